@@ -1,0 +1,34 @@
+"""Writing that nobody sees half of: to a temporary name in the same folder, fsync, rename."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from wsedtk.errors import InputError
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Yield a temporary path to write to; on success it becomes `path`, on any error it is removed.
+
+    Makes the parent folders. Raises InputError where the folder or the disk refuses.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a whole UTF-8 text file atomically."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,79 @@
+"""Sound files: decode, mix to mono, resample, write.
+
+Whatever libsndfile reads goes in (WAV, FLAC, Ogg, MP3, ...; it looks at the content, not at the extension).
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from wsedtk.atomic import writing
+from wsedtk.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioInfo:
+    """What a sound file's header says."""
+
+    sample_rate: int
+    num_channels: int
+    duration: float  # seconds
+
+
+def _open(path):
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, not a sound file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: an empty file")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        raise InputError(f"{path}: can't be read as sound ({str(error).split(': ')[-1].strip()})") from None
+
+
+def info(path):
+    """Read a sound file's header. Raises InputError where it is missing or no sound."""
+    with _open(path) as file:
+        return AudioInfo(file.samplerate, file.channels, file.frames / file.samplerate)
+
+
+def resample(samples, source_rate, target_rate):
+    """Resample mono float samples with soxr's high quality setting, as librosa does."""
+    if source_rate == target_rate:
+        return samples
+    import librosa  # only where it is needed: it is slow to import
+
+    return librosa.resample(samples, orig_sr=source_rate, target_sr=target_rate, res_type="soxr_hq")
+
+
+def read(path, sample_rate=None):
+    """Read a sound file as mono float32 in [-1, 1]: the mean of its channels.
+
+    sample_rate: Hz to resample to; None keeps the file's own.
+    Returns (samples (num_samples,), sample rate). Raises InputError where the file is missing, broken, empty or not finite.
+    """
+    with _open(path) as file:
+        try:
+            samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
+        except (soundfile.SoundFileError, RuntimeError, MemoryError) as error:
+            raise InputError(f"{path}: broken sound file ({str(error).strip()})") from None
+    if len(samples) == 0:
+        raise InputError(f"{path}: holds no samples")
+    samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}: holds samples that are not finite (NaN or infinity)")
+    if sample_rate is not None:
+        samples, rate = resample(samples, rate, sample_rate), sample_rate
+    return samples, rate
+
+
+def write(path, samples, sample_rate):
+    """Write float samples (num_samples,) as 16 bits a sample, atomically, in the format of the extension (.wav, .flac)."""
+    format_name = Path(path).suffix[1:].upper()
+    with writing(path) as temporary:
+        soundfile.write(temporary, samples, sample_rate, format=format_name, subtype="PCM_16")

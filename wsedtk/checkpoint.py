@@ -1,0 +1,98 @@
+"""Model directories and training checkpoints.
+
+A model directory holds `model.safetensors` (the network's tensors) and `model.yaml` (`ModelSpec`: everything else that is
+needed to run it). Checkpoints are torch.save of tensors and plain Python values, and are loaded with weights_only.
+"""
+
+import dataclasses
+import hashlib
+import pickle
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from wsedtk import config, models
+from wsedtk.atomic import write_text, writing
+from wsedtk.errors import InputError
+from wsedtk.frontend import FrontendConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """What model.yaml says: how to build the network, and what its inputs and outputs are."""
+
+    network: str
+    network_options: dict
+    pooling: str
+    labels: tuple[str, ...]
+    frontend: dict
+    mean: tuple[float, ...]  # (F,) of the training features
+    std: tuple[float, ...]  # (F,)
+    trained: dict = dataclasses.field(default_factory=dict)  # where the weights come from
+
+    def build(self):
+        """The network, with fresh weights."""
+        return models.build(self.network, len(self.labels), pooling=self.pooling, **self.network_options)
+
+    def frontend_config(self):
+        """The front end that the network was trained on."""
+        return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
+
+
+def save_tensors(path, tensors):
+    """Write a flat mapping of tensors as safetensors, atomically."""
+    with writing(path) as temporary:
+        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+
+
+def load_tensors(path):
+    """Read a safetensors file. Raises InputError where it is missing or damaged."""
+    try:
+        return safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
+
+
+def save_model(folder, spec, tensors):
+    """Write a model directory: the tensors, then model.yaml, whose presence says that the model is whole."""
+    folder = Path(folder)
+    save_tensors(folder / "model.safetensors", tensors)
+    write_text(folder / "model.yaml", config.to_yaml(config.to_mapping(spec)))
+
+
+def load_model(folder):
+    """Read a model directory. Returns (ModelSpec, network in evaluation mode, fingerprint). Raises InputError."""
+    folder = Path(folder)
+    if not (folder / "model.yaml").is_file():
+        raise InputError(f"{folder}: no model.yaml there: not a model directory, or its training is not finished")
+    spec = config.load(ModelSpec, folder / "model.yaml")
+    network = spec.build()
+    tensors = load_tensors(folder / "model.safetensors")
+    expected = network.state_dict()
+    for name in [*expected, *tensors]:
+        if name not in tensors or name not in expected:
+            raise InputError(f"{folder}: model.safetensors and model.yaml disagree: tensor {name!r} is in one of them only")
+        if tensors[name].shape != expected[name].shape:
+            raise InputError(f"{folder}: tensor {name!r} is {tuple(tensors[name].shape)}, "
+                             f"model.yaml asks for {tuple(expected[name].shape)}")
+    network.load_state_dict(tensors)
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes())
+    digest.update((folder / "model.yaml").read_bytes())
+    return spec, network.eval(), digest.hexdigest()[:16]
+
+
+def save_checkpoint(path, content):
+    """Write a training checkpoint of tensors and plain Python values, atomically."""
+    with writing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path):
+    """Read a training checkpoint. Raises InputError where it is damaged or holds anything but tensors and plain values."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: not a checkpoint, or a damaged one ({str(error).splitlines()[0]})") from None

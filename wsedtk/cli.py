@@ -1,0 +1,263 @@
+"""The command tree. Everything heavy is imported inside the commands, so that `wsedtk --help` answers at once."""
+
+import importlib
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from wsedtk import __version__
+from wsedtk.errors import InputError
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+IN_DIR = click.Path(path_type=Path)
+OUT = click.Path(path_type=Path)
+
+
+def _stage(name):
+    return importlib.import_module(f"wsedtk.stages.{name}")
+
+
+class _Shard(click.ParamType):
+    """K/N, the K-th of N shards, counted from 1."""
+
+    name = "K/N"
+
+    def convert(self, value, param, ctx):
+        """Return (K, N)."""
+        if isinstance(value, tuple):
+            return value
+        k, slash, n = value.partition("/")
+        if not (slash and k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+            self.fail(f"{value!r}: expected K/N with 1 <= K <= N", param, ctx)
+        return int(k), int(n)
+
+
+class _List(click.ParamType):
+    """Numbers >= 0 with commas between them."""
+
+    def __init__(self, kind, name):
+        self.kind, self.name = kind, name
+
+    def convert(self, value, param, ctx):
+        """Return a tuple of numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(self.kind(v) for v in value.split(","))
+        except ValueError:
+            numbers = (-1,)
+        if not all(0 <= n < float("inf") for n in numbers):
+            self.fail(f"{value!r}: expected {self.name}, one or several with commas between them", param, ctx)
+        return numbers
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="wsedtk")
+@click.option("--record", type=OUT, help="Write the resolved options and the fingerprints of the inputs to this YAML file.")
+@click.pass_context
+def cli(ctx, record):
+    """Weakly supervised sound event detection: from clips that only say which sounds occur to which and when.
+
+    The verbs make a chain of files; `bash recipes/mini/run.sh` goes through all of it.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    ctx.obj = record
+
+
+def _verb(group, name, **settings):
+    """Register a command that writes its record, where one is asked for, before it runs."""
+    def decorate(function):
+        @click.pass_context
+        def command(ctx, **options):
+            if ctx.obj is not None:
+                from wsedtk import provenance
+                provenance.write(ctx.obj, ctx.command_path, options)
+            return function(**options)
+        command.__doc__ = function.__doc__
+        command.__click_params__ = getattr(function, "__click_params__", [])
+        return group.command(name, **settings)(command)
+    return decorate
+
+
+@cli.group()
+def prepare():
+    """Turn other people's metadata and audio into data directories."""
+
+
+@_verb(prepare, "soundscapes")
+@click.argument("bank_dir")
+@click.argument("data_dir", type=OUT)
+@click.option("--background", "backgrounds", multiple=True, metavar="CLASS", help="A folder of the bank that is background. Repeatable.")
+@click.option("--test-folds", default="4", type=_List(int, "folds"), help="Folds (of fold-id-take.ext) that only the test set draws on.")
+@click.option("--num-train", default=600, type=click.IntRange(1), help="Training soundscapes of 10 s.")
+@click.option("--num-test", default=120, type=click.IntRange(1), help="Test soundscapes of 10 s.")
+@click.option("--seed", default=0, type=click.IntRange(0))
+def prepare_soundscapes(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed):
+    """Mix the recordings of a bank into 10 s soundscapes: DATA_DIR/train with tags, DATA_DIR/test with events too.
+
+    BANK_DIR holds one folder a class, files named fold-id-take.ext; `builtin` synthesises a small bank of its own.
+
+    \b
+    Example: wsedtk prepare soundscapes builtin data --num-train 100 --num-test 20
+    """
+    _stage("prepare").soundscapes(bank_dir, data_dir, list(backgrounds), list(test_folds), num_train, num_test, seed)
+
+
+@_verb(cli, "validate")
+@click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
+@click.option("--audio", "with_audio", is_flag=True, help="Open every sound file too.")
+def validate(data_sets, with_audio):
+    """List every fault of data directories at once.
+
+    \b
+    Example: wsedtk validate --audio data/train data/test
+    """
+    _stage("validate").run(data_sets, with_audio)
+
+
+@_verb(cli, "extract")
+@click.argument("data_set", type=IN_DIR)
+@click.argument("feats", type=OUT, metavar="FEATS.h5")
+@click.option("--config", "config_path", type=IN_DIR, help="The front end (YAML); without it Wang's.")
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes.")
+@click.option("--shard", type=_Shard(), help="Only the K-th of N parts of the set, to FEATS.K-of-N.h5.")
+@click.option("--max-seconds", default=10.0, type=click.FloatRange(0, min_open=True), help="Length that clips may have.")
+@click.option("--crop", is_flag=True, help="Cut longer clips instead of refusing them.")
+@click.option("--dtype", default="float32", type=click.Choice(["float16", "float32"]))
+@click.option("--max-failures", default=0.01, type=click.FloatRange(0, 1), help="Fraction of clips that may fail.")
+def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype, max_failures):
+    """Compute the log-mel features of a set's audio.
+
+    \b
+    Example: wsedtk extract data/train feats/train.h5 --config conf/frontend_wang.yaml --jobs 2
+    """
+    _stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures)
+
+
+@_verb(cli, "balance")
+@click.argument("data_set", type=IN_DIR)
+@click.argument("fit_set", type=OUT)
+@click.argument("valid_set", type=OUT)
+@click.option("--num-valid", required=True, type=click.IntRange(1), help="Clips to hold out.")
+@click.option("--seed", default=0, type=click.IntRange(0))
+def balance(data_set, fit_set, valid_set, num_valid, seed):
+    """Hold out a validation set with about equally many clips of each class, sharing no source recording with the rest.
+
+    \b
+    Example: wsedtk balance data/train data/fit data/valid --num-valid 100
+    """
+    _stage("balance").run(data_set, fit_set, valid_set, num_valid, seed)
+
+
+@_verb(cli, "train")
+@click.argument("fit_set", type=IN_DIR)
+@click.argument("valid_set", type=IN_DIR)
+@click.argument("model_dir", type=OUT)
+@click.option("--feats", required=True, multiple=True, type=IN_DIR, help="Features of the clips. Repeatable.")
+@click.option("--config", "config_path", type=IN_DIR, help="The system (YAML); without it Wang's CRNN.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
+@click.option("--overwrite", is_flag=True, help="Train anew in a directory that holds another model.")
+@click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+def train(fit_set, valid_set, model_dir, feats, config_path, overrides, overwrite, dry_run, device):
+    """Train a network on clip tags. Run again, it goes on from its last checkpoint.
+
+    \b
+    Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
+    """
+    _stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, overwrite, dry_run, device)
+
+
+@_verb(cli, "predict")
+@click.argument("model_dir", type=IN_DIR)
+@click.argument("feats", type=IN_DIR, metavar="FEATS.h5")
+@click.argument("scores", type=OUT, metavar="SCORES.h5")
+@click.option("--data", "data_set", type=IN_DIR, help="Score the clips of this set only.")
+@click.option("--precise", is_flag=True, help="float32 throughout; else bf16 where it is safe.")
+@click.option("--no-frames", is_flag=True, help="Leave frame scores out of the file.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+def predict(model_dir, feats, scores, data_set, precise, no_frames, device):
+    """Score clips, frames and 1 s segments with a trained model.
+
+    \b
+    Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
+    """
+    _stage("predict").run(model_dir, feats, scores, data_set, precise, no_frames, device)
+
+
+@_verb(cli, "tune")
+@click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
+@click.argument("data_set", type=IN_DIR)
+@click.argument("operating_point", type=OUT, metavar="OPERATING_POINT.yaml")
+@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters maximise.")
+@click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
+@click.option("--median-seconds", default="0.5", type=_List(float, "seconds"), help="Median filters to choose from.")
+@click.option("--min-seconds", default="0.2", type=_List(float, "seconds"), help="Shortest events to choose from.")
+@click.option("--max-gap-seconds", default="0.2", type=_List(float, "seconds"), help="Gaps to join over, to choose from.")
+@click.option("--gate-by-tags", is_flag=True, help="Decode events only of the classes that the clip is tagged with.")
+def tune(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
+    """Choose the thresholds of each class for the best micro F1 on a validation set.
+
+    \b
+    Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
+    """
+    _stage("tune").run(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds,
+                       gate_by_tags)
+
+
+@_verb(cli, "decode")
+@click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
+@click.argument("operating_point", type=IN_DIR, metavar="OPERATING_POINT.yaml")
+@click.argument("out_dir", type=OUT)
+@click.option("--mode", type=click.Choice(["segment", "frame"]), help="1 s segments, or filtered frames; else the operating point's.")
+def decode(scores, operating_point, out_dir, mode):
+    """Turn scores into tags and events.
+
+    \b
+    Example: wsedtk decode exp/linear/test/scores.h5 exp/linear/operating_point.yaml exp/linear/test/frame --mode frame
+    """
+    _stage("decode").run(scores, operating_point, out_dir, mode)
+
+
+@_verb(cli, "score")
+@click.argument("data_set", type=IN_DIR)
+@click.argument("out_dir", type=IN_DIR)
+@click.option("--scores", "scores_path", type=IN_DIR, metavar="SCORES.h5", help="For MAP, MAUC, d' and PSDS.")
+@click.option("--bootstrap", "num_resamples", default=0, type=click.IntRange(0), help="Resamples for 95 % intervals over clips.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON and nothing else.")
+def score(data_set, out_dir, scores_path, num_resamples, as_json):
+    """Compare decoded tags and events with the truth: tagging, segment and event metrics, baselines.
+
+    \b
+    Example: wsedtk score data/test exp/linear/test/frame --scores exp/linear/test/scores.h5 --bootstrap 1000
+    """
+    _stage("score").run(data_set, out_dir, scores_path, num_resamples, as_json)
+
+
+@_verb(cli, "report")
+@click.argument("model_dirs", type=IN_DIR, nargs=-1, required=True, metavar="MODEL_DIR...")
+@click.argument("output", type=OUT, metavar="REPORT.html")
+@click.option("--figures", type=OUT, help="Write the single figures as PNG into this folder too.")
+def report(model_dirs, output, figures):
+    """Show trained and scored systems on one page: tables, training curves, event timelines.
+
+    \b
+    Example: wsedtk report exp/linear exp/attention exp/report.html
+    """
+    _stage("report").run(model_dirs, output, figures)
+
+
+def main():
+    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage."""
+    try:
+        cli(prog_name="wsedtk")
+    except InputError as error:
+        click.echo(f"wsedtk: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,137 @@
+"""Frozen dataclasses <-> flat YAML files. Unknown keys, repeated keys and wrong types are errors.
+
+A configuration is a frozen dataclass whose fields are int, float, str, bool, `Literal`, `tuple[X, ...]`, a dict, or any of
+them `| None`. Its file is one flat YAML mapping; a key that the file leaves out keeps the field's default.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+from wsedtk.errors import InputError
+
+
+class _Loader(yaml.SafeLoader):
+    """safe_load that refuses repeated keys, and reads `1e-3` as YAML 1.2 does: a number."""
+
+    def construct_mapping(self, node, deep=False):
+        mapping = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, (str, int, float, bool)):
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} can't be a key")
+            if key in mapping:
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice")
+            mapping[key] = self.construct_object(value_node, deep=True)
+        return mapping
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.construct_mapping)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+
+
+def parse_yaml(text, where):
+    """Parse YAML text; `where` names it in errors. Raises InputError."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid YAML: {error}") from None
+
+
+def read_yaml(path):
+    """Read a YAML file. Raises InputError where it is missing, unreadable or not YAML."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read: {error}") from None
+    return parse_yaml(text, path)
+
+
+def to_yaml(mapping):
+    """YAML text of plain Python values, keys in their order."""
+    return yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True, width=120)
+
+
+def suggest(word, known):
+    """' Did you mean X?' where a known word is near, else a list of the known words."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
+    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(str(k) for k in known)
+
+
+def _convert(value, kind, where):
+    """Return `value` as the annotated type `kind`, or raise InputError. An int serves as a float; nothing else is cast."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _convert(value, next(a for a in args if a is not type(None)), where)
+    if origin is typing.Literal:
+        if value not in args:
+            raise InputError(f"{where}: {value!r} is not a choice; {suggest(value, args)}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"{where}: expected a list, found {value!r}")
+        return tuple(_convert(v, args[0], where) for v in value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
+    return value
+
+
+def from_mapping(cls, mapping, where):
+    """Build the configuration dataclass `cls` from a mapping; `where` names its source in errors."""
+    if mapping is None:
+        mapping = {}
+    if not isinstance(mapping, dict):
+        raise InputError(f"{where}: expected `key: value` lines, found {mapping!r}")
+    kinds = typing.get_type_hints(cls)
+    for key in mapping:
+        if key not in kinds:
+            raise InputError(f"{where}: unknown key {key!r}; {suggest(key, kinds)}")
+    needed = [f.name for f in dataclasses.fields(cls)
+              if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in mapping]
+    if needed:
+        raise InputError(f"{where}: missing key {needed[0]!r}")
+    values = {key: _convert(value, kinds[key], f"{where}: {key}") for key, value in mapping.items()}
+    try:
+        return cls(**values)
+    except ValueError as error:  # a dataclass's own __post_init__ says what is out of range
+        raise InputError(f"{where}: {error}") from None
+
+
+def load(cls, path=None, overrides=()):
+    """Read `cls` from a YAML file (or its defaults, without one), then apply `key=value` overrides in order."""
+    mapping = read_yaml(path) if path is not None else {}
+    where = str(path) if path is not None else "defaults"
+    if mapping is None:
+        mapping = {}
+    if overrides and isinstance(mapping, dict):
+        for item in overrides:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise InputError(f"--set {item}: expected key=value")
+            mapping[key] = parse_yaml(value, f"--set {item}")
+        where += " with --set " + " ".join(overrides)
+    return from_mapping(cls, mapping, where)
+
+
+def to_mapping(config):
+    """The plain mapping of a configuration, ready for YAML: tuples become lists."""
+    return {f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v for f in dataclasses.fields(config)}
+
+
+def fingerprint(mapping):
+    """16 hexadecimal digits that name a plain mapping's content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()[:16]

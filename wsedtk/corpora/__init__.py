@@ -1,0 +1,1 @@
+"""Other people's corpora, and sound banks: their files -> data directories."""

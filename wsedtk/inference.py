@@ -1,0 +1,63 @@
+"""Run a network over stored features.
+
+B clips in a batch, T frames, F mel bins, S segments, K classes.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from wsedtk import pooling
+from wsedtk.dataset import load_features
+
+BATCH_SIZE = 64
+
+
+def pick_device(name):
+    """The torch device of a name, or the best there is for `auto`."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclasses.dataclass
+class Runner:
+    """A network with the normalisation of its inputs and the precision that it runs in."""
+
+    network: torch.nn.Module
+    mean: torch.Tensor  # (F,)
+    std: torch.Tensor  # (F,)
+    device: torch.device
+    precise: bool = False  # float32 throughout; else convolutions and the GRU in bf16
+
+    @classmethod
+    def of(cls, network, mean, std, device, precise=False):
+        """Put a network on a device. mean, std: (F,) of the training features; a bin that never varies is left as it is."""
+        mean, std = (torch.as_tensor(np.asarray(v), dtype=torch.float32, device=device) for v in (mean, std))
+        network = network.to(device, memory_format=torch.channels_last)
+        return cls(network, mean, torch.where(std > 0, std, 1.0), device, precise)
+
+    def __call__(self, x, mask):
+        """Features (B, T, F) as stored and mask (B, T) -> the network's Output. Padded frames are 0 after normalisation."""
+        x, mask = x.to(self.device, non_blocking=True), mask.to(self.device, non_blocking=True)
+        x = (x - self.mean) / self.std * mask.unsqueeze(-1)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise):
+            return self.network(x, mask)
+
+
+def score(runner, store, rows, samples_per_frame=None, samples_per_segment=None):
+    """Yield (positions (B,), Output, segment scores (B, S, K) or None) over store rows (N,), in batches of like lengths.
+
+    Positions index `rows`. Segments are pooled where both sample counts are given.
+    """
+    runner.network.eval()
+    order = np.argsort(store.num_frames[rows], kind="stable")
+    for start in range(0, len(order), BATCH_SIZE):
+        positions = order[start:start + BATCH_SIZE]
+        with torch.inference_mode():
+            output, segments = runner(*load_features(store, rows[positions])), None
+            if samples_per_segment is not None:
+                place = pooling.segment_of_frame(output.frame.shape[1], samples_per_frame, samples_per_segment)
+                segments = pooling.pool_segments(runner.network.pooling, output.frame, output.weight, output.mask, place)
+        yield positions, output, segments

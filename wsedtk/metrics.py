@@ -1,0 +1,298 @@
+"""Tagging, ranking, segment and event metrics, and their bootstrap intervals.
+
+N clips, S segments of all clips together, K classes. TP, FP, FN: true positives, false positives, false negatives.
+
+Conventions, where they differ from a scorer that others use:
+    1. A ratio whose parts are both 0 is 0 where something exists to score (a reference or a prediction) and None where nothing
+       does. sed_eval gives NaN.
+    2. Zero-length reference events are left out of segment and event metrics. sed_eval's event metrics count them as missed.
+    3. Every clip that was scored counts, with or without events, and its length is that of the reference.
+The segment and event figures that `wsedtk score` reports are sed_eval's (`segment_metrics`, `event_metrics`); the arrays here
+(`activity`, `segment_counts`) give the same numbers (held by a test) and serve baselines and intervals.
+"""
+
+import numpy as np
+import scipy.stats
+
+
+def ratio(numerator, denominator, exists=True):
+    """numerator / denominator as a float; 0 where the denominator is 0, None where nothing exists to score."""
+    if denominator:
+        return float(numerator / denominator)
+    return 0.0 if exists else None
+
+
+def precision_recall_f1(tp, fp, fn):
+    """{precision, recall, f1} of counts."""
+    exists = tp + fp + fn > 0
+    return {"precision": ratio(tp, tp + fp, exists), "recall": ratio(tp, tp + fn, exists),
+            "f1": ratio(2 * tp, 2 * tp + fp + fn, exists)}
+
+
+def decision_counts(truth, predicted):
+    """TP, FP, FN of boolean arrays (..., K), summed over all axes but the last: (3, K)."""
+    axes = tuple(range(truth.ndim - 1))
+    return np.stack([(truth & predicted).sum(axis=axes), (~truth & predicted).sum(axis=axes), (truth & ~predicted).sum(axis=axes)])
+
+
+# ---- ranking: average precision, ROC AUC, d' ----
+
+def _ranking(scores, truth, weight):
+    """Weighted true and false positives above each distinct score, descending: two arrays."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)
+    weight = np.ones(len(scores)) if weight is None else weight
+    return np.cumsum((weight * truth)[order])[last], np.cumsum((weight * ~truth)[order])[last]
+
+
+def average_precision(scores, truth, weight=None):
+    """Area under the precision-recall steps, as scikit-learn's average_precision_score; None without positives.
+
+    scores: (N,); truth: (N,) booleans; weight: (N,) or None.
+    """
+    tp, fp = _ranking(scores, truth, weight)
+    if not len(tp) or tp[-1] == 0:
+        return None
+    precision = tp / np.maximum(tp + fp, np.finfo(float).tiny)
+    return float((np.diff(tp, prepend=0) * precision).sum() / tp[-1])
+
+
+def roc_auc(scores, truth, weight=None):
+    """Area under the ROC curve, ties counted half, as scikit-learn's roc_auc_score; None without positives or negatives."""
+    tp, fp = _ranking(scores, truth, weight)
+    if not len(tp) or tp[-1] == 0 or fp[-1] == 0:
+        return None
+    return float(np.trapezoid(np.append(0, tp), np.append(0, fp)) / (tp[-1] * fp[-1]))
+
+
+def dprime(auc):
+    """d' = sqrt(2) times the inverse normal of an area under the ROC curve."""
+    return None if auc is None else float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
+
+
+def _mean(values):
+    values = [v for v in values if v is not None]
+    return float(np.mean(values)) if values else None
+
+
+def ranking_metrics(scores, truth, weight=None):
+    """{map, mauc, dprime} over the classes with positives. scores: (N, K), truth: (N, K) booleans."""
+    classes = range(truth.shape[1])
+    mauc = _mean(roc_auc(scores[:, k], truth[:, k], weight) for k in classes)
+    return {"map": _mean(average_precision(scores[:, k], truth[:, k], weight) for k in classes), "mauc": mauc, "dprime": dprime(mauc)}
+
+
+# ---- segments ----
+
+def num_segments(durations, seconds=1.0):
+    """Segments (N,) that clips of these durations hold, a begun one counted whole."""
+    return np.ceil(np.round(np.asarray(durations) / seconds, 6)).astype(np.int64)
+
+
+def activity(events, durations, num_classes, seconds=1.0):
+    """Which classes are active in which segments: booleans (S, K), and the clip (S,) of each segment.
+
+    An event is active in every segment that it touches; what lies past a clip's end is cut off.
+    """
+    counts = num_segments(durations, seconds)
+    starts = np.cumsum(counts) - counts
+    active = np.zeros((int(counts.sum()), num_classes), bool)
+    for clip, onset, offset, label in events.rows():
+        last = min(int(np.ceil(offset / seconds)), int(counts[clip]))
+        active[starts[clip] + int(np.floor(onset / seconds)):starts[clip] + last, label] = True
+    return active, np.repeat(np.arange(len(counts)), counts)
+
+
+def segment_counts(truth, predicted):
+    """Per segment: substitutions, deletions, insertions, references, TP, FP, FN: (S, 7). truth, predicted: (S, K) booleans.
+
+    S = min(FN, FP), D = FN - S, I = FP - S within each segment (Mesaros, Heittola & Virtanen 2016).
+    """
+    tp, fp, fn = ((a & b).sum(axis=1) for a, b in ((truth, predicted), (~truth, predicted), (truth, ~predicted)))
+    substitutions = np.minimum(fp, fn)
+    return np.stack([substitutions, fn - substitutions, fp - substitutions, tp + fn, tp, fp, fn], axis=1)
+
+
+def rates(counts):
+    """Segment metrics of summed `segment_counts` (7,): error rate with its parts, precision, recall, F1."""
+    substitutions, deletions, insertions, references, tp, fp, fn = counts.tolist()
+    parts = {"error_rate": substitutions + deletions + insertions, "substitution_rate": substitutions,
+             "deletion_rate": deletions, "insertion_rate": insertions}
+    return {**{name: ratio(value, references, exists=False) for name, value in parts.items()}, **precision_recall_f1(tp, fp, fn)}
+
+
+def drop_zero_length(events):
+    """The events that last."""
+    return events.select(events.offset > events.onset)
+
+
+def baselines(true_tags, system_tags, true_active, clip_of_segment):
+    """Tagging and segment metrics of four systems without a network: {name: {tagging, segment}}.
+
+    nothing; everything; system_tags and true_tags: those tags spread over the whole clip. true_tags, system_tags: (N, K)
+    booleans; true_active: (S, K), clip_of_segment: (S,) as `activity` gives.
+    """
+    tags = {"nothing": np.zeros_like(true_tags), "everything": np.ones_like(true_tags),
+            "system_tags": system_tags, "true_tags": true_tags}
+    return {name: {"tagging": precision_recall_f1(*decision_counts(true_tags, said).sum(axis=1).tolist()),
+                   "segment": rates(segment_counts(true_active, said[clip_of_segment]).sum(axis=0))}
+            for name, said in tags.items()}
+
+
+def consistency(tags, active, clip_of_segment):
+    """Wang, Li & Metze's third criterion, of a system against itself.
+
+    segments_without_tag: the share of positive (segment, class) pairs whose clip is not tagged with the class;
+    tags_without_segment: the share of tagged (clip, class) pairs without a positive segment. None where there are no such pairs.
+    tags: (N, K) booleans; active: (S, K), clip_of_segment: (S,).
+    """
+    tagged = tags[clip_of_segment]
+    reached = np.zeros_like(tags)
+    np.logical_or.at(reached, clip_of_segment, active)
+    return {"segments_without_tag": ratio((active & ~tagged).sum(), active.sum(), exists=False),
+            "tags_without_segment": ratio((tags & ~reached).sum(), tags.sum(), exists=False)}
+
+
+# ---- sed_eval ----
+
+def _by_clip(events, labels, num_clips):
+    lists = [[] for _ in range(num_clips)]
+    for clip, onset, offset, label in events.rows():
+        lists[clip].append({"filename": str(clip), "onset": onset, "offset": offset, "event_label": labels[label]})
+    return lists
+
+
+def _evaluate(metric, reference, estimated, durations, labels, with_length):
+    """Feed a sed_eval metric clip by clip; returns its overall counts after each clip, (N, 3): TP, predicted, references."""
+    from dcase_util.containers import MetaDataContainer  # slow to import
+
+    pairs = zip(_by_clip(reference, labels, len(durations)), _by_clip(estimated, labels, len(durations)), durations)
+    totals = []
+    for true_events, said_events, duration in pairs:
+        lengths = {"evaluated_length_seconds": float(duration)} if with_length else {}
+        metric.evaluate(reference_event_list=MetaDataContainer(true_events),
+                        estimated_event_list=MetaDataContainer(said_events), **lengths)
+        totals.append([metric.overall["Ntp"], metric.overall["Nsys"], metric.overall["Nref"]])
+    return np.array(totals, np.float64).reshape(-1, 3)
+
+
+def _class_f1(metric, labels):
+    """{label: {precision, recall, f1}} from a sed_eval metric's class-wise counts."""
+    found = {}
+    for label in labels:
+        c = metric.class_wise[label]
+        found[label] = precision_recall_f1(c["Ntp"], c["Nsys"] - c["Ntp"], c["Nref"] - c["Ntp"])
+    return found
+
+
+def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
+    """Segment-based metrics by sed_eval. Returns (micro averages, {label: {precision, recall, f1}}).
+
+    reference, estimated: Events of the clips 0..N-1; durations: (N,) seconds; labels: K names.
+    """
+    import sed_eval  # slow to import
+
+    metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
+    _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=True)
+    o = metric.overall
+    counts = [o["S"], o["D"], o["I"], o["Nref"], o["Ntp"], o["Nsys"] - o["Ntp"], o["Nref"] - o["Ntp"]]
+    return rates(np.array(counts)), _class_f1(metric, labels)
+
+
+def event_metrics(reference, estimated, durations, labels):
+    """Event-based metrics by sed_eval: onset within 200 ms, offset within max(200 ms, 20 % of the event).
+
+    Returns (micro averages, {label: {precision, recall, f1}}, per-clip counts (N, 3): TP, FP, FN).
+    """
+    import sed_eval  # slow to import
+
+    metric = sed_eval.sound_event.EventBasedMetrics(labels, t_collar=0.2, percentage_of_length=0.2)
+    totals = _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=False)
+    tp, said, true = np.diff(totals, axis=0, prepend=0).T
+    counts = np.stack([tp, said - tp, true - tp], axis=1)
+    return precision_recall_f1(*counts.sum(axis=0).tolist()), _class_f1(metric, labels), counts
+
+
+# ---- intervals ----
+
+def clip_weights(num_clips, num_resamples, seed=0):
+    """How often each clip is drawn in each bootstrap resample: (R, N)."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(num_clips, np.full(num_clips, 1 / num_clips), size=num_resamples).astype(np.float64)
+
+
+def intervals(metric, weights, *arrays):
+    """95 % percentile intervals of a metric over bootstrap resamples of clips.
+
+    metric: turns the arrays' weighted sums over clips into {name: value}; weights: (R, N) as `clip_weights`; arrays: (N, ...).
+    Returns {name: [low, high]}; None where a metric is undefined in every resample.
+    """
+    results = [metric(*(np.tensordot(w, a, axes=1) for a in arrays)) for w in weights]
+    return interval_of(results)
+
+
+def interval_of(results):
+    """{name: [low, high]} of a list of {name: value}: the 2.5th and 97.5th percentiles."""
+    found = {}
+    for name in results[0]:
+        values = [r[name] for r in results if r[name] is not None]
+        found[name] = [float(v) for v in np.percentile(values, [2.5, 97.5])] if values else None
+    return found
+
+
+def sum_by_clip(values, clip_of_segment, num_clips):
+    """Sums of (S, C) values over each clip's segments: (N, C)."""
+    sums = np.zeros((num_clips, values.shape[1]))
+    np.add.at(sums, clip_of_segment, values)
+    return sums
+
+
+# ---- PSDS ----
+
+PSDS_SETTINGS = {
+    "psds1": {"dtc_threshold": 0.7, "gtc_threshold": 0.7, "cttc_threshold": None, "alpha_ct": 0.0, "alpha_st": 1.0},
+    "psds2": {"dtc_threshold": 0.1, "gtc_threshold": 0.1, "cttc_threshold": 0.3, "alpha_ct": 0.5, "alpha_st": 1.0},
+}
+
+
+def merge_overlaps(spans):
+    """Join overlapping or touching (onset, offset, label) spans of the same label."""
+    merged = []
+    for onset, offset, label in sorted(spans, key=lambda span: (span[2], span[0], span[1])):
+        if merged and merged[-1][2] == label and onset <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], offset), label)
+        else:
+            merged.append((onset, offset, label))
+    return merged
+
+
+def psds(frame_scores, seconds_per_frame, reference, durations, labels):
+    """PSDS 1 and 2 by sed_scores_eval, from frame scores without a threshold: ({psds1, psds2}, number of classes scored).
+
+    frame_scores: N arrays (T, K). Overlaps of a class in the reference are merged, classes without events left out. None where
+    sed_scores_eval is not installed (pip install wsedtk[psds]) or there are no events.
+    """
+    nothing = dict.fromkeys(PSDS_SETTINGS), 0
+    try:
+        from sed_scores_eval import intersection_based
+        from sed_scores_eval.utils.scores import create_score_dataframe
+    except ImportError:
+        return nothing
+    reference = drop_zero_length(reference)
+    used = np.unique(reference.label).tolist()
+    if not used:
+        return nothing
+    truth = {str(clip): [] for clip in range(len(durations))}
+    for clip, onset, offset, label in reference.rows():
+        truth[str(clip)].append((onset, min(offset, durations[clip]), labels[label]))
+    truth = {clip: merge_overlaps(s for s in spans if s[1] > s[0]) for clip, spans in truth.items()}
+    names = [labels[k] for k in used]
+    scores = {}
+    for clip, (frames, duration) in enumerate(zip(frame_scores, durations)):
+        edges = np.minimum(np.round(np.arange(len(frames) + 1) * seconds_per_frame, 6), duration)
+        edges[-1] = duration
+        keep = np.flatnonzero(np.diff(edges) > 0)
+        scores[str(clip)] = create_score_dataframe(frames[keep][:, used], np.append(edges[keep], duration), names)
+    lengths = {str(clip): float(d) for clip, d in enumerate(durations)}
+    return {name: float(intersection_based.psds(scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings)[0])
+            for name, settings in PSDS_SETTINGS.items()}, len(used)

@@ -1,0 +1,52 @@
+"""The CRNN for DCASE 2017 of Wang, Li & Metze 2019, figure 2 left.
+
+B clips, T frames, F mel bins, K classes. 936,041 parameters with 64 mel bins and 17 classes, without attention.
+"""
+
+import torch
+from torch import nn
+
+from wsedtk.models.layers import Head, init_gru, init_xavier, pad_time, pool_mask, run_gru, zero_padding
+
+
+class DcaseCrnn(nn.Module):
+    """Three 5x5 convolutions with ReLU and max-pooling, a bidirectional GRU, one fully connected layer.
+
+    T feature frames become T / 4 output frames (10 a second of Wang's 40). No batch norm. Xavier-uniform convolutions and
+    outputs with zero biases, orthogonal GRU matrices with zero biases.
+    """
+
+    time_reduction = 4  # feature frames in one output frame
+
+    def __init__(self, num_classes, pooling="linear", num_mels=64, channels=(32, 64, 128), num_hidden=100):
+        super().__init__()
+        if len(channels) != 3:
+            raise ValueError(f"channels: expected three numbers, found {channels!r}")
+        if num_mels % 8:
+            raise ValueError(f"num_mels must be a multiple of 8, found {num_mels}")
+        self.conv1 = nn.Conv2d(1, channels[0], 5, padding=2)
+        self.conv2 = nn.Conv2d(channels[0], channels[1], 5, padding=2)
+        self.conv3 = nn.Conv2d(channels[1], channels[2], 5, padding=2)
+        self.gru = nn.GRU(channels[2] * num_mels // 8, num_hidden, batch_first=True, bidirectional=True)
+        self.head = Head(2 * num_hidden, num_classes, pooling)
+        for conv in (self.conv1, self.conv2, self.conv3):
+            init_xavier(conv)
+        init_gru(self.gru)
+
+    @property
+    def pooling(self):
+        """The pooling function; segments are pooled with it too."""
+        return self.head.pooling
+
+    def forward(self, x, mask=None):
+        """Features (B, T, F) and mask (B, T), True = real frame (None: all) -> Output with T' = T // 4 frames."""
+        if mask is None:
+            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        x, mask = pad_time(x, mask, self.time_reduction)
+        x = x.unsqueeze(1)  # (B, 1, T, F)
+        for conv, factor in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 2)):
+            x = nn.functional.max_pool2d(conv(zero_padding(x, mask)), (factor, 2))  # (B, C, T / factor, F / 2)
+            x = torch.relu(x)  # after the pooling it is the same function on fewer numbers
+            mask = pool_mask(mask, factor)
+        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F')
+        return self.head(run_gru(self.gru, x, mask), mask)

@@ -1,0 +1,88 @@
+"""What the networks share: the output object, masks that follow the pooling, the head.
+
+B clips, T frames, F mel bins, C channels, K classes.
+"""
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from wsedtk.pooling import Pooling
+
+
+@dataclasses.dataclass
+class Output:
+    """What a network says of a batch."""
+
+    clip: torch.Tensor  # (B, K) probabilities
+    frame: torch.Tensor  # (B, T', K) probabilities
+    weight: torch.Tensor | None  # (B, T', K) attention weights, a softmax over time
+    mask: torch.Tensor  # (B, T'), True = real frame
+
+
+def zero_padding(x, mask):
+    """Zero the padded frames of (B, C, T, F): before every convolution, or biases and ReLU leak out of them."""
+    return x if bool(mask.all()) else x * mask[:, None, :, None].to(x.dtype)
+
+
+def pool_mask(mask, factor):
+    """The mask after max-pooling time by `factor`: the valid length is floored, and at least one frame stays."""
+    if factor == 1:
+        return mask
+    lengths = (mask.sum(dim=1) // factor).clamp_min(1)
+    return torch.arange(mask.shape[1] // factor, device=mask.device) < lengths[:, None]
+
+
+def pad_time(x, mask, shortest):
+    """Pad features (B, T, F) with zeros to at least `shortest` frames, so that every pooling has a frame to give."""
+    missing = shortest - x.shape[1]
+    if missing <= 0:
+        return x, mask
+    return nn.functional.pad(x, (0, 0, 0, missing)), nn.functional.pad(mask, (0, missing))
+
+
+def run_gru(gru, x, mask):
+    """Run a batch-first bidirectional GRU over the real frames only; padded frames come out as 0."""
+    if bool(mask.all()):
+        return gru(x)[0]
+    lengths = mask.sum(dim=1).cpu()
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+
+
+def init_gru(gru):
+    """Orthogonal matrices, one a gate, and zero biases."""
+    for name, parameter in gru.named_parameters():
+        if "weight" in name:
+            for gate in parameter.data.chunk(3):
+                nn.init.orthogonal_(gate)
+        else:
+            nn.init.zeros_(parameter)
+
+
+def init_xavier(layer):
+    """Xavier-uniform weights and zero biases."""
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+class Head(nn.Module):
+    """Hidden state (B, T, H) -> Output: sigmoid, attention and pooling, in float32 whatever the network runs in."""
+
+    def __init__(self, num_hidden, num_classes, pooling):
+        super().__init__()
+        self.pooling = Pooling(pooling, num_classes)
+        self.fc_prob = nn.Linear(num_hidden, num_classes)
+        self.fc_att = nn.Linear(num_hidden, num_classes) if self.pooling.needs_weights else None
+        for layer in filter(None, (self.fc_prob, self.fc_att)):
+            init_xavier(layer)
+
+    def forward(self, hidden, mask):
+        """Return the Output of hidden states (B, T, H) with mask (B, T)."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden, real = hidden.to(self.fc_prob.weight.dtype), mask.unsqueeze(-1)
+            frame, weight = torch.sigmoid(self.fc_prob(hidden)) * real, None
+            if self.fc_att is not None:
+                weight = torch.softmax(self.fc_att(hidden).masked_fill(~real, -torch.inf), dim=1)
+            return Output(self.pooling(frame, weight, mask), frame, weight, mask)

@@ -1,0 +1,72 @@
+"""operating_point.yaml: the thresholds and filters that turn a model's scores into tags and events."""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from wsedtk import config
+from wsedtk.atomic import write_text
+from wsedtk.errors import InputError
+
+PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """One value of each kind for each class, in the order of `labels`. A decision is positive where score >= threshold."""
+
+    mode: typing.Literal["segment", "frame"]  # what decode does unless told otherwise
+    labels: list
+    clip_thresholds: np.ndarray  # (K,) for clips, and for segments in segment mode; +inf: never
+    frame_thresholds: np.ndarray  # (K,) for frames in frame mode
+    median_seconds: np.ndarray  # (K,) length of the median filter, 0: none
+    min_seconds: np.ndarray  # (K,) shorter events are dropped
+    max_gap_seconds: np.ndarray  # (K,) events of a class at most this far apart are joined
+    gate_by_tags: bool  # events only of the classes that the clip is tagged with
+    tuned_on: str
+
+
+def write(path, point):
+    """Write an operating point, atomically."""
+    mapping = {f.name: getattr(point, f.name) for f in dataclasses.fields(point)}
+    for name in PER_CLASS:
+        mapping[name] = dict(zip(point.labels, (float(v) for v in mapping[name])))
+    write_text(path, "# One value a class; a decision is positive where score >= threshold, .inf: never.\n" + config.to_yaml(mapping))
+
+
+def _per_class(mapping, labels, where):
+    """The values of {label: number} in the order of the labels."""
+    if not isinstance(mapping, dict) or set(mapping) != set(labels):
+        found = list(mapping) if isinstance(mapping, dict) else mapping
+        odd = sorted(set(map(str, found)) ^ set(labels)) if isinstance(found, list) else found
+        raise InputError(f"{where}: expected one number for each of the {len(labels)} labels; look at {odd}")
+    values = [mapping[label] for label in labels]
+    for label, value in zip(labels, values):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            raise InputError(f"{where}: {label}: expected a number, found {value!r}")
+    return np.array(values, np.float64)
+
+
+def read(path):
+    """Read an operating point. Raises InputError naming what is missing, unknown or no number."""
+    mapping = config.read_yaml(path)
+    names = [f.name for f in dataclasses.fields(OperatingPoint)]
+    if not isinstance(mapping, dict):
+        raise InputError(f"{path}: not an operating point; wsedtk tune writes one")
+    for name in mapping:
+        if name not in names:
+            raise InputError(f"{path}: unknown key {name!r}; {config.suggest(name, names)}")
+    for name in names:
+        if name not in mapping:
+            raise InputError(f"{path}: missing key {name!r}")
+    labels = mapping["labels"]
+    if not isinstance(labels, list) or not labels or not all(isinstance(v, str) for v in labels) or len(set(labels)) < len(labels):
+        raise InputError(f"{path}: labels: expected a list of class names")
+    if mapping["mode"] not in ("segment", "frame"):
+        raise InputError(f"{path}: mode: expected segment or frame, found {mapping['mode']!r}")
+    if not isinstance(mapping["gate_by_tags"], bool):
+        raise InputError(f"{path}: gate_by_tags: expected true or false, found {mapping['gate_by_tags']!r}")
+    for name in PER_CLASS:
+        mapping[name] = _per_class(mapping[name], labels, f"{path}: {name}")
+    return OperatingPoint(**mapping)

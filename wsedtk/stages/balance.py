@@ -1,0 +1,94 @@
+"""balance: a training set -> the part to fit on, and a balanced part to validate on."""
+
+import numpy as np
+
+from wsedtk import datadir
+from wsedtk.errors import InputError
+
+
+class _Classes:
+    """Each class's clips in random order, those of sources that are already held out first."""
+
+    def __init__(self, tags, sources, generator):
+        self.waiting = [generator.permutation(np.flatnonzero(column)).tolist()[::-1] for column in tags.T]
+        self.opened = [[] for _ in self.waiting]
+        self.tags, self.sources = tags, sources
+        self.members = np.split(np.argsort(sources, kind="stable"), np.cumsum(np.bincount(sources))[:-1])
+        self.left_to_fit = tags.sum(axis=0)  # clips of each class from sources that are not held out
+        self.least_to_fit = (self.left_to_fit + 1) // 2  # half of each class stays to fit on
+        self.is_open = np.zeros(len(self.members), bool)
+
+    def draw(self, label, taken):
+        """A clip of the class that is not taken, opening its source; None where none may be."""
+        while self.opened[label]:
+            clip = self.opened[label].pop()
+            if not taken[clip]:
+                return clip
+        while self.waiting[label]:
+            clip = self.waiting[label].pop()
+            if taken[clip] or self.is_open[self.sources[clip]]:
+                continue
+            members = self.members[self.sources[clip]]
+            cost = self.tags[members].sum(axis=0)
+            if (self.left_to_fit - cost < np.minimum(self.least_to_fit, self.left_to_fit)).any():
+                continue
+            self.left_to_fit -= cost
+            self.is_open[self.sources[clip]] = True
+            for member in members:
+                for k in np.flatnonzero(self.tags[member]):
+                    self.opened[k].append(member)
+            return clip
+        return None
+
+
+def split(dataset, num_valid, seed):
+    """Choose a balanced held-out set. Returns boolean masks (N,), (N,): clips to fit on, clips to validate on.
+
+    Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
+    `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). Clips without tags count
+    as one more class. At least half of each class stays to fit on. The clips of one source (`datadir.source_of`) never lie on
+    both sides: what is left of a source that was drawn from is in neither.
+    """
+    tags = dataset.tag_matrix()
+    tags = np.column_stack([tags, ~tags.any(axis=1)])
+    sources = np.unique([datadir.source_of(n) for n in dataset.filenames.tolist()], return_inverse=True)[1]
+    generator = np.random.default_rng(seed)
+    classes = _Classes(tags, sources, generator)
+    valid, held = np.zeros(len(dataset), bool), np.zeros(tags.shape[1], np.int64)
+    rarest_first = [k for k in np.argsort(tags.sum(axis=0), kind="stable").tolist() if tags[:, k].any()]
+    turn = 0
+    while rarest_first and valid.sum() < num_valid:
+        turn += 1
+        for k in list(rarest_first):
+            if held[k] >= turn or valid.sum() >= num_valid:
+                continue
+            clip = classes.draw(k, valid)
+            if clip is None:
+                rarest_first.remove(k)
+                continue
+            valid[clip] = True
+            held += tags[clip]
+    return ~classes.is_open[sources], valid
+
+
+def run(data_set, fit_set, valid_set, num_valid, seed):
+    """Write the two data directories and print how many clips of each class went where."""
+    dataset = datadir.read(data_set)
+    if not 1 <= num_valid < len(dataset):
+        raise InputError(f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has {len(dataset)} clips")
+    fit_mask, valid_mask = split(dataset, num_valid, seed)
+    if not valid_mask.any():
+        raise InputError(f"{data_set}: no clip can be held out: every source recording holds more than half of the clips of a class")
+    fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
+    for part, folder in ((fit, fit_set), (valid, valid_set)):
+        datadir.write(folder, part)
+    counts = [np.bincount(part.tag_label, minlength=len(dataset.labels)) for part in (dataset, fit, valid)]
+    width = max(map(len, dataset.labels))
+    print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}")
+    for label, *numbers in zip(dataset.labels, *(c.tolist() for c in counts)):
+        print(f"{label:{width}}  " + "  ".join(f"{n:7}" for n in numbers))
+    left_out = len(dataset) - len(fit) - len(valid)
+    print(f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
+          + (f"; {left_out} clips of the held-out sources are in neither" if left_out else ""))
+    if len(valid) < num_valid:
+        print(f"only {len(valid)} of the {num_valid} clips asked for can be held out: half of each class stays to fit on")

@@ -1,0 +1,92 @@
+"""extract: the audio of a data directory -> log-mel features in HDF5."""
+
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import os
+
+import numpy as np
+
+from wsedtk import audio, config, datadir, store
+from wsedtk.errors import InputError
+from wsedtk.frontend import FrontendConfig, LogMel
+from wsedtk.progress import progress, say
+
+_SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@functools.lru_cache(maxsize=1)
+def _frontend(frontend_config):
+    return LogMel(frontend_config)
+
+
+def clip_features(frontend_config, max_seconds, crop, path):
+    """Features (T, F) float32 and duration in seconds of a sound file, or (None, why not)."""
+    try:
+        if not path:
+            raise InputError("no audio: its path in clips.tsv is empty")
+        samples, rate = audio.read(path, frontend_config.sample_rate)
+        max_frames = max(1, round(max_seconds * rate) // frontend_config.hop)
+        if frontend_config.num_frames(len(samples)) > max_frames:
+            if not crop:
+                raise InputError(f"{path}: lasts {len(samples) / rate:.3f} s, longer than {max_seconds:g} s; "
+                                 "--crop keeps its beginning, --max-seconds takes longer clips")
+            samples = samples[:round(max_seconds * rate)]
+        return _frontend(frontend_config)(samples)[:max_frames], len(samples) / rate
+    except InputError as error:
+        return None, str(error)
+
+
+@contextlib.contextmanager
+def _mapper(jobs):
+    """Yield a `map` over `jobs` processes, each with one thread for its linear algebra."""
+    if jobs == 1:
+        yield map
+        return
+    before = dict(os.environ)
+    os.environ.update(_SINGLE_THREAD)  # spawned workers read it when they import numpy
+    try:
+        with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            try:
+                yield functools.partial(pool.map, chunksize=8)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures):
+    """Write the features of a set, or of shard (K, N) of it: the clips K, K + N, ... counted from 1.
+
+    Clips that can't be read are told and listed in the file as `failed`; more than the fraction `max_failures` of them raise
+    InputError, and no file is written.
+    """
+    dataset = datadir.read(data_set)
+    frontend_config = config.load(FrontendConfig, config_path)
+    if frontend_config.pad_to_seconds is not None and frontend_config.pad_to_seconds > max_seconds:
+        raise InputError(f"{config_path}: pad_to_seconds {frontend_config.pad_to_seconds:g} is longer than "
+                         f"--max-seconds {max_seconds:g}")
+    if shard is not None:
+        output = store.shard_path(output, *shard)
+        dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
+    settings = config.to_mapping(frontend_config)
+    max_frames = max(1, round(max_seconds * frontend_config.sample_rate) // frontend_config.hop)
+    work = functools.partial(clip_features, frontend_config, max_seconds, crop)
+    with store.writing_features(output, max_frames, frontend_config.num_mels, dtype, settings,
+                                config.fingerprint(settings)) as (append, failed), _mapper(jobs) as spread:
+        results = spread(work, dataset.paths.tolist())
+        names = dataset.filenames.tolist()
+        for name, (features, duration) in progress(zip(names, results), f"extract {output}", len(names)):
+            if features is None:
+                failed[name] = duration
+                say(f"extract: {name!r} failed: {duration}")
+            else:
+                append(name, features, duration)
+        if len(failed) > max_failures * len(names):
+            raise InputError(f"{data_set}: {len(failed)} of {len(names)} clips failed, more than --max-failures {max_failures:g} "
+                             f"allows; the first: {next(iter(failed.items()))[1]}\nMend the files, or take the clips out of the set.")
+    print(f"{output}: {len(names) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
+          + (f"; {len(failed)} clips failed" if failed else ""))

@@ -1,0 +1,60 @@
+"""predict: a model and features -> clip, frame and segment scores.
+
+T frames, S segments, K classes.
+"""
+
+import numpy as np
+
+from wsedtk import checkpoint, config, datadir, inference, store
+from wsedtk.errors import InputError
+from wsedtk.progress import progress
+
+
+def _choose_rows(features, data_set):
+    """Rows of the store to score: those of a data set where one is given, in the order of the file names."""
+    if data_set is None:
+        return np.argsort(features.filenames)
+    names = datadir.read(data_set).filenames
+    rows = features.rows(names)
+    missing = names[(rows < 0) & ~np.isin(names, list(features.failed))]
+    if len(missing):
+        raise InputError(f"{data_set}: {len(missing)} of {len(names)} clips have no features in {', '.join(features.paths)}, "
+                         f"the first {missing[0]!r}")
+    return rows[rows >= 0]
+
+
+def run(model_dir, feats, output_path, data_set, precise, no_frames, device):
+    """Score every clip of the feature files, or those of a data set only."""
+    spec, network, model_fingerprint = checkpoint.load_model(model_dir)
+    features = store.FeatureStore([feats])
+    if features.frontend != spec.frontend:
+        odd = [f"{k}: {spec.frontend.get(k)} there, {features.frontend.get(k)} here"
+               for k in sorted({*spec.frontend, *features.frontend}) if spec.frontend.get(k) != features.frontend.get(k)]
+        raise InputError(f"{feats}: made with another front end than {model_dir} was trained on ({'; '.join(odd)})")
+    rows = _choose_rows(features, data_set)
+    if not len(rows):
+        raise InputError(f"{feats}: no clips to score")
+    frontend, num_classes = spec.frontend_config(), len(spec.labels)
+    samples_per_frame = frontend.hop * network.time_reduction
+    runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
+    num_frames = np.maximum(features.num_frames[rows] // network.time_reduction, 1)
+    num_segments = ((2 * int(num_frames.max()) - 1) * samples_per_frame) // (2 * frontend.sample_rate) + 1
+    shapes = {"clip": (num_classes,), "segment": (num_segments, num_classes), "num_frames": (), "duration": ()}
+    if not no_frames:
+        shapes["frame"] = (int(num_frames.max()), num_classes)
+        if network.pooling.needs_weights:
+            shapes["weight"] = shapes["frame"]
+
+    def batches():
+        scored = inference.score(runner, features, rows, samples_per_frame, frontend.sample_rate)
+        for positions, output, segments in progress(scored, "predict", -(-len(rows) // inference.BATCH_SIZE)):
+            arrays = {"clip": output.clip, "segment": segments, "frame": output.frame, "weight": output.weight}
+            arrays = {name: arrays[name].float().cpu().numpy() for name in shapes if name in arrays}
+            yield positions, {**arrays, "num_frames": num_frames[positions], "duration": features.durations[rows[positions]]}
+
+    identity = {"model": model_fingerprint, "features": features.fingerprint, "precise": precise,
+                "clips": features.filenames[rows].tolist()}
+    store.write_scores(output_path, features.filenames[rows].tolist(), list(spec.labels), shapes, batches(),
+                       seconds_per_frame=samples_per_frame / frontend.sample_rate, model=model_fingerprint,
+                       features=str(feats), fingerprint=config.fingerprint(identity))
+    print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame")

@@ -1,0 +1,97 @@
+"""tune: scores and truth of a validation set -> an operating point.
+
+N clips, T frames, S segments, K classes.
+"""
+
+import itertools
+
+import numpy as np
+
+from wsedtk import datadir, events, metrics, operating_point, store, thresholds
+from wsedtk.errors import InputError
+
+
+def align(scores, dataset, data_set):
+    """Rows of the score file for the clips of a set: (rows, the set of the clips that are scored). Raises InputError."""
+    if scores.labels != dataset.labels:
+        odd = sorted(set(scores.labels) ^ set(dataset.labels))
+        raise InputError(f"{scores.path}: its classes are not those of {data_set}" + (f": {odd}" if odd else ", or in another order"))
+    place = {name: row for row, name in enumerate(scores.filenames.tolist())}
+    scored = np.isin(dataset.filenames, scores.filenames)
+    if not scored.any():
+        raise InputError(f"{scores.path}: holds none of the clips of {data_set}")
+    dataset = dataset.select(scored)
+    return [place[name] for name in dataset.filenames.tolist()], dataset
+
+
+def smoothed_scores(scores, rows, median_seconds, min_seconds, max_gap_seconds):
+    """Frame scores after the filters (they commute with thresholds, see wsedtk.events), a list of (T, K) a clip."""
+    step = scores.seconds_per_frame
+    median, shortest = events.odd_frames(median_seconds, step), events.whole_frames(min_seconds, step)
+    gap = int(max_gap_seconds / step + 1e-6)
+    return [events.smooth(scores.frames(row), median, shortest, gap) for row in rows]
+
+
+def segment_maxima(frames, seconds_per_frame, duration):
+    """The highest score (S, K) of the frames (T, K) that touch each 1 s segment: what an event there needs to beat."""
+    out = np.zeros((int(metrics.num_segments(duration)), frames.shape[1]), frames.dtype)
+    onset = np.round(np.arange(len(frames)) * seconds_per_frame, 6)
+    offset = np.round(np.minimum((np.arange(len(frames)) + 1) * seconds_per_frame, duration), 6)
+    first, last = np.floor(onset).astype(int), np.ceil(offset).astype(int)
+    for s in range(len(out)):
+        touching = (first <= s) & (s < last) & (offset > onset)
+        if touching.any():
+            out[s] = frames[touching].max(axis=0)
+    return out
+
+
+def tune_frames(scores, rows, dataset, criterion, grid):
+    """Frame thresholds and filters, one of the grid's settings a class, for the best micro F1 of the criterion.
+
+    tags: a clip is tagged where any frame is left after filtering (all that a weakly labelled set allows). segments: 1 s
+    segments against events.tsv. grid: a list of (median, min, max gap) in seconds.
+    Returns thresholds (K,) and settings (K, 3).
+    """
+    if criterion == "tags":
+        truth = dataset.tag_matrix()
+    else:
+        truth, _ = metrics.activity(metrics.drop_zero_length(dataset.events), dataset.durations, len(dataset.labels))
+    options = [[] for _ in dataset.labels]
+    for setting in grid:
+        smoothed = smoothed_scores(scores, rows, *setting)
+        if criterion == "tags":
+            values = np.stack([frames.max(axis=0) for frames in smoothed])  # (N, K)
+        else:
+            values = np.concatenate([segment_maxima(f, scores.seconds_per_frame, d) for f, d in zip(smoothed, dataset.durations)])
+        for k, alternatives in enumerate(options):
+            alternatives.append(thresholds.candidates(values[:, k], truth[:, k]))
+    chosen, best = thresholds.search(options, int(truth.sum()))
+    return best, np.array(grid, np.float64)[chosen]
+
+
+def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
+    """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there."""
+    scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
+    if criterion == "segments" and dataset.events is None:
+        raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
+    rows, dataset = align(scores, dataset, data_set)
+    truth, clip = dataset.tag_matrix(), scores.clip[rows]
+    clip_thresholds = thresholds.tune_published(clip, truth, seed) if published else thresholds.tune(clip, truth)
+    found = metrics.precision_recall_f1(*metrics.decision_counts(truth, clip >= clip_thresholds).sum(axis=1).tolist())
+    frame_thresholds, settings = np.full(len(dataset.labels), np.inf), np.zeros((len(dataset.labels), 3))
+    if scores.has("frame"):
+        grid = list(itertools.product(median_seconds, min_seconds, max_gap_seconds))
+        frame_thresholds, settings = tune_frames(scores, rows, dataset, criterion, grid)
+    elif criterion == "segments":
+        raise InputError(f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames")
+    point = operating_point.OperatingPoint(
+        "frame" if criterion == "segments" else "segment", dataset.labels, clip_thresholds, frame_thresholds, *settings.T,
+        gate_by_tags, f"{scores.attributes['fingerprint']} {criterion}{' published' if published else ''}, {len(dataset)} clips")
+    operating_point.write(output, point)
+    width = max(map(len, dataset.labels))
+    print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
+    for k, label in enumerate(dataset.labels):
+        print(f"{label:{width}}  {clip_thresholds[k]:14.4f}  {frame_thresholds[k]:15.4f}  "
+              f"{settings[k, 0]:8g}  {settings[k, 1]:5g}  {settings[k, 2]:9g}")
+    print(f"tagging F1 on these {len(dataset)} clips: {found['f1'] or 0:.4f} "
+          f"(precision {found['precision'] or 0:.4f}, recall {found['recall'] or 0:.4f})")

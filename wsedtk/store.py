@@ -1,0 +1,223 @@
+"""HDF5 files of features and of scores. The only module that knows h5py.
+
+N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not at all.
+
+    features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F), squared_deviations (N, F), filename (N,);
+                  failed (filename, reason): clips that could not be read; attributes: the front end and its fingerprint
+    scores.h5     clip (N, K), frame (N, T, K), segment (N, S, K), weight (N, T, K) with attention, num_frames (N,),
+                  duration (N,), filename (N,), labels (K,); attributes: seconds_per_frame, model, features, fingerprint
+"""
+
+import contextlib
+import json
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from wsedtk.atomic import writing
+from wsedtk.errors import InputError
+
+_TEXT = h5py.string_dtype("utf-8")
+
+
+@contextlib.contextmanager
+def _creating(path, kind, attributes):
+    """Yield a new HDF5 file that becomes `path` when the block succeeds."""
+    with writing(path) as temporary:
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update({"kind": kind, **attributes})
+            yield file
+
+
+def _open(path, kind):
+    """Open a whole HDF5 file of a kind for reading. Raises InputError that says what is there instead."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
+    found = file.attrs.get("kind", "an unknown kind")
+    if found != kind:
+        file.close()
+        raise InputError(f"{path}: expected a file of wsedtk {kind}, found {found}")
+    return file
+
+
+def _names(dataset):
+    """A text dataset as a numpy array of str."""
+    values = dataset.asstr()[:]
+    return np.array(values.tolist() if len(values) else [], dtype=str)
+
+
+@contextlib.contextmanager
+def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_fingerprint):
+    """Yield `append(filename, features, duration)` for the clips of a new feature file, and a dict for those that failed.
+
+    features: (T, F) with T <= max_frames; duration: seconds; frontend: a plain mapping; the dict takes filename -> reason.
+    """
+    attributes = {"frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
+    names, frames, durations, means, deviations, failed = [], [], [], [], [], {}
+    with _creating(path, "features", attributes) as file:
+        shape = (max_frames, num_bins)
+        data = file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape))
+
+        def append(filename, features, duration):
+            row = np.zeros(shape, dtype)
+            row[:len(features)] = features
+            stored = row[:len(features)].astype(np.float64)
+            data.resize(len(names) + 1, axis=0)
+            data[-1] = row
+            names.append(filename)
+            frames.append(len(features))
+            durations.append(duration)
+            means.append(stored.mean(axis=0))
+            deviations.append(((stored - means[-1]) ** 2).sum(axis=0))
+
+        yield append, failed
+        file.create_dataset("filename", data=np.array(names, object), dtype=_TEXT)
+        file.create_dataset("num_frames", data=np.array(frames, np.int32))
+        file.create_dataset("duration", data=np.array(durations, np.float64))
+        file.create_dataset("mean", data=np.array(means, np.float64).reshape(-1, num_bins))
+        file.create_dataset("squared_deviations", data=np.array(deviations, np.float64).reshape(-1, num_bins))
+        file.create_dataset("failed", data=np.array(list(failed.items()), object).reshape(-1, 2), dtype=_TEXT)
+
+
+def shard_path(path, shard, num_shards):
+    """The file of one shard: `<set>.K-of-N.h5`."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.{shard}-of-{num_shards}{path.suffix}")
+
+
+def find_shards(path):
+    """The files behind a feature path: itself, or all of its shards. Raises InputError where one is missing."""
+    path = Path(path)
+    if path.exists():
+        return [path]
+    pattern = re.compile(re.escape(path.stem) + r"\.(\d+)-of-(\d+)" + re.escape(path.suffix))
+    names = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+    counts = sorted({int(m.group(2)) for m in map(pattern.fullmatch, names) if m})
+    if not counts:
+        raise InputError(f"{path}: no such file, nor shards of it; wsedtk extract makes it")
+    if len(counts) > 1:
+        raise InputError(f"{path}: shards of {' and of '.join(map(str, counts))} lie side by side; remove the old ones")
+    shards = [shard_path(path, k, counts[0]) for k in range(1, counts[0] + 1)]
+    missing = [p.name for p in shards if not p.exists()]
+    if missing:
+        raise InputError(f"{path}: shard {missing[0]} is missing ({len(missing)} of {counts[0]} are)")
+    return shards
+
+
+class FeatureStore:
+    """Feature files read as one. Rows are numbered over all files, in their order."""
+
+    def __init__(self, paths):
+        self._files, names = [], []
+        self.failed, self.paths = {}, [str(p) for p in paths]
+        for path in [shard for p in paths for shard in find_shards(p)]:
+            file = _open(path, "features")
+            self._files.append(file)
+            names.append(_names(file["filename"]))
+            self.failed.update((n, reason) for n, reason in file["failed"].asstr()[:])
+            if file.attrs["fingerprint"] != self._files[0].attrs["fingerprint"]:
+                raise InputError(f"{path}: made with another front end than {self._files[0].filename}; extract both alike")
+        self.frontend = json.loads(self._files[0].attrs["frontend"])
+        self.fingerprint = str(self._files[0].attrs["fingerprint"])
+        self.filenames = np.concatenate(names)
+        self.num_frames = np.concatenate([f["num_frames"][:] for f in self._files]).astype(np.int64)
+        self.durations = np.concatenate([f["duration"][:] for f in self._files])
+        self._starts = np.cumsum([0, *(len(n) for n in names)])
+        self._order = np.argsort(self.filenames)
+        sorted_names = self.filenames[self._order]
+        twice = np.flatnonzero(sorted_names[1:] == sorted_names[:-1])
+        if len(twice):
+            raise InputError(f"{', '.join(self.paths)}: the clip {sorted_names[twice[0]]!r} stands in them twice")
+
+    def __len__(self):
+        return len(self.filenames)
+
+    def rows(self, filenames):
+        """The row of each file name (N,); -1 where the store does not hold it."""
+        if not len(self):
+            return np.full(len(filenames), -1)
+        place = np.searchsorted(self.filenames, filenames, sorter=self._order).clip(max=len(self) - 1)
+        rows = self._order[place]
+        return np.where(self.filenames[rows] == filenames, rows, -1)
+
+    def read(self, rows):
+        """Features of rows (B,) as (B, T, F) float32, T the longest of them, zeros after a clip's frames."""
+        num_frames = self.num_frames[rows]
+        out = np.zeros((len(rows), num_frames.max(), self._files[0]["features"].shape[2]), np.float32)
+        for i in np.argsort(rows):  # in the order of the file
+            number = np.searchsorted(self._starts, rows[i], side="right") - 1
+            data = self._files[number]["features"]
+            out[i, :num_frames[i]] = data[rows[i] - self._starts[number], :num_frames[i]]
+        return out
+
+    def statistics(self, rows):
+        """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows."""
+        columns = {name: np.concatenate([f[name][:] for f in self._files])[rows] for name in ("mean", "squared_deviations")}
+        weight = self.num_frames[rows][:, None].astype(np.float64)
+        mean = (weight * columns["mean"]).sum(axis=0) / weight.sum()
+        variance = (columns["squared_deviations"] + weight * (columns["mean"] - mean) ** 2).sum(axis=0) / weight.sum()
+        return mean, np.sqrt(variance)
+
+
+def write_scores(path, filenames, labels, shapes, batches, **attributes):
+    """Write a score file from batches.
+
+    shapes: {dataset: shape of one clip}, for clip, frame, segment, weight; batches yields (rows, {dataset: array}) where
+    rows (B,) index `filenames`; num_frames and duration are arrays among them. Attributes are plain values.
+    """
+    with _creating(path, "scores", attributes) as file:
+        file.create_dataset("filename", data=np.array(filenames, object), dtype=_TEXT)
+        file.create_dataset("labels", data=np.array(labels, object), dtype=_TEXT)
+        for name, shape in shapes.items():
+            kind = {"num_frames": np.int32, "duration": np.float64}.get(name, np.float32)
+            chunks = (1, *shape) if len(shape) > 1 else None
+            file.create_dataset(name, (len(filenames), *shape), kind, chunks=chunks)
+        for rows, arrays in batches:
+            for name, values in arrays.items():
+                for row, value in zip(rows, values):
+                    target = file[name]
+                    target[row, :len(value)] = value if np.ndim(value) else None
+    return path
+
+
+class ScoreFile:
+    """A score file, open for reading. `clip` is in memory, the rest is read as asked for."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._file = _open(path, "scores")
+        self.filenames = _names(self._file["filename"])
+        self.labels = _names(self._file["labels"]).tolist()
+        self.clip = self._file["clip"][:]
+        self.num_frames = self._file["num_frames"][:].astype(np.int64)
+        self.durations = self._file["duration"][:]
+        self.attributes = {k: v.item() if hasattr(v, "item") else v for k, v in self._file.attrs.items()}
+        self.seconds_per_frame = float(self.attributes["seconds_per_frame"])
+        if not np.isfinite(self.clip).all():
+            bad = np.flatnonzero(~np.isfinite(self.clip).all(axis=1))
+            raise InputError(f"{path}: {len(bad)} clips have scores that are not finite, the first {self.filenames[bad[0]]!r}")
+
+    def __len__(self):
+        return len(self.filenames)
+
+    def has(self, name):
+        """Whether the file holds the dataset `frame`, `segment` or `weight`."""
+        return name in self._file
+
+    def frames(self, row, name="frame"):
+        """Frame scores, or weights, of one clip without its padding: (T, K)."""
+        if name not in self._file:
+            raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
+        return self._file[name][row, :self.num_frames[row]]
+
+    def segments(self, row):
+        """Segment scores of one clip: (S, K), as many segments as its duration holds, begun ones included."""
+        count = max(1, int(np.ceil(round(self.durations[row], 6))))
+        return self._file["segment"][row, :count]
