@@ -45,22 +45,23 @@ def split(dataset, num_valid, seed):
     """Choose a balanced held-out set. Returns boolean masks (N,), (N,): clips to fit on, clips to validate on.
 
     Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
-    `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). Clips without tags count
-    as one more class. At least half of each class stays to fit on. The clips of one source (`datadir.source_of`) never lie on
-    both sides: what is left of a source that was drawn from is in neither.
+    `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). At least half of each
+    class stays to fit on. The clips of one source (`datadir.source_of`) never lie on both sides: what is left of a source that
+    was drawn from is in neither. Clips without tags get their share of `num_valid`, from the sources that were drawn from.
     """
     tags = dataset.tag_matrix()
-    tags = np.column_stack([tags, ~tags.any(axis=1)])
+    untagged = ~tags.any(axis=1)
+    num_tagged = num_valid - round(num_valid * untagged.mean())
     sources = np.unique([datadir.source_of(n) for n in dataset.filenames.tolist()], return_inverse=True)[1]
     generator = np.random.default_rng(seed)
     classes = _Classes(tags, sources, generator)
     valid, held = np.zeros(len(dataset), bool), np.zeros(tags.shape[1], np.int64)
     rarest_first = [k for k in np.argsort(tags.sum(axis=0), kind="stable").tolist() if tags[:, k].any()]
     turn = 0
-    while rarest_first and valid.sum() < num_valid:
+    while rarest_first and valid.sum() < num_tagged:
         turn += 1
         for k in list(rarest_first):
-            if held[k] >= turn or valid.sum() >= num_valid:
+            if held[k] >= turn or valid.sum() >= num_tagged:
                 continue
             clip = classes.draw(k, valid)
             if clip is None:
@@ -68,7 +69,9 @@ def split(dataset, num_valid, seed):
                 continue
             valid[clip] = True
             held += tags[clip]
-    return ~classes.is_open[sources], valid
+    opened = classes.is_open[sources]
+    valid[generator.permutation(np.flatnonzero(untagged & opened))[:num_valid - num_tagged]] = True
+    return ~opened, valid
 
 
 def run(data_set, fit_set, valid_set, num_valid, seed):

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Run a command on this machine with a log: Kaldi's contract.
+#
+#     local.sh [--gpu N] [--mem G] [--max-jobs-run N] [JOB=1:N] LOG COMMAND...
+#
+# With JOB=1:N the command runs N times at once, JOB in LOG and in the arguments replaced by the number. Blocks until all have
+# ended. A log holds the command, host, start, end and exit status. Exits 1 and names the logs of the jobs that failed
+# (75 where all of these were only interrupted, to be run again). What a command prints goes to the log; that of a single job
+# to the screen too.
+set -euo pipefail
+
+first=1 last=1 variable='' at_once=0
+while [ $# -gt 0 ]; do
+    case $1 in
+        --gpu | --mem | --time | --num-threads) shift 2 ;; # what this machine has is what there is
+        --max-jobs-run) at_once=$2; shift 2 ;;
+        -*) echo "local.sh: unknown option '$1'" >&2; exit 2 ;;
+        *)
+            [[ $1 =~ ^([A-Z_]+)=([0-9]+):([0-9]+)$ ]] || break
+            variable=${BASH_REMATCH[1]} first=${BASH_REMATCH[2]} last=${BASH_REMATCH[3]}
+            shift
+            ;;
+    esac
+done
+if [ $# -lt 2 ] || [ "$first" -gt "$last" ]; then
+    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0" >&2
+    exit 2
+fi
+
+run_job() { # NUMBER LOG COMMAND...
+    local number=$1 log=$2 status=0 started=$SECONDS
+    shift 2
+    if [ -n "$variable" ]; then
+        log=${log//$variable/$number}
+        set -- "${@//$variable/$number}"
+    fi
+    mkdir -p -- "$(dirname -- "$log")"
+    {
+        printf '#'
+        printf ' %q' "$@"
+        printf '\n# host %s, started %s\n' "$(uname -n)" "$(date '+%Y-%m-%d %H:%M:%S %z')"
+    } > "$log"
+    if [ -n "$variable" ]; then
+        "$@" < /dev/null >> "$log" 2>&1 || status=$?
+    else
+        { "$@" < /dev/null 2>&1 1>&3 3>&- | tee -a -- "$log" >&2 3>&-; } 3>&1 | tee -a -- "$log" || status=$?
+    fi
+    printf '# ended %s after %s s, exit status %s\n' "$(date '+%Y-%m-%d %H:%M:%S %z')" "$((SECONDS - started))" "$status" >> "$log"
+    return "$status"
+}
+
+log=$1
+shift
+pids=() numbers=() failed=() status=0
+reap() { # wait for the oldest job that runs
+    local code=0
+    wait "${pids[0]}" || code=$?
+    if [ "$code" -ne 0 ]; then
+        failed+=("${log//${variable:-$'\n'}/${numbers[0]}}")
+        if [ "$code" -eq 75 ] && [ "$status" -ne 1 ]; then status=75; else status=1; fi
+    fi
+    pids=("${pids[@]:1}") numbers=("${numbers[@]:1}")
+}
+# shellcheck disable=SC2317  # the trap calls it
+stop() { # a signal to us ends the jobs, each with all that it started
+    trap - INT TERM
+    for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
+}
+trap stop INT TERM
+set -m # each job its own process group
+for ((number = first; number <= last; number++)); do
+    if [ "$at_once" -gt 0 ] && [ "${#pids[@]}" -ge "$at_once" ]; then reap; fi
+    run_job "$number" "$log" "$@" &
+    pids+=("$!") numbers+=("$number")
+done
+while [ "${#pids[@]}" -gt 0 ]; do reap; done
+if [ "$status" -ne 0 ]; then
+    echo "local.sh: ${#failed[@]} of $((last - first + 1)) jobs failed; see" >&2
+    printf '    %s\n' "${failed[@]}" >&2
+fi
+exit "$status"

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Score the validation and the test set with the model.
+# Options: those of run.sh.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
+
+logged 05_predict_valid predict --data "$data/valid" -- "$model" "$feats/train.h5" "$model/valid/scores.h5"
+logged 05_predict_test predict -- "$model" "$feats/test.h5" "$model/test/scores.h5"

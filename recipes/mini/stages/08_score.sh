@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Compare them with the truth.
+# Options: those of run.sh.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
+
+for mode in segment frame; do
+    logged "08_score_$mode" score --scores "$model/test/scores.h5" --bootstrap "$bootstrap" -- "$data/test" "$model/test/$mode" > /dev/null
+done
