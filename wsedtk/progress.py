@@ -5,7 +5,8 @@ import time
 
 from tqdm import tqdm
 
-PLAIN_LINES = 5  # lines that a loop prints where there is no terminal
+PLAIN_LINES = 5  # at most so many lines a loop where there is no terminal,
+QUIET_SECONDS = 5.0  # and none sooner than this after the one before
 
 
 def progress(iterable, description, total=None):
@@ -14,12 +15,14 @@ def progress(iterable, description, total=None):
     if sys.stderr.isatty():
         yield from tqdm(iterable, desc=description, total=total, leave=False)
         return
-    started, shown = time.monotonic(), 0
+    started = told = time.monotonic()
+    shown = 0
     for done, item in enumerate(iterable, 1):
         yield item
-        if done * PLAIN_LINES // max(total, 1) > shown or done == total:
-            shown = done * PLAIN_LINES // max(total, 1)
-            say(f"{description}: {done} of {total}, {time.monotonic() - started:.1f} s")
+        now = time.monotonic()
+        if done * PLAIN_LINES // max(total, 1) > shown and now - told >= QUIET_SECONDS:
+            shown, told = done * PLAIN_LINES // max(total, 1), now
+            say(f"{description}: {done} of {total}, {now - started:.0f} s")
 
 
 def say(message):

@@ -180,11 +180,10 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
             chunks = (1, *shape) if len(shape) > 1 else None
             file.create_dataset(name, (len(filenames), *shape), kind, chunks=chunks)
         for rows, arrays in batches:
+            order = np.argsort(rows)  # HDF5 wants them ascending
             for name, values in arrays.items():
-                for row, value in zip(rows, values):
-                    target = file[name]
-                    target[row, :len(value)] = value if np.ndim(value) else None
-    return path
+                place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
+                file[name][place] = values[order]
 
 
 class ScoreFile:

@@ -94,4 +94,4 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
     print(f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
           + (f"; {left_out} clips of the held-out sources are in neither" if left_out else ""))
     if len(valid) < num_valid:
-        print(f"only {len(valid)} of the {num_valid} clips asked for can be held out: half of each class stays to fit on")
+        print(f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on")

@@ -174,7 +174,7 @@ def resume(trainer, folder, resolved):
 
 def _spec(cfg, store, fit, statistics):
     mean, std = statistics
-    trained = {"wsedtk": __version__, "torch": torch.__version__, "python": platform.python_version(), "seed": cfg.seed,
+    trained = {"wsedtk": __version__, "torch": str(torch.__version__), "python": platform.python_version(), "seed": cfg.seed,
                "fit_clips": len(fit.dataset), "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
     return checkpoint.ModelSpec(cfg.network, cfg.network_options, cfg.pooling, tuple(fit.dataset.labels), store.frontend,
                                 tuple(mean.tolist()), tuple(std.tolist()), trained)

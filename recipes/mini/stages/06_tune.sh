@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Choose thresholds on the validation set'\''s tags.
+# Choose thresholds on the validation set's tags.
 # Options: those of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"

@@ -1,0 +1,187 @@
+"""report: trained and scored systems -> one self-contained page, and its figures as files."""
+
+import base64
+import html
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from wsedtk import datadir, metrics, operating_point, plots
+from wsedtk.atomic import write_text, writing
+from wsedtk.errors import InputError
+from wsedtk.store import FeatureStore, ScoreFile
+
+NUM_TIMELINES = 4  # of the clips with the most segment errors, and as many of those with the fewest
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 1rem auto; padding: 0 1rem; color: #222; background: #fff }
+h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc } h3 { font-size: 1rem }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums }
+th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
+th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.8em } .baseline { color: #666 }
+img { max-width: 100%; height: auto } @media print { h2 { break-after: avoid } img { break-inside: avoid } }
+"""
+COLUMNS = (("tagging F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
+           ("Del", "segment", "deletion_rate"), ("Ins", "segment", "insertion_rate"), ("Pre", "segment", "precision"),
+           ("Rec", "segment", "recall"), ("segment F1", "segment", "f1"), ("event F1", "event", "f1"), ("MAP", "audioset", "map"),
+           ("PSDS1", "psds", "psds1"), ("PSDS2", "psds", "psds2"))
+
+
+def _cell(report, section, key):
+    value, interval = report.get(section, {}).get(key), report.get(section, {}).get(f"{key}_ci")
+    text = "–" if value is None else f"{value:.3f}"
+    return text + (f' <span class="ci">{interval[0]:.3f}–{interval[1]:.3f}</span>' if interval else "")
+
+
+def _rows_table(header, rows):
+    """An HTML table of escaped headers and ready cells; rows: (class name or '', cells)."""
+    lines = ['<div class="wide"><table><tr>', *(f"<th>{html.escape(h)}</th>" for h in header), "</tr>"]
+    for kind, cells in rows:
+        lines += [f'<tr class="{kind}">', *(f"<td>{c}</td>" for c in cells), "</tr>"]
+    return "".join([*lines, "</table></div>"])
+
+
+class _Page:
+    """The parts of the page, and the figures on their way into it and into a folder."""
+
+    def __init__(self, figures):
+        self.parts, self.folder, self.count = [], figures, 0
+
+    def add(self, text):
+        """Add HTML."""
+        self.parts.append(text)
+
+    def figure(self, name, figure):
+        """Add a figure; `name` becomes its file name and its alternative text."""
+        data = plots.png(figure)
+        self.add(f'<p><img alt="{html.escape(name, quote=True)}" src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>')
+        if self.folder is not None:
+            self.count += 1
+            safe = re.sub(r"[^\w.-]+", "_", name)[:100]
+            with writing(Path(self.folder) / f"{self.count:02d}_{safe}.png") as temporary:
+                temporary.write_bytes(data)
+
+    def text(self, title):
+        """The whole page."""
+        return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+                f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>\n'
+                + "\n".join(self.parts) + "\n</body></html>\n")
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read as a report: {error}") from None
+
+
+def _read_history(path):
+    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        return {name: [float(row[i]) for row in lines[1:]] for i, name in enumerate(lines[0])}
+    except (ValueError, IndexError):
+        raise InputError(f"{path}: not a training history") from None
+
+
+def comparison(reports):
+    """The first table: every scored folder, then the baselines on its set. reports: {folder: report.json}."""
+    rows, seen = [], set()
+    for folder, report in reports.items():
+        name = "/".join(folder.parts[-3:])
+        rows.append(("", [html.escape(name), f"{report['clips']['scored']}/{report['clips']['official']}",
+                          *(_cell(report, *key) for _, *key in COLUMNS)]))
+    for folder, report in reports.items():
+        if folder.parent.name in seen or report["segment"]["f1"] is None:
+            continue
+        seen.add(folder.parent.name)
+        for name, baseline in report["baselines"].items():
+            title = f"{folder.parent.name}, baseline: {name.replace('_', ' ')}"
+            rows.append(("baseline", [html.escape(title), "", *(_cell(baseline, *key) for _, *key in COLUMNS)]))
+    return _rows_table(["system/set/mode", "clips", *(name for name, *_ in COLUMNS)], rows)
+
+
+def _class_table(report):
+    rows = [("", [html.escape(label), _cell(c, "tagging", "f1"), _cell(c, "segment", "precision"), _cell(c, "segment", "recall"),
+                  _cell(c, "segment", "f1"), _cell(c, "event", "f1")]) for label, c in report["classes"].items()]
+    return _rows_table(["class", "tagging F1", "segment Pre", "segment Rec", "segment F1", "event F1"], rows)
+
+
+def _events_by_clip(dataset):
+    lists = [[] for _ in range(len(dataset))]
+    for clip, onset, offset, label in dataset.events.rows():
+        lists[clip].append((onset, offset, label))
+    return lists
+
+
+def _errors(truth, decoded):
+    """Segment errors (S + D + I) of each clip."""
+    active = [metrics.activity(d.events, truth.durations, len(truth.labels)) for d in (truth, decoded)]
+    counts = metrics.segment_counts(active[0][0], active[1][0])
+    return metrics.sum_by_clip(counts, active[0][1], len(truth))[:, :3].sum(axis=1)
+
+
+def choose_clips(truth, decoded):
+    """Clips for the timelines: those with the most segment errors, then those with events and the fewest: two lists."""
+    errors = _errors(truth, decoded)
+    worst = np.argsort(-errors, kind="stable")[:NUM_TIMELINES].tolist()
+    num_events = np.bincount(truth.events.clip, minlength=len(truth))
+    rest = [i for i in np.lexsort((-num_events, errors)).tolist() if i not in worst and num_events[i]]
+    return worst, rest[:NUM_TIMELINES]
+
+
+def _features_of(scores):
+    """The features that the scores were made from, where they are still there."""
+    path = scores.attributes.get("features")
+    try:
+        return FeatureStore([path]) if path else None
+    except InputError:
+        return None
+
+
+def add_timelines(page, folder, report, point):
+    """Add the timelines of one scored folder, where it and its set have events and frame scores."""
+    scores_path, reference = folder.parent / "scores.h5", folder / "reference"
+    if not scores_path.exists() or not reference.is_dir() or report["segment"]["f1"] is None:
+        return
+    scores, labels = ScoreFile(scores_path), list(report["classes"])
+    if not scores.has("frame"):
+        return
+    truth, decoded = datadir.read_decoded(reference, labels), datadir.read_decoded(folder, labels)
+    decoded = decoded.select(np.isin(decoded.filenames, truth.filenames))
+    features, true, found = _features_of(scores), _events_by_clip(truth), _events_by_clip(decoded)
+    place = {name: row for row, name in enumerate(scores.filenames.tolist())}
+    limits = point.clip_thresholds if folder.name == "segment" else point.frame_thresholds
+    for title, clips in zip(("the most", "the fewest"), choose_clips(truth, decoded)):
+        page.add(f"<h3>Clips with {title} segment errors</h3>")
+        for clip in clips:
+            name = str(truth.filenames[clip])
+            row = features.rows([name])[0] if features is not None else -1
+            image = features.read([row])[0] if row >= 0 else None
+            step = features.frontend["hop"] / features.frontend["sample_rate"] if row >= 0 else None
+            page.figure(f"{'/'.join(folder.parts[-3:])}: {name}", plots.timeline(
+                name, truth.durations[clip], labels, scores.frames(place[name]), scores.seconds_per_frame, limits,
+                found[clip], true[clip], image, step))
+
+
+def run(model_dirs, output, figures):
+    """Write the page about every scored folder `<model>/<set>/<mode>/` of the models."""
+    reports = {path.parent: _read_json(path) for model in model_dirs for path in sorted(Path(model).glob("*/*/report.json"))}
+    if not reports:
+        raise InputError(f"{', '.join(map(str, model_dirs))}: no report.json in SET/MODE/ there; wsedtk score writes it")
+    page = _Page(figures)
+    page.add("<h1>Sound event detection report</h1>" + comparison(reports))
+    page.add("<p>Segments of 1 s; ER: error rate with its parts (substitutions, deletions, insertions); event F1: onsets within "
+             "200 ms. Small figures: 95 % bootstrap intervals over clips.</p>")
+    for model in map(Path, model_dirs):
+        page.add(f"<h2>{html.escape(model.name)}</h2>")
+        if (model / "history.tsv").exists():
+            page.figure(f"{model.name}: training", plots.training_curves(_read_history(model / "history.tsv"), model.name))
+        point = operating_point.read(model / "operating_point.yaml")
+        for folder, report in reports.items():
+            if folder.parent.parent == model:
+                page.add(f"<h3>{html.escape('/'.join(folder.parts[-3:]))}: by class</h3>" + _class_table(report))
+                if folder.name == "frame":
+                    add_timelines(page, folder, report, point)
+    write_text(output, page.text("Sound event detection report"))
+    print(f"{output}: {len(reports)} scored folders of {len(model_dirs)} systems")
