@@ -11,6 +11,10 @@ The segment and event figures that `wsedtk score` reports are sed_eval's (`segme
 (`activity`, `segment_counts`) give the same numbers (held by a test) and serve baselines and intervals.
 """
 
+import contextlib
+import importlib.util
+import warnings
+
 import numpy as np
 import scipy.stats
 
@@ -155,6 +159,14 @@ def consistency(tags, active, clip_of_segment):
 
 # ---- sed_eval ----
 
+@contextlib.contextmanager
+def _quiet_imports():
+    """For imports of scorers, which are slow, so late, and warn that pkg_resources is old."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _by_clip(events, labels, num_clips):
     lists = [[] for _ in range(num_clips)]
     for clip, onset, offset, label in events.rows():
@@ -164,7 +176,8 @@ def _by_clip(events, labels, num_clips):
 
 def _evaluate(metric, reference, estimated, durations, labels, with_length):
     """Feed a sed_eval metric clip by clip; returns its overall counts after each clip, (N, 3): TP, predicted, references."""
-    from dcase_util.containers import MetaDataContainer  # slow to import
+    with _quiet_imports():
+        from dcase_util.containers import MetaDataContainer
 
     pairs = zip(_by_clip(reference, labels, len(durations)), _by_clip(estimated, labels, len(durations)), durations)
     totals = []
@@ -190,7 +203,8 @@ def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
 
     reference, estimated: Events of the clips 0..N-1; durations: (N,) seconds; labels: K names.
     """
-    import sed_eval  # slow to import
+    with _quiet_imports():
+        import sed_eval
 
     metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
     _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=True)
@@ -204,7 +218,8 @@ def event_metrics(reference, estimated, durations, labels):
 
     Returns (micro averages, {label: {precision, recall, f1}}, per-clip counts (N, 3): TP, FP, FN).
     """
-    import sed_eval  # slow to import
+    with _quiet_imports():
+        import sed_eval
 
     metric = sed_eval.sound_event.EventBasedMetrics(labels, t_collar=0.2, percentage_of_length=0.2)
     totals = _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=False)
@@ -272,16 +287,13 @@ def psds(frame_scores, seconds_per_frame, reference, durations, labels):
     frame_scores: N arrays (T, K). Overlaps of a class in the reference are merged, classes without events left out. None where
     sed_scores_eval is not installed (pip install wsedtk[psds]) or there are no events.
     """
-    nothing = dict.fromkeys(PSDS_SETTINGS), 0
-    try:
-        from sed_scores_eval import intersection_based
-        from sed_scores_eval.utils.scores import create_score_dataframe
-    except ImportError:
-        return nothing
     reference = drop_zero_length(reference)
     used = np.unique(reference.label).tolist()
-    if not used:
-        return nothing
+    if not used or importlib.util.find_spec("sed_scores_eval") is None:
+        return dict.fromkeys(PSDS_SETTINGS), 0
+    with _quiet_imports():
+        from sed_scores_eval import intersection_based
+        from sed_scores_eval.base_modules.scores import create_score_dataframe
     truth = {str(clip): [] for clip in range(len(durations))}
     for clip, onset, offset, label in reference.rows():
         truth[str(clip)].append((onset, min(offset, durations[clip]), labels[label]))

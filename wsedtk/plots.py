@@ -59,7 +59,8 @@ def _curves(axes, frame_scores, seconds_per_frame, thresholds, shown, labels):
         axes.stairs(frame_scores[:, k], edges, color=color(k), label=_plain(labels[k]), linewidth=1.3)
         if np.isfinite(thresholds[k]):
             axes.axhline(thresholds[k], color=color(k), linewidth=0.8, linestyle=":")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(-0.02, 1.35)  # the legend has the room above 1
+    axes.set_yticks([0, 0.5, 1])
     axes.set_ylabel("probability")
 
 

@@ -19,7 +19,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 1rem auto
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc } h3 { font-size: 1rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums }
 th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.8em } .baseline { color: #666 }
+th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.75em; display: block } .baseline { color: #666 }
 img { max-width: 100%; height: auto } @media print { h2 { break-after: avoid } img { break-inside: avoid } }
 """
 COLUMNS = (("tagging F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
