@@ -10,6 +10,7 @@ from helpers import write_set, write_sound
 from wsedtk import cli
 from wsedtk.errors import InputError
 
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real recordings and metadata that WSEDTK_TEST_DATA names; the test is skipped without it."""

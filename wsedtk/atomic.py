@@ -14,8 +14,10 @@ def writing(path):
     Makes the parent folders. Raises InputError where the folder or the disk refuses.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    temporary = path.parent / f".{path.name[:40]}.{os.getpid()}.tmp"  # 40 characters take at most 160 of a name's 255 bytes
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: a folder; name a file to write")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb+") as file:

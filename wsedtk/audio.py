@@ -24,14 +24,14 @@ class AudioInfo:
 
 def _open(path):
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, not a sound file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: an empty file")
     try:
-        return soundfile.SoundFile(path)
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, not a sound file")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: an empty file")
+        return soundfile.SoundFile(path.absolute())  # of the plain name `-` libsndfile would read standard input
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise InputError(f"{path}: can't be read as sound ({str(error).split(': ')[-1].strip()})") from None
 

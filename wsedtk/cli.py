@@ -30,7 +30,7 @@ class _Shard(click.ParamType):
         if isinstance(value, tuple):
             return value
         k, slash, n = value.partition("/")
-        if not (slash and k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        if not (slash and k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
             self.fail(f"{value!r}: expected K/N with 1 <= K <= N", param, ctx)
         return int(k), int(n)
 

@@ -19,7 +19,13 @@ from wsedtk.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """safe_load that refuses repeated keys, and reads `1e-3` as YAML 1.2 does: a number."""
+    """safe_load that refuses repeated keys and aliases, and reads `1e-3` as YAML 1.2 does: a number."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):  # a few lines of them stand for more than memory holds
+            event = self.peek_event()
+            raise yaml.YAMLError(f"line {event.start_mark.line + 1}: *{event.anchor}: aliases are not read here; write the value out")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         mapping = {}
@@ -35,6 +41,13 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.construct_mapping)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """safe_dump that writes a value twice rather than an alias of it."""
+
+    def ignore_aliases(self, data):
+        return True
 
 
 def parse_yaml(text, where):
@@ -59,7 +72,7 @@ def read_yaml(path):
 
 def to_yaml(mapping):
     """YAML text of plain Python values, keys in their order."""
-    return yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def suggest(word, known):
@@ -76,7 +89,7 @@ def _convert(value, kind, where):
             return None
         return _convert(value, next(a for a in args if a is not type(None)), where)
     if origin is typing.Literal:
-        if value not in args:
+        if not any(type(value) is type(a) and value == a for a in args):
             raise InputError(f"{where}: {value!r} is not a choice; {suggest(value, args)}")
         return value
     if origin is tuple:
@@ -84,7 +97,10 @@ def _convert(value, kind, where):
             raise InputError(f"{where}: expected a list, found {value!r}")
         return tuple(_convert(v, args[0], where) for v in value)
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise InputError(f"{where}: expected float, found an integer beyond its range") from None
     if type(value) is not kind:
         raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
     return value

@@ -135,7 +135,7 @@ def _read_rows(path, columns, faults):
 def _number(text, path, line, name, faults):
     """A finite number >= 0 from a table's field, or None and a fault."""
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # which Python would take for 10 in 1_0
     except ValueError:
         value = float("nan")
     if not 0 <= value < float("inf"):
@@ -147,11 +147,11 @@ def _number(text, path, line, name, faults):
 def _check_labels(path, faults):
     """The classes of labels.txt, in order."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        lines = [line.removesuffix("\r") for line in path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         faults.append(Fault(True, path, None, f"can't be read: {getattr(error, 'strerror', None) or error}"))
         return []
-    labels = []
+    labels, lines = [], lines if lines != [""] else []
     for number, label in enumerate(lines, 1):
         if not label.strip() or "\t" in label:
             faults.append(Fault(True, path, number, f"a class name must be text without tabs, found {label!r}"))
@@ -165,8 +165,8 @@ def _check_labels(path, faults):
 
 
 def _check_clips(path, columns, faults):
-    """Clips of clips.tsv as {filename: (path, duration)}."""
-    clips = {}
+    """Clips of clips.tsv as {filename: (path, duration)}; NaN for a duration at fault, so that its tags are no faults too."""
+    clips, num_faults = {}, len(faults)
     for line, fields in _read_rows(path, columns, faults):
         row = dict(zip(columns, fields))
         name, duration = row["filename"], _number(row["duration"], path, line, "duration", faults)
@@ -174,11 +174,11 @@ def _check_clips(path, columns, faults):
             faults.append(Fault(True, path, line, "empty filename"))
         elif name in clips:
             faults.append(Fault(True, path, line, f"the filename {name!r} stands twice; every clip needs its own"))
-        elif duration == 0:
-            faults.append(Fault(True, path, line, f"duration of {name!r} is 0"))
-        elif duration is not None:
-            clips[name] = (row.get("path", ""), duration)
-    if not clips and not faults:
+        else:
+            if duration == 0:
+                faults.append(Fault(True, path, line, f"duration of {name!r} is 0"))
+            clips[name] = (row.get("path", ""), float("nan") if duration is None else duration)
+    if not clips and len(faults) == num_faults:
         faults.append(Fault(True, path, None, "no clips: the set is empty"))
     return clips
 
@@ -237,10 +237,11 @@ def check(folder):
     if (folder / "events.tsv").exists():
         events = _check_events(folder / "events.tsv", index, label_index, durations, tags, faults)
     try:
-        info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else {}
+        info = (read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None) or {}
+        if not isinstance(info, dict):
+            raise InputError(f"expected `key: value` lines, found {info!r}")
     except InputError as error:
-        faults.append(Fault(True, folder / "info.yaml", None, str(error)))
-        info = {}
+        faults.append(Fault(True, folder / "info.yaml", None, str(error).removeprefix(f"{folder / 'info.yaml'}: ")))
     tag_clip, tag_label = (np.array(column, np.int64) for column in (zip(*tags) if tags else ((), ())))
     untagged = [n for n, count in zip(filenames, np.bincount(tag_clip, minlength=len(filenames))) if not count]
     if untagged:
@@ -250,8 +251,8 @@ def check(folder):
         faults.append(Fault(False, folder / "labels.txt", None, f"{len(unused)} classes without clips: {first(unused)}"))
     if any(fault.is_error for fault in faults):
         return None, faults
-    paths = np.array([str(folder / clips[n][0]) if clips[n][0] else "" for n in filenames])
-    return DataSet(np.array(filenames), paths, durations, labels, tag_clip, tag_label, events, info or {}), faults
+    paths = np.array([str(folder.absolute() / clips[n][0]) if clips[n][0] else "" for n in filenames])
+    return DataSet(np.array(filenames), paths, durations, labels, tag_clip, tag_label, events, info), faults
 
 
 def _raise_on_errors(faults, folder):
@@ -284,11 +285,11 @@ def _write_tags_and_events(folder, filenames, labels, tags, events):
 
 
 def write(folder, dataset):
-    """Write a data directory, each table atomically. Names with tabs or line ends raise InputError."""
+    """Write a data directory, each table atomically. Names that its tables can't hold raise InputError."""
     folder = Path(folder)
     for name in [*dataset.filenames.tolist(), *dataset.labels, *dataset.paths.tolist()]:
-        if re.search(r"[\t\r\n]", name):
-            raise InputError(f"{name!r}: a file name or class can't hold a tab or a line end in a data directory")
+        if re.search(r"[\t\r\n\ud800-\udfff]", name):
+            raise InputError(f"{name!r}: a file name or class of a data directory can't hold a tab, a line end, or what is not UTF-8")
     clips = [(n, p, _seconds(d)) for n, p, d in zip(dataset.filenames.tolist(), dataset.paths.tolist(), dataset.durations)]
     _write_table(folder / "clips.tsv", clips)
     tags = zip(dataset.tag_clip.tolist(), dataset.tag_label.tolist())

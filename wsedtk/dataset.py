@@ -52,7 +52,7 @@ class FeatureBatches:
         missing = dataset.filenames[(rows < 0) & ~failed]
         if len(missing):
             raise InputError(f"{folder}: {len(missing)} of {len(dataset)} clips have no features in {', '.join(store.paths)}, "
-                             f"the first {missing[0]!r}; extract the features of this set")
+                             f"the first {str(missing[0])!r}; extract the features of this set")
         self.num_left_out = int((rows < 0).sum())
         self.store, self.dataset, self.rows = store, dataset.select(rows >= 0), rows[rows >= 0]
         if not len(self.rows):

@@ -10,6 +10,7 @@ from pathlib import Path
 from wsedtk import __version__, config
 from wsedtk.atomic import write_text
 
+_TABLES = (".tsv", ".txt", ".yaml", ".safetensors")
 _LARGE = 64 << 20  # bytes; of larger files the head, the tail and the size make the fingerprint
 
 
@@ -39,7 +40,7 @@ def fingerprint_file(path):
 
 def fingerprints(path):
     """{file: fingerprint} of a file, or of the tables of a data or model directory."""
-    files = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix in (".tsv", ".txt", ".yaml", ".safetensors"))
+    files = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.is_file() and p.suffix in _TABLES)
     return {str(file): fingerprint_file(file) for file in files}
 
 

@@ -134,7 +134,7 @@ class FeatureStore:
         sorted_names = self.filenames[self._order]
         twice = np.flatnonzero(sorted_names[1:] == sorted_names[:-1])
         if len(twice):
-            raise InputError(f"{', '.join(self.paths)}: the clip {sorted_names[twice[0]]!r} stands in them twice")
+            raise InputError(f"{', '.join(self.paths)}: the clip {str(sorted_names[twice[0]])!r} stands in them twice")
 
     def __len__(self):
         return len(self.filenames)
@@ -201,7 +201,7 @@ class ScoreFile:
         self.seconds_per_frame = float(self.attributes["seconds_per_frame"])
         if not np.isfinite(self.clip).all():
             bad = np.flatnonzero(~np.isfinite(self.clip).all(axis=1))
-            raise InputError(f"{path}: {len(bad)} clips have scores that are not finite, the first {self.filenames[bad[0]]!r}")
+            raise InputError(f"{path}: {len(bad)} clips have scores that are not finite, the first {str(self.filenames[bad[0]])!r}")
 
     def __len__(self):
         return len(self.filenames)

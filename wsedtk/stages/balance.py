@@ -47,14 +47,14 @@ def split(dataset, num_valid, seed):
     Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
     `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). At least half of each
     class stays to fit on. The clips of one source (`datadir.source_of`) never lie on both sides: what is left of a source that
-    was drawn from is in neither. Clips without tags get their share of `num_valid`, from the sources that were drawn from.
+    was drawn from is in neither. Clips without tags get their share of `num_valid`, and at least half of them stay too.
     """
     tags = dataset.tag_matrix()
     untagged = ~tags.any(axis=1)
     num_tagged = num_valid - round(num_valid * untagged.mean())
     sources = np.unique([datadir.source_of(n) for n in dataset.filenames.tolist()], return_inverse=True)[1]
     generator = np.random.default_rng(seed)
-    classes = _Classes(tags, sources, generator)
+    classes = _Classes(np.column_stack([tags, untagged]), sources, generator)
     valid, held = np.zeros(len(dataset), bool), np.zeros(tags.shape[1], np.int64)
     rarest_first = [k for k in np.argsort(tags.sum(axis=0), kind="stable").tolist() if tags[:, k].any()]
     turn = 0
@@ -69,9 +69,12 @@ def split(dataset, num_valid, seed):
                 continue
             valid[clip] = True
             held += tags[clip]
-    opened = classes.is_open[sources]
-    valid[generator.permutation(np.flatnonzero(untagged & opened))[:num_valid - num_tagged]] = True
-    return ~opened, valid
+    for _ in range(num_valid - num_tagged):
+        clip = classes.draw(tags.shape[1], valid)
+        if clip is None:
+            break
+        valid[clip] = True
+    return ~classes.is_open[sources], valid
 
 
 def run(data_set, fit_set, valid_set, num_valid, seed):
@@ -79,6 +82,8 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
     dataset = datadir.read(data_set)
     if not 1 <= num_valid < len(dataset):
         raise InputError(f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has {len(dataset)} clips")
+    if len({folder.resolve() for folder in (data_set, fit_set, valid_set)}) < 3:
+        raise InputError(f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; each needs its own, the set stays as it is")
     fit_mask, valid_mask = split(dataset, num_valid, seed)
     if not valid_mask.any():
         raise InputError(f"{data_set}: no clip can be held out: every source recording holds more than half of the clips of a class")

@@ -64,6 +64,8 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     Clips that can't be read are told and listed in the file as `failed`; more than the fraction `max_failures` of them raise
     InputError, and no file is written.
     """
+    if not 0 < max_seconds < float("inf"):
+        raise InputError(f"--max-seconds {max_seconds}: expected a number of seconds above 0")
     dataset = datadir.read(data_set)
     frontend_config = config.load(FrontendConfig, config_path)
     if frontend_config.pad_to_seconds is not None and frontend_config.pad_to_seconds > max_seconds:

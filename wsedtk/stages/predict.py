@@ -19,7 +19,7 @@ def _choose_rows(features, data_set):
     missing = names[(rows < 0) & ~np.isin(names, list(features.failed))]
     if len(missing):
         raise InputError(f"{data_set}: {len(missing)} of {len(names)} clips have no features in {', '.join(features.paths)}, "
-                         f"the first {missing[0]!r}")
+                         f"the first {str(missing[0])!r}")
     return rows[rows >= 0]
 
 

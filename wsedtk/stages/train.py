@@ -54,8 +54,12 @@ class TrainConfig:
 
 
 def binary_cross_entropy(probability, target):
-    """Mean binary cross-entropy of clip probabilities (B, K) against tags (B, K) (Wang, Li & Metze 2019, eq. (1))."""
-    return torch.nn.functional.binary_cross_entropy(probability.float().clamp(_EPSILON, 1 - _EPSILON), target)
+    """Mean binary cross-entropy of clip probabilities (B, K) against tags (B, K) (Wang, Li & Metze 2019, eq. (1)).
+
+    NaN in, NaN out: torch's own function stops the process on a GPU there.
+    """
+    probability = probability.float().clamp(_EPSILON, 1 - _EPSILON)
+    return -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability)).mean()
 
 
 def validate(runner, batches, truth):

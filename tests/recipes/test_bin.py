@@ -1,0 +1,104 @@
+"""bin/: the dispatcher's contract, option parsing, and the environment script."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = str(ROOT / "bin" / "local.sh")
+
+
+def local(*words, **options):
+    """Run bin/local.sh."""
+    return subprocess.run(["bash", LOCAL, *map(str, words)], capture_output=True, text=True, timeout=60, **options)
+
+
+def test_arguments_pass_untouched(tmp_path):
+    words = ["a b", "*", "$HOME", "-x", "it's", 'q"q', "", "back\\slash", "new\nline"]
+    process = local(tmp_path / "log dir" / "l.log", "python3", "-c", "import sys; print(sys.argv[1:])", *words)
+    assert process.returncode == 0 and process.stdout.strip() == str(words)
+    assert str(words) in (tmp_path / "log dir" / "l.log").read_text()
+
+
+def test_a_log_tells_command_host_times_and_status(tmp_path):
+    process = local("--mem", "4", "--gpu", "1", tmp_path / "l.log", "bash", "-c", "echo out; echo err >&2; exit 3")
+    log = (tmp_path / "l.log").read_text()
+    assert process.returncode == 1 and "l.log" in process.stderr
+    assert process.stdout == "out\n" and "err" in process.stderr
+    assert log.startswith("# bash -c ") and "# host " in log and "out\n" in log and "err\n" in log
+    assert log.splitlines()[-1].endswith("exit status 3")
+
+
+def test_jobs_run_at_once_and_the_failed_ones_are_named(tmp_path):
+    process = local("JOB=1:3", tmp_path / "l.JOB.log", "bash", "-c", "echo job JOB; [ JOB != 2 ]")
+    assert process.returncode == 1
+    assert [f"job {i}" in (tmp_path / f"l.{i}.log").read_text() for i in (1, 2, 3)] == [True] * 3
+    assert "1 of 3 jobs failed" in process.stderr and "l.2.log" in process.stderr and "l.1.log" not in process.stderr
+
+
+def test_few_jobs_run_at_once(tmp_path):
+    script = f"touch {tmp_path}/on.JOB; ls {tmp_path} | grep -c on > {tmp_path}/count.JOB; sleep 0.2; rm {tmp_path}/on.JOB"
+    assert local("--max-jobs-run", 2, "JOB=1:5", tmp_path / "l.JOB.log", "bash", "-c", script).returncode == 0
+    assert max(int((tmp_path / f"count.{i}").read_text()) for i in range(1, 6)) <= 2
+
+
+def test_not_finished_is_told_apart(tmp_path):
+    assert local("JOB=1:2", tmp_path / "l.JOB.log", "bash", "-c", "exit $((JOB == 2 ? 75 : 0))").returncode == 75
+    assert local("JOB=1:2", tmp_path / "l.JOB.log", "bash", "-c", "exit $((JOB == 2 ? 75 : 1))").returncode == 1
+
+
+def test_a_signal_ends_the_jobs(tmp_path):
+    process = subprocess.Popen(["bash", LOCAL, str(tmp_path / "l.log"), "bash", "-c", f"echo $$ > {tmp_path}/pid; sleep 60"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+        time.sleep(0.05)
+    job = int((tmp_path / "pid").read_text())
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode != 0
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{job}"):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the job outlived its dispatcher")
+
+
+def test_usage(tmp_path):
+    assert local(tmp_path / "l.log").returncode == 2
+    assert local("--memory", 3, tmp_path / "l.log", "true").returncode == 2
+    assert local("JOB=2:1", tmp_path / "l.log", "true").returncode == 2
+
+
+def parse(*words):
+    """Parse options as a recipe does, and print what came of them."""
+    script = f"""set -euo pipefail
+option_names='name flag many'; name=default flag=false many=()
+. '{ROOT}/bin/parse_options.sh' "$@"
+printf '%s|' "$name" "$flag" ${{many[@]+"${{many[@]}}"}}"""
+    return subprocess.run(["bash", "-c", script, "script", *words], capture_output=True, text=True, timeout=60)
+
+
+def test_options_keep_every_character():
+    assert parse().stdout == "default|false|"
+    assert parse("--name", "$(touch x) `y` *; 'q'", "--flag").stdout == "$(touch x) `y` *; 'q'|true|"
+    assert parse("--many", "a b", "--many=--c", "--name", "-x").stdout == "-x|false|a b|--c|"
+    assert parse("--name=").stdout == "|false|"
+
+
+def test_wrong_options_exit_with_2():
+    for words in (["--nam", "x"], ["--name"], ["--flag=true"], ["name"], ["--option-names", "x"], ["--many[0]", "x"]):
+        process = parse(*words)
+        assert process.returncode == 2 and "script: " in process.stderr, words
+
+
+def test_the_environment_script_never_exits_its_caller(tmp_path):
+    """Without a usable Python it says so and returns non-zero, and the caller goes on."""
+    script = f". '{ROOT}/bin/env.sh'; PATH=/usr/bin:/bin PYTHON=/bin/false wsedtk_environment '' || echo still here $?"
+    copy = tmp_path / "checkout"  # a checkout without an environment
+    (copy / "bin").mkdir(parents=True)
+    for name in ("setup.cfg", "constraints.txt", "bin/env.sh"):
+        (copy / name).write_bytes((ROOT / name).read_bytes())
+    process = subprocess.run(["bash", "-c", script.replace(str(ROOT), str(copy))], capture_output=True, text=True, timeout=60,
+                             env={"PATH": "/usr/bin:/bin"})
+    assert process.stdout == "still here 1\n" and "needs Python >= 3.10" in process.stderr

@@ -1,0 +1,139 @@
+"""recipes/mini from run.sh, at a tiny size, as a user runs it."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "recipes" / "mini"
+TINY = ["--num-train", "60", "--num-test", "12", "--num-valid", "10", "--bootstrap", "20", "--jobs", "1"]
+CONFIG = """\
+network_options: {channels: [4, 4, 4], num_hidden: 4}
+batch_size: 4
+checkpoint_every: 3
+max_checkpoints: 2
+"""
+
+
+def call(script, *options, **environment):
+    """Run a script of the recipe from another folder; returns the finished process."""
+    return subprocess.run(["bash", str(RECIPE / script), *map(str, options)], capture_output=True, text=True, cwd="/", timeout=600,
+                          env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """The whole recipe, in a folder whose name holds spaces and quotes: (folder, options, process)."""
+    folder = tmp_path_factory.mktemp("it's \"mine\"")
+    (folder / "tiny.yaml").write_text(CONFIG)
+    options = ["--exp", folder / "exp", "--config", folder / "tiny.yaml", *TINY]
+    return folder / "exp", options, call("run.sh", *options)
+
+
+def test_every_artefact_is_there(experiment):
+    exp, _, process = experiment
+    assert process.returncode == 0, process.stderr
+    for name in ("data/train/clips.tsv", "data/train/tags.tsv", "data/train/labels.txt", "data/train/info.yaml", "data/test/events.tsv",
+                 "data/fit/clips.tsv", "data/valid/clips.tsv", "feats/train.h5", "feats/test.h5", "report.html",
+                 "tiny/model.safetensors", "tiny/model.yaml", "tiny/config.yaml", "tiny/history.tsv", "tiny/operating_point.yaml",
+                 "tiny/valid/scores.h5", "tiny/test/scores.h5", "tiny/test/segment/report.json", "tiny/test/frame/clips.tsv",
+                 "tiny/test/frame/tags.tsv", "tiny/test/frame/events.tsv", "tiny/test/frame/report.json", "tiny/test/frame/report.txt"):
+        assert (exp / name).stat().st_size > 0, name
+    assert not (exp / "data/train/events.tsv").exists()  # trained on tags alone
+    assert not list(exp.rglob("*.tmp"))
+    assert sum(1 for _ in (exp / "data/train/tags.tsv").open()) > 60
+
+
+def test_the_table_is_printed(experiment):
+    exp, _, process = experiment
+    for word in ("this system", "nothing", "everything", "its tags, whole clip", "true tags, whole clip", "12 of 12 official clips"):
+        assert word in process.stdout
+    report = json.loads((exp / "tiny/test/frame/report.json").read_text())
+    assert report["baselines"]["nothing"]["segment"]["error_rate"] == 1.0
+    assert report["baselines"]["true_tags"]["tagging"]["f1"] == 1.0
+    assert report["clips"] == {"scored": 12, "official": 12}
+
+
+def test_each_stage_leaves_log_and_record(experiment):
+    exp, _, _ = experiment
+    for name in ("01_prepare", "02_extract_train", "03_balance", "04_train", "05_predict_test", "06_tune", "07_decode_frame",
+                 "08_score_segment", "09_report"):
+        log = (exp / "log" / f"{name}.log").read_text()
+        assert "exit status 0" in log and "# host" in log
+        record = (exp / "log" / f"{name}.yaml").read_text()
+        assert "command: wsedtk" in record and "wsedtk:" in record
+    assert "feats/train.h5: " in (exp / "log" / "04_train.yaml").read_text()
+
+
+def test_a_stage_runs_alone_and_changes_nothing(experiment):
+    exp, options, _ = experiment
+    names = ["tiny/operating_point.yaml", "tiny/test/frame/events.tsv", "tiny/test/frame/report.json", "data/valid/clips.tsv"]
+    before = {name: (exp / name).read_bytes() for name in names}
+    for script in ("03_balance", "06_tune", "07_decode", "08_score"):
+        process = call(f"stages/{script}.sh", *options)
+        assert process.returncode == 0, process.stderr
+    assert {name: (exp / name).read_bytes() for name in names} == before
+
+
+def test_the_same_seed_gives_the_same_scores(experiment, tmp_path):
+    exp, options, _ = experiment
+    assert call("run.sh", *options, "--exp", tmp_path / "again", "--stop-stage", 5).returncode == 0
+    for name in ("clip", "frame", "segment"):
+        with h5py.File(exp / "tiny/test/scores.h5") as a, h5py.File(tmp_path / "again/tiny/test/scores.h5") as b:
+            np.testing.assert_array_equal(a[name][:], b[name][:])
+
+
+def test_training_goes_on_where_it_was(experiment):
+    _, options, _ = experiment
+    process = call("run.sh", *options, "--stage", 4, "--stop-stage", 4)
+    assert process.returncode == 0 and "training is done" in process.stderr
+
+
+def test_a_failing_stage_stops_the_recipe_and_names_its_log(experiment, tmp_path):
+    _, options, _ = experiment
+    process = call("run.sh", *options, "--exp", tmp_path / "exp", "--bank", tmp_path / "nowhere")
+    assert process.returncode != 0
+    assert "no such folder; a bank is" in process.stderr and "01_prepare.log" in process.stderr
+    assert "stage 2" not in process.stderr
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--stge", "2"], "unknown option '--stge' (--help lists the options)"),
+    (["--stage"], "'--stage' needs a value"),
+    (["5"], "unexpected argument '5'"),
+    (["--root", "/"], "unknown option '--root'"),
+])
+def test_wrong_options_are_refused(options, message):
+    process = call("run.sh", *options)
+    assert process.returncode == 2 and message in process.stderr
+
+
+def test_help_is_the_header():
+    process = call("run.sh", "--help")
+    assert process.returncode == 0 and process.stdout.startswith("The whole chain in minutes") and "--bank DIR" in process.stdout
+    assert "pipefail" not in process.stdout
+
+
+def test_real_recordings(real_data, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    process = call("run.sh", "--exp", tmp_path / "exp", "--config", tmp_path / "tiny.yaml", *TINY, "--bank", real_data / "esc10",
+                   "--background", "002 - Rain", "--background", "003 - Sea waves", "--background=010 - Fire crackling")
+    assert process.returncode == 0, process.stderr
+    labels = (tmp_path / "exp/data/train/labels.txt").read_text().splitlines()
+    assert len(labels) == 7 and "002 - Rain" not in labels and "004 - Baby cry" in labels
+
+
+def test_every_script_passes_shellcheck():
+    shellcheck = shutil.which("shellcheck")
+    if not shellcheck:
+        pytest.skip("shellcheck is not installed")
+    scripts = [p for folder in ("bin", "recipes", "tests") for p in (ROOT / folder).rglob("*.sh") if "exp" not in p.parts]
+    scripts += [ROOT / ".ci" / "run"]
+    process = subprocess.run([shellcheck, "-x", *map(str, scripts)], capture_output=True, text=True, cwd=ROOT)
+    assert len(scripts) > 12 and process.returncode == 0, process.stdout

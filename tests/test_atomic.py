@@ -1,0 +1,79 @@
+import pytest
+
+from wsedtk import atomic
+from wsedtk.errors import InputError
+
+
+def everything(folder):
+    return sorted(p.name for p in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("name", [
+    "a.txt", "-rf", "two words.txt", "'quoted\".txt", "x" * 200, "é" * 100, "音" * 85, "🔔" * 63, ".hidden", "x" * 255,
+], ids=lambda name: name[:9])
+def test_names(tmp_path, name):
+    atomic.write_text(tmp_path / "new" / "folder" / name, "one\n")
+    atomic.write_text(tmp_path / "new" / "folder" / name, "two: é\n")
+    assert (tmp_path / "new" / "folder" / name).read_bytes() == "two: é\n".encode()
+    assert everything(tmp_path / "new") == sorted([name, "folder"])
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, InputError])
+def test_a_failing_block_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(error, match="stop"):
+        with atomic.writing(path) as temporary:
+            temporary.write_text("half of the n")
+            assert temporary.parent == tmp_path and path.read_text() == "old"
+            raise error("stop")
+    assert path.read_text() == "old" and everything(tmp_path) == ["file"]
+
+
+def test_a_failing_block_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="stop"):
+        with atomic.writing(tmp_path / "file") as temporary:
+            temporary.write_text("half")
+            raise ValueError("stop")
+    assert everything(tmp_path) == []
+
+
+def test_nothing_written(tmp_path):
+    with pytest.raises(InputError, match="file: can't be written: No such file"):
+        with atomic.writing(tmp_path / "file"):
+            pass
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for path in (tmp_path / "file" / "a", tmp_path / "file" / "b" / "a"):
+        with pytest.raises(InputError, match=f"{path}: can't be written: "):
+            atomic.write_text(path, "x")
+    assert everything(tmp_path) == ["file"]
+
+
+def test_a_name_too_long(tmp_path):
+    with pytest.raises(InputError, match="can't be written: File name too long"):
+        atomic.write_text(tmp_path / ("x" * 256), "x")
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", [".", "/", "folder"])
+def test_a_folder_is_refused_before_the_work(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=f"{path}: a folder; name a file to write"):
+        with atomic.writing(path):
+            pytest.fail("the block ran")
+    assert everything(tmp_path) == ["folder"]
+
+
+def test_line_ends_stay(tmp_path):
+    atomic.write_text(tmp_path / "a", "1\r\n2\n")
+    assert (tmp_path / "a").read_bytes() == b"1\r\n2\n"
+
+
+def test_the_file_has_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    atomic.write_text(tmp_path / "a", "")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -1,0 +1,103 @@
+"""Model directories and checkpoints: round trips, damage, and files that are something else."""
+
+import os
+import pickle
+
+import pytest
+import torch
+
+from wsedtk import checkpoint
+from wsedtk.errors import InputError
+
+
+def small_spec():
+    """A model description of a tiny network."""
+    options = {"num_mels": 8, "channels": [2, 2, 2], "num_hidden": 3}
+    frontend = {"sample_rate": 16000, "window": 1024, "hop": 400, "num_fft": 4096, "num_mels": 8, "min_hz": 0.0, "max_hz": 8000.0,
+                "power": 1, "min_power": 1e-10, "top_db": 80.0, "pad_to_seconds": None}
+    return checkpoint.ModelSpec("dcase-crnn", options, "linear", ("a, b", "c"), frontend, (0.1,) * 8, (1 / 3,) * 8)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A saved model: (folder, spec, network)."""
+    spec = small_spec()
+    network = spec.build()
+    checkpoint.save_model(tmp_path / "m", spec, network.state_dict())
+    return tmp_path / "m", spec, network
+
+
+def test_a_model_comes_back_exactly(model):
+    folder, spec, network = model
+    loaded_spec, loaded, fingerprint = checkpoint.load_model(folder)
+    assert loaded_spec == spec and not loaded.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+    assert checkpoint.load_model(folder)[2] == fingerprint
+    assert loaded_spec.frontend_config().seconds_per_frame == 0.025
+
+
+def test_the_fingerprint_follows_the_weights(model):
+    folder, spec, network = model
+    before = checkpoint.load_model(folder)[2]
+    network.conv1.bias.data += 1
+    checkpoint.save_model(folder, spec, network.state_dict())
+    assert checkpoint.load_model(folder)[2] != before
+
+
+def test_no_model_and_an_unfinished_one_are_told(tmp_path):
+    with pytest.raises(InputError, match="no model.yaml there: not a model directory, or its training is not finished"):
+        checkpoint.load_model(tmp_path)
+
+
+def test_damaged_and_foreign_tensors_are_told(model):
+    folder, spec, network = model
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(InputError, match="model.safetensors: not a safetensors file, or a damaged one"):
+        checkpoint.load_model(folder)
+    tensors = dict(network.state_dict())
+    tensors["conv1.weight"] = tensors["conv1.weight"][:1]
+    checkpoint.save_tensors(folder / "model.safetensors", tensors)
+    with pytest.raises(InputError, match=r"tensor 'conv1.weight' is \(1, 1, 5, 5\), model.yaml asks for \(2, 1, 5, 5\)"):
+        checkpoint.load_model(folder)
+    del tensors["conv1.weight"]
+    checkpoint.save_tensors(folder / "model.safetensors", tensors)
+    with pytest.raises(InputError, match="tensor 'conv1.weight' is in one of them only"):
+        checkpoint.load_model(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="model.safetensors: no such file"):
+        checkpoint.load_model(folder)
+
+
+def test_checkpoints_keep_tensors_and_plain_values(tmp_path):
+    content = {"step": 3, "best": [0.5, 2], "network": {"w": torch.arange(3.0)}, "finished": False, "none": None}
+    checkpoint.save_checkpoint(tmp_path / "c.pt", content)
+    loaded = checkpoint.load_checkpoint(tmp_path / "c.pt")
+    assert torch.equal(loaded["network"].pop("w"), content["network"].pop("w")) and loaded == content
+
+
+class Evil:
+    """What a stranger's file may hold."""
+
+    def __reduce__(self):
+        return os.mkdir, ("evil",)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"network": Evil()}, "c.pt")
+    (tmp_path / "p.pt").write_bytes(pickle.dumps(Evil()))
+    for name in ("c.pt", "p.pt"):
+        with pytest.raises(InputError, match="not a checkpoint, or a damaged one"):
+            checkpoint.load_checkpoint(name)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_cut_checkpoint_is_told(tmp_path):
+    checkpoint.save_checkpoint(tmp_path / "c.pt", {"w": torch.arange(1000.0)})
+    whole = (tmp_path / "c.pt").read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 100):
+        (tmp_path / "c.pt").write_bytes(whole[:size])
+        with pytest.raises(InputError, match="c.pt: not a checkpoint, or a damaged one"):
+            checkpoint.load_checkpoint(tmp_path / "c.pt")

@@ -1,0 +1,185 @@
+import dataclasses
+import time
+from typing import Literal
+
+import pytest
+
+from wsedtk import config
+from wsedtk.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    batch_size: int = 100
+    rate: float = 0.5
+    name: str = "linear"
+    shuffle: bool = True
+    choose: Literal["f1", "loss"] = "f1"
+    level: Literal[1, 2] = 1
+    sizes: tuple[int, ...] = (5, 5)
+    limit: float | None = None
+    options: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, found {self.batch_size}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Needed:
+    labels: tuple[str, ...]
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, *overrides, cls=Recipe):
+        path = tmp_path / "my recipe.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return config.load(cls, path, overrides)
+    return load
+
+
+def test_defaults_without_a_file_and_of_an_empty_one(load):
+    assert config.load(Recipe) == load("") == load("# only a remark\n") == Recipe()
+
+
+@pytest.mark.parametrize("text, key, value", [
+    ("rate: 1e-3", "rate", 0.001),
+    ("rate: 1E5", "rate", 100000.0),
+    ("rate: -.5e+1", "rate", -5.0),
+    ("rate: 3", "rate", 3.0),
+    ("limit: .inf", "limit", float("inf")),
+    ("limit: null", "limit", None),
+    ("limit: 80", "limit", 80.0),
+    ("sizes: [2, 3, 4]", "sizes", (2, 3, 4)),
+    ("sizes: []", "sizes", ()),
+    ("choose: loss", "choose", "loss"),
+    ("level: 2", "level", 2),
+    ("name: 'no'", "name", "no"),
+    ("name: 1e-3x", "name", "1e-3x"),
+    ("options: {a: [1, 2e-1]}", "options", {"a": [1, 0.2]}),
+    ("\ufeffname: début", "name", "début"),
+])
+def test_a_value_is_read_as_its_type(load, text, key, value):
+    found = getattr(load(text), key)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("batchsize: 3", r"my recipe.yaml: unknown key 'batchsize'; did you mean 'batch_size'\?"),
+    ("zzz: 3", r"unknown key 'zzz'; known: batch_size, rate, .*options"),
+    ("3: 3", r"unknown key 3"),
+    ("rate: 1\nname: x\nrate: 2", r"my recipe.yaml: not valid YAML: line 3: the key 'rate' stands twice"),
+    ("options: {a: 1, a: 2}", r"the key 'a' stands twice"),
+    ("[a]: 3", r"line 1: \['a'\] can't be a key"),
+    ("batch_size: true", r"my recipe.yaml: batch_size: expected int, found True"),
+    ("batch_size: 2.0", r"expected int, found 2.0"),
+    ("batch_size: 1e2", r"expected int, found 100.0"),
+    ("batch_size: '3'", r"expected int, found '3'"),
+    ("batch_size:", r"batch_size: expected int, found None"),
+    ("rate: fast", r"rate: expected float, found 'fast'"),
+    ("rate: true", r"rate: expected float, found True"),
+    ("rate: '1'", r"rate: expected float, found '1'"),
+    ("rate: 1" + "0" * 400, r"rate: expected float, found an integer beyond its range"),
+    ("name: no", r"name: expected str, found False"),
+    ("shuffle: 1", r"shuffle: expected bool, found 1"),
+    ("choose: lose", r"choose: 'lose' is not a choice; did you mean 'loss'\?"),
+    ("level: 3", r"level: 3 is not a choice; known: 1, 2"),
+    ("level: true", r"level: True is not a choice"),
+    ("level: [1]", r"level: \[1\] is not a choice"),
+    ("sizes: 5", r"sizes: expected a list, found 5"),
+    ("sizes: [5, x]", r"sizes: expected int, found 'x'"),
+    ("limit: none", r"limit: expected float, found 'none'"),
+    ("options: [1]", r"options: expected dict, found \[1\]"),
+    ("batch_size: 0", r"my recipe.yaml: batch_size must be at least 1, found 0"),
+    ("- rate", r"expected `key: value` lines, found \['rate'\]"),
+    ("rate", r"expected `key: value` lines, found 'rate'"),
+    ("rate: [1", r"my recipe.yaml: not valid YAML"),
+    ("rate: 2020-13-99", r"not valid YAML"),
+    ("a: 1\n--- \nb: 2", r"not valid YAML"),
+    ("name: \x07", r"not valid YAML"),
+    ("<<: {rate: 1}", r"not valid YAML"),
+    ("name: !!python/object/apply:os.getcwd []", r"not valid YAML"),
+    ("name: !!python/name:os.getcwd", r"not valid YAML"),
+    (b"name: \xff", r"my recipe.yaml: can't be read: .*utf-8"),
+])
+def test_what_is_wrong_is_told(load, text, message):
+    with pytest.raises(InputError, match=message):
+        load(text)
+
+
+def test_a_needed_key(load):
+    with pytest.raises(InputError, match="my recipe.yaml: missing key 'labels'"):
+        load("", cls=Needed)
+    assert load("labels: [a]", cls=Needed) == Needed(("a",))
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(InputError, match="none.yaml: no such file"):
+        config.load(Recipe, tmp_path / "none.yaml")
+    with pytest.raises(InputError, match=f"{tmp_path}: can't be read: .*directory"):
+        config.load(Recipe, tmp_path)
+
+
+def test_overrides_come_last_and_in_order(load):
+    found = load("rate: 1\nname: a", "rate=2", "rate=1e-3", "name=b=c", "limit=", "sizes=[1]")
+    assert (found.rate, found.name, found.limit, found.sizes) == (0.001, "b=c", None, (1,))
+    assert config.load(Recipe, None, ("shuffle=false",)).shuffle is False
+
+
+@pytest.mark.parametrize("override, message", [
+    ("rate", "--set rate: expected key=value"),
+    ("rat=1", r"my recipe.yaml with --set rat=1: unknown key 'rat'; did you mean 'rate'\?"),
+    ("=1", "unknown key ''"),
+    ("rate=x", "with --set rate=x: rate: expected float, found 'x'"),
+    ("sizes=[1", r"--set sizes=\[1: not valid YAML"),
+])
+def test_a_bad_override(load, override, message):
+    with pytest.raises(InputError, match=message):
+        load("", override)
+
+
+def test_overrides_of_what_is_no_mapping(load):
+    with pytest.raises(InputError, match="expected `key: value` lines"):
+        load("- 1", "rate=1")
+
+
+def test_there_and_back(load):
+    made = Recipe(batch_size=7, rate=1e-20, name="yes: 1e-3", sizes=(1, 2), limit=float("inf"), options={"b": [1], "a": None})
+    mapping = config.to_mapping(made)
+    assert mapping["sizes"] == [1, 2]
+    assert config.from_mapping(Recipe, mapping, "x") == load(config.to_yaml(mapping)) == made
+
+
+def test_shared_values_are_written_out():
+    shared = [1, 2]
+    text = config.to_yaml({"a": shared, "b": shared})
+    assert "&" not in text and config.parse_yaml(text, "x") == {"a": shared, "b": shared}
+
+
+def test_a_fingerprint_is_of_the_content():
+    first = config.fingerprint({"a": 1, "b": {"c": 2, "d": 3}})
+    assert first == config.fingerprint({"b": {"d": 3, "c": 2}, "a": 1})
+    assert len(first) == 16 and int(first, 16) >= 0
+    assert len({first, config.fingerprint({"a": 1}), config.fingerprint({"a": 1.5}), config.fingerprint({"a": "1"})}) == 4
+
+
+def bomb(levels=60):
+    lines = ["a0: &a0 [x, x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("text", [
+    bomb(),
+    "batch_size:\n" + "\n".join("  " + line for line in bomb().splitlines()),
+    "options: &a [*a]",
+    "[" * 20000,
+    "{a: " * 20000,
+    "rate: 1" + "0" * 20000,
+], ids=["anchors", "anchors below", "itself", "lists", "mappings", "digits"])
+def test_bombs_are_refused_at_once(load, text):
+    start = time.process_time()
+    with pytest.raises(InputError, match="my recipe.yaml: not valid YAML") as error:
+        load(text)
+    assert time.process_time() - start < 5
+    assert len(str(error.value)) < 1000

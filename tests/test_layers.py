@@ -1,0 +1,52 @@
+"""The layers of the house, over the syntax trees: imports go downward only, stages never import each other."""
+
+import ast
+from pathlib import Path
+
+import wsedtk
+
+PACKAGE = Path(wsedtk.__file__).parent
+LAYERS = {"cli": 0, "__main__": 0, "stages": 1,
+          "corpora": 2, "dataset": 2, "inference": 2, "plots": 2,
+          "atomic": 3, "progress": 3, "audio": 3, "datadir": 3, "store": 3, "checkpoint": 3, "operating_point": 3, "provenance": 3,
+          "frontend": 4, "pooling": 4, "models": 4, "thresholds": 4, "events": 4, "metrics": 4,
+          "config": 5, "errors": 5, "__init__": 5}
+WITHOUT_TORCH = {"metrics", "events", "thresholds", "datadir", "operating_point", "config", "errors", "frontend", "audio", "store"}
+
+
+def imports():
+    """(room, file, imported module) of every import in the package, also inside functions."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((room, path, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                if node.module == "wsedtk":
+                    yield from ((room, path, f"wsedtk.{alias.name}") for alias in node.names)
+                else:
+                    yield room, path, node.module
+
+
+def test_every_module_has_a_layer():
+    assert {room for room, _, _ in imports()} | {p.stem for p in PACKAGE.glob("*.py")} <= set(LAYERS)
+
+
+def test_imports_go_downward():
+    for room, path, name in imports():
+        target = name.split(".")[1] if name.startswith("wsedtk.") else None
+        if target in LAYERS and target != room:
+            assert LAYERS[target] >= LAYERS[room], f"{path}: {room} imports {target}"
+        if room == "stages":
+            assert target != "stages", f"{path}: a stage imports a stage"
+        if LAYERS[room] == 4 and target:
+            assert LAYERS[target] >= 4, f"{path}: pure code imports {target}"
+
+
+def test_torch_h5py_and_pickle_stay_in_their_rooms():
+    for room, path, name in imports():
+        package = name.split(".")[0]
+        assert package != "h5py" or room == "store", f"{path}: h5py"
+        assert package != "torch" or room not in WITHOUT_TORCH, f"{path}: torch"
+        assert package not in ("pickle", "dill", "joblib"), f"{path}: {package}"

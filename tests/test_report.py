@@ -1,0 +1,98 @@
+"""report and plots: the page holds what was measured, escaped, and its pictures are not empty."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers import write_set
+
+from wsedtk import plots
+from wsedtk.datadir import read, write_decoded
+from wsedtk.events import Events
+from wsedtk.operating_point import OperatingPoint
+from wsedtk.operating_point import write as write_point
+from wsedtk.store import write_scores
+
+LABELS = ["<b>Bell</b> & $x$", "Dog \"bark\""]
+
+
+@pytest.fixture
+def system(tmp_path, run):
+    """A scored system of three clips, with names that HTML and matplotlib must not take for their own."""
+    clips = [(f"clip <{i}>.wav", "", 4) for i in range(3)]
+    events = [("clip <0>.wav", 0, 2, LABELS[0]), ("clip <1>.wav", 1, 3, LABELS[1])]
+    data = write_set(tmp_path / "data", clips, LABELS, [(e[0], e[3]) for e in events], events)
+    model = tmp_path / "exp" / "my <system>"
+    names, generator = [c[0] for c in clips], np.random.default_rng(0)
+    arrays = {"clip": generator.random((3, 2), np.float32), "frame": generator.random((3, 40, 2), np.float32),
+              "segment": generator.random((3, 4, 2), np.float32), "num_frames": np.full(3, 40), "duration": np.full(3, 4.0)}
+    shapes = {name: a.shape[1:] for name, a in arrays.items()}
+    write_scores(model / "test" / "scores.h5", names, LABELS, shapes, [(np.arange(3), arrays)], seconds_per_frame=0.1,
+                 model="m", features="gone.h5", fingerprint="f")
+    half = np.full(2, 0.5)
+    write_point(model / "operating_point.yaml", OperatingPoint("frame", LABELS, half, half, half, half, half, False, "nothing"))
+    found = Events.from_rows([(0, 0.0, 1.5, 0), (2, 0.0, 4.0, 1)])
+    write_decoded(model / "test" / "frame", names, np.full(3, 4.0), LABELS, np.eye(3, 2, dtype=bool), found)
+    history = "step\ttrain_loss\tvalid_loss\tvalid_f1\tvalid_map\tlearning_rate\tseconds\n5\t0.7\t0.7\t0.1\t0.2\t0.001\t1\n"
+    (model / "history.tsv").write_text(history)
+    assert run("score", data, model / "test" / "frame").exit_code == 0
+    assert len(read(data)) == 3
+    return model
+
+
+def pictures(page):
+    """The decoded pictures of a page."""
+    return [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
+
+
+def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
+    result = run("report", system, tmp_path / "r.html", "--figures", tmp_path / "figures")
+    assert result.exit_code == 0 and "1 scored folders of 1 systems" in result.stdout
+    page, report = (tmp_path / "r.html").read_text(), json.loads((system / "test/frame/report.json").read_text())
+    for key in ("error_rate", "f1", "precision"):
+        assert f"{report['segment'][key]:.3f}" in page
+    assert "3/3" in page and "baseline: true tags" in page
+    images = pictures(page)
+    assert len(images) == 4  # the training curves, and three timelines
+    assert all(image[:8] == b"\x89PNG\r\n\x1a\n" and len(image) > 5000 for image in images)
+    files = sorted((tmp_path / "figures").iterdir())
+    assert [f.read_bytes() for f in files] == images
+
+
+def test_nothing_from_names_becomes_html(system, tmp_path, run):
+    run("report", system, tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "<b>Bell" not in page and "&lt;b&gt;Bell&lt;/b&gt; &amp; $x$" in page and "my <system>" not in page and "<0>" not in page
+    assert not re.search(r"https?://", page) and "<script" not in page
+
+
+def test_systems_without_reports_are_told(tmp_path, run):
+    result = run("report", tmp_path, tmp_path / "r.html")
+    assert result.exit_code == 1 and "no report.json in SET/MODE/ there; wsedtk score writes it" in result.stderr
+
+
+def test_a_broken_report_is_told(system, tmp_path, run):
+    (system / "test/frame/report.json").write_text("{")
+    result = run("report", system, tmp_path / "r.html")
+    assert result.exit_code == 1 and "report.json: can't be read as a report" in result.stderr
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_timeline_draws_what_it_is_given():
+    frames = np.linspace(0, 1, 80).reshape(40, 2)
+    figure = plots.timeline("a", 4.0, LABELS, frames, 0.1, np.array([0.5, np.inf]), [(0, 1, 0)], [(0.5, 2, 0), (2, 3, 1)],
+                            np.zeros((160, 8)), 0.025)
+    spectrogram, curves, bars = figure.axes
+    assert spectrogram.get_images()[0].get_extent()[1] == pytest.approx(4.0)
+    np.testing.assert_allclose(curves.patches[0].get_data().values, frames[:, 0])
+    spans = [[(p.vertices[:, 0].min(), p.vertices[:, 0].max()) for p in c.get_paths()] for c in bars.collections]
+    assert spans == [[(0.5, 2)], [(0, 1)], [(2, 3)], []]
+    assert len(plots.png(figure)) > 5000
+
+
+def test_training_curves_draw_the_history():
+    history = {"step": [5, 10], "train_loss": [0.7, 0.5], "valid_loss": [0.8, 0.6], "valid_f1": [0.1, 0.4], "valid_map": [0.2, 0.3]}
+    left, right = plots.training_curves(history, "t").axes
+    assert left.lines[1].get_ydata().tolist() == [0.8, 0.6] and right.lines[0].get_ydata().tolist() == [0.1, 0.4]

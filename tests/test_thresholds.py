@@ -1,0 +1,197 @@
+"""Thresholds: against exhaustive search and scikit-learn on many small random cases."""
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from wsedtk import thresholds
+
+
+def small_case(seed, max_classes=4):
+    """Scores (N, K) float32 and truth (N, K): ties, all-equal scores, classes without positives, one clip."""
+    rng = np.random.default_rng(seed)
+    num_clips, num_classes = int(rng.integers(1, 9)), int(rng.integers(1, max_classes + 1))
+    truth = rng.random((num_clips, num_classes)) < rng.choice([0.0, 0.1, 0.3, 0.6, 1.0], num_classes, p=[0.15, 0.3, 0.3, 0.2, 0.05])
+    scores = (rng.random((num_clips, num_classes)) + 0.5 * rng.random() * truth).astype(np.float32)
+    if seed % 3 == 0:
+        scores = np.round(scores, 1).astype(np.float32)
+    if seed % 7 == 0:
+        scores[:, 0] = 0.5
+    if seed % 11 == 0:
+        truth[:] = False
+    return scores, truth
+
+
+def all_candidates(scores):
+    """Thresholds of one class by the definition: -inf, the float64 midpoints of neighbours, +inf."""
+    distinct = sorted({float(s) for s in scores})
+    return [-np.inf, *((a + b) / 2 for a, b in itertools.pairwise(distinct)), np.inf]
+
+
+def counts_of(scores, truth, threshold):
+    """TP and predicted positives of one class at one threshold."""
+    said = [float(s) >= threshold for s in scores]
+    return sum(a and b for a, b in zip(said, truth)), sum(said)
+
+
+def exhaustive(choices, positives):
+    """The best micro F1 over all combinations, and all combinations that reach it, as an index array (M, K).
+
+    choices: for each class a list of (TP, predicted).
+    """
+    hits, predicted = np.zeros((), int), np.zeros((), int)
+    for pairs in choices:
+        pairs = np.array(pairs)
+        hits, predicted = np.add.outer(hits, pairs[:, 0]), np.add.outer(predicted, pairs[:, 1])
+    total = predicted + positives
+    f1 = np.where(total > 0, 2 * hits / np.maximum(total, 1), 0.0)
+    return f1.max(), np.argwhere(f1 == f1.max())
+
+
+def reached(scores, truth, chosen):
+    return f1_score(truth.astype(int), (scores >= chosen).astype(int), average="micro", zero_division=0) if truth.shape[1] > 1 else \
+        f1_score(truth[:, 0], scores[:, 0] >= chosen[0], zero_division=0)
+
+
+def test_tune_equals_exhaustive_search():
+    for seed in range(400):
+        scores, truth = small_case(seed)
+        grids = [all_candidates(column) for column in scores.T]
+        best, optima = exhaustive([[counts_of(scores[:, k], truth[:, k], t) for t in grid] for k, grid in enumerate(grids)], truth.sum())
+        chosen = thresholds.tune(scores, truth)
+        assert chosen.dtype == np.float64 and chosen.shape == (truth.shape[1],)
+        assert reached(scores, truth, chosen) == pytest.approx(best, abs=1e-12), seed
+        # Among equals the highest: the optima are a product of sets, so the highest of every class together is one of them.
+        highest = [max(grid[i] for i in set(optima[:, k].tolist())) for k, grid in enumerate(grids)]
+        assert chosen.tolist() == highest, seed
+
+
+def test_tune_of_nothing_true_predicts_nothing():
+    scores = np.random.default_rng(0).random((5, 3)).astype(np.float32)
+    assert (thresholds.tune(scores, np.zeros((5, 3), bool)) == np.inf).all()
+    assert (thresholds.tune(np.zeros((0, 3), np.float32), np.zeros((0, 3), bool)) == np.inf).all()
+
+
+def test_tune_of_everything_true_predicts_everything():
+    scores = np.random.default_rng(0).random((5, 3)).astype(np.float32)
+    assert (thresholds.tune(scores, np.ones((5, 3), bool)) == -np.inf).all()
+
+
+def test_tune_of_many_clips_is_no_worse_than_any_random_thresholds():
+    rng = np.random.default_rng(5)
+    truth = rng.random((2000, 17)) < rng.uniform(0.01, 0.4, 17)
+    scores = np.clip(rng.normal(0.3 + 0.3 * truth, 0.2), 0, 1).astype(np.float32)
+    best = reached(scores, truth, thresholds.tune(scores, truth))
+    alone = np.array([thresholds.tune(scores[:, [k]], truth[:, [k]])[0] for k in range(17)])
+    assert best > reached(scores, truth, alone)  # each class alone for its own F1 is not the micro optimum
+    tuned = thresholds.tune(scores, truth)
+    for _ in range(100):
+        assert best >= reached(scores, truth, tuned + rng.normal(0, 0.02, 17))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("low", [0.0, 1e-7, 0.3, 0.5, 1 - 2.0 ** -24])
+def test_a_threshold_parts_adjacent_scores(dtype, low):
+    low = dtype(low)
+    high = np.nextafter(low, dtype(2))
+    found = thresholds.candidates(np.array([high, low, low, high]), np.array([True, False, False, True]))
+    assert found.thresholds.dtype == np.float64
+    assert [found.thresholds[0], found.thresholds[-1]] == [np.inf, -np.inf]
+    assert float(low) < found.thresholds[1] <= float(high)
+    assert found.true_positives.tolist() == [0, 2, 2] and found.predicted.tolist() == [0, 2, 4]
+    if dtype is np.float32:
+        assert found.thresholds[1] == (float(low) + float(high)) / 2
+    scores = np.array([[high], [low]])
+    tuned = thresholds.tune(scores, np.array([[True], [False]]))
+    assert (scores >= tuned).tolist() == [[True], [False]]
+
+
+def test_candidates_are_midpoints_and_count_what_they_decide():
+    for seed in range(50):
+        scores, truth = small_case(seed, max_classes=1)
+        found = thresholds.candidates(scores[:, 0], truth[:, 0])
+        assert found.thresholds.tolist() == all_candidates(scores[:, 0])[::-1]
+        expected = [counts_of(scores[:, 0], truth[:, 0], t) for t in found.thresholds]
+        assert list(zip(found.true_positives.tolist(), found.predicted.tolist())) == expected
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_must_be_finite(bad):
+    with pytest.raises(ValueError, match="finite"):
+        thresholds.tune(np.array([[0.1], [bad]]), np.array([[True], [False]]))
+
+
+def test_f1_score():
+    assert thresholds.f1_score(0, 0, 0) == 0
+    assert thresholds.f1_score(np.array([1, 2, 0]), np.array([2, 2, 0]), 2).tolist() == [0.5, 1.0, 0.0]
+
+
+# ---- several ways of making a class's scores ----
+
+def test_search_over_options_equals_exhaustive_search():
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        num_clips, num_classes = int(rng.integers(1, 6)), int(rng.integers(1, 4))
+        truth = rng.random((num_clips, num_classes)) < 0.4
+        scores = [np.round(rng.random((int(rng.integers(1, 4)), num_clips)), 1 + seed % 2) for _ in range(num_classes)]
+        options = [[thresholds.candidates(s, truth[:, k]) for s in alternatives] for k, alternatives in enumerate(scores)]
+        choices = [[(number, t) for number, s in enumerate(alternatives) for t in all_candidates(s)] for alternatives in scores]
+        best, optima = exhaustive([[counts_of(scores[k][number], truth[:, k], t) for number, t in pairs]
+                                   for k, pairs in enumerate(choices)], truth.sum())
+        option, chosen = thresholds.search(options, int(truth.sum()))
+        said = np.stack([scores[k][option[k]] >= chosen[k] for k in range(num_classes)], axis=1)
+        tp, predicted = (said & truth).sum(), said.sum()
+        assert (2 * tp / (predicted + truth.sum()) if predicted + truth.sum() else 0.0) == best, seed
+        for k in range(num_classes):  # among equals the first option, then the highest threshold
+            expected = min((choices[k][i] for i in set(optima[:, k].tolist())), key=lambda pair: (pair[0], -pair[1]))
+            assert (option[k], chosen[k]) == expected, seed
+
+
+# ---- Wang's own procedure ----
+
+def test_published_never_silences_a_class():
+    # The score of class B only harms, and yet Wang's second step gives it its best finite threshold.
+    scores = np.array([[0.9, 0.8], [0.1, 0.2]])
+    truth = np.array([[True, False], [False, False]])
+    assert thresholds.tune(scores, truth).tolist() == [0.5, np.inf]
+    assert thresholds.tune_published(scores, truth).tolist() == [0.5, 0.5]
+    for seed in range(300):
+        scores, truth = small_case(seed)
+        if truth.any():
+            assert (scores >= thresholds.tune_published(scores, truth, seed)).any(axis=0).all(), seed
+
+
+def test_published_ends_in_a_fixed_point_at_or_below_the_optimum():
+    below = 0
+    for seed in range(300):
+        scores, truth = small_case(seed)
+        chosen = thresholds.tune_published(scores, truth, seed)
+        assert chosen.tolist() == thresholds.tune_published(scores, truth, seed).tolist()
+        f1, best = (reached(scores, truth, t) for t in (chosen, thresholds.tune(scores, truth)))
+        assert f1 <= best + 1e-12
+        below += f1 < best - 1e-12
+        counts = [counts_of(scores[:, k], truth[:, k], chosen[k]) for k in range(truth.shape[1])]
+        for k in range(truth.shape[1]):
+            hits, predicted = (sum(c[i] for j, c in enumerate(counts) if j != k) for i in (0, 1))
+            finite = all_candidates(scores[:, k])[:-1]
+            values = []
+            for t in finite:
+                tp, said = counts_of(scores[:, k], truth[:, k], t)
+                values.append(2 * (tp + hits) / (said + predicted + truth.sum()))
+            if max(values) > 0:
+                assert chosen[k] == max(t for t, value in zip(finite, values) if value == max(values)), seed
+            else:
+                assert chosen[k] == np.inf
+    assert 30 < below < 200  # on 93 of the author's 300 random cases
+
+
+def test_published_depends_on_its_seed_alone():
+    rng = np.random.default_rng(1)
+    truth = rng.random((12, 4)) < 0.3
+    scores = np.round(rng.random((12, 4)), 1)
+    np.random.seed(1)
+    first = thresholds.tune_published(scores, truth, 3)
+    np.random.seed(2)
+    assert thresholds.tune_published(scores, truth, 3).tolist() == first.tolist()
