@@ -61,7 +61,7 @@ reap() { # wait for the oldest job that runs
     fi
     pids=("${pids[@]:1}") numbers=("${numbers[@]:1}")
 }
-# shellcheck disable=SC2317  # the trap calls it
+# shellcheck disable=SC2317,SC2329  # the trap calls it
 stop() { # a signal to us ends the jobs, each with all that it started
     trap - INT TERM
     for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done

@@ -16,40 +16,40 @@ _options_fail() {
     exit 2
 }
 
-_parse_options() {
-    local option name value
+_parse_options() { # names with a leading _ can't hide the caller's variables
+    local _option _name _value
     while [ $# -gt 0 ]; do
-        option=$1
+        _option=$1
         shift
-        case $option in
+        case $_option in
             --help | -h) _options_help; exit 0 ;;
             --?*) ;;
-            *) _options_fail "unexpected argument '$option'" ;;
+            *) _options_fail "unexpected argument '$_option'" ;;
         esac
-        name=${option#--}
-        name=${name%%=*}
-        name=${name//-/_}
-        if [[ ! $name =~ ^[a-z0-9_]+$ || " $option_names " != *" $name "* ]]; then
-            _options_fail "unknown option '${option%%=*}'"
+        _name=${_option#--}
+        _name=${_name%%=*}
+        _name=${_name//-/_}
+        if [[ ! $_name =~ ^[a-z][a-z0-9_]*$ || " $option_names " != *" $_name "* ]]; then
+            _options_fail "unknown option '${_option%%=*}'"
         fi
-        if [ "${!name:-}" = true ] || [ "${!name:-}" = false ]; then
-            [[ $option != *=* ]] || _options_fail "'${option%%=*}' takes no value"
-            printf -v "$name" true
+        if [ "${!_name:-}" = true ] || [ "${!_name:-}" = false ]; then
+            [[ $_option != *=* ]] || _options_fail "'${_option%%=*}' takes no value"
+            printf -v "$_name" true
             continue
         fi
-        if [[ $option == *=* ]]; then
-            value=${option#*=}
+        if [[ $_option == *=* ]]; then
+            _value=${_option#*=}
         else
-            [ $# -gt 0 ] || _options_fail "'$option' needs a value"
-            value=$1
+            [ $# -gt 0 ] || _options_fail "'$_option' needs a value"
+            _value=$1
             shift
         fi
-        if [[ $(declare -p "$name") == "declare -a"* ]]; then
-            declare -n _list=$name
-            _list+=("$value")
+        if [[ $(declare -p "$_name") == "declare -a"* ]]; then
+            declare -n _list=$_name
+            _list+=("$_value")
             unset -n _list
         else
-            printf -v "$name" %s "$value"
+            printf -v "$_name" %s "$_value"
         fi
     done
 }
