@@ -9,7 +9,8 @@ from wsedtk import events
 
 def slow_smooth(active, median, shortest, gap):
     """One class of booleans (T,): median by scipy.signal, then lists of runs."""
-    active = scipy.signal.medfilt(active.astype(float), median) > 0.5 if len(active) else active
+    padded = np.pad(active.astype(float), median)
+    active = scipy.signal.medfilt(padded, median)[median:-median] > 0.5
     spans, start = [], None
     for t, on in enumerate([*active, False]):
         if on and start is None:

@@ -126,7 +126,7 @@ def validate(data_sets, with_audio):
 @click.option("--shard", type=_Shard(), help="Only the K-th of N parts of the set, to FEATS.K-of-N.h5.")
 @click.option("--max-seconds", default=10.0, type=click.FloatRange(0, min_open=True), help="Length that clips may have.")
 @click.option("--crop", is_flag=True, help="Cut longer clips instead of refusing them.")
-@click.option("--dtype", default="float32", type=click.Choice(["float16", "float32"]))
+@click.option("--dtype", default="float32", type=click.Choice(["float16", "float32"]), help="Precision of the features in the file.")
 @click.option("--max-failures", default=0.01, type=click.FloatRange(0, 1), help="Fraction of clips that may fail.")
 def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype, max_failures):
     """Compute the log-mel features of a set's audio.

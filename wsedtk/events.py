@@ -63,7 +63,8 @@ def smooth(x, median_frames, min_frames, max_gap_frames):
     out = np.array(x, dtype=np.uint8 if x.dtype == bool else x.dtype)
     for setting in np.unique(settings, axis=0):  # classes with the same setting go through together
         columns = np.flatnonzero((settings == setting).all(axis=1))
-        median, shortest, gap = (int(v) for v in setting)
+        longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])  # more changes nothing, and costs memory
+        median, shortest, gap = np.minimum(setting, longest).astype(int).tolist()
         y = out[:, columns]
         if median > 1:
             y = scipy.ndimage.median_filter(y, size=(median, 1), mode="constant", cval=0)

@@ -12,6 +12,7 @@ The segment and event figures that `wsedtk score` reports are sed_eval's (`segme
 """
 
 import contextlib
+import dataclasses
 import importlib.util
 import warnings
 
@@ -70,8 +71,8 @@ def roc_auc(scores, truth, weight=None):
 
 
 def dprime(auc):
-    """d' = sqrt(2) times the inverse normal of an area under the ROC curve."""
-    return None if auc is None else float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
+    """d' = sqrt(2) times the inverse normal of an area under the ROC curve; None where it is infinite (area 0 or 1)."""
+    return None if auc is None or not 0 < auc < 1 else float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
 
 
 def _mean(values):
@@ -128,6 +129,12 @@ def rates(counts):
 def drop_zero_length(events):
     """The events that last."""
     return events.select(events.offset > events.onset)
+
+
+def cut(events, durations):
+    """Events cut at the end of their clip, without those that start there or later. durations: (N,)."""
+    events = events.select(events.onset < durations[events.clip])
+    return dataclasses.replace(events, offset=np.minimum(events.offset, durations[events.clip]))
 
 
 def baselines(true_tags, system_tags, true_active, clip_of_segment):
@@ -287,7 +294,7 @@ def psds(frame_scores, seconds_per_frame, reference, durations, labels):
     frame_scores: N arrays (T, K). Overlaps of a class in the reference are merged, classes without events left out. None where
     sed_scores_eval is not installed (pip install wsedtk[psds]) or there are no events.
     """
-    reference = drop_zero_length(reference)
+    reference = drop_zero_length(cut(reference, np.asarray(durations)))
     used = np.unique(reference.label).tolist()
     if not used or importlib.util.find_spec("sed_scores_eval") is None:
         return dict.fromkeys(PSDS_SETTINGS), 0
@@ -296,8 +303,8 @@ def psds(frame_scores, seconds_per_frame, reference, durations, labels):
         from sed_scores_eval.base_modules.scores import create_score_dataframe
     truth = {str(clip): [] for clip in range(len(durations))}
     for clip, onset, offset, label in reference.rows():
-        truth[str(clip)].append((onset, min(offset, durations[clip]), labels[label]))
-    truth = {clip: merge_overlaps(s for s in spans if s[1] > s[0]) for clip, spans in truth.items()}
+        truth[str(clip)].append((onset, offset, labels[label]))
+    truth = {clip: merge_overlaps(spans) for clip, spans in truth.items()}
     names = [labels[k] for k in used]
     scores = {}
     for clip, (frames, duration) in enumerate(zip(frame_scores, durations)):

@@ -35,7 +35,7 @@ def write(path, point):
     write_text(path, "# One value a class; a decision is positive where score >= threshold, .inf: never.\n" + config.to_yaml(mapping))
 
 
-def _per_class(mapping, labels, where):
+def _per_class(mapping, labels, where, is_seconds=False):
     """The values of {label: number} in the order of the labels."""
     if not isinstance(mapping, dict) or set(mapping) != set(labels):
         found = list(mapping) if isinstance(mapping, dict) else mapping
@@ -45,6 +45,8 @@ def _per_class(mapping, labels, where):
     for label, value in zip(labels, values):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise InputError(f"{where}: {label}: expected a number, found {value!r}")
+        if is_seconds and not 0 <= value < float("inf"):
+            raise InputError(f"{where}: {label}: expected seconds >= 0, found {value!r}")
     return np.array(values, np.float64)
 
 
@@ -68,5 +70,5 @@ def read(path):
     if not isinstance(mapping["gate_by_tags"], bool):
         raise InputError(f"{path}: gate_by_tags: expected true or false, found {mapping['gate_by_tags']!r}")
     for name in PER_CLASS:
-        mapping[name] = _per_class(mapping[name], labels, f"{path}: {name}")
+        mapping[name] = _per_class(mapping[name], labels, f"{path}: {name}", name.endswith("_seconds"))
     return OperatingPoint(**mapping)

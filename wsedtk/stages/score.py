@@ -33,11 +33,6 @@ def _match(truth, decoded, data_set, out_dir):
     return truth.select(in_decoded), decoded.select(in_truth)
 
 
-def _cut(events, durations):
-    """Events cut at their clip's end."""
-    return Events(events.clip, events.onset, np.minimum(events.offset, durations[events.clip]), events.label)
-
-
 def _scores_of(path, truth):
     """The score file's rows for the clips of the truth. Raises InputError where some are missing."""
     scores = ScoreFile(path)
@@ -64,7 +59,7 @@ def measure_tags(report, truth, decoded, weights):
 def measure_events(report, truth, decoded, weights):
     """Fill in segment and event metrics, baselines and consistency."""
     durations, labels = truth.durations, truth.labels
-    true, said = _cut(truth.events, durations), _cut(decoded.events, durations)
+    true, said = metrics.cut(truth.events, durations), metrics.cut(decoded.events, durations)
     micro, by_class = metrics.segment_metrics(true, said, durations, labels)
     report["segment"] = micro
     report["event"], event_classes, event_counts = metrics.event_metrics(true, said, durations, labels)

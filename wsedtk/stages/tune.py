@@ -32,17 +32,31 @@ def smoothed_scores(scores, rows, median_seconds, min_seconds, max_gap_seconds):
     return [events.smooth(scores.frames(row), median, shortest, gap) for row in rows]
 
 
-def segment_maxima(frames, seconds_per_frame, duration):
-    """The highest score (S, K) of the frames (T, K) that touch each 1 s segment: what an event there needs to beat."""
-    out = np.zeros((int(metrics.num_segments(duration)), frames.shape[1]), frames.dtype)
+def clip_maximum(frames, seconds_per_frame, duration):
+    """The highest score (K,) of the frames (T, K) that begin before the recording's end: what any event needs to beat."""
     onset = np.round(np.arange(len(frames)) * seconds_per_frame, 6)
-    offset = np.round(np.minimum((np.arange(len(frames)) + 1) * seconds_per_frame, duration), 6)
+    return frames[onset < round(duration, 6)].max(axis=0, initial=0)
+
+
+def segment_maxima(frames, seconds_per_frame, end, num_segments):
+    """The highest score (S, K) of the frames (T, K) that touch each 1 s segment before `end`: what an event there needs to beat."""
+    out = np.zeros((num_segments, frames.shape[1]), frames.dtype)
+    onset = np.round(np.arange(len(frames)) * seconds_per_frame, 6)
+    offset = np.round(np.minimum((np.arange(len(frames)) + 1) * seconds_per_frame, end), 6)
     first, last = np.floor(onset).astype(int), np.ceil(offset).astype(int)
     for s in range(len(out)):
         touching = (first <= s) & (s < last) & (offset > onset)
         if touching.any():
             out[s] = frames[touching].max(axis=0)
     return out
+
+
+def frame_candidates(values, truth):
+    """Candidates of one class for scores (N,) after filtering, where 0 is as good as no frame: no threshold lets it pass."""
+    c = thresholds.candidates(values, truth)
+    if len(values) and values.min() > 0:
+        return c
+    return thresholds.Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])
 
 
 def tune_frames(scores, rows, dataset, criterion, grid):
@@ -56,15 +70,16 @@ def tune_frames(scores, rows, dataset, criterion, grid):
         truth = dataset.tag_matrix()
     else:
         truth, _ = metrics.activity(metrics.drop_zero_length(dataset.events), dataset.durations, len(dataset.labels))
-    options = [[] for _ in dataset.labels]
+    options, step, recorded = [[] for _ in dataset.labels], scores.seconds_per_frame, scores.durations[rows]
     for setting in grid:
         smoothed = smoothed_scores(scores, rows, *setting)
         if criterion == "tags":
-            values = np.stack([frames.max(axis=0) for frames in smoothed])  # (N, K)
+            values = np.stack([clip_maximum(f, step, r) for f, r in zip(smoothed, recorded)])  # (N, K)
         else:
-            values = np.concatenate([segment_maxima(f, scores.seconds_per_frame, d) for f, d in zip(smoothed, dataset.durations)])
+            values = np.concatenate([segment_maxima(f, step, min(r, d), int(metrics.num_segments(d)))
+                                     for f, r, d in zip(smoothed, recorded, dataset.durations)])  # (S, K)
         for k, alternatives in enumerate(options):
-            alternatives.append(thresholds.candidates(values[:, k], truth[:, k]))
+            alternatives.append(frame_candidates(values[:, k], truth[:, k]))
     chosen, best = thresholds.search(options, int(truth.sum()))
     return best, np.array(grid, np.float64)[chosen]
 

@@ -1,0 +1,169 @@
+import csv
+import re
+import time
+
+import numpy as np
+import pytest
+from helpers import write_set
+
+from wsedtk import datadir
+from wsedtk.stages.balance import split
+
+
+def make(counts, untagged=0, per_source=1, both=0, seed=0):
+    """A set with so many clips of each class, some of them with the first two tags; `per_source` clips a recording."""
+    tags = [[k] for k, n in enumerate(counts) for _ in range(n)] + [[]] * untagged + [[0, 1]] * both
+    tags = [tags[i] for i in np.random.default_rng(seed).permutation(len(tags))]
+    names = [f"{i // per_source:05d}_{i % per_source * 10}_{i % per_source * 10 + 10}.wav" for i in range(len(tags))]
+    order = np.argsort(names)
+    clip, label = zip(*[(i, k) for i, old in enumerate(order) for k in tags[old]])
+    return datadir.DataSet(np.array(names)[order], np.full(len(tags), ""), np.full(len(tags), 10.0), [f"c{k}" for k in range(len(counts))],
+                           np.array(clip), np.array(label))
+
+
+def check(data, num_valid, seed=0):
+    """Split, check what holds for every split, and return the masks and the held-out counts of the classes."""
+    fit, valid = split(data, num_valid, seed)
+    assert not (fit & valid).any() and valid.sum() <= num_valid
+    sources = np.array([datadir.source_of(n) for n in data.filenames.tolist()])
+    assert not set(sources[fit]) & set(sources[valid]) and set(sources[~fit]) == set(sources[valid])
+    tags = data.tag_matrix()
+    assert (2 * tags[fit].sum(axis=0) >= tags.sum(axis=0)).all()
+    return fit, valid, tags[valid].sum(axis=0)
+
+
+@pytest.mark.parametrize("counts, num_valid, held", [
+    ([100, 100, 100], 30, [10, 10, 10]),
+    ([1000, 100, 20], 30, [10, 10, 10]),
+    ([1000, 100, 10], 35, [15, 15, 5]),
+    ([100, 1, 3], 9, [8, 0, 1]),
+    ([5, 5], 100, [2, 2]),
+    ([30, 20], 1, [0, 1]),
+    ([30, 0, 20], 3, [1, 0, 2]),
+])
+def test_the_same_number_of_each_class(counts, num_valid, held):
+    fit, valid, found = check(make(counts), num_valid)
+    assert found.tolist() == held
+    assert (fit | valid).all()  # single-clip sources: nothing lies in neither
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clips_of_two_classes_count_for_both(seed):
+    _, valid, held = check(make([200, 50, 80], both=40, seed=seed), 60, seed)
+    assert valid.sum() == 60 and held.max() - held.min() <= 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sources_stay_whole(seed):
+    fit, valid, held = check(make([300, 60, 90], per_source=3, both=20, seed=seed), 60, seed)
+    assert valid.sum() == 60 and held.max() - held.min() <= 4
+    assert not (fit | valid).all()
+
+
+def test_the_seed_chooses():
+    data = make([100, 50], per_source=2)
+    first, again, other = (split(data, 20, seed)[1] for seed in (1, 1, 2))
+    assert (first == again).all() and (first != other).any()
+
+
+@pytest.mark.parametrize("per_source", [1, 3])
+def test_clips_without_tags_get_their_share(per_source):
+    data = make([100, 50], untagged=50, per_source=per_source)
+    _, valid, _ = check(data, 40)
+    assert valid.sum() == 40 and (valid & ~data.tag_matrix().any(axis=1)).sum() == 10
+
+
+def test_half_of_the_clips_without_tags_stay():
+    data = make([200], untagged=3)
+    untagged = ~data.tag_matrix().any(axis=1)
+    fit, valid, _ = check(data, 150)
+    assert (fit & untagged).sum() >= 2
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def folder(names, tags):
+        return write_set(tmp_path / "all", [(n, f"{n}.wav", 10) for n in names], ["rare, é", "common"], tags)
+    return folder
+
+
+def plain(folder):
+    names = [f"n{i:02d}" for i in range(20)]
+    return folder(names, [(n, "rare, é" if i < 6 else "common") for i, n in enumerate(names)])
+
+
+def test_the_folders(run, folder, tmp_path):
+    data = plain(folder)
+    (data / "info.yaml").write_text("corpus: mine")
+    result = run("balance", data, tmp_path / "new" / "fit", tmp_path / "new" / "valid", "--num-valid", 6)
+    assert result.exit_code == 0, result.stderr
+    fit, valid, everything = (datadir.read(f) for f in (tmp_path / "new" / "fit", tmp_path / "new" / "valid", data))
+    assert sorted([*fit.filenames, *valid.filenames]) == everything.filenames.tolist() and len(valid) == 6
+    assert valid.labels == fit.labels == everything.labels and valid.info == {"corpus": "mine"}
+    paths = dict(zip(everything.filenames, everything.paths))
+    assert all(paths[n] == p for part in (fit, valid) for n, p in zip(part.filenames, part.paths))
+    assert [re.split("  +", line) for line in result.stdout.splitlines()] == [
+        ["class", "all", "fit", "valid"], ["rare, é", "6", "3", "3"], ["common", "14", "11", "3"], ["clips", "20", "14", "6"]]
+
+
+def test_relative_folders_keep_their_audio(run, folder, tmp_path, monkeypatch):
+    plain(folder)
+    monkeypatch.chdir(tmp_path)
+    assert run("balance", "all", "parts/fit", "parts/valid", "--num-valid", 4).exit_code == 0
+    valid = datadir.read("parts/valid")
+    assert valid.paths.tolist() == [str(tmp_path / "all" / f"{n}.wav") for n in valid.filenames]
+
+
+def test_fewer_than_asked_for_is_told(run, folder, tmp_path):
+    result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", 15)
+    assert result.exit_code == 0 and "10 of the 15 clips asked for: sources stay whole, and half of each class stays" in result.stdout
+
+
+def test_clips_in_neither_are_told(run, folder, tmp_path):
+    names = [f"{i}_{s}_{s + 1}.wav" for i in range(10) for s in (0, 1)]
+    data = folder(names, [(n, "rare, é") for n in names])
+    result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 3)
+    assert result.exit_code == 0 and "17        16  " not in result.stdout
+    assert "; 1 clips of the held-out sources are in neither" in result.stdout
+
+
+@pytest.mark.parametrize("num_valid, code, message", [(20, 1, "--num-valid 20: expected 1 to 19; "), (0, 2, ""), (-3, 2, ""), ("x", 2, "")])
+def test_too_many_or_too_few(run, folder, tmp_path, num_valid, code, message):
+    result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid)
+    assert result.exit_code == code and message in result.stderr and not (tmp_path / "fit").exists()
+
+
+def test_one_source_cannot_be_split(run, folder, tmp_path):
+    names = [f"video_{i}_{i + 1}.wav" for i in range(9)]
+    data = folder(names, [(n, "common") for n in names])
+    result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
+    assert result.exit_code == 1 and not (tmp_path / "fit").exists()
+    assert f"{data}: no clip can be held out: every source recording holds more than half" in result.stderr
+
+
+@pytest.mark.parametrize("fit, valid", [("all", "valid"), ("fit", "all"), ("fit", "fit"), ("fit", "new/../fit")])
+def test_folders_must_differ(run, folder, tmp_path, fit, valid):
+    data = plain(folder)
+    before = (data / "clips.tsv").read_bytes()
+    result = run("balance", data, tmp_path / fit, tmp_path / valid, "--num-valid", 2)
+    assert result.exit_code == 1 and "two of them are one folder" in result.stderr
+    assert (data / "clips.tsv").read_bytes() == before and not (tmp_path / "fit").exists()
+
+
+def test_dcases_list(real_data):
+    """Wang's own numbers: 1,142 clips of the 51,172, about as many of each of 17 classes, within seconds."""
+    names, tags = [], []
+    for line in (real_data / "dcase2017" / "training_set.csv").read_text().splitlines():
+        clip, start, end, labels = next(csv.reader([line]))[:4]
+        names.append(f"{clip}_{start}_{end}.wav")
+        tags.append(re.split(",(?! )", labels))
+    labels = sorted({label for clip in tags for label in clip})
+    order = np.argsort(names)
+    clip, label = np.array([(i, labels.index(t)) for i, old in enumerate(order) for t in tags[old]]).T
+    data = datadir.DataSet(np.array(names)[order], np.full(len(names), ""), np.full(len(names), 10.0), labels, clip, label)
+    assert len(data) == 51172 and len(labels) == 17
+    start = time.process_time()
+    _, valid, held = check(data, 1142)
+    assert time.process_time() - start < 10
+    assert valid.sum() == 1142
+    assert held.max() - held.min() <= 12 and held.min() >= 80, dict(zip(labels, held.tolist()))

@@ -1,0 +1,112 @@
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+from wsedtk import __version__, cli
+
+
+def verbs(group=cli.cli, path=()):
+    """Every command as (its words, the command), groups not included."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from verbs(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+VERBS = dict(verbs())
+
+
+def shell(*arguments, **options):
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_shows_an_example(run, words, option):
+    result = run(*words, option)
+    assert result.exit_code == 0 and result.stderr == ""
+    assert f"Example: wsedtk {' '.join(words)} " in result.stdout
+    assert len([line for line in result.stdout.splitlines() if "Example" in line][0]) <= 120  # in one line, to be copied
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_the_example_is_of_the_commands_own_options(words):
+    """The example's options exist and its arguments are enough: only files are missing."""
+    line = next(line for line in VERBS[words].help.splitlines() if "Example" in line)
+    arguments = line.split(f"wsedtk {' '.join(words)} ")[1].split()
+    context = VERBS[words].make_context(words[-1], arguments)  # raises a usage error where they don't fit
+    assert not context.args
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_every_option_has_a_help(words):
+    assert all(p.help for p in VERBS[words].params if isinstance(p, click.Option) and p.name != "seed")
+
+
+def test_the_verbs_are_listed(run):
+    result = run("--help")
+    assert result.exit_code == 0 and all(words[0] in result.stdout for words in VERBS)
+    assert __version__ in run("--version").stdout
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["extrct"], "No such command 'extrct'"), (["extract"], "Missing argument 'DATA_SET'"),
+    (["balance", "a", "b", "c"], "Missing option '--num-valid'"),
+    (["validate", "--nothing", "a"], "No such option"), (["prepare", "nothing"], "No such command 'nothing'"),
+    (["extract", "a", "b", "c"], "unexpected extra argument"),
+    (["tune", "a", "b", "c", "--median-seconds", "1,x"], "'1,x': expected seconds, one or several with commas between them"),
+    *((["tune", "a", "b", "c", "--min-seconds", text], f"'{text}': expected seconds") for text in ("-1", "nan", "inf", "1,", "")),
+    (["prepare", "soundscapes", "builtin", "d", "--test-folds", "1.5"], "'1.5': expected folds"),
+])
+def test_usage_errors(run, arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 2 and message in result.stderr and "Usage: " in result.stderr
+
+
+@pytest.mark.parametrize("text, value", [("1/1", (1, 1)), ("2/3", (2, 3)), ("10/10", (10, 10))])
+def test_shards(text, value):
+    assert cli._Shard().convert(text, None, None) == value
+
+
+def test_from_a_shell(tmp_path):
+    """Exit statuses and messages of `python -m wsedtk`: no traceback for what a user can mend."""
+    result = shell("-m", "wsedtk", "validate", "-x", cwd=tmp_path)
+    assert result.returncode == 2
+    result = shell("-m", "wsedtk", "balance", "--num-valid", "3", "--", "-no such", "fit", "valid", cwd=tmp_path)
+    assert result.returncode == 1 and result.stdout == "" and "Traceback" not in result.stderr
+    assert result.stderr == ("wsedtk: error: -no such: no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt\n")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "_stage", lambda name: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["wsedtk", "validate", "x"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+@pytest.mark.parametrize("modules, heavy", [
+    ("wsedtk.cli", "torch numpy scipy h5py librosa soundfile matplotlib sed_eval"),
+    ("wsedtk.stages.validate wsedtk.stages.balance", "torch librosa h5py matplotlib sed_eval"),
+    ("wsedtk.stages.tune wsedtk.stages.decode wsedtk.stages.score", "torch librosa matplotlib"),
+])
+def test_what_is_not_imported(modules, heavy):
+    code = f"import sys, {', '.join(modules.split())}; print([m for m in {heavy.split()} if m in sys.modules])"
+    result = shell("-c", code)
+    assert (result.returncode, result.stdout) == (0, "[]\n"), result.stderr
+
+
+def test_a_reader_that_has_seen_enough(tmp_path, small_set):
+    """`wsedtk validate ... | head -0` ends without a traceback."""
+    many = [str(small_set)] * 200
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = subprocess.run([sys.executable, "-m", "wsedtk", "validate", *many], stdout=write, stderr=subprocess.PIPE, text=True,
+                                check=False)
+    finally:
+        os.close(write)
+    assert result.returncode == 1 and result.stderr == ""

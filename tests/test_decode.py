@@ -1,0 +1,170 @@
+"""decode: score files and operating points -> tags.tsv, events.tsv and the list of decoded clips."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from wsedtk import datadir, operating_point, store
+from wsedtk.errors import InputError
+from wsedtk.stages import decode
+
+LABELS = ["Car", "Air horn, truck horn"]
+
+
+def write_score_file(path, filenames, labels, clip, frame=None, segment=None, num_frames=None, durations=None, seconds_per_frame=0.1):
+    """A score file as `wsedtk predict` writes it. clip: (N, K); frame: (N, T, K) or None; segment: (N, S, K), else clip repeated."""
+    clip = np.asarray(clip, np.float32)
+    durations = np.asarray(durations if durations is not None else np.full(len(filenames), 10.0))
+    arrays = {"clip": clip, "duration": durations, "num_frames": np.asarray(num_frames if num_frames is not None else np.ceil(durations / 0.1))}
+    arrays["segment"] = np.repeat(clip[:, None], int(np.ceil(durations.max())), axis=1) if segment is None else np.asarray(segment)
+    if frame is not None:
+        arrays["frame"] = np.asarray(frame)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store.write_scores(path, list(filenames), list(labels), {name: values.shape[1:] for name, values in arrays.items()},
+                       [(np.arange(len(filenames)), arrays)], seconds_per_frame=seconds_per_frame, model="m", features="f", fingerprint="abc")
+    return path
+
+
+def make_point(num_classes=2, labels=LABELS, **changes):
+    values = {"mode": "segment", "labels": list(labels), "clip_thresholds": np.full(num_classes, 0.5),
+              "frame_thresholds": np.full(num_classes, 0.5), "gate_by_tags": False, "tuned_on": "by hand",
+              **{name: np.zeros(num_classes) for name in ("median_seconds", "min_seconds", "max_gap_seconds")}}
+    return operating_point.OperatingPoint(**{**values, **changes})
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two clips of 2.3 s and 1 s, 2 classes: (scores.h5, a function that writes an operating point)."""
+    frame, segment = np.zeros((2, 23, 2), np.float32), np.zeros((2, 3, 2), np.float32)
+    frame[0, 3:6, 0] = frame[0, 8:23, 0] = 0.9
+    frame[0, 1:2, 1] = frame[0, 20:, 1] = 0.7
+    frame[1, :, 1] = 0.8  # 23 frames stored, 10 of them real
+    segment[0, :, 0], segment[0, 2, 1], segment[1, 0, 1], segment[1, 1:] = [0.9, 0.6, 0.1], 0.9, 0.6, 0.99
+    scores = write_score_file(tmp_path / "set with space" / "scores.h5", ["a.wav", "-b.wav"], LABELS, [[0.9, 0.3], [0.2, 0.6]], frame, segment,
+                              [23, 10], [2.3, 1.0])
+
+    def point(**changes):
+        operating_point.write(tmp_path / "point.yaml", make_point(**changes))
+        return tmp_path / "point.yaml"
+    return scores, point
+
+
+def decoded(run, files, out, *options, **changes):
+    scores, point = files
+    result = run("decode", scores, point(**changes), out, *options)
+    assert result.exit_code == 0, result.stderr
+    found = datadir.read_decoded(out, LABELS)
+    names = found.filenames.tolist()
+    tags = sorted((names[i], LABELS[k]) for i, k in zip(found.tag_clip, found.tag_label))
+    return tags, sorted((names[clip], on, off, LABELS[k]) for clip, on, off, k in found.events.rows()), dict(zip(names, found.durations))
+
+
+CAR, HORN = LABELS
+
+
+def test_segment_mode(run, files, tmp_path):
+    tags, events, durations = decoded(run, files, tmp_path / "out")
+    assert tags == [("-b.wav", HORN), ("a.wav", CAR)]
+    assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0, 2, CAR), ("a.wav", 2, 2.3, HORN)]
+    assert durations == {"a.wav": 2.3, "-b.wav": 1.0}
+
+
+def test_frame_mode(run, files, tmp_path):
+    tags, events, _ = decoded(run, files, tmp_path / "out", "--mode", "frame")
+    assert tags == [("-b.wav", HORN), ("a.wav", CAR)]
+    assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0.1, 0.2, HORN), ("a.wav", 0.3, 0.6, CAR), ("a.wav", 0.8, 2.3, CAR),
+                      ("a.wav", 2.0, 2.3, HORN)]
+
+
+def test_frame_mode_filters_each_class_in_its_own_way(run, files, tmp_path):
+    _, events, _ = decoded(run, files, tmp_path / "out", mode="frame", min_seconds=np.array([0.4, 0.1]), max_gap_seconds=np.array([0, 1.8]))
+    assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0.1, 2.3, HORN), ("a.wav", 0.8, 2.3, CAR)]
+    _, events, _ = decoded(run, files, tmp_path / "out", mode="frame", median_seconds=np.array([0, 0.3]), max_gap_seconds=np.array([0.2, 0]))
+    assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0.3, 2.3, CAR), ("a.wav", 2.0, 2.3, HORN)]
+
+
+def test_the_mode_is_the_operating_points_unless_told(run, files, tmp_path):
+    segment, frame = (decoded(run, files, tmp_path / mode, "--mode", mode)[1] for mode in ("segment", "frame"))
+    assert segment != frame
+    assert decoded(run, files, tmp_path / "out", mode="frame")[1] == frame
+    assert decoded(run, files, tmp_path / "out", mode="segment")[1] == segment
+    assert decoded(run, files, tmp_path / "out", "--mode", "segment", mode="frame")[1] == segment
+
+
+@pytest.mark.parametrize("mode", ["segment", "frame"])
+def test_the_gate_leaves_events_of_tagged_classes_only(run, files, tmp_path, mode):
+    tags, free, _ = decoded(run, files, tmp_path / "out", "--mode", mode)
+    gated_tags, gated, _ = decoded(run, files, tmp_path / "out", "--mode", mode, gate_by_tags=True)
+    assert gated_tags == tags
+    assert gated == [event for event in free if (event[0], event[3]) in tags]
+    assert len(gated) < len(free)
+
+
+def test_thresholds_without_bounds(run, files, tmp_path):
+    ends = {"clip_thresholds": np.array([np.inf, -np.inf]), "frame_thresholds": np.array([np.inf, -np.inf])}
+    for mode in ("segment", "frame"):
+        tags, events, _ = decoded(run, files, tmp_path / "out", "--mode", mode, **ends)
+        assert tags == [("-b.wav", HORN), ("a.wav", HORN)]
+        assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0, 2.3, HORN)]
+
+
+def test_a_clip_without_anything_is_in_the_list(run, tmp_path):
+    scores = write_score_file(tmp_path / "s.h5", ["a", "b"], LABELS, [[0.1, 0.1], [0.9, 0.1]])
+    operating_point.write(tmp_path / "p.yaml", make_point())
+    result = run("decode", scores, tmp_path / "p.yaml", tmp_path / "out")
+    assert result.exit_code == 0
+    assert (tmp_path / "out" / "clips.tsv").read_text() == "filename\tduration\na\t10\nb\t10\n"
+    assert (tmp_path / "out" / "tags.tsv").read_text() == f"filename\tevent_label\nb\t{CAR}\n"
+    assert (tmp_path / "out" / "events.tsv").read_text() == f"filename\tonset\toffset\tevent_label\nb\t0\t10\t{CAR}\n"
+
+
+def test_decoding_anew_replaces_what_was_there(run, files, tmp_path):
+    decoded(run, files, tmp_path / "out")
+    tags, events, _ = decoded(run, files, tmp_path / "out", clip_thresholds=np.full(2, np.inf))
+    assert tags == [] and events == []
+
+
+def test_frames_are_needed_for_frame_mode_only(run, tmp_path):
+    scores = write_score_file(tmp_path / "s.h5", ["a"], LABELS, [[0.1, 0.9]])
+    operating_point.write(tmp_path / "p.yaml", make_point())
+    assert run("decode", scores, tmp_path / "p.yaml", tmp_path / "out").exit_code == 0
+    with pytest.raises(InputError, match="s.h5: holds no frame scores; predict without --no-frames"):
+        decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", "frame")
+
+
+@pytest.mark.parametrize("labels", [LABELS[::-1], ["Car", "Dog"], ["Car"]])
+def test_the_classes_must_be_those_of_the_scores(tmp_path, files, labels):
+    point = make_point(len(labels), labels)
+    operating_point.write(tmp_path / "p.yaml", point)
+    with pytest.raises(InputError, match="p.yaml: its classes are not those of .*scores.h5"):
+        decode.run(files[0], tmp_path / "p.yaml", tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_and_wrong_files(files, tmp_path):
+    scores, point = files
+    with pytest.raises(InputError, match="nothing.h5: no such file"):
+        decode.run(tmp_path / "nothing.h5", point(), tmp_path / "out", None)
+    with pytest.raises(InputError, match="nothing.yaml: no such file"):
+        decode.run(scores, tmp_path / "nothing.yaml", tmp_path / "out", None)
+    (tmp_path / "empty.h5").write_bytes(b"")
+    with pytest.raises(InputError, match="empty.h5: not an HDF5 file"):
+        decode.run(tmp_path / "empty.h5", point(), tmp_path / "out", None)
+    (tmp_path / "empty.yaml").write_text("")
+    with pytest.raises(InputError, match="empty.yaml: not an operating point"):
+        decode.run(scores, tmp_path / "empty.yaml", tmp_path / "out", None)
+
+
+def test_scores_that_are_not_finite(tmp_path):
+    scores = write_score_file(tmp_path / "s.h5", ["a", "b"], LABELS, [[0.1, 0.9], [np.nan, 0.1]])
+    operating_point.write(tmp_path / "p.yaml", make_point())
+    with pytest.raises(InputError, match="1 clips have scores that are not finite, the first 'b'"):
+        decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", None)
+
+
+def test_decode_clip_gates_with_the_tags_it_is_given(files):
+    scores, point = store.ScoreFile(files[0]), make_point(gate_by_tags=True)
+    assert decode.decode_clip(scores, 0, point, "segment", np.array([False, True])) == [(2.0, 2.3, 1)]
+    assert decode.decode_clip(scores, 0, dataclasses.replace(point, gate_by_tags=False), "segment", np.zeros(2, bool)) == \
+        [(0.0, 2.0, 0), (2.0, 2.3, 1)]

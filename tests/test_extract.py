@@ -1,0 +1,221 @@
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+import soundfile
+from helpers import write_set, write_sound
+
+from wsedtk import audio, config, datadir, store
+from wsedtk.errors import InputError
+from wsedtk.frontend import FrontendConfig, LogMel
+from wsedtk.stages import extract
+
+SMALL = "sample_rate: 8000\nwindow: 256\nhop: 200\nnum_fft: 256\nnum_mels: 8\nmax_hz: 4000\n"
+
+
+def expected(path, frontend=FrontendConfig()):
+    samples, _ = audio.read(path, frontend.sample_rate)
+    return LogMel(frontend)(samples)
+
+
+def check(feats, data_set, frontend=FrontendConfig()):
+    """Compare a feature file with the front end on each clip's samples."""
+    found, data = store.FeatureStore([feats]), datadir.read(data_set)
+    rows = found.rows(data.filenames)
+    assert len(found) == len(data) and rows.min() >= 0
+    for path, row in zip(data.paths, rows):
+        np.testing.assert_array_equal(found.read(np.array([row]))[0], expected(path, frontend))
+    return found
+
+
+@pytest.fixture
+def one(tmp_path):
+    """A set of one clip, `a.wav`, of any file: returns its folder."""
+    def one(path, duration=1):
+        return write_set(tmp_path / "one", [("a.wav", path, duration)], ["Car"], [("a.wav", "Car")])
+    return one
+
+
+def test_features_are_the_front_ends(run, small_set, tmp_path):
+    result = run("extract", small_set, tmp_path / "new" / "a.h5")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{tmp_path}/new/a.h5: 12 clips, at most 400 frames x 64 bins\n"
+    found = check(tmp_path / "new" / "a.h5", small_set)
+    assert found.frontend == config.to_mapping(FrontendConfig()) and found.fingerprint == config.fingerprint(found.frontend)
+    assert set(found.num_frames) == {40} and set(found.durations) == {1.0}
+
+
+def test_a_configuration_and_half_precision(run, small_set, tmp_path):
+    (tmp_path / "-small.yaml").write_text(SMALL + "pad_to_seconds: 2\n")
+    result = run("extract", "--max-seconds", 2, "--dtype", "float16", "--config", tmp_path / "-small.yaml", "--", small_set,
+                 tmp_path / "-a.h5")
+    assert result.exit_code == 0, result.stderr
+    found = store.FeatureStore([tmp_path / "-a.h5"])
+    assert set(found.num_frames) == {80} and set(found.durations) == {1.0}
+    frontend = config.load(FrontendConfig, tmp_path / "-small.yaml")
+    np.testing.assert_array_equal(found.read(np.array([0]))[0], expected(datadir.read(small_set).paths[0], frontend).astype(np.float16))
+
+
+def test_the_number_of_processes_does_not_matter(run, tmp_path):
+    clips = [(f"{i}.wav", f"{i}.wav", 10) for i in range(3)] + [("bad.wav", "none.wav", 10)]
+    for i in range(3):
+        write_sound(tmp_path / "set" / f"{i}.wav", 10, seed=i)
+    data = write_set(tmp_path / "set", clips, ["Car"], [(c[0], "Car") for c in clips])
+    for jobs in (1, 2):
+        result = run("extract", data, tmp_path / f"{jobs}.h5", "--jobs", jobs, "--max-failures", 0.5)
+        assert result.exit_code == 0 and "'bad.wav' failed" in result.stderr
+    one, two = (store.FeatureStore([tmp_path / f"{n}.h5"]) for n in (1, 2))
+    np.testing.assert_array_equal(one.read(np.arange(3)), two.read(np.arange(3)))
+    assert one.filenames.tolist() == two.filenames.tolist() and one.failed == two.failed != {}
+    np.testing.assert_array_equal(one.statistics(np.arange(3)), two.statistics(np.arange(3)))
+
+
+@pytest.mark.parametrize("num_shards", [2, 5, 13])
+def test_the_shards_together_are_the_whole(run, small_set, tmp_path, num_shards):
+    (tmp_path / "c.yaml").write_text(SMALL)
+    for k in range(1, num_shards + 1):
+        result = run("extract", small_set, tmp_path / "train.h5", "--shard", f"{k}/{num_shards}", "--config", tmp_path / "c.yaml")
+        assert result.exit_code == 0 and f"train.{k}-of-{num_shards}.h5: " in result.stdout
+    first = store.FeatureStore([tmp_path / f"train.1-of-{num_shards}.h5"])
+    assert first.filenames.tolist() == datadir.read(small_set).filenames[::num_shards].tolist()
+    assert not (tmp_path / "train.h5").exists()
+    check(tmp_path / "train.h5", small_set, config.load(FrontendConfig, tmp_path / "c.yaml"))
+
+
+def test_a_mixed_lot(run, tmp_path):
+    """Stereo, an MP3 that is named .wav, other rates, one sample, odd names: all in one set."""
+    folder = tmp_path / "au dio"
+    write_sound(folder / "stereo.wav", 0.5, channels=2)
+    write_sound(folder / "8k é.flac", 0.7, 8000)
+    write_sound(folder / "-48k.ogg", 0.6, 48000)
+    write_sound(folder / "44k1.wav", 1, 44100, channels=2)
+    soundfile.write(folder / "sample.wav", [0.5], 16000)
+    t = np.arange(16000) / 16000
+    soundfile.write(folder / "mp3.wav", 0.3 * np.sin(2000 * t), 16000, format="MP3")
+    names = sorted(p.name for p in folder.iterdir())
+    data = write_set(tmp_path / "set", [(n, f"../au dio/{n}", 1) for n in names], ["Car"], [(n, "Car") for n in names])
+    result = run("extract", data, tmp_path / "a.h5")
+    assert result.exit_code == 0 and result.stderr == ""
+    found = check(tmp_path / "a.h5", data)
+    lengths = dict(zip(found.filenames.tolist(), zip(found.num_frames.tolist(), found.durations.tolist())))
+    assert lengths == {"stereo.wav": (20, 0.5), "8k é.flac": (28, 0.7), "-48k.ogg": (24, 0.6), "44k1.wav": (40, 1.0),
+                       "sample.wav": (1, 1 / 16000), "mp3.wav": (40, 1.0)}
+
+
+def put(folder, kind):
+    path = folder / "x.wav"
+    if kind == "corrupt":
+        path.write_bytes(b"RIFF" + bytes(range(256)))
+    elif kind == "long":
+        write_sound(path, 2)
+    return "" if kind == "no audio" else path
+
+
+FAULTS = pytest.mark.parametrize("kind, message", [
+    ("missing", "x.wav: no such file"), ("corrupt", "x.wav: can't be read as sound"),
+    ("no audio", "no audio: its path in clips.tsv is empty"),
+    ("long", "x.wav: lasts 2.000 s, longer than 1 s; --crop keeps its beginning, --max-seconds takes longer clips"),
+])
+
+
+@FAULTS
+def test_a_clip_at_fault_stops_it(run, one, tmp_path, kind, message):
+    output = tmp_path / "feats" / "a.h5"
+    output.parent.mkdir()
+    result = run("extract", one(put(tmp_path, kind)), output, "--max-seconds", 1)
+    assert result.exit_code == 1 and result.stdout == ""
+    assert f"{tmp_path}/one: 1 of 1 clips failed, more than --max-failures 0.01 allows; the first: " in result.stderr
+    assert result.stderr.count(message) == 2 and "extract: 'a.wav' failed: " in result.stderr
+    assert list(output.parent.iterdir()) == []
+
+
+@FAULTS
+def test_failures_that_are_allowed_are_listed(run, small_set, tmp_path, kind, message):
+    (tmp_path / "c.yaml").write_text(SMALL)
+    with open(small_set / "clips.tsv", "a") as file:
+        file.write(f"a bad one\t{put(tmp_path, kind)}\t1\n")
+    arguments = "extract", small_set, tmp_path / "a.h5", "--max-seconds", 1, "--config", tmp_path / "c.yaml"
+    assert run(*arguments).exit_code == 1 and not (tmp_path / "a.h5").exists()
+    result = run(*arguments, "--max-failures", 1 / 13)
+    assert result.exit_code == 0 and result.stdout.endswith("12 clips, at most 40 frames x 8 bins; 1 clips failed\n")
+    assert result.stderr.count(message) == 1
+    found = store.FeatureStore([tmp_path / "a.h5"])
+    assert list(found.failed) == ["a bad one"] and message in found.failed["a bad one"]
+    assert len(found) == 12 and found.rows(["a bad one"]).tolist() == [-1]
+
+
+def test_an_impossible_path_is_one_clips_fault(run, small_set, tmp_path):
+    (tmp_path / "c.yaml").write_text(SMALL)
+    with open(small_set / "clips.tsv", "a") as file:
+        file.write(f"a bad one\t/{'x' * 300}\t1\n")
+    result = run("extract", small_set, tmp_path / "a.h5", "--max-failures", 0.1, "--config", tmp_path / "c.yaml")
+    assert result.exit_code == 0 and "'a bad one' failed" in result.stderr
+
+
+def test_crop_keeps_the_beginning(run, one, tmp_path):
+    write_sound(tmp_path / "x.wav", 2)
+    result = run("extract", one(tmp_path / "x.wav"), tmp_path / "a.h5", "--max-seconds", 1, "--crop")
+    assert result.exit_code == 0
+    found = store.FeatureStore([tmp_path / "a.h5"])
+    assert found.num_frames.tolist() == [40] and found.durations.tolist() == [1.0]
+    np.testing.assert_array_equal(found.read(np.array([0]))[0], LogMel(FrontendConfig())(audio.read(tmp_path / "x.wav")[0][:16000]))
+
+
+@pytest.mark.parametrize("num_samples, good", [(16000, True), (16399, True), (16400, False)])
+def test_a_rest_shorter_than_a_frame_is_no_excess(tmp_path, num_samples, good):
+    write_sound(tmp_path / "x.wav", num_samples / 16000)
+    features, _ = extract.clip_features(FrontendConfig(), 1.0, False, tmp_path / "x.wav")
+    assert (features is not None) == good and (not good or features.shape == (40, 64))
+
+
+@pytest.mark.parametrize("text, message", [
+    ("hopp: 3", "c.yaml: unknown key 'hopp'; did you mean 'hop'?"), ("hop: 0", "c.yaml: sample_rate, window, hop and num_mels must be"),
+    ("hop: 2.5", "c.yaml: hop: expected int, found 2.5"), ("num_fft: 512", "c.yaml: num_fft 512 is shorter than the window of 1024"),
+    ("pad_to_seconds: 10.5", "c.yaml: pad_to_seconds 10.5 is longer than --max-seconds 10"),
+])
+def test_a_bad_configuration(run, small_set, tmp_path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    result = run("extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "c.yaml")
+    assert result.exit_code == 1 and message in result.stderr and not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--shard", "3/2"], ["--shard", "0/2"], ["--shard", "1"], ["--shard", "a/b"], ["--shard", "1/-2"], ["--shard", "²/3"],
+    ["--shard", "1/2/3"], ["--jobs", 0], ["--max-seconds", 0], ["--max-seconds", -1], ["--dtype", "int8"], ["--max-failures", 1.5],
+])
+def test_usage(run, small_set, tmp_path, arguments):
+    result = run("extract", small_set, tmp_path / "a.h5", *arguments)
+    assert result.exit_code == 2 and f"Invalid value for '{arguments[0]}'" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_seconds_that_are_no_number(run, small_set, tmp_path, value):
+    result = run("extract", small_set, tmp_path / "a.h5", "--max-seconds", value)
+    assert result.exit_code == 1 and f"--max-seconds {value}: expected a number of seconds above 0" in result.stderr
+
+
+def test_bad_places(run, small_set, tmp_path):
+    (tmp_path / "file").write_text("")
+    for data, feats, message in ((tmp_path / "none", "a.h5", "none: no such folder"),
+                                 (small_set, "file/a.h5", "file/a.h5: can't be written"),
+                                 (small_set, ".", "a folder; name a file to write")):
+        result = run("extract", data, tmp_path / feats)
+        assert result.exit_code == 1 and message in result.stderr
+
+
+def test_the_environment_stays(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    before = dict(os.environ)
+    with pytest.raises(InputError, match="stop"), extract._mapper(2):
+        assert os.environ["OMP_NUM_THREADS"] == "1"
+        raise InputError("stop")
+    assert dict(os.environ) == before
+
+
+def test_padding_counts_as_frames_and_not_as_seconds(tmp_path):
+    write_sound(tmp_path / "x.wav", 0.3)
+    features, duration = extract.clip_features(dataclasses.replace(FrontendConfig(), pad_to_seconds=1.0), 1.0, False, tmp_path / "x.wav")
+    assert len(features) == 40 and duration == 0.3

@@ -1,0 +1,414 @@
+"""Metrics: against scikit-learn, sed_eval and sed_scores_eval themselves, and by hand."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
+
+from wsedtk import metrics
+from wsedtk.events import Events
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import sed_eval
+    from dcase_util.containers import MetaDataContainer
+
+LABELS = ["Car", "Air horn, truck horn", "Dog"]
+
+
+def random_lists(seed, num_clips=12, past_end=True, zero_length=False):
+    """Reference and estimate as rows (clip, onset, offset, class), and durations: everything that real lists hold.
+
+    Clips without events, non-integer durations, overlapping events of one class, events past the clip's end.
+    """
+    rng = np.random.default_rng(seed)
+    durations = np.round(rng.uniform(1.0, 10.0, num_clips), 3)
+    durations[::4] = 10.0
+    lists = []
+    for _ in range(2):
+        rows = []
+        for clip in range(num_clips):
+            for _ in range(int(rng.choice([0, 0, 1, 2, 5]))):
+                onset = round(float(rng.uniform(0, durations[clip])), 3)
+                offset = round(onset + float(rng.uniform(0.05, 4)), 3)
+                if not past_end:
+                    offset = min(offset, float(durations[clip]))
+                if offset > onset:
+                    rows.append((clip, onset, offset, int(rng.integers(len(LABELS)))))
+        lists.append(rows)
+    reference, estimate = lists
+    for clip, onset, offset, label in reference[::2]:  # else nothing is ever hit
+        shifted = (clip, max(0.0, round(onset + rng.uniform(-0.25, 0.25), 3)), offset, label)
+        if shifted[2] > shifted[1]:
+            estimate.append(shifted)
+    if zero_length:
+        reference += [(0, 0.0, 0.0, 0), (1, 0.5, 0.5, 1), (2, 0.0, 0.0, 2)]
+    return reference, estimate, durations
+
+
+def sed_eval_of(metric, reference, estimate, durations=None, labels=LABELS, clips=None):
+    """Feed a sed_eval metric clip by clip, as its documentation shows."""
+    for clip in clips if clips is not None else range(len(durations)):
+        pair = [MetaDataContainer([{"filename": f"{clip}.wav", "event_onset": on, "event_offset": off, "event_label": labels[k]}
+                                   for c, on, off, k in rows if c == clip]) for rows in (reference, estimate)]
+        if isinstance(metric, sed_eval.sound_event.SegmentBasedMetrics):
+            metric.evaluate(reference_event_list=pair[0], estimated_event_list=pair[1], evaluated_length_seconds=float(durations[clip]))
+        else:
+            metric.evaluate(reference_event_list=pair[0], estimated_event_list=pair[1])
+    return metric
+
+
+def segment_based(reference, estimate, durations, labels=LABELS, clips=None):
+    metric = sed_eval.sound_event.SegmentBasedMetrics(event_label_list=labels, time_resolution=1.0)
+    return sed_eval_of(metric, reference, estimate, durations, labels, clips)
+
+
+def event_based(reference, estimate, num_clips, labels=LABELS):
+    metric = sed_eval.sound_event.EventBasedMetrics(event_label_list=labels, t_collar=0.2, percentage_of_length=0.2)
+    return sed_eval_of(metric, reference, estimate, labels=labels, clips=range(num_clips))
+
+
+def assert_segment_figures(ours, metric):
+    """Our micro averages against a sed_eval metric's own."""
+    f, e = metric.overall_f_measure(), metric.overall_error_rate()
+    expected = {"precision": f["precision"], "recall": f["recall"], "f1": f["f_measure"], "error_rate": e["error_rate"],
+                "substitution_rate": e["substitution_rate"], "deletion_rate": e["deletion_rate"], "insertion_rate": e["insertion_rate"]}
+    assert ours == pytest.approx({k: 0.0 if math.isnan(v) else v for k, v in expected.items()}, abs=1e-9)
+
+
+def assert_class_figures(ours, metric, labels=LABELS):
+    """Our class-wise figures against a sed_eval metric's, whose NaN is our 0 where there is something to score."""
+    for label in labels:
+        theirs = metric.class_wise_f_measure(label)
+        exists = metric.class_wise_count(label)["Nref"] + metric.class_wise_count(label)["Nsys"] > 0
+        for name, key in (("precision", "precision"), ("recall", "recall"), ("f1", "f_measure")):
+            if not exists:
+                assert ours[label][name] is None
+            else:
+                assert ours[label][name] == pytest.approx(0.0 if math.isnan(theirs[key]) else theirs[key], abs=1e-9)
+
+
+# ---- ratios and tags ----
+
+def test_ratio_conventions():
+    assert metrics.ratio(1, 4) == 0.25
+    assert metrics.ratio(0, 0) == 0.0
+    assert metrics.ratio(0, 0, exists=False) is None
+    assert metrics.precision_recall_f1(0, 0, 0) == {"precision": None, "recall": None, "f1": None}
+    assert metrics.precision_recall_f1(0, 3, 0) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert metrics.precision_recall_f1(0, 0, 3) == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert metrics.precision_recall_f1(3, 1, 2) == {"precision": 0.75, "recall": 0.6, "f1": 6 / 9}
+
+
+def test_tagging_equals_scikit_learn():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        truth, said = rng.random((2, 40, 5)) < rng.uniform(0.1, 0.6, 5)
+        counts = metrics.decision_counts(truth, said)
+        micro = precision_recall_fscore_support(truth, said, average="micro", zero_division=0)[:3]
+        assert tuple(metrics.precision_recall_f1(*counts.sum(axis=1).tolist()).values()) == pytest.approx(micro, abs=1e-12)
+        for k in range(5):
+            one = precision_recall_fscore_support(truth[:, k], said[:, k], average="binary", zero_division=0)[:3]
+            assert tuple(metrics.precision_recall_f1(*counts[:, k].tolist()).values()) == pytest.approx(one, abs=1e-12)
+
+
+# ---- ranking ----
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("decimals", [1, 8])
+def test_ranking_equals_scikit_learn(weighted, decimals):
+    rng = np.random.default_rng(decimals)
+    for _ in range(60):
+        size = int(rng.integers(2, 60))
+        truth, scores = rng.random(size) < 0.3, np.round(rng.random(size), decimals).astype(rng.choice(["float32", "float64"]))
+        truth[0], truth[1] = True, False
+        weight = rng.integers(0, 4, size).astype(float) if weighted else None
+        if weighted:
+            weight[:2] = 1
+        assert metrics.average_precision(scores, truth, weight) == pytest.approx(
+            average_precision_score(truth, scores, sample_weight=weight), abs=1e-9)
+        assert metrics.roc_auc(scores, truth, weight) == pytest.approx(roc_auc_score(truth, scores, sample_weight=weight), abs=1e-9)
+
+
+def test_ranking_of_absent_classes():
+    scores = np.array([0.1, 0.7, 0.7])
+    nobody, everybody = np.zeros(3, bool), np.ones(3, bool)
+    assert metrics.average_precision(scores, nobody) is None and metrics.roc_auc(scores, nobody) is None
+    assert metrics.average_precision(scores, everybody) == 1.0 and metrics.roc_auc(scores, everybody) is None
+    truth = np.array([[True, False, True], [False, False, True], [True, False, True]])
+    table = np.array([[0.9, 0.5, 0.1], [0.8, 0.5, 0.2], [0.3, 0.5, 0.3]])
+    found = metrics.ranking_metrics(table, truth)
+    assert found["map"] == pytest.approx((average_precision_score(truth[:, 0], table[:, 0]) + 1) / 2)
+    assert found["mauc"] == pytest.approx(roc_auc_score(truth[:, 0], table[:, 0]))  # the only class with positives and negatives
+    assert metrics.ranking_metrics(table, np.zeros_like(truth)) == {"map": None, "mauc": None, "dprime": None}
+    drawn = np.array([0.0, 1.0, 0.0])  # a resample without the positives of class 0
+    assert metrics.average_precision(table[:, 0], truth[:, 0], drawn) is None
+
+
+def test_dprime():
+    # d' = sqrt(2) z(AUC): two unit normals d' apart have the area Phi(d' / sqrt(2)).
+    for distance in (0.0, 1.0, 2.5):
+        assert metrics.dprime(0.5 * (1 + math.erf(distance / 2))) == pytest.approx(distance, abs=1e-9)
+    assert metrics.dprime(0.3) < 0
+    assert metrics.dprime(None) is None
+    assert metrics.dprime(1.0) is None and metrics.dprime(0.0) is None  # infinite: no number to report
+
+
+# ---- segments ----
+
+@pytest.mark.parametrize("seed", range(25))
+def test_segment_figures_equal_sed_eval(seed):
+    reference, estimate, durations = random_lists(seed)
+    theirs = segment_based(reference, estimate, durations)
+    lists = Events.from_rows(reference), Events.from_rows(estimate)
+    micro, by_class = metrics.segment_metrics(*lists, durations, LABELS)
+    assert_segment_figures(micro, theirs)
+    assert_class_figures(by_class, theirs)
+    (truth, clip_of), (said, _) = (metrics.activity(events, durations, len(LABELS)) for events in lists)
+    counts = metrics.segment_counts(truth, said)
+    assert_segment_figures(metrics.rates(counts.sum(axis=0)), theirs)
+    per_clip = metrics.sum_by_clip(counts, clip_of, len(durations))
+    for clip in (0, 5):
+        alone = segment_based(reference, estimate, durations, clips=[clip]).overall
+        assert per_clip[clip].tolist() == [alone[k] for k in ("S", "D", "I", "Nref", "Ntp", "Nfp", "Nfn")]
+
+
+def test_clips_without_events_count():
+    reference, estimate, durations = random_lists(3, num_clips=40)
+    with_events = {row[0] for row in reference}
+    assert 0 < len(with_events) < 40
+    whole, _ = metrics.segment_metrics(Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS)
+    partial = segment_based(reference, estimate, durations, clips=sorted(with_events)).overall_error_rate()
+    assert whole["error_rate"] > partial["error_rate"] + 0.1
+    assert whole["insertion_rate"] > partial["insertion_rate"] + 0.1
+
+
+def test_segment_figures_by_hand():
+    # One clip of 2.5 s. Segment 0: A for B is a substitution; 1: B found, A inserted; 2 (half): A missed.
+    reference, estimate = Events.from_rows([(0, 0.2, 1.7, 1), (0, 2.0, 2.5, 0)]), Events.from_rows([(0, 0.0, 2.0, 0), (0, 1.0, 2.0, 1)])
+    micro, by_class = metrics.segment_metrics(reference, estimate, np.array([2.5]), ["A", "B"])
+    assert micro == pytest.approx({"error_rate": 1.0, "substitution_rate": 1 / 3, "deletion_rate": 1 / 3, "insertion_rate": 1 / 3,
+                                   "precision": 1 / 3, "recall": 1 / 3, "f1": 1 / 3})
+    assert by_class["A"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert by_class["B"] == pytest.approx({"precision": 1.0, "recall": 0.5, "f1": 2 / 3})
+    truth, clip_of = metrics.activity(reference, [2.5], 2)
+    assert truth.tolist() == [[False, True], [False, True], [True, False]] and clip_of.tolist() == [0, 0, 0]
+
+
+def test_segments_of_nothing():
+    nothing, durations = Events.from_rows([]), np.array([10.0, 3.2])
+    micro, by_class = metrics.segment_metrics(nothing, nothing, durations, LABELS)
+    assert set(micro.values()) == {None} and all(set(v.values()) == {None} for v in by_class.values())
+    micro, by_class = metrics.segment_metrics(nothing, Events.from_rows([(1, 0, 9.0, 0)]), durations, LABELS)
+    assert micro["f1"] == 0.0 and micro["error_rate"] is None and by_class["Car"]["f1"] == 0.0 and by_class["Dog"]["f1"] is None
+
+
+def test_a_class_never_detected_scores_0_and_not_nan():
+    reference, durations = [(0, 0.0, 1.0, 0)], np.array([2.0])
+    assert math.isnan(segment_based(reference, [], durations).class_wise_f_measure("Car")["f_measure"])
+    _, by_class = metrics.segment_metrics(Events.from_rows(reference), Events.from_rows([]), durations, LABELS)
+    assert by_class["Car"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+def test_num_segments():
+    assert metrics.num_segments([10, 9.5, 1.0, 0.3, 10.0000001, 3 * 1.1]).tolist() == [10, 10, 1, 1, 10, 4]
+    assert metrics.num_segments([1.0], seconds=0.1).tolist() == [10]
+
+
+def test_zero_length_references_count_for_no_segment():
+    reference, estimate, durations = random_lists(1, zero_length=True)
+    lasting = [row for row in reference if row[2] > row[1]]
+    assert len(lasting) == len(reference) - 3
+    assert list(metrics.drop_zero_length(Events.from_rows(reference)).rows()) == list(Events.from_rows(lasting).rows())
+    micro, _ = metrics.segment_metrics(Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS)
+    assert_segment_figures(micro, segment_based(lasting, estimate, durations))
+
+
+# ---- events ----
+
+@pytest.mark.parametrize("seed", range(15))
+def test_event_figures_equal_sed_eval(seed):
+    reference, estimate, durations = random_lists(seed, zero_length=True)
+    lasting = [row for row in reference if row[2] > row[1]]
+    theirs = event_based(lasting, estimate, len(durations))
+    micro, by_class, counts = metrics.event_metrics(Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS)
+    expected = theirs.overall_f_measure()
+    assert micro["f1"] > 0
+    assert micro == pytest.approx({"precision": expected["precision"], "recall": expected["recall"], "f1": expected["f_measure"]}, abs=1e-9)
+    assert_class_figures(by_class, theirs)
+    assert counts.shape == (len(durations), 3)
+    assert counts[:, 0].sum() == theirs.overall["Ntp"]
+    assert (counts[:, 0] + counts[:, 1]).sum() == len(estimate) and (counts[:, 0] + counts[:, 2]).sum() == len(lasting)
+
+
+def test_event_collars_by_hand():
+    def f1(onset, offset):
+        micro, _, counts = metrics.event_metrics(Events.from_rows([(0, 1.0, 4.0, 0)]), Events.from_rows([(0, onset, offset, 0)]), [10.0], ["A"])
+        assert counts.tolist() == ([[1, 0, 0]] if micro["f1"] else [[0, 1, 1]])
+        return micro["f1"]
+
+    assert f1(1.0, 4.0) == 1 and f1(1.19, 4.59) == 1 and f1(0.81, 3.41) == 1  # 20 % of 3 s
+    assert f1(1.25, 4.0) == 0 and f1(1.0, 4.7) == 0
+
+
+def test_zero_length_references_are_not_missed_events():
+    reference, estimate = Events.from_rows([(0, 0.0, 0.0, 0), (0, 1.0, 2.0, 0)]), Events.from_rows([(0, 1.0, 2.0, 0)])
+    assert metrics.event_metrics(reference, estimate, [10.0], ["A"])[0]["f1"] == 1.0
+    assert event_based(list(reference.rows()), list(estimate.rows()), 1, ["A"]).overall_f_measure()["f_measure"] < 0.7
+
+
+# ---- baselines and consistency ----
+
+def test_baselines_by_hand():
+    tags, said = np.array([[True, False], [False, True]]), np.array([[True, True], [False, False]])
+    active, clip_of = np.array([[1, 0], [0, 0], [0, 1]], bool), np.array([0, 0, 1])
+    found = metrics.baselines(tags, said, active, clip_of)
+    assert list(found) == ["nothing", "everything", "system_tags", "true_tags"]
+    assert found["nothing"]["tagging"]["f1"] == 0 and found["nothing"]["segment"]["error_rate"] == 1.0
+    assert found["nothing"]["segment"]["deletion_rate"] == 1.0
+    assert found["everything"]["tagging"] == pytest.approx({"precision": 0.5, "recall": 1.0, "f1": 2 / 3})
+    assert found["everything"]["segment"] == pytest.approx({  # 6 said, 2 true
+        "error_rate": 2.0, "substitution_rate": 0.0, "deletion_rate": 0.0, "insertion_rate": 2.0,
+        "precision": 1 / 3, "recall": 1.0, "f1": 0.5})
+    # its tags: both classes in both segments of clip 0, nothing in clip 1
+    assert found["system_tags"]["tagging"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    assert found["system_tags"]["segment"] == pytest.approx({
+        "error_rate": 2.0, "substitution_rate": 0.0, "deletion_rate": 0.5, "insertion_rate": 1.5,
+        "precision": 0.25, "recall": 0.5, "f1": 1 / 3})
+    assert found["true_tags"]["tagging"]["f1"] == 1.0
+    assert found["true_tags"]["segment"] == pytest.approx({
+        "error_rate": 0.5, "substitution_rate": 0.0, "deletion_rate": 0.0, "insertion_rate": 0.5,
+        "precision": 2 / 3, "recall": 1.0, "f1": 0.8})
+
+
+def test_consistency_by_hand():
+    tags = np.array([[True, False, True], [False, True, False]])
+    active, clip_of = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], bool), np.array([0, 0, 1, 1])
+    # 4 positive segments, of which (0, class 1) and (2, class 2) lack their tag; 3 tags, of which 2 have no segment
+    assert metrics.consistency(tags, active, clip_of) == {"segments_without_tag": 0.5, "tags_without_segment": pytest.approx(2 / 3)}
+    nothing = np.zeros_like(tags), np.zeros_like(active)
+    assert metrics.consistency(*nothing, clip_of) == {"segments_without_tag": None, "tags_without_segment": None}
+
+
+# ---- intervals ----
+
+def f1_of(counts):
+    return metrics.precision_recall_f1(*counts.tolist())
+
+
+def test_intervals_hold_the_estimate_and_shrink_with_the_clips():
+    widths = []
+    for size in (100, 1600):
+        counts = np.random.default_rng(size).multinomial(10, [0.5, 0.3, 0.2], size)
+        low, high = metrics.intervals(f1_of, metrics.clip_weights(size, 400, seed=1), counts)["f1"]
+        assert low < f1_of(counts.sum(axis=0))["f1"] < high
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.25)
+
+
+def test_intervals_have_the_width_of_theory():
+    hits = np.random.default_rng(0).random(400) < 0.3
+    low, high = metrics.intervals(lambda c: {"share": float(c[0] / 400)}, metrics.clip_weights(400, 4000), hits[:, None])["share"]
+    share = hits.mean()
+    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(share * (1 - share) / 400), rel=0.06)
+    assert (high + low) / 2 == pytest.approx(share, abs=0.004)
+
+
+def test_clip_weights_are_resamples_for_a_seed():
+    weights = metrics.clip_weights(30, 50, seed=4)
+    assert weights.shape == (50, 30) and (weights.sum(axis=1) == 30).all() and (weights == np.round(weights)).all()
+    np.testing.assert_array_equal(weights, metrics.clip_weights(30, 50, seed=4))
+    assert (weights != metrics.clip_weights(30, 50, seed=5)).any()
+
+
+def test_weighted_metrics_equal_literally_resampled_clips():
+    rng = np.random.default_rng(0)
+    truth, scores = rng.random((25, 3)) < 0.3, np.round(rng.random((25, 3)), 1)
+    said = scores > 0.5
+    counts = np.stack([(truth & said).sum(1), (~truth & said).sum(1), (truth & ~said).sum(1)], axis=1)
+    for w in metrics.clip_weights(25, 20):
+        drawn = np.repeat(np.arange(25), w.astype(int))
+        assert metrics.ranking_metrics(scores, truth, w) == pytest.approx(metrics.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9)
+        resampled = metrics.decision_counts(truth[drawn], said[drawn]).sum(axis=1)
+        assert metrics.intervals(f1_of, w[None], counts)["f1"] == pytest.approx([f1_of(resampled)["f1"]] * 2)
+
+
+def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
+    reference, estimate, durations = random_lists(8)
+    (truth, clip_of), (said, _) = (metrics.activity(Events.from_rows(rows), durations, 3) for rows in (reference, estimate))
+    per_clip = metrics.sum_by_clip(metrics.segment_counts(truth, said), clip_of, len(durations))
+    for w in metrics.clip_weights(len(durations), 5, seed=2):
+        theirs = segment_based(reference, estimate, durations, clips=np.repeat(np.arange(len(durations)), w.astype(int)).tolist())
+        found = metrics.intervals(metrics.rates, w[None], per_clip)
+        assert_segment_figures({name: low for name, (low, _) in found.items()}, theirs)
+
+
+def test_interval_of_a_metric_that_is_undefined_in_some_resamples():
+    assert metrics.interval_of([{"a": None, "b": 1.0}, {"a": None, "b": None}]) == {"a": None, "b": [1.0, 1.0]}
+
+
+# ---- PSDS ----
+
+def frames_of(rows, clip, num_frames, step, rng=None):
+    """Frame scores (T, K): 1 in the events and 0 elsewhere, or with noise."""
+    scores = np.zeros((num_frames, len(LABELS)), np.float32)
+    for c, onset, offset, label in rows:
+        if c == clip:
+            scores[round(onset / step):round(offset / step), label] = 1
+    return scores if rng is None else np.clip(0.4 * scores + 0.5 * rng.random(scores.shape), 0, 1).astype(np.float32)
+
+
+PSDS_ROWS = [(0, 1.0, 3.0, 0), (0, 5.0, 9.0, 0), (0, 0.0, 2.0, 2), (1, 2.0, 7.5, 2), (3, 0.5, 1.5, 0), (3, 1.0, 2.5, 2)]
+PSDS_DURATIONS = np.array([10.0, 10.0, 7.0, 2.5])
+
+
+def test_psds_of_a_perfect_system_is_1():
+    pytest.importorskip("sed_scores_eval")
+    frames = [frames_of(PSDS_ROWS, clip, round(d * 10), 0.1) for clip, d in enumerate(PSDS_DURATIONS)]
+    found, used = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, LABELS)
+    assert found == pytest.approx({"psds1": 1.0, "psds2": 1.0}) and used == 2
+
+
+def test_psds_equals_sed_scores_eval():
+    pytest.importorskip("sed_scores_eval")
+    from sed_scores_eval import intersection_based
+    from sed_scores_eval.base_modules.scores import create_score_dataframe
+
+    rng = np.random.default_rng(0)
+    rows = [(clip, float(on), float(on + length), label) for clip in range(60) for label in (0, 2)
+            for on, length in [(rng.integers(0, 4), rng.integers(1, 6))] if rng.random() < 0.6]
+    durations = np.where(np.arange(60) % 2, 10.0, 9.5)
+    frames = [np.clip(frames_of(rows, clip, round(d * 10), 0.1) * 0.4 + np.repeat(rng.random((10, 3)), 10, axis=0)[:round(d * 10)], 0, 1)
+              for clip, d in enumerate(durations)]
+    found, used = metrics.psds(frames, 0.1, Events.from_rows(rows), durations, LABELS)
+    scores = {f"c{clip}": create_score_dataframe(f[:, [0, 2]], np.round(np.arange(len(f) + 1) * 0.1, 6), ["Car", "Dog"])
+              for clip, f in enumerate(frames)}
+    truth = {f"c{clip}": [(on, off, LABELS[k]) for c, on, off, k in rows if c == clip] for clip in range(60)}
+    lengths = {f"c{clip}": d for clip, d in enumerate(durations.tolist())}
+    expected = [intersection_based.psds(scores, truth, lengths, dtc_threshold=0.7, gtc_threshold=0.7, cttc_threshold=None,
+                                        alpha_ct=0, alpha_st=1, unit_of_time="hour", max_efpr=100.0)[0],
+                intersection_based.psds(scores, truth, lengths, dtc_threshold=0.1, gtc_threshold=0.1, cttc_threshold=0.3,
+                                        alpha_ct=0.5, alpha_st=1, unit_of_time="hour", max_efpr=100.0)[0]]
+    assert all(0.02 < value < 0.98 for value in expected) and used == 2
+    assert [found["psds1"], found["psds2"]] == pytest.approx(expected, abs=1e-12)
+
+
+def test_psds_merges_overlaps_drops_what_is_past_the_end_and_pads_short_scores():
+    pytest.importorskip("sed_scores_eval")
+    rng = np.random.default_rng(1)
+    frames = [frames_of(PSDS_ROWS, clip, round(d * 10), 0.1, rng) for clip, d in enumerate(PSDS_DURATIONS)]
+    plain = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, LABELS)
+    split = [row for row in PSDS_ROWS if row != (0, 5.0, 9.0, 0)] + [(0, 5.0, 8.0, 0), (0, 6.0, 9.0, 0), (0, 5.0, 9.0, 0), (1, 0.0, 0.0, 1)]
+    assert metrics.psds(frames, 0.1, Events.from_rows(split), PSDS_DURATIONS, LABELS) == plain
+    past = PSDS_ROWS + [(2, 7.0, 9.0, 0), (2, 8.0, 9.0, 1)]  # a class with nothing but that is no class to score
+    assert metrics.psds(frames, 0.1, Events.from_rows(past), PSDS_DURATIONS, LABELS) == plain
+    longer = [np.concatenate([f, np.ones((30, 3), np.float32)]) for f in frames]
+    assert metrics.psds(longer, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, LABELS) == plain
+    assert metrics.psds(frames, 0.1, Events.from_rows([(0, 0.0, 0.0, 0)]), PSDS_DURATIONS, LABELS) == ({"psds1": None, "psds2": None}, 0)
+
+
+def test_merge_overlaps():
+    spans = [(5.0, 6.0, "b"), (0.0, 4.0, "a"), (1.0, 2.0, "a"), (4.0, 5.0, "a"), (5.5, 7.0, "a"), (0.0, 5.5, "b")]
+    assert metrics.merge_overlaps(spans) == [(0.0, 5.0, "a"), (5.5, 7.0, "a"), (0.0, 6.0, "b")]

@@ -1,0 +1,60 @@
+import sys
+
+import pytest
+
+from wsedtk import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that goes on by `clock.step` seconds an item."""
+    class Clock:
+        step, now = 1.0, 0.0
+
+        def tick(self, items):
+            for item in items:
+                self.now += self.step
+                yield item
+
+    made = Clock()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: made.now)
+    return made
+
+
+@pytest.mark.parametrize("step, count, lines", [
+    (0.001, 100, 0), (10, 100, 5), (10, 3, 3), (1, 100, 5), (1, 10, 2), (10, 1, 1), (10, 0, 0),
+])
+def test_lines_of_a_batch_log(capsys, clock, step, count, lines):
+    clock.step = step
+    items = clock.tick(range(count))
+    assert list(progress.progress(items, "read é", count)) == list(range(count))
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == lines
+    assert not lines or err.splitlines()[-1] == f"read é: {count} of {count}, {step * count:.0f} s"
+
+
+def test_the_total_is_the_length(capsys, clock):
+    clock.step = 10
+    for _ in progress.progress([7, 8], "x"):
+        clock.now += 10
+    assert "x: 2 of 2" in capsys.readouterr().err
+
+
+def test_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert list(progress.progress(iter("abc"), "read", 3)) == list("abc")
+    out, err = capsys.readouterr()
+    assert out == "" and "read" in err and "3" in err
+
+
+def test_a_failing_loop_tells_its_error(clock):
+    def items():
+        yield 1
+        raise KeyError("stop")
+    with pytest.raises(KeyError, match="stop"):
+        list(progress.progress(items(), "x", 2))
+
+
+def test_say(capsys):
+    progress.say("one é")
+    assert capsys.readouterr() == ("", "one é\n")

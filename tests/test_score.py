@@ -1,0 +1,271 @@
+"""score: report.json against sed_eval and scikit-learn, its keys, and the clips that it counts."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from helpers import write_set
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from test_decode import make_point, write_score_file
+from test_metrics import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
+
+from wsedtk import datadir, events, operating_point
+from wsedtk.errors import InputError
+from wsedtk.stages import score
+
+SEGMENT = {"error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1"}
+F1 = {"precision", "recall", "f1"}
+BASELINES = {"nothing", "everything", "system_tags", "true_tags"}
+
+
+def name_of(clip):
+    return f"clip {clip:02d}.wav"
+
+
+def make_lists(folder, seed=0, with_events=True, with_scores=True, num_clips=12):
+    """A set, a decoded folder and scores from random lists. Returns (reference, estimate, durations, true tags, said tags, scores).
+
+    Clip 11 has neither tags nor events anywhere; clip 0 has a zero-length event.
+    """
+    reference, estimate, durations = random_lists(seed, num_clips, past_end=False, zero_length=True)
+    reference, estimate = ([row for row in rows if row[0] != 11] for rows in (reference, estimate))
+    rng = np.random.default_rng(seed)
+    true, said = np.zeros((num_clips, len(LABELS)), bool), np.zeros((num_clips, len(LABELS)), bool)
+    for tags, rows in ((true, reference), (said, estimate)):
+        for clip, _, _, label in rows:
+            tags[clip, label] = True
+    said[3], said[4, 0], said[11] = True, False, False
+    clips = [(name_of(i), "", d) for i, d in enumerate(durations)]
+    write_set(folder / "set", clips, LABELS, [(name_of(i), LABELS[k]) for i, k in np.argwhere(true)],
+              [(name_of(c), on, off, LABELS[k]) for c, on, off, k in reference] if with_events else None)
+    datadir.write_decoded(folder / "out", [name_of(i) for i in range(num_clips)], durations, LABELS, said, events.Events.from_rows(estimate))
+    clip_scores = np.round(np.clip(rng.normal(0.3 + 0.3 * true, 0.2), 0.01, 0.99), 2).astype(np.float32)
+    if with_scores:
+        order = rng.permutation(num_clips)
+        frame = rng.random((num_clips, 101, len(LABELS)))
+        write_score_file(folder / "scores.h5", [name_of(i) for i in order], LABELS, clip_scores[order], frame, durations=durations[order])
+    return reference, estimate, durations, true, said, clip_scores
+
+
+def scored(run, folder, *options):
+    result = run("score", folder / "set", folder / "out", "--json", *options)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_score_equals_sed_eval_and_scikit_learn(run, tmp_path, seed):
+    reference, estimate, durations, true, said, clip = make_lists(tmp_path, seed)
+    report = scored(run, tmp_path, "--scores", tmp_path / "scores.h5")
+    lasting = [row for row in reference if row[2] > row[1]]
+    assert len(lasting) < len(reference)
+    segment, event = segment_based(lasting, estimate, durations), event_based(lasting, estimate, len(durations))
+    assert_segment_figures(report["segment"], segment)
+    assert_class_figures({label: report["classes"][label]["segment"] for label in LABELS}, segment)
+    assert_class_figures({label: report["classes"][label]["event"] for label in LABELS}, event)
+    assert report["event"]["f1"] == pytest.approx(event.overall_f_measure()["f_measure"], abs=1e-9) and report["event"]["f1"] > 0
+    assert report["tagging"]["f1"] == pytest.approx(f1_score(true, said, average="micro"))
+    for k, label in enumerate(LABELS):
+        assert report["classes"][label]["tagging"]["f1"] == pytest.approx(f1_score(true[:, k], said[:, k], zero_division=0))
+    assert report["audioset"]["map"] == pytest.approx(average_precision_score(true, clip))
+    assert report["audioset"]["mauc"] == pytest.approx(roc_auc_score(true, clip))
+    assert report["clips"] == {"scored": 12, "official": 12}
+
+
+def test_events_past_the_clips_end_are_cut_there(run, tmp_path):
+    write_set(tmp_path / "set", [("a", "", 2.5), ("b", "", 10)], ["Car", "Dog"], [("a", "Car")],
+              [("a", 1, 4, "Car"), ("a", 3, 4, "Dog")])
+    said = events.Events.from_rows([(0, 1.0, 2.7, 0), (0, 2.5, 2.7, 1), (0, 2.6, 2.7, 1)])  # the recording lasts 2.7 s
+    datadir.write_decoded(tmp_path / "out", ["a", "b"], [2.7, 10], ["Car", "Dog"], np.array([[1, 0], [0, 0]], bool), said)
+    report = scored(run, tmp_path)
+    assert report["segment"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
+    assert report["event"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
+    assert report["classes"]["Dog"]["segment"]["f1"] is None and report["classes"]["Dog"]["event"]["f1"] is None
+
+
+def keys_of(report):
+    assert set(report) >= {"tagging", "segment", "event", "psds", "audioset", "consistency", "classes", "baselines", "clips"}
+    assert F1 <= set(report["tagging"]) and SEGMENT <= set(report["segment"]) and F1 <= set(report["event"])
+    assert set(report["psds"]) == {"psds1", "psds2"} and {"map", "mauc", "dprime"} <= set(report["audioset"])
+    assert set(report["consistency"]) == {"segments_without_tag", "tags_without_segment"}
+    assert set(report["classes"]) == set(LABELS)
+    for found in report["classes"].values():
+        assert set(found) == {"tagging", "segment", "event"} and all(set(v) == F1 for v in found.values())
+    assert set(report["baselines"]) == BASELINES
+    for found in report["baselines"].values():
+        assert set(found) == {"tagging", "segment"} and set(found["tagging"]) == F1 and set(found["segment"]) == SEGMENT
+    assert set(report["clips"]) == {"scored", "official"}
+
+
+@pytest.mark.parametrize("with_events", [True, False])
+@pytest.mark.parametrize("options", [[], ["--scores"], ["--bootstrap", "20"], ["--scores", "--bootstrap", "20"]])
+def test_every_key_is_there_and_null_where_nothing_can_be_measured(run, tmp_path, with_events, options):
+    make_lists(tmp_path, 1, with_events)
+    options = [part for o in options for part in ([o, tmp_path / "scores.h5"] if o == "--scores" else [o])]
+    report = scored(run, tmp_path, *options)
+    keys_of(report)
+    assert report == json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert all(report["tagging"][k] is not None for k in F1)
+    assert all((report["segment"][k] is not None) == with_events for k in SEGMENT)
+    assert all((report["event"][k] is not None) == with_events for k in F1)
+    assert all((report["audioset"][k] is not None) == ("--scores" in options) for k in ("map", "mauc", "dprime"))
+    assert (report["psds"]["psds1"] is not None) == ("--scores" in options and with_events)
+    for label in LABELS:
+        assert (report["classes"][label]["segment"]["f1"] is not None) == with_events
+    # A system's consistency with itself, and the baselines' tags, need no true events.
+    assert report["consistency"]["tags_without_segment"] is not None and report["consistency"]["segments_without_tag"] is not None
+    assert all(report["baselines"][n]["tagging"]["f1"] is not None for n in BASELINES)
+    assert all((report["baselines"][n]["segment"]["error_rate"] is not None) == with_events for n in BASELINES)
+    for section, names in (("tagging", F1), ("segment", SEGMENT), ("event", F1), ("audioset", {"map", "mauc", "dprime"})):
+        for name in names if "--bootstrap" in options else ():
+            interval = report[section].get(f"{name}_ci")
+            if report[section][name] is None:
+                assert interval is None
+            else:
+                assert interval[0] <= report[section][name] + 0.1 and interval[1] >= report[section][name] - 0.1
+                assert interval[0] < interval[1]
+    if "--bootstrap" not in options:
+        assert "_ci" not in json.dumps(report)
+
+
+def test_without_events_consistency_is_that_of_the_system(run, tmp_path):
+    make_lists(tmp_path / "a", 1), make_lists(tmp_path / "b", 1, with_events=False)
+    a, b = scored(run, tmp_path / "a"), scored(run, tmp_path / "b")
+    assert a["consistency"] == b["consistency"]
+    for name in BASELINES:
+        assert a["baselines"][name]["tagging"] == b["baselines"][name]["tagging"]
+
+
+def test_json_alone_is_on_stdout(run, tmp_path):
+    make_lists(tmp_path, 2)
+    (tmp_path / "out" / "clips.tsv").write_text("\n".join((tmp_path / "out" / "clips.tsv").read_text().splitlines()[:-1]) + "\n")
+    result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5", "--bootstrap", "5")
+    assert json.loads(result.stdout)["clips"] == {"scored": 11, "official": 12}
+    assert "1 clips of" in result.stderr and "were not decoded and are not scored: clip 11.wav" in result.stderr
+    plain = run("score", tmp_path / "set", tmp_path / "out")
+    assert plain.stdout == (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")
+    assert "11 of 12 official clips" in plain.stdout and "true tags, whole clip" in plain.stdout and LABELS[1] in plain.stdout
+
+
+def test_only_clips_of_both_sides_are_scored(run, tmp_path):
+    reference, estimate, durations, true, said, _ = make_lists(tmp_path, 3)
+    kept = [i for i in range(12) if i not in (1, 5)]
+    decoded = datadir.read_decoded(tmp_path / "out", LABELS).select(np.isin(np.arange(12), kept))
+    rows = [*decoded.events.rows(), (10, 0.0, 9.0, 0)]
+    tags = np.concatenate([decoded.tag_matrix(), np.ones((1, 3), bool)])
+    datadir.write_decoded(tmp_path / "out", [*decoded.filenames.tolist(), "other.wav"], [*decoded.durations, 10.0], LABELS, tags,
+                          events.Events.from_rows(rows))
+    (tmp_path / "set" / "info.yaml").write_text("official_clips: 488\n")
+    result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5")
+    report = json.loads(result.stdout)
+    assert "1 decoded clips are not in" in result.stderr and "other.wav" in result.stderr
+    assert report["clips"] == {"scored": 10, "official": 488}
+    assert report["tagging"]["f1"] == pytest.approx(f1_score(true[kept], said[kept], average="micro"))
+    lasting = [row for row in reference if row[2] > row[1]]
+    assert_segment_figures(report["segment"], segment_based(lasting, estimate, durations, clips=kept))
+
+
+def test_a_perfect_system(run, tmp_path):
+    names, durations = [name_of(i) for i in range(4)], [10.0] * 4
+    rows = [(0, 1.0, 3.0, 0), (1, 2.0, 4.0, 1), (2, 0.0, 10.0, 0)]
+    true = np.array([[1, 0], [0, 1], [1, 0], [0, 0]], bool)
+    write_set(tmp_path / "set", [(n, "", 10) for n in names], ["Car", "Dog"], [(names[i], ["Car", "Dog"][k]) for i, k in np.argwhere(true)],
+              [(names[c], on, off, ["Car", "Dog"][k]) for c, on, off, k in rows])
+    frame = np.full((4, 100, 2), 0.1)
+    for clip, onset, offset, label in rows:
+        frame[clip, round(onset * 10):round(offset * 10), label] = 0.9
+    write_score_file(tmp_path / "scores.h5", names, ["Car", "Dog"], frame.max(axis=1), frame)
+    operating_point.write(tmp_path / "p.yaml", make_point(labels=["Car", "Dog"], mode="frame"))
+    assert run("decode", tmp_path / "scores.h5", tmp_path / "p.yaml", tmp_path / "out").exit_code == 0
+    report = scored(run, tmp_path, "--scores", tmp_path / "scores.h5", "--bootstrap", "30")
+    for section in ("tagging", "segment", "event"):
+        assert report[section]["f1"] == 1.0 and report[section]["f1_ci"] == [1.0, 1.0]
+    assert report["segment"]["error_rate"] == 0.0
+    assert report["consistency"] == {"segments_without_tag": 0.0, "tags_without_segment": 0.0}
+    assert report["audioset"]["map"] == 1.0 and report["audioset"]["mauc"] == 1.0
+    assert report["audioset"]["dprime"] is None and report["audioset"]["dprime_ci"] is None  # infinite, which JSON can't say
+    assert report["baselines"]["true_tags"]["tagging"]["f1"] == 1.0 and durations
+
+
+def test_dprime_has_the_interval_of_its_area(run, tmp_path):
+    make_lists(tmp_path, 0)
+    a = scored(run, tmp_path, "--scores", tmp_path / "scores.h5", "--bootstrap", "40")["audioset"]
+    z = [math.sqrt(2) * math.erf((d / 2)) for d in a["dprime_ci"]]
+    assert [0.5 * (1 + v / math.sqrt(2)) for v in z] == pytest.approx(a["mauc_ci"], abs=1e-9)
+    assert a["dprime_ci"][0] < a["dprime"] < a["dprime_ci"][1]
+
+
+def test_nothing_decoded_and_nothing_true(run, tmp_path):
+    write_set(tmp_path / "set", [("a", "", 10)], LABELS, [], [])
+    datadir.write_decoded(tmp_path / "out", ["a"], [10.0], LABELS, np.zeros((1, 3), bool), events.Events.from_rows([]))
+    write_score_file(tmp_path / "scores.h5", ["a"], LABELS, [[0.1, 0.2, 0.3]], np.full((1, 100, 3), 0.1))
+    report = scored(run, tmp_path, "--scores", tmp_path / "scores.h5", "--bootstrap", "5")
+    keys_of(report)
+    assert report["tagging"]["f1"] is None and report["segment"]["error_rate"] is None and report["audioset"]["map"] is None
+    assert report["tagging"]["f1_ci"] is None and report["audioset"]["map_ci"] is None
+
+
+def test_a_score_is_the_same_every_time(run, tmp_path):
+    make_lists(tmp_path, 2)
+    options = ["--scores", tmp_path / "scores.h5", "--bootstrap", "10"]
+    assert scored(run, tmp_path, *options) == scored(run, tmp_path, *options)
+
+
+def test_the_reference_is_written_beside_the_report(run, tmp_path):
+    reference, _, _, true, _, _ = make_lists(tmp_path, 2)
+    scored(run, tmp_path)
+    found = datadir.read_decoded(tmp_path / "out" / "reference", LABELS)
+    assert len(found.events) == len(reference) and (found.tag_matrix() == true).all() and len(found) == 12
+
+
+# ---- what is refused ----
+
+def refused(folder, message, scores=None):
+    with pytest.raises(InputError, match=message):
+        score.run(folder / "set", folder / "out", scores, 0, True)
+
+
+def test_wrong_folders(tmp_path):
+    make_lists(tmp_path)
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    refused(tmp_path, "out: no such folder; wsedtk decode makes it")
+    (tmp_path / "out").mkdir()
+    refused(tmp_path, "clips.tsv: no such file")
+    (tmp_path / "out").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "out")
+    (tmp_path / "out" / "events.tsv").write_text("")
+    refused(tmp_path, "events.tsv:1: expected the header")
+    (tmp_path / "out" / "events.tsv").unlink()
+    refused(tmp_path, "events.tsv: no such file")
+    (tmp_path / "set" / "labels.txt").write_text("Car\nCat\n")
+    refused(tmp_path, "unknown class 'Air horn, truck horn'|unknown class 'Dog'")
+
+
+def test_a_decoded_folder_of_other_clips(tmp_path):
+    make_lists(tmp_path)
+    datadir.write_decoded(tmp_path / "out", ["x.wav"], [10.0], LABELS, np.zeros((1, 3), bool), events.Events.from_rows([]))
+    refused(tmp_path, "out: none of its 1 clips is in .*set")
+
+
+def test_a_decoded_folder_of_other_classes(tmp_path):
+    make_lists(tmp_path)
+    datadir.write_decoded(tmp_path / "out", [name_of(0)], [10.0], ["Cat"], np.ones((1, 1), bool), events.Events.from_rows([]))
+    refused(tmp_path, "unknown class 'Cat'")
+
+
+def test_wrong_scores(tmp_path):
+    make_lists(tmp_path)
+    refused(tmp_path, "nothing.h5: no such file", tmp_path / "nothing.h5")
+    write_score_file(tmp_path / "other.h5", [name_of(0)], ["Car", "Dog"], [[0.5, 0.5]])
+    refused(tmp_path, "other.h5: its classes are not those of the reference", tmp_path / "other.h5")
+    write_score_file(tmp_path / "few.h5", [name_of(i) for i in range(10)], LABELS, np.full((10, 3), 0.5))
+    refused(tmp_path, "few.h5: holds no scores of 2 scored clips, the first 'clip 10.wav'", tmp_path / "few.h5")
+
+
+@pytest.mark.parametrize("value", ["many", None, True, [1], -3, 2.5])
+def test_the_official_count_must_be_a_number(tmp_path, value):
+    make_lists(tmp_path)
+    (tmp_path / "set" / "info.yaml").write_text(yaml.safe_dump({"official_clips": value}))
+    refused(tmp_path, "info.yaml: official_clips: expected a whole number")

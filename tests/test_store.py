@@ -1,0 +1,224 @@
+import h5py
+import numpy as np
+import pytest
+
+from wsedtk import store
+from wsedtk.errors import InputError
+
+F, T = 5, 12
+NAMES = ["b é.wav", "--x.wav", "a b", "音🔔", "z" * 200]
+
+
+def clips(names, seed=0, scale=1.0):
+    """{name: (features (t, F), seconds)} of random lengths, means and spreads."""
+    made = np.random.default_rng(seed)
+    return {n: (made.normal(made.uniform(-90, 20), scale * made.uniform(0.1, 20), (made.integers(1, T + 1), F)).astype(np.float32), 0.1 + i)
+            for i, n in enumerate(names)}
+
+
+def write(path, content, dtype="float32", frontend=None, failed=()):
+    with store.writing_features(path, T, F, dtype, frontend or {"hop": 400}, f"print-{frontend}") as (append, failures):
+        for name, (features, duration) in content.items():
+            append(name, features, duration)
+        failures.update(failed)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_features_there_and_back(tmp_path, dtype):
+    content = clips(NAMES)
+    found = store.FeatureStore([write(tmp_path / "new" / "a.h5", content, dtype, {"hop": 3}, {"bad é": "broken: 音"})])
+    assert len(found) == 5 and found.filenames.tolist() == NAMES and found.durations.tolist() == [0.1, 1.1, 2.1, 3.1, 4.1]
+    assert found.failed == {"bad é": "broken: 音"} and found.frontend == {"hop": 3} and found.fingerprint == "print-{'hop': 3}"
+    assert found.num_frames.tolist() == [len(v[0]) for v in content.values()]
+    rows = found.rows([NAMES[3], NAMES[0], NAMES[4], NAMES[0]])
+    assert rows.tolist() == [3, 0, 4, 0]
+    batch = found.read(rows)
+    assert batch.dtype == np.float32 and batch.shape == (4, max(len(content[NAMES[i]][0]) for i in (3, 0, 4)), F)
+    for got, row in zip(batch, rows):
+        features = content[NAMES[row]][0]
+        np.testing.assert_array_equal(got[:len(features)], features.astype(dtype).astype(np.float32))
+        assert not got[len(features):].any()
+
+
+def test_rows_of_absent_names(tmp_path):
+    found = store.FeatureStore([write(tmp_path / "a.h5", clips(["b", "d", "c"]))])
+    assert found.rows(["a", "b", "bb", "c", "d", "e", "", "b" * 50]).tolist() == [-1, 0, -1, 2, 1, -1, -1, -1]
+    assert found.rows(np.array(["d"])).tolist() == [1] and found.rows(np.array([], str)).tolist() == []
+    empty = store.FeatureStore([write(tmp_path / "b.h5", {})])
+    assert len(empty) == 0 and empty.rows(["a", "b"]).tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_statistics_are_numpys(tmp_path, dtype):
+    content = clips([f"{i:03d}" for i in range(40)])
+    found = store.FeatureStore([write(tmp_path / "a.h5", content, dtype)])
+    for rows in (np.array([7]), np.arange(40), np.array([3, 39, 11, 20])):
+        frames = np.concatenate([list(content.values())[r][0].astype(dtype).astype(np.float64) for r in rows])
+        mean, std = found.statistics(rows)
+        np.testing.assert_allclose(mean, frames.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(std, frames.std(axis=0), rtol=1e-12)
+
+
+def test_statistics_far_from_zero(tmp_path):
+    content = {n: (np.float32(4096) + 2.0 ** -10 * v[0].round(), v[1]) for n, v in clips("abcd").items()}
+    frames = np.concatenate([v[0].astype(np.float32).astype(np.float64) for v in content.values()])
+    found = store.FeatureStore([write(tmp_path / "a.h5", content)])
+    np.testing.assert_allclose(found.statistics(np.arange(4))[1], frames.std(axis=0), rtol=1e-9)
+
+
+def shards(folder, count=3, name="my.train.h5"):
+    content = clips([f"clip {i}" for i in range(10)])
+    for k in range(1, count + 1):
+        part = {n: content[n] for n in list(content)[k - 1::count]}
+        write(store.shard_path(folder / name, k, count), part, failed={f"bad {k}": "why"})
+    return content, folder / name
+
+
+def test_shards_are_read_as_one(tmp_path):
+    content, path = shards(tmp_path, 11)  # one of them empty, and 10 sorts before 2
+    assert sorted(p.name for p in tmp_path.iterdir())[:2] == ["my.train.1-of-11.h5", "my.train.10-of-11.h5"]
+    found, rows = store.FeatureStore([path]), None
+    assert len(found.failed) == 11 and len(found) == 10
+    rows = found.rows(list(content)[::-1])
+    assert found.filenames[rows].tolist() == list(content)[::-1]
+    for got, (features, duration), row in zip(found.read(rows), list(content.values())[::-1], rows):
+        np.testing.assert_array_equal(got[:len(features)], features)
+        assert found.durations[row] == duration
+    frames = np.concatenate([content[n][0].astype(np.float64) for n in ("clip 2", "clip 7")])
+    np.testing.assert_allclose(found.statistics(found.rows(["clip 2", "clip 7"]))[0], frames.mean(axis=0), rtol=1e-12)
+
+
+def test_several_files_are_read_as_one(tmp_path):
+    paths = [write(tmp_path / f"{n}.h5", clips([n + "1", n + "2"], seed=i)) for i, n in enumerate("ba")]
+    found = store.FeatureStore(paths)
+    assert found.filenames.tolist() == ["b1", "b2", "a1", "a2"] and found.rows(["a2", "b1"]).tolist() == [3, 0]
+    np.testing.assert_array_equal(found.read(np.array([3, 0]))[0, :found.num_frames[3]], clips(["a1", "a2"], seed=1)["a2"][0])
+
+
+def test_a_missing_shard(tmp_path):
+    _, path = shards(tmp_path)
+    store.shard_path(path, 2, 3).unlink()
+    with pytest.raises(InputError, match=r"my.train.h5: shard my.train.2-of-3.h5 is missing \(1 of 3 are\)"):
+        store.FeatureStore([path])
+
+
+def test_shards_of_two_counts(tmp_path):
+    shards(tmp_path, 2)
+    with pytest.raises(InputError, match="my.train.h5: shards of 2 and of 3 lie side by side; remove the old ones"):
+        store.FeatureStore([shards(tmp_path, 3)[1]])
+
+
+@pytest.mark.parametrize("name", ["a.h5", "none/a.h5", "my.h5", "my.train"])
+def test_missing_features(tmp_path, name):
+    shards(tmp_path)
+    with pytest.raises(InputError, match=f"{name}: no such file, nor shards of it; wsedtk extract makes it"):
+        store.FeatureStore([tmp_path / name])
+
+
+def test_another_front_end(tmp_path):
+    paths = [write(tmp_path / "a.h5", clips("a")), write(tmp_path / "b.h5", clips("b"), frontend={"hop": 1})]
+    with pytest.raises(InputError, match="b.h5: made with another front end than .*a.h5; extract both alike"):
+        store.FeatureStore(paths)
+
+
+@pytest.mark.parametrize("others", [["a.h5"], ["a.h5", "b.h5"]])
+def test_a_clip_twice(tmp_path, others):
+    write(tmp_path / "b.h5", clips(["2", "3"]))
+    write(tmp_path / "a.h5", clips(["1", "2"]))
+    with pytest.raises(InputError, match="a.h5.*: the clip '[12]' stands in them twice"):
+        store.FeatureStore([tmp_path / n for n in [*others, "a.h5"]] if len(others) == 1 else [tmp_path / n for n in others])
+
+
+def scores(path, names=NAMES, labels=("Air horn, truck horn", "é"), order=None, frames=(2, 5, 3, 1, 4), change=None, weights=True):
+    """Write random scores in batches of 2, each as long as its longest clip."""
+    made, num = np.random.default_rng(0), len(names)
+    arrays = {"clip": made.uniform(size=(num, 2)), "frame": made.uniform(size=(num, 5, 2)), "segment": made.uniform(size=(num, 4, 2)),
+              "num_frames": np.array(frames[:num]), "duration": np.arange(num) + 0.5}
+    if weights:
+        arrays["weight"] = made.uniform(size=(num, 5, 2))
+    arrays = {k: v if k in ("num_frames", "duration") else v.astype(np.float32) for k, v in arrays.items()}
+    if change is not None:
+        change(arrays)
+    order = np.arange(num) if order is None else np.array(order)
+
+    def batches():
+        for start in range(0, num, 2):
+            rows = order[start:start + 2]
+            longest = arrays["num_frames"][rows].max()
+            yield rows, {k: v[rows, :longest] if k in ("frame", "weight") else v[rows] for k, v in arrays.items()}
+
+    store.write_scores(path, list(names), list(labels), {k: v.shape[1:] for k, v in arrays.items()}, batches(),
+                       seconds_per_frame=0.1, model="abc", fingerprint="def")
+    return arrays
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [1, 0, 3, 2, 4]])
+def test_scores_there_and_back(tmp_path, order):
+    arrays = scores(tmp_path / "scores.h5", order=order)
+    found = store.ScoreFile(tmp_path / "scores.h5")
+    assert len(found) == 5 and found.filenames.tolist() == NAMES and found.labels == ["Air horn, truck horn", "é"]
+    np.testing.assert_array_equal(found.clip, arrays["clip"])
+    assert found.num_frames.tolist() == [2, 5, 3, 1, 4] and found.durations.tolist() == arrays["duration"].tolist()
+    for row, count in enumerate(found.num_frames):
+        np.testing.assert_array_equal(found.frames(row), arrays["frame"][row, :count])
+        np.testing.assert_array_equal(found.frames(row, "weight"), arrays["weight"][row, :count])
+    assert found.seconds_per_frame == 0.1 and found.has("weight") and not found.has("other")
+    assert {k: found.attributes[k] for k in ("model", "fingerprint", "kind")} == {"model": "abc", "fingerprint": "def", "kind": "scores"}
+
+
+@pytest.mark.parametrize("duration, count", [(0.1, 1), (1, 1), (1 + 1e-9, 1), (1.001, 2), (2.0000004, 2), (3.5, 4), (4, 4)])
+def test_segments_are_as_many_as_the_seconds_begun(tmp_path, duration, count):
+    arrays = scores(tmp_path / "a.h5", change=lambda a: a["duration"].__setitem__(2, duration))
+    np.testing.assert_array_equal(store.ScoreFile(tmp_path / "a.h5").segments(2), arrays["segment"][2, :count])
+
+
+def test_scores_without_frames(tmp_path):
+    scores(tmp_path / "a.h5", change=lambda a: a.pop("frame"), weights=False)
+    with pytest.raises(InputError, match="a.h5: holds no frame scores; predict without --no-frames"):
+        store.ScoreFile(tmp_path / "a.h5").frames(0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite(tmp_path, value):
+    scores(tmp_path / "a.h5", change=lambda a: a["clip"].__setitem__(([1, 3], [1, 0]), value))
+    with pytest.raises(InputError, match="a.h5: 2 clips have scores that are not finite, the first '--x.wav'"):
+        store.ScoreFile(tmp_path / "a.h5")
+
+
+def test_other_files(tmp_path):
+    path = write(tmp_path / "a.h5", clips("a"))
+    scores(tmp_path / "s.h5")
+    with h5py.File(tmp_path / "theirs.h5", "w"):
+        pass
+    (tmp_path / "text.h5").write_text("text")
+    (tmp_path / "empty.h5").write_text("")
+    (tmp_path / "half.h5").write_bytes(path.read_bytes()[:3000])
+    (tmp_path / "folder.h5").mkdir()
+    for name, message in (("s.h5", "expected a file of wsedtk features, found scores"), ("text.h5", "not an HDF5 file, or a damaged one"),
+                          ("theirs.h5", "expected a file of wsedtk features, found an unknown kind"), ("empty.h5", "not an HDF5 file"),
+                          ("half.h5", "not an HDF5 file, or a damaged one"), ("folder.h5", "no such file")):
+        with pytest.raises(InputError, match=f"{name}: {message}"):
+            store.FeatureStore([tmp_path / name])
+    for name, message in (("a.h5", "expected a file of wsedtk scores, found features"), ("none.h5", "no such file")):
+        with pytest.raises(InputError, match=f"{name}: {message}"):
+            store.ScoreFile(tmp_path / name)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_failed_write_leaves_what_was_there(tmp_path, before):
+    path = tmp_path / "a.h5"
+    old = write(path, clips("a")).read_bytes() if before else None
+    with pytest.raises(ZeroDivisionError):
+        with store.writing_features(path, T, F, "float32", {}, "x") as (append, _):
+            append("b", np.ones((2, F)), 1.0)
+            1 / 0
+    with pytest.raises(IndexError):
+        scores(path, order=[0, 1, 2, 3, 9])
+    assert [p.name for p in tmp_path.iterdir()] == (["a.h5"] if before else [])
+    assert not before or path.read_bytes() == old
+
+
+def test_a_clip_longer_than_the_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="broadcast"):
+        write(tmp_path / "a.h5", {"a": (np.ones((T + 1, F)), 1.0)})

@@ -1,0 +1,242 @@
+"""tune: what it claims to reach is what decode and score then give, and nothing reaches more."""
+
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers import write_set
+from sklearn.metrics import f1_score
+from test_decode import write_score_file
+
+from wsedtk import datadir, events, operating_point, store, thresholds
+from wsedtk.errors import InputError
+from wsedtk.stages import tune
+
+LABELS = ["Car", "Air horn, truck horn", "Dog"]
+
+
+def tune_to(folder, scores="scores.h5", **changes):
+    """Run the stage with the files of a folder; returns the operating point."""
+    options = {"criterion": "tags", "published": False, "seed": 0, "median_seconds": (0.5,), "min_seconds": (0.2,),
+               "max_gap_seconds": (0.2,), "gate_by_tags": False}
+    tune.run(folder / scores, folder / "set", folder / "point.yaml", **{**options, **changes})
+    return operating_point.read(folder / "point.yaml")
+
+
+def make_world(folder, seed, num_clips=5, num_classes=2, step=0.25, lengths=(0, 0), with_frames=True, with_events=True):
+    """A data set and scores of it in a folder, small enough for exhaustive search.
+
+    lengths: how much shorter or longer, in seconds, the recordings may be than the set's nominal durations.
+    """
+    rng = np.random.default_rng(seed)
+    labels, names = LABELS[:num_classes], [f"clip {i}.wav" for i in range(num_clips)]
+    nominal = np.round(rng.uniform(1.0, 3.0, num_clips), 2)
+    measured = np.maximum(np.round(nominal + rng.uniform(*lengths, num_clips), 2), 0.5)
+    rows, tags = [], []
+    for name, duration in zip(names[:-1], nominal):  # the last clip has nothing at all
+        for k, label in enumerate(labels):
+            if rng.random() < (0.9 if k == 0 else 0.4):
+                tags.append((name, label))
+                onset = round(float(rng.uniform(0, duration - 0.3)), 2)
+                rows.append((name, onset, round(onset + float(rng.uniform(0.1, 2)), 2), label))
+    rows.append((names[0], 0.0, 0.0, labels[-1]))
+    tags = sorted({*tags, (names[0], labels[-1])})
+    write_set(folder / "set", [(n, "", d) for n, d in zip(names, nominal)], labels, tags, rows if with_events else None)
+    num_frames = np.maximum(1, np.ceil(np.maximum(measured, nominal) / step + rng.integers(-1, 3, num_clips)).astype(int))
+    frame = np.zeros((num_clips, num_frames.max() + 2, num_classes), np.float32)
+    for i, count in enumerate(num_frames):
+        frame[i, :count] = np.round(rng.uniform(0.05, 1, (count, num_classes)), 1)
+    for name, onset, offset, label in rows:
+        i, k = names.index(name), labels.index(label)
+        frame[i, int(onset / step):int(np.ceil(offset / step)), k] += 0.3
+    frame = np.clip(np.round(frame, 1), 0.1, 1).astype(np.float32)
+    order = rng.permutation(num_clips)  # a score file need not be in the order of the set
+    write_score_file(folder / "scores.h5", [names[i] for i in order], labels, frame.max(axis=1)[order], frame[order] if with_frames else None,
+                     num_frames=num_frames[order], durations=measured[order], seconds_per_frame=step)
+    return folder
+
+
+def segments_of(rows, durations, num_classes):
+    """Booleans (S, K) of (clip, onset, offset, class) by a plain loop over the seconds of every clip."""
+    out = []
+    for clip, duration in enumerate(durations):
+        for second in range(int(np.ceil(duration))):
+            out.append([any(c == clip and k == label and on < min(second + 1, duration) and off > second and off > on
+                            for c, on, off, label in rows) for k in range(num_classes)])
+    return np.array(out)
+
+
+def exhaustive_frames(folder, criterion, grid):
+    """The best micro F1 that any thresholds and filters of the grid reach, by decoding with every one of them."""
+    dataset, scores = datadir.read(folder / "set"), store.ScoreFile(folder / "scores.h5")
+    rows, num_classes = [scores.filenames.tolist().index(n) for n in dataset.filenames], len(dataset.labels)
+    if criterion == "tags":
+        truth = dataset.tag_matrix()
+    else:
+        truth = segments_of(list(dataset.events.rows()), dataset.durations, num_classes)
+    step, choices = scores.seconds_per_frame, [set() for _ in range(num_classes)]
+    levels = [*sorted(set(np.concatenate([scores.frames(row).ravel() for row in rows]).astype(float))), np.inf]
+    for (median, shortest, gap), threshold in itertools.product(grid, levels):
+        found = []
+        for clip, row in enumerate(rows):
+            filters = events.odd_frames(median, step), events.whole_frames(shortest, step), int(gap / step + 1e-6)
+            found += [(clip, *event) for event in events.decode_frames(scores.frames(row), np.full(num_classes, threshold), step,
+                                                                       scores.durations[row], *filters)]
+        if criterion == "tags":
+            said = np.zeros_like(truth)
+            for clip, _, _, k in found:
+                said[clip, k] = True
+        else:
+            said = segments_of(found, dataset.durations, num_classes)
+        for k in range(num_classes):
+            choices[k].add((int((said & truth)[:, k].sum()), int(said[:, k].sum())))
+    totals = [(sum(c[0] for c in combination), sum(c[1] for c in combination)) for combination in itertools.product(*choices)]
+    return max(2 * tp / (predicted + truth.sum()) if predicted + truth.sum() else 0.0 for tp, predicted in totals)
+
+
+def decode_and_score(run, folder, *options):
+    """Decode and score with the tuned point: (report, decoded set, truth)."""
+    out = folder / "out"
+    assert run("decode", folder / "scores.h5", folder / "point.yaml", out, *options).exit_code == 0
+    report = json.loads(run("score", folder / "set", out, "--json").stdout)
+    truth = datadir.read(folder / "set")
+    return report, datadir.read_decoded(out, truth.labels), truth
+
+
+GRIDS = [{"median_seconds": (0,), "min_seconds": (0,), "max_gap_seconds": (0,)},
+         {"median_seconds": (0, 0.75), "min_seconds": (0, 0.5), "max_gap_seconds": (0, 0.5)},
+         {"median_seconds": (1.25,), "min_seconds": (0.75,), "max_gap_seconds": (0.25,)}]
+LENGTHS = [(0, 0), (-1, -0.3), (0.2, 1.5), (-0.9, 0.9)]
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+@pytest.mark.parametrize("criterion", ["tags", "segments"])
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("grid", GRIDS)
+def test_frame_thresholds_reach_the_global_optimum_when_decoded(run, tmp_path, capsys, criterion, lengths, grid):
+    for seed in range(3):
+        folder = make_world(tmp_path / str(seed), seed + 100 * LENGTHS.index(lengths), lengths=lengths, step=(0.25, 0.1, 0.24, 0.4)[seed],
+                            num_clips=(5, 3, 5, 2)[seed])
+        tune_to(folder, criterion=criterion, **grid)
+        report, decoded, truth = decode_and_score(run, folder, "--mode", "frame")
+        if criterion == "segments":
+            reached = report["segment"]["f1"]
+        else:
+            said = np.zeros_like(truth.tag_matrix())
+            said[decoded.events.clip, decoded.events.label] = True
+            reached = f1_score(truth.tag_matrix(), said, average="micro", zero_division=0)
+        assert reached == pytest.approx(exhaustive_frames(folder, criterion, list(itertools.product(*grid.values()))), abs=1e-9), seed
+
+
+@pytest.mark.parametrize("criterion", ["tags", "segments"])
+def test_a_filter_that_no_frame_of_a_clip_passes_is_not_talked_away(run, tmp_path, capsys, criterion):
+    # Both clips have the event, but the second is shorter than the shortest event allowed: no threshold, -inf neither, finds it.
+    write_set(tmp_path / "set", [("a", "", 1), ("b", "", 0.3)], ["Car"], [("a", "Car"), ("b", "Car")],
+              [("a", 0, 1, "Car"), ("b", 0, 0.3, "Car")])
+    write_score_file(tmp_path / "scores.h5", ["a", "b"], ["Car"], [[0.9], [0.9]], np.full((2, 10, 1), 0.9), num_frames=[10, 3],
+                     durations=[1, 0.3])
+    tune_to(tmp_path, criterion=criterion, median_seconds=(0, 1.3), min_seconds=(0.5, 0))
+    assert exhaustive_frames(tmp_path, criterion, [(0, 0.5, 0)]) == pytest.approx(2 / 3)
+    report, decoded, _ = decode_and_score(run, tmp_path, "--mode", "frame")
+    assert report["segment"]["f1"] == 1.0 and decoded.events.clip.tolist() == [0, 1]
+
+
+def printed_f1(text):
+    return float(re.search(r"tagging F1 on these \d+ clips: ([\d.]+)", text).group(1))
+
+
+@pytest.mark.parametrize("options", [[], ["--published"], ["--published", "--seed", "3"], ["--criterion", "segments"]])
+def test_score_reproduces_the_tagging_f1_that_tune_prints(run, tmp_path, options):
+    for seed in range(3):
+        folder = make_world(tmp_path / str(seed), seed, num_clips=12, num_classes=3)
+        result = run("tune", folder / "scores.h5", folder / "set", folder / "point.yaml", *options)
+        assert result.exit_code == 0, result.stderr
+        report, decoded, truth = decode_and_score(run, folder)
+        assert report["tagging"]["f1"] == pytest.approx(printed_f1(result.stdout), abs=5e-5)
+        scores = store.ScoreFile(folder / "scores.h5")
+        place = [scores.filenames.tolist().index(n) for n in truth.filenames]
+        best = f1_score(truth.tag_matrix(), scores.clip[place] >= thresholds.tune(scores.clip[place], truth.tag_matrix()), average="micro")
+        if "--published" in options:
+            assert report["tagging"]["f1"] <= best + 1e-9
+        else:
+            assert report["tagging"]["f1"] == pytest.approx(best, abs=1e-9)
+
+
+def test_published_is_wangs_procedure(tmp_path, capsys):
+    folder = tmp_path
+    write_set(folder / "set", [("a", "", 10), ("b", "", 10)], LABELS[:2], [("a", "Car")])
+    write_score_file(folder / "scores.h5", ["a", "b"], LABELS[:2], [[0.875, 0.75], [0.125, 0.25]])
+    assert tune_to(folder).clip_thresholds.tolist() == [0.5, np.inf]
+    point = tune_to(folder, published=True)
+    assert point.clip_thresholds.tolist() == [0.5, 0.5] and "published" in point.tuned_on
+    assert printed_f1(capsys.readouterr().out.splitlines()[-1]) == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_the_operating_point_says_how_it_was_made(tmp_path, capsys):
+    folder = make_world(tmp_path, 0)
+    point = tune_to(folder)
+    assert point.mode == "segment" and point.labels == LABELS[:2] and not point.gate_by_tags
+    assert "tags" in point.tuned_on and "5 clips" in point.tuned_on and "abc" in point.tuned_on
+    assert (point.median_seconds == 0.5).all() and (point.min_seconds == 0.2).all() and (point.max_gap_seconds == 0.2).all()
+    point = tune_to(folder, criterion="segments", gate_by_tags=True, median_seconds=(0.25, 0.75))
+    assert point.mode == "frame" and point.gate_by_tags and "segments" in point.tuned_on
+    assert set(point.median_seconds.tolist()) <= {0.25, 0.75}
+
+
+def test_without_frames_only_clip_thresholds_are_tuned(tmp_path, capsys):
+    folder = make_world(tmp_path, 1, with_frames=False)
+    point = tune_to(folder)
+    assert (point.frame_thresholds == np.inf).all() and np.isfinite(point.clip_thresholds).any()
+    with pytest.raises(InputError, match="holds no frame scores, which --criterion segments needs"):
+        tune_to(folder, criterion="segments")
+
+
+def test_segments_need_events(tmp_path):
+    folder = make_world(tmp_path, 1, with_events=False)
+    with pytest.raises(InputError, match="set: has no events.tsv, which --criterion segments needs; tune on tags"):
+        tune_to(folder, criterion="segments")
+
+
+def test_the_classes_must_be_those_of_the_set(tmp_path):
+    folder = make_world(tmp_path, 1)
+    write_score_file(folder / "other.h5", ["clip 0.wav"], ["Car", "Cat"], [[0.5, 0.5]])
+    with pytest.raises(InputError, match=r"other.h5: its classes are not those of .*set: \['Air horn, truck horn', 'Cat'\]"):
+        tune_to(folder, scores="other.h5")
+    write_score_file(folder / "turned.h5", ["clip 0.wav"], LABELS[1::-1], [[0.5, 0.5]])
+    with pytest.raises(InputError, match="classes are not those of .*, or in another order"):
+        tune_to(folder, scores="turned.h5")
+
+
+def test_scores_of_other_clips(tmp_path, capsys):
+    folder = make_world(tmp_path, 1)
+    write_score_file(folder / "other.h5", ["x.wav"], LABELS[:2], [[0.5, 0.5]])
+    with pytest.raises(InputError, match="other.h5: holds none of the clips of .*set"):
+        tune_to(folder, scores="other.h5")
+    write_score_file(folder / "some.h5", ["x.wav", "clip 3.wav"], LABELS[:2], [[0.5, 0.5], [0.7, 0.6]])
+    assert "1 clips" in tune_to(folder, scores="some.h5").tuned_on  # and x.wav, no clip of the set, counts for nothing
+
+
+def test_missing_and_wrong_files(tmp_path):
+    folder = make_world(tmp_path, 1)
+    with pytest.raises(InputError, match="nothing.h5: no such file"):
+        tune_to(folder, scores="nothing.h5")
+    (folder / "empty.h5").write_bytes(b"")
+    with pytest.raises(InputError, match="empty.h5: not an HDF5 file"):
+        tune_to(folder, scores="empty.h5")
+    (folder / "set" / "tags.tsv").unlink()
+    with pytest.raises(InputError, match="tags.tsv: no such file"):
+        tune_to(folder)
+    assert not (folder / "point.yaml").exists()
+
+
+def test_thresholds_part_adjacent_float32_scores_through_the_file(run, tmp_path):
+    low = np.float32(0.7)
+    high = np.nextafter(low, np.float32(1))
+    write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], ["Car"], [("a", "Car")])
+    write_score_file(tmp_path / "scores.h5", ["a", "b"], ["Car"], [[high], [low]])
+    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml")
+    assert printed_f1(result.stdout) == 1.0
+    report, decoded, _ = decode_and_score(run, tmp_path)
+    assert report["tagging"]["f1"] == 1.0 and decoded.tag_clip.tolist() == [0]
