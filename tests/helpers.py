@@ -1,7 +1,9 @@
-"""What several test files build: sounds and data directories."""
+"""What several test files build: sounds, data directories, score files, operating points."""
 
 import numpy as np
 import soundfile
+
+from wsedtk import operating_point, store
 
 
 def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=1, seed=0):
@@ -26,3 +28,28 @@ def write_set(folder, clips, labels, tags, events=None):
     if events is not None:
         table("events.tsv", "filename\tonset\toffset\tevent_label", events)
     return folder
+
+
+def write_score_file(path, filenames, labels, clip, frame=None, segment=None, num_frames=None, durations=None,
+                     seconds_per_frame=0.1):
+    """Write a score file as `wsedtk predict` does. clip: (N, K); frame: (N, T, K) or None; segment: (N, S, K), else clip repeated."""
+    clip = np.asarray(clip, np.float32)
+    durations = np.asarray(durations if durations is not None else np.full(len(filenames), 10.0))
+    num_frames = np.ceil(durations / seconds_per_frame) if num_frames is None else np.asarray(num_frames)
+    arrays = {"clip": clip, "duration": durations, "num_frames": num_frames}
+    arrays["segment"] = np.repeat(clip[:, None], int(np.ceil(durations.max())), axis=1) if segment is None else np.asarray(segment)
+    if frame is not None:
+        arrays["frame"] = np.asarray(frame)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shapes, batch = {name: values.shape[1:] for name, values in arrays.items()}, (np.arange(len(filenames)), arrays)
+    store.write_scores(path, list(filenames), list(labels), shapes, [batch], seconds_per_frame=seconds_per_frame, model="m",
+                       features="f", fingerprint="abc")
+    return path
+
+
+def make_point(num_classes=2, labels=("Car", "Air horn, truck horn"), **changes):
+    """An operating point of 0.5 everywhere, without filters, but for `changes`."""
+    values = {"mode": "segment", "labels": list(labels), "clip_thresholds": np.full(num_classes, 0.5),
+              "frame_thresholds": np.full(num_classes, 0.5), "gate_by_tags": False, "tuned_on": "by hand",
+              **{name: np.zeros(num_classes) for name in ("median_seconds", "min_seconds", "max_gap_seconds")}}
+    return operating_point.OperatingPoint(**{**values, **changes})

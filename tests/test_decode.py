@@ -4,33 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers import make_point, write_score_file
 
 from wsedtk import datadir, operating_point, store
 from wsedtk.errors import InputError
 from wsedtk.stages import decode
 
 LABELS = ["Car", "Air horn, truck horn"]
-
-
-def write_score_file(path, filenames, labels, clip, frame=None, segment=None, num_frames=None, durations=None, seconds_per_frame=0.1):
-    """A score file as `wsedtk predict` writes it. clip: (N, K); frame: (N, T, K) or None; segment: (N, S, K), else clip repeated."""
-    clip = np.asarray(clip, np.float32)
-    durations = np.asarray(durations if durations is not None else np.full(len(filenames), 10.0))
-    arrays = {"clip": clip, "duration": durations, "num_frames": np.asarray(num_frames if num_frames is not None else np.ceil(durations / 0.1))}
-    arrays["segment"] = np.repeat(clip[:, None], int(np.ceil(durations.max())), axis=1) if segment is None else np.asarray(segment)
-    if frame is not None:
-        arrays["frame"] = np.asarray(frame)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    store.write_scores(path, list(filenames), list(labels), {name: values.shape[1:] for name, values in arrays.items()},
-                       [(np.arange(len(filenames)), arrays)], seconds_per_frame=seconds_per_frame, model="m", features="f", fingerprint="abc")
-    return path
-
-
-def make_point(num_classes=2, labels=LABELS, **changes):
-    values = {"mode": "segment", "labels": list(labels), "clip_thresholds": np.full(num_classes, 0.5),
-              "frame_thresholds": np.full(num_classes, 0.5), "gate_by_tags": False, "tuned_on": "by hand",
-              **{name: np.zeros(num_classes) for name in ("median_seconds", "min_seconds", "max_gap_seconds")}}
-    return operating_point.OperatingPoint(**{**values, **changes})
 
 
 @pytest.fixture
@@ -41,8 +21,8 @@ def files(tmp_path):
     frame[0, 1:2, 1] = frame[0, 20:, 1] = 0.7
     frame[1, :, 1] = 0.8  # 23 frames stored, 10 of them real
     segment[0, :, 0], segment[0, 2, 1], segment[1, 0, 1], segment[1, 1:] = [0.9, 0.6, 0.1], 0.9, 0.6, 0.99
-    scores = write_score_file(tmp_path / "set with space" / "scores.h5", ["a.wav", "-b.wav"], LABELS, [[0.9, 0.3], [0.2, 0.6]], frame, segment,
-                              [23, 10], [2.3, 1.0])
+    scores = write_score_file(tmp_path / "a space" / "scores.h5", ["a.wav", "-b.wav"], LABELS, [[0.9, 0.3], [0.2, 0.6]],
+                              frame, segment, [23, 10], [2.3, 1.0])
 
     def point(**changes):
         operating_point.write(tmp_path / "point.yaml", make_point(**changes))
@@ -78,9 +58,11 @@ def test_frame_mode(run, files, tmp_path):
 
 
 def test_frame_mode_filters_each_class_in_its_own_way(run, files, tmp_path):
-    _, events, _ = decoded(run, files, tmp_path / "out", mode="frame", min_seconds=np.array([0.4, 0.1]), max_gap_seconds=np.array([0, 1.8]))
+    settings = {"min_seconds": np.array([0.4, 0.1]), "max_gap_seconds": np.array([0, 1.8])}
+    _, events, _ = decoded(run, files, tmp_path / "out", mode="frame", **settings)
     assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0.1, 2.3, HORN), ("a.wav", 0.8, 2.3, CAR)]
-    _, events, _ = decoded(run, files, tmp_path / "out", mode="frame", median_seconds=np.array([0, 0.3]), max_gap_seconds=np.array([0.2, 0]))
+    settings = {"median_seconds": np.array([0, 0.3]), "max_gap_seconds": np.array([0.2, 0])}
+    _, events, _ = decoded(run, files, tmp_path / "out", mode="frame", **settings)
     assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0.3, 2.3, CAR), ("a.wav", 2.0, 2.3, HORN)]
 
 

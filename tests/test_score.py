@@ -6,10 +6,9 @@ import math
 import numpy as np
 import pytest
 import yaml
-from helpers import write_set
+from helpers import make_point, write_score_file, write_set
+from oracle import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
-from test_decode import make_point, write_score_file
-from test_metrics import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
 
 from wsedtk import datadir, events, operating_point
 from wsedtk.errors import InputError
@@ -25,7 +24,7 @@ def name_of(clip):
 
 
 def make_lists(folder, seed=0, with_events=True, with_scores=True, num_clips=12):
-    """A set, a decoded folder and scores from random lists. Returns (reference, estimate, durations, true tags, said tags, scores).
+    """A set, a decoded folder and scores of random lists. Returns (reference, estimate, durations, true tags, said tags, scores).
 
     Clip 11 has neither tags nor events anywhere; clip 0 has a zero-length event.
     """
@@ -40,7 +39,8 @@ def make_lists(folder, seed=0, with_events=True, with_scores=True, num_clips=12)
     clips = [(name_of(i), "", d) for i, d in enumerate(durations)]
     write_set(folder / "set", clips, LABELS, [(name_of(i), LABELS[k]) for i, k in np.argwhere(true)],
               [(name_of(c), on, off, LABELS[k]) for c, on, off, k in reference] if with_events else None)
-    datadir.write_decoded(folder / "out", [name_of(i) for i in range(num_clips)], durations, LABELS, said, events.Events.from_rows(estimate))
+    datadir.write_decoded(folder / "out", [name_of(i) for i in range(num_clips)], durations, LABELS, said,
+                          events.Events.from_rows(estimate))
     clip_scores = np.round(np.clip(rng.normal(0.3 + 0.3 * true, 0.2), 0.01, 0.99), 2).astype(np.float32)
     if with_scores:
         order = rng.permutation(num_clips)
@@ -190,10 +190,9 @@ def test_a_perfect_system(run, tmp_path):
 
 
 def test_dprime_has_the_interval_of_its_area(run, tmp_path):
-    make_lists(tmp_path, 0)
+    make_lists(tmp_path, 0, num_clips=60)
     a = scored(run, tmp_path, "--scores", tmp_path / "scores.h5", "--bootstrap", "40")["audioset"]
-    z = [math.sqrt(2) * math.erf((d / 2)) for d in a["dprime_ci"]]
-    assert [0.5 * (1 + v / math.sqrt(2)) for v in z] == pytest.approx(a["mauc_ci"], abs=1e-9)
+    assert [0.5 * (1 + math.erf(d / 2)) for d in a["dprime_ci"]] == pytest.approx(a["mauc_ci"], abs=1e-9)
     assert a["dprime_ci"][0] < a["dprime"] < a["dprime_ci"][1]
 
 
@@ -264,7 +263,7 @@ def test_wrong_scores(tmp_path):
     refused(tmp_path, "few.h5: holds no scores of 2 scored clips, the first 'clip 10.wav'", tmp_path / "few.h5")
 
 
-@pytest.mark.parametrize("value", ["many", None, True, [1], -3, 2.5])
+@pytest.mark.parametrize("value", ["many", True, [1], -3, 2.5])
 def test_the_official_count_must_be_a_number(tmp_path, value):
     make_lists(tmp_path)
     (tmp_path / "set" / "info.yaml").write_text(yaml.safe_dump({"official_clips": value}))

@@ -6,9 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from helpers import write_set
+from helpers import write_score_file, write_set
 from sklearn.metrics import f1_score
-from test_decode import write_score_file
 
 from wsedtk import datadir, events, operating_point, store, thresholds
 from wsedtk.errors import InputError
@@ -53,8 +52,8 @@ def make_world(folder, seed, num_clips=5, num_classes=2, step=0.25, lengths=(0, 
         frame[i, int(onset / step):int(np.ceil(offset / step)), k] += 0.3
     frame = np.clip(np.round(frame, 1), 0.1, 1).astype(np.float32)
     order = rng.permutation(num_clips)  # a score file need not be in the order of the set
-    write_score_file(folder / "scores.h5", [names[i] for i in order], labels, frame.max(axis=1)[order], frame[order] if with_frames else None,
-                     num_frames=num_frames[order], durations=measured[order], seconds_per_frame=step)
+    write_score_file(folder / "scores.h5", [names[i] for i in order], labels, frame.max(axis=1)[order],
+                     frame[order] if with_frames else None, num_frames=num_frames[order], durations=measured[order], seconds_per_frame=step)
     return folder
 
 
@@ -111,7 +110,6 @@ GRIDS = [{"median_seconds": (0,), "min_seconds": (0,), "max_gap_seconds": (0,)},
 LENGTHS = [(0, 0), (-1, -0.3), (0.2, 1.5), (-0.9, 0.9)]
 
 
-@pytest.mark.filterwarnings("ignore:invalid escape sequence")
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("grid", GRIDS)

@@ -74,7 +74,7 @@ def _verb(group, name, **settings):
         def command(ctx, **options):
             if ctx.obj is not None:
                 from wsedtk import provenance
-                provenance.write(ctx.obj, ctx.command_path, options)
+                provenance.write(ctx.obj, ctx.command_path, options, [p.name for p in ctx.command.params if p.type is OUT])
             return function(**options)
         command.__doc__ = function.__doc__
         command.__click_params__ = getattr(function, "__click_params__", [])

@@ -52,10 +52,15 @@ class _Dumper(yaml.SafeDumper):
 
 def parse_yaml(text, where):
     """Parse YAML text; `where` names it in errors. Raises InputError."""
+    loader = None
     try:
-        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+        loader = _Loader(text)
+        return loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid YAML: {error}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
 def read_yaml(path):

@@ -232,9 +232,10 @@ def check(folder):
     filenames = sorted(clips)
     index, label_index = {n: i for i, n in enumerate(filenames)}, {n: i for i, n in enumerate(labels)}
     durations = np.array([clips[n][1] for n in filenames])
-    tags = _check_tags(folder / "tags.tsv", index, label_index, faults)
+    whole = clips and labels  # else every row that names one would be a fault too
+    tags = _check_tags(folder / "tags.tsv", index, label_index, faults) if whole else []
     events = None
-    if (folder / "events.tsv").exists():
+    if whole and (folder / "events.tsv").exists():
         events = _check_events(folder / "events.tsv", index, label_index, durations, tags, faults)
     try:
         info = (read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None) or {}

@@ -137,17 +137,19 @@ def cut(events, durations):
     return dataclasses.replace(events, offset=np.minimum(events.offset, durations[events.clip]))
 
 
-def baselines(true_tags, system_tags, true_active, clip_of_segment):
+def baselines(true_tags, system_tags, true_active=None, clip_of_segment=None):
     """Tagging and segment metrics of four systems without a network: {name: {tagging, segment}}.
 
     nothing; everything; system_tags and true_tags: those tags spread over the whole clip. true_tags, system_tags: (N, K)
-    booleans; true_active: (S, K), clip_of_segment: (S,) as `activity` gives.
+    booleans; true_active: (S, K), clip_of_segment: (S,) as `activity` gives; without them tagging only.
     """
     tags = {"nothing": np.zeros_like(true_tags), "everything": np.ones_like(true_tags),
             "system_tags": system_tags, "true_tags": true_tags}
-    return {name: {"tagging": precision_recall_f1(*decision_counts(true_tags, said).sum(axis=1).tolist()),
-                   "segment": rates(segment_counts(true_active, said[clip_of_segment]).sum(axis=0))}
-            for name, said in tags.items()}
+    found = {name: {"tagging": precision_recall_f1(*decision_counts(true_tags, said).sum(axis=1).tolist())} for name, said in tags.items()}
+    if true_active is not None:
+        for name, said in tags.items():
+            found[name]["segment"] = rates(segment_counts(true_active, said[clip_of_segment]).sum(axis=0))
+    return found
 
 
 def consistency(tags, active, clip_of_segment):

@@ -1,6 +1,7 @@
 """The record that a stage leaves: its options, what it ran on, and the fingerprints of its inputs."""
 
 import datetime
+import glob
 import hashlib
 import platform
 import subprocess
@@ -16,7 +17,9 @@ _LARGE = 64 << 20  # bytes; of larger files the head, the tail and the size make
 
 def commit():
     """The commit of the checkout that this code runs from, with + where it is changed; None outside a checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__).absolute().parent
+    if not (here.parent / ".git").exists():
+        return None
     try:
         found = subprocess.run(["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
                                capture_output=True, text=True, timeout=10, check=False)
@@ -44,16 +47,22 @@ def fingerprints(path):
     return {str(file): fingerprint_file(file) for file in files}
 
 
-def write(path, command, options):
-    """Write the record of a command: its options and the fingerprints of those paths among them that exist."""
+def _files(path):
+    """The path itself where it exists, else the shards that stand for it."""
+    return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
+
+
+def write(path, command, options, outputs=()):
+    """Write the record of a command: its options, and the fingerprints of the paths among them that are not `outputs`."""
     inputs, plain = {}, {}
     for name, value in options.items():
-        values = value if isinstance(value, (tuple, list)) else [value]
+        values = list(value) if isinstance(value, (tuple, list)) else [value]
         for item in values:
-            if isinstance(item, Path) and item.exists():
-                inputs.update(fingerprints(item))
-        plain[name] = [str(v) if isinstance(v, Path) else v for v in values] if values is value else (
-            str(value) if isinstance(value, Path) else value)
+            if isinstance(item, Path) and name not in outputs:
+                for file in _files(item):
+                    inputs.update(fingerprints(file))
+        texts = [str(v) if isinstance(v, Path) else v for v in values]
+        plain[name] = texts if isinstance(value, (tuple, list)) else texts[0]
     write_text(path, config.to_yaml({
         "command": command, "options": plain, "inputs": inputs, "wsedtk": __version__, "commit": commit(),
         "python": platform.python_version(), "host": platform.node(), "arguments": sys.argv[1:],

@@ -214,7 +214,10 @@ class ScoreFile:
         """Frame scores, or weights, of one clip without its padding: (T, K)."""
         if name not in self._file:
             raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
-        return self._file[name][row, :self.num_frames[row]]
+        values = self._file[name][row, :self.num_frames[row]]
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.path}: the {name} scores of {str(self.filenames[row])!r} are not finite")
+        return values
 
     def segments(self, row):
         """Segment scores of one clip: (S, K), as many segments as its duration holds, begun ones included."""

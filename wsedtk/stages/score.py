@@ -33,6 +33,16 @@ def _match(truth, decoded, data_set, out_dir):
     return truth.select(in_decoded), decoded.select(in_truth)
 
 
+def _official_clips(truth, data_set):
+    """How many clips the set officially has, present or not."""
+    official = truth.info.get("official_clips")
+    if official is None:
+        return len(truth)
+    if type(official) is not int or official < 0:
+        raise InputError(f"{Path(data_set) / 'info.yaml'}: official_clips: expected a whole number, found {official!r}")
+    return official
+
+
 def _scores_of(path, truth):
     """The score file's rows for the clips of the truth. Raises InputError where some are missing."""
     scores = ScoreFile(path)
@@ -46,18 +56,22 @@ def _scores_of(path, truth):
 
 
 def measure_tags(report, truth, decoded, weights):
-    """Fill in tagging, with its intervals and classes."""
+    """Fill in what needs no true events: tagging, with its intervals, classes and baselines, and the system's consistency."""
     true, said = truth.tag_matrix(), decoded.tag_matrix()
     counts = metrics.decision_counts(true, said)
     report["tagging"] = metrics.precision_recall_f1(*counts.sum(axis=1).tolist())
     for label, column in zip(truth.labels, counts.T.tolist()):
         report["classes"][label]["tagging"] = metrics.precision_recall_f1(*column)
     per_clip = np.stack([(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1)
+    active, clip_of = metrics.activity(metrics.cut(decoded.events, truth.durations), truth.durations, len(truth.labels))
+    report["consistency"] = metrics.consistency(said, active, clip_of)
+    for name, found in metrics.baselines(true, said).items():
+        report["baselines"][name].update(found)
     _add_intervals(report["tagging"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, per_clip)
 
 
 def measure_events(report, truth, decoded, weights):
-    """Fill in segment and event metrics, baselines and consistency."""
+    """Fill in segment and event metrics, with their baselines."""
     durations, labels = truth.durations, truth.labels
     true, said = metrics.cut(truth.events, durations), metrics.cut(decoded.events, durations)
     micro, by_class = metrics.segment_metrics(true, said, durations, labels)
@@ -69,7 +83,6 @@ def measure_events(report, truth, decoded, weights):
     said_active, _ = metrics.activity(said, durations, len(labels))
     counts = metrics.sum_by_clip(metrics.segment_counts(true_active, said_active), clip_of, len(truth))
     report["baselines"] = metrics.baselines(truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of)
-    report["consistency"] = metrics.consistency(decoded.tag_matrix(), said_active, clip_of)
     _add_intervals(report["segment"], metrics.rates, weights, counts)
     _add_intervals(report["event"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, event_counts)
 
@@ -81,6 +94,8 @@ def measure_scores(report, truth, scores_path, weights):
     report["audioset"] = metrics.ranking_metrics(clip, tags)
     if weights is not None:
         found = metrics.interval_of([metrics.ranking_metrics(clip, tags, w) for w in weights])
+        ends = [metrics.dprime(auc) for auc in found["mauc"] or [None, None]]  # d' rises with the area: so do its percentiles
+        found["dprime"] = ends if None not in ends else None
         report["audioset"].update({f"{name}_ci": value for name, value in found.items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
@@ -121,7 +136,7 @@ def table(report, name):
     def row(title, source):
         s, t = source["segment"], source["tagging"]
         return [title, _cell(t["f1"], t.get("f1_ci"))] + [_cell(s[k], s.get(f"{k}_ci") if k in ("error_rate", "f1") else None)
-                                                         for k in SEGMENT_KEYS]
+                                                          for k in SEGMENT_KEYS]
     header = ["system", "tag F1", "ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"]
     titles = {"nothing": "nothing", "everything": "everything", "system_tags": "its tags, whole clip", "true_tags": "true tags, whole clip"}
     clips, tagging, a = report["clips"], report["tagging"], report["audioset"]
@@ -143,7 +158,7 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     """Score the decoded folder and write report.json, report.txt and the reference that they are against, into it."""
     out_dir, truth = Path(out_dir), datadir.read(data_set)
     decoded = datadir.read_decoded(out_dir, truth.labels)
-    official = int(truth.info.get("official_clips", len(truth)))
+    official = _official_clips(truth, data_set)
     truth, decoded = _match(truth, decoded, data_set, out_dir)
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = _empty_report(truth.labels)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, models, thresholds
+from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, thresholds
 from wsedtk.atomic import write_text
 from wsedtk.dataset import BalancedBatches, FeatureBatches
 from wsedtk.errors import InputError

@@ -9,10 +9,11 @@ import numpy as np
 
 from wsedtk import datadir, events, metrics, operating_point, store, thresholds
 from wsedtk.errors import InputError
+from wsedtk.progress import say
 
 
 def align(scores, dataset, data_set):
-    """Rows of the score file for the clips of a set: (rows, the set of the clips that are scored). Raises InputError."""
+    """Rows of the score file for the clips of a set: (rows (N,), the set of the clips that are scored). Raises InputError."""
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         raise InputError(f"{scores.path}: its classes are not those of {data_set}" + (f": {odd}" if odd else ", or in another order"))
@@ -20,16 +21,22 @@ def align(scores, dataset, data_set):
     scored = np.isin(dataset.filenames, scores.filenames)
     if not scored.any():
         raise InputError(f"{scores.path}: holds none of the clips of {data_set}")
+    if not scored.all():
+        odd = dataset.filenames[~scored].tolist()
+        say(f"warning: {scores.path} holds no scores of {len(odd)} clips of {data_set}: {datadir.first(odd)}")
     dataset = dataset.select(scored)
-    return [place[name] for name in dataset.filenames.tolist()], dataset
+    return np.array([place[name] for name in dataset.filenames.tolist()]), dataset
 
 
-def smoothed_scores(scores, rows, median_seconds, min_seconds, max_gap_seconds):
-    """Frame scores after the filters (they commute with thresholds, see wsedtk.events), a list of (T, K) a clip."""
+def smoothed_scores(scores, rows, gate, median_seconds, min_seconds, max_gap_seconds):
+    """Frame scores after the filters (they commute with thresholds, see wsedtk.events), a list of (T, K) a clip.
+
+    gate: (N, K) booleans; where false, no frame may pass: 0.
+    """
     step = scores.seconds_per_frame
     median, shortest = events.odd_frames(median_seconds, step), events.whole_frames(min_seconds, step)
     gap = int(max_gap_seconds / step + 1e-6)
-    return [events.smooth(scores.frames(row), median, shortest, gap) for row in rows]
+    return [events.smooth(scores.frames(row), median, shortest, gap) * passes for row, passes in zip(rows, gate)]
 
 
 def clip_maximum(frames, seconds_per_frame, duration):
@@ -59,12 +66,12 @@ def frame_candidates(values, truth):
     return thresholds.Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])
 
 
-def tune_frames(scores, rows, dataset, criterion, grid):
+def tune_frames(scores, rows, dataset, criterion, grid, gate):
     """Frame thresholds and filters, one of the grid's settings a class, for the best micro F1 of the criterion.
 
     tags: a clip is tagged where any frame is left after filtering (all that a weakly labelled set allows). segments: 1 s
-    segments against events.tsv. grid: a list of (median, min, max gap) in seconds.
-    Returns thresholds (K,) and settings (K, 3).
+    segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K), see `smoothed_scores`.
+    Returns thresholds (K,), settings (K, 3) and the F1 that they reach.
     """
     if criterion == "tags":
         truth = dataset.tag_matrix()
@@ -72,7 +79,7 @@ def tune_frames(scores, rows, dataset, criterion, grid):
         truth, _ = metrics.activity(metrics.drop_zero_length(dataset.events), dataset.durations, len(dataset.labels))
     options, step, recorded = [[] for _ in dataset.labels], scores.seconds_per_frame, scores.durations[rows]
     for setting in grid:
-        smoothed = smoothed_scores(scores, rows, *setting)
+        smoothed = smoothed_scores(scores, rows, gate, *setting)
         if criterion == "tags":
             values = np.stack([clip_maximum(f, step, r) for f, r in zip(smoothed, recorded)])  # (N, K)
         else:
@@ -81,7 +88,11 @@ def tune_frames(scores, rows, dataset, criterion, grid):
         for k, alternatives in enumerate(options):
             alternatives.append(frame_candidates(values[:, k], truth[:, k]))
     chosen, best = thresholds.search(options, int(truth.sum()))
-    return best, np.array(grid, np.float64)[chosen]
+    reached = [options[k][o] for k, o in enumerate(chosen)]
+    place = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(reached, best)]
+    hits = sum(int(c.true_positives[i]) for c, i in zip(reached, place))
+    f1 = thresholds.f1_score(hits, sum(int(c.predicted[i]) for c, i in zip(reached, place)), int(truth.sum()))
+    return best, np.array(grid, np.float64)[chosen], float(f1)
 
 
 def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
@@ -93,10 +104,11 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     truth, clip = dataset.tag_matrix(), scores.clip[rows]
     clip_thresholds = thresholds.tune_published(clip, truth, seed) if published else thresholds.tune(clip, truth)
     found = metrics.precision_recall_f1(*metrics.decision_counts(truth, clip >= clip_thresholds).sum(axis=1).tolist())
-    frame_thresholds, settings = np.full(len(dataset.labels), np.inf), np.zeros((len(dataset.labels), 3))
+    frame_thresholds, settings, frame_f1 = np.full(len(dataset.labels), np.inf), np.zeros((len(dataset.labels), 3)), None
+    gate = clip >= clip_thresholds if gate_by_tags else np.ones(clip.shape, bool)
     if scores.has("frame"):
         grid = list(itertools.product(median_seconds, min_seconds, max_gap_seconds))
-        frame_thresholds, settings = tune_frames(scores, rows, dataset, criterion, grid)
+        frame_thresholds, settings, frame_f1 = tune_frames(scores, rows, dataset, criterion, grid, gate)
     elif criterion == "segments":
         raise InputError(f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames")
     point = operating_point.OperatingPoint(
@@ -110,3 +122,6 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
               f"{settings[k, 0]:8g}  {settings[k, 1]:5g}  {settings[k, 2]:9g}")
     print(f"tagging F1 on these {len(dataset)} clips: {found['f1'] or 0:.4f} "
           f"(precision {found['precision'] or 0:.4f}, recall {found['recall'] or 0:.4f})")
+    if frame_f1 is not None:
+        what = "1 s segments" if criterion == "segments" else "tags of the clips with any frame left"
+        print(f"F1 of the frame decisions, as {what}: {frame_f1:.4f}")
