@@ -129,6 +129,22 @@ def test_frame_thresholds_reach_the_global_optimum_when_decoded(run, tmp_path, c
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
+@pytest.mark.parametrize("gate", [False, True])
+def test_the_frame_f1_that_is_printed_is_the_one_decoded(run, tmp_path, capsys, criterion, gate):
+    for seed in range(4):
+        folder = make_world(tmp_path / str(seed), seed, num_clips=6)
+        tune_to(folder, criterion=criterion, gate_by_tags=gate)
+        printed = float(re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", capsys.readouterr().out).group(1))
+        report, decoded, truth = decode_and_score(run, folder, "--mode", "frame")
+        if gate:
+            assert all(decoded.tag_matrix()[clip, label] for clip, label in zip(decoded.events.clip, decoded.events.label))
+        said = np.zeros_like(truth.tag_matrix())
+        said[decoded.events.clip, decoded.events.label] = True
+        tags_f1 = f1_score(truth.tag_matrix(), said, average="micro", zero_division=0)
+        assert printed == pytest.approx(report["segment"]["f1"] if criterion == "segments" else tags_f1, abs=6e-5), seed
+
+
+@pytest.mark.parametrize("criterion", ["tags", "segments"])
 def test_a_filter_that_no_frame_of_a_clip_passes_is_not_talked_away(run, tmp_path, capsys, criterion):
     # Both clips have the event, but the second is shorter than the shortest event allowed: no threshold, -inf neither, finds it.
     write_set(tmp_path / "set", [("a", "", 1), ("b", "", 0.3)], ["Car"], [("a", "Car"), ("b", "Car")],

@@ -32,6 +32,9 @@ for script in "$recipe"/stages/[0-9][0-9]_*.sh; do
     fi
 done
 if [ "$stop_stage" -ge 8 ] && [ "$stage" -le 9 ]; then
-    cat -- "$model/test/frame/report.txt"
+    for mode in segment frame; do
+        cat -- "$model/test/$mode/report.txt"
+        echo
+    done
     echo "everything is in $exp; open $exp/report.html"
 fi
