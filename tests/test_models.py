@@ -74,6 +74,14 @@ def test_scores_are_float32_under_autocast():
     assert {output.clip.dtype, output.frame.dtype, output.weight.dtype} == {torch.float32}
 
 
+def test_dropout_is_off_as_published_and_in_evaluation():
+    assert models.build("dcase-crnn", 3).dropout.p == 0
+    network = models.build("dcase-crnn", 3, num_mels=16, channels=(4, 5, 6), num_hidden=7, dropout=0.5)
+    x = torch.randn(2, 40, 16)
+    assert not torch.equal(network.train()(x).clip, network(x).clip)
+    assert torch.equal(network.eval()(x).clip, network(x).clip)
+
+
 class OwnNetwork(torch.nn.Module):
     """A network of a user's own."""
 

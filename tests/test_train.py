@@ -54,7 +54,7 @@ def trained(corpus, tmp_path_factory):
 
 def test_a_model_directory_has_every_part(trained, corpus):
     names = {p.name for p in trained.iterdir()}
-    assert names == {"model.safetensors", "model.yaml", "config.yaml", "history.tsv", "checkpoints"}
+    assert names == {"model.safetensors", "model.yaml", "config.yaml", "history.tsv", "train.log", "checkpoints"}
     spec, network, _ = checkpoint.load_model(trained)
     assert spec.labels == tuple(LABELS) and spec.pooling == "linear" and spec.frontend["hop"] == 400
     store = FeatureStore([corpus / "fit.h5"])
@@ -64,6 +64,8 @@ def test_a_model_directory_has_every_part(trained, corpus):
     rows = [line.split("\t") for line in (trained / "history.tsv").read_text().splitlines()]
     assert rows[0][:3] == ["step", "train_loss", "valid_loss"] and [r[0] for r in rows[1:]] == ["5", "10", "15"]
     assert len(list((trained / "checkpoints").iterdir())) == 2
+    assert [line.split(" ", 2)[2].split(":")[0] for line in (trained / "train.log").read_text().splitlines()] == [
+        f"checkpoint {i} of 3" for i in (1, 2, 3)]
 
 
 class Stopped(Exception):

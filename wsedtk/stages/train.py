@@ -78,8 +78,8 @@ def validate(runner, batches, truth):
 class Trainer:
     """The training loop and its state, which a checkpoint holds whole."""
 
-    def __init__(self, cfg, network, fit, valid, statistics, device):
-        self.cfg, self.fit, self.valid = cfg, fit, valid
+    def __init__(self, cfg, network, fit, valid, statistics, device, tell=say):
+        self.cfg, self.fit, self.valid, self.tell = cfg, fit, valid, tell
         self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
         self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -138,8 +138,18 @@ class Trainer:
             self.best_tensors = {k: v.detach().clone() for k, v in self.runner.network.state_dict().items()}
         stale = (self.step - self.best[1]) // self.cfg.checkpoint_every
         self.finished = number >= self.cfg.max_checkpoints or (self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience)
-        say(f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
-            f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s" + (", best" if stale == 0 else ""))
+        self.tell(f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
+                  f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s" + (", best" if stale == 0 else ""))
+
+
+def teller(folder):
+    """A `say` that also adds its line, with the time, to the model directory's train.log."""
+    def tell(message):
+        say(message)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "train.log", "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+    return tell
 
 
 def checkpoints(folder):
@@ -170,9 +180,9 @@ def resume(trainer, folder, resolved):
         try:
             trainer.restore(checkpoint.load_checkpoint(path))
         except InputError as error:
-            say(f"train: {error}; going back to the checkpoint before")
+            trainer.tell(f"train: {error}; going back to the checkpoint before")
             continue
-        say(f"train: going on from batch {trainer.step}" if not trainer.finished else f"{folder}: training is done")
+        trainer.tell(f"train: going on from batch {trainer.step}" if not trainer.finished else f"{folder}: training is done")
         return
 
 
@@ -241,9 +251,9 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, overwrite,
     resolved = {**config.to_mapping(cfg), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint()}
     if overwrite:
-        for old in [*checkpoints(model_dir), *(model_dir / n for n in ("model.yaml", "model.safetensors", "config.yaml"))]:
+        for old in [*checkpoints(model_dir), *(model_dir / n for n in ("model.yaml", "model.safetensors", "config.yaml", "train.log"))]:
             old.unlink(missing_ok=True)
-    trainer = Trainer(cfg, network, fit, valid, statistics, inference.pick_device(device))
+    trainer = Trainer(cfg, network, fit, valid, statistics, inference.pick_device(device), teller(model_dir))
     resume(trainer, model_dir, resolved)
     write_text(model_dir / "config.yaml", config.to_yaml(resolved))
     while not trainer.finished:
