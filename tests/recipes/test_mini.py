@@ -39,12 +39,13 @@ def experiment(tmp_path_factory):
 def test_every_artefact_is_there(experiment):
     exp, _, process = experiment
     assert process.returncode == 0, process.stderr
-    for name in ("data/train/clips.tsv", "data/train/tags.tsv", "data/train/labels.txt", "data/train/info.yaml",
-                 "data/test/events.tsv",
-                 "data/fit/clips.tsv", "data/valid/clips.tsv", "feats/train.h5", "feats/test.h5", "report.html",
-                 "tiny/model.safetensors", "tiny/model.yaml", "tiny/config.yaml", "tiny/history.tsv", "tiny/train.log", "tiny/operating_point.yaml",
-                 "tiny/valid/scores.h5", "tiny/test/scores.h5", "tiny/test/segment/report.json", "tiny/test/frame/clips.tsv",
-                 "tiny/test/frame/tags.tsv", "tiny/test/frame/events.tsv", "tiny/test/frame/report.json", "tiny/test/frame/report.txt"):
+    names = """
+        data/train/clips.tsv data/train/tags.tsv data/train/labels.txt data/train/info.yaml data/test/events.tsv
+        data/fit/clips.tsv data/valid/clips.tsv feats/train.h5 feats/test.h5 report.html
+        tiny/model.safetensors tiny/model.yaml tiny/config.yaml tiny/history.tsv tiny/train.log tiny/operating_point.yaml
+        tiny/valid/scores.h5 tiny/test/scores.h5 tiny/test/segment/report.json tiny/test/frame/clips.tsv tiny/test/frame/tags.tsv
+        tiny/test/frame/events.tsv tiny/test/frame/report.json tiny/test/frame/report.txt"""
+    for name in names.split():
         assert (exp / name).stat().st_size > 0, name
     assert not (exp / "data/train/events.tsv").exists()  # trained on tags alone
     assert not list(exp.rglob("*.tmp"))
