@@ -51,10 +51,14 @@ run_job() { # NUMBER LOG COMMAND...
 
 log=$1
 shift
-pids=() numbers=() failed=() status=0
+pids=() numbers=() failed=() status=0 stopped=0
 reap() { # wait for the oldest job that runs
     local code=0
-    wait "${pids[0]}" || code=$?
+    while :; do # a signal to us ends the wait, not the job
+        code=0
+        wait "${pids[0]}" 2> /dev/null || code=$?
+        kill -0 "${pids[0]}" 2> /dev/null || break
+    done
     if [ "$code" -ne 0 ]; then
         failed+=("${log//${variable:-$'\n'}/${numbers[0]}}")
         if [ "$code" -eq 75 ] && [ "$status" -ne 1 ]; then status=75; else status=1; fi
@@ -63,7 +67,7 @@ reap() { # wait for the oldest job that runs
 }
 # shellcheck disable=SC2317,SC2329  # the trap calls it
 stop() { # a signal to us ends the jobs, each with all that it started
-    trap - INT TERM
+    stopped=1
     for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
 }
 trap stop INT TERM
@@ -74,6 +78,10 @@ for ((number = first; number <= last; number++)); do
     pids+=("$!") numbers+=("$number")
 done
 while [ "${#pids[@]}" -gt 0 ]; do reap; done
+if [ "$stopped" -ne 0 ]; then
+    echo "local.sh: stopped by a signal; the logs end where the jobs were" >&2
+    exit 75
+fi
 if [ "$status" -ne 0 ]; then
     echo "local.sh: ${#failed[@]} of $((last - first + 1)) jobs failed; see" >&2
     printf '    %s\n' "${failed[@]}" >&2

@@ -47,4 +47,5 @@ def small_set(tmp_path):
         tags.append((name, label))
         events.append((name, 0, 1, label))
     tags.append(("clip 00.wav", "low"))
+    events.append(("clip 00.wav", 0.5, 0.75, "low"))
     return write_set(tmp_path / "set", clips, labels, tags, events)

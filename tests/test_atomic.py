@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from wsedtk import atomic
@@ -77,3 +79,12 @@ def test_the_file_has_the_usual_permissions(tmp_path):
     (tmp_path / "usual").touch()
     atomic.write_text(tmp_path / "a", "")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
+    with atomic.locking(tmp_path / "m" / ".lock"):
+        with pytest.raises(InputError, match=rf"m: process {os.getpid()} on .* is at work there; wait for it, or end it"):
+            with atomic.locking(tmp_path / "m" / ".lock"):
+                raise AssertionError("taken twice")
+    with atomic.locking(tmp_path / "m" / ".lock"):
+        assert (tmp_path / "m" / ".lock").exists()

@@ -78,7 +78,7 @@ def test_from_a_shell(tmp_path):
     assert result.returncode == 2
     result = shell("-m", "wsedtk", "balance", "--num-valid", "3", "--", "-no such", "fit", "valid", cwd=tmp_path)
     assert result.returncode == 1 and result.stdout == "" and "Traceback" not in result.stderr
-    assert result.stderr == ("wsedtk: error: -no such: no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt\n")
+    assert result.stderr == ("wsedtk: -no such: no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt\n")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
@@ -110,3 +110,19 @@ def test_a_reader_that_has_seen_enough(tmp_path, small_set):
     finally:
         os.close(write)
     assert result.returncode == 1 and result.stderr == ""
+
+
+def test_outputs_are_never_inputs(run, small_set, tmp_path):
+    """Nothing that a command reads, or that is of another kind, is overwritten by a slip of the arguments."""
+    assert run("extract", small_set, tmp_path / "f.h5").exit_code == 0
+    before = {p: p.read_bytes() for p in [tmp_path / "f.h5", *small_set.iterdir()]}
+    for arguments, message in (
+            (("predict", tmp_path / "m", tmp_path / "f.h5", tmp_path / "f.h5"), "is an input of this command"),
+            (("predict", tmp_path / "m", tmp_path / "f.h5", tmp_path / "model.safetensors"), "must have a name that ends in .h5"),
+            (("extract", small_set, small_set / "clips.tsv"), "must have a name that ends in .h5"),
+            (("report", tmp_path / "m", small_set / "tags.tsv"), "must have a name that ends in .html"),
+            (("balance", small_set, tmp_path / "fit", small_set, "--num-valid", 2), "is an input of this command"),
+            (("tune", tmp_path / "s.h5", small_set, small_set / "labels.txt"), "must have a name that ends in .yaml")):
+        result = run(*arguments)
+        assert result.exit_code == 1 and message in result.stderr, arguments
+    assert before == {p: p.read_bytes() for p in before}

@@ -12,7 +12,8 @@ from wsedtk.events import Events
 CLIPS = [("b.wav", "../audio/b.wav", 10), ("a.wav", "/far/a.wav", "2.5"), ("c.wav", "", 1e1)]
 LABELS = ["Air horn, truck horn", "Car"]
 TAGS = [("b.wav", "Car"), ("a.wav", "Air horn, truck horn"), ("b.wav", "Air horn, truck horn"), ("c.wav", "Car")]
-EVENTS = [("b.wav", 3.5, 4, "Car"), ("b.wav", 0, 10, "Air horn, truck horn"), ("a.wav", "1e-3", 2.5, "Air horn, truck horn")]
+EVENTS = [("b.wav", 3.5, 4, "Car"), ("b.wav", 0, 10, "Air horn, truck horn"), ("a.wav", "1e-3", 2.5, "Air horn, truck horn"),
+          ("c.wav", 1, 2, "Car")]
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_reading(folder):
     assert data.paths.tolist() == ["/far/a.wav", f"{folder}/../audio/b.wav", ""]
     assert data.durations.tolist() == [2.5, 10, 10] and data.labels == LABELS and data.info == {}
     assert data.tag_matrix().tolist() == [[True, False], [True, True], [False, True]]
-    assert list(data.events.rows()) == [(0, 0.001, 2.5, 0), (1, 0.0, 10.0, 0), (1, 3.5, 4.0, 1)]
+    assert list(data.events.rows()) == [(0, 0.001, 2.5, 0), (1, 0.0, 10.0, 0), (1, 3.5, 4.0, 1), (2, 1.0, 2.0, 1)]
 
 
 def test_the_order_of_the_rows_does_not_matter(folder, tmp_path):
@@ -112,9 +113,9 @@ def test_a_bad_duration_is_one_fault(folder, text):
 
 @pytest.mark.parametrize("table, line, message", [
     ("tags.tsv", "a.wav\tAir horn, truck horn", r"tags.tsv:6: 'a.wav' is tagged 'Air horn, truck horn' twice"),
-    ("events.tsv", "c.wav\t0\t0\tCar", r"events.tsv:5: an event of length zero at 0 s: left out of event and segment scores"),
-    ("events.tsv", "c.wav\t0\t10.2\tCar", r"events.tsv:5: the event ends at 10.2 s, the clip at 10 s"),
-    ("events.tsv", "a.wav\t0\t1\tCar", r"events.tsv:5: an event of 'Car', which 'a.wav' is not tagged with"),
+    ("events.tsv", "c.wav\t0\t0\tCar", r"events.tsv:6: an event of length zero at 0 s: left out of event and segment scores"),
+    ("events.tsv", "c.wav\t2\t10.2\tCar", r"events.tsv:6: the event ends at 10.2 s, the clip at 10 s"),
+    ("events.tsv", "a.wav\t0\t1\tCar", r"events.tsv:6: an event of 'Car', which 'a.wav' is not tagged with"),
     ("clips.tsv", "d.wav\t\t1", r"tags.tsv: 1 clips without tags: d.wav$"),
     ("clips.tsv", "d\t\t1\ne\t\t1\nf\t\t1\ng\t\t1\nh\t\t1", r"tags.tsv: 5 clips without tags: d, e, f and 2 more"),
     ("labels.txt", "Train", r"labels.txt: 1 classes without clips: Train"),
@@ -129,7 +130,7 @@ def test_a_warning(folder, table, line, message):
 
 def test_an_event_just_past_the_end_is_none(folder):
     with open(folder / "events.tsv", "a") as file:
-        file.write("c.wav\t0\t10.1\tCar\n")
+        file.write("c.wav\t2\t10.1\tCar\n")
     assert messages(folder, errors=False) == []
 
 
@@ -191,7 +192,7 @@ def test_events_may_be_absent(folder):
 ])
 def test_a_broken_info(folder, text, message):
     (folder / "info.yaml").write_text(text)
-    with pytest.raises(InputError, match=f"^error: {folder}/info.yaml: {message}"):
+    with pytest.raises(InputError, match=f"^{folder}/info.yaml: {message}"):
         datadir.read(folder)
 
 
@@ -334,3 +335,15 @@ def test_broken_decoded_folders(tmp_path, break_it, message):
         datadir.read_decoded(tmp_path, ["Car"])
     with pytest.raises(InputError, match="none: no such folder; wsedtk decode makes it"):
         datadir.read_decoded(tmp_path / "none", ["Car"])
+
+
+def test_a_set_that_another_made_is_not_overwritten(folder, tmp_path):
+    datadir.check_overwrite(tmp_path / "new", "balance")
+    with pytest.raises(InputError, match="a set: holds a data set that `wsedtk balance` did not make; name another folder"):
+        datadir.check_overwrite(folder, "balance")
+    made = dataclasses.replace(datadir.read(folder), info={"made_by": "balance"})
+    datadir.write(tmp_path / "made", made)
+    datadir.check_overwrite(tmp_path / "made", "balance")
+    with pytest.raises(InputError, match="is a data directory, which decoded events would overwrite"):
+        datadir.write_decoded(folder, ["a"], [1.0], LABELS, np.zeros((1, 2), bool), Events.from_rows([]))
+    assert same(datadir.read(folder), made)

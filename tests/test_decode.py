@@ -150,3 +150,12 @@ def test_decode_clip_gates_with_the_tags_it_is_given(files):
     assert decode.decode_clip(scores, 0, point, "segment", np.array([False, True])) == [(2.0, 2.3, 1)]
     assert decode.decode_clip(scores, 0, dataclasses.replace(point, gate_by_tags=False), "segment", np.zeros(2, bool)) == \
         [(0.0, 2.0, 0), (2.0, 2.3, 1)]
+
+
+def test_an_operating_point_of_another_model_is_refused(files, tmp_path):
+    scores, point = files
+    decode.run(scores, point(model="m"), tmp_path / "own", None)
+    assert datadir.read_decoded(tmp_path / "own", LABELS).info == {"mode": "segment", "model": "m", "scores": "abc"}
+    with pytest.raises(InputError, match=r"point.yaml: was tuned on the scores of another model \(other\)"):
+        decode.run(scores, point(model="other"), tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()

@@ -197,9 +197,11 @@ def test_seconds_that_are_no_number(run, small_set, tmp_path, value):
 
 def test_bad_places(run, small_set, tmp_path):
     (tmp_path / "file").write_text("")
+    (tmp_path / "folder.h5").mkdir()
     for data, feats, message in ((tmp_path / "none", "a.h5", "none: no such folder"),
                                  (small_set, "file/a.h5", "file/a.h5: can't be written"),
-                                 (small_set, ".", "a folder; name a file to write")):
+                                 (small_set, ".", "must have a name that ends in .h5"),
+                                 (small_set, "folder.h5", "a folder; name a file to write")):
         result = run("extract", data, tmp_path / feats)
         assert result.exit_code == 1 and message in result.stderr
 

@@ -63,7 +63,7 @@ def test_a_model_directory_has_every_part(trained, corpus):
     np.testing.assert_allclose(spec.std, frames.std(axis=0), rtol=0, atol=1e-9)
     rows = [line.split("\t") for line in (trained / "history.tsv").read_text().splitlines()]
     assert rows[0][:3] == ["step", "train_loss", "valid_loss"] and [r[0] for r in rows[1:]] == ["5", "10", "15"]
-    assert len(list((trained / "checkpoints").iterdir())) == 2
+    assert len(list((trained / "checkpoints").glob("*.pt"))) == 2
     assert [line.split(" ", 2)[2].split(":")[0] for line in (trained / "train.log").read_text().splitlines()] == [
         f"checkpoint {i} of 3" for i in (1, 2, 3)]
 
@@ -188,6 +188,10 @@ def test_dry_run_prints_the_network(corpus, tmp_path, run):
     (["--set", "poling=linear"], "unknown key 'poling'; did you mean 'pooling'?"),
     (["--set", "batch_size=0"], "batch_size, checkpoint_every and max_checkpoints must be at least 1"),
     (["--set", "pooling=mean"], "unknown pooling 'mean'"),
+    (["--set", "learning_rate=.nan"], "learning_rate: expected a number, found NaN"),
+    (["--set", "seed=-1"], "seed, schedule_patience and stop_patience must be at least 0"),
+    (["--device", "cuda:99"], "--device cuda:99: can't be used here"),
+    (["--device", "foo"], "--device foo: can't be used here"),
     (["--set", "learning_rate"], "--set learning_rate: expected key=value"),
     (["--feats", "no.h5"], "no.h5: no such file, nor shards of it"),
 ])

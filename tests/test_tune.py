@@ -228,7 +228,7 @@ def test_scores_of_other_clips(tmp_path, capsys):
     write_score_file(folder / "other.h5", ["x.wav"], LABELS[:2], [[0.5, 0.5]])
     with pytest.raises(InputError, match="other.h5: holds none of the clips of .*set"):
         tune_to(folder, scores="other.h5")
-    write_score_file(folder / "some.h5", ["x.wav", "clip 3.wav"], LABELS[:2], [[0.5, 0.5], [0.7, 0.6]])
+    write_score_file(folder / "some.h5", ["x.wav", "clip 0.wav"], LABELS[:2], [[0.5, 0.5], [0.7, 0.6]])
     assert "1 clips" in tune_to(folder, scores="some.h5").tuned_on  # and x.wav, no clip of the set, counts for nothing
 
 

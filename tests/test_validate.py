@@ -7,7 +7,7 @@ from helpers import write_set, write_sound
 def test_a_set_without_faults(run, small_set):
     result = run("validate", small_set, "--audio")
     assert (result.exit_code, result.stdout, result.stderr) == (
-        0, f"{small_set}: 12 clips, 2 classes, 13 tags, 12 events: 0 errors, 0 warnings\n", "")
+        0, f"{small_set}: 12 clips, 2 classes, 13 tags, 13 events: 0 errors, 0 warnings\n", "")
 
 
 def test_warnings_are_no_errors(run, small_set):
@@ -25,7 +25,7 @@ def test_every_fault_of_several_folders(run, small_set, tmp_path):
     result = run("validate", small_set, bad, tmp_path / "none", small_set)
     lines = result.stdout.splitlines()
     assert result.exit_code == 1
-    assert lines[0] == lines[-1] == f"{small_set}: 12 clips, 2 classes, 13 tags, 12 events: 0 errors, 0 warnings"
+    assert lines[0] == lines[-1] == f"{small_set}: 12 clips, 2 classes, 13 tags, 13 events: 0 errors, 0 warnings"
     assert sum(line.startswith(f"error: {bad}/clips.tsv:") for line in lines) == 9
     assert sum(line.startswith(f"error: {bad}/tags.tsv:") for line in lines) == 2
     assert f"{bad}: 11 errors, 2 warnings" in lines

@@ -1,7 +1,9 @@
 """Writing that nobody sees half of: to a temporary name in the same folder, fsync, rename."""
 
 import contextlib
+import fcntl
 import os
+import platform
 from pathlib import Path
 
 from wsedtk.errors import InputError
@@ -28,6 +30,31 @@ def writing(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locking(path):
+    """Hold a lock file while the block runs. Raises InputError, naming the process, where another one holds it.
+
+    The system lets go of the lock when the process ends, however it ends; the file stays.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise InputError(f"{path.parent}: process {holder} is at work there; wait for it, or end it") from None
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
 
 
 def write_text(path, text):

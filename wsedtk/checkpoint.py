@@ -5,13 +5,12 @@ needed to run it). Checkpoints are torch.save of tensors and plain Python values
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import safetensors.torch
 import torch
 
-from wsedtk import config, models
+from wsedtk import config, models, provenance
 from wsedtk.atomic import write_text, writing
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig
@@ -78,9 +77,7 @@ def load_model(folder):
             raise InputError(f"{folder}: tensor {name!r} is {tuple(tensors[name].shape)}, "
                              f"model.yaml asks for {tuple(expected[name].shape)}")
     network.load_state_dict(tensors)
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes())
-    digest.update((folder / "model.yaml").read_bytes())
-    return spec, network.eval(), digest.hexdigest()[:16]
+    return spec, network.eval(), provenance.fingerprint_model(folder)
 
 
 def save_checkpoint(path, content):

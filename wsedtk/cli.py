@@ -39,7 +39,7 @@ class _List(click.ParamType):
     """Numbers >= 0 with commas between them."""
 
     def __init__(self, kind, name):
-        self.kind, self.name = kind, name
+        self.kind, self.name = kind, f"{name},..."
 
     def convert(self, value, param, ctx):
         """Return a tuple of numbers."""
@@ -50,7 +50,7 @@ class _List(click.ParamType):
         except ValueError:
             numbers = (-1,)
         if not all(0 <= n < float("inf") for n in numbers):
-            self.fail(f"{value!r}: expected {self.name}, one or several with commas between them", param, ctx)
+            self.fail(f"{value!r}: expected {self.name[:-4]}, one or several with commas between them", param, ctx)
         return numbers
 
 
@@ -67,11 +67,29 @@ def cli(ctx, record):
     ctx.obj = record
 
 
+def _check_outputs(command, options):
+    """Refuse outputs that are an input of the same command, or whose name is that of another kind of file."""
+    inputs = {Path(v).resolve(): p for p in command.params if p.type is IN_DIR for v in _values(options[p.name])}
+    for parameter in command.params:
+        for value in _values(options[parameter.name]) if parameter.type is OUT else ():
+            suffix = Path(parameter.metavar or "").suffix
+            if suffix and value.suffix != suffix:
+                raise InputError(f"{value}: the output of `{command.name}` must have a name that ends in {suffix}")
+            if value.resolve() in inputs:
+                raise InputError(f"{value}: is an input of this command and would be overwritten; name another output")
+
+
+def _values(value):
+    """The paths of an option: none, one or several."""
+    return [] if value is None else list(value) if isinstance(value, tuple) else [value]
+
+
 def _verb(group, name, **settings):
-    """Register a command that writes its record, where one is asked for, before it runs."""
+    """Register a command that checks its outputs, and writes its record where one is asked for, before it runs."""
     def decorate(function):
         @click.pass_context
         def command(ctx, **options):
+            _check_outputs(ctx.command, options)
             if ctx.obj is not None:
                 from wsedtk import provenance
                 provenance.write(ctx.obj, ctx.command_path, options, [p.name for p in ctx.command.params if p.type is OUT])
@@ -195,7 +213,7 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, device):
 @click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters maximise.")
 @click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
-@click.option("--median-seconds", default="0.5", type=_List(float, "seconds"), help="Median filters to choose from.")
+@click.option("--median-seconds", default="0.5", type=_List(float, "seconds"), help="Median filters to choose from: one, or several.")
 @click.option("--min-seconds", default="0.2", type=_List(float, "seconds"), help="Shortest events to choose from.")
 @click.option("--max-gap-seconds", default="0.2", type=_List(float, "seconds"), help="Gaps to join over, to choose from.")
 @click.option("--gate-by-tags", is_flag=True, help="Decode events only of the classes that the clip is tagged with.")

@@ -106,6 +106,8 @@ def _convert(value, kind, where):
             return float(value)
         except OverflowError:
             raise InputError(f"{where}: expected float, found an integer beyond its range") from None
+    if kind is float and value != value:
+        raise InputError(f"{where}: expected a number, found NaN")
     if type(value) is not kind:
         raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
     return value

@@ -219,7 +219,26 @@ def _check_events(path, index, label_index, durations, tags, faults):
             if (clip, k) not in tags:
                 faults.append(Fault(False, path, line, f"an event of {label!r}, which {name!r} is not tagged with"))
             rows.append((clip, onset, offset, k))
-    return Events.from_rows(rows)
+    events, names, labels = Events.from_rows(rows), list(index), list(label_index)
+    overlapping = _overlapping(events)
+    if overlapping:
+        shown = first([f"{names[clip]!r} at {onset:g} s: {labels[k]!r}" for clip, onset, k in overlapping])
+        faults.append(Fault(False, path, None, f"{len(overlapping)} events overlap another of their class: {shown}"))
+    without = sorted(tags - {(clip, k) for clip, _, _, k in rows})
+    if without:
+        shown = first([f"{names[clip]!r}: {labels[k]!r}" for clip, k in without])
+        faults.append(Fault(False, path, None, f"{len(without)} tags without an event of their class: {shown}"))
+    return events
+
+
+def _overlapping(events):
+    """(clip, onset, class) of the events that begin before an earlier one of their clip and class ends."""
+    ends, found = {}, []
+    for clip, onset, offset, k in events.rows():
+        if onset < ends.get((clip, k), 0):
+            found.append((clip, onset, k))
+        ends[clip, k] = max(offset, ends.get((clip, k), 0))
+    return found
 
 
 def check(folder):
@@ -245,10 +264,10 @@ def check(folder):
         faults.append(Fault(True, folder / "info.yaml", None, str(error).removeprefix(f"{folder / 'info.yaml'}: ")))
     tag_clip, tag_label = (np.array(column, np.int64) for column in (zip(*tags) if tags else ((), ())))
     untagged = [n for n, count in zip(filenames, np.bincount(tag_clip, minlength=len(filenames))) if not count]
-    if untagged:
+    if untagged and whole:
         faults.append(Fault(False, folder / "tags.tsv", None, f"{len(untagged)} clips without tags: {first(untagged)}"))
     unused = [n for n, count in zip(labels, np.bincount(tag_label, minlength=len(labels))) if not count]
-    if unused:
+    if unused and whole:
         faults.append(Fault(False, folder / "labels.txt", None, f"{len(unused)} classes without clips: {first(unused)}"))
     if any(fault.is_error for fault in faults):
         return None, faults
@@ -256,17 +275,18 @@ def check(folder):
     return DataSet(np.array(filenames), paths, durations, labels, tag_clip, tag_label, events, info), faults
 
 
-def _raise_on_errors(faults, folder):
-    errors = [str(fault) for fault in faults if fault.is_error]
+def _raise_on_errors(faults, rest):
+    """Raise the first errors as an InputError; `rest` says what to do about more."""
+    errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
     if errors:
-        more = f"\n... and {len(errors) - 5} more: wsedtk validate '{folder}' lists them all" if len(errors) > 5 else ""
+        more = f"\n... and {len(errors) - 5} more: {rest}" if len(errors) > 5 else ""
         raise InputError("\n".join(errors[:5]) + more)
 
 
 def read(folder):
     """Read a data directory. Raises InputError naming its first faults."""
     dataset, faults = check(folder)
-    _raise_on_errors(faults, folder)
+    _raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
     return dataset
 
 
@@ -283,6 +303,15 @@ def _write_table(path, rows):
 def _write_tags_and_events(folder, filenames, labels, tags, events):
     _write_table(folder / "tags.tsv", [(filenames[i], labels[k]) for i, k in tags])
     _write_table(folder / "events.tsv", [(filenames[i], _seconds(on), _seconds(off), labels[k]) for i, on, off, k in events.rows()])
+
+
+def check_overwrite(folder, made_by):
+    """Raise InputError where a folder holds a data set that another verb, or a person, made (`made_by` in info.yaml)."""
+    folder = Path(folder)
+    if (folder / "clips.tsv").exists():
+        info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
+        if not isinstance(info, dict) or info.get("made_by") != made_by:
+            raise InputError(f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it")
 
 
 def write(folder, dataset):
@@ -303,9 +332,16 @@ def write(folder, dataset):
     write_text(folder / "info.yaml", to_yaml(dataset.info))
 
 
-def write_decoded(folder, filenames, durations, labels, tags, events):
-    """Write what a system says of clips: which clips, their tags ((N, K) booleans) and their events."""
+def write_decoded(folder, filenames, durations, labels, tags, events, info=None):
+    """Write what a system says of clips: which clips, their tags ((N, K) booleans) and their events.
+
+    info: where they come from, a plain mapping. Raises InputError where the folder is a data directory.
+    """
     folder = Path(folder)
+    if (folder / "labels.txt").exists():
+        raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
+    if info is not None:
+        write_text(folder / "info.yaml", to_yaml(info))
     _write_tags_and_events(folder, filenames, labels, np.argwhere(tags).tolist(), events)
     rows = [("filename", "duration"), *((n, _seconds(d)) for n, d in zip(filenames, durations))]
     write_text(folder / "clips.tsv", "\n".join("\t".join(row) for row in rows) + "\n")
@@ -322,6 +358,8 @@ def read_decoded(folder, labels):
     durations = np.array([clips[n][1] for n in filenames])
     tags = _check_tags(folder / "tags.tsv", index, label_index, faults)
     events = _check_events(folder / "events.tsv", index, label_index, durations, tags, faults)
-    _raise_on_errors(faults, folder)
+    _raise_on_errors(faults, "decode the scores again")
     tag_clip, tag_label = (np.array(column, np.int64) for column in (zip(*tags) if tags else ((), ())))
-    return DataSet(np.array(filenames), np.full(len(filenames), ""), durations, list(labels), tag_clip, tag_label, events)
+    info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
+    return DataSet(np.array(filenames), np.full(len(filenames), ""), durations, list(labels), tag_clip, tag_label, events,
+                   info if isinstance(info, dict) else {})

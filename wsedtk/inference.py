@@ -10,14 +10,20 @@ import torch
 
 from wsedtk import pooling
 from wsedtk.dataset import load_features
+from wsedtk.errors import InputError
 
 BATCH_SIZE = 64
 
 
 def pick_device(name):
-    """The torch device of a name, or the best there is for `auto`."""
+    """The torch device of a name, or the best there is for `auto`. Raises InputError where it can't be used."""
     if name != "auto":
-        return torch.device(name)
+        try:
+            device = torch.device(name)
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise InputError(f"--device {name}: can't be used here ({str(error).splitlines()[0]})") from None
+        return device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -279,6 +279,11 @@ PSDS_SETTINGS = {
 }
 
 
+def can_measure_psds():
+    """Whether sed_scores_eval is installed."""
+    return importlib.util.find_spec("sed_scores_eval") is not None
+
+
 def merge_overlaps(spans):
     """Join overlapping or touching (onset, offset, label) spans of the same label."""
     merged = []
@@ -298,8 +303,8 @@ def psds(frame_scores, seconds_per_frame, reference, durations, labels):
     """
     reference = drop_zero_length(cut(reference, np.asarray(durations)))
     used = np.unique(reference.label).tolist()
-    if not used or importlib.util.find_spec("sed_scores_eval") is None:
-        return dict.fromkeys(PSDS_SETTINGS), 0
+    if not used or not can_measure_psds():
+        return dict.fromkeys(PSDS_SETTINGS), 0 if can_measure_psds() else None
     with _quiet_imports():
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe

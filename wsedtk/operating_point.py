@@ -25,6 +25,7 @@ class OperatingPoint:
     max_gap_seconds: np.ndarray  # (K,) events of a class at most this far apart are joined
     gate_by_tags: bool  # events only of the classes that the clip is tagged with
     tuned_on: str
+    model: str | None = None  # fingerprint of the model whose scores it was tuned on; None: for any model
 
 
 def write(path, point):
@@ -60,7 +61,7 @@ def read(path):
         if name not in names:
             raise InputError(f"{path}: unknown key {name!r}; {config.suggest(name, names)}")
     for name in names:
-        if name not in mapping:
+        if name not in mapping and name != "model":
             raise InputError(f"{path}: missing key {name!r}")
     labels = mapping["labels"]
     if not isinstance(labels, list) or not labels or not all(isinstance(v, str) for v in labels) or len(set(labels)) < len(labels):

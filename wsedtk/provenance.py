@@ -41,6 +41,13 @@ def fingerprint_file(path):
     return digest.hexdigest()[:16]
 
 
+def fingerprint_model(folder):
+    """16 hexadecimal digits that name a model: its tensors and its model.yaml."""
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes())
+    digest.update((folder / "model.yaml").read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def fingerprints(path):
     """{file: fingerprint} of a file, or of the tables of a data or model directory."""
     files = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.is_file() and p.suffix in _TABLES)

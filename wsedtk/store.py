@@ -24,7 +24,12 @@ _TEXT = h5py.string_dtype("utf-8")
 
 @contextlib.contextmanager
 def _creating(path, kind, attributes):
-    """Yield a new HDF5 file that becomes `path` when the block succeeds."""
+    """Yield a new HDF5 file that becomes `path` when the block succeeds. Raises InputError where `path` is of another kind."""
+    if Path(path).is_file():
+        try:
+            _open(path, kind).close()
+        except InputError as error:
+            raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
     with writing(path) as temporary:
         with h5py.File(temporary, "w") as file:
             file.attrs.update({"kind": kind, **attributes})
@@ -63,7 +68,7 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
     names, frames, durations, means, deviations, failed = [], [], [], [], [], {}
     with _creating(path, "features", attributes) as file:
         shape = (max_frames, num_bins)
-        data = file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape))
+        data = file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True)
 
         def append(filename, features, duration):
             row = np.zeros(shape, dtype)
@@ -177,8 +182,8 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
         file.create_dataset("labels", data=np.array(labels, object), dtype=_TEXT)
         for name, shape in shapes.items():
             kind = {"num_frames": np.int32, "duration": np.float64}.get(name, np.float32)
-            chunks = (1, *shape) if len(shape) > 1 else None
-            file.create_dataset(name, (len(filenames), *shape), kind, chunks=chunks)
+            layout = {"chunks": (1, *shape), "fletcher32": True} if len(shape) > 1 else {}
+            file.create_dataset(name, (len(filenames), *shape), kind, **layout)
         for rows, arrays in batches:
             order = np.argsort(rows)  # HDF5 wants them ascending
             for name, values in arrays.items():

@@ -55,8 +55,8 @@ def test_a_signal_ends_the_jobs(tmp_path):
         time.sleep(0.05)
     job = int((tmp_path / "pid").read_text())
     process.terminate()
-    process.communicate(timeout=10)
-    assert process.returncode != 0
+    errors = process.communicate(timeout=10)[1].decode()
+    assert process.returncode == 75 and "stopped by a signal" in errors and "Terminated" not in errors
     for _ in range(100):
         if not os.path.exists(f"/proc/{job}"):
             return

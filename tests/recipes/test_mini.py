@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import h5py
@@ -64,13 +66,13 @@ def test_the_table_is_printed(experiment):
 
 def test_each_stage_leaves_log_and_record(experiment):
     exp, _, _ = experiment
-    for name in ("01_prepare", "02_extract_train", "03_balance", "04_train", "05_predict_test", "06_tune", "07_decode_frame",
-                 "08_score_segment", "09_report"):
+    for name in ("01_prepare", "02_extract_train", "03_balance", "04_train.tiny", "05_predict_test.tiny", "06_tune.tiny",
+                 "07_decode_frame.tiny", "08_score_segment.tiny", "09_report"):
         log = (exp / "log" / f"{name}.log").read_text()
         assert "exit status 0" in log and "# host" in log
         record = (exp / "log" / f"{name}.yaml").read_text()
         assert "command: wsedtk" in record and "wsedtk:" in record
-    assert "feats/train.h5: " in (exp / "log" / "04_train.yaml").read_text()
+    assert "feats/train.h5: " in (exp / "log" / "04_train.tiny.yaml").read_text()
 
 
 def test_a_stage_runs_alone_and_changes_nothing(experiment):
@@ -97,6 +99,35 @@ def test_training_goes_on_where_it_was(experiment):
     assert process.returncode == 0 and "training is done" in process.stderr
 
 
+def test_a_second_system_joins_the_report(experiment):
+    exp, options, _ = experiment
+    process = call("run.sh", *options, "--stage", 4, "--system", "other one")
+    assert process.returncode == 0, process.stderr
+    page = (exp / "report.html").read_text()
+    assert "tiny/test/frame" in page and "other one/test/frame" in page
+    assert (exp / "log" / "04_train.other one.log").exists() and (exp / "log" / "04_train.tiny.log").exists()
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
+    exp, options, _ = experiment
+    model = exp / f"stopped {name}"
+    script = ["bash", str(RECIPE / "run.sh"), *map(str, options), "--stage", "4", "--stop-stage", "4", "--system", model.name]
+    process = subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):  # until the first checkpoint of two is there
+        if list(model.glob("checkpoints/step*.pt")):
+            break
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 75 and "run it again with --stage 4 to go on" in errors
+    alive = subprocess.run(["pgrep", "-f", f"wsedtk.*{model.name}"], capture_output=True, text=True).stdout
+    assert not alive, "the training outlived the recipe"
+    process = call("run.sh", *options, "--stage", 4, "--stop-stage", 4, "--system", model.name)
+    assert process.returncode == 0 and "going on from batch" in process.stderr
+    assert (model / "model.safetensors").read_bytes() == (exp / "tiny" / "model.safetensors").read_bytes()
+
+
 def test_a_failing_stage_stops_the_recipe_and_names_its_log(experiment, tmp_path):
     _, options, _ = experiment
     process = call("run.sh", *options, "--exp", tmp_path / "exp", "--bank", tmp_path / "nowhere")
@@ -110,6 +141,9 @@ def test_a_failing_stage_stops_the_recipe_and_names_its_log(experiment, tmp_path
     (["--stage"], "'--stage' needs a value"),
     (["5"], "unexpected argument '5'"),
     (["--root", "/"], "unknown option '--root'"),
+    (["--stage", "x"], "--stage x --stop-stage 9: expected numbers"),
+    (["--stage", "10"], "stage at most 9"),
+    (["--stage", "5", "--stop-stage", "3"], "expected numbers with stage <= stop-stage"),
 ])
 def test_wrong_options_are_refused(options, message):
     process = call("run.sh", *options)

@@ -25,6 +25,7 @@ from wsedtk.events import Events
 from wsedtk.progress import progress
 
 BUILTIN = "builtin"
+MADE_BY = "prepare soundscapes"
 CLIP_SECONDS = 10
 MAX_GROUPS = 10
 MAX_EVENTS = 3
@@ -300,6 +301,8 @@ def prepare(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, se
         raise InputError(f"expected at least one training and one test soundscape, found {num_train} and {num_test}")
     if seed < 0 or sample_rate < 8000:
         raise InputError(f"expected a seed of at least 0 and a sample rate of at least 8000 Hz, found {seed} and {sample_rate}")
+    for name in ("train", "test"):
+        datadir.check_overwrite(Path(data_dir) / name, MADE_BY)
     folder, backgrounds = bank_dir, list(dict.fromkeys(backgrounds))
     if str(bank_dir) == BUILTIN:
         folder, backgrounds = Path(data_dir) / "bank", backgrounds or list(builtin_bank.BACKGROUNDS)
@@ -307,6 +310,6 @@ def prepare(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, se
     train, test = split(folder, backgrounds, test_folds, seed)
     sounds = load([*train, test], sample_rate)
     for name, pools, num_clips in (("train", train, num_train), ("test", [test], num_test)):
-        info = {"corpus": "soundscapes", "bank": str(bank_dir), "seed": seed, "official_clips": num_clips,
+        info = {"made_by": MADE_BY, "corpus": "soundscapes", "bank": str(bank_dir), "seed": seed, "official_clips": num_clips,
                 "test_folds": sorted(set(test_folds)), "backgrounds": backgrounds}
         _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info)

@@ -1,9 +1,13 @@
 """balance: a training set -> the part to fit on, and a balanced part to validate on."""
 
+import dataclasses
+
 import numpy as np
 
 from wsedtk import datadir
 from wsedtk.errors import InputError
+
+MADE_BY = "balance"
 
 
 class _Classes:
@@ -84,12 +88,15 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         raise InputError(f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has {len(dataset)} clips")
     if len({folder.resolve() for folder in (data_set, fit_set, valid_set)}) < 3:
         raise InputError(f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; each needs its own, the set stays as it is")
+    for folder in (fit_set, valid_set):
+        datadir.check_overwrite(folder, MADE_BY)
     fit_mask, valid_mask = split(dataset, num_valid, seed)
     if not valid_mask.any():
         raise InputError(f"{data_set}: no clip can be held out: every source recording holds more than half of the clips of a class")
     fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
     for part, folder in ((fit, fit_set), (valid, valid_set)):
-        datadir.write(folder, part)
+        info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed}
+        datadir.write(folder, dataclasses.replace(part, info=info))
     counts = [np.bincount(part.tag_label, minlength=len(dataset.labels)) for part in (dataset, fit, valid)]
     width = max(map(len, dataset.labels))
     print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}")

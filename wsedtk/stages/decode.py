@@ -25,9 +25,13 @@ def run(scores_path, point_path, output, mode):
     scores, point = store.ScoreFile(scores_path), operating_point.read(point_path)
     if scores.labels != point.labels:
         raise InputError(f"{point_path}: its classes are not those of {scores_path}")
+    if point.model is not None and point.model != scores.attributes["model"]:
+        raise InputError(f"{point_path}: was tuned on the scores of another model ({point.model}) than {scores_path} "
+                         f"({scores.attributes['model']}); tune on this model's, or take `model:` out of the file to use it all the same")
     mode = mode or point.mode
     tags = scores.clip >= point.clip_thresholds
     found = events.Events.from_rows(
         (row, *event[:2], event[2]) for row in range(len(scores)) for event in decode_clip(scores, row, point, mode, tags[row]))
-    datadir.write_decoded(output, scores.filenames.tolist(), scores.durations.tolist(), scores.labels, tags, found)
+    datadir.write_decoded(output, scores.filenames.tolist(), scores.durations.tolist(), scores.labels, tags, found,
+                          {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"]})
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, metrics, operating_point, plots
+from wsedtk import datadir, metrics, operating_point, plots, provenance
 from wsedtk.atomic import write_text, writing
+from wsedtk.config import read_yaml
 from wsedtk.errors import InputError
 from wsedtk.store import FeatureStore, ScoreFile
 
 NUM_TIMELINES = 4  # of the clips with the most segment errors, and as many of those with the fewest
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 1rem auto; padding: 0 1rem; color: #222; background: #fff }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 1rem auto; padding: 0 1rem; color: #222; background: #fff }
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc } h3 { font-size: 1rem }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums }
-th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.75em; display: block } .baseline { color: #666 }
-img { max-width: 100%; height: auto } @media print { h2 { break-after: avoid } img { break-inside: avoid } }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.8rem; font-variant-numeric: tabular-nums }
+th, td { padding: 0.2rem 0.4rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
+th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.7em; display: block } .baseline { color: #666 }
+img { max-width: 100%; height: auto } @media print { table { font-size: 0.55rem } h2 { break-after: avoid } img { break-inside: avoid } }
 """
 COLUMNS = (("tagging F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
            ("Del", "segment", "deletion_rate"), ("Ins", "segment", "insertion_rate"), ("Pre", "segment", "precision"),
@@ -164,6 +165,15 @@ def add_timelines(page, folder, report, point):
                 found[clip], true[clip], image, step))
 
 
+def check_model(model, folder):
+    """Raise InputError where a folder was decoded from the scores of another model than the one that lies there now."""
+    if (folder / "info.yaml").exists() and (model / "model.yaml").exists() and (model / "model.safetensors").exists():
+        info = read_yaml(folder / "info.yaml")
+        if isinstance(info, dict) and info.get("model") not in (None, provenance.fingerprint_model(model)):
+            raise InputError(f"{folder}: comes from another model than the one that {model} holds now (it was trained anew); "
+                             "predict, tune, decode and score again, or remove the folder")
+
+
 def run(model_dirs, output, figures):
     """Write the page about every scored folder `<model>/<set>/<mode>/` of the models."""
     reports = {path.parent: _read_json(path) for model in model_dirs for path in sorted(Path(model).glob("*/*/report.json"))}
@@ -180,6 +190,7 @@ def run(model_dirs, output, figures):
         point = operating_point.read(model / "operating_point.yaml")
         for folder, report in reports.items():
             if folder.parent.parent == model:
+                check_model(model, folder)
                 page.add(f"<h3>{html.escape('/'.join(folder.parts[-3:]))}: by class</h3>" + _class_table(report))
                 if folder.name == "frame":
                     add_timelines(page, folder, report, point)

@@ -43,9 +43,12 @@ def _official_clips(truth, data_set):
     return official
 
 
-def _scores_of(path, truth):
+def _scores_of(path, truth, decoded):
     """The score file's rows for the clips of the truth. Raises InputError where some are missing."""
     scores = ScoreFile(path)
+    if decoded.info.get("scores") not in (None, scores.attributes["fingerprint"]):
+        raise InputError(f"{path}: the folder was decoded from other scores ({decoded.info['scores']}) "
+                         f"than these ({scores.attributes['fingerprint']}); decode these, or give those")
     if scores.labels != truth.labels:
         raise InputError(f"{path}: its classes are not those of the reference")
     place = {name: row for row, name in enumerate(scores.filenames.tolist())}
@@ -87,9 +90,9 @@ def measure_events(report, truth, decoded, weights):
     _add_intervals(report["event"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, event_counts)
 
 
-def measure_scores(report, truth, scores_path, weights):
+def measure_scores(report, truth, decoded, scores_path, weights):
     """Fill in what needs the scores themselves: MAP, MAUC, d', PSDS."""
-    scores, rows = _scores_of(scores_path, truth)
+    scores, rows = _scores_of(scores_path, truth, decoded)
     clip, tags = scores.clip[rows], truth.tag_matrix()
     report["audioset"] = metrics.ranking_metrics(clip, tags)
     if weights is not None:
@@ -145,7 +148,8 @@ def table(report, name):
     lines += ["", f"tagging: precision {_cell(tagging['precision'])}, recall {_cell(tagging['recall'])}; "
                   f"MAP {_cell(a['map'], a.get('map_ci'))}, MAUC {_cell(a['mauc'])}, d' {_cell(a['dprime'])}",
               f"events (200 ms): F1 {_cell(report['event']['f1'], report['event'].get('f1_ci'))}; "
-              f"PSDS1 {_cell(report['psds']['psds1'])}, PSDS2 {_cell(report['psds']['psds2'])}",
+              f"PSDS1 {_cell(report['psds']['psds1'])}, PSDS2 {_cell(report['psds']['psds2'])}"
+              + ("" if metrics.can_measure_psds() else " (PSDS needs: pip install 'wsedtk[psds]')"),
               "its own segments in clips without its tag: " + _cell(report["consistency"]["segments_without_tag"])
               + "; its tags without a segment: " + _cell(report["consistency"]["tags_without_segment"]), ""]
     lines += _table(["class", "tag F1", "seg Pre", "seg Rec", "seg F1", "event F1"],
@@ -167,7 +171,7 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     if truth.events is not None:
         measure_events(report, truth, decoded, weights)
     if scores_path is not None:
-        measure_scores(report, truth, scores_path, weights)
+        measure_scores(report, truth, decoded, scores_path, weights)
     reference = truth.events if truth.events is not None else Events.from_rows([])
     datadir.write_decoded(out_dir / "reference", truth.filenames.tolist(), truth.durations.tolist(), truth.labels, truth.tag_matrix(),
                           reference)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, thresholds
-from wsedtk.atomic import write_text
+from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import BalancedBatches, FeatureBatches
 from wsedtk.errors import InputError
 from wsedtk.progress import progress, say
@@ -51,6 +51,8 @@ class TrainConfig:
             raise ValueError("batch_size, checkpoint_every and max_checkpoints must be at least 1")
         if self.learning_rate <= 0 or not 0 < self.schedule_factor < 1:
             raise ValueError("need learning_rate > 0 and 0 < schedule_factor < 1")
+        if min(self.seed, self.schedule_patience, self.stop_patience or 0) < 0:
+            raise ValueError("seed, schedule_patience and stop_patience must be at least 0")
 
 
 def binary_cross_entropy(probability, target):
@@ -225,6 +227,8 @@ def _read_sets(fit_set, valid_set, store):
         raise InputError(f"{valid_set}: shares {len(shared)} clips with {fit_set}: {datadir.first(shared.tolist())}")
     fit, valid = FeatureBatches(store, fit_data, fit_set), FeatureBatches(store, valid_data, valid_set)
     for batches, folder in ((fit, fit_set), (valid, valid_set)):
+        if not len(batches.dataset.tag_clip):
+            raise InputError(f"{folder}: none of its {len(batches.dataset)} clips has a tag: there is nothing to learn from")
         untagged = int((~batches.dataset.tag_matrix().any(axis=1)).sum())
         if batches.num_left_out:
             say(f"warning: {folder}: {batches.num_left_out} clips left out: their audio could not be read")
@@ -248,12 +252,19 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, overwrite,
     if dry_run:
         print(describe(network, spec))
         return
+    device = inference.pick_device(device)
+    with locking(model_dir / "checkpoints" / ".lock"):
+        _train(cfg, spec, network, fit, valid, statistics, store, model_dir, overwrite, device)
+
+
+def _train(cfg, spec, network, fit, valid, statistics, store, model_dir, overwrite, device):
+    """Train, or go on, in a model directory that is this process's alone, and write the model."""
     resolved = {**config.to_mapping(cfg), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint()}
     if overwrite:
         for old in [*checkpoints(model_dir), *(model_dir / n for n in ("model.yaml", "model.safetensors", "config.yaml", "train.log"))]:
             old.unlink(missing_ok=True)
-    trainer = Trainer(cfg, network, fit, valid, statistics, inference.pick_device(device), teller(model_dir))
+    trainer = Trainer(cfg, network, fit, valid, statistics, device, teller(model_dir))
     resume(trainer, model_dir, resolved)
     write_text(model_dir / "config.yaml", config.to_yaml(resolved))
     while not trainer.finished:

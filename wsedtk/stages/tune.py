@@ -101,6 +101,8 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     if criterion == "segments" and dataset.events is None:
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
     rows, dataset = align(scores, dataset, data_set)
+    if not len(dataset.tag_clip):
+        raise InputError(f"{data_set}: none of its {len(dataset)} scored clips has a tag: there is nothing to tune for")
     truth, clip = dataset.tag_matrix(), scores.clip[rows]
     clip_thresholds = thresholds.tune_published(clip, truth, seed) if published else thresholds.tune(clip, truth)
     found = metrics.precision_recall_f1(*metrics.decision_counts(truth, clip >= clip_thresholds).sum(axis=1).tolist())
@@ -113,8 +115,11 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
         raise InputError(f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames")
     point = operating_point.OperatingPoint(
         "frame" if criterion == "segments" else "segment", dataset.labels, clip_thresholds, frame_thresholds, *settings.T,
-        gate_by_tags, f"{scores.attributes['fingerprint']} {criterion}{' published' if published else ''}, {len(dataset)} clips")
+        gate_by_tags, f"{scores.attributes['fingerprint']} {criterion}{' published' if published else ''}, {len(dataset)} clips",
+        scores.attributes["model"])
     operating_point.write(output, point)
+    if not scores.has("frame"):
+        say(f"warning: {scores_path} holds no frame scores: the frame thresholds are .inf, and frame mode will find nothing")
     width = max(map(len, dataset.labels))
     print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
     for k, label in enumerate(dataset.labels):

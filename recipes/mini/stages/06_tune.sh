@@ -4,4 +4,4 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-logged 06_tune tune -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"
+logged "06_tune.$system" tune -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"

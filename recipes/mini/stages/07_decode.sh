@@ -5,5 +5,5 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 for mode in segment frame; do
-    logged "07_decode_$mode" decode --mode "$mode" -- "$model/test/scores.h5" "$model/operating_point.yaml" "$model/test/$mode"
+    logged "07_decode_$mode.$system" decode --mode "$mode" -- "$model/test/scores.h5" "$model/operating_point.yaml" "$model/test/$mode"
 done

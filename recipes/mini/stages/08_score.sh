@@ -5,5 +5,5 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 for mode in segment frame; do
-    logged "08_score_$mode" score --scores "$model/test/scores.h5" --bootstrap "$bootstrap" -- "$data/test" "$model/test/$mode" > /dev/null
+    logged "08_score_$mode.$system" score --scores "$model/test/scores.h5" --bootstrap "$bootstrap" -- "$data/test" "$model/test/$mode"
 done
