@@ -28,7 +28,7 @@ class DcaseCrnn(nn.Module):
         self.conv2 = nn.Conv2d(channels[0], channels[1], 5, padding=2)
         self.conv3 = nn.Conv2d(channels[1], channels[2], 5, padding=2)
         self.gru = nn.GRU(channels[2] * num_mels // 8, num_hidden, batch_first=True, bidirectional=True)
-        self.dropout = nn.Dropout(dropout)  # after each convolution and the GRU; the paper has none
+        self.dropout = nn.Dropout(dropout)  # before and after the GRU; the paper has none
         self.head = Head(2 * num_hidden, num_classes, pooling)
         for conv in (self.conv1, self.conv2, self.conv3):
             init_xavier(conv)
@@ -47,7 +47,7 @@ class DcaseCrnn(nn.Module):
         x = x.unsqueeze(1)  # (B, 1, T, F)
         for conv, factor in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 2)):
             x = nn.functional.max_pool2d(conv(zero_padding(x, mask)), (factor, 2))  # (B, C, T / factor, F / 2)
-            x = self.dropout(torch.relu(x))  # after the pooling ReLU is the same function on fewer numbers
+            x = torch.relu(x)  # after the pooling it is the same function on fewer numbers
             mask = pool_mask(mask, factor)
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F')
-        return self.head(self.dropout(run_gru(self.gru, x, mask)), mask)
+        return self.head(self.dropout(run_gru(self.gru, self.dropout(x), mask)), mask)
