@@ -18,9 +18,9 @@ NUM_TIMELINES = 4  # of the clips with the most segment errors, and as many of t
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 1rem auto; padding: 0 1rem; color: #222; background: #fff }
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc } h3 { font-size: 1rem }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.8rem; font-variant-numeric: tabular-nums }
-th, td { padding: 0.2rem 0.4rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.7em; display: block } .baseline { color: #666 }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.75rem; font-variant-numeric: tabular-nums }
+th, td { padding: 0.2rem 0.3rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
+th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.65em; display: block } .baseline { color: #666 }
 img { max-width: 100%; height: auto } @media print { table { font-size: 0.55rem } h2 { break-after: avoid } img { break-inside: avoid } }
 """
 COLUMNS = (("tagging F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
