@@ -23,9 +23,9 @@ th, td { padding: 0.2rem 0.3rem; text-align: right; border-bottom: 1px solid #ee
 th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.65em; display: block } .baseline { color: #666 }
 img { max-width: 100%; height: auto } @media print { table { font-size: 0.55rem } h2 { break-after: avoid } img { break-inside: avoid } }
 """
-COLUMNS = (("tagging F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
+COLUMNS = (("tag F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
            ("Del", "segment", "deletion_rate"), ("Ins", "segment", "insertion_rate"), ("Pre", "segment", "precision"),
-           ("Rec", "segment", "recall"), ("segment F1", "segment", "f1"), ("event F1", "event", "f1"), ("MAP", "audioset", "map"),
+           ("Rec", "segment", "recall"), ("seg F1", "segment", "f1"), ("event F1", "event", "f1"), ("MAP", "audioset", "map"),
            ("PSDS1", "psds", "psds1"), ("PSDS2", "psds", "psds2"))
 
 
@@ -181,7 +181,7 @@ def run(model_dirs, output, figures):
         raise InputError(f"{', '.join(map(str, model_dirs))}: no report.json in SET/MODE/ there; wsedtk score writes it")
     page = _Page(figures)
     page.add("<h1>Sound event detection report</h1>" + comparison(reports))
-    page.add("<p>Segments of 1 s; ER: error rate with its parts (substitutions, deletions, insertions); event F1: onsets within "
+    page.add("<p>tag: clips; seg: segments of 1 s; ER: error rate with its parts (substitutions, deletions, insertions); event F1: onsets within "
              "200 ms. Small figures: 95 % bootstrap intervals over clips.</p>")
     for model in map(Path, model_dirs):
         page.add(f"<h2>{html.escape(model.name)}</h2>")
