@@ -181,8 +181,8 @@ def run(model_dirs, output, figures):
         raise InputError(f"{', '.join(map(str, model_dirs))}: no report.json in SET/MODE/ there; wsedtk score writes it")
     page = _Page(figures)
     page.add("<h1>Sound event detection report</h1>" + comparison(reports))
-    page.add("<p>tag: clips; seg: segments of 1 s; ER: error rate with its parts (substitutions, deletions, insertions); event F1: onsets within "
-             "200 ms. Small figures: 95 % bootstrap intervals over clips.</p>")
+    page.add("<p>tag: clips; seg: segments of 1 s; ER: error rate with its parts (substitutions, deletions, insertions); "
+             "event F1: onsets within 200 ms. Small figures: 95 % bootstrap intervals over clips.</p>")
     for model in map(Path, model_dirs):
         page.add(f"<h2>{html.escape(model.name)}</h2>")
         if (model / "history.tsv").exists():
