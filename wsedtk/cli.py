@@ -69,7 +69,7 @@ def cli(ctx, record):
 
 def _check_outputs(command, options):
     """Refuse outputs that are an input of the same command, or whose name is that of another kind of file."""
-    inputs = {Path(v).resolve(): p for p in command.params if p.type is IN_DIR for v in _values(options[p.name])}
+    inputs = {Path(v).resolve() for p in command.params if p.type is IN_DIR for v in _values(options[p.name])}
     for parameter in command.params:
         for value in _values(options[parameter.name]) if parameter.type is OUT else ():
             suffix = Path(parameter.metavar or "").suffix

@@ -47,12 +47,7 @@ class FeatureBatches:
     """
 
     def __init__(self, store, dataset, folder):
-        rows = store.rows(dataset.filenames)
-        failed = np.isin(dataset.filenames, list(store.failed))
-        missing = dataset.filenames[(rows < 0) & ~failed]
-        if len(missing):
-            raise InputError(f"{folder}: {len(missing)} of {len(dataset)} clips have no features in {', '.join(store.paths)}, "
-                             f"the first {str(missing[0])!r}; extract the features of this set")
+        rows = store.rows_of_set(dataset.filenames, folder)
         self.num_left_out = int((rows < 0).sum())
         self.store, self.dataset, self.rows = store, dataset.select(rows >= 0), rows[rows >= 0]
         if not len(self.rows):

@@ -51,6 +51,11 @@ def whole_frames(seconds, seconds_per_frame):
     return int(np.ceil(seconds / seconds_per_frame - 1e-6))
 
 
+def gap_frames(seconds, seconds_per_frame):
+    """The most frames that are at most `seconds` long."""
+    return int(seconds / seconds_per_frame + 1e-6)
+
+
 def smooth(x, median_frames, min_frames, max_gap_frames):
     """Median filter, drop runs shorter than `min_frames`, then join runs at most `max_gap_frames` apart.
 

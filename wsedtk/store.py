@@ -58,6 +58,15 @@ def _names(dataset):
     return np.array(values.tolist() if len(values) else [], dtype=str)
 
 
+def _find(filenames, wanted, order=None):
+    """The place of each wanted name (M,) among `filenames` (N,), -1 where it is not; order: their argsort, if it is at hand."""
+    if not len(filenames):
+        return np.full(len(wanted), -1)
+    order = np.argsort(filenames) if order is None else order
+    places = order[np.searchsorted(filenames, wanted, sorter=order).clip(max=len(filenames) - 1)]
+    return np.where(filenames[places] == wanted, places, -1)
+
+
 @contextlib.contextmanager
 def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_fingerprint):
     """Yield `append(filename, features, duration)` for the clips of a new feature file, and a dict for those that failed.
@@ -146,11 +155,16 @@ class FeatureStore:
 
     def rows(self, filenames):
         """The row of each file name (N,); -1 where the store does not hold it."""
-        if not len(self):
-            return np.full(len(filenames), -1)
-        place = np.searchsorted(self.filenames, filenames, sorter=self._order).clip(max=len(self) - 1)
-        rows = self._order[place]
-        return np.where(self.filenames[rows] == filenames, rows, -1)
+        return _find(self.filenames, filenames, self._order)
+
+    def rows_of_set(self, filenames, folder):
+        """The row of each clip (N,) of a set; -1 for one whose audio failed. Raises InputError where any other is missing."""
+        rows = self.rows(filenames)
+        missing = filenames[(rows < 0) & ~np.isin(filenames, list(self.failed))]
+        if len(missing):
+            raise InputError(f"{folder}: {len(missing)} of {len(filenames)} clips have no features in {', '.join(self.paths)}, "
+                             f"the first {str(missing[0])!r}; extract the features of this set")
+        return rows
 
     def read(self, rows):
         """Features of rows (B,) as (B, T, F) float32, T the longest of them, zeros after a clip's frames."""
@@ -210,6 +224,10 @@ class ScoreFile:
 
     def __len__(self):
         return len(self.filenames)
+
+    def rows(self, filenames):
+        """The row of each file name (N,); -1 where the file does not hold it."""
+        return _find(self.filenames, filenames)
 
     def has(self, name):
         """Whether the file holds the dataset `frame`, `segment` or `weight`."""

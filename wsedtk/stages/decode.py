@@ -14,9 +14,9 @@ def decode_clip(scores, row, point, mode, tags):
     else:
         median = [events.odd_frames(s, step) for s in point.median_seconds]
         shortest = [events.whole_frames(s, step) for s in point.min_seconds]
-        gap = (point.max_gap_seconds / step + 1e-6).astype(int)
+        gap = [events.gap_frames(s, step) for s in point.max_gap_seconds]
         found = events.decode_frames(scores.frames(row), point.frame_thresholds, step, duration,
-                                     np.array(median), np.array(shortest), gap)
+                                     np.array(median), np.array(shortest), np.array(gap))
     return [event for event in found if tags[event[2]]] if point.gate_by_tags else found
 
 

@@ -21,13 +21,18 @@ def _frontend(frontend_config):
     return LogMel(frontend_config)
 
 
+def most_frames(frontend_config, max_seconds):
+    """Frames of a clip of `max_seconds`: the T_max of the feature file."""
+    return max(1, round(max_seconds * frontend_config.sample_rate) // frontend_config.hop)
+
+
 def clip_features(frontend_config, max_seconds, crop, path):
     """Features (T, F) float32 and duration in seconds of a sound file, or (None, why not)."""
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
         samples, rate = audio.read(path, frontend_config.sample_rate)
-        max_frames = max(1, round(max_seconds * rate) // frontend_config.hop)
+        max_frames = most_frames(frontend_config, max_seconds)
         if frontend_config.num_frames(len(samples)) > max_frames:
             if not crop:
                 raise InputError(f"{path}: lasts {len(samples) / rate:.3f} s, longer than {max_seconds:g} s; "
@@ -75,7 +80,7 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
         output = store.shard_path(output, *shard)
         dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
     settings = config.to_mapping(frontend_config)
-    max_frames = max(1, round(max_seconds * frontend_config.sample_rate) // frontend_config.hop)
+    max_frames = most_frames(frontend_config, max_seconds)
     work = functools.partial(clip_features, frontend_config, max_seconds, crop)
     with store.writing_features(output, max_frames, frontend_config.num_mels, dtype, settings,
                                 config.fingerprint(settings)) as (append, failed), _mapper(jobs) as spread:

@@ -14,12 +14,7 @@ def _choose_rows(features, data_set):
     """Rows of the store to score: those of a data set where one is given, in the order of the file names."""
     if data_set is None:
         return np.argsort(features.filenames)
-    names = datadir.read(data_set).filenames
-    rows = features.rows(names)
-    missing = names[(rows < 0) & ~np.isin(names, list(features.failed))]
-    if len(missing):
-        raise InputError(f"{data_set}: {len(missing)} of {len(names)} clips have no features in {', '.join(features.paths)}, "
-                         f"the first {str(missing[0])!r}")
+    rows = features.rows_of_set(datadir.read(data_set).filenames, data_set)
     return rows[rows >= 0]
 
 

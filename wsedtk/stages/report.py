@@ -151,7 +151,7 @@ def add_timelines(page, folder, report, point):
     truth, decoded = datadir.read_decoded(reference, labels), datadir.read_decoded(folder, labels)
     decoded = decoded.select(np.isin(decoded.filenames, truth.filenames))
     features, true, found = _features_of(scores), _events_by_clip(truth), _events_by_clip(decoded)
-    place = {name: row for row, name in enumerate(scores.filenames.tolist())}
+    rows = scores.rows(truth.filenames)
     limits = point.clip_thresholds if folder.name == "segment" else point.frame_thresholds
     for title, clips in zip(("the most", "the fewest"), choose_clips(truth, decoded)):
         page.add(f"<h3>Clips with {title} segment errors</h3>")
@@ -161,7 +161,7 @@ def add_timelines(page, folder, report, point):
             image = features.read([row])[0] if row >= 0 else None
             step = features.frontend["hop"] / features.frontend["sample_rate"] if row >= 0 else None
             page.figure(f"{'/'.join(folder.parts[-3:])}: {name}", plots.timeline(
-                name, truth.durations[clip], labels, scores.frames(place[name]), scores.seconds_per_frame, limits,
+                name, truth.durations[clip], labels, scores.frames(rows[clip]), scores.seconds_per_frame, limits,
                 found[clip], true[clip], image, step))
 
 

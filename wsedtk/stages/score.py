@@ -51,11 +51,11 @@ def _scores_of(path, truth, decoded):
                          f"than these ({scores.attributes['fingerprint']}); decode these, or give those")
     if scores.labels != truth.labels:
         raise InputError(f"{path}: its classes are not those of the reference")
-    place = {name: row for row, name in enumerate(scores.filenames.tolist())}
-    missing = [name for name in truth.filenames.tolist() if name not in place]
+    rows = scores.rows(truth.filenames)
+    missing = truth.filenames[rows < 0].tolist()
     if missing:
         raise InputError(f"{path}: holds no scores of {len(missing)} scored clips, the first {missing[0]!r}")
-    return scores, [place[name] for name in truth.filenames.tolist()]
+    return scores, rows
 
 
 def measure_tags(report, truth, decoded, weights):
@@ -82,7 +82,7 @@ def measure_events(report, truth, decoded, weights):
     report["event"], event_classes, event_counts = metrics.event_metrics(true, said, durations, labels)
     for label in labels:
         report["classes"][label].update(segment=by_class[label], event=event_classes[label])
-    true_active, clip_of = metrics.activity(metrics.drop_zero_length(true), durations, len(labels))
+    true_active, clip_of = metrics.activity(true, durations, len(labels))
     said_active, _ = metrics.activity(said, durations, len(labels))
     counts = metrics.sum_by_clip(metrics.segment_counts(true_active, said_active), clip_of, len(truth))
     report["baselines"] = metrics.baselines(truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of)

@@ -17,15 +17,14 @@ def align(scores, dataset, data_set):
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         raise InputError(f"{scores.path}: its classes are not those of {data_set}" + (f": {odd}" if odd else ", or in another order"))
-    place = {name: row for row, name in enumerate(scores.filenames.tolist())}
-    scored = np.isin(dataset.filenames, scores.filenames)
+    rows = scores.rows(dataset.filenames)
+    scored = rows >= 0
     if not scored.any():
         raise InputError(f"{scores.path}: holds none of the clips of {data_set}")
     if not scored.all():
         odd = dataset.filenames[~scored].tolist()
         say(f"warning: {scores.path} holds no scores of {len(odd)} clips of {data_set}: {datadir.first(odd)}")
-    dataset = dataset.select(scored)
-    return np.array([place[name] for name in dataset.filenames.tolist()]), dataset
+    return rows[scored], dataset.select(scored)
 
 
 def smoothed_scores(scores, rows, gate, median_seconds, min_seconds, max_gap_seconds):
@@ -35,7 +34,7 @@ def smoothed_scores(scores, rows, gate, median_seconds, min_seconds, max_gap_sec
     """
     step = scores.seconds_per_frame
     median, shortest = events.odd_frames(median_seconds, step), events.whole_frames(min_seconds, step)
-    gap = int(max_gap_seconds / step + 1e-6)
+    gap = events.gap_frames(max_gap_seconds, step)
     return [events.smooth(scores.frames(row), median, shortest, gap) * passes for row, passes in zip(rows, gate)]
 
 
