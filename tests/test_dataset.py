@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wsedtk.datadir import DataSet
-from wsedtk.dataset import BalancedBatches, FeatureBatches, load_features
+from wsedtk.dataset import Batches, FeatureBatches, load_features
 from wsedtk.errors import InputError
 from wsedtk.store import FeatureStore, writing_features
 
@@ -26,7 +26,7 @@ def skewed():
 
 
 def test_every_round_has_one_clip_of_each_class():
-    sampler, truth = BalancedBatches(skewed(), 7, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Batches(skewed(), 7, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
     stream = np.concatenate([sampler.batch(step) for step in range(300)])
     rounds = truth[stream].reshape(-1, 3)  # 2100 draws are 700 rounds, cut by batches of 7
     assert (np.sort(rounds, axis=1) == [0, 1, 2]).all()
@@ -35,7 +35,7 @@ def test_every_round_has_one_clip_of_each_class():
 
 
 def test_each_queue_is_endless_and_goes_through_all_its_clips():
-    sampler, truth = BalancedBatches(skewed(), 30, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Batches(skewed(), 30, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
     stream = np.concatenate([sampler.batch(step) for step in range(60)])  # 600 of each class
     for label, size in enumerate((150, 40, 10)):
         queue = stream[truth[stream] == label][:600 // size * size].reshape(-1, size)
@@ -44,21 +44,21 @@ def test_each_queue_is_endless_and_goes_through_all_its_clips():
 
 
 def test_a_clip_with_two_tags_is_in_both_queues_and_untagged_clips_form_one():
-    sampler = BalancedBatches(make_set([[1, 1], [1, 0], [0, 1], [0, 0]]), 4, seed=0)
+    sampler = Batches(make_set([[1, 1], [1, 0], [0, 1], [0, 0]]), 4, seed=0)
     assert [q.tolist() for q in sampler.queues] == [[0, 1], [0, 2], [3]]
 
 
 def test_without_balance_an_epoch_is_a_plain_shuffle():
-    sampler = BalancedBatches(skewed(), 40, seed=0, balanced=False)
+    sampler = Batches(skewed(), 40, seed=0, balancer="none")
     epochs = [np.concatenate([sampler.batch(5 * e + i) for i in range(5)]) for e in range(2)]
     assert all((np.sort(e) == np.arange(200)).all() for e in epochs) and (epochs[0] != epochs[1]).any()
 
 
 def test_a_batch_depends_on_its_number_and_the_seed_alone():
-    walked, jumped = BalancedBatches(skewed(), 11, seed=3), BalancedBatches(skewed(), 11, seed=3)
+    walked, jumped = Batches(skewed(), 11, seed=3), Batches(skewed(), 11, seed=3)
     batches = [walked.batch(step).tolist() for step in range(40)]
     assert [jumped.batch(step).tolist() for step in (39, 0, 17)] == [batches[39], batches[0], batches[17]]
-    assert BalancedBatches(skewed(), 11, seed=4).batch(0).tolist() != batches[0]
+    assert Batches(skewed(), 11, seed=4).batch(0).tolist() != batches[0]
 
 
 @pytest.fixture

@@ -27,11 +27,13 @@ class ModelSpec:
     frontend: dict
     mean: tuple[float, ...]  # (F,) of the training features
     std: tuple[float, ...]  # (F,)
+    hierarchy: str | None = None  # of the pooling
+    groups: tuple[int, ...] = ()
     trained: dict = dataclasses.field(default_factory=dict)  # where the weights come from
 
     def build(self):
         """The network, with fresh weights."""
-        return models.build(self.network, len(self.labels), pooling=self.pooling, **self.network_options)
+        return models.build(self.network, len(self.labels), self.pooling, self.hierarchy, self.groups, **self.network_options)
 
     def frontend_config(self):
         """The front end that the network was trained on."""
@@ -54,6 +56,18 @@ def load_tensors(path):
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
 
 
+def check_tensors(tensors, expected, where):
+    """Raise InputError that names the first tensor, in the network's order, that is missing, misshapen or unknown."""
+    for name, tensor in expected.items():
+        if name not in tensors:
+            raise InputError(f"{where}: it lacks the tensor {name!r} {tuple(tensor.shape)}")
+        if tensors[name].shape != tensor.shape:
+            raise InputError(f"{where}: its tensor {name!r} is {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}")
+    for name in tensors:
+        if name not in expected:
+            raise InputError(f"{where}: it has a tensor {name!r} {tuple(tensors[name].shape)} that the network lacks")
+
+
 def save_model(folder, spec, tensors):
     """Write a model directory: the tensors, then model.yaml, whose presence says that the model is whole."""
     folder = Path(folder)
@@ -69,13 +83,7 @@ def load_model(folder):
     spec = config.load(ModelSpec, folder / "model.yaml")
     network = spec.build()
     tensors = load_tensors(folder / "model.safetensors")
-    expected = network.state_dict()
-    for name in [*expected, *tensors]:
-        if name not in tensors or name not in expected:
-            raise InputError(f"{folder}: model.safetensors and model.yaml disagree: tensor {name!r} is in one of them only")
-        if tensors[name].shape != expected[name].shape:
-            raise InputError(f"{folder}: tensor {name!r} is {tuple(tensors[name].shape)}, "
-                             f"model.yaml asks for {tuple(expected[name].shape)}")
+    check_tensors(tensors, network.state_dict(), f"{folder}: model.safetensors is not of the network that model.yaml describes")
     network.load_state_dict(tensors)
     return spec, network.eval(), provenance.fingerprint_model(folder)
 

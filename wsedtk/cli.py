@@ -177,16 +177,17 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
 @click.option("--feats", required=True, multiple=True, type=IN_DIR, help="Features of the clips. Repeatable.")
 @click.option("--config", "config_path", type=IN_DIR, help="The system (YAML); without it Wang's CRNN.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
+@click.option("--init", "init_dir", type=IN_DIR, metavar="MODEL_DIR", help="Start from this model's weights; other classes get a new output layer.")
 @click.option("--overwrite", is_flag=True, help="Train anew in a directory that holds another model.")
 @click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-def train(fit_set, valid_set, model_dir, feats, config_path, overrides, overwrite, dry_run, device):
+def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device):
     """Train a network on clip tags. Run again, it goes on from its last checkpoint.
 
     \b
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
     """
-    _stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, overwrite, dry_run, device)
+    _stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device)
 
 
 @_verb(cli, "predict")
@@ -267,6 +268,23 @@ def report(model_dirs, output, figures):
     Example: wsedtk report exp/linear exp/attention exp/report.html
     """
     _stage("report").run(model_dirs, output, figures)
+
+
+@_verb(cli, "import")
+@click.argument("checkpoint", type=IN_DIR, metavar="CHECKPOINT.pt")
+@click.argument("model_dir", type=OUT)
+@click.option("--labels", required=True, type=IN_DIR, help="The classes, one a line, in the order of the network's outputs.")
+@click.option("--normalizer", required=True, type=IN_DIR, help="Mean and deviation of the mel bins: two rows of text, or npz.")
+@click.option("--frontend", required=True, type=IN_DIR, help="The front end that it was trained on (YAML).")
+@click.option("--pooling", help="What it was trained with; else attention where it has such weights, and linear.")
+@click.option("--overwrite", is_flag=True, help="Replace a model that is there.")
+def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwrite):
+    """Turn weights that Wang, Li & Metze published (TALNet.pt, or their DCASE networks) into a model directory.
+
+    \b
+    Example: wsedtk import TALNet.pt exp/talnet --labels labels.txt --normalizer normalizer.txt --frontend conf/frontend_wang.yaml
+    """
+    _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwrite)
 
 
 def main():

@@ -290,6 +290,14 @@ def read(folder):
     return dataset
 
 
+def read_labels(path):
+    """The classes of a text file, one a line, in order. Raises InputError that lists every fault."""
+    faults = []
+    labels = _check_labels(Path(path), faults)
+    _raise_on_errors(faults, "mend these first")
+    return labels
+
+
 def _seconds(value):
     """Seconds as text, to the microsecond, without trailing zeros."""
     return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -44,10 +44,13 @@ class Runner:
         network = network.to(device, memory_format=torch.channels_last)
         return cls(network, mean, torch.where(std > 0, std, 1.0), device, precise)
 
-    def __call__(self, x, mask):
-        """Features (B, T, F) as stored and mask (B, T) -> the network's Output. Padded frames are 0 after normalisation."""
+    def normalize(self, x, mask):
+        """Features (B, T, F) as stored and mask (B, T) -> both on the device, normalised, padded frames 0."""
         x, mask = x.to(self.device, non_blocking=True), mask.to(self.device, non_blocking=True)
-        x = (x - self.mean) / self.std * mask.unsqueeze(-1)
+        return (x - self.mean) / self.std * mask.unsqueeze(-1), mask
+
+    def run(self, x, mask):
+        """Normalised features (B, T, F) and mask (B, T) -> the network's Output."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise):
             return self.network(x, mask)
 
@@ -62,7 +65,7 @@ def score(runner, store, rows, samples_per_frame=None, samples_per_segment=None)
     for start in range(0, len(order), BATCH_SIZE):
         positions = order[start:start + BATCH_SIZE]
         with torch.inference_mode():
-            output, segments = runner(*load_features(store, rows[positions])), None
+            output, segments = runner.run(*runner.normalize(*load_features(store, rows[positions]))), None
             if samples_per_segment is not None:
                 place = pooling.segment_of_frame(output.frame.shape[1], samples_per_frame, samples_per_segment)
                 segments = pooling.pool_segments(runner.network.pooling, output.frame, output.weight, output.mask, place)

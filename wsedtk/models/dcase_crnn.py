@@ -18,7 +18,7 @@ class DcaseCrnn(nn.Module):
 
     time_reduction = 4  # feature frames in one output frame
 
-    def __init__(self, num_classes, pooling="linear", num_mels=64, channels=(32, 64, 128), num_hidden=100, dropout=0.0):
+    def __init__(self, pooling, num_mels=64, channels=(32, 64, 128), num_hidden=100, dropout=0.0):
         super().__init__()
         if len(channels) != 3:
             raise ValueError(f"channels: expected three numbers, found {channels!r}")
@@ -29,7 +29,7 @@ class DcaseCrnn(nn.Module):
         self.conv3 = nn.Conv2d(channels[1], channels[2], 5, padding=2)
         self.gru = nn.GRU(channels[2] * num_mels // 8, num_hidden, batch_first=True, bidirectional=True)
         self.dropout = nn.Dropout(dropout)  # before and after the GRU; the paper has none
-        self.head = Head(2 * num_hidden, num_classes, pooling)
+        self.head = Head(2 * num_hidden, pooling)
         for conv in (self.conv1, self.conv2, self.conv3):
             init_xavier(conv)
         init_gru(self.gru)
@@ -41,8 +41,6 @@ class DcaseCrnn(nn.Module):
 
     def forward(self, x, mask=None):
         """Features (B, T, F) and mask (B, T), True = real frame (None: all) -> Output with T' = T // 4 frames."""
-        if mask is None:
-            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         x, mask = pad_time(x, mask, self.time_reduction)
         x = x.unsqueeze(1)  # (B, 1, T, F)
         for conv, factor in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 2)):

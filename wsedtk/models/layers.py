@@ -8,8 +8,6 @@ import dataclasses
 import torch
 from torch import nn
 
-from wsedtk.pooling import Pooling
-
 
 @dataclasses.dataclass
 class Output:
@@ -17,7 +15,7 @@ class Output:
 
     clip: torch.Tensor  # (B, K) probabilities
     frame: torch.Tensor  # (B, T', K) probabilities
-    weight: torch.Tensor | None  # (B, T', K) attention weights, a softmax over time
+    weight: torch.Tensor | None  # (B, T', K) weights that the network learnt, where the pooling needs them
     mask: torch.Tensor  # (B, T'), True = real frame
 
 
@@ -35,7 +33,12 @@ def pool_mask(mask, factor):
 
 
 def pad_time(x, mask, shortest):
-    """Pad features (B, T, F) with zeros to at least `shortest` frames, so that every pooling has a frame to give."""
+    """Pad features (B, T, F) with zeros to at least `shortest` frames, so that every pooling has a frame to give.
+
+    Returns them with their mask (B, T), all real where `mask` is None.
+    """
+    if mask is None:
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     missing = shortest - x.shape[1]
     if missing <= 0:
         return x, mask
@@ -68,13 +71,18 @@ def init_xavier(layer):
 
 
 class Head(nn.Module):
-    """Hidden state (B, T, H) -> Output: sigmoid, attention and pooling, in float32 whatever the network runs in."""
+    """Hidden state (B, T, H) -> Output: sigmoid, learnt weights and pooling, in float32 whatever the network runs in.
 
-    def __init__(self, num_hidden, num_classes, pooling):
+    floor: frame probabilities stay that far from 0 and 1. softmax_over: what attention's softmax runs over, time or class.
+    """
+
+    def __init__(self, num_hidden, pooling, floor=0.0, softmax_over="time"):
         super().__init__()
-        self.pooling = Pooling(pooling, num_classes)
-        self.fc_prob = nn.Linear(num_hidden, num_classes)
-        self.fc_att = nn.Linear(num_hidden, num_classes) if self.pooling.needs_weights else None
+        if softmax_over not in ("time", "class"):
+            raise ValueError(f"attention_softmax must be time or class, found {softmax_over!r}")
+        self.pooling, self.floor, self.softmax_over = pooling, floor, softmax_over
+        self.fc_prob = nn.Linear(num_hidden, pooling.num_classes)
+        self.fc_att = nn.Linear(num_hidden, pooling.num_classes) if pooling.needs_weights else None
         for layer in filter(None, (self.fc_prob, self.fc_att)):
             init_xavier(layer)
 
@@ -82,7 +90,14 @@ class Head(nn.Module):
         """Return the Output of hidden states (B, T, H) with mask (B, T)."""
         with torch.autocast(hidden.device.type, enabled=False):
             hidden, real = hidden.to(self.fc_prob.weight.dtype), mask.unsqueeze(-1)
-            frame, weight = torch.sigmoid(self.fc_prob(hidden)) * real, None
-            if self.fc_att is not None:
-                weight = torch.softmax(self.fc_att(hidden).masked_fill(~real, -torch.inf), dim=1)
+            frame = torch.sigmoid(self.fc_prob(hidden)).clamp(self.floor, 1 - self.floor) * real
+            weight = self._weight(self.fc_att(hidden), real) if self.fc_att is not None else None
             return Output(self.pooling(frame, weight, mask), frame, weight, mask)
+
+    def _weight(self, logit, real):
+        """Frame weights (B, T, K) of logits: what the pooling takes, 0 at padded frames."""
+        if self.pooling.method == "monotone-attention":
+            return nn.functional.softplus(logit) * real
+        if self.softmax_over == "class":
+            return torch.softmax(logit, dim=-1) * real
+        return torch.softmax(logit.masked_fill(~real, -torch.inf), dim=1)

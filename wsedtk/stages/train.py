@@ -15,7 +15,7 @@ import torch
 
 from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, thresholds
 from wsedtk.atomic import locking, write_text
-from wsedtk.dataset import BalancedBatches, FeatureBatches
+from wsedtk.dataset import Augmentation, Batches, FeatureBatches, FrameTargets
 from wsedtk.errors import InputError
 from wsedtk.progress import progress, say
 from wsedtk.store import FeatureStore
@@ -33,12 +33,19 @@ class TrainConfig:
     network: str = "dcase-crnn"
     network_options: dict = dataclasses.field(default_factory=dict)
     pooling: str = "linear"
-    balancer: typing.Literal["classes", "none"] = "classes"  # one clip a class a round, or a plain shuffle
+    hierarchy: typing.Literal["published", "plain", "nested"] | None = None  # help(wsedtk.pooling) tells what they are
+    groups: tuple[int, ...] = ()  # output frames, then groups, that a group of the hierarchy holds
+    balancer: typing.Literal["classes", "weighted", "none"] = "classes"  # help(wsedtk.dataset.Batches)
     batch_size: int = 100
     learning_rate: float = 3e-4
-    checkpoint_every: int = 500  # batches
+    frame_loss_weight: float = 0.0  # of the loss of the frames of clips that have events, where FIT_SET has an events.tsv
+    mixup_alpha: float = 0.0  # this and the next three are off at 0; help(wsedtk.dataset.Augmentation)
+    time_mask_seconds: float = 0.0
+    mel_mask_bins: int = 0
+    time_shift_seconds: float = 0.0
+    checkpoint_every: int | None = 500  # batches; null: an epoch, as many batches as the clips fill
     max_checkpoints: int = 50
-    schedule_by: typing.Literal["loss", "f1", "map"] = "loss"  # what must stall for the learning rate to fall
+    schedule_by: typing.Literal["loss", "f1", "map"] | None = "loss"  # what must stall for the learning rate to fall; null: never
     schedule_factor: float = 0.5
     schedule_patience: int = 3  # checkpoints
     stop_patience: int | None = None  # checkpoints without gain of `select_by` before training stops; null: never
@@ -47,21 +54,26 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.batch_size, self.checkpoint_every, self.max_checkpoints) < 1:
+        if min(self.batch_size, self.max_checkpoints, 1 if self.checkpoint_every is None else self.checkpoint_every) < 1:
             raise ValueError("batch_size, checkpoint_every and max_checkpoints must be at least 1")
-        if self.learning_rate <= 0 or not 0 < self.schedule_factor < 1:
+        if not 0 < self.learning_rate < float("inf") or not 0 < self.schedule_factor < 1:
             raise ValueError("need learning_rate > 0 and 0 < schedule_factor < 1")
+        for name in ("frame_loss_weight", "mixup_alpha", "time_mask_seconds", "mel_mask_bins", "time_shift_seconds"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
         if min(self.seed, self.schedule_patience, self.stop_patience or 0) < 0:
             raise ValueError("seed, schedule_patience and stop_patience must be at least 0")
 
 
-def binary_cross_entropy(probability, target):
+def binary_cross_entropy(probability, target, weight=None):
     """Mean binary cross-entropy of clip probabilities (B, K) against tags (B, K) (Wang, Li & Metze 2019, eq. (1)).
 
+    weight: of each place, for a weighted mean, which is 0 where all weights are; any shapes that broadcast.
     NaN in, NaN out: torch's own function stops the process on a GPU there.
     """
     probability = probability.float().clamp(_EPSILON, 1 - _EPSILON)
-    return -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability)).mean()
+    loss = -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability))
+    return loss.mean() if weight is None else (loss * weight).sum() / weight.expand_as(loss).sum().clamp_min(1)
 
 
 def validate(runner, batches, truth):
@@ -80,14 +92,19 @@ def validate(runner, batches, truth):
 class Trainer:
     """The training loop and its state, which a checkpoint holds whole."""
 
-    def __init__(self, cfg, network, fit, valid, statistics, device, tell=say):
+    def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say):
         self.cfg, self.fit, self.valid, self.tell = cfg, fit, valid, tell
         self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
         self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
-        self.sampler = BalancedBatches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer == "classes")
+        self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
+        self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
         self.tags = torch.from_numpy(fit.dataset.tag_matrix().astype(np.float32))
+        self.frame_targets = FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction) if cfg.frame_loss_weight else None
+        self.augmentation = Augmentation(
+            cfg.mixup_alpha, round(cfg.time_mask_seconds / seconds_per_frame), cfg.mel_mask_bins,
+            round(cfg.time_shift_seconds / (seconds_per_frame * network.time_reduction)), network.time_reduction)
         self.valid_truth = valid.dataset.tag_matrix()
         self.step, self.history, self.best = 0, [], None  # best: (value of select_by, step)
         self.best_tensors, self.finished = None, False
@@ -107,11 +124,25 @@ class Trainer:
         for name in ("step", "history", "best", "best_tensors", "finished"):
             setattr(self, name, state[name])
 
+    def loss(self, clips):
+        """The loss of a batch of clips (B,): of their tags, and of their frames where `frame_loss_weight` is set."""
+        x, mask = self.runner.normalize(*self.fit.load(clips))
+        tags, frames, known = self.tags[clips].to(x.device), None, None
+        if self.frame_targets is not None:
+            num_frames = max(1, x.shape[1] // self.runner.network.time_reduction)
+            frames, known = (a.to(x.device) for a in self.frame_targets.load(clips, num_frames))
+        generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in range(len(clips))]
+        x, mask, tags, frames, known = self.augmentation(generators, x, mask, tags, frames, known)
+        output = self.runner.run(x, mask)
+        loss = binary_cross_entropy(output.clip, tags)
+        if frames is not None:
+            loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(output.frame, frames, known * output.mask.unsqueeze(-1))
+        return loss
+
     def run_batch(self):
         """One optimiser step. Returns the loss."""
         clips = self.sampler.batch(self.step)
-        output = self.runner(*self.fit.load(clips))
-        loss = binary_cross_entropy(output.clip, self.tags[clips].to(output.clip.device))
+        loss = self.loss(clips)
         value = loss.item()
         if not np.isfinite(value):
             names = datadir.first(self.fit.dataset.filenames[clips].tolist())
@@ -120,6 +151,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        self.runner.network.pooling.project()
         self.step += 1
         return value
 
@@ -128,17 +160,18 @@ class Trainer:
         started, number = time.monotonic(), len(self.history) + 1
         self.runner.network.train()
         name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
-        losses = [self.run_batch() for _ in progress(range(self.cfg.checkpoint_every), name)]
+        losses = [self.run_batch() for _ in progress(range(self.checkpoint_every), name)]
         found = validate(self.runner, self.valid, self.valid_truth)
         rate = self.optimizer.param_groups[0]["lr"]
         self.history.append([self.step, float(np.mean(losses)), found["loss"], found["f1"], found["map"], rate,
                              time.monotonic() - started])
-        self.schedule.step(found[self.cfg.schedule_by])
+        if self.cfg.schedule_by is not None:
+            self.schedule.step(found[self.cfg.schedule_by])
         value = -found["loss"] if self.cfg.select_by == "loss" else found[self.cfg.select_by]
         if self.best is None or value > self.best[0]:
             self.best = [value, self.step]
             self.best_tensors = {k: v.detach().clone() for k, v in self.runner.network.state_dict().items()}
-        stale = (self.step - self.best[1]) // self.cfg.checkpoint_every
+        stale = (self.step - self.best[1]) // self.checkpoint_every
         self.finished = number >= self.cfg.max_checkpoints or (self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience)
         self.tell(f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
                   f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s" + (", best" if stale == 0 else ""))
@@ -192,8 +225,9 @@ def _spec(cfg, store, fit, statistics):
     mean, std = statistics
     trained = {"wsedtk": __version__, "torch": str(torch.__version__), "python": platform.python_version(), "seed": cfg.seed,
                "fit_clips": len(fit.dataset), "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
-    return checkpoint.ModelSpec(cfg.network, cfg.network_options, cfg.pooling, tuple(fit.dataset.labels), store.frontend,
-                                tuple(mean.tolist()), tuple(std.tolist()), trained)
+    options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
+    return checkpoint.ModelSpec(cfg.network, options, cfg.pooling, tuple(fit.dataset.labels), store.frontend,
+                                tuple(mean.tolist()), tuple(std.tolist()), cfg.hierarchy, cfg.groups, trained)
 
 
 def describe(network, spec):
@@ -213,7 +247,8 @@ def describe(network, spec):
     seconds = frontend.seconds_per_frame * network.time_reduction
     lines = [f"{'layer':16} {'kind':12} {'output for 10 s':>18} {'parameters':>11}"]
     lines += [f"{name:16} {kind:12} {shape:>18} {count:11,}" for name, kind, shape, count in rows]
-    lines += [f"{sum(p.numel() for p in network.parameters()):,} parameters, {spec.pooling} pooling, "
+    hierarchy = f", hierarchy {spec.hierarchy} {list(spec.groups)}" if spec.hierarchy else ""
+    lines += [f"{sum(p.numel() for p in network.parameters()):,} parameters, {spec.pooling} pooling{hierarchy}, "
               f"{output.frame.shape[1]} frames of {seconds:g} s in 10 s, {len(spec.labels)} classes"]
     return "\n".join(lines)
 
@@ -237,34 +272,58 @@ def _read_sets(fit_set, valid_set, store):
     return fit, valid
 
 
-def run(fit_set, valid_set, model_dir, feats, config_path, overrides, overwrite, dry_run, device):
+def initialise(network, spec, init_dir):
+    """Copy the weights of a model directory into a network of the same kind, and take its statistics.
+
+    Where the classes are others, the output layer (the tensors whose shape depends on the number of classes) stays fresh.
+    Returns the ModelSpec with the model's statistics. Raises InputError where front end or tensors do not fit.
+    """
+    found, source, fingerprint = checkpoint.load_model(init_dir)
+    if found.frontend != spec.frontend:
+        raise InputError(f"{init_dir}: trained on another front end; extract the features with its own (model.yaml: frontend)")
+    tensors = source.state_dict()
+    if found.labels != spec.labels:
+        wider = dataclasses.replace(spec, labels=(*spec.labels, "")).build().state_dict()
+        mine = network.state_dict()
+        own = {name: tensor for name, tensor in mine.items() if wider[name].shape != tensor.shape}
+        tensors = {**{name: tensor for name, tensor in tensors.items() if name not in own}, **own}
+        say(f"{init_dir}: its classes are others: {', '.join(own)} start afresh")
+    checkpoint.check_tensors(tensors, network.state_dict(), f"{init_dir}: is {found.network} {found.network_options} with {found.pooling} "
+                             f"pooling, not the network of this configuration")
+    network.load_state_dict(tensors)
+    return dataclasses.replace(spec, mean=found.mean, std=found.std, trained={**spec.trained, "init": fingerprint})
+
+
+def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device):
     """Train a system, or go on with its training; `dry_run` prints the network and stops."""
     model_dir = Path(model_dir)
     cfg = config.load(TrainConfig, config_path, overrides)
     store = FeatureStore(feats)
     fit, valid = _read_sets(fit_set, valid_set, store)
-    statistics = store.statistics(fit.rows)
-    spec = _spec(cfg, store, fit, statistics)
+    if cfg.frame_loss_weight and (fit.dataset.events is None or not len(fit.dataset.events)):
+        raise InputError(f"{fit_set}: has no events, which frame_loss_weight needs")
+    spec = _spec(cfg, store, fit, store.statistics(fit.rows))
     torch.manual_seed(cfg.seed)
-    options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
-    spec = dataclasses.replace(spec, network_options=options)
     network = spec.build()
+    if init_dir is not None:
+        spec = initialise(network, spec, init_dir)
     if dry_run:
         print(describe(network, spec))
         return
     device = inference.pick_device(device)
     with locking(model_dir / "checkpoints" / ".lock"):
-        _train(cfg, spec, network, fit, valid, statistics, store, model_dir, overwrite, device)
+        _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device)
 
 
-def _train(cfg, spec, network, fit, valid, statistics, store, model_dir, overwrite, device):
+def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device):
     """Train, or go on, in a model directory that is this process's alone, and write the model."""
-    resolved = {**config.to_mapping(cfg), "features_fingerprint": store.fingerprint,
+    resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint()}
     if overwrite:
         for old in [*checkpoints(model_dir), *(model_dir / n for n in ("model.yaml", "model.safetensors", "config.yaml", "train.log"))]:
             old.unlink(missing_ok=True)
-    trainer = Trainer(cfg, network, fit, valid, statistics, device, teller(model_dir))
+    seconds_per_frame = spec.frontend_config().seconds_per_frame
+    trainer = Trainer(cfg, network, fit, valid, (spec.mean, spec.std), seconds_per_frame, device, teller(model_dir))
     resume(trainer, model_dir, resolved)
     write_text(model_dir / "config.yaml", config.to_yaml(resolved))
     while not trainer.finished:

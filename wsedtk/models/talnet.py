@@ -1,0 +1,72 @@
+"""TALNet of Wang, Li & Metze 2019, figure 2 right.
+
+B clips, T frames, F mel bins, C channels, E embedding size, K classes. 9,980,527 parameters with 64 mel bins and 527 classes,
+without attention. Tensors are named as in the authors' published weights.
+"""
+
+import torch
+from torch import nn
+
+from wsedtk.models.layers import Head, init_gru, pad_time, pool_mask, run_gru, zero_padding
+
+
+class ConvBlock(nn.Module):
+    """A 3x3 convolution, batch norm, ReLU. Xavier-uniform weights and torch's own biases, as published."""
+
+    def __init__(self, num_inputs, num_outputs):
+        super().__init__()
+        self.conv = nn.Conv2d(num_inputs, num_outputs, 3, padding=1)
+        self.bn = nn.BatchNorm2d(num_outputs)
+        nn.init.xavier_uniform_(self.conv.weight)
+
+    def forward(self, x):
+        """(B, C, T, F) -> (B, C', T, F)."""
+        return torch.relu(self.bn(self.conv(x)))
+
+
+class TalNet(nn.Module):
+    """`num_convs` convolutions of which every `num_convs / num_pools`-th is max-pooled, a bidirectional GRU, one output layer.
+
+    The first two poolings halve time and frequency, later ones frequency alone: T feature frames become T / 4 (10 a second of
+    Wang's 40). With f frequency bins after the pooling a pooled layer has E / f channels, and one without pooling 2 E / f of
+    its input's f: the published network's 32, 32, 64, 64, 128, 128, 256, 256, 512, 512. Frame probabilities are clamped to
+    [1e-7, 1 - 1e-7]. In training, batch norm sees padded frames, as published.
+    """
+
+    def __init__(self, pooling, num_mels=64, embedding_size=1024, num_convs=10, num_pools=5):
+        super().__init__()
+        if not 1 <= num_pools <= num_convs or num_convs % num_pools:
+            raise ValueError(f"num_convs must be a multiple of num_pools, found {num_convs} and {num_pools}")
+        if num_mels % 2 ** num_pools:
+            raise ValueError(f"num_mels must be a multiple of {2 ** num_pools} for {num_pools} poolings, found {num_mels}")
+        if embedding_size % 2 or 2 * embedding_size % num_mels:
+            raise ValueError(f"embedding_size must be an even multiple of num_mels / 2, found {embedding_size} and {num_mels} mel bins")
+        self.num_convs, self.convs_per_pool = num_convs, num_convs // num_pools
+        self.time_reduction = 2 ** min(num_pools, 2)
+        num_inputs, num_bins = 1, num_mels
+        for number in range(1, num_convs + 1):
+            num_outputs = 2 * embedding_size // num_bins  # a pooled layer: the same, E / (num_bins / 2)
+            self.add_module(f"conv{number}", ConvBlock(num_inputs, num_outputs))
+            num_inputs = num_outputs
+            if number % self.convs_per_pool == 0:
+                num_bins //= 2
+        self.gru = nn.GRU(embedding_size, embedding_size // 2, batch_first=True, bidirectional=True)
+        self.head = Head(embedding_size, pooling, floor=1e-7)
+        init_gru(self.gru)
+
+    @property
+    def pooling(self):
+        """The pooling function; segments are pooled with it too."""
+        return self.head.pooling
+
+    def forward(self, x, mask=None):
+        """Features (B, T, F) and mask (B, T), True = real frame (None: all) -> Output with T' = T // time_reduction frames."""
+        x, mask = pad_time(x, mask, self.time_reduction)
+        x = x.unsqueeze(1)  # (B, 1, T, F)
+        for number in range(1, self.num_convs + 1):
+            x = getattr(self, f"conv{number}")(zero_padding(x, mask))
+            if number % self.convs_per_pool == 0:
+                factor = 2 if number // self.convs_per_pool <= 2 else 1
+                x, mask = nn.functional.max_pool2d(x, (factor, 2)), pool_mask(mask, factor)  # (B, C, T / factor, F / 2)
+        x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', E): channel by frequency
+        return self.head(run_gru(self.gru, x, mask), mask)
