@@ -1,6 +1,6 @@
 """Waveform -> log-mel features, equal to librosa's (SPEC of each configuration in recipes/*/conf/frontend_*.yaml).
 
-S samples, T frames, F mel bins.
+S samples, T frames, F mel bins, B clips.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ class FrontendConfig:
 
 
 class LogMel:
-    """The front end itself: `LogMel(config)(samples)` gives (T, F) features."""
+    """The front end itself: `LogMel(config)(samples)` gives (T, F) features of (S,) samples, or (B, T, F) of (B, S)."""
 
     def __init__(self, config):
         import librosa  # only for its Slaney mel filters; slow to import
@@ -74,22 +74,23 @@ class LogMel:
             dtype=np.float64))  # (F, num_fft / 2 + 1)
 
     def __call__(self, samples):
-        """Log-mel levels in dB, (T, F), of mono samples (S,); float64 in, float64 out, else float32.
+        """Log-mel levels in dB, (..., T, F), of mono samples (..., S); float64 in, float64 out, else float32.
 
         Frames are centred on t * hop with zeros beyond the clip's ends, and the first max(1, S // hop) are kept. A window
         shorter than `num_fft` is the head of a zero-padded FFT frame: magnitudes do not see where in it the window lies.
         """
         config, dtype = self.config, np.float64 if samples.dtype == np.float64 else np.float32
-        num_frames = config.num_frames(len(samples))
+        num_frames = config.num_frames(samples.shape[-1])
         before = config.num_fft // 2 - (config.num_fft - config.window) // 2  # the window's part before a frame's centre
-        padded = np.zeros((num_frames - 1) * config.hop + config.window, dtype)
-        kept = samples[:len(padded) - before]
-        padded[before:before + len(kept)] = kept
-        frames = np.lib.stride_tricks.sliding_window_view(padded, config.window)[::config.hop]  # (T, window)
-        spectrum = np.abs(scipy.fft.rfft(frames * self._window.astype(dtype), config.num_fft))  # (T, num_fft / 2 + 1)
+        padded = np.zeros((*samples.shape[:-1], (num_frames - 1) * config.hop + config.window), dtype)
+        kept = samples[..., :padded.shape[-1] - before]
+        padded[..., before:before + kept.shape[-1]] = kept
+        frames = np.lib.stride_tricks.sliding_window_view(padded, config.window, axis=-1)[..., ::config.hop, :]  # (..., T, window)
+        spectrum = np.abs(scipy.fft.rfft(frames * self._window.astype(dtype), config.num_fft))  # (..., T, num_fft / 2 + 1)
         if config.power == 2:
             spectrum *= spectrum
-        level = 10 * np.log10(np.maximum((self._mel.astype(dtype) @ spectrum.T).T, dtype(config.min_power)))  # (T, F)
+        mel = (self._mel.astype(dtype) @ spectrum.reshape(-1, spectrum.shape[-1]).T).T  # (... * T, F)
+        level = 10 * np.log10(np.maximum(mel, dtype(config.min_power))).reshape(*spectrum.shape[:-1], config.num_mels)
         if config.top_db is not None:
-            level = np.maximum(level, level.max() - dtype(config.top_db))
+            level = np.maximum(level, level.max(axis=(-2, -1), keepdims=True) - dtype(config.top_db))
         return level
