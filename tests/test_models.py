@@ -8,39 +8,109 @@ from wsedtk.errors import InputError
 from wsedtk.models import layers
 from wsedtk.pooling import METHODS
 
+SMALL = {  # each network at a size that a test affords
+    "dcase-crnn": {"num_mels": 16, "channels": (4, 5, 6), "num_hidden": 7},
+    "talnet": {"num_mels": 16, "embedding_size": 32, "num_convs": 6, "num_pools": 3},
+    "gated-crnn": {"num_mels": 16, "num_channels": 4, "num_top_channels": 6, "num_hidden": 7},
+}
+GATED = {**SMALL["gated-crnn"], "gru_gate": True, "attention_softmax": "class"}
+NETWORKS = pytest.mark.parametrize("name", SMALL)
 
-def test_dcase_crnn_has_the_published_size():
-    network = models.build("dcase-crnn", 17)
-    assert sum(p.numel() for p in network.parameters()) == 936_041
-    assert sum(p.numel() for p in models.build("dcase-crnn", 17, pooling="attention").parameters()) == 936_041 + 201 * 17
-    output = network(torch.randn(2, 400, 64))
-    assert output.clip.shape == (2, 17) and output.frame.shape == (2, 100, 17) and output.weight is None
+
+def count(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name, num_classes, shape, num_parameters, num_frames, hidden", [
+    ("dcase-crnn", 17, (400, 64), 936_041, 100, 200),
+    ("talnet", 527, (400, 64), 9_980_527, 100, 1024),
+    ("gated-crnn", 17, (500, 80), 1_755_281, 125, 256),
+])
+def test_the_published_sizes(name, num_classes, shape, num_parameters, num_frames, hidden):
+    network = models.build(name, num_classes)
+    assert count(network) == num_parameters
+    assert count(models.build(name, num_classes, pooling="attention")) == num_parameters + (hidden + 1) * num_classes
+    assert count(models.build(name, num_classes, pooling="general")) == num_parameters + 2 * num_classes
+    with torch.inference_mode():
+        output = network.eval()(torch.randn(2, *shape))
+    assert output.clip.shape == (2, num_classes) and output.frame.shape == (2, num_frames, num_classes) and output.weight is None
     assert network.time_reduction == 4
 
 
-def test_initialisation_is_the_published_one():
+def convolutions(network, shape):
+    """The outputs (C, T, F) of the network's convolutions, in order."""
+    found, hooks = [], []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            hooks.append(module.register_forward_hook(lambda m, i, o: found.append(tuple(o.shape[1:]))))
+    with torch.inference_mode():
+        network.eval()(torch.randn(1, *shape))
+    return found
+
+
+def test_the_published_shapes():
+    assert convolutions(models.build("dcase-crnn", 3), (400, 64)) == [(32, 400, 64), (64, 400, 32), (128, 200, 16)]
+    assert convolutions(models.build("talnet", 3), (400, 64)) == [
+        (32, 400, 64), (32, 400, 64), (64, 200, 32), (64, 200, 32), (128, 100, 16), (128, 100, 16), (256, 100, 8), (256, 100, 8),
+        (512, 100, 4), (512, 100, 4)]
+    assert convolutions(models.build("gated-crnn", 3), (500, 80)) == [
+        (128, 500, 80), (128, 500, 80), (128, 250, 40), (128, 250, 40), (128, 125, 20), (128, 125, 20), (128, 125, 10), (128, 125, 10),
+        (256, 125, 5)]
+
+
+@pytest.mark.parametrize("embedding, num_convs, num_pools", [(1024, 5, 5), (512, 8, 4), (768, 12, 6), (256, 3, 1), (1024, 15, 5)])
+def test_talnets_general_form(embedding, num_convs, num_pools):
+    """A pooled layer has E / f maps, f its output's bins; another 2 E / f, f its input's (Wang, Li & Metze 2019, section 4)."""
+    network = models.build("talnet", 4, embedding_size=embedding, num_convs=num_convs, num_pools=num_pools)
+    num_bins, expected = 64, []
+    for layer in range(num_convs):
+        pooled = (layer + 1) % (num_convs // num_pools) == 0
+        expected.append(embedding // (num_bins // 2) if pooled else 2 * embedding // num_bins)
+        num_bins = num_bins // 2 if pooled else num_bins
+    assert [shape[0] for shape in convolutions(network, (40, 64))] == expected
+    assert network.time_reduction == (4 if num_pools > 1 else 2)
+    assert network.gru.input_size == expected[-1] * num_bins == embedding
+    assert network(torch.randn(2, 41, 64)).frame.shape == (2, 41 // network.time_reduction, 4)
+
+
+@NETWORKS
+def test_initialisation_is_the_published_one(name):
     torch.manual_seed(0)
-    network = models.build("dcase-crnn", 5, pooling="attention")
-    for name, parameter in network.named_parameters():
-        if "bias" in name:
-            assert not parameter.any(), name
-        elif "gru" in name:
-            for gate in parameter.detach().chunk(3):  # (100, in): rows or columns are orthonormal
+    network = models.build(name, 5, pooling="attention")
+    for key, parameter in network.named_parameters():
+        fan_in = parameter.shape[1] * parameter[0, 0].numel() if parameter.dim() == 4 else 0
+        if name == "talnet" and key.endswith(".conv.bias"):  # torch's own: uniform, bounded by 1 / sqrt(fan in)
+            weight = network.get_parameter(key.replace("bias", "weight"))
+            assert 0.7 < parameter.abs().max() * (weight.shape[1] * 9) ** 0.5 <= 1, key
+        elif ".bn." in key:
+            assert (parameter == (1 if key.endswith("weight") else 0)).all(), key
+        elif "bias" in key:
+            assert not parameter.any(), key
+        elif "gru" in key:
+            for gate in parameter.detach().chunk(3):  # rows or columns are orthonormal
                 product = gate @ gate.T if gate.shape[0] <= gate.shape[1] else gate.T @ gate
                 torch.testing.assert_close(product, torch.eye(len(product)), rtol=0, atol=1e-5)
         else:  # Xavier-uniform: bounded by sqrt(6 / (fan in + fan out)), and nearly reaching it
-            field = parameter[0, 0].numel() if parameter.dim() == 4 else 1
+            field = fan_in // parameter.shape[1] if parameter.dim() == 4 else 1
             bound = (6 / (field * (parameter.shape[0] + parameter.shape[1]))) ** 0.5
-            assert 0.95 * bound < parameter.abs().max() <= bound, name
+            assert 0.95 * bound < parameter.abs().max() <= bound, key
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("lengths", [(40, 37, 20), (41, 4, 1), (7, 2, 3)])
-def test_a_padded_clip_scores_as_it_does_alone(method, lengths):
+def lively(name, method, **options):
+    """A small network in evaluation mode whose biases and batch norms are not at rest: they fill padding where nothing masks it."""
     torch.manual_seed(0)
-    network = models.build("dcase-crnn", 3, pooling=method, num_mels=16, channels=(4, 5, 6), num_hidden=7).double().eval()
-    for p in network.parameters():  # biases that are not zero fill padding where nothing masks it
-        torch.nn.init.normal_(p, std=0.3)
+    network = models.build(name, 3, pooling=method, **{**SMALL[name], **options}).double().eval()
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            torch.nn.init.normal_(tensor, std=0.3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+    network.pooling.project()
+    return network
+
+
+def check_padded_is_alone(network, lengths):
     x = torch.randn(3, max(lengths), 16, dtype=torch.float64)
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     together = network(torch.where(mask[..., None], x, 5.0), mask)
@@ -48,49 +118,126 @@ def test_a_padded_clip_scores_as_it_does_alone(method, lengths):
         alone = network(x[clip:clip + 1, :length])
         torch.testing.assert_close(together.clip[clip], alone.clip[0], rtol=0, atol=1e-12)
         real = int(alone.mask.sum())
-        assert real == int(together.mask[clip].sum()) == max(1, length // 4)
+        assert real == int(together.mask[clip].sum()) == max(1, length // network.time_reduction)
         torch.testing.assert_close(together.frame[clip, :real], alone.frame[0, :real], rtol=0, atol=1e-12)
+        if alone.weight is not None:
+            torch.testing.assert_close(together.weight[clip, :real], alone.weight[0, :real], rtol=0, atol=1e-12)
 
 
-def test_padding_leaks_without_the_masks(monkeypatch):
-    """The test above can fail: without masks before the convolutions it does."""
-    monkeypatch.setattr("wsedtk.models.dcase_crnn.zero_padding", lambda x, mask: x)
+@NETWORKS
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("lengths", [(40, 37, 20), (41, 4, 1), (7, 2, 3)])
+def test_a_padded_clip_scores_as_it_does_alone(name, method, lengths):
+    check_padded_is_alone(lively(name, method), lengths)
+
+
+@pytest.mark.parametrize("options", [{"gru_gate": True}, {"attention_softmax": "class"}, {"time_pools": (1, 3, 1, 1)}])
+def test_the_gated_networks_options_keep_padding_out(options):
+    check_padded_is_alone(lively("gated-crnn", "attention", **options), (40, 37, 20))
+
+
+@NETWORKS
+def test_padding_leaks_without_the_masks(name, monkeypatch):
+    """The tests above can fail: without masks before the convolutions they do."""
+    module = name.replace("-", "_")
+    monkeypatch.setattr(f"wsedtk.models.{module}.zero_padding", lambda x, mask: x)
     with pytest.raises(AssertionError):
-        test_a_padded_clip_scores_as_it_does_alone("linear", (40, 37, 20))
+        check_padded_is_alone(lively(name, "linear"), (40, 37, 20))
+    monkeypatch.undo()
+    monkeypatch.setattr(f"wsedtk.models.{module}.run_gru", lambda gru, x, mask: gru(x)[0])
+    with pytest.raises(AssertionError):
+        check_padded_is_alone(lively(name, "linear"), (40, 37, 20))
 
 
-def test_attention_is_a_softmax_over_time():
-    network = models.build("dcase-crnn", 3, pooling="attention", num_mels=16, channels=(4, 5, 6), num_hidden=7)
-    mask = torch.arange(40) < torch.tensor([40, 20])[:, None]
-    weight = network(torch.randn(2, 40, 16), mask).weight
-    torch.testing.assert_close(weight.sum(dim=1), torch.ones(2, 3))
-    assert not weight[1, 5:].any()
+@NETWORKS
+@pytest.mark.parametrize("num_frames", [1, 3, 40, 401])
+@pytest.mark.parametrize("num_classes", [1, 6])
+def test_any_length_and_number_of_classes(name, num_frames, num_classes):
+    network = models.build(name, num_classes, pooling="attention", **SMALL[name])
+    output = network(torch.randn(2, num_frames, 16))
+    assert output.frame.shape == output.weight.shape == (2, max(1, num_frames // 4), num_classes)
+    assert output.clip.shape == (2, num_classes) and output.mask.all()
+    assert ((output.frame > 0) & (output.frame < 1)).all()
 
 
-def test_scores_are_float32_under_autocast():
-    network = models.build("dcase-crnn", 3, pooling="attention", num_mels=16, channels=(4, 5, 6), num_hidden=7)
+def test_attentions_softmax_runs_over_time_or_over_classes():
+    x = torch.randn(2, 40, 16)
+    time = models.build("gated-crnn", 5, pooling="attention", **SMALL["gated-crnn"])(x).weight
+    torch.testing.assert_close(time.sum(1), torch.ones(2, 5))
+    classes = models.build("gated-crnn", 5, pooling="attention", **GATED)(x).weight
+    torch.testing.assert_close(classes.sum(2), torch.ones(2, 10))
+
+
+def test_the_gate_of_the_gru_halves_its_outputs():
+    network = models.build("gated-crnn", 5, **GATED)
+    assert network.gru.hidden_size == 14 and network.head.fc_prob.in_features == 14
+    seen = {}
+    network.gru.register_forward_hook(lambda m, i, o: seen.update(gru=o[0]))
+    network.head.register_forward_pre_hook(lambda m, i: seen.update(head=i[0]))
+    network(torch.randn(2, 40, 16))
+    forward, backward = seen["gru"][..., :14], seen["gru"][..., 14:]
+    expected = torch.cat([half[..., :7] * torch.sigmoid(half[..., 7:]) for half in (forward, backward)], dim=-1)
+    torch.testing.assert_close(seen["head"], expected)
+
+
+def test_a_gated_convolution_is_one_half_times_the_sigmoid_of_the_other():
+    from wsedtk.models.gated_crnn import GatedConv
+    layer, x = GatedConv(2, 3).eval(), torch.randn(2, 2, 6, 5)
+    y = torch.nn.functional.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1) / (1 + 1e-5) ** 0.5  # batch norm at rest
+    torch.testing.assert_close(layer(x), y[:, :3] * torch.sigmoid(y[:, 3:]))
+
+
+def test_talnets_probabilities_stay_off_0_and_1():
+    network = models.build("talnet", 2, **SMALL["talnet"])
+    torch.nn.init.constant_(network.head.fc_prob.bias, 100.0)
+    assert network(torch.randn(1, 8, 16)).frame.max() == torch.tensor(1 - 1e-7)
+    torch.nn.init.constant_(network.head.fc_prob.bias, -100.0)
+    assert network(torch.randn(1, 8, 16)).frame.min() == torch.tensor(1e-7)
+
+
+@NETWORKS
+@pytest.mark.parametrize("method", ["linear", "attention", "monotone-attention"])
+def test_probabilities_are_float32_under_autocast(name, method):
+    network = models.build(name, 3, pooling=method, **SMALL[name])
     with torch.autocast("cpu", torch.bfloat16):
-        output = network(torch.randn(2, 40, 16))
-    assert {output.clip.dtype, output.frame.dtype, output.weight.dtype} == {torch.float32}
+        output = network(torch.randn(2, 20, 16))
+    assert output.clip.dtype == output.frame.dtype == torch.float32
+    assert output.weight is None or output.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("hierarchy", ["published", "plain", "nested"])
+def test_a_hierarchy_reaches_the_pooling(hierarchy):
+    network = models.build("dcase-crnn", 3, hierarchy=hierarchy, groups=[5, 2], **SMALL["dcase-crnn"])
+    assert network.pooling.hierarchy == hierarchy and network.pooling.groups == (5, 2)
+    output = network(torch.randn(2, 80, 16))
+    assert (hierarchy == "nested") == (not torch.allclose(output.clip, (output.frame ** 2).sum(1) / output.frame.sum(1)))
 
 
 def test_dropout_is_off_as_published_and_in_evaluation():
     assert models.build("dcase-crnn", 3).dropout.p == 0
-    network = models.build("dcase-crnn", 3, num_mels=16, channels=(4, 5, 6), num_hidden=7, dropout=0.5)
-    x = torch.randn(2, 40, 16)
-    assert not torch.equal(network.train()(x).clip, network(x).clip)
-    assert torch.equal(network.eval()(x).clip, network(x).clip)
+    assert models.build("gated-crnn", 3).dropout.p == 0.2
+    for name in ("dcase-crnn", "gated-crnn"):
+        network = models.build(name, 3, **{**SMALL[name], "dropout": 0.5})
+        x = torch.randn(2, 40, 16)
+        network.eval()
+        network.dropout.train()
+        assert not torch.equal(network(x).clip, network(x).clip)
+        assert torch.equal(network.eval()(x).clip, network(x).clip)
 
 
 class OwnNetwork(torch.nn.Module):
     """A network of a user's own."""
 
-    def __init__(self, num_classes, pooling="linear", width=2):
+    time_reduction = 1
+
+    def __init__(self, pooling, num_mels=3, width=2):
         super().__init__()
-        self.head = layers.Head(width, num_classes, pooling)
+        self.hidden = torch.nn.Linear(num_mels, width)
+        self.head = layers.Head(width, pooling)
+        self.pooling = pooling
 
     def forward(self, x, mask=None):
-        return self.head(x, mask if mask is not None else torch.ones(x.shape[:2], dtype=torch.bool))
+        return self.head(torch.tanh(self.hidden(x)), mask if mask is not None else torch.ones(x.shape[:2], dtype=torch.bool))
 
 
 def test_a_network_of_ones_own():
@@ -99,13 +246,23 @@ def test_a_network_of_ones_own():
 
 
 @pytest.mark.parametrize("name, options, message", [
-    ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn"),
+    ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, talnet, gated-crnn"),
     ("no.such:Thing", {}, "network 'no.such:Thing': No module named 'no'"),
     ("wsedtk.models:Thing", {}, "has no attribute 'Thing'"),
+    ("os:system", {}, "network 'os:system': is not a torch.nn.Module"),
+    ("subprocess:Popen", {}, "network 'subprocess:Popen': is not a torch.nn.Module"),
     ("dcase-crnn", {"depth": 3}, "unexpected keyword argument 'depth'"),
     ("dcase-crnn", {"pooling": "mean"}, "unknown pooling 'mean'"),
+    ("dcase-crnn", {"hierarchy": "deep", "groups": [5]}, "unknown hierarchy 'deep'; known: published, plain, nested"),
+    ("dcase-crnn", {"hierarchy": "plain"}, "a hierarchy and its groups go together"),
     ("dcase-crnn", {"num_mels": 50}, "num_mels must be a multiple of 8, found 50"),
     ("dcase-crnn", {"channels": [1, 2]}, "channels: expected three numbers"),
+    ("talnet", {"num_convs": 10, "num_pools": 4}, "num_convs must be a multiple of num_pools, found 10 and 4"),
+    ("talnet", {"num_mels": 80}, "num_mels must be a multiple of 32 for 5 poolings, found 80"),
+    ("talnet", {"embedding_size": 1000}, "embedding_size must be an even multiple of num_mels / 2, found 1000 and 64 mel bins"),
+    ("gated-crnn", {"num_mels": 40}, "num_mels must be a multiple of 16 for 4 blocks, found 40"),
+    ("gated-crnn", {"time_pools": [2, 0, 1, 1]}, "time_pools: expected a whole number >= 1 for each block"),
+    ("gated-crnn", {"pooling": "attention", "attention_softmax": "frame"}, "attention_softmax must be time or class, found 'frame'"),
 ])
 def test_wrong_networks_are_refused(name, options, message):
     with pytest.raises(InputError, match=message):

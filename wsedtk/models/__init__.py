@@ -2,6 +2,8 @@
 
 import importlib
 
+from torch import nn
+
 from wsedtk.errors import InputError
 from wsedtk.pooling import Pooling
 
@@ -25,6 +27,8 @@ def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **opti
         network = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"network {name!r}: {error}") from None
+    if not (isinstance(network, type) and issubclass(network, nn.Module)):
+        raise InputError(f"network {name!r}: is not a torch.nn.Module")
     try:
         return network(Pooling(pooling, num_classes, hierarchy, groups), **options)
     except (TypeError, ValueError) as error:
