@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from helpers import write_set, write_sound
+from helpers import LABELS, RECIPES, train_arguments, write_set, write_sound
 
 from wsedtk import cli
 from wsedtk.errors import InputError
@@ -49,3 +49,33 @@ def small_set(tmp_path):
     tags.append(("clip 00.wav", "low"))
     events.append(("clip 00.wav", 0.5, 0.75, "low"))
     return write_set(tmp_path / "set", clips, labels, tags, events)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Twelve clips to fit on and six to validate on, of 1 s, one of them of 0.5 s; their features by Wang's and He's front ends."""
+    folder = tmp_path_factory.mktemp("corpus")
+    sets = {}
+    for name, numbers in (("fit", range(12)), ("valid", range(12, 18))):
+        clips, tags = [], []
+        for i in numbers:
+            seconds = 0.5 if i == 3 else 1.0
+            write_sound(folder / "audio" / f"{i:02d}.wav", seconds, frequency=3000 if i % 2 == 0 else 300, seed=i)
+            clips.append((f"{i:02d}.wav", f"../audio/{i:02d}.wav", seconds))
+            tags.append((f"{i:02d}.wav", LABELS[i % 2]))
+        sets[name] = write_set(folder / name, clips, LABELS, tags)
+    from wsedtk.stages import extract
+    he = (RECIPES / "dcase2017/conf/frontend_he.yaml").read_text()
+    (folder / "he.yaml").write_text(he.replace("pad_to_seconds: 10", "pad_to_seconds: null"))
+    for name, data_set in sets.items():
+        extract.run(data_set, folder / f"{name}.h5", None, 1, None, 10.0, "float32", False, 0.0)
+        extract.run(data_set, folder / f"he_{name}.h5", folder / "he.yaml", 1, None, 10.0, "float32", False, 0.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, tmp_path_factory):
+    """A model trained without interruption."""
+    model = tmp_path_factory.mktemp("trained") / "linear"
+    assert CliRunner().invoke(cli.cli, [str(a) for a in train_arguments(corpus, model)], catch_exceptions=False).exit_code == 0
+    return model

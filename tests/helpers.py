@@ -1,9 +1,16 @@
 """What several test files build: sounds, data directories, score files, operating points."""
 
+from pathlib import Path
+
 import numpy as np
 import soundfile
 
 from wsedtk import operating_point, store
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+LABELS = ["high, very", "low"]
+SMALL = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set", "batch_size=6", "--set", "learning_rate=3e-3",
+         "--set", "checkpoint_every=5", "--set", "max_checkpoints=3"]
 
 
 def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=1, seed=0):
@@ -53,3 +60,8 @@ def make_point(num_classes=2, labels=("Car", "Air horn, truck horn"), **changes)
               "frame_thresholds": np.full(num_classes, 0.5), "gate_by_tags": False, "tuned_on": "by hand",
               **{name: np.zeros(num_classes) for name in ("median_seconds", "min_seconds", "max_gap_seconds")}}
     return operating_point.OperatingPoint(**{**values, **changes})
+
+
+def train_arguments(corpus, model, *more):
+    """The command line of a small training on the fixture `corpus`."""
+    return ["train", corpus / "fit", corpus / "valid", model, "--feats", corpus / "fit.h5", "--feats", corpus / "valid.h5", *SMALL, *more]

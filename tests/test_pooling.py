@@ -1,5 +1,7 @@
 """Pooling: nine weights and three hierarchies against plain formulas and closed-form gradients; order, masks, limits, segments."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 import torch
@@ -16,14 +18,9 @@ EVERY = {"method": METHODS, "shape": [(1, 4), (2, 1), (13, 4), (125, 3)], "kind"
 
 
 def each(*names, **values):
-    """Run a test for each of EVERY's values of the names."""
-    def decorate(test):
-        for name in names:
-            test = pytest.mark.parametrize(name, EVERY[name])(test)
-        for name, choice in values.items():
-            test = pytest.mark.parametrize(name, choice)(test)
-        return test
-    return decorate
+    """Run a test for each of the values, EVERY's for the names."""
+    marks = [pytest.mark.parametrize(name, choice) for name, choice in ({name: EVERY[name] for name in names} | values).items()]
+    return lambda test: reduce(lambda marked, mark: mark(marked), marks, test)
 
 
 def make_case(frames=13, classes=4, kind="whole", dtype=torch.float64):
@@ -80,27 +77,18 @@ def closed_form(method, x, w, place, size):
     return y, dx[method] if method in dx else v * (1 + slope[method] * (judge - y)) / v.sum(0), dw.get(method, 0 * x), dalpha, dbeta
 
 
-def check_closed_form(method, pooling, x, w, mask, size=None):
-    y, dx, dw, dalpha, dbeta = torch.zeros_like(x[:, 0]), torch.zeros_like(x), torch.zeros_like(x), 0, 0
+@each("method", "shape", "kind", groups=[(), *GROUPS])
+def test_values_and_gradients_are_wangs_and_of_the_published_hierarchy_hes(method, shape, kind, groups):
+    pooling, (x, w, mask) = make_pooling(method, shape[1], *(("published", groups) if groups else ())), make_case(*shape, kind)
+    y, dx, dw, learnt = torch.zeros_like(x[:, 0]), torch.zeros_like(x), torch.zeros_like(x), {"alpha": 0, "beta": 0}
     for clip in range(3):
-        place = np.arange(x.shape[1]) if mask is None else np.flatnonzero(mask[clip])
-        y_, dx_, dw_, dalpha_, dbeta_ = closed_form(method, x[clip, place].numpy(), w[clip, place].numpy(), place, size)
+        place = np.arange(shape[0]) if mask is None else np.flatnonzero(mask[clip])
+        y_, dx_, dw_, *learnt_ = closed_form(method, x[clip, place].numpy(), w[clip, place].numpy(), place, groups and groups[0])
         y[clip], dx[clip, place], dw[clip, place] = map(torch.from_numpy, (y_, dx_, dw_))
-        dalpha, dbeta = dalpha + dalpha_, dbeta + dbeta_
-    learnt = [{"alpha": dalpha, "beta": dbeta}[name] for name, _ in pooling.named_parameters()]
-    close(run(pooling, x, w, mask), (y, dx, dw, *learnt), atol=1e-10)
-    close([pooling(x, w, mask)], [y])
-
-
-@each("method", "shape", "kind")
-def test_single_pooling_has_wangs_values_and_gradients(method, shape, kind):
-    check_closed_form(method, make_pooling(method, shape[1]), *make_case(*shape, kind))
-
-
-@each("method", "shape", "kind")
-def test_published_hierarchy_has_single_values_and_hes_gradients(method, shape, kind):
-    for groups in GROUPS:
-        check_closed_form(method, make_pooling(method, shape[1], "published", groups), *make_case(*shape, kind), size=groups[0])
+        learnt = {name: total + of_clip for (name, total), of_clip in zip(learnt.items(), learnt_, strict=True)}
+    found = run(pooling, x, w, mask)
+    close(found[:1], [y])
+    close(found[1:], (dx, dw, *(learnt[name] for name, _ in pooling.named_parameters())), atol=1e-10)
 
 
 @each("method", "kind", "groups")
@@ -225,10 +213,11 @@ def test_weights_keep_their_order_through_training(method):
     check_order(pooling, sigmoid(x), softplus(w))
 
 
-def test_learnt_parameters_start_as_the_table_says():
+def test_what_a_method_needs_and_where_its_parameters_start():
     learnt = {"auto": {"alpha": [1, 1]}, "power": {"beta": [1, 1]}, "general": {"alpha": [0, 0], "beta": [1, 1]}}
     for method in METHODS:
         assert {name: p.tolist() for name, p in Pooling(method, 2).named_parameters()} == learnt.get(method, {})
+        assert Pooling(method, 2).needs_weights == (method in ("attention", "monotone-attention"))
 
 
 def test_projection_lifts_to_0_what_is_below_and_leaves_the_rest():
@@ -241,7 +230,7 @@ def test_projection_lifts_to_0_what_is_below_and_leaves_the_rest():
 @each("structure", method=["auto", "power", "general"])
 def test_a_parameter_at_0_rises_again(method, structure):
     pooling, x = Pooling(method, 4, *structure), make_case(dtype=torch.float32)[0]
-    optimizer = torch.optim.SGD(pooling.parameters(), lr=20)
+    optimizer = torch.optim.SGD(pooling.parameters(), lr=40)
     for sign in (1, -1):  # down to the average, then up
         for _ in range(40):
             optimizer.zero_grad()
@@ -259,21 +248,16 @@ def test_learnt_parameters_travel_in_the_state(method):
 
 
 @each("method", "structure")
-def test_padding_changes_nothing_whatever_stands_there(method, structure):
-    pooling, (x, w, _), lengths = make_pooling(method, 4, *structure), make_case(20), (20, 7, 1)
+def test_padding_changes_nothing_whatever_stands_there_and_no_frames_score_0(method, structure):
+    pooling, (x, w, _), lengths = make_pooling(method, 4, *structure), make_case(20), (20, 7, 0)
     mask = torch.arange(20) < torch.tensor(lengths)[:, None]
+    alone = [run(pooling, x[clip, None, :n], w[clip, None, :n]) for clip, n in enumerate(lengths[:2])]
     for garbage in (0.99, -3.0, 1e300, torch.nan, torch.inf):
-        y, dx, dw, *_ = run(pooling, *(torch.where(mask[..., None], a, garbage) for a in (x, w)), mask)
-        assert not dx[~mask].any() and not dw[~mask].any()
-        for clip, n in enumerate(lengths):
-            alone = run(pooling, x[clip:clip + 1, :n], w[clip:clip + 1, :n])[:3]
-            close((y[clip:clip + 1], dx[clip:clip + 1, :n], dw[clip:clip + 1, :n]), alone)
-
-
-@each("method", "structure")
-def test_a_clip_of_no_real_frames_scores_0_and_takes_no_gradient(method, structure):
-    x, w, _ = make_case()
-    assert not any(a.any() for a in run(make_pooling(method, 4, *structure), x, w, torch.zeros(3, 13, dtype=bool)))
+        y, dx, dw, *learnt = run(pooling, *(torch.where(mask[..., None], a, garbage) for a in (x, w)), mask)
+        for clip, n in enumerate(lengths[:2]):
+            close((y[clip, None], dx[clip, None, :n], dw[clip, None, :n]), alone[clip][:3])
+        close(learnt, [sum(parts) for parts in zip(*(clip[3:] for clip in alone), strict=True)])
+        assert not y[2].any() and not dx[~mask].any() and not dw[~mask].any()
 
 
 @each("method", "structure", "dtype")
@@ -353,23 +337,18 @@ def test_segments_promote_half_types(method):
     close([pool_segments(Pooling(method, 4), x, w, mask, segment_of_frame(29, 1, 10))], [promoted], atol=0)
 
 
-@each(method=["attention", "monotone-attention"])
-def test_missing_weights_are_refused(method):
-    assert Pooling(method, 1).needs_weights and not Pooling("general", 1).needs_weights
-    with pytest.raises(ValueError, match=f"^{method} pooling needs the frame weights w$"):
-        Pooling(method, 1)(torch.rand(1, 2, 1))
-
-
 @each(case=[(("mean",), "unknown pooling 'mean'; known: max, average, linear, .*monotone-attention"),
             (("exp", "flat", [5]), "unknown hierarchy 'flat'; known: published, plain, nested"),
             (("exp", "nested"), r"go together; found hierarchy 'nested' and groups \[\]"),
             (("exp", None, [5]), r"go together; found hierarchy None and groups \[5\]"),
             (("exp", "plain", [5, 0]), r"groups: expected numbers of frames >= 1, found \[5, 0\]"),
-            (("exp", "plain", [-2]), "groups: expected"), (("exp", "plain", [2.5]), "groups: expected")])
-def test_settings_that_mean_nothing_are_refused(case):
+            (("exp", "plain", [-2]), "groups: expected"), (("exp", "plain", [2.5]), "groups: expected"),
+            (("attention",), "^attention pooling needs the frame weights w"),
+            (("monotone-attention",), "^monotone-attention pooling needs the frame weights w")])
+def test_what_makes_no_sense_is_refused(case):
     (method, *structure), message = case
     with pytest.raises(ValueError, match=message):
-        Pooling(method, 1, *structure)
+        Pooling(method, 1, *structure)(torch.rand(1, 2, 1))
 
 
 def test_help_and_print_say_what_a_hierarchy_is():
