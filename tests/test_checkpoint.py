@@ -63,7 +63,7 @@ def test_damaged_and_foreign_tensors_are_told(model):
         checkpoint.load_model(folder)
     del tensors["conv1.weight"]
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
-    with pytest.raises(InputError, match=r"not of the network that model.yaml describes: it lacks the tensor 'conv1.weight' \(2, 1, 5, 5\)"):
+    with pytest.raises(InputError, match=r"of the network that model.yaml describes: it lacks the tensor 'conv1.weight' \(2, 1, 5, 5\)"):
         checkpoint.load_model(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match="model.safetensors: no such file"):

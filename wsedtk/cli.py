@@ -282,7 +282,7 @@ def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwr
     """Turn weights that Wang, Li & Metze published (TALNet.pt, or their DCASE networks) into a model directory.
 
     \b
-    Example: wsedtk import TALNet.pt exp/talnet --labels labels.txt --normalizer normalizer.txt --frontend conf/frontend_wang.yaml
+    Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt --frontend conf/frontend_wang.yaml
     """
     _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwrite)
 
