@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk.atomic import write_text
+from wsedtk.clip_names import EXCERPT
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -27,7 +28,6 @@ COLUMNS = {
     "tags.tsv": ("filename", "event_label"),
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
-_EXCERPT = re.compile(r"(.+)_\d+(?:\.\d+)?_\d+(?:\.\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,7 @@ def source_of(filename):
     YouTube clips are named so in DCASE 2017 and AudioSet; clips of one recording must not be on both sides of a split.
     """
     stem = filename.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", filename) else filename
-    match = _EXCERPT.fullmatch(stem)
+    match = EXCERPT.fullmatch(stem)
     return match.group(1) if match else stem
 
 
@@ -104,20 +104,27 @@ def first(items, count=3):
     return shown + (f" and {len(items) - count} more" if len(items) > count else "")
 
 
-def _read_rows(path, columns, faults):
-    """Rows of a table as (line number, fields). Faults go to the list; a table that can't be read gives none."""
+def read_lines(path, faults):
+    """The lines of a text file without their ends, at least one; None, and a fault, where it can't be read."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         faults.append(Fault(True, path, None, "no such file"))
-        return []
+        return None
     except UnicodeDecodeError as error:
         faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {error.start})"))
-        return []
+        return None
     except OSError as error:
         faults.append(Fault(True, path, None, f"can't be read: {error.strerror}"))
+        return None
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _read_rows(path, columns, faults):
+    """Rows of a table as (line number, fields). Faults go to the list; a table that can't be read gives none."""
+    lines = read_lines(path, faults)
+    if lines is None:
         return []
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
     if tuple(lines[0].split("\t")) != columns:
         faults.append(Fault(True, path, 1, f"expected the header {'<TAB>'.join(columns)}, found {lines[0]!r}"))
         return []
@@ -132,7 +139,7 @@ def _read_rows(path, columns, faults):
     return rows
 
 
-def _number(text, path, line, name, faults):
+def read_seconds(text, path, line, name, faults):
     """A finite number >= 0 from a table's field, or None and a fault."""
     try:
         value = float(text.replace("_", "?"))  # which Python would take for 10 in 1_0
@@ -169,7 +176,7 @@ def _check_clips(path, columns, faults):
     clips, num_faults = {}, len(faults)
     for line, fields in _read_rows(path, columns, faults):
         row = dict(zip(columns, fields))
-        name, duration = row["filename"], _number(row["duration"], path, line, "duration", faults)
+        name, duration = row["filename"], read_seconds(row["duration"], path, line, "duration", faults)
         if not name:
             faults.append(Fault(True, path, line, "empty filename"))
         elif name in clips:
@@ -202,7 +209,7 @@ def _check_events(path, index, label_index, durations, tags, faults):
     """Events of events.tsv."""
     rows, tags = [], set(tags)
     for line, (name, onset, offset, label) in _read_rows(path, COLUMNS["events.tsv"], faults):
-        onset, offset = (_number(v, path, line, n, faults) for v, n in ((onset, "onset"), (offset, "offset")))
+        onset, offset = (read_seconds(v, path, line, n, faults) for v, n in ((onset, "onset"), (offset, "offset")))
         if name not in index:
             faults.append(Fault(True, path, line, f"{name!r} is not in clips.tsv"))
         elif label not in label_index:
@@ -275,7 +282,7 @@ def check(folder):
     return DataSet(np.array(filenames), paths, durations, labels, tag_clip, tag_label, events, info), faults
 
 
-def _raise_on_errors(faults, rest):
+def raise_on_errors(faults, rest):
     """Raise the first errors as an InputError; `rest` says what to do about more."""
     errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
     if errors:
@@ -286,7 +293,7 @@ def _raise_on_errors(faults, rest):
 def read(folder):
     """Read a data directory. Raises InputError naming its first faults."""
     dataset, faults = check(folder)
-    _raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
+    raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
     return dataset
 
 
@@ -294,7 +301,7 @@ def read_labels(path):
     """The classes of a text file, one a line, in order. Raises InputError that lists every fault."""
     faults = []
     labels = _check_labels(Path(path), faults)
-    _raise_on_errors(faults, "mend these first")
+    raise_on_errors(faults, "mend these first")
     return labels
 
 
@@ -366,7 +373,7 @@ def read_decoded(folder, labels):
     durations = np.array([clips[n][1] for n in filenames])
     tags = _check_tags(folder / "tags.tsv", index, label_index, faults)
     events = _check_events(folder / "events.tsv", index, label_index, durations, tags, faults)
-    _raise_on_errors(faults, "decode the scores again")
+    raise_on_errors(faults, "decode the scores again")
     tag_clip, tag_label = (np.array(column, np.int64) for column in (zip(*tags) if tags else ((), ())))
     info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
     return DataSet(np.array(filenames), np.full(len(filenames), ""), durations, list(labels), tag_clip, tag_label, events,

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import audio, datadir
+from wsedtk.clip_names import AUDIO_EXTENSIONS
 from wsedtk.config import suggest
 from wsedtk.corpora import builtin_bank
 from wsedtk.errors import InputError
@@ -42,7 +43,6 @@ PAUSE_SECONDS = 1.0  # a longer silence separates two events
 SHORTEST_SECONDS = 0.1  # a shorter stretch of sound is a click beside the event, unless there is nothing else
 EVENT_FADE_SECONDS = 0.005
 LOOP_FADE_SECONDS = 0.5
-EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")
 _NAME = re.compile(r"(\d+)-([^-]+)-([^-]+)")
 _EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP, _GROUPS = range(1, 6)  # what a random generator is for: part of its seed
 
@@ -75,7 +75,7 @@ def scan(bank_dir):
     for folder in sorted(f for f in bank_dir.iterdir() if f.is_dir() and not f.name.startswith(".")):
         found[folder.name] = []
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in EXTENSIONS or path.name.startswith("."):
+            if path.suffix.lower() not in AUDIO_EXTENSIONS or path.name.startswith("."):
                 continue
             match = _NAME.fullmatch(path.stem)
             if not match:

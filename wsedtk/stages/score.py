@@ -1,6 +1,6 @@
 """score: decoded tags and events against the truth -> report.json and report.txt.
 
-N clips, S segments of all clips together, K classes.
+N clips, K classes.
 """
 
 import json
@@ -13,10 +13,8 @@ from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import say
+from wsedtk.scoring import F1_KEYS, SEGMENT_KEYS, cell, empty_report, measure_events, measure_tags, text_table
 from wsedtk.store import ScoreFile
-
-SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
-F1_KEYS = ("precision", "recall", "f1")
 
 
 def _match(truth, decoded, data_set, out_dir):
@@ -58,38 +56,6 @@ def _scores_of(path, truth, decoded):
     return scores, rows
 
 
-def measure_tags(report, truth, decoded, weights):
-    """Fill in what needs no true events: tagging, with its intervals, classes and baselines, and the system's consistency."""
-    true, said = truth.tag_matrix(), decoded.tag_matrix()
-    counts = metrics.decision_counts(true, said)
-    report["tagging"] = metrics.precision_recall_f1(*counts.sum(axis=1).tolist())
-    for label, column in zip(truth.labels, counts.T.tolist()):
-        report["classes"][label]["tagging"] = metrics.precision_recall_f1(*column)
-    per_clip = np.stack([(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1)
-    active, clip_of = metrics.activity(metrics.cut(decoded.events, truth.durations), truth.durations, len(truth.labels))
-    report["consistency"] = metrics.consistency(said, active, clip_of)
-    for name, found in metrics.baselines(true, said).items():
-        report["baselines"][name].update(found)
-    _add_intervals(report["tagging"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, per_clip)
-
-
-def measure_events(report, truth, decoded, weights):
-    """Fill in segment and event metrics, with their baselines."""
-    durations, labels = truth.durations, truth.labels
-    true, said = metrics.cut(truth.events, durations), metrics.cut(decoded.events, durations)
-    micro, by_class = metrics.segment_metrics(true, said, durations, labels)
-    report["segment"] = micro
-    report["event"], event_classes, event_counts = metrics.event_metrics(true, said, durations, labels)
-    for label in labels:
-        report["classes"][label].update(segment=by_class[label], event=event_classes[label])
-    true_active, clip_of = metrics.activity(true, durations, len(labels))
-    said_active, _ = metrics.activity(said, durations, len(labels))
-    counts = metrics.sum_by_clip(metrics.segment_counts(true_active, said_active), clip_of, len(truth))
-    report["baselines"] = metrics.baselines(truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of)
-    _add_intervals(report["segment"], metrics.rates, weights, counts)
-    _add_intervals(report["event"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, event_counts)
-
-
 def measure_scores(report, truth, decoded, scores_path, weights):
     """Fill in what needs the scores themselves: MAP, MAUC, d', PSDS."""
     scores, rows = _scores_of(scores_path, truth, decoded)
@@ -105,56 +71,27 @@ def measure_scores(report, truth, decoded, scores_path, weights):
         report["psds"], report["psds_classes"] = metrics.psds(frames, scores.seconds_per_frame, truth.events, truth.durations, truth.labels)
 
 
-def _add_intervals(values, metric, weights, per_clip):
-    if weights is not None:
-        found = metrics.intervals(metric, weights, per_clip)
-        values.update({f"{name}_ci": found[name] for name in list(values)})
-
-
-def _empty_report(labels):
-    """A report with every key, null until it is measured."""
-    segment, f1 = dict.fromkeys(SEGMENT_KEYS), dict.fromkeys(F1_KEYS)
-    return {"tagging": dict(f1), "segment": dict(segment), "event": dict(f1), "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
-            "psds_classes": None, "audioset": {"map": None, "mauc": None, "dprime": None},
-            "consistency": {"segments_without_tag": None, "tags_without_segment": None},
-            "classes": {label: {"tagging": dict(f1), "segment": dict(f1), "event": dict(f1)} for label in labels},
-            "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
-                          for n in ("nothing", "everything", "system_tags", "true_tags")},
-            "clips": {"scored": 0, "official": 0}}
-
-
-def _cell(value, interval=None):
-    if value is None:
-        return "-"
-    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
-
-
-def _table(header, rows):
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip() for row in [header, *rows]]
-
-
 def table(report, name):
     """The report as text: this system beside the four baselines, then class by class."""
     def row(title, source):
         s, t = source["segment"], source["tagging"]
-        return [title, _cell(t["f1"], t.get("f1_ci"))] + [_cell(s[k], s.get(f"{k}_ci") if k in ("error_rate", "f1") else None)
-                                                          for k in SEGMENT_KEYS]
+        return [title, cell(t["f1"], t.get("f1_ci"))] + [cell(s[k], s.get(f"{k}_ci") if k in ("error_rate", "f1") else None)
+                                                         for k in SEGMENT_KEYS]
     header = ["system", "tag F1", "ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"]
     titles = {"nothing": "nothing", "everything": "everything", "system_tags": "its tags, whole clip", "true_tags": "true tags, whole clip"}
     clips, tagging, a = report["clips"], report["tagging"], report["audioset"]
     lines = [f"{name}: {clips['scored']} of {clips['official']} official clips", ""]
-    lines += _table(header, [row("this system", report), *(row(titles[n], b) for n, b in report["baselines"].items())])
-    lines += ["", f"tagging: precision {_cell(tagging['precision'])}, recall {_cell(tagging['recall'])}; "
-                  f"MAP {_cell(a['map'], a.get('map_ci'))}, MAUC {_cell(a['mauc'])}, d' {_cell(a['dprime'])}",
-              f"events (200 ms): F1 {_cell(report['event']['f1'], report['event'].get('f1_ci'))}; "
-              f"PSDS1 {_cell(report['psds']['psds1'])}, PSDS2 {_cell(report['psds']['psds2'])}"
+    lines += text_table(header, [row("this system", report), *(row(titles[n], b) for n, b in report["baselines"].items())])
+    lines += ["", f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
+                  f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}",
+              f"events (200 ms): F1 {cell(report['event']['f1'], report['event'].get('f1_ci'))}; "
+              f"PSDS1 {cell(report['psds']['psds1'])}, PSDS2 {cell(report['psds']['psds2'])}"
               + ("" if metrics.can_measure_psds() else " (PSDS needs: pip install 'wsedtk[psds]')"),
-              "its own segments in clips without its tag: " + _cell(report["consistency"]["segments_without_tag"])
-              + "; its tags without a segment: " + _cell(report["consistency"]["tags_without_segment"]), ""]
-    lines += _table(["class", "tag F1", "seg Pre", "seg Rec", "seg F1", "event F1"],
-                    [[label, _cell(c["tagging"]["f1"]), *(_cell(c["segment"][k]) for k in F1_KEYS), _cell(c["event"]["f1"])]
-                     for label, c in report["classes"].items()])
+              "its own segments in clips without its tag: " + cell(report["consistency"]["segments_without_tag"])
+              + "; its tags without a segment: " + cell(report["consistency"]["tags_without_segment"]), ""]
+    lines += text_table(["class", "tag F1", "seg Pre", "seg Rec", "seg F1", "event F1"],
+                        [[label, cell(c["tagging"]["f1"]), *(cell(c["segment"][k]) for k in F1_KEYS), cell(c["event"]["f1"])]
+                         for label, c in report["classes"].items()])
     return "\n".join(lines) + "\n"
 
 
@@ -165,7 +102,7 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     official = _official_clips(truth, data_set)
     truth, decoded = _match(truth, decoded, data_set, out_dir)
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
-    report = _empty_report(truth.labels)
+    report = empty_report(truth.labels)
     report["clips"] = {"scored": len(truth), "official": official}
     measure_tags(report, truth, decoded, weights)
     if truth.events is not None:

@@ -1,0 +1,35 @@
+"""What a clip's file name says: its recording, start and end, in the forms that people write it in."""
+
+import re
+
+AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")  # libsndfile reads them
+_EXTENSIONS = (*AUDIO_EXTENSIONS, ".m4a", ".aac", ".mp4", ".webm")
+_TIME = r"([0-9]+(?:\.[0-9]+)?)"
+EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")  # <recording>_<start>_<end>
+_YOUTUBE = re.compile(rf"Y?([0-9A-Za-z_-]{{11}})_{_TIME}_{_TIME}")  # a leading Y that belongs to the ID is one of its 11 characters
+
+
+def without_extension(name):
+    """The name without the extension of a sound file, where it has one: `a.WAV` -> `a`, `Dr. No_1.5` stays."""
+    stem, dot, extension = name.rpartition(".")
+    return stem if stem and dot + extension.lower() in _EXTENSIONS else name
+
+
+def without_y(name):
+    """The name without the Y that many put before a YouTube ID: `Y<11 characters>_<start>_<end>` loses it, no other name does."""
+    match = _YOUTUBE.fullmatch(without_extension(name))
+    return name[match.start(1):] if match else name
+
+
+def clip_key(name):
+    """One text for every way to write a clip's name: no Y before a YouTube ID, no extension, milliseconds in its times."""
+    stem = without_extension(name)
+    match = _YOUTUBE.fullmatch(stem)
+    return f"{match.group(1)}_{float(match.group(2)):.3f}_{float(match.group(3)):.3f}" if match else stem
+
+
+def excerpt_times(name):
+    """Start and end in seconds of a name `<recording>_<start>_<end>`; None of any other."""
+    match = EXCERPT.fullmatch(without_extension(name))
+    start, end = (float(match.group(2)), float(match.group(3))) if match else (0, 0)
+    return (start, end) if end > start else None

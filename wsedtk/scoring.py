@@ -1,0 +1,79 @@
+"""A report: two sets of tags and events -> the keys of report.json, and tables of them.
+
+N clips, S segments of all clips together, K classes.
+"""
+
+import numpy as np
+
+from wsedtk import metrics
+
+SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
+F1_KEYS = ("precision", "recall", "f1")
+
+
+def empty_report(labels):
+    """A report with every key, null until it is measured."""
+    segment, f1 = dict.fromkeys(SEGMENT_KEYS), dict.fromkeys(F1_KEYS)
+    return {"tagging": dict(f1), "segment": dict(segment), "event": dict(f1), "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
+            "psds_classes": None, "audioset": {"map": None, "mauc": None, "dprime": None},
+            "consistency": {"segments_without_tag": None, "tags_without_segment": None},
+            "classes": {label: {"tagging": dict(f1), "segment": dict(f1), "event": dict(f1)} for label in labels},
+            "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
+                          for n in ("nothing", "everything", "system_tags", "true_tags")},
+            "clips": {"scored": 0, "official": 0}}
+
+
+def _add_intervals(values, metric, weights, per_clip):
+    if weights is not None:
+        found = metrics.intervals(metric, weights, per_clip)
+        values.update({f"{name}_ci": found[name] for name in list(values)})
+
+
+def measure_tags(report, truth, decoded, weights):
+    """Fill in what needs no true events: tagging, with its intervals, classes and baselines, and the system's consistency.
+
+    truth, decoded: DataSets of the same clips and classes; weights: (R, N) as `metrics.clip_weights`, or None for no intervals.
+    """
+    true, said = truth.tag_matrix(), decoded.tag_matrix()
+    counts = metrics.decision_counts(true, said)
+    report["tagging"] = metrics.precision_recall_f1(*counts.sum(axis=1).tolist())
+    for label, column in zip(truth.labels, counts.T.tolist()):
+        report["classes"][label]["tagging"] = metrics.precision_recall_f1(*column)
+    per_clip = np.stack([(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1)
+    if decoded.events is not None:
+        active, clip_of = metrics.activity(metrics.cut(decoded.events, truth.durations), truth.durations, len(truth.labels))
+        report["consistency"] = metrics.consistency(said, active, clip_of)
+    for name, found in metrics.baselines(true, said).items():
+        report["baselines"][name]["tagging"] = found["tagging"]
+    _add_intervals(report["tagging"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, per_clip)
+
+
+def measure_events(report, truth, decoded, weights):
+    """Fill in segment and event metrics, with their intervals, classes and baselines; see `measure_tags`."""
+    durations, labels = truth.durations, truth.labels
+    true, said = metrics.drop_zero_length(metrics.cut(truth.events, durations)), metrics.cut(decoded.events, durations)
+    micro, by_class = metrics.segment_metrics(true, said, durations, labels)
+    report["segment"] = micro
+    report["event"], event_classes, event_counts = metrics.event_metrics(true, said, durations, labels)
+    for label in labels:
+        report["classes"][label].update(segment=by_class[label], event=event_classes[label])
+    true_active, clip_of = metrics.activity(true, durations, len(labels))
+    said_active, _ = metrics.activity(said, durations, len(labels))
+    counts = metrics.sum_by_clip(metrics.segment_counts(true_active, said_active), clip_of, len(truth))
+    for name, found in metrics.baselines(truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of).items():
+        report["baselines"][name]["segment"] = found["segment"]
+    _add_intervals(report["segment"], metrics.rates, weights, counts)
+    _add_intervals(report["event"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, event_counts)
+
+
+def cell(value, interval=None):
+    """A figure as text, with its interval where there is one; None: -."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def text_table(header, rows):
+    """Lines of a table: the first column flush left, the others flush right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    return ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip() for row in [header, *rows]]
