@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import shutil
 from pathlib import Path
 
 from wsedtk.errors import InputError
@@ -30,6 +31,32 @@ def writing(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_folder(path):
+    """Yield a temporary folder to fill; on success it becomes `path`, in the place of a folder there, on any error it is removed.
+
+    Makes the parent folders. Raises InputError where the disk refuses, or `path` is a file.
+    """
+    path = Path(path)
+    temporary, old = (path.parent / f".{path.name[:40]}.{os.getpid()}.{kind}" for kind in ("tmp", "old"))
+    try:
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: a file; name a folder to write")
+        temporary.mkdir(parents=True)
+        yield temporary
+        for written in temporary.iterdir():
+            with open(written, "rb+") as file:
+                os.fsync(file.fileno())
+        if path.exists():  # a folder that holds something can't be replaced in one step
+            path.rename(old)
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
+    finally:
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

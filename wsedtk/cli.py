@@ -257,6 +257,47 @@ def score(data_set, out_dir, scores_path, num_resamples, as_json):
     _stage("score").run(data_set, out_dir, scores_path, num_resamples, as_json)
 
 
+@_verb(cli, "score-files")
+@click.argument("reference", type=IN_DIR)
+@click.argument("estimate", type=IN_DIR)
+@click.option("--kind", type=click.Choice(["tags", "events"]), help="What the lists hold; found out where it is not given.")
+@click.option("--bootstrap", "num_resamples", default=0, type=click.IntRange(0), help="Resamples for 95 % intervals over clips.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON and nothing else.")
+def score_files(reference, estimate, kind, num_resamples, as_json):
+    """Compare anybody's list of tags or events with a list of the true ones.
+
+    The lists are tab-separated, with or without a header: `filename event_label` for tags, `filename onset offset event_label`
+    for events, `filename` alone for a clip without any. A list whose times are all those in the file name
+    (<id>_30.000_40.000.wav, 30.000, 40.000), as DCASE 2017 writes its weak labels, holds tags. A Y before a YouTube ID and the
+    extension make no difference. Every clip of REFERENCE is scored, and no other.
+
+    \b
+    Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv --bootstrap 1000
+    """
+    _stage("score_files").run(reference, estimate, kind, as_json, num_resamples)
+
+
+@_verb(cli, "average")
+@click.argument("scores", type=IN_DIR, nargs=-1, required=True, metavar="SCORES...")
+@click.argument("output", type=OUT, metavar="OUT")
+@click.option("--weights", type=_List(float, "weights"), help="One for each of SCORES; else all count the same.")
+@click.option("--labels", type=IN_DIR, help="The classes to keep, one a line, in that order; else those of SCORES.")
+def average(scores, output, weights, labels):
+    """Average several systems' scores of the same clips; of one system's, change the form.
+
+    Each of SCORES, and OUT, is a score file, which is named .h5, or a folder of frame scores as sed_scores_eval has them: a
+    table <clip>.tsv for every clip, with the columns onset, offset, and one a class. Such a folder has no clip and segment
+    scores: they are the maxima of the frames. Its clips are named as the tables, with .wav where there is no extension, and
+    without a Y before a YouTube ID.
+
+    \b
+    Example: wsedtk average exp/a/test/scores.h5 exp/b/test/scores.h5 exp/ab/test/scores.h5 --weights 2,1
+             wsedtk average exp/a/test/scores.h5 exp/a/test/scores_tsv
+             wsedtk average their_scores_tsv exp/theirs/test/scores.h5 --labels data/test/labels.txt
+    """
+    _stage("average").run(scores, output, weights, labels)
+
+
 @_verb(cli, "report")
 @click.argument("model_dirs", type=IN_DIR, nargs=-1, required=True, metavar="MODEL_DIR...")
 @click.argument("output", type=OUT, metavar="REPORT.html")

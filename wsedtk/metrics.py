@@ -295,6 +295,15 @@ def merge_overlaps(spans):
     return merged
 
 
+def frame_edges(num_frames, seconds_per_frame, duration):
+    """Where the frames of a clip begin and the last one ends, in seconds: (T' + 1,), of the T' <= T frames that begin in the clip.
+
+    Rounded to the microsecond; the last frame ends with the clip, be it shorter or longer than the others.
+    """
+    onsets = np.round(np.arange(num_frames) * seconds_per_frame, 6)
+    return np.append(onsets[onsets < duration], duration)
+
+
 def psds(frame_scores, seconds_per_frame, reference, durations, labels):
     """PSDS 1 and 2 by sed_scores_eval, from frame scores without a threshold: ({psds1, psds2}, number of classes scored).
 
@@ -315,10 +324,8 @@ def psds(frame_scores, seconds_per_frame, reference, durations, labels):
     names = [labels[k] for k in used]
     scores = {}
     for clip, (frames, duration) in enumerate(zip(frame_scores, durations)):
-        edges = np.minimum(np.round(np.arange(len(frames) + 1) * seconds_per_frame, 6), duration)
-        edges[-1] = duration
-        keep = np.flatnonzero(np.diff(edges) > 0)
-        scores[str(clip)] = create_score_dataframe(frames[keep][:, used], np.append(edges[keep], duration), names)
+        edges = frame_edges(len(frames), seconds_per_frame, duration)
+        scores[str(clip)] = create_score_dataframe(frames[:len(edges) - 1, used], edges, names)
     lengths = {str(clip): float(d) for clip, d in enumerate(durations)}
     return {name: float(intersection_based.psds(scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings)[0])
             for name, settings in PSDS_SETTINGS.items()}, len(used)

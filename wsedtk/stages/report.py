@@ -152,7 +152,7 @@ def add_timelines(page, folder, report, point):
     decoded = decoded.select(np.isin(decoded.filenames, truth.filenames))
     features, true, found = _features_of(scores), _events_by_clip(truth), _events_by_clip(decoded)
     rows = scores.rows(truth.filenames)
-    limits = point.clip_thresholds if folder.name == "segment" else point.frame_thresholds
+    limits = np.full(len(labels), np.inf) if point is None else point.frame_thresholds
     for title, clips in zip(("the most", "the fewest"), choose_clips(truth, decoded)):
         page.add(f"<h3>Clips with {title} segment errors</h3>")
         for clip in clips:
@@ -187,7 +187,8 @@ def run(model_dirs, output, figures):
         page.add(f"<h2>{html.escape(model.name)}</h2>")
         if (model / "history.tsv").exists():
             page.figure(f"{model.name}: training", plots.training_curves(_read_history(model / "history.tsv"), model.name))
-        point = operating_point.read(model / "operating_point.yaml")
+        point_path = model / "operating_point.yaml"  # a system that was imported, or averaged, may keep it elsewhere
+        point = operating_point.read(point_path) if point_path.exists() else None
         for folder, report in reports.items():
             if folder.parent.parent == model:
                 check_model(model, folder)

@@ -1,0 +1,176 @@
+"""Folders of frame scores in the form that sed_scores_eval reads and writes, one table a clip.
+
+    <clip>.tsv    onset  offset  <class>  <class> ...      one row a frame, seconds, scores in [0, 1]
+
+N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.ScoreFile` reads a score file.
+"""
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from wsedtk.atomic import writing_folder
+from wsedtk.clip_names import without_extension, without_y
+from wsedtk.datadir import first
+from wsedtk.errors import InputError
+from wsedtk.metrics import frame_edges, num_segments
+from wsedtk.progress import progress
+
+ROUNDING_SECONDS = 0.002  # what times may be off
+_BOM, _HEADER = b"\xef\xbb\xbf", b"onset\toffset\t"
+
+
+def _clip_name(path):
+    """The clip's file name: that of the table, without a Y before a YouTube ID, with .wav where it has no extension of a sound file."""
+    name = without_y(path.name.removesuffix(".tsv"))
+    return name if without_extension(name) != name else f"{name}.wav"
+
+
+def _read_table(path):
+    """A table as (classes, edges (T + 1,), scores (T, K) float32, bytes). Raises InputError."""
+    try:
+        data = path.read_bytes()
+        header, _, body = data.decode("utf-8-sig").partition("\n")
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    columns = next(csv.reader([header.removesuffix("\r")], delimiter="\t"), [])
+    if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
+        raise InputError(f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header!r}")
+    lines = body.rstrip().split("\n")
+    values = _numbers(lines, len(columns))
+    if values is None:
+        for number, line in enumerate(lines, 2):
+            if _numbers([line], len(columns)) is None:
+                raise InputError(f"{path}:{number}: expected {len(columns)} tab-separated numbers, times in seconds and scores "
+                                 f"from 0 to 1, found {line[:100]!r}")
+    return columns[2:], _edges(path, values[:, 0], values[:, 1]), values[:, 2:].astype(np.float32), data
+
+
+def _numbers(lines, num_columns):
+    """Lines of onset, offset and scores as an array (T, num_columns); None where any is something else."""
+    try:
+        values = np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2) if all(map(str.strip, lines)) else np.empty((0, 0))
+    except ValueError:
+        return None
+    right = values.shape == (len(lines), num_columns) and np.isfinite(values).all() and (values[:, 2:] <= 1).all() and (values >= 0).all()
+    return values if right else None
+
+
+def _edges(path, onset, offset):
+    """Where frames begin and the last one ends. Raises InputError where they leave gaps, overlap or differ in length."""
+    edges = np.append(onset, offset[-1])
+    step = edges[-2] / (len(onset) - 1) if len(onset) > 1 else edges[-1]
+    slack = min(ROUNDING_SECONDS, step / 4)
+    regular = np.abs(edges[:-1] - np.arange(len(onset)) * step) <= slack
+    joined = np.append(True, np.abs(offset[:-1] - onset[1:]) <= slack)
+    odd = np.flatnonzero(~(regular & joined))
+    if len(odd) or not 0 < edges[-1] - edges[-2] <= 2 * step + slack:
+        at = int(odd[0]) if len(odd) else len(onset) - 1
+        raise InputError(f"{path}:{at + 2}: frames must follow one another from 0 s and be of one length, the last ending with the clip; "
+                         f"found {onset[at]:g} to {offset[at]:g} s, where the clip's frames are {step:g} s")
+    return edges
+
+
+class ScoreFolder:
+    """A folder of frame scores; clip and segment scores are the maxima of their frames. Tables are read as they are asked for."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        paths = {}
+        for table in sorted(p for p in self.path.iterdir() if p.name.endswith(".tsv") and not p.name.startswith("._")):
+            name = _clip_name(table)
+            if name in paths:
+                raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
+            paths[name] = table
+        if not paths:
+            raise InputError(f"{path}: holds no .tsv of scores; expected one a clip")
+        self.filenames, self.labels = np.array(sorted(paths)), None
+        self._paths, digest = [paths[name] for name in self.filenames.tolist()], hashlib.sha256()
+        clip, edges = [], []
+        for table in progress(self._paths, "read scores"):
+            labels, times, scores, data = _read_table(table)
+            self.labels = self.labels or labels
+            if labels != self.labels:
+                raise InputError(f"{table}: its classes are not those of {self._paths[0].name}: {first(labels)} here, "
+                                 f"{first(self.labels)} there; every table needs the same columns in the same order")
+            digest.update(f"{table.name} {len(data)} ".encode() + data)
+            clip.append(scores.max(axis=0))
+            edges.append((len(scores), times[-2], times[-1]))
+        self.clip = np.stack(clip)
+        self.num_frames, last, self.durations = (np.array(column) for column in zip(*edges))
+        self.seconds_per_frame = self._seconds_per_frame(last)
+        self.attributes = {"model": "imported", "features": "", "fingerprint": digest.hexdigest()[:16]}
+
+    def _seconds_per_frame(self, last):
+        """The length of all frames. last: (N,) the onset of each clip's last one. Raises InputError where clips differ."""
+        longest = int(self.num_frames.argmax())
+        step = last[longest] / (self.num_frames[longest] - 1) if self.num_frames[longest] > 1 else self.durations.max()
+        drift = np.abs(last - (self.num_frames - 1) * step)
+        too_long = self.durations - last > 2 * step + ROUNDING_SECONDS
+        odd = np.flatnonzero((drift > min(ROUNDING_SECONDS, step / 4)) | too_long)
+        if len(odd):
+            raise InputError(f"{self._paths[odd[0]]}: its frames are of another length than those of {self._paths[longest].name}, "
+                             f"{step:g} s; all clips need the same")
+        return round(float(step), 9)
+
+    def __len__(self):
+        return len(self.filenames)
+
+    def has(self, name):
+        """Whether there are scores of that kind: `frame`, but no `weight`."""
+        return name in ("frame", "segment")
+
+    def frames(self, row):
+        """Frame scores of one clip: (T, K)."""
+        return _read_table(self._paths[row])[2]
+
+    def segments(self, row):
+        """Segment scores of one clip, of the frames whose centre each second holds: (S, K)."""
+        frames = self.frames(row)
+        out = np.zeros((int(num_segments(self.durations[row])), len(self.labels)), np.float32)
+        place = np.floor(np.round((np.arange(len(frames)) + 0.5) * self.seconds_per_frame, 6)).astype(int)
+        np.maximum.at(out, np.minimum(place, len(out) - 1), frames)
+        return out
+
+
+def check_overwrite(folder):
+    """Raise InputError where a folder holds anything but tables of scores."""
+    for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
+        start = b""
+        if path.name.endswith(".tsv") and path.is_file():
+            with open(path, "rb") as file:
+                start = file.read(len(_BOM + _HEADER)).removeprefix(_BOM)
+        if not start.startswith(_HEADER):
+            raise InputError(f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder")
+
+
+def write(folder, filenames, labels, seconds_per_frame, clips):
+    """Write a folder of frame scores, whole or not at all, in the place of one that is there.
+
+    filenames: of N clips, `.wav` is left out of the tables' names; clips yields their (frames (T, K), duration in seconds).
+    Frames that begin after the clip's end are left out. Raises InputError where the folder holds anything else, or a name is no
+    file name.
+    """
+    check_overwrite(folder)
+    names = [f"{name.removesuffix('.wav')}.tsv" for name in filenames]
+    odd = [name for name, count in Counter(names).items() if count > 1 or "/" in name]
+    if odd:
+        raise InputError(f"{folder}: can't hold {odd[0]!r}: it is of two clips, or no file name")
+    if not set(labels).isdisjoint(("onset", "offset")):
+        raise InputError(f"{folder}: a class can't be named onset or offset there, as the columns of times are")
+    header = io.StringIO()
+    csv.writer(header, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
+    with writing_folder(folder) as temporary:
+        for name, (frames, duration) in zip(names, clips):
+            edges = frame_edges(len(frames), seconds_per_frame, duration)
+            edges[-1] = min(edges[-1], edges[-2] + 2 * seconds_per_frame)
+            table = np.column_stack([edges[:-1], edges[1:], frames[:len(edges) - 1].astype(np.float32)])
+            with open(temporary / name, "w", encoding="utf-8", newline="") as file:
+                file.write(header.getvalue())
+                np.savetxt(file, table, fmt=["%.12g"] * 2 + ["%.9g"] * len(labels), delimiter="\t")
