@@ -39,9 +39,12 @@ def _read_table(path):
         raise InputError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-    columns = next(csv.reader([header.removesuffix("\r")], delimiter="\t"), [])
+    try:
+        columns = next(csv.reader([header.removesuffix("\r")], delimiter="\t"), [])
+    except csv.Error:
+        columns = []
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
-        raise InputError(f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header!r}")
+        raise InputError(f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header[:100]!r}")
     lines = body.rstrip().split("\n")
     values = _numbers(lines, len(columns))
     if values is None:

@@ -53,7 +53,8 @@ def _check_match(reference, estimate):
     _warn(len(missing), f"clips of {reference.path} are not in {estimate.path} and count as without predictions", missing)
     classes = {row.label for row in reference.rows}
     odd = sorted({row.label for row in estimate.rows if row.clip in reference.names} - classes)
-    _warn(len(odd), f"classes of {estimate.path} are not in {reference.path}, so that every prediction of them is false", map(repr, odd))
+    _warn(len(odd), f"classes of {estimate.path} are not in {reference.path}, so that every prediction of them is false",
+          [repr(label) for label in odd])
 
 
 def _durations(reference, estimate, clips):
