@@ -112,7 +112,7 @@ def read_lines(path, faults):
         faults.append(Fault(True, path, None, "no such file"))
         return None
     except UnicodeDecodeError as error:
-        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {error.start})"))
+        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {error.start}); save it as such"))
         return None
     except OSError as error:
         faults.append(Fault(True, path, None, f"can't be read: {error.strerror}"))

@@ -15,7 +15,7 @@ import numpy as np
 
 from wsedtk.atomic import writing_folder
 from wsedtk.clip_names import without_extension, without_y
-from wsedtk.datadir import first
+from wsedtk.datadir import first, raise_on_errors, read_lines
 from wsedtk.errors import InputError
 from wsedtk.metrics import frame_edges, num_segments
 from wsedtk.progress import progress
@@ -31,34 +31,33 @@ def _clip_name(path):
 
 
 def _read_table(path):
-    """A table as (classes, edges (T + 1,), scores (T, K) float32, bytes). Raises InputError."""
+    """A table as (classes, edges (T + 1,), scores (T, K) float32). Raises InputError."""
+    faults = []
+    header, *lines = read_lines(path, faults) or [""]
+    raise_on_errors(faults, "mend these first")
+    while lines and not lines[-1]:
+        lines.pop()
     try:
-        data = path.read_bytes()
-        header, _, body = data.decode("utf-8-sig").partition("\n")
-    except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-    try:
-        columns = next(csv.reader([header.removesuffix("\r")], delimiter="\t"), [])
+        columns = next(csv.reader([header], delimiter="\t"), [])
     except csv.Error:
         columns = []
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
         raise InputError(f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header[:100]!r}")
-    lines = body.rstrip().split("\n")
     values = _numbers(lines, len(columns))
+    if not lines:
+        raise InputError(f"{path}: holds no frames; write a row for each")
     if values is None:
         for number, line in enumerate(lines, 2):
             if _numbers([line], len(columns)) is None:
                 raise InputError(f"{path}:{number}: expected {len(columns)} tab-separated numbers, times in seconds and scores "
                                  f"from 0 to 1, found {line[:100]!r}")
-    return columns[2:], _edges(path, values[:, 0], values[:, 1]), values[:, 2:].astype(np.float32), data
+    return columns[2:], _edges(path, values[:, 0], values[:, 1]), values[:, 2:].astype(np.float32)
 
 
 def _numbers(lines, num_columns):
     """Lines of onset, offset and scores as an array (T, num_columns); None where any is something else."""
     try:
-        values = np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2) if all(map(str.strip, lines)) else np.empty((0, 0))
+        values = np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2) if lines and all(map(str.strip, lines)) else np.empty((0, 0))
     except ValueError:
         return None
     right = values.shape == (len(lines), num_columns) and np.isfinite(values).all() and (values[:, 2:] <= 1).all() and (values >= 0).all()
@@ -97,12 +96,12 @@ class ScoreFolder:
         self._paths, digest = [paths[name] for name in self.filenames.tolist()], hashlib.sha256()
         clip, edges = [], []
         for table in progress(self._paths, "read scores"):
-            labels, times, scores, data = _read_table(table)
+            labels, times, scores = _read_table(table)
             self.labels = self.labels or labels
             if labels != self.labels:
                 raise InputError(f"{table}: its classes are not those of {self._paths[0].name}: {first(labels)} here, "
                                  f"{first(self.labels)} there; every table needs the same columns in the same order")
-            digest.update(f"{table.name} {len(data)} ".encode() + data)
+            digest.update(repr((table.name, labels, times.tolist())).encode() + scores.tobytes())
             clip.append(scores.max(axis=0))
             edges.append((len(scores), times[-2], times[-1]))
         self.clip = np.stack(clip)

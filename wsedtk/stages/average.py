@@ -20,6 +20,17 @@ def _open(path):
     return score_folder.ScoreFolder(path) if Path(path).is_dir() else store.ScoreFile(path)
 
 
+def _check_output(score_paths, output, to_file):
+    """Raise InputError where the output is there and is no average, as when the last of the scores stands in its place."""
+    if to_file and output.is_file():
+        if "average_of" not in _open(output).attributes:
+            raise InputError(f"{output}: holds scores that are no average, so it is not overwritten; name another output, or remove it")
+    elif not to_file:
+        score_folder.check_overwrite(output)
+        if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
+            raise InputError(f"{output}: is there already, and {score_paths[0]} alone has no mean; name the output last")
+
+
 def _columns(sources, labels_path):
     """The classes of the mean, and their columns in each source. Raises InputError where sources differ, or lack one."""
     if labels_path is None:
@@ -144,7 +155,8 @@ def _write_file(output, ensemble, filenames, labels):
     features = {source.attributes["features"] for source in ensemble.sources} - {""}
     identity = {"scores": [[s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)], "labels": labels}
     store.write_scores(output, filenames, labels, shapes, batches(), seconds_per_frame=one.seconds_per_frame, model=ensemble.model(),
-                       features=features.pop() if len(features) == 1 else "", fingerprint=config.fingerprint(identity))
+                       features=features.pop() if len(features) == 1 else "", fingerprint=config.fingerprint(identity),
+                       average_of=", ".join(str(source.path) for source in ensemble.sources))
 
 
 def _write_folder(output, ensemble, filenames, labels):
@@ -162,9 +174,9 @@ def run(score_paths, output, weights, labels_path):
     if weights is not None and (len(weights) != len(score_paths) or not sum(weights)):
         raise InputError(f"--weights {','.join(f'{w:g}' for w in weights)}: expected {len(score_paths)} numbers, "
                          "one for each of the scores, not all of them 0")
-    to_file = Path(output).suffix == ".h5"
-    if not to_file:
-        score_folder.check_overwrite(output)
+    output = Path(output)
+    to_file = output.suffix == ".h5"
+    _check_output(score_paths, output, to_file)
     sources = [_open(path) for path in score_paths]
     weights = [w / sum(weights) for w in weights] if weights else [1 / len(sources)] * len(sources)
     (labels, columns), rows = _columns(sources, labels_path), _rows(sources)

@@ -4,7 +4,6 @@ N clips, K classes.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -125,5 +124,5 @@ def run(reference_path, estimate_path, kind, as_json, num_resamples):
         scoring.measure_tags(report, truth, said, weights)
     else:
         scoring.measure_events(report, truth, said, weights)
-    title = f"{Path(estimate_path)} against {Path(reference_path)}: {len(clips)} clips, {len(labels)} classes, {kind}"
+    title = f"{estimate.path} against {reference.path}: {len(clips)} clips, {len(labels)} classes, {kind}"
     print(json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) if as_json else _table(report, title, kind).removesuffix("\n"))
