@@ -124,6 +124,25 @@ def prepare_soundscapes(bank_dir, data_dir, backgrounds, test_folds, num_train, 
     _stage("prepare").soundscapes(bank_dir, data_dir, list(backgrounds), list(test_folds), num_train, num_test, seed)
 
 
+@_verb(prepare, "dcase2017")
+@click.argument("metadata_dir", type=IN_DIR)
+@click.argument("audio_dirs", type=IN_DIR, nargs=-1, metavar="AUDIO_DIR...")
+@click.argument("data_dir", type=OUT)
+@click.option("--metadata-only", is_flag=True, help="Keep every official clip, without audio.")
+@click.option("--strict", is_flag=True, help="Refuse to go on with an official clip missing.")
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that listen to the audio.")
+def prepare_dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
+    """Make DATA_DIR/train, DATA_DIR/test and DATA_DIR/eval of DCASE 2017 task 4.
+
+    METADATA_DIR holds the challenge's own lists; AUDIO_DIR files named Y<ID>_<start>_<end>.wav, with or without the Y, also
+    .flac, .ogg or .mp3, at any depth. What is missing or odd is counted, class by class, and the rest goes on.
+
+    \b
+    Example: wsedtk prepare dcase2017 metadata audio data --jobs 2
+    """
+    _stage("prepare").dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
+
+
 @_verb(cli, "validate")
 @click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
 @click.option("--audio", "with_audio", is_flag=True, help="Open every sound file too.")
