@@ -146,7 +146,7 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     num_others += len(paths.keys() - official)
     folders = ", ".join(map(str, audio_dirs)) or "no folder of audio"
     if not official & paths.keys():
-        raise InputError(f"{folders}: no audio of any official clip ({num_others} other files); expected files named Y<ID>_<start>_<end>.wav, "
+        raise InputError(f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
                          "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio")
     covered = {name: cover(dataset, paths, jobs) for name, dataset in sets.items()}
     if strict:
