@@ -73,7 +73,8 @@ def test_score_equals_sed_eval_and_scikit_learn(run, tmp_path, seed):
     assert report["audioset"]["map"] == pytest.approx(average_precision_score(true, clip))
     assert report["audioset"]["mauc"] == pytest.approx(roc_auc_score(true, clip))
     names = [name_of(i) for i in range(12)]
-    assert report["clips"] == {"scored": 12, "official": 12, "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]}
+    assert report["clips"] == {"scored": 12, "official": 12, "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
+                               "tuned_on_these": False}
 
 
 def test_events_past_the_clips_end_are_cut_there(run, tmp_path):
@@ -98,7 +99,7 @@ def keys_of(report):
     assert set(report["baselines"]) == BASELINES
     for found in report["baselines"].values():
         assert set(found) == {"tagging", "segment"} and set(found["tagging"]) == F1 and set(found["segment"]) == SEGMENT
-    assert set(report["clips"]) == {"scored", "official", "fingerprint"}
+    assert set(report["clips"]) == {"scored", "official", "fingerprint", "tuned_on_these"}
 
 
 @pytest.mark.parametrize("with_events", [True, False])

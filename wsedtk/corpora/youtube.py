@@ -97,6 +97,8 @@ class Coverage:
             datadir.write(folder, self.used())
             print(f"{folder}: {num_used:,} of {len(self.dataset):,} official clips; remarks on clips: {folder / 'coverage.tsv'}\n")
         else:
+            for table in datadir.COLUMNS:  # of an earlier run
+                (folder / table).unlink(missing_ok=True)
             say(f"warning: {folder}: no audio of this set; it is not written")
 
 

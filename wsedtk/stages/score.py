@@ -120,7 +120,7 @@ def _empty_report(labels):
             "classes": {label: {"tagging": dict(f1), "segment": dict(f1), "event": dict(f1)} for label in labels},
             "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
                           for n in ("nothing", "everything", "system_tags", "true_tags")},
-            "clips": {"scored": 0, "official": 0, "fingerprint": None}}
+            "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None}}
 
 
 def _cell(value, interval=None):
@@ -143,7 +143,8 @@ def table(report, name):
     header = ["system", "tag F1", "ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"]
     titles = {"nothing": "nothing", "everything": "everything", "system_tags": "its tags, whole clip", "true_tags": "true tags, whole clip"}
     clips, tagging, a = report["clips"], report["tagging"], report["audioset"]
-    lines = [f"{name}: {clips['scored']:,} of {clips['official']:,} official clips (list {clips['fingerprint']})", ""]
+    lines = [f"{name}: {clips['scored']:,} of {clips['official']:,} official clips (list {clips['fingerprint']})"
+             + (", the very clips that its thresholds were tuned on" if clips["tuned_on_these"] else ""), ""]
     lines += _table(header, [row("this system", report), *(row(titles[n], b) for n, b in report["baselines"].items())])
     lines += ["", f"tagging: precision {_cell(tagging['precision'])}, recall {_cell(tagging['recall'])}; "
                   f"MAP {_cell(a['map'], a.get('map_ci'))}, MAUC {_cell(a['mauc'])}, d' {_cell(a['dprime'])}",
@@ -166,7 +167,8 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     truth, decoded = _match(truth, decoded, data_set, out_dir)
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = _empty_report(truth.labels)
-    report["clips"] = {"scored": len(truth), "official": official, "fingerprint": datadir.fingerprint_clips(truth.filenames.tolist())}
+    report["clips"] = {"scored": len(truth), "official": official, "fingerprint": datadir.fingerprint_clips(truth.filenames.tolist()),
+                       "tuned_on_these": str(decoded.info.get("tuned_on")).split(" ")[0] == decoded.info.get("scores")}
     measure_tags(report, truth, decoded, weights)
     if truth.events is not None:
         measure_events(report, truth, decoded, weights)
