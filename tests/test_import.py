@@ -350,6 +350,16 @@ def test_a_pickled_normalizer_is_refused_with_a_command_that_converts_it(refused
     np.testing.assert_array_equal(np.array([spec.mean, spec.std], np.float32), pair)
 
 
+def test_a_normalizer_as_a_windows_editor_leaves_it(imported, command, tmp_path):
+    first = imported(dcase_tensors())[0]
+    text = (tmp_path / "normalizer.txt").read_text()
+    for start in ("", "\ufeff"):
+        (tmp_path / "normalizer.txt").write_bytes((start + text.replace("\n", "\r\n")).encode())
+        result = command("--overwrite")
+        assert result.exit_code == 0, result.stderr
+        assert checkpoint.load_model(tmp_path / "model")[0] == first
+
+
 ROW, DEVIATIONS = " ".join(["-40.5"] * 16), " ".join(["10"] * 16)
 
 
@@ -435,6 +445,8 @@ def test_a_missing_or_misshapen_tensor_of_talnet_is_named(refused, tmp_path, nam
     refused(f"{kind}: it lacks the tensor '{name}' \\({shape},?\\)")
     torch.save({"model": {**tensors, name: whole[..., :-1]}}, tmp_path / "n.pt")
     refused(f"{kind}: its tensor '{name}' is \\({', '.join(map(str, whole[..., :-1].shape))},?\\), expected \\({shape},?\\)")
+    torch.save({"model": {**tensors, name: whole[..., None]}}, tmp_path / "n.pt")
+    refused(f"{kind}: its tensor '{name}' is \\({shape}, 1\\), expected")
 
 
 @pytest.mark.parametrize("name, shape", [("conv10.conv.weight", "512, 512, 3, 3"), ("gru.weight_ih_l0", "1536, 1024")])
@@ -513,9 +525,12 @@ def test_what_a_checkpoint_holds_beside_tensors_is_told(refused, tmp_path):
     assert "weights_only` set to `False`" not in told  # no advice to run it
 
 
-def test_a_convolution_without_channels_is_told(refused, tmp_path):
-    torch.save({**talnet_tensors(), "conv8.conv.weight": torch.zeros(0, 32, 3, 3)}, tmp_path / "n.pt")
-    refused("n.pt")
+@pytest.mark.parametrize("name, tensor", [
+    ("conv8.conv.weight", torch.zeros(0, 32, 3, 3)), ("gru.weight_ih_l0", torch.zeros(48, 0)), ("fc_prob.bias", torch.ones(3).to_sparse()),
+    ("fc_prob.bias", torch.ones(3, device="meta"))], ids=["no channels", "no inputs", "sparse", "meta"])
+def test_odd_tensors_are_refused(refused, tmp_path, name, tensor):
+    torch.save({**talnet_tensors(), name: tensor}, tmp_path / "n.pt")
+    refused("n.pt: ")
 
 
 @pytest.mark.parametrize("make", [talnet_tensors, dcase_tensors])
@@ -555,6 +570,16 @@ def test_a_model_that_is_there_stays_unless_told(imported, command, tmp_path):
     assert before == {p: p.read_bytes() for p in (tmp_path / "model").iterdir()}
     assert command("--overwrite").exit_code == 0
     assert_same_outputs(checkpoint.load_model(tmp_path / "model")[1], x, plain_talnet(second, x, 4))
+
+
+def test_nothing_of_a_training_outlives_the_overwriting_of_its_model(imported, command, tmp_path):
+    imported(dcase_tensors())
+    left = ["config.yaml", "checkpoints/step00000002.pt"]  # from which `wsedtk train` would go on, and replace the import
+    (tmp_path / "model" / "checkpoints").mkdir()
+    for name in left:
+        (tmp_path / "model" / name).write_bytes(b"")
+    assert command("--overwrite").exit_code == 0
+    assert not any((tmp_path / "model" / name).exists() for name in left)
 
 
 @pytest.mark.parametrize("kind, attention", [("talnet", False), ("talnet", True), ("dcase-crnn", True)])

@@ -16,6 +16,7 @@ from wsedtk.progress import say
 from wsedtk.store import ScoreFile
 
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
+CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 F1_KEYS = ("precision", "recall", "f1")
 
 
@@ -117,7 +118,8 @@ def _empty_report(labels):
     return {"tagging": dict(f1), "segment": dict(segment), "event": dict(f1), "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
             "psds_classes": None, "audioset": {"map": None, "mauc": None, "dprime": None},
             "consistency": {"segments_without_tag": None, "tags_without_segment": None},
-            "classes": {label: {"tagging": dict(f1), "segment": dict(f1), "event": dict(f1)} for label in labels},
+            "classes": {label: {"tagging": dict(f1), "segment": dict.fromkeys(CLASS_SEGMENT_KEYS), "event": dict(f1)}
+                        for label in labels},
             "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
                           for n in ("nothing", "everything", "system_tags", "true_tags")},
             "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None}}
@@ -153,9 +155,9 @@ def table(report, name):
               + ("" if metrics.can_measure_psds() else " (PSDS needs: pip install 'wsedtk[psds]')"),
               "its own segments in clips without its tag: " + _cell(report["consistency"]["segments_without_tag"])
               + "; its tags without a segment: " + _cell(report["consistency"]["tags_without_segment"]), ""]
-    lines += _table(["class", "tag F1", "seg Pre", "seg Rec", "seg F1", "event F1"],
-                    [[label, _cell(c["tagging"]["f1"]), *(_cell(c["segment"][k]) for k in F1_KEYS), _cell(c["event"]["f1"])]
-                     for label, c in report["classes"].items()])
+    lines += _table(["class", "tag Pre", "tag Rec", "tag F1", "seg ER", "Del", "Ins", "Pre", "Rec", "seg F1", "event F1"],
+                    [[label, *(_cell(c["tagging"][k]) for k in F1_KEYS), *(_cell(c["segment"][k]) for k in CLASS_SEGMENT_KEYS),
+                      _cell(c["event"]["f1"])] for label, c in report["classes"].items()])
     return "\n".join(lines) + "\n"
 
 

@@ -9,13 +9,12 @@
 #   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of crnn_*, and gated_crnn_* single and hierarchical)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
 #   other options          those of run.sh: --exp, --audio, --metadata, --jobs, --bootstrap, ...
-# shellcheck disable=SC2154  # exp and cmd come from path.sh
 set -euo pipefail
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 systems='crnn_max crnn_average crnn_linear crnn_exp crnn_attention gated_crnn_linear gated_crnn_linear_hierarchical gated_crnn_exp
     gated_crnn_exp_hierarchical gated_crnn_attention gated_crnn_attention_hierarchical'
 seeds='0 1 2'
-rest=()
+rest=() exp='' cmd=() # path.sh sets the last two
 while [ $# -gt 0 ]; do
     case $1 in
         --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
