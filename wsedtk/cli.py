@@ -128,7 +128,7 @@ def prepare_soundscapes(bank_dir, data_dir, backgrounds, test_folds, num_train, 
 @click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
 @click.argument("audio_dir", type=OUT)
 @click.option("--jobs", default=4, type=click.IntRange(1), help="Workers: downloads at once.")
-@click.option("--limit-rate", default="1M", help="Bytes a second (500K, 1M, ...), passed on; yt-dlp heeds it where ffmpeg does not download.")
+@click.option("--limit-rate", default="1M", help="Bytes a second (500K, 1M, ...), passed on; yt-dlp heeds it where not ffmpeg downloads.")
 @click.option("--sleep-seconds", default=1.0, type=click.FloatRange(0), help="Pause between a worker's downloads.")
 @click.option("--retry-dead", is_flag=True, help="Ask again for the videos that are listed as dead.")
 @click.option("--program", default="yt-dlp", help="The downloader, or a script of yours that runs it with more options.")

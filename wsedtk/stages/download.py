@@ -46,7 +46,7 @@ _PASSING = re.compile(
 def command_line(program, clip, limit_rate):
     """The command that makes `part-Y<clip>` in the folder that it runs in: the arguments, as a list."""
     video, start, end = clip[:11], *clip[12:].removesuffix(".wav").split("_")
-    seconds = f"{youtube.seconds_of(clip):g}"  # of what it cuts whole packets remain, up to 26 ms more
+    seconds = f"{youtube.seconds_of(clip):.3f}"  # of what it cuts whole packets remain, up to 26 ms more
     return [program, "--ignore-config", "--no-cache-dir", "--no-playlist", "--quiet", "--no-warnings", "--no-mtime",
             "--socket-timeout", "30", "--limit-rate", limit_rate, "--format", "bestaudio/best", "--download-sections", f"*{start}-{end}",
             "--extract-audio", "--audio-format", "wav", "--postprocessor-args", f"ExtractAudio:-t {seconds}",
