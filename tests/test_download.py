@@ -20,7 +20,7 @@ from wsedtk.stages import download
 
 IDS = ["-abcdefghij", "--abcdefghi", "_bcdefghijk", "abcdefghij-", "Yabcdefghij"]
 STAND_IN = """
-import argparse, json, os, signal, subprocess, sys, time, wave
+import argparse, json, os, sys, time
 here = os.path.dirname(os.path.abspath(__file__))
 def log(**entry):
     with open(os.path.join(here, "log"), "a") as file:
@@ -44,13 +44,15 @@ if what in ("half", "die", "hang"):
         file.write(b"RIFF....WAVE")
     open(path + ".part", "w").close()
 if what == "hang":
+    import subprocess
     log(child=subprocess.Popen(["sleep", "60"]).pid)
     time.sleep(60)
 if what == "die":
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), 9)
 if what == "slow":
     time.sleep(float(text))
 if what in ("make", "slow"):
+    import wave
     start, end = (float(t) for t in given.download_sections.removeprefix("*").split("-"))
     with wave.open(path, "wb") as file:
         file.setparams((1, 2, 800, 0, "NONE", ""))
@@ -92,6 +94,13 @@ class StandIn:
         (self.folder / "log").unlink(missing_ok=True)
         return sorted(asked)
 
+    def end(self):
+        """End what still runs."""
+        ended = {entry["pid"] for entry in self.log() if "end" in entry}
+        for pid in {*self.log("pid"), *self.log("child")} - ended:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
@@ -99,9 +108,7 @@ def stand_in(tmp_path, monkeypatch):
     made = StandIn(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{made.folder}{os.pathsep}{os.environ['PATH']}")
     yield made
-    for pid in made.log("pid") + made.log("child"):
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    made.end()
 
 
 @pytest.fixture
@@ -260,17 +267,27 @@ def test_a_download_that_hangs_is_ended(fetch, stand_in, tmp_path, monkeypatch):
 
 
 def test_many_failures_in_a_row_stop_it(fetch, stand_in, tmp_path):
-    data, audio, videos = make_set(tmp_path / "set", many(25)), tmp_path / "audio", many(25)
-    stand_in.behave({video: ("fail", "timed out") for video in videos[:20]})
+    data, audio, videos = make_set(tmp_path / "set", many(20)), tmp_path / "audio", many(20)
+    stand_in.behave({video: ("fail", "timed out") for video in videos})
     result = fetch(data, audio, "--jobs", 2)
-    assert result.exit_code == 75 and "0 fetched, 0 dead, 25 to retry" in result.stdout
+    assert result.exit_code == 75 and "0 fetched, 0 dead, 20 to retry" in result.stdout
     assert "after 10 failures in a row: the network is down, or the site blocks you" in result.stderr
     assert 10 <= len(stand_in.asked()) <= 12 and len(failures(audio)) == 10 and sounds(audio) == []
     failed = set(failures(audio))
     stand_in.behave({video: ("fail", "timed out") for video in videos[:8]})
     result = fetch(data, audio)  # it begins with those that it never tried, and the failed ones do not keep it from them
-    assert result.exit_code == 75 and "17 fetched, 0 dead, 8 to retry" in result.stdout
-    assert not failed & set(stand_in.log("start")[:12]) and "in a row" not in result.stderr
+    assert result.exit_code == 75 and "12 fetched, 0 dead, 8 to retry" in result.stdout
+    assert not failed & set(stand_in.log("start")[:8]) and "in a row" not in result.stderr
+
+
+def test_failures_here_and_there_do_not_stop_it(fetch, stand_in, tmp_path, monkeypatch):
+    """A success, and a video that is dead, say that the site answers."""
+    monkeypatch.setattr(download, "MAX_RETRIES_IN_A_ROW", 3)
+    videos = many(9)
+    stand_in.behave({**{video: ("fail", "timed out") for video in videos}, videos[2]: ("make", ""), videos[5]: ("fail", "Private video")})
+    result = fetch(make_set(tmp_path / "set", videos[:8]), tmp_path / "audio", "--jobs", 1)
+    assert result.exit_code == 75 and "1 fetched, 1 dead, 6 to retry" in result.stdout and "in a row" not in result.stderr
+    assert len(failures(tmp_path / "audio")) == 7
 
 
 def test_so_many_at_once_and_no_more(fetch, stand_in, tmp_path):
@@ -427,9 +444,7 @@ def test_stop_and_resume(fetch, stand_in, tmp_path, number):
         assert "8 clips: 0 there, 2 fetched, 1 dead, 5 to retry" in stdout and len(sounds(audio)) == 2
         assert all(gone(pid) for pid in stand_in.log("pid") + stand_in.log("child"))
     assert failures(audio) == {videos[0]: ("dead", f"[youtube] {videos[0]}: Private video")}
-    for pid in stand_in.log("child"):  # what a killed run leaves does not last, nor does it matter
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    stand_in.end()  # what the killed run left
     assert stand_in.asked() == videos[:5]
     stand_in.behave({})
     result = fetch(data, audio)
