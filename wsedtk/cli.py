@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from wsedtk import __version__
-from wsedtk.errors import InputError
+from wsedtk.errors import InputError, NotFinished
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 IN_DIR = click.Path(path_type=Path)
@@ -141,6 +141,27 @@ def prepare_dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict,
     Example: wsedtk prepare dcase2017 metadata audio data --jobs 2
     """
     _stage("prepare").dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
+
+
+@_verb(cli, "download")
+@click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
+@click.argument("audio_dir", type=OUT)
+@click.option("--jobs", default=4, type=click.IntRange(1), help="Workers: downloads at once.")
+@click.option("--limit-rate", default="1M", help="Bytes a second (500K, 1M, ...), passed on; yt-dlp heeds it where not ffmpeg downloads.")
+@click.option("--sleep-seconds", default=1.0, type=click.FloatRange(0), help="Pause between a worker's downloads.")
+@click.option("--retry-dead", is_flag=True, help="Ask again for the videos that are listed as dead.")
+@click.option("--program", default="yt-dlp", help="The downloader, or a script of yours that runs it with more options.")
+@click.option("--dry-run", is_flag=True, help="Print the command lines and stop.")
+def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run):
+    """Fetch the audio of YouTube excerpts, clips named <ID>_<start>_<end>.wav, with yt-dlp and ffmpeg.
+
+    What is in AUDIO_DIR, in whatever folder, is not fetched again; run again, it goes on. Clips that can't be had are listed in
+    AUDIO_DIR/failures.tsv: `dead` for good, or `retry` the next time. Exit status 75 where there are clips to retry.
+
+    \b
+    Example: wsedtk download data/train data/test data/eval audio --jobs 2
+    """
+    _stage("download").run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run)
 
 
 @_verb(cli, "validate")
@@ -307,12 +328,15 @@ def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwr
 
 
 def main():
-    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage."""
+    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished."""
     try:
         cli(prog_name="wsedtk")
     except InputError as error:
         click.echo(f"wsedtk: {error}", err=True)
         sys.exit(1)
+    except NotFinished as error:
+        click.echo(f"wsedtk: {error}", err=True)
+        sys.exit(75)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
