@@ -1,5 +1,6 @@
 """The configuration files of the recipes: they load, build their networks, and say what the papers say."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from wsedtk import config, models
 from wsedtk.frontend import FrontendConfig
+from wsedtk.pooling import METHODS
 from wsedtk.stages.train import TrainConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -43,7 +45,7 @@ def test_every_system_builds_its_network(path):
     with torch.inference_mode():
         output = network(torch.randn(1, round(1 / frontend.seconds_per_frame), frontend.num_mels))
     assert output.clip.shape == (1, num_classes) and torch.isfinite(output.clip).all()
-    assert network.pooling.method in path.stem  # crnn_linear.yaml pools with linear softmax
+    assert set(METHODS) & set(path.stem.split("_")) <= {cfg.pooling}  # what a name says of the pooling holds
     sizes = {"dcase2017/conf/crnn_linear.yaml": 936_041, "audioset/conf/talnet_linear.yaml": 9_980_527,
              "dcase2017/conf/gated_crnn_linear.yaml": 1_755_281}
     assert sum(p.numel() for p in network.parameters()) == sizes.get(name(path), sum(p.numel() for p in network.parameters()))
@@ -70,7 +72,15 @@ def test_systems_are_trained_as_published(file, expected):
     assert not any(cfg[key] for key in extras)  # none of it is in the papers
 
 
-def test_the_hierarchical_system_differs_in_the_hierarchy_alone():
-    single, whole = (config.to_mapping(config.load(TrainConfig, RECIPES / "dcase2017" / "conf" / f"gated_crnn_linear{end}.yaml"))
-                     for end in ("", "_hierarchical"))
-    assert whole == {**single, "hierarchy": "published", "groups": [5, 5]}
+@pytest.mark.parametrize("path", [path for path in SYSTEMS if path.stem.endswith("_hierarchical")], ids=name)
+def test_hierarchical_systems_differ_in_the_hierarchy_alone(path):
+    single = config.load(TrainConfig, path.with_name(path.name.replace("_hierarchical", "")))
+    assert config.load(TrainConfig, path) == dataclasses.replace(single, hierarchy="published", groups=(5, 5))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("stem", ["dcase2017/conf/crnn", "dcase2017/conf/gated_crnn", "mini/conf/crnn"])
+def test_systems_that_are_compared_differ_in_the_pooling_alone(stem, method):
+    path = RECIPES / f"{stem}_{method}.yaml"
+    if path in SYSTEMS:
+        assert config.load(TrainConfig, path) == dataclasses.replace(config.load(TrainConfig, RECIPES / f"{stem}_linear.yaml"), pooling=method)
