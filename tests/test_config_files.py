@@ -78,9 +78,10 @@ def test_hierarchical_systems_differ_in_the_hierarchy_alone(path):
     assert config.load(TrainConfig, path) == dataclasses.replace(single, hierarchy="published", groups=(5, 5))
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("stem", ["dcase2017/conf/crnn", "dcase2017/conf/gated_crnn", "mini/conf/crnn"])
-def test_systems_that_are_compared_differ_in_the_pooling_alone(stem, method):
-    path = RECIPES / f"{stem}_{method}.yaml"
-    if path in SYSTEMS:
-        assert config.load(TrainConfig, path) == dataclasses.replace(config.load(TrainConfig, RECIPES / f"{stem}_linear.yaml"), pooling=method)
+COMPARED = [(path, method) for path in SYSTEMS for method in METHODS if path.stem in (f"crnn_{method}", f"gated_crnn_{method}")]
+
+
+@pytest.mark.parametrize("path, method", COMPARED, ids=[name(path) for path, _ in COMPARED])
+def test_systems_that_are_compared_differ_in_the_pooling_alone(path, method):
+    linear = config.load(TrainConfig, path.with_name(path.name.replace(f"_{method}.", "_linear.")))
+    assert config.load(TrainConfig, path) == dataclasses.replace(linear, pooling=method)
