@@ -317,14 +317,13 @@ def report(model_dirs, output, figures):
 @click.option("--normalizer", required=True, type=IN_DIR, help="Mean and deviation of the mel bins: two rows of text, or npz.")
 @click.option("--frontend", required=True, type=IN_DIR, help="The front end that it was trained on (YAML).")
 @click.option("--pooling", help="What it was trained with; else attention where it has such weights, and linear.")
-@click.option("--overwrite", is_flag=True, help="Replace a model that is there.")
-def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwrite):
+def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     """Turn weights that Wang, Li & Metze published (TALNet.pt, or their DCASE networks) into a model directory.
 
     \b
     Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt --frontend conf/frontend_wang.yaml
     """
-    _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwrite)
+    _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling)
 
 
 def main():
