@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from helpers import LABELS, RECIPES, train_arguments, write_set, write_sound
 
 from wsedtk import cli
-from wsedtk.errors import InputError
+from wsedtk.errors import InputError, NotFinished
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +24,13 @@ def real_data():
 def run():
     """Run `wsedtk ARGUMENT...` in this process: returns click's result (exit_code, stdout, stderr).
 
-    An InputError becomes exit status 1 with its message on stderr, as in `wsedtk.cli.main`; any other error is raised.
+    InputError and NotFinished become exit status 1 and 75 with their message on stderr, as in `wsedtk.cli.main`; others are raised.
     """
     def invoke(*arguments):
         result = CliRunner().invoke(cli.cli, [str(a) for a in arguments])
-        if isinstance(result.exception, InputError):
+        if isinstance(result.exception, (InputError, NotFinished)):
             result.stderr_bytes += str(result.exception).encode()
+            result.exit_code = 1 if isinstance(result.exception, InputError) else 75
         elif result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

@@ -78,6 +78,11 @@ def assert_class_figures(ours, metric, labels=LABELS):
     """Our class-wise figures against a sed_eval metric's, whose NaN is our 0 where there is something to score."""
     for label in labels:
         theirs = metric.class_wise_f_measure(label)
+        if "error_rate" in ours[label]:
+            rates = metric.class_wise_error_rate(label)
+            expected = {name: None if metric.class_wise_count(label)["Nref"] == 0 else pytest.approx(rates[name], abs=1e-9)
+                        for name in ("error_rate", "deletion_rate", "insertion_rate")}
+            assert {name: ours[label][name] for name in expected} == expected
         exists = metric.class_wise_count(label)["Nref"] + metric.class_wise_count(label)["Nsys"] > 0
         for name, key in (("precision", "precision"), ("recall", "recall"), ("f1", "f_measure")):
             if not exists:

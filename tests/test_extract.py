@@ -8,6 +8,7 @@ from helpers import write_set, write_sound
 
 from wsedtk import audio, config, datadir, store
 from wsedtk.errors import InputError
+from wsedtk.parallel import mapping
 from wsedtk.frontend import FrontendConfig, LogMel
 from wsedtk.stages import extract
 
@@ -211,7 +212,7 @@ def test_the_environment_stays(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     before = dict(os.environ)
-    with pytest.raises(InputError, match="stop"), extract._mapper(2):
+    with pytest.raises(InputError, match="stop"), mapping(2):
         assert os.environ["OMP_NUM_THREADS"] == "1"
         raise InputError("stop")
     assert dict(os.environ) == before

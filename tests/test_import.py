@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import struct
+import shutil
 import subprocess
 
 import numpy as np
@@ -113,7 +114,10 @@ def inputs(tmp_path):
 @pytest.fixture
 def command(run, tmp_path):
     """Run `wsedtk import` on the folder's files: returns click's result."""
-    def command(*options, source="n.pt", labels="labels.txt", normalizer="normalizer.txt", frontend="frontend.yaml", model_dir="model"):
+    def command(*options, source="n.pt", labels="labels.txt", normalizer="normalizer.txt", frontend="frontend.yaml", model_dir="model",
+                anew=False):
+        if anew:
+            shutil.rmtree(tmp_path / model_dir, ignore_errors=True)
         return run("import", tmp_path / source, tmp_path / model_dir, "--labels", tmp_path / labels, "--normalizer",
                    tmp_path / normalizer, "--frontend", tmp_path / frontend, *options)
     return command
@@ -124,7 +128,7 @@ def imported(command, tmp_path):
     """Save a checkpoint, import it and load the model: returns (ModelSpec, network)."""
     def imported(content, *options, **save):
         torch.save(content, tmp_path / "n.pt", **save)
-        result = command("--overwrite", *options)
+        result = command(*options, anew=True)
         assert result.exit_code == 0, result.stderr
         return checkpoint.load_model(tmp_path / "model")[:2]
     return imported
@@ -206,7 +210,7 @@ def test_the_published_dcase_network(imported, command, tmp_path, attention):
     assert spec.network_options == {"num_mels": 64, "channels": [32, 64, 128], "num_hidden": 100}
     x = features(64)
     assert_same_outputs(network, x, plain_dcase(tensors, x, spec.pooling))
-    told = command("--overwrite").stdout
+    told = command(anew=True).stdout
     assert told.endswith("17 classes, 939,458 parameters, attention pooling\n" if attention else
                          "17 classes, 936,041 parameters, linear pooling (the tensors do not tell; --pooling says otherwise)\n")
 
@@ -329,7 +333,7 @@ def test_a_normalizer_as_npz(imported, command, tmp_path, shape):
     mean, std = statistics()
     np.savez(tmp_path / "n.npz", mean=mean.reshape(shape), std=std.astype(np.float32).reshape(shape))
     imported(dcase_tensors())
-    assert command("--overwrite", normalizer="n.npz").exit_code == 0
+    assert command(normalizer="n.npz", anew=True).exit_code == 0
     spec = checkpoint.load_model(tmp_path / "model")[0]
     assert spec.mean == tuple(mean) and spec.std == tuple(std.astype(np.float32).astype(np.float64))
 
@@ -350,6 +354,16 @@ def test_a_pickled_normalizer_is_refused_with_a_command_that_converts_it(refused
     np.testing.assert_array_equal(np.array([spec.mean, spec.std], np.float32), pair)
 
 
+def test_a_normalizer_as_a_windows_editor_leaves_it(imported, command, tmp_path):
+    first = imported(dcase_tensors())[0]
+    text = (tmp_path / "normalizer.txt").read_text()
+    for start in ("", "\ufeff"):
+        (tmp_path / "normalizer.txt").write_bytes((start + text.replace("\n", "\r\n")).encode())
+        result = command(anew=True)
+        assert result.exit_code == 0, result.stderr
+        assert checkpoint.load_model(tmp_path / "model")[0] == first
+
+
 ROW, DEVIATIONS = " ".join(["-40.5"] * 16), " ".join(["10"] * 16)
 
 
@@ -359,10 +373,10 @@ ROW, DEVIATIONS = " ".join(["-40.5"] * 16), " ".join(["10"] * 16)
     (ROW, "expected two rows of numbers"), (f"{ROW}\n{DEVIATIONS}\n{DEVIATIONS}", "expected two rows of numbers"),
     ("\n".join(["-40 10"] * 16), "expected two rows of numbers"), (f"{ROW}\n{DEVIATIONS} 10", "expected two rows of numbers"),
     ("mean\nstd", "expected two rows of numbers"), ("\udcff\udcfe", "expected two rows of numbers"),
-    (f"{ROW} -40\n{DEVIATIONS} 10", "the mean: expected 16 finite numbers, one a mel bin, found 17"),
-    (f"{ROW[5:]}\n{DEVIATIONS[3:]}", "the mean: expected 16 finite numbers, one a mel bin, found 15"),
-    (f"nan {ROW[5:]}\n{DEVIATIONS}", "the mean: expected 16 finite numbers"),
-    (f"{ROW}\ninf {DEVIATIONS[3:]}", "the standard deviation: expected 16 finite numbers"),
+    (f"{ROW} -40\n{DEVIATIONS} 10", "the mean: expected 16 numbers, one a mel bin of the front end, found 17"),
+    (f"{ROW[5:]}\n{DEVIATIONS[3:]}", "the mean: expected 16 numbers, one a mel bin of the front end, found 15"),
+    (f"nan {ROW[5:]}\n{DEVIATIONS}", "the mean holds numbers that are not finite"),
+    (f"{ROW}\ninf {DEVIATIONS[3:]}", "the standard deviation holds numbers that are not finite"),
     (f"{ROW}\n0 {DEVIATIONS[3:]}", "a standard deviation is not above 0; the first row must be the means"),
     (f"{DEVIATIONS}\n{ROW}", "a standard deviation is not above 0"),
 ])
@@ -378,7 +392,7 @@ def test_npz_normalizers_at_fault_are_refused(refused, tmp_path):
     np.savez(tmp_path / "a.npz", mean=mean)
     refused("a.npz: expected arrays named mean and std in it", normalizer="a.npz")
     np.savez(tmp_path / "a.npz", mean=mean[:3], std=std[:3])
-    refused("a.npz: the mean: expected 16 finite numbers, one a mel bin, found 3", normalizer="a.npz")
+    refused("a.npz: the mean: expected 16 numbers, one a mel bin of the front end, found 3", normalizer="a.npz")
     np.savez(tmp_path / "a.npz", mean=np.array([Evil()]), std=std)
     refused("a.npz: expected two rows", normalizer="a.npz")
     assert not (tmp_path / "evil").exists()
@@ -435,6 +449,8 @@ def test_a_missing_or_misshapen_tensor_of_talnet_is_named(refused, tmp_path, nam
     refused(f"{kind}: it lacks the tensor '{name}' \\({shape},?\\)")
     torch.save({"model": {**tensors, name: whole[..., :-1]}}, tmp_path / "n.pt")
     refused(f"{kind}: its tensor '{name}' is \\({', '.join(map(str, whole[..., :-1].shape))},?\\), expected \\({shape},?\\)")
+    torch.save({"model": {**tensors, name: whole[..., None]}}, tmp_path / "n.pt")
+    refused(f"{kind}: its tensor '{name}' is \\({shape}, 1\\), expected")
 
 
 @pytest.mark.parametrize("name, shape", [("conv10.conv.weight", "512, 512, 3, 3"), ("gru.weight_ih_l0", "1536, 1024")])
@@ -513,9 +529,12 @@ def test_what_a_checkpoint_holds_beside_tensors_is_told(refused, tmp_path):
     assert "weights_only` set to `False`" not in told  # no advice to run it
 
 
-def test_a_convolution_without_channels_is_told(refused, tmp_path):
-    torch.save({**talnet_tensors(), "conv8.conv.weight": torch.zeros(0, 32, 3, 3)}, tmp_path / "n.pt")
-    refused("n.pt")
+@pytest.mark.parametrize("name, tensor", [
+    ("conv8.conv.weight", torch.zeros(0, 32, 3, 3)), ("gru.weight_ih_l0", torch.zeros(48, 0)), ("fc_prob.bias", torch.ones(3).to_sparse()),
+    ("fc_prob.bias", torch.ones(3, device="meta"))], ids=["no channels", "no inputs", "sparse", "meta"])
+def test_odd_tensors_are_refused(refused, tmp_path, name, tensor):
+    torch.save({**talnet_tensors(), name: tensor}, tmp_path / "n.pt")
+    refused("n.pt: ")
 
 
 @pytest.mark.parametrize("make", [talnet_tensors, dcase_tensors])
@@ -539,22 +558,17 @@ def test_a_front_end_that_does_not_fit_is_refused(refused, tmp_path):
 def test_a_front_end_that_does_not_fit_talnet_is_told_with_a_file(refused, tmp_path):
     write_inputs(tmp_path, 32)
     torch.save(talnet_tensors(), tmp_path / "n.pt")
-    refused("(n.pt|frontend.yaml): ")
+    refused("n.pt: does not fit .*frontend.yaml")
 
 
-def test_a_model_that_is_there_stays_unless_told(imported, command, tmp_path):
-    first, x = dcase_tensors(), features()
-    imported(first)
+@pytest.mark.parametrize("name", ["model.yaml", "config.yaml"])
+def test_a_model_that_is_there_or_in_training_stays(imported, command, tmp_path, name):
+    imported(dcase_tensors())
+    (tmp_path / "model" / "model.yaml").rename(tmp_path / "model" / name)
     before = {p: p.read_bytes() for p in (tmp_path / "model").iterdir()}
-    second = talnet_tensors()
-    torch.save(second, tmp_path / "n.pt")
     result = command()
-    assert result.exit_code == 1 and "model: holds a model already; name another directory, or --overwrite" in result.stderr
-    torch.save(first["conv1.weight"], tmp_path / "bad.pt")
-    assert command("--overwrite", source="bad.pt").exit_code == 1
+    assert result.exit_code == 1 and "model: holds a model, or the training of one; name another directory" in result.stderr
     assert before == {p: p.read_bytes() for p in (tmp_path / "model").iterdir()}
-    assert command("--overwrite").exit_code == 0
-    assert_same_outputs(checkpoint.load_model(tmp_path / "model")[1], x, plain_talnet(second, x, 4))
 
 
 @pytest.mark.parametrize("kind, attention", [("talnet", False), ("talnet", True), ("dcase-crnn", True)])

@@ -112,8 +112,8 @@ def test_segment_figures_by_hand():
     micro, by_class = metrics.segment_metrics(reference, estimate, np.array([2.5]), ["A", "B"])
     assert micro == pytest.approx({"error_rate": 1.0, "substitution_rate": 1 / 3, "deletion_rate": 1 / 3, "insertion_rate": 1 / 3,
                                    "precision": 1 / 3, "recall": 1 / 3, "f1": 1 / 3})
-    assert by_class["A"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
-    assert by_class["B"] == pytest.approx({"precision": 1.0, "recall": 0.5, "f1": 2 / 3})
+    assert by_class["A"].items() >= {"precision": 0.0, "recall": 0.0, "f1": 0.0}.items()
+    assert by_class["B"]["f1"] == pytest.approx(2 / 3) and by_class["B"]["recall"] == 0.5 and by_class["B"]["precision"] == 1.0
     truth, clip_of = metrics.activity(reference, [2.5], 2)
     assert truth.tolist() == [[False, True], [False, True], [True, False]] and clip_of.tolist() == [0, 0, 0]
 
@@ -130,7 +130,7 @@ def test_a_class_never_detected_scores_0_and_not_nan():
     reference, durations = [(0, 0.0, 1.0, 0)], np.array([2.0])
     assert math.isnan(segment_based(reference, [], durations).class_wise_f_measure("Car")["f_measure"])
     _, by_class = metrics.segment_metrics(Events.from_rows(reference), Events.from_rows([]), durations, LABELS)
-    assert by_class["Car"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert by_class["Car"] == {"error_rate": 1.0, "deletion_rate": 1.0, "insertion_rate": 0.0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
 def test_num_segments():

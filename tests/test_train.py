@@ -129,9 +129,18 @@ def losses_of(run, *command):
 
 GOLDEN = {  # measured with torch 2.13.0 on a CPU
     "audioset/conf/talnet_linear.yaml": [0.7308, 0.675051, 0.231995, 0.104119, 0.068553],
+    "dcase2017/conf/crnn_attention.yaml": [0.693885, 0.685383, 0.671206, 0.658659, 0.649423],
+    "dcase2017/conf/crnn_average.yaml": [0.700013, 0.681188, 0.666118, 0.645514, 0.633944],
+    "dcase2017/conf/crnn_exp.yaml": [0.699962, 0.681092, 0.665985, 0.645433, 0.633784],
     "dcase2017/conf/crnn_linear.yaml": [0.699905, 0.68098, 0.665841, 0.645346, 0.633584],
+    "dcase2017/conf/crnn_max.yaml": [0.695185, 0.666342, 0.645577, 0.623792, 0.595951],
+    "dcase2017/conf/gated_crnn_attention.yaml": [0.693897, 0.684899, 0.624529, 0.622646, 0.562331],
+    "dcase2017/conf/gated_crnn_attention_hierarchical.yaml": [0.693897, 0.684884, 0.624439, 0.623155, 0.562944],
+    "dcase2017/conf/gated_crnn_exp.yaml": [0.688235, 0.674445, 0.653433, 0.630668, 0.599698],
+    "dcase2017/conf/gated_crnn_exp_hierarchical.yaml": [0.688235, 0.674513, 0.65346, 0.630602, 0.599665],
     "dcase2017/conf/gated_crnn_linear.yaml": [0.688114, 0.674604, 0.65347, 0.63189, 0.601958],
     "dcase2017/conf/gated_crnn_linear_hierarchical.yaml": [0.688114, 0.674611, 0.653545, 0.631863, 0.601603],
+    "dcase2017/conf/ours.yaml": [0.688851, 0.693245, 0.68528, 0.657464, 0.72674],
     "mini/conf/crnn_attention.yaml": [0.754172, 0.718193, 0.69868, 0.667471, 0.657756],
     "mini/conf/crnn_linear.yaml": [0.658238, 0.689397, 0.680716, 0.649848, 0.681678],
 }

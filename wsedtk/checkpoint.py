@@ -5,6 +5,7 @@ needed to run it). Checkpoints are torch.save of tensors and plain Python values
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 import safetensors.torch
@@ -99,5 +100,7 @@ def load_checkpoint(path):
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)  # the rest is torch's advice to run it
+        reason = (f"it holds more than tensors and plain values: {found.group()}" if found else type(error).__name__
+                  if "Weights only" in str(error) else (str(error).splitlines() or [type(error).__name__])[0])
         raise InputError(f"{path}: not a checkpoint, or a damaged one ({reason})") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from wsedtk import __version__
-from wsedtk.errors import InputError
+from wsedtk.errors import InputError, NotFinished
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 IN_DIR = click.Path(path_type=Path)
@@ -122,6 +122,46 @@ def prepare_soundscapes(bank_dir, data_dir, backgrounds, test_folds, num_train, 
     Example: wsedtk prepare soundscapes builtin data --num-train 100 --num-test 20
     """
     _stage("prepare").soundscapes(bank_dir, data_dir, list(backgrounds), list(test_folds), num_train, num_test, seed)
+
+
+@_verb(prepare, "dcase2017")
+@click.argument("metadata_dir", type=IN_DIR)
+@click.argument("audio_dirs", type=IN_DIR, nargs=-1, metavar="AUDIO_DIR...")
+@click.argument("data_dir", type=OUT)
+@click.option("--metadata-only", is_flag=True, help="Keep every official clip, without audio.")
+@click.option("--strict", is_flag=True, help="Refuse to go on with an official clip missing.")
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that listen to the audio.")
+def prepare_dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
+    """Make DATA_DIR/train, DATA_DIR/test and DATA_DIR/eval of DCASE 2017 task 4.
+
+    METADATA_DIR holds the challenge's own lists; AUDIO_DIR files named Y<ID>_<start>_<end>.wav, with or without the Y, also
+    .flac, .ogg or .mp3, at any depth. What is missing or odd is counted, class by class, and the rest goes on.
+
+    \b
+    Example: wsedtk prepare dcase2017 metadata audio data --jobs 2
+    """
+    _stage("prepare").dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
+
+
+@_verb(cli, "download")
+@click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
+@click.argument("audio_dir", type=OUT)
+@click.option("--jobs", default=4, type=click.IntRange(1), help="Workers: downloads at once.")
+@click.option("--limit-rate", default="1M", help="Bytes a second (500K, 1M, ...), passed on; yt-dlp heeds it where not ffmpeg downloads.")
+@click.option("--sleep-seconds", default=1.0, type=click.FloatRange(0), help="Pause between a worker's downloads.")
+@click.option("--retry-dead", is_flag=True, help="Ask again for the videos that are listed as dead.")
+@click.option("--program", default="yt-dlp", help="The downloader, or a script of yours that runs it with more options.")
+@click.option("--dry-run", is_flag=True, help="Print the command lines and stop.")
+def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run):
+    """Fetch the audio of YouTube excerpts, clips named <ID>_<start>_<end>.wav, with yt-dlp and ffmpeg.
+
+    What is in AUDIO_DIR, in whatever folder, is not fetched again; run again, it goes on. Clips that can't be had are listed in
+    AUDIO_DIR/failures.tsv: `dead` for good, or `retry` the next time. Exit status 75 where there are clips to retry.
+
+    \b
+    Example: wsedtk download data/train data/test data/eval audio --jobs 2
+    """
+    _stage("download").run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run)
 
 
 @_verb(cli, "validate")
@@ -318,23 +358,25 @@ def report(model_dirs, output, figures):
 @click.option("--normalizer", required=True, type=IN_DIR, help="Mean and deviation of the mel bins: two rows of text, or npz.")
 @click.option("--frontend", required=True, type=IN_DIR, help="The front end that it was trained on (YAML).")
 @click.option("--pooling", help="What it was trained with; else attention where it has such weights, and linear.")
-@click.option("--overwrite", is_flag=True, help="Replace a model that is there.")
-def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwrite):
+def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     """Turn weights that Wang, Li & Metze published (TALNet.pt, or their DCASE networks) into a model directory.
 
     \b
     Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt --frontend conf/frontend_wang.yaml
     """
-    _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling, overwrite)
+    _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling)
 
 
 def main():
-    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage."""
+    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished."""
     try:
         cli(prog_name="wsedtk")
     except InputError as error:
         click.echo(f"wsedtk: {error}", err=True)
         sys.exit(1)
+    except NotFinished as error:
+        click.echo(f"wsedtk: {error}", err=True)
+        sys.exit(75)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -6,7 +6,7 @@ AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".
 _EXTENSIONS = (*AUDIO_EXTENSIONS, ".m4a", ".aac", ".mp4", ".webm")
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")  # <recording>_<start>_<end>
-_YOUTUBE = re.compile(rf"Y?([0-9A-Za-z_-]{{11}})_{_TIME}_{_TIME}")  # a leading Y that belongs to the ID is one of its 11 characters
+_YOUTUBE = re.compile(rf"Y?(.{{11}})_{_TIME}_{_TIME}")  # a leading Y that belongs to the ID is one of its 11 characters
 
 
 def without_extension(name):
@@ -21,11 +21,15 @@ def without_y(name):
     return name[match.start(1):] if match else name
 
 
+def youtube_key(name):
+    """`<11-character ID>_<start>_<end>`, in seconds with three decimals, of such a name with or without Y and extension; else None."""
+    match = _YOUTUBE.fullmatch(without_extension(name))
+    return f"{match.group(1)}_{float(match.group(2)):.3f}_{float(match.group(3)):.3f}" if match else None
+
+
 def clip_key(name):
-    """One text for every way to write a clip's name: no Y before a YouTube ID, no extension, milliseconds in its times."""
-    stem = without_extension(name)
-    match = _YOUTUBE.fullmatch(stem)
-    return f"{match.group(1)}_{float(match.group(2)):.3f}_{float(match.group(3)):.3f}" if match else stem
+    """One text for every way to write a clip's name: that of `youtube_key`, or the name without extension."""
+    return youtube_key(name) or without_extension(name)
 
 
 def excerpt_times(name):

@@ -88,6 +88,11 @@ class DataSet:
         return digest.hexdigest()[:16]
 
 
+def fingerprint_clips(filenames):
+    """16 hexadecimal digits that name a list of clips, whatever its order."""
+    return hashlib.sha256("\n".join(sorted(filenames)).encode()).hexdigest()[:16]
+
+
 def source_of(filename):
     """The recording that a clip was cut from: `<recording>_<start>_<end>.wav` -> `<recording>`, else the whole name.
 

@@ -207,8 +207,19 @@ def _class_f1(metric, labels):
     return found
 
 
+def _class_rates(metric, labels):
+    """{label: {error_rate, deletion_rate, insertion_rate}}: a single class has no substitutions. None without references."""
+    found = {}
+    for label in labels:
+        c = metric.class_wise[label]
+        deletions, insertions = c["Nref"] - c["Ntp"], c["Nsys"] - c["Ntp"]
+        parts = {"error_rate": deletions + insertions, "deletion_rate": deletions, "insertion_rate": insertions}
+        found[label] = {name: ratio(value, c["Nref"], exists=False) for name, value in parts.items()}
+    return found
+
+
 def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
-    """Segment-based metrics by sed_eval. Returns (micro averages, {label: {precision, recall, f1}}).
+    """Segment-based metrics by sed_eval. Returns (micro averages, {label: the same without substitutions}).
 
     reference, estimated: Events of the clips 0..N-1; durations: (N,) seconds; labels: K names.
     """
@@ -219,7 +230,8 @@ def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
     _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=True)
     o = metric.overall
     counts = [o["S"], o["D"], o["I"], o["Nref"], o["Ntp"], o["Nsys"] - o["Ntp"], o["Nref"] - o["Ntp"]]
-    return rates(np.array(counts)), _class_f1(metric, labels)
+    by_class, class_rates = _class_f1(metric, labels), _class_rates(metric, labels)
+    return rates(np.array(counts)), {label: {**class_rates[label], **by_class[label]} for label in labels}
 
 
 def event_metrics(reference, estimated, durations, labels):

@@ -25,8 +25,8 @@ mean weight times its average is the sum of w x over the group divided by M, so 
 for every weight, as is its true gradient. The gradients that the paper prints, (8), (A-18), (A-20) and (A-23), are those of
 another function: the weights inside the first average (frames to groups) are held constant, while the group weights keep their
 gradient. What the paper's networks gained, if they did what it prints, is this gradient: where the single average pushes a
-frame by (x_i - y), it pushes by (xs_j - y), with xs_j the average of the frame's own first group, a smoother judge. Hence three
-kinds of hierarchy:
+frame by (x_i - y), it pushes by (xs_j - y), with xs_j the average of the frame's own first group, a smoother judge. (Learnt alpha
+and beta then learn from differences between groups alone, and so more slowly.) Hence three kinds of hierarchy:
 
     published  inner weights constant: the values of single pooling, the gradients of He, Shen & Zhang, table A-1
     plain      differentiated whole: equal to single pooling in value and gradient, kept so that anyone can see that it is
@@ -44,19 +44,30 @@ HIERARCHIES = ("published", "plain", "nested")
 _FLOOR = 1e-7  # x inside x^beta: the gradient at 0 is not finite for beta < 1
 
 
+def _scaled(w, count):
+    """Weights (..., T, K) scaled to a maximum of 1 over time, 0 where `count` is; `count` itself where all of them are 0.
+
+    Of an average this changes neither the value nor the gradient, and keeps both finite for any weights.
+    """
+    w = torch.where(count > 0, w, 0.0)
+    largest = w.detach().amax(dim=-2, keepdim=True)  # (..., 1, K)
+    usable = largest >= torch.finfo(w.dtype).tiny
+    return torch.where(usable, w / torch.where(usable, largest, 1.0), count)
+
+
 def weighted_average(x, w, count):
     """sum_t w x / sum_t w over the last dimension but one. x, w: (..., T, K); count: (..., T, 1), 0 where there is no frame.
 
-    The weights are first scaled to a maximum of 1, which changes neither the value nor its gradient and keeps both finite for
-    any weights. Where all weights are 0 (or below the smallest normal number) `count` takes their place; without any frame the
-    value is 0. Returns (..., K).
+    Where all weights are 0 (or below the smallest normal number) `count` takes their place; without any frame the value is 0.
+    Returns (..., K).
     """
-    tiny = torch.finfo(w.dtype).tiny
-    w = torch.where(count > 0, w, 0.0)
-    largest = w.detach().amax(dim=-2, keepdim=True)  # (..., 1, K)
-    usable = largest >= tiny
-    w = torch.where(usable, w / torch.where(usable, largest, 1.0), count)
-    return (w * x).sum(dim=-2) / w.sum(dim=-2).clamp_min(tiny)
+    w = _scaled(w, count)
+    return (w * x).sum(dim=-2) / w.sum(dim=-2).clamp_min(torch.finfo(w.dtype).tiny)
+
+
+def _promoted(a):
+    """float32 of half types, the rest as it is."""
+    return a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
 
 
 def _mean(w, count):
@@ -89,7 +100,7 @@ class Pooling(nn.Module):
             raise ValueError(f"unknown hierarchy {hierarchy!r}; known: {', '.join(HIERARCHIES)}")
         if (hierarchy is None) != (len(groups) == 0):
             raise ValueError(f"a hierarchy and its groups go together; found hierarchy {hierarchy!r} and groups {list(groups)}")
-        if not all(isinstance(g, int) and g >= 1 for g in groups):
+        if not all(type(g) is int and g >= 1 for g in groups):
             raise ValueError(f"groups: expected numbers of frames >= 1, found {list(groups)}")
         self.method, self.num_classes, self.hierarchy, self.groups = method, num_classes, hierarchy, tuple(groups)
         if method in ("auto", "general"):
@@ -120,7 +131,7 @@ class Pooling(nn.Module):
         """Pool (B, T, K) to (B, K). Raises ValueError where a method that needs weights is given none."""
         with torch.autocast(x.device.type, enabled=False):
             x, steer, count = self._prepare(x, w, mask)
-            w = self._weights(x, steer, count)
+            w = _scaled(self._weights(x, steer, count), count)
             for stage, size in enumerate(() if self.method in ("max", "average") else self.groups):
                 x, w, steer, count = self._pool_groups(x, w, steer, count, stage, size)
             return weighted_average(x, w, count)
@@ -129,7 +140,7 @@ class Pooling(nn.Module):
         """x, what steers the weights, and the real frames that each row stands for, (B, T, 1): 1 or 0."""
         if self.needs_weights and w is None:
             raise ValueError(f"{self.method} pooling needs the frame weights w")
-        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        x = _promoted(x)
         count = torch.ones_like(x[..., :1]) if mask is None else mask.unsqueeze(-1).to(x.dtype)
         x = torch.where(count > 0, x, 0.0)
         if not self.needs_weights:
@@ -192,8 +203,8 @@ def pool_segments(pooling, x, w, mask, segments):
     real frames scores 0.
     """
     batch, _, num_classes = x.shape
-    if pooling.method == "monotone-attention":
-        w = _mean(w, mask.unsqueeze(-1)).expand_as(x)
+    if pooling.method == "monotone-attention" and w is not None:
+        w = _mean(_promoted(w), mask.unsqueeze(-1)).expand_as(x)
     counts = torch.bincount(segments)
     first = torch.cumsum(counts, 0) - counts
     index = first[:, None] + torch.arange(int(counts.max()))  # (S, L): the frames of each segment

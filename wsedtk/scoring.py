@@ -8,6 +8,7 @@ import numpy as np
 from wsedtk import metrics
 
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
+CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 F1_KEYS = ("precision", "recall", "f1")
 
 
@@ -17,10 +18,11 @@ def empty_report(labels):
     return {"tagging": dict(f1), "segment": dict(segment), "event": dict(f1), "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
             "psds_classes": None, "audioset": {"map": None, "mauc": None, "dprime": None},
             "consistency": {"segments_without_tag": None, "tags_without_segment": None},
-            "classes": {label: {"tagging": dict(f1), "segment": dict(f1), "event": dict(f1)} for label in labels},
+            "classes": {label: {"tagging": dict(f1), "segment": dict.fromkeys(CLASS_SEGMENT_KEYS), "event": dict(f1)}
+                        for label in labels},
             "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
                           for n in ("nothing", "everything", "system_tags", "true_tags")},
-            "clips": {"scored": 0, "official": 0}}
+            "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None}}
 
 
 def _add_intervals(values, metric, weights, per_clip):

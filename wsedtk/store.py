@@ -3,9 +3,11 @@
 N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not at all.
 
     features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F), squared_deviations (N, F), filename (N,);
-                  failed (filename, reason): clips that could not be read; attributes: the front end and its fingerprint
+                  failed (filename, reason): clips that could not be read; attributes: the front end and its fingerprint, that of
+                  the list of clips
     scores.h5     clip (N, K), frame (N, T, K), segment (N, S, K), weight (N, T, K) with attention, num_frames (N,),
-                  duration (N,), filename (N,), labels (K,); attributes: seconds_per_frame, model, features, fingerprint
+                  duration (N,), filename (N,), labels (K,); attributes: seconds_per_frame, model, features, fingerprint,
+                  clips_fingerprint
 """
 
 import contextlib
@@ -17,6 +19,7 @@ import h5py
 import numpy as np
 
 from wsedtk.atomic import writing
+from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError
 
 _TEXT = h5py.string_dtype("utf-8")
@@ -92,6 +95,7 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
             deviations.append(((stored - means[-1]) ** 2).sum(axis=0))
 
         yield append, failed
+        file.attrs["clips_fingerprint"] = fingerprint_clips(names)
         file.create_dataset("filename", data=np.array(names, object), dtype=_TEXT)
         file.create_dataset("num_frames", data=np.array(frames, np.int32))
         file.create_dataset("duration", data=np.array(durations, np.float64))
@@ -191,7 +195,7 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
     shapes: {dataset: shape of one clip}, for clip, frame, segment, weight; batches yields (rows, {dataset: array}) where
     rows (B,) index `filenames`; num_frames and duration are arrays among them. Attributes are plain values.
     """
-    with _creating(path, "scores", attributes) as file:
+    with _creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as file:
         file.create_dataset("filename", data=np.array(filenames, object), dtype=_TEXT)
         file.create_dataset("labels", data=np.array(labels, object), dtype=_TEXT)
         for name, shape in shapes.items():

@@ -20,33 +20,5 @@ jobs=2
 bootstrap=1000
 seed=0
 
-. "$root/bin/parse_options.sh" "$@"
-
-if [ -z "$system" ]; then
-    system=$(basename -- "$config")
-    system=${system%.yaml}
-fi
-data=$exp/data feats=$exp/feats model=$exp/$system
-case $exp in -*) exp=./$exp ;; esac
-. "$recipe/cmd.sh"
-. "$root/bin/env.sh"
-wsedtk_environment '' || exit 1
-
-# Run a command so that a signal to this script ends it too, and with it all that it started. $on_stop is then told.
-on_stop=
-guarded() {
-    local status=0
-    "$@" &
-    child=$!
-    trap 'kill -TERM "$child" 2> /dev/null || true; wait "$child" || true; printf %s "$on_stop" >&2; exit 75' INT TERM
-    wait "$child" || status=$?
-    trap - INT TERM
-    return "$status"
-}
-
-# wsedtk with the stage's record beside its log. Usage: logged NN_verb ARGUMENT...
-logged() {
-    local name=$1
-    shift
-    guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
-}
+. "$root/bin/recipe.sh" "$@"
+feats=$exp/feats

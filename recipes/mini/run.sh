@@ -23,17 +23,5 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/path.sh"
 
-if ! [[ $stage =~ ^[0-9]{1,2}$ && $stop_stage =~ ^[0-9]{1,2}$ ]] || [ "$stage" -gt "$stop_stage" ] || [ "$stage" -gt 9 ]; then
-    echo "run.sh: --stage $stage --stop-stage $stop_stage: expected numbers with stage <= stop-stage, stage at most 9" >&2
-    exit 2
-fi
-for script in "$recipe"/stages/[0-9][0-9]_*.sh; do
-    number=$(basename -- "$script")
-    number=$((10#${number%%_*}))
-    if [ "$number" -ge "$stage" ] && [ "$number" -le "$stop_stage" ]; then
-        echo "== stage $number: $(sed -n '2s/^# //p' "$script")" >&2
-        on_stop="run.sh: stopped in stage $number; run it again with --stage $number to go on"$'\n'
-        guarded bash "$script" "$@"
-    fi
-done
+run_stages 9 "$@"
 if [ "$stop_stage" -ge 9 ]; then echo "everything is in $exp; open $exp/report.html"; fi

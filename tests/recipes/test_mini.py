@@ -61,7 +61,7 @@ def test_the_table_is_printed(experiment):
     report = json.loads((exp / "tiny/test/frame/report.json").read_text())
     assert report["baselines"]["nothing"]["segment"]["error_rate"] == 1.0
     assert report["baselines"]["true_tags"]["tagging"]["f1"] == 1.0
-    assert report["clips"] == {"scored": 12, "official": 12}
+    assert report["clips"].items() >= {"scored": 12, "official": 12}.items()
 
 
 def test_each_stage_leaves_log_and_record(experiment):

@@ -99,11 +99,17 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         datadir.write(folder, dataclasses.replace(part, info=info))
     counts = [np.bincount(part.tag_label, minlength=len(dataset.labels)) for part in (dataset, fit, valid)]
     width = max(map(len, dataset.labels))
-    print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}")
+    print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes")
     for label, *numbers in zip(dataset.labels, *(c.tolist() for c in counts)):
-        print(f"{label:{width}}  " + "  ".join(f"{n:7}" for n in numbers))
+        passes = f"{counts[1].max() / numbers[1]:8.1f}" if numbers[1] else f"{'-':>8}"
+        print(f"{label:{width}}  " + "  ".join(f"{n:7}" for n in numbers) + passes)
     left_out = len(dataset) - len(fit) - len(valid)
     print(f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
           + (f"; {left_out} clips of the held-out sources are in neither" if left_out else ""))
+    print("passes: how often balanced minibatches go through a class's clips while they go once through the largest class's")
+    share = max(counts[2].tolist())
+    for label, *numbers in zip(dataset.labels, *(c.tolist() for c in counts)):
+        if numbers[0] and numbers[2] < 0.9 * share:
+            print(f"{label}: {numbers[2]} held out (others: up to {share}); at least half of its {numbers[0]} clips stay to fit on")
     if len(valid) < num_valid:
         print(f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on")

@@ -33,5 +33,6 @@ def run(scores_path, point_path, output, mode):
     found = events.Events.from_rows(
         (row, *event[:2], event[2]) for row in range(len(scores)) for event in decode_clip(scores, row, point, mode, tags[row]))
     datadir.write_decoded(output, scores.filenames.tolist(), scores.durations.tolist(), scores.labels, tags, found,
-                          {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"]})
+                          {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
+                           "tuned_on": point.tuned_on})
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

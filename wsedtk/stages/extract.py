@@ -1,19 +1,14 @@
 """extract: the audio of a data directory -> log-mel features in HDF5."""
 
-import concurrent.futures
-import contextlib
 import functools
-import multiprocessing
-import os
 
 import numpy as np
 
 from wsedtk import audio, config, datadir, store
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig, LogMel
+from wsedtk.parallel import mapping
 from wsedtk.progress import progress, say
-
-_SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @functools.lru_cache(maxsize=1)
@@ -43,26 +38,6 @@ def clip_features(frontend_config, max_seconds, crop, path):
         return None, str(error)
 
 
-@contextlib.contextmanager
-def _mapper(jobs):
-    """Yield a `map` over `jobs` processes, each with one thread for its linear algebra."""
-    if jobs == 1:
-        yield map
-        return
-    before = dict(os.environ)
-    os.environ.update(_SINGLE_THREAD)  # spawned workers read it when they import numpy
-    try:
-        with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            try:
-                yield functools.partial(pool.map, chunksize=8)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures):
     """Write the features of a set, or of shard (K, N) of it: the clips K, K + N, ... counted from 1.
 
@@ -83,7 +58,7 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     max_frames = most_frames(frontend_config, max_seconds)
     work = functools.partial(clip_features, frontend_config, max_seconds, crop)
     with store.writing_features(output, max_frames, frontend_config.num_mels, dtype, settings,
-                                config.fingerprint(settings)) as (append, failed), _mapper(jobs) as spread:
+                                config.fingerprint(settings)) as (append, failed), mapping(jobs) as spread:
         results = spread(work, dataset.paths.tolist())
         names = dataset.filenames.tolist()
         for name, (features, duration) in progress(zip(names, results), f"extract {output}", len(names)):

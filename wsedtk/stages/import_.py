@@ -5,7 +5,7 @@ F mel bins, E embedding size, K classes.
 
 import io
 import re
-import zipfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +24,29 @@ def read_normalizer(path, num_mels):
     """Mean and standard deviation (F,), (F,) of a text file of two rows, or of an npz with `mean` and `std`."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            start = file.read(2)
-        if start == b"PK":
-            with np.load(path, allow_pickle=False) as arrays:
-                mean, std = (np.asarray(arrays[name], np.float64).reshape(-1) for name in ("mean", "std"))
-        else:
-            mean, std = np.loadtxt(io.StringIO(path.read_text(encoding="utf-8") or "empty"), dtype=np.float64, ndmin=2)
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a text without numbers
+            if content[:2] == b"PK":
+                with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                    mean, std = (np.asarray(arrays[name], np.float64).reshape(-1) for name in ("mean", "std"))
+            else:
+                mean, std = np.loadtxt(io.StringIO(content.decode("utf-8-sig")), dtype=np.float64, ndmin=2)
     except KeyError:
         raise InputError(f"{path}: expected arrays named mean and std in it") from None
-    except (ValueError, zipfile.BadZipFile):
-        pickled = path.suffix == ".pkl" or start[:1] in (b"\x80", b"(", b"c")
+    except Exception:  # damaged bytes make the readers raise anything
+        pickled = path.suffix == ".pkl" or content[:1] in (b"\x80", b"(", b"c")
         raise InputError(f"{path}: expected two rows of numbers, the mean and the standard deviation of each mel bin."
                          + (f" A pickle can run anybody's code and is not read here; if you trust it, convert it:\n    {_CONVERT}"
                             if pickled else "")) from None
     for name, values in (("mean", mean), ("standard deviation", std)):
-        if values.shape != (num_mels,) or not np.isfinite(values).all():
-            raise InputError(f"{path}: the {name}: expected {num_mels} finite numbers, one a mel bin, found {values.size}")
+        if values.shape != (num_mels,):
+            raise InputError(f"{path}: the {name}: expected {num_mels} numbers, one a mel bin of the front end, found {values.size}")
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: the {name} holds numbers that are not finite")
     if not (std > 0).all():
         raise InputError(f"{path}: a standard deviation is not above 0; the first row must be the means, the second the deviations")
     return mean, std
@@ -54,6 +58,11 @@ def read_tensors(path):
     tensors = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(t, torch.Tensor) for t in tensors.values()):
         raise InputError(f"{path}: holds no network: expected a dict of tensors, or one under the key 'model'")
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.numel() == 0:
+            raise InputError(f"{path}: the tensor {name!r} is no plain array of numbers")
+        if not torch.isfinite(tensor).all() or (str(name).endswith(".running_var") and (tensor < 0).any()):
+            raise InputError(f"{path}: the tensor {name!r} holds numbers that are not finite, or below 0 where that can't be")
     return {str(name): tensor for name, tensor in tensors.items()}
 
 
@@ -65,9 +74,9 @@ def _shape(tensors, name, axis, otherwise):
 def recognise(tensors, num_mels):
     """The network that the tensors belong to and its options: (name, options). Sizes that they do not show are the published ones."""
     options = {"num_mels": num_mels}
-    if any(re.fullmatch(r"conv\d+\.(conv|bn)\..*", name) for name in tensors):
+    if any(re.fullmatch(r"conv\d{1,2}\.(conv|bn)\..*", name) for name in tensors):
         embedding_size = _shape(tensors, "gru.weight_ih_l0", 1, 1024)
-        num_convs = max(int(m.group(1)) for m in (re.match(r"conv(\d+)\.", name) for name in tensors) if m)
+        num_convs = max(int(m.group(1)) for m in (re.match(r"conv(\d{1,2})\.", name) for name in tensors) if m)
         num_bins = max(1, embedding_size // _shape(tensors, f"conv{num_convs}.conv.weight", 0, 512))  # after the last pooling
         num_pools = max(1, (num_mels // num_bins).bit_length() - 1)
         return "talnet", {**options, "embedding_size": embedding_size, "num_convs": num_convs, "num_pools": num_pools}
@@ -75,11 +84,11 @@ def recognise(tensors, num_mels):
     return "dcase-crnn", {**options, "channels": channels, "num_hidden": _shape(tensors, "gru.weight_hh_l0", 1, 100)}
 
 
-def run(source, model_dir, labels_path, normalizer, frontend_path, pooling, overwrite):
+def run(source, model_dir, labels_path, normalizer, frontend_path, pooling):
     """Write a model directory from a published checkpoint, its normaliser, its classes and its front end."""
     model_dir = Path(model_dir)
-    if (model_dir / "model.yaml").exists() and not overwrite:
-        raise InputError(f"{model_dir}: holds a model already; name another directory, or --overwrite")
+    if (model_dir / "model.yaml").exists() or (model_dir / "config.yaml").exists():
+        raise InputError(f"{model_dir}: holds a model, or the training of one; name another directory, or remove it")
     frontend = config.load(FrontendConfig, frontend_path)
     labels, (mean, std) = tuple(datadir.read_labels(labels_path)), read_normalizer(normalizer, frontend.num_mels)
     tensors = read_tensors(source)
@@ -90,7 +99,10 @@ def run(source, model_dir, labels_path, normalizer, frontend_path, pooling, over
     trained = {"imported_from": Path(source).name, "fingerprint": fingerprint_file(source)}
     spec = checkpoint.ModelSpec(network_name, options, pooling, labels, config.to_mapping(frontend), tuple(mean.tolist()),
                                 tuple(std.tolist()), trained=trained)
-    network = spec.build()
+    try:
+        network = spec.build()
+    except InputError as error:
+        raise InputError(f"{source}: does not fit {frontend_path} and {pooling} pooling: {error}") from None
     expected = {name.removeprefix("head."): tensor for name, tensor in network.state_dict().items()}
     for name in expected:
         if name.endswith(".num_batches_tracked"):  # older releases of torch did not count them
@@ -99,9 +111,6 @@ def run(source, model_dir, labels_path, normalizer, frontend_path, pooling, over
     if num_outputs != len(labels):
         raise InputError(f"{labels_path}: {len(labels)} classes, but the network in {source} has {num_outputs} outputs")
     checkpoint.check_tensors(tensors, expected, f"{source}: is not a {network_name} with {pooling} pooling as published")
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"{source}: the tensor {name!r} holds numbers that are not finite")
     network.load_state_dict({name: tensors[name.removeprefix("head.")] for name in network.state_dict()})
     checkpoint.save_model(model_dir, spec, network.state_dict())
     count = sum(p.numel() for p in network.parameters())

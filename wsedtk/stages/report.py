@@ -89,7 +89,7 @@ def comparison(reports):
     """The first table: every scored folder, then the baselines on its set. reports: {folder: report.json}."""
     rows, seen = [], set()
     for folder, report in reports.items():
-        name = "/".join(folder.parts[-3:])
+        name = "/".join(folder.parts[-3:]) + (" (tuned on this set)" if report["clips"].get("tuned_on_these") else "")
         rows.append(("", [html.escape(name), f"{report['clips']['scored']}/{report['clips']['official']}",
                           *(_cell(report, *key) for _, *key in COLUMNS)]))
     for folder, report in reports.items():

@@ -13,7 +13,7 @@ from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import say
-from wsedtk.scoring import F1_KEYS, SEGMENT_KEYS, cell, empty_report, measure_events, measure_tags, text_table
+from wsedtk.scoring import CLASS_SEGMENT_KEYS, F1_KEYS, SEGMENT_KEYS, cell, empty_report, measure_events, measure_tags, text_table
 from wsedtk.store import ScoreFile
 
 
@@ -80,7 +80,8 @@ def table(report, name):
     header = ["system", "tag F1", "ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"]
     titles = {"nothing": "nothing", "everything": "everything", "system_tags": "its tags, whole clip", "true_tags": "true tags, whole clip"}
     clips, tagging, a = report["clips"], report["tagging"], report["audioset"]
-    lines = [f"{name}: {clips['scored']} of {clips['official']} official clips", ""]
+    lines = [f"{name}: {clips['scored']:,} of {clips['official']:,} official clips (list {clips['fingerprint']})"
+             + (", the very clips that its thresholds were tuned on" if clips["tuned_on_these"] else ""), ""]
     lines += text_table(header, [row("this system", report), *(row(titles[n], b) for n, b in report["baselines"].items())])
     lines += ["", f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
                   f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}",
@@ -89,9 +90,9 @@ def table(report, name):
               + ("" if metrics.can_measure_psds() else " (PSDS needs: pip install 'wsedtk[psds]')"),
               "its own segments in clips without its tag: " + cell(report["consistency"]["segments_without_tag"])
               + "; its tags without a segment: " + cell(report["consistency"]["tags_without_segment"]), ""]
-    lines += text_table(["class", "tag F1", "seg Pre", "seg Rec", "seg F1", "event F1"],
-                        [[label, cell(c["tagging"]["f1"]), *(cell(c["segment"][k]) for k in F1_KEYS), cell(c["event"]["f1"])]
-                         for label, c in report["classes"].items()])
+    lines += text_table(["class", "tag Pre", "tag Rec", "tag F1", "seg ER", "Del", "Ins", "Pre", "Rec", "seg F1", "event F1"],
+                        [[label, *(cell(c["tagging"][k]) for k in F1_KEYS), *(cell(c["segment"][k]) for k in CLASS_SEGMENT_KEYS),
+                          cell(c["event"]["f1"])] for label, c in report["classes"].items()])
     return "\n".join(lines) + "\n"
 
 
@@ -103,7 +104,8 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     truth, decoded = _match(truth, decoded, data_set, out_dir)
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = empty_report(truth.labels)
-    report["clips"] = {"scored": len(truth), "official": official}
+    report["clips"] = {"scored": len(truth), "official": official, "fingerprint": datadir.fingerprint_clips(truth.filenames.tolist()),
+                       "tuned_on_these": str(decoded.info.get("tuned_on")).split(" ")[0] == decoded.info.get("scores")}
     measure_tags(report, truth, decoded, weights)
     if truth.events is not None:
         measure_events(report, truth, decoded, weights)

@@ -224,7 +224,8 @@ def resume(trainer, folder, resolved):
 def _spec(cfg, store, fit, statistics):
     mean, std = statistics
     trained = {"wsedtk": __version__, "torch": str(torch.__version__), "python": platform.python_version(), "seed": cfg.seed,
-               "fit_clips": len(fit.dataset), "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
+               "fit_clips": len(fit.dataset), "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames.tolist()),
+               "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
     return checkpoint.ModelSpec(cfg.network, options, cfg.pooling, tuple(fit.dataset.labels), store.frontend,
                                 tuple(mean.tolist()), tuple(std.tolist()), cfg.hierarchy, cfg.groups, trained)

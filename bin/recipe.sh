@@ -1,0 +1,54 @@
+# Sourced by a recipe's path.sh, with the arguments of the script that runs, once these are set: $recipe and $root (the recipe's
+# folder and the checkout), $option_names and the options' defaults, among them stage, stop_stage, exp, config and system.
+# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `guarded` and `run_stages`.
+# shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of the scripts around it
+
+. "$root/bin/parse_options.sh" "$@"
+
+if [ -z "$system" ]; then
+    system=$(basename -- "$config")
+    system=${system%.yaml}
+fi
+case $exp in -*) exp=./$exp ;; esac
+data=$exp/data model=$exp/$system
+. "$recipe/cmd.sh"
+. "$root/bin/env.sh"
+wsedtk_environment '' || exit 1
+
+# Run a command so that a signal to this script ends it too, and with it all that it started. $on_stop is then told.
+on_stop=
+guarded() {
+    local status=0
+    "$@" &
+    child=$!
+    trap 'kill -TERM "$child" 2> /dev/null || true; wait "$child" || true; printf %s "$on_stop" >&2; exit 75' INT TERM
+    wait "$child" || status=$?
+    trap - INT TERM
+    return "$status"
+}
+
+# wsedtk with the stage's record beside its log. Usage: logged NN_verb ARGUMENT...
+logged() {
+    local name=$1
+    shift
+    guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
+}
+
+# Run the stages $stage to $stop_stage of the recipe, in order. Usage: run_stages LAST OPTION...
+run_stages() {
+    local last=$1 script number
+    shift
+    if ! [[ $stage =~ ^[0-9]{1,2}$ && $stop_stage =~ ^[0-9]{1,2}$ ]] || [ "$stage" -gt "$stop_stage" ] || [ "$stage" -gt "$last" ]; then
+        echo "run.sh: --stage $stage --stop-stage $stop_stage: expected numbers with stage <= stop-stage, stage at most $last" >&2
+        exit 2
+    fi
+    for script in "$recipe"/stages/[0-9][0-9]_*.sh; do
+        number=$(basename -- "$script")
+        number=$((10#${number%%_*}))
+        if [ "$number" -ge "$stage" ] && [ "$number" -le "$stop_stage" ]; then
+            echo "== stage $number: $(sed -n '2s/^# //p' "$script")" >&2
+            on_stop="run.sh: stopped in stage $number; run it again with --stage $number to go on"$'\n'
+            guarded bash "$script" "$@"
+        fi
+    done
+}

@@ -1,0 +1,42 @@
+# Sourced by run.sh and by every stage: the recipe's options with their defaults, and the environment.
+# shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts that source this, and set by bin/recipe.sh
+recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd -- "$recipe/../.." && pwd)
+
+option_names='stage stop_stage exp metadata audio frontend config system num_valid jobs bootstrap seed metadata_url download_jobs dry_run'
+stage=1
+stop_stage=9
+exp=$recipe/exp
+metadata=
+audio=()
+frontend=
+config=$recipe/conf/crnn_linear.yaml
+system=
+num_valid=1142
+jobs=2
+bootstrap=1000
+seed=0
+metadata_url=https://raw.githubusercontent.com/ankitshah009/Task-4-Large-scale-weakly-supervised-sound-event-detection-for-smart-cars/master
+download_jobs=4
+dry_run=false
+
+. "$root/bin/recipe.sh" "$@"
+
+if [ -z "$metadata" ]; then metadata=$exp/download/metadata; fi
+if [ ${#audio[@]} -eq 0 ]; then audio=("$exp/download/audio"); fi
+if [ -z "$frontend" ]; then
+    case $(basename -- "$config") in
+        gated_*) frontend=$recipe/conf/frontend_he.yaml ;;
+        *) frontend=$recipe/conf/frontend_wang.yaml ;;
+    esac
+fi
+feats=$(basename -- "$frontend")
+feats=$exp/feats/${feats%.yaml} # systems with another front end share the experiment
+
+# Print which of the sets there is audio for. Usage: sets_of NAME...
+sets_of() {
+    local set
+    for set in "$@"; do
+        if [ -f "$data/$set/clips.tsv" ]; then echo "$set"; fi
+    done
+}

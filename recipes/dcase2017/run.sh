@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# DCASE 2017 task 4: from the challenge's lists and audio to scored events, as in both papers.
+#
+#     bash recipes/dcase2017/run.sh --metadata DIR --audio DIR [--stage N] [--stop-stage M] [--option value ...]
+#
+# Stages: 0 download (not unless you say --stage 0), 1 prepare, 2 extract, 3 balance, 4 train, 5 predict, 6 tune, 7 decode, 8 score,
+# 9 report.
+#
+#   --stage N, --stop-stage M   run stages N to M (1, 9)
+#   --metadata DIR              the challenge's lists (exp/download/metadata, where stage 0 puts them)
+#   --audio DIR                 files named Y<ID>_<start>_<end>.wav, at any depth; repeat it (exp/download/audio)
+#   --exp DIR                   experiment directory (recipes/dcase2017/exp)
+#   --config FILE               system (conf/crnn_linear.yaml); others lie beside it
+#   --system NAME               name of its model directory in the experiment directory (the configuration's)
+#   --frontend FILE             front end (conf/frontend_he.yaml for a configuration named gated_*, else conf/frontend_wang.yaml)
+#   --num-valid N               clips to hold out of the training set (1142, as Wang, Li & Metze)
+#   --jobs N                    processes for listening to the audio and for feature extraction (2)
+#   --bootstrap N               resamples for the intervals of the scores, 0: none (1000)
+#   --seed N                    seed of the split and of the training (0)
+#   --download-jobs N, --dry-run, --metadata-url URL    stage 0: downloads at once (4); only print what would be done; whence
+#
+# Each system is decoded in two ways. Segment mode is Wang, Li & Metze's: clip thresholds tuned on the held-out set's tags, on the
+# scores of 1 s segments. Frame mode is He, Shen & Zhang's: frame thresholds, a median filter and a shortest event, tuned on the
+# development set's events. Both are scored on both sets, `test` (development) and `eval`; where a set was tuned on, its row says so.
+#
+# Example: bash recipes/dcase2017/run.sh --metadata metadata --audio audio --config recipes/dcase2017/conf/gated_crnn_linear.yaml
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/path.sh"
+
+run_stages 9 "$@"
+if [ "$stop_stage" -ge 9 ]; then echo "everything is in $exp; open $exp/report.html"; fi

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Compute the log-mel features of the three sets.
+# Options: those of run.sh.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
+
+for set in $(sets_of train test eval); do
+    logged "02_extract_$set" extract --crop --config "$frontend" --jobs "$jobs" -- "$data/$set" "$feats/$set.h5"
+done

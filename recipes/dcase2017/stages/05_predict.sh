@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Score the held-out, the development and the evaluation set with the model.
+# Options: those of run.sh.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
+
+logged "05_predict_valid.$system" predict --data "$data/valid" -- "$model" "$feats/train.h5" "$model/valid/scores.h5"
+for set in $(sets_of test eval); do
+    logged "05_predict_$set.$system" predict --data "$data/$set" -- "$model" "$feats/$set.h5" "$model/$set/scores.h5"
+done

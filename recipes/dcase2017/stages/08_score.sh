@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Compare them with the truth.
+# Options: those of run.sh.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
+
+for set in $(sets_of test eval); do
+    for mode in segment frame; do
+        logged "08_score_${set}_$mode.$system" score --scores "$model/$set/scores.h5" --bootstrap "$bootstrap" -- "$data/$set" "$model/$set/$mode"
+    done
+done

@@ -1,0 +1,112 @@
+"""A stand-in for the challenge's audio: real names, real tags, real events, synthesised sound.
+
+    python tests/recipes/standin.py METADATA_DIR AUDIO_DIR [--train 300] [--test 100] [--eval 100] [--seed 0] [--broken]
+
+METADATA_DIR holds the lists of DCASE 2017 task 4. For some of their clips AUDIO_DIR gets a file in which every class is a sound of
+its own, placed where the truth says that the class occurs; training clips, whose truth has no times, get it anywhere. File names
+come with and without Y, in several formats and folders, as they lie on people's disks. With --broken some clips are missing, empty,
+cut short, silent, too short or copies of another.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from wsedtk.corpora import dcase2017
+
+RATE = 16000
+
+
+def sound(label, num_samples, rng):
+    """A sound of class number `label`: a tone of its own pitch, vibrato and pulse, over a band of noise."""
+    t = np.arange(num_samples) / RATE
+    pitch = 250 * 1.19 ** label * rng.uniform(0.97, 1.03)
+    pulse = 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * (1 + label % 5) * t + rng.uniform(0, 6)))
+    vibrato = 1 + 0.03 * (label % 3) * np.sin(2 * np.pi * (2 + label % 4) * t)
+    tone = sum(np.sin(2 * np.pi * harmonic * np.cumsum(pitch * vibrato) / RATE) / harmonic for harmonic in (1, 2 + label % 2))
+    fade = np.minimum(1, np.minimum(t, t[::-1]) / 0.02)
+    return rng.uniform(0.08, 0.2) * (tone * (pulse if label % 2 else 1) + 0.2 * rng.normal(size=num_samples)) * fade
+
+
+def clip_audio(dataset, clip, rng):
+    """The samples of a clip: its events, or its tags anywhere, over a quiet background."""
+    num_samples = round(dataset.durations[clip] * RATE)
+    samples = 0.01 * rng.normal(size=num_samples)
+    if dataset.events is not None:
+        spans = [row[1:] for row in dataset.events.select(dataset.events.clip == clip).rows()]
+    else:
+        spans = []
+        for label in dataset.tag_label[dataset.tag_clip == clip].tolist():
+            length = rng.uniform(0.1, 0.6) * dataset.durations[clip]
+            onset = rng.uniform(0, dataset.durations[clip] - length)
+            spans.append((onset, onset + length, label))
+    for onset, offset, label in spans:
+        first, last = round(onset * RATE), min(round(offset * RATE), num_samples)
+        if last > first:
+            samples[first:last] += sound(label, last - first, rng)
+    return samples
+
+
+def choose(dataset, count, rng):
+    """Clips (count,) of a set, the classes in turn, so that the rare ones are there too."""
+    tags, chosen = dataset.tag_matrix(), []
+    queues = [rng.permutation(np.flatnonzero(column)).tolist() for column in tags.T]
+    while len(chosen) < count and any(queues):
+        for queue in queues:
+            while queue and queue[-1] in chosen:
+                queue.pop()
+            if queue and len(chosen) < count:
+                chosen.append(queue.pop())
+    return sorted(chosen)
+
+
+def break_some(paths, rng):
+    """Spoil seven of the files. Returns {kind: name of the clip}."""
+    picked = [paths[i] for i in rng.permutation(len(paths))[:7].tolist()]
+    missing, empty, cut, silent, short, copy, original = picked
+    missing.unlink()
+    empty.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:30])
+    for path, samples in ((silent, np.zeros(RATE * 10)), (short, np.full(RATE // 2, 0.1)), (copy, soundfile.read(original)[0])):
+        path.unlink()
+        soundfile.write(path.with_suffix(".wav"), samples, RATE)
+    original_samples = soundfile.read(original)[0]
+    original.unlink()
+    soundfile.write(original.with_suffix(".wav"), original_samples, RATE)
+    return dict(zip(("missing", "empty", "cut", "silent", "short", "copy", "original"), (p.stem.removeprefix("Y") for p in picked)))
+
+
+def make(metadata_dir, audio_dir, counts, seed=0, broken=False):
+    """Write the audio of counts = {train, test, eval: number of clips}. Returns {set: {kind: clip}} of what was broken."""
+    spoilt = {}
+    for number, (name, dataset) in enumerate(dcase2017.read(metadata_dir).items()):
+        rng, paths = np.random.default_rng((seed, number)), []
+        for index, clip in enumerate(choose(dataset, counts[name], rng)):
+            stem = str(dataset.filenames[clip]).removesuffix(".wav")
+            path = Path(audio_dir) / f"part {index % 3}" / f"{'Y' if index % 4 else ''}{stem}{('.wav', '.flac', '.ogg')[index % 3]}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, clip_audio(dataset, clip, rng).clip(-1, 1), RATE)
+            paths.append(path)
+        if broken:
+            spoilt[name] = break_some(paths, rng)
+    return spoilt
+
+
+def main():
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("metadata_dir")
+    parser.add_argument("audio_dir")
+    for name, count in (("train", 300), ("test", 100), ("eval", 100), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--broken", action="store_true")
+    options = parser.parse_args()
+    counts = {name: getattr(options, name) for name in dcase2017.SETS}
+    for name, clips in make(options.metadata_dir, options.audio_dir, counts, options.seed, options.broken).items():
+        print(name, clips)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,463 @@
+"""wsedtk download against a stand-in for yt-dlp: it takes the same options, logs its calls, and fails as it is told to."""
+
+import contextlib
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+from helpers import write_set
+
+from wsedtk import atomic
+from wsedtk.stages import download
+
+IDS = ["-abcdefghij", "--abcdefghi", "_bcdefghijk", "abcdefghij-", "Yabcdefghij"]
+STAND_IN = """
+import argparse, json, os, sys, time
+here = os.path.dirname(os.path.abspath(__file__))
+def log(**entry):
+    with open(os.path.join(here, "log"), "a") as file:
+        file.write(json.dumps({"time": time.monotonic(), "pid": os.getpid(), **entry}) + "\\n")
+parser = argparse.ArgumentParser(allow_abbrev=False)
+for flag in "ignore-config no-cache-dir no-playlist quiet no-warnings no-mtime extract-audio".split():
+    parser.add_argument("--" + flag, action="store_true", required=True)
+for option in "socket-timeout limit-rate format download-sections audio-format postprocessor-args output".split():
+    parser.add_argument("--" + option, required=True)
+parser.add_argument("url")
+given = parser.parse_args()
+video = given.url.removeprefix("https://www.youtube.com/watch?v=")
+log(start=video, argv=sys.argv[1:], folder=os.getcwd())
+with open(os.path.join(here, "behaviour.json")) as file:
+    what, text = json.load(file).get(video, ["make", ""])
+path = given.output.replace("%(ext)s", given.audio_format)
+if what == "usage":
+    parser.error(text)
+if what in ("half", "die", "hang"):
+    with open(path, "wb") as file:
+        file.write(b"RIFF....WAVE")
+    open(path + ".part", "w").close()
+if what == "hang":
+    import subprocess
+    log(child=subprocess.Popen(["sleep", "60"]).pid)
+    time.sleep(60)
+if what == "die":
+    os.kill(os.getpid(), 9)
+if what == "slow":
+    time.sleep(float(text))
+if what in ("make", "slow"):
+    import wave
+    start, end = (float(t) for t in given.download_sections.removeprefix("*").split("-"))
+    with wave.open(path, "wb") as file:
+        file.setparams((1, 2, 800, 0, "NONE", ""))
+        file.writeframes(bytes(2 * round(800 * (end - start))))
+if what == "garbage":
+    with open(path, "w") as file:
+        file.write("<html>not sound</html>")
+log(end=video)
+if what in ("half", "fail"):
+    print("WARNING: [youtube] unavailable, try again", file=sys.stderr)
+    sys.exit("ERROR: [youtube] " + video + ": " + text)
+"""
+
+
+class StandIn:
+    """A program on PATH in the place of yt-dlp, and what it was asked for."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        for name, text in (("yt-dlp", STAND_IN), ("ffmpeg", "")):
+            (folder / name).write_text(f"#!{sys.executable} -ES\n{text}")
+            (folder / name).chmod(0o755)
+        self.behave({})
+
+    def behave(self, videos):
+        """Set what it does: {ID: (what, text)}; it makes a sound file of all others."""
+        (self.folder / "behaviour.json").write_text(json.dumps(videos))
+
+    def log(self, key=None):
+        """The values under a key in the log, in order; or the whole entries."""
+        lines = (self.folder / "log").read_text().splitlines() if (self.folder / "log").exists() else []
+        entries = [json.loads(line) for line in lines]
+        return entries if key is None else [entry[key] for entry in entries if key in entry]
+
+    def asked(self):
+        """The IDs that it was asked for since the last call of this."""
+        asked = self.log("start")
+        (self.folder / "log").unlink(missing_ok=True)
+        return sorted(asked)
+
+    def end(self):
+        """End what still runs."""
+        ended = {entry["pid"] for entry in self.log() if "end" in entry}
+        for pid in {*self.log("pid"), *self.log("child")} - ended:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """The stand-in, found on PATH. What it leaves running is ended."""
+    made = StandIn(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{made.folder}{os.pathsep}{os.environ['PATH']}")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def fetch(run):
+    """Run `wsedtk download` without pauses."""
+    def fetch(*arguments):
+        return run("download", "--sleep-seconds", "0", *arguments)
+    return fetch
+
+
+def make_set(folder, names):
+    """A data directory of clips without audio; of a bare ID the excerpt from 30 to 31 s."""
+    names = [f"{name}_30.000_31.000.wav" if len(name) == 11 else name for name in names]
+    return write_set(folder, [(name, "", 1) for name in names], ["Dog, big"], [(name, "Dog, big") for name in names])
+
+
+def many(count):
+    return [f"video{i:06d}" for i in range(count)]
+
+
+def failures(audio):
+    """{video: (status, reason)} of failures.tsv."""
+    header, *rows = csv.reader((audio / "failures.tsv").read_text().splitlines(), delimiter="\t")
+    assert header == ["filename", "status", "reason"]
+    return {name[:11]: (status, reason) for name, status, reason in rows}
+
+
+def sounds(audio):
+    """Every file in the folder but the lock and the list, as names; all of them whole sounds."""
+    names = sorted(str(p.relative_to(audio)) for p in audio.rglob("*") if p.is_file() and p.name not in (".lock", "failures.tsv"))
+    assert all(soundfile.info(audio / name).frames for name in names)
+    assert not list(audio.glob(".download-*"))
+    return names
+
+
+def gone(pid):
+    """Whether a process has ended, or does within seconds."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        if not os.path.exists(f"/proc/{pid}"):
+            return True
+        time.sleep(0.03)
+    return False
+
+
+def test_clips_are_fetched_once(fetch, stand_in, tmp_path):
+    one, two = make_set(tmp_path / "one", IDS), make_set(tmp_path / "two", [*IDS[1:], "zyxwvutsrqp_0.000_2.500.wav"])
+    audio = tmp_path / "audio"
+    result = fetch(one, two, audio)
+    assert result.exit_code == 0 and result.stdout == f"{audio}: 6 clips: 0 there, 6 fetched, 0 dead, 0 to retry\n"
+    assert sounds(audio) == sorted([*(f"Y{video}_30.000_31.000.wav" for video in IDS), "Yzyxwvutsrqp_0.000_2.500.wav"])
+    assert soundfile.info(audio / "Yzyxwvutsrqp_0.000_2.500.wav").duration == 2.5
+    argv = {entry["start"]: entry["argv"] for entry in stand_in.log() if "start" in entry}["--abcdefghi"]
+    assert argv[-2:] == ["--", "https://www.youtube.com/watch?v=--abcdefghi"]
+    assert argv[argv.index("--download-sections") + 1] == "*30.000-31.000" and argv[argv.index("--limit-rate") + 1] == "1M"
+    assert stand_in.asked() == sorted([*IDS, "zyxwvutsrqp"])
+    result = fetch(one, two, audio)
+    assert result.exit_code == 0 and "6 there, 0 fetched" in result.stdout and stand_in.asked() == []
+    assert failures(audio) == {}
+
+
+def test_what_is_there_is_not_asked_for(fetch, stand_in, tmp_path):
+    audio, videos = tmp_path / "audio", many(6)
+    there = ["a b/c/Yvideo000000_30.000_31.000.FLAC", "video000001_30.000_31.000.ogg", "x/Yvideo000002_30.0_31.mp3",
+             "video000003_30.000_31.000.wav", "Yvideo000004_30.000_31.000.wav.part"]
+    for name in there:
+        (audio / name).parent.mkdir(parents=True, exist_ok=True)
+        (audio / name).touch()
+    result = fetch(make_set(tmp_path / "set", videos), audio, "--limit-rate", "500K")
+    assert result.exit_code == 0 and "4 there, 2 fetched" in result.stdout
+    assert all("500K" in argv for argv in stand_in.log("argv")) and stand_in.asked() == videos[4:]
+
+
+def test_dead_videos_are_not_asked_for_twice(fetch, stand_in, tmp_path):
+    names = [f"{IDS[0]}_{start}.000_{start + 1}.000.wav" for start in (5, 10, 20)]
+    one, two = make_set(tmp_path / "one", [*names[1:], *many(3)]), make_set(tmp_path / "two", [names[0], many(1)[0]])
+    audio = tmp_path / "audio"
+    stand_in.behave({IDS[0]: ("fail", "Video unavailable. The uploader has not made this video available\tin your country\n"
+                                      "You might want to use a VPN")})
+    result = fetch(one, audio)
+    assert result.exit_code == 0 and "3 fetched, 2 dead, 0 to retry" in result.stdout
+    assert stand_in.asked() == sorted([IDS[0], *many(3)])  # of two clips one was tried
+    reason = f"[youtube] {IDS[0]}: Video unavailable. The uploader has not made this video available in your country " \
+             "You might want to use a VPN"
+    assert (audio / "failures.tsv").read_text().splitlines()[1:] == [f"{name}\tdead\t{reason}" for name in names[1:]]
+    result = fetch(one, two, audio)
+    assert result.exit_code == 0 and "6 clips: 3 there, 0 fetched, 3 dead" in result.stdout and stand_in.asked() == []
+    assert sorted((audio / "failures.tsv").read_text().splitlines()[1:]) == sorted(f"{name}\tdead\t{reason}" for name in names)
+    stand_in.behave({IDS[0]: ("fail", "HTTP Error 429")})
+    result = fetch(one, two, audio, "--retry-dead")
+    assert result.exit_code == 75 and "3 there, 0 fetched, 0 dead, 3 to retry" in result.stdout
+    stand_in.behave({})
+    result = fetch(one, audio)
+    assert result.exit_code == 0 and "3 there, 2 fetched, 0 dead" in result.stdout
+
+
+@pytest.mark.parametrize("dead, message", [
+    (True, "Private video. Sign in if you've been granted access to this video. Use --cookies-from-browser or --cookies"),
+    (True, "Video unavailable"), (True, "Video unavailable. This video is not available"), (True, "This video is unavailable"),
+    (True, "This video has been removed by the uploader"), (True, "This video has been removed for violating YouTube's policy"),
+    (True, "Video unavailable. This video is no longer available because the YouTube account associated with it has been terminated."),
+    (True, "Video unavailable. This video contains content from SME, who has blocked it in your country on copyright grounds"),
+    (True, "The uploader has not made this video available in your country\nYou might want to use a VPN"),
+    (True, "Sign in to confirm your age. This video may be inappropriate for some users."),
+    (True, "This live stream recording is not available."),
+    (True, "Join this channel to get access to members-only content like this video"),
+    (False, "Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies for the authentication"),
+    (False, "Video unavailable. This content isn’t available, try again later. The current session has been rate-limited by YouTube"),
+    (False, "Video unavailable. Playback on other websites has been disabled by the video owner"),
+    (False, "The following content is not available on this app. Watch on the latest version of YouTube"),
+    (False, "Requested format is not available. Use --list-formats for a list of available formats"),
+    (False, "Unable to download API page: HTTP Error 503: Service Unavailable (caused by <HTTPError 503: Service Unavailable>)"),
+    (False, "Unable to download webpage: HTTP Error 429: Too Many Requests"),
+    (False, "unable to download video data: HTTP Error 403: Forbidden"),
+    (False, "Unable to download API page: [Errno -2] Name or service not known (caused by TransportError('[Errno -2]'))"),
+    (False, "Unable to download API page: The read operation timed out"), (False, "Premieres in 3 hours"), (False, ""),
+])
+def test_what_a_message_means(dead, message):
+    assert download.is_dead("abcdefghijk_0.000_1.000.wav", f"[youtube] abcdefghijk: {message}") == dead
+
+
+def test_an_id_says_nothing_about_its_video():
+    assert not download.is_dead("__removed__-_0.000_1.000.wav", "[youtube] __removed__-: HTTP")
+    assert download.is_dead("not a botID_0.000_1.000.wav", "[youtube] not a botID: Private video")
+
+
+def test_a_failure_may_pass(fetch, stand_in, tmp_path):
+    data, audio, videos = make_set(tmp_path / "set", many(7)), tmp_path / "audio", many(7)
+    message = "Unable to download webpage: HTTP Error 429: Too Many Requests"
+    stand_in.behave({videos[0]: ("fail", message), videos[1]: ("half", "HTTP Error 403"), videos[2]: ("die", ""),
+                     videos[3]: ("garbage", ""), videos[4]: ("nothing", "")})
+    result = fetch(data, audio)
+    assert result.exit_code == 75 and "2 fetched, 0 dead, 5 to retry" in result.stdout
+    assert "5 of 7 clips are not there yet" in result.stderr and "failures.tsv" in result.stderr and message in result.stderr
+    assert sounds(audio) == [f"Y{video}_30.000_31.000.wav" for video in videos[5:]]
+    found = failures(audio)
+    assert set(found) == set(videos[:5]) and all(status == "retry" for status, _ in found.values())
+    assert found[videos[0]][1] == f"[youtube] {videos[0]}: {message}" and "exit status -9" in found[videos[2]][1]
+    assert "can't be read as sound" in found[videos[3]][1] and "no such file" in found[videos[4]][1]
+    stand_in.asked()
+    stand_in.behave({})
+    result = fetch(data, audio)
+    assert result.exit_code == 0 and "2 there, 5 fetched, 0 dead, 0 to retry" in result.stdout
+    assert stand_in.asked() == videos[:5] and failures(audio) == {} and len(sounds(audio)) == 7
+
+
+def test_a_download_that_hangs_is_ended(fetch, stand_in, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "CLIP_SECONDS", 0.5)
+    stand_in.behave({IDS[0]: ("hang", "")})
+    result = fetch(make_set(tmp_path / "set", [IDS[0], IDS[3]]), tmp_path / "audio")
+    assert result.exit_code == 75 and failures(tmp_path / "audio") == {IDS[0]: ("retry", "took longer than 0.5 s")}
+    assert len(sounds(tmp_path / "audio")) == 1
+    assert all(gone(pid) for pid in stand_in.log("pid") + stand_in.log("child")) and stand_in.log("child")
+
+
+def test_many_failures_in_a_row_stop_it(fetch, stand_in, tmp_path):
+    data, audio, videos = make_set(tmp_path / "set", many(20)), tmp_path / "audio", many(20)
+    stand_in.behave({video: ("fail", "timed out") for video in videos})
+    result = fetch(data, audio, "--jobs", 2)
+    assert result.exit_code == 75 and "0 fetched, 0 dead, 20 to retry" in result.stdout
+    assert "after 10 failures in a row: the network is down, or the site blocks you" in result.stderr
+    assert 10 <= len(stand_in.asked()) <= 12 and len(failures(audio)) == 10 and sounds(audio) == []
+    failed = set(failures(audio))
+    stand_in.behave({video: ("fail", "timed out") for video in videos[:8]})
+    result = fetch(data, audio)  # it begins with those that it never tried, and the failed ones do not keep it from them
+    assert result.exit_code == 75 and "12 fetched, 0 dead, 8 to retry" in result.stdout
+    assert not failed & set(stand_in.log("start")[:8]) and "in a row" not in result.stderr
+
+
+def test_failures_here_and_there_do_not_stop_it(fetch, stand_in, tmp_path, monkeypatch):
+    """A success, and a video that is dead, say that the site answers."""
+    monkeypatch.setattr(download, "MAX_RETRIES_IN_A_ROW", 3)
+    videos = many(9)
+    stand_in.behave({**{video: ("fail", "timed out") for video in videos}, videos[2]: ("make", ""), videos[5]: ("fail", "Private video")})
+    result = fetch(make_set(tmp_path / "set", videos[:8]), tmp_path / "audio", "--jobs", 1)
+    assert result.exit_code == 75 and "1 fetched, 1 dead, 6 to retry" in result.stdout and "in a row" not in result.stderr
+    assert len(failures(tmp_path / "audio")) == 7
+
+
+def test_so_many_at_once_and_no_more(fetch, stand_in, tmp_path):
+    clips = [*many(9), *(f"{IDS[0]}_{start}.000_{start + 1}.000.wav" for start in range(4))]
+    stand_in.behave({video: ("slow", "0.15") for video in [*many(9), IDS[0]]})
+    assert fetch(make_set(tmp_path / "set", clips), tmp_path / "audio", "--jobs", 3).exit_code == 0
+    running, most, video = 0, 0, 0
+    for entry in stand_in.log():
+        running += 1 if "start" in entry else -1
+        video += (entry.get("start") == IDS[0]) - (entry.get("end") == IDS[0])
+        most = max(most, running)
+        assert video <= 1  # the clips of a video come one after the other
+    assert (running, most) == (0, 3) and len(sounds(tmp_path / "audio")) == 13
+
+
+def test_a_worker_pauses(run, stand_in, tmp_path):
+    assert run("download", make_set(tmp_path / "set", many(3)), tmp_path / "a", "--jobs", 1, "--sleep-seconds", "0.3").exit_code == 0
+    times = [entry["time"] for entry in stand_in.log()]
+    assert [b - a >= 0.3 for a, b in zip(times[1::2], times[2::2])] == [True, True]
+    for wrong in ("nan", "inf"):
+        assert run("download", tmp_path / "set", tmp_path / "a", "--sleep-seconds", wrong).exit_code == 1
+
+
+def test_a_dry_run_only_prints(fetch, stand_in, tmp_path):
+    data, audio = make_set(tmp_path / "set", IDS), tmp_path / "new"
+    result = fetch(data, audio, "--dry-run")
+    *lines, count = result.stdout.splitlines()
+    assert result.exit_code == 0 and count == "# 5 of 5 clips to fetch, 0 dead"
+    assert [shlex.split(line) for line in lines] == [download.command_line("yt-dlp", f"{video}_30.000_31.000.wav", "1M")
+                                                     for video in sorted(IDS)]
+    assert not audio.exists() and stand_in.asked() == []
+    stand_in.behave({IDS[0]: ("fail", "Private video"), IDS[1]: ("fail", "HTTP Error 500")})
+    fetch(data, audio)
+    before = {p: p.stat().st_mtime_ns for p in [audio, *audio.rglob("*")]}
+    result = fetch(data, audio, "--dry-run", "--program", "no such program")  # which is fine where nothing runs
+    assert result.stdout.splitlines()[1:] == ["# 1 of 5 clips to fetch, 1 dead"] and result.stdout.startswith("'no such program' ")
+    assert before == {p: p.stat().st_mtime_ns for p in [audio, *audio.rglob("*")]}
+
+
+def test_a_missing_program(fetch, stand_in, tmp_path, monkeypatch):
+    data, audio = make_set(tmp_path / "set", IDS), tmp_path / "audio"
+    result = fetch(data, audio, "--program", "yt-dlq")
+    assert result.exit_code == 1 and "yt-dlq: no such program" in result.stderr and "pip install" in result.stderr
+    (tmp_path / "text").write_text("not a program")
+    (tmp_path / "text").chmod(0o755)
+    result = fetch(data, audio, "--program", tmp_path / "text")
+    assert result.exit_code == 1 and "text: can't be run" in result.stderr and sounds(audio) == []
+    stand_in.behave({IDS[0]: ("usage", "no such option: --download-sections")})
+    result = fetch(data, audio, "--jobs", "1")
+    assert result.exit_code == 1 and "yt-dlp doesn't take these options" in result.stderr and "no such option" in result.stderr
+    (stand_in.folder / "ffmpeg").unlink()
+    monkeypatch.setenv("PATH", str(stand_in.folder))
+    result = fetch(data, tmp_path / "none")
+    assert result.exit_code == 1 and "ffmpeg: no such program" in result.stderr and not (tmp_path / "none").exists()
+
+
+def test_a_program_by_its_path(fetch, stand_in, tmp_path, monkeypatch):
+    """A relative one is found, though the processes run elsewhere; so is one beside this Python that is not on PATH."""
+    data = make_set(tmp_path / "set", IDS[:1])
+    monkeypatch.chdir(tmp_path)
+    assert fetch(data, "a", "--program", "bin/yt-dlp").exit_code == 0 and len(sounds(tmp_path / "a")) == 1
+    (tmp_path / "path").mkdir()
+    (stand_in.folder / "ffmpeg").rename(tmp_path / "path" / "ffmpeg")
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(sys, "executable", str(stand_in.folder / "python"))
+    assert download.find_program("yt-dlp") == str(stand_in.folder / "yt-dlp")
+
+
+@pytest.mark.parametrize("where", ["file", "file/audio", "/proc/audio"])
+def test_a_folder_that_cannot_be_written(fetch, stand_in, tmp_path, where):
+    (tmp_path / "file").touch()
+    result = fetch(make_set(tmp_path / "set", IDS), tmp_path / where)
+    assert result.exit_code == 1 and "can't be written" in result.stderr and stand_in.asked() == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder(fetch, stand_in, tmp_path):
+    (tmp_path / "audio").mkdir(mode=0o555)
+    result = fetch(make_set(tmp_path / "set", IDS), tmp_path / "audio")
+    assert result.exit_code == 1 and "can't be written" in result.stderr and stand_in.asked() == []
+
+
+def test_a_folder_that_refuses_half_way(fetch, stand_in, tmp_path):
+    """A folder in the place of a clip: an error that names it, not a failure to retry."""
+    name = f"Y{IDS[0]}_30.000_31.000.wav"
+    (tmp_path / "audio" / name).mkdir(parents=True)
+    result = fetch(make_set(tmp_path / "set", IDS), tmp_path / "audio", "--jobs", "1")
+    assert result.exit_code == 1 and f"{name}: can't be read or written" in result.stderr and not list(tmp_path.glob("audio/.download*"))
+
+
+@pytest.mark.parametrize("folder", ["a b", "it's \"q\" $HOME %(id)s", "-o", "~", "é\n*"])
+def test_odd_folders(fetch, stand_in, tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    data = make_set(tmp_path / "set", IDS[:2])
+    assert fetch("--", data, folder).exit_code == 0
+    assert len(sounds(tmp_path / folder)) == 2 and sorted(p.name for p in tmp_path.iterdir()) == sorted(["bin", "set", folder])
+
+
+def test_one_process_a_folder(fetch, stand_in, tmp_path):
+    with atomic.locking(tmp_path / "audio" / ".lock"):
+        result = fetch(make_set(tmp_path / "set", IDS), tmp_path / "audio")
+    assert result.exit_code == 1 and f"process {os.getpid()} " in result.stderr and stand_in.asked() == []
+
+
+@pytest.mark.parametrize("name", ["dog bark.wav", "Y-abcdefghij_0.000_1.000.wav", "-abcdefghij_0.000_1.000", "../../etc/x_0_1.wav",
+                                  "-abcdefghij_5.000_5.000.wav", "-abcdefghij_0..1_2.wav", "ábcdefghijk_0_1.wav"])
+def test_clips_that_are_no_excerpts(fetch, stand_in, tmp_path, name):
+    result = fetch(make_set(tmp_path / "set", [IDS[0], name]), tmp_path / "audio")
+    assert result.exit_code == 1 and f"{name!r} is no excerpt of a YouTube video" in result.stderr
+    assert not (tmp_path / "audio").exists()
+
+
+def test_the_list_of_failures_is_read_with_care(fetch, stand_in, tmp_path):
+    data, audio = make_set(tmp_path / "set", IDS[:3]), tmp_path / "audio"
+    audio.mkdir()
+    good = "filename\tstatus\treason\n--abcdefghi_30.000_31.000.wav\tdead\tgone\n"
+    for text, line in ((good + "x\tdead\n\n", 3), (good + "x\tgone\ty\n\n", 3), ("name\n", 1)):
+        (audio / "failures.tsv").write_text(text)
+        result = fetch(data, audio)
+        assert result.exit_code == 1 and f"failures.tsv:{line}: expected filename" in result.stderr
+    (audio / "failures.tsv").write_bytes(good.encode() + b"-abcdefghij_30.000_31.0")  # half a line
+    assert fetch(data, audio).exit_code == 0 and stand_in.asked() == sorted([IDS[0], IDS[2]])
+    assert (audio / "failures.tsv").read_text() == good
+
+
+def start(data, audio, *options):
+    """Start `wsedtk download` as a process of its own."""
+    command = [sys.executable, "-m", "wsedtk", "download", data, audio, "--sleep-seconds", "0", *options]
+    return subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def half_way(stand_in, audio):
+    """Wait until a clip is there and two downloads hang."""
+    for _ in range(500):
+        if len(stand_in.log("child")) == 2 and list(audio.glob("*.wav")):
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never got half-way")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_stop_and_resume(fetch, stand_in, tmp_path, number):
+    videos, audio = many(8), tmp_path / "audio dir"
+    data = make_set(tmp_path / "set", videos)
+    stand_in.behave({videos[0]: ("fail", "Private video"), videos[3]: ("hang", ""), videos[4]: ("hang", "")})
+    process = start(data, audio, "--jobs", "2")
+    half_way(stand_in, audio)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=10)
+    if number == signal.SIGKILL:
+        assert process.returncode == -9 and list(audio.glob(".download-*/part-Y*.wav"))
+    else:
+        assert process.returncode == 75 and "stopped by a signal. Run the same command again" in stderr and "Traceback" not in stderr
+        assert "8 clips: 0 there, 2 fetched, 1 dead, 5 to retry" in stdout and len(sounds(audio)) == 2
+        assert all(gone(pid) for pid in stand_in.log("pid") + stand_in.log("child"))
+    assert failures(audio) == {videos[0]: ("dead", f"[youtube] {videos[0]}: Private video")}
+    stand_in.end()  # what the killed run left
+    assert stand_in.asked() == videos[:5]
+    stand_in.behave({})
+    result = fetch(data, audio)
+    assert result.exit_code == 0 and "8 clips: 2 there, 5 fetched, 1 dead, 0 to retry" in result.stdout
+    assert stand_in.asked() == videos[3:] and len(sounds(audio)) == 7
+
+
+def test_the_challenges_own_clips(fetch, stand_in, real_data, tmp_path):
+    with open(real_data / "dcase2017" / "training_set.csv", encoding="utf-8", newline="") as file:
+        rows = sorted(csv.reader(file))[:50]  # IDs that begin with - and -- first
+    names = [f"{video}_{onset}_{offset}.wav" for video, onset, offset, *_ in rows]
+    stand_in.behave({rows[7][0]: ("fail", "Private video"), rows[11][0]: ("fail", "HTTP Error 500")})
+    data, audio = make_set(tmp_path / "set", names), tmp_path / "audio"
+    result = fetch(data, audio, "--jobs", "8")
+    assert result.exit_code == 75 and f"{len(names)} clips: 0 there, 48 fetched, 1 dead, 1 to retry" in result.stdout
+    assert names[0].startswith("-") and sounds(audio) == sorted(f"Y{n}" for n in names if n not in (names[7], names[11]))
