@@ -103,8 +103,52 @@ def test_the_folders(run, folder, tmp_path):
         "corpus": "mine", "made_by": "balance", "official_clips": 6, "seed_of_split": 0}
     paths = dict(zip(everything.filenames, everything.paths))
     assert all(paths[n] == p for part in (fit, valid) for n, p in zip(part.filenames, part.paths))
-    assert [re.split("  +", line) for line in result.stdout.splitlines()] == [
-        ["class", "all", "fit", "valid"], ["rare, é", "6", "3", "3"], ["common", "14", "11", "3"], ["clips", "20", "14", "6"]]
+    lines = [re.split("  +", line) for line in result.stdout.splitlines()]
+    assert lines[:-1] == [["class", "all", "fit", "valid", "passes"], ["rare, é", "6", "3", "3", "3.7"], ["common", "14", "11", "3", "1.0"],
+                          ["clips", "20", "14", "6"]]
+    assert lines[-1][0].startswith("passes: how often balanced minibatches go through a class's clips")
+
+
+def printed(run, data, tmp_path, num_valid, *options):
+    """Split a set: the table of the classes as {class: [all, fit, valid, passes]}, the lines after the table, the folders' counts."""
+    result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid, *options)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    end = next(i for i, line in enumerate(lines) if line.startswith("passes: "))
+    rows = (re.split("  +", line) for line in lines[1:end - 1])
+    counts = [np.bincount(part.tag_label, minlength=len(part.labels)).tolist()
+              for part in map(datadir.read, (data, tmp_path / "fit", tmp_path / "valid"))]
+    return {label: numbers for label, *numbers in rows}, lines[end + 1:], counts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_passes_are_the_largest_class_over_this_one(run, tmp_path, seed):
+    data, rng = tmp_path / "data", np.random.default_rng(seed)
+    labels = ["a, b", "unused", "c", "d (e)", "f"]
+    names = [f"{i // 3:011d}_{i % 3}_{i % 3 + 1}.wav" for i in range(300)]
+    chosen = [rng.choice(5, size=rng.integers(1, 3), replace=False, p=[0.6, 0, 0.3, 0.07, 0.03]) for _ in names]
+    write_set(data, [(n, f"{n}.wav", 1) for n in names], labels, [(n, labels[k]) for n, ks in zip(names, chosen) for k in ks])
+    rows, _, counts = printed(run, data, tmp_path, 40, "--seed", seed)
+    assert list(rows) == labels
+    for row, everything, fit, valid in zip(rows.values(), *counts):
+        assert row == [str(everything), str(fit), str(valid), f"{max(counts[1]) / fit:.1f}" if fit else "-"]
+    assert "1.0" in rows["a, b"][3] and rows["unused"] == ["0", "0", "0", "-"] and float(rows["f"][3]) > 2
+
+
+def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
+    names = [f"n{i:02d}" for i in range(40)]
+    data = folder(names, [(n, "rare, é" if i < 6 else "common") for i, n in enumerate(names)])
+    rows, told, _ = printed(run, data, tmp_path, 13)
+    assert rows == {"rare, é": ["6", "3", "3", "8.0"], "common": ["34", "24", "10", "1.0"]}
+    assert told == ["rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay to fit on"]
+
+
+@pytest.mark.parametrize("num_valid, rare, told", [(1, 1, 0), (3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)])
+def test_classes_that_could_give_more_are_not_named(run, folder, tmp_path, num_valid, rare, told):
+    """The rare class can give 3 of its 6; where the last round ends before the common one's turn, nothing is the matter with that."""
+    rows, lines, _ = printed(run, plain(folder), tmp_path, num_valid)
+    assert rows["rare, é"][2] == str(rare) and rows["common"][2] == str(num_valid - rare)
+    assert [line.split(":")[0] for line in lines] == ["rare, é"] * told
 
 
 def test_relative_folders_keep_their_audio(run, folder, tmp_path, monkeypatch):

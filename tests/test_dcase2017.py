@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,8 @@ def test_the_official_sets_are_valid(lists, run):
 def test_wangs_split_of_the_official_list(lists, run, tmp_path):
     """1,142 clips held out and 50,030 left; every class as often; no video on both sides."""
     def split(folder, seed):
-        result = run("balance", lists[0] / "train", tmp_path / folder / "fit", tmp_path / folder / "valid", "--num-valid", 1142, "--seed", seed)
+        fit, valid = tmp_path / folder / "fit", tmp_path / folder / "valid"
+        result = run("balance", lists[0] / "train", fit, valid, "--num-valid", 1142, "--seed", seed)
         assert result.exit_code == 0, result.stderr
         return contents(tmp_path / folder), result.stdout
 
@@ -201,11 +203,12 @@ def meta(place):
 
 
 @pytest.fixture
-def refused(run, place, tmp_path):
+def refused(run, place):
     """Check that `prepare dcase2017` refuses with a message, a regular expression, and writes nothing."""
-    def refused(message, *arguments, data=None):
-        result = run("prepare", "dcase2017", *arguments, data or place / "data")
-        assert result.exit_code == 1 and re.search(message, result.stderr), (result.exit_code, result.stderr)
+    def refused(message, *arguments):
+        result = run("prepare", "dcase2017", *arguments, place / "data")
+        assert result.exit_code == 1, result.stdout
+        assert re.search(message, result.stderr), result.stderr
         assert not (place / "data").exists()
     return refused
 
@@ -292,6 +295,7 @@ def test_an_event_of_an_unknown_clip_is_refused(meta, refused):
     (CLASS_LIST, "Train horn"),
 ])
 def test_a_malformed_row_is_named_by_file_and_line(meta, refused, name, row):
+    (meta / {WEAK: LIST, LIST: WEAK}.get(name, "-")).unlink(missing_ok=True)  # with both, their disagreement is told
     edit(meta / name, lambda lines: [lines[0], "", row, *lines[1:]])
     refused(f"{name}:3: expected ", "--metadata-only", meta)
 
@@ -299,7 +303,8 @@ def test_a_malformed_row_is_named_by_file_and_line(meta, refused, name, row):
 def test_a_quote_that_is_never_closed_is_refused_in_a_long_list_too(meta, refused):
     (meta / WEAK).unlink()
     row = ",30.000,40.000,Train horn,/m/0284vy3"
-    edit(meta / LIST, lambda lines: [lines[0], 'tbcdefghijk,30.000,40.000,"Train horn,/m/0284vy3', *[f"{i:011d}{row}" for i in range(3000)]])
+    open_quote, rest = f'tbcdefghijk{row}'.replace("Train", '"Train'), [f"{i:011d}{row}" for i in range(3000)]
+    edit(meta / LIST, lambda lines: [lines[0], open_quote, *rest])
     refused(LIST, "--metadata-only", meta)
 
 
@@ -332,9 +337,11 @@ def test_missing_metadata_are_named(meta, refused, names, missing):
     refused(f"the 'lists': {re.escape(missing)} is not there", "--metadata-only", meta)
 
 
-@pytest.mark.parametrize("name", [WEAK, STRONG, "groundtruth_weak_label_evaluation_set.csv"])
+@pytest.mark.parametrize("name", [
+    WEAK, STRONG, "groundtruth_weak_label_evaluation_set.csv", "groundtruth_weak_label_training_set.csv", CLASS_LIST])
 def test_an_empty_list_is_refused(meta, refused, name):
-    (meta / LIST).unlink()
+    for path in meta.glob("t*_set.csv"):
+        path.unlink()
     (meta / name).write_text("")  # what a download that failed leaves
     refused(name, "--metadata-only", meta)
 
@@ -354,13 +361,8 @@ def test_a_wrong_metadata_folder_is_named(place, refused, kind):
 def add(folder, *files, **sound):
     """Write a second of sound for each file name, each its own; returns the folder."""
     for file in files:
-        settings = {"sample_rate": 8000, "seed": hash_of(file)} | sound
-        write_sound(folder / file, **settings)
+        write_sound(folder / file, **{"sample_rate": 8000, "seed": zlib.crc32(file.encode()), **sound})
     return folder
-
-
-def hash_of(text):
-    return int.from_bytes(str(text).encode(), "big") % 2**32
 
 
 def add_all(folder, leave_out=()):
@@ -396,9 +398,10 @@ def test_names_that_stand_for_a_clip(meta, place, file):
 
 
 @pytest.mark.parametrize("file", [
-    "-bcdefghijk_30.000_40.000", "-bcdefghijk_30.000_40.000.m4a", "-bcdefghijk_30.000.wav", "-bcdefghijk.wav", "bcdefghijk_30.000_40.000.wav",
-    "YY-bcdefghijk_30.000_40.000.wav", "y-bcdefghijk_30.000_40.000.wav", "-bcdefghijk_30.000_41.000.wav", "-bcdefghijk_31.000_40.000.wav",
-    "-BCDEFGHIJK_30.000_40.000.wav", "._-bcdefghijk_30.000_40.000.wav", "-bcdefghijk_30.000_40.000.wav.wav", "notes.txt", "song.wav",
+    "-bcdefghijk_30.000_40.000", "-bcdefghijk_30.000_40.000.m4a", "-bcdefghijk_30.000.wav", "-bcdefghijk.wav",
+    "bcdefghijk_30.000_40.000.wav", "YY-bcdefghijk_30.000_40.000.wav", "y-bcdefghijk_30.000_40.000.wav",
+    "-bcdefghijk_30.000_41.000.wav", "-bcdefghijk_31.000_40.000.wav", "-BCDEFGHIJK_30.000_40.000.wav",
+    "._-bcdefghijk_30.000_40.000.wav", "-bcdefghijk_30.000_40.000.wav.wav", "notes.txt", "song.wav",
 ])
 def test_names_that_stand_for_no_clip_are_counted(meta, place, refused, file):
     (place / "audio").mkdir()
@@ -464,7 +467,7 @@ def test_links_in_a_circle_come_to_an_end(meta, place):
     process = subprocess.Popen([sys.executable, "-m", "wsedtk", "prepare", "dcase2017", meta, place / "audio", place / "data"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=10) == 0
     finally:
         process.kill()
         process.wait()
@@ -528,7 +531,7 @@ def test_coverage_is_counted_class_by_class(mixture, meta, place):
     rows = {row[0]: row[1:] for row in (re.split("  +", line) for line in lines)}
     header = rows[str(place / "data/train")]
     assert header == ["official", *COVERAGE]
-    kinds = {"missing": [HORN] * 0 + [AIR], "unreadable": [FIRE, HORN, HORN], "short": [AIR, FIRE], "silent": [CAR], "twice": [CAR]}
+    kinds = {"missing": [AIR], "unreadable": [FIRE, HORN, HORN], "short": [AIR, FIRE], "silent": [CAR], "twice": [CAR]}
     for label in CLASSES:
         assert list(map(int, rows[label])) == [info_of(place)["classes"][label]["official"], info_of(place)["classes"][label]["used"],
                                                *(kinds[kind].count(label) for kind in header[2:])]
@@ -551,7 +554,7 @@ def test_a_file_without_samples_is_unreadable(meta, place):
 
 @pytest.mark.parametrize("extension", [".flac", ".ogg", ".mp3"])
 def test_a_file_that_breaks_off_stops_nothing(meta, place, extension):
-    """Half of a file is used, and what is used has the sound that the file still holds; or it is unreadable."""
+    """Half of a file is used, or told as unreadable: libsndfile's decoders differ."""
     add(place / "audio", CLIP)
     path = add(place / "audio", f"--cdefghijk_0_10{extension}", seconds=5.0) / f"--cdefghijk_0_10{extension}"
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
@@ -667,5 +670,5 @@ def test_metadata_only_ignores_audio(mixture, meta, place):
 def test_the_record_names_the_inputs(mixture, meta, place, run):
     assert run("--record", place / "record.yaml", "prepare", "dcase2017", meta, mixture, place / "data").exit_code == 0
     record = yaml.safe_load((place / "record.yaml").read_text())
-    assert record["command"] == "wsedtk prepare dcase2017" and record["options"]["audio_dirs"] == [str(mixture)]
+    assert record["command"].endswith(" prepare dcase2017") and record["options"]["audio_dirs"] == [str(mixture)]
     assert str(meta / CLASS_LIST) in record["inputs"] and str(meta / WEAK) in record["inputs"]
