@@ -21,11 +21,6 @@ SHORTEST = 1.0  # seconds: the shortest official clip of DCASE 2017 lasts so lon
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
 
-def clip_name(video, start, end):
-    """The name of a clip. video: 11 characters; start, end: seconds, as numbers or text."""
-    return f"{video}_{float(start):.3f}_{float(end):.3f}.wav"
-
-
 def normal_name(filename):
     """The clip that a file name stands for, with or without `Y` and extension; None where it is no excerpt's name."""
     key = youtube_key(filename)

@@ -1,5 +1,7 @@
 """decode: scores and an operating point -> tags and events."""
 
+from pathlib import Path
+
 import numpy as np
 
 from wsedtk import datadir, events, operating_point, store
@@ -35,4 +37,5 @@ def run(scores_path, point_path, output, mode):
     datadir.write_decoded(output, scores.filenames.tolist(), scores.durations.tolist(), scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
                            "tuned_on": point.tuned_on})
+    operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

@@ -140,7 +140,7 @@ def _features_of(scores):
         return None
 
 
-def add_timelines(page, folder, report, point):
+def add_timelines(page, folder, report):
     """Add the timelines of one scored folder, where it and its set have events and frame scores."""
     scores_path, reference = folder.parent / "scores.h5", folder / "reference"
     if not scores_path.exists() or not reference.is_dir() or report["segment"]["f1"] is None:
@@ -152,7 +152,8 @@ def add_timelines(page, folder, report, point):
     decoded = decoded.select(np.isin(decoded.filenames, truth.filenames))
     features, true, found = _features_of(scores), _events_by_clip(truth), _events_by_clip(decoded)
     rows = scores.rows(truth.filenames)
-    limits = np.full(len(labels), np.inf) if point is None else point.frame_thresholds
+    point = folder / "operating_point.yaml"
+    limits = operating_point.read(point).frame_thresholds if point.exists() else np.full(len(labels), np.inf)
     for title, clips in zip(("the most", "the fewest"), choose_clips(truth, decoded)):
         page.add(f"<h3>Clips with {title} segment errors</h3>")
         for clip in clips:
@@ -187,13 +188,11 @@ def run(model_dirs, output, figures):
         page.add(f"<h2>{html.escape(model.name)}</h2>")
         if (model / "history.tsv").exists():
             page.figure(f"{model.name}: training", plots.training_curves(_read_history(model / "history.tsv"), model.name))
-        point_path = model / "operating_point.yaml"  # a system that was imported, or averaged, may keep it elsewhere
-        point = operating_point.read(point_path) if point_path.exists() else None
         for folder, report in reports.items():
             if folder.parent.parent == model:
                 check_model(model, folder)
                 page.add(f"<h3>{html.escape('/'.join(folder.parts[-3:]))}: by class</h3>" + _class_table(report))
                 if folder.name == "frame":
-                    add_timelines(page, folder, report, point)
+                    add_timelines(page, folder, report)
     write_text(output, page.text("Sound event detection report"))
     print(f"{output}: {len(reports)} scored folders of {len(model_dirs)} systems")
