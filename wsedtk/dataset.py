@@ -124,6 +124,11 @@ class Augmentation:
     time_shift_frames: int = 0
     time_reduction: int = 1
 
+    @property
+    def is_on(self):
+        """Whether it changes anything."""
+        return any((self.mixup_alpha, self.time_mask_frames, self.mel_mask_bins, self.time_shift_frames))
+
     def __call__(self, generators, x, mask, tags, frames=None, known=None):
         """Change a batch; random numbers come from `generators`, one numpy Generator a clip.
 

@@ -131,8 +131,9 @@ class Trainer:
         if self.frame_targets is not None:
             num_frames = max(1, x.shape[1] // self.runner.network.time_reduction)
             frames, known = (a.to(x.device) for a in self.frame_targets.load(clips, num_frames))
-        generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in range(len(clips))]
-        x, mask, tags, frames, known = self.augmentation(generators, x, mask, tags, frames, known)
+        if self.augmentation.is_on:
+            generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in range(len(clips))]
+            x, mask, tags, frames, known = self.augmentation(generators, x, mask, tags, frames, known)
         output = self.runner.run(x, mask)
         loss = binary_cross_entropy(output.clip, tags)
         if frames is not None:
