@@ -1,6 +1,6 @@
 # Sourced by a recipe's path.sh, with the arguments of the script that runs, once these are set: $recipe and $root (the recipe's
 # folder and the checkout), $option_names and the options' defaults, among them stage, stop_stage, exp, config and system.
-# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `guarded` and `run_stages`.
+# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `guarded`, `report_systems` and `run_stages`.
 # shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of the scripts around it
 
 . "$root/bin/parse_options.sh" "$@"
@@ -32,6 +32,15 @@ logged() {
     local name=$1
     shift
     guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
+}
+
+# One page about every system of the experiment that is tuned.
+report_systems() {
+    local systems=() folder
+    for folder in "$exp"/*/; do
+        if [ -f "$folder/operating_point.yaml" ]; then systems+=("${folder%/}"); fi
+    done
+    logged 09_report report -- ${systems[@]+"${systems[@]}"} "$exp/report.html"
 }
 
 # Run the stages $stage to $stop_stage of the recipe, in order. Usage: run_stages LAST OPTION...

@@ -586,15 +586,24 @@ def test_what_is_written_is_valid(mixture, meta, place, run):
     assert result.exit_code == 0 and ": 0 errors" in result.stdout and "error:" not in result.stdout
 
 
-def test_a_set_without_audio_is_not_written_and_an_old_one_goes(mixture, meta, place):
+@pytest.fixture
+def gone(mixture, meta, place):
+    """The set eval of an earlier run, whose audio is gone in a second one; what that printed."""
     add(place / "more", *TAGS["eval"])
     prepare(meta, mixture, place / "more", place / "data")
-    assert (place / "data/eval/clips.tsv").exists()
-    result = prepare(meta, mixture, place / "data")
-    assert f"warning: {place / 'data/eval'}: no audio of this set; it is not written" in result.stderr
-    assert (place / "data/train/clips.tsv").exists() and (place / "data/test/clips.tsv").exists()
-    left = [path.name for path in (place / "data/eval").iterdir()] if (place / "data/eval").exists() else []
-    assert left == [], "of a set that is not there"
+    assert len(table(place / "data/eval")) == 2
+    return prepare(meta, mixture, place / "data")
+
+
+def test_a_set_without_audio_is_told_and_an_old_one_goes(gone, place, run):
+    assert f"warning: {place / 'data/eval'}: no audio of this set; it is not written" in gone.stderr
+    assert len(table(place / "data/train")) == 5 and len(table(place / "data/test")) == 3
+    assert not any((place / "data/eval" / name).exists() for name in ("clips.tsv", "tags.tsv", "events.tsv"))
+    assert run("validate", place / "data/eval").exit_code == 1
+
+
+def test_nothing_is_left_of_an_old_set(gone, place):
+    assert [path.name for path in (place / "data/eval").glob("*")] == []
 
 
 def test_a_set_whose_audio_is_all_broken_is_not_written(meta, place):

@@ -6,10 +6,10 @@ B clips, T frames, F mel bins, K classes. 936,041 parameters with 64 mel bins an
 import torch
 from torch import nn
 
-from wsedtk.models.layers import Head, init_gru, init_xavier, pad_time, pool_mask, run_gru, zero_padding
+from wsedtk.models.layers import Head, Network, init_gru, init_xavier, pad_time, pool_mask, run_gru, zero_padding
 
 
-class DcaseCrnn(nn.Module):
+class DcaseCrnn(Network):
     """Three 5x5 convolutions with ReLU and max-pooling, a bidirectional GRU, one fully connected layer.
 
     T feature frames become T / 4 output frames (10 a second of Wang's 40). No batch norm. Xavier-uniform convolutions and
@@ -33,11 +33,6 @@ class DcaseCrnn(nn.Module):
         for conv in (self.conv1, self.conv2, self.conv3):
             init_xavier(conv)
         init_gru(self.gru)
-
-    @property
-    def pooling(self):
-        """The pooling function; segments are pooled with it too."""
-        return self.head.pooling
 
     def forward(self, x, mask=None):
         """Features (B, T, F) and mask (B, T), True = real frame (None: all) -> Output with T' = T // 4 frames."""

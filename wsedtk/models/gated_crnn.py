@@ -8,7 +8,7 @@ the widths here are theirs; the pooling over time follows from the paper's frame
 import torch
 from torch import nn
 
-from wsedtk.models.layers import Head, init_gru, init_xavier, pad_time, pool_mask, run_gru, zero_padding
+from wsedtk.models.layers import Head, Network, init_gru, init_xavier, pad_time, pool_mask, run_gru, zero_padding
 
 
 class GatedConv(nn.Module):
@@ -26,7 +26,7 @@ class GatedConv(nn.Module):
         return linear * torch.sigmoid(gate)
 
 
-class GatedCrnn(nn.Module):
+class GatedCrnn(Network):
     """Four blocks of two gated convolutions, dropout and max-pooling, a convolution, a bidirectional GRU, one output layer.
 
     T feature frames become T / 4 output frames with the default `time_pools` (12.5 a second of He's 50). Two things that Xu et
@@ -57,11 +57,6 @@ class GatedCrnn(nn.Module):
         self.head = Head(2 * num_hidden, pooling, softmax_over=attention_softmax)
         init_xavier(self.conv)
         init_gru(self.gru)
-
-    @property
-    def pooling(self):
-        """The pooling function; segments are pooled with it too."""
-        return self.head.pooling
 
     def forward(self, x, mask=None):
         """Features (B, T, F) and mask (B, T), True = real frame (None: all) -> Output with T' = T // time_reduction frames."""

@@ -101,3 +101,12 @@ class Head(nn.Module):
         if self.softmax_over == "class":
             return torch.softmax(logit, dim=-1) * real
         return torch.softmax(logit.masked_fill(~real, -torch.inf), dim=1)
+
+
+class Network(nn.Module):
+    """What the networks are: `forward(x, mask=None)` -> Output, a `head`, and `time_reduction` feature frames in an output frame."""
+
+    @property
+    def pooling(self):
+        """The pooling function; segments are pooled with it too."""
+        return self.head.pooling

@@ -7,7 +7,7 @@ without attention. Tensors are named as in the authors' published weights.
 import torch
 from torch import nn
 
-from wsedtk.models.layers import Head, init_gru, pad_time, pool_mask, run_gru, zero_padding
+from wsedtk.models.layers import Head, Network, init_gru, pad_time, pool_mask, run_gru, zero_padding
 
 
 class ConvBlock(nn.Module):
@@ -24,7 +24,7 @@ class ConvBlock(nn.Module):
         return torch.relu(self.bn(self.conv(x)))
 
 
-class TalNet(nn.Module):
+class TalNet(Network):
     """`num_convs` convolutions of which every `num_convs / num_pools`-th is max-pooled, a bidirectional GRU, one output layer.
 
     The first two poolings halve time and frequency, later ones frequency alone: T feature frames become T / 4 (10 a second of
@@ -53,11 +53,6 @@ class TalNet(nn.Module):
         self.gru = nn.GRU(embedding_size, embedding_size // 2, batch_first=True, bidirectional=True)
         self.head = Head(embedding_size, pooling, floor=1e-7)
         init_gru(self.gru)
-
-    @property
-    def pooling(self):
-        """The pooling function; segments are pooled with it too."""
-        return self.head.pooling
 
     def forward(self, x, mask=None):
         """Features (B, T, F) and mask (B, T), True = real frame (None: all) -> Output with T' = T // time_reduction frames."""
