@@ -9,7 +9,13 @@ if [ -z "$system" ]; then
     system=$(basename -- "$config")
     system=${system%.yaml}
 fi
-case $exp in -*) exp=./$exp ;; esac
+case $exp in
+    '') echo "$(basename -- "$0"): --exp '': name a folder" >&2; exit 2 ;;
+    -*) exp=./$exp ;;
+esac
+case $system in
+    data | feats | log | download | .* | */*) echo "$(basename -- "$0"): --system $system: can't be a system's name" >&2; exit 2 ;;
+esac
 data=$exp/data model=$exp/$system
 . "$recipe/cmd.sh"
 . "$root/bin/env.sh"
@@ -40,7 +46,11 @@ report_systems() {
     for folder in "$exp"/*/; do
         if [ -f "$folder/operating_point.yaml" ]; then systems+=("${folder%/}"); fi
     done
-    logged 09_report report -- ${systems[@]+"${systems[@]}"} "$exp/report.html"
+    if [ ${#systems[@]} -eq 0 ]; then
+        echo "$(basename -- "$0"): $exp: no tuned system there; stages 1 to 8 make one" >&2
+        return 1
+    fi
+    logged 09_report report -- "${systems[@]}" "$exp/report.html"
 }
 
 # Run the stages $stage to $stop_stage of the recipe, in order. Usage: run_stages LAST OPTION...

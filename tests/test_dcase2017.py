@@ -596,7 +596,7 @@ def gone(mixture, meta, place):
 
 
 def test_a_set_without_audio_is_told_and_an_old_one_goes(gone, place, run):
-    assert f"warning: {place / 'data/eval'}: no audio of this set; it is not written" in gone.stderr
+    assert f"warning: {place / 'data/eval'}: no audio of this set that can be used; it is not written" in gone.stderr
     assert len(table(place / "data/train")) == 5 and len(table(place / "data/test")) == 3
     assert not any((place / "data/eval" / name).exists() for name in ("clips.tsv", "tags.tsv", "events.tsv"))
     assert run("validate", place / "data/eval").exit_code == 1
@@ -619,9 +619,9 @@ def test_no_audio_at_all_is_refused(meta, place, refused):
     (place / "audio").mkdir()
     refused(r"audio: no audio of any official clip \(0 other files\); .*--metadata-only goes without audio", meta, place / "audio")
     refused("no folder of audio: no audio of any official clip", meta)
-    refused("nowhere: no such folder; it should hold the audio", meta, place / "audio", place / "nowhere")
+    refused("nowhere: no folder of that name; it should hold the audio", meta, place / "audio", place / "nowhere")
     (place / "sound.wav").write_bytes(b"")
-    refused("sound.wav: no such folder; it should hold the audio|sound.wav: not a folder", meta, place / "sound.wav")
+    refused("sound.wav: no folder of that name; it should hold the audio|sound.wav: not a folder", meta, place / "sound.wav")
 
 
 def test_only_unreadable_audio_is_refused(meta, place, run):

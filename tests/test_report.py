@@ -32,7 +32,8 @@ def system(tmp_path, run):
     write_scores(model / "test" / "scores.h5", names, LABELS, shapes, [(np.arange(3), arrays)], seconds_per_frame=0.1,
                  model="m", features="gone.h5", fingerprint="f")
     half = np.full(2, 0.5)
-    write_point(model / "test" / "frame" / "operating_point.yaml", OperatingPoint("frame", LABELS, half, half, half, half, half, False, "nothing"))
+    write_point(model / "test" / "frame" / "operating_point.yaml",
+                OperatingPoint("frame", LABELS, half, half, half, half, half, False, "nothing"))
     found = Events.from_rows([(0, 0.0, 1.5, 0), (2, 0.0, 4.0, 1)])
     write_decoded(model / "test" / "frame", names, np.full(3, 4.0), LABELS, np.eye(3, 2, dtype=bool), found)
     history = "step\ttrain_loss\tvalid_loss\tvalid_f1\tvalid_map\tlearning_rate\tseconds\n5\t0.7\t0.7\t0.1\t0.2\t0.001\t1\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 from wsedtk import __version__, config
 from wsedtk.atomic import write_text
 
-_TABLES = (".tsv", ".txt", ".yaml", ".safetensors")
+_TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
 _LARGE = 64 << 20  # bytes; of larger files the head, the tail and the size make the fingerprint
 
 

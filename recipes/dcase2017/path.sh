@@ -33,10 +33,15 @@ fi
 feats=$(basename -- "$frontend")
 feats=$exp/feats/${feats%.yaml} # systems with another front end share the experiment
 
-# Print which of the sets there is audio for. Usage: sets_of NAME...
+# Print which of the sets there is audio for; at least one must be. Usage: sets_of NAME...
 sets_of() {
-    local set
+    local set found=
     for set in "$@"; do
-        if [ -f "$data/$set/clips.tsv" ]; then echo "$set"; fi
+        if [ -f "$data/$set/clips.tsv" ]; then found+="$set "; fi
     done
+    if [ -z "$found" ]; then
+        echo "$(basename -- "$0"): $data: no set with audio there of: $*; stage 1 makes them" >&2
+        return 1
+    fi
+    echo "$found"
 }

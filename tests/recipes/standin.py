@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from wsedtk.corpora import dcase2017
+from wsedtk.corpora import dcase2017, youtube
 
 RATE = 16000
 
@@ -75,7 +75,8 @@ def break_some(paths, rng):
     original_samples = soundfile.read(original)[0]
     original.unlink()
     soundfile.write(original.with_suffix(".wav"), original_samples, RATE)
-    return dict(zip(("missing", "empty", "cut", "silent", "short", "copy", "original"), (p.stem.removeprefix("Y") for p in picked)))
+    clips = [youtube.normal_name(path.name).removesuffix(".wav") for path in picked]
+    return dict(zip(("missing", "empty", "cut", "silent", "short", "copy", "original"), clips))
 
 
 def make(metadata_dir, audio_dir, counts, seed=0, broken=False):

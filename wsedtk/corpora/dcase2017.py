@@ -31,7 +31,7 @@ def find_metadata(folder):
     """The challenge's files in a folder and its subfolders: {file name: path}. Raises InputError where there are none."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; it should hold the challenge's metadata, {CLASSES} and the other lists")
+        raise InputError(f"{folder}: no folder of that name; it should hold the challenge's metadata, {CLASSES} and the other lists")
     return {path.name: path for path in sorted(folder.rglob("*_*.*"), key=lambda p: (-len(p.parts), p)) if path.is_file()}
 
 
@@ -41,7 +41,10 @@ def _lines(path):
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: can't be read: {error}") from None
-    return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise InputError(f"{path}: is empty")
+    return lines
 
 
 def read_classes(path):
@@ -70,10 +73,13 @@ def _place(path, number, video, start, end):
 def read_list(path):
     """Tags of a `<set>_set.csv`: {clip: [label, ...]}."""
     tags = {}
-    lines = _lines(path)
-    for (number, _), row in zip(lines, csv.reader(line for _, line in lines)):
+    for number, line in _lines(path):
+        try:
+            (row,) = csv.reader([line], strict=True)
+        except csv.Error:
+            row = []
         if len(row) < 4:
-            raise InputError(f"{path}:{number}: expected ID,start,end,\"labels\", found {','.join(row)!r}")
+            raise InputError(f"{path}:{number}: expected ID,start,end,\"labels\", found {line!r}")
         name = _place(path, number, *(field.strip() for field in row[:3]))
         tags.setdefault(name, []).extend(label.strip() for label in re.split(r",(?! )", row[3]))
     return tags
@@ -89,8 +95,8 @@ def _rows(path):
         except ValueError:
             raise InputError(f"{path}:{number}: expected file, onset, offset and label with tabs between them, found {line!r}") from None
         name = youtube.normal_name(file)
-        if name is None or not 0 <= onset <= offset < float("inf"):
-            raise InputError(f"{path}:{number}: expected <video>_<start>_<end>.wav and 0 <= onset <= offset, found {line!r}")
+        if name is None or youtube.seconds_of(name) <= 0 or not 0 <= onset <= offset < float("inf"):
+            raise InputError(f"{path}:{number}: expected <video>_<start>_<later end>.wav and 0 <= onset <= offset, found {line!r}")
         yield number, name, onset, offset, label
 
 
@@ -164,6 +170,7 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     sets = read(metadata_dir)
     if metadata_only:
         for name, dataset in sets.items():
+            youtube.remove(data_dir / name)
             datadir.write(data_dir / name, dataset)
             print(f"{data_dir / name}: {len(dataset)} clips, {len(dataset.tag_clip)} tags"
                   + (f", {len(dataset.events)} events" if dataset.events is not None else "") + ", no audio")

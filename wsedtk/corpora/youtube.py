@@ -41,8 +41,13 @@ def find_audio(folders):
     found, others = {}, 0
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; it should hold the audio")
+            raise InputError(f"{folder}: no folder of that name; it should hold the audio")
+        seen = set()
         for parent, subfolders, files in os.walk(folder, followlinks=True):
+            if os.path.realpath(parent) in seen:  # by another way, or a link to above
+                subfolders.clear()
+                continue
+            seen.add(os.path.realpath(parent))
             subfolders.sort()
             for file in sorted(files):
                 name = normal_name(file) if file.lower().endswith(EXTENSIONS) else None
@@ -90,9 +95,14 @@ class Coverage:
             datadir.write(folder, self.used())
             print(f"{folder}: {num_used:,} of {len(self.dataset):,} official clips; remarks on clips: {folder / 'coverage.tsv'}\n")
         else:
-            for table in datadir.COLUMNS:  # of an earlier run
-                (folder / table).unlink(missing_ok=True)
-            say(f"warning: {folder}: no audio of this set; it is not written")
+            remove(folder)
+            say(f"warning: {folder}: no audio of this set that can be used; it is not written")
+
+
+def remove(folder):
+    """Remove what an earlier run wrote of a set."""
+    for name in (*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def cover(dataset, paths, jobs):
@@ -143,12 +153,18 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     if not official & paths.keys():
         raise InputError(f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
                          "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio")
+    above = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):  # said before hours of listening
+        raise InputError(f"{data_dir}: can't be written: {above} is no folder, or not yours to write to")
     covered = {name: cover(dataset, paths, jobs) for name, dataset in sets.items()}
     if strict:
         unused = [(clip, found.reasons[clip]) for found in covered.values()
                   for clip in found.dataset.filenames[~found.is_true["used"]].tolist()]
         if unused:
             raise InputError(f"--strict: {len(unused)} official clips can't be used, the first {unused[0][0]!r}: {unused[0][1]}")
+    if not any(found.is_true["used"].any() for found in covered.values()):
+        clip, reason = next((c, r) for found in covered.values() for c, r in found.reasons.items() if r != "missing")
+        raise InputError(f"{folders}: none of the official clips there can be used; {clip!r}: {reason}")
     for name, found in covered.items():
         found.write(data_dir / name)
     if num_others:

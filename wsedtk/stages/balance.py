@@ -109,7 +109,7 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
     print("passes: how often balanced minibatches go through a class's clips while they go once through the largest class's")
     share = max(counts[2].tolist())
     for label, *numbers in zip(dataset.labels, *(c.tolist() for c in counts)):
-        if numbers[0] and numbers[2] < 0.9 * share:
+        if numbers[0] // 2 <= numbers[2] < 0.9 * share:
             print(f"{label}: {numbers[2]} held out (others: up to {share}); at least half of its {numbers[0]} clips stay to fit on")
     if len(valid) < num_valid:
         print(f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on")

@@ -86,14 +86,19 @@ def main():
     parser.add_argument("--seeds", nargs="+", required=True)
     parser.add_argument("--resamples", type=int, default=1000)
     options = parser.parse_args()
+    options.systems, options.seeds = (list(dict.fromkeys(v)) for v in (options.systems, options.seeds))
     exp, rng = options.exp, np.random.default_rng(0)
     page, flat = [], ["table\tsystem\tmeasure\tvalue\tlow\thigh"]
-    for title, part, mode in TABLES:
-        if not folder_of(exp, options.systems[0], options.seeds[0], part, mode).is_dir():
-            continue
+    scored = [t for t in TABLES if folder_of(exp, options.systems[0], options.seeds[0], *t[1:]).is_dir()]
+    if not scored:
+        parser.exit(1, f"compare.py: {exp}: no scores of {options.systems[0]}.seed{options.seeds[0]}; compare_pooling.sh makes them\n")
+    for title, part, mode in scored:
         rows, counts, fingerprints = [], {}, set()
         for system in options.systems:
             folders = [folder_of(exp, system, seed, part, mode) for seed in options.seeds]
+            missing = [str(folder) for folder in folders if not (folder / "report.json").is_file()]
+            if missing:
+                parser.exit(1, f"compare.py: {missing[0]}: no report.json there; score it (stage 8)\n")
             reports = [json.loads((folder / "report.json").read_text(encoding="utf-8")) for folder in folders]
             fingerprints |= {report["clips"]["fingerprint"] for report in reports}
             counts[system] = np.stack([clip_counts(f, list(r["classes"]))[0] for f, r in zip(folders, reports)])

@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-for set in $(sets_of train test eval); do
+sets=$(sets_of train test eval)
+for set in $sets; do
     logged "02_extract_$set" extract --crop --config "$frontend" --jobs "$jobs" -- "$data/$set" "$feats/$set.h5"
 done

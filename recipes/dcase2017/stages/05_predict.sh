@@ -5,6 +5,7 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 logged "05_predict_valid.$system" predict --data "$data/valid" -- "$model" "$feats/train.h5" "$model/valid/scores.h5"
-for set in $(sets_of test eval); do
+sets=$(sets_of test eval)
+for set in $sets; do
     logged "05_predict_$set.$system" predict --data "$data/$set" -- "$model" "$feats/$set.h5" "$model/$set/scores.h5"
 done

@@ -4,7 +4,8 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-for set in $(sets_of test eval); do
+sets=$(sets_of test eval)
+for set in $sets; do
     logged "07_decode_${set}_segment.$system" decode --mode segment -- "$model/$set/scores.h5" "$model/operating_point.yaml" "$model/$set/segment"
     logged "07_decode_${set}_frame.$system" decode --mode frame -- "$model/$set/scores.h5" "$model/test/operating_point.yaml" "$model/$set/frame"
 done

@@ -4,7 +4,8 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-for set in $(sets_of test eval); do
+sets=$(sets_of test eval)
+for set in $sets; do
     for mode in segment frame; do
         logged "08_score_${set}_$mode.$system" score --scores "$model/$set/scores.h5" --bootstrap "$bootstrap" -- "$data/$set" "$model/$set/$mode"
     done
