@@ -71,19 +71,20 @@ stop() { # a signal to us ends the jobs, each with all that it started
     for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
 }
 trap stop INT TERM
-set -m # each job its own process group
+set -m # each job its own process group,
+exec 4>&2 2> /dev/null # and no word of bash's own on how it ended: what we say goes to 4
 for ((number = first; number <= last; number++)); do
     if [ "$at_once" -gt 0 ] && [ "${#pids[@]}" -ge "$at_once" ]; then reap; fi
-    run_job "$number" "$log" "$@" &
+    run_job "$number" "$log" "$@" 2>&4 4>&- &
     pids+=("$!") numbers+=("$number")
 done
 while [ "${#pids[@]}" -gt 0 ]; do reap; done
 if [ "$stopped" -ne 0 ]; then
-    echo "local.sh: stopped by a signal; the logs end where the jobs were" >&2
+    echo "local.sh: stopped by a signal; the logs end where the jobs were" >&4
     exit 75
 fi
 if [ "$status" -ne 0 ]; then
-    echo "local.sh: ${#failed[@]} of $((last - first + 1)) jobs failed; see" >&2
-    printf '    %s\n' "${failed[@]}" >&2
+    echo "local.sh: ${#failed[@]} of $((last - first + 1)) jobs failed; see" >&4
+    printf '    %s\n' "${failed[@]}" >&4
 fi
 exit "$status"

@@ -290,8 +290,8 @@ def test_help_is_the_header(script, option):
     assert "pipefail" not in process.stdout and process.stderr == ""
 
 
-@pytest.mark.parametrize("option, message", [("--metadata", "no such folder; it should hold the challenge's metadata"),
-                                             ("--audio", "no such folder; it should hold the audio")])
+@pytest.mark.parametrize("option, message", [("--metadata", "no folder of that name; it should hold the challenge's metadata"),
+                                             ("--audio", "no folder of that name; it should hold the audio")])
 def test_a_wrong_folder_stops_the_recipe_and_names_the_log(real_data, tmp_path, option, message):
     folders = {"--metadata": real_data / "dcase2017", "--audio": tmp_path} | {option: tmp_path / "it's nowhere"}
     process = call("run.sh", "--exp", tmp_path / "exp", *(word for pair in folders.items() for word in pair))

@@ -115,6 +115,7 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
     (tmp_path / "long.yaml").write_text(CONFIG.replace("max_checkpoints: 2", "max_checkpoints: 30"))  # it must not end first
     options = [*options, "--stage", 4, "--stop-stage", 4, "--system", model.name, "--config", tmp_path / "long.yaml"]
     process = subprocess.Popen(["bash", str(RECIPE / "run.sh"), *map(str, options)], stdout=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # shells ignore it in `&`
                                stderr=subprocess.PIPE, text=True)
     for _ in range(2400):  # until the first checkpoint is there
         if list(model.glob("checkpoints/step*.pt")):
