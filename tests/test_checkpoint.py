@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from wsedtk import checkpoint
+from wsedtk import checkpoint, config
 from wsedtk.errors import InputError
 
 
@@ -67,6 +67,28 @@ def test_damaged_and_foreign_tensors_are_told(model):
         checkpoint.load_model(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match="model.safetensors: no such file"):
+        checkpoint.load_model(folder)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"mean": (float("inf"),) * 8}, "mean and std must be as many finite numbers"), ({"mean": (0.0,)}, "as many finite numbers"),
+    ({"std": (-1.0,) * 8}, "with std >= 0"), ({"labels": ("a", "a")}, "labels must be different"),
+    ({"mean": (0.0,) * 3, "std": (1.0,) * 3}, "mean and std hold 3 numbers, the front end has 8 mel bins"),
+])
+def test_a_model_yaml_edited_to_nonsense_is_told(model, change, message):
+    folder, spec, _ = model
+    mapping = config.to_mapping(spec) | {name: list(value) for name, value in change.items()}
+    (folder / "model.yaml").write_text(config.to_yaml(mapping))
+    with pytest.raises(InputError, match=message):
+        checkpoint.load_model(folder)
+
+
+def test_weights_that_are_not_finite_are_told(model):
+    folder, _, network = model
+    tensors = dict(network.state_dict())
+    tensors["conv1.bias"] = tensors["conv1.bias"] * float("nan")
+    checkpoint.save_tensors(folder / "model.safetensors", tensors)
+    with pytest.raises(InputError, match="the tensor 'conv1.bias' in model.safetensors holds numbers that are not finite"):
         checkpoint.load_model(folder)
 
 

@@ -1,5 +1,8 @@
 """train: learning, the golden start of a loss curve, resuming, and what is refused."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from helpers import LABELS, RECIPES, SMALL, write_set
 from helpers import train_arguments as arguments
 
 from wsedtk import checkpoint, models
+from wsedtk.models.layers import Network
 from wsedtk.pooling import METHODS
 from wsedtk.stages import train
 from wsedtk.store import FeatureStore, ScoreFile
@@ -189,6 +193,50 @@ def test_dry_run_prints_the_network(corpus, tmp_path, run):
     assert f"{total:,} parameters" in result.stdout
 
 
+class Halving(Network):
+    """A network that says of itself what is not true."""
+
+    time_reduction = 1
+
+    def __init__(self, pooling, num_mels, **options):
+        super().__init__()
+        self.inner = models.build("dcase-crnn", pooling.num_classes, num_mels=num_mels, **options)
+        self.head = self.inner.head
+
+    def forward(self, x, mask=None):
+        return self.inner(x, mask)
+
+
+def test_a_model_that_was_not_trained_there_stays(corpus, trained, tmp_path, run):
+    model = tmp_path / "m"
+    shutil.copytree(trained, model)
+    (model / "config.yaml").unlink()
+    before = (model / "model.safetensors").read_bytes()
+    result = run(*arguments(corpus, model))
+    assert result.exit_code == 1 and "holds a model that was not trained there" in result.stderr
+    assert (model / "model.safetensors").read_bytes() == before
+
+
+def test_training_does_not_go_on_with_other_features(corpus, trained, tmp_path, run):
+    model = tmp_path / "m"
+    shutil.copytree(trained, model)
+    command = [tmp_path / c.name if c == corpus / "fit.h5" else c for c in arguments(corpus, model)]
+    shutil.copy(corpus / "fit.h5", tmp_path / "fit.h5")
+    assert "training is done" in run(*command).stderr
+    with h5py.File(tmp_path / "fit.h5", "r+") as file:
+        file["mean"][:] += 1
+    result = run(*command)
+    assert result.exit_code == 1 and "trained with other settings (statistics_fingerprint)" in result.stderr
+
+
+@pytest.mark.parametrize("before, after", [("linear", "attention"), ("attention", "linear")])
+def test_another_pooling_keeps_what_it_can(corpus, tmp_path, run, before, after):
+    assert run(*arguments(corpus, tmp_path / "a", "--set", f"pooling={before}", "--set", "max_checkpoints=1")).exit_code == 0
+    result = run(*arguments(corpus, tmp_path / "b", "--set", f"pooling={after}", "--init", tmp_path / "a"))
+    assert result.exit_code == 0 and ("head.fc_att.weight" in result.stderr) == (after == "attention")
+    assert "head.fc_prob" not in result.stderr
+
+
 # ---- starting from another model ----
 
 def with_other_classes(corpus, folder):
@@ -213,7 +261,7 @@ def test_other_classes_get_a_new_output_layer(corpus, tmp_path, run, pooling):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train.Trainer, "run_to_checkpoint", lambda self: seen.update(self.runner.network.state_dict()) or exit())
         result = run(*command)
-    assert "its classes are others: " in result.stderr and "head.fc_prob.weight, head.fc_prob.bias" in result.stderr
+    assert "its classes are others, or in another order: " in result.stderr and "head.fc_prob.weight, head.fc_prob.bias" in result.stderr
     _, source, _ = checkpoint.load_model(first)
     for name, tensor in source.state_dict().items():
         assert torch.equal(seen[name], tensor) != (name.startswith("head.")), name
@@ -242,12 +290,12 @@ def test_another_start_is_another_training(corpus, trained, tmp_path, run):
 
 @pytest.mark.parametrize("more, message", [
     (["--set", "network_options={channels: [4, 6, 9], num_hidden: 8}"], "its tensor 'conv3.weight' is (8, 6, 5, 5), expected (9, 6, 5, 5)"),
-    (["--set", "network=talnet", "--set", "network_options={}"], "it lacks the tensor 'conv1.conv.weight'"),
-    (["--set", "pooling=attention"], "it lacks the tensor 'head.fc_att.weight'"),
+    (["--set", "network=talnet", "--set", "network_options={}"], "not the network of this configuration, talnet {'num_mels': 64}"),
+    (["--set", "network=test_models:OwnNetwork", "--set", "network_options={}"], "not the network of this configuration"),
 ])
 def test_a_start_from_another_network_is_refused(corpus, trained, tmp_path, run, more, message):
     result = run(*arguments(corpus, tmp_path / "m", "--init", trained, *more))
-    assert result.exit_code == 1 and message in result.stderr and "with linear pooling, not the network" in result.stderr
+    assert result.exit_code == 1 and message in result.stderr and "linear: is dcase-crnn {" in result.stderr
     assert not (tmp_path / "m").exists()
 
 
@@ -368,7 +416,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
     (["--set", "batch_size=0"], "batch_size, checkpoint_every and max_checkpoints must be at least 1"),
     (["--set", "pooling=mean"], "unknown pooling 'mean'"),
     (["--set", "learning_rate=.nan"], "learning_rate: expected a number, found NaN"),
-    (["--set", "seed=-1"], "seed, schedule_patience and stop_patience must be at least 0"),
+    (["--set", "seed=-1"], "seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1"),
     (["--set", "hierarchy=published"], "a hierarchy and its groups go together; found hierarchy 'published' and groups []"),
     (["--set", "hierarchy=deep"], "hierarchy: 'deep' is not a choice"),
     (["--set", "groups=[5, 0]", "--set", "hierarchy=plain"], "groups: expected numbers of frames >= 1, found [5, 0]"),
@@ -376,6 +424,17 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
     (["--set", "mixup_alpha=-1"], "mixup_alpha must be at least 0, found -1.0"),
     (["--set", "frame_loss_weight=.inf"], "frame_loss_weight must be at least 0"),
     (["--init", "nowhere"], "nowhere: no model.yaml there"),
+    (["--set", "stop_patience=0"], "stop_patience at least 1, or null"),
+    (["--set", "time_mask_seconds=0.001"], "time_mask_seconds 0.001: is less than half a frame and would do nothing"),
+    (["--set", "time_shift_seconds=1e18"], "must be at most 3600"),
+    (["--set", "mel_mask_bins=65"], "mel_mask_bins 65: the features have 64 mel bins"),
+    (["--set", "network_options={pooling: max}"], "network_options: 'pooling' can't be an option there"),
+    (["--set", "network_options={1: 2}"], "network_options: 1 can't be an option there"),
+    (["--set", "network_options={channels: [-1, 4, 4]}"], "network 'dcase-crnn': "),
+    (["--set", "network_options={channels: [0, 4, 4]}"], "network 'dcase-crnn': "),
+    (["--set", "network_options={num_mels: 32}"], "network_options: num_mels 32: the features have 64; leave it out"),
+    (["--set", "network=torch.nn:Identity", "--set", "network_options={}"], "needs the attribute time_reduction"),
+    (["--set", "network=test_train:Halving"], "network 'test_train:Halving': expected clip, frame and mask of shapes"),
     (["--device", "cuda:99"], "--device cuda:99: can't be used here"),
     (["--device", "foo"], "--device foo: can't be used here"),
     (["--set", "learning_rate"], "--set learning_rate: expected key=value"),

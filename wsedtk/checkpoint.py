@@ -8,6 +8,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 
@@ -32,8 +33,21 @@ class ModelSpec:
     groups: tuple[int, ...] = ()
     trained: dict = dataclasses.field(default_factory=dict)  # where the weights come from
 
+    def __post_init__(self):
+        values = np.array([*self.mean, *self.std], np.float32)
+        if len(self.mean) != len(self.std) or not np.isfinite(values).all() or min(self.std, default=0) < 0:
+            raise ValueError("mean and std must be as many finite numbers, one a mel bin, with std >= 0")
+        if len(set(self.labels)) < len(self.labels) or not self.labels:
+            raise ValueError("labels must be different from each other, and at least one")
+        if self.frontend.get("num_mels", len(self.mean)) != len(self.mean):
+            raise ValueError(f"mean and std hold {len(self.mean)} numbers, the front end has {self.frontend['num_mels']} mel bins")
+
     def build(self):
-        """The network, with fresh weights."""
+        """The network, with fresh weights. Raises InputError."""
+        own = ("name", "num_classes", "pooling", "hierarchy", "groups")
+        odd = [key for key in self.network_options if not isinstance(key, str) or key in own]
+        if odd:
+            raise InputError(f"network_options: {odd[0]!r} can't be an option there; pooling and hierarchy are settings of their own")
         return models.build(self.network, len(self.labels), self.pooling, self.hierarchy, self.groups, **self.network_options)
 
     def frontend_config(self):
@@ -85,6 +99,9 @@ def load_model(folder):
     network = spec.build()
     tensors = load_tensors(folder / "model.safetensors")
     check_tensors(tensors, network.state_dict(), f"{folder}: model.safetensors is not of the network that model.yaml describes")
+    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    if bad:
+        raise InputError(f"{folder}: the tensor {bad[0]!r} in model.safetensors holds numbers that are not finite")
     network.load_state_dict(tensors)
     return spec, network.eval(), provenance.fingerprint_model(folder)
 
@@ -97,6 +114,8 @@ def save_checkpoint(path, content):
 
 def load_checkpoint(path):
     """Read a training checkpoint. Raises InputError where it is damaged or holds anything but tensors and plain values."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise anything

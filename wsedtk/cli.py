@@ -357,7 +357,8 @@ def report(model_dirs, output, figures):
 @click.option("--labels", required=True, type=IN_DIR, help="The classes, one a line, in the order of the network's outputs.")
 @click.option("--normalizer", required=True, type=IN_DIR, help="Mean and deviation of the mel bins: two rows of text, or npz.")
 @click.option("--frontend", required=True, type=IN_DIR, help="The front end that it was trained on (YAML).")
-@click.option("--pooling", help="What it was trained with; else attention where it has such weights, and linear.")
+@click.option("--pooling", type=click.Choice(["max", "average", "linear", "exp", "attention"]),
+              help="What it was trained with; else attention where it has such weights, and linear.")
 def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     """Turn weights that Wang, Li & Metze published (TALNet.pt, or their DCASE networks) into a model directory.
 

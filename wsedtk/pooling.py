@@ -169,6 +169,7 @@ class Pooling(nn.Module):
 
     def _pool_groups(self, x, w, steer, count, stage, size):
         """One stage of the hierarchy: rows (B, T, K) -> groups (B, J, K) of `size` rows, with their weights."""
+        size = min(size, x.shape[1])
         count = _groups(count, size)  # (B, J, L, 1)
         inner = _groups(w, size)  # (B, J, L, K)
         w = inner.sum(dim=2) / size  # He, Shen & Zhang 2019, eq. (A-5); a short last group keeps its share

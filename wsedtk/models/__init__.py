@@ -2,6 +2,7 @@
 
 import importlib
 
+import torch
 from torch import nn
 
 from wsedtk.errors import InputError
@@ -25,11 +26,35 @@ def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **opti
         raise InputError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}, or package.module:Class of your own")
     try:
         network = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"network {name!r}: {error}") from None
+    except Exception as error:  # somebody's own module may raise anything
+        raise InputError(f"network {name!r}: {error or type(error).__name__}") from None
     if not (isinstance(network, type) and issubclass(network, nn.Module)):
         raise InputError(f"network {name!r}: is not a torch.nn.Module")
     try:
         return network(Pooling(pooling, num_classes, hierarchy, groups), **options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"network {name!r}: {error}") from None
+    except Exception as error:  # sizes that can't be, of whatever kind
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise InputError(f"network {name!r}: {reason} (options: {options})") from None
+
+
+def check(network, name, num_mels, num_classes):
+    """Run a network once on silence. Raises InputError where it can't be run, or its output is not what is expected of it."""
+    reduction = getattr(network, "time_reduction", None)
+    if type(reduction) is not int or reduction < 1:
+        raise InputError(f"network {name!r}: needs the attribute time_reduction, a whole number >= 1, found {reduction!r}")
+    num_frames = 12 * reduction
+    mask = torch.arange(num_frames) < torch.tensor([num_frames, num_frames // 2])[:, None]
+    try:
+        with torch.inference_mode():
+            output = network.eval()(torch.zeros(2, num_frames, num_mels), mask)
+        shapes = tuple(output.clip.shape), tuple(output.frame.shape), tuple(output.mask.shape)
+        in_range = bool(((output.frame >= 0) & (output.frame <= 1)).all())
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise InputError(f"network {name!r}: can't be run on {num_mels} mel bins: {reason}") from None
+    finally:
+        network.train()
+    expected = (2, num_classes), (2, 12, num_classes), (2, 12)
+    if shapes != expected or not in_range:
+        raise InputError(f"network {name!r}: expected clip, frame and mask of shapes {expected} and frames in [0, 1] for {num_frames} "
+                         f"feature frames (time_reduction {reduction}), found {shapes}" + ("" if in_range else " and others than that"))

@@ -41,7 +41,9 @@ class GatedCrnn(Network):
         super().__init__()
         if num_mels % 2 ** len(time_pools):
             raise ValueError(f"num_mels must be a multiple of {2 ** len(time_pools)} for {len(time_pools)} blocks, found {num_mels}")
-        if not time_pools or not all(isinstance(f, int) and f >= 1 for f in time_pools):
+        if type(gru_gate) is not bool:
+            raise ValueError(f"gru_gate must be true or false, found {gru_gate!r}")
+        if not time_pools or not all(type(f) is int and f >= 1 for f in time_pools):
             raise ValueError(f"time_pools: expected a whole number >= 1 for each block, found {time_pools!r}")
         self.time_pools, self.gru_gate, self.time_reduction = tuple(time_pools), gru_gate, 1
         self.blocks = nn.ModuleList()

@@ -58,12 +58,15 @@ def read_tensors(path):
     tensors = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not tensors or not all(isinstance(t, torch.Tensor) for t in tensors.values()):
         raise InputError(f"{path}: holds no network: expected a dict of tensors, or one under the key 'model'")
+    tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}  # as DataParallel names them
     for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.numel() == 0:
+        if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
+            raise InputError(f"{path}: the tensor {name!r} holds {tensor.dtype}, not floating-point numbers")
+        if tensor.is_quantized or tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.numel() == 0:
             raise InputError(f"{path}: the tensor {name!r} is no plain array of numbers")
-        if not torch.isfinite(tensor).all() or (str(name).endswith(".running_var") and (tensor < 0).any()):
+        if not torch.isfinite(tensor).all() or (name.endswith(".running_var") and (tensor < 0).any()):
             raise InputError(f"{path}: the tensor {name!r} holds numbers that are not finite, or below 0 where that can't be")
-    return {str(name): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _shape(tensors, name, axis, otherwise):
@@ -94,6 +97,7 @@ def run(source, model_dir, labels_path, normalizer, frontend_path, pooling):
     tensors = read_tensors(source)
     network_name, options = recognise(tensors, frontend.num_mels)
     has_attention = any(name.startswith("fc_att.") for name in tensors)
+    assumed = pooling is None and not has_attention
     if pooling is None:
         pooling = "attention" if has_attention else "linear"
     trained = {"imported_from": Path(source).name, "fingerprint": fingerprint_file(source)}
@@ -115,4 +119,4 @@ def run(source, model_dir, labels_path, normalizer, frontend_path, pooling):
     checkpoint.save_model(model_dir, spec, network.state_dict())
     count = sum(p.numel() for p in network.parameters())
     print(f"{model_dir}: {network_name}, {len(labels)} classes, {count:,} parameters, {pooling} pooling"
-          + ("" if has_attention else " (the tensors do not tell; --pooling says otherwise)"))
+          + (" (the tensors do not tell; --pooling says otherwise)" if assumed else ""))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, thresholds
+from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, models, thresholds
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import Augmentation, Batches, FeatureBatches, FrameTargets
 from wsedtk.errors import InputError
@@ -47,8 +47,8 @@ class TrainConfig:
     max_checkpoints: int = 50
     schedule_by: typing.Literal["loss", "f1", "map"] | None = "loss"  # what must stall for the learning rate to fall; null: never
     schedule_factor: float = 0.5
-    schedule_patience: int = 3  # checkpoints
-    stop_patience: int | None = None  # checkpoints without gain of `select_by` before training stops; null: never
+    schedule_patience: int = 3  # checkpoints that may pass without gain; the next one lowers the rate (torch's ReduceLROnPlateau)
+    stop_patience: int | None = None  # checkpoints without gain of `select_by` after which training stops; null: never
     select_by: typing.Literal["loss", "f1", "map"] = "f1"  # the model is the checkpoint that is best on VALID_SET by this
     precision: typing.Literal["bf16", "float32"] = "bf16"
     seed: int = 0
@@ -61,8 +61,10 @@ class TrainConfig:
         for name in ("frame_loss_weight", "mixup_alpha", "time_mask_seconds", "mel_mask_bins", "time_shift_seconds"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
-        if min(self.seed, self.schedule_patience, self.stop_patience or 0) < 0:
-            raise ValueError("seed, schedule_patience and stop_patience must be at least 0")
+        if not 0 <= self.seed < 2 ** 63 or self.schedule_patience < 0 or (self.stop_patience is not None and self.stop_patience < 1):
+            raise ValueError("seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1, or null")
+        if max(self.time_mask_seconds, self.time_shift_seconds, self.mixup_alpha) > 3600:
+            raise ValueError("time_mask_seconds, time_shift_seconds and mixup_alpha must be at most 3600")
 
 
 def binary_cross_entropy(probability, target, weight=None):
@@ -74,6 +76,18 @@ def binary_cross_entropy(probability, target, weight=None):
     probability = probability.float().clamp(_EPSILON, 1 - _EPSILON)
     loss = -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability))
     return loss.mean() if weight is None else (loss * weight).sum() / weight.expand_as(loss).sum().clamp_min(1)
+
+
+def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
+    """The augmentation in frames and bins. Raises InputError where a setting comes to nothing, or to more than there is."""
+    mask = round(cfg.time_mask_seconds / seconds_per_frame)
+    shift = round(cfg.time_shift_seconds / (seconds_per_frame * time_reduction))
+    for name, frames in (("time_mask_seconds", mask), ("time_shift_seconds", shift)):
+        if getattr(cfg, name) > 0 and frames == 0:
+            raise InputError(f"{name} {getattr(cfg, name):g}: is less than half a frame and would do nothing; 0 turns it off")
+    if cfg.mel_mask_bins > num_mels:
+        raise InputError(f"mel_mask_bins {cfg.mel_mask_bins}: the features have {num_mels} mel bins")
+    return Augmentation(cfg.mixup_alpha, mask, cfg.mel_mask_bins, shift, time_reduction)
 
 
 def validate(runner, batches, truth):
@@ -102,9 +116,7 @@ class Trainer:
         self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
         self.tags = torch.from_numpy(fit.dataset.tag_matrix().astype(np.float32))
         self.frame_targets = FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction) if cfg.frame_loss_weight else None
-        self.augmentation = Augmentation(
-            cfg.mixup_alpha, round(cfg.time_mask_seconds / seconds_per_frame), cfg.mel_mask_bins,
-            round(cfg.time_shift_seconds / (seconds_per_frame * network.time_reduction)), network.time_reduction)
+        self.augmentation = augmentation_of(cfg, seconds_per_frame, network.time_reduction, len(statistics[0]))
         self.valid_truth = valid.dataset.tag_matrix()
         self.step, self.history, self.best = 0, [], None  # best: (value of select_by, step)
         self.best_tensors, self.finished = None, False
@@ -112,7 +124,8 @@ class Trainer:
     def state(self):
         """Everything that the rest of the training depends on, as tensors and plain values."""
         return {"step": self.step, "network": self.runner.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(), "history": self.history,
+                "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(),
+                "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [], "history": self.history,
                 "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished}
 
     def restore(self, state):
@@ -121,6 +134,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
+        if state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
         for name in ("step", "history", "best", "best_tensors", "finished"):
             setattr(self, name, state[name])
 
@@ -147,7 +162,7 @@ class Trainer:
         value = loss.item()
         if not np.isfinite(value):
             names = datadir.first(self.fit.dataset.filenames[clips].tolist())
-            raise InputError(f"the loss is {value} at batch {self.step + 1} (clips {names}); the last checkpoint is good. "
+            raise InputError(f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
                              "Look for broken features, or lower learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -206,6 +221,9 @@ def resume(trainer, folder, resolved):
     """Restore the newest whole checkpoint. Raises InputError where the directory holds the training of something else."""
     before = folder / "config.yaml"
     if not before.exists():
+        if (folder / "model.yaml").exists():
+            raise InputError(f"{folder}: holds a model that was not trained there; choose another directory, or --overwrite it "
+                             "(to go on from it, give it as --init)")
         return
     previous = config.read_yaml(before)
     if previous != resolved:
@@ -215,8 +233,9 @@ def resume(trainer, folder, resolved):
     for path in checkpoints(folder):
         try:
             trainer.restore(checkpoint.load_checkpoint(path))
-        except InputError as error:
-            trainer.tell(f"train: {error}; going back to the checkpoint before")
+        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = error if isinstance(error, InputError) else f"{path}: is not a checkpoint of this training"
+            trainer.tell(f"train: {reason}; going back to the checkpoint before, or to the start")
             continue
         trainer.tell(f"train: going on from batch {trainer.step}" if not trainer.finished else f"{folder}: training is done")
         return
@@ -228,6 +247,8 @@ def _spec(cfg, store, fit, statistics):
                "fit_clips": len(fit.dataset), "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames.tolist()),
                "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
+    if options["num_mels"] != store.frontend["num_mels"]:
+        raise InputError(f"network_options: num_mels {options['num_mels']!r}: the features have {store.frontend['num_mels']}; leave it out")
     return checkpoint.ModelSpec(cfg.network, options, cfg.pooling, tuple(fit.dataset.labels), store.frontend,
                                 tuple(mean.tolist()), tuple(std.tolist()), cfg.hierarchy, cfg.groups, trained)
 
@@ -274,25 +295,36 @@ def _read_sets(fit_set, valid_set, store):
     return fit, valid
 
 
+def _outputs(spec):
+    """The names of a network's output tensors: those whose shape depends on the number of classes."""
+    tensors, wider = spec.build().state_dict(), dataclasses.replace(spec, labels=(*spec.labels, "")).build().state_dict()
+    return {name for name, tensor in tensors.items() if wider[name].shape != tensor.shape}
+
+
 def initialise(network, spec, init_dir):
     """Copy the weights of a model directory into a network of the same kind, and take its statistics.
 
-    Where the classes are others, the output layer (the tensors whose shape depends on the number of classes) stays fresh.
-    Returns the ModelSpec with the model's statistics. Raises InputError where front end or tensors do not fit.
+    Of the output layer only what both have is copied, and that where the classes are the same, in the same order; the rest stays
+    fresh. Returns the ModelSpec with the model's statistics. Raises InputError where front end or network do not fit.
     """
     found, source, fingerprint = checkpoint.load_model(init_dir)
     if found.frontend != spec.frontend:
         raise InputError(f"{init_dir}: trained on another front end; extract the features with its own (model.yaml: frontend)")
-    tensors = source.state_dict()
-    if found.labels != spec.labels:
-        wider = dataclasses.replace(spec, labels=(*spec.labels, "")).build().state_dict()
-        mine = network.state_dict()
-        own = {name: tensor for name, tensor in mine.items() if wider[name].shape != tensor.shape}
-        tensors = {**{name: tensor for name, tensor in tensors.items() if name not in own}, **own}
-        say(f"{init_dir}: its classes are others: {', '.join(own)} start afresh")
-    checkpoint.check_tensors(tensors, network.state_dict(), f"{init_dir}: is {found.network} {found.network_options} with {found.pooling} "
-                             f"pooling, not the network of this configuration")
-    network.load_state_dict(tensors)
+    what = f"{init_dir}: is {found.network} {found.network_options}, not the network of this configuration"
+    if found.network != spec.network or source.time_reduction != network.time_reduction:
+        raise InputError(f"{what}, {spec.network} {spec.network_options}")
+    theirs, mine = source.state_dict(), network.state_dict()
+    generator = torch.get_rng_state()
+    outputs, their_outputs = _outputs(spec), _outputs(found)
+    torch.set_rng_state(generator)
+    kept = {name for name in outputs & their_outputs if found.labels == spec.labels}
+    tensors = {name: tensor for name, tensor in theirs.items() if name not in their_outputs or name in kept}
+    fresh = {name: mine[name] for name in mine if name in outputs - kept}
+    if fresh:
+        why = "" if found.labels == spec.labels else "its classes are others, or in another order: "
+        say(f"{init_dir}: {why}{', '.join(fresh)} start afresh")
+    checkpoint.check_tensors({**tensors, **fresh}, mine, what)
+    network.load_state_dict({**tensors, **fresh})
     return dataclasses.replace(spec, mean=found.mean, std=found.std, trained={**spec.trained, "init": fingerprint})
 
 
@@ -307,6 +339,8 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
     spec = _spec(cfg, store, fit, store.statistics(fit.rows))
     torch.manual_seed(cfg.seed)
     network = spec.build()
+    models.check(network, spec.network, spec.frontend["num_mels"], len(spec.labels))
+    augmentation_of(cfg, spec.frontend_config().seconds_per_frame, network.time_reduction, spec.frontend["num_mels"])
     if init_dir is not None:
         spec = initialise(network, spec, init_dir)
     if dry_run:
@@ -320,7 +354,8 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
 def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device):
     """Train, or go on, in a model directory that is this process's alone, and write the model."""
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
-                "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint()}
+                "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint(),
+                "statistics_fingerprint": config.fingerprint([*spec.mean, *spec.std])}
     if overwrite:
         for old in [*checkpoints(model_dir), *(model_dir / n for n in ("model.yaml", "model.safetensors", "config.yaml", "train.log"))]:
             old.unlink(missing_ok=True)
