@@ -525,13 +525,14 @@ def test_every_remark_says_what_is_the_matter(mixture, meta, place):
 def test_coverage_is_counted_class_by_class(mixture, meta, place):
     result = prepare(meta, mixture, place / "data")
     assert info_of(place)["coverage"] == COVERAGE
+    kinds = {"missing": [AIR], "unreadable": [FIRE, HORN, HORN], "short": [AIR, FIRE], "silent": [CAR], "twice": [CAR]}
     assert info_of(place)["classes"] == {label: {"official": sum(label in tags for tags in TAGS["train"].values()),
-                                                 "used": sum(label in TAGS["train"][clip] for clip in USED)} for label in CLASSES}
+                                                 "used": sum(label in TAGS["train"][clip] for clip in USED),
+                                                 **{kind: names.count(label) for kind, names in kinds.items()}} for label in CLASSES}
     lines = result.stdout[:result.stdout.index("5 of 9 official clips; remarks on clips: ")].splitlines()
     rows = {row[0]: row[1:] for row in (re.split("  +", line) for line in lines)}
     header = rows[str(place / "data/train")]
     assert header == ["official", *COVERAGE]
-    kinds = {"missing": [AIR], "unreadable": [FIRE, HORN, HORN], "short": [AIR, FIRE], "silent": [CAR], "twice": [CAR]}
     for label in CLASSES:
         assert list(map(int, rows[label])) == [info_of(place)["classes"][label]["official"], info_of(place)["classes"][label]["used"],
                                                *(kinds[kind].count(label) for kind in header[2:])]

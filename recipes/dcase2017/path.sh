@@ -3,7 +3,7 @@
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp metadata audio frontend config system num_valid jobs bootstrap seed metadata_url download_jobs dry_run'
+option_names='stage stop_stage exp metadata audio frontend config system num_valid jobs bootstrap seed published metadata_url download_jobs dry_run'
 stage=1
 stop_stage=9
 exp=$recipe/exp
@@ -16,6 +16,7 @@ num_valid=1142
 jobs=2
 bootstrap=1000
 seed=0
+published=false
 metadata_url=https://raw.githubusercontent.com/ankitshah009/Task-4-Large-scale-weakly-supervised-sound-event-detection-for-smart-cars/master
 download_jobs=4
 dry_run=false

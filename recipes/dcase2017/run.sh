@@ -17,6 +17,7 @@
 #   --jobs N                    processes for listening to the audio and for feature extraction (2)
 #   --bootstrap N               resamples for the intervals of the scores, 0: none (1000)
 #   --seed N                    seed of the split and of the training (0)
+#   --published                 clip thresholds by Wang, Li & Metze's own procedure, which can miss the optimum
 #   --download-jobs N, --dry-run, --metadata-url URL    stage 0: downloads at once (4); only print what would be done; whence
 #
 # Each system is decoded in two ways. Segment mode is Wang, Li & Metze's: clip thresholds tuned on the held-out set's tags, on the

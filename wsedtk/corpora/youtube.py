@@ -80,7 +80,7 @@ class Coverage:
     def used(self):
         """The set of the clips that can be used; its info says how many there are officially, and what is odd."""
         counts = {name: int(values.sum()) for name, values in self.is_true.items()}
-        per_class = {label: {"official": int(column.sum()), "used": int((column & self.is_true["used"]).sum())}
+        per_class = {label: {"official": int(column.sum()), **{name: int((column & v).sum()) for name, v in self.is_true.items()}}
                      for label, column in zip(self.dataset.labels, self.dataset.tag_matrix().T)}
         info = {**self.dataset.info, "official_clips": len(self.dataset), "coverage": counts, "classes": per_class}
         return dataclasses.replace(self.dataset.select(self.is_true["used"]), info=info)

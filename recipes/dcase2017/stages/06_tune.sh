@@ -4,6 +4,8 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-logged "06_tune_segment.$system" tune -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"
+options=()
+if [ "$published" = true ]; then options=(--published --seed "$seed"); fi
+logged "06_tune_segment.$system" tune ${options[@]+"${options[@]}"} -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"
 logged "06_tune_frame.$system" tune --criterion segments --median-seconds 0,0.3,0.5,1,2 --min-seconds 0,0.2,0.5,1 --max-gap-seconds 0,0.2,0.5 \
     -- "$model/test/scores.h5" "$data/test" "$model/test/operating_point.yaml"
