@@ -207,7 +207,10 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     assert run("average", path, tables).exit_code == 0
     before = {p.name: p.read_bytes() for p in tables.iterdir()}
     (tables / "old.tsv").write_text("onset\toffset\tCar\n0\t1\t0.5\n")
-    assert run("average", path, tables).exit_code == 0  # a folder of tables is replaced, all of it
+    assert "holds 1 tables of other clips, 'old.tsv' the first, which would be lost" in refused(run, path, tables)
+    assert (tables / "old.tsv").exists()
+    (tables / "old.tsv").unlink()
+    assert run("average", path, tables).exit_code == 0  # tables of the same clips are replaced
     assert {p.name: p.read_bytes() for p in tables.iterdir()} == before and [p.name for p in tables.parent.iterdir()] == ["tables"]
     broken = np.full((4, 100, 3), 0.5)
     broken[2, 5] = np.nan

@@ -19,6 +19,8 @@ from click.testing import CliRunner
 from helpers import write_sound
 
 from wsedtk import cli, datadir
+from wsedtk.corpora import dcase2017
+from wsedtk.errors import InputError
 
 PARTS = {"train": "training", "test": "testing", "eval": "evaluation"}
 SIZES = {"train": 51172, "test": 488, "eval": 1103}
@@ -619,7 +621,7 @@ def test_a_set_whose_audio_is_all_broken_is_not_written(meta, place):
 def test_no_audio_at_all_is_refused(meta, place, refused):
     (place / "audio").mkdir()
     refused(r"audio: no audio of any official clip \(0 other files\); .*--metadata-only goes without audio", meta, place / "audio")
-    refused("no folder of audio: no audio of any official clip", meta)
+    refused("no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR", meta)
     refused("nowhere: no folder of that name; it should hold the audio", meta, place / "audio", place / "nowhere")
     (place / "sound.wav").write_bytes(b"")
     refused("sound.wav: no folder of that name; it should hold the audio|sound.wav: not a folder", meta, place / "sound.wav")
@@ -639,6 +641,19 @@ def test_strict_names_the_first(mixture, meta, place, refused):
     for path in [*mixture.glob("*.*")]:
         path.unlink()
     refused("--strict: 1 official clips can't be used, the first 'ebcdefghijk_30.000_40.000.wav': missing", "--strict", meta, mixture)
+
+
+def test_what_contradicts_itself_or_can_not_be_written_is_refused(mixture, meta, place, refused):
+    refused("--strict asks for the audio of every clip, --metadata-only for none", "--strict", "--metadata-only", meta, mixture)
+    (place / "file").write_text("")
+    with pytest.raises(InputError, match="file/data: can't be written: .*file is no folder, or not yours to write to"):
+        dcase2017.prepare(meta, [mixture], place / "file" / "data", False, False, 1)
+
+
+def test_a_cut_strong_truth_is_told(meta, place):
+    path = meta / "groundtruth_strong_label_testing_set.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    assert re.search(r"warning: test: \d tags have no row in the strong truth", prepare("--metadata-only", meta, place / "data").stderr)
 
 
 def test_two_processes_write_the_same_and_so_does_a_second_run(mixture, meta, place):

@@ -156,14 +156,18 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
     """Write a folder of frame scores, whole or not at all, in the place of one that is there.
 
     filenames: of N clips, `.wav` is left out of the tables' names; clips yields their (frames (T, K), duration in seconds).
-    Frames that begin after the clip's end are left out. Raises InputError where the folder holds anything else, or a name is no
-    file name.
+    Frames that begin after the clip's end are left out. Raises InputError where the folder holds anything but tables of these
+    clips, or a name is no file name.
     """
     check_overwrite(folder)
     names = [f"{name.removesuffix('.wav')}.tsv" for name in filenames]
     odd = [name for name, count in Counter(names).items() if count > 1 or "/" in name]
     if odd:
         raise InputError(f"{folder}: can't hold {odd[0]!r}: it is of two clips, or no file name")
+    others = sorted({p.name for p in Path(folder).glob("*.tsv")} - set(names))
+    if others:
+        raise InputError(f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
+                         "name another folder, or remove it")
     if not set(labels).isdisjoint(("onset", "offset")):
         raise InputError(f"{folder}: a class can't be named onset or offset there, as the columns of times are")
     header = io.StringIO()

@@ -28,5 +28,9 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/path.sh"
 
+if [ "$dry_run" = true ]; then # the stages after 0 have no dry run
+    if [ "$stage" != 0 ]; then echo "run.sh: --dry-run is for stage 0; add --stage 0" >&2; exit 2; fi
+    stop_stage=0
+fi
 run_stages 9 "$@"
 if [ "$stop_stage" -ge 9 ]; then echo "everything is in $exp; open $exp/report.html"; fi

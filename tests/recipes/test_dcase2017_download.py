@@ -71,7 +71,7 @@ def test_a_dry_run_fetches_nothing(download, tmp_path, server):
     result = download("--stop-stage", "0", "--dry-run")
     assert result.returncode == 0 and result.stdout.count("curl ") == 6 and "groundtruth_release" in result.stdout
     assert not list((tmp_path / "my exp").rglob("*.csv"))
-    result = download("--stop-stage", "0", "--dry-run", "--metadata", server)
+    result = download("--dry-run", "--metadata", server)
     assert result.returncode == 0 and "watch?v=--bbbbbbbb2" in result.stdout
     assert not (tmp_path / "asked.txt").exists() and not list((tmp_path / "my exp").rglob("*.wav"))
 

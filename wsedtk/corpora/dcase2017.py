@@ -21,6 +21,7 @@ from wsedtk import datadir
 from wsedtk.corpora import youtube
 from wsedtk.errors import InputError
 from wsedtk.events import Events
+from wsedtk.progress import say
 
 MADE_BY = "prepare dcase2017"
 SETS = {"train": "training", "test": "testing", "eval": "evaluation"}
@@ -147,6 +148,12 @@ def read_set(files, part, labels, mids):
         info={"made_by": MADE_BY, "corpus": f"DCASE 2017 task 4, {part} set", "official_clips": len(names), "class_ids": mids})
 
 
+def tags_without_events(dataset):
+    """The clips of the tags that no event is of."""
+    held = set(zip(dataset.events.clip.tolist(), dataset.events.label.tolist()))
+    return [str(dataset.filenames[c]) for c, k in zip(dataset.tag_clip.tolist(), dataset.tag_label.tolist()) if (c, k) not in held]
+
+
 def read(metadata_dir):
     """The official sets without audio: {train, test, eval: DataSet}. Raises InputError where the metadata are not whole."""
     files = find_metadata(metadata_dir)
@@ -167,7 +174,15 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     data_dir = Path(data_dir)
     for name in SETS:
         datadir.check_overwrite(data_dir / name, MADE_BY)
+    if strict and metadata_only:
+        raise InputError("--strict asks for the audio of every clip, --metadata-only for none; give one of them")
+    youtube.check_writable(data_dir)
     sets = read(metadata_dir)
+    for name in ("test", "eval"):
+        without = tags_without_events(sets[name])
+        if without:
+            say(f"warning: {name}: {len(without)} tags have no row in the strong truth, which officially has one for each; "
+                f"is it whole? {datadir.first(without)}")
     if metadata_only:
         for name, dataset in sets.items():
             youtube.remove(data_dir / name)

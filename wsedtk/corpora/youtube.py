@@ -99,6 +99,13 @@ class Coverage:
             say(f"warning: {folder}: no audio of this set that can be used; it is not written")
 
 
+def check_writable(folder):
+    """Raise InputError where a folder can't be written: before hours of listening."""
+    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise InputError(f"{folder}: can't be written: {above} is no folder, or not yours to write to")
+
+
 def remove(folder):
     """Remove what an earlier run wrote of a set."""
     for name in (*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv"):
@@ -146,16 +153,15 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     A set without any audio is not written. Raises InputError where none has any, or, with `strict`, where a clip has none that
     can be used.
     """
+    if not audio_dirs:
+        raise InputError("no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only goes without audio")
     paths, num_others = find_audio(audio_dirs)
     official = {name for dataset in sets.values() for name in dataset.filenames.tolist()}
     num_others += len(paths.keys() - official)
-    folders = ", ".join(map(str, audio_dirs)) or "no folder of audio"
+    folders = ", ".join(map(str, audio_dirs))
     if not official & paths.keys():
         raise InputError(f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
                          "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio")
-    above = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):  # said before hours of listening
-        raise InputError(f"{data_dir}: can't be written: {above} is no folder, or not yours to write to")
     covered = {name: cover(dataset, paths, jobs) for name, dataset in sets.items()}
     if strict:
         unused = [(clip, found.reasons[clip]) for found in covered.values()
