@@ -55,7 +55,7 @@ def close(found, expected, atol=1e-12):
 
 
 def plain_weight(method, x, w, steepness):
-    """f(x) of SPEC's table for frames (n, K), or for one group (K,)."""
+    """f(x) of the table in help(wsedtk.pooling) for frames (n, K), or for one group (K,)."""
     alpha, beta = ALPHA[:x.shape[-1]], BETA[:x.shape[-1]]
     return {"max": lambda: 1.0 * (np.arange(len(x))[:, None] == x.argmax(0)), "average": lambda: np.ones_like(x), "linear": lambda: x,
             "exp": lambda: np.exp(x), "attention": lambda: w, "auto": lambda: np.exp(alpha * x), "power": lambda: x ** beta,
@@ -105,7 +105,7 @@ def test_max_and_average_ignore_every_hierarchy(method, hierarchy, groups, kind)
 
 
 def plain_nested(method, x, w, real, groups):
-    """SPEC's nested hierarchy of one clip (T, K), in loops."""
+    """The nested hierarchy of one clip (T, K), in loops."""
     def merge(rows):
         rows = [(frames, xs) for frames, xs in rows if frames]
         weights = [len(frames) * plain_weight(method, xs, np.exp(np.log(w[frames]).mean(0)), w[real].mean(0)) for frames, xs in rows]

@@ -1,4 +1,4 @@
-"""Waveform -> log-mel features, equal to librosa's (SPEC of each configuration in recipes/*/conf/frontend_*.yaml).
+"""Waveform -> log-mel features, equal to librosa's (the papers' settings are in recipes/*/conf/frontend_*.yaml).
 
 S samples, T frames, F mel bins, B clips.
 """
