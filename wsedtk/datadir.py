@@ -236,11 +236,16 @@ def _check_events(path, index, label_index, durations, tags, faults):
     if overlapping:
         shown = first([f"{names[clip]!r} at {onset:g} s: {labels[k]!r}" for clip, onset, k in overlapping])
         faults.append(Fault(False, path, None, f"{len(overlapping)} events overlap another of their class: {shown}"))
-    without = sorted(tags - {(clip, k) for clip, _, _, k in rows})
+    without = tags_without_events(tags, events)
     if without:
         shown = first([f"{names[clip]!r}: {labels[k]!r}" for clip, k in without])
         faults.append(Fault(False, path, None, f"{len(without)} tags without an event of their class: {shown}"))
     return events
+
+
+def tags_without_events(tags, events):
+    """The (clip, class) pairs of tags, sorted, that no event is of."""
+    return sorted(set(tags) - {(clip, k) for clip, _, _, k in events.rows()})
 
 
 def _overlapping(events):

@@ -131,8 +131,10 @@ class Pooling(nn.Module):
         """Pool (B, T, K) to (B, K). Raises ValueError where a method that needs weights is given none."""
         with torch.autocast(x.device.type, enabled=False):
             x, steer, count = self._prepare(x, w, mask)
-            w = _scaled(self._weights(x, steer, count), count)
-            for stage, size in enumerate(() if self.method in ("max", "average") else self.groups):
+            w, groups = self._weights(x, steer, count), () if self.method in ("max", "average") else self.groups
+            if groups:
+                w = _scaled(w, count)  # sums of weights of any size stay finite
+            for stage, size in enumerate(groups):
                 x, w, steer, count = self._pool_groups(x, w, steer, count, stage, size)
             return weighted_average(x, w, count)
 

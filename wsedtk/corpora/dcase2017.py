@@ -148,12 +148,6 @@ def read_set(files, part, labels, mids):
         info={"made_by": MADE_BY, "corpus": f"DCASE 2017 task 4, {part} set", "official_clips": len(names), "class_ids": mids})
 
 
-def tags_without_events(dataset):
-    """The clips of the tags that no event is of."""
-    held = set(zip(dataset.events.clip.tolist(), dataset.events.label.tolist()))
-    return [str(dataset.filenames[c]) for c, k in zip(dataset.tag_clip.tolist(), dataset.tag_label.tolist()) if (c, k) not in held]
-
-
 def read(metadata_dir):
     """The official sets without audio: {train, test, eval: DataSet}. Raises InputError where the metadata are not whole."""
     files = find_metadata(metadata_dir)
@@ -179,7 +173,9 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     youtube.check_writable(data_dir)
     sets = read(metadata_dir)
     for name in ("test", "eval"):
-        without = tags_without_events(sets[name])
+        dataset = sets[name]
+        pairs = datadir.tags_without_events(zip(dataset.tag_clip.tolist(), dataset.tag_label.tolist()), dataset.events)
+        without = [dataset.filenames[clip] for clip, _ in pairs]
         if without:
             say(f"warning: {name}: {len(without)} tags have no row in the strong truth, which officially has one for each; "
                 f"is it whole? {datadir.first(without)}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from wsedtk import audio, datadir
 from wsedtk.atomic import write_text
-from wsedtk.clip_names import youtube_key
+from wsedtk.clip_names import excerpt_times, youtube_key
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
 from wsedtk.progress import progress, say
@@ -28,9 +28,9 @@ def normal_name(filename):
 
 
 def seconds_of(name):
-    """Nominal length of a clip in seconds: end - start of its name."""
-    _, start, end = name.removesuffix(".wav").rsplit("_", 2)
-    return round(float(end) - float(start), 6)
+    """Nominal length of a clip in seconds: end - start of its name; 0 where the end is not later."""
+    start, end = excerpt_times(name) or (0.0, 0.0)
+    return round(end - start, 6)
 
 
 def find_audio(folders):
@@ -66,6 +66,10 @@ class Coverage:
     is_true: dict
     reasons: dict  # {clip: why it is not used, or what is odd}
 
+    def _counts(self, members):
+        """How many of the clips `members` (N,) there are officially, and how many of each of COUNTS."""
+        return {"official": int(members.sum()), **{name: int((members & v).sum()) for name, v in self.is_true.items()}}
+
     def table(self, title):
         """A line a class and one for all clips, as text."""
         tags = self.dataset.tag_matrix()
@@ -73,15 +77,14 @@ class Coverage:
         width = max(len(title), *(len(label) for label, _ in rows))
         lines = [f"{title:{width}}  {'official':>8}" + "".join(f"  {name:>10}" for name in COUNTS)]
         for label, members in rows:
-            numbers = "".join(f"  {int((self.is_true[name] & members).sum()):10}" for name in COUNTS)
-            lines.append(f"{label:{width}}  {int(members.sum()):8}{numbers}")
+            official, *numbers = self._counts(members).values()
+            lines.append(f"{label:{width}}  {official:8}" + "".join(f"  {number:10}" for number in numbers))
         return "\n".join(lines)
 
     def used(self):
         """The set of the clips that can be used; its info says how many there are officially, and what is odd."""
         counts = {name: int(values.sum()) for name, values in self.is_true.items()}
-        per_class = {label: {"official": int(column.sum()), **{name: int((column & v).sum()) for name, v in self.is_true.items()}}
-                     for label, column in zip(self.dataset.labels, self.dataset.tag_matrix().T)}
+        per_class = {label: self._counts(column) for label, column in zip(self.dataset.labels, self.dataset.tag_matrix().T)}
         info = {**self.dataset.info, "official_clips": len(self.dataset), "coverage": counts, "classes": per_class}
         return dataclasses.replace(self.dataset.select(self.is_true["used"]), info=info)
 

@@ -16,15 +16,14 @@ def audio_faults(dataset, folder):
         if not path:
             faults.append(Fault(False, table, None, f"{name!r} has no audio"))
             continue
-        try:
-            samples, rate = audio.read(path)
-        except InputError as error:
-            faults.append(Fault(True, table, None, f"{name!r}: {error}"))
+        found = audio.examine(path)
+        if found.fault is not None:
+            faults.append(Fault(True, table, None, f"{name!r}: {found.fault}"))
             continue
-        if not samples.any():
+        if found.is_silent:
             faults.append(Fault(False, table, None, f"{name!r}: {path} is silent"))
-        if abs(len(samples) / rate - duration) > 0.1:
-            faults.append(Fault(False, table, None, f"{name!r}: {path} lasts {len(samples) / rate:.3f} s, clips.tsv says {duration:g} s"))
+        if abs(found.duration - duration) > 0.1:
+            faults.append(Fault(False, table, None, f"{name!r}: {path} lasts {found.duration:.3f} s, clips.tsv says {duration:g} s"))
     return faults
 
 
