@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import write_set
 
-from wsedtk import datadir
+from wsedtk import clip_names, datadir
 from wsedtk.stages.balance import split
 
 
@@ -25,7 +25,7 @@ def check(data, num_valid, seed=0):
     """Split, check what holds for every split, and return the masks and the held-out counts of the classes."""
     fit, valid = split(data, num_valid, seed)
     assert not (fit & valid).any() and valid.sum() <= num_valid
-    sources = np.array([datadir.source_of(n) for n in data.filenames.tolist()])
+    sources = np.array([clip_names.source_of(n) for n in data.filenames.tolist()])
     assert not set(sources[fit]) & set(sources[valid]) and set(sources[~fit]) == set(sources[valid])
     tags = data.tag_matrix()
     assert (2 * tags[fit].sum(axis=0) >= tags.sum(axis=0)).all()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import write_set
 
-from wsedtk import datadir
+from wsedtk import clip_names, datadir, tables
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 
@@ -250,7 +250,7 @@ def test_names_that_tables_cannot_hold(tmp_path, odd, name, field):
 def test_seconds_to_the_microsecond():
     texts = {0: "0", 10: "10", 100: "100", 0.1 + 0.2: "0.3", 1e-6: "0.000001", 30.000001: "30.000001", 1e5: "100000"}
     for value, text in texts.items():
-        assert datadir._seconds(value) == text
+        assert tables.format_seconds(value) == text
 
 
 def test_select(odd):
@@ -297,12 +297,12 @@ def test_a_fingerprint_is_of_the_content(odd):
     (".wav", ""),
 ])
 def test_source_of(filename, source):
-    assert datadir.source_of(filename) == source
+    assert clip_names.source_of(filename) == source
 
 
 @pytest.mark.parametrize("items, text", [([], ""), ([1, 2], "1, 2"), ("abc", "a, b, c"), ("abcd", "a, b, c and 1 more")])
 def test_first(items, text):
-    assert datadir.first(items) == text
+    assert tables.first(items) == text
 
 
 def test_decoded_there_and_back(tmp_path, odd):

@@ -68,7 +68,7 @@ def test_the_official_sets_are_whole(lists, real_data):
     classes = official_classes(real_data)
     assert len(classes) == 17 and classes[1][2] == "Air horn, truck horn"
     for name, size in SIZES.items():
-        assert len(table(data / name)) == size and f"{name}: {size} clips" in result.stdout
+        assert len(table(data / name)) == size and f"{name}: {size:,} clips" in result.stdout
         assert (data / name / "labels.txt").read_text().splitlines() == [label for *_, label in classes]
         info = yaml.safe_load((data / name / "info.yaml").read_text())
         assert info["class_ids"] == [mid for mid, *_ in classes] and info["official_clips"] == size

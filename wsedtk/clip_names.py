@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")  # libsndfile reads them
 _EXTENSIONS = (*AUDIO_EXTENSIONS, ".m4a", ".aac", ".mp4", ".webm")
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
@@ -37,3 +39,19 @@ def excerpt_times(name):
     match = EXCERPT.fullmatch(without_extension(name))
     start, end = (float(match.group(2)), float(match.group(3))) if match else (0, 0)
     return (start, end) if end > start else None
+
+
+def source_of(filename):
+    """The recording that a clip was cut from: `<recording>_<start>_<end>.wav` -> `<recording>`, else the whole name.
+
+    YouTube clips are named so in DCASE 2017 and AudioSet; clips of one recording must not be on both sides of a split.
+    """
+    stem = filename.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", filename) else filename
+    match = EXCERPT.fullmatch(stem)
+    return match.group(1) if match else stem
+
+
+def sources_of(filenames):
+    """The recording of each clip (N,), see `source_of`, as an array of text (N,)."""
+    blocks = [np.array([source_of(name) for name in filenames[i:i + 65536].tolist()]) for i in range(0, len(filenames), 65536)]
+    return np.concatenate(blocks) if blocks else np.array([], str)

@@ -11,60 +11,71 @@ UTF-8, a header line, no quoting, sorted by filename. `filename` names the clip 
 """
 
 import dataclasses
+import functools
 import hashlib
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 
 from wsedtk.atomic import write_text
-from wsedtk.clip_names import EXCERPT
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
+from wsedtk.tables import Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices, write_rows
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
     "tags.tsv": ("filename", "event_label"),
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """One thing wrong with a data directory. An error stops every stage; a warning is only told."""
-
-    is_error: bool
-    path: Path
-    line: int | None
-    message: str
-
-    def __str__(self):
-        place = f"{self.path}:{self.line}" if self.line else str(self.path)
-        return f"{'error' if self.is_error else 'warning'}: {place}: {self.message}"
+TEXT = np.dtypes.StringDType()  # of paths: as long as each is; file names are of one width, which sorts and searches fast
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """N clips and K classes. Clips are in the order of their file names."""
+    """N clips and K classes. Clips are in the order of their file names. AudioSet's two million take 0.5 GB."""
 
     filenames: np.ndarray  # (N,) str
     paths: np.ndarray  # (N,) str, absolute; "" where there is no audio
     durations: np.ndarray  # (N,) seconds
     labels: list  # K class names
-    tag_clip: np.ndarray  # (M,) index of the clip of each tag
-    tag_label: np.ndarray  # (M,) index of its class
+    tag_clip: np.ndarray  # (M,) index of the clip of each tag, ascending
+    tag_label: np.ndarray  # (M,) index of its class, ascending within a clip
     events: Events | None = None
     info: dict = dataclasses.field(default_factory=dict)
 
     def __len__(self):
         return len(self.filenames)
 
-    def tag_matrix(self):
-        """Tags as booleans (N, K)."""
-        tags = np.zeros((len(self), len(self.labels)), bool)
-        tags[self.tag_clip, self.tag_label] = True
+    @functools.cached_property
+    def _tag_starts(self):
+        return np.searchsorted(self.tag_clip, np.arange(len(self) + 1))
+
+    def tags_of(self, clip):
+        """The classes (any number,) that one clip is tagged with."""
+        return self.tag_label[self._tag_starts[clip]:self._tag_starts[clip + 1]]
+
+    def tag_matrix(self, clips=None):
+        """Tags of the clips (B,), or of all, as booleans (B, K)."""
+        clips = np.arange(len(self)) if clips is None else np.asarray(clips)
+        counts = self._tag_starts[clips + 1] - self._tag_starts[clips]
+        rows = np.repeat(np.arange(len(clips)), counts)
+        places = np.arange(counts.sum()) + np.repeat(self._tag_starts[clips] - np.cumsum(counts) + counts, counts)
+        tags = np.zeros((len(clips), len(self.labels)), bool)
+        tags[rows, self.tag_label[places]] = True
         return tags
+
+    def clips_of_classes(self):
+        """The clips (any number,), ascending, of each of the K classes, and then those without tags: K + 1 arrays."""
+        by_class = self.tag_clip[np.argsort(self.tag_label, kind="stable")]
+        return [*np.split(by_class, np.cumsum(self.clips_per_class()))[:-1], np.flatnonzero(np.diff(self._tag_starts) == 0)]
+
+    def clips_per_class(self, members=None):
+        """How many clips of each class there are (K,), of all or of those where the mask `members` (N,) is true."""
+        labels = self.tag_label if members is None else self.tag_label[members[self.tag_clip]]
+        return np.bincount(labels, minlength=len(self.labels))
 
     def select(self, keep):
         """The set of the clips where the boolean mask `keep` (N,) is true, with their tags and events."""
@@ -81,89 +92,35 @@ class DataSet:
     def fingerprint(self):
         """16 hexadecimal digits that name the clips, tags, events and classes (not where the audio lies)."""
         digest = hashlib.sha256()
-        for name in ("filenames", "durations", "tag_clip", "tag_label"):
-            digest.update(repr(getattr(self, name).tolist()).encode())
+        _hash_names(digest, self.filenames)
+        columns = [self.durations, self.tag_clip, self.tag_label]
+        if self.events is not None:
+            columns += [self.events.clip, self.events.onset, self.events.offset, self.events.label]
+        for column in columns:
+            digest.update(f"\n{len(column)}\n".encode() + column.astype(column.dtype.newbyteorder("<")).tobytes())
         digest.update(repr(self.labels).encode())
-        digest.update(repr(list(self.events.rows()) if self.events is not None else None).encode())
         return digest.hexdigest()[:16]
+
+
+def _hash_names(digest, names):
+    for number, part in enumerate(slices(len(names))):
+        digest.update(("\n" if number else "").encode() + "\n".join(names[part].tolist()).encode())
 
 
 def fingerprint_clips(filenames):
     """16 hexadecimal digits that name a list of clips, whatever its order."""
-    return hashlib.sha256("\n".join(sorted(filenames)).encode()).hexdigest()[:16]
-
-
-def source_of(filename):
-    """The recording that a clip was cut from: `<recording>_<start>_<end>.wav` -> `<recording>`, else the whole name.
-
-    YouTube clips are named so in DCASE 2017 and AudioSet; clips of one recording must not be on both sides of a split.
-    """
-    stem = filename.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", filename) else filename
-    match = EXCERPT.fullmatch(stem)
-    return match.group(1) if match else stem
-
-
-def first(items, count=3):
-    """'a, b, c and 7 more' of a list of names, for messages."""
-    shown = ", ".join(str(i) for i in items[:count])
-    return shown + (f" and {len(items) - count} more" if len(items) > count else "")
-
-
-def read_lines(path, faults):
-    """The lines of a text file without their ends, at least one; None, and a fault, where it can't be read."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        faults.append(Fault(True, path, None, "no such file"))
-        return None
-    except UnicodeDecodeError as error:
-        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {error.start}); save it as such"))
-        return None
-    except OSError as error:
-        faults.append(Fault(True, path, None, f"can't be read: {error.strerror}"))
-        return None
-    return [line.removesuffix("\r") for line in text.split("\n")]
-
-
-def _read_rows(path, columns, faults):
-    """Rows of a table as (line number, fields). Faults go to the list; a table that can't be read gives none."""
-    lines = read_lines(path, faults)
-    if lines is None:
-        return []
-    if tuple(lines[0].split("\t")) != columns:
-        faults.append(Fault(True, path, 1, f"expected the header {'<TAB>'.join(columns)}, found {lines[0]!r}"))
-        return []
-    rows = []
-    for number, line in enumerate(lines[1:], 2):
-        fields = line.split("\t")
-        if len(fields) == len(columns):
-            rows.append((number, fields))
-        elif line:
-            faults.append(Fault(True, path, number, f"expected {len(columns)} tab-separated fields "
-                                                    f"({', '.join(columns)}), found {len(fields)}: {line!r}"))
-    return rows
-
-
-def read_seconds(text, path, line, name, faults):
-    """A finite number >= 0 from a table's field, or None and a fault."""
-    try:
-        value = float(text.replace("_", "?"))  # which Python would take for 10 in 1_0
-    except ValueError:
-        value = float("nan")
-    if not 0 <= value < float("inf"):
-        faults.append(Fault(True, path, line, f"{name} must be a number of seconds, found {text!r}"))
-        return None
-    return value
+    digest = hashlib.sha256()
+    _hash_names(digest, np.sort(filenames))
+    return digest.hexdigest()[:16]
 
 
 def _check_labels(path, faults):
     """The classes of labels.txt, in order."""
-    try:
-        lines = [line.removesuffix("\r") for line in path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")]
-    except (OSError, UnicodeDecodeError) as error:
-        faults.append(Fault(True, path, None, f"can't be read: {getattr(error, 'strerror', None) or error}"))
+    num_faults = len(faults)
+    lines = read_lines(path, faults)
+    if lines is None:
         return []
-    labels, lines = [], lines if lines != [""] else []
+    labels, lines = [], lines[:-1] if lines[-1] == "" else lines
     for number, label in enumerate(lines, 1):
         if not label.strip() or "\t" in label:
             faults.append(Fault(True, path, number, f"a class name must be text without tabs, found {label!r}"))
@@ -171,81 +128,123 @@ def _check_labels(path, faults):
             faults.append(Fault(True, path, number, f"the class {label!r} stands twice"))
         else:
             labels.append(label)
-    if not labels and not lines:
+    if not labels and len(faults) == num_faults:
         faults.append(Fault(True, path, None, "no classes: write one a line"))
     return labels
 
 
+def _sort_faults(faults, first_fault):
+    """Put a table's faults, those from number `first_fault`, in the order of its lines."""
+    faults[first_fault:] = sorted(faults[first_fault:], key=lambda fault: fault.line or float("inf"))
+
+
+def _concatenate(blocks, dtype):
+    return np.concatenate(blocks) if blocks else np.array([], dtype)
+
+
 def _check_clips(path, columns, faults):
-    """Clips of clips.tsv as {filename: (path, duration)}; NaN for a duration at fault, so that its tags are no faults too."""
-    clips, num_faults = {}, len(faults)
-    for line, fields in _read_rows(path, columns, faults):
-        row = dict(zip(columns, fields))
-        name, duration = row["filename"], read_seconds(row["duration"], path, line, "duration", faults)
-        if not name:
-            faults.append(Fault(True, path, line, "empty filename"))
-        elif name in clips:
-            faults.append(Fault(True, path, line, f"the filename {name!r} stands twice; every clip needs its own"))
-        else:
-            if duration == 0:
-                faults.append(Fault(True, path, line, f"duration of {name!r} is 0"))
-            clips[name] = (row.get("path", ""), float("nan") if duration is None else duration)
-    if not clips and len(faults) == num_faults:
-        faults.append(Fault(True, path, None, "no clips: the set is empty"))
-    return clips
+    """Clips of clips.tsv: names (N,), sorted, paths (N,), durations (N,); NaN for one at fault, so that its tags are no faults too."""
+    num_faults, blocks = len(faults), []
+    for lines, texts in read_rows(path, columns, faults):
+        block = dict(zip(columns, texts))
+        names, durations = np.array(block["filename"]), seconds(block["duration"])
+        for i in np.flatnonzero(np.isnan(durations) | (durations == 0) | (names == "")).tolist():
+            if np.isnan(durations[i]):
+                faults.append(Fault(True, path, int(lines[i]), f"duration must be a number of seconds, found {block['duration'][i]!r}"))
+            if names[i] == "":
+                faults.append(Fault(True, path, int(lines[i]), "empty filename"))
+            elif durations[i] == 0:
+                faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is 0"))
+        blocks.append((names, np.array(block.get("path", [""] * len(names)), TEXT), durations, lines))
+    if not blocks:
+        if len(faults) == num_faults:
+            faults.append(Fault(True, path, None, "no clips: the set is empty"))
+        return np.array([], str), np.array([], TEXT), np.array([])
+    names, paths, durations, lines = (np.concatenate(column) for column in zip(*blocks))
+    del blocks
+    if not (names[1:] > names[:-1]).all():
+        order = np.argsort(names, kind="stable")
+        names, paths, durations, lines = names[order], paths[order], durations[order], lines[order]
+        twice = np.append(False, names[1:] == names[:-1])
+        for i in np.flatnonzero(twice & (names != "")).tolist():
+            faults.append(Fault(True, path, int(lines[i]), f"the filename {str(names[i])!r} stands twice; every clip needs its own"))
+        names, paths, durations = names[~twice], paths[~twice], durations[~twice]
+    _sort_faults(faults, num_faults)
+    return names, paths, durations
 
 
-def _check_tags(path, index, label_index, faults):
-    """Tags of tags.tsv as a sorted list of (clip, class)."""
-    tags = set()
-    for line, (name, label) in _read_rows(path, COLUMNS["tags.tsv"], faults):
-        if name not in index:
-            faults.append(Fault(True, path, line, f"{name!r} is not in clips.tsv"))
-        elif label not in label_index:
-            faults.append(Fault(True, path, line, f"unknown class {label!r}; add it to labels.txt or correct the tag"))
-        elif (index[name], label_index[label]) in tags:
+def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults):
+    """The clip (B,) and class (B,) of each row of a block, -1 and a fault where there is none of that name."""
+    clips = find(filenames, names)
+    numbers = np.array([label_index.get(label, -1) for label in labels])
+    for i in np.flatnonzero((clips < 0) | (numbers < 0)).tolist():
+        faults.append(Fault(True, path, int(lines[i]), f"{names[i]!r} is not in clips.tsv" if clips[i] < 0 else
+                            f"unknown class {labels[i]!r}; add it to labels.txt or correct the {what}"))
+    return clips, numbers
+
+
+def _check_tags(path, filenames, labels, faults):
+    """Tags of tags.tsv: clip (M,) and class (M,) of each, sorted."""
+    num_faults, label_index, blocks = len(faults), {label: k for k, label in enumerate(labels)}, []
+    for lines, (names, texts) in read_rows(path, COLUMNS["tags.tsv"], faults):
+        clips, numbers = _find_pairs(path, "tag", lines, names, texts, filenames, label_index, faults)
+        found = (clips >= 0) & (numbers >= 0)
+        blocks.append((clips[found] * len(labels) + numbers[found], lines[found]))
+    keys, lines = (_concatenate(column, np.int64) for column in (zip(*blocks) if blocks else ((), ())))
+    if not (keys[1:] > keys[:-1]).all():
+        order = np.argsort(keys, kind="stable")
+        keys, lines = keys[order], lines[order]
+        twice = np.append(False, keys[1:] == keys[:-1])
+        for key, line in zip(keys[twice].tolist(), lines[twice].tolist()):
+            name, label = str(filenames[key // len(labels)]), labels[key % len(labels)]
             faults.append(Fault(False, path, line, f"{name!r} is tagged {label!r} twice"))
-        else:
-            tags.add((index[name], label_index[label]))
-    return sorted(tags)
+        keys = keys[~twice]
+    _sort_faults(faults, num_faults)
+    return np.divmod(keys, max(len(labels), 1))
 
 
-def _check_events(path, index, label_index, durations, tags, faults):
-    """Events of events.tsv."""
-    rows, tags = [], set(tags)
-    for line, (name, onset, offset, label) in _read_rows(path, COLUMNS["events.tsv"], faults):
-        onset, offset = (read_seconds(v, path, line, n, faults) for v, n in ((onset, "onset"), (offset, "offset")))
-        if name not in index:
-            faults.append(Fault(True, path, line, f"{name!r} is not in clips.tsv"))
-        elif label not in label_index:
-            faults.append(Fault(True, path, line, f"unknown class {label!r}; add it to labels.txt or correct the event"))
-        elif onset is not None and offset is not None:
-            clip, k = index[name], label_index[label]
-            if offset < onset:
-                faults.append(Fault(True, path, line, f"the event ends ({offset:g} s) before it starts ({onset:g} s)"))
+def _check_events(path, filenames, labels, durations, tags, faults):
+    """Events of events.tsv. tags: clip (M,) and class (M,) of each."""
+    num_faults, label_index, blocks = len(faults), {label: k for k, label in enumerate(labels)}, []
+    tag_keys = tags[0] * len(labels) + tags[1]
+    for lines, (names, onsets, offsets, texts) in read_rows(path, COLUMNS["events.tsv"], faults):
+        onset, offset = seconds(onsets), seconds(offsets)
+        for i in np.flatnonzero(np.isnan(onset) | np.isnan(offset)).tolist():
+            for name, value, text in (("onset", onset[i], onsets[i]), ("offset", offset[i], offsets[i])):
+                if np.isnan(value):
+                    faults.append(Fault(True, path, int(lines[i]), f"{name} must be a number of seconds, found {text!r}"))
+        clips, numbers = _find_pairs(path, "event", lines, names, texts, filenames, label_index, faults)
+        known = (clips >= 0) & (numbers >= 0) & ~np.isnan(onset) & ~np.isnan(offset)
+        late = known & (offset > durations[clips] + 0.1) if len(durations) else known
+        untagged = known & (find(tag_keys, clips * len(labels) + numbers) < 0)
+        for i in np.flatnonzero(known & ((offset <= onset) | late | untagged)).tolist():
+            line, start, end = int(lines[i]), onset[i], offset[i]
+            if end < start:
+                faults.append(Fault(True, path, line, f"the event ends ({end:g} s) before it starts ({start:g} s)"))
                 continue
-            if offset == onset:
-                faults.append(Fault(False, path, line, f"an event of length zero at {onset:g} s: left out of event and segment scores"))
-            if offset > durations[clip] + 0.1:
-                faults.append(Fault(False, path, line, f"the event ends at {offset:g} s, the clip at {durations[clip]:g} s"))
-            if (clip, k) not in tags:
-                faults.append(Fault(False, path, line, f"an event of {label!r}, which {name!r} is not tagged with"))
-            rows.append((clip, onset, offset, k))
-    events, names, labels = Events.from_rows(rows), list(index), list(label_index)
-    overlapping = _overlapping(events)
-    if overlapping:
-        shown = first([f"{names[clip]!r} at {onset:g} s: {labels[k]!r}" for clip, onset, k in overlapping])
-        faults.append(Fault(False, path, None, f"{len(overlapping)} events overlap another of their class: {shown}"))
-    without = tags_without_events(tags, events)
-    if without:
-        shown = first([f"{names[clip]!r}: {labels[k]!r}" for clip, k in without])
-        faults.append(Fault(False, path, None, f"{len(without)} tags without an event of their class: {shown}"))
+            if end == start:
+                faults.append(Fault(False, path, line, f"an event of length zero at {start:g} s: left out of event and segment scores"))
+            if late[i]:
+                faults.append(Fault(False, path, line, f"the event ends at {end:g} s, the clip at {durations[clips[i]]:g} s"))
+            if untagged[i]:
+                faults.append(Fault(False, path, line, f"an event of {texts[i]!r}, which {names[i]!r} is not tagged with"))
+        known &= ~(offset < onset)
+        blocks.append((clips[known], onset[known], offset[known], numbers[known]))
+    _sort_faults(faults, num_faults)
+    events = Events.from_columns(*(np.concatenate(column) for column in zip(*blocks))) if blocks else Events.from_rows([])
+    for what, found in (("events overlap another of their class", _overlapping(events)),
+                        ("tags without an event of their class", tags_without_events(*tags, events))):
+        if found:
+            shown = first([f"{str(filenames[clip])!r}{f' at {onset[0]:g} s' if onset else ''}: {labels[k]!r}" for clip, *onset, k in found])
+            faults.append(Fault(False, path, None, f"{len(found)} {what}: {shown}"))
     return events
 
 
-def tags_without_events(tags, events):
-    """The (clip, class) pairs of tags, sorted, that no event is of."""
-    return sorted(set(tags) - {(clip, k) for clip, _, _, k in events.rows()})
+def tags_without_events(tag_clip, tag_label, events):
+    """The (clip, class) pairs of tags (M,), (M,), in their order, that no event is of."""
+    width = max(tag_label.max(initial=0), events.label.max(initial=0)) + 1
+    without = ~np.isin(tag_clip * width + tag_label, events.clip * width + events.label)
+    return list(zip(tag_clip[without].tolist(), tag_label[without].tolist()))
 
 
 def _overlapping(events):
@@ -258,46 +257,49 @@ def _overlapping(events):
     return found
 
 
+def _check_info(path, faults):
+    """The mapping of info.yaml, {} without the file."""
+    try:
+        info = (read_yaml(path) if path.exists() else None) or {}
+        if not isinstance(info, dict):
+            raise InputError(f"expected `key: value` lines, found {info!r}")
+    except InputError as error:
+        faults.append(Fault(True, path, None, str(error).removeprefix(f"{path}: ")))
+        return {}
+    return info
+
+
+def _absolute(folder, paths):
+    """The paths (N,) of clips.tsv, which may be relative to the folder, as absolute ones."""
+    folder = str(folder.absolute())
+    blocks = [np.array([os.path.join(folder, path) if path else "" for path in paths[part].tolist()], TEXT) for part in slices(len(paths))]
+    return _concatenate(blocks, TEXT)
+
+
 def check(folder):
     """Read a data directory and find every fault of its tables. Returns (DataSet, faults); None for the set on errors."""
     folder, faults = Path(folder), []
     if not folder.is_dir():
         return None, [Fault(True, folder, None, "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt")]
     labels = _check_labels(folder / "labels.txt", faults)
-    clips = _check_clips(folder / "clips.tsv", COLUMNS["clips.tsv"], faults)
-    filenames = sorted(clips)
-    index, label_index = {n: i for i, n in enumerate(filenames)}, {n: i for i, n in enumerate(labels)}
-    durations = np.array([clips[n][1] for n in filenames])
-    whole = clips and labels  # else every row that names one would be a fault too
-    tags = _check_tags(folder / "tags.tsv", index, label_index, faults) if whole else []
-    events = None
-    if whole and (folder / "events.tsv").exists():
-        events = _check_events(folder / "events.tsv", index, label_index, durations, tags, faults)
-    try:
-        info = (read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None) or {}
-        if not isinstance(info, dict):
-            raise InputError(f"expected `key: value` lines, found {info!r}")
-    except InputError as error:
-        faults.append(Fault(True, folder / "info.yaml", None, str(error).removeprefix(f"{folder / 'info.yaml'}: ")))
-    tag_clip, tag_label = (np.array(column, np.int64) for column in (zip(*tags) if tags else ((), ())))
-    untagged = [n for n, count in zip(filenames, np.bincount(tag_clip, minlength=len(filenames))) if not count]
-    if untagged and whole:
-        faults.append(Fault(False, folder / "tags.tsv", None, f"{len(untagged)} clips without tags: {first(untagged)}"))
-    unused = [n for n, count in zip(labels, np.bincount(tag_label, minlength=len(labels))) if not count]
-    if unused and whole:
-        faults.append(Fault(False, folder / "labels.txt", None, f"{len(unused)} classes without clips: {first(unused)}"))
+    filenames, paths, durations = _check_clips(folder / "clips.tsv", COLUMNS["clips.tsv"], faults)
+    tags, events = (np.array([], np.int64),) * 2, None
+    if len(filenames) and labels:  # else every row that names one would be a fault too
+        tags = _check_tags(folder / "tags.tsv", filenames, labels, faults)
+        if (folder / "events.tsv").exists():
+            events = _check_events(folder / "events.tsv", filenames, labels, durations, tags, faults)
+    info = _check_info(folder / "info.yaml", faults)
+    dataset = DataSet(filenames, paths, durations, labels, *tags, events, info)
+    if len(filenames) and labels:
+        *clips, untagged = dataset.clips_of_classes()
+        if len(untagged):
+            faults.append(Fault(False, folder / "tags.tsv", None, f"{len(untagged)} clips without tags: {first(filenames[untagged])}"))
+        unused = [label for label, members in zip(labels, clips) if not len(members)]
+        if unused:
+            faults.append(Fault(False, folder / "labels.txt", None, f"{len(unused)} classes without clips: {first(unused)}"))
     if any(fault.is_error for fault in faults):
         return None, faults
-    paths = np.array([str(folder.absolute() / clips[n][0]) if clips[n][0] else "" for n in filenames])
-    return DataSet(np.array(filenames), paths, durations, labels, tag_clip, tag_label, events, info), faults
-
-
-def raise_on_errors(faults, rest):
-    """Raise the first errors as an InputError; `rest` says what to do about more."""
-    errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
-    if errors:
-        more = f"\n... and {len(errors) - 5} more: {rest}" if len(errors) > 5 else ""
-        raise InputError("\n".join(errors[:5]) + more)
+    return dataclasses.replace(dataset, paths=_absolute(folder, paths)), faults
 
 
 def read(folder):
@@ -315,19 +317,13 @@ def read_labels(path):
     return labels
 
 
-def _seconds(value):
-    """Seconds as text, to the microsecond, without trailing zeros."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")
-
-
-def _write_table(path, rows):
-    lines = ["\t".join(row) for row in [COLUMNS[path.name], *rows]]
-    write_text(path, "\n".join(lines) + "\n")
-
-
 def _write_tags_and_events(folder, filenames, labels, tags, events):
-    _write_table(folder / "tags.tsv", [(filenames[i], labels[k]) for i, k in tags])
-    _write_table(folder / "events.tsv", [(filenames[i], _seconds(on), _seconds(off), labels[k]) for i, on, off, k in events.rows()])
+    """tags: clip (M,) and class (M,) of each."""
+    write_rows(folder / "tags.tsv", COLUMNS["tags.tsv"], (
+        zip(filenames[tags[0][part]].tolist(), (labels[k] for k in tags[1][part].tolist())) for part in slices(len(tags[0]))))
+    if events is not None:
+        write_rows(folder / "events.tsv", COLUMNS["events.tsv"], [
+            ((filenames[i], format_seconds(on), format_seconds(off), labels[k]) for i, on, off, k in events.rows())])
 
 
 def check_overwrite(folder, made_by):
@@ -339,20 +335,29 @@ def check_overwrite(folder, made_by):
             raise InputError(f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it")
 
 
+_NOT_IN_TABLES = re.compile("[\t\r\n\ud800-\udfff]")
+
+
+def _check_names(names):
+    """Raise InputError for the first of some texts that a table can't hold."""
+    if _NOT_IN_TABLES.search("".join(names)):
+        odd = next(name for name in names if _NOT_IN_TABLES.search(name))
+        raise InputError(f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, or what is not UTF-8")
+
+
 def write(folder, dataset):
     """Write a data directory, each table atomically. Names that its tables can't hold raise InputError."""
     folder = Path(folder)
-    for name in [*dataset.filenames.tolist(), *dataset.labels, *dataset.paths.tolist()]:
-        if re.search(r"[\t\r\n\ud800-\udfff]", name):
-            raise InputError(f"{name!r}: a file name or class of a data directory can't hold a tab, a line end, or what is not UTF-8")
-    clips = [(n, p, _seconds(d)) for n, p, d in zip(dataset.filenames.tolist(), dataset.paths.tolist(), dataset.durations)]
-    _write_table(folder / "clips.tsv", clips)
-    tags = zip(dataset.tag_clip.tolist(), dataset.tag_label.tolist())
+    _check_names(dataset.labels)
+    for column in (dataset.filenames, dataset.paths):
+        for part in slices(len(dataset)):
+            _check_names(column[part].tolist())
+    write_rows(folder / "clips.tsv", COLUMNS["clips.tsv"], (
+        zip(dataset.filenames[part].tolist(), dataset.paths[part].tolist(), map(format_seconds, dataset.durations[part].tolist()))
+        for part in slices(len(dataset))))
+    _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
     if dataset.events is None:
-        _write_table(folder / "tags.tsv", [(dataset.filenames[i], dataset.labels[k]) for i, k in tags])
         (folder / "events.tsv").unlink(missing_ok=True)
-    else:
-        _write_tags_and_events(folder, dataset.filenames, dataset.labels, tags, dataset.events)
     write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
     write_text(folder / "info.yaml", to_yaml(dataset.info))
 
@@ -362,14 +367,13 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None)
 
     info: where they come from, a plain mapping. Raises InputError where the folder is a data directory.
     """
-    folder = Path(folder)
+    folder, filenames = Path(folder), np.asarray(filenames)
     if (folder / "labels.txt").exists():
         raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
     if info is not None:
         write_text(folder / "info.yaml", to_yaml(info))
-    _write_tags_and_events(folder, filenames, labels, np.argwhere(tags).tolist(), events)
-    rows = [("filename", "duration"), *((n, _seconds(d)) for n, d in zip(filenames, durations))]
-    write_text(folder / "clips.tsv", "\n".join("\t".join(row) for row in rows) + "\n")
+    _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
+    write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(filenames.tolist(), map(format_seconds, durations))])
 
 
 def read_decoded(folder, labels):
@@ -377,14 +381,9 @@ def read_decoded(folder, labels):
     folder, faults = Path(folder), []
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; wsedtk decode makes it")
-    clips = _check_clips(folder / "clips.tsv", ("filename", "duration"), faults)
-    filenames = sorted(clips)
-    index, label_index = {n: i for i, n in enumerate(filenames)}, {n: i for i, n in enumerate(labels)}
-    durations = np.array([clips[n][1] for n in filenames])
-    tags = _check_tags(folder / "tags.tsv", index, label_index, faults)
-    events = _check_events(folder / "events.tsv", index, label_index, durations, tags, faults)
+    filenames, paths, durations = _check_clips(folder / "clips.tsv", ("filename", "duration"), faults)
+    tags = _check_tags(folder / "tags.tsv", filenames, labels, faults)
+    events = _check_events(folder / "events.tsv", filenames, labels, durations, tags, faults)
     raise_on_errors(faults, "decode the scores again")
-    tag_clip, tag_label = (np.array(column, np.int64) for column in (zip(*tags) if tags else ((), ())))
     info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
-    return DataSet(np.array(filenames), np.full(len(filenames), ""), durations, list(labels), tag_clip, tag_label, events,
-                   info if isinstance(info, dict) else {})
+    return DataSet(filenames, paths, durations, list(labels), *tags, events, info if isinstance(info, dict) else {})

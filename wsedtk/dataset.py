@@ -29,12 +29,15 @@ class Batches:
     def __init__(self, dataset, batch_size, seed, balancer="classes"):
         if balancer not in BALANCERS:
             raise ValueError(f"unknown balancer {balancer!r}; known: {', '.join(BALANCERS)}")
-        tags = dataset.tag_matrix()
-        classes = np.column_stack([tags, ~tags.any(axis=1)])  # (N, K + 1)
         self.batch_size, self.seed, self.cumulative = batch_size, seed, None
+        queues = dataset.clips_of_classes()
         if balancer == "weighted":
-            self.cumulative = np.cumsum(classes @ (1 / classes.sum(axis=0).clip(min=1)))
-        queues = [np.flatnonzero(column) for column in classes.T] if balancer == "classes" else [np.arange(len(dataset))]
+            weights = np.zeros(len(dataset))
+            for clips in queues:
+                weights[clips] += 1 / max(len(clips), 1)
+            self.cumulative = np.cumsum(weights)
+        if balancer != "classes":
+            queues = [np.arange(len(dataset))]
         self.queues = [q for q in queues if len(q)]
         self._orders = [(-1, None)] * len(self.queues)  # the pass that each queue is in, and its order in that pass
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from wsedtk.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
-from wsedtk.datadir import Fault, read_lines, read_seconds
+from wsedtk.tables import Fault, read_lines, read_seconds
 
 HEADERS = (("filename", "onset", "offset", "event_label"), ("filename", "event_label"), ("filename",), ("filename", "event_labels"))
 _COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header

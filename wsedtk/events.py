@@ -26,11 +26,16 @@ class Events:
         return len(self.clip)
 
     @classmethod
+    def from_columns(cls, clip, onset, offset, label):
+        """Build from columns (E,) in any order."""
+        columns = [np.asarray(column, kind) for column, kind in zip((clip, onset, offset, label), (np.int64, float, float, np.int64))]
+        order = np.lexsort((columns[2], columns[3], columns[1], columns[0]))
+        return cls(*(column[order] for column in columns))
+
+    @classmethod
     def from_rows(cls, rows):
         """Build from an iterable of (clip, onset, offset, label)."""
-        rows = sorted(rows, key=lambda row: (row[0], row[1], row[3], row[2]))
-        clip, onset, offset, label = zip(*rows) if rows else ((), (), (), ())
-        return cls(np.array(clip, np.int64), np.array(onset, np.float64), np.array(offset, np.float64), np.array(label, np.int64))
+        return cls.from_columns(*(list(zip(*rows)) or [()] * 4))
 
     def rows(self):
         """Iterate over (clip, onset, offset, label) as plain Python values."""

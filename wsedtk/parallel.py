@@ -1,12 +1,29 @@
 """Work spread over processes."""
 
+import collections
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 
 _SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _each(function, items):
+    return [function(item) for item in items]
+
+
+def _spread(pool, ahead, function, items):
+    """Yield the function of each item in order, with at most `ahead` chunks of items under way: memory stays flat."""
+    items, pending = iter(items), collections.deque()
+    while True:
+        while len(pending) < ahead and (chunk := list(itertools.islice(items, 8))):
+            pending.append(pool.submit(_each, function, chunk))
+        if not pending:
+            return
+        yield from pending.popleft().result()
 
 
 @contextlib.contextmanager
@@ -20,7 +37,7 @@ def mapping(jobs):
     try:
         with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
             try:
-                yield functools.partial(pool.map, chunksize=8)
+                yield functools.partial(_spread, pool, 4 * jobs)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -15,7 +15,7 @@ import numpy as np
 
 from wsedtk.atomic import writing_folder
 from wsedtk.clip_names import without_extension, without_y
-from wsedtk.datadir import first, raise_on_errors, read_lines
+from wsedtk.tables import first, raise_on_errors, read_lines
 from wsedtk.errors import InputError
 from wsedtk.metrics import frame_edges, num_segments
 from wsedtk.progress import progress

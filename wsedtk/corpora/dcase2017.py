@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir
+from wsedtk import datadir, tables
 from wsedtk.corpora import youtube
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -26,14 +26,6 @@ from wsedtk.progress import say
 MADE_BY = "prepare dcase2017"
 SETS = {"train": "training", "test": "testing", "eval": "evaluation"}
 CLASSES = "sound_event_list_17_classes.txt"
-
-
-def find_metadata(folder):
-    """The challenge's files in a folder and its subfolders: {file name: path}. Raises InputError where there are none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no folder of that name; it should hold the challenge's metadata, {CLASSES} and the other lists")
-    return {path.name: path for path in sorted(folder.rglob("*_*.*"), key=lambda p: (-len(p.parts), p)) if path.is_file()}
 
 
 def _lines(path):
@@ -143,14 +135,14 @@ def read_set(files, part, labels, mids):
     pairs = np.array(sorted((clip[name], number[label]) for name in names for label in tags[name]), np.int64).reshape(-1, 2)
     events = Events.from_rows((clip[n], onset, offset, number[label]) for n, onset, offset, label in rows) if strong is not None else None
     return datadir.DataSet(
-        filenames=np.array(names), paths=np.full(len(names), ""), durations=np.array([youtube.seconds_of(n) for n in names]),
+        filenames=np.array(names), paths=np.full(len(names), "", datadir.TEXT), durations=np.array([youtube.seconds_of(n) for n in names]),
         labels=labels, tag_clip=pairs[:, 0], tag_label=pairs[:, 1], events=events,
         info={"made_by": MADE_BY, "corpus": f"DCASE 2017 task 4, {part} set", "official_clips": len(names), "class_ids": mids})
 
 
 def read(metadata_dir):
     """The official sets without audio: {train, test, eval: DataSet}. Raises InputError where the metadata are not whole."""
-    files = find_metadata(metadata_dir)
+    files = youtube.find_metadata(metadata_dir, f"the challenge's metadata, {CLASSES} and the other lists")
     if CLASSES not in files:
         raise InputError(f"{metadata_dir}: {CLASSES} is not there; is it the folder of the challenge's metadata?")
     labels, mids = read_classes(files[CLASSES])
@@ -174,16 +166,12 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     sets = read(metadata_dir)
     for name in ("test", "eval"):
         dataset = sets[name]
-        pairs = datadir.tags_without_events(zip(dataset.tag_clip.tolist(), dataset.tag_label.tolist()), dataset.events)
+        pairs = datadir.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
         without = [dataset.filenames[clip] for clip, _ in pairs]
         if without:
             say(f"warning: {name}: {len(without)} tags have no row in the strong truth, which officially has one for each; "
-                f"is it whole? {datadir.first(without)}")
+                f"is it whole? {tables.first(without)}")
     if metadata_only:
-        for name, dataset in sets.items():
-            youtube.remove(data_dir / name)
-            datadir.write(data_dir / name, dataset)
-            print(f"{data_dir / name}: {len(dataset)} clips, {len(dataset.tag_clip)} tags"
-                  + (f", {len(dataset.events)} events" if dataset.events is not None else "") + ", no audio")
+        youtube.write_without_audio(sets, data_dir)
         return
     youtube.prepare(sets, audio_dirs, data_dir, strict, jobs)

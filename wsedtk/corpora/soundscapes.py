@@ -6,7 +6,7 @@ A soundscape is one background and up to three events at random places and rando
 
 Nothing leaks: test soundscapes draw from the test folds, training ones from the other folds. The training recordings are dealt
 into groups, and each training soundscape draws from one group. Its name says which (`mix03_170.000_180.000.wav` is the 18th
-of group 3), in the form that `datadir.source_of` takes for an excerpt of one recording: `balance` keeps groups whole.
+of group 3), in the form that `clip_names.source_of` takes for an excerpt of one recording: `balance` keeps groups whole.
 
 G groups, K event classes.
 """
@@ -285,7 +285,7 @@ def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info
     tag_clip, tag_label = np.array(sorted(tags), np.int64).reshape(-1, 2).T
     datadir.write(folder, datadir.DataSet(
         filenames=np.array([f"{stem}.wav" for stem, _, _ in clips]),
-        paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips]),
+        paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips], datadir.TEXT),
         durations=np.full(len(clips), float(CLIP_SECONDS)), labels=labels, tag_clip=tag_clip, tag_label=tag_label,
         events=Events.from_rows(rows) if name == "test" else None, info=info))
 

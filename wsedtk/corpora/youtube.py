@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import audio, datadir
-from wsedtk.atomic import write_text
 from wsedtk.clip_names import excerpt_times, youtube_key
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
 from wsedtk.progress import progress, say
+from wsedtk.tables import find, slices, texts, write_rows
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds: the shortest official clip of DCASE 2017 lasts so long; less is told as too short
+MOST_LINES = 40  # classes that a table on the screen shows
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
 
@@ -33,12 +34,21 @@ def seconds_of(name):
     return round(end - start, 6)
 
 
-def find_audio(folders):
-    """The sound files in folders, however deep: {clip: path}, and how many files there are that no clip's name fits.
+def find_metadata(folder, what):
+    """The files in a folder and its subfolders: {file name: path}, the least deep of a name. Raises InputError where there is no folder."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no folder of that name; it should hold {what}")
+    return {path.name: path for path in sorted(folder.rglob("*.*"), key=lambda p: (-len(p.parts), p)) if path.is_file()}
 
-    Of several files for a clip the first in alphabetical order is taken. Raises InputError where a folder is missing.
-    """
-    found, others = {}, 0
+
+def videos_of(filenames):
+    """The ID of the video that each clip (N,) is of, as an array of text (N,); empty for what is no excerpt's name."""
+    return np.array([(youtube_key(name) or "")[:11] for part in slices(len(filenames)) for name in filenames[part].tolist()], "U11")
+
+
+def _walk(folders):
+    """Yield, folder by folder, the names of the clips that sound files are of, their paths, and how many other files there are."""
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise InputError(f"{folder}: no folder of that name; it should hold the audio")
@@ -49,43 +59,64 @@ def find_audio(folders):
                 continue
             seen.add(os.path.realpath(parent))
             subfolders.sort()
-            for file in sorted(files):
-                name = normal_name(file) if file.lower().endswith(EXTENSIONS) else None
-                if name is not None:
-                    found.setdefault(name, os.path.abspath(os.path.join(parent, file)))
-                else:
-                    others += 1
-    return found, others
+            names = [(normal_name(file), file) for file in sorted(files) if file.lower().endswith(EXTENSIONS)]
+            there = [(name, os.path.abspath(os.path.join(parent, file))) for name, file in names if name is not None]
+            yield [name for name, _ in there], [path for _, path in there], len(files) - len(there)
+
+
+def find_audio(folders):
+    """The sound files in folders, however deep: names of clips (A,), sorted, their paths (A,), and how many files no clip's name fits.
+
+    Of several files for a clip the first in alphabetical order is taken. Raises InputError where a folder is missing.
+    """
+    names, paths, others = [np.array([], str)], [np.array([], datadir.TEXT)], 0
+    for found, where, num_others in _walk(folders):
+        others += num_others
+        if found:
+            names.append(np.array(found))
+            paths.append(np.array(where, datadir.TEXT))
+    names, first = np.unique(np.concatenate(names), return_index=True)
+    return names, np.concatenate(paths)[first], others
 
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """What there is of a set's official clips: for each of COUNTS which clips (N,) it is true of, and the reasons."""
+    """What there is of a set's official clips: for each of COUNTS which clips (N,) it is true of, and what is odd about clips."""
 
     dataset: datadir.DataSet
     is_true: dict
-    reasons: dict  # {clip: why it is not used, or what is odd}
+    remarks: dict  # {index of a clip that was listened to: why it is not used, or what is odd}
 
-    def _counts(self, members):
-        """How many of the clips `members` (N,) there are officially, and how many of each of COUNTS."""
-        return {"official": int(members.sum()), **{name: int((members & v).sum()) for name, v in self.is_true.items()}}
+    def remark(self, clip):
+        """Why a clip is not used, or what is odd about it."""
+        return "missing" if self.is_true["missing"][clip] else self.remarks[clip]
+
+    def per_class(self):
+        """{official or one of COUNTS: how many clips of each class (K,)}."""
+        return {"official": self.dataset.clips_per_class(),
+                **{name: self.dataset.clips_per_class(members) for name, members in self.is_true.items()}}
 
     def table(self, title):
-        """A line a class and one for all clips, as text."""
-        tags = self.dataset.tag_matrix()
-        rows = [(label, tags[:, k]) for k, label in enumerate(self.dataset.labels)] + [("clips", np.ones(len(tags), bool))]
+        """A line a class and one for all clips, as text; of many classes the ones of which least is there."""
+        counts, labels = self.per_class(), self.dataset.labels
+        total = [len(self.dataset), *(int(members.sum()) for members in self.is_true.values())]
+        shown, rest = range(len(labels)), ""
+        if len(labels) > MOST_LINES:
+            share = counts["used"] / np.maximum(counts["official"], 1)
+            shown = np.argsort(share, kind="stable")[:MOST_LINES // 4].tolist()
+            rest = f"\n(of {len(labels)} classes those {len(shown)} of which the least is there; info.yaml has them all)"
+        rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown] + [("clips", total)]
         width = max(len(title), *(len(label) for label, _ in rows))
         lines = [f"{title:{width}}  {'official':>8}" + "".join(f"  {name:>10}" for name in COUNTS)]
-        for label, members in rows:
-            official, *numbers = self._counts(members).values()
+        for label, (official, *numbers) in rows:
             lines.append(f"{label:{width}}  {official:8}" + "".join(f"  {number:10}" for number in numbers))
-        return "\n".join(lines)
+        return "\n".join(lines) + rest
 
     def used(self):
-        """The set of the clips that can be used; its info says how many there are officially, and what is odd."""
-        counts = {name: int(values.sum()) for name, values in self.is_true.items()}
-        per_class = {label: self._counts(column) for label, column in zip(self.dataset.labels, self.dataset.tag_matrix().T)}
-        info = {**self.dataset.info, "official_clips": len(self.dataset), "coverage": counts, "classes": per_class}
+        """The set of the clips that can be used; its info says how many there are of each class, and what is odd."""
+        counts, numbers = self.per_class(), {name: int(members.sum()) for name, members in self.is_true.items()}
+        per_class = {label: {name: int(column[k]) for name, column in counts.items()} for k, label in enumerate(self.dataset.labels)}
+        info = {**self.dataset.info, "coverage": numbers, "classes": per_class}
         return dataclasses.replace(self.dataset.select(self.is_true["used"]), info=info)
 
     def write(self, folder):
@@ -93,10 +124,14 @@ class Coverage:
         print(self.table(str(folder)))
         num_used = int(self.is_true["used"].sum())
         if num_used:
-            remarks = [f"{clip}\t{' '.join(reason.split())}\n" for clip, reason in sorted(self.reasons.items())]
-            write_text(folder / "coverage.tsv", "filename\tremark\n" + "".join(remarks))
+            odd = self.is_true["missing"].copy()
+            odd[list(self.remarks)] = True
+            names = self.dataset.filenames
+            write_rows(folder / "coverage.tsv", ("filename", "remark"),
+                       [((str(names[clip]), " ".join(self.remark(clip).split())) for clip in np.flatnonzero(odd).tolist())])
             datadir.write(folder, self.used())
-            print(f"{folder}: {num_used:,} of {len(self.dataset):,} official clips; remarks on clips: {folder / 'coverage.tsv'}\n")
+            print(f"{folder}: {num_used:,} of {self.dataset.info['official_clips']:,} official clips; "
+                  f"remarks on clips: {folder / 'coverage.tsv'}\n")
         else:
             remove(folder)
             say(f"warning: {folder}: no audio of this set that can be used; it is not written")
@@ -115,39 +150,49 @@ def remove(folder):
         (folder / name).unlink(missing_ok=True)
 
 
-def cover(dataset, paths, jobs):
+def cover(dataset, audio_names, audio_paths, jobs):
     """Find out which clips of an official set have audio that can be used, listening to each in `jobs` processes.
 
-    paths: {clip: path}. Missing and unreadable clips can't be used; short and silent ones, and ones that sound exactly like an
-    earlier one (`twice`), are used and counted.
+    audio_names, audio_paths: as `find_audio` gives. Missing and unreadable clips can't be used; short and silent ones, and ones that
+    sound exactly like an earlier one (`twice`), are used and counted.
     """
-    names = dataset.filenames.tolist()
-    is_true, reasons = {name: np.zeros(len(names), bool) for name in COUNTS}, {}
-    is_true["missing"][:] = [name not in paths for name in names]
-    reasons.update((name, "missing") for name in names if name not in paths)
-    there, first = np.flatnonzero(~is_true["missing"]), {}
+    places = find(audio_names, dataset.filenames)
+    paths = np.full(len(dataset), "", datadir.TEXT)
+    paths[places >= 0] = audio_paths[places[places >= 0]]
+    is_true, remarks = {name: np.zeros(len(dataset), bool) for name in COUNTS}, {}
+    is_true["missing"] = places < 0
+    there = np.flatnonzero(places >= 0)
+    contents = np.zeros(len(dataset), "S16")  # "" where there is nothing to compare
     with mapping(jobs) as spread:
-        examined = spread(audio.examine, [paths[names[i]] for i in there])
+        examined = spread(audio.examine, texts(paths[there]))
         for i, found in progress(zip(there.tolist(), examined), "listen to the audio", len(there)):
-            odd = []
             if found.fault is not None:
                 is_true["unreadable"][i] = True
-                odd.append(f"unreadable: {found.fault}")
+                remarks[i] = f"unreadable: {found.fault}"
+                continue
+            is_true["used"][i] = True
+            if found.duration < SHORTEST:
+                is_true["short"][i] = True
+                remarks[i] = f"short: lasts {found.duration:.3f} s"
+            if found.is_silent:
+                is_true["silent"][i] = True
+                remarks[i] = "; ".join([*filter(None, [remarks.get(i)]), "silent"])
             else:
-                is_true["used"][i] = True
-                if found.duration < SHORTEST:
-                    is_true["short"][i] = True
-                    odd.append(f"short: lasts {found.duration:.3f} s")
-                if found.is_silent:
-                    is_true["silent"][i] = True
-                    odd.append("silent")
-                elif first.setdefault(found.content, names[i]) != names[i]:
-                    is_true["twice"][i] = True
-                    odd.append(f"sounds exactly like {first[found.content]}")
-            if odd:
-                reasons[names[i]] = "; ".join(odd)
-    with_paths = dataclasses.replace(dataset, paths=np.array([paths.get(name, "") for name in names]))
-    return Coverage(with_paths, is_true, reasons)
+                contents[i] = found.content
+    _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
+    is_true["twice"] = (contents != b"") & (first[inverse] != np.arange(len(contents)))
+    for i in np.flatnonzero(is_true["twice"]).tolist():
+        remarks[i] = "; ".join([*filter(None, [remarks.get(i)]), f"sounds exactly like {dataset.filenames[first[inverse[i]]]}"])
+    return Coverage(dataclasses.replace(dataset, paths=paths), is_true, remarks)
+
+
+def write_without_audio(sets, data_dir):
+    """Write the data directories of official sets ({name: DataSet}), every clip, none with audio."""
+    for name, dataset in sets.items():
+        remove(data_dir / name)
+        datadir.write(data_dir / name, dataset)
+        print(f"{data_dir / name}: {len(dataset):,} clips, {len(dataset.tag_clip):,} tags"
+              + (f", {len(dataset.events):,} events" if dataset.events is not None else "") + ", no audio")
 
 
 def prepare(sets, audio_dirs, data_dir, strict, jobs):
@@ -158,22 +203,25 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     """
     if not audio_dirs:
         raise InputError("no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only goes without audio")
-    paths, num_others = find_audio(audio_dirs)
-    official = {name for dataset in sets.values() for name in dataset.filenames.tolist()}
-    num_others += len(paths.keys() - official)
+    names, paths, num_others = find_audio(audio_dirs)
+    is_official = np.zeros(len(names), bool)
+    for dataset in sets.values():
+        is_official |= find(dataset.filenames, names) >= 0
+    num_others += int((~is_official).sum())
     folders = ", ".join(map(str, audio_dirs))
-    if not official & paths.keys():
+    if not is_official.any():
         raise InputError(f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
                          "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio")
-    covered = {name: cover(dataset, paths, jobs) for name, dataset in sets.items()}
-    if strict:
-        unused = [(clip, found.reasons[clip]) for found in covered.values()
-                  for clip in found.dataset.filenames[~found.is_true["used"]].tolist()]
-        if unused:
-            raise InputError(f"--strict: {len(unused)} official clips can't be used, the first {unused[0][0]!r}: {unused[0][1]}")
+    covered = {name: cover(dataset, names, paths, jobs) for name, dataset in sets.items()}
+    unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered.values()]
+    if strict and any(len(clips) for _, clips in unused):
+        found, clips = next(pair for pair in unused if len(pair[1]))
+        raise InputError(f"--strict: {sum(len(clips) for _, clips in unused)} official clips can't be used, the first "
+                         f"{str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}")
     if not any(found.is_true["used"].any() for found in covered.values()):
-        clip, reason = next((c, r) for found in covered.values() for c, r in found.reasons.items() if r != "missing")
-        raise InputError(f"{folders}: none of the official clips there can be used; {clip!r}: {reason}")
+        found = next(found for found in covered.values() if found.remarks)
+        clip, reason = next(iter(found.remarks.items()))
+        raise InputError(f"{folders}: none of the official clips there can be used; {str(found.dataset.filenames[clip])!r}: {reason}")
     for name, found in covered.items():
         found.write(data_dir / name)
     if num_others:

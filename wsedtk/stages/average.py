@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import config, datadir, score_folder, store
+from wsedtk import config, datadir, score_folder, store, tables
 from wsedtk.clip_names import clip_key
 from wsedtk.errors import InputError
 from wsedtk.metrics import num_segments
@@ -38,7 +38,7 @@ def _columns(sources, labels_path):
         for source in sources[1:]:
             if source.labels != labels:
                 odd = sorted(set(source.labels) ^ set(labels))
-                what = f"in one of them only: {datadir.first(odd)}" if odd else "in another order"
+                what = f"in one of them only: {tables.first(odd)}" if odd else "in another order"
                 raise InputError(f"{source.path}: its classes are not those of {sources[0].path}, {what}; "
                                  "--labels FILE chooses and orders the classes")
     else:
@@ -46,8 +46,8 @@ def _columns(sources, labels_path):
         for source in sources:
             missing = [label for label in labels if label not in source.labels]
             if missing:
-                raise InputError(f"{source.path}: lacks {len(missing)} classes of {labels_path}: {datadir.first(missing)}; "
-                                 f"it has {datadir.first(source.labels)}")
+                raise InputError(f"{source.path}: lacks {len(missing)} classes of {labels_path}: {tables.first(missing)}; "
+                                 f"it has {tables.first(source.labels)}")
     return labels, [[source.labels.index(label) for label in labels] for source in sources]
 
 
@@ -63,8 +63,8 @@ def _rows(sources):
         missing, odd = [key for key in keys if key not in rows], sorted(set(rows) - set(keys))
         if missing or odd:
             raise InputError(f"{source.path}: its clips are not those of {sources[0].path}"
-                             + (f"; {len(missing)} only there: {datadir.first(missing)}" if missing else "")
-                             + (f"; {len(odd)} only here: {datadir.first(odd)}" if odd else ""))
+                             + (f"; {len(missing)} only there: {tables.first(missing)}" if missing else "")
+                             + (f"; {len(odd)} only here: {tables.first(odd)}" if odd else ""))
         found.append(np.array([rows[key] for key in keys]))
     return found
 

@@ -5,22 +5,31 @@ import dataclasses
 import numpy as np
 
 from wsedtk import datadir
+from wsedtk.clip_names import sources_of
 from wsedtk.errors import InputError
 
 MADE_BY = "balance"
 
 
 class _Classes:
-    """Each class's clips in random order, those of sources that are already held out first."""
+    """Each class's clips in random order, those of sources that are already held out first. Clips without tags are one more class."""
 
-    def __init__(self, tags, sources, generator):
-        self.waiting = [generator.permutation(np.flatnonzero(column)).tolist()[::-1] for column in tags.T]
-        self.opened = [[] for _ in self.waiting]
-        self.tags, self.sources = tags, sources
-        self.members = np.split(np.argsort(sources, kind="stable"), np.cumsum(np.bincount(sources))[:-1])
-        self.left_to_fit = tags.sum(axis=0)  # clips of each class from sources that are not held out
+    def __init__(self, dataset, sources, generator):
+        self.dataset, self.sources = dataset, sources
+        clips = dataset.clips_of_classes()
+        self.waiting = [generator.permutation(members) for members in clips]
+        self.next_waiting = [0] * len(clips)
+        self.opened = [[] for _ in clips]
+        self.members = np.argsort(sources, kind="stable")  # of source s: those from starts[s] to starts[s + 1]
+        self.starts = np.cumsum(np.append(0, np.bincount(sources)))
+        self.left_to_fit = np.array([len(members) for members in clips])  # clips of each class from sources that are not held out
         self.least_to_fit = (self.left_to_fit + 1) // 2  # half of each class stays to fit on
-        self.is_open = np.zeros(len(self.members), bool)
+        self.is_open = np.zeros(len(self.starts) - 1, bool)
+
+    def classes_of(self, clip):
+        """The classes that a clip stands in."""
+        tags = self.dataset.tags_of(clip).tolist()
+        return tags or [len(self.dataset.labels)]
 
     def draw(self, label, taken):
         """A clip of the class that is not taken, opening its source; None where none may be."""
@@ -28,19 +37,21 @@ class _Classes:
             clip = self.opened[label].pop()
             if not taken[clip]:
                 return clip
-        while self.waiting[label]:
-            clip = self.waiting[label].pop()
-            if taken[clip] or self.is_open[self.sources[clip]]:
+        while self.next_waiting[label] < len(self.waiting[label]):
+            clip = int(self.waiting[label][self.next_waiting[label]])
+            self.next_waiting[label] += 1
+            source = self.sources[clip]
+            if taken[clip] or self.is_open[source]:
                 continue
-            members = self.members[self.sources[clip]]
-            cost = self.tags[members].sum(axis=0)
+            members = self.members[self.starts[source]:self.starts[source + 1]].tolist()
+            places = [(k, member) for member in members for k in self.classes_of(member)]
+            cost = np.bincount([k for k, _ in places], minlength=len(self.left_to_fit))
             if (self.left_to_fit - cost < np.minimum(self.least_to_fit, self.left_to_fit)).any():
                 continue
             self.left_to_fit -= cost
-            self.is_open[self.sources[clip]] = True
-            for member in members:
-                for k in np.flatnonzero(self.tags[member]):
-                    self.opened[k].append(member)
+            self.is_open[source] = True
+            for k, member in places:
+                self.opened[k].append(member)
             return clip
         return None
 
@@ -50,31 +61,30 @@ def split(dataset, num_valid, seed):
 
     Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
     `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). At least half of each
-    class stays to fit on. The clips of one source (`datadir.source_of`) never lie on both sides: what is left of a source that
+    class stays to fit on. The clips of one source (`clip_names.source_of`) never lie on both sides: what is left of a source that
     was drawn from is in neither. Clips without tags get their share of `num_valid`, and at least half of them stay too.
     """
-    tags = dataset.tag_matrix()
-    untagged = ~tags.any(axis=1)
-    num_tagged = num_valid - round(num_valid * untagged.mean())
-    sources = np.unique([datadir.source_of(n) for n in dataset.filenames.tolist()], return_inverse=True)[1]
-    generator = np.random.default_rng(seed)
-    classes = _Classes(np.column_stack([tags, untagged]), sources, generator)
-    valid, held = np.zeros(len(dataset), bool), np.zeros(tags.shape[1], np.int64)
-    rarest_first = [k for k in np.argsort(tags.sum(axis=0), kind="stable").tolist() if tags[:, k].any()]
+    sources = np.unique(sources_of(dataset.filenames), return_inverse=True)[1]
+    classes = _Classes(dataset, sources, np.random.default_rng(seed))
+    *counts, num_untagged = classes.left_to_fit.tolist()
+    num_tagged = num_valid - round(num_valid * num_untagged / len(dataset))
+    valid, held, num_held = np.zeros(len(dataset), bool), np.zeros(len(counts), np.int64), 0
+    rarest_first = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k]]
     turn = 0
-    while rarest_first and valid.sum() < num_tagged:
+    while rarest_first and num_held < num_tagged:
         turn += 1
         for k in list(rarest_first):
-            if held[k] >= turn or valid.sum() >= num_tagged:
+            if held[k] >= turn or num_held >= num_tagged:
                 continue
             clip = classes.draw(k, valid)
             if clip is None:
                 rarest_first.remove(k)
                 continue
             valid[clip] = True
-            held += tags[clip]
+            held[dataset.tags_of(clip)] += 1
+            num_held += 1
     for _ in range(num_valid - num_tagged):
-        clip = classes.draw(tags.shape[1], valid)
+        clip = classes.draw(len(counts), valid)
         if clip is None:
             break
         valid[clip] = True
@@ -97,7 +107,7 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
     for part, folder in ((fit, fit_set), (valid, valid_set)):
         info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed}
         datadir.write(folder, dataclasses.replace(part, info=info))
-    counts = [np.bincount(part.tag_label, minlength=len(dataset.labels)) for part in (dataset, fit, valid)]
+    counts = [part.clips_per_class() for part in (dataset, fit, valid)]
     width = max(map(len, dataset.labels))
     print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes")
     for label, *numbers in zip(dataset.labels, *(c.tolist() for c in counts)):

@@ -274,7 +274,7 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
         raise InputError(f"--sleep-seconds {sleep_seconds}: expected a number of seconds from 0")
     clips, failures_path = read_clips(data_sets), audio_dir / "failures.tsv"
     if dry_run:
-        there = youtube.find_audio([audio_dir])[0] if audio_dir.exists() else {}
+        there = set(youtube.find_audio([audio_dir])[0].tolist()) if audio_dir.exists() else set()
         videos, dead = plan(clips, there, Failures(failures_path), retry_dead)
         commands = [shlex.join(command_line(program, clip, limit_rate)) for video in videos for clip in video]
         print(*commands, f"# {len(commands)} of {len(clips)} clips to fetch, {len(dead)} dead", sep="\n")
@@ -283,14 +283,14 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
     with locking(audio_dir / ".lock"), _catching_signals() as signals:
         for folder in audio_dir.glob(f"{PARTS}*"):  # a killed run's
             shutil.rmtree(folder, ignore_errors=True)
-        there, failures = youtube.find_audio([audio_dir])[0], Failures(failures_path)
+        there, failures = set(youtube.find_audio([audio_dir])[0].tolist()), Failures(failures_path)
         videos, dead = plan(clips, there, failures, retry_dead)
         failures.rows.update({clip: ("dead", reason) for clip, reason in dead.items()})
         failures.write(there)
         outcomes = _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
         fetched, stopped = _try_all(videos, failures, outcomes, f"download {audio_dir}")
-        failures.write(there.keys() | fetched)
-    num_there, dead = sum(clip in there for clip in clips), plan(clips, there.keys() | fetched, failures, False)[1]
+        failures.write(there | fetched)
+    num_there, dead = sum(clip in there for clip in clips), plan(clips, there | fetched, failures, False)[1]
     left = len(clips) - num_there - len(fetched) - len(dead)
     print(f"{audio_dir}: {len(clips)} clips: {num_there} there, {len(fetched)} fetched, {len(dead)} dead, {left} to retry")
     if left:

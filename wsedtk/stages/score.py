@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, metrics
+from wsedtk import datadir, metrics, tables
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -24,10 +24,10 @@ def _match(truth, decoded, data_set, out_dir):
         raise InputError(f"{out_dir}: none of its {len(decoded)} clips is in {data_set}")
     if not in_truth.all():
         odd = decoded.filenames[~in_truth].tolist()
-        say(f"warning: {len(odd)} decoded clips are not in {data_set} and are not scored: {datadir.first(odd)}")
+        say(f"warning: {len(odd)} decoded clips are not in {data_set} and are not scored: {tables.first(odd)}")
     if not in_decoded.all():
         odd = truth.filenames[~in_decoded].tolist()
-        say(f"warning: {len(odd)} clips of {data_set} were not decoded and are not scored: {datadir.first(odd)}")
+        say(f"warning: {len(odd)} clips of {data_set} were not decoded and are not scored: {tables.first(odd)}")
     return truth.select(in_decoded), decoded.select(in_truth)
 
 

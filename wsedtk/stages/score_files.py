@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from wsedtk import datadir, event_lists, metrics, scoring
+from wsedtk import datadir, event_lists, metrics, scoring, tables
 from wsedtk.clip_names import excerpt_times
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -21,7 +21,7 @@ def _read(reference_path, estimate_path, kind):
     """Both lists, and their kind, found out where it is None. Raises InputError naming their first faults."""
     faults = []
     reference, estimate = (event_lists.read(path, faults) for path in (reference_path, estimate_path))
-    datadir.raise_on_errors(faults, "mend these first")
+    tables.raise_on_errors(faults, "mend these first")
     if not reference.rows:
         raise InputError(f"{reference.path}: names no class in any clip, so there is nothing to score; are its columns separated by tabs?")
     if kind is None and estimate.kind() not in (None, reference.kind()):
@@ -29,14 +29,14 @@ def _read(reference_path, estimate_path, kind):
                          "or say --kind (tags: every row's times are those in its file name, or it has none)")
     kind = kind or reference.kind()
     if kind == "events":
-        datadir.raise_on_errors([*event_lists.faults_of_events(reference), *event_lists.faults_of_events(estimate)], "mend these first")
+        tables.raise_on_errors([*event_lists.faults_of_events(reference), *event_lists.faults_of_events(estimate)], "mend these first")
     return reference, estimate, kind
 
 
 def _warn(count, what, items):
     """Tell of `count` things where there are any."""
     if count:
-        say(f"warning: {count} {what}: {datadir.first(items)}")
+        say(f"warning: {count} {what}: {tables.first(items)}")
 
 
 def _check_match(reference, estimate):
@@ -45,8 +45,8 @@ def _check_match(reference, estimate):
         _warn(len(found.repeated), f"rows of {found.path} repeat an earlier one and count once, lines", found.repeated)
     unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
     if unknown and len(unknown) == len(estimate.names):
-        raise InputError(f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}: {datadir.first(unknown)} here, "
-                         f"{datadir.first(list(reference.names.values()))} there (columns are separated by tabs)")
+        raise InputError(f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}: {tables.first(unknown)} here, "
+                         f"{tables.first(list(reference.names.values()))} there (columns are separated by tabs)")
     _warn(len(unknown), f"clips of {estimate.path} are not in {reference.path} and are not scored", unknown)
     missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
     _warn(len(missing), f"clips of {reference.path} are not in {estimate.path} and count as without predictions", missing)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, models, thresholds
+from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, models, tables, thresholds
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import Augmentation, Batches, FeatureBatches, FrameTargets
 from wsedtk.errors import InputError
@@ -114,7 +114,6 @@ class Trainer:
             self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
         self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
         self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
-        self.tags = torch.from_numpy(fit.dataset.tag_matrix().astype(np.float32))
         self.frame_targets = FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction) if cfg.frame_loss_weight else None
         self.augmentation = augmentation_of(cfg, seconds_per_frame, network.time_reduction, len(statistics[0]))
         self.valid_truth = valid.dataset.tag_matrix()
@@ -142,7 +141,7 @@ class Trainer:
     def loss(self, clips):
         """The loss of a batch of clips (B,): of their tags, and of their frames where `frame_loss_weight` is set."""
         x, mask = self.runner.normalize(*self.fit.load(clips))
-        tags, frames, known = self.tags[clips].to(x.device), None, None
+        tags, frames, known = torch.from_numpy(self.fit.dataset.tag_matrix(clips)).to(x), None, None
         if self.frame_targets is not None:
             num_frames = max(1, x.shape[1] // self.runner.network.time_reduction)
             frames, known = (a.to(x.device) for a in self.frame_targets.load(clips, num_frames))
@@ -161,7 +160,7 @@ class Trainer:
         loss = self.loss(clips)
         value = loss.item()
         if not np.isfinite(value):
-            names = datadir.first(self.fit.dataset.filenames[clips].tolist())
+            names = tables.first(self.fit.dataset.filenames[clips].tolist())
             raise InputError(f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
                              "Look for broken features, or lower learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
@@ -282,12 +281,12 @@ def _read_sets(fit_set, valid_set, store):
         raise InputError(f"{valid_set}: its labels.txt is not that of {fit_set}")
     shared = np.intersect1d(fit_data.filenames, valid_data.filenames)
     if len(shared):
-        raise InputError(f"{valid_set}: shares {len(shared)} clips with {fit_set}: {datadir.first(shared.tolist())}")
+        raise InputError(f"{valid_set}: shares {len(shared)} clips with {fit_set}: {tables.first(shared.tolist())}")
     fit, valid = FeatureBatches(store, fit_data, fit_set), FeatureBatches(store, valid_data, valid_set)
     for batches, folder in ((fit, fit_set), (valid, valid_set)):
         if not len(batches.dataset.tag_clip):
             raise InputError(f"{folder}: none of its {len(batches.dataset)} clips has a tag: there is nothing to learn from")
-        untagged = int((~batches.dataset.tag_matrix().any(axis=1)).sum())
+        untagged = len(batches.dataset.clips_of_classes()[-1])
         if batches.num_left_out:
             say(f"warning: {folder}: {batches.num_left_out} clips left out: their audio could not be read")
         if untagged:

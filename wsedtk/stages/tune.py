@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from wsedtk import datadir, events, metrics, operating_point, store, thresholds
+from wsedtk import datadir, events, metrics, operating_point, store, tables, thresholds
 from wsedtk.errors import InputError
 from wsedtk.progress import say
 
@@ -23,7 +23,7 @@ def align(scores, dataset, data_set):
         raise InputError(f"{scores.path}: holds none of the clips of {data_set}")
     if not scored.all():
         odd = dataset.filenames[~scored].tolist()
-        say(f"warning: {scores.path} holds no scores of {len(odd)} clips of {data_set}: {datadir.first(odd)}")
+        say(f"warning: {scores.path} holds no scores of {len(odd)} clips of {data_set}: {tables.first(odd)}")
     return rows[scored], dataset.select(scored)
 
 

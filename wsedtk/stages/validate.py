@@ -3,18 +3,20 @@
 from pathlib import Path
 
 from wsedtk import audio, datadir
-from wsedtk.datadir import Fault
 from wsedtk.errors import InputError
 from wsedtk.progress import progress
+from wsedtk.tables import Fault, first, texts
 
 
 def audio_faults(dataset, folder):
     """Open every sound file of a set and compare its length with clips.tsv. Returns a list of Faults."""
     faults, table = [], Path(folder) / "clips.tsv"
-    clips = zip(dataset.filenames.tolist(), dataset.paths.tolist(), dataset.durations.tolist())
-    for name, path, duration in progress(list(clips), "open audio"):
+    without = dataset.filenames[dataset.paths == ""]
+    if len(without):
+        faults.append(Fault(False, table, None, f"{len(without)} clips have no audio: {first(without)}"))
+    clips = zip(texts(dataset.filenames), texts(dataset.paths), dataset.durations.tolist())
+    for name, path, duration in progress(clips, "open audio", len(dataset)):
         if not path:
-            faults.append(Fault(False, table, None, f"{name!r} has no audio"))
             continue
         found = audio.examine(path)
         if found.fault is not None:
