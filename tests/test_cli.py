@@ -5,7 +5,7 @@ import sys
 import click
 import pytest
 
-from wsedtk import __version__, cli
+from wsedtk import __version__, cli, command
 
 
 def verbs(group=cli.cli, path=()):
@@ -69,7 +69,7 @@ def test_usage_errors(run, arguments, message):
 
 @pytest.mark.parametrize("text, value", [("1/1", (1, 1)), ("2/3", (2, 3)), ("10/10", (10, 10))])
 def test_shards(text, value):
-    assert cli._Shard().convert(text, None, None) == value
+    assert command.Shard().convert(text, None, None) == value
 
 
 def test_from_a_shell(tmp_path):

@@ -4,54 +4,16 @@ import importlib
 import logging
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from wsedtk import __version__
+from wsedtk.command import CONTEXT, IN_DIR, OUT, NumberList, Shard, verb
 from wsedtk.errors import InputError, NotFinished
-
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
-IN_DIR = click.Path(path_type=Path)
-OUT = click.Path(path_type=Path)
 
 
 def _stage(name):
     return importlib.import_module(f"wsedtk.stages.{name}")
-
-
-class _Shard(click.ParamType):
-    """K/N, the K-th of N shards, counted from 1."""
-
-    name = "K/N"
-
-    def convert(self, value, param, ctx):
-        """Return (K, N)."""
-        if isinstance(value, tuple):
-            return value
-        k, slash, n = value.partition("/")
-        if not (slash and k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-            self.fail(f"{value!r}: expected K/N with 1 <= K <= N", param, ctx)
-        return int(k), int(n)
-
-
-class _List(click.ParamType):
-    """Numbers >= 0 with commas between them."""
-
-    def __init__(self, kind, name):
-        self.kind, self.name = kind, f"{name},..."
-
-    def convert(self, value, param, ctx):
-        """Return a tuple of numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(self.kind(v) for v in value.split(","))
-        except ValueError:
-            numbers = (-1,)
-        if not all(0 <= n < float("inf") for n in numbers):
-            self.fail(f"{value!r}: expected {self.name[:-4]}, one or several with commas between them", param, ctx)
-        return numbers
 
 
 @click.group(context_settings=CONTEXT)
@@ -67,49 +29,16 @@ def cli(ctx, record):
     ctx.obj = record
 
 
-def _check_outputs(command, options):
-    """Refuse outputs that are an input of the same command, or whose name is that of another kind of file."""
-    inputs = {Path(v).resolve() for p in command.params if p.type is IN_DIR for v in _values(options[p.name])}
-    for parameter in command.params:
-        for value in _values(options[parameter.name]) if parameter.type is OUT else ():
-            suffix = Path(parameter.metavar or "").suffix
-            if suffix and value.suffix != suffix:
-                raise InputError(f"{value}: the output of `{command.name}` must have a name that ends in {suffix}")
-            if value.resolve() in inputs:
-                raise InputError(f"{value}: is an input of this command and would be overwritten; name another output")
-
-
-def _values(value):
-    """The paths of an option: none, one or several."""
-    return [] if value is None else list(value) if isinstance(value, tuple) else [value]
-
-
-def _verb(group, name, **settings):
-    """Register a command that checks its outputs, and writes its record where one is asked for, before it runs."""
-    def decorate(function):
-        @click.pass_context
-        def command(ctx, **options):
-            _check_outputs(ctx.command, options)
-            if ctx.obj is not None:
-                from wsedtk import provenance
-                provenance.write(ctx.obj, ctx.command_path, options, [p.name for p in ctx.command.params if p.type is OUT])
-            return function(**options)
-        command.__doc__ = function.__doc__
-        command.__click_params__ = getattr(function, "__click_params__", [])
-        return group.command(name, **settings)(command)
-    return decorate
-
-
 @cli.group()
 def prepare():
     """Turn other people's metadata and audio into data directories."""
 
 
-@_verb(prepare, "soundscapes")
+@verb(prepare, "soundscapes")
 @click.argument("bank_dir")
 @click.argument("data_dir", type=OUT)
 @click.option("--background", "backgrounds", multiple=True, metavar="CLASS", help="A folder of the bank that is background. Repeatable.")
-@click.option("--test-folds", default="4", type=_List(int, "folds"), help="Folds (of fold-id-take.ext) that only the test set draws on.")
+@click.option("--test-folds", default="4", type=NumberList(int, "folds"), help="Folds (of fold-id-take.ext) that only the test set uses.")
 @click.option("--num-train", default=600, type=click.IntRange(1), help="Training soundscapes of 10 s.")
 @click.option("--num-test", default=120, type=click.IntRange(1), help="Test soundscapes of 10 s.")
 @click.option("--seed", default=0, type=click.IntRange(0))
@@ -124,7 +53,7 @@ def prepare_soundscapes(bank_dir, data_dir, backgrounds, test_folds, num_train, 
     _stage("prepare").soundscapes(bank_dir, data_dir, list(backgrounds), list(test_folds), num_train, num_test, seed)
 
 
-@_verb(prepare, "dcase2017")
+@verb(prepare, "dcase2017")
 @click.argument("metadata_dir", type=IN_DIR)
 @click.argument("audio_dirs", type=IN_DIR, nargs=-1, metavar="AUDIO_DIR...")
 @click.argument("data_dir", type=OUT)
@@ -143,7 +72,31 @@ def prepare_dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict,
     _stage("prepare").dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
 
 
-@_verb(cli, "download")
+@verb(prepare, "audioset")
+@click.argument("metadata_dir", type=IN_DIR)
+@click.argument("audio_dirs", type=IN_DIR, nargs=-1, metavar="AUDIO_DIR...")
+@click.argument("data_dir", type=OUT)
+@click.option("--subset", default="balanced", type=click.Choice(["balanced", "unbalanced", "all"]), help="The training list, or both.")
+@click.option("--exclude", "excluded", multiple=True, type=IN_DIR, metavar="DATA_SET",
+              help="Leave clips out of the training set whose video this set has clips of. Repeatable.")
+@click.option("--ancestors", "with_ancestors", is_flag=True, help="Tag clips with the classes above their own in the ontology too.")
+@click.option("--metadata-only", is_flag=True, help="Keep every official clip, without audio.")
+@click.option("--strict", is_flag=True, help="Refuse to go on with an official clip missing.")
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that listen to the audio.")
+def prepare_audioset(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs):
+    """Make DATA_DIR/train and DATA_DIR/eval of AudioSet.
+
+    METADATA_DIR holds the published lists of segments, class_labels_indices.csv and, if you have it, ontology.json; AUDIO_DIR files
+    named Y<ID>_<start>_<end>.wav, with or without the Y, also .flac, .ogg or .mp3, at any depth. What is missing or odd is counted,
+    class by class, and the rest goes on.
+
+    \b
+    Example: wsedtk prepare audioset metadata audio data --subset unbalanced --exclude dcase/test --exclude dcase/eval
+    """
+    _stage("prepare").audioset(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs)
+
+
+@verb(cli, "download")
 @click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
 @click.argument("audio_dir", type=OUT)
 @click.option("--jobs", default=4, type=click.IntRange(1), help="Workers: downloads at once.")
@@ -164,7 +117,7 @@ def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, 
     _stage("download").run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run)
 
 
-@_verb(cli, "validate")
+@verb(cli, "validate")
 @click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
 @click.option("--audio", "with_audio", is_flag=True, help="Open every sound file too.")
 def validate(data_sets, with_audio):
@@ -176,12 +129,12 @@ def validate(data_sets, with_audio):
     _stage("validate").run(data_sets, with_audio)
 
 
-@_verb(cli, "extract")
+@verb(cli, "extract")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("feats", type=OUT, metavar="FEATS.h5")
 @click.option("--config", "config_path", type=IN_DIR, help="The front end (YAML); without it Wang's.")
 @click.option("--jobs", default=1, type=click.IntRange(1), help="Processes.")
-@click.option("--shard", type=_Shard(), help="Only the K-th of N parts of the set, to FEATS.K-of-N.h5.")
+@click.option("--shard", type=Shard(), help="Only the K-th of N parts of the set, to FEATS.K-of-N.h5.")
 @click.option("--max-seconds", default=10.0, type=click.FloatRange(0, min_open=True), help="Length that clips may have.")
 @click.option("--crop", is_flag=True, help="Cut longer clips instead of refusing them.")
 @click.option("--dtype", default="float32", type=click.Choice(["float16", "float32"]), help="Precision of the features in the file.")
@@ -195,7 +148,7 @@ def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype,
     _stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures)
 
 
-@_verb(cli, "balance")
+@verb(cli, "balance")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("fit_set", type=OUT)
 @click.argument("valid_set", type=OUT)
@@ -210,7 +163,7 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
     _stage("balance").run(data_set, fit_set, valid_set, num_valid, seed)
 
 
-@_verb(cli, "train")
+@verb(cli, "train")
 @click.argument("fit_set", type=IN_DIR)
 @click.argument("valid_set", type=IN_DIR)
 @click.argument("model_dir", type=OUT)
@@ -230,7 +183,7 @@ def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir
     _stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device)
 
 
-@_verb(cli, "predict")
+@verb(cli, "predict")
 @click.argument("model_dir", type=IN_DIR)
 @click.argument("feats", type=IN_DIR, metavar="FEATS.h5")
 @click.argument("scores", type=OUT, metavar="SCORES.h5")
@@ -247,16 +200,16 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, device):
     _stage("predict").run(model_dir, feats, scores, data_set, precise, no_frames, device)
 
 
-@_verb(cli, "tune")
+@verb(cli, "tune")
 @click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("operating_point", type=OUT, metavar="OPERATING_POINT.yaml")
 @click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters maximise.")
 @click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
-@click.option("--median-seconds", default="0.5", type=_List(float, "seconds"), help="Median filters to choose from: one, or several.")
-@click.option("--min-seconds", default="0.2", type=_List(float, "seconds"), help="Shortest events to choose from.")
-@click.option("--max-gap-seconds", default="0.2", type=_List(float, "seconds"), help="Gaps to join over, to choose from.")
+@click.option("--median-seconds", default="0.5", type=NumberList(float, "seconds"), help="Median filters to choose from: one, or several.")
+@click.option("--min-seconds", default="0.2", type=NumberList(float, "seconds"), help="Shortest events to choose from.")
+@click.option("--max-gap-seconds", default="0.2", type=NumberList(float, "seconds"), help="Gaps to join over, to choose from.")
 @click.option("--gate-by-tags", is_flag=True, help="Decode events only of the classes that the clip is tagged with.")
 def tune(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
     """Choose the thresholds of each class for the best micro F1 on a validation set.
@@ -268,7 +221,7 @@ def tune(scores, data_set, operating_point, criterion, published, seed, median_s
                        gate_by_tags)
 
 
-@_verb(cli, "decode")
+@verb(cli, "decode")
 @click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
 @click.argument("operating_point", type=IN_DIR, metavar="OPERATING_POINT.yaml")
 @click.argument("out_dir", type=OUT)
@@ -282,7 +235,7 @@ def decode(scores, operating_point, out_dir, mode):
     _stage("decode").run(scores, operating_point, out_dir, mode)
 
 
-@_verb(cli, "score")
+@verb(cli, "score")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("out_dir", type=IN_DIR)
 @click.option("--scores", "scores_path", type=IN_DIR, metavar="SCORES.h5", help="For MAP, MAUC, d' and PSDS.")
@@ -297,7 +250,7 @@ def score(data_set, out_dir, scores_path, num_resamples, as_json):
     _stage("score").run(data_set, out_dir, scores_path, num_resamples, as_json)
 
 
-@_verb(cli, "score-files")
+@verb(cli, "score-files")
 @click.argument("reference", type=IN_DIR)
 @click.argument("estimate", type=IN_DIR)
 @click.option("--kind", type=click.Choice(["tags", "events"]), help="What the lists hold; found out where it is not given.")
@@ -317,10 +270,10 @@ def score_files(reference, estimate, kind, num_resamples, as_json):
     _stage("score_files").run(reference, estimate, kind, as_json, num_resamples)
 
 
-@_verb(cli, "average")
+@verb(cli, "average")
 @click.argument("scores", type=IN_DIR, nargs=-1, required=True, metavar="SCORES...")
 @click.argument("output", type=OUT, metavar="OUT")
-@click.option("--weights", type=_List(float, "weights"), help="One for each of SCORES; else all count the same.")
+@click.option("--weights", type=NumberList(float, "weights"), help="One for each of SCORES; else all count the same.")
 @click.option("--labels", type=IN_DIR, help="The classes to keep, one a line, in that order; else those of SCORES.")
 def average(scores, output, weights, labels):
     """Average several systems' scores of the same clips; of one system's, change the form.
@@ -338,7 +291,7 @@ def average(scores, output, weights, labels):
     _stage("average").run(scores, output, weights, labels)
 
 
-@_verb(cli, "report")
+@verb(cli, "report")
 @click.argument("model_dirs", type=IN_DIR, nargs=-1, required=True, metavar="MODEL_DIR...")
 @click.argument("output", type=OUT, metavar="REPORT.html")
 @click.option("--figures", type=OUT, help="Write the single figures as PNG into this folder too.")
@@ -351,7 +304,7 @@ def report(model_dirs, output, figures):
     _stage("report").run(model_dirs, output, figures)
 
 
-@_verb(cli, "import")
+@verb(cli, "import")
 @click.argument("checkpoint", type=IN_DIR, metavar="CHECKPOINT.pt")
 @click.argument("model_dir", type=OUT)
 @click.option("--labels", required=True, type=IN_DIR, help="The classes, one a line, in the order of the network's outputs.")

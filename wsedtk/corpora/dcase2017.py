@@ -158,11 +158,7 @@ def read(metadata_dir):
 def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     """Write data_dir/{train,test,eval} with what audio there is, or all official clips without any."""
     data_dir = Path(data_dir)
-    for name in SETS:
-        datadir.check_overwrite(data_dir / name, MADE_BY)
-    if strict and metadata_only:
-        raise InputError("--strict asks for the audio of every clip, --metadata-only for none; give one of them")
-    youtube.check_writable(data_dir)
+    youtube.check_prepare(data_dir, SETS, MADE_BY, metadata_only, strict)
     sets = read(metadata_dir)
     for name in ("test", "eval"):
         dataset = sets[name]

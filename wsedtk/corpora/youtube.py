@@ -137,11 +137,15 @@ class Coverage:
             say(f"warning: {folder}: no audio of this set that can be used; it is not written")
 
 
-def check_writable(folder):
-    """Raise InputError where a folder can't be written: before hours of listening."""
-    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+def check_prepare(data_dir, names, made_by, metadata_only, strict):
+    """Raise InputError where the sets can't be written there, or the options contradict each other: before hours of listening."""
+    for name in names:
+        datadir.check_overwrite(data_dir / name, made_by)
+    if strict and metadata_only:
+        raise InputError("--strict asks for the audio of every clip, --metadata-only for none; give one of them")
+    above = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise InputError(f"{folder}: can't be written: {above} is no folder, or not yours to write to")
+        raise InputError(f"{data_dir}: can't be written: {above} is no folder, or not yours to write to")
 
 
 def remove(folder):

@@ -1,0 +1,78 @@
+"""What the commands of the command tree share: kinds of parameters, and the care for outputs and records."""
+
+from pathlib import Path
+
+import click
+
+from wsedtk.errors import InputError
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+IN_DIR = click.Path(path_type=Path)
+OUT = click.Path(path_type=Path)
+
+
+class Shard(click.ParamType):
+    """K/N, the K-th of N shards, counted from 1."""
+
+    name = "K/N"
+
+    def convert(self, value, param, ctx):
+        """Return (K, N)."""
+        if isinstance(value, tuple):
+            return value
+        k, slash, n = value.partition("/")
+        if not (slash and k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+            self.fail(f"{value!r}: expected K/N with 1 <= K <= N", param, ctx)
+        return int(k), int(n)
+
+
+class NumberList(click.ParamType):
+    """Numbers >= 0 with commas between them."""
+
+    def __init__(self, kind, name):
+        self.kind, self.name = kind, f"{name},..."
+
+    def convert(self, value, param, ctx):
+        """Return a tuple of numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(self.kind(v) for v in value.split(","))
+        except ValueError:
+            numbers = (-1,)
+        if not all(0 <= n < float("inf") for n in numbers):
+            self.fail(f"{value!r}: expected {self.name[:-4]}, one or several with commas between them", param, ctx)
+        return numbers
+
+
+def _check_outputs(command, options):
+    """Refuse outputs that are an input of the same command, or whose name is that of another kind of file."""
+    inputs = {Path(v).resolve() for p in command.params if p.type is IN_DIR for v in _values(options[p.name])}
+    for parameter in command.params:
+        for value in _values(options[parameter.name]) if parameter.type is OUT else ():
+            suffix = Path(parameter.metavar or "").suffix
+            if suffix and value.suffix != suffix:
+                raise InputError(f"{value}: the output of `{command.name}` must have a name that ends in {suffix}")
+            if value.resolve() in inputs:
+                raise InputError(f"{value}: is an input of this command and would be overwritten; name another output")
+
+
+def _values(value):
+    """The paths of an option: none, one or several."""
+    return [] if value is None else list(value) if isinstance(value, tuple) else [value]
+
+
+def verb(group, name, **settings):
+    """Register a command that checks its outputs, and writes its record where one is asked for, before it runs."""
+    def decorate(function):
+        @click.pass_context
+        def command(ctx, **options):
+            _check_outputs(ctx.command, options)
+            if ctx.obj is not None:
+                from wsedtk import provenance
+                provenance.write(ctx.obj, ctx.command_path, options, [p.name for p in ctx.command.params if p.type is OUT])
+            return function(**options)
+        command.__doc__ = function.__doc__
+        command.__click_params__ = getattr(function, "__click_params__", [])
+        return group.command(name, **settings)(command)
+    return decorate

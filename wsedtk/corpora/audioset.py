@@ -1,0 +1,263 @@
+"""AudioSet: the published lists of segments, and a folder of audio -> data/{train,eval}.
+
+METADATA_DIR holds, at any depth, the files as Google published them, or as a spreadsheet or another tool saved them again:
+
+    balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv     ID, start, end, "class ID,class ID,..."
+    class_labels_indices.csv                                                          index, class ID, name: the classes in order
+    ontology.json                                                                     may be missing: which class lies under which
+
+Lists may have comment lines or a header, quotes, spaces, commas, semicolons or tabs, `10` for `10.000`, any line ends.
+"""
+
+import csv
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from wsedtk import datadir
+from wsedtk.corpora import youtube
+from wsedtk.errors import InputError
+from wsedtk.progress import say
+from wsedtk.tables import Fault, first, line_blocks, raise_on_errors
+
+MADE_BY = "prepare audioset"
+LISTS = {"balanced": "balanced_train_segments.csv", "unbalanced": "unbalanced_train_segments.csv", "eval": "eval_segments.csv"}
+SUBSETS = {"balanced": ("balanced",), "unbalanced": ("unbalanced",), "all": ("balanced", "unbalanced")}
+CLASSES = "class_labels_indices.csv"
+ONTOLOGY = "ontology.json"
+_COLUMNS = (("ytid", "youtube_id", "video_id"), ("start_seconds", "start"), ("end_seconds", "end"), ("positive_labels", "labels", "mids"))
+_VIDEO = re.compile("[A-Za-z0-9_-]{11}")
+_TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
+_PUBLISHED = re.compile(r'([^,;\t"]*), *([^,;\t"]*), *([^,;\t"]*), *"([^"]*)"')  # a row as it is published: read at four times the speed
+
+
+def read_classes(path):
+    """The classes of class_labels_indices.csv: their names and their IDs, in order. Raises InputError."""
+    faults, rows = [], []
+    lines = [line for block in line_blocks(Path(path), faults) for line in block]
+    raise_on_errors(faults, "it is published with AudioSet")
+    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
+        row = [field.strip() for field in row]
+        if not any(row) or (not rows and row[0].lower() == "index"):
+            continue
+        if len(row) != 3 or row[0] != str(len(rows)) or not re.fullmatch(r"/\w/\w+", row[1]) or not row[2]:
+            raise InputError(f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)!r}")
+        rows.append(row)
+    names, mids = [row[2] for row in rows], [row[1] for row in rows]
+    for what, values in (("names", names), ("IDs", mids)):
+        if not values or len(set(values)) < len(values):
+            raise InputError(f"{path}: expected classes, each once; their {what} are not different from each other")
+    return names, mids
+
+
+def read_ontology(path):
+    """The ontology: {class ID: (name, IDs of the classes right under it)}. Raises InputError."""
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return {entry["id"]: (entry["name"], tuple(entry["child_ids"])) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({error!r})") from None
+
+
+def ancestors(ontology, mids):
+    """Which of the classes lie above each, at any height, as booleans (K, K): [k, j] where j is above k."""
+    index, above = {mid: k for k, mid in enumerate(mids)}, np.zeros((len(mids), len(mids)), bool)
+    for j, mid in enumerate(mids):
+        waiting, seen = list(ontology.get(mid, ("", ()))[1]), set()
+        while waiting:
+            child = waiting.pop()
+            if child not in seen:
+                seen.add(child)
+                waiting += ontology.get(child, ("", ()))[1]
+        above[[index[child] for child in seen if child in index], j] = True
+    return above
+
+
+class _Form:
+    """How a list is written: what parts its fields, and in which of them ID, start, end and class IDs stand."""
+
+    def __init__(self, path, line):
+        for self.delimiter in "\t;,":
+            fields = self.fields(line)
+            if len(fields) >= 4:
+                break
+        self.is_header = not any(map(_VIDEO.fullmatch, fields)) or fields[0].lower() in _COLUMNS[0]
+        self.places = (0, 1, 2, 3)
+        if self.is_header:
+            columns = [field.lower() for field in fields]
+            self.places = [next((columns.index(name) for name in names if name in columns), None) for names in _COLUMNS]
+            if None in self.places:
+                raise InputError(f"{path}:1: expected YTID, start_seconds, end_seconds, positive_labels, found {line!r}")
+        self.labels_are_last = self.places[3] == len(fields) - 1 or not self.is_header
+
+    def fields(self, line):
+        """The fields of a line. Quotes that stand in the middle of a field are left over from a wrong reading, and go."""
+        (row,) = csv.reader([line], delimiter=self.delimiter, skipinitialspace=True)
+        return [field.strip(" '\"") for field in row]
+
+    def row(self, fields):
+        """ID, start, end, and the class IDs with commas between them; None where fields are missing."""
+        if len(fields) <= max(self.places):
+            return None
+        video, start, end, labels = (fields[place] for place in self.places)
+        if self.labels_are_last:
+            labels = ",".join(fields[self.places[3]:])  # a list that is not quoted falls apart at its commas
+        return video, start, end, labels
+
+
+def _read_row(form, line, index):
+    """A line as (clip's name, its seconds, class numbers). Raises ValueError that says what is wrong."""
+    published = _PUBLISHED.fullmatch(line) if not form.is_header else None
+    row = published.groups() if published else form.row(form.fields(line))
+    if row is None:
+        raise ValueError("expected ID, start, end and class IDs")
+    video, start, end, labels = row
+    if not _VIDEO.fullmatch(video):
+        raise ValueError(f"expected a video ID of 11 characters, found {video!r} (spreadsheets take some IDs for numbers or formulas; "
+                         "use the list as it was published)")
+    if not (_TIME.fullmatch(start) and _TIME.fullmatch(end) and float(start) < float(end)):
+        raise ValueError(f"expected start and later end in seconds, found {start!r} and {end!r}")
+    start, end = float(start), float(end)
+    mids = [mid for mid in (mid.strip(" '\"") for mid in labels.split(",")) if mid]
+    for mid in mids:
+        if mid not in index:
+            raise ValueError(f"the class {mid!r} is not in {CLASSES}")
+    if not mids:
+        raise ValueError("no class IDs")
+    return f"{video}_{start:.3f}_{end:.3f}.wav", round(end - start, 6), [index[mid] for mid in mids]
+
+
+def _segments(path, mids, faults):
+    """Yield blocks of a list's rows: names (B,), seconds (B,), the place of the clip in the block (M,) and the class (M,) of each tag."""
+    index, form, number = {mid: k for k, mid in enumerate(mids)}, None, 0
+    for lines in line_blocks(path, faults):
+        names, seconds, counts, tags = [], [], [], []
+        for line in lines:
+            number += 1
+            if not line.strip(" ,;\t\"") or line.lstrip("\"").startswith("#"):
+                continue
+            if form is None:
+                form = _Form(path, line)
+                if form.is_header:
+                    continue
+            try:
+                name, duration, classes = _read_row(form, line, index)
+            except (ValueError, csv.Error) as error:
+                faults.append(Fault(True, path, number, f"{error}: {line!r}"))
+                continue
+            names.append(name)
+            seconds.append(duration)
+            counts.append(len(classes))
+            tags += classes
+        if len(faults) > 100:
+            return
+        if names:
+            yield np.array(names), np.array(seconds), np.repeat(np.arange(len(names)), counts), np.array(tags, np.int64)
+
+
+def read_list(path, names, mids):
+    """A list of segments as a DataSet without audio. names, mids: of the K classes. Raises InputError naming its first faults.
+
+    A segment that stands there several times has the tags of all its rows.
+    """
+    path, faults, blocks, num_rows = Path(path), [], [], 0
+    for found, seconds, clip, label in _segments(path, mids, faults):
+        blocks.append((found, seconds, clip + num_rows, label))
+        num_rows += len(found)
+    raise_on_errors(faults, "mend the list, or fetch it anew")
+    if not blocks:
+        raise InputError(f"{path}: no segments there; expected rows of ID, start, end, \"class IDs\"")
+    filenames, seconds, row_of_tag, labels = (np.concatenate(column) for column in zip(*blocks))
+    del blocks
+    filenames, row_of_clip, clip_of_row = np.unique(filenames, return_index=True, return_inverse=True)
+    if len(filenames) < num_rows:
+        say(f"warning: {path}: {num_rows - len(filenames)} rows name a segment that another row names too; their tags are put together")
+    tag_clip, tag_label = np.divmod(np.unique(clip_of_row[row_of_tag] * len(mids) + labels), len(mids))
+    return datadir.DataSet(filenames, np.full(len(filenames), "", datadir.TEXT), seconds[row_of_clip], names, tag_clip, tag_label,
+                           info={"made_by": MADE_BY, "corpus": "AudioSet", "official_clips": len(filenames), "class_ids": mids})
+
+
+def join(sets):
+    """One set of several without a clip in common. Raises InputError where they have one."""
+    filenames = np.concatenate([dataset.filenames for dataset in sets])
+    order = np.argsort(filenames, kind="stable")
+    twice = np.flatnonzero(filenames[order][1:] == filenames[order][:-1])
+    if len(twice):
+        raise InputError(f"the lists share {len(twice)} segments: {first(filenames[order][twice].tolist())}; each must stand in one list")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    starts = np.cumsum([0, *(len(dataset) for dataset in sets)])
+    clips = place[np.concatenate([dataset.tag_clip + start for dataset, start in zip(sets, starts)])]
+    labels = np.concatenate([dataset.tag_label for dataset in sets])
+    by_clip = np.lexsort((labels, clips))
+    return dataclasses.replace(
+        sets[0], filenames=filenames[order], paths=np.full(len(order), "", datadir.TEXT),
+        durations=np.concatenate([dataset.durations for dataset in sets])[order], tag_clip=clips[by_clip], tag_label=labels[by_clip],
+        info={**sets[0].info, "official_clips": len(order)})
+
+
+def add_ancestors(dataset, above):
+    """The set with every clip tagged, too, with the classes above its own; above: (K, K) as `ancestors` gives."""
+    width, keys = len(dataset.labels), dataset.tag_clip * len(dataset.labels) + dataset.tag_label
+    for k in np.flatnonzero(above.any(axis=1)).tolist():
+        clips = dataset.tag_clip[dataset.tag_label == k]
+        keys = np.append(keys, (clips[:, None] * width + np.flatnonzero(above[k])).ravel())
+    tag_clip, tag_label = np.divmod(np.unique(keys), width)
+    return dataclasses.replace(dataset, tag_clip=tag_clip, tag_label=tag_label)
+
+
+def exclude(dataset, data_sets):
+    """The set without the clips of the videos that other sets have clips of; its info says how many went, and for which set."""
+    videos, gone, counts = youtube.videos_of(dataset.filenames), np.zeros(len(dataset), bool), {}
+    for folder in data_sets:
+        theirs = youtube.videos_of(datadir.read(folder).filenames)
+        shared = np.isin(videos, theirs[theirs != ""])
+        counts[str(folder)] = int(shared.sum())
+        gone |= shared
+        print(f"excluded: {counts[str(folder)]:,} clips of videos that {folder} has clips of")
+    if gone.all():
+        raise InputError("--exclude: no clip is left of the training set: every video of it is in the sets to exclude")
+    return dataclasses.replace(dataset.select(~gone), info={**dataset.info, "excluded": counts}) if data_sets else dataset
+
+
+def read(metadata_dir, subset="balanced", with_ancestors=False):
+    """The official sets without audio: {train, eval: DataSet}. Raises InputError where the metadata are not whole."""
+    files = youtube.find_metadata(metadata_dir, f"AudioSet's lists, {CLASSES} and {LISTS['eval']} among them")
+    lists = [LISTS[name] for name in SUBSETS[subset]]
+    for name in (CLASSES, *lists, LISTS["eval"], *([ONTOLOGY] if with_ancestors else [])):
+        if name not in files:
+            raise InputError(f"{metadata_dir}: {name} is not there; is it the folder of AudioSet's metadata?")
+    names, mids = read_classes(files[CLASSES])
+    ontology = read_ontology(files[ONTOLOGY]) if ONTOLOGY in files else {}
+    odd = [f"{mid}: {name!r}, {ontology[mid][0]!r}" for mid, name in zip(mids, names) if ontology.get(mid, (name,))[0] != name]
+    if odd:
+        say(f"warning: {files[CLASSES]} and {files[ONTOLOGY]} name {len(odd)} classes differently: {first(odd)}")
+    parts = [read_list(files[name], names, mids) for name in lists]
+    sets = {"train": join(parts) if len(parts) > 1 else parts[0], "eval": read_list(files[LISTS["eval"]], names, mids)}
+    del parts
+    sets["train"].info["corpus"] = f"AudioSet, {' and '.join(SUBSETS[subset])} training list"
+    sets["eval"].info["corpus"] = "AudioSet, evaluation list"
+    if with_ancestors:
+        above = ancestors(ontology, mids)
+        for name, dataset in sets.items():
+            dataset.info["with_ancestors"] = True
+            sets[name] = add_ancestors(dataset, above)
+    return sets
+
+
+def prepare(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs):
+    """Write data_dir/{train,eval} with what audio there is, or all official clips without any."""
+    data_dir = Path(data_dir)
+    youtube.check_prepare(data_dir, ("train", "eval"), MADE_BY, metadata_only, strict)
+    sets = read(metadata_dir, subset, with_ancestors)
+    sets["train"] = exclude(sets["train"], excluded)
+    shared = np.intersect1d(*(youtube.videos_of(dataset.filenames) for dataset in sets.values()))
+    if len(shared):
+        say(f"warning: the training and the evaluation list share {len(shared)} videos: {first(shared.tolist())}")
+    if metadata_only:
+        youtube.write_without_audio(sets, data_dir)
+    else:
+        youtube.prepare(sets, audio_dirs, data_dir, strict, jobs)
