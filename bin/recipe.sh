@@ -1,22 +1,27 @@
 # Sourced by a recipe's path.sh, with the arguments of the script that runs, once these are set: $recipe and $root (the recipe's
-# folder and the checkout), $option_names and the options' defaults, among them stage, stop_stage, exp, config and system.
-# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `guarded`, `report_systems` and `run_stages`.
+# folder and the checkout), $option_names and the options' defaults, among them stage, stop_stage, exp, config, system and
+# model, which may be empty.
+# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `guarded`, `fetch`, `report_systems` and `run_stages`.
 # shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of the scripts around it
 
 . "$root/bin/parse_options.sh" "$@"
 
-if [ -z "$system" ]; then
-    system=$(basename -- "$config")
-    system=${system%.yaml}
-fi
 case $exp in
     '') echo "$(basename -- "$0"): --exp '': name a folder" >&2; exit 2 ;;
     -*) exp=./$exp ;;
 esac
+case $model in
+    -*) model=./$model ;;
+esac
+if [ -z "$system" ]; then
+    system=$(basename -- "${model:-$config}")
+    system=${system%.yaml}
+fi
 case $system in
     data | feats | log | download | .* | */*) echo "$(basename -- "$0"): --system $system: can't be a system's name" >&2; exit 2 ;;
 esac
-data=$exp/data model=$exp/$system
+data=$exp/data
+: "${model:=$exp/$system}"
 . "$recipe/cmd.sh"
 . "$root/bin/env.sh"
 wsedtk_environment '' || exit 1
@@ -38,6 +43,18 @@ logged() {
     local name=$1
     shift
     guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
+}
+
+# Fetch a file, unless it is there. Usage: fetch URL FILE; with $dry_run true it only says so.
+fetch() {
+    if [ -s "$2" ]; then return 0; fi
+    if [ "$dry_run" = true ]; then
+        echo "curl $1 -> $2"
+        return 0
+    fi
+    mkdir -p -- "$(dirname -- "$2")"
+    guarded curl --fail --silent --show-error --location --retry 3 --output "$2.part" "$1"
+    mv -- "$2.part" "$2"
 }
 
 # One page about every system of the experiment that is tuned.

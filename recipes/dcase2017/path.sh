@@ -12,6 +12,7 @@ audio=()
 frontend=
 config=$recipe/conf/crnn_linear.yaml
 system=
+model=
 num_valid=1142
 jobs=2
 bootstrap=1000

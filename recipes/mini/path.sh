@@ -16,6 +16,7 @@ num_valid=100
 frontend=$recipe/conf/frontend_wang.yaml
 config=$recipe/conf/crnn_linear.yaml
 system=
+model=
 jobs=2
 bootstrap=1000
 seed=0

@@ -8,16 +8,8 @@ download=$exp/download
 lists='sound_event_list_17_classes.txt groundtruth_weak_label_training_set.csv groundtruth_weak_label_testing_set.csv
     groundtruth_strong_label_testing_set.csv groundtruth_release/groundtruth_weak_label_evaluation_set.csv
     groundtruth_release/groundtruth_strong_label_evaluation_set.csv'
-mkdir -p -- "$metadata"
 for list in $lists; do
-    file=$metadata/$(basename -- "$list")
-    if [ -s "$file" ]; then continue; fi
-    if [ "$dry_run" = true ]; then
-        echo "curl $metadata_url/$list -> $file"
-        continue
-    fi
-    curl --fail --silent --show-error --location --retry 3 --output "$file.part" "$metadata_url/$list"
-    mv -- "$file.part" "$file"
+    fetch "$metadata_url/$list" "$metadata/$(basename -- "$list")"
 done
 if [ ! -s "$metadata/sound_event_list_17_classes.txt" ]; then exit 0; fi # a dry run without the lists
 logged 00_prepare prepare dcase2017 --metadata-only -- "$metadata" "$download/lists"

@@ -1,0 +1,51 @@
+"""Which class of a model is which of DCASE 2017 task 4, by AudioSet's class IDs: the table that `wsedtk predict --classes` takes.
+
+    python3 dcase_classes.py MODEL_DIR AUDIOSET_METADATA DCASE_SET CLASSES.tsv
+
+A model's classes may be named as in class_labels_indices.csv, or by the IDs themselves; DCASE_SET is a data directory of the challenge.
+Writes one row a class of DCASE, in its order: the model's name of it, and DCASE's.
+"""
+
+import argparse
+from pathlib import Path
+
+from wsedtk import checkpoint, config, datadir
+from wsedtk.atomic import write_text
+from wsedtk.corpora import audioset, youtube
+from wsedtk.errors import InputError
+
+
+def classes_of(model_labels, audioset_classes, dcase_classes):
+    """Pairs (the model's name, DCASE's name). The classes are (names, IDs). Raises InputError where the model lacks some."""
+    name_of = dict(zip(audioset_classes[1], audioset_classes[0]))
+    pairs = [(next((name for name in (mid, name_of.get(mid)) if name in model_labels), None), label) for label, mid in zip(*dcase_classes)]
+    missing = [label for name, label in pairs if name is None]
+    if missing:
+        raise InputError(f"the model lacks {len(missing)} of DCASE's {len(pairs)} classes: {', '.join(missing)}; its classes must be "
+                         f"AudioSet's, named as in {audioset.CLASSES} or by their IDs")
+    return pairs
+
+
+def main():
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model_dir", "audioset_metadata", "dcase_set", "output"):
+        parser.add_argument(name, type=Path)
+    options = parser.parse_args()
+    try:
+        if not (options.model_dir / "model.yaml").is_file():
+            raise InputError(f"{options.model_dir}: no model there; train one (stage 4), or name one with --model")
+        labels = config.load(checkpoint.ModelSpec, options.model_dir / "model.yaml").labels
+        files = youtube.find_metadata(options.audioset_metadata, f"AudioSet's {audioset.CLASSES}")
+        if audioset.CLASSES not in files:
+            raise InputError(f"{options.audioset_metadata}: {audioset.CLASSES} is not there; is it the folder of AudioSet's metadata?")
+        dcase = datadir.read(options.dcase_set)
+        pairs = classes_of(labels, audioset.read_classes(files[audioset.CLASSES]), (dcase.labels, dcase.info["class_ids"]))
+        write_text(options.output, "".join(f"{name}\t{label}\n" for name, label in pairs))
+    except InputError as error:
+        parser.exit(1, f"dcase_classes.py: {error}\n")
+    print(f"{options.output}: {len(pairs)} of the model's {len(labels)} classes")
+
+
+if __name__ == "__main__":
+    main()

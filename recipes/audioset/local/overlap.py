@@ -1,0 +1,67 @@
+"""Which videos of DCASE 2017 task 4 are in AudioSet's lists, and DCASE's test sets without those that a model was trained on.
+
+    python3 overlap.py AUDIOSET_METADATA DCASE_DATA [--data DATA_SET ...] --output OVERLAP.tsv
+
+Prints, and writes to OVERLAP.tsv, how many clips of DCASE_DATA/{train,test,eval} come from videos of each of AudioSet's lists that are at
+hand. A model has seen the videos of the data sets, or, where none is given, of the training lists. Of DCASE_DATA/test and eval, what it
+has not seen goes to data/test_unseen and data/eval_unseen beside OVERLAP.tsv.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from wsedtk import datadir, scoring
+from wsedtk.atomic import write_text
+from wsedtk.corpora import audioset, youtube
+from wsedtk.errors import InputError
+
+
+def seen_videos(metadata_dir, data_sets):
+    """{name: IDs of its videos (any number,)} of AudioSet's lists at hand, and of the data sets; and which of them were trained on."""
+    files = youtube.find_metadata(metadata_dir, "AudioSet's lists")
+    sources, trained, classes = {}, [], audioset.read_classes(files.get(audioset.CLASSES, metadata_dir / audioset.CLASSES))
+    for name, file in audioset.LISTS.items():
+        if file in files:
+            sources[f"AudioSet {name}"] = youtube.videos_of(audioset.read_list(files[file], *classes).filenames)
+            trained += [f"AudioSet {name}"] if name != "eval" else []
+    if data_sets:
+        trained = [str(folder) for folder in data_sets]
+        sources.update((str(folder), youtube.videos_of(datadir.read(folder).filenames)) for folder in data_sets)
+    if not trained:
+        raise InputError(f"{metadata_dir}: none of AudioSet's training lists is there, so that nobody knows what the model was trained on")
+    return sources, trained
+
+
+def main():
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("metadata_dir", type=Path)
+    parser.add_argument("dcase_data", type=Path)
+    parser.add_argument("--data", action="append", type=Path, default=[])
+    parser.add_argument("--output", required=True, type=Path)
+    options = parser.parse_args()
+    try:
+        sets = {name: datadir.read(options.dcase_data / name) for name in ("train", "test", "eval") if (options.dcase_data / name).is_dir()}
+        sources, trained = seen_videos(options.metadata_dir, options.data)
+        videos = {name: youtube.videos_of(dataset.filenames) for name, dataset in sets.items()}
+        rows = [["videos of", *(f"{name} ({len(dataset):,} clips)" for name, dataset in sets.items())]]
+        rows += [[source + (" (trained on)" if source in trained else ""), *(f"{int(np.isin(v, theirs).sum()):,}" for v in videos.values())]
+                 for source, theirs in sources.items()]
+        write_text(options.output, "".join("\t".join(row) + "\n" for row in rows))
+        print("Clips of DCASE 2017 task 4 from videos that AudioSet's lists name, too:", *scoring.text_table(rows[0], rows[1:]), sep="\n")
+        for name in sets.keys() - {"train"}:
+            folder, unseen = options.output.parent / "data" / f"{name}_unseen", np.ones(len(sets[name]), bool)
+            for source in trained:
+                unseen &= ~np.isin(videos[name], sources[source])
+            youtube.remove(folder)
+            print(f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos that the model was not trained on")
+            if unseen.any():
+                datadir.write(folder, sets[name].select(unseen))
+    except InputError as error:
+        parser.exit(1, f"overlap.py: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+# Sourced by run.sh and by every stage: the recipe's options with their defaults, and the environment.
+# shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts that source this, and set by bin/recipe.sh
+recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd -- "$recipe/../.." && pwd)
+
+option_names='stage stop_stage exp metadata audio subset frontend config system num_valid shards jobs bootstrap seed
+    dcase_metadata dcase_audio dcase_num_valid model lists_url ontology_url download_jobs dry_run'
+stage=1
+stop_stage=
+exp=$recipe/exp
+metadata=
+audio=()
+subset=balanced
+frontend=$recipe/conf/frontend_wang.yaml
+config=$recipe/conf/talnet_linear.yaml
+system=
+num_valid=2000
+shards=2
+jobs=2
+bootstrap=100
+seed=0
+dcase_metadata=
+dcase_audio=()
+dcase_num_valid=1142
+model=
+lists_url=http://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv
+ontology_url=https://raw.githubusercontent.com/audioset/ontology/master
+download_jobs=4
+dry_run=false
+
+. "$root/bin/recipe.sh" "$@"
+
+download=$exp/download
+if [ -z "$metadata" ]; then metadata=$download/metadata; fi
+if [ ${#audio[@]} -eq 0 ]; then audio=("$download/audio"); fi
+if [ ${#dcase_audio[@]} -eq 0 ]; then dcase_audio=("$download/dcase_audio"); fi
+if [ -z "$stop_stage" ]; then
+    stop_stage=9
+    if [ -n "$dcase_metadata" ] || [ "$stage" = 10 ]; then stop_stage=10; fi
+fi
+feats=$exp/feats
+dcase=$exp/dcase # an experiment directory of recipes/dcase2017
+dcase_sets='test eval'

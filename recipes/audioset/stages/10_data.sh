@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Prepare DCASE 2017 task 4: its sets, a held-out part of its training set, and their features.
+# Options: those of run.sh.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
+
+if [ -z "$dcase_metadata" ]; then
+    echo "$(basename -- "$0"): --dcase-metadata DIR and --dcase-audio DIR are needed: DCASE 2017 task 4's lists and audio" >&2
+    exit 2
+fi
+logged 10_prepare prepare dcase2017 --jobs "$jobs" -- "$dcase_metadata" "${dcase_audio[@]}" "$dcase/data"
+logged 10_balance balance --num-valid "$dcase_num_valid" --seed "$seed" -- "$dcase/data/train" "$dcase/data/fit" "$dcase/data/valid"
+for set in valid $dcase_sets; do
+    logged "10_extract_$set" extract --crop --config "$frontend" --jobs "$jobs" -- "$dcase/data/$set" "$dcase/feats/$set.h5"
+done
