@@ -5,7 +5,8 @@ import sys
 import click
 import pytest
 
-from wsedtk import __version__, cli, command
+from wsedtk import __version__, cli
+from wsedtk.command import Shard
 
 
 def verbs(group=cli.cli, path=()):
@@ -69,7 +70,7 @@ def test_usage_errors(run, arguments, message):
 
 @pytest.mark.parametrize("text, value", [("1/1", (1, 1)), ("2/3", (2, 3)), ("10/10", (10, 10))])
 def test_shards(text, value):
-    assert command.Shard().convert(text, None, None) == value
+    assert Shard().convert(text, None, None) == value
 
 
 def test_from_a_shell(tmp_path):

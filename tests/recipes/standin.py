@@ -1,11 +1,11 @@
-"""A stand-in for the challenge's audio: real names, real tags, real events, synthesised sound.
+"""A stand-in for a corpus' audio: real names, real tags, real events, synthesised sound.
 
-    python tests/recipes/standin.py METADATA_DIR AUDIO_DIR [--train 300] [--test 100] [--eval 100] [--seed 0] [--broken]
+    python tests/recipes/standin.py CORPUS METADATA_DIR AUDIO_DIR [--train 300] [--test 100] [--eval 100] [--seed 0] [--broken]
 
-METADATA_DIR holds the lists of DCASE 2017 task 4. For some of their clips AUDIO_DIR gets a file in which every class is a sound of
-its own, placed where the truth says that the class occurs; training clips, whose truth has no times, get it anywhere. File names
-come with and without Y, in several formats and folders, as they lie on people's disks. With --broken some clips are missing, empty,
-cut short, silent, too short or copies of another.
+CORPUS is dcase2017 or audioset, METADATA_DIR holds its lists. For some of their clips AUDIO_DIR gets a file in which every class is a
+sound of its own, the same in both corpora, placed where the truth says that the class occurs; where the truth has no times, anywhere.
+File names come with and without Y, in several formats and folders, as they lie on people's disks. With --broken some clips of each set
+are missing, empty, cut short, silent, too short or copies of another.
 """
 
 import argparse
@@ -14,25 +14,30 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from wsedtk.corpora import dcase2017, youtube
+from wsedtk.corpora import audioset, dcase2017, youtube
 
 RATE = 16000
+CORPORA = {"dcase2017": dcase2017.read, "audioset": audioset.read}
+DCASE_IDS = ("/m/0284vy3 /m/05x_td /m/02mfyn /m/02rhddq /m/0199g /m/06_fw /m/012n7d /m/012ndj /m/0dgbq /m/04qvtq /m/03qc9zr /m/0k4j "
+             "/t/dd00134 /m/01bjv /m/07r04 /m/04_sv /m/07jdr").split()  # their sounds are numbers 0 to 16
 
 
 def sound(label, num_samples, rng):
-    """A sound of class number `label`: a tone of its own pitch, vibrato and pulse, over a band of noise."""
+    """Sound number `label`: a tone of its own pitch, vibrato and pulse, over a band of noise; from 17 on with a second tone."""
     t = np.arange(num_samples) / RATE
-    pitch = 250 * 1.19 ** label * rng.uniform(0.97, 1.03)
+    pitch = 250 * 1.19 ** (label % 17) * rng.uniform(0.97, 1.03)
     pulse = 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * (1 + label % 5) * t + rng.uniform(0, 6)))
     vibrato = 1 + 0.03 * (label % 3) * np.sin(2 * np.pi * (2 + label % 4) * t)
     tone = sum(np.sin(2 * np.pi * harmonic * np.cumsum(pitch * vibrato) / RATE) / harmonic for harmonic in (1, 2 + label % 2))
+    if label >= 17:
+        tone += np.sin(2 * np.pi * 180 * 1.11 ** (label // 17) * t)
     fade = np.minimum(1, np.minimum(t, t[::-1]) / 0.02)
     return rng.uniform(0.08, 0.2) * (tone * (pulse if label % 2 else 1) + 0.2 * rng.normal(size=num_samples)) * fade
 
 
 def clip_audio(dataset, clip, rng):
     """The samples of a clip: its events, or its tags anywhere, over a quiet background."""
-    num_samples = round(dataset.durations[clip] * RATE)
+    num_samples, mids = round(dataset.durations[clip] * RATE), dataset.info["class_ids"]
     samples = 0.01 * rng.normal(size=num_samples)
     if dataset.events is not None:
         spans = [row[1:] for row in dataset.events.select(dataset.events.clip == clip).rows()]
@@ -45,20 +50,20 @@ def clip_audio(dataset, clip, rng):
     for onset, offset, label in spans:
         first, last = round(onset * RATE), min(round(offset * RATE), num_samples)
         if last > first:
-            samples[first:last] += sound(label, last - first, rng)
+            number = DCASE_IDS.index(mids[label]) if mids[label] in DCASE_IDS else 17 + label
+            samples[first:last] += sound(number, last - first, rng)
     return samples
 
 
 def choose(dataset, count, rng):
     """Clips (count,) of a set, the classes in turn, so that the rare ones are there too."""
-    tags, chosen = dataset.tag_matrix(), []
-    queues = [rng.permutation(np.flatnonzero(column)).tolist() for column in tags.T]
+    chosen, queues = set(), [rng.permutation(clips).tolist() for clips in dataset.clips_of_classes()[:-1]]
     while len(chosen) < count and any(queues):
         for queue in queues:
             while queue and queue[-1] in chosen:
                 queue.pop()
             if queue and len(chosen) < count:
-                chosen.append(queue.pop())
+                chosen.add(queue.pop())
     return sorted(chosen)
 
 
@@ -79,10 +84,10 @@ def break_some(paths, rng):
     return dict(zip(("missing", "empty", "cut", "silent", "short", "copy", "original"), clips))
 
 
-def make(metadata_dir, audio_dir, counts, seed=0, broken=False):
-    """Write the audio of counts = {train, test, eval: number of clips}. Returns {set: {kind: clip}} of what was broken."""
+def make(corpus, metadata_dir, audio_dir, counts, seed=0, broken=False):
+    """Write the audio of counts = {set: number of clips}. Returns {set: {kind: clip}} of what was broken."""
     spoilt = {}
-    for number, (name, dataset) in enumerate(dcase2017.read(metadata_dir).items()):
+    for number, (name, dataset) in enumerate(CORPORA[corpus](metadata_dir).items()):
         rng, paths = np.random.default_rng((seed, number)), []
         for index, clip in enumerate(choose(dataset, counts[name], rng)):
             stem = str(dataset.filenames[clip]).removesuffix(".wav")
@@ -98,6 +103,7 @@ def make(metadata_dir, audio_dir, counts, seed=0, broken=False):
 def main():
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", choices=CORPORA)
     parser.add_argument("metadata_dir")
     parser.add_argument("audio_dir")
     for name, count in (("train", 300), ("test", 100), ("eval", 100), ("seed", 0)):
@@ -105,7 +111,7 @@ def main():
     parser.add_argument("--broken", action="store_true")
     options = parser.parse_args()
     counts = {name: getattr(options, name) for name in dcase2017.SETS}
-    for name, clips in make(options.metadata_dir, options.audio_dir, counts, options.seed, options.broken).items():
+    for name, clips in make(options.corpus, options.metadata_dir, options.audio_dir, counts, options.seed, options.broken).items():
         print(name, clips)
 
 

@@ -56,7 +56,7 @@ def report_of(model, part, mode):
 def experiment(real_data, tmp_path_factory):
     """The whole recipe, in a folder whose name holds spaces and quotes: (folder, options, process, what is broken)."""
     folder = tmp_path_factory.mktemp("it's \"theirs\"")
-    spoilt = standin.make(real_data / "dcase2017", folder / "the audio", COUNTS, seed=3, broken=True)
+    spoilt = standin.make("dcase2017", real_data / "dcase2017", folder / "the audio", COUNTS, seed=3, broken=True)
     (folder / "tiny.yaml").write_text(CONFIG)
     options = ["--metadata", real_data / "dcase2017", "--audio", folder / "the audio", "--exp", folder / "exp", "--num-valid", 17,
                "--jobs", 1, "--bootstrap", 20]
