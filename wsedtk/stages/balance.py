@@ -9,6 +9,7 @@ from wsedtk.clip_names import sources_of
 from wsedtk.errors import InputError
 
 MADE_BY = "balance"
+MOST_LINES = 40  # classes that the table shows
 
 
 class _Classes:
@@ -91,6 +92,30 @@ def split(dataset, num_valid, seed):
     return ~classes.is_open[sources], valid
 
 
+def tell(dataset, fit, valid):
+    """Print how many clips of each class went where; of many classes the rarest."""
+    labels, counts = dataset.labels, np.array([part.clips_per_class() for part in (dataset, fit, valid)])  # (3, K)
+    shown = list(range(len(labels))) if len(labels) <= MOST_LINES else np.argsort(counts[1], kind="stable")[:MOST_LINES // 4].tolist()
+    width = max(len(labels[k]) for k in shown)
+    print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes")
+    for k in shown:
+        passes = f"{counts[1].max() / counts[1, k]:8.1f}" if counts[1, k] else f"{'-':>8}"
+        print(f"{labels[k]:{width}}  " + "  ".join(f"{n:7}" for n in counts[:, k].tolist()) + passes)
+    left_out = len(dataset) - len(fit) - len(valid)
+    print(f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
+          + (f"; {left_out} clips of the held-out sources are in neither" if left_out else ""))
+    if len(shown) < len(labels):
+        print(f"(of {len(labels)} classes the {len(shown)} with the fewest clips to fit on)")
+    print("passes: how often balanced minibatches go through a class's clips while they go once through the largest class's")
+    share = counts[2].max()
+    short = np.flatnonzero((counts[0] // 2 <= counts[2]) & (counts[2] < 0.9 * share)).tolist()
+    if len(short) > MOST_LINES // 4:
+        print(f"{len(short)} classes have fewer clips held out than others, which have up to {share}: half of each class stays to fit on")
+        return
+    for k in short:
+        print(f"{labels[k]}: {counts[2, k]} held out (others: up to {share}); at least half of its {counts[0, k]} clips stay to fit on")
+
+
 def run(data_set, fit_set, valid_set, num_valid, seed):
     """Write the two data directories and print how many clips of each class went where."""
     dataset = datadir.read(data_set)
@@ -107,19 +132,6 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
     for part, folder in ((fit, fit_set), (valid, valid_set)):
         info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed}
         datadir.write(folder, dataclasses.replace(part, info=info))
-    counts = [part.clips_per_class() for part in (dataset, fit, valid)]
-    width = max(map(len, dataset.labels))
-    print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes")
-    for label, *numbers in zip(dataset.labels, *(c.tolist() for c in counts)):
-        passes = f"{counts[1].max() / numbers[1]:8.1f}" if numbers[1] else f"{'-':>8}"
-        print(f"{label:{width}}  " + "  ".join(f"{n:7}" for n in numbers) + passes)
-    left_out = len(dataset) - len(fit) - len(valid)
-    print(f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
-          + (f"; {left_out} clips of the held-out sources are in neither" if left_out else ""))
-    print("passes: how often balanced minibatches go through a class's clips while they go once through the largest class's")
-    share = max(counts[2].tolist())
-    for label, *numbers in zip(dataset.labels, *(c.tolist() for c in counts)):
-        if numbers[0] // 2 <= numbers[2] < 0.9 * share:
-            print(f"{label}: {numbers[2]} held out (others: up to {share}); at least half of its {numbers[0]} clips stay to fit on")
+    tell(dataset, fit, valid)
     if len(valid) < num_valid:
         print(f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on")
