@@ -16,5 +16,5 @@ esac
 wsedtk_environment test || exit 1
 cd -- "$tests/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # test this checkout, whatever else is installed
-python3 -m flake8 wsedtk tests recipes
+python3 -m flake8 wsedtk tests recipes bin
 exec python3 -m pytest "$@"

@@ -9,48 +9,21 @@
 #   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of crnn_*, and gated_crnn_* single and hierarchical)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
 #   other options          those of run.sh: --exp, --audio, --metadata, --jobs, --bootstrap, ...
+# shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh uses and sets the variables
 set -euo pipefail
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 systems='crnn_max crnn_average crnn_linear crnn_exp crnn_attention gated_crnn_linear gated_crnn_linear_hierarchical gated_crnn_exp
     gated_crnn_exp_hierarchical gated_crnn_attention gated_crnn_attention_hierarchical'
 seeds='0 1 2'
-rest=() exp='' cmd=() # path.sh sets the last two
-while [ $# -gt 0 ]; do
-    case $1 in
-        --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
-        --systems=* | --seeds=*) name=${1%%=*} && printf -v "${name#--}" %s "${1#*=}" && shift ;;
-        --systems | --seeds)
-            [ $# -ge 2 ] || { echo "compare_pooling.sh: '$1' needs a value (--help lists the options)" >&2; exit 2; }
-            printf -v "${1#--}" %s "$2"
-            shift 2
-            ;;
-        --stage* | --stop-stage* | --config* | --system | --system=* | --seed | --seed=*)
-            echo "compare_pooling.sh: '$1' is set for each system and seed in turn (--help lists the options)" >&2
-            exit 2
-            ;;
-        *) rest+=("$1"); shift ;;
-    esac
-done
-if [ -z "${systems// /}" ] || ! [[ $seeds =~ ^\ *[0-9]+(\ +[0-9]+)*\ *$ ]]; then
-    echo "compare_pooling.sh: expected names of systems and numbers of seeds, found --systems '$systems' --seeds '$seeds'" >&2
-    exit 2
-fi
-set -- ${rest[@]+"${rest[@]}"}
-. "$recipe/path.sh"
+. "$recipe/../../bin/compare_pooling.sh" "$@"
 
-names=() files=()
-for name in $systems; do # all of them before hours of training
-    file=$name
-    if [ ! -f "$file" ]; then file=$recipe/conf/$name.yaml; fi
-    if [ ! -f "$file" ]; then echo "compare_pooling.sh: $name: no such configuration in $recipe/conf" >&2; exit 1; fi
-    name=$(basename -- "$file")
-    names+=("${name%.yaml}") files+=("$file")
-done
 for i in "${!names[@]}"; do
     for seed in $seeds; do
-        guarded bash "$recipe/run.sh" "$@" --stage 4 --stop-stage 8 --config "${files[$i]}" --system "${names[$i]}.seed$seed" \
-            --seed "$seed" > /dev/null
+        guarded bash "$recipe/run.sh" ${rest[@]+"${rest[@]}"} --stage 4 --stop-stage 8 --config "${files[$i]}" \
+            --system "${names[$i]}.seed$seed" --seed "$seed" > /dev/null
     done
 done
-# shellcheck disable=SC2086  # a list of numbers
-guarded "${cmd[@]}" "$exp/log/compare.log" python3 "$recipe/local/compare.py" "$exp" --systems "${names[@]}" --seeds $seeds
+compare "$exp" 'test/segment=Segment mode on the development set (as Wang, Li & Metze, table 2)' \
+    'eval/segment=Segment mode on the evaluation set' \
+    'test/frame=Frame mode on the development set, which it is tuned on (as He, Shen & Zhang, table 2)' \
+    'eval/frame=Frame mode on the evaluation set (as He, Shen & Zhang, table 2)'

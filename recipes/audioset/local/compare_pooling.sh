@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Compare pooling functions over several seeds, on AudioSet and on DCASE 2017 task 4: the rows of Wang, Li & Metze's table 3, as measured.
+#
+#     bash recipes/audioset/local/compare_pooling.sh [--systems 'NAME ...'] [--seeds 'N ...'] [--option value ...]
+#
+# Trains, decodes and scores every system with every seed (stages 4 to 8, as <system>.seed<N> in the experiment directory; what is
+# trained already stays), then writes and prints exp/compare.md, and the same as exp/compare.tsv. With --dcase-metadata it does stage 10
+# for each too: exp/dcase/compare.md. Run stages 1 to 3 before.
+#
+#   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of talnet_*)
+#   --seeds 'N ...'        seeds of the training (0 1 2)
+#   other options          those of run.sh: --exp, --audio, --metadata, --dcase-metadata, --dcase-audio, --jobs, --bootstrap, ...
+# shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh uses and sets the variables
+set -euo pipefail
+recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+systems='talnet_max talnet_average talnet_linear talnet_exp talnet_attention'
+seeds='0 1 2'
+. "$recipe/../../bin/compare_pooling.sh" "$@"
+
+if [ -n "$dcase_metadata" ]; then guarded bash "$recipe/stages/10_data.sh" ${rest[@]+"${rest[@]}"} > /dev/null; fi
+for i in "${!names[@]}"; do
+    for seed in $seeds; do
+        options=(${rest[@]+"${rest[@]}"} --config "${files[$i]}" --system "${names[$i]}.seed$seed" --seed "$seed")
+        guarded bash "$recipe/run.sh" "${options[@]}" --stage 4 --stop-stage 8 > /dev/null
+        if [ -n "$dcase_metadata" ]; then guarded bash "$recipe/stages/10_transfer.sh" "${options[@]}" > /dev/null; fi
+    done
+done
+compare "$exp" "eval/segment=AudioSet's evaluation list"
+if [ -n "$dcase_metadata" ]; then
+    compare "$dcase" 'test/segment=DCASE 2017 task 4, development set' 'eval/segment=DCASE 2017 task 4, evaluation set' \
+        'test_unseen/segment=DCASE 2017 task 4, development set, without the videos in the training' \
+        'eval_unseen/segment=DCASE 2017 task 4, evaluation set, without the videos in the training'
+fi
