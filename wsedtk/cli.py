@@ -237,7 +237,7 @@ def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir
 @click.option("--data", "data_set", type=IN_DIR, help="Score the clips of this set only.")
 @click.option("--precise", is_flag=True, help="float32 throughout; else bf16 where it is safe.")
 @click.option("--no-frames", is_flag=True, help="Leave frame scores out of the file: the most of it by far.")
-@click.option("--classes", type=IN_DIR, metavar="FILE", help="Keep these classes only, in this order: one a line; NAME<TAB>NEW NAME renames.")
+@click.option("--classes", type=IN_DIR, metavar="FILE", help="Keep only these classes, in this order: one a line; NAME<TAB>NEW renames.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
 def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, device):
     """Score clips, frames and 1 s segments with a trained model.
