@@ -183,3 +183,10 @@ def test_bombs_are_refused_at_once(load, text):
         load(text)
     assert time.process_time() - start < 5
     assert len(str(error.value)) < 1000
+
+
+def test_many_known_words_are_cut_short():
+    known = [f"class {i}" for i in range(527)]
+    assert config.suggest("class 52 ", known) == "did you mean 'class 52'?"
+    assert config.suggest("xyz", known).endswith("class 18, class 19 and 507 more")
+    assert config.suggest("xyz", known[:20]).endswith("class 18, class 19")

@@ -1,5 +1,8 @@
 import dataclasses
+import itertools
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,6 +85,36 @@ def test_the_shards_together_are_the_whole(run, small_set, tmp_path, num_shards)
     assert first.filenames.tolist() == datadir.read(small_set).filenames[::num_shards].tolist()
     assert not (tmp_path / "train.h5").exists()
     check(tmp_path / "train.h5", small_set, config.load(FrontendConfig, tmp_path / "c.yaml"))
+
+
+def test_shards_of_separate_processes(run, tmp_path):
+    """Three processes at once, float16, of two clips: one shard is left without any."""
+    for i in range(2):
+        write_sound(tmp_path / "set" / f"{i}.wav", 0.5 + i / 2, seed=i)
+    data = write_set(tmp_path / "set", [(f"{i}.wav", f"{i}.wav", 0.5 + i / 2) for i in range(2)], ["Car"], [("0.wav", "Car")])
+    started = [subprocess.Popen([sys.executable, "-m", "wsedtk", "extract", data, tmp_path / "new" / "a.h5", "--dtype", "float16",
+                                 "--shard", f"{k}/3"], stdout=subprocess.PIPE, text=True) for k in (1, 2, 3)]
+    output = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert [text.split(": ")[1].split(",")[0] for text in output] == ["1 clips", "1 clips", "0 clips"]
+    assert run("extract", data, tmp_path / "whole.h5", "--dtype", "float16").exit_code == 0
+    parts, whole = (store.FeatureStore([tmp_path / name]) for name in ("new/a.h5", "whole.h5"))
+    assert parts.filenames.tolist() == whole.filenames.tolist() == ["0.wav", "1.wav"] and parts.num_frames.tolist() == [20, 40]
+    assert parts.read(np.arange(2)).dtype == np.float16
+    np.testing.assert_array_equal(parts.read(np.arange(2)), whole.read(np.arange(2)))
+    np.testing.assert_array_equal(parts.durations, whole.durations)
+    np.testing.assert_allclose(parts.statistics(np.arange(2)), whole.statistics(np.arange(2)), rtol=1e-12)
+
+
+def test_neither_clips_nor_results_pile_up():
+    """A reader that stops for a while does not make the processes run through the whole corpus."""
+    taken = itertools.count()
+    with mapping(2) as spread:
+        results = spread(abs, (-next(taken) for _ in range(100_000)))
+        assert [next(results) for _ in range(50)] == list(range(50))
+        assert next(taken) <= 50 + 2 * 4 * 8
+    with mapping(2) as spread:
+        assert list(spread(abs, iter(range(0, -1001, -1)))) == list(range(1001)) and list(spread(abs, [])) == []
 
 
 def test_a_mixed_lot(run, tmp_path):

@@ -5,12 +5,22 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from helpers import LABELS, write_set
 from helpers import train_arguments as arguments
 
-from wsedtk import checkpoint
+from wsedtk import checkpoint, cli
 from wsedtk.errors import InputError
 from wsedtk.store import FeatureStore, ScoreFile
+
+
+@pytest.fixture(scope="module")
+def attention(corpus, tmp_path_factory):
+    """A model with attention, whose scores have weights beside them."""
+    model = tmp_path_factory.mktemp("attention") / "model"
+    assert CliRunner().invoke(cli.cli, [str(a) for a in arguments(corpus, model, "--set", "pooling=attention", "--set",
+                                                                  "max_checkpoints=1")], catch_exceptions=False).exit_code == 0
+    return model
 
 
 @pytest.mark.parametrize("pooling", ["linear", "attention", "general", "monotone-attention"])
@@ -66,3 +76,66 @@ def test_prediction_is_deterministic(corpus, trained, tmp_path, run):
         run("predict", trained, corpus / "fit.h5", tmp_path / f"{name}.h5")
     a, b = ScoreFile(tmp_path / "a.h5"), ScoreFile(tmp_path / "b.h5")
     assert (a.clip == b.clip).all() and a.attributes == b.attributes
+
+
+def datasets(path):
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file}
+
+
+@pytest.mark.parametrize("text, columns, labels", [
+    ("low\nhigh, very\n", [1, 0], ["low", "high, very"]), ("low", [1], ["low"]), ("\ufeffhigh, very\r\n", [0], ["high, very"]),
+    ("low\tBass, é\nhigh, very\tlow\n", [1, 0], ["Bass, é", "low"]), ("high, very\thigh, very\n", [0], ["high, very"]),
+])
+@pytest.mark.parametrize("no_frames", [False, True])
+def test_some_classes_are_columns_of_the_whole(corpus, attention, tmp_path, run, text, columns, labels, no_frames):
+    (tmp_path / "-classes.txt").write_text(text, encoding="utf-8", newline="")
+    options = ["--no-frames"] if no_frames else []
+    for name, more in (("all", []), ("some", ["--classes", tmp_path / "-classes.txt"])):
+        assert run("predict", attention, corpus / "fit.h5", tmp_path / f"{name}.h5", *options, *more).exit_code == 0
+    whole, found = datasets(tmp_path / "all.h5"), datasets(tmp_path / "some.h5")
+    assert ScoreFile(tmp_path / "some.h5").labels == labels and whole.keys() == found.keys()
+    assert {"frame", "weight"} & whole.keys() == (set() if no_frames else {"frame", "weight"})
+    for name in whole.keys() - {"labels"}:
+        expected = whole[name][..., columns] if name in ("clip", "segment", "frame", "weight") else whole[name]
+        np.testing.assert_array_equal(found[name], expected)
+
+
+def test_the_fingerprint_tells_what_was_scored(corpus, trained, tmp_path, run):
+    for name, text in (("same", "high, very\nlow\n"), ("order", "low\nhigh, very\n"), ("fewer", "low\n"), ("renamed", "low\tx\n")):
+        (tmp_path / name).write_text(text)
+    few = write_set(tmp_path / "few", [("00.wav", "", 1)], LABELS, [])
+    prints = {}
+    for name, options in {"all": [], **{n: ["--classes", tmp_path / n] for n in ("same", "order", "fewer", "renamed")},
+                          "few": ["--data", few], "precise": ["--precise"]}.items():
+        assert run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5", *options).exit_code == 0
+        prints[name] = ScoreFile(tmp_path / "s.h5").attributes["fingerprint"]
+    assert prints.pop("same") == prints["all"] and len(set(prints.values())) == len(prints) == 6
+
+
+@pytest.mark.parametrize("text, faults", [
+    ("", [": no classes: write one a line"]), ("\n", [":1: expected a class, or a class, a tab and its new name; found ''"]),
+    ("lwo\n", [":1: MODEL has no class 'lwo'; did you mean 'low'?"]),
+    ("Music\tlow\n", [":1: MODEL has no class 'Music'; known: high, very, low"]),
+    ("low\n\nhigh, very\n", [":2: expected a class"]), ("low\tx\ty\n", [":1: expected a class"]), ("low\t \n", [":1: expected a class"]),
+    ("low\nhigh, very\nlow\tx\n", [":3: the class 'low' stands twice, first in line 1"]),
+    ("low\nhigh, very\tlow\n", [":2: the name 'low' stands twice, first in line 1"]),
+    ("low\nx\nhigh, very\nlow", [":2: MODEL has no class 'x'", ":4: the class 'low' stands twice"]),
+    (b"\xff", [": not UTF-8 text"]), (None, [": no such file"]),
+])
+def test_classes_at_fault(corpus, trained, tmp_path, run, text, faults):
+    path = tmp_path / "c.txt"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    result = run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5", "--classes", path)
+    assert result.exit_code == 1 and not (tmp_path / "s.h5").exists()
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(faults)
+    for line, fault in zip(lines, faults):
+        assert line.startswith(f"{path}{fault.replace('MODEL', str(trained))}")
+
+
+def test_classes_are_no_output(trained, corpus, tmp_path, run):
+    (tmp_path / "c.h5").write_text("low")
+    result = run("predict", trained, corpus / "fit.h5", tmp_path / "c.h5", "--classes", tmp_path / "c.h5")
+    assert result.exit_code == 1 and "is an input of this command" in result.stderr and (tmp_path / "c.h5").read_text() == "low"

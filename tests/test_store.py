@@ -1,8 +1,11 @@
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
 
 from wsedtk import store
+from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError
 
 F, T = 5, 12
@@ -34,10 +37,10 @@ def test_features_there_and_back(tmp_path, dtype):
     rows = found.rows([NAMES[3], NAMES[0], NAMES[4], NAMES[0]])
     assert rows.tolist() == [3, 0, 4, 0]
     batch = found.read(rows)
-    assert batch.dtype == np.float32 and batch.shape == (4, max(len(content[NAMES[i]][0]) for i in (3, 0, 4)), F)
+    assert batch.dtype == dtype and batch.shape == (4, max(len(content[NAMES[i]][0]) for i in (3, 0, 4)), F)
     for got, row in zip(batch, rows):
         features = content[NAMES[row]][0]
-        np.testing.assert_array_equal(got[:len(features)], features.astype(dtype).astype(np.float32))
+        np.testing.assert_array_equal(got[:len(features)], features.astype(dtype))
         assert not got[len(features):].any()
 
 
@@ -65,6 +68,108 @@ def test_statistics_far_from_zero(tmp_path):
     frames = np.concatenate([v[0].astype(np.float32).astype(np.float64) for v in content.values()])
     found = store.FeatureStore([write(tmp_path / "a.h5", content)])
     np.testing.assert_allclose(found.statistics(np.arange(4))[1], frames.std(axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 7, 10, 4096])
+def test_blocks_do_not_show(tmp_path, monkeypatch, block):
+    """Whatever the size of the blocks that the columns pass through, files hold the same and give the same."""
+    monkeypatch.setattr(store, "BLOCK", block)
+    content, path = shards(tmp_path, 3)
+    scores(tmp_path / "s.h5", names=np.array(NAMES))
+    assert store.ScoreFile(tmp_path / "s.h5").filenames.tolist() == NAMES
+    found, rows = store.FeatureStore([path]), np.array([9, 0, 4, 4, 7, 2])
+    monkeypatch.undo()
+    assert found.filenames.tolist() == [f"clip {i}" for k in range(3) for i in range(10)[k::3]] and found.filenames.dtype.kind == "U"
+    assert found.filenames[found.order].tolist() == list(content)
+    assert found.durations.tolist() == [content[n][1] for n in found.filenames.tolist()]
+    frames = np.concatenate([content[n][0].astype(np.float64) for n in found.filenames[rows].tolist()])
+    np.testing.assert_allclose(found.statistics(rows), [frames.mean(axis=0), frames.std(axis=0)], rtol=1e-12)
+    whole = write(tmp_path / "whole.h5", content, "float16", failed={"bad": "why"})
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "BLOCK", block)
+        write(tmp_path / "blocks.h5", content, "float16", failed={"bad": "why"})
+    with h5py.File(whole) as a, h5py.File(tmp_path / "blocks.h5") as b:
+        assert dict(a.attrs) == dict(b.attrs) and list(a) == list(b)
+        for name in a:
+            assert (a[name][()] == b[name][()]).all(), name
+
+
+def test_what_a_feature_file_holds(tmp_path):
+    content = clips(NAMES)
+    with h5py.File(write(tmp_path / "a.h5", content, "float16", {"hop": 3}, {"bad": "why"})) as file:
+        assert {name: (file[name].shape, file[name].dtype.str) for name in file if file[name].dtype.kind != "O"} == {
+            "features": ((5, T, F), "<f2"), "num_frames": ((5,), "<i4"), "duration": ((5,), "<f8"), "mean": ((5, F), "<f8"),
+            "squared_deviations": ((5, F), "<f8")}
+        assert file["filename"].asstr()[:].tolist() == NAMES and file["failed"].asstr()[:].tolist() == [["bad", "why"]]
+        assert file["features"].chunks == (1, T, F) and file["features"].fletcher32
+        assert sorted(file.attrs) == ["clips_fingerprint", "fingerprint", "frontend", "kind"]
+        assert file.attrs["clips_fingerprint"] == fingerprint_clips(NAMES[::-1])
+        for row, (features, _) in enumerate(content.values()):
+            stored = features.astype(np.float16).astype(np.float64)
+            np.testing.assert_array_equal(file["mean"][row], stored.mean(axis=0))
+            np.testing.assert_array_equal(file["squared_deviations"][row], ((stored - stored.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
+    """What a clip leaves in memory while its file is written, read and averaged: next to its name, a few numbers."""
+    monkeypatch.setattr(store, "BLOCK", 64)
+    peaks, num_bins, features = [], 512, np.ones((1, 512), np.float16)
+    tracemalloc.start()
+    try:
+        for count in (500, 2500):
+            tracemalloc.reset_peak()
+            with store.writing_features(tmp_path / f"{count}.h5", 1, num_bins, "float16", {}, "x") as (append, _):
+                for i in range(count):
+                    append(f"{i:08d}.wav", features, 1.0)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            found = store.FeatureStore([tmp_path / f"{count}.h5"])
+            tracemalloc.reset_peak()
+            found.statistics(np.arange(count))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    assert (peaks[2] - peaks[0]) / 2000 < 512 and (peaks[3] - peaks[1]) / 2000 < 512, peaks  # bytes; its mean alone is 4096
+
+
+def test_a_damaged_clip_is_found(tmp_path):
+    content = clips(NAMES)
+    path = write(tmp_path / "a.h5", content)
+    with h5py.File(path) as file:
+        place = file["features"].id.get_chunk_info(2).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place + 1] ^= 1
+    path.write_bytes(data)
+    found = store.FeatureStore([path])
+    assert found.read(np.array([1, 3])).any()
+    with pytest.raises(InputError, match="a.h5: the features of 'a b' can't be read .*; the file is damaged, extract it again"):
+        found.read(np.array([1, 2]))
+
+
+def test_a_batch_opens_nothing(tmp_path, monkeypatch):
+    """The data sets of all shards stay open: to open one takes longer than to read a clip, and the longer the larger it is."""
+    found = store.FeatureStore([shards(tmp_path, 3)[1]])
+    monkeypatch.setattr(h5py.Group, "__getitem__", None)
+    assert found.read(np.array([9, 0, 4])).any()
+
+
+def test_files_of_two_precisions(tmp_path):
+    content = clips(["a", "b"])
+    parts = [write(tmp_path / f"{n}.h5", {n: content[n]}, d) for n, d in (("a", "float16"), ("b", "float32"))]
+    found = store.FeatureStore(parts)
+    batch = found.read(np.array([1, 0]))
+    np.testing.assert_array_equal(batch[0, :found.num_frames[1]], content["b"][0])
+    np.testing.assert_array_equal(batch[1, :found.num_frames[0]], content["a"][0].astype(np.float16))
+
+
+def test_a_hundred_shards_beside_a_plain_file(tmp_path):
+    content, path = shards(tmp_path, 100)  # ninety of them empty
+    more = clips(["more 1", "more 2"], seed=1)
+    found = store.FeatureStore([write(tmp_path / "more.h5", more), path])
+    rows = found.rows([*content, *more])
+    assert len(found) == 12 and found.filenames[rows].tolist() == [*content, *more]
+    for got, (features, _) in zip(found.read(rows), [*content.values(), *more.values()]):
+        np.testing.assert_array_equal(got[:len(features)], features)
+    assert len(store.FeatureStore([store.shard_path(path, 100, 100)])) == 0
 
 
 def shards(folder, count=3, name="my.train.h5"):

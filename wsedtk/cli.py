@@ -189,15 +189,19 @@ def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir
 @click.argument("scores", type=OUT, metavar="SCORES.h5")
 @click.option("--data", "data_set", type=IN_DIR, help="Score the clips of this set only.")
 @click.option("--precise", is_flag=True, help="float32 throughout; else bf16 where it is safe.")
-@click.option("--no-frames", is_flag=True, help="Leave frame scores out of the file.")
+@click.option("--no-frames", is_flag=True, help="Leave frame scores out of the file: the most of it by far.")
+@click.option("--classes", type=IN_DIR, metavar="FILE", help="Keep only these classes, in this order: one a line; NAME<TAB>NEW renames.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-def predict(model_dir, feats, scores, data_set, precise, no_frames, device):
+def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, device):
     """Score clips, frames and 1 s segments with a trained model.
+
+    Of 10 s at 0.1 s a frame, the frame scores of 527 classes take 0.2 MB a clip: of a corpus of two million clips 400 GB, of 20 000
+    clips 4 GB. --no-frames saves them all; --classes makes every table as much smaller as the classes are fewer.
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
     """
-    _stage("predict").run(model_dir, feats, scores, data_set, precise, no_frames, device)
+    _stage("predict").run(model_dir, feats, scores, data_set, precise, no_frames, classes, device)
 
 
 @verb(cli, "tune")

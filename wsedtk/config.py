@@ -81,9 +81,11 @@ def to_yaml(mapping):
 
 
 def suggest(word, known):
-    """' Did you mean X?' where a known word is near, else a list of the known words."""
-    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
-    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(str(k) for k in known)
+    """'did you mean X?' where a known word is near, else the known words, the first twenty of them."""
+    known = [str(k) for k in known]
+    near = difflib.get_close_matches(str(word), known, n=1)
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known[:20]) + more
 
 
 def _convert(value, kind, where):

@@ -79,7 +79,7 @@ class FeatureBatches:
 
 def load_features(store, rows):
     """Features (B, T, F) float32 and mask (B, T), True = real frame, of store rows (B,)."""
-    x = torch.from_numpy(store.read(rows))
+    x = torch.from_numpy(store.read(rows)).float()
     mask = torch.arange(x.shape[1]) < torch.from_numpy(store.num_frames[rows])[:, None]
     return x, mask
 

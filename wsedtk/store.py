@@ -21,8 +21,10 @@ import numpy as np
 from wsedtk.atomic import writing
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError
+from wsedtk.tables import find, slices
 
 _TEXT = h5py.string_dtype("utf-8")
+BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
 
 
 @contextlib.contextmanager
@@ -45,7 +47,7 @@ def _open(path, kind):
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", rdcc_nbytes=0)  # a chunk is a clip: to keep the last ones, file by file, would serve nobody
     except OSError as error:
         raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
     found = file.attrs.get("kind", "an unknown kind")
@@ -55,19 +57,41 @@ def _open(path, kind):
     return file
 
 
-def _names(dataset):
-    """A text dataset as a numpy array of str."""
-    values = dataset.asstr()[:]
-    return np.array(values.tolist() if len(values) else [], dtype=str)
+def _names(datasets):
+    """Text datasets, one after the other, as one numpy array of str."""
+    names, end = np.empty(sum(map(len, datasets)), "<U1"), 0
+    for dataset in datasets:
+        for block in slices(len(dataset), BLOCK):
+            read = np.array(dataset.asstr()[block].tolist(), dtype=str)
+            if read.dtype.itemsize > names.dtype.itemsize:
+                names = names.astype(read.dtype)
+            names[end:end + len(read)] = read
+            end += len(read)
+    return names
 
 
-def _find(filenames, wanted, order=None):
-    """The place of each wanted name (M,) among `filenames` (N,), -1 where it is not; order: their argsort, if it is at hand."""
-    if not len(filenames):
-        return np.full(len(wanted), -1)
-    order = np.argsort(filenames) if order is None else order
-    places = order[np.searchsorted(filenames, wanted, sorter=order).clip(max=len(filenames) - 1)]
-    return np.where(filenames[places] == wanted, places, -1)
+class _Columns:
+    """Datasets that hold one row a clip, written BLOCK rows at a time."""
+
+    def __init__(self, file, kinds):
+        self._file, self._kinds, self._rows = file, kinds, []  # kinds: {name: (dtype, shape of a row)}
+
+    def append(self, *row):
+        """Add one value to each dataset."""
+        self._rows.append(row)
+        if len(self._rows) == BLOCK:
+            self.flush()
+
+    def flush(self):
+        """Write the rows that are waiting. The first block's size becomes that of the chunks."""
+        count, columns = len(self._rows), zip(*self._rows) if self._rows else [()] * len(self._kinds)
+        for (name, (dtype, shape)), values in zip(self._kinds.items(), columns):
+            if name not in self._file:
+                self._file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(max(count, 1), *shape))
+            dataset = self._file[name]
+            dataset.resize(len(dataset) + count, axis=0)
+            dataset[len(dataset) - count:] = np.array(values, object if dtype is _TEXT else dtype).reshape(count, *shape)
+        self._rows = []
 
 
 @contextlib.contextmanager
@@ -77,30 +101,24 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
     features: (T, F) with T <= max_frames; duration: seconds; frontend: a plain mapping; the dict takes filename -> reason.
     """
     attributes = {"frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
-    names, frames, durations, means, deviations, failed = [], [], [], [], [], {}
+    shape, bins, failed = (max_frames, num_bins), (np.float64, (num_bins,)), {}
     with _creating(path, "features", attributes) as file:
-        shape = (max_frames, num_bins)
         data = file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True)
+        columns = _Columns(file, {"filename": (_TEXT, ()), "num_frames": (np.int32, ()), "duration": (np.float64, ()),
+                                  "mean": bins, "squared_deviations": bins})
 
         def append(filename, features, duration):
             row = np.zeros(shape, dtype)
             row[:len(features)] = features
             stored = row[:len(features)].astype(np.float64)
-            data.resize(len(names) + 1, axis=0)
+            mean = stored.mean(axis=0)
+            data.resize(len(data) + 1, axis=0)
             data[-1] = row
-            names.append(filename)
-            frames.append(len(features))
-            durations.append(duration)
-            means.append(stored.mean(axis=0))
-            deviations.append(((stored - means[-1]) ** 2).sum(axis=0))
+            columns.append(filename, len(features), duration, mean, ((stored - mean) ** 2).sum(axis=0))
 
         yield append, failed
-        file.attrs["clips_fingerprint"] = fingerprint_clips(names)
-        file.create_dataset("filename", data=np.array(names, object), dtype=_TEXT)
-        file.create_dataset("num_frames", data=np.array(frames, np.int32))
-        file.create_dataset("duration", data=np.array(durations, np.float64))
-        file.create_dataset("mean", data=np.array(means, np.float64).reshape(-1, num_bins))
-        file.create_dataset("squared_deviations", data=np.array(deviations, np.float64).reshape(-1, num_bins))
+        columns.flush()
+        file.attrs["clips_fingerprint"] = fingerprint_clips(_names([file["filename"]]))
         file.create_dataset("failed", data=np.array(list(failed.items()), object).reshape(-1, 2), dtype=_TEXT)
 
 
@@ -133,70 +151,88 @@ class FeatureStore:
     """Feature files read as one. Rows are numbered over all files, in their order."""
 
     def __init__(self, paths):
-        self._files, names = [], []
-        self.failed, self.paths = {}, [str(p) for p in paths]
+        self._files, self.failed, self.paths = [], {}, [str(p) for p in paths]
         for path in [shard for p in paths for shard in find_shards(p)]:
             file = _open(path, "features")
             self._files.append(file)
-            names.append(_names(file["filename"]))
             self.failed.update((n, reason) for n, reason in file["failed"].asstr()[:])
             if file.attrs["fingerprint"] != self._files[0].attrs["fingerprint"]:
                 raise InputError(f"{path}: made with another front end than {self._files[0].filename}; extract both alike")
         self.frontend = json.loads(self._files[0].attrs["frontend"])
         self.fingerprint = str(self._files[0].attrs["fingerprint"])
-        self.filenames = np.concatenate(names)
+        self.filenames = _names([f["filename"] for f in self._files])
         self.num_frames = np.concatenate([f["num_frames"][:] for f in self._files]).astype(np.int64)
         self.durations = np.concatenate([f["duration"][:] for f in self._files])
-        self._starts = np.cumsum([0, *(len(n) for n in names)])
-        self._order = np.argsort(self.filenames)
-        sorted_names = self.filenames[self._order]
-        twice = np.flatnonzero(sorted_names[1:] == sorted_names[:-1])
-        if len(twice):
-            raise InputError(f"{', '.join(self.paths)}: the clip {str(sorted_names[twice[0]])!r} stands in them twice")
+        self._data = [f["features"] for f in self._files]  # kept open: to open one takes longer than to read a clip
+        self._starts = np.cumsum([0, *map(len, self._data)])
+        self.order = np.argsort(self.filenames, kind="stable")  # (N,) rows by file name; quick where files are sorted
+        for block in slices(len(self), BLOCK):
+            names = self.filenames[self.order[block.start:block.stop + 1]]
+            twice = np.flatnonzero(names[1:] == names[:-1])
+            if len(twice):
+                raise InputError(f"{', '.join(self.paths)}: the clip {str(names[twice[0]])!r} stands in them twice")
 
     def __len__(self):
         return len(self.filenames)
 
     def rows(self, filenames):
         """The row of each file name (N,); -1 where the store does not hold it."""
-        return _find(self.filenames, filenames, self._order)
+        return find(self.filenames, filenames, self.order)
 
     def rows_of_set(self, filenames, folder):
         """The row of each clip (N,) of a set; -1 for one whose audio failed. Raises InputError where any other is missing."""
         rows = self.rows(filenames)
-        missing = filenames[(rows < 0) & ~np.isin(filenames, list(self.failed))]
+        missing = filenames[rows < 0]
+        missing = missing[~np.isin(missing, list(self.failed))]
         if len(missing):
             raise InputError(f"{folder}: {len(missing)} of {len(filenames)} clips have no features in {', '.join(self.paths)}, "
                              f"the first {str(missing[0])!r}; extract the features of this set")
         return rows
 
     def read(self, rows):
-        """Features of rows (B,) as (B, T, F) float32, T the longest of them, zeros after a clip's frames."""
-        num_frames = self.num_frames[rows]
-        out = np.zeros((len(rows), num_frames.max(), self._files[0]["features"].shape[2]), np.float32)
-        for i in np.argsort(rows):  # in the order of the file
-            number = np.searchsorted(self._starts, rows[i], side="right") - 1
-            data = self._files[number]["features"]
-            out[i, :num_frames[i]] = data[rows[i] - self._starts[number], :num_frames[i]]
+        """Features of rows (B,) as (B, T, F) in the precision of the files, T the longest of them, zeros after a clip's frames."""
+        num_frames = self.num_frames[rows].tolist()
+        files = np.searchsorted(self._starts, rows, side="right") - 1
+        places, files = (np.asarray(rows) - self._starts[files]).tolist(), files.tolist()
+        out = np.zeros((len(rows), max(num_frames), self._data[0].shape[2]), np.result_type(*self._data))
+        for i in np.argsort(rows).tolist():  # in the order of the files
+            try:
+                out[i, :num_frames[i]] = self._data[files[i]][places[i], :num_frames[i]]
+            except OSError as error:
+                raise InputError(f"{self._files[files[i]].filename}: the features of {str(self.filenames[rows[i]])!r} can't be read "
+                                 f"({error}); the file is damaged, extract it again") from None
         return out
 
+    def _blocks_of(self, rows):
+        """Yield (file, slice of it, rows (B,) within the slice, their frames (B,)), block by block, of rows (M,) in any order."""
+        rows = np.sort(rows)
+        for file, first in zip(self._files, self._starts.tolist()):
+            for block in slices(len(file["num_frames"]), BLOCK):
+                start = first + block.start
+                found = rows[slice(*np.searchsorted(rows, (start, first + block.stop)))]
+                if len(found):
+                    yield file, block, found - start, self.num_frames[found].astype(np.float64)
+
     def statistics(self, rows):
-        """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows."""
-        columns = {name: np.concatenate([f[name][:] for f in self._files])[rows] for name in ("mean", "squared_deviations")}
-        weight = self.num_frames[rows][:, None].astype(np.float64)
-        mean = (weight * columns["mean"]).sum(axis=0) / weight.sum()
-        variance = (columns["squared_deviations"] + weight * (columns["mean"] - mean) ** 2).sum(axis=0) / weight.sum()
-        return mean, np.sqrt(variance)
+        """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows (M,), which may be in any order."""
+        mean, squares, total = 0.0, 0.0, self.num_frames[rows].sum()
+        for file, block, places, weight in self._blocks_of(rows):
+            mean += weight @ file["mean"][block][places] / total
+        for file, block, places, weight in self._blocks_of(rows):
+            squares += file["squared_deviations"][block][places].sum(axis=0) + weight @ (file["mean"][block][places] - mean) ** 2
+        return mean, np.sqrt(squares / total)
 
 
 def write_scores(path, filenames, labels, shapes, batches, **attributes):
     """Write a score file from batches.
 
     shapes: {dataset: shape of one clip}, for clip, frame, segment, weight; batches yields (rows, {dataset: array}) where
-    rows (B,) index `filenames`; num_frames and duration are arrays among them. Attributes are plain values.
+    rows (B,) index `filenames`, a list or an array (N,); num_frames and duration are arrays among them. Attributes are plain values.
     """
     with _creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as file:
-        file.create_dataset("filename", data=np.array(filenames, object), dtype=_TEXT)
+        names = file.create_dataset("filename", len(filenames), _TEXT)
+        for block in slices(len(filenames), BLOCK):
+            names[block] = np.array(filenames[block], object)
         file.create_dataset("labels", data=np.array(labels, object), dtype=_TEXT)
         for name, shape in shapes.items():
             kind = {"num_frames": np.int32, "duration": np.float64}.get(name, np.float32)
@@ -215,8 +251,8 @@ class ScoreFile:
     def __init__(self, path):
         self.path = Path(path)
         self._file = _open(path, "scores")
-        self.filenames = _names(self._file["filename"])
-        self.labels = _names(self._file["labels"]).tolist()
+        self.filenames = _names([self._file["filename"]])
+        self.labels = _names([self._file["labels"]]).tolist()
         self.clip = self._file["clip"][:]
         self.num_frames = self._file["num_frames"][:].astype(np.int64)
         self.durations = self._file["duration"][:]
@@ -231,7 +267,7 @@ class ScoreFile:
 
     def rows(self, filenames):
         """The row of each file name (N,); -1 where the file does not hold it."""
-        return _find(self.filenames, filenames)
+        return find(self.filenames, filenames, np.argsort(self.filenames))
 
     def has(self, name):
         """Whether the file holds the dataset `frame`, `segment` or `weight`."""

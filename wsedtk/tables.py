@@ -127,9 +127,10 @@ def format_seconds(value):
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def slices(length):
-    """Slices of at most BLOCK_ROWS that go through `length` rows in order."""
-    return [slice(start, start + BLOCK_ROWS) for start in range(0, length, BLOCK_ROWS)]
+def slices(length, rows=None):
+    """Slices of at most `rows` (BLOCK_ROWS) that go through `length` rows in order."""
+    rows = rows or BLOCK_ROWS
+    return [slice(start, min(start + rows, length)) for start in range(0, length, rows)]
 
 
 def texts(column):
@@ -146,10 +147,12 @@ def write_rows(path, columns, blocks):
             file.writelines("\t".join(row) + "\n" for row in rows)
 
 
-def find(names, wanted):
-    """The place of each wanted name (M,) among sorted names (N,); -1 where it is not."""
+def find(names, wanted, order=None):
+    """The place of each wanted name (M,) among names (N,), -1 where it is not. order: what sorts the names; None: they are sorted."""
     wanted = np.asarray(wanted)
     if not len(names) or not len(wanted):
         return np.full(len(wanted), -1)
-    places = np.searchsorted(names, wanted.astype(names.dtype)).clip(max=len(names) - 1)  # of one width: else numpy copies `names`
+    narrow = wanted.astype(names.dtype)  # of another width numpy would copy `names`
+    places = np.searchsorted(names, narrow, sorter=order).clip(max=len(names) - 1)
+    places = places if order is None else order[places]
     return np.where(names[places] == wanted, places, -1)

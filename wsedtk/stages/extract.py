@@ -59,16 +59,15 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     work = functools.partial(clip_features, frontend_config, max_seconds, crop)
     with store.writing_features(output, max_frames, frontend_config.num_mels, dtype, settings,
                                 config.fingerprint(settings)) as (append, failed), mapping(jobs) as spread:
-        results = spread(work, dataset.paths.tolist())
-        names = dataset.filenames.tolist()
-        for name, (features, duration) in progress(zip(names, results), f"extract {output}", len(names)):
+        results = zip(map(str, dataset.filenames), spread(work, map(str, dataset.paths)))
+        for name, (features, duration) in progress(results, f"extract {output}", len(dataset)):
             if features is None:
                 failed[name] = duration
                 say(f"extract: {name!r} failed: {duration}")
             else:
                 append(name, features, duration)
-        if len(failed) > max_failures * len(names):
-            raise InputError(f"{data_set}: {len(failed)} of {len(names)} clips failed, more than --max-failures {max_failures:g} "
+        if len(failed) > max_failures * len(dataset):
+            raise InputError(f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
                              f"allows; the first: {next(iter(failed.items()))[1]}\nMend the files, or take the clips out of the set.")
-    print(f"{output}: {len(names) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
+    print(f"{output}: {len(dataset) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
           + (f"; {len(failed)} clips failed" if failed else ""))

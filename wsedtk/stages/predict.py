@@ -3,9 +3,11 @@
 T frames, S segments, K classes.
 """
 
+from pathlib import Path
+
 import numpy as np
 
-from wsedtk import checkpoint, config, datadir, inference, store
+from wsedtk import checkpoint, config, datadir, inference, store, tables
 from wsedtk.errors import InputError
 from wsedtk.progress import progress
 
@@ -13,14 +15,46 @@ from wsedtk.progress import progress
 def _choose_rows(features, data_set):
     """Rows of the store to score: those of a data set where one is given, in the order of the file names."""
     if data_set is None:
-        return np.argsort(features.filenames)
+        return features.order
     rows = features.rows_of_set(datadir.read(data_set).filenames, data_set)
     return rows[rows >= 0]
 
 
-def run(model_dir, feats, output_path, data_set, precise, no_frames, device):
-    """Score every clip of the feature files, or those of a data set only."""
+def read_classes(path, labels, model_dir):
+    """The classes that a file lists of a model's `labels`, with the names that they shall have: {class: name}, in its order.
+
+    One class a line; `name<TAB>new name` renames it. Raises InputError that lists every fault.
+    """
+    path, faults, names, lines = Path(path), [], {}, {}  # lines: ("class", name) or ("name", new name) -> where it stands
+    listed = tables.read_lines(path, faults) or []
+    if listed[-1:] == [""]:
+        listed.pop()  # what follows the end of the last line
+    if not listed and not faults:
+        faults.append(tables.Fault(True, path, None, "no classes: write one a line"))
+    for number, line in enumerate(listed, 1):
+        name, tab, new = line.partition("\t")
+        new = new if tab else name
+        twice = next((key for key in (("class", name), ("name", new)) if key in lines), None)
+        if not name.strip() or not new.strip() or "\t" in new:
+            message = f"expected a class, or a class, a tab and its new name; found {line!r}"
+        elif name not in labels:
+            message = f"{model_dir} has no class {name!r}; {config.suggest(name, labels)}"
+        elif twice:
+            message = f"the {twice[0]} {twice[1]!r} stands twice, first in line {lines[twice]}"
+        else:
+            names[name] = new
+            lines["class", name] = lines["name", new] = number
+            continue
+        faults.append(tables.Fault(True, path, number, message))
+    tables.raise_on_errors(faults, "mend these first")
+    return names
+
+
+def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, device):
+    """Score every clip of the feature files, or those of a data set only; `classes`: a file of the classes to keep, or None."""
     spec, network, model_fingerprint = checkpoint.load_model(model_dir)
+    names = {label: label for label in spec.labels} if classes is None else read_classes(classes, spec.labels, model_dir)
+    columns, labels = [spec.labels.index(name) for name in names], list(names.values())
     features = store.FeatureStore([feats])
     if features.frontend != spec.frontend:
         odd = [f"{k}: {spec.frontend.get(k)} there, {features.frontend.get(k)} here"
@@ -29,7 +63,7 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, device):
     rows = _choose_rows(features, data_set)
     if not len(rows):
         raise InputError(f"{feats}: no clips to score")
-    frontend, num_classes = spec.frontend_config(), len(spec.labels)
+    frontend, num_classes = spec.frontend_config(), len(labels)
     samples_per_frame = frontend.hop * network.time_reduction
     runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
     num_frames = np.maximum(features.num_frames[rows] // network.time_reduction, 1)
@@ -44,12 +78,13 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, device):
         scored = inference.score(runner, features, rows, samples_per_frame, frontend.sample_rate)
         for positions, output, segments in progress(scored, "predict", -(-len(rows) // inference.BATCH_SIZE)):
             arrays = {"clip": output.clip, "segment": segments, "frame": output.frame, "weight": output.weight}
-            arrays = {name: arrays[name].float().cpu().numpy() for name in shapes if name in arrays}
+            arrays = {name: arrays[name][..., columns].float().cpu().numpy() for name in shapes if name in arrays}
             yield positions, {**arrays, "num_frames": num_frames[positions], "duration": features.durations[rows[positions]]}
 
+    filenames = features.filenames[rows]
     identity = {"model": model_fingerprint, "features": features.fingerprint, "precise": precise,
-                "clips": features.filenames[rows].tolist()}
-    store.write_scores(output_path, features.filenames[rows].tolist(), list(spec.labels), shapes, batches(),
+                "clips": datadir.fingerprint_clips(filenames), "classes": list(names.items())}
+    store.write_scores(output_path, filenames, labels, shapes, batches(),
                        seconds_per_frame=samples_per_frame / frontend.sample_rate, model=model_fingerprint,
                        features=str(feats), fingerprint=config.fingerprint(identity))
     print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame")
