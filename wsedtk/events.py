@@ -114,5 +114,8 @@ def decode_frames(frame_scores, thresholds, seconds_per_frame, duration, median_
 
     frame_scores: (T, K); thresholds: (K,) float64. Returns a list of (onset, offset, class).
     """
-    active = smooth(frame_scores >= thresholds, median_frames, min_frames, max_gap_frames)
+    active = frame_scores >= thresholds
+    some = active.any(axis=0)  # no filter wakes a class that is silent all through the clip, as most of hundreds are
+    settings = (np.broadcast_to(s, len(some))[some] for s in (median_frames, min_frames, max_gap_frames))
+    active[:, some] = smooth(active[:, some], *settings)
     return runs(active, seconds_per_frame, duration)

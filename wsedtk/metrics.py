@@ -152,9 +152,10 @@ def activity(events, durations, num_classes, seconds=1.0):
     counts = num_segments(durations, seconds)
     starts = np.cumsum(counts) - counts
     active = np.zeros((int(counts.sum()), num_classes), bool)
-    for clip, onset, offset, label in events.rows():
-        last = min(int(np.ceil(offset / seconds)), int(counts[clip]))
-        active[starts[clip] + int(np.floor(onset / seconds)):starts[clip] + last, label] = True
+    first = np.floor(events.onset / seconds).astype(np.int64)
+    lengths = np.maximum(np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip]) - first, 0)
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # 0, 1, ... of each event
+    active[np.repeat(starts[events.clip] + first, lengths) + within, np.repeat(events.label, lengths)] = True
     return active, np.repeat(np.arange(len(counts)), counts)
 
 
