@@ -130,6 +130,7 @@ def ranking_intervals(scores, truth, weights):
     """95 % percentile intervals of `ranking_metrics` over resamples: {map, mauc, dprime}, each [low, high] or None.
 
     scores: (N, K); truth: (N, K) booleans; weights: (R, N) as `clip_weights`. Each class is sorted once for all resamples.
+    A clip that is drawn twice lifts the average precision of a rare class: MAP may lie at the low end of its interval, or below.
     """
     means = [{"map": _mean(ap), "mauc": _mean(auc)} for ap, auc in np.moveaxis(_areas_by_class(scores, truth, weights), 2, 0)]
     found = interval_of(means)
