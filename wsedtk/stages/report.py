@@ -32,7 +32,7 @@ LEGEND = (("tag: clips", "tagging", None), ("seg: segments of 1 s", "segment", N
           ("ER: error rate with its parts (substitutions, deletions, insertions)", "segment", None),
           ("event F1: onsets within 200 ms", "event", None),
           ("MAP, MAUC: average precision and area under the ROC curve, means over the classes with positives", "audioset", None),
-          ("d': of MAUC", "audioset", None))
+          ("d': MAUC as a distance between unit normals", "audioset", None))
 CLASS_COLUMNS = (("clips", "audioset", "positives"), ("AP", "audioset", "ap"), ("AUC", "audioset", "auc"), ("d'", "audioset", "dprime"),
                  ("tagging F1", "tagging", "f1"), ("segment Pre", "segment", "precision"), ("segment Rec", "segment", "recall"),
                  ("segment F1", "segment", "f1"), ("event F1", "event", "f1"))

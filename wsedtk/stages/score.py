@@ -18,8 +18,8 @@ from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_K
 from wsedtk.store import ScoreFile
 
 _TAGGING = tuple(zip(("tag Pre", "tag Rec", "tag F1"), ["tagging"] * 3, F1_KEYS))
-SYSTEM_COLUMNS = (*_TAGGING, *zip(("ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"), ["segment"] * 7, SEGMENT_KEYS))
-TAGS_COLUMNS = (*_TAGGING, *zip(("MAP", "MAUC", "d'"), ["audioset"] * 3, ("map", "mauc", "dprime")))  # of a set without events
+EVENTS_COLUMNS = (_TAGGING[2], *zip(("ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"), ["segment"] * 7, SEGMENT_KEYS))
+TAGS_COLUMNS = (*_TAGGING, *zip(("MAP", "MAUC", "d'"), ["audioset"] * 3, ("map", "mauc", "dprime")))  # without events
 CLASS_COLUMNS = (*_TAGGING, *zip(("AP", "AUC", "d'", "clips"), ["audioset"] * 4, RANKING_KEYS),
                  *zip(("seg ER", "Del", "Ins", "Pre", "Rec", "seg F1"), ["segment"] * 6, CLASS_SEGMENT_KEYS), ("event F1", "event", "f1"))
 WITH_INTERVAL = ("f1", "error_rate", "map", "mauc", "dprime")
@@ -105,8 +105,8 @@ def _notes(report, with_events):
 
 def tables(report, name):
     """The report as text, in two parts: the system beside the baselines, then the classes, the best and the worst first of many."""
-    with_events = bool(measured(SYSTEM_COLUMNS[3:4], [report]))
-    columns = SYSTEM_COLUMNS[2:] if with_events else measured(TAGS_COLUMNS, [report])
+    with_events = measured(EVENTS_COLUMNS, [report]) == list(EVENTS_COLUMNS)
+    columns = EVENTS_COLUMNS if with_events else measured(TAGS_COLUMNS, [report])
     clips, classes, extremes = report["clips"], report["classes"], extreme_classes(report)
     titles = {"nothing": "nothing", "everything": "everything",
               **({"system_tags": "its tags, whole clip", "true_tags": "true tags, whole clip"} if with_events else {})}
