@@ -147,8 +147,8 @@ def test_scores_that_are_not_finite(tmp_path):
 
 def test_decode_clip_gates_with_the_tags_it_is_given(files):
     scores, point = store.ScoreFile(files[0]), make_point(gate_by_tags=True)
-    assert decode.decode_clip(scores, 0, point, "segment", np.array([False, True])) == [(2.0, 2.3, 1)]
-    assert decode.decode_clip(scores, 0, dataclasses.replace(point, gate_by_tags=False), "segment", np.zeros(2, bool)) == \
+    assert decode.decode_clip(scores, 0, point, None, np.array([False, True])) == [(2.0, 2.3, 1)]
+    assert decode.decode_clip(scores, 0, dataclasses.replace(point, gate_by_tags=False), None, np.zeros(2, bool)) == \
         [(0.0, 2.0, 0), (2.0, 2.3, 1)]
 
 

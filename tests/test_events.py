@@ -206,6 +206,17 @@ def test_decode_frames_has_its_own_settings_for_each_class():
     assert found == [(0.3, 0.5, 0), (0.7, 1.0, 0), (0.1, 0.5, 1), (0.7, 1.0, 1), (0.2, 0.5, 2), (0.7, 1.0, 2)]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_decode_frames_filters_silent_classes_like_the_others(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.random((60, 40)) * (rng.random(40) < 0.3)
+    settings = rng.choice([1, 3, 5], 40), rng.integers(0, 4, 40), rng.integers(0, 4, 40)
+    whole = events.runs(events.smooth(scores >= 0.5, *settings), 0.1, 5.5)
+    assert whole and events.decode_frames(scores, np.full(40, 0.5), 0.1, 5.5, *settings) == whole
+    awake = events.runs(events.smooth(scores >= 0.0, *settings), 0.1, 5.5)  # no class is silent
+    assert events.decode_frames(scores, np.zeros(40), 0.1, 5.5, *settings) == awake
+
+
 # ---- the list of events ----
 
 def test_events_are_sorted_and_come_back():

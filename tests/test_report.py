@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import write_set
+from helpers import write_score_file, write_set
 
 from wsedtk import plots
 from wsedtk.datadir import read, write_decoded
@@ -67,6 +67,25 @@ def test_nothing_from_names_becomes_html(system, tmp_path, run):
     page = (tmp_path / "r.html").read_text()
     assert "<b>Bell" not in page and "&lt;b&gt;Bell&lt;/b&gt; &amp; $x$" in page and "my <system>" not in page and "<0>" not in page
     assert not re.search(r"https?://", page) and "<script" not in page
+
+
+def test_many_classes_of_a_set_without_events(tmp_path, run):
+    names, labels = [f"{i}.wav" for i in range(20)], [f"class {k}" for k in range(50)]
+    true = np.random.default_rng(0).random((20, 50)) < 0.3
+    data = write_set(tmp_path / "data", [(n, "", 4) for n in names], labels, [(names[i], labels[k]) for i, k in np.argwhere(true)])
+    folder = tmp_path / "exp" / "big" / "test" / "segment"
+    write_decoded(folder, names, np.full(20, 4.0), labels, true, Events.from_rows([]))
+    scores = write_score_file(folder.parent / "scores.h5", names, labels, np.random.default_rng(1).random((20, 50)))
+    assert run("score", data, folder, "--scores", scores).exit_code == 0
+    assert run("report", folder.parent.parent, tmp_path / "r.html").exit_code == 0
+    page, audioset = (tmp_path / "r.html").read_text(), json.loads((folder / "report.json").read_text())["audioset"]
+    assert all(f"<td>{audioset[name]:.3f}</td>" in page for name in ("map", "mauc", "dprime"))
+    headers = [re.findall("<th>(.*?)</th>", table) for table in re.findall("<table>.*?</table>", page)]
+    assert headers[0] == ["system/set/mode", "clips", "tag F1", "MAP", "MAUC", "d&#x27;"] and len(headers) == 4
+    assert headers[1] == headers[2] == headers[3] == ["class", "clips", "AP", "AUC", "d&#x27;", "tagging F1"]
+    shown, folded = page.split("<details><summary>All 50 classes</summary>")
+    assert shown.count("<td>class ") == 20 and folded.count("<td>class ") == 50 and "segment" not in folded
+    assert "1 s" not in page and "MAUC" in page
 
 
 def test_systems_without_reports_are_told(tmp_path, run):

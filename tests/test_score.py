@@ -11,7 +11,7 @@ from helpers import make_point, write_score_file, write_set
 from oracle import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from wsedtk import datadir, events, operating_point
+from wsedtk import datadir, events, metrics, operating_point
 from wsedtk.errors import InputError
 from wsedtk.stages import score
 
@@ -70,6 +70,10 @@ def test_score_equals_sed_eval_and_scikit_learn(run, tmp_path, seed):
     assert report["tagging"]["f1"] == pytest.approx(f1_score(true, said, average="micro"))
     for k, label in enumerate(LABELS):
         assert report["classes"][label]["tagging"]["f1"] == pytest.approx(f1_score(true[:, k], said[:, k], zero_division=0))
+        ranking = report["classes"][label]["audioset"]
+        assert ranking["ap"] == pytest.approx(average_precision_score(true[:, k], clip[:, k])) and ranking["positives"] == true[:, k].sum()
+        assert ranking["auc"] == pytest.approx(roc_auc_score(true[:, k], clip[:, k]))
+        assert ranking["dprime"] == metrics.dprime(ranking["auc"])
     assert report["audioset"]["map"] == pytest.approx(average_precision_score(true, clip))
     assert report["audioset"]["mauc"] == pytest.approx(roc_auc_score(true, clip))
     names = [name_of(i) for i in range(12)]
@@ -95,7 +99,8 @@ def keys_of(report):
     assert set(report["consistency"]) == {"segments_without_tag", "tags_without_segment"}
     assert set(report["classes"]) == set(LABELS)
     for found in report["classes"].values():
-        assert set(found) == {"tagging", "segment", "event"} and set(found["tagging"]) == set(found["event"]) == F1
+        assert set(found) == {"tagging", "segment", "event", "audioset"} and set(found["audioset"]) == {"ap", "auc", "dprime", "positives"}
+        assert set(found["tagging"]) == set(found["event"]) == F1
         assert set(found["segment"]) == SEGMENT - {"substitution_rate"}
     assert set(report["baselines"]) == BASELINES
     for found in report["baselines"].values():
@@ -118,6 +123,7 @@ def test_every_key_is_there_and_null_where_nothing_can_be_measured(run, tmp_path
     assert (report["psds"]["psds1"] is not None) == ("--scores" in options and with_events)
     for label in LABELS:
         assert (report["classes"][label]["segment"]["f1"] is not None) == with_events
+        assert all((report["classes"][label]["audioset"][k] is not None) == ("--scores" in options) for k in ("ap", "auc", "positives"))
     # A system's consistency with itself, and the baselines' tags, need no true events.
     assert report["consistency"]["tags_without_segment"] is not None and report["consistency"]["segments_without_tag"] is not None
     assert all(report["baselines"][n]["tagging"]["f1"] is not None for n in BASELINES)
@@ -151,6 +157,51 @@ def test_json_alone_is_on_stdout(run, tmp_path):
     plain = run("score", tmp_path / "set", tmp_path / "out")
     assert plain.stdout == (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")
     assert "11 of 12 official clips" in plain.stdout and "true tags, whole clip" in plain.stdout and LABELS[1] in plain.stdout
+
+
+def header_of(text, first):
+    """The columns, but for the first, of the table that begins with the column `first`."""
+    line = next(line for line in text.splitlines() if line.startswith(first + "  "))
+    return {name.strip() for name in line.removeprefix(first).split("  ")} - {""}
+
+
+def test_the_tables_have_the_columns_that_were_measured(run, tmp_path):
+    make_lists(tmp_path / "with", 1), make_lists(tmp_path / "without", 1, with_events=False)
+    for folder, system, classes in (("with", ["ER", "seg F1"], ["seg ER", "event F1"]), ("without", [], [])):
+        for options, averages, ranks in (([], [], []), (["--scores", tmp_path / folder / "scores.h5"], ["MAP", "MAUC", "d'"],
+                                                        ["AP", "AUC", "d'", "clips"])):
+            text = run("score", tmp_path / folder / "set", tmp_path / folder / "out", *options).stdout
+            found = header_of(text, "system")
+            assert "tag F1" in found and {"ER", "seg F1", "MAP", "MAUC", "d'"} & found == set(system or averages)  # else in a line
+            found = header_of(text, "class")
+            assert "tag F1" in found and {"seg ER", "event F1", "AP", "AUC", "d'", "clips"} & found == {*classes, *ranks}
+            assert ("over 3 of 3 classes, those with positives" in text) == bool(options)
+            assert ("events (200 ms)" in text) == ("true tags, whole clip" in text) == (folder == "with")
+            assert ("PSDS" in text) == (folder == "with")
+
+
+@pytest.mark.parametrize("with_scores", [False, True])
+def test_of_many_classes_the_best_and_worst_are_printed(run, tmp_path, with_scores):
+    names, labels = [name_of(i) for i in range(100)], [f"class {k}" for k in range(50)]
+    true = np.arange(100)[:, None] % 50 == np.arange(50)  # two clips a class
+    true[:, 49] = False
+    clip = true - np.linspace(0, 0.98, 50) * (np.random.default_rng(0).random((100, 50)) + 0.5)  # from perfect to bad
+    write_set(tmp_path / "set", [(n, "", 10) for n in names], labels, [(names[i], labels[k]) for i, k in np.argwhere(true)])
+    datadir.write_decoded(tmp_path / "out", names, [10.0] * 100, labels, clip > 0.6, events.Events.from_rows([]))
+    write_score_file(tmp_path / "scores.h5", names, labels, clip)
+    options = ["--scores", tmp_path / "scores.h5"] if with_scores else []
+    printed = run("score", tmp_path / "set", tmp_path / "out", *options).stdout
+    text = (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    summary, _, last = printed.removesuffix("\n").rpartition("\n")
+    assert last == f"all 50 classes: {tmp_path / 'out' / 'report.txt'}" and text.startswith(summary)
+    assert text.removeprefix(summary).count("\n") == 1 + 1 + 50 and ("over 49 of 50 classes" in text) == with_scores
+    what, section, key = ("AP", "audioset", "ap") if with_scores else ("tag F1", "tagging", "f1")
+    for title, best in ((f"best 10 of 50 classes by {what}\n", max), (f"worst 10 of 50 classes by {what}\n", min)):
+        rows = summary.split(title)[1].split("\n\n")[0].strip().split("\n")[1:]
+        values = {label: c[section][key] for label, c in report["classes"].items() if c[section][key] is not None}
+        shown = [values[" ".join(row.split()[:2])] for row in rows]
+        assert len(rows) == 10 and shown == sorted(values.values(), reverse=best is max)[:10] and shown[0] == best(values.values())
 
 
 def test_only_clips_of_both_sides_are_scored(run, tmp_path):

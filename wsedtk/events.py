@@ -95,13 +95,14 @@ def runs(active, seconds_per_step, duration):
 
     A run ends where its last step ends. Times are rounded to the microsecond, so that 3 x 0.1 s is 0.3 s.
     """
-    edges = np.diff(np.pad(np.asarray(active, np.int8), ((1, 1), (0, 0))), axis=0)  # (T + 1, K)
+    some = np.flatnonzero(active.any(axis=0))  # of hundreds of classes, few
+    edges = np.diff(np.pad(active[:, some].astype(np.int8), ((1, 1), (0, 0))), axis=0)  # (T + 1, classes with runs)
     starts, ends = np.argwhere(edges.T == 1), np.argwhere(edges.T == -1)  # rows (class, step), runs in the same order
     found = []
-    for (label, first), (_, end) in zip(starts.tolist(), ends.tolist()):
+    for (place, first), (_, end) in zip(starts.tolist(), ends.tolist()):
         onset, offset = round(first * seconds_per_step, 6), round(min(end * seconds_per_step, duration), 6)
         if offset > onset:
-            found.append((onset, offset, label))
+            found.append((onset, offset, int(some[place])))
     return found
 
 
@@ -119,5 +120,8 @@ def decode_frames(frame_scores, thresholds, seconds_per_frame, duration, median_
 
     frame_scores: (T, K); thresholds: (K,) float64. Returns a list of (onset, offset, class).
     """
-    active = smooth(frame_scores >= thresholds, median_frames, min_frames, max_gap_frames)
+    active = frame_scores >= thresholds
+    some = active.any(axis=0)  # no filter wakes a class that is silent all through the clip, as most of hundreds are
+    settings = (np.broadcast_to(s, len(some))[some] for s in (median_frames, min_frames, max_gap_frames))
+    active[:, some] = smooth(active[:, some], *settings)
     return runs(active, seconds_per_frame, duration)

@@ -1,6 +1,6 @@
 """Tagging, ranking, segment and event metrics, and their bootstrap intervals.
 
-N clips, S segments of all clips together, K classes. TP, FP, FN: true positives, false positives, false negatives.
+N clips, S segments of all clips together, K classes, R resamples. TP, FP, FN: true positives, false positives, false negatives.
 
 Conventions, where they differ from a scorer that others use:
     1. A ratio whose parts are both 0 is 0 where something exists to score (a reference or a prediction) and None where nothing
@@ -17,6 +17,7 @@ import importlib.util
 import warnings
 
 import numpy as np
+import scipy.sparse
 import scipy.stats
 
 
@@ -42,32 +43,43 @@ def decision_counts(truth, predicted):
 
 # ---- ranking: average precision, ROC AUC, d' ----
 
-def _ranking(scores, truth, weight):
-    """Weighted true and false positives above each distinct score, descending: two arrays."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True)
-    weight = np.ones(len(scores)) if weight is None else weight
-    return np.cumsum((weight * truth)[order])[last], np.cumsum((weight * ~truth)[order])[last]
+_RESAMPLES_AT_ONCE = 64  # bounds the memory
 
 
-def average_precision(scores, truth, weight=None):
-    """Area under the precision-recall steps, as scikit-learn's average_precision_score; None without positives.
+def _rank(scores, truth, dtype):
+    """Sort one class's clips once, as a matrix (3 G + 1, N) that sums their weights; G: the distinct scores of positives, descending.
 
-    scores: (N,); truth: (N,) booleans; weight: (N,) or None.
+    Its rows: G sums of the positives with each such score; then in turn the negatives between the score before and it, and those
+    with it; last, the negatives below all of them. scores: (N,); truth: (N,) booleans.
     """
-    tp, fp = _ranking(scores, truth, weight)
-    if not len(tp) or tp[-1] == 0:
-        return None
-    precision = tp / np.maximum(tp + fp, np.finfo(float).tiny)
-    return float((np.diff(tp, prepend=0) * precision).sum() / tp[-1])
+    falling = -scores
+    positive, negative = (clips[np.argsort(falling[clips])] for clips in (np.flatnonzero(truth), np.flatnonzero(~truth)))
+    distinct, first = np.unique(falling[positive], return_index=True)
+    edges = np.stack([np.searchsorted(falling[negative], distinct, side) for side in ("left", "right")], axis=1).ravel()
+    starts = np.concatenate([first, [len(positive)], len(positive) + edges, [len(scores)]])
+    order = np.concatenate([positive, negative])
+    return scipy.sparse.csr_array((np.ones(len(order), dtype), order, starts), shape=(len(starts) - 1, len(order)))
 
 
-def roc_auc(scores, truth, weight=None):
-    """Area under the ROC curve, ties counted half, as scikit-learn's roc_auc_score; None without positives or negatives."""
-    tp, fp = _ranking(scores, truth, weight)
-    if not len(tp) or tp[-1] == 0 or fp[-1] == 0:
-        return None
-    return float(np.trapezoid(np.append(0, tp), np.append(0, fp)) / (tp[-1] * fp[-1]))
+def _areas(sums):
+    """Average precision and ROC AUC (2, R) of the sums (3 G + 1, R) of `_rank`; NaN where nothing positive, or negative, has a weight."""
+    positive, negative = np.split(sums.astype(np.float64), [len(sums) // 3])  # (G, R), (2 G + 1, R)
+    tp, fp = np.cumsum(positive, axis=0), np.cumsum(negative, axis=0)
+    above, upto = fp[:-1:2], fp[1::2]  # false positives with a higher score, and with at least that score: (G, R)
+    with np.errstate(invalid="ignore"):
+        precision = tp / np.maximum(tp + upto, np.finfo(float).tiny)
+        outranked = fp[-1] - (above + upto) / 2  # negatives that the score is above, ties counted half
+        return np.stack([(positive * precision).sum(axis=0) / tp[-1], (positive * outranked).sum(axis=0) / (tp[-1] * fp[-1])])
+
+
+def _areas_by_class(scores, truth, weights):
+    """`_areas` of each class under each row of weights (R, N): (2, K, R)."""
+    found = np.full((2, truth.shape[1], len(weights)), np.nan)
+    blocks = [np.ascontiguousarray(weights[i:i + _RESAMPLES_AT_ONCE].T) for i in range(0, len(weights), _RESAMPLES_AT_ONCE)]
+    for k in np.flatnonzero(truth.any(axis=0)):
+        ranked = _rank(scores[:, k], truth[:, k], weights.dtype)
+        found[:, k] = np.concatenate([_areas(ranked @ block) for block in blocks], axis=1)
+    return found
 
 
 def dprime(auc):
@@ -75,16 +87,55 @@ def dprime(auc):
     return None if auc is None or not 0 < auc < 1 else float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
 
 
+def class_ranking(scores, truth, weight=None):
+    """Rank each class: K times {ap, auc, dprime, positives}; None without positives, the area and d' without negatives too.
+
+    ap: the area under the precision-recall steps, as scikit-learn's average_precision_score; auc: under the ROC curve, ties counted
+    half, as roc_auc_score; positives: their number. scores: (N, K); truth: (N, K) booleans; weight: (N,) of the clips, or None.
+    """
+    weights = np.ones((1, len(truth))) if weight is None else np.asarray(weight)[None]
+    areas = [[None if np.isnan(v) else v for v in values] for values in _areas_by_class(scores, truth, weights)[:, :, 0].tolist()]
+    return [{"ap": ap, "auc": auc, "dprime": dprime(auc), "positives": count} for ap, auc, count in zip(*areas, truth.sum(axis=0).tolist())]
+
+
+def average_precision(scores, truth, weight=None):
+    """`class_ranking`'s ap of a single class. scores: (N,); truth: (N,) booleans; weight: (N,) or None."""
+    return class_ranking(scores[:, None], truth[:, None], weight)[0]["ap"]
+
+
+def roc_auc(scores, truth, weight=None):
+    """`class_ranking`'s auc of a single class, as `average_precision`."""
+    return class_ranking(scores[:, None], truth[:, None], weight)[0]["auc"]
+
+
 def _mean(values):
-    values = [v for v in values if v is not None]
-    return float(np.mean(values)) if values else None
+    """The mean of the values that are there, None where none is. values: floats, None or NaN for what is undefined."""
+    values = np.array(values, np.float64)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def mean_ranking(classes):
+    """{map, mauc, dprime} of `class_ranking`: means over the classes where they are defined, and d' of the mean area."""
+    mauc = _mean([c["auc"] for c in classes])
+    return {"map": _mean([c["ap"] for c in classes]), "mauc": mauc, "dprime": dprime(mauc)}
 
 
 def ranking_metrics(scores, truth, weight=None):
-    """{map, mauc, dprime} over the classes with positives. scores: (N, K), truth: (N, K) booleans."""
-    classes = range(truth.shape[1])
-    mauc = _mean(roc_auc(scores[:, k], truth[:, k], weight) for k in classes)
-    return {"map": _mean(average_precision(scores[:, k], truth[:, k], weight) for k in classes), "mauc": mauc, "dprime": dprime(mauc)}
+    """{map, mauc, dprime} over the classes with positives, see `class_ranking`."""
+    return mean_ranking(class_ranking(scores, truth, weight))
+
+
+def ranking_intervals(scores, truth, weights):
+    """95 % percentile intervals of `ranking_metrics` over resamples: {map, mauc, dprime}, each [low, high] or None.
+
+    scores: (N, K); truth: (N, K) booleans; weights: (R, N) as `clip_weights`. Each class is sorted once for all resamples.
+    A clip that is drawn twice lifts the average precision of a rare class: MAP may lie at the low end of its interval, or below.
+    """
+    means = [{"map": _mean(ap), "mauc": _mean(auc)} for ap, auc in np.moveaxis(_areas_by_class(scores, truth, weights), 2, 0)]
+    found = interval_of(means)
+    ends = [dprime(auc) for auc in found["mauc"] or [None, None]]  # d' rises with the area: so do its percentiles
+    return {**found, "dprime": ends if None not in ends else None}
 
 
 # ---- segments ----
@@ -102,9 +153,10 @@ def activity(events, durations, num_classes, seconds=1.0):
     counts = num_segments(durations, seconds)
     starts = np.cumsum(counts) - counts
     active = np.zeros((int(counts.sum()), num_classes), bool)
-    for clip, onset, offset, label in events.rows():
-        last = min(int(np.ceil(offset / seconds)), int(counts[clip]))
-        active[starts[clip] + int(np.floor(onset / seconds)):starts[clip] + last, label] = True
+    first = np.floor(events.onset / seconds).astype(np.int64)
+    lengths = np.maximum(np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip]) - first, 0)
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # 0, 1, ... of each event
+    active[np.repeat(starts[events.clip] + first, lengths) + within, np.repeat(events.label, lengths)] = True
     return active, np.repeat(np.arange(len(counts)), counts)
 
 
@@ -159,10 +211,10 @@ def consistency(tags, active, clip_of_segment):
     tags_without_segment: the share of tagged (clip, class) pairs without a positive segment. None where there are no such pairs.
     tags: (N, K) booleans; active: (S, K), clip_of_segment: (S,).
     """
-    tagged = tags[clip_of_segment]
-    reached = np.zeros_like(tags)
-    np.logical_or.at(reached, clip_of_segment, active)
-    return {"segments_without_tag": ratio((active & ~tagged).sum(), active.sum(), exists=False),
+    segment, label = np.nonzero(active)  # of each positive pair
+    clip, reached = clip_of_segment[segment], np.zeros_like(tags)
+    reached[clip, label] = True
+    return {"segments_without_tag": ratio((~tags[clip, label]).sum(), len(clip), exists=False),
             "tags_without_segment": ratio((tags & ~reached).sum(), tags.sum(), exists=False)}
 
 
@@ -252,9 +304,11 @@ def event_metrics(reference, estimated, durations, labels):
 # ---- intervals ----
 
 def clip_weights(num_clips, num_resamples, seed=0):
-    """How often each clip is drawn in each bootstrap resample: (R, N)."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(num_clips, np.full(num_clips, 1 / num_clips), size=num_resamples).astype(np.float64)
+    """How often each clip is drawn in each bootstrap resample: (R, N) float32, which holds such numbers exactly."""
+    generator, weights = np.random.default_rng(seed), np.empty((num_resamples, num_clips), np.float32)
+    for row in weights:
+        row[:] = generator.multinomial(num_clips, np.full(num_clips, 1 / num_clips))
+    return weights
 
 
 def intervals(metric, weights, *arrays):

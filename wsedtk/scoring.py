@@ -10,6 +10,9 @@ from wsedtk import metrics
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 F1_KEYS = ("precision", "recall", "f1")
+RANKING_KEYS = ("ap", "auc", "dprime", "positives")
+MANY_CLASSES = 40  # with more, a reader sees the best and the worst before all of them
+NUM_EXTREMES = 10  # so many of each
 
 
 def empty_report(labels):
@@ -18,8 +21,8 @@ def empty_report(labels):
     return {"tagging": dict(f1), "segment": dict(segment), "event": dict(f1), "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
             "psds_classes": None, "audioset": {"map": None, "mauc": None, "dprime": None},
             "consistency": {"segments_without_tag": None, "tags_without_segment": None},
-            "classes": {label: {"tagging": dict(f1), "segment": dict.fromkeys(CLASS_SEGMENT_KEYS), "event": dict(f1)}
-                        for label in labels},
+            "classes": {label: {"tagging": dict(f1), "segment": dict.fromkeys(CLASS_SEGMENT_KEYS), "event": dict(f1),
+                                "audioset": dict.fromkeys(RANKING_KEYS)} for label in labels},
             "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
                           for n in ("nothing", "everything", "system_tags", "true_tags")},
             "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None}}
@@ -68,10 +71,35 @@ def measure_events(report, truth, decoded, weights):
     _add_intervals(report["event"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, event_counts)
 
 
+def measured(columns, sources):
+    """The columns, (header, section, key), of sections that any source (a report, or a class of it) measures; tagging always."""
+    def there(section):
+        return any(value is not None for source in sources for value in source.get(section, {}).values())
+    return [column for column in columns if column[1] == "tagging" or there(column[1])]
+
+
+def extreme_classes(report):
+    """The best and the worst classes of a report with many: (what by, labels from the best, labels from the worst). Else None.
+
+    By average precision where that was measured, by tagging F1 elsewhere; classes without a figure are neither.
+    """
+    classes = report["classes"]
+    if len(classes) <= MANY_CLASSES:
+        return None
+    for name, section, key in (("AP", "audioset", "ap"), ("tag F1", "tagging", "f1")):
+        values = {label: c[section][key] for label, c in classes.items() if c.get(section, {}).get(key) is not None}
+        if values:
+            ranked = sorted(values, key=values.get, reverse=True)
+            return name, ranked[:NUM_EXTREMES], ranked[NUM_EXTREMES:][:-NUM_EXTREMES - 1:-1]
+    return None
+
+
 def cell(value, interval=None):
-    """A figure as text, with its interval where there is one; None: -."""
+    """A figure as text, with its interval where there is one; a count as it is; None: -."""
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
 
 

@@ -8,17 +8,24 @@ from wsedtk import datadir, events, operating_point, store
 from wsedtk.errors import InputError
 
 
-def decode_clip(scores, row, point, mode, tags):
-    """Events of one clip as (onset, offset, class). tags: (K,) its own tag decisions, for the gate."""
-    duration, step = float(scores.durations[row]), scores.seconds_per_frame
-    if mode == "segment":
+def frame_filters(point, seconds_per_frame):
+    """The filters of an operating point in frames: median, shortest event and longest gap, each (K,)."""
+    median = [events.odd_frames(s, seconds_per_frame) for s in point.median_seconds]
+    shortest = [events.whole_frames(s, seconds_per_frame) for s in point.min_seconds]
+    gap = [events.gap_frames(s, seconds_per_frame) for s in point.max_gap_seconds]
+    return np.array(median), np.array(shortest), np.array(gap)
+
+
+def decode_clip(scores, row, point, filters, tags):
+    """Events of one clip as (onset, offset, class).
+
+    filters: as `frame_filters`, None for segment mode; tags: (K,) the clip's own tag decisions, for the gate.
+    """
+    duration = float(scores.durations[row])
+    if filters is None:
         found = events.decode_segments(scores.segments(row), point.clip_thresholds, duration)
     else:
-        median = [events.odd_frames(s, step) for s in point.median_seconds]
-        shortest = [events.whole_frames(s, step) for s in point.min_seconds]
-        gap = [events.gap_frames(s, step) for s in point.max_gap_seconds]
-        found = events.decode_frames(scores.frames(row), point.frame_thresholds, step, duration,
-                                     np.array(median), np.array(shortest), np.array(gap))
+        found = events.decode_frames(scores.frames(row), point.frame_thresholds, scores.seconds_per_frame, duration, *filters)
     return [event for event in found if tags[event[2]]] if point.gate_by_tags else found
 
 
@@ -32,8 +39,9 @@ def run(scores_path, point_path, output, mode):
                          f"({scores.attributes['model']}); tune on this model's, or take `model:` out of the file to use it all the same")
     mode = mode or point.mode
     tags = scores.clip >= point.clip_thresholds
+    filters = frame_filters(point, scores.seconds_per_frame) if mode == "frame" else None
     found = events.Events.from_rows(
-        (row, *event[:2], event[2]) for row in range(len(scores)) for event in decode_clip(scores, row, point, mode, tags[row]))
+        (row, *event[:2], event[2]) for row in range(len(scores)) for event in decode_clip(scores, row, point, filters, tags[row]))
     datadir.write_decoded(output, scores.filenames.tolist(), scores.durations.tolist(), scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
                            "tuned_on": point.tuned_on})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, metrics, operating_point, plots, provenance
+from wsedtk import datadir, metrics, operating_point, plots, provenance, scoring
 from wsedtk.atomic import write_text, writing
 from wsedtk.config import read_yaml
 from wsedtk.errors import InputError
@@ -21,17 +21,26 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.75rem; font-variant-numeric: tabular-nums }
 th, td { padding: 0.2rem 0.3rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
 th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.65em; display: block } .baseline { color: #666 }
+.pair { display: flex; flex-wrap: wrap; gap: 0 3rem } details { margin: 1rem 0 }
 img { max-width: 100%; height: auto } @media print { table { font-size: 0.55rem } h2 { break-after: avoid } img { break-inside: avoid } }
 """
 COLUMNS = (("tag F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
            ("Del", "segment", "deletion_rate"), ("Ins", "segment", "insertion_rate"), ("Pre", "segment", "precision"),
-           ("Rec", "segment", "recall"), ("seg F1", "segment", "f1"), ("event F1", "event", "f1"), ("MAP", "audioset", "map"),
-           ("PSDS1", "psds", "psds1"), ("PSDS2", "psds", "psds2"))
+           ("Rec", "segment", "recall"), ("seg F1", "segment", "f1"), ("event F1", "event", "f1"), ("PSDS1", "psds", "psds1"),
+           ("PSDS2", "psds", "psds2"), ("MAP", "audioset", "map"), ("MAUC", "audioset", "mauc"), ("d'", "audioset", "dprime"))
+LEGEND = (("tag: clips", "tagging", None), ("seg: segments of 1 s", "segment", None),
+          ("ER: error rate with its parts (substitutions, deletions, insertions)", "segment", None),
+          ("event F1: onsets within 200 ms", "event", None),
+          ("MAP, MAUC: average precision and area under the ROC curve, means over the classes with positives", "audioset", None),
+          ("d': MAUC as a distance between unit normals", "audioset", None))
+CLASS_COLUMNS = (("clips", "audioset", "positives"), ("AP", "audioset", "ap"), ("AUC", "audioset", "auc"), ("d'", "audioset", "dprime"),
+                 ("tagging F1", "tagging", "f1"), ("segment Pre", "segment", "precision"), ("segment Rec", "segment", "recall"),
+                 ("segment F1", "segment", "f1"), ("event F1", "event", "f1"))
 
 
 def _cell(report, section, key):
     value, interval = report.get(section, {}).get(key), report.get(section, {}).get(f"{key}_ci")
-    text = "–" if value is None else f"{value:.3f}"
+    text = "–" if value is None else scoring.cell(value)
     return text + (f' <span class="ci">{interval[0]:.3f}–{interval[1]:.3f}</span>' if interval else "")
 
 
@@ -87,25 +96,38 @@ def _read_history(path):
 
 def comparison(reports):
     """The first table: every scored folder, then the baselines on its set. reports: {folder: report.json}."""
-    rows, seen = [], set()
+    rows, seen, columns = [], set(), scoring.measured(COLUMNS, reports.values())
     for folder, report in reports.items():
         name = "/".join(folder.parts[-3:]) + (" (tuned on this set)" if report["clips"].get("tuned_on_these") else "")
         rows.append(("", [html.escape(name), f"{report['clips']['scored']}/{report['clips']['official']}",
-                          *(_cell(report, *key) for _, *key in COLUMNS)]))
+                          *(_cell(report, *key) for _, *key in columns)]))
     for folder, report in reports.items():
         if folder.parent.name in seen or report["segment"]["f1"] is None:
             continue
         seen.add(folder.parent.name)
         for name, baseline in report["baselines"].items():
             title = f"{folder.parent.name}, baseline: {name.replace('_', ' ')}"
-            rows.append(("baseline", [html.escape(title), "", *(_cell(baseline, *key) for _, *key in COLUMNS)]))
-    return _rows_table(["system/set/mode", "clips", *(name for name, *_ in COLUMNS)], rows)
+            rows.append(("baseline", [html.escape(title), "", *(_cell(baseline, *key) for _, *key in columns)]))
+    return _rows_table(["system/set/mode", "clips", *(name for name, *_ in columns)], rows)
 
 
-def _class_table(report):
-    rows = [("", [html.escape(label), _cell(c, "tagging", "f1"), _cell(c, "segment", "precision"), _cell(c, "segment", "recall"),
-                  _cell(c, "segment", "f1"), _cell(c, "event", "f1")]) for label, c in report["classes"].items()]
-    return _rows_table(["class", "tagging F1", "segment Pre", "segment Rec", "segment F1", "event F1"], rows)
+def _class_table(classes, labels):
+    """An HTML table of these classes. classes: a report's."""
+    columns = scoring.measured(CLASS_COLUMNS, classes.values())
+    rows = [("", [html.escape(label), *(_cell(classes[label], *key) for _, *key in columns)]) for label in labels]
+    return _rows_table(["class", *(name for name, *_ in columns)], rows)
+
+
+def class_tables(report):
+    """All classes; where there are many, the best and the worst, and all of them folded up."""
+    classes, extremes = report["classes"], scoring.extreme_classes(report)
+    whole = _class_table(classes, classes)
+    if extremes is None:
+        return whole
+    what, *parts = extremes
+    shown = "".join(f"<div>{name} {len(labels)} by {what}{_class_table(classes, labels)}</div>"
+                    for name, labels in zip(("Best", "Worst"), parts))
+    return f'<div class="pair">{shown}</div><details><summary>All {len(classes)} classes</summary>{whole}</details>'
 
 
 def _events_by_clip(dataset):
@@ -182,8 +204,8 @@ def run(model_dirs, output, figures):
         raise InputError(f"{', '.join(map(str, model_dirs))}: no report.json in SET/MODE/ there; wsedtk score writes it")
     page = _Page(figures)
     page.add("<h1>Sound event detection report</h1>" + comparison(reports))
-    page.add("<p>tag: clips; seg: segments of 1 s; ER: error rate with its parts (substitutions, deletions, insertions); "
-             "event F1: onsets within 200 ms. Small figures: 95 % bootstrap intervals over clips.</p>")
+    page.add(f"<p>{'; '.join(text for text, *_ in scoring.measured(LEGEND, reports.values()))}. "
+             "Small figures: 95 % bootstrap intervals over clips.</p>")
     for model in map(Path, model_dirs):
         page.add(f"<h2>{html.escape(model.name)}</h2>")
         if (model / "history.tsv").exists():
@@ -191,7 +213,7 @@ def run(model_dirs, output, figures):
         for folder, report in reports.items():
             if folder.parent.parent == model:
                 check_model(model, folder)
-                page.add(f"<h3>{html.escape('/'.join(folder.parts[-3:]))}: by class</h3>" + _class_table(report))
+                page.add(f"<h3>{html.escape('/'.join(folder.parts[-3:]))}: by class</h3>" + class_tables(report))
                 if folder.name == "frame":
                     add_timelines(page, folder, report)
     write_text(output, page.text("Sound event detection report"))

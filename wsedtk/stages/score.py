@@ -13,8 +13,16 @@ from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import say
-from wsedtk.scoring import CLASS_SEGMENT_KEYS, F1_KEYS, SEGMENT_KEYS, cell, empty_report, measure_events, measure_tags, text_table
+from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_KEYS, SEGMENT_KEYS, cell, empty_report, extreme_classes,
+                            measure_events, measure_tags, measured, text_table)
 from wsedtk.store import ScoreFile
+
+_TAGGING = tuple(zip(("tag Pre", "tag Rec", "tag F1"), ["tagging"] * 3, F1_KEYS))
+EVENTS_COLUMNS = (_TAGGING[2], *zip(("ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"), ["segment"] * 7, SEGMENT_KEYS))
+TAGS_COLUMNS = (*_TAGGING, *zip(("MAP", "MAUC", "d'"), ["audioset"] * 3, ("map", "mauc", "dprime")))  # without events
+CLASS_COLUMNS = (*_TAGGING, *zip(("AP", "AUC", "d'", "clips"), ["audioset"] * 4, RANKING_KEYS),
+                 *zip(("seg ER", "Del", "Ins", "Pre", "Rec", "seg F1"), ["segment"] * 6, CLASS_SEGMENT_KEYS), ("event F1", "event", "f1"))
+WITH_INTERVAL = ("f1", "error_rate", "map", "mauc", "dprime")
 
 
 def _match(truth, decoded, data_set, out_dir):
@@ -60,40 +68,59 @@ def measure_scores(report, truth, decoded, scores_path, weights):
     """Fill in what needs the scores themselves: MAP, MAUC, d', PSDS."""
     scores, rows = _scores_of(scores_path, truth, decoded)
     clip, tags = scores.clip[rows], truth.tag_matrix()
-    report["audioset"] = metrics.ranking_metrics(clip, tags)
+    classes = metrics.class_ranking(clip, tags)
+    for label, found in zip(truth.labels, classes):
+        report["classes"][label]["audioset"] = found
+    report["audioset"] = metrics.mean_ranking(classes)
     if weights is not None:
-        found = metrics.interval_of([metrics.ranking_metrics(clip, tags, w) for w in weights])
-        ends = [metrics.dprime(auc) for auc in found["mauc"] or [None, None]]  # d' rises with the area: so do its percentiles
-        found["dprime"] = ends if None not in ends else None
-        report["audioset"].update({f"{name}_ci": value for name, value in found.items()})
+        report["audioset"].update({f"{name}_ci": ends for name, ends in metrics.ranking_intervals(clip, tags, weights).items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
         report["psds"], report["psds_classes"] = metrics.psds(frames, scores.seconds_per_frame, truth.events, truth.durations, truth.labels)
 
 
-def table(report, name):
-    """The report as text: this system beside the four baselines, then class by class."""
-    def row(title, source):
-        s, t = source["segment"], source["tagging"]
-        return [title, cell(t["f1"], t.get("f1_ci"))] + [cell(s[k], s.get(f"{k}_ci") if k in ("error_rate", "f1") else None)
-                                                         for k in SEGMENT_KEYS]
-    header = ["system", "tag F1", "ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"]
-    titles = {"nothing": "nothing", "everything": "everything", "system_tags": "its tags, whole clip", "true_tags": "true tags, whole clip"}
-    clips, tagging, a = report["clips"], report["tagging"], report["audioset"]
+def _table(first, rows, columns):
+    """Lines of a table. rows: (title, a report, a baseline or a class); columns: (header, section, key)."""
+    def figures(source):
+        sections = [source.get(section, {}) for _, section, _ in columns]
+        return [cell(s.get(key), s.get(f"{key}_ci") if key in WITH_INTERVAL else None) for s, (*_, key) in zip(sections, columns)]
+    return text_table([first, *(header for header, *_ in columns)], [[title, *figures(source)] for title, source in rows])
+
+
+def _notes(report, with_events):
+    """The lines between the tables."""
+    tagging, event, psds, a, own = (report[name] for name in ("tagging", "event", "psds", "audioset", "consistency"))
+    counts = [c["audioset"]["positives"] for c in report["classes"].values()]
+    over = f"over {sum(map(bool, counts))} of {len(counts)} classes, those with positives" if None not in counts else None
+    if with_events:
+        yield (f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
+               f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}" + (f" {over}" if over else ""))
+        yield (f"events (200 ms): F1 {cell(event['f1'], event.get('f1_ci'))}; PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])}"
+               + ("" if metrics.can_measure_psds() else " (PSDS needs: pip install 'wsedtk[psds]')"))
+    elif over:
+        yield f"MAP, MAUC, d': {over}"
+    yield ("its own segments in clips without its tag: " + cell(own["segments_without_tag"])
+           + "; its tags without a segment: " + cell(own["tags_without_segment"]))
+
+
+def tables(report, name):
+    """The report as text, in two parts: the system beside the baselines, then the classes, the best and the worst first of many."""
+    with_events = measured(EVENTS_COLUMNS, [report]) == list(EVENTS_COLUMNS)
+    columns = EVENTS_COLUMNS if with_events else measured(TAGS_COLUMNS, [report])
+    clips, classes, extremes = report["clips"], report["classes"], extreme_classes(report)
+    titles = {"nothing": "nothing", "everything": "everything",
+              **({"system_tags": "its tags, whole clip", "true_tags": "true tags, whole clip"} if with_events else {})}
     lines = [f"{name}: {clips['scored']:,} of {clips['official']:,} official clips (list {clips['fingerprint']})"
              + (", the very clips that its thresholds were tuned on" if clips["tuned_on_these"] else ""), ""]
-    lines += text_table(header, [row("this system", report), *(row(titles[n], b) for n, b in report["baselines"].items())])
-    lines += ["", f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
-                  f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}",
-              f"events (200 ms): F1 {cell(report['event']['f1'], report['event'].get('f1_ci'))}; "
-              f"PSDS1 {cell(report['psds']['psds1'])}, PSDS2 {cell(report['psds']['psds2'])}"
-              + ("" if metrics.can_measure_psds() else " (PSDS needs: pip install 'wsedtk[psds]')"),
-              "its own segments in clips without its tag: " + cell(report["consistency"]["segments_without_tag"])
-              + "; its tags without a segment: " + cell(report["consistency"]["tags_without_segment"]), ""]
-    lines += text_table(["class", "tag Pre", "tag Rec", "tag F1", "seg ER", "Del", "Ins", "Pre", "Rec", "seg F1", "event F1"],
-                        [[label, *(cell(c["tagging"][k]) for k in F1_KEYS), *(cell(c["segment"][k]) for k in CLASS_SEGMENT_KEYS),
-                          cell(c["event"]["f1"])] for label, c in report["classes"].items()])
-    return "\n".join(lines) + "\n"
+    lines += _table("system", [("this system", report), *((text, report["baselines"][n]) for n, text in titles.items())], columns)
+    lines += ["", *_notes(report, with_events), ""]
+    columns = measured(CLASS_COLUMNS, classes.values())
+    if extremes:
+        what, best, worst = extremes
+        header, *rows = _table("class", [(label, classes[label]) for label in [*best, *worst]], columns)
+        for title, part in ((f"best {len(best)}", rows[:len(best)]), (f"worst {len(worst)}", rows[len(best):])):
+            lines += [f"{title} of {len(classes)} classes by {what}", header, *part, ""]
+    return "\n".join(lines) + "\n", "\n".join(_table("class", classes.items(), columns)) + "\n"
 
 
 def run(data_set, out_dir, scores_path, num_resamples, as_json):
@@ -114,8 +141,10 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     reference = truth.events if truth.events is not None else Events.from_rows([])
     datadir.write_decoded(out_dir / "reference", truth.filenames.tolist(), truth.durations.tolist(), truth.labels, truth.tag_matrix(),
                           reference)
-    text = table(report, out_dir)
+    summary, classes = tables(report, out_dir)
     content = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_text(out_dir / "report.txt", text)
+    write_text(out_dir / "report.txt", summary + classes)
     write_text(out_dir / "report.json", content)
-    print(content if as_json else text, end="")
+    if len(report["classes"]) > MANY_CLASSES:
+        classes = f"all {len(report['classes'])} classes: {out_dir / 'report.txt'}\n"
+    print(content if as_json else summary + classes, end="")
