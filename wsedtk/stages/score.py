@@ -103,7 +103,7 @@ def _notes(report, with_events):
            + "; its tags without a segment: " + cell(own["tags_without_segment"]))
 
 
-def tables(report, name):
+def text_of(report, name):
     """The report as text, in two parts: the system beside the baselines, then the classes, the best and the worst first of many."""
     with_events = measured(EVENTS_COLUMNS, [report]) == list(EVENTS_COLUMNS)
     columns = EVENTS_COLUMNS if with_events else measured(TAGS_COLUMNS, [report])
@@ -141,7 +141,7 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     reference = truth.events if truth.events is not None else Events.from_rows([])
     datadir.write_decoded(out_dir / "reference", truth.filenames.tolist(), truth.durations.tolist(), truth.labels, truth.tag_matrix(),
                           reference)
-    summary, classes = tables(report, out_dir)
+    summary, classes = text_of(report, out_dir)
     content = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_text(out_dir / "report.txt", summary + classes)
     write_text(out_dir / "report.json", content)
