@@ -78,7 +78,8 @@ def test_hierarchical_systems_differ_in_the_hierarchy_alone(path):
     assert config.load(TrainConfig, path) == dataclasses.replace(single, hierarchy="published", groups=(5, 5))
 
 
-COMPARED = [(path, method) for path in SYSTEMS for method in METHODS if path.stem in (f"crnn_{method}", f"gated_crnn_{method}")]
+COMPARED = [(path, method) for path in SYSTEMS for method in METHODS
+            if path.stem in (f"crnn_{method}", f"gated_crnn_{method}", f"talnet_{method}")]
 
 
 @pytest.mark.parametrize("path, method", COMPARED, ids=[name(path) for path, _ in COMPARED])

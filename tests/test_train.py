@@ -132,7 +132,12 @@ def losses_of(run, *command):
 
 
 GOLDEN = {  # measured with torch 2.13.0 on a CPU
+    "audioset/conf/talnet_attention.yaml": [0.712623, 0.567962, 0.178621, 0.058344, 0.026259],
+    "audioset/conf/talnet_average.yaml": [0.732518, 0.664978, 0.204318, 0.081539, 0.057909],
+    "audioset/conf/talnet_exp.yaml": [0.731975, 0.668123, 0.205854, 0.082634, 0.058249],
     "audioset/conf/talnet_linear.yaml": [0.7308, 0.675051, 0.231995, 0.104119, 0.068553],
+    "audioset/conf/talnet_max.yaml": [0.752546, 0.720617, 0.29175, 0.154813, 0.074379],
+    "audioset/conf/talnet_small.yaml": [0.748433, 0.727195, 0.58814, 0.578852, 0.518741],
     "dcase2017/conf/crnn_attention.yaml": [0.693885, 0.685383, 0.671206, 0.658659, 0.649423],
     "dcase2017/conf/crnn_average.yaml": [0.700013, 0.681188, 0.666118, 0.645514, 0.633944],
     "dcase2017/conf/crnn_exp.yaml": [0.699962, 0.681092, 0.665985, 0.645433, 0.633784],
