@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -35,7 +34,7 @@ select_by: map
 
 def call(script, *options, cwd="/"):
     """Run a script of the recipe from another folder; returns the finished process."""
-    return subprocess.run(["bash", str(RECIPE / script), *map(str, options)], capture_output=True, text=True, cwd=cwd, timeout=900, env=os.environ)
+    return subprocess.run(["bash", str(RECIPE / script), *map(str, options)], capture_output=True, text=True, cwd=cwd, timeout=900)
 
 
 def names_of(data_set):
