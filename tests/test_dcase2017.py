@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import yaml
 from click.testing import CliRunner
-from helpers import write_sound
+from helpers import contents, table, write_sound
 
 from wsedtk import cli, datadir
 from wsedtk.corpora import dcase2017
@@ -32,15 +32,6 @@ def prepare(*arguments):
     result = CliRunner().invoke(cli.cli, ["prepare", "dcase2017", *map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return result
-
-
-def table(folder, name="clips.tsv"):
-    """The rows of a table of a data directory, without the header."""
-    return [line.split("\t") for line in (Path(folder) / name).read_text(encoding="utf-8").split("\n")[1:-1]]
-
-
-def contents(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 
 
 # --- the official metadata ---
