@@ -109,6 +109,8 @@ FORMS = {
     "no end": lambda rows: published(rows)[:-1],
     "commas to pad": lambda rows: padded(published(rows)),
     "commas to pad, header": lambda rows: padded(headed(rows)),
+    "apostrophes": lambda rows: published([("'" + row[0], *row[1:]) for row in rows]),
+    "spaces everywhere": lambda rows: published(rows).replace(", ", " , ").replace("\n-", "\n -"),
     "apostrophes, header": lambda rows: written([HEADER, *(("'" + row[0], *row[1:]) for row in with_decimals(rows))]),
 }
 
