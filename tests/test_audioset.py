@@ -109,6 +109,10 @@ FORMS = {
     "no end": lambda rows: published(rows)[:-1],
     "commas to pad": lambda rows: padded(published(rows)),
     "commas to pad, header": lambda rows: padded(headed(rows)),
+    "columns in another order": lambda rows: written([[row[i] for i in REORDERED] for row in [HEADER, *with_decimals(rows)]]),
+    "other columns padded": lambda rows: padded(written([[row[i] for i in REORDERED] for row in [HEADER, *with_decimals(rows)]])),
+    "pandas": lambda rows: written([["", *HEADER], *([i, *row] for i, row in enumerate(with_decimals(rows)))]),
+    "more columns": lambda rows: written([[*HEADER, "split"], *([*row, "train"] for row in with_decimals(rows))]),
     "apostrophes": lambda rows: published([("'" + row[0], *row[1:]) for row in rows]),
     "spaces everywhere": lambda rows: published(rows).replace(", ", " , ").replace("\n-", "\n -"),
     "apostrophes, header": lambda rows: written([HEADER, *(("'" + row[0], *row[1:]) for row in with_decimals(rows))]),
@@ -201,10 +205,16 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row, message", ROWS)
-@pytest.mark.parametrize("place, header", [(1, False), (6, False), (2, True)])
+@pytest.mark.parametrize("place, header", [(0, False), (1, False), (6, False), (0, True), (2, True)])
 def test_a_faulty_row_is_named_by_file_and_line(refused, row, message, place, header):
     text, line = with_row(row, place, header)
     refused(f"balanced_train_segments.csv:{line}: {message}.*: {re.escape(repr(row))}", balanced=text)
+
+
+@pytest.mark.parametrize("header", ["YTID,start_seconds,end_seconds,mid", "id,start,end,labels", "start,end"])
+def test_a_header_without_a_column_is_named_by_its_line(refused, header):
+    refused(f"balanced_train_segments.csv:3: expected YTID, start_seconds, end_seconds, positive_labels, found '{header}'",
+            balanced="# my own\n\n" + written([header.split(","), *LISTS["balanced"]]))
 
 
 def test_faults_are_counted_and_told_what_to_do_about(refused):

@@ -79,18 +79,18 @@ def ancestors(ontology, mids):
 class _Form:
     """How a list is written: what parts its fields, and in which of them ID, start, end and class IDs stand."""
 
-    def __init__(self, path, line):
+    def __init__(self, path, number, line):
         for self.delimiter in "\t;,":
             fields = self.fields(line)
             if len(fields) >= 4:
                 break
-        self.is_header = not any(map(_VIDEO.fullmatch, fields)) or fields[0].lower() in _COLUMNS[0]
+        self.is_header = any(field.lower() in names for field in fields for names in _COLUMNS)
         self.places = (0, 1, 2, 3)
         if self.is_header:
             columns = [field.lower() for field in fields]
             self.places = [next((columns.index(name) for name in names if name in columns), None) for names in _COLUMNS]
             if None in self.places:
-                raise InputError(f"{path}:1: expected YTID, start_seconds, end_seconds, positive_labels, found {line!r}")
+                raise InputError(f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line!r}")
         self.labels_are_last = self.places[3] == len(fields) - 1 or not self.is_header
 
     def fields(self, line):
@@ -140,7 +140,7 @@ def _segments(path, mids, faults):
             if not line.strip(" ,;\t\"") or line.lstrip("\"").startswith("#"):
                 continue
             if form is None:
-                form = _Form(path, line)
+                form = _Form(path, number, line)
                 if form.is_header:
                     continue
             try:
