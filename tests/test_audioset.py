@@ -102,6 +102,7 @@ FORMS = {
     "spreadsheet with tabs": lambda rows: spreadsheet(rows, COMMENTS, delimiter="\t"),
     "spreadsheet, no comments": lambda rows: spreadsheet(rows, []),
     "quoted comments": lambda rows: written([[line] for line in published(rows).splitlines()[:3]], quoting=csv.QUOTE_ALL) + written(rows),
+    "other comments": lambda rows: "# is this all? no!\n" + published(rows).replace("\n", "\n #abcdefghijk, 1, 2, \"/m/0\"\n"),
     "CRLF": lambda rows: published(rows).replace("\n", "\r\n"),
     "BOM": lambda rows: "\ufeff" + published(rows),
     "BOM and header": lambda rows: "\ufeff" + headed(rows),
@@ -186,6 +187,10 @@ def with_row(row, place, header=False):
 
 
 ROWS = [
+    ('#NAME?, 30.000, 40.000, "/m/09x0r"', r"expected a video ID .*, found '#NAME\?' \(spreadsheets take some IDs .*; use the list as it was p"),
+    ('#NAME?,30,40,/m/09x0r', r"expected a video ID of 11 characters, found '#NAME\?'"),
+    ('"#¿NOMBRE?",30,40," ""/m/09x0r"""', r"expected a video ID of 11 characters, found '#¿NOMBRE\?'"),
+    ("#VALUE!,30,40,/m/09x0r", "expected a video ID of 11 characters, found '#VALUE!'"),
     ('-1, 30.000, 40.000, "/m/09x0r"', r"expected a video ID of 11 characters, found '-1'"),
     ('1.23E+10,30,40,"/m/09x0r"', r"expected a video ID .*, found '1.23E\+10' \(spreadsheets take some IDs .*; use the list as it was pub"),
     ('abcdefghijkl, 30.000, 40.000, "/m/09x0r"', r"expected a video ID of 11 characters, found 'abcdefghijkl'"),

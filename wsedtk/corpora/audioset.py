@@ -31,6 +31,7 @@ ONTOLOGY = "ontology.json"
 _COLUMNS = (("ytid", "youtube_id", "video_id"), ("start_seconds", "start"), ("end_seconds", "end"), ("positive_labels", "labels", "mids"))
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
+_COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')  # not what spreadsheets make of IDs: #NAME?
 _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')  # a row as it is published: read at four times the speed
 
 
@@ -137,7 +138,7 @@ def _segments(path, mids, faults):
         names, seconds, counts, tags = [], [], [], []
         for line in lines:
             number += 1
-            if not line.strip(" ,;\t\"") or line.lstrip("\"").startswith("#"):
+            if not line.strip(" ,;\t\"") or _COMMENT.match(line):
                 continue
             if form is None:
                 form = _Form(path, number, line)
