@@ -101,6 +101,8 @@ FORMS = {
     "spreadsheet with semicolons": lambda rows: spreadsheet(rows, COMMENTS, delimiter=";"),
     "spreadsheet with tabs": lambda rows: spreadsheet(rows, COMMENTS, delimiter="\t"),
     "spreadsheet, no comments": lambda rows: spreadsheet(rows, []),
+    "spreadsheet with header": lambda rows: spreadsheet(rows, [HEADER]),
+    "unquoted, a padded header": lambda rows: ",".join(HEADER) + ",,\n" + "".join(",".join(row) + "\n" for row in with_decimals(rows)),
     "quoted comments": lambda rows: written([[line] for line in published(rows).splitlines()[:3]], quoting=csv.QUOTE_ALL) + written(rows),
     "other comments": lambda rows: "# is this all? no!\n" + published(rows).replace("\n", "\n #abcdefghijk, 1, 2, \"/m/0\"\n"),
     "CRLF": lambda rows: published(rows).replace("\n", "\r\n"),
@@ -220,6 +222,11 @@ def test_a_faulty_row_is_named_by_file_and_line(refused, row, message, place, he
 def test_a_header_without_a_column_is_named_by_its_line(refused, header):
     refused(f"balanced_train_segments.csv:3: expected YTID, start_seconds, end_seconds, positive_labels, found '{header}'",
             balanced="# my own\n\n" + written([header.split(","), *LISTS["balanced"]]))
+
+
+def test_labels_that_fall_apart_before_another_column_are_refused(refused):
+    refused("balanced_train_segments.csv:2: expected ID, start, end and class IDs: '--PJHxphWEs,30,40,/m/09x0r,/t/dd00088,train'",
+            balanced="".join(",".join(map(str, row)) + "\n" for row in [(*HEADER, "split"), *((*r, "train") for r in LISTS["balanced"])]))
 
 
 def test_faults_are_counted_and_told_what_to_do_about(refused):

@@ -92,7 +92,8 @@ class _Form:
             self.places = [next((columns.index(name) for name in names if name in columns), None) for names in _COLUMNS]
             if None in self.places:
                 raise InputError(f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line!r}")
-        self.labels_are_last = self.places[3] == len(fields) - 1 or not self.is_header
+        self.labels_are_last = not self.is_header or not any(fields[self.places[3] + 1:])
+        self.num_fields = len(fields)
 
     def fields(self, line):
         """The fields of a line. Quotes that stand in the middle of a field are left over from a wrong reading, and go."""
@@ -100,8 +101,8 @@ class _Form:
         return [field.strip(" '\"") for field in row]
 
     def row(self, fields):
-        """ID, start, end, and the class IDs with commas between them; None where fields are missing."""
-        if len(fields) <= max(self.places):
+        """ID, start, end, and the class IDs with commas between them; None where fields are missing, or have no column."""
+        if len(fields) <= max(self.places) or not self.labels_are_last and any(fields[self.num_fields:]):
             return None
         video, start, end, labels = (fields[place] for place in self.places)
         if self.labels_are_last:
