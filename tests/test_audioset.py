@@ -206,6 +206,7 @@ ROWS = [
     ('abcdefghijk, 30.000, 40.000, "Speech"', "the class 'Speech' is not in class_labels_indices.csv"),
     ('abcdefghijk, 30.000, 40.000, ""', "no class IDs"),
     ("abcdefghijk, 30.000, 40.000,,,", "no class IDs"),
+    ('abcdefghijk, 30.000, 40.000, "/m/09x0r', r"a quote is not closed; is the list cut off\?"),
     ("abcdefghijk, 30.000, 40.000", "expected ID, start, end and class IDs"),
     ("abcdefghijk", "expected ID, start, end and class IDs"),
 ]
