@@ -105,6 +105,8 @@ FORMS = {
     "unquoted, a padded header": lambda rows: ",".join(HEADER) + ",,\n" + "".join(",".join(row) + "\n" for row in with_decimals(rows)),
     "quoted comments": lambda rows: written([[line] for line in published(rows).splitlines()[:3]], quoting=csv.QUOTE_ALL) + written(rows),
     "other comments": lambda rows: "# is this all? no!\n" + published(rows).replace("\n", "\n #abcdefghijk, 1, 2, \"/m/0\"\n"),
+    "CR": lambda rows: published(rows).replace("\n", "\r"),
+    "all line ends": lambda rows: published(rows).replace("\n", "\r", 4).replace("\n", "\r\n", 2),
     "CRLF": lambda rows: published(rows).replace("\n", "\r\n"),
     "BOM": lambda rows: "\ufeff" + published(rows),
     "BOM and header": lambda rows: "\ufeff" + headed(rows),
@@ -189,7 +191,7 @@ def with_row(row, place, header=False):
 
 
 ROWS = [
-    ('#NAME?, 30.000, 40.000, "/m/09x0r"', r"expected a video ID .*, found '#NAME\?' \(spreadsheets take some IDs .*; use the list as it was p"),
+    ('#NAME?, 30.000, 40.000, "/m/09x0r"', r"expected a video ID .*, found '#NAME\?' \(spreadsheets take some IDs .*; use the list as"),
     ('#NAME?,30,40,/m/09x0r', r"expected a video ID of 11 characters, found '#NAME\?'"),
     ('"#¿NOMBRE?",30,40," ""/m/09x0r"""', r"expected a video ID of 11 characters, found '#¿NOMBRE\?'"),
     ("#VALUE!,30,40,/m/09x0r", "expected a video ID of 11 characters, found '#VALUE!'"),
