@@ -267,6 +267,8 @@ INDEX = ['0,/m/09x0r,"Speech"', '1,/m/012xff,"Male speech, man speaking"', '2,/t
     ([INDEX[0], "1,/m/012xff"], ":3: expected 1, "),
     ([INDEX[0], '1,/m/012xff,""'], ":3: expected 1, "),
     ([INDEX[0], '1,m012xff,"Male"'], ":3: expected 1, "),
+    ([], ": no classes there; expected rows of index, class ID, name"),
+    ([INDEX[0], '1,/m/012xff,"Male speech', *INDEX[2:]], ":3: expected 1, .*'1,/m/012xff,\"Male speech'"),
     ([INDEX[0], "1,/m/012xff,Male speech, man speaking"], ":3: expected 1, "),
 ])
 def test_a_faulty_class_index(refused, lines, message):
@@ -278,8 +280,15 @@ def test_a_class_index_of_another_kind(refused, header):
     refused("class_labels_indices.csv:1: expected 0, class ID and name of a class", classes="\n".join([header, *INDEX, ""]))
 
 
-def test_a_class_index_without_header_with_mark_and_crlf(tmp_path, plain):
-    text = "\ufeff" + "".join(f'{k}, {mid}, "{name}"\r\n' for k, (mid, name) in enumerate(CLASSES.items()))
+INDEX_ROWS = [("index", "mid", "display_name"), *((k, mid, name) for k, (mid, name) in enumerate(CLASSES.items()))]
+
+
+@pytest.mark.parametrize("text", [
+    "\ufeff" + written(INDEX_ROWS[1:], lineterminator="\r\n").replace(",/", ", /"), written(INDEX_ROWS, lineterminator="\r"),
+    padded(written(INDEX_ROWS)), written(INDEX_ROWS, delimiter=";"), written(INDEX_ROWS, delimiter="\t"), written(INDEX_ROWS[1:], delimiter="\t"),
+    "\n" + written(INDEX_ROWS, quoting=csv.QUOTE_ALL) + "\n,,\n",
+], ids=["no header", "CR", "padded", "semicolons", "tabs", "tabs, no header", "quoted"])
+def test_forms_of_the_class_index(tmp_path, plain, text):
     prepare("--metadata-only", write_lists(tmp_path / "meta", classes=text), tmp_path / "data")
     assert contents(tmp_path / "data") == plain
 

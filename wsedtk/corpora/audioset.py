@@ -41,21 +41,35 @@ def _line_blocks(path, faults):
         yield [part for line in lines for part in line.split("\r")]
 
 
+def _cells(line, delimiter):
+    """The cells of a line, without the empty ones that a spreadsheet puts at its end."""
+    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
 def read_classes(path):
     """The classes of class_labels_indices.csv: their names and their IDs, in order. Raises InputError."""
     faults, rows = [], []
-    lines = [line for block in line_blocks(Path(path), faults) for line in block]
+    lines = [line for block in _line_blocks(Path(path), faults) for line in block]
     raise_on_errors(faults, "it is published with AudioSet")
-    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
-        row = [field.strip() for field in row]
-        if not any(row) or (not rows and row[0].lower() == "index"):
+    delimiter = next((mark for mark in "\t;" if re.match(rf"\w+{mark}", lines[0])), ",")
+    for number, line in enumerate(lines, 1):
+        try:
+            row = _cells(line, delimiter) if line else []
+        except csv.Error:
+            row = [line]
+        if not row or (not rows and row[0].lower() == "index"):
             continue
         if len(row) != 3 or row[0] != str(len(rows)) or not re.fullmatch(r"/\w/\w+", row[1]) or not row[2]:
             raise InputError(f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)!r}")
         rows.append(row)
+    if not rows:
+        raise InputError(f"{path}: no classes there; expected rows of index, class ID, name")
     names, mids = [row[2] for row in rows], [row[1] for row in rows]
     for what, values in (("names", names), ("IDs", mids)):
-        if not values or len(set(values)) < len(values):
+        if len(set(values)) < len(values):
             raise InputError(f"{path}: expected classes, each once; their {what} are not different from each other")
     return names, mids
 
