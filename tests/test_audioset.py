@@ -285,7 +285,8 @@ INDEX_ROWS = [("index", "mid", "display_name"), *((k, mid, name) for k, (mid, na
 
 @pytest.mark.parametrize("text", [
     "\ufeff" + written(INDEX_ROWS[1:], lineterminator="\r\n").replace(",/", ", /"), written(INDEX_ROWS, lineterminator="\r"),
-    padded(written(INDEX_ROWS)), written(INDEX_ROWS, delimiter=";"), written(INDEX_ROWS, delimiter="\t"), written(INDEX_ROWS[1:], delimiter="\t"),
+    padded(written(INDEX_ROWS)), written(INDEX_ROWS, delimiter=";"), written(INDEX_ROWS, delimiter="\t"),
+    written(INDEX_ROWS[1:], delimiter="\t"),
     "\n" + written(INDEX_ROWS, quoting=csv.QUOTE_ALL) + "\n,,\n",
 ], ids=["no header", "CR", "padded", "semicolons", "tabs", "tabs, no header", "quoted"])
 def test_forms_of_the_class_index(tmp_path, plain, text):
@@ -302,10 +303,15 @@ def test_what_is_no_list_is_told_as_such(refused):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"id": "/m/09x0r"}]', '[{"id": 1, "name": 2, "child_ids": 5}]', "null", b"\xff",
-                                  "[" * 100000], ids=range(8))
+                                  "[" * 100000, '[{"id": "/m/09x0r", "name": "x", "child_ids": [["/m/012xff"]]}]', "{}", "[]"], ids=range(11))
 @pytest.mark.parametrize("options", [(), ("--ancestors",)])
 def test_a_broken_ontology(refused, text, options):
     refused("ontology.json: not AudioSet's ontology, a list of classes with id, name and child_ids", *options, ontology=text)
+
+
+def test_ancestors_need_an_ontology_with_the_classes(refused):
+    refused("ontology.json: 6 classes of .*class_labels_indices.csv are not there: /m/012xff, /t/dd00088, /m/0_a and 3 more; --ancestors needs",
+            "--ancestors", ontology='[{"id": "/m/09x0r", "name": "Speech", "child_ids": []}]')
 
 
 def test_names_that_the_ontology_gives_otherwise_are_told(tmp_path):

@@ -77,8 +77,8 @@ def read_classes(path):
 def read_ontology(path):
     """The ontology: {class ID: (name, IDs of the classes right under it)}. Raises InputError."""
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-        return {entry["id"]: (entry["name"], tuple(entry["child_ids"])) for entry in entries}
+        entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
+        return {entry["id"]: (entry["name"], frozenset(entry["child_ids"])) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({error!r})") from None
 
@@ -87,7 +87,7 @@ def ancestors(ontology, mids):
     """Which of the classes lie above each, at any height, as booleans (K, K): [k, j] where j is above k."""
     index, above = {mid: k for k, mid in enumerate(mids)}, np.zeros((len(mids), len(mids)), bool)
     for j, mid in enumerate(mids):
-        waiting, seen = list(ontology.get(mid, ("", ()))[1]), set()
+        waiting, seen = list(ontology[mid][1]), set()
         while waiting:
             child = waiting.pop()
             if child not in seen:
@@ -265,6 +265,10 @@ def read(metadata_dir, subset="balanced", with_ancestors=False):
     sets["train"].info["corpus"] = f"AudioSet, {' and '.join(SUBSETS[subset])} training list"
     sets["eval"].info["corpus"] = "AudioSet, evaluation list"
     if with_ancestors:
+        unknown = [mid for mid in mids if mid not in ontology]
+        if unknown:
+            raise InputError(f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are not there: {first(unknown)}; --ancestors "
+                             "needs the ontology with the classes of the lists")
         above = ancestors(ontology, mids)
         for name, dataset in sets.items():
             dataset.info["with_ancestors"] = True
