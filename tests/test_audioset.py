@@ -303,14 +303,14 @@ def test_what_is_no_list_is_told_as_such(refused):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '[{"id": "/m/09x0r"}]', '[{"id": 1, "name": 2, "child_ids": 5}]', "null", b"\xff",
-                                  "[" * 100000, '[{"id": "/m/09x0r", "name": "x", "child_ids": [["/m/012xff"]]}]', "{}", "[]"], ids=range(11))
+                                  "[" * 100000, '[{"id": "/m/09x0r", "name": "x", "child_ids": [["/m/0"]]}]', "{}", "[]"], ids=range(11))
 @pytest.mark.parametrize("options", [(), ("--ancestors",)])
 def test_a_broken_ontology(refused, text, options):
     refused("ontology.json: not AudioSet's ontology, a list of classes with id, name and child_ids", *options, ontology=text)
 
 
 def test_ancestors_need_an_ontology_with_the_classes(refused):
-    refused("ontology.json: 6 classes of .*class_labels_indices.csv are not there: /m/012xff, /t/dd00088, /m/0_a and 3 more; --ancestors needs",
+    refused("ontology.json: 6 classes of .*class_labels_indices.csv are not there: /m/012xff, /t/dd00088, /m/0_a and 3 more; --anc",
             "--ancestors", ontology='[{"id": "/m/09x0r", "name": "Speech", "child_ids": []}]')
 
 
