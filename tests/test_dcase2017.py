@@ -620,7 +620,7 @@ def test_no_audio_at_all_is_refused(meta, place, refused):
 
 def test_audio_in_a_folder_whose_name_is_not_utf8_is_named(meta, place, refused):
     audio = add(place / "audio", CLIP).rename(place / "l\udce9")
-    refused(re.escape(repr(f"{audio}/{CLIP}")) + ": a path that is not UTF-8, which no data directory can hold; rename", meta, audio)
+    refused(re.escape(repr(f"{audio}/{CLIP}")) + ": a path that is not UTF-8, which no data directory holds; rename", meta, audio)
 
 
 def test_only_unreadable_audio_is_refused(meta, place, run):

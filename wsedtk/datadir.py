@@ -38,7 +38,7 @@ def path_array(paths):
     try:
         return np.array(paths, TEXT)
     except UnicodeEncodeError as error:
-        raise InputError(f"{error.object!r}: a path that is not UTF-8, which no data directory can hold; rename the file or folder") from None
+        raise InputError(f"{error.object!r}: a path that is not UTF-8, which no data directory holds; rename the file or folder") from None
 
 
 @dataclasses.dataclass(frozen=True)
