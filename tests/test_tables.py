@@ -72,7 +72,8 @@ def test_another_header_is_the_only_fault(tmp_path, header, block_bytes):
 
 
 @pytest.mark.parametrize("block_bytes", BYTES)
-@pytest.mark.parametrize("before", ["", "é\n", "a\tb\tc\n" * 30, "音🔔" * 20 + "\r\n" + "é" * 50], ids=["start", "second", "later", "long"])
+@pytest.mark.parametrize("before", ["", "é\n", "a\tb\tc\n" * 30, "音🔔" * 20 + "\r\n" + "é" * 50, "\ufeff", "\ufeffé\n"],
+                         ids=["start", "second", "later", "long", "mark", "mark and line"])
 @pytest.mark.parametrize("odd", [b"\xff", b"\xe9\n", b"\xf0\x9f\n", b"\xe9"])
 def test_what_is_not_utf8_is_named_by_its_byte(tmp_path, block_bytes, before, odd):
     path, faults = tmp_path / "a.tsv", []

@@ -50,7 +50,7 @@ def line_blocks(path, faults):
         with open(path, "rb") as file:
             while True:
                 block = file.read(_BLOCK_BYTES) + file.readline()
-                text = (block if done else block.removeprefix(b"\xef\xbb\xbf")).decode()
+                text = block.decode() if done else block.decode().removeprefix("\ufeff")
                 lines = [line.removesuffix("\r") for line in text.split("\n")]
                 at_end = not block.endswith(b"\n")
                 yield lines if at_end else lines[:-1]
