@@ -1,6 +1,7 @@
 """prepare audioset: the published lists, in every form, against what csv and plain Python make of them; faulty lists."""
 
 import csv
+import gzip
 import re
 
 import pytest
@@ -296,8 +297,10 @@ def test_forms_of_the_class_index(tmp_path, plain, text):
 
 def test_what_is_no_list_is_told_as_such(refused):
     utf16 = published(LISTS["balanced"]).replace(", ", "\t").encode("utf-16")
-    refused(r"balanced_train_segments.csv: not UTF-8 text \(.* at byte 0\); ", balanced=utf16)
-    refused(r"class_labels_indices.csv: not UTF-8 text \(.* at byte 0\); ", classes="index,mid".encode("utf-16"))
+    refused(r"balanced_train_segments.csv: not UTF-8 text \(.* at byte 0\); save it as such", balanced=utf16)
+    refused(r"class_labels_indices.csv: not UTF-8 text \(.* at byte 0\); save it as such", classes="index,mid".encode("utf-16"))
+    packed = gzip.compress(published(LISTS["eval"]).encode())
+    refused(r"eval_segments.csv: not UTF-8 text \(.* at byte 1\); unpack it with gunzip", eval=packed)
     page = "<!DOCTYPE html>\n<html>\n<head><title>Not found, 404, x, y</title></head>\n</html>\n"
     refused("balanced_train_segments.csv:1: expected .*'<!DOCTYPE html>'", balanced=page)
 

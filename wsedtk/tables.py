@@ -60,7 +60,8 @@ def line_blocks(path, faults):
     except FileNotFoundError:
         faults.append(Fault(True, path, None, "no such file"))
     except UnicodeDecodeError as error:
-        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {done + error.start}); save it as such"))
+        remedy = "unpack it with gunzip" if not done and error.object.startswith(b"\x1f\x8b") else "save it as such"
+        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {done + error.start}); {remedy}"))
     except OSError as error:
         faults.append(Fault(True, path, None, f"can't be read: {error.strerror}"))
 
