@@ -152,6 +152,7 @@ def test_every_form_gives_the_same_sets(tmp_path, plain, form):
 
 def test_lists_may_lie_in_subfolders(tmp_path, plain):
     write_lists(tmp_path / "all" / "it's \"v1\"" / "deep")
+    write_lists(tmp_path / "all" / "an older copy" / "still" / "deeper", balanced=published(LISTS["unbalanced"]))
     prepare("--metadata-only", tmp_path / "all", tmp_path / "data")
     assert contents(tmp_path / "data") == plain
 

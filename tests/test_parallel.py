@@ -44,9 +44,11 @@ def test_results_are_in_order(spread, count):
     assert list(spread(abs, range(-count, 0))) == list(range(count, 0, -1))
 
 
-def test_other_processes_do_the_work_with_one_thread_each(spread):
-    found = list(spread(process_of, range(100)))
-    assert [number for number, *_ in found] == list(range(100))
+def test_other_processes_do_the_work_with_one_thread_each(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with mapping(2) as spread:
+        found = list(spread(process_of, range(100)))
+    assert [number for number, *_ in found] == list(range(100)) and os.environ["OMP_NUM_THREADS"] == "3"
     assert os.getpid() not in {process for _, process, _ in found} and {threads for *_, threads in found} == {"1"}
 
 
