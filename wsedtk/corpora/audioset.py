@@ -63,7 +63,7 @@ def read_classes(path):
         if not row or (not rows and row[0].lower() == "index"):
             continue
         if len(row) != 3 or row[0] != str(len(rows)) or not re.fullmatch(r"/\w/\w+", row[1]) or not row[2]:
-            raise InputError(f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)!r}")
+            raise InputError(f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)[:200]!r}")
         rows.append(row)
     if not rows:
         raise InputError(f"{path}: no classes there; expected rows of index, class ID, name")
@@ -111,7 +111,7 @@ class _Form:
             columns = [field.lower() for field in fields]
             self.places = [next((columns.index(name) for name in names if name in columns), None) for names in _COLUMNS]
             if None in self.places:
-                raise InputError(f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line!r}")
+                raise InputError(f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line[:200]!r}")
         self.labels_are_last = not self.is_header or not any(fields[self.places[3] + 1:])
         self.num_fields = len(fields)
 
@@ -163,14 +163,14 @@ def _segments(path, mids, faults):
             number += 1
             if not line.strip(" ,;\t\"") or _COMMENT.match(line):
                 continue
-            if form is None:
-                form = _Form(path, number, line)
-                if form.is_header:
-                    continue
             try:
+                if form is None:
+                    form = _Form(path, number, line)
+                    if form.is_header:
+                        continue
                 name, duration, classes = _read_row(form, line, index)
             except (ValueError, csv.Error) as error:
-                faults.append(Fault(True, path, number, f"{error}: {line!r}"))
+                faults.append(Fault(True, path, number, f"{error}: {line[:200]!r}"))
                 continue
             names.append(name)
             seconds.append(duration)
