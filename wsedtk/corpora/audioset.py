@@ -133,7 +133,7 @@ class _Form:
 def _read_row(form, line, index):
     """A line as (clip's name, its seconds, class numbers). Raises ValueError that says what is wrong."""
     published = _PUBLISHED.fullmatch(line) if not form.is_header else None
-    if line.count('"') % 2:
+    if not published and line.count('"') % 2:
         raise ValueError("a quote is not closed; is the list cut off?")
     row = published.groups() if published else form.row(form.fields(line))
     if row is None:
