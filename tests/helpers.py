@@ -13,6 +13,16 @@ SMALL = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set
          "--set", "checkpoint_every=5", "--set", "max_checkpoints=3"]
 
 
+def table(folder, name="clips.tsv"):
+    """The rows of a table of a data directory, without the header."""
+    return [line.split("\t") for line in (Path(folder) / name).read_text(encoding="utf-8").split("\n")[1:-1]]
+
+
+def contents(folder):
+    """The bytes of every file of a folder, by its path there."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
 def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=1, seed=0):
     """Write a tone in a little noise."""
     path.parent.mkdir(parents=True, exist_ok=True)

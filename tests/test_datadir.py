@@ -70,6 +70,12 @@ def test_forms_of_text(folder, tmp_path, change):
     assert same(datadir.read(folder), expected)
 
 
+def test_a_folder_whose_name_is_not_utf8_is_named(folder):
+    odd = folder.rename(folder.parent / "l\udce9")
+    with pytest.raises(InputError, match=re.escape(repr(f"{odd}/../audio/b.wav")) + ": a path that is not UTF-8, .*; rename the"):
+        datadir.read(odd)
+
+
 @pytest.mark.parametrize("table, old, new, message", [
     ("clips.tsv", "filename\tpath", "path\tfilename",
      r"clips.tsv:1: expected the header filename<TAB>path<TAB>duration, found 'path\\tfilename\\tduration'"),

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import yaml
 from click.testing import CliRunner
-from helpers import write_sound
+from helpers import contents, table, write_sound
 
 from wsedtk import cli, datadir
 from wsedtk.corpora import dcase2017
@@ -32,15 +32,6 @@ def prepare(*arguments):
     result = CliRunner().invoke(cli.cli, ["prepare", "dcase2017", *map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return result
-
-
-def table(folder, name="clips.tsv"):
-    """The rows of a table of a data directory, without the header."""
-    return [line.split("\t") for line in (Path(folder) / name).read_text(encoding="utf-8").split("\n")[1:-1]]
-
-
-def contents(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 
 
 # --- the official metadata ---
@@ -625,6 +616,11 @@ def test_no_audio_at_all_is_refused(meta, place, refused):
     refused("nowhere: no folder of that name; it should hold the audio", meta, place / "audio", place / "nowhere")
     (place / "sound.wav").write_bytes(b"")
     refused("sound.wav: no folder of that name; it should hold the audio|sound.wav: not a folder", meta, place / "sound.wav")
+
+
+def test_audio_in_a_folder_whose_name_is_not_utf8_is_named(meta, place, refused):
+    audio = add(place / "audio", CLIP).rename(place / "l\udce9")
+    refused(re.escape(repr(f"{audio}/{CLIP}")) + ": a path that is not UTF-8, which no data directory holds; rename", meta, audio)
 
 
 def test_only_unreadable_audio_is_refused(meta, place, run):

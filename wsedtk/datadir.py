@@ -33,6 +33,14 @@ COLUMNS = {
 TEXT = np.dtypes.StringDType()  # of paths: as long as each is; file names are of one width, which sorts and searches fast
 
 
+def path_array(paths):
+    """Paths (N,) as an array. Raises InputError for one that is not UTF-8."""
+    try:
+        return np.array(paths, TEXT)
+    except UnicodeEncodeError as error:
+        raise InputError(f"{error.object!r}: a path that is not UTF-8, which no data directory holds; rename the file or folder") from None
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSet:
     """N clips and K classes. Clips are in the order of their file names. AudioSet's two million take 0.5 GB."""
@@ -272,7 +280,7 @@ def _check_info(path, faults):
 def _absolute(folder, paths):
     """The paths (N,) of clips.tsv, which may be relative to the folder, as absolute ones."""
     folder = str(folder.absolute())
-    blocks = [np.array([os.path.join(folder, path) if path else "" for path in paths[part].tolist()], TEXT) for part in slices(len(paths))]
+    blocks = [path_array([os.path.join(folder, path) if path else "" for path in paths[part].tolist()]) for part in slices(len(paths))]
     return _concatenate(blocks, TEXT)
 
 

@@ -50,7 +50,7 @@ def line_blocks(path, faults):
         with open(path, "rb") as file:
             while True:
                 block = file.read(_BLOCK_BYTES) + file.readline()
-                text = (block if done else block.removeprefix(b"\xef\xbb\xbf")).decode()
+                text = block.decode() if done else block.decode().removeprefix("\ufeff")
                 lines = [line.removesuffix("\r") for line in text.split("\n")]
                 at_end = not block.endswith(b"\n")
                 yield lines if at_end else lines[:-1]
@@ -60,7 +60,8 @@ def line_blocks(path, faults):
     except FileNotFoundError:
         faults.append(Fault(True, path, None, "no such file"))
     except UnicodeDecodeError as error:
-        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {done + error.start}); save it as such"))
+        remedy = "unpack it with gunzip" if not done and error.object.startswith(b"\x1f\x8b") else "save it as such"
+        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {done + error.start}); {remedy}"))
     except OSError as error:
         faults.append(Fault(True, path, None, f"can't be read: {error.strerror}"))
 

@@ -31,24 +31,45 @@ ONTOLOGY = "ontology.json"
 _COLUMNS = (("ytid", "youtube_id", "video_id"), ("start_seconds", "start"), ("end_seconds", "end"), ("positive_labels", "labels", "mids"))
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
-_PUBLISHED = re.compile(r'([^,;\t"]*), *([^,;\t"]*), *([^,;\t"]*), *"([^"]*)"')  # a row as it is published: read at four times the speed
+_COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')  # not what spreadsheets make of IDs: #NAME?
+_PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')  # a row as published: four times as fast
+
+
+def _line_blocks(path, faults):
+    """Yield the lines of a text file in lists, as `line_blocks` does; a line may end in CR alone, too."""
+    for lines in line_blocks(path, faults):
+        yield [part for line in lines for part in line.split("\r")]
+
+
+def _cells(line, delimiter):
+    """The cells of a line, without the empty ones that a spreadsheet puts at its end."""
+    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 def read_classes(path):
     """The classes of class_labels_indices.csv: their names and their IDs, in order. Raises InputError."""
     faults, rows = [], []
-    lines = [line for block in line_blocks(Path(path), faults) for line in block]
+    lines = [line for block in _line_blocks(Path(path), faults) for line in block]
     raise_on_errors(faults, "it is published with AudioSet")
-    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
-        row = [field.strip() for field in row]
-        if not any(row) or (not rows and row[0].lower() == "index"):
+    delimiter = next((mark for mark in "\t;" if re.match(rf"\w+{mark}", lines[0])), ",")
+    for number, line in enumerate(lines, 1):
+        try:
+            row = _cells(line, delimiter) if line else []
+        except csv.Error:
+            row = [line]
+        if not row or (not rows and row[0].lower() == "index"):
             continue
         if len(row) != 3 or row[0] != str(len(rows)) or not re.fullmatch(r"/\w/\w+", row[1]) or not row[2]:
-            raise InputError(f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)!r}")
+            raise InputError(f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)[:200]!r}")
         rows.append(row)
+    if not rows:
+        raise InputError(f"{path}: no classes there; expected rows of index, class ID, name")
     names, mids = [row[2] for row in rows], [row[1] for row in rows]
     for what, values in (("names", names), ("IDs", mids)):
-        if not values or len(set(values)) < len(values):
+        if len(set(values)) < len(values):
             raise InputError(f"{path}: expected classes, each once; their {what} are not different from each other")
     return names, mids
 
@@ -56,8 +77,8 @@ def read_classes(path):
 def read_ontology(path):
     """The ontology: {class ID: (name, IDs of the classes right under it)}. Raises InputError."""
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-        return {entry["id"]: (entry["name"], tuple(entry["child_ids"])) for entry in entries}
+        entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
+        return {entry["id"]: (entry["name"], frozenset(entry["child_ids"])) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({error!r})") from None
 
@@ -66,7 +87,7 @@ def ancestors(ontology, mids):
     """Which of the classes lie above each, at any height, as booleans (K, K): [k, j] where j is above k."""
     index, above = {mid: k for k, mid in enumerate(mids)}, np.zeros((len(mids), len(mids)), bool)
     for j, mid in enumerate(mids):
-        waiting, seen = list(ontology.get(mid, ("", ()))[1]), set()
+        waiting, seen = list(ontology[mid][1]), set()
         while waiting:
             child = waiting.pop()
             if child not in seen:
@@ -79,19 +100,20 @@ def ancestors(ontology, mids):
 class _Form:
     """How a list is written: what parts its fields, and in which of them ID, start, end and class IDs stand."""
 
-    def __init__(self, path, line):
+    def __init__(self, path, number, line):
         for self.delimiter in "\t;,":
             fields = self.fields(line)
             if len(fields) >= 4:
                 break
-        self.is_header = not any(map(_VIDEO.fullmatch, fields)) or fields[0].lower() in _COLUMNS[0]
+        self.is_header = any(field.lower() in names for field in fields for names in _COLUMNS)
         self.places = (0, 1, 2, 3)
         if self.is_header:
             columns = [field.lower() for field in fields]
             self.places = [next((columns.index(name) for name in names if name in columns), None) for names in _COLUMNS]
             if None in self.places:
-                raise InputError(f"{path}:1: expected YTID, start_seconds, end_seconds, positive_labels, found {line!r}")
-        self.labels_are_last = self.places[3] == len(fields) - 1 or not self.is_header
+                raise InputError(f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line[:200]!r}")
+        self.labels_are_last = not self.is_header or not any(fields[self.places[3] + 1:])
+        self.num_fields = len(fields)
 
     def fields(self, line):
         """The fields of a line. Quotes that stand in the middle of a field are left over from a wrong reading, and go."""
@@ -99,8 +121,8 @@ class _Form:
         return [field.strip(" '\"") for field in row]
 
     def row(self, fields):
-        """ID, start, end, and the class IDs with commas between them; None where fields are missing."""
-        if len(fields) <= max(self.places):
+        """ID, start, end, and the class IDs with commas between them; None where fields are missing, or have no column."""
+        if len(fields) <= max(self.places) or not self.labels_are_last and any(fields[self.num_fields:]):
             return None
         video, start, end, labels = (fields[place] for place in self.places)
         if self.labels_are_last:
@@ -111,6 +133,8 @@ class _Form:
 def _read_row(form, line, index):
     """A line as (clip's name, its seconds, class numbers). Raises ValueError that says what is wrong."""
     published = _PUBLISHED.fullmatch(line) if not form.is_header else None
+    if not published and line.count('"') % 2:
+        raise ValueError("a quote is not closed; is the list cut off?")
     row = published.groups() if published else form.row(form.fields(line))
     if row is None:
         raise ValueError("expected ID, start, end and class IDs")
@@ -133,20 +157,20 @@ def _read_row(form, line, index):
 def _segments(path, mids, faults):
     """Yield blocks of a list's rows: names (B,), seconds (B,), the place of the clip in the block (M,) and the class (M,) of each tag."""
     index, form, number = {mid: k for k, mid in enumerate(mids)}, None, 0
-    for lines in line_blocks(path, faults):
+    for lines in _line_blocks(path, faults):
         names, seconds, counts, tags = [], [], [], []
         for line in lines:
             number += 1
-            if not line.strip(" ,;\t\"") or line.lstrip("\"").startswith("#"):
+            if not line.strip(" ,;\t\"") or _COMMENT.match(line):
                 continue
-            if form is None:
-                form = _Form(path, line)
-                if form.is_header:
-                    continue
             try:
+                if form is None:
+                    form = _Form(path, number, line)
+                    if form.is_header:
+                        continue
                 name, duration, classes = _read_row(form, line, index)
             except (ValueError, csv.Error) as error:
-                faults.append(Fault(True, path, number, f"{error}: {line!r}"))
+                faults.append(Fault(True, path, number, f"{error}: {line[:200]!r}"))
                 continue
             names.append(name)
             seconds.append(duration)
@@ -241,6 +265,10 @@ def read(metadata_dir, subset="balanced", with_ancestors=False):
     sets["train"].info["corpus"] = f"AudioSet, {' and '.join(SUBSETS[subset])} training list"
     sets["eval"].info["corpus"] = "AudioSet, evaluation list"
     if with_ancestors:
+        unknown = [mid for mid in mids if mid not in ontology]
+        if unknown:
+            raise InputError(f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are not there: {first(unknown)}; --ancestors "
+                             "needs the ontology with the classes of the lists")
         above = ancestors(ontology, mids)
         for name, dataset in sets.items():
             dataset.info["with_ancestors"] = True

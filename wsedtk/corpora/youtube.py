@@ -74,7 +74,7 @@ def find_audio(folders):
         others += num_others
         if found:
             names.append(np.array(found))
-            paths.append(np.array(where, datadir.TEXT))
+            paths.append(datadir.path_array(where))
     names, first = np.unique(np.concatenate(names), return_index=True)
     return names, np.concatenate(paths)[first], others
 

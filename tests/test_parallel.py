@@ -1,0 +1,106 @@
+"""Work spread over processes: in order, with its errors, and no further ahead than a bounded number of items."""
+
+import itertools
+import os
+import tracemalloc
+
+import pytest
+
+from wsedtk.parallel import mapping
+
+AHEAD = 2 * 4 * 8 + 8  # two processes, chunks of eight
+
+
+def process_of(number):
+    return number, os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def fail_at_50(number):
+    if number == 50:
+        raise ValueError("fifty")
+    return number
+
+
+class Counter:
+    """Many numbers; `taken` says how many were asked for."""
+
+    def __init__(self):
+        self.taken = 0
+
+    def __iter__(self):
+        for number in range(20000):
+            self.taken += 1
+            yield number
+
+
+@pytest.fixture(scope="module")
+def spread():
+    with mapping(2) as spread:
+        yield spread
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 64, 65, 200])
+def test_results_are_in_order(spread, count):
+    assert list(spread(abs, range(-count, 0))) == list(range(count, 0, -1))
+
+
+def test_other_processes_do_the_work_with_one_thread_each(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with mapping(2) as spread:
+        found = list(spread(process_of, range(100)))
+    assert [number for number, *_ in found] == list(range(100)) and os.environ["OMP_NUM_THREADS"] == "3"
+    assert os.getpid() not in {process for _, process, _ in found} and {threads for *_, threads in found} == {"1"}
+
+
+def test_a_bounded_number_of_items_is_under_way(spread):
+    numbers = Counter()
+    results = spread(abs, numbers)
+    assert numbers.taken == 0
+    for done, result in enumerate(itertools.islice(results, 500), 1):
+        assert result == done - 1 and numbers.taken <= done + AHEAD
+    assert numbers.taken >= 500
+    results.close()
+
+
+def test_memory_stays_flat(spread):
+    def peak(count):
+        tracemalloc.start()
+        try:
+            assert sum(len(text) for text in spread(str.upper, ("x" * 10000 for _ in range(count)))) == 10000 * count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)
+    assert peak(1000) < 1.5 * peak(200) + 10000 * AHEAD < 10000 * 1000
+
+
+def test_an_error_of_a_worker_comes_after_the_results_before_its_chunk(spread):
+    results = spread(fail_at_50, Counter())
+    assert [next(results) for _ in range(48)] == list(range(48))
+    with pytest.raises(ValueError, match="fifty"):
+        next(results)
+    assert list(spread(abs, [-1])) == [1]  # the processes live on
+
+
+def test_an_error_of_the_items_or_of_the_consumer_ends_it():
+    def items():
+        yield from range(10)
+        raise OSError("no more items")
+
+    before = dict(os.environ)
+    with pytest.raises(OSError, match="no more items"):
+        with mapping(2) as spread:
+            list(spread(abs, items()))
+    with pytest.raises(KeyError, match="mine"):
+        with mapping(2) as spread:
+            next(spread(abs, Counter()))
+            raise KeyError("mine")
+    assert dict(os.environ) == before
+
+
+def test_one_job_is_this_process_and_lazy():
+    numbers = Counter()
+    with mapping(1) as spread:
+        results = spread(process_of, numbers)
+        assert [next(results)[:2] for _ in range(3)] == [(i, os.getpid()) for i in range(3)] and numbers.taken == 3

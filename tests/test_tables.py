@@ -1,0 +1,156 @@
+"""Tables in blocks: the same rows, line numbers and faults whatever the size of the blocks; names that are looked up."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wsedtk import tables
+from wsedtk.errors import InputError
+
+COLUMNS = ("filename", "onset é", "label")
+BYTES = (1, 7, 64, 1 << 22)
+CELL = st.text(st.sampled_from("ab 0é音🔔\u2028\x0b\x85\x1c\"'#"), max_size=6)
+LINE = st.one_of(st.lists(CELL, min_size=3, max_size=3), st.lists(CELL, max_size=5)).map("\t".join)
+ANY_TABLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def read(path, block_bytes, columns=COLUMNS):
+    """What `read_rows` gives with blocks of so many bytes: [(line number, cells)] and [(is an error, path, line, message)]."""
+    faults, rows = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
+        for numbers, cells in tables.read_rows(path, columns, faults):
+            assert len(cells) == len(columns) and {len(column) for column in cells} == {len(numbers)} and len(numbers)
+            rows += zip(numbers.tolist(), zip(*cells))
+    return rows, [(fault.is_error, fault.path, fault.line, fault.message) for fault in faults]
+
+
+@given(lines=st.lists(LINE, max_size=12), ends=st.lists(st.sampled_from(["\n", "\r\n"]), min_size=13, max_size=13),
+       mark=st.booleans(), ended=st.booleans())
+@ANY_TABLE
+def test_rows_and_faults_are_those_of_the_lines(tmp_path, lines, ends, mark, ended):
+    path = tmp_path / "a.tsv"
+    text = "".join(line + end for line, end in zip(["\t".join(COLUMNS), *lines], ends))
+    path.write_bytes(("\ufeff" * mark + (text if ended else text.removesuffix("\n").removesuffix("\r"))).encode())
+    split = [(number, tuple(line.split("\t")), line) for number, line in enumerate(lines, 2) if line]
+    rows = [(number, cells) for number, cells, _ in split if len(cells) == 3]
+    faults = [(True, path, number, f"expected 3 tab-separated fields (filename, onset é, label), found {len(cells)}: {line!r}")
+              for number, cells, line in split if len(cells) != 3]
+    for block_bytes in BYTES:
+        assert read(path, block_bytes) == (rows, faults)
+
+
+@given(rows=st.lists(st.tuples(CELL, CELL, CELL), max_size=20), cuts=st.lists(st.integers(0, 20), max_size=3))
+@ANY_TABLE
+def test_what_is_written_is_read_back(tmp_path, rows, cuts):
+    path, edges = tmp_path / "new" / "a.tsv", [0, *sorted(cuts), 20]
+    tables.write_rows(path, COLUMNS, (iter(rows[start:end]) for start, end in zip(edges, edges[1:])))
+    assert path.read_bytes() == "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows]).encode()
+    for block_bytes in BYTES:
+        assert read(path, block_bytes) == (list(enumerate(rows, 2)), [])
+
+
+def test_a_fault_while_rows_are_made_leaves_the_old_table(tmp_path):
+    tables.write_rows(tmp_path / "a.tsv", ("a",), [[("old",)]])
+
+    def blocks():
+        yield [("new",)]
+        raise InputError("no more")
+
+    with pytest.raises(InputError, match="no more"):
+        tables.write_rows(tmp_path / "a.tsv", ("a",), blocks())
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tsv"] and (tmp_path / "a.tsv").read_text() == "a\nold\n"
+
+
+@pytest.mark.parametrize("block_bytes", BYTES)
+@pytest.mark.parametrize("header", ["", "filename\tonset é", "a,b,c", "filename\tonset é\tlabel\t", " filename\tonset é\tlabel"])
+def test_another_header_is_the_only_fault(tmp_path, header, block_bytes):
+    (tmp_path / "a.tsv").write_text(f"{header}\na\tb\n", encoding="utf-8")
+    message = f"expected the header filename<TAB>onset é<TAB>label, found {header!r}"
+    assert read(tmp_path / "a.tsv", block_bytes) == ([], [(True, tmp_path / "a.tsv", 1, message)])
+
+
+@pytest.mark.parametrize("block_bytes", BYTES)
+@pytest.mark.parametrize("before", ["", "é\n", "a\tb\tc\n" * 30, "音🔔" * 20 + "\r\n" + "é" * 50, "\ufeff", "\ufeffé\n"],
+                         ids=["start", "second", "later", "long", "mark", "mark and line"])
+@pytest.mark.parametrize("odd", [b"\xff", b"\xe9\n", b"\xf0\x9f\n", b"\xe9"])
+def test_what_is_not_utf8_is_named_by_its_byte(tmp_path, block_bytes, before, odd):
+    path, faults = tmp_path / "a.tsv", []
+    path.write_bytes(before.encode() + odd + b" more\nlines\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
+        assert tables.read_lines(path, faults) is None
+    assert len(faults) == 1 and f" at byte {len(before.encode())})" in faults[0].message and "not UTF-8 text" in faults[0].message
+
+
+@pytest.mark.parametrize("block_bytes", BYTES)
+@pytest.mark.parametrize("text, lines", [
+    ("", [""]), ("\n", ["", ""]), ("\n\n", ["", "", ""]), ("a", ["a"]), ("a\n", ["a", ""]), ("a\r\nb", ["a", "b"]), ("\ufeff", [""]),
+    ("\ufeffa\n\ufeffb", ["a", "\ufeffb"]), ("é" * 40 + "\n\r\n🔔", ["é" * 40, "", "🔔"]), ("abcdef\nabcdef\n", ["abcdef", "abcdef", ""]),
+], ids=range(10))
+def test_lines(tmp_path, monkeypatch, text, lines, block_bytes):
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", block_bytes)
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    faults = []
+    assert tables.read_lines(tmp_path / "a.txt", faults) == lines and faults == []
+
+
+def test_a_file_is_read_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", 100)
+    (tmp_path / "a.tsv").write_text("a\tb\n" + "x\ty\n" * 1000)
+    blocks = [len(numbers) for numbers, _ in tables.read_rows(tmp_path / "a.tsv", ("a", "b"), [])]
+    assert sum(blocks) == 1000 and max(blocks) <= 26
+
+
+def test_files_that_can_not_be_read(tmp_path):
+    faults = []
+    assert list(tables.line_blocks(tmp_path / "none", faults)) == list(tables.line_blocks(tmp_path, faults)) == []
+    assert [fault.message for fault in faults] == ["no such file", "can't be read: Is a directory"]
+
+
+@given(names=st.sets(st.text("aé音🔔~", max_size=5), max_size=12), wanted=st.lists(st.text("aé音🔔~", max_size=7), max_size=12))
+@ANY_TABLE
+def test_find_is_where_each_name_is(names, wanted):
+    names = sorted(names)
+    expected = [names.index(name) if name in names else -1 for name in wanted]
+    assert tables.find(np.array(names, str), np.array(wanted, str)).tolist() == expected
+    assert tables.find(np.array(names, str), tuple(wanted)).tolist() == expected
+
+
+@pytest.mark.parametrize("names, wanted, places", [
+    (["a", "ab", "b"], ["ab", "abc", "a", "b", "c", ""], [1, -1, 0, 2, -1, -1]),
+    (["ab", "abcdefgh"], ["abcdefghi", "abcdefgh", "abcdefg"], [-1, 1, -1]),
+    (["é", "音"], ["e", "é", "音", "音音"], [-1, 0, 1, -1]), ([], ["a"], [-1]), (["a"], [], []), ([], [], [])])
+def test_find_of_names_of_other_widths(names, wanted, places):
+    assert tables.find(np.array(names, str), wanted).tolist() == places
+
+
+@given(names=st.sets(st.integers(-5, 30), max_size=9), wanted=st.lists(st.integers(-9, 40), max_size=9))
+@ANY_TABLE
+def test_find_of_numbers(names, wanted):
+    names = sorted(names)
+    found = tables.find(np.array(names, np.int64), np.array(wanted, np.int64))
+    assert found.tolist() == [names.index(number) if number in names else -1 for number in wanted]
+
+
+@pytest.mark.parametrize("text, value", [
+    ("0", 0), ("1e-3", 0.001), ("2.50", 2.5), ("-0", 0), (".5", 0.5), ("1_0", None), ("-1e-9", None), ("inf", None),
+    ("nan", None), ("", None), ("1,5", None), ("0x1", None), ("1e999", None), ("ten", None)])
+def test_seconds_one_by_one_and_together(text, value):
+    for texts in ([text], ["1", text, "3"], [text, "ten", "1_0"]):
+        found = tables.seconds(texts)[texts.index(text)]
+        assert np.isnan(found) if value is None else found == value
+    faults = []
+    assert tables.read_seconds(text, "a.tsv", 7, "onset", faults) == value
+    message = f"error: a.tsv:7: onset must be a number of seconds, found {text!r}"
+    assert [str(fault) for fault in faults] == ([message] if value is None else [])
+
+
+@pytest.mark.parametrize("block_rows", [1, 2, 3, 100])
+def test_slices_and_texts(monkeypatch, block_rows):
+    monkeypatch.setattr(tables, "BLOCK_ROWS", block_rows)
+    for length in range(7):
+        column = np.array([f"é{i}" for i in range(length)], str)
+        parts = [column[part].tolist() for part in tables.slices(length)]
+        assert sum(parts, []) == list(tables.texts(column)) == column.tolist() and all(0 < len(part) <= block_rows for part in parts)
