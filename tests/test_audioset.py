@@ -150,6 +150,15 @@ def test_every_form_gives_the_same_sets(tmp_path, plain, form):
     assert contents(tmp_path / "data") == plain
 
 
+def test_a_list_that_was_cut_off_at_a_line_end_is_told(tmp_path):
+    write_lists(tmp_path)
+    assert prepare("--metadata-only", tmp_path, tmp_path / "data").stderr == ""
+    path = tmp_path / NAMES["balanced"]
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    result = prepare("--metadata-only", tmp_path, tmp_path / "data")
+    assert f"warning: {path}: its head speaks of 6 segments, there are 5; is the list cut off?" in result.stderr
+
+
 def test_lists_may_lie_in_subfolders(tmp_path, plain):
     write_lists(tmp_path / "all" / "it's \"v1\"" / "deep")
     write_lists(tmp_path / "all" / "an older copy" / "still" / "deeper", balanced=published(LISTS["unbalanced"]))

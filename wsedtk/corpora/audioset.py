@@ -32,6 +32,7 @@ _COLUMNS = (("ytid", "youtube_id", "video_id"), ("start_seconds", "start"), ("en
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
 _COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')  # not what spreadsheets make of IDs: #NAME?
+_NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
 _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')  # a row as published: four times as fast
 
 
@@ -156,12 +157,13 @@ def _read_row(form, line, index):
 
 def _segments(path, mids, faults):
     """Yield blocks of a list's rows: names (B,), seconds (B,), the place of the clip in the block (M,) and the class (M,) of each tag."""
-    index, form, number = {mid: k for k, mid in enumerate(mids)}, None, 0
+    index, form, number, num_rows, said = {mid: k for k, mid in enumerate(mids)}, None, 0, 0, None
     for lines in _line_blocks(path, faults):
         names, seconds, counts, tags = [], [], [], []
         for line in lines:
             number += 1
             if not line.strip(" ,;\t\"") or _COMMENT.match(line):
+                said = _NUM_SEGMENTS.search(line) or said
                 continue
             try:
                 if form is None:
@@ -179,7 +181,10 @@ def _segments(path, mids, faults):
         if len(faults) > 100:
             return
         if names:
+            num_rows += len(names)
             yield np.array(names), np.array(seconds), np.repeat(np.arange(len(names)), counts), np.array(tags, np.int64)
+    if said and int(said.group(1)) != num_rows and not faults:
+        say(f"warning: {path}: its head speaks of {int(said.group(1)):,} segments, there are {num_rows:,}; is the list cut off?")
 
 
 def read_list(path, names, mids):
