@@ -19,7 +19,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: E402
 
-from wsedtk import metrics  # noqa: E402
+from wsedtk import metrics, ranking  # noqa: E402
 
 
 def read_tags(path):
@@ -71,18 +71,18 @@ def main():
     scores = rng.random(tags.shape, np.float32)
     scores += 0.3 * tags
     np.floor(scores * 1000, out=scores)
-    metrics.class_ranking(scores[:100], tags[:100])  # to warm up
+    ranking.class_ranking(scores[:100], tags[:100])  # to warm up
     print(f"{tags.shape[0]:,} clips x {tags.shape[1]} classes, {tags.sum():,} positives, {tags.any(axis=0).sum()} classes with some; "
           f"scores: {scores.nbytes / 2 ** 20:.0f} MB")
-    ours, seconds, memory = timed(metrics.class_ranking, scores, tags)
-    print(f"wsedtk        {seconds:8.2f} s, at most {memory:.0f} MB held; {metrics.mean_ranking(ours)}")
+    ours, seconds, memory = timed(ranking.class_ranking, scores, tags)
+    print(f"wsedtk        {seconds:8.2f} s, at most {memory:.0f} MB held; {ranking.mean_ranking(ours)}")
     theirs, their_seconds, memory = timed(loop_of_scikit_learn, scores, tags)
     print(f"scikit-learn  {their_seconds:8.2f} s, at most {memory:.0f} MB held; {their_seconds / seconds:.1f} times as long")
     same = [abs(np.array([c[key] for c in ours], float) - theirs[i]) for i, key in enumerate(("ap", "auc"))]
     print(f"largest difference of any class: AP {np.nanmax(same[0]):.1e}, AUC {np.nanmax(same[1]):.1e}")
     if options.resamples:
         def intervals():
-            return metrics.ranking_intervals(scores, tags, metrics.clip_weights(len(tags), options.resamples))
+            return ranking.ranking_intervals(scores, tags, metrics.clip_weights(len(tags), options.resamples))
         found, seconds, memory = timed(intervals)
         print(f"{options.resamples} resamples {seconds:8.2f} s, at most {memory:.0f} MB held; {found}")
 

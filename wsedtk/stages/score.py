@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, metrics, tables
+from wsedtk import datadir, metrics, ranking, tables
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -68,12 +68,12 @@ def measure_scores(report, truth, decoded, scores_path, weights):
     """Fill in what needs the scores themselves: MAP, MAUC, d', PSDS."""
     scores, rows = _scores_of(scores_path, truth, decoded)
     clip, tags = scores.clip[rows], truth.tag_matrix()
-    classes = metrics.class_ranking(clip, tags)
+    classes = ranking.class_ranking(clip, tags)
     for label, found in zip(truth.labels, classes):
         report["classes"][label]["audioset"] = found
-    report["audioset"] = metrics.mean_ranking(classes)
+    report["audioset"] = ranking.mean_ranking(classes)
     if weights is not None:
-        report["audioset"].update({f"{name}_ci": ends for name, ends in metrics.ranking_intervals(clip, tags, weights).items()})
+        report["audioset"].update({f"{name}_ci": ends for name, ends in ranking.ranking_intervals(clip, tags, weights).items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
         report["psds"], report["psds_classes"] = metrics.psds(frames, scores.seconds_per_frame, truth.events, truth.durations, truth.labels)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, models, tables, thresholds
+from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, models, ranking, tables, thresholds
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import Augmentation, Batches, FeatureBatches, FrameTargets
 from wsedtk.errors import InputError
@@ -100,7 +100,7 @@ def validate(runner, batches, truth):
     loss = binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))).item()
     decided = scores >= thresholds.tune(scores, truth)
     f1 = metrics.precision_recall_f1(*metrics.decision_counts(truth, decided).sum(axis=1).tolist())["f1"]
-    return {"loss": loss, "f1": f1 or 0.0, "map": metrics.ranking_metrics(scores, truth)["map"] or 0.0}
+    return {"loss": loss, "f1": f1 or 0.0, "map": ranking.ranking_metrics(scores, truth)["map"] or 0.0}
 
 
 class Trainer:

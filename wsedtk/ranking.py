@@ -1,0 +1,104 @@
+"""Average precision, area under the ROC curve and d' of many classes, and their bootstrap intervals.
+
+N clips, R resamples, K classes, G distinct scores of a class's positives.
+"""
+
+import numpy as np
+import scipy.sparse
+import scipy.stats
+
+from wsedtk import metrics
+
+_RESAMPLES_AT_ONCE = 64  # bounds the memory
+
+
+def _rank(scores, truth, dtype):
+    """Sort one class's clips once, as a matrix (3 G + 1, N) that sums their weights; G: the distinct scores of positives, descending.
+
+    Its rows: G sums of the positives with each such score; then in turn the negatives between the score before and it, and those
+    with it; last, the negatives below all of them. scores: (N,); truth: (N,) booleans.
+    """
+    falling = -scores
+    positive, negative = (clips[np.argsort(falling[clips])] for clips in (np.flatnonzero(truth), np.flatnonzero(~truth)))
+    distinct, first = np.unique(falling[positive], return_index=True)
+    edges = np.stack([np.searchsorted(falling[negative], distinct, side) for side in ("left", "right")], axis=1).ravel()
+    starts = np.concatenate([first, [len(positive)], len(positive) + edges, [len(scores)]])
+    order = np.concatenate([positive, negative])
+    return scipy.sparse.csr_array((np.ones(len(order), dtype), order, starts), shape=(len(starts) - 1, len(order)))
+
+
+def _areas(sums):
+    """Average precision and ROC AUC (2, R) of the sums (3 G + 1, R) of `_rank`; NaN where nothing positive, or negative, has a weight."""
+    positive, negative = np.split(sums.astype(np.float64), [len(sums) // 3])  # (G, R), (2 G + 1, R)
+    tp, fp = np.cumsum(positive, axis=0), np.cumsum(negative, axis=0)
+    above, upto = fp[:-1:2], fp[1::2]  # false positives with a higher score, and with at least that score: (G, R)
+    with np.errstate(invalid="ignore"):
+        precision = tp / np.maximum(tp + upto, np.finfo(float).tiny)
+        outranked = fp[-1] - (above + upto) / 2  # negatives that the score is above, ties counted half
+        return np.stack([(positive * precision).sum(axis=0) / tp[-1], (positive * outranked).sum(axis=0) / (tp[-1] * fp[-1])])
+
+
+def _areas_by_class(scores, truth, weights):
+    """`_areas` of each class under each row of weights (R, N): (2, K, R)."""
+    found = np.full((2, truth.shape[1], len(weights)), np.nan)
+    blocks = [np.ascontiguousarray(weights[i:i + _RESAMPLES_AT_ONCE].T) for i in range(0, len(weights), _RESAMPLES_AT_ONCE)]
+    for k in np.flatnonzero(truth.any(axis=0)):
+        ranked = _rank(scores[:, k], truth[:, k], weights.dtype)
+        found[:, k] = np.concatenate([_areas(ranked @ block) for block in blocks], axis=1)
+    return found
+
+
+def dprime(auc):
+    """d' = sqrt(2) times the inverse normal of an area under the ROC curve; None where it is infinite (area 0 or 1)."""
+    return None if auc is None or not 0 < auc < 1 else float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
+
+
+def class_ranking(scores, truth, weight=None):
+    """Rank each class: K times {ap, auc, dprime, positives}; None without positives, the area and d' without negatives too.
+
+    ap: the area under the precision-recall steps, as scikit-learn's average_precision_score; auc: under the ROC curve, ties counted
+    half, as roc_auc_score; positives: their number. scores: (N, K); truth: (N, K) booleans; weight: (N,) of the clips, or None.
+    """
+    weights = np.ones((1, len(truth))) if weight is None else np.asarray(weight)[None]
+    areas = [[None if np.isnan(v) else v for v in values] for values in _areas_by_class(scores, truth, weights)[:, :, 0].tolist()]
+    return [{"ap": ap, "auc": auc, "dprime": dprime(auc), "positives": count} for ap, auc, count in zip(*areas, truth.sum(axis=0).tolist())]
+
+
+def average_precision(scores, truth, weight=None):
+    """`class_ranking`'s ap of a single class. scores: (N,); truth: (N,) booleans; weight: (N,) or None."""
+    return class_ranking(scores[:, None], truth[:, None], weight)[0]["ap"]
+
+
+def roc_auc(scores, truth, weight=None):
+    """`class_ranking`'s auc of a single class, as `average_precision`."""
+    return class_ranking(scores[:, None], truth[:, None], weight)[0]["auc"]
+
+
+def _mean(values):
+    """The mean of the values that are there, None where none is. values: floats, None or NaN for what is undefined."""
+    values = np.array(values, np.float64)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def mean_ranking(classes):
+    """{map, mauc, dprime} of `class_ranking`: means over the classes where they are defined, and d' of the mean area."""
+    mauc = _mean([c["auc"] for c in classes])
+    return {"map": _mean([c["ap"] for c in classes]), "mauc": mauc, "dprime": dprime(mauc)}
+
+
+def ranking_metrics(scores, truth, weight=None):
+    """{map, mauc, dprime} over the classes with positives, see `class_ranking`."""
+    return mean_ranking(class_ranking(scores, truth, weight))
+
+
+def ranking_intervals(scores, truth, weights):
+    """95 % percentile intervals of `ranking_metrics` over resamples: {map, mauc, dprime}, each [low, high] or None.
+
+    scores: (N, K); truth: (N, K) booleans; weights: (R, N) as `clip_weights`. Each class is sorted once for all resamples.
+    A clip that is drawn twice lifts the average precision of a rare class: MAP may lie at the low end of its interval, or below.
+    """
+    means = [{"map": _mean(ap), "mauc": _mean(auc)} for ap, auc in np.moveaxis(_areas_by_class(scores, truth, weights), 2, 0)]
+    found = metrics.interval_of(means)
+    ends = [dprime(auc) for auc in found["mauc"] or [None, None]]  # d' rises with the area: so do its percentiles
+    return {**found, "dprime": ends if None not in ends else None}
