@@ -7,8 +7,6 @@ import numpy as np
 import scipy.sparse
 import scipy.stats
 
-from wsedtk import metrics
-
 _RESAMPLES_AT_ONCE = 64  # bounds the memory
 
 
@@ -93,12 +91,17 @@ def ranking_metrics(scores, truth, weight=None):
 
 
 def ranking_intervals(scores, truth, weights):
-    """95 % percentile intervals of `ranking_metrics` over resamples: {map, mauc, dprime}, each [low, high] or None.
+    """95 % intervals of `ranking_metrics` over resamples: {map, mauc, dprime}, each [low, high] or None.
 
-    scores: (N, K); truth: (N, K) booleans; weights: (R, N) as `clip_weights`. Each class is sorted once for all resamples.
-    A clip that is drawn twice lifts the average precision of a rare class: MAP may lie at the low end of its interval, or below.
+    scores: (N, K); truth: (N, K) booleans; weights: (R, N) as `metrics.clip_weights`. Each class is sorted once for all resamples.
+    The ends are the percentiles of the resamples less their bias, which is their mean less the value itself: clips that are drawn
+    twice lift the average precision of rare classes, by more than it spreads.
     """
-    means = [{"map": _mean(ap), "mauc": _mean(auc)} for ap, auc in np.moveaxis(_areas_by_class(scores, truth, weights), 2, 0)]
-    found = metrics.interval_of(means)
+    found, values = {}, ranking_metrics(scores, truth)
+    for name, areas in zip(("map", "mauc"), _areas_by_class(scores, truth, weights)):  # (K, R)
+        means = [mean for mean in map(_mean, areas.T) if mean is not None]
+        found[name] = None
+        if means and values[name] is not None:
+            found[name] = (np.percentile(means, [2.5, 97.5]) - np.mean(means) + values[name]).clip(0, 1).tolist()
     ends = [dprime(auc) for auc in found["mauc"] or [None, None]]  # d' rises with the area: so do its percentiles
     return {**found, "dprime": ends if None not in ends else None}
