@@ -4,6 +4,7 @@
 
 CORPUS is dcase2017 or audioset, METADATA_DIR holds its lists. For some of their clips AUDIO_DIR gets a file in which every class is a
 sound of its own, the same in both corpora, placed where the truth says that the class occurs; where the truth has no times, anywhere.
+A class that lies above another tag of the clip in AudioSet's ontology makes no sound: it is heard in the other.
 File names come with and without Y, in several formats and folders, as they lie on people's disks. With --broken some clips of each set
 are missing, empty, cut short, silent, too short or copies of another.
 """
@@ -35,15 +36,22 @@ def sound(label, num_samples, rng):
     return rng.uniform(0.08, 0.2) * (tone * (pulse if label % 2 else 1) + 0.2 * rng.normal(size=num_samples)) * fade
 
 
-def clip_audio(dataset, clip, rng):
-    """The samples of a clip: its events, or its tags anywhere, over a quiet background."""
+def classes_above(metadata_dir, mids):
+    """Which classes lie above which (K, K), see audioset.ancestors; none where there is no ontology."""
+    path = Path(metadata_dir) / audioset.ONTOLOGY
+    return audioset.ancestors(audioset.read_ontology(path), mids) if path.exists() else np.zeros((len(mids), len(mids)), bool)
+
+
+def clip_audio(dataset, clip, above, rng):
+    """The samples of a clip: its events, or its tags anywhere, over a quiet background. above: as `classes_above` gives."""
     num_samples, mids = round(dataset.durations[clip] * RATE), dataset.info["class_ids"]
     samples = 0.01 * rng.normal(size=num_samples)
     if dataset.events is not None:
         spans = [row[1:] for row in dataset.events.select(dataset.events.clip == clip).rows()]
     else:
         spans = []
-        for label in dataset.tag_label[dataset.tag_clip == clip].tolist():
+        labels = dataset.tags_of(clip)
+        for label in labels[~above[np.ix_(labels, labels)].any(axis=0)].tolist():
             length = rng.uniform(0.1, 0.6) * dataset.durations[clip]
             onset = rng.uniform(0, dataset.durations[clip] - length)
             spans.append((onset, onset + length, label))
@@ -88,12 +96,12 @@ def make(corpus, metadata_dir, audio_dir, counts, seed=0, broken=False):
     """Write the audio of counts = {set: number of clips}. Returns {set: {kind: clip}} of what was broken."""
     spoilt = {}
     for number, (name, dataset) in enumerate(CORPORA[corpus](metadata_dir).items()):
-        rng, paths = np.random.default_rng((seed, number)), []
+        rng, paths, above = np.random.default_rng((seed, number)), [], classes_above(metadata_dir, dataset.info["class_ids"])
         for index, clip in enumerate(choose(dataset, counts[name], rng)):
             stem = str(dataset.filenames[clip]).removesuffix(".wav")
             path = Path(audio_dir) / f"part {index % 3}" / f"{'Y' if index % 4 else ''}{stem}{('.wav', '.flac', '.ogg')[index % 3]}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, clip_audio(dataset, clip, rng).clip(-1, 1), RATE)
+            soundfile.write(path, clip_audio(dataset, clip, above, rng).clip(-1, 1), RATE)
             paths.append(path)
         if broken:
             spoilt[name] = break_some(paths, rng)
