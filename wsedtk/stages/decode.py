@@ -42,7 +42,7 @@ def run(scores_path, point_path, output, mode):
     filters = frame_filters(point, scores.seconds_per_frame) if mode == "frame" else None
     found = events.Events.from_rows(
         (row, *event[:2], event[2]) for row in range(len(scores)) for event in decode_clip(scores, row, point, filters, tags[row]))
-    datadir.write_decoded(output, scores.filenames.tolist(), scores.durations.tolist(), scores.labels, tags, found,
+    datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
                            "tuned_on": point.tuned_on})
     operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with

@@ -131,7 +131,7 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     truth, decoded = _match(truth, decoded, data_set, out_dir)
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = empty_report(truth.labels)
-    report["clips"] = {"scored": len(truth), "official": official, "fingerprint": datadir.fingerprint_clips(truth.filenames.tolist()),
+    report["clips"] = {"scored": len(truth), "official": official, "fingerprint": datadir.fingerprint_clips(truth.filenames),
                        "tuned_on_these": str(decoded.info.get("tuned_on")).split(" ")[0] == decoded.info.get("scores")}
     measure_tags(report, truth, decoded, weights)
     if truth.events is not None:
@@ -139,7 +139,7 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     if scores_path is not None:
         measure_scores(report, truth, decoded, scores_path, weights)
     reference = truth.events if truth.events is not None else Events.from_rows([])
-    datadir.write_decoded(out_dir / "reference", truth.filenames.tolist(), truth.durations.tolist(), truth.labels, truth.tag_matrix(),
+    datadir.write_decoded(out_dir / "reference", truth.filenames, truth.durations, truth.labels, truth.tag_matrix(),
                           reference)
     summary, classes = text_of(report, out_dir)
     content = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

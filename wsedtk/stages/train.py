@@ -243,7 +243,7 @@ def resume(trainer, folder, resolved):
 def _spec(cfg, store, fit, statistics):
     mean, std = statistics
     trained = {"wsedtk": __version__, "torch": str(torch.__version__), "python": platform.python_version(), "seed": cfg.seed,
-               "fit_clips": len(fit.dataset), "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames.tolist()),
+               "fit_clips": len(fit.dataset), "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames),
                "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
     if options["num_mels"] != store.frontend["num_mels"]:
