@@ -23,7 +23,7 @@ from wsedtk.atomic import write_text
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
-from wsedtk.tables import Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices, texts, write_rows
+from wsedtk.tables import Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices, write_rows
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
@@ -381,7 +381,7 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None)
     if info is not None:
         write_text(folder / "info.yaml", to_yaml(info))
     _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
-    write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(texts(filenames), map(format_seconds, durations))])
+    write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(map(str, filenames), map(format_seconds, durations))])
 
 
 def read_decoded(folder, labels):
