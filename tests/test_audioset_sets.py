@@ -209,7 +209,7 @@ def test_coverage(audio, meta, tmp_path):
                        "_-_-_-_-_-__0.250_10.250.wav": "sounds exactly like --PJHxphWEs_30.000_40.000.wav"}
     assert table(test, "coverage.tsv") == [["-fbcdefghij_0.000_10.000.wav", "missing"]]
     assert "train: 5 of 6 official clips; remarks on clips: " in result.stdout and "eval: 1 of 2 official clips" in result.stdout
-    assert "1 files that are no official clip's" in result.stdout
+    assert "1 files that are of no clip of these sets" in result.stdout
 
 
 def test_the_official_lists_with_little_audio(real_data, tmp_path, run):

@@ -187,6 +187,11 @@ def test_a_missing_folder(tmp_path):
             datadir.read(tmp_path / name)
 
 
+def test_a_folder_of_data_directories_is_told_as_such(folder):
+    with pytest.raises(InputError, match=f"^{folder.parent}: is no data directory but holds some: {folder.name}; name one of them$"):
+        datadir.read(folder.parent)
+
+
 def test_events_may_be_absent(folder):
     (folder / "events.tsv").unlink()
     assert datadir.read(folder).events is None

@@ -401,7 +401,7 @@ def test_names_that_stand_for_no_clip_are_counted(meta, place, refused, file):
     (place / "audio" / file).write_bytes(b"whatever")
     refused(r"audio: no audio of any official clip \(1 other files\); expected Y<ID>_<start>_<end>.wav, with", meta, place / "audio")
     result = prepare(meta, add(place / "audio", "-ucdefghijk_0.000_9.000.wav"), place / "data")
-    assert "audio: 1 files that are no official clip's" in result.stdout
+    assert "audio: 1 files that are of no clip of these sets" in result.stdout
     assert table(place / "data/test")[0][0] == "-ucdefghijk_0.000_9.000.wav" and not (place / "data/train/clips.tsv").exists()
 
 
@@ -412,7 +412,7 @@ def test_every_odd_id_finds_its_audio(meta, place):
         for clip, path, _ in table(place / "data" / name):
             assert Path(path).name in (clip, f"Y{clip}") and Path(path).parent == place / "audio" / name
         assert remarks(place, name) == {}
-    assert "no official clip's" not in result.stdout and "9 of 9 official clips" in result.stdout
+    assert "no clip of these sets" not in result.stdout and "9 of 9 official clips" in result.stdout
 
 
 def test_several_folders_and_several_files_for_a_clip(meta, place):

@@ -229,4 +229,4 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     for name, found in covered.items():
         found.write(data_dir / name)
     if num_others:
-        print(f"{folders}: {num_others} files that are no official clip's")
+        print(f"{folders}: {num_others} files that are of no clip of these sets")
