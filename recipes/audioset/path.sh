@@ -3,8 +3,8 @@
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp metadata audio subset frontend config system num_valid shards jobs bootstrap seed
-    dcase_metadata dcase_audio dcase_num_valid model lists_url ontology_url download_jobs dry_run'
+option_names='stage stop_stage exp metadata audio subset frontend config system num_valid shards jobs bootstrap seed'
+option_names+=' dcase_metadata dcase_audio dcase_num_valid model lists_url ontology_url download_jobs dry_run'
 stage=1
 stop_stage=
 exp=$recipe/exp
@@ -34,10 +34,22 @@ download=$exp/download
 if [ -z "$metadata" ]; then metadata=$download/metadata; fi
 if [ ${#audio[@]} -eq 0 ]; then audio=("$download/audio"); fi
 if [ ${#dcase_audio[@]} -eq 0 ]; then dcase_audio=("$download/dcase_audio"); fi
+if ! [[ $shards =~ ^[1-9][0-9]{0,3}$ ]]; then
+    echo "$(basename -- "$0"): --shards '$shards': expected a number from 1 to 9999" >&2
+    exit 2
+fi
 if [ -z "$stop_stage" ]; then
     stop_stage=9
     if [ -n "$dcase_metadata" ] || [ "$stage" = 10 ]; then stop_stage=10; fi
 fi
 feats=$exp/feats
 dcase=$exp/dcase # an experiment directory of recipes/dcase2017
+target=$dcase/$system # the model there
 dcase_sets='test eval'
+
+# Run one of the recipe's own programs with a log. Usage: logged_program NN_name PROGRAM.py ARGUMENT...
+logged_program() {
+    local log=$exp/log/$1.log program=$recipe/local/$2
+    shift 2
+    guarded "${cmd[@]}" "$log" python3 "$program" "$@"
+}

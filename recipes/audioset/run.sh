@@ -35,5 +35,14 @@ if [ "$dry_run" = true ]; then # the stages after 0 have no dry run
     if [ "$stage" != 0 ]; then echo "run.sh: --dry-run is for stage 0; add --stage 0" >&2; exit 2; fi
     stop_stage=0
 fi
+if [ "$model" != "$exp/$system" ] && [ "$stage" != 10 ]; then
+    echo "run.sh: --model is for stage 10, which scores a model as it is; add --stage 10" >&2
+    exit 2
+fi
+if [ "$stop_stage" = 10 ] && [ -n "$dcase_metadata" ]; then # before hours of training
+    for folder in "${dcase_audio[@]}"; do
+        if [ ! -d "$folder" ]; then echo "run.sh: $folder: no such folder; --dcase-audio names the challenge's audio, for stage 10" >&2; exit 1; fi
+    done
+fi
 run_stages 10 "$@"
-if [ "$stop_stage" -ge 9 ]; then echo "everything is in $exp; open $exp/report.html"; fi
+if [ "$stage" -le 9 ] && [ "$stop_stage" -ge 9 ]; then echo "everything is in $exp; open $exp/report.html"; fi

@@ -130,8 +130,10 @@ class Coverage:
             write_rows(folder / "coverage.tsv", ("filename", "remark"),
                        [((str(names[clip]), " ".join(self.remark(clip).split())) for clip in np.flatnonzero(odd).tolist())])
             datadir.write(folder, self.used())
-            print(f"{folder}: {num_used:,} of {self.dataset.info['official_clips']:,} official clips; "
-                  f"remarks on clips: {folder / 'coverage.tsv'}\n")
+            num_excluded = self.dataset.info["official_clips"] - len(self.dataset)
+            print(f"{folder}: {num_used:,} of {self.dataset.info['official_clips']:,} official clips"
+                  + (f", of which {num_excluded:,} were excluded" if num_excluded else "")
+                  + f"; remarks on clips: {folder / 'coverage.tsv'}\n")
         else:
             remove(folder)
             say(f"warning: {folder}: no audio of this set that can be used; it is not written")

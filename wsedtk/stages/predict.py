@@ -27,7 +27,7 @@ def read_classes(path, labels, model_dir):
     """
     path, faults, names, lines = Path(path), [], {}, {}  # lines: ("class", name) or ("name", new name) -> where it stands
     listed = tables.read_lines(path, faults) or []
-    if listed[-1:] == [""]:
+    while listed and listed[-1] == "":
         listed.pop()  # what follows the end of the last line
     if not listed and not faults:
         faults.append(tables.Fault(True, path, None, "no classes: write one a line"))

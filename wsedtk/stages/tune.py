@@ -12,11 +12,15 @@ from wsedtk.errors import InputError
 from wsedtk.progress import say
 
 
+MOST_LINES = 40  # classes that are printed
+
+
 def align(scores, dataset, data_set):
     """Rows of the score file for the clips of a set: (rows (N,), the set of the clips that are scored). Raises InputError."""
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
-        raise InputError(f"{scores.path}: its classes are not those of {data_set}" + (f": {odd}" if odd else ", or in another order"))
+        raise InputError(f"{scores.path}: its classes are not those of {data_set}"
+                         + (f": {tables.first(odd)}" if odd else ", or in another order"))
     rows = scores.rows(dataset.filenames)
     scored = rows >= 0
     if not scored.any():
@@ -94,6 +98,15 @@ def tune_frames(scores, rows, dataset, criterion, grid, gate):
     return best, np.array(grid, np.float64)[chosen], float(f1)
 
 
+def print_classes(labels, clip_thresholds, frame_thresholds, settings):
+    """Print a line a class. clip_thresholds, frame_thresholds: (K,); settings: (K, 3), see `tune_frames`."""
+    width = max(map(len, labels))
+    print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
+    for k, label in enumerate(labels):
+        print(f"{label:{width}}  {clip_thresholds[k]:14.4f}  {frame_thresholds[k]:15.4f}  "
+              f"{settings[k, 0]:8g}  {settings[k, 1]:5g}  {settings[k, 2]:9g}")
+
+
 def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
     """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there."""
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
@@ -118,12 +131,11 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
         scores.attributes["model"])
     operating_point.write(output, point)
     if not scores.has("frame"):
-        say(f"warning: {scores_path} holds no frame scores: the frame thresholds are .inf, and frame mode will find nothing")
-    width = max(map(len, dataset.labels))
-    print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
-    for k, label in enumerate(dataset.labels):
-        print(f"{label:{width}}  {clip_thresholds[k]:14.4f}  {frame_thresholds[k]:15.4f}  "
-              f"{settings[k, 0]:8g}  {settings[k, 1]:5g}  {settings[k, 2]:9g}")
+        say(f"{scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")
+    if len(dataset.labels) > MOST_LINES:
+        print(f"{output}: thresholds of {len(dataset.labels)} classes; {int(np.isinf(clip_thresholds).sum())} classes are never predicted")
+    else:
+        print_classes(dataset.labels, clip_thresholds, frame_thresholds, settings)
     print(f"tagging F1 on these {len(dataset)} clips: {found['f1'] or 0:.4f} "
           f"(precision {found['precision'] or 0:.4f}, recall {found['recall'] or 0:.4f})")
     if frame_f1 is not None:

@@ -22,7 +22,10 @@ for i in "${!names[@]}"; do
     for seed in $seeds; do
         options=(${rest[@]+"${rest[@]}"} --config "${files[$i]}" --system "${names[$i]}.seed$seed" --seed "$seed")
         guarded bash "$recipe/run.sh" "${options[@]}" --stage 4 --stop-stage 8 > /dev/null
-        if [ -n "$dcase_metadata" ]; then guarded bash "$recipe/stages/10_transfer.sh" "${options[@]}" > /dev/null; fi
+        if [ -n "$dcase_metadata" ]; then 
+            guarded bash "$recipe/stages/10_classes.sh" "${options[@]}" > /dev/null
+            guarded bash "$recipe/stages/10_transfer.sh" "${options[@]}" > /dev/null
+        fi
     done
 done
 compare "$exp" "eval/segment=AudioSet's evaluation list"

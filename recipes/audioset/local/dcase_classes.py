@@ -1,9 +1,9 @@
 """Which class of a model is which of DCASE 2017 task 4, by AudioSet's class IDs: the table that `wsedtk predict --classes` takes.
 
-    python3 dcase_classes.py MODEL_DIR AUDIOSET_METADATA DCASE_SET CLASSES.tsv
+    python3 dcase_classes.py MODEL_DIR AUDIOSET_METADATA DCASE_SET CLASSES.tsv [--frontend FILE]
 
 A model's classes may be named as in class_labels_indices.csv, or by the IDs themselves; DCASE_SET is a data directory of the challenge.
-Writes one row a class of DCASE, in its order: the model's name of it, and DCASE's.
+Writes one row a class of DCASE, in its order: the model's name of it, and DCASE's. With --frontend the model must have that front end.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from wsedtk import checkpoint, config, datadir
 from wsedtk.atomic import write_text
 from wsedtk.corpora import audioset, youtube
 from wsedtk.errors import InputError
+from wsedtk.frontend import FrontendConfig
 
 
 def classes_of(model_labels, audioset_classes, dcase_classes):
@@ -31,11 +32,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("model_dir", "audioset_metadata", "dcase_set", "output"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--frontend", type=Path)
     options = parser.parse_args()
     try:
         if not (options.model_dir / "model.yaml").is_file():
             raise InputError(f"{options.model_dir}: no model there; train one (stage 4), or name one with --model")
-        labels = config.load(checkpoint.ModelSpec, options.model_dir / "model.yaml").labels
+        spec = config.load(checkpoint.ModelSpec, options.model_dir / "model.yaml")
+        labels = spec.labels
+        if options.frontend is not None and spec.frontend_config() != config.load(FrontendConfig, options.frontend):
+            raise InputError(f"{options.model_dir}: has another front end than {options.frontend}; give its own (model.yaml) as --frontend")
         files = youtube.find_metadata(options.audioset_metadata, f"AudioSet's {audioset.CLASSES}")
         if audioset.CLASSES not in files:
             raise InputError(f"{options.audioset_metadata}: {audioset.CLASSES} is not there; is it the folder of AudioSet's metadata?")

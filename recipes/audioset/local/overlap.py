@@ -1,10 +1,11 @@
 """Which videos of DCASE 2017 task 4 are in AudioSet's lists, and DCASE's test sets without those that a model was trained on.
 
-    python3 overlap.py AUDIOSET_METADATA DCASE_DATA [--data DATA_SET ...] --output OVERLAP.tsv
+    python3 overlap.py AUDIOSET_METADATA DCASE_DATA [--data DATA_SET ... --model MODEL_DIR --feats FEATS.h5] --output OVERLAP.tsv
 
 Prints, and writes to OVERLAP.tsv, how many clips of DCASE_DATA/{train,test,eval} come from videos of each of AudioSet's lists that are at
-hand. A model has seen the videos of the data sets, or, where none is given, of the training lists. Of DCASE_DATA/test and eval, what it
-has not seen goes to data/test_unseen and data/eval_unseen beside OVERLAP.tsv.
+hand. A model has seen the videos of the data sets, of which the first must be the one that it was fitted on, or, where none is given, of
+the training lists. Where it has seen some of DCASE_DATA/test or eval, the others go to data/test_unseen and data/eval_unseen beside
+OVERLAP.tsv.
 """
 
 import argparse
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, scoring
+from wsedtk import checkpoint, config, datadir, scoring
 from wsedtk.atomic import write_text
 from wsedtk.corpora import audioset, youtube
+from wsedtk.dataset import FeatureBatches
 from wsedtk.errors import InputError
+from wsedtk.progress import say
+from wsedtk.store import FeatureStore
 
 
 def seen_videos(metadata_dir, data_sets):
@@ -29,9 +33,21 @@ def seen_videos(metadata_dir, data_sets):
     if data_sets:
         trained = [str(folder) for folder in data_sets]
         sources.update((str(folder), youtube.videos_of(datadir.read(folder).filenames)) for folder in data_sets)
+    if trained == ["AudioSet balanced"]:
+        say(f"warning: {metadata_dir}: {audioset.LISTS['unbalanced']} is not there. A model that learnt from it has seen more videos than "
+            "are counted here, and what is called unseen is not: put the list there")
     if not trained:
         raise InputError(f"{metadata_dir}: none of AudioSet's training lists is there, so that nobody knows what the model was trained on")
     return sources, trained
+
+
+def check_model(model_dir, feats, fit_set):
+    """Raise InputError where a model was not fitted on the data set as it is now."""
+    clips = FeatureBatches(FeatureStore([feats]), datadir.read(fit_set), fit_set).dataset.filenames
+    found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get("fit_clips_fingerprint")
+    if found != datadir.fingerprint_clips(clips):
+        raise InputError(f"{model_dir}: was trained on other clips than those of {fit_set}, so that nobody knows which videos it has seen; "
+                         "train it on these (stage 4), or another --system")
 
 
 def main():
@@ -40,9 +56,13 @@ def main():
     parser.add_argument("metadata_dir", type=Path)
     parser.add_argument("dcase_data", type=Path)
     parser.add_argument("--data", action="append", type=Path, default=[])
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--feats", type=Path)
     parser.add_argument("--output", required=True, type=Path)
     options = parser.parse_args()
     try:
+        if options.model is not None:
+            check_model(options.model, options.feats, options.data[0])
         sets = {name: datadir.read(options.dcase_data / name) for name in ("train", "test", "eval") if (options.dcase_data / name).is_dir()}
         sources, trained = seen_videos(options.metadata_dir, options.data)
         videos = {name: youtube.videos_of(dataset.filenames) for name, dataset in sets.items()}
@@ -51,13 +71,13 @@ def main():
                  for source, theirs in sources.items()]
         write_text(options.output, "".join("\t".join(row) + "\n" for row in rows))
         print("Clips of DCASE 2017 task 4 from videos that AudioSet's lists name, too:", *scoring.text_table(rows[0], rows[1:]), sep="\n")
-        for name in sets.keys() - {"train"}:
+        for name in [name for name in sets if name != "train"]:
             folder, unseen = options.output.parent / "data" / f"{name}_unseen", np.ones(len(sets[name]), bool)
             for source in trained:
                 unseen &= ~np.isin(videos[name], sources[source])
             youtube.remove(folder)
             print(f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos that the model was not trained on")
-            if unseen.any():
+            if unseen.any() and not unseen.all():
                 datadir.write(folder, sets[name].select(unseen))
     except InputError as error:
         parser.exit(1, f"overlap.py: {error}\n")

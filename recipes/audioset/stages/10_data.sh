@@ -4,10 +4,6 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-if [ -z "$dcase_metadata" ]; then
-    echo "$(basename -- "$0"): --dcase-metadata DIR and --dcase-audio DIR are needed: DCASE 2017 task 4's lists and audio" >&2
-    exit 2
-fi
 logged 10_prepare prepare dcase2017 --jobs "$jobs" -- "$dcase_metadata" "${dcase_audio[@]}" "$dcase/data"
 logged 10_balance balance --num-valid "$dcase_num_valid" --seed "$seed" -- "$dcase/data/train" "$dcase/data/fit" "$dcase/data/valid"
 for set in valid $dcase_sets; do

@@ -4,33 +4,26 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-name=$system target=$dcase/$system
-logged_script() { # NN_name SCRIPT ARGUMENT...
-    local log=$exp/log/$1.log
-    shift
-    guarded "${cmd[@]}" "$log" python3 "$@"
-}
 # What the model learnt from: this experiment's training set, or, for a model from elsewhere, the lists that are at hand.
 seen=()
-if [ "$model" = "$exp/$system" ]; then seen=(--data "$data/fit" --data "$data/valid"); fi
-logged_script "10_classes.$name" "$recipe/local/dcase_classes.py" "$model" "$metadata" "$dcase/data/valid" "$target/classes.tsv"
-logged_script "10_overlap.$name" "$recipe/local/overlap.py" "$metadata" "$dcase/data" ${seen[@]+"${seen[@]}"} --output "$target/overlap.tsv"
+if [ "$model" = "$exp/$system" ]; then seen=(--model "$model" --feats "$feats/train.h5" --data "$data/fit" --data "$data/valid"); fi
+logged_program "10_overlap.$system" overlap.py ${seen[@]+"${seen[@]}"} --output "$target/overlap.tsv" -- "$metadata" "$dcase/data"
 for set in valid $dcase_sets; do
-    logged "10_predict_$set.$name" predict --classes "$target/classes.tsv" -- "$model" "$dcase/feats/$set.h5" "$target/$set/scores.h5"
+    logged "10_predict_$set.$system" predict --classes "$target/classes.tsv" -- "$model" "$dcase/feats/$set.h5" "$target/$set/scores.h5"
 done
-guarded bash "$root/recipes/dcase2017/run.sh" --stage 6 --stop-stage 8 --exp "$dcase" --system "$name" --bootstrap "$bootstrap"
+guarded bash "$root/recipes/dcase2017/run.sh" --stage 6 --stop-stage 8 --exp "$dcase" --system "$system" --bootstrap "$bootstrap"
 for set in $dcase_sets; do # the same thresholds on the clips of videos that the model has not seen
     unseen=${set}_unseen
     rm -rf -- "${target:?}/$unseen"
     if [ ! -f "$target/data/$unseen/clips.tsv" ]; then continue; fi
-    logged "10_predict_$unseen.$name" predict --classes "$target/classes.tsv" --data "$target/data/$unseen" -- "$model" "$dcase/feats/$set.h5" \
+    logged "10_predict_$unseen.$system" predict --classes "$target/classes.tsv" --data "$target/data/$unseen" -- "$model" "$dcase/feats/$set.h5" \
         "$target/$unseen/scores.h5"
-    logged "10_decode_${unseen}_segment.$name" decode --mode segment -- "$target/$unseen/scores.h5" "$target/operating_point.yaml" \
+    logged "10_decode_${unseen}_segment.$system" decode --mode segment -- "$target/$unseen/scores.h5" "$target/operating_point.yaml" \
         "$target/$unseen/segment"
-    logged "10_decode_${unseen}_frame.$name" decode --mode frame -- "$target/$unseen/scores.h5" "$target/test/operating_point.yaml" \
+    logged "10_decode_${unseen}_frame.$system" decode --mode frame -- "$target/$unseen/scores.h5" "$target/test/operating_point.yaml" \
         "$target/$unseen/frame"
     for mode in segment frame; do
-        logged "10_score_${unseen}_$mode.$name" score --scores "$target/$unseen/scores.h5" --bootstrap "$bootstrap" -- \
+        logged "10_score_${unseen}_$mode.$system" score --scores "$target/$unseen/scores.h5" --bootstrap "$bootstrap" -- \
             "$target/data/$unseen" "$target/$unseen/$mode"
     done
 done
