@@ -214,7 +214,7 @@ def test_what_it_may_have_been_trained_on_is_left_out_of_a_second_score(imported
 
 def test_a_model_that_was_trained_on_other_clips_is_not_taken_for_one_of_these(experiment):
     exp, options, _ = experiment
-    assert call("stages/03_balance.sh", *options, "--num-valid", 12).returncode == 0
+    assert call("stages/03_balance.sh", *options, "--seed", 7).returncode == 0
     process = call("stages/10_transfer.sh", *options, "--config", exp.parent / "tiny.yaml")
     assert call("stages/03_balance.sh", *options).returncode == 0
     assert process.returncode == 1 and "tiny: was trained on other clips than those of " in process.stderr, process.stderr
