@@ -289,10 +289,9 @@ def check(folder):
     folder, faults = Path(folder), []
     if not folder.is_dir():
         return None, [Fault(True, folder, None, "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt")]
-    if not (folder / "clips.tsv").exists():
-        below = sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
-        if below:
-            return None, [Fault(True, folder, None, f"is no data directory but holds some: {first(below)}; name one of them")]
+    below = [] if (folder / "clips.tsv").exists() else sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
+    if below:
+        return None, [Fault(True, folder, None, f"is no data directory but holds some: {first(below)}; name one of them")]
     labels = _check_labels(folder / "labels.txt", faults)
     filenames, paths, durations = _check_clips(folder / "clips.tsv", COLUMNS["clips.tsv"], faults)
     tags, events = (np.array([], np.int64),) * 2, None
