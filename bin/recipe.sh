@@ -18,7 +18,7 @@ if [ -z "$system" ]; then
     system=${system%.yaml}
 fi
 case $system in
-    data | feats | log | download | .* | */*) echo "$(basename -- "$0"): --system $system: can't be a system's name" >&2; exit 2 ;;
+    data | feats | log | download | dcase | .* | */*) echo "$(basename -- "$0"): --system $system: can't be a system's name" >&2; exit 2 ;;
 esac
 data=$exp/data
 : "${model:=$exp/$system}"
