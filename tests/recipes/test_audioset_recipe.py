@@ -232,13 +232,12 @@ def test_poolings_are_compared_on_both_corpora(experiment):
     for pooling in ("linear", "max"):
         (exp.parent / f"small_{pooling}.yaml").write_text(CONFIG + f"pooling: {pooling}\n")
     systems = "small_linear.yaml small_max.yaml"
-    process = call("local/compare_pooling.sh", *options, "--seeds", "0 1", "--bootstrap", 0, "--systems", systems, cwd=exp.parent)
+    process = call("local/compare_pooling.sh", *options, "--seeds", 1, "--bootstrap", 0, "--systems", systems, cwd=exp.parent)
     assert process.returncode == 0, process.stderr
     page = (exp / "compare.md").read_text()
-    maps = {pooling: [report_of(exp / f"small_{pooling}.seed{seed}/eval/segment")["audioset"]["map"] for seed in (0, 1)]
-            for pooling in ("linear", "max")}
-    assert "| MAP | MAUC | d' |" in page and f"{np.mean(maps['linear']):.3f} ±" in page
-    assert f"| small_max - small_linear | {np.mean(maps['max']) - np.mean(maps['linear']):+.3f} [" in page
+    maps = {pooling: report_of(exp / f"small_{pooling}.seed1/eval/segment")["audioset"]["map"] for pooling in ("linear", "max")}
+    assert "| MAP | MAUC | d' |" in page and f"| {maps['linear']:.3f} |" in page
+    assert f"| small_max - small_linear | {maps['max'] - maps['linear']:+.3f} |" in page
     dcase = (exp / "dcase/compare.md").read_text()
     assert dcase.count("\n## ") + 1 == 2 and "| Sub | Del | Ins | ER |" in dcase
     assert process.stdout.index(page) < process.stdout.index(dcase)
