@@ -145,11 +145,17 @@ def test_scores_that_are_not_finite(tmp_path):
         decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", None)
 
 
-def test_decode_clip_gates_with_the_tags_it_is_given(files):
+def test_decoding_gates_with_the_tags_it_is_given(files):
     scores, point = store.ScoreFile(files[0]), make_point(gate_by_tags=True)
-    assert decode.decode_clip(scores, 0, point, None, np.array([False, True])) == [(2.0, 2.3, 1)]
-    assert decode.decode_clip(scores, 0, dataclasses.replace(point, gate_by_tags=False), None, np.zeros(2, bool)) == \
-        [(0.0, 2.0, 0), (2.0, 2.3, 1)]
+    tags, free = np.zeros((len(scores), 2), bool), dataclasses.replace(point, gate_by_tags=False)
+    tags[0, 1] = True
+
+    def first(point, tags):
+        found = decode.decode_all(scores, point, "segment", tags)
+        return [event[1:] for event in found.select(found.clip == 0).rows()]
+
+    assert first(point, tags) == [(2.0, 2.3, 1)]
+    assert first(free, np.zeros_like(tags)) == [(0.0, 2.0, 0), (2.0, 2.3, 1)]
 
 
 def test_an_operating_point_of_another_model_is_refused(files, tmp_path):

@@ -7,6 +7,21 @@ import scipy.signal
 from wsedtk import events
 
 
+def spans(found):
+    """(onset, offset, class) of the Events of one clip, class by class."""
+    return sorted((event[1:] for event in found.rows()), key=lambda event: (event[2], event[0]))
+
+
+def runs(active, *settings):
+    """`events.runs` of one clip (T, K)."""
+    return spans(events.runs(active[None], *settings))
+
+
+def decode_frames(scores, *settings, **more):
+    """`events.decode_frames` of one clip (T, K)."""
+    return spans(events.decode_frames(scores[None], *settings, **more))
+
+
 def slow_smooth(active, median, shortest, gap):
     """One class of booleans (T,): median by scipy.signal, then lists of runs."""
     padded = np.pad(active.astype(float), median)
@@ -147,19 +162,19 @@ def test_whole_frames_is_exact_on_multiples(step):
 
 def test_runs_by_hand():
     active = np.array([[1, 0], [1, 0], [0, 1], [1, 1]], bool)
-    assert events.runs(active, 0.5, 2.0) == [(0.0, 1.0, 0), (1.5, 2.0, 0), (1.0, 2.0, 1)]
-    assert events.runs(active, 0.5, 1.7) == [(0.0, 1.0, 0), (1.5, 1.7, 0), (1.0, 1.7, 1)]
-    assert events.runs(active, 0.5, 1.5) == [(0.0, 1.0, 0), (1.0, 1.5, 1)]  # nothing past the clip's end, nothing of no length
-    assert events.runs(np.zeros((4, 2), bool), 0.5, 2.0) == []
-    assert events.runs(np.zeros((0, 2), bool), 0.5, 2.0) == []
-    assert events.runs(np.ones((4, 1), bool), 0.5, 2.0) == [(0.0, 2.0, 0)]
+    assert runs(active, 0.5, 2.0) == [(0.0, 1.0, 0), (1.5, 2.0, 0), (1.0, 2.0, 1)]
+    assert runs(active, 0.5, 1.7) == [(0.0, 1.0, 0), (1.5, 1.7, 0), (1.0, 1.7, 1)]
+    assert runs(active, 0.5, 1.5) == [(0.0, 1.0, 0), (1.0, 1.5, 1)]  # nothing past the clip's end, nothing of no length
+    assert runs(np.zeros((4, 2), bool), 0.5, 2.0) == []
+    assert runs(np.zeros((0, 2), bool), 0.5, 2.0) == []
+    assert runs(np.ones((4, 1), bool), 0.5, 2.0) == [(0.0, 2.0, 0)]
 
 
 def test_times_are_round():
     active = np.zeros((10, 1), bool)
     active[3:7] = True
     assert 3 * 0.1 != 0.3
-    assert events.runs(active, 0.1, 1.0) == [(0.3, 0.7, 0)]
+    assert runs(active, 0.1, 1.0) == [(0.3, 0.7, 0)]
 
 
 @pytest.mark.parametrize("step", [0.1, 0.08, 1.0])
@@ -168,7 +183,7 @@ def test_runs_round_trip(step):
     for _ in range(100):
         active = blocky(rng, int(rng.integers(1, 60)), 3)
         back = np.zeros_like(active)
-        found = events.runs(active, step, len(active) * step)
+        found = runs(active, step, len(active) * step)
         for onset, offset, label in found:
             first, end = round(onset / step), round(offset / step)
             assert abs(first * step - onset) < 1e-6 and abs(end * step - offset) < 1e-6
@@ -181,28 +196,28 @@ def test_runs_round_trip(step):
 
 def test_decode_segments_joins_neighbours():
     scores = np.array([[0.9, 0.1], [0.5, 0.1], [0.2, 0.1], [0.7, 0.7]], np.float32)
-    assert events.decode_segments(scores, np.array([0.5, 0.7]), 3.4) == [(0.0, 2.0, 0), (3.0, 3.4, 0)]  # float32 0.7 < 0.7
-    assert events.decode_segments(scores, np.array([np.inf, -np.inf]), 3.4) == [(0.0, 3.4, 1)]
+    assert spans(events.decode_segments(scores[None], np.array([0.5, 0.7]), 3.4)) == [(0.0, 2.0, 0), (3.0, 3.4, 0)]  # float32 0.7 < 0.7
+    assert spans(events.decode_segments(scores[None], np.array([np.inf, -np.inf]), 3.4)) == [(0.0, 3.4, 1)]
 
 
 def test_decode_frames_edges():
     one = np.array([[0.6, 0.4]], np.float32)
-    assert events.decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1) == [(0.0, 0.1, 0)]
-    assert events.decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.07) == [(0.0, 0.07, 0)]
-    assert events.decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, min_frames=2) == []
-    assert events.decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, median_frames=3) == []
-    assert events.decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, 3, 2, 2) == []
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1) == [(0.0, 0.1, 0)]
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.07) == [(0.0, 0.07, 0)]
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, min_frames=2) == []
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, median_frames=3) == []
+    assert decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, 3, 2, 2) == []
 
 
 def test_decode_frames_decides_at_the_threshold_itself():
     scores = np.array([[0.25], [0.5], [0.75]], np.float32)
-    assert events.decode_frames(scores, np.array([0.5]), 0.1, 0.3) == [(0.1, 0.3, 0)]
-    assert events.decode_frames(scores, np.array([np.nextafter(0.5, 1)]), 0.1, 0.3) == [(0.2, 0.3, 0)]
+    assert decode_frames(scores, np.array([0.5]), 0.1, 0.3) == [(0.1, 0.3, 0)]
+    assert decode_frames(scores, np.array([np.nextafter(0.5, 1)]), 0.1, 0.3) == [(0.2, 0.3, 0)]
 
 
 def test_decode_frames_has_its_own_settings_for_each_class():
     scores = np.repeat(np.array([[0, 1, 0, 1, 1, 0, 0, 1, 1, 1]], np.float32).T, 3, axis=1)
-    found = events.decode_frames(scores, np.full(3, 0.5), 0.1, 1.0, np.array([1, 1, 3]), np.array([2, 0, 0]), np.array([0, 1, 0]))
+    found = decode_frames(scores, np.full(3, 0.5), 0.1, 1.0, np.array([1, 1, 3]), np.array([2, 0, 0]), np.array([0, 1, 0]))
     assert found == [(0.3, 0.5, 0), (0.7, 1.0, 0), (0.1, 0.5, 1), (0.7, 1.0, 1), (0.2, 0.5, 2), (0.7, 1.0, 2)]
 
 
@@ -211,10 +226,28 @@ def test_decode_frames_filters_silent_classes_like_the_others(seed):
     rng = np.random.default_rng(seed)
     scores = rng.random((60, 40)) * (rng.random(40) < 0.3)
     settings = rng.choice([1, 3, 5], 40), rng.integers(0, 4, 40), rng.integers(0, 4, 40)
-    whole = events.runs(events.smooth(scores >= 0.5, *settings), 0.1, 5.5)
-    assert whole and events.decode_frames(scores, np.full(40, 0.5), 0.1, 5.5, *settings) == whole
-    awake = events.runs(events.smooth(scores >= 0.0, *settings), 0.1, 5.5)  # no class is silent
-    assert events.decode_frames(scores, np.zeros(40), 0.1, 5.5, *settings) == awake
+    whole = runs(events.smooth(scores >= 0.5, *settings), 0.1, 5.5)
+    assert whole and decode_frames(scores, np.full(40, 0.5), 0.1, 5.5, *settings) == whole
+    awake = runs(events.smooth(scores >= 0.0, *settings), 0.1, 5.5)  # no class is silent
+    assert decode_frames(scores, np.zeros(40), 0.1, 5.5, *settings) == awake
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_clips_of_any_lengths_are_each_as_alone(seed):
+    rng = np.random.default_rng(seed)
+    lengths, scores = rng.integers(1, 40, 30), np.zeros((30, 40, 6), np.float32)
+    for clip, length in enumerate(lengths):
+        scores[clip, :length] = blocky(rng, length, 6) * rng.random((length, 6))
+    settings = rng.choice([1, 3, 9], 6), rng.integers(0, 6, 6), rng.integers(0, 6, 6)
+    durations = 0.1 * lengths - rng.uniform(0, 0.05, 30)
+    thresholds = np.array([0.2, 0.5, 0.9, 0, -np.inf, np.inf])  # also those that zeros pass
+    together = events.decode_frames(scores, thresholds, 0.1, durations, *settings, lengths)
+    alone = [spans(events.decode_frames(scores[i:i + 1, :n], thresholds, 0.1, durations[i], *settings)) for i, n in enumerate(lengths)]
+    assert [spans(together.select(together.clip == clip)) for clip in range(30)] == alone and len(together) > 50
+    smoothed = events.smooth(scores, *settings)
+    for clip, length in enumerate(lengths):
+        np.testing.assert_array_equal(smoothed[clip, :length], events.smooth(scores[clip, :length], *settings))
+        assert not smoothed[clip, length:].any()
 
 
 # ---- the list of events ----
@@ -225,5 +258,7 @@ def test_events_are_sorted_and_come_back():
     assert list(found.rows()) == [(0, 0.0, 9.0, 1), (0, 2.0, 2.5, 0), (0, 2.0, 3.0, 1), (1, 0.5, 1.0, 0)]
     assert list(found.select(found.clip == 1).rows()) == [(1, 0.5, 1.0, 0)]
     assert len(found.select(np.array([], int))) == 0
+    joined = events.Events.joined([found, events.Events.from_rows([]), events.Events.from_rows([(5, 1.0, 2.0, 3)])])
+    assert list(joined.rows()) == [*found.rows(), (5, 1.0, 2.0, 3)] and len(events.Events.joined([])) == 0
     empty = events.Events.from_rows([])
     assert len(empty) == 0 and list(empty.rows()) == [] and empty.clip.dtype == np.int64

@@ -81,8 +81,8 @@ def exhaustive_frames(folder, criterion, grid):
         found = []
         for clip, row in enumerate(rows):
             filters = events.odd_frames(median, step), events.whole_frames(shortest, step), int(gap / step + 1e-6)
-            found += [(clip, *event) for event in events.decode_frames(scores.frames(row), np.full(num_classes, threshold), step,
-                                                                       scores.durations[row], *filters)]
+            decoded = events.decode_frames(scores.frames(row)[None], np.full(num_classes, threshold), step, scores.durations[row], *filters)
+            found += [(clip, *event[1:]) for event in decoded.rows()]
         if criterion == "tags":
             said = np.zeros_like(truth)
             for clip, _, _, k in found:

@@ -1,6 +1,7 @@
 """Scores -> events: thresholds, median filter, minimum length and gap.
 
-N clips, T frames, K classes. All work is on one clip's (T, K) arrays. A frame t covers [t, t + 1) x seconds_per_frame.
+B clips, T frames, S segments, K classes. All work is on many clips at once, (B, T, K), those that are shorter filled with zeros.
+A frame t covers [t, t + 1) x seconds_per_frame.
 
 The smoothing steps are flat rank filters (median, opening, closing), which commute with thresholding: filtering the scores
 and then comparing with a threshold gives the same frames as filtering the thresholded frames. `smooth` therefore serves both
@@ -10,7 +11,6 @@ decoding (on 0/1) and tuning (on scores, once for every threshold).
 import dataclasses
 
 import numpy as np
-import scipy.ndimage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,14 @@ class Events:
     def from_rows(cls, rows):
         """Build from an iterable of (clip, onset, offset, label)."""
         return cls.from_columns(*(list(zip(*rows)) or [()] * 4))
+
+    @classmethod
+    def joined(cls, parts):
+        """Build from Events that follow each other: each one's clips come after those of the one before."""
+        parts = list(parts)
+        if not parts:
+            return cls.from_rows([])
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in dataclasses.fields(cls)))
 
     def rows(self):
         """Iterate over (clip, onset, offset, label) as plain Python values."""
@@ -64,64 +72,92 @@ def gap_frames(seconds, seconds_per_frame):
 def smooth(x, median_frames, min_frames, max_gap_frames):
     """Median filter, drop runs shorter than `min_frames`, then join runs at most `max_gap_frames` apart.
 
-    x: (T, K) booleans, or scores in [0, 1] (see the module's docstring); beyond the clip everything is 0.
-    median_frames odd, (K,) or one number, as are min_frames and max_gap_frames.
-    Returns (T, K), the same dtype. (He, Shen & Zhang 2019, section 4: median filter, "ignoring noise".)
+    x: (..., T, K) booleans, or scores in [0, 1] (see the module's docstring); before and after them everything is 0, so that zeros
+    after a clip's last frame stay zeros and change nothing. median_frames odd, (K,) or one number, as are min_frames and
+    max_gap_frames. Returns (..., T, K), the same dtype. (He, Shen & Zhang 2019, section 4: median filter, "ignoring noise".)
     """
-    num_frames, num_classes = x.shape
+    num_frames, num_classes = x.shape[-2:]
     settings = np.broadcast_to(np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1), (num_classes, 3))
     out = np.array(x, dtype=np.uint8 if x.dtype == bool else x.dtype)
     for setting in np.unique(settings, axis=0):  # classes with the same setting go through together
         columns = np.flatnonzero((settings == setting).all(axis=1))
         longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])  # more changes nothing, and costs memory
         median, shortest, gap = np.minimum(setting, longest).astype(int).tolist()
-        y = out[:, columns]
+        y = out[..., columns]
         if median > 1:
-            y = scipy.ndimage.median_filter(y, size=(median, 1), mode="constant", cval=0)
+            y = _median(y, median)
         if shortest > 1:  # grey opening: the best of the windows of that length that hold the frame, each as its worst frame
-            padded = np.pad(y, ((shortest - 1, shortest - 1), (0, 0)))
-            worst = np.lib.stride_tricks.sliding_window_view(padded, shortest, axis=0).min(axis=-1)  # (T + shortest - 1, K)
-            y = np.lib.stride_tricks.sliding_window_view(worst, shortest, axis=0).max(axis=-1)  # (T, K)
+            y = _windows(_windows(_padded(y, shortest - 1), shortest, np.minimum), shortest, np.maximum)
         if gap > 0:  # grey closing with a window one frame longer than the gap
-            padded = np.pad(y, ((gap, gap), (0, 0)))
-            best = np.lib.stride_tricks.sliding_window_view(padded, gap + 1, axis=0).max(axis=-1)  # (T + gap, K)
-            y = np.lib.stride_tricks.sliding_window_view(best, gap + 1, axis=0).min(axis=-1)  # (T, K)
-        out[:, columns] = y
+            y = _windows(_windows(_padded(y, gap), gap + 1, np.maximum), gap + 1, np.minimum)
+        out[..., columns] = y
     return out.astype(x.dtype)
 
 
-def runs(active, seconds_per_step, duration):
-    """Runs of True in each class of (T, K) as a list of (onset, offset, class), in seconds, none past `duration`.
+def _median(y, size):
+    """The median over time of (..., T, K), with zeros beyond both ends."""
+    import scipy.ndimage  # slow to import
 
-    A run ends where its last step ends. Times are rounded to the microsecond, so that 3 x 0.1 s is 0.3 s.
+    return scipy.ndimage.median_filter(y, size=(*[1] * (y.ndim - 2), size, 1), mode="constant", cval=0)
+
+
+def _padded(y, count):
+    """(..., T, K) with `count` frames of zeros at both ends."""
+    return np.pad(y, [*[(0, 0)] * (y.ndim - 2), (count, count), (0, 0)])
+
+
+def _windows(y, size, extreme):
+    """The minimum or maximum (`extreme`, a ufunc) of each window of `size` frames: (..., T, K) -> (..., T - size + 1, K).
+
+    Windows of 1, 2, 4, ... frames, each from two of half its length, and the last from two that overlap.
     """
-    some = np.flatnonzero(active.any(axis=0))  # of hundreds of classes, few
-    edges = np.diff(np.pad(active[:, some].astype(np.int8), ((1, 1), (0, 0))), axis=0)  # (T + 1, classes with runs)
-    starts, ends = np.argwhere(edges.T == 1), np.argwhere(edges.T == -1)  # rows (class, step), runs in the same order
-    found = []
-    for (place, first), (_, end) in zip(starts.tolist(), ends.tolist()):
-        onset, offset = round(first * seconds_per_step, 6), round(min(end * seconds_per_step, duration), 6)
-        if offset > onset:
-            found.append((onset, offset, int(some[place])))
-    return found
+    length = 1
+    while length < size:
+        step = min(length, size - length)
+        y, length = extreme(y[..., :y.shape[-2] - step, :], y[..., step:, :]), length + step
+    return y
 
 
-def decode_segments(segment_scores, thresholds, duration, seconds_per_segment=1.0):
+def runs(active, seconds_per_step, durations):
+    """Runs of True in each class of each clip as Events, in seconds, none past the end of its clip.
+
+    active: (B, T, K); durations: (B,) seconds, or one number. A run ends where its last step ends. Times are rounded to the
+    microsecond, so that 3 x 0.1 s is 0.3 s.
+    """
+    clip, label = np.nonzero(active.any(axis=1))  # of hundreds of classes, few
+    return _runs(active[clip, :, label].T, clip, label, seconds_per_step, durations)
+
+
+def _runs(columns, clip, label, seconds_per_step, durations):
+    """`runs` of columns (T, P), each a class of a clip: clip, label (P,)."""
+    edges = np.diff(np.pad(columns.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (P, T + 1)
+    (place, first), (_, end) = np.nonzero(edges == 1), np.nonzero(edges == -1)  # in the same order
+    onset = np.round(first * seconds_per_step, 6)
+    last = durations if np.ndim(durations) == 0 else np.asarray(durations)[clip[place]]
+    offset = np.round(np.minimum(end * seconds_per_step, last), 6)
+    lasting = offset > onset
+    return Events.from_columns(*(column[lasting] for column in (clip[place], onset, offset, label[place])))
+
+
+def decode_segments(segment_scores, thresholds, durations, seconds_per_segment=1.0):
     """Segment mode (Wang, Li & Metze 2019, section 3.1): a segment is positive where its score >= its class's threshold.
 
-    segment_scores: (S, K); thresholds: (K,) float64. Adjacent positive segments of a class are one event.
-    Returns a list of (onset, offset, class).
+    segment_scores: (B, S, K); thresholds: (K,) float64; durations: (B,) seconds. Adjacent positive segments of a class are one event.
+    Returns Events.
     """
-    return runs(segment_scores >= thresholds, seconds_per_segment, duration)
+    return runs(segment_scores >= thresholds, seconds_per_segment, durations)
 
 
-def decode_frames(frame_scores, thresholds, seconds_per_frame, duration, median_frames=1, min_frames=0, max_gap_frames=0):
+def decode_frames(frame_scores, thresholds, seconds_per_frame, durations, median_frames=1, min_frames=0, max_gap_frames=0,
+                  num_frames=None):
     """Frame mode (He, Shen & Zhang 2019): threshold the frames, smooth them (see `smooth`), and read off the runs.
 
-    frame_scores: (T, K); thresholds: (K,) float64. Returns a list of (onset, offset, class).
+    frame_scores: (B, T, K); thresholds: (K,) float64; durations: (B,) seconds; num_frames: (B,) the frames of each clip, None where
+    all have T. Returns Events.
     """
     active = frame_scores >= thresholds
-    some = active.any(axis=0)  # no filter wakes a class that is silent all through the clip, as most of hundreds are
-    settings = (np.broadcast_to(s, len(some))[some] for s in (median_frames, min_frames, max_gap_frames))
-    active[:, some] = smooth(active[:, some], *settings)
-    return runs(active, seconds_per_frame, duration)
+    if num_frames is not None:
+        active &= (np.arange(active.shape[1]) < np.asarray(num_frames)[:, None])[..., None]
+    clip, label = np.nonzero(active.any(axis=1))  # no filter wakes a class that is silent all through the clip, as most of hundreds are
+    settings = (np.broadcast_to(s, active.shape[2])[label] for s in (median_frames, min_frames, max_gap_frames))
+    return _runs(smooth(active[clip, :, label].T, *settings), clip, label, seconds_per_frame, durations)

@@ -24,6 +24,7 @@ from wsedtk.errors import InputError
 from wsedtk.tables import find, slices
 
 _TEXT = h5py.string_dtype("utf-8")
+_BLOCK_BYTES = 1 << 24  # of frame scores
 BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
 
 
@@ -281,6 +282,27 @@ class ScoreFile:
         if not np.isfinite(values).all():
             raise InputError(f"{self.path}: the {name} scores of {str(self.filenames[row])!r} are not finite")
         return values
+
+    def blocks(self, rows, name="frame"):
+        """Yield (slice of rows, values (B, T, K)) of the dataset `frame` or `segment`, block by block, over rows (N,).
+
+        Zeros follow a clip's last frame.
+        """
+        if name not in self._file:
+            raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
+        dataset = self._file[name]
+        for block in slices(len(rows), max(1, _BLOCK_BYTES // max(1, 4 * int(np.prod(dataset.shape[1:]))))):
+            these = np.asarray(rows[block])
+            if (np.diff(these) == 1).all():
+                values = dataset[these[0]:these[-1] + 1]
+            else:
+                values = np.stack([dataset[row] for row in these.tolist()])
+            if name == "frame":
+                values[np.arange(values.shape[1]) >= self.num_frames[these][:, None]] = 0
+            if not np.isfinite(values).all():
+                odd = these[~np.isfinite(values).all(axis=(1, 2))][0]
+                raise InputError(f"{self.path}: the {name} scores of {str(self.filenames[odd])!r} are not finite")
+            yield block, values
 
     def segments(self, row):
         """Segment scores of one clip: (S, K), as many segments as its duration holds, begun ones included."""

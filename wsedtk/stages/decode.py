@@ -1,5 +1,6 @@
 """decode: scores and an operating point -> tags and events."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,19 @@ def frame_filters(point, seconds_per_frame):
     return np.array(median), np.array(shortest), np.array(gap)
 
 
-def decode_clip(scores, row, point, filters, tags):
-    """Events of one clip as (onset, offset, class).
-
-    filters: as `frame_filters`, None for segment mode; tags: (K,) the clip's own tag decisions, for the gate.
-    """
-    duration = float(scores.durations[row])
-    if filters is None:
-        found = events.decode_segments(scores.segments(row), point.clip_thresholds, duration)
-    else:
-        found = events.decode_frames(scores.frames(row), point.frame_thresholds, scores.seconds_per_frame, duration, *filters)
-    return [event for event in found if tags[event[2]]] if point.gate_by_tags else found
+def decode_all(scores, point, mode, tags):
+    """Events of every clip of a score file. mode: segment or frame; tags: (N, K) the clips' own tag decisions, for the gate."""
+    filters, found = frame_filters(point, scores.seconds_per_frame), []
+    for block, values in scores.blocks(np.arange(len(scores)), mode):
+        durations = scores.durations[block]
+        if mode == "segment":
+            part = events.decode_segments(values, point.clip_thresholds, durations)
+        else:
+            part = events.decode_frames(values, point.frame_thresholds, scores.seconds_per_frame, durations, *filters,
+                                        scores.num_frames[block])
+        found.append(dataclasses.replace(part, clip=part.clip + block.start))
+    found = events.Events.joined(found)
+    return found.select(tags[found.clip, found.label]) if point.gate_by_tags else found
 
 
 def run(scores_path, point_path, output, mode):
@@ -39,9 +42,7 @@ def run(scores_path, point_path, output, mode):
                          f"({scores.attributes['model']}); tune on this model's, or take `model:` out of the file to use it all the same")
     mode = mode or point.mode
     tags = scores.clip >= point.clip_thresholds
-    filters = frame_filters(point, scores.seconds_per_frame) if mode == "frame" else None
-    found = events.Events.from_rows(
-        (row, *event[:2], event[2]) for row in range(len(scores)) for event in decode_clip(scores, row, point, filters, tags[row]))
+    found = decode_all(scores, point, mode, tags)
     datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
                            "tuned_on": point.tuned_on})

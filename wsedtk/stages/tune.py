@@ -31,34 +31,27 @@ def align(scores, dataset, data_set):
     return rows[scored], dataset.select(scored)
 
 
-def smoothed_scores(scores, rows, gate, median_seconds, min_seconds, max_gap_seconds):
-    """Frame scores after the filters (they commute with thresholds, see wsedtk.events), a list of (T, K) a clip.
+def clip_maxima(frames, seconds_per_frame, durations):
+    """The highest score (B, K) of the frames (B, T, K) that begin before the recording's end: what any event needs to beat."""
+    onset = np.round(np.arange(frames.shape[1]) * seconds_per_frame, 6)
+    return (frames * (onset < np.round(durations, 6)[:, None])[..., None]).max(axis=1, initial=0)
 
-    gate: (N, K) booleans; where false, no frame may pass: 0.
+
+def segment_maxima(frames, seconds_per_frame, ends, num_segments):
+    """The highest score of the frames (B, T, K) that touch each 1 s segment of a clip before its end: what an event there must beat.
+
+    ends: (B,) seconds; num_segments: (B,). Returns (S, K), the segments of all clips one after the other.
     """
-    step = scores.seconds_per_frame
-    median, shortest = events.odd_frames(median_seconds, step), events.whole_frames(min_seconds, step)
-    gap = events.gap_frames(max_gap_seconds, step)
-    return [events.smooth(scores.frames(row), median, shortest, gap) * passes for row, passes in zip(rows, gate)]
-
-
-def clip_maximum(frames, seconds_per_frame, duration):
-    """The highest score (K,) of the frames (T, K) that begin before the recording's end: what any event needs to beat."""
-    onset = np.round(np.arange(len(frames)) * seconds_per_frame, 6)
-    return frames[onset < round(duration, 6)].max(axis=0, initial=0)
-
-
-def segment_maxima(frames, seconds_per_frame, end, num_segments):
-    """The highest score (S, K) of the frames (T, K) that touch each 1 s segment before `end`: what an event there needs to beat."""
-    out = np.zeros((num_segments, frames.shape[1]), frames.dtype)
-    onset = np.round(np.arange(len(frames)) * seconds_per_frame, 6)
-    offset = np.round(np.minimum((np.arange(len(frames)) + 1) * seconds_per_frame, end), 6)
-    first, last = np.floor(onset).astype(int), np.ceil(offset).astype(int)
-    for s in range(len(out)):
-        touching = (first <= s) & (s < last) & (offset > onset)
-        if touching.any():
-            out[s] = frames[touching].max(axis=0)
-    return out
+    out = np.zeros((len(frames), int(num_segments.max()), frames.shape[2]), frames.dtype)
+    edges = np.arange(frames.shape[1] + 1) * seconds_per_frame
+    onset, offset = np.round(edges[:-1], 6), np.round(np.minimum(edges[1:], ends[:, None]), 6)  # (T,), (B, T)
+    for s in range(out.shape[1]):
+        near = np.flatnonzero((onset < s + 1) & (np.round(edges[1:], 6) > s))
+        if len(near):
+            near = slice(near[0], near[-1] + 1)
+            touching = (offset[:, near] > s) & (offset[:, near] > onset[near])
+            out[:, s] = (frames[:, near] * touching[..., None]).max(axis=1)
+    return out[np.arange(out.shape[1]) < num_segments[:, None]]
 
 
 def frame_candidates(values, truth):
@@ -73,23 +66,25 @@ def tune_frames(scores, rows, dataset, criterion, grid, gate):
     """Frame thresholds and filters, one of the grid's settings a class, for the best micro F1 of the criterion.
 
     tags: a clip is tagged where any frame is left after filtering (all that a weakly labelled set allows). segments: 1 s
-    segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K), see `smoothed_scores`.
+    segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K) booleans, no frame passes where it is false.
     Returns thresholds (K,), settings (K, 3) and the F1 that they reach.
     """
     if criterion == "tags":
         truth = dataset.tag_matrix()
     else:
         truth, _ = metrics.activity(metrics.drop_zero_length(dataset.events), dataset.durations, len(dataset.labels))
-    options, step, recorded = [[] for _ in dataset.labels], scores.seconds_per_frame, scores.durations[rows]
-    for setting in grid:
-        smoothed = smoothed_scores(scores, rows, gate, *setting)
-        if criterion == "tags":
-            values = np.stack([clip_maximum(f, step, r) for f, r in zip(smoothed, recorded)])  # (N, K)
-        else:
-            values = np.concatenate([segment_maxima(f, step, min(r, d), int(metrics.num_segments(d)))
-                                     for f, r, d in zip(smoothed, recorded, dataset.durations)])  # (S, K)
-        for k, alternatives in enumerate(options):
-            alternatives.append(frame_candidates(values[:, k], truth[:, k]))
+    step, recorded, values = scores.seconds_per_frame, scores.durations[rows], [[] for _ in grid]
+    filters = [(events.odd_frames(m, step), events.whole_frames(s, step), events.gap_frames(g, step)) for m, s, g in grid]
+    for block, frames in scores.blocks(rows):
+        for found, setting in zip(values, filters):
+            smoothed = events.smooth(frames, *setting) * gate[block, None]  # filters commute with thresholds, see wsedtk.events
+            if criterion == "tags":
+                found.append(clip_maxima(smoothed, step, recorded[block]))
+            else:
+                nominal = dataset.durations[block]
+                found.append(segment_maxima(smoothed, step, np.minimum(recorded[block], nominal), metrics.num_segments(nominal)))
+    values = [np.concatenate(found) for found in values]  # (N, K) or (S, K), for each setting
+    options = [[frame_candidates(v[:, k], truth[:, k]) for v in values] for k in range(truth.shape[1])]
     chosen, best = thresholds.search(options, int(truth.sum()))
     reached = [options[k][o] for k, o in enumerate(chosen)]
     place = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(reached, best)]
