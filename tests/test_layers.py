@@ -13,7 +13,7 @@ LAYERS = {"cli": 0, "command": 0, "__main__": 0, "stages": 1,
           "clip_names": 4, "frontend": 4, "pooling": 4, "models": 4, "thresholds": 4, "events": 4, "metrics": 4,
           "ranking": 4,
           "config": 5, "errors": 5, "__init__": 5}
-WITHOUT_TORCH = {"metrics", "ranking", "events", "thresholds", "datadir", "operating_point", "config", "errors", "frontend", "audio",
+WITHOUT_TORCH = {"metrics", "ranking", "events", "thresholds", "datadir", "operating_point", "config", "errors", "audio",
                  "store", "clip_names", "event_lists", "score_folder", "scoring"}
 
 

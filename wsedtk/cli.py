@@ -139,13 +139,14 @@ def validate(data_sets, with_audio):
 @click.option("--crop", is_flag=True, help="Cut longer clips instead of refusing them.")
 @click.option("--dtype", default="float32", type=click.Choice(["float16", "float32"]), help="Precision of the features in the file.")
 @click.option("--max-failures", default=0.01, type=click.FloatRange(0, 1), help="Fraction of clips that may fail.")
-def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype, max_failures):
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...: where the front end computes.")
+def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype, max_failures, device):
     """Compute the log-mel features of a set's audio.
 
     \b
     Example: wsedtk extract data/train feats/train.h5 --config conf/frontend_wang.yaml --jobs 2
     """
-    _stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures)
+    _stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device)
 
 
 @verb(cli, "balance")

@@ -17,30 +17,42 @@ def _each(function, items):
     return [function(item) for item in items]
 
 
-def _stream(pool, max_chunks, function, items):
+def _stream(pool, max_chunks, function, items, chunk_size=_CHUNK):
     """`map` over a pool, in order, that takes items no further ahead of its reader than `max_chunks` chunks."""
     items, pending = iter(items), collections.deque()
     while True:
-        while len(pending) < max_chunks and (chunk := list(itertools.islice(items, _CHUNK))):
+        while len(pending) < max_chunks and (chunk := list(itertools.islice(items, chunk_size))):
             pending.append(pool.submit(_each, function, chunk))
         if not pending:
             return
         yield from pending.popleft().result()
 
 
+def ahead(function, items, depth=2):
+    """`map` by a thread that works up to `depth` items ahead of its reader; items may be an endless stream.
+
+    To be closed where it is not read to its end: the thread then finishes what it has begun.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        yield from _stream(pool, depth, function, items, chunk_size=1)
+
+
 @contextlib.contextmanager
-def mapping(jobs):
+def mapping(jobs, modules=()):
     """Yield a `map` over `jobs` processes, each with one thread for its linear algebra.
 
-    Items may be an endless stream: neither they nor the results pile up.
+    Items may be an endless stream: neither they nor the results pile up. modules: names of those that the work needs and that are
+    slow to import; one process imports them, and the others start as its copies.
     """
     if jobs == 1:
         yield map
         return
     before = dict(os.environ)
-    os.environ.update(_SINGLE_THREAD)  # spawned workers read it when they import numpy
+    os.environ.update(_SINGLE_THREAD)  # read when numpy is imported
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
     try:
-        with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
             try:
                 yield functools.partial(_stream, pool, _AHEAD * jobs)
             except BaseException:

@@ -1,19 +1,26 @@
-"""extract: the audio of a data directory -> log-mel features in HDF5."""
+"""extract: the audio of a data directory -> log-mel features in HDF5.
+
+S samples, T frames, F mel bins.
+"""
 
 import functools
 
 import numpy as np
 
-from wsedtk import audio, config, datadir, store
+from wsedtk import audio, config, datadir, inference, store
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig, LogMel
 from wsedtk.parallel import mapping
 from wsedtk.progress import progress, say
 
 
+# The processes of --jobs begin as copies of one that has these: each by itself would import them for seconds.
+_PRELOADED = ("wsedtk.stages.extract", "librosa.filters")
+
+
 @functools.lru_cache(maxsize=1)
-def _frontend(frontend_config):
-    return LogMel(frontend_config)
+def _frontend(frontend_config, device="cpu"):
+    return LogMel(frontend_config, device)
 
 
 def most_frames(frontend_config, max_seconds):
@@ -21,26 +28,34 @@ def most_frames(frontend_config, max_seconds):
     return max(1, round(max_seconds * frontend_config.sample_rate) // frontend_config.hop)
 
 
-def clip_features(frontend_config, max_seconds, crop, path):
-    """Features (T, F) float32 and duration in seconds of a sound file, or (None, why not)."""
+def clip_samples(frontend_config, max_seconds, crop, path):
+    """Samples (S,) float32 at the front end's rate and duration in seconds of a sound file, or (None, why not)."""
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
         samples, rate = audio.read(path, frontend_config.sample_rate)
-        max_frames = most_frames(frontend_config, max_seconds)
-        if frontend_config.num_frames(len(samples)) > max_frames:
+        if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
                 raise InputError(f"{path}: lasts {len(samples) / rate:.3f} s, longer than {max_seconds:g} s; "
                                  "--crop keeps its beginning, --max-seconds takes longer clips")
             samples = samples[:round(max_seconds * rate)]
-        return _frontend(frontend_config)(samples)[:max_frames], len(samples) / rate
+        return samples, len(samples) / rate
     except InputError as error:
         return None, str(error)
 
 
-def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures):
+def clip_features(frontend_config, max_seconds, crop, path):
+    """Features (T, F) float32 and duration in seconds of a sound file, or (None, why not)."""
+    samples, duration = clip_samples(frontend_config, max_seconds, crop, path)
+    if samples is None:
+        return None, duration
+    return _frontend(frontend_config)(samples)[:most_frames(frontend_config, max_seconds)], duration
+
+
+def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device="cpu"):
     """Write the features of a set, or of shard (K, N) of it: the clips K, K + N, ... counted from 1.
 
+    `jobs` processes decode and resample, and compute the features too where the device is a CPU; else this one does that there.
     Clips that can't be read are told and listed in the file as `failed`; more than the fraction `max_failures` of them raise
     InputError, and no file is written.
     """
@@ -56,16 +71,18 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
         dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
     settings = config.to_mapping(frontend_config)
     max_frames = most_frames(frontend_config, max_seconds)
-    work = functools.partial(clip_features, frontend_config, max_seconds, crop)
+    device = inference.pick_device(device)
+    on_cpu = device.type == "cpu"
+    work = functools.partial(clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop)
     with store.writing_features(output, max_frames, frontend_config.num_mels, dtype, settings,
-                                config.fingerprint(settings)) as (append, failed), mapping(jobs) as spread:
+                                config.fingerprint(settings)) as (append, failed), mapping(jobs, _PRELOADED) as spread:
         results = zip(map(str, dataset.filenames), spread(work, map(str, dataset.paths)))
         for name, (features, duration) in progress(results, f"extract {output}", len(dataset)):
             if features is None:
                 failed[name] = duration
                 say(f"extract: {name!r} failed: {duration}")
             else:
-                append(name, features, duration)
+                append(name, features if on_cpu else _frontend(frontend_config, device)(features)[:max_frames], duration)
         if len(failed) > max_failures * len(dataset):
             raise InputError(f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
                              f"allows; the first: {next(iter(failed.items()))[1]}\nMend the files, or take the clips out of the set.")

@@ -66,8 +66,8 @@ def tune_frames(scores, rows, dataset, criterion, grid, gate):
     """Frame thresholds and filters, one of the grid's settings a class, for the best micro F1 of the criterion.
 
     tags: a clip is tagged where any frame is left after filtering (all that a weakly labelled set allows). segments: 1 s
-    segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K) booleans, no frame passes where it is false.
-    Returns thresholds (K,), settings (K, 3) and the F1 that they reach.
+    segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K) booleans, where it is false no
+    frame passes. Returns thresholds (K,), settings (K, 3) and the F1 that they reach.
     """
     if criterion == "tags":
         truth = dataset.tag_matrix()
