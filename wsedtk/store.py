@@ -25,6 +25,7 @@ from wsedtk.tables import find, slices
 
 _TEXT = h5py.string_dtype("utf-8")
 _BLOCK_BYTES = 1 << 24  # of frame scores
+_CLIPS_AT_ONCE = 8  # whose features are written together: each alone takes longer
 BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
 
 
@@ -72,19 +73,19 @@ def _names(datasets):
 
 
 class _Columns:
-    """Datasets that hold one row a clip, written BLOCK rows at a time."""
+    """Datasets that hold one row a clip, written so many rows at a time."""
 
-    def __init__(self, file, kinds):
-        self._file, self._kinds, self._rows = file, kinds, []  # kinds: {name: (dtype, shape of a row)}
+    def __init__(self, file, kinds, rows=BLOCK):
+        self._file, self._kinds, self._size, self._rows = file, kinds, rows, []  # kinds: {name: (dtype, shape of a row)}
 
     def append(self, *row):
         """Add one value to each dataset."""
         self._rows.append(row)
-        if len(self._rows) == BLOCK:
+        if len(self._rows) == self._size:
             self.flush()
 
     def flush(self):
-        """Write the rows that are waiting. The first block's size becomes that of the chunks."""
+        """Write the rows that are waiting. Where a dataset is new, their number becomes the size of its chunks."""
         count, columns = len(self._rows), zip(*self._rows) if self._rows else [()] * len(self._kinds)
         for (name, (dtype, shape)), values in zip(self._kinds.items(), columns):
             if name not in self._file:
@@ -104,7 +105,8 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
     attributes = {"frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
     shape, bins, failed = (max_frames, num_bins), (np.float64, (num_bins,)), {}
     with _creating(path, "features", attributes) as file:
-        data = file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True)
+        file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True)
+        clips = _Columns(file, {"features": (dtype, shape)}, _CLIPS_AT_ONCE)
         columns = _Columns(file, {"filename": (_TEXT, ()), "num_frames": (np.int32, ()), "duration": (np.float64, ()),
                                   "mean": bins, "squared_deviations": bins})
 
@@ -113,11 +115,11 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
             row[:len(features)] = features
             stored = row[:len(features)].astype(np.float64)
             mean = stored.mean(axis=0)
-            data.resize(len(data) + 1, axis=0)
-            data[-1] = row
             columns.append(filename, len(features), duration, mean, ((stored - mean) ** 2).sum(axis=0))
+            clips.append(row)
 
         yield append, failed
+        clips.flush()
         columns.flush()
         file.attrs["clips_fingerprint"] = fingerprint_clips(_names([file["filename"]]))
         file.create_dataset("failed", data=np.array(list(failed.items()), object).reshape(-1, 2), dtype=_TEXT)
