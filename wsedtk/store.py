@@ -73,10 +73,10 @@ def _names(datasets):
 
 
 class _Columns:
-    """Datasets that hold one row a clip, written so many rows at a time."""
+    """Datasets that hold one row a clip, written `rows` (BLOCK) rows at a time."""
 
-    def __init__(self, file, kinds, rows=BLOCK):
-        self._file, self._kinds, self._size, self._rows = file, kinds, rows, []  # kinds: {name: (dtype, shape of a row)}
+    def __init__(self, file, kinds, rows=None):
+        self._file, self._kinds, self._size, self._rows = file, kinds, rows or BLOCK, []  # kinds: {name: (dtype, shape of a row)}
 
     def append(self, *row):
         """Add one value to each dataset."""
