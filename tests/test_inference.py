@@ -29,7 +29,7 @@ def test_scores_do_not_depend_on_the_batch_that_a_clip_is_in(store):
     rows = np.random.default_rng(1).permutation(100)[:90]
     seen = []
     for positions, output, segments in inference.score(runner, store, rows, 4, 10):
-        assert len(positions) <= inference.BATCH_SIZE
+        assert len(positions) <= runner.batch_size
         for i, position in enumerate(positions.tolist()):
             x = torch.from_numpy((store.read(rows[[position]])[0] - mean) / np.where(std > 0, std, 1)).float()
             with torch.inference_mode():

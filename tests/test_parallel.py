@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from wsedtk.parallel import mapping
+from wsedtk.parallel import ahead, mapping
 
 AHEAD = 2 * 4 * 8 + 8  # two processes, chunks of eight
 
@@ -104,3 +104,17 @@ def test_one_job_is_this_process_and_lazy():
     with mapping(1) as spread:
         results = spread(process_of, numbers)
         assert [next(results)[:2] for _ in range(3)] == [(i, os.getpid()) for i in range(3)] and numbers.taken == 3
+
+
+def test_a_thread_works_ahead_in_order_and_no_further():
+    numbers, done = Counter(), []
+    results = ahead(lambda n: done.append(n) or -n, numbers, depth=3)
+    assert numbers.taken == 0
+    for n in range(50):
+        assert next(results) == -n and numbers.taken <= n + 3
+    results.close()
+    assert len(done) <= 53
+    results = ahead(fail_at_50, itertools.count())
+    assert [next(results) for _ in range(50)] == list(range(50))
+    with pytest.raises(ValueError, match="fifty"):
+        next(results)

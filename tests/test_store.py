@@ -258,6 +258,23 @@ def scores(path, names=NAMES, labels=("Air horn, truck horn", "é"), order=None,
     return arrays
 
 
+def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_CLIPS_CACHED", 2)
+    generator = np.random.default_rng(0)
+    content = {f"{i}.wav": (generator.normal(size=(int(generator.integers(1, T + 1)), F)), 1.0) for i in range(9)}
+    path = write(tmp_path / "a.h5", content)
+    plain, kept = store.FeatureStore([path]), store.FeatureStore([path])
+    kept.cache(np.array([7, 2, 0, 5, 3]))
+    kept._data = [None]  # the file is not asked
+    for rows in ([2], [5, 0, 3], [7, 7, 2], [3, 5, 7, 0, 2]):
+        np.testing.assert_array_equal(kept.read(np.array(rows)), plain.read(np.array(rows)))
+    with pytest.raises(TypeError):
+        kept.read(np.array([2, 1]))  # row 1 is not kept
+    monkeypatch.setattr(store, "_available_bytes", lambda: 9 * T * F)
+    with pytest.raises(InputError, match="9 clips take .* GB of memory"):
+        plain.cache(np.arange(9))
+
+
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [1, 0, 3, 2, 4]])
 def test_scores_there_and_back(tmp_path, order):
     arrays = scores(tmp_path / "scores.h5", order=order)

@@ -10,6 +10,7 @@ from helpers import LABELS, RECIPES, SMALL, write_set
 from helpers import train_arguments as arguments
 
 from wsedtk import checkpoint, models
+from wsedtk.errors import InputError
 from wsedtk.models.layers import Network
 from wsedtk.pooling import METHODS
 from wsedtk.stages import train
@@ -46,11 +47,11 @@ def test_stop_and_resume_equals_never_stopped(corpus, trained, tmp_path, run, mo
     stopped = tmp_path / "stopped"
     original, calls = train.Trainer.run_batch, []
 
-    def failing(self):
+    def failing(self, batch):
         calls.append(1)
         if len(calls) == 8:  # in the middle of the second checkpoint
             raise Stopped
-        return original(self)
+        return original(self, batch)
 
     monkeypatch.setattr(train.Trainer, "run_batch", failing)
     with pytest.raises(Stopped):
@@ -120,9 +121,10 @@ def losses_of(run, *command):
     """The losses of the batches that a training goes through."""
     losses, original = [], train.Trainer.run_batch
 
-    def recording(self):
-        losses.append(original(self))
-        return losses[-1]
+    def recording(self, batch):
+        loss = original(self, batch)
+        losses.append(loss.item())
+        return loss
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train.Trainer, "run_batch", recording)
@@ -186,10 +188,10 @@ def test_every_configuration_of_a_system_has_its_loss_curve():
 def test_a_loss_that_is_not_finite_stops_training(corpus, tmp_path, run, monkeypatch):
     original = train.Trainer.run_batch
 
-    def poisoned(self):
+    def poisoned(self, batch):
         if self.step == 7:
             self.runner.network.conv1.bias.data[:] = float("nan")
-        return original(self)
+        return original(self, batch)
 
     monkeypatch.setattr(train.Trainer, "run_batch", poisoned)
     result = run(*arguments(corpus, tmp_path / "m"))
@@ -373,7 +375,7 @@ def test_augmentation_changes_the_losses_and_resumes_alike(corpus, tmp_path, run
     whole = losses_of(run, *arguments(corpus, tmp_path / "whole", *AUGMENTED))
     original = train.Trainer.run_batch
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Trainer, "run_batch", lambda self: original(self) if self.step < 8 else exit())
+        patch.setattr(train.Trainer, "run_batch", lambda self, batch: original(self, batch) if self.step < 8 else exit())
         run(*arguments(corpus, tmp_path / "stopped", *AUGMENTED))
     assert losses_of(run, *arguments(corpus, tmp_path / "stopped", *AUGMENTED)) == whole[5:]
 
@@ -396,13 +398,41 @@ def test_every_piece_at_once(corpus, tmp_path, run):
 def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
-        original = train.Trainer.loss
-        patch.setattr(train.Trainer, "loss", lambda self, clips: drawn.extend(clips.tolist()) or original(self, clips))
+        original = train.Trainer.load
+
+        def recording(self, step):
+            clips, batch = original(self, step)
+            drawn.extend(clips.tolist())
+            return clips, batch
+
+        patch.setattr(train.Trainer, "load", recording)
         assert run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
     from wsedtk import datadir
     from wsedtk.dataset import Batches
     batches = Batches(datadir.read(corpus / "fit"), 6, 0, balancer)
     assert drawn == np.concatenate([batches.batch(step) for step in range(15)]).tolist()
+
+
+def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path, run, monkeypatch):
+    assert run(*arguments(corpus, tmp_path / "m", "--cache")).exit_code == 0
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    monkeypatch.setattr("wsedtk.store._available_bytes", lambda: 1000)
+    result = run(*arguments(corpus, tmp_path / "large", "--cache"))
+    assert result.exit_code == 1 and "18 clips take 0.0 GB of memory, and 0.0 GB are free; leave them in the file" in result.stderr
+
+
+def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, monkeypatch):
+    original = train.Trainer.load
+
+    def broken(self, step):
+        if step == 7:
+            raise InputError("f.h5: the features of 'x' can't be read")
+        return original(self, step)
+
+    monkeypatch.setattr(train.Trainer, "load", broken)
+    result = run(*arguments(corpus, tmp_path / "m"))
+    assert result.exit_code == 1 and "the features of 'x' can't be read" in result.stderr
+    assert checkpoint.load_checkpoint(train.checkpoints(tmp_path / "m")[0])["step"] == 5
 
 
 def test_the_rate_falls_when_nothing_is_gained_and_only_with_a_schedule(corpus, tmp_path, run, monkeypatch):

@@ -172,16 +172,17 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
 @click.option("--config", "config_path", type=IN_DIR, help="The system (YAML); without it Wang's CRNN.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
 @click.option("--init", "init_dir", type=IN_DIR, metavar="MODEL_DIR", help="Start from this model; other classes get a new output layer.")
+@click.option("--cache", is_flag=True, help="Keep all features in memory, where they fit: 50 to 100 kB a clip of 10 s.")
 @click.option("--overwrite", is_flag=True, help="Train anew in a directory that holds another model.")
 @click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device):
+def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, cache, overwrite, dry_run, device):
     """Train a network on clip tags. Run again, it goes on from its last checkpoint.
 
     \b
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
     """
-    _stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device)
+    _stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache)
 
 
 @verb(cli, "predict")

@@ -3,6 +3,7 @@
 B clips in a batch, T frames, F mel bins, S segments, K classes.
 """
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from wsedtk import pooling
 from wsedtk.dataset import load_features
 from wsedtk.errors import InputError
+from wsedtk.parallel import ahead
 
-BATCH_SIZE = 64
+BATCH_SIZE = {"cpu": 16}  # what a processor's cache likes; elsewhere:
+LARGE_BATCH = 64
 
 
 def pick_device(name):
@@ -40,9 +43,20 @@ class Runner:
     @classmethod
     def of(cls, network, mean, std, device, precise=False):
         """Put a network on a device. mean, std: (F,) of the training features; a bin that never varies is left as it is."""
+        if device.type == "cuda" and precise:
+            torch.backends.cudnn.allow_tf32 = False  # torch lets convolutions and GRUs round to it where nobody objects
         mean, std = (torch.as_tensor(np.asarray(v), dtype=torch.float32, device=device) for v in (mean, std))
         network = network.to(device, memory_format=torch.channels_last)
         return cls(network, mean, torch.where(std > 0, std, 1.0), device, precise)
+
+    @property
+    def batch_size(self):
+        """Clips that are scored at once."""
+        return BATCH_SIZE.get(self.device.type, LARGE_BATCH)
+
+    def staged(self, *tensors):
+        """Tensors (or None) in memory that the device can copy from while it computes."""
+        return tuple(t.pin_memory() if t is not None and self.device.type == "cuda" else t for t in tensors)
 
     def normalize(self, x, mask):
         """Features (B, T, F) as stored and mask (B, T) -> both on the device, normalised, padded frames 0."""
@@ -58,15 +72,16 @@ class Runner:
 def score(runner, store, rows, samples_per_frame=None, samples_per_segment=None):
     """Yield (positions (B,), Output, segment scores (B, S, K) or None) over store rows (N,), in batches of like lengths.
 
-    Positions index `rows`. Segments are pooled where both sample counts are given.
+    Positions index `rows`. Segments are pooled where both sample counts are given. The next batches are read meanwhile.
     """
     runner.network.eval()
     order = np.argsort(store.num_frames[rows], kind="stable")
-    for start in range(0, len(order), BATCH_SIZE):
-        positions = order[start:start + BATCH_SIZE]
-        with torch.inference_mode():
-            output, segments = runner.run(*runner.normalize(*load_features(store, rows[positions]))), None
-            if samples_per_segment is not None:
-                place = pooling.segment_of_frame(output.frame.shape[1], samples_per_frame, samples_per_segment)
-                segments = pooling.pool_segments(runner.network.pooling, output.frame, output.weight, output.mask, place)
-        yield positions, output, segments
+    parts = [order[start:start + runner.batch_size] for start in range(0, len(order), runner.batch_size)]
+    with contextlib.closing(ahead(lambda positions: runner.staged(*load_features(store, rows[positions])), parts)) as batches:
+        for positions, batch in zip(parts, batches):
+            with torch.inference_mode():
+                output, segments = runner.run(*runner.normalize(*batch)), None
+                if samples_per_segment is not None:
+                    place = pooling.segment_of_frame(output.frame.shape[1], samples_per_frame, samples_per_segment)
+                    segments = pooling.pool_segments(runner.network.pooling, output.frame, output.weight, output.mask, place)
+            yield positions, output, segments

@@ -12,6 +12,7 @@ N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not 
 
 import contextlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from wsedtk.tables import find, slices
 
 _TEXT = h5py.string_dtype("utf-8")
 _BLOCK_BYTES = 1 << 24  # of frame scores
+_CLIPS_CACHED = 256  # that are read at once
 _CLIPS_AT_ONCE = 8  # whose features are written together: each alone takes longer
 BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
 
@@ -150,6 +152,15 @@ def find_shards(path):
     return shards
 
 
+def _available_bytes():
+    """Memory that can be had without pushing others out of it, as far as the system tells."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 class FeatureStore:
     """Feature files read as one. Rows are numbered over all files, in their order."""
 
@@ -168,6 +179,7 @@ class FeatureStore:
         self.durations = np.concatenate([f["duration"][:] for f in self._files])
         self._data = [f["features"] for f in self._files]  # kept open: to open one takes longer than to read a clip
         self._starts = np.cumsum([0, *map(len, self._data)])
+        self._kept = self._place_kept = None  # features in memory, and where each row's are among them, see `cache`
         self.order = np.argsort(self.filenames, kind="stable")  # (N,) rows by file name; quick where files are sorted
         for block in slices(len(self), BLOCK):
             names = self.filenames[self.order[block.start:block.stop + 1]]
@@ -192,9 +204,26 @@ class FeatureStore:
                              f"the first {str(missing[0])!r}; extract the features of this set")
         return rows
 
+    def cache(self, rows):
+        """Keep the features of rows (M,), in any order, in memory, where `read` then finds them. Raises InputError where they don't fit."""
+        shape = (len(rows), *self._data[0].shape[1:])
+        kind, available = np.result_type(*self._data), _available_bytes()
+        needed = int(np.prod(shape)) * kind.itemsize
+        if needed > 0.9 * available:
+            raise InputError(f"{', '.join(self.paths)}: {len(rows)} clips take {needed / 1e9:.1f} GB of memory, and "
+                             f"{available / 1e9:.1f} GB are free; leave them in the file, or extract them with --dtype float16")
+        rows, kept = np.sort(rows), np.zeros(shape, kind)
+        for block in slices(len(rows), _CLIPS_CACHED):
+            read = self.read(rows[block])
+            kept[block, :read.shape[1]] = read
+        self._kept, self._place_kept = kept, np.full(len(self), -1)
+        self._place_kept[rows] = np.arange(len(rows))
+
     def read(self, rows):
         """Features of rows (B,) as (B, T, F) in the precision of the files, T the longest of them, zeros after a clip's frames."""
         num_frames = self.num_frames[rows].tolist()
+        if self._kept is not None and (self._place_kept[rows] >= 0).all():
+            return self._kept[self._place_kept[rows], :max(num_frames)]
         files = np.searchsorted(self._starts, rows, side="right") - 1
         places, files = (np.asarray(rows) - self._starts[files]).tolist(), files.tolist()
         out = np.zeros((len(rows), max(num_frames), self._data[0].shape[2]), np.result_type(*self._data))

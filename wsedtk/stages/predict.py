@@ -76,7 +76,7 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
 
     def batches():
         scored = inference.score(runner, features, rows, samples_per_frame, frontend.sample_rate)
-        for positions, output, segments in progress(scored, "predict", -(-len(rows) // inference.BATCH_SIZE)):
+        for positions, output, segments in progress(scored, "predict", -(-len(rows) // runner.batch_size)):
             arrays = {"clip": output.clip, "segment": segments, "frame": output.frame, "weight": output.weight}
             arrays = {name: arrays[name][..., columns].float().cpu().numpy() for name in shapes if name in arrays}
             yield positions, {**arrays, "num_frames": num_frames[positions], "duration": features.durations[rows[positions]]}

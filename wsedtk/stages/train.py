@@ -3,6 +3,7 @@
 B clips, T frames, F mel bins, K classes.
 """
 
+import contextlib
 import dataclasses
 import logging
 import platform
@@ -17,6 +18,7 @@ from wsedtk import __version__, checkpoint, config, datadir, inference, metrics,
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import Augmentation, Batches, FeatureBatches, FrameTargets
 from wsedtk.errors import InputError
+from wsedtk.parallel import ahead
 from wsedtk.progress import progress, say
 from wsedtk.store import FeatureStore
 
@@ -109,7 +111,7 @@ class Trainer:
     def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say):
         self.cfg, self.fit, self.valid, self.tell = cfg, fit, valid, tell
         self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate)
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate, fused=True if device.type == "cuda" else None)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
         self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
@@ -138,15 +140,24 @@ class Trainer:
         for name in ("step", "history", "best", "best_tensors", "finished"):
             setattr(self, name, state[name])
 
-    def loss(self, clips):
-        """The loss of a batch of clips (B,): of their tags, and of their frames where `frame_loss_weight` is set."""
-        x, mask = self.runner.normalize(*self.fit.load(clips))
+    def load(self, step):
+        """What batch number `step` needs, in the machine's memory: clips (B,), and (features, mask, tags, frame targets, what is known).
+
+        The last two, as FrameTargets gives, are None without `frame_loss_weight`.
+        """
+        clips = self.sampler.batch(step)
+        x, mask = self.fit.load(clips)
         tags, frames, known = torch.from_numpy(self.fit.dataset.tag_matrix(clips)).to(x), None, None
         if self.frame_targets is not None:
-            num_frames = max(1, x.shape[1] // self.runner.network.time_reduction)
-            frames, known = (a.to(x.device) for a in self.frame_targets.load(clips, num_frames))
+            frames, known = self.frame_targets.load(clips, max(1, x.shape[1] // self.runner.network.time_reduction))
+        return clips, self.runner.staged(x, mask, tags, frames, known)
+
+    def loss(self, x, mask, *targets):
+        """The loss of a batch as `load` gives: of its tags, and of its frames where `frame_loss_weight` is set."""
+        x, mask = self.runner.normalize(x, mask)
+        tags, frames, known = (t if t is None else t.to(x.device, non_blocking=True) for t in targets)
         if self.augmentation.is_on:
-            generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in range(len(clips))]
+            generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in range(len(x))]
             x, mask, tags, frames, known = self.augmentation(generators, x, mask, tags, frames, known)
         output = self.runner.run(x, mask)
         loss = binary_cross_entropy(output.clip, tags)
@@ -154,28 +165,49 @@ class Trainer:
             loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(output.frame, frames, known * output.mask.unsqueeze(-1))
         return loss
 
-    def run_batch(self):
-        """One optimiser step. Returns the loss."""
-        clips = self.sampler.batch(self.step)
-        loss = self.loss(clips)
-        value = loss.item()
-        if not np.isfinite(value):
-            names = tables.first(self.fit.dataset.filenames[clips].tolist())
-            raise InputError(f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
-                             "Look for broken features, or lower learning_rate")
+    def run_batch(self, batch):
+        """One optimiser step on a batch as `load` gives. Returns the loss, a tensor: to wait for its value would idle a GPU."""
+        loss = self.loss(*batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.runner.network.pooling.project()
         self.step += 1
+        return loss.detach()
+
+    def check(self, loss, step, clips):
+        """The value of a batch's loss. Raises InputError where it is not finite."""
+        value = loss.item()
+        if not np.isfinite(value):
+            names = tables.first(self.fit.dataset.filenames[clips].tolist())
+            raise InputError(f"the loss is {value} at batch {step} (clips {names}); what was checkpointed before is good. "
+                             "Look for broken features, or lower learning_rate")
         return value
+
+    def run_batches(self, name):
+        """Train for `checkpoint_every` batches, which are loaded meanwhile. Returns their losses and the seconds spent waiting for them.
+
+        Each loss is looked at when the next batch is under way.
+        """
+        steps, losses, waited, last = range(self.step, self.step + self.checkpoint_every), [], 0.0, None
+        with contextlib.closing(ahead(self.load, steps)) as batches:
+            for _ in progress(steps, name):
+                before = time.monotonic()
+                clips, batch = next(batches)
+                waited += time.monotonic() - before
+                loss = self.run_batch(batch)
+                if last is not None:
+                    losses.append(self.check(*last))
+                last = loss, self.step, clips
+        return [*losses, self.check(*last)], waited
 
     def run_to_checkpoint(self):
         """Train for `checkpoint_every` batches, validate, adapt the learning rate, and note what is best."""
         started, number = time.monotonic(), len(self.history) + 1
         self.runner.network.train()
         name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
-        losses = [self.run_batch() for _ in progress(range(self.checkpoint_every), name)]
+        losses, waited = self.run_batches(name)
+        trained = time.monotonic() - started
         found = validate(self.runner, self.valid, self.valid_truth)
         rate = self.optimizer.param_groups[0]["lr"]
         self.history.append([self.step, float(np.mean(losses)), found["loss"], found["f1"], found["map"], rate,
@@ -189,7 +221,8 @@ class Trainer:
         stale = (self.step - self.best[1]) // self.checkpoint_every
         self.finished = number >= self.cfg.max_checkpoints or (self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience)
         self.tell(f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
-                  f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s" + (", best" if stale == 0 else ""))
+                  f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s ({len(losses) * self.cfg.batch_size / trained:.4g} clips/s, "
+                  f"{waited / trained:.1%} of it waiting for data)" + (", best" if stale == 0 else ""))
 
 
 def teller(folder):
@@ -327,8 +360,8 @@ def initialise(network, spec, init_dir):
     return dataclasses.replace(spec, mean=found.mean, std=found.std, trained={**spec.trained, "init": fingerprint})
 
 
-def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device):
-    """Train a system, or go on with its training; `dry_run` prints the network and stops."""
+def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache=False):
+    """Train a system, or go on with its training; `dry_run` prints the network and stops; `cache` keeps all features in memory."""
     model_dir = Path(model_dir)
     cfg = config.load(TrainConfig, config_path, overrides)
     store = FeatureStore(feats)
@@ -346,6 +379,8 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
         print(describe(network, spec))
         return
     device = inference.pick_device(device)
+    if cache:
+        store.cache(np.concatenate([fit.rows, valid.rows]))
     with locking(model_dir / "checkpoints" / ".lock"):
         _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device)
 
