@@ -9,7 +9,7 @@ import torch
 from wsedtk import config, models
 from wsedtk.frontend import FrontendConfig
 from wsedtk.pooling import METHODS
-from wsedtk.stages.train import TrainConfig
+from wsedtk.training import TrainConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FILES = sorted(RECIPES.glob("*/conf/*.yaml"))

@@ -13,7 +13,7 @@ import torch
 
 from wsedtk import inference, models
 from wsedtk.pooling import METHODS
-from wsedtk.stages.train import binary_cross_entropy
+from wsedtk.training import binary_cross_entropy
 
 NETWORKS = {"dcase-crnn": (17, 400, 64, 0.025), "talnet": (527, 400, 64, 0.025), "gated-crnn": (17, 500, 80, 0.02)}
 

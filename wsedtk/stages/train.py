@@ -3,226 +3,24 @@
 B clips, T frames, F mel bins, K classes.
 """
 
-import contextlib
 import dataclasses
-import logging
 import platform
 import time
-import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from wsedtk import __version__, checkpoint, config, datadir, inference, metrics, models, ranking, tables, thresholds
+from wsedtk import __version__, checkpoint, config, datadir, inference, models, tables
 from wsedtk.atomic import locking, write_text
-from wsedtk.dataset import Augmentation, Batches, FeatureBatches, FrameTargets
+from wsedtk.dataset import FeatureBatches
 from wsedtk.errors import InputError
-from wsedtk.parallel import ahead
-from wsedtk.progress import progress, say
+from wsedtk.progress import say
 from wsedtk.store import FeatureStore
+from wsedtk.training import TrainConfig, Trainer, augmentation_of
 
-logger = logging.getLogger(__name__)
 HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map", "learning_rate", "seconds")
 KEPT_CHECKPOINTS = 2  # the newest, and the one before should the newest be damaged
-_EPSILON = 1e-7  # probabilities are clamped this far from 0 and 1 before the loss, as in Wang's published code
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """One system: conf/<system>.yaml. A checkpoint is a validation on VALID_SET and what is needed to go on from there."""
-
-    network: str = "dcase-crnn"
-    network_options: dict = dataclasses.field(default_factory=dict)
-    pooling: str = "linear"
-    hierarchy: typing.Literal["published", "plain", "nested"] | None = None  # help(wsedtk.pooling) tells what they are
-    groups: tuple[int, ...] = ()  # output frames, then groups, that a group of the hierarchy holds
-    balancer: typing.Literal["classes", "weighted", "none"] = "classes"  # help(wsedtk.dataset.Batches)
-    batch_size: int = 100
-    learning_rate: float = 3e-4
-    frame_loss_weight: float = 0.0  # of the loss of the frames of clips that have events, where FIT_SET has an events.tsv
-    mixup_alpha: float = 0.0  # this and the next three are off at 0; help(wsedtk.dataset.Augmentation)
-    time_mask_seconds: float = 0.0
-    mel_mask_bins: int = 0
-    time_shift_seconds: float = 0.0
-    checkpoint_every: int | None = 500  # batches; null: an epoch, as many batches as the clips fill
-    max_checkpoints: int = 50
-    schedule_by: typing.Literal["loss", "f1", "map"] | None = "loss"  # what must stall for the learning rate to fall; null: never
-    schedule_factor: float = 0.5
-    schedule_patience: int = 3  # checkpoints that may pass without gain; the next one lowers the rate (torch's ReduceLROnPlateau)
-    stop_patience: int | None = None  # checkpoints without gain of `select_by` after which training stops; null: never
-    select_by: typing.Literal["loss", "f1", "map"] = "f1"  # the model is the checkpoint that is best on VALID_SET by this
-    precision: typing.Literal["bf16", "float32"] = "bf16"
-    seed: int = 0
-
-    def __post_init__(self):
-        if min(self.batch_size, self.max_checkpoints, 1 if self.checkpoint_every is None else self.checkpoint_every) < 1:
-            raise ValueError("batch_size, checkpoint_every and max_checkpoints must be at least 1")
-        if not 0 < self.learning_rate < float("inf") or not 0 < self.schedule_factor < 1:
-            raise ValueError("need learning_rate > 0 and 0 < schedule_factor < 1")
-        for name in ("frame_loss_weight", "mixup_alpha", "time_mask_seconds", "mel_mask_bins", "time_shift_seconds"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
-        if not 0 <= self.seed < 2 ** 63 or self.schedule_patience < 0 or (self.stop_patience is not None and self.stop_patience < 1):
-            raise ValueError("seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1, or null")
-        if max(self.time_mask_seconds, self.time_shift_seconds, self.mixup_alpha) > 3600:
-            raise ValueError("time_mask_seconds, time_shift_seconds and mixup_alpha must be at most 3600")
-
-
-def binary_cross_entropy(probability, target, weight=None):
-    """Mean binary cross-entropy of clip probabilities (B, K) against tags (B, K) (Wang, Li & Metze 2019, eq. (1)).
-
-    weight: of each place, for a weighted mean, which is 0 where all weights are; any shapes that broadcast.
-    NaN in, NaN out: torch's own function stops the process on a GPU there.
-    """
-    probability = probability.float().clamp(_EPSILON, 1 - _EPSILON)
-    loss = -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability))
-    return loss.mean() if weight is None else (loss * weight).sum() / weight.expand_as(loss).sum().clamp_min(1)
-
-
-def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
-    """The augmentation in frames and bins. Raises InputError where a setting comes to nothing, or to more than there is."""
-    mask = round(cfg.time_mask_seconds / seconds_per_frame)
-    shift = round(cfg.time_shift_seconds / (seconds_per_frame * time_reduction))
-    for name, frames in (("time_mask_seconds", mask), ("time_shift_seconds", shift)):
-        if getattr(cfg, name) > 0 and frames == 0:
-            raise InputError(f"{name} {getattr(cfg, name):g}: is less than half a frame and would do nothing; 0 turns it off")
-    if cfg.mel_mask_bins > num_mels:
-        raise InputError(f"mel_mask_bins {cfg.mel_mask_bins}: the features have {num_mels} mel bins")
-    return Augmentation(cfg.mixup_alpha, mask, cfg.mel_mask_bins, shift, time_reduction)
-
-
-def validate(runner, batches, truth):
-    """Loss, tuned micro F1 and MAP on the validation set: {loss, f1, map}."""
-    scores = np.zeros(truth.shape, np.float32)
-    for positions, output, _ in inference.score(runner, batches.store, batches.rows):
-        scores[positions] = output.clip.float().cpu().numpy()
-    if not np.isfinite(scores).all():
-        raise InputError("the network's scores on the validation set are not finite; training stops at the last good checkpoint")
-    loss = binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))).item()
-    decided = scores >= thresholds.tune(scores, truth)
-    f1 = metrics.precision_recall_f1(*metrics.decision_counts(truth, decided).sum(axis=1).tolist())["f1"]
-    return {"loss": loss, "f1": f1 or 0.0, "map": ranking.ranking_metrics(scores, truth)["map"] or 0.0}
-
-
-class Trainer:
-    """The training loop and its state, which a checkpoint holds whole."""
-
-    def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say):
-        self.cfg, self.fit, self.valid, self.tell = cfg, fit, valid, tell
-        self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate, fused=True if device.type == "cuda" else None)
-        self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
-        self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
-        self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
-        self.frame_targets = FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction) if cfg.frame_loss_weight else None
-        self.augmentation = augmentation_of(cfg, seconds_per_frame, network.time_reduction, len(statistics[0]))
-        self.valid_truth = valid.dataset.tag_matrix()
-        self.step, self.history, self.best = 0, [], None  # best: (value of select_by, step)
-        self.best_tensors, self.finished = None, False
-
-    def state(self):
-        """Everything that the rest of the training depends on, as tensors and plain values."""
-        return {"step": self.step, "network": self.runner.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [], "history": self.history,
-                "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished}
-
-    def restore(self, state):
-        """Go back to a checkpoint's state."""
-        self.runner.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"]:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
-        for name in ("step", "history", "best", "best_tensors", "finished"):
-            setattr(self, name, state[name])
-
-    def load(self, step):
-        """What batch number `step` needs, in the machine's memory: clips (B,), and (features, mask, tags, frame targets, what is known).
-
-        The last two, as FrameTargets gives, are None without `frame_loss_weight`.
-        """
-        clips = self.sampler.batch(step)
-        x, mask = self.fit.load(clips)
-        tags, frames, known = torch.from_numpy(self.fit.dataset.tag_matrix(clips)).to(x), None, None
-        if self.frame_targets is not None:
-            frames, known = self.frame_targets.load(clips, max(1, x.shape[1] // self.runner.network.time_reduction))
-        return clips, self.runner.staged(x, mask, tags, frames, known)
-
-    def loss(self, x, mask, *targets):
-        """The loss of a batch as `load` gives: of its tags, and of its frames where `frame_loss_weight` is set."""
-        x, mask = self.runner.normalize(x, mask)
-        tags, frames, known = (t if t is None else t.to(x.device, non_blocking=True) for t in targets)
-        if self.augmentation.is_on:
-            generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in range(len(x))]
-            x, mask, tags, frames, known = self.augmentation(generators, x, mask, tags, frames, known)
-        output = self.runner.run(x, mask)
-        loss = binary_cross_entropy(output.clip, tags)
-        if frames is not None:
-            loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(output.frame, frames, known * output.mask.unsqueeze(-1))
-        return loss
-
-    def run_batch(self, batch):
-        """One optimiser step on a batch as `load` gives. Returns the loss, a tensor: to wait for its value would idle a GPU."""
-        loss = self.loss(*batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.runner.network.pooling.project()
-        self.step += 1
-        return loss.detach()
-
-    def check(self, loss, step, clips):
-        """The value of a batch's loss. Raises InputError where it is not finite."""
-        value = loss.item()
-        if not np.isfinite(value):
-            names = tables.first(self.fit.dataset.filenames[clips].tolist())
-            raise InputError(f"the loss is {value} at batch {step} (clips {names}); what was checkpointed before is good. "
-                             "Look for broken features, or lower learning_rate")
-        return value
-
-    def run_batches(self, name):
-        """Train for `checkpoint_every` batches, which are loaded meanwhile. Returns their losses and the seconds spent waiting for them.
-
-        Each loss is looked at when the next batch is under way.
-        """
-        steps, losses, waited, last = range(self.step, self.step + self.checkpoint_every), [], 0.0, None
-        with contextlib.closing(ahead(self.load, steps)) as batches:
-            for _ in progress(steps, name):
-                before = time.monotonic()
-                clips, batch = next(batches)
-                waited += time.monotonic() - before
-                loss = self.run_batch(batch)
-                if last is not None:
-                    losses.append(self.check(*last))
-                last = loss, self.step, clips
-        return [*losses, self.check(*last)], waited
-
-    def run_to_checkpoint(self):
-        """Train for `checkpoint_every` batches, validate, adapt the learning rate, and note what is best."""
-        started, number = time.monotonic(), len(self.history) + 1
-        self.runner.network.train()
-        name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
-        losses, waited = self.run_batches(name)
-        trained = time.monotonic() - started
-        found = validate(self.runner, self.valid, self.valid_truth)
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.history.append([self.step, float(np.mean(losses)), found["loss"], found["f1"], found["map"], rate,
-                             time.monotonic() - started])
-        if self.cfg.schedule_by is not None:
-            self.schedule.step(found[self.cfg.schedule_by])
-        value = -found["loss"] if self.cfg.select_by == "loss" else found[self.cfg.select_by]
-        if self.best is None or value > self.best[0]:
-            self.best = [value, self.step]
-            self.best_tensors = {k: v.detach().clone() for k, v in self.runner.network.state_dict().items()}
-        stale = (self.step - self.best[1]) // self.checkpoint_every
-        self.finished = number >= self.cfg.max_checkpoints or (self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience)
-        self.tell(f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
-                  f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s ({len(losses) * self.cfg.batch_size / trained:.4g} clips/s, "
-                  f"{waited / trained:.1%} of it waiting for data)" + (", best" if stale == 0 else ""))
 
 
 def teller(folder):
