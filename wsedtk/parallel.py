@@ -8,7 +8,10 @@ import itertools
 import multiprocessing
 import os
 
-_SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# What a process of the pool is told: one thread for linear algebra; and to keep the memory of large arrays for the next ones (glibc's
+# allocator gives it back to the system, and asking for it again takes longer than many of the sums).
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+                "MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 _CHUNK = 8  # items that go to a process at once,
 _AHEAD = 4  # and how many such chunks, for each process, are under way or wait for the one that reads the results
 
@@ -48,7 +51,7 @@ def mapping(jobs, modules=()):
         yield map
         return
     before = dict(os.environ)
-    os.environ.update(_SINGLE_THREAD)  # read when numpy is imported
+    os.environ.update(_ENVIRONMENT)  # read when a process starts and imports numpy
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
