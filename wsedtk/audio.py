@@ -82,13 +82,13 @@ def read(path, sample_rate=None):
     """
     with _open(path) as file:
         try:
-            samples, rate = _samples(file), file.samplerate
+            samples, rate, subtype = _samples(file), file.samplerate, file.subtype
         except (soundfile.SoundFileError, RuntimeError, MemoryError) as error:
             raise InputError(f"{path}: broken sound file ({str(error).strip()})") from None
     if len(samples) == 0:
         raise InputError(f"{path}: holds no samples")
     samples = _mono(samples)
-    if not np.isfinite(samples).all():
+    if subtype != "PCM_16" and not np.isfinite(samples).all():
         raise InputError(f"{path}: holds samples that are not finite (NaN or infinity)")
     if sample_rate is not None:
         samples, rate = resample(samples, rate, sample_rate), sample_rate

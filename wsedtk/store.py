@@ -117,7 +117,8 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
             row[:len(features)] = features
             stored = row[:len(features)].astype(np.float64)
             mean = stored.mean(axis=0)
-            columns.append(filename, len(features), duration, mean, ((stored - mean) ** 2).sum(axis=0))
+            stored -= mean
+            columns.append(filename, len(features), duration, mean, np.square(stored, out=stored).sum(axis=0))
             clips.append(row)
 
         yield append, failed

@@ -1,0 +1,176 @@
+"""What the benchmarks share: sounds, features and models to work on, timing in turn, processes, and the rows of the table.
+
+Import it first: work "per core" needs its threads set before numpy starts (`import common; common.one_thread()`).
+"""
+
+import argparse
+import contextlib
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SECONDS = 10.0
+CLASSES = [f"class {k:03d}" for k in range(527)]
+HEADER = ("stage", "compared with", "wsedtk", "the other", "ratio or figure", "target", "met", "peak MiB")
+
+
+def one_thread():
+    """Have numpy, scipy and torch use one thread. To be called before any of them is imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
+def parser(description):
+    """A parser with what every benchmark takes: --rows and --folder."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--rows", type=Path, help="add the rows of the table to this file, too")
+    made.add_argument("--folder", default=tempfile.gettempdir(), help="where temporary files lie")
+    return made
+
+
+class Table:
+    """Prints rows and, where a file is named, adds them to it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def row(self, stage, other, ours, theirs, figure, target, met, peak=None):
+        """Add one row; `met`: True, False or None where there is no target; peak: MiB."""
+        cells = (stage, other, ours, theirs, figure, target, {True: "yes", False: "no", None: ""}[met],
+                 "" if peak is None else f"{peak:.0f}")
+        line = "| " + " | ".join(str(cell) for cell in cells) + " |"
+        print(line, flush=True)
+        if self.path is not None:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+
+@contextlib.contextmanager
+def temporary(folder):
+    """Yield a folder that is removed at the end."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        yield Path(name)
+
+
+def in_turn(functions, rounds):
+    """Seconds of each function, {name: [one a round]}, called one after the other in each round, after one call to warm up."""
+    seconds = {name: [] for name in functions}
+    for number in range(rounds + 1):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds, one, other):
+    """How many times as long `one` takes as `other`: the median over the rounds."""
+    return statistics.median(a / b for a, b in zip(seconds[one], seconds[other]))
+
+
+def peak():
+    """The most memory that this process has held, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def process(*command, shown=False):
+    """Run a command: (wall seconds, CPU seconds, peak MiB), of it and of what it waits for. Raises where it fails."""
+    started = time.perf_counter()
+    child = subprocess.Popen([str(c) for c in command], stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    errors = child.stderr.read()
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {errors}")
+    return time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def wsedtk(*arguments):
+    """Run a verb in a process of its own; see `process`."""
+    return process(sys.executable, "-m", "wsedtk", *arguments)
+
+
+def write_sounds(folder, count, rate=44100):
+    """Write 10 s of filtered noise, 16 bits, one channel: `count` files. Returns their paths."""
+    import numpy as np
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    generator, paths = np.random.default_rng(0), []
+    for number in range(count):
+        noise = generator.normal(0, 0.1, round(SECONDS * rate))
+        samples = noise + np.roll(noise, 1) + np.roll(noise, 2) * np.sin(np.arange(len(noise)) / rate)
+        paths.append(folder / f"{number}.wav")
+        soundfile.write(paths[-1], 0.3 * samples, rate, subtype="PCM_16")
+    return paths
+
+
+def names_of(num_clips):
+    """File names of clips, sorted."""
+    return [f"{number:011d}_30.000_40.000.wav" for number in range(num_clips)]
+
+
+def write_set(folder, num_clips, num_classes, paths=("",)):
+    """Write a data directory whose clips lie in a few sound files, again and again, and have one or two tags each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = names_of(num_clips)
+    clips = [f"{name}\t{paths[i % len(paths)]}\t{SECONDS:g}\n" for i, name in enumerate(names)]
+    tags = [f"{name}\t{CLASSES[k]}\n" for i, name in enumerate(names) for k in sorted({i % num_classes, 7 * i % num_classes})]
+    for table, lines in (("clips.tsv", ["filename\tpath\tduration\n", *clips]), ("tags.tsv", ["filename\tevent_label\n", *tags]),
+                         ("labels.txt", [f"{label}\n" for label in CLASSES[:num_classes]])):
+        (folder / table).write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def write_features(path, num_clips, frontend, dtype="float32", shards=1):
+    """Write a feature file of noise, fifty clips again and again. frontend: a FrontendConfig."""
+    import numpy as np
+
+    from wsedtk import config, store
+    shape, settings = (round(SECONDS / frontend.seconds_per_frame), frontend.num_mels), config.to_mapping(frontend)
+    made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(dtype)
+    names = names_of(num_clips)
+    for k in range(1, shards + 1):
+        output = path if shards == 1 else store.shard_path(path, k, shards)
+        with store.writing_features(output, *shape, dtype, settings, config.fingerprint(settings)) as (append, _):
+            for i in range(k - 1, num_clips, shards):
+                append(names[i], made[i % 50], SECONDS)
+    return path
+
+
+def front_ends():
+    """The papers' front ends, {network: FrontendConfig}."""
+    from wsedtk.frontend import FrontendConfig
+    wang = FrontendConfig()
+    he = FrontendConfig(sample_rate=44100, window=1764, hop=882, num_fft=2048, num_mels=80, max_hz=22050, power=2, top_db=None)
+    return {"dcase-crnn": wang, "talnet": wang, "gated-crnn": he}
+
+
+NUM_CLASSES = {"dcase-crnn": 17, "talnet": 527, "gated-crnn": 17}  # at the published sizes
+
+
+def write_model(folder, name):
+    """Write a model directory of a network at its published size, with fresh weights and the statistics of `write_features`."""
+    import torch
+
+    from wsedtk import checkpoint, config
+    torch.manual_seed(0)
+    frontend = front_ends()[name]
+    bins = frontend.num_mels
+    spec = checkpoint.ModelSpec(name, {"num_mels": bins}, "linear", tuple(CLASSES[:NUM_CLASSES[name]]), config.to_mapping(frontend),
+                                (-40.0,) * bins, (15.0,) * bins)
+    checkpoint.save_model(folder, spec, spec.build().state_dict())
+    return folder
+
+
+def need_disk(folder, gigabytes):
+    """Stop where a folder's disk has less than that free."""
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < gigabytes:
+        sys.exit(f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; name another --folder")

@@ -1,0 +1,109 @@
+"""extract: the work on a clip beside a librosa loop and beside its floor, per core; two jobs beside one; memory as the set grows.
+
+    python tests/benchmarks/extract.py [--rounds 7] [--clips 4000]
+
+Per core: 40 files of 10 s at 44.1 kHz, Wang's front end, one thread, the files in the system's cache, all three in turn. wsedtk: what
+`extract` does with a clip, its writing included. librosa: load and resample, STFT, mel, dB. The floor: decode, resample, one bare
+real FFT of the same frames by torch, in blocks, and one product with the mel matrix. The outputs of wsedtk and librosa are compared.
+
+Jobs: `wsedtk extract` with 1 and 2 jobs in turn. Rates are of the clips by which a set is larger than another, so without start-up.
+"""
+
+import common
+
+common.one_thread()
+
+import warnings  # noqa: E402
+
+import librosa  # noqa: E402
+import numpy as np  # noqa: E402
+import soundfile  # noqa: E402
+import soxr  # noqa: E402
+import torch  # noqa: E402
+
+from wsedtk import config, store  # noqa: E402
+from wsedtk.frontend import FrontendConfig  # noqa: E402
+from wsedtk.stages import extract  # noqa: E402
+
+WANG = FrontendConfig()
+MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)  # (F, bins) float32
+MEL_T = torch.from_numpy(MEL.T.copy())
+
+
+def by_librosa(path):
+    """The features of a file by librosa alone, (T, F)."""
+    samples, _ = librosa.load(path, sr=16000)
+    spectrum = np.abs(librosa.stft(samples, n_fft=4096, hop_length=400, win_length=1024, pad_mode="constant"))[:, :400]
+    return librosa.power_to_db(MEL @ spectrum).T
+
+
+def floor(path):
+    """The work that can't be left out, done as fast as it can be. (The windows' product, magnitudes and logarithms are not in it.)"""
+    samples, rate = soundfile.read(path, dtype="float32")
+    samples = soxr.resample(samples, rate, 16000)
+    padded = np.zeros(399 * 400 + 1024, np.float32)
+    padded[512:512 + 160000] = samples[:160000]
+    for block in torch.from_numpy(padded).unfold(0, 1024, 400).split(100):
+        spectrum = torch.fft.rfft(block, 4096)
+        torch.view_as_real(spectrum).flatten()[:spectrum.numel()].view(spectrum.shape) @ MEL_T  # of the size; its numbers don't matter
+
+
+def per_core(table, paths, rounds, folder):
+    """wsedtk, librosa and the floor in turn on the same files."""
+    settings = config.to_mapping(WANG)
+
+    def ours():
+        with store.writing_features(folder / "core.h5", 400, 64, "float32", settings, "benchmark") as (append, _):
+            for path in paths:
+                append(path.name, *extract.clip_features(WANG, common.SECONDS, False, path))
+
+    seconds = common.in_turn({"wsedtk": ours, "librosa": lambda: [by_librosa(p) for p in paths], "floor": lambda: [floor(p) for p in paths]},
+                             rounds)
+    found = [extract.clip_features(WANG, common.SECONDS, False, p)[0] for p in paths]
+    audible = [by_librosa(p) for p in paths]
+    worst = max(np.abs(a - b)[b > b.max() - 50].max() for a, b in zip(found, audible))
+    clip = {name: f"{min(values) / len(paths) * 1e3:.2f} ms a clip" for name, values in seconds.items()}
+    faster, above = common.ratio(seconds, "librosa", "wsedtk"), common.ratio(seconds, "wsedtk", "floor")
+    table.row("extract, per core", f"librosa loop (outputs differ by {worst:.1e} dB)", clip["wsedtk"], clip["librosa"],
+              f"{faster:.2f} x faster", ">= 2 x", faster >= 2 and worst < 5e-3, common.peak())
+    table.row("extract, per core", "the floor", clip["wsedtk"], clip["floor"], f"{above:.2f} x the floor", "<= 1.4 x", above <= 1.4)
+
+
+def jobs(table, paths, num_clips, rounds, folder):
+    """One job and two in turn, on a set and on a tenth of it."""
+    small, large = (common.write_set(folder / f"set{n}", n, 17, paths) for n in (num_clips // 10, num_clips))
+    rates, peaks = {1: [], 2: []}, {}
+    for _ in range(rounds):
+        for count in (1, 2):
+            walls = []
+            for data in (small, large):
+                wall, _, peak = common.wsedtk("extract", data, folder / "out.h5", "--jobs", count, "--device", "cpu")
+                walls.append(wall)
+                peaks[count, data] = peak
+            rates[count].append((num_clips - num_clips // 10) / (walls[1] - walls[0]))
+    gain = float(np.median([two / one for one, two in zip(rates[1], rates[2])]))
+    one, two = (float(np.median(rates[count])) for count in (1, 2))
+    table.row("extract, 2 jobs", "1 job", f"{two:.0f} clips/s", f"{one:.0f} clips/s", f"{gain:.2f} x", ">= 1.8 x", gain >= 1.8)
+    table.row("extract, memory", f"a tenth of {num_clips} clips", f"{peaks[1, large]:.0f} MiB", f"{peaks[1, small]:.0f} MiB",
+              f"{peaks[1, large] / peaks[1, small]:.2f} x", "flat", peaks[1, large] < 1.1 * peaks[1, small], peaks[1, large])
+
+
+def main():
+    """Measure and print."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--clips", type=int, default=4000)
+    parser.add_argument("--job-rounds", type=int, default=2)
+    options = parser.parse_args()
+    common.need_disk(options.folder, options.clips * 0.11e-3 + 0.1)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", DeprecationWarning)
+    table = common.Table(options.rows)
+    with common.temporary(options.folder) as folder:
+        paths = common.write_sounds(folder / "audio", 40)
+        per_core(table, paths, options.rounds, folder)
+        jobs(table, paths, options.clips, options.job_rounds, folder)
+
+
+if __name__ == "__main__":
+    main()
