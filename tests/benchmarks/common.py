@@ -17,7 +17,7 @@ from pathlib import Path
 
 SECONDS = 10.0
 CLASSES = [f"class {k:03d}" for k in range(527)]
-HEADER = ("stage", "compared with", "wsedtk", "the other", "ratio or figure", "target", "met", "peak MiB")
+HEADER = ("stage", "compared with", "wsedtk", "the other", "ratio or figure", "target", "met", "peak MiB")  # of the table
 
 
 def one_thread():
@@ -42,9 +42,12 @@ class Table:
 
     def row(self, stage, other, ours, theirs, figure, target, met, peak=None):
         """Add one row; `met`: True, False or None where there is no target; peak: MiB."""
-        cells = (stage, other, ours, theirs, figure, target, {True: "yes", False: "no", None: ""}[met],
-                 "" if peak is None else f"{peak:.0f}")
-        line = "| " + " | ".join(str(cell) for cell in cells) + " |"
+        verdict = {True: "yes", False: "no", None: ""}[met]
+        self.line(stage, other, ours, theirs, figure, target, verdict, "" if peak is None else f"{peak:.0f}")
+
+    def line(self, *cells):
+        """Add a line of any cells."""
+        line = "| " + " | ".join(map(str, cells)) + " |"
         print(line, flush=True)
         if self.path is not None:
             with open(self.path, "a", encoding="utf-8") as file:
@@ -174,3 +177,16 @@ def need_disk(folder, gigabytes):
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
         sys.exit(f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; name another --folder")
+
+
+def trained_model(folder, settings, name="model"):
+    """Train recipes/mini's CRNN on the built-in sounds, features and all, as far as `settings` say. Returns the model directory."""
+    recipe = Path(__file__).resolve().parents[2] / "recipes" / "mini" / "conf"
+    if not (folder / "test.h5").exists():
+        wsedtk("prepare", "soundscapes", "builtin", folder / "data", "--num-train", 400, "--num-test", 100)
+        wsedtk("balance", folder / "data/train", folder / "data/fit", folder / "data/valid", "--num-valid", 80)
+        for part in ("train", "test"):
+            wsedtk("extract", folder / "data" / part, folder / f"{part}.h5", "--config", recipe / "frontend_wang.yaml", "--device", "cpu")
+    wsedtk("train", folder / "data/fit", folder / "data/valid", folder / name, "--feats", folder / "train.h5",
+           "--config", recipe / "crnn_linear.yaml", "--device", "cpu", *settings)
+    return folder / name

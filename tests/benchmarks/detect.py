@@ -1,0 +1,81 @@
+"""From sound files to events: extract, predict and decode beside a librosa and plain torch script that does the same.
+
+    python tests/benchmarks/detect.py [--rounds 3] [--clips 60]
+
+Files of 10 s at 44.1 kHz, dcase-crnn at its published size with fresh weights, thresholds of 0.5, a median filter of 0.5 s. wsedtk: its
+three stages, one after the other in one process, features and scores going through files between them. The script: librosa's load and
+front end, the network in float32 in batches of 16, scipy's median filter, runs. The frame scores are compared.
+"""
+
+import warnings
+
+import common
+import librosa
+import numpy as np
+import scipy.ndimage
+import torch
+
+from wsedtk import checkpoint, operating_point, store
+from wsedtk.stages import decode, extract, predict
+
+MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)
+
+
+def features_of(path):
+    """Wang's front end by librosa, (T, F)."""
+    samples, _ = librosa.load(path, sr=16000)
+    spectrum = np.abs(librosa.stft(samples, n_fft=4096, hop_length=400, win_length=1024, pad_mode="constant"))[:, :400]
+    return librosa.power_to_db(MEL @ spectrum).T
+
+
+def script(paths, network, spec):
+    """Frame scores (N, T, K), and events as (path, onset, offset, class)."""
+    mean, std = (torch.tensor(v, dtype=torch.float32) for v in (spec.mean, spec.std))
+    frames, events = [], []
+    for start in range(0, len(paths), 16):
+        x = torch.from_numpy(np.stack([features_of(p) for p in paths[start:start + 16]]))
+        with torch.no_grad():
+            frames.append(network((x - mean) / std).frame.numpy())
+    frames = np.concatenate(frames)
+    for path, scores in zip(paths, frames):
+        active = scipy.ndimage.median_filter((scores >= 0.5).astype(np.uint8), size=(5, 1), mode="constant")
+        edges = np.diff(np.pad(active.astype(np.int8), ((1, 1), (0, 0))), axis=0)
+        for k in range(active.shape[1]):
+            events += [(path, a / 10, b / 10, k) for a, b in zip(np.flatnonzero(edges[:, k] == 1), np.flatnonzero(edges[:, k] == -1))]
+    return frames, events
+
+
+def main():
+    """Measure and print."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=60)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    table = common.Table(options.rows)
+    with common.temporary(options.folder) as folder:
+        paths = common.write_sounds(folder / "audio", options.clips)
+        data, model = common.write_set(folder / "set", options.clips, 17, paths), common.write_model(folder / "model", "dcase-crnn")
+        spec, network, _ = checkpoint.load_model(model)
+        half, flat = np.full(17, 0.5), np.zeros(17)
+        operating_point.write(folder / "point.yaml", operating_point.OperatingPoint(
+            "frame", list(spec.labels), half, half, half, flat, flat, False, "by hand"))
+        plain = spec.build().eval()
+        plain.load_state_dict(network.state_dict())
+
+        def ours():
+            extract.run(data, folder / "f.h5", None, 1, None, common.SECONDS, "float32", False, 0.0)
+            predict.run(model, folder / "f.h5", folder / "s.h5", None, False, False, None, "cpu")
+            decode.run(folder / "s.h5", folder / "point.yaml", folder / "out", "frame")
+
+        seconds = common.in_turn({"wsedtk": ours, "script": lambda: script(paths, plain, spec)}, options.rounds)
+        scores = store.ScoreFile(folder / "s.h5")
+        worst = np.abs(np.stack([scores.frames(row) for row in range(len(scores))]) - script(paths, plain, spec)[0]).max()
+        gain = common.ratio(seconds, "script", "wsedtk")
+        rates = {name: f"{options.clips * common.SECONDS / min(values):.0f} x real time" for name, values in seconds.items()}
+        table.row("sound files to events", f"librosa and plain torch (frame scores differ by at most {worst:.1e})", rates["wsedtk"],
+                  rates["script"], f"{gain:.2f} x", ">= 2 x", gain >= 2, common.peak())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Run the benchmarks of the stages and write one table.
+#
+#     bash tests/benchmarks/run.sh [TABLE.md]
+#
+# Without a name the table is table.md in the working directory. It takes about twenty minutes on two cores; other work on the
+# machine shows in it. Each script can run alone: --help tells what it compares. growth.py, which needs 7 GB of disk, is not among them.
+set -euo pipefail
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+case ${1:-} in
+    --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
+esac
+. "$here/../../bin/env.sh"
+wsedtk_environment test || exit 1
+table=$(realpath -m -- "${1:-table.md}")
+cd -- "$here"
+export PYTHONPATH="$here/../..${PYTHONPATH:+:$PYTHONPATH}" # measure this checkout, whatever else is installed
+
+python3 - > "$table" <<'PYTHON'
+import platform
+
+import common
+import torch
+from wsedtk import provenance
+
+card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+print(f"commit {provenance.commit()}, torch {torch.__version__}, Python {platform.python_version()}, "
+      f"{torch.get_num_threads()} threads{card}\n")
+print("| " + " | ".join(common.HEADER) + " |")
+print("|" + "---|" * len(common.HEADER))
+PYTHON
+measure() { # SCRIPT ARGUMENT...
+    echo "== $*" >&2
+    python3 "$@" --rows "$table"
+}
+measure startup.py
+measure extract.py
+measure store.py --clips 10000
+measure train.py
+measure predict.py
+measure scoring.py
+measure detect.py
+if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    measure train.py --device cuda --networks talnet --batch 250
+fi
+echo "the table is in $table" >&2
