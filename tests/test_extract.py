@@ -3,6 +3,7 @@ import itertools
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -48,6 +49,32 @@ def test_features_are_the_front_ends(run, small_set, tmp_path):
     found = check(tmp_path / "new" / "a.h5", small_set)
     assert found.frontend == config.to_mapping(FrontendConfig()) and found.fingerprint == config.fingerprint(found.frontend)
     assert set(found.num_frames) == {40} and set(found.durations) == {1.0}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_elsewhere_than_on_a_cpu_this_process_computes_the_features(run, small_set, tmp_path, monkeypatch, jobs):
+    write_sound(tmp_path / "audio" / "clip 03.wav", seconds=1.5)
+    options = ("--jobs", jobs, "--max-seconds", 1, "--crop", "--max-failures", 0.1)
+    (tmp_path / "audio" / "clip 05.wav").write_text("no sound")
+    assert run("extract", small_set, tmp_path / "cpu.h5", "--device", "cpu", *options).exit_code == 0
+    computed = []
+
+    def frontend(config, device):  # stands in for one on a GPU
+        assert device.type == "cuda"
+        return lambda samples: computed.append(len(samples)) or LogMel(config)(samples)
+
+    monkeypatch.setattr(extract.inference, "pick_device", lambda name: types.SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(extract, "_frontend", frontend)
+    assert run("extract", small_set, tmp_path / "gpu.h5", *options).exit_code == 0
+    assert computed == [16000] * 11
+    cpu, gpu = (store.FeatureStore([tmp_path / name]) for name in ("cpu.h5", "gpu.h5"))
+    np.testing.assert_array_equal(cpu.read(np.arange(11)), gpu.read(np.arange(11)))
+    assert cpu.failed == gpu.failed and list(cpu.failed) == ["clip 05.wav"]
+
+
+def test_a_device_that_is_not_there(run, small_set, tmp_path):
+    result = run("extract", small_set, tmp_path / "a.h5", "--device", "abacus")
+    assert result.exit_code == 1 and "--device abacus: can't be used here" in result.stderr
 
 
 def test_a_configuration_and_half_precision(run, small_set, tmp_path):

@@ -136,10 +136,10 @@ class LogMel:
         frames = torch.from_numpy(padded).to(self.device).unfold(0, config.window, config.hop)  # (T, window)
         window, bands = self._parts[frames.dtype]
         mel = frames.new_empty(num_frames, config.num_mels)
-        padded = frames.new_zeros(min(num_frames, _BLOCK_FRAMES), config.num_fft)  # a block's frames, and the zeros after them
+        rows = frames.new_zeros(min(num_frames, _BLOCK_FRAMES), config.num_fft)  # a block's frames, and the zeros after each
         for block, out in zip(frames.split(_BLOCK_FRAMES), mel.split(_BLOCK_FRAMES)):
-            torch.mul(block, window, out=padded[:len(block), :config.window])
-            spectrum = _magnitude(torch.fft.rfft(padded[:len(block)]))  # (T, num_fft / 2 + 1)
+            torch.mul(block, window, out=rows[:len(block), :config.window])
+            spectrum = _magnitude(torch.fft.rfft(rows[:len(block)]))  # (T, num_fft / 2 + 1)
             if config.power == 2:
                 spectrum *= spectrum
             for filters, bins, weights in bands:
