@@ -45,7 +45,7 @@ def test_the_gru_predicts_in_float32_on_a_cpu_and_learns_in_what_autocast_says()
         plain = layers.run_gru(gru.eval(), x, mask)
         with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
             torch.testing.assert_close(layers.run_gru(gru.eval(), x, mask), plain, rtol=0, atol=1e-6)
-            assert layers.run_gru(gru.train(), x, whole).dtype == torch.bfloat16
+            assert (layers.run_gru(gru.train(), x, mask) - plain).abs().max() > 1e-4  # bf16 shows
         assert not plain[~mask].any()
 
 
