@@ -270,6 +270,12 @@ def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
         np.testing.assert_array_equal(kept.read(np.array(rows)), plain.read(np.array(rows)))
     with pytest.raises(AttributeError):
         kept.read(np.array([2, 1]))  # row 1 is not kept
+    longer = tmp_path / "b.h5"
+    with store.writing_features(longer, T + 5, F, "float32", {"hop": 400}, "print-None") as (append, _):
+        append("long.wav", np.ones((T + 4, F)), 2.0)
+    both, kept = (store.FeatureStore([path, longer]) for _ in range(2))
+    kept.cache(np.arange(10))
+    np.testing.assert_array_equal(kept.read(np.array([9, 0])), both.read(np.array([9, 0])))
     monkeypatch.setattr(store, "_available_bytes", lambda: 9 * T * F)
     with pytest.raises(InputError, match="9 clips take .* GB of memory"):
         plain.cache(np.arange(9))

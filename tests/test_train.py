@@ -47,11 +47,11 @@ def test_stop_and_resume_equals_never_stopped(corpus, trained, tmp_path, run, mo
     stopped = tmp_path / "stopped"
     original, calls = training.Trainer.run_batch, []
 
-    def failing(self, batch):
+    def failing(self, *batch):
         calls.append(1)
         if len(calls) == 8:  # in the middle of the second checkpoint
             raise Stopped
-        return original(self, batch)
+        return original(self, *batch)
 
     monkeypatch.setattr(training.Trainer, "run_batch", failing)
     with pytest.raises(Stopped):
@@ -121,10 +121,9 @@ def losses_of(run, *command):
     """The losses of the batches that a training goes through."""
     losses, original = [], training.Trainer.run_batch
 
-    def recording(self, batch):
-        loss = original(self, batch)
-        losses.append(loss.item())
-        return loss
+    def recording(self, *batch):
+        losses.append(original(self, *batch))
+        return losses[-1]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.Trainer, "run_batch", recording)
@@ -188,10 +187,10 @@ def test_every_configuration_of_a_system_has_its_loss_curve():
 def test_a_loss_that_is_not_finite_stops_training(corpus, tmp_path, run, monkeypatch):
     original = training.Trainer.run_batch
 
-    def poisoned(self, batch):
+    def poisoned(self, *batch):
         if self.step == 7:
             self.runner.network.conv1.bias.data[:] = float("nan")
-        return original(self, batch)
+        return original(self, *batch)
 
     monkeypatch.setattr(training.Trainer, "run_batch", poisoned)
     result = run(*arguments(corpus, tmp_path / "m"))
@@ -375,7 +374,7 @@ def test_augmentation_changes_the_losses_and_resumes_alike(corpus, tmp_path, run
     whole = losses_of(run, *arguments(corpus, tmp_path / "whole", *AUGMENTED))
     original = training.Trainer.run_batch
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "run_batch", lambda self, batch: original(self, batch) if self.step < 8 else exit())
+        patch.setattr(training.Trainer, "run_batch", lambda self, *batch: original(self, *batch) if self.step < 8 else exit())
         run(*arguments(corpus, tmp_path / "stopped", *AUGMENTED))
     assert losses_of(run, *arguments(corpus, tmp_path / "stopped", *AUGMENTED)) == whole[5:]
 
@@ -419,6 +418,7 @@ def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path,
     monkeypatch.setattr("wsedtk.store._available_bytes", lambda: 1000)
     result = run(*arguments(corpus, tmp_path / "large", "--cache"))
     assert result.exit_code == 1 and "18 clips take 0.0 GB of memory, and 0.0 GB are free; leave them in the file" in result.stderr
+    assert "training is done" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr  # which needs none
 
 
 def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, monkeypatch):

@@ -172,7 +172,7 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
 @click.option("--config", "config_path", type=IN_DIR, help="The system (YAML); without it Wang's CRNN.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
 @click.option("--init", "init_dir", type=IN_DIR, metavar="MODEL_DIR", help="Start from this model; other classes get a new output layer.")
-@click.option("--cache", is_flag=True, help="Keep all features in memory, where they fit: 50 to 100 kB a clip of 10 s.")
+@click.option("--cache", is_flag=True, help="Keep all features in memory, where they fit: 50 to 160 kB a clip of 10 s.")
 @click.option("--overwrite", is_flag=True, help="Train anew in a directory that holds another model.")
 @click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")

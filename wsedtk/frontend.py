@@ -91,13 +91,18 @@ class LogMel:
         import librosa  # only for its Slaney mel filters; slow to import
 
         self.config, self.device = config, torch.device(device)
-        window = torch.hann_window(config.window, periodic=True, dtype=torch.float64)
-        mel = torch.from_numpy(librosa.filters.mel(
+        self._window = torch.hann_window(config.window, periodic=True, dtype=torch.float64)
+        self._filters = self._bands(torch.from_numpy(librosa.filters.mel(
             sr=config.sample_rate, n_fft=config.num_fft, n_mels=config.num_mels, fmin=config.min_hz, fmax=config.max_hz,
-            dtype=np.float64))  # (F, num_fft / 2 + 1)
-        self._parts = {dtype: (window.to(self.device, dtype), [(filters, bins, weights.to(self.device, dtype))
-                                                               for filters, bins, weights in self._bands(mel)])
-                       for dtype in (torch.float32, torch.float64)}
+            dtype=np.float64)))  # of (F, num_fft / 2 + 1)
+        self._parts = {}  # dtype -> window and filters in it, on the device
+
+    def _parts_of(self, dtype):
+        """The window and the bands of filters in a precision."""
+        if dtype not in self._parts:
+            bands = [(filters, bins, weights.to(dtype).to(self.device)) for filters, bins, weights in self._filters]
+            self._parts[dtype] = self._window.to(dtype).to(self.device), bands
+        return self._parts[dtype]
 
     @staticmethod
     def _bands(mel):
@@ -134,7 +139,7 @@ class LogMel:
         kept = samples[:len(padded) - before]
         padded[before:before + len(kept)] = kept
         frames = torch.from_numpy(padded).to(self.device).unfold(0, config.window, config.hop)  # (T, window)
-        window, bands = self._parts[frames.dtype]
+        window, bands = self._parts_of(frames.dtype)
         mel = frames.new_empty(num_frames, config.num_mels)
         rows = frames.new_zeros(min(num_frames, _BLOCK_FRAMES), config.num_fft)  # a block's frames, and the zeros after each
         for block, out in zip(frames.split(_BLOCK_FRAMES), mel.split(_BLOCK_FRAMES)):

@@ -14,9 +14,6 @@ from wsedtk.dataset import load_features
 from wsedtk.errors import InputError
 from wsedtk.parallel import ahead
 
-BATCH_SIZE = {"cpu": 16}  # what a processor's cache likes; elsewhere:
-LARGE_BATCH = 64
-
 
 def pick_device(name):
     """The torch device of a name, or the best there is for `auto`. Raises InputError where it can't be used."""
@@ -38,7 +35,7 @@ class Runner:
     mean: torch.Tensor  # (F,)
     std: torch.Tensor  # (F,)
     device: torch.device
-    precise: bool = False  # float32 throughout; else convolutions and the GRU in bf16
+    precise: bool = False  # float32 throughout; else bf16 for convolutions, and for the GRU but in evaluation on a CPU
 
     @classmethod
     def of(cls, network, mean, std, device, precise=False):
@@ -51,8 +48,8 @@ class Runner:
 
     @property
     def batch_size(self):
-        """Clips that are scored at once."""
-        return BATCH_SIZE.get(self.device.type, LARGE_BATCH)
+        """Clips that are scored at once: on a CPU as few as its cache likes."""
+        return 16 if self.device.type == "cpu" else 64
 
     def staged(self, *tensors):
         """Tensors (or None) in memory that the device can copy from while it computes."""

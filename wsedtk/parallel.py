@@ -32,12 +32,15 @@ def _stream(pool, max_chunks, function, items, chunk_size=_CHUNK):
 
 
 def ahead(function, items, depth=2):
-    """`map` by a thread that works up to `depth` items ahead of its reader; items may be an endless stream.
+    """`map` by a thread that has one to `depth` items under way before its reader asks; items may be an endless stream.
 
-    To be closed where it is not read to its end: the thread then finishes what it has begun.
+    To be closed where it is not read to its end.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        yield from _stream(pool, depth, function, items, chunk_size=1)
+        try:
+            yield from _stream(pool, depth, function, items, chunk_size=1)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.contextmanager
@@ -45,7 +48,8 @@ def mapping(jobs, modules=()):
     """Yield a `map` over `jobs` processes, each with one thread for its linear algebra.
 
     Items may be an endless stream: neither they nor the results pile up. modules: names of those that the work needs and that are
-    slow to import; one process imports them, and the others start as its copies.
+    slow to import; one process imports them, and the others start as its copies. It starts with the first `mapping` of a program, and
+    later ones get copies of it too, whatever they name.
     """
     if jobs == 1:
         yield map

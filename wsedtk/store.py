@@ -25,7 +25,7 @@ from wsedtk.errors import InputError
 from wsedtk.tables import find, slices
 
 _TEXT = h5py.string_dtype("utf-8")
-_BLOCK_BYTES = 1 << 24  # of frame scores
+_BLOCK_BYTES = 1 << 24  # of features or frame scores that are written or read together
 _CLIPS_CACHED = 256  # that are read at once
 _CLIPS_AT_ONCE = 8  # whose features are written together: each alone takes longer
 BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
@@ -108,7 +108,8 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
     shape, bins, failed = (max_frames, num_bins), (np.float64, (num_bins,)), {}
     with _creating(path, "features", attributes) as file:
         file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True)
-        clips = _Columns(file, {"features": (dtype, shape)}, _CLIPS_AT_ONCE)
+        at_once = min(_CLIPS_AT_ONCE, 1 + _BLOCK_BYTES // (max_frames * num_bins * np.dtype(dtype).itemsize))
+        clips = _Columns(file, {"features": (dtype, shape)}, at_once)
         columns = _Columns(file, {"filename": (_TEXT, ()), "num_frames": (np.int32, ()), "duration": (np.float64, ()),
                                   "mean": bins, "squared_deviations": bins})
 
@@ -154,12 +155,16 @@ def find_shards(path):
 
 
 def _available_bytes():
-    """Memory that can be had without pushing others out of it, as far as the system tells."""
+    """Memory that can be had without pushing others out of it, as far as the system tells; in a container what that may take."""
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
+        available = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no such limit
+        limit, taken = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        available = min(available, limit - taken)
+    return available
 
 
 class FeatureStore:
@@ -207,7 +212,7 @@ class FeatureStore:
 
     def cache(self, rows):
         """Keep the features of rows (M,), in any order, in memory, where `read` then finds them. Raises InputError where they don't fit."""
-        shape = (len(rows), *self._data[0].shape[1:])
+        shape = (len(rows), int(self.num_frames[rows].max(initial=0)), self._data[0].shape[2])
         kind, available = np.result_type(*self._data), _available_bytes()
         needed = int(np.prod(shape)) * kind.itemsize
         if needed > 0.9 * available:
@@ -302,17 +307,25 @@ class ScoreFile:
         """The row of each file name (N,); -1 where the file does not hold it."""
         return find(self.filenames, filenames, np.argsort(self.filenames))
 
+    def _dataset(self, name):
+        if name not in self._file:
+            raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
+        return self._file[name]
+
+    def _check(self, name, rows, values):
+        """Raise InputError where the scores (B, ...) of rows (B,) are not finite."""
+        if not np.isfinite(values).all():
+            odd = rows[~np.isfinite(values).all(axis=(1, 2))][0]
+            raise InputError(f"{self.path}: the {name} scores of {str(self.filenames[odd])!r} are not finite")
+
     def has(self, name):
         """Whether the file holds the dataset `frame`, `segment` or `weight`."""
         return name in self._file
 
     def frames(self, row, name="frame"):
         """Frame scores, or weights, of one clip without its padding: (T, K)."""
-        if name not in self._file:
-            raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
-        values = self._file[name][row, :self.num_frames[row]]
-        if not np.isfinite(values).all():
-            raise InputError(f"{self.path}: the {name} scores of {str(self.filenames[row])!r} are not finite")
+        values = self._dataset(name)[row, :self.num_frames[row]]
+        self._check(name, np.array([row]), values[None])
         return values
 
     def blocks(self, rows, name="frame"):
@@ -320,9 +333,7 @@ class ScoreFile:
 
         Zeros follow a clip's last frame.
         """
-        if name not in self._file:
-            raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
-        dataset = self._file[name]
+        dataset = self._dataset(name)
         for block in slices(len(rows), max(1, _BLOCK_BYTES // max(1, 4 * int(np.prod(dataset.shape[1:]))))):
             these = np.asarray(rows[block])
             if (np.diff(these) == 1).all():
@@ -331,9 +342,7 @@ class ScoreFile:
                 values = np.stack([dataset[row] for row in these.tolist()])
             if name == "frame":
                 values[np.arange(values.shape[1]) >= self.num_frames[these][:, None]] = 0
-            if not np.isfinite(values).all():
-                odd = these[~np.isfinite(values).all(axis=(1, 2))][0]
-                raise InputError(f"{self.path}: the {name} scores of {str(self.filenames[odd])!r} are not finite")
+            self._check(name, these, values)
             yield block, values
 
     def segments(self, row):

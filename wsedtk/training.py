@@ -157,41 +157,31 @@ class Trainer:
             loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(output.frame, frames, known * output.mask.unsqueeze(-1))
         return loss
 
-    def run_batch(self, batch):
-        """One optimiser step on a batch as `load` gives. Returns the loss, a tensor: to wait for its value would idle a GPU."""
+    def run_batch(self, clips, batch):
+        """One optimiser step on what `load` gives. Returns the loss. Raises InputError where it is not finite."""
         loss = self.loss(*batch)
+        value = loss.item()
+        if not np.isfinite(value):
+            names = tables.first(self.fit.dataset.filenames[clips].tolist())
+            raise InputError(f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
+                             "Look for broken features, or lower learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.runner.network.pooling.project()
         self.step += 1
-        return loss.detach()
-
-    def check(self, loss, step, clips):
-        """The value of a batch's loss. Raises InputError where it is not finite."""
-        value = loss.item()
-        if not np.isfinite(value):
-            names = tables.first(self.fit.dataset.filenames[clips].tolist())
-            raise InputError(f"the loss is {value} at batch {step} (clips {names}); what was checkpointed before is good. "
-                             "Look for broken features, or lower learning_rate")
         return value
 
     def run_batches(self, name):
-        """Train for `checkpoint_every` batches, which are loaded meanwhile. Returns their losses and the seconds spent waiting for them.
-
-        Each loss is looked at when the next batch is under way.
-        """
-        steps, losses, waited, last = range(self.step, self.step + self.checkpoint_every), [], 0.0, None
+        """Train for `checkpoint_every` batches, loaded meanwhile. Returns their losses, and the seconds spent waiting for them."""
+        steps, losses, waited = range(self.step, self.step + self.checkpoint_every), [], 0.0
         with contextlib.closing(ahead(self.load, steps)) as batches:
             for _ in progress(steps, name):
                 before = time.monotonic()
                 clips, batch = next(batches)
                 waited += time.monotonic() - before
-                loss = self.run_batch(batch)
-                if last is not None:
-                    losses.append(self.check(*last))
-                last = loss, self.step, clips
-        return [*losses, self.check(*last)], waited
+                losses.append(self.run_batch(clips, batch))
+        return losses, waited
 
     def run_to_checkpoint(self):
         """Train for `checkpoint_every` batches, validate, adapt the learning rate, and note what is best."""

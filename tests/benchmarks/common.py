@@ -5,6 +5,7 @@ Import it first: work "per core" needs its threads set before numpy starts (`imp
 
 import argparse
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -83,15 +84,26 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def process(*command, shown=False):
-    """Run a command: (wall seconds, CPU seconds, peak MiB), of it and of what it waits for. Raises where it fails."""
-    started = time.perf_counter()
-    child = subprocess.Popen([str(c) for c in command], stdout=None if shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    errors = child.stderr.read()
-    _, status, used = os.wait4(child.pid, 0)
+# A process is born with the peak memory of the one that starts it: this small one stands between.
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([done.returncode, done.stderr, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+"""
+
+
+def process(*command):
+    """Run a command: (wall seconds, CPU seconds, peak MiB), of it and of what it waits for. Raises where it fails.
+
+    What a pool of processes uses is not in it: nobody waits for them.
+    """
+    shown = subprocess.run([sys.executable, "-S", "-c", _LAUNCHER, *map(str, command)], check=True, capture_output=True, text=True).stdout
+    status, errors, *used = json.loads(shown)
     if status:
         raise RuntimeError(f"{' '.join(map(str, command))}: {errors}")
-    return time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return tuple(used)
 
 
 def wsedtk(*arguments):
@@ -145,6 +157,16 @@ def write_features(path, num_clips, frontend, dtype="float32", shards=1):
             for i in range(k - 1, num_clips, shards):
                 append(names[i], made[i % 50], SECONDS)
     return path
+
+
+def features_by_librosa(path, filters):
+    """Wang's front end by librosa alone, in float32, one file at a time: (T, F). filters: mel filters (F, bins)."""
+    import librosa
+    import numpy as np
+
+    samples, _ = librosa.load(path, sr=16000)
+    spectrum = np.abs(librosa.stft(samples, n_fft=4096, hop_length=400, win_length=1024, pad_mode="constant"))[:, :400]
+    return librosa.power_to_db(filters @ spectrum).T
 
 
 def front_ends():

@@ -21,19 +21,12 @@ from wsedtk.stages import decode, extract, predict
 MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)
 
 
-def features_of(path):
-    """Wang's front end by librosa, (T, F)."""
-    samples, _ = librosa.load(path, sr=16000)
-    spectrum = np.abs(librosa.stft(samples, n_fft=4096, hop_length=400, win_length=1024, pad_mode="constant"))[:, :400]
-    return librosa.power_to_db(MEL @ spectrum).T
-
-
 def script(paths, network, spec):
     """Frame scores (N, T, K), and events as (path, onset, offset, class)."""
     mean, std = (torch.tensor(v, dtype=torch.float32) for v in (spec.mean, spec.std))
     frames, events = [], []
     for start in range(0, len(paths), 16):
-        x = torch.from_numpy(np.stack([features_of(p) for p in paths[start:start + 16]]))
+        x = torch.from_numpy(np.stack([common.features_by_librosa(p, MEL) for p in paths[start:start + 16]]))
         with torch.no_grad():
             frames.append(network((x - mean) / std).frame.numpy())
     frames = np.concatenate(frames)

@@ -4,15 +4,18 @@
 
 Per core: 40 files of 10 s at 44.1 kHz, Wang's front end, one thread, the files in the system's cache, all three in turn. wsedtk: what
 `extract` does with a clip, its writing included. librosa: load and resample, STFT, mel, dB. The floor: decode, resample, one bare
-real FFT of the same frames by torch, in blocks, and the product with the mel matrix. The outputs of wsedtk and librosa are compared.
+real FFT of the same frames by torch, in blocks, and the product with the mel filters, in bands. The outputs of wsedtk and librosa are
+compared.
 
-Jobs: `wsedtk extract` with 1 and 2 jobs in turn. Rates are of the clips by which a set is larger than another, so without start-up.
+Jobs: `wsedtk extract` with 1 and 2 jobs in turn, both with the allocator's settings that a pool's processes have. Rates are of the
+clips by which a set is larger than another, so without start-up.
 """
 
 import common
 
 common.one_thread()
 
+import os  # noqa: E402
 import warnings  # noqa: E402
 
 import librosa  # noqa: E402
@@ -21,20 +24,18 @@ import soundfile  # noqa: E402
 import soxr  # noqa: E402
 import torch  # noqa: E402
 
-from wsedtk import config, store  # noqa: E402
-from wsedtk.frontend import FrontendConfig  # noqa: E402
+from wsedtk import config, parallel, store  # noqa: E402
+from wsedtk.frontend import FrontendConfig, LogMel  # noqa: E402
 from wsedtk.stages import extract  # noqa: E402
 
 WANG = FrontendConfig()
 MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)  # (F, bins) float32
-MEL_T = torch.from_numpy(MEL.T.copy())
+BANDS = [(bins, weights.float()) for _, bins, weights in LogMel(WANG)._bands(torch.from_numpy(MEL))]
 
 
 def by_librosa(path):
     """The features of a file by librosa alone, (T, F)."""
-    samples, _ = librosa.load(path, sr=16000)
-    spectrum = np.abs(librosa.stft(samples, n_fft=4096, hop_length=400, win_length=1024, pad_mode="constant"))[:, :400]
-    return librosa.power_to_db(MEL @ spectrum).T
+    return common.features_by_librosa(path, MEL)
 
 
 def floor(path, padded=torch.zeros(64, 4096)):
@@ -46,7 +47,9 @@ def floor(path, padded=torch.zeros(64, 4096)):
     for block in torch.from_numpy(ends).unfold(0, 1024, 400).split(64):
         padded[:len(block), :1024] = block
         spectrum = torch.view_as_real(torch.fft.rfft(padded[:len(block)])).flatten()
-        spectrum[:len(block) * 2049].view(-1, 2049) @ MEL_T  # of that size; its numbers don't matter
+        spectrum = spectrum[:len(block) * 2049].view(-1, 2049)  # of that size; its numbers don't matter
+        for bins, weights in BANDS:
+            spectrum[:, bins] @ weights
 
 
 def per_core(table, paths, rounds, folder):
@@ -74,6 +77,7 @@ def jobs(table, paths, num_clips, rounds, folder):
     """One job and two in turn, on a set and on a tenth of it."""
     small, large = (common.write_set(folder / f"set{n}", n, 17, paths) for n in (num_clips // 10, num_clips))
     rates, peaks = {1: [], 2: []}, {}
+    os.environ.update(parallel._ENVIRONMENT)
     for _ in range(rounds):
         for count in (1, 2):
             walls = []

@@ -3,10 +3,11 @@
     python tests/benchmarks/growth.py [--clips 1000,10000,100000] [--jobs 2]
 
 Each verb runs as a process on sets of that many clips of 10 s at 44.1 kHz (forty sound files, again and again), 17 classes, float16
-features. Cells: wall time in ms a clip, start-up left out (it is that of the verb on ten clips), and the peak memory in MiB of the
-largest process. The network is tiny, so that what `train` and `predict` do besides computing shows: what a network itself takes stands
-in train.py's and predict.py's rows. `train` goes through 100 batches of 100 clips whatever the size, and its cost is that of one
-of these; `validate`, `balance` and `score` work on tags, without events.
+features. Cells: wall time in ms a clip, start-up left out (it is that of the verb on ten clips), and in brackets the peak memory of
+the verb's process in MiB; the processes that decode for `extract` are not in it. The network is tiny, so that what `train` and
+`predict` do besides computing shows: what a network itself takes stands in train.py's and predict.py's rows. `train` goes through 100
+batches of 100 clips whatever the size, and its cost is that of one of these, start-up and a validation of 100 clips included.
+`validate`, `balance` and `score` work on tags, without events.
 """
 
 import common

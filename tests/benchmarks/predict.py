@@ -3,7 +3,7 @@
     python tests/benchmarks/predict.py [--rounds 3]
 
 Speed: the three networks at their published sizes, fresh weights, `inference.score` over a feature file, segments included, beside a
-loop that reads batches of 64, normalises them and calls the network under `no_grad`. All cores.
+loop that reads batches of 16, as wsedtk does on a CPU, normalises them and calls the network under `no_grad`. All cores.
 Scores: those of a network that was trained on the built-in sounds for a minute, as `predict` and `predict --precise` write them,
 against the plain loop's.
 """
@@ -18,7 +18,7 @@ CLIPS = {"dcase-crnn": 192, "talnet": 96, "gated-crnn": 64}
 TRAINING = ["--set", "max_checkpoints=4", "--set", "checkpoint_every=40"]
 
 
-def plain_scores(network, spec, features, batch=64):
+def plain_scores(network, spec, features, batch=16):
     """Clip and frame probabilities by torch alone."""
     mean, std = (torch.tensor(v, dtype=torch.float32) for v in (spec.mean, spec.std))
     clips, frames = [], []

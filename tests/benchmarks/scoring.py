@@ -3,7 +3,7 @@
     python tests/benchmarks/scoring.py [--rounds 5]
 
 1,103 clips, 17 classes, 100 frames; scores of noise that rises where events are. The verbs run as processes, start-up included, in turn
-with a script that reads the same two lists of events with sed_eval and evaluates segments of 1 s and events.
+with a script that reads the same two lists of events with sed_eval's own reader and evaluates segments of 1 s and events.
 """
 
 import statistics

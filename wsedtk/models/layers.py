@@ -21,13 +21,13 @@ class Output:
 
 
 def zero_padding(x, mask):
-    """Zero the padded frames of (B, C, T, F): before every convolution, or biases and ReLU leak out of them."""
-    return x if bool(mask.all()) else x * mask[:, None, :, None].to(x.dtype)
+    """Zero the padded frames of (B, C, T, F): before every convolution, or biases and ReLU leak out of them. mask None: there are none."""
+    return x if mask is None else x * mask[:, None, :, None].to(x.dtype)
 
 
 def pool_mask(mask, factor):
-    """The mask after max-pooling time by `factor`: the valid length is floored, and at least one frame stays."""
-    if factor == 1:
+    """The mask after max-pooling time by `factor`: the valid length is floored, and at least one frame stays. None stays None."""
+    if factor == 1 or mask is None:
         return mask
     lengths = (mask.sum(dim=1) // factor).clamp_min(1)
     return torch.arange(mask.shape[1] // factor, device=mask.device) < lengths[:, None]
@@ -36,18 +36,18 @@ def pool_mask(mask, factor):
 def pad_time(x, mask, shortest):
     """Pad features (B, T, F) with zeros to at least `shortest` frames, so that every pooling has a frame to give.
 
-    Returns them with their mask (B, T), all real where `mask` is None.
+    Returns them with their mask (B, T), None where all frames are real: found out here once, for a GPU is waited for to tell.
     """
-    if mask is None:
-        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     missing = shortest - x.shape[1]
     if missing <= 0:
-        return x, mask
+        return x, None if mask is None or bool(mask.all()) else mask
+    if mask is None:
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     return nn.functional.pad(x, (0, 0, 0, missing)), nn.functional.pad(mask, (0, missing))
 
 
 def run_gru(gru, x, mask):
-    """Run a batch-first bidirectional GRU over the real frames only; padded frames come out as 0.
+    """Run a batch-first bidirectional GRU over the real frames only; padded frames come out as 0. mask None: all are real.
 
     In evaluation on a CPU it runs in the precision of its weights, also under autocast: the matrices of each of its steps are small
     there, and rounding them all takes longer than it saves.
@@ -56,7 +56,7 @@ def run_gru(gru, x, mask):
         if x.device.type == "cpu" and not gru.training:
             stack.enter_context(torch.autocast("cpu", enabled=False))
             x = x.to(gru.weight_hh_l0.dtype)
-        if bool(mask.all()):
+        if mask is None:
             return gru(x)[0]
         lengths = mask.sum(dim=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
@@ -96,7 +96,9 @@ class Head(nn.Module):
             init_xavier(layer)
 
     def forward(self, hidden, mask):
-        """Return the Output of hidden states (B, T, H) with mask (B, T)."""
+        """Return the Output of hidden states (B, T, H) with mask (B, T); None: all frames are real."""
+        if mask is None:
+            mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
         with torch.autocast(hidden.device.type, enabled=False):
             hidden, real = hidden.to(self.fc_prob.weight.dtype), mask.unsqueeze(-1)
             frame = torch.sigmoid(self.fc_prob(hidden)).clamp(self.floor, 1 - self.floor) * real

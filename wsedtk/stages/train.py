@@ -177,13 +177,11 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
         print(describe(network, spec))
         return
     device = inference.pick_device(device)
-    if cache:
-        store.cache(np.concatenate([fit.rows, valid.rows]))
     with locking(model_dir / "checkpoints" / ".lock"):
-        _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device)
+        _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache)
 
 
-def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device):
+def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache):
     """Train, or go on, in a model directory that is this process's alone, and write the model."""
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint(),
@@ -195,6 +193,8 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device):
     trainer = Trainer(cfg, network, fit, valid, (spec.mean, spec.std), seconds_per_frame, device, teller(model_dir))
     resume(trainer, model_dir, resolved)
     write_text(model_dir / "config.yaml", config.to_yaml(resolved))
+    if cache and not trainer.finished:
+        store.cache(np.concatenate([fit.rows, valid.rows]))
     while not trainer.finished:
         trainer.run_to_checkpoint()
         save(trainer, model_dir)
