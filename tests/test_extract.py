@@ -1,8 +1,10 @@
 import dataclasses
 import itertools
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
@@ -70,6 +72,31 @@ def test_elsewhere_than_on_a_cpu_this_process_computes_the_features(run, small_s
     cpu, gpu = (store.FeatureStore([tmp_path / name]) for name in ("cpu.h5", "gpu.h5"))
     np.testing.assert_array_equal(cpu.read(np.arange(11)), gpu.read(np.arange(11)))
     assert cpu.failed == gpu.failed and list(cpu.failed) == ["clip 05.wav"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_signal_leaves_neither_processes_nor_files(tmp_path, number, jobs):
+    write_sound(tmp_path / "audio" / "a.wav", seconds=10)
+    clips = [(f"{i:05d}.wav", "../audio/a.wav", 10) for i in range(20000)]
+    data = write_set(tmp_path / "set", clips, ["Car"], [(name, "Car") for name, *_ in clips])
+    (tmp_path / "out").mkdir()
+    command = [sys.executable, "-m", "wsedtk", "extract", data, tmp_path / "out" / "a.h5", "--jobs", str(jobs), "--device", "cpu"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    for _ in range(1200):  # until some features are there
+        if any(p.stat().st_size > 1 << 20 for p in (tmp_path / "out").iterdir()):
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert f"stopped by {number.name}; give the same command again" in process.communicate(timeout=30)[1]
+    assert process.returncode == 75 and not list((tmp_path / "out").iterdir())
+    for _ in range(100):  # the process that the others are copied from ends when it notices
+        left = subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, text=True).stdout
+        if not left:
+            break
+        time.sleep(0.05)
+    assert not left
 
 
 def test_a_device_that_is_not_there(run, small_set, tmp_path):

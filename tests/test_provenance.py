@@ -24,7 +24,8 @@ def test_the_record_of_a_command(run, small_set, tmp_path):
     found = yaml.safe_load((tmp_path / "log" / "a.yaml").read_text())
     assert found["command"].endswith("extract") and found["wsedtk"] == __version__
     assert found["options"] == {"data_set": str(small_set), "feats": str(tmp_path / "a.h5"), "config_path": str(tmp_path / "c.yaml"),
-                                "jobs": 1, "shard": [1, 3], "max_seconds": 10.0, "crop": False, "dtype": "float32", "max_failures": 0.01}
+                                "jobs": 1, "shard": [1, 3], "max_seconds": 10.0, "crop": False, "dtype": "float32", "max_failures": 0.01,
+                                "device": "auto"}
     inputs = [tmp_path / "c.yaml", *(small_set / n for n in ("clips.tsv", "events.tsv", "labels.txt", "tags.tsv"))]
     assert found["inputs"] == {str(p): digest(p) for p in inputs}
     assert {"python", "host", "commit", "arguments", "started"} <= set(found)

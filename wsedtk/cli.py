@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 
 import click
@@ -14,6 +15,18 @@ from wsedtk.errors import InputError, NotFinished
 
 def _stage(name):
     return importlib.import_module(f"wsedtk.stages.{name}")
+
+
+def _stop(number, frame):
+    click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+    sys.exit(75)
+
+
+def _end_on_signals():
+    """Have signals end the command as an exception does: its processes end, and temporary files go."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell sets it for what it runs in the background
+            signal.signal(number, _stop)
 
 
 @click.group(context_settings=CONTEXT)
@@ -146,6 +159,7 @@ def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype,
     \b
     Example: wsedtk extract data/train feats/train.h5 --config conf/frontend_wang.yaml --jobs 2
     """
+    _end_on_signals()
     _stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device)
 
 
