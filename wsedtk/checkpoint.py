@@ -108,14 +108,14 @@ def load_model(folder):
     spec = config.load(ModelSpec, folder / "model.yaml")
     network = spec.build()
     tensors = load_tensors(folder / "model.safetensors")
-    found = _weights_fingerprint(folder)
-    if spec.weights_fingerprint not in (None, found):
-        raise InputError(f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is {found}, "
-                         f"model.yaml says {spec.weights_fingerprint}")
     check_tensors(tensors, network.state_dict(), f"{folder}: model.safetensors is not of the network that model.yaml describes")
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
         raise InputError(f"{folder}: the tensor {bad[0]!r} in model.safetensors holds numbers that are not finite")
+    found = _weights_fingerprint(folder)
+    if spec.weights_fingerprint not in (None, found):
+        raise InputError(f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is {found}, "
+                         f"model.yaml says {spec.weights_fingerprint}")
     network.load_state_dict(tensors)
     return spec, network.eval(), provenance.fingerprint_model(folder)
 
