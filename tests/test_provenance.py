@@ -1,4 +1,5 @@
 import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,13 +78,47 @@ def test_large_files_by_head_tail_and_size(tmp_path, monkeypatch, change):
     assert len(set(found)) == 2 and all(len(f) == 16 for f in found)
 
 
-def test_outside_a_checkout(tmp_path, monkeypatch):
+@pytest.fixture
+def asked_anew():
+    """git is asked again, before and after the test."""
+    provenance.commit.cache_clear()
+    yield
+    provenance.commit.cache_clear()
+
+
+def test_outside_a_checkout(tmp_path, monkeypatch, asked_anew):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "provenance.py"))
-    assert provenance.commit() is None
-    (tmp_path / "wsedtk").mkdir()
-    assert provenance.commit() is None and record(tmp_path)["commit"] is None
+    assert provenance.made_by() == {"wsedtk": __version__, "commit": "unknown"} and record(tmp_path)["commit"] == "unknown"
 
 
-def test_without_git(tmp_path, monkeypatch):
+def test_without_git(tmp_path, monkeypatch, asked_anew):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert record(tmp_path)["commit"] is None
+    assert record(tmp_path)["commit"] == "unknown"
+
+
+def git(folder, *arguments):
+    return subprocess.run(["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a", *arguments], check=True,
+                          capture_output=True, text=True).stdout.strip()
+
+
+def test_a_checkouts_commit_and_whether_it_is_changed(tmp_path, monkeypatch, asked_anew):
+    (tmp_path / "wsedtk").mkdir()
+    (tmp_path / "wsedtk" / "provenance.py").write_text("1")
+    (tmp_path / "other").mkdir()
+    for folder, name in ((tmp_path, "wsedtk"), (tmp_path / "other", "")):
+        git(folder, "init", "--quiet")
+        git(folder, "add", "--all", f"./{name}")
+        git(folder, "commit", "--quiet", "--allow-empty", "--message", "x")
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "provenance.py"))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))  # as in a hook of another checkout
+    clean = provenance.commit()
+    assert len(clean) == 12 and clean == git_head(tmp_path)[:12]
+    (tmp_path / "wsedtk" / "provenance.py").write_text("2")
+    assert provenance.commit() == clean  # once a process
+    provenance.commit.cache_clear()
+    assert provenance.commit() == clean + "+"
+
+
+def git_head(folder):
+    head = (folder / ".git" / "HEAD").read_text().split()[1]
+    return (folder / ".git" / head).read_text().strip()

@@ -1,8 +1,10 @@
 """The record that a stage leaves: its options, what it ran on, and the fingerprints of its inputs."""
 
 import datetime
+import functools
 import glob
 import hashlib
+import os
 import platform
 import subprocess
 import sys
@@ -15,17 +17,24 @@ _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
 _LARGE = 64 << 20  # bytes; of larger files the head, the tail and the size make the fingerprint
 
 
+@functools.cache
 def commit():
-    """The commit of the checkout that this code runs from, with + where it is changed; None outside a checkout."""
+    """The commit of the checkout that this code runs from, with + where it is changed; `unknown` outside a checkout."""
     here = Path(__file__).absolute().parent
     if not (here.parent / ".git").exists():
-        return None
+        return "unknown"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # in a hook: of another checkout
     try:
         found = subprocess.run(["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
-                               capture_output=True, text=True, timeout=10, check=False)
+                               capture_output=True, text=True, timeout=10, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def made_by():
+    """The version and the commit that made an artefact, as texts: for its YAML or attributes, never for what is compared."""
+    return {"wsedtk": __version__, "commit": commit()}
 
 
 def fingerprint_file(path):
@@ -71,6 +80,6 @@ def write(path, command, options, outputs=()):
         texts = [str(v) if isinstance(v, Path) else v for v in values]
         plain[name] = texts if isinstance(value, (tuple, list)) else texts[0]
     write_text(path, config.to_yaml({
-        "command": command, "options": plain, "inputs": inputs, "wsedtk": __version__, "commit": commit(),
+        "command": command, "options": plain, "inputs": inputs, **made_by(),
         "python": platform.python_version(), "host": platform.node(), "arguments": sys.argv[1:],
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}))
