@@ -59,6 +59,8 @@ class Job:
 
     def end(self):
         """Wait for the end. Returns the exit status; what was said is in `stderr` then."""
+        if self.stderr is not None:
+            return self.process.returncode
         try:
             status = self.process.wait(SECONDS)
         except subprocess.TimeoutExpired:
