@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from wsedtk.atomic import writing
+from wsedtk.atomic import locking, writing
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError
 from wsedtk.tables import find, slices
@@ -31,15 +31,23 @@ _CLIPS_AT_ONCE = 8  # whose features are written together: each alone takes long
 BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
 
 
-@contextlib.contextmanager
-def _creating(path, kind, attributes):
-    """Yield a new HDF5 file that becomes `path` when the block succeeds. Raises InputError where `path` is of another kind."""
+def check_overwrite(path, kind):
+    """Raise InputError where a path holds anything but a file of this kind."""
+    if Path(path).is_dir():
+        raise InputError(f"{path}: a folder; name a file to write")
     if Path(path).is_file():
         try:
             _open(path, kind).close()
         except InputError as error:
             raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
-    with writing(path) as temporary:
+
+
+@contextlib.contextmanager
+def _creating(path, kind, attributes):
+    """Yield a new HDF5 file that becomes `path` when the block succeeds. Raises InputError where it can't, see `check_overwrite`."""
+    check_overwrite(path, kind)
+    path = Path(path)
+    with locking(path.parent / f".{path.name[-60:]}.lock", path), writing(path) as temporary:  # the end tells shards apart
         with h5py.File(temporary, "w") as file:
             file.attrs.update({"kind": kind, **attributes})
             yield file
@@ -99,10 +107,11 @@ class _Columns:
 
 
 @contextlib.contextmanager
-def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_fingerprint):
+def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_fingerprint, about=None):
     """Yield `append(filename, features, duration)` for the clips of a new feature file, and a dict for those that failed.
 
     features: (T, F) with T <= max_frames; duration: seconds; frontend: a plain mapping; the dict takes filename -> reason.
+    about: more attributes, plain values, as they are when the block ends.
     """
     attributes = {"frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
     shape, bins, failed = (max_frames, num_bins), (np.float64, (num_bins,)), {}
@@ -127,6 +136,13 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
         columns.flush()
         file.attrs["clips_fingerprint"] = fingerprint_clips(_names([file["filename"]]))
         file.create_dataset("failed", data=np.array(list(failed.items()), object).reshape(-1, 2), dtype=_TEXT)
+        file.attrs.update(about or {})
+
+
+def read_about(path):
+    """The attributes of a feature file, and {file name: reason} of the clips that failed. Raises InputError."""
+    with _open(path, "features") as file:
+        return dict(file.attrs), dict(file["failed"].asstr()[:])
 
 
 def shard_path(path, shard, num_shards):
