@@ -105,7 +105,7 @@ def locking(path, what=None):
     however it ends; a lock file that a killed process left is taken over.
     """
     path, what = Path(path), what or Path(path).parent
-    with _telling(path):
+    with _telling(what):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")
     with file:
@@ -123,7 +123,7 @@ def locking(path, what=None):
             file.seek(0)
             raise InputError(f"{what}: process {file.read().strip() or 'unknown'} is at work there; wait for it, or end it")
         try:
-            with _telling(path):
+            with _telling(what):
                 file.truncate(0)
                 file.write(f"{os.getpid()} on {platform.node()}")
                 file.flush()

@@ -54,6 +54,11 @@ def clip_features(frontend_config, max_seconds, crop, path):
     return _frontend(frontend_config)(samples)[:most_frames(frontend_config, max_seconds)], duration
 
 
+def tell_failure(name, reason):
+    """Say that a clip failed, and why."""
+    say(f"extract: {name!r} failed: {reason}")
+
+
 def _results(parts, work, jobs, frontend, description):
     """Yield (clip, features, duration) of each clip that is missing, or (clip, None, why not), which is told.
 
@@ -64,7 +69,7 @@ def _results(parts, work, jobs, frontend, description):
         computed = zip(clips.tolist(), spread(work, map(str, parts.dataset.paths[clips])))
         for clip, (found, duration) in progress(computed, description, len(clips)):
             if found is None:
-                say(f"extract: {str(parts.dataset.filenames[clip])!r} failed: {duration}")
+                tell_failure(str(parts.dataset.filenames[clip]), duration)
             yield clip, found if found is None or frontend is None else frontend(found), duration
 
 
@@ -100,6 +105,8 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
         parts.find(lambda path: work(path)[0] is not None)
         if parts.counts:
             say(f"extract: {sum(parts.counts.values())} of {len(dataset)} clips of {output} are there from before")
+        for name, reason in parts.failed().items():
+            tell_failure(name, reason)
         with contextlib.closing(_results(parts, work, jobs, frontend, f"extract {output}")) as results:
             parts.write(results)
         failed = parts.failed()
