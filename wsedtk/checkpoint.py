@@ -5,6 +5,7 @@ needed to run it). Checkpoints are torch.save of tensors and plain Python values
 """
 
 import dataclasses
+import io
 import re
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class ModelSpec:
 def save_tensors(path, tensors):
     """Write a flat mapping of tensors as safetensors, atomically."""
     with writing(path) as temporary:
-        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+        temporary.write_bytes(safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}))
 
 
 def load_tensors(path):
@@ -108,8 +109,10 @@ def load_model(folder):
 
 def save_checkpoint(path, content):
     """Write a training checkpoint of tensors and plain Python values, atomically."""
+    buffer = io.BytesIO()  # of a full disk torch only says that it is a RuntimeError
+    torch.save(content, buffer)
     with writing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path):

@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from wsedtk.atomic import locking, writing
+from wsedtk.atomic import NewFile, locking, writing
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError
 from wsedtk.tables import find, slices
@@ -44,13 +44,18 @@ def check_overwrite(path, kind):
 
 @contextlib.contextmanager
 def _creating(path, kind, attributes):
-    """Yield a new HDF5 file that becomes `path` when the block succeeds. Raises InputError where it can't, see `check_overwrite`."""
+    """Yield a new HDF5 file that becomes `path` when the block succeeds, and a function that raises where the disk has refused.
+
+    Raises InputError where it can't be written, see also `check_overwrite`.
+    """
     check_overwrite(path, kind)
     path = Path(path)
     with locking(path.parent / f".{path.name[-60:]}.lock", path), writing(path) as temporary:  # the end tells shards apart
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update({"kind": kind, **attributes})
-            yield file
+        with contextlib.closing(NewFile(temporary)) as disk:
+            with h5py.File(disk, "w") as file:
+                file.attrs.update({"kind": kind, **attributes})
+                yield file, disk.check
+            disk.check()
 
 
 def _open(path, kind):
@@ -115,7 +120,7 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
     """
     attributes = {"frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
     shape, bins, failed = (max_frames, num_bins), (np.float64, (num_bins,)), {}
-    with _creating(path, "features", attributes) as file:
+    with _creating(path, "features", attributes) as (file, check):
         file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True)
         at_once = min(_CLIPS_AT_ONCE, 1 + _BLOCK_BYTES // (max_frames * num_bins * np.dtype(dtype).itemsize))
         clips = _Columns(file, {"features": (dtype, shape)}, at_once)
@@ -130,6 +135,7 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
             stored -= mean
             columns.append(filename, len(features), duration, mean, np.square(stored, out=stored).sum(axis=0))
             clips.append(row)
+            check()
 
         yield append, failed
         clips.flush()
@@ -283,7 +289,7 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
     shapes: {dataset: shape of one clip}, for clip, frame, segment, weight; batches yields (rows, {dataset: array}) where
     rows (B,) index `filenames`, a list or an array (N,); num_frames and duration are arrays among them. Attributes are plain values.
     """
-    with _creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as file:
+    with _creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as (file, check):
         names = file.create_dataset("filename", len(filenames), _TEXT)
         for block in slices(len(filenames), BLOCK):
             names[block] = np.array(filenames[block], object)
@@ -297,6 +303,7 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
             for name, values in arrays.items():
                 place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
                 file[name][place] = values[order]
+            check()
 
 
 class ScoreFile:
