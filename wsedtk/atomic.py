@@ -97,44 +97,6 @@ def writing_folder(path):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class NewFile:
-    """A file for HDF5 to write to, which crashes the process where a disk refuses: it does not hear of that, but `check` raises it."""
-
-    def __init__(self, path):
-        self._file, self._error = open(path, "w+b", buffering=0), None
-        self.read, self.readinto, self.seek, self.tell, self.close = (
-            getattr(self._file, name) for name in ("read", "readinto", "seek", "tell", "close"))
-
-    def _try(self, function, *arguments):
-        if self._error is None:
-            try:
-                function(*arguments)
-            except OSError as error:
-                self._error = error
-
-    def write(self, content):
-        """Write all of it."""
-        def write():
-            rest = memoryview(content)
-            while len(rest):
-                rest = rest[self._file.write(rest):]
-        self._try(write)
-        return len(content)
-
-    def truncate(self, size):
-        """Make the file so many bytes long."""
-        self._try(self._file.truncate, size)
-        return size
-
-    def flush(self):
-        """Do nothing: `writing` brings it to the disk."""
-
-    def check(self):
-        """Raise the OSError that was met."""
-        if self._error is not None:
-            raise self._error
-
-
 @contextlib.contextmanager
 def locking(path, what=None):
     """Hold a lock file while the block runs. Raises InputError, naming the process, where another one holds it.

@@ -5,7 +5,6 @@ needed to run it). Checkpoints are torch.save of tensors and plain Python values
 """
 
 import dataclasses
-import io
 import re
 from pathlib import Path
 
@@ -59,7 +58,7 @@ class ModelSpec:
 def save_tensors(path, tensors):
     """Write a flat mapping of tensors as safetensors, atomically."""
     with writing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}))
+        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
 
 
 def load_tensors(path):
@@ -109,10 +108,8 @@ def load_model(folder):
 
 def save_checkpoint(path, content):
     """Write a training checkpoint of tensors and plain Python values, atomically."""
-    buffer = io.BytesIO()  # of a full disk torch only says that it is a RuntimeError
-    torch.save(content, buffer)
     with writing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        torch.save(content, temporary)
 
 
 def load_checkpoint(path):

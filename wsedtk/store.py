@@ -19,8 +19,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from wsedtk.atomic import NewFile, locking, writing
+from wsedtk.atomic import locking, writing
 from wsedtk.datadir import fingerprint_clips
+from wsedtk.disk import Disk
 from wsedtk.errors import InputError
 from wsedtk.tables import find, slices
 
@@ -44,14 +45,14 @@ def check_overwrite(path, kind):
 
 @contextlib.contextmanager
 def _creating(path, kind, attributes):
-    """Yield a new HDF5 file that becomes `path` when the block succeeds, and a function that raises where the disk has refused.
+    """Yield a new HDF5 file, that becomes `path` when the block succeeds, and a function that raises OSError once the disk refuses more.
 
-    Raises InputError where it can't be written, see also `check_overwrite`.
+    Raises InputError where it refuses, or `path` can't be written, see `check_overwrite`.
     """
     check_overwrite(path, kind)
     path = Path(path)
     with locking(path.parent / f".{path.name[-60:]}.lock", path), writing(path) as temporary:  # the end tells shards apart
-        with contextlib.closing(NewFile(temporary)) as disk:
+        with contextlib.closing(Disk(temporary)) as disk:
             with h5py.File(disk, "w") as file:
                 file.attrs.update({"kind": kind, **attributes})
                 yield file, disk.check
