@@ -175,12 +175,8 @@ def test_parts_of_anything_else_do_not_count(run, stopped, tmp_path, small_set, 
         again = ["clip 02.wav", *again]
     else:
         text = (small_set / "clips.tsv").read_text()
-<<<<<<< HEAD
-        text = text.replace("\nclip 02.wav\t", "\nclip 02b.wav\t") if change == "clips" else text.replace("/clip 02.wav\t", "/clip 04.wav\t")
-=======
         old, new = ("\nclip 02.wav\t", "\nclip 02b.wav\t") if change == "clips" else ("/clip 02.wav\t", "/clip 04.wav\t")
         text = text.replace(old, new)
->>>>>>> main
         (small_set / "clips.tsv").write_text(text)
         if change == "clips":
             tags = (small_set / "tags.tsv").read_text()

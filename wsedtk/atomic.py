@@ -132,6 +132,12 @@ def locking(path, what=None):
                 path.unlink()
 
 
+def remove(path):
+    """Remove a file where there is one. Raises InputError where the folder refuses."""
+    with _telling(path):
+        Path(path).unlink(missing_ok=True)
+
+
 def write_text(path, text):
     """Write a whole UTF-8 text file atomically."""
     with writing(path) as temporary:

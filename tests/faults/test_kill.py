@@ -7,24 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from trials import Job, check_same, check_whole, complete, listing, repeat, wait_for_change
+from trials import Job, check_same, check_whole, complete, listing, repeat, strike_at
 
 STAGES = ["extract", "train", "predict"]
-
-
-def moment(generator, number):
-    """Where to strike: ("start-up" or "work", how far into it from 0 to 1). Every fifth strikes while modules are loaded."""
-    return "start-up" if number % 5 == 4 else "work", generator.random()
-
-
-def strike(job, reference, when, folder, before):
-    """Wait until the moment, which is a little late for one at the very end."""
-    phase, share = when
-    if phase == "start-up":
-        time.sleep(share * reference.first)
-    else:
-        wait_for_change(job, folder, before)
-        time.sleep(share * (reference.total - reference.first))
 
 
 def variant(stage, number):
@@ -39,9 +24,8 @@ def test_kill(site, tmp_path, stage, number):
     reference, arguments = (of(variant(stage, number)) for of in (site.reference, site.arguments))
     generator = np.random.default_rng([STAGES.index(stage), number])
     for again in range(1 + number // 2 % 3):
-        before = listing(tmp_path)
         job = Job(tmp_path, arguments)
-        strike(job, reference, moment(generator, number + again), tmp_path, before)
+        strike_at(job, reference, (number + again, generator.random()), tmp_path)
         job.process.kill()
         job.end()
         assert not job.survivors(), "processes are left"
@@ -61,15 +45,14 @@ def test_signal(site, tmp_path, stage, number):
     reference, arguments = (of(variant(stage, number)) for of in (site.reference, site.arguments))
     generator = np.random.default_rng([STAGES.index(stage), number, 1])
     chosen = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)[(number + STAGES.index(stage)) % 3]
-    before = listing(tmp_path)
     job = Job(tmp_path, arguments)
-    strike(job, reference, moment(generator, number), tmp_path, before)
+    strike_at(job, reference, (number, generator.random()), tmp_path)
     seconds = time.monotonic() - job.started
     with contextlib.suppress(ProcessLookupError):  # it may have ended
         (os.kill if number % 2 else os.killpg)(job.process.pid, chosen)
     status = job.end()
     assert "Traceback" not in job.stderr or seconds < 0.5, job.stderr
-    if status == -chosen and listing(tmp_path) == before:
+    if status == -chosen and listing(tmp_path) == job.before:
         assert seconds < 0.5, f"{chosen.name} after {seconds:.2f} s was not caught"
     elif status in (0, -chosen):
         check_same(tmp_path, reference.content)

@@ -26,8 +26,9 @@ NUM_CLIPS, NUM_FIT, NUM_VALID = 400, 60, 40
 ROOT = Path(wsedtk.__file__).resolve().parent.parent
 MARK = "WSEDTK_TRIAL"
 SECONDS = 120  # after which a process that should have ended hangs
+RESUME = ()
 TRAIN = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set", "batch_size=10", "--set", "learning_rate=3e-3",
-         "--set", "checkpoint_every=10", "--set", "max_checkpoints=8", "--set", "mixup_alpha=0.2", "--device", "cpu"]
+         "--set", "checkpoint_every=10", "--set", "max_checkpoints=8", "--set", "mixup_alpha=0.2", *RESUME, "--device", "cpu"]
 
 
 def repeat(full, few):
@@ -40,8 +41,9 @@ class Job:
 
     def __init__(self, folder, arguments, before=lambda: None, stdout=None):
         self.mark, self.started, self.stderr = uuid.uuid4().hex, time.monotonic(), None
+        self.before = listing(Path(folder))  # what lay there
         self._said = tempfile.TemporaryFile()  # a pipe would wait for orphans
-        environment = {**os.environ, MARK: self.mark, "OMP_NUM_THREADS": "1", "WSEDTK_RESUME_SECONDS": "0.2",
+        environment = {**os.environ, MARK: self.mark, "OMP_NUM_THREADS": "1",
                        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
         def prepare():
@@ -108,6 +110,19 @@ def wait_for_change(job, folder, before):
     while job.is_running and listing(folder) == before:
         time.sleep(0.002)
     return time.monotonic() - job.started
+
+
+def strike_at(job, reference, when, folder):
+    """Wait until a moment (number, share): for every fifth number while modules are loaded, else while the stage works or writes.
+
+    share: how far into that, from 0 to 1 of its time in the undisturbed run.
+    """
+    number, share = when
+    if number % 5 == 4:
+        time.sleep(share * reference.first)
+    else:
+        wait_for_change(job, folder, job.before)
+        time.sleep(share * (reference.total - reference.first))
 
 
 def _store_content(path):
@@ -201,16 +216,16 @@ class Site:
         """The data sets and their audio, to be changed."""
         return shutil.copytree(self.inputs, folder)
 
-    def arguments(self, stage, inputs=None):
-        """The command line of a stage, which writes under `output(stage)` in the folder that it runs in."""
-        inputs = inputs or self.inputs
-        made = self.made
+    def arguments(self, stage, inputs=None, feats=None, model=None):
+        """The command line of a stage, which writes below the folder that it runs in; `inputs`, `feats`, `model` in place of the site's."""
+        inputs, made = inputs or self.inputs, self.made
         if stage.startswith("extract"):
             return ["extract", inputs / "all", "all.h5", "--max-seconds", "1", "--jobs", stage[-1:], "--device", "cpu"]
+        feats = feats or (made("extract1") / "all.h5" if stage in ("train", "predict") else None)
         if stage == "train":
-            return ["train", inputs / "fit", inputs / "valid", "model", "--feats", made("extract1") / "all.h5", *TRAIN]
+            return ["train", inputs / "fit", inputs / "valid", "model", "--feats", feats, *TRAIN]
         if stage == "predict":
-            return ["predict", made("train") / "model", made("extract1") / "all.h5", "scores.h5", "--device", "cpu"]
+            return ["predict", model or made("train") / "model", feats, "scores.h5", "--device", "cpu"]
         if stage == "balance":
             return ["balance", inputs / "all", "fit", "valid", "--num-valid", "100"]
         if stage == "tune":
