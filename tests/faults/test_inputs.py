@@ -44,7 +44,7 @@ def other(site):
 
 @pytest.mark.parametrize("number", repeat(10, 1))
 def test_audio_folder_vanishes(site, tmp_path, number):
-    """Where more clips fail than the 1 % that may, `extract` refuses; given again, with the folder there, it ends as if nothing had been."""
+    """Where more clips fail than the 1 % that may, `extract` refuses; given again, with the folder there, it ends as ever."""
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     stage = f"extract{1 + number % 2}"
     out.mkdir()

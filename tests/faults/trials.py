@@ -26,9 +26,9 @@ NUM_CLIPS, NUM_FIT, NUM_VALID = 400, 60, 40
 ROOT = Path(wsedtk.__file__).resolve().parent.parent
 MARK = "WSEDTK_TRIAL"
 SECONDS = 120  # after which a process that should have ended hangs
-RESUME = ()
 TRAIN = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set", "batch_size=10", "--set", "learning_rate=3e-3",
-         "--set", "checkpoint_every=10", "--set", "max_checkpoints=8", "--set", "mixup_alpha=0.2", *RESUME, "--device", "cpu"]
+         "--set", "checkpoint_every=10", "--set", "max_checkpoints=8", "--set", "mixup_alpha=0.2", "--set", "resume_seconds=0.1",
+         "--device", "cpu"]
 
 
 # The command line, but that `extract` ends a part after a twentieth of a second instead of twenty: else these small sets are one part.
