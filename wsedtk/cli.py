@@ -1,5 +1,6 @@
 """The command tree. Everything heavy is imported inside the commands, so that `wsedtk --help` answers at once."""
 
+import errno
 import importlib
 import logging
 import os
@@ -338,13 +339,20 @@ def main():
     """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal."""
     try:
         with signals.handled(_stop):
-            cli(prog_name="wsedtk")
+            try:
+                cli(prog_name="wsedtk")
+            finally:
+                sys.stdout.flush()
     except InputError as error:
         click.echo(f"wsedtk: {error}", err=True)
         sys.exit(1)
     except NotFinished as error:
         click.echo(f"wsedtk: {error}", err=True)
         sys.exit(75)
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python tries to write when it ends
+        if error.errno != errno.EPIPE:  # of which the reader, `head` say, knows: it has seen enough
+            click.echo(f"wsedtk: standard output can't be written: {error.strerror}", err=True)
         sys.exit(1)

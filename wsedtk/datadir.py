@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.atomic import write_text
+from wsedtk.atomic import remove, write_text
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -357,20 +357,24 @@ def _check_names(names):
 
 
 def write(folder, dataset):
-    """Write a data directory, each table atomically. Names that its tables can't hold raise InputError."""
+    """Write a data directory, each table atomically. Names that its tables can't hold raise InputError.
+
+    clips.tsv comes last, and an old one goes first: without it a folder that was not finished is no data directory.
+    """
     folder = Path(folder)
     _check_names(dataset.labels)
     for column in (dataset.filenames, dataset.paths):
         for part in slices(len(dataset)):
             _check_names(column[part].tolist())
+    write_text(folder / "info.yaml", to_yaml(dataset.info))
+    remove(folder / "clips.tsv")
+    _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
+    if dataset.events is None:
+        remove(folder / "events.tsv")
+    write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
     write_rows(folder / "clips.tsv", COLUMNS["clips.tsv"], (
         zip(dataset.filenames[part].tolist(), dataset.paths[part].tolist(), map(format_seconds, dataset.durations[part].tolist()))
         for part in slices(len(dataset))))
-    _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
-    if dataset.events is None:
-        (folder / "events.tsv").unlink(missing_ok=True)
-    write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
-    write_text(folder / "info.yaml", to_yaml(dataset.info))
 
 
 def write_decoded(folder, filenames, durations, labels, tags, events, info=None):
@@ -383,6 +387,7 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None)
         raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
     if info is not None:
         write_text(folder / "info.yaml", to_yaml(info))
+    remove(folder / "clips.tsv")  # written last, as in `write`
     _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
     write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(map(str, filenames), map(format_seconds, durations))])
 
