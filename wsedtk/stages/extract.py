@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 
-from wsedtk import audio, config, datadir, inference, store
+from wsedtk import audio, config, datadir, inference, provenance, store
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig, LogMel
 from wsedtk.parallel import mapping
@@ -66,6 +66,8 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     if frontend_config.pad_to_seconds is not None and frontend_config.pad_to_seconds > max_seconds:
         raise InputError(f"{config_path}: pad_to_seconds {frontend_config.pad_to_seconds:g} is longer than "
                          f"--max-seconds {max_seconds:g}")
+    made = {"data_fingerprint": dataset.fingerprint(), "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
+            **provenance.made_by()}
     if shard is not None:
         output = store.shard_path(output, *shard)
         dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
@@ -75,7 +77,7 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     on_cpu = device.type == "cpu"
     work = functools.partial(clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop)
     with store.writing_features(output, max_frames, frontend_config.num_mels, dtype, settings,
-                                config.fingerprint(settings)) as (append, failed), mapping(jobs, _PRELOADED) as spread:
+                                config.fingerprint(settings), **made) as (append, failed), mapping(jobs, _PRELOADED) as spread:
         results = zip(map(str, dataset.filenames), spread(work, map(str, dataset.paths)))
         for name, (features, duration) in progress(results, f"extract {output}", len(dataset)):
             if features is None:
