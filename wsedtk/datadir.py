@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsedtk import provenance
 from wsedtk.atomic import write_text
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
@@ -339,9 +340,8 @@ def _write_tags_and_events(folder, filenames, labels, tags, events):
 
 def check_overwrite(folder, made_by):
     """Raise InputError where a folder holds a data set that another verb, or a person, made (`made_by` in info.yaml)."""
-    folder = Path(folder)
-    if (folder / "clips.tsv").exists():
-        info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
+    if (Path(folder) / "clips.tsv").exists():
+        info = read_yaml(path) if (path := Path(folder) / "info.yaml").exists() else None
         if not isinstance(info, dict) or info.get("made_by") != made_by:
             raise InputError(f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it")
 
@@ -370,7 +370,7 @@ def write(folder, dataset):
     if dataset.events is None:
         (folder / "events.tsv").unlink(missing_ok=True)
     write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
-    write_text(folder / "info.yaml", to_yaml(dataset.info))
+    write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
 
 
 def write_decoded(folder, filenames, durations, labels, tags, events, info=None):
@@ -382,7 +382,7 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None)
     if (folder / "labels.txt").exists():
         raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
     if info is not None:
-        write_text(folder / "info.yaml", to_yaml(info))
+        write_text(folder / "info.yaml", to_yaml({**info, **provenance.made_by()}))
     _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
     write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(map(str, filenames), map(format_seconds, durations))])
 

@@ -130,7 +130,8 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         raise InputError(f"{data_set}: no clip can be held out: every source recording holds more than half of the clips of a class")
     fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
     for part, folder in ((fit, fit_set), (valid, valid_set)):
-        info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed}
+        info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed,
+                "source_fingerprint": dataset.fingerprint()}
         datadir.write(folder, dataclasses.replace(part, info=info))
     tell(dataset, fit, valid)
     if len(valid) < num_valid:

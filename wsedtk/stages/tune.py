@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from wsedtk import datadir, events, metrics, operating_point, store, tables, thresholds
+from wsedtk import datadir, events, metrics, operating_point, provenance, store, tables, thresholds
 from wsedtk.errors import InputError
 from wsedtk.progress import say
 
@@ -21,6 +21,7 @@ def align(scores, dataset, data_set):
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         raise InputError(f"{scores.path}: its classes are not those of {data_set}"
                          + (f": {tables.first(odd)}" if odd else ", or in another order"))
+    provenance.check_audio(scores.path, scores.attributes.get("audio_fingerprint"), data_set, dataset.info.get("audio_fingerprint"))
     rows = scores.rows(dataset.filenames)
     scored = rows >= 0
     if not scored.any():
@@ -107,6 +108,10 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
     if criterion == "segments" and dataset.events is None:
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
+    tuned = {"set": str(data_set), "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
+             "criterion": criterion, "published": published, "seed": seed if published else None,
+             "median_seconds": list(median_seconds), "min_seconds": list(min_seconds), "max_gap_seconds": list(max_gap_seconds),
+             **provenance.made_by()}
     rows, dataset = align(scores, dataset, data_set)
     if not len(dataset.tag_clip):
         raise InputError(f"{data_set}: none of its {len(dataset)} scored clips has a tag: there is nothing to tune for")
@@ -123,7 +128,7 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     point = operating_point.OperatingPoint(
         "frame" if criterion == "segments" else "segment", dataset.labels, clip_thresholds, frame_thresholds, *settings.T,
         gate_by_tags, f"{scores.attributes['fingerprint']} {criterion}{' published' if published else ''}, {len(dataset)} clips",
-        scores.attributes["model"])
+        scores.attributes["model"], tuned)
     operating_point.write(output, point)
     if not scores.has("frame"):
         say(f"{scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")
