@@ -87,6 +87,6 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
                 "precise": precise, "classes": list(names.items())}
     store.write_scores(output_path, filenames, labels, shapes, batches(),
                        seconds_per_frame=samples_per_frame / frontend.sample_rate, model=model_fingerprint,
-                       features=str(feats), features_fingerprint=features.fingerprint, audio_fingerprint=features.audio[0],
+                       features=str(Path(feats).absolute()), features_fingerprint=features.fingerprint, audio_fingerprint=features.audio[0],
                        precise=precise, fingerprint=config.fingerprint(identity), **provenance.made_by())
     print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame")
