@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
 from helpers import SMALL, contents, write_sound
 
@@ -44,7 +45,8 @@ def chain(bank, exp, jobs, seed=0):
         *(["extract", "--jobs", jobs, f"{exp}/data/{name}", f"{exp}/feats/{name}.h5"] for name in ("train", "test")),
         ["balance", "--num-valid", "6", "--seed", "3", f"{exp}/data/train", f"{exp}/data/fit", f"{exp}/data/valid"],
         ["train", f"{exp}/data/fit", f"{exp}/data/valid", model, "--feats", f"{exp}/feats/train.h5", *SMALL, "--set", "seed=3",
-         "--set", "mixup_alpha=0.3", "--set", "time_mask_seconds=1"],
+         "--set", "mixup_alpha=0.3", "--set", "time_mask_seconds=1", "--set", "batch_size=4", "--set", "checkpoint_every=2",
+         "--set", "max_checkpoints=2"],
         ["predict", "--data", f"{exp}/data/valid", model, f"{exp}/feats/train.h5", scores.format("valid")],
         ["predict", model, f"{exp}/feats/test.h5", scores.format("test")],
         ["tune", "--published", "--seed", "3", scores.format("valid"), f"{exp}/data/valid", f"{model}/operating_point.yaml"],
@@ -58,7 +60,7 @@ def perform(commands, folder, **environment):
     """Run the commands in a process of their own."""
     python_path = os.pathsep.join([str(Path(wsedtk.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.run([sys.executable, "-c", RUN, json.dumps(commands)], cwd=folder, capture_output=True, text=True, timeout=300,
-                             env={**os.environ, "PYTHONPATH": python_path, "OMP_NUM_THREADS": "2", **environment})
+                             env={**os.environ, "PYTHONPATH": python_path, "OMP_NUM_THREADS": "1", **environment})
     assert process.returncode == 0, process.stderr
 
 
@@ -107,6 +109,18 @@ def test_the_same_seed_gives_the_same_arrays(experiments, name):
     assert first.keys() == second.keys()
     for key in first:
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+
+
+def test_features_are_the_same_with_any_number_of_threads(experiments, run, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            assert run("extract", experiments[1] / "data/test", tmp_path / f"{threads}.h5").exit_code == 0
+    finally:
+        torch.set_num_threads(before)
+    one, *others = (stored(tmp_path / f"{threads}.h5")["features"] for threads in (1, 2, 5))
+    assert all((other == one).all() for other in others)
 
 
 def test_another_seed_gives_other_audio(experiments, tmp_path, run):
