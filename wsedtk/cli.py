@@ -341,15 +341,20 @@ def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling)
 
 
+def _tell(error):
+    from wsedtk.progress import printable
+    click.echo(f"wsedtk: {printable(error)}", err=True)
+
+
 def main():
     """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished."""
     try:
         cli(prog_name="wsedtk")
     except InputError as error:
-        click.echo(f"wsedtk: {error}", err=True)
+        _tell(error)
         sys.exit(1)
     except NotFinished as error:
-        click.echo(f"wsedtk: {error}", err=True)
+        _tell(error)
         sys.exit(75)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

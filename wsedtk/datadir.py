@@ -360,9 +360,8 @@ def write(folder, dataset):
     """Write a data directory, each table atomically. Names that its tables can't hold raise InputError."""
     folder = Path(folder)
     _check_names(dataset.labels)
-    for column in (dataset.filenames, dataset.paths):
-        for part in slices(len(dataset)):
-            _check_names(column[part].tolist())
+    for part in slices(len(dataset)):
+        _check_names([*dataset.filenames[part].tolist(), *dataset.paths[part].tolist()])
     write_rows(folder / "clips.tsv", COLUMNS["clips.tsv"], (
         zip(dataset.filenames[part].tolist(), dataset.paths[part].tolist(), map(format_seconds, dataset.durations[part].tolist()))
         for part in slices(len(dataset))))
@@ -379,6 +378,7 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None)
     info: where they come from, a plain mapping. Raises InputError where the folder is a data directory.
     """
     folder, filenames = Path(folder), np.asarray(filenames)
+    _check_names([*labels, *filenames.tolist()])
     if (folder / "labels.txt").exists():
         raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
     if info is not None:

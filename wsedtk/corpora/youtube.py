@@ -13,7 +13,7 @@ from wsedtk import audio, datadir, provenance
 from wsedtk.clip_names import excerpt_times, youtube_key
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
-from wsedtk.progress import progress, say
+from wsedtk.progress import printable, progress, say
 from wsedtk.tables import find, slices, texts, write_rows
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
@@ -98,7 +98,7 @@ class Coverage:
 
     def table(self, title):
         """A line a class and one for all clips, as text; of many classes the ones of which least is there."""
-        counts, labels = self.per_class(), self.dataset.labels
+        counts, labels = self.per_class(), [printable(label) for label in self.dataset.labels]
         total = [len(self.dataset), *(int(members.sum()) for members in self.is_true.values())]
         shown, rest = range(len(labels)), ""
         if len(labels) > MOST_LINES:

@@ -94,7 +94,7 @@ def _read_report(path):
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read as a report: {error}") from None
     pattern = scoring.empty_report(report["classes"] if isinstance(report, dict) and isinstance(report.get("classes"), dict) else ())
-    del pattern["psds_classes"], pattern["clips"]["fingerprint"]
+    del pattern["psds_classes"], pattern["clips"]["fingerprint"], pattern["made_from"]
     if not _fits(report, pattern) or set(report["baselines"]) != set(pattern["baselines"]) \
             or not isinstance(report.get("made_from", {}), dict):
         raise InputError(f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again")

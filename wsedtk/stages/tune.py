@@ -10,7 +10,7 @@ import numpy as np
 
 from wsedtk import datadir, events, metrics, operating_point, provenance, store, tables, thresholds
 from wsedtk.errors import InputError
-from wsedtk.progress import say
+from wsedtk.progress import printable, say
 
 
 MOST_LINES = 40  # classes that are printed
@@ -97,6 +97,7 @@ def tune_frames(scores, rows, dataset, criterion, grid, gate):
 
 def print_classes(labels, clip_thresholds, frame_thresholds, settings):
     """Print a line a class. clip_thresholds, frame_thresholds: (K,); settings: (K, 3), see `tune_frames`."""
+    labels = [printable(label) for label in labels]
     width = max(map(len, labels))
     print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
     for k, label in enumerate(labels):
