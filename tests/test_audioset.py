@@ -9,7 +9,7 @@ import yaml
 from audioset_lists import CLASSES, HEADER, LISTS, NAMES, clip_of, prepare, published, spreadsheet, with_decimals, write_lists, written
 from helpers import contents, table
 
-from wsedtk import datadir
+from wsedtk import datadir, provenance
 
 SIZES = {"train": ("balanced", 22160), "eval": ("eval", 20371)}
 
@@ -49,7 +49,7 @@ def test_the_official_sets(lists, real_data, classes, name):
     assert table(data / name, "tags.tsv") == [[clip, labels[k]] for clip, k in tags]
     assert len(labels) == 527 and (data / name / "labels.txt").read_text().splitlines() == labels
     info = yaml.safe_load((data / name / "info.yaml").read_text())
-    assert info == {"made_by": "prepare audioset", "official_clips": size, "class_ids": list(classes),
+    assert info == {"made_by": "prepare audioset", "official_clips": size, "class_ids": list(classes), **provenance.made_by(),
                     "corpus": f"AudioSet, {'balanced training' if name == 'train' else 'evaluation'} list"}
 
 

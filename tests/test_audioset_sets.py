@@ -13,7 +13,7 @@ from audioset_lists import CLASSES, LISTS, ONTOLOGY, clip_of, prepare, published
 from click.testing import CliRunner
 from helpers import contents, table, write_set, write_sound
 
-from wsedtk import cli, datadir
+from wsedtk import cli, datadir, provenance
 
 TABLES = ["clips.tsv", "info.yaml", "labels.txt", "tags.tsv"]
 
@@ -106,7 +106,7 @@ def test_a_subset(meta, tmp_path, subset, kinds):
     tags = sorted((clip_of(row), mids.index(mid)) for row in rows for mid in row[3].split(","))
     assert table(data, "tags.tsv") == [[clip, labels[k]] for clip, k in tags]
     assert info_of(data) == {"made_by": "prepare audioset", "corpus": f"AudioSet, {' and '.join(kinds)} training list",
-                             "official_clips": len(rows), "class_ids": mids}
+                             "official_clips": len(rows), "class_ids": mids, **provenance.made_by()}
 
 
 def test_lists_that_share_segments_are_not_joined(refused, meta, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import write_set
 
-from wsedtk import clip_names, datadir
+from wsedtk import clip_names, datadir, provenance
 from wsedtk.stages.balance import split
 
 
@@ -100,7 +100,8 @@ def test_the_folders(run, folder, tmp_path):
     fit, valid, everything = (datadir.read(f) for f in (tmp_path / "new" / "fit", tmp_path / "new" / "valid", data))
     assert sorted([*fit.filenames, *valid.filenames]) == everything.filenames.tolist() and len(valid) == 6
     assert valid.labels == fit.labels == everything.labels and valid.info == {
-        "corpus": "mine", "made_by": "balance", "official_clips": 6, "seed_of_split": 0}
+        "corpus": "mine", "made_by": "balance", "official_clips": 6, "seed_of_split": 0,
+        "source_fingerprint": everything.fingerprint(), **provenance.made_by()}
     paths = dict(zip(everything.filenames, everything.paths))
     assert all(paths[n] == p for part in (fit, valid) for n, p in zip(part.filenames, part.paths))
     lines = [re.split("  +", line) for line in result.stdout.splitlines()]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import write_set
 
-from wsedtk import clip_names, datadir, tables
+from wsedtk import clip_names, datadir, provenance, tables
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 
@@ -232,7 +232,7 @@ def test_there_and_back(tmp_path, odd):
     back = datadir.read(folder)
     for name in ("filenames", "paths", "tag_clip", "tag_label"):
         assert getattr(back, name).tolist() == getattr(odd, name).tolist()
-    assert back.labels == odd.labels and back.info == odd.info
+    assert back.labels == odd.labels and back.info == {**odd.info, **provenance.made_by()}
     np.testing.assert_allclose(back.durations, odd.durations, rtol=0, atol=5.1e-7)
     for ours, theirs in zip(back.events.rows(), odd.events.rows()):
         assert ours[::3] == theirs[::3] and np.abs(np.subtract(ours, theirs)).max() < 5.1e-7

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import make_point, write_score_file
 
-from wsedtk import datadir, operating_point, store
+from wsedtk import datadir, operating_point, provenance, store
 from wsedtk.errors import InputError
 from wsedtk.stages import decode
 
@@ -161,7 +161,9 @@ def test_decoding_gates_with_the_tags_it_is_given(files):
 def test_an_operating_point_of_another_model_is_refused(files, tmp_path):
     scores, point = files
     decode.run(scores, point(model="m"), tmp_path / "own", None)
-    assert datadir.read_decoded(tmp_path / "own", LABELS).info == {"mode": "segment", "model": "m", "scores": "abc", "tuned_on": "by hand"}
+    assert datadir.read_decoded(tmp_path / "own", LABELS).info == {
+        "mode": "segment", "model": "m", "scores": "abc", "tuned_on": "by hand", "audio_fingerprint": "",
+        "operating_point": provenance.fingerprint_file(tmp_path / "point.yaml"), **provenance.made_by()}
     with pytest.raises(InputError, match=r"point.yaml: was tuned on the scores of another model \(other\)"):
         decode.run(scores, point(model="other"), tmp_path / "out", None)
     assert not (tmp_path / "out").exists()

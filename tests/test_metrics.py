@@ -247,7 +247,7 @@ PSDS_DURATIONS = np.array([10.0, 10.0, 7.0, 2.5])
 def test_psds_of_a_perfect_system_is_1():
     pytest.importorskip("sed_scores_eval")
     frames = [frames_of(PSDS_ROWS, clip, round(d * 10), 0.1) for clip, d in enumerate(PSDS_DURATIONS)]
-    found, used = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, LABELS)
+    found, used = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS)
     assert found == pytest.approx({"psds1": 1.0, "psds2": 1.0}) and used == 2
 
 
@@ -262,7 +262,7 @@ def test_psds_equals_sed_scores_eval():
     durations = np.where(np.arange(60) % 2, 10.0, 9.5)
     frames = [np.clip(frames_of(rows, clip, round(d * 10), 0.1) * 0.4 + np.repeat(rng.random((10, 3)), 10, axis=0)[:round(d * 10)], 0, 1)
               for clip, d in enumerate(durations)]
-    found, used = metrics.psds(frames, 0.1, Events.from_rows(rows), durations, LABELS)
+    found, used = metrics.psds(frames, 0.1, Events.from_rows(rows), durations)
     scores = {f"c{clip}": create_score_dataframe(f[:, [0, 2]], np.round(np.arange(len(f) + 1) * 0.1, 6), ["Car", "Dog"])
               for clip, f in enumerate(frames)}
     truth = {f"c{clip}": [(on, off, LABELS[k]) for c, on, off, k in rows if c == clip] for clip in range(60)}
@@ -279,14 +279,14 @@ def test_psds_merges_overlaps_drops_what_is_past_the_end_and_pads_short_scores()
     pytest.importorskip("sed_scores_eval")
     rng = np.random.default_rng(1)
     frames = [frames_of(PSDS_ROWS, clip, round(d * 10), 0.1, rng) for clip, d in enumerate(PSDS_DURATIONS)]
-    plain = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, LABELS)
+    plain = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS)
     split = [row for row in PSDS_ROWS if row != (0, 5.0, 9.0, 0)] + [(0, 5.0, 8.0, 0), (0, 6.0, 9.0, 0), (0, 5.0, 9.0, 0), (1, 0.0, 0.0, 1)]
-    assert metrics.psds(frames, 0.1, Events.from_rows(split), PSDS_DURATIONS, LABELS) == plain
+    assert metrics.psds(frames, 0.1, Events.from_rows(split), PSDS_DURATIONS) == plain
     past = PSDS_ROWS + [(2, 7.0, 9.0, 0), (2, 8.0, 9.0, 1)]  # a class with nothing but that is no class to score
-    assert metrics.psds(frames, 0.1, Events.from_rows(past), PSDS_DURATIONS, LABELS) == plain
+    assert metrics.psds(frames, 0.1, Events.from_rows(past), PSDS_DURATIONS) == plain
     longer = [np.concatenate([f, np.ones((30, 3), np.float32)]) for f in frames]
-    assert metrics.psds(longer, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, LABELS) == plain
-    assert metrics.psds(frames, 0.1, Events.from_rows([(0, 0.0, 0.0, 0)]), PSDS_DURATIONS, LABELS) == ({"psds1": None, "psds2": None}, 0)
+    assert metrics.psds(longer, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS) == plain
+    assert metrics.psds(frames, 0.1, Events.from_rows([(0, 0.0, 0.0, 0)]), PSDS_DURATIONS) == ({"psds1": None, "psds2": None}, 0)
 
 
 def test_merge_overlaps():

@@ -93,7 +93,8 @@ def test_events_past_the_clips_end_are_cut_there(run, tmp_path):
 
 
 def keys_of(report):
-    assert set(report) >= {"tagging", "segment", "event", "psds", "audioset", "consistency", "classes", "baselines", "clips"}
+    assert set(report) >= {"tagging", "segment", "event", "psds", "audioset", "consistency", "classes", "baselines", "clips",
+                           "made_from"}
     assert F1 <= set(report["tagging"]) and SEGMENT <= set(report["segment"]) and F1 <= set(report["event"])
     assert set(report["psds"]) == {"psds1", "psds2"} and {"map", "mauc", "dprime"} <= set(report["audioset"])
     assert set(report["consistency"]) == {"segments_without_tag", "tags_without_segment"}

@@ -335,6 +335,11 @@ def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     _stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling)
 
 
+def _tell(error):
+    from wsedtk.progress import printable
+    click.echo(f"wsedtk: {printable(error)}", err=True)
+
+
 def main():
     """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal."""
     try:
@@ -344,10 +349,10 @@ def main():
             finally:
                 sys.stdout.flush()
     except InputError as error:
-        click.echo(f"wsedtk: {error}", err=True)
+        _tell(error)
         sys.exit(1)
     except NotFinished as error:
-        click.echo(f"wsedtk: {error}", err=True)
+        _tell(error)
         sys.exit(75)
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsedtk import provenance
 from wsedtk.atomic import remove, write_text
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
@@ -339,9 +340,8 @@ def _write_tags_and_events(folder, filenames, labels, tags, events):
 
 def check_overwrite(folder, made_by):
     """Raise InputError where a folder holds a data set that another verb, or a person, made (`made_by` in info.yaml)."""
-    folder = Path(folder)
-    if (folder / "clips.tsv").exists():
-        info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
+    if (Path(folder) / "clips.tsv").exists():
+        info = read_yaml(path) if (path := Path(folder) / "info.yaml").exists() else None
         if not isinstance(info, dict) or info.get("made_by") != made_by:
             raise InputError(f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it")
 
@@ -366,7 +366,7 @@ def write(folder, dataset):
     for column in (dataset.filenames, dataset.paths):
         for part in slices(len(dataset)):
             _check_names(column[part].tolist())
-    write_text(folder / "info.yaml", to_yaml(dataset.info))
+    write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
     remove(folder / "clips.tsv")
     _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
     if dataset.events is None:
@@ -383,10 +383,11 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None)
     info: where they come from, a plain mapping. Raises InputError where the folder is a data directory.
     """
     folder, filenames = Path(folder), np.asarray(filenames)
+    _check_names([*labels, *filenames.tolist()])
     if (folder / "labels.txt").exists():
         raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
     if info is not None:
-        write_text(folder / "info.yaml", to_yaml(info))
+        write_text(folder / "info.yaml", to_yaml({**info, **provenance.made_by()}))
     remove(folder / "clips.tsv")  # written last, as in `write`
     _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
     write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(map(str, filenames), map(format_seconds, durations))])

@@ -66,7 +66,7 @@ class FeatureBatches:
     """
 
     def __init__(self, store, dataset, folder):
-        rows = store.rows_of_set(dataset.filenames, folder)
+        rows = store.rows_of_set(dataset, folder)
         self.num_left_out = int((rows < 0).sum())
         self.store, self.dataset, self.rows = store, dataset.select(rows >= 0), rows[rows >= 0]
         if not len(self.rows):

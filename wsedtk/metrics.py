@@ -271,7 +271,7 @@ def frame_edges(num_frames, seconds_per_frame, duration):
     return np.append(onsets[onsets < duration], duration)
 
 
-def psds(frame_scores, seconds_per_frame, reference, durations, labels):
+def psds(frame_scores, seconds_per_frame, reference, durations):
     """PSDS 1 and 2 by sed_scores_eval, from frame scores without a threshold: ({psds1, psds2}, number of classes scored).
 
     frame_scores: N arrays (T, K). Overlaps of a class in the reference are merged, classes without events left out. None where
@@ -286,13 +286,12 @@ def psds(frame_scores, seconds_per_frame, reference, durations, labels):
         from sed_scores_eval.base_modules.scores import create_score_dataframe
     truth = {str(clip): [] for clip in range(len(durations))}
     for clip, onset, offset, label in reference.rows():
-        truth[str(clip)].append((onset, offset, labels[label]))
+        truth[str(clip)].append((onset, offset, str(label)))
     truth = {clip: merge_overlaps(spans) for clip, spans in truth.items()}
-    names = [labels[k] for k in used]
     scores = {}
     for clip, (frames, duration) in enumerate(zip(frame_scores, durations)):
         edges = frame_edges(len(frames), seconds_per_frame, duration)
-        scores[str(clip)] = create_score_dataframe(frames[:len(edges) - 1, used], edges, names)
+        scores[str(clip)] = create_score_dataframe(frames[:len(edges) - 1, used], edges, list(map(str, used)))  # it refuses some labels
     lengths = {str(clip): float(d) for clip, d in enumerate(durations)}
     return {name: float(intersection_based.psds(scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings)[0])
             for name, settings in PSDS_SETTINGS.items()}, len(used)

@@ -26,6 +26,7 @@ class OperatingPoint:
     gate_by_tags: bool  # events only of the classes that the clip is tagged with
     tuned_on: str
     model: str | None = None  # fingerprint of the model whose scores it was tuned on; None: for any model
+    tuned: dict | None = None  # how and on what, for the reader; None: by hand
 
 
 def write(path, point):
@@ -61,7 +62,7 @@ def read(path):
         if name not in names:
             raise InputError(f"{path}: unknown key {name!r}; {config.suggest(name, names)}")
     for name in names:
-        if name not in mapping and name != "model":
+        if name not in mapping and name not in ("model", "tuned"):
             raise InputError(f"{path}: missing key {name!r}")
     labels = mapping["labels"]
     if not isinstance(labels, list) or not labels or not all(isinstance(v, str) for v in labels) or len(set(labels)) < len(labels):
@@ -70,6 +71,8 @@ def read(path):
         raise InputError(f"{path}: mode: expected segment or frame, found {mapping['mode']!r}")
     if not isinstance(mapping["gate_by_tags"], bool):
         raise InputError(f"{path}: gate_by_tags: expected true or false, found {mapping['gate_by_tags']!r}")
+    if not isinstance(mapping.get("tuned") or {}, dict):
+        raise InputError(f"{path}: tuned: expected `key: value` lines, found {mapping['tuned']!r}")
     for name in PER_CLASS:
         mapping[name] = _per_class(mapping[name], labels, f"{path}: {name}", name.endswith("_seconds"))
     return OperatingPoint(**mapping)

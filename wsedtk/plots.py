@@ -8,6 +8,9 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 
+from wsedtk.progress import printable
+
+HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map")  # the columns of a training history that are drawn
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b", "#17becf", "#bcbd22"]
 
 
@@ -24,8 +27,9 @@ def color(label):
 
 
 def _plain(text):
-    """Text that matplotlib shows as it stands: a dollar sign begins no formula."""
-    return text.replace("$", r"\$")
+    """A name as matplotlib shows it: a dollar sign begins no formula, an underscore at the front hides no class, a long one is cut."""
+    text = printable(text if len(text) <= 60 else f"{text[:57]}...").replace("\n", " ").replace("\t", " ").replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def training_curves(history, title):

@@ -1,5 +1,6 @@
 """Progress on stderr: a bar on a terminal, a few plain lines in a batch log."""
 
+import re
 import sys
 import time
 
@@ -25,7 +26,12 @@ def progress(iterable, description, total=None):
             say(f"{description}: {done} of {total}, {now - started:.0f} s")
 
 
+def printable(text):
+    """Text whose control characters, which a terminal obeys, are spelt out as in \\x1b; line ends and tabs stay."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], str(text))
+
+
 def say(message):
     """Print one line on stderr, above a bar where there is one."""
-    tqdm.write(message, file=sys.stderr)
+    tqdm.write(printable(message), file=sys.stderr)
     sys.stderr.flush()

@@ -10,8 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from wsedtk import __version__, config
 from wsedtk.atomic import write_text
+from wsedtk.errors import InputError
+from wsedtk.progress import say
 
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
 _LARGE = 64 << 20  # bytes; of larger files the head, the tail and the size make the fingerprint
@@ -51,10 +55,31 @@ def fingerprint_file(path):
 
 
 def fingerprint_model(folder):
-    """16 hexadecimal digits that name a model: its tensors and its model.yaml."""
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes())
-    digest.update((folder / "model.yaml").read_bytes())
-    return digest.hexdigest()[:16]
+    """16 hexadecimal digits that name a model: its tensors and its model.yaml, but for where the weights come from."""
+    spec = config.read_yaml(folder / "model.yaml")
+    described = {key: value for key, value in spec.items() if key != "trained"} if isinstance(spec, dict) else spec
+    return hashlib.sha256((folder / "model.safetensors").read_bytes() + config.fingerprint(described).encode()).hexdigest()[:16]
+
+
+def fingerprint_audio(filenames, contents):
+    """What names the audio of N clips, for their set's info.yaml: 16 digits of the clips, a dash, 16 of what each sounds like."""
+    order = np.argsort(filenames)
+    digests = [hashlib.sha256("\n".join(column[order].astype(str).tolist()).encode()) for column in (filenames, contents)]
+    return "-".join(digest.hexdigest()[:16] for digest in digests)
+
+
+def check_audio(path, audio, other, other_audio):
+    """Raise InputError where two files come from clips of the same names that sound other; warn where from other lists of clips.
+
+    audio, other_audio: as `fingerprint_audio` gives them; None or "" where it is not known.
+    """
+    if not audio or not other_audio or audio == other_audio:
+        return
+    if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
+        raise InputError(f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), though the clips have the same names; "
+                         "run the stages from extract on again, for both to come from the same")
+    say(f"warning: {path} ({audio}) and {other} ({other_audio}) come from different versions of a set: the clips of one are not all "
+        "those of the other")
 
 
 def fingerprints(path):

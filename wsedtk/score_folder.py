@@ -8,6 +8,8 @@ N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.Scor
 import csv
 import hashlib
 import io
+import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from wsedtk.metrics import frame_edges, num_segments
 from wsedtk.progress import progress
 
 ROUNDING_SECONDS = 0.002  # what times may be off
+_FILE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")  # of a table, here and elsewhere, that is read again
 _BOM, _HEADER = b"\xef\xbb\xbf", b"onset\toffset\t"
 
 
@@ -157,13 +160,13 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
 
     filenames: of N clips, `.wav` is left out of the tables' names; clips yields their (frames (T, K), duration in seconds).
     Frames that begin after the clip's end are left out. Raises InputError where the folder holds anything but tables of these
-    clips, or a name is no file name.
+    clips, a name is no file name, or two are one to the file system.
     """
     check_overwrite(folder)
     names = [f"{name.removesuffix('.wav')}.tsv" for name in filenames]
-    odd = [name for name, count in Counter(names).items() if count > 1 or "/" in name]
+    odd = [name for name, count in Counter(names).items() if count > 1 or not _FILE_NAME.fullmatch(name) or len(os.fsencode(name)) > 255]
     if odd:
-        raise InputError(f"{folder}: can't hold {odd[0]!r}: it is of two clips, or no file name")
+        raise InputError(f"{folder}: can't hold {odd[0][:100]!r}: it is of two clips, or no file name")
     others = sorted({p.name for p in Path(folder).glob("*.tsv")} - set(names))
     if others:
         raise InputError(f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
@@ -177,6 +180,6 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
             edges = frame_edges(len(frames), seconds_per_frame, duration)
             edges[-1] = min(edges[-1], edges[-2] + 2 * seconds_per_frame)
             table = np.column_stack([edges[:-1], edges[1:], frames[:len(edges) - 1].astype(np.float32)])
-            with open(temporary / name, "w", encoding="utf-8", newline="") as file:
+            with open(temporary / name, "x", encoding="utf-8", newline="") as file:
                 file.write(header.getvalue())
                 np.savetxt(file, table, fmt=["%.12g"] * 2 + ["%.9g"] * len(labels), delimiter="\t")

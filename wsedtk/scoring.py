@@ -5,7 +5,8 @@ N clips, S segments of all clips together, K classes.
 
 import numpy as np
 
-from wsedtk import metrics
+from wsedtk import metrics, provenance
+from wsedtk.progress import printable
 
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
@@ -25,7 +26,8 @@ def empty_report(labels):
                                 "audioset": dict.fromkeys(RANKING_KEYS)} for label in labels},
             "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
                           for n in ("nothing", "everything", "system_tags", "true_tags")},
-            "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None}}
+            "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None},
+            "made_from": {**dict.fromkeys(("data", "model", "scores", "operating_point")), **provenance.made_by()}}  # fingerprints
 
 
 def _add_intervals(values, metric, weights, per_clip):
@@ -105,5 +107,6 @@ def cell(value, interval=None):
 
 def text_table(header, rows):
     """Lines of a table: the first column flush left, the others flush right."""
+    rows = [[printable(row[0]), *row[1:]] for row in rows]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     return ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip() for row in [header, *rows]]

@@ -3,14 +3,15 @@
 N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not at all.
 
     features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F), squared_deviations (N, F), filename (N,);
-                  failed (filename, reason): clips that could not be read; attributes: the front end and its fingerprint, that of
-                  the list of clips
+                  failed (filename, reason): clips that could not be read; attributes: the front end and its fingerprint, those of
+                  the list of clips, of the data set and of its audio where it is known
     scores.h5     clip (N, K), frame (N, T, K), segment (N, S, K), weight (N, T, K) with attention, num_frames (N,),
                   duration (N,), filename (N,), labels (K,); attributes: seconds_per_frame, model, features, fingerprint,
-                  clips_fingerprint
+                  clips_fingerprint, audio_fingerprint
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from wsedtk import provenance
 from wsedtk.atomic import locking, writing
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.disk import Disk
@@ -194,13 +196,21 @@ class FeatureStore:
     """Feature files read as one. Rows are numbered over all files, in their order."""
 
     def __init__(self, paths):
-        self._files, self.failed, self.paths = [], {}, [str(p) for p in paths]
-        for path in [shard for p in paths for shard in find_shards(p)]:
+        self._files, self.failed, self.paths, self.audio = [], {}, [str(p) for p in paths], []
+        for path, is_first in [(shard, not number) for p in paths for number, shard in enumerate(find_shards(p))]:
             file = _open(path, "features")
             self._files.append(file)
             self.failed.update((n, reason) for n, reason in file["failed"].asstr()[:])
-            if file.attrs["fingerprint"] != self._files[0].attrs["fingerprint"]:
-                raise InputError(f"{path}: made with another front end than {self._files[0].filename}; extract both alike")
+            first, prints = self._files[0], [str(f.attrs["fingerprint"]) for f in (file, self._files[0])]
+            if prints[0] != prints[1]:
+                raise InputError(f"{path}: made with another front end ({prints[0]}) than {first.filename} ({prints[1]}); "
+                                 "extract both alike")
+            audio = str(file.attrs.get("audio_fingerprint", ""))
+            if is_first:
+                self.audio.append(audio)  # one a path
+            elif audio != self.audio[-1]:
+                raise InputError(f"{path}: extracted from another version of the set ({audio or 'unknown'}) than the shards before it "
+                                 f"({self.audio[-1] or 'unknown'}); extract it again")
         self.frontend = json.loads(self._files[0].attrs["frontend"])
         self.fingerprint = str(self._files[0].attrs["fingerprint"])
         self.filenames = _names([f["filename"] for f in self._files])
@@ -223,15 +233,27 @@ class FeatureStore:
         """The row of each file name (N,); -1 where the store does not hold it."""
         return find(self.filenames, filenames, self.order)
 
-    def rows_of_set(self, filenames, folder):
-        """The row of each clip (N,) of a set; -1 for one whose audio failed. Raises InputError where any other is missing."""
-        rows = self.rows(filenames)
+    def rows_of_set(self, dataset, folder):
+        """The row of each clip (N,) of a set; -1 for one whose audio failed.
+
+        Raises InputError where any other is missing, or the features are of other audio than the set's.
+        """
+        rows, filenames, audio = self.rows(dataset.filenames), dataset.filenames, dataset.info.get("audio_fingerprint")
         missing = filenames[rows < 0]
         missing = missing[~np.isin(missing, list(self.failed))]
         if len(missing):
             raise InputError(f"{folder}: {len(missing)} of {len(filenames)} clips have no features in {', '.join(self.paths)}, "
                              f"the first {str(missing[0])!r}; extract the features of this set")
+        for path, stored in zip(self.paths, self.audio if audio not in self.audio else ()):
+            provenance.check_audio(path, stored, folder, audio)
         return rows
+
+    def content_fingerprint(self, rows):
+        """What names the clips of rows (M,) and their features, whatever files they lie in."""
+        digests = [hashlib.sha256(mean.tobytes() + squares.tobytes()).hexdigest()[:16]
+                   for file, block, places, _ in self._blocks_of(rows)
+                   for mean, squares in zip(file["mean"][block][places], file["squared_deviations"][block][places])]
+        return provenance.fingerprint_audio(self.filenames[np.sort(rows)], np.array(digests))
 
     def cache(self, rows):
         """Keep the features of rows (M,), in any order, in memory, where `read` then finds them. Raises InputError where they don't fit."""

@@ -45,18 +45,22 @@ def first(items, count=3):
 
 def line_blocks(path, faults):
     """Yield the lines of a text file without their ends, in lists; at least one line. A fault, and no more, where it can't be read."""
-    done = 0
+    done = number = 0
     try:
         with open(path, "rb") as file:
             while True:
                 block = file.read(_BLOCK_BYTES) + file.readline()
                 text = block.decode() if done else block.decode().removeprefix("\ufeff")
                 lines = [line.removesuffix("\r") for line in text.split("\n")]
+                if b"\0" in block:  # which HDF5 and the system take for the end of a name
+                    line = number + block.count(b"\n", 0, block.index(b"\0")) + 1
+                    faults.append(Fault(True, path, line, f"holds the control character {chr(0)!r}: not a list of text"))
+                    return
                 at_end = not block.endswith(b"\n")
                 yield lines if at_end else lines[:-1]
                 if at_end:
                     return
-                done += len(block)
+                done, number = done + len(block), number + len(lines) - 1
     except FileNotFoundError:
         faults.append(Fault(True, path, None, "no such file"))
     except UnicodeDecodeError as error:

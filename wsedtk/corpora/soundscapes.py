@@ -12,12 +12,13 @@ G groups, K event classes.
 """
 
 import dataclasses
+import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, datadir
+from wsedtk import audio, datadir, provenance
 from wsedtk.clip_names import AUDIO_EXTENSIONS
 from wsedtk.config import suggest
 from wsedtk.corpora import builtin_bank
@@ -267,7 +268,7 @@ def mix(pool, classes, sounds, rng, sample_rate):
 def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info):
     """Mix and write one data directory with its audio."""
     folder, set_number, labels = Path(data_dir) / name, int(name == "test"), sorted(pools[0].events)
-    rows, tags, clips = [], set(), []
+    rows, tags, clips, contents = [], set(), [], []
     for table in datadir.COLUMNS:  # a run that is stopped half-way leaves no old tables beside new audio
         (folder / table).unlink(missing_ok=True)
     for index in range(num_clips):
@@ -280,11 +281,14 @@ def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info
         rng = np.random.default_rng((seed, set_number, index, _CLIP))
         samples, events = mix(pools[group], classes, sounds, rng, sample_rate)
         audio.write(Path(data_dir) / "audio" / name / f"{stem}.flac", samples, sample_rate)
+        contents.append(hashlib.sha256(samples.tobytes()).hexdigest()[:16])
         rows += [(position, round(start / sample_rate, 6), round(end / sample_rate, 6), k) for start, end, k in events]
         tags |= {(position, k) for _, _, k in events}
     tag_clip, tag_label = np.array(sorted(tags), np.int64).reshape(-1, 2).T
+    filenames = np.array([f"{stem}.wav" for stem, _, _ in clips])
+    info = {**info, "audio_fingerprint": provenance.fingerprint_audio(filenames, np.array(contents))}
     datadir.write(folder, datadir.DataSet(
-        filenames=np.array([f"{stem}.wav" for stem, _, _ in clips]),
+        filenames=filenames,
         paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips], datadir.TEXT),
         durations=np.full(len(clips), float(CLIP_SECONDS)), labels=labels, tag_clip=tag_clip, tag_label=tag_label,
         events=Events.from_rows(rows) if name == "test" else None, info=info))

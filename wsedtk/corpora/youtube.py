@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, datadir
+from wsedtk import audio, datadir, provenance
 from wsedtk.clip_names import excerpt_times, youtube_key
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
-from wsedtk.progress import progress, say
+from wsedtk.progress import printable, progress, say
 from wsedtk.tables import find, slices, texts, write_rows
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
@@ -98,7 +98,7 @@ class Coverage:
 
     def table(self, title):
         """A line a class and one for all clips, as text; of many classes the ones of which least is there."""
-        counts, labels = self.per_class(), self.dataset.labels
+        counts, labels = self.per_class(), [printable(label) for label in self.dataset.labels]
         total = [len(self.dataset), *(int(members.sum()) for members in self.is_true.values())]
         shown, rest = range(len(labels)), ""
         if len(labels) > MOST_LINES:
@@ -189,7 +189,9 @@ def cover(dataset, audio_names, audio_paths, jobs):
     is_true["twice"] = (contents != b"") & (first[inverse] != np.arange(len(contents)))
     for i in np.flatnonzero(is_true["twice"]).tolist():
         remarks[i] = "; ".join([*filter(None, [remarks.get(i)]), f"sounds exactly like {dataset.filenames[first[inverse[i]]]}"])
-    return Coverage(dataclasses.replace(dataset, paths=paths), is_true, remarks)
+    used = is_true["used"]
+    info = {**dataset.info, "audio_fingerprint": provenance.fingerprint_audio(dataset.filenames[used], contents[used])}
+    return Coverage(dataclasses.replace(dataset, paths=paths, info=info), is_true, remarks)
 
 
 def write_without_audio(sets, data_dir):

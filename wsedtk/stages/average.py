@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import config, datadir, score_folder, store, tables
+from wsedtk import config, datadir, provenance, score_folder, store, tables
 from wsedtk.clip_names import clip_key
 from wsedtk.errors import InputError
 from wsedtk.metrics import num_segments
@@ -152,10 +152,11 @@ def _write_file(output, ensemble, filenames, labels):
                 arrays["frame"] = ensemble.frames(i)
             yield np.array([i]), {name: np.asarray(values)[None] for name, values in arrays.items()}
 
-    features = {source.attributes["features"] for source in ensemble.sources} - {""}
+    features, audio = ({source.attributes.get(key, "") for source in ensemble.sources} - {""} for key in ("features", "audio_fingerprint"))
     identity = {"scores": [[s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)], "labels": labels}
     store.write_scores(output, filenames, labels, shapes, batches(), seconds_per_frame=one.seconds_per_frame, model=ensemble.model(),
                        features=features.pop() if len(features) == 1 else "", fingerprint=config.fingerprint(identity),
+                       audio_fingerprint=audio.pop() if len(audio) == 1 else "", **provenance.made_by(),
                        average_of=", ".join(str(source.path) for source in ensemble.sources))
 
 
@@ -179,6 +180,9 @@ def run(score_paths, output, weights, labels_path):
     _check_output(score_paths, output, to_file)
     sources = [_open(path) for path in score_paths]
     weights = [w / sum(weights) for w in weights] if weights else [1 / len(sources)] * len(sources)
+    for source in sources[1:]:
+        provenance.check_audio(source.path, source.attributes.get("audio_fingerprint"),
+                               sources[0].path, sources[0].attributes.get("audio_fingerprint"))
     (labels, columns), rows = _columns(sources, labels_path), _rows(sources)
     ensemble = _Ensemble(sources, columns, rows, weights, _check_frames(sources, rows))
     filenames = sources[0].filenames[rows[0]].tolist()

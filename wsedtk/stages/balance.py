@@ -7,6 +7,7 @@ import numpy as np
 from wsedtk import datadir
 from wsedtk.clip_names import sources_of
 from wsedtk.errors import InputError
+from wsedtk.progress import printable
 
 MADE_BY = "balance"
 MOST_LINES = 40  # classes that the table shows
@@ -94,7 +95,8 @@ def split(dataset, num_valid, seed):
 
 def tell(dataset, fit, valid):
     """Print how many clips of each class went where; of many classes the rarest."""
-    labels, counts = dataset.labels, np.array([part.clips_per_class() for part in (dataset, fit, valid)])  # (3, K)
+    labels = [printable(label) for label in dataset.labels]
+    counts = np.array([part.clips_per_class() for part in (dataset, fit, valid)])  # (3, K)
     shown = list(range(len(labels))) if len(labels) <= MOST_LINES else np.argsort(counts[1], kind="stable")[:MOST_LINES // 4].tolist()
     width = max(len(labels[k]) for k in shown)
     print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes")
@@ -130,7 +132,8 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         raise InputError(f"{data_set}: no clip can be held out: every source recording holds more than half of the clips of a class")
     fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
     for part, folder in ((fit, fit_set), (valid, valid_set)):
-        info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed}
+        info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed,
+                "source_fingerprint": dataset.fingerprint()}
         datadir.write(folder, dataclasses.replace(part, info=info))
     tell(dataset, fit, valid)
     if len(valid) < num_valid:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, events, operating_point, store
+from wsedtk import datadir, events, operating_point, provenance, store, tables
 from wsedtk.errors import InputError
 
 
@@ -36,7 +36,9 @@ def run(scores_path, point_path, output, mode):
     """Write tags.tsv, events.tsv and the list of decoded clips."""
     scores, point = store.ScoreFile(scores_path), operating_point.read(point_path)
     if scores.labels != point.labels:
-        raise InputError(f"{point_path}: its classes are not those of {scores_path}")
+        odd = sorted(set(scores.labels) ^ set(point.labels))
+        raise InputError(f"{point_path}: its classes are not those of {scores_path}"
+                         + (f": {tables.first(odd)}" if odd else ", or in another order"))
     if point.model is not None and point.model != scores.attributes["model"]:
         raise InputError(f"{point_path}: was tuned on the scores of another model ({point.model}) than {scores_path} "
                          f"({scores.attributes['model']}); tune on this model's, or take `model:` out of the file to use it all the same")
@@ -45,6 +47,7 @@ def run(scores_path, point_path, output, mode):
     found = decode_all(scores, point, mode, tags)
     datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
-                           "tuned_on": point.tuned_on})
+                           "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
+                           "operating_point": provenance.fingerprint_file(Path(point_path)), "tuned_on": point.tuned_on})
     operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

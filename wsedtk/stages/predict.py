@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import checkpoint, config, datadir, inference, store, tables
+from wsedtk import checkpoint, config, datadir, inference, provenance, store, tables
 from wsedtk.errors import InputError
 from wsedtk.progress import progress
 
@@ -16,7 +16,7 @@ def _choose_rows(features, data_set):
     """Rows of the store to score: those of a data set where one is given, in the order of the file names."""
     if data_set is None:
         return features.order
-    rows = features.rows_of_set(datadir.read(data_set).filenames, data_set)
+    rows = features.rows_of_set(datadir.read(data_set), data_set)
     return rows[rows >= 0]
 
 
@@ -59,7 +59,8 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
     if features.frontend != spec.frontend:
         odd = [f"{k}: {spec.frontend.get(k)} there, {features.frontend.get(k)} here"
                for k in sorted({*spec.frontend, *features.frontend}) if spec.frontend.get(k) != features.frontend.get(k)]
-        raise InputError(f"{feats}: made with another front end than {model_dir} was trained on ({'; '.join(odd)})")
+        raise InputError(f"{feats}: made with another front end ({features.fingerprint}) than {model_dir} was trained on "
+                         f"({config.fingerprint(spec.frontend)}): {'; '.join(odd)}")
     rows = _choose_rows(features, data_set)
     if not len(rows):
         raise InputError(f"{feats}: no clips to score")
@@ -82,9 +83,10 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
             yield positions, {**arrays, "num_frames": num_frames[positions], "duration": features.durations[rows[positions]]}
 
     filenames = features.filenames[rows]
-    identity = {"model": model_fingerprint, "features": features.fingerprint, "precise": precise,
-                "clips": datadir.fingerprint_clips(filenames), "classes": list(names.items())}
+    identity = {"model": model_fingerprint, "frontend": features.fingerprint, "features": features.content_fingerprint(rows),
+                "precise": precise, "classes": list(names.items())}
     store.write_scores(output_path, filenames, labels, shapes, batches(),
                        seconds_per_frame=samples_per_frame / frontend.sample_rate, model=model_fingerprint,
-                       features=str(feats), fingerprint=config.fingerprint(identity))
+                       features=str(Path(feats).absolute()), features_fingerprint=features.fingerprint, audio_fingerprint=features.audio[0],
+                       precise=precise, fingerprint=config.fingerprint(identity), **provenance.made_by())
     print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame")

@@ -68,7 +68,7 @@ class _Page:
         self.add(f'<p><img alt="{html.escape(name, quote=True)}" src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>')
         if self.folder is not None:
             self.count += 1
-            safe = re.sub(r"[^\w.-]+", "_", name)[:100]
+            safe = re.sub(r"[^\w.-]+", "_", name).encode()[:200].decode(errors="ignore")  # of a name's 255 bytes
             with writing(Path(self.folder) / f"{self.count:02d}_{safe}.png") as temporary:
                 temporary.write_bytes(data)
 
@@ -79,19 +79,37 @@ class _Page:
                 + "\n".join(self.parts) + "\n</body></html>\n")
 
 
-def _read_json(path):
+def _fits(found, pattern):
+    """Whether a value of a report has the form of an empty report's: sections as sections, figures as numbers or null."""
+    if isinstance(pattern, dict):
+        intervals = [v for k, v in found.items() if k.endswith("_ci")] if isinstance(found, dict) else []
+        return (isinstance(found, dict) and all(_fits(found.get(key), value) for key, value in pattern.items())
+                and all(isinstance(v, list) and len(v) == 2 and all(isinstance(end, (int, float)) for end in v) for v in intervals))
+    return found is None or isinstance(found, (int, float))
+
+
+def _read_report(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read as a report: {error}") from None
+    pattern = scoring.empty_report(report["classes"] if isinstance(report, dict) and isinstance(report.get("classes"), dict) else ())
+    del pattern["psds_classes"], pattern["clips"]["fingerprint"], pattern["made_from"]
+    if not _fits(report, pattern) or set(report["baselines"]) != set(pattern["baselines"]) \
+            or not isinstance(report.get("made_from", {}), dict):
+        raise InputError(f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again")
+    return report
 
 
 def _read_history(path):
-    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     try:
-        return {name: [float(row[i]) for row in lines[1:]] for i, name in enumerate(lines[0])}
-    except (ValueError, IndexError):
-        raise InputError(f"{path}: not a training history") from None
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+        history = {name: [float(row[i]) for row in lines[1:]] for i, name in enumerate(lines[0])}
+    except (OSError, ValueError, IndexError):
+        history = {}
+    if not set(plots.HISTORY) <= set(history):
+        raise InputError(f"{path}: not a training history")
+    return history
 
 
 def comparison(reports):
@@ -99,7 +117,7 @@ def comparison(reports):
     rows, seen, columns = [], set(), scoring.measured(COLUMNS, reports.values())
     for folder, report in reports.items():
         name = "/".join(folder.parts[-3:]) + (" (tuned on this set)" if report["clips"].get("tuned_on_these") else "")
-        rows.append(("", [html.escape(name), f"{report['clips']['scored']}/{report['clips']['official']}",
+        rows.append(("", [html.escape(name), html.escape(f"{report['clips']['scored']}/{report['clips']['official']}"),
                           *(_cell(report, *key) for _, *key in columns)]))
     for folder, report in reports.items():
         if folder.parent.name in seen or report["segment"]["f1"] is None:
@@ -154,12 +172,13 @@ def choose_clips(truth, decoded):
 
 
 def _features_of(scores):
-    """The features that the scores were made from, where they are still there."""
-    path = scores.attributes.get("features")
+    """The features that the scores were made from, where they are still there, and still those."""
+    path, expected = scores.attributes.get("features"), [scores.attributes.get(f"{k}_fingerprint") for k in ("features", "audio")]
     try:
-        return FeatureStore([path]) if path else None
+        features = FeatureStore([path]) if path else None
     except InputError:
         return None
+    return features if features is None or expected in ([None, None], [features.fingerprint, features.audio[0]]) else None
 
 
 def add_timelines(page, folder, report):
@@ -188,20 +207,40 @@ def add_timelines(page, folder, report):
                 found[clip], true[clip], image, step))
 
 
-def check_model(model, folder):
-    """Raise InputError where a folder was decoded from the scores of another model than the one that lies there now."""
-    if (folder / "info.yaml").exists() and (model / "model.yaml").exists() and (model / "model.safetensors").exists():
-        info = read_yaml(folder / "info.yaml")
-        if isinstance(info, dict) and info.get("model") not in (None, provenance.fingerprint_model(model)):
-            raise InputError(f"{folder}: comes from another model than the one that {model} holds now (it was trained anew); "
-                             "predict, tune, decode and score again, or remove the folder")
+def check_folder(model, folder, report):
+    """Raise InputError where model, scores, decoded folder and report do not come from one another, one having been made anew."""
+    info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else {}
+    info = info if isinstance(info, dict) else {}
+    there = provenance.fingerprint_model(model) if all((model / f"model.{kind}").exists() for kind in ("yaml", "safetensors")) else None
+    made_from = report.get("made_from", {})
+    scores = folder.parent / "scores.h5"
+    for what, left, right, remedy in (
+            (f"the model in {model}", info.get("model"), there, "predict, tune, decode and score again, or remove the folder"),
+            (scores, info.get("scores"), scores.exists() and ScoreFile(scores).attributes["fingerprint"], "decode and score again"),
+            *((f"{folder / 'report.json'}, by its {key}", info.get(key), made_from.get(key), "score again")
+              for key in ("scores", "operating_point"))):
+        if left and right and left != right:
+            raise InputError(f"{folder}: comes from something else ({left}) than {what} ({right}), which was made anew; {remedy}")
+
+
+def check_sets(reports):
+    """Raise InputError where folders of one set's name were scored against other truth, or on other clips. reports: {folder: report}."""
+    seen = {}
+    for folder, report in reports.items():
+        found = {"truth": report.get("made_from", {}).get("data"), "clips": report["clips"].get("fingerprint")}
+        for what, fingerprint in found.items():
+            other, before = seen.setdefault((folder.parent.name, what), (folder, fingerprint))
+            if before and fingerprint and before != fingerprint:
+                raise InputError(f"{folder}: scored against other {what} of the set {folder.parent.name!r} ({fingerprint}) than {other} "
+                                 f"({before}); score both against the same, or make two reports")
 
 
 def run(model_dirs, output, figures):
     """Write the page about every scored folder `<model>/<set>/<mode>/` of the models."""
-    reports = {path.parent: _read_json(path) for model in model_dirs for path in sorted(Path(model).glob("*/*/report.json"))}
+    reports = {path.parent: _read_report(path) for model in model_dirs for path in sorted(Path(model).glob("*/*/report.json"))}
     if not reports:
         raise InputError(f"{', '.join(map(str, model_dirs))}: no report.json in SET/MODE/ there; wsedtk score writes it")
+    check_sets(reports)
     page = _Page(figures)
     page.add("<h1>Sound event detection report</h1>" + comparison(reports))
     page.add(f"<p>{'; '.join(text for text, *_ in scoring.measured(LEGEND, reports.values()))}. "
@@ -212,7 +251,7 @@ def run(model_dirs, output, figures):
             page.figure(f"{model.name}: training", plots.training_curves(_read_history(model / "history.tsv"), model.name))
         for folder, report in reports.items():
             if folder.parent.parent == model:
-                check_model(model, folder)
+                check_folder(model, folder, report)
                 page.add(f"<h3>{html.escape('/'.join(folder.parts[-3:]))}: by class</h3>" + class_tables(report))
                 if folder.name == "frame":
                     add_timelines(page, folder, report)

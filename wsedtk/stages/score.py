@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, metrics, ranking, tables
+from wsedtk import datadir, metrics, provenance, ranking, tables
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -49,6 +49,11 @@ def _official_clips(truth, data_set):
     return official
 
 
+def _sources(decoded):
+    """The fingerprints of what a folder was decoded from; None where its info.yaml doesn't say."""
+    return {key: None if decoded.info.get(key) is None else str(decoded.info[key]) for key in ("model", "scores", "operating_point")}
+
+
 def _scores_of(path, truth, decoded):
     """The score file's rows for the clips of the truth. Raises InputError where some are missing."""
     scores = ScoreFile(path)
@@ -76,7 +81,7 @@ def measure_scores(report, truth, decoded, scores_path, weights):
         report["audioset"].update({f"{name}_ci": ends for name, ends in ranking.ranking_intervals(clip, tags, weights).items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
-        report["psds"], report["psds_classes"] = metrics.psds(frames, scores.seconds_per_frame, truth.events, truth.durations, truth.labels)
+        report["psds"], report["psds_classes"] = metrics.psds(frames, scores.seconds_per_frame, truth.events, truth.durations)
 
 
 def _table(first, rows, columns):
@@ -127,10 +132,12 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     """Score the decoded folder and write report.json, report.txt and the reference that they are against, into it."""
     out_dir, truth = Path(out_dir), datadir.read(data_set)
     decoded = datadir.read_decoded(out_dir, truth.labels)
-    official = _official_clips(truth, data_set)
+    official, sources = _official_clips(truth, data_set), {"data": truth.fingerprint(), **_sources(decoded)}
+    provenance.check_audio(out_dir, decoded.info.get("audio_fingerprint"), data_set, truth.info.get("audio_fingerprint"))
     truth, decoded = _match(truth, decoded, data_set, out_dir)
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = empty_report(truth.labels)
+    report["made_from"].update(sources)
     report["clips"] = {"scored": len(truth), "official": official, "fingerprint": datadir.fingerprint_clips(truth.filenames),
                        "tuned_on_these": str(decoded.info.get("tuned_on")).split(" ")[0] == decoded.info.get("scores")}
     measure_tags(report, truth, decoded, weights)

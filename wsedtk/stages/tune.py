@@ -4,12 +4,13 @@ N clips, T frames, S segments, K classes.
 """
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, events, metrics, operating_point, store, tables, thresholds
+from wsedtk import datadir, events, metrics, operating_point, provenance, store, tables, thresholds
 from wsedtk.errors import InputError
-from wsedtk.progress import say
+from wsedtk.progress import printable, say
 
 
 MOST_LINES = 40  # classes that are printed
@@ -21,6 +22,7 @@ def align(scores, dataset, data_set):
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         raise InputError(f"{scores.path}: its classes are not those of {data_set}"
                          + (f": {tables.first(odd)}" if odd else ", or in another order"))
+    provenance.check_audio(scores.path, scores.attributes.get("audio_fingerprint"), data_set, dataset.info.get("audio_fingerprint"))
     rows = scores.rows(dataset.filenames)
     scored = rows >= 0
     if not scored.any():
@@ -95,6 +97,7 @@ def tune_frames(scores, rows, dataset, criterion, grid, gate):
 
 def print_classes(labels, clip_thresholds, frame_thresholds, settings):
     """Print a line a class. clip_thresholds, frame_thresholds: (K,); settings: (K, 3), see `tune_frames`."""
+    labels = [printable(label) for label in labels]
     width = max(map(len, labels))
     print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
     for k, label in enumerate(labels):
@@ -107,6 +110,10 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
     if criterion == "segments" and dataset.events is None:
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
+    tuned = {"set": str(Path(data_set).absolute()), "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
+             "criterion": criterion, "published": published, "seed": seed if published else None,
+             "median_seconds": list(median_seconds), "min_seconds": list(min_seconds), "max_gap_seconds": list(max_gap_seconds),
+             **provenance.made_by()}
     rows, dataset = align(scores, dataset, data_set)
     if not len(dataset.tag_clip):
         raise InputError(f"{data_set}: none of its {len(dataset)} scored clips has a tag: there is nothing to tune for")
@@ -123,7 +130,7 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     point = operating_point.OperatingPoint(
         "frame" if criterion == "segments" else "segment", dataset.labels, clip_thresholds, frame_thresholds, *settings.T,
         gate_by_tags, f"{scores.attributes['fingerprint']} {criterion}{' published' if published else ''}, {len(dataset)} clips",
-        scores.attributes["model"])
+        scores.attributes["model"], tuned)
     operating_point.write(output, point)
     if not scores.has("frame"):
         say(f"{scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wsedtk import audio, datadir
 from wsedtk.errors import InputError
-from wsedtk.progress import progress
+from wsedtk.progress import printable, progress
 from wsedtk.tables import Fault, first, texts
 
 
@@ -37,7 +37,7 @@ def run(folders, with_audio):
         if dataset is not None and with_audio:
             faults += audio_faults(dataset, folder)
         for fault in faults:
-            print(fault)
+            print(printable(fault))
         num_errors = sum(fault.is_error for fault in faults)
         if num_errors:
             wrong.append(folder)

@@ -11,6 +11,7 @@ for old in "$feats"/train.h5 "$feats"/train.*-of-*.h5; do # of an earlier run wi
     esac
 done
 options=(--crop --dtype float16 --config "$frontend")
-guarded "${cmd[@]}" --max-jobs-run "$jobs" SHARD=1:"$shards" "$exp/log/02_extract_train.SHARD.log" \
-    wsedtk --record "$exp/log/02_extract_train.SHARD.yaml" extract "${options[@]}" --shard "SHARD/$shards" -- "$data/train" "$feats/train.h5"
+# The number takes the place of its name in every argument: no folder should have that name in its own.
+guarded "${cmd[@]}" --max-jobs-run "$jobs" WSEDTK_SHARD=1:"$shards" "$exp/log/02_extract_train.WSEDTK_SHARD.log" \
+    wsedtk --record "$exp/log/02_extract_train.WSEDTK_SHARD.yaml" extract "${options[@]}" --shard "WSEDTK_SHARD/$shards" -- "$data/train" "$feats/train.h5"
 logged 02_extract_eval extract "${options[@]}" --jobs "$jobs" -- "$data/eval" "$feats/eval.h5"
