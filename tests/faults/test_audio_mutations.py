@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import re
+import struct
 import subprocess
 import sys
 
@@ -17,8 +18,6 @@ from wsedtk import store
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 COMMAND = [sys.executable, "-m", "wsedtk"]
-MEASURED = ("import resource, sys; from wsedtk.cli import cli; sys.argv[0] = 'wsedtk'; result = cli(standalone_mode=False); "
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == 'linux' else 1 << 20))")
 
 
 def encode(samples, rate, format_name="WAV", subtype=None):
@@ -241,3 +240,65 @@ def test_more_than_one_in_a_hundred_failures_are_too_many(trial):
     result = trial.run("extract", "mixed", "refused.h5", "--device", "cpu", "--jobs", 2)
     assert result.returncode == 1 and re.search(r"mixed: \d+ of \d+ clips failed, more than --max-failures 0.01 allows", result.stderr)
     assert not (trial.folder / "refused.h5").exists()
+
+
+# --- decompression bombs ---
+
+def crc(content, polynomial, num_bits):
+    """The checksum of a FLAC frame."""
+    value = 0
+    for byte in content:
+        value ^= byte << (num_bits - 8)
+        for _ in range(8):
+            value = (value << 1 ^ (polynomial if value >> (num_bits - 1) else 0)) & ((1 << num_bits) - 1)
+    return value.to_bytes(num_bits // 8, "big")
+
+
+def flac_of_zeros(num_blocks=280, rate=500, channels=8):
+    """Ten hours in 10 KB: every block is 65,535 zeros, which FLAC writes as one number a channel."""
+    size = 65535
+    start = (rate << 44 | (channels - 1) << 41 | 15 << 36 | num_blocks * size).to_bytes(8, "big")
+    content = b"fLaC\x80\x00\x00\x22" + struct.pack(">HH", size, size) + bytes(6) + start + bytes(16)
+    for number in range(num_blocks):
+        frame = b"\xff\xf8\x70" + bytes([channels - 1 << 4 | 8]) + chr(number).encode() + struct.pack(">H", size - 1)
+        frame += crc(frame, 0x07, 8) + bytes(3) * channels
+        content += frame + crc(frame, 0x8005, 16)
+    return content
+
+
+def claiming(format_name, mark, offset, number):
+    """A sound of half a second whose header says another length."""
+    content = bytearray(encode(np.random.default_rng(0).uniform(-0.5, 0.5, 4000), 8000, format_name))
+    field = content.rindex(mark) + offset
+    content[field:field + len(number)] = number
+    return bytes(content)
+
+
+TEN_HOURS = 36000 * 8000 * 2  # bytes
+BOMBS = {
+    "FLAC of zeros": flac_of_zeros(), "FLAC": claiming("FLAC", b"fLaC", 22, b"\xff\xff\xff\xf0"),
+    "WAV": claiming("WAV", b"data", 4, struct.pack("<I", TEN_HOURS)), "AU": claiming("AU", b".snd", 8, struct.pack(">I", TEN_HOURS)),
+    "W64": claiming("W64", b"data", 16, struct.pack("<Q", TEN_HOURS)),
+}
+
+
+@pytest.mark.parametrize("kind, arguments, message", [
+    ("FLAC of zeros", ["extract", "set", "a.h5"], "lasts 36699.600 s, longer than 10 s; --crop keeps its beginning"),
+    ("FLAC of zeros", ["extract", "set", "a.h5", "--crop"], "a.h5: 1 clips, at most 400 frames x 64 bins"),
+    ("FLAC of zeros", ["validate", "set", "--audio"], "1 clips are longer than clips.tsv says: 'a' (line 2, 36699.600 s, there 0.5 s)"),
+    ("FLAC", ["validate", "set", "--audio"], "error: set/clips.tsv:2: 'a': "),
+    *((kind, ["validate", "set", "--audio"], "2 classes, 1 tags, no events.tsv: 0 errors, 2 warnings") for kind in ("WAV", "AU", "W64")),
+])
+def test_a_small_file_that_holds_or_claims_ten_hours_takes_little_memory(tmp_path, kind, arguments, message):
+    """What there is of the claimed ones is half a second, at a low rate."""
+    (tmp_path / "a.wav").write_bytes(BOMBS[kind])
+    write_set(tmp_path / "set", [("a", "../a.wav", 0.5)], ["x", "never"], [("a", "x")])
+    assert (tmp_path / "a.wav").stat().st_size < 10_000
+    with open(tmp_path / "log", "w+") as log:
+        process = subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read()
+    assert message in text and "Traceback" not in text and process.returncode == ("longer than 10 s" in text or "error: " in text)
+    assert usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20) < 600  # MB: PyTorch is most of it
