@@ -107,7 +107,7 @@ def _blocks(path, file, num_frames):
         with np.errstate(over="ignore", invalid="ignore"):
             mono = _mono(samples)
         if file.subtype != "PCM_16" and not (np.abs(mono) <= _LOUDEST).all():
-            raise InputError(f"{path}: holds samples " + (f"beyond {_LOUDEST:g}, which are no sound" if np.isfinite(mono).all() else
+            raise InputError(f"{path}: holds samples " + (f"beyond {_LOUDEST:g}, which are no sound" if np.isfinite(samples).all() else
                                                           "that are not finite (NaN or infinity)"))
         yield samples, mono
         left -= len(samples)
