@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import audio, datadir
-from wsedtk.clip_names import clip_key, sources_of
+from wsedtk.clip_names import clip_key, source_of
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
 from wsedtk.progress import progress
-from wsedtk.tables import Fault, find, first, read_rows, slices, texts
+from wsedtk.tables import Fault, find, first, read_rows, texts
 
 SLACK = 0.1  # seconds that a sound may be shorter or longer than clips.tsv says
 SHORTEST = 0.1  # seconds: less is no clip
@@ -25,16 +25,15 @@ CLIPPED = 0.001  # fraction of the samples at full scale,
 FAR_OUTSIDE = 2.0  # and the peak that lossy codecs do not reach
 
 
-def _normal_names(filenames):
-    """One name (N,) for every way to write a clip's."""
-    blocks = [np.array([f"{clip_key(name)}.wav" for name in filenames[part].tolist()]) for part in slices(len(filenames))]
-    return np.concatenate(blocks)
+def _keys(names):
+    """A number (N,) for each text, 0 for an empty one: of millions of clips the texts would take gigabytes."""
+    return np.fromiter(map(hash, names), np.int64)
 
 
 def _twice(keys):
-    """The places of texts (N,) that an earlier one is equal to, and the places of these; empty texts equal none."""
+    """The places of the keys (N,) that an earlier one is equal to, and the places of these; 0 equals none."""
     _, earliest, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    places = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != ""))
+    places = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != 0))
     return places, earliest[inverse[places]]
 
 
@@ -46,7 +45,15 @@ class Report:
     dataset: datadir.DataSet
     errors: list = dataclasses.field(default_factory=list)  # (clip, message)
     odd: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(list))  # {what is odd: [(clip, detail)]}
-    contents: np.ndarray | None = None  # (N,) what each clip sounds like; "" where it is silent or not known
+    contents: np.ndarray | None = None  # (N,) a key for what each clip sounds like; 0 where it is silent or not known
+
+    def keys_of_names(self):
+        """A key (N,) for each clip, the same for every way to write its name."""
+        return _keys(map(clip_key, texts(self.dataset.filenames)))
+
+    def keys_of_recordings(self):
+        """A key (N,) for the recording that each clip is cut from."""
+        return _keys(source_of(f"{clip_key(name)}.wav") for name in texts(self.dataset.filenames))
 
     def faults(self):
         """Faults, with the clips' lines of clips.tsv."""
@@ -70,16 +77,16 @@ class Report:
     def find_copies(self):
         """Note the clips that are another of their set: by name, or by the path of their audio."""
         names, paths = self.dataset.filenames, self.dataset.paths
-        copies, originals = _twice(_normal_names(names))
+        copies, originals = _twice(self.keys_of_names())
         self.add("are named as another, but for a Y, the extension or the digits", copies, [repr(n) for n in names[originals].tolist()])
-        copies, originals = _twice(paths)
+        copies, originals = _twice(_keys(texts(paths)))
         self.add("have the same sound file as another", copies, [repr(n) for n in names[originals].tolist()])
 
     def listen(self, jobs):
         """Open every sound file, in `jobs` processes, and note what it sounds like."""
         there = np.flatnonzero(self.dataset.paths != "")
         self.add("have no audio", np.flatnonzero(self.dataset.paths == ""))
-        rates, self.contents = np.zeros(len(self.dataset), np.int64), np.zeros(len(self.dataset), "U16")
+        rates, self.contents = np.zeros(len(self.dataset), np.int64), np.zeros(len(self.dataset), np.int64)
         with mapping(jobs, ["wsedtk.audio"]) as spread:
             examined = spread(audio.examine, texts(self.dataset.paths[there]))
             for clip, found in progress(zip(there.tolist(), examined), "open audio", len(there)):
@@ -88,7 +95,7 @@ class Report:
                     continue
                 rates[clip] = found.sample_rate
                 if not found.is_silent:
-                    self.contents[clip] = found.content
+                    self.contents[clip] = hash(found.content)
                 for what, detail in _oddities(found, self.dataset.durations[clip]):
                     self.odd[what].append((clip, detail))
         known = rates[rates > 0]
@@ -104,17 +111,16 @@ class Report:
         """Note what the set shares with another: clips, recordings that clips are cut from, and sounds."""
         if self.folder.samefile(earlier.folder):
             return
-        names, theirs = _normal_names(self.dataset.filenames), np.unique(_normal_names(earlier.dataset.filenames))
-        same = find(theirs, names) >= 0
+        same = np.isin(self.keys_of_names(), earlier.keys_of_names())
         self.add(f"are in {earlier.folder} too", np.flatnonzero(same))
-        cut = find(np.unique(sources_of(theirs)), sources_of(names)) >= 0
+        cut = np.isin(self.keys_of_recordings(), earlier.keys_of_recordings())
         self.add(f"are cut from a recording that {earlier.folder} has clips of too", np.flatnonzero(cut & ~same))
         if self.contents is not None:
-            places = np.unique(earlier.contents, return_index=True)
-            like = find(places[0], self.contents)
-            copies = np.flatnonzero((like >= 0) & (self.contents != "") & ~same)
+            contents, clips = np.unique(earlier.contents, return_index=True)
+            places = find(contents, self.contents)
+            copies = np.flatnonzero((places >= 0) & (self.contents != 0) & ~same)
             self.add(f"sound exactly like one of {earlier.folder}", copies,
-                     [repr(n) for n in earlier.dataset.filenames[places[1][like[copies]]].tolist()])
+                     [repr(n) for n in earlier.dataset.filenames[clips[places[copies]]].tolist()])
 
 
 def _oddities(found, duration):
