@@ -7,6 +7,7 @@ has all its clips in the whole), so that what they share is a warning.
 
 import collections
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,13 @@ class Report:
     odd: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(list))  # {what is odd: [(clip, detail)]}
     contents: np.ndarray | None = None  # (N,) a key for what each clip sounds like; 0 where it is silent or not known
 
-    def keys_of_names(self):
+    @functools.cached_property
+    def name_keys(self):
         """A key (N,) for each clip, the same for every way to write its name."""
         return _keys(map(clip_key, texts(self.dataset.filenames)))
 
-    def keys_of_recordings(self):
+    @functools.cached_property
+    def recording_keys(self):
         """A key (N,) for the recording that each clip is cut from."""
         return _keys(source_of(f"{clip_key(name)}.wav") for name in texts(self.dataset.filenames))
 
@@ -77,7 +80,7 @@ class Report:
     def find_copies(self):
         """Note the clips that are another of their set: by name, or by the path of their audio."""
         names, paths = self.dataset.filenames, self.dataset.paths
-        copies, originals = _twice(self.keys_of_names())
+        copies, originals = _twice(self.name_keys)
         self.add("are named as another, but for a Y, the extension or the digits", copies, [repr(n) for n in names[originals].tolist()])
         copies, originals = _twice(_keys(texts(paths)))
         self.add("have the same sound file as another", copies, [repr(n) for n in names[originals].tolist()])
@@ -111,9 +114,9 @@ class Report:
         """Note what the set shares with another: clips, recordings that clips are cut from, and sounds."""
         if self.folder.samefile(earlier.folder):
             return
-        same = np.isin(self.keys_of_names(), earlier.keys_of_names())
+        same = np.isin(self.name_keys, earlier.name_keys)
         self.add(f"are in {earlier.folder} too", np.flatnonzero(same))
-        cut = np.isin(self.keys_of_recordings(), earlier.keys_of_recordings())
+        cut = np.isin(self.recording_keys, earlier.recording_keys)
         self.add(f"are cut from a recording that {earlier.folder} has clips of too", np.flatnonzero(cut & ~same))
         if self.contents is not None:
             contents, clips = np.unique(earlier.contents, return_index=True)
