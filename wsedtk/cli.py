@@ -128,13 +128,20 @@ def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, 
 @verb(cli, "validate")
 @click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
 @click.option("--audio", "with_audio", is_flag=True, help="Open every sound file too.")
-def validate(data_sets, with_audio):
-    """List every fault of data directories at once.
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that open sound files.")
+def validate(data_sets, with_audio, jobs):
+    """List every fault of data directories at once, and what they share: clips, recordings that clips are cut from.
+
+    Errors, exit status 1, are what no later stage can use; warnings what it can, but is odd: events of length zero or beyond their
+    clip, classes without clips, clips of two sets. --audio opens every file: missing, unreadable, empty or not finite is an error.
+    It warns of silence (all samples the same), clipping (0.1 % at full scale), levels beyond twice full scale, rates that are
+    unusual in the set or below 16 kHz, 0.1 s more or less than clips.tsv says, less than 0.1 s at all, and clips that sound
+    exactly alike.
 
     \b
-    Example: wsedtk validate --audio data/train data/test
+    Example: wsedtk validate --audio data/train data/test --jobs 2
     """
-    _stage("validate").run(data_sets, with_audio)
+    _stage("validate").run(data_sets, with_audio, jobs)
 
 
 @verb(cli, "extract")

@@ -238,14 +238,15 @@ def _check_events(path, filenames, labels, durations, tags, faults):
             if untagged[i]:
                 faults.append(Fault(False, path, line, f"an event of {texts[i]!r}, which {names[i]!r} is not tagged with"))
         known &= ~(offset < onset)
-        blocks.append((clips[known], onset[known], offset[known], numbers[known]))
+        blocks.append((clips[known], onset[known], offset[known], numbers[known], lines[known]))
     _sort_faults(faults, num_faults)
-    events = Events.from_columns(*(np.concatenate(column) for column in zip(*blocks))) if blocks else Events.from_rows([])
-    for what, found in (("events overlap another of their class", _overlapping(events)),
-                        ("tags without an event of their class", tags_without_events(*tags, events))):
+    columns = [np.concatenate(column) for column in zip(*blocks)] if blocks else [np.array([], np.int64)] * 5
+    events = Events.from_columns(*columns[:4])
+    overlapping = [f"{str(filenames[i])!r} at {onset:g} s (line {line}): {labels[k]!r}" for i, onset, k, line in _overlapping(*columns)]
+    without = [f"{str(filenames[i])!r}: {labels[k]!r}" for i, k in tags_without_events(*tags, events)]
+    for what, found in (("events overlap another of their class", overlapping), ("tags without an event of their class", without)):
         if found:
-            shown = first([f"{str(filenames[clip])!r}{f' at {onset[0]:g} s' if onset else ''}: {labels[k]!r}" for clip, *onset, k in found])
-            faults.append(Fault(False, path, None, f"{len(found)} {what}: {shown}"))
+            faults.append(Fault(False, path, None, f"{len(found)} {what}: {first(found)}"))
     return events
 
 
@@ -256,14 +257,13 @@ def tags_without_events(tag_clip, tag_label, events):
     return list(zip(tag_clip[without].tolist(), tag_label[without].tolist()))
 
 
-def _overlapping(events):
-    """(clip, onset, class) of the events that begin before an earlier one of their clip and class ends."""
-    ends, found = {}, []
-    for clip, onset, offset, k in events.rows():
+def _overlapping(*columns):
+    """Yield (clip, onset, class, line) of the events that begin before an earlier one of their clip and class ends."""
+    ends, order = {}, np.lexsort([columns[i] for i in (2, 3, 1, 0)])  # that of `Events`
+    for clip, onset, offset, k, line in zip(*(column[order].tolist() for column in columns)):
         if onset < ends.get((clip, k), 0):
-            found.append((clip, onset, k))
+            yield clip, onset, k, line
         ends[clip, k] = max(offset, ends.get((clip, k), 0))
-    return found
 
 
 def _check_info(path, faults):

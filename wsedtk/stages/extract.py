@@ -35,10 +35,11 @@ def clip_samples(frontend_config, max_seconds, crop, path):
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        samples, rate = audio.read(path, frontend_config.sample_rate)
+        # a second more than any clip may have: the resampler's end is then beyond what --crop keeps
+        samples, rate = audio.read(path, frontend_config.sample_rate, max_seconds + 2 * frontend_config.seconds_per_frame + 1)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
-                raise InputError(f"{path}: lasts {len(samples) / rate:.3f} s, longer than {max_seconds:g} s; "
+                raise InputError(f"{path}: lasts {audio.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
                                  "--crop keeps its beginning, --max-seconds takes longer clips")
             samples = samples[:round(max_seconds * rate)]
         return samples, len(samples) / rate
