@@ -152,11 +152,12 @@ def _write_file(output, ensemble, filenames, labels):
                 arrays["frame"] = ensemble.frames(i)
             yield np.array([i]), {name: np.asarray(values)[None] for name, values in arrays.items()}
 
+    failed = {name: reason for source in ensemble.sources for name, reason in source.failed.items()}
     features = {source.attributes["features"] for source in ensemble.sources} - {""}
     identity = {"scores": [[s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)], "labels": labels}
-    store.write_scores(output, filenames, labels, shapes, batches(), seconds_per_frame=one.seconds_per_frame, model=ensemble.model(),
-                       features=features.pop() if len(features) == 1 else "", fingerprint=config.fingerprint(identity),
-                       average_of=", ".join(str(source.path) for source in ensemble.sources))
+    store.write_scores(output, filenames, labels, shapes, batches(), failed, seconds_per_frame=one.seconds_per_frame,
+                       model=ensemble.model(), features=features.pop() if len(features) == 1 else "",
+                       fingerprint=config.fingerprint(identity), average_of=", ".join(str(source.path) for source in ensemble.sources))
 
 
 def _write_folder(output, ensemble, filenames, labels):

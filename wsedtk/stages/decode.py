@@ -45,6 +45,6 @@ def run(scores_path, point_path, output, mode):
     found = decode_all(scores, point, mode, tags)
     datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
-                           "tuned_on": point.tuned_on})
+                           "tuned_on": point.tuned_on, "failed": sorted(scores.failed)})
     operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

@@ -13,11 +13,15 @@ from wsedtk.progress import progress
 
 
 def _choose_rows(features, data_set):
-    """Rows of the store to score: those of a data set where one is given, in the order of the file names."""
+    """Rows of the store to score, in the order of the file names, and {file name: reason} of the clips whose audio failed.
+
+    They are those of a data set where one is given.
+    """
     if data_set is None:
-        return features.order
-    rows = features.rows_of_set(datadir.read(data_set).filenames, data_set)
-    return rows[rows >= 0]
+        return features.order, features.failed
+    filenames = datadir.read(data_set).filenames
+    rows = features.rows_of_set(filenames, data_set)
+    return rows[rows >= 0], {name: features.failed[name] for name in filenames[rows < 0].tolist()}
 
 
 def read_classes(path, labels, model_dir):
@@ -60,7 +64,7 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
         odd = [f"{k}: {spec.frontend.get(k)} there, {features.frontend.get(k)} here"
                for k in sorted({*spec.frontend, *features.frontend}) if spec.frontend.get(k) != features.frontend.get(k)]
         raise InputError(f"{feats}: made with another front end than {model_dir} was trained on ({'; '.join(odd)})")
-    rows = _choose_rows(features, data_set)
+    rows, failed = _choose_rows(features, data_set)
     if not len(rows):
         raise InputError(f"{feats}: no clips to score")
     frontend, num_classes = spec.frontend_config(), len(labels)
@@ -84,7 +88,8 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
     filenames = features.filenames[rows]
     identity = {"model": model_fingerprint, "features": features.fingerprint, "precise": precise,
                 "clips": datadir.fingerprint_clips(filenames), "classes": list(names.items())}
-    store.write_scores(output_path, filenames, labels, shapes, batches(),
+    store.write_scores(output_path, filenames, labels, shapes, batches(), failed,
                        seconds_per_frame=samples_per_frame / frontend.sample_rate, model=model_fingerprint,
                        features=str(feats), fingerprint=config.fingerprint(identity))
-    print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame")
+    print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame"
+          + (f"; {len(failed)} clips failed and have no scores" if failed else ""))
