@@ -162,7 +162,7 @@ def test_an_operating_point_of_another_model_is_refused(files, tmp_path):
     scores, point = files
     decode.run(scores, point(model="m"), tmp_path / "own", None)
     assert datadir.read_decoded(tmp_path / "own", LABELS).info == {
-        "mode": "segment", "model": "m", "scores": "abc", "tuned_on": "by hand", "failed": []}
+        "mode": "segment", "model": "m", "scores": "abc", "tuned_on": "by hand"}
     with pytest.raises(InputError, match=r"point.yaml: was tuned on the scores of another model \(other\)"):
         decode.run(scores, point(model="other"), tmp_path / "out", None)
     assert not (tmp_path / "out").exists()

@@ -150,7 +150,7 @@ def test_without_events_consistency_is_that_of_the_system(run, tmp_path):
 
 def test_json_alone_is_on_stdout(run, tmp_path):
     make_lists(tmp_path, 2)
-    (tmp_path / "out" / "info.yaml").write_text("failed: [clip 11.wav]\n")
+    (tmp_path / "out" / "failed.tsv").write_text("filename\nclip 11.wav\n")
     (tmp_path / "out" / "clips.tsv").write_text("\n".join((tmp_path / "out" / "clips.tsv").read_text().splitlines()[:-1]) + "\n")
     result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5", "--bootstrap", "5")
     assert json.loads(result.stdout)["clips"].items() >= {"scored": 11, "official": 12}.items()
@@ -212,7 +212,8 @@ def test_only_clips_of_both_sides_are_scored(run, tmp_path):
     rows = [*decoded.events.rows(), (10, 0.0, 9.0, 0)]
     tags = np.concatenate([decoded.tag_matrix(), np.ones((1, 3), bool)])
     datadir.write_decoded(tmp_path / "out", [*decoded.filenames.tolist(), "other.wav"], [*decoded.durations, 10.0], LABELS, tags,
-                          events.Events.from_rows(rows), {"failed": [name_of(1), name_of(5)]})
+                          events.Events.from_rows(rows))
+    (tmp_path / "out" / "failed.tsv").write_text(f"filename\n{name_of(5)}\n{name_of(1)}\n")
     (tmp_path / "set" / "info.yaml").write_text("official_clips: 488\n")
     result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5")
     report = json.loads(result.stdout)
@@ -224,12 +225,12 @@ def test_only_clips_of_both_sides_are_scored(run, tmp_path):
     assert_segment_figures(report["segment"], segment_based(lasting, estimate, durations, clips=kept))
 
 
-@pytest.mark.parametrize("info", ["", "failed: [clip 05.wav]\n", "failed: {clip 11.wav: 1}\n"])
-def test_a_clip_that_was_not_decoded_is_an_error(run, tmp_path, info):
+@pytest.mark.parametrize("failed", ["filename\n", "filename\nclip 05.wav\n"])
+def test_a_clip_that_was_not_decoded_is_an_error(run, tmp_path, failed):
     make_lists(tmp_path, 2)
     lines = (tmp_path / "out" / "clips.tsv").read_text().splitlines()
     (tmp_path / "out" / "clips.tsv").write_text("\n".join(lines[:-1]) + "\n")
-    (tmp_path / "out" / "info.yaml").write_text(info)
+    (tmp_path / "out" / "failed.tsv").write_text(failed)
     result = run("score", tmp_path / "set", tmp_path / "out")
     assert result.exit_code == 1 and "set: 1 of 12 clips were not decoded into " in result.stderr
     assert "the first 'clip 11.wav'; predict and decode them too, or take them out of the set" in result.stderr

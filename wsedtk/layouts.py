@@ -8,6 +8,7 @@ times. None of that is in files that wsedtk writes, so none is read. What is lef
 
 import contextlib
 import json
+import re
 
 import numpy as np
 
@@ -27,6 +28,7 @@ _WORDS = {"f": "floating-point numbers", "i": "whole numbers", "t": "text"}
 _FLETCHER32 = 3  # the filter that our files have: checksums
 _TEXT_RECORD = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # what stands for a text in a dataset
 _LONGEST_TEXT = 1 << 16  # bytes
+_NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 _BLOCK_ROWS = 4096  # names that are compared at once
 
 
@@ -144,10 +146,20 @@ def frontend(text, path):
     return found
 
 
+def check_texts(path, texts):
+    """Raise InputError for the first of some names and classes that is empty, or that a table can't hold."""
+    odd = "" if "" in texts else None
+    if odd is None and _NOT_IN_TABLES.search("".join(texts)):
+        odd = next(text for text in texts if _NOT_IN_TABLES.search(text))
+    if odd is not None:
+        raise InputError(f"{path}: {odd[:200]!r}: a clip or class can't be named so")
+
+
 def check_once(path, filenames, order):
-    """Raise InputError where a file name (N,) stands twice; order: what sorts them."""
+    """Raise InputError where a file name (N,) stands twice, or can't stand in a table; order: what sorts them."""
     for block in slices(len(filenames), _BLOCK_ROWS):
         names = filenames[order[block.start:block.stop + 1]]
+        check_texts(path, names.tolist())
         twice = np.flatnonzero(names[1:] == names[:-1])
         if len(twice):
             raise InputError(f"{path}: the clip {str(names[twice[0]])!r} stands in them twice")
@@ -158,6 +170,7 @@ def check_scores(scores, most_frames):
     labels = scores.labels
     if not len(scores) or not labels or len(set(labels)) < len(labels):
         raise InputError(f"{scores.path}: expected clips, and classes, each once; found {len(scores)} clips, the classes {labels[:20]}")
+    check_texts(scores.path, labels)
     check_once(scores.path, scores.filenames, np.argsort(scores.filenames, kind="stable"))
     if not 1e-6 <= scores.seconds_per_frame <= LONGEST_SECONDS:
         raise InputError(f"{scores.path}: the attribute 'seconds_per_frame': expected seconds, found {scores.seconds_per_frame}")

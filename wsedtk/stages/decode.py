@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, events, operating_point, store
+from wsedtk import datadir, events, operating_point, store, tables
 from wsedtk.errors import InputError
 
 
@@ -33,7 +33,7 @@ def decode_all(scores, point, mode, tags):
 
 
 def run(scores_path, point_path, output, mode):
-    """Write tags.tsv, events.tsv and the list of decoded clips."""
+    """Write tags.tsv, events.tsv and the list of decoded clips, and of those whose audio failed."""
     scores, point = store.ScoreFile(scores_path), operating_point.read(point_path)
     if scores.labels != point.labels:
         raise InputError(f"{point_path}: its classes are not those of {scores_path}")
@@ -45,6 +45,10 @@ def run(scores_path, point_path, output, mode):
     found = decode_all(scores, point, mode, tags)
     datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
-                           "tuned_on": point.tuned_on, "failed": sorted(scores.failed)})
+                           "tuned_on": point.tuned_on})
+    failed = Path(output) / "failed.tsv"  # clips without scores, their audio being unreadable
+    failed.unlink(missing_ok=True)
+    if scores.failed:
+        tables.write_rows(failed, ("filename",), [[(name,) for name in sorted(scores.failed)]])
     operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

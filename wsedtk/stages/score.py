@@ -25,6 +25,14 @@ CLASS_COLUMNS = (*_TAGGING, *zip(("AP", "AUC", "d'", "clips"), ["audioset"] * 4,
 WITH_INTERVAL = ("f1", "error_rate", "map", "mauc", "dprime")
 
 
+def _failed(path):
+    """The clips that decode lists as failed: their audio could not be read."""
+    faults = []
+    names = [name for _, (block,) in tables.read_rows(path, ("filename",), faults) for name in block] if path.exists() else []
+    tables.raise_on_errors(faults, "decode the scores again")
+    return names
+
+
 def _match(truth, decoded, data_set, out_dir):
     """The truth and the decoded set reduced to the clips that both hold, in the same order.
 
@@ -36,8 +44,7 @@ def _match(truth, decoded, data_set, out_dir):
     if not in_truth.all():
         odd = decoded.filenames[~in_truth].tolist()
         say(f"warning: {len(odd)} decoded clips are not in {data_set} and are not scored: {tables.first(odd)}")
-    failed = decoded.info.get("failed") or []  # as decode writes it
-    is_failed = np.isin(truth.filenames, failed if isinstance(failed, list) else [])
+    is_failed = np.isin(truth.filenames, _failed(Path(out_dir) / "failed.tsv"))
     missing, left_out = (truth.filenames[~in_decoded & part].tolist() for part in (~is_failed, is_failed))
     if missing:
         raise InputError(f"{data_set}: {len(missing)} of {len(truth)} clips were not decoded into {out_dir}, the first {missing[0]!r}; "
