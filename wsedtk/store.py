@@ -173,7 +173,7 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
 def read_about(path):
     """The attributes of a feature file, and {file name: reason} of the clips that failed. Raises InputError."""
     with _open(path, "features") as file:
-        return dict(file.attrs), dict(file["failed"].asstr()[:])
+        return dict(file.attrs), _failed(file)
 
 
 def shard_path(path, shard, num_shards):
