@@ -41,7 +41,8 @@ def mutate(data, seed):
         elif kind == 6:
             data[start:start] = data[start:start + length]
         else:
-            data[start:start + length] = bytes([int(rng.choice([0, 9, 10, 13, 32, 34, 45, 57, 127, 255]))]) * len(data[start:start + length])
+            byte = int(rng.choice([0, 9, 10, 13, 32, 34, 45, 57, 127, 255]))
+            data[start:start + length] = bytes([byte]) * len(data[start:start + length])
     return bytes(data)
 
 
@@ -62,7 +63,7 @@ def in_time(seconds=LONGEST_SECONDS):
 
 
 def survives(read, path, *names):
-    """Whether `read(path)` gives a result, not an InputError. Anything else is raised, as is a message that names nothing.
+    """Whether `read(path)` gives a result, not an InputError. Anything else is raised, also where the message names nothing.
 
     names: of what else the message may speak than of the file.
     """

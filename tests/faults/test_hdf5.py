@@ -60,6 +60,7 @@ KINDS = {"features": (features, read_features), "scores": (scores, read_scores)}
 
 def work(kind, folder, first, last):
     """Read mutants number `first` to `last` of a file, in a process of its own: HDF5, a C library, can take a process along."""
+    faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
     read = KINDS[kind][1]
     whole, path = (folder / "whole.h5").read_bytes(), folder / "mutant.h5"

@@ -82,7 +82,8 @@ PARSERS = {
     "data directory": (make_set, datadir.read), "decoded folder": (make_decoded, lambda f: datadir.read_decoded(f, LABELS)),
     "score folder": (make_scores, score_folder.ScoreFolder), "model directory": (make_model, checkpoint.load_model),
     "AudioSet's lists": (write_lists, lambda f: audioset.read(f, "all", True)),
-    "operating point": (file_of("p.yaml", lambda p: operating_point.write(p, make_point(labels=LABELS))), of_file("p.yaml", operating_point.read)),
+    "operating point": (file_of("p.yaml", lambda p: operating_point.write(p, make_point(labels=LABELS))),
+                        of_file("p.yaml", operating_point.read)),
     "front end": (file_of("f.yaml", lambda p: p.write_text(config.to_yaml(config.to_mapping(FrontendConfig())))),
                   of_file("f.yaml", lambda p: config.load(FrontendConfig, p))),
     "training configuration": (file_of("t.yaml", lambda p: p.write_text(config.to_yaml(config.to_mapping(TrainConfig())))),
@@ -94,7 +95,8 @@ PARSERS = {
                         of_file("n.npz", lambda p: import_.read_normalizer(p, 8))),
     "checkpoint": (file_of("c.pt", lambda p: checkpoint.save_checkpoint(p, {"model": small_spec().build().state_dict(), "step": 3})),
                    of_file("c.pt", checkpoint.load_checkpoint)),
-    "published weights": (file_of("c.pt", lambda p: torch.save(small_spec().build().state_dict(), p)), of_file("c.pt", import_.read_tensors)),
+    "published weights": (file_of("c.pt", lambda p: torch.save(small_spec().build().state_dict(), p)),
+                          of_file("c.pt", import_.read_tensors)),
     "old weights": (file_of("c.pt", lambda p: torch.save(small_spec().build().state_dict(), p, _use_new_zipfile_serialization=False)),
                     of_file("c.pt", import_.read_tensors)),
     "event list": (file_of("e.tsv", lambda p: p.write_text("filename\tonset\toffset\tevent_label\na.wav\t0\t1.5\tCar\nb.wav\n")),
@@ -168,7 +170,7 @@ def test_made_up_tables_of_a_data_directory(tmp_path_factory, table, rows, with_
 
 
 VALUES = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6),
-                                st.sampled_from([10 ** 9, 10 ** 30, -1, 0, "talnet", "dcase-crnn", "gated-crnn", "attention", "os:system"])),
+                                st.sampled_from([10 ** 9, 10 ** 30, -1, 0, "talnet", "gated-crnn", "attention", "os:system"])),
                       lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
                       max_leaves=6)
 
