@@ -27,9 +27,15 @@ if [ $# -lt 2 ] || [ "$first" -gt "$last" ]; then
     exit 2
 fi
 
+copy() { # to the log too, to the end of what is printed
+    trap '' INT TERM HUP USR1
+    exec tee -a -- "$log"
+}
+
 run_job() { # NUMBER LOG COMMAND...
     local number=$1 log=$2 status=0 started=$SECONDS
     shift 2
+    trap : INT TERM HUP USR1 # a signal is for the command: its status is still to be written
     if [ -n "$variable" ]; then
         log=${log//$variable/$number}
         set -- "${@//$variable/$number}"
@@ -40,10 +46,11 @@ run_job() { # NUMBER LOG COMMAND...
         printf ' %q' "$@"
         printf '\n# host %s, started %s\n' "$(uname -n)" "$(date '+%Y-%m-%d %H:%M:%S %z')"
     } > "$log"
+    exec 3>&2 2> /dev/null # bash's word on how a command ended is not wanted
     if [ -n "$variable" ]; then
-        "$@" < /dev/null >> "$log" 2>&1 || status=$?
+        "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?
     else
-        { "$@" < /dev/null 2>&1 1>&3 3>&- | tee -a -- "$log" >&2 3>&-; } 3>&1 | tee -a -- "$log" || status=$?
+        { trap : INT TERM HUP USR1; "$@" < /dev/null 2>&1 1>&5 3>&- 5>&- | copy >&3 5>&-; } 5>&1 | copy || status=$?
     fi
     printf '# ended %s after %s s, exit status %s\n' "$(date '+%Y-%m-%d %H:%M:%S %z')" "$((SECONDS - started))" "$status" >> "$log"
     return "$status"
@@ -66,15 +73,16 @@ reap() { # wait for the oldest job that runs
     pids=("${pids[@]:1}") numbers=("${numbers[@]:1}")
 }
 # shellcheck disable=SC2317,SC2329  # the trap calls it
-stop() { # a signal to us ends the jobs, each with all that it started
+stop() { # a signal to us ends the jobs, each with all that it started; they may take a moment to save their work
     stopped=1
     for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
 }
-trap stop INT TERM
+trap stop INT TERM HUP USR1
 set -m # each job its own process group,
 exec 4>&2 2> /dev/null # and no word of bash's own on how it ended: what we say goes to 4
 for ((number = first; number <= last; number++)); do
     if [ "$at_once" -gt 0 ] && [ "${#pids[@]}" -ge "$at_once" ]; then reap; fi
+    if [ "$stopped" -ne 0 ]; then break; fi
     run_job "$number" "$log" "$@" 2>&4 4>&- &
     pids+=("$!") numbers+=("$number")
 done

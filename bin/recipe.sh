@@ -32,9 +32,9 @@ guarded() {
     local status=0
     "$@" &
     child=$!
-    trap 'kill -TERM "$child" 2> /dev/null || true; wait "$child" || true; printf %s "$on_stop" >&2; exit 75' INT TERM
+    trap 'kill -TERM "$child" 2> /dev/null || true; wait "$child" || true; printf %s "$on_stop" >&2; exit 75' INT TERM HUP USR1
     wait "$child" || status=$?
-    trap - INT TERM
+    trap - INT TERM HUP USR1
     return "$status"
 }
 

@@ -1,18 +1,21 @@
 import dataclasses
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
 from helpers import write_set, write_sound
 
-from wsedtk import audio, config, datadir, store
+from wsedtk import atomic, audio, config, datadir, parts, store
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
 from wsedtk.frontend import FrontendConfig, LogMel
@@ -74,29 +77,136 @@ def test_elsewhere_than_on_a_cpu_this_process_computes_the_features(run, small_s
     assert cpu.failed == gpu.failed and list(cpu.failed) == ["clip 05.wav"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_signal_leaves_neither_processes_nor_files(tmp_path, number, jobs):
+def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, jobs):
     write_sound(tmp_path / "audio" / "a.wav", seconds=10)
     clips = [(f"{i:05d}.wav", "../audio/a.wav", 10) for i in range(20000)]
     data = write_set(tmp_path / "set", clips, ["Car"], [(name, "Car") for name, *_ in clips])
-    (tmp_path / "out").mkdir()
-    command = [sys.executable, "-m", "wsedtk", "extract", data, tmp_path / "out" / "a.h5", "--jobs", str(jobs), "--device", "cpu"]
+    output = tmp_path / "out" / "a.h5"
+    command = [sys.executable, "-m", "wsedtk", "extract", data, output, "--jobs", str(jobs), "--device", "cpu"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     for _ in range(1200):  # until some features are there
-        if any(p.stat().st_size > 1 << 20 for p in (tmp_path / "out").iterdir()):
+        if any(p.stat().st_size > 1 << 20 for p in output.parent.glob(".a.h5.parts/.*.tmp")):
             break
         time.sleep(0.05)
     process.send_signal(number)
-    assert f"stopped by {number.name}; give the same command again" in process.communicate(timeout=30)[1]
-    assert process.returncode == 75 and not list((tmp_path / "out").iterdir())
+    said = process.communicate(timeout=30)[1]
+    left = int(re.search(rf"a.h5: stopped by {number.name}, (\d+) of 20000 clips are left; give the same command again", said).group(1))
+    assert process.returncode == 75 and [p.name for p in output.parent.iterdir()] == [".a.h5.parts"]
+    (part,) = output.parent.glob(".a.h5.parts/*")
+    assert len(store.FeatureStore([part])) == 20000 - left < 20000
     for _ in range(100):  # the process that the others are copied from ends when it notices
         left = subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, text=True).stdout
         if not left:
             break
         time.sleep(0.05)
     assert not left
+
+
+def everything(path):
+    """All that a feature file holds but for what made it."""
+    with h5py.File(path) as file:
+        return {**{name: dataset[:].tolist() for name, dataset in file.items()},
+                **{name: value for name, value in file.attrs.items() if name != "commit"}}
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def stopped(run, small_set, tmp_path, monkeypatch):
+    """`stopped(n)` extracts features until n clips are done, one a part. Returns its command, and which clips that computes next."""
+    (tmp_path / "c.yaml").write_text(SMALL)
+    command, computed = ["extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "c.yaml", "--max-failures", 1], []
+    original = extract.clip_features
+    monkeypatch.setattr(parts, "PART_SECONDS", -1)
+
+    def until(count):
+        def counting(config, max_seconds, crop, path):
+            if len(computed) == count:
+                raise Interrupted
+            computed.append(Path(path).name)
+            return original(config, max_seconds, crop, path)
+        computed.clear()
+        monkeypatch.setattr(extract, "clip_features", counting)
+        if count is not None:
+            with pytest.raises(Interrupted):
+                run(*command)
+        return command, computed
+    return until
+
+
+def test_it_goes_on_at_the_first_missing_clip(run, stopped, tmp_path):
+    command, _ = stopped(None)
+    assert run(*command).exit_code == 0
+    whole = everything(tmp_path / "a.h5")
+    (tmp_path / "a.h5").unlink()
+    stopped(5)
+    stopped(4)
+    assert not (tmp_path / "a.h5").exists()
+    command, computed = stopped(None)
+    result = run(*command)
+    assert "7 of 12 clips of" in result.stderr and computed == [f"clip {i:02d}.wav" for i in range(7, 12)]
+    assert everything(tmp_path / "a.h5") == whole and not list(tmp_path.glob(".a.h5*"))
+
+
+@pytest.mark.parametrize("change", ["audio", "audio by rename", "front end", "clips", "paths", "a part damaged"])
+def test_parts_of_anything_else_do_not_count(run, stopped, tmp_path, small_set, change):
+    stopped(8)
+    audio = tmp_path / "audio" / "clip 02.wav"
+    again = [f"clip {i:02d}.wav" for i in range(7, 12)]
+    if change.startswith("audio"):
+        write_sound(tmp_path / "new.wav", frequency=1000)
+        if change == "audio":
+            audio.write_bytes((tmp_path / "new.wav").read_bytes())
+        else:
+            os.utime(tmp_path / "new.wav", (1e9, 1e9))
+            (tmp_path / "new.wav").rename(audio)
+        again = ["clip 02.wav", *again]
+    elif change == "front end":
+        (tmp_path / "c.yaml").write_text(SMALL.replace("num_mels: 8", "num_mels: 9"))
+        again = [f"clip {i:02d}.wav" for i in range(12)]
+    elif change == "a part damaged":
+        part = sorted(tmp_path.glob(".a.h5.parts/*.h5"))[2]
+        part.write_bytes(part.read_bytes()[:-100])
+        again = ["clip 02.wav", *again]
+    else:
+        text = (small_set / "clips.tsv").read_text()
+        old, new = ("\nclip 02.wav\t", "\nclip 02b.wav\t") if change == "clips" else ("/clip 02.wav\t", "/clip 04.wav\t")
+        text = text.replace(old, new)
+        (small_set / "clips.tsv").write_text(text)
+        if change == "clips":
+            tags = (small_set / "tags.tsv").read_text()
+            (small_set / "tags.tsv").write_text(tags.replace("clip 02.wav", "clip 02b.wav"))
+            (small_set / "events.tsv").unlink()
+        again = ["clip 04.wav" if change == "paths" else "clip 02.wav", *again]
+    command, computed = stopped(None)
+    assert run(*command).exit_code == 0 and computed == again
+    mixed = everything(tmp_path / "a.h5")
+    assert run(*command).exit_code == 0 and everything(tmp_path / "a.h5") == mixed
+
+
+def test_clips_that_failed_are_tried_again(run, stopped, tmp_path):
+    audio = tmp_path / "audio"
+    audio.rename(tmp_path / "away")
+    command, computed = stopped(None)
+    result = run(*command[:-2])
+    assert result.exit_code == 1 and "12 of 12 clips failed" in result.stderr
+    assert "the features of the others are kept for when the command is given again" in result.stderr
+    (tmp_path / "away").rename(audio)
+    computed.clear()
+    assert run(*command).exit_code == 0
+    assert len(store.FeatureStore([tmp_path / "a.h5"])) == 12 and sorted(set(computed)) == [f"clip {i:02d}.wav" for i in range(12)]
+
+
+def test_two_at_once_are_refused(run, small_set, tmp_path):
+    (tmp_path / "c.yaml").write_text(SMALL)
+    with atomic.locking(tmp_path / ".a.h5.parts" / ".lock"):
+        result = run("extract", small_set, tmp_path / "a.h5")
+    assert result.exit_code == 1 and f"a.h5: process {os.getpid()} on " in result.stderr and not (tmp_path / "a.h5").exists()
 
 
 def test_a_device_that_is_not_there(run, small_set, tmp_path):
@@ -215,7 +325,7 @@ def test_a_clip_at_fault_stops_it(run, one, tmp_path, kind, message):
     assert result.exit_code == 1 and result.stdout == ""
     assert f"{tmp_path}/one: 1 of 1 clips failed, more than --max-failures 0.01 allows; the first: " in result.stderr
     assert result.stderr.count(message) == 2 and "extract: 'a.wav' failed: " in result.stderr
-    assert list(output.parent.iterdir()) == []
+    assert [p.name for p in output.parent.iterdir()] == [".a.h5.parts"]
 
 
 @FAULTS

@@ -274,7 +274,7 @@ def test_other_classes_get_a_new_output_layer(corpus, tmp_path, run, pooling):
     command = [c if str(c)[-3:] != ".h5" else corpus / c.name for c in command]
     seen = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "run_to_checkpoint", lambda self: seen.update(self.runner.network.state_dict()) or exit())
+        patch.setattr(training.Trainer, "run_to_checkpoint", lambda self, _: seen.update(self.runner.network.state_dict()) or exit())
         result = run(*command)
     assert "its classes are others, or in another order: " in result.stderr and "head.fc_prob.weight, head.fc_prob.bias" in result.stderr
     _, source, _ = checkpoint.load_model(first)

@@ -1,13 +1,53 @@
-"""Writing that nobody sees half of: to a temporary name in the same folder, fsync, rename."""
+"""Writing that nobody sees half of: to a temporary name in the same folder, fsync, rename. Locks."""
 
 import contextlib
 import fcntl
+import glob
 import os
 import platform
+import re
 import shutil
 from pathlib import Path
 
 from wsedtk.errors import InputError
+
+_HOST = re.sub(r"[^\w-]", "-", platform.node())[:30]
+
+
+def _beside(path, kind):
+    """A hidden name beside a path, this process's own. 40 characters take at most 160 of a name's 255 bytes."""
+    return path.parent / f".{path.name[:40]}.{_HOST}.{os.getpid()}.{kind}"
+
+
+def _is_left_over(name):
+    """Whether a name is one of `_beside`'s, of a process of this machine that has ended without removing it."""
+    match = re.fullmatch(rf"\..*\.{re.escape(_HOST)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
+    return match is not None and int(match.group(1)) < 1 << 31 and not Path("/proc", match.group(1)).exists()
+
+
+def remove_left_over(path):
+    """Remove what killed processes of this machine left half written of a file and of its shards, or in a folder."""
+    if not Path("/proc/self").exists():  # no telling who is alive
+        return
+    path = Path(path)
+    with contextlib.suppress(OSError):
+        left = [p for p in path.parent.glob(f".{glob.escape(path.stem[:40])}*") if _is_left_over(p.name)]
+        for folder, folders, files in os.walk(path):
+            left += [Path(folder, name) for name in (*folders, *files) if name.startswith(".") and _is_left_over(name)]
+        for found in left:
+            if found.is_dir():
+                shutil.rmtree(found)
+            else:
+                found.unlink()
+
+
+@contextlib.contextmanager
+def _telling(path):
+    """Turn an OSError into an InputError that says what can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
@@ -17,17 +57,16 @@ def writing(path):
     Makes the parent folders. Raises InputError where the folder or the disk refuses.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name[:40]}.{os.getpid()}.tmp"  # 40 characters take at most 160 of a name's 255 bytes
+    temporary = _beside(path, "tmp")
     try:
-        if path.is_dir():
-            raise InputError(f"{path}: a folder; name a file to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
+        with _telling(path):
+            if path.is_dir():
+                raise InputError(f"{path}: a folder; name a file to write")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -40,48 +79,57 @@ def writing_folder(path):
     Makes the parent folders. Raises InputError where the disk refuses, or `path` is a file.
     """
     path = Path(path)
-    temporary, old = (path.parent / f".{path.name[:40]}.{os.getpid()}.{kind}" for kind in ("tmp", "old"))
+    temporary, old = _beside(path, "tmp"), _beside(path, "old")
     try:
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: a file; name a folder to write")
-        temporary.mkdir(parents=True)
-        yield temporary
-        for written in temporary.iterdir():
-            with open(written, "rb+") as file:
-                os.fsync(file.fileno())
-        if path.exists():  # a folder that holds something can't be replaced in one step
-            path.rename(old)
-        temporary.rename(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
+        with _telling(path):
+            if path.exists() and not path.is_dir():
+                raise InputError(f"{path}: a file; name a folder to write")
+            temporary.mkdir(parents=True)
+            yield temporary
+            for written in temporary.iterdir():
+                with open(written, "rb+") as file:
+                    os.fsync(file.fileno())
+            if path.exists():  # a folder that holds something can't be replaced in one step
+                path.rename(old)
+            temporary.rename(path)
     finally:
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def locking(path):
+def locking(path, what=None):
     """Hold a lock file while the block runs. Raises InputError, naming the process, where another one holds it.
 
-    The system lets go of the lock when the process ends, however it ends; the file stays.
+    what: what is locked, for that message; the lock's folder unless given. The system lets go of the lock when the process ends,
+    however it ends; a lock file that a killed process left is taken over.
     """
-    path = Path(path)
-    try:
+    path, what = Path(path), what or Path(path).parent
+    with _telling(what):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            is_held = not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino  # else its holder has just removed it
+        except BlockingIOError:
+            is_held = True
+        except OSError as error:
+            from wsedtk.progress import say  # tqdm, which `wsedtk --help` needs not wait for
+
+            say(f"warning: {path}: can't be locked here ({error.strerror}): take care that no other process writes there")
+            is_held = False
+        if is_held:
             file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise InputError(f"{path.parent}: process {holder} is at work there; wait for it, or end it") from None
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {platform.node()}")
-        file.flush()
-        yield
+            raise InputError(f"{what}: process {file.read().strip() or 'unknown'} is at work there; wait for it, or end it")
+        try:
+            with _telling(what):
+                file.truncate(0)
+                file.write(f"{os.getpid()} on {platform.node()}")
+                file.flush()
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path, text):

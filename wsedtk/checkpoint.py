@@ -5,7 +5,10 @@ needed to run it). Checkpoints are torch.save of tensors and plain Python values
 """
 
 import dataclasses
+import hashlib
+import io
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ class ModelSpec:
     hierarchy: str | None = None  # of the pooling
     groups: tuple[int, ...] = ()
     trained: dict = dataclasses.field(default_factory=dict)  # where the weights come from
+    weights_fingerprint: str | None = None  # of model.safetensors; None: unknown
 
     def __post_init__(self):
         values = np.array([*self.mean, *self.std], np.float32)
@@ -57,8 +61,9 @@ class ModelSpec:
 
 def save_tensors(path, tensors):
     """Write a flat mapping of tensors as safetensors, atomically."""
-    with writing(path) as temporary:
-        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+    content = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
+    with writing(path) as temporary:  # not by safetensors itself, nor by torch below: a full disk is then no OSError
+        temporary.write_bytes(content)
 
 
 def load_tensors(path):
@@ -83,10 +88,15 @@ def check_tensors(tensors, expected, where):
             raise InputError(f"{where}: it has a tensor {name!r} {tuple(tensors[name].shape)} that the network lacks")
 
 
+def _weights_fingerprint(folder):
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
 def save_model(folder, spec, tensors):
     """Write a model directory: the tensors, then model.yaml, whose presence says that the model is whole."""
     folder = Path(folder)
     save_tensors(folder / "model.safetensors", tensors)
+    spec = dataclasses.replace(spec, weights_fingerprint=_weights_fingerprint(folder))
     write_text(folder / "model.yaml", config.to_yaml(config.to_mapping(spec)))
 
 
@@ -98,6 +108,10 @@ def load_model(folder):
     spec = config.load(ModelSpec, folder / "model.yaml")
     network = spec.build()
     tensors = load_tensors(folder / "model.safetensors")
+    found = _weights_fingerprint(folder)
+    if spec.weights_fingerprint not in (None, found):
+        raise InputError(f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is {found}, "
+                         f"model.yaml says {spec.weights_fingerprint}")
     check_tensors(tensors, network.state_dict(), f"{folder}: model.safetensors is not of the network that model.yaml describes")
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
@@ -108,8 +122,10 @@ def load_model(folder):
 
 def save_checkpoint(path, content):
     """Write a training checkpoint of tensors and plain Python values, atomically."""
+    saved = io.BytesIO()
+    torch.save(content, saved)
     with writing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(saved.getbuffer())
 
 
 def load_checkpoint(path):
@@ -117,6 +133,11 @@ def load_checkpoint(path):
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     try:
+        if zipfile.is_zipfile(path):  # as torch writes them since 1.6, with check sums that torch does not look at
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f"the check sum of {damaged} is wrong")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise anything
         found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)  # the rest is torch's advice to run it

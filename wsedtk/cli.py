@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from wsedtk import __version__
+from wsedtk import __version__, signals
 from wsedtk.command import CONTEXT, IN_DIR, OUT, NumberList, Shard, verb
 from wsedtk.errors import InputError, NotFinished
 
@@ -18,15 +18,9 @@ def _stage(name):
 
 
 def _stop(number, frame):
+    """End the command as an exception does: its processes end, and temporary files go."""
     click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
     sys.exit(75)
-
-
-def _end_on_signals():
-    """Have signals end the command as an exception does: its processes end, and temporary files go."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell sets it for what it runs in the background
-            signal.signal(number, _stop)
 
 
 @click.group(context_settings=CONTEXT)
@@ -159,7 +153,6 @@ def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype,
     \b
     Example: wsedtk extract data/train feats/train.h5 --config conf/frontend_wang.yaml --jobs 2
     """
-    _end_on_signals()
     _stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device)
 
 
@@ -347,9 +340,10 @@ def _tell(error):
 
 
 def main():
-    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished."""
+    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal."""
     try:
-        cli(prog_name="wsedtk")
+        with signals.handled(_stop):
+            cli(prog_name="wsedtk")
     except InputError as error:
         _tell(error)
         sys.exit(1)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from wsedtk.atomic import remove_left_over
 from wsedtk.errors import InputError
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
@@ -63,14 +64,17 @@ def _values(value):
 
 
 def verb(group, name, **settings):
-    """Register a command that checks its outputs, and writes its record where one is asked for, before it runs."""
+    """Register a command that first checks its outputs, removes what a killed run left of them, and writes the record that is asked for."""
     def decorate(function):
         @click.pass_context
         def command(ctx, **options):
             _check_outputs(ctx.command, options)
+            outputs = [parameter.name for parameter in ctx.command.params if parameter.type is OUT]
+            for path in [*(path for name in outputs for path in _values(options[name])), *_values(ctx.obj)]:
+                remove_left_over(path)
             if ctx.obj is not None:
                 from wsedtk import provenance
-                provenance.write(ctx.obj, ctx.command_path, options, [p.name for p in ctx.command.params if p.type is OUT])
+                provenance.write(ctx.obj, ctx.command_path, options, outputs)
             return function(**options)
         command.__doc__ = function.__doc__
         command.__click_params__ = getattr(function, "__click_params__", [])

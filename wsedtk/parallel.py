@@ -5,8 +5,12 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
-import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
+
+from wsedtk.signals import STOPPING
 
 # What a process of the pool is told: one thread for linear algebra; and to keep the memory of large arrays for the next ones (glibc's
 # allocator gives it back to the system, and asking for it again takes longer than many of the sums).
@@ -14,6 +18,14 @@ _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_TH
                 "MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 _CHUNK = 8  # items that go to a process at once,
 _AHEAD = 4  # and how many such chunks, for each process, are under way or wait for the one that reads the results
+
+
+def _end_with_parent():
+    """Have a process of the pool end when the program does, however that ends, and leave its signals to it."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    gone = multiprocessing.parent_process().sentinel
+    threading.Thread(target=lambda: multiprocessing.connection.wait([gone]) and os._exit(1), daemon=True).start()
 
 
 def _each(function, items):
@@ -59,7 +71,7 @@ def mapping(jobs, modules=()):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
-        with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+        with concurrent.futures.ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
             try:
                 yield functools.partial(_stream, pool, _AHEAD * jobs)
             except BaseException:

@@ -21,8 +21,9 @@ import h5py
 import numpy as np
 
 from wsedtk import provenance
-from wsedtk.atomic import writing
+from wsedtk.atomic import locking, writing
 from wsedtk.datadir import fingerprint_clips
+from wsedtk.disk import Disk
 from wsedtk.errors import InputError
 from wsedtk.tables import find, slices
 
@@ -33,18 +34,31 @@ _CLIPS_AT_ONCE = 8  # whose features are written together: each alone takes long
 BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
 
 
-@contextlib.contextmanager
-def _creating(path, kind, attributes):
-    """Yield a new HDF5 file that becomes `path` when the block succeeds. Raises InputError where `path` is of another kind."""
+def check_overwrite(path, kind):
+    """Raise InputError where a path holds anything but a file of this kind."""
+    if Path(path).is_dir():
+        raise InputError(f"{path}: a folder; name a file to write")
     if Path(path).is_file():
         try:
             _open(path, kind).close()
         except InputError as error:
             raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
-    with writing(path) as temporary:
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update({"kind": kind, **attributes})
-            yield file
+
+
+@contextlib.contextmanager
+def _creating(path, kind, attributes):
+    """Yield a new HDF5 file, that becomes `path` when the block succeeds, and a function that raises OSError once the disk refuses more.
+
+    Raises InputError where it refuses, or `path` can't be written, see `check_overwrite`.
+    """
+    check_overwrite(path, kind)
+    path = Path(path)
+    with locking(path.parent / f".{path.name[-60:]}.lock", path), writing(path) as temporary:  # the end tells shards apart
+        with contextlib.closing(Disk(temporary)) as disk:
+            with h5py.File(disk, "w") as file:
+                file.attrs.update({"kind": kind, **attributes})
+                yield file, disk.check
+            disk.check()
 
 
 def _open(path, kind):
@@ -101,15 +115,15 @@ class _Columns:
 
 
 @contextlib.contextmanager
-def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_fingerprint, **attributes):
+def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_fingerprint, about=None):
     """Yield `append(filename, features, duration)` for the clips of a new feature file, and a dict for those that failed.
 
     features: (T, F) with T <= max_frames; duration: seconds; frontend: a plain mapping; the dict takes filename -> reason.
-    Attributes are plain values.
+    about: more attributes, plain values, as they are when the block ends.
     """
-    attributes = {**attributes, "frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
+    attributes = {"frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
     shape, bins, failed = (max_frames, num_bins), (np.float64, (num_bins,)), {}
-    with _creating(path, "features", attributes) as file:
+    with _creating(path, "features", attributes) as (file, check):
         file.create_dataset("features", (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True)
         at_once = min(_CLIPS_AT_ONCE, 1 + _BLOCK_BYTES // (max_frames * num_bins * np.dtype(dtype).itemsize))
         clips = _Columns(file, {"features": (dtype, shape)}, at_once)
@@ -124,12 +138,20 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
             stored -= mean
             columns.append(filename, len(features), duration, mean, np.square(stored, out=stored).sum(axis=0))
             clips.append(row)
+            check()
 
         yield append, failed
         clips.flush()
         columns.flush()
         file.attrs["clips_fingerprint"] = fingerprint_clips(_names([file["filename"]]))
         file.create_dataset("failed", data=np.array(list(failed.items()), object).reshape(-1, 2), dtype=_TEXT)
+        file.attrs.update(about or {})
+
+
+def read_about(path):
+    """The attributes of a feature file, and {file name: reason} of the clips that failed. Raises InputError."""
+    with _open(path, "features") as file:
+        return dict(file.attrs), dict(file["failed"].asstr()[:])
 
 
 def shard_path(path, shard, num_shards):
@@ -290,7 +312,7 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
     shapes: {dataset: shape of one clip}, for clip, frame, segment, weight; batches yields (rows, {dataset: array}) where
     rows (B,) index `filenames`, a list or an array (N,); num_frames and duration are arrays among them. Attributes are plain values.
     """
-    with _creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as file:
+    with _creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as (file, check):
         names = file.create_dataset("filename", len(filenames), _TEXT)
         for block in slices(len(filenames), BLOCK):
             names[block] = np.array(filenames[block], object)
@@ -304,6 +326,7 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
             for name, values in arrays.items():
                 place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
                 file[name][place] = values[order]
+            check()
 
 
 class ScoreFile:

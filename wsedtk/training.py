@@ -46,10 +46,15 @@ class TrainConfig:
     select_by: typing.Literal["loss", "f1", "map"] = "f1"  # the model is the checkpoint that is best on VALID_SET by this
     precision: typing.Literal["bf16", "float32"] = "bf16"
     seed: int = 0
+    keep_checkpoints: int = 2  # the newest ones, beside the best
+    resume_seconds: float = 600.0  # of training, after which what is needed to go on is written between checkpoints too
 
     def __post_init__(self):
-        if min(self.batch_size, self.max_checkpoints, 1 if self.checkpoint_every is None else self.checkpoint_every) < 1:
-            raise ValueError("batch_size, checkpoint_every and max_checkpoints must be at least 1")
+        if min(self.batch_size, self.max_checkpoints, self.keep_checkpoints,
+               1 if self.checkpoint_every is None else self.checkpoint_every) < 1:
+            raise ValueError("batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be at least 1")
+        if not self.resume_seconds >= 0:
+            raise ValueError(f"resume_seconds must be at least 0, found {self.resume_seconds}")
         if not 0 < self.learning_rate < float("inf") or not 0 < self.schedule_factor < 1:
             raise ValueError("need learning_rate > 0 and 0 < schedule_factor < 1")
         for name in ("frame_loss_weight", "mixup_alpha", "time_mask_seconds", "mel_mask_bins", "time_shift_seconds"):
@@ -84,11 +89,12 @@ def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
     return Augmentation(cfg.mixup_alpha, mask, cfg.mel_mask_bins, shift, time_reduction)
 
 
-def validate(runner, batches, truth):
-    """Loss, tuned micro F1 and MAP on the validation set: {loss, f1, map}."""
+def validate(runner, batches, truth, after_batch=lambda: None):
+    """Loss, tuned micro F1 and MAP on the validation set: {loss, f1, map}. after_batch: called then; it may raise."""
     scores = np.zeros(truth.shape, np.float32)
     for positions, output, _ in inference.score(runner, batches.store, batches.rows):
         scores[positions] = output.clip.float().cpu().numpy()
+        after_batch()
     if not np.isfinite(scores).all():
         raise InputError("the network's scores on the validation set are not finite; training stops at the last good checkpoint")
     loss = binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))).item()
@@ -113,23 +119,27 @@ class Trainer:
         self.valid_truth = valid.dataset.tag_matrix()
         self.step, self.history, self.best = 0, [], None  # best: (value of select_by, step)
         self.best_tensors, self.finished = None, False
+        self.losses, self.seconds = [], 0.0  # of the batches since the last checkpoint
 
     def state(self):
         """Everything that the rest of the training depends on, as tensors and plain values."""
         return {"step": self.step, "network": self.runner.network.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(),
                 "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [], "history": self.history,
-                "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished}
+                "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished, "losses": self.losses,
+                "seconds": self.seconds, "threads": torch.get_num_threads()}
 
     def restore(self, state):
-        """Go back to a checkpoint's state."""
+        """Go back to a checkpoint's state. Raises ValueError where that is damaged."""
+        if not all(torch.isfinite(tensor).all() for tensor in state["network"].values() if tensor.is_floating_point()):
+            raise ValueError("the network's weights are not finite")
         self.runner.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
         if state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
-        for name in ("step", "history", "best", "best_tensors", "finished"):
+        for name in ("step", "history", "best", "best_tensors", "finished", "losses", "seconds"):
             setattr(self, name, state[name])
 
     def load(self, step):
@@ -172,28 +182,34 @@ class Trainer:
         self.step += 1
         return value
 
-    def run_batches(self, name):
-        """Train for `checkpoint_every` batches, loaded meanwhile. Returns their losses, and the seconds spent waiting for them."""
-        steps, losses, waited = range(self.step, self.step + self.checkpoint_every), [], 0.0
+    def run_batches(self, name, after_batch):
+        """Train until a checkpoint is due, on batches that are loaded meanwhile. Returns the seconds it took, and those spent waiting."""
+        started, before, waited = time.monotonic(), self.seconds, 0.0
+        steps = range(self.step, self.step + self.checkpoint_every - len(self.losses))
         with contextlib.closing(ahead(self.load, steps)) as batches:
             for _ in progress(steps, name):
-                before = time.monotonic()
+                asked = time.monotonic()
                 clips, batch = next(batches)
-                waited += time.monotonic() - before
-                losses.append(self.run_batch(clips, batch))
-        return losses, waited
+                waited += time.monotonic() - asked
+                self.losses.append(self.run_batch(clips, batch))
+                self.seconds = before + time.monotonic() - started
+                after_batch()
+        return time.monotonic() - started, waited
 
-    def run_to_checkpoint(self):
-        """Train for `checkpoint_every` batches, validate, adapt the learning rate, and note what is best."""
-        started, number = time.monotonic(), len(self.history) + 1
+    def run_to_checkpoint(self, after_batch=lambda: None):
+        """Train until a checkpoint is due, validate, adapt the learning rate, and note what is best.
+
+        after_batch: called after each batch, of validation too; it may save `state`, and raise: restored, training goes on from there.
+        """
+        number, trained_before = len(self.history) + 1, len(self.losses)
         self.runner.network.train()
         name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
-        losses, waited = self.run_batches(name)
-        trained = time.monotonic() - started
-        found = validate(self.runner, self.valid, self.valid_truth)
+        trained, waited = self.run_batches(name, after_batch)
+        started = time.monotonic()
+        found = validate(self.runner, self.valid, self.valid_truth, after_batch)
         rate = self.optimizer.param_groups[0]["lr"]
-        self.history.append([self.step, float(np.mean(losses)), found["loss"], found["f1"], found["map"], rate,
-                             time.monotonic() - started])
+        self.history.append([self.step, float(np.mean(self.losses)), found["loss"], found["f1"], found["map"], rate,
+                             self.seconds + time.monotonic() - started])
         if self.cfg.schedule_by is not None:
             self.schedule.step(found[self.cfg.schedule_by])
         value = -found["loss"] if self.cfg.select_by == "loss" else found[self.cfg.select_by]
@@ -202,6 +218,8 @@ class Trainer:
             self.best_tensors = {k: v.detach().clone() for k, v in self.runner.network.state_dict().items()}
         stale = (self.step - self.best[1]) // self.checkpoint_every
         self.finished = number >= self.cfg.max_checkpoints or (self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience)
+        speed = (len(self.losses) - trained_before) * self.cfg.batch_size / max(trained, 1e-9)
+        self.losses, self.seconds = [], 0.0
         self.tell(f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
-                  f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s ({len(losses) * self.cfg.batch_size / trained:.4g} clips/s, "
-                  f"{waited / trained:.1%} of it waiting for data)" + (", best" if stale == 0 else ""))
+                  f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s ({speed:.4g} clips/s, "
+                  f"{waited / max(trained, 1e-9):.1%} of it waiting for data)" + (", best" if stale == 0 else ""))

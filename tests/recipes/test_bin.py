@@ -1,9 +1,12 @@
 """bin/: the dispatcher's contract, option parsing, and the environment script."""
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = str(ROOT / "bin" / "local.sh")
@@ -62,6 +65,20 @@ def test_a_signal_ends_the_jobs(tmp_path):
             return
         time.sleep(0.05)
     raise AssertionError("the job outlived its dispatcher")
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+@pytest.mark.parametrize("array", [[], ["--max-jobs-run", 1, "JOB=1:3"]], ids=["one", "array"])
+def test_a_job_that_saves_its_work_is_waited_for(tmp_path, name, array):
+    script = f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; touch {tmp_path}/ready; sleep 60 & wait"
+    process = subprocess.Popen(["bash", LOCAL, *map(str, array), str(tmp_path / "l.log"), "bash", "-c", script], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    process.communicate(timeout=10)
+    assert process.returncode == 75 and (tmp_path / "saved").exists(), "its dispatcher was gone before it"
+    assert "said\n# ended" in (tmp_path / "l.log").read_text() and "exit status 75" in (tmp_path / "l.log").read_text()
 
 
 def test_usage(tmp_path):

@@ -23,6 +23,7 @@ from wsedtk.atomic import locking, write_text
 from wsedtk.corpora import youtube
 from wsedtk.errors import InputError, NotFinished
 from wsedtk.progress import progress, say
+from wsedtk.signals import noted
 
 CLIP_SECONDS = 600  # the longest that one download may take
 MAX_RETRIES_IN_A_ROW = 10
@@ -196,18 +197,6 @@ def _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
             time.sleep(POLL_SECONDS)
 
 
-@contextlib.contextmanager
-def _catching_signals():
-    """Yield a list that SIGINT and SIGTERM are noted in, instead of ending the process."""
-    noted = []
-    before = {number: signal.signal(number, lambda found, frame: noted.append(found)) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def find_program(name):
     """The absolute path of the program. Raises InputError, with what to install, where it or ffmpeg is missing."""
     beside_python = os.path.dirname(sys.executable)  # an environment's own, though it is not active
@@ -280,7 +269,7 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
         print(*commands, f"# {len(commands)} of {len(clips)} clips to fetch, {len(dead)} dead", sep="\n")
         return
     program = find_program(program)
-    with locking(audio_dir / ".lock"), _catching_signals() as signals:
+    with locking(audio_dir / ".lock"), noted() as signals:
         for folder in audio_dir.glob(f"{PARTS}*"):  # a killed run's
             shutil.rmtree(folder, ignore_errors=True)
         there, failures = set(youtube.find_audio([audio_dir])[0].tolist()), Failures(failures_path)

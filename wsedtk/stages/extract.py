@@ -3,6 +3,7 @@
 S samples, T frames, F mel bins.
 """
 
+import contextlib
 import functools
 
 import numpy as np
@@ -11,6 +12,7 @@ from wsedtk import audio, config, datadir, inference, provenance, store
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig, LogMel
 from wsedtk.parallel import mapping
+from wsedtk.parts import finishing
 from wsedtk.progress import progress, say
 
 
@@ -52,12 +54,31 @@ def clip_features(frontend_config, max_seconds, crop, path):
     return _frontend(frontend_config)(samples)[:most_frames(frontend_config, max_seconds)], duration
 
 
+def tell_failure(name, reason):
+    """Say that a clip failed, and why."""
+    say(f"extract: {name!r} failed: {reason}")
+
+
+def _results(parts, work, jobs, frontend, description):
+    """Yield (clip, features, duration) of each clip that is missing, or (clip, None, why not), which is told.
+
+    frontend: computes features of what `work` gives, where it gives samples; else None.
+    """
+    clips = parts.missing()
+    with mapping(jobs, _PRELOADED) as spread:
+        computed = zip(clips.tolist(), spread(work, map(str, parts.dataset.paths[clips])))
+        for clip, (found, duration) in progress(computed, description, len(clips)):
+            if found is None:
+                tell_failure(str(parts.dataset.filenames[clip]), duration)
+            yield clip, found if found is None or frontend is None else frontend(found), duration
+
+
 def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device="cpu"):
     """Write the features of a set, or of shard (K, N) of it: the clips K, K + N, ... counted from 1.
 
     `jobs` processes decode and resample, and compute the features too where the device is a CPU; else this one does that there.
     Clips that can't be read are told and listed in the file as `failed`; more than the fraction `max_failures` of them raise
-    InputError, and no file is written.
+    InputError, and no file is written. What was finished before is kept beside it then, and where a signal raises NotFinished.
     """
     if not 0 < max_seconds < float("inf"):
         raise InputError(f"--max-seconds {max_seconds}: expected a number of seconds above 0")
@@ -66,27 +87,34 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     if frontend_config.pad_to_seconds is not None and frontend_config.pad_to_seconds > max_seconds:
         raise InputError(f"{config_path}: pad_to_seconds {frontend_config.pad_to_seconds:g} is longer than "
                          f"--max-seconds {max_seconds:g}")
-    made = {"data_fingerprint": dataset.fingerprint(), "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
-            **provenance.made_by()}
+    made_by = {**provenance.made_by(), "data_fingerprint": dataset.fingerprint(),
+               "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or "")}
     if shard is not None:
         output = store.shard_path(output, *shard)
         dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
     settings = config.to_mapping(frontend_config)
     max_frames = most_frames(frontend_config, max_seconds)
+    layout = {"max_frames": max_frames, "num_bins": frontend_config.num_mels, "dtype": dtype, "frontend": settings,
+              "frontend_fingerprint": config.fingerprint(settings)}
     device = inference.pick_device(device)
     on_cpu = device.type == "cpu"
     work = functools.partial(clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop)
-    with store.writing_features(output, max_frames, frontend_config.num_mels, dtype, settings,
-                                config.fingerprint(settings), **made) as (append, failed), mapping(jobs, _PRELOADED) as spread:
-        results = zip(map(str, dataset.filenames), spread(work, map(str, dataset.paths)))
-        for name, (features, duration) in progress(results, f"extract {output}", len(dataset)):
-            if features is None:
-                failed[name] = duration
-                say(f"extract: {name!r} failed: {duration}")
-            else:
-                append(name, features if on_cpu else _frontend(frontend_config, device)(features)[:max_frames], duration)
+    frontend = None if on_cpu else lambda samples: _frontend(frontend_config, device)(samples)[:max_frames]
+    identity = {**layout, "max_seconds": max_seconds, "crop": crop, "device": device.type, **provenance.made_by()}
+    store.check_overwrite(output, "features")
+    with finishing(output, identity, layout, dataset) as parts:
+        parts.find(lambda path: work(path)[0] is not None)
+        if parts.counts:
+            say(f"extract: {sum(parts.counts.values())} of {len(dataset)} clips of {output} are there from before")
+        for name, reason in parts.failed().items():
+            tell_failure(name, reason)
+        with contextlib.closing(_results(parts, work, jobs, frontend, f"extract {output}")) as results:
+            parts.write(results)
+        failed = parts.failed()
         if len(failed) > max_failures * len(dataset):
             raise InputError(f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
-                             f"allows; the first: {next(iter(failed.items()))[1]}\nMend the files, or take the clips out of the set.")
+                             f"allows; the first: {next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
+                             "the features of the others are kept for when the command is given again.")
+        parts.join(output, made_by)
     print(f"{output}: {len(dataset) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
           + (f"; {len(failed)} clips failed" if failed else ""))

@@ -3,24 +3,28 @@
 B clips, T frames, F mel bins, K classes.
 """
 
+import copy
 import dataclasses
+import os
 import platform
+import re
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from wsedtk import __version__, checkpoint, config, datadir, inference, models, tables
+from wsedtk import checkpoint, config, datadir, inference, models, provenance, tables
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import FeatureBatches
-from wsedtk.errors import InputError
+from wsedtk.errors import InputError, NotFinished
 from wsedtk.progress import say
+from wsedtk.signals import noted
 from wsedtk.store import FeatureStore
 from wsedtk.training import TrainConfig, Trainer, augmentation_of
 
 HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map", "learning_rate", "seconds")
-KEPT_CHECKPOINTS = 2  # the newest, and the one before should the newest be damaged
+HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")  # in config.yaml, but nothing that a result depends on
 
 
 def teller(folder):
@@ -33,47 +37,94 @@ def teller(folder):
     return tell
 
 
+def _number(path):
+    """What orders checkpoints: the batches trained, and at the same batch what follows validation comes later."""
+    return int(path.stem.removeprefix("step").removeprefix("resume")), path.stem.startswith("step")
+
+
 def checkpoints(folder):
-    """The checkpoints of a model directory, newest first."""
-    return sorted((Path(folder) / "checkpoints").glob("step*.pt"), key=lambda p: int(p.stem[4:]), reverse=True)
+    """The files of a model directory to go on from, newest first: step*.pt of validations, resume*.pt between them."""
+    found = (path for path in (Path(folder) / "checkpoints").glob("*.pt") if re.fullmatch(r"(step|resume)\d+\.pt", path.name))
+    return sorted(found, key=_number, reverse=True)
 
 
-def save(trainer, folder):
-    """Write history.tsv and a checkpoint, and remove checkpoints that are no longer needed."""
+def _write_history(trainer, folder):
     lines = ["\t".join(HISTORY)] + ["\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row) for row in trainer.history]
     write_text(folder / "history.tsv", "\n".join(lines) + "\n")
-    checkpoint.save_checkpoint(folder / "checkpoints" / f"step{trainer.step:08d}.pt", trainer.state())
-    for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
+
+
+def save(trainer, folder, kind="step"):
+    """Write a checkpoint and history.tsv, and remove checkpoints that are no longer needed. kind: step, or resume between validations."""
+    written = folder / "checkpoints" / f"{kind}{trainer.step:08d}.pt"
+    checkpoint.save_checkpoint(written, trainer.state())
+    _write_history(trainer, folder)
+    found = checkpoints(folder)
+    steps = [path for path in found if path.stem.startswith("step")]
+    best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
+    for old in {*found} - {written, *steps[:trainer.cfg.keep_checkpoints], *best}:
         old.unlink()
+
+
+def _text(made_by):
+    return ", ".join(f"{k} {v}" for k, v in made_by.items()) if isinstance(made_by, dict) else "an older wsedtk"
+
+
+def _check_same_training(folder, resolved):
+    """Raise InputError where a model directory holds the training of something else."""
+    previous = config.read_yaml(folder / "config.yaml")
+    previous = previous if isinstance(previous, dict) else {}
+    odd = [f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here" for k in dict.fromkeys([*resolved, *previous])
+           if k not in HOUSEKEEPING and previous.get(k) != resolved.get(k)]
+    if odd:
+        raise InputError(f"{folder}: holds a model trained with other settings ({'; '.join(odd)}); "
+                         "choose another directory, or --overwrite to train it anew")
+    before, now = previous.get("made_by"), resolved["made_by"]
+    if before != now:
+        say(f"warning: {folder}: was begun by {_text(before)}, and goes on by {_text(now)}: the result may differ in the last digits")
+
+
+def _set_threads(trainer, threads):
+    """Compute with as many threads as before, on which the last bits depend, but where the user says otherwise."""
+    if threads == torch.get_num_threads():
+        return
+    if "OMP_NUM_THREADS" in os.environ:
+        trainer.tell(f"train: with {torch.get_num_threads()} threads, {threads} before: the result may differ in the last digits")
+    else:
+        trainer.tell(f"train: with {threads} threads, as before ({torch.get_num_threads()} here; OMP_NUM_THREADS sets another number)")
+        torch.set_num_threads(threads)
 
 
 def resume(trainer, folder, resolved):
     """Restore the newest whole checkpoint. Raises InputError where the directory holds the training of something else."""
-    before = folder / "config.yaml"
-    if not before.exists():
+    if not (folder / "config.yaml").exists():
         if (folder / "model.yaml").exists():
             raise InputError(f"{folder}: holds a model that was not trained there; choose another directory, or --overwrite it "
                              "(to go on from it, give it as --init)")
         return
-    previous = config.read_yaml(before)
-    if previous != resolved:
-        odd = [k for k in resolved if not isinstance(previous, dict) or previous.get(k) != resolved[k]]
-        raise InputError(f"{folder}: holds a model trained with other settings ({', '.join(odd)}); "
-                         "choose another directory, or --overwrite to train it anew")
-    for path in checkpoints(folder):
+    _check_same_training(folder, resolved)
+    found, start = checkpoints(folder), copy.deepcopy(trainer.state())
+    for path in found:
         try:
-            trainer.restore(checkpoint.load_checkpoint(path))
+            state = checkpoint.load_checkpoint(path)
+            trainer.restore(state)
+            threads = state["threads"]
         except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = error if isinstance(error, InputError) else f"{path}: is not a checkpoint of this training"
+            reason = error if isinstance(error, InputError) else f"{path}: is not a checkpoint of this training ({error})"
             trainer.tell(f"train: {reason}; going back to the checkpoint before, or to the start")
             continue
-        trainer.tell(f"train: going on from batch {trainer.step}" if not trainer.finished else f"{folder}: training is done")
+        if trainer.finished:
+            trainer.tell(f"{folder}: training is done")
+        else:
+            trainer.tell(f"train: going on from batch {trainer.step}")
+            _set_threads(trainer, threads)
+        _write_history(trainer, folder)
         return
+    trainer.restore(start)
 
 
 def _spec(cfg, store, fit, statistics):
     mean, std = statistics
-    trained = {"wsedtk": __version__, "torch": str(torch.__version__), "python": platform.python_version(), "seed": cfg.seed,
+    trained = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version(), "seed": cfg.seed,
                "fit_clips": len(fit.dataset), "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames),
                "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
@@ -183,21 +234,41 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
 
 def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache):
     """Train, or go on, in a model directory that is this process's alone, and write the model."""
+    made_by = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version()}
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint(),
-                "statistics_fingerprint": config.fingerprint([*spec.mean, *spec.std])}
+                "statistics_fingerprint": config.fingerprint([*spec.mean, *spec.std]), "made_by": made_by}
     if overwrite:
-        for old in [*checkpoints(model_dir), *(model_dir / n for n in ("model.yaml", "model.safetensors", "config.yaml", "train.log"))]:
+        names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
+        for old in [*checkpoints(model_dir), *(model_dir / name for name in names)]:
             old.unlink(missing_ok=True)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
     seconds_per_frame = spec.frontend_config().seconds_per_frame
     trainer = Trainer(cfg, network, fit, valid, (spec.mean, spec.std), seconds_per_frame, device, teller(model_dir))
     resume(trainer, model_dir, resolved)
     write_text(model_dir / "config.yaml", config.to_yaml(resolved))
     if cache and not trainer.finished:
         store.cache(np.concatenate([fit.rows, valid.rows]))
-    while not trainer.finished:
-        trainer.run_to_checkpoint()
-        save(trainer, model_dir)
+    _train_to_the_end(trainer, model_dir)
     spec = dataclasses.replace(spec, trained={**spec.trained, "step": trainer.best[1], cfg.select_by: abs(trainer.best[0])})
     checkpoint.save_model(model_dir, spec, trainer.best_tensors)
     print(f"{model_dir}: the model is batch {trainer.best[1]} of {trainer.step}, valid {cfg.select_by} {abs(trainer.best[0]):.4f}")
+
+
+def _train_to_the_end(trainer, model_dir):
+    """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished."""
+    saved = time.monotonic()
+    with noted() as signals:
+        def after_batch():
+            nonlocal saved
+            if signals or time.monotonic() - saved >= trainer.cfg.resume_seconds:
+                save(trainer, model_dir, "resume")
+                saved = time.monotonic()
+            if signals:
+                raise NotFinished(f"{model_dir}: stopped by {signals[0]} at batch {trainer.step}; give the same command again to go on")
+
+        while not trainer.finished:
+            trainer.run_to_checkpoint(after_batch)
+            save(trainer, model_dir)
+            saved = time.monotonic()

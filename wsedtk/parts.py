@@ -1,0 +1,134 @@
+"""What an extraction has finished: feature files of consecutive clips, in a hidden folder beside the file that they will make.
+
+N clips of a data set, in its order. A part counts only for the very settings, clips, paths and sound files that it was made of.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+from wsedtk import config, store
+from wsedtk.atomic import locking
+from wsedtk.errors import InputError, NotFinished
+from wsedtk.signals import noted
+from wsedtk.tables import slices
+
+PART_SECONDS = 20  # of work, which is what a kill without warning can lose
+_CLIPS_AT_ONCE = 64  # that are copied
+
+
+def _changed_since(path, moment):
+    """Whether a file was written, replaced or renamed after `moment`. One that is gone was not."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return max(status.st_mtime, status.st_ctime) > moment
+
+
+class Parts:
+    """The parts of one feature file.
+
+    settings: all that the features depend on but for the clips, as a plain mapping; layout: as `store.writing_features` takes it;
+    signals: see `signals.noted`; work ends early, and raises NotFinished, once it holds one.
+    """
+
+    def __init__(self, output, settings, layout, dataset, signals=()):
+        self.output, self.settings, self.layout, self.dataset, self.signals = Path(output), settings, layout, dataset, signals
+        self.folder = self.output.parent / f".{self.output.name[-60:]}.parts"  # the end tells shards apart
+        self.counts = {}  # first clip of each part -> how many clips it holds, those that failed included
+
+    def _path(self, first):
+        return self.folder / f"{first:09d}.h5"
+
+    def _fingerprint(self, clips):
+        return config.fingerprint([self.settings, self.dataset.filenames[clips].tolist(), self.dataset.paths[clips].tolist()])
+
+    def _count(self, path, end, can_be_read):
+        """How many clips a part holds that counts, and that begins at clip `end` or later; else None."""
+        try:
+            about, failed = store.read_about(path)
+            first, count, begun = int(path.stem), int(about["count"]), float(about["begun"])
+            clips = slice(first, first + count)
+            if first < end or about["part"] != self._fingerprint(clips):
+                return None
+        except (InputError, KeyError, ValueError):
+            return None
+        paths = self.dataset.paths[clips]
+        retried = paths[np.isin(self.dataset.filenames[clips], list(failed))]
+        is_old = any(_changed_since(path, begun) for path in paths.tolist()) or any(map(can_be_read, retried.tolist()))
+        return None if is_old else count
+
+    def find(self, can_be_read):
+        """Look which parts there are, and remove those that don't count, among them those that lack clips which `can_be_read`(path)."""
+        end = 0
+        for path in sorted(self.folder.glob("*.h5")):
+            count = self._count(path, end, can_be_read)
+            if count is None:
+                path.unlink()
+            else:
+                first = int(path.stem)
+                self.counts[first], end = count, first + count
+
+    def missing(self):
+        """The clips that no part holds, ascending (any number,)."""
+        there = np.zeros(len(self.dataset), bool)
+        for first, count in self.counts.items():
+            there[first:first + count] = True
+        return np.flatnonzero(~there)
+
+    def failed(self):
+        """{file name: reason} of the clips that failed."""
+        return {name: reason for first in sorted(self.counts) for name, reason in store.read_about(self._path(first))[1].items()}
+
+    def _check_signals(self):
+        if self.signals:
+            raise NotFinished(f"{self.output}: stopped by {self.signals[0]}, {len(self.missing())} of {len(self.dataset)} clips are left; "
+                              "give the same command again")
+
+    def write(self, results):
+        """Write results as parts: (clip, features, duration), or (clip, None, why not), by ascending clip."""
+        begun, result = time.time(), next(results, None)
+        while result is not None:
+            self._check_signals()
+            started, first, count, about = time.time(), result[0], 0, {}
+            with store.writing_features(self._path(first), **self.layout, about=about) as (append, failed):
+                while True:
+                    clip, features, duration = result
+                    name = str(self.dataset.filenames[clip])
+                    if features is None:
+                        failed[name] = duration
+                    else:
+                        append(name, features, duration)
+                    count, result = count + 1, next(results, None)
+                    if result is None or result[0] != first + count or self.signals or time.time() - started > PART_SECONDS:
+                        break
+                about.update(part=self._fingerprint(slice(first, first + count)), count=count, begun=begun)
+            self.counts[first] = count
+            begun = started  # some of the next part's files have been read ahead since then
+
+    def join(self, output, about):
+        """Write the one file of all clips."""
+        with store.writing_features(output, **self.layout, about=about) as (append, all_failed):
+            for first in sorted(self.counts):
+                self._check_signals()
+                part = store.FeatureStore([self._path(first)])
+                all_failed.update(part.failed)
+                for block in slices(len(part), _CLIPS_AT_ONCE):
+                    rows = np.arange(block.start, block.stop)
+                    for row, features in zip(rows.tolist(), part.read(rows)):
+                        append(str(part.filenames[row]), features[:part.num_frames[row]], float(part.durations[row]))
+
+
+@contextlib.contextmanager
+def finishing(output, settings, layout, dataset):
+    """Yield the Parts of a feature file, which go when the block succeeds. Raises InputError where another process is at work on it."""
+    with noted() as signals:
+        parts = Parts(output, settings, layout, dataset, signals)
+        with locking(parts.folder / ".lock", output):
+            yield parts
+            shutil.rmtree(parts.folder, ignore_errors=True)
