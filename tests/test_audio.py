@@ -1,3 +1,5 @@
+import os
+
 import librosa
 import numpy as np
 import pytest
@@ -125,13 +127,108 @@ def test_faults_of_the_header(tmp_path, kind):
         audio.info(put(tmp_path, kind))
 
 
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    for function in (audio.read, audio.info):
+        with pytest.raises(InputError, match="a.wav: a pipe, socket or device, not a sound file"):
+            function(tmp_path / "a.wav")
+    with pytest.raises(InputError, match="/dev/zero: a pipe, socket or device"):
+        audio.read("/dev/zero")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")  # root would not be refused
+
+    path = put(tmp_path, "half wav")
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(InputError, match=r"can't be read as sound \(Permission denied\)"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("rate, good", [(99, False), (100, True), (1_000_000, True), (1_000_001, False), (2**31 - 1, False)])
+def test_impossible_rates(tmp_path, rate, good):
+    soundfile.write(tmp_path / "a.wav", noise(500), rate)
+    if good:
+        assert audio.info(tmp_path / "a.wav").sample_rate == audio.read(tmp_path / "a.wav")[1] == rate
+    else:
+        with pytest.raises(InputError, match=f"a.wav: says that it has {rate} samples a second; expected 100 to 1000000"):
+            audio.read(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("value, message", [(2.0 ** 32, None), (-2.0 ** 33, r"beyond 4.29497e\+09, which are no sound"),
+                                            (3e38, "beyond"), (1e300, "not finite"), (-np.inf, "not finite")])
+def test_levels_that_are_none(tmp_path, value, message):
+    """Two channels near the largest float have no mean: neither a warning nor an infinity comes of it."""
+    soundfile.write(tmp_path / "a.wav", np.full((4, 2), value), RATE, subtype="DOUBLE")
+    if message is None:
+        assert audio.read(tmp_path / "a.wav")[0].tolist() == [value] * 4
+    else:
+        with pytest.raises(InputError, match=f"a.wav: holds samples .*{message}"):
+            audio.read(tmp_path / "a.wav")
+
+
+@pytest.fixture
+def encoded(tmp_path):
+    """Two channels of 2 s, a tone and noise, in a format: returns the path."""
+    def encoded(format_name, rate=44100):
+        samples = np.stack([tone(2, rate), noise(2 * rate)[:, 0]], 1)
+        with soundfile.SoundFile(tmp_path / format_name, "w", rate, 2, format=format_name) as file:
+            for start in range(0, len(samples), 8000):  # of many samples at once its Vorbis encoder overflows the stack
+                file.write(samples[start:start + 8000])
+        return tmp_path / format_name
+    return encoded
+
+
+@pytest.mark.parametrize("format_name", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "W64"])
+def test_blocks_make_no_difference(encoded, monkeypatch, format_name):
+    path = encoded(format_name)
+    whole, examined = audio.read(path)[0], audio.examine(path)
+    monkeypatch.setattr(audio, "_BLOCK", 10_007)
+    np.testing.assert_array_equal(audio.read(path)[0], whole)
+    np.testing.assert_array_equal(audio.read(path, max_seconds=0.7)[0], whole[:30870])
+    assert audio.examine(path) == examined and examined.duration == len(whole) / 44100 == 2
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
+def test_a_limit_leaves_the_beginning_as_it_is(encoded, rate):
+    """Resampled too, but for a second before the limit, where the filter needs what follows."""
+    path = encoded("WAV", rate)
+    np.testing.assert_array_equal(audio.read(path, RATE, max_seconds=1.5)[0][:RATE // 2], audio.read(path, RATE)[0][:RATE // 2])
+    np.testing.assert_array_equal(audio.read(path, RATE, max_seconds=2)[0], audio.read(path, RATE)[0])
+    assert len(audio.read(path, max_seconds=0.5)[0]) == np.ceil(rate / 2)
+
+
+def test_no_more_is_decoded_than_the_limit(encoded):
+    """A file that is broken later on is good so far."""
+    path = encoded("FLAC")
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert len(audio.read(path, max_seconds=1)[0]) == 44100
+    with pytest.raises(InputError, match="broken sound file"):
+        audio.read(path)
+
+
+def test_an_examination(tmp_path):
+    samples = np.zeros((1000, 2), np.int16)
+    samples[:, 0], samples[:50, 1], samples[7, 1] = 8192, 32740, -32768
+    soundfile.write(tmp_path / "a.wav", samples, 8000)
+    soundfile.write(tmp_path / "a.flac", samples, 8000)
+    soundfile.write(tmp_path / "b.wav", samples, 8001)
+    found, same, other = (audio.examine(tmp_path / name) for name in ("a.wav", "a.flac", "b.wav"))
+    assert found == same and found.content != other.content
+    assert (found.duration, found.sample_rate, found.is_silent, found.peak, found.full_scale) == (0.125, 8000, False, 1.0, 50 / 2000)
+    soundfile.write(tmp_path / "c.wav", np.tile([0.5, -0.5], (100, 1)), 8000)
+    assert audio.examine(tmp_path / "c.wav").is_silent and audio.examine(tmp_path / "c.wav").peak == 0.5
+    assert "c.mp3: no such file" in audio.examine(tmp_path / "c.mp3").fault
+
+
 def test_a_wav_cut_short_gives_what_is_there(tmp_path):
     samples, _ = audio.read(put(tmp_path, "half wav"))
     np.testing.assert_allclose(samples, noise()[:len(samples), 0], atol=1e-4)
     assert 0.4 * RATE < len(samples) < 0.5 * RATE
 
 
-@pytest.mark.parametrize("path", ["x" * 5000, "x" * 300 + ".wav", "a/\0.wav", "a.raw"])
+@pytest.mark.parametrize("path", ["x" * 5000, "x" * 300 + ".wav", "a/\0.wav", "a.raw", "a.wav/b.wav"])
 def test_impossible_names(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     soundfile.write(tmp_path / "a.wav", noise(), RATE)

@@ -134,6 +134,16 @@ def test_a_warning(folder, table, line, message):
     assert datadir.read(folder) is not None
 
 
+def test_events_that_overlap_one_of_their_class_are_told_with_their_lines(folder):
+    """In whatever order they stand; the end of one may be the start of the next, and other classes and clips may overlap."""
+    events = [("c.wav", 4, 6, "Car"), ("c.wav", 1, 2, "Car"), ("c.wav", 5, 5.5, "Car"), ("c.wav", 2, 4, "Car"), ("c.wav", 0, 1.5, "Car"),
+              ("c.wav", 5.6, 7, "Car"), ("c.wav", 0, 9, "Air horn, truck horn"), ("b.wav", 0, 9, "Car")]
+    write_set(folder, CLIPS, LABELS, [("b.wav", "Car"), ("c.wav", "Car"), ("c.wav", LABELS[0])], events)
+    found = [line for line in messages(folder, errors=False) if "events.tsv" in line]
+    assert found == [f"warning: {folder}/events.tsv: 3 events overlap another of their class: 'c.wav' at 1 s (line 3): 'Car', "
+                     "'c.wav' at 5 s (line 4): 'Car', 'c.wav' at 5.6 s (line 7): 'Car'"]
+
+
 def test_an_event_just_past_the_end_is_none(folder):
     with open(folder / "events.tsv", "a") as file:
         file.write("c.wav\t2\t10.1\tCar\n")

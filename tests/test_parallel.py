@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 import tracemalloc
 
 import pytest
@@ -118,3 +119,13 @@ def test_a_thread_works_ahead_in_order_and_no_further():
     assert [next(results) for _ in range(50)] == list(range(50))
     with pytest.raises(ValueError, match="fifty"):
         next(results)
+
+
+def test_after_an_error_of_the_reader_nothing_of_the_pool_is_left():
+    """Else its thread ends while the interpreter does, now and then with a traceback on the screen."""
+    before = threading.enumerate()
+    with pytest.raises(ValueError, match="of the reader"):
+        with mapping(2) as spread:
+            next(spread(abs, range(20000)))
+            raise ValueError("of the reader")
+    assert threading.enumerate() == before

@@ -107,7 +107,7 @@ def locking(path, what=None):
     path, what = Path(path), what or Path(path).parent
     with _telling(what):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+", encoding="utf-8")
+        file = open(path, "a+b", buffering=0)
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,15 +121,21 @@ def locking(path, what=None):
             is_held = False
         if is_held:
             file.seek(0)
-            raise InputError(f"{what}: process {file.read().strip() or 'unknown'} is at work there; wait for it, or end it")
+            raise InputError(f"{what}: process {file.read().decode() or 'unknown'} is at work there; wait for it, or end it")
         try:
             with _telling(what):
                 file.truncate(0)
-                file.write(f"{os.getpid()} on {platform.node()}")
-                file.flush()
+                file.write(f"{os.getpid()} on {platform.node()}".encode())
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def remove(path):
+    """Remove a file where there is one. Raises InputError where the folder refuses."""
+    with _telling(path):
+        Path(path).unlink(missing_ok=True)
 
 
 def write_text(path, text):

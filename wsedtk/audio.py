@@ -5,6 +5,8 @@ Whatever libsndfile reads goes in (WAV, FLAC, Ogg, MP3, ...; it looks at the con
 
 import dataclasses
 import hashlib
+import math
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,11 @@ import soundfile
 
 from wsedtk.atomic import writing
 from wsedtk.errors import InputError
+
+_BLOCK = 1 << 22  # samples, of all channels together, that are decoded at once: whatever a file holds, memory stays small
+_RATES = (100, 1_000_000)  # Hz; a damaged header says anything up to 2^31
+_LOUDEST = 2.0 ** 32  # 32-bit integers as floats are in use; beyond, the sums of a front end would overflow
+FULL_SCALE = 0.999
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +33,25 @@ class AudioInfo:
 def _open(path):
     path = Path(path)
     try:
-        if not path.exists():
-            raise InputError(f"{path}: no such file")
-        if path.is_dir():
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{path}: a folder, not a sound file")
-        if path.stat().st_size == 0:
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for its writer
+            raise InputError(f"{path}: a pipe, socket or device, not a sound file")
+        if status.st_size == 0:
             raise InputError(f"{path}: an empty file")
-        return soundfile.SoundFile(path.absolute())  # of the plain name `-` libsndfile would read standard input
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise InputError(f"{path}: can't be read as sound ({str(error).split(': ')[-1].strip()})") from None
+        with open(path, "rb"):  # where it is not allowed this says so, and libsndfile `System error.`
+            pass
+        file = soundfile.SoundFile(path.absolute())  # of the plain name `-` libsndfile would read standard input
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).split(": ")[-1].strip()
+        raise InputError(f"{path}: can't be read as sound ({reason})") from None
+    if not _RATES[0] <= file.samplerate <= _RATES[1]:
+        file.close()
+        raise InputError(f"{path}: says that it has {file.samplerate} samples a second; expected {_RATES[0]} to {_RATES[1]}")
+    return file
 
 
 def info(path):
@@ -54,11 +71,11 @@ def resample(samples, source_rate, target_rate):
     return resampled if len(resampled) == length else np.pad(resampled, (0, length - len(resampled)))
 
 
-def _samples(file):
-    """All samples (S, C) float32 of an open file. libsndfile converts 16 bits one by one: numpy gives the same numbers much sooner."""
+def _samples(file, num_frames):
+    """The next samples (S, C) float32 of an open file. libsndfile converts 16 bits one by one: numpy gives the same numbers much sooner."""
     if file.subtype != "PCM_16":
-        return file.read(dtype="float32", always_2d=True)
-    samples = file.read(dtype="int16", always_2d=True).astype(np.float32)
+        return file.read(num_frames, dtype="float32", always_2d=True)
+    samples = file.read(num_frames, dtype="int16", always_2d=True).astype(np.float32)
     samples *= np.float32(2 ** -15)
     return samples
 
@@ -74,22 +91,45 @@ def _mono(samples):
     return mono
 
 
-def read(path, sample_rate=None):
-    """Read a sound file as mono float32 in [-1, 1]: the mean of its channels.
+def _blocks(path, file, num_frames):
+    """Decode the first `num_frames` of an open file: yield samples (S, C) and their mean (S,) over channels, block by block.
 
-    sample_rate: Hz to resample to; None keeps the file's own.
-    Returns (samples (num_samples,), sample rate). Raises InputError where the file is missing, broken, empty or not finite.
+    Raises InputError, that names `path`, where the file is broken, holds no samples, or ones that are no level.
     """
-    with _open(path) as file:
+    size, left = max(1, _BLOCK // file.channels), num_frames
+    while left > 0:
         try:
-            samples, rate, subtype = _samples(file), file.samplerate, file.subtype
+            samples = _samples(file, min(size, left))
         except (soundfile.SoundFileError, RuntimeError, MemoryError) as error:
             raise InputError(f"{path}: broken sound file ({str(error).strip()})") from None
-    if len(samples) == 0:
+        if len(samples) == 0:
+            break
+        with np.errstate(over="ignore", invalid="ignore"):
+            mono = _mono(samples)
+        if file.subtype != "PCM_16" and not (np.abs(mono) <= _LOUDEST).all():
+            raise InputError(f"{path}: holds samples " + (f"beyond {_LOUDEST:g}, which are no sound" if np.isfinite(samples).all() else
+                                                          "that are not finite (NaN or infinity)"))
+        yield samples, mono
+        left -= len(samples)
+        if len(samples) < size:
+            break
+    if left == num_frames:
         raise InputError(f"{path}: holds no samples")
-    samples = _mono(samples)
-    if subtype != "PCM_16" and not np.isfinite(samples).all():
-        raise InputError(f"{path}: holds samples that are not finite (NaN or infinity)")
+
+
+def read(path, sample_rate=None, max_seconds=None):
+    """Read a sound file as mono float32 in [-1, 1]: the mean of its channels.
+
+    sample_rate: Hz to resample to; None keeps the file's own. max_seconds: decode so much of the beginning, whatever the file holds
+    or says that it holds; None: all. Returns (samples (num_samples,), sample rate). Raises InputError where the file is missing,
+    broken, empty or not finite.
+    """
+    with _open(path) as file:
+        rate, num_frames = file.samplerate, file.frames
+        if max_seconds is not None:
+            num_frames = min(num_frames, math.ceil(max_seconds * rate))
+        blocks = [mono for _, mono in _blocks(path, file, num_frames)]
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     if sample_rate is not None:
         samples, rate = resample(samples, rate, sample_rate), sample_rate
     return samples, rate
@@ -100,19 +140,32 @@ class Examination:
     """What listening to a whole sound file tells. `fault` says why it can't be used; the rest is then empty."""
 
     duration: float = 0.0  # seconds
-    is_silent: bool = False
+    sample_rate: int = 0
+    is_silent: bool = False  # all samples are the same
+    peak: float = 0.0  # the highest level of any channel; full scale is 1
+    full_scale: float = 0.0  # fraction of the samples that are at full scale or beyond
     content: str = ""  # the same for two files that sound the same, sample by sample
     fault: str | None = None
 
 
 def examine(path):
-    """Decode a sound file and tell how long it is, whether it is silent, and whether it can be used at all."""
+    """Decode a sound file, in constant memory, and tell how it sounds and whether it can be used at all."""
+    num_frames, num_full, peaks, lowest, highest = 0, 0, [], [], []
     try:
-        samples, rate = read(path)
+        with _open(path) as file:
+            rate, num_channels, digest = file.samplerate, file.channels, hashlib.sha256(f"{file.samplerate} ".encode())
+            for samples, mono in _blocks(path, file, file.frames):
+                level = np.abs(samples)
+                digest.update(np.ascontiguousarray(mono))
+                num_frames += len(mono)
+                num_full += np.count_nonzero(level >= FULL_SCALE)
+                peaks.append(level.max())
+                lowest.append(mono.min())
+                highest.append(mono.max())
     except InputError as error:
         return Examination(fault=str(error))
-    content = hashlib.sha256(f"{rate} ".encode() + samples.tobytes()).hexdigest()[:16]
-    return Examination(len(samples) / rate, not samples.any(), content)
+    return Examination(num_frames / rate, rate, bool(min(lowest) == max(highest)), float(max(peaks)),
+                       float(num_full / (num_frames * num_channels)), digest.hexdigest()[:16])
 
 
 def write(path, samples, sample_rate):

@@ -1,5 +1,6 @@
 """The command tree. Everything heavy is imported inside the commands, so that `wsedtk --help` answers at once."""
 
+import errno
 import importlib
 import logging
 import os
@@ -127,13 +128,20 @@ def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, 
 @verb(cli, "validate")
 @click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
 @click.option("--audio", "with_audio", is_flag=True, help="Open every sound file too.")
-def validate(data_sets, with_audio):
-    """List every fault of data directories at once.
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that open sound files.")
+def validate(data_sets, with_audio, jobs):
+    """List every fault of data directories at once, and what they share: clips, recordings that clips are cut from.
+
+    Errors, exit status 1, are what no later stage can use; warnings what it can, but is odd: events of length zero or beyond their
+    clip, classes without clips, clips of two sets. --audio opens every file: missing, unreadable, empty or not finite is an error.
+    It warns of silence (all samples the same), clipping (0.1 % at full scale), levels beyond twice full scale, rates that are
+    unusual in the set or below 16 kHz, 0.1 s more or less than clips.tsv says, less than 0.1 s at all, and clips that sound
+    exactly alike.
 
     \b
-    Example: wsedtk validate --audio data/train data/test
+    Example: wsedtk validate --audio data/train data/test --jobs 2
     """
-    _stage("validate").run(data_sets, with_audio)
+    _stage("validate").run(data_sets, with_audio, jobs)
 
 
 @verb(cli, "extract")
@@ -343,13 +351,20 @@ def main():
     """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal."""
     try:
         with signals.handled(_stop):
-            cli(prog_name="wsedtk")
+            try:
+                cli(prog_name="wsedtk")
+            finally:
+                sys.stdout.flush()
     except InputError as error:
         _tell(error)
         sys.exit(1)
     except NotFinished as error:
         _tell(error)
         sys.exit(75)
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python tries to write when it ends
+        if error.errno != errno.EPIPE:  # of which the reader, `head` say, knows: it has seen enough
+            click.echo(f"wsedtk: standard output can't be written: {error.strerror}", err=True)
         sys.exit(1)

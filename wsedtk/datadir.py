@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import provenance
-from wsedtk.atomic import write_text
+from wsedtk.atomic import remove, write_text
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -238,14 +238,15 @@ def _check_events(path, filenames, labels, durations, tags, faults):
             if untagged[i]:
                 faults.append(Fault(False, path, line, f"an event of {texts[i]!r}, which {names[i]!r} is not tagged with"))
         known &= ~(offset < onset)
-        blocks.append((clips[known], onset[known], offset[known], numbers[known]))
+        blocks.append((clips[known], onset[known], offset[known], numbers[known], lines[known]))
     _sort_faults(faults, num_faults)
-    events = Events.from_columns(*(np.concatenate(column) for column in zip(*blocks))) if blocks else Events.from_rows([])
-    for what, found in (("events overlap another of their class", _overlapping(events)),
-                        ("tags without an event of their class", tags_without_events(*tags, events))):
+    columns = [np.concatenate(column) for column in zip(*blocks)] if blocks else [np.array([], np.int64)] * 5
+    events = Events.from_columns(*columns[:4])
+    overlapping = [f"{str(filenames[i])!r} at {onset:g} s (line {line}): {labels[k]!r}" for i, onset, k, line in _overlapping(*columns)]
+    without = [f"{str(filenames[i])!r}: {labels[k]!r}" for i, k in tags_without_events(*tags, events)]
+    for what, found in (("events overlap another of their class", overlapping), ("tags without an event of their class", without)):
         if found:
-            shown = first([f"{str(filenames[clip])!r}{f' at {onset[0]:g} s' if onset else ''}: {labels[k]!r}" for clip, *onset, k in found])
-            faults.append(Fault(False, path, None, f"{len(found)} {what}: {shown}"))
+            faults.append(Fault(False, path, None, f"{len(found)} {what}: {first(found)}"))
     return events
 
 
@@ -256,14 +257,13 @@ def tags_without_events(tag_clip, tag_label, events):
     return list(zip(tag_clip[without].tolist(), tag_label[without].tolist()))
 
 
-def _overlapping(events):
-    """(clip, onset, class) of the events that begin before an earlier one of their clip and class ends."""
-    ends, found = {}, []
-    for clip, onset, offset, k in events.rows():
+def _overlapping(*columns):
+    """Yield (clip, onset, class, line) of the events that begin before an earlier one of their clip and class ends."""
+    ends, order = {}, np.lexsort([columns[i] for i in (2, 3, 1, 0)])  # that of `Events`
+    for clip, onset, offset, k, line in zip(*(column[order].tolist() for column in columns)):
         if onset < ends.get((clip, k), 0):
-            found.append((clip, onset, k))
+            yield clip, onset, k, line
         ends[clip, k] = max(offset, ends.get((clip, k), 0))
-    return found
 
 
 def _check_info(path, faults):
@@ -357,19 +357,24 @@ def _check_names(names):
 
 
 def write(folder, dataset):
-    """Write a data directory, each table atomically. Names that its tables can't hold raise InputError."""
+    """Write a data directory, each table atomically. Names that its tables can't hold raise InputError.
+
+    clips.tsv comes last, and an old one goes first: without it a folder that was not finished is no data directory.
+    """
     folder = Path(folder)
     _check_names(dataset.labels)
-    for part in slices(len(dataset)):
-        _check_names([*dataset.filenames[part].tolist(), *dataset.paths[part].tolist()])
+    for column in (dataset.filenames, dataset.paths):
+        for part in slices(len(dataset)):
+            _check_names(column[part].tolist())
+    write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
+    remove(folder / "clips.tsv")
+    _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
+    if dataset.events is None:
+        remove(folder / "events.tsv")
+    write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
     write_rows(folder / "clips.tsv", COLUMNS["clips.tsv"], (
         zip(dataset.filenames[part].tolist(), dataset.paths[part].tolist(), map(format_seconds, dataset.durations[part].tolist()))
         for part in slices(len(dataset))))
-    _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
-    if dataset.events is None:
-        (folder / "events.tsv").unlink(missing_ok=True)
-    write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
-    write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
 
 
 def write_decoded(folder, filenames, durations, labels, tags, events, info=None):
@@ -383,6 +388,7 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None)
         raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
     if info is not None:
         write_text(folder / "info.yaml", to_yaml({**info, **provenance.made_by()}))
+    remove(folder / "clips.tsv")  # written last, as in `write`
     _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
     write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(map(str, filenames), map(format_seconds, durations))])
 

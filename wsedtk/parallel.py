@@ -75,7 +75,7 @@ def mapping(jobs, modules=()):
             try:
                 yield functools.partial(_stream, pool, _AHEAD * jobs)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)  # not to be waited for is no sooner: the interpreter's end waits, and can stumble
                 raise
     finally:
         os.environ.clear()

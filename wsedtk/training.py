@@ -103,6 +103,18 @@ def validate(runner, batches, truth, after_batch=lambda: None):
     return {"loss": loss, "f1": f1 or 0.0, "map": ranking.ranking_metrics(scores, truth)["map"] or 0.0}
 
 
+def _check_numbers(value, name):
+    """Raise ValueError that names the first tensor of a state that is not finite, or number that is NaN; schedules hold infinities."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_numbers(inner, f"{name} {key}".strip())
+    elif isinstance(value, (list, tuple)):
+        for place, inner in enumerate(value):
+            _check_numbers(inner, f"{name} {place}")
+    elif isinstance(value, float) and np.isnan(value) or isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
+        raise ValueError(f"{name}: not finite")
+
+
 class Trainer:
     """The training loop and its state, which a checkpoint holds whole."""
 
@@ -131,8 +143,7 @@ class Trainer:
 
     def restore(self, state):
         """Go back to a checkpoint's state. Raises ValueError where that is damaged."""
-        if not all(torch.isfinite(tensor).all() for tensor in state["network"].values() if tensor.is_floating_point()):
-            raise ValueError("the network's weights are not finite")
+        _check_numbers(state, "")
         self.runner.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

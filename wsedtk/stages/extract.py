@@ -35,10 +35,11 @@ def clip_samples(frontend_config, max_seconds, crop, path):
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        samples, rate = audio.read(path, frontend_config.sample_rate)
+        # a second more than any clip may have: the resampler's end is then beyond what --crop keeps
+        samples, rate = audio.read(path, frontend_config.sample_rate, max_seconds + 2 * frontend_config.seconds_per_frame + 1)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
-                raise InputError(f"{path}: lasts {len(samples) / rate:.3f} s, longer than {max_seconds:g} s; "
+                raise InputError(f"{path}: lasts {audio.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
                                  "--crop keeps its beginning, --max-seconds takes longer clips")
             samples = samples[:round(max_seconds * rate)]
         return samples, len(samples) / rate
@@ -87,8 +88,8 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     if frontend_config.pad_to_seconds is not None and frontend_config.pad_to_seconds > max_seconds:
         raise InputError(f"{config_path}: pad_to_seconds {frontend_config.pad_to_seconds:g} is longer than "
                          f"--max-seconds {max_seconds:g}")
-    made_by = {**provenance.made_by(), "data_fingerprint": dataset.fingerprint(),
-               "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or "")}
+    made = {"data_fingerprint": dataset.fingerprint(), "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
+            **provenance.made_by()}
     if shard is not None:
         output = store.shard_path(output, *shard)
         dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
@@ -115,6 +116,6 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
             raise InputError(f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
                              f"allows; the first: {next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
                              "the features of the others are kept for when the command is given again.")
-        parts.join(output, made_by)
+        parts.join(output, made)
     print(f"{output}: {len(dataset) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
           + (f"; {len(failed)} clips failed" if failed else ""))

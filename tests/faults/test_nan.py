@@ -1,0 +1,154 @@
+"""A NaN planted somewhere: the message names the clip, the file and line, or the tensor, and nothing goes on with it."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from trials import Job, check_refusal, check_whole, complete, content
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def planted(site, tmp_path):
+    """Copy a file of the site's and change a dataset of it: planted(path, name, place, value) -> the copy."""
+    def planted(path, name, place, value=NAN):
+        copy = shutil.copy(path, tmp_path / path.name)
+        with h5py.File(copy, "r+") as file:
+            file[name][place] = value
+        return copy
+    return planted
+
+
+def refused(folder, arguments, *words):
+    """Assert that a command in a new folder refuses, and leaves nothing whole there."""
+    folder.mkdir()
+    check_refusal(Job(folder, arguments), *words)
+    left = [name for name in content(folder) if not name.endswith("config.yaml")]
+    assert not left, left
+
+
+@pytest.mark.parametrize("stage", ["train", "predict"])
+@pytest.mark.parametrize("name, place", [("features", (70, 3, 5)), ("features", (7, 3, 5)), ("mean", (7, 5)), ("duration", 70),
+                                         ("squared_deviations", (7, 5))], ids=str)
+@pytest.mark.parametrize("value", [NAN, float("inf")])
+def test_in_features(site, tmp_path, planted, stage, name, place, value):
+    """Row 7 is a clip of the fit set, row 70 one of the valid set. `predict` does not read the statistics of clips."""
+    feats = planted(site.made("extract1") / "all.h5", name, place, value)
+    row = place if isinstance(place, int) else place[0]
+    if stage == "predict" and name in ("mean", "squared_deviations"):
+        (tmp_path / "out").mkdir()
+        reference = {"scores.h5": {**site.reference("predict").content["scores.h5"], "@features": str(feats)}}
+        complete(tmp_path / "out", site.arguments(stage, feats=feats), reference)
+    else:
+        refused(tmp_path / "out", site.arguments(stage, feats=feats), feats, f"{row:04d}.wav")
+
+
+@pytest.mark.parametrize("table, line, old, new", [
+    ("clips.tsv", 9, "1.0", "nan"), ("clips.tsv", 9, "1.0", "inf"), ("tags.tsv", 9, "low", "nan"), ("events.tsv", 9, "\t0\t", "\tnan\t"),
+    ("events.tsv", 9, "0.57", "NaN")])
+@pytest.mark.parametrize("stage", ["train", "extract1", "balance", "tune", "score"])
+def test_in_a_table(site, tmp_path, table, line, old, new, stage):
+    inputs = site.copy_inputs(tmp_path / "inputs")
+    name = "fit" if stage == "train" else "all"
+    path = inputs / name / table
+    lines = path.read_text().split("\n")
+    assert old in lines[line - 1], lines[line - 1]
+    path.write_text("\n".join([*lines[:line - 1], lines[line - 1].replace(old, new), *lines[line:]]))
+    folder = site.prepare(stage, tmp_path / "out")
+    before = content(folder)
+    check_refusal(Job(folder, site.arguments(stage, inputs)), f"{path}:{line}: ", new.strip())
+    check_whole(folder, before)
+
+
+def test_in_a_weight(site, tmp_path):
+    model = shutil.copytree(site.made("train") / "model", tmp_path / "model")
+    tensors = safetensors.torch.load_file(model / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("weight"))
+    tensors[name].view(-1)[0] = NAN
+    safetensors.torch.save_file(tensors, model / "model.safetensors")
+    yaml = (model / "model.yaml").read_text().splitlines()  # as if it had been trained so
+    (model / "model.yaml").write_text("\n".join(line for line in yaml if not line.startswith("weights_fingerprint")) + "\n")
+    refused(tmp_path / "scored", site.arguments("predict", model=model), model, repr(name), "not finite")
+    refused(tmp_path / "trained", [*site.arguments("train"), "--init", model], model, repr(name), "not finite")
+
+
+def test_in_the_statistics_of_a_model(site, tmp_path):
+    model = shutil.copytree(site.made("train") / "model", tmp_path / "model")
+    lines = (model / "model.yaml").read_text().split("\n")
+    place = lines.index("mean:") + 1 if "mean:" in lines else next(i for i, line in enumerate(lines) if line.startswith("mean:"))
+    lines[place] = "- .nan" if lines[place].startswith("- ") else lines[place].replace("[", "[.nan, ", 1)
+    (model / "model.yaml").write_text("\n".join(lines))
+    refused(tmp_path / "scored", site.arguments("predict", model=model), model / "model.yaml", "mean")
+
+
+@pytest.mark.parametrize("where", ["network", "optimizer", "best_tensors", "schedule", "history"])
+def test_in_a_checkpoint(site, tmp_path, where):
+    """`train` says so, goes back to the checkpoint before, and ends as if nothing had been."""
+    reference, arguments = site.reference("train"), site.arguments("train")
+    job = Job(tmp_path, arguments)
+    while len(found := sorted(tmp_path.rglob("*.pt"))) < 2:
+        assert job.is_running
+    job.process.kill()
+    job.end()
+    found = sorted(tmp_path.rglob("*.pt"), key=lambda p: int(p.stem.removeprefix("step").removeprefix("resume")))
+    state = torch.load(found[-1], weights_only=True)
+    if where == "optimizer":
+        moments = next(iter(state["optimizer"]["state"].values()))
+        moments["exp_avg"].view(-1)[0] = NAN
+    elif where == "schedule":
+        state["schedule"]["best"] = NAN
+    elif where == "history":
+        state["history"][0][2] = NAN
+    else:
+        next(v for v in state[where].values() if v.is_floating_point()).view(-1)[0] = NAN
+    torch.save(state, found[-1])
+    job = complete(tmp_path, arguments, reference.content)
+    assert found[-1].name in job.stderr and "not finite" in job.stderr and "going back to the checkpoint before" in job.stderr
+
+
+@pytest.mark.parametrize("name, stage", [("clip", "tune"), ("frame", "tune"), ("clip", "decode"), ("segment", "decode"), ("clip", "score"),
+                                         ("frame", "score"), ("duration", "tune"), ("duration", "decode")])
+def test_in_scores(site, tmp_path, planted, name, stage):
+    copy = planted(site.made("predict") / "scores.h5", name, (70, 0, 0)[:{"clip": 2, "duration": 1}.get(name, 3)])
+    arguments = [copy if str(argument).endswith("scores.h5") else argument for argument in site.arguments(stage)]
+    if stage == "decode" and name == "frame":
+        arguments += ["--mode", "frame"]
+    if stage == "decode" and name == "segment":
+        arguments += ["--mode", "segment"]
+    folder = site.prepare(stage, tmp_path / "out")
+    before = content(folder)
+    check_refusal(Job(folder, arguments), copy, "0070.wav")
+    check_whole(folder, before)
+
+
+@pytest.mark.parametrize("key", ["clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds"])
+def test_in_an_operating_point(site, tmp_path, key):
+    lines = (site.made("tune") / "point.yaml").read_text().split("\n")
+    place = lines.index(f"{key}:") + 1
+    lines[place] = lines[place].split(": ")[0] + ": .nan"
+    (tmp_path / "point.yaml").write_text("\n".join(lines))
+    arguments = [tmp_path / "point.yaml" if str(a).endswith("point.yaml") else a for a in site.arguments("decode")]
+    refused(tmp_path / "out", arguments, tmp_path / "point.yaml", key)
+
+
+def test_in_sound(site, tmp_path):
+    """The clip is among those that failed, and the others are as they were."""
+    import soundfile
+    inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
+    out.mkdir()
+    sound = inputs / "audio" / "07.wav"
+    samples, rate = soundfile.read(sound)
+    samples[100] = np.nan
+    soundfile.write(sound, samples, rate, subtype="FLOAT")
+    arguments = site.arguments("extract1", inputs)
+    check_refusal(Job(out, arguments), "07.wav", "not finite", "10 of 400 clips failed")
+    job = Job(out, [*arguments, "--max-failures", "0.05"])
+    assert job.end() == 0, job.stderr
+    with h5py.File(out / "all.h5") as file, h5py.File(site.made("extract1") / "all.h5") as whole:
+        good = np.arange(400) % 40 != 7
+        np.testing.assert_array_equal(file["features"][:], whole["features"][:][good])
+        assert len(file["failed"]) == 10
