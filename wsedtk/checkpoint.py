@@ -123,10 +123,6 @@ def load_model(folder, trusted=None):
     if not (folder / "model.yaml").is_file():
         raise InputError(f"{folder}: no model.yaml there: not a model directory, or its training is not finished")
     spec = config.load(ModelSpec, folder / "model.yaml")
-    try:
-        spec.frontend_config()
-    except InputError as error:
-        raise InputError(f"{folder}: {error}") from None
     if spec.network != trusted:
         _check_trust(spec.network, folder)
     tensors = load_tensors(folder / "model.safetensors")
@@ -134,10 +130,14 @@ def load_model(folder, trusted=None):
     if odd:
         raise InputError(f"{folder}: the tensor {odd!r} in model.safetensors holds {what}, not floating-point numbers")
     where = f"{folder}: model.safetensors is not of the network that model.yaml describes"
-    if spec.network in models.NETWORKS:  # before memory is taken for what it claims to be
-        with torch.device("meta"):
-            check_tensors(tensors, spec.build().state_dict(), where)
-    network = spec.build()
+    try:
+        spec.frontend_config()
+        if spec.network in models.NETWORKS:  # before memory is taken for what it claims to be
+            with torch.device("meta"):
+                check_tensors(tensors, spec.build().state_dict(), where)
+        network = spec.build()
+    except InputError as error:
+        raise InputError(str(error) if str(folder) in str(error) else f"{folder / 'model.yaml'}: {error}") from None
     check_tensors(tensors, network.state_dict(), where)
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
