@@ -157,7 +157,8 @@ def _write_file(output, ensemble, filenames, labels):
     identity = {"scores": [[s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)], "labels": labels}
     store.write_scores(output, filenames, labels, shapes, batches(), failed, seconds_per_frame=one.seconds_per_frame,
                        model=ensemble.model(), features=features.pop() if len(features) == 1 else "",
-                       fingerprint=config.fingerprint(identity), audio_fingerprint=audio.pop() if len(audio) == 1 else "", **provenance.made_by(),
+                       fingerprint=config.fingerprint(identity),
+                       audio_fingerprint=audio.pop() if len(audio) == 1 else "", **provenance.made_by(),
                        average_of=", ".join(str(source.path) for source in ensemble.sources))
 
 
