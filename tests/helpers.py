@@ -48,7 +48,7 @@ def write_set(folder, clips, labels, tags, events=None):
 
 
 def write_score_file(path, filenames, labels, clip, frame=None, segment=None, num_frames=None, durations=None,
-                     seconds_per_frame=0.1):
+                     seconds_per_frame=0.1, failed=()):
     """Write a score file as `wsedtk predict` does. clip: (N, K); frame: (N, T, K) or None; segment: (N, S, K), else clip repeated."""
     clip = np.asarray(clip, np.float32)
     durations = np.asarray(durations if durations is not None else np.full(len(filenames), 10.0))
@@ -59,8 +59,8 @@ def write_score_file(path, filenames, labels, clip, frame=None, segment=None, nu
         arrays["frame"] = np.asarray(frame)
     path.parent.mkdir(parents=True, exist_ok=True)
     shapes, batch = {name: values.shape[1:] for name, values in arrays.items()}, (np.arange(len(filenames)), arrays)
-    store.write_scores(path, list(filenames), list(labels), shapes, [batch], seconds_per_frame=seconds_per_frame, model="m",
-                       features="f", fingerprint="abc")
+    store.write_scores(path, list(filenames), list(labels), shapes, [batch], dict.fromkeys(failed, "why"),
+                       seconds_per_frame=seconds_per_frame, model="m", features="f", fingerprint="abc")
     return path
 
 

@@ -216,7 +216,7 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     broken[2, 5] = np.nan
     bad = write_system(tmp_path / "bad.h5", frame=broken)[0]
     for output in (tables, tmp_path / "new" / "out.h5", tmp_path / "new" / "more"):
-        assert "the frame scores of 'b c.wav' are not finite" in refused(run, bad, output)
+        assert "1 clips have frame scores that are not numbers from 0 to 1, the first 'b c.wav'" in refused(run, bad, output)
     assert {p.name: p.read_bytes() for p in tables.iterdir()} == before and [p.name for p in tables.parent.iterdir()] == ["tables"]
 
 

@@ -141,7 +141,7 @@ def test_missing_and_wrong_files(files, tmp_path):
 def test_scores_that_are_not_finite(tmp_path):
     scores = write_score_file(tmp_path / "s.h5", ["a", "b"], LABELS, [[0.1, 0.9], [np.nan, 0.1]])
     operating_point.write(tmp_path / "p.yaml", make_point())
-    with pytest.raises(InputError, match="1 clips have scores that are not finite, the first 'b'"):
+    with pytest.raises(InputError, match="1 clips have clip scores that are not numbers from 0 to 1, the first 'b'"):
         decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", None)
 
 

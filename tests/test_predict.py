@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from helpers import LABELS, write_set
 from helpers import train_arguments as arguments
 
-from wsedtk import checkpoint, cli
+from wsedtk import checkpoint, cli, store
 from wsedtk.errors import InputError
 from wsedtk.store import FeatureStore, ScoreFile
 
@@ -61,6 +61,23 @@ def test_predict_of_a_set_and_without_frames(corpus, trained, tmp_path, run):
         scores.frames(0)
     with h5py.File(tmp_path / "s.h5") as file:
         assert file["segment"].shape == (2, 1, 2)
+
+
+def test_clips_whose_audio_failed_are_told_and_left_out_to_the_end(corpus, trained, tmp_path, run):
+    with store.writing_features(tmp_path / "some.h5", 40, 64, "float32", (found := store.FeatureStore([corpus / "valid.h5"])).frontend,
+                                found.fingerprint) as (append, failed):
+        for row in range(5):
+            append(str(found.filenames[row]), found.read(np.array([row]))[0], 1.0)
+        failed.update({"17.wav": "broken", "elsewhere.wav": "broken"})
+    scores, point, out = tmp_path / "s.h5", tmp_path / "p.yaml", tmp_path / "out"
+    result = run("predict", trained, tmp_path / "some.h5", scores, "--data", corpus / "valid")
+    assert result.stdout.endswith("; 1 clips failed and have no scores\n") and store.ScoreFile(scores).failed == {"17.wav": "broken"}
+    assert run("average", scores, scores, tmp_path / "mean.h5").exit_code == 0
+    assert store.ScoreFile(tmp_path / "mean.h5").failed == {"17.wav": "broken"}
+    assert "1 clips of" in run("tune", scores, corpus / "valid", point).stderr
+    assert run("decode", scores, point, out).exit_code == 0 and (out / "failed.tsv").read_text() == "filename\n17.wav\n"
+    result = run("score", corpus / "valid", out, "--scores", scores)
+    assert result.exit_code == 0 and "1 clips of" in result.stderr and "audio could not be read: 17.wav" in result.stderr
 
 
 def test_features_of_another_front_end_are_refused(corpus, trained, tmp_path, run):

@@ -34,7 +34,8 @@ def test_the_record_of_a_command(run, small_set, tmp_path):
 
 def test_the_record_of_a_command_that_fails(run, tmp_path):
     assert run("--record", tmp_path / "a.yaml", "validate", tmp_path / "none").exit_code == 1
-    assert yaml.safe_load((tmp_path / "a.yaml").read_text())["options"] == {"data_sets": [str(tmp_path / "none")], "with_audio": False}
+    options = {"data_sets": [str(tmp_path / "none")], "with_audio": False, "jobs": 1}
+    assert yaml.safe_load((tmp_path / "a.yaml").read_text())["options"] == options
 
 
 def test_no_record_unless_asked(run, small_set, tmp_path):

@@ -151,10 +151,11 @@ def test_without_events_consistency_is_that_of_the_system(run, tmp_path):
 
 def test_json_alone_is_on_stdout(run, tmp_path):
     make_lists(tmp_path, 2)
+    (tmp_path / "out" / "failed.tsv").write_text("filename\nclip 11.wav\n")
     (tmp_path / "out" / "clips.tsv").write_text("\n".join((tmp_path / "out" / "clips.tsv").read_text().splitlines()[:-1]) + "\n")
     result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5", "--bootstrap", "5")
     assert json.loads(result.stdout)["clips"].items() >= {"scored": 11, "official": 12}.items()
-    assert "1 clips of" in result.stderr and "were not decoded and are not scored: clip 11.wav" in result.stderr
+    assert "1 clips of" in result.stderr and "are not scored, their audio could not be read: clip 11.wav" in result.stderr
     plain = run("score", tmp_path / "set", tmp_path / "out")
     assert plain.stdout == (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")
     assert "11 of 12 official clips" in plain.stdout and "true tags, whole clip" in plain.stdout and LABELS[1] in plain.stdout
@@ -186,9 +187,9 @@ def test_of_many_classes_the_best_and_worst_are_printed(run, tmp_path, with_scor
     names, labels = [name_of(i) for i in range(100)], [f"class {k}" for k in range(50)]
     true = np.arange(100)[:, None] % 50 == np.arange(50)  # two clips a class
     true[:, 49] = False
-    clip = true - np.linspace(0, 0.98, 50) * (np.random.default_rng(0).random((100, 50)) + 0.5)  # from perfect to bad
+    clip = (true - np.linspace(0, 0.98, 50) * (np.random.default_rng(0).random((100, 50)) + 0.5) + 1.5) / 2.5  # from perfect to bad
     write_set(tmp_path / "set", [(n, "", 10) for n in names], labels, [(names[i], labels[k]) for i, k in np.argwhere(true)])
-    datadir.write_decoded(tmp_path / "out", names, [10.0] * 100, labels, clip > 0.6, events.Events.from_rows([]))
+    datadir.write_decoded(tmp_path / "out", names, [10.0] * 100, labels, clip > 0.84, events.Events.from_rows([]))
     write_score_file(tmp_path / "scores.h5", names, labels, clip)
     options = ["--scores", tmp_path / "scores.h5"] if with_scores else []
     printed = run("score", tmp_path / "set", tmp_path / "out", *options).stdout
@@ -213,14 +214,27 @@ def test_only_clips_of_both_sides_are_scored(run, tmp_path):
     tags = np.concatenate([decoded.tag_matrix(), np.ones((1, 3), bool)])
     datadir.write_decoded(tmp_path / "out", [*decoded.filenames.tolist(), "other.wav"], [*decoded.durations, 10.0], LABELS, tags,
                           events.Events.from_rows(rows))
+    (tmp_path / "out" / "failed.tsv").write_text(f"filename\n{name_of(5)}\n{name_of(1)}\n")
     (tmp_path / "set" / "info.yaml").write_text("official_clips: 488\n")
     result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5")
     report = json.loads(result.stdout)
     assert "1 decoded clips are not in" in result.stderr and "other.wav" in result.stderr
+    assert f"2 clips of {tmp_path / 'set'} are not scored, their audio could not be read: {name_of(1)}, {name_of(5)}" in result.stderr
     assert report["clips"].items() >= {"scored": 10, "official": 488}.items()
     assert report["tagging"]["f1"] == pytest.approx(f1_score(true[kept], said[kept], average="micro"))
     lasting = [row for row in reference if row[2] > row[1]]
     assert_segment_figures(report["segment"], segment_based(lasting, estimate, durations, clips=kept))
+
+
+@pytest.mark.parametrize("failed", ["filename\n", "filename\nclip 05.wav\n"])
+def test_a_clip_that_was_not_decoded_is_an_error(run, tmp_path, failed):
+    make_lists(tmp_path, 2)
+    lines = (tmp_path / "out" / "clips.tsv").read_text().splitlines()
+    (tmp_path / "out" / "clips.tsv").write_text("\n".join(lines[:-1]) + "\n")
+    (tmp_path / "out" / "failed.tsv").write_text(failed)
+    result = run("score", tmp_path / "set", tmp_path / "out")
+    assert result.exit_code == 1 and "set: 1 of 12 clips were not decoded into " in result.stderr
+    assert "the first 'clip 11.wav'; predict and decode them too, or take them out of the set" in result.stderr
 
 
 def test_a_perfect_system(run, tmp_path):

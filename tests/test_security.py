@@ -223,7 +223,8 @@ def test_names_reach_commands_as_they_are(tmp_path, commands, name):
                              timeout=60, cwd=here, env={**os.environ, **environment})
     assert process.returncode == 0, process.stderr
     arguments = {command[2]: command for command in told()}
-    assert list(arguments) == "prepare validate extract balance train predict tune decode score".split() and not list(tmp_path.rglob("pwned"))
+    assert list(arguments) == "prepare validate extract balance train predict tune decode score".split()
+    assert not list(tmp_path.rglob("pwned"))
     for command in arguments.values():
         paths = [argument for argument in command if "exp/" in argument]
         assert paths and all(path.startswith(f"{exp}/") for path in paths)

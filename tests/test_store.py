@@ -307,10 +307,10 @@ def test_scores_without_frames(tmp_path):
         store.ScoreFile(tmp_path / "a.h5").frames(0)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_scores_that_are_not_finite(tmp_path, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.01, 1.01])
+def test_scores_that_are_none(tmp_path, value):
     scores(tmp_path / "a.h5", change=lambda a: a["clip"].__setitem__(([1, 3], [1, 0]), value))
-    with pytest.raises(InputError, match="a.h5: 2 clips have scores that are not finite, the first '--x.wav'"):
+    with pytest.raises(InputError, match="a.h5: 2 clips have clip scores that are not numbers from 0 to 1, the first '--x.wav'"):
         store.ScoreFile(tmp_path / "a.h5")
 
 

@@ -226,10 +226,18 @@ def test_the_classes_must_be_those_of_the_set(tmp_path):
 def test_scores_of_other_clips(tmp_path, capsys):
     folder = make_world(tmp_path, 1)
     write_score_file(folder / "other.h5", ["x.wav"], LABELS[:2], [[0.5, 0.5]])
-    with pytest.raises(InputError, match="other.h5: holds none of the clips of .*set"):
+    with pytest.raises(InputError, match="set: 5 of 5 clips have no scores in .*other.h5, the first 'clip 0.wav'"):
         tune_to(folder, scores="other.h5")
-    write_score_file(folder / "some.h5", ["x.wav", "clip 0.wav"], LABELS[:2], [[0.5, 0.5], [0.7, 0.6]])
+    names, values = ["x.wav", "clip 0.wav"], [[0.5, 0.5], [0.7, 0.6]]
+    write_score_file(folder / "some.h5", names, LABELS[:2], values, failed=["clip 1.wav", "clip 2.wav", "clip 4.wav"])
+    with pytest.raises(InputError, match="set: 1 of 5 clips have no scores in .*some.h5, the first 'clip 3.wav'; predict them too"):
+        tune_to(folder, scores="some.h5")
+    write_score_file(folder / "some.h5", names, LABELS[:2], values, failed=[f"clip {i}.wav" for i in range(1, 5)])
     assert "1 clips" in tune_to(folder, scores="some.h5").tuned_on  # and x.wav, no clip of the set, counts for nothing
+    assert "4 clips of" in (said := capsys.readouterr().err) and "are left out, their audio could not be read: clip 1.wav" in said
+    write_score_file(folder / "none.h5", names[:1], LABELS[:2], values[:1], failed=[f"clip {i}.wav" for i in range(5)])
+    with pytest.raises(InputError, match="none.h5: holds none of the clips of .*set: the audio of all of them failed"):
+        tune_to(folder, scores="none.h5")
 
 
 def test_missing_and_wrong_files(tmp_path):

@@ -158,23 +158,25 @@ def test_clips_that_are_another_of_the_set(run, tmp_path):
     soundfile.write(tmp_path / "two.flac", *soundfile.read(tmp_path / "one.wav"))
     for name in ("three", "four"):
         write_floats(tmp_path / f"{name}.wav", np.zeros(16000))
-    clips = [("Yabcdefghijk_0_1.flac", "one.wav"), ("a.wav", "two.flac"), ("abcdefghijk_0.000_1.000.wav", ""), ("b.wav", "one.wav"),
+    clips = [("Yabcdefghijk_0_1.flac", "one.wav"), ("a.wav", "one.wav"), ("abcdefghijk_0.000_1.000.wav", ""), ("b.wav", "two.flac"),
              ("c.wav", "three.wav"), ("d.wav", "four.wav"), ("e.wav", "")]
     data = write_set(tmp_path / "set", [(name, path and f"../{path}", 1) for name, path in clips], ["x"], [(n, "x") for n, _ in clips])
     named = ["4: 1 clips are named as another, but for a Y, the extension or the digits: 'abcdefghijk_0.000_1.000.wav' (line 4, "
-             "'Yabcdefghijk_0_1.flac')", "5: 1 clips have the same sound file as another: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')"]
+             "'Yabcdefghijk_0_1.flac')", "3: 1 clips have the same sound file as another: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')"]
     assert warnings_of(run("validate", data), data) == named
     assert [line for line in warnings_of(run("validate", data, "--audio"), data) if "no audio" not in line and "silent" not in line] == [
-        *named, "3: 1 clips sound exactly like another: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')"]
+        *named, "5: 1 clips sound exactly like another: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')"]
 
 
 def test_what_sets_share(run, tmp_path):
-    """Clips, recordings and, with --audio, sounds; a set is not compared with itself."""
+    """Clips, recordings and, with --audio, sounds, of which silence is none; a set is not compared with itself."""
     sets = {"train": ["Yabcdefghijk_0_1.wav", "other.wav", "x_2_3.wav", "z.wav"],
             "test": ["abcdefghijk_0.000_1.000.wav", "abcdefghijk_5.000_6.000.wav", "new.wav", "x_2_3.wav", "x_4_5.wav", "y_2_3.wav"]}
     for name, clips in sets.items():
         for i, clip in enumerate(clips):
             write_sound(tmp_path / name / "audio" / clip, seed=0 if clip in ("z.wav", "new.wav") else len(clips) * 10 + i)
+        write_floats(tmp_path / name / "audio" / f"~{name}.wav", np.zeros(16000))
+        clips.append(f"~{name}.wav")
         write_set(tmp_path / name, [(clip, f"audio/{clip}", 1) for clip in clips], ["x"], [(clip, "x") for clip in clips])
     train, test = tmp_path / "train", tmp_path / "test"
     by_name = [f"2: 2 clips are in {train} too: 'abcdefghijk_0.000_1.000.wav' (line 2), 'x_2_3.wav' (line 5)",
@@ -182,9 +184,10 @@ def test_what_sets_share(run, tmp_path):
                "'x_4_5.wav' (line 6)"]
     result = run("validate", train, test)
     assert warnings_of(result, test) == by_name and warnings_of(result, train) == []
+    silent = "8: 1 clips are silent, one sample like the other: '~test.wav' (line 8)"
     assert warnings_of(run("validate", "--audio", train, test), test) == [
-        *by_name, f"4: 1 clips sound exactly like one of {train}: 'new.wav' (line 4, 'z.wav')"]
-    assert warnings_of(run("validate", "--audio", test, test), test) == []
+        silent, *by_name, f"4: 1 clips sound exactly like one of {train}: 'new.wav' (line 4, 'z.wav')"]
+    assert warnings_of(run("validate", "--audio", test, test), test) == [silent] * 2
 
 
 def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path):

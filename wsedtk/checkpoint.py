@@ -7,6 +7,7 @@ needed to run it). Checkpoints are torch.save of tensors and plain Python values
 import dataclasses
 import hashlib
 import io
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -19,6 +20,10 @@ from wsedtk import config, models, provenance
 from wsedtk.atomic import write_text, writing
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig
+
+
+TRUSTED = "WSEDTK_NETWORKS"
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)  # the last of batch norm's counters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +49,7 @@ class ModelSpec:
         if len(set(self.labels)) < len(self.labels) or not self.labels:
             raise ValueError("labels must be different from each other, and at least one")
         if self.frontend.get("num_mels", len(self.mean)) != len(self.mean):
-            raise ValueError(f"mean and std hold {len(self.mean)} numbers, the front end has {self.frontend['num_mels']} mel bins")
+            raise ValueError(f"mean and std hold {len(self.mean)} numbers, the front end has {self.frontend['num_mels']!r} mel bins")
 
     def build(self):
         """The network, with fresh weights. Raises InputError."""
@@ -72,7 +77,7 @@ def load_tensors(path):
         return safetensors.torch.load_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (safetensors.SafetensorError, OSError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
 
 
@@ -100,15 +105,40 @@ def save_model(folder, spec, tensors):
     write_text(folder / "model.yaml", config.to_yaml(config.to_mapping(spec)))
 
 
-def load_model(folder):
-    """Read a model directory. Returns (ModelSpec, network in evaluation mode, fingerprint). Raises InputError."""
+def _check_trust(network, folder):
+    """Raise InputError where a model's network is code from outside wsedtk that the user has not named as trusted."""
+    package = network.partition(":")[0].partition(".")[0]
+    if ":" in network and package not in os.environ.get(TRUSTED, "").split(","):
+        raise InputError(f"{folder}: model.yaml names code from outside wsedtk, {network!r}, which is not run for a file's sake; "
+                         f"if you trust both, set {TRUSTED}={package} in the environment")
+
+
+def load_model(folder, trusted=None):
+    """Read a model directory. Returns (ModelSpec, network in evaluation mode, fingerprint). Raises InputError.
+
+    trusted: a network, `package.module:Class`, that may be built besides those of wsedtk and of the packages that the variable
+    WSEDTK_NETWORKS names, with commas between them.
+    """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
         raise InputError(f"{folder}: no model.yaml there: not a model directory, or its training is not finished")
     spec = config.load(ModelSpec, folder / "model.yaml")
-    network = spec.build()
+    if spec.network != trusted:
+        _check_trust(spec.network, folder)
     tensors = load_tensors(folder / "model.safetensors")
-    check_tensors(tensors, network.state_dict(), f"{folder}: model.safetensors is not of the network that model.yaml describes")
+    odd, what = next(((k, t.dtype) for k, t in tensors.items() if t.dtype not in _DTYPES), (None, None))
+    if odd:
+        raise InputError(f"{folder}: the tensor {odd!r} in model.safetensors holds {what}, not floating-point numbers")
+    where = f"{folder}: model.safetensors is not of the network that model.yaml describes"
+    try:
+        spec.frontend_config()
+        if spec.network in models.NETWORKS:  # before memory is taken for what it claims to be
+            with torch.device("meta"):
+                check_tensors(tensors, spec.build().state_dict(), where)
+        network = spec.build()
+    except InputError as error:
+        raise InputError(str(error) if str(folder) in str(error) else f"{folder / 'model.yaml'}: {error}") from None
+    check_tensors(tensors, network.state_dict(), where)
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
         raise InputError(f"{folder}: the tensor {bad[0]!r} in model.safetensors holds numbers that are not finite")
@@ -135,6 +165,9 @@ def load_checkpoint(path):
     try:
         if zipfile.is_zipfile(path):  # as torch writes them since 1.6, with check sums that torch does not look at
             with zipfile.ZipFile(path) as archive:
+                parts = archive.infolist()
+                if sum(part.file_size for part in parts) > Path(path).stat().st_size or any(part.compress_type for part in parts):
+                    raise ValueError("it is compressed, which torch.save never does: it may be of any size")
                 damaged = archive.testzip()
             if damaged is not None:
                 raise ValueError(f"the check sum of {damaged} is wrong")

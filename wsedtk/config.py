@@ -18,29 +18,52 @@ import yaml
 from wsedtk.errors import InputError
 
 
+_MOST_BYTES = 8 << 20  # of a YAML file: its parser takes seconds for each
+_DEEPEST = 20
+_LONGEST_NUMBER = 100  # characters; what is longer is text
+_ODD_TEXT = re.compile("[\0\ud800-\udfff]")  # which escapes can write, and no file name or file can hold
+
+
 class _Loader(yaml.SafeLoader):
-    """safe_load that refuses repeated keys and aliases, and reads `1e-3` as YAML 1.2 does: a number."""
+    """safe_load that refuses repeated keys, aliases, tags and depths, and reads `1e-3` as YAML 1.2 does: a number. Dates are text."""
+
+    depth = 0
 
     def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):  # a few lines of them stand for more than memory holds
-            event = self.peek_event()
-            raise yaml.YAMLError(f"line {event.start_mark.line + 1}: *{event.anchor}: aliases are not read here; write the value out")
-        return super().compose_node(parent, index)
+        event = self.peek_event()
+        odd = (f"*{event.anchor}: aliases are not read here; write the value out" if isinstance(event, yaml.AliasEvent) else
+               f"{event.tag}: tags are not read here; write the value alone" if event.tag is not None else
+               f"more than {_DEEPEST} levels" if self.depth >= _DEEPEST else
+               "a character that no text may hold" if _ODD_TEXT.search(getattr(event, "value", "")) else None)
+        if odd:  # a few lines of aliases stand for more than memory holds
+            raise yaml.YAMLError(f"line {event.start_mark.line + 1}: {odd}")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def resolve(self, kind, value, implicit):
+        if kind is yaml.ScalarNode and len(value) > _LONGEST_NUMBER:
+            return self.DEFAULT_SCALAR_TAG
+        return super().resolve(kind, value, implicit)
 
     def construct_mapping(self, node, deep=False):
         mapping = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, (str, int, float, bool)):
-                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {key!r} can't be a key")
+            if not isinstance(key, str):
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {shown(key)} can't be a key; is it a name that needs quotes?")
             if key in mapping:
-                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: the key {key!r} stands twice")
+                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: the key {shown(key)} stands twice")
             mapping[key] = self.construct_object(value_node, deep=True)
         return mapping
 
 
+_Loader.yaml_implicit_resolvers = {
+    mark: [(tag, form) for tag, form in known if tag.rpartition(":")[2] not in ("timestamp", "merge", "value")]
+    for mark, known in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.construct_mapping)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -52,11 +75,13 @@ class _Dumper(yaml.SafeDumper):
 
 def parse_yaml(text, where):
     """Parse YAML text; `where` names it in errors. Raises InputError."""
+    if len(text) > _MOST_BYTES:
+        raise InputError(f"{where}: {len(text):,} characters of YAML; files of at most {_MOST_BYTES:,} are read")
     loader = None
     try:
         loader = _Loader(text)
         return loader.get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{where}: not valid YAML: {error}") from None
     finally:
         if loader is not None:
@@ -67,7 +92,8 @@ def read_yaml(path):
     """Read a YAML file. Raises InputError where it is missing, unreadable or not YAML."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -80,10 +106,16 @@ def to_yaml(mapping):
     return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
+def shown(value):
+    """A value as it is written, cut short, for messages."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def suggest(word, known):
     """'did you mean X?' where a known word is near, else the known words, the first twenty of them."""
     known = [str(k) for k in known]
-    near = difflib.get_close_matches(str(word), known, n=1)
+    near = difflib.get_close_matches(str(word)[:200], known, n=1)
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
     return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known[:20]) + more
 
@@ -97,21 +129,18 @@ def _convert(value, kind, where):
         return _convert(value, next(a for a in args if a is not type(None)), where)
     if origin is typing.Literal:
         if not any(type(value) is type(a) and value == a for a in args):
-            raise InputError(f"{where}: {value!r} is not a choice; {suggest(value, args)}")
+            raise InputError(f"{where}: {shown(value)} is not a choice; {suggest(value, args)}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise InputError(f"{where}: expected a list, found {value!r}")
+            raise InputError(f"{where}: expected a list, found {shown(value)}")
         return tuple(_convert(v, args[0], where) for v in value)
     if kind is float and type(value) is int:
-        try:
-            return float(value)
-        except OverflowError:
-            raise InputError(f"{where}: expected float, found an integer beyond its range") from None
+        return float(value)  # never beyond its range: a longer number was read as text
     if kind is float and value != value:
         raise InputError(f"{where}: expected a number, found NaN")
     if type(value) is not kind:
-        raise InputError(f"{where}: expected {kind.__name__}, found {value!r}")
+        raise InputError(f"{where}: expected {kind.__name__}, found {shown(value)}")
     return value
 
 
@@ -120,11 +149,11 @@ def from_mapping(cls, mapping, where):
     if mapping is None:
         mapping = {}
     if not isinstance(mapping, dict):
-        raise InputError(f"{where}: expected `key: value` lines, found {mapping!r}")
+        raise InputError(f"{where}: expected `key: value` lines, found {shown(mapping)}")
     kinds = typing.get_type_hints(cls)
     for key in mapping:
         if key not in kinds:
-            raise InputError(f"{where}: unknown key {key!r}; {suggest(key, kinds)}")
+            raise InputError(f"{where}: unknown key {shown(key)}; {suggest(key, kinds)}")
     needed = [f.name for f in dataclasses.fields(cls)
               if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in mapping]
     if needed:

@@ -37,6 +37,9 @@ class FrontendConfig:
     def __post_init__(self):
         if min(self.sample_rate, self.window, self.hop, self.num_mels) < 1:
             raise ValueError("sample_rate, window, hop and num_mels must be at least 1")
+        if max(self.sample_rate, self.window, self.hop, self.num_fft) > 1 << 20 or self.num_mels > 1 << 12 \
+                or self.num_mels * self.num_fft > 1 << 27:  # the filters would fill the memory
+            raise ValueError("sample_rate, window, hop and num_fft can be at most 1048576, num_mels 4096, num_mels * num_fft 134217728")
         if self.num_fft < self.window:
             raise ValueError(f"num_fft {self.num_fft} is shorter than the window of {self.window} samples")
         if not 0 <= self.min_hz < self.max_hz <= self.sample_rate / 2:
@@ -47,8 +50,8 @@ class FrontendConfig:
             raise ValueError(f"min_power must be a number above 0, found {self.min_power}")
         if self.top_db is not None and not self.top_db >= 0:
             raise ValueError(f"top_db must be at least 0, or null, found {self.top_db}")
-        if self.pad_to_seconds is not None and not 0 < self.pad_to_seconds < float("inf"):
-            raise ValueError(f"pad_to_seconds must be a number above 0, or null, found {self.pad_to_seconds}")
+        if self.pad_to_seconds is not None and not 0 < self.pad_to_seconds <= 86400:
+            raise ValueError(f"pad_to_seconds must be a number above 0 and at most a day, or null, found {self.pad_to_seconds}")
 
     @property
     def seconds_per_frame(self):

@@ -9,6 +9,7 @@ from wsedtk import config
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 
+LONGEST_SECONDS = 86400.0
 PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
 
 
@@ -41,14 +42,14 @@ def _per_class(mapping, labels, where, is_seconds=False):
     """The values of {label: number} in the order of the labels."""
     if not isinstance(mapping, dict) or set(mapping) != set(labels):
         found = list(mapping) if isinstance(mapping, dict) else mapping
-        odd = sorted(set(map(str, found)) ^ set(labels)) if isinstance(found, list) else found
+        odd = config.shown(sorted(set(map(str, found)) ^ set(labels)) if isinstance(found, list) else found)
         raise InputError(f"{where}: expected one number for each of the {len(labels)} labels; look at {odd}")
     values = [mapping[label] for label in labels]
     for label, value in zip(labels, values):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            raise InputError(f"{where}: {label}: expected a number, found {value!r}")
-        if is_seconds and not 0 <= value < float("inf"):
-            raise InputError(f"{where}: {label}: expected seconds >= 0, found {value!r}")
+            raise InputError(f"{where}: {label}: expected a number, found {config.shown(value)}")
+        if is_seconds and not 0 <= value <= LONGEST_SECONDS:
+            raise InputError(f"{where}: {label}: expected seconds from 0 to {LONGEST_SECONDS:g}, found {value!r}")
     return np.array(values, np.float64)
 
 
@@ -60,7 +61,7 @@ def read(path):
         raise InputError(f"{path}: not an operating point; wsedtk tune writes one")
     for name in mapping:
         if name not in names:
-            raise InputError(f"{path}: unknown key {name!r}; {config.suggest(name, names)}")
+            raise InputError(f"{path}: unknown key {config.shown(name)}; {config.suggest(name, names)}")
     for name in names:
         if name not in mapping and name not in ("model", "tuned"):
             raise InputError(f"{path}: missing key {name!r}")
@@ -68,11 +69,14 @@ def read(path):
     if not isinstance(labels, list) or not labels or not all(isinstance(v, str) for v in labels) or len(set(labels)) < len(labels):
         raise InputError(f"{path}: labels: expected a list of class names")
     if mapping["mode"] not in ("segment", "frame"):
-        raise InputError(f"{path}: mode: expected segment or frame, found {mapping['mode']!r}")
+        raise InputError(f"{path}: mode: expected segment or frame, found {config.shown(mapping['mode'])}")
     if not isinstance(mapping["gate_by_tags"], bool):
-        raise InputError(f"{path}: gate_by_tags: expected true or false, found {mapping['gate_by_tags']!r}")
+        raise InputError(f"{path}: gate_by_tags: expected true or false, found {config.shown(mapping['gate_by_tags'])}")
+    for name in ("tuned_on", "model"):
+        if not isinstance(mapping.get(name), (str, type(None))):
+            raise InputError(f"{path}: {name}: expected text, found {config.shown(mapping[name])}")
     if not isinstance(mapping.get("tuned") or {}, dict):
-        raise InputError(f"{path}: tuned: expected `key: value` lines, found {mapping['tuned']!r}")
+        raise InputError(f"{path}: tuned: expected `key: value` lines, found {config.shown(mapping['tuned'])}")
     for name in PER_CLASS:
         mapping[name] = _per_class(mapping[name], labels, f"{path}: {name}", name.endswith("_seconds"))
     return OperatingPoint(**mapping)

@@ -95,7 +95,7 @@ class ScoreFolder:
             paths[name] = table
         if not paths:
             raise InputError(f"{path}: holds no .tsv of scores; expected one a clip")
-        self.filenames, self.labels = np.array(sorted(paths)), None
+        self.filenames, self.labels, self.failed = np.array(sorted(paths)), None, {}
         self._paths, digest = [paths[name] for name in self.filenames.tolist()], hashlib.sha256()
         clip, edges = [], []
         for table in progress(self._paths, "read scores"):

@@ -6,8 +6,8 @@ N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not 
                   failed (filename, reason): clips that could not be read; attributes: the front end and its fingerprint, those of
                   the list of clips, of the data set and of its audio where it is known
     scores.h5     clip (N, K), frame (N, T, K), segment (N, S, K), weight (N, T, K) with attention, num_frames (N,),
-                  duration (N,), filename (N,), labels (K,); attributes: seconds_per_frame, model, features, fingerprint,
-                  clips_fingerprint, audio_fingerprint
+                  duration (N,), filename (N,), labels (K,), failed (filename, reason); attributes: seconds_per_frame, model,
+                  features, fingerprint, clips_fingerprint, audio_fingerprint
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from wsedtk import provenance
+from wsedtk import layouts, provenance
 from wsedtk.atomic import locking, writing
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.disk import Disk
@@ -68,12 +68,17 @@ def _open(path, kind):
         raise InputError(f"{path}: no such file")
     try:
         file = h5py.File(path, "r", rdcc_nbytes=0)  # a chunk is a clip: to keep the last ones, file by file, would serve nobody
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
-    found = file.attrs.get("kind", "an unknown kind")
-    if found != kind:
+    try:
+        with layouts.reading(path):
+            found = layouts.attributes(file).get("kind", "an unknown kind")
+            if found != kind:
+                raise InputError(f"{path}: expected a file of wsedtk {kind}, found {found}")
+            layouts.check(file, kind, path)
+    except InputError:
         file.close()
-        raise InputError(f"{path}: expected a file of wsedtk {kind}, found {found}")
+        raise
     return file
 
 
@@ -82,12 +87,29 @@ def _names(datasets):
     names, end = np.empty(sum(map(len, datasets)), "<U1"), 0
     for dataset in datasets:
         for block in slices(len(dataset), BLOCK):
-            read = np.array(dataset.asstr()[block].tolist(), dtype=str)
+            with layouts.reading(dataset.file.filename):
+                read = np.array(dataset.asstr()[block].tolist(), dtype=str)
             if read.dtype.itemsize > names.dtype.itemsize:
                 names = names.astype(read.dtype)
             names[end:end + len(read)] = read
             end += len(read)
     return names
+
+
+def _failed(file):
+    """The clips that could not be read, with the reason: {file name: reason}."""
+    with layouts.reading(file.filename):
+        return dict(file["failed"].asstr()[:].tolist()) if "failed" in file else {}
+
+
+def _rows_of_set(source, filenames, folder, what, remedy):
+    """The row of each clip (N,) of a set; -1 for one that the source lists as failed. Raises InputError where any other is missing."""
+    rows = source.rows(filenames)
+    missing = filenames[rows < 0]
+    missing = missing[~np.isin(missing, list(source.failed))]
+    if len(missing):
+        raise InputError(f"{folder}: {len(missing)} of {len(filenames)} clips have no {what}, the first {str(missing[0])!r}; {remedy}")
+    return rows
 
 
 class _Columns:
@@ -151,7 +173,7 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
 def read_about(path):
     """The attributes of a feature file, and {file name: reason} of the clips that failed. Raises InputError."""
     with _open(path, "features") as file:
-        return dict(file.attrs), dict(file["failed"].asstr()[:])
+        return dict(file.attrs), _failed(file)
 
 
 def shard_path(path, shard, num_shards):
@@ -200,31 +222,32 @@ class FeatureStore:
         for path, is_first in [(shard, not number) for p in paths for number, shard in enumerate(find_shards(p))]:
             file = _open(path, "features")
             self._files.append(file)
-            self.failed.update((n, reason) for n, reason in file["failed"].asstr()[:])
-            first, prints = self._files[0], [str(f.attrs["fingerprint"]) for f in (file, self._files[0])]
-            if prints[0] != prints[1]:
-                raise InputError(f"{path}: made with another front end ({prints[0]}) than {first.filename} ({prints[1]}); "
-                                 "extract both alike")
+            self.failed.update(_failed(file))
+            first = self._files[0]
+            for what, mine, theirs in (("front end", file.attrs["fingerprint"], first.attrs["fingerprint"]),
+                                       ("number of mel bins", file["features"].shape[2], first["features"].shape[2])):
+                if mine != theirs:
+                    raise InputError(f"{path}: made with another {what} ({mine}) than {first.filename} ({theirs}); extract both alike")
             audio = str(file.attrs.get("audio_fingerprint", ""))
             if is_first:
                 self.audio.append(audio)  # one a path
             elif audio != self.audio[-1]:
                 raise InputError(f"{path}: extracted from another version of the set ({audio or 'unknown'}) than the shards before it "
                                  f"({self.audio[-1] or 'unknown'}); extract it again")
-        self.frontend = json.loads(self._files[0].attrs["frontend"])
+        self.frontend = layouts.frontend(self._files[0].attrs["frontend"], self._files[0].filename)
         self.fingerprint = str(self._files[0].attrs["fingerprint"])
         self.filenames = _names([f["filename"] for f in self._files])
-        self.num_frames = np.concatenate([f["num_frames"][:] for f in self._files]).astype(np.int64)
-        self.durations = np.concatenate([f["duration"][:] for f in self._files])
+        with layouts.reading(", ".join(self.paths)):
+            self.num_frames = np.concatenate([f["num_frames"][:] for f in self._files]).astype(np.int64)
+            self.durations = np.concatenate([f["duration"][:] for f in self._files])
         self._data = [f["features"] for f in self._files]  # kept open: to open one takes longer than to read a clip
         self._starts = np.cumsum([0, *map(len, self._data)])
         self._kept = self._place_kept = None  # features in memory, and where each row's are among them, see `cache`
         self.order = np.argsort(self.filenames, kind="stable")  # (N,) rows by file name; quick where files are sorted
-        for block in slices(len(self), BLOCK):
-            names = self.filenames[self.order[block.start:block.stop + 1]]
-            twice = np.flatnonzero(names[1:] == names[:-1])
-            if len(twice):
-                raise InputError(f"{', '.join(self.paths)}: the clip {str(names[twice[0]])!r} stands in them twice")
+        layouts.check_once(", ".join(self.paths), self.filenames, self.order)
+        for file, first, data in zip(self._files, self._starts.tolist(), self._data):
+            part = slice(first, first + len(data))
+            layouts.check_clips(file.filename, self.filenames[part], self.num_frames[part], self.durations[part], data.shape[1])
 
     def __len__(self):
         return len(self.filenames)
@@ -238,12 +261,8 @@ class FeatureStore:
 
         Raises InputError where any other is missing, or the features are of other audio than the set's.
         """
-        rows, filenames, audio = self.rows(dataset.filenames), dataset.filenames, dataset.info.get("audio_fingerprint")
-        missing = filenames[rows < 0]
-        missing = missing[~np.isin(missing, list(self.failed))]
-        if len(missing):
-            raise InputError(f"{folder}: {len(missing)} of {len(filenames)} clips have no features in {', '.join(self.paths)}, "
-                             f"the first {str(missing[0])!r}; extract the features of this set")
+        rows = _rows_of_set(self, dataset.filenames, folder, f"features in {', '.join(self.paths)}", "extract the features of this set")
+        audio = dataset.info.get("audio_fingerprint")
         for path, stored in zip(self.paths, self.audio if audio not in self.audio else ()):
             provenance.check_audio(path, stored, folder, audio)
         return rows
@@ -309,25 +328,28 @@ class FeatureStore:
     def statistics(self, rows):
         """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows (M,), which may be in any order."""
         mean, squares, total = 0.0, 0.0, self.num_frames[rows].sum()
-        for file, block, places, weight in self._blocks_of(rows):
-            mean += weight @ self._statistic(file, "mean", block, places) / total
-        for file, block, places, weight in self._blocks_of(rows):
-            squares += (self._statistic(file, "squared_deviations", block, places).sum(axis=0)
-                        + weight @ (file["mean"][block][places] - mean) ** 2)
+        with layouts.reading(", ".join(self.paths)):
+            for file, block, places, weight in self._blocks_of(rows):
+                mean += weight @ self._statistic(file, "mean", block, places) / total
+            for file, block, places, weight in self._blocks_of(rows):
+                squares += (self._statistic(file, "squared_deviations", block, places).sum(axis=0)
+                            + weight @ (file["mean"][block][places] - mean) ** 2)
         return mean, np.sqrt(squares / total)
 
 
-def write_scores(path, filenames, labels, shapes, batches, **attributes):
+def write_scores(path, filenames, labels, shapes, batches, failed=None, **attributes):
     """Write a score file from batches.
 
     shapes: {dataset: shape of one clip}, for clip, frame, segment, weight; batches yields (rows, {dataset: array}) where
-    rows (B,) index `filenames`, a list or an array (N,); num_frames and duration are arrays among them. Attributes are plain values.
+    rows (B,) index `filenames`, a list or an array (N,); num_frames and duration are arrays among them. failed: {file name: reason} of
+    clips that have no scores because their audio could not be read. Attributes are plain values.
     """
     with _creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as (file, check):
         names = file.create_dataset("filename", len(filenames), _TEXT)
         for block in slices(len(filenames), BLOCK):
             names[block] = np.array(filenames[block], object)
         file.create_dataset("labels", data=np.array(labels, object), dtype=_TEXT)
+        file.create_dataset("failed", data=np.array(list((failed or {}).items()), object).reshape(-1, 2), dtype=_TEXT)
         for name, shape in shapes.items():
             kind = {"num_frames": np.int32, "duration": np.float64}.get(name, np.float32)
             layout = {"chunks": (1, *shape), "fletcher32": True} if len(shape) > 1 else {}
@@ -341,21 +363,24 @@ def write_scores(path, filenames, labels, shapes, batches, **attributes):
 
 
 class ScoreFile:
-    """A score file, open for reading. `clip` is in memory, the rest is read as asked for."""
+    """A score file, open for reading. `clip` is in memory, the rest is read as asked for.
+
+    Scores that are no numbers from 0 to 1 raise InputError when they are read.
+    """
 
     def __init__(self, path):
         self.path = Path(path)
         self._file = _open(path, "scores")
-        self.filenames = _names([self._file["filename"]])
+        self.filenames, self.failed = _names([self._file["filename"]]), _failed(self._file)
         self.labels = _names([self._file["labels"]]).tolist()
-        self.clip = self._file["clip"][:]
-        self.num_frames = self._file["num_frames"][:].astype(np.int64)
-        self.durations = self._file["duration"][:]
-        self.attributes = {k: v.item() if hasattr(v, "item") else v for k, v in self._file.attrs.items()}
-        self.seconds_per_frame = float(self.attributes["seconds_per_frame"])
-        if not np.isfinite(self.clip).all():
-            bad = np.flatnonzero(~np.isfinite(self.clip).all(axis=1))
-            raise InputError(f"{path}: {len(bad)} clips have scores that are not finite, the first {str(self.filenames[bad[0]])!r}")
+        with layouts.reading(path):
+            self.clip = self._file["clip"][:]
+            self.num_frames = self._file["num_frames"][:].astype(np.int64)
+            self.durations = self._file["duration"][:]
+        self.attributes = {"features": "", **layouts.attributes(self._file)}
+        self.seconds_per_frame = self.attributes["seconds_per_frame"]
+        layouts.check_scores(self, self._file["frame"].shape[1] if self.has("frame") else None)
+        self._check("clip", self.clip)
 
     def __len__(self):
         return len(self.filenames)
@@ -364,16 +389,22 @@ class ScoreFile:
         """The row of each file name (N,); -1 where the file does not hold it."""
         return find(self.filenames, filenames, np.argsort(self.filenames))
 
+    def rows_of_set(self, filenames, folder):
+        """The row of each clip (N,) of a set; -1 for one whose audio failed. Raises InputError where any other is missing."""
+        return _rows_of_set(self, filenames, folder, f"scores in {self.path}", "predict them too, or take them out of the set")
+
     def _dataset(self, name):
         if name not in self._file:
             raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
         return self._file[name]
 
-    def _check(self, name, rows, values):
-        """Raise InputError where the scores (B, ...) of rows (B,) are not finite."""
-        if not np.isfinite(values).all():
-            odd = rows[~np.isfinite(values).all(axis=(1, 2))][0]
-            raise InputError(f"{self.path}: the {name} scores of {str(self.filenames[odd])!r} are not finite")
+    def _check(self, name, values):
+        """Raise InputError where scores (B, ..., K) are no numbers from 0 to 1, weights none from 0 on."""
+        if layouts.wrong_rows(name, values).any():
+            parts = [(None, values)] if name == "clip" else self._read(np.arange(len(self)), name)  # of all clips, to count them
+            wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
+            raise InputError(f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
+                             f"{'on' if name == 'weight' else 'to 1'}, the first {str(self.filenames[wrong.argmax()])!r}")
 
     def has(self, name):
         """Whether the file holds the dataset `frame`, `segment` or `weight`."""
@@ -381,8 +412,10 @@ class ScoreFile:
 
     def frames(self, row, name="frame"):
         """Frame scores, or weights, of one clip without its padding: (T, K)."""
-        values = self._dataset(name)[row, :self.num_frames[row]]
-        self._check(name, np.array([row]), values[None])
+        dataset = self._dataset(name)
+        with layouts.reading(f"{self.path}: the {name} scores of {str(self.filenames[row])!r}"):
+            values = dataset[row, :self.num_frames[row]]
+        self._check(name, values[None])
         return values
 
     def blocks(self, rows, name="frame"):
@@ -390,19 +423,28 @@ class ScoreFile:
 
         Zeros follow a clip's last frame.
         """
+        for block, values in self._read(rows, name):
+            self._check(name, values)
+            yield block, values
+
+    def _read(self, rows, name):
+        """What `blocks` yields, unchecked."""
         dataset = self._dataset(name)
         for block in slices(len(rows), max(1, _BLOCK_BYTES // max(1, 4 * int(np.prod(dataset.shape[1:]))))):
             these = np.asarray(rows[block])
-            if (np.diff(these) == 1).all():
-                values = dataset[these[0]:these[-1] + 1]
-            else:
-                values = np.stack([dataset[row] for row in these.tolist()])
-            if name == "frame":
+            with layouts.reading(f"{self.path}: the {name} scores"):
+                if (np.diff(these) == 1).all():
+                    values = dataset[these[0]:these[-1] + 1]
+                else:
+                    values = np.stack([dataset[row] for row in these.tolist()])
+            if name != "segment":
                 values[np.arange(values.shape[1]) >= self.num_frames[these][:, None]] = 0
-            self._check(name, these, values)
             yield block, values
 
     def segments(self, row):
         """Segment scores of one clip: (S, K), as many segments as its duration holds, begun ones included."""
         count = max(1, int(np.ceil(round(self.durations[row], 6))))
-        return self._file["segment"][row, :count]
+        with layouts.reading(f"{self.path}: the segment scores of {str(self.filenames[row])!r}"):
+            values = self._file["segment"][row, :count]
+        self._check("segment", values[None])
+        return values

@@ -81,7 +81,7 @@ def read_ontology(path):
         entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
         return {entry["id"]: (entry["name"], frozenset(entry["child_ids"])) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({error!r})") from None
+        raise InputError(f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({repr(error)[-300:]})") from None
 
 
 def ancestors(ontology, mids):

@@ -12,6 +12,16 @@ NETWORKS = {"dcase-crnn": "wsedtk.models.dcase_crnn:DcaseCrnn", "talnet": "wsedt
             "gated-crnn": "wsedtk.models.gated_crnn:GatedCrnn"}
 
 
+MOST = 1 << 16  # units of a layer, layers, classes
+
+
+def _is_absurd(value):
+    """Whether a network's option is a size, or holds one, that no network has."""
+    if isinstance(value, (list, tuple)):
+        return len(value) > 1000 or any(map(_is_absurd, value))
+    return isinstance(value, (int, float)) and not abs(value) <= MOST
+
+
 def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **options):
     """Build a network: a module whose `forward(x, mask=None)` gives an object with clip, frame, weight and mask.
 
@@ -24,6 +34,9 @@ def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **opti
     module_name, colon, class_name = NETWORKS.get(name, name).partition(":")
     if not colon:
         raise InputError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}, or package.module:Class of your own")
+    odd = next((key for key, value in options.items() if _is_absurd(value)), None)
+    if odd is not None or num_classes > MOST:
+        raise InputError(f"network {name!r}: {odd or 'num_classes'}: sizes of at most {MOST} are built")
     try:
         network = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # somebody's own module may raise anything

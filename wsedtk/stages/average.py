@@ -152,11 +152,12 @@ def _write_file(output, ensemble, filenames, labels):
                 arrays["frame"] = ensemble.frames(i)
             yield np.array([i]), {name: np.asarray(values)[None] for name, values in arrays.items()}
 
+    failed = {name: reason for source in ensemble.sources for name, reason in source.failed.items()}
     features, audio = ({source.attributes.get(key, "") for source in ensemble.sources} - {""} for key in ("features", "audio_fingerprint"))
     identity = {"scores": [[s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)], "labels": labels}
-    store.write_scores(output, filenames, labels, shapes, batches(), seconds_per_frame=one.seconds_per_frame, model=ensemble.model(),
-                       features=features.pop() if len(features) == 1 else "", fingerprint=config.fingerprint(identity),
-                       audio_fingerprint=audio.pop() if len(audio) == 1 else "", **provenance.made_by(),
+    store.write_scores(output, filenames, labels, shapes, batches(), failed, seconds_per_frame=one.seconds_per_frame,
+                       model=ensemble.model(), features=features.pop() if len(features) == 1 else "",
+                       fingerprint=config.fingerprint(identity), audio_fingerprint=audio.pop() if len(audio) == 1 else "", **provenance.made_by(),
                        average_of=", ".join(str(source.path) for source in ensemble.sources))
 
 

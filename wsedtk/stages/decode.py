@@ -33,7 +33,7 @@ def decode_all(scores, point, mode, tags):
 
 
 def run(scores_path, point_path, output, mode):
-    """Write tags.tsv, events.tsv and the list of decoded clips."""
+    """Write tags.tsv, events.tsv and the list of decoded clips, and of those whose audio failed."""
     scores, point = store.ScoreFile(scores_path), operating_point.read(point_path)
     if scores.labels != point.labels:
         odd = sorted(set(scores.labels) ^ set(point.labels))
@@ -49,5 +49,9 @@ def run(scores_path, point_path, output, mode):
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
                            "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
                            "operating_point": provenance.fingerprint_file(Path(point_path)), "tuned_on": point.tuned_on})
+    failed = Path(output) / "failed.tsv"  # clips without scores, their audio being unreadable
+    failed.unlink(missing_ok=True)
+    if scores.failed:
+        tables.write_rows(failed, ("filename",), [[(name,) for name in sorted(scores.failed)]])
     operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

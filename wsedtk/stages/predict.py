@@ -13,11 +13,15 @@ from wsedtk.progress import progress
 
 
 def _choose_rows(features, data_set):
-    """Rows of the store to score: those of a data set where one is given, in the order of the file names."""
+    """Rows of the store to score, in the order of the file names, and {file name: reason} of the clips whose audio failed.
+
+    They are those of a data set where one is given.
+    """
     if data_set is None:
-        return features.order
-    rows = features.rows_of_set(datadir.read(data_set), data_set)
-    return rows[rows >= 0]
+        return features.order, features.failed
+    dataset = datadir.read(data_set)
+    rows = features.rows_of_set(dataset, data_set)
+    return rows[rows >= 0], {name: features.failed[name] for name in dataset.filenames[rows < 0].tolist()}
 
 
 def read_classes(path, labels, model_dir):
@@ -61,7 +65,7 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
                for k in sorted({*spec.frontend, *features.frontend}) if spec.frontend.get(k) != features.frontend.get(k)]
         raise InputError(f"{feats}: made with another front end ({features.fingerprint}) than {model_dir} was trained on "
                          f"({config.fingerprint(spec.frontend)}): {'; '.join(odd)}")
-    rows = _choose_rows(features, data_set)
+    rows, failed = _choose_rows(features, data_set)
     if not len(rows):
         raise InputError(f"{feats}: no clips to score")
     frontend, num_classes = spec.frontend_config(), len(labels)
@@ -85,8 +89,9 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
     filenames = features.filenames[rows]
     identity = {"model": model_fingerprint, "frontend": features.fingerprint, "features": features.content_fingerprint(rows),
                 "precise": precise, "classes": list(names.items())}
-    store.write_scores(output_path, filenames, labels, shapes, batches(),
+    store.write_scores(output_path, filenames, labels, shapes, batches(), failed,
                        seconds_per_frame=samples_per_frame / frontend.sample_rate, model=model_fingerprint,
                        features=str(Path(feats).absolute()), features_fingerprint=features.fingerprint, audio_fingerprint=features.audio[0],
                        precise=precise, fingerprint=config.fingerprint(identity), **provenance.made_by())
-    print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame")
+    print(f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame"
+          + (f"; {len(failed)} clips failed and have no scores" if failed else ""))

@@ -25,17 +25,32 @@ CLASS_COLUMNS = (*_TAGGING, *zip(("AP", "AUC", "d'", "clips"), ["audioset"] * 4,
 WITH_INTERVAL = ("f1", "error_rate", "map", "mauc", "dprime")
 
 
+def _failed(path):
+    """The clips that decode lists as failed: their audio could not be read."""
+    faults = []
+    names = [name for _, (block,) in tables.read_rows(path, ("filename",), faults) for name in block] if path.exists() else []
+    tables.raise_on_errors(faults, "decode the scores again")
+    return names
+
+
 def _match(truth, decoded, data_set, out_dir):
-    """The truth and the decoded set reduced to the clips that both hold, in the same order."""
+    """The truth and the decoded set reduced to the clips that both hold, in the same order.
+
+    Raises InputError where one of the truth was not decoded, and is not of those whose audio failed.
+    """
     in_truth, in_decoded = np.isin(decoded.filenames, truth.filenames), np.isin(truth.filenames, decoded.filenames)
     if not in_truth.any():
         raise InputError(f"{out_dir}: none of its {len(decoded)} clips is in {data_set}")
     if not in_truth.all():
         odd = decoded.filenames[~in_truth].tolist()
         say(f"warning: {len(odd)} decoded clips are not in {data_set} and are not scored: {tables.first(odd)}")
-    if not in_decoded.all():
-        odd = truth.filenames[~in_decoded].tolist()
-        say(f"warning: {len(odd)} clips of {data_set} were not decoded and are not scored: {tables.first(odd)}")
+    is_failed = np.isin(truth.filenames, _failed(Path(out_dir) / "failed.tsv"))
+    missing, left_out = (truth.filenames[~in_decoded & part].tolist() for part in (~is_failed, is_failed))
+    if missing:
+        raise InputError(f"{data_set}: {len(missing)} of {len(truth)} clips were not decoded into {out_dir}, the first {missing[0]!r}; "
+                         "predict and decode them too, or take them out of the set")
+    if left_out:
+        say(f"warning: {len(left_out)} clips of {data_set} are not scored, their audio could not be read: {tables.first(left_out)}")
     return truth.select(in_decoded), decoded.select(in_truth)
 
 

@@ -188,7 +188,7 @@ def initialise(network, spec, init_dir):
     Of the output layer only what both have is copied, and that where the classes are the same, in the same order; the rest stays
     fresh. Returns the ModelSpec with the model's statistics. Raises InputError where front end or network do not fit.
     """
-    found, source, fingerprint = checkpoint.load_model(init_dir)
+    found, source, fingerprint = checkpoint.load_model(init_dir, spec.network)
     if found.frontend != spec.frontend:
         raise InputError(f"{init_dir}: trained on another front end; extract the features with its own (model.yaml: frontend)")
     what = f"{init_dir}: is {found.network} {found.network_options}, not the network of this configuration"

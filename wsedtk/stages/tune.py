@@ -17,19 +17,19 @@ MOST_LINES = 40  # classes that are printed
 
 
 def align(scores, dataset, data_set):
-    """Rows of the score file for the clips of a set: (rows (N,), the set of the clips that are scored). Raises InputError."""
+    """Rows of the score file for the clips of a set: (rows (N,), the set without clips whose audio failed). Raises InputError."""
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         raise InputError(f"{scores.path}: its classes are not those of {data_set}"
                          + (f": {tables.first(odd)}" if odd else ", or in another order"))
     provenance.check_audio(scores.path, scores.attributes.get("audio_fingerprint"), data_set, dataset.info.get("audio_fingerprint"))
-    rows = scores.rows(dataset.filenames)
+    rows = scores.rows_of_set(dataset.filenames, data_set)
     scored = rows >= 0
     if not scored.any():
-        raise InputError(f"{scores.path}: holds none of the clips of {data_set}")
+        raise InputError(f"{scores.path}: holds none of the clips of {data_set}: the audio of all of them failed")
     if not scored.all():
         odd = dataset.filenames[~scored].tolist()
-        say(f"warning: {scores.path} holds no scores of {len(odd)} clips of {data_set}: {tables.first(odd)}")
+        say(f"warning: {len(odd)} clips of {data_set} are left out, their audio could not be read: {tables.first(odd)}")
     return rows[scored], dataset.select(scored)
 
 

@@ -1,0 +1,198 @@
+"""Every parser on damaged files and on made-up ones: a result, or an InputError that names the file."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from audioset_lists import write_lists
+from helpers import make_point, write_set
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutations import FULL, mutate, report, survives, trials
+from test_checkpoint import small_spec
+
+from wsedtk import checkpoint, config, datadir, event_lists, operating_point, score_folder, tables
+from wsedtk.corpora import audioset, dcase2017
+from wsedtk.frontend import FrontendConfig
+from wsedtk.stages import import_, predict
+from wsedtk.training import TrainConfig
+
+FUZZ = settings(max_examples=trials(40, 2000), derandomize=True, deadline=None, database=None,
+                suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+FIELDS = st.one_of(st.sampled_from(["", "a", "b.wav", "Car", "0", "1", "1.5", "-1", "nan", "inf", "1e999", "1_0", "\ufeff", "\x00", '"',
+                                    "filename", "onset", "offset", "event_label", "/m/0k4j", "Y-abcdefghijk_0.000_10.000.wav", "٣", " "]),
+                   st.text(max_size=8))
+TABLE = st.lists(st.lists(FIELDS, max_size=5), max_size=6)
+LABELS = ["Car", "Air horn, truck horn"]
+
+
+def raising(read):
+    """A reader that collects faults as one that raises them."""
+    def call(path):
+        faults = []
+        read(path, faults)
+        tables.raise_on_errors(faults, "mend these first")
+    return call
+
+
+def make_set(folder):
+    write_set(folder, [("a.wav", "x.wav", 10), ("b.wav", "", 2.5)], LABELS, [("a.wav", LABELS[0]), ("b.wav", LABELS[1])],
+              [("a.wav", 0, 1, LABELS[0]), ("b.wav", 0.5, 0.5, LABELS[1])])
+    (folder / "info.yaml").write_text("corpus: x\nofficial_clips: 3\n")
+
+
+def make_decoded(folder):
+    make_set(folder.parent / "truth")
+    truth = datadir.read(folder.parent / "truth")
+    datadir.write_decoded(folder, truth.filenames, truth.durations, LABELS, truth.tag_matrix(), truth.events, {"mode": "frame"})
+
+
+def make_scores(folder):
+    score_folder.write(folder, ["a.wav", "b.wav"], LABELS, 0.1, ((np.full((n, 2), 0.25), n / 10) for n in (5, 3)))
+
+
+def make_model(folder):
+    checkpoint.save_model(folder, small_spec(), small_spec().build().state_dict())
+
+
+def file_of(name, write):
+    """A maker of a folder with one file."""
+    def make(folder):
+        folder.mkdir()
+        write(folder / name)
+    return make
+
+
+def of_file(name, read):
+    return lambda folder: read(folder / name)
+
+
+def read_dcase_file(path):
+    for read in (dcase2017.read_classes, dcase2017.read_list, dcase2017.read_truth):
+        survives(read, path)
+
+
+def write_normalizer(path):
+    np.savetxt(path, np.stack([np.arange(8.0), np.ones(8)]))
+
+
+# name: (what makes a folder, what reads it)
+PARSERS = {
+    "data directory": (make_set, datadir.read), "decoded folder": (make_decoded, lambda f: datadir.read_decoded(f, LABELS)),
+    "score folder": (make_scores, score_folder.ScoreFolder), "model directory": (make_model, checkpoint.load_model),
+    "AudioSet's lists": (write_lists, lambda f: audioset.read(f, "all", True)),
+    "operating point": (file_of("p.yaml", lambda p: operating_point.write(p, make_point(labels=LABELS))),
+                        of_file("p.yaml", operating_point.read)),
+    "front end": (file_of("f.yaml", lambda p: p.write_text(config.to_yaml(config.to_mapping(FrontendConfig())))),
+                  of_file("f.yaml", lambda p: config.load(FrontendConfig, p))),
+    "training configuration": (file_of("t.yaml", lambda p: p.write_text(config.to_yaml(config.to_mapping(TrainConfig())))),
+                               of_file("t.yaml", lambda p: config.load(TrainConfig, p))),
+    "classes": (file_of("c.tsv", lambda p: p.write_text("Car\nDog\tBark, howl\n")),
+                of_file("c.tsv", lambda p: predict.read_classes(p, ["Car", "Dog", "Cat"], "model"))),
+    "normalizer": (file_of("n.txt", write_normalizer), of_file("n.txt", lambda p: import_.read_normalizer(p, 8))),
+    "normalizer, npz": (file_of("n.npz", lambda p: np.savez(p, mean=np.zeros(8), std=np.ones(8))),
+                        of_file("n.npz", lambda p: import_.read_normalizer(p, 8))),
+    "checkpoint": (file_of("c.pt", lambda p: checkpoint.save_checkpoint(p, {"model": small_spec().build().state_dict(), "step": 3})),
+                   of_file("c.pt", checkpoint.load_checkpoint)),
+    "published weights": (file_of("c.pt", lambda p: torch.save(small_spec().build().state_dict(), p)),
+                          of_file("c.pt", import_.read_tensors)),
+    "old weights": (file_of("c.pt", lambda p: torch.save(small_spec().build().state_dict(), p, _use_new_zipfile_serialization=False)),
+                    of_file("c.pt", import_.read_tensors)),
+    "event list": (file_of("e.tsv", lambda p: p.write_text("filename\tonset\toffset\tevent_label\na.wav\t0\t1.5\tCar\nb.wav\n")),
+                   of_file("e.tsv", raising(event_lists.read))),
+}
+
+
+def damage(folder, read, what, count):
+    """Mutate one file of a folder at a time and read the folder."""
+    files, results = sorted(p for p in folder.rglob("*") if p.is_file()), 0
+    for seed in range(count):
+        path = files[seed % len(files)]
+        whole = path.read_bytes()
+        path.write_bytes(mutate(whole, seed))
+        try:
+            results += survives(read, folder, path.name)
+        except Exception as error:
+            raise AssertionError(f"{what}: mutant {seed} of {path.name}: {error!r}") from error
+        finally:
+            path.write_bytes(whole)
+    report(f"{what}, damaged bytes", count, results)
+
+
+@pytest.mark.parametrize("what", PARSERS)
+def test_damaged_files(tmp_path, what):
+    make, read = PARSERS[what]
+    make(tmp_path / "f")
+    assert survives(read, tmp_path / "f")
+    damage(tmp_path / "f", read, what, trials(60, 3000))
+
+
+@pytest.mark.parametrize("corpus, read", [("audioset", lambda f: audioset.read(f, "balanced", True)), ("dcase2017", dcase2017.read)])
+def test_damaged_official_metadata(real_data, tmp_path, corpus, read):
+    (tmp_path / "f").mkdir()
+    for path in (real_data / corpus).iterdir():
+        data = path.read_bytes()
+        cut = data if path.suffix in (".json", ".txt") or "class" in path.name else b"".join(data.splitlines(True)[:200])
+        (tmp_path / "f" / path.name).write_bytes(cut)
+    damage(tmp_path / "f", read, f"the official metadata of {corpus}", trials(20, 1000))
+
+
+TEXT_READERS = {
+    "event list": raising(event_lists.read), "labels": datadir.read_labels, "AudioSet's classes": audioset.read_classes,
+    "AudioSet's list": lambda p: audioset.read_list(p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]), "ontology": audioset.read_ontology,
+    "DCASE's classes": dcase2017.read_classes, "DCASE's list": dcase2017.read_list, "DCASE's truth": dcase2017.read_truth,
+    "classes": lambda p: predict.read_classes(p, ["Car", "a"], "model"), "scores": score_folder._read_table,
+    "normalizer": lambda p: import_.read_normalizer(p, 2), "operating point": operating_point.read,
+    "training configuration": lambda p: config.load(TrainConfig, p),
+}
+
+
+@pytest.mark.parametrize("what", TEXT_READERS)
+@FUZZ
+@given(rows=TABLE, separator=st.sampled_from(["\t", ",", " ", ": ", ";"]), end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]))
+def test_made_up_tables(tmp_path_factory, what, rows, separator, end):
+    path = tmp_path_factory.getbasetemp() / f"fuzz-{list(TEXT_READERS).index(what)}.tsv"
+    path.write_bytes(end.join(separator.join(row) for row in rows).encode("utf-8", "surrogatepass"))
+    survives(TEXT_READERS[what], path)
+
+
+@pytest.mark.parametrize("table", ["clips.tsv", "tags.tsv", "events.tsv", "labels.txt", "info.yaml"])
+@FUZZ
+@given(rows=TABLE, with_header=st.booleans())
+def test_made_up_tables_of_a_data_directory(tmp_path_factory, table, rows, with_header):
+    folder = tmp_path_factory.getbasetemp() / f"set-{table}"
+    if not folder.exists():
+        make_set(folder)
+    header = ["\t".join(datadir.COLUMNS[table])] if with_header and table in datadir.COLUMNS else []
+    (folder / table).write_bytes("\n".join(header + ["\t".join(row) for row in rows]).encode("utf-8", "surrogatepass"))
+    survives(datadir.read, folder)
+
+
+VALUES = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6),
+                                st.sampled_from([10 ** 9, 10 ** 30, -1, 0, "talnet", "gated-crnn", "attention", "os:system"])),
+                      lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+                      max_leaves=6)
+
+
+@pytest.mark.parametrize("what, name", [("operating point", "p.yaml"), ("front end", "f.yaml"), ("training configuration", "t.yaml"),
+                                        ("model directory", "model.yaml")])
+@FUZZ
+@given(data=st.data())
+def test_made_up_settings(tmp_path_factory, what, name, data):
+    make, read = PARSERS[what]
+    folder = tmp_path_factory.getbasetemp() / f"settings-{name}"
+    if not folder.exists():
+        make(folder)
+        shutil.copy(folder / name, folder / "whole")
+    mapping = config.read_yaml(folder / "whole")
+    for key in data.draw(st.lists(st.sampled_from(sorted(mapping)), min_size=1, max_size=2)):
+        below = mapping[key] if isinstance(mapping[key], dict) and mapping[key] and data.draw(st.booleans()) else mapping
+        below[key if below is mapping else data.draw(st.sampled_from(sorted(below)))] = data.draw(VALUES)
+    (folder / name).write_text(config.to_yaml(mapping), encoding="utf-8", errors="surrogatepass")
+    survives(read, folder, name)
+
+
+def test_totals():
+    if FULL:
+        print(f"\nparsers: made-up tables and settings: {FUZZ.max_examples} each for {len(TEXT_READERS) + 5 + 4} parsers, all survived")
