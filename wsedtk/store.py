@@ -315,14 +315,25 @@ class FeatureStore:
                 if len(found):
                     yield file, block, found - start, self.num_frames[found].astype(np.float64)
 
+    @staticmethod
+    def _statistic(file, name, block, places):
+        """The statistic (B, F) of the clips at `places` of a slice of a file. Raises InputError naming the first that is not finite."""
+        values = file[name][block][places]
+        odd = places[~np.isfinite(values).all(axis=1)]
+        if len(odd):
+            raise InputError(f"{file.filename}: the {name} of {file['filename'].asstr()[block][odd[0]]!r} is not finite; "
+                             "the file is damaged, extract it again")
+        return values
+
     def statistics(self, rows):
         """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows (M,), which may be in any order."""
         mean, squares, total = 0.0, 0.0, self.num_frames[rows].sum()
         with layouts.reading(", ".join(self.paths)):
             for file, block, places, weight in self._blocks_of(rows):
-                mean += weight @ file["mean"][block][places] / total
+                mean += weight @ self._statistic(file, "mean", block, places) / total
             for file, block, places, weight in self._blocks_of(rows):
-                squares += file["squared_deviations"][block][places].sum(axis=0) + weight @ (file["mean"][block][places] - mean) ** 2
+                squares += (self._statistic(file, "squared_deviations", block, places).sum(axis=0)
+                            + weight @ (file["mean"][block][places] - mean) ** 2)
         return mean, np.sqrt(squares / total)
 
 

@@ -27,8 +27,8 @@ def refused(folder, arguments, *words):
     """Assert that a command in a new folder refuses, and leaves nothing whole there."""
     folder.mkdir()
     check_refusal(Job(folder, arguments), *words)
-    left = [name for name in content(folder) if not name.endswith("config.yaml")]
-    assert not left, left
+    left = [name for name in content(folder) if name.endswith((".h5", "model.yaml", ".safetensors"))]
+    assert not left, left  # of a training there may be what came before
 
 
 @pytest.mark.parametrize("stage", ["train", "predict"])
