@@ -73,7 +73,7 @@ def test_statistics_far_from_zero(tmp_path):
 @pytest.mark.parametrize("block", [1, 2, 5, 7, 10, 4096])
 def test_blocks_do_not_show(tmp_path, monkeypatch, block):
     """Whatever the size of the blocks that the columns pass through, files hold the same and give the same."""
-    monkeypatch.setattr(store, "BLOCK", block)
+    monkeypatch.setattr(store.files, "BLOCK", block)
     content, path = shards(tmp_path, 3)
     scores(tmp_path / "s.h5", names=np.array(NAMES))
     assert store.ScoreFile(tmp_path / "s.h5").filenames.tolist() == NAMES
@@ -86,7 +86,7 @@ def test_blocks_do_not_show(tmp_path, monkeypatch, block):
     np.testing.assert_allclose(found.statistics(rows), [frames.mean(axis=0), frames.std(axis=0)], rtol=1e-12)
     whole = write(tmp_path / "whole.h5", content, "float16", failed={"bad": "why"})
     with monkeypatch.context() as patch:
-        patch.setattr(store, "BLOCK", block)
+        patch.setattr(store.files, "BLOCK", block)
         write(tmp_path / "blocks.h5", content, "float16", failed={"bad": "why"})
     with h5py.File(whole) as a, h5py.File(tmp_path / "blocks.h5") as b:
         assert dict(a.attrs) == dict(b.attrs) and list(a) == list(b)
@@ -112,7 +112,7 @@ def test_what_a_feature_file_holds(tmp_path):
 
 def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
     """What a clip leaves in memory while its file is written, read and averaged: next to its name, a few numbers."""
-    monkeypatch.setattr(store, "BLOCK", 64)
+    monkeypatch.setattr(store.files, "BLOCK", 64)
     peaks, num_bins, features = [], 512, np.ones((1, 512), np.float16)
     tracemalloc.start()
     try:
@@ -259,7 +259,7 @@ def scores(path, names=NAMES, labels=("Air horn, truck horn", "é"), order=None,
 
 
 def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_CLIPS_CACHED", 2)
+    monkeypatch.setattr(store.features, "_CLIPS_CACHED", 2)
     generator = np.random.default_rng(0)
     content = {f"{i}.wav": (generator.normal(size=(int(generator.integers(1, T + 1)), F)), 1.0) for i in range(9)}
     path = write(tmp_path / "a.h5", content)
@@ -276,7 +276,7 @@ def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
     both, kept = (store.FeatureStore([path, longer]) for _ in range(2))
     kept.cache(np.arange(10))
     np.testing.assert_array_equal(kept.read(np.array([9, 0])), both.read(np.array([9, 0])))
-    monkeypatch.setattr(store, "_available_bytes", lambda: 9 * T * F)
+    monkeypatch.setattr(store.features, "_available_bytes", lambda: 9 * T * F)
     with pytest.raises(InputError, match="9 clips take .* GB of memory"):
         plain.cache(np.arange(9))
 

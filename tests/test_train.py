@@ -543,7 +543,7 @@ def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
 def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path, run, monkeypatch):
     assert run(*arguments(corpus, tmp_path / "m", "--cache")).exit_code == 0
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
-    monkeypatch.setattr("wsedtk.store._available_bytes", lambda: 1000)
+    monkeypatch.setattr("wsedtk.store.features._available_bytes", lambda: 1000)
     result = run(*arguments(corpus, tmp_path / "large", "--cache"))
     assert result.exit_code == 1 and "18 clips take 0.0 GB of memory, and 0.0 GB are free; leave them in the file" in result.stderr
     assert "training is done" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr  # which needs none
