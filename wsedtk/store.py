@@ -12,6 +12,7 @@ N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not 
 
 import contextlib
 import hashlib
+import hashlib
 import json
 import os
 import re
@@ -214,14 +215,21 @@ def _available_bytes():
     return available
 
 
+def _last_change(file):
+    """When an open file was last written to, and its size."""
+    status = os.fstat(file.id.get_vfd_handle())
+    return status.st_mtime_ns, status.st_size
+
+
 class FeatureStore:
     """Feature files read as one. Rows are numbered over all files, in their order."""
 
     def __init__(self, paths):
-        self._files, self.failed, self.paths, self.audio = [], {}, [str(p) for p in paths], []
+        self._files, self.failed, self.paths, self.audio, self._opened = [], {}, [str(p) for p in paths], [], []
         for path, is_first in [(shard, not number) for p in paths for number, shard in enumerate(find_shards(p))]:
             file = _open(path, "features")
             self._files.append(file)
+            self._opened.append(_last_change(file))
             self.failed.update(_failed(file))
             first = self._files[0]
             for what, mine, theirs in (("front end", file.attrs["fingerprint"], first.attrs["fingerprint"]),
@@ -303,6 +311,10 @@ class FeatureStore:
             except OSError as error:
                 raise InputError(f"{self._files[files[i]].filename}: the features of {str(self.filenames[rows[i]])!r} can't be read "
                                  f"({error}); the file is damaged, extract it again") from None
+        for number in set(files):
+            if _last_change(self._files[number]) != self._opened[number]:
+                raise InputError(f"{self._files[number].filename}: was written to while it was being read; give the command again when "
+                                 "nothing changes it")
         return out
 
     def _blocks_of(self, rows):
@@ -324,6 +336,14 @@ class FeatureStore:
             raise InputError(f"{file.filename}: the {name} of {file['filename'].asstr()[block][odd[0]]!r} is not finite; "
                              "the file is damaged, extract it again")
         return values
+
+    def content_fingerprint(self, rows):
+        """16 hexadecimal digits that name the features of rows (M,), by the mean and the squared deviations of each clip."""
+        digest = hashlib.sha256()
+        for file, block, places, _ in self._blocks_of(rows):
+            for name in ("mean", "squared_deviations"):
+                digest.update(file[name][block][places].tobytes())
+        return digest.hexdigest()[:16]
 
     def statistics(self, rows):
         """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows (M,), which may be in any order."""
