@@ -12,7 +12,6 @@ N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not 
 
 import contextlib
 import hashlib
-import hashlib
 import json
 import os
 import re
@@ -336,14 +335,6 @@ class FeatureStore:
             raise InputError(f"{file.filename}: the {name} of {file['filename'].asstr()[block][odd[0]]!r} is not finite; "
                              "the file is damaged, extract it again")
         return values
-
-    def content_fingerprint(self, rows):
-        """16 hexadecimal digits that name the features of rows (M,), by the mean and the squared deviations of each clip."""
-        digest = hashlib.sha256()
-        for file, block, places, _ in self._blocks_of(rows):
-            for name in ("mean", "squared_deviations"):
-                digest.update(file[name][block][places].tobytes())
-        return digest.hexdigest()[:16]
 
     def statistics(self, rows):
         """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows (M,), which may be in any order."""
