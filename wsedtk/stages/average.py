@@ -155,10 +155,10 @@ def _write_file(output, ensemble, filenames, labels):
     failed = {name: reason for source in ensemble.sources for name, reason in source.failed.items()}
     features, audio = ({source.attributes.get(key, "") for source in ensemble.sources} - {""} for key in ("features", "audio_fingerprint"))
     identity = {"scores": [[s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)], "labels": labels}
+    about = {"features": features.pop() if len(features) == 1 else "", "audio_fingerprint": audio.pop() if len(audio) == 1 else "",
+             "average_of": ", ".join(str(source.path) for source in ensemble.sources), **provenance.made_by()}
     store.write_scores(output, filenames, labels, shapes, batches(), failed, seconds_per_frame=one.seconds_per_frame,
-                       model=ensemble.model(), features=features.pop() if len(features) == 1 else "",
-                       fingerprint=config.fingerprint(identity), audio_fingerprint=audio.pop() if len(audio) == 1 else "", **provenance.made_by(),
-                       average_of=", ".join(str(source.path) for source in ensemble.sources))
+                       model=ensemble.model(), fingerprint=config.fingerprint(identity), **about)
 
 
 def _write_folder(output, ensemble, filenames, labels):
