@@ -31,6 +31,7 @@ COLUMNS = {
     "tags.tsv": ("filename", "event_label"),
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
+LONGEST = 86400  # seconds of a clip
 TEXT = np.dtypes.StringDType()  # of paths: as long as each is; file names are of one width, which sorts and searches fast
 
 
@@ -157,13 +158,15 @@ def _check_clips(path, columns, faults):
     for lines, texts in read_rows(path, columns, faults):
         block = dict(zip(columns, texts))
         names, durations = np.array(block["filename"]), seconds(block["duration"])
-        for i in np.flatnonzero(np.isnan(durations) | (durations == 0) | (names == "")).tolist():
+        for i in np.flatnonzero(~((durations > 0) & (durations <= LONGEST)) | (names == "")).tolist():
             if np.isnan(durations[i]):
                 faults.append(Fault(True, path, int(lines[i]), f"duration must be a number of seconds, found {block['duration'][i]!r}"))
             if names[i] == "":
                 faults.append(Fault(True, path, int(lines[i]), "empty filename"))
             elif durations[i] == 0:
                 faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is 0"))
+            elif durations[i] > LONGEST:
+                faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is {durations[i]:g} s, more than a day"))
         blocks.append((names, np.array(block.get("path", [""] * len(names)), TEXT), durations, lines))
     if not blocks:
         if len(faults) == num_faults:

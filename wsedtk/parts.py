@@ -30,6 +30,15 @@ def _changed_since(path, moment):
     return max(status.st_mtime, status.st_ctime) > moment
 
 
+def _fingerprint_files(paths):
+    """16 hexadecimal digits that name which files lie under some paths, and their state; None where one is gone."""
+    try:
+        found = [os.stat(path) for path in paths]
+    except (OSError, ValueError):
+        return None
+    return config.fingerprint([[status.st_ino, status.st_size, status.st_mtime_ns] for status in found])
+
+
 class Parts:
     """The parts of one feature file.
 
@@ -61,7 +70,8 @@ class Parts:
         paths = self.dataset.paths[clips]
         retried = paths[np.isin(self.dataset.filenames[clips], list(failed))]
         is_old = any(_changed_since(path, begun) for path in paths.tolist()) or any(map(can_be_read, retried.tolist()))
-        return None if is_old else count
+        are_others = _fingerprint_files(paths.tolist()) not in (None, about.get("files"))  # a folder was moved, or a link set anew
+        return None if is_old or are_others else count
 
     def find(self, can_be_read):
         """Look which parts there are, and remove those that don't count, among them those that lack clips which `can_be_read`(path)."""
@@ -107,7 +117,9 @@ class Parts:
                     count, result = count + 1, next(results, None)
                     if result is None or result[0] != first + count or self.signals or time.time() - started > PART_SECONDS:
                         break
-                about.update(part=self._fingerprint(slice(first, first + count)), count=count, begun=begun)
+                clips = slice(first, first + count)
+                files = _fingerprint_files(self.dataset.paths[clips].tolist())
+                about.update(part=self._fingerprint(clips), count=count, begun=begun, files=files or "")
             self.counts[first] = count
             begun = started  # some of the next part's files have been read ahead since then
 

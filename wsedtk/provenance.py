@@ -37,7 +37,7 @@ def commit():
 
 
 def made_by():
-    """The version and the commit that made an artefact, as texts: for its YAML or attributes, never for what is compared."""
+    """The version and the commit that made an artefact, as texts: for its YAML or attributes, not for what names its content."""
     return {"wsedtk": __version__, "commit": commit()}
 
 

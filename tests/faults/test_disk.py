@@ -16,11 +16,10 @@ OUTPUTS = {"extract1": "all.h5", "extract2": "all.h5", "train": "model", "predic
 PAGE = 4096
 # stages, and the shares of what they need at their peak that there is room for
 FULL_DISKS = ([(stage, share) for stage in OUTPUTS for share in (0, 0.05, 0.3, 0.6, 0.9, 1)] if FULL else
-              [("extract1", 0.5), ("train", 0.5), ("predict", 0.5), ("balance", 0.5), ("tune", 0), ("decode", 0), ("score", 0),
-               ("report", 0)])
-LIMITED = list(OUTPUTS) if FULL else ["extract1", "balance", "decode"]
-READ_ONLY = list(OUTPUTS) if FULL else ["train", "tune", "score"]
-PRINTING = [["score", "--json"], ["score"], ["tune"], ["balance"], ["--version"]] if FULL else [["score", "--json"], ["--version"]]
+              [("extract1", 0.5), ("train", 0.5), ("balance", 0.5), ("tune", 0)])
+LIMITED = list(OUTPUTS) if FULL else ["extract1", "decode"]
+READ_ONLY = list(OUTPUTS) if FULL else ["train", "tune"]
+PRINTING = [["score", "--json"], ["score"], ["tune"], ["balance"], ["--version"]] if FULL else [["tune"], ["--version"]]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from trials import Job, check_refusal, check_whole, complete, content
+from trials import Job, check_refusal, check_whole, complete, content, some
 
 NAN = float("nan")
 
@@ -31,10 +31,14 @@ def refused(folder, arguments, *words):
     assert not left, left  # of a training there may be what came before
 
 
-@pytest.mark.parametrize("stage", ["train", "predict"])
-@pytest.mark.parametrize("name, place", [("features", (70, 3, 5)), ("features", (7, 3, 5)), ("mean", (7, 5)), ("duration", 70),
-                                         ("squared_deviations", (7, 5))], ids=str)
-@pytest.mark.parametrize("value", [NAN, float("inf")])
+FEATURES = [(stage, *place, value) for value in (NAN, float("inf")) for stage in ("train", "predict") for place in (
+    ("features", (70, 3, 5)), ("features", (7, 3, 5)), ("mean", (7, 5)), ("duration", 70), ("squared_deviations", (7, 5)))]
+TABLES = [(stage, *change) for stage in ("train", "extract1", "balance", "tune", "score") for change in (
+    ("clips.tsv", 9, "1.0", "nan"), ("clips.tsv", 9, "1.0", "inf"), ("tags.tsv", 9, "low", "nan"), ("events.tsv", 9, "\t0\t", "\tnan\t"),
+    ("events.tsv", 9, "0.57", "NaN"))]
+
+
+@pytest.mark.parametrize("stage, name, place, value", some(FEATURES, 1, 2, 15))
 def test_in_features(site, tmp_path, planted, stage, name, place, value):
     """Row 7 is a clip of the fit set, row 70 one of the valid set. `predict` does not read the statistics of clips."""
     feats = planted(site.made("extract1") / "all.h5", name, place, value)
@@ -47,11 +51,8 @@ def test_in_features(site, tmp_path, planted, stage, name, place, value):
         refused(tmp_path / "out", site.arguments(stage, feats=feats), feats, f"{row:04d}.wav")
 
 
-@pytest.mark.parametrize("table, line, old, new", [
-    ("clips.tsv", 9, "1.0", "nan"), ("clips.tsv", 9, "1.0", "inf"), ("tags.tsv", 9, "low", "nan"), ("events.tsv", 9, "\t0\t", "\tnan\t"),
-    ("events.tsv", 9, "0.57", "NaN")])
-@pytest.mark.parametrize("stage", ["train", "extract1", "balance", "tune", "score"])
-def test_in_a_table(site, tmp_path, table, line, old, new, stage):
+@pytest.mark.parametrize("stage, table, line, old, new", some(TABLES, 10, 17))
+def test_in_a_table(site, tmp_path, stage, table, line, old, new):
     inputs = site.copy_inputs(tmp_path / "inputs")
     name = "fit" if stage == "train" else "all"
     path = inputs / name / table
@@ -85,7 +86,7 @@ def test_in_the_statistics_of_a_model(site, tmp_path):
     refused(tmp_path / "scored", site.arguments("predict", model=model), model / "model.yaml", "mean")
 
 
-@pytest.mark.parametrize("where", ["network", "optimizer", "best_tensors", "schedule", "history"])
+@pytest.mark.parametrize("where", some(["network", "optimizer", "best_tensors", "schedule", "history"], 1))
 def test_in_a_checkpoint(site, tmp_path, where):
     """`train` says so, goes back to the checkpoint before, and ends as if nothing had been."""
     reference, arguments = site.reference("train"), site.arguments("train")
@@ -110,8 +111,9 @@ def test_in_a_checkpoint(site, tmp_path, where):
     assert found[-1].name in job.stderr and "not finite" in job.stderr and "going back to the checkpoint before" in job.stderr
 
 
-@pytest.mark.parametrize("name, stage", [("clip", "tune"), ("frame", "tune"), ("clip", "decode"), ("segment", "decode"), ("clip", "score"),
-                                         ("frame", "score"), ("duration", "tune"), ("duration", "decode")])
+@pytest.mark.parametrize("name, stage", some([
+    ("clip", "tune"), ("frame", "tune"), ("clip", "decode"), ("segment", "decode"), ("clip", "score"), ("frame", "score"),
+    ("duration", "tune"), ("duration", "decode")], 3))
 def test_in_scores(site, tmp_path, planted, name, stage):
     copy = planted(site.made("predict") / "scores.h5", name, (70, 0, 0)[:{"clip": 2, "duration": 1}.get(name, 3)])
     arguments = [copy if str(argument).endswith("scores.h5") else argument for argument in site.arguments(stage)]
@@ -125,7 +127,7 @@ def test_in_scores(site, tmp_path, planted, name, stage):
     check_whole(folder, before)
 
 
-@pytest.mark.parametrize("key", ["clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds"])
+@pytest.mark.parametrize("key", some(["clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds"], 0))
 def test_in_an_operating_point(site, tmp_path, key):
     lines = (site.made("tune") / "point.yaml").read_text().split("\n")
     place = lines.index(f"{key}:") + 1

@@ -49,6 +49,11 @@ def repeat(full, few):
     return range(full if FULL else few)
 
 
+def some(trials, *few):
+    """All trials where WSEDTK_TEST_FULL is set, elsewhere those at the places `few`."""
+    return list(trials) if FULL else [list(trials)[place] for place in few]
+
+
 class Job:
     """A running `wsedtk ARGUMENT...`. Its processes carry a mark in their environment."""
 

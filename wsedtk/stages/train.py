@@ -237,7 +237,7 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
     made_by = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version()}
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint(),
-                "statistics_fingerprint": config.fingerprint([*spec.mean, *spec.std]), "made_by": made_by}
+                "statistics_fingerprint": store.content_fingerprint(np.concatenate([fit.rows, valid.rows])), "made_by": made_by}
     if overwrite:
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(model_dir), *(model_dir / name for name in names)]:

@@ -98,14 +98,21 @@ def _available_bytes():
     return available
 
 
+def _last_change(file):
+    """When an open file was last written to, and its size."""
+    status = os.fstat(file.id.get_vfd_handle())
+    return status.st_mtime_ns, status.st_size
+
+
 class FeatureStore:
     """Feature files read as one. Rows are numbered over all files, in their order."""
 
     def __init__(self, paths):
-        self._files, self.failed, self.paths, self.audio = [], {}, [str(p) for p in paths], []
+        self._files, self.failed, self.paths, self.audio, self._opened = [], {}, [str(p) for p in paths], [], []
         for path, is_first in [(shard, not number) for p in paths for number, shard in enumerate(find_shards(p))]:
             file = open_file(path, "features")
             self._files.append(file)
+            self._opened.append(_last_change(file))
             self.failed.update(read_failed(file))
             first = self._files[0]
             for what, mine, theirs in (("front end", file.attrs["fingerprint"], first.attrs["fingerprint"]),
@@ -187,6 +194,10 @@ class FeatureStore:
             except OSError as error:
                 raise InputError(f"{self._files[files[i]].filename}: the features of {str(self.filenames[rows[i]])!r} can't be read "
                                  f"({error}); the file is damaged, extract it again") from None
+        for number in set(files):
+            if _last_change(self._files[number]) != self._opened[number]:
+                raise InputError(f"{self._files[number].filename}: was written to while it was being read; give the command again when "
+                                 "nothing changes it")
         return out
 
     def _blocks_of(self, rows):
