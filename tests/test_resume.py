@@ -1,0 +1,163 @@
+"""Training that was stopped, and goes on."""
+
+import os
+import pickle
+import signal
+
+import pytest
+import torch
+from helpers import train_arguments as arguments
+
+from wsedtk import checkpoint, training
+from wsedtk.stages import train
+
+
+class Stopped(Exception):
+    """What ends a training half-way."""
+
+
+def equal_but_for_time(model, other):
+    """Whether two model directories hold the same weights, bit by bit, and the same history but for its seconds."""
+    histories = [[line.rsplit("\t", 1)[0] for line in (m / "history.tsv").read_text().splitlines()] for m in (model, other)]
+    return (model / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes() and histories[0] == histories[1]
+
+
+@pytest.fixture
+def interrupted(corpus, run, monkeypatch):
+    """Train into a folder until something is done at the start of a batch: interrupted(folder, batch, what, ARGUMENT...)."""
+    def start(folder, step, what, *more):
+        original = training.Trainer.run_batch
+
+        def acting(self, *batch):
+            if self.step == step:
+                what(self)
+            return original(self, *batch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training.Trainer, "run_batch", acting)
+            return run(*arguments(corpus, folder, *more))
+    return start
+
+
+def stop(*_):
+    raise Stopped
+
+
+def test_stop_and_resume_equals_never_stopped(corpus, trained, tmp_path, run, interrupted):
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 7, stop)
+    assert not (tmp_path / "m" / "model.yaml").exists()
+    assert "going on from batch 5" in run(*arguments(corpus, tmp_path / "m")).stderr
+    assert equal_but_for_time(tmp_path / "m", trained)
+
+
+@pytest.mark.parametrize("step", [0, 3, 5, 14])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
+def test_a_signal_saves_and_training_goes_on_from_the_next_batch(corpus, trained, tmp_path, run, interrupted, step, name):
+    result = interrupted(tmp_path / "m", step, lambda trainer: os.kill(os.getpid(), getattr(signal, name)))
+    assert result.exit_code == 75
+    assert f"m: stopped by {name} at batch {step + 1}; give the same command again to go on" in result.stderr
+    result = run(*arguments(corpus, tmp_path / "m"))
+    assert f"going on from batch {step + 1}\n" in result.stderr and equal_but_for_time(tmp_path / "m", trained)
+    assert not list((tmp_path / "m" / "checkpoints").glob("resume*"))
+
+
+def test_a_signal_in_validation_saves_the_batches_before_it(corpus, trained, tmp_path, run, monkeypatch):
+    original = training.inference.score
+
+    def acting(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.inference, "score", acting)
+        result = run(*arguments(corpus, tmp_path / "m"))
+    assert result.exit_code == 75 and "stopped by SIGTERM at batch 5" in result.stderr
+    assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
+
+
+def test_what_is_needed_to_go_on_is_written_by_time(corpus, trained, tmp_path, run, interrupted):
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
+    assert [p.name for p in train.checkpoints(tmp_path / "m")] == ["resume00000008.pt", "step00000005.pt"]
+    assert "going on from batch 8" in run(*arguments(corpus, tmp_path / "m")).stderr
+    assert equal_but_for_time(tmp_path / "m", trained)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "nan", "other", "pickle"])
+def test_a_damaged_newest_checkpoint_falls_back(corpus, trained, tmp_path, run, interrupted, damage):
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
+    newest = train.checkpoints(tmp_path / "m")[0]
+    content = newest.read_bytes()
+    if damage == "nan":
+        state = checkpoint.load_checkpoint(newest)
+        state["network"]["conv1.bias"][0] = float("nan")
+        checkpoint.save_checkpoint(newest, state)
+    elif damage == "other":
+        checkpoint.save_checkpoint(newest, {"step": 3})
+    elif damage == "pickle":
+        newest.write_bytes(pickle.dumps({"step": 3}))
+    else:
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1:]
+        newest.write_bytes({"cut": content[:1000], "empty": b"", "flip": flipped}[damage])
+    result = run(*arguments(corpus, tmp_path / "m"))
+    assert "resume00000008.pt: " in result.stderr and "going on from batch 5" in result.stderr
+    assert equal_but_for_time(tmp_path / "m", trained)
+
+
+def test_with_all_checkpoints_damaged_it_starts_afresh(corpus, trained, tmp_path, run, interrupted):
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
+    for path in train.checkpoints(tmp_path / "m"):  # good weights, and then something is missing
+        state = checkpoint.load_checkpoint(path)
+        del state["best"]
+        checkpoint.save_checkpoint(path, state)
+    result = run(*arguments(corpus, tmp_path / "m"))
+    assert result.stderr.count("is not a checkpoint of this training ('best')") == 2
+    assert equal_but_for_time(tmp_path / "m", trained)
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(corpus, tmp_path, run, monkeypatch):
+    found = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
+    monkeypatch.setattr(training, "validate", lambda *_: {"loss": 1.0, "f1": next(found), "map": 0.0})
+    run(*arguments(corpus, tmp_path / "m", "--set", "max_checkpoints=6", "--set", "keep_checkpoints=3"))
+    assert [train._number(p)[0] for p in train.checkpoints(tmp_path / "m")] == [30, 25, 20, 10]
+
+
+def test_the_history_is_cut_back_to_the_checkpoint(corpus, trained, tmp_path, run, interrupted):
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 12, stop)
+    train.checkpoints(tmp_path / "m")[0].unlink()
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 6, stop)
+    assert [line.split("\t")[0] for line in (tmp_path / "m" / "history.tsv").read_text().splitlines()] == ["step", "5"]
+
+
+def test_it_goes_on_with_as_many_threads(corpus, trained, tmp_path, run, interrupted, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    threads, seen = torch.get_num_threads(), []
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 7, stop)
+    try:
+        torch.set_num_threads(threads + 1)
+        result = interrupted(tmp_path / "m", 7, lambda trainer: seen.append(torch.get_num_threads()))
+        assert seen == [threads] and f"with {threads} threads, as before ({threads + 1} here; OMP_NUM_THREADS" in result.stderr
+        assert equal_but_for_time(tmp_path / "m", trained)
+        with pytest.raises(Stopped):
+            interrupted(tmp_path / "n", 7, stop)
+        torch.set_num_threads(threads + 1)
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads + 1))
+        result = interrupted(tmp_path / "n", 7, lambda trainer: seen.append(torch.get_num_threads()))
+        assert seen == [threads, threads + 1] and f"{threads} before: the result may differ" in result.stderr
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_another_version_goes_on_and_says_so(corpus, trained, tmp_path, run, interrupted, monkeypatch):
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 7, stop)
+    monkeypatch.setattr(train.provenance, "made_by", lambda: {"wsedtk": "9", "commit": "abc"})
+    result = run(*arguments(corpus, tmp_path / "m"))
+    assert "and goes on by wsedtk 9, commit abc, torch " in result.stderr and equal_but_for_time(tmp_path / "m", trained)
