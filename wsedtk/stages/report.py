@@ -82,7 +82,7 @@ class _Page:
 def _fits(found, pattern):
     """Whether a value of a report has the form of an empty report's: sections as sections, figures as numbers or null."""
     if isinstance(pattern, dict):
-        intervals = [v for k, v in found.items() if k.endswith("_ci")] if isinstance(found, dict) else []
+        intervals = [v for k, v in found.items() if k.endswith("_ci") and v is not None] if isinstance(found, dict) else []
         return (isinstance(found, dict) and all(_fits(found.get(key), value) for key, value in pattern.items())
                 and all(isinstance(v, list) and len(v) == 2 and all(isinstance(end, (int, float)) for end in v) for v in intervals))
     return found is None or isinstance(found, (int, float))
