@@ -215,7 +215,7 @@ def test_training_does_not_go_on_with_other_features(corpus, trained, tmp_path, 
     with h5py.File(tmp_path / "fit.h5", "r+") as file:
         file["mean"][:] += 1
     result = run(*command)
-    assert result.exit_code == 1 and "trained with other settings (statistics_fingerprint: " in result.stderr
+    assert result.exit_code == 1 and "trained with other settings (content_fingerprint: " in result.stderr
 
 
 @pytest.mark.parametrize("before, after", [("linear", "attention"), ("attention", "linear")])
@@ -447,7 +447,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
     (["--set", "time_shift_seconds=1e18"], "must be at most 3600"),
     (["--set", "mel_mask_bins=65"], "mel_mask_bins 65: the features have 64 mel bins"),
     (["--set", "network_options={pooling: max}"], "network_options: 'pooling' can't be an option there"),
-    (["--set", "network_options={1: 2}"], "network_options: 1 can't be an option there"),
+    (["--set", "network_options={1: 2}"], "1 can't be a key; is it a name that needs quotes?"),
     (["--set", "network_options={channels: [-1, 4, 4]}"], "network 'dcase-crnn': "),
     (["--set", "network_options={channels: [0, 4, 4]}"], "network 'dcase-crnn': "),
     (["--set", "network_options={num_mels: 32}"], "network_options: num_mels 32: the features have 64; leave it out"),

@@ -231,8 +231,8 @@ def test_a_change_between_kill_and_extract(site, other, tmp_path, what, number):
 
 
 @pytest.mark.parametrize("what, word", some([
-    ("tags of the fit set", "fit_fingerprint"), ("tags of the valid set", "valid_fingerprint"), ("features", "statistics_fingerprint"),
-    ("features of the valid set", "statistics_fingerprint"), ("front end", "features_fingerprint"), ("seed", "seed")], 3))
+    ("tags of the fit set", "fit_fingerprint"), ("tags of the valid set", "valid_fingerprint"), ("features", "content_fingerprint"),
+    ("features of the valid set", "content_fingerprint"), ("front end", "features_fingerprint"), ("seed", "seed")], 3))
 def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
     """`train` refuses, says what differs, and leaves what is there; with the old input it goes on to the same end."""
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"

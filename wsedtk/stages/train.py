@@ -31,9 +31,12 @@ def teller(folder):
     """A `say` that also adds its line, with the time, to the model directory's train.log."""
     def tell(message):
         say(message)
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "train.log", "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / "train.log", "a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        except OSError as error:
+            raise InputError(f"{folder / 'train.log'}: can't be written: {error.strerror}") from error
     return tell
 
 
@@ -237,7 +240,7 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
     made_by = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version()}
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint(),
-                "statistics_fingerprint": store.content_fingerprint(np.concatenate([fit.rows, valid.rows])), "made_by": made_by}
+                "content_fingerprint": store.content_fingerprint(np.concatenate([fit.rows, valid.rows])), "made_by": made_by}
     if overwrite:
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(model_dir), *(model_dir / name for name in names)]:
