@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
@@ -10,10 +11,12 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 def handled(handler):
     """Have `handler(number, frame)` called for these signals within the block, but for those that are ignored.
 
-    So a shell sets SIGINT for what it runs in the background, and nohup SIGHUP.
+    So a shell sets SIGINT for what it runs in the background, and nohup SIGHUP. In another thread than the main one nothing changes:
+    Python handles signals there alone.
     """
     before = {number: signal.getsignal(number) for number in STOPPING}
-    numbers = [number for number, old in before.items() if old != signal.SIG_IGN]
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [number for number, old in before.items() if is_main and old != signal.SIG_IGN]
     for number in numbers:
         signal.signal(number, handler)
     try:
