@@ -241,13 +241,13 @@ def test_the_same_features_in_shards_are_the_same(exp):
 
 
 def test_the_model_counts_and_not_where_it_comes_from(exp):
-    before = provenance.fingerprint_model(exp / "model")
+    before = provenance.fingerprint_model_directory(exp / "model")
     path = exp / "model/model.yaml"
     spec = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**spec, "trained": {"wsedtk": "99", "commit": "x"}}))
-    assert provenance.fingerprint_model(exp / "model") == before
+    assert provenance.fingerprint_model_directory(exp / "model") == before
     path.write_text(yaml.safe_dump({**spec, "labels": spec["labels"][::-1]}))
-    assert provenance.fingerprint_model(exp / "model") != before
+    assert provenance.fingerprint_model_directory(exp / "model") != before
 
 
 def report_of(exp):

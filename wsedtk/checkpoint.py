@@ -5,7 +5,6 @@ needed to run it). Checkpoints are torch.save of tensors and plain Python values
 """
 
 import dataclasses
-import hashlib
 import io
 import os
 import re
@@ -71,10 +70,11 @@ def save_tensors(path, tensors):
         temporary.write_bytes(content)
 
 
-def load_tensors(path):
-    """Read a safetensors file. Raises InputError where it is missing or damaged."""
+def _read_weights(path):
+    """Read a safetensors file once: (its tensors, its bytes). Raises InputError where it is missing or damaged."""
     try:
-        return safetensors.torch.load_file(path)
+        content = path.read_bytes()
+        return safetensors.torch.load(content), content
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
@@ -93,15 +93,11 @@ def check_tensors(tensors, expected, where):
             raise InputError(f"{where}: it has a tensor {name!r} {tuple(tensors[name].shape)} that the network lacks")
 
 
-def _weights_fingerprint(folder):
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-
-
 def save_model(folder, spec, tensors):
     """Write a model directory: the tensors, then model.yaml, whose presence says that the model is whole."""
     folder = Path(folder)
     save_tensors(folder / "model.safetensors", tensors)
-    spec = dataclasses.replace(spec, weights_fingerprint=_weights_fingerprint(folder))
+    spec = dataclasses.replace(spec, weights_fingerprint=provenance.fingerprint((folder / "model.safetensors").read_bytes()))
     write_text(folder / "model.yaml", config.to_yaml(config.to_mapping(spec)))
 
 
@@ -122,10 +118,11 @@ def load_model(folder, trusted=None):
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
         raise InputError(f"{folder}: no model.yaml there: not a model directory, or its training is not finished")
-    spec = config.load(ModelSpec, folder / "model.yaml")
+    described = config.read_yaml(folder / "model.yaml")
+    spec = config.from_mapping(ModelSpec, described, str(folder / "model.yaml"))
     if spec.network != trusted:
         _check_trust(spec.network, folder)
-    tensors = load_tensors(folder / "model.safetensors")
+    tensors, content = _read_weights(folder / "model.safetensors")
     odd, what = next(((k, t.dtype) for k, t in tensors.items() if t.dtype not in _DTYPES), (None, None))
     if odd:
         raise InputError(f"{folder}: the tensor {odd!r} in model.safetensors holds {what}, not floating-point numbers")
@@ -142,12 +139,12 @@ def load_model(folder, trusted=None):
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
         raise InputError(f"{folder}: the tensor {bad[0]!r} in model.safetensors holds numbers that are not finite")
-    found = _weights_fingerprint(folder)
+    found = provenance.fingerprint(content)
     if spec.weights_fingerprint not in (None, found):
         raise InputError(f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is {found}, "
                          f"model.yaml says {spec.weights_fingerprint}")
     network.load_state_dict(tensors)
-    return spec, network.eval(), provenance.fingerprint_model(folder)
+    return spec, network.eval(), provenance.fingerprint_model(described, content)
 
 
 def save_checkpoint(path, content):

@@ -54,11 +54,24 @@ def fingerprint_file(path):
     return digest.hexdigest()[:16]
 
 
-def fingerprint_model(folder):
-    """16 hexadecimal digits that name a model: its tensors and its model.yaml, but for where the weights come from."""
-    spec = config.read_yaml(folder / "model.yaml")
-    described = {key: value for key, value in spec.items() if key != "trained"} if isinstance(spec, dict) else spec
-    return hashlib.sha256((folder / "model.safetensors").read_bytes() + config.fingerprint(described).encode()).hexdigest()[:16]
+def fingerprint(content):
+    """16 hexadecimal digits that name bytes."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def fingerprint_model(described, weights):
+    """16 hexadecimal digits that name a model: its model.yaml, as a mapping, but for where the weights come from; the tensors' bytes."""
+    described = {key: value for key, value in described.items() if key != "trained"}
+    return fingerprint(weights + config.fingerprint(described).encode())
+
+
+def fingerprint_model_directory(folder):
+    """`fingerprint_model` of a model directory; None where it is none."""
+    try:
+        described, weights = config.read_yaml(folder / "model.yaml"), (folder / "model.safetensors").read_bytes()
+    except (InputError, OSError):
+        return None
+    return fingerprint_model(described, weights) if isinstance(described, dict) else None
 
 
 def fingerprint_audio(filenames, contents):

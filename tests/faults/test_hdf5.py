@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import types
 import traceback
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def scores(path):
 
 def read_features(path):
     found = store.FeatureStore([path])
-    found.rows_of_set(np.array(NAMES), "set")
+    found.rows_of_set(types.SimpleNamespace(filenames=np.array(NAMES), info={}), "set")
     found.read(np.arange(len(found)))
     found.statistics(np.arange(len(found)))
     found.cache(np.arange(len(found)))

@@ -211,7 +211,7 @@ def check_folder(model, folder, report):
     """Raise InputError where model, scores, decoded folder and report do not come from one another, one having been made anew."""
     info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else {}
     info = info if isinstance(info, dict) else {}
-    there = provenance.fingerprint_model(model) if all((model / f"model.{kind}").exists() for kind in ("yaml", "safetensors")) else None
+    there = provenance.fingerprint_model_directory(model)
     made_from = report.get("made_from", {})
     scores = folder.parent / "scores.h5"
     for what, left, right, remedy in (
