@@ -5,8 +5,8 @@ import os
 import resource
 import subprocess
 import sys
-import types
 import traceback
+import types
 from pathlib import Path
 
 import h5py
