@@ -1,4 +1,6 @@
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,39 @@ def test_the_file_has_the_usual_permissions(tmp_path):
     (tmp_path / "usual").touch()
     atomic.write_text(tmp_path / "a", "")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_folder_is_never_lost_between_two_renames(tmp_path, monkeypatch):
+    """Killed there, the old one comes back with the next command; ended there, at once."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    original = Path.rename
+
+    def failing(self, target):
+        if self.suffix == ".tmp":
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", failing)
+        with atomic.writing_folder(tmp_path / "out") as temporary:
+            (temporary / "new").touch()
+    assert everything(tmp_path) == ["old", "out"]
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
+    beside = atomic._beside(tmp_path / "out", "old")
+    (tmp_path / "out").rename(beside.with_name(beside.name.replace(f".{os.getpid()}.", f".{dead}.")))
+    atomic.remove_left_over(tmp_path / "out")
+    assert everything(tmp_path) == ["old", "out"]
+
+
+def test_what_dead_processes_left_goes_and_what_others_write_stays(tmp_path):
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
+    mine = atomic._beside(tmp_path / "a.h5", "tmp")
+    theirs, shard = (mine.with_name(name.replace(f".{os.getpid()}.", f".{dead}.")) for name in (mine.name, mine.name.replace("a.", "a.1-of-2.")))
+    for path in (mine, theirs, shard, tmp_path / ".a.h5.notes.tmp", tmp_path / f".a.h5.elsewhere.{dead}.tmp"):
+        path.touch()
+    atomic.remove_left_over(tmp_path / "a.h5")
+    assert everything(tmp_path) == sorted([mine.name, ".a.h5.notes.tmp", f".a.h5.elsewhere.{dead}.tmp"])
 
 
 def test_a_lock_is_held_once_and_names_its_holder(tmp_path):

@@ -91,10 +91,10 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
         if any(p.stat().st_size > 1 << 20 for p in output.parent.glob(".a.h5.parts/.*.tmp")):
             break
         time.sleep(0.05)
-    process.send_signal(number)
+    os.killpg(process.pid, number) if jobs == 2 else process.send_signal(number)  # as schedulers do
     said = process.communicate(timeout=30)[1]
     left = int(re.search(rf"a.h5: stopped by {number.name}, (\d+) of 20000 clips are left; give the same command again", said).group(1))
-    assert process.returncode == 75 and [p.name for p in output.parent.iterdir()] == [".a.h5.parts"]
+    assert process.returncode == 75 and [p.name for p in output.parent.iterdir()] == [".a.h5.parts"] and "Traceback" not in said
     (part,) = output.parent.glob(".a.h5.parts/*")
     assert len(store.FeatureStore([part])) == 20000 - left < 20000
     for _ in range(100):  # the process that the others are copied from ends when it notices
@@ -151,6 +151,24 @@ def test_it_goes_on_at_the_first_missing_clip(run, stopped, tmp_path):
     result = run(*command)
     assert "7 of 12 clips of" in result.stderr and computed == [f"clip {i:02d}.wav" for i in range(7, 12)]
     assert everything(tmp_path / "a.h5") == whole and not list(tmp_path.glob(".a.h5*"))
+
+
+@pytest.mark.parametrize("without_audio", [False, True])
+def test_another_folder_of_the_same_files_is_noticed(run, stopped, tmp_path, small_set, without_audio):
+    """Files that did not change, under paths that did not change: the folder between them did."""
+    if without_audio:
+        (tmp_path / "audio" / "clip 01.wav").unlink()
+    (tmp_path / "audio").rename(tmp_path / "old")
+    for i in range(12):
+        write_sound(tmp_path / "new" / f"clip {i:02d}.wav", 0.9, frequency=1000, seed=i)
+        os.utime(tmp_path / "new" / f"clip {i:02d}.wav", (1e9, 1e9))
+    (tmp_path / "audio").symlink_to("old")
+    time.sleep(0.02)  # the ticks of file times
+    stopped(6)
+    (tmp_path / "audio").unlink()
+    (tmp_path / "audio").symlink_to("new")
+    command, computed = stopped(None)
+    assert run(*command).exit_code == 0 and sorted(set(computed)) == [f"clip {i:02d}.wav" for i in range(12)]
 
 
 @pytest.mark.parametrize("change", ["audio", "audio by rename", "front end", "clips", "paths", "a part damaged"])

@@ -1,5 +1,8 @@
 """predict: the scores are those of the network, whatever the batch, the precision and the choice of clips."""
 
+import os
+import signal
+
 import h5py
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from helpers import train_arguments as arguments
 
 from wsedtk import checkpoint, cli, store
 from wsedtk.errors import InputError
-from wsedtk.store import FeatureStore, ScoreFile
+from wsedtk.store import FeatureStore, ScoreFile, disk, files
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +27,24 @@ def attention(corpus, tmp_path_factory):
 
 
 @pytest.mark.parametrize("pooling", ["linear", "attention", "general", "monotone-attention"])
+def test_a_signal_while_hdf5_writes_ends_it_in_good_order(corpus, trained, tmp_path, run, monkeypatch):
+    """An exception in the midst of HDF5's own code would be its end, by a segmentation fault."""
+    original, written = disk.Disk.write, []
+
+    def signalled(self, data):
+        written.append(len(data))
+        if len(written) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, data)
+
+    monkeypatch.setattr(disk.Disk, "write", signalled)
+    monkeypatch.setattr(files, "BLOCK", 2)
+    monkeypatch.setattr("wsedtk.inference.Runner.batch_size", 2)
+    result = run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5")
+    assert result.exit_code == 75 and "s.h5: stopped by SIGTERM; give the same command again" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_scores_are_those_of_the_network(corpus, tmp_path, run, pooling):
     model = tmp_path / pooling
     assert run(*arguments(corpus, model, "--set", f"pooling={pooling}", "--set", "max_checkpoints=1")).exit_code == 0

@@ -107,16 +107,26 @@ def test_a_damaged_newest_checkpoint_falls_back(corpus, trained, tmp_path, run, 
     assert equal_but_for_time(tmp_path / "m", trained)
 
 
-def test_with_all_checkpoints_damaged_it_starts_afresh(corpus, trained, tmp_path, run, interrupted):
+def test_with_all_checkpoints_damaged_it_refuses(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
-    for path in train.checkpoints(tmp_path / "m"):  # good weights, and then something is missing
+    for path in train.checkpoints(tmp_path / "m"):
         state = checkpoint.load_checkpoint(path)
         del state["best"]
         checkpoint.save_checkpoint(path, state)
     result = run(*arguments(corpus, tmp_path / "m"))
-    assert result.stderr.count("is not a checkpoint of this training ('best')") == 2
-    assert equal_but_for_time(tmp_path / "m", trained)
+    assert result.exit_code == 1 and result.stderr.count("is not a checkpoint of this training ('best')") == 2
+    assert "m: none of its 2 checkpoints can be gone on from; --overwrite trains anew" in result.stderr
+    assert run(*arguments(corpus, tmp_path / "m", "--overwrite")).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
+
+
+def test_damaged_checkpoints_that_were_passed_over_go(corpus, trained, tmp_path, run, interrupted):
+    with pytest.raises(Stopped):
+        interrupted(tmp_path / "m", 13, stop)
+    train.checkpoints(tmp_path / "m")[0].write_bytes(b"damaged")
+    interrupted(tmp_path / "m", 6, lambda trainer: os.kill(os.getpid(), signal.SIGTERM))
+    assert [p.name for p in train.checkpoints(tmp_path / "m")] == ["resume00000007.pt", "step00000005.pt"]
+    assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(corpus, tmp_path, run, monkeypatch):

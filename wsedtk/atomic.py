@@ -7,21 +7,31 @@ import os
 import platform
 import re
 import shutil
+import zlib
 from pathlib import Path
 
 from wsedtk.errors import InputError
 
-_HOST = re.sub(r"[^\w-]", "-", platform.node())[:30]
+
+def _place():
+    """What tells apart the machines, and the containers of one, in which a process number means something."""
+    name = platform.node()
+    with contextlib.suppress(OSError):
+        name += os.readlink("/proc/self/ns/pid")
+    return f"{zlib.crc32(name.encode()):08x}"
+
+
+_PLACE = _place()
 
 
 def _beside(path, kind):
     """A hidden name beside a path, this process's own. 40 characters take at most 160 of a name's 255 bytes."""
-    return path.parent / f".{path.name[:40]}.{_HOST}.{os.getpid()}.{kind}"
+    return path.parent / f".{path.name[:40]}.{_PLACE}.{os.getpid()}.{kind}"
 
 
 def _is_left_over(name):
     """Whether a name is one of `_beside`'s, of a process of this machine that has ended without removing it."""
-    match = re.fullmatch(rf"\..*\.{re.escape(_HOST)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
+    match = re.fullmatch(rf"\..*\.{re.escape(_PLACE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return match is not None and int(match.group(1)) < 1 << 31 and not Path("/proc", match.group(1)).exists()
 
 
@@ -35,7 +45,9 @@ def remove_left_over(path):
         for folder, folders, files in os.walk(path):
             left += [Path(folder, name) for name in (*folders, *files) if name.startswith(".") and _is_left_over(name)]
         for found in left:
-            if found.is_dir():
+            if found.suffix == ".old" and found.parent == path.parent and not path.exists():  # killed between two renames
+                found.rename(path)
+            elif found.is_dir():
                 shutil.rmtree(found)
             else:
                 found.unlink()
@@ -93,6 +105,8 @@ def writing_folder(path):
                 path.rename(old)
             temporary.rename(path)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
         for folder in (temporary, old):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -111,7 +125,7 @@ def locking(path, what=None):
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_held = not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino  # else its holder has just removed it
+            is_held = False
         except BlockingIOError:
             is_held = True
         except OSError as error:
@@ -119,6 +133,10 @@ def locking(path, what=None):
 
             say(f"warning: {path}: can't be locked here ({error.strerror}): take care that no other process writes there")
             is_held = False
+        try:
+            is_held = is_held or not os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+        except FileNotFoundError:  # its holder has just removed it
+            is_held = True
         if is_held:
             file.seek(0)
             raise InputError(f"{what}: process {file.read().decode() or 'unknown'} is at work there; wait for it, or end it")

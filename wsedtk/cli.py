@@ -19,7 +19,9 @@ def _stage(name):
 
 
 def _stop(number, frame):
-    """End the command as an exception does: its processes end, and temporary files go."""
+    """End the command as an exception does: its processes end, and temporary files go. Other signals come too late to disturb that."""
+    for other in signals.STOPPING:
+        signal.signal(other, signal.SIG_IGN)
     click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
     sys.exit(75)
 
@@ -362,7 +364,7 @@ def main():
         _tell(error)
         sys.exit(75)
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python tries to write when it ends
         if error.errno != errno.EPIPE:  # of which the reader, `head` say, knows: it has seen enough

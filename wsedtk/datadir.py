@@ -369,8 +369,8 @@ def write(folder, dataset):
     for column in (dataset.filenames, dataset.paths):
         for part in slices(len(dataset)):
             _check_names(column[part].tolist())
-    write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
     remove(folder / "clips.tsv")
+    write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
     _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
     if dataset.events is None:
         remove(folder / "events.tsv")
@@ -380,18 +380,22 @@ def write(folder, dataset):
         for part in slices(len(dataset))))
 
 
-def write_decoded(folder, filenames, durations, labels, tags, events, info=None):
+def write_decoded(folder, filenames, durations, labels, tags, events, info=None, failed=()):
     """Write what a system says of clips: which clips, their tags ((N, K) booleans) and their events.
 
-    info: where they come from, a plain mapping. Raises InputError where the folder is a data directory.
+    info: where they come from, a plain mapping. failed: file names of clips without scores, their audio being unreadable, for
+    failed.tsv. Raises InputError where the folder is a data directory.
     """
     folder, filenames = Path(folder), np.asarray(filenames)
     _check_names([*labels, *filenames.tolist()])
     if (folder / "labels.txt").exists():
         raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
+    remove(folder / "clips.tsv")  # written last, as in `write`
+    remove(folder / "failed.tsv")
     if info is not None:
         write_text(folder / "info.yaml", to_yaml({**info, **provenance.made_by()}))
-    remove(folder / "clips.tsv")  # written last, as in `write`
+    if failed:
+        write_rows(folder / "failed.tsv", ("filename",), [[(name,) for name in sorted(failed)]])
     _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
     write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(map(str, filenames), map(format_seconds, durations))])
 

@@ -6,6 +6,8 @@ import contextlib
 import functools
 import itertools
 import multiprocessing.connection
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -20,10 +22,22 @@ _CHUNK = 8  # items that go to a process at once,
 _AHEAD = 4  # and how many such chunks, for each process, are under way or wait for the one that reads the results
 
 
+def _start_helpers():
+    """Start the processes that a pool needs beside its own, none of them to heed signals, which the program alone answers.
+
+    What blocks signals is inherited. The resource tracker's start lets some through again, so that it comes first.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        multiprocessing.resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_with_parent():
-    """Have a process of the pool end when the program does, however that ends, and leave its signals to it."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
+    """Have a process of the pool end when the program does, however that ends."""
     gone = multiprocessing.parent_process().sentinel
     threading.Thread(target=lambda: multiprocessing.connection.wait([gone]) and os._exit(1), daemon=True).start()
 
@@ -71,6 +85,7 @@ def mapping(jobs, modules=()):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
+        _start_helpers()
         with concurrent.futures.ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
             try:
                 yield functools.partial(_stream, pool, _AHEAD * jobs)

@@ -14,6 +14,7 @@ import numpy as np
 from wsedtk import config, store
 from wsedtk.atomic import locking
 from wsedtk.errors import InputError, NotFinished
+from wsedtk.progress import say
 from wsedtk.signals import noted
 from wsedtk.tables import slices
 
@@ -21,22 +22,15 @@ PART_SECONDS = 20  # of work, which is what a kill without warning can lose
 _CLIPS_AT_ONCE = 64  # that are copied
 
 
-def _changed_since(path, moment):
-    """Whether a file was written, replaced or renamed after `moment`. One that is gone was not."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return False
-    return max(status.st_mtime, status.st_ctime) > moment
+def _states(paths):
+    """os.stat of the files that there are, in the order of their paths."""
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            yield os.stat(path)
 
 
-def _fingerprint_files(paths):
-    """16 hexadecimal digits that name which files lie under some paths, and their state; None where one is gone."""
-    try:
-        found = [os.stat(path) for path in paths]
-    except (OSError, ValueError):
-        return None
-    return config.fingerprint([[status.st_ino, status.st_size, status.st_mtime_ns] for status in found])
+def _fingerprint_states(states):
+    return config.fingerprint([[state.st_size, state.st_mtime_ns] for state in states])
 
 
 class Parts:
@@ -67,22 +61,28 @@ class Parts:
                 return None
         except (InputError, KeyError, ValueError):
             return None
-        paths = self.dataset.paths[clips]
-        retried = paths[np.isin(self.dataset.filenames[clips], list(failed))]
-        is_old = any(_changed_since(path, begun) for path in paths.tolist()) or any(map(can_be_read, retried.tolist()))
-        are_others = _fingerprint_files(paths.tolist()) not in (None, about.get("files"))  # a folder was moved, or a link set anew
-        return None if is_old or are_others else count
+        has_failed = np.isin(self.dataset.filenames[clips], list(failed))
+        states = list(_states(self.dataset.paths[clips][~has_failed].tolist()))
+        if any(max(state.st_mtime, state.st_ctime) > begun for state in states):  # written, replaced or renamed since
+            return None
+        if states and about.get("files") != _fingerprint_states(states):  # with none there, the folder is away, and none is another
+            return None
+        return None if any(map(can_be_read, self.dataset.paths[clips][has_failed].tolist())) else count
 
     def find(self, can_be_read):
         """Look which parts there are, and remove those that don't count, among them those that lack clips which `can_be_read`(path)."""
-        end = 0
+        end, dropped = 0, 0
         for path in sorted(self.folder.glob("*.h5")):
+            self._check_signals()
             count = self._count(path, end, can_be_read)
             if count is None:
                 path.unlink()
+                dropped += 1
             else:
                 first = int(path.stem)
                 self.counts[first], end = count, first + count
+        if dropped:
+            say(f"{self.output}: {dropped} parts from before are made anew: of other settings, clips or sound files, or damaged")
 
     def missing(self):
         """The clips that no part holds, ascending (any number,)."""
@@ -118,8 +118,9 @@ class Parts:
                     if result is None or result[0] != first + count or self.signals or time.time() - started > PART_SECONDS:
                         break
                 clips = slice(first, first + count)
-                files = _fingerprint_files(self.dataset.paths[clips].tolist())
-                about.update(part=self._fingerprint(clips), count=count, begun=begun, files=files or "")
+                has_failed = np.isin(self.dataset.filenames[clips], list(failed))
+                files = _fingerprint_states(_states(self.dataset.paths[clips][~has_failed].tolist()))
+                about.update(part=self._fingerprint(clips), count=count, begun=begun, files=files)
             self.counts[first] = count
             begun = started  # some of the next part's files have been read ahead since then
 

@@ -135,9 +135,10 @@ class Trainer:
 
     def state(self):
         """Everything that the rest of the training depends on, as tensors and plain values."""
+        device = self.runner.device
         return {"step": self.step, "network": self.runner.network.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [], "history": self.history,
+                "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None, "history": self.history,
                 "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished, "losses": self.losses,
                 "seconds": self.seconds, "threads": torch.get_num_threads()}
 
@@ -148,8 +149,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
-        if state["random_cuda"]:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        if state["random_cuda"] is not None and self.runner.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self.runner.device)
         for name in ("step", "history", "best", "best_tensors", "finished", "losses", "seconds"):
             setattr(self, name, state[name])
 

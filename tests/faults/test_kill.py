@@ -33,7 +33,7 @@ def test_kill(site, tmp_path, stage, number):
     complete(tmp_path, arguments, reference.content)
 
 
-@pytest.mark.parametrize("number", repeat(20, 1))
+@pytest.mark.parametrize("number", repeat(20, 2))
 @pytest.mark.parametrize("stage", STAGES)
 def test_signal(site, tmp_path, stage, number):
     """SIGTERM, SIGINT or SIGUSR1, to the process alone or, as a terminal and schedulers do, to its whole group.
@@ -49,7 +49,7 @@ def test_signal(site, tmp_path, stage, number):
     strike_at(job, reference, (number, generator.random()), tmp_path)
     seconds = time.monotonic() - job.started
     with contextlib.suppress(ProcessLookupError):  # it may have ended
-        (os.kill if number % 2 else os.killpg)(job.process.pid, chosen)
+        (os.kill if number // 2 % 2 else os.killpg)(job.process.pid, chosen)
     status = job.end()
     assert "Traceback" not in job.stderr or seconds < 0.5, job.stderr
     if status == -chosen and listing(tmp_path) == job.before:

@@ -48,10 +48,7 @@ def run(scores_path, point_path, output, mode):
     datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
                           {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
                            "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
-                           "operating_point": provenance.fingerprint_file(Path(point_path)), "tuned_on": point.tuned_on})
-    failed = Path(output) / "failed.tsv"  # clips without scores, their audio being unreadable
-    failed.unlink(missing_ok=True)
-    if scores.failed:
-        tables.write_rows(failed, ("filename",), [[(name,) for name in sorted(scores.failed)]])
+                           "operating_point": provenance.fingerprint_file(Path(point_path)), "tuned_on": point.tuned_on},
+                          scores.failed)
     operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with
     print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")

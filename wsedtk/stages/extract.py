@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from wsedtk import audio, config, datadir, inference, provenance, store
+from wsedtk import __version__, audio, config, datadir, inference, provenance, store
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig, LogMel
 from wsedtk.parallel import mapping
@@ -101,7 +101,7 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     on_cpu = device.type == "cpu"
     work = functools.partial(clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop)
     frontend = None if on_cpu else lambda samples: _frontend(frontend_config, device)(samples)[:max_frames]
-    identity = {**layout, "max_seconds": max_seconds, "crop": crop, "device": device.type, **provenance.made_by()}
+    identity = {**layout, "max_seconds": max_seconds, "crop": crop, "device": device.type, "wsedtk": __version__}
     store.check_overwrite(output, "features")
     with finishing(output, identity, layout, dataset) as parts:
         parts.find(lambda path: work(path)[0] is not None)

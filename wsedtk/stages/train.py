@@ -3,7 +3,6 @@
 B clips, T frames, F mel bins, K classes.
 """
 
-import copy
 import dataclasses
 import os
 import platform
@@ -62,10 +61,10 @@ def save(trainer, folder, kind="step"):
     checkpoint.save_checkpoint(written, trainer.state())
     _write_history(trainer, folder)
     found = checkpoints(folder)
-    steps = [path for path in found if path.stem.startswith("step")]
+    steps = [path for path in found if path.stem.startswith("step") and _number(path)[0] <= trainer.step]  # else it was damaged
     best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
     for old in {*found} - {written, *steps[:trainer.cfg.keep_checkpoints], *best}:
-        old.unlink()
+        old.unlink(missing_ok=True)
 
 
 def _text(made_by):
@@ -105,15 +104,17 @@ def resume(trainer, folder, resolved):
                              "(to go on from it, give it as --init)")
         return
     _check_same_training(folder, resolved)
-    found, start = checkpoints(folder), copy.deepcopy(trainer.state())
+    found = checkpoints(folder)
     for path in found:
         try:
             state = checkpoint.load_checkpoint(path)
             trainer.restore(state)
             threads = state["threads"]
+        except torch.cuda.OutOfMemoryError:
+            raise
         except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = error if isinstance(error, InputError) else f"{path}: is not a checkpoint of this training ({error})"
-            trainer.tell(f"train: {reason}; going back to the checkpoint before, or to the start")
+            trainer.tell(f"train: {reason}; going back to the checkpoint before")
             continue
         if trainer.finished:
             trainer.tell(f"{folder}: training is done")
@@ -122,7 +123,8 @@ def resume(trainer, folder, resolved):
             _set_threads(trainer, threads)
         _write_history(trainer, folder)
         return
-    trainer.restore(start)
+    if found:
+        raise InputError(f"{folder}: none of its {len(found)} checkpoints can be gone on from; --overwrite trains anew")
 
 
 def _spec(cfg, store, fit, statistics):
@@ -230,14 +232,18 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
     if dry_run:
         print(describe(network, spec))
         return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it sums differ from run to run
     device = inference.pick_device(device)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
     with locking(model_dir / "checkpoints" / ".lock"):
         _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache)
 
 
 def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache):
     """Train, or go on, in a model directory that is this process's alone, and write the model."""
-    made_by = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version()}
+    made_by = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version(), "device": device.type}
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint(),
                 "content_fingerprint": store.content_fingerprint(np.concatenate([fit.rows, valid.rows])), "made_by": made_by}
@@ -245,8 +251,6 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(model_dir), *(model_dir / name for name in names)]:
             old.unlink(missing_ok=True)
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
     seconds_per_frame = spec.frontend_config().seconds_per_frame
     trainer = Trainer(cfg, network, fit, valid, (spec.mean, spec.std), seconds_per_frame, device, teller(model_dir))
     resume(trainer, model_dir, resolved)

@@ -57,7 +57,7 @@ def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_finge
 def read_about(path):
     """The attributes of a feature file, and {file name: reason} of the clips that failed. Raises InputError."""
     with open_file(path, "features") as file:
-        return dict(file.attrs), read_failed(file)
+        return layouts.attributes(file), read_failed(file)
 
 
 def shard_path(path, shard, num_shards):

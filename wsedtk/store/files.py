@@ -32,7 +32,8 @@ def check_overwrite(path, kind):
 def creating(path, kind, attributes):
     """Yield a new HDF5 file, that becomes `path` when the block succeeds, and a function that raises OSError once the disk refuses more.
 
-    Raises InputError where it refuses, or `path` can't be written, see `check_overwrite`.
+    Raises InputError where it refuses, or `path` can't be written, see `check_overwrite`. Not to be ended by a signal: HDF5 does not
+    survive an exception in `Disk`, so that callers note signals (`signals.noted`).
     """
     check_overwrite(path, kind)
     path = Path(path)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk.datadir import fingerprint_clips
-from wsedtk.errors import InputError
+from wsedtk.errors import InputError, NotFinished
+from wsedtk.signals import noted
 from wsedtk.store import files, layouts
 from wsedtk.store.files import BLOCK_BYTES, TEXT, creating, open_file, read_failed, read_names, rows_of_set_in
 from wsedtk.tables import find, slices
@@ -18,7 +19,8 @@ def write_scores(path, filenames, labels, shapes, batches, failed=None, **attrib
     rows (B,) index `filenames`, a list or an array (N,); num_frames and duration are arrays among them. failed: {file name: reason} of
     clips that have no scores because their audio could not be read. Attributes are plain values.
     """
-    with creating(path, "scores", {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}) as (file, check):
+    about = {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}
+    with noted() as signals, creating(path, "scores", about) as (file, check):
         names = file.create_dataset("filename", len(filenames), TEXT)
         for block in slices(len(filenames), files.BLOCK):
             names[block] = np.array(filenames[block], object)
@@ -29,6 +31,8 @@ def write_scores(path, filenames, labels, shapes, batches, failed=None, **attrib
             layout = {"chunks": (1, *shape), "fletcher32": True} if len(shape) > 1 else {}
             file.create_dataset(name, (len(filenames), *shape), kind, **layout)
         for rows, arrays in batches:
+            if signals:
+                raise NotFinished(f"{path}: stopped by {signals[0]}; give the same command again")
             order = np.argsort(rows)  # HDF5 wants them ascending
             for name, values in arrays.items():
                 place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
