@@ -109,7 +109,8 @@ def test_a_folder_is_never_lost_between_two_renames(tmp_path, monkeypatch):
 def test_what_dead_processes_left_goes_and_what_others_write_stays(tmp_path):
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
     mine = atomic._beside(tmp_path / "a.h5", "tmp")
-    theirs, shard = (mine.with_name(name.replace(f".{os.getpid()}.", f".{dead}.")) for name in (mine.name, mine.name.replace("a.", "a.1-of-2.")))
+    theirs = mine.with_name(mine.name.replace(f".{os.getpid()}.", f".{dead}."))
+    shard = theirs.with_name(theirs.name.replace(".a.", ".a.1-of-2."))
     for path in (mine, theirs, shard, tmp_path / ".a.h5.notes.tmp", tmp_path / f".a.h5.elsewhere.{dead}.tmp"):
         path.touch()
     atomic.remove_left_over(tmp_path / "a.h5")

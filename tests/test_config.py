@@ -3,6 +3,8 @@ import time
 from typing import Literal
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from wsedtk import config
 from wsedtk.errors import InputError
@@ -214,3 +216,19 @@ def test_many_known_words_are_cut_short():
     assert config.suggest("class 52 ", known) == "did you mean 'class 52'?"
     assert config.suggest("xyz", known).endswith("class 18, class 19 and 507 more")
     assert config.suggest("xyz", known[:20]).endswith("class 18, class 19")
+
+
+@settings(derandomize=True, max_examples=500, deadline=None)
+@given(st.text("0123456789eE.+-_:x#'\"& \tano", max_size=20) | st.text(st.characters(exclude_categories=["Cs", "Cc"])))
+@example("59438209763693e6")  # a fingerprint
+@example("1e5")
+@example("0x10")
+@example("1_0")
+@example("12:30:45")
+@example("2026-11-24")
+@example("no")
+@example(".inf")
+@example("=")
+@example("<<")
+def test_text_comes_back_as_text(text):
+    assert config.parse_yaml(config.to_yaml({"a": text, text: 1}), "x") == {"a": text, text: 1}

@@ -27,24 +27,6 @@ def attention(corpus, tmp_path_factory):
 
 
 @pytest.mark.parametrize("pooling", ["linear", "attention", "general", "monotone-attention"])
-def test_a_signal_while_hdf5_writes_ends_it_in_good_order(corpus, trained, tmp_path, run, monkeypatch):
-    """An exception in the midst of HDF5's own code would be its end, by a segmentation fault."""
-    original, written = disk.Disk.write, []
-
-    def signalled(self, data):
-        written.append(len(data))
-        if len(written) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, data)
-
-    monkeypatch.setattr(disk.Disk, "write", signalled)
-    monkeypatch.setattr(files, "BLOCK", 2)
-    monkeypatch.setattr("wsedtk.inference.Runner.batch_size", 2)
-    result = run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5")
-    assert result.exit_code == 75 and "s.h5: stopped by SIGTERM; give the same command again" in result.stderr
-    assert not list(tmp_path.iterdir())
-
-
 def test_scores_are_those_of_the_network(corpus, tmp_path, run, pooling):
     model = tmp_path / pooling
     assert run(*arguments(corpus, model, "--set", f"pooling={pooling}", "--set", "max_checkpoints=1")).exit_code == 0
@@ -177,3 +159,21 @@ def test_classes_are_no_output(trained, corpus, tmp_path, run):
     (tmp_path / "c.h5").write_text("low")
     result = run("predict", trained, corpus / "fit.h5", tmp_path / "c.h5", "--classes", tmp_path / "c.h5")
     assert result.exit_code == 1 and "is an input of this command" in result.stderr and (tmp_path / "c.h5").read_text() == "low"
+
+
+def test_a_signal_while_hdf5_writes_ends_it_in_good_order(corpus, trained, tmp_path, run, monkeypatch):
+    """An exception in the midst of HDF5's own code would be its end, by a segmentation fault."""
+    original, written = disk.Disk.write, []
+
+    def signalled(self, data):
+        written.append(len(data))
+        if len(written) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, data)
+
+    monkeypatch.setattr(disk.Disk, "write", signalled)
+    monkeypatch.setattr(files, "BLOCK", 2)
+    monkeypatch.setattr("wsedtk.inference.Runner.batch_size", 2)
+    result = run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5")
+    assert result.exit_code == 75 and "s.h5: stopped by SIGTERM; give the same command again" in result.stderr
+    assert not list(tmp_path.iterdir())

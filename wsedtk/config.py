@@ -63,7 +63,6 @@ _Loader.yaml_implicit_resolvers = {
     mark: [(tag, form) for tag, form in known if tag.rpartition(":")[2] not in ("timestamp", "merge", "value")]
     for mark, known in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.construct_mapping)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -71,6 +70,10 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data):
         return True
+
+
+for _kind in (_Loader, _Dumper):  # which must quote the text `12e3`: one fingerprint in a thousand is of this form
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
 
 def parse_yaml(text, where):

@@ -82,7 +82,7 @@ def break_some(paths, rng):
     missing.unlink()
     empty.write_bytes(b"")
     cut.write_bytes(cut.read_bytes()[:30])
-    for path, samples in ((silent, np.zeros(RATE * 10)), (short, np.full(RATE // 2, 0.1)), (copy, soundfile.read(original)[0])):
+    for path, samples in ((silent, np.zeros(RATE * 10)), (short, 0.1 * np.sin(np.arange(RATE // 2))), (copy, soundfile.read(original)[0])):
         path.unlink()
         soundfile.write(path.with_suffix(".wav"), samples, RATE)
     original_samples = soundfile.read(original)[0]
