@@ -207,6 +207,22 @@ def test_parts_of_anything_else_do_not_count(run, stopped, tmp_path, small_set, 
     assert run(*command).exit_code == 0 and everything(tmp_path / "a.h5") == mixed
 
 
+def test_a_part_with_damaged_features_goes_and_is_made_anew(run, stopped, tmp_path):
+    stopped(8)
+    part = sorted(tmp_path.glob(".a.h5.parts/*.h5"))[3]
+    with h5py.File(part) as file:
+        place = file["features"].id.get_chunk_info(0).byte_offset
+    with open(part, "r+b") as file:
+        file.seek(place + 100)
+        file.write(b"damaged")
+    command, computed = stopped(None)
+    result = run(*command)
+    assert result.exit_code == 75 and "'clip 03.wav' can't be read" in result.stderr
+    assert f"part of {tmp_path}/a.h5 is removed now: give the same command again, which makes it anew" in result.stderr
+    computed.clear()
+    assert run(*command).exit_code == 0 and computed == ["clip 03.wav"]
+
+
 def test_clips_that_failed_are_tried_again(run, stopped, tmp_path):
     audio = tmp_path / "audio"
     audio.rename(tmp_path / "away")

@@ -480,3 +480,10 @@ def test_clips_without_tags_are_told(corpus, tmp_path, run):
     fit = write_set(tmp_path / "fit", names, LABELS, [("00.wav", LABELS[0]), ("01.wav", LABELS[1])])
     result = run("train", fit, corpus / "valid", tmp_path / "m", "--feats", corpus / "fit.h5", "--feats", corpus / "valid.h5", *SMALL)
     assert result.exit_code == 0 and "fit: 10 clips without tags" in result.stderr
+
+
+def test_a_data_set_is_no_place_for_a_model(corpus, run):
+    before = sorted(p.name for p in (corpus / "valid").iterdir())
+    result = run(*arguments(corpus, corpus / "valid"))
+    assert result.exit_code == 1 and "valid: holds a data set; name another folder for the model" in result.stderr
+    assert sorted(p.name for p in (corpus / "valid").iterdir()) == before

@@ -262,3 +262,12 @@ def test_thresholds_part_adjacent_float32_scores_through_the_file(run, tmp_path)
     assert printed_f1(result.stdout) == 1.0
     report, decoded, _ = decode_and_score(run, tmp_path)
     assert report["tagging"]["f1"] == 1.0 and decoded.tag_clip.tolist() == [0]
+
+
+def test_nothing_but_an_operating_point_is_overwritten(tmp_path):
+    make_world(tmp_path, 0)
+    (tmp_path / "point.yaml").write_text("network: dcase-crnn\n")  # a model's
+    with pytest.raises(InputError, match="point.yaml: unknown key 'network'.*; it is not overwritten: name another output, or remove it"):
+        tune_to(tmp_path)
+    (tmp_path / "point.yaml").unlink()
+    assert tune_to(tmp_path).labels == tune_to(tmp_path).labels

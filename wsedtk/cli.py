@@ -15,7 +15,14 @@ from wsedtk.errors import InputError, NotFinished
 
 
 def _stage(name):
-    return importlib.import_module(f"wsedtk.stages.{name}")
+    with signals.handled(_leave):
+        return importlib.import_module(f"wsedtk.stages.{name}")
+
+
+def _leave(number, frame):
+    """End the command at once: while modules are imported an exception can get lost, and there is nothing to save."""
+    click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+    os._exit(75)
 
 
 def _stop(number, frame):

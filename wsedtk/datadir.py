@@ -138,6 +138,8 @@ def _check_labels(path, faults):
             faults.append(Fault(True, path, number, f"the class {label!r} stands twice"))
         else:
             labels.append(label)
+            if label != label.strip():
+                faults.append(Fault(False, path, number, f"the class {label!r} has spaces around it"))
     if not labels and len(faults) == num_faults:
         faults.append(Fault(True, path, None, "no classes: write one a line"))
     return labels

@@ -30,6 +30,15 @@ class OperatingPoint:
     tuned: dict | None = None  # how and on what, for the reader; None: by hand
 
 
+def check_overwrite(path):
+    """Raise InputError where a path holds anything but an operating point."""
+    if path.exists():
+        try:
+            read(path)
+        except InputError as error:
+            raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
+
+
 def write(path, point):
     """Write an operating point, atomically."""
     mapping = {f.name: getattr(point, f.name) for f in dataclasses.fields(point)}

@@ -129,12 +129,17 @@ class Parts:
         with store.writing_features(output, **self.layout, about=about) as (append, all_failed):
             for first in sorted(self.counts):
                 self._check_signals()
-                part = store.FeatureStore([self._path(first)])
+                try:
+                    part = store.FeatureStore([self._path(first)])
+                    blocks = [np.arange(block.start, block.stop) for block in slices(len(part), _CLIPS_AT_ONCE)]
+                    for rows, read in ((rows, part.read(rows)) for rows in blocks):
+                        for row, features in zip(rows.tolist(), read):
+                            append(str(part.filenames[row]), features[:part.num_frames[row]], float(part.durations[row]))
+                except InputError as error:
+                    self._path(first).unlink()
+                    raise NotFinished(f"{error}. That part of {self.output} is removed now: give the same command again, "
+                                      "which makes it anew") from None
                 all_failed.update(part.failed)
-                for block in slices(len(part), _CLIPS_AT_ONCE):
-                    rows = np.arange(block.start, block.stop)
-                    for row, features in zip(rows.tolist(), part.read(rows)):
-                        append(str(part.filenames[row]), features[:part.num_frames[row]], float(part.durations[row]))
 
 
 @contextlib.contextmanager

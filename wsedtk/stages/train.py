@@ -26,6 +26,11 @@ HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map", "learnin
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")  # in config.yaml, but nothing that a result depends on
 
 
+_MEANING = {"content_fingerprint": ", that is other features", "features_fingerprint": ", that is another front end",
+            "fit_fingerprint": ", that is another FIT_SET", "valid_fingerprint": ", that is another VALID_SET",
+            "init": ", the --init"}
+
+
 def teller(folder):
     """A `say` that also adds its line, with the time, to the model directory's train.log."""
     def tell(message):
@@ -75,7 +80,7 @@ def _check_same_training(folder, resolved):
     """Raise InputError where a model directory holds the training of something else."""
     previous = config.read_yaml(folder / "config.yaml")
     previous = previous if isinstance(previous, dict) else {}
-    odd = [f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here" for k in dict.fromkeys([*resolved, *previous])
+    odd = [f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here{_MEANING.get(k, '')}" for k in dict.fromkeys([*resolved, *previous])
            if k not in HOUSEKEEPING and previous.get(k) != resolved.get(k)]
     if odd:
         raise InputError(f"{folder}: holds a model trained with other settings ({'; '.join(odd)}); "
@@ -237,6 +242,8 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False
+    if (model_dir / "clips.tsv").exists():
+        raise InputError(f"{model_dir}: holds a data set; name another folder for the model")
     with locking(model_dir / "checkpoints" / ".lock"):
         _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache)
 

@@ -107,6 +107,7 @@ def print_classes(labels, clip_thresholds, frame_thresholds, settings):
 
 def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
     """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there."""
+    operating_point.check_overwrite(output)
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
     if criterion == "segments" and dataset.events is None:
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
