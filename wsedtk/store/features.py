@@ -159,10 +159,10 @@ class FeatureStore:
         return rows
 
     def content_fingerprint(self, rows):
-        """What names the clips of rows (M,) and their features, whatever files they lie in."""
+        """What names the clips of rows (M,) and their features, by the statistics of each, whatever files they lie in."""
         digests = [hashlib.sha256(mean.tobytes() + squares.tobytes()).hexdigest()[:16]
                    for file, block, places, _ in self._blocks_of(rows)
-                   for mean, squares in zip(file["mean"][block][places], file["squared_deviations"][block][places])]
+                   for mean, squares in zip(*(self._statistic(file, name, block, places) for name in ("mean", "squared_deviations")))]
         return provenance.fingerprint_audio(self.filenames[np.sort(rows)], np.array(digests))
 
     def cache(self, rows):
