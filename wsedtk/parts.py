@@ -22,13 +22,6 @@ PART_SECONDS = 20  # of work, which is what a kill without warning can lose
 _CLIPS_AT_ONCE = 64  # that are copied
 
 
-def _states(paths):
-    """os.stat of the files that there are, in the order of their paths."""
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError):
-            yield os.stat(path)
-
-
 def _fingerprint_states(states):
     return config.fingerprint([[state.st_size, state.st_mtime_ns] for state in states])
 
@@ -40,10 +33,10 @@ class Parts:
     signals: see `signals.noted`; work ends early, and raises NotFinished, once it holds one.
     """
 
-    def __init__(self, output, settings, layout, dataset, signals=()):
+    def __init__(self, output, settings, layout, dataset, signals):
         self.output, self.settings, self.layout, self.dataset, self.signals = Path(output), settings, layout, dataset, signals
         self.folder = self.output.parent / f".{self.output.name[-60:]}.parts"  # the end tells shards apart
-        self.counts = {}  # first clip of each part -> how many clips it holds, those that failed included
+        self._there = {}  # first clip of each part -> (how many clips it holds, {file name: reason} of those among them that failed)
 
     def _path(self, first):
         return self.folder / f"{first:09d}.h5"
@@ -51,8 +44,16 @@ class Parts:
     def _fingerprint(self, clips):
         return config.fingerprint([self.settings, self.dataset.filenames[clips].tolist(), self.dataset.paths[clips].tolist()])
 
-    def _count(self, path, end, can_be_read):
-        """How many clips a part holds that counts, and that begins at clip `end` or later; else None."""
+    def _states(self, clips, failed):
+        """os.stat of the sound files of a slice of clips, but for those that failed, as far as they are there."""
+        states = []
+        for path in self.dataset.paths[clips][~np.isin(self.dataset.filenames[clips], list(failed))].tolist():
+            with contextlib.suppress(OSError, ValueError):
+                states.append(os.stat(path))
+        return states
+
+    def _look(self, path, end, can_be_read):
+        """What a part holds, as in `_there`, if it counts and begins at clip `end` or later; else None."""
         try:
             about, failed = store.read_about(path)
             first, count, begun = int(path.stem), int(about["count"]), float(about["begun"])
@@ -61,39 +62,39 @@ class Parts:
                 return None
         except (InputError, KeyError, ValueError):
             return None
-        has_failed = np.isin(self.dataset.filenames[clips], list(failed))
-        states = list(_states(self.dataset.paths[clips][~has_failed].tolist()))
+        states = self._states(clips, failed)
         if any(max(state.st_mtime, state.st_ctime) > begun for state in states):  # written, replaced or renamed since
             return None
         if states and about.get("files") != _fingerprint_states(states):  # with none there, the folder is away, and none is another
             return None
-        return None if any(map(can_be_read, self.dataset.paths[clips][has_failed].tolist())) else count
+        retried = self.dataset.paths[clips][np.isin(self.dataset.filenames[clips], list(failed))]
+        return None if any(map(can_be_read, retried.tolist())) else (count, failed)
 
     def find(self, can_be_read):
         """Look which parts there are, and remove those that don't count, among them those that lack clips which `can_be_read`(path)."""
         end, dropped = 0, 0
         for path in sorted(self.folder.glob("*.h5")):
             self._check_signals()
-            count = self._count(path, end, can_be_read)
-            if count is None:
+            found = self._look(path, end, can_be_read)
+            if found is None:
                 path.unlink()
                 dropped += 1
             else:
                 first = int(path.stem)
-                self.counts[first], end = count, first + count
+                self._there[first], end = found, first + found[0]
         if dropped:
             say(f"{self.output}: {dropped} parts from before are made anew: of other settings, clips or sound files, or damaged")
 
     def missing(self):
         """The clips that no part holds, ascending (any number,)."""
         there = np.zeros(len(self.dataset), bool)
-        for first, count in self.counts.items():
+        for first, (count, _) in self._there.items():
             there[first:first + count] = True
         return np.flatnonzero(~there)
 
     def failed(self):
         """{file name: reason} of the clips that failed."""
-        return {name: reason for first in sorted(self.counts) for name, reason in store.read_about(self._path(first))[1].items()}
+        return {name: reason for _, (_, failed) in sorted(self._there.items()) for name, reason in failed.items()}
 
     def _check_signals(self):
         if self.signals:
@@ -118,28 +119,27 @@ class Parts:
                     if result is None or result[0] != first + count or self.signals or time.time() - started > PART_SECONDS:
                         break
                 clips = slice(first, first + count)
-                has_failed = np.isin(self.dataset.filenames[clips], list(failed))
-                files = _fingerprint_states(_states(self.dataset.paths[clips][~has_failed].tolist()))
-                about.update(part=self._fingerprint(clips), count=count, begun=begun, files=files)
-            self.counts[first] = count
+                about.update(part=self._fingerprint(clips), count=count, begun=begun,
+                             files=_fingerprint_states(self._states(clips, failed)))
+            self._there[first] = count, failed
             begun = started  # some of the next part's files have been read ahead since then
 
-    def join(self, output, about):
+    def join(self, about):
         """Write the one file of all clips."""
-        with store.writing_features(output, **self.layout, about=about) as (append, all_failed):
-            for first in sorted(self.counts):
+        with store.writing_features(self.output, **self.layout, about=about) as (append, all_failed):
+            for first in sorted(self._there):
                 self._check_signals()
                 try:
                     part = store.FeatureStore([self._path(first)])
-                    blocks = [np.arange(block.start, block.stop) for block in slices(len(part), _CLIPS_AT_ONCE)]
-                    for rows, read in ((rows, part.read(rows)) for rows in blocks):
-                        for row, features in zip(rows.tolist(), read):
+                    for block in slices(len(part), _CLIPS_AT_ONCE):
+                        rows = np.arange(block.start, block.stop)
+                        for row, features in zip(rows.tolist(), part.read(rows)):
                             append(str(part.filenames[row]), features[:part.num_frames[row]], float(part.durations[row]))
                 except InputError as error:
                     self._path(first).unlink()
                     raise NotFinished(f"{error}. That part of {self.output} is removed now: give the same command again, "
                                       "which makes it anew") from None
-                all_failed.update(part.failed)
+            all_failed.update(self.failed())
 
 
 @contextlib.contextmanager

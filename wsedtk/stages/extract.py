@@ -105,8 +105,9 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     store.check_overwrite(output, "features")
     with finishing(output, identity, layout, dataset) as parts:
         parts.find(lambda path: work(path)[0] is not None)
-        if parts.counts:
-            say(f"extract: {sum(parts.counts.values())} of {len(dataset)} clips of {output} are there from before")
+        num_there = len(dataset) - len(parts.missing())
+        if num_there:
+            say(f"extract: {num_there} of {len(dataset)} clips of {output} are there from before")
         for name, reason in parts.failed().items():
             tell_failure(name, reason)
         with contextlib.closing(_results(parts, work, jobs, frontend, f"extract {output}")) as results:
@@ -116,6 +117,6 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
             raise InputError(f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
                              f"allows; the first: {next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
                              "the features of the others are kept for when the command is given again.")
-        parts.join(output, made)
+        parts.join(made)
     print(f"{output}: {len(dataset) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
           + (f"; {len(failed)} clips failed" if failed else ""))
