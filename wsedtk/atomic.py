@@ -53,6 +53,21 @@ def remove_left_over(path):
                 found.unlink()
 
 
+def hidden(path, kind):
+    """A hidden name beside a path, the same for every process. The end of a name, which is kept, tells shards apart."""
+    path = Path(path)
+    return path.parent / f".{path.name[-60:]}.{kind}"
+
+
+def check_overwrite(path, read):
+    """Raise InputError where a file lies at a path that `read`(path), of the kind that is to be written, does not take."""
+    if Path(path).is_file():
+        try:
+            read(path)
+        except InputError as error:
+            raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
+
+
 @contextlib.contextmanager
 def _telling(path):
     """Turn an OSError into an InputError that says what can't be written."""

@@ -19,9 +19,13 @@ def _stage(name):
         return importlib.import_module(f"wsedtk.stages.{name}")
 
 
+def _tell_stopped(number):
+    click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+
+
 def _leave(number, frame):
     """End the command at once: while modules are imported an exception can get lost, and there is nothing to save."""
-    click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+    _tell_stopped(number)
     os._exit(75)
 
 
@@ -29,7 +33,7 @@ def _stop(number, frame):
     """End the command as an exception does: its processes end, and temporary files go. Other signals come too late to disturb that."""
     for other in signals.STOPPING:
         signal.signal(other, signal.SIG_IGN)
-    click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+    _tell_stopped(number)
     sys.exit(75)
 
 

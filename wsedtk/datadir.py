@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +23,14 @@ from wsedtk.atomic import remove, write_text
 from wsedtk.config import read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
-from wsedtk.tables import Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices, write_rows
+from wsedtk.tables import (LONGEST_SECONDS, Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices,
+                           unfit, write_rows)
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
     "tags.tsv": ("filename", "event_label"),
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
-LONGEST = 86400  # seconds of a clip
 TEXT = np.dtypes.StringDType()  # of paths: as long as each is; file names are of one width, which sorts and searches fast
 
 
@@ -160,14 +159,14 @@ def _check_clips(path, columns, faults):
     for lines, texts in read_rows(path, columns, faults):
         block = dict(zip(columns, texts))
         names, durations = np.array(block["filename"]), seconds(block["duration"])
-        for i in np.flatnonzero(~((durations > 0) & (durations <= LONGEST)) | (names == "")).tolist():
+        for i in np.flatnonzero(~((durations > 0) & (durations <= LONGEST_SECONDS)) | (names == "")).tolist():
             if np.isnan(durations[i]):
                 faults.append(Fault(True, path, int(lines[i]), f"duration must be a number of seconds, found {block['duration'][i]!r}"))
             if names[i] == "":
                 faults.append(Fault(True, path, int(lines[i]), "empty filename"))
             elif durations[i] == 0:
                 faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is 0"))
-            elif durations[i] > LONGEST:
+            elif durations[i] > LONGEST_SECONDS:
                 faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is {durations[i]:g} s, more than a day"))
         blocks.append((names, np.array(block.get("path", [""] * len(names)), TEXT), durations, lines))
     if not blocks:
@@ -351,13 +350,10 @@ def check_overwrite(folder, made_by):
             raise InputError(f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it")
 
 
-_NOT_IN_TABLES = re.compile("[\t\r\n\ud800-\udfff]")
-
-
 def _check_names(names):
     """Raise InputError for the first of some texts that a table can't hold."""
-    if _NOT_IN_TABLES.search("".join(names)):
-        odd = next(name for name in names if _NOT_IN_TABLES.search(name))
+    odd = unfit(names)
+    if odd is not None:
         raise InputError(f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, or what is not UTF-8")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from wsedtk import config
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
+from wsedtk.tables import LONGEST_SECONDS
 
-LONGEST_SECONDS = 86400.0
 PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
 
 
@@ -28,15 +28,6 @@ class OperatingPoint:
     tuned_on: str
     model: str | None = None  # fingerprint of the model whose scores it was tuned on; None: for any model
     tuned: dict | None = None  # how and on what, for the reader; None: by hand
-
-
-def check_overwrite(path):
-    """Raise InputError where a path holds anything but an operating point."""
-    if path.exists():
-        try:
-            read(path)
-        except InputError as error:
-            raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
 
 
 def write(path, point):

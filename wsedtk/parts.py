@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import config, store
-from wsedtk.atomic import locking
+from wsedtk.atomic import hidden, locking
 from wsedtk.errors import InputError, NotFinished
 from wsedtk.progress import say
 from wsedtk.signals import noted
@@ -35,7 +35,7 @@ class Parts:
 
     def __init__(self, output, settings, layout, dataset, signals):
         self.output, self.settings, self.layout, self.dataset, self.signals = Path(output), settings, layout, dataset, signals
-        self.folder = self.output.parent / f".{self.output.name[-60:]}.parts"  # the end tells shards apart
+        self.folder = hidden(output, "parts")
         self._there = {}  # first clip of each part -> (how many clips it holds, {file name: reason} of those among them that failed)
 
     def _path(self, first):

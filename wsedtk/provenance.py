@@ -77,8 +77,7 @@ def fingerprint_model_directory(folder):
 def fingerprint_audio(filenames, contents):
     """What names the audio of N clips, for their set's info.yaml: 16 digits of the clips, a dash, 16 of what each sounds like."""
     order = np.argsort(filenames)
-    digests = [hashlib.sha256("\n".join(column[order].astype(str).tolist()).encode()) for column in (filenames, contents)]
-    return "-".join(digest.hexdigest()[:16] for digest in digests)
+    return "-".join(fingerprint("\n".join(column[order].astype(str).tolist()).encode()) for column in (filenames, contents))
 
 
 def check_audio(path, audio, other, other_audio):

@@ -4,6 +4,7 @@ B rows of a block. UTF-8, a header line, no quoting; lines end in LF or CRLF, bl
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from wsedtk.atomic import writing
 from wsedtk.errors import InputError
 
 BLOCK_ROWS = 1 << 16
+LONGEST_SECONDS = 86400.0  # of anything
 _BLOCK_BYTES = 1 << 22
+_NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,13 @@ class Fault:
     def __str__(self):
         place = f"{self.path}:{self.line}" if self.line else str(self.path)
         return f"{'error' if self.is_error else 'warning'}: {place}: {self.message}"
+
+
+def unfit(texts):
+    """The first of some texts that no table can hold; None where all fit."""
+    if _NOT_IN_TABLES.search("".join(texts)):
+        return next(text for text in texts if _NOT_IN_TABLES.search(text))
+    return None
 
 
 def raise_on_errors(faults, rest):

@@ -12,7 +12,6 @@ G groups, K event classes.
 """
 
 import dataclasses
-import hashlib
 import re
 from pathlib import Path
 
@@ -281,7 +280,7 @@ def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info
         rng = np.random.default_rng((seed, set_number, index, _CLIP))
         samples, events = mix(pools[group], classes, sounds, rng, sample_rate)
         audio.write(Path(data_dir) / "audio" / name / f"{stem}.flac", samples, sample_rate)
-        contents.append(hashlib.sha256(samples.tobytes()).hexdigest()[:16])
+        contents.append(provenance.fingerprint(samples.tobytes()))
         rows += [(position, round(start / sample_rate, 6), round(end / sample_rate, 6), k) for start, end, k in events]
         tags |= {(position, k) for _, _, k in events}
     tag_clip, tag_label = np.array(sorted(tags), np.int64).reshape(-1, 2).T

@@ -14,7 +14,6 @@ from wsedtk.events import Events
 from wsedtk.progress import say
 
 SLACK_SECONDS = 0.1  # events that end at most this much after their clip are cut without a warning
-LONGEST_SECONDS = 86400.0
 
 
 def _read(reference_path, estimate_path, kind):
@@ -65,7 +64,7 @@ def _durations(reference, estimate, clips):
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
     durations = np.array([times[clip][1] - times[clip][0] if times[clip] else ends[clip] for clip in clips])
     longest = int(durations.argmax())
-    if durations[longest] > LONGEST_SECONDS:
+    if durations[longest] > tables.LONGEST_SECONDS:
         raise InputError(f"{reference.path}: the clip {reference.names[clips[longest]]!r} lasts {durations[longest]:g} s, more than a day; "
                          "times are in seconds")
     return durations

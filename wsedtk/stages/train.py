@@ -24,8 +24,6 @@ from wsedtk.training import TrainConfig, Trainer, augmentation_of
 
 HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map", "learning_rate", "seconds")
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")  # in config.yaml, but nothing that a result depends on
-
-
 _MEANING = {"content_fingerprint": ", that is other features", "features_fingerprint": ", that is another front end",
             "fit_fingerprint": ", that is another FIT_SET", "valid_fingerprint": ", that is another VALID_SET",
             "init": ", the --init"}
@@ -132,10 +130,14 @@ def resume(trainer, folder, resolved):
         raise InputError(f"{folder}: none of its {len(found)} checkpoints can be gone on from; --overwrite trains anew")
 
 
+def _made_by():
+    return {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version()}
+
+
 def _spec(cfg, store, fit, statistics):
     mean, std = statistics
-    trained = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version(), "seed": cfg.seed,
-               "fit_clips": len(fit.dataset), "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames),
+    trained = {**_made_by(), "seed": cfg.seed, "fit_clips": len(fit.dataset),
+               "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames),
                "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
     if options["num_mels"] != store.frontend["num_mels"]:
@@ -250,10 +252,10 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
 
 def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache):
     """Train, or go on, in a model directory that is this process's alone, and write the model."""
-    made_by = {**provenance.made_by(), "torch": str(torch.__version__), "python": platform.python_version(), "device": device.type}
+    rows = np.concatenate([fit.rows, valid.rows])
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
-                "fit_fingerprint": fit.dataset.fingerprint(), "valid_fingerprint": valid.dataset.fingerprint(),
-                "content_fingerprint": store.content_fingerprint(np.concatenate([fit.rows, valid.rows])), "made_by": made_by}
+                "fit_fingerprint": spec.trained["fit_fingerprint"], "valid_fingerprint": valid.dataset.fingerprint(),
+                "content_fingerprint": store.content_fingerprint(rows), "made_by": {**_made_by(), "device": device.type}}
     if overwrite:
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(model_dir), *(model_dir / name for name in names)]:
@@ -263,7 +265,7 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
     resume(trainer, model_dir, resolved)
     write_text(model_dir / "config.yaml", config.to_yaml(resolved))
     if cache and not trainer.finished:
-        store.cache(np.concatenate([fit.rows, valid.rows]))
+        store.cache(rows)
     _train_to_the_end(trainer, model_dir)
     spec = dataclasses.replace(spec, trained={**spec.trained, "step": trainer.best[1], cfg.select_by: abs(trainer.best[0])})
     checkpoint.save_model(model_dir, spec, trainer.best_tensors)

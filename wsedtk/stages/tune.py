@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import datadir, events, metrics, operating_point, provenance, store, tables, thresholds
+from wsedtk.atomic import check_overwrite
 from wsedtk.errors import InputError
 from wsedtk.progress import printable, say
 
@@ -107,7 +108,7 @@ def print_classes(labels, clip_thresholds, frame_thresholds, settings):
 
 def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
     """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there."""
-    operating_point.check_overwrite(output)
+    check_overwrite(output, operating_point.read)
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
     if criterion == "segments" and dataset.events is None:
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")

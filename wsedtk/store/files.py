@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from wsedtk.atomic import locking, writing
+from wsedtk import atomic
 from wsedtk.errors import InputError
 from wsedtk.store import layouts
 from wsedtk.store.disk import Disk
@@ -21,11 +21,7 @@ def check_overwrite(path, kind):
     """Raise InputError where a path holds anything but a file of this kind."""
     if Path(path).is_dir():
         raise InputError(f"{path}: a folder; name a file to write")
-    if Path(path).is_file():
-        try:
-            open_file(path, kind).close()
-        except InputError as error:
-            raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
+    atomic.check_overwrite(path, lambda path: open_file(path, kind).close())
 
 
 @contextlib.contextmanager
@@ -36,8 +32,7 @@ def creating(path, kind, attributes):
     survive an exception in `Disk`, so that callers note signals (`signals.noted`).
     """
     check_overwrite(path, kind)
-    path = Path(path)
-    with locking(path.parent / f".{path.name[-60:]}.lock", path), writing(path) as temporary:  # the end tells shards apart
+    with atomic.locking(atomic.hidden(path, "lock"), path), atomic.writing(path) as temporary:
         with contextlib.closing(Disk(temporary)) as disk:
             with h5py.File(disk, "w") as file:
                 file.attrs.update({"kind": kind, **attributes})

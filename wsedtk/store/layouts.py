@@ -8,12 +8,11 @@ times. None of that is in files that wsedtk writes, so none is read. What is lef
 
 import contextlib
 import json
-import re
 
 import numpy as np
 
 from wsedtk.errors import InputError
-from wsedtk.tables import slices
+from wsedtk.tables import LONGEST_SECONDS, slices, unfit
 
 DATASETS = {  # name: (float, integer or text; its axes, the same letter the same length)
     "features": {"features": ("f", "NTF"), "num_frames": ("i", "N"), "duration": ("f", "N"), "mean": ("f", "NF"),
@@ -23,12 +22,10 @@ DATASETS = {  # name: (float, integer or text; its axes, the same letter the sam
 }
 OPTIONAL = {"features": (), "scores": ("frame", "weight", "failed")}
 ATTRIBUTES = {"features": {"frontend": str, "fingerprint": str}, "scores": {"seconds_per_frame": float, "model": str, "fingerprint": str}}
-LONGEST_SECONDS = 86400.0
 _WORDS = {"f": "floating-point numbers", "i": "whole numbers", "t": "text"}
 _FLETCHER32 = 3  # the filter that our files have: checksums
 _TEXT_RECORD = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])  # what stands for a text in a dataset
 _LONGEST_TEXT = 1 << 16  # bytes
-_NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 _BLOCK_ROWS = 4096  # names that are compared at once
 
 
@@ -148,9 +145,7 @@ def frontend(text, path):
 
 def check_texts(path, texts):
     """Raise InputError for the first of some names and classes that is empty, or that a table can't hold."""
-    odd = "" if "" in texts else None
-    if odd is None and _NOT_IN_TABLES.search("".join(texts)):
-        odd = next(text for text in texts if _NOT_IN_TABLES.search(text))
+    odd = "" if "" in texts else unfit(texts)
     if odd is not None:
         raise InputError(f"{path}: {odd[:200]!r}: a clip or class can't be named so")
 
