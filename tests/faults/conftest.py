@@ -1,9 +1,9 @@
 """Fixtures of the fault trials, and their table at the end of a full run."""
 
-import os
 from collections import defaultdict
 
 import pytest
+from mutations import FULL
 from trials import Site
 
 
@@ -14,17 +14,23 @@ def site(tmp_path_factory):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print a line a fault: trials, and how many ended as they must. A test that makes several records them as `trials`."""
-    if not os.environ.get("WSEDTK_TEST_FULL"):
+    """Print a line a fault: trials, how many ended as they must, and tests that were skipped.
+
+    A test that makes several trials records their number as `trials`, and where it allows some to fail, as `survived`.
+    """
+    if not FULL:
         return
-    counts = defaultdict(lambda: [0, 0])
-    for outcome in ("passed", "failed"):
+    counts = defaultdict(lambda: [0, 0, 0])
+    for outcome in ("passed", "failed", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
-            if report.when == "call" and "/faults/" in f"/{report.nodeid}":
-                num_trials = dict(report.user_properties).get("trials", 1)
-                fault = report.nodeid.split("[")[0].split("/")[-1]
-                counts[fault][0] += num_trials
-                counts[fault][1] += num_trials if outcome == "passed" else 0
+            if (report.when == "call" or outcome == "skipped") and "/faults/" in f"/{report.nodeid}":
+                properties = dict(report.user_properties)
+                num_trials = properties.get("trials", 1) if outcome != "skipped" else 0
+                found = counts[report.nodeid.split("[")[0].split("/")[-1]]
+                found[0] += num_trials
+                found[1] += properties.get("survived", num_trials) if outcome == "passed" else 0
+                found[2] += outcome == "skipped"
     terminalreporter.section("fault trials")
-    for fault, (num_trials, num_survived) in sorted(counts.items()):
-        terminalreporter.line(f"{fault}: {num_trials} trials, {num_survived} survived")
+    for fault, (num_trials, num_survived, num_skipped) in sorted(counts.items()):
+        skipped = f", {num_skipped} skipped" if num_skipped else ""
+        terminalreporter.line(f"{fault}: {num_trials} trials, {num_survived} survived{skipped}")

@@ -13,9 +13,9 @@ FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
 LONGEST_SECONDS = 4  # that one file may take
 
 
-def trials(few, many):
-    """How many: a few, or, in a full run, many."""
-    return many if FULL else few
+def count(full, few):
+    """How many trials: `full` where WSEDTK_TEST_FULL is set, `few` elsewhere."""
+    return full if FULL else few
 
 
 def mutate(data, seed):
@@ -77,9 +77,3 @@ def survives(read, path, *names):
         assert len(message) < 20000, f"{len(message)} characters: {message[:200]}"
         return False
     return True
-
-
-def report(what, count, results):
-    """Print the line of totals of a full run."""
-    if FULL:
-        print(f"\nparsers: {what}: {count} files, {results} read, {count - results} refused, {count} survived")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers import write_set
+from mutations import FULL, count
 
 from wsedtk import store
 
@@ -138,7 +139,7 @@ MUTATIONS = {
     "pipe": (lambda path, *_: os.mkfifo(path), FAILS), "device": (lambda path, *_: path.symlink_to("/dev/zero"), FAILS),
     "link to itself": (lambda path, *_: path.symlink_to(path), FAILS), "no permission": (unreadable, EITHER),
 }
-COUNT = 300 if os.environ.get("WSEDTK_TEST_FULL") else len(MUTATIONS)
+COUNT = count(300, len(MUTATIONS))
 
 
 class Trial:
@@ -201,7 +202,8 @@ VERBS = {"extract": extract, "validate": validate}
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_mutated_file_is_used_or_told_with_a_reason(trial, verb, capsys):
+def test_every_mutated_file_is_used_or_told_with_a_reason(trial, verb, capsys, record_property):
+    record_property("trials", COUNT)
     found = VERBS[verb](trial)
     assert len(found) == 8 + COUNT and not any(reason for name, reason in found.items() if name not in trial.kinds)
     totals = collections.defaultdict(lambda: [0, 0])
@@ -211,7 +213,7 @@ def test_every_mutated_file_is_used_or_told_with_a_reason(trial, verb, capsys):
         assert expected in (EITHER, reason is None) or too_long_for_it, f"{name}: {reason}"
         assert reason is None or f"audio/{name}: " in reason and len(reason.split(f"audio/{name}: ")[1]) > 10, f"{name}: {reason}"
         totals[kind][reason is not None] += 1
-    if os.environ.get("WSEDTK_TEST_FULL"):
+    if FULL:
         used, failed = (sum(pair[i] for pair in totals.values()) for i in (0, 1))
         with capsys.disabled():
             print(f"\n{verb}, {COUNT} mutated files, all survived: {used} used, {failed} told to have failed")

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from helpers import write_score_file
-from mutations import LONGEST_SECONDS, mutate, report, survives, trials
+from mutations import LONGEST_SECONDS, count, mutate, survives
 
 from wsedtk import store
 from wsedtk.errors import InputError
@@ -77,9 +77,9 @@ def work(kind, folder, first, last):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_bytes(tmp_path, kind):
+def test_damaged_bytes(tmp_path, kind, record_property):
     KINDS[kind][0](tmp_path / "whole.h5")
-    first, last, outcomes = 0, trials(120, 3000), {}
+    first, last, outcomes = 0, count(3000, 120), {}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     while first < last:  # from after the mutant that ended the process, if one did
         process = subprocess.run([sys.executable, __file__, kind, tmp_path, str(first), str(last)], capture_output=True, text=True,
@@ -90,9 +90,9 @@ def test_damaged_bytes(tmp_path, kind):
         outcomes.update(zip(map(int, lines[::2]), [*lines[1::2], ended]))
         first = max(outcomes) + 1
     lost = {seed: outcome for seed, outcome in outcomes.items() if outcome.startswith("lost")}
-    report(f"{kind}, damaged bytes", last, sum(outcome == "read" for outcome in outcomes.values()))
-    died = sum(outcome.startswith("HDF5") for outcome in outcomes.values())
-    print(f"{kind}: HDF5 itself hung or died on {died} of {last}")  # in C code, which nothing in the same process can end
+    died = sum(outcome.startswith("HDF5") for outcome in outcomes.values())  # in C code, which nothing in the same process can end
+    record_property("trials", last)
+    record_property("survived", last - died)
     assert died <= max(2, last // 50) and not lost, f"{len(lost)} of {last}: {list(lost.items())[:8]}"
 
 

@@ -9,7 +9,7 @@ from audioset_lists import write_lists
 from helpers import make_point, write_set
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import FULL, mutate, report, survives, trials
+from mutations import count, mutate, survives
 from test_checkpoint import small_spec
 
 from wsedtk import checkpoint, config, datadir, event_lists, operating_point, score_folder, tables
@@ -18,7 +18,7 @@ from wsedtk.frontend import FrontendConfig
 from wsedtk.stages import import_, predict
 from wsedtk.training import TrainConfig
 
-FUZZ = settings(max_examples=trials(40, 2000), derandomize=True, deadline=None, database=None,
+FUZZ = settings(max_examples=count(2000, 40), derandomize=True, deadline=None, database=None,
                 suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 FIELDS = st.one_of(st.sampled_from(["", "a", "b.wav", "Car", "0", "1", "1.5", "-1", "nan", "inf", "1e999", "1_0", "\ufeff", "\x00", '"',
                                     "filename", "onset", "offset", "event_label", "/m/0k4j", "Y-abcdefghijk_0.000_10.000.wav", "٣", " "]),
@@ -104,38 +104,38 @@ PARSERS = {
 }
 
 
-def damage(folder, read, what, count):
-    """Mutate one file of a folder at a time and read the folder."""
-    files, results = sorted(p for p in folder.rglob("*") if p.is_file()), 0
-    for seed in range(count):
+def damage(folder, read, what, number, record_property):
+    """Mutate one file of a folder at a time, so many times, and read the folder."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    record_property("trials", number)
+    for seed in range(number):
         path = files[seed % len(files)]
         whole = path.read_bytes()
         path.write_bytes(mutate(whole, seed))
         try:
-            results += survives(read, folder, path.name)
+            survives(read, folder, path.name)
         except Exception as error:
             raise AssertionError(f"{what}: mutant {seed} of {path.name}: {error!r}") from error
         finally:
             path.write_bytes(whole)
-    report(f"{what}, damaged bytes", count, results)
 
 
 @pytest.mark.parametrize("what", PARSERS)
-def test_damaged_files(tmp_path, what):
+def test_damaged_files(tmp_path, what, record_property):
     make, read = PARSERS[what]
     make(tmp_path / "f")
     assert survives(read, tmp_path / "f")
-    damage(tmp_path / "f", read, what, trials(60, 3000))
+    damage(tmp_path / "f", read, what, count(3000, 60), record_property)
 
 
 @pytest.mark.parametrize("corpus, read", [("audioset", lambda f: audioset.read(f, "balanced", True)), ("dcase2017", dcase2017.read)])
-def test_damaged_official_metadata(real_data, tmp_path, corpus, read):
+def test_damaged_official_metadata(real_data, tmp_path, corpus, read, record_property):
     (tmp_path / "f").mkdir()
     for path in (real_data / corpus).iterdir():
         data = path.read_bytes()
         cut = data if path.suffix in (".json", ".txt") or "class" in path.name else b"".join(data.splitlines(True)[:200])
         (tmp_path / "f" / path.name).write_bytes(cut)
-    damage(tmp_path / "f", read, f"the official metadata of {corpus}", trials(20, 1000))
+    damage(tmp_path / "f", read, f"the official metadata of {corpus}", count(1000, 20), record_property)
 
 
 TEXT_READERS = {
@@ -191,8 +191,3 @@ def test_made_up_settings(tmp_path_factory, what, name, data):
         below[key if below is mapping else data.draw(st.sampled_from(sorted(below)))] = data.draw(VALUES)
     (folder / name).write_text(config.to_yaml(mapping), encoding="utf-8", errors="surrogatepass")
     survives(read, folder, name)
-
-
-def test_totals():
-    if FULL:
-        print(f"\nparsers: made-up tables and settings: {FUZZ.max_examples} each for {len(TEXT_READERS) + 5 + 4} parsers, all survived")

@@ -18,10 +18,10 @@ from pathlib import Path
 import h5py
 import torch
 from helpers import LABELS, write_set, write_sound
+from mutations import FULL, count
 
 import wsedtk
 
-FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
 NUM_CLIPS, NUM_FIT, NUM_VALID = 400, 60, 40
 ROOT = Path(wsedtk.__file__).resolve().parent.parent
 MARK = "WSEDTK_TRIAL"
@@ -45,8 +45,8 @@ wsedtk.cli.main()
 
 
 def repeat(full, few):
-    """Numbers of trials: `full` of them where WSEDTK_TEST_FULL is set, `few` elsewhere."""
-    return range(full if FULL else few)
+    """Numbers of trials, see `count`."""
+    return range(count(full, few))
 
 
 def some(trials, *few):
