@@ -482,8 +482,13 @@ def test_clips_without_tags_are_told(corpus, tmp_path, run):
     assert result.exit_code == 0 and "fit: 10 clips without tags" in result.stderr
 
 
-def test_a_data_set_is_no_place_for_a_model(corpus, run):
-    before = sorted(p.name for p in (corpus / "valid").iterdir())
-    result = run(*arguments(corpus, corpus / "valid"))
-    assert result.exit_code == 1 and "valid: holds a data set; name another folder for the model" in result.stderr
-    assert sorted(p.name for p in (corpus / "valid").iterdir()) == before
+def test_a_data_set_is_no_place_for_a_model(corpus, tmp_path, run):
+    other = shutil.copytree(corpus / "valid", tmp_path / "other")
+    before = sorted(p.name for p in other.iterdir())
+    for folder, message in (
+        (other, "other: holds a data set; name another folder for the model"),
+        (corpus / "valid", "valid: is an input of this command and would be overwritten"),
+    ):
+        result = run(*arguments(corpus, folder))
+        assert result.exit_code == 1 and message in result.stderr
+        assert sorted(p.name for p in folder.iterdir()) == before
