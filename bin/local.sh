@@ -1,64 +1,36 @@
 #!/usr/bin/env bash
 # Run a command on this machine with a log: Kaldi's contract.
 #
-#     local.sh [--gpu N] [--mem G] [--max-jobs-run N] [JOB=1:N] LOG COMMAND...
+#     local.sh [--gpu N] [--mem G] [--time T] [--num-threads N] [--max-jobs-run N] [JOB=1:N] LOG COMMAND...
 #
-# With JOB=1:N the command runs N times at once, JOB in LOG and in the arguments replaced by the number. Blocks until all have
-# ended. A log holds the command, host, start, end and exit status. Exits 1 and names the logs of the jobs that failed
-# (75 where all of these were only interrupted, to be run again). What a command prints goes to the log; that of a single job
-# to the screen too.
+# With JOB=1:N the command runs N times at once, or --max-jobs-run N of them, JOB in LOG and in the arguments replaced by the number.
+# Blocks until all have ended. A log holds the command, host, start, end and exit status. Exits 1, names the logs of the jobs that
+# failed and shows their last lines (75 where all of these were only interrupted, to be run again). What a command prints goes to
+# the log; that of a single job to the screen too. What this machine has is what there is: the other options are slurm.sh's.
 set -euo pipefail
-
-first=1 last=1 variable='' at_once=0
-while [ $# -gt 0 ]; do
-    case $1 in
-        --gpu | --mem | --time | --num-threads) shift 2 ;; # what this machine has is what there is
-        --max-jobs-run) at_once=$2; shift 2 ;;
-        -*) echo "local.sh: unknown option '$1'" >&2; exit 2 ;;
-        *)
-            [[ $1 =~ ^([A-Z_]+)=([0-9]+):([0-9]+)$ ]] || break
-            variable=${BASH_REMATCH[1]} first=${BASH_REMATCH[2]} last=${BASH_REMATCH[3]}
-            shift
-            ;;
-    esac
-done
-if [ $# -lt 2 ] || [ "$first" -gt "$last" ]; then
-    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0" >&2
-    exit 2
-fi
+. "$(dirname -- "${BASH_SOURCE[0]}")/dispatch.sh"
+parse_dispatch "$@"
 
 copy() { # to the log too, to the end of what is printed
     trap '' INT TERM HUP USR1
-    exec tee -a -- "$log"
+    exec tee -a -- "$1"
 }
 
-run_job() { # NUMBER LOG COMMAND...
-    local number=$1 log=$2 status=0 started=$SECONDS
-    shift 2
+execute() { # LOG COMMAND...
+    local log=$1 status=0
+    shift
     trap : INT TERM HUP USR1 # a signal is for the command: its status is still to be written
-    if [ -n "$variable" ]; then
-        log=${log//$variable/$number}
-        set -- "${@//$variable/$number}"
-    fi
-    mkdir -p -- "$(dirname -- "$log")"
-    {
-        printf '#'
-        printf ' %q' "$@"
-        printf '\n# host %s, started %s\n' "$(uname -n)" "$(date '+%Y-%m-%d %H:%M:%S %z')"
-    } > "$log"
     exec 3>&2 2> /dev/null # bash's word on how a command ended is not wanted
     if [ -n "$variable" ]; then
         "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?
     else
-        { trap : INT TERM HUP USR1; "$@" < /dev/null 2>&1 1>&5 3>&- 5>&- | copy >&3 5>&-; } 5>&1 | copy || status=$?
+        { trap : INT TERM HUP USR1; "$@" < /dev/null 2>&1 1>&5 3>&- 5>&- | copy "$log" >&3 5>&-; } 5>&1 | copy "$log" || status=$?
     fi
-    printf '# ended %s after %s s, exit status %s\n' "$(date '+%Y-%m-%d %H:%M:%S %z')" "$((SECONDS - started))" "$status" >> "$log"
     return "$status"
 }
 
-log=$1
-shift
-pids=() numbers=() failed=() status=0 stopped=0
+pids=() numbers=() failed=() stopped=0
+if [ -z "$variable" ]; then quiet=1; fi # what went wrong is on the screen
 reap() { # wait for the oldest job that runs
     local code=0
     while :; do # a signal to us ends the wait, not the job
@@ -66,10 +38,7 @@ reap() { # wait for the oldest job that runs
         wait "${pids[0]}" 2> /dev/null || code=$?
         kill -0 "${pids[0]}" 2> /dev/null || break
     done
-    if [ "$code" -ne 0 ]; then
-        failed+=("${log//${variable:-$'\n'}/${numbers[0]}}")
-        if [ "$code" -eq 75 ] && [ "$status" -ne 1 ]; then status=75; else status=1; fi
-    fi
+    if [ "$code" -ne 0 ]; then failed+=("${numbers[0]}" "exit status $code"); fi
     pids=("${pids[@]:1}") numbers=("${numbers[@]:1}")
 }
 # shellcheck disable=SC2317,SC2329  # the trap calls it
@@ -78,21 +47,19 @@ stop() { # a signal to us ends the jobs, each with all that it started; they may
     for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM -- "-$pid" 2> /dev/null || true; done
 }
 trap stop INT TERM HUP USR1
+clear_logs
 set -m # each job its own process group,
 exec 4>&2 2> /dev/null # and no word of bash's own on how it ended: what we say goes to 4
 for ((number = first; number <= last; number++)); do
-    if [ "$at_once" -gt 0 ] && [ "${#pids[@]}" -ge "$at_once" ]; then reap; fi
+    if [ -n "$at_once" ] && [ "${#pids[@]}" -ge "$at_once" ]; then reap; fi
     if [ "$stopped" -ne 0 ]; then break; fi
-    run_job "$number" "$log" "$@" 2>&4 4>&- &
+    run_job "$number" 2>&4 4>&- &
     pids+=("$!") numbers+=("$number")
 done
 while [ "${#pids[@]}" -gt 0 ]; do reap; done
+exec 2>&4
 if [ "$stopped" -ne 0 ]; then
-    echo "local.sh: stopped by a signal; the logs end where the jobs were" >&4
+    echo "local.sh: stopped by a signal; the logs end where the jobs were" >&2
     exit 75
 fi
-if [ "$status" -ne 0 ]; then
-    echo "local.sh: ${#failed[@]} of $((last - first + 1)) jobs failed; see" >&4
-    printf '    %s\n' "${failed[@]}" >&4
-fi
-exit "$status"
+if [ "${#failed[@]}" -gt 0 ]; then tell_failed "$((last - first + 1))" "${failed[@]}"; fi

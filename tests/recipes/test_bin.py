@@ -37,7 +37,7 @@ def test_jobs_run_at_once_and_the_failed_ones_are_named(tmp_path):
     process = local("JOB=1:3", tmp_path / "l.JOB.log", "bash", "-c", "echo job JOB; [ JOB != 2 ]")
     assert process.returncode == 1
     assert [f"job {i}" in (tmp_path / f"l.{i}.log").read_text() for i in (1, 2, 3)] == [True] * 3
-    assert "1 of 3 jobs failed" in process.stderr and "l.2.log" in process.stderr and "l.1.log" not in process.stderr
+    assert "1 of 3 jobs did not end well" in process.stderr and "l.2.log" in process.stderr and "l.1.log" not in process.stderr
 
 
 def test_few_jobs_run_at_once(tmp_path):
@@ -71,14 +71,15 @@ def test_a_signal_ends_the_jobs(tmp_path):
 @pytest.mark.parametrize("array", [[], ["--max-jobs-run", 1, "JOB=1:3"]], ids=["one", "array"])
 def test_a_job_that_saves_its_work_is_waited_for(tmp_path, name, array):
     script = f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; touch {tmp_path}/ready; sleep 60 & wait"
-    process = subprocess.Popen(["bash", LOCAL, *map(str, array), str(tmp_path / "l.log"), "bash", "-c", script], stdout=subprocess.PIPE,
+    process = subprocess.Popen(["bash", LOCAL, *map(str, array), str(tmp_path / ("l.JOB.log" if array else "l.1.log")), "bash", "-c", script], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
     while not (tmp_path / "ready").exists():
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(getattr(signal, f"SIG{name}"))
     process.communicate(timeout=10)
     assert process.returncode == 75 and (tmp_path / "saved").exists(), "its dispatcher was gone before it"
-    assert "said\n# ended" in (tmp_path / "l.log").read_text() and "exit status 75" in (tmp_path / "l.log").read_text()
+    assert "said\n# ended" in (tmp_path / "l.1.log").read_text() and "exit status 75" in (tmp_path / "l.1.log").read_text()
 
 
 def test_usage(tmp_path):

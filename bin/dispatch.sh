@@ -1,0 +1,102 @@
+# Sourced by local.sh and slurm.sh, with their arguments, and by the jobs that slurm.sh submits: what Kaldi's contract asks of both.
+# Defines `parse_dispatch`, which sets gpu, mem, time, num_threads and at_once (empty where not asked for), variable, first and last
+# (of JOB=1:N), log and command; then `log_of`, `clear_logs`, `run_job` and `tell_failed` work on these.
+# shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts around it
+
+quiet='' gpu='' mem='' time='' num_threads='' at_once='' variable='' first=1 last=1 log='' command=()
+dispatcher=$(basename -- "$0")
+
+_dispatch_fail() {
+    echo "$dispatcher: $1" >&2
+    exit 2
+}
+
+_dispatch_usage() { # the header comment
+    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"
+}
+
+_dispatch_option() { # OPTION PATTERN WHAT VALUE: check a value and set the option's variable
+    local name=${1#--}
+    [[ $4 =~ ^($2)$ ]] || _dispatch_fail "$1 '$4': expected $3"
+    printf -v "${name//-/_}" %s "$4"
+}
+
+parse_dispatch() { # ARGUMENT...
+    local number='0|[1-9][0-9]{0,6}'
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --help | -h) _dispatch_usage; exit 0 ;;
+            --*) if [ $# -lt 2 ]; then _dispatch_fail "'$1' needs a value"; fi ;;&
+            --gpu) _dispatch_option "$1" "$number" 'a number of GPUs' "$2" ;;
+            --mem) _dispatch_option "$1" '[1-9][0-9]{0,6}[KMGT]?' 'gigabytes, as in 4, or with a unit, as in 500M' "$2" ;;
+            --time) _dispatch_option "$1" '[0-9]+(-[0-9]+)?(:[0-9]+){0,2}' 'minutes, hours:minutes:seconds or days-hours' "$2" ;;
+            --num-threads) _dispatch_option "$1" '[1-9][0-9]{0,3}' 'a number of threads' "$2" ;;
+            --max-jobs-run) _dispatch_option --at-once "$number" "--max-jobs-run with a number of jobs, 0 for all" "$2" ;;
+            -*) _dispatch_fail "unknown option '$1' (--help lists them)" ;;
+            *)
+                [[ $1 =~ ^([A-Z][A-Z0-9_]*)=([0-9]{1,7}):([0-9]{1,7})$ ]] || break
+                variable=${BASH_REMATCH[1]} first=$((10#${BASH_REMATCH[2]})) last=$((10#${BASH_REMATCH[3]}))
+                if [ "$first" -gt "$last" ]; then _dispatch_fail "'$1': expected a first number that is not beyond the last"; fi
+                shift
+                continue
+                ;;
+        esac
+        shift 2
+    done
+    if [ $# -lt 2 ]; then
+        _dispatch_usage >&2
+        exit 2
+    fi
+    if [ "$at_once" = 0 ]; then at_once=''; fi
+    log=$1
+    shift
+    command=("$@")
+    if [ -n "$variable" ] && [ "$first" -lt "$last" ] && [[ $log != *$variable* ]]; then
+        _dispatch_fail "$log: a log for each job needs $variable in its name"
+    fi
+    case $log in -*) log=./$log ;; esac
+}
+
+log_of() { # NUMBER: the log of a job
+    if [ -n "$variable" ]; then printf '%s\n' "${log//$variable/$1}"; else printf '%s\n' "$log"; fi
+}
+
+clear_logs() { # make their folders, and remove what an earlier run wrote
+    local number file
+    for ((number = first; number <= last; number++)); do
+        file=$(log_of "$number")
+        mkdir -p -- "$(dirname -- "$file")"
+        rm -f -- "$file"
+    done
+}
+
+run_job() { # NUMBER: run one job, its log around it; `execute FILE COMMAND...`, with the job's log and command, is the dispatcher's
+    local file status=0 started=$SECONDS words=("${command[@]}")
+    file=$(log_of "$1")
+    if [ -n "$variable" ]; then words=("${words[@]//$variable/$1}"); fi
+    {
+        printf '#'
+        printf ' %q' "${words[@]}"
+        printf '\n# host %s, started %s\n' "$(uname -n)" "$(date '+%Y-%m-%d %H:%M:%S %z')"
+    } >> "$file"
+    execute "$file" "${words[@]}" || status=$?
+    printf '# ended %s after %s s, exit status %s\n' "$(date '+%Y-%m-%d %H:%M:%S %z')" "$((SECONDS - started))" "$status" >> "$file"
+    return "$status"
+}
+
+tell_failed() { # COUNT of the jobs; then, for each that did not end with 0: NUMBER STATUS. Returns 1, or 75 where all were interrupted
+    local total=$1 code=75 shown=0 file
+    shift
+    echo "$dispatcher: $(($# / 2)) of $total jobs did not end well; see" >&2
+    while [ $# -gt 0 ]; do
+        file=$(log_of "$1")
+        printf '    %s (%s)\n' "$file" "$2" >&2
+        if [ -z "$quiet" ] && [ "$shown" -lt 5 ] && [ -s "$file" ]; then
+            tail -n 12 -- "$file" | tr -d '\000-\010\013-\037\177' | sed -e '/^# ended /d' -e 's/^/        /' >&2
+            shown=$((shown + 1))
+        fi
+        if [ "$2" != 'exit status 75' ]; then code=1; fi
+        shift 2
+    done
+    return "$code"
+}
