@@ -70,14 +70,29 @@ clear_logs() { # make their folders, and remove what an earlier run wrote
     done
 }
 
-run_job() { # NUMBER: run one job, its log around it; `execute FILE COMMAND...`, with the job's log and command, is the dispatcher's
+# shellcheck disable=SC2317,SC2329  # run_job calls it; local.sh has its own
+execute() { # LOG COMMAND...: run it, and pass on a signal, which Slurm may send to this shell alone
+    local log=$1 status=0 child signalled=1
+    shift
+    "$@" < /dev/null >> "$log" 2>&1 &
+    child=$!
+    trap 'signalled=1; kill -TERM "$child" 2> /dev/null; echo "# a signal: cancelled, preempted, or nearly out of time" >> "$log"' \
+        INT TERM HUP USR1
+    while [ -n "$signalled" ]; do # a signal ends the wait
+        signalled='' status=0
+        wait "$child" || status=$?
+    done
+    return "$status"
+}
+
+run_job() { # NUMBER: run one job, its log around it
     local file status=0 started=$SECONDS words=("${command[@]}")
     file=$(log_of "$1")
     if [ -n "$variable" ]; then words=("${words[@]//$variable/$1}"); fi
     {
         printf '#'
         printf ' %q' "${words[@]}"
-        printf '\n# host %s, started %s\n' "$(uname -n)" "$(date '+%Y-%m-%d %H:%M:%S %z')"
+        printf '\n# host %s%s, started %s\n' "$(uname -n)" "${SLURM_JOB_ID:+, Slurm job $SLURM_JOB_ID}" "$(date '+%Y-%m-%d %H:%M:%S %z')"
     } >> "$file"
     execute "$file" "${words[@]}" || status=$?
     printf '# ended %s after %s s, exit status %s\n' "$(date '+%Y-%m-%d %H:%M:%S %z')" "$((SECONDS - started))" "$status" >> "$file"

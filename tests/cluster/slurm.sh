@@ -54,9 +54,10 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_min_interval=1,defer_batch=0
 ReturnToService=2
-KillWait=15
+SlurmdParameters=config_overrides # as many jobs at once as a test likes
+KillWait=5
 MailProg=/bin/true
-NodeName=node NodeHostname=$(uname -n) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1100))
+NodeName=node NodeHostname=$(uname -n) NodeAddr=127.0.0.1 CPUs=8 RealMemory=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1100))
 PartitionName=all Nodes=node Default=YES MaxTime=60 State=UP
 CONF
     export SLURM_CONF=$folder/slurm.conf
