@@ -158,7 +158,7 @@ while [ "${#left[@]}" -gt 0 ]; do
             if [ -n "$state" ]; then
                 : "${since[$number]:=$SECONDS}"
                 code=$(ended_with "$number")
-                case $state in COMPLETED | FAILED | UNKNOWN) patience=30 ;; *) patience=3 ;; esac
+                case $state in COMPLETED | FAILED | UNKNOWN) patience=20 ;; *) patience=3 ;; esac
                 if [ -n "$code" ]; then
                     if [ "$code" != 0 ]; then failed+=("$number" "exit status $code"); fi
                     continue
@@ -171,7 +171,7 @@ while [ "${#left[@]}" -gt 0 ]; do
         done
         left=(${still[@]+"${still[@]}"})
     fi
-    if [ "${#left[@]}" -gt 0 ]; then sleep $((SECONDS < 60 ? 1 : 3)); fi
+    if [ "${#left[@]}" -gt 0 ]; then { sleep $((SECONDS < 60 ? 1 : 3)) || true; } 2> /dev/null; fi
 done
 if [ -n "$stopped" ]; then
     echo "slurm.sh: stopped by a signal; job $id is cancelled, and its logs end where it was" >&2
