@@ -76,8 +76,13 @@ execute() { # LOG COMMAND...: run it, and pass on a signal, which Slurm may send
     shift
     "$@" < /dev/null >> "$log" 2>&1 &
     child=$!
-    trap 'signalled=1; kill -TERM "$child" 2> /dev/null; echo "# a signal: cancelled, preempted, or nearly out of time" >> "$log"' \
-        INT TERM HUP USR1
+    pass_on() {
+        signalled=1
+        kill -TERM "$child" 2> /dev/null
+        echo "# $1" >> "$log"
+    }
+    trap 'pass_on "a signal: cancelled or preempted"' INT TERM HUP
+    trap 'pass_on "a signal: the time is nearly up"' USR1
     while [ -n "$signalled" ]; do # a signal ends the wait
         signalled='' status=0
         wait "$child" || status=$?
