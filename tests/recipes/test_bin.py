@@ -71,7 +71,8 @@ def test_a_signal_ends_the_jobs(tmp_path):
 @pytest.mark.parametrize("array", [[], ["--max-jobs-run", 1, "JOB=1:3"]], ids=["one", "array"])
 def test_a_job_that_saves_its_work_is_waited_for(tmp_path, name, array):
     script = f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; touch {tmp_path}/ready; sleep 60 & wait"
-    process = subprocess.Popen(["bash", LOCAL, *map(str, array), str(tmp_path / ("l.JOB.log" if array else "l.1.log")), "bash", "-c", script], stdout=subprocess.PIPE,
+    log = "l.JOB.log" if array else "l.1.log"
+    process = subprocess.Popen(["bash", LOCAL, *map(str, array), str(tmp_path / log), "bash", "-c", script], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
     while not (tmp_path / "ready").exists():
         assert process.poll() is None
@@ -120,3 +121,71 @@ def test_the_environment_script_never_exits_its_caller(tmp_path):
     process = subprocess.run(["bash", "-c", script.replace(str(ROOT), str(copy))], capture_output=True, text=True, timeout=60,
                              env={"PATH": "/usr/bin:/bin"})
     assert process.stdout == "still here 1\n" and "needs Python >= 3.10" in process.stderr
+
+
+FAKE = """#!/usr/bin/env bash
+printf '%s\\n' "$@" > "$(dirname "$0")/asked"
+numbers=$(printf '%s\\n' "$@" | sed -n '/^--array$/{n;s/%.*//;s/-/ /p;}')
+for number in $(seq ${numbers:-1 1}); do SLURM_ARRAY_TASK_ID=$number SLURM_CPUS_PER_TASK=3 bash "${!#}"; done > /dev/null
+echo 'noise of a site'
+echo '12;cluster'
+"""  # sbatch that runs the jobs at once
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Run bin/slurm.sh with a stand-in for sbatch and these lines of a site's configuration: (process, what sbatch was asked for)."""
+    def run(lines, *words):
+        (tmp_path / "sbatch").write_text(FAKE)
+        (tmp_path / "sbatch").chmod(0o755)
+        (tmp_path / "site.conf").write_text(lines)
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        environment.pop("OMP_NUM_THREADS", None)
+        process = subprocess.run(["bash", str(ROOT / "bin/slurm.sh"), "--conf", str(tmp_path / "site.conf"), *map(str, words)],
+                                 capture_output=True, text=True, timeout=60, env=environment)
+        asked = tmp_path / "asked"
+        return process, asked.read_text().splitlines() if asked.exists() else None
+    return run
+
+
+def test_what_slurm_is_asked_for(slurm, tmp_path):
+    conf = (ROOT / "recipes/conf/slurm.conf").read_text()
+    log = tmp_path / "a b" / "100%.JOB.log"
+    process, asked = slurm(conf, "--mem", 4, "--time", "2:30:00", "--num-threads", 3, "--max-jobs-run", 2, "JOB=1:2", log, "echo", "*")
+    assert process.returncode == 0, process.stderr
+    assert asked[:7] == ["--requeue", "--signal=B:USR1@60", "--mem=4G", "--time=2:30:00", "--cpus-per-task=3", "--parsable",
+                         "--open-mode=append"]
+    assert asked[asked.index("--array") + 1] == "1-2%2"
+    assert asked[asked.index("--output") + 1] == f"{tmp_path}/a b/100%%.%a.log"
+    assert [line for line in (tmp_path / "a b" / "100%.2.log").read_text().splitlines() if line[0] != "#"] == ["*"]
+    process, asked = slurm(conf, "--gpu", 2, "--mem", "500M", tmp_path / "l.log", "bash", "-c", "echo $OMP_NUM_THREADS")
+    assert process.stdout == "3\n" and asked[2:4] == ["--gres=gpu:2", "--mem=500M"] and "--array" not in asked
+
+
+def test_a_site_says_what_its_slurm_wants(slurm, tmp_path):
+    conf = """# ours
+command sbatch -A lab
+option gpu=0 -p cpu   # no GPU
+option gpu=* -p gpu --gpus=$0
+default gpu=0
+option time=*"""
+    assert slurm(conf, tmp_path / "l.log", "true")[1][:4] == ["-A", "lab", "-p", "cpu"]
+    assert slurm(conf, "--gpu", 3, "--time", 5, tmp_path / "l.log", "true")[1][:5] == ["-A", "lab", "-p", "gpu", "--gpus=3"]
+
+
+@pytest.mark.parametrize("conf, words, message", [
+    ("option gpu=*\n", [], "has no line 'command sbatch ...'"),
+    ("command sbatch\nqueue=gpu\n", [], "site.conf:2: 'queue=gpu': expected command, option or default"),
+    ("command sbatch\noption gpus=1 -G\n", [], "site.conf:2: 'gpus=1': expected gpu, mem, time or num_threads"),
+    ("command sbatch\n", ["--mem", 3], "no line 'option mem=3G ...' or 'option mem=* ...'"),
+    ("command sbatch\n", ["--mem", "lots"], "--mem 'lots': expected gigabytes"),
+    ("command sbatch\n", ["--num-threads", 0], "--num-threads '0': expected a number of threads"),
+])
+def test_a_wrong_configuration_or_option_is_told_before_anything_is_submitted(slurm, tmp_path, conf, words, message):
+    process, asked = slurm(conf, *words, tmp_path / "l.log", "true")
+    assert process.returncode == 2 and message in process.stderr and asked is None
+
+
+def test_an_array_without_a_log_for_each_job_is_refused(tmp_path):
+    process = local("JOB=1:2", tmp_path / "l.log", "true")
+    assert process.returncode == 2 and "a log for each job needs JOB in its name" in process.stderr
