@@ -48,6 +48,7 @@ fi
 run_all() {
     local count=$((${#runs[@]} / 3))
     echo "compare_pooling.sh: $count jobs, a system with a seed each; what they say is in $exp/log/compare.<number>.log" >&2
+    on_stop=$'compare_pooling.sh: stopped; give the same command again to go on\n'
     guarded "${train_cmd[@]}" --gpu "$gpus" --max-jobs-run "$max_jobs_run" WSEDTK_RUN=1:"$count" "$exp/log/compare.WSEDTK_RUN.log" \
         bash "$recipe/local/compare_pooling.sh" ${all[@]+"${all[@]}"} --only WSEDTK_RUN
 }

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import h5py
@@ -243,6 +244,18 @@ def test_a_comparison_asks_for_one_job_a_system_and_seed(tmp_path):
     train, compare = (tmp_path / "ask.asked").read_text().splitlines()
     assert f" --gpu 2 --max-jobs-run 0 WSEDTK_RUN=1:6 {tmp_path}/exp/log/compare.WSEDTK_RUN.log bash " in train
     assert train.endswith(" --only WSEDTK_RUN") and f"{tmp_path}/exp/log/compare.log python3 " in compare
+
+
+def test_a_comparison_that_is_stopped_says_how_to_go_on(tmp_path):
+    (tmp_path / "wait").write_text("#!/bin/sh\ntouch \"$0.ready\"\nexec sleep 60\n")
+    (tmp_path / "wait").chmod(0o755)
+    process = subprocess.Popen(["bash", RECIPE / "local/compare_pooling.sh", "--exp", tmp_path / "exp", "--dispatcher", tmp_path / "wait"],
+                               stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "wait.ready").exists():
+        time.sleep(0.05)
+    process.terminate()
+    errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 75 and errors.endswith("compare_pooling.sh: stopped; give the same command again to go on\n")
 
 
 def test_a_comparison_names_the_log_of_what_failed_and_makes_no_table(tmp_path):
