@@ -1,11 +1,33 @@
 # Sourced by a recipe's path.sh, with the arguments of the script that runs, once these are set: $recipe and $root (the recipe's
-# folder and the checkout), $option_names and the options' defaults, among them stage, stop_stage, exp, config, system and
-# model, which may be empty.
-# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `guarded`, `fetch`, `report_systems` and `run_stages`.
+# folder and the checkout), $option_names and the options' defaults, among them stage, stop_stage, exp, config, jobs, gpus, and system
+# and model, which may be empty. Adds the option --dispatcher.
+# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `logged_on_gpus`, `extract_set`, `guarded`,
+# `fetch`, `report_systems` and `run_stages`.
 # shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of the scripts around it
 
+option_names+=' dispatcher'
+dispatcher=
 . "$root/bin/parse_options.sh" "$@"
 
+# End unless an option holds a whole number. Usage: expect_number NAME LEAST
+expect_number() {
+    if ! [[ ${!1} =~ ^(0|[1-9][0-9]{0,3})$ ]] || [ "${!1}" -lt "$2" ]; then
+        echo "$(basename -- "$0"): --${1//_/-} '${!1}': expected a number from $2 to 9999" >&2
+        exit 2
+    fi
+}
+expect_number jobs 1
+expect_number gpus 0
+if [ -n "$dispatcher" ]; then
+    case $dispatcher in
+        /*) ;;
+        *) dispatcher=$PWD/$dispatcher ;;
+    esac
+    if ! [ -f "$dispatcher" ] || ! [ -x "$dispatcher" ]; then
+        echo "$(basename -- "$0"): --dispatcher $dispatcher: no program there; bin/ has local.sh and slurm.sh" >&2
+        exit 2
+    fi
+fi
 case $exp in
     '') echo "$(basename -- "$0"): --exp '': name a folder" >&2; exit 2 ;;
     -*) exp=./$exp ;;
@@ -43,6 +65,33 @@ logged() {
     local name=$1
     shift
     guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
+}
+
+# The same in a job with N GPUs, and a process on each where there are several. Usage: logged_on_gpus N NN_verb ARGUMENT...
+logged_on_gpus() {
+    local number=$1 name=$2 launch=(wsedtk)
+    shift 2
+    if [ "$number" -gt 1 ]; then launch=(python3 "$root/bin/torchrun.py" --standalone --nproc-per-node "$number" -m wsedtk); fi
+    guarded "${train_cmd[@]}" --gpu "$number" "$exp/log/$name.log" "${launch[@]}" --record "$exp/log/$name.yaml" "$@"
+}
+
+# The features of a set, by an array of jobs, one a shard. Usage: extract_set NN_verb SHARDS JOBS_AT_ONCE DATA_SET FEATS.h5 OPTION...
+extract_set() {
+    local name=$1 shards=$2 at_once=$3 set=$4 output=$5 stem old count
+    shift 5
+    stem=$(basename -- "$output" .h5)
+    for old in "$(dirname -- "$output")"/{,.}"$stem"{,.*-of-*}.h5{,.parts}; do # of an earlier run with another number of shards
+        count=1
+        if [[ $old =~ -of-([0-9]+)\.h5(\.parts)?$ ]]; then count=${BASH_REMATCH[1]}; fi
+        if [ "$count" != "$shards" ]; then rm -rf -- "$old"; fi
+    done
+    if [ "$shards" -eq 1 ]; then
+        logged "$name" extract "$@" -- "$set" "$output"
+        return
+    fi
+    # The number takes the place of its name in every argument: no folder should have that name in its own.
+    guarded "${cmd[@]}" --max-jobs-run "$at_once" WSEDTK_SHARD=1:"$shards" "$exp/log/$name.WSEDTK_SHARD.log" \
+        wsedtk --record "$exp/log/$name.WSEDTK_SHARD.yaml" extract "$@" --shard "WSEDTK_SHARD/$shards" -- "$set" "$output"
 }
 
 # Fetch a file, unless it is there. Usage: fetch URL FILE; with $dry_run true it only says so.

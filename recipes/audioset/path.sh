@@ -3,7 +3,7 @@
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp metadata audio subset frontend config system num_valid shards jobs bootstrap seed'
+option_names='stage stop_stage exp metadata audio subset frontend config system num_valid shards jobs gpus bootstrap seed'
 option_names+=' dcase_metadata dcase_audio dcase_num_valid model lists_url ontology_url download_jobs dry_run'
 stage=1
 stop_stage=
@@ -17,6 +17,7 @@ system=
 num_valid=2000
 shards=2
 jobs=2
+gpus=1
 bootstrap=100
 seed=0
 dcase_metadata=
@@ -34,10 +35,7 @@ download=$exp/download
 if [ -z "$metadata" ]; then metadata=$download/metadata; fi
 if [ ${#audio[@]} -eq 0 ]; then audio=("$download/audio"); fi
 if [ ${#dcase_audio[@]} -eq 0 ]; then dcase_audio=("$download/dcase_audio"); fi
-if ! [[ $shards =~ ^[1-9][0-9]{0,3}$ ]]; then
-    echo "$(basename -- "$0"): --shards '$shards': expected a number from 1 to 9999" >&2
-    exit 2
-fi
+expect_number shards 1
 if [ -z "$stop_stage" ]; then
     stop_stage=9
     if [ -n "$dcase_metadata" ] || [ "$stage" = 10 ]; then stop_stage=10; fi

@@ -15,7 +15,10 @@
 #   --system NAME               name of its model directory in the experiment directory (the configuration's)
 #   --frontend FILE             front end (conf/frontend_wang.yaml)
 #   --num-valid N               clips to hold out of the training set (2000)
-#   --shards N, --jobs N        feature files of the training set (2), and how many processes make them at once (2)
+#   --shards N                  feature files of a set, each made by a job (2)
+#   --jobs N                    how many of these at once; processes for listening to the audio (2)
+#   --gpus N                    GPUs of the training, a process on each; 0: none asked for (1)
+#   --dispatcher FILE           where the jobs run: bin/local.sh, bin/slurm.sh or your own (what cmd.sh says)
 #   --bootstrap N               resamples for the intervals of the scores, 0: none (100)
 #   --seed N                    seed of the splits and of the training (0)
 #   --dcase-metadata DIR        DCASE 2017 task 4's lists: the training leaves out the videos of its two test sets, and stage 10 runs

@@ -3,7 +3,7 @@
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp metadata audio frontend config system num_valid jobs bootstrap seed published metadata_url download_jobs dry_run'
+option_names='stage stop_stage exp metadata audio frontend config system num_valid jobs gpus bootstrap seed published metadata_url download_jobs dry_run'
 stage=1
 stop_stage=9
 exp=$recipe/exp
@@ -15,6 +15,7 @@ system=
 model=
 num_valid=1142
 jobs=2
+gpus=1
 bootstrap=1000
 seed=0
 published=false

@@ -14,7 +14,9 @@
 #   --system NAME               name of its model directory in the experiment directory (the configuration's)
 #   --frontend FILE             front end (conf/frontend_he.yaml for a configuration named gated_*, else conf/frontend_wang.yaml)
 #   --num-valid N               clips to hold out of the training set (1142, as Wang, Li & Metze)
-#   --jobs N                    processes for listening to the audio and for feature extraction (2)
+#   --jobs N                    processes for listening to the audio; jobs of the feature extraction, and files that it makes of a set (2)
+#   --gpus N                    GPUs of the training, a process on each; 0: none asked for (1)
+#   --dispatcher FILE           where the jobs run: bin/local.sh, bin/slurm.sh or your own (what cmd.sh says)
 #   --bootstrap N               resamples for the intervals of the scores, 0: none (1000)
 #   --seed N                    seed of the split and of the training (0)
 #   --published                 clip thresholds by Wang, Li & Metze's own procedure, which can miss the optimum

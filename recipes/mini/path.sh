@@ -3,7 +3,7 @@
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp bank background test_folds num_train num_test num_valid frontend config system jobs bootstrap seed'
+option_names='stage stop_stage exp bank background test_folds num_train num_test num_valid frontend config system jobs gpus bootstrap seed'
 stage=1
 stop_stage=9
 exp=$recipe/exp
@@ -18,6 +18,7 @@ config=$recipe/conf/crnn_linear.yaml
 system=
 model=
 jobs=2
+gpus=0
 bootstrap=1000
 seed=0
 

@@ -14,7 +14,9 @@
 #   --frontend FILE             front end (conf/frontend_wang.yaml)
 #   --config FILE               system (conf/crnn_linear.yaml); another: conf/crnn_attention.yaml
 #   --system NAME               name of its model directory in the experiment directory (the configuration's)
-#   --jobs N                    processes for feature extraction (2)
+#   --jobs N                    jobs of the feature extraction, and files that it makes of a set (2)
+#   --gpus N                    GPUs of the training, a process on each; 0: none asked for (0)
+#   --dispatcher FILE           where the jobs run: bin/local.sh, bin/slurm.sh or your own (what cmd.sh says)
 #   --bootstrap N               resamples for the intervals of the scores, 0: none (1000)
 #   --seed N                    seed of the mix, the split and the training (0)
 #

@@ -74,7 +74,7 @@ def test_every_artefact_is_there(experiment):
     assert process.returncode == 0, process.stderr
     names = ["report.html", "dcase/report.html", "tiny/operating_point.yaml", "tiny/model.safetensors", "tiny/history.tsv",
              *(f"data/{part}/{table}" for part in ("train", "eval", "fit", "valid") for table in ("clips.tsv", "tags.tsv", "labels.txt")),
-             *(f"feats/train.{k}-of-3.h5" for k in (1, 2, 3)), "feats/eval.h5", "tiny/valid/scores.h5", "tiny/eval/scores.h5",
+             *(f"feats/{part}.{k}-of-3.h5" for part in ("train", "eval") for k in (1, 2, 3)), "tiny/valid/scores.h5", "tiny/eval/scores.h5",
              *(f"tiny/eval/segment/{file}" for file in ("tags.tsv", "events.tsv", "report.json", "report.txt")),
              *(f"dcase/tiny/{part}/{mode}/report.json" for part in ("test", "eval") for mode in ("segment", "frame")),
              "dcase/tiny/classes.tsv", "dcase/tiny/overlap.tsv", "dcase/data/valid/tags.tsv"]
@@ -224,7 +224,7 @@ def test_other_shards_take_the_place_of_the_old_ones(experiment):
     exp, options, _ = experiment
     process = call("stages/02_extract.sh", *options, "--shards", 2)
     assert process.returncode == 0, process.stderr
-    assert sorted(p.name for p in (exp / "feats").iterdir()) == ["eval.h5", "train.1-of-2.h5", "train.2-of-2.h5"]
+    assert sorted(p.name for p in (exp / "feats").iterdir()) == [f"{part}.{k}-of-2.h5" for part in ("eval", "train") for k in (1, 2)]
 
 
 def test_poolings_are_compared_on_both_corpora(experiment):
@@ -232,7 +232,8 @@ def test_poolings_are_compared_on_both_corpora(experiment):
     for pooling in ("linear", "max"):
         (exp.parent / f"small_{pooling}.yaml").write_text(CONFIG + f"pooling: {pooling}\n")
     systems = "small_linear.yaml small_max.yaml"
-    process = call("local/compare_pooling.sh", *options, "--seeds", 1, "--bootstrap", 0, "--systems", systems, cwd=exp.parent)
+    process = call("local/compare_pooling.sh", *options, "--seeds", 1, "--bootstrap", 0, "--systems", systems, "--max-jobs-run", 2,
+                   cwd=exp.parent)
     assert process.returncode == 0, process.stderr
     page = (exp / "compare.md").read_text()
     maps = {pooling: report_of(exp / f"small_{pooling}.seed1/eval/segment")["audioset"]["map"] for pooling in ("linear", "max")}

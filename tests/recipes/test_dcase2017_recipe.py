@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import h5py
@@ -201,7 +202,7 @@ def comparison(experiment, tmp_path_factory):
     for name, more in zip(SYSTEMS, ("", "hierarchy: published\ngroups: [5, 5]\n")):
         (folder / f"{name}.yaml").write_text(CONFIG.replace("checkpoint_every: 3", "checkpoint_every: 12") + "learning_rate: 0.02\n" + more)
     process = call("local/compare_pooling.sh", *options, "--exp", "exp", "--systems", " ".join(f"{name}.yaml" for name in SYSTEMS),
-                   "--seeds", " ".join(map(str, SEEDS)), "--bootstrap", 0, cwd=folder)
+                   "--seeds", " ".join(map(str, SEEDS)), "--bootstrap", 0, "--max-jobs-run", 2, cwd=folder)
     return folder / "exp", process
 
 
@@ -229,6 +230,40 @@ def test_a_comparison_is_written_and_printed(comparison):
         for seed in SEEDS:
             assert f"seed: {seed}\n" in (exp / f"{system}.seed{seed}" / "config.yaml").read_text()
     assert "exit status 0" in (exp / "log/compare.log").read_text()
+    runs = [(exp / f"log/compare.{number}.log").read_text() for number in range(1, 5)]
+    assert [run.splitlines()[2] for run in runs] == [f"== {system}.seed{seed}" for system in SYSTEMS for seed in SEEDS]
+
+
+def test_a_comparison_asks_for_one_job_a_system_and_seed(tmp_path):
+    (tmp_path / "ask").write_text("#!/bin/sh\nprintf ' %s' \"$@\" >> \"$0.asked\"\necho >> \"$0.asked\"\n")
+    (tmp_path / "ask").chmod(0o755)
+    options = ["--exp", tmp_path / "exp", "--gpus", 2, "--systems", "crnn_max crnn_linear", "--seeds=3 4 5", "--max-jobs-run=0",
+               "--dispatcher", "./ask"]
+    process = call("local/compare_pooling.sh", *options, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    train, compare = (tmp_path / "ask.asked").read_text().splitlines()
+    assert f" --gpu 2 --max-jobs-run 0 WSEDTK_RUN=1:6 {tmp_path}/exp/log/compare.WSEDTK_RUN.log bash " in train
+    assert train.endswith(" --only WSEDTK_RUN") and f"{tmp_path}/exp/log/compare.log python3 " in compare
+
+
+def test_a_comparison_that_is_stopped_says_how_to_go_on(tmp_path):
+    (tmp_path / "wait").write_text("#!/bin/sh\ntouch \"$0.ready\"\nexec sleep 60\n")
+    (tmp_path / "wait").chmod(0o755)
+    process = subprocess.Popen(["bash", RECIPE / "local/compare_pooling.sh", "--exp", tmp_path / "exp", "--dispatcher", tmp_path / "wait"],
+                               stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "wait.ready").exists():
+        time.sleep(0.05)
+    process.terminate()
+    errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 75 and errors.endswith("compare_pooling.sh: stopped; give the same command again to go on\n")
+
+
+def test_a_comparison_names_the_log_of_what_failed_and_makes_no_table(tmp_path):
+    (tmp_path / "wrong.yaml").write_text("batch_sise: 3\n")
+    process = call("local/compare_pooling.sh", "--exp", tmp_path / "exp", "--systems", "wrong.yaml", "--seeds", 0, cwd=tmp_path)
+    assert process.returncode == 1 and f"{tmp_path}/exp/log/compare.1.log" in process.stderr
+    assert not (tmp_path / "exp/compare.md").exists()
+    assert "04_train.wrong.seed0.log" in (tmp_path / "exp/log/compare.1.log").read_text()
 
 
 def test_means_and_intervals_are_those_of_the_reports(comparison):
@@ -267,6 +302,7 @@ def test_a_difference_is_that_of_the_means(comparison):
     ("run.sh", ["metadata", "audio"], 2, "unexpected argument 'metadata'"),
     ("local/compare_pooling.sh", ["--seeds"], 2, "compare_pooling.sh: '--seeds' needs a value"),
     ("local/compare_pooling.sh", ["--systems"], 2, "compare_pooling.sh: '--systems' needs a value"),
+    ("local/compare_pooling.sh", ["--max-jobs-run", "-1"], 2, "--max-jobs-run '-1': expected a number from 0"),
     ("local/compare_pooling.sh", ["--systems", "crnn_liner"], 1, "crnn_liner: no such configuration in"),
     ("local/compare_pooling.sh", ["--system-s", "x"], 2, "unknown option '--system-s'"),
     ("local/compare_pooling.sh", ["crnn_linear"], 2, "unexpected argument 'crnn_linear'"),

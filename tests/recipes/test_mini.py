@@ -23,6 +23,23 @@ max_checkpoints: 2
 """
 
 
+# A dispatcher that writes down what is asked of it, beside itself; and runs it here, if it is named local.
+RECORDER = f"""\
+#!/usr/bin/env bash
+printf ' %s' "$@" >> "$0.asked"
+echo >> "$0.asked"
+case $0 in */local) exec bash '{ROOT}/bin/local.sh' "$@" ;; esac
+"""
+
+
+def recorder(path):
+    """Write RECORDER to a path. Returns the file that it writes to."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(RECORDER)
+    path.chmod(0o755)
+    return path.with_name(f"{path.name}.asked")
+
+
 def call(script, *options, **environment):
     """Run a script of the recipe from another folder; returns the finished process."""
     return subprocess.run(["bash", str(RECIPE / script), *map(str, options)], capture_output=True, text=True, cwd="/", timeout=600,
@@ -85,12 +102,71 @@ def test_a_stage_runs_alone_and_changes_nothing(experiment):
     assert {name: (exp / name).read_bytes() for name in names} == before
 
 
-def test_the_same_seed_gives_the_same_scores(experiment, tmp_path):
+@pytest.fixture(scope="module")
+def sharded(experiment, tmp_path_factory):
+    """The same with another dispatcher and features in shards, to stage 7: (folder, what the dispatcher was asked, line by line)."""
+    _, options, _ = experiment
+    folder = tmp_path_factory.mktemp("a cluster's")
+    asked = recorder(folder / "local")
+    relative = os.path.relpath(folder / "local", "/")  # from where the recipe is called
+    process = call("run.sh", *options, "--exp", folder / "exp", "--stop-stage", 7, "--jobs", 2, "--dispatcher", relative)
+    assert process.returncode == 0, process.stderr
+    return folder / "exp", asked.read_text().splitlines()
+
+
+def test_the_same_seed_gives_the_same_scores_and_events_in_one_job_and_in_two(experiment, sharded):
+    exp, again = experiment[0], sharded[0]
+    assert (again / "feats/train.2-of-2.h5").exists() and not (again / "feats/train.h5").exists()
+    for path in ("tiny/valid/scores.h5", "tiny/test/scores.h5"):
+        with h5py.File(exp / path) as a, h5py.File(again / path) as b:
+            for name in ("filename", "clip", "frame", "segment"):
+                np.testing.assert_array_equal(a[name][:], b[name][:])
+    for path in ("model.safetensors", *(f"test/{mode}/{table}.tsv" for mode in ("segment", "frame") for table in ("tags", "events"))):
+        assert (exp / "tiny" / path).read_bytes() == (again / "tiny" / path).read_bytes(), path
+
+
+def test_a_job_asks_for_what_it_takes(sharded):
+    exp, asked = sharded
+    train, test = f"{exp}/data/train {exp}/feats/train.h5", f"{exp}/data/test {exp}/feats/test.h5"
+    for name, command in (("train", train), ("test", test)):
+        log = f"{exp}/log/02_extract_{name}.WSEDTK_SHARD"
+        assert f" --mem 4 --max-jobs-run 2 WSEDTK_SHARD=1:2 {log}.log wsedtk --record {log}.yaml extract --config " \
+               f"{RECIPE}/conf/frontend_wang.yaml --shard WSEDTK_SHARD/2 -- {command}" in asked
+        assert [f"--shard {k}/2 --" in (exp / f"log/02_extract_{name}.{k}.log").read_text() for k in (1, 2)] == [True] * 2
+    assert any(line.startswith(f" --mem 4 --num-threads 2 --gpu 0 {exp}/log/04_train.tiny.log wsedtk --record ") for line in asked)
+    assert any(line.startswith(f" --mem 4 {exp}/log/03_balance.log wsedtk --record ") for line in asked)
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 3])
+def test_the_networks_jobs_ask_for_gpus_and_train_with_a_process_on_each(tmp_path, gpus):
+    asked = recorder(tmp_path / "only asked")
+    for script in ("04_train", "05_predict"):
+        process = call(f"stages/{script}.sh", "--exp", tmp_path, "--gpus", gpus, "--dispatcher", tmp_path / "only asked")
+        assert process.returncode == 0, process.stderr
+    train, *predict = asked.read_text().splitlines()
+    launch = "wsedtk" if gpus < 2 else f"python3 {ROOT}/bin/torchrun.py --standalone --nproc-per-node {gpus} -m wsedtk"
+    log = f"{tmp_path}/log/04_train.crnn_linear"
+    assert f" --gpu {gpus} {log}.log {launch} --record {log}.yaml train --" in train
+    assert len(predict) == 2
+    for line in predict:
+        assert f" --gpu {min(gpus, 1)} " in line and ".log wsedtk --record " in line
+
+
+def test_an_extraction_goes_on_in_as_many_jobs_and_leaves_nothing_of_another_number(experiment, tmp_path):
     exp, options, _ = experiment
-    assert call("run.sh", *options, "--exp", tmp_path / "again", "--stop-stage", 5).returncode == 0
-    for name in ("clip", "frame", "segment"):
-        with h5py.File(exp / "tiny/test/scores.h5") as a, h5py.File(tmp_path / "again/tiny/test/scores.h5") as b:
-            np.testing.assert_array_equal(a[name][:], b[name][:])
+    shutil.copytree(exp / "data", tmp_path / "exp/data")
+    options = [*options, "--exp", tmp_path / "exp", "--stage", 2, "--stop-stage", 2]
+    feats, clip = tmp_path / "exp/feats", min((tmp_path / "exp/data/audio/train").iterdir())
+    clip.rename(tmp_path / "away")
+    for from_before in (False, True):
+        process = call("run.sh", *options, "--jobs", 2)
+        assert process.returncode == 1 and "1 of 2 jobs failed" in process.stderr and "02_extract_train.1.log" in process.stderr
+        assert sorted(p.name for p in feats.iterdir()) == [".train.1-of-2.h5.parts", "train.2-of-2.h5"]
+        log = (tmp_path / "exp/log/02_extract_train.1.log").read_text()
+        assert ("30 of 30 clips of " in log and "are there from before" in log) == from_before
+    (tmp_path / "away").rename(clip)
+    process = call("run.sh", *options, "--jobs", 1)
+    assert process.returncode == 0 and sorted(p.name for p in feats.iterdir()) == ["test.h5", "train.h5"]
 
 
 def test_training_goes_on_where_it_was(experiment):
@@ -114,7 +190,12 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
     model = exp / f"stopped {name}"
     (tmp_path / "long.yaml").write_text(CONFIG.replace("max_checkpoints: 2", "max_checkpoints: 30"))  # it must not end first
     options = [*options, "--stage", 4, "--stop-stage", 4, "--system", model.name, "--config", tmp_path / "long.yaml"]
-    process = subprocess.Popen(["bash", str(RECIPE / "run.sh"), *map(str, options)], stdout=subprocess.PIPE,
+    script, environment = RECIPE / "run.sh", None
+    if name == "TERM":  # as Slurm runs it: a copy of the batch script, from the checkout, the signal for that process alone
+        (tmp_path / "my checkout").symlink_to(ROOT)
+        script = shutil.copy(RECIPE / "batch.sbatch", tmp_path / "slurm_script")
+        environment = {**os.environ, "SLURM_SUBMIT_DIR": str(tmp_path / "my checkout")}
+    process = subprocess.Popen(["bash", str(script), *map(str, options)], stdout=subprocess.PIPE, env=environment,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # shells ignore it in `&`
                                stderr=subprocess.PIPE, text=True)
     for _ in range(2400):  # until the first checkpoint is there
@@ -146,11 +227,25 @@ def test_a_failing_stage_stops_the_recipe_and_names_its_log(experiment, tmp_path
     (["--root", "/"], "unknown option '--root'"),
     (["--stage", "x"], "--stage x --stop-stage 9: expected numbers"),
     (["--stage", "10"], "stage at most 9"),
+    (["--jobs", "0"], "--jobs '0': expected a number from 1 to 9999"),
+    (["--gpus", "all"], "--gpus 'all': expected a number from 0 to 9999"),
+    (["--dispatcher", "no/such"], "--dispatcher //no/such: no program there"),
+    (["--dispatcher", "/tmp"], "--dispatcher /tmp: no program there"),
     (["--stage", "5", "--stop-stage", "3"], "expected numbers with stage <= stop-stage"),
 ])
 def test_wrong_options_are_refused(options, message):
     process = call("run.sh", *options)
     assert process.returncode == 2 and message in process.stderr
+
+
+@pytest.mark.parametrize("recipe", ["mini", "dcase2017", "audioset"])
+def test_a_batch_job_from_elsewhere_than_the_checkout_is_told_so(tmp_path, recipe):
+    script = shutil.copy(ROOT / "recipes" / recipe / "batch.sbatch", tmp_path / "slurm_script")
+    elsewhere, here = ({**os.environ, "SLURM_SUBMIT_DIR": str(folder)} for folder in (tmp_path, ROOT))
+    process = subprocess.run(["bash", script], capture_output=True, text=True, env=elsewhere, timeout=60)
+    assert process.returncode == 2 and f"{tmp_path}: not the root of a checkout of wsedtk; submit it from there" in process.stderr
+    process = subprocess.run(["bash", script, "--help"], capture_output=True, text=True, env=here, timeout=60)
+    assert process.returncode == 0 and f"bash recipes/{recipe}/run.sh " in process.stdout
 
 
 def test_help_is_the_header():
@@ -172,7 +267,8 @@ def test_every_script_passes_shellcheck():
     shellcheck = shutil.which("shellcheck")
     if not shellcheck:
         pytest.skip("shellcheck is not installed")
-    scripts = [p for folder in ("bin", "recipes", "tests") for p in (ROOT / folder).rglob("*.sh") if "exp" not in p.parts]
+    scripts = [p for folder in ("bin", "recipes", "tests") for kind in ("*.sh", "*.sbatch") for p in (ROOT / folder).rglob(kind)
+               if "exp" not in p.parts]
     scripts += [ROOT / ".ci" / "run"]
     process = subprocess.run([shellcheck, "-x", *map(str, scripts)], capture_output=True, text=True, cwd=ROOT)
     assert len(scripts) > 12 and process.returncode == 0, process.stdout

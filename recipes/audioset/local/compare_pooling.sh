@@ -9,6 +9,7 @@
 #
 #   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of talnet_*)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
+#   --max-jobs-run N       how many of them at once, each a job of its own; 0: all (1)
 #   other options          those of run.sh: --exp, --audio, --metadata, --dcase-metadata, --dcase-audio, --jobs, --bootstrap, ...
 # shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh uses and sets the variables
 set -euo pipefail
@@ -17,17 +18,16 @@ systems='talnet_max talnet_average talnet_linear talnet_exp talnet_attention'
 seeds='0 1 2'
 . "$recipe/../../bin/compare_pooling.sh" "$@"
 
+if [ -n "$only" ]; then
+    guarded bash "$recipe/run.sh" "${options[@]}" --stage 4 --stop-stage 8
+    if [ -n "$dcase_metadata" ]; then
+        guarded bash "$recipe/stages/10_classes.sh" "${options[@]}"
+        guarded bash "$recipe/stages/10_transfer.sh" "${options[@]}"
+    fi
+    exit 0
+fi
 if [ -n "$dcase_metadata" ]; then guarded bash "$recipe/stages/10_data.sh" ${rest[@]+"${rest[@]}"} > /dev/null; fi
-for i in "${!names[@]}"; do
-    for seed in $seeds; do
-        options=(${rest[@]+"${rest[@]}"} --config "${files[$i]}" --system "${names[$i]}.seed$seed" --seed "$seed")
-        guarded bash "$recipe/run.sh" "${options[@]}" --stage 4 --stop-stage 8 > /dev/null
-        if [ -n "$dcase_metadata" ]; then 
-            guarded bash "$recipe/stages/10_classes.sh" "${options[@]}" > /dev/null
-            guarded bash "$recipe/stages/10_transfer.sh" "${options[@]}" > /dev/null
-        fi
-    done
-done
+run_all
 compare "$exp" "eval/segment=AudioSet's evaluation list"
 if [ -n "$dcase_metadata" ]; then
     compare "$dcase" 'test/segment=DCASE 2017 task 4, development set' 'eval/segment=DCASE 2017 task 4, evaluation set' \

@@ -9,6 +9,7 @@ if [ -n "$dcase_metadata" ]; then # what stage 10 tests on must not be trained o
     logged 01_prepare_dcase prepare dcase2017 --metadata-only -- "$dcase_metadata" "$dcase/lists"
     options+=(--exclude "$dcase/lists/test" --exclude "$dcase/lists/eval")
 fi
+cmd+=(--num-threads "$jobs") # that many processes listen to the audio
 logged 01_prepare prepare audioset "${options[@]}" -- "$metadata" "${audio[@]}" "$data"
 for set in train eval; do
     logged "01_validate_$set" validate -- "$data/$set"

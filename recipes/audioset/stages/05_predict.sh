@@ -4,5 +4,7 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-logged "05_predict_valid.$system" predict --no-frames --data "$data/valid" -- "$model" "$feats/train.h5" "$model/valid/scores.h5"
-logged "05_predict_eval.$system" predict --no-frames --data "$data/eval" -- "$model" "$feats/eval.h5" "$model/eval/scores.h5"
+logged_on_gpus "$((gpus > 0))" "05_predict_valid.$system" predict --no-frames --data "$data/valid" -- \
+    "$model" "$feats/train.h5" "$model/valid/scores.h5"
+logged_on_gpus "$((gpus > 0))" "05_predict_eval.$system" predict --no-frames --data "$data/eval" -- \
+    "$model" "$feats/eval.h5" "$model/eval/scores.h5"

@@ -9,15 +9,17 @@ seen=()
 if [ "$model" = "$exp/$system" ]; then seen=(--model "$model" --feats "$feats/train.h5" --data "$data/fit" --data "$data/valid"); fi
 logged_program "10_overlap.$system" overlap.py ${seen[@]+"${seen[@]}"} --output "$target/overlap.tsv" -- "$metadata" "$dcase/data"
 for set in valid $dcase_sets; do
-    logged "10_predict_$set.$system" predict --classes "$target/classes.tsv" -- "$model" "$dcase/feats/$set.h5" "$target/$set/scores.h5"
+    logged_on_gpus "$((gpus > 0))" "10_predict_$set.$system" predict --classes "$target/classes.tsv" -- \
+        "$model" "$dcase/feats/$set.h5" "$target/$set/scores.h5"
 done
-guarded bash "$root/recipes/dcase2017/run.sh" --stage 6 --stop-stage 8 --exp "$dcase" --system "$system" --bootstrap "$bootstrap"
+guarded bash "$root/recipes/dcase2017/run.sh" --stage 6 --stop-stage 8 --exp "$dcase" --system "$system" --bootstrap "$bootstrap" \
+    --dispatcher "$dispatcher"
 for set in $dcase_sets; do # the same thresholds on the clips of videos that the model has not seen
     unseen=${set}_unseen
     rm -rf -- "${target:?}/$unseen"
     if [ ! -f "$target/data/$unseen/clips.tsv" ]; then continue; fi
-    logged "10_predict_$unseen.$system" predict --classes "$target/classes.tsv" --data "$target/data/$unseen" -- "$model" "$dcase/feats/$set.h5" \
-        "$target/$unseen/scores.h5"
+    logged_on_gpus "$((gpus > 0))" "10_predict_$unseen.$system" predict --classes "$target/classes.tsv" --data "$target/data/$unseen" \
+        -- "$model" "$dcase/feats/$set.h5" "$target/$unseen/scores.h5"
     logged "10_decode_${unseen}_segment.$system" decode --mode segment -- "$target/$unseen/scores.h5" "$target/operating_point.yaml" \
         "$target/$unseen/segment"
     logged "10_decode_${unseen}_frame.$system" decode --mode frame -- "$target/$unseen/scores.h5" "$target/test/operating_point.yaml" \
@@ -27,5 +29,3 @@ for set in $dcase_sets; do # the same thresholds on the clips of videos that the
             "$target/data/$unseen" "$target/$unseen/$mode"
     done
 done
-guarded bash "$root/recipes/dcase2017/run.sh" --stage 9 --exp "$dcase"
-echo "DCASE 2017 task 4: $target; the videos it shares with the training: $target/overlap.tsv; open $dcase/report.html"

@@ -8,6 +8,7 @@
 #
 #   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of crnn_*, and gated_crnn_* single and hierarchical)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
+#   --max-jobs-run N       how many of them at once, each a job of its own; 0: all (1)
 #   other options          those of run.sh: --exp, --audio, --metadata, --jobs, --bootstrap, ...
 # shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh uses and sets the variables
 set -euo pipefail
@@ -17,12 +18,10 @@ systems='crnn_max crnn_average crnn_linear crnn_exp crnn_attention gated_crnn_li
 seeds='0 1 2'
 . "$recipe/../../bin/compare_pooling.sh" "$@"
 
-for i in "${!names[@]}"; do
-    for seed in $seeds; do
-        guarded bash "$recipe/run.sh" ${rest[@]+"${rest[@]}"} --stage 4 --stop-stage 8 --config "${files[$i]}" \
-            --system "${names[$i]}.seed$seed" --seed "$seed" > /dev/null
-    done
-done
+if [ -n "$only" ]; then
+    exec bash "$recipe/run.sh" "${options[@]}" --stage 4 --stop-stage 8
+fi
+run_all
 compare "$exp" 'test/segment=Segment mode on the development set (as Wang, Li & Metze, table 2)' \
     'eval/segment=Segment mode on the evaluation set' \
     'test/frame=Frame mode on the development set, which it is tuned on (as He, Shen & Zhang, table 2)' \

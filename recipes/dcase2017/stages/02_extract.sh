@@ -6,5 +6,5 @@ set -euo pipefail
 
 sets=$(sets_of train test eval)
 for set in $sets; do
-    logged "02_extract_$set" extract --crop --config "$frontend" --jobs "$jobs" -- "$data/$set" "$feats/$set.h5"
+    extract_set "02_extract_$set" "$jobs" "$jobs" "$data/$set" "$feats/$set.h5" --crop --config "$frontend"
 done

@@ -4,4 +4,5 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-logged "04_train.$system" train --feats "$feats/train.h5" --config "$config" --set "seed=$seed" -- "$data/fit" "$data/valid" "$model"
+logged_on_gpus "$gpus" "04_train.$system" train --feats "$feats/train.h5" --config "$config" --set "seed=$seed" -- \
+    "$data/fit" "$data/valid" "$model"

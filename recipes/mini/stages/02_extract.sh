@@ -5,5 +5,5 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 for set in train test; do
-    logged "02_extract_$set" extract --config "$frontend" --jobs "$jobs" -- "$data/$set" "$feats/$set.h5"
+    extract_set "02_extract_$set" "$jobs" "$jobs" "$data/$set" "$feats/$set.h5" --config "$frontend"
 done
