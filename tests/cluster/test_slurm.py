@@ -135,12 +135,12 @@ def experiment(slurm, tmp_path_factory):
     options = ["--exp", folder / "exp", "--config", folder / "tiny.yaml", "--jobs", "2", *TINY]
     process = subprocess.run(["bash", ROOT / "recipes/mini/run.sh", *map(str, options)], capture_output=True, text=True, cwd="/",
                              timeout=600, env=slurm)
+    assert process.returncode == 0, process.stderr
     return folder / "exp", options, process
 
 
 def test_the_mini_recipe_runs_on_it(experiment):
     exp, _, process = experiment
-    assert process.returncode == 0, process.stderr
     assert "this system" in process.stdout and "12 of 12 official clips" in process.stdout
     assert json.loads((exp / "tiny/test/frame/report.json").read_text())["clips"]["scored"] == 12
     assert {p.name for p in (exp / "feats").iterdir()} == {f"{s}.{k}-of-2.h5" for s in ("train", "test") for k in (1, 2)}

@@ -135,7 +135,7 @@ def _made_by():
 
 
 def _spec(cfg, store, fit, statistics):
-    mean, std = statistics
+    mean, std = (v.astype(np.float32) for v in statistics)  # as the network gets them: the last digits depend on the order of the files
     trained = {**_made_by(), "seed": cfg.seed, "fit_clips": len(fit.dataset),
                "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames),
                "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
