@@ -105,9 +105,15 @@ run_job() { # NUMBER: run one job, its log around it
 }
 
 tell_failed() { # COUNT of the jobs; then, for each that did not end with 0: NUMBER STATUS. Returns 1, or 75 where all were interrupted
-    local total=$1 code=75 shown=0 file
+    local total=$1 code=75 word='were interrupted, to be run again' shown=0 file status
     shift
-    echo "$dispatcher: $(($# / 2)) of $total jobs did not end well; see" >&2
+    for status in "${@:2}"; do
+        case $status in
+            'exit status 75' | [0-9]*) ;;
+            *) code=1 word=failed ;;
+        esac
+    done
+    echo "$dispatcher: $(($# / 2)) of $total jobs $word; see" >&2
     while [ $# -gt 0 ]; do
         file=$(log_of "$1")
         printf '    %s (%s)\n' "$file" "$2" >&2
@@ -115,7 +121,6 @@ tell_failed() { # COUNT of the jobs; then, for each that did not end with 0: NUM
             tail -n 12 -- "$file" | tr -d '\000-\010\013-\037\177' | sed -e '/^# ended /d' -e 's/^/        /' >&2
             shown=$((shown + 1))
         fi
-        if [ "$2" != 'exit status 75' ]; then code=1; fi
         shift 2
     done
     return "$code"

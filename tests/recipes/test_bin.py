@@ -37,7 +37,7 @@ def test_jobs_run_at_once_and_the_failed_ones_are_named(tmp_path):
     process = local("JOB=1:3", tmp_path / "l.JOB.log", "bash", "-c", "echo job JOB; [ JOB != 2 ]")
     assert process.returncode == 1
     assert [f"job {i}" in (tmp_path / f"l.{i}.log").read_text() for i in (1, 2, 3)] == [True] * 3
-    assert "1 of 3 jobs did not end well" in process.stderr and "l.2.log" in process.stderr and "l.1.log" not in process.stderr
+    assert "1 of 3 jobs failed" in process.stderr and "l.2.log" in process.stderr and "l.1.log" not in process.stderr
 
 
 def test_few_jobs_run_at_once(tmp_path):
