@@ -1,0 +1,173 @@
+"""The processes of one training, which torchrun starts, and what they tell each other.
+
+What they tell goes from CPU to CPU, by gloo, and never waits for a GPU; gradients go by NCCL between GPUs.
+"""
+
+import contextlib
+import datetime
+import os
+import platform
+import sys
+import warnings
+
+import torch
+import torch.distributed as dist
+
+from wsedtk.errors import InputError, NotFinished
+from wsedtk.inference import pick_device
+from wsedtk.parallel import rank_and_size
+from wsedtk.progress import say
+
+_TOLD = "told"  # in the store that the processes share: rank 0 has said why it ends
+_PATIENCE = datetime.timedelta(seconds=2)  # with rank 0, until another process says itself why it ends
+_QUIET = "find_unused_parameters=True was specified"  # a warning of torch that it could be faster; see `Several.wrap`
+
+
+class Group:
+    """A training in a single process: what several would tell each other it knows."""
+
+    rank, size = 0, 1
+
+    def share(self, items):
+        """This process's share of items that can be sliced."""
+        return items[self.rank::self.size]
+
+    def total(self, value):
+        """The sum over the processes of a number or tensor, taken in float64."""
+        return value
+
+    def highest(self, numbers):
+        """The highest over the processes of each of some numbers, as a list."""
+        return numbers
+
+    def gather(self, value):
+        """Every process's value, by rank."""
+        return [value]
+
+    def first(self, function):
+        """What a function returns that rank 0 alone calls. InputError and NotFinished are raised by all."""
+        return function()
+
+    def align(self, network):
+        """Give a network, in every process, the tensors that it has in rank 0."""
+
+    def device(self, name):
+        """The torch device of `--device`. Raises InputError where it can't be used."""
+        return pick_device(name)
+
+    def wrap(self, network, device):
+        """The network as the training's forward pass runs it, over all processes; the weights are those of the network."""
+        return network
+
+
+class Several(Group):
+    """A training in several processes."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
+
+    def total(self, value):
+        """See Group."""
+        summed = torch.as_tensor(value).detach().to("cpu", torch.float64, copy=True)
+        dist.all_reduce(summed)
+        return summed.to(value) if isinstance(value, torch.Tensor) else summed.item()
+
+    def highest(self, numbers):
+        """See Group."""
+        found = torch.tensor(numbers, dtype=torch.float64)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return found.tolist()
+
+    def gather(self, value):
+        """See Group."""
+        values = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def first(self, function):
+        """See Group."""
+        result = [None, None]
+        if self.rank == 0:
+            try:
+                result[0] = function()
+            except (InputError, NotFinished) as error:
+                result[1] = error
+        dist.broadcast_object_list(result)
+        if result[1] is not None:
+            raise result[1]
+        return result[0]
+
+    def align(self, network):
+        """See Group."""
+        for tensor in network.state_dict().values():
+            dist.broadcast(tensor, 0)
+
+    def device(self, name):
+        """See Group: of the machine's GPUs the one of this process's number."""
+        if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+            return pick_device("cpu")
+        if name not in ("auto", "cuda"):
+            raise InputError(f"--device {name}: each of the {self.size} processes takes a GPU of its own; leave it out, or give cpu")
+        number, processes, gpus = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if processes > gpus:
+            raise InputError(f"{platform.node()}: {processes} processes, and GPUs for {gpus}; give torchrun --nproc-per-node {gpus}, "
+                             "or train with --device cpu")
+        torch.cuda.set_device(number)
+        return pick_device(f"cuda:{number}")
+
+    def wrap(self, network, device):
+        """See Group: gradients become the mean over the processes; batch norm is of the whole batch on GPUs."""
+        if device.type == "cuda":
+            torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        elif any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+            say("warning: on CPUs batch norm uses each process's own part of a batch, not the whole: the model will be another than "
+                "that of one process, or of GPUs")
+        warnings.filterwarnings("ignore", _QUIET)
+        # Told so, it never sorts parameters anew after the first batch, and sums do not depend on where a run was resumed.
+        return torch.nn.parallel.DistributedDataParallel(network, find_unused_parameters=True)
+
+
+def _is_loss(error):
+    """Whether an exception says that another process can't be reached."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _has_told(store):
+    """Whether rank 0 says, within a moment, why it ends."""
+    try:
+        store.wait([_TOLD], _PATIENCE)
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def joining(device):
+    """Yield the Group of this process and of those that torchrun started beside it; device: the name as `--device` gives it.
+
+    In the block all but rank 0 are silent. Where the block raises InputError or NotFinished in rank 0, the others raise it without a
+    message; where only in another, its message names that. InputError too where another process is lost.
+    """
+    rank, size = rank_and_size()
+    if size == 1:
+        yield Group()
+        return
+    store, _, _ = next(dist.rendezvous("env://"))
+    dist.init_process_group("gloo" if device == "cpu" or not torch.cuda.is_available() else "cpu:gloo,cuda:nccl",
+                            store=store, rank=rank, world_size=size)
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, \
+                contextlib.redirect_stdout(nowhere if rank else sys.stdout), contextlib.redirect_stderr(nowhere if rank else sys.stderr):
+            yield Several(rank, size)
+    except BaseException as error:
+        told = error
+        if _is_loss(error):
+            told = InputError(f"another of the {size} processes of this training is gone; give the same command again, and it goes on from "
+                              "the last checkpoint")
+        if rank == 0:
+            with contextlib.suppress(RuntimeError):
+                store.set(_TOLD, "")
+        elif isinstance(told, (InputError, NotFinished)):
+            told = type(told)("" if _has_told(store) else f"rank {rank} of {size} on {platform.node()}: {told}")
+        raise told
+    dist.destroy_process_group()
