@@ -17,6 +17,7 @@ from wsedtk.errors import InputError, NotFinished
 from wsedtk.inference import pick_device
 from wsedtk.parallel import rank_and_size
 from wsedtk.progress import say
+from wsedtk.signals import noted
 
 _TOLD = "told"  # in the store that the processes share: rank 0 has said why it ends
 _PATIENCE = datetime.timedelta(seconds=2)  # with rank 0, until another process says itself why it ends
@@ -135,7 +136,8 @@ def _is_loss(error):
 def _has_told(store):
     """Whether rank 0 says, within a moment, why it ends."""
     try:
-        store.wait([_TOLD], _PATIENCE)
+        with noted():  # torchrun ends this process meanwhile
+            store.wait([_TOLD], _PATIENCE)
     except RuntimeError:
         return False
     return True

@@ -153,8 +153,8 @@ class Trainer:
         (random, random_cuda), *others = self.group.gather([torch.get_rng_state(), cuda])
         return {"step": self.step, "network": self.runner.network.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(), "random": random, "random_cuda": random_cuda, "random_of_others": others,
-                "history": self.history, "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished, "losses": self.losses,
-                "seconds": self.seconds, "threads": torch.get_num_threads()}
+                "history": self.history, "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished,
+                "losses": self.losses, "seconds": self.seconds, "threads": torch.get_num_threads()}
 
     def restore(self, state):
         """Go back to a checkpoint's state. Raises ValueError where that is damaged."""

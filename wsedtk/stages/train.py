@@ -90,8 +90,8 @@ def _check_same_training(folder, resolved):
     previous = previous if isinstance(previous, dict) else {}
     processes, here = (settings.get("processes", 1) for settings in (previous, resolved))
     if processes != here:
-        raise InputError(f"{folder}: its training runs in {processes} processes, not in {here}; go on in as many (torchrun's --nnodes times "
-                         "--nproc-per-node; without torchrun: 1), choose another directory, or --overwrite to train it anew")
+        raise InputError(f"{folder}: its training runs in {processes} processes, found {here} here; go on with as many (torchrun "
+                         "--nproc-per-node, times --nnodes; 1 without torchrun), choose another directory, or --overwrite to train it anew")
     odd = [f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here{_MEANING.get(k, '')}" for k in dict.fromkeys([*resolved, *previous])
            if k not in HOUSEKEEPING and previous.get(k) != resolved.get(k)]
     if odd:
@@ -337,7 +337,8 @@ def _train_to_the_end(trainer, model_dir):
                 save(trainer, model_dir, "resume")
                 saved = time.monotonic()
             if number:
-                raise NotFinished(f"{model_dir}: stopped by {signal.Signals(int(number)).name} at batch {trainer.step}; give the same command again to go on")
+                name = signal.Signals(int(number)).name
+                raise NotFinished(f"{model_dir}: stopped by {name} at batch {trainer.step}; give the same command again to go on")
 
         while not trainer.finished:
             trainer.run_to_checkpoint(after_batch)
