@@ -69,9 +69,9 @@ def verb(group, name, **settings):
     def decorate(function):
         @click.pass_context
         def command(ctx, **options):
-            _check_outputs(ctx.command, options)
-            if rank_and_size()[0] > 0:  # the first process does the rest
+            if rank_and_size()[0] > 0:  # the first process sees to all of that
                 return function(**options)
+            _check_outputs(ctx.command, options)
             outputs = [parameter.name for parameter in ctx.command.params if parameter.type is OUT]
             for path in [*(path for name in outputs for path in _values(options[name])), *_values(ctx.obj)]:
                 remove_left_over(path)

@@ -7,8 +7,8 @@ import contextlib
 import datetime
 import os
 import platform
+import signal
 import sys
-import warnings
 
 import torch
 import torch.distributed as dist
@@ -17,11 +17,10 @@ from wsedtk.errors import InputError, NotFinished
 from wsedtk.inference import pick_device
 from wsedtk.parallel import rank_and_size
 from wsedtk.progress import say
-from wsedtk.signals import noted
+from wsedtk.signals import handled, noted
 
 _TOLD = "told"  # in the store that the processes share: rank 0 has said why it ends
 _PATIENCE = datetime.timedelta(seconds=2)  # with rank 0, until another process says itself why it ends
-_QUIET = "find_unused_parameters=True was specified"  # a warning of torch that it could be faster; see `Several.wrap`
 
 
 class Group:
@@ -110,11 +109,12 @@ class Several(Group):
         if name not in ("auto", "cuda"):
             raise InputError(f"--device {name}: each of the {self.size} processes takes a GPU of its own; leave it out, or give cpu")
         number, processes, gpus = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
-        if processes > gpus:
+        if processes > gpus > 0:
             raise InputError(f"{platform.node()}: {processes} processes, and GPUs for {gpus}; give torchrun --nproc-per-node {gpus}, "
                              "or train with --device cpu")
-        torch.cuda.set_device(number)
-        return pick_device(f"cuda:{number}")
+        device = pick_device(f"cuda:{number}")
+        torch.cuda.set_device(device)
+        return device
 
     def wrap(self, network, device):
         """See Group: gradients become the mean over the processes; batch norm is of the whole batch on GPUs."""
@@ -123,8 +123,7 @@ class Several(Group):
         elif any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules()):
             say("warning: on CPUs batch norm uses each process's own part of a batch, not the whole: the model will be another than "
                 "that of one process, or of GPUs")
-        warnings.filterwarnings("ignore", _QUIET)
-        # Told so, it never sorts parameters anew after the first batch, and sums do not depend on where a run was resumed.
+        # So it does not sort parameters anew after the first batch: three processes' sums would depend on where a run was resumed.
         return torch.nn.parallel.DistributedDataParallel(network, find_unused_parameters=True)
 
 
@@ -154,9 +153,10 @@ def joining(device):
     if size == 1:
         yield Group()
         return
-    store, _, _ = next(dist.rendezvous("env://"))
-    dist.init_process_group("gloo" if device == "cpu" or not torch.cuda.is_available() else "cpu:gloo,cuda:nccl",
-                            store=store, rank=rank, world_size=size)
+    with handled(signal.SIG_DFL):  # no handler is called while a process that never comes is waited for
+        store, _, _ = next(dist.rendezvous("env://"))
+        dist.init_process_group("gloo" if device == "cpu" or not torch.cuda.is_available() else "cpu:gloo,cuda:nccl",
+                                store=store, rank=rank, world_size=size)
     try:
         with open(os.devnull, "w", encoding="utf-8") as nowhere, \
                 contextlib.redirect_stdout(nowhere if rank else sys.stdout), contextlib.redirect_stderr(nowhere if rank else sys.stderr):

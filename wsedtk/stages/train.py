@@ -90,8 +90,9 @@ def _check_same_training(folder, resolved):
     previous = previous if isinstance(previous, dict) else {}
     processes, here = (settings.get("processes", 1) for settings in (previous, resolved))
     if processes != here:
-        raise InputError(f"{folder}: its training runs in {processes} processes, found {here} here; go on with as many (torchrun "
-                         "--nproc-per-node, times --nnodes; 1 without torchrun), choose another directory, or --overwrite to train it anew")
+        raise InputError(f"{folder}: its training goes on in as many processes as it began in: {processes} there, {here} here (torchrun "
+                         "--nproc-per-node, times --nnodes; without torchrun 1); give as many, choose another directory, or --overwrite "
+                         "to train it anew")
     odd = [f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here{_MEANING.get(k, '')}" for k in dict.fromkeys([*resolved, *previous])
            if k not in HOUSEKEEPING and previous.get(k) != resolved.get(k)]
     if odd:
