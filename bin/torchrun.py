@@ -4,7 +4,7 @@
     python3 bin/torchrun.py --standalone --nproc-per-node 2 -m wsedtk train ...
 
 So 75, stopped by a signal and to be run again, is told from failure. SIGUSR1 is passed on too, and each process computes with its share
-of the cores where OMP_NUM_THREADS does not say with how many.
+of the cores where OMP_NUM_THREADS does not say with how many. How a process ended it tells itself, or is told here in a line.
 """
 
 import logging
@@ -12,9 +12,12 @@ import os
 import signal
 import sys
 
-from torch.distributed import run
-from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported
+
+from torch.distributed import run  # noqa: E402
+from torch.distributed.elastic.multiprocessing import SignalException  # noqa: E402
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: E402
+from torch.distributed.elastic.rendezvous import RendezvousError  # noqa: E402
 
 
 def stop(number, frame):
@@ -27,13 +30,15 @@ def main():
     arguments = run.parse_args(None)
     processes = run.determine_local_world_size(arguments.nproc_per_node)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    logging.disable(logging.ERROR)  # how a process ended is told by itself, or below
+    logging.disable(logging.ERROR)
     signal.signal(signal.SIGUSR1, stop)
     try:
         run.run(arguments)
     except SignalException:
         return 75
+    except RendezvousError as error:
+        print(f"torchrun.py: no word from the machine at --rdzv-endpoint ({error})", file=sys.stderr)
+        return 1
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:
