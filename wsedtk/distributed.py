@@ -19,8 +19,8 @@ from wsedtk.parallel import rank_and_size
 from wsedtk.progress import say
 from wsedtk.signals import handled, noted
 
-_TOLD = "told"  # in the store that the processes share: rank 0 has said why it ends
-_PATIENCE = datetime.timedelta(seconds=2)  # with rank 0, until another process says itself why it ends
+_TOLD = "told"  # in the store that the processes share: how many have said, or were about to say, why the training ends
+_PATIENCE = datetime.timedelta(seconds=2)
 
 
 class Group:
@@ -132,22 +132,25 @@ def _is_loss(error):
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
-def _has_told(store):
-    """Whether rank 0 says, within a moment, why it ends."""
-    try:
-        with noted():  # torchrun ends this process meanwhile
-            store.wait([_TOLD], _PATIENCE)
-    except RuntimeError:
-        return False
-    return True
+def _tell_once(store, message, patiently):
+    """Print why the training ends where no other process has; None: that is printed later. patiently: rank 0 has a moment to do it."""
+    told = 0
+    with noted():  # torchrun ends this process meanwhile
+        with contextlib.suppress(RuntimeError):
+            if patiently:
+                with contextlib.suppress(RuntimeError):
+                    store.wait([_TOLD], _PATIENCE)
+            told = store.add(_TOLD, 1) - 1
+        if not told and message is not None:
+            say(f"wsedtk: {message}")
 
 
 @contextlib.contextmanager
 def joining(device):
     """Yield the Group of this process and of those that torchrun started beside it; device: the name as `--device` gives it.
 
-    In the block all but rank 0 are silent. Where the block raises InputError or NotFinished in rank 0, the others raise it without a
-    message; where only in another, its message names that. InputError too where another process is lost.
+    In the block all but rank 0 are silent. Why the training ends one process says: where the block raises InputError or NotFinished in
+    several, rank 0; the others raise it without a message. InputError too where another process is lost.
     """
     rank, size = rank_and_size()
     if size == 1:
@@ -162,14 +165,15 @@ def joining(device):
                 contextlib.redirect_stdout(nowhere if rank else sys.stdout), contextlib.redirect_stderr(nowhere if rank else sys.stderr):
             yield Several(rank, size)
     except BaseException as error:
-        told = error
+        where = f"rank {rank} of {size} on {platform.node()}: " if rank else ""
         if _is_loss(error):
-            told = InputError(f"another of the {size} processes of this training is gone; give the same command again, and it goes on from "
-                              "the last checkpoint")
-        if rank == 0:
-            with contextlib.suppress(RuntimeError):
-                store.set(_TOLD, "")
-        elif isinstance(told, (InputError, NotFinished)):
-            told = type(told)("" if _has_told(store) else f"rank {rank} of {size} on {platform.node()}: {told}")
-        raise told
+            _tell_once(store, f"{where}another of the {size} processes of this training is gone; give the same command again, and it goes "
+                       "on from the last checkpoint", patiently=False)
+            raise InputError("") from error
+        if rank and isinstance(error, (InputError, NotFinished)):
+            _tell_once(store, f"{where}{error}", patiently=True)
+            raise type(error)("") from error
+        if rank == 0 or isinstance(error, Exception):
+            _tell_once(store, None, patiently=False)
+        raise
     dist.destroy_process_group()
