@@ -12,6 +12,7 @@ import click
 from wsedtk import __version__, signals
 from wsedtk.command import CONTEXT, IN_DIR, OUT, NumberList, Shard, verb
 from wsedtk.errors import InputError, NotFinished
+from wsedtk.parallel import rank_and_size
 
 
 def _stage(name):
@@ -20,7 +21,8 @@ def _stage(name):
 
 
 def _tell_stopped(number):
-    click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+    if rank_and_size()[0] == 0:
+        click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
 
 
 def _leave(number, frame):
@@ -207,6 +209,9 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
 def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, cache, overwrite, dry_run, device):
     """Train a network on clip tags. Run again, it goes on from its last checkpoint.
 
+    Over several GPUs, or machines, torchrun starts it, a process a GPU: `torchrun --nproc-per-node 4 -m wsedtk train ...`. They share
+    out each batch of `batch_size` clips.
+
     \b
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
     """
@@ -357,7 +362,8 @@ def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
 
 def _tell(error):
     from wsedtk.progress import printable
-    click.echo(f"wsedtk: {printable(error)}", err=True)
+    if str(error):  # else another process has said it
+        click.echo(f"wsedtk: {printable(error)}", err=True)
 
 
 def main():

@@ -6,6 +6,7 @@ import click
 
 from wsedtk.atomic import remove_left_over
 from wsedtk.errors import InputError
+from wsedtk.parallel import rank_and_size
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 IN_DIR = click.Path(path_type=Path)
@@ -68,6 +69,8 @@ def verb(group, name, **settings):
     def decorate(function):
         @click.pass_context
         def command(ctx, **options):
+            if rank_and_size()[0] > 0:  # the first process sees to all of that
+                return function(**options)
             _check_outputs(ctx.command, options)
             outputs = [parameter.name for parameter in ctx.command.params if parameter.type is OUT]
             for path in [*(path for name in outputs for path in _values(options[name])), *_values(ctx.obj)]:

@@ -13,6 +13,7 @@ import torch
 
 from wsedtk import inference, metrics, ranking, tables, thresholds
 from wsedtk.dataset import Augmentation, Batches, FrameTargets
+from wsedtk.distributed import Group
 from wsedtk.errors import InputError
 from wsedtk.parallel import ahead
 from wsedtk.progress import progress, say
@@ -66,15 +67,16 @@ class TrainConfig:
             raise ValueError("time_mask_seconds, time_shift_seconds and mixup_alpha must be at most 3600")
 
 
-def binary_cross_entropy(probability, target, weight=None):
+def binary_cross_entropy(probability, target, weight=None, total=lambda value: value):
     """Mean binary cross-entropy of clip probabilities (B, K) against tags (B, K) (Wang, Li & Metze 2019, eq. (1)).
 
-    weight: of each place, for a weighted mean, which is 0 where all weights are; any shapes that broadcast.
+    weight: of each place, for a weighted mean, which is 0 where all weights are; any shapes that broadcast. total: what makes of the
+    sum of the weights that of all processes; the result is then this one's part of the mean.
     NaN in, NaN out: torch's own function stops the process on a GPU there.
     """
     probability = probability.float().clamp(_EPSILON, 1 - _EPSILON)
     loss = -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability))
-    return loss.mean() if weight is None else (loss * weight).sum() / weight.expand_as(loss).sum().clamp_min(1)
+    return loss.mean() if weight is None else (loss * weight).sum() / total(weight.expand_as(loss).sum()).clamp_min(1)
 
 
 def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
@@ -89,12 +91,19 @@ def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
     return Augmentation(cfg.mixup_alpha, mask, cfg.mel_mask_bins, shift, time_reduction)
 
 
-def validate(runner, batches, truth, after_batch=lambda: None):
+def validate(runner, batches, truth, after_batch=lambda: None, group=Group()):
     """Loss, tuned micro F1 and MAP on the validation set: {loss, f1, map}. after_batch: called then; it may raise."""
     scores = np.zeros(truth.shape, np.float32)
-    for positions, output, _ in inference.score(runner, batches.store, batches.rows):
-        scores[positions] = output.clip.float().cpu().numpy()
+    share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))  # of one length: all have as many batches
+    for positions, output, _ in inference.score(runner, batches.store, batches.rows[share]):
+        scores[share[positions]] = output.clip.float().cpu().numpy()
         after_batch()
+    scores = group.total(torch.from_numpy(scores)).numpy()
+    return group.first(lambda: _measured(scores, truth))
+
+
+def _measured(scores, truth):
+    """What `validate` returns, of scores (N, K) and truth (N, K)."""
     if not np.isfinite(scores).all():
         raise InputError("the network's scores on the validation set are not finite; training stops at the last good checkpoint")
     loss = binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))).item()
@@ -118,9 +127,10 @@ def _check_numbers(value, name):
 class Trainer:
     """The training loop and its state, which a checkpoint holds whole."""
 
-    def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say):
-        self.cfg, self.fit, self.valid, self.tell = cfg, fit, valid, tell
+    def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say, group=Group()):
+        self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
         self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
+        self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device)).run
         self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate, fused=True if device.type == "cuda" else None)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
@@ -128,19 +138,23 @@ class Trainer:
         self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
         self.frame_targets = FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction) if cfg.frame_loss_weight else None
         self.augmentation = augmentation_of(cfg, seconds_per_frame, network.time_reduction, len(statistics[0]))
+        rows = range(cfg.batch_size)  # of a batch, those that this process loads; any of them can be partners in mixup
+        self.rows = rows if cfg.mixup_alpha else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
         self.step, self.history, self.best = 0, [], None  # best: (value of select_by, step)
         self.best_tensors, self.finished = None, False
         self.losses, self.seconds = [], 0.0  # of the batches since the last checkpoint
+        self.threads = torch.get_num_threads()
 
     def state(self):
-        """Everything that the rest of the training depends on, as tensors and plain values."""
+        """Everything that the rest of the training depends on, as tensors and plain values. All processes are to call it."""
         device = self.runner.device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        (random, random_cuda), *others = self.group.gather([torch.get_rng_state(), cuda])
         return {"step": self.step, "network": self.runner.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(), "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None, "history": self.history,
-                "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished, "losses": self.losses,
-                "seconds": self.seconds, "threads": torch.get_num_threads()}
+                "schedule": self.schedule.state_dict(), "random": random, "random_cuda": random_cuda, "random_of_others": others,
+                "history": self.history, "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished,
+                "losses": self.losses, "seconds": self.seconds, "threads": torch.get_num_threads()}
 
     def restore(self, state):
         """Go back to a checkpoint's state. Raises ValueError where that is damaged."""
@@ -148,47 +162,58 @@ class Trainer:
         self.runner.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"] is not None and self.runner.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"], self.runner.device)
-        for name in ("step", "history", "best", "best_tensors", "finished", "losses", "seconds"):
+        randoms = [[state["random"], state["random_cuda"]], *state.get("random_of_others", [])]
+        if len(randoms) != self.group.size:
+            raise ValueError(f"of a training in {len(randoms)} processes")
+        random, random_cuda = randoms[self.group.rank]
+        torch.set_rng_state(random)
+        if random_cuda is not None and self.runner.device.type == "cuda":
+            torch.cuda.set_rng_state(random_cuda, self.runner.device)
+        for name in ("step", "history", "best", "best_tensors", "finished", "losses", "seconds", "threads"):
             setattr(self, name, state[name])
 
     def load(self, step):
-        """What batch number `step` needs, in the machine's memory: clips (B,), and (features, mask, tags, frame targets, what is known).
+        """Batch number `step`: its clips (B,), and of `rows` (features, mask, tags, frame targets, what is known) in the machine's memory.
 
         The last two, as FrameTargets gives, are None without `frame_loss_weight`.
         """
-        clips = self.sampler.batch(step)
+        batch = self.sampler.batch(step)
+        clips = batch[self.rows]
         x, mask = self.fit.load(clips)
         tags, frames, known = torch.from_numpy(self.fit.dataset.tag_matrix(clips)).to(x), None, None
         if self.frame_targets is not None:
             frames, known = self.frame_targets.load(clips, max(1, x.shape[1] // self.runner.network.time_reduction))
-        return clips, self.runner.staged(x, mask, tags, frames, known)
+        return batch, self.runner.staged(x, mask, tags, frames, known)
 
     def loss(self, x, mask, *targets):
-        """The loss of a batch as `load` gives: of its tags, and of its frames where `frame_loss_weight` is set."""
+        """The loss of a batch as `load` gives: of its tags, and of its frames where `frame_loss_weight` is set.
+
+        Of several processes each gives its part, the loss of its share divided by what is in the whole batch.
+        """
         x, mask = self.runner.normalize(x, mask)
         tags, frames, known = (t if t is None else t.to(x.device, non_blocking=True) for t in targets)
         if self.augmentation.is_on:
-            generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in range(len(x))]
+            generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in self.rows]
             x, mask, tags, frames, known = self.augmentation(generators, x, mask, tags, frames, known)
-        output = self.runner.run(x, mask)
-        loss = binary_cross_entropy(output.clip, tags)
+        if self.cfg.mixup_alpha:
+            x, mask, tags, frames, known = (t if t is None else self.group.share(t) for t in (x, mask, tags, frames, known))
+        output = self.forward(x, mask)
+        loss = binary_cross_entropy(output.clip, tags) * (len(tags) / self.cfg.batch_size)
         if frames is not None:
-            loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(output.frame, frames, known * output.mask.unsqueeze(-1))
+            known = known * output.mask.unsqueeze(-1)
+            loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(output.frame, frames, known, self.group.total)
         return loss
 
     def run_batch(self, clips, batch):
         """One optimiser step on what `load` gives. Returns the loss. Raises InputError where it is not finite."""
         loss = self.loss(*batch)
-        value = loss.item()
+        value = self.group.total(loss.item())
         if not np.isfinite(value):
             names = tables.first(self.fit.dataset.filenames[clips].tolist())
             raise InputError(f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
                              "Look for broken features, or lower learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * self.group.size).backward()  # of which the processes' mean is taken
         self.optimizer.step()
         self.runner.network.pooling.project()
         self.step += 1
@@ -218,7 +243,8 @@ class Trainer:
         name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
         trained, waited = self.run_batches(name, after_batch)
         started = time.monotonic()
-        found = validate(self.runner, self.valid, self.valid_truth, after_batch)
+        self.group.align(self.runner.network)  # the running means of batch norm on a CPU
+        found = validate(self.runner, self.valid, self.valid_truth, after_batch, self.group)
         rate = self.optimizer.param_groups[0]["lr"]
         self.history.append([self.step, float(np.mean(self.losses)), found["loss"], found["f1"], found["map"], rate,
                              self.seconds + time.monotonic() - started])

@@ -3,17 +3,19 @@
 B clips, T frames, F mel bins, K classes.
 """
 
+import contextlib
 import dataclasses
 import os
 import platform
 import re
+import signal
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, config, datadir, inference, models, provenance, tables
+from wsedtk import checkpoint, config, datadir, distributed, models, provenance, tables
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import FeatureBatches
 from wsedtk.errors import InputError, NotFinished
@@ -59,9 +61,17 @@ def _write_history(trainer, folder):
 
 
 def save(trainer, folder, kind="step"):
-    """Write a checkpoint and history.tsv, and remove checkpoints that are no longer needed. kind: step, or resume between validations."""
+    """Write a checkpoint and history.tsv, and remove checkpoints that are no longer needed. kind: step, or resume between validations.
+
+    All processes are to call it.
+    """
+    state = trainer.state()
+    trainer.group.first(lambda: _write(state, trainer, folder, kind))
+
+
+def _write(state, trainer, folder, kind):
     written = folder / "checkpoints" / f"{kind}{trainer.step:08d}.pt"
-    checkpoint.save_checkpoint(written, trainer.state())
+    checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
     found = checkpoints(folder)
     steps = [path for path in found if path.stem.startswith("step") and _number(path)[0] <= trainer.step]  # else it was damaged
@@ -78,6 +88,11 @@ def _check_same_training(folder, resolved):
     """Raise InputError where a model directory holds the training of something else."""
     previous = config.read_yaml(folder / "config.yaml")
     previous = previous if isinstance(previous, dict) else {}
+    processes, here = (settings.get("processes", 1) for settings in (previous, resolved))
+    if processes != here:
+        raise InputError(f"{folder}: its training goes on in as many processes as it began in: {processes} there, {here} here (torchrun "
+                         "--nproc-per-node, times --nnodes; without torchrun 1); give as many, choose another directory, or --overwrite "
+                         "to train it anew")
     odd = [f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here{_MEANING.get(k, '')}" for k in dict.fromkeys([*resolved, *previous])
            if k not in HOUSEKEEPING and previous.get(k) != resolved.get(k)]
     if odd:
@@ -88,8 +103,19 @@ def _check_same_training(folder, resolved):
         say(f"warning: {folder}: was begun by {_text(before)}, and goes on by {_text(now)}: the result may differ in the last digits")
 
 
-def _set_threads(trainer, threads):
+def _check_same_inputs(group, resolved):
+    """Raise InputError where processes, on other machines say, would train on something else than rank 0."""
+    first, *others = group.gather(resolved)
+    for rank, other in enumerate(others, 1):
+        odd = [f"{k}: {first.get(k)!r} in rank 0, {other.get(k)!r} in rank {rank}" for k in first if first[k] != other.get(k)]
+        if odd:
+            raise InputError(f"the processes of this training do not have the same before them ({'; '.join(odd)}); give all of them the "
+                             "same command, files and installation")
+
+
+def _set_threads(trainer):
     """Compute with as many threads as before, on which the last bits depend, but where the user says otherwise."""
+    threads = trainer.threads
     if threads == torch.get_num_threads():
         return
     if "OMP_NUM_THREADS" in os.environ:
@@ -100,19 +126,21 @@ def _set_threads(trainer, threads):
 
 
 def resume(trainer, folder, resolved):
-    """Restore the newest whole checkpoint. Raises InputError where the directory holds the training of something else."""
+    """Restore the newest whole checkpoint, and return its state; None where there is none.
+
+    Raises InputError where the directory holds the training of something else.
+    """
     if not (folder / "config.yaml").exists():
         if (folder / "model.yaml").exists():
             raise InputError(f"{folder}: holds a model that was not trained there; choose another directory, or --overwrite it "
                              "(to go on from it, give it as --init)")
-        return
+        return None
     _check_same_training(folder, resolved)
     found = checkpoints(folder)
     for path in found:
         try:
             state = checkpoint.load_checkpoint(path)
             trainer.restore(state)
-            threads = state["threads"]
         except torch.cuda.OutOfMemoryError:
             raise
         except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -123,11 +151,11 @@ def resume(trainer, folder, resolved):
             trainer.tell(f"{folder}: training is done")
         else:
             trainer.tell(f"train: going on from batch {trainer.step}")
-            _set_threads(trainer, threads)
         _write_history(trainer, folder)
-        return
+        return state
     if found:
         raise InputError(f"{folder}: none of its {len(found)} checkpoints can be gone on from; --overwrite trains anew")
+    return None
 
 
 def _made_by():
@@ -223,12 +251,20 @@ def initialise(network, spec, init_dir):
 
 def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache=False):
     """Train a system, or go on with its training; `dry_run` prints the network and stops; `cache` keeps all features in memory."""
+    with distributed.joining(device) as group:
+        _run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache, group)
+
+
+def _run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache, group):
     model_dir = Path(model_dir)
     cfg = config.load(TrainConfig, config_path, overrides)
     store = FeatureStore(feats)
     fit, valid = _read_sets(fit_set, valid_set, store)
     if cfg.frame_loss_weight and (fit.dataset.events is None or not len(fit.dataset.events)):
         raise InputError(f"{fit_set}: has no events, which frame_loss_weight needs")
+    if group.size > min(cfg.batch_size, len(valid.dataset)):
+        raise InputError(f"{group.size} processes can't share out the {len(valid.dataset)} clips of {valid_set}, or a batch of "
+                         f"{cfg.batch_size}; train in fewer")
     spec = _spec(cfg, store, fit, store.statistics(fit.rows))
     torch.manual_seed(cfg.seed)
     network = spec.build()
@@ -240,33 +276,52 @@ def run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, 
         print(describe(network, spec))
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it sums differ from run to run
-    device = inference.pick_device(device)
+    device = group.device(device)
     if device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False
     if (model_dir / "clips.tsv").exists():
         raise InputError(f"{model_dir}: holds a data set; name another folder for the model")
-    with locking(model_dir / "checkpoints" / ".lock"):
-        _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache)
+    with locking(model_dir / "checkpoints" / ".lock") if group.rank == 0 else contextlib.nullcontext():
+        _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache, group)
 
 
-def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache):
-    """Train, or go on, in a model directory that is this process's alone, and write the model."""
+def _begin(trainer, folder, resolved, overwrite):
+    """Have the model directory hold this training, and go back to its newest checkpoint. Returns its state, or None."""
+    if overwrite:
+        names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
+        for old in [*checkpoints(folder), *(folder / name for name in names)]:
+            old.unlink(missing_ok=True)
+    state = resume(trainer, folder, resolved)
+    write_text(folder / "config.yaml", config.to_yaml(resolved))
+    return state
+
+
+def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache, group):
+    """Train, or go on, in a model directory that is this training's alone, and write the model."""
     rows = np.concatenate([fit.rows, valid.rows])
     resolved = {**config.to_mapping(cfg), "init": spec.trained.get("init"), "features_fingerprint": store.fingerprint,
                 "fit_fingerprint": spec.trained["fit_fingerprint"], "valid_fingerprint": valid.dataset.fingerprint(),
                 "content_fingerprint": store.content_fingerprint(rows), "made_by": {**_made_by(), "device": device.type}}
-    if overwrite:
-        names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
-        for old in [*checkpoints(model_dir), *(model_dir / name for name in names)]:
-            old.unlink(missing_ok=True)
+    if group.size > 1:
+        resolved["processes"] = group.size
+        _check_same_inputs(group, resolved)
+    if group.rank:  # the weights are drawn; dropout is to be each process's own
+        torch.manual_seed(int(np.random.default_rng((cfg.seed, 5, group.rank)).integers(2 ** 63)))
     seconds_per_frame = spec.frontend_config().seconds_per_frame
-    trainer = Trainer(cfg, network, fit, valid, (spec.mean, spec.std), seconds_per_frame, device, teller(model_dir))
-    resume(trainer, model_dir, resolved)
-    write_text(model_dir / "config.yaml", config.to_yaml(resolved))
+    trainer = Trainer(cfg, network, fit, valid, (spec.mean, spec.std), seconds_per_frame, device,
+                      say if group.rank else teller(model_dir), group)
+    state = group.first(lambda: _begin(trainer, model_dir, resolved, overwrite))
+    if state is not None:
+        if group.rank:
+            trainer.restore(state)
+        if not trainer.finished:
+            _set_threads(trainer)
     if cache and not trainer.finished:
         store.cache(rows)
     _train_to_the_end(trainer, model_dir)
+    if group.rank:
+        return
     spec = dataclasses.replace(spec, trained={**spec.trained, "step": trainer.best[1], cfg.select_by: abs(trainer.best[0])})
     checkpoint.save_model(model_dir, spec, trainer.best_tensors)
     print(f"{model_dir}: the model is batch {trainer.best[1]} of {trainer.step}, valid {cfg.select_by} {abs(trainer.best[0]):.4f}")
@@ -278,11 +333,13 @@ def _train_to_the_end(trainer, model_dir):
     with noted() as signals:
         def after_batch():
             nonlocal saved
-            if signals or time.monotonic() - saved >= trainer.cfg.resume_seconds:
+            seconds, number = trainer.group.highest([time.monotonic() - saved, signal.Signals[signals[0]] if signals else 0])
+            if number or seconds >= trainer.cfg.resume_seconds:
                 save(trainer, model_dir, "resume")
                 saved = time.monotonic()
-            if signals:
-                raise NotFinished(f"{model_dir}: stopped by {signals[0]} at batch {trainer.step}; give the same command again to go on")
+            if number:
+                name = signal.Signals(int(number)).name
+                raise NotFinished(f"{model_dir}: stopped by {name} at batch {trainer.step}; give the same command again to go on")
 
         while not trainer.finished:
             trainer.run_to_checkpoint(after_batch)

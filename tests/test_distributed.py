@@ -1,0 +1,180 @@
+"""Training in several processes, which bin/torchrun.py starts: the single process's numbers, stops, losses, refusals."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import LABELS, table, train_arguments, write_set
+from test_resume import equal_but_for_time
+
+import wsedtk
+from wsedtk import checkpoint, datadir, distributed, training
+from wsedtk.dataset import FeatureBatches
+from wsedtk.errors import InputError
+from wsedtk.inference import Runner
+from wsedtk.stages import train
+from wsedtk.store import FeatureStore
+
+ROOT = Path(wsedtk.__file__).resolve().parents[1]
+ACTING = """
+import os, signal, sys
+from wsedtk import cli, training
+step, rank, target, name = sys.argv.pop(1).split(",")
+original = training.Trainer.run_batch
+
+
+def acting(self, *batch):
+    if (self.step, self.group.rank) == (int(step), int(rank)):
+        os.kill(os.getppid() if target == "torchrun" else os.getpid(), getattr(signal, name))
+    return original(self, *batch)
+
+
+training.Trainer.run_batch = acting
+cli.main()
+"""
+FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
+NUMBER = 3 if FULL else 2  # with three the order of sums matters
+KILLS = [(7, 1), (8, 2), (9, 0), (12, 0), (14, 1)] if FULL else [(12, 0)]  # before which batch, and which rank
+FLOAT = ["--set", "precision=float32"]
+
+
+@pytest.fixture(scope="module")
+def several(corpus, tmp_path_factory):
+    """Train in several processes: several(number, folder, ARGUMENT..., at="STEP,RANK,TARGET,SIGNAL") returns the ended process."""
+    folder = tmp_path_factory.mktemp("acting")
+    (folder / "acting.py").write_text(ACTING)
+
+    def start(number, model, *more, at="-1,0,self,SIGTERM", data=corpus):
+        command = [sys.executable, ROOT / "bin/torchrun.py", "--standalone", "--nproc-per-node", number, "-m", "acting", at,
+                   *train_arguments(data, model, *more)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]), "OMP_NUM_THREADS": "1"}
+        return subprocess.run([str(a) for a in command], capture_output=True, text=True, timeout=120, env=environment, cwd=folder)
+    return start
+
+
+def history(model):
+    """The numbers of history.tsv, in full, but for the seconds: (checkpoints, columns)."""
+    return np.array([row[:-1] for row in checkpoint.load_checkpoint(train.checkpoints(model)[0])["history"]])
+
+
+@pytest.fixture(scope="module")
+def lasting(corpus, tmp_path_factory):
+    """The corpus with events."""
+    folder = shutil.copytree(corpus, tmp_path_factory.mktemp("lasting") / "corpus")
+    for name in ("fit", "valid"):
+        clips, tags = table(folder / name), table(folder / name, "tags.tsv")
+        write_set(folder / name, clips, LABELS, tags, [(clip, 0.1, 0.4, label) for clip, label in tags[1:]])
+    return folder
+
+
+@pytest.mark.parametrize("more", [[], ["--set", "mixup_alpha=0.3", "--set", "time_shift_seconds=0.2"]], ids=["own rows", "mixup"])
+def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, several, more):
+    """A batch of five clips, of which one has three and one two; frames are learnt from too. All columns are those of one process.
+
+    Sums in another order move losses by 8e-8 of them, which is a float32's last bit; gradients of half the size, which Adam makes
+    almost nothing of, by 3e-6; shares that count alike by 0.1.
+    """
+    more = [*FLOAT, *more, "--set", "batch_size=5", "--set", "frame_loss_weight=0.5", "--set", "time_mask_seconds=0.3", "--set",
+            "mel_mask_bins=8"]
+    assert run(*train_arguments(lasting, tmp_path / "one", *more)).exit_code == 0
+    result = several(2, tmp_path / "two", *more, data=lasting)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("the model is batch") == 1 and result.stderr.count("checkpoint 2 of 3: ") == 1
+    np.testing.assert_allclose(history(tmp_path / "two"), history(tmp_path / "one"), rtol=1e-6)
+
+
+def test_stopped_or_killed_and_resumed_equals_never_stopped(corpus, tmp_path, run, several):
+    """Dropout has each process draw random numbers of its own."""
+    more = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8, dropout: 0.3}"]
+    assert several(NUMBER, tmp_path / "whole", *more).returncode == 0
+    stopped = several(NUMBER, tmp_path / "m", *more, at="6,1,torchrun,SIGUSR1")
+    assert stopped.returncode == 75, stopped.stderr
+    assert stopped.stderr.count("stopped by SIGUSR1 at batch ") == 1 and "Traceback" not in stopped.stderr
+    for step, rank in KILLS:
+        killed = several(NUMBER, tmp_path / "m", *more, at=f"{step},{rank},self,SIGKILL")
+        assert killed.returncode == 137 and "SIGKILL ended process " in killed.stderr and "Traceback" not in killed.stderr
+        assert killed.stderr.count(f"another of the {NUMBER} processes of this training is gone; give the same command again") == 1
+    one = run(*train_arguments(corpus, tmp_path / "m", *more))
+    assert one.exit_code == 1 and f"in as many processes as it began in: {NUMBER} there, 1 here" in one.stderr
+    assert several(NUMBER, tmp_path / "m", *more).returncode == 0
+    assert equal_but_for_time(tmp_path / "m", tmp_path / "whole")
+    last, expected = (checkpoint.load_checkpoint(train.checkpoints(tmp_path / name)[0])["network"] for name in ("m", "whole"))
+    assert all(torch.equal(last[name], tensor) for name, tensor in expected.items())
+
+
+def test_batch_norm_on_cpus_is_warned_of_and_what_is_scored_is_what_is_saved(corpus, tmp_path, several):
+    more = [*FLOAT, "--set", "network=gated-crnn", "--set", "network_options={num_channels: 6, num_top_channels: 12, num_hidden: 16}",
+            "--set", "max_checkpoints=1"]
+    result = several(2, tmp_path / "m", *more)
+    assert result.returncode == 0 and result.stderr.count("warning: on CPUs batch norm uses each process's own part of a batch") == 1
+    spec, network, _ = checkpoint.load_model(tmp_path / "m")
+    valid = FeatureBatches(FeatureStore([corpus / "valid.h5"]), datadir.read(corpus / "valid"), "valid")
+    runner = Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
+    found = training.validate(runner, valid, valid.dataset.tag_matrix())
+    np.testing.assert_allclose(history(tmp_path / "m")[0, 2:5], [found["loss"], found["f1"], found["map"]], rtol=1e-5)
+
+
+class Pair(distributed.Group):
+    """One of two processes, the other of which says what it is told to."""
+
+    size = 2
+
+    def __init__(self, rank, other=None):
+        self.rank, self.other = rank, other
+
+    def gather(self, value):
+        """What both say."""
+        return [value, self.other]
+
+
+def test_the_shares_make_the_whole():
+    items = np.arange(7)
+    shares = [Pair(rank).share(items).tolist() for rank in (0, 1)]
+    assert shares == [[0, 2, 4, 6], [1, 3, 5]] and distributed.Group().share(items).tolist() == items.tolist()
+
+
+def test_processes_with_other_files_before_them_are_refused():
+    train._check_same_inputs(Pair(0, {"seed": 0}), {"seed": 0})
+    with pytest.raises(InputError, match="do not have the same before them .content_fingerprint: 'a' in rank 0, 'b' in rank 1"):
+        train._check_same_inputs(Pair(0, {"content_fingerprint": "b"}), {"content_fingerprint": "a"})
+
+
+def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_path):
+    state = checkpoint.load_checkpoint(train.checkpoints(trained)[0])
+    spec, network, _ = checkpoint.load_model(trained)
+    sets = [FeatureBatches(FeatureStore([corpus / f"{name}.h5"]), datadir.read(corpus / name), name) for name in ("fit", "valid")]
+    trainer = training.Trainer(training.TrainConfig(), network, *sets, (spec.mean, spec.std), 0.025, torch.device("cpu"), group=Pair(0))
+    with pytest.raises(ValueError, match="of a training in 1 processes"):
+        trainer.restore(state)
+
+
+def test_more_processes_than_there_are_clips_for_are_refused(corpus, tmp_path, run, monkeypatch):
+    monkeypatch.setattr(distributed, "joining", lambda device: contextlib.nullcontext(Pair(0)))
+    result = run(*train_arguments(corpus, tmp_path / "m", "--set", "batch_size=1"))
+    assert result.exit_code == 1 and "2 processes can't share out the 6 clips of " in result.stderr
+    assert not (tmp_path / "m").exists()
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    group = distributed.Several(0, 3)
+    assert group.device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="--device cuda:1: each of the 3 processes takes a GPU of its own; leave it out, or give cpu"):
+        group.device("cuda:1")
+    with pytest.raises(InputError, match="3 processes, and GPUs for 2; give torchrun --nproc-per-node 2, or train with --device cpu"):
+        group.device("auto")
+
+
+def test_only_what_comes_from_another_process_is_a_loss():
+    assert distributed._is_loss(RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
+    assert distributed._is_loss(torch.distributed.DistBackendError("NCCL error"))
+    assert not distributed._is_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
