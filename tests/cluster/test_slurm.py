@@ -163,6 +163,17 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(experiment, subm
     assert (exp / "again/model.safetensors").read_bytes() == (exp / "tiny/model.safetensors").read_bytes()
 
 
+def test_a_training_in_two_processes(experiment, submit, slurm):
+    """As on two GPUs; where there are none, on two CPUs."""
+    exp, options, _ = experiment
+    process = submit(*options, "--system", "two", "--gpus", 2, "--stage", 4, "--stop-stage", 4, script=ROOT / "recipes/mini/run.sh")
+    wait_for(lambda: "04_train.two RUNNING" in queue(slurm))
+    assert "gpu:2" in ask(slurm, "squeue", "--noheader", "--name", "04_train.two", "--Format", "tres-per-node")
+    status, _, err = finish(process)
+    assert status == 0, err
+    assert "processes: 2" in (exp / "two/config.yaml").read_text() and (exp / "two/model.yaml").exists()
+
+
 def test_a_recipe_as_one_job(experiment, slurm, tmp_path):
     exp, options, _ = experiment
     here = options.index("--dispatcher")
