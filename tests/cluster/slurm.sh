@@ -61,7 +61,7 @@ GresTypes=gpu
 NodeName=node NodeHostname=$(uname -n) NodeAddr=127.0.0.1 Gres=gpu:2 CPUs=8 RealMemory=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1100))
 PartitionName=all Nodes=node Default=YES MaxTime=60 State=UP
 CONF
-    echo 'Name=gpu Count=2' > "$folder/gres.conf" # to be asked for: there need be none
+    printf 'Name=gpu File=%s\n' /dev/null /dev/zero > "$folder/gres.conf" # no GPUs, but what can be asked for
     export SLURM_CONF=$folder/slurm.conf
     slurmctld
     slurmd -N node
