@@ -59,5 +59,6 @@ compare() {
     shift
     for table in "$@"; do tables+=(--table "$table"); done
     # shellcheck disable=SC2086  # seeds are a list of numbers
-    guarded "${cmd[@]}" "$folder/log/compare.log" python3 "$root/bin/compare.py" "$folder" "${tables[@]}" --systems "${names[@]}" --seeds $seeds
+    guarded "${cmd[@]}" "$folder/log/compare.log" \
+        python3 "$root/bin/compare.py" "$folder" "${tables[@]}" --systems "${names[@]}" --seeds $seeds
 }

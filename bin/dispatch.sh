@@ -1,9 +1,9 @@
 # Sourced by local.sh and slurm.sh, with their arguments, and by the jobs that slurm.sh submits: what Kaldi's contract asks of both.
-# Defines `parse_dispatch`, which sets gpu, mem, time, num_threads and at_once (empty where not asked for), variable, first and last
-# (of JOB=1:N), log and command; then `log_of`, `clear_logs`, `run_job` and `tell_failed` work on these.
+# Defines `parse_dispatch`, which sets gpu, mem, time, num_threads, max_jobs_run and conf (empty where not asked for), variable, first
+# and last (of JOB=1:N), log and command; then `log_of`, `clear_logs`, `run_job` and `tell_failed` work on these.
 # shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts around it
 
-quiet='' gpu='' mem='' time='' num_threads='' at_once='' variable='' first=1 last=1 log='' command=()
+quiet='' gpu='' mem='' time='' num_threads='' max_jobs_run='' conf='' variable='' first=1 last=1 log='' command=()
 dispatcher=$(basename -- "$0")
 
 _dispatch_fail() {
@@ -27,11 +27,12 @@ parse_dispatch() { # ARGUMENT...
         case $1 in
             --help | -h) _dispatch_usage; exit 0 ;;
             --*) if [ $# -lt 2 ]; then _dispatch_fail "'$1' needs a value"; fi ;;&
+            --conf) conf=$2 ;;
             --gpu) _dispatch_option "$1" "$number" 'a number of GPUs' "$2" ;;
             --mem) _dispatch_option "$1" '[1-9][0-9]{0,6}[KMGT]?' 'gigabytes, as in 4, or with a unit, as in 500M' "$2" ;;
             --time) _dispatch_option "$1" '[0-9]+(-[0-9]+)?(:[0-9]+){0,2}' 'minutes, hours:minutes:seconds or days-hours' "$2" ;;
             --num-threads) _dispatch_option "$1" '[1-9][0-9]{0,3}' 'a number of threads' "$2" ;;
-            --max-jobs-run) _dispatch_option --at-once "$number" "--max-jobs-run with a number of jobs, 0 for all" "$2" ;;
+            --max-jobs-run) _dispatch_option "$1" "$number" 'a number of jobs, 0 for all' "$2" ;;
             -*) _dispatch_fail "unknown option '$1' (--help lists them)" ;;
             *)
                 [[ $1 =~ ^([A-Z][A-Z0-9_]*)=([0-9]{1,7}):([0-9]{1,7})$ ]] || break
@@ -47,37 +48,39 @@ parse_dispatch() { # ARGUMENT...
         _dispatch_usage >&2
         exit 2
     fi
-    if [ "$at_once" = 0 ]; then at_once=''; fi
+    if [ "$max_jobs_run" = 0 ]; then max_jobs_run=''; fi
     log=$1
     shift
     command=("$@")
-    if [ -n "$variable" ] && [ "$first" -lt "$last" ] && [[ $log != *$variable* ]]; then
+    if [ -n "$variable" ] && [ "$first" -lt "$last" ] && [[ $log != *"$variable"* ]]; then
         _dispatch_fail "$log: a log for each job needs $variable in its name"
     fi
-    case $log in -*) log=./$log ;; esac
 }
 
-log_of() { # NUMBER: the log of a job
-    if [ -n "$variable" ]; then printf '%s\n' "${log//$variable/$1}"; else printf '%s\n' "$log"; fi
+log_of() { # NUMBER: set $file to the log of a job
+    if [ -n "$variable" ]; then file=${log//"$variable"/$1}; else file=$log; fi
 }
 
-clear_logs() { # make their folders, and remove what an earlier run wrote
-    local number file
+clear_logs() { # make their folders, and empty what an earlier run wrote: from here on a log is what this run says
+    local number file made=''
     for ((number = first; number <= last; number++)); do
-        file=$(log_of "$number")
-        mkdir -p -- "$(dirname -- "$file")"
-        rm -f -- "$file"
+        log_of "$number"
+        if [[ $file == */* && ${file%/*} != "$made" ]]; then
+            made=${file%/*}
+            mkdir -p -- "${made:-/}" || exit 1
+        fi
+        { : > "$file"; } 2> /dev/null || { echo "$dispatcher: $file: can't be written" >&2; exit 1; }
     done
 }
 
 # shellcheck disable=SC2317,SC2329  # run_job calls it; local.sh has its own
 execute() { # LOG COMMAND...: run it, and pass on a signal, which Slurm may send to this shell alone
-    local log=$1 status=0 child signalled=1
+    local log=$1 status=0 child signalled=1 stopped=''
     shift
     "$@" < /dev/null >> "$log" 2>&1 &
     child=$!
     pass_on() {
-        signalled=1
+        signalled=1 stopped=1
         kill -TERM "$child" 2> /dev/null
         echo "# $1" >> "$log"
     }
@@ -87,13 +90,14 @@ execute() { # LOG COMMAND...: run it, and pass on a signal, which Slurm may send
         signalled='' status=0
         wait "$child" || status=$?
     done
+    if [ -n "$stopped" ] && [ "$status" = 143 ]; then status=75; fi # it saves nothing, but was interrupted all the same
     return "$status"
 }
 
 run_job() { # NUMBER: run one job, its log around it
     local file status=0 started=$SECONDS words=("${command[@]}")
-    file=$(log_of "$1")
-    if [ -n "$variable" ]; then words=("${words[@]//$variable/$1}"); fi
+    log_of "$1"
+    if [ -n "$variable" ]; then words=("${words[@]//"$variable"/$1}"); fi
     {
         printf '#'
         printf ' %q' "${words[@]}"
@@ -115,7 +119,7 @@ tell_failed() { # COUNT of the jobs; then, for each that did not end with 0: NUM
     done
     echo "$dispatcher: $(($# / 2)) of $total jobs $word; see" >&2
     while [ $# -gt 0 ]; do
-        file=$(log_of "$1")
+        log_of "$1"
         printf '    %s (%s)\n' "$file" "$2" >&2
         if [ -z "$quiet" ] && [ "$shown" -lt 5 ] && [ -s "$file" ]; then
             tail -n 12 -- "$file" | tr -d '\000-\010\013-\037\177' | sed -e '/^# ended /d' -e 's/^/        /' >&2

@@ -51,7 +51,7 @@ clear_logs
 set -m # each job its own process group,
 exec 4>&2 2> /dev/null # and no word of bash's own on how it ended: what we say goes to 4
 for ((number = first; number <= last; number++)); do
-    if [ -n "$at_once" ] && [ "${#pids[@]}" -ge "$at_once" ]; then reap; fi
+    if [ -n "$max_jobs_run" ] && [ "${#pids[@]}" -ge "$max_jobs_run" ]; then reap; fi
     if [ "$stopped" -ne 0 ]; then break; fi
     run_job "$number" 2>&4 4>&- &
     pids+=("$!") numbers+=("$number")

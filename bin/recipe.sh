@@ -17,6 +17,7 @@ expect_number() {
     fi
 }
 expect_number jobs 1
+processes=$((jobs < 8 ? jobs : 8)) # of one job, that is on one machine
 expect_number gpus 0
 if [ -n "$dispatcher" ]; then
     case $dispatcher in
@@ -71,7 +72,9 @@ logged() {
 logged_on_gpus() {
     local number=$1 name=$2 launch=(wsedtk)
     shift 2
-    if [ "$number" -gt 1 ]; then launch=(python3 "$root/bin/torchrun.py" --standalone --nproc-per-node "$number" -m wsedtk); fi
+    if [ "$number" -gt 1 ]; then # torchrun.py shares out the job's cores
+        launch=(env -u OMP_NUM_THREADS python3 "$root/bin/torchrun.py" --standalone --nproc-per-node "$number" -m wsedtk)
+    fi
     guarded "${train_cmd[@]}" --gpu "$number" "$exp/log/$name.log" "${launch[@]}" --record "$exp/log/$name.yaml" "$@"
 }
 

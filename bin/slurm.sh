@@ -12,34 +12,30 @@
 set -euo pipefail
 bin=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$bin/dispatch.sh"
-conf=$bin/../recipes/conf/slurm.conf
-if [ "${1:-}" = --conf ] && [ $# -ge 2 ]; then
-    conf=$2
-    shift 2
-fi
 parse_dispatch "$@"
+: "${conf:=$bin/../recipes/conf/slurm.conf}"
 case $mem in *[0-9]) mem+=G ;; esac
+unset "${!SQUEUE_@}" SBATCH_WAIT # a person's own defaults, which would hide jobs from us
 
 read_conf() { # set `submit`: sbatch's command line so far
-    local line words number=0 name value word found exact
-    [ -r "$conf" ] || { echo "slurm.sh: $conf: no such file" >&2; exit 2; }
+    local line words number=0 name value word found exact options=()
     local -A defaults=()
-    local options=()
+    [ -f "$conf" ] && [ -r "$conf" ] || _dispatch_fail "$conf: no such file"
     while IFS= read -r line || [ -n "$line" ]; do
-        number=$((number + 1))
-        read -r -a words <<< "${line%%#*}" || true
+        number=$((number + 1)) line=${line%%#*} line=${line%$'\r'}
+        read -r -a words <<< "$line" || true
         case ${#words[@]}:${words[0]:-} in
             0:) ;;
             *:command) submit=("${words[@]:1}") ;;
             2:default | *:option)
-                [[ ${words[1]} =~ ^(gpu|mem|time|num_threads)=(.+)$ ]] ||
-                    { echo "slurm.sh: $conf:$number: '${words[1]:-}': expected gpu, mem, time or num_threads, =, and a value" >&2; exit 2; }
-                if [ "${words[0]}" = default ]; then defaults[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}; else options+=("${line%%#*}"); fi
+                [[ ${words[1]:-} =~ ^(gpu|mem|time|num_threads)=(.+)$ ]] ||
+                    _dispatch_fail "$conf:$number: '${words[1]:-}': expected gpu, mem, time or num_threads, =, and a value"
+                if [ "${words[0]}" = default ]; then defaults[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}; else options+=("$line"); fi
                 ;;
-            *) echo "slurm.sh: $conf:$number: '$line': expected command, option or default, as its head says" >&2; exit 2 ;;
+            *) _dispatch_fail "$conf:$number: '$line': expected command, option or default, as its head says" ;;
         esac
     done < "$conf"
-    [ "${#submit[@]}" -gt 0 ] || { echo "slurm.sh: $conf: has no line 'command sbatch ...'" >&2; exit 2; }
+    [ "${#submit[@]}" -gt 0 ] || _dispatch_fail "$conf: has no line 'command sbatch ...'"
     for name in gpu mem time num_threads; do
         value=${!name:-${defaults[$name]:-}} found='' exact=''
         [ -n "$value" ] || continue
@@ -47,7 +43,7 @@ read_conf() { # set `submit`: sbatch's command line so far
             read -r -a words <<< "$line"
             if [ "${words[1]}" = "$name=$value" ]; then exact=$line; elif [ "${words[1]}" = "$name=*" ]; then found=$line; fi
         done
-        [ -n "$found$exact" ] || { echo "slurm.sh: $conf: no line 'option $name=$value ...' or 'option $name=* ...'" >&2; exit 2; }
+        [ -n "$found$exact" ] || _dispatch_fail "$conf: no line 'option $name=$value ...' or 'option $name=* ...'"
         read -r -a words <<< "${exact:-$found}"
         for word in "${words[@]:2}"; do submit+=("${word//\$0/$value}"); done
     done
@@ -62,120 +58,162 @@ write_script() { # FILE: what sbatch is given
         printf ' %q' "${command[@]}"
         printf ' )\n'
         # shellcheck disable=SC2016  # the job's shell expands them
-        echo 'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$SLURM_CPUS_PER_TASK}"; fi'
+        echo 'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"; fi'
         # shellcheck disable=SC2016
         echo 'run_job "${SLURM_ARRAY_TASK_ID:-1}"'
     } > "$1"
 }
 
-ended_with() { # NUMBER: print the exit status that a job's log ends with, if it does
-    local file line
-    file=$(log_of "$1")
-    [ -s "$file" ] || return 0
-    line=$(tail -n 1 -- "$file" 2> /dev/null) || return 0
-    if [[ $line =~ ^'# ended '.*', exit status '([0-9]+)$ ]]; then printf %s "${BASH_REMATCH[1]}"; fi
+submit_job() { # set `id` and `on`, the words that name the cluster, where there are several
+    local file name script output answer
+    log_of "$first"
+    name=$(basename -- "${log//"${variable:-$'\n'}"/JOB}")
+    script=$(dirname -- "$file")/q/$name.sh
+    mkdir -p -- "$(dirname -- "$script")"
+    write_script "$script"
+    output=${log//%/%%}
+    case $output in
+        *\\*) output=/dev/null ;; # Slurm knows no way to write one
+        *) if [ -n "$variable" ]; then output=${output//"$variable"/%a}; fi ;;
+    esac
+    submit+=(--parsable --open-mode=append --job-name "${name%.log}" --output "$output")
+    if [ -n "$variable" ]; then submit+=(--array "$first-$last${max_jobs_run:+%$max_jobs_run}"); fi
+    [ -z "$stopped" ] || exit 75
+    answer=$(trap '' INT TERM HUP USR1; exec "${submit[@]}" "$script") ||
+        { echo "slurm.sh: Slurm did not take the job; see $conf" >&2; exit 1; }
+    answer=${answer##*$'\n'} id=${answer%%;*}
+    [[ $id =~ ^[0-9]+$ ]] || { echo "slurm.sh: $conf: the command printed no number of a job but '$answer'" >&2; exit 1; }
+    case $answer in *';'*) on=(--clusters "${answer#*;}") ;; esac
+    echo "slurm.sh: job $id, $log" >&2
 }
 
-declare -A ended=() # NUMBER -> how Slurm says that a job has ended
-ask_slurm() { # fill `ended`; what Slurm has forgotten has ended
-    local answer number state reason why=''
-    if ! answer=$(squeue --noheader --states all --array --jobs "$id" --format '%K %T %r' 2>&1); then
+ended_with() { # NUMBER: set `code` to the exit status that a job's log ends with; empty where it has not ended, or was begun anew
+    local file lines line
+    code=''
+    log_of "$1"
+    lines=$(tail -n 50 -- "$file" 2> /dev/null) || true # Slurm, or a site, may add lines of its own
+    while IFS= read -r line; do
+        if [[ $line =~ ^'# ended '.*', exit status '([0-9]+)$ ]]; then
+            code=${BASH_REMATCH[1]}
+        elif [[ $line =~ ^'# host '.*', Slurm job ' ]]; then
+            code=''
+        fi
+    done <<< "$lines"
+}
+
+cancel() { scancel ${on[@]+"${on[@]}"} "$id" 2> /dev/null || true; }
+
+ask_slurm() { # fill `ended`, NUMBER -> how Slurm says that a job has ended; what it has forgotten has ended
+    local answer number state reason
+    if ! answer=$(squeue ${on[@]+"${on[@]}"} --noheader --states all --array --jobs "$id" --format '%K %T %r' 2>&1); then
         case $answer in
             *'Invalid job id'*) answer='' ;;
             *) # it answers again when it does
                 if [ -z "$silent" ]; then echo "slurm.sh: waiting for Slurm, which does not answer: $answer" >&2; fi
                 silent=1
-                return
+                return 0
                 ;;
         esac
     fi
-    silent=''
-    ended=()
+    silent='' ended=()
     for number in "${left[@]}"; do ended[$number]=UNKNOWN; done
     while read -r number state reason; do
         [ "$number" != N/A ] || number=$first
         case $state in
-            '') ;;
-            BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | TIMEOUT) ended[$number]=$state ;;
+            '' | CLUSTER:*) ;;
+            BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | REVOKED | TIMEOUT)
+                ended[$number]=$state
+                ;;
             *) # to run, running, or to be run again
                 unset "ended[$number]"
                 case $state:$reason in
                     PENDING:None | PENDING:Priority | PENDING:Resources | PENDING:BeginTime | PENDING:JobArrayTaskLimit) ;;
-                    PENDING:*) why=$reason ;; # some of these no waiting helps
+                    PENDING:*) # some of these no waiting helps
+                        if [ -z "${said[$reason]:-}" ]; then echo "slurm.sh: job $id waits: $reason (squeue --jobs $id)" >&2; fi
+                        said[$reason]=1
+                        ;;
                 esac
                 ;;
         esac
     done <<< "$answer"
-    if [ -n "$why" ] && [ "$why" != "$waits" ]; then echo "slurm.sh: job $id waits: $why (squeue --jobs $id)" >&2; fi
-    waits=$why
+}
+
+look_at_logs() { # drop from `left` the jobs that ended well; set `news` where a job seems to have ended otherwise, unknown so far
+    local number still=()
+    news=''
+    for number in "${left[@]}"; do
+        ended_with "$number"
+        if [ "$code" = 0 ]; then continue; fi
+        if [ -n "$code" ] && [ "${seen[$number]:-}" != "$code" ]; then news=1; fi
+        seen[$number]=$code
+        still+=("$number")
+    done
+    left=(${still[@]+"${still[@]}"})
+}
+
+look_at_slurm() { # move from `left` to `failed` what is over for Slurm too, once its log has had the time to be seen from here
+    local number state patience still=()
+    ask_slurm
+    for number in "${left[@]}"; do
+        state=${ended[$number]:-} patience=3
+        if [ -z "$state" ]; then
+            unset "since[$number]"
+            still+=("$number")
+            continue
+        fi
+        : "${since[$number]:=$SECONDS}"
+        ended_with "$number"
+        case $state:$code in
+            *:0) continue ;;
+            COMPLETED:* | UNKNOWN:* | FAILED:) patience=70 ;; # a network file system shows old contents for up to a minute
+            *:?*) patience=0 ;;
+        esac
+        if [ $((SECONDS - since[$number])) -lt "$patience" ]; then
+            still+=("$number")
+        else
+            if [ -n "$code" ]; then state="exit status $code"; else state="no exit status; Slurm says $state"; fi
+            failed+=("$number" "$state")
+            if [[ $state == *UNKNOWN ]]; then cancel; fi # it must not run beside what is run instead
+        fi
+    done
+    left=(${still[@]+"${still[@]}"})
+}
+
+wait_for_jobs() { # fill `failed`: NUMBER, and how it ended
+    local asked=$SECONDS code news pause number
+    local -A ended=() since=() seen=() said=()
+    for ((number = first; number <= last; number++)); do left+=("$number"); done
+    while :; do
+        look_at_logs
+        if [ "${#left[@]}" -eq 0 ]; then break; fi
+        if [ -n "$news" ] || [ $((SECONDS - asked)) -ge 10 ] || { [ -n "$stopped" ] && [ $((SECONDS - asked)) -ge 2 ]; }; then
+            if [ -n "$stopped" ]; then cancel; fi # again: once may have failed
+            look_at_slurm
+            asked=$SECONDS
+            if [ "${#left[@]}" -eq 0 ]; then break; fi
+        fi
+        pause=$((SECONDS < 60 ? 1 : SECONDS < 600 ? 3 : 10))
+        { sleep "$pause" || true; } 2> /dev/null
+    done
 }
 
 # shellcheck disable=SC2317,SC2329  # the trap calls it
 stop() {
     if [ -n "$stopped" ]; then exit 75; fi
     stopped=1
-    if [ -n "$id" ]; then scancel "$id" 2> /dev/null || true; fi
+    if [ -n "$id" ]; then cancel; fi
 }
 
-id='' stopped='' silent='' waits='' submit=() left=() failed=()
-for ((number = first; number <= last; number++)); do left+=("$number"); done
+id='' on=() submit=() left=() failed=() stopped='' silent=''
+trap stop INT TERM HUP USR1
 read_conf
 clear_logs
-name=$(basename -- "${log//${variable:-$'\n'}/JOB}")
-script=$(dirname -- "$(log_of "$first")")/q/$name.sh
-mkdir -p -- "$(dirname -- "$script")"
-write_script "$script"
-output=${log//%/%%}
-case $output in
-    *\\*) output=/dev/null ;; # Slurm knows no way to write one
-    *) if [ -n "$variable" ]; then output=${output//$variable/%a}; fi ;;
-esac
-submit+=(--parsable --open-mode=append --job-name "${name%.log}" --output "$output")
-if [ -n "$variable" ]; then submit+=(--array "$first-$last${at_once:+%$at_once}"); fi
-trap stop INT TERM HUP USR1
-id=$(trap '' INT TERM HUP USR1; exec "${submit[@]}" "$script") || { echo "slurm.sh: Slurm did not take the job; see $conf" >&2; exit 1; }
-id=${id##*$'\n'} id=${id%%;*}
-[[ $id =~ ^[0-9]+$ ]] || { echo "slurm.sh: $conf: the command printed no number of a job but '$id'" >&2; exit 1; }
-if [ -n "$stopped" ]; then scancel "$id"; fi
-echo "slurm.sh: job $id, $log" >&2
-
-declare -A since=() # NUMBER -> when we learnt that a job has ended; its log may take a while to be seen from here
-asked=$SECONDS
-while [ "${#left[@]}" -gt 0 ]; do
-    unsure='' still=()
-    for number in "${left[@]}"; do
-        code=$(ended_with "$number")
-        if [ "$code" = 0 ]; then continue; fi
-        if [ -n "$code" ]; then unsure=1; fi # or is it to be begun anew?
-        still+=("$number")
-    done
-    left=(${still[@]+"${still[@]}"})
-    if [ "${#left[@]}" -gt 0 ] && { [ -n "$unsure$stopped" ] || [ $((SECONDS - asked)) -ge 10 ]; }; then
-        ask_slurm
-        asked=$SECONDS still=()
-        for number in "${left[@]}"; do
-            state=${ended[$number]:-}
-            if [ -n "$state" ]; then
-                : "${since[$number]:=$SECONDS}"
-                code=$(ended_with "$number")
-                case $state in COMPLETED | FAILED | UNKNOWN) patience=20 ;; *) patience=3 ;; esac
-                if [ -n "$code" ]; then
-                    if [ "$code" != 0 ]; then failed+=("$number" "exit status $code"); fi
-                    continue
-                elif [ $((SECONDS - since[$number])) -ge "$patience" ]; then
-                    failed+=("$number" "no exit status; Slurm says $state")
-                    continue
-                fi
-            fi
-            still+=("$number")
-        done
-        left=(${still[@]+"${still[@]}"})
-    fi
-    if [ "${#left[@]}" -gt 0 ]; then { sleep $((SECONDS < 60 ? 1 : 3)) || true; } 2> /dev/null; fi
-done
+submit_job
+if [ -n "$stopped" ]; then cancel; fi
+wait_for_jobs
 if [ -n "$stopped" ]; then
     echo "slurm.sh: stopped by a signal; job $id is cancelled, and its logs end where it was" >&2
     exit 75
 fi
 if [ "${#failed[@]}" -gt 0 ]; then tell_failed "$((last - first + 1))" "${failed[@]}"; fi
-if [ -z "$variable" ]; then sed -e '1,2d' -e '$d' -- "$log"; fi
+if [ -z "$variable" ]; then sed -e '1,2d' -e '/^# ended .*, exit status 0$/,$d' -- "$log"; fi

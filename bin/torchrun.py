@@ -29,7 +29,8 @@ def main():
     """Run torchrun. Returns the exit status."""
     arguments = run.parse_args(None)
     processes = run.determine_local_world_size(arguments.nproc_per_node)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
+    cores = int(os.environ.get("SLURM_CPUS_PER_TASK", len(os.sched_getaffinity(0))))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     logging.disable(logging.ERROR)
     signal.signal(signal.SIGUSR1, stop)
     try:

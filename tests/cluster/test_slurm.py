@@ -1,4 +1,4 @@
-"""bin/slurm.sh and recipes/mini on a real Slurm of one node, which slurm.sh beside this file brings up and ends."""
+"""bin/slurm.sh and recipes/mini on a real Slurm of one node, which cluster.sh beside this file brings up and ends."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def slurm():
     if not os.environ.get("WSEDTK_TEST_CLUSTER"):
         pytest.skip("WSEDTK_TEST_CLUSTER is not set, which has these tests start munge and Slurm here, where they are installed")
     folder = tempfile.mkdtemp(prefix="slurm")  # sockets want a short path
-    script = ["bash", str(ROOT / "tests" / "cluster" / "slurm.sh")]
+    script = ["bash", str(ROOT / "tests" / "cluster" / "cluster.sh")]
     try:
         subprocess.run([*script, "up", folder], check=True, timeout=60)
         yield {**os.environ, "SLURM_CONF": f"{folder}/slurm.conf"}
@@ -100,13 +100,13 @@ def test_a_log_with_a_leading_dash(submit, tmp_path):
 
 
 def test_an_array_with_a_job_that_fails(submit, tmp_path):
-    script = (f"cd {tmp_path}; touch on.JOB; ls | grep -c '^on' > count.JOB; sleep 1; rm on.JOB; "
-              "echo said JOB; [ JOB != 3 ]")
-    status, _, err = finish(submit("--max-jobs-run", 2, "JOB=1:5", tmp_path / "l.JOB.log", "bash", "-c", script))
-    assert status == 1 and "1 of 5 jobs failed" in err and "l.3.log (exit status 1)" in err and "said 3" in err
+    wait = "for i in $(seq 100); do [ $(ls | grep -c '^on') -lt 2 ] || break; sleep 0.1; done"  # for another job, if one may run
+    script = f"cd {tmp_path}; touch on.JOB; {wait}; ls | grep -c '^on' > count.JOB; sleep 0.3; rm on.JOB; echo said JOB; [ JOB != 3 ]"
+    status, _, err = finish(submit("--max-jobs-run", 2, "JOB=1:4", tmp_path / "l.JOB.log", "bash", "-c", script))
+    assert status == 1 and "1 of 4 jobs failed" in err and "l.3.log (exit status 1)" in err and "said 3" in err
     assert "l.2.log" not in err and "said 2" not in err
-    assert all(f"said {i}\n# ended" in (tmp_path / f"l.{i}.log").read_text() for i in range(1, 6))
-    assert max(int((tmp_path / f"count.{i}").read_text()) for i in range(1, 6)) == 2
+    assert all(f"said {i}\n# ended" in (tmp_path / f"l.{i}.log").read_text() for i in range(1, 5))
+    assert max(int((tmp_path / f"count.{i}").read_text()) for i in range(1, 5)) == 2
 
 
 def test_what_slurm_refuses_is_told(submit, tmp_path):
@@ -125,6 +125,22 @@ def test_ctrl_c_cancels_what_was_submitted(submit, slurm, tmp_path):
     assert status == 75 and "is cancelled" in err
     assert "l.JOB" not in queue(slurm), "left behind"
     assert "saved\n# ended" in (tmp_path / "l.1.log").read_text() and not (tmp_path / "on.2").exists()
+
+
+def test_a_job_that_can_never_start_says_so_and_is_cancelled(submit, slurm, tmp_path):
+    process = submit("--time", 100, tmp_path / "never.log", "true")  # the partition has 60 minutes
+    assert "job " in process.stderr.readline() and "waits: PartitionTimeLimit" in process.stderr.readline()
+    process.send_signal(signal.SIGHUP)
+    assert finish(process)[0] == 75 and "never" not in queue(slurm)
+
+
+@pytest.mark.parametrize("moment", [0.05, 0.1, 0.2, 0.3, 0.5])
+def test_ctrl_c_at_any_moment_leaves_nothing_behind(submit, slurm, tmp_path, moment):
+    process = submit("JOB=1:60", tmp_path / "many.JOB.log", "sleep", 60)
+    time.sleep(moment)
+    os.killpg(process.pid, signal.SIGINT)
+    assert finish(process)[0] in (75, -signal.SIGINT)  # the latter where bash had not come as far as to be told
+    wait_for(lambda: "many" not in queue(slurm))
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +162,30 @@ def test_the_mini_recipe_runs_on_it(experiment):
     assert {p.name for p in (exp / "feats").iterdir()} == {f"{s}.{k}-of-2.h5" for s in ("train", "test") for k in (1, 2)}
     for log in (exp / "log").glob("*.log"):
         assert ", Slurm job " in log.read_text() and "exit status 0" in log.read_text(), log
+
+
+def test_a_shard_that_fails_is_named(experiment, slurm, tmp_path):
+    """One recording is gone: more than the hundredth of a shard that may be."""
+    exp, options, _ = experiment
+    shutil.copytree(exp / "data", tmp_path / "exp" / "data")
+    (tmp_path / "exp/data/train" / (tmp_path / "exp/data/train/clips.tsv").read_text().splitlines()[1].split("\t")[1]).unlink()
+    process = subprocess.run(["bash", ROOT / "recipes/mini/stages/02_extract.sh", *map(str, options), "--exp", tmp_path / "exp"], env=slurm,
+                             capture_output=True, text=True, timeout=120)
+    assert process.returncode == 1 and "slurm.sh: 1 of 2 jobs failed" in process.stderr and "no such file" in process.stderr
+    assert [p.name for p in (tmp_path / "exp/feats").glob("*.h5")] == ["train.2-of-2.h5"]
+
+
+def test_a_recipe_that_is_stopped_cancels_its_jobs_and_goes_on(experiment, submit, slurm):
+    exp, options, _ = experiment
+    words = [*options, "--system", "stopped", "--stage", 4, "--stop-stage", 4]
+    process = submit(*words, script=ROOT / "recipes/mini/run.sh")
+    wait_for(lambda: list((exp / "stopped/checkpoints").glob("step*.pt")))
+    os.killpg(process.pid, signal.SIGINT)
+    status, _, err = finish(process)
+    assert status == 75 and "run it again with --stage 4" in err and "04_train" not in queue(slurm)
+    assert "exit status 75" in (exp / "log/04_train.stopped.log").read_text()
+    status, _, err = finish(submit(*words, script=ROOT / "recipes/mini/run.sh"))
+    assert status == 0 and (exp / "stopped/model.safetensors").read_bytes() == (exp / "tiny/model.safetensors").read_bytes()
 
 
 def test_a_training_that_is_requeued_ends_with_the_same_weights(experiment, submit, slurm):

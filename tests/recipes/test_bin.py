@@ -127,6 +127,7 @@ FAKE = """#!/usr/bin/env bash
 printf '%s\\n' "$@" > "$(dirname "$0")/asked"
 numbers=$(printf '%s\\n' "$@" | sed -n '/^--array$/{n;s/%.*//;s/-/ /p;}')
 for number in $(seq ${numbers:-1 1}); do SLURM_ARRAY_TASK_ID=$number SLURM_CPUS_PER_TASK=3 bash "${!#}"; done > /dev/null
+printf 'a line of the site\\n' | tee -a "$(dirname "$0")"/*.log > /dev/null
 echo 'noise of a site'
 echo '12;cluster'
 """  # sbatch that runs the jobs at once
@@ -153,13 +154,13 @@ def test_what_slurm_is_asked_for(slurm, tmp_path):
     log = tmp_path / "a b" / "100%.JOB.log"
     process, asked = slurm(conf, "--mem", 4, "--time", "2:30:00", "--num-threads", 3, "--max-jobs-run", 2, "JOB=1:2", log, "echo", "*")
     assert process.returncode == 0, process.stderr
-    assert asked[:7] == ["--requeue", "--signal=B:USR1@60", "--mem=4G", "--time=2:30:00", "--cpus-per-task=3", "--parsable",
+    assert asked[:8] == ["--export=ALL", "--requeue", "--signal=B:USR1@60", "--mem=4G", "--time=2:30:00", "--cpus-per-task=3", "--parsable",
                          "--open-mode=append"]
     assert asked[asked.index("--array") + 1] == "1-2%2"
     assert asked[asked.index("--output") + 1] == f"{tmp_path}/a b/100%%.%a.log"
     assert [line for line in (tmp_path / "a b" / "100%.2.log").read_text().splitlines() if line[0] != "#"] == ["*"]
     process, asked = slurm(conf, "--gpu", 2, "--mem", "500M", tmp_path / "l.log", "bash", "-c", "echo $OMP_NUM_THREADS")
-    assert process.stdout == "3\n" and asked[2:4] == ["--gres=gpu:2", "--mem=500M"] and "--array" not in asked
+    assert process.stdout == "3\n" and asked[3:5] == ["--gres=gpu:2", "--mem=500M"] and "--array" not in asked
 
 
 def test_a_site_says_what_its_slurm_wants(slurm, tmp_path):

@@ -5,8 +5,8 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 one=("${cmd[@]}")
-cmd+=(--num-threads "$jobs") # that many processes listen to the audio
-logged 10_prepare prepare dcase2017 --jobs "$jobs" -- "$dcase_metadata" "${dcase_audio[@]}" "$dcase/data"
+cmd+=(--num-threads "$processes") # they listen to the audio
+logged 10_prepare prepare dcase2017 --jobs "$processes" -- "$dcase_metadata" "${dcase_audio[@]}" "$dcase/data"
 cmd=("${one[@]}")
 logged 10_balance balance --num-valid "$dcase_num_valid" --seed "$seed" -- "$dcase/data/train" "$dcase/data/fit" "$dcase/data/valid"
 for set in valid $dcase_sets; do

@@ -4,8 +4,8 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-cmd+=(--num-threads "$jobs") # that many processes listen to the audio
-logged 01_prepare prepare dcase2017 --jobs "$jobs" -- "$metadata" "${audio[@]}" "$data"
+cmd+=(--num-threads "$processes") # they listen to the audio
+logged 01_prepare prepare dcase2017 --jobs "$processes" -- "$metadata" "${audio[@]}" "$data"
 sets=$(sets_of train test eval)
 for set in $sets; do
     logged "01_validate_$set" validate -- "$data/$set"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A Slurm cluster of one node, this machine, for tests: loopback only, its configuration, state and logs in one folder.
 #
-#     bash tests/cluster/slurm.sh up FOLDER       starts it; then SLURM_CONF=FOLDER/slurm.conf sinfo, sbatch, ...
-#     bash tests/cluster/slurm.sh down FOLDER     ends it, and what runs on it
+#     bash tests/cluster/cluster.sh up FOLDER       starts it; then SLURM_CONF=FOLDER/slurm.conf sinfo, sbatch, ...
+#     bash tests/cluster/cluster.sh down FOLDER     ends it, and what runs on it
 #
 # Needs munge, slurmctld and slurmd (Debian: apt-get install slurm-wlm munge). FOLDER's name is short and without spaces: sockets
 # lie in it.
@@ -11,7 +11,7 @@ PATH=$PATH:/usr/sbin:/sbin
 daemons='slurmd slurmctld munged' # in the order in which they are ended
 
 fail() {
-    echo "slurm.sh: $1" >&2
+    echo "cluster.sh: $1" >&2
     exit 1
 }
 
@@ -58,7 +58,7 @@ SlurmdParameters=config_overrides # as many jobs at once as a test likes
 KillWait=5
 MailProg=/bin/true
 GresTypes=gpu
-NodeName=node NodeHostname=$(uname -n) NodeAddr=127.0.0.1 Gres=gpu:2 CPUs=8 RealMemory=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1100))
+NodeName=node NodeHostname=$(uname -n) NodeAddr=127.0.0.1 Gres=gpu:2 CPUs=8 RealMemory=16000
 PartitionName=all Nodes=node Default=YES MaxTime=60 State=UP
 CONF
     printf 'Name=gpu File=%s\n' /dev/null /dev/zero > "$folder/gres.conf" # no GPUs, but what can be asked for
