@@ -35,7 +35,11 @@ for name in $systems; do # all of them before hours of training
     if [ ! -f "$file" ]; then echo "compare_pooling.sh: $name: no such configuration in $recipe/conf" >&2; exit 1; fi
     name=$(basename -- "$file" .yaml)
     names+=("$name")
-    for seed in $seeds; do runs+=("$name" "$file" "$seed"); done
+    for seed in $seeds; do
+        case " ${all_runs:-}" in *" $name.$seed "*) echo "compare_pooling.sh: $name with seed $seed is there twice" >&2; exit 2 ;; esac
+        all_runs+="$name.$seed "
+        runs+=("$name" "$file" "$seed")
+    done
 done
 if [ -n "$only" ]; then
     run=("${runs[@]:3 * (only - 1):3}")

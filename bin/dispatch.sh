@@ -36,6 +36,7 @@ parse_dispatch() { # ARGUMENT...
             -*) _dispatch_fail "unknown option '$1' (--help lists them)" ;;
             *)
                 [[ $1 =~ ^([A-Z][A-Z0-9_]*)=([0-9]{1,7}):([0-9]{1,7})$ ]] || break
+                if [ -n "$variable" ]; then _dispatch_fail "'$1': $variable is what numbers the jobs already"; fi
                 variable=${BASH_REMATCH[1]} first=$((10#${BASH_REMATCH[2]})) last=$((10#${BASH_REMATCH[3]}))
                 if [ "$first" -gt "$last" ]; then _dispatch_fail "'$1': expected a first number that is not beyond the last"; fi
                 shift
@@ -62,13 +63,19 @@ log_of() { # NUMBER: set $file to the log of a job
 }
 
 clear_logs() { # make their folders, and empty what an earlier run wrote: from here on a log is what this run says
-    local number file made=''
+    local number file line made=''
     for ((number = first; number <= last; number++)); do
         log_of "$number"
         if [[ $file == */* && ${file%/*} != "$made" ]]; then
             made=${file%/*}
             mkdir -p -- "${made:-/}" || exit 1
         fi
+        line='# '
+        if [ -s "$file" ]; then IFS= read -r line < "$file" || true; fi
+        case $line in
+            '# '* | slurm*) ;;
+            *) echo "$dispatcher: $file: holds something else than a log; name another file, or remove it" >&2; exit 1 ;;
+        esac
         { : > "$file"; } 2> /dev/null || { echo "$dispatcher: $file: can't be written" >&2; exit 1; }
     done
 }
@@ -81,7 +88,7 @@ execute() { # LOG COMMAND...: run it, and pass on a signal, which Slurm may send
     child=$!
     pass_on() {
         signalled=1 stopped=1
-        kill -TERM "$child" 2> /dev/null
+        env kill -TERM "$child" 2> /dev/null # bash's own, where the child is gone already, loses its status
         echo "# $1" >> "$log"
     }
     trap 'pass_on "a signal: cancelled or preempted"' INT TERM HUP
@@ -94,17 +101,24 @@ execute() { # LOG COMMAND...: run it, and pass on a signal, which Slurm may send
     return "$status"
 }
 
+_now() { date '+%Y-%m-%d %H:%M:%S %z'; }
+
+_new_line() { # FILE: end its last line, if that is open
+    if [ -n "$(tail -c 1 -- "$1" | tr '\000' x)" ]; then echo >> "$1"; fi
+}
+
 run_job() { # NUMBER: run one job, its log around it
-    local file status=0 started=$SECONDS words=("${command[@]}")
+    local file job='' status=0 started=$SECONDS words=("${command[@]}")
     log_of "$1"
     if [ -n "$variable" ]; then words=("${words[@]//"$variable"/$1}"); fi
-    {
-        printf '#'
-        printf ' %q' "${words[@]}"
-        printf '\n# host %s%s, started %s\n' "$(uname -n)" "${SLURM_JOB_ID:+, Slurm job $SLURM_JOB_ID}" "$(date '+%Y-%m-%d %H:%M:%S %z')"
-    } >> "$file"
+    if [ -n "${SLURM_JOB_ID:-}" ]; then
+        job=", Slurm job ${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+    fi
+    _new_line "$file"
+    printf '# %s\n# host %s%s, started %s\n' "$(printf '%q ' "${words[@]}")" "$(uname -n)" "$job" "$(_now)" >> "$file"
     execute "$file" "${words[@]}" || status=$?
-    printf '# ended %s after %s s, exit status %s\n' "$(date '+%Y-%m-%d %H:%M:%S %z')" "$((SECONDS - started))" "$status" >> "$file"
+    _new_line "$file"
+    printf '# ended %s after %s s%s, exit status %s\n' "$(_now)" "$((SECONDS - started))" "$job" "$status" >> "$file"
     return "$status"
 }
 

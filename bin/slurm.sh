@@ -8,7 +8,8 @@
 # the folder q beside LOG. Blocks until all have ended; Ctrl-C cancels them, and they may save their work. A log holds the command,
 # host, start, end and exit status: that line, and not Slurm's word, says how a job ended. Exits 1, names the logs of the jobs
 # that failed and shows their last lines (75 where all of these were only interrupted, to be run again). What a single job prints
-# is printed here too, when it has ended. The folder of LOG, this one and Python's must be on disks that the nodes share.
+# is printed here too, when it has ended. The folder of LOG, this one and Python's must be on disks that the nodes share. A log is of
+# one run at a time.
 set -euo pipefail
 bin=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$bin/dispatch.sh"
@@ -80,7 +81,7 @@ submit_job() { # set `id` and `on`, the words that name the cluster, where there
     if [ -n "$variable" ]; then submit+=(--array "$first-$last${max_jobs_run:+%$max_jobs_run}"); fi
     [ -z "$stopped" ] || exit 75
     answer=$(trap '' INT TERM HUP USR1; exec "${submit[@]}" "$script") ||
-        { echo "slurm.sh: Slurm did not take the job; see $conf" >&2; exit 1; }
+        { echo "slurm.sh: Slurm did not take the job: see above, and $conf" >&2; exit 1; }
     answer=${answer##*$'\n'} id=${answer%%;*}
     [[ $id =~ ^[0-9]+$ ]] || { echo "slurm.sh: $conf: the command printed no number of a job but '$answer'" >&2; exit 1; }
     case $answer in *';'*) on=(--clusters "${answer#*;}") ;; esac
@@ -93,9 +94,9 @@ ended_with() { # NUMBER: set `code` to the exit status that a job's log ends wit
     log_of "$1"
     lines=$(tail -n 50 -- "$file" 2> /dev/null) || true # Slurm, or a site, may add lines of its own
     while IFS= read -r line; do
-        if [[ $line =~ ^'# ended '.*', exit status '([0-9]+)$ ]]; then
-            code=${BASH_REMATCH[1]}
-        elif [[ $line =~ ^'# host '.*', Slurm job ' ]]; then
+        if [[ $line =~ ^'# ended '.*", Slurm job $id"(_[0-9]+)?', exit status '([0-9]+)$ ]]; then
+            code=${BASH_REMATCH[2]}
+        elif [[ $line =~ ^'# host '.*", Slurm job $id"(_[0-9]+)?', started ' ]]; then
             code=''
         fi
     done <<< "$lines"
@@ -127,7 +128,7 @@ ask_slurm() { # fill `ended`, NUMBER -> how Slurm says that a job has ended; wha
             *) # to run, running, or to be run again
                 unset "ended[$number]"
                 case $state:$reason in
-                    PENDING:None | PENDING:Priority | PENDING:Resources | PENDING:BeginTime | PENDING:JobArrayTaskLimit) ;;
+                    PENDING:None | PENDING:Priority | PENDING:Resources | PENDING:JobArrayTaskLimit) ;;
                     PENDING:*) # some of these no waiting helps
                         if [ -z "${said[$reason]:-}" ]; then echo "slurm.sh: job $id waits: $reason (squeue --jobs $id)" >&2; fi
                         said[$reason]=1
@@ -199,9 +200,15 @@ wait_for_jobs() { # fill `failed`: NUMBER, and how it ended
 
 # shellcheck disable=SC2317,SC2329  # the trap calls it
 stop() {
-    if [ -n "$stopped" ]; then exit 75; fi
+    if [ -n "$stopped" ]; then
+        echo "slurm.sh: leaves job $id as it is; scancel $id ends it" >&2
+        exit 75
+    fi
     stopped=1
-    if [ -n "$id" ]; then cancel; fi
+    if [ -n "$id" ]; then
+        echo "slurm.sh: cancels job $id, and waits for its end; another signal leaves it" >&2
+        cancel
+    fi
 }
 
 id='' on=() submit=() left=() failed=() stopped='' silent=''
@@ -216,4 +223,4 @@ if [ -n "$stopped" ]; then
     exit 75
 fi
 if [ "${#failed[@]}" -gt 0 ]; then tell_failed "$((last - first + 1))" "${failed[@]}"; fi
-if [ -z "$variable" ]; then sed -e '1,2d' -e '/^# ended .*, exit status 0$/,$d' -- "$log"; fi
+if [ -z "$variable" ]; then sed -e '1,2d' -e "/^# ended .*, Slurm job $id, exit status 0\$/,\$d" -- "$log"; fi

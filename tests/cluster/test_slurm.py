@@ -109,6 +109,26 @@ def test_an_array_with_a_job_that_fails(submit, tmp_path):
     assert max(int((tmp_path / f"count.{i}").read_text()) for i in range(1, 5)) == 2
 
 
+def test_only_a_jobs_own_last_line_counts(submit, tmp_path):
+    """Not one that it prints, nor one of another job that writes to the same log."""
+    log = tmp_path / "l.log"
+    assert finish(submit(log, "printf", "no end of the line"))[:2] == (0, "no end of the line\n")
+    script = f"cp '{log}' '{tmp_path}/old'; cat '{tmp_path}/old'; sed 's/job [0-9]*/job 99/' '{tmp_path}/old'; sleep 3; exit 4"
+    (tmp_path / "other.log").write_bytes(log.read_bytes())
+    status, _, err = finish(submit(tmp_path / "other.log", "bash", "-c", script))
+    assert status == 1 and "other.log (exit status 4)" in err
+
+
+def test_jobs_that_are_cancelled_by_hand_have_saved_their_work(submit, slurm, tmp_path):
+    """Slurm sends TERM to the job's shell and to the command at once."""
+    script = f"trap 'echo saved; exit 75' TERM; touch {tmp_path}/on.JOB; sleep 60 & wait"
+    process = submit("JOB=1:6", tmp_path / "byhand.JOB.log", "bash", "-c", script)
+    wait_for(lambda: len(list(tmp_path.glob("on.*"))) == 6)
+    ask(slurm, "scancel", "--name", "byhand.JOB")
+    status, _, err = finish(process)
+    assert status == 75 and "6 of 6 jobs were interrupted" in err
+
+
 def test_what_slurm_refuses_is_told(submit, tmp_path):
     conf = tmp_path / "site.conf"
     conf.write_text("command sbatch --partition=nowhere\n")

@@ -126,7 +126,9 @@ def test_the_environment_script_never_exits_its_caller(tmp_path):
 FAKE = """#!/usr/bin/env bash
 printf '%s\\n' "$@" > "$(dirname "$0")/asked"
 numbers=$(printf '%s\\n' "$@" | sed -n '/^--array$/{n;s/%.*//;s/-/ /p;}')
-for number in $(seq ${numbers:-1 1}); do SLURM_ARRAY_TASK_ID=$number SLURM_CPUS_PER_TASK=3 bash "${!#}"; done > /dev/null
+export SLURM_CPUS_PER_TASK=3 SLURM_JOB_ID=12
+if [ -z "$numbers" ]; then bash "${!#}"; fi
+for number in ${numbers:+$(seq $numbers)}; do SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID=$number SLURM_JOB_ID=1$number bash "${!#}"; done
 printf 'a line of the site\\n' | tee -a "$(dirname "$0")"/*.log > /dev/null
 echo 'noise of a site'
 echo '12;cluster'
@@ -185,6 +187,19 @@ option time=*"""
 def test_a_wrong_configuration_or_option_is_told_before_anything_is_submitted(slurm, tmp_path, conf, words, message):
     process, asked = slurm(conf, *words, tmp_path / "l.log", "true")
     assert process.returncode == 2 and message in process.stderr and asked is None
+
+
+def test_what_is_no_log_is_not_overwritten(tmp_path):
+    (tmp_path / "mine.sh").write_text("echo mine\n")
+    process = local(tmp_path / "mine.sh", "true")
+    assert process.returncode == 1 and "mine.sh: holds something else than a log" in process.stderr
+    assert (tmp_path / "mine.sh").read_text() == "echo mine\n"
+
+
+def test_output_without_a_line_end_leaves_the_last_line_its_own(tmp_path):
+    assert local("JOB=1:1", tmp_path / "l.JOB.log", "printf", "no end").returncode == 0
+    lines = (tmp_path / "l.1.log").read_text().splitlines()
+    assert lines[2] == "no end" and lines[3].startswith("# ended ")
 
 
 def test_an_array_without_a_log_for_each_job_is_refused(tmp_path):

@@ -144,7 +144,8 @@ def test_the_networks_jobs_ask_for_gpus_and_train_with_a_process_on_each(tmp_pat
         process = call(f"stages/{script}.sh", "--exp", tmp_path, "--gpus", gpus, "--dispatcher", tmp_path / "only asked")
         assert process.returncode == 0, process.stderr
     train, *predict = asked.read_text().splitlines()
-    launch = "wsedtk" if gpus < 2 else f"python3 {ROOT}/bin/torchrun.py --standalone --nproc-per-node {gpus} -m wsedtk"
+    launch = "wsedtk" if gpus < 2 else \
+        f"env -u OMP_NUM_THREADS python3 {ROOT}/bin/torchrun.py --standalone --nproc-per-node {gpus} -m wsedtk"
     log = f"{tmp_path}/log/04_train.crnn_linear"
     assert f" --gpu {gpus} {log}.log {launch} --record {log}.yaml train --" in train
     assert len(predict) == 2
