@@ -1,6 +1,6 @@
 # Sourced by local.sh and slurm.sh, with their arguments, and by the jobs that slurm.sh submits: what Kaldi's contract asks of both.
 # Defines `parse_dispatch`, which sets gpu, mem, time, num_threads, max_jobs_run and conf (empty where not asked for), variable, first
-# and last (of JOB=1:N), log and command; then `log_of`, `clear_logs`, `run_job` and `tell_failed` work on these.
+# and last (of JOB=1:N), log and command; then `log_of`, `clear_logs`, `run_job`, `run_in_slurm` and `tell_failed` work on these.
 # shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts around it
 
 quiet='' gpu='' mem='' time='' num_threads='' max_jobs_run='' conf='' variable='' first=1 last=1 log='' command=()
@@ -80,23 +80,13 @@ clear_logs() { # make their folders, and empty what an earlier run wrote: from h
     done
 }
 
-# shellcheck disable=SC2317,SC2329  # run_job calls it; local.sh has its own
-execute() { # LOG COMMAND...: run it, and pass on a signal, which Slurm may send to this shell alone
-    local log=$1 status=0 child signalled=1 stopped=''
+# shellcheck disable=SC2317,SC2329  # run_job calls it
+execute() { # LOG COMMAND...: run it in the foreground: bash can lose the status of what it waits for when a signal comes
+    local log=$1 status=0 stopped=''
     shift
-    "$@" < /dev/null >> "$log" 2>&1 &
-    child=$!
-    pass_on() {
-        signalled=1 stopped=1
-        env kill -TERM "$child" 2> /dev/null # bash's own, where the child is gone already, loses its status
-        echo "# $1" >> "$log"
-    }
-    trap 'pass_on "a signal: cancelled or preempted"' INT TERM HUP
-    trap 'pass_on "a signal: the time is nearly up"' USR1
-    while [ -n "$signalled" ]; do # a signal ends the wait
-        signalled='' status=0
-        wait "$child" || status=$?
-    done
+    trap 'stopped=1' INT TERM HUP USR1 # a signal is for the command: its status is still to be written
+    exec 3>&2 2> /dev/null # bash's word on how a command ended is not wanted
+    "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?
     if [ -n "$stopped" ] && [ "$status" = 143 ]; then status=75; fi # it saves nothing, but was interrupted all the same
     return "$status"
 }
@@ -119,6 +109,29 @@ run_job() { # NUMBER: run one job, its log around it
     execute "$file" "${words[@]}" || status=$?
     _new_line "$file"
     printf '# ended %s after %s s%s, exit status %s\n' "$(_now)" "$((SECONDS - started))" "$job" "$status" >> "$file"
+    return "$status"
+}
+
+run_in_slurm() { # NUMBER: run one job, and pass on a signal, which Slurm may send to this shell alone. Returns its status
+    local job signalled=1 status
+    run_job "$1" &
+    job=$!
+    # shellcheck disable=SC2317,SC2329  # the traps call it
+    pass_on() {
+        signalled=1
+        trap '' TERM
+        kill -TERM 0 # the process group is the job's
+        log_of "$1"
+        echo "# a signal: $2" >> "$file"
+    }
+    # shellcheck disable=SC2064  # the number of now
+    trap "pass_on $1 'cancelled or preempted'" INT TERM HUP
+    # shellcheck disable=SC2064
+    trap "pass_on $1 'the time is nearly up'" USR1
+    while [ -n "$signalled" ]; do # a signal ends the wait
+        signalled='' status=0
+        wait "$job" || status=$?
+    done
     return "$status"
 }
 

@@ -16,21 +16,19 @@ copy() { # to the log too, to the end of what is printed
     exec tee -a -- "$1"
 }
 
-execute() { # LOG COMMAND...
-    local log=$1 status=0
-    shift
-    trap : INT TERM HUP USR1 # a signal is for the command: its status is still to be written
-    exec 3>&2 2> /dev/null # bash's word on how a command ended is not wanted
-    if [ -n "$variable" ]; then
-        "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?
-    else
+if [ -z "$variable" ]; then
+    quiet=1 # what went wrong is on the screen
+    execute() { # LOG COMMAND...
+        local log=$1 status=0
+        shift
+        trap : INT TERM HUP USR1
+        exec 3>&2 2> /dev/null
         { trap : INT TERM HUP USR1; "$@" < /dev/null 2>&1 1>&5 3>&- 5>&- | copy "$log" >&3 5>&-; } 5>&1 | copy "$log" || status=$?
-    fi
-    return "$status"
-}
+        return "$status"
+    }
+fi
 
 pids=() numbers=() failed=() stopped=0
-if [ -z "$variable" ]; then quiet=1; fi # what went wrong is on the screen
 reap() { # wait for the oldest job that runs
     local code=0
     while :; do # a signal to us ends the wait, not the job

@@ -21,7 +21,7 @@ unset "${!SQUEUE_@}" SBATCH_WAIT # a person's own defaults, which would hide job
 read_conf() { # set `submit`: sbatch's command line so far
     local line words number=0 name value word found exact options=()
     local -A defaults=()
-    [ -f "$conf" ] && [ -r "$conf" ] || _dispatch_fail "$conf: no such file"
+    [ -f "$conf" ] || _dispatch_fail "$conf: no such file"
     while IFS= read -r line || [ -n "$line" ]; do
         number=$((number + 1)) line=${line%%#*} line=${line%$'\r'}
         read -r -a words <<< "$line" || true
@@ -61,7 +61,7 @@ write_script() { # FILE: what sbatch is given
         # shellcheck disable=SC2016  # the job's shell expands them
         echo 'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"; fi'
         # shellcheck disable=SC2016
-        echo 'run_job "${SLURM_ARRAY_TASK_ID:-1}"'
+        echo 'run_in_slurm "${SLURM_ARRAY_TASK_ID:-1}"'
     } > "$1"
 }
 
