@@ -14,7 +14,7 @@ import sys
 
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported
 
-from torch.distributed import run  # noqa: E402
+from torch.distributed import DistError, run  # noqa: E402
 from torch.distributed.elastic.multiprocessing import SignalException  # noqa: E402
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: E402
 from torch.distributed.elastic.rendezvous import RendezvousError  # noqa: E402
@@ -29,22 +29,26 @@ def main():
     """Run torchrun. Returns the exit status."""
     arguments = run.parse_args(None)
     processes = run.determine_local_world_size(arguments.nproc_per_node)
-    cores = int(os.environ.get("SLURM_CPUS_PER_TASK", len(os.sched_getaffinity(0))))
+    cores = len(os.sched_getaffinity(0))
+    cores = min(cores, int(os.environ.get("SLURM_CPUS_PER_TASK", cores)))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "55")  # s that a process has to save its work; a cluster gives a minute
     logging.disable(logging.ERROR)
     signal.signal(signal.SIGUSR1, stop)
     try:
         run.run(arguments)
     except SignalException:
         return 75
-    except RendezvousError as error:
-        print(f"torchrun.py: no word from the machine at --rdzv-endpoint ({error})", file=sys.stderr)
+    except (RendezvousError, DistError) as error:
+        print(f"torchrun.py: the machines did not come together ({type(error).__name__} {error}): does torchrun run on all --nnodes, "
+              "and is the port of --rdzv-endpoint free? --standalone is for one machine", file=sys.stderr)
         return 1
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:
             return failure.exitcode
-        print(f"torchrun.py: {failure.signal_name()} ended process {failure.pid}, rank {rank}", file=sys.stderr)
+        print(f"torchrun.py: {failure.signal_name()} ended process {failure.pid}, rank {rank}; give the same command again to go on",
+              file=sys.stderr)
         return 128 - failure.exitcode
     return 0
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -177,4 +178,47 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
 def test_only_what_comes_from_another_process_is_a_loss():
     assert distributed._is_loss(RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
     assert distributed._is_loss(torch.distributed.DistBackendError("NCCL error"))
+    assert "another of the 2 processes" in distributed._why_lost(RuntimeError("gloo: Connection closed by peer"), 2, True)
+    shared_memory = torch.distributed.DistBackendError("NCCL error: unhandled system error\nNo space left on device")
+    assert "can't work together (NCCL error: unhandled system error No space left" in distributed._why_lost(shared_memory, 2, True)
+    assert "can't reach each other (timed out)" in distributed._why_lost(torch.distributed.DistNetworkError("timed out"), 2, False)
     assert not distributed._is_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_a_process_pads_its_clips_as_the_whole_batch(corpus):
+    """For batch norm, which sees padded frames; clip 3 of the corpus is half as long as the others."""
+    fit = FeatureBatches(FeatureStore([corpus / "fit.h5"]), datadir.read(corpus / "fit"), "fit")
+    x, mask = fit.load(np.array([3]), of=np.array([3, 0]))
+    assert x.shape[1] == mask.shape[1] == fit.load(np.array([3, 0]))[0].shape[1] > fit.load(np.array([3]))[0].shape[1]
+    torch.testing.assert_close(mask, fit.load(np.array([3, 0]))[1][:1])
+
+
+class WithMore(torch.nn.Module):
+    """A network that gives attention weights which nothing else depends on, as a person's own may."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.attention = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+
+    def forward(self, x, mask):
+        frame = self.layer(x).sigmoid()
+        return types.SimpleNamespace(clip=frame.mean(dim=1), frame=frame, weight=self.attention(x), mask=mask)
+
+
+def test_layers_that_the_loss_does_not_depend_on_are_not_waited_for():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        network = WithMore()
+        forward = distributed.Several(0, 1).wrap(network, torch.device("cpu"), with_frames=False)
+        for _ in range(3):
+            forward(torch.ones(2, 4, 3), torch.ones(2, 4, dtype=torch.bool)).clip.sum().backward()
+        assert network.layer.weight.grad is not None and not network.attention.weight.grad
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_other_verbs_run_in_one_process(run, monkeypatch, tmp_path):
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    result = run("tune", tmp_path / "s.h5", tmp_path, tmp_path / "o.yaml")
+    assert result.exit_code == 1 and "tune: runs in one process, torchrun started 2; only train takes several" in result.stderr

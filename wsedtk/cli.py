@@ -209,8 +209,8 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
 def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, cache, overwrite, dry_run, device):
     """Train a network on clip tags. Run again, it goes on from its last checkpoint.
 
-    Over several GPUs, or machines, torchrun starts it, a process a GPU: `torchrun --nproc-per-node 4 -m wsedtk train ...`. They share
-    out each batch of `batch_size` clips.
+    Over several GPUs torchrun starts it, a process a GPU: `torchrun --standalone --nproc-per-node 4 -m wsedtk train ...`. They share
+    out each batch of `batch_size` clips. README tells of several machines, and of bin/torchrun.py.
 
     \b
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml

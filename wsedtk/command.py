@@ -69,7 +69,10 @@ def verb(group, name, **settings):
     def decorate(function):
         @click.pass_context
         def command(ctx, **options):
-            if rank_and_size()[0] > 0:  # the first process sees to all of that
+            rank, size = rank_and_size()
+            if size > 1 and name != "train":
+                raise InputError(f"{name}: runs in one process, torchrun started {size}; only train takes several")
+            if rank > 0:  # the first process sees to all of that
                 return function(**options)
             _check_outputs(ctx.command, options)
             outputs = [parameter.name for parameter in ctx.command.params if parameter.type is OUT]

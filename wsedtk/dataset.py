@@ -72,9 +72,16 @@ class FeatureBatches:
         if not len(self.rows):
             raise InputError(f"{folder}: no clip has features in {', '.join(store.paths)}")
 
-    def load(self, clips):
-        """Features (B, T, F) and mask (B, T), True = real frame, of clips (B,)."""
-        return load_features(self.store, self.rows[clips])
+    def load(self, clips, of=None):
+        """Features (B, T, F) and mask (B, T), True = real frame, of clips (B,).
+
+        of: the clips of the whole batch, where they are a part of one: T is then its longest clip's, which batch norm notices.
+        """
+        x, mask = load_features(self.store, self.rows[clips])
+        missing = 0 if of is None else int(self.store.num_frames[self.rows[of]].max()) - x.shape[1]
+        if missing > 0:
+            x, mask = torch.nn.functional.pad(x, (0, 0, 0, missing)), torch.nn.functional.pad(mask, (0, missing))
+        return x, mask
 
 
 def load_features(store, rows):

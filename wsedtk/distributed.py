@@ -1,6 +1,6 @@
 """The processes of one training, which torchrun starts, and what they tell each other.
 
-What they tell goes from CPU to CPU, by gloo, and never waits for a GPU; gradients go by NCCL between GPUs.
+What they tell goes from CPU to CPU, by gloo; gradients, and what batch norm sums, go by NCCL between GPUs.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from wsedtk.errors import InputError, NotFinished
 from wsedtk.inference import pick_device
+from wsedtk.models.layers import Output
 from wsedtk.parallel import rank_and_size
 from wsedtk.progress import say
 from wsedtk.signals import handled, noted
@@ -55,9 +56,24 @@ class Group:
         """The torch device of `--device`. Raises InputError where it can't be used."""
         return pick_device(name)
 
-    def wrap(self, network, device):
-        """The network as the training's forward pass runs it, over all processes; the weights are those of the network."""
+    def wrap(self, network, device, with_frames):
+        """The network as the training's forward pass runs it, over all processes; the weights are those of the network.
+
+        with_frames: whether the loss is of the frames too.
+        """
         return network
+
+
+class _InTheLoss(torch.nn.Module):
+    """A network whose output leads back to what the loss depends on alone: of the rest DDP would wait for gradients that never come."""
+
+    def __init__(self, network, with_frames):
+        super().__init__()
+        self.network, self.with_frames = network, with_frames
+
+    def forward(self, x, mask):
+        output = self.network(x, mask)
+        return Output(output.clip, output.frame if self.with_frames else output.frame.detach(), None, output.mask)
 
 
 class Several(Group):
@@ -116,7 +132,7 @@ class Several(Group):
         torch.cuda.set_device(device)
         return device
 
-    def wrap(self, network, device):
+    def wrap(self, network, device, with_frames):
         """See Group: gradients become the mean over the processes; batch norm is of the whole batch on GPUs."""
         if device.type == "cuda":
             torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
@@ -124,7 +140,7 @@ class Several(Group):
             say("warning: on CPUs batch norm uses each process's own part of a batch, not the whole: the model will be another than "
                 "that of one process, or of GPUs")
         # So it does not sort parameters anew after the first batch: three processes' sums would depend on where a run was resumed.
-        return torch.nn.parallel.DistributedDataParallel(network, find_unused_parameters=True)
+        return torch.nn.parallel.DistributedDataParallel(_InTheLoss(network, with_frames), find_unused_parameters=True)
 
 
 def _is_loss(error):
@@ -132,9 +148,27 @@ def _is_loss(error):
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
+def _why_lost(error, size, is_joined):
+    """What to tell the user of such an exception."""
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if not is_joined:
+        return (f"the {size} processes of this training can't reach each other ({reason}); GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name "
+                "the network interface to take")
+    if isinstance(error, dist.DistBackendError) and "remote" not in reason.lower():
+        return f"the GPUs of this training can't work together ({reason}); NCCL_DEBUG=INFO in the environment tells more"
+    return (f"another of the {size} processes of this training is gone; give the same command again, and it goes on from the last "
+            f"checkpoint ({reason})")
+
+
 def _tell_once(store, message, patiently):
-    """Print why the training ends where no other process has; None: that is printed later. patiently: rank 0 has a moment to do it."""
+    """Print why the training ends where no other process has; None: that is printed later. patiently: rank 0 has a moment to do it.
+
+    store: what they share, where they have one yet.
+    """
     told = 0
+    if store is None:
+        say(f"wsedtk: {message}")
+        return
     with noted():  # torchrun ends this process meanwhile
         with contextlib.suppress(RuntimeError):
             if patiently:
@@ -156,24 +190,24 @@ def joining(device):
     if size == 1:
         yield Group()
         return
-    with handled(signal.SIG_DFL):  # no handler is called while a process that never comes is waited for
-        store, _, _ = next(dist.rendezvous("env://"))
-        dist.init_process_group("gloo" if device == "cpu" or not torch.cuda.is_available() else "cpu:gloo,cuda:nccl",
-                                store=store, rank=rank, world_size=size)
+    store = None
     try:
+        with handled(signal.SIG_DFL):  # no handler is called while a process that never comes is waited for
+            store, _, _ = next(dist.rendezvous("env://"))
+            dist.init_process_group("gloo" if device == "cpu" or not torch.cuda.is_available() else "cpu:gloo,cuda:nccl",
+                                    store=store, rank=rank, world_size=size)
         with open(os.devnull, "w", encoding="utf-8") as nowhere, \
                 contextlib.redirect_stdout(nowhere if rank else sys.stdout), contextlib.redirect_stderr(nowhere if rank else sys.stderr):
             yield Several(rank, size)
     except BaseException as error:
         where = f"rank {rank} of {size} on {platform.node()}: " if rank else ""
         if _is_loss(error):
-            _tell_once(store, f"{where}another of the {size} processes of this training is gone; give the same command again, and it goes "
-                       "on from the last checkpoint", patiently=False)
+            _tell_once(store, where + _why_lost(error, size, dist.is_initialized()), patiently=False)
             raise InputError("") from error
         if rank and isinstance(error, (InputError, NotFinished)):
             _tell_once(store, f"{where}{error}", patiently=True)
             raise type(error)("") from error
-        if rank == 0 or isinstance(error, Exception):
+        if store is not None and (rank == 0 or isinstance(error, Exception)):
             _tell_once(store, None, patiently=False)
         raise
     dist.destroy_process_group()

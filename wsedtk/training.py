@@ -130,7 +130,7 @@ class Trainer:
     def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say, group=Group()):
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
         self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
-        self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device)).run
+        self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))).run
         self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate, fused=True if device.type == "cuda" else None)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
@@ -179,7 +179,7 @@ class Trainer:
         """
         batch = self.sampler.batch(step)
         clips = batch[self.rows]
-        x, mask = self.fit.load(clips)
+        x, mask = self.fit.load(clips, of=batch)
         tags, frames, known = torch.from_numpy(self.fit.dataset.tag_matrix(clips)).to(x), None, None
         if self.frame_targets is not None:
             frames, known = self.frame_targets.load(clips, max(1, x.shape[1] // self.runner.network.time_reduction))

@@ -41,7 +41,8 @@ def slurm():
 def submit(slurm):
     """Start bin/slurm.sh with these words, as a process whose output is kept."""
     def start(*words, script=DISPATCHER, cwd=None):
-        return subprocess.Popen(["bash", str(script), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        heeding = ["env", "--default-signal=INT,HUP", "bash"]  # these tests may themselves run where a signal is ignored: under nohup
+        return subprocess.Popen([*heeding, str(script), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 env=slurm, cwd=cwd, start_new_session=True)
     return start
 

@@ -167,7 +167,8 @@ class FeatureStore:
     def cache(self, rows):
         """Keep the features of rows (M,), in any order, in memory, where `read` then finds them. Raises InputError where they don't fit."""
         shape = (len(rows), int(self.num_frames[rows].max(initial=0)), self._data[0].shape[2])
-        kind, available = np.result_type(*self._data), _available_bytes()
+        kind = np.result_type(*self._data)
+        available = _available_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's processes, each of which asks for it
         needed = int(np.prod(shape)) * kind.itemsize
         if needed > 0.9 * available:
             raise InputError(f"{', '.join(self.paths)}: {len(rows)} clips take {needed / 1e9:.1f} GB of memory, and "
