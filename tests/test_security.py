@@ -241,9 +241,9 @@ def test_the_sharded_extraction_of_the_audioset_recipe(tmp_path, commands, name)
                              capture_output=True, text=True, timeout=60, cwd=tmp_path, env={**os.environ, **environment})
     assert process.returncode == 0, process.stderr
     found = told()
-    assert sorted(command[command.index("--shard") + 1] for command in found if "--shard" in command) == ["1/2", "2/2"]
+    assert sorted(command[command.index("--shard") + 1] for command in found if "--shard" in command) == ["1/2", "1/2", "2/2", "2/2"]
     assert all(command[-1].startswith(f"{exp}/feats/") and command[-2].startswith(f"{exp}/data/") for command in found)
-    assert len({command[1] for command in found}) == 3 and not list(tmp_path.rglob("pwned"))
+    assert len({command[1] for command in found}) == 4 and not list(tmp_path.rglob("pwned"))
 
 
 def test_what_the_shell_is_given_to_run_is_what_download_runs(tmp_path, run):
