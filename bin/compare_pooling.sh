@@ -28,7 +28,7 @@ set -- ${rest[@]+"${rest[@]}"}
 . "$recipe/path.sh"
 expect_number max_jobs_run 0
 
-names=() runs=() # a run: name of the system, its file, seed
+names=() runs=() known=' ' # a run: name of the system, its file, seed
 for name in $systems; do # all of them before hours of training
     file=$name
     if [ ! -f "$file" ]; then file=$recipe/conf/$name.yaml; fi
@@ -36,8 +36,8 @@ for name in $systems; do # all of them before hours of training
     name=$(basename -- "$file" .yaml)
     names+=("$name")
     for seed in $seeds; do
-        case " ${all_runs:-}" in *" $name.$seed "*) echo "compare_pooling.sh: $name with seed $seed is there twice" >&2; exit 2 ;; esac
-        all_runs+="$name.$seed "
+        case $known in *" $name.$seed "*) echo "compare_pooling.sh: $name with seed $seed is there twice" >&2; exit 2 ;; esac
+        known+="$name.$seed "
         runs+=("$name" "$file" "$seed")
     done
 done

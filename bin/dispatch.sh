@@ -113,21 +113,19 @@ run_job() { # NUMBER: run one job, its log around it
 }
 
 run_in_slurm() { # NUMBER: run one job, and pass on a signal, which Slurm may send to this shell alone. Returns its status
-    local job signalled=1 status
+    local file job signalled=1 status
     run_job "$1" &
     job=$!
+    log_of "$1"
     # shellcheck disable=SC2317,SC2329  # the traps call it
-    pass_on() {
+    pass_on() { # WHY
         signalled=1
         trap '' TERM
         kill -TERM 0 # the process group is the job's
-        log_of "$1"
-        echo "# a signal: $2" >> "$file"
+        echo "# a signal: $1" >> "$file"
     }
-    # shellcheck disable=SC2064  # the number of now
-    trap "pass_on $1 'cancelled or preempted'" INT TERM HUP
-    # shellcheck disable=SC2064
-    trap "pass_on $1 'the time is nearly up'" USR1
+    trap 'pass_on "cancelled or preempted"' INT TERM HUP
+    trap 'pass_on "the time is nearly up"' USR1
     while [ -n "$signalled" ]; do # a signal ends the wait
         signalled='' status=0
         wait "$job" || status=$?

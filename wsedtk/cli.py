@@ -12,7 +12,7 @@ import click
 from wsedtk import __version__, signals
 from wsedtk.command import CONTEXT, IN_DIR, OUT, NumberList, Shard, verb
 from wsedtk.errors import InputError, NotFinished
-from wsedtk.parallel import rank_and_size
+from wsedtk.ranks import rank_and_size
 
 
 def _stage(name):

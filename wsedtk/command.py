@@ -6,7 +6,7 @@ import click
 
 from wsedtk.atomic import remove_left_over
 from wsedtk.errors import InputError
-from wsedtk.parallel import rank_and_size
+from wsedtk.ranks import rank_and_size
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 IN_DIR = click.Path(path_type=Path)

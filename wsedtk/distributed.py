@@ -16,8 +16,8 @@ import torch.distributed as dist
 from wsedtk.errors import InputError, NotFinished
 from wsedtk.inference import pick_device
 from wsedtk.models.layers import Output
-from wsedtk.parallel import rank_and_size
 from wsedtk.progress import say
+from wsedtk.ranks import rank_and_size
 from wsedtk.signals import handled, noted
 
 _TOLD = "told"  # in the store that the processes share: how many have said, or were about to say, why the training ends
@@ -50,7 +50,7 @@ class Group:
         return function()
 
     def align(self, network):
-        """Give a network, in every process, the tensors that it has in rank 0."""
+        """Give a network, in every process, the buffers that it has in rank 0; its weights are the same in all."""
 
     def device(self, name):
         """The torch device of `--device`. Raises InputError where it can't be used."""
@@ -115,8 +115,8 @@ class Several(Group):
 
     def align(self, network):
         """See Group."""
-        for tensor in network.state_dict().values():
-            dist.broadcast(tensor, 0)
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
 
     def device(self, name):
         """See Group: of the machine's GPUs the one of this process's number."""

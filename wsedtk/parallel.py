@@ -22,13 +22,6 @@ _CHUNK = 8  # items that go to a process at once,
 _AHEAD = 4  # and how many such chunks, for each process, are under way or wait for the one that reads the results
 
 
-def rank_and_size():
-    """(the number of this process, how many there are) of those that torchrun started together; (0, 1) for any other process."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return 0, 1
-    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-
-
 def _start_helpers():
     """Start the processes that a pool needs beside its own, none of them to heed signals, which the program alone answers.
 
