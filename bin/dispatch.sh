@@ -121,8 +121,8 @@ run_in_slurm() { # NUMBER: run one job, and pass on a signal, which Slurm may se
     pass_on() { # WHY
         signalled=1
         trap '' TERM
+        echo "# a signal: $1" >> "$file" # before what the job says of it
         kill -TERM 0 # the process group is the job's
-        echo "# a signal: $1" >> "$file"
     }
     trap 'pass_on "cancelled or preempted"' INT TERM HUP
     trap 'pass_on "the time is nearly up"' USR1
