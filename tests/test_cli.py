@@ -6,7 +6,8 @@ import click
 import pytest
 
 from wsedtk import __version__, cli
-from wsedtk.command import Shard
+from wsedtk.commands import corpora
+from wsedtk.commands.common import Shard
 
 
 def verbs(group=cli.cli, path=()):
@@ -83,7 +84,7 @@ def test_from_a_shell(tmp_path):
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "_stage", lambda name: 1 / 0)
+    monkeypatch.setattr(corpora, "stage", lambda name: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["wsedtk", "validate", "x"])
     with pytest.raises(ZeroDivisionError):
         cli.main()

@@ -34,12 +34,13 @@ TRAIN = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set
 # The command line, but that `extract` ends a part after a twentieth of a second instead of twenty: else these small sets are one part.
 LAUNCHER = """
 import wsedtk.cli
-stage_of = wsedtk.cli._stage
+from wsedtk.commands import systems
+stage_of = systems.stage
 def quick(name):
     import wsedtk.parts
     wsedtk.parts.PART_SECONDS = 0.05
     return stage_of(name)
-wsedtk.cli._stage = quick
+systems.stage = quick
 wsedtk.cli.main()
 """
 

@@ -1,9 +1,15 @@
-"""What the commands of the command tree share: kinds of parameters, and the care for outputs and records."""
+"""What the commands share: the group that they are in, kinds of parameters, and the care for outputs and records."""
 
+import importlib
+import logging
+import os
+import signal
+import sys
 from pathlib import Path
 
 import click
 
+from wsedtk import __version__, signals
 from wsedtk.atomic import remove_left_over
 from wsedtk.errors import InputError
 from wsedtk.ranks import rank_and_size
@@ -86,3 +92,34 @@ def verb(group, name, **settings):
         command.__click_params__ = getattr(function, "__click_params__", [])
         return group.command(name, **settings)(command)
     return decorate
+
+
+def stage(name):
+    """Import a stage, ready to be interrupted."""
+    with signals.handled(_leave):
+        return importlib.import_module(f"wsedtk.stages.{name}")
+
+
+def tell_stopped(number):
+    """Say, in the first process, that a signal stopped the command."""
+    if rank_and_size()[0] == 0:
+        click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+
+
+def _leave(number, frame):
+    """End the command at once: while modules are imported an exception can get lost, and there is nothing to save."""
+    tell_stopped(number)
+    os._exit(75)
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="wsedtk")
+@click.option("--record", type=OUT, help="Write the resolved options and the fingerprints of the inputs to this YAML file.")
+@click.pass_context
+def cli(ctx, record):
+    """Weakly supervised sound event detection: from clips that only say which sounds occur to which and when.
+
+    The verbs make a chain of files; `bash recipes/mini/run.sh` goes through all of it.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    ctx.obj = record

@@ -1,0 +1,1 @@
+"""The commands, by what they are for; nothing heavy is imported before one runs."""

@@ -1,0 +1,130 @@
+"""Commands from a trained system to results."""
+
+import click
+
+from wsedtk.commands.common import IN_DIR, OUT, NumberList, cli, stage, verb
+
+
+@verb(cli, "predict")
+@click.argument("model_dir", type=IN_DIR)
+@click.argument("feats", type=IN_DIR, metavar="FEATS.h5")
+@click.argument("scores", type=OUT, metavar="SCORES.h5")
+@click.option("--data", "data_set", type=IN_DIR, help="Score the clips of this set only.")
+@click.option("--precise", is_flag=True, help="float32 throughout; else bf16 where it is safe.")
+@click.option("--no-frames", is_flag=True, help="Leave frame scores out of the file: the most of it by far.")
+@click.option("--classes", type=IN_DIR, metavar="FILE", help="Keep only these classes, in this order: one a line; NAME<TAB>NEW renames.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, device):
+    """Score clips, frames and 1 s segments with a trained model.
+
+    Of 10 s at 0.1 s a frame, the frame scores of 527 classes take 0.2 MB a clip: of a corpus of two million clips 400 GB, of 20 000
+    clips 4 GB. --no-frames saves them all; --classes makes every table as much smaller as the classes are fewer.
+
+    \b
+    Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
+    """
+    stage("predict").run(model_dir, feats, scores, data_set, precise, no_frames, classes, device)
+
+
+@verb(cli, "tune")
+@click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
+@click.argument("data_set", type=IN_DIR)
+@click.argument("operating_point", type=OUT, metavar="OPERATING_POINT.yaml")
+@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters maximise.")
+@click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
+@click.option("--median-seconds", default="0.5", type=NumberList(float, "seconds"), help="Median filters to choose from: one, or several.")
+@click.option("--min-seconds", default="0.2", type=NumberList(float, "seconds"), help="Shortest events to choose from.")
+@click.option("--max-gap-seconds", default="0.2", type=NumberList(float, "seconds"), help="Gaps to join over, to choose from.")
+@click.option("--gate-by-tags", is_flag=True, help="Decode events only of the classes that the clip is tagged with.")
+def tune(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
+    """Choose the thresholds of each class for the best micro F1 on a validation set.
+
+    \b
+    Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
+    """
+    stage("tune").run(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds,
+                      gate_by_tags)
+
+
+@verb(cli, "decode")
+@click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
+@click.argument("operating_point", type=IN_DIR, metavar="OPERATING_POINT.yaml")
+@click.argument("out_dir", type=OUT)
+@click.option("--mode", type=click.Choice(["segment", "frame"]), help="1 s segments, or filtered frames; else the operating point's.")
+def decode(scores, operating_point, out_dir, mode):
+    """Turn scores into tags and events.
+
+    \b
+    Example: wsedtk decode exp/linear/test/scores.h5 exp/linear/operating_point.yaml exp/linear/test/frame --mode frame
+    """
+    stage("decode").run(scores, operating_point, out_dir, mode)
+
+
+@verb(cli, "score")
+@click.argument("data_set", type=IN_DIR)
+@click.argument("out_dir", type=IN_DIR)
+@click.option("--scores", "scores_path", type=IN_DIR, metavar="SCORES.h5", help="For MAP, MAUC, d' and PSDS.")
+@click.option("--bootstrap", "num_resamples", default=0, type=click.IntRange(0), help="Resamples for 95 % intervals over clips.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON and nothing else.")
+def score(data_set, out_dir, scores_path, num_resamples, as_json):
+    """Compare decoded tags and events with the truth: tagging, segment and event metrics, baselines.
+
+    \b
+    Example: wsedtk score data/test exp/linear/test/frame --scores exp/linear/test/scores.h5 --bootstrap 1000
+    """
+    stage("score").run(data_set, out_dir, scores_path, num_resamples, as_json)
+
+
+@verb(cli, "score-files")
+@click.argument("reference", type=IN_DIR)
+@click.argument("estimate", type=IN_DIR)
+@click.option("--kind", type=click.Choice(["tags", "events"]), help="What the lists hold; found out where it is not given.")
+@click.option("--bootstrap", "num_resamples", default=0, type=click.IntRange(0), help="Resamples for 95 % intervals over clips.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON and nothing else.")
+def score_files(reference, estimate, kind, num_resamples, as_json):
+    """Compare anybody's list of tags or events with a list of the true ones.
+
+    The lists are tab-separated, with or without a header: `filename event_label` for tags, `filename onset offset event_label`
+    for events, `filename` alone for a clip without any. A list whose times are all those in the file name
+    (<id>_30.000_40.000.wav, 30.000, 40.000), as DCASE 2017 writes its weak labels, holds tags. A Y before a YouTube ID and the
+    extension make no difference. Every clip that REFERENCE names is scored, and no other.
+
+    \b
+    Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv --bootstrap 1000
+    """
+    stage("score_files").run(reference, estimate, kind, as_json, num_resamples)
+
+
+@verb(cli, "average")
+@click.argument("scores", type=IN_DIR, nargs=-1, required=True, metavar="SCORES...")
+@click.argument("output", type=OUT, metavar="OUT")
+@click.option("--weights", type=NumberList(float, "weights"), help="One for each of SCORES; else all count the same.")
+@click.option("--labels", type=IN_DIR, help="The classes to keep, one a line, in that order; else those of SCORES.")
+def average(scores, output, weights, labels):
+    """Average several systems' scores of the same clips; of one system's, change the form.
+
+    Each of SCORES, and OUT, is a score file, which is named .h5, or a folder of frame scores as sed_scores_eval has them: a
+    table <clip>.tsv for every clip, with the columns onset, offset, and one a class. Such a folder has no clip and segment
+    scores: they are the maxima of the frames. Its clips are named as the tables, with .wav where there is no extension, and
+    without a Y before a YouTube ID.
+
+    \b
+    Example: wsedtk average exp/a/test/scores.h5 exp/b/test/scores.h5 exp/ab/test/scores.h5 --weights 2,1
+             wsedtk average exp/a/test/scores.h5 exp/a/test/scores_tsv
+             wsedtk average their_scores_tsv exp/theirs/test/scores.h5 --labels data/test/labels.txt
+    """
+    stage("average").run(scores, output, weights, labels)
+
+
+@verb(cli, "report")
+@click.argument("model_dirs", type=IN_DIR, nargs=-1, required=True, metavar="MODEL_DIR...")
+@click.argument("output", type=OUT, metavar="REPORT.html")
+@click.option("--figures", type=OUT, help="Write the single figures as PNG into this folder too.")
+def report(model_dirs, output, figures):
+    """Show trained and scored systems on one page: tables, training curves, event timelines.
+
+    \b
+    Example: wsedtk report exp/linear exp/attention exp/report.html
+    """
+    stage("report").run(model_dirs, output, figures)
