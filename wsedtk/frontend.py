@@ -58,11 +58,28 @@ class FrontendConfig:
         """Seconds from one feature frame to the next."""
         return self.hop / self.sample_rate
 
+    @property
+    def min_samples(self):
+        """Samples that a shorter clip is filled up to with zeros: a hop, or `pad_to_seconds`."""
+        return max(self.hop, round((self.pad_to_seconds or 0) * self.sample_rate))
+
+    @property
+    def samples_before(self):
+        """Samples of the first frame's window that lie before the clip's beginning, where they are zeros."""
+        return self.num_fft // 2 - (self.num_fft - self.window) // 2
+
     def num_frames(self, num_samples):
         """Frames that a clip of `num_samples` gives: max(1, samples // hop), after padding to `pad_to_seconds`."""
-        if self.pad_to_seconds is not None:
-            num_samples = max(num_samples, round(self.pad_to_seconds * self.sample_rate))
-        return max(1, num_samples // self.hop)
+        return max(num_samples, self.min_samples) // self.hop
+
+
+def window_and_filters(config):
+    """The window (window,) and the mel filters (F, num_fft / 2 + 1) of a front end, float64 tensors."""
+    import librosa  # only for its Slaney mel filters; slow to import
+
+    filters = librosa.filters.mel(sr=config.sample_rate, n_fft=config.num_fft, n_mels=config.num_mels, fmin=config.min_hz,
+                                  fmax=config.max_hz, dtype=np.float64)
+    return torch.hann_window(config.window, periodic=True, dtype=torch.float64), torch.from_numpy(filters)
 
 
 @contextlib.contextmanager
@@ -91,13 +108,9 @@ class LogMel:
     """
 
     def __init__(self, config, device="cpu"):
-        import librosa  # only for its Slaney mel filters; slow to import
-
         self.config, self.device = config, torch.device(device)
-        self._window = torch.hann_window(config.window, periodic=True, dtype=torch.float64)
-        self._filters = self._bands(torch.from_numpy(librosa.filters.mel(
-            sr=config.sample_rate, n_fft=config.num_fft, n_mels=config.num_mels, fmin=config.min_hz, fmax=config.max_hz,
-            dtype=np.float64)))  # of (F, num_fft / 2 + 1)
+        self._window, filters = window_and_filters(config)
+        self._filters = self._bands(filters)
         self._parts = {}  # dtype -> window and filters in it, on the device
 
     def _parts_of(self, dtype):
@@ -137,7 +150,7 @@ class LogMel:
     def _levels(self, samples):
         """Levels (T, F) of one clip (S,)."""
         config, num_frames = self.config, self.config.num_frames(len(samples))
-        before = config.num_fft // 2 - (config.num_fft - config.window) // 2  # the window's part before a frame's centre
+        before = config.samples_before
         padded = np.zeros((num_frames - 1) * config.hop + config.window, np.float64 if samples.dtype == np.float64 else np.float32)
         kept = samples[:len(padded) - before]
         padded[before:before + len(kept)] = kept

@@ -77,8 +77,8 @@ def _mean(w, count):
 
 def _groups(a, size):
     """Cut time into groups of `size`, the last filled with zeros: (B, T, K) -> (B, J, size, K)."""
-    a = nn.functional.pad(a, (0, 0, 0, -a.shape[1] % size))
-    return a.unflatten(1, (-1, size))
+    a = nn.functional.pad(a, (0, 0, 0, (size - a.shape[1] % size) % size))
+    return a.reshape(a.shape[0], -1, size, a.shape[2])
 
 
 class Pooling(nn.Module):
@@ -171,7 +171,7 @@ class Pooling(nn.Module):
 
     def _pool_groups(self, x, w, steer, count, stage, size):
         """One stage of the hierarchy: rows (B, T, K) -> groups (B, J, K) of `size` rows, with their weights."""
-        size = min(size, x.shape[1])
+        size = size if torch.jit.is_tracing() else min(size, x.shape[1])  # traced, the length is not known
         count = _groups(count, size)  # (B, J, L, 1)
         inner = _groups(w, size)  # (B, J, L, K)
         w = inner.sum(dim=2) / size  # He, Shen & Zhang 2019, eq. (A-5); a short last group keeps its share

@@ -37,9 +37,12 @@ def pad_time(x, mask, shortest):
     """Pad features (B, T, F) with zeros to at least `shortest` frames, so that every pooling has a frame to give.
 
     Returns them with their mask (B, T), None where all frames are real: found out here once, for a GPU is waited for to tell.
+    Traced, it always pads, by as much as the length at hand then asks for, and keeps the mask.
     """
     missing = shortest - x.shape[1]
-    if missing <= 0:
+    if torch.jit.is_tracing():
+        missing = missing.clamp_min(0)
+    elif missing <= 0:
         return x, None if mask is None or bool(mask.all()) else mask
     if mask is None:
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -50,13 +53,13 @@ def run_gru(gru, x, mask):
     """Run a batch-first bidirectional GRU over the real frames only; padded frames come out as 0. mask None: all are real.
 
     In evaluation on a CPU it runs in the precision of its weights, also under autocast: the matrices of each of its steps are small
-    there, and rounding them all takes longer than it saves.
+    there, and rounding them all takes longer than it saves. Traced, it takes clips of one length: after the poolings all is real.
     """
     with contextlib.ExitStack() as stack:
         if x.device.type == "cpu" and not gru.training:
             stack.enter_context(torch.autocast("cpu", enabled=False))
             x = x.to(gru.weight_hh_l0.dtype)
-        if mask is None:
+        if mask is None or torch.jit.is_tracing():
             return gru(x)[0]
         lengths = mask.sum(dim=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
