@@ -24,10 +24,10 @@ def test_pieces_equal_the_whole(data):
     """Whatever the filters and wherever the pieces end: the events of the whole curve, each once."""
     num_frames, num_classes = data.draw(st.integers(1, 120)), data.draw(st.integers(1, 3))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    scores = np.clip(rng.random((num_frames, num_classes)) * 0.7 + 0.3 * np.sin(np.arange(num_frames) / 7)[:, None], 0, 1).astype(np.float32)
-    thresholds = np.array(data.draw(st.lists(st.sampled_from([0.2, 0.5, 0.8, np.inf, -np.inf]), min_size=num_classes, max_size=num_classes)))
-    filters = [np.array(data.draw(st.lists(st.sampled_from(choice), min_size=num_classes, max_size=num_classes)))
-               for choice in ([1, 3, 7, 61], [0, 1, 4, 30], [0, 1, 5, 40])]
+    wave = 0.3 * np.sin(np.arange(num_frames) / 7)[:, None]
+    scores = np.clip(rng.random((num_frames, num_classes)) * 0.7 + wave, 0, 1).astype(np.float32)
+    thresholds, *filters = (np.array(data.draw(st.lists(st.sampled_from(choice), min_size=num_classes, max_size=num_classes)))
+                            for choice in ([0.2, 0.5, 0.8, np.inf, -np.inf], [1, 3, 7, 61], [0, 1, 4, 30], [0, 1, 5, 40]))
     cuts = sorted(data.draw(st.lists(st.integers(0, num_frames), max_size=12)))
     duration = data.draw(st.sampled_from([num_frames * 0.1, num_frames * 0.1 - 0.04, num_frames * 0.05]))
     expected = whole(scores, thresholds, 0.1, duration, filters)
