@@ -16,7 +16,7 @@ from wsedtk.atomic import writing
 from wsedtk.errors import InputError
 
 _BLOCK = 1 << 22  # samples, of all channels together, that are decoded at once: whatever a file holds, memory stays small
-_RATES = (100, 1_000_000)  # Hz; a damaged header says anything up to 2^31
+RATES = (100, 1_000_000)  # Hz; a damaged header says anything up to 2^31
 _LOUDEST = 2.0 ** 32  # 32-bit integers as floats are in use; beyond, the sums of a front end would overflow
 FULL_SCALE = 0.999
 
@@ -30,7 +30,8 @@ class AudioInfo:
     duration: float  # seconds
 
 
-def _open(path):
+def open_file(path):
+    """Open a sound file with libsndfile, whatever its name says. Raises InputError where it is missing or no sound."""
     path = Path(path)
     try:
         status = path.stat()
@@ -48,16 +49,21 @@ def _open(path):
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).split(": ")[-1].strip()
         raise InputError(f"{path}: can't be read as sound ({reason})") from None
-    if not _RATES[0] <= file.samplerate <= _RATES[1]:
+    if not RATES[0] <= file.samplerate <= RATES[1]:
         file.close()
-        raise InputError(f"{path}: says that it has {file.samplerate} samples a second; expected {_RATES[0]} to {_RATES[1]}")
+        raise InputError(f"{path}: says that it has {file.samplerate} samples a second; expected {RATES[0]} to {RATES[1]}")
     return file
 
 
 def info(path):
     """Read a sound file's header. Raises InputError where it is missing or no sound."""
-    with _open(path) as file:
+    with open_file(path) as file:
         return AudioInfo(file.samplerate, file.channels, file.frames / file.samplerate)
+
+
+def resampled_length(num_samples, source_rate, target_rate):
+    """Samples after resampling: librosa's rule; soxr's own can differ by a sample."""
+    return int(np.ceil(num_samples * target_rate / source_rate))
 
 
 def resample(samples, source_rate, target_rate):
@@ -66,7 +72,7 @@ def resample(samples, source_rate, target_rate):
         return samples
     import soxr
 
-    length = int(np.ceil(len(samples) * target_rate / source_rate))  # librosa's; soxr's own can differ by a sample
+    length = resampled_length(len(samples), source_rate, target_rate)
     resampled = soxr.resample(samples, source_rate, target_rate, "HQ")[:length]
     return resampled if len(resampled) == length else np.pad(resampled, (0, length - len(resampled)))
 
@@ -91,7 +97,7 @@ def _mono(samples):
     return mono
 
 
-def _blocks(path, file, num_frames):
+def blocks(path, file, num_frames):
     """Decode the first `num_frames` of an open file: yield samples (S, C) and their mean (S,) over channels, block by block.
 
     Raises InputError, that names `path`, where the file is broken, holds no samples, or ones that are no level.
@@ -124,12 +130,12 @@ def read(path, sample_rate=None, max_seconds=None):
     or says that it holds; None: all. Returns (samples (num_samples,), sample rate). Raises InputError where the file is missing,
     broken, empty or not finite.
     """
-    with _open(path) as file:
+    with open_file(path) as file:
         rate, num_frames = file.samplerate, file.frames
         if max_seconds is not None:
             num_frames = min(num_frames, math.ceil(max_seconds * rate))
-        blocks = [mono for _, mono in _blocks(path, file, num_frames)]
-    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        parts = [mono for _, mono in blocks(path, file, num_frames)]
+    samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if sample_rate is not None:
         samples, rate = resample(samples, rate, sample_rate), sample_rate
     return samples, rate
@@ -152,9 +158,9 @@ def examine(path):
     """Decode a sound file, in constant memory, and tell how it sounds and whether it can be used at all."""
     num_frames, num_full, peaks, lowest, highest = 0, 0, [], [], []
     try:
-        with _open(path) as file:
+        with open_file(path) as file:
             rate, num_channels, digest = file.samplerate, file.channels, hashlib.sha256(f"{file.samplerate} ".encode())
-            for samples, mono in _blocks(path, file, file.frames):
+            for samples, mono in blocks(path, file, file.frames):
                 level = np.abs(samples)
                 digest.update(np.ascontiguousarray(mono))
                 num_frames += len(mono)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")  # libsndfile reads them
-_EXTENSIONS = (*AUDIO_EXTENSIONS, ".m4a", ".aac", ".mp4", ".webm")
+_EXTENSIONS = (*AUDIO_EXTENSIONS, ".m4a", ".aac", ".wma", ".mp4", ".mov", ".mkv", ".webm")
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")  # <recording>_<start>_<end>
 _YOUTUBE = re.compile(rf"Y?(.{{11}})_{_TIME}_{_TIME}")  # a leading Y that belongs to the ID is one of its 11 characters
@@ -15,6 +15,11 @@ def without_extension(name):
     """The name without the extension of a sound file, where it has one: `a.WAV` -> `a`, `Dr. No_1.5` stays."""
     stem, dot, extension = name.rpartition(".")
     return stem if stem and dot + extension.lower() in _EXTENSIONS else name
+
+
+def has_audio_extension(name):
+    """Whether a file's name ends as those of sound files, and of films with sound, do."""
+    return name.lower().endswith(_EXTENSIONS)
 
 
 def without_y(name):

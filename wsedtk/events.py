@@ -161,3 +161,70 @@ def decode_frames(frame_scores, thresholds, seconds_per_frame, durations, median
     clip, label = np.nonzero(active.any(axis=1))  # no filter wakes a class that is silent all through the clip, as most of hundreds are
     settings = (np.broadcast_to(s, active.shape[2])[label] for s in (median_frames, min_frames, max_gap_frames))
     return _runs(smooth(active[clip, :, label].T, *settings), clip, label, seconds_per_frame, durations)
+
+
+class CurveDecoder:
+    """Frame mode on a score curve of any length that comes piece by piece: the events of `decode_frames` on the whole of it.
+
+    No filter looks further than some frames to either side, which are kept, so that it makes no difference where the pieces end.
+    thresholds: (K,) float64; the filters (K,) or one number, see `smooth`.
+    """
+
+    def __init__(self, thresholds, seconds_per_frame, median_frames=1, min_frames=0, max_gap_frames=0):
+        self._thresholds, self._step = np.asarray(thresholds, np.float64), seconds_per_frame
+        self._filters = [np.broadcast_to(f, self._thresholds.shape) for f in (median_frames, min_frames, max_gap_frames)]
+        median, shortest, gap = self._filters
+        self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
+        self._scores = np.zeros((0, len(self._thresholds)), np.float32)  # those that may still matter
+        self._passes = np.zeros((0, len(self._thresholds)), bool)
+        self._first = self._settled = 0  # the frame that these begin with; the frames whose smoothing is known
+        self._open = {}  # class -> (onset frame, highest score, whether any frame passes) of an event that goes on
+        self._found = []  # (onset frame, end frame, class, highest score)
+
+    def push(self, scores, passes=True):
+        """Take the next frames (T, K). passes: (T, K) booleans; an event of whose frames none passes is dropped (the gate by tags)."""
+        self._scores = np.concatenate([self._scores, scores])
+        self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])
+        self._settle(self._first + len(self._scores) - self._reach)
+
+    def finish(self, duration):
+        """End the curve. Returns its events, [(onset, offset, class, highest frame score)], in seconds, none past the `duration`."""
+        end = self._first + len(self._scores)
+        self._settle(end)
+        for k in sorted(self._open):
+            self._close(k, end)
+        found = sorted((round(first * self._step, 6), k, round(min(last * self._step, duration), 6), peak)
+                       for first, last, k, peak in self._found)
+        return [(onset, offset, k, peak) for onset, k, offset, peak in found if offset > onset]
+
+    def _settle(self, end):
+        """Smooth the frames before `end`, and read off the events that end there."""
+        if end <= self._settled:
+            return
+        active = self._scores >= self._thresholds
+        columns = np.flatnonzero(active.any(axis=0))
+        active[:, columns] = smooth(active[:, columns], *(f[columns] for f in self._filters))
+        settled = slice(self._settled - self._first, end - self._first)
+        for k in sorted({*self._open, *np.flatnonzero(active[settled].any(axis=0)).tolist()}):
+            self._read_off(k, active[settled, k], self._scores[settled, k], self._passes[settled, k])
+        self._settled = end
+        outdated = max(0, end - self._reach - self._first)
+        self._first += outdated
+        self._scores, self._passes = self._scores[outdated:], self._passes[outdated:]
+
+    def _read_off(self, k, active, scores, passes):
+        """Go on with a class whose next frames (T,) are settled."""
+        is_on = k in self._open
+        changes = np.flatnonzero(np.diff(active, prepend=is_on)).tolist()
+        for start, stop in zip([0, *changes], [*changes, len(active)]):
+            if is_on:
+                onset, peak, passed = self._open.get(k, (self._settled + start, 0.0, False))
+                self._open[k] = onset, max(peak, float(scores[start:stop].max(initial=0))), passed or bool(passes[start:stop].any())
+                if stop < len(active):
+                    self._close(k, self._settled + stop)
+            is_on = not is_on
+
+    def _close(self, k, end):
+        onset, peak, passed = self._open.pop(k)
+        if passed:
+            self._found.append((onset, end, k, peak))

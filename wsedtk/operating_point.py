@@ -5,7 +5,7 @@ import typing
 
 import numpy as np
 
-from wsedtk import config
+from wsedtk import config, events
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.tables import LONGEST_SECONDS
@@ -80,3 +80,17 @@ def read(path):
     for name in PER_CLASS:
         mapping[name] = _per_class(mapping[name], labels, f"{path}: {name}", name.endswith("_seconds"))
     return OperatingPoint(**mapping)
+
+
+def untuned(labels, threshold):
+    """An operating point for frame mode by hand: one threshold for all classes, and the filters that `tune` takes unless told otherwise."""
+    values = [np.full(len(labels), value, np.float64) for value in (threshold, threshold, 0.5, 0.2, 0.2)]
+    return OperatingPoint("frame", list(labels), *values, False, "by hand")
+
+
+def frame_filters(point, seconds_per_frame):
+    """The filters of an operating point in frames: median, shortest event and longest gap, each (K,)."""
+    median = [events.odd_frames(s, seconds_per_frame) for s in point.median_seconds]
+    shortest = [events.whole_frames(s, seconds_per_frame) for s in point.min_seconds]
+    gap = [events.gap_frames(s, seconds_per_frame) for s in point.max_gap_seconds]
+    return np.array(median), np.array(shortest), np.array(gap)

@@ -1,5 +1,6 @@
 """Progress on stderr: a bar on a terminal, a few plain lines in a batch log."""
 
+import contextlib
 import re
 import sys
 import time
@@ -35,3 +36,39 @@ def say(message):
     """Print one line on stderr, above a bar where there is one."""
     tqdm.write(printable(message), file=sys.stderr)
     sys.stderr.flush()
+
+
+def clock(seconds):
+    """Seconds as 1:02:03."""
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+@contextlib.contextmanager
+def progress_in_time(description, total_seconds):
+    """Yield `tell(seconds)`, which shows how much audio is done, of how much (None: not known), and how much faster than it would play."""
+    started = told = time.monotonic()
+    shown = 0
+    end = "" if total_seconds is None else f" of {clock(total_seconds)}"
+
+    def text(seconds):
+        return f"{clock(seconds)}{end}, x {seconds / max(time.monotonic() - started, 1e-3):.0f} real time"
+
+    if sys.stderr.isatty():
+        form = "{desc}: {postfix}" if total_seconds is None else "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+        with tqdm(total=total_seconds, desc=description, leave=False, bar_format=form) as bar:
+            def tell(seconds):
+                bar.n = seconds if total_seconds is None else min(seconds, total_seconds)
+                bar.set_postfix_str(text(seconds), refresh=False)
+                bar.update(0)
+            yield tell
+        return
+
+    def tell(seconds):
+        nonlocal shown, told
+        now = time.monotonic()
+        part = int(seconds * PLAIN_LINES / total_seconds) if total_seconds else shown + 1
+        if part > shown and now - told >= QUIET_SECONDS:
+            shown, told = part, now
+            say(f"{description}: {text(seconds)}")
+    yield tell

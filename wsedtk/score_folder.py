@@ -7,7 +7,6 @@ N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.Scor
 
 import csv
 import hashlib
-import io
 import os
 import re
 from collections import Counter
@@ -155,6 +154,39 @@ def check_overwrite(folder):
             raise InputError(f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder")
 
 
+def check_labels(folder, labels):
+    """Raise InputError where a table can't have a column of each class."""
+    if not set(labels).isdisjoint(("onset", "offset")):
+        raise InputError(f"{folder}: a class can't be named onset or offset there, as the columns of times are")
+
+
+class Table:
+    """A clip's table on its way into an open file; its frames may come piece by piece."""
+
+    def __init__(self, file, labels, seconds_per_frame):
+        self._file, self._step, self._num_written, self._held = file, seconds_per_frame, 0, np.zeros((0, len(labels)), np.float32)
+        self._format = ["%.12g"] * 2 + ["%.9g"] * len(labels)
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
+
+    def _write(self, edges):
+        """Write the frames that are held. edges: (T + 1,) seconds."""
+        table = np.column_stack([edges[:-1], edges[1:], self._held[:len(edges) - 1].astype(np.float32)])
+        np.savetxt(self._file, table, fmt=self._format, delimiter="\t")
+
+    def append(self, frames):
+        """Add scores (T, K); these are held until it is known whether they are the last."""
+        if len(self._held):
+            self._write(np.round(np.arange(self._num_written, self._num_written + len(self._held) + 1) * self._step, 6))
+        self._num_written += len(self._held)
+        self._held = frames
+
+    def finish(self, duration):
+        """Write the last frames, without those that begin after the clip's end (seconds)."""
+        edges = frame_edges(self._num_written + len(self._held), self._step, duration)
+        edges[-1] = min(edges[-1], edges[-2] + 2 * self._step)
+        self._write(edges[self._num_written:])
+
+
 def write(folder, filenames, labels, seconds_per_frame, clips):
     """Write a folder of frame scores, whole or not at all, in the place of one that is there.
 
@@ -171,15 +203,10 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
     if others:
         raise InputError(f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
                          "name another folder, or remove it")
-    if not set(labels).isdisjoint(("onset", "offset")):
-        raise InputError(f"{folder}: a class can't be named onset or offset there, as the columns of times are")
-    header = io.StringIO()
-    csv.writer(header, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
+    check_labels(folder, labels)
     with writing_folder(folder) as temporary:
         for name, (frames, duration) in zip(names, clips):
-            edges = frame_edges(len(frames), seconds_per_frame, duration)
-            edges[-1] = min(edges[-1], edges[-2] + 2 * seconds_per_frame)
-            table = np.column_stack([edges[:-1], edges[1:], frames[:len(edges) - 1].astype(np.float32)])
             with open(temporary / name, "x", encoding="utf-8", newline="") as file:
-                file.write(header.getvalue())
-                np.savetxt(file, table, fmt=["%.12g"] * 2 + ["%.9g"] * len(labels), delimiter="\t")
+                table = Table(file, labels, seconds_per_frame)
+                table.append(frames)
+                table.finish(duration)

@@ -96,6 +96,40 @@ def score_files(reference, estimate, kind, num_resamples, as_json):
     stage("score_files").run(reference, estimate, kind, as_json, num_resamples)
 
 
+@verb(cli, "detect")
+@click.argument("model_dir", type=IN_DIR)
+@click.argument("audio", nargs=-1, required=True, metavar="AUDIO...")
+@click.option("--output", type=OUT, help="One file for the events of all recordings; without it and --output-dir they are printed.")
+@click.option("--output-dir", type=OUT, help="A file for each recording into this folder.")
+@click.option("--format", "format_name", default="tsv", type=click.Choice(["tsv", "jsonl", "audacity", "raven"]),
+              help="DCASE's table, JSON lines, Audacity's labels, or Raven's selection table.")
+@click.option("--channels", default="mix", type=click.Choice(["mix", "each"]), help="All channels mixed, or each on its own.")
+@click.option("--threshold", "thresholds", multiple=True, metavar="[CLASS=]NUMBER", help="Instead of the frame thresholds. Repeatable.")
+@click.option("--classes", multiple=True, metavar="CLASS|FILE",
+              help="Only this class, or those of a file: one a line; NAME<TAB>NEW renames. Repeatable.")
+@click.option("--min-duration", type=click.FloatRange(0, 86400), help="Seconds that an event lasts at least.")
+@click.option("--operating-point", type=IN_DIR, help="Thresholds and filters; without it those of the model directory.")
+@click.option("--scores", type=OUT, metavar="DIR", help="Keep the score curves there: a table a recording, as sed_scores_eval has them.")
+@click.option("--plot", type=OUT, metavar="DIR", help="A picture a recording, there.")
+@click.option("--max-failures", default=0.01, type=click.FloatRange(0, 1), help="Fraction of recordings that may fail.")
+@click.option("--precise", is_flag=True, help="float32 throughout; else bf16 where it is safe.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+def detect(model_dir, audio, output, output_dir, format_name, channels, thresholds, classes, min_duration, operating_point, scores, plot,
+           max_failures, precise, device):
+    """Find the events in recordings of one's own: of any length, rate and number of channels.
+
+    AUDIO is files, folders (at any depth) or quoted patterns, in any format that libsndfile reads, or ffmpeg where it is installed. The
+    network sees windows of the length that it was trained on, which overlap by half; their centres make one score curve, that frame
+    thresholds and filters turn into events, as `decode --mode frame` does.
+
+    \b
+    Example: wsedtk detect exp/linear recording.flac
+             wsedtk detect exp/linear recordings/ 'more/*.mp3' --output-dir labels --format audacity --plot pictures
+    """
+    stage("detect").run(model_dir, audio, output, output_dir, format_name, channels, thresholds, classes, min_duration, operating_point,
+                        scores, plot, max_failures, precise, device)
+
+
 @verb(cli, "average")
 @click.argument("scores", type=IN_DIR, nargs=-1, required=True, metavar="SCORES...")
 @click.argument("output", type=OUT, metavar="OUT")

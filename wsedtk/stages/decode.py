@@ -9,17 +9,9 @@ from wsedtk import datadir, events, operating_point, provenance, store, tables
 from wsedtk.errors import InputError
 
 
-def frame_filters(point, seconds_per_frame):
-    """The filters of an operating point in frames: median, shortest event and longest gap, each (K,)."""
-    median = [events.odd_frames(s, seconds_per_frame) for s in point.median_seconds]
-    shortest = [events.whole_frames(s, seconds_per_frame) for s in point.min_seconds]
-    gap = [events.gap_frames(s, seconds_per_frame) for s in point.max_gap_seconds]
-    return np.array(median), np.array(shortest), np.array(gap)
-
-
 def decode_all(scores, point, mode, tags):
     """Events of every clip of a score file. mode: segment or frame; tags: (N, K) the clips' own tag decisions, for the gate."""
-    filters, found = frame_filters(point, scores.seconds_per_frame), []
+    filters, found = operating_point.frame_filters(point, scores.seconds_per_frame), []
     for block, values in scores.blocks(np.arange(len(scores)), mode):
         durations = scores.durations[block]
         if mode == "segment":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import checkpoint, config, datadir, inference, provenance, store, tables
+from wsedtk import checkpoint, class_lists, config, datadir, inference, provenance, store
 from wsedtk.errors import InputError
 from wsedtk.progress import progress
 
@@ -24,40 +24,10 @@ def _choose_rows(features, data_set):
     return rows[rows >= 0], {name: features.failed[name] for name in dataset.filenames[rows < 0].tolist()}
 
 
-def read_classes(path, labels, model_dir):
-    """The classes that a file lists of a model's `labels`, with the names that they shall have: {class: name}, in its order.
-
-    One class a line; `name<TAB>new name` renames it. Raises InputError that lists every fault.
-    """
-    path, faults, names, lines = Path(path), [], {}, {}  # lines: ("class", name) or ("name", new name) -> where it stands
-    listed = tables.read_lines(path, faults) or []
-    while listed and listed[-1] == "":
-        listed.pop()  # what follows the end of the last line
-    if not listed and not faults:
-        faults.append(tables.Fault(True, path, None, "no classes: write one a line"))
-    for number, line in enumerate(listed, 1):
-        name, tab, new = line.partition("\t")
-        new = new if tab else name
-        twice = next((key for key in (("class", name), ("name", new)) if key in lines), None)
-        if not name.strip() or not new.strip() or "\t" in new:
-            message = f"expected a class, or a class, a tab and its new name; found {line!r}"
-        elif name not in labels:
-            message = f"{model_dir} has no class {name!r}; {config.suggest(name, labels)}"
-        elif twice:
-            message = f"the {twice[0]} {twice[1]!r} stands twice, first in line {lines[twice]}"
-        else:
-            names[name] = new
-            lines["class", name] = lines["name", new] = number
-            continue
-        faults.append(tables.Fault(True, path, number, message))
-    tables.raise_on_errors(faults, "mend these first")
-    return names
-
-
 def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, device):
     """Score every clip of the feature files, or those of a data set only; `classes`: a file of the classes to keep, or None."""
     spec, network, model_fingerprint = checkpoint.load_model(model_dir)
-    names = {label: label for label in spec.labels} if classes is None else read_classes(classes, spec.labels, model_dir)
+    names = {label: label for label in spec.labels} if classes is None else class_lists.read(classes, spec.labels, model_dir)
     columns, labels = [spec.labels.index(name) for name in names], list(names.values())
     features = store.FeatureStore([feats])
     if features.frontend != spec.frontend:

@@ -164,7 +164,8 @@ def _made_by():
 
 def _spec(cfg, store, fit, statistics):
     mean, std = (v.astype(np.float32) for v in statistics)  # as the network gets them: the last digits depend on the order of the files
-    trained = {**_made_by(), "seed": cfg.seed, "fit_clips": len(fit.dataset),
+    longest = int(store.num_frames[fit.rows].max()) * store.frontend["hop"] / store.frontend["sample_rate"]
+    trained = {**_made_by(), "seed": cfg.seed, "clip_seconds": longest, "fit_clips": len(fit.dataset),
                "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames),
                "fit_fingerprint": fit.dataset.fingerprint(), "features_fingerprint": store.fingerprint}
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}

@@ -1,0 +1,250 @@
+"""detect: a model and recordings of any length -> events.
+
+T frames, F features, K classes.
+"""
+
+import contextlib
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from wsedtk import checkpoint, class_lists, detection, event_formats, events, inference, operating_point, recordings, score_folder
+from wsedtk.atomic import write_text, writing
+from wsedtk.config import suggest
+from wsedtk.errors import InputError
+from wsedtk.progress import clock, progress_in_time, say
+
+MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
+
+
+class _Failed(Exception):
+    """A recording that can't be used, and why."""
+
+
+def _with_thresholds(point, thresholds, labels):
+    """The operating point with other frame thresholds: texts, `0.5` for all classes or `class=0.5`."""
+    values = dict(zip(point.labels, point.frame_thresholds.tolist()))
+    for text in thresholds:
+        label, equals, number = text.rpartition("=")
+        try:
+            value = float(number)
+            if value != value:
+                raise ValueError
+        except ValueError:
+            raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER") from None
+        if equals and label not in values:
+            raise InputError(f"--threshold {text!r}: the model has no class {label!r}; {suggest(label, labels)}")
+        values.update({label: value} if equals else dict.fromkeys(values, value))
+    return dataclasses.replace(point, frame_thresholds=np.array([values[label] for label in labels]))
+
+
+def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
+    """The operating point to detect with: the file's, else the model's own, with what the command line sets. Raises InputError."""
+    path = Path(path or Path(model_dir) / "operating_point.yaml")
+    if path.exists():
+        point = operating_point.read(path)
+        if list(point.labels) != list(labels):
+            raise InputError(f"{path}: its classes are not those of {model_dir}")
+        if point.model not in (None, fingerprint):
+            raise InputError(f"{path}: was tuned on the scores of another model ({point.model}) than {model_dir} ({fingerprint}); "
+                             "tune on this model's, or name another with --operating-point")
+    elif any("=" not in text for text in thresholds):
+        point = operating_point.untuned(labels, np.inf)
+    else:
+        raise InputError(f"{path}: no such file; wsedtk tune makes one; without it give one threshold for all classes, --threshold 0.5")
+    point = _with_thresholds(point, thresholds, labels)
+    if min_duration is not None:
+        point = dataclasses.replace(point, min_seconds=np.full(len(labels), min_duration))
+    if np.isposinf(point.frame_thresholds).all():
+        raise InputError(f"{path}: has no frame thresholds that a score can reach: it was tuned on scores without frames; "
+                         "tune on others, or give --threshold")
+    return point
+
+
+class Overview:
+    """The maxima of a curve's frames over equal spans of time, so few that they make a picture."""
+
+    def __init__(self):
+        self.span, self._columns, self._rest = 1, None, None  # frames a column
+
+    def add(self, values):
+        """Add frames (T, F)."""
+        self._rest = values if self._rest is None else np.concatenate([self._rest, values])
+        if self._columns is None:
+            self._columns = values[:0]
+        while len(self._rest) >= self.span:
+            count = min(2 * MOST_COLUMNS - len(self._columns), len(self._rest) // self.span)
+            new = self._rest[:count * self.span].reshape(count, self.span, -1).max(axis=1)
+            self._columns, self._rest = np.concatenate([self._columns, new]), self._rest[count * self.span:]
+            if len(self._columns) == 2 * MOST_COLUMNS:
+                self._columns, self.span = self._columns.reshape(MOST_COLUMNS, 2, -1).max(axis=1), 2 * self.span
+
+    def values(self):
+        """The columns (C, F)."""
+        return np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)]) if len(self._rest) else self._columns
+
+
+@dataclasses.dataclass
+class _Job:
+    """What is done with each curve."""
+
+    detector: detection.Detector
+    point: operating_point.OperatingPoint
+    names: dict  # class -> its name in the output
+    form: event_formats.Format
+    scores: Path | None
+    plots: Path | None
+
+    def __post_init__(self):
+        step = self.detector.seconds_per_frame
+        self.columns = [self.point.labels.index(label) for label in self.names]
+        self.labels = list(self.names.values())
+        self.filters = [f[self.columns] for f in operating_point.frame_filters(self.point, step)]
+        if self.scores:
+            score_folder.check_labels(self.scores, self.labels)
+
+    def decode(self, source, pieces, tell):
+        """Read a curve to its end, keep it where that is wanted. Returns its events, (onset, offset, label, score), and seconds."""
+        limits = self.point.frame_thresholds[self.columns]
+        decoder = events.CurveDecoder(limits, self.detector.seconds_per_frame, *self.filters)
+        curve, spectrogram, seconds = Overview(), Overview(), 0.0
+        with self._table(source) as table:
+            for piece in _readable(pieces):
+                scores, tags, seconds = piece.frame[:, self.columns], piece.tags[:, self.columns], piece.seconds
+                decoder.push(scores, tags >= self.point.clip_thresholds[self.columns] if self.point.gate_by_tags else True)
+                if table:
+                    table.append(scores)
+                if self.plots:
+                    curve.add(scores)
+                    spectrogram.add(piece.features)
+                tell(seconds)
+            found = decoder.finish(seconds)
+            if table:
+                table.finish(seconds)
+        if self.plots:
+            self._plot(source, seconds, curve, spectrogram, limits, found)
+        return [(onset, offset, self.labels[k], score) for onset, offset, k, score in found], seconds
+
+    @contextlib.contextmanager
+    def _table(self, source):
+        if self.scores is None:
+            yield None
+            return
+        with writing(self.scores / f"{source.name.removesuffix('.wav')}.tsv") as temporary:
+            with open(temporary, "x", encoding="utf-8", newline="") as file:
+                yield score_folder.Table(file, self.labels, self.detector.seconds_per_frame)
+
+    def _plot(self, source, seconds, curve, spectrogram, limits, found):
+        from wsedtk import plots  # slow to import
+
+        figure = plots.timeline(source.name, seconds, self.labels, curve.values(), self.detector.seconds_per_frame * curve.span, limits,
+                                [(onset, offset, k) for onset, offset, k, _ in found], None, spectrogram.values(),
+                                self.detector.seconds_per_feature * spectrogram.span)
+        with writing(self.plots / f"{source.name}.png") as temporary:
+            temporary.write_bytes(plots.png(figure))
+
+    def text(self, source, found):
+        """The events as lines of the output."""
+        channel = None if source.channel is None else source.channel + 1
+        return self.form.lines(event_formats.Recording(source.name, Path(source.path).name, channel,
+                                                       self.detector.frontend.config.max_hz), found)
+
+
+def _readable(pieces):
+    try:
+        yield from pieces
+    except InputError as error:
+        raise _Failed(str(error)) from None
+
+
+def _sources(found, channels):
+    """What to make curves of: [Source], and how long that is in seconds, None where it can't be told."""
+    sources, total = [], 0.0
+    for path, name in found:
+        count = 1
+        with contextlib.suppress(InputError):  # told when its turn comes
+            about = recordings.info(path)
+            count = about.num_channels if channels == "each" else 1
+            total = None if total is None or about.duration is None else total + count * about.duration
+        sources += [detection.Source(path, name)] if count == 1 else [
+            detection.Source(path, f"{name}.ch{channel + 1}", channel) for channel in range(count)]
+    return sources, total
+
+
+def _check_names(sources):
+    """Raise InputError where two sources would write one file."""
+    seen = {}
+    for source in sources:
+        other = seen.setdefault(source.name, source)
+        if other is not source:
+            raise InputError(f"{source.path}: has the same name as {other.path}; give the folder that holds both, or one at a time")
+
+
+def _writer(stack, form, output, output_dir):
+    """A function of (source, text) that writes what was found in a recording: a file of its own, one for all, or standard output."""
+    if output_dir is not None:
+        return lambda source, text: write_text(Path(output_dir) / f"{source.name}{form.suffix}", form.header + text)
+    file = sys.stdout
+    if output is not None:
+        file = stack.enter_context(open(stack.enter_context(writing(output)), "w", encoding="utf-8", newline=""))
+    file.write(form.header)
+
+    def write(_, text):
+        file.write(text)
+        file.flush()
+    return write
+
+
+def _check_outputs(form, sources, output, output_dir):
+    if output is not None and output_dir is not None:
+        raise InputError("--output is one file for all recordings, --output-dir one for each; give one of them")
+    if output is not None and not str(output).endswith(form.suffix):
+        raise InputError(f"--output {output}: must have a name that ends in {form.suffix}")
+    if output_dir is None and len(sources) > 1 and not form.holds_several:
+        raise InputError("such a file is about one recording; with several, or channels, name a folder for them: --output-dir DIR")
+
+
+def _detect(job, sources, write, total):
+    """Go through all sources. Returns {name: reason} of those that failed, and how many events there are in how many seconds."""
+    failed, num_events, done = {}, 0, 0.0
+    with progress_in_time("detect", total) as tell:
+        for source, pieces in job.detector.curves(sources):
+            try:
+                found, seconds = job.decode(source, pieces, lambda now: tell(done + now))
+            except _Failed as error:
+                failed[source.name] = str(error)
+                say(f"detect: {source.name} failed: {error}")
+                continue
+            write(source, job.text(source, found))
+            num_events, done = num_events + len(found), done + seconds
+            tell(done)
+    return failed, num_events, done
+
+
+def run(model_dir, audio, output, output_dir, format_name, channels, thresholds, classes, min_duration, point_path, scores, plot,
+        max_failures, precise, device):
+    """Find the events of recordings. Those that can't be used are told; more than the fraction `max_failures` raise InputError.
+
+    audio: files, folders and patterns; thresholds, classes: texts, see `_with_thresholds` and `class_lists.choose`.
+    """
+    form = event_formats.FORMATS[format_name]
+    spec, network, fingerprint = checkpoint.load_model(model_dir)
+    names = class_lists.choose(classes, spec.labels, model_dir)
+    point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)
+    sources, total = _sources(recordings.find(audio), channels)
+    _check_outputs(form, sources, output, output_dir)
+    if any((output_dir, scores, plot)):
+        _check_names(sources)
+    runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
+    job = _Job(detection.Detector(spec, network, runner), point, names, form, scores, plot)
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        failed, num_events, seconds = _detect(job, sources, _writer(stack, form, output, output_dir), total)
+    say(f"detect: {len(sources) - len(failed)} recordings, {clock(seconds)}, {num_events} events; "
+        f"x {seconds / (time.monotonic() - started):.0f} real time")
+    if len(failed) > max_failures * len(sources):
+        raise InputError(f"{len(failed)} of {len(sources)} recordings failed, more than --max-failures {max_failures:g} allows; the first: "
+                         f"{next(iter(failed.values()))}")
