@@ -1,24 +1,28 @@
 """A model as one ONNX graph: samples -> front end -> normalisation -> network -> clip and frame probabilities.
 
-B recordings of one length, S samples, T feature frames, T' frames, F mel bins, K classes. The graph is traced by torch's
-TorchScript-based exporter: the other one can't take a bidirectional GRU over an unknown length. What ONNX lacks a fast transform
-for is a convolution: the DFT of windowed frames, hop by hop.
+B recordings of one length, S samples, T feature frames, T' output frames, F mel bins, K classes. torch's TorchScript-based exporter
+traces it; the newer one fails on a bidirectional GRU over a length that is not known. The DFT of the windowed frames is a
+convolution over the samples, a hop at a time.
 """
 
 import io
 import math
 import warnings
 
+import numpy as np
 import torch
 from torch import nn
 
-from wsedtk.frontend import window_and_filters
+from wsedtk.errors import InputError
+from wsedtk.frontend import LogMel, window_and_filters
 
-OPSET = 17  # what runtimes from 2022 on take
+OPSET = 17  # of 2022
+_MOST_BYTES = 2 ** 31 - 2 ** 24  # of the numbers in the graph: the format's own limit is 2 GiB
+_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first is one frame
 
 
 class Frontend(nn.Module):
-    """`LogMel` for a graph: samples (B, S), float32, of any S, to levels (B, T, F)."""
+    """`LogMel` in float32 for a graph: samples (B, S), of any S, to levels (B, T, F)."""
 
     def __init__(self, config):
         super().__init__()
@@ -26,20 +30,21 @@ class Frontend(nn.Module):
         window, filters = window_and_filters(config)
         used = filters.any(dim=0).nonzero().flatten()
         bins = torch.arange(int(used[0]), int(used[-1]) + 1)
-        turns = bins[:, None] * torch.arange(config.window) % config.num_fft / config.num_fft  # exact, whatever the product
-        angle = 2 * math.pi * turns.double()
-        kernels = torch.cat([window * torch.cos(angle), window * torch.sin(angle)])  # (2 * bins, window)
-        self.register_buffer("kernels", kernels[:, None].float())
-        self.register_buffer("filters", filters[:, bins].T.contiguous().float())  # (bins, F)
+        if 8 * len(bins) * config.window > _MOST_BYTES:
+            raise InputError(f"the front end's DFT of {config.window} samples to {len(bins)} bins is too large for an ONNX file")
+        turns = bins[:, None] * torch.arange(config.window) % config.num_fft / config.num_fft  # whole ones left out: nothing rounds
+        angles = 2 * math.pi * turns.double()
+        self.register_buffer("kernels", torch.cat([(window * wave(angles)).float() for wave in (torch.cos, torch.sin)])[:, None])
+        self.register_buffer("filters", filters[:, bins].T.float().contiguous())  # (bins, F)
 
     def forward(self, samples):
-        """Levels in dB of each recording by itself."""
+        """Levels in dB, of each recording for itself."""
         config = self.config
         missing = torch.as_tensor(config.min_samples - samples.shape[1]).clamp_min(0)
         samples = nn.functional.pad(samples, (0, missing))
-        # with window - hop zeros around them, or samples cut off, q * hop + r samples give q frames
-        after = config.window - config.hop - config.samples_before
-        samples = nn.functional.pad(samples[:, None], (config.samples_before, after))
+        # so many zeros at both ends (or samples less) that S samples hold S // hop windows
+        ends = config.samples_before, config.window - config.hop - config.samples_before
+        samples = nn.functional.pad(samples, ends).unsqueeze(1)
         real, imaginary = nn.functional.conv1d(samples, self.kernels, stride=config.hop).chunk(2, dim=1)  # (B, bins, T) each
         spectrum = real * real + imaginary * imaginary
         if config.power == 1:
@@ -52,30 +57,74 @@ class Frontend(nn.Module):
 
 
 class Graph(nn.Module):
-    """What is exported: samples (B, S) -> clip (B, K), frame (B, T', K) and, where the network learns one, weight (B, T', K).
+    """What is exported: samples (B, S) -> clip (B, K), frame (B, T', K) and, where the network learns weights, weight (B, T', K).
 
-    runner: an `inference.Runner` on the CPU, precise.
+    frontend: a FrontendConfig; runner: an inference.Runner, precise and on the CPU. Raises InputError where they are too large.
     """
 
     def __init__(self, frontend, runner):
         super().__init__()
         self.frontend, self.runner, self.network = Frontend(frontend), runner, runner.network
+        if sum(tensor.numel() for tensor in self.state_dict().values()) * 4 > _MOST_BYTES:
+            raise InputError("the network is too large for an ONNX file, which holds 2 GiB at most")
+
+    @property
+    def outputs(self):
+        """The names of the outputs."""
+        return ("clip", "frame", "weight") if self.network.pooling.needs_weights else ("clip", "frame")
 
     def forward(self, samples):
         """The outputs, as a tuple."""
-        x = self.frontend(samples)
-        output = self.runner.run(*self.runner.normalize(x, torch.ones(x.shape[:2], dtype=torch.bool)))
-        return (output.clip, output.frame) + (() if output.weight is None else (output.weight,))
+        return self.score(self.frontend(samples))
 
-    def trace(self):
-        """The ONNX file's bytes, without metadata. Raises whatever a network raises that can't be traced."""
-        config, network = self.frontend.config, self.network
-        samples = torch.zeros(2, 3 * network.time_reduction * config.hop)
-        names = ["clip", "frame", "weight"][:3 if network.pooling.needs_weights else 2]
-        axes = {"samples": {0: "batch", 1: "samples"}, **{name: {0: "batch", 1: "frames"} for name in names}, "clip": {0: "batch"}}
-        content = io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it is not the newest exporter; of lengths, which are checked afterwards
-            torch.onnx.export(self.eval(), (samples,), content, dynamo=False, opset_version=OPSET, input_names=["samples"],
-                              output_names=names, dynamic_axes=axes)
-        return content.getvalue()
+    def score(self, levels):
+        """The outputs of levels (B, T, F)."""
+        output = self.runner.run(*self.runner.normalize(levels, torch.ones(levels.shape[:2], dtype=torch.bool)))
+        return tuple(getattr(output, name) for name in self.outputs)
+
+
+def trace(graph):
+    """A Graph as the bytes of an ONNX file without metadata. Raises whatever a network raises that can't be traced."""
+    samples = torch.zeros(2, 3 * graph.network.time_reduction * graph.frontend.config.hop)
+    axes = {name: {0: "batch", 1: "frames"} for name in graph.outputs}
+    axes.update(samples={0: "batch", 1: "samples"}, clip={0: "batch"})
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter's age, and lengths that might be taken for constants: see `difference`
+        torch.onnx.export(graph.eval(), (samples,), content, dynamo=False, opset_version=OPSET, input_names=["samples"],
+                          output_names=list(graph.outputs), dynamic_axes=axes)
+    return content.getvalue()
+
+
+def with_metadata(content, description, metadata):
+    """The bytes of an ONNX file with a description and with metadata, a mapping of texts. The same ones for the same input."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    model.doc_string = description
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def difference(content, graph):
+    """The largest difference of an ONNX file's outputs from those of LogMel and the network, on noise of several lengths.
+
+    Infinite where their shapes differ, or one is not a number. Raises onnxruntime's errors, and ImportError where it is not installed.
+    """
+    import onnxruntime
+
+    options, worst = onnxruntime.SessionOptions(), 0.0
+    options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    config, generator = graph.frontend.config, np.random.default_rng(0)
+    log_mel = LogMel(config)
+    for seconds in _CHECKED_SECONDS:
+        samples = generator.normal(0, 0.1, (1, max(config.hop, round(seconds * config.sample_rate)))).astype(np.float32)
+        with torch.inference_mode():
+            expected = graph.score(torch.from_numpy(log_mel(samples)))
+        for found, output in zip(session.run(None, {"samples": samples}), expected, strict=True):
+            same_shape = found.shape == tuple(output.shape)
+            largest = float(np.abs(found - output.numpy()).max()) if same_shape else math.inf
+            worst = max(worst, largest if math.isfinite(largest) else math.inf)
+    return worst

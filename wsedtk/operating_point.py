@@ -8,7 +8,7 @@ import numpy as np
 from wsedtk import config, events
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
-from wsedtk.tables import LONGEST_SECONDS
+from wsedtk.tables import LONGEST_SECONDS, first
 
 PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
 
@@ -86,6 +86,16 @@ def untuned(labels, threshold):
     """An operating point for frame mode by hand: one threshold for all classes, and the filters that `tune` takes unless told otherwise."""
     values = [np.full(len(labels), value, np.float64) for value in (threshold, threshold, 0.5, 0.2, 0.2)]
     return OperatingPoint("frame", list(labels), *values, False, "by hand")
+
+
+def check(point, path, labels, model, other):
+    """Raise InputError where a point that was read from `path` is not for the classes and the model (its fingerprint) of `other`."""
+    if list(point.labels) != list(labels):
+        odd = sorted(set(labels) ^ set(point.labels))
+        raise InputError(f"{path}: its classes are not those of {other}" + (f": {first(odd)}" if odd else ", or in another order"))
+    if point.model not in (None, model):
+        raise InputError(f"{path}: was tuned on the scores of another model ({point.model}) than {other} ({model}); tune on this model's, "
+                         "or take `model:` out of the file to use it all the same")
 
 
 def frame_filters(point, seconds_per_frame):

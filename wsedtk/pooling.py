@@ -76,7 +76,7 @@ def _mean(w, count):
 
 
 def _groups(a, size):
-    """Cut time into groups of `size`, the last filled with zeros: (B, T, K) -> (B, J, size, K)."""
+    """Cut time into groups of `size`, the last filled with zeros: (B, T, K) -> (B, J, size, K). In steps that tracing follows."""
     a = nn.functional.pad(a, (0, 0, 0, (size - a.shape[1] % size) % size))
     return a.reshape(a.shape[0], -1, size, a.shape[2])
 

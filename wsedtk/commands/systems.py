@@ -79,3 +79,18 @@ def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt --frontend conf/frontend_wang.yaml
     """
     stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling)
+
+
+@verb(cli, "export")
+@click.argument("model_dir", type=IN_DIR)
+@click.argument("output", type=OUT, metavar="OUT.onnx")
+def export(model_dir, output):
+    """Write a model as one ONNX file, from samples to probabilities: front end, network, pooling; labels and thresholds as metadata.
+
+    It takes mono recordings of the model's sample rate and of any length. Where onnxruntime is installed, its scores are compared
+    with torch's on noise. Of the directory's operating_point.yaml the thresholds and filters go along.
+
+    \b
+    Example: wsedtk export exp/linear linear.onnx
+    """
+    stage("export").run(model_dir, output)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, events, operating_point, provenance, store, tables
-from wsedtk.errors import InputError
+from wsedtk import datadir, events, operating_point, provenance, store
 
 
 def decode_all(scores, point, mode, tags):
@@ -27,13 +26,7 @@ def decode_all(scores, point, mode, tags):
 def run(scores_path, point_path, output, mode):
     """Write tags.tsv, events.tsv and the list of decoded clips, and of those whose audio failed."""
     scores, point = store.ScoreFile(scores_path), operating_point.read(point_path)
-    if scores.labels != point.labels:
-        odd = sorted(set(scores.labels) ^ set(point.labels))
-        raise InputError(f"{point_path}: its classes are not those of {scores_path}"
-                         + (f": {tables.first(odd)}" if odd else ", or in another order"))
-    if point.model is not None and point.model != scores.attributes["model"]:
-        raise InputError(f"{point_path}: was tuned on the scores of another model ({point.model}) than {scores_path} "
-                         f"({scores.attributes['model']}); tune on this model's, or take `model:` out of the file to use it all the same")
+    operating_point.check(point, point_path, scores.labels, scores.attributes["model"], scores_path)
     mode = mode or point.mode
     tags = scores.clip >= point.clip_thresholds
     found = decode_all(scores, point, mode, tags)

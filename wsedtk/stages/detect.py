@@ -46,11 +46,7 @@ def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
     path = Path(path or Path(model_dir) / "operating_point.yaml")
     if path.exists():
         point = operating_point.read(path)
-        if list(point.labels) != list(labels):
-            raise InputError(f"{path}: its classes are not those of {model_dir}")
-        if point.model not in (None, fingerprint):
-            raise InputError(f"{path}: was tuned on the scores of another model ({point.model}) than {model_dir} ({fingerprint}); "
-                             "tune on this model's, or name another with --operating-point")
+        operating_point.check(point, path, labels, fingerprint, model_dir)
     elif any("=" not in text for text in thresholds):
         point = operating_point.untuned(labels, np.inf)
     else:
