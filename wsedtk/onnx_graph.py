@@ -1,8 +1,7 @@
 """A model as one ONNX graph: samples -> front end -> normalisation -> network -> clip and frame probabilities.
 
 B recordings of one length, S samples, T feature frames, T' output frames, F mel bins, K classes. torch's TorchScript-based exporter
-traces it; the newer one fails on a bidirectional GRU over a length that is not known. The DFT of the windowed frames is a
-convolution over the samples, a hop at a time.
+traces it; the newer one fails on a bidirectional GRU over a length that is not known.
 """
 
 import io
@@ -21,36 +20,53 @@ _MOST_BYTES = 2 ** 31 - 2 ** 24  # of the numbers in the graph: the format's own
 _CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first is one frame
 
 
+def _waves(rows, columns, period):
+    """cos and sin of 2 pi r c / period for whole numbers rows (R,) and columns (C,): two (R, C), rounded from float64."""
+    angles = 2 * math.pi * ((rows[:, None] * columns) % period).double() / period
+    return torch.cos(angles).float(), torch.sin(angles).float()
+
+
 class Frontend(nn.Module):
-    """`LogMel` in float32 for a graph: samples (B, S), of any S, to levels (B, T, F)."""
+    """`LogMel` in float32 for a graph: samples (B, S), of any S, to levels (B, T, F).
+
+    A DFT of P * Q points is one of P points, a turn of each number, and one of Q points (Cooley & Tukey 1965): sample
+    Q p + q, bin i + P j. Each DFT is a product with two matrices. P and Q are as near to each other as `num_fft` lets them be.
+    """
 
     def __init__(self, config):
         super().__init__()
         self.config = config
+        self.num_columns = max(q for q in range(1, math.isqrt(config.num_fft) + 1) if config.num_fft % q == 0)  # Q
+        num_rows = config.num_fft // self.num_columns  # P; those that hold the window come before those that are 0
+        self.num_filled = -(-config.window // self.num_columns)
+        if 8 * num_rows * self.num_filled > _MOST_BYTES:
+            raise InputError(f"a DFT of {config.num_fft} points, by {self.num_columns} and {num_rows}, is too large for an ONNX file")
         window, filters = window_and_filters(config)
-        used = filters.any(dim=0).nonzero().flatten()
-        bins = torch.arange(int(used[0]), int(used[-1]) + 1)
-        if 8 * len(bins) * config.window > _MOST_BYTES:
-            raise InputError(f"the front end's DFT of {config.window} samples to {len(bins)} bins is too large for an ONNX file")
-        turns = bins[:, None] * torch.arange(config.window) % config.num_fft / config.num_fft  # whole ones left out: nothing rounds
-        angles = 2 * math.pi * turns.double()
-        self.register_buffer("kernels", torch.cat([(window * wave(angles)).float() for wave in (torch.cos, torch.sin)])[:, None])
-        self.register_buffer("filters", filters[:, bins].T.float().contiguous())  # (bins, F)
+        p, q, i, j = (torch.arange(n) for n in (self.num_filled, self.num_columns, num_rows, self.num_columns // 2 + 1))
+        bins = (i[:, None] + num_rows * j).flatten()  # (P * (Q / 2 + 1)), those beyond num_fft / 2 mirror others
+        weights = filters.T[bins.clamp_max(config.num_fft // 2)] * (bins <= config.num_fft // 2)[:, None]
+        for name, tensors in {"window": [window.float()], "filters": [weights.float()], "first": _waves(i, p, num_rows),
+                              "turn": _waves(i, q, config.num_fft), "second": _waves(q, j, self.num_columns)}.items():
+            for part, tensor in zip(("", "_sin"), tensors):
+                self.register_buffer(name + part, tensor)
 
     def forward(self, samples):
         """Levels in dB, of each recording for itself."""
         config = self.config
         missing = torch.as_tensor(config.min_samples - samples.shape[1]).clamp_min(0)
         samples = nn.functional.pad(samples, (0, missing))
-        # so many zeros at both ends (or samples less) that S samples hold S // hop windows
-        ends = config.samples_before, config.window - config.hop - config.samples_before
-        samples = nn.functional.pad(samples, ends).unsqueeze(1)
-        real, imaginary = nn.functional.conv1d(samples, self.kernels, stride=config.hop).chunk(2, dim=1)  # (B, bins, T) each
-        spectrum = real * real + imaginary * imaginary
+        starts = torch.arange(samples.shape[1] // config.hop) * config.hop
+        samples = nn.functional.pad(samples, (config.samples_before, config.window))
+        frames = samples[:, starts[:, None] + torch.arange(config.window)] * self.window  # (B, T, window)
+        frames = nn.functional.pad(frames, (0, self.num_filled * self.num_columns - config.window))
+        frames = frames.reshape(frames.shape[0], -1, self.num_filled, self.num_columns)
+        real, imaginary = self.first @ frames, -(self.first_sin @ frames)  # (B, T, P, Q)
+        real, imaginary = real * self.turn + imaginary * self.turn_sin, imaginary * self.turn - real * self.turn_sin
+        real, imaginary = real @ self.second + imaginary @ self.second_sin, imaginary @ self.second - real @ self.second_sin
+        spectrum = real * real + imaginary * imaginary  # (B, T, P, Q / 2 + 1)
         if config.power == 1:
             spectrum = torch.sqrt(spectrum)
-        mel = spectrum.transpose(1, 2) @ self.filters
-        level = 10 * torch.log10(mel.clamp_min(config.min_power))
+        level = 10 * torch.log10((spectrum.flatten(2) @ self.filters).clamp_min(config.min_power))
         if config.top_db is not None:
             level = torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - config.top_db)
         return level
