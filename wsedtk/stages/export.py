@@ -25,7 +25,7 @@ def _metadata(spec, network, fingerprint, point):
         for name in ("clip_thresholds", "frame_thresholds"):  # JSON has no infinity; no score is beyond 0 and 1
             about[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
         for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), operating_point.frame_filters(point, step)):
-            about[name] = json.dumps(frames.tolist())
+            about[name] = json.dumps(np.maximum(frames, name == "min_frames").tolist())  # the shortest event is a frame
         about.update(mode=point.mode, gate_by_tags=json.dumps(point.gate_by_tags), tuned_on=point.tuned_on)
     return about
 
@@ -61,8 +61,9 @@ def _check(content, graph, network):
         worst, reason = float("inf"), f" ({(str(error).splitlines() or [''])[0]})"
     if worst <= _TOLERANCE:
         return worst
-    differs = "can't be run" if reason else f"differs from the network by {worst:.2g}" if worst < float("inf") else "gives other shapes"
-    raise InputError(f"network {network!r}: the graph {differs} on noise of other lengths than it was traced with{reason}; nothing is "
+    what = ("can't be run" if reason else f"differs from the network by {worst:.2g}" if worst < float("inf") else
+            "gives other shapes than the network, or other than numbers,")
+    raise InputError(f"network {network!r}: the graph {what} on noise of other lengths than it was traced with{reason}; nothing is "
                      "written. A forward pass may depend on its input's length through tensor operations alone, not through Python's "
                      "`if`, `int` or `range`")
 
