@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from wsedtk import recordings
+from wsedtk.config import shown
 from wsedtk.errors import InputError
 from wsedtk.frontend import LogMel
 from wsedtk.parallel import ahead
@@ -100,7 +101,10 @@ class Detector:
         self._unit = config.hop * self.reduction  # samples
         self.seconds_per_frame = self._unit / config.sample_rate
         self.seconds_per_feature = config.seconds_per_frame
-        seconds = max(spec.trained.get("clip_seconds") or CLIP_SECONDS, config.pad_to_seconds or 0)
+        seconds = spec.trained.get("clip_seconds", CLIP_SECONDS)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 3600:
+            raise InputError(f"model.yaml: trained: clip_seconds: expected seconds above 0, up to 3600, found {shown(seconds)}")
+        seconds = max(seconds, config.pad_to_seconds or 0)
         self.window_frames = max(2, round(seconds * config.sample_rate) // self._unit)
         self.step_frames = self.window_frames // 2
 
