@@ -377,6 +377,15 @@ def test_broken_recordings_are_told_and_the_others_go_on(model, run, sounds, tmp
     assert run("detect", model, sounds, "--max-failures", 0.5).exit_code == 0
 
 
+def test_a_recording_that_was_cut_off(model, run, tmp_path):
+    soundfile.write(tmp_path / "whole.mp3", tones(60), RATE)
+    content = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(content[:len(content) // 2])
+    assert "warning" not in run("detect", model, tmp_path / "whole.mp3").stderr
+    result = run("detect", model, tmp_path / "cut.mp3")
+    assert result.exit_code == 0 and "cut.mp3: says that it lasts 60" in result.stderr and rows(result.stdout)
+
+
 def test_curves_are_read_again(model, run, sounds, tmp_path):
     assert run("detect", model, sounds / "-a [1].wav", "--scores", tmp_path / "s").exit_code == 0
     scores = score_folder.ScoreFolder(tmp_path / "s")

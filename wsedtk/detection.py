@@ -14,7 +14,6 @@ from wsedtk import recordings
 from wsedtk.config import shown
 from wsedtk.errors import InputError
 from wsedtk.frontend import LogMel
-from wsedtk.parallel import ahead
 
 CLIP_SECONDS = 10.0  # windows of models that don't say what they were trained on
 
@@ -26,6 +25,7 @@ class Source:
     path: object
     name: str
     channel: int | None = None  # from 0; None: the mean of all
+    claimed_seconds: float | None = None  # its length, as its header says; None: unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +152,8 @@ class Detector:
         """
         self.runner.network.eval()
         windows = self._windows(sources)
-        with contextlib.closing(ahead(lambda _: next(windows, None), itertools.count(), depth=2 * self.runner.batch_size)) as read:
-            scored = self._scored(itertools.takewhile(lambda window: window is not None, read))
-            for source, group in itertools.groupby(scored, key=lambda item: item[0].source):
+        with contextlib.closing(windows):
+            for source, group in itertools.groupby(self._scored(windows), key=lambda item: item[0].source):
                 yield source, self._pieces(group)
 
     @staticmethod
