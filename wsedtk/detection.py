@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from wsedtk import recordings
+from wsedtk.config import shown
 from wsedtk.errors import InputError
 from wsedtk.frontend import LogMel
-from wsedtk.parallel import ahead
 
 CLIP_SECONDS = 10.0  # windows of models that don't say what they were trained on
 
@@ -25,6 +25,7 @@ class Source:
     path: object
     name: str
     channel: int | None = None  # from 0; None: the mean of all
+    claimed_seconds: float | None = None  # its length, as its header says; None: unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,10 @@ class Detector:
         self._unit = config.hop * self.reduction  # samples
         self.seconds_per_frame = self._unit / config.sample_rate
         self.seconds_per_feature = config.seconds_per_frame
-        seconds = max(spec.trained.get("clip_seconds") or CLIP_SECONDS, config.pad_to_seconds or 0)
+        seconds = spec.trained.get("clip_seconds", CLIP_SECONDS)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 3600:
+            raise InputError(f"model.yaml: trained: clip_seconds: expected seconds above 0, up to 3600, found {shown(seconds)}")
+        seconds = max(seconds, config.pad_to_seconds or 0)
         self.window_frames = max(2, round(seconds * config.sample_rate) // self._unit)
         self.step_frames = self.window_frames // 2
 
@@ -148,9 +152,8 @@ class Detector:
         """
         self.runner.network.eval()
         windows = self._windows(sources)
-        with contextlib.closing(ahead(lambda _: next(windows, None), itertools.count(), depth=2 * self.runner.batch_size)) as read:
-            scored = self._scored(itertools.takewhile(lambda window: window is not None, read))
-            for source, group in itertools.groupby(scored, key=lambda item: item[0].source):
+        with contextlib.closing(windows):
+            for source, group in itertools.groupby(self._scored(windows), key=lambda item: item[0].source):
                 yield source, self._pieces(group)
 
     @staticmethod

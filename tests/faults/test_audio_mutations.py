@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import soundfile
 from helpers import write_set
 from mutations import FULL, count
 
-from wsedtk import store
+from wsedtk import checkpoint, config, store
+from wsedtk.frontend import FrontendConfig
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 COMMAND = [sys.executable, "-m", "wsedtk"]
@@ -198,7 +200,25 @@ def validate(trial):
     return {**dict.fromkeys(names[1:]), **failed}
 
 
-VERBS = {"extract": extract, "validate": validate}
+@functools.cache
+def detect(trial):
+    """Events of the folder of sounds, as a small network with fresh weights finds them. An hour is not too long for it."""
+    labels, frontend = ("Car", "never"), {"num_mels": 64}
+    spec = checkpoint.ModelSpec("dcase-crnn", {"channels": [4, 6, 8], "num_hidden": 8}, "linear", labels,
+                                config.to_mapping(FrontendConfig(**frontend)), (0.0,) * 64, (20.0,) * 64)
+    checkpoint.save_model(trial.folder / "model", spec, spec.build().state_dict())
+    names = [name for name, kind in trial.kinds.items() if kind in ("missing", "folder")]  # of which a folder of sounds tells nothing
+    found = {name: trial.run("detect", "model", f"audio/{name}", "--threshold", 1).stderr.removeprefix("wsedtk: ") for name in names}
+    result = trial.run("detect", "model", "audio", "--threshold", 0.5, "--max-failures", 1, "--output-dir", "events", "--scores", "curves")
+    assert result.returncode == 0, result.stderr
+    failed = dict(re.findall(r"^detect: (.+?\.\w+) failed: (.*)$", result.stderr, re.MULTILINE))
+    used = [str(path.name).removesuffix(".tsv") for path in (trial.folder / "events").glob("*.tsv")]
+    kept = {path.name.removesuffix(".tsv") for path in (trial.folder / "curves").glob("*.tsv")}
+    assert {name.removesuffix(".wav") for name in used} == kept and not set(used) & set(failed)
+    return {**dict.fromkeys(used), **failed, **found}
+
+
+VERBS = {"extract": extract, "validate": validate, "detect": detect}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -209,8 +229,8 @@ def test_every_mutated_file_is_used_or_told_with_a_reason(trial, verb, capsys, r
     totals = collections.defaultdict(lambda: [0, 0])
     for name, kind in trial.kinds.items():
         reason, expected = found[name], MUTATIONS[kind][1]
-        too_long_for_it = verb == "validate" and kind == "an hour long"
-        assert expected in (EITHER, reason is None) or too_long_for_it, f"{name}: {reason}"
+        takes_it = verb != "extract" and kind == "an hour long"
+        assert expected in (EITHER, reason is None) or takes_it, f"{name}: {reason}"
         assert reason is None or f"audio/{name}: " in reason and len(reason.split(f"audio/{name}: ")[1]) > 10, f"{name}: {reason}"
         totals[kind][reason is not None] += 1
     if FULL:
@@ -225,6 +245,26 @@ def test_both_verbs_find_the_same_files_at_fault(trial):
     for name in trial.kinds:
         if trial.kinds[name] != "an hour long":
             assert (by_extract[name] is None) == (by_validate[name] is None), (by_extract[name], by_validate[name])
+
+
+def test_detect_finds_no_fewer_files_at_fault_than_extract(trial):
+    """But those that ffmpeg could read after all, where it is installed, and what is only too long."""
+    by_extract, by_detect = extract(trial), detect(trial)
+    for name in trial.kinds:
+        if by_extract[name] is None:
+            assert by_detect[name] is None, by_detect[name]
+        elif trial.kinds[name] != "an hour long" and not shutil.which("ffmpeg"):
+            assert by_detect[name] is not None, by_extract[name]
+
+
+def test_what_detect_finds_in_the_others_is_as_if_the_mutated_files_were_not_there(trial):
+    detect(trial)
+    good = sorted(name for name in os.listdir(trial.folder / "audio") if name not in trial.kinds)
+    assert trial.run("detect", "model", *(f"audio/{name}" for name in good), "--threshold", "0.5", "--scores", "alone").returncode == 0
+    assert len(good) == 8
+    for path in (trial.folder / "alone").glob("*.tsv"):
+        alone, among = (np.loadtxt(folder / path.name, skiprows=1, ndmin=2) for folder in (path.parent, trial.folder / "curves"))
+        np.testing.assert_allclose(alone, among, atol=5e-3)  # in bf16, in batches of other recordings
 
 
 def test_the_others_are_extracted_as_if_the_mutated_files_were_not_there(trial):

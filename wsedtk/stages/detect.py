@@ -17,6 +17,7 @@ from wsedtk.config import suggest
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
 
+SHORT = 0.95  # of the length that a header says: of some formats ffmpeg gives a guess
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
 
 
@@ -160,13 +161,13 @@ def _sources(found, channels):
     """What to make curves of: [Source], and how long that is in seconds, None where it can't be told."""
     sources, total = [], 0.0
     for path, name in found:
-        count = 1
+        count, seconds = 1, 0.0
         with contextlib.suppress(InputError):  # told when its turn comes
             about = recordings.info(path)
-            count = about.num_channels if channels == "each" else 1
-            total = None if total is None or about.duration is None else total + count * about.duration
-        sources += [detection.Source(path, name)] if count == 1 else [
-            detection.Source(path, f"{name}.ch{channel + 1}", channel) for channel in range(count)]
+            count, seconds = about.num_channels if channels == "each" else 1, about.duration
+        total = None if total is None or seconds is None else total + count * seconds
+        sources += [detection.Source(path, name, None, seconds)] if count == 1 else [
+            detection.Source(path, f"{name}.ch{channel + 1}", channel, seconds) for channel in range(count)]
     return sources, total
 
 
@@ -215,6 +216,9 @@ def _detect(job, sources, write, total):
                 say(f"detect: {source.name} failed: {error}")
                 continue
             write(source, job.text(source, found))
+            if source.claimed_seconds and seconds < SHORT * source.claimed_seconds - 1:
+                say(f"warning: {source.path}: says that it lasts {source.claimed_seconds:.1f} s, and holds {seconds:.1f} s; was it cut "
+                    "off? The events are of what there is")
             num_events, done = num_events + len(found), done + seconds
             tell(done)
     return failed, num_events, done
