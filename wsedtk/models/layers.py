@@ -53,13 +53,13 @@ def run_gru(gru, x, mask):
     """Run a batch-first bidirectional GRU over the real frames only; padded frames come out as 0. mask None: all are real.
 
     In evaluation on a CPU it runs in the precision of its weights, also under autocast: the matrices of each of its steps are small
-    there, and rounding them all takes longer than it saves. Traced, it takes clips of one length: after the poolings all is real.
+    there, and rounding them all takes longer than it saves.
     """
     with contextlib.ExitStack() as stack:
         if x.device.type == "cpu" and not gru.training:
             stack.enter_context(torch.autocast("cpu", enabled=False))
             x = x.to(gru.weight_hh_l0.dtype)
-        if mask is None or torch.jit.is_tracing():
+        if mask is None:
             return gru(x)[0]
         lengths = mask.sum(dim=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
