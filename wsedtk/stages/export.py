@@ -63,9 +63,10 @@ def _check(content, graph, network):
         return worst
     what = ("can't be run" if reason else f"differs from the network by {worst:.2g}" if worst < float("inf") else
             "gives other shapes than the network, or other than numbers,")
+    advice = ("A forward pass may depend on its input's length through tensor operations alone, not through Python's `if`, `int` or `range`"
+              if ":" in network else "A std near 0 in model.yaml would magnify rounding so")
     raise InputError(f"network {network!r}: the graph {what} on noise of other lengths than it was traced with{reason}; nothing is "
-                     "written. A forward pass may depend on its input's length through tensor operations alone, not through Python's "
-                     "`if`, `int` or `range`")
+                     f"written. {advice}")
 
 
 def run(model_dir, output):
