@@ -11,6 +11,7 @@ import click
 
 from wsedtk import __version__, signals
 from wsedtk.atomic import remove_left_over
+from wsedtk.config import suggest
 from wsedtk.errors import InputError
 from wsedtk.ranks import rank_and_size
 
@@ -51,6 +52,29 @@ class NumberList(click.ParamType):
         if not all(0 <= n < float("inf") for n in numbers):
             self.fail(f"{value!r}: expected {self.name[:-4]}, one or several with commas between them", param, ctx)
         return numbers
+
+
+class Target(click.ParamType):
+    """A quantity that decisions have to reach, and its value."""
+
+    name = "KEY=VALUE"
+
+    def convert(self, value, param, ctx):
+        """Return (quantity, number)."""
+        if isinstance(value, tuple):
+            return value
+        from wsedtk.thresholds import TARGETS
+        key, _, text = value.partition("=")
+        if key not in TARGETS:
+            self.fail(f"{value!r}: no such target; {suggest(key, TARGETS)}", param, ctx)
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not (0 <= number < float("inf") if key == "false-alarms-per-hour" else 0 < number <= 1):
+            self.fail(f"{value!r}: expected {key}=NUMBER, a number "
+                      + ("of at least 0" if key == "false-alarms-per-hour" else "above 0 and at most 1"), param, ctx)
+        return key, number
 
 
 def _check_outputs(command, options):
