@@ -43,7 +43,7 @@ def prepare_dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict,
     .flac, .ogg or .mp3, at any depth. What is missing or odd is counted, class by class, and the rest goes on.
 
     \b
-    Example: wsedtk prepare dcase2017 metadata audio data --jobs 2
+    Example: wsedtk prepare dcase2017 dcase/lists dcase/audio dcase --jobs 2
     """
     stage("prepare").dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
 
@@ -67,7 +67,7 @@ def prepare_audioset(metadata_dir, audio_dirs, data_dir, subset, excluded, with_
     class by class, and the rest goes on.
 
     \b
-    Example: wsedtk prepare audioset metadata audio data --subset unbalanced --exclude dcase/test --exclude dcase/eval
+    Example: wsedtk prepare audioset audioset/lists audioset/audio audioset --exclude dcase/test --exclude dcase/eval
     """
     stage("prepare").audioset(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs)
 
@@ -88,7 +88,7 @@ def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, 
     AUDIO_DIR/failures.tsv: `dead` for good, or `retry` the next time. Exit status 75 where there are clips to retry.
 
     \b
-    Example: wsedtk download data/train data/test data/eval audio --jobs 2
+    Example: wsedtk download dcase/train dcase/test dcase/eval dcase/audio --jobs 2
     """
     stage("download").run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run)
 

@@ -22,6 +22,7 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, dev
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
+             wsedtk predict exp/linear feats/train.h5 exp/linear/valid/scores.h5 --data data/valid
     """
     stage("predict").run(model_dir, feats, scores, data_set, precise, no_frames, classes, device)
 
@@ -120,8 +121,8 @@ def average(scores, output, weights, labels):
     without a Y before a YouTube ID.
 
     \b
-    Example: wsedtk average exp/a/test/scores.h5 exp/b/test/scores.h5 exp/ab/test/scores.h5 --weights 2,1
-             wsedtk average exp/a/test/scores.h5 exp/a/test/scores_tsv
+    Example: wsedtk average exp/linear/test/scores.h5 exp/attention/test/scores.h5 exp/both/test/scores.h5 --weights 2,1
+             wsedtk average exp/linear/test/scores.h5 exp/linear/test/scores_tsv
              wsedtk average their_scores_tsv exp/theirs/test/scores.h5 --labels data/test/labels.txt
     """
     stage("average").run(scores, output, weights, labels)

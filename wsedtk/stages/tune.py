@@ -205,7 +205,7 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
 def tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target):
     """Print the operating point and what it reaches; by_frame: None where there are no frame scores."""
     if by_frame is None:
-        say(f"{scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")
+        say(f"warning: {scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")
     if len(dataset.labels) > MOST_LINES:
         print(f"{output}: thresholds of {len(dataset.labels)} classes; {int(np.isposinf(by_clip.threshold).sum())} are never predicted")
     else:
