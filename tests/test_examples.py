@@ -23,11 +23,11 @@ from wsedtk.commands.common import OUT
 def conf(folder):
     """The mini recipe's configurations, for a training of seconds."""
     shutil.copytree(RECIPES / "mini" / "conf", folder / "conf")
-    system = folder / "conf" / "crnn_linear.yaml"
-    text = system.read_text()
-    for key, value in (("checkpoint_every", 3), ("max_checkpoints", 1), ("network_options", "{channels: [4, 6, 8], num_hidden: 8}")):
-        text = re.sub(rf"^{key}: .*", f"{key}: {value}", text, flags=re.M)
-    system.write_text(text)
+    for system in (folder / "conf").glob("crnn_*.yaml"):
+        text = system.read_text()
+        for key, value in (("checkpoint_every", 3), ("max_checkpoints", 1), ("network_options", "{channels: [4, 6, 8], num_hidden: 8}")):
+            text = re.sub(rf"^{key}: .*", f"{key}: {value}", text, flags=re.M)
+        system.write_text(text)
 
 
 def sounds(folder, names):
@@ -64,6 +64,7 @@ def published_weights(folder):
     """Weights laid out as Wang, Li & Metze's, with what belongs to them."""
     torch.save(talnet_tensors(TALNET, 1024), folder / "TALNet.pt")
     write_inputs(folder, num_mels=64)
+    (folder / "normalizer.txt").rename(folder / "norm.txt")
 
 
 # Every verb, and what it needs that no verb before it has made: a shell command, a function of the folder, or nothing.

@@ -116,12 +116,11 @@ def shown(value):
 
 
 def nearest(word, known):
-    """The known word that is the most like another; None where none is much like it. Upper and lower case count for little."""
+    """The known word that is the most like another; None where none is much like it. Upper and lower case are one."""
     word, known = str(word)[:200], [str(k) for k in known]
-    exact = difflib.get_close_matches(word, known, n=1)
     folded = {k.lower(): k for k in reversed(known)}
-    near = exact or [folded[k] for k in difflib.get_close_matches(word.lower(), folded, n=1)]
-    return near[0] if near else None
+    near = difflib.get_close_matches(word.lower(), folded, n=1)
+    return folded[near[0]] if near else None
 
 
 def suggest(word, known):

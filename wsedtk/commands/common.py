@@ -107,10 +107,10 @@ def _tell(ctx, parameter, value):
 
 
 _HOW = "wsedtk.how"  # in click's context: what is told
-TELLING = [click.Option(["--verbose"], is_flag=True, expose_value=False, callback=_tell,
-                        help="Tell more: options, what is read and written, time, memory."),
-           click.Option(["--quiet"], is_flag=True, expose_value=False, callback=_tell,
-                        help="Tell warnings and errors only; print nothing but what is asked for.")]
+TELLING = (click.Option(["--quiet"], is_flag=True, expose_value=False, callback=_tell,
+                        help="Tell warnings and errors only; print nothing but what is asked for."),
+           click.Option(["--verbose"], is_flag=True, expose_value=False, callback=_tell,
+                        help="Tell more: options, what is read and written, time, memory."))
 
 
 @contextlib.contextmanager
@@ -170,7 +170,8 @@ def _suggesting(command, options):
         from wsedtk.provenance import files_of
         inputs = [v for p in command.params if p.type is IN_DIR for v in _values(options[p.name])]
         for path in inputs:
-            if str(path) in str(error) and "did you mean" not in str(error) and not files_of(path) and (near := _near_path(path)):
+            is_of_it = str(error).startswith((f"{path}:", f"{path}/")) and "did you mean" not in str(error)
+            if is_of_it and not files_of(path) and (near := _near_path(path)):
                 raise InputError(f"{error}; did you mean {str(near)!r}?") from error
         raise
 
@@ -211,7 +212,7 @@ def verb(group, name, **settings):
                     provenance.write(ctx.obj, ctx.command_path, options, outputs)
                 return function(**options)
         command.__doc__ = function.__doc__
-        command.__click_params__ = [*TELLING, *getattr(function, "__click_params__", [])]
+        command.__click_params__ = [*reversed(TELLING), *getattr(function, "__click_params__", [])]
         made = group.command(name, **settings)(command)
         for parameter in made.params:
             if type(parameter.type) is click.Choice:
@@ -238,7 +239,7 @@ def _leave(number, frame):
     os._exit(75)
 
 
-@click.group(context_settings=CONTEXT, params=TELLING[::-1])
+@click.group(context_settings=CONTEXT, params=list(TELLING))
 @click.version_option(__version__, prog_name="wsedtk")
 @click.option("--record", type=OUT, help="Write the resolved options and the fingerprints of the inputs to this YAML file.")
 @click.pass_context

@@ -2,16 +2,16 @@
 
 import click
 
-from wsedtk.commands.common import IN_DIR, OUT, NumberList, cli, stage, verb
+from wsedtk.commands.common import IN_DIR, OUT, TELLING, NumberList, cli, stage, verb
 
 
-@cli.group()
+@cli.group(params=list(TELLING))
 def prepare():
     """Turn other people's metadata and audio into data directories."""
 
 
 @verb(prepare, "soundscapes")
-@click.argument("bank_dir")
+@click.argument("bank_dir", type=IN_DIR)
 @click.argument("data_dir", type=OUT)
 @click.option("--background", "backgrounds", multiple=True, metavar="CLASS", help="A folder of the bank that is background. Repeatable.")
 @click.option("--test-folds", default="4", type=NumberList(int, "folds"), help="Folds (of fold-id-take.ext) that only the test set uses.")

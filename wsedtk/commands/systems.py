@@ -61,7 +61,7 @@ def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir
 
     \b
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
-             wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 --config conf/crnn_linear.yaml --set pooling=attention
+             wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 --config conf/crnn_attention.yaml
     """
     stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache)
 
@@ -78,6 +78,6 @@ def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     """Turn weights that Wang, Li & Metze published (TALNet.pt, or their DCASE networks) into a model directory.
 
     \b
-    Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer normalizer.txt --frontend conf/frontend_wang.yaml
+    Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt --frontend conf/frontend_wang.yaml
     """
     stage("import_").run(checkpoint, model_dir, labels, normalizer, frontend, pooling)
