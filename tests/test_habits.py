@@ -115,6 +115,7 @@ def test_a_path_like_one_that_is_there(run, tmp_path, monkeypatch, given, near):
     (tmp_path / "data" / ".tran").mkdir()
     monkeypatch.chdir(tmp_path)
     result = run("validate", "--", given)
+    assert result.exit_code == 1 and (f"; did you mean '{near}'?" in result.stderr) == (near is not None)
     result = run("extract", "--", given, "x.h5")
     assert result.exit_code == 1 and result.stderr.startswith(f"{given.removeprefix('./')}: no such folder")
     assert (f"; did you mean '{near}'?" in result.stderr) == (near is not None)

@@ -335,6 +335,14 @@ def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
     assert "3 classes rest on fewer than 30 clips: Absent (0), Never <b> (1), Car (2)" in result.stderr
 
 
+@pytest.mark.parametrize("value, warned", [("100", True), ("180", False), ("0", False)])
+def test_a_rate_that_the_set_is_too_short_for(run, tmp_path, value, warned):
+    write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], ["Car"], [("a", "Car")])
+    write_score_file(tmp_path / "scores.h5", ["a", "b"], ["Car"], [[0.9], [0.1]])
+    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml", "--target", f"false-alarms-per-hour={value}")
+    assert ("a single false alarm is 180 an hour: 100 means none here" in result.stderr) == warned
+
+
 def test_a_target_for_many_classes_is_summed_up(run, tmp_path):
     labels = [f"class {k}" for k in range(50)]
     write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], labels, [("a", label) for label in labels])

@@ -42,15 +42,19 @@ def made_by():
 
 
 def fingerprint_file(path):
-    """16 hexadecimal digits that name a file's content."""
-    digest, size = hashlib.sha256(), path.stat().st_size
-    with open(path, "rb") as file:
-        if size <= _LARGE:
-            digest.update(file.read())
-        else:
-            digest.update(f"{size} ".encode() + file.read(_LARGE // 2))
-            file.seek(-_LARGE // 2, 2)
-            digest.update(file.read())
+    """16 hexadecimal digits that name a file's content. Raises InputError where it can't be read."""
+    digest = hashlib.sha256()
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            if size <= _LARGE:
+                digest.update(file.read())
+            else:
+                digest.update(f"{size} ".encode() + file.read(_LARGE // 2))
+                file.seek(-_LARGE // 2, 2)
+                digest.update(file.read())
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
     return digest.hexdigest()[:16]
 
 

@@ -146,18 +146,21 @@ def _telling(ctx, options, outputs):
 
 def _near_path(path):
     """The path that is there and most like one that is not; None where none is. Several shards count as the one file that they make."""
+    from wsedtk.provenance import files_of
     found = Path()
-    for part in path.parts:
-        if not (found / part).exists():
-            try:
+    try:
+        if files_of(path):
+            return None
+        for part in path.parts:
+            if not (found / part).exists():
                 with os.scandir(found) as entries:
                     names = {re.sub(r"\.\d+-of-\d+(?=\.\w+$)", "", e.name) for e in itertools.islice(entries, 10000)}
-            except OSError:
-                return None
-            part = nearest(part, sorted(name for name in names if not name.startswith(".")))
-            if part is None:
-                return None
-        found /= part
+                part = nearest(part, sorted(name for name in names if not name.startswith(".")))
+                if part is None:
+                    return None
+            found /= part
+    except OSError:  # a file in the place of a folder, or a folder that may not be read
+        return None
     return found
 
 
@@ -167,11 +170,10 @@ def _suggesting(command, options):
     try:
         yield
     except InputError as error:
-        from wsedtk.provenance import files_of
         inputs = [v for p in command.params if p.type is IN_DIR for v in _values(options[p.name])]
         for path in inputs:
-            is_of_it = str(error).startswith((f"{path}:", f"{path}/")) and "did you mean" not in str(error)
-            if is_of_it and not files_of(path) and (near := _near_path(path)):
+            is_of_it = re.search(rf"(^|\s){re.escape(str(path))}([:/,]|$)", str(error)) and "did you mean" not in str(error)
+            if is_of_it and (near := _near_path(path)):
                 raise InputError(f"{error}; did you mean {str(near)!r}?") from error
         raise
 

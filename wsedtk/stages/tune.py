@@ -153,8 +153,11 @@ def print_reached(labels, decisions, hours, target):
               + missed)
 
 
-def warn_of_few(dataset):
-    """Tell of the classes with so few clips that what was reached on them says little."""
+def warn_of_few(dataset, hours, target):
+    """Tell of the classes with so few clips, and of a rate so small, that what was reached on them says little."""
+    quantity, value = target
+    if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
+        say(f"warning: on {hours:.2f} hours of audio a single false alarm is {1 / hours:.3g} an hour: {value:g} means none here")
     counts = dataset.tag_matrix().sum(axis=0).tolist()
     few = [f"{label} ({count})" for label, count in sorted(zip(dataset.labels, counts), key=lambda pair: pair[1]) if count < FEW_CLIPS]
     if few:
@@ -214,7 +217,7 @@ def tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target):
     if target:
         for decisions in filter(None, (by_clip, by_frame)):
             print_reached(dataset.labels, decisions, hours, target)
-        warn_of_few(dataset)
+        warn_of_few(dataset, hours, target)
     hits, predicted, positives = (int(v.sum()) for v in (by_clip.true_positives, by_clip.predicted, by_clip.positives))
     print(f"tagging F1 on these {len(dataset)} clips: {thresholds.f1_score(hits, predicted, positives):.4f} "
           f"(precision {hits / max(predicted, 1):.4f}, recall {hits / positives:.4f})")
