@@ -17,7 +17,6 @@ import click
 
 from wsedtk import __version__, signals
 from wsedtk.atomic import remove_left_over
-from wsedtk.config import nearest, suggest
 from wsedtk.errors import InputError, NotFinished
 from wsedtk.ranks import rank_and_size
 
@@ -69,6 +68,7 @@ class Target(click.ParamType):
         """Return (quantity, number)."""
         if isinstance(value, tuple):
             return value
+        from wsedtk.config import suggest
         from wsedtk.thresholds import TARGETS
         key, _, text = value.partition("=")
         if key not in TARGETS:
@@ -146,6 +146,7 @@ def _telling(ctx, options, outputs):
 
 def _near_path(path):
     """The path that is there and most like one that is not; None where none is. Several shards count as the one file that they make."""
+    from wsedtk.config import nearest
     from wsedtk.provenance import files_of
     found = Path()
     try:
@@ -185,6 +186,7 @@ class _Choice(click.Choice):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
+            from wsedtk.config import nearest
             near = nearest(value, self.choices)
             if near is not None:
                 error.message += f" Did you mean {near!r}?"
