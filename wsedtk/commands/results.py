@@ -31,8 +31,8 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, dev
 @click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("operating_point", type=OUT, metavar="OPERATING_POINT.yaml")
-@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters maximise.")
-@click.option("--target", type=Target(), help="Meet precision=P, recall=R or false-alarms-per-hour=N in every class, see below.")
+@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters are judged by: clips, or 1 s segments.")
+@click.option("--target", type=Target(), help="Meet precision=P, recall=R or false-alarms-per-hour=N in every class, see above.")
 @click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
 @click.option("--median-seconds", default="0.5", type=NumberList(float, "seconds"), help="Median filters to choose from: one, or several.")
@@ -43,10 +43,10 @@ def tune(scores, data_set, operating_point, criterion, target, published, seed, 
          gate_by_tags):
     """Choose the thresholds of each class for the best micro F1 on a validation set.
 
-    --target is for deployment: each class gets the thresholds that meet it on this set, of those with the highest recall (for a
-    recall: precision). A class that can't is never predicted. What is counted are clips, and with --criterion segments the seconds
-    of clips for the frame thresholds; a false alarm is one of them that is decided positive without holding the class, so that
-    one of 3 s counts as three.
+    --target is for deployment: each class gets thresholds that meet it on this set, and of those the ones with the highest recall
+    (for a target of recall: precision). A class that can't is never predicted. What is counted are clips, and with --criterion
+    segments, for the frame thresholds, 1 s segments; a false alarm is one that is decided positive without holding the class, so
+    that an alarm of 3 s counts as three.
 
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
