@@ -17,7 +17,7 @@ from test_cli import VERBS
 from test_import import TALNET, talnet_tensors, write_inputs
 
 import wsedtk
-from wsedtk.commands.common import OUT
+from wsedtk.commands.common import CONTEXT, OUT
 
 
 def conf(folder):
@@ -118,7 +118,7 @@ def test_the_examples_work_when_pasted(tmp_path):
         for line in examples(command):
             assert line.startswith(f"wsedtk {verb} "), line
             paste(line)
-            context = command.make_context(words[-1], line.split()[len(words) + 1:])
+            context = command.make_context(words[-1], line.split()[len(words) + 1:], **CONTEXT)
             for parameter in command.params:
                 if parameter.type is OUT and context.params[parameter.name] is not None:
                     assert (tmp_path / context.params[parameter.name]).exists(), line

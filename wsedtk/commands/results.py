@@ -31,7 +31,8 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, dev
 @click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("operating_point", type=OUT, metavar="OPERATING_POINT.yaml")
-@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters are judged by: clips, or 1 s segments.")
+@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]),
+              help="What frame thresholds and filters are judged by: clips, or 1 s segments.")
 @click.option("--target", type=Target(), help="Meet precision=P, recall=R or false-alarms-per-hour=N in every class, see above.")
 @click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
