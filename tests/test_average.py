@@ -198,7 +198,7 @@ def test_labels_choose_and_order_the_classes(run, tmp_path):
     assert (tmp_path / "few" / "b c.tsv").read_text().splitlines()[0] == f"onset\toffset\t{LABELS[2]}\t{LABELS[0]}"
     (tmp_path / "labels.txt").write_text("Cat\nCar #1\nCow\n")
     assert "a.h5: lacks 2 classes of" in (message := refused(run, path, tmp_path / "o.h5", "--labels", tmp_path / "labels.txt"))
-    assert ": Cat, Cow; it has Air horn" in message
+    assert ": Cat, Cow; known: Air horn" in message
 
 
 def test_written_whole_or_not_at_all(run, tmp_path):

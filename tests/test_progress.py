@@ -58,3 +58,27 @@ def test_a_failing_loop_tells_its_error(clock):
 def test_say(capsys):
     progress.say("one é")
     assert capsys.readouterr() == ("", "one é\n")
+
+
+def test_when_quiet_only_warnings_and_errors_are_told(capsys, monkeypatch, clock):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    clock.step = 10
+    with progress.telling("quiet"):
+        assert list(progress.progress(clock.tick(range(100)), "read", 100)) == list(range(100))
+        progress.say("a note: no warning")
+        progress.say("warning: odd")
+        progress.say("wsedtk: why it ends")
+        progress.detail("more")
+    assert capsys.readouterr() == ("", "warning: odd\nwsedtk: why it ends\n")
+    progress.say("a note")
+    progress.detail("more")
+    assert capsys.readouterr() == ("", "a note\n")
+
+
+def test_details_when_verbose(capsys):
+    with pytest.raises(KeyError, match="x"), progress.telling("verbose"):
+        progress.say("a note")
+        progress.detail("more")
+        raise KeyError("x")
+    progress.detail("and more")
+    assert capsys.readouterr() == ("", "a note\nmore\n")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from wsedtk import __version__, provenance
+from wsedtk.errors import InputError
 
 
 def record(folder, **options):
@@ -36,6 +37,12 @@ def test_the_record_of_a_command_that_fails(run, tmp_path):
     assert run("--record", tmp_path / "a.yaml", "validate", tmp_path / "none").exit_code == 1
     options = {"data_sets": [str(tmp_path / "none")], "with_audio": False, "jobs": 1}
     assert yaml.safe_load((tmp_path / "a.yaml").read_text())["options"] == options
+
+
+def test_an_input_that_cannot_be_read(tmp_path):
+    (tmp_path / "labels.txt").symlink_to("labels.txt")
+    with pytest.raises(InputError, match="labels.txt: can't be read: Too many levels of symbolic links"):
+        provenance.fingerprint_file(tmp_path / "labels.txt")
 
 
 def test_no_record_unless_asked(run, small_set, tmp_path):

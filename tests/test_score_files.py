@@ -134,7 +134,8 @@ def test_tags_by_hand(run, tmp_path):
     assert report["tagging"] == pytest.approx({"precision": 0.5, "recall": 0.5, "f1": 0.5})
     assert report["classes"]["Cat"]["tagging"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
     assert report["classes"]["Dog"]["tagging"] == pytest.approx({"precision": 0.5, "recall": 0.5, "f1": 0.5})
-    assert warnings == f"warning: 1 classes of {said} are not in {truth}, so that every prediction of them is false: 'Cat'\n"
+    assert warnings == (f"warning: 1 classes of {said} are not in {truth}, so that every prediction of them is false: 'Cat' "
+                        "(did you mean 'Car'?)\n")
 
 
 def test_the_table(run, tmp_path):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_curve, precision_score, recall_score
 
 from wsedtk import thresholds
 
@@ -195,3 +195,70 @@ def test_published_depends_on_its_seed_alone():
     first = thresholds.tune_published(scores, truth, 3)
     np.random.seed(2)
     assert thresholds.tune_published(scores, truth, 3).tolist() == first.tolist()
+
+
+TARGETS = [("precision", 0.3), ("precision", 0.5), ("precision", 2 / 3), ("precision", 0.9), ("precision", 1.0),
+           ("recall", 0.1), ("recall", 0.5), ("recall", 0.75), ("recall", 1.0),
+           ("false-alarms-per-hour", 0.0), ("false-alarms-per-hour", 0.4), ("false-alarms-per-hour", 2.0)]
+HOURS = 2.5
+
+
+def by_hand(hits, predicted, positives):
+    """Precision, recall and false alarms an hour of counts."""
+    return {"precision": hits / predicted if predicted else 0.0, "recall": hits / positives if positives else 0.0,
+            "false-alarms-per-hour": (predicted - hits) / HOURS}
+
+
+@pytest.mark.parametrize("quantity, value", TARGETS)
+def test_a_target_is_met_with_the_best_of_the_other_quantity(quantity, value):
+    """Against every threshold of every way of making the scores, class by class."""
+    num_met = num_missed = 0
+    for seed in range(150):
+        scores, truth = small_case(seed)
+        others = np.roll(scores, 1, axis=0)  # a second way
+        options = [[thresholds.candidates(way[:, k], truth[:, k]) for way in (scores, others)] for k in range(truth.shape[1])]
+        option, threshold, nearest = thresholds.search_target(options, truth.sum(axis=0), HOURS, quantity, value)
+        for k in range(truth.shape[1]):
+            every = [by_hand(*counts, truth[:, k].sum()) for way in (scores, others) for t in all_candidates(way[:, k])
+                     if (counts := counts_of(way[:, k], truth[:, k], t))[0]]
+            met = [v for v in every if (v[quantity] <= value if quantity.startswith("false") else v[quantity] >= value)]
+            counts = counts_of((scores, others)[option[k]][:, k], truth[:, k], threshold[k])
+            if met:
+                num_met += 1
+                found, other = by_hand(*counts, truth[:, k].sum()), "precision" if quantity == "recall" else "recall"
+                assert nearest[k] is None and found in met
+                assert found[other] == max(v[other] for v in met)
+            else:
+                num_missed += 1
+                assert threshold[k] == np.inf and counts == (0, 0)
+                best = by_hand(*nearest[k], truth[:, k].sum())
+                assert best in every or (not every and nearest[k] == (0, 0))
+                if every:
+                    assert best[quantity] == (min if quantity.startswith("false") else max)(v[quantity] for v in every)
+    assert num_met > 50 and num_missed > 20  # neither case is left out
+
+
+@pytest.mark.parametrize("value", [0.5, 0.8, 0.9, 0.95])
+@pytest.mark.parametrize("quantity", ["precision", "recall"])
+def test_a_target_on_scikit_learns_curve(quantity, value):
+    rng = np.random.default_rng(3)
+    truth = rng.random(3000) < 0.1
+    scores = np.clip(rng.normal(0.3 + 0.3 * truth, 0.15), 0, 1).astype(np.float32)
+    precision, recall, _ = (values[:-1] for values in (*precision_recall_curve(truth, scores)[:2], [0]))
+    own, other = (precision, recall) if quantity == "precision" else (recall, precision)
+    _, threshold, nearest = thresholds.search_target([[thresholds.candidates(scores, truth)]], [truth.sum()], 1.0, quantity, value)
+    said = scores >= threshold[0]
+    reached = {"precision": precision_score(truth, said), "recall": recall_score(truth, said)}
+    assert nearest == [None] and reached.pop(quantity) >= value
+    assert reached.popitem()[1] == pytest.approx(other[own >= value].max(), abs=1e-12)
+
+
+def test_of_equals_the_one_beyond_the_target_is_chosen():
+    scores = np.array([[0.9], [0.8], [0.7], [0.6]], np.float32)
+
+    def found(truth, *target):
+        return thresholds.search_target([[thresholds.candidates(scores[:, 0], np.array(truth, bool))]], [sum(truth)], 1.0, *target)[1]
+    assert found([1, 1, 1, 0], "recall", 0.3) == pytest.approx([0.65])  # all three at precision 1, not only the first
+    assert found([1, 0, 0, 0], "precision", 0.25) == pytest.approx([0.85])
+    assert found([1, 0, 0, 0], "false-alarms-per-hour", 3) == pytest.approx([0.85])
+    assert found([1, 0, 1, 0], "false-alarms-per-hour", 1) == pytest.approx([0.65])

@@ -271,3 +271,97 @@ def test_nothing_but_an_operating_point_is_overwritten(tmp_path):
         tune_to(tmp_path)
     (tmp_path / "point.yaml").unlink()
     assert tune_to(tmp_path).labels == tune_to(tmp_path).labels
+
+
+def reached_when_decoded(run, folder, criterion):
+    """TP, predicted and positives (K,) of the decoded events, in the criterion's unit, and of the decoded tags, in clips."""
+    _, decoded, truth = decode_and_score(run, folder)
+    tags, said = truth.tag_matrix(), decoded.tag_matrix()
+    pairs = [(tags, said)]
+    if criterion == "segments":
+        durations = truth.durations
+        pairs.append([segments_of(list(rows.rows()), durations, len(truth.labels)) for rows in (truth.events, decoded.events)])
+    else:
+        events = np.zeros_like(tags)
+        events[decoded.events.clip, decoded.events.label] = True
+        pairs.append((tags, events))
+    return [((a & b).sum(axis=0), b.sum(axis=0), a.sum(axis=0)) for a, b in pairs], float(truth.durations.sum()) / 3600
+
+
+@pytest.mark.parametrize("criterion", ["tags", "segments"])
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("target", ["precision=0.7", "precision=1", "recall=0.8", "false-alarms-per-hour=0", "false-alarms-per-hour=400"])
+def test_a_target_is_met_by_what_is_decoded(run, tmp_path, criterion, target, gate):
+    quantity, value = target.split("=")
+    found_any = 0
+    for seed in range(4):
+        folder = make_world(tmp_path / str(seed), seed, num_clips=10, num_classes=3)
+        result = run("tune", folder / "scores.h5", folder / "set", folder / "point.yaml", "--target", target, "--criterion", criterion,
+                     "--median-seconds", "0,0.75", *(["--gate-by-tags"] if gate else []))
+        assert result.exit_code == 0, result.stderr
+        point = operating_point.read(folder / "point.yaml")
+        assert point.mode == "frame" and point.tuned["target"] == {quantity: float(value)} and target in point.tuned_on
+        by_unit, hours = reached_when_decoded(run, folder, criterion)
+        tables = result.stdout.split(f"{target} in ")[1:]
+        assert len(tables) == 2
+        for (hits, predicted, positives), limits, printed in zip(by_unit, (point.clip_thresholds, point.frame_thresholds), tables):
+            rows = [next(line for line in printed.splitlines() if line.startswith(label)) for label in LABELS]
+            for k, row in enumerate(rows):
+                assert ("never predicted" in row) == (limits[k] == np.inf) == (hits[k] == 0), row
+                if limits[k] == np.inf:
+                    assert predicted[k] == 0
+                    continue
+                found_any += 1
+                precision, recall, alarms = hits[k] / predicted[k], hits[k] / positives[k], (predicted[k] - hits[k]) / hours
+                assert row.split()[-4:] == [str(positives[k]), f"{precision:.3f}", f"{recall:.3f}", f"{alarms:.2f}"]
+                reached = {"precision": precision, "recall": recall, "false-alarms-per-hour": -alarms}[quantity]
+                assert reached >= float(value) * (-1 if quantity.startswith("false") else 1)
+        assert "warning: " in result.stderr and "rest on fewer than 30 clips: " in result.stderr
+    assert found_any >= 4
+
+
+def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
+    labels = ["Car", "Never <b>", "Absent"]
+    write_set(tmp_path / "set", [(n, "", 10) for n in "abcd"], labels, [("a", "Car"), ("b", "Car"), ("d", "Never <b>")])
+    scores = [[0.9, 0.5, 0.1], [0.75, 0.5, 0.1], [0.25, 0.5, 0.1], [0.1, 0.5, 0.1]]
+    write_score_file(tmp_path / "scores.h5", list("abcd"), labels, scores)
+    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml", "--target", "precision=0.9")
+    assert result.exit_code == 0 and operating_point.read(tmp_path / "point.yaml").clip_thresholds.tolist() == [0.5, np.inf, np.inf]
+    assert operating_point.read(tmp_path / "point.yaml").mode == "segment"  # without frame scores there is no other
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "Car 2 1.000 1.000 0.00" in lines and "precision=0.9 in clips, 0.01 hours:" in lines
+    assert ("Never <b> 1 - 0.000 0.00 never predicted, at best precision 0.250, recall 1.000, 270.00 false alarms an hour") in lines
+    assert "Absent 0 - 0.000 0.00 never predicted, nothing is found with any threshold" in lines
+    assert "3 classes rest on fewer than 30 clips: Absent (0), Never <b> (1), Car (2)" in result.stderr
+
+
+@pytest.mark.parametrize("value, warned", [("100", True), ("180", False), ("0", False)])
+def test_a_rate_that_the_set_is_too_short_for(run, tmp_path, value, warned):
+    write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], ["Car"], [("a", "Car")])
+    write_score_file(tmp_path / "scores.h5", ["a", "b"], ["Car"], [[0.9], [0.1]])
+    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml", "--target", f"false-alarms-per-hour={value}")
+    assert ("a single false alarm is 180 an hour: 100 means none here" in result.stderr) == warned
+
+
+def test_a_target_for_many_classes_is_summed_up(run, tmp_path):
+    labels = [f"class {k}" for k in range(50)]
+    write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], labels, [("a", label) for label in labels])
+    write_score_file(tmp_path / "scores.h5", ["a", "b"], labels, [[0.9] * 50, [0.1] * 48 + [0.9] * 2])
+    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml", "--target", "precision=0.9")
+    assert "precision=0.9 in clips: met for 48 of 50 classes, the others are never predicted: class 48 (at best 0.5), " in result.stdout
+    assert "thresholds of 50 classes; 2 are never predicted" in result.stdout
+
+
+@pytest.mark.parametrize("text, message", [
+    ("precison=0.9", "no such target; did you mean 'precision'?"), ("f1=0.9", "no such target; known: precision, recall, "),
+    ("precision", "expected precision=NUMBER, a number above 0 and at most 1"), ("recall=80", "above 0 and at most 1"),
+    ("precision=0", "above 0"), ("recall=nan", "above 0"), ("false-alarms-per-hour=-1", "a number of at least 0"),
+    ("false-alarms-per-hour=inf", "a number of at least 0")])
+def test_targets_that_are_none(run, text, message):
+    result = run("tune", "a", "b", "c.yaml", "--target", text)
+    assert result.exit_code == 2 and message in " ".join(result.stderr.split())
+
+
+def test_a_target_and_wangs_procedure_exclude_each_other(run):
+    result = run("tune", "a", "b", "c.yaml", "--target", "recall=0.5", "--published")
+    assert result.exit_code == 2 and "--target and --published" in result.stderr

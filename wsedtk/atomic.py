@@ -93,7 +93,11 @@ def writing(path):
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
+                size = os.fstat(file.fileno()).st_size
             os.replace(temporary, path)
+        from wsedtk.progress import detail  # tqdm, which `wsedtk --help` needs not wait for
+
+        detail(f"wrote {path}: {size:,} bytes")
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -144,7 +148,7 @@ def locking(path, what=None):
         except BlockingIOError:
             is_held = True
         except OSError as error:
-            from wsedtk.progress import say  # tqdm, which `wsedtk --help` needs not wait for
+            from wsedtk.progress import say
 
             say(f"warning: {path}: can't be locked here ({error.strerror}): take care that no other process writes there")
             is_held = False

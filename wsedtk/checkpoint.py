@@ -19,6 +19,7 @@ from wsedtk import config, models, provenance
 from wsedtk.atomic import write_text, writing
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig
+from wsedtk.progress import detail
 
 
 TRUSTED = "WSEDTK_NETWORKS"
@@ -140,6 +141,7 @@ def load_model(folder, trusted=None):
     if bad:
         raise InputError(f"{folder}: the tensor {bad[0]!r} in model.safetensors holds numbers that are not finite")
     found = provenance.fingerprint(content)
+    detail(f"read {folder}: {spec.network}, {len(spec.labels)} classes, {found}")
     if spec.weights_fingerprint not in (None, found):
         raise InputError(f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is {found}, "
                          f"model.yaml says {spec.weights_fingerprint}")

@@ -115,12 +115,20 @@ def shown(value):
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+def nearest(word, known):
+    """The known word that is the most like another; None where none is much like it. Upper and lower case are one."""
+    word, known = str(word)[:200], [str(k) for k in known]
+    folded = {k.lower(): k for k in reversed(known)}
+    near = difflib.get_close_matches(word.lower(), folded, n=1)
+    return folded[near[0]] if near else None
+
+
 def suggest(word, known):
     """'did you mean X?' where a known word is near, else the known words, the first twenty of them."""
     known = [str(k) for k in known]
-    near = difflib.get_close_matches(str(word)[:200], known, n=1)
+    near = nearest(word, known)
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
-    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known[:20]) + more
+    return f"did you mean {near!r}?" if near is not None else "known: " + ", ".join(known[:20]) + more
 
 
 def _convert(value, kind, where):

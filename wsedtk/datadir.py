@@ -20,9 +20,10 @@ import numpy as np
 
 from wsedtk import provenance
 from wsedtk.atomic import remove, write_text
-from wsedtk.config import read_yaml, to_yaml
+from wsedtk.config import nearest, read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
+from wsedtk.progress import detail
 from wsedtk.tables import (LONGEST_SECONDS, Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices,
                            unfit, write_rows)
 
@@ -191,8 +192,10 @@ def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults
     clips = find(filenames, names)
     numbers = np.array([label_index.get(label, -1) for label in labels])
     for i in np.flatnonzero((clips < 0) | (numbers < 0)).tolist():
+        near = nearest(labels[i], label_index) if clips[i] >= 0 and len(faults) < 100 else None  # a search that takes a while
         faults.append(Fault(True, path, int(lines[i]), f"{names[i]!r} is not in clips.tsv" if clips[i] < 0 else
-                            f"unknown class {labels[i]!r}; add it to labels.txt or correct the {what}"))
+                            f"unknown class {labels[i]!r}; add it to labels.txt or correct the {what}"
+                            + (f"; did you mean {near!r}?" if near else "")))
     return clips, numbers
 
 
@@ -322,6 +325,7 @@ def read(folder):
     """Read a data directory. Raises InputError naming its first faults."""
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
+    detail(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
     return dataset
 
 

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a few plain lines in a batch log."""
+"""Progress on stderr: a bar on a terminal, a few plain lines in a batch log. --quiet and --verbose tell less and more."""
 
 import contextlib
 import re
@@ -9,10 +9,26 @@ from tqdm import tqdm
 
 PLAIN_LINES = 5  # at most so many lines a loop where there is no terminal,
 QUIET_SECONDS = 5.0  # and none sooner than this after the one before
+_ALWAYS = ("warning: ", "wsedtk: ")  # how lines begin that --quiet lets through: warnings, errors
+_how = None  # None, "quiet" or "verbose"
+
+
+@contextlib.contextmanager
+def telling(how):
+    """Tell less ("quiet") or more ("verbose") within the block; None: as ever."""
+    global _how
+    before, _how = _how, how
+    try:
+        yield
+    finally:
+        _how = before
 
 
 def progress(iterable, description, total=None):
     """Iterate over `iterable`, showing how far it is. `total` defaults to its length."""
+    if _how == "quiet":
+        yield from iterable
+        return
     total = len(iterable) if total is None else total
     if sys.stderr.isatty():
         yield from tqdm(iterable, desc=description, total=total, leave=False)
@@ -33,9 +49,17 @@ def printable(text):
 
 
 def say(message):
-    """Print one line on stderr, above a bar where there is one."""
+    """Print one line on stderr, above a bar where there is one. When --quiet, only if it begins with `warning: `."""
+    if _how == "quiet" and not str(message).startswith(_ALWAYS):
+        return
     tqdm.write(printable(message), file=sys.stderr)
     sys.stderr.flush()
+
+
+def detail(message):
+    """Print one line on stderr when --verbose."""
+    if _how == "verbose":
+        say(message)
 
 
 def clock(seconds):
@@ -54,7 +78,7 @@ def progress_in_time(description, total_seconds):
     def text(seconds):
         return f"{clock(seconds)}{end}, x {seconds / max(time.monotonic() - started, 1e-3):.0f} real time"
 
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and _how != "quiet":
         form = "{desc}: {postfix}" if total_seconds is None else "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
         with tqdm(total=total_seconds, desc=description, leave=False, bar_format=form) as bar:
             def tell(seconds):

@@ -42,15 +42,19 @@ def made_by():
 
 
 def fingerprint_file(path):
-    """16 hexadecimal digits that name a file's content."""
-    digest, size = hashlib.sha256(), path.stat().st_size
-    with open(path, "rb") as file:
-        if size <= _LARGE:
-            digest.update(file.read())
-        else:
-            digest.update(f"{size} ".encode() + file.read(_LARGE // 2))
-            file.seek(-_LARGE // 2, 2)
-            digest.update(file.read())
+    """16 hexadecimal digits that name a file's content. Raises InputError where it can't be read."""
+    digest = hashlib.sha256()
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            if size <= _LARGE:
+                digest.update(file.read())
+            else:
+                digest.update(f"{size} ".encode() + file.read(_LARGE // 2))
+                file.seek(-_LARGE // 2, 2)
+                digest.update(file.read())
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror or error}") from None
     return digest.hexdigest()[:16]
 
 
@@ -100,23 +104,27 @@ def fingerprints(path):
     return {str(file): fingerprint_file(file) for file in files}
 
 
-def _files(path):
+def files_of(path):
     """The path itself where it exists, else the shards that stand for it."""
     return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
 
 
-def write(path, command, options, outputs=()):
-    """Write the record of a command: its options, and the fingerprints of the paths among them that are not `outputs`."""
+def describe(command, options, outputs=()):
+    """The record of a command: its options, and the fingerprints of the paths among them that are not `outputs`."""
     inputs, plain = {}, {}
     for name, value in options.items():
         values = list(value) if isinstance(value, (tuple, list)) else [value]
         for item in values:
             if isinstance(item, Path) and name not in outputs:
-                for file in _files(item):
+                for file in files_of(item):
                     inputs.update(fingerprints(file))
         texts = [str(v) if isinstance(v, Path) else v for v in values]
         plain[name] = texts if isinstance(value, (tuple, list)) else texts[0]
-    write_text(path, config.to_yaml({
-        "command": command, "options": plain, "inputs": inputs, **made_by(),
-        "python": platform.python_version(), "host": platform.node(), "arguments": sys.argv[1:],
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}))
+    return {"command": command, "options": plain, "inputs": inputs, **made_by(),
+            "python": platform.python_version(), "host": platform.node(), "arguments": sys.argv[1:],
+            "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}
+
+
+def write(path, command, options, outputs=()):
+    """Write the record of a command, see `describe`."""
+    write_text(path, config.to_yaml(describe(command, options, outputs)))

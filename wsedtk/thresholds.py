@@ -1,4 +1,4 @@
-"""Class-wise thresholds for the best micro-averaged F1.
+"""Class-wise thresholds for the best micro-averaged F1, or for a target that each class has to meet.
 
 N clips (or segments), K classes. A decision is positive where score >= threshold. The candidates of a class are the float64
 midpoints between its distinct neighbouring scores, -inf and +inf; among equals the highest wins.
@@ -6,11 +6,15 @@ midpoints between its distinct neighbouring scores, -inf and +inf; among equals 
 Micro F1 is 2 TP / (positives predicted + positives true), summed over classes. `tune` finds its global optimum: for a value L,
 each class alone maximises 2 TP - L * predicted; L rises to the F1 so reached until it stops rising (Dinkelbach 1967). All
 comparisons are in integers, so that equals are equals. `tune_published` is the procedure of Wang, Li & Metze (2019).
+`search_target` goes through each class alone.
 """
 
 import dataclasses
 
 import numpy as np
+
+
+TARGETS = ("precision", "recall", "false-alarms-per-hour")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +74,50 @@ def search(options, num_positives):
         numerator, denominator = reached, total
     thresholds = [alternatives[option].thresholds[top] for alternatives, (option, top) in zip(options, chosen)]
     return np.array([option for option, _ in chosen], np.int64), np.array(thresholds, np.float64)
+
+
+def reached(true_positives, predicted, positives, hours):
+    """{quantity: value} of decisions, numbers or arrays; precision and recall are 0 where nothing is predicted or true."""
+    return {"precision": true_positives / np.maximum(predicted, 1), "recall": true_positives / np.maximum(positives, 1),
+            "false-alarms-per-hour": (predicted - true_positives) / hours}
+
+
+def _top(first, second, among):
+    """The index, of those `among`, with the highest value of `first`; of equals that with the highest of `second`, and the earliest."""
+    best = among[first[among] == first[among].max()]
+    return int(best[np.argmax(second[best])])
+
+
+def search_target(options, positives, hours, quantity, value):
+    """Choose one candidate of each class alone: of those that find anything and meet a target, the best of the other quantity.
+
+    At least this precision or recall, or at most so many false alarms an hour: `quantity` is one of TARGETS. A recall is to be had
+    with the highest precision, the others with the highest recall. Among equals the one that exceeds the target the most wins, then
+    the first option, then the highest threshold.
+
+    options: as for `search`; positives: (K,) of the truth; hours: of the audio that was decided on.
+    Returns (option, threshold, nearest): (K,) int, (K,) float64, and for each class None, or where no candidate meets the target,
+    so that the threshold is +inf, the (true positives, predicted) of the one that comes nearest; (0, 0) where none finds anything.
+    """
+    sign, other = (-1 if quantity == "false-alarms-per-hour" else 1), "precision" if quantity == "recall" else "recall"
+    chosen, found, nearest = [], [], []
+    for alternatives, count in zip(options, positives):
+        best = near = ()
+        for number, c in enumerate(alternatives):
+            values = reached(c.true_positives, c.predicted, count, hours)
+            own, rest = sign * values[quantity], values[other]
+            finds = np.flatnonzero(c.true_positives > 0)
+            meets = finds[own[finds] >= sign * value]
+            if len(meets):
+                i = _top(rest, own, meets)
+                best = max(best, ((rest[i], own[i], -number), c.thresholds[i]))
+            if len(finds):
+                i = _top(own, rest, finds)
+                near = max(near, ((own[i], rest[i]), (int(c.true_positives[i]), int(c.predicted[i]))))
+        chosen.append(-best[0][2] if best else 0)
+        found.append(best[1] if best else np.inf)
+        nearest.append(None if best else near[1] if near else (0, 0))
+    return np.array(chosen, np.int64), np.array(found, np.float64), nearest
 
 
 def tune(scores, truth):

@@ -211,7 +211,7 @@ def detect(trial):
     found = {name: trial.run("detect", "model", f"audio/{name}", "--threshold", 1).stderr.removeprefix("wsedtk: ") for name in names}
     result = trial.run("detect", "model", "audio", "--threshold", 0.5, "--max-failures", 1, "--output-dir", "events", "--scores", "curves")
     assert result.returncode == 0, result.stderr
-    failed = dict(re.findall(r"^detect: (.+?\.\w+) failed: (.*)$", result.stderr, re.MULTILINE))
+    failed = dict(re.findall(r"^warning: detect: (.+?\.\w+) failed: (.*)$", result.stderr, re.MULTILINE))
     used = [str(path.name).removesuffix(".tsv") for path in (trial.folder / "events").glob("*.tsv")]
     kept = {path.name.removesuffix(".tsv") for path in (trial.folder / "curves").glob("*.tsv")}
     assert {name.removesuffix(".wav") for name in used} == kept and not set(used) & set(failed)

@@ -2,16 +2,16 @@
 
 import click
 
-from wsedtk.commands.common import IN_DIR, OUT, NumberList, cli, stage, verb
+from wsedtk.commands.common import IN_DIR, OUT, TELLING, NumberList, cli, stage, verb
 
 
-@cli.group()
+@cli.group(params=list(TELLING))
 def prepare():
     """Turn other people's metadata and audio into data directories."""
 
 
 @verb(prepare, "soundscapes")
-@click.argument("bank_dir")
+@click.argument("bank_dir", type=IN_DIR)
 @click.argument("data_dir", type=OUT)
 @click.option("--background", "backgrounds", multiple=True, metavar="CLASS", help="A folder of the bank that is background. Repeatable.")
 @click.option("--test-folds", default="4", type=NumberList(int, "folds"), help="Folds (of fold-id-take.ext) that only the test set uses.")
@@ -43,7 +43,7 @@ def prepare_dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict,
     .flac, .ogg or .mp3, at any depth. What is missing or odd is counted, class by class, and the rest goes on.
 
     \b
-    Example: wsedtk prepare dcase2017 metadata audio data --jobs 2
+    Example: wsedtk prepare dcase2017 dcase/lists dcase/audio dcase --jobs 2
     """
     stage("prepare").dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
 
@@ -67,7 +67,7 @@ def prepare_audioset(metadata_dir, audio_dirs, data_dir, subset, excluded, with_
     class by class, and the rest goes on.
 
     \b
-    Example: wsedtk prepare audioset metadata audio data --subset unbalanced --exclude dcase/test --exclude dcase/eval
+    Example: wsedtk prepare audioset audioset/lists audioset/audio audioset --exclude dcase/test --exclude dcase/eval
     """
     stage("prepare").audioset(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs)
 
@@ -88,7 +88,7 @@ def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, 
     AUDIO_DIR/failures.tsv: `dead` for good, or `retry` the next time. Exit status 75 where there are clips to retry.
 
     \b
-    Example: wsedtk download data/train data/test data/eval audio --jobs 2
+    Example: wsedtk download dcase/train dcase/test dcase/eval dcase/audio --jobs 2
     """
     stage("download").run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run)
 

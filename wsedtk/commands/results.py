@@ -2,7 +2,7 @@
 
 import click
 
-from wsedtk.commands.common import IN_DIR, OUT, NumberList, cli, stage, verb
+from wsedtk.commands.common import IN_DIR, OUT, NumberList, Target, cli, stage, verb
 
 
 @verb(cli, "predict")
@@ -22,6 +22,7 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, dev
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
+             wsedtk predict exp/linear feats/train.h5 exp/linear/valid/scores.h5 --data data/valid
     """
     stage("predict").run(model_dir, feats, scores, data_set, precise, no_frames, classes, device)
 
@@ -30,21 +31,32 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, dev
 @click.argument("scores", type=IN_DIR, metavar="SCORES.h5")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("operating_point", type=OUT, metavar="OPERATING_POINT.yaml")
-@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]), help="What frame thresholds and filters maximise.")
+@click.option("--criterion", default="tags", type=click.Choice(["tags", "segments"]),
+              help="What frame thresholds and filters are judged by: clips, or 1 s segments.")
+@click.option("--target", type=Target(), help="Meet precision=P, recall=R or false-alarms-per-hour=N in every class, see above.")
 @click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
 @click.option("--median-seconds", default="0.5", type=NumberList(float, "seconds"), help="Median filters to choose from: one, or several.")
 @click.option("--min-seconds", default="0.2", type=NumberList(float, "seconds"), help="Shortest events to choose from.")
 @click.option("--max-gap-seconds", default="0.2", type=NumberList(float, "seconds"), help="Gaps to join over, to choose from.")
 @click.option("--gate-by-tags", is_flag=True, help="Decode events only of the classes that the clip is tagged with.")
-def tune(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
+def tune(scores, data_set, operating_point, criterion, target, published, seed, median_seconds, min_seconds, max_gap_seconds,
+         gate_by_tags):
     """Choose the thresholds of each class for the best micro F1 on a validation set.
+
+    --target is for deployment: each class gets thresholds that meet it on this set, and of those the ones with the highest recall
+    (for a target of recall: precision). A class that can't is never predicted. What is counted are clips, and with --criterion
+    segments, for the frame thresholds, 1 s segments; a false alarm is one that is decided positive without holding the class, so
+    that an alarm of 3 s counts as three.
 
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
+             wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/careful.yaml --target precision=0.9
     """
+    if target and published:
+        raise click.UsageError("--target and --published choose the same thresholds in two ways: give one of them")
     stage("tune").run(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds,
-                      gate_by_tags)
+                      gate_by_tags, target)
 
 
 @verb(cli, "decode")
@@ -144,8 +156,8 @@ def average(scores, output, weights, labels):
     without a Y before a YouTube ID.
 
     \b
-    Example: wsedtk average exp/a/test/scores.h5 exp/b/test/scores.h5 exp/ab/test/scores.h5 --weights 2,1
-             wsedtk average exp/a/test/scores.h5 exp/a/test/scores_tsv
+    Example: wsedtk average exp/linear/test/scores.h5 exp/attention/test/scores.h5 exp/both/test/scores.h5 --weights 2,1
+             wsedtk average exp/linear/test/scores.h5 exp/linear/test/scores_tsv
              wsedtk average their_scores_tsv exp/theirs/test/scores.h5 --labels data/test/labels.txt
     """
     stage("average").run(scores, output, weights, labels)

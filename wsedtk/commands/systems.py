@@ -21,6 +21,7 @@ def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype,
 
     \b
     Example: wsedtk extract data/train feats/train.h5 --config conf/frontend_wang.yaml --jobs 2
+             wsedtk extract data/test feats/test.h5 --config conf/frontend_wang.yaml --jobs 2
     """
     stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device)
 
@@ -35,7 +36,7 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
     """Hold out a validation set with about equally many clips of each class, sharing no source recording with the rest.
 
     \b
-    Example: wsedtk balance data/train data/fit data/valid --num-valid 100
+    Example: wsedtk balance data/train data/fit data/valid --num-valid 20
     """
     stage("balance").run(data_set, fit_set, valid_set, num_valid, seed)
 
@@ -60,6 +61,7 @@ def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir
 
     \b
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
+             wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 --config conf/crnn_attention.yaml
     """
     stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache)
 

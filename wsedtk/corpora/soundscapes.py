@@ -19,7 +19,7 @@ import numpy as np
 
 from wsedtk import audio, datadir, provenance
 from wsedtk.clip_names import AUDIO_EXTENSIONS
-from wsedtk.config import suggest
+from wsedtk.config import nearest, suggest
 from wsedtk.corpora import builtin_bank
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -69,8 +69,9 @@ def scan(bank_dir):
     """List the recordings of a bank, sorted, as {class folder: recordings}. Raises InputError on names of another form."""
     bank_dir = Path(bank_dir)
     if not bank_dir.is_dir():
+        near = nearest(bank_dir, [BUILTIN])
         raise InputError(f"{bank_dir}: no such folder; a bank is a folder of class folders with recordings, "
-                         f"or the word {BUILTIN}")
+                         f"or the word {BUILTIN}" + (f"; did you mean {near!r}?" if near else ""))
     found = {}
     for folder in sorted(f for f in bank_dir.iterdir() if f.is_dir() and not f.name.startswith(".")):
         found[folder.name] = []

@@ -5,6 +5,7 @@ import importlib
 import torch
 from torch import nn
 
+from wsedtk.config import suggest
 from wsedtk.errors import InputError
 from wsedtk.pooling import Pooling
 
@@ -33,7 +34,7 @@ def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **opti
     """
     module_name, colon, class_name = NETWORKS.get(name, name).partition(":")
     if not colon:
-        raise InputError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}, or package.module:Class of your own")
+        raise InputError(f"unknown network {name!r}; {suggest(name, NETWORKS)} (or package.module:Class of your own)")
     odd = next((key for key, value in options.items() if _is_absurd(value)), None)
     if odd is not None or num_classes > MOST:
         raise InputError(f"network {name!r}: {odd or 'num_classes'}: sizes of at most {MOST} are built")

@@ -47,7 +47,7 @@ def _columns(sources, labels_path):
             missing = [label for label in labels if label not in source.labels]
             if missing:
                 raise InputError(f"{source.path}: lacks {len(missing)} classes of {labels_path}: {tables.first(missing)}; "
-                                 f"it has {tables.first(source.labels)}")
+                                 f"{config.suggest(missing[0], source.labels)}")
     return labels, [[source.labels.index(label) for label in labels] for source in sources]
 
 

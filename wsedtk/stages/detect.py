@@ -213,7 +213,7 @@ def _detect(job, sources, write, total):
                 found, seconds = job.decode(source, pieces, lambda now: tell(done + now))
             except _Failed as error:
                 failed[source.name] = str(error)
-                say(f"detect: {source.name} failed: {error}")
+                say(f"warning: detect: {source.name} failed: {error}")
                 continue
             write(source, job.text(source, found))
             if source.claimed_seconds and seconds < SHORT * source.claimed_seconds - 1:

@@ -57,7 +57,7 @@ def clip_features(frontend_config, max_seconds, crop, path):
 
 def tell_failure(name, reason):
     """Say that a clip failed, and why."""
-    say(f"extract: {name!r} failed: {reason}")
+    say(f"warning: extract: {name!r} failed: {reason}")
 
 
 def _results(parts, work, jobs, frontend, description):

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from wsedtk import datadir, event_lists, metrics, scoring, tables
+from wsedtk import config, datadir, event_lists, metrics, scoring, tables
 from wsedtk.clip_names import excerpt_times
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -52,7 +52,8 @@ def _check_match(reference, estimate):
     classes = {row.label for row in reference.rows}
     odd = sorted({row.label for row in estimate.rows if row.clip in reference.names} - classes)
     _warn(len(odd), f"classes of {estimate.path} are not in {reference.path}, so that every prediction of them is false",
-          [repr(label) for label in odd])
+          [repr(label) + (f" (did you mean {near!r}?)" if (near := config.nearest(label, classes)) else "") for label in odd[:3]]
+          + odd[3:])
 
 
 def _durations(reference, estimate, clips):

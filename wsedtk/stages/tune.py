@@ -3,6 +3,7 @@
 N clips, T frames, S segments, K classes.
 """
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from wsedtk.progress import printable, say
 
 
 MOST_LINES = 40  # classes that are printed
+FEW_CLIPS = 30  # a target that rests on fewer positives is warned of
 
 
 def align(scores, dataset, data_set):
@@ -65,12 +67,12 @@ def frame_candidates(values, truth):
     return thresholds.Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])
 
 
-def tune_frames(scores, rows, dataset, criterion, grid, gate):
-    """Frame thresholds and filters, one of the grid's settings a class, for the best micro F1 of the criterion.
+def frame_options(scores, rows, dataset, criterion, grid, gate):
+    """What each class's frame thresholds lead to with each setting of the grid, and the truth that this is counted against.
 
     tags: a clip is tagged where any frame is left after filtering (all that a weakly labelled set allows). segments: 1 s
     segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K) booleans, where it is false no
-    frame passes. Returns thresholds (K,), settings (K, 3) and the F1 that they reach.
+    frame passes. Returns `Candidates` as `thresholds.search` takes them, and booleans (N, K) or (S, K).
     """
     if criterion == "tags":
         truth = dataset.tag_matrix()
@@ -87,13 +89,35 @@ def tune_frames(scores, rows, dataset, criterion, grid, gate):
                 nominal = dataset.durations[block]
                 found.append(segment_maxima(smoothed, step, np.minimum(recorded[block], nominal), metrics.num_segments(nominal)))
     values = [np.concatenate(found) for found in values]  # (N, K) or (S, K), for each setting
-    options = [[frame_candidates(v[:, k], truth[:, k]) for v in values] for k in range(truth.shape[1])]
-    chosen, best = thresholds.search(options, int(truth.sum()))
-    reached = [options[k][o] for k, o in enumerate(chosen)]
-    place = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(reached, best)]
-    hits = sum(int(c.true_positives[i]) for c, i in zip(reached, place))
-    f1 = thresholds.f1_score(hits, sum(int(c.predicted[i]) for c, i in zip(reached, place)), int(truth.sum()))
-    return best, np.array(grid, np.float64)[chosen], float(f1)
+    return [[frame_candidates(v[:, k], truth[:, k]) for v in values] for k in range(truth.shape[1])], truth
+
+
+@dataclasses.dataclass(frozen=True)
+class Decisions:
+    """The thresholds that were chosen, and what they lead to on the set; each array (K,)."""
+
+    unit: str  # what is decided on: clips, or 1 s segments
+    option: np.ndarray  # which of the ways of making scores
+    threshold: np.ndarray
+    true_positives: np.ndarray
+    predicted: np.ndarray
+    positives: np.ndarray
+    nearest: list | None = None  # see `thresholds.search_target`
+
+
+def choose(options, truth, unit, hours, target, published=None):
+    """Choose thresholds for a target, as (quantity, value), or without one for the best micro F1; or take those `published` (K,)."""
+    positives, nearest = truth.sum(axis=0), None
+    if target:
+        option, threshold, nearest = thresholds.search_target(options, positives, hours, *target)
+    elif published is not None:
+        option, threshold = np.zeros(len(options), np.int64), published
+    else:
+        option, threshold = thresholds.search(options, int(positives.sum()))
+    chosen = [alternatives[o] for alternatives, o in zip(options, option)]
+    place = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(chosen, threshold)]
+    hits, predicted = (np.array([getattr(c, name)[i] for c, i in zip(chosen, place)]) for name in ("true_positives", "predicted"))
+    return Decisions(unit, option, threshold, hits, predicted, positives, nearest)
 
 
 def print_classes(labels, clip_thresholds, frame_thresholds, settings):
@@ -106,42 +130,97 @@ def print_classes(labels, clip_thresholds, frame_thresholds, settings):
               f"{settings[k, 0]:8g}  {settings[k, 1]:5g}  {settings[k, 2]:9g}")
 
 
-def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags):
-    """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there."""
+def print_reached(labels, decisions, hours, target):
+    """Print what a target came to: a line a class, or of many classes how many meet it. labels: K names."""
+    quantity, value = target
+    aim = f"{quantity}={value:g} in {decisions.unit}"
+    best = [thresholds.reached(*n, p, hours) if n else None for n, p in zip(decisions.nearest, decisions.positives)]
+    if len(labels) > MOST_LINES:
+        missed = [f"{printable(label)} (at best {b[quantity]:.3g})" for label, b in zip(labels, best) if b]
+        print(f"{aim}: met for {len(labels) - len(missed)} of {len(labels)} classes"
+              + (f", the others are never predicted: {tables.first(missed)}" if missed else ""))
+        return
+    labels = [printable(label) for label in labels]
+    width = max(map(len, labels))
+    text = "precision {precision:.3f}, recall {recall:.3f}, {false-alarms-per-hour:.2f} false alarms an hour"
+    print(f"{aim}, {hours:.2f} hours:\n{'class':{width}}  positives  precision  recall  false alarms/h")
+    for k, label in enumerate(labels):
+        found = thresholds.reached(decisions.true_positives[k], decisions.predicted[k], decisions.positives[k], hours)
+        precision = f"{found['precision']:9.3f}" if decisions.predicted[k] else f"{'-':>9}"
+        missed = "" if best[k] is None else "  never predicted, " + (
+            f"at best {text.format(**best[k])}" if decisions.nearest[k][0] else "nothing is found with any threshold")
+        print(f"{label:{width}}  {decisions.positives[k]:9}  {precision}  {found['recall']:6.3f}  {found['false-alarms-per-hour']:14.2f}"
+              + missed)
+
+
+def warn_of_few(dataset, hours, target):
+    """Tell of the classes with so few clips, and of a rate so small, that what was reached on them says little."""
+    quantity, value = target
+    if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
+        say(f"warning: on {hours:.2f} hours of audio a single false alarm is {1 / hours:.3g} an hour: {value:g} means none here")
+    counts = dataset.tag_matrix().sum(axis=0).tolist()
+    few = [f"{label} ({count})" for label, count in sorted(zip(dataset.labels, counts), key=lambda pair: pair[1]) if count < FEW_CLIPS]
+    if few:
+        say(f"warning: on other audio expect less or more than was reached here; {len(few)} classes rest on fewer than {FEW_CLIPS} clips: "
+            f"{tables.first(few, 5)}")
+
+
+def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags,
+        target=None):
+    """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there.
+
+    target: None, or a quantity of `thresholds.TARGETS` and its value, which the decisions of each class, in clips and in the unit of
+    the criterion, have to meet; where none does, the class is never predicted.
+    """
     check_overwrite(output, operating_point.read)
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
     if criterion == "segments" and dataset.events is None:
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
+    if criterion == "segments" and not scores.has("frame"):
+        raise InputError(f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames")
     tuned = {"set": str(Path(data_set).absolute()), "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
-             "criterion": criterion, "published": published, "seed": seed if published else None,
+             "criterion": criterion, "target": dict([target]) if target else None, "published": published,
+             "seed": seed if published else None,
              "median_seconds": list(median_seconds), "min_seconds": list(min_seconds), "max_gap_seconds": list(max_gap_seconds),
              **provenance.made_by()}
     rows, dataset = align(scores, dataset, data_set)
     if not len(dataset.tag_clip):
         raise InputError(f"{data_set}: none of its {len(dataset)} scored clips has a tag: there is nothing to tune for")
-    truth, clip = dataset.tag_matrix(), scores.clip[rows]
-    clip_thresholds = thresholds.tune_published(clip, truth, seed) if published else thresholds.tune(clip, truth)
-    found = metrics.precision_recall_f1(*metrics.decision_counts(truth, clip >= clip_thresholds).sum(axis=1).tolist())
-    frame_thresholds, settings, frame_f1 = np.full(len(dataset.labels), np.inf), np.zeros((len(dataset.labels), 3)), None
-    gate = clip >= clip_thresholds if gate_by_tags else np.ones(clip.shape, bool)
+    truth, clip, hours = dataset.tag_matrix(), scores.clip[rows], float(dataset.durations.sum()) / 3600
+    options = [[thresholds.candidates(clip[:, k], truth[:, k])] for k in range(truth.shape[1])]
+    by_clip = choose(options, truth, "clips", hours, target, thresholds.tune_published(clip, truth, seed) if published else None)
+    by_frame, settings, frame_thresholds = None, np.zeros((len(dataset.labels), 3)), np.full(len(dataset.labels), np.inf)
     if scores.has("frame"):
         grid = list(itertools.product(median_seconds, min_seconds, max_gap_seconds))
-        frame_thresholds, settings, frame_f1 = tune_frames(scores, rows, dataset, criterion, grid, gate)
-    elif criterion == "segments":
-        raise InputError(f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames")
+        gate = clip >= by_clip.threshold if gate_by_tags else np.ones(clip.shape, bool)
+        options, truth = frame_options(scores, rows, dataset, criterion, grid, gate)
+        unit = "1 s segments" if criterion == "segments" else "tags of the clips with any frame left"
+        by_frame = choose(options, truth, unit, hours, target)
+        settings, frame_thresholds = np.array(grid, np.float64)[by_frame.option], by_frame.threshold
+    how = f"{criterion}{' published' if published else ''}{' {}={:g}'.format(*target) if target else ''}"
     point = operating_point.OperatingPoint(
-        "frame" if criterion == "segments" else "segment", dataset.labels, clip_thresholds, frame_thresholds, *settings.T,
-        gate_by_tags, f"{scores.attributes['fingerprint']} {criterion}{' published' if published else ''}, {len(dataset)} clips",
-        scores.attributes["model"], tuned)
+        "frame" if criterion == "segments" or (target and by_frame) else "segment", dataset.labels, by_clip.threshold, frame_thresholds,
+        *settings.T, gate_by_tags, f"{scores.attributes['fingerprint']} {how}, {len(dataset)} clips", scores.attributes["model"], tuned)
     operating_point.write(output, point)
-    if not scores.has("frame"):
-        say(f"{scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")
+    tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target)
+
+
+def tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target):
+    """Print the operating point and what it reaches; by_frame: None where there are no frame scores."""
+    if by_frame is None:
+        say(f"warning: {scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")
     if len(dataset.labels) > MOST_LINES:
-        print(f"{output}: thresholds of {len(dataset.labels)} classes; {int(np.isinf(clip_thresholds).sum())} classes are never predicted")
+        print(f"{output}: thresholds of {len(dataset.labels)} classes; {int(np.isposinf(by_clip.threshold).sum())} are never predicted")
     else:
-        print_classes(dataset.labels, clip_thresholds, frame_thresholds, settings)
-    print(f"tagging F1 on these {len(dataset)} clips: {found['f1'] or 0:.4f} "
-          f"(precision {found['precision'] or 0:.4f}, recall {found['recall'] or 0:.4f})")
-    if frame_f1 is not None:
-        what = "1 s segments" if criterion == "segments" else "tags of the clips with any frame left"
-        print(f"F1 of the frame decisions, as {what}: {frame_f1:.4f}")
+        print_classes(dataset.labels, by_clip.threshold, point.frame_thresholds,
+                      np.stack([point.median_seconds, point.min_seconds, point.max_gap_seconds], axis=1))
+    if target:
+        for decisions in filter(None, (by_clip, by_frame)):
+            print_reached(dataset.labels, decisions, hours, target)
+        warn_of_few(dataset, hours, target)
+    hits, predicted, positives = (int(v.sum()) for v in (by_clip.true_positives, by_clip.predicted, by_clip.positives))
+    print(f"tagging F1 on these {len(dataset)} clips: {thresholds.f1_score(hits, predicted, positives):.4f} "
+          f"(precision {hits / max(predicted, 1):.4f}, recall {hits / positives:.4f})")
+    if by_frame is not None:
+        f1 = thresholds.f1_score(*(int(v.sum()) for v in (by_frame.true_positives, by_frame.predicted, by_frame.positives)))
+        print(f"F1 of the frame decisions, as {by_frame.unit}: {f1:.4f}")

@@ -11,6 +11,7 @@ import numpy as np
 from wsedtk import provenance
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError
+from wsedtk.progress import detail
 from wsedtk.store import files, layouts
 from wsedtk.store.files import BLOCK_BYTES, TEXT, Columns, creating, open_file, read_failed, read_names, rows_of_set_in
 from wsedtk.tables import find, slices
@@ -138,6 +139,7 @@ class FeatureStore:
         for file, first, data in zip(self._files, self._starts.tolist(), self._data):
             part = slice(first, first + len(data))
             layouts.check_clips(file.filename, self.filenames[part], self.num_frames[part], self.durations[part], data.shape[1])
+            detail(f"read {file.filename}: features of {len(data)} clips, front end {self.fingerprint}")
 
     def __len__(self):
         return len(self.filenames)

@@ -6,6 +6,7 @@ import numpy as np
 
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError, NotFinished
+from wsedtk.progress import detail
 from wsedtk.signals import noted
 from wsedtk.store import files, layouts
 from wsedtk.store.files import BLOCK_BYTES, TEXT, creating, open_file, read_failed, read_names, rows_of_set_in
@@ -59,6 +60,7 @@ class ScoreFile:
         self.seconds_per_frame = self.attributes["seconds_per_frame"]
         layouts.check_scores(self, self._file["frame"].shape[1] if self.has("frame") else None)
         self._check("clip", self.clip)
+        detail(f"read {path}: scores of {len(self)} clips, {len(self.labels)} classes, {self.attributes['fingerprint']}")
 
     def __len__(self):
         return len(self.filenames)

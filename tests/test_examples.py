@@ -1,0 +1,133 @@
+"""The examples of every verb's --help, pasted into a shell in an order in which each finds what it needs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import audioset_lists
+import test_dcase2017
+import test_download
+import torch
+from helpers import RECIPES, table, write_sound
+from test_cli import VERBS
+from test_import import TALNET, talnet_tensors, write_inputs
+
+import wsedtk
+from wsedtk.commands.common import CONTEXT, OUT
+
+
+def conf(folder):
+    """The mini recipe's configurations, for a training of seconds."""
+    shutil.copytree(RECIPES / "mini" / "conf", folder / "conf")
+    for system in (folder / "conf").glob("crnn_*.yaml"):
+        text = system.read_text()
+        for key, value in (("checkpoint_every", 3), ("max_checkpoints", 1), ("network_options", "{channels: [4, 6, 8], num_hidden: 8}")):
+            text = re.sub(rf"^{key}: .*", f"{key}: {value}", text, flags=re.M)
+        system.write_text(text)
+
+
+def sounds(folder, names):
+    """Clips of sound, each as long as its name says."""
+    folder.mkdir(parents=True)
+    for name in names:
+        start, end = (float(t) for t in name.removesuffix(".wav").split("_")[-2:])
+        with wave.open(str(folder / f"Y{name}"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(os.urandom(2 * round(8000 * (end - start))))
+
+
+def dcase(folder):
+    """The challenge's lists, made up, and the audio of their clips."""
+    test_dcase2017.write_lists(folder / "dcase" / "lists")
+    clips = [clip for clips in test_dcase2017.TAGS.values() for clip in clips]
+    sounds(folder / "dcase" / "audio", [clip for clip in clips if "." not in clip[:11]])
+
+
+def audioset(folder):
+    """AudioSet's lists, made up, and the audio of their clips."""
+    audioset_lists.write_lists(folder / "audioset" / "lists")
+    sounds(folder / "audioset" / "audio", [audioset_lists.clip_of(row) for rows in audioset_lists.LISTS.values() for row in rows])
+
+
+def one_clip_gone(folder):
+    """A stand-in for yt-dlp, and a clip for it to fetch."""
+    for program in test_download.StandIn(folder / "stand-in").folder.iterdir():
+        program.rename(folder / "bin" / program.name)
+    (folder / "dcase" / "audio" / f"Y{table(folder / 'dcase' / 'test')[0][0]}").unlink()
+
+
+def recordings(folder):
+    """Recordings of one's own."""
+    for name in ("recording.flac", "recordings/a.wav", "more/b.mp3"):
+        write_sound(folder / name, seconds=12)
+
+
+def published_weights(folder):
+    """Weights laid out as Wang, Li & Metze's, with what belongs to them."""
+    torch.save(talnet_tensors(TALNET, 1024), folder / "TALNet.pt")
+    write_inputs(folder, num_mels=64)
+    (folder / "normalizer.txt").rename(folder / "norm.txt")
+
+
+# Every verb, and what it needs that no verb before it has made: a shell command, a function of the folder, or nothing.
+ORDER = {
+    "prepare soundscapes": None,
+    "validate": None,
+    "extract": conf,
+    "balance": None,
+    "train": None,
+    "predict": None,
+    "tune": None,
+    "decode": None,
+    "score": None,
+    "detect": recordings,
+    "export": None,
+    "score-files": "cp data/test/events.tsv groundtruth_strong_label_evaluation_set.csv; cp exp/linear/test/frame/events.tsv my_events.tsv",
+    "average": "wsedtk predict exp/attention feats/test.h5 exp/attention/test/scores.h5;"
+               "wsedtk average exp/linear/test/scores.h5 their_scores_tsv",
+    "report": None,
+    "import": published_weights,
+    "prepare dcase2017": dcase,
+    "prepare audioset": audioset,
+    "download": one_clip_gone,
+}
+
+
+def examples(command):
+    """The command lines of a verb's example."""
+    lines = command.help.partition("Example: ")[2].partition("\n\n")[0].splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def test_the_examples_work_when_pasted(tmp_path):
+    assert set(ORDER) == {" ".join(words) for words in VERBS}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "wsedtk").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wsedtk "$@"\n')
+    (tmp_path / "bin" / "wsedtk").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+                   "PYTHONPATH": str(Path(wsedtk.__file__).parent.parent)}
+
+    def paste(line):
+        done = subprocess.run(["bash", "-ec", line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+    for verb, before in ORDER.items():
+        if callable(before):
+            before(tmp_path)
+        elif before:
+            paste(before)
+        words = verb.split()
+        command = VERBS[tuple(words)]
+        assert examples(command), verb
+        for line in examples(command):
+            assert line.startswith(f"wsedtk {verb} "), line
+            paste(line)
+            context = command.make_context(words[-1], line.split()[len(words) + 1:], **CONTEXT)
+            for parameter in command.params:
+                if parameter.type is OUT and context.params[parameter.name] is not None:
+                    assert (tmp_path / context.params[parameter.name]).exists(), line
+    assert (tmp_path / "bin" / "log").exists()  # the stand-in for yt-dlp was asked
