@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, config, datadir, distributed, models, provenance, tables
+from wsedtk import checkpoint, config, datadir, distributed, models, provenance, scalars, tables
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import FeatureBatches
 from wsedtk.errors import InputError, NotFinished
@@ -292,6 +292,7 @@ def _begin(trainer, folder, resolved, overwrite):
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(folder), *(folder / name for name in names)]:
             old.unlink(missing_ok=True)
+        scalars.remove(folder / "tensorboard")
     state = resume(trainer, folder, resolved)
     write_text(folder / "config.yaml", config.to_yaml(resolved))
     return state
@@ -330,7 +331,7 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
 def _train_to_the_end(trainer, model_dir):
     """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished."""
     saved = time.monotonic()
-    with noted() as signals:
+    with noted() as signals, contextlib.closing(scalars.Scalars(model_dir / "tensorboard")) as points:
         def after_batch():
             nonlocal saved
             seconds, number = trainer.group.highest([time.monotonic() - saved, signal.Signals[signals[0]] if signals else 0])
@@ -343,5 +344,7 @@ def _train_to_the_end(trainer, model_dir):
 
         while not trainer.finished:
             trainer.run_to_checkpoint(after_batch)
+            step, *values = trainer.history[-1]  # before the checkpoint is saved: of what is gone on from no point is then missing
+            trainer.group.first(lambda: points.write(step, dict(zip(HISTORY[1:], values))))
             save(trainer, model_dir)
             saved = time.monotonic()
