@@ -101,10 +101,15 @@ def save_model(folder, spec, tensors):
     write_text(folder / "model.yaml", config.to_yaml(config.to_mapping(spec)))
 
 
+def is_trusted(network):
+    """Whether a model's network is wsedtk's, or code from outside that the user has named as trusted."""
+    return ":" not in network or network.partition(":")[0].partition(".")[0] in os.environ.get(TRUSTED, "").split(",")
+
+
 def _check_trust(network, folder):
     """Raise InputError where a model's network is code from outside wsedtk that the user has not named as trusted."""
     package = network.partition(":")[0].partition(".")[0]
-    if ":" in network and package not in os.environ.get(TRUSTED, "").split(","):
+    if not is_trusted(network):
         raise InputError(f"{folder}: model.yaml names code from outside wsedtk, {network!r}, which is not run for a file's sake; "
                          f"if you trust both, set {TRUSTED}={package} in the environment")
 
