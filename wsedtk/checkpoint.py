@@ -62,6 +62,11 @@ class ModelSpec:
         """The front end that the network was trained on."""
         return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
 
+    def size(self, network):
+        """{parameters, seconds_per_frame} of the network: its weights, and from one frame of its scores to the next."""
+        seconds = round(self.frontend_config().seconds_per_frame * network.time_reduction, 9)
+        return {"parameters": sum(p.numel() for p in network.parameters()), "seconds_per_frame": seconds}
+
 
 def save_tensors(path, tensors):
     """Write a flat mapping of tensors as safetensors, atomically."""
@@ -112,6 +117,12 @@ def _check_trust(network, folder):
     if not is_trusted(network):
         raise InputError(f"{folder}: model.yaml names code from outside wsedtk, {network!r}, which is not run for a file's sake; "
                          f"if you trust both, set {TRUSTED}={package} in the environment")
+
+
+def read_spec(folder):
+    """The ModelSpec of a model directory, without its tensors. Raises InputError."""
+    path = Path(folder) / "model.yaml"
+    return config.from_mapping(ModelSpec, config.read_yaml(path), str(path))
 
 
 def load_model(folder, trusted=None):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, config, datadir, distributed, models, provenance, scalars, tables
+from wsedtk import checkpoint, config, datadir, distributed, model_card, models, provenance, scalars, tables
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import FeatureBatches
 from wsedtk.errors import InputError, NotFinished
@@ -323,8 +323,11 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
     _train_to_the_end(trainer, model_dir)
     if group.rank:
         return
-    spec = dataclasses.replace(spec, trained={**spec.trained, "step": trainer.best[1], cfg.select_by: abs(trainer.best[0])})
+    spec = dataclasses.replace(spec, trained={
+        **spec.trained, "fit": model_card.facts(fit.dataset), "valid": model_card.facts(valid.dataset),
+        **spec.size(network), "step": trainer.best[1], cfg.select_by: abs(trainer.best[0])})
     checkpoint.save_model(model_dir, spec, trainer.best_tensors)
+    model_card.refresh(model_dir)
     print(f"{model_dir}: the model is batch {trainer.best[1]} of {trainer.step}, valid {cfg.select_by} {abs(trainer.best[0]):.4f}")
 
 

@@ -112,7 +112,7 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
     if criterion == "segments" and dataset.events is None:
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
-    tuned = {"set": str(Path(data_set).absolute()), "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
+    tuned = {"set": Path(data_set).absolute().name, "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
              "criterion": criterion, "published": published, "seed": seed if published else None,
              "median_seconds": list(median_seconds), "min_seconds": list(min_seconds), "max_gap_seconds": list(max_gap_seconds),
              **provenance.made_by()}
