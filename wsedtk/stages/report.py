@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import chain, datadir, metrics, operating_point, plots, scoring
+from wsedtk import chain, datadir, metrics, model_card, operating_point, plots, scoring
 from wsedtk.atomic import write_text, writing
 from wsedtk.errors import InputError
 from wsedtk.store import FeatureStore, ScoreFile
@@ -212,6 +212,7 @@ def run(model_dirs, output, figures):
     page.add(f"<p>{'; '.join(text for text, *_ in scoring.measured(LEGEND, reports.values()))}. "
              "Small figures: 95 % bootstrap intervals over clips.</p>")
     for model in map(Path, model_dirs):
+        model_card.refresh(model)
         page.add(f"<h2>{html.escape(model.name)}</h2>")
         if (model / "history.tsv").exists():
             page.figure(f"{model.name}: training", plots.training_curves(_read_history(model / "history.tsv"), model.name))
