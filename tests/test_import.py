@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch.nn import functional
 
-from wsedtk import audio, checkpoint, datadir
+from wsedtk import audio, checkpoint, datadir, provenance
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig, LogMel
 from wsedtk.stages.import_ import read_normalizer
@@ -233,8 +233,9 @@ def test_what_the_model_directory_says(imported, tmp_path):
     assert spec.labels == ("class 0, of many", "class 1, of many", "class 2, of many") and not network.training
     np.testing.assert_allclose([spec.mean, spec.std], [np.linspace(-40, -50, 16), np.linspace(9, 11, 16)], rtol=0, atol=1e-12)
     assert spec.frontend_config() == FrontendConfig(num_mels=16) and spec.hierarchy is None
-    assert spec.trained == {"imported_from": "n.pt", "fingerprint": hashlib.sha256((tmp_path / "n.pt").read_bytes()).hexdigest()[:16]}
-    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["model.safetensors", "model.yaml"]
+    assert spec.trained == {"imported_from": "n.pt", "fingerprint": hashlib.sha256((tmp_path / "n.pt").read_bytes()).hexdigest()[:16],
+                            **provenance.made_by(), **spec.size(network)}
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["README.md", "model.safetensors", "model.yaml"]
 
 
 class Storage:

@@ -28,6 +28,7 @@ class AudioInfo:
     sample_rate: int
     num_channels: int
     duration: float  # seconds
+    format: str = dataclasses.field(default="", compare=False)  # as libsndfile names it: "WAV PCM_16"
 
 
 def open_file(path):
@@ -58,7 +59,7 @@ def open_file(path):
 def info(path):
     """Read a sound file's header. Raises InputError where it is missing or no sound."""
     with open_file(path) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames / file.samplerate)
+        return AudioInfo(file.samplerate, file.channels, file.frames / file.samplerate, f"{file.format} {file.subtype}")
 
 
 def resampled_length(num_samples, source_rate, target_rate):

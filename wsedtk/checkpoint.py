@@ -63,6 +63,11 @@ class ModelSpec:
         """The front end that the network was trained on."""
         return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
 
+    def size(self, network):
+        """{parameters, seconds_per_frame} of the network: its weights, and from one frame of its scores to the next."""
+        seconds = round(self.frontend_config().seconds_per_frame * network.time_reduction, 9)
+        return {"parameters": sum(p.numel() for p in network.parameters()), "seconds_per_frame": seconds}
+
 
 def save_tensors(path, tensors):
     """Write a flat mapping of tensors as safetensors, atomically."""
@@ -102,12 +107,23 @@ def save_model(folder, spec, tensors):
     write_text(folder / "model.yaml", config.to_yaml(config.to_mapping(spec)))
 
 
+def is_trusted(network):
+    """Whether a model's network is wsedtk's, or code from outside that the user has named as trusted."""
+    return ":" not in network or network.partition(":")[0].partition(".")[0] in os.environ.get(TRUSTED, "").split(",")
+
+
 def _check_trust(network, folder):
     """Raise InputError where a model's network is code from outside wsedtk that the user has not named as trusted."""
     package = network.partition(":")[0].partition(".")[0]
-    if ":" in network and package not in os.environ.get(TRUSTED, "").split(","):
+    if not is_trusted(network):
         raise InputError(f"{folder}: model.yaml names code from outside wsedtk, {network!r}, which is not run for a file's sake; "
                          f"if you trust both, set {TRUSTED}={package} in the environment")
+
+
+def read_spec(folder):
+    """The ModelSpec of a model directory, without its tensors. Raises InputError."""
+    path = Path(folder) / "model.yaml"
+    return config.from_mapping(ModelSpec, config.read_yaml(path), str(path))
 
 
 def load_model(folder, trusted=None):

@@ -143,14 +143,33 @@ class ScoreFolder:
         return out
 
 
+def is_table(path):
+    """Whether a file begins as a table of scores does."""
+    if not (path.name.endswith(".tsv") and path.is_file()):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(_BOM + _HEADER)).removeprefix(_BOM).startswith(_HEADER)
+
+
+def look(folder):
+    """What a folder of frame scores is, of its first table and the headers: {tables, labels, seconds_per_frame, odd}.
+
+    odd: the names of tables with another header. Raises InputError where the first is no table of scores.
+    """
+    paths = sorted(p for p in Path(folder).glob("*.tsv") if not p.name.startswith("._"))
+    labels, edges, _ = _read_table(paths[0])
+    headers = []
+    for path in paths:
+        with open(path, "rb") as file:
+            headers.append(file.readline(1 << 20).removeprefix(_BOM).rstrip(b"\r\n"))
+    odd = [path.name for path, header in zip(paths, headers) if header != headers[0]]
+    return {"tables": len(paths), "labels": labels, "seconds_per_frame": round(float(edges[1]), 6), "odd": odd}
+
+
 def check_overwrite(folder):
     """Raise InputError where a folder holds anything but tables of scores."""
     for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
-        start = b""
-        if path.name.endswith(".tsv") and path.is_file():
-            with open(path, "rb") as file:
-                start = file.read(len(_BOM + _HEADER)).removeprefix(_BOM)
-        if not start.startswith(_HEADER):
+        if not is_table(path):
             raise InputError(f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder")
 
 

@@ -3,9 +3,13 @@
 N clips, S segments of all clips together, K classes.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from wsedtk import metrics, provenance
+from wsedtk.errors import InputError
 from wsedtk.progress import printable
 
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
@@ -28,6 +32,29 @@ def empty_report(labels):
                           for n in ("nothing", "everything", "system_tags", "true_tags")},
             "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None},
             "made_from": {**dict.fromkeys(("data", "model", "scores", "operating_point")), **provenance.made_by()}}  # fingerprints
+
+
+def _fits(found, pattern):
+    """Whether a value of a report has the form of an empty report's: sections as sections, figures as numbers or null."""
+    if isinstance(pattern, dict):
+        intervals = [v for k, v in found.items() if k.endswith("_ci") and v is not None] if isinstance(found, dict) else []
+        return (isinstance(found, dict) and all(_fits(found.get(key), value) for key, value in pattern.items())
+                and all(isinstance(v, list) and len(v) == 2 and all(isinstance(end, (int, float)) for end in v) for v in intervals))
+    return found is None or isinstance(found, (int, float))
+
+
+def read_report(path):
+    """Read a report.json. Raises InputError where it is not one that `empty_report` is the form of."""
+    try:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: can't be read as a report: {error}") from None
+    pattern = empty_report(report["classes"] if isinstance(report, dict) and isinstance(report.get("classes"), dict) else ())
+    del pattern["psds_classes"], pattern["clips"]["fingerprint"], pattern["made_from"]
+    if not _fits(report, pattern) or set(report["baselines"]) != set(pattern["baselines"]) \
+            or not isinstance(report.get("made_from", {}), dict):
+        raise InputError(f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again")
+    return report
 
 
 def _add_intervals(values, metric, weights, per_clip):

@@ -3,6 +3,7 @@
 F mel bins, E embedding size, K classes.
 """
 
+import dataclasses
 import io
 import re
 import warnings
@@ -11,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, config, datadir
+from wsedtk import checkpoint, config, datadir, model_card, provenance
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig
-from wsedtk.provenance import fingerprint_file
 
 _CONVERT = ("python3 -c \"import pickle, numpy; numpy.savetxt('normalizer.txt', pickle.load(open('normalizer.pkl', 'rb'), "
             "encoding='latin1'))\"")
@@ -100,7 +100,7 @@ def run(source, model_dir, labels_path, normalizer, frontend_path, pooling):
     assumed = pooling is None and not has_attention
     if pooling is None:
         pooling = "attention" if has_attention else "linear"
-    trained = {"imported_from": Path(source).name, "fingerprint": fingerprint_file(source)}
+    trained = {"imported_from": Path(source).name, "fingerprint": provenance.fingerprint_file(source), **provenance.made_by()}
     spec = checkpoint.ModelSpec(network_name, options, pooling, labels, config.to_mapping(frontend), tuple(mean.tolist()),
                                 tuple(std.tolist()), trained=trained)
     try:
@@ -116,7 +116,8 @@ def run(source, model_dir, labels_path, normalizer, frontend_path, pooling):
         raise InputError(f"{labels_path}: {len(labels)} classes, but the network in {source} has {num_outputs} outputs")
     checkpoint.check_tensors(tensors, expected, f"{source}: is not a {network_name} with {pooling} pooling as published")
     network.load_state_dict({name: tensors[name.removeprefix("head.")] for name in network.state_dict()})
+    spec = dataclasses.replace(spec, trained={**spec.trained, **spec.size(network)})
     checkpoint.save_model(model_dir, spec, network.state_dict())
-    count = sum(p.numel() for p in network.parameters())
-    print(f"{model_dir}: {network_name}, {len(labels)} classes, {count:,} parameters, {pooling} pooling"
+    model_card.refresh(model_dir)
+    print(f"{model_dir}: {network_name}, {len(labels)} classes, {spec.trained['parameters']:,} parameters, {pooling} pooling"
           + (" (the tensors do not tell; --pooling says otherwise)" if assumed else ""))

@@ -2,15 +2,13 @@
 
 import base64
 import html
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, metrics, operating_point, plots, provenance, scoring
+from wsedtk import chain, datadir, metrics, model_card, operating_point, plots, scoring
 from wsedtk.atomic import write_text, writing
-from wsedtk.config import read_yaml
 from wsedtk.errors import InputError
 from wsedtk.store import FeatureStore, ScoreFile
 
@@ -77,28 +75,6 @@ class _Page:
         return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
                 f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>\n'
                 + "\n".join(self.parts) + "\n</body></html>\n")
-
-
-def _fits(found, pattern):
-    """Whether a value of a report has the form of an empty report's: sections as sections, figures as numbers or null."""
-    if isinstance(pattern, dict):
-        intervals = [v for k, v in found.items() if k.endswith("_ci") and v is not None] if isinstance(found, dict) else []
-        return (isinstance(found, dict) and all(_fits(found.get(key), value) for key, value in pattern.items())
-                and all(isinstance(v, list) and len(v) == 2 and all(isinstance(end, (int, float)) for end in v) for v in intervals))
-    return found is None or isinstance(found, (int, float))
-
-
-def _read_report(path):
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: can't be read as a report: {error}") from None
-    pattern = scoring.empty_report(report["classes"] if isinstance(report, dict) and isinstance(report.get("classes"), dict) else ())
-    del pattern["psds_classes"], pattern["clips"]["fingerprint"], pattern["made_from"]
-    if not _fits(report, pattern) or set(report["baselines"]) != set(pattern["baselines"]) \
-            or not isinstance(report.get("made_from", {}), dict):
-        raise InputError(f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again")
-    return report
 
 
 def _read_history(path):
@@ -209,18 +185,8 @@ def add_timelines(page, folder, report):
 
 def check_folder(model, folder, report):
     """Raise InputError where model, scores, decoded folder and report do not come from one another, one having been made anew."""
-    info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else {}
-    info = info if isinstance(info, dict) else {}
-    there = provenance.fingerprint_model_directory(model)
-    made_from = report.get("made_from", {})
-    scores = folder.parent / "scores.h5"
-    for what, left, right, remedy in (
-            (f"the model in {model}", info.get("model"), there, "predict, tune, decode and score again, or remove the folder"),
-            (scores, info.get("scores"), scores.exists() and ScoreFile(scores).attributes["fingerprint"], "decode and score again"),
-            *((f"{folder / 'report.json'}, by its {key}", info.get(key), made_from.get(key), "score again")
-              for key in ("scores", "operating_point"))):
-        if left and right and left != right:
-            raise InputError(f"{folder}: comes from something else ({left}) than {what} ({right}), which was made anew; {remedy}")
+    for message in chain.breaks(model, folder, report):
+        raise InputError(message)
 
 
 def check_sets(reports):
@@ -237,7 +203,7 @@ def check_sets(reports):
 
 def run(model_dirs, output, figures):
     """Write the page about every scored folder `<model>/<set>/<mode>/` of the models."""
-    reports = {path.parent: _read_report(path) for model in model_dirs for path in sorted(Path(model).glob("*/*/report.json"))}
+    reports = {path.parent: scoring.read_report(path) for model in model_dirs for path in sorted(Path(model).glob("*/*/report.json"))}
     if not reports:
         raise InputError(f"{', '.join(map(str, model_dirs))}: no report.json in SET/MODE/ there; wsedtk score writes it")
     check_sets(reports)
@@ -246,6 +212,7 @@ def run(model_dirs, output, figures):
     page.add(f"<p>{'; '.join(text for text, *_ in scoring.measured(LEGEND, reports.values()))}. "
              "Small figures: 95 % bootstrap intervals over clips.</p>")
     for model in map(Path, model_dirs):
+        model_card.refresh(model)
         page.add(f"<h2>{html.escape(model.name)}</h2>")
         if (model / "history.tsv").exists():
             page.figure(f"{model.name}: training", plots.training_curves(_read_history(model / "history.tsv"), model.name))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, config, datadir, distributed, models, provenance, tables
+from wsedtk import checkpoint, config, datadir, distributed, model_card, models, provenance, scalars, tables
 from wsedtk.atomic import locking, write_text
 from wsedtk.dataset import FeatureBatches
 from wsedtk.errors import InputError, NotFinished
@@ -293,6 +293,7 @@ def _begin(trainer, folder, resolved, overwrite):
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(folder), *(folder / name for name in names)]:
             old.unlink(missing_ok=True)
+        scalars.remove(folder / "tensorboard")
     state = resume(trainer, folder, resolved)
     write_text(folder / "config.yaml", config.to_yaml(resolved))
     return state
@@ -323,15 +324,18 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
     _train_to_the_end(trainer, model_dir)
     if group.rank:
         return
-    spec = dataclasses.replace(spec, trained={**spec.trained, "step": trainer.best[1], cfg.select_by: abs(trainer.best[0])})
+    spec = dataclasses.replace(spec, trained={
+        **spec.trained, "fit": model_card.facts(fit.dataset), "valid": model_card.facts(valid.dataset),
+        **spec.size(network), "step": trainer.best[1], cfg.select_by: abs(trainer.best[0])})
     checkpoint.save_model(model_dir, spec, trainer.best_tensors)
+    model_card.refresh(model_dir)
     print(f"{model_dir}: the model is batch {trainer.best[1]} of {trainer.step}, valid {cfg.select_by} {abs(trainer.best[0]):.4f}")
 
 
 def _train_to_the_end(trainer, model_dir):
     """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished."""
     saved = time.monotonic()
-    with noted() as signals:
+    with noted() as signals, contextlib.closing(scalars.Scalars(model_dir / "tensorboard")) as points:
         def after_batch():
             nonlocal saved
             seconds, number = trainer.group.highest([time.monotonic() - saved, signal.Signals[signals[0]] if signals else 0])
@@ -344,5 +348,7 @@ def _train_to_the_end(trainer, model_dir):
 
         while not trainer.finished:
             trainer.run_to_checkpoint(after_batch)
+            step, *values = trainer.history[-1]  # before the checkpoint is saved: of what is gone on from no point is then missing
+            trainer.group.first(lambda: points.write(step, dict(zip(HISTORY[1:], values))))
             save(trainer, model_dir)
             saved = time.monotonic()

@@ -178,7 +178,7 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
         raise InputError(f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags")
     if criterion == "segments" and not scores.has("frame"):
         raise InputError(f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames")
-    tuned = {"set": str(Path(data_set).absolute()), "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
+    tuned = {"set": Path(data_set).absolute().name, "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
              "criterion": criterion, "target": dict([target]) if target else None, "published": published,
              "seed": seed if published else None,
              "median_seconds": list(median_seconds), "min_seconds": list(min_seconds), "max_gap_seconds": list(max_gap_seconds),

@@ -40,15 +40,19 @@ def creating(path, kind, attributes):
             disk.check()
 
 
-def open_file(path, kind):
-    """Open a whole HDF5 file of a kind for reading. Raises InputError that says what is there instead."""
-    path = Path(path)
+def _opened(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        file = h5py.File(path, "r", rdcc_nbytes=0)  # a chunk is a clip: to keep the last ones, file by file, would serve nobody
+        return h5py.File(path, "r", rdcc_nbytes=0)  # a chunk is a clip: to keep the last ones, file by file, would serve nobody
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
+
+
+def open_file(path, kind):
+    """Open a whole HDF5 file of a kind for reading. Raises InputError that says what is there instead."""
+    path = Path(path)
+    file = _opened(path)
     try:
         with layouts.reading(path):
             found = layouts.attributes(file).get("kind", "an unknown kind")
@@ -59,6 +63,25 @@ def open_file(path, kind):
         file.close()
         raise
     return file
+
+
+def look(path):
+    """What a file of ours is, without its arrays: {kind, attributes, shapes, dtype, clips, seconds, labels or None, failed}.
+
+    seconds: of all clips; dtype: of features or frames. Raises InputError where it is no such file, or a damaged one.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        with layouts.reading(path):
+            kind = layouts.attributes(file).get("kind")
+    if kind not in layouts.DATASETS:
+        raise InputError(f"{path}: expected a file of wsedtk features or scores, found {kind or 'another HDF5 file'}")
+    with open_file(path, kind) as file, layouts.reading(path):
+        shapes = {name: dataset.shape for name, dataset in file.items()}
+        main = next(name for name in ("features", "frame", "clip") if name in shapes)
+        return {"kind": kind, "attributes": layouts.attributes(file), "shapes": shapes, "dtype": str(file[main].dtype),
+                "clips": len(file["filename"]), "seconds": float(file["duration"][:].sum()),
+                "labels": read_names([file["labels"]]).tolist() if "labels" in shapes else None, "failed": read_failed(file)}
 
 
 def read_names(datasets):

@@ -1,0 +1,92 @@
+"""What TensorBoard reads of a training, by its own EventAccumulator."""
+
+import builtins
+import warnings
+
+import pytest
+from helpers import train_arguments
+
+from wsedtk import scalars
+from wsedtk.errors import InputError
+from wsedtk.stages import train
+
+NEEDS = pytest.mark.skipif(scalars._writer_class() is None, reason="TensorBoard is not installed: pip install 'wsedtk[tensorboard]'")
+
+
+def points(folder):
+    """{name: [(step, value), ...]} of the event files of a folder."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        found = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+        found.Reload()
+    return {name: [(event.step, event.value) for event in found.Scalars(name)] for name in found.Tags()["scalars"]}
+
+
+def history(model):
+    """The same of history.tsv."""
+    header, *rows = [line.split("\t") for line in (model / "history.tsv").read_text().splitlines()]
+    return {name: [(int(row[0]), pytest.approx(float(row[k]), rel=1e-5)) for row in rows] for k, name in enumerate(header) if k}
+
+
+@NEEDS
+def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
+    model = tmp_path / "a <b> 'model'"
+    assert run(*train_arguments(corpus, model)).exit_code == 0
+    assert points(model / "tensorboard") == history(model) and set(history(model)) == set(train.HISTORY[1:])
+    before = sorted((model / "tensorboard").iterdir())
+    assert len(before) == 1 and run(*train_arguments(corpus, model)).exit_code == 0  # says that it is done
+    assert sorted((model / "tensorboard").iterdir()) == before
+
+
+@NEEDS
+def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path, run, monkeypatch):
+    """The points of a checkpoint that was lost with the process give way to those of the run that made it anew."""
+    save, write, model = train.save, scalars.Scalars.write, tmp_path / "m"
+
+    def losing(trainer, *rest):
+        if trainer.step == 10:
+            raise RuntimeError("lost")
+        save(trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "save", losing)
+        patch.setattr(scalars.Scalars, "write", lambda self, step, values: write(self, step, {**values, "train_loss": float(step)}))
+        with pytest.raises(RuntimeError, match="lost"):
+            run(*train_arguments(corpus, model))
+    assert points(model / "tensorboard")["train_loss"] == [(5, 5.0), (10, 10.0)]
+    assert run(*train_arguments(corpus, model)).exit_code == 0
+    found, expected = points(model / "tensorboard"), history(model)
+    assert found.pop("train_loss") == [(5, 5.0), *expected.pop("train_loss")[1:]] and found == expected
+    assert (model / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+@NEEDS
+def test_a_training_anew_begins_its_points_anew(corpus, tmp_path, run):
+    model = tmp_path / "m"
+    assert run(*train_arguments(corpus, model)).exit_code == 0
+    (model / "tensorboard" / "mine.txt").write_text("a note")
+    assert run(*train_arguments(corpus, model, "--overwrite", "--set", "checkpoint_every=7")).exit_code == 0
+    assert points(model / "tensorboard") == history(model) and (model / "tensorboard" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("error", [ImportError("no module"), TypeError("Descriptors cannot be created directly")])
+def test_without_it_nothing_is_written_and_nothing_said(corpus, trained, tmp_path, run, monkeypatch, error):
+    usual = builtins.__import__
+
+    def lacking(name, *rest):
+        if name.startswith(("tensorboard", "torch.utils.tensorboard")):
+            raise error
+        return usual(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", lacking)
+    result = run(*train_arguments(corpus, tmp_path / "m"))
+    assert result.exit_code == 0 and not (tmp_path / "m" / "tensorboard").exists() and "ensor" not in result.stderr
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+@NEEDS
+def test_a_folder_that_cant_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="tensorboard: can't be written: Not a directory"):
+        scalars.Scalars(tmp_path / "file" / "tensorboard").write(1, {"a": 1.0})

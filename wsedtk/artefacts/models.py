@@ -1,0 +1,161 @@
+"""Model directories, checkpoints, operating points."""
+
+from pathlib import Path
+
+import numpy as np
+
+from wsedtk import config, operating_point, provenance
+from wsedtk.artefacts.about import About, listed, made_by, record_of, when_made
+from wsedtk.errors import InputError
+
+_TO_SHARE = ("model.safetensors", "model.yaml", "operating_point.yaml", "README.md")
+
+
+def is_model_directory(path):
+    """Whether a folder holds a model, or a training that has begun."""
+    return (path / "model.yaml").is_file() or (path / "config.yaml").is_file() and (path / "checkpoints").is_dir()
+
+
+def model_directory(path):
+    """Describe a model directory, and check what is needed to share it."""
+    if not (path / "model.yaml").is_file():
+        return _in_training(path)
+    from wsedtk import checkpoint  # torch, which most kinds need not wait for
+
+    about = About(str(path), "model directory")
+    spec = checkpoint.read_spec(path)
+    fingerprint, network = provenance.fingerprint_model_directory(path), None
+    trained, record = dict(spec.trained), record_of(path)
+    about.made = {**made_by(trained), **when_made(path / "model.yaml", record)}
+    about.content = {"network": spec.network, "network_options": spec.network_options, "pooling": spec.pooling}
+    if spec.hierarchy:
+        about.content["hierarchy"] = f"{spec.hierarchy}, {list(spec.groups)}"
+    if checkpoint.is_trusted(spec.network):
+        try:
+            spec, network, fingerprint = checkpoint.load_model(path)
+        except InputError as error:
+            about.faults.append(str(error))
+            about.complete = False
+    else:
+        about.content["not_looked_at"] = f"the network is code from outside wsedtk; {checkpoint.TRUSTED} names what is trusted"
+    if network is not None:
+        about.content.update(spec.size(network))
+    about.content.update(fingerprint=fingerprint, frontend=spec.frontend, frontend_fingerprint=config.fingerprint(spec.frontend),
+                         classes=len(spec.labels), labels=listed(spec.labels))
+    about.content["trained"] = {key: value for key, value in trained.items()
+                                if key not in ("wsedtk", "commit", "init") and "fingerprint" not in key}
+    _add_sources(about, trained)
+    about.add_input("model begun from", fingerprint=trained.get("init"))
+    about.add_input("published weights", trained.get("imported_from"), trained.get("fingerprint"))
+    about.add_files(record)
+    about.content["last_validation"] = _history(path)
+    _check_point(about, path / "operating_point.yaml", list(spec.labels), fingerprint)
+    about.content["to_share"] = _to_share(path, fingerprint)
+    return about
+
+
+def _check_point(about, path, labels, fingerprint):
+    """Tell whether the operating point of a model directory belongs to its model."""
+    if not path.is_file():
+        about.content["operating_point"] = "none; wsedtk tune writes one"
+        return
+    try:
+        point = operating_point.read(path)
+    except InputError as error:
+        about.faults.append(str(error))
+        return
+    if point.labels != labels:
+        about.faults.append(f"{path}: its classes are not those of the model; tune again")
+    elif point.model not in (None, fingerprint):
+        about.faults.append(f"{path}: was tuned on the scores of another model ({point.model}) than this ({fingerprint}); tune again")
+    else:
+        about.content["operating_point"] = "for any model" if point.model is None else "of this model"
+
+
+def _to_share(path, fingerprint):
+    """What a model directory lacks of what others need: sentences, none where it is ready."""
+    from wsedtk import model_card
+
+    return [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()] + model_card.faults(path, fingerprint)
+
+
+def _add_sources(about, mapping):
+    """Note the sets and the features of a training, of which model.yaml or config.yaml has the fingerprints."""
+    for key, what in (("fit", "set fitted on"), ("valid", "set validated on"), ("features", "front end")):
+        about.add_input(what, fingerprint=mapping.get(f"{key}_fingerprint"))
+
+
+def _history(path):
+    """The last line of history.tsv, {column: number}; None where there is none."""
+    try:
+        lines = [line.split("\t") for line in (path / "history.tsv").read_text(encoding="utf-8").splitlines()]
+        values = [int(text) if text.isdecimal() else float(text) for text in lines[-1]]
+        return dict(zip(lines[0], values, strict=True)) if len(lines) > 1 and np.isfinite(values).all() else None
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _in_training(path):
+    """Describe a model directory whose training is not finished."""
+    record = record_of(path)
+    about = About(str(path), "model directory", complete=False, made=when_made(path / "config.yaml", record))
+    resolved = config.read_yaml(path / "config.yaml")
+    resolved = resolved if isinstance(resolved, dict) else {}
+    by = resolved.get("made_by")
+    about.made = {**(made_by(by) if isinstance(by, dict) else {}), **about.made}
+    found = sorted((p.stem for p in (path / "checkpoints").glob("*.pt")), key=lambda stem: stem.lstrip("stepresum"))  # by batch
+    every, most = resolved.get("checkpoint_every"), resolved.get("max_checkpoints")
+    about.content = {"network": resolved.get("network"), "pooling": resolved.get("pooling"), "state": "in training, or stopped",
+                     "last_checkpoint": found[-1] if found else None, "last_validation": _history(path)}
+    if isinstance(every, int) and isinstance(most, int):
+        about.content["batches_in_all"] = f"at most {every * most}"
+    _add_sources(about, resolved)
+    about.add_files(record)
+    return about
+
+
+def is_checkpoint(path):
+    """Whether a file is named as PyTorch's are."""
+    return path.is_file() and path.suffix in (".pt", ".pth")
+
+
+def checkpoint_file(path):
+    """Describe a checkpoint of `wsedtk train`, or another file of PyTorch's."""
+    from wsedtk import checkpoint
+
+    found = checkpoint.load_checkpoint(path)
+    about = About(str(path), "training checkpoint", made=when_made(path))
+    if not isinstance(found, dict) or not {"step", "network", "optimizer", "history", "finished"} <= set(found):
+        about.kind = "PyTorch file"
+        tensors = found if isinstance(found, dict) else {}
+        about.content = {"tensors": sum(hasattr(v, "shape") for v in tensors.values()),
+                         "hint": "no checkpoint of wsedtk train; published weights become a model directory with wsedtk import"}
+        return about
+    try:
+        best = found["best"]
+        about.content = {"step": int(found["step"]), "validations": len(found["history"]), "training_finished": bool(found["finished"]),
+                         "best": best and f"{abs(best[0]):.4f} at batch {int(best[1])}",
+                         "parameters": sum(t.numel() for t in found["network"].values() if t.is_floating_point()),
+                         "processes": 1 + len(found.get("random_of_others", []))}
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        about.faults.append(f"{path}: is no whole checkpoint ({error})")
+    return about
+
+
+def point(path):
+    """Describe an operating point."""
+    found = operating_point.read(path)
+    tuned = found.tuned or {}
+    about = About(str(path), "operating point", made={**made_by(tuned), **when_made(path, record_of(path))})
+    never = [label for label, value in zip(found.labels, found.clip_thresholds) if value == float("inf")]
+    about.content = {"mode": found.mode, "classes": len(found.labels), "never_predicted": listed(never), "gate_by_tags": found.gate_by_tags,
+                     "tuned_on": found.tuned_on, "tuned": {key: value for key, value in tuned.items() if key not in ("wsedtk", "commit")}}
+    folder = Path(path).absolute().parent
+    there = provenance.fingerprint_model_directory(folder)
+    state = None if there is None or found.model is None else "there" if there == found.model else "changed"
+    about.add_input("model", folder if there else None, found.model, state)
+    if state == "changed":
+        about.faults.append(f"{path}: was tuned on the scores of another model ({found.model}) than that beside it ({there}); tune again")
+    about.add_input("scores", fingerprint=tuned.get("scores"))
+    about.add_input("data set", fingerprint=tuned.get("set_fingerprint"))
+    return about
