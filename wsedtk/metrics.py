@@ -33,6 +33,11 @@ def precision_recall_f1(tp, fp, fn):
             "f1": ratio(2 * tp, 2 * tp + fp + fn, exists)}
 
 
+def f1_of(counts):
+    """`precision_recall_f1` of an array (3,): TP, FP, FN."""
+    return precision_recall_f1(*counts.tolist())
+
+
 def decision_counts(truth, predicted):
     """TP, FP, FN of boolean arrays (..., K), summed over all axes but the last: (3, K)."""
     axes = tuple(range(truth.ndim - 1))
@@ -229,6 +234,19 @@ def interval_of(results):
         values = [r[name] for r in results if r[name] is not None]
         found[name] = [float(v) for v in np.percentile(values, [2.5, 97.5])] if values else None
     return found
+
+
+def paired_intervals(metric, weights, first, second):
+    """What `metric` gives of the second array less what it gives of the first, with `intervals` of it over the same resamples of clips.
+
+    first, second: (N, ...). Returns {name: (difference, [low, high])}, None for what is undefined.
+    """
+    def less(a, b):
+        ours, theirs = metric(a), metric(b)
+        return {name: None if None in (ours[name], theirs[name]) else theirs[name] - ours[name] for name in ours}
+
+    values, ends = less(first.sum(axis=0), second.sum(axis=0)), intervals(less, weights, first, second)
+    return {name: (values[name], ends[name]) for name in values}
 
 
 def sum_by_clip(values, clip_of_segment, num_clips):
