@@ -94,10 +94,11 @@ class ClipPages:
                                   *self._spectrogram(name))
         said = [("true", self.true[clip])] if self.true is not None else []
         alt = "; ".join(f"{who}: {_in_words(events, labels)}" for who, events in [*said, *((t.name, t.found) for t in tracks)])
-        counts = [f"{errors:.0f}" + (f" {one.system}" if len(self.group) > 1 else "") for one, errors in zip(self.group, self.errors[:, clip])]
+        counts = [f"{errors:.0f}" + (f" ({one.system})" if len(self.group) > 1 else "")
+                  for one, errors in zip(self.group, self.errors[:, clip])]
         tags = ", ".join(labels[k] for k in self.truth.tags_of(clip)) or "no tags"
         caption = f"<b>{html.escape(name)}</b> ({html.escape(tags)}); {kind}: {html.escape(', '.join(counts))}"
-        page.figure(f"{self.group[0].set}: {name}", picture, f"{name} over time. {alt}", caption, self._sound(name, duration))
+        page.figure(f"{self.group[0].set}: {name}", picture, f"{name} over time. {alt}", caption, True, self._sound(name, duration))
 
 
 def _in_words(events, labels):

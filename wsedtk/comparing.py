@@ -18,7 +18,7 @@ def _counts(scored):
     if scored.has_events:
         true, said, clip_of = scoring.active_segments(truth, decoded)
         found["segment"] = metrics.rates, metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(truth))
-        found["event"] = metrics.f1_of, metrics.event_metrics(*scoring.scored_events(truth, decoded), truth.durations, truth.labels)[2]
+        found["event"] = metrics.f1_of, metrics.event_counts(*scoring.scored_events(truth, decoded), truth.durations, truth.labels)
     return found
 
 
@@ -38,8 +38,8 @@ def paired_differences(group):
     for other in group[1:]:
         found = {section: metrics.paired_intervals(metric, weights, counts[section][1], theirs)
                  for section, (metric, theirs) in _counts(other).items() if section in counts}
-        if first.scores is not None and other.scores is not None and None not in (first.report["audioset"]["map"],
-                                                                                 other.report["audioset"]["map"]):
+        ranked = None not in [one.report["audioset"]["map"] for one in (first, other)]
+        if ranked and first.scores is not None and other.scores is not None:
             ours, theirs = first.scores.clip[first.rows], other.scores.clip[other.rows]
             means = ranking.resampled_means(ours, tags, weights) if means is None else means
             found["audioset"] = ranking.paired_intervals(tags, ours, theirs, means, ranking.resampled_means(theirs, tags, weights))

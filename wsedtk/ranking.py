@@ -97,7 +97,7 @@ def resampled_means(scores, truth, weights):
 
 
 def _ends_without_bias(values, value):
-    """The 2.5th and 97.5th percentiles of the resamples' values (R,), moved by as much as their mean is beside `value`; None without any."""
+    """The 2.5th and 97.5th percentiles of resampled values (R,), less what their mean is above `value`; None without any."""
     values = values[~np.isnan(values)]
     return None if value is None or not len(values) else (np.percentile(values, [2.5, 97.5]) - np.mean(values) + value).tolist()
 
@@ -116,7 +116,7 @@ def paired_intervals(truth, first, second, first_means, second_means):
 
 
 def precision_recall(scores, truth):
-    """Precision and recall of one class at each of its distinct scores as a threshold, from the highest: (C,), (C,). truth: (N,) booleans."""
+    """Precision and recall (C,), (C,) of one class at each distinct score as a threshold, from the highest. truth: (N,) booleans."""
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     hits = np.cumsum(truth[order])[last]

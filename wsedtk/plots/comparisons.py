@@ -63,7 +63,7 @@ def pooling_comparison(measures, systems):
 
     measures: names; systems: (name, pooling, [(value, low, high) a measure, the ends None where there is no interval]).
     """
-    columns = min(4, len(measures))
+    columns = min(5, len(measures))
     rows = -(-len(measures) // columns)
     figure = Figure(figsize=(7.5, rows * (0.22 * len(systems) + 0.75) + 0.2), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
@@ -78,6 +78,7 @@ def pooling_comparison(measures, systems):
         axes.set_title(title, loc="left")
         axes.set_ylim(len(systems) - 0.5, -0.5)
         axes.margins(x=0.12)
+        axes.locator_params(axis="x", nbins=3)
         axes.grid()
         axes.tick_params(axis="y", length=0)
     for axes in grid.flat[len(measures):]:

@@ -37,8 +37,8 @@ def training_curves(history, title):
 def precision_recall(panels, systems, marks=()):
     """Small multiples: precision over recall of each class, a colour a system, and the points that it works at.
 
-    panels: (title, curves, points) a class; curves: (system, recall (C,), precision (C,)); points: (system, mark, recall, precision)
-    with a number of a system in both, and of a mark; systems: their names; marks: what each mark stands for.
+    panels: (title, curves, points) a class; curves: (system, recall (C,), precision (C,), a text); points: (system, mark, recall,
+    precision), with numbers of systems and marks; systems: their names; marks: what each mark stands for.
     """
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -46,11 +46,12 @@ def precision_recall(panels, systems, marks=()):
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (title, curves, points) in zip(grid.flat, panels):
         axes.set_title(plain(title, 28), fontsize=8, loc="left")
-        for system, recall, precision in curves:
+        for system, recall, precision, text in curves:
             axes.step(recall, precision, where="post", color=color(system), linewidth=1.2)
+            axes.text(0.03, 0.04 + 0.1 * (len(systems) - 1 - system), text, color=color(system), fontsize=7)
         for system, mark, recall, precision in points:
             axes.plot(recall, precision, "oDs"[mark], color=color(system), markersize=5.5, markeredgecolor="white", clip_on=False, zorder=3)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"])
         axes.grid()
     for axes in grid.flat[len(panels):]:
         axes.set_visible(False)

@@ -15,7 +15,8 @@ _STYLE = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 8, "xtick.label
           "ytick.color": "#555", "axes.titlecolor": "#222", "grid.color": "#ddd", "grid.linewidth": 0.6, "axes.axisbelow": True,
           "xtick.labelcolor": "#333", "ytick.labelcolor": "#333", "legend.frameon": False,
           "svg.hashsalt": "wsedtk", "pdf.fonttype": 42}  # the same figure is the same file; its fonts can be edited
-_NO_DATE = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+_NO_DATE = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None},
+            "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
 
 def styled(function):

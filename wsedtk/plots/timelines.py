@@ -59,7 +59,9 @@ def _bars(axes, rows, labels):
     for place, (k, _, is_true, spans) in enumerate(rows):
         axes.broken_barh([(a, b - a) for a, b in spans], (place - 0.38, 0.76), color=color(k), alpha=0.45 if is_true else 1,
                          hatch="///" if is_true else None, edgecolor="white", linewidth=0)
-    axes.set_yticks(range(len(rows)), [f"{plain(labels[k], 40)}: {plain(kind, 24)}" for k, kind, *_ in rows])
+    names = [plain(kind, 24) if i and rows[i - 1][0] == k else f"{plain(labels[k], 40)}: {plain(kind, 24)}"
+             for i, (k, kind, *_) in enumerate(rows)]
+    axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
@@ -101,7 +103,7 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
         if number == 0:
             axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, fontsize=7, ncols=min(len(shown), 4), handlelength=1.2)
         if len(tracks) > 1:
-            axes.text(0.005, 0.93, plain(track.name), transform=axes.transAxes, fontsize=8, va="top")
+            axes.set_title(plain(track.name, 40), loc="left", fontsize=8, pad=3)
         if track.weights is not None:
             _attention(next(rest), track, shown)
     _bars(panels[-1], rows, labels)

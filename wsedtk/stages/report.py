@@ -4,7 +4,6 @@ N clips, K classes.
 """
 
 import html
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from wsedtk.atomic import write_text
 from wsedtk.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
 from wsedtk.config import read_yaml
 from wsedtk.errors import InputError
-from wsedtk.page import Page, table
+from wsedtk.page import Page, breakable, table
 
 TITLE = "Sound event detection report"
 MOST_PANELS = 20  # classes whose curves are drawn; of more the best and the worst
@@ -71,20 +70,23 @@ def comparison(found):
     for one in found:
         clips = one.report["clips"]
         name = _place(one) + (" (tuned on this set)" if clips.get("tuned_on_these") else "")
-        rows.append(("", [html.escape(name), html.escape(f"{clips['scored']}/{clips['official']}"),
+        rows.append(("", [breakable(name), html.escape(f"{clips['scored']}/{clips['official']}"),
                           *(_cell(one.report, *key) for _, *key in columns)]))
     for name, group in _by_set([one for one in found if one.has_events]).items():
         for baseline, figures in group[0].report["baselines"].items():
-            title = f"{name}, baseline: {baseline.replace('_', ' ')}"
-            rows.append(("baseline", [html.escape(title), "", *(_cell(figures, *key) for _, *key in columns)]))
+            several = baseline == "system_tags" and len({one.system for one in group}) > 1
+            title = f"{name}, baseline: " + (f"tags of {group[0].system}" if several else baseline.replace("_", " "))
+            rows.append(("baseline", [breakable(title), "", *(_cell(figures, *key) for _, *key in columns)]))
     return table(["system/set/mode", "clips", *(name for name, *_ in columns)], rows)
 
 
 def _coverage(found):
     for name, group in _by_set(found).items():
         clips = group[0].report["clips"]
-        share = f", {clips['scored'] / clips['official']:.1%} of them" if clips["official"] else ""
-        yield f"{name}: scored on {clips['scored']:,} of {clips['official']:,} official clips{share}"
+        is_whole = clips["scored"] == clips["official"]
+        count = f"all {clips['scored']:,}" if is_whole else f"{clips['scored']:,} of {clips['official']:,}"
+        share = f" ({clips['scored'] / clips['official']:.1%})" if clips["official"] and not is_whole else ""
+        yield f"Set {name}: scored on {count} official clips{share}"
 
 
 def _difference(value, interval):
@@ -92,7 +94,8 @@ def _difference(value, interval):
         return "–"
     is_sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
     ends = f' <span class="ci">{interval[0]:+.3f} to {interval[1]:+.3f}</span>' if interval is not None else ""
-    return (f'<span class="sure">{value:+.3f}</span>' if is_sure else f"{value:+.3f}") + ends
+    text = (f'<span class="sure">{value:+.3f}</span>' if is_sure else f"{value:+.3f}") + ends
+    return text.replace("-", "−")
 
 
 def add_differences(page, found):
@@ -104,7 +107,8 @@ def add_differences(page, found):
     rows, drawn = [], []
     for group in groups.values():
         for other, differences, resamples in comparing.paired_differences(group) if len(group) > 1 else ():
-            title = f"{other.system} − {group[0].system}, {other.set}/{other.mode}"
+            title = (f"{breakable(other.system)} − {breakable(group[0].system)} "
+                     f'<span class="ci">{breakable(f"{other.set}/{other.mode}")}</span>')
             cells = [differences.get(section, {}).get(key, (None, None)) for _, section, key in DIFFERENCES]
             rows.append((title, cells))
             drawn.append(resamples)
@@ -113,10 +117,10 @@ def add_differences(page, found):
     used = [i for i in range(len(DIFFERENCES)) if any(cells[i][0] is not None for _, cells in rows)]
     page.section("Differences")
     page.add(table(["difference", *(DIFFERENCES[i][0] for i in used)],
-                   [("", [html.escape(title), *(_difference(*cells[i]) for i in used)]) for title, cells in rows]))
-    page.add(f'<p class="note">Small figures: 95 % intervals of the paired difference, over {min(drawn):,} bootstrap resamples of the clips, the '
-             "same for both systems; bold where they leave out 0. They speak of the clips, not of the chance in a training: for that, "
-             "train with several seeds.</p>")
+                   [("", [title, *(_difference(*cells[i]) for i in used)]) for title, cells in rows]))
+    page.add(f'<p class="note">Small figures: 95 % intervals of the paired difference, over {min(drawn):,} bootstrap resamples of the '
+             "clips, the same for both systems; bold where they leave out 0. They speak of the clips, not of the chance in a training: "
+             "for that, train with several seeds.</p>")
 
 
 def _class_table(one, labels):
@@ -126,7 +130,7 @@ def _class_table(one, labels):
     limits = [] if point is None else [("clip threshold", point.clip_thresholds)]
     if limits and one.mode == "frame":
         limits.append(("frame threshold", point.frame_thresholds))
-    rows = [("", [html.escape(label), *(_cell(classes[label], *key) for _, *key in columns),
+    rows = [("", [breakable(label), *(_cell(classes[label], *key) for _, *key in columns),
                   *(_threshold(values[index[label]]) for _, values in limits)]) for label in labels]
     return table(["class", *(name for name, *_ in columns), *(name for name, _ in limits)], rows)
 
@@ -145,6 +149,21 @@ def class_tables(one):
     shown = "".join(f"<div>{name} {len(labels)} by {what}{_class_table(one, labels)}</div>"
                     for name, labels in zip(("Best", "Worst"), parts))
     return f'<div class="pair">{shown}</div><details><summary>All {len(classes)} classes</summary>{whole}</details>'
+
+
+def _classes_side_by_side(group):
+    """F1 and threshold of each class, of many the best and the worst of the first folder, in every folder of one set."""
+    first = group[0]
+    section = "segment" if first.has_events else "tagging"
+    extremes = scoring.extreme_classes(first.report)
+    labels = [label for part in extremes[1:] for label in part] if extremes else first.labels
+    rows = []
+    for label in labels:
+        k, cells = first.labels.index(label), [_cell(one.report["classes"][label], section, "f1") for one in group]
+        limits = [f' <span class="ci">at {_threshold(one.thresholds[k])}</span>' if one.point else "" for one in group]
+        rows.append(("", [breakable(label), *map("".join, zip(cells, limits))]))
+    return (table(["class", *(f"{one.system}/{one.mode}" for one in group)], rows)
+            + f'<p class="note">{section.capitalize()} F1, and the threshold that the class is decoded with.</p>')
 
 
 # ---- pictures ----
@@ -186,8 +205,14 @@ def add_poolings(page, found, systems):
         groups.setdefault((one.set, one.mode), []).append(one)
     for (name, mode), group in groups.items():
         if len(group) > 1:
-            page.figure(f"{name}/{mode}: poolings", pooling_figure(group, poolings), caption=f"{html.escape(f'{name}/{mode}')}: each system and "
-                        "its pooling; the bars are 95 % intervals over clips.")
+            page.figure(f"{name}/{mode}: poolings", pooling_figure(group, poolings),
+                        caption=f"{html.escape(f'{name}/{mode}')}: each system and its pooling; the bars are 95 % intervals over clips.")
+
+
+def _curve(system, values, truth):
+    """A curve of `plots.precision_recall`. values: (N,); truth: (N,) booleans."""
+    precision, recall = comparing.thinned(*ranking.precision_recall(values, truth))
+    return system, recall, precision, f"AP {ranking.average_precision(values, truth):.3f}"
 
 
 def add_curves(page, group):
@@ -205,12 +230,11 @@ def add_curves(page, group):
     points = [comparing.operating_points(one, classes) for one in group]
     panels = []
     for i, k in enumerate(classes):
-        curves = [(s, *comparing.thinned(*ranking.precision_recall(one.scores.clip[one.rows, k], tags[:, k]))[::-1])
-                  for s, one in enumerate(group)]
+        curves = [_curve(s, one.scores.clip[one.rows, k], tags[:, k]) for s, one in enumerate(group)]
         panels.append((first.labels[k], curves, [(s, 0, *found[i][::-1]) for s, found in enumerate(points) if found[i]]))
     which = f"the best and the worst of {len(first.labels)} classes by {ranked[0]}" if ranked else "every class that occurs"
     page.figure(f"{first.set}: precision and recall of tags", plots.precision_recall(panels, names, ["at the clip threshold"]),
-                caption=f"Tags of clips, {which}. The point is where the clip threshold lies.")
+                caption=f"Tags of clips, {which}; AP: average precision. The point is where the clip threshold lies.")
 
 
 def add_segment_curves(page, found):
@@ -228,15 +252,15 @@ def add_segment_curves(page, found):
     for s, one in enumerate(group):
         values = comparing.segment_scores(one, classes)
         for i, k in enumerate(classes):
-            panels[i][1].append((s, *comparing.thinned(*ranking.precision_recall(values[:, i], true[:, k]))[::-1]))
+            panels[i][1].append(_curve(s, values[:, i], true[:, k]))
             for other in found:
                 figures = other.report["classes"][first.labels[k]]["segment"]
                 if other.system == one.system and other.mode in modes and figures["precision"]:
                     panels[i][2].append((s, modes.index(other.mode), figures["recall"], figures["precision"]))
     page.figure(f"{first.set}: precision and recall of segments",
                 plots.precision_recall(panels, [one.system for one in group], [f"decoded: {mode}" for mode in modes]),
-                caption="Segments of 1 s: the curve is of the scores that the model gives a segment. The points are where the decoded events "
-                        "lie; those of filtered frames need not be on the curve.")
+                caption="Segments of 1 s: the curve is of the scores that the model gives a segment, AP its area. The points are where the "
+                        "decoded events lie; those of filtered frames need not be on the curve.")
 
 
 def add_errors(page, group):
@@ -244,11 +268,11 @@ def add_errors(page, group):
     first = group[0]
     page.figure(f"{first.set}: errors", plots.error_rates([(f"{one.system}/{one.mode}", *(
         one.report["segment"][f"{part}_rate"] or 0 for part in ("substitution", "deletion", "insertion"))) for one in group]),
-        caption="Segments of 1 s. A substitution is a wrong class in place of a true one, a deletion a true one that is missed, an insertion a "
-                "class that is said too much.")
+        caption="Segments of 1 s. A substitution is a wrong class in place of a true one, a deletion a true one that is missed, an "
+                "insertion a class that is said too much.")
     counts, rows = [comparing.class_errors(one) for one in group], []
     for one, (missed, added) in zip(group, counts):
-        rows.append(("", [html.escape(f"{one.system}/{one.mode}"), f"{missed.sum():,}", _most(missed, first.labels), f"{added.sum():,}",
+        rows.append(("", [breakable(f"{one.system}/{one.mode}"), f"{missed.sum():,}", _most(missed, first.labels), f"{added.sum():,}",
                           _most(added, first.labels)]))
     page.add(table(["system/mode", "segments missed", "most of them", "said too much", "most of them"], rows, text_columns=(2, 4)))
     chosen = [i for i, one in enumerate(group) if any(one is other for other in _one_a_system(group))][:MAX_SYSTEMS]
@@ -258,7 +282,7 @@ def add_errors(page, group):
         page.figure(f"{first.set}: errors by class", plots.class_errors(
             [first.labels[k] for k in worst],
             [(f"{group[i].system}/{group[i].mode}", counts[i][0][worst], counts[i][1][worst]) for i in chosen]),
-            caption=f"The classes with the most errors{f', {len(worst)} of {len(first.labels)}' if len(worst) < len(first.labels) else ''}: "
+            caption=f"The classes with the most errors, {len(worst)} of {len(first.labels)}: "
                     "segments missed to the left, segments said too much to the right.")
 
 
@@ -277,6 +301,8 @@ def _add_set(page, name, group, sounds):
     if complete:
         add_curves(page, _one_a_system(complete))
         add_segment_curves(page, complete)
+    if len(group) > 2:
+        page.add(_classes_side_by_side(group))
     for one in group:
         title = html.escape(f"{_place(one)}: by class")
         page.add(f"<h3>{title}</h3>{class_tables(one)}" if len(group) <= 2 else
@@ -289,7 +315,8 @@ def _add_set(page, name, group, sounds):
     if drawn:
         page.section(f"Set {name}: clips")
         systems = f"The first {MAX_SYSTEMS} of {len(drawn)} systems. " if len(drawn) > MAX_SYSTEMS else ""
-        page.add(f'<p class="note">{systems}Dotted: thresholds. Attention: beside the largest weight of its class. Hatched bars: the truth.</p>')
+        page.add(f'<p class="note">{systems}Dotted: thresholds. Attention: beside the largest weight of its class in the clip. '
+                 "Hatched bars: the truth.</p>")
         clips = ClipPages(drawn, sounds)
         clips.add(page)
         sounds = clips.sounds
@@ -304,7 +331,8 @@ def run(folders, output, figures, kind):
     page.section("Scores")
     page.add(comparison(found))
     legend = scoring.measured(LEGEND, [one.report for one in found])
-    page.add(f'<p class="note">{html.escape("; ".join(text for text, *_ in legend))}. Small figures: 95 % bootstrap intervals over clips.</p>')
+    page.add(f'<p class="note">{html.escape("; ".join(text for text, *_ in legend))}. Small figures: 95 % bootstrap intervals over '
+             "clips.</p>")
     add_differences(page, found)
     add_poolings(page, found, systems)
     histories = {name: folder / "history.tsv" for name, folder in systems.items() if (folder / "history.tsv").exists()}
