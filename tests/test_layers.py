@@ -7,14 +7,15 @@ import wsedtk
 
 PACKAGE = Path(wsedtk.__file__).parent
 LAYERS = {"cli": 0, "commands": 0, "__main__": 0, "stages": 1,
-          "corpora": 2, "dataset": 2, "distributed": 2, "inference": 2, "plots": 2, "scoring": 2, "training": 2,
+          "corpora": 2, "dataset": 2, "distributed": 2, "inference": 2, "plots": 2, "scoring": 2,
+          "scored": 2, "comparing": 2, "page": 2, "clip_pages": 2, "training": 2,
           "atomic": 3, "tables": 3, "progress": 3, "parallel": 3, "ranks": 3, "parts": 3, "signals": 3, "audio": 3, "datadir": 3,
           "event_lists": 3, "store": 3, "score_folder": 3, "checkpoint": 3, "operating_point": 3, "provenance": 3,
           "clip_names": 4, "frontend": 4, "pooling": 4, "models": 4, "thresholds": 4, "events": 4, "metrics": 4,
           "ranking": 4,
           "config": 5, "errors": 5, "__init__": 5}
 WITHOUT_TORCH = {"metrics", "ranking", "events", "thresholds", "datadir", "operating_point", "config", "errors", "audio",
-                 "store", "parts", "clip_names", "event_lists", "score_folder", "scoring"}
+                 "store", "parts", "clip_names", "event_lists", "score_folder", "scoring", "scored", "comparing", "page", "clip_pages"}
 
 
 def imports():

@@ -54,12 +54,12 @@ def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     page, report = (tmp_path / "r.html").read_text(), json.loads((system / "test/frame/report.json").read_text())
     for key in ("error_rate", "f1", "precision"):
         assert f"{report['segment'][key]:.3f}" in page
-    assert "3/3" in page and "baseline: true tags" in page
+    assert "3/3" in page and "scored on all 3 official clips" in page and "baseline: true tags" in page
     images = pictures(page)
-    assert len(images) == 4  # the training curves, and three timelines
+    assert len(images) == 8  # the training, curves of tags and of segments, errors, errors by class, and three timelines
     assert all(image[:8] == b"\x89PNG\r\n\x1a\n" and len(image) > 5000 for image in images)
     files = sorted((tmp_path / "figures").iterdir())
-    assert [f.read_bytes() for f in files] == images
+    assert [f.read_bytes() for f in files[:-1]] == images and files[-1].name == "09_pooling_gradients.png"
 
 
 def test_nothing_from_names_becomes_html(system, tmp_path, run):
@@ -80,11 +80,12 @@ def test_many_classes_of_a_set_without_events(tmp_path, run):
     assert run("report", folder.parent.parent, tmp_path / "r.html").exit_code == 0
     page, audioset = (tmp_path / "r.html").read_text(), json.loads((folder / "report.json").read_text())["audioset"]
     assert all(f"<td>{audioset[name]:.3f}</td>" in page for name in ("map", "mauc", "dprime"))
-    headers = [re.findall("<th>(.*?)</th>", table) for table in re.findall("<table>.*?</table>", page)]
-    assert headers[0] == ["system/set/mode", "clips", "tag F1", "MAP", "MAUC", "d&#x27;"] and len(headers) == 4
+    headers = [re.findall('<th scope="col">(.*?)</th>', table) for table in re.findall("<table>.*?</table>", page)]
+    assert headers[0] == ["system/<wbr>set/<wbr>mode", "clips", "tag F1", "MAP", "MAUC", "d&#x27;"] and len(headers) == 4
     assert headers[1] == headers[2] == headers[3] == ["class", "clips", "AP", "AUC", "d&#x27;", "tagging F1"]
     shown, folded = page.split("<details><summary>All 50 classes</summary>")
-    assert shown.count("<td>class ") == 20 and folded.count("<td>class ") == 50 and "segment" not in folded
+    row = '<th scope="row">class '
+    assert shown.count(row) == 20 and folded.count(row) == 50 and "segment" not in folded
     assert "1 s" not in page and "MAUC" in page
 
 

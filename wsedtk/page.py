@@ -108,4 +108,5 @@ class Page:
         return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
                 f'<meta name="viewport" content="width=device-width, initial-scale=1">'
                 f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body>\n'
-                f"<h1>{html.escape(title)}</h1>\n{introduction}<nav><ul>{links}</ul></nav>\n" + "\n".join(self.parts) + "\n</body></html>\n")
+                f"<h1>{html.escape(title)}</h1>\n{introduction}<nav><ul>{links}</ul></nav>\n"
+                + "\n".join([*self.parts, "</body></html>\n"]))

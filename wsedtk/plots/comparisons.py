@@ -61,7 +61,7 @@ def class_errors(labels, systems):
 def pooling_comparison(measures, systems):
     """Each system's figures with their intervals, one panel a measure. A colour a pooling.
 
-    measures: names; systems: (name, pooling, [(value, low, high) a measure, the ends None where there is no interval]).
+    measures: names; systems: (name, pooling or "", [(value, low, high) a measure, the ends None where there is no interval]).
     """
     columns = min(5, len(measures))
     rows = -(-len(measures) // columns)
@@ -83,5 +83,6 @@ def pooling_comparison(measures, systems):
         axes.tick_params(axis="y", length=0)
     for axes in grid.flat[len(measures):]:
         axes.set_visible(False)
-    grid[0][0].set_yticks(range(len(systems)), [f"{plain(name, 30)} ({pooling})" for name, pooling, _ in systems])
+    names = [plain(name, 30) + (f" ({plain(pooling)})" if pooling else "") for name, pooling, _ in systems]
+    grid[0][0].set_yticks(range(len(systems)), names)
     return figure

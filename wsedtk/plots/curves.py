@@ -6,6 +6,7 @@ N clips or segments, K classes.
 import math
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from wsedtk.plots.style import COLORS, color, plain, styled
 
@@ -63,7 +64,7 @@ def precision_recall(panels, systems, marks=()):
         axes.set_ylabel("precision")
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.065, right=0.985, bottom=0.4 / height, top=1 - 0.45 / height, wspace=0.12, hspace=0.32)
-    handles = [axes.plot([], [], color=color(i), label=plain(name))[0] for i, name in enumerate(systems)]
-    handles += [axes.plot([], [], "oDs"[i], color="#444", label=name)[0] for i, name in enumerate(marks)]
+    handles = [Line2D([], [], color=color(i), label=plain(name)) for i, name in enumerate(systems)]
+    handles += [Line2D([], [], linestyle="", marker="oDs"[i], color="#444", label=plain(name)) for i, name in enumerate(marks)]
     figure.legend(handles=handles, loc="upper left", ncols=4, fontsize=8, bbox_to_anchor=(0.055, 1))
     return figure

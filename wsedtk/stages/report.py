@@ -130,7 +130,7 @@ def _class_table(one, labels):
     limits = [] if point is None else [("clip threshold", point.clip_thresholds)]
     if limits and one.mode == "frame":
         limits.append(("frame threshold", point.frame_thresholds))
-    rows = [("", [breakable(label), *(_cell(classes[label], *key) for _, *key in columns),
+    rows = [("", [html.escape(label), *(_cell(classes[label], *key) for _, *key in columns),
                   *(_threshold(values[index[label]]) for _, values in limits)]) for label in labels]
     return table(["class", *(name for name, *_ in columns), *(name for name, _ in limits)], rows)
 
@@ -161,7 +161,7 @@ def _classes_side_by_side(group):
     for label in labels:
         k, cells = first.labels.index(label), [_cell(one.report["classes"][label], section, "f1") for one in group]
         limits = [f' <span class="ci">at {_threshold(one.thresholds[k])}</span>' if one.point else "" for one in group]
-        rows.append(("", [breakable(label), *map("".join, zip(cells, limits))]))
+        rows.append(("", [html.escape(label), *map("".join, zip(cells, limits))]))
     return (table(["class", *(f"{one.system}/{one.mode}" for one in group)], rows)
             + f'<p class="note">{section.capitalize()} F1, and the threshold that the class is decoded with.</p>')
 
@@ -180,13 +180,11 @@ def _read_history(path):
 
 
 def _pooling(folder):
-    """The pooling, and its hierarchy, that a model directory names."""
+    """The pooling, and its hierarchy, that a model directory names; empty where it is none."""
     path = folder / "model.yaml"
     described = read_yaml(path) if path.exists() else None
-    if not isinstance(described, dict):
-        return "unknown"
-    hierarchy = described.get("hierarchy")
-    return f"{described.get('pooling')}" + (f", {hierarchy}" if hierarchy else "")
+    found = [described.get(key) for key in ("pooling", "hierarchy")] if isinstance(described, dict) else []
+    return ", ".join(str(name) for name in found if name)
 
 
 def pooling_figure(group, poolings):
