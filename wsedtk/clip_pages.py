@@ -53,7 +53,7 @@ class ClipPages:
                 page.add(f"<h3>{title} clips: those {what}</h3>")
             self._add_clip(page, clip, kind)
         if self.without_sound:
-            page.add(f'<p class="note">{len(self.without_sound)} clips without sound: {html.escape(self.without_sound[0])}.</p>')
+            page.add(f'<p class="note">Without sound: {len(self.without_sound)} of these clips ({html.escape(self.without_sound[0])}).</p>')
 
     def _tracks(self, clip):
         for one, found in zip(self.group, self.found):
