@@ -154,7 +154,7 @@ def test_a_history_that_is_none(system, tmp_path, run, text):
 def test_any_label_can_be_drawn_and_stands_in_the_legend(label):
     figure = plots.timeline(label, 2.0, [label, "b"], np.full((20, 2), 0.5), 0.1, np.full(2, 0.5), [(0, 1, 0)], [(0, 1, 1)])
     assert len(plots.png(figure)) > 5000
-    assert len(figure.axes[0].get_legend().get_texts()) == 2
+    assert len(figure.legends[0].get_texts()) == 2
     plots.png(plots.training_curves({name: [1.0] for name in plots.HISTORY}, label))
 
 

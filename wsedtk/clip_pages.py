@@ -45,13 +45,11 @@ class ClipPages:
         num_true = np.bincount(self.truth.events.clip if self.true is not None else self.truth.tag_clip, minlength=len(self.truth))
         best, worst = comparing.choose_clips(self.errors.sum(axis=0), num_true, NUM_CLIPS)
         kind = "segment errors" if self.true is not None else "wrong tags"
-        chosen = [("Best", f"with the fewest {kind}", best), ("Worst", f"with the most {kind}", worst)]
-        drawn = progress([(title, clip) for title, _, clips in chosen for clip in clips], f"clips of {self.group[0].set}")
-        for title, clip in drawn:
-            if clip in (best[:1] + worst[:1]):
-                what = next(text for name, text, _ in chosen if name == title)
-                page.add(f"<h3>{title} clips: those {what}</h3>")
-            self._add_clip(page, clip, kind)
+        for title, clips in ((f"Best clips: those with the fewest {kind}", best), (f"Worst clips: those with the most {kind}", worst)):
+            if clips:
+                page.add(f"<h3>{title}</h3>")
+            for clip in progress(clips, f"{title.split(':')[0].lower()} of {self.group[0].set}"):
+                self._add_clip(page, clip, kind)
         if self.without_sound:
             page.add(f'<p class="note">Without sound: {len(self.without_sound)} of these clips ({html.escape(self.without_sound[0])}).</p>')
 

@@ -50,6 +50,12 @@ class Scored:
         return (self.folder / "reference").is_dir()
 
     @functools.cached_property
+    def info(self):
+        """What decode says of the folder: a mapping."""
+        info = read_yaml(self.folder / "info.yaml") if (self.folder / "info.yaml").exists() else {}
+        return info if isinstance(info, dict) else {}
+
+    @functools.cached_property
     def truth(self):
         """The truth of the scored clips, a DataSet."""
         return datadir.read_decoded(self.folder / "reference", self.labels)
@@ -82,7 +88,7 @@ class Scored:
     @property
     def by_frames(self):
         """Whether its events were decoded from frames, and not from 1 s segments."""
-        return self.decoded.info.get("mode", self.mode) == "frame"
+        return self.info.get("mode", self.mode) == "frame"
 
     @property
     def thresholds(self):
@@ -105,14 +111,14 @@ class Scored:
     @functools.cached_property
     def recordings(self):
         """{file name: path} of the scored clips' audio, as the data set says it that they were scored against; {} where it is gone."""
-        info = self.truth.info.get("data_set")
-        if not isinstance(info, str):
+        place = self.truth.info.get("data_set")
+        if not isinstance(place, str):
             return {}
         try:
-            data = datadir.read(self.folder / "reference" / info)
+            data = datadir.read(self.folder / "reference" / place)
         except InputError:
             return {}
-        audio = [i.info.get("audio_fingerprint") for i in (self.decoded, data)]
+        audio = [info.get("audio_fingerprint") for info in (self.info, data.info)]
         if data.fingerprint() != self.report["made_from"].get("data") or None not in audio and audio[0] != audio[1]:
             return {}
         return {name: path for name, path in zip(data.filenames.tolist(), data.paths.tolist()) if path}
@@ -156,8 +162,9 @@ def find_systems(folders):
     for folder in map(Path, folders):
         systems = [folder] if _is_system(folder) else sorted(path for path in folder.glob("*/") if _is_system(path))
         if not systems:
-            raise InputError(f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it"
-                             if folder.is_dir() else f"{folder}: no such folder; name a model directory or an experiment directory")
+            raise InputError(f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it" if folder.is_dir() else
+                             f"{folder}: {'not a' if folder.exists() else 'no such'} folder; name a model directory or an experiment "
+                             "directory")
         for system in systems:
             unique.setdefault(system.resolve(), system)
     places = [system.absolute().parts for system in unique.values()]
@@ -182,9 +189,7 @@ def read_systems(systems):
 
 def check_folder(scored):
     """Raise InputError where model, scores, decoded folder and report do not come from one another, one having been made anew."""
-    folder, model = scored.folder, scored.folder.parent.parent
-    info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else {}
-    info = info if isinstance(info, dict) else {}
+    folder, model, info = scored.folder, scored.folder.parent.parent, scored.info
     there = provenance.fingerprint_model_directory(model)
     scores = folder.parent / "scores.h5"
     for what, left, right, remedy in (

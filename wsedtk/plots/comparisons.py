@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from wsedtk.plots.style import COLORS, color, plain, styled
+from wsedtk.plots.style import COLORS, color, legend_columns, plain, styled
 
 _PARTS = (("substitutions", COLORS[6]), ("deletions", COLORS[0]), ("insertions", COLORS[1]))
 
@@ -53,7 +53,7 @@ def class_errors(labels, systems):
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     if len(systems) > 1:
-        figure.legend(loc="outside upper left", ncols=3)
+        figure.legend(loc="outside upper left", ncols=legend_columns([name[:40] for name, *_ in systems]))
     return figure
 
 

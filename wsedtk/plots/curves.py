@@ -8,7 +8,7 @@ import math
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wsedtk.plots.style import COLORS, color, plain, styled
+from wsedtk.plots.style import COLORS, color, legend_columns, plain, styled
 
 HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map")  # the columns of a training history that are drawn
 
@@ -43,7 +43,9 @@ def precision_recall(panels, systems, marks=()):
     """
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(7.5, 1.85 * rows + 0.55))
+    names = [plain(name, 40) for name in [*systems, *marks]]
+    legend_height = 0.25 + 0.19 * math.ceil(len(names) / legend_columns(names))
+    figure = Figure(figsize=(7.5, 1.85 * rows + 0.15 + legend_height))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (title, curves, points) in zip(grid.flat, panels):
         axes.set_title(plain(title, 28), fontsize=8, loc="left")
@@ -63,8 +65,8 @@ def precision_recall(panels, systems, marks=()):
     for axes in grid[:, 0]:
         axes.set_ylabel("precision")
     height = figure.get_figheight()
-    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.4 / height, top=1 - 0.45 / height, wspace=0.12, hspace=0.32)
-    handles = [Line2D([], [], color=color(i), label=plain(name)) for i, name in enumerate(systems)]
-    handles += [Line2D([], [], linestyle="", marker="oDs"[i], color="#444", label=plain(name)) for i, name in enumerate(marks)]
-    figure.legend(handles=handles, loc="upper left", ncols=4, fontsize=8, bbox_to_anchor=(0.055, 1))
+    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.4 / height, top=1 - legend_height / height, wspace=0.12, hspace=0.32)
+    handles = [Line2D([], [], color=color(i)) for i in range(len(systems))]
+    handles += [Line2D([], [], linestyle="", marker="oDs"[i], color="#444") for i in range(len(marks))]
+    figure.legend(handles, names, loc="upper left", ncols=legend_columns(names), bbox_to_anchor=(0.055, 1), borderaxespad=0.1)
     return figure

@@ -47,6 +47,11 @@ def color(label):
     return COLORS[label % len(COLORS)]
 
 
+def legend_columns(names):
+    """How many columns of a legend fit a picture's width."""
+    return max(1, min(len(names), 110 // (max(map(len, names), default=0) + 7)))
+
+
 def plain(text, longest=60):
     """A name as matplotlib shows it: a dollar sign begins no formula, an underscore at the front hides no class, a long one is cut."""
     text = printable(text if len(text) <= longest else f"{text[:longest - 3]}...")

@@ -7,10 +7,12 @@ import dataclasses
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from wsedtk.plots.style import color, plain, styled
+from wsedtk.plots.style import color, legend_columns, plain, styled
 
-MAX_CLASSES = 8  # that a picture has room for
+MAX_CLASSES, MAX_ROWS = 8, 24  # that a picture has room for
+LONGEST_NAME = 24  # of a system beside its events; longer ones are numbered there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +33,10 @@ def _spectrogram(axes, features, seconds_per_frame):
     axes.set_ylabel("mel bin")
 
 
-def _curves(axes, track, shown, labels):
+def _curves(axes, track, shown):
     edges = np.arange(len(track.frame_scores) + 1) * track.seconds_per_frame
     for k in shown:
-        axes.stairs(track.frame_scores[:, k], edges, color=color(k), label=plain(labels[k]), linewidth=1.3)
+        axes.stairs(track.frame_scores[:, k], edges, color=color(k), linewidth=1.3)
         if np.isfinite(track.thresholds[k]):
             axes.axhline(track.thresholds[k], color=color(k), linewidth=0.8, linestyle=":")
     axes.set_ylim(-0.02, 1.05)
@@ -59,8 +61,7 @@ def _bars(axes, rows, labels):
     for place, (k, _, is_true, spans) in enumerate(rows):
         axes.broken_barh([(a, b - a) for a, b in spans], (place - 0.38, 0.76), color=color(k), alpha=0.45 if is_true else 1,
                          hatch="///" if is_true else None, edgecolor="white", linewidth=0)
-    names = [plain(kind, 24) if i and rows[i - 1][0] == k else f"{plain(labels[k], 40)}: {plain(kind, 24)}"
-             for i, (k, kind, *_) in enumerate(rows)]
+    names = [kind if i and rows[i - 1][0] == k else f"{plain(labels[k], 40)}: {kind}" for i, (k, kind, *_) in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x")
@@ -74,7 +75,8 @@ def _shown(tracks, truth):
         seconds[k] = seconds.get(k, 0) + offset - onset
     true = {k for *_, k in truth or []}
     ranked = [*sorted(true), *sorted(set(seconds) - true, key=lambda k: (-seconds[k], k))]
-    return sorted(ranked[:MAX_CLASSES]) or [int(tracks[0].frame_scores.max(axis=0).argmax())], len(ranked[MAX_CLASSES:])
+    most = min(MAX_CLASSES, max(MAX_ROWS // (len(tracks) + 1), 1))
+    return sorted(ranked[:most]) or [int(tracks[0].frame_scores.max(axis=0).argmax())], len(ranked[most:])
 
 
 @styled
@@ -86,30 +88,33 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
     """
     shown, num_left_out = _shown(tracks, truth)
     kinds = [("true", truth, True)] if truth is not None else []
-    kinds += [(track.name, track.found, False) for track in tracks]
+    is_short = max(len(track.name) for track in tracks) <= LONGEST_NAME
+    names = [plain(track.name) if is_short else f"{number}" for number, track in enumerate(tracks, 1)]
+    kinds += [(name, track.found, False) for name, track in zip(names, tracks)]
     rows = [(k, kind, is_true, [(a, b) for a, b, label in spans if label == k]) for k in shown for kind, spans, is_true in kinds]
     heights = [1.3] if features is not None else []
     for track in tracks:
         heights += [1.2] if track.weights is None else [1.2, 0.5]
     heights.append(0.21 * len(rows) + 0.1)
-    figure = Figure(figsize=(7.5, sum(heights) + 0.75 + 0.08 * len(heights)), layout="constrained")
+    classes = [plain(labels[k], 40) for k in shown]
+    legend_rows = -(-len(classes) // legend_columns(classes))
+    figure = Figure(figsize=(7.5, sum(heights) + 0.6 + 0.08 * len(heights) + 0.17 * legend_rows), layout="constrained")
     panels = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
     rest = iter(panels)
     if features is not None:
         _spectrogram(next(rest), features, seconds_per_feature)
     for number, track in enumerate(tracks):
         axes = next(rest)
-        _curves(axes, track, shown, labels)
-        if number == 0:
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, fontsize=7, ncols=min(len(shown), 4), handlelength=1.2)
+        _curves(axes, track, shown)
         if len(tracks) > 1:
-            axes.set_title(plain(track.name, 40), loc="left", fontsize=8, pad=3)
+            axes.set_title(names[number] if is_short else f"{names[number]}: {plain(track.name)}", loc="left", fontsize=8, pad=3)
         if track.weights is not None:
             _attention(next(rest), track, shown)
     _bars(panels[-1], rows, labels)
     panels[-1].set_xlim(0, duration)
     panels[-1].set_xlabel("seconds" + (f" ({num_left_out} more classes were found, for a shorter time)" if num_left_out else ""))
     panels[0].set_title(plain(title), loc="left")
+    figure.legend([Line2D([], [], color=color(k)) for k in shown], classes, loc="outside upper right", ncols=legend_columns(classes))
     return figure
 
 
