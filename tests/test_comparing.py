@@ -177,16 +177,19 @@ def test_systems_of_other_classes_are_not_compared(systems):
         scored.check_sets([systems[0], other])
 
 
-def test_recordings_are_found_where_the_experiment_moved_to(exp, tmp_path):
-    shutil.copytree(exp.parent, tmp_path / "moved")
-    folder = tmp_path / "moved" / "exp" / "good" / "test" / "frame"
+def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
+    folder, data = tmp_path / "moved" / "good" / "test" / "frame", tmp_path / "data"
+    shutil.copytree(exp, tmp_path / "moved")
 
     def recordings():
         return scored.Scored("good", folder, scored.read_report(folder / "report.json")).recordings
 
     found = recordings()
-    assert len(found) == 12 and (tmp_path / "moved/audio/clip 00.wav").samefile(found["clip 00.wav"])
-    tags = tmp_path / "moved/data/tags.tsv"
+    assert len(found) == 12 and (exp.parent / "audio/clip 00.wav").samefile(found["clip 00.wav"])
+    shutil.copytree(exp.parent / "data", data)
+    (folder / "reference/info.yaml").write_text(f"data_set: {data}\n")
+    assert len(recordings()) == 12
+    tags = data / "tags.tsv"
     before = tags.read_text()
     tags.write_text(before.replace("clip 00.wav\tCar\n", ""))
     assert recordings() == {}  # another set than was scored against

@@ -115,7 +115,7 @@ class Scored:
         if not isinstance(place, str):
             return {}
         try:
-            data = datadir.read(self.folder / "reference" / place)
+            data = datadir.read(place)
         except InputError:
             return {}
         audio = [info.get("audio_fingerprint") for info in (self.info, data.info)]

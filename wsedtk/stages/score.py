@@ -4,7 +4,6 @@ N clips, K classes.
 """
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -144,12 +143,6 @@ def text_of(report, name):
     return "\n".join(lines) + "\n", "\n".join(_table("class", classes.items(), columns)) + "\n"
 
 
-def _seen_from(folder, path):
-    """A path relative to a folder, as text: both may move together. None where a text file can't hold it."""
-    found = os.path.relpath(Path(path).resolve(), folder.resolve())
-    return None if tables.unfit([found]) is not None else found
-
-
 def run(data_set, out_dir, scores_path, num_resamples, as_json):
     """Score the decoded folder and write report.json, report.txt and the reference that they are against, into it."""
     out_dir, truth = Path(out_dir), datadir.read(data_set)
@@ -167,9 +160,10 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
         measure_events(report, truth, decoded, weights)
     if scores_path is not None:
         measure_scores(report, truth, decoded, scores_path, weights)
+    where = str(Path(data_set).absolute())
     reference = truth.events if truth.events is not None else Events.from_rows([])
     datadir.write_decoded(out_dir / "reference", truth.filenames, truth.durations, truth.labels, truth.tag_matrix(), reference,
-                          {"data_set": _seen_from(out_dir / "reference", data_set)})
+                          {"data_set": None if tables.unfit([where]) is not None else where})  # which has the audio
     summary, classes = text_of(report, out_dir)
     content = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_text(out_dir / "report.txt", summary + classes)
