@@ -280,7 +280,7 @@ def add_errors(page, group):
         page.figure(f"{first.set}: errors by class", plots.class_errors(
             [first.labels[k] for k in worst],
             [(f"{group[i].system}/{group[i].mode}", counts[i][0][worst], counts[i][1][worst]) for i in chosen]),
-            caption=f"The classes with the most errors, {len(worst)} of {len(first.labels)}: "
+            caption=f"{'Every class' if len(worst) == len(first.labels) else f'The {len(worst)} classes with the most errors'}: "
                     "segments missed to the left, segments said too much to the right.")
 
 
