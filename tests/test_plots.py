@@ -41,6 +41,7 @@ def test_a_timeline_has_room_for_so_many_classes():
     bars = figure.axes[-1]
     assert len(bars.get_yticks()) == 16 and bars.get_xlabel() == "seconds (22 more classes were found, for a shorter time)"
     assert [t.get_text() for t in bars.get_yticklabels()][::2] == [f"class {k}: true" for k in range(22, 30)]
+    assert len({line.get_color() for line in figure.legends[0].get_lines()}) == 8
 
 
 @pytest.mark.parametrize("kind, start", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

@@ -7,7 +7,7 @@ import html
 
 import numpy as np
 
-from wsedtk import audio, comparing, plots
+from wsedtk import audio, comparing, plots, tables
 from wsedtk.errors import InputError
 from wsedtk.progress import progress
 
@@ -100,4 +100,5 @@ class ClipPages:
 
 
 def _in_words(events, labels):
-    return ", ".join(f"{labels[k]} {onset:.1f} to {offset:.1f} s" for onset, offset, k in events) or "nothing"
+    words = [f"{labels[k]} {onset:.1f} to {offset:.1f} s" for onset, offset, k in events]
+    return tables.first(words, 20) or "nothing"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from wsedtk.plots.style import color, legend_columns, plain, styled
+from wsedtk.plots.style import COLORS, color, legend_columns, plain, styled
 
 MAX_CLASSES, MAX_ROWS = 8, 24  # that a picture has room for
 LONGEST_NAME = 24  # of a system beside its events; longer ones are numbered there
@@ -33,33 +33,33 @@ def _spectrogram(axes, features, seconds_per_frame):
     axes.set_ylabel("mel bin")
 
 
-def _curves(axes, track, shown):
+def _curves(axes, track, tints):
     edges = np.arange(len(track.frame_scores) + 1) * track.seconds_per_frame
-    for k in shown:
-        axes.stairs(track.frame_scores[:, k], edges, color=color(k), linewidth=1.3)
+    for k, tint in tints.items():
+        axes.stairs(track.frame_scores[:, k], edges, color=tint, linewidth=1.3)
         if np.isfinite(track.thresholds[k]):
-            axes.axhline(track.thresholds[k], color=color(k), linewidth=0.8, linestyle=":")
+            axes.axhline(track.thresholds[k], color=tint, linewidth=0.8, linestyle=":")
     axes.set_ylim(-0.02, 1.05)
     axes.set_yticks([0, 0.5, 1])
     axes.set_ylabel("probability")
 
 
-def _attention(axes, track, shown):
+def _attention(axes, track, tints):
     """The weights of each class beside its largest: (T, K) of any scale."""
     edges = np.arange(len(track.weights) + 1) * track.seconds_per_frame
-    for k in shown:
+    for k, tint in tints.items():
         largest = track.weights[:, k].max(initial=0)
-        axes.stairs(track.weights[:, k] / (largest or 1), edges, color=color(k), linewidth=0.8, fill=True, alpha=0.3)
-        axes.stairs(track.weights[:, k] / (largest or 1), edges, color=color(k), linewidth=0.8)
+        axes.stairs(track.weights[:, k] / (largest or 1), edges, color=tint, linewidth=0.8, fill=True, alpha=0.3)
+        axes.stairs(track.weights[:, k] / (largest or 1), edges, color=tint, linewidth=0.8)
     axes.set_ylim(-0.02, 1.05)
     axes.set_yticks([0, 1], ["0", "max"])
     axes.set_ylabel("attention")
 
 
-def _bars(axes, rows, labels):
+def _bars(axes, rows, labels, tints):
     """rows: (class, what it is, is it the truth, [(onset, offset)]) from top to bottom."""
     for place, (k, _, is_true, spans) in enumerate(rows):
-        axes.broken_barh([(a, b - a) for a, b in spans], (place - 0.38, 0.76), color=color(k), alpha=0.45 if is_true else 1,
+        axes.broken_barh([(a, b - a) for a, b in spans], (place - 0.38, 0.76), color=tints[k], alpha=0.45 if is_true else 1,
                          hatch="///" if is_true else None, edgecolor="white", linewidth=0)
     names = [kind if i and rows[i - 1][0] == k else f"{plain(labels[k], 40)}: {kind}" for i, (k, kind, *_) in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names)
@@ -87,6 +87,7 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
     Of more than MAX_CLASSES classes those that were found for the shortest time are left out.
     """
     shown, num_left_out = _shown(tracks, truth)
+    tints = {k: color(k if len(labels) <= len(COLORS) else place) for place, k in enumerate(shown)}  # a class has its own where they suffice
     kinds = [("true", truth, True)] if truth is not None else []
     is_short = max(len(track.name) for track in tracks) <= LONGEST_NAME
     names = [plain(track.name) if is_short else f"{number}" for number, track in enumerate(tracks, 1)]
@@ -105,16 +106,16 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
         _spectrogram(next(rest), features, seconds_per_feature)
     for number, track in enumerate(tracks):
         axes = next(rest)
-        _curves(axes, track, shown)
+        _curves(axes, track, tints)
         if len(tracks) > 1:
             axes.set_title(names[number] if is_short else f"{names[number]}: {plain(track.name)}", loc="left", fontsize=8, pad=3)
         if track.weights is not None:
-            _attention(next(rest), track, shown)
-    _bars(panels[-1], rows, labels)
+            _attention(next(rest), track, tints)
+    _bars(panels[-1], rows, labels, tints)
     panels[-1].set_xlim(0, duration)
     panels[-1].set_xlabel("seconds" + (f" ({num_left_out} more classes were found, for a shorter time)" if num_left_out else ""))
     panels[0].set_title(plain(title), loc="left")
-    figure.legend([Line2D([], [], color=color(k)) for k in shown], classes, loc="outside upper right", ncols=legend_columns(classes))
+    figure.legend([Line2D([], [], color=tint) for tint in tints.values()], classes, loc="outside upper right", ncols=legend_columns(classes))
     return figure
 
 
