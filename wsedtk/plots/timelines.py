@@ -87,7 +87,7 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
     Of more than MAX_CLASSES classes those that were found for the shortest time are left out.
     """
     shown, num_left_out = _shown(tracks, truth)
-    tints = {k: color(k if len(labels) <= len(COLORS) else place) for place, k in enumerate(shown)}  # a class has its own where they suffice
+    tints = {k: color(k if len(labels) <= len(COLORS) else place) for place, k in enumerate(shown)}  # its own where there are enough
     kinds = [("true", truth, True)] if truth is not None else []
     is_short = max(len(track.name) for track in tracks) <= LONGEST_NAME
     names = [plain(track.name) if is_short else f"{number}" for number, track in enumerate(tracks, 1)]
@@ -115,7 +115,8 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
     panels[-1].set_xlim(0, duration)
     panels[-1].set_xlabel("seconds" + (f" ({num_left_out} more classes were found, for a shorter time)" if num_left_out else ""))
     panels[0].set_title(plain(title), loc="left")
-    figure.legend([Line2D([], [], color=tint) for tint in tints.values()], classes, loc="outside upper right", ncols=legend_columns(classes))
+    lines = [Line2D([], [], color=tint) for tint in tints.values()]
+    figure.legend(lines, classes, loc="outside upper right", ncols=legend_columns(classes))
     return figure
 
 
