@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import scipy.stats
 
-from wsedtk import datadir, metrics
+from wsedtk import datadir, metrics, scoring
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 
@@ -42,9 +42,8 @@ def clip_counts(folder, labels):
     """Segment counts (N, 7) of each clip of a scored folder."""
     truth, decoded = (datadir.read_decoded(f, labels) for f in (folder / "reference", folder))
     decoded = decoded.select(np.isin(decoded.filenames, truth.filenames))
-    events = [metrics.cut(metrics.drop_zero_length(d.events), truth.durations) for d in (truth, decoded)]
-    active = [metrics.activity(e, truth.durations, len(labels)) for e in events]
-    return metrics.sum_by_clip(metrics.segment_counts(active[0][0], active[1][0]), active[0][1], len(truth))
+    true, said, clip_of = scoring.active_segments(truth, decoded)
+    return metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(truth))
 
 
 def difference(counts, others, rng, resamples):

@@ -15,8 +15,7 @@ import yaml
 from helpers import SMALL, contents, write_sound
 
 import wsedtk
-from wsedtk import checkpoint, datadir, provenance
-from wsedtk.stages import report
+from wsedtk import checkpoint, clip_pages, datadir, provenance
 from wsedtk.store import FeatureStore, ScoreFile
 
 RUN = """
@@ -168,7 +167,7 @@ def test_every_artefact_says_what_made_it_from_what(experiments):
 def exp(experiments, tmp_path, monkeypatch):
     """A copy of the experiment that may be changed; reports draw few figures."""
     shutil.copytree(experiments[1], tmp_path / "exp")
-    monkeypatch.setattr(report, "NUM_TIMELINES", 1)
+    monkeypatch.setattr(clip_pages, "NUM_CLIPS", 1)
     return tmp_path / "exp"
 
 

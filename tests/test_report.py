@@ -1,14 +1,17 @@
 """report and plots: the page holds what was measured, escaped, and its pictures are not empty."""
 
 import base64
+import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
-from helpers import write_score_file, write_set
+import soundfile
+from helpers import write_score_file, write_set, write_sound
 
-from wsedtk import plots
+from wsedtk import clip_pages, plots
 from wsedtk.datadir import read, write_decoded
 from wsedtk.events import Events
 from wsedtk.operating_point import OperatingPoint
@@ -54,12 +57,12 @@ def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     page, report = (tmp_path / "r.html").read_text(), json.loads((system / "test/frame/report.json").read_text())
     for key in ("error_rate", "f1", "precision"):
         assert f"{report['segment'][key]:.3f}" in page
-    assert "3/3" in page and "baseline: true tags" in page
+    assert "3/3" in page and "scored on all 3 official clips" in page and "baseline: true tags" in page
     images = pictures(page)
-    assert len(images) == 4  # the training curves, and three timelines
+    assert len(images) == 8  # the training, curves of tags and of segments, errors, errors by class, and three timelines
     assert all(image[:8] == b"\x89PNG\r\n\x1a\n" and len(image) > 5000 for image in images)
     files = sorted((tmp_path / "figures").iterdir())
-    assert [f.read_bytes() for f in files] == images
+    assert [f.read_bytes() for f in files[:-1]] == images and files[-1].name == "09_pooling_gradients.png"
 
 
 def test_nothing_from_names_becomes_html(system, tmp_path, run):
@@ -80,11 +83,12 @@ def test_many_classes_of_a_set_without_events(tmp_path, run):
     assert run("report", folder.parent.parent, tmp_path / "r.html").exit_code == 0
     page, audioset = (tmp_path / "r.html").read_text(), json.loads((folder / "report.json").read_text())["audioset"]
     assert all(f"<td>{audioset[name]:.3f}</td>" in page for name in ("map", "mauc", "dprime"))
-    headers = [re.findall("<th>(.*?)</th>", table) for table in re.findall("<table>.*?</table>", page)]
-    assert headers[0] == ["system/set/mode", "clips", "tag F1", "MAP", "MAUC", "d&#x27;"] and len(headers) == 4
+    headers = [re.findall('<th scope="col">(.*?)</th>', table) for table in re.findall("<table>.*?</table>", page)]
+    assert headers[0] == ["system/<wbr>set/<wbr>mode", "clips", "tag F1", "MAP", "MAUC", "d&#x27;"] and len(headers) == 4
     assert headers[1] == headers[2] == headers[3] == ["class", "clips", "AP", "AUC", "d&#x27;", "tagging F1"]
     shown, folded = page.split("<details><summary>All 50 classes</summary>")
-    assert shown.count("<td>class ") == 20 and folded.count("<td>class ") == 50 and "segment" not in folded
+    row = '<th scope="row">class '
+    assert shown.count(row) == 20 and folded.count(row) == 50 and "segment" not in folded
     assert "1 s" not in page and "MAUC" in page
 
 
@@ -116,3 +120,68 @@ def test_training_curves_draw_the_history():
     history = {"step": [5, 10], "train_loss": [0.7, 0.5], "valid_loss": [0.8, 0.6], "valid_f1": [0.1, 0.4], "valid_map": [0.2, 0.3]}
     left, right = plots.training_curves(history, "t").axes
     assert left.lines[1].get_ydata().tolist() == [0.8, 0.6] and right.lines[0].get_ydata().tolist() == [0.1, 0.4]
+
+
+def test_figures_for_a_paper(system, tmp_path, run):
+    for kind, start in (("svg", b"<?xml"), ("pdf", b"%PDF")):
+        assert run("report", system, tmp_path / "r.html", "--figures", tmp_path / kind, "--format", kind).exit_code == 0
+        files = sorted((tmp_path / kind).iterdir())
+        assert len(files) == 9 and all(f.suffix == f".{kind}" and f.read_bytes().startswith(start) for f in files)
+    assert run("report", system, tmp_path / "r.html", "--figures", tmp_path / "gif", "--format", "gif").exit_code == 2
+
+
+def test_several_systems_are_compared(system, tmp_path, run):
+    other = shutil.copytree(system, system.parent / "other")
+    write_decoded(other / "test" / "frame", [f"clip <{i}>.wav" for i in range(3)], np.full(3, 4.0), LABELS, np.eye(3, 2, dtype=bool),
+                  Events.from_rows([(0, 0.0, 2.0, 0), (1, 1.0, 3.0, 1)]))
+    assert run("score", tmp_path / "data", other / "test" / "frame", "--bootstrap", "10").exit_code == 0
+    result = run("report", system.parent, tmp_path / "r.html", "--figures", tmp_path / "figures")
+    assert result.exit_code == 0 and "2 scored folders of 2 systems" in result.stdout
+    page = (tmp_path / "r.html").read_text()
+    reports = [json.loads((one / "test/frame/report.json").read_text()) for one in (system, other)]
+    more = reports[1]["segment"]["f1"] - reports[0]["segment"]["f1"]
+    assert more > 0 and f"+{more:.3f}" in page and "other − my &lt;system&gt;" in page
+    names = [path.name for path in sorted((tmp_path / "figures").iterdir())]
+    assert "01_test_frame_poolings.png" in names
+    assert run("report", other, tmp_path / "one.html").exit_code == 0
+    assert "Differences" not in (tmp_path / "one.html").read_text()
+
+
+def test_a_clip_is_heard_where_its_recording_is_found(system, tmp_path, run):
+    def sounds():
+        assert run("report", system, tmp_path / "r.html").exit_code == 0
+        page = (tmp_path / "r.html").read_text()
+        found = [base64.b64decode(data) for data in re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page)]
+        return found, re.findall("Without sound: [^<]*", page)
+
+    assert sounds() == ([], [])  # the set names no recordings
+    clips = [(f"clip <{i}>.wav", f"audio/{i}.wav", 4) for i in range(3)]
+    events = [("clip <0>.wav", 0, 2, LABELS[0]), ("clip <1>.wav", 1, 3, LABELS[1])]
+    write_set(tmp_path / "data", clips, LABELS, [(e[0], e[3]) for e in events], events)
+    for i in range(3):
+        write_sound(tmp_path / "data" / "audio" / f"{i}.wav", 4.0)
+    found, notes = sounds()
+    assert len(found) == 3 and notes == []
+    samples, rate = soundfile.read(io.BytesIO(found[0]))
+    spectrum = np.abs(np.fft.rfft(samples[:rate]))
+    assert rate == 16000 and len(samples) / rate == pytest.approx(4, abs=0.15) and spectrum.argmax() == 440
+    (tmp_path / "data" / "audio" / "1.wav").write_text("no sound")
+    (tmp_path / "data" / "audio" / "2.wav").unlink()
+    found, (note,) = sounds()
+    assert len(found) == 1 and note.startswith("Without sound: 2 of these clips (") and ".wav: " in note
+
+
+def test_sounds_are_bounded(system, tmp_path, run, monkeypatch):
+    write_set(tmp_path / "data", [(f"clip <{i}>.wav", "a.wav", 4) for i in range(3)], LABELS,
+              [("clip <0>.wav", LABELS[0]), ("clip <1>.wav", LABELS[1])],
+              [("clip <0>.wav", 0, 2, LABELS[0]), ("clip <1>.wav", 1, 3, LABELS[1])])
+    write_sound(tmp_path / "data" / "a.wav", 4.0)
+    for name, value, count, words in (("LONGEST_SOUND", 3, 0, "is longer than 3 s"), ("LONGEST_SOUND", 4, 3, None)):
+        monkeypatch.setattr(clip_pages, name, value)
+        assert run("report", system, tmp_path / "r.html").exit_code == 0
+        page = (tmp_path / "r.html").read_text()
+        assert page.count("<audio") == count and (words is None or f"Without sound: 3 of these clips (clip &lt;0&gt;.wav {words})." in page)
+    monkeypatch.setattr("wsedtk.stages.report.MOST_SOUNDS", 2)
+    run("report", system, tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("<audio") == 2 and "Without sound: 1 of these clips (the page holds" in page

@@ -287,6 +287,7 @@ def test_the_reference_is_written_beside_the_report(run, tmp_path):
     scored(run, tmp_path)
     found = datadir.read_decoded(tmp_path / "out" / "reference", LABELS)
     assert len(found.events) == len(reference) and (found.tag_matrix() == true).all() and len(found) == 12
+    assert found.info["data_set"] == str(tmp_path / "set")  # where its audio is to be found
 
 
 # ---- what is refused ----

@@ -15,8 +15,9 @@ from helpers import RECIPES, make_point, write_score_file, write_set, write_soun
 import wsedtk
 from wsedtk import datadir, operating_point, plots, score_folder
 from wsedtk.errors import InputError
+from wsedtk.page import Page
 from wsedtk.progress import printable
-from wsedtk.stages import download, report
+from wsedtk.stages import download
 
 LONG = 64 * "音é"  # 320 bytes
 EVIL = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "&lt;script&gt; & </td></table>",
@@ -104,8 +105,9 @@ def test_no_name_becomes_html(system, tmp_path, run):
     result = run("report", system, tmp_path / "r.html", "--figures", tmp_path / "figures")
     assert result.exit_code == 0, result.stderr
     page = Elements((tmp_path / "r.html").read_text())
-    assert page.elements == set("html head meta title style body h1 h2 h3 p div table tr th td img".split())
-    assert page.attributes == {"lang", "charset", "name", "content", "class", "alt", "src"}
+    assert page.elements == set("html head meta title style body h1 h2 h3 p nav ul li a div table thead tbody tr th td wbr b figure "
+                                "figcaption img".split())
+    assert page.attributes == {"lang", "charset", "name", "content", "http-equiv", "class", "id", "href", "scope", "tabindex", "alt", "src"}
     assert set(EVIL[:4]) <= set(page.text)
 
 
@@ -118,7 +120,7 @@ def test_figures_stay_in_their_folder(system, tmp_path, run):
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_a_figure_of_a_long_name(tmp_path):
-    page = report._Page(tmp_path / "figures")
+    page = Page(tmp_path / "figures")
     page.figure(LONG + ": " + "../../x", plots.training_curves({name: [1.0] for name in plots.HISTORY}, LONG))
     (path,) = (tmp_path / "figures").iterdir()
     assert path.name.startswith("01_音é") and path.name.endswith(".png") and len(os.fsencode(path.name)) <= 255
@@ -152,7 +154,7 @@ def test_a_history_that_is_none(system, tmp_path, run, text):
 def test_any_label_can_be_drawn_and_stands_in_the_legend(label):
     figure = plots.timeline(label, 2.0, [label, "b"], np.full((20, 2), 0.5), 0.1, np.full(2, 0.5), [(0, 1, 0)], [(0, 1, 1)])
     assert len(plots.png(figure)) > 5000
-    assert len(figure.axes[0].get_legend().get_texts()) == 2
+    assert len(figure.legends[0].get_texts()) == 2
     plots.png(plots.training_curves({name: [1.0] for name in plots.HISTORY}, label))
 
 

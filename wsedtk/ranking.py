@@ -90,6 +90,39 @@ def ranking_metrics(scores, truth, weight=None):
     return mean_ranking(class_ranking(scores, truth, weight))
 
 
+def resampled_means(scores, truth, weights):
+    """MAP and MAUC of each resample: (2, R), NaN where no class has what they need. Arguments as `ranking_intervals`."""
+    return np.array([[np.nan if (mean := _mean(values)) is None else mean for values in areas.T]
+                     for areas in _areas_by_class(scores, truth, weights)])
+
+
+def _ends_without_bias(values, value):
+    """The 2.5th and 97.5th percentiles of resampled values (R,), less what their mean is above `value`; None without any."""
+    values = values[~np.isnan(values)]
+    return None if value is None or not len(values) else (np.percentile(values, [2.5, 97.5]) - np.mean(values) + value).tolist()
+
+
+def paired_intervals(truth, first, second, first_means, second_means):
+    """MAP and MAUC of the second system less those of the first: {map, mauc}, each (difference, [low, high]), None where undefined.
+
+    first, second: scores (N, K) of the same clips; first_means, second_means: their `resampled_means` under the same weights.
+    """
+    ours, theirs = (ranking_metrics(scores, truth) for scores in (first, second))
+    found = {}
+    for name, means in zip(("map", "mauc"), second_means - first_means):
+        value = None if None in (ours[name], theirs[name]) else theirs[name] - ours[name]
+        found[name] = value, _ends_without_bias(means, value)
+    return found
+
+
+def precision_recall(scores, truth):
+    """Precision and recall (C,), (C,) of one class at each distinct score as a threshold, from the highest. truth: (N,) booleans."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    hits = np.cumsum(truth[order])[last]
+    return hits / (last + 1), hits / max(int(truth.sum()), 1)
+
+
 def ranking_intervals(scores, truth, weights):
     """95 % intervals of `ranking_metrics` over resamples: {map, mauc, dprime}, each [low, high] or None.
 
@@ -98,10 +131,8 @@ def ranking_intervals(scores, truth, weights):
     twice lift the average precision of rare classes, by more than it spreads.
     """
     found, values = {}, ranking_metrics(scores, truth)
-    for name, areas in zip(("map", "mauc"), _areas_by_class(scores, truth, weights)):  # (K, R)
-        means = [mean for mean in map(_mean, areas.T) if mean is not None]
-        found[name] = None
-        if means and values[name] is not None:
-            found[name] = (np.percentile(means, [2.5, 97.5]) - np.mean(means) + values[name]).clip(0, 1).tolist()
+    for name, means in zip(("map", "mauc"), resampled_means(scores, truth, weights)):
+        ends = _ends_without_bias(means, values[name])
+        found[name] = None if ends is None else np.clip(ends, 0, 1).tolist()
     ends = [dprime(auc) for auc in found["mauc"] or [None, None]]  # d' rises with the area: so do its percentiles
     return {**found, "dprime": ends if None not in ends else None}

@@ -52,7 +52,7 @@ def read_report(path):
     pattern = empty_report(report["classes"] if isinstance(report, dict) and isinstance(report.get("classes"), dict) else ())
     del pattern["psds_classes"], pattern["clips"]["fingerprint"], pattern["made_from"]
     if not _fits(report, pattern) or set(report["baselines"]) != set(pattern["baselines"]) \
-            or not isinstance(report.get("made_from", {}), dict):
+            or not isinstance(report.setdefault("made_from", {}), dict):
         raise InputError(f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again")
     return report
 
@@ -61,6 +61,22 @@ def _add_intervals(values, metric, weights, per_clip):
     if weights is not None:
         found = metrics.intervals(metric, weights, per_clip)
         values.update({f"{name}_ci": found[name] for name in list(values)})
+
+
+def tag_counts(true, said):
+    """Of tags (N, K), booleans, each clip's TP, FP, FN: (N, 3)."""
+    return np.stack([(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1)
+
+
+def scored_events(truth, decoded):
+    """The true and the decoded Events that are compared: cut at the clips' ends, true ones that last."""
+    return (metrics.drop_zero_length(metrics.cut(truth.events, truth.durations)), metrics.cut(decoded.events, truth.durations))
+
+
+def active_segments(truth, decoded):
+    """Which classes are true and decoded in which segments: (S, K), (S, K), and the clip (S,) of each segment."""
+    (true, clip_of), (said, _) = (metrics.activity(e, truth.durations, len(truth.labels)) for e in scored_events(truth, decoded))
+    return true, said, clip_of
 
 
 def measure_tags(report, truth, decoded, weights):
@@ -73,31 +89,29 @@ def measure_tags(report, truth, decoded, weights):
     report["tagging"] = metrics.precision_recall_f1(*counts.sum(axis=1).tolist())
     for label, column in zip(truth.labels, counts.T.tolist()):
         report["classes"][label]["tagging"] = metrics.precision_recall_f1(*column)
-    per_clip = np.stack([(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1)
     if decoded.events is not None:
         active, clip_of = metrics.activity(metrics.cut(decoded.events, truth.durations), truth.durations, len(truth.labels))
         report["consistency"] = metrics.consistency(said, active, clip_of)
     for name, found in metrics.baselines(true, said).items():
         report["baselines"][name]["tagging"] = found["tagging"]
-    _add_intervals(report["tagging"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, per_clip)
+    _add_intervals(report["tagging"], metrics.f1_of, weights, tag_counts(true, said))
 
 
 def measure_events(report, truth, decoded, weights):
     """Fill in segment and event metrics, with their intervals, classes and baselines; see `measure_tags`."""
     durations, labels = truth.durations, truth.labels
-    true, said = metrics.drop_zero_length(metrics.cut(truth.events, durations)), metrics.cut(decoded.events, durations)
+    true, said = scored_events(truth, decoded)
     micro, by_class = metrics.segment_metrics(true, said, durations, labels)
     report["segment"] = micro
     report["event"], event_classes, event_counts = metrics.event_metrics(true, said, durations, labels)
     for label in labels:
         report["classes"][label].update(segment=by_class[label], event=event_classes[label])
-    true_active, clip_of = metrics.activity(true, durations, len(labels))
-    said_active, _ = metrics.activity(said, durations, len(labels))
+    true_active, said_active, clip_of = active_segments(truth, decoded)
     counts = metrics.sum_by_clip(metrics.segment_counts(true_active, said_active), clip_of, len(truth))
     for name, found in metrics.baselines(truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of).items():
         report["baselines"][name]["segment"] = found["segment"]
     _add_intervals(report["segment"], metrics.rates, weights, counts)
-    _add_intervals(report["event"], lambda c: metrics.precision_recall_f1(*c.tolist()), weights, event_counts)
+    _add_intervals(report["event"], metrics.f1_of, weights, event_counts)
 
 
 def measured(columns, sources):

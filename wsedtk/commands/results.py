@@ -164,16 +164,21 @@ def average(scores, output, weights, labels):
 
 
 @verb(cli, "report")
-@click.argument("model_dirs", type=IN_DIR, nargs=-1, required=True, metavar="MODEL_DIR...")
+@click.argument("folders", type=IN_DIR, nargs=-1, required=True, metavar="EXP...")
 @click.argument("output", type=OUT, metavar="REPORT.html")
-@click.option("--figures", type=OUT, help="Write the single figures as PNG into this folder too.")
-def report(model_dirs, output, figures):
-    """Show trained and scored systems on one page: tables, training curves, event timelines.
+@click.option("--figures", type=OUT, metavar="DIR", help="Write the single figures into this folder too, for a paper.")
+@click.option("--format", "kind", default="png", type=click.Choice(["png", "svg", "pdf"]), help="What --figures writes.")
+def report(folders, output, figures, kind):
+    """Show trained and scored systems on one page: tables, curves, errors, and the best and worst clips to look at and listen to.
+
+    Each EXP is a model directory, or an experiment directory: all systems in it. Several systems are compared, with intervals of
+    their differences from the first, over the clips. The page is one file, which needs no network.
 
     \b
     Example: wsedtk report exp/linear exp/attention exp/report.html
+             wsedtk report exp exp/report.html --figures exp/figures --format pdf
     """
-    stage("report").run(model_dirs, output, figures)
+    stage("report").run(folders, output, figures, kind)
 
 
 @verb(cli, "info")

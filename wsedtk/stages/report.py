@@ -1,39 +1,37 @@
-"""report: trained and scored systems -> one self-contained page, and its figures as files."""
+"""report: trained and scored systems -> one self-contained page, and its figures as files.
 
-import base64
+N clips, K classes.
+"""
+
 import html
-import re
-from pathlib import Path
 
 import numpy as np
 
-from wsedtk import chain, datadir, metrics, model_card, operating_point, plots, scoring
-from wsedtk.atomic import write_text, writing
+from wsedtk import comparing, model_card, plots, ranking, scored, scoring
+from wsedtk.atomic import write_text
+from wsedtk.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
+from wsedtk.config import read_yaml
 from wsedtk.errors import InputError
-from wsedtk.store import FeatureStore, ScoreFile
+from wsedtk.page import Page, breakable, table
 
-NUM_TIMELINES = 4  # of the clips with the most segment errors, and as many of those with the fewest
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 1rem auto; padding: 0 1rem; color: #222; background: #fff }
-h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc } h3 { font-size: 1rem }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.75rem; font-variant-numeric: tabular-nums }
-th, td { padding: 0.2rem 0.3rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } .ci { color: #666; font-size: 0.65em; display: block } .baseline { color: #666 }
-.pair { display: flex; flex-wrap: wrap; gap: 0 3rem } details { margin: 1rem 0 }
-img { max-width: 100%; height: auto } @media print { table { font-size: 0.55rem } h2 { break-after: avoid } img { break-inside: avoid } }
-"""
+TITLE = "Sound event detection report"
+MOST_PANELS = 20  # classes whose curves are drawn; of more the best and the worst
+NUM_WORST = 15  # classes in the picture of errors, those with the most
+NUM_NAMED = 3  # classes named in a table's cell
 COLUMNS = (("tag F1", "tagging", "f1"), ("ER", "segment", "error_rate"), ("Sub", "segment", "substitution_rate"),
            ("Del", "segment", "deletion_rate"), ("Ins", "segment", "insertion_rate"), ("Pre", "segment", "precision"),
            ("Rec", "segment", "recall"), ("seg F1", "segment", "f1"), ("event F1", "event", "f1"), ("PSDS1", "psds", "psds1"),
            ("PSDS2", "psds", "psds2"), ("MAP", "audioset", "map"), ("MAUC", "audioset", "mauc"), ("d'", "audioset", "dprime"))
 LEGEND = (("tag: clips", "tagging", None), ("seg: segments of 1 s", "segment", None),
           ("ER: error rate with its parts (substitutions, deletions, insertions)", "segment", None),
-          ("event F1: onsets within 200 ms", "event", None),
+          ("event F1: onsets within 200 ms", "event", None), ("PSDS: over all thresholds", "psds", None),
           ("MAP, MAUC: average precision and area under the ROC curve, means over the classes with positives", "audioset", None),
           ("d': MAUC as a distance between unit normals", "audioset", None))
 CLASS_COLUMNS = (("clips", "audioset", "positives"), ("AP", "audioset", "ap"), ("AUC", "audioset", "auc"), ("d'", "audioset", "dprime"),
                  ("tagging F1", "tagging", "f1"), ("segment Pre", "segment", "precision"), ("segment Rec", "segment", "recall"),
                  ("segment F1", "segment", "f1"), ("event F1", "event", "f1"))
+DIFFERENCES = tuple(column for column in COLUMNS if column[0] != "d'")
+FOREST = ("tag F1", "seg F1", "ER", "event F1", "MAP")  # the measures of the picture that compares poolings
 
 
 def _cell(report, section, key):
@@ -42,40 +40,133 @@ def _cell(report, section, key):
     return text + (f' <span class="ci">{interval[0]:.3f}–{interval[1]:.3f}</span>' if interval else "")
 
 
-def _rows_table(header, rows):
-    """An HTML table of escaped headers and ready cells; rows: (class name or '', cells)."""
-    lines = ['<div class="wide"><table><tr>', *(f"<th>{html.escape(h)}</th>" for h in header), "</tr>"]
-    for kind, cells in rows:
-        lines += [f'<tr class="{kind}">', *(f"<td>{c}</td>" for c in cells), "</tr>"]
-    return "".join([*lines, "</table></div>"])
+def _place(one):
+    """What a scored folder is called: system/set/mode."""
+    return f"{one.system}/{one.set}/{one.mode}"
 
 
-class _Page:
-    """The parts of the page, and the figures on their way into it and into a folder."""
+def _by_set(found):
+    """{set: its Scored folders}, in their order."""
+    sets = {}
+    for one in found:
+        sets.setdefault(one.set, []).append(one)
+    return sets
 
-    def __init__(self, figures):
-        self.parts, self.folder, self.count = [], figures, 0
 
-    def add(self, text):
-        """Add HTML."""
-        self.parts.append(text)
+def _one_a_system(group):
+    """Of each system the folder that was decoded from frames, else its first."""
+    chosen = {}
+    for one in group:
+        if one.system not in chosen or one.mode == "frame":
+            chosen[one.system] = one
+    return list(chosen.values())
 
-    def figure(self, name, figure):
-        """Add a figure; `name` becomes its file name and its alternative text."""
-        data = plots.png(figure)
-        self.add(f'<p><img alt="{html.escape(name, quote=True)}" src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>')
-        if self.folder is not None:
-            self.count += 1
-            safe = re.sub(r"[^\w.-]+", "_", name).encode()[:200].decode(errors="ignore")  # of a name's 255 bytes
-            with writing(Path(self.folder) / f"{self.count:02d}_{safe}.png") as temporary:
-                temporary.write_bytes(data)
 
-    def text(self, title):
-        """The whole page."""
-        return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-                f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body>\n'
-                + "\n".join(self.parts) + "\n</body></html>\n")
+# ---- tables ----
 
+def comparison(found):
+    """The first table: every scored folder, then the baselines on its set."""
+    rows, columns = [], scoring.measured(COLUMNS, [one.report for one in found])
+    for one in found:
+        clips = one.report["clips"]
+        name = _place(one) + (" (tuned on this set)" if clips.get("tuned_on_these") else "")
+        rows.append(("", [breakable(name), html.escape(f"{clips['scored']}/{clips['official']}"),
+                          *(_cell(one.report, *key) for _, *key in columns)]))
+    for name, group in _by_set([one for one in found if one.has_events]).items():
+        for baseline, figures in group[0].report["baselines"].items():
+            several = baseline == "system_tags" and len({one.system for one in group}) > 1
+            title = f"{name}, baseline: " + (f"tags of {group[0].system}" if several else baseline.replace("_", " "))
+            rows.append(("baseline", [breakable(title), "", *(_cell(figures, *key) for _, *key in columns)]))
+    return table(["system/set/mode", "clips", *(name for name, *_ in columns)], rows)
+
+
+def _coverage(found):
+    for name, group in _by_set(found).items():
+        clips = group[0].report["clips"]
+        is_whole = clips["scored"] == clips["official"]
+        count = f"all {clips['scored']:,}" if is_whole else f"{clips['scored']:,} of {clips['official']:,}"
+        share = f" ({clips['scored'] / clips['official']:.1%})" if clips["official"] and not is_whole else ""
+        yield f"Set {name}: scored on {count} official clips{share}"
+
+
+def _difference(value, interval):
+    if value is None:
+        return "–"
+    is_sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
+    ends = f' <span class="ci">{interval[0]:+.3f} to {interval[1]:+.3f}</span>' if interval is not None else ""
+    text = (f'<span class="sure">{value:+.3f}</span>' if is_sure else f"{value:+.3f}") + ends
+    return text.replace("-", "−")
+
+
+def add_differences(page, found):
+    """Where several systems were scored on a set in the same way: what each has more than the first."""
+    groups = {}
+    for one in found:
+        if one.has_reference:
+            groups.setdefault((one.set, one.mode), []).append(one)
+    rows, drawn = [], []
+    for group in groups.values():
+        for other, differences, resamples in comparing.paired_differences(group) if len(group) > 1 else ():
+            title = (f"{breakable(other.system)} − {breakable(group[0].system)} "
+                     f'<span class="ci">{breakable(f"{other.set}/{other.mode}")}</span>')
+            cells = [differences.get(section, {}).get(key, (None, None)) for _, section, key in DIFFERENCES]
+            rows.append((title, cells))
+            drawn.append(resamples)
+    if not rows:
+        return
+    used = [i for i in range(len(DIFFERENCES)) if any(cells[i][0] is not None for _, cells in rows)]
+    page.section("Differences")
+    page.add(table(["difference", *(DIFFERENCES[i][0] for i in used)],
+                   [("", [title, *(_difference(*cells[i]) for i in used)]) for title, cells in rows]))
+    page.add(f'<p class="note">Small figures: 95 % intervals of the paired difference, over {min(drawn):,} bootstrap resamples of the '
+             "clips, the same for both systems; bold where they leave out 0. They speak of the clips, not of the chance in a training: "
+             "for that, train with several seeds.</p>")
+
+
+def _class_table(one, labels):
+    """An HTML table of these classes, with their thresholds."""
+    classes = one.report["classes"]
+    columns, point, index = scoring.measured(CLASS_COLUMNS, classes.values()), one.point, {label: k for k, label in enumerate(one.labels)}
+    limits = [] if point is None else [("clip threshold", point.clip_thresholds)]
+    if limits and one.mode == "frame":
+        limits.append(("frame threshold", point.frame_thresholds))
+    rows = [("", [html.escape(label), *(_cell(classes[label], *key) for _, *key in columns),
+                  *(_threshold(values[index[label]]) for _, values in limits)]) for label in labels]
+    return table(["class", *(name for name, *_ in columns), *(name for name, _ in limits)], rows)
+
+
+def _threshold(value):
+    return f"{value:.3f}" if np.isfinite(value) else "never" if value > 0 else "always"
+
+
+def class_tables(one):
+    """All classes; where there are many, the best and the worst, and all of them folded up."""
+    classes, extremes = one.report["classes"], scoring.extreme_classes(one.report)
+    whole = _class_table(one, classes)
+    if extremes is None:
+        return whole
+    what, *parts = extremes
+    shown = "".join(f"<div>{name} {len(labels)} by {what}{_class_table(one, labels)}</div>"
+                    for name, labels in zip(("Best", "Worst"), parts))
+    return f'<div class="pair">{shown}</div><details><summary>All {len(classes)} classes</summary>{whole}</details>'
+
+
+def _classes_side_by_side(group):
+    """F1 and threshold of each class, of many the best and the worst of the first folder, in every folder of one set."""
+    first = group[0]
+    section = "segment" if first.has_events else "tagging"
+    extremes = scoring.extreme_classes(first.report)
+    labels = [label for part in extremes[1:] for label in part] if extremes else first.labels
+    rows = []
+    for label in labels:
+        k, cells = first.labels.index(label), [_cell(one.report["classes"][label], section, "f1") for one in group]
+        limits = [f' <span class="ci">at {_threshold(one.thresholds[k])}</span>' if one.point else "" for one in group]
+        rows.append(("", [html.escape(label), *map("".join, zip(cells, limits))]))
+    return (table(["class", *(f"{one.system}/{one.mode}" for one in group)], rows)
+            + f'<p class="note">{section.capitalize()} F1, and the threshold that the class is decoded with.</p>')
+
+
+# ---- pictures ----
 
 def _read_history(path):
     try:
@@ -88,139 +179,174 @@ def _read_history(path):
     return history
 
 
-def comparison(reports):
-    """The first table: every scored folder, then the baselines on its set. reports: {folder: report.json}."""
-    rows, seen, columns = [], set(), scoring.measured(COLUMNS, reports.values())
-    for folder, report in reports.items():
-        name = "/".join(folder.parts[-3:]) + (" (tuned on this set)" if report["clips"].get("tuned_on_these") else "")
-        rows.append(("", [html.escape(name), html.escape(f"{report['clips']['scored']}/{report['clips']['official']}"),
-                          *(_cell(report, *key) for _, *key in columns)]))
-    for folder, report in reports.items():
-        if folder.parent.name in seen or report["segment"]["f1"] is None:
-            continue
-        seen.add(folder.parent.name)
-        for name, baseline in report["baselines"].items():
-            title = f"{folder.parent.name}, baseline: {name.replace('_', ' ')}"
-            rows.append(("baseline", [html.escape(title), "", *(_cell(baseline, *key) for _, *key in columns)]))
-    return _rows_table(["system/set/mode", "clips", *(name for name, *_ in columns)], rows)
+def _pooling(folder):
+    """The pooling, and its hierarchy, that a model directory names; empty where it is none."""
+    path = folder / "model.yaml"
+    described = read_yaml(path) if path.exists() else None
+    found = [described.get(key) for key in ("pooling", "hierarchy")] if isinstance(described, dict) else []
+    return ", ".join(str(name) for name in found if name)
 
 
-def _class_table(classes, labels):
-    """An HTML table of these classes. classes: a report's."""
-    columns = scoring.measured(CLASS_COLUMNS, classes.values())
-    rows = [("", [html.escape(label), *(_cell(classes[label], *key) for _, *key in columns)]) for label in labels]
-    return _rows_table(["class", *(name for name, *_ in columns)], rows)
+def pooling_figure(group, poolings):
+    """The systems of one set and mode beside each other, with their intervals. poolings: {system: its pooling}."""
+    columns = [c for c in scoring.measured(COLUMNS, [one.report for one in group]) if c[0] in FOREST]
+    systems = [(one.system, poolings[one.system], [(one.report[section][key], *(one.report[section].get(f"{key}_ci") or (None, None)))
+                                                   for _, section, key in columns]) for one in group]
+    return plots.pooling_comparison([name for name, *_ in columns], systems)
 
 
-def class_tables(report):
-    """All classes; where there are many, the best and the worst, and all of them folded up."""
-    classes, extremes = report["classes"], scoring.extreme_classes(report)
-    whole = _class_table(classes, classes)
-    if extremes is None:
-        return whole
-    what, *parts = extremes
-    shown = "".join(f"<div>{name} {len(labels)} by {what}{_class_table(classes, labels)}</div>"
-                    for name, labels in zip(("Best", "Worst"), parts))
-    return f'<div class="pair">{shown}</div><details><summary>All {len(classes)} classes</summary>{whole}</details>'
+def add_poolings(page, found, systems):
+    """Where there are several systems: a picture a set and mode of their figures with intervals."""
+    poolings = {name: _pooling(folder) for name, folder in systems.items()}
+    groups = {}
+    for one in found:
+        groups.setdefault((one.set, one.mode), []).append(one)
+    for (name, mode), group in groups.items():
+        if len(group) > 1:
+            page.figure(f"{name}/{mode}: poolings", pooling_figure(group, poolings),
+                        caption=f"{html.escape(f'{name}/{mode}')}: each system and its pooling; the bars are 95 % intervals over clips.")
 
 
-def _events_by_clip(dataset):
-    lists = [[] for _ in range(len(dataset))]
-    for clip, onset, offset, label in dataset.events.rows():
-        lists[clip].append((onset, offset, label))
-    return lists
+def _curve(system, values, truth):
+    """A curve of `plots.precision_recall`. values: (N,); truth: (N,) booleans."""
+    precision, recall = comparing.thinned(*ranking.precision_recall(values, truth))
+    return system, recall, precision, f"AP {ranking.average_precision(values, truth):.3f}"
 
 
-def _errors(truth, decoded):
-    """Segment errors (S + D + I) of each clip."""
-    active = [metrics.activity(d.events, truth.durations, len(truth.labels)) for d in (truth, decoded)]
-    counts = metrics.segment_counts(active[0][0], active[1][0])
-    return metrics.sum_by_clip(counts, active[0][1], len(truth))[:, :3].sum(axis=1)
-
-
-def choose_clips(truth, decoded):
-    """Clips for the timelines: those with the most segment errors, then those with events and the fewest: two lists."""
-    errors = _errors(truth, decoded)
-    worst = np.argsort(-errors, kind="stable")[:NUM_TIMELINES].tolist()
-    num_events = np.bincount(truth.events.clip, minlength=len(truth))
-    rest = [i for i in np.lexsort((-num_events, errors)).tolist() if i not in worst and num_events[i]]
-    return worst, rest[:NUM_TIMELINES]
-
-
-def _features_of(scores):
-    """The features that the scores were made from, where they are still there, and still those."""
-    path, expected = scores.attributes.get("features"), [scores.attributes.get(f"{k}_fingerprint") for k in ("features", "audio")]
-    try:
-        features = FeatureStore([path]) if path else None
-    except InputError:
-        return None
-    return features if features is None or expected in ([None, None], [features.fingerprint, features.audio[0]]) else None
-
-
-def add_timelines(page, folder, report):
-    """Add the timelines of one scored folder, where it and its set have events and frame scores."""
-    scores_path, reference = folder.parent / "scores.h5", folder / "reference"
-    if not scores_path.exists() or not reference.is_dir() or report["segment"]["f1"] is None:
+def add_curves(page, group):
+    """Precision over recall of clips, and of 1 s segments, for the classes of one set. group: a folder a system."""
+    group = [one for one in group if one.scores is not None][:MAX_SYSTEMS]
+    if not group:
         return
-    scores, labels = ScoreFile(scores_path), list(report["classes"])
-    if not scores.has("frame"):
+    first = group[0]
+    ranked = scoring.extreme_classes(first.report)
+    chosen = [first.labels.index(label) for part in ranked[1:] for label in part] if ranked else range(len(first.labels))
+    classes = [k for k in chosen if first.truth.clips_per_class()[k]][:MOST_PANELS]
+    if not classes:
         return
-    truth, decoded = datadir.read_decoded(reference, labels), datadir.read_decoded(folder, labels)
-    decoded = decoded.select(np.isin(decoded.filenames, truth.filenames))
-    features, true, found = _features_of(scores), _events_by_clip(truth), _events_by_clip(decoded)
-    rows = scores.rows(truth.filenames)
-    point = folder / "operating_point.yaml"
-    limits = operating_point.read(point).frame_thresholds if point.exists() else np.full(len(labels), np.inf)
-    for title, clips in zip(("the most", "the fewest"), choose_clips(truth, decoded)):
-        page.add(f"<h3>Clips with {title} segment errors</h3>")
-        for clip in clips:
-            name = str(truth.filenames[clip])
-            row = features.rows([name])[0] if features is not None else -1
-            image = features.read([row])[0] if row >= 0 else None
-            step = features.frontend["hop"] / features.frontend["sample_rate"] if row >= 0 else None
-            page.figure(f"{'/'.join(folder.parts[-3:])}: {name}", plots.timeline(
-                name, truth.durations[clip], labels, scores.frames(rows[clip]), scores.seconds_per_frame, limits,
-                found[clip], true[clip], image, step))
+    tags, names = first.truth.tag_matrix(), [one.system for one in group]
+    points = [comparing.operating_points(one, classes) for one in group]
+    panels = []
+    for i, k in enumerate(classes):
+        curves = [_curve(s, one.scores.clip[one.rows, k], tags[:, k]) for s, one in enumerate(group)]
+        panels.append((first.labels[k], curves, [(s, 0, *found[i][::-1]) for s, found in enumerate(points) if found[i]]))
+    which = f"the best and the worst of {len(first.labels)} classes by {ranked[0]}" if ranked else "every class that occurs"
+    page.figure(f"{first.set}: precision and recall of tags", plots.precision_recall(panels, names, ["at the clip threshold"]),
+                caption=f"Tags of clips, {which}; AP: average precision. The point is where the clip threshold lies.")
 
 
-def check_folder(model, folder, report):
-    """Raise InputError where model, scores, decoded folder and report do not come from one another, one having been made anew."""
-    for message in chain.breaks(model, folder, report):
-        raise InputError(message)
+def add_segment_curves(page, found):
+    """The same of 1 s segments, with the points of each way of decoding. found: all Scored folders of one set."""
+    group = [one for one in _one_a_system(found) if one.scores is not None and one.has_events and one.scores.has("segment")][:MAX_SYSTEMS]
+    if not group:
+        return
+    first, modes = group[0], list(dict.fromkeys(one.mode for one in found))[:3]
+    true, _, _ = scoring.active_segments(first.truth, first.decoded)
+    classes = np.flatnonzero(true.any(axis=0))
+    if len(classes) > MOST_PANELS:
+        by_f1 = sorted(classes, key=lambda k: -(first.report["classes"][first.labels[k]]["segment"]["f1"] or 0))
+        classes = np.array(by_f1[:MOST_PANELS // 2] + by_f1[-MOST_PANELS // 2:])
+    panels = [(first.labels[k], [], []) for k in classes]
+    for s, one in enumerate(group):
+        values = comparing.segment_scores(one, classes)
+        for i, k in enumerate(classes):
+            panels[i][1].append(_curve(s, values[:, i], true[:, k]))
+            for other in found:
+                figures = other.report["classes"][first.labels[k]]["segment"]
+                if other.system == one.system and other.mode in modes and figures["precision"]:
+                    panels[i][2].append((s, modes.index(other.mode), figures["recall"], figures["precision"]))
+    page.figure(f"{first.set}: precision and recall of segments",
+                plots.precision_recall(panels, [one.system for one in group], [f"decoded: {mode}" for mode in modes]),
+                caption="Segments of 1 s: the curve is of the scores that the model gives a segment, AP its area. The points are where the "
+                        "decoded events lie; those of filtered frames need not be on the curve.")
 
 
-def check_sets(reports):
-    """Raise InputError where folders of one set's name were scored against other truth, or on other clips. reports: {folder: report}."""
-    seen = {}
-    for folder, report in reports.items():
-        found = {"truth": report.get("made_from", {}).get("data"), "clips": report["clips"].get("fingerprint")}
-        for what, fingerprint in found.items():
-            other, before = seen.setdefault((folder.parent.name, what), (folder, fingerprint))
-            if before and fingerprint and before != fingerprint:
-                raise InputError(f"{folder}: scored against other {what} of the set {folder.parent.name!r} ({fingerprint}) than {other} "
-                                 f"({before}); score both against the same, or make two reports")
+def add_errors(page, group):
+    """What kinds of errors each system makes, and on which classes. group: Scored folders of one set with events."""
+    first = group[0]
+    page.figure(f"{first.set}: errors", plots.error_rates([(f"{one.system}/{one.mode}", *(
+        one.report["segment"][f"{part}_rate"] or 0 for part in ("substitution", "deletion", "insertion"))) for one in group]),
+        caption="Segments of 1 s. A substitution is a wrong class in place of a true one, a deletion a true one that is missed, an "
+                "insertion a class that is said too much.")
+    counts, rows = [comparing.class_errors(one) for one in group], []
+    for one, (missed, added) in zip(group, counts):
+        rows.append(("", [breakable(f"{one.system}/{one.mode}"), f"{missed.sum():,}", _most(missed, first.labels), f"{added.sum():,}",
+                          _most(added, first.labels)]))
+    page.add(table(["system/mode", "segments missed", "most of them", "said too much", "most of them"], rows, text_columns=(2, 4)))
+    chosen = [i for i, one in enumerate(group) if any(one is other for other in _one_a_system(group))][:MAX_SYSTEMS]
+    total = sum(missed + added for missed, added in (counts[i] for i in chosen))
+    worst = [k for k in np.argsort(-total, kind="stable")[:NUM_WORST] if total[k]]
+    if worst:
+        page.figure(f"{first.set}: errors by class", plots.class_errors(
+            [first.labels[k] for k in worst],
+            [(f"{group[i].system}/{group[i].mode}", counts[i][0][worst], counts[i][1][worst]) for i in chosen]),
+            caption=f"{'Every class' if len(worst) == len(first.labels) else f'The {len(worst)} classes with the most errors'}: "
+                    "segments missed to the left, segments said too much to the right.")
 
 
-def run(model_dirs, output, figures):
-    """Write the page about every scored folder `<model>/<set>/<mode>/` of the models."""
-    reports = {path.parent: scoring.read_report(path) for model in model_dirs for path in sorted(Path(model).glob("*/*/report.json"))}
-    if not reports:
-        raise InputError(f"{', '.join(map(str, model_dirs))}: no report.json in SET/MODE/ there; wsedtk score writes it")
-    check_sets(reports)
-    page = _Page(figures)
-    page.add("<h1>Sound event detection report</h1>" + comparison(reports))
-    page.add(f"<p>{'; '.join(text for text, *_ in scoring.measured(LEGEND, reports.values()))}. "
-             "Small figures: 95 % bootstrap intervals over clips.</p>")
-    for model in map(Path, model_dirs):
-        model_card.refresh(model)
-        page.add(f"<h2>{html.escape(model.name)}</h2>")
-        if (model / "history.tsv").exists():
-            page.figure(f"{model.name}: training", plots.training_curves(_read_history(model / "history.tsv"), model.name))
-        for folder, report in reports.items():
-            if folder.parent.parent == model:
-                check_folder(model, folder, report)
-                page.add(f"<h3>{html.escape('/'.join(folder.parts[-3:]))}: by class</h3>" + class_tables(report))
-                if folder.name == "frame":
-                    add_timelines(page, folder, report)
-    write_text(output, page.text("Sound event detection report"))
-    print(f"{output}: {len(reports)} scored folders of {len(model_dirs)} systems")
+def _most(counts, labels):
+    """The classes that most of the errors are of, with their share."""
+    worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED] if counts[k]]
+    return html.escape("; ".join(f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst)) or "–"
+
+
+# ---- the page ----
+
+def _add_set(page, name, group, sounds):
+    """Everything about one set. Returns how many sounds the page may still hold."""
+    page.section(f"Set {name}: curves and thresholds")
+    complete = [one for one in group if one.has_reference]
+    if complete:
+        add_curves(page, _one_a_system(complete))
+        add_segment_curves(page, complete)
+    if len(group) > 2:
+        page.add(_classes_side_by_side(group))
+    for one in group:
+        title = html.escape(f"{_place(one)}: by class")
+        page.add(f"<h3>{title}</h3>{class_tables(one)}" if len(group) <= 2 else
+                 f"<details><summary>{title}</summary>{class_tables(one)}</details>")
+    with_events = [one for one in complete if one.has_events]
+    if with_events:
+        page.section(f"Set {name}: errors")
+        add_errors(page, with_events)
+    drawn = [one for one in _one_a_system(complete) if one.scores is not None and one.scores.has("frame")]
+    if drawn:
+        page.section(f"Set {name}: clips")
+        systems = f"The first {MAX_SYSTEMS} of {len(drawn)} systems. " if len(drawn) > MAX_SYSTEMS else ""
+        page.add(f'<p class="note">{systems}Dotted: thresholds. Attention: beside the largest weight of its class in the clip. '
+                 "Hatched bars: the truth.</p>")
+        clips = ClipPages(drawn, sounds)
+        clips.add(page)
+        sounds = clips.sounds
+    return sounds
+
+
+def run(folders, output, figures, kind):
+    """Write the page about every scored folder `<model>/<set>/<mode>/` of the systems that the folders are or hold."""
+    systems = scored.find_systems(folders)
+    found = scored.read_systems(systems)
+    for folder in systems.values():
+        model_card.refresh(folder)
+    page = Page(figures, kind)
+    page.section("Scores")
+    page.add(comparison(found))
+    legend = scoring.measured(LEGEND, [one.report for one in found])
+    page.add(f'<p class="note">{html.escape("; ".join(text for text, *_ in legend))}. Small figures: 95 % bootstrap intervals over '
+             "clips.</p>")
+    add_differences(page, found)
+    add_poolings(page, found, systems)
+    histories = {name: folder / "history.tsv" for name, folder in systems.items() if (folder / "history.tsv").exists()}
+    if histories:
+        page.section("Training")
+    for name, path in histories.items():
+        page.figure(f"{name}: training", plots.training_curves(_read_history(path), name))
+    sounds = MOST_SOUNDS
+    for name, group in _by_set(found).items():
+        sounds = _add_set(page, name, group, sounds)
+    if figures is not None:
+        from wsedtk.plots import gradients  # torch, which nothing else here needs
+        page.save("pooling gradients", gradients.pooling_gradients())
+    names = ", ".join(systems) if len(systems) <= 5 else f"{len(systems)} systems"
+    introduction = "".join(f"<p>{html.escape(line)}.</p>" for line in (names, *_coverage(found)))
+    write_text(output, page.text(TITLE, introduction))
+    print(f"{output}: {len(found)} scored folders of {len(systems)} systems")

@@ -160,9 +160,10 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
         measure_events(report, truth, decoded, weights)
     if scores_path is not None:
         measure_scores(report, truth, decoded, scores_path, weights)
+    where = str(Path(data_set).absolute())
     reference = truth.events if truth.events is not None else Events.from_rows([])
-    datadir.write_decoded(out_dir / "reference", truth.filenames, truth.durations, truth.labels, truth.tag_matrix(),
-                          reference)
+    datadir.write_decoded(out_dir / "reference", truth.filenames, truth.durations, truth.labels, truth.tag_matrix(), reference,
+                          {"data_set": None if tables.unfit([where]) is not None else where})  # which has the audio
     summary, classes = text_of(report, out_dir)
     content = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_text(out_dir / "report.txt", summary + classes)

@@ -1,0 +1,200 @@
+"""comparing, scored, and what they add to metrics and ranking: against loops, scikit-learn and cases by hand."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from helpers import make_point, write_score_file, write_set, write_sound
+
+from wsedtk import comparing, metrics, operating_point, ranking, scored, scoring
+from wsedtk.errors import InputError
+
+LABELS = ["Car", "Air horn, truck horn", "Dog"]
+
+
+@pytest.fixture(scope="module")
+def exp(tmp_path_factory):
+    """Two systems, one better than the other, of 12 clips of 2 to 4 s and three classes, decoded in both ways and scored."""
+    from click.testing import CliRunner
+
+    from wsedtk import cli
+    root, rng = tmp_path_factory.mktemp("systems"), np.random.default_rng(0)
+    names, durations = [f"clip {i:02d}.wav" for i in range(12)], np.array([2.0, 3.0, 4.0] * 4)
+    events, frames = [], np.zeros((12, 40, 3), np.float32)
+    for i in range(12):
+        for k in {i % 3, i * i % 2}:
+            onset = (i % 4) / 4
+            events.append((names[i], onset, onset + 1, LABELS[k]))
+            frames[i, round(10 * onset):round(10 * onset) + 10, k] = 0.9
+    for name, seconds in zip(names, durations):
+        write_sound(root / "audio" / name, seconds, frequency=300)
+    data = write_set(root / "data", [(n, f"../audio/{n}", d) for n, d in zip(names, durations)], LABELS,
+                     [(e[0], e[3]) for e in events], events)
+
+    def call(*arguments):
+        result = CliRunner().invoke(cli.cli, [str(a) for a in arguments], catch_exceptions=False)
+        assert result.exit_code == 0
+
+    operating_point.write(root / "point.yaml", make_point(3, LABELS))
+    for system, noise in (("good", 0.1), ("poor", 0.5)):
+        values = np.clip(frames + rng.normal(0, noise, frames.shape), 0, 1).astype(np.float32)
+        values[np.arange(40) >= (10 * durations)[:, None].astype(int)] = 0
+        scores = write_score_file(root / "exp" / system / "test" / "scores.h5", names, LABELS, values.max(axis=1), values,
+                                  values.reshape(12, 4, 10, 3).mean(axis=2), durations=durations)
+        for mode in ("frame", "segment"):
+            call("decode", "--mode", mode, scores, root / "point.yaml", scores.parent / mode)
+            call("score", "--scores", scores, data, scores.parent / mode)
+    return root / "exp"
+
+
+@pytest.fixture
+def systems(exp):
+    """The Scored folders of both systems."""
+    return scored.read_systems(scored.find_systems([exp]))
+
+
+# ---- differences ----
+
+def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(systems):
+    good, poor = (one for one in systems if one.mode == "frame")
+    ((other, found, resamples),) = comparing.paired_differences([good, poor])
+    assert other is poor and resamples == 1000
+    for section, key in (("tagging", "f1"), ("segment", "error_rate"), ("segment", "f1"), ("event", "f1"), ("audioset", "map"),
+                         ("audioset", "mauc"), *((("psds", "psds1"),) if metrics.can_measure_psds() else ())):
+        assert found[section][key][0] == pytest.approx(poor.report[section][key] - good.report[section][key])
+    assert found["segment"]["f1"][0] < 0 and found["segment"]["f1"][1][1] < 0  # it is surely worse
+    rates = []
+    for weight in metrics.clip_weights(12, 1000):
+        drawn = np.repeat(np.arange(12), weight.astype(int))
+        both = []
+        for one in (poor, good):
+            true, said, clip_of = scoring.active_segments(one.truth, one.decoded)
+            per_clip = metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, 12)
+            both.append(metrics.rates(per_clip[drawn].sum(axis=0))["error_rate"])
+        rates.append(both[0] - both[1])
+    assert found["segment"]["error_rate"][1] == pytest.approx(np.percentile(rates, [2.5, 97.5]))
+
+
+def test_a_system_does_not_differ_from_itself(systems):
+    ((_, found, _),) = comparing.paired_differences([systems[0], systems[0]])
+    assert [found["segment"][key] for key in ("f1", "error_rate")] == [(0, [0, 0])] * 2
+    assert found["audioset"]["map"] == (0, [0, 0]) and found["tagging"]["precision"] == (0, [0, 0])
+
+
+def test_paired_intervals_of_map_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    truth = rng.random((30, 2)) < 0.4
+    first, second = rng.random((30, 2)), np.clip(rng.random((30, 2)) + 0.4 * truth, 0, 1)
+    weights = metrics.clip_weights(30, 50)
+    found = ranking.paired_intervals(truth, first, second, *(ranking.resampled_means(s, truth, weights) for s in (first, second)))
+    for name, score in (("map", sklearn.metrics.average_precision_score), ("mauc", sklearn.metrics.roc_auc_score)):
+        value = score(truth, second) - score(truth, first)
+        drawn = [score(truth, second, sample_weight=w) - score(truth, first, sample_weight=w) for w in weights]
+        assert found[name][0] == pytest.approx(value)
+        assert found[name][1] == pytest.approx(np.percentile(drawn, [2.5, 97.5]) - np.mean(drawn) + value)
+
+
+def test_a_difference_of_what_is_not_there():
+    nothing = np.zeros((4, 3))
+    assert metrics.paired_intervals(metrics.f1_of, metrics.clip_weights(4, 10), nothing, nothing)["f1"] == (None, None)
+    truth = np.zeros((4, 1), bool)
+    means = ranking.resampled_means(np.ones((4, 1)), truth, metrics.clip_weights(4, 10))
+    assert np.isnan(means).all()
+    assert ranking.paired_intervals(truth, np.ones((4, 1)), np.ones((4, 1)), means, means) == {"map": (None, None), "mauc": (None, None)}
+
+
+def test_event_counts_are_those_of_the_event_metrics(systems):
+    for one in systems:
+        arguments = *scoring.scored_events(one.truth, one.decoded), one.truth.durations, one.truth.labels
+        np.testing.assert_array_equal(metrics.event_counts(*arguments), metrics.event_metrics(*arguments)[2])
+
+
+# ---- curves ----
+
+def test_precision_and_recall_are_scikit_learns():
+    rng = np.random.default_rng(1)
+    scores, truth = rng.integers(0, 20, 200) / 20, rng.random(200) < 0.3
+    precision, recall = ranking.precision_recall(scores, truth)
+    expected = sklearn.metrics.precision_recall_curve(truth, scores)
+    np.testing.assert_allclose(precision, expected[0][:-1][::-1])
+    np.testing.assert_allclose(recall, expected[1][:-1][::-1])
+
+
+def test_a_thinned_curve_keeps_its_ends_and_its_points():
+    precision, recall = np.linspace(1, 0.2, 10000), np.linspace(0, 1, 10000)
+    thin = comparing.thinned(precision, recall)
+    assert len(thin[0]) <= 400 and (thin[0][0], thin[1][-1], thin[0][-1]) == (1, 1, 0.2)
+    assert set(zip(*thin)) <= set(zip(precision, recall))
+
+
+def test_operating_points_are_precision_and_recall_of_the_tags(systems):
+    for one in systems:
+        classes = [one.report["classes"][label]["tagging"] for label in LABELS]
+        assert comparing.operating_points(one, [2, 0]) == [pytest.approx((classes[k]["precision"], classes[k]["recall"])) for k in (2, 0)]
+
+
+def test_segment_scores_are_those_of_each_clip(systems):
+    found = comparing.segment_scores(systems[0], [2, 0])
+    expected = np.concatenate([systems[0].scores.segments(row)[:, [2, 0]] for row in systems[0].rows])
+    np.testing.assert_array_equal(found, expected)
+
+
+# ---- errors ----
+
+def test_class_errors_are_those_of_sed_eval(systems):
+    for one in systems:
+        missed, added = comparing.class_errors(one)
+        true, _, _ = scoring.active_segments(one.truth, one.decoded)
+        for k, label in enumerate(LABELS):
+            rates, count = one.report["classes"][label]["segment"], true[:, k].sum()
+            assert (missed[k], added[k]) == pytest.approx((rates["deletion_rate"] * count, rates["insertion_rate"] * count))
+
+
+def test_clips_are_chosen_by_their_errors():
+    errors, num_true = np.array([0, 5, 0, 2, 0, 9]), np.array([1, 1, 3, 1, 0, 1])
+    assert comparing.choose_clips(errors, num_true, 2) == ([2, 0], [5, 1])  # with more events first; clip 4 has none
+    assert comparing.choose_clips(errors, num_true, 10) == ([2, 0], [5, 1, 3])
+    assert comparing.choose_clips(np.zeros(2), np.ones(2, int), 10) == ([0, 1], [])
+
+
+# ---- systems and their folders ----
+
+def test_systems_are_found_in_model_and_experiment_directories(exp, tmp_path):
+    both = {"good": exp / "good", "poor": exp / "poor"}
+    assert scored.find_systems([exp]) == both == scored.find_systems([exp / "good", exp, exp / "good" / "."])
+    assert list(scored.find_systems([exp / "poor", exp])) == ["poor", "good"]
+    shutil.copytree(exp, tmp_path / "again")
+    assert list(scored.find_systems([exp, tmp_path / "again"])) == ["exp/good", "exp/poor", "again/good", "again/poor"]
+    with pytest.raises(InputError, match="nowhere: no such folder; name a model directory or an experiment directory"):
+        scored.find_systems([exp, tmp_path / "nowhere"])
+
+
+def test_systems_of_other_classes_are_not_compared(systems):
+    other = dataclasses.replace(systems[1], report={**systems[1].report, "classes": dict(list(systems[1].report["classes"].items())[::-1])})
+    with pytest.raises(InputError, match="scored against other classes of the set 'test'"):
+        scored.check_sets([systems[0], other])
+
+
+def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
+    folder, data = tmp_path / "moved" / "good" / "test" / "frame", tmp_path / "data"
+    shutil.copytree(exp, tmp_path / "moved")
+
+    def recordings():
+        return scored.Scored("good", folder, scored.read_report(folder / "report.json")).recordings
+
+    found = recordings()
+    assert len(found) == 12 and (exp.parent / "audio/clip 00.wav").samefile(found["clip 00.wav"])
+    shutil.copytree(exp.parent / "data", data)
+    (folder / "reference/info.yaml").write_text(f"data_set: {data}\n")
+    assert len(recordings()) == 12
+    tags = data / "tags.tsv"
+    before = tags.read_text()
+    tags.write_text(before.replace("clip 00.wav\tCar\n", ""))
+    assert recordings() == {}  # another set than was scored against
+    tags.write_text(before)
+    (folder / "reference/info.yaml").write_text("data_set: [1]\n")
+    assert recordings() == {}
+    (folder / "reference/info.yaml").unlink()
+    assert recordings() == {}

@@ -1,0 +1,15 @@
+"""Figures. Each function returns a matplotlib Figure; `render` turns it into the bytes of a PNG, SVG or PDF.
+
+timelines.py    one clip over time: spectrogram, probabilities, attention, events
+curves.py       training, precision and recall
+comparisons.py  systems side by side: errors, poolings
+gradients.py    what a pooling function tells its frames; imports torch, hence not loaded here
+"""
+
+from wsedtk.plots.comparisons import class_errors, error_rates, pooling_comparison
+from wsedtk.plots.curves import HISTORY, precision_recall, training_curves
+from wsedtk.plots.style import COLORS, FORMATS, color, png, render
+from wsedtk.plots.timelines import Track, timeline, timelines
+
+__all__ = ["COLORS", "FORMATS", "HISTORY", "Track", "class_errors", "color", "error_rates", "png", "pooling_comparison",
+           "precision_recall", "render", "timeline", "timelines", "training_curves"]
