@@ -182,7 +182,7 @@ def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
     shutil.copytree(exp, tmp_path / "moved")
 
     def recordings():
-        return scored.Scored("good", folder, scored.read_report(folder / "report.json")).recordings
+        return scored.Scored("good", folder, scoring.read_report(folder / "report.json")).recordings
 
     found = recordings()
     assert len(found) == 12 and (exp.parent / "audio/clip 00.wav").samefile(found["clip 00.wav"])

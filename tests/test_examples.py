@@ -90,6 +90,7 @@ ORDER = {
     "average": "wsedtk predict exp/attention feats/test.h5 exp/attention/test/scores.h5;"
                "wsedtk average exp/linear/test/scores.h5 their_scores_tsv",
     "report": None,
+    "info": None,
     "import": published_weights,
     "prepare dcase2017": dcase,
     "prepare audioset": audioset,

@@ -193,6 +193,6 @@ def info(paths, as_json):
     what is only in the making is `complete: no`, and no error.
 
     \b
-    Example: wsedtk info exp/linear exp/feats/train.h5
+    Example: wsedtk info exp/linear feats/train.h5
     """
     stage("info").run(paths, as_json)
