@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mutations import count, mutate, survives
 from test_checkpoint import small_spec
 
-from wsedtk import checkpoint, config, datadir, event_lists, operating_point, score_folder, tables
+from wsedtk import checkpoint, class_lists, config, datadir, event_lists, operating_point, score_folder, tables
 from wsedtk.corpora import audioset, dcase2017
 from wsedtk.frontend import FrontendConfig
-from wsedtk.stages import import_, predict
+from wsedtk.stages import import_
 from wsedtk.training import TrainConfig
 
 FUZZ = settings(max_examples=count(2000, 40), derandomize=True, deadline=None, database=None,
@@ -89,7 +89,7 @@ PARSERS = {
     "training configuration": (file_of("t.yaml", lambda p: p.write_text(config.to_yaml(config.to_mapping(TrainConfig())))),
                                of_file("t.yaml", lambda p: config.load(TrainConfig, p))),
     "classes": (file_of("c.tsv", lambda p: p.write_text("Car\nDog\tBark, howl\n")),
-                of_file("c.tsv", lambda p: predict.read_classes(p, ["Car", "Dog", "Cat"], "model"))),
+                of_file("c.tsv", lambda p: class_lists.read(p, ["Car", "Dog", "Cat"], "model"))),
     "normalizer": (file_of("n.txt", write_normalizer), of_file("n.txt", lambda p: import_.read_normalizer(p, 8))),
     "normalizer, npz": (file_of("n.npz", lambda p: np.savez(p, mean=np.zeros(8), std=np.ones(8))),
                         of_file("n.npz", lambda p: import_.read_normalizer(p, 8))),
@@ -142,7 +142,7 @@ TEXT_READERS = {
     "event list": raising(event_lists.read), "labels": datadir.read_labels, "AudioSet's classes": audioset.read_classes,
     "AudioSet's list": lambda p: audioset.read_list(p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]), "ontology": audioset.read_ontology,
     "DCASE's classes": dcase2017.read_classes, "DCASE's list": dcase2017.read_list, "DCASE's truth": dcase2017.read_truth,
-    "classes": lambda p: predict.read_classes(p, ["Car", "a"], "model"), "scores": score_folder._read_table,
+    "classes": lambda p: class_lists.read(p, ["Car", "a"], "model"), "scores": score_folder._read_table,
     "normalizer": lambda p: import_.read_normalizer(p, 2), "operating point": operating_point.read,
     "training configuration": lambda p: config.load(TrainConfig, p),
 }

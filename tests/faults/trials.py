@@ -175,7 +175,8 @@ def content(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not path.is_file() or any(part.startswith(".") for part in relative.parts) or path.name == "train.log":
+        unseen = any(part.startswith(".") or part == "tensorboard" for part in relative.parts)  # TensorBoard's hold times
+        if not path.is_file() or unseen or path.name == "train.log":
             continue
         if path.suffix == ".h5":
             found[str(relative)] = _store_content(path)
