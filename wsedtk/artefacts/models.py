@@ -181,13 +181,14 @@ def onnx_file(path):
         about.content["hint"] = "not of wsedtk export, or without its metadata"
         return about
     try:
-        read = {key: json.loads(told[key]) for key in ("labels", "sample_rate", "seconds_per_frame")}
-        about.content.update({key: told[key] for key in ("network", "pooling")}, sample_rate=int(read["sample_rate"]),
-                             seconds_per_frame=float(read["seconds_per_frame"]), classes=len(read["labels"]),
-                             labels=listed(map(str, read["labels"])), operating_point="inside" if "frame_thresholds" in told else "none")
+        read = {key: json.loads(told[key]) for key in ("labels", "sample_rate", "seconds_per_frame", "gate_by_tags") if key in told}
+        about.content.update(
+            network=told["network"], pooling=told["pooling"], sample_rate=int(read["sample_rate"]),
+            seconds_per_frame=float(read["seconds_per_frame"]), classes=len(read["labels"]), labels=listed(map(str, read["labels"])),
+            operating_point="inside" if "frame_thresholds" in told else "none", mode=told.get("mode"),
+            gate_by_tags=read.get("gate_by_tags"), tuned_on=told.get("tuned_on"))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         about.faults.append(f"{path}: its metadata are damaged ({error})")
-    about.content.update({key: told.get(key) for key in ("mode", "gate_by_tags", "tuned_on")})
     about.add_input("model", fingerprint=told["model"])
     return about
 
