@@ -57,9 +57,9 @@ def text_of(about):
 
 
 def _plain(value):
-    """A value as JSON can have it: what somebody wrote into YAML may be binary, not finite, or have keys that are no texts."""
+    """A value as JSON can have it: numbers in YAML may be not finite."""
     if isinstance(value, dict):
-        return {str(key): _plain(content) for key, content in value.items()}
+        return {key: _plain(content) for key, content in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(content) for content in value]
     known = value is None or isinstance(value, (bool, int, str)) or isinstance(value, float) and math.isfinite(value)
