@@ -1,4 +1,4 @@
-"""The model card: what it says is true, names nobody and no place, is Markdown that shows labels as they are, and its owner's text stays."""
+"""The model card: what it says is true, names nobody and no place, shows labels as they are, and keeps its owner's text."""
 
 import dataclasses
 import getpass
@@ -155,7 +155,7 @@ ODD = ["a | b", "<b>bold</b>", "`code`", "[x](javascript:y)", "*star* _under_", 
 def test_labels_are_shown_as_they_are(small):
     text = card(small(labels=tuple(ODD)))
     lines = text.split("## Classes\n\n")[1].split("\n<!--")[0].split("\n")
-    assert [rendered(line[2:]) for line in lines] == [label.replace("\n", " ").replace("\x1b", "\\x1b") for label in ODD]
+    assert [rendered(line[2:]) for line in lines] == [label.replace("\n", " ").replace("\x1b", r"\x1b") for label in ODD]
     for line in lines:
         bare = re.sub(r"\\[!-/:-@\[-`{-~]", "x", line[2:])  # nothing but what is escaped means something
         assert not re.search(r"[`*_\[\]<>#|~&$@:^!]|www\.|^\d+[.)]|^[-+=]", bare), line

@@ -76,9 +76,10 @@ def run(paths, as_json):
             wrong.append(str(error))
     if as_json:
         text = json.dumps([_plain(dataclasses.asdict(about)) for about in found], indent=1, allow_nan=False, ensure_ascii=False)
+    else:
+        text = "\n\n".join(map(text_of, found))
+    if text:
         print(re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):x}", text))  # of names that are not UTF-8
-    elif found:
-        print("\n\n".join(map(text_of, found)))
     damaged = [about.path for about in found if about.faults]
     if damaged:
         wrong.append(f"{len(damaged)} of {len(paths)} damaged, or not fitting together: {', '.join(damaged)}")
