@@ -149,7 +149,8 @@ def test_no_card_without_a_model(tmp_path):
 
 
 ODD = ["a | b", "<b>bold</b>", "`code`", "[x](javascript:y)", "*star* _under_", "<!-- wsedtk:end -->", "1. one", "- dash", "# head",
-       "http://a.b/c", "www.a.b", "a\nb", "\x1b[31m", "&amp;", "$x^2$", "back\\slash", "![i](j)", "~~~", "```", "| --- |", ":smile:", "@you"]
+       "http://a.b/c", "www.a.b", "a\nb", "\x1b[31m", "&amp;", "$x^2$", "back\\slash", "![i](j)", "~~~", "```", "| --- |", ":smile:",
+       "@you"]
 
 
 def test_labels_are_shown_as_they_are(small):
