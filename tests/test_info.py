@@ -367,6 +367,16 @@ def test_bombs_are_refused_at_once(tmp_path):
         assert about.complete is False and len(about.faults) == 1 and len(about.faults[0]) < 2000, name
 
 
+def test_pipes_in_the_place_of_files_are_not_waited_for(exp):
+    for name in ("linear/history.tsv", "linear/README.md", "linear/operating_point.yaml", "log/train.yaml"):
+        (exp / name).unlink()
+        os.mkfifo(exp / name)
+    with in_time():
+        about = told(exp / "linear")[0]
+    assert about.content["last_validation"] is None and not about.made["recorded"] and about.faults == []
+    assert "README.md can't be read as text" in about.content["to_share"]
+
+
 def test_big_files_are_told_of_at_once(tmp_path):
     rows, frames, classes = 2000, 240, 50
     names = [f"{i}.wav" for i in range(rows)]

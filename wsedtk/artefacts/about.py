@@ -87,7 +87,7 @@ def record_of(path, verb=None, shard=None):
     target, found = Path(path).absolute(), []
     for folder in list(target.parents)[:_HIGHEST]:
         try:
-            records = sorted((folder / "log").glob("*.yaml"))[:_MOST_RECORDS]
+            records = sorted(p for p in (folder / "log").glob("*.yaml") if p.is_file())[:_MOST_RECORDS]
         except OSError:
             continue
         for name in records:

@@ -92,6 +92,8 @@ def _add_sources(about, mapping):
 
 def _history(path):
     """The last line of history.tsv, {column: number}; None where there is none."""
+    if not (path / "history.tsv").is_file():
+        return None
     try:
         lines = [line.split("\t") for line in (path / "history.tsv").read_text(encoding="utf-8").splitlines()]
         values = [int(text) if text.isdecimal() else float(text) for text in lines[-1]]
