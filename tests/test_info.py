@@ -300,7 +300,7 @@ def test_damaged_bytes_are_a_fault_and_no_traceback(made, tmp_path, path):
                 with in_time(10):
                     told(place)
             except InputError as error:
-                assert str(place) in str(error)
+                assert str(place) in str(error) and "it hangs" not in str(error)
 
 
 @pytest.mark.parametrize("path, message", [
