@@ -8,6 +8,7 @@ import dataclasses
 import io
 import os
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -186,7 +187,9 @@ def load_checkpoint(path):
                 damaged = archive.testzip()
             if damaged is not None:
                 raise ValueError(f"the check sum of {damaged} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch's, of pickles that it did not write
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise anything
         found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)  # the rest is torch's advice to run it
         reason = (f"it holds more than tensors and plain values: {found.group()}" if found else type(error).__name__

@@ -26,8 +26,6 @@ tags:
 # Sound event detection: {name}
 
 """
-_COLUMNS = (("tagging F1", "tagging", "f1"), ("MAP", "audioset", "map"), ("segment ER", "segment", "error_rate"),
-            ("segment F1", "segment", "f1"), ("event F1", "event", "f1"), ("PSDS1", "psds", "psds1"), ("PSDS2", "psds", "psds2"))
 _NOT_SETTINGS = ("init", "made_by", "processes", "resume_seconds", "keep_checkpoints")
 
 
@@ -113,7 +111,7 @@ def _score_row(folder, report):
     """The row of one scored folder <set>/<mode>/, as a line of the table."""
     clips = report["clips"]
     name = escape("/".join(folder.parts[-2:])) + (" (tuned on this very set)" if clips.get("tuned_on_these") else "")
-    cells = [scoring.cell(report[section][key], report[section].get(f"{key}_ci")) for _, section, key in _COLUMNS]
+    cells = [scoring.cell(report[section][key], report[section].get(f"{key}_ci")) for _, section, key in scoring.FIGURES]
     return [name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells]
 
 
@@ -129,7 +127,7 @@ def _scores(folder, fingerprint):
     rows = [_score_row(*scored) for scored in _scored(folder, fingerprint)]
     yield from ("", "## Scores", "")
     if rows:
-        yield from _table(["set/mode", "clips, of official ones", *(name for name, *_ in _COLUMNS)], rows)
+        yield from _table(["set/mode", "clips, of official ones", *(name for name, *_ in scoring.FIGURES)], rows)
         yield from ("", "In brackets: 95 % bootstrap intervals over clips. ER: error rate, of segments of 1 s.")
     else:
         yield "Not scored yet."

@@ -16,6 +16,8 @@ SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_r
 CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 F1_KEYS = ("precision", "recall", "f1")
 RANKING_KEYS = ("ap", "auc", "dprime", "positives")
+FIGURES = (("tagging F1", "tagging", "f1"), ("MAP", "audioset", "map"), ("segment ER", "segment", "error_rate"),
+           ("segment F1", "segment", "f1"), ("event F1", "event", "f1"), ("PSDS1", "psds", "psds1"), ("PSDS2", "psds", "psds2"))  # in short
 MANY_CLASSES = 40  # with more, a reader sees the best and the worst before all of them
 NUM_EXTREMES = 10  # so many of each
 

@@ -22,7 +22,7 @@ def _parts_of(path):
     """The artefacts of an experiment directory, in the order of the chain; of a folder that is none, nothing."""
     folders = [*sorted(path.glob("data/*")), *sorted(path.glob("*"))]
     found = [p for p in folders if p.is_dir() and sets.is_data_directory(p)]
-    features = {p.parent / _plain_name(p.name) for p in path.glob("feats/*.h5") if not p.name.startswith(".")}
+    features = {files.shard_of(p)[0] for p in path.glob("feats/*.h5") if not p.name.startswith(".")}
     found += sorted({*features, *(p for p in path.glob("feats/.*.h5.parts") if files.is_parts(p))})
     for system in (p for p in folders if p.is_dir() and models.is_model_directory(p)):
         found.append(system)
@@ -30,12 +30,6 @@ def _parts_of(path):
             found += [p for p in [place / "scores.h5"] if p.is_file()]
             found += [p for p in sorted(place.glob("*")) if p.is_dir() and not p.name.startswith(".") and sets.is_decoded(p)]
     return found
-
-
-def _plain_name(name):
-    """The name of a feature file that one of its shards, or it itself, stands for."""
-    stem, dot, shard = name.removesuffix(".h5").rpartition(".")
-    return f"{stem}.h5" if dot and all(part.isdecimal() for part in shard.split("-of-")) and "-of-" in shard else name
 
 
 def _experiment(path):
@@ -73,6 +67,7 @@ KINDS = (
     ("folder of score tables", lambda path: path.is_dir() and sets.is_score_tables(path), sets.score_tables),
     ("experiment directory", lambda path: path.is_dir() and bool(_parts_of(path)), _experiment),
     ("training checkpoint", models.is_checkpoint, models.checkpoint_file),
+    ("ONNX file", models.is_onnx, models.onnx_file),
     ("report.json", lambda path: path.is_file() and path.name == "report.json", sets.report),
     ("operating point, record or configuration (YAML)", files.is_yaml, files.yaml),
     ("log of a job", files.is_log, files.log),

@@ -19,7 +19,7 @@ class About:
 
     path: str
     kind: str
-    complete: bool = True  # False: in the making, or damaged
+    complete: bool | None = True  # False: in the making, or damaged; None: not looked at
     faults: list = dataclasses.field(default_factory=list)  # sentences: what is damaged, or does not fit together
     made: dict = dataclasses.field(default_factory=dict)  # by: wsedtk and commit; command; when
     inputs: list = dataclasses.field(default_factory=list)  # of mappings: what, and of path, fingerprint, state what is known
@@ -62,8 +62,10 @@ def read_record(path):
     return found if isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in kinds.items()) else None
 
 
-def _wrote(record, target, verb):
+def _wrote(record, target, verb, shard):
     """Whether a command, that is a record's, wrote a path: it is among its options, and is not, and does not hold, an input."""
+    if shard is not None and record["options"].get("shard") != shard:
+        return False
     if verb is not None:
         if record["command"] != f"wsedtk {verb}":
             return False
@@ -77,15 +79,15 @@ def _wrote(record, target, verb):
     return False
 
 
-def record_of(path, verb=None):
+def record_of(path, verb=None, shard=None):
     """The record of the command that wrote a path last, in log/ of a folder above it; None where there is none.
 
-    verb: the one that wrote it, where the path is a folder that this verb reads too.
+    verb: the one that wrote it, where the path is a folder that this verb reads too. shard: [k, n], of the command's options.
     """
     target, found = Path(path).absolute(), []
     for folder in list(target.parents)[:_HIGHEST]:
         try:
-            records = sorted((folder / "log").glob("*.yaml"))[:_MOST_RECORDS]
+            records = sorted(p for p in (folder / "log").glob("*.yaml") if p.is_file())[:_MOST_RECORDS]
         except OSError:
             continue
         for name in records:
@@ -93,7 +95,7 @@ def record_of(path, verb=None):
                 record = read_record(name)
             except InputError:
                 continue
-            if record is not None and _wrote(record, target, verb):
+            if record is not None and _wrote(record, target, verb, shard):
                 found.append(record)
         if found:
             return max(found, key=lambda record: str(record.get("started")))

@@ -31,6 +31,12 @@ def _shards(path):
     return found
 
 
+def shard_of(path):
+    """(the feature file that a shard, or its parts' output, is of, [k, n]); (path, None) where it is no shard."""
+    match = re.fullmatch(r"(.+)\.(\d{1,6})-of-(\d{1,6})\.h5", path.name)
+    return (path.with_name(f"{match.group(1)}.h5"), [int(match.group(2)), int(match.group(3))]) if match else (path, None)
+
+
 def hdf5(path):
     """Describe a file of features or of scores, or the shards of one of features."""
     if not path.exists():
@@ -63,12 +69,18 @@ def _of_shards(path, shards):
     return _features(about, there[min(there)], found) if found else about
 
 
+def _record_of(path):
+    """The record of the extraction that wrote a feature file or, of a shard, this shard."""
+    whole, shard = shard_of(path)
+    return record_of(whole, shard=shard)
+
+
 def _features(about, path, found):
     """Fill in what feature files, as `store.look` gives them, are."""
     first = found[0]["attributes"]
     frontend, shape = layouts.frontend(first["frontend"], path), found[0]["shapes"]["features"]
     failed = {name: why for look in found for name, why in look["failed"].items()}
-    record = record_of(about.path)
+    record = _record_of(Path(about.path))
     about.made = {**made_by(first), **when_made(path, record)}
     about.content.update({
         "clips": sum(look["clips"] for look in found), "hours": hours(sum(look["seconds"] for look in found)),
@@ -104,7 +116,7 @@ def _count(folder):
 def parts(path):
     """Describe an extraction that is not finished."""
     output = path.parent / path.name.removeprefix(".").removesuffix(".parts")
-    record = record_of(re.sub(r"\.\d+-of-\d+\.h5$", ".h5", str(output)))
+    record = _record_of(output)
     about = About(str(path), "features in the making", complete=False, made=when_made(path, record))
     about.add_files(record)
     clips, failed, damaged = _count(path)
@@ -118,8 +130,7 @@ def parts(path):
 
 def _clips_asked_for(record, output):
     """How many clips the feature file will hold, by its record and the set that this names, where both are there; else None."""
-    shard = re.search(r"\.(\d+)-of-(\d+)\.h5$", str(output))
-    k, n = map(int, shard.groups()) if shard else (1, 1)
+    k, n = shard_of(output)[1] or (1, 1)
     try:
         with open(Path(str(record["options"]["data_set"])) / "clips.tsv", "rb") as file:
             count = sum(1 for line in file if line.strip()) - 1

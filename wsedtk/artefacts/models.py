@@ -1,5 +1,7 @@
-"""Model directories, checkpoints, operating points."""
+"""Model directories, checkpoints, exported models, operating points."""
 
+import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ from wsedtk import config, operating_point, provenance
 from wsedtk.artefacts.about import About, listed, made_by, record_of, when_made
 from wsedtk.errors import InputError
 
+_EXPORTED = ("labels", "sample_rate", "seconds_per_frame", "network", "pooling", "model")  # what an exported file tells of itself
+_LARGEST_ONNX = 1 << 31  # bytes; more can't be one file
 _TO_SHARE = ("model.safetensors", "model.yaml", "operating_point.yaml", "README.md")
 
 
@@ -49,8 +53,9 @@ def model_directory(path):
     about.add_input("published weights", trained.get("imported_from"), trained.get("fingerprint"))
     about.add_files(record)
     about.content["last_validation"] = _history(path)
-    _check_point(about, path / "operating_point.yaml", list(spec.labels), fingerprint)
-    about.content["to_share"] = _to_share(path, fingerprint)
+    if not about.faults:  # of damaged weights the fingerprint is nobody's
+        _check_point(about, path / "operating_point.yaml", list(spec.labels), fingerprint)
+        about.content["to_share"] = _to_share(path, fingerprint)
     return about
 
 
@@ -87,6 +92,8 @@ def _add_sources(about, mapping):
 
 def _history(path):
     """The last line of history.tsv, {column: number}; None where there is none."""
+    if not (path / "history.tsv").is_file():
+        return None
     try:
         lines = [line.split("\t") for line in (path / "history.tsv").read_text(encoding="utf-8").splitlines()]
         values = [int(text) if text.isdecimal() else float(text) for text in lines[-1]]
@@ -139,6 +146,52 @@ def checkpoint_file(path):
                          "processes": 1 + len(found.get("random_of_others", []))}
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         about.faults.append(f"{path}: is no whole checkpoint ({error})")
+    return about
+
+
+def is_onnx(path):
+    """Whether a file is named as ONNX. Raises InputError where the package that reads it is not installed."""
+    if not path.is_file() or path.suffix != ".onnx":
+        return False
+    if importlib.util.find_spec("onnx") is None:
+        raise InputError(f"{path}: needs the package onnx, which is not installed: pip install 'wsedtk[export]'")
+    return True
+
+
+def _read_onnx(path):
+    """The ONNX model of a file, without what lies in others. Raises InputError."""
+    import onnx
+
+    if path.stat().st_size >= _LARGEST_ONNX:
+        raise InputError(f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have")
+    try:
+        return onnx.load_model(path, format="protobuf", load_external_data=False)
+    except Exception as error:  # protobuf's and onnx's own, which have no common class
+        raise InputError(f"{path}: not an ONNX file, or a damaged one ({(str(error).splitlines() or [type(error).__name__])[0]})") from None
+
+
+def onnx_file(path):
+    """Describe a file of `wsedtk export`, or another ONNX file, by what it tells of itself."""
+    model = _read_onnx(path)
+    told = {entry.key: entry.value for entry in model.metadata_props}
+    about = About(str(path), "exported model", made={**made_by(told), **when_made(path, record_of(path))})
+    about.content = {"inputs": [value.name for value in model.graph.input], "outputs": [value.name for value in model.graph.output]}
+    if not about.content["outputs"]:
+        raise InputError(f"{path}: not an ONNX file, or a damaged one (it has no outputs)")
+    if not set(_EXPORTED) <= set(told):
+        about.kind = "ONNX file"
+        about.content["hint"] = "not of wsedtk export, or without its metadata"
+        return about
+    try:
+        read = {key: json.loads(told[key]) for key in ("labels", "sample_rate", "seconds_per_frame", "gate_by_tags") if key in told}
+        about.content.update(
+            network=told["network"], pooling=told["pooling"], sample_rate=int(read["sample_rate"]),
+            seconds_per_frame=float(read["seconds_per_frame"]), classes=len(read["labels"]), labels=listed(map(str, read["labels"])),
+            operating_point="inside" if "frame_thresholds" in told else "none", mode=told.get("mode"),
+            gate_by_tags=read.get("gate_by_tags"), tuned_on=told.get("tuned_on"))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        about.faults.append(f"{path}: its metadata are damaged ({error})")
+    about.add_input("model", fingerprint=told["model"])
     return about
 
 

@@ -9,8 +9,6 @@ from wsedtk.artefacts.about import About, hours, listed, made_by, record_of, whe
 from wsedtk.errors import InputError
 
 _LOOKED_AT = 100  # sound files of a set, evenly over its clips
-FIGURES = (("tagging F1", "tagging", "f1"), ("MAP", "audioset", "map"), ("segment error rate", "segment", "error_rate"),
-           ("segment F1", "segment", "f1"), ("event F1", "event", "f1"), ("PSDS1", "psds", "psds1"), ("PSDS2", "psds", "psds2"))
 
 
 def is_data_directory(path):
@@ -134,7 +132,7 @@ def report(path):
     about = About(str(path), "report", made={**made_by(made_from), **when_made(path, record_of(path.parent, "score"))})
     about.content = {"clips": clips["scored"], "official_clips": clips["official"], "tuned_on_these": bool(clips.get("tuned_on_these")),
                      "classes": len(found["classes"])}
-    for name, section, key in FIGURES:
+    for name, section, key in scoring.FIGURES:
         if found[section][key] is not None:
             about.content[name] = scoring.cell(found[section][key], found[section].get(f"{key}_ci"))
     for what in ("data", "model", "scores", "operating_point"):
@@ -161,9 +159,9 @@ def score_tables(path):
 
 
 def sound(path):
-    """Describe a sound file by its header."""
+    """Describe a sound file by its header: whether what follows is all there, decoding tells (wsedtk validate --audio)."""
     found = audio.info(path)
-    about = About(str(path), "sound file", made=when_made(path))
+    about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {"format": found.format, "sample_rate": found.sample_rate, "channels": found.num_channels,
                      "seconds": round(found.duration, 3)}
     return about

@@ -173,12 +173,15 @@ def _suggesting(command, options):
     try:
         yield
     except InputError as error:
-        inputs = [v for p in command.params if p.type is IN_DIR for v in _values(options[p.name])]
+        inputs, lines = [v for p in command.params if p.type is IN_DIR for v in _values(options[p.name])], str(error).split("\n")
         for path in inputs:
-            is_of_it = re.search(rf"(^|\s){re.escape(str(path))}([:/,]|$)", str(error)) and "did you mean" not in str(error)
-            if is_of_it and (near := _near_path(path)):
-                raise InputError(f"{error}; did you mean {str(near)!r}?") from error
-        raise
+            of_it = re.compile(rf"(^|\s){re.escape(str(path))}([:/,]|$)")
+            number = next((i for i, line in enumerate(lines) if of_it.search(line) and "did you mean" not in line), None)
+            if number is not None and (near := _near_path(path)):
+                lines[number] += f"; did you mean {str(near)!r}?"
+        if lines == str(error).split("\n"):
+            raise
+        raise InputError("\n".join(lines)) from error
 
 
 class _Choice(click.Choice):

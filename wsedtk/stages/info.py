@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+import re
 
 from wsedtk import artefacts
 from wsedtk.errors import InputError
@@ -54,6 +56,16 @@ def text_of(about):
     return "\n".join(lines + [f"{_INDENT}fault: {_text(fault)}" for fault in about.faults])
 
 
+def _plain(value):
+    """A value as JSON can have it: numbers in YAML may be not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(content) for key, content in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(content) for content in value]
+    known = value is None or isinstance(value, (bool, int, str)) or isinstance(value, float) and math.isfinite(value)
+    return value if known else str(value)
+
+
 def run(paths, as_json):
     """Print what artefacts are. Raises InputError, at the end, where any is damaged, does not fit together, or is none."""
     found, wrong = [], []
@@ -63,9 +75,11 @@ def run(paths, as_json):
         except InputError as error:
             wrong.append(str(error))
     if as_json:
-        print(json.dumps([dataclasses.asdict(about) for about in found], indent=1, allow_nan=False, ensure_ascii=False))
-    elif found:
-        print("\n\n".join(map(text_of, found)))
+        text = json.dumps([_plain(dataclasses.asdict(about)) for about in found], indent=1, allow_nan=False, ensure_ascii=False)
+    else:
+        text = "\n\n".join(map(text_of, found))
+    if text:
+        print(re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):x}", text))  # of names that are not UTF-8
     damaged = [about.path for about in found if about.faults]
     if damaged:
         wrong.append(f"{len(damaged)} of {len(paths)} damaged, or not fitting together: {', '.join(damaged)}")
