@@ -101,7 +101,7 @@ def test_a_clip_of_one_window_is_scored_as_predict_and_decode_do(model, run, tmp
     assert len(found) >= 3 and found == [(n, float(a), float(b), label) for n, a, b, label in (line.split("\t") for line in expected)]
     assert run("average", tmp_path / "s.h5", tmp_path / "theirs").exit_code == 0
     for i in range(5):
-        ours, theirs = (np.loadtxt(tmp_path / folder / f"{i}.tsv", skiprows=1, ndmin=2) for folder in ("curves", "theirs"))
+        ours, theirs = (np.loadtxt(tmp_path / name, skiprows=1, ndmin=2) for name in (f"curves/{i}.wav.tsv", f"theirs/{i}.tsv"))
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
@@ -371,7 +371,7 @@ def test_broken_recordings_are_told_and_the_others_go_on(model, run, sounds, tmp
     result = run("detect", model, sounds, "--output-dir", tmp_path / "out", "--scores", tmp_path / "s", "--plot", tmp_path / "p")
     assert result.exit_code == 1 and "2 of 4 recordings failed, more than --max-failures 0.01 allows" in result.stderr
     assert "empty.wav failed: " in result.stderr and "nan.wav failed: " in result.stderr and "not finite" in result.stderr
-    for folder, names in (("out", ["-a [1].wav.tsv", "sub/b, c.flac.tsv"]), ("s", ["-a [1].tsv", "sub/b, c.flac.tsv"]),
+    for folder, names in (("out", ["-a [1].wav.tsv", "sub/b, c.flac.tsv"]), ("s", ["-a [1].wav.tsv", "sub/b, c.flac.tsv"]),
                           ("p", ["-a [1].wav.png", "sub/b, c.flac.png"])):
         assert sorted(str(f.relative_to(tmp_path / folder)) for f in (tmp_path / folder).rglob("*.*")) == names
     assert run("detect", model, sounds, "--max-failures", 0.5).exit_code == 0
@@ -409,3 +409,34 @@ def test_a_model_that_says_nonsense_of_its_clips(model, run, sounds, tmp_path, s
     set_clip_seconds(tmp_path / "odd", seconds)
     result = run("detect", tmp_path / "odd", sounds)
     assert result.exit_code == 1 and "model.yaml: trained: clip_seconds: expected seconds above 0" in result.stderr
+
+
+def test_recordings_of_one_name_are_told_apart_where_they_are_listed(model, run, sounds):
+    shutil.copy(sounds / "-a [1].wav", sounds / "sub")
+    found = {row[0] for row in rows(run("detect", model, sounds / "-a [1].wav", sounds / "sub").stdout)}
+    assert found == {str(sounds / "-a [1].wav"), str(sounds / "sub" / "-a [1].wav"), "b, c.flac"}
+
+
+def test_names_that_differ_in_the_extension_alone_and_one_that_is_no_text(model, run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("x.wav", "x.flac"):
+        soundfile.write(tmp_path / "in" / name, tones(2), RATE)
+    shutil.copy(tmp_path / "in" / "x.wav", os.fsencode(tmp_path / "in") + b"/bad\xff.wav")
+    for form in ("tsv", "jsonl", "raven"):
+        result = run("detect", model, tmp_path / "in", "--format", form, "--output-dir", tmp_path / form, "--scores", tmp_path / "scores",
+                     "--plot", tmp_path / "plots")
+        assert result.exit_code == 0, result.stderr
+    assert sorted(p.name for p in (tmp_path / "scores").iterdir()) == ["bad\ufffd.wav.tsv", "x.flac.tsv", "x.wav.tsv"]
+    result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "both", "--scores", tmp_path / "both")
+    assert result.exit_code == 1 and "the same folder" in result.stderr and not (tmp_path / "both").exists()
+
+
+def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):
+    """A WAV file that was cut off, and one without the frequencies that the model listens to."""
+    soundfile.write(tmp_path / "cut.wav", tones(40), RATE)
+    content = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(content[:len(content) // 2])
+    soundfile.write(tmp_path / "low.wav", tones(4, 8000), 8000)
+    result = run("detect", model, tmp_path)
+    assert result.exit_code == 0 and "cut.wav: says that it lasts 40.0 s, and holds 20.0 s" in result.stderr
+    assert "low.wav: of 8000 samples a second, with nothing above 4000 Hz" in result.stderr

@@ -91,7 +91,7 @@ def test_not_both(run, arguments):
 
 
 @pytest.mark.parametrize("arguments, suggestion", [
-    (["extrct"], "extract"), (["prepare", "soundscape"], "soundscapes"), (["tune", "--criterio", "x"], "--criterion"),
+    (["trian"], "train"), (["prepare", "soundscape"], "soundscapes"), (["tune", "--criterio", "x"], "--criterion"),
     (["tune", "a", "b", "c.yaml", "--criterion", "segmnts"], "segments"), (["extract", "a", "b.h5", "--dtype", "float61"], "float16"),
     (["decode", "a", "b", "c", "--mode", "Frame"], "frame"),
 ])

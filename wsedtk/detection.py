@@ -26,6 +26,7 @@ class Source:
     name: str
     channel: int | None = None  # from 0; None: the mean of all
     claimed_seconds: float | None = None  # its length, as its header says; None: unknown
+    sample_rate: int | None = None  # of its file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,8 +32,8 @@ _NOT_SETTINGS = ("init", "made_by", "processes", "resume_seconds", "keep_checkpo
 def escape(text):
     """Text of others as Markdown that shows just that text, in a line: no markup, link, HTML, formula or cell of a table."""
     line = " ".join(printable(text).split())
-    line = re.sub(r"([\\`*_{}\[\]<>#!|~&$:@^])", r"\\\1", line)
-    line = re.sub(r"(?i)\b(www)\.", r"\1\\.", line)
+    line = re.sub(r"[&<>|~$@:^]|(?<=\bwww)\.", lambda found: f"&#{ord(found.group())};", line)  # in any dialect: just the character
+    line = re.sub(r"(?<!&)#|[\\`*_{}\[\]!]", r"\\\g<0>", line)
     return re.sub(r"^(\d*)([-+.)=])(?!\d)", r"\1\\\2", line)
 
 
@@ -79,7 +79,7 @@ def _use(folder):
 
 
 def _number(value):
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else "unknown"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{1 if value >= 10 else 3}f}" if isinstance(value, float) else "unknown"
 
 
 def _data(trained):

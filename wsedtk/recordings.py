@@ -7,9 +7,11 @@ import contextlib
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,11 @@ _GUESS = 25  # ffmpeg's score of a format that it only guesses: of random bytes 
 _INPUT = ["-v", "error", "-protocol_whitelist", "file,pipe"]  # a playlist is not to fetch anything
 
 
-def find(arguments):
+def find(arguments, by_path=False):
     """The recordings that files, folders (at any depth) and patterns stand for: [(path, name)], each once, in order.
 
-    The name is that of the file; below a folder, its path from there. Raises InputError where an argument stands for none.
+    The name is that of the file; below a folder, its path from there; with `by_path` the whole path, where names would be alike. It is
+    text whatever the file system holds. Raises InputError where an argument stands for none.
     """
     found = {}
     for argument in map(str, arguments):
@@ -42,8 +45,9 @@ def find(arguments):
         if not some:
             raise InputError(f"{argument}: {missing}")
         for path, name in some:
-            found.setdefault(path.absolute(), (path, name))
-    return list(found.values())
+            found.setdefault(path.absolute(), (path, os.fsencode(name).decode(errors="replace")))
+    names = Counter(name for _, name in found.values())
+    return [(path, os.fsencode(path).decode(errors="replace") if by_path and names[name] > 1 else name) for path, name in found.values()]
 
 
 class _Decoded:
@@ -108,10 +112,17 @@ def _open(path):
         raise InputError(f"{error}; with ffmpeg installed more formats can be read") from None
 
 
+def _share_cut_off(file):
+    """How much longer than what there is a WAV file says that its samples are: libsndfile notes it, and goes by what there is."""
+    found = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    claimed, there = map(int, found.groups()) if found else (0, 0)
+    return claimed / there if 0 < there < claimed < 0x7FFFFFFF else 1.0  # more is what programs write that don't know yet
+
+
 def info(path):
     """A recording's AudioInfo; its duration is None where only decoding would tell. Raises InputError."""
     with _open(path) as file:
-        duration = file.duration if isinstance(file, _Decoded) else file.frames / file.samplerate
+        duration = file.duration if isinstance(file, _Decoded) else file.frames / file.samplerate * _share_cut_off(file)
         return audio.AudioInfo(file.samplerate, file.channels, duration)
 
 

@@ -214,7 +214,7 @@ def detect(trial):
     failed = dict(re.findall(r"^warning: detect: (.+?\.\w+) failed: (.*)$", result.stderr, re.MULTILINE))
     used = [str(path.name).removesuffix(".tsv") for path in (trial.folder / "events").glob("*.tsv")]
     kept = {path.name.removesuffix(".tsv") for path in (trial.folder / "curves").glob("*.tsv")}
-    assert {name.removesuffix(".wav") for name in used} == kept and not set(used) & set(failed)
+    assert set(used) == kept and not set(used) & set(failed)
     return {**dict.fromkeys(used), **failed, **found}
 
 

@@ -179,7 +179,7 @@ def imported(experiment, real_data, tmp_path_factory):
 def test_an_imported_model_is_scored_without_training(imported):
     model, process, exp = imported
     assert process.returncode == 0, process.stderr
-    assert not (exp / "data").exists() and sorted(p.name for p in model.iterdir()) == ["model.safetensors", "model.yaml"]
+    assert not (exp / "data").exists() and sorted(p.name for p in model.iterdir()) == ["README.md", "model.safetensors", "model.yaml"]
     for part in ("test", "eval", "test_unseen", "eval_unseen"):
         assert report_of(exp / "dcase/-talnet" / part / "frame")["segment"]["f1"] is not None
     assert (exp / "dcase/-talnet/classes.tsv").read_text().splitlines()[1] == "/m/05x_td\tAir horn, truck horn"

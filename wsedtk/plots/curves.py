@@ -50,7 +50,7 @@ def precision_recall(panels, systems, marks=()):
     for axes, (title, curves, points) in zip(grid.flat, panels):
         axes.set_title(plain(title, 28), fontsize=8, loc="left")
         for system, recall, precision, text in curves:
-            axes.step(recall, precision, where="post", color=color(system), linewidth=1.2)
+            axes.step(recall, precision, where="pre", color=color(system), linewidth=1.2)
             axes.text(0.03, 0.04 + 0.1 * (len(systems) - 1 - system), text, color=color(system), fontsize=7)
         for system, mark, recall, precision in points:
             axes.plot(recall, precision, "oDs"[mark], color=color(system), markersize=5.5, markeredgecolor="white", clip_on=False, zorder=3)

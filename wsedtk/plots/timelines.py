@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wsedtk.plots.style import COLORS, color, legend_columns, plain, styled
+from wsedtk.progress import clock
 
 MAX_CLASSES, MAX_ROWS = 8, 24  # that a picture has room for
+LONG_SECONDS = 300  # from which on times are hours, minutes and seconds
 LONGEST_NAME = 24  # of a system beside its events; longer ones are numbered there
 
 
@@ -60,7 +62,7 @@ def _bars(axes, rows, labels, tints):
     """rows: (class, what it is, is it the truth, [(onset, offset)]) from top to bottom."""
     for place, (k, _, is_true, spans) in enumerate(rows):
         axes.broken_barh([(a, b - a) for a, b in spans], (place - 0.38, 0.76), color=tints[k], alpha=0.45 if is_true else 1,
-                         hatch="///" if is_true else None, edgecolor="white", linewidth=0)
+                         hatch="///" if is_true else None, edgecolor="white" if is_true else tints[k], linewidth=0 if is_true else 0.7)
     names = [kind if i and rows[i - 1][0] == k else f"{plain(labels[k], 40)}: {kind}" for i, (k, kind, *_) in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -113,7 +115,11 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
             _attention(next(rest), track, tints)
     _bars(panels[-1], rows, labels, tints)
     panels[-1].set_xlim(0, duration)
-    panels[-1].set_xlabel("seconds" + (f" ({num_left_out} more classes were found, for a shorter time)" if num_left_out else ""))
+    is_long = duration > LONG_SECONDS
+    if is_long:
+        panels[-1].xaxis.set_major_formatter(lambda seconds, _: clock(seconds))
+    panels[-1].set_xlabel(("hours:minutes:seconds" if is_long else "seconds")
+                          + (f" ({num_left_out} more classes were found, for a shorter time)" if num_left_out else ""))
     panels[0].set_title(plain(title), loc="left")
     lines = [Line2D([], [], color=tint) for tint in tints.values()]
     figure.legend(lines, classes, loc="outside upper right", ncols=legend_columns(classes))

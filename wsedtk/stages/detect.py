@@ -5,6 +5,7 @@ T frames, F features, K classes.
 
 import contextlib
 import dataclasses
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from wsedtk.config import suggest
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
 
+LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 SHORT = 0.95  # of the length that a header says: of some formats ffmpeg gives a guess
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
 
@@ -130,7 +132,7 @@ class _Job:
         if self.scores is None:
             yield None
             return
-        with writing(self.scores / f"{source.name.removesuffix('.wav')}.tsv") as temporary:
+        with writing(self.scores / f"{source.name}.tsv") as temporary:
             with open(temporary, "x", encoding="utf-8", newline="") as file:
                 yield score_folder.Table(file, self.labels, self.detector.seconds_per_frame)
 
@@ -146,8 +148,13 @@ class _Job:
     def text(self, source, found):
         """The events as lines of the output."""
         channel = None if source.channel is None else source.channel + 1
-        return self.form.lines(event_formats.Recording(source.name, Path(source.path).name, channel,
+        return self.form.lines(event_formats.Recording(source.name, _file_name(source), channel,
                                                        self.detector.frontend.config.max_hz), found)
+
+
+def _file_name(source):
+    """The name of a recording's file, as text."""
+    return os.fsencode(Path(source.path).name).decode(errors="replace")
 
 
 def _readable(pieces):
@@ -161,14 +168,22 @@ def _sources(found, channels):
     """What to make curves of: [Source], and how long that is in seconds, None where it can't be told."""
     sources, total = [], 0.0
     for path, name in found:
-        count, seconds = 1, 0.0
+        count, seconds, rate = 1, 0.0, None
         with contextlib.suppress(InputError):  # told when its turn comes
             about = recordings.info(path)
-            count, seconds = about.num_channels if channels == "each" else 1, about.duration
+            count, seconds, rate = about.num_channels if channels == "each" else 1, about.duration, about.sample_rate
         total = None if total is None or seconds is None else total + count * seconds
-        sources += [detection.Source(path, name, None, seconds)] if count == 1 else [
-            detection.Source(path, f"{name}.ch{channel + 1}", channel, seconds) for channel in range(count)]
+        sources += [detection.Source(path, name, None, seconds, rate)] if count == 1 else [
+            detection.Source(path, f"{name}.ch{channel + 1}", channel, seconds, rate) for channel in range(count)]
     return sources, total
+
+
+def _warn_of_rates(sources, max_hz):
+    """Say which recordings lack the high frequencies that the model listens to."""
+    low = [source for source in sources if source.sample_rate and source.sample_rate < 2 * LOW * max_hz]
+    if low:
+        say(f"warning: {low[0].path}{f' and {len(low) - 1} more' if len(low) > 1 else ''}: of {low[0].sample_rate} samples a second, with "
+            f"nothing above {low[0].sample_rate / 2:g} Hz, where the model listens up to {max_hz:g} Hz: that may be nonsense")
 
 
 def _check_names(sources):
@@ -195,11 +210,14 @@ def _writer(stack, form, output, output_dir):
     return write
 
 
-def _check_outputs(form, sources, output, output_dir):
+def _check_outputs(form, sources, output, output_dir, scores):
+    """Raise InputError where the outputs can't hold what is to come."""
     if output is not None and output_dir is not None:
         raise InputError("--output is one file for all recordings, --output-dir one for each; give one of them")
     if output is not None and not str(output).endswith(form.suffix):
         raise InputError(f"--output {output}: must have a name that ends in {form.suffix}")
+    if output_dir is not None and scores is not None and Path(output_dir).resolve() == Path(scores).resolve():
+        raise InputError("--scores and --output-dir: the same folder; tables of scores and of events need one each")
     if output_dir is None and len(sources) > 1 and not form.holds_several:
         raise InputError("such a file is about one recording; with several, or channels, name a folder for them: --output-dir DIR")
 
@@ -234,16 +252,17 @@ def run(model_dir, audio, output, output_dir, format_name, channels, thresholds,
     spec, network, fingerprint = checkpoint.load_model(model_dir)
     names = class_lists.choose(classes, spec.labels, model_dir)
     point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)
-    sources, total = _sources(recordings.find(audio), channels)
-    _check_outputs(form, sources, output, output_dir)
+    sources, total = _sources(recordings.find(audio, not any((output_dir, scores, plot))), channels)
+    _check_outputs(form, sources, output, output_dir, scores)
     if any((output_dir, scores, plot)):
         _check_names(sources)
+    _warn_of_rates(sources, spec.frontend_config().max_hz)
     runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
     job = _Job(detection.Detector(spec, network, runner), point, names, form, scores, plot)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         failed, num_events, seconds = _detect(job, sources, _writer(stack, form, output, output_dir), total)
-    say(f"detect: {len(sources) - len(failed)} recordings, {clock(seconds)}, {num_events} events; "
+    say(f"detect: recordings: {len(sources) - len(failed)}, audio: {clock(seconds)}, events: {num_events}; "
         f"x {seconds / (time.monotonic() - started):.0f} real time")
     if len(failed) > max_failures * len(sources):
         raise InputError(f"{len(failed)} of {len(sources)} recordings failed, more than --max-failures {max_failures:g} allows; the first: "

@@ -72,7 +72,7 @@ def _check(content, graph, network):
 def run(model_dir, output):
     """Write the ONNX file, and say how near onnxruntime comes to torch."""
     if importlib.util.find_spec("onnx") is None:
-        raise InputError("export: needs the package onnx, which is not installed: pip install 'wsedtk[export]'")
+        raise InputError("export: needs the package onnx, which is missing; in the checkout: pip install -c constraints.txt '.[export]'")
     spec, network, fingerprint = checkpoint.load_model(model_dir)
     point, frontend = _read_point(model_dir, spec, fingerprint), spec.frontend_config()
     metadata = _metadata(spec, network, fingerprint, point)
