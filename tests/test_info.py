@@ -293,7 +293,7 @@ def damaged(made, tmp_path, path, seed):
                                   "linear/valid/frame/report.json", "linear/checkpoints/step00000015.pt", "log/train.yaml",
                                   "data/audio/00.wav"])
 def test_damaged_bytes_are_a_fault_and_no_traceback(made, tmp_path, path):
-    for seed in range(count(100, 5)):
+    for seed in range(5 if path.endswith(".h5") else count(100, 5)):  # HDF5's own code can hang: test_hdf5.py tries it in processes
         target = damaged(made, tmp_path, path, seed)
         for place in (target, target.parent):
             try:
