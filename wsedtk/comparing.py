@@ -92,6 +92,8 @@ def operating_points(scored, classes):
 
 
 def thinned(precision, recall, most=400):
-    """A curve of at most about so many points: those where the recall changes visibly."""
-    keep = np.unique(np.searchsorted(recall, np.linspace(0, 1, most), side="left").clip(0, len(recall) - 1))
+    """A curve of at most about so many points: the first and the last, the best and the worst, of each recall that can be told apart."""
+    places = np.linspace(0, 1, most // 2)
+    first, after = (np.searchsorted(recall, places, side=side) for side in ("left", "right"))
+    keep = np.unique(np.concatenate([first, after - 1]).clip(0, len(recall) - 1))
     return precision[keep], recall[keep]
