@@ -8,12 +8,14 @@ import dataclasses
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator
 
 from wsedtk.plots.style import COLORS, color, legend_columns, plain, styled
 from wsedtk.progress import clock
 
 MAX_CLASSES, MAX_ROWS = 8, 24  # that a picture has room for
 LONG_SECONDS = 300  # from which on times are hours, minutes and seconds
+_STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)  # seconds from one time that is written to the next
 LONGEST_NAME = 24  # of a system beside its events; longer ones are numbered there
 
 
@@ -63,7 +65,7 @@ def _bars(axes, rows, labels, tints):
     for place, (k, _, is_true, spans) in enumerate(rows):
         axes.broken_barh([(a, b - a) for a, b in spans], (place - 0.38, 0.76), color=tints[k], alpha=0.45 if is_true else 1,
                          hatch="///" if is_true else None, edgecolor="white" if is_true else tints[k], linewidth=0 if is_true else 0.7)
-    names = [kind if i and rows[i - 1][0] == k else f"{plain(labels[k], 40)}: {kind}" for i, (k, kind, *_) in enumerate(rows)]
+    names = [kind if i and rows[i - 1][0] == k else ": ".join(filter(None, [plain(labels[k], 40), kind])) for i, (k, kind, *_) in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x")
@@ -117,6 +119,7 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
     panels[-1].set_xlim(0, duration)
     is_long = duration > LONG_SECONDS
     if is_long:
+        panels[-1].xaxis.set_major_locator(MultipleLocator(next((s for s in _STEPS if duration <= 8 * s), 86400)))
         panels[-1].xaxis.set_major_formatter(lambda seconds, _: clock(seconds))
     panels[-1].set_xlabel(("hours:minutes:seconds" if is_long else "seconds")
                           + (f" ({num_left_out} more classes were found, for a shorter time)" if num_left_out else ""))
@@ -132,5 +135,6 @@ def timeline(title, duration, labels, frame_scores, seconds_per_frame, threshold
 
     frame_scores: (T, K); thresholds: (K,); found, truth: lists of (onset, offset, class); weights: (T, K) attention, or None.
     """
-    return timelines(title, duration, labels, [Track("found", frame_scores, seconds_per_frame, thresholds, found, weights)], truth,
-                     features, seconds_per_feature)
+    name = "" if truth is None else "found"
+    return timelines(title, duration, labels, [Track(name, frame_scores, seconds_per_frame, thresholds, found, weights)], truth, features,
+                     seconds_per_feature)
