@@ -65,7 +65,8 @@ def _bars(axes, rows, labels, tints):
     for place, (k, _, is_true, spans) in enumerate(rows):
         axes.broken_barh([(a, b - a) for a, b in spans], (place - 0.38, 0.76), color=tints[k], alpha=0.45 if is_true else 1,
                          hatch="///" if is_true else None, edgecolor="white" if is_true else tints[k], linewidth=0 if is_true else 0.7)
-    names = [kind if i and rows[i - 1][0] == k else ": ".join(filter(None, [plain(labels[k], 40), kind])) for i, (k, kind, *_) in enumerate(rows)]
+    names = [kind if i and rows[i - 1][0] == k else ": ".join(filter(None, [plain(labels[k], 40), kind]))
+             for i, (k, kind, *_) in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x")
