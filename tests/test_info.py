@@ -107,7 +107,8 @@ def test_what_is_told(made):
     assert model.content["fingerprint"] == fingerprint and model.content["operating_point"] == "of this model"
     assert model.content["parameters"] == sum(p.numel() for p in network.parameters()) and model.content["labels"] == LABELS
     assert model.content["to_share"] == ["README.md says no licence: write one in its first lines, `license: ...`",
-                                         "README.md lacks the scores, as they are now, of valid/frame; wsedtk report writes them into it"]
+                                         "README.md lacks the scores, as they are now, of valid/frame; wsedtk report writes them into it",
+                                         "README.md tells of another operating point, or of none; wsedtk report writes it anew"]
     assert model.made["command"].startswith(f"wsedtk train {made / 'data/fit'} ") and "high, very; low" in text
     scores = told(made / "linear/valid/scores.h5")[0]
     assert inputs(scores)["model"] == (fingerprint, "there") and inputs(scores)["features"][1] == "there"

@@ -191,4 +191,6 @@ def faults(folder, fingerprint):
                if _table(_score_row(scored, report), [])[0] not in text]
     if missing:
         found.append(f"README.md lacks the scores, as they are now, of {', '.join(missing)}; wsedtk report writes them into it")
+    if "\n".join(_use(Path(folder))) not in text.replace("\r\n", "\n"):
+        found.append("README.md tells of another operating point, or of none; wsedtk report writes it anew")
     return found

@@ -107,7 +107,7 @@ def search_target(options, positives, hours, quantity, value):
             values = reached(c.true_positives, c.predicted, count, hours)
             own, rest = sign * values[quantity], values[other]
             finds = np.flatnonzero(c.true_positives > 0)
-            meets = finds[own[finds] >= sign * value]
+            meets = finds[own[finds] >= sign * value - 1e-9 * value]  # met exactly, but for the rounding of a quotient, is met
             if len(meets):
                 i = _top(rest, own, meets)
                 best = max(best, ((rest[i], own[i], -number), c.thresholds[i]))

@@ -112,7 +112,7 @@ def score_files(reference, estimate, kind, num_resamples, as_json):
 @click.argument("model_dir", type=IN_DIR)
 @click.argument("audio", nargs=-1, required=True, metavar="AUDIO...")
 @click.option("--output", type=OUT, help="One file for the events of all recordings; without it and --output-dir they are printed.")
-@click.option("--output-dir", type=OUT, help="A file for each recording into this folder.")
+@click.option("--output-dir", type=OUT, help="A file for each recording into this folder, in the place of one that is there.")
 @click.option("--format", "format_name", default="tsv", type=click.Choice(["tsv", "jsonl", "audacity", "raven"]),
               help="DCASE's table, JSON lines, Audacity's labels, or Raven's selection table.")
 @click.option("--channels", default="mix", type=click.Choice(["mix", "each"]), help="All channels mixed, or each on its own.")

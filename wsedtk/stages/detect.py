@@ -223,14 +223,14 @@ def _check_outputs(form, sources, output, output_dir, scores):
 
 
 def _detect(job, sources, write, total):
-    """Go through all sources. Returns {name: reason} of those that failed, and how many events there are in how many seconds."""
-    failed, num_events, done = {}, 0, 0.0
+    """Go through all sources. Returns why some failed, and how many events there are in how many seconds of the others."""
+    failed, num_events, done = [], 0, 0.0
     with progress_in_time("detect", total) as tell:
         for source, pieces in job.detector.curves(sources):
             try:
                 found, seconds = job.decode(source, pieces, lambda now: tell(done + now))
             except _Failed as error:
-                failed[source.name] = str(error)
+                failed.append(str(error))
                 say(f"warning: detect: {source.name} failed: {error}")
                 continue
             write(source, job.text(source, found))
@@ -266,4 +266,4 @@ def run(model_dir, audio, output, output_dir, format_name, channels, thresholds,
         f"x {seconds / (time.monotonic() - started):.0f} real time")
     if len(failed) > max_failures * len(sources):
         raise InputError(f"{len(failed)} of {len(sources)} recordings failed, more than --max-failures {max_failures:g} allows; the first: "
-                         f"{next(iter(failed.values()))}")
+                         f"{failed[0]}")

@@ -13,6 +13,7 @@ from wsedtk.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
 from wsedtk.config import read_yaml
 from wsedtk.errors import InputError
 from wsedtk.page import Page, breakable, table
+from wsedtk.progress import say
 
 TITLE = "Sound event detection report"
 MOST_PANELS = 20  # classes whose curves are drawn; of more the best and the worst
@@ -57,7 +58,7 @@ def _one_a_system(group):
     """Of each system the folder that was decoded from frames, else its first."""
     chosen = {}
     for one in group:
-        if one.system not in chosen or one.mode == "frame":
+        if one.system not in chosen or one.by_frames:
             chosen[one.system] = one
     return list(chosen.values())
 
@@ -118,8 +119,8 @@ def add_differences(page, found):
     page.section("Differences")
     page.add(table(["difference", *(DIFFERENCES[i][0] for i in used)],
                    [("", [title, *(_difference(*cells[i]) for i in used)]) for title, cells in rows]))
-    page.add(f'<p class="note">Small figures: 95 % intervals of the paired difference, over {min(drawn):,} bootstrap resamples of the '
-             "clips, the same for both systems; bold where they leave out 0. They speak of the clips, not of the chance in a training: "
+    page.add(f'<p class="note">Small figures: 95 % intervals of the paired difference, over at least {min(drawn):,} bootstrap resamples of '
+             "the clips, the same for both systems; bold where they leave out 0. They speak of the clips, not of the chance in a training: "
              "for that, train with several seeds.</p>")
 
 
@@ -128,7 +129,7 @@ def _class_table(one, labels):
     classes = one.report["classes"]
     columns, point, index = scoring.measured(CLASS_COLUMNS, classes.values()), one.point, {label: k for k, label in enumerate(one.labels)}
     limits = [] if point is None else [("clip threshold", point.clip_thresholds)]
-    if limits and one.mode == "frame":
+    if limits and one.by_frames:
         limits.append(("frame threshold", point.frame_thresholds))
     rows = [("", [html.escape(label), *(_cell(classes[label], *key) for _, *key in columns),
                   *(_threshold(values[index[label]]) for _, values in limits)]) for label in labels]
@@ -213,6 +214,14 @@ def _curve(system, values, truth):
     return system, recall, precision, f"AP {ranking.average_precision(values, truth):.3f}"
 
 
+def _panels(one, occurring, section):
+    """The classes, of those that occur, that are drawn: all, or the best and the worst by F1; and how a caption calls them."""
+    if len(occurring) <= MOST_PANELS:
+        return occurring, "every class that occurs"
+    by_f1 = sorted(occurring, key=lambda k: -(one.report["classes"][one.labels[k]][section]["f1"] or 0))
+    return by_f1[:MOST_PANELS // 2] + by_f1[-MOST_PANELS // 2:], f"the best and the worst by F1 of {len(occurring)} classes that occur"
+
+
 def add_curves(page, group):
     """Precision over recall of clips, and of 1 s segments, for the classes of one set. group: a folder a system."""
     group = [one for one in group if one.scores is not None][:MAX_SYSTEMS]
@@ -221,7 +230,7 @@ def add_curves(page, group):
     first = group[0]
     ranked = scoring.extreme_classes(first.report)
     chosen = [first.labels.index(label) for part in ranked[1:] for label in part] if ranked else range(len(first.labels))
-    classes = [k for k in chosen if first.truth.clips_per_class()[k]][:MOST_PANELS]
+    classes, which = _panels(first, [k for k in chosen if first.truth.clips_per_class()[k]], "tagging")
     if not classes:
         return
     tags, names = first.truth.tag_matrix(), [one.system for one in group]
@@ -230,7 +239,7 @@ def add_curves(page, group):
     for i, k in enumerate(classes):
         curves = [_curve(s, one.scores.clip[one.rows, k], tags[:, k]) for s, one in enumerate(group)]
         panels.append((first.labels[k], curves, [(s, 0, *found[i][::-1]) for s, found in enumerate(points) if found[i]]))
-    which = f"the best and the worst of {len(first.labels)} classes by {ranked[0]}" if ranked else "every class that occurs"
+    which = f"the best and the worst of {len(first.labels)} classes by {ranked[0]}" if ranked else which
     page.figure(f"{first.set}: precision and recall of tags", plots.precision_recall(panels, names, ["at the clip threshold"]),
                 caption=f"Tags of clips, {which}; AP: average precision. The point is where the clip threshold lies.")
 
@@ -242,10 +251,7 @@ def add_segment_curves(page, found):
         return
     first, modes = group[0], list(dict.fromkeys(one.mode for one in found))[:3]
     true, _, _ = scoring.active_segments(first.truth, first.decoded)
-    classes = np.flatnonzero(true.any(axis=0))
-    if len(classes) > MOST_PANELS:
-        by_f1 = sorted(classes, key=lambda k: -(first.report["classes"][first.labels[k]]["segment"]["f1"] or 0))
-        classes = np.array(by_f1[:MOST_PANELS // 2] + by_f1[-MOST_PANELS // 2:])
+    classes, which = _panels(first, np.flatnonzero(true.any(axis=0)).tolist(), "segment")
     panels = [(first.labels[k], [], []) for k in classes]
     for s, one in enumerate(group):
         values = comparing.segment_scores(one, classes)
@@ -257,8 +263,8 @@ def add_segment_curves(page, found):
                     panels[i][2].append((s, modes.index(other.mode), figures["recall"], figures["precision"]))
     page.figure(f"{first.set}: precision and recall of segments",
                 plots.precision_recall(panels, [one.system for one in group], [f"decoded: {mode}" for mode in modes]),
-                caption="Segments of 1 s: the curve is of the scores that the model gives a segment, AP its area. The points are where the "
-                        "decoded events lie; those of filtered frames need not be on the curve.")
+                caption=f"Segments of 1 s, {which}: the curve is of the scores that the model gives a segment, AP its area. The points "
+                        "are where the decoded events lie; those of filtered frames need not be on the curve.")
 
 
 def add_errors(page, group):
@@ -325,8 +331,6 @@ def run(folders, output, figures, kind):
     """Write the page about every scored folder `<model>/<set>/<mode>/` of the systems that the folders are or hold."""
     systems = scored.find_systems(folders)
     found = scored.read_systems(systems)
-    for folder in systems.values():
-        model_card.refresh(folder)
     page = Page(figures, kind)
     page.section("Scores")
     page.add(comparison(found))
@@ -349,4 +353,9 @@ def run(folders, output, figures, kind):
     names = ", ".join(systems) if len(systems) <= 5 else f"{len(systems)} systems"
     introduction = "".join(f"<p>{html.escape(line)}.</p>" for line in (names, *_coverage(found)))
     write_text(output, page.text(TITLE, introduction))
+    for folder in systems.values():
+        try:
+            model_card.refresh(folder)
+        except InputError as error:  # the page, which was asked for, is there
+            say(f"warning: {folder}: its model card is left as it is: {error}")
     print(f"{output}: {len(found)} scored folders of {len(systems)} systems")
