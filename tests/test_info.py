@@ -19,8 +19,9 @@ from click.testing import CliRunner
 from helpers import LABELS, SMALL, write_score_file, write_set, write_sound
 from test_checkpoint import small_spec
 
-from wsedtk import artefacts, checkpoint, cli, parts, provenance
+from wsedtk import __version__, artefacts, checkpoint, cli, parts, provenance
 from wsedtk.errors import InputError
+from wsedtk.page import Page
 from wsedtk.stages import info
 
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
@@ -389,3 +390,15 @@ def test_big_files_are_told_of_at_once(tmp_path):
     begun = time.monotonic()
     assert told(tmp_path / "big.h5")[0].content["clips"] == rows and told(tmp_path / "job.log")[0].complete is False
     assert time.monotonic() - begun < 2
+
+
+def test_a_report_page(run, tmp_path):
+    path = tmp_path / "report <a>.html"
+    path.write_text(Page(None, "png").text("A title"))
+    result = run("info", path)
+    assert result.exit_code == 0 and "report page" in result.stdout and f"wsedtk {__version__}, commit " in result.stdout
+    path.write_text(path.read_text()[:-10])
+    result = run("info", path)
+    assert result.exit_code == 1 and "its end is missing" in result.stdout
+    path.write_text("<html><title>another page</title></html>")
+    assert "not an artefact that is known here" in run("info", path).stderr

@@ -5,7 +5,7 @@ import html
 import re
 from pathlib import Path
 
-from wsedtk import plots
+from wsedtk import plots, provenance
 from wsedtk.atomic import writing
 
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"  # the browser holds the page to it
@@ -105,8 +105,10 @@ class Page:
     def text(self, title, introduction=""):
         """The whole page. title: plain text; introduction: HTML above the list of sections."""
         links = "".join(f'<li><a href="#s{number}">{html.escape(name)}</a></li>' for number, name in enumerate(self._sections, 1))
-        return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        made = html.escape("wsedtk {wsedtk}, commit {commit}".format(**provenance.made_by()))
+        return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="{made}">'
+                f"<title>{html.escape(title)}</title>"
                 f'<meta name="viewport" content="width=device-width, initial-scale=1">'
                 f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body>\n'
                 f"<h1>{html.escape(title)}</h1>\n{introduction}<nav><ul>{links}</ul></nav>\n"
-                + "\n".join([*self.parts, "</body></html>\n"]))
+                + "\n".join([*self.parts, f'<p class="note">Made by {made}.</p>', "</body></html>\n"]))

@@ -70,6 +70,7 @@ KINDS = (
     ("ONNX file", models.is_onnx, models.onnx_file),
     ("report.json", lambda path: path.is_file() and path.name == "report.json", sets.report),
     ("operating point, record or configuration (YAML)", files.is_yaml, files.yaml),
+    ("report page", files.is_page, files.page),
     ("log of a job", files.is_log, files.log),
     ("sound file", _is_sound, sets.sound),
 )

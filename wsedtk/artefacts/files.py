@@ -224,6 +224,30 @@ def _ends(path):
         return head.decode(errors="replace").splitlines(), file.read().decode(errors="replace").splitlines()
 
 
+def _generator(path):
+    """What a page of `wsedtk report` says of what made it, as {wsedtk, commit}; None of any other file."""
+    if path.suffix not in (".html", ".htm") or not path.is_file():
+        return None
+    found = re.search(r'<meta name="generator" content="wsedtk ([^",<]+), commit ([^",<]+)">', "".join(_ends(path)[0]))
+    return found and {"wsedtk": found.group(1), "commit": found.group(2)}
+
+
+def is_page(path):
+    """Whether a file is a page that `wsedtk report` wrote."""
+    return _generator(path) is not None
+
+
+def page(path):
+    """Describe a report page, by its head, and by its end, which says that it is whole."""
+    record = record_of(path)
+    about = About(str(path), "report page", made={**made_by(_generator(path)), **when_made(path, record)})
+    about.add_files(record)
+    if "</html>" not in "".join(_ends(path)[1]):
+        about.complete = False
+        about.faults.append(f"{path}: its end is missing; make it anew")
+    return about
+
+
 def is_log(path):
     """Whether a file begins as the log of a job of bin/local.sh or bin/slurm.sh does."""
     if not path.is_file():

@@ -187,10 +187,10 @@ def report(folders, output, figures, kind):
 def info(paths, as_json):
     """Tell what artefacts are: made by what, when, from what, and whether they are complete.
 
-    A data directory, features (shards, and those in the making, too), a model directory, a checkpoint, scores, an operating point, a
-    decoded folder, a report, an exported model, a record, a configuration, a job's log, a sound, or a whole experiment directory. Of a
-    model directory it tells what is missing to share it. Exit status 1 where something is damaged, or does not fit to what it is said
-    to come from; what is only in the making is `complete: no`, and no error.
+    A data directory, features (shards, and those in the making, too), a model directory, a checkpoint, scores, an operating point,
+    a decoded folder, a report, an exported model, a record, a configuration, a report page, a job's log, a sound, or a whole
+    experiment directory. Of a model directory it tells what is missing to share it. Exit status 1 where something is damaged, or
+    does not fit to what it is said to come from; what is only in the making is `complete: no`, and no error.
 
     \b
     Example: wsedtk info exp/linear feats/train.h5
