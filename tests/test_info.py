@@ -339,12 +339,12 @@ class Evil:
 def test_nothing_in_an_artefact_is_run_or_followed(made, exp, tmp_path, monkeypatch):
     torch.save({"step": Evil(tmp_path / "ran")}, tmp_path / "evil.pt")
     assert "it holds more than tensors" in told(tmp_path / "evil.pt")[0].faults[0] or "UnpicklingError" in told(tmp_path / "evil.pt")[1]
-    (tmp_path / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    (tmp_path / "someones_network.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
     monkeypatch.syspath_prepend(tmp_path)
     mapping = yaml.safe_load((exp / "linear/model.yaml").read_text())
-    (exp / "linear/model.yaml").write_text(yaml.safe_dump({**mapping, "network": "theirs:Net"}))
+    (exp / "linear/model.yaml").write_text(yaml.safe_dump({**mapping, "network": "someones_network:Net"}))
     about = told(exp / "linear")[0]
-    assert "WSEDTK_NETWORKS" in about.content["not_looked_at"] and "theirs" not in sys.modules
+    assert "WSEDTK_NETWORKS" in about.content["not_looked_at"] and "someones_network" not in sys.modules
     (tmp_path / "object.yaml").write_text(f"seed: !!python/object/apply:os.system ['touch {tmp_path / 'ran'}']\n")
     assert "object.yaml: not valid YAML" in told(tmp_path / "object.yaml")[0].faults[0]
     with h5py.File(tmp_path / "link.h5", "w") as file:
