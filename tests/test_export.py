@@ -155,7 +155,8 @@ def test_a_network_that_can_not_be_traced(own, tmp_path, run, name, message):
 def test_without_the_extra(model, tmp_path, run, monkeypatch):
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     result = run("export", "--", model, tmp_path / "m.onnx")
-    assert result.exit_code == 1 and "needs the package onnx, which is missing; in the checkout: pip install -c constraints.txt '.[export]'" in result.stderr
+    assert result.exit_code == 1
+    assert "needs the package onnx, which is missing; in the checkout: pip install -c constraints.txt '.[export]'" in result.stderr
 
 
 @needs_extra
