@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 
 from wsedtk import operating_point, store
 
@@ -70,6 +71,18 @@ def make_point(num_classes=2, labels=("Car", "Air horn, truck horn"), **changes)
               "frame_thresholds": np.full(num_classes, 0.5), "gate_by_tags": False, "tuned_on": "by hand",
               **{name: np.zeros(num_classes) for name in ("median_seconds", "min_seconds", "max_gap_seconds")}}
     return operating_point.OperatingPoint(**{**values, **changes})
+
+
+def stir(network):
+    """A network whose parameters and batch norms are not at rest."""
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            torch.nn.init.normal_(tensor, std=0.3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+    network.pooling.project()
+    return network
 
 
 def train_arguments(corpus, model, *more):

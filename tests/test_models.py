@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import stir
 
 from wsedtk import models
 from wsedtk.errors import InputError
@@ -111,15 +112,7 @@ def test_initialisation_is_the_published_one(name):
 def lively(name, method, **options):
     """A small network in evaluation mode whose biases and batch norms are not at rest: they fill padding where nothing masks it."""
     torch.manual_seed(0)
-    network = models.build(name, 3, pooling=method, **{**SMALL[name], **options}).double().eval()
-    for tensor in network.state_dict().values():
-        if tensor.is_floating_point():
-            torch.nn.init.normal_(tensor, std=0.3)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2)
-    network.pooling.project()
-    return network
+    return stir(models.build(name, 3, pooling=method, **{**SMALL[name], **options}).double().eval())
 
 
 def check_padded_is_alone(network, lengths):

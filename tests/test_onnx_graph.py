@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import stir
 from test_models import SMALL
 
 from wsedtk import audio, checkpoint, inference, models
@@ -29,15 +30,7 @@ def runner_of(network, num_mels=16):
 def lively(name, pooling, hierarchy=None, groups=(), **options):
     """A small network whose parameters and batch norms are not at rest."""
     torch.manual_seed(0)
-    network = models.build(name, 3, pooling, hierarchy, groups, **{**SMALL[name], **options})
-    for tensor in network.state_dict().values():
-        if tensor.is_floating_point():
-            torch.nn.init.normal_(tensor, std=0.3)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 2)
-    network.pooling.project()
-    return network
+    return stir(models.build(name, 3, pooling, hierarchy, groups, **{**SMALL[name], **options}))
 
 
 def session_of(graph):

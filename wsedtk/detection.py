@@ -98,7 +98,7 @@ class Detector:
     def __init__(self, spec, network, runner):
         self.frontend = LogMel(spec.frontend_config(), runner.device)
         self.runner, config = runner, self.frontend.config
-        self.reduction, self.num_classes = network.time_reduction, len(spec.labels)  # R, K
+        self.reduction = network.time_reduction  # R
         self._unit = config.hop * self.reduction  # samples
         self.seconds_per_frame = self._unit / config.sample_rate
         self.seconds_per_feature = config.seconds_per_frame

@@ -69,6 +69,12 @@ def gap_frames(seconds, seconds_per_frame):
     return int(seconds / seconds_per_frame + 1e-6)
 
 
+def filter_frames(median_seconds, min_seconds, max_gap_seconds, seconds_per_frame):
+    """The lengths of the filters in frames: median, shortest event, longest gap."""
+    return (odd_frames(median_seconds, seconds_per_frame), whole_frames(min_seconds, seconds_per_frame),
+            gap_frames(max_gap_seconds, seconds_per_frame))
+
+
 def smooth(x, median_frames, min_frames, max_gap_frames):
     """Median filter, drop runs shorter than `min_frames`, then join runs at most `max_gap_frames` apart.
 

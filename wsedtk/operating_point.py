@@ -100,7 +100,5 @@ def check(point, path, labels, model, other):
 
 def frame_filters(point, seconds_per_frame):
     """The filters of an operating point in frames: median, shortest event and longest gap, each (K,)."""
-    median = [events.odd_frames(s, seconds_per_frame) for s in point.median_seconds]
-    shortest = [events.whole_frames(s, seconds_per_frame) for s in point.min_seconds]
-    gap = [events.gap_frames(s, seconds_per_frame) for s in point.max_gap_seconds]
-    return np.array(median), np.array(shortest), np.array(gap)
+    settings = zip(point.median_seconds, point.min_seconds, point.max_gap_seconds)
+    return tuple(map(np.array, zip(*(events.filter_frames(*setting, seconds_per_frame) for setting in settings))))

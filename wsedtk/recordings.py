@@ -24,6 +24,11 @@ _GUESS = 25  # ffmpeg's score of a format that it only guesses: of random bytes 
 _INPUT = ["-v", "error", "-protocol_whitelist", "file,pipe"]  # a playlist is not to fetch anything
 
 
+def as_text(name):
+    """A file's name or path as text, whatever the file system holds."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 def find(arguments, by_path=False):
     """The recordings that files, folders (at any depth) and patterns stand for: [(path, name)], each once, in order.
 
@@ -45,9 +50,9 @@ def find(arguments, by_path=False):
         if not some:
             raise InputError(f"{argument}: {missing}")
         for path, name in some:
-            found.setdefault(path.absolute(), (path, os.fsencode(name).decode(errors="replace")))
+            found.setdefault(path.absolute(), (path, as_text(name)))
     names = Counter(name for _, name in found.values())
-    return [(path, os.fsencode(path).decode(errors="replace") if by_path and names[name] > 1 else name) for path, name in found.values()]
+    return [(path, as_text(path) if by_path and names[name] > 1 else name) for path, name in found.values()]
 
 
 class _Decoded:

@@ -9,9 +9,10 @@ from pathlib import Path
 from wsedtk import datadir
 from wsedtk.artefacts import files, models, sets
 from wsedtk.artefacts.about import About, when_made
+from wsedtk.clip_names import AUDIO_EXTENSIONS
 from wsedtk.errors import InputError
 
-_SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus", ".caf", ".w64", ".rf64")
+_SOUNDS = (*AUDIO_EXTENSIONS, ".rf64")
 _OF_A_FOLDER = {*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv", "failed.tsv", "report.txt", "model.yaml", "model.safetensors",
                 "config.yaml", "history.tsv", "train.log", "README.md"}
 _SUMMARY = ("network", "pooling", "shards", "mode", "clips", "clips_done", "hours", "classes", "tags", "events", "parameters",

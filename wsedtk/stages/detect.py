@@ -5,7 +5,6 @@ T frames, F features, K classes.
 
 import contextlib
 import dataclasses
-import os
 import sys
 import time
 from pathlib import Path
@@ -148,13 +147,8 @@ class _Job:
     def text(self, source, found):
         """The events as lines of the output."""
         channel = None if source.channel is None else source.channel + 1
-        return self.form.lines(event_formats.Recording(source.name, _file_name(source), channel,
+        return self.form.lines(event_formats.Recording(source.name, recordings.as_text(Path(source.path).name), channel,
                                                        self.detector.frontend.config.max_hz), found)
-
-
-def _file_name(source):
-    """The name of a recording's file, as text."""
-    return os.fsencode(Path(source.path).name).decode(errors="replace")
 
 
 def _readable(pieces):

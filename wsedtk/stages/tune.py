@@ -79,7 +79,7 @@ def frame_options(scores, rows, dataset, criterion, grid, gate):
     else:
         truth, _ = metrics.activity(metrics.drop_zero_length(dataset.events), dataset.durations, len(dataset.labels))
     step, recorded, values = scores.seconds_per_frame, scores.durations[rows], [[] for _ in grid]
-    filters = [(events.odd_frames(m, step), events.whole_frames(s, step), events.gap_frames(g, step)) for m, s, g in grid]
+    filters = [events.filter_frames(*setting, step) for setting in grid]
     for block, frames in scores.blocks(rows):
         for found, setting in zip(values, filters):
             smoothed = events.smooth(frames, *setting) * gate[block, None]  # filters commute with thresholds, see wsedtk.events
