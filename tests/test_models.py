@@ -7,7 +7,7 @@ from helpers import stir
 from wsedtk import models
 from wsedtk.errors import InputError
 from wsedtk.models import layers
-from wsedtk.pooling import METHODS
+from wsedtk.pooling import HIERARCHIES, METHODS
 
 SMALL = {  # each network at a size that a test affords
     "dcase-crnn": {"num_mels": 16, "channels": (4, 5, 6), "num_hidden": 7},
@@ -99,14 +99,23 @@ def test_initialisation_is_the_published_one(name):
             assert (parameter == (1 if key.endswith("weight") else 0)).all(), key
         elif "bias" in key:
             assert not parameter.any(), key
-        elif "gru" in key:
-            for gate in parameter.detach().chunk(3):  # rows or columns are orthonormal
-                product = gate @ gate.T if gate.shape[0] <= gate.shape[1] else gate.T @ gate
-                torch.testing.assert_close(product, torch.eye(len(product)), rtol=0, atol=1e-5)
+        elif "gru" in key:  # (3 H, inputs) is one orthogonal matrix, as in the authors' code
+            values = torch.linalg.svdvals(parameter.detach())
+            torch.testing.assert_close(values, torch.ones_like(values), rtol=0, atol=1e-5)
         else:  # Xavier-uniform: bounded by sqrt(6 / (fan in + fan out)), and nearly reaching it
             field = fan_in // parameter.shape[1] if parameter.dim() == 4 else 1
             bound = (6 / (field * (parameter.shape[0] + parameter.shape[1]))) ** 0.5
             assert 0.95 * bound < parameter.abs().max() <= bound, key
+
+
+@pytest.mark.parametrize("name, hidden", [("dcase-crnn", 100), ("talnet", 512)])
+def test_recurrent_weights_start_as_large_as_in_the_published_code(name, hidden):
+    """Three gates of H x H in one orthogonal matrix: standard deviation 1 / sqrt(3 H), 0.0577 for H = 100."""
+    gru = models.build(name, 17).gru
+    for weight in (gru.weight_hh_l0, gru.weight_hh_l0_reverse):
+        assert weight.shape == (3 * hidden, hidden)
+        assert weight.std().item() == pytest.approx((3 * hidden) ** -0.5, rel=1e-3)
+        assert hidden != 100 or weight.std().item() == pytest.approx(0.0577, abs=1e-4)
 
 
 def lively(name, method, **options):
@@ -210,7 +219,7 @@ def test_probabilities_are_float32_under_autocast(name, method):
     assert output.weight is None or output.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("hierarchy", ["published", "plain", "nested"])
+@pytest.mark.parametrize("hierarchy", HIERARCHIES)
 def test_a_hierarchy_reaches_the_pooling(hierarchy):
     network = models.build("dcase-crnn", 3, hierarchy=hierarchy, groups=[5, 2], **SMALL["dcase-crnn"])
     assert network.pooling.hierarchy == hierarchy and network.pooling.groups == (5, 2)
@@ -258,7 +267,7 @@ def test_a_network_of_ones_own():
     ("subprocess:Popen", {}, "network 'subprocess:Popen': is not a torch.nn.Module"),
     ("dcase-crnn", {"depth": 3}, "unexpected keyword argument 'depth'"),
     ("dcase-crnn", {"pooling": "mean"}, "unknown pooling 'mean'"),
-    ("dcase-crnn", {"hierarchy": "deep", "groups": [5]}, "unknown hierarchy 'deep'; known: published, plain, nested"),
+    ("dcase-crnn", {"hierarchy": "deep", "groups": [5]}, "unknown hierarchy 'deep'; known: published, published-all, plain, nested"),
     ("dcase-crnn", {"hierarchy": "plain"}, "a hierarchy and its groups go together"),
     ("dcase-crnn", {"num_mels": 50}, "num_mels must be a multiple of 8, found 50"),
     ("dcase-crnn", {"channels": [1, 2]}, "channels: expected three numbers"),

@@ -13,7 +13,7 @@ class DcaseCrnn(Network):
     """Three 5x5 convolutions with ReLU and max-pooling, a bidirectional GRU, one fully connected layer.
 
     T feature frames become T / 4 output frames (10 a second of Wang's 40). No batch norm. Xavier-uniform convolutions and
-    outputs with zero biases, orthogonal GRU matrices with zero biases.
+    outputs with zero biases; the GRU starts as `layers.init_gru` says.
     """
 
     time_reduction = 4  # feature frames in one output frame

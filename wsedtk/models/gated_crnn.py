@@ -32,8 +32,8 @@ class GatedCrnn(Network):
     T feature frames become T / 4 output frames with the default `time_pools` (12.5 a second of He's 50). Two things that Xu et
     al. have and the paper may or may not have kept are options: `gru_gate` passes one half of the GRU's outputs through the
     other's sigmoid; `attention_softmax: class` takes attention's softmax over the classes of a frame and not over time.
-    Xavier-uniform convolutions and outputs with zero biases, orthogonal GRU matrices with zero biases. In training, batch norm
-    sees padded frames.
+    Xavier-uniform convolutions and outputs with zero biases; the paper says nothing of the GRU, which starts as that of the other
+    networks does (`layers.init_gru`). In training, batch norm sees padded frames.
     """
 
     def __init__(self, pooling, num_mels=80, num_channels=64, num_top_channels=256, num_hidden=128, time_pools=(2, 2, 1, 1), dropout=0.2,

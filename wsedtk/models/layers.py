@@ -67,11 +67,14 @@ def run_gru(gru, x, mask):
 
 
 def init_gru(gru):
-    """Orthogonal matrices, one a gate, and zero biases."""
+    """Initialise a GRU as the published code of Wang, Li & Metze (2019) does.
+
+    Each weight (3 H, inputs), of the three gates together, is one orthogonal matrix: its singular
+    values are 1, and the standard deviation of `weight_hh` is 1 / sqrt(3 H). Biases are zero.
+    """
     for name, parameter in gru.named_parameters():
         if "weight" in name:
-            for gate in parameter.data.chunk(3):
-                nn.init.orthogonal_(gate)
+            nn.init.orthogonal_(parameter)
         else:
             nn.init.zeros_(parameter)
 
