@@ -75,7 +75,7 @@ def test_the_front_end_is_that_of_features(config):
 @pytest.mark.parametrize("name", SMALL)
 def test_any_network_pooling_and_length(name, pooling):
     kinds = [None, *HIERARCHIES]
-    hierarchy = kinds[(list(SMALL).index(name) + METHODS.index(pooling)) % 4]  # each pooling with three of them, all in turn
+    hierarchy = kinds[(list(SMALL).index(name) + METHODS.index(pooling)) % 5]  # each pooling with three of them, all in turn
     options = {"gru_gate": True, "attention_softmax": "class"} if (name, pooling) == ("gated-crnn", "attention") else {}
     runner = runner_of(lively(name, pooling, hierarchy, (5, 3) if hierarchy else (), **options))
     session = session_of(Graph(FRONTEND, runner))

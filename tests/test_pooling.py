@@ -1,4 +1,4 @@
-"""Pooling: nine weights and three hierarchies against plain formulas and closed-form gradients; order, masks, limits, segments."""
+"""Pooling: nine weights and four hierarchies against plain formulas and closed-form gradients; order, masks, limits, segments."""
 
 from functools import reduce
 
@@ -63,7 +63,7 @@ def plain_weight(method, x, w, steepness):
 
 
 def closed_form(method, x, w, place, size):
-    """y, dy/dx, dy/dw, dy/dalpha, dy/dbeta of one clip's real frames (n, K): Wang's table 1; with first groups of `size`, He's A-1."""
+    """y, dy/dx, dy/dw, dy/dalpha, dy/dbeta of one clip's real frames (n, K): Wang's table 1; of groups of `size` frames, He's A-1."""
     alpha, beta, steepness = ALPHA[:x.shape[1]], BETA[:x.shape[1]], w.mean(0)
     v = plain_weight(method, x, w, steepness)
     y, judge = (v * x).sum(0) / v.sum(0), x
@@ -77,12 +77,18 @@ def closed_form(method, x, w, place, size):
     return y, dx[method] if method in dx else v * (1 + slope[method] * (judge - y)) / v.sum(0), dw.get(method, 0 * x), dalpha, dbeta
 
 
-@each("method", "shape", "kind", groups=[(), *GROUPS])
-def test_values_and_gradients_are_wangs_and_of_the_published_hierarchy_hes(method, shape, kind, groups):
-    pooling, (x, w, mask) = make_pooling(method, shape[1], *(("published", groups) if groups else ())), make_case(*shape, kind)
+READINGS = [(), *(("published", groups, groups[0]) for groups in GROUPS),
+            *(("published-all", groups, int(np.prod(groups))) for groups in GROUPS)]
+
+
+@each("method", "shape", "kind", reading=READINGS)
+def test_values_and_gradients_are_wangs_and_of_the_published_hierarchies_hes(method, shape, kind, reading):
+    """xs_j of He's formulas is the average over the frame's first group (published) or over its last (published-all)."""
+    *structure, size = reading or (0,)
+    pooling, (x, w, mask) = make_pooling(method, shape[1], *structure), make_case(*shape, kind)
     y, dx, dw, *learnt = run(pooling, x, w, mask)
     places = [np.arange(shape[0])] * 3 if mask is None else [np.flatnonzero(real) for real in mask]
-    forms = [closed_form(method, x[clip, p].numpy(), w[clip, p].numpy(), p, groups and groups[0]) for clip, p in enumerate(places)]
+    forms = [closed_form(method, x[clip, p].numpy(), w[clip, p].numpy(), p, size) for clip, p in enumerate(places)]
     for clip, (place, form) in enumerate(zip(places, forms, strict=True)):
         close([y[clip]], form[:1])
         close((dx[clip, place], dw[clip, place]), form[1:3], atol=1e-10)
@@ -95,6 +101,17 @@ def test_plain_hierarchy_is_single_pooling_also_backwards(method, kind, groups):
     for frames in (1, 2, 13, 125):
         case = make_case(frames, 4, kind)
         close(run(make_pooling(method, 4, "plain", groups), *case), run(make_pooling(method), *case))
+
+
+@each("kind", method=["linear", "exp", "attention"])
+def test_later_groups_change_the_gradient_of_published_all_alone(method, kind):
+    case = make_case(125, 4, kind)
+    first, second = ([run(make_pooling(method, 4, hierarchy, groups), *case) for groups in ((5,), (5, 5))]
+                     for hierarchy in ("published", "published-all"))
+    close(first[1], first[0])
+    close(second[0], first[0])
+    shift = max((a - b)[0].abs().max() for a, b in zip(second[1][1:], second[0][1:]))  # of the clip without padding
+    assert shift > 0.01 * max(a[0].abs().max() for a in second[0][1:])
 
 
 @each("kind", "groups", method=["max", "average"], hierarchy=HIERARCHIES)
@@ -221,8 +238,8 @@ def test_what_a_method_needs_and_where_its_parameters_start():
 
 @each("structure", method=["auto", "power", "general"])
 def test_a_parameter_at_0_rises_again(method, structure):
-    pooling, x = Pooling(method, 4, *structure), make_case(dtype=torch.float32)[0]
-    optimizer = torch.optim.SGD(pooling.parameters(), lr=40)
+    pooling, x = Pooling(method, 4, *structure), make_case(60, dtype=torch.float32)[0]  # three groups at least
+    optimizer = torch.optim.SGD(pooling.parameters(), lr=2000)
     for sign in (1, -1):  # down to the average, then up
         for _ in range(40):
             optimizer.zero_grad()
@@ -303,7 +320,7 @@ def test_a_frame_belongs_to_the_segment_of_its_centre(case):
     assert torch.bincount(segment_of_frame(sum(counts), samples_per_frame, rate)).tolist() == counts
 
 
-@each("method", structure=[(), ("published", (3, 2)), ("nested", (3, 2))])
+@each("method", structure=[(), ("published", (3, 2)), ("published-all", (3, 2)), ("nested", (3, 2))])
 def test_segments_are_pooled_by_the_same_function(method, structure):
     pooling, (x, w, _), segments = make_pooling(method, 4, *structure), make_case(29), segment_of_frame(29, 1, 10)
     mask = torch.arange(29) < torch.tensor([29, 17, 1])[:, None]
@@ -323,7 +340,7 @@ def test_segments_promote_half_types(method):
 
 
 @each(case=[(("mean",), "unknown pooling 'mean'; known: max, average, linear, .*monotone-attention"),
-            (("exp", "flat", [5]), "unknown hierarchy 'flat'; known: published, plain, nested"),
+            (("exp", "flat", [5]), "unknown hierarchy 'flat'; known: published, published-all, plain, nested"),
             (("exp", "nested"), r"go together; found hierarchy 'nested' and groups \[\]"),
             (("exp", None, [5]), r"go together; found hierarchy None and groups \[5\]"),
             (("exp", "plain", [5, 0]), r"groups: expected numbers of frames >= 1, found \[5, 0\]"),
@@ -337,5 +354,6 @@ def test_what_makes_no_sense_is_refused(case):
 
 
 def test_help_and_print_say_what_a_hierarchy_is():
-    assert "telescope" in wsedtk.pooling.__doc__
+    for said in ("telescope", "groups\n                   [5] and [5, 5] have the same gradient", *HIERARCHIES):
+        assert said in wsedtk.pooling.__doc__
     assert repr(Pooling("exp", 4, "nested", [5, 5])) == "Pooling(exp, num_classes=4, hierarchy=nested, groups=[5, 5])"

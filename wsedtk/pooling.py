@@ -19,20 +19,32 @@ probability a smaller weight: the network only chooses how steeply the weights r
 
 A segment's score is the same average over the segment's frames (`pool_segments`).
 
-**Hierarchical pooling, and what it is.** He, Shen & Zhang average first within groups of M frames, then over the groups, with
-group weights that are the mean of their frames' weights (eqs. (A-4) to (A-6)). Taken as written this changes nothing: a group's
-mean weight times its average is the sum of w x over the group divided by M, so the sums telescope, and y is the single average
-for every weight, as is its true gradient. The gradients that the paper prints, (8), (A-18), (A-20) and (A-23), are those of
-another function: the weights inside the first average (frames to groups) are held constant, while the group weights keep their
-gradient. What the paper's networks gained, if they did what it prints, is this gradient: where the single average pushes a
-frame by (x_i - y), it pushes by (xs_j - y), with xs_j the average of the frame's own first group, a smoother judge. (Learnt alpha
-and beta then learn from differences between groups alone, and so more slowly.) Hence three kinds of hierarchy:
+**Hierarchical pooling.** He, Shen & Zhang average first within groups of M frames and then over the
+groups. The weight of a group is the mean of its frames' weights (eqs. (A-4) to (A-6)). As written,
+this changes nothing: a group's weight times its average is its sum of w x divided by M, so the sums
+telescope. The value and the gradient are those of single pooling, for every weight. The gradients
+that the paper prints, (8), (A-18), (A-20) and (A-23), follow only if the weights inside an average
+are treated as constants while the weights of its groups keep their gradient. Then a frame is pushed
+by (xs_j - y) where single pooling pushes it by (x_i - y); xs_j is the average over its group.
 
-    published  inner weights constant: the values of single pooling, the gradients of He, Shen & Zhang, table A-1
-    plain      differentiated whole: equal to single pooling in value and gradient, kept so that anyone can see that it is
-    nested     the group weights are computed anew from the groups' averages, w_j = n_j f(xs_j), with n_j the real frames in the
-               group; for attention f is the geometric mean of the frames' weights. A different value. Not from the paper.
+The paper's derivation (A-7) to (A-11) has one inner average, frames to groups. Its networks have two:
+125 frames -> 25 groups of 5 -> 5 groups of 25 -> 1 clip (`groups` [5, 5]). The text does not say
+whether the second inner average is derived in the same way, so there are two readings:
 
+    published      only the weights of the first inner average (frames to groups) are constant. xs_j
+                   is the average over the frame's first group, 5 frames, whatever follows: groups
+                   [5] and [5, 5] have the same gradient. Values of single pooling, the gradients of
+                   table A-1 to the letter.
+    published-all  the weights of every inner average are constant. xs_j is the average over the
+                   frame's last group, 25 frames for groups [5, 5]. Values of single pooling, the
+                   derivation applied at every stage.
+    plain          all gradients are kept: equal to single pooling in value and gradient. The null
+                   hypothesis of the paper's claim: what it gains over single pooling is noise.
+    nested         the group weights are computed from the groups' averages, w_j = n_j f(xs_j), with
+                   n_j real frames in the group; for attention f is the geometric mean of the frames'
+                   weights. A different value. Not from the paper.
+
+In both published readings learnt alpha and beta learn from the differences between groups alone.
 `max` and `average` are the same under any hierarchy, and ignore it.
 """
 
@@ -40,7 +52,7 @@ import torch
 from torch import nn
 
 METHODS = ("max", "average", "linear", "exp", "attention", "auto", "power", "general", "monotone-attention")
-HIERARCHIES = ("published", "plain", "nested")
+HIERARCHIES = ("published", "published-all", "plain", "nested")
 _FLOOR = 1e-7  # x inside x^beta: the gradient at 0 is not finite for beta < 1
 
 
@@ -175,7 +187,7 @@ class Pooling(nn.Module):
         count = _groups(count, size)  # (B, J, L, 1)
         inner = _groups(w, size)  # (B, J, L, K)
         w = inner.sum(dim=2) / size  # He, Shen & Zhang 2019, eq. (A-5); a short last group keeps its share
-        if self.hierarchy == "published" and stage == 0:
+        if self.hierarchy == "published-all" or (self.hierarchy == "published" and stage == 0):
             inner = inner.detach()
         x = weighted_average(_groups(x, size), inner, count)  # eq. (A-4)
         if self.method == "attention":

@@ -28,7 +28,7 @@ class TrainConfig:
     network: str = "dcase-crnn"
     network_options: dict = dataclasses.field(default_factory=dict)
     pooling: str = "linear"
-    hierarchy: typing.Literal["published", "plain", "nested"] | None = None  # help(wsedtk.pooling) tells what they are
+    hierarchy: typing.Literal["published", "published-all", "plain", "nested"] | None = None  # help(wsedtk.pooling)
     groups: tuple[int, ...] = ()  # output frames, then groups, that a group of the hierarchy holds
     balancer: typing.Literal["classes", "weighted", "none"] = "classes"  # help(wsedtk.dataset.Batches)
     batch_size: int = 100
@@ -45,7 +45,7 @@ class TrainConfig:
     schedule_patience: int = 3  # checkpoints that may pass without gain; the next one lowers the rate (torch's ReduceLROnPlateau)
     stop_patience: int | None = None  # checkpoints without gain of `select_by` after which training stops; null: never
     select_by: typing.Literal["loss", "f1", "map"] = "f1"  # the model is the checkpoint that is best on VALID_SET by this
-    precision: typing.Literal["bf16", "float32"] = "bf16"
+    precision: typing.Literal["bf16", "float32"] = "bf16"  # of the network in training; the papers' is float32
     seed: int = 0
     keep_checkpoints: int = 2  # the newest ones, beside the best
     resume_seconds: float = 600.0  # of training, after which what is needed to go on is written between checkpoints too
