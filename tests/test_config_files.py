@@ -72,10 +72,25 @@ def test_systems_are_trained_as_published(file, expected):
     assert not any(cfg[key] for key in extras)  # none of it is in the papers
 
 
-@pytest.mark.parametrize("path", [path for path in SYSTEMS if path.stem.endswith("_hierarchical")], ids=name)
-def test_hierarchical_systems_differ_in_the_hierarchy_alone(path):
-    single = config.load(TrainConfig, path.with_name(path.name.replace("_hierarchical", "")))
-    assert config.load(TrainConfig, path) == dataclasses.replace(single, hierarchy="published", groups=(5, 5))
+@pytest.mark.parametrize("suffix, hierarchy", [
+    ("hierarchical", "published"), ("published_all", "published-all"), ("plain", "plain"), ("nested", "nested")])
+@pytest.mark.parametrize("pooling", ["linear", "exp", "attention"])
+def test_hierarchical_systems_differ_in_the_hierarchy_alone(pooling, suffix, hierarchy):
+    single = config.load(TrainConfig, RECIPES / f"dcase2017/conf/gated_crnn_{pooling}.yaml")
+    expected = dataclasses.replace(single, hierarchy=hierarchy, groups=(5, 5))
+    assert config.load(TrainConfig, RECIPES / f"dcase2017/conf/gated_crnn_{pooling}_{suffix}.yaml") == expected
+
+
+@pytest.mark.parametrize("path", [path for path in SYSTEMS if "mini" not in path.parts], ids=name)
+def test_the_papers_systems_train_in_float32(path):
+    ours = path.stem in ("ours", "talnet_small")
+    assert config.load(TrainConfig, path).precision == ("bf16" if ours else "float32")
+
+
+@pytest.mark.parametrize("path", [path for path in SYSTEMS if path.stem.startswith("gated_crnn")], ids=name)
+def test_hes_systems_say_that_the_loss_is_binary(path):
+    comment = " ".join(path.read_text(encoding="utf-8").replace("\n# ", " ").split())
+    assert "binary cross entropy" in comment and '"categorical"' in comment and "(A-1)" in comment
 
 
 COMPARED = [(path, method) for path in SYSTEMS for method in METHODS

@@ -46,7 +46,7 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
 @click.argument("valid_set", type=IN_DIR)
 @click.argument("model_dir", type=OUT)
 @click.option("--feats", required=True, multiple=True, type=IN_DIR, help="Features of the clips. Repeatable.")
-@click.option("--config", "config_path", type=IN_DIR, help="The system (YAML); without it Wang's CRNN.")
+@click.option("--config", "config_path", type=IN_DIR, help="The system (YAML); without it Wang's CRNN, in bf16.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
 @click.option("--init", "init_dir", type=IN_DIR, metavar="MODEL_DIR", help="Start from this model; other classes get a new output layer.")
 @click.option("--cache", is_flag=True, help="Keep all features in memory, where they fit: 50 to 160 kB a clip of 10 s.")
