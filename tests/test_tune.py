@@ -67,15 +67,18 @@ def segments_of(rows, durations, num_classes):
     return np.array(out)
 
 
-def exhaustive_frames(folder, criterion, grid):
-    """The best micro F1 that any thresholds and filters of the grid reach, by decoding with every one of them."""
+def exhaustive_frames(folder, criterion, grid, common=False):
+    """The best micro F1 that any thresholds and filters of the grid reach, by decoding with every one of them.
+
+    common: all classes have the same threshold and filters.
+    """
     dataset, scores = datadir.read(folder / "set"), store.ScoreFile(folder / "scores.h5")
     rows, num_classes = [scores.filenames.tolist().index(n) for n in dataset.filenames], len(dataset.labels)
     if criterion == "tags":
         truth = dataset.tag_matrix()
     else:
         truth = segments_of(list(dataset.events.rows()), dataset.durations, num_classes)
-    step, choices = scores.seconds_per_frame, [set() for _ in range(num_classes)]
+    step, choices, together = scores.seconds_per_frame, [set() for _ in range(num_classes)], []
     levels = [*sorted(set(np.concatenate([scores.frames(row).ravel() for row in rows]).astype(float))), np.inf]
     for (median, shortest, gap), threshold in itertools.product(grid, levels):
         found = []
@@ -91,7 +94,10 @@ def exhaustive_frames(folder, criterion, grid):
             said = segments_of(found, dataset.durations, num_classes)
         for k in range(num_classes):
             choices[k].add((int((said & truth)[:, k].sum()), int(said[:, k].sum())))
-    totals = [(sum(c[0] for c in combination), sum(c[1] for c in combination)) for combination in itertools.product(*choices)]
+        together.append((int((said & truth).sum()), int(said.sum())))
+    totals = together
+    if not common:
+        totals = [(sum(c[0] for c in combination), sum(c[1] for c in combination)) for combination in itertools.product(*choices)]
     return max(2 * tp / (predicted + truth.sum()) if predicted + truth.sum() else 0.0 for tp, predicted in totals)
 
 
@@ -126,6 +132,38 @@ def test_frame_thresholds_reach_the_global_optimum_when_decoded(run, tmp_path, c
             said[decoded.events.clip, decoded.events.label] = True
             reached = f1_score(truth.tag_matrix(), said, average="micro", zero_division=0)
         assert reached == pytest.approx(exhaustive_frames(folder, criterion, list(itertools.product(*grid.values()))), abs=1e-9), seed
+
+
+@pytest.mark.parametrize("criterion", ["tags", "segments"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_common_threshold_is_the_best_of_those_that_all_classes_share(run, tmp_path, capsys, criterion, grid):
+    for seed in range(3):
+        folder = make_world(tmp_path / str(seed), seed, num_classes=3, lengths=(-0.9, 0.9))
+        point = tune_to(folder, criterion=criterion, common=True, **grid)
+        printed = capsys.readouterr().out
+        for name in operating_point.PER_CLASS:
+            assert len(set(getattr(point, name).tolist())) == 1, name
+        report, decoded, truth = decode_and_score(run, folder, "--mode", "frame")
+        scores = store.ScoreFile(folder / "scores.h5")
+        clip, true = scores.clip[scores.rows(truth.filenames)], truth.tag_matrix()
+        best = max(f1_score(true, clip >= t, average="micro", zero_division=0) for t in [*np.unique(clip), np.inf])
+        assert report["tagging"]["f1"] == pytest.approx(best, abs=1e-9)
+        assert printed_f1(printed) == pytest.approx(best, abs=5e-5)
+        best = exhaustive_frames(folder, criterion, list(itertools.product(*grid.values())), common=True)
+        assert float(re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", printed).group(1)) == pytest.approx(best, abs=5e-5)
+        if criterion == "segments":
+            assert report["segment"]["f1"] == pytest.approx(best, abs=1e-9)
+
+
+def test_a_common_threshold_reaches_less_than_one_a_class_and_says_what_it_is(run, tmp_path):
+    folder = make_world(tmp_path, 1, num_clips=12, num_classes=3)
+    printed = {}
+    for options in ([], ["--common-threshold"]):
+        result = run("tune", folder / "scores.h5", folder / "set", folder / "point.yaml", "--criterion", "segments", *options)
+        assert result.exit_code == 0, result.stderr
+        printed[len(options)] = float(re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", result.stdout).group(1))
+    point = operating_point.read(folder / "point.yaml")
+    assert printed[1] < printed[0] and "common threshold" in point.tuned_on and point.tuned["common_threshold"] is True
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
@@ -362,6 +400,10 @@ def test_targets_that_are_none(run, text, message):
     assert result.exit_code == 2 and message in " ".join(result.stderr.split())
 
 
-def test_a_target_and_wangs_procedure_exclude_each_other(run):
-    result = run("tune", "a", "b", "c.yaml", "--target", "recall=0.5", "--published")
-    assert result.exit_code == 2 and "--target and --published" in result.stderr
+WAYS = (("--target", "recall=0.5"), ("--published",), ("--common-threshold",))
+
+
+@pytest.mark.parametrize("options", list(itertools.combinations(WAYS, 2)))
+def test_ways_to_choose_thresholds_exclude_each_other(run, options):
+    result = run("tune", "a", "b", "c.yaml", *options[0], *options[1])
+    assert result.exit_code == 2 and f"{options[0][0]} and {options[1][0]} choose the same" in " ".join(result.stderr.split())

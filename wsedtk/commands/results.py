@@ -35,13 +35,14 @@ def predict(model_dir, feats, scores, data_set, precise, no_frames, classes, dev
               help="What frame thresholds and filters are judged by: clips, or 1 s segments.")
 @click.option("--target", type=Target(), help="Meet precision=P, recall=R or false-alarms-per-hour=N in every class, see above.")
 @click.option("--published", is_flag=True, help="Clip thresholds by Wang's own procedure, which can miss the optimum.")
+@click.option("--common-threshold", is_flag=True, help="One threshold and one set of filters for all classes, as He's text has it.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="For --published.")
 @click.option("--median-seconds", default="0.5", type=NumberList(float, "seconds"), help="Median filters to choose from: one, or several.")
 @click.option("--min-seconds", default="0.2", type=NumberList(float, "seconds"), help="Shortest events to choose from.")
 @click.option("--max-gap-seconds", default="0.2", type=NumberList(float, "seconds"), help="Gaps to join over, to choose from.")
 @click.option("--gate-by-tags", is_flag=True, help="Decode events only of the classes that the clip is tagged with.")
-def tune(scores, data_set, operating_point, criterion, target, published, seed, median_seconds, min_seconds, max_gap_seconds,
-         gate_by_tags):
+def tune(scores, data_set, operating_point, criterion, target, published, common_threshold, seed, median_seconds, min_seconds,
+         max_gap_seconds, gate_by_tags):
     """Choose the thresholds of each class for the best micro F1 on a validation set.
 
     --target is for deployment: each class gets thresholds that meet it on this set, and of those the ones with the highest recall
@@ -53,10 +54,11 @@ def tune(scores, data_set, operating_point, criterion, target, published, seed, 
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
              wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/careful.yaml --target precision=0.9
     """
-    if target and published:
-        raise click.UsageError("--target and --published choose the same thresholds in two ways: give one of them")
+    given = [name for name, value in (("--target", target), ("--published", published), ("--common-threshold", common_threshold)) if value]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} choose the same thresholds in different ways: give one of them")
     stage("tune").run(scores, data_set, operating_point, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds,
-                      gate_by_tags, target)
+                      gate_by_tags, target, common_threshold)
 
 
 @verb(cli, "decode")

@@ -67,12 +67,18 @@ def frame_candidates(values, truth):
     return thresholds.Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])
 
 
-def frame_options(scores, rows, dataset, criterion, grid, gate):
+def in_common(values):
+    """Scores or truth (N, K) as those of one class, (N K, 1): a threshold for it is one for all classes."""
+    return values.reshape(-1, 1)
+
+
+def frame_options(scores, rows, dataset, criterion, grid, gate, common=False):
     """What each class's frame thresholds lead to with each setting of the grid, and the truth that this is counted against.
 
     tags: a clip is tagged where any frame is left after filtering (all that a weakly labelled set allows). segments: 1 s
     segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K) booleans, where it is false no
-    frame passes. Returns `Candidates` as `thresholds.search` takes them, and booleans (N, K) or (S, K).
+    frame passes; common: one threshold and one setting for all classes, which are one class then (K = 1).
+    Returns `Candidates` as `thresholds.search` takes them, and booleans (N, K) or (S, K).
     """
     if criterion == "tags":
         truth = dataset.tag_matrix()
@@ -89,6 +95,8 @@ def frame_options(scores, rows, dataset, criterion, grid, gate):
                 nominal = dataset.durations[block]
                 found.append(segment_maxima(smoothed, step, np.minimum(recorded[block], nominal), metrics.num_segments(nominal)))
     values = [np.concatenate(found) for found in values]  # (N, K) or (S, K), for each setting
+    if common:
+        values, truth = [in_common(v) for v in values], in_common(truth)
     return [[frame_candidates(v[:, k], truth[:, k]) for v in values] for k in range(truth.shape[1])], truth
 
 
@@ -166,11 +174,12 @@ def warn_of_few(dataset, hours, target):
 
 
 def run(scores_path, data_set, output, criterion, published, seed, median_seconds, min_seconds, max_gap_seconds, gate_by_tags,
-        target=None):
+        target=None, common=False):
     """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there.
 
     target: None, or a quantity of `thresholds.TARGETS` and its value, which the decisions of each class, in clips and in the unit of
     the criterion, have to meet; where none does, the class is never predicted.
+    common: choose one clip threshold, one frame threshold and one set of filters for all classes (He, Shen & Zhang 2019, "a threshold").
     """
     check_overwrite(output, operating_point.read)
     scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
@@ -180,26 +189,31 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
         raise InputError(f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames")
     tuned = {"set": Path(data_set).absolute().name, "set_fingerprint": dataset.fingerprint(), "scores": scores.attributes["fingerprint"],
              "criterion": criterion, "target": dict([target]) if target else None, "published": published,
-             "seed": seed if published else None,
+             "common_threshold": common, "seed": seed if published else None,
              "median_seconds": list(median_seconds), "min_seconds": list(min_seconds), "max_gap_seconds": list(max_gap_seconds),
              **provenance.made_by()}
     rows, dataset = align(scores, dataset, data_set)
     if not len(dataset.tag_clip):
         raise InputError(f"{data_set}: none of its {len(dataset)} scored clips has a tag: there is nothing to tune for")
     truth, clip, hours = dataset.tag_matrix(), scores.clip[rows], float(dataset.durations.sum()) / 3600
-    options = [[thresholds.candidates(clip[:, k], truth[:, k])] for k in range(truth.shape[1])]
-    by_clip = choose(options, truth, "clips", hours, target, thresholds.tune_published(clip, truth, seed) if published else None)
-    by_frame, settings, frame_thresholds = None, np.zeros((len(dataset.labels), 3)), np.full(len(dataset.labels), np.inf)
+    ranked, true = (in_common(clip), in_common(truth)) if common else (clip, truth)
+    options = [[thresholds.candidates(ranked[:, k], true[:, k])] for k in range(true.shape[1])]
+    by_clip = choose(options, true, "clips", hours, target, thresholds.tune_published(clip, truth, seed) if published else None)
+    num_classes = len(dataset.labels)
+    by_frame, settings, frame_thresholds = None, np.zeros((num_classes, 3)), np.full(num_classes, np.inf)
     if scores.has("frame"):
         grid = list(itertools.product(median_seconds, min_seconds, max_gap_seconds))
         gate = clip >= by_clip.threshold if gate_by_tags else np.ones(clip.shape, bool)
-        options, truth = frame_options(scores, rows, dataset, criterion, grid, gate)
+        options, truth = frame_options(scores, rows, dataset, criterion, grid, gate, common)
         unit = "1 s segments" if criterion == "segments" else "tags of the clips with any frame left"
         by_frame = choose(options, truth, unit, hours, target)
-        settings, frame_thresholds = np.array(grid, np.float64)[by_frame.option], by_frame.threshold
-    how = f"{criterion}{' published' if published else ''}{' {}={:g}'.format(*target) if target else ''}"
+        settings = np.broadcast_to(np.array(grid, np.float64)[by_frame.option], (num_classes, 3))
+        frame_thresholds = np.broadcast_to(by_frame.threshold, num_classes)
+    how = (f"{criterion}{' published' if published else ''}{' common threshold' if common else ''}"
+           f"{' {}={:g}'.format(*target) if target else ''}")
     point = operating_point.OperatingPoint(
-        "frame" if criterion == "segments" or (target and by_frame) else "segment", dataset.labels, by_clip.threshold, frame_thresholds,
+        "frame" if criterion == "segments" or (target and by_frame) else "segment", dataset.labels,
+        np.broadcast_to(by_clip.threshold, num_classes), frame_thresholds,
         *settings.T, gate_by_tags, f"{scores.attributes['fingerprint']} {how}, {len(dataset)} clips", scores.attributes["model"], tuned)
     operating_point.write(output, point)
     tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target)
@@ -210,9 +224,9 @@ def tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target):
     if by_frame is None:
         say(f"warning: {scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing")
     if len(dataset.labels) > MOST_LINES:
-        print(f"{output}: thresholds of {len(dataset.labels)} classes; {int(np.isposinf(by_clip.threshold).sum())} are never predicted")
+        print(f"{output}: thresholds of {len(dataset.labels)} classes; {int(np.isposinf(point.clip_thresholds).sum())} are never predicted")
     else:
-        print_classes(dataset.labels, by_clip.threshold, point.frame_thresholds,
+        print_classes(dataset.labels, point.clip_thresholds, point.frame_thresholds,
                       np.stack([point.median_seconds, point.min_seconds, point.max_gap_seconds], axis=1))
     if target:
         for decisions in filter(None, (by_clip, by_frame)):
