@@ -22,9 +22,11 @@
 #   --published                 clip thresholds by Wang, Li & Metze's own procedure, which can miss the optimum
 #   --download-jobs N, --dry-run, --metadata-url URL    stage 0: downloads at once (4); only print what would be done; whence
 #
-# Each system is decoded in two ways. Segment mode is Wang, Li & Metze's: clip thresholds tuned on the held-out set's tags, on the
-# scores of 1 s segments. Frame mode is He, Shen & Zhang's: frame thresholds, a median filter and a shortest event, tuned on the
-# development set's events. Both are scored on both sets, `test` (development) and `eval`; where a set was tuned on, its row says so.
+# Each system is decoded in three ways. `segment` is Wang, Li & Metze's: clip thresholds tuned on the held-out
+# set's tags, applied to the scores of 1 s segments. `frame` is He, Shen & Zhang's: frame thresholds, a median
+# filter and a shortest event a class, tuned on the development set's events. `frame_common` is the same with one
+# threshold and one set of filters for all classes, as their text has it. All are scored on both sets, `test`
+# (development) and `eval`; where a set was tuned on, its row says so.
 #
 # Example: bash recipes/dcase2017/run.sh --metadata metadata --audio audio --config recipes/dcase2017/conf/gated_crnn_linear.yaml
 set -euo pipefail

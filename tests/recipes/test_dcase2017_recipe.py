@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "dcase2017"
 OFFICIAL = {"train": 51172, "test": 488, "eval": 1103}
 COUNTS = {"train": 45, "test": 14, "eval": 16}  # files made; of each set one is then missing and two can't be read
-MODES = ("segment", "frame")
+MODES = ("segment", "frame", "frame_common")
 CONFIG = """\
 network_options: {channels: [4, 4, 4], num_hidden: 4}
 batch_size: 4
@@ -67,7 +67,8 @@ def experiment(real_data, tmp_path_factory):
 def test_every_artefact_is_there(experiment):
     exp, _, process, _ = experiment
     assert process.returncode == 0, process.stderr
-    names = ["report.html", "tiny/operating_point.yaml", "tiny/test/operating_point.yaml", "data/fit/clips.tsv", "data/valid/tags.tsv",
+    names = ["report.html", "tiny/operating_point.yaml", "tiny/test/operating_point.yaml",
+             "tiny/test/operating_point_common.yaml", "data/fit/clips.tsv", "data/valid/tags.tsv",
              *(f"data/{part}/{t}" for part in OFFICIAL for t in ("clips.tsv", "tags.tsv", "labels.txt", "info.yaml", "coverage.tsv")),
              "data/test/events.tsv", "data/eval/events.tsv", *(f"feats/frontend_wang/{part}.h5" for part in OFFICIAL),
              *(f"tiny/{file}" for file in ("model.safetensors", "model.yaml", "config.yaml", "history.tsv", "train.log")),
@@ -123,7 +124,7 @@ def test_held_out_clips_share_no_video_with_the_rest(experiment):
 def test_a_score_says_of_how_many_clips_and_where_it_was_tuned(experiment, part, mode):
     exp, _, process, _ = experiment
     clips, text = report_of(exp / "tiny", part, mode)["clips"], (exp / "tiny" / part / mode / "report.txt").read_text()
-    tuned_on_these = (part, mode) == ("test", "frame")
+    tuned_on_these = part == "test" and mode != "segment"
     assert clips.items() >= {"scored": COUNTS[part] - 3, "official": OFFICIAL[part], "tuned_on_these": tuned_on_these}.items()
     line = f"{part}/{mode}: {COUNTS[part] - 3} of {OFFICIAL[part]:,} official clips"
     assert line in text and line in process.stdout
@@ -146,9 +147,20 @@ def test_the_list_of_clips_has_one_fingerprint_all_the_way(experiment):
     for part in ("test", "eval"):
         expected = fingerprint(exp / "data" / part / "clips.tsv")
         assert attribute(exp / f"feats/frontend_wang/{part}.h5") == expected == attribute(exp / f"tiny/{part}/scores.h5")
-        assert [report_of(exp / "tiny", part, mode)["clips"]["fingerprint"] for mode in MODES] == [expected] * 2
+        assert [report_of(exp / "tiny", part, mode)["clips"]["fingerprint"] for mode in MODES] == [expected] * 3
     assert attribute(exp / "feats/frontend_wang/train.h5") == fingerprint(exp / "data/train/clips.tsv")
     assert attribute(exp / "tiny/valid/scores.h5") == fingerprint(exp / "data/valid/clips.tsv")
+
+
+def test_frames_are_also_decoded_with_one_threshold_for_all_classes(experiment):
+    exp, _, _, _ = experiment
+    for part in ("test", "eval"):
+        points = {mode: yaml.safe_load((exp / "tiny" / part / mode / "operating_point.yaml").read_text()) for mode in MODES}
+        common = points["frame_common"]
+        for name in ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds"):
+            assert len(common[name]) == 17 and len(set(common[name].values())) == 1, name
+        assert common["tuned"]["criterion"] == points["frame"]["tuned"]["criterion"] == "segments"
+        assert len(set(points["frame"]["frame_thresholds"].values())) > 1
 
 
 @pytest.mark.parametrize("stage", ["03_balance", "06_tune", "07_decode", "08_score"])
@@ -223,8 +235,8 @@ def test_a_comparison_is_written_and_printed(comparison):
     exp, process = comparison
     assert process.returncode == 0, process.stderr
     page = (exp / "compare.md").read_text()
-    assert process.stdout.endswith(page) and page.count("11 of 488 official clips, 2 seeds; ") == 2
-    assert page.count("\n## ") + page.startswith("## ") == 2 and "evaluation" not in page  # no audio of it, no table
+    assert process.stdout.endswith(page) and page.count("11 of 488 official clips, 2 seeds; ") == 3
+    assert page.count("\n## ") + page.startswith("## ") == 3 and "evaluation" not in page  # no audio of it, no table
     assert "(as Wang, Li & Metze, table 2)" in page and "development set, which it is tuned on (as He, Shen & Zhang, table 2)" in page
     for system in SYSTEMS:
         for seed in SEEDS:
@@ -269,7 +281,7 @@ def test_a_comparison_names_the_log_of_what_failed_and_makes_no_table(tmp_path):
 def test_means_and_intervals_are_those_of_the_reports(comparison):
     exp, _ = comparison
     found, page = compared(exp), (exp / "compare.md").read_text()
-    assert len(found) == 2 * (len(SYSTEMS) * len(COLUMNS) + 2)
+    assert len(found) == 3 * (len(SYSTEMS) * len(COLUMNS) + 2)
     for system in SYSTEMS:
         for mode in MODES:
             for name in COLUMNS:

@@ -8,4 +8,6 @@ sets=$(sets_of test eval)
 for set in $sets; do
     logged "07_decode_${set}_segment.$system" decode --mode segment -- "$model/$set/scores.h5" "$model/operating_point.yaml" "$model/$set/segment"
     logged "07_decode_${set}_frame.$system" decode --mode frame -- "$model/$set/scores.h5" "$model/test/operating_point.yaml" "$model/$set/frame"
+    logged "07_decode_${set}_frame_common.$system" decode --mode frame \
+        -- "$model/$set/scores.h5" "$model/test/operating_point_common.yaml" "$model/$set/frame_common"
 done

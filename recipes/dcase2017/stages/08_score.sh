@@ -6,7 +6,7 @@ set -euo pipefail
 
 sets=$(sets_of test eval)
 for set in $sets; do
-    for mode in segment frame; do
+    for mode in segment frame frame_common; do
         logged "08_score_${set}_$mode.$system" score --scores "$model/$set/scores.h5" --bootstrap "$bootstrap" -- "$data/$set" "$model/$set/$mode"
     done
 done
