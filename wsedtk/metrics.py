@@ -185,7 +185,9 @@ def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
         import sed_eval
 
     metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
-    _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=True)
+    # whole segments: sed_eval would count one more in 10.000000000000002 s than in 10 s
+    lengths = num_segments(durations, seconds) * seconds
+    _evaluate(metric, drop_zero_length(reference), estimated, lengths, labels, with_length=True)
     o = metric.overall
     counts = [o["S"], o["D"], o["I"], o["Nref"], o["Ntp"], o["Nsys"] - o["Ntp"], o["Nref"] - o["Ntp"]]
     by_class, class_rates = _class_f1(metric, labels), _class_rates(metric, labels)

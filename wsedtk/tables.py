@@ -117,19 +117,25 @@ def _number(text):
         return float("nan")
 
 
+def round_seconds(values):
+    """Round times (B,) to the microsecond, so that 3.0000000000000004 s is 3 s. NaN stays NaN."""
+    is_near = values < 1e9  # numpy can't round the largest floats
+    return np.where(is_near, np.round(np.where(is_near, values, 0), 6), values)
+
+
 def seconds(texts):
-    """Numbers (B,) of texts; NaN for what is not finite and >= 0."""
+    """Times (B,) of texts, rounded to the microsecond; NaN for what is not finite and >= 0."""
     try:
         values = np.array([float(text) for text in texts], np.float64)
         if any("_" in text for text in texts):
             raise ValueError
     except ValueError:
         values = np.array([_number(text) for text in texts], np.float64)
-    return np.where((values >= 0) & (values < np.inf), values, np.nan)
+    return round_seconds(np.where((values >= 0) & (values < np.inf), values, np.nan))
 
 
 def read_seconds(text, path, line, name, faults):
-    """A finite number >= 0 from a table's field, or None and a fault."""
+    """A time from a table's field, see `seconds`, or None and a fault."""
     (value,) = seconds([text]).tolist()
     if value != value:
         faults.append(Fault(True, path, line, f"{name} must be a number of seconds, found {text!r}"))

@@ -63,7 +63,8 @@ def _durations(reference, estimate, clips):
         if row.clip in ends and row.offset is not None:
             ends[row.clip] = max(ends[row.clip], row.offset)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
-    durations = np.array([times[clip][1] - times[clip][0] if times[clip] else ends[clip] for clip in clips])
+    durations = tables.round_seconds(np.array(
+        [times[clip][1] - times[clip][0] if times[clip] else ends[clip] for clip in clips]))
     longest = int(durations.argmax())
     if durations[longest] > tables.LONGEST_SECONDS:
         raise InputError(f"{reference.path}: the clip {reference.names[clips[longest]]!r} lasts {durations[longest]:g} s, more than a day; "
