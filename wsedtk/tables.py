@@ -177,3 +177,12 @@ def find(names, wanted, order=None):
     places = np.searchsorted(names, narrow, sorter=order).clip(max=len(names) - 1)
     places = places if order is None else order[places]
     return np.where(names[places] == wanted, places, -1)
+
+
+def repeats(*columns):
+    """Which rows (B,) of columns (B,) say what an earlier row says, as booleans (B,)."""
+    order = np.lexsort(columns)  # equal rows stay in their order
+    is_repeat = np.zeros(len(order), bool)
+    is_equal = [column[order[1:]] == column[order[:-1]] for column in columns]
+    is_repeat[order[1:]] = np.all(is_equal, axis=0)
+    return is_repeat
