@@ -212,7 +212,8 @@ def test_weighted_metrics_equal_literally_resampled_clips():
         drawn = np.repeat(np.arange(25), w.astype(int))
         assert ranking.ranking_metrics(scores, truth, w) == pytest.approx(ranking.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9)
         resampled = metrics.decision_counts(truth[drawn], said[drawn]).sum(axis=1)
-        assert metrics.intervals(f1_of, w[None], counts)["f1"] == pytest.approx([f1_of(resampled)["f1"]] * 2)
+        (found,) = metrics.resampled(f1_of, w[None], counts)
+        assert found["f1"] == pytest.approx(f1_of(resampled)["f1"])
 
 
 def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
@@ -221,12 +222,56 @@ def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
     per_clip = metrics.sum_by_clip(metrics.segment_counts(truth, said), clip_of, len(durations))
     for w in metrics.clip_weights(len(durations), 5, seed=2):
         theirs = segment_based(reference, estimate, durations, clips=np.repeat(np.arange(len(durations)), w.astype(int)).tolist())
-        found = metrics.intervals(metrics.rates, w[None], per_clip)
-        assert_segment_figures({name: low for name, (low, _) in found.items()}, theirs)
+        (found,) = metrics.resampled(metrics.rates, w[None], per_clip)
+        assert_segment_figures(found, theirs)
 
 
 def test_interval_of_a_metric_that_is_undefined_in_some_resamples():
-    assert metrics.interval_of([{"a": None, "b": 1.0}, {"a": None, "b": None}]) == {"a": None, "b": [1.0, 1.0]}
+    results = [{"a": None, "b": 1.0}, {"a": None, "b": None}]
+    assert metrics.interval_of(results, {"a": None, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
+    assert metrics.interval_of(results, {"a": 0.5, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
+
+
+def test_an_interval_is_numpys_percentiles_and_holds_its_value():
+    results = [{"a": value / 100} for value in range(101)]
+    for value, ends in ((0.3, [0.025, 0.975]), (0.01, [0.01, 0.975]), (0.99, [0.025, 0.99])):
+        assert metrics.interval_of(results, {"a": value})["a"] == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("num_clips", [1, 2, 5])
+@pytest.mark.parametrize("num_resamples", [1, 3, 40])
+def test_intervals_hold_the_values_of_few_clips_and_resamples(num_clips, num_resamples):
+    rng, held = np.random.default_rng(num_clips), 0
+    weights = metrics.clip_weights(num_clips, num_resamples)
+    for _ in range(30):
+        counts = rng.integers(0, 3, (num_clips, 7)) * (
+            rng.random((num_clips, 7)) < 0.5
+        )  # of rare classes
+        values, ends = (
+            metrics.rates(counts.sum(axis=0)),
+            metrics.intervals(metrics.rates, weights, counts),
+        )
+        for name, value in values.items():
+            if ends[name] is not None:
+                low, high = ends[name]
+                assert low <= value <= high and (num_clips > 1 or low == high)
+                held += 1
+        first, second = counts[:, 4:], counts[::-1, [5, 4, 6]]
+        pairs = metrics.paired_intervals(metrics.f1_of, weights, first, second)
+        for value, interval in pairs.values():
+            assert interval is None or interval[0] <= value <= interval[1]
+    assert held > 50
+
+
+def test_a_length_that_is_off_by_less_than_a_microsecond_adds_no_segment():
+    """Of 10 - 0.1 - 7 s and of 3.0000000000000004 s, as differences of times are."""
+    events, durations = (
+        Events.from_rows([(0, 0.0, 2.9, 0), (1, 0.0, 3.0, 0)]),
+        np.array([2.9000000000000004, 3.0000000000000004]),
+    )
+    everything = Events.from_rows([(0, 0.0, 9.0, 0), (1, 0.0, 9.0, 0)])
+    micro, _ = metrics.segment_metrics(events, everything, durations, ["A"])
+    assert micro["error_rate"] == 0.0 and micro["f1"] == 1.0
 
 
 # ---- PSDS ----

@@ -229,23 +229,40 @@ def clip_weights(num_clips, num_resamples, seed=0):
     return weights
 
 
+def resampled(metric, weights, *arrays):
+    """What a metric gives of each bootstrap resample: R times {name: value}. See `intervals`."""
+    return [metric(*(np.tensordot(w, a, axes=1) for a in arrays)) for w in weights]
+
+
 def intervals(metric, weights, *arrays):
     """95 % percentile intervals of a metric over bootstrap resamples of clips.
 
     metric: turns the arrays' weighted sums over clips into {name: value}; weights: (R, N) as `clip_weights`; arrays: (N, ...).
     Returns {name: [low, high]}; None where a metric is undefined in every resample.
     """
-    results = [metric(*(np.tensordot(w, a, axes=1) for a in arrays)) for w in weights]
-    return interval_of(results)
+    values = metric(*(a.sum(axis=0) for a in arrays))
+    return interval_of(resampled(metric, weights, *arrays), values)
 
 
-def interval_of(results):
-    """{name: [low, high]} of a list of {name: value}: the 2.5th and 97.5th percentiles."""
+def interval_of(results, values):
+    """{name: [low, high]} of a list of {name: value}: the 2.5th and 97.5th percentiles.
+
+    values: {name: value} of all clips. An interval always holds its value: where the percentiles
+    leave it out, as those of few clips or resamples can, the nearer end is moved to it.
+    """
     found = {}
-    for name in results[0]:
-        values = [r[name] for r in results if r[name] is not None]
-        found[name] = [float(v) for v in np.percentile(values, [2.5, 97.5])] if values else None
+    for name, value in values.items():
+        defined = [result[name] for result in results if result[name] is not None]
+        found[name] = None
+        if defined:
+            found[name] = extend_interval(np.percentile(defined, [2.5, 97.5]).tolist(), value)
     return found
+
+
+def extend_interval(interval, value):
+    """The interval [low, high], extended to a value that lies outside."""
+    low, high = interval
+    return [low, high] if value is None else [min(low, value), max(high, value)]
 
 
 def paired_intervals(metric, weights, first, second):
