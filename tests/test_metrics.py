@@ -263,6 +263,19 @@ def test_intervals_hold_the_values_of_few_clips_and_resamples(num_clips, num_res
     assert held > 50
 
 
+def test_an_event_of_length_zero_at_the_very_end_is_in_its_clip():
+    rows = [
+        (0, 0.0, 0.0, 0),
+        (0, 1.0, 2.0, 0),
+        (0, 2.5, 2.5, 0),
+        (0, 2.4, 3.0, 0),
+        (0, 2.5, 3.0, 0),
+        (0, 2.6, 2.6, 0),
+    ]
+    found = metrics.cut(Events.from_rows(rows), np.array([2.5]))
+    assert sorted(found.rows()) == sorted([*rows[:3], (0, 2.4, 2.5, 0)])
+
+
 def test_a_length_that_is_off_by_less_than_a_microsecond_adds_no_segment():
     """Of 10 - 0.1 - 7 s and of 3.0000000000000004 s, as differences of times are."""
     events, durations = (

@@ -5,7 +5,10 @@ N clips, S segments of all clips together, K classes, R resamples. TP, FP, FN: t
 Conventions, where they differ from a scorer that others use:
     1. A ratio whose parts are both 0 is 0 where something exists to score (a reference or a prediction) and None where nothing
        does. sed_eval gives NaN.
-    2. Zero-length reference events are left out of segment and event metrics. sed_eval's event metrics count them as missed.
+    2. Zero-length reference events are left out of segment and event metrics. sed_eval's event
+       metrics count them as missed, and its segment metrics as active in the segment around them.
+       Zero-length estimates count as sed_eval counts them: in the segment around them (in none on
+       a boundary), and as events.
     3. Every clip that was scored counts, with or without events, and its length is that of the reference.
 The segment and event figures that `wsedtk score` reports are sed_eval's (`segment_metrics`, `event_metrics`); the arrays here
 (`activity`, `segment_counts`) give the same numbers (held by a test) and serve baselines and intervals.
@@ -90,8 +93,12 @@ def drop_zero_length(events):
 
 
 def cut(events, durations):
-    """Events cut at the end of their clip, without those that start there or later. durations: (N,)."""
-    events = events.select(events.onset < durations[events.clip])
+    """Events cut at the end of their clip, without those that are not in it. durations: (N,).
+
+    An event of length zero at the very end is in the clip.
+    """
+    ends = durations[events.clip]
+    events = events.select((events.onset < ends) | (events.offset <= ends))
     return dataclasses.replace(events, offset=np.minimum(events.offset, durations[events.clip]))
 
 
