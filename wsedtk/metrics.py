@@ -16,7 +16,6 @@ The segment and event figures that `wsedtk score` reports are sed_eval's (`segme
 
 import contextlib
 import dataclasses
-import importlib.util
 import warnings
 
 import numpy as np
@@ -300,11 +299,6 @@ PSDS_SETTINGS = {
 }
 
 
-def can_measure_psds():
-    """Whether sed_scores_eval is installed."""
-    return importlib.util.find_spec("sed_scores_eval") is not None
-
-
 def merge_overlaps(spans):
     """Join overlapping or touching (onset, offset, label) spans of the same label."""
     merged = []
@@ -319,22 +313,25 @@ def merge_overlaps(spans):
 def frame_edges(num_frames, seconds_per_frame, duration):
     """Where the frames of a clip begin and the last one ends, in seconds: (T' + 1,), of the T' <= T frames that begin in the clip.
 
-    Rounded to the microsecond; the last frame ends with the clip, be it shorter or longer than the others.
+    Rounded to the microsecond. The last frame ends with the clip, be it shorter or longer than the
+    others, but it is no longer than two of them.
     """
-    onsets = np.round(np.arange(num_frames) * seconds_per_frame, 6)
-    return np.append(onsets[onsets < duration], duration)
+    onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
+    onsets = onsets[onsets < end]
+    return np.append(onsets, min(end, round(float(onsets[-1]) + 2 * seconds_per_frame, 6)))
 
 
-def psds(frame_scores, seconds_per_frame, reference, durations):
+def psds(frame_scores, seconds_per_frame, reference, durations, recorded):
     """PSDS 1 and 2 by sed_scores_eval, from frame scores without a threshold: ({psds1, psds2}, number of classes scored).
 
-    frame_scores: N arrays (T, K). Overlaps of a class in the reference are merged, classes without events left out. None where
-    sed_scores_eval is not installed (pip install wsedtk[psds]) or there are no events.
+    frame_scores: N arrays (T, K); durations: (N,) of the clips; recorded: (N,) of their recordings,
+    which may be shorter: frames end with them. Overlaps of a class in the reference are merged,
+    classes without events left out. A single class has no cross triggers. None without events.
     """
     reference = drop_zero_length(cut(reference, np.asarray(durations)))
     used = np.unique(reference.label).tolist()
-    if not used or not can_measure_psds():
-        return dict.fromkeys(PSDS_SETTINGS), 0 if can_measure_psds() else None
+    if not used:
+        return dict.fromkeys(PSDS_SETTINGS), 0
     with _quiet_imports():
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
@@ -343,9 +340,14 @@ def psds(frame_scores, seconds_per_frame, reference, durations):
         truth[str(clip)].append((onset, offset, str(label)))
     truth = {clip: merge_overlaps(spans) for clip, spans in truth.items()}
     scores = {}
-    for clip, (frames, duration) in enumerate(zip(frame_scores, durations)):
-        edges = frame_edges(len(frames), seconds_per_frame, duration)
+    for clip, (frames, end) in enumerate(zip(frame_scores, np.minimum(durations, recorded))):
+        edges = frame_edges(len(frames), seconds_per_frame, end)
         scores[str(clip)] = create_score_dataframe(frames[:len(edges) - 1, used], edges, list(map(str, used)))  # it refuses some labels
-    lengths = {str(clip): float(d) for clip, d in enumerate(durations)}
-    return {name: float(intersection_based.psds(scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings)[0])
-            for name, settings in PSDS_SETTINGS.items()}, len(used)
+    lengths, found = {str(clip): float(d) for clip, d in enumerate(durations)}, {}
+    for name, settings in PSDS_SETTINGS.items():
+        if len(used) == 1:
+            settings = {**settings, "cttc_threshold": None, "alpha_ct": 0.0}
+        value, *_ = intersection_based.psds(scores, truth, lengths, unit_of_time="hour",
+                                            max_efpr=100.0, **settings)
+        found[name] = float(value)
+    return found, len(used)

@@ -203,7 +203,6 @@ class Table:
     def finish(self, duration):
         """Write the last frames, without those that begin after the clip's end (seconds)."""
         edges = frame_edges(self._num_written + len(self._held), self._step, duration)
-        edges[-1] = min(edges[-1], edges[-2] + 2 * self._step)
         self._write(edges[self._num_written:])
 
 

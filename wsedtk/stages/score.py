@@ -97,7 +97,8 @@ def measure_scores(report, truth, decoded, scores_path, weights):
         report["audioset"].update({f"{name}_ci": ends for name, ends in ranking.ranking_intervals(clip, tags, weights).items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
-        report["psds"], report["psds_classes"] = metrics.psds(frames, scores.seconds_per_frame, truth.events, truth.durations)
+        report["psds"], report["psds_classes"] = metrics.psds(
+            frames, scores.seconds_per_frame, truth.events, truth.durations, scores.durations[rows])
 
 
 def _table(first, rows, columns):
