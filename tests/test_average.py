@@ -5,10 +5,13 @@ import json
 
 import h5py
 import numpy as np
+import pandas
 import pytest
 from helpers import write_score_file, write_set
+from sed_scores_eval import intersection_based
+from sed_scores_eval.base_modules import io
 
-from wsedtk import atomic, metrics, score_folder, store
+from wsedtk import atomic, score_folder, store
 from wsedtk.errors import InputError
 
 LABELS = ["Air horn, truck horn", "Dog \"bark\"", "Car #1"]
@@ -109,7 +112,6 @@ def test_without_frames(run, tmp_path):
 # ---- tables ----
 
 def test_sed_scores_eval_reads_what_is_written(run, tmp_path):
-    io = pytest.importorskip("sed_scores_eval.base_modules.io")
     path, frames, _, _ = write_system(tmp_path / "a.h5")
     assert run("average", path, tmp_path / "tables").exit_code == 0
     tables = io.lazy_sed_scores_loader(tmp_path / "tables")
@@ -131,7 +133,6 @@ def test_what_sed_scores_eval_writes_is_read(run, tmp_path, by_hand):
     if by_hand:
         write_tables(tmp_path / "tables", scores, edges)
     else:
-        io = pytest.importorskip("sed_scores_eval.base_modules.io")
         io.write_sed_scores({n: io.create_score_dataframe(s, np.array(edges[n], float), LABELS) for n, s in scores.items()},
                             tmp_path / "tables")
     found = made(run, tmp_path / "tables", tmp_path / "out.h5")
@@ -381,16 +382,13 @@ def test_other_peoples_scores_are_tuned_decoded_scored_and_reported(run, theirs)
     assert report["segment"]["f1"] == report["event"]["f1"] == report["tagging"]["f1"] == 1.0 == report["audioset"]["map"]
     page = (theirs / "report.html").read_text()
     assert "theirs/test/frame" in page and page.count("data:image/png") == 11  # curves of tags and segments, errors; no clip is bad
-    if metrics.can_measure_psds():
-        assert report["psds"]["psds1"] == pytest.approx(1)
+    assert report["psds"]["psds1"] == pytest.approx(1)
     again = run("score-files", theirs / "data" / "events.tsv", system / "test" / "frame" / "events.tsv", "--json")
     assert json.loads(again.stdout)["segment"] == report["segment"]
 
 
 def test_psds_of_the_tables_is_that_of_the_scores(run, theirs):
     """sed_scores_eval on the tables themselves, against `score --scores` of the same system."""
-    intersection_based = pytest.importorskip("sed_scores_eval.intersection_based")
-    pandas = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
     for table in sorted((theirs / "tables").iterdir()):
         frame = pandas.read_csv(table, sep="\t")

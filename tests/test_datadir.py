@@ -120,6 +120,8 @@ def test_a_bad_duration_is_one_fault(folder, text):
 @pytest.mark.parametrize("table, line, message", [
     ("tags.tsv", "a.wav\tAir horn, truck horn", r"tags.tsv:6: 'a.wav' is tagged 'Air horn, truck horn' twice"),
     ("events.tsv", "c.wav\t0\t0\tCar", r"events.tsv:6: an event of length zero at 0 s: left out of event and segment scores"),
+    ("events.tsv", "c.wav\t1.0000000001\t2\tCar",
+     r"events.tsv:6: an event of 'Car' in 'c.wav' stands twice and counts once"),
     ("events.tsv", "c.wav\t2\t10.2\tCar", r"events.tsv:6: the event ends at 10.2 s, the clip at 10 s"),
     ("events.tsv", "a.wav\t0\t1\tCar", r"events.tsv:6: an event of 'Car', which 'a.wav' is not tagged with"),
     ("clips.tsv", "d.wav\t\t1", r"tags.tsv: 1 clips without tags: d.wav$"),
@@ -142,6 +144,44 @@ def test_events_that_overlap_one_of_their_class_are_told_with_their_lines(folder
     found = [line for line in messages(folder, errors=False) if "events.tsv" in line]
     assert found == [f"warning: {folder}/events.tsv: 3 events overlap another of their class: 'c.wav' at 1 s (line 3): 'Car', "
                      "'c.wav' at 5 s (line 4): 'Car', 'c.wav' at 5.6 s (line 7): 'Car'"]
+
+
+def test_times_are_rounded_and_rows_that_stand_twice_count_once(tmp_path):
+    """As differences of binary fractions are written: 10.000000000000002 s are 10 s."""
+    write_set(
+        tmp_path / "set",
+        [("a", "", "10.000000000000002"), ("b", "", "2.9999999999999996")],
+        ["Car", "Dog"],
+        [("a", "Car")],
+        [
+            ("a", "0.1", "3.0000000000000004", "Car"),
+            ("a", "0.1", 3, "Car"),
+            ("a", "1e-9", "9.999999999999998", "Car"),
+            ("a", "0.1", 3, "Dog"),
+            ("b", "0.1", 3, "Car"),
+        ],
+    )
+    for data in (datadir.read(tmp_path / "set"), decoded_again(tmp_path)):
+        assert data.durations.tolist() == [10, 3]
+        assert list(data.events.rows()) == [
+            (0, 0, 10, 0),
+            (0, 0.1, 3, 0),
+            (0, 0.1, 3, 1),
+            (1, 0.1, 3, 0),
+        ]
+
+
+def decoded_again(place):
+    """The set there as a decoded folder."""
+    data, out = datadir.read(place / "set"), place / "out"
+    datadir.write_decoded(
+        out, data.filenames, data.durations, data.labels, data.tag_matrix(), data.events
+    )
+    (out / "events.tsv").write_bytes((place / "set" / "events.tsv").read_bytes())
+    (out / "clips.tsv").write_text(
+        "filename\tduration\na\t10.000000000000002\nb\t2.9999999999999996\n"
+    )
+    return datadir.read_decoded(out, data.labels)
 
 
 def test_an_event_just_past_the_end_is_none(folder):

@@ -218,6 +218,22 @@ def test_made_up_lists_are_read_as_they_were_written(meta, place):
     assert yaml.safe_load((place / "data/train/info.yaml").read_text())["class_ids"] == list(CLASSES.values())
 
 
+def test_times_of_the_truth_are_rounded_to_the_microsecond(tmp_path):
+    name = "tbcdefghijk_30.000_40.000.wav"
+    rows = [
+        ("1e-9", "3.0000000000000004"),
+        ("0.0", "3"),
+        ("9.999999999999998", "10.000000000000002"),
+        ("1.0000004", "1.0000003"),
+    ]
+    (tmp_path / STRONG).write_text("".join(f"{name}\t{on}\t{off}\t{CAR}\n" for on, off in rows))
+    assert dcase2017.read_truth(tmp_path / STRONG) == [
+        (name, 0, 3, CAR),
+        (name, 10, 10, CAR),
+        (name, 1, 1, CAR),
+    ]
+
+
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_lists_split_at_commas_without_a_space(meta, place, name):
     prepare("--metadata-only", meta, place / "both")

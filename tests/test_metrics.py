@@ -212,7 +212,8 @@ def test_weighted_metrics_equal_literally_resampled_clips():
         drawn = np.repeat(np.arange(25), w.astype(int))
         assert ranking.ranking_metrics(scores, truth, w) == pytest.approx(ranking.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9)
         resampled = metrics.decision_counts(truth[drawn], said[drawn]).sum(axis=1)
-        assert metrics.intervals(f1_of, w[None], counts)["f1"] == pytest.approx([f1_of(resampled)["f1"]] * 2)
+        (found,) = metrics.resampled(f1_of, w[None], counts)
+        assert found["f1"] == pytest.approx(f1_of(resampled)["f1"])
 
 
 def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
@@ -221,74 +222,66 @@ def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
     per_clip = metrics.sum_by_clip(metrics.segment_counts(truth, said), clip_of, len(durations))
     for w in metrics.clip_weights(len(durations), 5, seed=2):
         theirs = segment_based(reference, estimate, durations, clips=np.repeat(np.arange(len(durations)), w.astype(int)).tolist())
-        found = metrics.intervals(metrics.rates, w[None], per_clip)
-        assert_segment_figures({name: low for name, (low, _) in found.items()}, theirs)
+        (found,) = metrics.resampled(metrics.rates, w[None], per_clip)
+        assert_segment_figures(found, theirs)
 
 
 def test_interval_of_a_metric_that_is_undefined_in_some_resamples():
-    assert metrics.interval_of([{"a": None, "b": 1.0}, {"a": None, "b": None}]) == {"a": None, "b": [1.0, 1.0]}
+    results = [{"a": None, "b": 1.0}, {"a": None, "b": None}]
+    assert metrics.interval_of(results, {"a": None, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
+    assert metrics.interval_of(results, {"a": 0.5, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
 
 
-# ---- PSDS ----
-
-def frames_of(rows, clip, num_frames, step, rng=None):
-    """Frame scores (T, K): 1 in the events and 0 elsewhere, or with noise."""
-    scores = np.zeros((num_frames, len(LABELS)), np.float32)
-    for c, onset, offset, label in rows:
-        if c == clip:
-            scores[round(onset / step):round(offset / step), label] = 1
-    return scores if rng is None else np.clip(0.4 * scores + 0.5 * rng.random(scores.shape), 0, 1).astype(np.float32)
+def test_an_interval_is_numpys_percentiles_and_holds_its_value():
+    results = [{"a": value / 100} for value in range(101)]
+    for value, ends in ((0.3, [0.025, 0.975]), (0.01, [0.01, 0.975]), (0.99, [0.025, 0.99])):
+        assert metrics.interval_of(results, {"a": value})["a"] == pytest.approx(ends)
 
 
-PSDS_ROWS = [(0, 1.0, 3.0, 0), (0, 5.0, 9.0, 0), (0, 0.0, 2.0, 2), (1, 2.0, 7.5, 2), (3, 0.5, 1.5, 0), (3, 1.0, 2.5, 2)]
-PSDS_DURATIONS = np.array([10.0, 10.0, 7.0, 2.5])
+@pytest.mark.parametrize("num_clips", [1, 2, 5])
+@pytest.mark.parametrize("num_resamples", [1, 3, 40])
+def test_intervals_hold_the_values_of_few_clips_and_resamples(num_clips, num_resamples):
+    rng, held = np.random.default_rng(num_clips), 0
+    weights = metrics.clip_weights(num_clips, num_resamples)
+    for _ in range(30):
+        counts = rng.integers(0, 3, (num_clips, 7)) * (
+            rng.random((num_clips, 7)) < 0.5
+        )  # of rare classes
+        values, ends = (
+            metrics.rates(counts.sum(axis=0)),
+            metrics.intervals(metrics.rates, weights, counts),
+        )
+        for name, value in values.items():
+            if ends[name] is not None:
+                low, high = ends[name]
+                assert low <= value <= high and (num_clips > 1 or low == high)
+                held += 1
+        first, second = counts[:, 4:], counts[::-1, [5, 4, 6]]
+        pairs = metrics.paired_intervals(metrics.f1_of, weights, first, second)
+        for value, interval in pairs.values():
+            assert interval is None or interval[0] <= value <= interval[1]
+    assert held > 50
 
 
-def test_psds_of_a_perfect_system_is_1():
-    pytest.importorskip("sed_scores_eval")
-    frames = [frames_of(PSDS_ROWS, clip, round(d * 10), 0.1) for clip, d in enumerate(PSDS_DURATIONS)]
-    found, used = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS)
-    assert found == pytest.approx({"psds1": 1.0, "psds2": 1.0}) and used == 2
+def test_an_event_of_length_zero_at_the_very_end_is_in_its_clip():
+    rows = [
+        (0, 0.0, 0.0, 0),
+        (0, 1.0, 2.0, 0),
+        (0, 2.5, 2.5, 0),
+        (0, 2.4, 3.0, 0),
+        (0, 2.5, 3.0, 0),
+        (0, 2.6, 2.6, 0),
+    ]
+    found = metrics.cut(Events.from_rows(rows), np.array([2.5]))
+    assert sorted(found.rows()) == sorted([*rows[:3], (0, 2.4, 2.5, 0)])
 
 
-def test_psds_equals_sed_scores_eval():
-    pytest.importorskip("sed_scores_eval")
-    from sed_scores_eval import intersection_based
-    from sed_scores_eval.base_modules.scores import create_score_dataframe
-
-    rng = np.random.default_rng(0)
-    rows = [(clip, float(on), float(on + length), label) for clip in range(60) for label in (0, 2)
-            for on, length in [(rng.integers(0, 4), rng.integers(1, 6))] if rng.random() < 0.6]
-    durations = np.where(np.arange(60) % 2, 10.0, 9.5)
-    frames = [np.clip(frames_of(rows, clip, round(d * 10), 0.1) * 0.4 + np.repeat(rng.random((10, 3)), 10, axis=0)[:round(d * 10)], 0, 1)
-              for clip, d in enumerate(durations)]
-    found, used = metrics.psds(frames, 0.1, Events.from_rows(rows), durations)
-    scores = {f"c{clip}": create_score_dataframe(f[:, [0, 2]], np.round(np.arange(len(f) + 1) * 0.1, 6), ["Car", "Dog"])
-              for clip, f in enumerate(frames)}
-    truth = {f"c{clip}": [(on, off, LABELS[k]) for c, on, off, k in rows if c == clip] for clip in range(60)}
-    lengths = {f"c{clip}": d for clip, d in enumerate(durations.tolist())}
-    expected = [intersection_based.psds(scores, truth, lengths, dtc_threshold=0.7, gtc_threshold=0.7, cttc_threshold=None,
-                                        alpha_ct=0, alpha_st=1, unit_of_time="hour", max_efpr=100.0)[0],
-                intersection_based.psds(scores, truth, lengths, dtc_threshold=0.1, gtc_threshold=0.1, cttc_threshold=0.3,
-                                        alpha_ct=0.5, alpha_st=1, unit_of_time="hour", max_efpr=100.0)[0]]
-    assert all(0.02 < value < 0.98 for value in expected) and used == 2
-    assert [found["psds1"], found["psds2"]] == pytest.approx(expected, abs=1e-12)
-
-
-def test_psds_merges_overlaps_drops_what_is_past_the_end_and_pads_short_scores():
-    pytest.importorskip("sed_scores_eval")
-    rng = np.random.default_rng(1)
-    frames = [frames_of(PSDS_ROWS, clip, round(d * 10), 0.1, rng) for clip, d in enumerate(PSDS_DURATIONS)]
-    plain = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS)
-    split = [row for row in PSDS_ROWS if row != (0, 5.0, 9.0, 0)] + [(0, 5.0, 8.0, 0), (0, 6.0, 9.0, 0), (0, 5.0, 9.0, 0), (1, 0.0, 0.0, 1)]
-    assert metrics.psds(frames, 0.1, Events.from_rows(split), PSDS_DURATIONS) == plain
-    past = PSDS_ROWS + [(2, 7.0, 9.0, 0), (2, 8.0, 9.0, 1)]  # a class with nothing but that is no class to score
-    assert metrics.psds(frames, 0.1, Events.from_rows(past), PSDS_DURATIONS) == plain
-    longer = [np.concatenate([f, np.ones((30, 3), np.float32)]) for f in frames]
-    assert metrics.psds(longer, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS) == plain
-    assert metrics.psds(frames, 0.1, Events.from_rows([(0, 0.0, 0.0, 0)]), PSDS_DURATIONS) == ({"psds1": None, "psds2": None}, 0)
-
-
-def test_merge_overlaps():
-    spans = [(5.0, 6.0, "b"), (0.0, 4.0, "a"), (1.0, 2.0, "a"), (4.0, 5.0, "a"), (5.5, 7.0, "a"), (0.0, 5.5, "b")]
-    assert metrics.merge_overlaps(spans) == [(0.0, 5.0, "a"), (5.5, 7.0, "a"), (0.0, 6.0, "b")]
+def test_a_length_that_is_off_by_less_than_a_microsecond_adds_no_segment():
+    """Of 10 - 0.1 - 7 s and of 3.0000000000000004 s, as differences of times are."""
+    events, durations = (
+        Events.from_rows([(0, 0.0, 2.9, 0), (1, 0.0, 3.0, 0)]),
+        np.array([2.9000000000000004, 3.0000000000000004]),
+    )
+    everything = Events.from_rows([(0, 0.0, 9.0, 0), (1, 0.0, 9.0, 0)])
+    micro, _ = metrics.segment_metrics(events, everything, durations, ["A"])
+    assert micro["error_rate"] == 0.0 and micro["f1"] == 1.0

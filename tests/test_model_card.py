@@ -3,6 +3,7 @@
 import dataclasses
 import getpass
 import html
+import json
 import os
 import re
 import shutil
@@ -95,6 +96,15 @@ def test_the_scores_come_with_the_report(scored, tmp_path, run):
     point = operating_point.read(scored / "operating_point.yaml")
     assert f"were tuned on: {point.tuned_on}." in rendered(text)
     assert [f for f in faults(scored) if "licence" not in f] == []
+
+
+def test_dropped_truth_is_told_beside_the_event_figure(scored, tmp_path, run):
+    path = scored / "valid/segment/report.json"
+    report = scoring.read_report(path)
+    report["event"]["f1"], report["zero_length_reference_events"] = 0.25, 36
+    path.write_text(json.dumps(report))
+    model_card.refresh(scored)
+    assert "| 0.250 (zero-length reference events dropped: 36) |" in card(scored)
 
 
 def test_scores_of_an_earlier_model_are_not_its(scored, tmp_path, run):

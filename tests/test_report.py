@@ -65,6 +65,45 @@ def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     assert [f.read_bytes() for f in files[:-1]] == images and files[-1].name == "09_pooling_gradients.png"
 
 
+def test_dropped_truth_is_told_beside_the_event_figure(system, tmp_path, run):
+    assert run("report", system, tmp_path / "r.html").exit_code == 0
+    assert "dropped" not in re.sub(r'src="[^"]*"', "", (tmp_path / "r.html").read_text())
+    with open(tmp_path / "data" / "events.tsv", "a") as file:
+        file.write(f"clip <2>.wav\t0\t0\t{LABELS[1]}\nclip <2>.wav\t1.5\t1.5\t{LABELS[1]}\n")
+    assert run("score", tmp_path / "data", system / "test" / "frame").exit_code == 0
+    report = json.loads((system / "test/frame/report.json").read_text())
+    assert run("report", system, tmp_path / "r.html").exit_code == 0
+    page = (tmp_path / "r.html").read_text()
+    assert (
+        f'<td>{report["event"]["f1"]:.3f} <span class="ci">2 dropped</span></td>' in page
+        and page.count("2 dropped") == 1
+    )
+    assert "dropped: zero-length reference events, which sed_eval counts as missed" in page
+
+
+def test_a_clip_with_nothing_but_zero_length_truth_is_no_best_clip(tmp_path, run, system):
+    """Nothing can be found in it, so that it shows no success."""
+    with open(tmp_path / "data" / "events.tsv", "a") as file:
+        file.write(f"clip <2>.wav\t0\t0\t{LABELS[1]}\n")
+    found = Events.from_rows([(0, 0.0, 2.0, 0), (1, 1.0, 3.0, 1)])
+    write_decoded(
+        system / "test" / "frame",
+        [f"clip <{i}>.wav" for i in range(3)],
+        np.full(3, 4.0),
+        LABELS,
+        np.eye(3, 2, dtype=bool),
+        found,
+    )
+    assert run("score", tmp_path / "data", system / "test" / "frame").exit_code == 0
+    assert run("report", system, tmp_path / "r.html").exit_code == 0
+    page = (tmp_path / "r.html").read_text()
+    assert (
+        "Best clips" in page
+        and "<b>clip &lt;1&gt;.wav</b>" in page
+        and "<b>clip &lt;2&gt;.wav</b>" not in page
+    )
+
+
 def test_nothing_from_names_becomes_html(system, tmp_path, run):
     run("report", system, tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()

@@ -182,6 +182,51 @@ def test_the_tables_have_the_columns_that_were_measured(run, tmp_path):
             assert ("PSDS" in text) == (folder == "with")
 
 
+def zero_length_set(folder):
+    """Write a set and scores: Car has events in clips a and b, Dog one of length zero in c."""
+    write_set(
+        folder / "set",
+        [(n, "", 10) for n in "abc"],
+        LABELS,
+        [("a", "Car"), ("b", "Car"), ("c", "Dog")],
+        [
+            ("a", 1, 3, "Car"),
+            ("a", 2, 4, "Car"),
+            ("a", 3.5, 3.5, "Car"),
+            ("b", 2, 7, "Car"),
+            ("c", 0, 0, "Dog"),
+        ],
+    )
+    frame = np.full((3, 100, 3), 0.1)
+    frame[0, 10:40, 0], frame[1, 20:65, 0], frame[2, 50:60, 0] = 0.9, 0.8, 0.85
+    write_score_file(
+        folder / "scores.h5", list("abc"), LABELS, frame.max(axis=1), frame, durations=[10, 6.5, 10]
+    )
+    operating_point.write(folder / "p.yaml", make_point(3, LABELS, mode="frame"))
+
+
+def test_dropped_truth_is_told_beside_the_event_figure(run, tmp_path):
+    zero_length_set(tmp_path)
+    run("decode", tmp_path / "scores.h5", tmp_path / "p.yaml", tmp_path / "out")
+    text = run("score", tmp_path / "set", tmp_path / "out").stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    line = next(line for line in text.splitlines() if line.startswith("events (200 ms)"))
+    assert line == (
+        f"events (200 ms): F1 {report['event']['f1']:.3f} "
+        "(zero-length reference events dropped: 2); PSDS1 -, PSDS2 -"
+    )
+    assert line in (tmp_path / "out" / "report.txt").read_text()
+    events_path = tmp_path / "set" / "events.tsv"
+    lasting = [
+        row
+        for row in events_path.read_text().splitlines()
+        if "\t0\t0\t" not in row and "3.5\t3.5" not in row
+    ]
+    events_path.write_text("\n".join(lasting) + "\n")
+    text = run("score", tmp_path / "set", tmp_path / "out").stdout
+    assert f"F1 {report['event']['f1']:.3f}; PSDS1 -" in text and "zero-length" not in text
+
+
 @pytest.mark.parametrize("with_scores", [False, True])
 def test_of_many_classes_the_best_and_worst_are_printed(run, tmp_path, with_scores):
     names, labels = [name_of(i) for i in range(100)], [f"class {k}" for k in range(50)]

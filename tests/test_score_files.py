@@ -49,8 +49,13 @@ def refused(run, *arguments):
 def test_events_equal_sed_eval(run, tmp_path, seed, named):
     """With clip lengths by file name, and without: then a clip lasts to the last offset of either list."""
     reference, estimate, durations = random_lists(seed, past_end=False, zero_length=True)
-    estimate += [(3, 0.0, 0.0, 1), (5, 0.25, 0.25, 0)]
-    lasting = [[row for row in rows if row[2] > row[1]] for rows in (reference, estimate)]
+    estimate += [
+        (3, 0.0, 0.0, 1),
+        (5, 0.25, 0.25, 0),
+        (5, 0.5, 0.5, 0),
+        (6, 1.0, 1.0, 0),
+    ]  # of length zero: they count
+    lasting = [[row for row in reference if row[2] > row[1]], estimate]
     if not named:
         durations = [max([off for c, _, off, _ in reference + estimate if c == clip], default=0.0) for clip in range(12)]
     names = [name_of(clip, durations[clip]) if named else f"clip {clip}" for clip in range(12)]
@@ -67,6 +72,7 @@ def test_events_equal_sed_eval(run, tmp_path, seed, named):
     assert 0 < report["event"]["f1"] < 1 and 0 < report["segment"]["f1"] < 1
     assert report["clips"]["scored"] == report["clips"]["official"] == 12
     assert report["tagging"] == {"precision": None, "recall": None, "f1": None}
+    assert report["zero_length_reference_events"] == 3
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -217,15 +223,6 @@ def test_a_clip_without_length_or_events(run, tmp_path):
     assert report["segment"]["insertion_rate"] == 0.5 and report["segment"]["recall"] == 1.0 and report["clips"]["scored"] == 3
 
 
-def test_zero_length_events_are_tags_and_no_events(run, tmp_path):
-    truth = write_list(tmp_path / "t", [("a", 0, 0, "Car"), ("b", 0, 2, "Dog")])
-    said = write_list(tmp_path / "e", [("b", 0, 2, "Dog"), ("b", 0.5, 0.5, "Car")])
-    report, warnings = scored(run, truth, said)
-    assert report["segment"]["f1"] == report["event"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
-    assert report["classes"]["Car"]["event"]["f1"] is None and f"1 clips of {truth} are not in" in warnings
-    assert scored(run, truth, said, "--kind", "tags")[0]["tagging"] == pytest.approx({"precision": 0.5, "recall": 0.5, "f1": 0.5})
-
-
 # ---- what is told ----
 
 def test_clips_that_one_list_lacks(run, tmp_path):
@@ -282,14 +279,28 @@ def read_rows(path):
         return [tuple(row) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
-@pytest.mark.parametrize("name, kind, repeated", [("strong_label_evaluation", "events", 1), ("strong_label_testing", "events", 0),
-                                                  ("weak_label_evaluation", "tags", 0), ("weak_label_testing", "tags", 0)])
-def test_real_lists_against_themselves(run, real_data, name, kind, repeated):
+@pytest.mark.parametrize("name, kind, repeated, dropped", [
+    ("strong_label_evaluation", "events", 1, 150), ("strong_label_testing", "events", 0, 36),
+    ("weak_label_evaluation", "tags", 0, None), ("weak_label_testing", "tags", 0, None)])
+def test_real_lists_against_themselves(run, real_data, name, kind, repeated, dropped):
+    """Their zero-length events are dropped from the truth, and false in an estimate."""
     path = real_data / "dcase2017" / f"groundtruth_{name}_set.csv"
     report, warnings = scored(run, path, path)
     assert warnings.count("repeat an earlier one") == 2 * repeated and warnings.count("\n") == 2 * repeated
-    for section in ("segment", "event") if kind == "events" else ("tagging",):
-        assert report[section]["f1"] == 1.0 and all(c[section]["f1"] == 1.0 for c in report["classes"].values())
+    section = "segment" if kind == "events" else "tagging"
+    assert report[section]["f1"] == 1.0 and all(
+        c[section]["f1"] == 1.0 for c in report["classes"].values()
+    )
+    assert report["zero_length_reference_events"] == dropped
+    if kind == "events":
+        rows = len(set(read_rows(path)))
+        assert report["event"] == pytest.approx(
+            {
+                "precision": (rows - dropped) / rows,
+                "recall": 1.0,
+                "f1": 2 * (rows - dropped) / (2 * rows - dropped),
+            }
+        )
     assert len(report["classes"]) == 17 and report["clips"]["scored"] == {"evaluation": 1103, "testing": 488}[name.split("_")[-1]]
 
 
@@ -313,8 +324,11 @@ def test_real_events_equal_sed_eval(run, tmp_path, real_data):
     said = list(dict.fromkeys(perturb(rows, 0, labels)))
     report, warnings = scored(run, path, write_list(tmp_path / "e.csv", [(f"Y{n}", *rest) for n, *rest in said], None, "\r\n"))
     assert "count as without predictions" in warnings and warnings.count("\n") == 1
-    lists = [[(names.index(n), float(on), float(off), labels.index(k)) for n, on, off, k in found if float(off) > float(on)]
-             for found in (rows, said)]
+    lists = [
+        [(names.index(n), float(on), float(off), labels.index(k)) for n, on, off, k in found]
+        for found in (rows, said)
+    ]
+    lists[0] = [row for row in lists[0] if row[2] > row[1]]
     durations = [float(end) - float(start) for start, end in (n.removesuffix(".wav").split("_")[-2:] for n in names)]
     segment, event = segment_based(*lists, durations, labels), event_based(*lists, len(names), labels)
     assert_segment_figures(report["segment"], segment)

@@ -136,7 +136,9 @@ def test_find_of_numbers(names, wanted):
 
 @pytest.mark.parametrize("text, value", [
     ("0", 0), ("1e-3", 0.001), ("2.50", 2.5), ("-0", 0), (".5", 0.5), ("1_0", None), ("-1e-9", None), ("inf", None),
-    ("nan", None), ("", None), ("1,5", None), ("0x1", None), ("1e999", None), ("ten", None)])
+    ("nan", None), ("", None), ("1,5", None), ("0x1", None), ("1e999", None), ("ten", None),
+    ("3.0000000000000004", 3), ("2.9999999999", 3), ("9.999999999999998", 10), ("1e-9", 0),
+    ("86399.9999994", 86399.999999), ("1e300", 1e300)])
 def test_seconds_one_by_one_and_together(text, value):
     for texts in ([text], ["1", text, "3"], [text, "ten", "1_0"]):
         found = tables.seconds(texts)[texts.index(text)]

@@ -7,7 +7,7 @@ import html
 
 import numpy as np
 
-from wsedtk import audio, comparing, plots, tables
+from wsedtk import audio, comparing, metrics, plots, tables
 from wsedtk.errors import InputError
 from wsedtk.progress import progress
 
@@ -42,7 +42,10 @@ class ClipPages:
 
     def add(self, page):
         """Add the best and the worst clips to a page."""
-        num_true = np.bincount(self.truth.events.clip if self.true is not None else self.truth.tag_clip, minlength=len(self.truth))
+        clips = self.truth.tag_clip
+        if self.true is not None:
+            clips = metrics.drop_zero_length(self.truth.events).clip  # what can be found
+        num_true = np.bincount(clips, minlength=len(self.truth))
         best, worst = comparing.choose_clips(self.errors.sum(axis=0), num_true, NUM_CLIPS)
         kind = "segment errors" if self.true is not None else "wrong tags"
         for title, clips in ((f"Best clips: those with the fewest {kind}", best), (f"Worst clips: those with the most {kind}", worst)):

@@ -24,8 +24,8 @@ from wsedtk.config import nearest, read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import detail
-from wsedtk.tables import (LONGEST_SECONDS, Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices,
-                           unfit, write_rows)
+from wsedtk.tables import (LONGEST_SECONDS, Fault, find, first, format_seconds, raise_on_errors,
+                           read_lines, read_rows, repeats, seconds, slices, unfit, write_rows)
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
@@ -246,8 +246,13 @@ def _check_events(path, filenames, labels, durations, tags, faults):
                 faults.append(Fault(False, path, line, f"an event of {texts[i]!r}, which {names[i]!r} is not tagged with"))
         known &= ~(offset < onset)
         blocks.append((clips[known], onset[known], offset[known], numbers[known], lines[known]))
-    _sort_faults(faults, num_faults)
     columns = [np.concatenate(column) for column in zip(*blocks)] if blocks else [np.array([], np.int64)] * 5
+    is_repeat = repeats(*columns[:4])
+    for i, k, line in zip(*(columns[part][is_repeat].tolist() for part in (0, 3, 4))):
+        message = f"an event of {labels[k]!r} in {str(filenames[i])!r} stands twice and counts once"
+        faults.append(Fault(False, path, line, message))
+    columns = [column[~is_repeat] for column in columns]
+    _sort_faults(faults, num_faults)
     events = Events.from_columns(*columns[:4])
     overlapping = [f"{str(filenames[i])!r} at {onset:g} s (line {line}): {labels[k]!r}" for i, onset, k, line in _overlapping(*columns)]
     without = [f"{str(filenames[i])!r}: {labels[k]!r}" for i, k in tags_without_events(*tags, events)]

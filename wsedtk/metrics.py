@@ -5,7 +5,10 @@ N clips, S segments of all clips together, K classes, R resamples. TP, FP, FN: t
 Conventions, where they differ from a scorer that others use:
     1. A ratio whose parts are both 0 is 0 where something exists to score (a reference or a prediction) and None where nothing
        does. sed_eval gives NaN.
-    2. Zero-length reference events are left out of segment and event metrics. sed_eval's event metrics count them as missed.
+    2. Zero-length reference events are left out of segment and event metrics. sed_eval's event
+       metrics count them as missed, and its segment metrics as active in the segment around them.
+       Zero-length estimates count as sed_eval counts them: in the segment around them (in none on
+       a boundary), and as events.
     3. Every clip that was scored counts, with or without events, and its length is that of the reference.
 The segment and event figures that `wsedtk score` reports are sed_eval's (`segment_metrics`, `event_metrics`); the arrays here
 (`activity`, `segment_counts`) give the same numbers (held by a test) and serve baselines and intervals.
@@ -13,7 +16,6 @@ The segment and event figures that `wsedtk score` reports are sed_eval's (`segme
 
 import contextlib
 import dataclasses
-import importlib.util
 import warnings
 
 import numpy as np
@@ -90,8 +92,12 @@ def drop_zero_length(events):
 
 
 def cut(events, durations):
-    """Events cut at the end of their clip, without those that start there or later. durations: (N,)."""
-    events = events.select(events.onset < durations[events.clip])
+    """Events cut at the end of their clip, without those that are not in it. durations: (N,).
+
+    An event of length zero at the very end is in the clip.
+    """
+    ends = durations[events.clip]
+    events = events.select((events.onset < ends) | (events.offset <= ends))
     return dataclasses.replace(events, offset=np.minimum(events.offset, durations[events.clip]))
 
 
@@ -185,7 +191,9 @@ def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
         import sed_eval
 
     metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
-    _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=True)
+    # whole segments: sed_eval would count one more in 10.000000000000002 s than in 10 s
+    lengths = num_segments(durations, seconds) * seconds
+    _evaluate(metric, drop_zero_length(reference), estimated, lengths, labels, with_length=True)
     o = metric.overall
     counts = [o["S"], o["D"], o["I"], o["Nref"], o["Ntp"], o["Nsys"] - o["Ntp"], o["Nref"] - o["Ntp"]]
     by_class, class_rates = _class_f1(metric, labels), _class_rates(metric, labels)
@@ -227,23 +235,40 @@ def clip_weights(num_clips, num_resamples, seed=0):
     return weights
 
 
+def resampled(metric, weights, *arrays):
+    """What a metric gives of each bootstrap resample: R times {name: value}. See `intervals`."""
+    return [metric(*(np.tensordot(w, a, axes=1) for a in arrays)) for w in weights]
+
+
 def intervals(metric, weights, *arrays):
     """95 % percentile intervals of a metric over bootstrap resamples of clips.
 
     metric: turns the arrays' weighted sums over clips into {name: value}; weights: (R, N) as `clip_weights`; arrays: (N, ...).
     Returns {name: [low, high]}; None where a metric is undefined in every resample.
     """
-    results = [metric(*(np.tensordot(w, a, axes=1) for a in arrays)) for w in weights]
-    return interval_of(results)
+    values = metric(*(a.sum(axis=0) for a in arrays))
+    return interval_of(resampled(metric, weights, *arrays), values)
 
 
-def interval_of(results):
-    """{name: [low, high]} of a list of {name: value}: the 2.5th and 97.5th percentiles."""
+def interval_of(results, values):
+    """{name: [low, high]} of a list of {name: value}: the 2.5th and 97.5th percentiles.
+
+    values: {name: value} of all clips. An interval always holds its value: where the percentiles
+    leave it out, as those of few clips or resamples can, the nearer end is moved to it.
+    """
     found = {}
-    for name in results[0]:
-        values = [r[name] for r in results if r[name] is not None]
-        found[name] = [float(v) for v in np.percentile(values, [2.5, 97.5])] if values else None
+    for name, value in values.items():
+        defined = [result[name] for result in results if result[name] is not None]
+        found[name] = None
+        if defined:
+            found[name] = extend_interval(np.percentile(defined, [2.5, 97.5]).tolist(), value)
     return found
+
+
+def extend_interval(interval, value):
+    """The interval [low, high], extended to a value that lies outside."""
+    low, high = interval
+    return [low, high] if value is None else [min(low, value), max(high, value)]
 
 
 def paired_intervals(metric, weights, first, second):
@@ -274,11 +299,6 @@ PSDS_SETTINGS = {
 }
 
 
-def can_measure_psds():
-    """Whether sed_scores_eval is installed."""
-    return importlib.util.find_spec("sed_scores_eval") is not None
-
-
 def merge_overlaps(spans):
     """Join overlapping or touching (onset, offset, label) spans of the same label."""
     merged = []
@@ -293,22 +313,25 @@ def merge_overlaps(spans):
 def frame_edges(num_frames, seconds_per_frame, duration):
     """Where the frames of a clip begin and the last one ends, in seconds: (T' + 1,), of the T' <= T frames that begin in the clip.
 
-    Rounded to the microsecond; the last frame ends with the clip, be it shorter or longer than the others.
+    Rounded to the microsecond. The last frame ends with the clip, be it shorter or longer than the
+    others, but it is no longer than two of them.
     """
-    onsets = np.round(np.arange(num_frames) * seconds_per_frame, 6)
-    return np.append(onsets[onsets < duration], duration)
+    onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
+    onsets = onsets[onsets < end]
+    return np.append(onsets, min(end, round(float(onsets[-1]) + 2 * seconds_per_frame, 6)))
 
 
-def psds(frame_scores, seconds_per_frame, reference, durations):
+def psds(frame_scores, seconds_per_frame, reference, durations, recorded):
     """PSDS 1 and 2 by sed_scores_eval, from frame scores without a threshold: ({psds1, psds2}, number of classes scored).
 
-    frame_scores: N arrays (T, K). Overlaps of a class in the reference are merged, classes without events left out. None where
-    sed_scores_eval is not installed (pip install wsedtk[psds]) or there are no events.
+    frame_scores: N arrays (T, K); durations: (N,) of the clips; recorded: (N,) of their recordings,
+    which may be shorter: frames end with them. Overlaps of a class in the reference are merged,
+    classes without events left out. A single class has no cross triggers. None without events.
     """
     reference = drop_zero_length(cut(reference, np.asarray(durations)))
     used = np.unique(reference.label).tolist()
-    if not used or not can_measure_psds():
-        return dict.fromkeys(PSDS_SETTINGS), 0 if can_measure_psds() else None
+    if not used:
+        return dict.fromkeys(PSDS_SETTINGS), 0
     with _quiet_imports():
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
@@ -317,9 +340,14 @@ def psds(frame_scores, seconds_per_frame, reference, durations):
         truth[str(clip)].append((onset, offset, str(label)))
     truth = {clip: merge_overlaps(spans) for clip, spans in truth.items()}
     scores = {}
-    for clip, (frames, duration) in enumerate(zip(frame_scores, durations)):
-        edges = frame_edges(len(frames), seconds_per_frame, duration)
+    for clip, (frames, end) in enumerate(zip(frame_scores, np.minimum(durations, recorded))):
+        edges = frame_edges(len(frames), seconds_per_frame, end)
         scores[str(clip)] = create_score_dataframe(frames[:len(edges) - 1, used], edges, list(map(str, used)))  # it refuses some labels
-    lengths = {str(clip): float(d) for clip, d in enumerate(durations)}
-    return {name: float(intersection_based.psds(scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings)[0])
-            for name, settings in PSDS_SETTINGS.items()}, len(used)
+    lengths, found = {str(clip): float(d) for clip, d in enumerate(durations)}, {}
+    for name, settings in PSDS_SETTINGS.items():
+        if len(used) == 1:
+            settings = {**settings, "cttc_threshold": None, "alpha_ct": 0.0}
+        value, *_ = intersection_based.psds(scores, truth, lengths, unit_of_time="hour",
+                                            max_efpr=100.0, **settings)
+        found[name] = float(value)
+    return found, len(used)

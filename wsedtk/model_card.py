@@ -111,7 +111,10 @@ def _score_row(folder, report):
     """The row of one scored folder <set>/<mode>/, as a line of the table."""
     clips = report["clips"]
     name = escape("/".join(folder.parts[-2:])) + (" (tuned on this very set)" if clips.get("tuned_on_these") else "")
-    cells = [scoring.cell(report[section][key], report[section].get(f"{key}_ci")) for _, section, key in scoring.FIGURES]
+    cells = []
+    for _, section, key in scoring.FIGURES:
+        note = scoring.zero_length_note(report) if section == "event" else ""
+        cells.append(scoring.cell(report[section][key], report[section].get(f"{key}_ci")) + note)
     return [name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from wsedtk.atomic import writing_folder
 from wsedtk.clip_names import without_extension, without_y
-from wsedtk.tables import first, raise_on_errors, read_lines
+from wsedtk.tables import first, raise_on_errors, read_lines, round_seconds
 from wsedtk.errors import InputError
 from wsedtk.metrics import frame_edges, num_segments
 from wsedtk.progress import progress
@@ -107,7 +107,8 @@ class ScoreFolder:
             clip.append(scores.max(axis=0))
             edges.append((len(scores), times[-2], times[-1]))
         self.clip = np.stack(clip)
-        self.num_frames, last, self.durations = (np.array(column) for column in zip(*edges))
+        self.num_frames, last, ends = (np.array(column) for column in zip(*edges))
+        self.durations = round_seconds(ends)
         self.seconds_per_frame = self._seconds_per_frame(last)
         self.attributes = {"model": "imported", "features": "", "fingerprint": digest.hexdigest()[:16]}
 
@@ -202,7 +203,6 @@ class Table:
     def finish(self, duration):
         """Write the last frames, without those that begin after the clip's end (seconds)."""
         edges = frame_edges(self._num_written + len(self._held), self._step, duration)
-        edges[-1] = min(edges[-1], edges[-2] + 2 * self._step)
         self._write(edges[self._num_written:])
 
 

@@ -26,7 +26,8 @@ def empty_report(labels):
     """A report with every key, null until it is measured."""
     segment, f1 = dict.fromkeys(SEGMENT_KEYS), dict.fromkeys(F1_KEYS)
     return {"tagging": dict(f1), "segment": dict(segment), "event": dict(f1), "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
-            "psds_classes": None, "audioset": {"map": None, "mauc": None, "dprime": None},
+            "psds_classes": None, "zero_length_reference_events": None,
+            "audioset": {"map": None, "mauc": None, "dprime": None},
             "consistency": {"segments_without_tag": None, "tags_without_segment": None},
             "classes": {label: {"tagging": dict(f1), "segment": dict.fromkeys(CLASS_SEGMENT_KEYS), "event": dict(f1),
                                 "audioset": dict.fromkeys(RANKING_KEYS)} for label in labels},
@@ -106,6 +107,8 @@ def measure_events(report, truth, decoded, weights):
     micro, by_class = metrics.segment_metrics(true, said, durations, labels)
     report["segment"] = micro
     report["event"], event_classes, event_counts = metrics.event_metrics(true, said, durations, labels)
+    lasting = metrics.drop_zero_length(truth.events)
+    report["zero_length_reference_events"] = len(truth.events) - len(lasting)
     for label in labels:
         report["classes"][label].update(segment=by_class[label], event=event_classes[label])
     true_active, said_active, clip_of = active_segments(truth, decoded)
@@ -146,6 +149,15 @@ def cell(value, interval=None):
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def zero_length_note(report):
+    """The number of dropped zero-length reference events, to print beside the event F1.
+
+    Empty where none was dropped, or where an older report doesn't say.
+    """
+    count = report.get("zero_length_reference_events")
+    return f" (zero-length reference events dropped: {count:,})" if count else ""
 
 
 def text_table(header, rows):

@@ -117,19 +117,25 @@ def _number(text):
         return float("nan")
 
 
+def round_seconds(values):
+    """Round times (B,) to the microsecond, so that 3.0000000000000004 s is 3 s. NaN stays NaN."""
+    is_near = values < 1e9  # numpy can't round the largest floats
+    return np.where(is_near, np.round(np.where(is_near, values, 0), 6), values)
+
+
 def seconds(texts):
-    """Numbers (B,) of texts; NaN for what is not finite and >= 0."""
+    """Times (B,) of texts, rounded to the microsecond; NaN for what is not finite and >= 0."""
     try:
         values = np.array([float(text) for text in texts], np.float64)
         if any("_" in text for text in texts):
             raise ValueError
     except ValueError:
         values = np.array([_number(text) for text in texts], np.float64)
-    return np.where((values >= 0) & (values < np.inf), values, np.nan)
+    return round_seconds(np.where((values >= 0) & (values < np.inf), values, np.nan))
 
 
 def read_seconds(text, path, line, name, faults):
-    """A finite number >= 0 from a table's field, or None and a fault."""
+    """A time from a table's field, see `seconds`, or None and a fault."""
     (value,) = seconds([text]).tolist()
     if value != value:
         faults.append(Fault(True, path, line, f"{name} must be a number of seconds, found {text!r}"))
@@ -171,3 +177,12 @@ def find(names, wanted, order=None):
     places = np.searchsorted(names, narrow, sorter=order).clip(max=len(names) - 1)
     places = places if order is None else order[places]
     return np.where(names[places] == wanted, places, -1)
+
+
+def repeats(*columns):
+    """Which rows (B,) of columns (B,) say what an earlier row says, as booleans (B,)."""
+    order = np.lexsort(columns)  # equal rows stay in their order
+    is_repeat = np.zeros(len(order), bool)
+    is_equal = [column[order[1:]] == column[order[:-1]] for column in columns]
+    is_repeat[order[1:]] = np.all(is_equal, axis=0)
+    return is_repeat

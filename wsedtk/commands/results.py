@@ -103,6 +103,7 @@ def score_files(reference, estimate, kind, num_resamples, as_json):
     for events, `filename` alone for a clip without any. A list whose times are all those in the file name
     (<id>_30.000_40.000.wav, 30.000, 40.000), as DCASE 2017 writes its weak labels, holds tags. A Y before a YouTube ID and the
     extension make no difference. Every clip that REFERENCE names is scored, and no other.
+    Events of length zero count in ESTIMATE as sed_eval counts them, and are dropped from REFERENCE.
 
     \b
     Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv --bootstrap 1000

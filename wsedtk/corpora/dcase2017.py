@@ -84,7 +84,7 @@ def _rows(path):
         fields = [field.strip() for field in line.split("\t")]
         try:
             file, onset, offset, label = fields
-            onset, offset = float(onset), float(offset)
+            onset, offset = round(float(onset), 6), round(float(offset), 6)
         except ValueError:
             raise InputError(f"{path}:{number}: expected file, onset, offset and label with tabs between them, found {line!r}") from None
         name = youtube.normal_name(file)

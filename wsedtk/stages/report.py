@@ -38,7 +38,12 @@ FOREST = ("tag F1", "seg F1", "ER", "event F1", "MAP")  # the measures of the pi
 def _cell(report, section, key):
     value, interval = report.get(section, {}).get(key), report.get(section, {}).get(f"{key}_ci")
     text = "–" if value is None else scoring.cell(value)
-    return text + (f' <span class="ci">{interval[0]:.3f}–{interval[1]:.3f}</span>' if interval else "")
+    if interval:
+        text += f' <span class="ci">{interval[0]:.3f}–{interval[1]:.3f}</span>'
+    dropped = report.get("zero_length_reference_events")
+    if dropped and (section, key) == ("event", "f1"):
+        text += f' <span class="ci">{dropped:,} dropped</span>'
+    return text
 
 
 def _place(one):
@@ -334,9 +339,11 @@ def run(folders, output, figures, kind):
     page = Page(figures, kind)
     page.section("Scores")
     page.add(comparison(found))
-    legend = scoring.measured(LEGEND, [one.report for one in found])
-    page.add(f'<p class="note">{html.escape("; ".join(text for text, *_ in legend))}. Small figures: 95 % bootstrap intervals over '
-             "clips.</p>")
+    legend = [text for text, *_ in scoring.measured(LEGEND, [one.report for one in found])]
+    if any(one.report.get("zero_length_reference_events") for one in found):
+        legend.append("dropped: zero-length reference events, which sed_eval counts as missed")
+    legend.append("small figures: 95 % bootstrap intervals over clips")
+    page.add(f'<p class="note">{html.escape("; ".join(legend))}.</p>')
     add_differences(page, found)
     add_poolings(page, found, systems)
     histories = {name: folder / "history.tsv" for name, folder in systems.items() if (folder / "history.tsv").exists()}

@@ -13,8 +13,9 @@ from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import say
-from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_KEYS, SEGMENT_KEYS, cell, empty_report, extreme_classes,
-                            measure_events, measure_tags, measured, text_table)
+from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_KEYS, SEGMENT_KEYS,
+                            zero_length_note, cell, empty_report, extreme_classes, measure_events,
+                            measure_tags, measured, text_table)
 from wsedtk.store import ScoreFile
 
 _TAGGING = tuple(zip(("tag Pre", "tag Rec", "tag F1"), ["tagging"] * 3, F1_KEYS))
@@ -96,7 +97,8 @@ def measure_scores(report, truth, decoded, scores_path, weights):
         report["audioset"].update({f"{name}_ci": ends for name, ends in ranking.ranking_intervals(clip, tags, weights).items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
-        report["psds"], report["psds_classes"] = metrics.psds(frames, scores.seconds_per_frame, truth.events, truth.durations)
+        report["psds"], report["psds_classes"] = metrics.psds(
+            frames, scores.seconds_per_frame, truth.events, truth.durations, scores.durations[rows])
 
 
 def _table(first, rows, columns):
@@ -115,8 +117,9 @@ def _notes(report, with_events):
     if with_events:
         yield (f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
                f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}" + (f" {over}" if over else ""))
-        yield (f"events (200 ms): F1 {cell(event['f1'], event.get('f1_ci'))}; PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])}"
-               + ("" if metrics.can_measure_psds() else " (PSDS needs: pip install 'wsedtk[psds]')"))
+        event_f1 = cell(event["f1"], event.get("f1_ci")) + zero_length_note(report)
+        yield (f"events (200 ms): F1 {event_f1}; "
+               f"PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])}")
     elif over:
         yield f"MAP, MAUC, d': {over}"
     yield ("its own segments in clips without its tag: " + cell(own["segments_without_tag"])

@@ -63,7 +63,8 @@ def _durations(reference, estimate, clips):
         if row.clip in ends and row.offset is not None:
             ends[row.clip] = max(ends[row.clip], row.offset)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
-    durations = np.array([times[clip][1] - times[clip][0] if times[clip] else ends[clip] for clip in clips])
+    durations = tables.round_seconds(np.array(
+        [times[clip][1] - times[clip][0] if times[clip] else ends[clip] for clip in clips]))
     longest = int(durations.argmax())
     if durations[longest] > tables.LONGEST_SECONDS:
         raise InputError(f"{reference.path}: the clip {reference.names[clips[longest]]!r} lasts {durations[longest]:g} s, more than a day; "
@@ -78,7 +79,8 @@ def _data_set(event_list, clips, labels, durations, kind):
     tags = np.array(sorted({(index[row.clip], label_index[row.label]) for row in rows}), np.int64).reshape(-1, 2)
     events = None
     if kind == "events":
-        events = metrics.drop_zero_length(Events.from_rows((index[r.clip], r.onset, r.offset, label_index[r.label]) for r in rows))
+        events = Events.from_rows(
+            (index[r.clip], r.onset, r.offset, label_index[r.label]) for r in rows)
         late = np.flatnonzero(events.offset > durations[events.clip] + SLACK_SECONDS)
         _warn(len(late), f"events of {event_list.path} end after their clip, by its name, and count up to its end",
               [f"{clips[events.clip[i]]} at {events.onset[i]:g} s" for i in late])
@@ -104,6 +106,9 @@ def _table(report, title, kind):
     lines = [title, "", *scoring.text_table(
         ["system", *(name for name, *_ in columns)],
         [row("estimate", report, columns), *(row(text, report["baselines"][name], columns) for name, text in baselines.items())])]
+    if dropped := report["zero_length_reference_events"]:
+        lines.append("zero-length reference events dropped from event and segment figures: "
+                     f"{dropped:,} (sed_eval counts them)")
     lines += ["", *scoring.text_table(["class", *(name for name, *_ in by_class)],
                                       [row(label, found, by_class) for label, found in report["classes"].items()])]
     return "\n".join(lines) + "\n"
