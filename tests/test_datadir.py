@@ -114,7 +114,10 @@ def test_an_error(folder, table, old, new, message):
 @pytest.mark.parametrize("text", ["nan", "-1", "-0.1", "inf", "1e999", "ten", "1,5", "1_0", "0x1", ""])
 def test_a_bad_duration_is_one_fault(folder, text):
     write_set(folder, [("a.wav", "", text), *CLIPS[::2]], LABELS, TAGS, EVENTS)
-    assert messages(folder) == [f"error: {folder}/clips.tsv:2: duration must be a number of seconds, found '{text}'"]
+    causes = {"-1": ", which is negative", "-0.1": ", which is negative",
+              "inf": ", which is not finite", "1e999": ", which is not finite"}
+    assert messages(folder) == [f"error: {folder}/clips.tsv:2: duration must be a number of "
+                                f"seconds, found '{text}'{causes.get(text, '')}"]
 
 
 @pytest.mark.parametrize("table, line, message", [
@@ -151,7 +154,8 @@ def test_an_event_just_past_the_end_is_none(folder):
 
 
 def test_every_fault_at_once(folder):
-    write_set(folder, [("a.wav", "", "x"), ("a.wav", "", 1), ("b.wav", "")], ["Car", "Car", ""], [("z", "Car"), ("a.wav", "Cat")],
+    write_set(folder, [("a.wav", "", "x"), ("a.wav", "", 1), ("b.wav", "")],
+              ["Car", "Car", "A\tB"], [("z", "Car"), ("a.wav", "Cat")],
               [("a.wav", 2, 1, "Car"), ("a.wav", "x", "y", "Car")])
     (folder / "info.yaml").write_text("a: [")
     found = "\n".join(messages(folder))

@@ -24,8 +24,9 @@ from wsedtk.config import nearest, read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import detail
-from wsedtk.tables import (LONGEST_SECONDS, Fault, find, first, format_seconds, raise_on_errors, read_lines, read_rows, seconds, slices,
-                           unfit, write_rows)
+from wsedtk.tables import (LONGEST_SECONDS, Fault, cut_blank, find, first, format_seconds,
+                           is_nothing, no_seconds, normal, raise_on_errors, read_lines, read_rows,
+                           seconds, slices, stands_twice, unfit, write_rows)
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
@@ -130,12 +131,13 @@ def _check_labels(path, faults):
     lines = read_lines(path, faults)
     if lines is None:
         return []
-    labels, lines = [], lines[:-1] if lines[-1] == "" else lines
-    for number, label in enumerate(lines, 1):
+    labels = []
+    for number, line in enumerate(cut_blank(lines), 1):
+        label = line.rstrip("\t")
         if not label.strip() or "\t" in label:
             faults.append(Fault(True, path, number, f"a class name must be text without tabs, found {label!r}"))
         elif label in labels:
-            faults.append(Fault(True, path, number, f"the class {label!r} stands twice"))
+            faults.append(Fault(True, path, number, stands_twice("class", label)))
         else:
             labels.append(label)
             if label != label.strip():
@@ -162,7 +164,8 @@ def _check_clips(path, columns, faults):
         names, durations = np.array(block["filename"]), seconds(block["duration"])
         for i in np.flatnonzero(~((durations > 0) & (durations <= LONGEST_SECONDS)) | (names == "")).tolist():
             if np.isnan(durations[i]):
-                faults.append(Fault(True, path, int(lines[i]), f"duration must be a number of seconds, found {block['duration'][i]!r}"))
+                message = no_seconds("duration", block["duration"][i])
+                faults.append(Fault(True, path, int(lines[i]), message))
             if names[i] == "":
                 faults.append(Fault(True, path, int(lines[i]), "empty filename"))
             elif durations[i] == 0:
@@ -181,17 +184,30 @@ def _check_clips(path, columns, faults):
         names, paths, durations, lines = names[order], paths[order], durations[order], lines[order]
         twice = np.append(False, names[1:] == names[:-1])
         for i in np.flatnonzero(twice & (names != "")).tolist():
-            faults.append(Fault(True, path, int(lines[i]), f"the filename {str(names[i])!r} stands twice; every clip needs its own"))
+            message = f"{stands_twice('filename', str(names[i]))}; every clip needs its own"
+            faults.append(Fault(True, path, int(lines[i]), message))
         names, paths, durations = names[~twice], paths[~twice], durations[~twice]
     _sort_faults(faults, num_faults)
     return names, paths, durations
 
 
-def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults):
-    """The clip (B,) and class (B,) of each row of a block, -1 and a fault where there is none of that name."""
+def _says_nothing(labels, *columns):
+    """Which rows (B,) of columns (B,) are those of a clip without tags or events."""
+    if not any(map(is_nothing, set(labels))):
+        return np.zeros(len(labels), bool)
+    return np.array([all(map(is_nothing, row)) for row in zip(labels, *columns)])
+
+
+def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults, nothing):
+    """The clip (B,) and class (B,) of each row of a block, -1 and a fault where none is named so.
+
+    nothing: (B,) rows that name a clip without a class, which is no fault.
+    """
     clips = find(filenames, names)
     numbers = np.array([label_index.get(label, -1) for label in labels])
     for i in np.flatnonzero((clips < 0) | (numbers < 0)).tolist():
+        if clips[i] >= 0 and nothing[i]:
+            continue
         near = nearest(labels[i], label_index) if clips[i] >= 0 and len(faults) < 100 else None  # a search that takes a while
         faults.append(Fault(True, path, int(lines[i]), f"{names[i]!r} is not in clips.tsv" if clips[i] < 0 else
                             f"unknown class {labels[i]!r}; add it to labels.txt or correct the {what}"
@@ -203,7 +219,9 @@ def _check_tags(path, filenames, labels, faults):
     """Tags of tags.tsv: clip (M,) and class (M,) of each, sorted."""
     num_faults, label_index, blocks = len(faults), {label: k for k, label in enumerate(labels)}, []
     for lines, (names, texts) in read_rows(path, COLUMNS["tags.tsv"], faults):
-        clips, numbers = _find_pairs(path, "tag", lines, names, texts, filenames, label_index, faults)
+        nothing = _says_nothing(texts)
+        clips, numbers = _find_pairs(path, "tag", lines, names, texts, filenames, label_index,
+                                     faults, nothing)
         found = (clips >= 0) & (numbers >= 0)
         blocks.append((clips[found] * len(labels) + numbers[found], lines[found]))
     keys, lines = (_concatenate(column, np.int64) for column in (zip(*blocks) if blocks else ((), ())))
@@ -225,11 +243,13 @@ def _check_events(path, filenames, labels, durations, tags, faults):
     tag_keys = tags[0] * len(labels) + tags[1]
     for lines, (names, onsets, offsets, texts) in read_rows(path, COLUMNS["events.tsv"], faults):
         onset, offset = seconds(onsets), seconds(offsets)
-        for i in np.flatnonzero(np.isnan(onset) | np.isnan(offset)).tolist():
+        nothing = _says_nothing(texts, onsets, offsets)
+        for i in np.flatnonzero((np.isnan(onset) | np.isnan(offset)) & ~nothing).tolist():
             for name, value, text in (("onset", onset[i], onsets[i]), ("offset", offset[i], offsets[i])):
                 if np.isnan(value):
-                    faults.append(Fault(True, path, int(lines[i]), f"{name} must be a number of seconds, found {text!r}"))
-        clips, numbers = _find_pairs(path, "event", lines, names, texts, filenames, label_index, faults)
+                    faults.append(Fault(True, path, int(lines[i]), no_seconds(name, text)))
+        clips, numbers = _find_pairs(path, "event", lines, names, texts, filenames, label_index,
+                                     faults, nothing)
         known = (clips >= 0) & (numbers >= 0) & ~np.isnan(onset) & ~np.isnan(offset)
         late = known & (offset > durations[clips] + 0.1) if len(durations) else known
         untagged = known & (find(tag_keys, clips * len(labels) + numbers) < 0)
@@ -407,9 +427,11 @@ def read_decoded(folder, labels):
     folder, faults = Path(folder), []
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; wsedtk decode makes it")
+    labels = list(map(normal, labels))
     filenames, paths, durations = _check_clips(folder / "clips.tsv", ("filename", "duration"), faults)
     tags = _check_tags(folder / "tags.tsv", filenames, labels, faults)
     events = _check_events(folder / "events.tsv", filenames, labels, durations, tags, faults)
     raise_on_errors(faults, "decode the scores again")
     info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
-    return DataSet(filenames, paths, durations, list(labels), *tags, events, info if isinstance(info, dict) else {})
+    info = info if isinstance(info, dict) else {}
+    return DataSet(filenames, paths, durations, labels, *tags, events, info)
