@@ -16,6 +16,7 @@ from wsedtk.atomic import write_text, writing
 from wsedtk.config import suggest
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
+from wsedtk.tables import normal
 
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 SHORT = 0.95  # of the length that a header says: of some formats ffmpeg gives a guess
@@ -30,7 +31,7 @@ def _with_thresholds(point, thresholds, labels):
     """The operating point with other frame thresholds: texts, `0.5` for all classes or `class=0.5`."""
     values = dict(zip(point.labels, point.frame_thresholds.tolist()))
     for text in thresholds:
-        label, equals, number = text.rpartition("=")
+        label, equals, number = normal(text).rpartition("=")
         try:
             value = float(number)
             if value != value:
