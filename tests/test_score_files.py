@@ -252,9 +252,59 @@ def test_repeated_rows_count_once(run, tmp_path):
 
 def test_events_past_their_clips_end(run, tmp_path):
     truth = write_list(tmp_path / "t", [("a_0_2.5", 1, 2.5, "Car")])
-    report, warnings = scored(run, truth, write_list(tmp_path / "e", [("a_0_2.5", 1, 2.55, "Car"), ("a_0_2.5", 2.6, 4, "Car")]))
+    said = write_list(tmp_path / "e", [("a_0_2.5", 1, 2.55, "Car"), ("a_0_2.5", 2.6, 3.5, "Car")])
+    report, warnings = scored(run, truth, said)
     assert report["event"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
     assert "1 events of" in warnings and "end after their clip, by its name, and count up to its end: a_0_2.5 at 2.6 s\n" in warnings
+
+
+@pytest.mark.parametrize("late, is_cut", [(1.0, True), (1.1, False)])
+def test_events_far_beyond_a_name_show_that_it_is_no_excerpt(run, tmp_path, late, is_cut):
+    """`take_1_3.wav` is not 2 s long where an event, in either list, ends later than 3 s."""
+    names = ["take_1_3.wav", "take_2_4.wav"]
+    for number, (reference, estimate) in enumerate(
+        [
+            ([(0, 0.0, 1.5, 0), (1, 0.0, 1.0, 0)], [(0, 0.0, 2.0 + late, 0), (1, 0.0, 1.0, 0)]),
+            ([(0, 0.0, 2.0 + late, 0), (1, 0.0, 1.0, 0)], [(0, 0.0, 1.5, 0), (1, 0.0, 1.0, 0)]),
+        ]
+    ):
+        paths = [
+            write_list(
+                tmp_path / f"{number}{i}",
+                [(names[c], on, off, LABELS[k]) for c, on, off, k in rows],
+            )
+            for i, rows in enumerate((reference, estimate))
+        ]
+        report, warnings = scored(run, *paths)
+        told = (
+            f"warning: 1 names of clips of {paths[0]} are not taken for start and end, as events "
+            f"lie beyond: take_1_3.wav up to {2 + late:g} s\n"
+        )
+        if is_cut:
+            told = (
+                f"warning: 1 events of {paths[1 - number]} end after their clip, by its name, and "
+                "count up to its end: take_1_3 at 0 s\n"
+            )
+        assert warnings == told
+        cut = [
+            [(c, on, min(off, 2.0), k) for c, on, off, k in rows] if is_cut else rows
+            for rows in (reference, estimate)
+        ]
+        assert_segment_figures(
+            report["segment"], segment_based(*cut, [2.0 if is_cut else 2.0 + late, 2.0], LABELS[:1])
+        )
+        assert 0.5 < report["segment"]["f1"] < 1 or is_cut and report["segment"]["f1"] == 1.0
+
+
+def test_the_names_of_field_recorders_tell_no_length(run, tmp_path):
+    """Events of such a clip count up to its last one: 20230501 and 040000 are no times."""
+    name = "SMA00123_20230501_000000_000010.wav"
+    truth, said = (
+        write_list(tmp_path / f"{i}", [(name, 0, 1, "Dog"), (name, 20 + i, 40, "Dog")])
+        for i in range(2)
+    )
+    report, warnings = scored(run, truth, said)
+    assert warnings == "" and report["segment"]["recall"] == pytest.approx(20 / 21)
 
 
 # ---- properties ----

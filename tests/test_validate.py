@@ -190,6 +190,24 @@ def test_what_sets_share(run, tmp_path):
     assert warnings_of(run("validate", "--audio", test, test), test) == [silent] * 2
 
 
+def test_the_names_of_field_recorders_share_no_recording(run, tmp_path):
+    for name, day in (("a", 1), ("b", 2)):
+        clips = [f"SMA00123_2023050{day}_0{hour}0000.wav" for hour in range(3)] + [
+            f"5C3A1B2F_{day}_9.wav"
+        ]
+        write_set(
+            tmp_path / name,
+            [(clip, "", 10) for clip in clips],
+            ["x"],
+            [(clip, "x") for clip in clips],
+        )
+    result = run("validate", tmp_path / "a", tmp_path / "b")
+    assert warnings_of(result, tmp_path / "b") == [
+        f"5: 1 clips are cut from a recording that {tmp_path / 'a'} has clips of too: "
+        "'5C3A1B2F_2_9.wav' (line 5)"
+    ]
+
+
 def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path):
     """Events of length zero and events that overlap; no clip and no video is in two of the sets."""
     assert run("prepare", "dcase2017", "--metadata-only", real_data / "dcase2017", tmp_path).exit_code == 0

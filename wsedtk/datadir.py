@@ -20,12 +20,13 @@ import numpy as np
 
 from wsedtk import provenance
 from wsedtk.atomic import remove, write_text
+from wsedtk.clip_names import LONGEST_SECONDS, source_of
 from wsedtk.config import nearest, read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import detail
-from wsedtk.tables import (LONGEST_SECONDS, Fault, cut_blank, find, first, format_seconds,
-                           is_nothing, no_seconds, normal, raise_on_errors, read_lines, read_rows,
+from wsedtk.tables import (Fault, cut_blank, find, first, format_seconds, is_nothing,
+                           no_seconds, normal, raise_on_errors, read_lines, read_rows,
                            seconds, slices, stands_twice, unfit, write_rows)
 
 COLUMNS = {
@@ -87,6 +88,14 @@ class DataSet:
         """How many clips of each class there are (K,), of all or of those where the mask `members` (N,) is true."""
         labels = self.tag_label if members is None else self.tag_label[members[self.tag_clip]]
         return np.bincount(labels, minlength=len(self.labels))
+
+    def sources(self):
+        """Yield the recordings that clips are cut from, by their names, in blocks of text (B,)."""
+        last = np.zeros(len(self))  # where the last event of each clip ends
+        if self.events is not None:
+            np.maximum.at(last, self.events.clip, self.events.offset)
+        for part in slices(len(self)):
+            yield np.array(list(map(source_of, self.filenames[part].tolist(), last[part].tolist())))
 
     def select(self, keep):
         """The set of the clips where the boolean mask `keep` (N,) is true, with their tags and events."""

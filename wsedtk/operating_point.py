@@ -7,8 +7,9 @@ import numpy as np
 
 from wsedtk import config, events
 from wsedtk.atomic import write_text
+from wsedtk.clip_names import LONGEST_SECONDS
 from wsedtk.errors import InputError
-from wsedtk.tables import LONGEST_SECONDS, first, normal
+from wsedtk.tables import first, normal
 
 PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
 

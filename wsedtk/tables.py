@@ -17,7 +17,6 @@ from wsedtk.atomic import writing
 from wsedtk.errors import InputError
 
 BLOCK_ROWS = 1 << 16
-LONGEST_SECONDS = 86400.0  # of anything
 _BLOCK_BYTES = 1 << 22
 _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 _EXACT = ("path",)  # columns of what the file system tells apart byte by byte

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import audio, datadir
-from wsedtk.clip_names import clip_key, source_of
+from wsedtk.clip_names import clip_key
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
 from wsedtk.progress import printable, progress
@@ -56,7 +56,7 @@ class Report:
     @functools.cached_property
     def recording_keys(self):
         """A key (N,) for the recording that each clip is cut from."""
-        return _keys(source_of(f"{clip_key(name)}.wav") for name in texts(self.dataset.filenames))
+        return _keys(source for block in self.dataset.sources() for source in block.tolist())
 
     def faults(self):
         """Faults, with the clips' lines of clips.tsv."""
