@@ -250,6 +250,56 @@ def test_names_that_events_contradict_are_no_excerpts():
     assert (fit.sum(), valid.sum()) == (80, 20)
 
 
+def groups_of(folder, groups):
+    """Add the column `group` to a set's clips.tsv: {filename: group}."""
+    header, *rows = (folder / "clips.tsv").read_text().splitlines()
+    rows = [f"{row}\t{groups[row.partition(chr(9))[0]]}" for row in rows]
+    (folder / "clips.tsv").write_text("\n".join([f"{header}\tgroup", *rows, ""]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_stay_whole_whatever_the_names_say(run, folder, tmp_path, seed):
+    """Takes of one recording by `1-000001-A.ogg` and `-B`, and several sites of one name."""
+    takes = {f"1-{i:06d}-{take}.ogg": f"recording {i}" for i in range(40) for take in "ABC"}
+    joined = {
+        f"day_{i}_{i + 1}.wav": f"site {i % 20}" for i in range(60)
+    }  # one recording, by its name
+    groups = {**takes, **joined}
+    data = folder(list(groups), [(name, ["rare, é", "common"][name in takes]) for name in groups])
+    for is_grouped in (False, True):
+        if is_grouped:
+            groups_of(data, groups)
+        _, _, counts = printed(run, data, tmp_path, 30, "--seed", seed)
+        parts = [datadir.read(tmp_path / part) for part in ("fit", "valid")]
+        fit, valid = ({groups[name] for name in part.filenames.tolist()} for part in parts)
+        assert bool(fit & valid) != is_grouped and len(parts[1]) == 30
+    assert counts[2] == [15, 15] and fit | valid == set(groups.values())
+    for part in parts:
+        assert part.groups.tolist() == [groups[name] for name in part.filenames.tolist()]
+
+
+def test_clips_without_a_group_are_split_by_their_names(run, folder, tmp_path):
+    names = [f"video{i}_{s}_{s + 1}.wav" for i in range(30) for s in (0, 1)]
+    groups = {name: f"G{i // 20}" if i < 40 else "" for i, name in enumerate(names)}
+    data = folder(names, [(name, "common") for name in names])
+    groups_of(data, groups)
+    _, told, _ = printed(run, data, tmp_path, 8)
+    found = [datadir.read(tmp_path / part) for part in ("fit", "valid")]
+    sources = [set(np.concatenate(list(part.sources())).tolist()) for part in found]
+    assert not sources[0] & sources[1] and len(found[1]) == 8
+    assert sources[0] | sources[1] == {"G0", "G1", *(f"video{i}" for i in range(20, 30))}
+
+
+def test_one_group_cannot_be_split(run, folder, tmp_path):
+    data = plain(folder)
+    groups_of(data, dict.fromkeys((f"n{i:02d}" for i in range(20)), "all"))
+    result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
+    assert (
+        result.exit_code == 1
+        and "a column `group` of clips.tsv can say which clips are of one source" in result.stderr
+    )
+
+
 def test_dcases_list(real_data):
     """Wang's own numbers: 1,142 clips of the 51,172, about as many of each of 17 classes, within seconds."""
     names, tags = [], []

@@ -6,7 +6,7 @@ A soundscape is one background and up to three events at random places and rando
 
 Nothing leaks: test soundscapes draw from the test folds, training ones from the other folds. The training recordings are dealt
 into groups, and each training soundscape draws from one group. Its name says which (`mix03_170.000_180.000.wav` is the 18th
-of group 3), in the form that `clip_names.source_of` takes for an excerpt of one recording: `balance` keeps groups whole.
+of group 3), and so does the column `group` of clips.tsv: `balance` keeps groups whole.
 
 G groups, K event classes.
 """
@@ -287,11 +287,13 @@ def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info
     tag_clip, tag_label = np.array(sorted(tags), np.int64).reshape(-1, 2).T
     filenames = np.array([f"{stem}.wav" for stem, _, _ in clips])
     info = {**info, "audio_fingerprint": provenance.fingerprint_audio(filenames, np.array(contents))}
+    groups = None if name == "test" else np.array([stem.partition("_")[0] for stem, _, _ in clips])
     datadir.write(folder, datadir.DataSet(
         filenames=filenames,
         paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips], datadir.TEXT),
         durations=np.full(len(clips), float(CLIP_SECONDS)), labels=labels, tag_clip=tag_clip, tag_label=tag_label,
-        events=Events.from_rows(rows) if name == "test" else None, info=info))
+        events=Events.from_rows(rows) if name == "test" else None, info=info,
+        groups=groups))
 
 
 def prepare(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed, sample_rate=16000):

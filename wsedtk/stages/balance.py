@@ -129,7 +129,9 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         datadir.check_overwrite(folder, MADE_BY)
     fit_mask, valid_mask = split(dataset, num_valid, seed)
     if not valid_mask.any():
-        raise InputError(f"{data_set}: no clip can be held out: every source recording holds more than half of the clips of a class")
+        raise InputError(f"{data_set}: no clip can be held out: every source recording holds more "
+                         "than half of the clips of a class; a column `group` of clips.tsv can say "
+                         "which clips are of one source")
     fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
     for part, folder in ((fit, fit_set), (valid, valid_set)):
         info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed,
