@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsedtk import folders
 from wsedtk.atomic import writing_folder
 from wsedtk.clip_names import without_extension, without_y
 from wsedtk.tables import cut_blank, first, normal, raise_on_errors, read_lines
@@ -103,7 +104,7 @@ class ScoreFolder:
     def __init__(self, path):
         self.path = Path(path)
         paths = {}
-        for table in sorted(p for p in self.path.iterdir() if p.name.endswith(".tsv") and not p.name.startswith("._")):
+        for table in tables_of(path):
             name = _clip_name(table)
             if name in paths:
                 raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
@@ -159,6 +160,12 @@ class ScoreFolder:
         return out
 
 
+def tables_of(folder):
+    """The tables in a folder, sorted. Raises InputError where it can't be entered."""
+    names = (name for name in folders.look(folder)[1] if name.endswith(".tsv"))
+    return [Path(folder, name) for name in names if not name.startswith("._")]
+
+
 def is_table(path):
     """Whether a file begins as a table of scores does."""
     if not (path.name.endswith(".tsv") and path.is_file()):
@@ -172,7 +179,7 @@ def look(folder):
 
     odd: the names of tables with another header. Raises InputError where the first is no table of scores.
     """
-    paths = sorted(p for p in Path(folder).glob("*.tsv") if not p.name.startswith("._"))
+    paths = tables_of(folder)
     labels, edges, _ = _read_table(paths[0])
     headers = []
     for path in paths:
@@ -185,7 +192,8 @@ def look(folder):
 
 def check_overwrite(folder):
     """Raise InputError where a folder holds anything but tables of scores."""
-    for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
+    subfolders, files = folders.look(folder) if os.path.isdir(folder) else ([], [])
+    for path in (Path(folder, name) for name in sorted([*subfolders, *files])):
         if not is_table(path):
             raise InputError(f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder")
 
@@ -235,7 +243,8 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
     odd = [name for name, count in Counter(names).items() if count > 1 or not _FILE_NAME.fullmatch(name) or len(os.fsencode(name)) > 255]
     if odd:
         raise InputError(f"{folder}: can't hold {odd[0][:100]!r}: it is of two clips, or no file name")
-    others = sorted({normal(p.name) for p in Path(folder).glob("*.tsv")} - set(names))
+    there = tables_of(folder) if os.path.isdir(folder) else []
+    others = sorted({normal(path.name) for path in there} - set(names))
     if others:
         raise InputError(f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
                          "name another folder, or remove it")
