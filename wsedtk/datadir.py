@@ -26,7 +26,7 @@ from wsedtk.config import nearest, read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import detail
-from wsedtk.tables import (Fault, cut_blank, find, first, format_seconds, is_nothing,
+from wsedtk.tables import (Fault, cut_blank, find, first, format_seconds, is_blank, is_nothing,
                            no_seconds, normal, raise_on_errors, read_lines, read_rows,
                            seconds, slices, stands_twice, unfit, write_rows)
 
@@ -233,11 +233,11 @@ def _check_clips(path, columns, faults, optional=None):
     return names, paths, durations, groups
 
 
-def _says_nothing(labels, *columns):
-    """Which rows (B,) of columns (B,) are those of a clip without tags or events."""
-    if not any(map(is_nothing, set(labels))):
+def _without_any(is_empty, labels, *columns):
+    """Which rows (B,) are those of a clip without tags or events: all their texts are empty."""
+    if not any(map(is_empty, set(labels))):
         return np.zeros(len(labels), bool)
-    return np.array([all(map(is_nothing, row)) for row in zip(labels, *columns)])
+    return np.array([all(map(is_empty, row)) for row in zip(labels, *columns)])
 
 
 def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults, nothing):
@@ -261,7 +261,7 @@ def _check_tags(path, filenames, labels, faults):
     """Tags of tags.tsv: clip (M,) and class (M,) of each, sorted."""
     num_faults, label_index, blocks = len(faults), {label: k for k, label in enumerate(labels)}, []
     for lines, (names, texts) in read_rows(path, COLUMNS["tags.tsv"], faults):
-        nothing = _says_nothing(texts)
+        nothing = _without_any(is_blank, texts)
         clips, numbers = _find_pairs(path, "tag", lines, names, texts, filenames, label_index,
                                      faults, nothing)
         found = (clips >= 0) & (numbers >= 0)
@@ -285,7 +285,7 @@ def _check_events(path, filenames, labels, durations, tags, faults):
     tag_keys = tags[0] * len(labels) + tags[1]
     for lines, (names, onsets, offsets, texts) in read_rows(path, COLUMNS["events.tsv"], faults):
         onset, offset = seconds(onsets), seconds(offsets)
-        nothing = _says_nothing(texts, onsets, offsets)
+        nothing = _without_any(is_nothing, texts, onsets, offsets)
         for i in np.flatnonzero((np.isnan(onset) | np.isnan(offset)) & ~nothing).tolist():
             for name, value, text in (("onset", onset[i], onsets[i]), ("offset", offset[i], offsets[i])):
                 if np.isnan(value):

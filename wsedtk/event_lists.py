@@ -3,7 +3,7 @@
     filename  onset  offset  event_label     an event; or a tag, where the times are those in the file name
     filename  event_label                    a tag (event_labels: several, with a comma and no space between them)
     filename                                 a clip without any, also as a row of the other forms
-                                             whose other columns are empty or hold pandas' nan
+                                             whose other columns are empty, or nan, nan and nan
 
 Tab-separated UTF-8 with any line ends, with a header (the columns in any order) or without one (in this order).
 Tabs at the end of a line are passed over.
@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from wsedtk.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
-from wsedtk.tables import Fault, cut_blank, is_nothing, read_lines, read_seconds
+from wsedtk.tables import Fault, cut_blank, is_blank, is_nothing, read_lines, read_seconds
 
 HEADERS = (("filename", "onset", "offset", "event_label"), ("filename", "event_label"), ("filename",), ("filename", "event_labels"))
 _COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header
@@ -109,7 +109,8 @@ def _parse(path, number, line, header, faults):
     if fields is None:
         return None
     name = fields.pop("filename")
-    if all(map(is_nothing, fields.values())):
+    is_empty = is_nothing if "onset" in fields else is_blank
+    if all(map(is_empty, fields.values())):
         return name, []
     times, labels = _times(fields, path, number, faults), _labels(fields, path, number, faults)
     return None if times is None or labels is None else (name, [(*times, label) for label in labels])

@@ -78,8 +78,13 @@ def stands_twice(what, name):
     return message if name.isascii() else f"{message}, maybe in two Unicode forms"
 
 
+def is_blank(text):
+    """Whether a field is empty."""
+    return not text.strip()
+
+
 def is_nothing(text):
-    """Whether a field is empty, or holds the `nan` that pandas writes for an empty one."""
+    """Whether a field of a row with times is empty, or the `nan` that pandas writes for that."""
     return text.strip().lower() in ("", "nan")
 
 
