@@ -1,5 +1,8 @@
 """What several test files build: sounds, data directories, score files, operating points."""
 
+import contextlib
+import ctypes
+import os
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +91,22 @@ def stir(network):
 def train_arguments(corpus, model, *more):
     """The command line of a small training on the fixture `corpus`."""
     return ["train", corpus / "fit", corpus / "valid", model, "--feats", corpus / "fit.h5", "--feats", corpus / "valid.h5", *SMALL, *more]
+
+
+@contextlib.contextmanager
+def as_no_root():
+    """Within the block the permissions of files and folders hold for root too (on Linux)."""
+    libc, header = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    if os.geteuid() == 0:
+        assert libc.capget(header, sets) == 0
+    before = sets[0]
+    try:
+        if os.geteuid() == 0:
+            sets[0] &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            assert libc.capset(header, sets) == 0
+        yield
+    finally:
+        if os.geteuid() == 0:
+            sets[0] = before
+            assert libc.capset(header, sets) == 0

@@ -109,6 +109,7 @@ FORMS = {
     "CR": lambda rows: published(rows).replace("\n", "\r"),
     "all line ends": lambda rows: published(rows).replace("\n", "\r", 4).replace("\n", "\r\n", 2),
     "CRLF": lambda rows: published(rows).replace("\n", "\r\n"),
+    "tabs at the end": lambda rows: published(rows).replace("\n", "\t\t\n"),
     "BOM": lambda rows: "\ufeff" + published(rows),
     "BOM and header": lambda rows: "\ufeff" + headed(rows),
     "blank lines": lambda rows: "\n \n" + published(rows).replace("\n", "\n,,,\n\n"),
@@ -307,8 +308,9 @@ def test_forms_of_the_class_index(tmp_path, plain, text):
 
 def test_what_is_no_list_is_told_as_such(refused):
     utf16 = published(LISTS["balanced"]).replace(", ", "\t").encode("utf-16")
-    refused(r"balanced_train_segments.csv: not UTF-8 text \(.* at byte 0\); save it as such", balanced=utf16)
-    refused(r"class_labels_indices.csv: not UTF-8 text \(.* at byte 0\); save it as such", classes="index,mid".encode("utf-16"))
+    remedy = "not UTF-8 text but UTF-16; save it as UTF-8"
+    refused(f"balanced_train_segments.csv: {remedy}", balanced=utf16)
+    refused(f"class_labels_indices.csv: {remedy}", classes="index,mid".encode("utf-16"))
     packed = gzip.compress(published(LISTS["eval"]).encode())
     refused(r"eval_segments.csv: not UTF-8 text \(.* at byte 1\); unpack it with gunzip", eval=packed)
     page = "<!DOCTYPE html>\n<html>\n<head><title>Not found, 404, x, y</title></head>\n</html>\n"

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import re
 import time
 
@@ -7,6 +8,7 @@ import pytest
 from helpers import write_set
 
 from wsedtk import clip_names, datadir, provenance
+from wsedtk.events import Events
 from wsedtk.stages.balance import split
 
 
@@ -194,6 +196,108 @@ def test_folders_must_differ(run, folder, tmp_path, fit, valid):
     result = run("balance", data, tmp_path / fit, tmp_path / valid, "--num-valid", 2)
     assert result.exit_code == 1 and ("two of them are one folder" in result.stderr or "is an input of this command" in result.stderr)
     assert (data / "clips.tsv").read_bytes() == before and not (tmp_path / "fit").exists()
+
+
+@pytest.mark.parametrize("units, num_fit", [(["SMA00123"], 80), (["S4A01", "S4A02", "S4A03"], 280)])
+def test_the_names_of_field_recorders_are_recordings(run, folder, tmp_path, units, num_fit):
+    """`<unit>_<YYYYMMDD>_<HHMMSS>` is no excerpt of a recording `<unit>`: none is left out."""
+    names = [
+        f"{unit}_202305{day:02d}_{hour:02d}0000.wav"
+        for unit in units
+        for day in range(1, 11)
+        for hour in range(10)
+    ]
+    data = folder(names, [(name, ["rare, é", "common"][i % 2]) for i, name in enumerate(names)])
+    rows, _, counts = printed(run, data, tmp_path, 20)
+    assert [len(datadir.read(tmp_path / part)) for part in ("fit", "valid")] == [num_fit, 20]
+    assert counts[2] == [10, 10] and rows["common"][2] == "10"
+
+
+def test_the_ids_of_videos_count_with_and_without_y():
+    """Clips of one video stay on one side, as validate would tell."""
+    names = sorted(
+        f"{'Y' * (i % 2)}{i // 4:011d}_{i % 4 * 10}_{i % 4 * 10 + 10}.wav" for i in range(200)
+    )
+    data = datadir.DataSet(
+        np.array(names),
+        np.full(200, ""),
+        np.full(200, 10.0),
+        ["x"],
+        np.arange(200),
+        np.zeros(200, int),
+    )
+    fit, valid = split(data, 20, 0)
+    videos = np.array([name.removeprefix("Y")[:11] for name in names])
+    assert valid.sum() == 20 and not set(videos[fit]) & set(videos[valid])
+
+
+def test_names_that_events_contradict_are_no_excerpts():
+    """Events of 30 s in what would be 5 s: `take_1_6.wav` and its like are whole recordings."""
+    names = sorted(f"take_{i}_{i + 5}.wav" for i in range(100))
+    data = datadir.DataSet(
+        np.array(names),
+        np.full(100, ""),
+        np.full(100, 30.0),
+        ["x"],
+        np.arange(100),
+        np.zeros(100, int),
+    )
+    assert not split(data, 20, 0)[1].any()
+    events = Events.from_columns(
+        np.arange(100), np.full(100, 10.0), np.full(100, 30.0), np.zeros(100)
+    )
+    fit, valid = split(dataclasses.replace(data, events=events), 20, 0)
+    assert (fit.sum(), valid.sum()) == (80, 20)
+
+
+def groups_of(folder, groups):
+    """Add the column `group` to a set's clips.tsv: {filename: group}."""
+    header, *rows = (folder / "clips.tsv").read_text().splitlines()
+    rows = [f"{row}\t{groups[row.partition(chr(9))[0]]}" for row in rows]
+    (folder / "clips.tsv").write_text("\n".join([f"{header}\tgroup", *rows, ""]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_stay_whole_whatever_the_names_say(run, folder, tmp_path, seed):
+    """Takes of one recording by `1-000001-A.ogg` and `-B`, and several sites of one name."""
+    takes = {f"1-{i:06d}-{take}.ogg": f"recording {i}" for i in range(40) for take in "ABC"}
+    joined = {
+        f"day_{i}_{i + 1}.wav": f"site {i % 20}" for i in range(60)
+    }  # one recording, by its name
+    groups = {**takes, **joined}
+    data = folder(list(groups), [(name, ["rare, é", "common"][name in takes]) for name in groups])
+    for is_grouped in (False, True):
+        if is_grouped:
+            groups_of(data, groups)
+        _, _, counts = printed(run, data, tmp_path, 30, "--seed", seed)
+        parts = [datadir.read(tmp_path / part) for part in ("fit", "valid")]
+        fit, valid = ({groups[name] for name in part.filenames.tolist()} for part in parts)
+        assert bool(fit & valid) != is_grouped and len(parts[1]) == 30
+    assert counts[2] == [15, 15] and fit | valid == set(groups.values())
+    for part in parts:
+        assert part.groups.tolist() == [groups[name] for name in part.filenames.tolist()]
+
+
+def test_clips_without_a_group_are_split_by_their_names(run, folder, tmp_path):
+    names = [f"video{i}_{s}_{s + 1}.wav" for i in range(30) for s in (0, 1)]
+    groups = {name: f"G{i // 20}" if i < 40 else "" for i, name in enumerate(names)}
+    data = folder(names, [(name, "common") for name in names])
+    groups_of(data, groups)
+    _, told, _ = printed(run, data, tmp_path, 8)
+    found = [datadir.read(tmp_path / part) for part in ("fit", "valid")]
+    sources = [set(np.concatenate(list(part.sources())).tolist()) for part in found]
+    assert not sources[0] & sources[1] and len(found[1]) == 8
+    assert sources[0] | sources[1] == {"G0", "G1", *(f"video{i}" for i in range(20, 30))}
+
+
+def test_one_group_cannot_be_split(run, folder, tmp_path):
+    data = plain(folder)
+    groups_of(data, dict.fromkeys((f"n{i:02d}" for i in range(20)), "all"))
+    result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
+    assert (
+        result.exit_code == 1
+        and "a column `group` of clips.tsv can say which clips are of one source" in result.stderr
+    )
 
 
 def test_dcases_list(real_data):

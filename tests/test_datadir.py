@@ -114,7 +114,10 @@ def test_an_error(folder, table, old, new, message):
 @pytest.mark.parametrize("text", ["nan", "-1", "-0.1", "inf", "1e999", "ten", "1,5", "1_0", "0x1", ""])
 def test_a_bad_duration_is_one_fault(folder, text):
     write_set(folder, [("a.wav", "", text), *CLIPS[::2]], LABELS, TAGS, EVENTS)
-    assert messages(folder) == [f"error: {folder}/clips.tsv:2: duration must be a number of seconds, found '{text}'"]
+    causes = {"-1": ", which is negative", "-0.1": ", which is negative",
+              "inf": ", which is not finite", "1e999": ", which is not finite"}
+    assert messages(folder) == [f"error: {folder}/clips.tsv:2: duration must be a number of "
+                                f"seconds, found '{text}'{causes.get(text, '')}"]
 
 
 @pytest.mark.parametrize("table, line, message", [
@@ -191,7 +194,8 @@ def test_an_event_just_past_the_end_is_none(folder):
 
 
 def test_every_fault_at_once(folder):
-    write_set(folder, [("a.wav", "", "x"), ("a.wav", "", 1), ("b.wav", "")], ["Car", "Car", ""], [("z", "Car"), ("a.wav", "Cat")],
+    write_set(folder, [("a.wav", "", "x"), ("a.wav", "", 1), ("b.wav", "")],
+              ["Car", "Car", "A\tB"], [("z", "Car"), ("a.wav", "Cat")],
               [("a.wav", 2, 1, "Car"), ("a.wav", "x", "y", "Car")])
     (folder / "info.yaml").write_text("a: [")
     found = "\n".join(messages(folder))
@@ -335,6 +339,86 @@ def test_a_fingerprint_is_of_the_content(odd):
     others = [{"filenames": np.array([n + "x" for n in odd.filenames])}, {"durations": odd.durations + 1}, {"labels": odd.labels[::-1]},
               {"tag_clip": odd.tag_clip[::-1]}, {"tag_label": odd.tag_label[::-1]}, {"events": None}, {"events": odd.events.select([0])}]
     assert len({first, *(dataclasses.replace(odd, **other).fingerprint() for other in others)}) == 8
+
+
+def grouped(folder, groups):
+    """The set with a column `group`, of the clips in their order; None: a row without it."""
+    header, *rows = (folder / "clips.tsv").read_text().splitlines()
+    rows = [row + (f"\t{group}" if group is not None else "") for row, group in zip(rows, groups)]
+    (folder / "clips.tsv").write_text("\n".join([f"{header}\tgroup", *rows, ""]))
+    return folder
+
+
+def test_groups_there_and_back(folder, tmp_path):
+    plain = datadir.read(folder)
+    data = datadir.read(grouped(folder, [" B", "A e\u0301 ", None]))
+    assert same(data, plain) and data.groups.tolist() == ["A é", "B", ""]
+    assert messages(folder, errors=False) == [
+        f"warning: {folder}/clips.tsv: 1 clips have no group, their names tell it: c.wav"
+    ]
+    assert [block.tolist() for block in data.sources()] == [["A é", "B", "c"]]
+    assert (
+        [block.tolist() for block in plain.sources()]
+        == [["a", "b", "c"]]
+        == [block.tolist() for block in data.recordings()]
+    )
+    datadir.write(tmp_path / "out", data)
+    assert (tmp_path / "out" / "clips.tsv").read_text().splitlines()[::3] == [
+        "filename\tpath\tduration\tgroup",
+        "c.wav\t\t10\t",
+    ]
+    back = datadir.read(tmp_path / "out")
+    assert back.groups.tolist() == data.groups.tolist() and back.fingerprint() == data.fingerprint()
+    part = data.select(np.array([False, True, True]))
+    assert (
+        part.groups.tolist() == ["B", ""]
+        and part.select(np.array([False, True])).fingerprint()
+        == plain.select(np.arange(3) == 2).fingerprint()
+    )
+
+
+def test_groups_are_part_of_the_fingerprint_and_their_absence_is_not(folder):
+    before = datadir.read(folder).fingerprint()
+    assert before == "27f9ffdb8321d9ed"  # that of a set before there were groups
+    for groups in (["", "  ", None], [None, None, None]):
+        clips = (folder / "clips.tsv").read_text()
+        data = datadir.read(grouped(folder, groups))
+        assert (
+            data.groups is None
+            and data.fingerprint() == before
+            and messages(folder, errors=False) == []
+        )
+        (folder / "clips.tsv").write_text(clips)
+    found = {
+        before,
+        *(
+            dataclasses.replace(datadir.read(folder), groups=np.array(groups)).fingerprint()
+            for groups in (["A", "A", "B"], ["A", "B", "B"], ["A", "A", ""])
+        ),
+    }
+    assert len(found) == 4
+
+
+def test_a_group_that_no_table_can_hold(tmp_path, odd):
+    with pytest.raises(InputError, match="can't hold a tab"):
+        datadir.write(tmp_path / "set", dataclasses.replace(odd, groups=np.array(["a\tb"] * 9)))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "filename\tgroup\tpath\tduration",
+        "filename\tpath\tduration\tGroup",
+        "filename\tpath\tduration\tsite",
+    ],
+)
+def test_another_column_is_told(folder, header):
+    (folder / "clips.tsv").write_text(f"{header}\na.wav\t\t10\tA\n")
+    assert re.search(
+        "clips.tsv:1: expected the header filename<TAB>path<TAB>duration, found .*; "
+        "the column group may follow",
+        messages(folder)[0],
+    )
 
 
 @pytest.mark.parametrize("filename, source", [

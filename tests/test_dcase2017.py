@@ -128,7 +128,7 @@ def test_a_set_is_read_from_its_list_alone(lists, real_data, tmp_path, name):
     assert contents(tmp_path / "data") == contents(lists[0])
 
 
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r", b"\t\t\n"])
 def test_nested_folders_and_either_line_end(lists, real_data, tmp_path, line_end):
     for number, path in enumerate(sorted((real_data / "dcase2017").glob("*_*.*"))):
         folder = tmp_path / "lists" / ("groundtruth release", "it's \"nested\"/deep")[number % 2]
@@ -306,7 +306,7 @@ def test_an_event_of_an_unknown_clip_is_refused(meta, refused):
 def test_a_malformed_row_is_named_by_file_and_line(meta, refused, name, row):
     (meta / {WEAK: LIST, LIST: WEAK}.get(name, "-")).unlink(missing_ok=True)  # with both, their disagreement is told
     edit(meta / name, lambda lines: [lines[0], "", row, *lines[1:]])
-    refused(f"{name}:3: expected ", "--metadata-only", meta)
+    refused(f"{name}:3: (expected |(onset|offset) must be a number )", "--metadata-only", meta)
 
 
 def test_a_quote_that_is_never_closed_is_refused_in_a_long_list_too(meta, refused):
@@ -329,7 +329,7 @@ def test_classes_each_once(meta, refused, classes, message):
 @pytest.mark.parametrize("name", [CLASS_LIST, WEAK, STRONG, LIST])
 def test_what_is_not_utf8_text_is_named(meta, refused, name):
     (meta / name).write_bytes((meta / name).read_bytes() + b"\xff\xfe")
-    refused(f"{name}: can't be read", "--metadata-only", meta)
+    refused(f"{name}: not UTF-8 text", "--metadata-only", meta)
 
 
 @pytest.mark.parametrize("names, missing", [

@@ -249,9 +249,40 @@ def test_repeated_rows_count_once(run, tmp_path):
 
 def test_events_past_their_clips_end(run, tmp_path):
     truth = write_list(tmp_path / "t", [("a_0_2.5", 1, 2.5, "Car")])
-    report, warnings = scored(run, truth, write_list(tmp_path / "e", [("a_0_2.5", 1, 2.55, "Car"), ("a_0_2.5", 2.6, 4, "Car")]))
+    said = write_list(tmp_path / "e", [("a_0_2.5", 1, 2.55, "Car"), ("a_0_2.5", 2.6, 3.5, "Car")])
+    report, warnings = scored(run, truth, said)
     assert report["event"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
     assert "1 events of" in warnings and "end after their clip, by its name, and count up to its end: a_0_2.5 at 2.6 s\n" in warnings
+
+
+@pytest.mark.parametrize("late, is_late_in_truth, is_believed",
+                         [(1.0, True, True), (1.1, True, False), (1.0, False, True), (9.0, False, True)])
+def test_true_events_far_beyond_a_name_show_that_it_is_no_excerpt(run, tmp_path, late, is_late_in_truth, is_believed):
+    """`take_1_3.wav` is not 2 s long where a true event ends later than 3 s. A system can't change its length."""
+    names, short, end = ["take_1_3.wav", "take_2_4.wav"], [(0, 0.0, 1.5, 0), (1, 0.0, 1.0, 0)], 2.0 + late
+    lists = [short, [(0, 0.0, end, 0), (1, 0.0, 1.0, 0)]][::-1 if is_late_in_truth else 1]
+    paths = [write_list(tmp_path / str(i), [(names[c], on, off, LABELS[k]) for c, on, off, k in rows]) for i, rows in enumerate(lists)]
+    report, warnings = scored(run, *paths)
+    late_list = paths[0 if is_late_in_truth else 1]
+    assert warnings == (f"warning: 1 events of {late_list} end after their clip, by its name, and count up to its end: take_1_3 at 0 s\n"
+                        if is_believed else
+                        f"warning: 1 names of clips of {paths[0]} are not taken for start and end, as events lie beyond: "
+                        f"take_1_3.wav up to {end:g} s\n")
+    length = 2.0 if is_believed else end
+    cut = [[(c, on, min(off, length), k) for c, on, off, k in rows] for rows in lists]
+    assert_segment_figures(report["segment"], segment_based(*cut, [length, 2.0], LABELS[:1]))
+    assert (report["segment"]["f1"] == 1.0) == is_believed
+
+
+def test_the_names_of_field_recorders_tell_no_length(run, tmp_path):
+    """Events of such a clip count up to its last one: 20230501 and 040000 are no times."""
+    name = "SMA00123_20230501_000000_000010.wav"
+    truth, said = (
+        write_list(tmp_path / f"{i}", [(name, 0, 1, "Dog"), (name, 20 + i, 40, "Dog")])
+        for i in range(2)
+    )
+    report, warnings = scored(run, truth, said)
+    assert warnings == "" and report["segment"]["recall"] == pytest.approx(20 / 21)
 
 
 # ---- properties ----
@@ -357,7 +388,6 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
     (b"a.wav\nb.wav\n", "names no class in any clip"),
     (b"\x89HDF\r\n\x1a\n\x00\xff", r"not UTF-8 text"),
     (b"ab\x00\x01\x02\n", ":1: holds the control character '\\x00': not a list of text"),
-    (b"a.wav\t0\t1\tCar\rb.wav\t0\t1\tCar\n", ":1: holds the control character '\\r'"),
     ("a.wav\tCar\n".encode("utf-16"), "not UTF-8 text"),
     (b"a.wav 0 10 Car\n", ":1: expected filename<TAB>event_label or filename<TAB>onset<TAB>offset<TAB>event_label, found no tab"),
     (b"a b,60.000,70.000,\"Train\",\"/m/07jdr\"\n", ":1: expected filename<TAB>event_label"),
@@ -368,7 +398,10 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
     (b"a.wav\t2\t1\tCar\n", ":1: the event ends (1 s) before it starts (2 s)"),
     (b"a.wav\tnan\t1\tCar\n", ":1: onset must be a number of seconds, found 'nan'"),
     (b"a.wav\t0\tinf\tCar\n", ":1: offset must be a number of seconds, found 'inf'"),
-    (b"a.wav\t-1\t1\tCar\n", ":1: onset must be a number of seconds, found '-1'"),
+    (b"a.wav\t-1\t1\tCar\n",
+     ":1: onset must be a number of seconds, found '-1', which is negative"),
+    (b"a.wav\t0\t1\tnan\n", ":1: names no class"),
+    ("a.wav\t0\t１.５\tCar\n".encode(), "found '１.５'; write it with the digits 0 to 9"),
     (b"a.wav\t\t1\tCar\n", ":1: onset must be a number of seconds, found ''"),
     (b"a.wav\t0,5\t1\tCar\n", ":1: onset must be a number of seconds, found '0,5'"),
     (b"a.wav\t0\t1\t\"Car\"\n", ":1: the class \"Car\" stands in quotes: write it without"),

@@ -145,6 +145,7 @@ def test_prepare_writes_valid_sets(made):
     assert train.events is None and test.events is not None and not (made / "train" / "events.tsv").exists()
     assert len(train) == 24 and len(test) == 40 and (test.durations == 10).all()
     assert {clip_names.source_of(name) for name in train.filenames} == {f"mix0{g}" for g in range(4)}
+    assert train.groups.tolist() == [clip_names.source_of(name) for name in train.filenames]
     assert "mix03_50.000_60.000.wav" in train.filenames and "test_390.000_400.000.wav" in test.filenames
     assert test.info["official_clips"] == 40 and test.info["test_folds"] == [3] and test.info["backgrounds"] == list(BEDS)
     for dataset in (train, test):

@@ -1,5 +1,7 @@
 """Tables in blocks: the same rows, line numbers and faults whatever the size of the blocks; names that are looked up."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +12,7 @@ from wsedtk.errors import InputError
 
 COLUMNS = ("filename", "onset é", "label")
 BYTES = (1, 7, 64, 1 << 22)
-CELL = st.text(st.sampled_from("ab 0é音🔔\u2028\x0b\x85\x1c\"'#"), max_size=6)
+CELL = st.text(st.sampled_from("abe 0é\u0301音🔔\u2028\x0b\x85\x1c\"'#"), max_size=6)
 LINE = st.one_of(st.lists(CELL, min_size=3, max_size=3), st.lists(CELL, max_size=5)).map("\t".join)
 ANY_TABLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -26,16 +28,28 @@ def read(path, block_bytes, columns=COLUMNS):
     return rows, [(fault.is_error, fault.path, fault.line, fault.message) for fault in faults]
 
 
-@given(lines=st.lists(LINE, max_size=12), ends=st.lists(st.sampled_from(["\n", "\r\n"]), min_size=13, max_size=13),
-       mark=st.booleans(), ended=st.booleans())
+LINE_ENDS = st.one_of(st.lists(st.sampled_from(["\n", "\r\n"]), min_size=13, max_size=13),
+                      st.just(["\r"] * 13))
+
+
+def without_blank_ends(cells):
+    """The cells of a row, three of them where what follows is blank, in the form NFC."""
+    while len(cells) > 3 and not cells[-1].strip():
+        cells = cells[:-1]
+    return tuple(unicodedata.normalize("NFC", cell) for cell in cells)
+
+
+@given(lines=st.lists(LINE, max_size=12), ends=LINE_ENDS, mark=st.booleans(), ended=st.booleans())
 @ANY_TABLE
 def test_rows_and_faults_are_those_of_the_lines(tmp_path, lines, ends, mark, ended):
     path = tmp_path / "a.tsv"
     text = "".join(line + end for line, end in zip(["\t".join(COLUMNS), *lines], ends))
     path.write_bytes(("\ufeff" * mark + (text if ended else text.removesuffix("\n").removesuffix("\r"))).encode())
-    split = [(number, tuple(line.split("\t")), line) for number, line in enumerate(lines, 2) if line]
+    split = [(number, without_blank_ends(line.split("\t")), line)
+             for number, line in enumerate(lines, 2) if line.strip()]
     rows = [(number, cells) for number, cells, _ in split if len(cells) == 3]
-    faults = [(True, path, number, f"expected 3 tab-separated fields (filename, onset é, label), found {len(cells)}: {line!r}")
+    faults = [(True, path, number, "expected 3 tab-separated fields (filename, onset é, label), "
+               f"found {len(line.split(chr(9)))}: {line!r}")
               for number, cells, line in split if len(cells) != 3]
     for block_bytes in BYTES:
         assert read(path, block_bytes) == (rows, faults)
@@ -47,8 +61,10 @@ def test_what_is_written_is_read_back(tmp_path, rows, cuts):
     path, edges = tmp_path / "new" / "a.tsv", [0, *sorted(cuts), 20]
     tables.write_rows(path, COLUMNS, (iter(rows[start:end]) for start, end in zip(edges, edges[1:])))
     assert path.read_bytes() == "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows]).encode()
+    expected = [(number, without_blank_ends(row)) for number, row in enumerate(rows, 2)
+                if "".join(row).strip()]
     for block_bytes in BYTES:
-        assert read(path, block_bytes) == (list(enumerate(rows, 2)), [])
+        assert read(path, block_bytes) == (expected, [])
 
 
 def test_a_fault_while_rows_are_made_leaves_the_old_table(tmp_path):
@@ -64,7 +80,9 @@ def test_a_fault_while_rows_are_made_leaves_the_old_table(tmp_path):
 
 
 @pytest.mark.parametrize("block_bytes", BYTES)
-@pytest.mark.parametrize("header", ["", "filename\tonset é", "a,b,c", "filename\tonset é\tlabel\t", " filename\tonset é\tlabel"])
+@pytest.mark.parametrize("header", [
+    "", "filename\tonset é", "a,b,c", "filename\tonset é\tlabel\tmore",
+    " filename\tonset é\tlabel"])
 def test_another_header_is_the_only_fault(tmp_path, header, block_bytes):
     (tmp_path / "a.tsv").write_text(f"{header}\na\tb\n", encoding="utf-8")
     message = f"expected the header filename<TAB>onset é<TAB>label, found {header!r}"
@@ -88,7 +106,9 @@ def test_what_is_not_utf8_is_named_by_its_byte(tmp_path, block_bytes, before, od
 @pytest.mark.parametrize("text, lines", [
     ("", [""]), ("\n", ["", ""]), ("\n\n", ["", "", ""]), ("a", ["a"]), ("a\n", ["a", ""]), ("a\r\nb", ["a", "b"]), ("\ufeff", [""]),
     ("\ufeffa\n\ufeffb", ["a", "\ufeffb"]), ("é" * 40 + "\n\r\n🔔", ["é" * 40, "", "🔔"]), ("abcdef\nabcdef\n", ["abcdef", "abcdef", ""]),
-], ids=range(10))
+    ("a\rb\r", ["a", "b", ""]), ("a\rb\nc\r\nd", ["a", "b", "c", "d"]),
+    ("e\u0301\n\u212b\n", ["é", "\u00c5", ""]),
+], ids=range(13))
 def test_lines(tmp_path, monkeypatch, text, lines, block_bytes):
     monkeypatch.setattr(tables, "_BLOCK_BYTES", block_bytes)
     (tmp_path / "a.txt").write_bytes(text.encode())
@@ -138,14 +158,17 @@ def test_find_of_numbers(names, wanted):
     ("0", 0), ("1e-3", 0.001), ("2.50", 2.5), ("-0", 0), (".5", 0.5), ("1_0", None), ("-1e-9", None), ("inf", None),
     ("nan", None), ("", None), ("1,5", None), ("0x1", None), ("1e999", None), ("ten", None),
     ("3.0000000000000004", 3), ("2.9999999999", 3), ("9.999999999999998", 10), ("1e-9", 0),
-    ("86399.9999994", 86399.999999), ("1e300", 1e300)])
+    ("86399.9999994", 86399.999999), ("1e300", 1e300), ("-inf", None), ("１.５", None)])
 def test_seconds_one_by_one_and_together(text, value):
     for texts in ([text], ["1", text, "3"], [text, "ten", "1_0"]):
         found = tables.seconds(texts)[texts.index(text)]
         assert np.isnan(found) if value is None else found == value
     faults = []
     assert tables.read_seconds(text, "a.tsv", 7, "onset", faults) == value
-    message = f"error: a.tsv:7: onset must be a number of seconds, found {text!r}"
+    causes = {"-1e-9": ", which is negative", "１.５": "; write it with the digits 0 to 9",
+              **dict.fromkeys(("inf", "-inf", "1e999"), ", which is not finite")}
+    message = (f"error: a.tsv:7: onset must be a number of seconds, "
+               f"found {text!r}{causes.get(text, '')}")
     assert [str(fault) for fault in faults] == ([message] if value is None else [])
 
 
@@ -156,3 +179,33 @@ def test_slices_and_texts(monkeypatch, block_rows):
         column = np.array([f"é{i}" for i in range(length)], str)
         parts = [column[part].tolist() for part in tables.slices(length)]
         assert sum(parts, []) == list(tables.texts(column)) == column.tolist() and all(0 < len(part) <= block_rows for part in parts)
+
+
+@pytest.mark.parametrize("block_bytes", BYTES)
+def test_an_optional_column(tmp_path, block_bytes):
+    """It may be named in the header; then rows may lack it: editors remove tabs at the end."""
+    path, faults = tmp_path / "a.tsv", []
+    path.write_text("a\tb\tmore\n1\t2\t3\n4\t5\n\t\t\n6\t7\t\t\n8\n9\t\t\t0\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
+        found = [row for _, columns in tables.read_rows(path, ("a", "b"), faults, "more")
+                 for row in zip(*columns)]
+    assert found == [("1", "2", "3"), ("4", "5", ""), ("6", "7", "")]
+    assert [(fault.line, fault.message.split(":")[0]) for fault in faults] == [
+        (6, "expected 3 tab-separated fields (a, b, more), found 1"),
+        (7, "expected 3 tab-separated fields (a, b, more), found 4")]
+    path.write_text("a\tb\n1\t2\n")
+    found = [columns for _, columns in tables.read_rows(path, ("a", "b"), faults, "more")]
+    assert found == [(("1",), ("2",))]
+    path.write_text("a\tmore\tb\n")
+    assert list(tables.read_rows(path, ("a", "b"), faults, "more")) == []
+    assert faults[-1].message.endswith("found 'a\\tmore\\tb'; the column more may follow")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_named(tmp_path, encoding):
+    (tmp_path / "a.tsv").write_bytes("filename\tevent_label\na.wav\tDog\n".encode(encoding))
+    faults = []
+    assert tables.read_lines(tmp_path / "a.tsv", faults) is None
+    assert len(faults) == 1 and faults[0].message.startswith("not UTF-8 text but UTF-16")
+    assert faults[0].message.endswith("; save it as UTF-8")

@@ -190,6 +190,67 @@ def test_what_sets_share(run, tmp_path):
     assert warnings_of(run("validate", "--audio", test, test), test) == [silent] * 2
 
 
+def test_the_names_of_field_recorders_share_no_recording(run, tmp_path):
+    for name, day in (("a", 1), ("b", 2)):
+        clips = [f"SMA00123_2023050{day}_0{hour}0000.wav" for hour in range(3)] + [
+            f"5C3A1B2F_{day}_9.wav"
+        ]
+        write_set(
+            tmp_path / name,
+            [(clip, "", 10) for clip in clips],
+            ["x"],
+            [(clip, "x") for clip in clips],
+        )
+    result = run("validate", tmp_path / "a", tmp_path / "b")
+    assert warnings_of(result, tmp_path / "b") == [
+        f"5: 1 clips are cut from a recording that {tmp_path / 'a'} has clips of too: "
+        "'5C3A1B2F_2_9.wav' (line 5)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "train, test, shared",
+    [
+        (
+            {"1-2-A": "r", "x_0_1": "s"},
+            {"1-2-B": "r", "x_1_2": "t"},
+            ["1-2-B"],
+        ),  # a group goes before the name
+        (
+            {"1-2-A": "r", "x_0_1": ""},
+            {"1-2-B": "", "x_1_2": "t"},
+            ["x_1_2"],
+        ),  # where one has none, names decide
+        ({"1-2-A": "r", "x_0_1": "s"}, {"1-2-B": "", "x_1_2": ""}, ["x_1_2"]),
+        ({"x_0_1": None}, {"x_1_2": "t", "y_0_1": "x"}, ["x_1_2", "y_0_1"]),
+        ({"x_0_1": "e\u0301"}, {"y_1_2": "é"}, ["y_1_2"]),
+        ({"x_0_1": "s"}, {"x_1_2": "t"}, []),
+        ({"x_0_1": None}, {"x_1_2": None}, ["x_1_2"]),
+    ],
+)
+def test_what_grouped_sets_share(run, tmp_path, train, test, shared):
+    for name, clips in (("train", train), ("test", test)):
+        folder = write_set(
+            tmp_path / name,
+            [
+                (clip, "", 1) if group is None else (clip, "", 1, group)
+                for clip, group in clips.items()
+            ],
+            ["x"],
+            [(clip, "x") for clip in clips],
+        )
+        if None not in clips.values():
+            text = (folder / "clips.tsv").read_text()
+            (folder / "clips.tsv").write_text(text.replace("duration", "duration\tgroup"))
+    told = [
+        line
+        for line in run("validate", tmp_path / "train", tmp_path / "test").stdout.splitlines()
+        if "cut from a recording" in line
+    ]
+    found = [clip for clip in test if told and repr(clip) in told[0]]
+    assert found == shared and len(told) == bool(shared)
+
+
 def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path):
     """Events of length zero and events that overlap; no clip and no video is in two of the sets."""
     assert run("prepare", "dcase2017", "--metadata-only", real_data / "dcase2017", tmp_path).exit_code == 0

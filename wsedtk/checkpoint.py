@@ -21,6 +21,7 @@ from wsedtk.atomic import write_text, writing
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig
 from wsedtk.progress import detail
+from wsedtk.tables import normal
 
 
 TRUSTED = "WSEDTK_NETWORKS"
@@ -44,6 +45,7 @@ class ModelSpec:
     weights_fingerprint: str | None = None  # of model.safetensors; None: unknown
 
     def __post_init__(self):
+        object.__setattr__(self, "labels", tuple(map(normal, self.labels)))
         values = np.array([*self.mean, *self.std], np.float32)
         if len(self.mean) != len(self.std) or not np.isfinite(values).all() or min(self.std, default=0) < 0:
             raise ValueError("mean and std must be as many finite numbers, one a mel bin, with std >= 0")

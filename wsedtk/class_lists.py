@@ -9,16 +9,15 @@ from wsedtk.errors import InputError
 def read(path, labels, model_dir):
     """The classes that a file lists of a model's `labels`, with the names that they shall have: {class: name}, in its order.
 
-    One class a line; `name<TAB>new name` renames it. Raises InputError that lists every fault.
+    One class a line; `name<TAB>new name` renames it. Blank lines and tabs at the end are passed
+    over. Raises InputError that lists every fault.
     """
     path, faults, names, lines = Path(path), [], {}, {}  # lines: ("class", name) or ("name", new name) -> where it stands
-    listed = tables.read_lines(path, faults) or []
-    while listed and listed[-1] == "":
-        listed.pop()  # what follows the end of the last line
+    listed = tables.cut_blank(tables.read_lines(path, faults) or [])
     if not listed and not faults:
         faults.append(tables.Fault(True, path, None, "no classes: write one a line"))
     for number, line in enumerate(listed, 1):
-        name, tab, new = line.partition("\t")
+        name, tab, new = line.rstrip("\t").partition("\t")
         new = new if tab else name
         twice = next((key for key in (("class", name), ("name", new)) if key in lines), None)
         if not name.strip() or not new.strip() or "\t" in new:
@@ -40,8 +39,8 @@ def choose(values, labels, model_dir):
     """The classes that `values`, each a class of a model or a file as `read` takes it, choose: {class: name}; of none, all."""
     chosen = {}
     for value in values:
-        if value in labels:
-            names = {value: value}
+        if tables.normal(value) in labels:
+            names = {tables.normal(value): tables.normal(value)}
         elif Path(value).is_file():
             names = read(value, labels, model_dir)
         else:

@@ -2,13 +2,16 @@
 
 import re
 
-import numpy as np
-
 AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")  # libsndfile reads them
 _EXTENSIONS = (*AUDIO_EXTENSIONS, ".m4a", ".aac", ".wma", ".mp4", ".mov", ".mkv", ".webm")
+LONGEST_SECONDS = 86400.0  # of anything
+LATE_SECONDS = 1.0  # that events may end after their clip: labels and frames are rounded
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
-EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")  # <recording>_<start>_<end>
+_EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")  # <recording>_<start>_<end>
 _YOUTUBE = re.compile(rf"Y?(.{{11}})_{_TIME}_{_TIME}")  # a leading Y that belongs to the ID is one of its 11 characters
+_CLOCK = re.compile(  # a date and a time, as field recorders write them
+    r"(?<![0-9])(?:19|20)[0-9]{2}([-_]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])"
+    r"[-_T ](?:[01][0-9]|2[0-3])([-_]?)[0-5][0-9]\2[0-5][0-9](?![0-9]|\.[0-9])")
 
 
 def without_extension(name):
@@ -22,15 +25,32 @@ def has_audio_extension(name):
     return name.lower().endswith(_EXTENSIONS)
 
 
+def _excerpt(form, stem, last=0.0):
+    """The match of a stem with a form of `<recording>_<start>_<end>`; None if it is no such name.
+
+    Two numbers are start and end in seconds only if they can be: the end is after the start, and
+    both lie within the longest recording; they are not part of a date and time, as in
+    <unit>_<YYYYMMDD>_<HHMMSS>; the clip's last event, which ends at `last` seconds, fits in.
+    """
+    match = form.fullmatch(stem)
+    if match is None:
+        return None
+    start, end = float(match.group(2)), float(match.group(3))
+    if not (start < end <= LONGEST_SECONDS and last <= end - start + LATE_SECONDS):
+        return None
+    is_clock = any(clock.end() > match.end(1) for clock in _CLOCK.finditer(stem))
+    return None if is_clock else match
+
+
 def without_y(name):
     """The name without the Y that many put before a YouTube ID: `Y<11 characters>_<start>_<end>` loses it, no other name does."""
-    match = _YOUTUBE.fullmatch(without_extension(name))
+    match = _excerpt(_YOUTUBE, without_extension(name))
     return name[match.start(1):] if match else name
 
 
 def youtube_key(name):
     """`<11-character ID>_<start>_<end>`, in seconds with three decimals, of such a name with or without Y and extension; else None."""
-    match = _YOUTUBE.fullmatch(without_extension(name))
+    match = _excerpt(_YOUTUBE, without_extension(name))
     return f"{match.group(1)}_{float(match.group(2)):.3f}_{float(match.group(3)):.3f}" if match else None
 
 
@@ -39,24 +59,21 @@ def clip_key(name):
     return youtube_key(name) or without_extension(name)
 
 
-def excerpt_times(name):
-    """Start and end in seconds of a name `<recording>_<start>_<end>`; None of any other."""
-    match = EXCERPT.fullmatch(without_extension(name))
-    start, end = (float(match.group(2)), float(match.group(3))) if match else (0, 0)
-    return (start, end) if end > start else None
+def excerpt_times(name, last=0.0):
+    """Start and end in seconds of a name `<recording>_<start>_<end>`; None of any other.
+
+    last: where the clip's last event ends, in seconds; a name that says less is not believed.
+    """
+    match = _excerpt(_EXCERPT, without_extension(name), last)
+    return (float(match.group(2)), float(match.group(3))) if match else None
 
 
-def source_of(filename):
+def source_of(filename, last=0.0):
     """The recording that a clip was cut from: `<recording>_<start>_<end>.wav` -> `<recording>`, else the whole name.
 
-    YouTube clips are named so in DCASE 2017 and AudioSet; clips of one recording must not be on both sides of a split.
+    YouTube clips are named so in DCASE 2017 and AudioSet, also with a Y before the ID. Clips of one
+    recording must not be on both sides of a split. last: as `excerpt_times` takes it.
     """
     stem = filename.rsplit(".", 1)[0] if re.search(r"\.[A-Za-z]\w{1,4}$", filename) else filename
-    match = EXCERPT.fullmatch(stem)
+    match = _excerpt(_YOUTUBE, stem, last) or _excerpt(_EXCERPT, stem, last)
     return match.group(1) if match else stem
-
-
-def sources_of(filenames):
-    """The recording of each clip (N,), see `source_of`, as an array of text (N,)."""
-    blocks = [np.array([source_of(name) for name in filenames[i:i + 65536].tolist()]) for i in range(0, len(filenames), 65536)]
-    return np.concatenate(blocks) if blocks else np.array([], str)

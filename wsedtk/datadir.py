@@ -1,6 +1,7 @@
 """data/<set>: a set of clips with its tags, events and classes, as tab-separated tables in one folder.
 
     clips.tsv    filename  path  duration            one row a clip; path absolute or relative to the folder, empty: no audio
+                 [group]                         optional; what must not be on both sides of a split
     tags.tsv     filename  event_label               one row a tag
     labels.txt                                       one class a line, in order
     events.tsv   filename  onset  offset  event_label    optional; seconds
@@ -20,18 +21,21 @@ import numpy as np
 
 from wsedtk import provenance
 from wsedtk.atomic import remove, write_text
+from wsedtk.clip_names import LONGEST_SECONDS, source_of
 from wsedtk.config import nearest, read_yaml, to_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import detail
-from wsedtk.tables import (LONGEST_SECONDS, Fault, find, first, format_seconds, raise_on_errors,
-                           read_lines, read_rows, repeats, seconds, slices, unfit, write_rows)
+from wsedtk.tables import (Fault, cut_blank, find, first, format_seconds, is_blank, is_nothing,
+                           no_seconds, normal, raise_on_errors, read_lines, read_rows, repeats,
+                           seconds, slices, stands_twice, unfit, write_rows)
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
     "tags.tsv": ("filename", "event_label"),
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
+GROUP = "group"  # the column that clips.tsv may have after the others
 TEXT = np.dtypes.StringDType()  # of paths: as long as each is; file names are of one width, which sorts and searches fast
 
 
@@ -55,6 +59,7 @@ class DataSet:
     tag_label: np.ndarray  # (M,) index of its class, ascending within a clip
     events: Events | None = None
     info: dict = dataclasses.field(default_factory=dict)
+    groups: np.ndarray | None = None  # (N,) str, "" where a clip's name tells it; None: of all
 
     def __len__(self):
         return len(self.filenames)
@@ -87,6 +92,30 @@ class DataSet:
         labels = self.tag_label if members is None else self.tag_label[members[self.tag_clip]]
         return np.bincount(labels, minlength=len(self.labels))
 
+    def recordings(self):
+        """Yield the recordings that clips are cut from, by their names, in blocks of text (B,)."""
+        last = np.zeros(len(self))  # where the last event of each clip ends
+        if self.events is not None:
+            np.maximum.at(last, self.events.clip, self.events.offset)
+        for part in slices(len(self)):
+            yield np.array(list(map(source_of, self.filenames[part].tolist(), last[part].tolist())))
+
+    def is_grouped(self):
+        """Which clips (N,) have a group."""
+        return np.zeros(len(self), bool) if self.groups is None else self.groups != ""
+
+    def sources(self):
+        """Yield what must not be on both sides of a split, in blocks of text (B,).
+
+        It is a clip's group, or where it has none the recording that its name tells.
+        """
+        is_grouped = self.is_grouped()
+        for part, recordings in zip(slices(len(self)), self.recordings()):
+            if is_grouped[part].any():
+                pairs = zip(self.groups[part].tolist(), recordings.tolist())
+                recordings = np.array([group or recording for group, recording in pairs])
+            yield recordings
+
     def select(self, keep):
         """The set of the clips where the boolean mask `keep` (N,) is true, with their tags and events."""
         position = np.cumsum(keep) - 1  # old index -> new index
@@ -97,10 +126,14 @@ class DataSet:
             events = dataclasses.replace(events, clip=position[events.clip])
         return dataclasses.replace(
             self, filenames=self.filenames[keep], paths=self.paths[keep], durations=self.durations[keep],
+            groups=None if self.groups is None else self.groups[keep],
             tag_clip=position[self.tag_clip[kept_tags]], tag_label=self.tag_label[kept_tags], events=events)
 
     def fingerprint(self):
-        """16 hexadecimal digits that name the clips, tags, events and classes (not where the audio lies)."""
+        """16 hexadecimal digits that name the clips, tags, events, classes and groups.
+
+        Where the audio lies is not part of it. Without groups it is as in versions before groups.
+        """
         digest = hashlib.sha256()
         _hash_names(digest, self.filenames)
         columns = [self.durations, self.tag_clip, self.tag_label]
@@ -109,6 +142,9 @@ class DataSet:
         for column in columns:
             digest.update(f"\n{len(column)}\n".encode() + column.astype(column.dtype.newbyteorder("<")).tobytes())
         digest.update(repr(self.labels).encode())
+        if self.is_grouped().any():
+            digest.update(b"\ngroups\n")
+            _hash_names(digest, self.groups)
         return digest.hexdigest()[:16]
 
 
@@ -130,12 +166,13 @@ def _check_labels(path, faults):
     lines = read_lines(path, faults)
     if lines is None:
         return []
-    labels, lines = [], lines[:-1] if lines[-1] == "" else lines
-    for number, label in enumerate(lines, 1):
+    labels = []
+    for number, line in enumerate(cut_blank(lines), 1):
+        label = line.rstrip("\t")
         if not label.strip() or "\t" in label:
             faults.append(Fault(True, path, number, f"a class name must be text without tabs, found {label!r}"))
         elif label in labels:
-            faults.append(Fault(True, path, number, f"the class {label!r} stands twice"))
+            faults.append(Fault(True, path, number, stands_twice("class", label)))
         else:
             labels.append(label)
             if label != label.strip():
@@ -154,44 +191,65 @@ def _concatenate(blocks, dtype):
     return np.concatenate(blocks) if blocks else np.array([], dtype)
 
 
-def _check_clips(path, columns, faults):
-    """Clips of clips.tsv: names (N,), sorted, paths (N,), durations (N,); NaN for one at fault, so that its tags are no faults too."""
+def _check_clips(path, columns, faults, optional=None):
+    """Clips of clips.tsv: names (N,), sorted, paths (N,), durations (N,), groups (N,).
+
+    NaN stands for the duration of one at fault, so that its tags are no faults too.
+    """
     num_faults, blocks = len(faults), []
-    for lines, texts in read_rows(path, columns, faults):
-        block = dict(zip(columns, texts))
+    for lines, texts in read_rows(path, columns, faults, optional):
+        block = dict(zip((*columns, optional), texts))
         names, durations = np.array(block["filename"]), seconds(block["duration"])
         for i in np.flatnonzero(~((durations > 0) & (durations <= LONGEST_SECONDS)) | (names == "")).tolist():
             if np.isnan(durations[i]):
-                faults.append(Fault(True, path, int(lines[i]), f"duration must be a number of seconds, found {block['duration'][i]!r}"))
+                message = no_seconds("duration", block["duration"][i])
+                faults.append(Fault(True, path, int(lines[i]), message))
             if names[i] == "":
                 faults.append(Fault(True, path, int(lines[i]), "empty filename"))
             elif durations[i] == 0:
                 faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is 0"))
             elif durations[i] > LONGEST_SECONDS:
                 faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is {durations[i]:g} s, more than a day"))
-        blocks.append((names, np.array(block.get("path", [""] * len(names)), TEXT), durations, lines))
+        paths, groups = (block.get(name, [""] * len(names)) for name in ("path", GROUP))
+        groups = [group.strip() for group in groups]
+        blocks.append((names, np.array(paths, TEXT), durations, np.array(groups, TEXT), lines))
     if not blocks:
         if len(faults) == num_faults:
             faults.append(Fault(True, path, None, "no clips: the set is empty"))
-        return np.array([], str), np.array([], TEXT), np.array([])
-    names, paths, durations, lines = (np.concatenate(column) for column in zip(*blocks))
+        return np.array([], str), np.array([], TEXT), np.array([]), np.array([], TEXT)
+    names, paths, durations, groups, lines = (np.concatenate(column) for column in zip(*blocks))
     del blocks
     if not (names[1:] > names[:-1]).all():
         order = np.argsort(names, kind="stable")
-        names, paths, durations, lines = names[order], paths[order], durations[order], lines[order]
+        names, paths, durations, groups, lines = (
+            column[order] for column in (names, paths, durations, groups, lines))
         twice = np.append(False, names[1:] == names[:-1])
         for i in np.flatnonzero(twice & (names != "")).tolist():
-            faults.append(Fault(True, path, int(lines[i]), f"the filename {str(names[i])!r} stands twice; every clip needs its own"))
-        names, paths, durations = names[~twice], paths[~twice], durations[~twice]
+            message = f"{stands_twice('filename', str(names[i]))}; every clip needs its own"
+            faults.append(Fault(True, path, int(lines[i]), message))
+        names, paths, durations, groups = (
+            column[~twice] for column in (names, paths, durations, groups))
     _sort_faults(faults, num_faults)
-    return names, paths, durations
+    return names, paths, durations, groups
 
 
-def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults):
-    """The clip (B,) and class (B,) of each row of a block, -1 and a fault where there is none of that name."""
+def _without_any(is_empty, labels, *columns):
+    """Which rows (B,) are those of a clip without tags or events: all their texts are empty."""
+    if not any(map(is_empty, set(labels))):
+        return np.zeros(len(labels), bool)
+    return np.array([all(map(is_empty, row)) for row in zip(labels, *columns)])
+
+
+def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults, nothing):
+    """The clip (B,) and class (B,) of each row of a block, -1 and a fault where none is named so.
+
+    nothing: (B,) rows that name a clip without a class, which is no fault.
+    """
     clips = find(filenames, names)
     numbers = np.array([label_index.get(label, -1) for label in labels])
     for i in np.flatnonzero((clips < 0) | (numbers < 0)).tolist():
+        if clips[i] >= 0 and nothing[i]:
+            continue
         near = nearest(labels[i], label_index) if clips[i] >= 0 and len(faults) < 100 else None  # a search that takes a while
         faults.append(Fault(True, path, int(lines[i]), f"{names[i]!r} is not in clips.tsv" if clips[i] < 0 else
                             f"unknown class {labels[i]!r}; add it to labels.txt or correct the {what}"
@@ -203,7 +261,9 @@ def _check_tags(path, filenames, labels, faults):
     """Tags of tags.tsv: clip (M,) and class (M,) of each, sorted."""
     num_faults, label_index, blocks = len(faults), {label: k for k, label in enumerate(labels)}, []
     for lines, (names, texts) in read_rows(path, COLUMNS["tags.tsv"], faults):
-        clips, numbers = _find_pairs(path, "tag", lines, names, texts, filenames, label_index, faults)
+        nothing = _without_any(is_blank, texts)
+        clips, numbers = _find_pairs(path, "tag", lines, names, texts, filenames, label_index,
+                                     faults, nothing)
         found = (clips >= 0) & (numbers >= 0)
         blocks.append((clips[found] * len(labels) + numbers[found], lines[found]))
     keys, lines = (_concatenate(column, np.int64) for column in (zip(*blocks) if blocks else ((), ())))
@@ -225,11 +285,13 @@ def _check_events(path, filenames, labels, durations, tags, faults):
     tag_keys = tags[0] * len(labels) + tags[1]
     for lines, (names, onsets, offsets, texts) in read_rows(path, COLUMNS["events.tsv"], faults):
         onset, offset = seconds(onsets), seconds(offsets)
-        for i in np.flatnonzero(np.isnan(onset) | np.isnan(offset)).tolist():
+        nothing = _without_any(is_nothing, texts, onsets, offsets)
+        for i in np.flatnonzero((np.isnan(onset) | np.isnan(offset)) & ~nothing).tolist():
             for name, value, text in (("onset", onset[i], onsets[i]), ("offset", offset[i], offsets[i])):
                 if np.isnan(value):
-                    faults.append(Fault(True, path, int(lines[i]), f"{name} must be a number of seconds, found {text!r}"))
-        clips, numbers = _find_pairs(path, "event", lines, names, texts, filenames, label_index, faults)
+                    faults.append(Fault(True, path, int(lines[i]), no_seconds(name, text)))
+        clips, numbers = _find_pairs(path, "event", lines, names, texts, filenames, label_index,
+                                     faults, nothing)
         known = (clips >= 0) & (numbers >= 0) & ~np.isnan(onset) & ~np.isnan(offset)
         late = known & (offset > durations[clips] + 0.1) if len(durations) else known
         untagged = known & (find(tag_keys, clips * len(labels) + numbers) < 0)
@@ -306,14 +368,20 @@ def check(folder):
     if below:
         return None, [Fault(True, folder, None, f"is no data directory but holds some: {first(below)}; name one of them")]
     labels = _check_labels(folder / "labels.txt", faults)
-    filenames, paths, durations = _check_clips(folder / "clips.tsv", COLUMNS["clips.tsv"], faults)
+    filenames, paths, durations, groups = _check_clips(folder / "clips.tsv", COLUMNS["clips.tsv"],
+                                                       faults, GROUP)
     tags, events = (np.array([], np.int64),) * 2, None
     if len(filenames) and labels:  # else every row that names one would be a fault too
         tags = _check_tags(folder / "tags.tsv", filenames, labels, faults)
         if (folder / "events.tsv").exists():
             events = _check_events(folder / "events.tsv", filenames, labels, durations, tags, faults)
     info = _check_info(folder / "info.yaml", faults)
-    dataset = DataSet(filenames, paths, durations, labels, *tags, events, info)
+    groups = groups if (groups != "").any() else None
+    dataset = DataSet(filenames, paths, durations, labels, *tags, events, info, groups)
+    if groups is not None and not dataset.is_grouped().all():
+        without = filenames[~dataset.is_grouped()]
+        message = f"{len(without)} clips have no group, their names tell it: {first(without)}"
+        faults.append(Fault(False, folder / "clips.tsv", None, message))
     if len(filenames) and labels:
         *clips, untagged = dataset.clips_of_classes()
         if len(untagged):
@@ -373,8 +441,8 @@ def write(folder, dataset):
     """
     folder = Path(folder)
     _check_names(dataset.labels)
-    for column in (dataset.filenames, dataset.paths):
-        for part in slices(len(dataset)):
+    for column in (dataset.filenames, dataset.paths, dataset.groups):
+        for part in slices(0 if column is None else len(dataset)):
             _check_names(column[part].tolist())
     remove(folder / "clips.tsv")
     write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
@@ -382,8 +450,13 @@ def write(folder, dataset):
     if dataset.events is None:
         remove(folder / "events.tsv")
     write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
-    write_rows(folder / "clips.tsv", COLUMNS["clips.tsv"], (
-        zip(dataset.filenames[part].tolist(), dataset.paths[part].tolist(), map(format_seconds, dataset.durations[part].tolist()))
+    columns, groups = COLUMNS["clips.tsv"], []
+    if dataset.is_grouped().any():
+        columns, groups = (*columns, GROUP), [dataset.groups]
+    write_rows(folder / "clips.tsv", columns, (
+        zip(dataset.filenames[part].tolist(), dataset.paths[part].tolist(),
+            map(format_seconds, dataset.durations[part].tolist()),
+            *(column[part].tolist() for column in groups))
         for part in slices(len(dataset))))
 
 
@@ -412,9 +485,12 @@ def read_decoded(folder, labels):
     folder, faults = Path(folder), []
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; wsedtk decode makes it")
-    filenames, paths, durations = _check_clips(folder / "clips.tsv", ("filename", "duration"), faults)
+    labels = list(map(normal, labels))
+    table, columns = folder / "clips.tsv", ("filename", "duration")
+    filenames, paths, durations, _ = _check_clips(table, columns, faults)
     tags = _check_tags(folder / "tags.tsv", filenames, labels, faults)
     events = _check_events(folder / "events.tsv", filenames, labels, durations, tags, faults)
     raise_on_errors(faults, "decode the scores again")
     info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
-    return DataSet(filenames, paths, durations, list(labels), *tags, events, info if isinstance(info, dict) else {})
+    info = info if isinstance(info, dict) else {}
+    return DataSet(filenames, paths, durations, labels, *tags, events, info)

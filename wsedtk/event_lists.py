@@ -2,9 +2,11 @@
 
     filename  onset  offset  event_label     an event; or a tag, where the times are those in the file name
     filename  event_label                    a tag (event_labels: several, with a comma and no space between them)
-    filename                                 a clip without any, also as a row of the other forms whose other columns are empty
+    filename                                 a clip without any, also as a row of the other forms
+                                             whose other columns are empty, or nan, nan and nan
 
 Tab-separated UTF-8 with any line ends, with a header (the columns in any order) or without one (in this order).
+Tabs at the end of a line are passed over.
 """
 
 import dataclasses
@@ -12,7 +14,7 @@ import re
 from pathlib import Path
 
 from wsedtk.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
-from wsedtk.tables import Fault, read_lines, read_seconds
+from wsedtk.tables import Fault, cut_blank, is_blank, is_nothing, read_lines, read_seconds
 
 HEADERS = (("filename", "onset", "offset", "event_label"), ("filename", "event_label"), ("filename",), ("filename", "event_labels"))
 _COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header
@@ -62,9 +64,7 @@ def _fields(path, number, line, header, faults):
     fields = [field.strip() for field in line.split("\t")]
     if not any(fields):
         return None
-    if header is None or len(fields) == 1:
-        while not fields[-1]:
-            fields.pop()
+    fields = cut_blank(fields, 1 if header is None else len(header))
     columns = _COLUMNS.get(len(fields), ()) if header is None or len(fields) == 1 else header
     if len(fields) != len(columns):
         faults.append(Fault(True, path, number, f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}"))
@@ -94,7 +94,7 @@ def _labels(fields, path, number, faults):
     """The classes of a row; None where one is at fault."""
     labels = re.split(r",(?! )", fields["event_labels"]) if "event_labels" in fields else [fields["event_label"]]
     for label in labels:
-        if not label:
+        if is_nothing(label):
             faults.append(Fault(True, path, number, "names no class: write one, or the file name alone for a clip without any"))
             return None
         if len(label) > 1 and label[0] == label[-1] == '"':
@@ -109,7 +109,8 @@ def _parse(path, number, line, header, faults):
     if fields is None:
         return None
     name = fields.pop("filename")
-    if not any(fields.values()):
+    is_empty = is_nothing if "onset" in fields else is_blank
+    if all(map(is_empty, fields.values())):
         return name, []
     times, labels = _times(fields, path, number, faults), _labels(fields, path, number, faults)
     return None if times is None or labels is None else (name, [(*times, label) for label in labels])
@@ -117,7 +118,7 @@ def _parse(path, number, line, header, faults):
 
 def _split_header(path, lines, faults):
     """(columns that the first line names or None, the lines after it). A header of other columns is a fault."""
-    columns = tuple(field.strip().lower() for field in lines[0].split("\t"))
+    columns = tuple(field.strip().lower() for field in cut_blank(lines[0].split("\t"), 1))
     if "filename" not in columns:
         return None, lines
     if sorted(columns) not in [sorted(header) for header in HEADERS]:

@@ -7,8 +7,9 @@ import numpy as np
 
 from wsedtk import config, events
 from wsedtk.atomic import write_text
+from wsedtk.clip_names import LONGEST_SECONDS
 from wsedtk.errors import InputError
-from wsedtk.tables import LONGEST_SECONDS, first
+from wsedtk.tables import first, normal
 
 PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
 
@@ -40,11 +41,12 @@ def write(path, point):
 
 def _per_class(mapping, labels, where, is_seconds=False):
     """The values of {label: number} in the order of the labels."""
-    if not isinstance(mapping, dict) or set(mapping) != set(labels):
+    if not isinstance(mapping, dict) or sorted(map(normal, mapping)) != sorted(labels):
         found = list(mapping) if isinstance(mapping, dict) else mapping
         odd = config.shown(sorted(set(map(str, found)) ^ set(labels)) if isinstance(found, list) else found)
         raise InputError(f"{where}: expected one number for each of the {len(labels)} labels; look at {odd}")
-    values = [mapping[label] for label in labels]
+    values = {normal(label): value for label, value in mapping.items()}
+    values = [values[label] for label in labels]
     for label, value in zip(labels, values):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise InputError(f"{where}: {label}: expected a number, found {config.shown(value)}")
@@ -66,8 +68,10 @@ def read(path):
         if name not in mapping and name not in ("model", "tuned"):
             raise InputError(f"{path}: missing key {name!r}")
     labels = mapping["labels"]
-    if not isinstance(labels, list) or not labels or not all(isinstance(v, str) for v in labels) or len(set(labels)) < len(labels):
-        raise InputError(f"{path}: labels: expected a list of class names")
+    is_list = isinstance(labels, list) and labels and all(isinstance(v, str) for v in labels)
+    labels = mapping["labels"] = list(map(normal, labels)) if is_list else []
+    if not labels or len(set(labels)) < len(labels):
+        raise InputError(f"{path}: labels: expected a list of class names, each once")
     if mapping["mode"] not in ("segment", "frame"):
         raise InputError(f"{path}: mode: expected segment or frame, found {config.shown(mapping['mode'])}")
     if not isinstance(mapping["gate_by_tags"], bool):

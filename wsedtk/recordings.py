@@ -19,14 +19,11 @@ import numpy as np
 from wsedtk import audio
 from wsedtk.clip_names import has_audio_extension
 from wsedtk.errors import InputError
+from wsedtk.folders import as_text, check_reach, matching, walk
+from wsedtk.tables import normal
 
 _GUESS = 25  # ffmpeg's score of a format that it only guesses: of random bytes too
 _INPUT = ["-v", "error", "-protocol_whitelist", "file,pipe"]  # a playlist is not to fetch anything
-
-
-def as_text(name):
-    """A file's name or path as text, whatever the file system holds."""
-    return os.fsencode(name).decode(errors="replace")
 
 
 def find(arguments, by_path=False):
@@ -38,21 +35,24 @@ def find(arguments, by_path=False):
     found = {}
     for argument in map(str, arguments):
         path = Path(argument)
-        if path.is_dir():
-            some = [(p, str(p.relative_to(path))) for p in sorted(path.rglob("*"))
-                    if has_audio_extension(p.name) and not p.name.startswith(".") and not p.is_dir()]
+        check_reach(path)
+        if os.path.isdir(path):
+            files = sorted(Path(parent, name) for parent, names in walk(path) for name in names
+                           if has_audio_extension(name) and not name.startswith("."))
+            some = [(p, str(p.relative_to(path))) for p in files]
             missing = "no sound files in this folder"
         elif os.path.lexists(path) or not glob.has_magic(argument):
             some, missing = [(path, path.name)], ""
         else:
-            some = [(Path(p), Path(p).name) for p in sorted(glob.glob(argument, recursive=True)) if not Path(p).is_dir()]
+            some = [(p, p.name) for p in matching(argument)]
             missing = "no file has such a name"
         if not some:
             raise InputError(f"{argument}: {missing}")
         for path, name in some:
             found.setdefault(path.absolute(), (path, as_text(name)))
-    names = Counter(name for _, name in found.values())
-    return [(path, as_text(path) if by_path and names[name] > 1 else name) for path, name in found.values()]
+    counts = Counter(normal(name) for _, name in found.values())
+    return [(path, as_text(path) if by_path and counts[normal(name)] > 1 else name)
+            for path, name in found.values()]
 
 
 class _Decoded:

@@ -5,6 +5,7 @@
 N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.ScoreFile` reads a score file.
 """
 
+import contextlib
 import csv
 import hashlib
 import os
@@ -14,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from wsedtk import folders
 from wsedtk.atomic import writing_folder
 from wsedtk.clip_names import without_extension, without_y
-from wsedtk.tables import first, raise_on_errors, read_lines, round_seconds
+from wsedtk.tables import (cut_blank, first, normal, raise_on_errors, read_lines,
+                           round_seconds)
 from wsedtk.errors import InputError
 from wsedtk.metrics import frame_edges, num_segments
 from wsedtk.progress import progress
@@ -28,7 +31,7 @@ _BOM, _HEADER = b"\xef\xbb\xbf", b"onset\toffset\t"
 
 def _clip_name(path):
     """The clip's file name: that of the table, without a Y before a YouTube ID, with .wav where it has no extension of a sound file."""
-    name = without_y(path.name.removesuffix(".tsv"))
+    name = without_y(normal(path.name).removesuffix(".tsv"))
     return name if without_extension(name) != name else f"{name}.wav"
 
 
@@ -37,23 +40,38 @@ def _read_table(path):
     faults = []
     header, *lines = read_lines(path, faults) or [""]
     raise_on_errors(faults, "mend these first")
-    while lines and not lines[-1]:
-        lines.pop()
-    try:
-        columns = next(csv.reader([header], delimiter="\t"), [])
-    except csv.Error:
-        columns = []
+    lines, columns = [line.rstrip("\t") for line in cut_blank(lines)], _columns(header)
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
         raise InputError(f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header[:100]!r}")
     values = _numbers(lines, len(columns))
     if not lines:
         raise InputError(f"{path}: holds no frames; write a row for each")
     if values is None:
-        for number, line in enumerate(lines, 2):
-            if _numbers([line], len(columns)) is None:
-                raise InputError(f"{path}:{number}: expected {len(columns)} tab-separated numbers, times in seconds and scores "
-                                 f"from 0 to 1, found {line[:100]!r}")
+        rows = enumerate(lines, 2)
+        number, line = next(row for row in rows if _numbers([row[1]], len(columns)) is None)
+        raise InputError(f"{path}:{number}: expected {len(columns)} tab-separated numbers, times "
+                         f"in seconds and scores from 0 to 1, found {line[:100]!r}{_cause(line)}")
     return columns[2:], _edges(path, values[:, 0], values[:, 1]), values[:, 2:].astype(np.float32)
+
+
+def _columns(header):
+    """The columns that the first line of a table names; none where it is not to be read."""
+    try:
+        return cut_blank(next(csv.reader([header], delimiter="\t"), []), 1)
+    except csv.Error:
+        return []
+
+
+def _cause(line):
+    """What is wrong with the first number of a line that can't be one of a table."""
+    for text in line.split("\t"):
+        with contextlib.suppress(ValueError):
+            value = float(text)
+            if not np.isfinite(value):
+                return f": {text!r} is not finite"
+            if value < 0:
+                return f": {text!r} is negative"
+    return ""
 
 
 def _numbers(lines, num_columns):
@@ -87,7 +105,7 @@ class ScoreFolder:
     def __init__(self, path):
         self.path = Path(path)
         paths = {}
-        for table in sorted(p for p in self.path.iterdir() if p.name.endswith(".tsv") and not p.name.startswith("._")):
+        for table in tables_of(path):
             name = _clip_name(table)
             if name in paths:
                 raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
@@ -144,6 +162,12 @@ class ScoreFolder:
         return out
 
 
+def tables_of(folder):
+    """The tables in a folder, sorted. Raises InputError where it can't be entered."""
+    names = (name for name in folders.look(folder)[1] if name.endswith(".tsv"))
+    return [Path(folder, name) for name in names if not name.startswith("._")]
+
+
 def is_table(path):
     """Whether a file begins as a table of scores does."""
     if not (path.name.endswith(".tsv") and path.is_file()):
@@ -157,19 +181,21 @@ def look(folder):
 
     odd: the names of tables with another header. Raises InputError where the first is no table of scores.
     """
-    paths = sorted(p for p in Path(folder).glob("*.tsv") if not p.name.startswith("._"))
+    paths = tables_of(folder)
     labels, edges, _ = _read_table(paths[0])
     headers = []
     for path in paths:
         with open(path, "rb") as file:
-            headers.append(file.readline(1 << 20).removeprefix(_BOM).rstrip(b"\r\n"))
+            line = file.readline(1 << 20).removeprefix(_BOM).split(b"\r")[0].removesuffix(b"\n")
+            headers.append(_columns(normal(line.decode(errors="replace"))))
     odd = [path.name for path, header in zip(paths, headers) if header != headers[0]]
     return {"tables": len(paths), "labels": labels, "seconds_per_frame": round(float(edges[1]), 6), "odd": odd}
 
 
 def check_overwrite(folder):
     """Raise InputError where a folder holds anything but tables of scores."""
-    for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
+    subfolders, files = folders.look(folder) if os.path.isdir(folder) else ([], [])
+    for path in (Path(folder, name) for name in sorted([*subfolders, *files])):
         if not is_table(path):
             raise InputError(f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder")
 
@@ -214,11 +240,12 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
     clips, a name is no file name, or two are one to the file system.
     """
     check_overwrite(folder)
-    names = [f"{name.removesuffix('.wav')}.tsv" for name in filenames]
+    names = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
     odd = [name for name, count in Counter(names).items() if count > 1 or not _FILE_NAME.fullmatch(name) or len(os.fsencode(name)) > 255]
     if odd:
         raise InputError(f"{folder}: can't hold {odd[0][:100]!r}: it is of two clips, or no file name")
-    others = sorted({p.name for p in Path(folder).glob("*.tsv")} - set(names))
+    there = tables_of(folder) if os.path.isdir(folder) else []
+    others = sorted({normal(path.name) for path in there} - set(names))
     if others:
         raise InputError(f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
                          "name another folder, or remove it")

@@ -5,12 +5,15 @@ N clips, K classes.
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
 
 import numpy as np
 
 from wsedtk import chain, datadir, operating_point, provenance, scoring
 from wsedtk.errors import InputError
+from wsedtk.folders import below, open_folders
+from wsedtk.progress import say
 from wsedtk.store import FeatureStore, ScoreFile
 
 
@@ -134,7 +137,12 @@ def find_systems(folders):
     """
     unique = {}
     for folder in map(Path, folders):
-        systems = [folder] if _is_system(folder) else sorted(path for path in folder.glob("*/") if _is_system(path))
+        systems, closed = [], []
+        if os.path.isdir(folder):
+            inside = open_folders(folder, closed)
+            systems = [folder] if _is_system(folder) else list(filter(_is_system, inside))
+        for reason in closed:
+            say(f"warning: {reason}")
         if not systems:
             raise InputError(f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it" if folder.is_dir() else
                              f"{folder}: {'not a' if folder.exists() else 'no such'} folder; name a model directory or an experiment "
@@ -152,7 +160,7 @@ def find_systems(folders):
 def read_systems(systems):
     """Every scored folder of the systems ({name: folder}), checked against each other and its own sources. Raises InputError."""
     found = [Scored(name, path.parent, scoring.read_report(path)) for name, system in systems.items()
-             for path in sorted(system.glob("*/*/report.json"))]
+             for path in below(system, ("*", "*", "report.json"))]
     if not found:
         raise InputError(f"{', '.join(map(str, systems.values()))}: no report.json in SET/MODE/ there; wsedtk score writes it")
     check_sets(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import metrics, provenance
+from wsedtk import metrics, provenance, tables
 from wsedtk.errors import InputError
 from wsedtk.progress import printable
 
@@ -57,6 +57,8 @@ def read_report(path):
     if not _fits(report, pattern) or set(report["baselines"]) != set(pattern["baselines"]) \
             or not isinstance(report.setdefault("made_from", {}), dict):
         raise InputError(f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again")
+    by_class = report["classes"].items()
+    report["classes"] = {tables.normal(label): values for label, values in by_class}
     return report
 
 

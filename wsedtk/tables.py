@@ -1,10 +1,14 @@
 """Tab-separated tables of text, read and written in blocks of rows, so that millions of rows are arrays and never objects at once.
 
-B rows of a block. UTF-8, a header line, no quoting; lines end in LF or CRLF, blank ones are passed over.
+B rows of a block. UTF-8, a header line, no quoting. Lines end in LF, CRLF or CR. Blank lines are
+passed over, and so are blank fields after the last column. Names and classes are read in one
+Unicode form (see `normal`), paths as they are.
 """
 
+import codecs
 import dataclasses
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +17,10 @@ from wsedtk.atomic import writing
 from wsedtk.errors import InputError
 
 BLOCK_ROWS = 1 << 16
-LONGEST_SECONDS = 86400.0  # of anything
 _BLOCK_BYTES = 1 << 22
 _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
+_EXACT = ("path",)  # columns of what the file system tells apart byte by byte
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +58,69 @@ def first(items, count=3):
     return shown + (f" and {len(items) - count} more" if len(items) > count else "")
 
 
-def line_blocks(path, faults):
-    """Yield the lines of a text file without their ends, in lists; at least one line. A fault, and no more, where it can't be read."""
+def normal(text):
+    """A name or a class in Unicode's form NFC.
+
+    One letter may be stored in several ways: `é` as one character, or (NFD, as on macOS) as `e` and
+    an accent. Names and classes are brought into one form where they are read, to be compared.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def normal_all(texts):
+    """A list or tuple of texts, each as `normal` gives it."""
+    return texts if all(map(str.isascii, texts)) else tuple(map(normal, texts))
+
+
+def stands_twice(what, name):
+    """The message that a name or class stands twice, which of two Unicode forms can't be seen."""
+    message = f"the {what} {name!r} stands twice"
+    return message if name.isascii() else f"{message}, maybe in two Unicode forms"
+
+
+def is_blank(text):
+    """Whether a field is empty."""
+    return not text.strip()
+
+
+def is_nothing(text):
+    """Whether a field of a row with times is empty, or the `nan` that pandas writes for that."""
+    return text.strip().lower() in ("", "nan")
+
+
+def cut_blank(texts, count=0):
+    """A list of fields or lines without the blank ones at its end; the first `count` stay."""
+    end = len(texts)
+    while end > count and not texts[end - 1].strip():
+        end -= 1
+    return texts[:end]
+
+
+def _not_text(block, number, lines):
+    """Line and message of a fault: a block of bytes holds a NUL. `number`: its first line."""
+    if 3 * block.count(b"\0") >= len(block):
+        return None, "not UTF-8 text but UTF-16, it seems; save it as UTF-8"
+    line = next(i for i, line in enumerate(lines, number) if "\0" in line)
+    return line, f"holds the control character {chr(0)!r}: not a list of text"
+
+
+def line_blocks(path, faults, exact=False):
+    """Yield the lines of a text file without their ends, in lists; at least one line.
+
+    They are in one Unicode form (see `normal`) unless `exact`. Where the file can't be read, a
+    fault is added and nothing more is yielded.
+    """
     done = number = 0
     try:
         with open(path, "rb") as file:
             while True:
                 block = file.read(_BLOCK_BYTES) + file.readline()
                 text = block.decode() if done else block.decode().removeprefix("\ufeff")
-                lines = [line.removesuffix("\r") for line in text.split("\n")]
+                if "\r" in text:
+                    text = text.replace("\r\n", "\n").replace("\r", "\n")
+                lines = (text if exact else normal(text)).split("\n")
                 if b"\0" in block:  # which HDF5 and the system take for the end of a name
-                    line = number + block.count(b"\n", 0, block.index(b"\0")) + 1
-                    faults.append(Fault(True, path, line, f"holds the control character {chr(0)!r}: not a list of text"))
+                    faults.append(Fault(True, path, *_not_text(block, number + 1, lines)))
                     return
                 at_end = not block.endswith(b"\n")
                 yield lines if at_end else lines[:-1]
@@ -74,8 +130,12 @@ def line_blocks(path, faults):
     except FileNotFoundError:
         faults.append(Fault(True, path, None, "no such file"))
     except UnicodeDecodeError as error:
-        remedy = "unpack it with gunzip" if not done and error.object.startswith(b"\x1f\x8b") else "save it as such"
-        faults.append(Fault(True, path, None, f"not UTF-8 text ({error.reason} at byte {done + error.start}); {remedy}"))
+        found, remedy = f" ({error.reason} at byte {done + error.start})", "save it as such"
+        if not done and error.object.startswith(b"\x1f\x8b"):
+            remedy = "unpack it with gunzip"
+        elif not done and error.object.startswith(_UTF16):
+            found, remedy = " but UTF-16", "save it as UTF-8"
+        faults.append(Fault(True, path, None, f"not UTF-8 text{found}; {remedy}"))
     except OSError as error:
         faults.append(Fault(True, path, None, f"can't be read: {error.strerror}"))
 
@@ -87,32 +147,62 @@ def read_lines(path, faults):
     return lines if len(faults) == num_faults else None
 
 
-def read_rows(path, columns, faults):
-    """Yield a table's rows in blocks: (line numbers (B,), a tuple of B texts for each column). Faults go to the list."""
+def _read_header(line, columns, optional):
+    """The columns of a header: `columns`, then `optional` if it is there; None if it has others."""
+    found = tuple(cut_blank(normal(line).split("\t"), len(columns)))
+    return found if found in (columns, (*columns, optional)) else None
+
+
+def _mended(fields, least, most):
+    """The fields of a row without blank ones after `most`, with a blank one for an optional one."""
+    fields = cut_blank(fields, most)
+    return [*fields, ""] if least <= len(fields) < most else fields
+
+
+def read_rows(path, columns, faults, optional=None):
+    """Yield a table's rows in blocks: (line numbers (B,), a tuple of B texts for each column).
+
+    optional: a column that may follow the others in the header; rows may lack it. Faults go to the
+    list.
+    """
     number = 1
-    for lines in line_blocks(path, faults):
+    for lines in line_blocks(path, faults, exact=True):
         if number == 1:
-            if tuple(lines[0].split("\t")) != columns:
-                faults.append(Fault(True, path, 1, f"expected the header {'<TAB>'.join(columns)}, found {lines[0]!r}"))
+            found = _read_header(lines[0], columns, optional)
+            if found is None:
+                more = f"; the column {optional} may follow" if optional else ""
+                message = f"expected the header {'<TAB>'.join(columns)}, found {lines[0]!r}{more}"
+                faults.append(Fault(True, path, 1, message))
                 return
-            lines, number = lines[1:], 2
+            least, columns, lines, number = len(columns), found, lines[1:], 2
         rows = [line.split("\t") for line in lines]
         numbers = np.arange(number, number + len(rows))
         number += len(rows)
-        whole = np.array([len(row) == len(columns) for row in rows], bool)
+        whole = np.array([len(row) == len(columns) and row[0].strip() != "" for row in rows], bool)
         if not whole.all():
             for i in np.flatnonzero(~whole).tolist():
-                if lines[i]:
-                    faults.append(Fault(True, path, int(numbers[i]), f"expected {len(columns)} tab-separated fields "
-                                                                     f"({', '.join(columns)}), found {len(rows[i])}: {lines[i]!r}"))
-            rows, numbers = [row for row in rows if len(row) == len(columns)], numbers[whole]
+                num_found = len(rows[i])
+                rows[i] = _mended(rows[i], least, len(columns))
+                is_blank = not lines[i].strip()
+                whole[i] = len(rows[i]) == len(columns) and not is_blank
+                if not whole[i] and not is_blank:
+                    faults.append(Fault(True, path, int(numbers[i]),
+                                        f"expected {len(columns)} tab-separated fields "
+                                        f"({', '.join(columns)}), found {num_found}: {lines[i]!r}"))
+            rows, numbers = [rows[i] for i in np.flatnonzero(whole).tolist()], numbers[whole]
         if rows:
-            yield numbers, tuple(zip(*rows))
+            yield numbers, tuple(column if name in _EXACT else normal_all(column)
+                                 for name, column in zip(columns, zip(*rows)))
+
+
+def _is_plain(text):
+    """Whether a number is in plain digits; Python takes 1_0 for 10, and digits of any script."""
+    return text.isascii() and "_" not in text
 
 
 def _number(text):
     try:
-        return float(text.replace("_", "?"))  # which Python would take for 10 in 1_0
+        return float(text) if _is_plain(text) else float("nan")
     except ValueError:
         return float("nan")
 
@@ -127,18 +217,30 @@ def seconds(texts):
     """Times (B,) of texts, rounded to the microsecond; NaN for what is not finite and >= 0."""
     try:
         values = np.array([float(text) for text in texts], np.float64)
-        if any("_" in text for text in texts):
+        if not all(map(_is_plain, texts)):
             raise ValueError
     except ValueError:
         values = np.array([_number(text) for text in texts], np.float64)
     return round_seconds(np.where((values >= 0) & (values < np.inf), values, np.nan))
 
 
+def no_seconds(name, text):
+    """What is wrong with a text that is no finite number >= 0, in a column `name` of seconds."""
+    value, cause = _number(text), ""
+    if np.isinf(value):
+        cause = ", which is not finite"
+    elif value < 0:
+        cause = ", which is negative"
+    elif not text.isascii():
+        cause = "; write it with the digits 0 to 9"
+    return f"{name} must be a number of seconds, found {text!r}{cause}"
+
+
 def read_seconds(text, path, line, name, faults):
     """A time from a table's field, see `seconds`, or None and a fault."""
     (value,) = seconds([text]).tolist()
     if value != value:
-        faults.append(Fault(True, path, line, f"{name} must be a number of seconds, found {text!r}"))
+        faults.append(Fault(True, path, line, no_seconds(name, text)))
         return None
     return value
 

@@ -4,13 +4,15 @@ A kind is a name, a quick look whether a path is of it, and a function that desc
 as these tell: a file of any size is described at once. Nothing in an artefact is run; what is damaged is a fault, not an error.
 """
 
+import os
 from pathlib import Path
 
-from wsedtk import datadir
+from wsedtk import datadir, folders
 from wsedtk.artefacts import files, models, sets
 from wsedtk.artefacts.about import About, when_made
 from wsedtk.clip_names import AUDIO_EXTENSIONS
 from wsedtk.errors import InputError
+from wsedtk.progress import say
 
 _SOUNDS = (*AUDIO_EXTENSIONS, ".rf64")
 _OF_A_FOLDER = {*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv", "failed.tsv", "report.txt", "model.yaml", "model.safetensors",
@@ -20,23 +22,37 @@ _SUMMARY = ("network", "pooling", "shards", "mode", "clips", "clips_done", "hour
 
 
 def _parts_of(path):
-    """The artefacts of an experiment directory, in the order of the chain; of a folder that is none, nothing."""
-    folders = [*sorted(path.glob("data/*")), *sorted(path.glob("*"))]
-    found = [p for p in folders if p.is_dir() and sets.is_data_directory(p)]
-    features = {files.shard_of(p)[0] for p in path.glob("feats/*.h5") if not p.name.startswith(".")}
-    found += sorted({*features, *(p for p in path.glob("feats/.*.h5.parts") if files.is_parts(p))})
-    for system in (p for p in folders if p.is_dir() and models.is_model_directory(p)):
+    """The artefacts of an experiment directory in the order of the chain, none of another folder.
+
+    Also returns messages about folders in it that can't be entered.
+    """
+    closed = []
+    places = folders.open_folders(path, closed)
+    if path / "data" in places:
+        places = [*folders.open_folders(path / "data", closed), *places]
+    found = [p for p in places if sets.is_data_directory(p)]
+    features = path / "feats"
+    if features in places:
+        feature_files = {files.shard_of(features / name)[0] for name in folders.look(features)[1]
+                         if name.endswith(".h5") and not name.startswith(".")}
+        making = filter(files.is_parts, folders.open_folders(features, closed))
+        found += sorted({*feature_files, *making})
+    for system in filter(models.is_model_directory, places):
         found.append(system)
-        for place in sorted(p for p in system.glob("*") if p.is_dir()):
+        for place in folders.open_folders(system, closed):
             found += [p for p in [place / "scores.h5"] if p.is_file()]
-            found += [p for p in sorted(place.glob("*")) if p.is_dir() and not p.name.startswith(".") and sets.is_decoded(p)]
-    return found
+            found += [p for p in folders.open_folders(place, closed)
+                      if not p.name.startswith(".") and sets.is_decoded(p)]
+    return found, list(dict.fromkeys(closed))
 
 
 def _experiment(path):
     """Describe an experiment directory: a line for each of its parts."""
     about, lines = About(str(path), "experiment directory", made=when_made(path)), {}
-    for place in _parts_of(path):
+    found, closed = _parts_of(path)
+    for reason in closed:
+        say(f"warning: {reason}")
+    for place in found:
         part = describe(place)
         facts = [f"{key.replace('_', ' ')} {part.content[key]}" for key in _SUMMARY if part.content.get(key) is not None]
         state = "damaged, or does not fit" if part.faults else "whole" if part.complete else "in the making"
@@ -66,7 +82,7 @@ KINDS = (
     ("model directory", lambda path: path.is_dir() and models.is_model_directory(path), models.model_directory),
     ("decoded folder", lambda path: path.is_dir() and sets.is_decoded(path), sets.decoded),
     ("folder of score tables", lambda path: path.is_dir() and sets.is_score_tables(path), sets.score_tables),
-    ("experiment directory", lambda path: path.is_dir() and bool(_parts_of(path)), _experiment),
+    ("experiment directory", lambda path: path.is_dir() and bool(_parts_of(path)[0]), _experiment),
     ("training checkpoint", models.is_checkpoint, models.checkpoint_file),
     ("ONNX file", models.is_onnx, models.onnx_file),
     ("report.json", lambda path: path.is_file() and path.name == "report.json", sets.report),
@@ -80,6 +96,8 @@ KINDS = (
 def describe(path):
     """Describe an artefact. Raises InputError where there is nothing, or nothing that is known."""
     path = Path(path)
+    if os.path.isdir(path):
+        folders.look(path)  # which tells where it can't be entered
     try:
         if path.name in _OF_A_FOLDER and path.is_file() and (found := _find(path.parent)) and found[0] != "experiment directory":
             return describe(path.parent)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from wsedtk import atomic, config, provenance, store
+from wsedtk import atomic, config, folders, provenance, store
 from wsedtk.artefacts.about import About, hours, listed, made_by, read_record, record_of, text_time, when_made
 from wsedtk.errors import InputError
 from wsedtk.frontend import FrontendConfig
@@ -24,10 +24,10 @@ def is_hdf5(path):
 def _shards(path):
     """{number of shards: {number of a shard: its file}} that stand for a feature file."""
     found, pattern = {}, re.compile(re.escape(path.stem) + r"\.(\d{1,6})-of-(\d{1,6})" + re.escape(path.suffix))
-    for place in path.parent.iterdir() if path.parent.is_dir() else ():
-        match = pattern.fullmatch(place.name)
+    for name in folders.look(path.parent)[1] if path.parent.is_dir() else ():
+        match = pattern.fullmatch(name)
         if match:
-            found.setdefault(int(match.group(2)), {})[int(match.group(1))] = place
+            found.setdefault(int(match.group(2)), {})[int(match.group(1))] = path.with_name(name)
     return found
 
 

@@ -144,8 +144,8 @@ def report(path):
 
 def is_score_tables(path):
     """Whether a folder holds tables of frame scores."""
-    first = next((p for p in sorted(path.glob("*.tsv")) if not p.name.startswith("._")), None)
-    return first is not None and score_folder.is_table(first)
+    found = score_folder.tables_of(path)
+    return bool(found) and score_folder.is_table(found[0])
 
 
 def score_tables(path):

@@ -95,6 +95,14 @@ def _check_outputs(command, options):
                 raise InputError(f"{value}: is an input of this command and would be overwritten; name another output")
 
 
+def _check_inputs(command, options):
+    """Name a folder that can't be entered, where an input is one or lies below it."""
+    from wsedtk.folders import check_reach
+    for parameter in command.params:
+        for value in _values(options[parameter.name]) if parameter.type is IN_DIR else ():
+            check_reach(value)
+
+
 def _values(value):
     """The paths of an option: none, one or several."""
     return [] if value is None else list(value) if isinstance(value, tuple) else [value]
@@ -214,6 +222,7 @@ def verb(group, name, **settings):
                 if rank > 0:  # the first process sees to the rest
                     return function(**options)
                 _check_outputs(ctx.command, options)
+                _check_inputs(ctx.command, options)
                 for path in [*(path for name in outputs for path in _values(options[name])), *_values(ctx.obj)]:
                     remove_left_over(path)
                 if ctx.obj is not None:

@@ -21,7 +21,7 @@ from wsedtk import datadir
 from wsedtk.corpora import youtube
 from wsedtk.errors import InputError
 from wsedtk.progress import say
-from wsedtk.tables import Fault, first, line_blocks, raise_on_errors
+from wsedtk.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
 
 MADE_BY = "prepare audioset"
 LISTS = {"balanced": "balanced_train_segments.csv", "unbalanced": "unbalanced_train_segments.csv", "eval": "eval_segments.csv"}
@@ -36,12 +36,6 @@ _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
 _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')  # a row as published: four times as fast
 
 
-def _line_blocks(path, faults):
-    """Yield the lines of a text file in lists, as `line_blocks` does; a line may end in CR alone, too."""
-    for lines in line_blocks(path, faults):
-        yield [part for line in lines for part in line.split("\r")]
-
-
 def _cells(line, delimiter):
     """The cells of a line, without the empty ones that a spreadsheet puts at its end."""
     cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))]
@@ -53,7 +47,7 @@ def _cells(line, delimiter):
 def read_classes(path):
     """The classes of class_labels_indices.csv: their names and their IDs, in order. Raises InputError."""
     faults, rows = [], []
-    lines = [line for block in _line_blocks(Path(path), faults) for line in block]
+    lines = read_lines(Path(path), faults)
     raise_on_errors(faults, "it is published with AudioSet")
     delimiter = next((mark for mark in "\t;" if re.match(rf"\w+{mark}", lines[0])), ",")
     for number, line in enumerate(lines, 1):
@@ -79,7 +73,8 @@ def read_ontology(path):
     """The ontology: {class ID: (name, IDs of the classes right under it)}. Raises InputError."""
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
-        return {entry["id"]: (entry["name"], frozenset(entry["child_ids"])) for entry in entries}
+        return {entry["id"]: (normal(str(entry["name"])), frozenset(entry["child_ids"]))
+                for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({repr(error)[-300:]})") from None
 
@@ -158,13 +153,14 @@ def _read_row(form, line, index):
 def _segments(path, mids, faults):
     """Yield blocks of a list's rows: names (B,), seconds (B,), the place of the clip in the block (M,) and the class (M,) of each tag."""
     index, form, number, num_rows, said = {mid: k for k, mid in enumerate(mids)}, None, 0, 0, None
-    for lines in _line_blocks(path, faults):
+    for lines in line_blocks(path, faults):
         names, seconds, counts, tags = [], [], [], []
         for line in lines:
             number += 1
             if not line.strip(" ,;\t\"") or _COMMENT.match(line):
                 said = _NUM_SEGMENTS.search(line) or said
                 continue
+            line = line.rstrip("\t")
             try:
                 if form is None:
                     form = _Form(path, number, line)

@@ -6,6 +6,7 @@ Seven classes of events and three of backgrounds. Two recordings of a class shar
 timbre, length and room are drawn anew for each. n samples a recording.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import scipy.signal
 
 from wsedtk import audio
 from wsedtk.errors import InputError
+from wsedtk.folders import look
 from wsedtk.progress import progress
 
 FADE_SECONDS = 0.01
@@ -217,7 +219,7 @@ def synthesise(folder, seed, recordings_per_fold=5, folds=4, sample_rate=16000):
     """
     folder, written = Path(folder), set()
     formulas = _EVENT_CLASSES | _BACKGROUND_CLASSES
-    folders = [f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != "."] if folder.is_dir() else []
+    folders = [name for name in look(folder)[0] if name[0] != "."] if os.path.isdir(folder) else []
     strangers = sorted(set(folders) - set(formulas))
     if strangers:
         raise InputError(f"{folder}: holds {strangers[0]!r}, which is no class of the built-in bank; "

@@ -29,12 +29,11 @@ CLASSES = "sound_event_list_17_classes.txt"
 
 
 def _lines(path):
-    """(line number, text) of each line that is not blank."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read: {error}") from None
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    """(line number, text without tabs at its end) of each line that is not blank."""
+    faults = []
+    lines = enumerate(tables.read_lines(path, faults) or [], 1)
+    tables.raise_on_errors(faults, "fetch the list anew")
+    lines = [(number, line.rstrip("\t")) for number, line in lines if line.strip()]
     if not lines:
         raise InputError(f"{path}: is empty")
     return lines
@@ -82,14 +81,18 @@ def _rows(path):
     """(line number, clip, onset, offset, label) of a tab-separated truth file."""
     for number, line in _lines(path):
         fields = [field.strip() for field in line.split("\t")]
-        try:
-            file, onset, offset, label = fields
-            onset, offset = round(float(onset), 6), round(float(offset), 6)
-        except ValueError:
-            raise InputError(f"{path}:{number}: expected file, onset, offset and label with tabs between them, found {line!r}") from None
+        if len(fields) != 4:
+            raise InputError(f"{path}:{number}: expected file, onset, offset and label with tabs "
+                             f"between them, found {line!r}")
+        file, onset, offset, label = fields
+        faults = []
+        onset, offset = (tables.read_seconds(text, path, number, what, faults)
+                         for what, text in (("onset", onset), ("offset", offset)))
+        tables.raise_on_errors(faults, "fetch the list anew")
         name = youtube.normal_name(file)
-        if name is None or youtube.seconds_of(name) <= 0 or not 0 <= onset <= offset < float("inf"):
-            raise InputError(f"{path}:{number}: expected <video>_<start>_<later end>.wav and 0 <= onset <= offset, found {line!r}")
+        if name is None or youtube.seconds_of(name) <= 0 or onset > offset:
+            raise InputError(f"{path}:{number}: expected <video>_<start>_<later end>.wav and "
+                             f"onset <= offset, found {line!r}")
         yield number, name, onset, offset, label
 
 

@@ -6,12 +6,13 @@ A soundscape is one background and up to three events at random places and rando
 
 Nothing leaks: test soundscapes draw from the test folds, training ones from the other folds. The training recordings are dealt
 into groups, and each training soundscape draws from one group. Its name says which (`mix03_170.000_180.000.wav` is the 18th
-of group 3), in the form that `clip_names.source_of` takes for an excerpt of one recording: `balance` keeps groups whole.
+of group 3), and so does the column `group` of clips.tsv: `balance` keeps groups whole.
 
 G groups, K event classes.
 """
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from wsedtk.config import nearest, suggest
 from wsedtk.corpora import builtin_bank
 from wsedtk.errors import InputError
 from wsedtk.events import Events
+from wsedtk.folders import look
 from wsedtk.progress import progress
+from wsedtk.tables import normal
 
 BUILTIN = "builtin"
 MADE_BY = "prepare soundscapes"
@@ -68,21 +71,25 @@ class Pool:
 def scan(bank_dir):
     """List the recordings of a bank, sorted, as {class folder: recordings}. Raises InputError on names of another form."""
     bank_dir = Path(bank_dir)
-    if not bank_dir.is_dir():
+    if not os.path.isdir(bank_dir):
         near = nearest(bank_dir, [BUILTIN])
         raise InputError(f"{bank_dir}: no such folder; a bank is a folder of class folders with recordings, "
                          f"or the word {BUILTIN}" + (f"; did you mean {near!r}?" if near else ""))
-    found = {}
-    for folder in sorted(f for f in bank_dir.iterdir() if f.is_dir() and not f.name.startswith(".")):
-        found[folder.name] = []
-        for path in sorted(folder.iterdir()):
+    found, folders = {}, {}
+    for folder in (bank_dir / name for name in look(bank_dir)[0] if not name.startswith(".")):
+        label = normal(folder.name)
+        if label in found:
+            raise InputError(f"{folder}: is the class of {folders[label]} in another Unicode form; "
+                             "put what they hold into one folder")
+        found[label], folders[label] = [], folder
+        for path in (folder / name for name in look(folder)[1]):
             if path.suffix.lower() not in AUDIO_EXTENSIONS or path.name.startswith("."):
                 continue
             match = _NAME.fullmatch(path.stem)
             if not match:
                 raise InputError(f"{path}: expected a name like 1-100032-A{path.suffix} (fold-id-take, the fold a whole number), "
                                  f"found {path.name!r}; rename it so that it says its fold and source recording")
-            found[folder.name].append(Recording(path, folder.name, int(match[1]), match[2]))
+            found[label].append(Recording(path, label, int(match[1]), normal(match[2])))
     if not found:
         raise InputError(f"{bank_dir}: holds no class folders; expected one folder a class, with recordings in each")
     return found
@@ -287,11 +294,13 @@ def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info
     tag_clip, tag_label = np.array(sorted(tags), np.int64).reshape(-1, 2).T
     filenames = np.array([f"{stem}.wav" for stem, _, _ in clips])
     info = {**info, "audio_fingerprint": provenance.fingerprint_audio(filenames, np.array(contents))}
+    groups = None if name == "test" else np.array([stem.partition("_")[0] for stem, _, _ in clips])
     datadir.write(folder, datadir.DataSet(
         filenames=filenames,
         paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips], datadir.TEXT),
         durations=np.full(len(clips), float(CLIP_SECONDS)), labels=labels, tag_clip=tag_clip, tag_label=tag_label,
-        events=Events.from_rows(rows) if name == "test" else None, info=info))
+        events=Events.from_rows(rows) if name == "test" else None, info=info,
+        groups=groups))
 
 
 def prepare(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed, sample_rate=16000):
@@ -307,7 +316,7 @@ def prepare(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, se
         raise InputError(f"expected a seed of at least 0 and a sample rate of at least 8000 Hz, found {seed} and {sample_rate}")
     for name in ("train", "test"):
         datadir.check_overwrite(Path(data_dir) / name, MADE_BY)
-    folder, backgrounds = bank_dir, list(dict.fromkeys(backgrounds))
+    folder, backgrounds = bank_dir, list(dict.fromkeys(map(normal, backgrounds)))
     if str(bank_dir) == BUILTIN:
         folder, backgrounds = Path(data_dir) / "bank", backgrounds or list(builtin_bank.BACKGROUNDS)
         builtin_bank.synthesise(folder, seed, sample_rate=sample_rate)

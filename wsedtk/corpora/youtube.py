@@ -12,9 +12,10 @@ import numpy as np
 from wsedtk import audio, datadir, provenance
 from wsedtk.clip_names import excerpt_times, youtube_key
 from wsedtk.errors import InputError
+from wsedtk.folders import walk
 from wsedtk.parallel import mapping
 from wsedtk.progress import printable, progress, say
-from wsedtk.tables import find, slices, texts, write_rows
+from wsedtk.tables import find, normal, slices, texts, write_rows
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds: the shortest official clip of DCASE 2017 lasts so long; less is told as too short
@@ -37,9 +38,11 @@ def seconds_of(name):
 def find_metadata(folder, what):
     """The files in a folder and its subfolders: {file name: path}, the least deep of a name. Raises InputError where there is no folder."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{folder}: no folder of that name; it should hold {what}")
-    return {path.name: path for path in sorted(folder.rglob("*.*"), key=lambda p: (-len(p.parts), p)) if path.is_file()}
+    paths = [Path(parent, name) for parent, names in walk(folder) for name in names if "." in name]
+    paths.sort(key=lambda p: (-len(p.parts), p))
+    return {path.name: path for path in paths if path.is_file()}
 
 
 def videos_of(filenames):
@@ -50,16 +53,11 @@ def videos_of(filenames):
 def _walk(folders):
     """Yield, folder by folder, the names of the clips that sound files are of, their paths, and how many other files there are."""
     for folder in map(Path, folders):
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise InputError(f"{folder}: no folder of that name; it should hold the audio")
-        seen = set()
-        for parent, subfolders, files in os.walk(folder, followlinks=True):
-            if os.path.realpath(parent) in seen:  # by another way, or a link to above
-                subfolders.clear()
-                continue
-            seen.add(os.path.realpath(parent))
-            subfolders.sort()
-            names = [(normal_name(file), file) for file in sorted(files) if file.lower().endswith(EXTENSIONS)]
+        for parent, files in walk(folder):
+            names = [(normal_name(normal(file)), file) for file in files
+                     if file.lower().endswith(EXTENSIONS)]
             there = [(name, os.path.abspath(os.path.join(parent, file))) for name, file in names if name is not None]
             yield [name for name, _ in there], [path for _, path in there], len(files) - len(there)
 
@@ -67,7 +65,8 @@ def _walk(folders):
 def find_audio(folders):
     """The sound files in folders, however deep: names of clips (A,), sorted, their paths (A,), and how many files no clip's name fits.
 
-    Of several files for a clip the first in alphabetical order is taken. Raises InputError where a folder is missing.
+    Of several files for a clip the first in alphabetical order is taken; those behind links come
+    after all others. Raises InputError where a folder is missing.
     """
     names, paths, others = [np.array([], str)], [np.array([], datadir.TEXT)], 0
     for found, where, num_others in _walk(folders):

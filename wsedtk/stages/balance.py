@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 
 from wsedtk import datadir
-from wsedtk.clip_names import sources_of
 from wsedtk.errors import InputError
 from wsedtk.progress import printable
 
@@ -63,10 +62,11 @@ def split(dataset, num_valid, seed):
 
     Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
     `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). At least half of each
-    class stays to fit on. The clips of one source (`clip_names.source_of`) never lie on both sides: what is left of a source that
-    was drawn from is in neither. Clips without tags get their share of `num_valid`, and at least half of them stay too.
+    class stays to fit on. The clips of one source (`DataSet.sources`) never lie on both sides: what
+    is left of a source that was drawn from is in neither. Clips without tags get their share of
+    `num_valid`, and at least half of them stay too.
     """
-    sources = np.unique(sources_of(dataset.filenames), return_inverse=True)[1]
+    sources = np.unique(np.concatenate(list(dataset.sources())), return_inverse=True)[1]
     classes = _Classes(dataset, sources, np.random.default_rng(seed))
     *counts, num_untagged = classes.left_to_fit.tolist()
     num_tagged = num_valid - round(num_valid * num_untagged / len(dataset))
@@ -129,7 +129,9 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         datadir.check_overwrite(folder, MADE_BY)
     fit_mask, valid_mask = split(dataset, num_valid, seed)
     if not valid_mask.any():
-        raise InputError(f"{data_set}: no clip can be held out: every source recording holds more than half of the clips of a class")
+        raise InputError(f"{data_set}: no clip can be held out: every source recording holds more "
+                         "than half of the clips of a class; a column `group` of clips.tsv can say "
+                         "which clips are of one source")
     fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
     for part, folder in ((fit, fit_set), (valid, valid_set)):
         info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed,

@@ -16,6 +16,7 @@ from wsedtk.atomic import write_text, writing
 from wsedtk.config import suggest
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
+from wsedtk.tables import normal
 
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 SHORT = 0.95  # of the length that a header says: of some formats ffmpeg gives a guess
@@ -30,7 +31,7 @@ def _with_thresholds(point, thresholds, labels):
     """The operating point with other frame thresholds: texts, `0.5` for all classes or `class=0.5`."""
     values = dict(zip(point.labels, point.frame_thresholds.tolist()))
     for text in thresholds:
-        label, equals, number = text.rpartition("=")
+        label, equals, number = normal(text).rpartition("=")
         try:
             value = float(number)
             if value != value:
@@ -180,13 +181,20 @@ def _warn_of_rates(sources, max_hz):
             f"nothing above {low[0].sample_rate / 2:g} Hz, where the model listens up to {max_hz:g} Hz: that may be nonsense")
 
 
-def _check_names(sources):
-    """Raise InputError where two sources would write one file."""
+def _check_names(sources, in_files):
+    """Raise InputError where two sources would write one file; warn where they are in one list."""
     seen = {}
     for source in sources:
-        other = seen.setdefault(source.name, source)
+        other = seen.setdefault(normal(source.name), source)
         if other is not source:
-            raise InputError(f"{source.path}: has the same name as {other.path}; give the folder that holds both, or one at a time")
+            remedy = "give the folder that holds both, or one at a time"
+            if other.name != source.name:
+                remedy = "they differ in their Unicode form only, rename one of them"
+            one, two = map(recordings.as_text, (source.path, other.path))
+            message = f"{one}: has the same name as {two}; {remedy}"
+            if in_files:
+                raise InputError(message)
+            say(f"warning: {message}")
 
 
 def _writer(stack, form, output, output_dir):
@@ -248,8 +256,7 @@ def run(model_dir, audio, output, output_dir, format_name, channels, thresholds,
     point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)
     sources, total = _sources(recordings.find(audio, not any((output_dir, scores, plot))), channels)
     _check_outputs(form, sources, output, output_dir, scores)
-    if any((output_dir, scores, plot)):
-        _check_names(sources)
+    _check_names(sources, any((output_dir, scores, plot)))
     _warn_of_rates(sources, spec.frontend_config().max_hz)
     runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
     job = _Job(detection.Detector(spec, network, runner), point, names, form, scores, plot)

@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from wsedtk import config, datadir, event_lists, metrics, scoring, tables
-from wsedtk.clip_names import excerpt_times
+from wsedtk.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import say
@@ -56,17 +56,30 @@ def _check_match(reference, estimate):
           + odd[3:])
 
 
-def _durations(reference, estimate, clips):
-    """Lengths (N,) of clips in seconds: by their file name, else up to the last offset of either list."""
-    ends = dict.fromkeys(clips, 0.0)
-    for row in [*reference.rows, *estimate.rows]:
-        if row.clip in ends and row.offset is not None:
-            ends[row.clip] = max(ends[row.clip], row.offset)
+def _durations(reference, estimate, clips, kind):
+    """Lengths (N,) of clips in seconds: by their name, else up to the last offset of either list.
+
+    A name is not believed where events of the reference lie beyond what it says. Events of the
+    estimate don't count for this: the length that systems are scored on is that of the truth.
+    """
+    ends, true_ends = dict.fromkeys(clips, 0.0), dict.fromkeys(clips, 0.0)
+    for rows, found in ((reference.rows, (ends, true_ends)), (estimate.rows, (ends,))):
+        for row in rows:
+            if row.clip in ends and row.offset is not None:
+                for last in found:
+                    last[row.clip] = max(last[row.clip], row.offset)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
+    if kind == "events":
+        doubted = [clip for clip in clips
+                   if times[clip] and not excerpt_times(reference.names[clip], true_ends[clip])]
+        _warn(len(doubted), f"names of clips of {reference.path} are not taken for start and end, "
+              "as events lie beyond",
+              [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted])
+        times.update(dict.fromkeys(doubted))
     durations = tables.round_seconds(np.array(
         [times[clip][1] - times[clip][0] if times[clip] else ends[clip] for clip in clips]))
     longest = int(durations.argmax())
-    if durations[longest] > tables.LONGEST_SECONDS:
+    if durations[longest] > LONGEST_SECONDS:
         raise InputError(f"{reference.path}: the clip {reference.names[clips[longest]]!r} lasts {durations[longest]:g} s, more than a day; "
                          "times are in seconds")
     return durations
@@ -120,7 +133,7 @@ def run(reference_path, estimate_path, kind, as_json, num_resamples):
     _check_match(reference, estimate)
     clips = sorted(reference.names)
     labels = sorted({row.label for row in [*reference.rows, *estimate.rows] if row.clip in reference.names})
-    durations = _durations(reference, estimate, clips)
+    durations = _durations(reference, estimate, clips, kind)
     truth, said = (_data_set(found, clips, labels, durations, kind) for found in (reference, estimate))
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = scoring.empty_report(labels)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import audio, datadir
-from wsedtk.clip_names import clip_key, source_of
+from wsedtk.clip_names import clip_key
 from wsedtk.errors import InputError
 from wsedtk.parallel import mapping
 from wsedtk.progress import printable, progress
@@ -55,8 +55,23 @@ class Report:
 
     @functools.cached_property
     def recording_keys(self):
-        """A key (N,) for the recording that each clip is cut from."""
-        return _keys(source_of(f"{clip_key(name)}.wav") for name in texts(self.dataset.filenames))
+        """A key (N,) for the recording that each clip is cut from, by its name."""
+        return _keys(text for block in self.dataset.recordings() for text in block.tolist())
+
+    @functools.cached_property
+    def source_keys(self):
+        """A key (N,) for the group of each clip, or its recording where it has none."""
+        return _keys(text for block in self.dataset.sources() for text in block.tolist())
+
+    def shares_source(self, other):
+        """Which clips (N,) have their source in common with one of another set.
+
+        The source of two clips is their group if both have one, else the recording by their names.
+        """
+        mine, theirs = self.dataset.is_grouped(), other.dataset.is_grouped()
+        by_name = np.isin(self.recording_keys, other.recording_keys[~theirs])
+        by_name |= ~mine & np.isin(self.recording_keys, other.recording_keys)
+        return by_name | np.isin(self.source_keys, other.source_keys)
 
     def faults(self):
         """Faults, with the clips' lines of clips.tsv."""
@@ -64,7 +79,8 @@ class Report:
         if not self.errors and not self.odd:
             return []
         lines = np.zeros(len(names), np.int64)
-        for numbers, (found, *_) in read_rows(table, datadir.COLUMNS["clips.tsv"], []):
+        columns = datadir.COLUMNS["clips.tsv"]
+        for numbers, (found, *_) in read_rows(table, columns, [], datadir.GROUP):
             lines[find(names, found)] = numbers
         faults = [Fault(True, table, int(lines[clip]), f"{str(names[clip])!r}: {message}") for clip, message in self.errors]
         for what, clips in self.odd.items():
@@ -116,7 +132,7 @@ class Report:
             return
         same = np.isin(self.name_keys, earlier.name_keys)
         self.add(f"are in {earlier.folder} too", np.flatnonzero(same))
-        cut = np.isin(self.recording_keys, earlier.recording_keys)
+        cut = self.shares_source(earlier)
         self.add(f"are cut from a recording that {earlier.folder} has clips of too", np.flatnonzero(cut & ~same))
         if self.contents is not None:
             contents, clips = np.unique(earlier.contents, return_index=True)

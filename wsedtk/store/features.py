@@ -11,6 +11,7 @@ import numpy as np
 from wsedtk import provenance
 from wsedtk.datadir import fingerprint_clips
 from wsedtk.errors import InputError
+from wsedtk.folders import look
 from wsedtk.progress import detail
 from wsedtk.store import files, layouts
 from wsedtk.store.files import BLOCK_BYTES, TEXT, Columns, creating, open_file, read_failed, read_names, rows_of_set_in
@@ -72,7 +73,7 @@ def find_shards(path):
     if path.exists():
         return [path]
     pattern = re.compile(re.escape(path.stem) + r"\.(\d+)-of-(\d+)" + re.escape(path.suffix))
-    names = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+    names = look(path.parent)[1] if os.path.isdir(path.parent) else []
     counts = sorted({int(m.group(2)) for m in map(pattern.fullmatch, names) if m})
     if not counts:
         raise InputError(f"{path}: no such file, nor shards of it; wsedtk extract makes it")

@@ -10,7 +10,7 @@ from wsedtk import atomic
 from wsedtk.errors import InputError
 from wsedtk.store import layouts
 from wsedtk.store.disk import Disk
-from wsedtk.tables import slices
+from wsedtk.tables import normal, normal_all, slices
 
 TEXT = h5py.string_dtype("utf-8")
 BLOCK_BYTES = 1 << 24  # of features or frame scores that are written or read together
@@ -90,7 +90,7 @@ def read_names(datasets):
     for dataset in datasets:
         for block in slices(len(dataset), BLOCK):
             with layouts.reading(dataset.file.filename):
-                read = np.array(dataset.asstr()[block].tolist(), dtype=str)
+                read = np.array(normal_all(dataset.asstr()[block].tolist()), dtype=str)
             if read.dtype.itemsize > names.dtype.itemsize:
                 names = names.astype(read.dtype)
             names[end:end + len(read)] = read
@@ -101,7 +101,8 @@ def read_names(datasets):
 def read_failed(file):
     """The clips that could not be read, with the reason: {file name: reason}."""
     with layouts.reading(file.filename):
-        return dict(file["failed"].asstr()[:].tolist()) if "failed" in file else {}
+        pairs = file["failed"].asstr()[:].tolist() if "failed" in file else []
+        return {normal(name): reason for name, reason in pairs}
 
 
 def rows_of_set_in(source, filenames, folder, what, remedy):

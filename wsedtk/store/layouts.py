@@ -11,8 +11,9 @@ import json
 
 import numpy as np
 
+from wsedtk.clip_names import LONGEST_SECONDS
 from wsedtk.errors import InputError
-from wsedtk.tables import LONGEST_SECONDS, slices, unfit
+from wsedtk.tables import slices, unfit
 
 DATASETS = {  # name: (float, integer or text; its axes, the same letter the same length)
     "features": {"features": ("f", "NTF"), "num_frames": ("i", "N"), "duration": ("f", "N"), "mean": ("f", "NF"),
