@@ -1,157 +1,206 @@
-"""Mean and interval over seeds of the scored systems of an experiment, and paired differences between them.
+"""Tables of an experiment's systems: means over seeds, and differences of these means.
 
-    python3 compare.py EXP --systems NAME ... --seeds N ... --table SET/MODE=TITLE ... [--resamples 1000]
+    python3 compare.py EXP --systems NAME ... --seeds N ... --table SET/MODE=TITLE ...
 
-Reads EXP/<system>.seed<N>/<set>/<mode>/report.json and the events beside it; a table that nothing is there for is left out. Writes
-EXP/compare.tsv and EXP/compare.md, and prints the latter. An interval over seeds is Student's, of 95 %. A difference between two systems
-is that of their means over seeds; where segments are scored its interval is a bootstrap of clips and seeds, both drawn alike for both
-systems, 95 % between percentiles, and else, for MAP, MAUC and d', Student's over the seeds' differences.
+Reads EXP/<system>.seed<N>/<set>/<mode>/report.json, the tags and events beside it and the scores
+that they come from. A table without any of these is left out. Writes EXP/compare.tsv and
+EXP/compare.md, and prints the latter.
+
+A mean has Student's interval of 95 % over seeds, on these clips. A difference is that of two
+systems' means, of every pair that the papers make claims about; its interval of 95 % is over seeds
+and clips (wsedtk.intervals.difference_over_seeds). With fewer than three seeds there are none.
 """
 
 import argparse
-import json
 from pathlib import Path
 
-import numpy as np
-import scipy.stats
-
-from wsedtk import datadir, metrics, scoring
+from wsedtk import intervals, scoring, seeds
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
+from wsedtk.scored import Scored
 
-TAGGING = [("tag Pre", "tagging", "precision"), ("tag Rec", "tagging", "recall"), ("tag F1", "tagging", "f1")]
-SEGMENT = [("Sub", "segment", "substitution_rate"), ("Del", "segment", "deletion_rate"), ("Ins", "segment", "insertion_rate"),
-           ("ER", "segment", "error_rate"), ("Pre", "segment", "precision"), ("Rec", "segment", "recall"), ("F1", "segment", "f1")]
+TAGGING = [
+    ("tag Pre", "tagging", "precision"),
+    ("tag Rec", "tagging", "recall"),
+    ("tag F1", "tagging", "f1"),
+]
+SEGMENT = [
+    ("Sub", "segment", "substitution_rate"),
+    ("Del", "segment", "deletion_rate"),
+    ("Ins", "segment", "insertion_rate"),
+    ("ER", "segment", "error_rate"),
+    ("Pre", "segment", "precision"),
+    ("Rec", "segment", "recall"),
+    ("F1", "segment", "f1"),
+]
 RANKING = [("MAP", "audioset", "map"), ("MAUC", "audioset", "mauc"), ("d'", "audioset", "dprime")]
+CONSISTENCY = [
+    ("seg w/o tag", "consistency", "segments_without_tag"),
+    ("tag w/o seg", "consistency", "tags_without_segment"),
+]
+LEGEND = (
+    "seg w/o tag: the share of a system's positive segments in clips without its tag; "
+    "tag w/o seg: the share of its tags without a positive segment "
+    "(Wang, Li & Metze's third criterion)\n"
+)
+COMPARED = {"ER", "F1", "MAP", "MAUC", "d'", "tag F1", "seg w/o tag", "tag w/o seg"}
 
 
-def folder_of(exp, system, seed, place):
-    """The scored folder of one run; place: <set>/<mode>."""
-    return exp / f"{system}.seed{seed}" / place
-
-
-def over_seeds(values):
-    """Mean and half the width of its 95 % interval (Student's) of one value a seed; None for the width of a single seed."""
-    values = np.array(values, float)
-    if len(values) < 2:
-        return float(values.mean()), None
-    return float(values.mean()), float(scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def clip_counts(folder, labels):
-    """Segment counts (N, 7) of each clip of a scored folder."""
-    truth, decoded = (datadir.read_decoded(f, labels) for f in (folder / "reference", folder))
-    decoded = decoded.select(np.isin(decoded.filenames, truth.filenames))
-    true, said, clip_of = scoring.active_segments(truth, decoded)
-    return metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(truth))
-
-
-def difference(counts, others, rng, resamples):
-    """Paired differences (others - counts) of ER and F1 with intervals. counts, others: (seeds, N, 7)."""
-    def means(c, clips, seeds):
-        found = [metrics.rates(c[s][clips].sum(axis=0)) for s in seeds]
-        return np.array([np.mean([f[key] or 0 for f in found]) for key in ("error_rate", "f1")])
-
-    num_seeds, num_clips = counts.shape[:2]
-    value = means(others, slice(None), range(num_seeds)) - means(counts, slice(None), range(num_seeds))
-    drawn = []
-    for _ in range(resamples):
-        clips, seeds = rng.integers(0, num_clips, num_clips), rng.integers(0, num_seeds, num_seeds)
-        drawn.append(means(others, clips, seeds) - means(counts, clips, seeds))
-    return value, np.percentile(drawn, [2.5, 97.5], axis=0).T if resamples else [(None, None)] * 2
-
-
-def pairs_of(systems):
-    """What is compared: each hierarchical system with its single one, every other with the linear one of its network."""
+def read_runs(exp, systems, numbers, place):
+    """Return {system: [Scored, one a seed]} of a <set>/<mode>, or None where it has no folder."""
+    runs = {}
     for system in systems:
-        single = system.removesuffix("_hierarchical")
-        linear = single.rsplit("_", 1)[0] + "_linear"
-        base = single if single != system else linear
-        if base != system and base in systems:
-            yield base, system
+        for number in numbers:
+            name = f"{system}.seed{number}"
+            runs.setdefault(system, []).append((name, exp / name / place))
+    folders = [folder for found in runs.values() for _, folder in found]
+    if not folders[0].is_dir():
+        return None
+    for folder in folders:
+        if not (folder / "report.json").is_file():
+            raise InputError(f"{folder}: no report.json there; score it (stage 8)")
+    found = {
+        system: [
+            Scored(name, folder, scoring.read_report(folder / "report.json"))
+            for name, folder in several
+        ]
+        for system, several in runs.items()
+    }
+    clips = {one.report["clips"]["fingerprint"] for several in found.values() for one in several}
+    if len(clips) > 1:
+        raise InputError(
+            f"{place}: the systems were scored on different lists of clips; score them on the same"
+        )
+    return found
 
 
 def markdown(header, rows):
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]) + "\n"
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def ranking_rows(reports):
-    """Rows of paired differences of MAP, MAUC and d' over seeds. reports: {system: a report a seed}."""
-    for base, system in pairs_of(list(reports)):
-        row = []
-        for name, group, key in RANKING:
-            mean, half = over_seeds([(b[group][key] or 0) - (a[group][key] or 0) for a, b in zip(reports[base], reports[system])])
-            row.append((name, mean, *((None, None) if half is None else (mean - half, mean + half))))
-        yield f"{system} - {base}", row
+def flat_line(table, system, name, value, ends):
+    """Return a line of compare.tsv. ends: [low, high] or None."""
+    numbers = [value, *(ends or ("", ""))]
+    return "\t".join([table, system, name, *(n if n == "" else f"{n:.6g}" for n in numbers)])
 
 
-def segment_rows(exp, reports, seeds, place, resamples):
-    """Rows of paired differences of ER and segment F1."""
-    rng, counts = np.random.default_rng(0), {}
-    for system, found in reports.items():
-        counts[system] = np.stack([clip_counts(folder_of(exp, system, seed, place), list(r["classes"])) for seed, r in zip(seeds, found)])
-    for base, system in pairs_of(list(reports)):
-        value, ends = difference(counts[base], counts[system], rng, resamples)
-        yield f"{system} - {base}", [(name, v, low, high) for name, v, (low, high) in zip(("ER", "F1"), value, ends)]
-
-
-def table(exp, systems, seeds, place, title, resamples):
-    """One table and its paired differences: (Markdown, lines of the flat table), or None where nothing is there for it."""
-    folders = {system: [folder_of(exp, system, seed, place) for seed in seeds] for system in systems}
-    if not folders[systems[0]][0].is_dir():
-        return None
-    missing = [str(f) for found in folders.values() for f in found if not (f / "report.json").is_file()]
-    if missing:
-        raise InputError(f"{missing[0]}: no report.json there; score it (stage 8)")
-    reports = {system: [json.loads((f / "report.json").read_text(encoding="utf-8")) for f in found] for system, found in folders.items()}
-    if len({report["clips"]["fingerprint"] for found in reports.values() for report in found}) > 1:
-        raise InputError(f"{place}: the systems were scored on different lists of clips; score them on the same")
-    report = reports[systems[0]][0]
-    has_segments = report["segment"]["f1"] is not None
-    columns, rows, flat = TAGGING + (SEGMENT if has_segments else RANKING), [], []
-    for system, found in reports.items():
+def mean_rows(runs, columns, table):
+    """Return rows of means over seeds, and lines of compare.tsv."""
+    rows, flat = [], []
+    for system, several in runs.items():
         row = [system]
-        for name, group, key in columns:
-            mean, half = over_seeds([report[group][key] or 0 for report in found])
+        for (name, *_), found in zip(columns, seeds.means(several, columns)):
+            if found is None:
+                row.append("-")
+                continue
+            mean, half = found
             row.append(f"{mean:.3f}" + (f" ± {half:.3f}" if half is not None else ""))
-            ends = ("", "") if half is None else (f"{mean - half:.6g}", f"{mean + half:.6g}")
-            flat.append("\t".join([place.replace("/", " "), system, name, f"{mean:.6g}", *ends]))
+            ends = None if half is None else (mean - half, mean + half)
+            flat.append(flat_line(table, system, name, mean, ends))
         rows.append(row)
-    clips = f"{report['clips']['scored']:,} of {report['clips']['official']:,} official clips, {len(seeds)} seeds"
-    page = [f"## {title}\n", f"{clips}; mean ± half of its 95 % interval over seeds\n",
-            markdown(["system", *(name for name, *_ in columns)], rows)]
-    rows = []
-    for label, found in segment_rows(exp, reports, seeds, place, resamples) if has_segments else ranking_rows(reports):
-        rows.append([label, *(f"{v:+.3f}" + (f" [{low:+.3f}, {high:+.3f}]" if low is not None else "") for _, v, low, high in found)])
-        flat += ["\t".join([f"{place.replace('/', ' ')} difference", label, name, *("" if n is None else f"{n:.6g}" for n in numbers)])
-                 for name, *numbers in found]
-    if rows:
-        what = "bootstrap over clips and seeds" if has_segments else "interval (Student's) over seeds"
-        page += [f"Paired differences, 95 % {what}\n",
-                 markdown(["difference", *(["ER", "F1"] if has_segments else [name for name, *_ in RANKING])], rows)]
+    return rows, flat
+
+
+def difference_rows(found, columns, table):
+    """Return rows of differences, and lines of compare.tsv. found: [seeds.Difference]."""
+    rows, flat = [], []
+    for one in found:
+        label, row = f"{one.system} - {one.base}", []
+        for name, *key in columns:
+            value, ends = one.figures.get(tuple(key), (None, None))
+            if value is None:
+                row.append("-")
+                continue
+            row.append(f"{value:+.3f}" + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else ""))
+            flat.append(flat_line(f"{table} difference", label, name, value, ends))
+        note = seeds.note_of(one.system)
+        rows.append([label + (f" ({note})" if note else ""), *row])
+    return rows, flat
+
+
+def table_of(exp, systems, numbers, place, title):
+    """Return one table with its differences, (lines of Markdown, lines of compare.tsv).
+
+    None where nothing is there for it.
+    """
+    runs = read_runs(exp, systems, numbers, place)
+    if runs is None:
+        return None
+    clips, reports = runs[systems[0]][0].report["clips"], []
+    for several in runs.values():
+        reports += [one.report for one in several]
+    middle = SEGMENT if scoring.measured(SEGMENT, reports) else RANKING
+    consistency = scoring.measured(CONSISTENCY, reports)
+    columns = TAGGING + middle + consistency
+    table = place.replace("/", " ")
+    rows, flat = mean_rows(runs, columns, table)
+    what = f"no intervals over fewer than {intervals.MIN_SEEDS} seeds"
+    if len(numbers) >= intervals.MIN_SEEDS:
+        what = "mean ± half of its 95 % interval over seeds, on these clips"
+    page = [
+        f"## {title}\n",
+        f"{clips['scored']:,} of {clips['official']:,} official clips, "
+        f"{len(numbers)} seeds; {what}\n",
+        markdown(["system", *(name for name, *_ in columns)], rows),
+    ]
+    if consistency:
+        page.append(LEGEND)
+    columns = [column for column in middle + TAGGING + consistency if column[0] in COMPARED]
+    found = seeds.differences(runs, [tuple(key) for _, *key in columns])
+    if found:
+        rows, more = difference_rows(found, columns, table)
+        what = found[0].why or "95 % intervals over seeds and clips"
+        page += [
+            f"Differences of the means; {what}\n",
+            markdown(["difference", *(name for name, *_ in columns)], rows),
+        ]
+        flat += more
+        gone = without_interval(found, columns)
+        if gone and not found[0].why:
+            page.append(
+                f"No interval of {', '.join(gone)}: the scores or the reference of a system are "
+                "gone, or too many classes are rare\n"
+            )
     return page, flat
+
+
+def without_interval(found, columns):
+    """Return the headers of the columns in which a difference has no interval."""
+    return [
+        name
+        for name, *key in columns
+        if any(one.figures.get(tuple(key), (None, ()))[1] is None for one in found)
+    ]
 
 
 def main():
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("exp", type=Path)
     parser.add_argument("--systems", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", required=True)
     parser.add_argument("--table", action="append", required=True)
-    parser.add_argument("--resamples", type=int, default=1000)
     options = parser.parse_args()
-    systems, seeds = (list(dict.fromkeys(v)) for v in (options.systems, options.seeds))
+    systems, numbers = (list(dict.fromkeys(v)) for v in (options.systems, options.seeds))
     try:
-        found = [table(options.exp, systems, seeds, *text.split("=", 1), options.resamples) for text in options.table]
+        found = [
+            table_of(options.exp, systems, numbers, *text.split("=", 1)) for text in options.table
+        ]
         if not any(found):
-            raise InputError(f"{options.exp}: no scores of {systems[0]}.seed{seeds[0]}; compare_pooling.sh makes them")
+            raise InputError(
+                f"{options.exp}: no scores of {systems[0]}.seed{numbers[0]}; "
+                "compare_pooling.sh makes them"
+            )
     except InputError as error:
         parser.exit(1, f"compare.py: {error}\n")
     page, flat = ([line for part in found if part for line in part[i]] for i in (0, 1))
     text = "\n".join(page)
-    write_text(options.exp / "compare.tsv", "\n".join(["table\tsystem\tmeasure\tvalue\tlow\thigh", *flat]) + "\n")
+    header = "table\tsystem\tmeasure\tvalue\tlow\thigh"
+    write_text(options.exp / "compare.tsv", "\n".join([header, *flat]) + "\n")
     write_text(options.exp / "compare.md", text)
     print(text, end="")
 

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from wsedtk import metrics, ranking
+from wsedtk import ranking
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -96,20 +97,92 @@ def test_dprime():
     assert ranking.dprime(1.0) is None and ranking.dprime(0.0) is None  # infinite: no number to report
 
 
-def test_ranking_intervals_equal_a_loop_of_scikit_learn():
-    scores, truth, _ = ranking_case(9, 60, 8, 10, np.float32)  # class 2 has one positive, which many resamples lack
-    weights = metrics.clip_weights(60, 150, seed=3)  # more than are worked on at once
-    means = []
-    for w in weights:
-        drawn = [k for k in range(8) if truth[w > 0, k].any()]
-        both = [k for k in drawn if not truth[w > 0, k].all()]
-        means.append([np.mean([average_precision_score(truth[:, k], scores[:, k], sample_weight=w) for k in drawn]),
-                      np.mean([roc_auc_score(truth[:, k], scores[:, k], sample_weight=w) for k in both])])
-    values = [ranking.ranking_metrics(scores, truth)[name] for name in ("map", "mauc")]
-    assert np.mean(means, axis=0)[0] > values[0] + 0.01  # the bias of few clips that the intervals must be without
-    lows, highs = np.percentile(means, [2.5, 97.5], axis=0) - np.mean(means, axis=0) + values
-    found = ranking.ranking_intervals(scores, truth, weights)
-    assert found["map"] == pytest.approx([lows[0], highs[0]], abs=1e-9)
-    assert found["mauc"] == pytest.approx([lows[1], highs[1]], abs=1e-9)
-    assert found["dprime"] == pytest.approx([ranking.dprime(lows[1]), ranking.dprime(highs[1])], abs=1e-8)
-    assert ranking.ranking_intervals(scores, np.zeros_like(truth), weights) == {"map": None, "mauc": None, "dprime": None}
+def leave_one_out(scores, truth):
+    """MAP and MAUC (2, N) without each clip, by scikit-learn."""
+    found = []
+    for left_out in range(len(truth)):
+        s, t = np.delete(scores, left_out, axis=0), np.delete(truth, left_out, axis=0)
+        drawn = [k for k in range(t.shape[1]) if t[:, k].any()]
+        both = [k for k in drawn if not t[:, k].all()]
+        found.append([np.mean([average_precision_score(t[:, k], s[:, k]) for k in drawn]),
+                      np.mean([roc_auc_score(t[:, k], s[:, k]) for k in both])])
+    return np.transpose(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "rare"), [(20, 1e9, 1), (40, 5, 0), (60, 1e9, 0), (60, 3, 1)])
+def test_influences_are_those_of_leaving_each_clip_out(size, steps, rare):
+    rng = np.random.default_rng(size)
+    truth = rng.random((size, 12)) < 0.3
+    truth[:2] = np.arange(24).reshape(2, 12) % 2 == 0  # two positives of some, two negatives of all
+    truth[2:4] = ~truth[:2]
+    truth[:, 0] = np.arange(size) < (1 if rare else 3)
+    truth[:, 1] = np.arange(size) > (0 if rare else 2)  # a single negative
+    scores = np.floor((rng.random((size, 12)) + 0.3 * truth) * steps) / steps
+    found, values = ranking.ranking_estimates(scores, truth), ranking.ranking_metrics(scores, truth)
+    for name, without in zip(("map", "mauc"), leave_one_out(scores, truth)):
+        assert found[name].value == values[name]
+        expected = (size - 1) * (without.mean() - without)
+        np.testing.assert_allclose(found[name].influence, expected, atol=1e-9)
+    step = 1e-6  # d' rises with the area by its slope
+    ends = [ranking.dprime(values["mauc"] + sign * step) for sign in (-1, 1)]
+    expected = (ends[1] - ends[0]) / (2 * step) * found["mauc"].influence
+    np.testing.assert_allclose(found["dprime"].influence, expected, rtol=1e-6)
+
+
+def test_the_centre_of_map_counts_no_positive_in_its_own_precision():
+    truth = np.array([[1, 1, 0, 1, 0, 0]], bool).T
+    scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5, 0.4]]).T
+    # Two other positives stand for all three. No other clip is as high as the first positive; one
+    # positive is as high as the second; two positives and a negative are as high as the third.
+    centre = ranking.ranking_estimates(scores, truth)["map"].centre
+    assert centre == pytest.approx((1 + 1 + 3 / (3 + 1)) / 3)
+    tied = np.array([[0.9, 0.9, 0.9, 0.2, 0.1, 0.1]]).T  # two positives and a negative, then one
+    centre = ranking.ranking_estimates(tied, truth)["map"].centre
+    assert centre == pytest.approx((2 * 1.5 / (1.5 + 1) + 3 / (3 + 1)) / 3)
+
+
+def test_the_interval_of_map_is_students_on_the_logit_around_the_centre():
+    rng = np.random.default_rng(5)
+    truth = rng.random((80, 6)) < 0.2
+    scores = rng.random((80, 6)) + 0.2 * truth
+    estimates = ranking.ranking_estimates(scores, truth)
+    found = ranking.ranking_intervals(scores, truth)
+    assert estimates["map"].centre < estimates["map"].value - 0.005  # without the bias
+    for name in ("map", "mauc"):
+        one = estimates[name]
+        deviation = np.sqrt((one.influence ** 2).sum() / 80 / 79)
+        relative = (one.influence ** 4).sum() / (one.influence ** 2).sum() ** 2
+        quantile = scipy.stats.t.ppf(0.975, 2 / (relative - 1 / 80) - 1)
+        logit = math.log(one.centre / (1 - one.centre))
+        half = quantile * deviation / (one.centre * (1 - one.centre))
+        expected = [1 / (1 + math.exp(-logit + half)), 1 / (1 + math.exp(-logit - half))]
+        widened = [min(expected[0], one.value), max(expected[1], one.value)]
+        assert found[name] == pytest.approx(widened)
+        assert found[name][0] < one.value < found[name][1]
+    assert found["dprime"] == pytest.approx([ranking.dprime(area) for area in found["mauc"]])
+
+
+def test_there_is_no_interval_where_too_many_classes_are_rare():
+    rng = np.random.default_rng(6)
+    truth, scores = rng.random((50, 20)) < 0.3, rng.random((50, 20))
+    for num_rare in range(4):
+        truth[:, :num_rare] = np.arange(50)[:, None] == 7  # one positive each
+        found = ranking.ranking_intervals(scores, truth)
+        reason = ranking.why_no_interval(truth.sum(axis=0))
+        assert (found["map"] is None) == (num_rare > 2) == (reason is not None)
+    assert reason == "3 of 20 classes have fewer than 2 positive clips"
+    assert found == {"map": None, "mauc": None, "dprime": None}
+    truth[:, :3] = False  # absent ones are no better known
+    assert ranking.ranking_intervals(scores, truth)["map"] is None
+    assert ranking.ranking_metrics(scores, truth)["map"] is not None
+
+
+def test_there_is_no_interval_of_what_no_clip_changes():
+    truth = np.arange(10)[:, None] < 4
+    perfect = -np.arange(10.0)[:, None]
+    assert ranking.ranking_metrics(perfect, truth)["map"] == 1
+    none = {"map": None, "mauc": None, "dprime": None}
+    assert ranking.ranking_intervals(perfect, truth) == none
+    for nothing in (np.zeros((10, 1), bool), np.ones((10, 1), bool)):
+        assert ranking.ranking_intervals(perfect, nothing) == none

@@ -1,51 +1,64 @@
 """Scored systems beside each other: paired differences, whose errors are of which classes, what each threshold would give.
 
-N clips, S segments of all clips together, K classes, R resamples.
+N clips, S segments of all clips together, K classes.
 """
 
 import numpy as np
 
-from wsedtk import metrics, ranking, scoring
+from wsedtk import intervals, metrics, ranking, scoring
 
-RESAMPLES, FEWER_RESAMPLES = 1000, 200  # of the clips; the fewer where there are
-MANY_SCORES = 2_000_000  # clip scores, of which each resample ranks all
+RESAMPLES = 1000  # of the clips
 
 
 def _counts(scored):
-    """{section: (metric, counts (N, ...) of each clip)} of what was scored, for `metrics.paired_intervals`."""
+    """Return {section: (metric, counts (N, ...) of each clip)}, for `metrics.paired_intervals`."""
     truth, decoded = scored.truth, scored.decoded
     found = {"tagging": (metrics.f1_of, scoring.tag_counts(truth.tag_matrix(), decoded.tag_matrix()))}
     if scored.has_events:
-        true, said, clip_of = scoring.active_segments(truth, decoded)
-        found["segment"] = metrics.rates, metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(truth))
+        found["segment"] = metrics.rates, segment_counts(scored)
         found["event"] = metrics.f1_of, metrics.event_counts(*scoring.scored_events(truth, decoded), truth.durations, truth.labels)
     return found
 
 
-def _num_resamples(scored):
-    return FEWER_RESAMPLES if len(scored.truth) * len(scored.labels) > MANY_SCORES else RESAMPLES
+def segment_counts(scored):
+    """Return the `metrics.segment_counts` (N, 7) of each clip."""
+    true, said, clip_of = scoring.active_segments(scored.truth, scored.decoded)
+    return metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(scored.truth))
+
+
+def ranking_estimates(scored):
+    """Return `ranking.ranking_estimates` of a Scored folder; {} without MAP or its scores."""
+    if scored.report["audioset"]["map"] is None or scored.scores is None:
+        return {}
+    return ranking.ranking_estimates(scored.scores.clip[scored.rows], scored.truth.tag_matrix())
 
 
 def paired_differences(group):
-    """What each system of a group has more than the first: yields (system, {section: {name: (difference, [low, high])}}, resamples).
+    """Yield what each system of a group has more than the first: (system, differences).
 
-    group: Scored folders of the same set and mode, two at least, with their reference. Intervals are 95 % percentiles over resamples
-    of the clips, both systems on the same ones.
+    group: at least two Scored folders of the same set and mode, with their reference. differences:
+    {section: {name: (difference, [low, high])}}, None for what is undefined. The intervals are of
+    95 % over clips, both systems on the same ones, and speak of these trained systems: percentiles
+    of `RESAMPLES` bootstrap resamples; of MAP, MAUC and d' `intervals.difference_over_clips`.
     """
     first = group[0]
-    weights = metrics.clip_weights(len(first.truth), _num_resamples(first))
-    counts, tags, means = _counts(first), first.truth.tag_matrix(), None
+    weights = metrics.clip_weights(len(first.truth), RESAMPLES)
+    counts, ours = _counts(first), ranking_estimates(first)
     for other in group[1:]:
         found = {section: metrics.paired_intervals(metric, weights, counts[section][1], theirs)
                  for section, (metric, theirs) in _counts(other).items() if section in counts}
-        ranked = None not in [one.report["audioset"]["map"] for one in (first, other)]
-        if ranked and first.scores is not None and other.scores is not None:
-            ours, theirs = first.scores.clip[first.rows], other.scores.clip[other.rows]
-            means = ranking.resampled_means(ours, tags, weights) if means is None else means
-            found["audioset"] = ranking.paired_intervals(tags, ours, theirs, means, ranking.resampled_means(theirs, tags, weights))
+        theirs = ranking_estimates(other)
+        found["audioset"] = {name: _difference(ours[name], theirs[name])
+                             for name in ours if name in theirs}
         if None not in (first.report["psds"]["psds1"], other.report["psds"]["psds1"]):
             found["psds"] = {name: (other.report["psds"][name] - first.report["psds"][name], None) for name in metrics.PSDS_SETTINGS}
-        yield other, found, len(weights)
+        yield other, found
+
+
+def _difference(first, second):
+    """Return the difference of two Estimates or None, second less first, with its interval."""
+    value = None if first is None or second is None else second.value - first.value
+    return value, intervals.difference_over_clips(first, second)
 
 
 def class_errors(scored):
@@ -58,8 +71,7 @@ def class_errors(scored):
 def clip_errors(scored):
     """Errors (N,) of each clip: of segments (S + D + I) where events were scored, else of tags."""
     if scored.has_events:
-        true, said, clip_of = scoring.active_segments(scored.truth, scored.decoded)
-        return metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(scored.truth))[:, :3].sum(axis=1)
+        return segment_counts(scored)[:, :3].sum(axis=1)
     return scoring.tag_counts(scored.truth.tag_matrix(), scored.decoded.tag_matrix())[:, 1:].sum(axis=1)
 
 

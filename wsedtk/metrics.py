@@ -28,11 +28,19 @@ def ratio(numerator, denominator, exists=True):
     return 0.0 if exists else None
 
 
+def f1_parts(counts):
+    """Return {name: (numerator, denominator)} of precision, recall and F1.
+
+    counts: TP, FP, FN along the last axis, (3,) or (N, 3).
+    """
+    tp, fp, fn = counts.T
+    return {"precision": (tp, tp + fp), "recall": (tp, tp + fn), "f1": (2 * tp, 2 * tp + fp + fn)}
+
+
 def precision_recall_f1(tp, fp, fn):
     """{precision, recall, f1} of counts."""
-    exists = tp + fp + fn > 0
-    return {"precision": ratio(tp, tp + fp, exists), "recall": ratio(tp, tp + fn, exists),
-            "f1": ratio(2 * tp, 2 * tp + fp + fn, exists)}
+    parts, exists = f1_parts(np.array([tp, fp, fn])), tp + fp + fn > 0
+    return {name: ratio(*part, exists) for name, part in parts.items()}
 
 
 def f1_of(counts):
@@ -78,12 +86,22 @@ def segment_counts(truth, predicted):
     return np.stack([substitutions, fn - substitutions, fp - substitutions, tp + fn, tp, fp, fn], axis=1)
 
 
+def error_rate_parts(counts):
+    """Return {name: (numerator, denominator)} of the error rate and its parts.
+
+    counts: as `segment_counts`, (7,) or (N, 7).
+    """
+    substitutions, deletions, insertions, references = counts[..., :4].T
+    numerators = {"error_rate": substitutions + deletions + insertions,
+                  "substitution_rate": substitutions, "deletion_rate": deletions,
+                  "insertion_rate": insertions}
+    return {name: (numerator, references) for name, numerator in numerators.items()}
+
+
 def rates(counts):
     """Segment metrics of summed `segment_counts` (7,): error rate with its parts, precision, recall, F1."""
-    substitutions, deletions, insertions, references, tp, fp, fn = counts.tolist()
-    parts = {"error_rate": substitutions + deletions + insertions, "substitution_rate": substitutions,
-             "deletion_rate": deletions, "insertion_rate": insertions}
-    return {**{name: ratio(value, references, exists=False) for name, value in parts.items()}, **precision_recall_f1(tp, fp, fn)}
+    errors = error_rate_parts(counts).items()
+    return {**{name: ratio(*part, exists=False) for name, part in errors}, **f1_of(counts[4:])}
 
 
 def drop_zero_length(events):
@@ -116,6 +134,21 @@ def baselines(true_tags, system_tags, true_active=None, clip_of_segment=None):
     return found
 
 
+def consistency_counts(tags, active, clip_of_segment):
+    """Return what `consistency` divides, of each clip: (N, 4).
+
+    Positive (segment, class) pairs whose clip is not tagged with the class, all positive pairs,
+    tagged classes of the clip without a positive segment, all tagged classes.
+    tags: (N, K) booleans; active: (S, K), clip_of_segment: (S,).
+    """
+    segment, label = np.nonzero(active)  # of each positive pair
+    clip, reached = clip_of_segment[segment], np.zeros_like(tags)
+    reached[clip, label] = True
+    pairs = np.bincount(clip, minlength=len(tags))
+    untagged = np.bincount(clip[~tags[clip, label]], minlength=len(tags))
+    return np.stack([untagged, pairs, (tags & ~reached).sum(axis=1), tags.sum(axis=1)], axis=1)
+
+
 def consistency(tags, active, clip_of_segment):
     """Wang, Li & Metze's third criterion, of a system against itself.
 
@@ -123,11 +156,14 @@ def consistency(tags, active, clip_of_segment):
     tags_without_segment: the share of tagged (clip, class) pairs without a positive segment. None where there are no such pairs.
     tags: (N, K) booleans; active: (S, K), clip_of_segment: (S,).
     """
-    segment, label = np.nonzero(active)  # of each positive pair
-    clip, reached = clip_of_segment[segment], np.zeros_like(tags)
-    reached[clip, label] = True
-    return {"segments_without_tag": ratio((~tags[clip, label]).sum(), len(clip), exists=False),
-            "tags_without_segment": ratio((tags & ~reached).sum(), tags.sum(), exists=False)}
+    parts = consistency_parts(consistency_counts(tags, active, clip_of_segment).sum(axis=0))
+    return {name: ratio(*part, exists=False) for name, part in parts.items()}
+
+
+def consistency_parts(counts):
+    """Return {name: (numerator, denominator)} of `consistency`, of counts (4,) or (N, 4)."""
+    untagged, pairs, empty, tagged = counts.T
+    return {"segments_without_tag": (untagged, pairs), "tags_without_segment": (empty, tagged)}
 
 
 # ---- sed_eval ----

@@ -131,7 +131,8 @@ def _scores(folder, fingerprint):
     yield from ("", "## Scores", "")
     if rows:
         yield from _table(["set/mode", "clips, of official ones", *(name for name, *_ in scoring.FIGURES)], rows)
-        yield from ("", "In brackets: 95 % bootstrap intervals over clips. ER: error rate, of segments of 1 s.")
+        legend = "In brackets: 95 % intervals over clips. ER: error rate, of segments of 1 s."
+        yield from ("", legend)
     else:
         yield "Not scored yet."
 

@@ -1,138 +1,255 @@
-"""Average precision, area under the ROC curve and d' of many classes, and their bootstrap intervals.
+"""Average precision, area under the ROC curve and d' of many classes, and their intervals.
 
-N clips, R resamples, K classes, G distinct scores of a class's positives.
+N clips, K classes, G distinct scores of a class's positive clips.
 """
 
+import dataclasses
+
 import numpy as np
-import scipy.sparse
 import scipy.stats
 
-_RESAMPLES_AT_ONCE = 64  # bounds the memory
+from wsedtk import intervals
+
+FEW_POSITIVES = 2  # a class with fewer is rare: without its only positive clip it has no figure
+MOST_RARE = 0.1  # share of the classes that may be rare where there are intervals
 
 
-def _rank(scores, truth, dtype):
-    """Sort one class's clips once, as a matrix (3 G + 1, N) that sums their weights; G: the distinct scores of positives, descending.
+@dataclasses.dataclass(frozen=True)
+class _Ranks:
+    """The clips of one class by score, counted by their weights.
 
-    Its rows: G sums of the positives with each such score; then in turn the negatives between the score before and it, and those
-    with it; last, the negatives below all of them. scores: (N,); truth: (N,) booleans.
+    positives: (G,), positives with each score, from the highest; upto: (G,), positives with at
+    least that score; above, with_ties: (G,), negatives with a higher score, and with at least that
+    score; negatives: all of them.
     """
-    falling = -scores
-    positive, negative = (clips[np.argsort(falling[clips])] for clips in (np.flatnonzero(truth), np.flatnonzero(~truth)))
-    distinct, first = np.unique(falling[positive], return_index=True)
-    edges = np.stack([np.searchsorted(falling[negative], distinct, side) for side in ("left", "right")], axis=1).ravel()
-    starts = np.concatenate([first, [len(positive)], len(positive) + edges, [len(scores)]])
-    order = np.concatenate([positive, negative])
-    return scipy.sparse.csr_array((np.ones(len(order), dtype), order, starts), shape=(len(starts) - 1, len(order)))
+
+    positives: np.ndarray
+    upto: np.ndarray
+    above: np.ndarray
+    with_ties: np.ndarray
+    negatives: float
+
+    @property
+    def outranked(self):
+        """The negatives (G,) below each score, ties counted half."""
+        return self.negatives - (self.above + self.with_ties) / 2
+
+    def areas(self):
+        """Average precision and area under the ROC curve; NaN where they are undefined."""
+        precision = _share(self.upto, self.with_ties)
+        with np.errstate(invalid="ignore"):
+            return (
+                (self.positives * precision).sum() / self.upto[-1],
+                (self.positives * self.outranked).sum() / (self.upto[-1] * self.negatives),
+            )
 
 
-def _areas(sums):
-    """Average precision and ROC AUC (2, R) of the sums (3 G + 1, R) of `_rank`; NaN where nothing positive, or negative, has a weight."""
-    positive, negative = np.split(sums.astype(np.float64), [len(sums) // 3])  # (G, R), (2 G + 1, R)
-    tp, fp = np.cumsum(positive, axis=0), np.cumsum(negative, axis=0)
-    above, upto = fp[:-1:2], fp[1::2]  # false positives with a higher score, and with at least that score: (G, R)
-    with np.errstate(invalid="ignore"):
-        precision = tp / np.maximum(tp + upto, np.finfo(float).tiny)
-        outranked = fp[-1] - (above + upto) / 2  # negatives that the score is above, ties counted half
-        return np.stack([(positive * precision).sum(axis=0) / tp[-1], (positive * outranked).sum(axis=0) / (tp[-1] * fp[-1])])
+def _share(part, rest):
+    """part / (part + rest); 0 where both are 0."""
+    return part / np.maximum(part + rest, np.finfo(float).tiny)
 
 
-def _areas_by_class(scores, truth, weights):
-    """`_areas` of each class under each row of weights (R, N): (2, K, R)."""
-    found = np.full((2, truth.shape[1], len(weights)), np.nan)
-    blocks = [np.ascontiguousarray(weights[i:i + _RESAMPLES_AT_ONCE].T) for i in range(0, len(weights), _RESAMPLES_AT_ONCE)]
-    for k in np.flatnonzero(truth.any(axis=0)):
-        ranked = _rank(scores[:, k], truth[:, k], weights.dtype)
-        found[:, k] = np.concatenate([_areas(ranked @ block) for block in blocks], axis=1)
-    return found
+def _rank(scores, truth, weight):
+    """Return the _Ranks of one class with a positive clip, and the score (G,) of each rank.
+
+    scores, weight: (N,); truth: (N,) booleans.
+    """
+    falling, group = np.unique(-scores[truth], return_inverse=True)
+    positives = np.bincount(group, weight[truth], len(falling))
+    negatives = -scores[~truth]
+    order = np.argsort(negatives)
+    negatives = negatives[order]
+    sums = np.append(0.0, np.cumsum(weight[~truth][order]))
+    above = sums[np.searchsorted(negatives, falling)]
+    with_ties = sums[np.searchsorted(negatives, falling, "right")]
+    ranks = _Ranks(positives, np.cumsum(positives), above, with_ties, sums[-1])
+    return ranks, -falling
 
 
 def dprime(auc):
-    """d' = sqrt(2) times the inverse normal of an area under the ROC curve; None where it is infinite (area 0 or 1)."""
-    return None if auc is None or not 0 < auc < 1 else float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
+    """Return d', sqrt(2) times the inverse normal of an area under the ROC curve.
+
+    None where it is infinite (area 0 or 1).
+    """
+    if auc is None or not 0 < auc < 1:
+        return None
+    return float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
 
 
 def class_ranking(scores, truth, weight=None):
-    """Rank each class: K times {ap, auc, dprime, positives}; None without positives, the area and d' without negatives too.
+    """Rank each class: K times {ap, auc, dprime, positives}.
 
-    ap: the area under the precision-recall steps, as scikit-learn's average_precision_score; auc: under the ROC curve, ties counted
-    half, as roc_auc_score; positives: their number. scores: (N, K); truth: (N, K) booleans; weight: (N,) of the clips, or None.
+    ap: the area under the precision-recall steps, as scikit-learn's average_precision_score; auc:
+    the area under the ROC curve, ties counted half, as roc_auc_score; positives: their number.
+    Figures are None without positives, auc and dprime without negatives too.
+    scores: (N, K); truth: (N, K) booleans; weight: (N,) of the clips, or None.
     """
-    weights = np.ones((1, len(truth))) if weight is None else np.asarray(weight)[None]
-    areas = [[None if np.isnan(v) else v for v in values] for values in _areas_by_class(scores, truth, weights)[:, :, 0].tolist()]
-    return [{"ap": ap, "auc": auc, "dprime": dprime(auc), "positives": count} for ap, auc, count in zip(*areas, truth.sum(axis=0).tolist())]
+    weight = np.ones(len(truth)) if weight is None else np.asarray(weight, np.float64)
+    found = []
+    for k, count in enumerate(truth.sum(axis=0).tolist()):
+        ap = auc = None
+        if count:
+            ranks, _ = _rank(scores[:, k], truth[:, k], weight)
+            ap, auc = (None if np.isnan(area) else float(area) for area in ranks.areas())
+        found.append({"ap": ap, "auc": auc, "dprime": dprime(auc), "positives": count})
+    return found
 
 
 def average_precision(scores, truth, weight=None):
-    """`class_ranking`'s ap of a single class. scores: (N,); truth: (N,) booleans; weight: (N,) or None."""
+    """Return `class_ranking`'s ap of a single class.
+
+    scores: (N,); truth: (N,) booleans; weight: (N,) or None.
+    """
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["ap"]
 
 
 def roc_auc(scores, truth, weight=None):
-    """`class_ranking`'s auc of a single class, as `average_precision`."""
+    """Return `class_ranking`'s auc of a single class, as `average_precision`."""
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["auc"]
 
 
 def _mean(values):
-    """The mean of the values that are there, None where none is. values: floats, None or NaN for what is undefined."""
-    values = np.array(values, np.float64)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else None
+    """Return the mean of the values that are not None; None where all are."""
+    values = [value for value in values if value is not None]
+    return float(np.mean(values)) if values else None
 
 
 def mean_ranking(classes):
-    """{map, mauc, dprime} of `class_ranking`: means over the classes where they are defined, and d' of the mean area."""
+    """Return {map, mauc, dprime} of `class_ranking`.
+
+    map, mauc: means over the classes where they are defined; dprime: d' of the mean area.
+    """
     mauc = _mean([c["auc"] for c in classes])
     return {"map": _mean([c["ap"] for c in classes]), "mauc": mauc, "dprime": dprime(mauc)}
 
 
 def ranking_metrics(scores, truth, weight=None):
-    """{map, mauc, dprime} over the classes with positives, see `class_ranking`."""
+    """Return {map, mauc, dprime} over the classes with positives, see `class_ranking`."""
     return mean_ranking(class_ranking(scores, truth, weight))
 
 
-def resampled_means(scores, truth, weights):
-    """MAP and MAUC of each resample: (2, R), NaN where no class has what they need. Arguments as `ranking_intervals`."""
-    return np.array([[np.nan if (mean := _mean(values)) is None else mean for values in areas.T]
-                     for areas in _areas_by_class(scores, truth, weights)])
-
-
-def _ends_without_bias(values, value):
-    """The 2.5th and 97.5th percentiles of resampled values (R,), less what their mean is above `value`; None without any."""
-    values = values[~np.isnan(values)]
-    return None if value is None or not len(values) else (np.percentile(values, [2.5, 97.5]) - np.mean(values) + value).tolist()
-
-
-def paired_intervals(truth, first, second, first_means, second_means):
-    """MAP and MAUC of the second system less those of the first: {map, mauc}, each (difference, [low, high]), None where undefined.
-
-    first, second: scores (N, K) of the same clips; first_means, second_means: their `resampled_means` under the same weights.
-    """
-    ours, theirs = (ranking_metrics(scores, truth) for scores in (first, second))
-    found = {}
-    for name, means in zip(("map", "mauc"), second_means - first_means):
-        value = None if None in (ours[name], theirs[name]) else theirs[name] - ours[name]
-        found[name] = value, _ends_without_bias(means, value)
-    return found
-
-
 def precision_recall(scores, truth):
-    """Precision and recall (C,), (C,) of one class at each distinct score as a threshold, from the highest. truth: (N,) booleans."""
+    """Return precision and recall (C,), (C,) of one class at each distinct score as a threshold.
+
+    From the highest score. truth: (N,) booleans.
+    """
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     hits = np.cumsum(truth[order])[last]
     return hits / (last + 1), hits / max(int(truth.sum()), 1)
 
 
-def ranking_intervals(scores, truth, weights):
-    """95 % intervals of `ranking_metrics` over resamples: {map, mauc, dprime}, each [low, high] or None.
+# ---- intervals ----
 
-    scores: (N, K); truth: (N, K) booleans; weights: (R, N) as `metrics.clip_weights`. Each class is sorted once for all resamples.
-    The ends are the percentiles of the resamples less their bias, which is their mean less the value itself: clips that are drawn
-    twice lift the average precision of rare classes, by more than it spreads.
+
+def _precision_by_others(ranks):
+    """Return the mean over positive clips of the precision of the other clips at their score.
+
+    A positive clip counts in its own precision. That is why average precision is biased upwards on
+    few clips. A positive clip that no other is ranked with or above has precision 1.
     """
-    found, values = {}, ranking_metrics(scores, truth)
-    for name, means in zip(("map", "mauc"), resampled_means(scores, truth, weights)):
-        ends = _ends_without_bias(means, values[name])
-        found[name] = None if ends is None else np.clip(ends, 0, 1).tolist()
-    ends = [dprime(auc) for auc in found["mauc"] or [None, None]]  # d' rises with the area: so do its percentiles
-    return {**found, "dprime": ends if None not in ends else None}
+    count = ranks.upto[-1]
+    others = ranks.upto - 1
+    precision = _share(others * count / max(count - 1, 1), ranks.with_ties)
+    precision[others + ranks.with_ties == 0] = 1
+    return (ranks.positives * precision).sum() / count
+
+
+def _without_each(scores, truth):
+    """Return a class's average precision and area (2, N) without each clip, and its _Ranks.
+
+    NaN where that is undefined. scores: (N,); truth: (N,) booleans, at least one of them True.
+    """
+    ranks, levels = _rank(scores, truth, np.ones(len(truth)))
+    count, upto = ranks.upto[-1], ranks.upto
+    place = np.searchsorted(-levels, -scores)  # (N,), how many levels are above each score
+    found = np.empty((2, len(truth)))
+
+    def from_each(values):
+        """Sums (G + 1,) of the values from each level down, 0 last."""
+        return np.append(np.cumsum(values[::-1])[::-1], 0.0)
+
+    terms = ranks.positives * _share(upto, ranks.with_ties)
+    before = np.append(0.0, np.cumsum(terms))  # (G + 1,), of the levels above each
+    one_less = _share(upto - 1, ranks.with_ties)  # without a positive with at least that score
+    own, below = (ranks.positives - 1) * one_less, from_each(ranks.positives * one_less)
+    fewer_false = ranks.positives * _share(upto, np.maximum(ranks.with_ties - 1, 0))
+    at, over = place[truth], place[~truth]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found[0, truth] = (before[at] + own[at] + below[at + 1]) / (count - 1)
+        found[0, ~truth] = (before[over] + from_each(fewer_false)[over]) / count
+        pairs = (ranks.positives * ranks.outranked).sum()
+        found[1, truth] = (pairs - ranks.outranked[at]) / ((count - 1) * ranks.negatives)
+        higher = np.append(0.0, upto)[over]  # positives above a negative clip
+        tied = np.append(0.0, upto)[np.searchsorted(-levels, -scores[~truth], "right")]
+        found[1, ~truth] = (pairs - (higher + tied) / 2) / (count * (ranks.negatives - 1))
+    found[~np.isfinite(found)] = np.nan
+    return found, ranks
+
+
+def why_no_interval(positives):
+    """Say why MAP, MAUC and d' have no intervals with so many positive clips; None where they have.
+
+    positives: (K,), the positive clips of each class. Where classes are rare, or absent by chance,
+    nothing in these clips tells how the mean over the classes would differ on others.
+    """
+    num_rare = sum(count < FEW_POSITIVES for count in positives)
+    if num_rare <= MOST_RARE * len(positives):
+        return None
+    return f"{num_rare} of {len(positives)} classes have fewer than {FEW_POSITIVES} positive clips"
+
+
+def ranking_estimates(scores, truth):
+    """Return {map, mauc, dprime}, each an `intervals.Estimate` of `ranking_metrics`, or None.
+
+    The centre of MAP is the mean over positive clips of the precision of the *other* clips at their
+    score: unlike MAP itself it is not biased upwards where classes have few positives. Influences
+    are None where there is no right interval, see `why_no_interval`.
+    scores: (N, K); truth: (N, K) booleans.
+    """
+    num_clips, positives = len(truth), truth.sum(axis=0)
+    total, number = np.zeros((2, num_clips)), np.zeros((2, num_clips))
+    areas, centres = [], []
+    for k in np.flatnonzero(positives):
+        without, ranks = _without_each(scores[:, k], truth[:, k])
+        total += np.nan_to_num(without)
+        number += ~np.isnan(without)
+        areas.append(ranks.areas())
+        centres.append(_precision_by_others(ranks))
+    defined = [area for _, area in areas if not np.isnan(area)]
+    values = {"map": _mean([ap for ap, _ in areas]), "mauc": _mean(defined)}
+    with np.errstate(invalid="ignore"):
+        without = dict(zip(values, total / number))
+    if why_no_interval(positives) is not None:
+        without = dict.fromkeys(values, np.full(num_clips, np.nan))
+    found = {
+        name: intervals.jackknife(values[name], without[name], centre)
+        for name, centre in (("map", _mean(centres)), ("mauc", None))
+    }
+    found["dprime"] = _dprime_estimate(found["mauc"])
+    return found
+
+
+def _dprime_estimate(area):
+    """Return the Estimate of d' of the Estimate of an area, by the slope of d' there, or None."""
+    value = dprime(area.value) if area is not None else None
+    if value is None:
+        return None
+    slope = np.sqrt(2) / scipy.stats.norm.pdf(value / np.sqrt(2))
+    influence = None if area.influence is None else slope * area.influence
+    return intervals.Estimate(value, value, influence)
+
+
+def ranking_intervals(scores, truth):
+    """Return 95 % intervals over clips of `ranking_metrics`: {map, mauc, dprime}.
+
+    Each is [low, high], or None where `ranking_estimates` has no influences. They are Student's on
+    the scale of the logit around the centre of the estimate, with the variance of the jackknife,
+    and are widened where need be to hold the value. The interval of d' is that of MAUC,
+    transformed. In simulations of 147 and 1,103 clips they cover the figure of the whole population
+    in 90 to 97 % of draws (tests/test_coverage.py).
+    """
+    estimates = ranking_estimates(scores, truth)
+    found = {name: intervals.over_clips(estimates[name]) for name in ("map", "mauc")}
+    ends = [dprime(area) for area in found["mauc"] or [None]]
+    return {**found, "dprime": None if None in ends else ends}

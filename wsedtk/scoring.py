@@ -84,6 +84,12 @@ def active_segments(truth, decoded):
     return true, said, clip_of
 
 
+def decoded_segments(truth, decoded):
+    """Return which classes are decoded in which segments: (S, K), and the clip (S,) of each."""
+    events = metrics.cut(decoded.events, truth.durations)
+    return metrics.activity(events, truth.durations, len(truth.labels))
+
+
 def measure_tags(report, truth, decoded, weights):
     """Fill in what needs no true events: tagging, with its intervals, classes and baselines, and the system's consistency.
 
@@ -95,7 +101,7 @@ def measure_tags(report, truth, decoded, weights):
     for label, column in zip(truth.labels, counts.T.tolist()):
         report["classes"][label]["tagging"] = metrics.precision_recall_f1(*column)
     if decoded.events is not None:
-        active, clip_of = metrics.activity(metrics.cut(decoded.events, truth.durations), truth.durations, len(truth.labels))
+        active, clip_of = decoded_segments(truth, decoded)
         report["consistency"] = metrics.consistency(said, active, clip_of)
     for name, found in metrics.baselines(true, said).items():
         report["baselines"][name]["tagging"] = found["tagging"]

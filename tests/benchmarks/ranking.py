@@ -1,6 +1,6 @@
 """MAP and MAUC of AudioSet's size: wsedtk beside a loop of scikit-learn, on one core. Prints seconds, their ratio, differences, memory.
 
-    python tests/benchmarks/ranking.py [--list eval_segments.csv] [--clips 20371] [--classes 527] [--resamples 100]
+    python tests/benchmarks/ranking.py [--list eval_segments.csv] [--clips 20371] [--classes 527]
 
 Scores are random float32 of 1,000 distinct values, so that there are ties. Tags are those of a list in AudioSet's form (--list) or,
 without one, random with a long tail like that of AudioSet's evaluation set: from a class in 28 % of the clips down to 60 of 20,371 for
@@ -19,7 +19,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: E402
 
-from wsedtk import metrics, ranking  # noqa: E402
+from wsedtk import ranking  # noqa: E402
 
 
 def read_tags(path):
@@ -64,7 +64,6 @@ def main():
     parser.add_argument("--list", help="tags of this list, such as AudioSet's eval_segments.csv")
     parser.add_argument("--clips", type=int, default=20371)
     parser.add_argument("--classes", type=int, default=527)
-    parser.add_argument("--resamples", type=int, default=100)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     tags = read_tags(options.list) if options.list else random_tags(options.clips, options.classes, rng)
@@ -80,11 +79,8 @@ def main():
     print(f"scikit-learn  {their_seconds:8.2f} s, at most {memory:.0f} MB held; {their_seconds / seconds:.1f} times as long")
     same = [abs(np.array([c[key] for c in ours], float) - theirs[i]) for i, key in enumerate(("ap", "auc"))]
     print(f"largest difference of any class: AP {np.nanmax(same[0]):.1e}, AUC {np.nanmax(same[1]):.1e}")
-    if options.resamples:
-        def intervals():
-            return ranking.ranking_intervals(scores, tags, metrics.clip_weights(len(tags), options.resamples))
-        found, seconds, memory = timed(intervals)
-        print(f"{options.resamples} resamples {seconds:8.2f} s, at most {memory:.0f} MB held; {found}")
+    found, seconds, memory = timed(ranking.ranking_intervals, scores, tags)
+    print(f"intervals     {seconds:8.2f} s, at most {memory:.0f} MB held; {found}")
 
 
 if __name__ == "__main__":

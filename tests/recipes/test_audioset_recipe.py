@@ -120,7 +120,9 @@ def test_map_and_mauc_are_scikit_learns(experiment):
     assert 20 < len(used) < 527 and len(names) == COUNTS["eval"] - 3
     assert report["audioset"]["map"] == pytest.approx(np.mean([average_precision_score(truth[:, k], scores[:, k]) for k in used]), abs=1e-9)
     assert report["audioset"]["mauc"] == pytest.approx(np.mean([roc_auc_score(truth[:, k], scores[:, k]) for k in used]), abs=1e-9)
-    assert report["clips"]["official"] == OFFICIAL["eval"] and report["audioset"]["map_ci"] is not None
+    assert report["clips"]["official"] == OFFICIAL["eval"] and report["audioset"]["map_ci"] is None
+    reason = "of 527 classes have fewer than 2 positive clips"  # of so few clips
+    assert reason in (exp / "tiny/eval/segment/report.txt").read_text()
     k = int(used[0])
     assert report["classes"][labels[k]]["audioset"]["ap"] == pytest.approx(average_precision_score(truth[:, k], scores[:, k]), abs=1e-9)
     for word in ("MAP", labels[k], "worst", "best"):

@@ -175,7 +175,9 @@ def report(folders, output, figures, kind):
     """Show trained and scored systems on one page: tables, curves, errors, and the best and worst clips to look at and listen to.
 
     Each EXP is a model directory, or an experiment directory: all systems in it. Several systems are compared, with intervals of
-    their differences from the first, over the clips. The page is one file, which needs no network.
+    their differences from the first, over the clips. Systems that were trained with several seeds
+    (NAME.seed0, NAME.seed1, ...) are compared by their means, with intervals over seeds and clips
+    from three seeds on. The page is one file, which needs no network.
 
     \b
     Example: wsedtk report exp/linear exp/attention exp/report.html

@@ -11,6 +11,7 @@ from wsedtk import comparing, model_card, plots, ranking, scored, scoring
 from wsedtk.atomic import write_text
 from wsedtk.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
 from wsedtk.config import read_yaml
+from wsedtk.difference_tables import add_differences
 from wsedtk.errors import InputError
 from wsedtk.page import Page, breakable, table
 from wsedtk.progress import say
@@ -31,7 +32,6 @@ LEGEND = (("tag: clips", "tagging", None), ("seg: segments of 1 s", "segment", N
 CLASS_COLUMNS = (("clips", "audioset", "positives"), ("AP", "audioset", "ap"), ("AUC", "audioset", "auc"), ("d'", "audioset", "dprime"),
                  ("tagging F1", "tagging", "f1"), ("segment Pre", "segment", "precision"), ("segment Rec", "segment", "recall"),
                  ("segment F1", "segment", "f1"), ("event F1", "event", "f1"))
-DIFFERENCES = tuple(column for column in COLUMNS if column[0] != "d'")
 FOREST = ("tag F1", "seg F1", "ER", "event F1", "MAP")  # the measures of the picture that compares poolings
 
 
@@ -95,40 +95,6 @@ def _coverage(found):
         yield f"Set {name}: scored on {count} official clips{share}"
 
 
-def _difference(value, interval):
-    if value is None:
-        return "–"
-    is_sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
-    ends = f' <span class="ci">{interval[0]:+.3f} to {interval[1]:+.3f}</span>' if interval is not None else ""
-    text = (f'<span class="sure">{value:+.3f}</span>' if is_sure else f"{value:+.3f}") + ends
-    return text.replace("-", "−")
-
-
-def add_differences(page, found):
-    """Where several systems were scored on a set in the same way: what each has more than the first."""
-    groups = {}
-    for one in found:
-        if one.has_reference:
-            groups.setdefault((one.set, one.mode), []).append(one)
-    rows, drawn = [], []
-    for group in groups.values():
-        for other, differences, resamples in comparing.paired_differences(group) if len(group) > 1 else ():
-            title = (f"{breakable(other.system)} − {breakable(group[0].system)} "
-                     f'<span class="ci">{breakable(f"{other.set}/{other.mode}")}</span>')
-            cells = [differences.get(section, {}).get(key, (None, None)) for _, section, key in DIFFERENCES]
-            rows.append((title, cells))
-            drawn.append(resamples)
-    if not rows:
-        return
-    used = [i for i in range(len(DIFFERENCES)) if any(cells[i][0] is not None for _, cells in rows)]
-    page.section("Differences")
-    page.add(table(["difference", *(DIFFERENCES[i][0] for i in used)],
-                   [("", [title, *(_difference(*cells[i]) for i in used)]) for title, cells in rows]))
-    page.add(f'<p class="note">Small figures: 95 % intervals of the paired difference, over at least {min(drawn):,} bootstrap resamples of '
-             "the clips, the same for both systems; bold where they leave out 0. They speak of the clips, not of the chance in a training: "
-             "for that, train with several seeds.</p>")
-
-
 def _class_table(one, labels):
     """An HTML table of these classes, with their thresholds."""
     classes = one.report["classes"]
@@ -170,6 +136,16 @@ def _classes_side_by_side(group):
         rows.append(("", [html.escape(label), *map("".join, zip(cells, limits))]))
     return (table(["class", *(f"{one.system}/{one.mode}" for one in group)], rows)
             + f'<p class="note">{section.capitalize()} F1, and the threshold that the class is decoded with.</p>')
+
+
+def _why_no_interval(found):
+    """Yield why a set has no intervals of MAP, MAUC and d', where they were asked for."""
+    for name, group in _by_set(found).items():
+        report = group[0].report
+        counts = [one["audioset"]["positives"] or 0 for one in report["classes"].values()]
+        reason = ranking.why_no_interval(counts)
+        if reason and report["audioset"]["map"] is not None and "map_ci" in report["audioset"]:
+            yield f"{reason} in {name}"
 
 
 # ---- pictures ----
@@ -342,9 +318,11 @@ def run(folders, output, figures, kind):
     legend = [text for text, *_ in scoring.measured(LEGEND, [one.report for one in found])]
     if any(one.report.get("zero_length_reference_events") for one in found):
         legend.append("dropped: zero-length reference events, which sed_eval counts as missed")
-    legend.append("small figures: 95 % bootstrap intervals over clips")
-    page.add(f'<p class="note">{html.escape("; ".join(legend))}.</p>')
-    add_differences(page, found)
+    reasons = [f" No interval of MAP, MAUC and d': {reason}." for reason in _why_no_interval(found)]
+    page.add(f'<p class="note">{html.escape("; ".join(legend))}. Small '
+             "figures: 95 % intervals over clips, of these trained systems."
+             f'{html.escape("".join(reasons))}</p>')
+    add_differences(page, found, COLUMNS)
     add_poolings(page, found, systems)
     histories = {name: folder / "history.tsv" for name, folder in systems.items() if (folder / "history.tsv").exists()}
     if histories:

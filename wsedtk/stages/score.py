@@ -94,7 +94,8 @@ def measure_scores(report, truth, decoded, scores_path, weights):
         report["classes"][label]["audioset"] = found
     report["audioset"] = ranking.mean_ranking(classes)
     if weights is not None:
-        report["audioset"].update({f"{name}_ci": ends for name, ends in ranking.ranking_intervals(clip, tags, weights).items()})
+        found = ranking.ranking_intervals(clip, tags)
+        report["audioset"].update({f"{name}_ci": ends for name, ends in found.items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
         report["psds"], report["psds_classes"] = metrics.psds(
@@ -114,6 +115,9 @@ def _notes(report, with_events):
     tagging, event, psds, a, own = (report[name] for name in ("tagging", "event", "psds", "audioset", "consistency"))
     counts = [c["audioset"]["positives"] for c in report["classes"].values()]
     over = f"over {sum(map(bool, counts))} of {len(counts)} classes, those with positives" if None not in counts else None
+    reason = ranking.why_no_interval(counts) if over and "map_ci" in a and any(counts) else None
+    if reason:
+        over += f"; no intervals, because {reason}"
     if with_events:
         yield (f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
                f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}" + (f" {over}" if over else ""))
