@@ -134,7 +134,11 @@ def _oddities(found, duration):
         yield "are shorter than clips.tsv says", f"{found.duration:.3f} s, there {duration:g} s"
     elif found.duration > duration + SLACK:
         yield "are longer than clips.tsv says", f"{found.duration:.3f} s, there {duration:g} s"
-    if found.is_silent:
+    for remark in found.remarks:
+        yield "have faulty sound files", remark
+    if found.remark_on_mean:
+        yield "are lost in the mean of their channels", found.remark_on_mean
+    elif found.is_silent:
         yield "are silent, one sample like the other", ""
     elif found.peak > FAR_OUTSIDE:
         yield "reach far beyond full scale, a matter of level and no damage", f"peak {found.peak:g}"
