@@ -1,7 +1,6 @@
 """Sound files: decode, mix to mono, resample, write.
 
-Every verb reads them in one way, that of `sound_file.Sound`: what libsndfile reads whole by libsndfile, the rest by PyAV;
-the content says what a file is, not its extension.
+Every verb reads sound through `sound_file.Sound`. The content tells the format, not the extension.
 """
 
 import dataclasses
@@ -23,18 +22,31 @@ FULL_SCALE = 0.999
 
 @dataclasses.dataclass(frozen=True)
 class AudioInfo:
-    """What a sound file is, without listening to it."""
+    """The rate, channels and duration of a sound file."""
 
     sample_rate: int
     num_channels: int
-    duration: float | None  # seconds; None where it is not known
-    format: str = dataclasses.field(default="", compare=False)  # as its decoder names it: "WAV PCM_16"
+    duration: float | None  # seconds; None if unknown
+    format: str = dataclasses.field(default="", compare=False)  # e.g. "WAV PCM_16"
 
 
 def info(path, count=True):
-    """Look at a sound file. Raises InputError where it is missing or no sound.
+    """Return the AudioInfo of a sound file.
 
-    count: decode the file where nothing else tells its duration; without it the duration is what the header says, or None.
+    The duration is that of the samples that `read` returns. For WAV and similar formats, Ogg, MP3
+    and FLAC it is found without decoding. (In a FLAC file, only the last frame is checked.)
+
+    Parameters
+    ----------
+    path : path-like
+    count : bool
+        If the duration is unknown otherwise, decode the file. If false, return the duration that
+        the header announces, or None.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not a sound file.
     """
     with Sound(path) as sound:
         duration, is_sure = sound.seconds()
@@ -62,10 +74,25 @@ def resample(samples, source_rate, target_rate):
 def read(path, sample_rate=None, max_seconds=None, remarks=None):
     """Read a sound file as mono float32 in [-1, 1]: the mean of its channels.
 
-    sample_rate: Hz to resample to; None keeps the file's own. max_seconds: decode so much of the beginning, whatever the
-    file holds or says that it holds; None: all. remarks: a list, to which is added what is wrong with a file that can be
-    used. Returns (samples (num_samples,), sample rate). Raises InputError where the file is missing, broken, empty or not
-    finite.
+    Parameters
+    ----------
+    path : path-like
+    sample_rate : int, optional
+        Rate to resample to, in Hz. By default the file's own.
+    max_seconds : float, optional
+        Decode only the beginning.
+    remarks : list, optional
+        Receives the faults of a file that can be used all the same.
+
+    Returns
+    -------
+    samples : (S,) float32
+    sample_rate : int
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cannot be decoded, or holds no samples or infinite ones.
     """
     with Sound(path) as sound:
         rate = sound.samplerate
@@ -81,7 +108,7 @@ def read(path, sample_rate=None, max_seconds=None, remarks=None):
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """What listening to a whole sound file tells. `fault` says why it can't be used; the rest is then empty."""
+    """The properties of a sound file that was decoded. If it cannot be, only `fault` is set."""
 
     duration: float = 0.0  # seconds
     sample_rate: int = 0
@@ -89,8 +116,8 @@ class Examination:
     peak: float = 0.0  # the highest level of any channel; full scale is 1
     full_scale: float = 0.0  # fraction of the samples that are at full scale or beyond
     content: str = ""  # the same for two files that sound the same, sample by sample
-    remarks: tuple = ()  # what is wrong with the file, which can be used
-    remark_on_mean: str = ""  # where its channels cancel each other
+    remarks: tuple = ()  # faults of a file that can be used all the same
+    remark_on_mean: str = ""  # not empty if the channels cancel each other
     fault: str | None = None
 
 

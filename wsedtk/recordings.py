@@ -1,7 +1,4 @@
-"""People's own recordings: of any length, and of any format that libsndfile or FFmpeg's libraries read.
-
-S samples.
-"""
+"""Recordings of any length, in any format that libsndfile or FFmpeg's libraries read. S samples."""
 
 import contextlib
 import glob
@@ -49,10 +46,22 @@ def find(arguments, by_path=False):
 
 
 def stream(path, sample_rate, channel=None, remarks=None):
-    """Yield a recording as blocks (S,) of mono float32 samples at `sample_rate`, in constant memory, as `audio.read` does.
+    """Yield the samples that `audio.read` returns, as blocks (S,), in constant memory.
 
-    channel: from 0; None: the mean of all. remarks: a list, to which is added what is wrong with the recording, at its end.
-    Raises InputError where the recording is missing, broken, empty or not finite.
+    Parameters
+    ----------
+    path : path-like
+    sample_rate : int
+        Rate to resample to, in Hz.
+    channel : int, optional
+        The channel, from 0. By default the mean of all.
+    remarks : list, optional
+        Receives the faults of the recording, at its end.
+
+    Raises
+    ------
+    InputError
+        See `audio.read`.
     """
     with Sound(path) as sound:
         source_rate, num_read, num_given, resampler = sound.samplerate, 0, 0, None

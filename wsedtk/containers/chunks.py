@@ -1,38 +1,44 @@
 """Containers of one block of samples behind a header: WAV, RF64, W64, AIFF, AU and CAF.
 
-The header announces how many bytes of samples follow. A program that records writes it before it knows, and a pipe or
-a crash leaves it as it was: 0, a header's own size, or the largest number that the field holds. The samples then reach
-to the end of the file.
+The header announces how many bytes of samples follow. Recording programs first write a placeholder:
+0, the size of the header, or the largest number that the field holds. After a crash or in a pipe,
+the placeholder stays. The samples then extend to the end of the file.
 """
 
 import struct
 
 from wsedtk.containers.layout import Layout, Part, read_at
 
-UNCLOSED = "was never closed"  # what a header without its length means
-_LIMIT = 1 << 32  # a 32-bit field counts modulo this
-_NEAR = 1 << 16  # so near to the largest numbers a size is a placeholder
-_HEADER_BYTES = 4096  # a size up to this may be that of a header, or of the first block that was written
+UNCLOSED = "was never closed"
+_LIMIT = 1 << 32  # 32-bit fields count modulo this
+_NEAR = 1 << 16  # a size this close to the largest numbers is a placeholder
+_HUGE = 1 << 50  # a 64-bit size from here on is a placeholder
+_HEADER_BYTES = 4096  # a size up to this may be that of the header or of the first block
 _MOST_CHUNKS = 1000  # in a header or a trailer
-_SOURCES = 1000  # files that one file is joined of, at most
-_TRAILERS = {b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"axml", b"fact", b"PEAK", b"cue ", b"JUNK", b"junk", b"PAD ",
-             b"smpl", b"inst", b"DISP", b"afsp", b"cart", b"_PMX", b"guan", b"wamd", b"ANNO", b"NAME", b"AUTH", b"APPL"}
+_TRAILERS = set(  # chunks that programs append, even if the file was then cut within them
+    b"LIST,id3 ,ID3 ,bext,iXML,axml,fact,PEAK,cue ,JUNK,junk,PAD ,smpl,inst,DISP,afsp,cart,_PMX,"
+    b"guan,wamd,ANNO,NAME,AUTH,APPL".split(b",")
+)
 _AU_BYTES = {3: 2, 4: 3, 5: 4, 6: 4, 7: 8}  # a sample, of encodings that take more than one
-_W64 = {name: bytes.fromhex(f"{name.encode().hex()}{rest}") for name, rest in (
-    ("riff", "2e91cf11a5d628db04c10000"), ("wave", "f3acd3118cd100c04f8edb8a"), ("data", "f3acd3118cd100c04f8edb8a"),
-    ("fmt ", "f3acd3118cd100c04f8edb8a"))}
+_W64 = {  # names of chunks
+    "riff": bytes.fromhex("726966662e91cf11a5d628db04c10000"),
+    "fmt ": bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a"),
+    "data": bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"),
+}
 
 
 def _is_placeholder(announced, num_bits=32):
-    """Whether a size is what programs write that do not know it yet."""
-    if announced <= 0:
+    """Return whether programs write this size before they know the true one."""
+    if num_bits == 64 and announced >= _HUGE:
         return True
-    marks = (1 << 31, (1 << 31) - 1, _LIMIT - 1)
-    return any(abs(announced - mark) <= _NEAR for mark in marks) or (num_bits == 64 and announced >= 1 << 50)
+    return any(abs(announced - mark) <= _NEAR for mark in (1 << 31, _LIMIT - 1))
 
 
 def _tail(file, place, size, order):
-    """What follows samples: "end", "chunks", "file" (another WAV) or "bytes" of no known kind; and where that begins."""
+    """Classify the bytes after the samples, and return where the last of them begin.
+
+    The classes are "end", "chunks", "file" (another WAV file) and "bytes" (no known structure).
+    """
     for _ in range(_MOST_CHUNKS):
         if size - place < 8:
             return "end", place
@@ -49,15 +55,16 @@ def _tail(file, place, size, order):
 
 
 def _tail_of(file, end, size, order):
-    """`_tail` of samples that end there, whether or not a byte was added to an odd number of them."""
+    """Return `_tail` for samples that end at `end`, with or without a byte of padding."""
     found = _tail(file, end + (end & 1), size, order)
     return _tail(file, end, size, order) if found[0] == "bytes" and end & 1 else found
 
 
 class _Samples:
-    """A block of samples: where it starts, what its header announces, and what is there.
+    """A block of samples: its start, its announced size and the number of bytes that exist.
 
-    Sets `end`, `share` and `remark` as a Part and a Layout take them, and `mended`: whether the header has to be.
+    `judge` sets `end`, `share` and `remark` (see Part and Layout), and `mended`, which is true if
+    the header must be corrected.
     """
 
     def __init__(self, start, size, announced, block_bytes, num_bits=32):
@@ -66,7 +73,7 @@ class _Samples:
         self._block, self._num_bits = max(1, block_bytes), num_bits
 
     def judge(self, tail):
-        """Decide what of the file are samples. tail: a function of the place of their end, as `_tail_of`."""
+        """Decide which bytes are samples. `tail` classifies what follows a place, like `_tail`."""
         self.end = self.start + max(0, min(self.announced, self.there))
         if self.announced == self.there or self.there <= 0:
             return
@@ -81,11 +88,11 @@ class _Samples:
         rest = self.there - self.announced
         if self._num_bits == 32 and rest >= _LIMIT and rest % _LIMIT <= _NEAR:
             self.end += rest // _LIMIT * _LIMIT
-            self.mended, self.remark = True, "is longer than the 4 GB that its header can tell of"
+            self.mended, self.remark = True, "is longer than the 4 GB that its header can announce"
         elif self.announced <= _HEADER_BYTES and rest > self.announced:
             self._unclosed()
         elif rest > _HEADER_BYTES:
-            self.remark = f"holds {rest} bytes after the end that its header gives, which are not heard"
+            self.remark = f"has {rest} bytes after the announced end, which are ignored"
 
     def _judge_missing(self):
         if _is_placeholder(self.announced, self._num_bits):
@@ -101,7 +108,7 @@ class _Samples:
 
 
 def look(file, size, head):
-    """The Layout of a file that begins with `head`; None where it is none of these containers."""
+    """Return the Layout of a file that begins with `head`; None if it is no such container."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _waves(file, size)
     if head.startswith(_W64["riff"]):
@@ -116,7 +123,7 @@ def look(file, size, head):
 
 
 def _layout(samples, patches, demuxer):
-    """A Layout of one part: the file as it is, or with its header mended."""
+    """Return a Layout of one part: the file as it is, or with a corrected header."""
     part = Part(demuxer=demuxer)
     if samples is not None and samples.mended:
         part = Part(((0, samples.end),), patches, demuxer)
@@ -124,23 +131,25 @@ def _layout(samples, patches, demuxer):
 
 
 def _chunk(file, place, size, order, form):
-    """Name and length of the chunk at a place; None beyond the end."""
+    """Return name and length of the chunk at a place; None beyond the end."""
     head = read_at(file, place, struct.calcsize(order + form)) if place < size else b""
-    return struct.unpack(order + form, head) if len(head) == struct.calcsize(order + form) else None
+    if len(head) < struct.calcsize(order + form):
+        return None
+    return struct.unpack(order + form, head)
 
 
 def _waves(file, size):
-    """A WAV file, or several that were joined to one."""
+    """Return the Layout of a WAV file, or of several that were joined into one."""
     parts, start = [], 0
     while True:
         part, samples, end = _wave(file, start, size)
-        if samples is None:  # of a file without samples libsndfile tells what is wrong
+        if samples is None:
             break
         parts.append(part)
         kind, start = _tail_of(file, end, size, "<")
-        if len(parts) == _SOURCES or kind != "file":
+        if kind != "file":
             break
-    if not parts:
+    if not parts:  # libsndfile names the fault
         return Layout((Part(demuxer="wav"),))
     if len(parts) > 1:
         return Layout(tuple(parts), samples.share, f"holds {len(parts)} files, one after the other")
@@ -148,7 +157,7 @@ def _waves(file, size):
 
 
 def _wave(file, first, size):
-    """One WAV that starts at `first`: (Part, its samples or None, the place after it)."""
+    """Return the Part of the WAV file at `first`, its samples or None, and the place after it."""
     form = read_at(file, first, 4)
     order = ">" if form == b"RIFX" else "<"
     place, block, sizes = first + 12, 1, None
@@ -163,23 +172,26 @@ def _wave(file, first, size):
             sizes = place + 16, struct.unpack("<q", read_at(file, place + 16, 8).ljust(8, b"\0"))[0]
         elif name == b"data":
             is_long = sizes is not None and length == _LIMIT - 1
-            samples = _Samples(place + 8, size, sizes[1] if is_long else length, block, 64 if is_long else 32)
+            announced, num_bits = (sizes[1], 64) if is_long else (length, 32)
+            samples = _Samples(place + 8, size, announced, block, num_bits)
             samples.judge(lambda end: _tail_of(file, end, size, order)[0])
-            patches = _wave_patches(first, place, order, samples, sizes[0] if is_long else None)
-            return Part(((first, samples.end),), patches if samples.mended else (), "wav"), samples, samples.end
+            patches = ()
+            if samples.mended:
+                patches = _wave_patches(first, place, order, samples, sizes[0] if is_long else None)
+            return Part(((first, samples.end),), patches, "wav"), samples, samples.end
         place += 8 + length + (length & 1)
     return None, None, size
 
 
 def _wave_patches(first, place, order, samples, ds64):
-    """Header fields with which libsndfile takes the samples to reach to the end."""
+    """Return header fields that make libsndfile read the samples to the end of the file."""
     if ds64 is not None:
         return (ds64, struct.pack("<q", samples.end - samples.start)), (place + 4, b"\xff" * 4)
     return (first + 4, struct.pack(f"{order}I", 8)), (place + 4, bytes(4))
 
 
 def _wave64(file, size):
-    """Sony's W64: names of 16 bytes, sizes of 64 bits that count the chunk's own head."""
+    """Return the Layout of a Sony W64 file: 64-bit sizes include the chunk's header of 24 bytes."""
     place, block = 40, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, place, size, "<", "16sq")
@@ -199,7 +211,7 @@ def _wave64(file, size):
 
 
 def _aiff(file, size):
-    """AIFF and AIFF-C: the samples lie behind 8 bytes of the SSND chunk."""
+    """Return the Layout of an AIFF or AIFF-C file: 8 bytes precede the samples in SSND."""
     place, block = 12, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, place, size, ">", "4sI")
@@ -212,13 +224,13 @@ def _aiff(file, size):
         elif name == b"SSND":
             samples = _Samples(place + 16, size, length - 8, block)
             samples.judge(lambda end: _tail_of(file, end, size, ">")[0])
-            return _layout(samples, ((place + 4, bytes(4)),), "aiff")  # libsndfile takes 0 for all that is there
+            return _layout(samples, ((place + 4, bytes(4)),), "aiff")  # 0: up to the end
         place += 8 + length + (length & 1)
     return _layout(None, (), "aiff")
 
 
 def _au(head, size):
-    """Sun's AU: -1 is a length that is not known, by its own rules."""
+    """Return the Layout of a Sun AU file. A length of -1 is legal: it is unknown."""
     order = ">" if head[:4] == b".snd" else "<"
     if len(head) < 24:
         return _layout(None, (), "au")
@@ -230,7 +242,10 @@ def _au(head, size):
 
 
 def _caf(file, size):
-    """Apple's CAF: -1 is a length that is not known, by its own rules; the samples lie behind 4 bytes of the data chunk."""
+    """Return the Layout of an Apple CAF file: 4 bytes precede the samples in the data chunk.
+
+    A length of -1 is legal: it is unknown.
+    """
     place, block = 8, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, place, size, ">", "4sq")
@@ -244,6 +259,7 @@ def _caf(file, size):
             samples.judge(lambda end: "bytes" if samples.announced <= 0 else "end")
             if length == -1:
                 samples.remark = ""
-            return _layout(samples, ((place + 4, struct.pack(">q", samples.end - place - 12)),), "caf")
+            length = struct.pack(">q", samples.end - place - 12)
+            return _layout(samples, ((place + 4, length),), "caf")
         place += 12 + max(0, length)
     return _layout(None, (), "caf")

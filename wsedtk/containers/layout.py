@@ -1,4 +1,4 @@
-"""The streams of a file: Layout, Part, and the Window through which a decoder sees a part."""
+"""The streams of a file (Layout, Part), and a view of one for decoders (Window)."""
 
 import dataclasses
 import io
@@ -8,11 +8,11 @@ import io
 class Part:
     """One stream of sound in a file."""
 
-    ranges: tuple = ()  # ((start, end), ...) in bytes of the file; (): the whole file as it is
-    patches: tuple = ()  # ((place in the file, bytes), ...): header fields as they should be
-    demuxer: str = ""  # FFmpeg's name of the format, for what libsndfile does not read whole
-    num_samples: int | None = None  # that the stream holds, where that is known
-    by_libsndfile: bool = True  # False: only FFmpeg reads it
+    ranges: tuple = ()  # ((start, end), ...) in bytes of the file; () is the file as it is
+    patches: tuple = ()  # ((place in the file, bytes), ...): corrected header fields
+    demuxer: str = ""  # FFmpeg's name of the format
+    num_samples: int | None = None  # samples that the stream holds, if known
+    by_libsndfile: bool = True  # whether libsndfile is tried first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,13 +20,15 @@ class Layout:
     """The streams of a file, one after the other."""
 
     parts: tuple = (Part(),)
-    share: float | None = 1.0  # of what the last stream announces, that is there; None: it breaks off, from how much is unknown
-    remark: str = ""  # what else is wrong with the file
-    is_flac: bool = False  # a FLAC stream's end shows when it is decoded: another may follow
+    # The part of the last stream's announced length that exists. None: the stream breaks off and
+    # its announced length is unknown.
+    share: float | None = 1.0
+    remark: str = ""  # another fault of the file
+    is_flac: bool = False  # more streams may follow; their places are known after decoding
 
 
 def read_at(file, place, num_bytes):
-    """The bytes at a place of a file: fewer at its end."""
+    """Read bytes from a place of a file; fewer at its end."""
     file.seek(place)
     content = file.read(num_bytes) or b""
     while len(content) < num_bytes and (more := file.read(num_bytes - len(content))):
@@ -35,10 +37,10 @@ def read_at(file, place, num_bytes):
 
 
 class Window(io.RawIOBase):
-    """The bytes of a Part as a file of its own, to be read and not written.
+    """A read-only file that consists of the bytes of a Part.
 
-    Decoders call it from C, where an exception would only be printed: a seek that can't be is answered with -1, and an
-    error of the file ends it and is kept as `error`.
+    Decoders call it from C, where an exception would be printed and lost. An impossible seek
+    returns -1. A read error ends the window and is kept in `error`.
     """
 
     def __init__(self, file, part, size):
@@ -66,7 +68,7 @@ class Window(io.RawIOBase):
         return self._place
 
     def place_in_file(self):
-        """The place in the file that the window's place stands for."""
+        """Return the position in the underlying file."""
         for begin, start, length in self._ranges:
             if self._place < begin + length:
                 return start + max(0, self._place - begin)
@@ -84,10 +86,10 @@ class Window(io.RawIOBase):
         except OSError as error:
             self.error = error.strerror or str(error)
             return 0
-        buffer[:len(content)] = content
+        buffer[: len(content)] = content
         for at, patch in self._patches:
             first, last = max(at, place), min(at + len(patch), place + len(content))
             if first < last:
-                buffer[first - place:last - place] = patch[first - at:last - at]
+                buffer[first - place : last - place] = patch[first - at : last - at]
         self._place += len(content)
         return len(content)

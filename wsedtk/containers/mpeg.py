@@ -1,7 +1,8 @@
-"""MPEG audio (MP3, MP2): frames one after the other, each with a header that gives its length.
+"""MPEG audio (MP3, MP2): a sequence of frames, each with a header that gives its length.
 
-A file may begin with ID3v2 tags, end with other tags, and be joined of several. An encoder's first frame, of no sound,
-may say how many follow (Xing, Info, VBRI). Walking from header to header tells what is there, and where it breaks off.
+Tags may stand before, between and after the frames, and several files may be joined. The first
+frame of an encoder may hold the number of the others and no sound (Xing, Info, VBRI). A walk from
+header to header finds all frames, and the place where the file breaks off.
 """
 
 import dataclasses
@@ -17,32 +18,34 @@ _BITRATES = {  # (MPEG 1, layer) -> kbit/s
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)}
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
 _RATES = (44100, 48000, 32000)
+_SIDE_BYTES = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
 _SEARCHED = 1 << 18  # bytes in which the first frame must begin
 _BLOCK = 1 << 20
 _LARGEST_FRAME = 4096
-_FIRST = 192  # bytes of a frame, that may announce the others
+_FIRST = 192  # bytes of the first frame that describe the others
 _DECODER_DELAY = 529  # samples
-_ENOUGH = 3  # frames in a row are no chance
-_LYRICS = 1 << 14  # bytes of a tag with lyrics, at most
-_MOST_TAGS = 100  # one after the other
+_ENOUGH = 3  # consecutive frames that are not a coincidence
+_LYRICS = 1 << 14  # maximum bytes of a tag with lyrics
+_MOST_TAGS = 100  # consecutive tags
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What the header of a frame says: its bytes, the samples that it holds, and what all frames of a stream share."""
+    """The contents of a frame header."""
 
     num_bytes: int
     num_samples: int
-    stream: tuple  # version, layer, rate, whether it is mono
+    stream: tuple  # version, layer, rate, whether it is mono: equal for all frames of a stream
 
 
 @functools.lru_cache(1 << 12)
 def _kind(head):
-    """The _Kind of a frame that begins with these 4 bytes; None where they are no header, or one without a length."""
-    if len(head) < 4 or head[0] != 0xff or head[1] < 0xe0:
+    """Parse a header of 4 bytes. Returns None if it is none, or gives no length."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
     rate_code, bitrate_code, padding = head[2] >> 2 & 3, head[2] >> 4, head[2] >> 1 & 1
@@ -60,53 +63,56 @@ def _kind(head):
 
 
 def is_header(head):
-    """Whether a file begins like a frame, of a length that its header tells."""
-    return len(head) > 3 and head[0] == 0xff and head[1] >= 0xe0 and head[2] >> 4 != 0
+    """Return whether a file begins like a frame whose header gives its length."""
+    return len(head) > 3 and head[0] == 0xFF and head[1] >= 0xE0 and head[2] >> 4 != 0
 
 
 def id3_length(head):
-    """The bytes of an ID3v2 tag that begins with these 10 bytes, those and a footer included."""
+    """Return the number of bytes of the ID3v2 tag that begins with these 10 bytes."""
     length = 0
     for byte in head[6:10]:
-        length = length << 7 | byte & 0x7f
+        length = length << 7 | byte & 0x7F
     return length + 10 + 10 * (head[5] >> 4 & 1)
 
 
 def _announced(frame, kind):
-    """What an encoder's first frame announces: (frames, samples that are to be cut off in front, and behind).
+    """Parse the first frame of an encoder.
 
-    None where it is a frame of sound; 0 frames where it does not say.
+    Returns (number of frames, samples to cut off at the beginning, at the end). The number is 0 if
+    it is unknown. Returns None if the frame holds sound.
     """
-    side = 9 if kind.stream[3] else 17
-    side = side if kind.stream[0] != 3 else 17 if kind.stream[3] else 32
+    version, _, _, is_mono = kind.stream
+    side = _SIDE_BYTES[version == 3, is_mono]
     for place in (4 + side, 6 + side):
-        if frame[place:place + 4] in (b"Xing", b"Info") and len(frame) >= place + 12:
-            flags, count = struct.unpack(">II", frame[place + 4:place + 12])
-            delay = int.from_bytes(frame[place + 141:place + 144], "big") if flags & 15 == 15 else 0  # twice 12 bits
-            cut = ((delay >> 12) + _DECODER_DELAY, (delay & 0xfff) - _DECODER_DELAY) if delay else (0, 0)
-            return (count if flags & 1 else 0), *cut
+        if frame[place : place + 4] in (b"Xing", b"Info") and len(frame) >= place + 12:
+            flags, count = struct.unpack(">II", frame[place + 4 : place + 12])
+            count = count if flags & 1 else 0
+            delays = int.from_bytes(frame[place + 141 : place + 144], "big")  # two of 12 bits
+            if flags & 15 != 15 or delays == 0:
+                return count, 0, 0
+            return count, (delays >> 12) + _DECODER_DELAY, (delays & 0xFFF) - _DECODER_DELAY
     if frame[36:40] == b"VBRI" and len(frame) >= 54:
         return struct.unpack(">I", frame[50:54])[0], 0, 0
     return None
 
 
 class _Reader:
-    """The bytes of a file, in blocks, at ascending places."""
+    """Reads a file in large blocks, at ascending places."""
 
     def __init__(self, file, size):
         self._file, self.size, self._start, self._content = file, size, 0, b""
 
     def at(self, place, num_bytes):
-        """The bytes at a place: fewer at the end of the file."""
+        """Return the bytes at a place; fewer at the end of the file."""
         begin = place - self._start
         if begin < 0 or begin + num_bytes > len(self._content):
             self._start, begin = place, 0
             self._content = read_at(self._file, place, max(_BLOCK, num_bytes))
-        return self._content[begin:begin + num_bytes]
+        return self._content[begin : begin + num_bytes]
 
 
 def _is_start(reader, place, stream=None):
-    """Whether frames of one stream follow each other from a place on: several, or as many as there are up to the end."""
+    """Return whether several frames of one stream follow, or fewer that end with the file."""
     for number in range(_ENOUGH):
         kind = _kind(reader.at(place, 4))
         if kind is None or (stream is not None and kind.stream != stream):
@@ -116,7 +122,7 @@ def _is_start(reader, place, stream=None):
 
 
 def _first_frame(reader, place):
-    """Where the first frame begins, from a place on; None where there is none near."""
+    """Return where the first frame begins; None if none does soon after `place`."""
     content = reader.at(place, _SEARCHED)
     for found in _SYNC.finditer(content):
         if _is_start(reader, place + found.start()):
@@ -126,21 +132,25 @@ def _first_frame(reader, place):
 
 @dataclasses.dataclass
 class _Stream:
-    """Frames that a decoder takes as one stream."""
+    """Frames that a decoder reads as one stream."""
 
-    stream: tuple  # as _Kind has it
-    first: tuple | None  # as `_announced` gives it
+    stream: tuple  # see _Kind
+    first: tuple | None  # see _announced
     ranges: list = dataclasses.field(default_factory=list)  # [start, end] each
     num_frames: int = 0
     num_samples: int = 0
 
     @property
     def announced(self):
-        """Frames that its first one announces; 0 where none does."""
+        """The number of frames that the first frame announces; 0 if it announces none."""
         return self.first[0] if self.first else 0
 
+    def is_full(self):
+        """Return whether it has more frames than it announces, by more than encoders miscount."""
+        return self.announced > 0 and self.num_frames >= self.announced + 2
+
     def samples(self):
-        """How many samples are there, and how many are announced: as many, where it does not say more."""
+        """Return the number of samples that exist, and the number that is announced."""
         if self.num_frames >= self.announced:
             return self.num_samples, self.num_samples
         front, behind = self.first[1:]
@@ -157,7 +167,7 @@ class _Stream:
 
 
 def _tag_length(reader, place):
-    """The bytes of a tag between or after frames; 0 where there is none."""
+    """Return the number of bytes of the tag at a place; 0 if there is none."""
     head = reader.at(place, 32)
     if head[:3] == b"ID3" and len(head) >= 10:
         return id3_length(head)
@@ -173,7 +183,7 @@ def _tag_length(reader, place):
 
 
 def _after_tags(reader, place):
-    """The place after the tags that begin at a place; the place itself where none do."""
+    """Return the place after the tags at a place."""
     for _ in range(_MOST_TAGS):
         length = _tag_length(reader, place)
         if length == 0 or place >= reader.size:
@@ -183,19 +193,18 @@ def _after_tags(reader, place):
 
 
 def _next_stream(reader, place, kind, current):
-    """The stream that the frame at a place belongs to: `current`, a new one, or None where it can belong to none."""
+    """Return the stream of the frame at a place: `current`, a new one, or None if it is damaged."""
     is_other = current is not None and kind.stream != current.stream
     if is_other and not _is_start(reader, place, kind.stream):
         return None
     first = _announced(reader.at(place, min(kind.num_bytes, _FIRST)), kind)
-    is_full = current is not None and current.announced and current.num_frames >= current.announced + 2
-    if current is None or is_other or is_full or first is not None:
+    if current is None or is_other or first is not None or current.is_full():
         return _Stream(kind.stream, first)
     return current
 
 
 def _walk(reader, place):
-    """Go from frame to frame: ([_Stream], the place where that ends, whether the file is whole so far)."""
+    """Go from frame to frame. Returns the streams, where the walk ends, and if that is the end."""
     streams, current = [], None
     while True:
         kind = _kind(reader.at(place, 4))
@@ -215,16 +224,17 @@ def _walk(reader, place):
 
 
 def _is_end(reader, place):
-    """Whether no more frames follow."""
+    """Return whether no more frames follow."""
     rest = reader.at(place, _BLOCK)
-    return not rest.strip(b"\0") or (len(rest) < _BLOCK and _kind(rest[:4]) is None
-                                     and _first_frame(reader, place) is None)
+    if not rest.strip(b"\0"):
+        return True
+    return len(rest) < _BLOCK and _kind(rest[:4]) is None and _first_frame(reader, place) is None
 
 
 def _share(streams, is_whole, covered):
-    """The share of what the last stream announces, as a Layout has it. covered: the share of the file's bytes."""
+    """Return the `share` of a Layout. covered: fraction of the file's bytes in the streams."""
     last = streams[-1]
-    if is_whole and last.num_frames >= last.announced - 1:  # some encoders count the frame that says so
+    if is_whole and last.num_frames >= last.announced - 1:  # some encoders count the first frame
         return 1.0
     there, announced = last.samples()
     if there < announced:
@@ -233,7 +243,7 @@ def _share(streams, is_whole, covered):
 
 
 def look(file, size, start):
-    """The Layout of a file whose frames begin at a place or soon after; None where there are none."""
+    """Return the Layout of a file with frames at `start` or soon after; None without frames."""
     reader = _Reader(file, size)
     first = _first_frame(reader, start)
     if first is None:
@@ -247,4 +257,5 @@ def look(file, size, start):
     one = streams[0]
     if len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start:
         return Layout((Part((), (), "mp3", None if one.announced else one.num_samples),))
-    return Layout(tuple(Part(tuple(map(tuple, stream.ranges)), (), "mp3", None, False) for stream in streams), share)
+    ranges = [tuple(map(tuple, stream.ranges)) for stream in streams]
+    return Layout(tuple(Part(found, (), "mp3", None, False) for found in ranges), share)

@@ -1,4 +1,4 @@
-"""Ogg: pages with a checksum each. Streams may be chained, one after the other (RFC 3533, section 4)."""
+"""Ogg: pages with checksums. Streams may be chained, one after the other (RFC 3533, section 4)."""
 
 import dataclasses
 import struct
@@ -6,11 +6,12 @@ import zlib
 
 from wsedtk.containers.layout import Layout, Part, read_at
 
-_HEAD = struct.Struct("<4sBBqIIIB")  # OggS, version, flags, granule position, serial number, number, checksum, segments
+# OggS, version, flags, granule position, serial number, page number, checksum, number of segments
+_HEAD = struct.Struct("<4sBBqIIIB")
 _BEGINS, _ENDS = 2, 4  # flags
 _BLOCK = 1 << 20
 _LARGEST = 27 + 255 + 255 * 255  # bytes of a page
-_NO_POSITION = -1  # of a page on which no packet ends
+_NO_POSITION = -1  # position of a page on which no packet ends
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -21,46 +22,46 @@ class _Page:
     serial: int
     number: int
     num_bytes: int
-    body: bytes
 
 
 @dataclasses.dataclass
 class _Link:
-    """One of chained streams, with what is multiplexed with it."""
+    """One of several chained streams, with the streams that are multiplexed with it."""
 
     start: int
     end: int
-    numbers: dict = dataclasses.field(default_factory=dict)  # {serial number: that of its next page}
-    open: set = dataclasses.field(default_factory=set)  # serial numbers of streams that have not ended
-    has_begun: bool = False  # its pages of headers are over
+    numbers: dict = dataclasses.field(default_factory=dict)  # serial number -> next page number
+    open: set = dataclasses.field(default_factory=set)  # serial numbers of unfinished streams
+    has_begun: bool = False  # whether all first pages have been read
     position: int = 0
 
 
 def checksum(content):
-    """Ogg's CRC-32 of a page whose checksum field is 0: zlib's, of bytes whose bits are in the other order."""
-    value = zlib.crc32(content.translate(_REVERSED), 0xffffffff) ^ 0xffffffff
+    """Return Ogg's CRC-32 of a page with a checksum of 0: zlib's with the bits in reverse order."""
+    value = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
 def _page(content, place):
-    """The page at a place of `content`; None where there is none, or a damaged one."""
+    """Return the page at a place of `content`; None if there is none or it is damaged."""
     if len(content) - place < _HEAD.size:
         return None
-    magic, version, flags, position, serial, number, crc, num_segments = _HEAD.unpack_from(content, place)
+    fields = _HEAD.unpack_from(content, place)
+    magic, version, flags, position, serial, number, crc, num_segments = fields
     end = place + _HEAD.size + num_segments
     if magic != b"OggS" or version != 0 or end > len(content):
         return None
-    num_bytes = _HEAD.size + num_segments + sum(content[place + _HEAD.size:end])
+    num_bytes = _HEAD.size + num_segments + sum(content[place + _HEAD.size : end])
     if place + num_bytes > len(content):
         return None
-    page = content[place:place + num_bytes]
+    page = content[place : place + num_bytes]
     if checksum(page[:22] + bytes(4) + page[26:]) != crc:
         return None
-    return _Page(flags, position, serial, number, num_bytes, page[_HEAD.size + num_segments:])
+    return _Page(flags, position, serial, number, num_bytes)
 
 
 def _pages(file, place, size):
-    """Yield (place, page) of every page, up to the first that is damaged."""
+    """Yield (place, page) for every page before the first damage."""
     start, content = place, b""
     while place < size:
         if place - start + _LARGEST > len(content):
@@ -73,14 +74,14 @@ def _pages(file, place, size):
 
 
 def _belongs(link, page):
-    """Whether a page is the next one of a link; of one that has to begin, None."""
+    """Return whether a page continues a link; None if it begins another one."""
     if page.flags & _BEGINS:
         return None if link.has_begun or page.serial in link.numbers else True
     return link.numbers.get(page.serial) == page.number
 
 
 def _links(file, size):
-    """The links of a file, up to where its pages are no longer whole."""
+    """Return the links of a file before the first damage."""
     links = []
     for place, page in _pages(file, 0, size):
         belongs = _belongs(links[-1], page) if links else None
@@ -101,7 +102,7 @@ def _links(file, size):
 
 
 def _last_position(file, size, serials):
-    """The position of the last page of a file, where that is of one of these streams; else None."""
+    """Return the position of the file's last page if it belongs to these streams; else None."""
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
     place = content.rfind(b"OggS")
     while place >= 0:
@@ -114,7 +115,7 @@ def _last_position(file, size, serials):
 
 
 def look(file, size):
-    """The Layout of an Ogg file."""
+    """Return the Layout of an Ogg file."""
     links = _links(file, size)
     if not links:
         return Layout((Part(demuxer="ogg"),))
