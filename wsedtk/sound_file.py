@@ -60,6 +60,12 @@ def mean_of_channels(samples):
     return mono
 
 
+def _variation(samples):
+    """Return the energy of channels (S, C) without their constant offsets, averaged over them."""
+    varying = samples - samples.mean(axis=0, dtype=np.float64)
+    return float(np.square(varying).sum()) / samples.shape[1]
+
+
 def shown_seconds(seconds, digits=1):
     """Format seconds without trailing zeros: 14.8, 20, 0.125."""
     digits = digits if seconds >= 1 else max(digits, 3)
@@ -291,12 +297,11 @@ class Sound:
         """Add the energies of the channels and of their mean, without their constant offsets."""
         if self.channels == 1:
             return
-        varying = mono - mono.mean(dtype=np.float64).astype(np.float32)
-        of_mean = float(np.vdot(varying, varying))
+        offset = float(mono[::64].mean())  # exact enough if the rest of the mean is weak
+        of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
         of_channels = float(np.vdot(samples, samples)) / self.channels
-        if of_mean < _CANCELLED * of_channels:  # rare: only then the channels' offsets matter
-            varying = samples - samples.mean(axis=0, dtype=np.float64)
-            of_channels = float(np.square(varying).sum()) / self.channels
+        if of_mean < _CANCELLED * of_channels:  # rare: only then exact values matter
+            of_mean, of_channels = _variation(mono[:, None]), _variation(samples)
         self._energies += of_mean, of_channels
 
     def remark_on_mean(self):
