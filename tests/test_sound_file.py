@@ -8,7 +8,8 @@ import pytest
 from helpers import LABELS, make_point, write_set
 from sounds import RATE, by_pyav, by_pyav_file, encode, le, noise, put, unknown_length
 
-from wsedtk import audio, operating_point, sound_file
+from wsedtk import audio, datadir, operating_point, sound_file
+from wsedtk.corpora import soundscapes, youtube
 from wsedtk.errors import InputError
 
 # --- by PyAV ---
@@ -219,3 +220,16 @@ def test_every_verb_tells_the_same(run, model, tmp_path):
         assert float(table[-1].split("\t")[1]) == pytest.approx(seconds)
     each = run("detect", trained, tmp_path / "audio", *point, "--channels", "each")
     assert "cancel" not in each.stderr and "cut.flac: breaks off after 2." in each.stderr
+
+
+def test_prepare_remarks_on_faulty_files(tmp_path, capsys):
+    """In coverage.tsv, and of a sound bank on the screen."""
+    name, path = "abcdefghijk_0.000_1.000.wav", tmp_path / "1-a-A.wav"
+    path.write_bytes(encode(noise(RATE), "WAV", "PCM_16")[:-8000])
+    data = datadir.read(write_set(tmp_path / "set", [(name, "", 1)], ["x"], [(name, "x")]))
+    covered = youtube.cover(data, np.array([name]), datadir.path_array([str(path)]), 1)
+    assert covered.remarks == {0: "short: lasts 0.750 s; breaks off after 0.75 of 1 s"}
+    assert covered.is_true["used"].all()
+    pool = soundscapes.Pool({"x": [soundscapes.Recording(path, "x", 1, "a")]}, [])
+    assert len(soundscapes.load([pool], RATE)[path]) == 1
+    assert f"warning: {path}: breaks off after 0.75 of 1 s" in capsys.readouterr().err
