@@ -171,7 +171,10 @@ def model(trained, tmp_path):
 def test_every_verb_tells_the_same(run, model, tmp_path):
     """And uses each of the files: `detect`, `extract` and `validate`, in one process or more."""
     flac, wav = encode(noise(5 * RATE), "FLAC"), encode(noise(4 * RATE))
+    mp3 = encode(noise(3 * RATE), "MP3")
     contents = {
+        "half.mp3": (mp3[: len(mp3) // 2], "breaks off after 1."),
+        "x.m4a": (by_pyav_file(tmp_path, noise(2 * RATE), RATE, "ipod", "alac"), None),
         "cut.flac": (flac[: len(flac) // 2], "breaks off after 2."),
         "open.wav": (
             put(wav, (b"RIFF", 4, le(36)), (b"data", 4, bytes(4))),
