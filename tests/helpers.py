@@ -32,21 +32,27 @@ def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * frequency * t)[:, None] + noise, sample_rate)
 
 
-def write_by_pyav(path, samples, sample_rate, format_name, codec, start_seconds=(0.0,), tracks=1, options=None):
-    """Write samples (S, C) or (S,) by PyAV. start_seconds: when the parts of equal length, that they are cut into, begin."""
+def write_by_pyav(path, samples, sample_rate, format_name, codec,
+                  start_seconds=(0.0,), tracks=1, options=None):
+    """Write samples (S, C) or (S,) by PyAV.
+
+    start_seconds: time stamps of as many parts of equal length; tracks: number of equal tracks.
+    """
     import av
 
     samples = np.asarray(samples, np.float32).reshape(len(samples), -1)
     layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
     with av.open(str(path), "w", format=format_name, options=options or {}) as container:
-        streams = [container.add_stream(codec, rate=sample_rate, layout=layout) for _ in range(tracks)]
+        streams = [container.add_stream(codec, rate=sample_rate, layout=layout)
+                   for _ in range(tracks)]
         for stream in streams if codec == "wmav2" else []:
             stream.bit_rate = 64000
         for stream in streams:
             fifo, size = av.AudioFifo(), stream.codec_context.frame_size or 1024
             resampler = av.AudioResampler(format=stream.format, layout=layout, rate=sample_rate)
             for part, start in zip(np.array_split(samples, len(start_seconds)), start_seconds):
-                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part.T), format="fltp", layout=layout)
+                part = np.ascontiguousarray(part.T)
+                frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
                 frame.sample_rate = sample_rate
                 for converted in resampler.resample(frame):
                     converted.pts = None

@@ -16,8 +16,8 @@ LAYERS = {"cli": 0, "commands": 0, "__main__": 0, "stages": 1,
           "clip_names": 4, "frontend": 4, "pooling": 4, "models": 4, "thresholds": 4, "events": 4, "metrics": 4,
           "ranking": 4,
           "config": 5, "errors": 5, "__init__": 5}
-WITHOUT_TORCH = {"metrics", "ranking", "events", "thresholds", "datadir", "operating_point", "config", "errors",
-                 "audio", "sound_file", "sndfile", "av_file", "containers",
+WITHOUT_TORCH = {"metrics", "ranking", "events", "thresholds", "datadir", "operating_point",
+                 "config", "errors", "audio", "sound_file", "sndfile", "av_file", "containers",
                  "store", "parts", "clip_names", "event_lists", "event_formats", "recordings", "score_folder", "scoring",
                  "chain", "scored", "comparing", "page", "clip_pages"}
 

@@ -1,4 +1,4 @@
-"""Sound files by PyAV, channels that cancel each other, and what every verb says of a faulty file."""
+"""PyAV, channels that cancel each other, and what every verb says about a faulty file."""
 
 import re
 

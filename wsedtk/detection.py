@@ -26,7 +26,7 @@ class Source:
     name: str
     channel: int | None = None  # from 0; None: the mean of all
     sample_rate: int | None = None  # of its file
-    remarks: list = dataclasses.field(default_factory=list, compare=False)  # what is wrong with it, once it is read
+    remarks: list = dataclasses.field(default_factory=list, compare=False)  # faults, after reading
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,7 +113,7 @@ def unreadable(path, samples, rate, rng):
 
 
 def by_pyav(change, *arguments):
-    """A file that PyAV writes, in a format of (name, codec), changed by a function of (bytes, rng)."""
+    """A file that PyAV writes in a format (name, codec), changed by a function of (bytes, rng)."""
     def make(path, samples, rate, rng):
         write_by_pyav(path, samples, rate, *arguments)
         path.write_bytes(change(path.read_bytes(), rng))
@@ -148,15 +148,17 @@ def joined(format_name):
     return make
 
 
-CODECS = {"MP4": ("mp4", "aac"), "ALAC": ("mov", "alac"), "Matroska": ("matroska", "pcm_s16le"), "MPEG-TS": ("mpegts", "aac"),
-          "AAC": ("adts", "aac")}
+CODECS = {"MP4": ("mp4", "aac"), "ALAC": ("mov", "alac"), "Matroska": ("matroska", "pcm_s16le"),
+          "MPEG-TS": ("mpegts", "aac"), "AAC": ("adts", "aac")}
 USED, FAILS, EITHER = True, False, None
 MUTATIONS = {
     **{f"truncated {name}": (cut(name), EITHER) for name in FORMATS},
     **{f"bits flipped in {name}": (flipped(name), EITHER) for name in FORMATS},
     **{f"bits flipped in the header of {name}": (flipped(name, 60), EITHER) for name in FORMATS},
-    **{f"truncated {name}": (by_pyav(cut_anywhere, *codec), EITHER) for name, codec in CODECS.items()},
-    **{f"bits flipped in {name}": (by_pyav(some_bits, *codec), EITHER) for name, codec in CODECS.items()},
+    **{f"truncated {name}": (by_pyav(cut_anywhere, *codec), EITHER)
+       for name, codec in CODECS.items()},
+    **{f"bits flipped in {name}": (by_pyav(some_bits, *codec), EITHER)
+       for name, codec in CODECS.items()},
     **{f"two {name} in one, the second cut": (joined(name), USED) for name in FORMATS},
     "WAV that was never closed": (unclosed, USED),
     "FLAC named .wav": (encoded("FLAC"), USED), "Ogg named .wav": (encoded("OGG"), USED), "MP3 named .wav": (encoded("MP3"), USED),
@@ -362,7 +364,8 @@ BOMBS = {
     ("FLAC of zeros", ["extract", "set", "a.h5"], "lasts 36699.600 s, longer than 10 s; --crop keeps its beginning"),
     ("FLAC of zeros", ["extract", "set", "a.h5", "--crop"], "a.h5: 1 clips, at most 400 frames x 64 bins"),
     ("FLAC of zeros", ["validate", "set", "--audio"], "1 clips are longer than clips.tsv says: 'a' (line 2, 36699.600 s, there 0.5 s)"),
-    *((kind, ["validate", "set", "--audio"], "a.wav: breaks off after 0.5 of ") for kind in ("FLAC", "WAV", "AU", "W64")),
+    *((kind, ["validate", "set", "--audio"], "a.wav: breaks off after 0.5 of ")
+      for kind in ("FLAC", "WAV", "AU", "W64")),
 ])
 def test_a_small_file_that_holds_or_claims_ten_hours_takes_little_memory(tmp_path, kind, arguments, message):
     """What there is of the claimed ones is half a second, at a low rate."""

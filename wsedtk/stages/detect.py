@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, checkpoint, class_lists, detection, event_formats, events, inference, operating_point, recordings, score_folder
+from wsedtk import (audio, checkpoint, class_lists, detection, event_formats, events, inference,
+                    operating_point, recordings, score_folder)
 from wsedtk.atomic import write_text, writing
 from wsedtk.config import suggest
 from wsedtk.errors import InputError
@@ -166,8 +167,11 @@ def _sources(found, channels):
             about = audio.info(path, count=False)
             count, seconds, rate = about.num_channels if channels == "each" else 1, about.duration, about.sample_rate
         total = None if total is None or seconds is None else total + count * seconds
-        sources += [detection.Source(path, name, None, rate)] if count == 1 else [
-            detection.Source(path, f"{name}.ch{channel + 1}", channel, rate) for channel in range(count)]
+        if count == 1:
+            sources.append(detection.Source(path, name, None, rate))
+            continue
+        sources += [detection.Source(path, f"{name}.ch{channel + 1}", channel, rate)
+                    for channel in range(count)]
     return sources, total
 
 
@@ -234,11 +238,12 @@ def _detect(job, sources, write, total):
     return failed, num_events, done
 
 
-def run(model_dir, paths, output, output_dir, format_name, channels, thresholds, classes, min_duration, point_path, scores, plot,
-        max_failures, precise, device):
+def run(model_dir, paths, output, output_dir, format_name, channels, thresholds, classes,
+        min_duration, point_path, scores, plot, max_failures, precise, device):
     """Find the events of recordings. Those that can't be used are told; more than the fraction `max_failures` raise InputError.
 
-    paths: files, folders and patterns; thresholds, classes: texts, see `_with_thresholds` and `class_lists.choose`.
+    paths: files, folders and patterns; thresholds, classes: texts, see `_with_thresholds` and
+    `class_lists.choose`.
     """
     form = event_formats.FORMATS[format_name]
     spec, network, fingerprint = checkpoint.load_model(model_dir)

@@ -31,9 +31,9 @@ def most_frames(frontend_config, max_seconds):
 
 
 def clip_samples(frontend_config, max_seconds, crop, path):
-    """Samples (S,) float32 at the front end's rate, duration in seconds and remarks on a sound file.
+    """Read a sound file at the front end's rate.
 
-    Of a file that can't be used (None, why not, []).
+    Returns (samples (S,) float32, duration in seconds, remarks); (None, reason, []) on failure.
     """
     remarks = []
     try:
@@ -53,11 +53,12 @@ def clip_samples(frontend_config, max_seconds, crop, path):
 
 
 def clip_features(frontend_config, max_seconds, crop, path):
-    """Features (T, F) float32, duration in seconds and remarks on a sound file; see `clip_samples`."""
+    """Compute (features (T, F) float32, duration in seconds, remarks), like `clip_samples`."""
     samples, duration, remarks = clip_samples(frontend_config, max_seconds, crop, path)
     if samples is None:
         return None, duration, remarks
-    return _frontend(frontend_config)(samples)[:most_frames(frontend_config, max_seconds)], duration, remarks
+    features = _frontend(frontend_config)(samples)
+    return features[:most_frames(frontend_config, max_seconds)], duration, remarks
 
 
 def tell_failure(name, reason):

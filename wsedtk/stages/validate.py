@@ -1,8 +1,9 @@
 """validate: every fault of data directories at once.
 
-N clips of a set. What makes training or scoring wrong or impossible is an error, what is merely odd a warning: one line for every
-error and for every damaged sound file, one for all clips of a set that are odd in the same way. Which sets are to be kept apart is
-not known here (a part held out has all its clips in the whole), so that what they share is a warning.
+N clips of a set. What makes training or scoring wrong or impossible is an error, what is merely odd
+a warning: one line for every error and for every damaged sound file, one for all clips of a set
+that are odd in the same way. Which sets are to be kept apart is not known here (a part held out has
+all its clips in the whole), so that what they share is a warning.
 """
 
 import collections
@@ -45,7 +46,7 @@ class Report:
     folder: Path
     dataset: datadir.DataSet
     errors: list = dataclasses.field(default_factory=list)  # (clip, message)
-    damaged: list = dataclasses.field(default_factory=list)  # (clip, message): files that can be used all the same
+    damaged: list = dataclasses.field(default_factory=list)  # (clip, message), of usable files
     odd: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(list))  # {what is odd: [(clip, detail)]}
     contents: np.ndarray | None = None  # (N,) a key for what each clip sounds like; 0 where it is silent or not known
 
@@ -68,7 +69,8 @@ class Report:
         for numbers, (found, *_) in read_rows(table, datadir.COLUMNS["clips.tsv"], []):
             lines[find(names, found)] = numbers
         faults = [Fault(is_error, table, int(lines[clip]), f"{str(names[clip])!r}: {message}")
-                  for is_error, found in ((True, self.errors), (False, self.damaged)) for clip, message in found]
+                  for is_error, found in ((True, self.errors), (False, self.damaged))
+                  for clip, message in found]
         for what, clips in self.odd.items():
             shown = [f"{str(names[clip])!r} (line {lines[clip]}{detail and f', {detail}'})" for clip, detail in clips]
             faults.append(Fault(False, table, int(lines[clips[0][0]]), f"{len(clips)} clips {what}: {first(shown)}"))
