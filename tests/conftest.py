@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers import LABELS, RECIPES, train_arguments, write_set, write_sound
 
-from wsedtk import cli
+from wsedtk import audio, cli, recordings
 from wsedtk.errors import InputError, NotFinished
 
 
@@ -80,3 +81,24 @@ def trained(corpus, tmp_path_factory):
     model = tmp_path_factory.mktemp("trained") / "linear"
     assert CliRunner().invoke(cli.cli, [str(a) for a in train_arguments(corpus, model)], catch_exceptions=False).exit_code == 0
     return model
+
+
+@pytest.fixture
+def hear(tmp_path, capfd):
+    """Return samples (S,), rate and remarks of a file, after a check that all readers agree."""
+
+    def hear(content, name="x.wav", is_told=True):
+        path = tmp_path / name
+        path.write_bytes(content)
+        remarks, streamed = [], []
+        samples, rate = audio.read(path, remarks=remarks)
+        blocks = list(recordings.stream(path, rate, remarks=streamed))
+        np.testing.assert_array_equal(np.concatenate(blocks), samples)
+        examined = audio.examine(path)
+        assert examined.duration == len(samples) / rate
+        assert audio.info(path).duration == examined.duration or not is_told
+        assert remarks == streamed == [*examined.remarks, *filter(None, [examined.remark_on_mean])]
+        assert capfd.readouterr() == ("", "")
+        return samples, rate, remarks
+
+    return hear

@@ -35,6 +35,40 @@ def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * frequency * t)[:, None] + noise, sample_rate)
 
 
+def write_by_pyav(path, samples, sample_rate, format_name, codec,
+                  start_seconds=(0.0,), tracks=1, options=None):
+    """Write samples (S, C) or (S,) by PyAV.
+
+    start_seconds: time stamps of as many parts of equal length; tracks: number of equal tracks.
+    """
+    import av
+
+    samples = np.asarray(samples, np.float32).reshape(len(samples), -1)
+    layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
+    with av.open(str(path), "w", format=format_name, options=options or {}) as container:
+        streams = [container.add_stream(codec, rate=sample_rate, layout=layout)
+                   for _ in range(tracks)]
+        for stream in streams if codec == "wmav2" else []:
+            stream.bit_rate = 64000
+        for stream in streams:
+            fifo, size = av.AudioFifo(), stream.codec_context.frame_size or 1024
+            resampler = av.AudioResampler(format=stream.format, layout=layout, rate=sample_rate)
+            for part, start in zip(np.array_split(samples, len(start_seconds)), start_seconds):
+                part = np.ascontiguousarray(part.T)
+                frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
+                frame.sample_rate = sample_rate
+                for converted in resampler.resample(frame):
+                    converted.pts = None
+                    fifo.write(converted)
+                time = round(start * sample_rate)
+                while fifo.samples:
+                    piece = fifo.read(min(size, fifo.samples), partial=True)
+                    piece.pts = time
+                    time += piece.samples
+                    container.mux(stream.encode(piece))
+            container.mux(stream.encode(None))
+
+
 def write_set(folder, clips, labels, tags, events=None):
     """Write a data directory by hand. clips: (filename, path, duration); tags: (filename, label)."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from wsedtk import audio
+from wsedtk import audio, sound_file
 from wsedtk.errors import InputError
 
 RATE = 16000
@@ -21,7 +21,8 @@ def tone(seconds=1.0, rate=RATE):
 
 
 @pytest.mark.parametrize("format_name, tolerance", [("WAV", 1 / 32768), ("FLAC", 1 / 32768), ("OGG", 0.05), ("MP3", 0.05)])
-@pytest.mark.parametrize("name", ["a.wav", "-rf 'x'.flac", "clip", "音 é.ogg", "x.mp3"])
+@pytest.mark.parametrize("name", ["a.wav", "-rf 'x'.flac", "clip", "音 é.ogg", "x.mp3", "x.raw",
+                                  "x.au", "x.gsm"])
 def test_formats_are_told_by_content(tmp_path, format_name, tolerance, name):
     path = tmp_path / name
     soundfile.write(path, tone(), RATE, format=format_name)
@@ -87,8 +88,7 @@ def put(folder, kind):
     """Make a faulty file of the kind."""
     path = folder / f"{kind}.wav"
     made = folder / "made.tmp"
-    soundfile.write(made, noise(), RATE, format={"half flac": "FLAC", "half ogg": "OGG"}.get(kind, "WAV"), subtype=(
-        "FLOAT" if kind in ("nan", "infinite") else None))
+    soundfile.write(made, noise(), RATE, format="WAV")
     content = made.read_bytes()
     if kind == "folder":
         path.mkdir()
@@ -109,8 +109,6 @@ def put(folder, kind):
     ("empty", "an empty file"),
     ("text", "can't be read as sound"),
     ("head", "can't be read as sound"),
-    ("half flac", "broken sound file"),
-    ("half ogg", "broken sound file|holds no samples|can't be read"),
     ("no samples", "holds no samples"),
     ("nan", "holds samples that are not finite"),
     ("infinite", "holds samples that are not finite"),
@@ -137,7 +135,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")  # root would not be refused
 
     path = put(tmp_path, "half wav")
@@ -184,7 +182,7 @@ def encoded(tmp_path):
 def test_blocks_make_no_difference(encoded, monkeypatch, format_name):
     path = encoded(format_name)
     whole, examined = audio.read(path)[0], audio.examine(path)
-    monkeypatch.setattr(audio, "_BLOCK", 10_007)
+    monkeypatch.setattr(sound_file, "_BLOCK", 10_007)
     np.testing.assert_array_equal(audio.read(path)[0], whole)
     np.testing.assert_array_equal(audio.read(path, max_seconds=0.7)[0], whole[:30870])
     assert audio.examine(path) == examined and examined.duration == len(whole) / 44100 == 2
@@ -200,12 +198,12 @@ def test_a_limit_leaves_the_beginning_as_it_is(encoded, rate):
 
 
 def test_no_more_is_decoded_than_the_limit(encoded):
-    """A file that is broken later on is good so far."""
-    path = encoded("FLAC")
+    """What is damaged later on is not seen."""
+    path, remarks = encoded("FLAC"), []
     path.write_bytes(path.read_bytes()[:-1000])
-    assert len(audio.read(path, max_seconds=1)[0]) == 44100
-    with pytest.raises(InputError, match="broken sound file"):
-        audio.read(path)
+    assert len(audio.read(path, max_seconds=1, remarks=remarks)[0]) == 44100 and remarks == []
+    assert 44100 < len(audio.read(path, remarks=remarks)[0]) < 2 * 44100
+    assert remarks[0].startswith("breaks off after 1.")
 
 
 def test_an_examination(tmp_path):
@@ -228,11 +226,10 @@ def test_a_wav_cut_short_gives_what_is_there(tmp_path):
     assert 0.4 * RATE < len(samples) < 0.5 * RATE
 
 
-@pytest.mark.parametrize("path", ["x" * 5000, "x" * 300 + ".wav", "a/\0.wav", "a.raw", "a.wav/b.wav"])
+@pytest.mark.parametrize("path", ["x" * 5000, "x" * 300 + ".wav", "a/\0.wav", "a.wav/b.wav"])
 def test_impossible_names(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     soundfile.write(tmp_path / "a.wav", noise(), RATE)
-    (tmp_path / "a.wav").rename(tmp_path / "a.raw")
     with pytest.raises(InputError, match="no such file|can't be read as sound"):
         audio.read(path)
 

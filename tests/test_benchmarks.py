@@ -14,7 +14,8 @@ def cells(line):
 
 
 @pytest.mark.parametrize("script, options, num_rows", [
-    ("startup.py", ["--rounds", "1"], 3), ("detect.py", ["--rounds", "1", "--clips", "2"], 3), ("scoring.py", ["--rounds", "1"], 3)])
+    ("startup.py", ["--rounds", "1"], 3), ("read.py", ["--rounds", "1", "--files", "2"], 8),
+    ("detect.py", ["--rounds", "1", "--clips", "2"], 3), ("scoring.py", ["--rounds", "1"], 3)])
 def test_a_benchmark_adds_its_rows(tmp_path, script, options, num_rows):
     sys.path.insert(0, str(BENCHMARKS))
     try:

@@ -91,8 +91,9 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
 
 @pytest.mark.parametrize("modules, heavy", [
-    ("wsedtk.cli", "torch numpy scipy h5py librosa soundfile matplotlib sed_eval yaml tqdm"),
-    ("wsedtk.stages.validate wsedtk.stages.balance wsedtk.stages.download", "torch librosa h5py matplotlib sed_eval"),
+    ("wsedtk.cli", "torch numpy scipy h5py librosa soundfile av matplotlib sed_eval yaml tqdm"),
+    ("wsedtk.stages.validate wsedtk.stages.balance wsedtk.stages.download",
+     "torch librosa h5py matplotlib sed_eval av"),
     ("wsedtk.stages.tune wsedtk.stages.decode wsedtk.stages.score", "torch librosa matplotlib"),
     ("wsedtk.stages.average", "torch librosa matplotlib sed_eval"),
     ("wsedtk.stages.score_files", "torch librosa matplotlib h5py sed_eval dcase_util"),

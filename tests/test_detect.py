@@ -10,14 +10,14 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner
-from helpers import LABELS, make_point, train_arguments, write_set, write_sound
+from helpers import LABELS, make_point, train_arguments, write_by_pyav, write_set, write_sound
 
-from wsedtk import audio, checkpoint, cli, config, detection, events, inference, operating_point, recordings, score_folder
+from wsedtk import (audio, checkpoint, cli, config, detection, events, inference, operating_point,
+                    recordings, score_folder, sound_file)
 from wsedtk.stages import detect
 
 RATE, STEP = 16000, 0.1
 FILTERS = {"median_seconds": np.array([0.3, 0.0]), "min_seconds": np.array([0.2, 0.3]), "max_gap_seconds": np.array([0.2, 0.0])}
-needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -168,24 +168,24 @@ def test_a_shift_against_the_windows_changes_next_to_nothing(good_model, run, tm
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
 def test_a_stream_is_what_read_gives(tmp_path, rate, form, monkeypatch):
-    """However small the blocks: bit by bit, but for MP3, whose decoder rounds otherwise when it is asked for less at once."""
+    """However small the blocks: bit by bit."""
     path = tmp_path / f"a.{form}"
     soundfile.write(path, np.stack([tones(3.21, rate), tones(3.21, rate, 1)], axis=1), rate)
     expected = audio.read(path, RATE)[0]
-    monkeypatch.setattr(audio, "_BLOCK", 10007)
-    np.testing.assert_allclose(np.concatenate(list(recordings.stream(path, RATE))), expected, rtol=0, atol=1e-6 if form == "mp3" else 0)
+    monkeypatch.setattr(sound_file, "_BLOCK", 10007)
+    np.testing.assert_array_equal(np.concatenate(list(recordings.stream(path, RATE))), expected)
     left = np.concatenate(list(recordings.stream(path, rate, channel=0)))
     np.testing.assert_allclose(left, soundfile.read(path, dtype="float32")[0][:, 0], atol=1e-7)
 
 
-@needs_ffmpeg
-@pytest.mark.parametrize("form, codec, tolerance", [("m4a", "alac", 1e-4), ("mka", "pcm_s16le", 1e-4), ("mp4", "aac", 0.2)])
-def test_other_formats_by_ffmpeg(tmp_path, form, codec, tolerance, model, run):
-    sounds = np.stack([tones(5), tones(5, seed=1)], axis=1)
-    soundfile.write(tmp_path / "a.wav", sounds, RATE)
-    path = tmp_path / f"-b c.{form}"
-    subprocess.run(["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", codec, f"file:{path}"], check=True)
-    about = recordings.info(path)
+@pytest.mark.parametrize("form, codec, tolerance", [
+    ("mov", "alac", 1e-4), ("matroska", "pcm_s16le", 1e-4), ("mp4", "aac", 0.2)])
+def test_other_formats(tmp_path, form, codec, tolerance, model, run, monkeypatch):
+    """No program is needed for them."""
+    sounds, path = np.stack([tones(5), tones(5, seed=1)], axis=1), tmp_path / f"-b c.{form}"
+    write_by_pyav(path, sounds, RATE, form, codec)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    about = audio.info(path)
     assert (about.sample_rate, about.num_channels) == (RATE, 2) and about.duration == pytest.approx(5, abs=0.1)
     for channel, expected in ((None, sounds.mean(axis=1)), (1, sounds[:, 1])):
         found = np.concatenate(list(recordings.stream(path, RATE, channel)))[:len(expected)]
@@ -194,19 +194,12 @@ def test_other_formats_by_ffmpeg(tmp_path, form, codec, tolerance, model, run):
     assert result.exit_code == 0 and {row[0] for row in rows(result.stdout)} == {path.name}
 
 
-@needs_ffmpeg
-def test_what_ffmpeg_only_guesses_or_would_fetch_is_refused(tmp_path, model, run):
-    (tmp_path / "random.mp3").write_bytes(np.random.default_rng(0).bytes(20000))
-    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n")
-    result = run("detect", model, tmp_path)
-    assert result.exit_code == 1 and "2 of 2 recordings failed" in result.stderr and "list.mp4: can't be read as sound" in result.stderr
-
-
-def test_without_ffmpeg_the_message_names_it(tmp_path, model, run, monkeypatch):
-    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(1000))
-    monkeypatch.setenv("PATH", str(tmp_path))
+@pytest.mark.parametrize("content", [b"\0\0\0\x20ftypisom" + bytes(1000), b"no sound", bytes(1000)])
+def test_what_is_no_sound_fails_by_name(tmp_path, model, run, content):
+    (tmp_path / "a.mp4").write_bytes(content)
     result = run("detect", model, tmp_path / "a.mp4")
-    assert result.exit_code == 1 and "with ffmpeg installed more formats can be read" in result.stderr
+    assert result.exit_code == 1 and "a.mp4 failed: " in result.stderr
+    assert "a.mp4: can't be read as sound" in result.stderr
 
 
 def set_clip_seconds(model, seconds):
@@ -383,7 +376,8 @@ def test_a_recording_that_was_cut_off(model, run, tmp_path):
     (tmp_path / "cut.mp3").write_bytes(content[:len(content) // 2])
     assert "warning" not in run("detect", model, tmp_path / "whole.mp3").stderr
     result = run("detect", model, tmp_path / "cut.mp3")
-    assert result.exit_code == 0 and "cut.mp3: says that it lasts 60" in result.stderr and rows(result.stdout)
+    assert result.exit_code == 0 and rows(result.stdout)
+    assert "cut.mp3: breaks off after 30 of 60 s" in result.stderr
 
 
 def test_curves_are_read_again(model, run, sounds, tmp_path):
@@ -438,5 +432,5 @@ def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):
     (tmp_path / "cut.wav").write_bytes(content[:len(content) // 2])
     soundfile.write(tmp_path / "low.wav", tones(4, 8000), 8000)
     result = run("detect", model, tmp_path)
-    assert result.exit_code == 0 and "cut.wav: says that it lasts 40.0 s, and holds 20.0 s" in result.stderr
+    assert result.exit_code == 0 and "cut.wav: breaks off after 20 of 40 s" in result.stderr
     assert "low.wav: of 8000 samples a second, with nothing above 4000 Hz" in result.stderr

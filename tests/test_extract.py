@@ -397,7 +397,7 @@ def test_crop_keeps_the_beginning(run, one, tmp_path):
 @pytest.mark.parametrize("num_samples, good", [(16000, True), (16399, True), (16400, False)])
 def test_a_rest_shorter_than_a_frame_is_no_excess(tmp_path, num_samples, good):
     write_sound(tmp_path / "x.wav", num_samples / 16000)
-    features, _ = extract.clip_features(FrontendConfig(), 1.0, False, tmp_path / "x.wav")
+    features, *_ = extract.clip_features(FrontendConfig(), 1.0, False, tmp_path / "x.wav")
     assert (features is not None) == good and (not good or features.shape == (40, 64))
 
 
@@ -451,5 +451,6 @@ def test_the_environment_stays(monkeypatch):
 
 def test_padding_counts_as_frames_and_not_as_seconds(tmp_path):
     write_sound(tmp_path / "x.wav", 0.3)
-    features, duration = extract.clip_features(dataclasses.replace(FrontendConfig(), pad_to_seconds=1.0), 1.0, False, tmp_path / "x.wav")
+    config = dataclasses.replace(FrontendConfig(), pad_to_seconds=1.0)
+    features, duration, _ = extract.clip_features(config, 1.0, False, tmp_path / "x.wav")
     assert len(features) == 40 and duration == 0.3

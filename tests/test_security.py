@@ -4,16 +4,19 @@ import html.parser
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import RECIPES, make_point, write_score_file, write_set, write_sound
+from helpers import RECIPES, make_point, write_by_pyav, write_score_file, write_set, write_sound
 
 import wsedtk
-from wsedtk import datadir, operating_point, plots, score_folder
+from wsedtk import audio, datadir, operating_point, plots, score_folder
+from wsedtk.av_file import AvFile
+from wsedtk.containers import Part, Window
 from wsedtk.errors import InputError
 from wsedtk.page import Page
 from wsedtk.progress import printable
@@ -156,6 +159,37 @@ def test_any_label_can_be_drawn_and_stands_in_the_legend(label):
     assert len(plots.png(figure)) > 5000
     assert len(figure.legends[0].get_texts()) == 2
     plots.png(plots.training_curves({name: [1.0] for name in plots.HISTORY}, label))
+
+
+# ---- sound files ----
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile '{}'\n",
+    "dash": '<?xml version="1.0"?><MPD type="static" mediaPresentationDuration="PT6S"><Period>'
+            '<AdaptationSet mimeType="audio/mp4"><Representation id="1" bandwidth="9"><BaseURL>{}'
+            "</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns={}\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+@pytest.mark.parametrize("name", ["x.mp4", "x.m3u8", "x.wav"])
+def test_a_playlist_opens_no_other_file_and_no_connection(tmp_path, monkeypatch, kind, name):
+    """Nor where FFmpeg was told that it is one."""
+    monkeypatch.chdir(tmp_path)
+    write_by_pyav("other.ts", np.zeros(16000), 16000, "mpegts", "aac")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        http = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        for target in ("other.ts", f"file:{tmp_path}/other.ts", f"{tmp_path}/other.ts", http):
+            Path(name).write_text(PLAYLISTS[kind].format(target))
+            with pytest.raises(InputError, match=f"{name}: can't be read as sound"):
+                audio.read(name)
+            with open(name, "rb", buffering=0) as file, pytest.raises(InputError):
+                AvFile(name, Window(file, Part(), os.path.getsize(name)), kind)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 # ---- the terminal ----

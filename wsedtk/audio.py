@@ -1,13 +1,13 @@
 """Sound files: decode, mix to mono, resample, write.
 
-Whatever libsndfile reads goes in (WAV, FLAC, Ogg, MP3, ...; it looks at the content, not at the extension).
+Every verb reads sound through `sound_file.Sound`. The content tells the format, not the extension.
 """
 
 import dataclasses
 import hashlib
 import io
 import math
-import stat
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,52 +15,44 @@ import soundfile
 
 from wsedtk.atomic import writing
 from wsedtk.errors import InputError
+from wsedtk.sound_file import Sound
 
-_BLOCK = 1 << 22  # samples, of all channels together, that are decoded at once: whatever a file holds, memory stays small
-RATES = (100, 1_000_000)  # Hz; a damaged header says anything up to 2^31
-_LOUDEST = 2.0 ** 32  # 32-bit integers as floats are in use; beyond, the sums of a front end would overflow
 FULL_SCALE = 0.999
 
 
 @dataclasses.dataclass(frozen=True)
 class AudioInfo:
-    """What a sound file's header says."""
+    """The rate, channels and duration of a sound file."""
 
     sample_rate: int
     num_channels: int
-    duration: float  # seconds
-    format: str = dataclasses.field(default="", compare=False)  # as libsndfile names it: "WAV PCM_16"
+    duration: float | None  # seconds; None if unknown
+    format: str = dataclasses.field(default="", compare=False)  # e.g. "WAV PCM_16"
 
 
-def open_file(path):
-    """Open a sound file with libsndfile, whatever its name says. Raises InputError where it is missing or no sound."""
-    path = Path(path)
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{path}: a folder, not a sound file")
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for its writer
-            raise InputError(f"{path}: a pipe, socket or device, not a sound file")
-        if status.st_size == 0:
-            raise InputError(f"{path}: an empty file")
-        with open(path, "rb"):  # where it is not allowed this says so, and libsndfile `System error.`
-            pass
-        file = soundfile.SoundFile(path.absolute())  # of the plain name `-` libsndfile would read standard input
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).split(": ")[-1].strip()
-        raise InputError(f"{path}: can't be read as sound ({reason})") from None
-    if not RATES[0] <= file.samplerate <= RATES[1]:
-        file.close()
-        raise InputError(f"{path}: says that it has {file.samplerate} samples a second; expected {RATES[0]} to {RATES[1]}")
-    return file
+def info(path, count=True):
+    """Return the AudioInfo of a sound file.
 
+    The duration is that of the samples that `read` returns. For WAV and similar formats, Ogg, MP3
+    and FLAC it is found without decoding. (In a FLAC file, only the last frame is checked.)
 
-def info(path):
-    """Read a sound file's header. Raises InputError where it is missing or no sound."""
-    with open_file(path) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames / file.samplerate, f"{file.format} {file.subtype}")
+    Parameters
+    ----------
+    path : path-like
+    count : bool
+        If the duration is unknown otherwise, decode the file. If false, return the duration that
+        the header announces, or None.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not a sound file.
+    """
+    with Sound(path) as sound:
+        duration, is_sure = sound.seconds()
+        if count and not is_sure:
+            duration = sum(len(mono) for _, mono in sound.blocks()) / sound.samplerate
+        return AudioInfo(sound.samplerate, sound.channels, duration, sound.format)
 
 
 def resampled_length(num_samples, source_rate, target_rate):
@@ -79,64 +71,35 @@ def resample(samples, source_rate, target_rate):
     return resampled if len(resampled) == length else np.pad(resampled, (0, length - len(resampled)))
 
 
-def _samples(file, num_frames):
-    """The next samples (S, C) float32 of an open file. libsndfile converts 16 bits one by one: numpy gives the same numbers much sooner."""
-    if file.subtype != "PCM_16":
-        return file.read(num_frames, dtype="float32", always_2d=True)
-    samples = file.read(num_frames, dtype="int16", always_2d=True).astype(np.float32)
-    samples *= np.float32(2 ** -15)
-    return samples
-
-
-def _mono(samples):
-    """The mean (S,) of channels (S, C). numpy's own, along so short an axis, takes ten times as long."""
-    mono = samples[:, 0]
-    if samples.shape[1] > 1:
-        mono = mono.copy()
-        for channel in samples.T[1:]:
-            mono += channel
-        mono /= samples.shape[1]
-    return mono
-
-
-def blocks(path, file, num_frames):
-    """Decode the first `num_frames` of an open file: yield samples (S, C) and their mean (S,) over channels, block by block.
-
-    Raises InputError, that names `path`, where the file is broken, holds no samples, or ones that are no level.
-    """
-    size, left = max(1, _BLOCK // file.channels), num_frames
-    while left > 0:
-        try:
-            samples = _samples(file, min(size, left))
-        except (soundfile.SoundFileError, RuntimeError, MemoryError) as error:
-            raise InputError(f"{path}: broken sound file ({str(error).strip()})") from None
-        if len(samples) == 0:
-            break
-        with np.errstate(over="ignore", invalid="ignore"):
-            mono = _mono(samples)
-        if file.subtype != "PCM_16" and not (np.abs(mono) <= _LOUDEST).all():
-            raise InputError(f"{path}: holds samples " + (f"beyond {_LOUDEST:g}, which are no sound" if np.isfinite(samples).all() else
-                                                          "that are not finite (NaN or infinity)"))
-        yield samples, mono
-        left -= len(samples)
-        if len(samples) < size:
-            break
-    if left == num_frames:
-        raise InputError(f"{path}: holds no samples")
-
-
-def read(path, sample_rate=None, max_seconds=None):
+def read(path, sample_rate=None, max_seconds=None, remarks=None):
     """Read a sound file as mono float32 in [-1, 1]: the mean of its channels.
 
-    sample_rate: Hz to resample to; None keeps the file's own. max_seconds: decode so much of the beginning, whatever the file holds
-    or says that it holds; None: all. Returns (samples (num_samples,), sample rate). Raises InputError where the file is missing,
-    broken, empty or not finite.
+    Parameters
+    ----------
+    path : path-like
+    sample_rate : int, optional
+        Rate to resample to, in Hz. By default the file's own.
+    max_seconds : float, optional
+        Decode only the beginning.
+    remarks : list, optional
+        Receives the faults of a file that can be used all the same.
+
+    Returns
+    -------
+    samples : (S,) float32
+    sample_rate : int
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cannot be decoded, or holds no samples or infinite ones.
     """
-    with open_file(path) as file:
-        rate, num_frames = file.samplerate, file.frames
-        if max_seconds is not None:
-            num_frames = min(num_frames, math.ceil(max_seconds * rate))
-        parts = [mono for _, mono in blocks(path, file, num_frames)]
+    with Sound(path) as sound:
+        rate = sound.samplerate
+        num_frames = sys.maxsize if max_seconds is None else math.ceil(max_seconds * rate)
+        parts = [mono for _, mono in sound.blocks(num_frames)]
+        if remarks is not None:
+            remarks += [*sound.remarks(), *filter(None, [sound.remark_on_mean()])]
     samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if sample_rate is not None:
         samples, rate = resample(samples, rate, sample_rate), sample_rate
@@ -145,7 +108,7 @@ def read(path, sample_rate=None, max_seconds=None):
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """What listening to a whole sound file tells. `fault` says why it can't be used; the rest is then empty."""
+    """The properties of a sound file that was decoded. If it cannot be, only `fault` is set."""
 
     duration: float = 0.0  # seconds
     sample_rate: int = 0
@@ -153,6 +116,8 @@ class Examination:
     peak: float = 0.0  # the highest level of any channel; full scale is 1
     full_scale: float = 0.0  # fraction of the samples that are at full scale or beyond
     content: str = ""  # the same for two files that sound the same, sample by sample
+    remarks: tuple = ()  # faults of a file that can be used all the same
+    remark_on_mean: str = ""  # not empty if the channels cancel each other
     fault: str | None = None
 
 
@@ -160,9 +125,9 @@ def examine(path):
     """Decode a sound file, in constant memory, and tell how it sounds and whether it can be used at all."""
     num_frames, num_full, peaks, lowest, highest = 0, 0, [], [], []
     try:
-        with open_file(path) as file:
-            rate, num_channels, digest = file.samplerate, file.channels, hashlib.sha256(f"{file.samplerate} ".encode())
-            for samples, mono in blocks(path, file, file.frames):
+        with Sound(path) as sound:
+            rate, digest = sound.samplerate, hashlib.sha256(f"{sound.samplerate} ".encode())
+            for samples, mono in sound.blocks():
                 level = np.abs(samples)
                 digest.update(np.ascontiguousarray(mono))
                 num_frames += len(mono)
@@ -173,7 +138,8 @@ def examine(path):
     except InputError as error:
         return Examination(fault=str(error))
     return Examination(num_frames / rate, rate, bool(min(lowest) == max(highest)), float(max(peaks)),
-                       float(num_full / (num_frames * num_channels)), digest.hexdigest()[:16])
+                       float(num_full / (num_frames * sound.channels)), digest.hexdigest()[:16],
+                       tuple(sound.remarks()), sound.remark_on_mean())
 
 
 def write(path, samples, sample_rate):

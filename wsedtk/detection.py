@@ -25,8 +25,8 @@ class Source:
     path: object
     name: str
     channel: int | None = None  # from 0; None: the mean of all
-    claimed_seconds: float | None = None  # its length, as its header says; None: unknown
     sample_rate: int | None = None  # of its file
+    remarks: list = dataclasses.field(default_factory=list, compare=False)  # faults, after reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +113,8 @@ class Detector:
         rate = self.frontend.config.sample_rate
         for source in sources:
             try:
-                with contextlib.closing(recordings.stream(source.path, rate, source.channel)) as blocks:
+                blocks = recordings.stream(source.path, rate, source.channel, source.remarks)
+                with contextlib.closing(blocks):
                     for start, samples in cut(blocks, self.window_frames, self.step_frames, self._unit):
                         yield _Window(source, start, samples, start * self.seconds_per_frame + len(samples) / rate)
             except InputError as error:

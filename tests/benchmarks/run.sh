@@ -34,6 +34,7 @@ measure() { # SCRIPT ARGUMENT...
     python3 "$@" --rows "$table"
 }
 measure startup.py
+measure read.py
 measure extract.py
 measure store.py --clips 10000
 measure train.py

@@ -159,7 +159,7 @@ def score_tables(path):
 
 
 def sound(path):
-    """Describe a sound file by its header: whether what follows is all there, decoding tells (wsedtk validate --audio)."""
+    """Describe a sound file, without looking for damage (as wsedtk validate --audio does)."""
     found = audio.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {"format": found.format, "sample_rate": found.sample_rate, "channels": found.num_channels,

@@ -133,9 +133,10 @@ def detect(model_dir, audio, output, output_dir, format_name, channels, threshol
            max_failures, precise, device):
     """Find the events in recordings of one's own: of any length, rate and number of channels.
 
-    AUDIO is files, folders (at any depth) or quoted patterns, in any format that libsndfile reads, or ffmpeg where it is installed. The
-    network sees windows of the length that it was trained on, which overlap by half; their centres make one score curve, that frame
-    thresholds and filters turn into events, as `decode --mode frame` does.
+    AUDIO is files, folders (at any depth) or quoted patterns: WAV, FLAC, Ogg, MP3, m4a, mp4, webm
+    and other formats. The network sees windows of the length that it was trained on, which overlap
+    by half; their centres make one score curve, that frame thresholds and filters turn into events,
+    as `decode --mode frame` does.
 
     \b
     Example: wsedtk detect exp/linear recording.flac

@@ -25,7 +25,7 @@ from wsedtk.corpora import builtin_bank
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.folders import look
-from wsedtk.progress import progress
+from wsedtk.progress import progress, say
 from wsedtk.tables import normal
 
 BUILTIN = "builtin"
@@ -186,7 +186,10 @@ def load(pools, sample_rate):
     paths = {r.path for pool in pools for recordings in [*pool.events.values(), pool.backgrounds] for r in recordings}
     sounds = {}
     for path in progress(sorted(paths), "reading the bank"):
-        samples, _ = audio.read(path, sample_rate)
+        remarks = []
+        samples, _ = audio.read(path, sample_rate, remarks=remarks)
+        for remark in remarks:
+            say(f"warning: {path}: {remark}")
         samples = samples - samples.mean()  # a constant offset is no sound
         stretches = audible(samples, sample_rate)
         if not stretches:

@@ -179,11 +179,12 @@ def cover(dataset, audio_names, audio_paths, jobs):
             if found.duration < SHORTEST:
                 is_true["short"][i] = True
                 remarks[i] = f"short: lasts {found.duration:.3f} s"
-            if found.is_silent:
-                is_true["silent"][i] = True
-                remarks[i] = "; ".join([*filter(None, [remarks.get(i)]), "silent"])
-            else:
+            is_true["silent"][i] = found.is_silent
+            if not found.is_silent:
                 contents[i] = found.content
+            odd = [*found.remarks, found.remark_on_mean or ("silent" if found.is_silent else "")]
+            if any(odd):
+                remarks[i] = "; ".join(filter(None, [remarks.get(i), *odd]))
     _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
     is_true["twice"] = (contents != b"") & (first[inverse] != np.arange(len(contents)))
     for i in np.flatnonzero(is_true["twice"]).tolist():

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import checkpoint, class_lists, detection, event_formats, events, inference, operating_point, recordings, score_folder
+from wsedtk import (audio, checkpoint, class_lists, detection, event_formats, events, inference,
+                    operating_point, recordings, score_folder)
 from wsedtk.atomic import write_text, writing
 from wsedtk.config import suggest
 from wsedtk.errors import InputError
@@ -19,7 +20,6 @@ from wsedtk.progress import clock, progress_in_time, say
 from wsedtk.tables import normal
 
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
-SHORT = 0.95  # of the length that a header says: of some formats ffmpeg gives a guess
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
 
 
@@ -165,11 +165,14 @@ def _sources(found, channels):
     for path, name in found:
         count, seconds, rate = 1, 0.0, None
         with contextlib.suppress(InputError):  # told when its turn comes
-            about = recordings.info(path)
+            about = audio.info(path, count=False)
             count, seconds, rate = about.num_channels if channels == "each" else 1, about.duration, about.sample_rate
         total = None if total is None or seconds is None else total + count * seconds
-        sources += [detection.Source(path, name, None, seconds, rate)] if count == 1 else [
-            detection.Source(path, f"{name}.ch{channel + 1}", channel, seconds, rate) for channel in range(count)]
+        if count == 1:
+            sources.append(detection.Source(path, name, None, rate))
+            continue
+        sources += [detection.Source(path, f"{name}.ch{channel + 1}", channel, rate)
+                    for channel in range(count)]
     return sources, total
 
 
@@ -236,25 +239,25 @@ def _detect(job, sources, write, total):
                 say(f"warning: detect: {source.name} failed: {error}")
                 continue
             write(source, job.text(source, found))
-            if source.claimed_seconds and seconds < SHORT * source.claimed_seconds - 1:
-                say(f"warning: {source.path}: says that it lasts {source.claimed_seconds:.1f} s, and holds {seconds:.1f} s; was it cut "
-                    "off? The events are of what there is")
+            for remark in source.remarks:
+                say(f"warning: {source.path}: {remark}")
             num_events, done = num_events + len(found), done + seconds
             tell(done)
     return failed, num_events, done
 
 
-def run(model_dir, audio, output, output_dir, format_name, channels, thresholds, classes, min_duration, point_path, scores, plot,
-        max_failures, precise, device):
+def run(model_dir, paths, output, output_dir, format_name, channels, thresholds, classes,
+        min_duration, point_path, scores, plot, max_failures, precise, device):
     """Find the events of recordings. Those that can't be used are told; more than the fraction `max_failures` raise InputError.
 
-    audio: files, folders and patterns; thresholds, classes: texts, see `_with_thresholds` and `class_lists.choose`.
+    paths: files, folders and patterns; thresholds, classes: texts, see `_with_thresholds` and
+    `class_lists.choose`.
     """
     form = event_formats.FORMATS[format_name]
     spec, network, fingerprint = checkpoint.load_model(model_dir)
     names = class_lists.choose(classes, spec.labels, model_dir)
     point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)
-    sources, total = _sources(recordings.find(audio, not any((output_dir, scores, plot))), channels)
+    sources, total = _sources(recordings.find(paths, not any((output_dir, scores, plot))), channels)
     _check_outputs(form, sources, output, output_dir, scores)
     _check_names(sources, any((output_dir, scores, plot)))
     _warn_of_rates(sources, spec.frontend_config().max_hz)

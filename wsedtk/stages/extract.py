@@ -31,28 +31,34 @@ def most_frames(frontend_config, max_seconds):
 
 
 def clip_samples(frontend_config, max_seconds, crop, path):
-    """Samples (S,) float32 at the front end's rate and duration in seconds of a sound file, or (None, why not)."""
+    """Read a sound file at the front end's rate.
+
+    Returns (samples (S,) float32, duration in seconds, remarks); (None, reason, []) on failure.
+    """
+    remarks = []
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
         # a second more than any clip may have: the resampler's end is then beyond what --crop keeps
-        samples, rate = audio.read(path, frontend_config.sample_rate, max_seconds + 2 * frontend_config.seconds_per_frame + 1)
+        longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
+        samples, rate = audio.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
                 raise InputError(f"{path}: lasts {audio.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
                                  "--crop keeps its beginning, --max-seconds takes longer clips")
             samples = samples[:round(max_seconds * rate)]
-        return samples, len(samples) / rate
+        return samples, len(samples) / rate, remarks
     except InputError as error:
-        return None, str(error)
+        return None, str(error), []
 
 
 def clip_features(frontend_config, max_seconds, crop, path):
-    """Features (T, F) float32 and duration in seconds of a sound file, or (None, why not)."""
-    samples, duration = clip_samples(frontend_config, max_seconds, crop, path)
+    """Compute (features (T, F) float32, duration in seconds, remarks), like `clip_samples`."""
+    samples, duration, remarks = clip_samples(frontend_config, max_seconds, crop, path)
     if samples is None:
-        return None, duration
-    return _frontend(frontend_config)(samples)[:most_frames(frontend_config, max_seconds)], duration
+        return None, duration, remarks
+    features = _frontend(frontend_config)(samples)
+    return features[:most_frames(frontend_config, max_seconds)], duration, remarks
 
 
 def tell_failure(name, reason):
@@ -68,9 +74,12 @@ def _results(parts, work, jobs, frontend, description):
     clips = parts.missing()
     with mapping(jobs, _PRELOADED) as spread:
         computed = zip(clips.tolist(), spread(work, map(str, parts.dataset.paths[clips])))
-        for clip, (found, duration) in progress(computed, description, len(clips)):
+        for clip, (found, duration, remarks) in progress(computed, description, len(clips)):
+            name = str(parts.dataset.filenames[clip])
             if found is None:
-                tell_failure(str(parts.dataset.filenames[clip]), duration)
+                tell_failure(name, duration)
+            for remark in remarks:
+                say(f"warning: extract: {name!r}: {parts.dataset.paths[clip]}: {remark}")
             yield clip, found if found is None or frontend is None else frontend(found), duration
 
 

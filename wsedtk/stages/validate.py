@@ -1,8 +1,9 @@
 """validate: every fault of data directories at once.
 
-N clips of a set. What makes training or scoring wrong or impossible is an error, what is merely odd a warning: one line for every
-error, one for all clips of a set that are odd in the same way. Which sets are to be kept apart is not known here (a part held out
-has all its clips in the whole), so that what they share is a warning.
+N clips of a set. What makes training or scoring wrong or impossible is an error, what is merely odd
+a warning: one line for every error and for every damaged sound file, one for all clips of a set
+that are odd in the same way. Which sets are to be kept apart is not known here (a part held out has
+all its clips in the whole), so that what they share is a warning.
 """
 
 import collections
@@ -45,6 +46,7 @@ class Report:
     folder: Path
     dataset: datadir.DataSet
     errors: list = dataclasses.field(default_factory=list)  # (clip, message)
+    damaged: list = dataclasses.field(default_factory=list)  # (clip, message), of usable files
     odd: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(list))  # {what is odd: [(clip, detail)]}
     contents: np.ndarray | None = None  # (N,) a key for what each clip sounds like; 0 where it is silent or not known
 
@@ -76,13 +78,15 @@ class Report:
     def faults(self):
         """Faults, with the clips' lines of clips.tsv."""
         table, names = self.folder / "clips.tsv", self.dataset.filenames
-        if not self.errors and not self.odd:
+        if not self.errors and not self.damaged and not self.odd:
             return []
         lines = np.zeros(len(names), np.int64)
         columns = datadir.COLUMNS["clips.tsv"]
         for numbers, (found, *_) in read_rows(table, columns, [], datadir.GROUP):
             lines[find(names, found)] = numbers
-        faults = [Fault(True, table, int(lines[clip]), f"{str(names[clip])!r}: {message}") for clip, message in self.errors]
+        faults = [Fault(is_error, table, int(lines[clip]), f"{str(names[clip])!r}: {message}")
+                  for is_error, found in ((True, self.errors), (False, self.damaged))
+                  for clip, message in found]
         for what, clips in self.odd.items():
             shown = [f"{str(names[clip])!r} (line {lines[clip]}{detail and f', {detail}'})" for clip, detail in clips]
             faults.append(Fault(False, table, int(lines[clips[0][0]]), f"{len(clips)} clips {what}: {first(shown)}"))
@@ -112,6 +116,8 @@ class Report:
                 if found.fault is not None:
                     self.errors.append((clip, found.fault))
                     continue
+                path = self.dataset.paths[clip]
+                self.damaged += [(clip, f"{path}: {remark}") for remark in found.remarks]
                 rates[clip] = found.sample_rate
                 if not found.is_silent:
                     self.contents[clip] = hash(found.content)
@@ -150,7 +156,9 @@ def _oddities(found, duration):
         yield "are shorter than clips.tsv says", f"{found.duration:.3f} s, there {duration:g} s"
     elif found.duration > duration + SLACK:
         yield "are longer than clips.tsv says", f"{found.duration:.3f} s, there {duration:g} s"
-    if found.is_silent:
+    if found.remark_on_mean:
+        yield "are lost in the mean of their channels", found.remark_on_mean
+    elif found.is_silent:
         yield "are silent, one sample like the other", ""
     elif found.peak > FAR_OUTSIDE:
         yield "reach far beyond full scale, a matter of level and no damage", f"peak {found.peak:g}"
