@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from wsedtk import inference, metrics, ranking, tables, thresholds
+from wsedtk.caches import torch_without_compiler_cache
 from wsedtk.dataset import Augmentation, Batches, FrameTargets
 from wsedtk.distributed import Group
 from wsedtk.errors import InputError
@@ -131,7 +132,9 @@ class Trainer:
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
         self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
         self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))).run
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate, fused=True if device.type == "cuda" else None)
+        fused = True if device.type == "cuda" else None
+        with torch_without_compiler_cache():
+            self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
         self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
