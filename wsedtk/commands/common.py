@@ -239,7 +239,8 @@ def stage(name):
 def tell_stopped(number):
     """Say, in the first process, that a signal stopped the command."""
     if rank_and_size()[0] == 0:
-        click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+        print(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again",
+              file=sys.stderr)
 
 
 def _leave(number, frame):

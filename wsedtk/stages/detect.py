@@ -14,6 +14,7 @@ import numpy as np
 from wsedtk import checkpoint, class_lists, detection, event_formats, events, inference, operating_point, recordings, score_folder
 from wsedtk.atomic import write_text, writing
 from wsedtk.config import suggest
+from wsedtk.console import json_text
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
 
@@ -198,8 +199,10 @@ def _writer(stack, form, output, output_dir):
         file = stack.enter_context(open(stack.enter_context(writing(output)), "w", encoding="utf-8", newline=""))
     file.write(form.header)
 
+    is_json = output is None and form is event_formats.FORMATS["jsonl"]
+
     def write(_, text):
-        file.write(text)
+        file.write(json_text(text) if is_json else text)
         file.flush()
     return write
 

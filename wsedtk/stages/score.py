@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, metrics, provenance, ranking, tables
+from wsedtk import console, datadir, metrics, provenance, ranking, tables
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -170,4 +170,4 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     write_text(out_dir / "report.json", content)
     if len(report["classes"]) > MANY_CLASSES:
         classes = f"all {len(report['classes'])} classes: {out_dir / 'report.txt'}\n"
-    print(content if as_json else summary + classes, end="")
+    print(console.json_text(content) if as_json else summary + classes, end="")
