@@ -38,14 +38,14 @@ def find(arguments, by_path=False):
     found = {}
     for argument in map(str, arguments):
         path = Path(argument)
-        if path.is_dir():
+        if os.path.isdir(path):  # False too where nobody may look, or the name is too long
             some = [(p, str(p.relative_to(path))) for p in sorted(path.rglob("*"))
-                    if has_audio_extension(p.name) and not p.name.startswith(".") and not p.is_dir()]
+                    if has_audio_extension(p.name) and not p.name.startswith(".") and not os.path.isdir(p)]
             missing = "no sound files in this folder"
         elif os.path.lexists(path) or not glob.has_magic(argument):
             some, missing = [(path, path.name)], ""
         else:
-            some = [(Path(p), Path(p).name) for p in sorted(glob.glob(argument, recursive=True)) if not Path(p).is_dir()]
+            some = [(Path(p), Path(p).name) for p in sorted(glob.glob(argument, recursive=True)) if not os.path.isdir(p)]
             missing = "no file has such a name"
         if not some:
             raise InputError(f"{argument}: {missing}")
@@ -110,7 +110,7 @@ def _open(path):
     try:
         return audio.open_file(path)
     except InputError as error:
-        if not Path(path).is_file() or not os.access(path, os.R_OK) or Path(path).stat().st_size == 0:
+        if not os.path.isfile(path) or not os.access(path, os.R_OK) or Path(path).stat().st_size == 0:
             raise
         if shutil.which("ffmpeg") and shutil.which("ffprobe"):
             return _Decoded(path)
