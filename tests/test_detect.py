@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 import os
@@ -429,6 +430,55 @@ def test_names_that_differ_in_the_extension_alone_and_one_that_is_no_text(model,
     assert sorted(p.name for p in (tmp_path / "scores").iterdir()) == ["bad\ufffd.wav.tsv", "x.flac.tsv", "x.wav.tsv"]
     result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "both", "--scores", tmp_path / "both")
     assert result.exit_code == 1 and "the same folder" in result.stderr and not (tmp_path / "both").exists()
+
+
+@pytest.mark.parametrize("kind", ["--output-dir", "--scores", "--plot"])
+def test_a_recording_whose_output_cannot_be_written_fails_alone(model, run, tmp_path, kind):
+    """One name gets too long with the extension of the output, one is below a file's."""
+    (tmp_path / "in" / "taken").mkdir(parents=True)
+    long = "a" * 250 + ".wav"  # 254 bytes
+    for name in (long, "b.wav", "taken/c.wav", "z.wav"):
+        write_sound(tmp_path / "in" / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "taken").touch()
+    arguments = ("detect", model, tmp_path / "in", kind, tmp_path / "out")
+    result = run(*arguments, "--max-failures", "0.5")
+    assert result.exit_code == 0 and result.stderr.count("warning: detect: ") == 2
+    assert f"warning: detect: {long} failed: {tmp_path}/out/{long}." in result.stderr
+    assert "can't be written: File name too long" in result.stderr
+    assert "warning: detect: taken/c.wav failed: " in result.stderr
+    assert "detect: recordings: 2, audio: 0:00:02" in result.stderr
+    names = sorted(path.stem for path in (tmp_path / "out").iterdir())
+    assert names == ["b.wav", "taken", "z.wav"]
+    result = run(*arguments)
+    assert result.exit_code == 1 and "2 of 4 recordings failed" in result.stderr
+
+
+def test_a_folder_that_takes_no_file_is_told_at_once(model, run, tmp_path, monkeypatch):
+    for name in "ab":
+        write_sound(tmp_path / "in" / f"{name}.wav")
+    for number, times in ((errno.ENOSPC, 1), (errno.EACCES, 2)):
+        refused = []
+
+        def refuse(*_):
+            refused.append(number)
+            raise OSError(number, os.strerror(number))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse)
+            result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "out")
+        assert result.exit_code == 1 and os.strerror(number) in result.stderr
+        assert len(refused) == times and not list((tmp_path / "out").iterdir())
+    (tmp_path / "file").touch()
+    result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "file" / "out")
+    assert result.exit_code == 1 and "file/out: can't be written: Not a directory" in result.stderr
+    assert "detect: recordings" not in result.stderr
+
+
+def test_arguments_that_are_no_file_names(model, run, tmp_path):
+    write_sound(tmp_path / "a.wav")
+    result = run("detect", model, "x" * 300, tmp_path / "a.wav", "--max-failures", "1")
+    assert result.exit_code == 0 and "recordings: 1," in result.stderr
+    assert "x failed: " in result.stderr and "File name too long" in result.stderr
 
 
 def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):

@@ -1,6 +1,7 @@
 """Writing that nobody sees half of: to a temporary name in the same folder, fsync, rename. Locks."""
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -73,8 +74,20 @@ def _telling(path):
     """Turn an OSError into an InputError that says what can't be written."""
     try:
         yield
-    except OSError as error:
-        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
+    except (OSError, UnicodeEncodeError) as error:  # the latter: of names, or text, that are no text
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: can't be written: {reason}") from error
+
+
+def make_folder(path):
+    """Make a folder to write files into, and the folders above it, where it is missing.
+
+    Raises InputError where it can't be made or written.
+    """
+    with _telling(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextlib.contextmanager
