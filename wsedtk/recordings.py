@@ -40,12 +40,14 @@ def find(arguments, by_path=False):
         path = Path(argument)
         if os.path.isdir(path):  # False too where nobody may look, or the name is too long
             some = [(p, str(p.relative_to(path))) for p in sorted(path.rglob("*"))
-                    if has_audio_extension(p.name) and not p.name.startswith(".") and not os.path.isdir(p)]
+                    if has_audio_extension(p.name) and not p.name.startswith(".")
+                    and not os.path.isdir(p)]
             missing = "no sound files in this folder"
         elif os.path.lexists(path) or not glob.has_magic(argument):
             some, missing = [(path, path.name)], ""
         else:
-            some = [(Path(p), Path(p).name) for p in sorted(glob.glob(argument, recursive=True)) if not os.path.isdir(p)]
+            some = [(Path(p), Path(p).name) for p in sorted(glob.glob(argument, recursive=True))
+                    if not os.path.isdir(p)]
             missing = "no file has such a name"
         if not some:
             raise InputError(f"{argument}: {missing}")
@@ -110,7 +112,8 @@ def _open(path):
     try:
         return audio.open_file(path)
     except InputError as error:
-        if not os.path.isfile(path) or not os.access(path, os.R_OK) or Path(path).stat().st_size == 0:
+        is_readable = os.path.isfile(path) and os.access(path, os.R_OK)
+        if not is_readable or os.path.getsize(path) == 0:
             raise
         if shutil.which("ffmpeg") and shutil.which("ffprobe"):
             return _Decoded(path)
