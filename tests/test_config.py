@@ -41,6 +41,11 @@ def load(tmp_path):
     return load
 
 
+def test_text_that_is_not_utf_8_is_written_with_escapes():
+    text = config.to_yaml({"a": ["x\udcff"], "ü\udc80": 1})
+    assert config.parse_yaml(text, "here") == {"a": ["x\\udcff"], "ü\\udc80": 1}
+
+
 def test_defaults_without_a_file_and_of_an_empty_one(load):
     assert config.load(Recipe) == load("") == load("# only a remark\n") == Recipe()
 

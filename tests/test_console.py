@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from helpers import write_sound
+from helpers import make_point, write_score_file, write_set, write_sound
 
-from wsedtk import cli, console
+from wsedtk import cli, console, operating_point, store
 from wsedtk.commands import corpora
 
 NAME, LABEL = "ünï😀.wav", "Hündin"
@@ -60,6 +60,28 @@ def test_a_name_that_is_no_text(tmp_path, encoding):
     status, text, told = wsedtk("validate", "no\udcff", encoding=encoding, cwd=tmp_path)
     assert (status, told.count("\n")) == (1, 1) and "have errors: no\\udcff" in told
     assert "error: no\\udcff: no such folder" in text and "no\\udcff: 1 errors" in text
+
+
+def test_files_that_name_a_path_that_is_no_text(run, tmp_path):
+    """A report, a record and an average hold it with escapes, and are read again."""
+    names, labels = ["a.wav", "b.wav"], ["Car", "Air horn, truck horn"]
+    tags = list(zip(names, labels))
+    data = write_set(tmp_path / "set", [(name, "", 1) for name in names], labels, tags,
+                     [(name, 0, 1, label) for name, label in tags])
+    scores = write_score_file(tmp_path / "s.h5", names, labels, [[1, 0], [0, 1]],
+                              frame=[[[1, 0]] * 10, [[0, 1]] * 10], durations=[1, 1])
+    operating_point.write(tmp_path / "point.yaml", make_point())
+    assert run("decode", scores, tmp_path / "point.yaml", tmp_path / "out").exit_code == 0
+    (tmp_path / "out").rename(tmp_path / "no\udcff")
+    status, text, told = wsedtk("--record", "record.yaml", "score", data, "no\udcff",
+                                encoding="utf-8", cwd=tmp_path)
+    assert (status, told) == (0, "") and text.startswith("no\\udcff: 2 of 2 official clips")
+    assert (tmp_path / "no\udcff" / "report.txt").read_text("utf-8") == text
+    result = run("info", tmp_path / "record.yaml", tmp_path / "point.yaml")
+    assert result.exit_code == 0 and "no\\udcff" in result.stdout
+    scores.rename(tmp_path / "s\udcff.h5")
+    assert run("average", tmp_path / "s\udcff.h5", tmp_path / "mean.h5").exit_code == 0
+    assert store.ScoreFile(tmp_path / "mean.h5").attributes["average_of"].endswith("/s\\udcff.h5")
 
 
 def test_json_text(monkeypatch):

@@ -189,6 +189,9 @@ def remove(path):
 
 
 def write_text(path, text):
-    """Write a whole UTF-8 text file atomically."""
+    """Write a whole UTF-8 text file atomically.
+
+    What is no text, as of paths that are not UTF-8, is written with escapes.
+    """
     with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

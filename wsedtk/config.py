@@ -65,13 +65,25 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.construct_mapping)
 
 
+def as_text(path):
+    """Return a path as text that is UTF-8: bytes that are not stand there with escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 class _Dumper(yaml.SafeDumper):
-    """safe_dump that writes a value twice rather than an alias of it."""
+    """safe_dump that writes a value twice rather than an alias of it.
+
+    Text that is not UTF-8 is written as `as_text` has it: no YAML can hold it as it is.
+    """
 
     def ignore_aliases(self, data):
         return True
 
+    def represent_str(self, data):
+        return super().represent_str(as_text(data))
 
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 for _kind in (_Loader, _Dumper):  # which must quote the text `12e3`: one fingerprint in a thousand is of this form
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
