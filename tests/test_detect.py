@@ -309,9 +309,12 @@ def test_thresholds_classes_and_durations(model, run, sounds, tmp_path):
     (tmp_path / "classes.txt").write_text("low\tdeep & <b>\n")
     renamed = detect_("--classes", tmp_path / "classes.txt")
     assert renamed == [(*row[:3], "deep & <b>") for row in everything if row[3] == "low"]
-    assert detect_("--threshold", "2") == [] and {row[3] for row in detect_("--threshold", "high, very=2")} == {"low"}
-    assert {row[3] for row in detect_("--threshold", "2", "--threshold", "low=0.5")} == {"low"}
-    assert [row for row in detect_("--threshold", "-1", "--min-duration", "0") if row[1:3] != (0, 4)] == []
+    assert detect_("--threshold", "1") == []
+    assert {row[3] for row in detect_("--threshold", "high, very=inf")} == {"low"}
+    assert {row[3] for row in detect_("--threshold", "inf", "--threshold", "low=0.5")} == {"low"}
+    for threshold in ("-inf", "0"):
+        found = detect_("--threshold", threshold, "--min-duration", "0")
+        assert len(found) == 2 * 2 and {row[1:3] for row in found} == {(0, 4)}
     long = detect_("--min-duration", "1")
     assert long and all(row[2] - row[1] >= 1 - 1e-6 for row in long) and len(long) < len(everything)
     operating_point.write(tmp_path / "never.yaml", make_point(labels=LABELS, frame_thresholds=np.array([np.inf, 0.5])))
@@ -336,6 +339,11 @@ def test_the_gate_by_tags(model, run, sounds, tmp_path):
 @pytest.mark.parametrize("options, message", [
     (["--threshold", "loud"], "--threshold 'loud': expected a number, or CLASS=NUMBER"),
     (["--threshold", "lwo=0.5"], "no class 'lwo'; did you mean 'low'?"), (["--threshold", "nan"], "expected a number"),
+    (["--threshold", "50"], "--threshold '50': expected a number from 0 to 1, or inf for never, "
+                            "found 50; did you mean 0.5?"),
+    (["--threshold", "high, very=12.5"], "found 12.5; did you mean 0.125?"),
+    (["--threshold", "50%"], "expected a number, or CLASS=NUMBER; did you mean 0.5?"),
+    (["--threshold", "-1"], "found -1"), (["--threshold", "101"], "or inf for never, found 101"),
     (["--classes", "lwo"], "neither a class of"), (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
     (["--format", "audacity"], "name a folder for them: --output-dir DIR"),
     (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),

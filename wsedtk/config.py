@@ -143,6 +143,17 @@ def suggest(word, known):
     return f"did you mean {near!r}?" if near is not None else "known: " + ", ".join(known[:20]) + more
 
 
+def suggest_fraction(value):
+    """'; did you mean 0.5?' of 50, or of the text 50 %, where a fraction is expected; else ''."""
+    text = str(value).strip()
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        return ""
+    is_percentage = 0 <= number <= 100 and (number > 1 or text.endswith("%"))
+    return f"; did you mean {number / 100:g}?" if is_percentage else ""
+
+
 def _convert(value, kind, where):
     """Return `value` as the annotated type `kind`, or raise InputError. An int serves as a float; nothing else is cast."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)

@@ -50,7 +50,16 @@ def _per_class(mapping, labels, where, is_seconds=False):
             raise InputError(f"{where}: {label}: expected a number, found {config.shown(value)}")
         if is_seconds and not 0 <= value <= LONGEST_SECONDS:
             raise InputError(f"{where}: {label}: expected seconds from 0 to {LONGEST_SECONDS:g}, found {value!r}")
+        if not is_seconds:
+            check_threshold(value, f"{where}: {label}")
     return np.array(values, np.float64)
+
+
+def check_threshold(value, where):
+    """Raise InputError unless a threshold is a probability, or infinite: for never or always."""
+    if not (0 <= value <= 1 or np.isinf(value)):
+        raise InputError(f"{where}: expected a number from 0 to 1, or inf for never, found "
+                         f"{value:g}{config.suggest_fraction(value)}")
 
 
 def read(path):

@@ -14,7 +14,7 @@ import numpy as np
 
 from wsedtk import checkpoint, class_lists, detection, event_formats, events, inference, operating_point, recordings, score_folder
 from wsedtk.atomic import make_folder, write_text, writing
-from wsedtk.config import suggest
+from wsedtk.config import suggest, suggest_fraction
 from wsedtk.console import json_text
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
@@ -39,7 +39,9 @@ def _with_thresholds(point, thresholds, labels):
             if value != value:
                 raise ValueError
         except ValueError:
-            raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER") from None
+            raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER"
+                             + suggest_fraction(number)) from None
+        operating_point.check_threshold(value, f"--threshold {text!r}")
         if equals and label not in values:
             raise InputError(f"--threshold {text!r}: the model has no class {label!r}; {suggest(label, labels)}")
         values.update({label: value} if equals else dict.fromkeys(values, value))
