@@ -8,6 +8,8 @@ import numpy as np
 from wsedtk import config, events
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
+from wsedtk.progress import say
+from wsedtk.provenance import UNKNOWN_MODEL
 from wsedtk.tables import LONGEST_SECONDS, first
 
 PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
@@ -98,11 +100,19 @@ def untuned(labels, threshold):
 
 
 def check(point, path, labels, model, other):
-    """Raise InputError where a point that was read from `path` is not for the classes and the model (its fingerprint) of `other`."""
+    """Raise InputError where a point that was read from `path` is not for what `other` is of.
+
+    labels: its classes; model: the fingerprint of its model, None where it is not known, which is
+    told.
+    """
     if list(point.labels) != list(labels):
         odd = sorted(set(labels) ^ set(point.labels))
         raise InputError(f"{path}: its classes are not those of {other}" + (f": {first(odd)}" if odd else ", or in another order"))
-    if point.model not in (None, model):
+    known = point.model not in (None, UNKNOWN_MODEL)
+    if known and model is None:
+        say(f"warning: {other}: does not name its model, as it comes from tables: take care that "
+            f"{path} is for the same one")
+    elif known and point.model != model:
         raise InputError(f"{path}: was tuned on the scores of another model ({point.model}) than {other} ({model}); tune on this model's, "
                          "or take `model:` out of the file to use it all the same")
 

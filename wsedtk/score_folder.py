@@ -2,6 +2,8 @@
 
     <clip>.tsv    onset  offset  <class>  <class> ...      one row a frame, seconds, scores in [0, 1]
 
+Tables may lie in subfolders, as `detect` puts them there: a clip's name then begins with those.
+
 N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.ScoreFile` reads a score file.
 """
 
@@ -20,6 +22,7 @@ from wsedtk.tables import first, raise_on_errors, read_lines
 from wsedtk.errors import InputError
 from wsedtk.metrics import frame_edges, num_segments
 from wsedtk.progress import progress
+from wsedtk.provenance import UNKNOWN_MODEL
 
 ROUNDING_SECONDS = 0.002  # what times may be off
 _FILE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")  # of a table, here and elsewhere, that is read again
@@ -87,8 +90,8 @@ class ScoreFolder:
     def __init__(self, path):
         self.path = Path(path)
         paths = {}
-        for table in sorted(p for p in self.path.iterdir() if p.name.endswith(".tsv") and not p.name.startswith("._")):
-            name = _clip_name(table)
+        for table in tables_of(self.path):
+            name = (table.parent.relative_to(self.path) / _clip_name(table)).as_posix()
             if name in paths:
                 raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
             paths[name] = table
@@ -109,7 +112,8 @@ class ScoreFolder:
         self.clip = np.stack(clip)
         self.num_frames, last, self.durations = (np.array(column) for column in zip(*edges))
         self.seconds_per_frame = self._seconds_per_frame(last)
-        self.attributes = {"model": "imported", "features": "", "fingerprint": digest.hexdigest()[:16]}
+        self.attributes = {"model": UNKNOWN_MODEL, "features": "",
+                           "fingerprint": digest.hexdigest()[:16]}
 
     def _seconds_per_frame(self, last):
         """The length of all frames. last: (N,) the onset of each clip's last one. Raises InputError where clips differ."""
@@ -143,6 +147,11 @@ class ScoreFolder:
         return out
 
 
+def tables_of(folder):
+    """The tables in a folder and its subfolders, sorted."""
+    return sorted(p for p in Path(folder).rglob("*.tsv") if not p.name.startswith("._"))
+
+
 def is_table(path):
     """Whether a file begins as a table of scores does."""
     if not (path.name.endswith(".tsv") and path.is_file()):
@@ -156,7 +165,7 @@ def look(folder):
 
     odd: the names of tables with another header. Raises InputError where the first is no table of scores.
     """
-    paths = sorted(p for p in Path(folder).glob("*.tsv") if not p.name.startswith("._"))
+    paths = tables_of(folder)
     labels, edges, _ = _read_table(paths[0])
     headers = []
     for path in paths:
