@@ -112,7 +112,7 @@ def writing(path):
 
         detail(f"wrote {path}: {size:,} bytes")
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UnicodeEncodeError):
             temporary.unlink(missing_ok=True)
 
 
