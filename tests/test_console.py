@@ -1,4 +1,4 @@
-"""Standard streams: any name is printed on any terminal, and a closed stream costs only its text."""
+"""Standard streams: any name is printed on any terminal; a closed stream costs only its text."""
 
 import errno
 import io

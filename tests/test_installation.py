@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A checkout named wsedtk, and the folder that `pip install -e` fills for it in site-packages."""
+    """A checkout named wsedtk, and what `pip install -e` puts into site-packages for it."""
     folder = tmp_path_factory.mktemp("installation")
     checkout, site = folder / "beside" / "wsedtk", folder / "site-packages"
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
@@ -33,7 +33,7 @@ def installed(tmp_path_factory):
 
 @pytest.mark.parametrize("place", [".", "..", "wsedtk", "/"])
 def test_it_is_imported_from_any_folder(installed, place):
-    """Without this environment's own packages; `-c` puts the working directory on the path first."""
+    """Without this environment's packages; `-c` puts the working directory first on the path."""
     checkout, site = installed
     code = f"import site; site.addsitedir({str(site)!r}); " \
            "import wsedtk.errors; print(wsedtk.__version__, wsedtk.__file__)"

@@ -74,7 +74,7 @@ def _telling(path):
     """Turn an OSError into an InputError that says what can't be written."""
     try:
         yield
-    except (OSError, UnicodeEncodeError) as error:  # the latter: of names, or text, that are no text
+    except (OSError, UnicodeEncodeError) as error:  # the latter: names that are no text
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be written: {reason}") from error
 

@@ -182,8 +182,8 @@ def cover(dataset, audio_names, audio_paths, unfit, jobs):
     is_true["unreadable"] = (places >= 0) & (paths == "")
     for i in np.flatnonzero(is_true["unreadable"]).tolist():
         path = unfit[dataset.filenames[i]]
-        remarks[i] = (f"unreadable: {path!r}: no data directory holds a path with a tab, a line end "
-                      "or what is not UTF-8; rename the file or folder")
+        remarks[i] = (f"unreadable: {path!r}: no data directory holds a path with a tab, a line "
+                      "end or what is not UTF-8; rename the file or folder")
     there = np.flatnonzero(paths != "")
     contents = np.zeros(len(dataset), "S16")  # "" where there is nothing to compare
     with mapping(jobs) as spread:

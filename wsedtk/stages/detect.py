@@ -22,7 +22,7 @@ from wsedtk.progress import clock, progress_in_time, say
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 SHORT = 0.95  # of the length that a header says: of some formats ffmpeg gives a guess
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
-NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # then no other recording's can be written
+NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nor any other recording's file
 
 
 class _Failed(Exception):
