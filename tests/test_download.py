@@ -37,6 +37,10 @@ video = given.url.removeprefix("https://www.youtube.com/watch?v=")
 log(start=video, argv=sys.argv[1:], folder=os.getcwd())
 with open(os.path.join(here, "behaviour.json")) as file:
     what, text = json.load(file).get(video, ["make", ""])
+if what == "once":
+    with open(os.path.join(here, "log")) as file:
+        asked = sum(json.loads(line).get("start") == video for line in file)
+    what, text = ("slow", text) if asked == 1 else ("fail", "Video unavailable")
 path = given.output.replace("%(ext)s", given.audio_format)
 if what == "usage":
     parser.error(text)
@@ -246,6 +250,7 @@ MESSAGES = {  # of yt-dlp 2026.10.26 and YouTube
         f"Sign in to confirm you\u2019re not a bot. {COOKIES}", f"Please sign in. {COOKIES}",
         f"Sign in to confirm you're not a bot. This helps protect our community. {COOKIES}",
         UNAVAILABLE + "YouTube is requiring a captcha challenge before playback",
+        "All player responses are invalid. Your IP is likely being blocked by Youtube",
         f"This video is only available for registered users. {COOKIES}",
         f"Login details are needed to download this content. {COOKIES}",
         "Before you continue to YouTube. This video is private",
@@ -291,30 +296,47 @@ def test_an_id_says_nothing_about_its_video():
 
 
 def test_unavailable_without_a_reason_is_dead_where_others_come_later(fetch, stand_in, tmp_path):
-    """A blocked address gets the same answer for every video."""
+    """A blocked address gets the same answer for every video. After the last one a clip that is
+    there is asked for again."""
     videos = many(6)
     stand_in.behave({videos[i]: ("fail", "Video unavailable") for i in (0, 1, 3, 5)})
     data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
     result = fetch(data, audio, "--jobs", 1)
-    assert result.exit_code == 75 and "2 fetched, 3 dead, 1 to retry" in result.stdout
-    assert {video: status for video, (status, _) in failures(audio).items()} == {
-        videos[0]: "dead", videos[1]: "dead", videos[3]: "dead", videos[5]: "retry"}
-    assert stand_in.asked() == videos
-    result = fetch(data, audio)
-    assert result.exit_code == 75 and "3 dead, 1 to retry" in result.stdout
-    assert stand_in.asked() == [videos[5]]
+    assert result.exit_code == 0 and "2 fetched, 4 dead, 0 to retry" in result.stdout
+    assert {video: status for video, (status, _) in failures(audio).items()} == dict.fromkeys(
+        (videos[i] for i in (0, 1, 3, 5)), "dead")
+    *asked, again = stand_in.log("start")
+    assert asked == videos and again in (videos[2], videos[4])
+    assert sounds(audio) == [f"Y{videos[i]}_30.000_31.000.wav" for i in (2, 4)]
+    assert stand_in.asked() and fetch(data, audio).exit_code == 0 and stand_in.asked() == []
+
+
+def test_what_was_there_before_tells_a_block_from_a_video_that_is_gone(fetch, stand_in, tmp_path):
+    videos = many(2)
+    data, audio = make_set(tmp_path / "set", videos[:1]), tmp_path / "audio"
+    assert fetch(data, audio).exit_code == 0
+    both = make_set(tmp_path / "both", videos)
+    for there, status, exit_code in (("fail", "retry", 75), ("make", "dead", 0)):
+        stand_in.behave({videos[1]: ("fail", "Video unavailable"),
+                         videos[0]: (there, "Video unavailable")})
+        assert fetch(both, audio).exit_code == exit_code
+        assert failures(audio) == {
+            videos[1]: (status, f"[youtube] {videos[1]}: Video unavailable")}
+        assert sounds(audio) == [f"Y{videos[0]}_30.000_31.000.wav"]
 
 
 def test_a_download_that_was_under_way_says_nothing_of_a_block(fetch, stand_in, tmp_path):
+    """It ends after the block began, and its video is then not to be had either."""
     videos = many(2)
-    stand_in.behave({videos[0]: ("slow", "1"), videos[1]: ("fail", "Video unavailable")})
+    stand_in.behave({videos[0]: ("once", "1"), videos[1]: ("fail", "Video unavailable")})
     result = fetch(make_set(tmp_path / "set", videos), tmp_path / "audio", "--jobs", 2)
     assert result.exit_code == 75 and "1 fetched, 0 dead, 1 to retry" in result.stdout
 
 
 def test_a_block_leaves_no_video_dead(fetch, stand_in, tmp_path):
     data, audio, videos = make_set(tmp_path / "set", many(30)), tmp_path / "audio", many(30)
-    stand_in.behave({video: ("fail", "Video unavailable") for video in videos[3:]})
+    stand_in.behave({**{video: ("once", "0") for video in videos[:3]},
+                     **{video: ("fail", "Video unavailable") for video in videos[3:]}})
     result = fetch(data, audio, "--jobs", 2)
     assert result.exit_code == 75 and "3 fetched, 0 dead, 27 to retry" in result.stdout
     assert "after 10 failures in a row" in result.stderr

@@ -43,10 +43,11 @@ _GONE = {
 _PASSING = {
     # YouTube, of an address that it takes for a robot's: "Sign in to confirm you're not a bot",
     # "Please sign in" (yt-dlp issues 10128, 11201); yt-dlp: "YouTube is requiring a captcha
-    # challenge before playback", "Login details are needed to download this content", and
-    # raise_login_required in extractor/common.py, "only available for registered users"
-    "sign-in": ["not a bot", "please sign in", "captcha", "login details are needed",
-                "registered users", "unusual traffic"],
+    # challenge before playback", "Your IP is likely being blocked by Youtube", "Login details are
+    # needed to download this content", and raise_login_required in extractor/common.py, "only
+    # available for registered users"
+    "sign-in": ["not a bot", "please sign in", "captcha", "blocked by youtube",
+                "login details are needed", "registered users", "unusual traffic"],
     # Google's page for people who come from Europe, "Before you continue to YouTube", at
     # consent.youtube.com; yt-dlp: "Invalid cookie consent redirect URL"
     "consent": ["before you continue", "consent"],
@@ -70,7 +71,7 @@ _PASSING = {
 # YouTube gives no reason: "Video unavailable", "This video is not available". So it says of videos
 # that were deleted, but also of any, to addresses that it blocks (yt-dlp issues 7861, 9353).
 _NO_REASON = re.compile(
-    r"(?:\[youtube\])?"
+    r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and the ID where it stands
     r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*", re.I)
 
 

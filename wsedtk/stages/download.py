@@ -8,6 +8,7 @@
 import collections
 import contextlib
 import os
+import random
 import re
 import shlex
 import shutil
@@ -224,10 +225,11 @@ def plan(clips, there, failures, retry_dead):
 
 
 def _try_all(videos, failures, outcomes, description):
-    """List the failures among the outcomes. Returns the clips fetched, and why it stopped or None.
+    """List the failures among the outcomes.
 
     An unexplained failure is listed as `retry`, and as `dead` once a download that was begun after
-    it succeeds: then the site was not refusing everything.
+    it succeeds: then the site was not refusing everything. Returns the clips fetched, the
+    unexplained failures since, and why it stopped or None.
     """
     fetched, in_a_row, unexplained = set(), 0, {}  # unexplained: {clip: (reason, when it ended)}
     with contextlib.closing(outcomes):
@@ -245,8 +247,17 @@ def _try_all(videos, failures, outcomes, description):
             if status == "retry":
                 say(f"download: {clip}: {reason}")
             if in_a_row == MAX_RETRIES_IN_A_ROW:
-                return fetched, f"stopped after {in_a_row} failures in a row: the network is down, or the site blocks you"
-    return fetched, None
+                return fetched, unexplained, (f"stopped after {in_a_row} failures in a row: the "
+                                              "network is down, or the site blocks you")
+    return fetched, unexplained, None
+
+
+def _can_fetch(clip, audio_dir, program, limit_rate, signals):
+    """Whether a clip can be downloaded now. It is thrown away."""
+    with _using(audio_dir), tempfile.TemporaryDirectory(
+            prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True) as folder:
+        outcomes = _fetch([[clip]], Path(folder), program, limit_rate, 1, 0, signals)
+        return [status for _, status, *_ in outcomes] == ["fetched"]
 
 
 def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run):
@@ -272,7 +283,12 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
         failures.rows.update({clip: ("dead", reason) for clip, reason in dead.items()})
         failures.write(there)
         outcomes = _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
-        fetched, stopped = _try_all(videos, failures, outcomes, f"download {audio_dir}")
+        description = f"download {audio_dir}"
+        fetched, unexplained, stopped = _try_all(videos, failures, outcomes, description)
+        known = sorted(fetched or there.intersection(clips)) if unexplained else []
+        if known and _can_fetch(random.choice(known), audio_dir, program, limit_rate, signals):
+            for clip, (reason, _) in unexplained.items():
+                failures.append(clip, "dead", reason)
         failures.write(there | fetched)
     num_there, dead = sum(clip in there for clip in clips), plan(clips, there | fetched, failures, False)[1]
     left = len(clips) - num_there - len(fetched) - len(dead)
