@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,26 @@ def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
                 raise AssertionError("taken twice")
     with atomic.locking(tmp_path / "m" / ".lock"):
         assert (tmp_path / "m" / ".lock").exists()
+
+
+def test_a_name_beyond_the_file_systems_encoding_is_told(tmp_path):
+    """In the C locale, where Python is told not to take UTF-8."""
+    code = "import pathlib, wsedtk.atomic; wsedtk.atomic.write_text(pathlib.Path('\\xfc.txt'), '')"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path,
+                            capture_output=True, text=True, check=False)
+    if "InputError" not in result.stderr:  # a system whose C locale is UTF-8
+        assert result.returncode == 0 and everything(tmp_path) == ["ü.txt"]
+        return
+    assert r"InputError: \xfc.txt: can't be written: 'ascii' codec" in result.stderr
+    assert everything(tmp_path) == []
+
+
+def test_a_folder_to_write_into(tmp_path):
+    atomic.make_folder(tmp_path / "a" / "b")
+    atomic.make_folder(tmp_path / "a" / "b")
+    assert everything(tmp_path) == ["a", "b"]
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "c", "/proc/none"):
+        with pytest.raises(InputError, match=f"{place}: can't be written"):
+            atomic.make_folder(place)

@@ -63,6 +63,15 @@ def test_the_verbs_are_listed(run):
     (["tune", "a", "b", "c", "--median-seconds", "1,x"], "'1,x': expected seconds, one or several with commas between them"),
     *((["tune", "a", "b", "c", "--min-seconds", text], f"'{text}': expected seconds") for text in ("-1", "nan", "inf", "1,", "")),
     (["prepare", "soundscapes", "builtin", "d", "--test-folds", "1.5"], "'1.5': expected folds"),
+    *(([verb, "a", "b.h5", "--max-failures", text], message) for verb in ("extract", "detect")
+      for text, message in (
+          ("50", "range 0<=x<=1; did you mean 0.5?"), ("1%", "did you mean 0.01?"),
+          ("nan", "'nan' is not a number"), ("-1", "range 0<=x<=1\n"))),
+    (["detect", "a", "b", "--min-duration", "nan"], "'nan' is not a number"),
+    (["tune", "a", "b", "c.yaml", "--target", "precision=90"],
+     "'precision=90': expected precision=NUMBER, a number above 0 and at most 1; did you mean 0.9"),
+    (["tune", "a", "b", "c.yaml", "--target", "recall=90%"], "at most 1; did you mean 0.9?"),
+    (["tune", "a", "b", "c.yaml", "--target", "false-alarms-per-hour=-1"], "of at least 0\n"),
 ])
 def test_usage_errors(run, arguments, message):
     result = run(*arguments)

@@ -41,6 +41,20 @@ def load(tmp_path):
     return load
 
 
+@pytest.mark.parametrize("value, suggestion", [
+    (50, "0.5"), ("50", "0.5"), (12.5, "0.125"), (1.5, "0.015"), (100, "1"), ("0.5%", "0.005"),
+    ("50 %", "0.5"), ("0%", "0"), (1, ""), (0.5, ""), (-5, ""), (101, ""), ("101%", ""), ("", ""),
+    (float("nan"), ""), (float("inf"), ""), ("loud", ""), ("%", "")])
+def test_a_percentage_suggests_a_fraction(value, suggestion):
+    expected = f"; did you mean {suggestion}?" if suggestion else ""
+    assert config.suggest_fraction(value) == expected
+
+
+def test_text_that_is_not_utf_8_is_written_with_escapes():
+    text = config.to_yaml({"a": ["x\udcff"], "ü\udc80": 1})
+    assert config.parse_yaml(text, "here") == {"a": ["x\\udcff"], "ü\\udc80": 1}
+
+
 def test_defaults_without_a_file_and_of_an_empty_one(load):
     assert config.load(Recipe) == load("") == load("# only a remark\n") == Recipe()
 

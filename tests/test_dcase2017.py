@@ -634,9 +634,20 @@ def test_no_audio_at_all_is_refused(meta, place, refused):
     refused("sound.wav: no folder of that name; it should hold the audio|sound.wav: not a folder", meta, place / "sound.wav")
 
 
-def test_audio_in_a_folder_whose_name_is_not_utf8_is_named(meta, place, refused):
-    audio = add(place / "audio", CLIP).rename(place / "l\udce9")
-    refused(re.escape(repr(f"{audio}/{CLIP}")) + ": a path that is not UTF-8, which no data directory holds; rename", meta, audio)
+@pytest.mark.parametrize("name", ["l\udce9", "a\tb", "a\nb"])
+def test_a_path_that_no_table_can_hold_is_named_and_the_rest_is_used(meta, place, refused, name):
+    audio, other = place / "audio", "Abcdefghijk_30.000_40.000.wav"
+    audio.mkdir()
+    odd = repr(f"{add(place / 'new', CLIP).rename(audio / name)}/{CLIP}")
+    refused(f"can be used; '{CLIP}': unreadable: {re.escape(odd)}: no data directory holds a path",
+            meta, audio)
+    add(audio, other)
+    prepare(meta, audio, place / "data")
+    assert [row[0] for row in table(place / "data/train")] == [other]
+    assert remarks(place)[CLIP].startswith(f"unreadable: {odd}: no data directory holds")
+    add(audio / "z", CLIP)  # one that can be used is preferred to the first
+    prepare(meta, audio, place / "data")
+    assert [row[0] for row in table(place / "data/train")] == [CLIP, other]
 
 
 def test_only_unreadable_audio_is_refused(meta, place, run):

@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 import os
@@ -301,9 +302,12 @@ def test_thresholds_classes_and_durations(model, run, sounds, tmp_path):
     (tmp_path / "classes.txt").write_text("low\tdeep & <b>\n")
     renamed = detect_("--classes", tmp_path / "classes.txt")
     assert renamed == [(*row[:3], "deep & <b>") for row in everything if row[3] == "low"]
-    assert detect_("--threshold", "2") == [] and {row[3] for row in detect_("--threshold", "high, very=2")} == {"low"}
-    assert {row[3] for row in detect_("--threshold", "2", "--threshold", "low=0.5")} == {"low"}
-    assert [row for row in detect_("--threshold", "-1", "--min-duration", "0") if row[1:3] != (0, 4)] == []
+    assert detect_("--threshold", "1") == []
+    assert {row[3] for row in detect_("--threshold", "high, very=inf")} == {"low"}
+    assert {row[3] for row in detect_("--threshold", "inf", "--threshold", "low=0.5")} == {"low"}
+    for threshold in ("-inf", "0"):
+        found = detect_("--threshold", threshold, "--min-duration", "0")
+        assert len(found) == 2 * 2 and {row[1:3] for row in found} == {(0, 4)}
     long = detect_("--min-duration", "1")
     assert long and all(row[2] - row[1] >= 1 - 1e-6 for row in long) and len(long) < len(everything)
     operating_point.write(tmp_path / "never.yaml", make_point(labels=LABELS, frame_thresholds=np.array([np.inf, 0.5])))
@@ -328,6 +332,11 @@ def test_the_gate_by_tags(model, run, sounds, tmp_path):
 @pytest.mark.parametrize("options, message", [
     (["--threshold", "loud"], "--threshold 'loud': expected a number, or CLASS=NUMBER"),
     (["--threshold", "lwo=0.5"], "no class 'lwo'; did you mean 'low'?"), (["--threshold", "nan"], "expected a number"),
+    (["--threshold", "50"], "--threshold '50': expected a number from 0 to 1, or inf for never, "
+                            "found 50; did you mean 0.5?"),
+    (["--threshold", "high, very=12.5"], "found 12.5; did you mean 0.125?"),
+    (["--threshold", "50%"], "expected a number, or CLASS=NUMBER; did you mean 0.5?"),
+    (["--threshold", "-1"], "found -1"), (["--threshold", "101"], "or inf for never, found 101"),
     (["--classes", "lwo"], "neither a class of"), (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
     (["--format", "audacity"], "name a folder for them: --output-dir DIR"),
     (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),
@@ -423,6 +432,55 @@ def test_names_that_differ_in_the_extension_alone_and_one_that_is_no_text(model,
     assert sorted(p.name for p in (tmp_path / "scores").iterdir()) == ["bad\ufffd.wav.tsv", "x.flac.tsv", "x.wav.tsv"]
     result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "both", "--scores", tmp_path / "both")
     assert result.exit_code == 1 and "the same folder" in result.stderr and not (tmp_path / "both").exists()
+
+
+@pytest.mark.parametrize("kind", ["--output-dir", "--scores", "--plot"])
+def test_a_recording_whose_output_cannot_be_written_fails_alone(model, run, tmp_path, kind):
+    """One name gets too long with the extension of the output, one is below a file's."""
+    (tmp_path / "in" / "taken").mkdir(parents=True)
+    long = "a" * 250 + ".wav"  # 254 bytes
+    for name in (long, "b.wav", "taken/c.wav", "z.wav"):
+        write_sound(tmp_path / "in" / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "taken").touch()
+    arguments = ("detect", model, tmp_path / "in", kind, tmp_path / "out")
+    result = run(*arguments, "--max-failures", "0.5")
+    assert result.exit_code == 0 and result.stderr.count("warning: detect: ") == 2
+    assert f"warning: detect: {long} failed: {tmp_path}/out/{long}." in result.stderr
+    assert "can't be written: File name too long" in result.stderr
+    assert "warning: detect: taken/c.wav failed: " in result.stderr
+    assert "detect: recordings: 2, audio: 0:00:02" in result.stderr
+    names = sorted(path.stem for path in (tmp_path / "out").iterdir())
+    assert names == ["b.wav", "taken", "z.wav"]
+    result = run(*arguments)
+    assert result.exit_code == 1 and "2 of 4 recordings failed" in result.stderr
+
+
+def test_a_folder_that_takes_no_file_is_told_at_once(model, run, tmp_path, monkeypatch):
+    for name in "ab":
+        write_sound(tmp_path / "in" / f"{name}.wav")
+    for number, times in ((errno.ENOSPC, 1), (errno.EACCES, 2)):
+        refused = []
+
+        def refuse(*_):
+            refused.append(number)
+            raise OSError(number, os.strerror(number))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse)
+            result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "out")
+        assert result.exit_code == 1 and os.strerror(number) in result.stderr
+        assert len(refused) == times and not list((tmp_path / "out").iterdir())
+    (tmp_path / "file").touch()
+    result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "file" / "out")
+    assert result.exit_code == 1 and "file/out: can't be written: Not a directory" in result.stderr
+    assert "detect: recordings" not in result.stderr
+
+
+def test_arguments_that_are_no_file_names(model, run, tmp_path):
+    write_sound(tmp_path / "a.wav")
+    result = run("detect", model, "x" * 300, tmp_path / "a.wav", "--max-failures", "1")
+    assert result.exit_code == 0 and "recordings: 1," in result.stderr
+    assert "x failed: " in result.stderr and "File name too long" in result.stderr
 
 
 def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):

@@ -16,6 +16,7 @@ import soundfile
 from helpers import write_set
 
 from wsedtk import atomic
+from wsedtk.corpora import youtube_errors
 from wsedtk.stages import download
 
 IDS = ["-abcdefghij", "--abcdefghi", "_bcdefghijk", "abcdefghij-", "Yabcdefghij"]
@@ -36,6 +37,10 @@ video = given.url.removeprefix("https://www.youtube.com/watch?v=")
 log(start=video, argv=sys.argv[1:], folder=os.getcwd())
 with open(os.path.join(here, "behaviour.json")) as file:
     what, text = json.load(file).get(video, ["make", ""])
+if what == "once":
+    with open(os.path.join(here, "log")) as file:
+        asked = sum(json.loads(line).get("start") == video for line in file)
+    what, text = ("slow", text) if asked == 1 else ("fail", "Video unavailable")
 path = given.output.replace("%(ext)s", given.audio_format)
 if what == "usage":
     parser.error(text)
@@ -207,34 +212,136 @@ def test_dead_videos_are_not_asked_for_twice(fetch, stand_in, tmp_path):
     assert result.exit_code == 0 and "3 there, 2 fetched, 0 dead" in result.stdout
 
 
-@pytest.mark.parametrize("dead, message", [
-    (True, "Private video. Sign in if you've been granted access to this video. Use --cookies-from-browser or --cookies"),
-    (True, "Video unavailable"), (True, "Video unavailable. This video is not available"), (True, "This video is unavailable"),
-    (True, "This video has been removed by the uploader"), (True, "This video has been removed for violating YouTube's policy"),
-    (True, "Video unavailable. This video is no longer available because the YouTube account associated with it has been terminated."),
-    (True, "Video unavailable. This video contains content from SME, who has blocked it in your country on copyright grounds"),
-    (True, "The uploader has not made this video available in your country\nYou might want to use a VPN"),
-    (True, "Sign in to confirm your age. This video may be inappropriate for some users."),
-    (True, "This live stream recording is not available."),
-    (True, "Join this channel to get access to members-only content like this video"),
-    (False, "Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies for the authentication"),
-    (False, "Video unavailable. This content isn’t available, try again later. The current session has been rate-limited by YouTube"),
-    (False, "Video unavailable. Playback on other websites has been disabled by the video owner"),
-    (False, "The following content is not available on this app. Watch on the latest version of YouTube"),
-    (False, "Requested format is not available. Use --list-formats for a list of available formats"),
-    (False, "Unable to download API page: HTTP Error 503: Service Unavailable (caused by <HTTPError 503: Service Unavailable>)"),
-    (False, "Unable to download webpage: HTTP Error 429: Too Many Requests"),
-    (False, "unable to download video data: HTTP Error 403: Forbidden"),
-    (False, "Unable to download API page: [Errno -2] Name or service not known (caused by TransportError('[Errno -2]'))"),
-    (False, "Unable to download API page: The read operation timed out"), (False, "Premieres in 3 hours"), (False, ""),
-])
-def test_what_a_message_means(dead, message):
-    assert download.is_dead("abcdefghijk_0.000_1.000.wav", f"[youtube] abcdefghijk: {message}") == dead
+COOKIES = ("Use --cookies-from-browser or --cookies for the authentication. "
+           "See  https://github.com/yt-dlp/yt-dlp/wiki/FAQ#how-do-i-pass-cookies-to-yt-dlp  "
+           "for how to manually pass cookies")
+UNAVAILABLE = "Video unavailable. "
+MESSAGES = {  # of yt-dlp 2026.10.26 and YouTube
+    "dead": [
+        f"Private video. Sign in if you've been granted access to this video. {COOKIES}",
+        UNAVAILABLE + "This video is private",
+        UNAVAILABLE + "This video has been removed by the uploader",
+        "This video has been removed for violating YouTube's policy on hate speech",
+        UNAVAILABLE + "This video is no longer available because the YouTube account associated "
+                      "with this video has been terminated.",
+        UNAVAILABLE + "This video is no longer available because the uploader has closed their "
+                      "YouTube account.",
+        UNAVAILABLE + "This video is no longer available due to a copyright claim by SME",
+        UNAVAILABLE + "This video isn\u2019t available anymore",
+        UNAVAILABLE + "This video contains content from SME, who has blocked it in your country on "
+                      "copyright grounds",
+        UNAVAILABLE + "This video contains content from SME, who has blocked it on copyright "
+                      "grounds",
+        "The uploader has not made this video available in your country\nYou might want to use a "
+        "VPN or a proxy server",
+        "This video is not available from your location due to geo restriction",
+        f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}",
+        "This live stream recording is not available.", "This video does not exist.",
+        "Join this channel to get access to members-only content like this video",
+        "This video is available to this channel's members on level: A (or any higher level).",
+        "This video requires payment to watch",
+        UNAVAILABLE + "This video is only available to Music Premium members",
+    ],
+    "unexplained": [
+        "Video unavailable", UNAVAILABLE + "This video is not available",
+        "This video is unavailable", "This video isn\u2019t available",
+    ],
+    "retry": [
+        f"Sign in to confirm you\u2019re not a bot. {COOKIES}", f"Please sign in. {COOKIES}",
+        f"Sign in to confirm you're not a bot. This helps protect our community. {COOKIES}",
+        UNAVAILABLE + "YouTube is requiring a captcha challenge before playback",
+        "All player responses are invalid. Your IP is likely being blocked by Youtube",
+        f"This video is only available for registered users. {COOKIES}",
+        f"Login details are needed to download this content. {COOKIES}",
+        "Before you continue to YouTube. This video is private",
+        "Invalid cookie consent redirect URL",
+        UNAVAILABLE + "This content isn\u2019t available, try again later. The current session has "
+                      "been rate-limited by YouTube for up to an hour.",
+        UNAVAILABLE + "This content isn't available.",
+        UNAVAILABLE + "Playback on other websites has been disabled by the video owner",
+        UNAVAILABLE + "This video contains content from NFL, who has blocked it from display on "
+                      "this website or application",
+        "The following content is not available on this app.. Watch on the latest version of "
+        "YouTube",
+        "The page needs to be reloaded.. The page needs to be reloaded.",
+        "This video is DRM protected",
+        "Requested format is not available. Use --list-formats for a list of available formats",
+        "Unable to download API page: HTTP Error 503: Service Unavailable (caused by <HTTPError>)",
+        "Unable to download webpage: HTTP Error 429: Too Many Requests",
+        "unable to download video data: HTTP Error 403: Forbidden",
+        "Unable to download API page: [Errno -2] Name or service not known (caused by Error())",
+        "Unable to download API page: The read operation timed out",
+        "Premieres in 3 hours", "This live event will begin in a few moments.",
+        "This live event has ended.", "We're processing this video. Check back later.",
+        UNAVAILABLE + "A sentence that nobody has seen",
+        "Postprocessing: Conversion failed: the file was removed; ffmpeg was terminated",
+        "cookies.txt: the file does not exist", "Dieses Video ist nicht verfügbar",
+        "Video nicht verfügbar. Nur für Premium", "動画を再生できません", "",
+    ],
+}
+
+
+@pytest.mark.parametrize("verdict, message", [
+    (verdict, message) for verdict, messages in MESSAGES.items() for message in messages])
+def test_what_a_message_means(verdict, message):
+    assert youtube_errors.verdict("abcdefghijk", f"[youtube] abcdefghijk: {message}") == verdict
+    assert youtube_errors.verdict("abcdefghijk", message.upper()) == verdict
 
 
 def test_an_id_says_nothing_about_its_video():
-    assert not download.is_dead("__removed__-_0.000_1.000.wav", "[youtube] __removed__-: HTTP")
-    assert download.is_dead("not a botID_0.000_1.000.wav", "[youtube] not a botID: Private video")
+    for video, message, verdict in (
+            ("__removed__-", "HTTP", "retry"), ("not a botID", "Private video", "dead"),
+            ("unavailable", "Video unavailable", "unexplained")):
+        assert youtube_errors.verdict(video, f"[youtube] {video}: {message}") == verdict
+
+
+def test_unavailable_without_a_reason_is_dead_where_others_come_later(fetch, stand_in, tmp_path):
+    """A blocked address gets the same answer for every video. After the last one a clip that is
+    there is asked for again."""
+    videos = many(6)
+    stand_in.behave({videos[i]: ("fail", "Video unavailable") for i in (0, 1, 3, 5)})
+    data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
+    result = fetch(data, audio, "--jobs", 1)
+    assert result.exit_code == 0 and "2 fetched, 4 dead, 0 to retry" in result.stdout
+    assert {video: status for video, (status, _) in failures(audio).items()} == dict.fromkeys(
+        (videos[i] for i in (0, 1, 3, 5)), "dead")
+    *asked, again = stand_in.log("start")
+    assert asked == videos and again in (videos[2], videos[4])
+    assert sounds(audio) == [f"Y{videos[i]}_30.000_31.000.wav" for i in (2, 4)]
+    assert stand_in.asked() and fetch(data, audio).exit_code == 0 and stand_in.asked() == []
+
+
+def test_what_was_there_before_tells_a_block_from_a_video_that_is_gone(fetch, stand_in, tmp_path):
+    videos = many(2)
+    data, audio = make_set(tmp_path / "set", videos[:1]), tmp_path / "audio"
+    assert fetch(data, audio).exit_code == 0
+    both = make_set(tmp_path / "both", videos)
+    for there, status, exit_code in (("fail", "retry", 75), ("make", "dead", 0)):
+        stand_in.behave({videos[1]: ("fail", "Video unavailable"),
+                         videos[0]: (there, "Video unavailable")})
+        assert fetch(both, audio).exit_code == exit_code
+        assert failures(audio) == {
+            videos[1]: (status, f"[youtube] {videos[1]}: Video unavailable")}
+        assert sounds(audio) == [f"Y{videos[0]}_30.000_31.000.wav"]
+
+
+def test_a_download_that_was_under_way_says_nothing_of_a_block(fetch, stand_in, tmp_path):
+    """It ends after the block began, and its video is then not to be had either."""
+    videos = many(2)
+    stand_in.behave({videos[0]: ("once", "1"), videos[1]: ("fail", "Video unavailable")})
+    result = fetch(make_set(tmp_path / "set", videos), tmp_path / "audio", "--jobs", 2)
+    assert result.exit_code == 75 and "1 fetched, 0 dead, 1 to retry" in result.stdout
+
+
+def test_a_block_leaves_no_video_dead(fetch, stand_in, tmp_path):
+    data, audio, videos = make_set(tmp_path / "set", many(30)), tmp_path / "audio", many(30)
+    stand_in.behave({**{video: ("once", "0") for video in videos[:3]},
+                     **{video: ("fail", "Video unavailable") for video in videos[3:]}})
+    result = fetch(data, audio, "--jobs", 2)
+    assert result.exit_code == 75 and "3 fetched, 0 dead, 27 to retry" in result.stdout
+    assert "after 10 failures in a row" in result.stderr
+    stand_in.behave({})
+    assert fetch(data, audio).exit_code == 0
 
 
 def test_a_failure_may_pass(fetch, stand_in, tmp_path):

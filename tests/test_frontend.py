@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from wsedtk import audio, config as config_files
-from wsedtk.frontend import FrontendConfig, LogMel
+from wsedtk.frontend import FrontendConfig, LogMel, mel_filters
 
 WANG = FrontendConfig()
 HE = FrontendConfig(sample_rate=44100, window=1764, hop=882, num_fft=2048, num_mels=80, max_hz=22050, power=2, top_db=None)
@@ -163,6 +163,25 @@ def test_the_level_of_a_clip_is_limited_by_its_own_maximum():
     ("audioset/conf/frontend_wang.yaml", PADDED["Wang padded"]), ("mini/conf/frontend_wang.yaml", WANG)])
 def test_the_recipes_front_ends(file, expected):
     assert config_files.load(FrontendConfig, RECIPES / file) == expected
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters", "ignore:.*mel filters contain no FFT bin")
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 96000])
+@pytest.mark.parametrize("num_mels", [1, 20, 64, 80, 229])
+def test_mel_filters_are_librosas_to_the_bit(rate, num_mels):
+    for num_fft in (511, 1024, 2048, 4096):
+        for low, high in ((0, rate / 2), (50, 3999.5), (1200, rate / 2), (20, 900)):
+            theirs = librosa.filters.mel(sr=rate, n_fft=num_fft, n_mels=num_mels, fmin=low,
+                                         fmax=high, dtype=np.float64)
+            config = FrontendConfig(rate, 400, 400, num_fft, num_mels, float(low), float(high))
+            np.testing.assert_array_equal(mel_filters(config), theirs)
+
+
+def test_filters_without_a_bin_are_told():
+    """Of the bins at 0, 4000 and 8000 Hz only the second lies within a filter, the third one."""
+    with pytest.warns(UserWarning, match="2 of 3 mel filters contain no FFT bin"):
+        filters = mel_filters(dataclasses.replace(WANG, window=4, num_fft=4, num_mels=3))
+    assert [bins.tolist() for bins in filters.nonzero()] == [[2], [1]]
 
 
 def test_silence_is_the_floor():

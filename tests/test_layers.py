@@ -11,15 +11,17 @@ LAYERS = {"cli": 0, "commands": 0, "__main__": 0, "stages": 1,
           "difference_tables": 2, "detection": 2, "distributed": 2,
           "inference": 2, "model_card": 2, "onnx_graph": 2, "page": 2, "plots": 2, "scalars": 2, "scored": 2, "scoring": 2,
           "seeds": 2, "training": 2,
+          "console": 3,
           "atomic": 3, "tables": 3, "progress": 3, "parallel": 3, "ranks": 3, "parts": 3, "signals": 3, "audio": 3, "recordings": 3,
           "sound_file": 3, "sndfile": 3, "av_file": 3, "containers": 3,
           "datadir": 3, "event_formats": 3, "event_lists": 3, "class_lists": 3, "store": 3, "score_folder": 3, "checkpoint": 3,
           "operating_point": 3, "provenance": 3, "folders": 3,
           "clip_names": 4, "frontend": 4, "pooling": 4, "models": 4, "thresholds": 4, "events": 4, "metrics": 4,
           "intervals": 4, "ranking": 4,
-          "config": 5, "errors": 5, "__init__": 5}
+          "caches": 5, "config": 5, "errors": 5, "__init__": 5}
 WITHOUT_TORCH = {"metrics", "ranking", "events", "thresholds", "datadir", "operating_point",
                  "config", "errors", "audio", "sound_file", "sndfile", "av_file", "containers",
+                 "caches", "console",
                  "store", "parts", "clip_names", "event_lists", "event_formats", "recordings", "score_folder", "scoring",
                  "chain", "scored", "comparing", "page", "clip_pages", "folders",
                  "difference_tables", "intervals", "seeds"}

@@ -12,7 +12,7 @@ LABELS = ["Air horn, truck horn", "no", "Fire engine, fire truck (siren)", "1", 
 
 def point(**changes):
     values = {"mode": "frame", "labels": LABELS, "clip_thresholds": np.array([0.1 + 0.2, 1 / 3, np.inf, -np.inf, 1e-7]),
-              "frame_thresholds": np.array([5e-324, 0.5, np.nextafter(0.5, 1), 1.7976931348623157e308, 3e-20]),
+              "frame_thresholds": np.array([5e-324, 0, 0.5 - 2**-54, 1 - 2**-53, 1]),
               "median_seconds": np.array([0, 0.5, 0.3, 1, 2.0]), "min_seconds": np.array([0, 0.1, 0.2, 0.3, 0.7]),
               "max_gap_seconds": np.full(5, 0.24), "gate_by_tags": True, "tuned_on": "abc tags, 3 clips"}
     return operating_point.OperatingPoint(**{**values, **changes})
@@ -74,6 +74,9 @@ def _number(key, value):
     (_number("frame_thresholds", "high"), "frame_thresholds: no: expected a number, found 'high'"),
     (_number("frame_thresholds", True), "frame_thresholds: no: expected a number, found True"),
     (_number("frame_thresholds", float("nan")), "frame_thresholds: no: expected a number, found nan"),
+    (_number("frame_thresholds", 50), "frame_thresholds: no: expected a number from 0 to 1, or inf "
+                                      r"for never, found 50; did you mean 0.5\?"),
+    (_number("clip_thresholds", -0.5), "no: expected .* inf for never, found -0.5$"),
     (_number("median_seconds", None), "median_seconds: no: expected a number, found None"),
     (_number("median_seconds", float("inf")), "median_seconds: no: expected seconds from 0 to 86400, found inf"),
     (_number("min_seconds", float("inf")), "min_seconds: no: expected seconds from 0 to 86400, found inf"),

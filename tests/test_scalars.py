@@ -30,6 +30,17 @@ def history(model):
 
 
 @NEEDS
+def test_a_folder_that_tensorboard_cannot_name_costs_its_curves_alone(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(scalars, "say", told.append)
+    writer = scalars.Scalars(tmp_path / "no\udcff")
+    writer.write(1, {"a": 1.0})
+    writer.write(2, {"a": 2.0})
+    writer.close()
+    assert len(told) == 1 and "gets no curves for TensorBoard: the path is not UTF-8" in told[0]
+
+
+@NEEDS
 def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
     model = tmp_path / "a <b> 'model'"
     assert run(*train_arguments(corpus, model)).exit_code == 0

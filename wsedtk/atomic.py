@@ -1,6 +1,7 @@
 """Writing that nobody sees half of: to a temporary name in the same folder, fsync, rename. Locks."""
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -73,8 +74,20 @@ def _telling(path):
     """Turn an OSError into an InputError that says what can't be written."""
     try:
         yield
-    except OSError as error:
-        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
+    except (OSError, UnicodeEncodeError) as error:  # the latter: names that are no text
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: can't be written: {reason}") from error
+
+
+def make_folder(path):
+    """Make a folder to write files into, and the folders above it, where it is missing.
+
+    Raises InputError where it can't be made or written.
+    """
+    with _telling(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextlib.contextmanager
@@ -99,7 +112,7 @@ def writing(path):
 
         detail(f"wrote {path}: {size:,} bytes")
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UnicodeEncodeError):
             temporary.unlink(missing_ok=True)
 
 
@@ -176,6 +189,9 @@ def remove(path):
 
 
 def write_text(path, text):
-    """Write a whole UTF-8 text file atomically."""
+    """Write a whole UTF-8 text file atomically.
+
+    What is no text, as of paths that are not UTF-8, is written with escapes.
+    """
     with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

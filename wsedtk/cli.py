@@ -5,9 +5,7 @@ import os
 import signal
 import sys
 
-import click
-
-from wsedtk import signals
+from wsedtk import console, signals
 from wsedtk.commands import corpora, results, systems  # noqa: F401  # they join the group
 from wsedtk.commands.common import cli, tell_stopped
 from wsedtk.errors import InputError, NotFinished
@@ -24,11 +22,12 @@ def _stop(number, frame):
 def _tell(error):
     from wsedtk.progress import printable
     if str(error):  # else another process has said it
-        click.echo(f"wsedtk: {printable(error)}", err=True)
+        print(f"wsedtk: {printable(error)}", file=sys.stderr)
 
 
 def main():
     """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal."""
+    console.prepare()
     try:
         with signals.handled(_stop):
             try:
@@ -42,9 +41,12 @@ def main():
         _tell(error)
         sys.exit(75)
     except OSError as error:
-        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.filename is not None:
+            _tell(f"{os.fsdecode(error.filename)}: {error.strerror}")
+            sys.exit(1)
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python tries to write when it ends
         if error.errno != errno.EPIPE:  # of which the reader, `head` say, knows: it has seen enough
-            click.echo(f"wsedtk: standard output can't be written: {error.strerror}", err=True)
+            _tell(f"standard output can't be written: {error.strerror}")
         sys.exit(1)

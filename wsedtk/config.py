@@ -65,13 +65,25 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.construct_mapping)
 
 
+def as_text(path):
+    """Return a path as text that is UTF-8: bytes that are not stand there with escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
 class _Dumper(yaml.SafeDumper):
-    """safe_dump that writes a value twice rather than an alias of it."""
+    """safe_dump that writes a value twice rather than an alias of it.
+
+    Text that is not UTF-8 is written as `as_text` has it: no YAML can hold it as it is.
+    """
 
     def ignore_aliases(self, data):
         return True
 
+    def represent_str(self, data):
+        return super().represent_str(as_text(data))
 
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 for _kind in (_Loader, _Dumper):  # which must quote the text `12e3`: one fingerprint in a thousand is of this form
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 
@@ -129,6 +141,17 @@ def suggest(word, known):
     near = nearest(word, known)
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
     return f"did you mean {near!r}?" if near is not None else "known: " + ", ".join(known[:20]) + more
+
+
+def suggest_fraction(value):
+    """'; did you mean 0.5?' of 50, or of the text 50 %, where a fraction is expected; else ''."""
+    text = str(value).strip()
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        return ""
+    is_percentage = 0 <= number <= 100 and (number > 1 or text.endswith("%"))
+    return f"; did you mean {number / 100:g}?" if is_percentage else ""
 
 
 def _convert(value, kind, where):

@@ -5,6 +5,7 @@ S samples, T frames, F mel bins, B clips.
 
 import contextlib
 import dataclasses
+import warnings
 
 import numpy as np
 import torch
@@ -73,13 +74,47 @@ class FrontendConfig:
         return max(num_samples, self.min_samples) // self.hop
 
 
+def _mel_edges(config):
+    """Return F + 2 frequencies (Hz), equally spaced on Slaney's mel scale: filter k is above 0
+    between the k-th and the (k + 2)-th of them.
+
+    Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010: 200/3 Hz a
+    mel up to 1 kHz, and from there 27 mels for each factor of 6.4.
+    """
+    hz_per_mel, corner_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
+    corner = corner_hz / hz_per_mel
+
+    def to_mel(hz):
+        return hz / hz_per_mel if hz < corner_hz else corner + np.log(hz / corner_hz) / log_step
+
+    mels = np.linspace(to_mel(config.min_hz), to_mel(config.max_hz), config.num_mels + 2)
+    with np.errstate(over="ignore"):  # of values below the corner, which the first branch gives
+        above = corner_hz * np.exp(log_step * (mels - corner))
+    return np.where(mels < corner, hz_per_mel * mels, above)
+
+
+def mel_filters(config):
+    """Return the mel filters (F, num_fft / 2 + 1) of a front end, float64: triangles of area 1.
+
+    They are those of `librosa.filters.mel`. librosa itself is not used: importing its filters
+    compiles others with numba, which fails where no cache folder is writable, and takes a second.
+    """
+    edges = _mel_edges(config)[:, None]
+    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
+    hz = np.fft.rfftfreq(config.num_fft, 1 / config.sample_rate)
+    rising, falling = (hz - lower) / (centre - lower), (upper - hz) / (upper - centre)
+    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (upper - lower))
+    num_empty = int((filters.max(axis=1) == 0).sum())
+    if num_empty:
+        warnings.warn(f"{num_empty} of {config.num_mels} mel filters contain no FFT bin and are 0; "
+                      "use fewer num_mels or a larger num_fft", stacklevel=2)
+    return filters
+
+
 def window_and_filters(config):
     """The window (window,) and the mel filters (F, num_fft / 2 + 1) of a front end, float64 tensors."""
-    import librosa  # only for its Slaney mel filters; slow to import
-
-    filters = librosa.filters.mel(sr=config.sample_rate, n_fft=config.num_fft, n_mels=config.num_mels, fmin=config.min_hz,
-                                  fmax=config.max_hz, dtype=np.float64)
-    return torch.hann_window(config.window, periodic=True, dtype=torch.float64), torch.from_numpy(filters)
+    window = torch.hann_window(config.window, periodic=True, dtype=torch.float64)
+    return window, torch.from_numpy(mel_filters(config))
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ import warnings
 
 import numpy as np
 
+from wsedtk.caches import matplotlib_importable
+
 
 def ratio(numerator, denominator, exists=True):
     """numerator / denominator as a float; 0 where the denominator is 0, None where nothing exists to score."""
@@ -368,7 +370,7 @@ def psds(frame_scores, seconds_per_frame, reference, durations, recorded):
     used = np.unique(reference.label).tolist()
     if not used:
         return dict.fromkeys(PSDS_SETTINGS), 0
-    with _quiet_imports():
+    with _quiet_imports(), matplotlib_importable():  # which it imports
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
     truth = {str(clip): [] for clip in range(len(durations))}

@@ -9,6 +9,8 @@ from wsedtk import config, events
 from wsedtk.atomic import write_text
 from wsedtk.clip_names import LONGEST_SECONDS
 from wsedtk.errors import InputError
+from wsedtk.progress import say
+from wsedtk.provenance import UNKNOWN_MODEL
 from wsedtk.tables import first, normal
 
 PER_CLASS = ("clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds")
@@ -52,7 +54,16 @@ def _per_class(mapping, labels, where, is_seconds=False):
             raise InputError(f"{where}: {label}: expected a number, found {config.shown(value)}")
         if is_seconds and not 0 <= value <= LONGEST_SECONDS:
             raise InputError(f"{where}: {label}: expected seconds from 0 to {LONGEST_SECONDS:g}, found {value!r}")
+        if not is_seconds:
+            check_threshold(value, f"{where}: {label}")
     return np.array(values, np.float64)
+
+
+def check_threshold(value, where):
+    """Raise InputError unless a threshold is a probability, or infinite: for never or always."""
+    if not (0 <= value <= 1 or np.isinf(value)):
+        raise InputError(f"{where}: expected a number from 0 to 1, or inf for never, found "
+                         f"{value:g}{config.suggest_fraction(value)}")
 
 
 def read(path):
@@ -93,11 +104,19 @@ def untuned(labels, threshold):
 
 
 def check(point, path, labels, model, other):
-    """Raise InputError where a point that was read from `path` is not for the classes and the model (its fingerprint) of `other`."""
+    """Raise InputError where a point that was read from `path` is not for what `other` is of.
+
+    labels: its classes; model: the fingerprint of its model, None where it is not known, which is
+    told.
+    """
     if list(point.labels) != list(labels):
         odd = sorted(set(labels) ^ set(point.labels))
         raise InputError(f"{path}: its classes are not those of {other}" + (f": {first(odd)}" if odd else ", or in another order"))
-    if point.model not in (None, model):
+    known = point.model not in (None, UNKNOWN_MODEL)
+    if known and model is None:
+        say(f"warning: {other}: does not name its model, as it comes from tables: take care that "
+            f"{path} is for the same one")
+    elif known and point.model != model:
         raise InputError(f"{path}: was tuned on the scores of another model ({point.model}) than {other} ({model}); tune on this model's, "
                          "or take `model:` out of the file to use it all the same")
 

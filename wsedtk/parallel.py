@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 
+from wsedtk.progress import say
 from wsedtk.signals import STOPPING
 
 # What a process of the pool is told: one thread for linear algebra; and to keep the memory of large arrays for the next ones (glibc's
@@ -34,6 +35,21 @@ def _start_helpers():
         multiprocessing.forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _can_start_helpers(jobs):
+    """Start the helpers and return True; where the system refuses, warn and return False.
+
+    They listen at a socket in the folder for temporary files: none may be writable, or its path be
+    too long for a socket.
+    """
+    try:
+        _start_helpers()
+    except OSError as error:
+        say(f"warning: --jobs {jobs}: one process does the work, as no others can be started "
+            f"({error.strerror or error}); set TMPDIR to a folder with a short path")
+        return False
+    return True
 
 
 def _end_with_parent():
@@ -85,7 +101,9 @@ def mapping(jobs, modules=()):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
-        _start_helpers()
+        if not _can_start_helpers(jobs):
+            yield map
+            return
         with concurrent.futures.ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
             try:
                 yield functools.partial(_stream, pool, _AHEAD * jobs)

@@ -17,6 +17,7 @@ from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.progress import say
 
+UNKNOWN_MODEL = "imported"  # the model of scores that come as tables, which do not name it
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
 _LARGE = 64 << 20  # bytes; of larger files the head, the tail and the size make the fingerprint
 
@@ -34,6 +35,12 @@ def commit():
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return found.stdout.strip() or "unknown"
+
+
+def known_model(attributes):
+    """Return the fingerprint of the model that scores are of; None where it is not known."""
+    model = attributes["model"]
+    return None if model == UNKNOWN_MODEL else model
 
 
 def made_by():

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 from wsedtk.errors import InputError
+from wsedtk.progress import say
 
 _EVENTS = "events.out.tfevents.*"
 
@@ -39,6 +40,8 @@ class Scalars:
                     for name, value in values.items():
                         self._writer.add_scalar(name, value, step)
                     self._writer.flush()
+        except UnicodeEncodeError:  # before the first point; no training ends for want of a picture
+            say(f"warning: {self.folder}: gets no curves for TensorBoard: the path is not UTF-8")
         except OSError as error:
             raise InputError(f"{self.folder}: can't be written: {error.strerror or error}") from error
 

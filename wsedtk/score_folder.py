@@ -2,6 +2,8 @@
 
     <clip>.tsv    onset  offset  <class>  <class> ...      one row a frame, seconds, scores in [0, 1]
 
+Tables may lie in subfolders, as `detect` puts them there: a clip's name then begins with those.
+
 N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.ScoreFile` reads a score file.
 """
 
@@ -23,6 +25,7 @@ from wsedtk.tables import (cut_blank, first, normal, raise_on_errors, read_lines
 from wsedtk.errors import InputError
 from wsedtk.metrics import frame_edges, num_segments
 from wsedtk.progress import progress
+from wsedtk.provenance import UNKNOWN_MODEL
 
 ROUNDING_SECONDS = 0.002  # what times may be off
 _FILE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")  # of a table, here and elsewhere, that is read again
@@ -105,8 +108,8 @@ class ScoreFolder:
     def __init__(self, path):
         self.path = Path(path)
         paths = {}
-        for table in tables_of(path):
-            name = _clip_name(table)
+        for table in tables_of(self.path):
+            name = (table.parent.relative_to(self.path) / _clip_name(table)).as_posix()
             if name in paths:
                 raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
             paths[name] = table
@@ -128,7 +131,8 @@ class ScoreFolder:
         self.num_frames, last, ends = (np.array(column) for column in zip(*edges))
         self.durations = round_seconds(ends)
         self.seconds_per_frame = self._seconds_per_frame(last)
-        self.attributes = {"model": "imported", "features": "", "fingerprint": digest.hexdigest()[:16]}
+        self.attributes = {"model": UNKNOWN_MODEL, "features": "",
+                           "fingerprint": digest.hexdigest()[:16]}
 
     def _seconds_per_frame(self, last):
         """The length of all frames. last: (N,) the onset of each clip's last one. Raises InputError where clips differ."""
@@ -163,9 +167,12 @@ class ScoreFolder:
 
 
 def tables_of(folder):
-    """The tables in a folder, sorted. Raises InputError where it can't be entered."""
-    names = (name for name in folders.look(folder)[1] if name.endswith(".tsv"))
-    return [Path(folder, name) for name in names if not name.startswith("._")]
+    """The tables in a folder and its subfolders, sorted.
+
+    Raises InputError where the folder can't be entered.
+    """
+    return sorted(Path(parent, name) for parent, names in folders.walk(folder)
+                  for name in names if name.endswith(".tsv") and not name.startswith("._"))
 
 
 def is_table(path):

@@ -64,7 +64,7 @@ class Scored:
     def decoded(self):
         """What the system says of the scored clips, a DataSet."""
         decoded = datadir.read_decoded(self.folder, self.labels)
-        return decoded.select(np.isin(decoded.filenames, self.truth.filenames))
+        return scoring.matched(decoded, self.truth.filenames)[0]
 
     @functools.cached_property
     def scores(self):

@@ -3,6 +3,7 @@
 N clips, S segments of all clips together, K classes.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from wsedtk import metrics, provenance, tables
 from wsedtk.errors import InputError
+from wsedtk.events import Events
 from wsedtk.progress import printable
+from wsedtk.tables import find_clips
 
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
@@ -35,6 +38,27 @@ def empty_report(labels):
                           for n in ("nothing", "everything", "system_tags", "true_tags")},
             "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None},
             "made_from": {**dict.fromkeys(("data", "model", "scores", "operating_point")), **provenance.made_by()}}  # fingerprints
+
+
+def matched(dataset, filenames):
+    """Return a set's clips among sorted file names (N,), named so, and which (N,) it has.
+
+    A name stands for the clip of that name, else for one that is named so in another way.
+    """
+    places = find_clips(dataset.filenames, filenames)
+    found = places >= 0
+    clips, position = places[found], np.full(len(dataset), -1)
+    position[clips] = np.arange(len(clips))
+    tag_clip, events = position[dataset.tag_clip], dataset.events
+    kept = np.flatnonzero(tag_clip >= 0)
+    kept = kept[np.lexsort((dataset.tag_label[kept], tag_clip[kept]))]
+    if events is not None:
+        e = events.select(position[events.clip] >= 0)
+        events = Events.from_columns(position[e.clip], e.onset, e.offset, e.label)
+    return dataclasses.replace(
+        dataset, filenames=filenames[found], paths=dataset.paths[clips],
+        durations=dataset.durations[clips], tag_clip=tag_clip[kept],
+        tag_label=dataset.tag_label[kept], events=events), found
 
 
 def _fits(found, pattern):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk.atomic import writing
+from wsedtk.clip_names import clip_key
 from wsedtk.errors import InputError
 
 BLOCK_ROWS = 1 << 16
@@ -268,6 +269,25 @@ def write_rows(path, columns, blocks):
         file.write("\t".join(columns) + "\n")
         for rows in blocks:
             file.writelines("\t".join(row) + "\n" for row in rows)
+
+
+def find_clips(names, wanted):
+    """Return the place of each wanted clip (M,) among names (N,) in any order, -1 where it is not.
+
+    Where no name is the same, one is taken that is another way to write it: see `clip_key`.
+    """
+    names, wanted = np.asarray(names, str), np.asarray(wanted, str)
+    places = find(names, wanted, np.argsort(names))
+    if (places >= 0).all():
+        return places
+    is_taken = np.isin(np.arange(len(names)), places)
+    others = {}
+    for i, name in enumerate(texts(names)):
+        if not is_taken[i]:
+            others.setdefault(clip_key(name), i)
+    for i in np.flatnonzero(places < 0).tolist():
+        places[i] = others.pop(clip_key(str(wanted[i])), -1)
+    return places
 
 
 def find(names, wanted, order=None):

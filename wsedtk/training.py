@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from wsedtk import inference, metrics, ranking, tables, thresholds
+from wsedtk.caches import torch_without_compiler_cache
+from wsedtk.config import suggest_fraction
 from wsedtk.dataset import Augmentation, Batches, FrameTargets
 from wsedtk.distributed import Group
 from wsedtk.errors import InputError
@@ -56,8 +58,11 @@ class TrainConfig:
             raise ValueError("batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be at least 1")
         if not self.resume_seconds >= 0:
             raise ValueError(f"resume_seconds must be at least 0, found {self.resume_seconds}")
-        if not 0 < self.learning_rate < float("inf") or not 0 < self.schedule_factor < 1:
-            raise ValueError("need learning_rate > 0 and 0 < schedule_factor < 1")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be a number above 0, found {self.learning_rate}")
+        if not 0 < self.schedule_factor < 1:
+            raise ValueError("schedule_factor must be above 0 and below 1, found "
+                             f"{self.schedule_factor:g}{suggest_fraction(self.schedule_factor)}")
         for name in ("frame_loss_weight", "mixup_alpha", "time_mask_seconds", "mel_mask_bins", "time_shift_seconds"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
@@ -131,7 +136,9 @@ class Trainer:
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
         self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
         self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))).run
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=cfg.learning_rate, fused=True if device.type == "cuda" else None)
+        fused = True if device.type == "cuda" else None
+        with torch_without_compiler_cache():
+            self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
         self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)

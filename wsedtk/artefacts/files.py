@@ -151,9 +151,12 @@ def scores(path, found):
         "frontend_fingerprint": attributes.get("features_fingerprint")}
     model = path.absolute().parent.parent
     there = provenance.fingerprint_model_directory(model)
+    known = provenance.known_model(attributes)
+    if known is None:
+        there = None
     about.add_input("model", model if there else None, attributes["model"],
-                    there and ("there" if there == attributes["model"] else "changed"))
-    if there and there != attributes["model"]:
+                    there and ("there" if there == known else "changed"))
+    if there and there != known:
         about.faults.append(f"{path}: was predicted by another model ({attributes['model']}) than {model} ({there}); predict again")
     features = attributes.get("features")
     if features:

@@ -71,10 +71,11 @@ def _check_point(about, path, labels, fingerprint):
         return
     if point.labels != labels:
         about.faults.append(f"{path}: its classes are not those of the model; tune again")
-    elif point.model not in (None, fingerprint):
+    elif point.model not in (None, provenance.UNKNOWN_MODEL, fingerprint):
         about.faults.append(f"{path}: was tuned on the scores of another model ({point.model}) than this ({fingerprint}); tune again")
     else:
-        about.content["operating_point"] = "for any model" if point.model is None else "of this model"
+        about.content["operating_point"] = (
+            "of this model" if point.model == fingerprint else "for any model")
 
 
 def _to_share(path, fingerprint):
@@ -205,7 +206,8 @@ def point(path):
                      "tuned_on": found.tuned_on, "tuned": {key: value for key, value in tuned.items() if key not in ("wsedtk", "commit")}}
     folder = Path(path).absolute().parent
     there = provenance.fingerprint_model_directory(folder)
-    state = None if there is None or found.model is None else "there" if there == found.model else "changed"
+    is_known = there is not None and found.model not in (None, provenance.UNKNOWN_MODEL)
+    state = ("there" if there == found.model else "changed") if is_known else None
     about.add_input("model", folder if there else None, found.model, state)
     if state == "changed":
         about.faults.append(f"{path}: was tuned on the scores of another model ({found.model}) than that beside it ({there}); tune again")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, chain, datadir, operating_point, provenance, score_folder, scoring, store, tables
+from wsedtk import (audio, chain, datadir, folders, operating_point, provenance, score_folder, scoring,
+                    store, tables)
 from wsedtk.artefacts.about import About, hours, listed, made_by, record_of, when_made
 from wsedtk.errors import InputError
 
@@ -144,8 +145,8 @@ def report(path):
 
 def is_score_tables(path):
     """Whether a folder holds tables of frame scores."""
-    found = score_folder.tables_of(path)
-    return bool(found) and score_folder.is_table(found[0])
+    names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
+    return bool(names) and score_folder.is_table(path / names[0])
 
 
 def score_tables(path):

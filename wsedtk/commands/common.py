@@ -59,6 +59,33 @@ class NumberList(click.ParamType):
         return numbers
 
 
+class Number(click.FloatRange):
+    """A number of a range, and never NaN, which click takes for one of every range."""
+
+    def convert(self, value, param, ctx):
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+class Fraction(Number):
+    """A number from 0 to 1. For a percentage the message suggests the fraction."""
+
+    def __init__(self):
+        super().__init__(0, 1)
+
+    def convert(self, value, param, ctx):
+        """Return the number."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            from wsedtk.config import suggest_fraction
+            error.message = error.message.rstrip(".") + suggest_fraction(value)
+            raise
+
+
 class Target(click.ParamType):
     """A quantity that decisions have to reach, and its value."""
 
@@ -68,7 +95,7 @@ class Target(click.ParamType):
         """Return (quantity, number)."""
         if isinstance(value, tuple):
             return value
-        from wsedtk.config import suggest
+        from wsedtk.config import suggest, suggest_fraction
         from wsedtk.thresholds import TARGETS
         key, _, text = value.partition("=")
         if key not in TARGETS:
@@ -77,9 +104,11 @@ class Target(click.ParamType):
             number = float(text)
         except ValueError:
             number = float("nan")
-        if not (0 <= number < float("inf") if key == "false-alarms-per-hour" else 0 < number <= 1):
-            self.fail(f"{value!r}: expected {key}=NUMBER, a number "
-                      + ("of at least 0" if key == "false-alarms-per-hour" else "above 0 and at most 1"), param, ctx)
+        if key == "false-alarms-per-hour" and not 0 <= number < float("inf"):
+            self.fail(f"{value!r}: expected {key}=NUMBER, a number of at least 0", param, ctx)
+        if key != "false-alarms-per-hour" and not 0 < number <= 1:
+            self.fail(f"{value!r}: expected {key}=NUMBER, a number above 0 and at most 1"
+                      + suggest_fraction(text), param, ctx)
         return key, number
 
 
@@ -248,7 +277,8 @@ def stage(name):
 def tell_stopped(number):
     """Say, in the first process, that a signal stopped the command."""
     if rank_and_size()[0] == 0:
-        click.echo(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again", err=True)
+        print(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again",
+              file=sys.stderr)
 
 
 def _leave(number, frame):

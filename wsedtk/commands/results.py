@@ -2,7 +2,8 @@
 
 import click
 
-from wsedtk.commands.common import IN_DIR, OUT, NumberList, Target, cli, stage, verb
+from wsedtk.commands.common import (IN_DIR, OUT, Fraction, Number, NumberList, Target, cli, stage,
+                                    verb)
 
 
 @verb(cli, "predict")
@@ -119,14 +120,16 @@ def score_files(reference, estimate, kind, num_resamples, as_json):
 @click.option("--format", "format_name", default="tsv", type=click.Choice(["tsv", "jsonl", "audacity", "raven"]),
               help="DCASE's table, JSON lines, Audacity's labels, or Raven's selection table.")
 @click.option("--channels", default="mix", type=click.Choice(["mix", "each"]), help="All channels mixed, or each on its own.")
-@click.option("--threshold", "thresholds", multiple=True, metavar="[CLASS=]NUMBER", help="Instead of the frame thresholds. Repeatable.")
+@click.option("--threshold", "thresholds", multiple=True, metavar="[CLASS=]NUMBER",
+              help="From 0 to 1, or inf for never; instead of the frame thresholds. Repeatable.")
 @click.option("--classes", multiple=True, metavar="CLASS|FILE",
               help="Only this class, or those of a file: one a line; NAME<TAB>NEW renames. Repeatable.")
-@click.option("--min-duration", type=click.FloatRange(0, 86400), help="Seconds that an event lasts at least.")
+@click.option("--min-duration", type=Number(0, 86400), help="Seconds that an event lasts at least.")
 @click.option("--operating-point", type=IN_DIR, help="Thresholds and filters; without it those of the model directory.")
 @click.option("--scores", type=OUT, metavar="DIR", help="Keep the score curves there: a table a recording, as sed_scores_eval has them.")
 @click.option("--plot", type=OUT, metavar="DIR", help="A picture a recording, there.")
-@click.option("--max-failures", default=0.01, type=click.FloatRange(0, 1), help="Fraction of recordings that may fail.")
+@click.option("--max-failures", default=0.01, type=Fraction(),
+              help="Fraction of recordings that may fail.")
 @click.option("--precise", is_flag=True, help="float32 throughout; else bf16 where it is safe.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
 def detect(model_dir, audio, output, output_dir, format_name, channels, thresholds, classes, min_duration, operating_point, scores, plot,

@@ -2,7 +2,7 @@
 
 import click
 
-from wsedtk.commands.common import IN_DIR, OUT, Shard, cli, stage, verb
+from wsedtk.commands.common import IN_DIR, OUT, Fraction, Shard, cli, stage, verb
 
 
 @verb(cli, "extract")
@@ -14,7 +14,8 @@ from wsedtk.commands.common import IN_DIR, OUT, Shard, cli, stage, verb
 @click.option("--max-seconds", default=10.0, type=click.FloatRange(0, min_open=True), help="Length that clips may have.")
 @click.option("--crop", is_flag=True, help="Cut longer clips instead of refusing them.")
 @click.option("--dtype", default="float32", type=click.Choice(["float16", "float32"]), help="Precision of the features in the file.")
-@click.option("--max-failures", default=0.01, type=click.FloatRange(0, 1), help="Fraction of clips that may fail.")
+@click.option("--max-failures", default=0.01, type=Fraction(),
+              help="Fraction of clips that may fail.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...: where the front end computes.")
 def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype, max_failures, device):
     """Compute the log-mel features of a set's audio.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, datadir, provenance
+from wsedtk import audio, datadir, provenance, tables
 from wsedtk.clip_names import excerpt_times, youtube_key
 from wsedtk.errors import InputError
 from wsedtk.folders import walk
@@ -63,19 +63,29 @@ def _walk(folders):
 
 
 def find_audio(folders):
-    """The sound files in folders, however deep: names of clips (A,), sorted, their paths (A,), and how many files no clip's name fits.
+    """The sound files in folders, however deep.
+
+    Returns names of clips (A,), sorted, their paths (A,), how many files no clip's name fits, and
+    {name: path} of the clips whose path no table can hold.
 
     Of several files for a clip the first in alphabetical order is taken; those behind links come
-    after all others. Raises InputError where a folder is missing.
+    after all others, and a path that no table can hold, which is "" among the paths, only where
+    there is no other. Raises InputError where a folder is missing.
     """
-    names, paths, others = [np.array([], str)], [np.array([], datadir.TEXT)], 0
+    names, paths, others, unfit = [np.array([], str)], [np.array([], datadir.TEXT)], 0, {}
     for found, where, num_others in _walk(folders):
         others += num_others
         if found:
             names.append(np.array(found))
+            if tables.unfit(where) is not None:
+                odd = {path for path in where if tables.unfit([path]) is not None}
+                unfit.update((name, path) for name, path in zip(found, where) if path in odd)
+                where = ["" if path in odd else path for path in where]
             paths.append(datadir.path_array(where))
-    names, first = np.unique(np.concatenate(names), return_index=True)
-    return names, np.concatenate(paths)[first], others
+    names, paths = np.concatenate(names), np.concatenate(paths)
+    order = np.argsort(paths == "", kind="stable")
+    names, first = np.unique(names[order], return_index=True)
+    return names, paths[order][first], others, unfit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,18 +165,24 @@ def remove(folder):
         (folder / name).unlink(missing_ok=True)
 
 
-def cover(dataset, audio_names, audio_paths, jobs):
+def cover(dataset, audio_names, audio_paths, unfit, jobs):
     """Find out which clips of an official set have audio that can be used, listening to each in `jobs` processes.
 
-    audio_names, audio_paths: as `find_audio` gives. Missing and unreadable clips can't be used; short and silent ones, and ones that
-    sound exactly like an earlier one (`twice`), are used and counted.
+    audio_names, audio_paths, unfit: as `find_audio` gives. Missing and unreadable clips can't be
+    used; short and silent ones, and ones that sound exactly like an earlier one (`twice`), are used
+    and counted.
     """
     places = find(audio_names, dataset.filenames)
     paths = np.full(len(dataset), "", datadir.TEXT)
     paths[places >= 0] = audio_paths[places[places >= 0]]
     is_true, remarks = {name: np.zeros(len(dataset), bool) for name in COUNTS}, {}
     is_true["missing"] = places < 0
-    there = np.flatnonzero(places >= 0)
+    is_true["unreadable"] = (places >= 0) & (paths == "")
+    for i in np.flatnonzero(is_true["unreadable"]).tolist():
+        path = unfit[dataset.filenames[i]]
+        remarks[i] = (f"unreadable: {path!r}: no data directory holds a path with a tab, a line "
+                      "end or what is not UTF-8; rename the file or folder")
+    there = np.flatnonzero(paths != "")
     contents = np.zeros(len(dataset), "S16")  # "" where there is nothing to compare
     with mapping(jobs) as spread:
         examined = spread(audio.examine, texts(paths[there]))
@@ -211,7 +227,7 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     """
     if not audio_dirs:
         raise InputError("no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only goes without audio")
-    names, paths, num_others = find_audio(audio_dirs)
+    names, paths, num_others, unfit = find_audio(audio_dirs)
     is_official = np.zeros(len(names), bool)
     for dataset in sets.values():
         is_official |= find(dataset.filenames, names) >= 0
@@ -220,7 +236,7 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     if not is_official.any():
         raise InputError(f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
                          "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio")
-    covered = {name: cover(dataset, names, paths, jobs) for name, dataset in sets.items()}
+    covered = {name: cover(dataset, names, paths, unfit, jobs) for name, dataset in sets.items()}
     unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered.values()]
     if strict and any(len(clips) for _, clips in unused):
         found, clips = next(pair for pair in unused if len(pair[1]))

@@ -5,7 +5,7 @@ import importlib
 import torch
 from torch import nn
 
-from wsedtk.config import suggest
+from wsedtk.config import suggest, suggest_fraction
 from wsedtk.errors import InputError
 from wsedtk.pooling import Pooling
 
@@ -38,6 +38,10 @@ def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **opti
     odd = next((key for key, value in options.items() if _is_absurd(value)), None)
     if odd is not None or num_classes > MOST:
         raise InputError(f"network {name!r}: {odd or 'num_classes'}: sizes of at most {MOST} are built")
+    dropout = options.get("dropout", 0)
+    if isinstance(dropout, (int, float)) and not 0 <= dropout <= 1:
+        raise InputError(f"network {name!r}: dropout must be a number from 0 to 1, found "
+                         f"{dropout:g}{suggest_fraction(dropout)}")
     try:
         network = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # somebody's own module may raise anything

@@ -6,10 +6,13 @@ comparisons.py  systems side by side: errors, poolings
 gradients.py    what a pooling function tells its frames; imports torch, hence not loaded here
 """
 
-from wsedtk.plots.comparisons import class_errors, error_rates, pooling_comparison
-from wsedtk.plots.curves import HISTORY, precision_recall, training_curves
-from wsedtk.plots.style import COLORS, FORMATS, color, png, render
-from wsedtk.plots.timelines import Track, timeline, timelines
+from wsedtk.caches import matplotlib_importable
+
+with matplotlib_importable():
+    from wsedtk.plots.comparisons import class_errors, error_rates, pooling_comparison
+    from wsedtk.plots.curves import HISTORY, precision_recall, training_curves
+    from wsedtk.plots.style import COLORS, FORMATS, color, png, render
+    from wsedtk.plots.timelines import Track, timeline, timelines
 
 __all__ = ["COLORS", "FORMATS", "HISTORY", "Track", "class_errors", "color", "error_rates", "png", "pooling_comparison",
            "precision_recall", "render", "timeline", "timelines", "training_curves"]

@@ -156,7 +156,8 @@ def _write_file(output, ensemble, filenames, labels):
     features, audio = ({source.attributes.get(key, "") for source in ensemble.sources} - {""} for key in ("features", "audio_fingerprint"))
     identity = {"scores": [[s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)], "labels": labels}
     about = {"features": features.pop() if len(features) == 1 else "", "audio_fingerprint": audio.pop() if len(audio) == 1 else "",
-             "average_of": ", ".join(str(source.path) for source in ensemble.sources), **provenance.made_by()}
+             "average_of": ", ".join(config.as_text(source.path) for source in ensemble.sources),
+             **provenance.made_by()}
     store.write_scores(output, filenames, labels, shapes, batches(), failed, seconds_per_frame=one.seconds_per_frame,
                        model=ensemble.model(), fingerprint=config.fingerprint(identity), **about)
 

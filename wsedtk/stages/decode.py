@@ -26,12 +26,13 @@ def decode_all(scores, point, mode, tags):
 def run(scores_path, point_path, output, mode):
     """Write tags.tsv, events.tsv and the list of decoded clips, and of those whose audio failed."""
     scores, point = store.ScoreFile(scores_path), operating_point.read(point_path)
-    operating_point.check(point, point_path, scores.labels, scores.attributes["model"], scores_path)
+    model = provenance.known_model(scores.attributes)
+    operating_point.check(point, point_path, scores.labels, model, scores_path)
     mode = mode or point.mode
     tags = scores.clip >= point.clip_thresholds
     found = decode_all(scores, point, mode, tags)
     datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
-                          {"mode": mode, "model": scores.attributes["model"], "scores": scores.attributes["fingerprint"],
+                          {"mode": mode, "model": model, "scores": scores.attributes["fingerprint"],
                            "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
                            "operating_point": provenance.fingerprint_file(Path(point_path)), "tuned_on": point.tuned_on},
                           scores.failed)

@@ -5,6 +5,7 @@ T frames, F features, K classes.
 
 import contextlib
 import dataclasses
+import errno
 import sys
 import time
 from pathlib import Path
@@ -13,18 +14,20 @@ import numpy as np
 
 from wsedtk import (audio, checkpoint, class_lists, detection, event_formats, events, inference,
                     operating_point, recordings, score_folder)
-from wsedtk.atomic import write_text, writing
-from wsedtk.config import suggest
+from wsedtk.atomic import make_folder, write_text, writing
+from wsedtk.config import suggest, suggest_fraction
+from wsedtk.console import json_text
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
 from wsedtk.tables import normal
 
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
+NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nor any other recording's file
 
 
 class _Failed(Exception):
-    """A recording that can't be used, and why."""
+    """A recording that can't be used, or whose output can't be written, and why."""
 
 
 def _with_thresholds(point, thresholds, labels):
@@ -37,7 +40,9 @@ def _with_thresholds(point, thresholds, labels):
             if value != value:
                 raise ValueError
         except ValueError:
-            raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER") from None
+            raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER"
+                             + suggest_fraction(number)) from None
+        operating_point.check_threshold(value, f"--threshold {text!r}")
         if equals and label not in values:
             raise InputError(f"--threshold {text!r}: the model has no class {label!r}; {suggest(label, labels)}")
         values.update({label: value} if equals else dict.fromkeys(values, value))
@@ -132,7 +137,7 @@ class _Job:
         if self.scores is None:
             yield None
             return
-        with writing(self.scores / f"{source.name}.tsv") as temporary:
+        with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
             with open(temporary, "x", encoding="utf-8", newline="") as file:
                 yield score_folder.Table(file, self.labels, self.detector.seconds_per_frame)
 
@@ -142,7 +147,7 @@ class _Job:
         figure = plots.timeline(source.name, seconds, self.labels, curve.values(), self.detector.seconds_per_frame * curve.span, limits,
                                 [(onset, offset, k) for onset, offset, k, _ in found], None, spectrogram.values(),
                                 self.detector.seconds_per_feature * spectrogram.span)
-        with writing(self.plots / f"{source.name}.png") as temporary:
+        with _of_one_recording(), writing(self.plots / f"{source.name}.png") as temporary:
             temporary.write_bytes(plots.png(figure))
 
     def text(self, source, found):
@@ -150,6 +155,17 @@ class _Job:
         channel = None if source.channel is None else source.channel + 1
         return self.form.lines(event_formats.Recording(source.name, recordings.as_text(Path(source.path).name), channel,
                                                        self.detector.frontend.config.max_hz), found)
+
+
+@contextlib.contextmanager
+def _of_one_recording():
+    """Have a file that can't be written fail its recording alone, where others can be written."""
+    try:
+        yield
+    except InputError as error:
+        if getattr(error.__cause__, "errno", None) in NO_FILE_AT_ALL:
+            raise
+        raise _Failed(str(error)) from None
 
 
 def _readable(pieces):
@@ -203,14 +219,19 @@ def _check_names(sources, in_files):
 def _writer(stack, form, output, output_dir):
     """A function of (source, text) that writes what was found in a recording: a file of its own, one for all, or standard output."""
     if output_dir is not None:
-        return lambda source, text: write_text(Path(output_dir) / f"{source.name}{form.suffix}", form.header + text)
+        def write_one(source, text):
+            with _of_one_recording():
+                write_text(output_dir / f"{source.name}{form.suffix}", form.header + text)
+        return write_one
     file = sys.stdout
     if output is not None:
         file = stack.enter_context(open(stack.enter_context(writing(output)), "w", encoding="utf-8", newline=""))
     file.write(form.header)
 
+    is_json = output is None and form is event_formats.FORMATS["jsonl"]
+
     def write(_, text):
-        file.write(text)
+        file.write(json_text(text) if is_json else text)
         file.flush()
     return write
 
@@ -234,11 +255,11 @@ def _detect(job, sources, write, total):
         for source, pieces in job.detector.curves(sources):
             try:
                 found, seconds = job.decode(source, pieces, lambda now: tell(done + now))
+                write(source, job.text(source, found))
             except _Failed as error:
                 failed.append(str(error))
                 say(f"warning: detect: {source.name} failed: {error}")
                 continue
-            write(source, job.text(source, found))
             for remark in source.remarks:
                 say(f"warning: {source.path}: {remark}")
             num_events, done = num_events + len(found), done + seconds
@@ -260,6 +281,8 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
     sources, total = _sources(recordings.find(paths, not any((output_dir, scores, plot))), channels)
     _check_outputs(form, sources, output, output_dir, scores)
     _check_names(sources, any((output_dir, scores, plot)))
+    for folder in filter(None, (output_dir, scores, plot)):
+        make_folder(folder)
     _warn_of_rates(sources, spec.frontend_config().max_hz)
     runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
     job = _Job(detection.Detector(spec, network, runner), point, names, form, scores, plot)

@@ -8,6 +8,7 @@
 import collections
 import contextlib
 import os
+import random
 import re
 import shlex
 import shutil
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from wsedtk import audio, datadir
 from wsedtk.atomic import locking, write_text
-from wsedtk.corpora import youtube
+from wsedtk.corpora import youtube, youtube_errors
 from wsedtk.errors import InputError, NotFinished
 from wsedtk.progress import progress, say
 from wsedtk.signals import noted
@@ -32,17 +33,6 @@ PARTS = ".download-"
 HEADER = "filename\tstatus\treason"
 _CLIP = re.compile(r"[A-Za-z0-9_-]{11}_[0-9.]+_[0-9.]+\.wav")
 
-# What yt-dlp says of a video that won't come back, much of it in YouTube's words,
-_DEAD = re.compile(
-    r"private video|video is private|removed|terminated|deleted|copyright|blocked it|does not exist"
-    r"|(video|recording) (is )?(unavailable|(not|no longer) available)|video isn.t available"
-    r"|available in your (country|location|region)|geo.?restrict|age.?restrict|confirm your age|inappropriate for"
-    r"|sign in|log ?in required|registered users|members.only|channel.s members|premium|requires payment|DRM protected", re.I)
-# and of the network, or of a site that blocks us, though it may say `unavailable` or `sign in` too
-_PASSING = re.compile(
-    r"HTTP Error|caused by|timed out|try again|rate.?limit|too many requests|not a bot|captcha|content isn.t available"
-    r"|on other websites|on this app|requested format", re.I)
-
 
 def command_line(program, clip, limit_rate):
     """The command that makes `part-Y<clip>` in the folder that it runs in: the arguments, as a list."""
@@ -52,12 +42,6 @@ def command_line(program, clip, limit_rate):
             "--socket-timeout", "30", "--limit-rate", limit_rate, "--format", "bestaudio/best", "--download-sections", f"*{start}-{end}",
             "--extract-audio", "--audio-format", "wav", "--postprocessor-args", f"ExtractAudio:-t {seconds}",
             "--output", f"part-Y{clip.removesuffix('.wav')}.%(ext)s", "--", f"https://www.youtube.com/watch?v={video}"]
-
-
-def is_dead(clip, reason):
-    """Whether the program's error message says that the clip's video is gone for good, or never was for everybody."""
-    text = reason.replace(clip[:11], "")  # an ID may spell anything
-    return bool(_DEAD.search(text)) and not _PASSING.search(text)
 
 
 def _last_error(text):
@@ -121,7 +105,8 @@ class _Download:
 
     def __init__(self, clips, program, limit_rate, folder):
         self.clips, self.part = clips, folder / f"part-Y{clips[0]}"
-        self.deadline = time.monotonic() + CLIP_SECONDS
+        self.started = time.monotonic()
+        self.deadline = self.started + CLIP_SECONDS
         with _using(folder):
             self.errors = open(self.part.with_suffix(".err"), "w+b")
         try:
@@ -146,7 +131,7 @@ class _Download:
             file.unlink(missing_ok=True)
 
     def outcome(self, audio_dir):
-        """(`fetched`, `dead` or `retry`, why): where it is `fetched`, the clip lies in `audio_dir`."""
+        """(`fetched`, the clip lying in `audio_dir`, or a verdict of `youtube_errors`; and why)."""
         clip, status = self.clips[0], self.process.poll()
         self.errors.seek(0)
         reason = _last_error(self.errors.read().decode("utf-8", "replace"))
@@ -155,7 +140,8 @@ class _Download:
         if status == 2:
             raise InputError(f"{self.process.args[0]} doesn't take these options; is it an old one? It says: {reason}")
         if status != 0:
-            return "dead" if is_dead(clip, reason) else "retry", reason or f"exit status {status}, without a message"
+            return (youtube_errors.verdict(clip[:11], reason),
+                    reason or f"exit status {status}, without a message")
         try:
             if audio.info(self.part).duration == 0:
                 raise InputError("holds no samples")
@@ -171,8 +157,9 @@ class _Download:
 def _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals):
     """Download clips, `jobs` at once but those of a video one after the other, until `signals` holds one.
 
-    videos: the clips of each, a list of lists. Yields (clip, `fetched`, `dead` or `retry`, reason) as they end; of a dead video all
-    clips that are left, untried. Whatever runs when the generator is closed is ended, and what is not whole removed.
+    videos: the clips of each, a list of lists. Yields (clip, status, reason, when it was begun) as
+    they end, see `_Download.outcome`; of a dead video all clips that are left, untried. Whatever
+    runs when the generator is closed is ended, and what is not whole removed.
     """
     waiting, running, free = collections.deque(videos), [], [0.0] * jobs  # when each free worker may go on, in order
     with contextlib.ExitStack() as stack:
@@ -189,9 +176,9 @@ def _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
                 running.remove(download)
                 free.append(time.monotonic() + sleep_seconds)
                 clip, *rest = download.clips
-                yield clip, status, reason
+                yield clip, status, reason, download.started
                 if status == "dead":
-                    yield from ((other, status, reason) for other in rest)
+                    yield from ((other, status, reason, download.started) for other in rest)
                 elif rest:
                     waiting.appendleft(rest)
             time.sleep(POLL_SECONDS)
@@ -238,20 +225,39 @@ def plan(clips, there, failures, retry_dead):
 
 
 def _try_all(videos, failures, outcomes, description):
-    """Go through the outcomes and list the failures: the clips fetched, and why it stopped early or None."""
-    fetched, in_a_row = set(), 0
+    """List the failures among the outcomes.
+
+    An unexplained failure is listed as `retry`, and as `dead` once a download that was begun after
+    it succeeds: then the site was not refusing everything. Returns the clips fetched, the
+    unexplained failures since, and why it stopped or None.
+    """
+    fetched, in_a_row, unexplained = set(), 0, {}  # unexplained: {clip: (reason, when it ended)}
     with contextlib.closing(outcomes):
-        for clip, status, reason in progress(outcomes, description, sum(map(len, videos))):
-            in_a_row = in_a_row + 1 if status == "retry" else 0
+        for clip, status, reason, begun in progress(outcomes, description, sum(map(len, videos))):
             if status == "fetched":
+                in_a_row = 0
                 fetched.add(clip)
+                for other in [c for c, (_, ended) in unexplained.items() if ended < begun]:
+                    failures.append(other, "dead", unexplained.pop(other)[0])
                 continue
+            if status == "unexplained":
+                status, unexplained[clip] = "retry", (reason, time.monotonic())
+            in_a_row = in_a_row + 1 if status == "retry" else 0
             failures.append(clip, status, reason)
             if status == "retry":
                 say(f"download: {clip}: {reason}")
             if in_a_row == MAX_RETRIES_IN_A_ROW:
-                return fetched, f"stopped after {in_a_row} failures in a row: the network is down, or the site blocks you"
-    return fetched, None
+                return fetched, unexplained, (f"stopped after {in_a_row} failures in a row: the "
+                                              "network is down, or the site blocks you")
+    return fetched, unexplained, None
+
+
+def _can_fetch(clip, audio_dir, program, limit_rate, signals):
+    """Whether a clip can be downloaded now. It is thrown away."""
+    with _using(audio_dir), tempfile.TemporaryDirectory(
+            prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True) as folder:
+        outcomes = _fetch([[clip]], Path(folder), program, limit_rate, 1, 0, signals)
+        return [status for _, status, *_ in outcomes] == ["fetched"]
 
 
 def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run):
@@ -277,7 +283,12 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
         failures.rows.update({clip: ("dead", reason) for clip, reason in dead.items()})
         failures.write(there)
         outcomes = _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
-        fetched, stopped = _try_all(videos, failures, outcomes, f"download {audio_dir}")
+        description = f"download {audio_dir}"
+        fetched, unexplained, stopped = _try_all(videos, failures, outcomes, description)
+        known = sorted(fetched or there.intersection(clips)) if unexplained else []
+        if known and _can_fetch(random.choice(known), audio_dir, program, limit_rate, signals):
+            for clip, (reason, _) in unexplained.items():
+                failures.append(clip, "dead", reason)
         failures.write(there | fetched)
     num_there, dead = sum(clip in there for clip in clips), plan(clips, there | fetched, failures, False)[1]
     left = len(clips) - num_there - len(fetched) - len(dead)

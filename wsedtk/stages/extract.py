@@ -17,7 +17,7 @@ from wsedtk.progress import progress, say
 
 
 # The processes of --jobs begin as copies of one that has these: each by itself would import them for seconds.
-_PRELOADED = ("wsedtk.stages.extract", "librosa.filters")
+_PRELOADED = ("wsedtk.stages.extract",)
 
 
 @functools.lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ import json
 import math
 import re
 
-from wsedtk import artefacts
+from wsedtk import artefacts, console
 from wsedtk.errors import InputError
 from wsedtk.progress import printable
 
@@ -75,7 +75,9 @@ def run(paths, as_json):
         except InputError as error:
             wrong.append(str(error))
     if as_json:
-        text = json.dumps([_plain(dataclasses.asdict(about)) for about in found], indent=1, allow_nan=False, ensure_ascii=False)
+        described = [_plain(dataclasses.asdict(about)) for about in found]
+        text = json.dumps(described, indent=1, allow_nan=False, ensure_ascii=False)
+        text = console.json_text(text)
     else:
         text = "\n\n".join(map(text_of, found))
     if text:

@@ -6,16 +6,14 @@ N clips, K classes.
 import json
 from pathlib import Path
 
-import numpy as np
-
-from wsedtk import datadir, metrics, provenance, ranking, tables
+from wsedtk import console, datadir, metrics, provenance, ranking, tables
 from wsedtk.atomic import write_text
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import say
 from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_KEYS, SEGMENT_KEYS,
-                            zero_length_note, cell, empty_report, extreme_classes, measure_events,
-                            measure_tags, measured, text_table)
+                            zero_length_note, cell, empty_report, extreme_classes, matched,
+                            measure_events, measure_tags, measured, text_table)
 from wsedtk.store import ScoreFile
 
 _TAGGING = tuple(zip(("tag Pre", "tag Rec", "tag F1"), ["tagging"] * 3, F1_KEYS))
@@ -35,24 +33,24 @@ def _failed(path):
 
 
 def _match(truth, decoded, data_set, out_dir):
-    """The truth and the decoded set reduced to the clips that both hold, in the same order.
+    """The truth and the decoded set reduced to the clips that both hold, named as in the truth.
 
     Raises InputError where one of the truth was not decoded, and is not of those whose audio failed.
     """
-    in_truth, in_decoded = np.isin(decoded.filenames, truth.filenames), np.isin(truth.filenames, decoded.filenames)
-    if not in_truth.any():
+    found, in_decoded = matched(decoded, truth.filenames)
+    if not len(found):
         raise InputError(f"{out_dir}: none of its {len(decoded)} clips is in {data_set}")
-    if not in_truth.all():
-        odd = decoded.filenames[~in_truth].tolist()
+    if len(found) < len(decoded):
+        odd = decoded.filenames[tables.find_clips(truth.filenames, decoded.filenames) < 0].tolist()
         say(f"warning: {len(odd)} decoded clips are not in {data_set} and are not scored: {tables.first(odd)}")
-    is_failed = np.isin(truth.filenames, _failed(Path(out_dir) / "failed.tsv"))
+    is_failed = tables.find_clips(_failed(Path(out_dir) / "failed.tsv"), truth.filenames) >= 0
     missing, left_out = (truth.filenames[~in_decoded & part].tolist() for part in (~is_failed, is_failed))
     if missing:
         raise InputError(f"{data_set}: {len(missing)} of {len(truth)} clips were not decoded into {out_dir}, the first {missing[0]!r}; "
                          "predict and decode them too, or take them out of the set")
     if left_out:
         say(f"warning: {len(left_out)} clips of {data_set} are not scored, their audio could not be read: {tables.first(left_out)}")
-    return truth.select(in_decoded), decoded.select(in_truth)
+    return truth.select(in_decoded), found
 
 
 def _official_clips(truth, data_set):
@@ -177,4 +175,4 @@ def run(data_set, out_dir, scores_path, num_resamples, as_json):
     write_text(out_dir / "report.json", content)
     if len(report["classes"]) > MANY_CLASSES:
         classes = f"all {len(report['classes'])} classes: {out_dir / 'report.txt'}\n"
-    print(content if as_json else summary + classes, end="")
+    print(console.json_text(content) if as_json else summary + classes, end="")

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from wsedtk import config, datadir, event_lists, metrics, scoring, tables
+from wsedtk import config, console, datadir, event_lists, metrics, scoring, tables
 from wsedtk.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -143,4 +143,7 @@ def run(reference_path, estimate_path, kind, as_json, num_resamples):
     else:
         scoring.measure_events(report, truth, said, weights)
     title = f"{estimate.path} against {reference.path}: {len(clips)} clips, {len(labels)} classes, {kind}"
-    print(json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) if as_json else _table(report, title, kind).removesuffix("\n"))
+    if as_json:
+        print(console.json_text(json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)))
+    else:
+        print(_table(report, title, kind), end="")

@@ -37,7 +37,8 @@ def teller(folder):
         say(message)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with open(folder / "train.log", "a", encoding="utf-8") as file:
+            with open(folder / "train.log", "a", encoding="utf-8",
+                      errors="backslashreplace") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
         except OSError as error:
             raise InputError(f"{folder / 'train.log'}: can't be written: {error.strerror}") from error

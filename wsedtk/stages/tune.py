@@ -214,7 +214,9 @@ def run(scores_path, data_set, output, criterion, published, seed, median_second
     point = operating_point.OperatingPoint(
         "frame" if criterion == "segments" or (target and by_frame) else "segment", dataset.labels,
         np.broadcast_to(by_clip.threshold, num_classes), frame_thresholds,
-        *settings.T, gate_by_tags, f"{scores.attributes['fingerprint']} {how}, {len(dataset)} clips", scores.attributes["model"], tuned)
+        *settings.T, gate_by_tags,
+        f"{scores.attributes['fingerprint']} {how}, {len(dataset)} clips",
+        provenance.known_model(scores.attributes), tuned)
     operating_point.write(output, point)
     tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target)
 

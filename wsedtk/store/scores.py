@@ -10,7 +10,7 @@ from wsedtk.progress import detail
 from wsedtk.signals import noted
 from wsedtk.store import files, layouts
 from wsedtk.store.files import BLOCK_BYTES, TEXT, creating, open_file, read_failed, read_names, rows_of_set_in
-from wsedtk.tables import find, slices
+from wsedtk.tables import find_clips, slices
 
 
 def write_scores(path, filenames, labels, shapes, batches, failed=None, **attributes):
@@ -66,8 +66,8 @@ class ScoreFile:
         return len(self.filenames)
 
     def rows(self, filenames):
-        """The row of each file name (N,); -1 where the file does not hold it."""
-        return find(self.filenames, filenames, np.argsort(self.filenames))
+        """The row of each clip (N,), named in whatever way; -1 where the file does not hold it."""
+        return find_clips(self.filenames, filenames)
 
     def rows_of_set(self, filenames, folder):
         """The row of each clip (N,) of a set; -1 for one whose audio failed. Raises InputError where any other is missing."""

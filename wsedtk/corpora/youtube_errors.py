@@ -1,0 +1,98 @@
+"""What yt-dlp's error messages say of a YouTube video: that it is gone, or nothing of the kind.
+
+A message is mostly a sentence of YouTube's (`reason` and `subreason` of the player's
+`playabilityStatus`, which yt-dlp passes on: extractor/youtube/_video.py), in English unless yt-dlp
+is told otherwise; some are yt-dlp's own. A message that is not listed here, as in another language,
+says nothing: the video is asked for again.
+"""
+
+import re
+
+# The video can't be had, now or later, from where it was asked for. By kind:
+_GONE = {
+    # YouTube: LOGIN_REQUIRED "Private video" with "Sign in if you've been granted access to this
+    # video"; "This video is private"
+    "private": ["private video", "video is private"],
+    # YouTube: ERROR "This video has been removed by the uploader", "... for violating YouTube's
+    # Terms of Service", "... policy on ..."; "This video isn't available anymore"; "This video is
+    # no longer available because the YouTube account associated with this video has been
+    # terminated", "... because the uploader has closed their YouTube account", "... due to a
+    # copyright claim by ..."; "This video does not exist"
+    "removed": ["video has been (?:removed|deleted)", "video is no longer available",
+                "video (?:isn't|is not) available anymore", "video does not exist"],
+    # YouTube, of a stream that was not kept
+    "stream": ["live stream recording is not available"],
+    # YouTube: UNPLAYABLE "The uploader has not made this video available in your country", "This
+    # video contains content from ..., who has blocked it in your country on copyright grounds",
+    # "... who has blocked it on copyright grounds"; yt-dlp: raise_geo_restricted in
+    # extractor/common.py, "not available from your location due to geo restriction"
+    "country": ["video available in your country", "blocked it (?:in your country )?on copyright",
+                "video (?:isn't|is not) available (?:in|from) your (?:country|region|location)"],
+    # YouTube: LOGIN_REQUIRED "Sign in to confirm your age", "This video may be inappropriate for
+    # some users"; AGE_VERIFICATION_REQUIRED "This video is age-restricted"
+    "age": ["confirm your age", "inappropriate for some users", "video is age.restricted"],
+    # YouTube: UNPLAYABLE "Join this channel to get access to members-only content like this video",
+    # "This video is available to this channel's members on level ..."
+    "members": ["members-only content", "available to this channel's members"],
+    # YouTube: UNPLAYABLE "This video requires payment to watch", "This video is only available to
+    # Music Premium members"
+    "payment": ["video requires payment", "only available to [a-z ]*premium members"],
+}
+
+# The network, the site or the program failed, whatever else the message says. By kind:
+_PASSING = {
+    # YouTube, of an address that it takes for a robot's: "Sign in to confirm you're not a bot",
+    # "Please sign in" (yt-dlp issues 10128, 11201); yt-dlp: "YouTube is requiring a captcha
+    # challenge before playback", "Your IP is likely being blocked by Youtube", "Login details are
+    # needed to download this content", and raise_login_required in extractor/common.py, "only
+    # available for registered users"
+    "sign-in": ["not a bot", "please sign in", "captcha", "blocked by youtube",
+                "login details are needed", "registered users", "unusual traffic"],
+    # Google's page for people who come from Europe, "Before you continue to YouTube", at
+    # consent.youtube.com; yt-dlp: "Invalid cookie consent redirect URL"
+    "consent": ["before you continue", "consent"],
+    # YouTube: "This content isn't available, try again later", "This content isn't available"
+    # (yt-dlp issues 11426, 15767); HTTP status 429
+    "rate limit": ["content isn't available", "try again", "rate.?limit", "too many requests"],
+    # yt-dlp: networking/exceptions.py, and ExtractorError's "(caused by ...)"
+    "network": ["http error", "caused by", "timed out", "unable to download", "unable to connect"],
+    # YouTube, of the player that yt-dlp stands in for: "Playback on other websites has been
+    # disabled by the video owner" (issue 17497), "who has blocked it from display on this website
+    # or application", "The following content is not available on this app" (issue 10108), "The
+    # page needs to be reloaded" (issue 17389); all formats encrypted for some players, "This video
+    # is DRM protected" (issue 12563); yt-dlp: "Requested format is not available"
+    "player": ["on other websites", "on this website", "on this app", "needs to be reloaded",
+               "drm protected", "requested format"],
+    # YouTube: LIVE_STREAM_OFFLINE "This live event will begin in 3 hours", "Premieres in 3 hours",
+    # "This live event has ended"; "We're processing this video. Check back later"
+    "not yet": ["live event", "premieres in", "processing this video", "check back later"],
+}
+
+# YouTube gives no reason: "Video unavailable", "This video is not available". So it says of videos
+# that were deleted, but also of any, to addresses that it blocks (yt-dlp issues 7861, 9353).
+_NO_REASON = re.compile(
+    r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and the ID where it stands
+    r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*", re.I)
+
+
+def _pattern(kinds):
+    return re.compile("|".join(phrase for phrases in kinds.values() for phrase in phrases), re.I)
+
+
+_GONE_PATTERN, _PASSING_PATTERN = _pattern(_GONE), _pattern(_PASSING)
+
+
+def verdict(video, message):
+    """Return what an error message says of a video, given by its ID.
+
+    `dead`: it can't be had. `unexplained`: it is unavailable, without a reason; true only where the
+    site does not say so of any video. `retry`: none of these.
+    """
+    # Where yt-dlp, an address or a file name has the ID, which may spell anything
+    text = re.sub(rf"(\[youtube\] |v=|Y){re.escape(video)}", r"\1", message)
+    text = text.replace("\u2019", "'")
+    if _PASSING_PATTERN.search(text):
+        return "retry"
+    if _GONE_PATTERN.search(text):
+        return "dead"
+    return "unexplained" if _NO_REASON.fullmatch(text) else "retry"
