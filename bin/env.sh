@@ -30,7 +30,7 @@ _wsedtk_make() { # VENV STAMP EXTRA: make or update the checkout's environment
 }
 
 wsedtk_environment() { # EXTRA, or '' for none
-    local extra=$1 venv=$_wsedtk_root/.venv modules=(wsedtk torch sed_eval sed_scores_eval) stamp
+    local extra=$1 venv=$_wsedtk_root/.venv modules=(wsedtk torch sed_eval sed_scores_eval av) stamp
     if [ "$extra" = test ]; then modules+=(pytest sklearn hypothesis); fi
     if command -v wsedtk > /dev/null && command -v python3 > /dev/null && _wsedtk_importable python3 "${modules[@]}"; then
         return 0
