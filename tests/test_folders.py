@@ -234,14 +234,14 @@ def test_the_audio_of_a_corpus(tmp_path, closed, capsys):
         "in/secret/abcdefghijm_0_10.wav",
     )
     closed(tmp_path / "in" / "secret", 0)
-    names, paths, num_others = youtube.find_audio([tmp_path / "in"])
+    names, paths, num_others, unfit = youtube.find_audio([tmp_path / "in"])
     found = dict(zip(names.tolist(), paths.tolist()))
     assert found["abcdefghijk_0.000_10.000.wav"] == f"{tmp_path}/in/b/Yabcdefghijk_0_10.wav"
     assert found["abcdefghijl_0.000_10.000.wav"] == f"{tmp_path}/in/a/abcdefghijl_0_10.wav"
     assert found["áfécafécafé_0.000_10.000.wav"] == f"{tmp_path}/in/c/" + unicodedata.normalize(
         "NFD", "áfécafécafé_0_10.wav"
     )
-    assert len(found) == 4 and num_others == 1
+    assert len(found) == 4 and num_others == 1 and not unfit
     error = capsys.readouterr().err
     assert (
         f"{tmp_path}/in/secret (Permission denied)" in error

@@ -230,7 +230,7 @@ def test_prepare_remarks_on_faulty_files(tmp_path, capsys):
     name, path = "abcdefghijk_0.000_1.000.wav", tmp_path / "1-a-A.wav"
     path.write_bytes(encode(noise(RATE), "WAV", "PCM_16")[:-8000])
     data = datadir.read(write_set(tmp_path / "set", [(name, "", 1)], ["x"], [(name, "x")]))
-    covered = youtube.cover(data, np.array([name]), datadir.path_array([str(path)]), 1)
+    covered = youtube.cover(data, np.array([name]), datadir.path_array([str(path)]), {}, 1)
     assert covered.remarks == {0: "short: lasts 0.750 s; breaks off after 0.75 of 1 s"}
     assert covered.is_true["used"].all()
     pool = soundscapes.Pool({"x": [soundscapes.Recording(path, "x", 1, "a")]}, [])

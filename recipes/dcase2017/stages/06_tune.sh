@@ -8,7 +8,7 @@ set -euo pipefail
 options=()
 if [ "$published" = true ]; then options=(--published --seed "$seed"); fi
 logged "06_tune_segment.$system" tune ${options[@]+"${options[@]}"} -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"
-grid=(--criterion segments --median-seconds 0,0.3,0.5,1,2 --min-seconds 0,0.2,0.5,1 --max-gap-seconds 0,0.2,0.5)
+grid=(--criterion segments --median-seconds '0,0.3,0.5,1,2' --min-seconds '0,0.2,0.5,1' --max-gap-seconds '0,0.2,0.5')
 logged "06_tune_frame.$system" tune "${grid[@]}" -- "$model/test/scores.h5" "$data/test" "$model/test/operating_point.yaml"
 logged "06_tune_frame_common.$system" tune --common-threshold "${grid[@]}" \
     -- "$model/test/scores.h5" "$data/test" "$model/test/operating_point_common.yaml"
