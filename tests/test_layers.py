@@ -15,7 +15,7 @@ LAYERS = {"cli": 0, "commands": 0, "__main__": 0, "stages": 1,
           "atomic": 3, "tables": 3, "progress": 3, "parallel": 3, "ranks": 3, "parts": 3, "signals": 3, "audio": 3, "recordings": 3,
           "sound_file": 3, "sndfile": 3, "av_file": 3, "containers": 3,
           "datadir": 3, "event_formats": 3, "event_lists": 3, "class_lists": 3, "store": 3, "score_folder": 3, "checkpoint": 3,
-          "operating_point": 3, "provenance": 3, "folders": 3,
+          "operating_point": 3, "provenance": 3, "folders": 3, "set_tables": 3,
           "clip_names": 4, "frontend": 4, "pooling": 4, "models": 4, "thresholds": 4, "events": 4, "metrics": 4,
           "intervals": 4, "ranking": 4,
           "caches": 5, "config": 5, "errors": 5, "__init__": 5}
@@ -23,7 +23,7 @@ WITHOUT_TORCH = {"metrics", "ranking", "events", "thresholds", "datadir", "opera
                  "config", "errors", "audio", "sound_file", "sndfile", "av_file", "containers",
                  "caches", "console",
                  "store", "parts", "clip_names", "event_lists", "event_formats", "recordings", "score_folder", "scoring",
-                 "chain", "scored", "comparing", "page", "clip_pages", "folders",
+                 "chain", "scored", "comparing", "page", "clip_pages", "folders", "set_tables",
                  "difference_tables", "intervals", "seeds"}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, tables
+from wsedtk import datadir, set_tables, tables
 from wsedtk.corpora import youtube
 from wsedtk.errors import InputError
 from wsedtk.events import Events
@@ -165,7 +165,7 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     sets = read(metadata_dir)
     for name in ("test", "eval"):
         dataset = sets[name]
-        pairs = datadir.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
+        pairs = set_tables.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
         without = [dataset.filenames[clip] for clip, _ in pairs]
         if without:
             say(f"warning: {name}: {len(without)} tags have no row in the strong truth, which officially has one for each; "
