@@ -55,6 +55,21 @@ def test_other_formats_that_break_off(hear, tmp_path, format_name, codec):
     assert remarks == [f"breaks off after {heard} {'s' if codec == 'aac' else 'of 6 s'}"]
 
 
+def flv_tag(kind, data, milliseconds):
+    """Return a tag of an FLV file; kind 9 is video."""
+    head = bytes([kind]) + len(data).to_bytes(3, "big") + milliseconds.to_bytes(3, "big")
+    return head + bytes(4) + data + (11 + len(data)).to_bytes(4, "big")
+
+
+def test_a_track_that_begins_at_the_end(hear, tmp_path):
+    """PyAV raises IndexError at the end of such files."""
+    content = by_pyav_file(tmp_path, noise(30 * RATE), RATE, "flv", "aac")
+    num_heard = len(hear(content, "x.flv")[0])
+    content += 3 * flv_tag(9, b"\x12" + bytes(50), 30_000)
+    found, _, remarks = hear(content, "x.flv")
+    assert (len(found), remarks) == (num_heard, [])
+
+
 def test_an_mp4_that_breaks_off(hear, tmp_path):
     """Its index is at the front."""
     options = {"movflags": "faststart"}

@@ -128,6 +128,8 @@ class AvFile:
                     if frame.samples and frame.sample_rate > 0 and frame.layout.nb_channels:
                         has_begun = True
                         yield frame
+        except IndexError:  # PyAV, at the end of a file whose damage FFmpeg takes for a new track
+            return
         except errors as error:
             self.fault = _reason(error)
 
