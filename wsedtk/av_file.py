@@ -70,12 +70,18 @@ class AvFile:
             self._container = av.open(file, format=demuxer, container_options=alone,
                                       metadata_errors="ignore", io_open=_refuse)
         except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as error:
-            raise self._no_sound(_reason(error)) from None
+            raise self._no_sound(self._reason_of_mov(error) or _reason(error)) from None
         try:
             self._start()
         except BaseException:
             self.close()
             raise
+
+    def _reason_of_mov(self, error):
+        """Return why an MP4 is invalid: its index is often written last."""
+        if self._demuxer == "mov" and isinstance(error, self._av.InvalidDataError):
+            return "no index; the file breaks off, was never closed or is damaged"
+        return None
 
     def _no_sound(self, reason):
         return InputError(f"{self._path}: can't be read as sound ({reason})")
@@ -91,21 +97,23 @@ class AvFile:
         if codec is None:
             raise self._no_sound("unknown codec")
         codec.thread_count, codec.options = 1, {"err_detect": "crccheck"}
-        self.announced = self._duration() if self._demuxer in _WITH_DURATION else None
         self._pieces = self._decode()
         self._held = next(self._pieces, None)
         if self._held is None:
             raise self._no_sound(self.fault or "no packet can be decoded")
+        self.announced = self._duration() if self._demuxer in _WITH_DURATION else None
         samples, self.samplerate = self._held
         self.channels = samples.shape[1]
         self.format = f"{self._demuxer.upper()} {codec.name.upper()}"
 
     def _duration(self):
         """Return the duration of the track in the header, in seconds; None if it holds none."""
+        start = self._zero or 0.0
         if self._track.duration and self._track.time_base:
-            return float(self._track.duration * self._track.time_base)
+            duration = float(self._track.duration * self._track.time_base)
+            return duration - (start if self._demuxer == "avi" else 0.0)
         if self._container.duration and len(self._container.streams) == 1:
-            return self._container.duration / self._av.time_base
+            return self._container.duration / self._av.time_base - start
         return None
 
     def _frames(self):
@@ -164,10 +172,12 @@ class AvFile:
 
     def _gap(self, frame):
         """Return the duration in seconds of missing samples before a frame, by its time stamp."""
-        if frame.pts is None or not frame.time_base or self._demuxer not in _WITH_TIMES:
+        if frame.pts is None or not frame.time_base:
             return 0
         starts = float(frame.pts * frame.time_base)
         self._zero = starts if self._zero is None else self._zero
+        if self._demuxer not in _WITH_TIMES:
+            return 0
         gap = starts - self._zero - self.seconds
         if abs(gap) < _GAP_SECONDS:
             return 0

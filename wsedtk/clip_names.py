@@ -2,8 +2,11 @@
 
 import re
 
-AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf")  # libsndfile reads them
-_EXTENSIONS = (*AUDIO_EXTENSIONS, ".m4a", ".aac", ".wma", ".mp4", ".mov", ".mkv", ".webm")
+AUDIO_EXTENSIONS = (  # of sound files, and of films with sound
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd",
+    ".w64", ".rf64", ".caf", ".m4a", ".m4b", ".aac", ".ac3", ".amr", ".ape", ".mka", ".tta", ".wma",
+    ".wv", ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".weba", ".webm", ".wmv")
 LONGEST_SECONDS = 86400.0  # of anything
 LATE_SECONDS = 1.0  # that events may end after their clip: labels and frames are rounded
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
@@ -17,12 +20,12 @@ _CLOCK = re.compile(  # a date and a time, as field recorders write them
 def without_extension(name):
     """The name without the extension of a sound file, where it has one: `a.WAV` -> `a`, `Dr. No_1.5` stays."""
     stem, dot, extension = name.rpartition(".")
-    return stem if stem and dot + extension.lower() in _EXTENSIONS else name
+    return stem if stem and dot + extension.lower() in AUDIO_EXTENSIONS else name
 
 
 def has_audio_extension(name):
     """Whether a file's name ends as those of sound files, and of films with sound, do."""
-    return name.lower().endswith(_EXTENSIONS)
+    return name.lower().endswith(AUDIO_EXTENSIONS)
 
 
 def _excerpt(form, stem, last=0.0):

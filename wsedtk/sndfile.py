@@ -9,6 +9,7 @@ import soundfile
 
 ERRORS = (soundfile.SoundFileError, RuntimeError)
 _STEPS = (1024, 1)  # samples a call, close to damage
+_SKIPPED = 1 << 16  # samples that are dropped at once
 _UNKNOWN = 1 << 60  # libsndfile announces more samples than this if it does not know their number
 
 
@@ -51,7 +52,8 @@ class SndFile:
         self.subtype = self._file.subtype
         self.format = f"{self._file.format} {self.subtype}"
         self.num_frames = self._file.frames if self._file.frames < _UNKNOWN else sys.maxsize
-        self.slack = 1.5 / self.samplerate  # seconds by which a whole file may be too short
+        # Seconds by which a whole file may be too short. MP3 decoders drop the encoder's padding.
+        self.slack = 0.5 if self.subtype.startswith("MPEG") else 1.5 / self.samplerate
         num_samples = self.num_frames if num_samples is None else num_samples
         self.announced = num_samples / self.samplerate if num_samples < sys.maxsize else None
 
@@ -97,13 +99,17 @@ class SndFile:
             self.close()
             with contextlib.suppress(*ERRORS):
                 self._file = self._open()
-                self._skip(self._num_read + sum(map(len, found)), num_frames)
+                self._drop(self._num_read + sum(map(len, found)), num_frames)
                 while len(part := self._decode(step)):
                     found.append(part)
         return np.concatenate(found)[:num_frames]
 
-    def _skip(self, num_samples, block):
+    def skip(self, num_samples):
         """Decode samples and drop them."""
+        self._drop(num_samples, _SKIPPED)
+        self._num_read += num_samples
+
+    def _drop(self, num_samples, block):
         while num_samples > 0 and (num_done := len(self._decode(min(block, num_samples)))):
             num_samples -= num_done
 

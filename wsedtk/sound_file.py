@@ -74,7 +74,7 @@ def shown_seconds(seconds, digits=1):
 
 def shown_part(heard, announced):
     """Format two durations as `14.8 of 20`, with enough digits to tell them apart."""
-    digits = 1 if round(heard, 1) < round(announced, 1) else 3
+    digits = next((n for n in (1, 3) if round(heard, n) < round(announced, n)), 6)
     return f"{shown_seconds(heard, digits)} of {shown_seconds(announced, digits)}"
 
 
@@ -103,6 +103,7 @@ class Sound:
         self._num_heard = 0  # samples that have been read,
         self._num_before = 0  # and those of them that belong to earlier streams
         self._num_flac = 1  # FLAC streams
+        self._num_skipped = 0  # samples of a FLAC stream that is opened again
         self._announced, self._breaks_off, self._remarks = None, False, []
         self._energies = np.zeros(2)  # of the mean of the channels; mean over the channels
         try:
@@ -183,8 +184,10 @@ class Sound:
         part = None if self._breaks_off else self._next_part()
         if part is not None:
             try:
-                self._num_before = self._num_heard
                 self._begin(part)
+                if self._num_skipped:
+                    self._reader.skip(self._num_skipped)
+                self._num_before, self._num_skipped = self._num_heard - self._num_skipped, 0
                 self._is_over = False
             except (InputError, OSError):
                 self._breaks_off = True
@@ -194,11 +197,30 @@ class Sound:
         """Return the stream that follows; None after the last."""
         if self._parts:
             return self._parts.pop(0)
+        if not self._layout.is_flac or not isinstance(self._reader, SndFile):
+            return None
+        is_at_end = self._size - self._reader.place() <= _READ_AHEAD  # a search moves this place
         place = self._next_flac(_READ_AHEAD if self._reader.fault is None else _FAR, self._size)
         if place is None:
-            return None
+            return None if is_at_end or self._reader.fault else self._rest_of_flac()
         self._num_flac += 1
         return Part(((place, self._size),), (), "flac")
+
+    def _rest_of_flac(self):
+        """Return a FLAC stream again if it is longer than its header announces; else None."""
+        if self._reader.announced is None:
+            return None
+        begin = self._part.ranges[0][0] if self._part.ranges else 0
+        begin = flac.following(self._file, begin, self._size)
+        part = Part(((begin, self._size),), flac.without_total(self._file, begin), "flac")
+        self._num_skipped = self._num_heard - self._num_before
+        with contextlib.closing(self._opened(part)) as longer:
+            longer.skip(self._num_skipped)
+            is_longer = len(longer.read(1)) > 0
+        if not is_longer:
+            return None
+        self._remarks.append("is longer than its header announces")
+        return part
 
     def _next_flac(self, ahead, limit=None):
         """Return where the next FLAC stream begins; None if none does.
@@ -220,8 +242,10 @@ class Sound:
             self._breaks_off = reader.fault is not None and self._next_flac(_FAR) is None
             return
         missing = reader.announced - reader.seconds
-        self._breaks_off = missing > reader.slack
-        self._announced = self._num_heard / self.samplerate + missing
+        is_short = missing > reader.slack
+        # Of a file in fragments, FFmpeg counts only those that it saw.
+        self._breaks_off = is_short or isinstance(reader, AvFile) and reader.fault is not None
+        self._announced = self._num_heard / self.samplerate + missing if is_short else None
 
     def _fit(self, samples, rate):
         """Convert samples to the rate and number of channels of the first stream: (S, C)."""
@@ -341,8 +365,13 @@ class Sound:
             end = self._reader.end()
             if end is None:
                 return None, False
-            if flac.following(self._file, max(1, end - _READ_AHEAD), self._size) is not None:
+            if self._size - end > _READ_AHEAD:
                 return None, False
+            begin = flac.following(self._file, 0, self._size)
+            if flac.following(self._file, begin + 1, self._size) is not None:
+                return None, False
+        if self.format.endswith("MPEG_LAYER_III"):
+            return self._reader.announced, not self.format.startswith("WAV")
         total = self._reader.announced
         for part in self._parts:
             with contextlib.closing(self._opened(part)) as reader:

@@ -10,11 +10,10 @@ from pathlib import Path
 from wsedtk import datadir, folders
 from wsedtk.artefacts import files, models, sets
 from wsedtk.artefacts.about import About, when_made
-from wsedtk.clip_names import AUDIO_EXTENSIONS
+from wsedtk.clip_names import has_audio_extension
 from wsedtk.errors import InputError
 from wsedtk.progress import say
 
-_SOUNDS = (*AUDIO_EXTENSIONS, ".rf64")
 _OF_A_FOLDER = {*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv", "failed.tsv", "report.txt", "model.yaml", "model.safetensors",
                 "config.yaml", "history.tsv", "train.log", "README.md"}
 _SUMMARY = ("network", "pooling", "shards", "mode", "clips", "clips_done", "hours", "classes", "tags", "events", "parameters",
@@ -66,7 +65,7 @@ def _experiment(path):
 def _is_sound(path):
     if not path.is_file():
         return False
-    if path.suffix.lower() in _SOUNDS:
+    if has_audio_extension(path.name):
         return True
     try:
         sets.sound(path)

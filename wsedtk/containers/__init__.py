@@ -5,7 +5,7 @@ the announced length with the bytes that exist. It reads a few hundred bytes of 
 W64 and FLAC files. It reads Ogg and MP3 files to their end: only their pages and frames tell.
 """
 
-from wsedtk.containers import chunks, flac, mpeg, ogg
+from wsedtk.containers import chunks, films, flac, mpeg, ogg
 from wsedtk.containers.layout import Layout, Part, Window, read_at
 
 __all__ = ["Layout", "Part", "Window", "look"]
@@ -13,6 +13,8 @@ __all__ = ["Layout", "Part", "Window", "look"]
 _ID3_HEADER = 10
 _MOST_TAGS = 100  # at the beginning of a file
 _HEAD = 400  # bytes; they identify every format
+
+_TS_PACKETS = ((0, 188), (4, 192))  # the place of the first G, and the distance to the next
 
 _MAGIC = {  # (place, bytes) -> name of FFmpeg's demuxer, for formats that libsndfile does not read
     (0, b"\x1aE\xdf\xa3"): "matroska",
@@ -65,7 +67,7 @@ def _demuxer(head):
             return name
     if head[:2] == b"\x0bw" and len(head) > 5:
         return "eac3" if head[5] >> 3 > 10 else "ac3"
-    if len(head) > 376 and head[0] == head[188] == head[376] == ord("G"):
+    if any(head[first : first + 2 * length + 1 : length] == b"GGG" for first, length in _TS_PACKETS):
         return "mpegts"
     return ""
 
@@ -95,7 +97,7 @@ def look(file, size):
             return found
         name = _demuxer(head)
         if name:
-            return Layout((Part(demuxer=name, by_libsndfile=False),))
+            return films.look(file, size, name)
     if _is_adts(file, size, start):
         return Layout((Part(demuxer="aac", by_libsndfile=False),))
     found = mpeg.look(file, size, start)

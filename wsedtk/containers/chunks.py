@@ -46,6 +46,8 @@ def _tail(file, place, size, order):
         name, length = struct.unpack(f"{order}4sI", head[:8])
         if name in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
             return "file", place
+        if name == b"FORM":
+            return "bytes", place
         if name in _TRAILERS and place + 8 + length > size:
             return "end", place
         if not name.isascii() or not name.decode().isprintable() or place + 8 + length > size:
@@ -58,6 +60,11 @@ def _tail_of(file, end, size, order):
     """Return `_tail` for samples that end at `end`, with or without a byte of padding."""
     found = _tail(file, end + (end & 1), size, order)
     return _tail(file, end, size, order) if found[0] == "bytes" and end & 1 else found
+
+
+def _rest(file, end, samples, magic):
+    """Classify the bytes after the samples as "bytes", or "end" if other chunks may follow."""
+    return "bytes" if samples.announced <= 0 or read_at(file, end, len(magic)) == magic else "end"
 
 
 class _Samples:
@@ -98,8 +105,10 @@ class _Samples:
         if _is_placeholder(self.announced, self._num_bits):
             self._unclosed()
             return
+        size, self.mended = self.start + self.there, True
+        if self.announced in (size, size - 8):  # some programs write the size of the file here
+            return
         missing = self.announced // self._block - self.there // self._block
-        self.mended = True
         if missing > 1:
             self.share = self.there / self.announced
 
@@ -202,7 +211,8 @@ def _wave64(file, size):
             block = struct.unpack("<H", read_at(file, place + 36, 2).ljust(2, b"\0"))[0]
         elif name == _W64["data"]:
             samples = _Samples(place + 24, size, length - 24, block, 64)
-            samples.judge(lambda end: "bytes" if samples.announced <= 0 else "end")
+            samples.judge(lambda end: _rest(file, end, samples, _W64["riff"]))
+            samples.mended |= samples.end < size  # libsndfile would read up to the end of the file
             return _layout(samples, ((place + 16, struct.pack("<q", samples.end - place)),), "w64")
         if length < 24:
             break
@@ -237,7 +247,7 @@ def _au(head, size):
     start, length, encoding, _, channels = struct.unpack(f"{order}5I", head[4:24])
     samples = _Samples(start, size, length, channels * _AU_BYTES.get(encoding, 1))
     if length != _LIMIT - 1:
-        samples.judge(lambda end: "bytes" if samples.announced <= 0 else "end")
+        samples.judge(lambda end: "bytes")
     return _layout(samples, ((8, b"\xff" * 4),), "au")
 
 
@@ -256,7 +266,7 @@ def _caf(file, size):
             block = struct.unpack(">I", read_at(file, place + 28, 4).ljust(4, b"\0"))[0]
         elif name == b"data":
             samples = _Samples(place + 16, size, length - 4, block, 64)
-            samples.judge(lambda end: "bytes" if samples.announced <= 0 else "end")
+            samples.judge(lambda end: _rest(file, end, samples, b"caff"))
             if length == -1:
                 samples.remark = ""
             length = struct.pack(">q", samples.end - place - 12)

@@ -13,6 +13,15 @@ def look():
     return Layout((Part(demuxer="flac"),), is_flac=True)
 
 
+def without_total(file, place):
+    """Return patches that make the number of samples of the stream at a place unknown.
+
+    It is 36 bits long: the last 4 of a byte, and 4 bytes.
+    """
+    byte = read_at(file, place + 21, 1)[0]
+    return ((place + 21, bytes([byte & 0xF0, 0, 0, 0, 0])),)
+
+
 def following(file, place, size):
     """Return where the next stream begins, at `place` or later; None without one."""
     while place < size:

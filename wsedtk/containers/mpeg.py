@@ -139,6 +139,7 @@ class _Stream:
     ranges: list = dataclasses.field(default_factory=list)  # [start, end] each
     num_frames: int = 0
     num_samples: int = 0
+    _last: tuple = ()  # the last frame: its place, whether it holds sound, its number of samples
 
     @property
     def announced(self):
@@ -164,6 +165,14 @@ class _Stream:
         self.ranges[-1][1] = place + kind.num_bytes
         self.num_frames += is_sound
         self.num_samples += is_sound * kind.num_samples
+        self._last = place, is_sound, kind.num_samples
+
+    def drop_last(self):
+        """Remove the last frame: if no frame follows where it should, its own end is in doubt."""
+        place, is_sound, num_samples = self._last
+        self.ranges[-1][1] = place
+        self.num_frames -= is_sound
+        self.num_samples -= is_sound * num_samples
 
 
 def _tag_length(reader, place):
@@ -211,7 +220,10 @@ def _walk(reader, place):
         if kind is None:
             after = _after_tags(reader, place)
             if after == place or not _is_start(reader, after):
-                return streams, place, _is_end(reader, after)
+                is_end = _is_end(reader, after)
+                if current is not None and not is_end:
+                    current.drop_last()
+                return streams, place, is_end
             place = after
             continue
         found = _next_stream(reader, place, kind, current)

@@ -1,6 +1,7 @@
 """Ogg: pages with checksums. Streams may be chained, one after the other (RFC 3533, section 4)."""
 
 import dataclasses
+import re
 import struct
 import zlib
 
@@ -80,15 +81,35 @@ def _belongs(link, page):
     return link.numbers.get(page.serial) == page.number
 
 
+def _next_start(file, place, size):
+    """Return where the next stream begins, at `place` or later; None without one."""
+    for start in range(place, size, _BLOCK - _LARGEST):
+        content = read_at(file, start, _BLOCK)
+        for found in re.finditer(b"OggS", content):
+            page = _page(content, found.start())
+            if page is not None and page.flags & _BEGINS:
+                return start + found.start()
+    return None
+
+
 def _links(file, size):
-    """Return the links of a file before the first damage."""
-    links = []
-    for place, page in _pages(file, 0, size):
+    """Return the links of a file before the first damage. Other bytes between them are skipped."""
+    links, place = [], 0
+    while place is not None:
+        _add_links(links, file, place, size)
+        is_whole = bool(links) and not links[-1].open and links[-1].end > place
+        place = _next_start(file, links[-1].end, size) if is_whole else None
+    return links
+
+
+def _add_links(links, file, place, size):
+    """Add the links from a place to the first damage."""
+    for place, page in _pages(file, place, size):
         belongs = _belongs(links[-1], page) if links else None
         if belongs is None and page.flags & _BEGINS:
             links.append(_Link(place, place))
         elif not belongs:
-            break
+            return
         link = links[-1]
         link.has_begun = link.has_begun or not page.flags & _BEGINS
         link.numbers[page.serial] = page.number + 1
@@ -98,18 +119,17 @@ def _links(file, size):
         if page.position != _NO_POSITION:
             link.position = max(link.position, page.position)
         link.end = place + page.num_bytes
-    return links
 
 
 def _last_position(file, size, serials):
-    """Return the position of the file's last page if it belongs to these streams; else None."""
+    """Return the position of the file's last page if it ends one of these streams; else None."""
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
     place = content.rfind(b"OggS")
     while place >= 0:
         if len(content) - place >= _HEAD.size:
-            _, _, _, position, serial, *_ = _HEAD.unpack_from(content, place)
+            _, _, flags, position, serial, *_ = _HEAD.unpack_from(content, place)
             if position != _NO_POSITION:
-                return position if serial in serials else None
+                return position if serial in serials and flags & _ENDS else None
         place = content.rfind(b"OggS", 0, place)
     return None
 
