@@ -18,6 +18,7 @@ _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
 _GAP_SECONDS = 0.5  # least lead of the time stamps over the samples that is a gap
 _MOST_SILENCE = 3600.0  # seconds of silence that replace missing samples in a file
 _SILENCE = 1 << 16  # samples of silence at once
+_LOUDEST_LOSSY = 16.0  # full scales; only damaged packets of lossy codecs hold louder samples
 _MOST_BAD_PACKETS = 1000  # before the first good one
 
 
@@ -96,6 +97,7 @@ class AvFile:
         self._track, codec = tracks[0], tracks[0].codec_context
         if codec is None:
             raise self._no_sound("unknown codec")
+        self._is_lossy = codec.codec.lossy and not codec.codec.lossless
         codec.thread_count, codec.options = 1, {"err_detect": "crccheck"}
         self._pieces = self._decode()
         self._held = next(self._pieces, None)
@@ -149,6 +151,9 @@ class AvFile:
                 self.fault = f"unknown sample format {name}"
                 return
             samples = self._samples(frame)
+            if self._is_lossy and np.abs(samples).max() > _LOUDEST_LOSSY:
+                self.fault = "damaged packet"
+                return
             silence = round(self._gap(frame) * rate)
             if self.fault is not None:
                 return

@@ -111,14 +111,19 @@ def _warn(folder, closed, loops):
             f"{first(list(map(as_text, loops)))}; remove them")
 
 
-def walk(folder, may_enter=None):
+def _is_visible(names):
+    return not names[-1].startswith(".")
+
+
+def walk(folder, may_enter=_is_visible):
     """Yield (path, sorted names of the files in it) of a folder and of all folders below it.
 
     Each folder is visited once, those behind links after all others. Folders that can't be entered
     and links that form loops are warned of at the end.
 
     may_enter: a function of the names from `folder` to one below it, a tuple; where it is false
-    that folder is passed over. Raises InputError where `folder` itself can't be entered.
+    that folder is passed over. By default those are hidden folders, whose names begin with a dot.
+    Raises InputError where `folder` itself can't be entered.
     """
     seen, loops, closed = set(), [], []
     waiting, links = [(os.fspath(folder), (), ())], collections.deque()  # (path, names, holders)
@@ -142,7 +147,7 @@ def walk(folder, may_enter=None):
         kinds = ((waiting, inside[::-1], holders), (links, linked, (*holders, real)))
         for kind, found, way in kinds:
             for name in found:
-                if may_enter is None or may_enter((*names, name)):
+                if may_enter((*names, name)):
                     kind.append((os.path.join(path, name), (*names, name), way))
     _warn(folder, closed, loops)
 

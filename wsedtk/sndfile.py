@@ -10,6 +10,7 @@ import soundfile
 ERRORS = (soundfile.SoundFileError, RuntimeError)
 _STEPS = (1024, 1)  # samples a call, close to damage
 _SKIPPED = 1 << 16  # samples that are dropped at once
+_FLAC_LIMIT = (1 << 36) - 1  # the largest number of samples that FLAC can announce: a placeholder
 _UNKNOWN = 1 << 60  # libsndfile announces more samples than this if it does not know their number
 
 
@@ -51,7 +52,9 @@ class SndFile:
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
         self.subtype = self._file.subtype
         self.format = f"{self._file.format} {self.subtype}"
-        self.num_frames = self._file.frames if self._file.frames < _UNKNOWN else sys.maxsize
+        frames = self._file.frames
+        is_known = frames < _UNKNOWN and not (self._file.format == "FLAC" and frames == _FLAC_LIMIT)
+        self.num_frames = frames if is_known else sys.maxsize
         # Seconds by which a whole file may be too short. MP3 decoders drop the encoder's padding.
         self.slack = 0.5 if self.subtype.startswith("MPEG") else 1.5 / self.samplerate
         num_samples = self.num_frames if num_samples is None else num_samples

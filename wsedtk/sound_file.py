@@ -23,7 +23,9 @@ from wsedtk.sndfile import ERRORS, SndFile
 _BLOCK = 1 << 22  # samples of all channels that are decoded at once, to bound the memory
 RATES = (100, 1_000_000)  # Hz; a damaged header can hold any rate up to 2^31
 _LOUDEST = 2.0**32  # 32-bit integers as floats are in use; louder samples overflow a front end
-_CANCELLED = 1e-4  # -40 dB: power of the mean of channels that cancel each other, relative to them
+# The power of the mean of channels that cancel each other, relative to that of uncorrelated ones:
+# a correlation of two channels below -0.9.
+_CANCELLED = 0.1
 _SILENT = 1e-10  # -100 dB: only rounding errors are left of the mean
 _AUDIBLE = 1e-8  # -80 dB below full scale: the least power of channels that carry sound
 _READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read ahead at the end of a stream
@@ -324,14 +326,14 @@ class Sound:
         offset = float(mono[::64].mean())  # exact enough if the rest of the mean is weak
         of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
         of_channels = float(np.vdot(samples, samples)) / self.channels
-        if of_mean < _CANCELLED * of_channels:  # rare: only then exact values matter
+        if of_mean * self.channels < _CANCELLED * of_channels:  # rare: only then exact values matter
             of_mean, of_channels = _variation(mono[:, None]), _variation(samples)
         self._energies += of_mean, of_channels
 
     def remark_on_mean(self):
         """Return a remark if the channels cancel each other in their mean, else ""."""
         of_mean, of_channels = self._energies
-        if of_channels <= _AUDIBLE * self._num_heard or of_mean >= _CANCELLED * of_channels:
+        if of_channels <= _AUDIBLE * self._num_heard or of_mean * self.channels >= _CANCELLED * of_channels:
             return ""
         weaker = "silent"
         if of_mean > _SILENT * of_channels:

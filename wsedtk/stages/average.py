@@ -51,15 +51,20 @@ def _columns(sources, labels_path):
     return labels, [[source.labels.index(label) for label in labels] for source in sources]
 
 
+def _key_function(sources):
+    """The function that tells which clip a file name is of: without Y and extension, if each source has one name a clip then."""
+    alike = any(len(set(map(clip_key, source.filenames.tolist()))) < len(source) for source in sources)
+    return str if alike else clip_key
+
+
 def _rows(sources):
     """The rows of each source in the order of the first one's file names: a list of (N,). Raises InputError where clips differ."""
+    key_of = _key_function(sources)
     order = np.argsort(sources[0].filenames, kind="stable")
-    keys = [clip_key(sources[0].filenames[row]) for row in order.tolist()]
+    keys = [key_of(sources[0].filenames[row]) for row in order.tolist()]
     found = []
     for source in sources:
-        rows = {clip_key(name): row for row, name in enumerate(source.filenames.tolist())}
-        if len(rows) < len(source):
-            raise InputError(f"{source.path}: holds a clip under two names, with and without Y or extension")
+        rows = {key_of(name): row for row, name in enumerate(source.filenames.tolist())}
         missing, odd = [key for key in keys if key not in rows], sorted(set(rows) - set(keys))
         if missing or odd:
             raise InputError(f"{source.path}: its clips are not those of {sources[0].path}"

@@ -43,6 +43,8 @@ def _with_thresholds(point, thresholds, labels):
             raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER"
                              + suggest_fraction(number)) from None
         operating_point.check_threshold(value, f"--threshold {text!r}")
+        if value == -np.inf:
+            raise InputError(f"--threshold {text!r}: every frame would be an event; give 0 to 1, or inf for no event")
         if equals and label not in values:
             raise InputError(f"--threshold {text!r}: the model has no class {label!r}; {suggest(label, labels)}")
         values.update({label: value} if equals else dict.fromkeys(values, value))
@@ -62,6 +64,8 @@ def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
     point = _with_thresholds(point, thresholds, labels)
     if min_duration is not None:
         point = dataclasses.replace(point, min_seconds=np.full(len(labels), min_duration))
+    if np.isposinf(point.frame_thresholds).all() and thresholds:
+        raise InputError(f"--threshold {thresholds[-1]}: no class has a threshold that a score can reach; give one from 0 to 1")
     if np.isposinf(point.frame_thresholds).all():
         raise InputError(f"{path}: has no frame thresholds that a score can reach: it was tuned on scores without frames; "
                          "tune on others, or give --threshold")
