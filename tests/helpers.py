@@ -36,10 +36,11 @@ def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=
 
 
 def write_by_pyav(path, samples, sample_rate, format_name, codec,
-                  start_seconds=(0.0,), tracks=1, options=None):
+                  start_seconds=(0.0,), tracks=1, options=None, video_codec=None, video_seconds=6):
     """Write samples (S, C) or (S,) by PyAV.
 
-    start_seconds: time stamps of as many parts of equal length; tracks: number of equal tracks.
+    start_seconds: time stamps of as many parts of equal length; tracks: number of equal tracks;
+    video_codec, video_seconds: of 5 pictures a second beside the sound.
     """
     import av
 
@@ -50,6 +51,14 @@ def write_by_pyav(path, samples, sample_rate, format_name, codec,
                    for _ in range(tracks)]
         for stream in streams if codec == "wmav2" else []:
             stream.bit_rate = 64000
+        pictures = container.add_stream(video_codec, rate=5) if video_codec else None
+        if pictures is not None:
+            pictures.width = pictures.height = 64
+            pictures.pix_fmt = "yuv420p"
+            for number in range(5 * video_seconds):
+                picture = np.full((64, 64, 3), number % 250, np.uint8)
+                container.mux(pictures.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(pictures.encode(None))
         for stream in streams:
             fifo, size = av.AudioFifo(), stream.codec_context.frame_size or 1024
             resampler = av.AudioResampler(format=stream.format, layout=layout, rate=sample_rate)

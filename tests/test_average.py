@@ -280,8 +280,18 @@ def test_scores_that_differ(run, tmp_path):
     assert "a.h5: '-abcdefghij_30.000_40.000.wav' has 100 frames, unlike" in refused(run, a, b, out)
     names = ["Yabcdefghijk_0_10.wav", "abcdefghijk_0.000_10.000.flac"]
     b = write_score_file(tmp_path / "b.h5", names, ["Car"], np.ones((2, 1)), np.ones((2, 100, 1)))
-    assert "b.h5: holds a clip under two names" in refused(run, b, out)
+    assert "b.h5: holds a clip under two names, 'Yabcdefghijk_0_10.wav' and" in refused(run, b, out)
     assert not out.exists()
+
+
+def test_recordings_whose_names_differ_in_the_extension_alone(run, tmp_path):
+    names = ["a.flac", "a.mp3", "b.wav"]
+    clip = np.array([[0.25], [0.5], [0.75]])
+    one, other = (write_score_file(tmp_path / f"{n}.h5", order, ["Car"], clip[[names.index(m) for m in order]], np.ones((3, 100, 1)))
+                  for n, order in enumerate((names, names[::-1])))
+    assert run("average", one, other, tmp_path / "out.h5").exit_code == 0
+    scores = store.ScoreFile(tmp_path / "out.h5")
+    np.testing.assert_array_equal(scores.clip[np.argsort(scores.filenames)], clip)
 
 
 @pytest.mark.parametrize("weights, status", [("1", 1), ("1,2,3", 1), ("0,0", 1), ("1,-1", 2), ("1,x", 2), ("nan,1", 2), ("", 2)])

@@ -150,6 +150,22 @@ def test_bytes_behind_the_end_are_told_and_not_heard(hear):
     assert remarks == ["has 8000 bytes after the announced end, which are ignored; heard: 1 s"]
 
 
+@pytest.mark.parametrize("format_name", ["AIFF", "AU", "CAF", "W64"])
+def test_a_second_file_behind_the_end_is_told_and_not_heard(hear, format_name):
+    content = encode(noise(), format_name)
+    found, _, remarks = hear(2 * content)
+    np.testing.assert_array_equal(found, hear(content)[0])
+    (remark,) = remarks
+    assert re.fullmatch(r"has \d+ bytes after the announced end, which are ignored; heard: 1 s", remark)
+
+
+@pytest.mark.parametrize("excess", [36, 44])
+def test_the_size_of_the_file_in_place_of_that_of_the_samples(hear, excess):
+    content = encode(noise())
+    found, _, remarks = hear(put(content, (b"data", 4, le(2 * RATE + excess))))
+    assert (len(found), remarks) == (RATE, [])
+
+
 def test_more_than_a_header_of_32_bits_can_tell_of(tmp_path):
     """5 GB of zeros, of which the disk holds nothing; the header counts modulo 4 GB."""
     with open(tmp_path / "x.wav", "wb") as file:
@@ -229,6 +245,30 @@ def test_a_flac_of_unknown_length(hear):
     )
 
 
+def flac_total(content, num_samples):
+    """A FLAC file that announces another number of samples."""
+    place = content.index(b"fLaC") + 21
+    total = bytes([content[place] & 0xF0 | num_samples >> 32]) + be(num_samples, 4)
+    return content[:place] + total + content[place + 5 :]
+
+
+@pytest.mark.parametrize("prefix", [b"", b"ID3\4\0\0\0\0\0\12" + bytes(10)])
+def test_a_flac_that_is_longer_than_it_announces(hear, tmp_path, prefix):
+    content = encode(noise(10 * RATE), "FLAC")
+    found, _, remarks = hear(prefix + flac_total(content, 3 * RATE))
+    np.testing.assert_array_equal(found, hear(content)[0])
+    assert remarks == ["is longer than its header announces"]
+    (tmp_path / "x.flac").write_bytes(prefix + flac_total(content, 3 * RATE))
+    assert audio.info(tmp_path / "x.flac").duration == 10
+    garbage = np.random.default_rng(0).bytes(50_000)
+    assert hear(content + garbage)[2] == [] and len(hear(content + garbage)[0]) == 10 * RATE
+
+
+def test_the_largest_length_of_a_flac_is_a_placeholder(hear):
+    found, _, remarks = hear(flac_total(encode(noise(), "FLAC"), (1 << 36) - 1))
+    assert (len(found), remarks) == (RATE, [])
+
+
 def test_what_is_not_decoded_is_not_told(tmp_path):
     """A limit before the damage."""
     content = encode(noise(5 * RATE), "FLAC")
@@ -287,6 +327,21 @@ def test_chained_ogg(hear, subtype):
         found, np.concatenate([hear(content)[0] for content in [*files, files[0]]])
     )
     assert remarks == [] and len(found) == 4 * RATE + 700
+
+
+@pytest.mark.parametrize("between", [b"\n", bytes(1 << 17)])
+def test_chained_ogg_with_other_bytes_between(hear, between):
+    one, other = (encode(noise(RATE, seed), "OGG") for seed in (0, 1))
+    expected = np.concatenate([hear(one)[0], hear(other)[0]])
+    found, _, remarks = hear(one + between + other)
+    np.testing.assert_array_equal(found, expected)
+    assert remarks == []
+
+
+def test_an_ogg_without_its_end_does_not_tell_how_long_it_was(hear):
+    content = encode(noise(20 * RATE), "OGG")
+    found, _, remarks = hear(content[: len(content) * 6 // 10])
+    assert remarks == [f"breaks off after {sound_file.shown_seconds(len(found) / RATE)} s"]
 
 
 def test_chained_flac_in_ogg(hear, tmp_path):
@@ -372,6 +427,14 @@ def test_a_damaged_mp3_is_heard_up_to_the_damage(hear):
         remarks == [f"breaks off after {sound_file.shown_seconds(len(found) / RATE)} of 6 s"]
         and len(found) > 2.8 * RATE
     )
+
+
+def test_an_mp3_that_lacks_bytes_is_no_louder_there(hear):
+    """FFmpeg makes a loud burst of the frame that lost them."""
+    content = mp3(noise(6 * RATE))
+    for place in range(len(content) // 2, len(content) // 2 + 2000, 100):
+        found, _, remarks = hear(content[:place] + content[place + 417 :])
+        assert np.abs(found).max() < 1.5 and len(remarks) == 1 and len(found) > 2 * RATE
 
 
 @pytest.mark.parametrize("damage", ["cut", "hole", "bit"])

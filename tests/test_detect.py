@@ -305,6 +305,8 @@ def test_thresholds_classes_and_durations(model, run, sounds, tmp_path):
     assert detect_("--threshold", "1") == []
     assert {row[3] for row in detect_("--threshold", "high, very=inf")} == {"low"}
     assert {row[3] for row in detect_("--threshold", "inf", "--threshold", "low=0.5")} == {"low"}
+    never = run("detect", model, sounds, "--threshold", "inf")
+    assert never.exit_code == 1 and "--threshold inf: no class has a threshold that a score can reach" in never.stderr
     for threshold in ("-inf", "0"):
         found = detect_("--threshold", threshold, "--min-duration", "0")
         assert len(found) == 2 * 2 and {row[1:3] for row in found} == {(0, 4)}

@@ -16,6 +16,8 @@ _WITH_DURATION = {"mov", "matroska", "asf", "flv", "avi", "ape", "tta", "wv"}
 # Formats whose time stamps are reliable.
 _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
 _GAP_SECONDS = 0.5  # least lead of the time stamps over the samples that is a gap
+_MOST_PLANES = 8  # from so many channels on, PyAV takes memory beyond the last plane for another
+_FILM_SLACK = 2.0  # seconds by which a film may be longer than its sound
 _MOST_SILENCE = 3600.0  # seconds of silence that replace missing samples in a file
 _SILENCE = 1 << 16  # samples of silence at once
 _LOUDEST_LOSSY = 16.0  # full scales; only damaged packets of lossy codecs hold louder samples
@@ -48,6 +50,8 @@ class AvFile:
     fault : str or None
         Why the stream breaks off, after it did.
     remarks : list of str
+    film_seconds : float or None
+        The duration of sound and pictures in the header, if it holds one.
 
     Raises
     ------
@@ -62,9 +66,10 @@ class AvFile:
         import av  # slow to import and rarely needed
 
         self._av, self._path, self._file, self._demuxer = av, path, file, demuxer
-        self.fault, self.remarks = None, []
+        self.fault, self.remarks, self.film_seconds = None, [], None
         self.seconds = 0.0  # decoded so far
         self._zero = None  # first time stamp, in seconds
+        self._kind, self._resampler = None, None  # of frames with many planes
         self._missing, self._first_gap = 0.0, 0.0  # seconds: silence so far, place of the first
         alone = {"protocol_whitelist": "none", "format_whitelist": demuxer}
         try:
@@ -104,6 +109,8 @@ class AvFile:
         if self._held is None:
             raise self._no_sound(self.fault or "no packet can be decoded")
         self.announced = self._duration() if self._demuxer in _WITH_DURATION else None
+        if self._container.duration and self._demuxer in _WITH_DURATION:
+            self.film_seconds = self._container.duration / self._av.time_base
         samples, self.samplerate = self._held
         self.channels = samples.shape[1]
         self.format = f"{self._demuxer.upper()} {codec.name.upper()}"
@@ -118,6 +125,12 @@ class AvFile:
             return self._container.duration / self._av.time_base - start
         return None
 
+    def lacks_sound(self):
+        """Return whether a film with pictures is longer than its sound: some may be lost."""
+        if self.film_seconds is None:
+            return False
+        return self.film_seconds - (self._zero or 0.0) - self.seconds > _FILM_SLACK
+
     def _frames(self):
         """Yield frames before the first damaged packet. Skips damaged packets at the beginning."""
         errors = (self._av.FFmpegError, OSError, ValueError, RuntimeError)
@@ -125,6 +138,8 @@ class AvFile:
         try:
             for packet in self._container.demux(self._track):
                 try:
+                    if packet.is_corrupt:
+                        raise ValueError("incomplete packet")
                     frames = packet.decode()
                 except EOFError:
                     return
@@ -138,8 +153,8 @@ class AvFile:
                     if frame.samples and frame.sample_rate > 0 and frame.layout.nb_channels:
                         has_begun = True
                         yield frame
-        except IndexError:  # PyAV, at the end of a file whose damage FFmpeg takes for a new track
-            return
+        except IndexError:  # PyAV, at the end of a file in which FFmpeg found a new track on the way
+            self.remarks.append("holds a track that begins later, which is not heard")
         except errors as error:
             self.fault = _reason(error)
 
@@ -150,7 +165,11 @@ class AvFile:
             if name.removesuffix("p") not in _FULL_SCALES:
                 self.fault = f"unknown sample format {name}"
                 return
-            samples = self._samples(frame)
+            try:
+                samples = self._samples(frame)
+            except (self._av.FFmpegError, ValueError) as error:
+                self.fault = _reason(error)
+                return
             if self._is_lossy and np.abs(samples).max() > _LOUDEST_LOSSY:
                 self.fault = "damaged packet"
                 return
@@ -165,15 +184,25 @@ class AvFile:
             self.seconds += len(samples) / rate
             yield samples, rate
 
-    @staticmethod
-    def _samples(frame):
+    def _samples(self, frame):
         """Convert a frame to samples (S, C) float32."""
+        if frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES:
+            frame = self._interleaved(frame)
         array, name = frame.to_ndarray(), frame.format.name.removesuffix("p")
         samples = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
         if _FULL_SCALES[name] == 1:
             return samples.astype(np.float32)
         samples = samples.astype(np.float64) - (128 if name == "u8" else 0)
         return (samples / _FULL_SCALES[name]).astype(np.float32)
+
+    def _interleaved(self, frame):
+        """Return a frame with its samples in one plane."""
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != self._kind:
+            packed = frame.format.name.removesuffix("p")
+            self._kind, self._resampler = kind, self._av.AudioResampler(format=packed)
+        (converted,) = self._resampler.resample(frame)
+        return converted
 
     def _gap(self, frame):
         """Return the duration in seconds of missing samples before a frame, by its time stamp."""

@@ -1,7 +1,7 @@
 """Work spread over processes."""
 
 import collections
-import concurrent.futures
+import concurrent.futures.process
 import contextlib
 import functools
 import itertools
@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 
+from wsedtk.errors import InputError
 from wsedtk.progress import say
 from wsedtk.signals import STOPPING
 
@@ -107,6 +108,9 @@ def mapping(jobs, modules=()):
         with concurrent.futures.ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
             try:
                 yield functools.partial(_stream, pool, _AHEAD * jobs)
+            except concurrent.futures.process.BrokenProcessPool:
+                raise InputError(f"--jobs {jobs}: a process was killed, as the system does when memory "
+                                 "runs out; run the command again, with fewer jobs") from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # not to be waited for is no sooner: the interpreter's end waits, and can stumble
                 raise

@@ -354,6 +354,9 @@ class Sound:
             found.append(f"breaks off after {shown_part(heard, total)} s")
         elif self._breaks_off or share is None:
             found.append(f"breaks off after {shown_seconds(heard)} s")
+        elif isinstance(self._reader, AvFile) and self._reader.lacks_sound():
+            found.append(f"holds {shown_seconds(heard)} s of sound and lasts "
+                         f"{shown_seconds(self._reader.film_seconds)} s")
         faults = [self._layout.remark]
         if self._num_flac > 1:
             faults.append(f"holds {self._num_flac} files, one after the other")

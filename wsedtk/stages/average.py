@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk import config, datadir, provenance, score_folder, store, tables
-from wsedtk.clip_names import clip_key
+from wsedtk.clip_names import clip_key, youtube_key
 from wsedtk.errors import InputError
 from wsedtk.metrics import num_segments
 from wsedtk.progress import progress
@@ -51,10 +51,26 @@ def _columns(sources, labels_path):
     return labels, [[source.labels.index(label) for label in labels] for source in sources]
 
 
+def _full_key(name):
+    """As `clip_key`, but recordings a.flac and a.mp3 are two."""
+    return youtube_key(name) or name
+
+
 def _key_function(sources):
-    """The function that tells which clip a file name is of: without Y and extension, if each source has one name a clip then."""
-    alike = any(len(set(map(clip_key, source.filenames.tolist()))) < len(source) for source in sources)
-    return str if alike else clip_key
+    """Return `clip_key`, or `_full_key` if names in a source differ by their extension alone.
+
+    Raises InputError if a clip has two names even so.
+    """
+    if all(len(set(map(clip_key, source.filenames.tolist()))) == len(source) for source in sources):
+        return clip_key
+    for source in sources:
+        names = {}
+        for name in source.filenames.tolist():
+            other = names.setdefault(_full_key(name), name)
+            if other != name:
+                raise InputError(f"{source.path}: holds a clip under two names, {other!r} and {name!r}; "
+                                 "remove one of them")
+    return _full_key
 
 
 def _rows(sources):

@@ -43,8 +43,6 @@ def _with_thresholds(point, thresholds, labels):
             raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER"
                              + suggest_fraction(number)) from None
         operating_point.check_threshold(value, f"--threshold {text!r}")
-        if value == -np.inf:
-            raise InputError(f"--threshold {text!r}: every frame would be an event; give 0 to 1, or inf for no event")
         if equals and label not in values:
             raise InputError(f"--threshold {text!r}: the model has no class {label!r}; {suggest(label, labels)}")
         values.update({label: value} if equals else dict.fromkeys(values, value))
