@@ -2,11 +2,13 @@
 
 import itertools
 import os
+import signal
 import threading
 import tracemalloc
 
 import pytest
 
+from wsedtk.errors import InputError
 from wsedtk.parallel import ahead, mapping
 
 AHEAD = 2 * 4 * 8 + 8  # two processes, chunks of eight
@@ -19,6 +21,12 @@ def process_of(number):
 def fail_at_50(number):
     if number == 50:
         raise ValueError("fifty")
+    return number
+
+
+def die_at_50(number):
+    if number == 50:
+        os.kill(os.getpid(), signal.SIGKILL)
     return number
 
 
@@ -129,3 +137,10 @@ def test_after_an_error_of_the_reader_nothing_of_the_pool_is_left():
             next(spread(abs, range(20000)))
             raise ValueError("of the reader")
     assert threading.enumerate() == before
+
+
+def test_a_process_that_is_killed():
+    """As the system does when memory runs out."""
+    with pytest.raises(InputError, match="--jobs 2: a process was killed, .* with fewer jobs"):
+        with mapping(2) as spread:
+            list(spread(die_at_50, range(100)))

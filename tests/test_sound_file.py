@@ -145,7 +145,7 @@ def test_eight_channels(tmp_path):
     )
     frame.sample_rate = RATE
     with av.open(str(tmp_path / "x.wv"), "w", format="wv") as container:
-        stream = container.add_stream("wavpack", rate=RATE, layout="7.1")
+        stream = container.add_stream("wavpack", rate=RATE, layout="7.1", format="s16p")
         for converted in av.AudioResampler(format=stream.format).resample(frame):
             container.mux(stream.encode(converted))
         container.mux(stream.encode(None))
