@@ -429,6 +429,13 @@ def test_a_damaged_mp3_is_heard_up_to_the_damage(hear):
     )
 
 
+def test_other_bytes_behind_an_mp3_that_is_complete(hear):
+    content, garbage = mp3(noise(6 * RATE)), np.random.default_rng(0).bytes(50_000)
+    found, _, remarks = hear(content + garbage)
+    np.testing.assert_allclose(found, hear(content)[0], atol=1e-5)  # another decoder
+    assert remarks == []
+
+
 def test_an_mp3_that_lacks_bytes_is_no_louder_there(hear):
     """FFmpeg makes a loud burst of the frame that lost them."""
     content = mp3(noise(6 * RATE))

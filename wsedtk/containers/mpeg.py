@@ -146,6 +146,10 @@ class _Stream:
         """The number of frames that the first frame announces; 0 if it announces none."""
         return self.first[0] if self.first else 0
 
+    def is_complete(self):
+        """Return whether it has as many frames as it announces."""
+        return 0 < self.announced <= self.num_frames
+
     def is_full(self):
         """Return whether it has more frames than it announces, by more than encoders miscount."""
         return self.announced > 0 and self.num_frames >= self.announced + 2
@@ -220,7 +224,7 @@ def _walk(reader, place):
         if kind is None:
             after = _after_tags(reader, place)
             if after == place or not _is_start(reader, after):
-                is_end = _is_end(reader, after)
+                is_end = _is_end(reader, after) or current is not None and current.is_complete()
                 if current is not None and not is_end:
                     current.drop_last()
                 return streams, place, is_end
@@ -266,8 +270,9 @@ def look(file, size, start):
         return None
     covered = (end - first) / (size - first) if size - end > _LARGEST_FRAME else 1.0
     share = _share(streams, is_whole, covered)
-    one = streams[0]
-    if len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start:
+    one, ignored = streams[0], size - end
+    is_simple = len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start
+    if is_simple and ignored <= (end - first) / 100:  # beyond, libsndfile's decoder prints a warning
         return Layout((Part((), (), "mp3", None if one.announced else one.num_samples),))
     ranges = [tuple(map(tuple, stream.ranges)) for stream in streams]
     return Layout(tuple(Part(found, (), "mp3", None, False) for found in ranges), share)
