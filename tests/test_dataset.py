@@ -10,9 +10,10 @@ import scipy.stats
 import torch
 
 from wsedtk.datadir import DataSet
-from wsedtk.dataset import BALANCERS, Augmentation, Batches, FeatureBatches, FrameTargets, load_features
+from wsedtk.dataset import BALANCERS, Augmentation, Batches, FeatureBatches, FrameTargets
 from wsedtk.errors import InputError
 from wsedtk.events import Events
+from wsedtk.inference import load_features
 from wsedtk.store import FeatureStore, writing_features
 
 

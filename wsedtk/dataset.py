@@ -9,8 +9,9 @@ import dataclasses
 import numpy as np
 import torch
 
-from wsedtk import metrics, tables
+from wsedtk import metrics
 from wsedtk.errors import InputError
+from wsedtk.inference import load_features
 
 BALANCERS = ("classes", "weighted", "none")
 
@@ -82,17 +83,6 @@ class FeatureBatches:
         if missing > 0:
             x, mask = torch.nn.functional.pad(x, (0, 0, 0, missing)), torch.nn.functional.pad(mask, (0, missing))
         return x, mask
-
-
-def load_features(store, rows):
-    """Features (B, T, F) float32 and mask (B, T), True = real frame, of store rows (B,). Raises InputError where one is not finite."""
-    x = torch.from_numpy(store.read(rows)).float()
-    odd = np.flatnonzero(~torch.isfinite(x).flatten(1).all(dim=1).numpy())
-    if len(odd):
-        raise InputError(f"{', '.join(store.paths)}: the features of {tables.first(store.filenames[rows[odd]].tolist())} hold numbers "
-                         "that are not finite; extract them again")
-    mask = torch.arange(x.shape[1]) < torch.from_numpy(store.num_frames[rows])[:, None]
-    return x, mask
 
 
 class FrameTargets:
