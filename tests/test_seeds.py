@@ -299,5 +299,38 @@ def test_without_scores_a_difference_of_map_has_no_interval(exp, tmp_path):
     assert one.figures["audioset", "map"] == (
         pytest.approx(np.mean(values[1]) - np.mean(values[0])),
         None,
+def test_the_page_counts_a_training_once(exp, tmp_path):
+    """run.sh's system and compare_pooling.sh's of the same seed are one training."""
+    for source, name in ((0, ".seed0"), (1, ".seed1"), (0, "")):
+        for system in ("net_linear", "net_max"):
+            folder = tmp_path / f"{system}{name}"
+            shutil.copytree(exp / f"{system}.seed{source}", folder)
+            (folder / "model.yaml").write_text(f"network: {system}\ntrained:\n  host: {name}\n")
+            (folder / "model.safetensors").write_bytes(bytes([source]))
+            for path in folder.glob("*/*/*"):  # the fixture's are of a model that is not there
+                if path.name in ("info.yaml", "report.json"):
+                    path.write_text(re.sub(r'("?model"?: )("m"|m)', r"\1null", path.read_text()))
+    found = sections(tmp_path)
+    text = found["Means over seeds"]
+    assert text.count("test/frame, 2 seeds") == 2
+    note = "net_linear.seed0 and net_linear; net_max.seed0 and net_max"
+    assert f"count as one training: {note}." in found["Differences over seeds"]
+    values = [figure(exp, "net_max", seed, "segment", "f1") for seed in (0, 1)]
+    assert f"{np.mean(values):.3f}" in text
+    found = sections(tmp_path / "net_linear", tmp_path / "net_linear.seed0")
+    assert found == {}
+
+
+def test_the_page_shows_consistency_over_seeds(exp, capsys, monkeypatch):
+    found = sections(exp)
+    _, numbers = compare(exp, capsys, monkeypatch)
+    for name in ("seg w/o tag", "tag w/o seg"):
+        label = "net_max - net_linear"
+        value, low, high = map(float, numbers["test frame difference", label, name])
+        text = f"{value:+.3f} {low:+.3f} to {high:+.3f}".replace("-", "−")
+        assert text in found["Differences over seeds"] and name in found["Means over seeds"]
+    assert "third criterion" in found["Means over seeds"]
+
+
     )
     assert one.figures["segment", "f1"][1] is not None and one.why == ""

@@ -54,11 +54,13 @@ def add_differences(page, found, columns):
     Where a system was trained with several seeds, means over seeds are shown and compared; else
     each system with the first. found: Scored folders; columns: (header, section, key).
     """
-    groups = {}
+    groups, repeated = {}, {}
     for one in found:
         groups.setdefault((one.set, one.mode), []).append(one)
     single, several = [], []
     for group in groups.values():
+        group, left_out = seeds.trainings(group)
+        repeated.update({one.system: first.system for one, first in left_out})
         is_several = len(seeds.by_system(group)) < len(group)
         (several if is_several else single).append(group)
     if several:
@@ -67,6 +69,9 @@ def add_differences(page, found, columns):
     single = [group for group in single if len(group) > 1]
     if single:
         _add_over_clips(page, single, columns)
+    if (several or single) and repeated:
+        pairs = "; ".join(f"{name} and {first}" for name, first in repeated.items())
+        page.add(_note(f"These hold the same model and count as one training: {pairs}."))
 
 
 def _add_over_clips(page, groups, columns):

@@ -17,15 +17,37 @@ NULL = (
 
 
 def by_system(found):
-    """Group Scored folders of one set and mode by system: {system: [Scored, one a seed]}."""
+    """Group Scored folders of one set and mode by system: {system: [Scored, one a training]}."""
     systems = {}
-    for one in found:
-        match = _OF_A_SEED.fullmatch(one.system)
-        systems.setdefault(match[1] if match else one.system, []).append(one)
+    for one in trainings(found)[0]:
+        systems.setdefault(_name(one), []).append(one)
     return systems
 
 
 def _split(system):
+def _name(one):
+    """Return the name of a Scored folder's system without its seed."""
+    match = _OF_A_SEED.fullmatch(one.system)
+    return match[1] if match else one.system
+
+
+def trainings(found):
+    """Split Scored folders of one set and mode into one for each training, and the others.
+
+    Two folders of one system whose model directories hold the same model are one training, as that
+    of run.sh and that of compare_pooling.sh with the same seed are. Returns ([Scored], [(Scored
+    that is left out, the one that stands for it)]).
+    """
+    kept, repeated, models = [], [], {}
+    for one in found:
+        first = one if one.model is None else models.setdefault((_name(one), one.model), one)
+        if first is one:
+            kept.append(one)
+        else:
+            repeated.append((one, first))
+    return kept, repeated
+
+
     """Return a name as (the single-pooling system's name, its hierarchy or "")."""
     for hierarchy in _HIERARCHIES:
         if system.endswith(f"_{hierarchy}"):
