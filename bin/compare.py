@@ -115,7 +115,7 @@ def difference_rows(found, columns, table):
                 continue
             row.append(f"{value:+.3f}" + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else ""))
             flat.append(flat_line(f"{table} difference", label, name, value, ends))
-        note = seeds.note_of(one.system)
+        note = seeds.note_of(one.base, one.system)
         rows.append([label + (f" ({note})" if note else ""), *row])
     return rows, flat
 

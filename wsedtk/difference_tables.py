@@ -101,7 +101,8 @@ def _add_over_seeds(page, groups, columns):
             means.append((title, [_mean(one) for one in seeds.means(runs, columns)]))
         if len(systems) > 1:
             for one in seeds.differences(systems, [tuple(key) for _, *key in columns]):
-                notes = [note for note in (place, seeds.note_of(one.system), one.why) if note]
+                null = seeds.note_of(one.base, one.system)
+                notes = [note for note in (place, null, one.why) if note]
                 cells = [_cell(*one.figures.get(tuple(key), (None, None))) for _, *key in columns]
                 rows.append((_title(one.system, one.base, "; ".join(notes)), cells))
     page.section("Means over seeds")

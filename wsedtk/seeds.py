@@ -70,7 +70,7 @@ def pairs_of(systems):
             other = f"{network}_{base}"
             if (
                 network
-                and not hierarchy
+                and hierarchy in _READINGS
                 and pooling != base
                 and other in systems
                 and (system, other) not in pairs
