@@ -34,16 +34,7 @@ SEGMENT = [
     ("F1", "segment", "f1"),
 ]
 RANKING = [("MAP", "audioset", "map"), ("MAUC", "audioset", "mauc"), ("d'", "audioset", "dprime")]
-CONSISTENCY = [
-    ("seg w/o tag", "consistency", "segments_without_tag"),
-    ("tag w/o seg", "consistency", "tags_without_segment"),
-]
-LEGEND = (
-    "seg w/o tag: the share of a system's positive segments in clips without its tag; "
-    "tag w/o seg: the share of its tags without a positive segment "
-    "(Wang, Li & Metze's third criterion)\n"
-)
-COMPARED = {"ER", "F1", "MAP", "MAUC", "d'", "tag F1", "seg w/o tag", "tag w/o seg"}
+COMPARED = {"ER", "Del", "Ins", "Rec", "F1", "MAP", "MAUC", "d'", "tag F1"}  # and consistency
 
 
 def read_runs(exp, systems, numbers, place):
@@ -132,7 +123,7 @@ def table_of(exp, systems, numbers, place, title):
     for several in runs.values():
         reports += [one.report for one in several]
     middle = SEGMENT if scoring.measured(SEGMENT, reports) else RANKING
-    consistency = scoring.measured(CONSISTENCY, reports)
+    consistency = scoring.measured(seeds.CONSISTENCY, reports)
     columns = TAGGING + middle + consistency
     table = place.replace("/", " ")
     rows, flat = mean_rows(runs, columns, table)
@@ -146,8 +137,8 @@ def table_of(exp, systems, numbers, place, title):
         markdown(["system", *(name for name, *_ in columns)], rows),
     ]
     if consistency:
-        page.append(LEGEND)
-    columns = [column for column in middle + TAGGING + consistency if column[0] in COMPARED]
+        page.append(f"{seeds.CONSISTENCY_LEGEND}\n")
+    columns = [column for column in middle + TAGGING if column[0] in COMPARED] + consistency
     found = seeds.differences(runs, [tuple(key) for _, *key in columns])
     if found:
         rows, more = difference_rows(found, columns, table)

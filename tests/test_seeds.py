@@ -20,6 +20,9 @@ LABELS = ["Car", "Dog", "Bell"]
 SYSTEMS = {"net_linear": 0.2, "net_linear_plain": 0.25, "net_max": 0.6}  # noise of their scores
 SECTIONS = {
     "ER": ("segment", "error_rate"),
+    "Del": ("segment", "deletion_rate"),
+    "Ins": ("segment", "insertion_rate"),
+    "Rec": ("segment", "recall"),
     "F1": ("segment", "f1"),
     "tag F1": ("tagging", "f1"),
     "seg w/o tag": ("consistency", "segments_without_tag"),
@@ -42,7 +45,11 @@ def test_every_pair_that_the_papers_claim_is_compared():
         for p in ("linear", "exp", "attention")
         for h in hierarchies[1:]
     ]
-    both = [("gated_crnn_linear", "gated_crnn_exp"), ("gated_crnn_linear", "gated_crnn_attention")]
+    both = [
+        (f"gated_crnn_linear{h}", f"gated_crnn_{p}{h}")
+        for p in ("exp", "attention")
+        for h in ("", "_hierarchical", "_published_all")  # He's "in all conditions"
+    ]
     assert seeds.pairs_of(crnn + gated) == linear[:4] + both + others + single
     assert seeds.pairs_of(gated[:1] + gated[2:3]) == [
         ("gated_crnn_linear", "gated_crnn_linear_plain")
@@ -52,6 +59,18 @@ def test_every_pair_that_the_papers_claim_is_compared():
         ("crnn_exp", "ours"),
     ]
     assert seeds.pairs_of(["crnn_linear"]) == []
+
+
+@pytest.mark.parametrize(
+    "systems, pairs",
+    [
+        (["crnn_linear", "crnn_max", "ours"], [(0, 1), (0, 2)]),
+        (["ours", "crnn_linear", "crnn_max"], [(1, 2), (0, 1)]),
+        (["crnn_linear_nested", "crnn_exp_nested"], [(0, 1)]),
+    ],
+)
+def test_a_system_outside_the_claims_is_compared_too(systems, pairs):
+    assert seeds.pairs_of(systems) == [(systems[i], systems[j]) for i, j in pairs]
 
 
 def test_the_null_is_named():
@@ -280,24 +299,6 @@ def test_the_page_says_what_a_single_training_can_tell(exp):
     assert sections(exp / "net_linear.seed0") == {}
 
 
-def test_without_scores_a_difference_of_map_has_no_interval(exp, tmp_path):
-    shutil.copytree(exp, tmp_path / "exp")
-    (tmp_path / "exp/net_max.seed1/test/scores.h5").unlink()
-    found = [
-        scored.Scored(f"{s}.seed{i}", folder, json.loads((folder / "report.json").read_text()))
-        for s in ("net_linear", "net_max")
-        for i in range(3)
-        for folder in [tmp_path / f"exp/{s}.seed{i}/test/frame"]
-    ]
-    keys = [("audioset", "map"), ("segment", "f1")]
-    (one,) = seeds.differences(seeds.by_system(found), keys)
-    values = [
-        [figure(exp, system, seed, "audioset", "map") for seed in range(3)]
-        for system in ("net_linear", "net_max")
-    ]
-    assert one.figures["audioset", "map"] == (
-        pytest.approx(np.mean(values[1]) - np.mean(values[0])),
-        None,
 def test_the_page_counts_a_training_once(exp, tmp_path):
     """run.sh's system and compare_pooling.sh's of the same seed are one training."""
     for source, name in ((0, ".seed0"), (1, ".seed1"), (0, "")):
@@ -331,5 +332,23 @@ def test_the_page_shows_consistency_over_seeds(exp, capsys, monkeypatch):
     assert "third criterion" in found["Means over seeds"]
 
 
+def test_without_scores_a_difference_of_map_has_no_interval(exp, tmp_path):
+    shutil.copytree(exp, tmp_path / "exp")
+    (tmp_path / "exp/net_max.seed1/test/scores.h5").unlink()
+    found = [
+        scored.Scored(f"{s}.seed{i}", folder, json.loads((folder / "report.json").read_text()))
+        for s in ("net_linear", "net_max")
+        for i in range(3)
+        for folder in [tmp_path / f"exp/{s}.seed{i}/test/frame"]
+    ]
+    keys = [("audioset", "map"), ("segment", "f1")]
+    (one,) = seeds.differences(seeds.by_system(found), keys)
+    values = [
+        [figure(exp, system, seed, "audioset", "map") for seed in range(3)]
+        for system in ("net_linear", "net_max")
+    ]
+    assert one.figures["audioset", "map"] == (
+        pytest.approx(np.mean(values[1]) - np.mean(values[0])),
+        None,
     )
     assert one.figures["segment", "f1"][1] is not None and one.why == ""

@@ -91,6 +91,9 @@ def _add_over_clips(page, groups, columns):
 def _add_over_seeds(page, groups, columns):
     """Add the means over seeds of each system, and their differences."""
     means, rows = [], []
+    reports = [one.report for group in groups for one in group]
+    consistency = scoring.measured(seeds.CONSISTENCY, reports)
+    columns = [*columns, *consistency]
     for group in groups:
         systems, place = seeds.by_system(group), f"{group[0].set}/{group[0].mode}"
         for name, runs in systems.items():
@@ -111,6 +114,7 @@ def _add_over_seeds(page, groups, columns):
         _note(
             "Small figures: half of the 95 % interval (Student's) over seeds, on these clips; "
             f"none with fewer than {intervals.MIN_SEEDS} seeds."
+            + (f" {seeds.CONSISTENCY_LEGEND}." if consistency else "")
         )
     )
     if rows:

@@ -10,21 +10,22 @@ from wsedtk import comparing, intervals, metrics, scoring
 
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names them
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
+_READINGS = ("", "hierarchical", "published_all")  # single pooling, He's hierarchical one as read
+CONSISTENCY = [
+    ("seg w/o tag", "consistency", "segments_without_tag"),
+    ("tag w/o seg", "consistency", "tags_without_segment"),
+]
+CONSISTENCY_LEGEND = (
+    "seg w/o tag: the share of a system's positive segments in clips without its tag; "
+    "tag w/o seg: the share of its tags without a positive segment "
+    "(Wang, Li & Metze's third criterion)"
+)
 NULL = (
     "equals single pooling by algebra, so this row is the null of the claim for hierarchical "
     "pooling: whatever it differs by is noise"
 )
 
 
-def by_system(found):
-    """Group Scored folders of one set and mode by system: {system: [Scored, one a training]}."""
-    systems = {}
-    for one in trainings(found)[0]:
-        systems.setdefault(_name(one), []).append(one)
-    return systems
-
-
-def _split(system):
 def _name(one):
     """Return the name of a Scored folder's system without its seed."""
     match = _OF_A_SEED.fullmatch(one.system)
@@ -48,6 +49,15 @@ def trainings(found):
     return kept, repeated
 
 
+def by_system(found):
+    """Group Scored folders of one set and mode by system: {system: [Scored, one a training]}."""
+    systems = {}
+    for one in trainings(found)[0]:
+        systems.setdefault(_name(one), []).append(one)
+    return systems
+
+
+def _split(system):
     """Return a name as (the single-pooling system's name, its hierarchy or "")."""
     for hierarchy in _HIERARCHIES:
         if system.endswith(f"_{hierarchy}"):
@@ -56,18 +66,20 @@ def trainings(found):
 
 
 def pairs_of(systems):
-    """Return the pairs (base, system) of names that the papers make claims about.
+    """Return the pairs (base, system) of names that are compared.
 
-    Every pooling with linear softmax and with max pooling of the same network (Wang, Li & Metze),
-    every hierarchy with the same pooling without one (He, Shen & Zhang). Names are
-    <network>_<pooling>[_<hierarchy>]. Where no name fits, every system with the first one.
+    They are those that the papers make claims about: every pooling with linear softmax and with max
+    pooling of the same network (Wang, Li & Metze), hierarchical poolings with linear softmax in the
+    same reading too (He, Shen & Zhang, section 4.1), every hierarchy with the same pooling without
+    one. Names are <network>_<pooling>[_<hierarchy>]. A system that no such pair holds is compared
+    with the first one.
     """
     pairs = []
     for base in ("linear", "max"):
         for system in systems:
             single, hierarchy = _split(system)
             network, _, pooling = single.rpartition("_")
-            other = f"{network}_{base}"
+            other = "_".join(filter(None, (network, base, hierarchy)))
             if (
                 network
                 and hierarchy in _READINGS
@@ -80,12 +92,18 @@ def pairs_of(systems):
         single, hierarchy = _split(system)
         if hierarchy and single in systems:
             pairs.append((single, system))
-    return pairs or [(systems[0], system) for system in systems[1:]]
+    first, *others = systems
+    for system in others:
+        if not any(system in pair for pair in pairs):
+            pairs.append((first, system))
+    if others and not any(first in pair for pair in pairs):
+        pairs.append((first, others[0]))
+    return pairs
 
 
-def note_of(system):
-    """Return what a table must say beside the differences of a system; "" where nothing."""
-    return NULL if _split(system)[1] == "plain" else ""
+def note_of(base, system):
+    """Return what a table must say beside system - base; "" where nothing."""
+    return NULL if _split(system) == (base, "plain") else ""
 
 
 def estimates(scored, sections):
