@@ -12,7 +12,7 @@ import numpy as np
 from wsedtk import metrics, provenance, tables
 from wsedtk.errors import InputError
 from wsedtk.events import Events
-from wsedtk.progress import printable
+from wsedtk.progress import printable, say
 from wsedtk.tables import find_clips
 
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
@@ -100,6 +100,29 @@ def tag_counts(true, said):
 def scored_events(truth, decoded):
     """The true and the decoded Events that are compared: cut at the clips' ends, true ones that last."""
     return (metrics.drop_zero_length(metrics.cut(truth.events, truth.durations)), metrics.cut(decoded.events, truth.durations))
+
+
+def warn(count, what, items):
+    """Tell of `count` things where there are any, and of the first items."""
+    if count:
+        say(f"warning: {count} {what}: {tables.first(items)}")
+
+
+def warn_of_repeats(path, lines):
+    """Tell of the rows of a table that say what an earlier one says."""
+    warn(len(lines), f"rows of {path} repeat an earlier one and count once, lines", lines)
+
+
+def warn_of_late(path, events, names, durations):
+    """Tell of the events of a table that begin when their clip has ended, which `cut` leaves out.
+
+    names, durations: (N,) of the clips.
+    """
+    ends = durations[events.clip]
+    late = np.flatnonzero((events.onset >= ends) & (events.offset > ends))
+    places = [f"{names[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
+    warn(len(late), f"events of {path} begin after the end of their clip and do not count "
+         "(sed_eval counts them)", places)
 
 
 def active_segments(truth, decoded):
