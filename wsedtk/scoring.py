@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import metrics, provenance, tables
+from wsedtk import metrics, provenance, ranking, tables
 from wsedtk.errors import InputError
 from wsedtk.events import Events
 from wsedtk.progress import printable, say
@@ -213,6 +213,31 @@ def zero_length_note(report):
     """
     count = report.get("zero_length_reference_events")
     return f" (zero-length reference events dropped: {count:,})" if count else ""
+
+
+def psds_note(report):
+    """How many classes the PSDS is over, to print beside it; "" where that is not known."""
+    num_classes = report.get("psds_classes")
+    if not num_classes:
+        return ""
+    note = f"over {num_classes} of {len(report['classes'])} classes, those with events"
+    return note + ("; PSDS2 of one class has no cross triggers" if num_classes == 1 else "")
+
+
+def why_no_interval(report):
+    """Say which of MAP, MAUC and d' have no interval, and why: (names, reason).
+
+    None where all have one, or none was asked for.
+    """
+    found, classes = report["audioset"], report["classes"].values()
+    names = [name for key, name in (("map", "MAP"), ("mauc", "MAUC"), ("dprime", "d'"))
+             if found[key] is not None and found.get(f"{key}_ci", ()) is None]
+    if not names:
+        return None
+    reason = ranking.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
+    *others, last = names
+    names = f"{', '.join(others)} and {last}" if others else last
+    return names, reason or "leaving out a clip changes nothing, so that the spread is unknown"
 
 
 def text_table(header, rows):

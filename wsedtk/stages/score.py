@@ -13,8 +13,8 @@ from wsedtk.events import Events
 from wsedtk.progress import say
 from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_KEYS, SEGMENT_KEYS,
                             zero_length_note, cell, empty_report, extreme_classes, matched,
-                            measure_events, measure_tags, measured, text_table, warn_of_late,
-                            warn_of_repeats)
+                            measure_events, measure_tags, measured, psds_note, text_table,
+                            warn_of_late, warn_of_repeats, why_no_interval)
 from wsedtk.set_tables import Repeat
 from wsedtk.store import ScoreFile
 
@@ -128,15 +128,14 @@ def _notes(report, with_events):
     tagging, event, psds, a, own = (report[name] for name in ("tagging", "event", "psds", "audioset", "consistency"))
     counts = [c["audioset"]["positives"] for c in report["classes"].values()]
     over = f"over {sum(map(bool, counts))} of {len(counts)} classes, those with positives" if None not in counts else None
-    reason = ranking.why_no_interval(counts) if over and "map_ci" in a and any(counts) else None
-    if reason:
-        over += f"; no intervals, because {reason}"
+    if over and (without := why_no_interval(report)):
+        over += "; no interval of {}, because {}".format(*without)
     if with_events:
         yield (f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
                f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}" + (f" {over}" if over else ""))
         event_f1 = cell(event["f1"], event.get("f1_ci")) + zero_length_note(report)
-        yield (f"events (200 ms): F1 {event_f1}; "
-               f"PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])}")
+        line = f"PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])} {psds_note(report)}"
+        yield f"events (200 ms): F1 {event_f1}; {line.rstrip()}"
     elif over:
         yield f"MAP, MAUC, d': {over}"
     yield ("its own segments in clips without its tag: " + cell(own["segments_without_tag"])
