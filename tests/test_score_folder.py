@@ -4,8 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from helpers import write_set
+from helpers import make_point, write_set
 
+from wsedtk import operating_point
+from wsedtk.datadir import write_decoded
+from wsedtk.events import Events
 from wsedtk.score_folder import ScoreFolder
 
 ON = [(2, 4), (10, 16), (24, 26), (36, 38), (48, 54)]  # seconds, edges of frames of every step
@@ -57,3 +60,21 @@ def test_frames_of_any_length_keep_it(tmp_path, step):
     assert found.seconds_per_frame == pytest.approx(step, rel=2e-6)
     expected = [(max(2, round(seconds / step)) - 0.3) * step for seconds in (20, 2)]
     assert found.durations == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("command", [
+    "tune {tables} {data} {point}", "decode {tables} {point} {out}",
+    "score --scores {tables} {data} {decoded}"])
+def test_a_folder_of_tables_is_no_score_file(run, tmp_path, command):
+    data = write_set(tmp_path / "data", [("rec.wav", "", 2)], ["Dog"], [("rec.wav", "Dog")])
+    write_table(tmp_path / "tables" / "rec.tsv", [0, 1, 2], [1, 0])
+    point = tmp_path / "point.yaml"
+    operating_point.write(point, make_point(1, ["Dog"]))
+    write_decoded(tmp_path / "decoded", ["rec.wav"], [2], ["Dog"], np.ones((1, 1), bool),
+                  Events.from_rows([]))
+    names = {"tables": tmp_path / "tables", "data": data, "out": tmp_path / "out",
+             "point": point, "decoded": tmp_path / "decoded"}
+    result = run(*(word.format(**names) for word in command.split()))
+    assert result.exit_code == 1 and result.stderr.endswith(
+        f"{tmp_path}/tables: expected a file of wsedtk scores, found a folder; of tables of frame "
+        f"scores, wsedtk average {tmp_path}/tables scores.h5 makes one")
