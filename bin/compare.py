@@ -148,22 +148,29 @@ def table_of(exp, systems, numbers, place, title):
             markdown(["difference", *(name for name, *_ in columns)], rows),
         ]
         flat += more
-        gone = without_interval(found, columns)
-        if gone and not found[0].why:
-            page.append(
-                f"No interval of {', '.join(gone)}: the scores or the reference of a system are "
-                "gone, or too many classes are rare\n"
-            )
+        if not found[0].why:
+            page += without_interval(runs, found, columns)
     return page, flat
 
 
-def without_interval(found, columns):
-    """Return the headers of the columns in which a difference has no interval."""
-    return [
-        name
-        for name, *key in columns
-        if any(one.figures.get(tuple(key), (None, ()))[1] is None for one in found)
-    ]
+def without_interval(runs, found, columns):
+    """Return lines that say which columns a difference has no interval in, and why."""
+    reasons = {}
+    for name, *key in columns:
+        for one in found:
+            if one.figures.get(tuple(key), (None, ()))[1] is None:
+                why = seeds.why_no_interval(runs[one.base] + runs[one.system], key[0])
+                reasons.setdefault(why, []).append(name)
+                break
+    return [f"No interval of {', '.join(names)}: {why}\n" for why, names in reasons.items()]
+
+
+def table(text):
+    """Return the place and the title of a table. Raises ArgumentTypeError without both."""
+    place, equals, title = text.partition("=")
+    if not (equals and place and title):
+        raise argparse.ArgumentTypeError(f"expected SET/MODE=TITLE, found {text!r}")
+    return place, title
 
 
 def main():
@@ -174,12 +181,14 @@ def main():
     parser.add_argument("exp", type=Path)
     parser.add_argument("--systems", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", required=True)
-    parser.add_argument("--table", action="append", required=True)
+    parser.add_argument(
+        "--table", type=table, metavar="SET/MODE=TITLE", action="append", required=True
+    )
     options = parser.parse_args()
     systems, numbers = (list(dict.fromkeys(v)) for v in (options.systems, options.seeds))
     try:
         found = [
-            table_of(options.exp, systems, numbers, *text.split("=", 1)) for text in options.table
+            table_of(options.exp, systems, numbers, *pair) for pair in options.table
         ]
         if not any(found):
             raise InputError(

@@ -136,27 +136,20 @@ def figure(exp, system, seed, section, key):
     ]
 
 
-def compare(exp, capsys, monkeypatch, numbers="012", systems=SYSTEMS):
-    """Run bin/compare.py: returns compare.md and {(table, system, measure): [value, low, high]}."""
+def call_compare(arguments):
+    """Run bin/compare.py."""
     spec = importlib.util.spec_from_file_location("compare", RECIPES.parent / "bin/compare.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(
-        "sys.argv",
-        [
-            "compare.py",
-            str(exp),
-            "--systems",
-            *systems,
-            "--seeds",
-            *numbers,
-            "--table",
-            "test/frame=A title",
-            "--table",
-            "eval/frame=Not there",
-        ],
-    )
-    module.main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["compare.py", *map(str, arguments)])
+        module.main()
+
+
+def compare(exp, capsys, numbers="012", systems=SYSTEMS):
+    """Run bin/compare.py: returns compare.md and {(table, system, measure): [value, low, high]}."""
+    tables = ["--table", "test/frame=A title", "--table", "eval/frame=Not there"]
+    call_compare([exp, "--systems", *systems, "--seeds", *numbers, *tables])
     page = (exp / "compare.md").read_text()
     assert capsys.readouterr().out == page
     with open(exp / "compare.tsv", encoding="utf-8", newline="") as file:
@@ -185,8 +178,8 @@ def test_estimates_are_the_figures_of_the_reports(exp):
                 assert estimate.value == pytest.approx(value), (section, key)
 
 
-def test_means_over_seeds_have_students_interval(exp, capsys, monkeypatch):
-    page, found = compare(exp, capsys, monkeypatch)
+def test_means_over_seeds_have_students_interval(exp, capsys):
+    page, found = compare(exp, capsys)
     for system in SYSTEMS:
         for name, key in SECTIONS.items():
             values = [figure(exp, system, seed, *key) for seed in range(3)]
@@ -200,8 +193,8 @@ def test_means_over_seeds_have_students_interval(exp, capsys, monkeypatch):
     assert "third criterion" in page
 
 
-def test_differences_of_every_pair_stand_in_the_table(exp, capsys, monkeypatch):
-    page, found = compare(exp, capsys, monkeypatch)
+def test_differences_of_every_pair_stand_in_the_table(exp, capsys):
+    page, found = compare(exp, capsys)
     rows = [key for key in found if key[0] == "test frame difference"]
     assert len(rows) == 2 * len(SECTIONS)
     for system in ("net_max", "net_linear_plain"):
@@ -232,8 +225,36 @@ def test_differences_of_every_pair_stand_in_the_table(exp, capsys, monkeypatch):
     )  # surely worse
 
 
-def test_two_seeds_give_no_interval_and_say_why(exp, capsys, monkeypatch):
-    page, found = compare(exp, capsys, monkeypatch, "01")
+def test_the_reason_of_no_interval_is_named(exp, tmp_path, capsys):
+    shutil.copytree(exp, tmp_path / "exp")
+    shutil.rmtree(tmp_path / "exp/net_max.seed1/test/frame/reference")
+    page, found = compare(tmp_path / "exp", capsys)
+    names = "Del, Ins, ER, Rec, F1, tag F1, seg w/o tag, tag w/o seg"
+    why = "the reference of net_max.seed1 is gone; score it again"
+    assert page.endswith(f"No interval of {names}: {why}\n")
+    assert found["test frame difference", "net_max - net_linear", "F1"][1:] == ["", ""]
+    assert found["test frame difference", "net_linear_plain - net_linear", "F1"][1]
+    runs = scored.read_systems(scored.find_systems([exp / f"net_max.seed{i}" for i in range(3)]))
+    runs[0].__dict__["truth"] = runs[0].truth.select(np.arange(14) == 0)
+    few = "3 of 3 classes have fewer than 2 positive clips"
+    assert seeds.why_no_interval(runs, "audioset") == few
+    (tmp_path / "exp/net_max.seed2/test/scores.h5").unlink()
+    one = scored.Scored("net_max.seed2", tmp_path / "exp/net_max.seed2/test/frame", {})
+    why = "the scores of net_max.seed2 are gone; predict them again"
+    assert seeds.why_no_interval([one], "audioset") == why
+
+
+@pytest.mark.parametrize("table", ["test/segment", "test/segment=", "=A title"])
+def test_a_table_without_a_title_is_a_usage_error(tmp_path, capsys, table):
+    with pytest.raises(SystemExit) as ended:
+        call_compare([tmp_path, "--systems", "a", "--seeds", "0", "--table", table])
+    assert ended.value.code == 2
+    message = f"argument --table: expected SET/MODE=TITLE, found {table!r}\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+def test_two_seeds_give_no_interval_and_say_why(exp, capsys):
+    page, found = compare(exp, capsys, "01")
     assert (
         found
         and all(row[1:] == ["", ""] for row in found.values())
@@ -262,10 +283,10 @@ def sections(*folders):
     return dict(zip(texts[::2], texts[1::2]))
 
 
-def test_the_page_compares_over_seeds(exp, capsys, monkeypatch):
+def test_the_page_compares_over_seeds(exp, capsys):
     found = sections(exp)
     assert list(found) == ["Means over seeds", "Differences over seeds"]  # none of single trainings
-    _, numbers = compare(exp, capsys, monkeypatch)
+    _, numbers = compare(exp, capsys)
     value, low, high = map(float, numbers["test frame difference", "net_max - net_linear", "F1"])
     text = found["Differences over seeds"]
     assert f"{value:+.3f} {low:+.3f} to {high:+.3f}".replace("-", "−") in text
@@ -321,9 +342,9 @@ def test_the_page_counts_a_training_once(exp, tmp_path):
     assert found == {}
 
 
-def test_the_page_shows_consistency_over_seeds(exp, capsys, monkeypatch):
+def test_the_page_shows_consistency_over_seeds(exp, capsys):
     found = sections(exp)
-    _, numbers = compare(exp, capsys, monkeypatch)
+    _, numbers = compare(exp, capsys)
     for name in ("seg w/o tag", "tag w/o seg"):
         label = "net_max - net_linear"
         value, low, high = map(float, numbers["test frame difference", label, name])

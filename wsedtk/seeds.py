@@ -6,7 +6,7 @@ bin/compare.py and the report page show them. N clips, K classes.
 import dataclasses
 import re
 
-from wsedtk import comparing, intervals, metrics, scoring
+from wsedtk import comparing, intervals, metrics, ranking, scoring
 
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names them
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
@@ -191,6 +191,19 @@ def _figures(scored, keys):
         if found[section, key] is None and value is not None:
             found[section, key] = intervals.Estimate(value, value, None)
     return found
+
+
+def why_no_interval(runs, section):
+    """Say why a difference between Scored folders has no interval of the figures of a section."""
+    for one in runs:
+        if not one.has_reference:
+            return f"the reference of {one.system} is gone; score it again"
+        if section == "audioset" and one.scores is None:
+            return f"the scores of {one.system} are gone; predict them again"
+    reason = None
+    if section == "audioset":
+        reason = ranking.why_no_interval(runs[0].truth.clips_per_class())
+    return reason or "without one of the clips a figure is undefined"
 
 
 def _why(*systems):
