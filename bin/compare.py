@@ -7,8 +7,9 @@ that they come from. A table without any of these is left out. Writes EXP/compar
 EXP/compare.md, and prints the latter.
 
 A mean has Student's interval of 95 % over seeds, on these clips. A difference is that of two
-systems' means, of every pair that the papers make claims about; its interval of 95 % is over seeds
-and clips (wsedtk.intervals.difference_over_seeds). With fewer than three seeds there are none.
+systems' means, of every pair that the papers make claims about, and of any other system and the
+first one; its interval of 95 % is over seeds and clips (wsedtk.intervals.difference_over_seeds).
+With fewer than three seeds there are none.
 """
 
 import argparse
