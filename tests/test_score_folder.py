@@ -33,7 +33,8 @@ def times(kind, num_frames, step):
 def test_a_perfect_system_is_perfect(run, tmp_path, kind, step):
     num_frames = round(60 / step)
     events = [("rec.wav", onset, offset, "Dog") for onset, offset in ON]
-    data = write_set(tmp_path / "data", [("rec.wav", "", 60)], ["Dog"], [("rec.wav", "Dog")], events)
+    clips, tags = [("rec.wav", "", 60)], [("rec.wav", "Dog")]
+    data = write_set(tmp_path / "data", clips, ["Dog"], tags, events)
     scores = np.zeros(num_frames)
     for onset, offset in ON:
         scores[round(onset / step):round(offset / step)] = 1

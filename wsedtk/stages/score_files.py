@@ -32,6 +32,12 @@ def _read(reference_path, estimate_path, kind):
     return reference, estimate, kind
 
 
+def _with_nearest(label, classes):
+    """Return a class that the reference lacks, with the nearest one that it has."""
+    near = config.nearest(label, classes)
+    return repr(label) + (f" (did you mean {near!r}?)" if near else "")
+
+
 def _check_match(reference, estimate):
     """Tell where the lists differ in clips and classes. Raises InputError where they share no clip."""
     for found in (reference, estimate):
@@ -48,8 +54,7 @@ def _check_match(reference, estimate):
     classes = {row.label for row in reference.rows}
     odd = sorted({row.label for row in estimate.rows if row.clip in reference.names} - classes)
     warn(len(odd), f"classes {paths}, so that every prediction of them is false",
-         [repr(label) + (f" (did you mean {near!r}?)" if (near := config.nearest(label, classes)) else "") for label in odd[:3]]
-         + odd[3:])
+         [_with_nearest(label, classes) for label in odd[:3]] + odd[3:])
 
 
 def _durations(reference, estimate, clips, kind):

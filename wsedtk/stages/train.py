@@ -210,8 +210,8 @@ def _check_groups(network, num_frames, fit_set):
         raise InputError(
             f"groups {list(pooling.groups)}: one group holds all {num_frames} output frames of the "
             f"longest clip of {fit_set}, so that no gradient reaches the weights of "
-            f"{pooling.method} pooling with hierarchy {pooling.hierarchy}; give groups whose {what} "
-            f"is smaller than {num_frames}, or hierarchy plain")
+            f"{pooling.method} pooling with hierarchy {pooling.hierarchy}; give groups whose "
+            f"{what} is smaller than {num_frames}, or hierarchy plain")
 
 
 def _read_sets(fit_set, valid_set, store):
