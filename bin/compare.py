@@ -7,8 +7,9 @@ that they come from. A table without any of these is left out. Writes EXP/compar
 EXP/compare.md, and prints the latter.
 
 A mean has Student's interval of 95 % over seeds, on these clips. A difference is that of two
-systems' means, of every pair that the papers make claims about; its interval of 95 % is over seeds
-and clips (wsedtk.intervals.difference_over_seeds). With fewer than three seeds there are none.
+systems' means, of every pair that the papers make claims about, and of any other system and the
+first one; its interval of 95 % is over seeds and clips (wsedtk.intervals.difference_over_seeds).
+With fewer than three seeds there are none.
 """
 
 import argparse
@@ -34,16 +35,7 @@ SEGMENT = [
     ("F1", "segment", "f1"),
 ]
 RANKING = [("MAP", "audioset", "map"), ("MAUC", "audioset", "mauc"), ("d'", "audioset", "dprime")]
-CONSISTENCY = [
-    ("seg w/o tag", "consistency", "segments_without_tag"),
-    ("tag w/o seg", "consistency", "tags_without_segment"),
-]
-LEGEND = (
-    "seg w/o tag: the share of a system's positive segments in clips without its tag; "
-    "tag w/o seg: the share of its tags without a positive segment "
-    "(Wang, Li & Metze's third criterion)\n"
-)
-COMPARED = {"ER", "F1", "MAP", "MAUC", "d'", "tag F1", "seg w/o tag", "tag w/o seg"}
+COMPARED = {"ER", "Del", "Ins", "Rec", "F1", "MAP", "MAUC", "d'", "tag F1"}  # and consistency
 
 
 def read_runs(exp, systems, numbers, place):
@@ -115,7 +107,7 @@ def difference_rows(found, columns, table):
                 continue
             row.append(f"{value:+.3f}" + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else ""))
             flat.append(flat_line(f"{table} difference", label, name, value, ends))
-        note = seeds.note_of(one.system)
+        note = seeds.note_of(one.base, one.system)
         rows.append([label + (f" ({note})" if note else ""), *row])
     return rows, flat
 
@@ -132,7 +124,7 @@ def table_of(exp, systems, numbers, place, title):
     for several in runs.values():
         reports += [one.report for one in several]
     middle = SEGMENT if scoring.measured(SEGMENT, reports) else RANKING
-    consistency = scoring.measured(CONSISTENCY, reports)
+    consistency = scoring.measured(seeds.CONSISTENCY, reports)
     columns = TAGGING + middle + consistency
     table = place.replace("/", " ")
     rows, flat = mean_rows(runs, columns, table)
@@ -146,8 +138,8 @@ def table_of(exp, systems, numbers, place, title):
         markdown(["system", *(name for name, *_ in columns)], rows),
     ]
     if consistency:
-        page.append(LEGEND)
-    columns = [column for column in middle + TAGGING + consistency if column[0] in COMPARED]
+        page.append(f"{seeds.CONSISTENCY_LEGEND}\n")
+    columns = [column for column in middle + TAGGING if column[0] in COMPARED] + consistency
     found = seeds.differences(runs, [tuple(key) for _, *key in columns])
     if found:
         rows, more = difference_rows(found, columns, table)
@@ -157,22 +149,29 @@ def table_of(exp, systems, numbers, place, title):
             markdown(["difference", *(name for name, *_ in columns)], rows),
         ]
         flat += more
-        gone = without_interval(found, columns)
-        if gone and not found[0].why:
-            page.append(
-                f"No interval of {', '.join(gone)}: the scores or the reference of a system are "
-                "gone, or too many classes are rare\n"
-            )
+        if not found[0].why:
+            page += without_interval(runs, found, columns)
     return page, flat
 
 
-def without_interval(found, columns):
-    """Return the headers of the columns in which a difference has no interval."""
-    return [
-        name
-        for name, *key in columns
-        if any(one.figures.get(tuple(key), (None, ()))[1] is None for one in found)
-    ]
+def without_interval(runs, found, columns):
+    """Return lines that say which columns a difference has no interval in, and why."""
+    reasons = {}
+    for name, *key in columns:
+        for one in found:
+            if one.figures.get(tuple(key), (None, ()))[1] is None:
+                why = seeds.why_no_interval(runs[one.base] + runs[one.system], key[0])
+                reasons.setdefault(why, []).append(name)
+                break
+    return [f"No interval of {', '.join(names)}: {why}\n" for why, names in reasons.items()]
+
+
+def table(text):
+    """Return the place and the title of a table. Raises ArgumentTypeError without both."""
+    place, equals, title = text.partition("=")
+    if not (equals and place and title):
+        raise argparse.ArgumentTypeError(f"expected SET/MODE=TITLE, found {text!r}")
+    return place, title
 
 
 def main():
@@ -183,12 +182,14 @@ def main():
     parser.add_argument("exp", type=Path)
     parser.add_argument("--systems", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", required=True)
-    parser.add_argument("--table", action="append", required=True)
+    parser.add_argument(
+        "--table", type=table, metavar="SET/MODE=TITLE", action="append", required=True
+    )
     options = parser.parse_args()
     systems, numbers = (list(dict.fromkeys(v)) for v in (options.systems, options.seeds))
     try:
         found = [
-            table_of(options.exp, systems, numbers, *text.split("=", 1)) for text in options.table
+            table_of(options.exp, systems, numbers, *pair) for pair in options.table
         ]
         if not any(found):
             raise InputError(

@@ -1,6 +1,8 @@
 """Simulation: how often an interval over clips holds the figure of the whole population.
 
 Clips are drawn anew for every interval. Nominal is 95 %, right is 90 to 97 %.
+That holds in these populations. With 17 classes of 3 % each and a MAP of 0.115, 89 % of the
+intervals of MAP over 147 clips hold the figure; near chance and near a perfect ranking 98 % do.
 `bash tests/run.sh --full tests/test_coverage.py -s` prints the figures below, in about 8 minutes.
 
 MAP and MAUC (`ranking.ranking_intervals`), 17 classes, 2,000 draws of 147 clips and 1,000 of 1,103:

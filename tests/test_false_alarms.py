@@ -3,7 +3,8 @@
 Both systems are drawn from one population of systems, so that their population means are equal.
 Clips and seeds are drawn anew for every pair, and no seed of one system belongs to one of the
 other. A false alarm is a 95 % interval of `intervals.difference_over_seeds` that excludes 0: 5 % is
-nominal, 3 to 7 % is right. Power is the share of intervals that exclude 0 where the second system
+nominal, 3 to 7 % is right. That holds for these populations and equal numbers of seeds: 3 seeds
+against 10 gave 5.2 to 8.5 %. Power is the share of intervals that exclude 0 where the second system
 is better by the difference that the table names.
 
 `bash tests/run.sh --full tests/test_false_alarms.py -s` prints the figures below, in about 3

@@ -114,6 +114,17 @@ def test_later_groups_change_the_gradient_of_published_all_alone(method, kind):
     assert shift > 0.01 * max(a[0].abs().max() for a in second[0][1:])
 
 
+@each(method=METHODS, hierarchy=HIERARCHIES, groups=[(5,), (5, 5), (5, 5, 5), (200,), (5, 30)])
+def test_constant_weights_have_no_gradient(method, hierarchy, groups):
+    """dy/dx is then a frame's share of the weights, as it always is with max and average."""
+    pooling, (x, w, _) = make_pooling(method, 4, hierarchy, groups), make_case(125)
+    weights = pooling.weights(x, w).detach()
+    _, by_x, by_w, *_ = run(pooling, x, w)
+    is_share = torch.allclose(by_x, weights / weights.sum(dim=1, keepdim=True))
+    is_constant = not by_w.any() if pooling.needs_weights else is_share
+    assert pooling.has_constant_weights(125) == (is_constant and method not in ("max", "average"))
+
+
 @each("kind", "groups", method=["max", "average"], hierarchy=HIERARCHIES)
 def test_max_and_average_ignore_every_hierarchy(method, hierarchy, groups, kind):
     for frames in (1, 13, 125):

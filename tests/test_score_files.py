@@ -249,10 +249,13 @@ def test_repeated_rows_count_once(run, tmp_path):
 
 def test_events_past_their_clips_end(run, tmp_path):
     truth = write_list(tmp_path / "t", [("a_0_2.5", 1, 2.5, "Car")])
-    said = write_list(tmp_path / "e", [("a_0_2.5", 1, 2.55, "Car"), ("a_0_2.5", 2.6, 3.5, "Car")])
+    said = write_list(tmp_path / "e", [("a_0_2.5", 1, 2.65, "Car"), ("a_0_2.5", 2.6, 3.5, "Car")])
     report, warnings = scored(run, truth, said)
     assert report["event"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
-    assert "1 events of" in warnings and "end after their clip, by its name, and count up to its end: a_0_2.5 at 2.6 s\n" in warnings
+    assert warnings == (
+        f"warning: 1 events of {said} end after their clip, by its name, and count up to its end: "
+        f"a_0_2.5 at 1 s\nwarning: 1 events of {said} begin after the end of their clip and do not "
+        "count (sed_eval counts them): a_0_2.5 at 2.6 s\n")
 
 
 @pytest.mark.parametrize("late, is_late_in_truth, is_believed",

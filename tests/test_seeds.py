@@ -20,6 +20,9 @@ LABELS = ["Car", "Dog", "Bell"]
 SYSTEMS = {"net_linear": 0.2, "net_linear_plain": 0.25, "net_max": 0.6}  # noise of their scores
 SECTIONS = {
     "ER": ("segment", "error_rate"),
+    "Del": ("segment", "deletion_rate"),
+    "Ins": ("segment", "insertion_rate"),
+    "Rec": ("segment", "recall"),
     "F1": ("segment", "f1"),
     "tag F1": ("tagging", "f1"),
     "seg w/o tag": ("consistency", "segments_without_tag"),
@@ -42,7 +45,11 @@ def test_every_pair_that_the_papers_claim_is_compared():
         for p in ("linear", "exp", "attention")
         for h in hierarchies[1:]
     ]
-    both = [("gated_crnn_linear", "gated_crnn_exp"), ("gated_crnn_linear", "gated_crnn_attention")]
+    both = [
+        (f"gated_crnn_linear{h}", f"gated_crnn_{p}{h}")
+        for p in ("exp", "attention")
+        for h in ("", "_hierarchical", "_published_all")  # He's "in all conditions"
+    ]
     assert seeds.pairs_of(crnn + gated) == linear[:4] + both + others + single
     assert seeds.pairs_of(gated[:1] + gated[2:3]) == [
         ("gated_crnn_linear", "gated_crnn_linear_plain")
@@ -54,14 +61,25 @@ def test_every_pair_that_the_papers_claim_is_compared():
     assert seeds.pairs_of(["crnn_linear"]) == []
 
 
+@pytest.mark.parametrize(
+    "systems, pairs",
+    [
+        (["crnn_linear", "crnn_max", "ours"], [(0, 1), (0, 2)]),
+        (["ours", "crnn_linear", "crnn_max"], [(1, 2), (0, 1)]),
+        (["crnn_linear_nested", "crnn_exp_nested"], [(0, 1)]),
+    ],
+)
+def test_a_system_outside_the_claims_is_compared_too(systems, pairs):
+    assert seeds.pairs_of(systems) == [(systems[i], systems[j]) for i, j in pairs]
+
+
 def test_the_null_is_named():
-    assert "null" in seeds.note_of("gated_crnn_linear_plain") and "noise" in seeds.note_of(
-        "gated_crnn_linear_plain"
-    )
-    assert [
-        seeds.note_of(f"gated_crnn_linear{h}")
-        for h in ("", "_hierarchical", "_nested", "_published_all")
-    ] == [""] * 4
+    note = seeds.note_of("gated_crnn_linear", "gated_crnn_linear_plain")
+    assert "null" in note and "noise" in note
+    for hierarchy in ("_hierarchical", "_nested", "_published_all"):
+        assert seeds.note_of("gated_crnn_linear", f"gated_crnn_linear{hierarchy}") == ""
+    for base in ("gated_crnn_linear_hierarchical", "gated_crnn_exp", "crnn_linear"):
+        assert seeds.note_of(base, "gated_crnn_linear_plain") == ""
 
 
 # ---- systems of three seeds ----
@@ -118,27 +136,20 @@ def figure(exp, system, seed, section, key):
     ]
 
 
-def compare(exp, capsys, monkeypatch, numbers="012", systems=SYSTEMS):
-    """Run bin/compare.py: returns compare.md and {(table, system, measure): [value, low, high]}."""
+def call_compare(arguments):
+    """Run bin/compare.py."""
     spec = importlib.util.spec_from_file_location("compare", RECIPES.parent / "bin/compare.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(
-        "sys.argv",
-        [
-            "compare.py",
-            str(exp),
-            "--systems",
-            *systems,
-            "--seeds",
-            *numbers,
-            "--table",
-            "test/frame=A title",
-            "--table",
-            "eval/frame=Not there",
-        ],
-    )
-    module.main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["compare.py", *map(str, arguments)])
+        module.main()
+
+
+def compare(exp, capsys, numbers="012", systems=SYSTEMS):
+    """Run bin/compare.py: returns compare.md and {(table, system, measure): [value, low, high]}."""
+    tables = ["--table", "test/frame=A title", "--table", "eval/frame=Not there"]
+    call_compare([exp, "--systems", *systems, "--seeds", *numbers, *tables])
     page = (exp / "compare.md").read_text()
     assert capsys.readouterr().out == page
     with open(exp / "compare.tsv", encoding="utf-8", newline="") as file:
@@ -167,8 +178,8 @@ def test_estimates_are_the_figures_of_the_reports(exp):
                 assert estimate.value == pytest.approx(value), (section, key)
 
 
-def test_means_over_seeds_have_students_interval(exp, capsys, monkeypatch):
-    page, found = compare(exp, capsys, monkeypatch)
+def test_means_over_seeds_have_students_interval(exp, capsys):
+    page, found = compare(exp, capsys)
     for system in SYSTEMS:
         for name, key in SECTIONS.items():
             values = [figure(exp, system, seed, *key) for seed in range(3)]
@@ -182,8 +193,8 @@ def test_means_over_seeds_have_students_interval(exp, capsys, monkeypatch):
     assert "third criterion" in page
 
 
-def test_differences_of_every_pair_stand_in_the_table(exp, capsys, monkeypatch):
-    page, found = compare(exp, capsys, monkeypatch)
+def test_differences_of_every_pair_stand_in_the_table(exp, capsys):
+    page, found = compare(exp, capsys)
     rows = [key for key in found if key[0] == "test frame difference"]
     assert len(rows) == 2 * len(SECTIONS)
     for system in ("net_max", "net_linear_plain"):
@@ -214,8 +225,36 @@ def test_differences_of_every_pair_stand_in_the_table(exp, capsys, monkeypatch):
     )  # surely worse
 
 
-def test_two_seeds_give_no_interval_and_say_why(exp, capsys, monkeypatch):
-    page, found = compare(exp, capsys, monkeypatch, "01")
+def test_the_reason_of_no_interval_is_named(exp, tmp_path, capsys):
+    shutil.copytree(exp, tmp_path / "exp")
+    shutil.rmtree(tmp_path / "exp/net_max.seed1/test/frame/reference")
+    page, found = compare(tmp_path / "exp", capsys)
+    names = "Del, Ins, ER, Rec, F1, tag F1, seg w/o tag, tag w/o seg"
+    why = "the reference of net_max.seed1 is gone; score it again"
+    assert page.endswith(f"No interval of {names}: {why}\n")
+    assert found["test frame difference", "net_max - net_linear", "F1"][1:] == ["", ""]
+    assert found["test frame difference", "net_linear_plain - net_linear", "F1"][1]
+    runs = scored.read_systems(scored.find_systems([exp / f"net_max.seed{i}" for i in range(3)]))
+    runs[0].__dict__["truth"] = runs[0].truth.select(np.arange(14) == 0)
+    few = "3 of 3 classes have fewer than 2 positive clips"
+    assert seeds.why_no_interval(runs, "audioset") == few
+    (tmp_path / "exp/net_max.seed2/test/scores.h5").unlink()
+    one = scored.Scored("net_max.seed2", tmp_path / "exp/net_max.seed2/test/frame", {})
+    why = "the scores of net_max.seed2 are gone; predict them again"
+    assert seeds.why_no_interval([one], "audioset") == why
+
+
+@pytest.mark.parametrize("table", ["test/segment", "test/segment=", "=A title"])
+def test_a_table_without_a_title_is_a_usage_error(tmp_path, capsys, table):
+    with pytest.raises(SystemExit) as ended:
+        call_compare([tmp_path, "--systems", "a", "--seeds", "0", "--table", table])
+    assert ended.value.code == 2
+    message = f"argument --table: expected SET/MODE=TITLE, found {table!r}\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+def test_two_seeds_give_no_interval_and_say_why(exp, capsys):
+    page, found = compare(exp, capsys, "01")
     assert (
         found
         and all(row[1:] == ["", ""] for row in found.values())
@@ -244,10 +283,10 @@ def sections(*folders):
     return dict(zip(texts[::2], texts[1::2]))
 
 
-def test_the_page_compares_over_seeds(exp, capsys, monkeypatch):
+def test_the_page_compares_over_seeds(exp, capsys):
     found = sections(exp)
     assert list(found) == ["Means over seeds", "Differences over seeds"]  # none of single trainings
-    _, numbers = compare(exp, capsys, monkeypatch)
+    _, numbers = compare(exp, capsys)
     value, low, high = map(float, numbers["test frame difference", "net_max - net_linear", "F1"])
     text = found["Differences over seeds"]
     assert f"{value:+.3f} {low:+.3f} to {high:+.3f}".replace("-", "−") in text
@@ -279,6 +318,39 @@ def test_the_page_says_what_a_single_training_can_tell(exp):
     assert "They compare these trained networks" in found["Differences"]
     assert "train each system with at least 3 seeds" in found["Differences"]
     assert sections(exp / "net_linear.seed0") == {}
+
+
+def test_the_page_counts_a_training_once(exp, tmp_path):
+    """run.sh's system and compare_pooling.sh's of the same seed are one training."""
+    for source, name in ((0, ".seed0"), (1, ".seed1"), (0, "")):
+        for system in ("net_linear", "net_max"):
+            folder = tmp_path / f"{system}{name}"
+            shutil.copytree(exp / f"{system}.seed{source}", folder)
+            (folder / "model.yaml").write_text(f"network: {system}\ntrained:\n  host: {name}\n")
+            (folder / "model.safetensors").write_bytes(bytes([source]))
+            for path in folder.glob("*/*/*"):  # the fixture's are of a model that is not there
+                if path.name in ("info.yaml", "report.json"):
+                    path.write_text(re.sub(r'("?model"?: )("m"|m)', r"\1null", path.read_text()))
+    found = sections(tmp_path)
+    text = found["Means over seeds"]
+    assert text.count("test/frame, 2 seeds") == 2
+    note = "net_linear.seed0 and net_linear; net_max.seed0 and net_max"
+    assert f"count as one training: {note}." in found["Differences over seeds"]
+    values = [figure(exp, "net_max", seed, "segment", "f1") for seed in (0, 1)]
+    assert f"{np.mean(values):.3f}" in text
+    found = sections(tmp_path / "net_linear", tmp_path / "net_linear.seed0")
+    assert found == {}
+
+
+def test_the_page_shows_consistency_over_seeds(exp, capsys):
+    found = sections(exp)
+    _, numbers = compare(exp, capsys)
+    for name in ("seg w/o tag", "tag w/o seg"):
+        label = "net_max - net_linear"
+        value, low, high = map(float, numbers["test frame difference", label, name])
+        text = f"{value:+.3f} {low:+.3f} to {high:+.3f}".replace("-", "−")
+        assert text in found["Differences over seeds"] and name in found["Means over seeds"]
+    assert "third criterion" in found["Means over seeds"]
 
 
 def test_without_scores_a_difference_of_map_has_no_interval(exp, tmp_path):

@@ -325,7 +325,8 @@ def test_other_files(tmp_path):
     (tmp_path / "folder.h5").mkdir()
     for name, message in (("s.h5", "expected a file of wsedtk features, found scores"), ("text.h5", "not an HDF5 file, or a damaged one"),
                           ("theirs.h5", "expected a file of wsedtk features, found an unknown kind"), ("empty.h5", "not an HDF5 file"),
-                          ("half.h5", "not an HDF5 file, or a damaged one"), ("folder.h5", "no such file")):
+                          ("half.h5", "not an HDF5 file, or a damaged one"),
+                          ("folder.h5", "expected a file of wsedtk features, found a folder")):
         with pytest.raises(InputError, match=f"{name}: {message}"):
             store.FeatureStore([tmp_path / name])
     for name, message in (("a.h5", "expected a file of wsedtk scores, found features"), ("none.h5", "no such file")):

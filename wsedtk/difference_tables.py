@@ -14,9 +14,10 @@ _OVER_CLIPS = (
 _OVER_SEEDS = (
     "Differences of the means over seeds. Small figures: 95 % intervals over seeds and clips, that "
     "is, for systems that are trained again and evaluated on other such clips; bold where they "
-    "exclude 0. In simulations of equal systems they exclude 0 in 3 to 7 % of cases. PSDS has "
-    "none; MAP, MAUC and d' have none where the scores of a system are gone or too many classes "
-    "have fewer than {} positive clips."
+    "exclude 0. In the populations of tests/test_false_alarms.py they exclude 0 for 3 to 7 % of "
+    "pairs of equal systems with equal numbers of seeds, and for 5 to 9 % with 3 and 10 seeds. "
+    "PSDS has none; MAP, MAUC and d' have none where the scores of a system are gone or too many "
+    "classes have fewer than {} positive clips."
 )
 
 
@@ -54,11 +55,13 @@ def add_differences(page, found, columns):
     Where a system was trained with several seeds, means over seeds are shown and compared; else
     each system with the first. found: Scored folders; columns: (header, section, key).
     """
-    groups = {}
+    groups, repeated = {}, {}
     for one in found:
         groups.setdefault((one.set, one.mode), []).append(one)
     single, several = [], []
     for group in groups.values():
+        group, left_out = seeds.trainings(group)
+        repeated.update({one.system: first.system for one, first in left_out})
         is_several = len(seeds.by_system(group)) < len(group)
         (several if is_several else single).append(group)
     if several:
@@ -67,6 +70,9 @@ def add_differences(page, found, columns):
     single = [group for group in single if len(group) > 1]
     if single:
         _add_over_clips(page, single, columns)
+    if (several or single) and repeated:
+        pairs = "; ".join(f"{name} and {first}" for name, first in repeated.items())
+        page.add(_note(f"These hold the same model and count as one training: {pairs}."))
 
 
 def _add_over_clips(page, groups, columns):
@@ -86,6 +92,9 @@ def _add_over_clips(page, groups, columns):
 def _add_over_seeds(page, groups, columns):
     """Add the means over seeds of each system, and their differences."""
     means, rows = [], []
+    reports = [one.report for group in groups for one in group]
+    consistency = scoring.measured(seeds.CONSISTENCY, reports)
+    columns = [*columns, *consistency]
     for group in groups:
         systems, place = seeds.by_system(group), f"{group[0].set}/{group[0].mode}"
         for name, runs in systems.items():
@@ -96,7 +105,8 @@ def _add_over_seeds(page, groups, columns):
             means.append((title, [_mean(one) for one in seeds.means(runs, columns)]))
         if len(systems) > 1:
             for one in seeds.differences(systems, [tuple(key) for _, *key in columns]):
-                notes = [note for note in (place, seeds.note_of(one.system), one.why) if note]
+                null = seeds.note_of(one.base, one.system)
+                notes = [note for note in (place, null, one.why) if note]
                 cells = [_cell(*one.figures.get(tuple(key), (None, None))) for _, *key in columns]
                 rows.append((_title(one.system, one.base, "; ".join(notes)), cells))
     page.section("Means over seeds")
@@ -105,6 +115,7 @@ def _add_over_seeds(page, groups, columns):
         _note(
             "Small figures: half of the 95 % interval (Student's) over seeds, on these clips; "
             f"none with fewer than {intervals.MIN_SEEDS} seeds."
+            + (f" {seeds.CONSISTENCY_LEGEND}." if consistency else "")
         )
     )
     if rows:

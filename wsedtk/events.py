@@ -80,7 +80,9 @@ def smooth(x, median_frames, min_frames, max_gap_frames):
 
     x: (..., T, K) booleans, or scores in [0, 1] (see the module's docstring); before and after them everything is 0, so that zeros
     after a clip's last frame stay zeros and change nothing. median_frames odd, (K,) or one number, as are min_frames and
-    max_gap_frames. Returns (..., T, K), the same dtype. (He, Shen & Zhang 2019, section 4: median filter, "ignoring noise".)
+    max_gap_frames. Returns (..., T, K), the same dtype.
+
+    Source: He, Shen & Zhang 2019, section 2.1, last paragraph: median filter, "ignoring noise".
     """
     num_frames, num_classes = x.shape[-2:]
     settings = np.broadcast_to(np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1), (num_classes, 3))

@@ -5,8 +5,8 @@ N clips, M seeds.
 The jackknife (Efron & Stein 1981, "The jackknife estimate of variance") leaves out one clip at a
 time. How far that moves a figure is the influence of the clip, and the spread of the influences
 gives the variance of the figure. A difference between two systems that were evaluated on the same
-clips has the differences of their influences. tests/test_coverage.py and
-tests/test_false_alarms.py simulate how often these intervals are right.
+clips has the differences of their influences. How often these intervals are right in the
+populations of tests/test_coverage.py and tests/test_false_alarms.py stands there.
 """
 
 import dataclasses

@@ -114,6 +114,9 @@ def _score_row(folder, report):
     cells = []
     for _, section, key in scoring.FIGURES:
         note = scoring.zero_length_note(report) if section == "event" else ""
+        num_classes = report.get("psds_classes")
+        if section == "psds" and num_classes and num_classes < len(report["classes"]):
+            note = f" ({num_classes} of {len(report['classes'])} classes)"
         cells.append(scoring.cell(report[section][key], report[section].get(f"{key}_ci")) + note)
     return [name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells]
 
@@ -131,7 +134,8 @@ def _scores(folder, fingerprint):
     yield from ("", "## Scores", "")
     if rows:
         yield from _table(["set/mode", "clips, of official ones", *(name for name, *_ in scoring.FIGURES)], rows)
-        legend = "In brackets: 95 % intervals over clips. ER: error rate, of segments of 1 s."
+        legend = ("In brackets: 95 % intervals over clips. ER: error rate, of segments of 1 s. "
+                  "PSDS: over the classes with events; PSDS2 of one class has no cross triggers.")
         yield from ("", legend)
     else:
         yield "Not scored yet."

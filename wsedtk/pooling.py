@@ -44,14 +44,22 @@ whether the second inner average is derived in the same way, so there are two re
                    n_j real frames in the group; for attention f is the geometric mean of the frames'
                    weights. A different value. Not from the paper.
 
+Where all frames are in one group whose weights are constant, no weight keeps a gradient: attention
+learns nothing, and linear and exp lose the term that comes from their weights. That is so where the
+first of `groups` (`published`), or the product of all (`published-all`), is at least the number of
+frames. `wsedtk train` refuses such groups.
+
 In both published readings learnt alpha and beta learn from the differences between groups alone.
 `max` and `average` are the same under any hierarchy, and ignore it.
 """
+
+import math
 
 import torch
 from torch import nn
 
 METHODS = ("max", "average", "linear", "exp", "attention", "auto", "power", "general", "monotone-attention")
+FIXED = ("max", "average")  # the same under any hierarchy
 HIERARCHIES = ("published", "published-all", "plain", "nested")
 _FLOOR = 1e-7  # x inside x^beta: the gradient at 0 is not finite for beta < 1
 
@@ -125,6 +133,12 @@ class Pooling(nn.Module):
         """Whether the network must hand in frame weights."""
         return self.method in ("attention", "monotone-attention")
 
+    def has_constant_weights(self, num_frames):
+        """Whether no weight of so many frames has a gradient: the published ones in one group."""
+        constant = {"published": self.groups[:1], "published-all": self.groups}
+        groups = constant.get(self.hierarchy, ())
+        return bool(groups) and self.method not in FIXED and math.prod(groups) >= num_frames
+
     @torch.no_grad()
     def project(self):
         """Set learnt parameters below 0 to 0. To be called after each step of the optimiser.
@@ -143,7 +157,7 @@ class Pooling(nn.Module):
         """Pool (B, T, K) to (B, K). Raises ValueError where a method that needs weights is given none."""
         with torch.autocast(x.device.type, enabled=False):
             x, steer, count = self._prepare(x, w, mask)
-            w, groups = self._weights(x, steer, count), () if self.method in ("max", "average") else self.groups
+            w, groups = self._weights(x, steer, count), () if self.method in FIXED else self.groups
             if groups:
                 w = _scaled(w, count)  # sums of weights of any size stay finite
             for stage, size in enumerate(groups):

@@ -246,8 +246,8 @@ def ranking_intervals(scores, truth):
     Each is [low, high], or None where `ranking_estimates` has no influences. They are Student's on
     the scale of the logit around the centre of the estimate, with the variance of the jackknife,
     and are widened where need be to hold the value. The interval of d' is that of MAUC,
-    transformed. In simulations of 147 and 1,103 clips they cover the figure of the whole population
-    in 90 to 97 % of draws (tests/test_coverage.py).
+    transformed. In the populations of tests/test_coverage.py, draws of 147 and 1,103 clips, they
+    cover the figure of the whole population in 90 to 97 % of draws; in others the share may differ.
     """
     estimates = ranking_estimates(scores, truth)
     found = {name: intervals.over_clips(estimates[name]) for name in ("map", "mauc")}

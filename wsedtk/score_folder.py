@@ -102,6 +102,29 @@ def _edges(path, onset, offset):
     return edges
 
 
+def _steps_that_fit(onsets):
+    """The shortest and the longest frame with which no frame begins off its onset (T,) too far."""
+    if len(onsets) == 1:
+        return 0.0, np.inf
+    frame = np.arange(1, len(onsets))
+    slack = min(ROUNDING_SECONDS, onsets[-1] / (len(onsets) - 1) / 4)
+    return ((onsets[1:] - slack) / frame).max(), ((onsets[1:] + slack) / frame).min()
+
+
+def _roundest(low, high):
+    """The length of a frame between two of the fewest digits, its own or those of its inverse.
+
+    The middle of the two where no more than six digits give one.
+    """
+    middle = (low + high) / 2
+    for digits in range(1, 7):
+        steps = float(f"{middle:.{digits}g}"), 1 / float(f"{1 / middle:.{digits}g}")
+        steps = [step for step in steps if low <= step <= high]
+        if steps:
+            return min(steps, key=lambda step: abs(step - middle))
+    return float(middle)
+
+
 class ScoreFolder:
     """A folder of frame scores; clip and segment scores are the maxima of their frames. Tables are read as they are asked for."""
 
@@ -117,7 +140,7 @@ class ScoreFolder:
             raise InputError(f"{path}: holds no .tsv of scores; expected one a clip")
         self.filenames, self.labels, self.failed = np.array(sorted(paths)), None, {}
         self._paths, digest = [paths[name] for name in self.filenames.tolist()], hashlib.sha256()
-        clip, edges = [], []
+        clip, edges, steps = [], [], []
         for table in progress(self._paths, "read scores"):
             labels, times, scores = _read_table(table)
             self.labels = self.labels or labels
@@ -127,24 +150,33 @@ class ScoreFolder:
             digest.update(repr((table.name, labels, times.tolist())).encode() + scores.tobytes())
             clip.append(scores.max(axis=0))
             edges.append((len(scores), times[-2], times[-1]))
+            steps.append(_steps_that_fit(times[:-1]))
         self.clip = np.stack(clip)
-        self.num_frames, last, ends = (np.array(column) for column in zip(*edges))
-        self.durations = round_seconds(ends)
-        self.seconds_per_frame = self._seconds_per_frame(last)
+        self.num_frames, last, self.durations = (np.array(column) for column in zip(*edges))
+        self.seconds_per_frame = self._seconds_per_frame(last, *np.transpose(steps))
+        whole = self.num_frames * self.seconds_per_frame  # where the last frame is not cut short
+        is_whole = np.abs(self.durations - whole) <= ROUNDING_SECONDS
+        self.durations = round_seconds(np.where(is_whole, whole, self.durations))
         self.attributes = {"model": UNKNOWN_MODEL, "features": "",
                            "fingerprint": digest.hexdigest()[:16]}
 
-    def _seconds_per_frame(self, last):
-        """The length of all frames. last: (N,) the onset of each clip's last one. Raises InputError where clips differ."""
+    def _seconds_per_frame(self, last, low, high):
+        """The length of all frames: the roundest one that fits the times, rounded or float32.
+
+        last: (N,) the onset of each clip's last frame; low, high: (N,), see `_steps_that_fit`.
+        Raises InputError where clips differ.
+        """
         longest = int(self.num_frames.argmax())
-        step = last[longest] / (self.num_frames[longest] - 1) if self.num_frames[longest] > 1 else self.durations.max()
-        drift = np.abs(last - (self.num_frames - 1) * step)
-        too_long = self.durations - last > 2 * step + ROUNDING_SECONDS
-        odd = np.flatnonzero((drift > min(ROUNDING_SECONDS, step / 4)) | too_long)
-        if len(odd):
-            raise InputError(f"{self._paths[odd[0]]}: its frames are of another length than those of {self._paths[longest].name}, "
-                             f"{step:g} s; all clips need the same")
-        return round(float(step), 9)
+        is_single = self.num_frames[longest] == 1
+        step = self.durations.max() if is_single else last[longest] / (self.num_frames[longest] - 1)
+        odd = self.durations - last > 2 * step + ROUNDING_SECONDS
+        if low.max() > high.min():
+            odd |= (low > step) | (high < step)
+        if odd.any():
+            raise InputError(
+                f"{self._paths[odd.argmax()]}: its frames are of another length than those of "
+                f"{self._paths[longest].name}, {step:g} s; all clips need the same")
+        return float(step) if is_single else _roundest(low.max(), high.min())
 
     def __len__(self):
         return len(self.filenames)

@@ -51,6 +51,11 @@ class Scored:
         return (self.folder / "reference").is_dir()
 
     @functools.cached_property
+    def model(self):
+        """The fingerprint of the model directory that it is in; None where that is none."""
+        return provenance.fingerprint_model_directory(self.folder.parent.parent)
+
+    @functools.cached_property
     def info(self):
         """What decode says of the folder: a mapping."""
         return chain.read_info(self.folder)

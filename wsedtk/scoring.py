@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import metrics, provenance, tables
+from wsedtk import metrics, provenance, ranking, tables
 from wsedtk.errors import InputError
 from wsedtk.events import Events
-from wsedtk.progress import printable
+from wsedtk.progress import printable, say
 from wsedtk.tables import find_clips
 
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
@@ -100,6 +100,29 @@ def tag_counts(true, said):
 def scored_events(truth, decoded):
     """The true and the decoded Events that are compared: cut at the clips' ends, true ones that last."""
     return (metrics.drop_zero_length(metrics.cut(truth.events, truth.durations)), metrics.cut(decoded.events, truth.durations))
+
+
+def warn(count, what, items):
+    """Tell of `count` things where there are any, and of the first items."""
+    if count:
+        say(f"warning: {count} {what}: {tables.first(items)}")
+
+
+def warn_of_repeats(path, lines):
+    """Tell of the rows of a table that say what an earlier one says."""
+    warn(len(lines), f"rows of {path} repeat an earlier one and count once, lines", lines)
+
+
+def warn_of_late(path, events, names, durations):
+    """Tell of the events of a table that begin when their clip has ended, which `cut` leaves out.
+
+    names, durations: (N,) of the clips.
+    """
+    ends = durations[events.clip]
+    late = np.flatnonzero((events.onset >= ends) & (events.offset > ends))
+    places = [f"{names[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
+    warn(len(late), f"events of {path} begin after the end of their clip and do not count "
+         "(sed_eval counts them)", places)
 
 
 def active_segments(truth, decoded):
@@ -190,6 +213,31 @@ def zero_length_note(report):
     """
     count = report.get("zero_length_reference_events")
     return f" (zero-length reference events dropped: {count:,})" if count else ""
+
+
+def psds_note(report):
+    """How many classes the PSDS is over, to print beside it; "" where that is not known."""
+    num_classes = report.get("psds_classes")
+    if not num_classes:
+        return ""
+    note = f"over {num_classes} of {len(report['classes'])} classes, those with events"
+    return note + ("; PSDS2 of one class has no cross triggers" if num_classes == 1 else "")
+
+
+def why_no_interval(report):
+    """Say which of MAP, MAUC and d' have no interval, and why: (names, reason).
+
+    None where all have one, or none was asked for.
+    """
+    found, classes = report["audioset"], report["classes"].values()
+    names = [name for key, name in (("map", "MAP"), ("mauc", "MAUC"), ("dprime", "d'"))
+             if found[key] is not None and found.get(f"{key}_ci", ()) is None]
+    if not names:
+        return None
+    reason = ranking.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
+    *others, last = names
+    names = f"{', '.join(others)} and {last}" if others else last
+    return names, reason or "leaving out a clip changes nothing, so that the spread is unknown"
 
 
 def text_table(header, rows):

@@ -6,22 +6,54 @@ bin/compare.py and the report page show them. N clips, K classes.
 import dataclasses
 import re
 
-from wsedtk import comparing, intervals, metrics, scoring
+from wsedtk import comparing, intervals, metrics, ranking, scoring
 
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names them
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
+_READINGS = ("", "hierarchical", "published_all")  # single pooling, He's hierarchical one as read
+CONSISTENCY = [
+    ("seg w/o tag", "consistency", "segments_without_tag"),
+    ("tag w/o seg", "consistency", "tags_without_segment"),
+]
+CONSISTENCY_LEGEND = (
+    "seg w/o tag: the share of a system's positive segments in clips without its tag; "
+    "tag w/o seg: the share of its tags without a positive segment "
+    "(Wang, Li & Metze's third criterion)"
+)
 NULL = (
     "equals single pooling by algebra, so this row is the null of the claim for hierarchical "
     "pooling: whatever it differs by is noise"
 )
 
 
-def by_system(found):
-    """Group Scored folders of one set and mode by system: {system: [Scored, one a seed]}."""
-    systems = {}
+def _name(one):
+    """Return the name of a Scored folder's system without its seed."""
+    match = _OF_A_SEED.fullmatch(one.system)
+    return match[1] if match else one.system
+
+
+def trainings(found):
+    """Split Scored folders of one set and mode into one for each training, and the others.
+
+    Two folders of one system whose model directories hold the same model are one training, as that
+    of run.sh and that of compare_pooling.sh with the same seed are. Returns ([Scored], [(Scored
+    that is left out, the one that stands for it)]).
+    """
+    kept, repeated, models = [], [], {}
     for one in found:
-        match = _OF_A_SEED.fullmatch(one.system)
-        systems.setdefault(match[1] if match else one.system, []).append(one)
+        first = one if one.model is None else models.setdefault((_name(one), one.model), one)
+        if first is one:
+            kept.append(one)
+        else:
+            repeated.append((one, first))
+    return kept, repeated
+
+
+def by_system(found):
+    """Group Scored folders of one set and mode by system: {system: [Scored, one a training]}."""
+    systems = {}
+    for one in trainings(found)[0]:
+        systems.setdefault(_name(one), []).append(one)
     return systems
 
 
@@ -34,21 +66,23 @@ def _split(system):
 
 
 def pairs_of(systems):
-    """Return the pairs (base, system) of names that the papers make claims about.
+    """Return the pairs (base, system) of names that are compared.
 
-    Every pooling with linear softmax and with max pooling of the same network (Wang, Li & Metze),
-    every hierarchy with the same pooling without one (He, Shen & Zhang). Names are
-    <network>_<pooling>[_<hierarchy>]. Where no name fits, every system with the first one.
+    They are those that the papers make claims about: every pooling with linear softmax and with max
+    pooling of the same network (Wang, Li & Metze), hierarchical poolings with linear softmax in the
+    same reading too (He, Shen & Zhang, section 4.1), every hierarchy with the same pooling without
+    one. Names are <network>_<pooling>[_<hierarchy>]. A system that no such pair holds is compared
+    with the first one.
     """
     pairs = []
     for base in ("linear", "max"):
         for system in systems:
             single, hierarchy = _split(system)
             network, _, pooling = single.rpartition("_")
-            other = f"{network}_{base}"
+            other = "_".join(filter(None, (network, base, hierarchy)))
             if (
                 network
-                and not hierarchy
+                and hierarchy in _READINGS
                 and pooling != base
                 and other in systems
                 and (system, other) not in pairs
@@ -58,12 +92,18 @@ def pairs_of(systems):
         single, hierarchy = _split(system)
         if hierarchy and single in systems:
             pairs.append((single, system))
-    return pairs or [(systems[0], system) for system in systems[1:]]
+    first, *others = systems
+    for system in others:
+        if not any(system in pair for pair in pairs):
+            pairs.append((first, system))
+    if others and not any(first in pair for pair in pairs):
+        pairs.append((first, others[0]))
+    return pairs
 
 
-def note_of(system):
-    """Return what a table must say beside the differences of a system; "" where nothing."""
-    return NULL if _split(system)[1] == "plain" else ""
+def note_of(base, system):
+    """Return what a table must say beside system - base; "" where nothing."""
+    return NULL if _split(system) == (base, "plain") else ""
 
 
 def estimates(scored, sections):
@@ -151,6 +191,19 @@ def _figures(scored, keys):
         if found[section, key] is None and value is not None:
             found[section, key] = intervals.Estimate(value, value, None)
     return found
+
+
+def why_no_interval(runs, section):
+    """Say why a difference between Scored folders has no interval of the figures of a section."""
+    for one in runs:
+        if not one.has_reference:
+            return f"the reference of {one.system} is gone; score it again"
+        if section == "audioset" and one.scores is None:
+            return f"the scores of {one.system} are gone; predict them again"
+    reason = None
+    if section == "audioset":
+        reason = ranking.why_no_interval(runs[0].truth.clips_per_class())
+    return reason or "without one of the clips a figure is undefined"
 
 
 def _why(*systems):

@@ -102,6 +102,10 @@ def check_clips(path, columns, faults, optional=None):
     return names, paths, durations, groups
 
 
+class Repeat(Fault):
+    """A row that says what an earlier one says, and counts once."""
+
+
 def _without_any(is_empty, labels, *columns):
     """Which rows (B,) are those of a clip without tags or events: all their texts are empty."""
     if not any(map(is_empty, set(labels))):
@@ -142,7 +146,7 @@ def check_tags(path, filenames, labels, faults):
         twice = np.append(False, keys[1:] == keys[:-1])
         for key, line in zip(keys[twice].tolist(), lines[twice].tolist()):
             name, label = str(filenames[key // len(labels)]), labels[key % len(labels)]
-            faults.append(Fault(False, path, line, f"{name!r} is tagged {label!r} twice"))
+            faults.append(Repeat(False, path, line, f"{name!r} is tagged {label!r} twice"))
         keys = keys[~twice]
     _sort_faults(faults, num_faults)
     return np.divmod(keys, max(len(labels), 1))
@@ -181,7 +185,7 @@ def check_events(path, filenames, labels, durations, tags, faults):
     is_repeat = repeats(*columns[:4])
     for i, k, line in zip(*(columns[part][is_repeat].tolist() for part in (0, 3, 4))):
         message = f"an event of {labels[k]!r} in {str(filenames[i])!r} stands twice and counts once"
-        faults.append(Fault(False, path, line, message))
+        faults.append(Repeat(False, path, line, message))
     columns = [column[~is_repeat] for column in columns]
     _sort_faults(faults, num_faults)
     events = Events.from_columns(*columns[:4])

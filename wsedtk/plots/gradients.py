@@ -68,7 +68,7 @@ def pooling_gradients():
     lines = [(f"{method}, {hierarchy or 'single'}", gradient(method, x, hierarchy)[1], found[method][2],
               {"linewidth": 1.6} if hierarchy else {"alpha": 0.5}) for method in ("linear", "exp") for hierarchy in (None, "published")]
     _over_time(hierarchical, lines)
-    hierarchical.set_title("Hierarchical pooling, as published (5 x 5 frames)")
+    hierarchical.set_title("Hierarchical pooling, reading published (5 x 5 frames)")
     hierarchical.sharey(over_time)
     for axes in (over_x, over_time, hierarchical):
         axes.set_ylabel(r"$T \cdot \partial y / \partial x_i$")

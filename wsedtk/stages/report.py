@@ -138,14 +138,14 @@ def _classes_side_by_side(group):
             + f'<p class="note">{section.capitalize()} F1, and the threshold that the class is decoded with.</p>')
 
 
-def _why_no_interval(found):
-    """Yield why a set has no intervals of MAP, MAUC and d', where they were asked for."""
+def _notes(found):
+    """Yield which classes PSDS is over, and why there are no intervals that were asked for."""
     for name, group in _by_set(found).items():
-        report = group[0].report
-        counts = [one["audioset"]["positives"] or 0 for one in report["classes"].values()]
-        reason = ranking.why_no_interval(counts)
-        if reason and report["audioset"]["map"] is not None and "map_ci" in report["audioset"]:
-            yield f"{reason} in {name}"
+        notes = dict.fromkeys(scoring.psds_note(one.report) for one in group)
+        yield from (f"PSDS in {name}: {note}" for note in notes if note)
+        reasons = dict.fromkeys(scoring.why_no_interval(one.report) for one in group)
+        for names, reason in filter(None, reasons):
+            yield f"No interval of {names} in {name}: {reason}"
 
 
 # ---- pictures ----
@@ -318,10 +318,10 @@ def run(folders, output, figures, kind):
     legend = [text for text, *_ in scoring.measured(LEGEND, [one.report for one in found])]
     if any(one.report.get("zero_length_reference_events") for one in found):
         legend.append("dropped: zero-length reference events, which sed_eval counts as missed")
-    reasons = [f" No interval of MAP, MAUC and d': {reason}." for reason in _why_no_interval(found)]
+    notes = "".join(f" {note}." for note in _notes(found))
     page.add(f'<p class="note">{html.escape("; ".join(legend))}. Small '
              "figures: 95 % intervals over clips, of these trained systems."
-             f'{html.escape("".join(reasons))}</p>')
+             f"{html.escape(notes)}</p>")
     add_differences(page, found, COLUMNS)
     add_poolings(page, found, systems)
     histories = {name: folder / "history.tsv" for name, folder in systems.items() if (folder / "history.tsv").exists()}

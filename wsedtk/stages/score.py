@@ -13,7 +13,9 @@ from wsedtk.events import Events
 from wsedtk.progress import say
 from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_KEYS, SEGMENT_KEYS,
                             zero_length_note, cell, empty_report, extreme_classes, matched,
-                            measure_events, measure_tags, measured, text_table)
+                            measure_events, measure_tags, measured, psds_note, text_table,
+                            warn_of_late, warn_of_repeats, why_no_interval)
+from wsedtk.set_tables import Repeat
 from wsedtk.store import ScoreFile
 
 _TAGGING = tuple(zip(("tag Pre", "tag Rec", "tag F1"), ["tagging"] * 3, F1_KEYS))
@@ -22,6 +24,19 @@ TAGS_COLUMNS = (*_TAGGING, *zip(("MAP", "MAUC", "d'"), ["audioset"] * 3, ("map",
 CLASS_COLUMNS = (*_TAGGING, *zip(("AP", "AUC", "d'", "clips"), ["audioset"] * 4, RANKING_KEYS),
                  *zip(("seg ER", "Del", "Ins", "Pre", "Rec", "seg F1"), ["segment"] * 6, CLASS_SEGMENT_KEYS), ("event F1", "event", "f1"))
 WITH_INTERVAL = ("f1", "error_rate", "map", "mauc", "dprime")
+
+
+def _read_truth(data_set):
+    """Read the reference, and tell of its rows and events that do not count."""
+    truth, faults = datadir.check(data_set)
+    tables.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
+    repeats = [fault for fault in faults if isinstance(fault, Repeat)]
+    for path in dict.fromkeys(fault.path for fault in repeats):
+        warn_of_repeats(path, [fault.line for fault in repeats if fault.path == path])
+    if truth.events is not None:
+        path = Path(data_set) / "events.tsv"
+        warn_of_late(path, truth.events, truth.filenames, truth.durations)
+    return truth
 
 
 def _failed(path):
@@ -113,15 +128,14 @@ def _notes(report, with_events):
     tagging, event, psds, a, own = (report[name] for name in ("tagging", "event", "psds", "audioset", "consistency"))
     counts = [c["audioset"]["positives"] for c in report["classes"].values()]
     over = f"over {sum(map(bool, counts))} of {len(counts)} classes, those with positives" if None not in counts else None
-    reason = ranking.why_no_interval(counts) if over and "map_ci" in a and any(counts) else None
-    if reason:
-        over += f"; no intervals, because {reason}"
+    if over and (without := why_no_interval(report)):
+        over += "; no interval of {}, because {}".format(*without)
     if with_events:
         yield (f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
                f"MAP {cell(a['map'], a.get('map_ci'))}, MAUC {cell(a['mauc'])}, d' {cell(a['dprime'])}" + (f" {over}" if over else ""))
         event_f1 = cell(event["f1"], event.get("f1_ci")) + zero_length_note(report)
-        yield (f"events (200 ms): F1 {event_f1}; "
-               f"PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])}")
+        line = f"PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])} {psds_note(report)}"
+        yield f"events (200 ms): F1 {event_f1}; {line.rstrip()}"
     elif over:
         yield f"MAP, MAUC, d': {over}"
     yield ("its own segments in clips without its tag: " + cell(own["segments_without_tag"])
@@ -150,7 +164,7 @@ def text_of(report, name):
 
 def run(data_set, out_dir, scores_path, num_resamples, as_json):
     """Score the decoded folder and write report.json, report.txt and the reference that they are against, into it."""
-    out_dir, truth = Path(out_dir), datadir.read(data_set)
+    out_dir, truth = Path(out_dir), _read_truth(data_set)
     decoded = datadir.read_decoded(out_dir, truth.labels)
     official, sources = _official_clips(truth, data_set), {"data": truth.fingerprint(), **_sources(decoded)}
     provenance.check_audio(out_dir, decoded.info.get("audio_fingerprint"), data_set, truth.info.get("audio_fingerprint"))

@@ -11,7 +11,7 @@ from wsedtk import config, console, datadir, event_lists, metrics, scoring, tabl
 from wsedtk.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.errors import InputError
 from wsedtk.events import Events
-from wsedtk.progress import say
+from wsedtk.scoring import warn
 
 SLACK_SECONDS = 0.1  # events that end at most this much after their clip are cut without a warning
 
@@ -32,28 +32,29 @@ def _read(reference_path, estimate_path, kind):
     return reference, estimate, kind
 
 
-def _warn(count, what, items):
-    """Tell of `count` things where there are any."""
-    if count:
-        say(f"warning: {count} {what}: {tables.first(items)}")
+def _with_nearest(label, classes):
+    """Return a class that the reference lacks, with the nearest one that it has."""
+    near = config.nearest(label, classes)
+    return repr(label) + (f" (did you mean {near!r}?)" if near else "")
 
 
 def _check_match(reference, estimate):
     """Tell where the lists differ in clips and classes. Raises InputError where they share no clip."""
     for found in (reference, estimate):
-        _warn(len(found.repeated), f"rows of {found.path} repeat an earlier one and count once, lines", found.repeated)
+        scoring.warn_of_repeats(found.path, found.repeated)
     unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
     if unknown and len(unknown) == len(estimate.names):
         raise InputError(f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}: {tables.first(unknown)} here, "
                          f"{tables.first(list(reference.names.values()))} there (columns are separated by tabs)")
-    _warn(len(unknown), f"clips of {estimate.path} are not in {reference.path} and are not scored", unknown)
+    paths = f"of {estimate.path} are not in {reference.path}"
+    warn(len(unknown), f"clips {paths} and are not scored", unknown)
     missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
-    _warn(len(missing), f"clips of {reference.path} are not in {estimate.path} and count as without predictions", missing)
+    warn(len(missing), f"clips of {reference.path} are not in {estimate.path} and count as "
+         "without predictions", missing)
     classes = {row.label for row in reference.rows}
     odd = sorted({row.label for row in estimate.rows if row.clip in reference.names} - classes)
-    _warn(len(odd), f"classes of {estimate.path} are not in {reference.path}, so that every prediction of them is false",
-          [repr(label) + (f" (did you mean {near!r}?)" if (near := config.nearest(label, classes)) else "") for label in odd[:3]]
-          + odd[3:])
+    warn(len(odd), f"classes {paths}, so that every prediction of them is false",
+         [_with_nearest(label, classes) for label in odd[:3]] + odd[3:])
 
 
 def _durations(reference, estimate, clips, kind):
@@ -72,9 +73,9 @@ def _durations(reference, estimate, clips, kind):
     if kind == "events":
         doubted = [clip for clip in clips
                    if times[clip] and not excerpt_times(reference.names[clip], true_ends[clip])]
-        _warn(len(doubted), f"names of clips of {reference.path} are not taken for start and end, "
-              "as events lie beyond",
-              [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted])
+        warn(len(doubted), f"names of clips of {reference.path} are not taken for start and end, "
+             "as events lie beyond",
+             [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted])
         times.update(dict.fromkeys(doubted))
     durations = tables.round_seconds(np.array(
         [times[clip][1] - times[clip][0] if times[clip] else ends[clip] for clip in clips]))
@@ -94,9 +95,11 @@ def _data_set(event_list, clips, labels, durations, kind):
     if kind == "events":
         events = Events.from_rows(
             (index[r.clip], r.onset, r.offset, label_index[r.label]) for r in rows)
-        late = np.flatnonzero(events.offset > durations[events.clip] + SLACK_SECONDS)
-        _warn(len(late), f"events of {event_list.path} end after their clip, by its name, and count up to its end",
-              [f"{clips[events.clip[i]]} at {events.onset[i]:g} s" for i in late])
+        ends = durations[events.clip]
+        late = np.flatnonzero((events.offset > ends + SLACK_SECONDS) & (events.onset < ends))
+        warn(len(late), f"events of {event_list.path} end after their clip, by its name, and count "
+             "up to its end", [f"{clips[events.clip[i]]} at {events.onset[i]:g} s" for i in late])
+        scoring.warn_of_late(event_list.path, events, clips, durations)
     return datadir.DataSet(np.array(clips), np.full(len(clips), ""), durations, labels, *tags.T, events)
 
 

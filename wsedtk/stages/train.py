@@ -199,6 +199,21 @@ def describe(network, spec):
     return "\n".join(lines)
 
 
+def _check_groups(network, num_frames, fit_set):
+    """Raise InputError where one group holds the longest clip, of so many feature frames.
+
+    See `Pooling.has_constant_weights`.
+    """
+    pooling, num_frames = network.pooling, max(1, num_frames // network.time_reduction)
+    if pooling.has_constant_weights(num_frames):
+        what = "product" if pooling.hierarchy == "published-all" else "first"
+        raise InputError(
+            f"groups {list(pooling.groups)}: one group holds all {num_frames} output frames of the "
+            f"longest clip of {fit_set}, so that no gradient reaches the weights of "
+            f"{pooling.method} pooling with hierarchy {pooling.hierarchy}; give groups whose "
+            f"{what} is smaller than {num_frames}, or hierarchy plain")
+
+
 def _read_sets(fit_set, valid_set, store):
     fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
     if fit_data.labels != valid_data.labels:
@@ -271,6 +286,7 @@ def _run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir,
     torch.manual_seed(cfg.seed)
     network = spec.build()
     models.check(network, spec.network, spec.frontend["num_mels"], len(spec.labels))
+    _check_groups(network, int(store.num_frames[fit.rows].max()), fit_set)
     augmentation_of(cfg, spec.frontend_config().seconds_per_frame, network.time_reduction, spec.frontend["num_mels"])
     if init_dir is not None:
         spec = initialise(network, spec, init_dir)

@@ -52,6 +52,10 @@ def _opened(path):
 def open_file(path, kind):
     """Open a whole HDF5 file of a kind for reading. Raises InputError that says what is there instead."""
     path = Path(path)
+    if path.is_dir():
+        remedy = f"; of tables of frame scores, wsedtk average {path} scores.h5 makes one"
+        raise InputError(f"{path}: expected a file of wsedtk {kind}, found a folder"
+                         + (remedy if kind == "scores" else ""))
     file = _opened(path)
     try:
         with layouts.reading(path):

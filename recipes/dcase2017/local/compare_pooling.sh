@@ -27,7 +27,7 @@ fi
 run_all
 compare "$exp" 'test/segment=Segment mode on the development set (as Wang, Li & Metze, table 2)' \
     'eval/segment=Segment mode on the evaluation set' \
-    'test/frame=Frame mode on the development set, which it is tuned on (as He, Shen & Zhang, table 2)' \
-    'eval/frame=Frame mode on the evaluation set (as He, Shen & Zhang, table 2)' \
-    'test/frame_common=Frame mode with one threshold for all classes on the development set, which it is tuned on' \
-    'eval/frame_common=Frame mode with one threshold for all classes on the evaluation set'
+    'test/frame=Frame mode with a threshold for each class on the development set, which it is tuned on' \
+    'eval/frame=Frame mode with a threshold for each class on the evaluation set' \
+    'test/frame_common=Frame mode with one threshold on the development set, which it is tuned on (as He, Shen & Zhang, table 2)' \
+    'eval/frame_common=Frame mode with one threshold on the evaluation set (as He, Shen & Zhang, table 2)'
