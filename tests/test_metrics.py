@@ -7,7 +7,7 @@ import pytest
 from oracle import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
 from sklearn.metrics import precision_recall_fscore_support
 
-from wsedtk import metrics, ranking
+from wsedtk import events, metrics, ranking
 from wsedtk.events import Events
 
 
@@ -92,8 +92,8 @@ def test_a_class_never_detected_scores_0_and_not_nan():
 
 
 def test_num_segments():
-    assert metrics.num_segments([10, 9.5, 1.0, 0.3, 10.0000001, 3 * 1.1]).tolist() == [10, 10, 1, 1, 10, 4]
-    assert metrics.num_segments([1.0], seconds=0.1).tolist() == [10]
+    assert events.num_segments([10, 9.5, 1.0, 0.3, 10.0000001, 3 * 1.1]).tolist() == [10, 10, 1, 1, 10, 4]
+    assert events.num_segments([1.0], seconds=0.1).tolist() == [10]
 
 
 def test_zero_length_references_count_for_no_segment():

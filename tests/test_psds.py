@@ -10,7 +10,7 @@ from sed_scores_eval import intersection_based
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 from test_score import scored, zero_length_set
 
-from wsedtk import datadir, metrics
+from wsedtk import datadir, events, metrics
 from wsedtk.events import Events
 
 
@@ -192,7 +192,7 @@ def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
     (4, 0.25, [0, 0.1, 0.2, 0.25]), (4, 9.0, [0, 0.1, 0.2, 0.3, 0.5]), (1, 9.0, [0, 0.2]),
     (4, 0.30000000000000004, [0, 0.1, 0.2, 0.3]), (4, 0.1 + 1e-9, [0, 0.1])])
 def test_frame_edges(num_frames, duration, edges):
-    assert metrics.frame_edges(num_frames, 0.1, duration).tolist() == edges
+    assert events.frame_edges(num_frames, 0.1, duration).tolist() == edges
 
 
 def test_merge_overlaps():

@@ -5,7 +5,7 @@ N clips, S segments of all clips together, K classes.
 
 import numpy as np
 
-from wsedtk import intervals, metrics, ranking, scoring
+from wsedtk import events, intervals, metrics, ranking, scoring
 
 RESAMPLES = 1000  # of the clips
 
@@ -87,7 +87,7 @@ def choose_clips(errors, num_true, count):
 
 def segment_scores(scored, classes):
     """Scores of the 1 s segments of every clip for some classes (M,): (S, M), beside `scoring.active_segments`."""
-    counts, parts = metrics.num_segments(scored.truth.durations), []
+    counts, parts = events.num_segments(scored.truth.durations), []
     for block, values in scored.scores.blocks(scored.rows, "segment"):
         values = np.pad(values[:, :, classes], ((0, 0), (0, max(0, counts[block].max() - values.shape[1])), (0, 0)))  # (B, S', M)
         parts.append(values[np.arange(values.shape[1]) < counts[block][:, None]])

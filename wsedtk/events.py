@@ -236,3 +236,19 @@ class CurveDecoder:
         onset, peak, passed = self._open.pop(k)
         if passed:
             self._found.append((onset, end, k, peak))
+
+
+def num_segments(durations, seconds=1.0):
+    """Segments (N,) that clips of these durations hold, a begun one counted whole."""
+    return np.ceil(np.round(np.asarray(durations) / seconds, 6)).astype(np.int64)
+
+
+def frame_edges(num_frames, seconds_per_frame, duration):
+    """Where the frames of a clip begin and the last one ends, in seconds: (T' + 1,), of the T' <= T frames that begin in the clip.
+
+    Rounded to the microsecond. The last frame ends with the clip, be it shorter or longer than the
+    others, but it is no longer than two of them.
+    """
+    onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
+    onsets = onsets[onsets < end]
+    return np.append(onsets, min(end, round(float(onsets[-1]) + 2 * seconds_per_frame, 6)))

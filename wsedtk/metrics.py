@@ -21,6 +21,7 @@ import warnings
 import numpy as np
 
 from wsedtk.caches import matplotlib_importable
+from wsedtk.events import frame_edges, num_segments
 
 
 def ratio(numerator, denominator, exists=True):
@@ -57,11 +58,6 @@ def decision_counts(truth, predicted):
 
 
 # ---- segments ----
-
-def num_segments(durations, seconds=1.0):
-    """Segments (N,) that clips of these durations hold, a begun one counted whole."""
-    return np.ceil(np.round(np.asarray(durations) / seconds, 6)).astype(np.int64)
-
 
 def activity(events, durations, num_classes, seconds=1.0):
     """Which classes are active in which segments: booleans (S, K), and the clip (S,) of each segment.
@@ -346,17 +342,6 @@ def merge_overlaps(spans):
         else:
             merged.append((onset, offset, label))
     return merged
-
-
-def frame_edges(num_frames, seconds_per_frame, duration):
-    """Where the frames of a clip begin and the last one ends, in seconds: (T' + 1,), of the T' <= T frames that begin in the clip.
-
-    Rounded to the microsecond. The last frame ends with the clip, be it shorter or longer than the
-    others, but it is no longer than two of them.
-    """
-    onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
-    onsets = onsets[onsets < end]
-    return np.append(onsets, min(end, round(float(onsets[-1]) + 2 * seconds_per_frame, 6)))
 
 
 def psds(frame_scores, seconds_per_frame, reference, durations, recorded):

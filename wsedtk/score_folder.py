@@ -23,7 +23,7 @@ from wsedtk.clip_names import without_extension, without_y
 from wsedtk.tables import (cut_blank, first, normal, raise_on_errors, read_lines,
                            round_seconds)
 from wsedtk.errors import InputError
-from wsedtk.metrics import frame_edges, num_segments
+from wsedtk.events import frame_edges, num_segments
 from wsedtk.progress import progress
 from wsedtk.provenance import UNKNOWN_MODEL
 

@@ -11,7 +11,7 @@ import numpy as np
 from wsedtk import config, datadir, provenance, score_folder, store, tables
 from wsedtk.clip_names import clip_key, youtube_key
 from wsedtk.errors import InputError
-from wsedtk.metrics import num_segments
+from wsedtk.events import num_segments
 from wsedtk.progress import progress
 
 

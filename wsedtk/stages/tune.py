@@ -93,7 +93,7 @@ def frame_options(scores, rows, dataset, criterion, grid, gate, common=False):
                 found.append(clip_maxima(smoothed, step, recorded[block]))
             else:
                 nominal = dataset.durations[block]
-                found.append(segment_maxima(smoothed, step, np.minimum(recorded[block], nominal), metrics.num_segments(nominal)))
+                found.append(segment_maxima(smoothed, step, np.minimum(recorded[block], nominal), events.num_segments(nominal)))
     values = [np.concatenate(found) for found in values]  # (N, K) or (S, K), for each setting
     if common:
         values, truth = [in_common(v) for v in values], in_common(truth)
