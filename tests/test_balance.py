@@ -3,6 +3,7 @@ import dataclasses
 import re
 import time
 
+import networkx
 import numpy as np
 import pytest
 from helpers import write_set
@@ -285,9 +286,60 @@ def test_clips_without_a_group_are_split_by_their_names(run, folder, tmp_path):
     groups_of(data, groups)
     _, told, _ = printed(run, data, tmp_path, 8)
     found = [datadir.read(tmp_path / part) for part in ("fit", "valid")]
-    sources = [set(np.concatenate(list(part.sources())).tolist()) for part in found]
+    sources = [
+        {groups[name] or clip_names.source_of(name) for name in part.filenames.tolist()}
+        for part in found
+    ]
     assert not sources[0] & sources[1] and len(found[1]) == 8
     assert sources[0] | sources[1] == {"G0", "G1", *(f"video{i}" for i in range(20, 30))}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_recordings_of_which_some_clips_have_a_group_stay_whole(run, folder, tmp_path, seed):
+    names = [f"rec{r}_{k * 10}_{k * 10 + 10}.wav" for r in range(20) for k in range(6)]
+    groups = {name: f"site{i // 6}" if i % 6 < 3 else "" for i, name in enumerate(names)}
+    data = folder(names, [(name, ["rare, é", "common"][i % 2]) for i, name in enumerate(names)])
+    groups_of(data, groups)
+    printed(run, data, tmp_path, 20, "--seed", seed)
+    fit, valid = (
+        {name.partition("_")[0] for name in datadir.read(tmp_path / part).filenames.tolist()}
+        for part in ("fit", "valid")
+    )
+    assert not fit & valid and len(fit | valid) == 20
+    told = run("validate", tmp_path / "fit", tmp_path / "valid").stdout
+    assert "has clips of too" not in told
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sources_are_connected_parts(seed):
+    """Those of a graph whose edges join each clip to its group, or to its recording and the
+    recording's groups; alike in two sets."""
+    rng = np.random.default_rng(seed)
+    clips = [(f"r{rng.integers(8)}", rng.choice(["", "", "a", "b", "c", "d"])) for _ in range(14)]
+    names = [f"{recording}_{i}_{i + 1}.wav" for i, (recording, _) in enumerate(clips)]
+    graph = networkx.Graph()
+    for name, (recording, group) in zip(names, clips):
+        graph.add_edge(name, ("group", group) if group else ("recording", recording))
+        if group and (recording, "") in clips:
+            graph.add_edge(name, ("recording", recording))
+    sets = [
+        datadir.DataSet(
+            np.array(names[part]),
+            np.full(7, ""),
+            np.full(7, 1.0),
+            [],
+            np.array([], int),
+            np.array([], int),
+            groups=np.array([group for _, group in clips[part]]),
+        )
+        for part in (slice(7), slice(7, 14))
+    ]
+    found = np.concatenate(datadir.sources(*sets))
+    parts = {
+        frozenset(name for name in part if isinstance(name, str))
+        for part in networkx.connected_components(graph)
+    }
+    assert {frozenset(np.array(names)[found == i].tolist()) for i in found.tolist()} == parts
 
 
 def test_one_group_cannot_be_split(run, folder, tmp_path):
