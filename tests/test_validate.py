@@ -269,3 +269,8 @@ def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path)
 
 def test_a_folder_must_be_named(run):
     assert run("validate").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["balance", "validate"])
+def test_the_help_names_the_column_group(run, verb):
+    assert "`group`" in run(verb, "--help").stdout
