@@ -67,12 +67,12 @@ def _columns(header):
 
 def _cause(line):
     """What is wrong with the first number of a line that can't be one of a table."""
-    for text in line.split("\t"):
+    for place, text in enumerate(line.split("\t")):
         with contextlib.suppress(ValueError):
             value = float(text)
             if not np.isfinite(value):
                 return f": {text!r} is not finite"
-            if value < 0:
+            if value < 0 and (place > 1 or round(value, 6) < 0):
                 return f": {text!r} is negative"
     return ""
 
@@ -83,8 +83,11 @@ def _numbers(lines, num_columns):
         values = np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2) if lines and all(map(str.strip, lines)) else np.empty((0, 0))
     except ValueError:
         return None
-    right = values.shape == (len(lines), num_columns) and np.isfinite(values).all() and (values[:, 2:] <= 1).all() and (values >= 0).all()
-    return values if right else None
+    if values.shape != (len(lines), num_columns) or not np.isfinite(values).all():
+        return None
+    times, scores = values[:, :2], values[:, 2:]
+    is_right = (round_seconds(times) >= 0).all() and (scores >= 0).all() and (scores <= 1).all()
+    return values if is_right else None
 
 
 def _edges(path, onset, offset):
