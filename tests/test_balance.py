@@ -26,7 +26,7 @@ def make(counts, untagged=0, per_source=1, both=0, seed=0):
 
 def check(data, num_valid, seed=0):
     """Split, check what holds for every split, and return the masks and the held-out counts of the classes."""
-    fit, valid = split(data, num_valid, seed)
+    fit, valid, _ = split(data, num_valid, seed)
     assert not (fit & valid).any() and valid.sum() <= num_valid
     sources = np.array([clip_names.source_of(n) for n in data.filenames.tolist()])
     assert not set(sources[fit]) & set(sources[valid]) and set(sources[~fit]) == set(sources[valid])
@@ -147,6 +147,29 @@ def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
     assert told == ["rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay to fit on"]
 
 
+def test_classes_of_too_few_sources_are_named(run, tmp_path):
+    """One of a single source, one of two, of which one holds most; by their groups."""
+    groups = {
+        **{f"one{i:02d}": "s0" for i in range(50)},
+        **{f"two{i:02d}": "s1" if i < 40 else "s2" for i in range(50)},
+        **{f"any{i:02d}": f"s{i + 3}" for i in range(60)},
+    }
+    data = write_set(
+        tmp_path / "all",
+        [(name, "", 10) for name in groups],
+        ["one", "two", "any"],
+        [(name, name[:3]) for name in groups],
+    )
+    groups_of(data, groups)
+    rows, told, _ = printed(run, data, tmp_path, 35)
+    assert [rows[label][2] for label in ("one", "two", "any")] == ["0", "10", "25"]
+    assert told == [
+        "one: 0 held out (others: up to 25); all its 50 clips are of one source",
+        "two: 10 held out (others: up to 25); the sources of its 50 clips stay whole, and half of "
+        "each class stays to fit on",
+    ]
+
+
 @pytest.mark.parametrize("num_valid, rare, told", [(1, 1, 0), (3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)])
 def test_classes_that_could_give_more_are_not_named(run, folder, tmp_path, num_valid, rare, told):
     """The rare class can give 3 of its 6; where the last round ends before the common one's turn, nothing is the matter with that."""
@@ -227,7 +250,7 @@ def test_the_ids_of_videos_count_with_and_without_y():
         np.arange(200),
         np.zeros(200, int),
     )
-    fit, valid = split(data, 20, 0)
+    fit, valid, _ = split(data, 20, 0)
     videos = np.array([name.removeprefix("Y")[:11] for name in names])
     assert valid.sum() == 20 and not set(videos[fit]) & set(videos[valid])
 
@@ -247,7 +270,7 @@ def test_names_that_events_contradict_are_no_excerpts():
     events = Events.from_columns(
         np.arange(100), np.full(100, 10.0), np.full(100, 30.0), np.zeros(100)
     )
-    fit, valid = split(dataclasses.replace(data, events=events), 20, 0)
+    fit, valid, _ = split(dataclasses.replace(data, events=events), 20, 0)
     assert (fit.sum(), valid.sum()) == (80, 20)
 
 
