@@ -250,8 +250,10 @@ def test_outputs_that_can_not_be(run, tmp_path):
     assert "y: is there already, and" in refused(run, tmp_path / "x", tmp_path / "y")
     (tmp_path / "d.h5").mkdir()
     assert "d.h5: a folder; name a file to write" in refused(run, path, tmp_path / "d.h5")
-    twins = write_score_file(tmp_path / "t.h5", ["a/b.wav", "a/b"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1)))
-    assert "tables: 'a/b' and 'a/b.wav' would have one table, 'a/b.tsv'; rename one" in refused(run, twins, tmp_path / "tables")
+    twins = write_score_file(
+        tmp_path / "t.h5", ["a/b.wav", "a/b"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1)))
+    message = "tables: 'a/b' and 'a/b.wav' would have one table, 'a/b.tsv'; rename one"
+    assert message in refused(run, twins, tmp_path / "tables")
     assert run("average", path).exit_code == 2 and path.read_bytes() == before
 
 
@@ -424,7 +426,8 @@ def test_names_that_tables_can_not_have(tmp_path):
     for name, cause in (
         ("../a", "'../a.tsv' is no file name"), ("/a", "'/a.tsv' is no"), ("a//b", "'a//b.tsv'"),
         (".a/b", "'.a/b.tsv' is no"), ("a/", "'a/.tsv' is no"), ("a\\b", "is no file name"),
-        ("é" * 126, "name has 256 bytes; expected at most 255"), ("b" * 256 + "/a", "has 256 bytes"),
+        ("é" * 126, "name has 256 bytes; expected at most 255"),
+        ("b" * 256 + "/a", "has 256 bytes"),
     ):
         with pytest.raises(InputError, match="no clip can have a table there") as caught:
             score_folder.write(tmp_path / "t", [name], ["Car"], 0.1, [])
@@ -443,7 +446,8 @@ def test_clips_in_subfolders_and_names_that_are_too_long(run, tmp_path):
         assert result.exit_code == 0 and "1 systems, 5 clips" in result.stdout, result.stderr
         (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
         assert repr("x" * 252) in line and "has 256 bytes; expected at most 255" in line
-    found = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.tsv"))
+    out = tmp_path / "out"
+    found = sorted(str(path.relative_to(out)) for path in out.rglob("*.tsv"))
     assert found == ["a.flac.tsv", "b.tsv", "s/a.flac.tsv", "s/t/é.tsv", f"{'y' * 251}.tsv"]
     back = made(run, tmp_path / "out", tmp_path / "back.h5")
     assert back.filenames.tolist() == [*names[:4], f"{'y' * 251}.wav"]

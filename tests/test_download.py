@@ -365,7 +365,8 @@ def test_videos_that_ask_for_the_age_are_asked_for_again(fetch, stand_in, tmp_pa
     data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
     result = fetch(data, audio, "--jobs", 1)
     assert result.exit_code == 75 and "1 fetched, 0 dead, 14 to retry" in result.stdout
-    assert failures(audio)[videos[0]] == ("retry", f"[youtube] {videos[0]}: {' '.join(text.split())}")
+    reason = f"[youtube] {videos[0]}: {' '.join(text.split())}"
+    assert failures(audio)[videos[0]] == ("retry", reason)
     stand_in.behave({})
     result = fetch(data, audio)
     assert result.exit_code == 0 and "1 there, 14 fetched, 0 dead" in result.stdout

@@ -445,7 +445,8 @@ def test_names_of_all_sorts(run, tmp_path):
     assert warnings == "" and report["clips"]["scored"] == 9 and list(report["classes"]) == ["a \"b\""] and report["event"]["f1"] == 1.0
 
 
-@pytest.mark.parametrize("header", ["filename\tevent_label", "filename\tonset\toffset\tevent_label"])
+@pytest.mark.parametrize(
+    "header", ["filename\tevent_label", "filename\tonset\toffset\tevent_label"])
 def test_a_header_below_a_blank_line_is_no_clip(run, tmp_path, header):
     row = "\t".join(["a.wav", "0", "1", "Dog"][:: 1 if "onset" in header else 3])
     reports = []

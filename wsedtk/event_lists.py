@@ -120,9 +120,9 @@ def _parse(path, number, line, header, faults):
 
 
 def _split_header(path, lines, faults):
-    """(columns that the first line names or None, the lines after it). lines: (number, text) of each.
+    """(columns that the first line names or None, the lines after it).
 
-    A header of other columns is a fault.
+    lines: (number, text) of each. A header of other columns is a fault.
     """
     number, line = lines[0]
     columns = tuple(field.strip().lower() for field in cut_blank(line.split("\t"), 1))

@@ -27,7 +27,8 @@ from wsedtk.progress import progress, say
 from wsedtk.provenance import UNKNOWN_MODEL
 
 ROUNDING_SECONDS = 0.002  # what times may be off
-_TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")  # that is read again, here and elsewhere
+# Names of tables and folders that are read again, here and elsewhere
+_TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
 _FOLDER_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]+")
 _LONGEST_NAME = 255  # bytes, on most file systems
 _BOM, _HEADER = b"\xef\xbb\xbf", b"onset\toffset\t"
@@ -121,8 +122,8 @@ class ScoreFolder:
                 raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
             paths[name] = table
         if odd:
-            say(f"warning: {self.path}: {len(odd)} tables are left out, as no clip can be named so: "
-                f"{first(odd)}; rename them, without tabs and line ends")
+            say(f"warning: {self.path}: {len(odd)} tables are left out, as no clip can be named "
+                f"so: {first(odd)}; rename them, without tabs and line ends")
         if not paths:
             raise InputError(f"{path}: holds no .tsv of scores; expected one a clip")
         self.filenames, self.labels, self.failed = np.array(sorted(paths)), None, {}
@@ -288,10 +289,10 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
     """Write a folder of frame scores, whole or not at all, in the place of one that is there.
 
     filenames: of N clips, `.wav` is left out of the tables' names, and what stands before a `/` is
-    a subfolder; clips yields their (frames (T, K), duration in seconds). Frames that begin after the
-    clip's end are left out, and clips whose names can't be those of tables, with a warning. Returns
-    the number of tables. Raises InputError where the folder holds anything but tables of these
-    clips, or two clips are one to the file system.
+    a subfolder; clips yields their (frames (T, K), duration in seconds). Frames that begin after
+    the clip's end are left out, and clips whose names can't be those of tables, with a warning.
+    Returns the number of tables. Raises InputError where the folder holds anything but tables of
+    these clips, or two clips are one to the file system.
     """
     check_overwrite(folder)
     places = _places(folder, filenames)

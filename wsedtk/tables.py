@@ -157,7 +157,7 @@ def _read_header(line, columns, optional):
 
 
 def _mended(fields, least, most, alone):
-    """The fields of a row without blank ones after `most`, with blank ones for those it may lack."""
+    """The fields of a row, without blank ones after `most` and with blank ones for lacking ones."""
     fields = cut_blank(fields, most)
     may_lack = least <= len(fields) or (alone and not any(map(str.strip, fields[1:])))
     return fields + [""] * (most - len(fields)) if may_lack else fields

@@ -5,8 +5,9 @@ METADATA_DIR holds, at any depth, the files as the organisers published them:
     sound_event_list_17_classes.txt                 ID, confidence and name of each class, apart by tabs or spaces
     groundtruth_weak_label_<set>_set.csv            file, start, end, label; tab-separated, a row a label
     <set>_set.csv                                   ID,start,end,"labels","IDs"; serves where the one above is missing
-    groundtruth_strong_label_<set>_set.csv          file, onset, offset, label; for testing and evaluation;
-                                                    a clip without any: the file alone, or nan in the other columns
+    groundtruth_strong_label_<set>_set.csv          file, onset, offset, label; for testing and evaluation
+
+A row of a truth file whose other columns are empty or nan is a clip without events.
 
 Lines end in LF or CRLF; a label holds commas that a space follows, and a list of labels is split at the other commas.
 """

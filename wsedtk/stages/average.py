@@ -211,5 +211,5 @@ def run(score_paths, output, weights, labels_path):
     ensemble = _Ensemble(sources, columns, rows, weights, _check_frames(sources, rows))
     filenames = sources[0].filenames[rows[0]].tolist()
     num_clips = (_write_file if to_file else _write_folder)(output, ensemble, filenames, labels)
-    print(f"{output}: the mean of {len(sources)} systems, {num_clips} clips, {len(labels)} classes, "
-          f"{sources[0].seconds_per_frame:g} s a frame")
+    print(f"{output}: the mean of {len(sources)} systems, {num_clips} clips, "
+          f"{len(labels)} classes, {sources[0].seconds_per_frame:g} s a frame")

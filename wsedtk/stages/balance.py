@@ -105,7 +105,8 @@ def _why_no_more(dataset, label, num_held):
     (sources,) = datadir.sources(dataset)
     if len(np.unique(sources[clips])) == 1:
         return f"all its {len(clips)} clips are of one source"
-    return f"the sources of its {len(clips)} clips stay whole, and half of each class stays to fit on"
+    return (f"the sources of its {len(clips)} clips stay whole, and half of each class stays to "
+            "fit on")
 
 
 def tell(dataset, fit, valid, spent):
@@ -130,8 +131,8 @@ def tell(dataset, fit, valid, spent):
     share = counts[2].max()
     short = spent[counts[2, spent] < 0.9 * share].tolist()
     if len(short) > MOST_LINES // 4:
-        print(f"{len(short)} classes have fewer clips held out than others, which have up to {share}: "
-              "sources stay whole, and half of each class stays to fit on")
+        print(f"{len(short)} classes have fewer clips held out than others, which have up to "
+              f"{share}: sources stay whole, and half of each class stays to fit on")
         return
     for k in short:
         print(f"{labels[k]}: {counts[2, k]} held out (others: up to {share}); "

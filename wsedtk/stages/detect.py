@@ -138,8 +138,8 @@ class _Job:
     def _table(self, source):
         if self.scores is None or unfit([source.name]) is not None:
             if self.scores is not None:
-                say(f"warning: detect: no table of scores of {source.name!r}: a clip's name can't hold "
-                    "a tab or a line end; rename the recording")
+                say(f"warning: detect: no table of scores of {source.name!r}: a clip's name can't "
+                    "hold a tab or a line end; rename the recording")
             yield None
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
@@ -304,7 +304,8 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
     job = _Job(detection.Detector(spec, network, runner), point, names, form, scores, plot)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
-        more, num_events, seconds = _detect(job, used, _writer(stack, form, output, output_dir), total)
+        write = _writer(stack, form, output, output_dir)
+        more, num_events, seconds = _detect(job, used, write, total)
         failed += more
     say(f"detect: recordings: {len(sources) - len(failed)}, audio: {clock(seconds)}, events: {num_events}; "
         f"x {seconds / (time.monotonic() - started):.0f} real time")

@@ -323,5 +323,6 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
     left = len(clips) - num_there - len(fetched) - len(dead)
     print(f"{audio_dir}: {len(clips)} clips: {num_there} there, {len(fetched)} fetched, {len(dead)} dead, {left} to retry")
     if left:
-        stopped = "stopped by a signal" if signals else found.stopped or "the reasons are in " + str(failures_path)
+        stopped = found.stopped or f"the reasons are in {failures_path}"
+        stopped = "stopped by a signal" if signals else stopped
         raise NotFinished(f"{left} of {len(clips)} clips are not there yet; {stopped}. Run the same command again to go on")
