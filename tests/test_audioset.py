@@ -300,7 +300,10 @@ INDEX_ROWS = [("index", "mid", "display_name"), *((k, mid, name) for k, (mid, na
     padded(written(INDEX_ROWS)), written(INDEX_ROWS, delimiter=";"), written(INDEX_ROWS, delimiter="\t"),
     written(INDEX_ROWS[1:], delimiter="\t"),
     "\n" + written(INDEX_ROWS, quoting=csv.QUOTE_ALL) + "\n,,\n",
-], ids=["no header", "CR", "padded", "semicolons", "tabs", "tabs, no header", "quoted"])
+    written(INDEX_ROWS, quoting=csv.QUOTE_ALL).replace("\n", "\t\t\n\t\n \n"),
+    "\t\n" + written(INDEX_ROWS, delimiter="\t").replace("\n", "\t \r\r\n"),
+], ids=["no header", "CR", "padded", "semicolons", "tabs", "tabs, no header", "quoted",
+        "quoted, tabs at the end", "tabs, also at the end"])
 def test_forms_of_the_class_index(tmp_path, plain, text):
     prepare("--metadata-only", write_lists(tmp_path / "meta", classes=text), tmp_path / "data")
     assert contents(tmp_path / "data") == plain

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import h5py
 import numpy as np
@@ -222,7 +223,7 @@ def test_written_whole_or_not_at_all(run, tmp_path):
 
 
 @pytest.mark.parametrize("name, content", [("notes.txt", ""), ("events.tsv", "filename\tonset\toffset\tevent_label\n"), ("empty.tsv", ""),
-                                           ("sub/a.tsv", "onset\toffset\tCar\n")])
+                                           (".sub/a.tsv", "onset\toffset\tCar\n")])
 def test_other_peoples_folders_are_not_overwritten(run, tmp_path, name, content):
     path = write_system(tmp_path / "a.h5")[0]
     run("average", path, tmp_path / "tables")
@@ -249,8 +250,10 @@ def test_outputs_that_can_not_be(run, tmp_path):
     assert "y: is there already, and" in refused(run, tmp_path / "x", tmp_path / "y")
     (tmp_path / "d.h5").mkdir()
     assert "d.h5: a folder; name a file to write" in refused(run, path, tmp_path / "d.h5")
-    twins = write_score_file(tmp_path / "t.h5", ["a/b.wav", "b.wav"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1)))
-    assert "tables: can't hold 'a/b.tsv': it is of two clips, or no file name" in refused(run, twins, tmp_path / "tables")
+    twins = write_score_file(
+        tmp_path / "t.h5", ["a/b.wav", "a/b"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1)))
+    message = "tables: 'a/b' and 'a/b.wav' would have one table, 'a/b.tsv'; rename one"
+    assert message in refused(run, twins, tmp_path / "tables")
     assert run("average", path).exit_code == 2 and path.read_bytes() == before
 
 
@@ -418,8 +421,49 @@ def test_psds_of_the_tables_is_that_of_the_scores(run, theirs):
 def test_names_that_tables_can_not_have(tmp_path):
     with pytest.raises(InputError, match="a class can't be named onset or offset there"):
         score_folder.write(tmp_path / "t", ["a.wav"], ["onset"], 0.1, [])
-    with pytest.raises(InputError, match="can't hold 'a.tsv': it is of two clips, or no file name"):
+    with pytest.raises(InputError, match="'a.wav' and 'a' would have one table, 'a.tsv'; rename"):
         score_folder.write(tmp_path / "t", ["a.wav", "a"], ["Car"], 0.1, [])
-    with pytest.raises(InputError, match="can't hold 'a/b.tsv'"):
-        score_folder.write(tmp_path / "t", ["a/b.wav"], ["Car"], 0.1, [])
+    for name, cause in (
+        ("../a", "'../a.tsv' is no file name"), ("/a", "'/a.tsv' is no"), ("a//b", "'a//b.tsv'"),
+        (".a/b", "'.a/b.tsv' is no"), ("a/", "'a/.tsv' is no"), ("a\\b", "is no file name"),
+        ("é" * 126, "name has 256 bytes; expected at most 255"),
+        ("b" * 256 + "/a", "has 256 bytes"),
+    ):
+        with pytest.raises(InputError, match="no clip can have a table there") as caught:
+            score_folder.write(tmp_path / "t", [name], ["Car"], 0.1, [])
+        assert cause in str(caught.value) and repr(name) in str(caught.value)
     assert not (tmp_path / "t").exists()
+
+
+def test_clips_in_subfolders_and_names_that_are_too_long(run, tmp_path):
+    """There and back; one name that no file can have stops none of the others."""
+    names = ["a.flac", "b.wav", "s/a.flac", "s/t/é.wav", "x" * 252, "y" * 251]
+    clip = np.arange(12).reshape(6, 2) / 16
+    frame = np.repeat(clip[:, None], 100, axis=1)
+    write_score_file(tmp_path / "s.h5", names, LABELS[:2], clip, frame)
+    for _ in range(2):  # the second time in the place of the first
+        result = run("average", tmp_path / "s.h5", tmp_path / "out")
+        assert result.exit_code == 0 and "1 systems, 5 clips" in result.stdout, result.stderr
+        (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
+        assert repr("x" * 252) in line and "has 256 bytes; expected at most 255" in line
+    out = tmp_path / "out"
+    found = sorted(str(path.relative_to(out)) for path in out.rglob("*.tsv"))
+    assert found == ["a.flac.tsv", "b.tsv", "s/a.flac.tsv", "s/t/é.tsv", f"{'y' * 251}.tsv"]
+    back = made(run, tmp_path / "out", tmp_path / "back.h5")
+    assert back.filenames.tolist() == [*names[:4], f"{'y' * 251}.wav"]
+    assert back.frames(2)[0].tolist() == clip[2].tolist()
+    (tmp_path / "out" / "s" / "notes").touch()
+    result = run("average", tmp_path / "s.h5", tmp_path / "out")
+    assert result.exit_code == 1 and "holds 'notes', no table of scores" in result.stderr
+
+
+def test_tables_whose_names_no_clip_can_have_are_left_out(run, tmp_path):
+    (tmp_path / "t").mkdir()
+    for name in ("a", "b\tc", "d\re.flac", "f\ng", os.fsdecode(b"h\xff")):
+        (tmp_path / "t" / f"{name}.tsv").write_text("onset\toffset\tCar\n" + ROW)
+    result = run("average", tmp_path / "t", tmp_path / "out.h5")
+    assert result.exit_code == 0, result.stderr
+    assert store.ScoreFile(tmp_path / "out.h5").filenames.tolist() == ["a.wav"]
+    (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert "4 tables are left out, as no clip can be named so" in line and "rename them" in line
+    assert "'b\\tc.wav', 'd\\re.flac', 'f\\ng.wav' and 1 more" in line

@@ -3,6 +3,7 @@ import dataclasses
 import re
 import time
 
+import networkx
 import numpy as np
 import pytest
 from helpers import write_set
@@ -25,7 +26,7 @@ def make(counts, untagged=0, per_source=1, both=0, seed=0):
 
 def check(data, num_valid, seed=0):
     """Split, check what holds for every split, and return the masks and the held-out counts of the classes."""
-    fit, valid = split(data, num_valid, seed)
+    fit, valid, _ = split(data, num_valid, seed)
     assert not (fit & valid).any() and valid.sum() <= num_valid
     sources = np.array([clip_names.source_of(n) for n in data.filenames.tolist()])
     assert not set(sources[fit]) & set(sources[valid]) and set(sources[~fit]) == set(sources[valid])
@@ -146,6 +147,29 @@ def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
     assert told == ["rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay to fit on"]
 
 
+def test_classes_of_too_few_sources_are_named(run, tmp_path):
+    """One of a single source, one of two, of which one holds most; by their groups."""
+    groups = {
+        **{f"one{i:02d}": "s0" for i in range(50)},
+        **{f"two{i:02d}": "s1" if i < 40 else "s2" for i in range(50)},
+        **{f"any{i:02d}": f"s{i + 3}" for i in range(60)},
+    }
+    data = write_set(
+        tmp_path / "all",
+        [(name, "", 10) for name in groups],
+        ["one", "two", "any"],
+        [(name, name[:3]) for name in groups],
+    )
+    groups_of(data, groups)
+    rows, told, _ = printed(run, data, tmp_path, 35)
+    assert [rows[label][2] for label in ("one", "two", "any")] == ["0", "10", "25"]
+    assert told == [
+        "one: 0 held out (others: up to 25); all its 50 clips are of one source",
+        "two: 10 held out (others: up to 25); the sources of its 50 clips stay whole, and half of "
+        "each class stays to fit on",
+    ]
+
+
 @pytest.mark.parametrize("num_valid, rare, told", [(1, 1, 0), (3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)])
 def test_classes_that_could_give_more_are_not_named(run, folder, tmp_path, num_valid, rare, told):
     """The rare class can give 3 of its 6; where the last round ends before the common one's turn, nothing is the matter with that."""
@@ -226,7 +250,7 @@ def test_the_ids_of_videos_count_with_and_without_y():
         np.arange(200),
         np.zeros(200, int),
     )
-    fit, valid = split(data, 20, 0)
+    fit, valid, _ = split(data, 20, 0)
     videos = np.array([name.removeprefix("Y")[:11] for name in names])
     assert valid.sum() == 20 and not set(videos[fit]) & set(videos[valid])
 
@@ -246,7 +270,7 @@ def test_names_that_events_contradict_are_no_excerpts():
     events = Events.from_columns(
         np.arange(100), np.full(100, 10.0), np.full(100, 30.0), np.zeros(100)
     )
-    fit, valid = split(dataclasses.replace(data, events=events), 20, 0)
+    fit, valid, _ = split(dataclasses.replace(data, events=events), 20, 0)
     assert (fit.sum(), valid.sum()) == (80, 20)
 
 
@@ -285,9 +309,60 @@ def test_clips_without_a_group_are_split_by_their_names(run, folder, tmp_path):
     groups_of(data, groups)
     _, told, _ = printed(run, data, tmp_path, 8)
     found = [datadir.read(tmp_path / part) for part in ("fit", "valid")]
-    sources = [set(np.concatenate(list(part.sources())).tolist()) for part in found]
+    sources = [
+        {groups[name] or clip_names.source_of(name) for name in part.filenames.tolist()}
+        for part in found
+    ]
     assert not sources[0] & sources[1] and len(found[1]) == 8
     assert sources[0] | sources[1] == {"G0", "G1", *(f"video{i}" for i in range(20, 30))}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_recordings_of_which_some_clips_have_a_group_stay_whole(run, folder, tmp_path, seed):
+    names = [f"rec{r}_{k * 10}_{k * 10 + 10}.wav" for r in range(20) for k in range(6)]
+    groups = {name: f"site{i // 6}" if i % 6 < 3 else "" for i, name in enumerate(names)}
+    data = folder(names, [(name, ["rare, é", "common"][i % 2]) for i, name in enumerate(names)])
+    groups_of(data, groups)
+    printed(run, data, tmp_path, 20, "--seed", seed)
+    fit, valid = (
+        {name.partition("_")[0] for name in datadir.read(tmp_path / part).filenames.tolist()}
+        for part in ("fit", "valid")
+    )
+    assert not fit & valid and len(fit | valid) == 20
+    told = run("validate", tmp_path / "fit", tmp_path / "valid").stdout
+    assert "has clips of too" not in told
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sources_are_connected_parts(seed):
+    """Those of a graph whose edges join each clip to its group, or to its recording and the
+    recording's groups; alike in two sets."""
+    rng = np.random.default_rng(seed)
+    clips = [(f"r{rng.integers(8)}", rng.choice(["", "", "a", "b", "c", "d"])) for _ in range(14)]
+    names = [f"{recording}_{i}_{i + 1}.wav" for i, (recording, _) in enumerate(clips)]
+    graph = networkx.Graph()
+    for name, (recording, group) in zip(names, clips):
+        graph.add_edge(name, ("group", group) if group else ("recording", recording))
+        if group and (recording, "") in clips:
+            graph.add_edge(name, ("recording", recording))
+    sets = [
+        datadir.DataSet(
+            np.array(names[part]),
+            np.full(7, ""),
+            np.full(7, 1.0),
+            [],
+            np.array([], int),
+            np.array([], int),
+            groups=np.array([group for _, group in clips[part]]),
+        )
+        for part in (slice(7), slice(7, 14))
+    ]
+    found = np.concatenate(datadir.sources(*sets))
+    parts = {
+        frozenset(name for name in part if isinstance(name, str))
+        for part in networkx.connected_components(graph)
+    }
+    assert {frozenset(np.array(names)[found == i].tolist()) for i in found.tolist()} == parts
 
 
 def test_one_group_cannot_be_split(run, folder, tmp_path):

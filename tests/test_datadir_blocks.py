@@ -89,6 +89,8 @@ def test_every_line_at_fault_is_told_and_no_other(tmp_path, seed):
         for number, line in enumerate(lines[file] or [], 2):
             cells = line.split("\t")
             good = len(cells) == num_cells and cells[0] in names and cells[-1] in LABELS and all(map(is_seconds, cells[1:-1]))
+            if cells[0] in names and not any(cells[1:]):
+                continue  # a clip without any
             if line and not (good and (num_cells == 2 or float(cells[2]) >= float(cells[1]))):
                 expected.add((file, number))
     _, faults = datadir.check(tmp_path / "set")

@@ -234,6 +234,25 @@ def test_times_of_the_truth_are_rounded_to_the_microsecond(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("nothing", ["\tnan\tnan\tnan", "\tNaN\t\tnan", "\t\t\t", ""])
+def test_a_row_of_nothing_is_a_clip_without_events(meta, place, refused, nothing):
+    """As in the tables of data directories and in lists."""
+    weak = meta / "groundtruth_weak_label_training_set.csv"
+    (meta / "training_set.csv").unlink()
+    prepare("--metadata-only", meta, place / "plain")
+    edit(weak, lambda lines: [*lines, f"zbcdefghijk_0.000_10.000.wav{nothing}"])
+    name = table(place / "plain/test", "events.tsv")[0][0]
+    edit(meta / STRONG, lambda lines: [*lines, f"{name}{nothing}"])
+    prepare("--metadata-only", meta, place / "more")
+    assert contents(place / "more" / "test") == contents(place / "plain" / "test")
+    assert table(place / "more/train", "tags.tsv") == table(place / "plain/train", "tags.tsv")
+    found = {row[0] for row in table(place / "more/train")}
+    assert found - {row[0] for row in table(place / "plain/train")} == {
+        "zbcdefghijk_0.000_10.000.wav"}
+    edit(meta / STRONG, lambda lines: [*lines, f"ybcdefghijk_0.000_10.000.wav{nothing}"])
+    refused("'ybcdefghijk_0.000_10.000.wav' is not in", "--metadata-only", meta)
+
+
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_lists_split_at_commas_without_a_space(meta, place, name):
     prepare("--metadata-only", meta, place / "both")

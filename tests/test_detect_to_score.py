@@ -118,3 +118,22 @@ def test_tags_and_events_stay_with_their_clips(run, tmp_path):
     assert report["tagging"]["f1"] == report["event"]["f1"] == report["audioset"]["map"] == 1
     rows = store.ScoreFile(scores).rows(np.array(["b.wav", "b.mp3", "c.wav", truth[0]]))
     assert rows.tolist() == [-1, 2, -1, 0]  # `b.mp3` is there under its own name
+
+
+def test_a_recording_whose_name_no_clip_can_have(recorded, run, tmp_path):
+    """Its events are found, its scores are left out, and the others go all the way."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.wav", "cr\rname.wav", "line\nname.wav", "tab\tname.wav"):
+        shutil.copy(recorded / "recordings" / "a.wav", tmp_path / "in" / name)
+    result = run("detect", recorded / "model", tmp_path / "in", "--scores", tmp_path / "tables")
+    assert result.exit_code == 0, result.stderr
+    for name in ("cr\rname.wav", "line\nname.wav", "tab\tname.wav"):
+        assert f"no table of scores of {name!r}: a clip's name can't hold a tab or" in result.stderr
+    assert {line.split("\t")[0] for line in result.stdout.splitlines()[1:]} == {
+        "a.wav", "cr name.wav", "line name.wav", "tab name.wav"}
+    assert [path.name for path in (tmp_path / "tables").iterdir()] == ["a.wav.tsv"]
+    for words in (["average", tmp_path / "tables", tmp_path / "s.h5"],
+                  ["decode", tmp_path / "s.h5", recorded / "model" / "operating_point.yaml",
+                   tmp_path / "out"]):
+        assert run(*words).exit_code == 0
+    assert [row[0] for row in table(tmp_path / "out")] == ["a.wav"]

@@ -235,7 +235,6 @@ MESSAGES = {  # of yt-dlp 2026.10.26 and YouTube
         "The uploader has not made this video available in your country\nYou might want to use a "
         "VPN or a proxy server",
         "This video is not available from your location due to geo restriction",
-        f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}",
         "This live stream recording is not available.", "This video does not exist.",
         "Join this channel to get access to members-only content like this video",
         "This video is available to this channel's members on level: A (or any higher level).",
@@ -246,18 +245,26 @@ MESSAGES = {  # of yt-dlp 2026.10.26 and YouTube
         "Video unavailable", UNAVAILABLE + "This video is not available",
         "This video is unavailable", "This video isn\u2019t available",
     ],
-    "retry": [
+    "account": [
+        f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}",
+        "Sign in to confirm your age\nThis video may be inappropriate for some users.",
+        "This video is age-restricted and only available on YouTube",
+    ],
+    "blocked": [
         f"Sign in to confirm you\u2019re not a bot. {COOKIES}", f"Please sign in. {COOKIES}",
         f"Sign in to confirm you're not a bot. This helps protect our community. {COOKIES}",
         UNAVAILABLE + "YouTube is requiring a captcha challenge before playback",
         "All player responses are invalid. Your IP is likely being blocked by Youtube",
+        UNAVAILABLE + "This content isn\u2019t available, try again later. The current session has "
+                      "been rate-limited by YouTube for up to an hour.",
+        UNAVAILABLE + "This content isn't available.",
+        "Unable to download webpage: HTTP Error 429: Too Many Requests",
+    ],
+    "retry": [
         f"This video is only available for registered users. {COOKIES}",
         f"Login details are needed to download this content. {COOKIES}",
         "Before you continue to YouTube. This video is private",
         "Invalid cookie consent redirect URL",
-        UNAVAILABLE + "This content isn\u2019t available, try again later. The current session has "
-                      "been rate-limited by YouTube for up to an hour.",
-        UNAVAILABLE + "This content isn't available.",
         UNAVAILABLE + "Playback on other websites has been disabled by the video owner",
         UNAVAILABLE + "This video contains content from NFL, who has blocked it from display on "
                       "this website or application",
@@ -267,7 +274,6 @@ MESSAGES = {  # of yt-dlp 2026.10.26 and YouTube
         "This video is DRM protected",
         "Requested format is not available. Use --list-formats for a list of available formats",
         "Unable to download API page: HTTP Error 503: Service Unavailable (caused by <HTTPError>)",
-        "Unable to download webpage: HTTP Error 429: Too Many Requests",
         "unable to download video data: HTTP Error 403: Forbidden",
         "Unable to download API page: [Errno -2] Name or service not known (caused by Error())",
         "Unable to download API page: The read operation timed out",
@@ -331,6 +337,52 @@ def test_a_download_that_was_under_way_says_nothing_of_a_block(fetch, stand_in, 
     stand_in.behave({videos[0]: ("once", "1"), videos[1]: ("fail", "Video unavailable")})
     result = fetch(make_set(tmp_path / "set", videos), tmp_path / "audio", "--jobs", 2)
     assert result.exit_code == 75 and "1 fetched, 0 dead, 1 to retry" in result.stdout
+
+
+@pytest.mark.parametrize("block", [
+    "Sign in to confirm you\u2019re not a bot", "HTTP Error 429: Too Many Requests"])
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_an_address_that_is_partly_blocked_leaves_no_video_dead(
+        fetch, stand_in, tmp_path, block, place):
+    """Bot checks and rate limits tell of it, before or after others are fetched."""
+    videos = many(5)
+    stand_in.behave({**{videos[i]: ("fail", "Video unavailable") for i in (1, 3)},
+                     videos[place]: ("fail", block)})
+    data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
+    result = fetch(data, audio, "--jobs", 1)
+    assert result.exit_code == 75 and "2 fetched, 0 dead, 3 to retry" in result.stdout
+    assert len(stand_in.log("start")) == 5  # none is asked for again
+    stand_in.behave({videos[1]: ("fail", "Video unavailable")})
+    result = fetch(data, audio, "--jobs", 1)
+    assert result.exit_code == 0 and "2 there, 2 fetched, 1 dead" in result.stdout
+
+
+def test_videos_that_ask_for_the_age_are_asked_for_again(fetch, stand_in, tmp_path):
+    """As with the cookies of an account. So many in a row say nothing of the site."""
+    videos = many(15)
+    text = f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}"
+    stand_in.behave({video: ("fail", text) for video in videos[:14]})
+    data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
+    result = fetch(data, audio, "--jobs", 1)
+    assert result.exit_code == 75 and "1 fetched, 0 dead, 14 to retry" in result.stdout
+    reason = f"[youtube] {videos[0]}: {' '.join(text.split())}"
+    assert failures(audio)[videos[0]] == ("retry", reason)
+    stand_in.behave({})
+    result = fetch(data, audio)
+    assert result.exit_code == 0 and "1 there, 14 fetched, 0 dead" in result.stdout
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace("\n", "\t\t\n"), lambda text: text.replace("\n", "\t\r\n"),
+    lambda text: text.replace("\n", "\r"), lambda text: "\n" + text.replace("\n", "\n\n\t\n"),
+    lambda text: "\ufeff" + text.replace("\n", "\r\r\n"), lambda text: text.removesuffix("\n")])
+def test_the_list_of_failures_as_programs_save_it(tmp_path, change):
+    text = ("filename\tstatus\treason\n-abcdefghij_30.000_31.000.wav\tdead\tgone é\n"
+            "_bcdefghijk_30.000_31.000.wav\tretry\t\n")
+    (tmp_path / "failures.tsv").write_bytes(change(text).encode())
+    assert download.Failures(tmp_path / "failures.tsv").rows == {
+        "-abcdefghij_30.000_31.000.wav": ("dead", "gone é"),
+        "_bcdefghijk_30.000_31.000.wav": ("retry", "")}
 
 
 def test_a_block_leaves_no_video_dead(fetch, stand_in, tmp_path):

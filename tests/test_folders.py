@@ -332,6 +332,20 @@ def test_recordings_whose_names_differ_in_their_form_only(run, trained, tmp_path
         result.exit_code == 1
         and "they differ in their Unicode form only, rename one of them" in result.stderr
     )
+    assert len(list((tmp_path / "out").iterdir())) == 1  # the other one is done
+    result = run(
+        "detect",
+        trained,
+        tmp_path / "in",
+        "--threshold",
+        "0",
+        "--scores",
+        tmp_path / "s",
+        "--max-failures",
+        "0.5",
+    )
+    assert result.exit_code == 0 and "Unicode form" in result.stderr
+    assert "recordings: 1," in result.stderr and len(list((tmp_path / "s").iterdir())) == 1
     result = run("detect", trained, tmp_path / "in", "--threshold", "0")
     assert (
         result.exit_code == 0

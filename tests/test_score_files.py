@@ -446,3 +446,17 @@ def test_names_of_all_sorts(run, tmp_path):
     truth = write_list(tmp_path / "t", [*((n, 0, 1, "a \"b\"") for n in names), ("clip, with, commas",), ("another clip.wav",)])
     report, warnings = scored(run, truth, truth)
     assert warnings == "" and report["clips"]["scored"] == 9 and list(report["classes"]) == ["a \"b\""] and report["event"]["f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "header", ["filename\tevent_label", "filename\tonset\toffset\tevent_label"])
+def test_a_header_below_a_blank_line_is_no_clip(run, tmp_path, header):
+    row = "\t".join(["a.wav", "0", "1", "Dog"][:: 1 if "onset" in header else 3])
+    reports = []
+    for before in ("", "\n\t\n"):
+        (tmp_path / "list.tsv").write_text(f"{before}{header}\n{row}\n")
+        result = run("score-files", tmp_path / "list.tsv", tmp_path / "list.tsv", "--json")
+        assert result.exit_code == 0, result.stderr
+        reports.append(json.loads(result.stdout))
+    assert reports[1] == reports[0] and reports[1]["clips"]["scored"] == 1
+    assert list(reports[1]["classes"]) == ["Dog"]

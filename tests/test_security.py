@@ -33,9 +33,12 @@ SHELL = ["$(touch pwned) `touch pwned`", "a; touch pwned #' \"b", "a\ntouch pwne
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\0b", "", ".", "..", "..\\x", LONG, "a\x1b[2J", "a\nb", "._x", "a/"])
 def test_a_clips_name_that_is_no_file_name_makes_no_table(tmp_path, name):
     frames = [(np.zeros((3, 1)), 0.3)] * 2
-    with pytest.raises(InputError, match="scores: can't hold .*: it is of two clips, or no file name"):
-        score_folder.write(tmp_path / "here" / "scores", ["fine.wav", f"{name}.wav"], ["Car"], 0.1, frames)
-    assert not list(tmp_path.rglob("*.tsv")) and not list(tmp_path.rglob("*.tmp"))
+    folder = tmp_path / "here" / "scores"
+    score_folder.write(folder, ["fine.wav", f"{name}.wav"], ["Car"], 0.1, frames)
+    there = [path for path in tmp_path.rglob("*") if not path.is_dir()]
+    assert there == [folder / "fine.tsv"]
+    with pytest.raises(InputError, match="scores: no clip can have a table there: "):
+        score_folder.write(folder, [f"{name}.wav"], ["Car"], 0.1, frames)
 
 
 @pytest.mark.parametrize("name", ["-rf", "--", "...", ".hidden", "a b", "it's \"x\"", "$(x)", 80 * "音", "Y-abcdefghij_0.000_1.000"])

@@ -81,11 +81,30 @@ def test_a_fault_while_rows_are_made_leaves_the_old_table(tmp_path):
 
 @pytest.mark.parametrize("block_bytes", BYTES)
 @pytest.mark.parametrize("header", [
-    "", "filename\tonset é", "a,b,c", "filename\tonset é\tlabel\tmore",
-    " filename\tonset é\tlabel"])
+    "x", "filename\tonset é", "a,b,c", "filename\tonset é\tlabel\tmore"])
 def test_another_header_is_the_only_fault(tmp_path, header, block_bytes):
     (tmp_path / "a.tsv").write_text(f"{header}\na\tb\n", encoding="utf-8")
     message = f"expected the header filename<TAB>onset é<TAB>label, found {header!r}"
+    assert read(tmp_path / "a.tsv", block_bytes) == ([], [(True, tmp_path / "a.tsv", 1, message)])
+
+
+@pytest.mark.parametrize("block_bytes", BYTES)
+@pytest.mark.parametrize("before", ["", "\n", "\r\r\n\t\n \n", "\ufeff\n"])
+@pytest.mark.parametrize("header", ["FileName\tONSET É\tLabel", " filename \tonset é\t label\t"])
+def test_a_header_after_blank_lines(tmp_path, header, before, block_bytes):
+    (tmp_path / "a.tsv").write_text(f"{before}{header}\na\tb\tc\n", encoding="utf-8", newline="")
+    number = 2 + before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    assert read(tmp_path / "a.tsv", block_bytes) == ([(number, ("a", "b", "c"))], [])
+    (tmp_path / "a.tsv").write_text(f"{before}x\n", encoding="utf-8", newline="")
+    ((_, _, line, _),) = read(tmp_path / "a.tsv", block_bytes)[1]
+    assert line == number - 1
+
+
+@pytest.mark.parametrize("block_bytes", BYTES)
+@pytest.mark.parametrize("text", ["", "\n", "\r\n\t\n\n"])
+def test_a_blank_table_has_no_header(tmp_path, text, block_bytes):
+    (tmp_path / "a.tsv").write_text(text)
+    message = "expected the header filename<TAB>onset é<TAB>label, found ''"
     assert read(tmp_path / "a.tsv", block_bytes) == ([], [(True, tmp_path / "a.tsv", 1, message)])
 
 
@@ -155,17 +174,19 @@ def test_find_of_numbers(names, wanted):
 
 
 @pytest.mark.parametrize("text, value", [
-    ("0", 0), ("1e-3", 0.001), ("2.50", 2.5), ("-0", 0), (".5", 0.5), ("1_0", None), ("-1e-9", None), ("inf", None),
+    ("0", 0), ("1e-3", 0.001), ("2.50", 2.5), ("-0", 0), (".5", 0.5), ("1_0", None), ("-1e-9", 0),
+    ("inf", None),
+    (str(0.3 - 0.1 * 3), 0), ("-5e-7", 0), ("-6e-7", None),
     ("nan", None), ("", None), ("1,5", None), ("0x1", None), ("1e999", None), ("ten", None),
     ("3.0000000000000004", 3), ("2.9999999999", 3), ("9.999999999999998", 10), ("1e-9", 0),
     ("86399.9999994", 86399.999999), ("1e300", 1e300), ("-inf", None), ("１.５", None)])
 def test_seconds_one_by_one_and_together(text, value):
     for texts in ([text], ["1", text, "3"], [text, "ten", "1_0"]):
         found = tables.seconds(texts)[texts.index(text)]
-        assert np.isnan(found) if value is None else found == value
+        assert np.isnan(found) if value is None else found == value and not np.signbit(found)
     faults = []
     assert tables.read_seconds(text, "a.tsv", 7, "onset", faults) == value
-    causes = {"-1e-9": ", which is negative", "１.５": "; write it with the digits 0 to 9",
+    causes = {"-6e-7": ", which is negative", "１.５": "; write it with the digits 0 to 9",
               **dict.fromkeys(("inf", "-inf", "1e999"), ", which is not finite")}
     message = (f"error: a.tsv:7: onset must be a number of seconds, "
                f"found {text!r}{causes.get(text, '')}")

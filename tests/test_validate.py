@@ -209,26 +209,32 @@ def test_the_names_of_field_recorders_share_no_recording(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "train, test, shared",
+    "train, test, shared, groups",
     [
         (
             {"1-2-A": "r", "x_0_1": "s"},
             {"1-2-B": "r", "x_1_2": "t"},
+            [],
             ["1-2-B"],
         ),  # a group goes before the name
         (
             {"1-2-A": "r", "x_0_1": ""},
             {"1-2-B": "", "x_1_2": "t"},
             ["x_1_2"],
+            [],
         ),  # where one has none, names decide
-        ({"1-2-A": "r", "x_0_1": "s"}, {"1-2-B": "", "x_1_2": ""}, ["x_1_2"]),
-        ({"x_0_1": None}, {"x_1_2": "t", "y_0_1": "x"}, ["x_1_2", "y_0_1"]),
-        ({"x_0_1": "e\u0301"}, {"y_1_2": "é"}, ["y_1_2"]),
-        ({"x_0_1": "s"}, {"x_1_2": "t"}, []),
-        ({"x_0_1": None}, {"x_1_2": None}, ["x_1_2"]),
+        ({"1-2-A": "r", "x_0_1": "s"}, {"1-2-B": "", "x_1_2": ""}, ["x_1_2"], []),
+        ({"x_0_1": None}, {"x_1_2": "t", "y_0_1": "x"}, ["x_1_2"], ["y_0_1"]),
+        ({"x_0_1": "e\u0301"}, {"y_1_2": "é"}, [], ["y_1_2"]),
+        ({"x_0_1": "s"}, {"x_1_2": "s"}, [], ["x_1_2"]),
+        ({"x_0_1": "s"}, {"x_1_2": "t"}, [], []),
+        ({"x_0_1": None}, {"x_1_2": None}, ["x_1_2"], []),
+        # x_0_1 has no group: it goes with t, as x_1_2 does, and with all that are of t
+        ({"x_0_1": "", "y_0_1": "u"}, {"x_1_2": "t", "z": "t"}, ["x_1_2"], ["z"]),
+        ({"z": "t", "y_0_1": "u"}, {"x_0_1": "", "x_1_2": "t"}, [], ["x_0_1", "x_1_2"]),
     ],
 )
-def test_what_grouped_sets_share(run, tmp_path, train, test, shared):
+def test_what_grouped_sets_share(run, tmp_path, train, test, shared, groups):
     for name, clips in (("train", train), ("test", test)):
         folder = write_set(
             tmp_path / name,
@@ -242,13 +248,11 @@ def test_what_grouped_sets_share(run, tmp_path, train, test, shared):
         if None not in clips.values():
             text = (folder / "clips.tsv").read_text()
             (folder / "clips.tsv").write_text(text.replace("duration", "duration\tgroup"))
-    told = [
-        line
-        for line in run("validate", tmp_path / "train", tmp_path / "test").stdout.splitlines()
-        if "cut from a recording" in line
-    ]
-    found = [clip for clip in test if told and repr(clip) in told[0]]
-    assert found == shared and len(told) == bool(shared)
+    printed = run("validate", tmp_path / "train", tmp_path / "test").stdout.splitlines()
+    for what, clips in (("cut from a recording", shared), ("of a group", groups)):
+        told = [line for line in printed if f"are {what} that {tmp_path / 'train'} has" in line]
+        assert [clip for clip in test if told and repr(clip) in told[0]] == clips
+        assert len(told) == bool(clips)
 
 
 def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path):
@@ -265,3 +269,8 @@ def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path)
 
 def test_a_folder_must_be_named(run):
     assert run("validate").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["balance", "validate"])
+def test_the_help_names_the_column_group(run, verb):
+    assert "`group`" in run(verb, "--help").stdout

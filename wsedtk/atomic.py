@@ -130,7 +130,7 @@ def writing_folder(path):
                 raise InputError(f"{path}: a file; name a folder to write")
             temporary.mkdir(parents=True)
             yield temporary
-            for written in temporary.iterdir():
+            for written in filter(Path.is_file, temporary.rglob("*")):
                 with open(written, "rb+") as file:
                     os.fsync(file.fileno())
             if path.exists():  # a folder that holds something can't be replaced in one step

@@ -13,10 +13,11 @@ def read(path, labels, model_dir):
     over. Raises InputError that lists every fault.
     """
     path, faults, names, lines = Path(path), [], {}, {}  # lines: ("class", name) or ("name", new name) -> where it stands
-    listed = tables.cut_blank(tables.read_lines(path, faults) or [])
+    listed = [(number, line) for number, line in enumerate(tables.read_lines(path, faults) or [], 1)
+              if line.strip()]
     if not listed and not faults:
         faults.append(tables.Fault(True, path, None, "no classes: write one a line"))
-    for number, line in enumerate(listed, 1):
+    for number, line in listed:
         name, tab, new = line.rstrip("\t").partition("\t")
         new = new if tab else name
         twice = next((key for key in (("class", name), ("name", new)) if key in lines), None)

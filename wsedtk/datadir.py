@@ -28,8 +28,8 @@ from wsedtk.events import Events
 from wsedtk.progress import detail
 from wsedtk.set_tables import (COLUMNS, GROUP, TEXT, check_clips, check_events, check_info, check_labels,
                                check_tags, concatenate, path_array)
-from wsedtk.tables import (Fault, first, format_seconds, normal, raise_on_errors, slices, unfit,
-                           write_rows)
+from wsedtk.tables import (Fault, first, format_seconds, normal, raise_on_errors, slices, texts,
+                           unfit, write_rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,17 +89,14 @@ class DataSet:
         """Which clips (N,) have a group."""
         return np.zeros(len(self), bool) if self.groups is None else self.groups != ""
 
-    def sources(self):
-        """Yield what must not be on both sides of a split, in blocks of text (B,).
-
-        It is a clip's group, or where it has none the recording that its name tells.
-        """
-        is_grouped = self.is_grouped()
-        for part, recordings in zip(slices(len(self)), self.recordings()):
-            if is_grouped[part].any():
-                pairs = zip(self.groups[part].tolist(), recordings.tolist())
-                recordings = np.array([group or recording for group, recording in pairs])
-            yield recordings
+    @functools.cached_property
+    def source_keys(self):
+        """A key of each clip's recording (N,), and one of its group, 0 for none (N,)."""
+        groups = [] if self.groups is None else map(hash, texts(self.groups))
+        recordings = (text for block in self.recordings() for text in block.tolist())
+        return (np.fromiter(map(hash, recordings), np.int64, len(self)),
+                np.fromiter(groups, np.int64) if self.groups is not None
+                else np.zeros(len(self), np.int64))
 
     def select(self, keep):
         """The set of the clips where the boolean mask `keep` (N,) is true, with their tags and events."""
@@ -131,6 +128,26 @@ class DataSet:
             digest.update(b"\ngroups\n")
             _hash_names(digest, self.groups)
         return digest.hexdigest()[:16]
+
+
+def sources(*datasets):
+    """Number what must not be on both sides of a split: an array (N,) for each set, alike in all.
+
+    The source of a clip is its group. A clip without one is of the recording that its name tells,
+    and of the groups that other clips of this recording have; these are one source then.
+    """
+    recordings, groups = map(np.concatenate, zip(*(dataset.source_keys for dataset in datasets)))
+    is_grouped = groups != 0
+    keys, source = np.unique(np.where(is_grouped, groups, recordings), return_inverse=True)
+    joined = is_grouped & np.isin(recordings, recordings[~is_grouped])
+    if joined.any():
+        from scipy import sparse  # slow to import
+
+        links = source[joined], np.searchsorted(keys, recordings[joined])
+        shape = (len(keys), len(keys))
+        graph = sparse.coo_array((np.ones(joined.sum(), bool), links), shape)
+        source = sparse.csgraph.connected_components(graph, directed=False)[1][source]
+    return np.split(source, np.cumsum([len(dataset) for dataset in datasets])[:-1])
 
 
 def _hash_names(digest, names):

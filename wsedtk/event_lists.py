@@ -6,7 +6,7 @@
                                              whose other columns are empty, or nan, nan and nan
 
 Tab-separated UTF-8 with any line ends, with a header (the columns in any order) or without one (in this order).
-Tabs at the end of a line are passed over.
+Tabs at the end of a line, spaces around fields and blank lines are passed over.
 """
 
 import dataclasses
@@ -14,7 +14,8 @@ import re
 from pathlib import Path
 
 from wsedtk.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
-from wsedtk.tables import Fault, cut_blank, is_blank, is_nothing, read_lines, read_seconds
+from wsedtk.tables import (NO_CLASS, Fault, cut_blank, is_blank, is_nothing, read_lines,
+                           read_seconds)
 
 HEADERS = (("filename", "onset", "offset", "event_label"), ("filename", "event_label"), ("filename",), ("filename", "event_labels"))
 _COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header
@@ -64,7 +65,9 @@ def _fields(path, number, line, header, faults):
     fields = [field.strip() for field in line.split("\t")]
     if not any(fields):
         return None
-    fields = cut_blank(fields, 1 if header is None else len(header))
+    begins_with_name = header is None or header[0] == "filename"
+    is_name = begins_with_name and not any(fields[1:])
+    fields = cut_blank(fields, 1 if is_name or header is None else len(header))
     columns = _COLUMNS.get(len(fields), ()) if header is None or len(fields) == 1 else header
     if len(fields) != len(columns):
         faults.append(Fault(True, path, number, f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}"))
@@ -95,7 +98,7 @@ def _labels(fields, path, number, faults):
     labels = re.split(r",(?! )", fields["event_labels"]) if "event_labels" in fields else [fields["event_label"]]
     for label in labels:
         if is_nothing(label):
-            faults.append(Fault(True, path, number, "names no class: write one, or the file name alone for a clip without any"))
+            faults.append(Fault(True, path, number, NO_CLASS))
             return None
         if len(label) > 1 and label[0] == label[-1] == '"':
             faults.append(Fault(True, path, number, f"the class {label} stands in quotes: write it without"))
@@ -117,12 +120,17 @@ def _parse(path, number, line, header, faults):
 
 
 def _split_header(path, lines, faults):
-    """(columns that the first line names or None, the lines after it). A header of other columns is a fault."""
-    columns = tuple(field.strip().lower() for field in cut_blank(lines[0].split("\t"), 1))
+    """(columns that the first line names or None, the lines after it).
+
+    lines: (number, text) of each. A header of other columns is a fault.
+    """
+    number, line = lines[0]
+    columns = tuple(field.strip().lower() for field in cut_blank(line.split("\t"), 1))
     if "filename" not in columns:
         return None, lines
     if sorted(columns) not in [sorted(header) for header in HEADERS]:
-        faults.append(Fault(True, path, 1, f"{_EXPECTED} as the header, found {lines[0]!r}"))
+        message = f"{_EXPECTED} as the header, found {line!r}"
+        faults.append(Fault(True, path, number, message))
         return columns, []
     return columns, lines[1:]
 
@@ -133,11 +141,12 @@ def read(path, faults):
     if path.is_dir():
         faults.append(Fault(True, path, None, "a folder; name a list, such as the tags.tsv or events.tsv in it"))
         return EventList(path, names, rows, repeated)
-    lines = read_lines(path, faults)
-    if lines is not None and not any(map(str.strip, lines)):
+    found = read_lines(path, faults)
+    lines = [pair for pair in enumerate(found or [], 1) if pair[1].strip()]
+    if found is not None and not lines:
         faults.append(Fault(True, path, None, f"is empty; {_EXPECTED} (a header alone: nothing was found)"))
-    header, lines = _split_header(path, lines or [""], faults)
-    for number, line in enumerate(lines, 1 if header is None else 2):
+    header, lines = _split_header(path, lines or [(1, "")], faults)
+    for number, line in lines:
         parsed = _parse(path, number, line, header, faults)
         if parsed is None:
             continue

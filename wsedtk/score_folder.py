@@ -12,7 +12,6 @@ import csv
 import hashlib
 import os
 import re
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +20,17 @@ from wsedtk import folders
 from wsedtk.atomic import writing_folder
 from wsedtk.clip_names import without_extension, without_y
 from wsedtk.tables import (cut_blank, first, normal, raise_on_errors, read_lines,
-                           round_seconds)
+                           round_seconds, unfit)
 from wsedtk.errors import InputError
 from wsedtk.events import frame_edges, num_segments
-from wsedtk.progress import progress
+from wsedtk.progress import progress, say
 from wsedtk.provenance import UNKNOWN_MODEL
 
 ROUNDING_SECONDS = 0.002  # what times may be off
-_FILE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")  # of a table, here and elsewhere, that is read again
+# Names of tables and folders that are read again, here and elsewhere
+_TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
+_FOLDER_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]+")
+_LONGEST_NAME = 255  # bytes, on most file systems
 _BOM, _HEADER = b"\xef\xbb\xbf", b"onset\toffset\t"
 
 
@@ -67,12 +69,12 @@ def _columns(header):
 
 def _cause(line):
     """What is wrong with the first number of a line that can't be one of a table."""
-    for text in line.split("\t"):
+    for place, text in enumerate(line.split("\t")):
         with contextlib.suppress(ValueError):
             value = float(text)
             if not np.isfinite(value):
                 return f": {text!r} is not finite"
-            if value < 0:
+            if value < 0 and (place > 1 or round(value, 6) < 0):
                 return f": {text!r} is negative"
     return ""
 
@@ -83,8 +85,11 @@ def _numbers(lines, num_columns):
         values = np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2) if lines and all(map(str.strip, lines)) else np.empty((0, 0))
     except ValueError:
         return None
-    right = values.shape == (len(lines), num_columns) and np.isfinite(values).all() and (values[:, 2:] <= 1).all() and (values >= 0).all()
-    return values if right else None
+    if values.shape != (len(lines), num_columns) or not np.isfinite(values).all():
+        return None
+    times, scores = values[:, :2], values[:, 2:]
+    is_right = (round_seconds(times) >= 0).all() and (scores >= 0).all() and (scores <= 1).all()
+    return values if is_right else None
 
 
 def _edges(path, onset, offset):
@@ -130,12 +135,18 @@ class ScoreFolder:
 
     def __init__(self, path):
         self.path = Path(path)
-        paths = {}
+        paths, odd = {}, []
         for table in tables_of(self.path):
             name = (table.parent.relative_to(self.path) / _clip_name(table)).as_posix()
+            if unfit([name]) is not None:
+                odd.append(repr(name))
+                continue
             if name in paths:
                 raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
             paths[name] = table
+        if odd:
+            say(f"warning: {self.path}: {len(odd)} tables are left out, as no clip can be named "
+                f"so: {first(odd)}; rename them, without tabs and line ends")
         if not paths:
             raise InputError(f"{path}: holds no .tsv of scores; expected one a clip")
         self.filenames, self.labels, self.failed = np.array(sorted(paths)), None, {}
@@ -232,10 +243,12 @@ def look(folder):
 
 
 def check_overwrite(folder):
-    """Raise InputError where a folder holds anything but tables of scores."""
+    """Raise InputError where a folder holds, at any depth, anything but tables of scores."""
     subfolders, files = folders.look(folder) if os.path.isdir(folder) else ([], [])
     for path in (Path(folder, name) for name in sorted([*subfolders, *files])):
-        if not is_table(path):
+        if path.is_dir() and not path.is_symlink() and _FOLDER_NAME.fullmatch(path.name):
+            check_overwrite(path)
+        elif not is_table(path):
             raise InputError(f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder")
 
 
@@ -271,27 +284,63 @@ class Table:
         self._write(edges[self._num_written:])
 
 
+def _fault_of_place(place):
+    """Why there can't be a table in a place of a folder, a path with `/`; None where there can."""
+    *parents, name = place.split("/")
+    longest = max(len(os.fsencode(part)) for part in (*parents, name))
+    if longest > _LONGEST_NAME:
+        return f"its table's name has {longest} bytes; expected at most {_LONGEST_NAME}"
+    if not (_TABLE_NAME.fullmatch(name) and all(map(_FOLDER_NAME.fullmatch, parents))):
+        return f"{place!r} is no file name that is read again"
+    return None
+
+
+def _places(folder, filenames):
+    """Where the tables of clips (N,) lie in a folder, paths with `/`; None for a clip without one.
+
+    Clips without one are warned of. Raises InputError where two clips have one place, or none has
+    any.
+    """
+    places = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
+    faults = list(map(_fault_of_place, places))
+    seen = {}
+    for name, place in zip(filenames, places):
+        other = seen.setdefault(place, name)
+        if other is not name:
+            raise InputError(f"{folder}: {other!r} and {name!r} would have one table, {place!r}; "
+                             "rename one of these clips")
+    odd = [f"{name!r} ({fault})" for name, fault in zip(filenames, faults) if fault]
+    if odd and len(odd) == len(places):
+        raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
+    if odd:
+        say(f"warning: {folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
+    return [None if fault else place for place, fault in zip(places, faults)]
+
+
 def write(folder, filenames, labels, seconds_per_frame, clips):
     """Write a folder of frame scores, whole or not at all, in the place of one that is there.
 
-    filenames: of N clips, `.wav` is left out of the tables' names; clips yields their (frames (T, K), duration in seconds).
-    Frames that begin after the clip's end are left out. Raises InputError where the folder holds anything but tables of these
-    clips, a name is no file name, or two are one to the file system.
+    filenames: of N clips, `.wav` is left out of the tables' names, and what stands before a `/` is
+    a subfolder; clips yields their (frames (T, K), duration in seconds). Frames that begin after
+    the clip's end are left out, and clips whose names can't be those of tables, with a warning.
+    Returns the number of tables. Raises InputError where the folder holds anything but tables of
+    these clips, or two clips are one to the file system.
     """
     check_overwrite(folder)
-    names = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
-    odd = [name for name, count in Counter(names).items() if count > 1 or not _FILE_NAME.fullmatch(name) or len(os.fsencode(name)) > 255]
-    if odd:
-        raise InputError(f"{folder}: can't hold {odd[0][:100]!r}: it is of two clips, or no file name")
+    places = _places(folder, filenames)
     there = tables_of(folder) if os.path.isdir(folder) else []
-    others = sorted({normal(path.name) for path in there} - set(names))
+    others = sorted({normal(path.relative_to(folder).as_posix()) for path in there} - set(places))
     if others:
         raise InputError(f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
                          "name another folder, or remove it")
     check_labels(folder, labels)
     with writing_folder(folder) as temporary:
-        for name, (frames, duration) in zip(names, clips):
-            with open(temporary / name, "x", encoding="utf-8", newline="") as file:
+        for place, (frames, duration) in zip(places, clips):
+            if place is None:
+                continue
+            (temporary / place).parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary / place, "x", encoding="utf-8", newline="") as file:
                 table = Table(file, labels, seconds_per_frame)
                 table.append(frames)
                 table.finish(duration)
+    return len(places) - places.count(None)

@@ -9,8 +9,8 @@ from wsedtk.clip_names import LONGEST_SECONDS
 from wsedtk.config import nearest, read_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
-from wsedtk.tables import (Fault, cut_blank, find, first, is_blank, is_nothing, no_seconds, read_lines,
-                           read_rows, repeats, seconds, stands_twice)
+from wsedtk.tables import (NO_CLASS, Fault, find, first, is_blank, is_nothing, no_seconds,
+                           read_lines, read_rows, repeats, seconds, stands_twice)
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
@@ -36,9 +36,11 @@ def check_labels(path, faults):
     if lines is None:
         return []
     labels = []
-    for number, line in enumerate(cut_blank(lines), 1):
+    for number, line in enumerate(lines, 1):
         label = line.rstrip("\t")
-        if not label.strip() or "\t" in label:
+        if not label.strip():
+            continue
+        if "\t" in label:
             faults.append(Fault(True, path, number, f"a class name must be text without tabs, found {label!r}"))
         elif label in labels:
             faults.append(Fault(True, path, number, stands_twice("class", label)))
@@ -80,7 +82,7 @@ def check_clips(path, columns, faults, optional=None):
             elif durations[i] > LONGEST_SECONDS:
                 faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is {durations[i]:g} s, more than a day"))
         paths, groups = (block.get(name, [""] * len(names)) for name in ("path", GROUP))
-        groups = [group.strip() for group in groups]
+        groups = ["" if is_nothing(group) else group.strip() for group in groups]
         blocks.append((names, np.array(paths, TEXT), durations, np.array(groups, TEXT), lines))
     if not blocks:
         if len(faults) == num_faults:
@@ -113,30 +115,59 @@ def _without_any(is_empty, labels, *columns):
     return np.array([all(map(is_empty, row)) for row in zip(labels, *columns)])
 
 
-def _find_pairs(path, what, lines, names, labels, filenames, label_index, faults, nothing):
+class _Known:
+    """Names that rows may have. One with spaces around it is another only where there is such."""
+
+    def __init__(self, names):
+        self.names, self._stripped = np.asarray(names, str), None
+        self._order = np.argsort(self.names, kind="stable")
+
+    def places(self, wanted):
+        """The place (B,) of each wanted name (B,), -1 where it is not."""
+        wanted = np.asarray(wanted, str)
+        places = find(self.names, wanted, self._order)
+        missing = np.flatnonzero(places < 0)
+        if len(missing):
+            if self._stripped is None:
+                stripped = np.strings.strip(self.names)
+                self._stripped = stripped, np.argsort(stripped, kind="stable")
+            names, order = self._stripped
+            places[missing] = find(names, np.strings.strip(wanted[missing]), order)
+        return places
+
+
+def _find_pairs(path, what, lines, names, texts, filenames, labels, faults, nothing):
     """The clip (B,) and class (B,) of each row of a block, -1 and a fault where none is named so.
 
-    nothing: (B,) rows that name a clip without a class, which is no fault.
+    names, texts: the columns (B,) of file names and classes. filenames, labels: `_Known`. nothing:
+    (B,) rows that name a clip without a class, which is no fault.
     """
-    clips = find(filenames, names)
-    numbers = np.array([label_index.get(label, -1) for label in labels])
+    clips, numbers = filenames.places(names), labels.places(texts)
     for i in np.flatnonzero((clips < 0) | (numbers < 0)).tolist():
-        if clips[i] >= 0 and nothing[i]:
+        if clips[i] < 0:
+            message = f"{names[i]!r} is not in clips.tsv"
+        elif nothing[i]:
             continue
-        near = nearest(labels[i], label_index) if clips[i] >= 0 and len(faults) < 100 else None  # a search that takes a while
-        faults.append(Fault(True, path, int(lines[i]), f"{names[i]!r} is not in clips.tsv" if clips[i] < 0 else
-                            f"unknown class {labels[i]!r}; add it to labels.txt or correct the {what}"
-                            + (f"; did you mean {near!r}?" if near else "")))
+        elif is_nothing(texts[i]):
+            message = NO_CLASS
+        else:
+            message = f"unknown class {texts[i]!r}; add it to labels.txt or correct the {what}"
+            near = None
+            if len(faults) < 100:  # the search takes a while
+                near = nearest(texts[i], labels.names.tolist())
+            message += f"; did you mean {near!r}?" if near else ""
+        faults.append(Fault(True, path, int(lines[i]), message))
     return clips, numbers
 
 
 def check_tags(path, filenames, labels, faults):
     """Tags of tags.tsv: clip (M,) and class (M,) of each, sorted."""
-    num_faults, label_index, blocks = len(faults), {label: k for k, label in enumerate(labels)}, []
-    for lines, (names, texts) in read_rows(path, COLUMNS["tags.tsv"], faults):
+    num_faults, blocks, clip_names, classes = len(faults), [], _Known(filenames), _Known(labels)
+    for lines, (names, texts) in read_rows(
+            path, COLUMNS["tags.tsv"], faults, alone=True):
         nothing = _without_any(is_blank, texts)
-        clips, numbers = _find_pairs(path, "tag", lines, names, texts, filenames, label_index,
-                                     faults, nothing)
+        clips, numbers = _find_pairs(path, "tag", lines, names, texts, clip_names,
+                                     classes, faults, nothing)
         found = (clips >= 0) & (numbers >= 0)
         blocks.append((clips[found] * len(labels) + numbers[found], lines[found]))
     keys, lines = (concatenate(column, np.int64) for column in (zip(*blocks) if blocks else ((), ())))
@@ -154,17 +185,18 @@ def check_tags(path, filenames, labels, faults):
 
 def check_events(path, filenames, labels, durations, tags, faults):
     """Events of events.tsv. tags: clip (M,) and class (M,) of each."""
-    num_faults, label_index, blocks = len(faults), {label: k for k, label in enumerate(labels)}, []
+    num_faults, blocks, clip_names, classes = len(faults), [], _Known(filenames), _Known(labels)
     tag_keys = tags[0] * len(labels) + tags[1]
-    for lines, (names, onsets, offsets, texts) in read_rows(path, COLUMNS["events.tsv"], faults):
+    for lines, (names, onsets, offsets, texts) in read_rows(
+            path, COLUMNS["events.tsv"], faults, alone=True):
         onset, offset = seconds(onsets), seconds(offsets)
         nothing = _without_any(is_nothing, texts, onsets, offsets)
         for i in np.flatnonzero((np.isnan(onset) | np.isnan(offset)) & ~nothing).tolist():
             for name, value, text in (("onset", onset[i], onsets[i]), ("offset", offset[i], offsets[i])):
                 if np.isnan(value):
                     faults.append(Fault(True, path, int(lines[i]), no_seconds(name, text)))
-        clips, numbers = _find_pairs(path, "event", lines, names, texts, filenames, label_index,
-                                     faults, nothing)
+        clips, numbers = _find_pairs(path, "event", lines, names, texts, clip_names,
+                                     classes, faults, nothing)
         known = (clips >= 0) & (numbers >= 0) & ~np.isnan(onset) & ~np.isnan(offset)
         late = known & (offset > durations[clips] + 0.1) if len(durations) else known
         untagged = known & (find(tag_keys, clips * len(labels) + numbers) < 0)

@@ -1,8 +1,8 @@
 """Tab-separated tables of text, read and written in blocks of rows, so that millions of rows are arrays and never objects at once.
 
-B rows of a block. UTF-8, a header line, no quoting. Lines end in LF, CRLF or CR. Blank lines are
-passed over, and so are blank fields after the last column. Names and classes are read in one
-Unicode form (see `normal`), paths as they are.
+B rows of a block. UTF-8, a header line in capitals or small letters, no quoting. Lines end in LF,
+CRLF or CR. Blank lines are passed over, also before the header, and so are blank fields after the
+last column. Names and classes are read in one Unicode form (see `normal`), paths as they are.
 """
 
 import codecs
@@ -20,6 +20,7 @@ from wsedtk.errors import InputError
 BLOCK_ROWS = 1 << 16
 _BLOCK_BYTES = 1 << 22
 _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
+NO_CLASS = "names no class: write one, or the file name alone for a clip without any"
 _EXACT = ("path",)  # columns of what the file system tells apart byte by byte
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -150,32 +151,36 @@ def read_lines(path, faults):
 
 def _read_header(line, columns, optional):
     """The columns of a header: `columns`, then `optional` if it is there; None if it has others."""
-    found = tuple(cut_blank(normal(line).split("\t"), len(columns)))
+    fields = [field.strip().lower() for field in normal(line).split("\t")]
+    found = tuple(cut_blank(fields, len(columns)))
     return found if found in (columns, (*columns, optional)) else None
 
 
-def _mended(fields, least, most):
-    """The fields of a row without blank ones after `most`, with a blank one for an optional one."""
+def _mended(fields, least, most, alone):
+    """The fields of a row, without blank ones after `most` and with blank ones for lacking ones."""
     fields = cut_blank(fields, most)
-    return [*fields, ""] if least <= len(fields) < most else fields
+    may_lack = least <= len(fields) or (alone and not any(map(str.strip, fields[1:])))
+    return fields + [""] * (most - len(fields)) if may_lack else fields
 
 
-def read_rows(path, columns, faults, optional=None):
+def read_rows(path, columns, faults, optional=None, alone=False):
     """Yield a table's rows in blocks: (line numbers (B,), a tuple of B texts for each column).
 
-    optional: a column that may follow the others in the header; rows may lack it. Faults go to the
-    list.
+    optional: a column that may follow the others in the header; rows may lack it. alone: whether
+    the first column may stand alone in a row. Faults go to the list.
     """
-    number = 1
+    number, least, header, num_faults = 1, len(columns), None, len(faults)
     for lines in line_blocks(path, faults, exact=True):
-        if number == 1:
-            found = _read_header(lines[0], columns, optional)
-            if found is None:
-                more = f"; the column {optional} may follow" if optional else ""
-                message = f"expected the header {'<TAB>'.join(columns)}, found {lines[0]!r}{more}"
-                faults.append(Fault(True, path, 1, message))
+        if header is None:
+            num_blank = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+            number, lines = number + num_blank, lines[num_blank:]
+            if not lines:
+                continue
+            header = _read_header(lines[0], columns, optional)
+            if header is None:
+                faults.append(_no_header(path, number, columns, optional, lines[0]))
                 return
-            least, columns, lines, number = len(columns), found, lines[1:], 2
+            columns, lines, number = header, lines[1:], number + 1
         rows = [line.split("\t") for line in lines]
         numbers = np.arange(number, number + len(rows))
         number += len(rows)
@@ -183,7 +188,7 @@ def read_rows(path, columns, faults, optional=None):
         if not whole.all():
             for i in np.flatnonzero(~whole).tolist():
                 num_found = len(rows[i])
-                rows[i] = _mended(rows[i], least, len(columns))
+                rows[i] = _mended(rows[i], least, len(columns), alone)
                 is_blank = not lines[i].strip()
                 whole[i] = len(rows[i]) == len(columns) and not is_blank
                 if not whole[i] and not is_blank:
@@ -194,11 +199,20 @@ def read_rows(path, columns, faults, optional=None):
         if rows:
             yield numbers, tuple(column if name in _EXACT else normal_all(column)
                                  for name, column in zip(columns, zip(*rows)))
+    if header is None and len(faults) == num_faults:
+        faults.append(_no_header(path, 1, columns, optional, ""))
+
+
+def _no_header(path, number, columns, optional, line):
+    """The fault of a table that begins with another line than its header."""
+    more = f"; the column {optional} may follow" if optional else ""
+    message = f"expected the header {'<TAB>'.join(columns)}, found {line!r}{more}"
+    return Fault(True, path, number, message)
 
 
 def _is_plain(text):
     """Whether a number is in plain digits; Python takes 1_0 for 10, and digits of any script."""
-    return text.isascii() and "_" not in text
+    return text.strip().isascii() and "_" not in text
 
 
 def _number(text):
@@ -215,14 +229,15 @@ def round_seconds(values):
 
 
 def seconds(texts):
-    """Times (B,) of texts, rounded to the microsecond; NaN for what is not finite and >= 0."""
+    """Times (B,) of texts, rounded to the microsecond; NaN for what then is not finite and >= 0."""
     try:
         values = np.array([float(text) for text in texts], np.float64)
         if not all(map(_is_plain, texts)):
             raise ValueError
     except ValueError:
         values = np.array([_number(text) for text in texts], np.float64)
-    return round_seconds(np.where((values >= 0) & (values < np.inf), values, np.nan))
+    values = round_seconds(values) + 0.0  # of -0.0 this makes 0.0
+    return np.where((values >= 0) & (values < np.inf), values, np.nan)
 
 
 def no_seconds(name, text):
@@ -232,7 +247,7 @@ def no_seconds(name, text):
         cause = ", which is not finite"
     elif value < 0:
         cause = ", which is negative"
-    elif not text.isascii():
+    elif not text.strip().isascii():
         cause = "; write it with the digits 0 to 9"
     return f"{name} must be a number of seconds, found {text!r}{cause}"
 

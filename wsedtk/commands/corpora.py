@@ -98,7 +98,10 @@ def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, 
 @click.option("--audio", "with_audio", is_flag=True, help="Open every sound file too.")
 @click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that open sound files.")
 def validate(data_sets, with_audio, jobs):
-    """List every fault of data directories at once, and what they share: clips, recordings that clips are cut from.
+    """List every fault of data directories at once, and what they share: clips, groups, recordings.
+
+    A group is what the column `group` of clips.tsv says: a source, such as a site, whose clips must
+    not be in two sets. A recording is what clips are cut from, by their names.
 
     Errors, exit status 1, are what no later stage can use; warnings what it can, but is odd: events of length zero or beyond their
     clip, classes without clips, clips of two sets. --audio opens every file: missing, unreadable, empty or not finite is an error.

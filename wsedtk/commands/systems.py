@@ -34,7 +34,10 @@ def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype,
 @click.option("--num-valid", required=True, type=click.IntRange(1), help="Clips to hold out.")
 @click.option("--seed", default=0, type=click.IntRange(0))
 def balance(data_set, fit_set, valid_set, num_valid, seed):
-    """Hold out a validation set with about equally many clips of each class, sharing no source recording with the rest.
+    """Hold out a validation set with about equally many clips of each class.
+
+    No clips of one source are on both sides. The source of a clip is its `group` in clips.tsv, or
+    without one the recording that its name tells.
 
     \b
     Example: wsedtk balance data/train data/fit data/valid --num-valid 20

@@ -49,10 +49,12 @@ def read_classes(path):
     faults, rows = [], []
     lines = read_lines(Path(path), faults)
     raise_on_errors(faults, "it is published with AudioSet")
-    delimiter = next((mark for mark in "\t;" if re.match(rf"\w+{mark}", lines[0])), ",")
-    for number, line in enumerate(lines, 1):
+    lines = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    head = lines[0][1] if lines else ""
+    delimiter = next((mark for mark in "\t;" if re.match(rf"\w+ *{mark}", head)), ",")
+    for number, line in lines:
         try:
-            row = _cells(line, delimiter) if line else []
+            row = _cells(line, delimiter)
         except csv.Error:
             row = [line]
         if not row or (not rows and row[0].lower() == "index"):

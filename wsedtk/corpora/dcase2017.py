@@ -7,6 +7,8 @@ METADATA_DIR holds, at any depth, the files as the organisers published them:
     <set>_set.csv                                   ID,start,end,"labels","IDs"; serves where the one above is missing
     groundtruth_strong_label_<set>_set.csv          file, onset, offset, label; for testing and evaluation
 
+A row of a truth file whose other columns are empty or nan is a clip without events.
+
 Lines end in LF or CRLF; a label holds commas that a space follows, and a list of labels is split at the other commas.
 """
 
@@ -78,13 +80,18 @@ def read_list(path):
 
 
 def _rows(path):
-    """(line number, clip, onset, offset, label) of a tab-separated truth file."""
+    """(clip, onset, offset, label) of a tab-separated truth file.
+
+    A row without times and label, or with nan in their place, is a clip without any; its label is
+    None.
+    """
     for number, line in _lines(path):
         fields = [field.strip() for field in line.split("\t")]
-        if len(fields) != 4:
+        is_bare = all(map(tables.is_nothing, fields[1:]))
+        if len(fields) != 4 and not is_bare:
             raise InputError(f"{path}:{number}: expected file, onset, offset and label with tabs "
                              f"between them, found {line!r}")
-        file, onset, offset, label = fields
+        file, onset, offset, label = (fields[0], "0", "0", None) if is_bare else fields
         faults = []
         onset, offset = (tables.read_seconds(text, path, number, what, faults)
                          for what, text in (("onset", onset), ("offset", offset)))
@@ -93,12 +100,12 @@ def _rows(path):
         if name is None or youtube.seconds_of(name) <= 0 or onset > offset:
             raise InputError(f"{path}:{number}: expected <video>_<start>_<later end>.wav and "
                              f"onset <= offset, found {line!r}")
-        yield number, name, onset, offset, label
+        yield name, onset, offset, label
 
 
 def read_truth(path):
     """Events of a truth file, exactly repeated rows once: [(clip, onset, offset, label), ...] in the file's order."""
-    return list(dict.fromkeys(row[1:] for row in _rows(path)))
+    return list(dict.fromkeys(row for row in _rows(path) if row[3] is not None))
 
 
 def _tags(files, part):
@@ -107,8 +114,8 @@ def _tags(files, part):
     found = []
     if weak in files:
         tags = collections.defaultdict(set)
-        for name, _, _, label in read_truth(files[weak]):
-            tags[name].add(label)
+        for name, _, _, label in _rows(files[weak]):
+            tags[name].update(() if label is None else (label,))
         found.append((dict(tags), files[weak]))
     if listed in files:
         found.append(({name: set(labels) for name, labels in read_list(files[listed]).items()}, files[listed]))
@@ -127,16 +134,19 @@ def read_set(files, part, labels, mids):
         return None
     tags, path = found
     strong = files.get(f"groundtruth_strong_label_{part}_set.csv")
-    rows = read_truth(strong) if strong is not None else []
+    rows = list(dict.fromkeys(_rows(strong))) if strong is not None else []
     names, number = sorted(tags), {label: k for k, label in enumerate(labels)}
     clip = {name: i for i, name in enumerate(names)}
     for where, name, label in [*((path, n, label) for n in names for label in tags[n]), *((strong, r[0], r[3]) for r in rows)]:
-        if label not in number:
+        if label is not None and label not in number:
             raise InputError(f"{where}: {name!r}: {label!r} is not a class of {CLASSES}")
         if name not in clip:
             raise InputError(f"{where}: {name!r} is not in {path}")
     pairs = np.array(sorted((clip[name], number[label]) for name in names for label in tags[name]), np.int64).reshape(-1, 2)
-    events = Events.from_rows((clip[n], onset, offset, number[label]) for n, onset, offset, label in rows) if strong is not None else None
+    events = None
+    if strong is not None:
+        events = Events.from_rows((clip[name], onset, offset, number[label])
+                                  for name, onset, offset, label in rows if label is not None)
     return datadir.DataSet(
         filenames=np.array(names), paths=np.full(len(names), "", datadir.TEXT), durations=np.array([youtube.seconds_of(n) for n in names]),
         labels=labels, tag_clip=pairs[:, 0], tag_label=pairs[:, 1], events=events,

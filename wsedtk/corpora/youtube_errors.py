@@ -1,4 +1,4 @@
-"""What yt-dlp's error messages say of a YouTube video: that it is gone, or nothing of the kind.
+"""What yt-dlp's error messages say of a YouTube video, and of the site.
 
 A message is mostly a sentence of YouTube's (`reason` and `subreason` of the player's
 `playabilityStatus`, which yt-dlp passes on: extractor/youtube/_video.py), in English unless yt-dlp
@@ -28,9 +28,6 @@ _GONE = {
     # extractor/common.py, "not available from your location due to geo restriction"
     "country": ["video available in your country", "blocked it (?:in your country )?on copyright",
                 "video (?:isn't|is not) available (?:in|from) your (?:country|region|location)"],
-    # YouTube: LOGIN_REQUIRED "Sign in to confirm your age", "This video may be inappropriate for
-    # some users"; AGE_VERIFICATION_REQUIRED "This video is age-restricted"
-    "age": ["confirm your age", "inappropriate for some users", "video is age.restricted"],
     # YouTube: UNPLAYABLE "Join this channel to get access to members-only content like this video",
     # "This video is available to this channel's members on level ..."
     "members": ["members-only content", "available to this channel's members"],
@@ -39,21 +36,34 @@ _GONE = {
     "payment": ["video requires payment", "only available to [a-z ]*premium members"],
 }
 
-# The network, the site or the program failed, whatever else the message says. By kind:
-_PASSING = {
+# The video is there for whoever signs in, as by cookies. By kind:
+_ACCOUNT = {
+    # YouTube: LOGIN_REQUIRED "Sign in to confirm your age", "This video may be inappropriate for
+    # some users"; AGE_VERIFICATION_REQUIRED "This video is age-restricted". With the cookies of an
+    # adult's account yt-dlp fetches it (yt-dlp issues 8583, 11296)
+    "age": ["confirm your age", "inappropriate for some users", "video is age.restricted"],
+}
+
+# YouTube refuses the address that asks, whatever the video. By kind:
+_BLOCK = {
     # YouTube, of an address that it takes for a robot's: "Sign in to confirm you're not a bot",
     # "Please sign in" (yt-dlp issues 10128, 11201); yt-dlp: "YouTube is requiring a captcha
-    # challenge before playback", "Your IP is likely being blocked by Youtube", "Login details are
-    # needed to download this content", and raise_login_required in extractor/common.py, "only
-    # available for registered users"
-    "sign-in": ["not a bot", "please sign in", "captcha", "blocked by youtube",
-                "login details are needed", "registered users", "unusual traffic"],
-    # Google's page for people who come from Europe, "Before you continue to YouTube", at
-    # consent.youtube.com; yt-dlp: "Invalid cookie consent redirect URL"
-    "consent": ["before you continue", "consent"],
+    # challenge before playback", "Your IP is likely being blocked by Youtube"
+    "robot check": ["not a bot", "please sign in", "captcha", "blocked by youtube",
+                    "unusual traffic"],
     # YouTube: "This content isn't available, try again later", "This content isn't available"
     # (yt-dlp issues 11426, 15767); HTTP status 429
     "rate limit": ["content isn't available", "try again", "rate.?limit", "too many requests"],
+}
+
+# The network, the site or the program failed, whatever else the message says. By kind:
+_PASSING = {
+    # yt-dlp: "Login details are needed to download this content", and raise_login_required in
+    # extractor/common.py, "only available for registered users"
+    "sign-in": ["login details are needed", "registered users"],
+    # Google's page for people who come from Europe, "Before you continue to YouTube", at
+    # consent.youtube.com; yt-dlp: "Invalid cookie consent redirect URL"
+    "consent": ["before you continue", "consent"],
     # yt-dlp: networking/exceptions.py, and ExtractorError's "(caused by ...)"
     "network": ["http error", "caused by", "timed out", "unable to download", "unable to connect"],
     # YouTube, of the player that yt-dlp stands in for: "Playback on other websites has been
@@ -79,20 +89,22 @@ def _pattern(kinds):
     return re.compile("|".join(phrase for phrases in kinds.values() for phrase in phrases), re.I)
 
 
-_GONE_PATTERN, _PASSING_PATTERN = _pattern(_GONE), _pattern(_PASSING)
+# The first that is found in a message decides
+_PATTERNS = {"blocked": _pattern(_BLOCK), "retry": _pattern(_PASSING),
+             "account": _pattern(_ACCOUNT), "dead": _pattern(_GONE)}
 
 
 def verdict(video, message):
     """Return what an error message says of a video, given by its ID.
 
-    `dead`: it can't be had. `unexplained`: it is unavailable, without a reason; true only where the
-    site does not say so of any video. `retry`: none of these.
+    `dead`: it can't be had. `account`: only by signing in. `blocked`: the site refuses this
+    address. `unexplained`: it is unavailable, without a reason; true only where the site does not
+    say so of any video. `retry`: none of these.
     """
     # Where yt-dlp, an address or a file name has the ID, which may spell anything
     text = re.sub(rf"(\[youtube\] |v=|Y){re.escape(video)}", r"\1", message)
     text = text.replace("\u2019", "'")
-    if _PASSING_PATTERN.search(text):
-        return "retry"
-    if _GONE_PATTERN.search(text):
-        return "dead"
+    for found, pattern in _PATTERNS.items():
+        if pattern.search(text):
+            return found
     return "unexplained" if _NO_REASON.fullmatch(text) else "retry"

@@ -157,7 +157,7 @@ class _Ensemble:
 
 
 def _write_file(output, ensemble, filenames, labels):
-    """The mean as a score file."""
+    """The mean as a score file. Returns the number of clips in it."""
     one, num_classes = ensemble.sources[0], len(labels)
     durations = one.durations[ensemble.rows[0]]
     shapes = {"clip": (num_classes,), "num_frames": (), "duration": (),
@@ -181,16 +181,17 @@ def _write_file(output, ensemble, filenames, labels):
              **provenance.made_by()}
     store.write_scores(output, filenames, labels, shapes, batches(), failed, seconds_per_frame=one.seconds_per_frame,
                        model=ensemble.model(), fingerprint=config.fingerprint(identity), **about)
+    return len(filenames)
 
 
 def _write_folder(output, ensemble, filenames, labels):
-    """The mean of the frame scores as a folder of tables."""
+    """The mean of the frame scores as a folder of tables. Returns the number of clips in it."""
     one = ensemble.sources[0]
     if not one.has("frame"):
         raise InputError(f"{one.path}: holds no frame scores, which a folder of tables is made of; predict without --no-frames, "
                          "or name an output that ends in .h5")
     clips = ((ensemble.frames(i), one.durations[row]) for i, row in enumerate(progress(ensemble.rows[0], "average")))
-    score_folder.write(output, filenames, labels, one.seconds_per_frame, clips)
+    return score_folder.write(output, filenames, labels, one.seconds_per_frame, clips)
 
 
 def run(score_paths, output, weights, labels_path):
@@ -209,6 +210,6 @@ def run(score_paths, output, weights, labels_path):
     (labels, columns), rows = _columns(sources, labels_path), _rows(sources)
     ensemble = _Ensemble(sources, columns, rows, weights, _check_frames(sources, rows))
     filenames = sources[0].filenames[rows[0]].tolist()
-    (_write_file if to_file else _write_folder)(output, ensemble, filenames, labels)
-    print(f"{output}: the mean of {len(sources)} systems, {len(filenames)} clips, {len(labels)} classes, "
-          f"{sources[0].seconds_per_frame:g} s a frame")
+    num_clips = (_write_file if to_file else _write_folder)(output, ensemble, filenames, labels)
+    print(f"{output}: the mean of {len(sources)} systems, {num_clips} clips, "
+          f"{len(labels)} classes, {sources[0].seconds_per_frame:g} s a frame")

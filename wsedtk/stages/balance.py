@@ -58,21 +58,24 @@ class _Classes:
 
 
 def split(dataset, num_valid, seed):
-    """Choose a balanced held-out set. Returns boolean masks (N,), (N,): clips to fit on, clips to validate on.
+    """Choose a balanced held-out set.
+
+    Returns boolean masks (N,), (N,), clips to fit on and clips to validate on, and the classes (any
+    number,) that were asked for one more clip and had none.
 
     Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
     `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). At least half of each
-    class stays to fit on. The clips of one source (`DataSet.sources`) never lie on both sides: what
+    class stays to fit on. The clips of one source (`datadir.sources`) never lie on both sides: what
     is left of a source that was drawn from is in neither. Clips without tags get their share of
     `num_valid`, and at least half of them stay too.
     """
-    sources = np.unique(np.concatenate(list(dataset.sources())), return_inverse=True)[1]
+    (sources,) = datadir.sources(dataset)
     classes = _Classes(dataset, sources, np.random.default_rng(seed))
     *counts, num_untagged = classes.left_to_fit.tolist()
     num_tagged = num_valid - round(num_valid * num_untagged / len(dataset))
     valid, held, num_held = np.zeros(len(dataset), bool), np.zeros(len(counts), np.int64), 0
     rarest_first = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k]]
-    turn = 0
+    turn, spent = 0, []
     while rarest_first and num_held < num_tagged:
         turn += 1
         for k in list(rarest_first):
@@ -81,6 +84,7 @@ def split(dataset, num_valid, seed):
             clip = classes.draw(k, valid)
             if clip is None:
                 rarest_first.remove(k)
+                spent.append(k)
                 continue
             valid[clip] = True
             held[dataset.tags_of(clip)] += 1
@@ -90,11 +94,26 @@ def split(dataset, num_valid, seed):
         if clip is None:
             break
         valid[clip] = True
-    return ~classes.is_open[sources], valid
+    return ~classes.is_open[sources], valid, np.array(sorted(spent), np.int64)
 
 
-def tell(dataset, fit, valid):
-    """Print how many clips of each class went where; of many classes the rarest."""
+def _why_no_more(dataset, label, num_held):
+    """Why no more clips of a class are held out."""
+    clips = dataset.tag_clip[dataset.tag_label == label]
+    if num_held >= len(clips) // 2:
+        return f"at least half of its {len(clips)} clips stay to fit on"
+    (sources,) = datadir.sources(dataset)
+    if len(np.unique(sources[clips])) == 1:
+        return f"all its {len(clips)} clips are of one source"
+    return (f"the sources of its {len(clips)} clips stay whole, and half of each class stays to "
+            "fit on")
+
+
+def tell(dataset, fit, valid, spent):
+    """Print how many clips of each class went where; of many classes the rarest.
+
+    spent: the classes that had no more to hold out.
+    """
     labels = [printable(label) for label in dataset.labels]
     counts = np.array([part.clips_per_class() for part in (dataset, fit, valid)])  # (3, K)
     shown = list(range(len(labels))) if len(labels) <= MOST_LINES else np.argsort(counts[1], kind="stable")[:MOST_LINES // 4].tolist()
@@ -110,12 +129,14 @@ def tell(dataset, fit, valid):
         print(f"(of {len(labels)} classes the {len(shown)} with the fewest clips to fit on)")
     print("passes: how often balanced minibatches go through a class's clips while they go once through the largest class's")
     share = counts[2].max()
-    short = np.flatnonzero((counts[0] // 2 <= counts[2]) & (counts[2] < 0.9 * share)).tolist()
+    short = spent[counts[2, spent] < 0.9 * share].tolist()
     if len(short) > MOST_LINES // 4:
-        print(f"{len(short)} classes have fewer clips held out than others, which have up to {share}: half of each class stays to fit on")
+        print(f"{len(short)} classes have fewer clips held out than others, which have up to "
+              f"{share}: sources stay whole, and half of each class stays to fit on")
         return
     for k in short:
-        print(f"{labels[k]}: {counts[2, k]} held out (others: up to {share}); at least half of its {counts[0, k]} clips stay to fit on")
+        print(f"{labels[k]}: {counts[2, k]} held out (others: up to {share}); "
+              f"{_why_no_more(dataset, k, counts[2, k])}")
 
 
 def run(data_set, fit_set, valid_set, num_valid, seed):
@@ -127,7 +148,7 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         raise InputError(f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; each needs its own, the set stays as it is")
     for folder in (fit_set, valid_set):
         datadir.check_overwrite(folder, MADE_BY)
-    fit_mask, valid_mask = split(dataset, num_valid, seed)
+    fit_mask, valid_mask, spent = split(dataset, num_valid, seed)
     if not valid_mask.any():
         raise InputError(f"{data_set}: no clip can be held out: every source recording holds more "
                          "than half of the clips of a class; a column `group` of clips.tsv can say "
@@ -137,6 +158,6 @@ def run(data_set, fit_set, valid_set, num_valid, seed):
         info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed,
                 "source_fingerprint": dataset.fingerprint()}
         datadir.write(folder, dataclasses.replace(part, info=info))
-    tell(dataset, fit, valid)
+    tell(dataset, fit, valid, spent)
     if len(valid) < num_valid:
         print(f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on")

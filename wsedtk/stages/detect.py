@@ -19,7 +19,7 @@ from wsedtk.config import suggest, suggest_fraction
 from wsedtk.console import json_text
 from wsedtk.errors import InputError
 from wsedtk.progress import clock, progress_in_time, say
-from wsedtk.tables import normal
+from wsedtk.tables import normal, unfit
 
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
@@ -136,7 +136,10 @@ class _Job:
 
     @contextlib.contextmanager
     def _table(self, source):
-        if self.scores is None:
+        if self.scores is None or unfit([source.name]) is not None:
+            if self.scores is not None:
+                say(f"warning: detect: no table of scores of {source.name!r}: a clip's name can't "
+                    "hold a tab or a line end; rename the recording")
             yield None
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
@@ -203,19 +206,30 @@ def _warn_of_rates(sources, max_hz):
 
 
 def _check_names(sources, in_files):
-    """Raise InputError where two sources would write one file; warn where they are in one list."""
-    seen = {}
+    """Tell of sources of one name. Returns the sources to use, and why others fail.
+
+    in_files: whether each source has files of its own. Then the second of two fails whose names
+    differ in their Unicode form only. Raises InputError where names are the same even so.
+    """
+    seen, used, failed = {}, [], []
     for source in sources:
         other = seen.setdefault(normal(source.name), source)
-        if other is not source:
-            remedy = "give the folder that holds both, or one at a time"
-            if other.name != source.name:
-                remedy = "they differ in their Unicode form only, rename one of them"
-            one, two = map(recordings.as_text, (source.path, other.path))
-            message = f"{one}: has the same name as {two}; {remedy}"
-            if in_files:
-                raise InputError(message)
+        one, two = map(recordings.as_text, (source.path, other.path))
+        remedy = "give the folder that holds both, or one at a time"
+        if other.name != source.name:
+            remedy = "they differ in their Unicode form only, rename one of them"
+        message = f"{one}: has the same name as {two}; {remedy}"
+        if other is source:
+            used.append(source)
+        elif not in_files:
             say(f"warning: {message}")
+            used.append(source)
+        elif other.name == source.name:
+            raise InputError(message)
+        else:
+            say(f"warning: detect: {source.name} failed: {message}")
+            failed.append(message)
+    return used, failed
 
 
 def _writer(stack, form, output, output_dir):
@@ -282,7 +296,7 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
     point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)
     sources, total = _sources(recordings.find(paths, not any((output_dir, scores, plot))), channels)
     _check_outputs(form, sources, output, output_dir, scores)
-    _check_names(sources, any((output_dir, scores, plot)))
+    used, failed = _check_names(sources, any((output_dir, scores, plot)))
     for folder in filter(None, (output_dir, scores, plot)):
         make_folder(folder)
     _warn_of_rates(sources, spec.frontend_config().max_hz)
@@ -290,7 +304,9 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
     job = _Job(detection.Detector(spec, network, runner), point, names, form, scores, plot)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
-        failed, num_events, seconds = _detect(job, sources, _writer(stack, form, output, output_dir), total)
+        write = _writer(stack, form, output, output_dir)
+        more, num_events, seconds = _detect(job, used, write, total)
+        failed += more
     say(f"detect: recordings: {len(sources) - len(failed)}, audio: {clock(seconds)}, events: {num_events}; "
         f"x {seconds / (time.monotonic() - started):.0f} real time")
     if len(failed) > max_failures * len(sources):

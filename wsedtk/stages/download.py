@@ -7,6 +7,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import os
 import random
 import re
@@ -25,6 +26,7 @@ from wsedtk.corpora import youtube, youtube_errors
 from wsedtk.errors import InputError, NotFinished
 from wsedtk.progress import progress, say
 from wsedtk.signals import noted
+from wsedtk.tables import cut_blank
 
 CLIP_SECONDS = 600  # the longest that one download may take
 MAX_RETRIES_IN_A_ROW = 10
@@ -65,17 +67,23 @@ class Failures:
 
     def __init__(self, path):
         self.path, self.rows = path, {}
+        columns, text = HEADER.split("\t"), HEADER
         with _using(path):
-            lines = path.read_bytes().decode("utf-8-sig", "replace").split("\n") if path.exists() else [HEADER]
-        for number, line in enumerate(lines, 1):
-            fields = line.removesuffix("\r").split("\t")
-            if number == 1 and fields == HEADER.split("\t"):
+            if path.exists():
+                text = path.read_bytes().decode("utf-8-sig", "replace")
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        rows = [(number, cut_blank(line.split("\t"), len(columns)))
+                for number, line in enumerate(lines, 1) if line.strip()]
+        for place, (number, fields) in enumerate(rows):
+            if place == 0 and [field.strip().lower() for field in fields] == columns:
                 continue
-            if number > 1 and len(fields) == 3 and fields[1] in ("dead", "retry"):
+            if place > 0 and len(fields) == 3 and fields[1] in ("dead", "retry"):
                 self._set(*fields)
-            elif number == 1 or number < len(lines):  # the last line may be half, where a machine went down
-                raise InputError(f"{path}:{number}: expected filename, dead or retry, and the reason, with tabs between them and the "
-                                 f"header {HEADER.split()}, found {line!r}; mend it, or remove the file")
+            elif place == 0 or number < len(lines):  # a machine that goes down leaves half a line
+                raise InputError(
+                    f"{path}:{number}: expected filename, dead or retry, and the reason, with tabs "
+                    f"between them and the header {columns}, found {lines[number - 1]!r}; mend it, "
+                    "or remove the file")
 
     def _set(self, clip, status, reason):
         self.rows.pop(clip, None)  # to the end
@@ -224,40 +232,62 @@ def plan(clips, there, failures, retry_dead):
     return [videos[video] for video in order], {clip: dead[clip[:11]] for clip in missing if clip[:11] in dead}
 
 
-def _try_all(videos, failures, outcomes, description):
-    """List the failures among the outcomes.
+@dataclasses.dataclass
+class _Outcomes:
+    """What became of the clips of a run."""
 
-    An unexplained failure is listed as `retry`, and as `dead` once a download that was begun after
-    it succeeds: then the site was not refusing everything. Returns the clips fetched, the
-    unexplained failures since, and why it stopped or None.
-    """
-    fetched, in_a_row, unexplained = set(), 0, {}  # unexplained: {clip: (reason, when it ended)}
+    fetched: set = dataclasses.field(default_factory=set)
+    unexplained: dict = dataclasses.field(default_factory=dict)  # {clip: (reason, when it ended)}
+    proven: set = dataclasses.field(default_factory=set)  # unexplained; one begun later was fetched
+    is_blocked: bool = False
+    stopped: str | None = None  # why not all were tried
+
+
+def _try_all(videos, failures, outcomes, description):
+    """List the failures among the outcomes, an unexplained one as `retry`. Returns `_Outcomes`."""
+    found, in_a_row = _Outcomes(), 0
     with contextlib.closing(outcomes):
         for clip, status, reason, begun in progress(outcomes, description, sum(map(len, videos))):
             if status == "fetched":
                 in_a_row = 0
-                fetched.add(clip)
-                for other in [c for c, (_, ended) in unexplained.items() if ended < begun]:
-                    failures.append(other, "dead", unexplained.pop(other)[0])
+                found.fetched.add(clip)
+                found.proven |= {c for c, (_, ended) in found.unexplained.items() if ended < begun}
                 continue
             if status == "unexplained":
-                status, unexplained[clip] = "retry", (reason, time.monotonic())
-            in_a_row = in_a_row + 1 if status == "retry" else 0
-            failures.append(clip, status, reason)
-            if status == "retry":
+                found.unexplained[clip] = reason, time.monotonic()
+            found.is_blocked |= status == "blocked"
+            in_a_row = 0 if status in ("dead", "account") else in_a_row + 1
+            failures.append(clip, "dead" if status == "dead" else "retry", reason)
+            if status != "dead":
                 say(f"download: {clip}: {reason}")
             if in_a_row == MAX_RETRIES_IN_A_ROW:
-                return fetched, unexplained, (f"stopped after {in_a_row} failures in a row: the "
-                                              "network is down, or the site blocks you")
-    return fetched, unexplained, None
+                found.stopped = (f"stopped after {in_a_row} failures in a row: the network is "
+                                 "down, or the site blocks you")
+                break
+    return found
 
 
-def _can_fetch(clip, audio_dir, program, limit_rate, signals):
-    """Whether a clip can be downloaded now. It is thrown away."""
+def _ask_again(clip, audio_dir, program, limit_rate, signals):
+    """Download a clip that could be had, and throw it away. Returns its outcome, or None."""
     with _using(audio_dir), tempfile.TemporaryDirectory(
             prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True) as folder:
         outcomes = _fetch([[clip]], Path(folder), program, limit_rate, 1, 0, signals)
-        return [status for _, status, *_ in outcomes] == ["fetched"]
+        return next((status for _, status, *_ in outcomes), None)
+
+
+def _list_dead(found, known, failures, *how):
+    """List unexplained failures as `dead` where the site did not refuse everything.
+
+    So it is where it refused nothing as `blocked`, and a download that was begun later succeeded,
+    if need be one of the clips `known` again. how: further arguments of `_ask_again`.
+    """
+    again = "fetched"
+    if found.unexplained.keys() - found.proven and known and not found.is_blocked:
+        again = _ask_again(random.choice(known), *how)
+        found.proven |= found.unexplained.keys() if again == "fetched" else set()
+    if again in ("fetched", None) and not found.is_blocked:
+        for clip in sorted(found.proven):
+            failures.append(clip, "dead", found.unexplained[clip][0])
 
 
 def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run):
@@ -284,15 +314,15 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
         failures.write(there)
         outcomes = _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
         description = f"download {audio_dir}"
-        fetched, unexplained, stopped = _try_all(videos, failures, outcomes, description)
-        known = sorted(fetched or there.intersection(clips)) if unexplained else []
-        if known and _can_fetch(random.choice(known), audio_dir, program, limit_rate, signals):
-            for clip, (reason, _) in unexplained.items():
-                failures.append(clip, "dead", reason)
+        found = _try_all(videos, failures, outcomes, description)
+        known = sorted(found.fetched or there.intersection(clips))
+        _list_dead(found, known, failures, audio_dir, program, limit_rate, signals)
+        fetched = found.fetched
         failures.write(there | fetched)
     num_there, dead = sum(clip in there for clip in clips), plan(clips, there | fetched, failures, False)[1]
     left = len(clips) - num_there - len(fetched) - len(dead)
     print(f"{audio_dir}: {len(clips)} clips: {num_there} there, {len(fetched)} fetched, {len(dead)} dead, {left} to retry")
     if left:
-        stopped = "stopped by a signal" if signals else stopped or "the reasons are in " + str(failures_path)
+        stopped = found.stopped or f"the reasons are in {failures_path}"
+        stopped = "stopped by a signal" if signals else stopped
         raise NotFinished(f"{left} of {len(clips)} clips are not there yet; {stopped}. Run the same command again to go on")

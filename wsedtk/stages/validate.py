@@ -55,26 +55,6 @@ class Report:
         """A key (N,) for each clip, the same for every way to write its name."""
         return _keys(map(clip_key, texts(self.dataset.filenames)))
 
-    @functools.cached_property
-    def recording_keys(self):
-        """A key (N,) for the recording that each clip is cut from, by its name."""
-        return _keys(text for block in self.dataset.recordings() for text in block.tolist())
-
-    @functools.cached_property
-    def source_keys(self):
-        """A key (N,) for the group of each clip, or its recording where it has none."""
-        return _keys(text for block in self.dataset.sources() for text in block.tolist())
-
-    def shares_source(self, other):
-        """Which clips (N,) have their source in common with one of another set.
-
-        The source of two clips is their group if both have one, else the recording by their names.
-        """
-        mine, theirs = self.dataset.is_grouped(), other.dataset.is_grouped()
-        by_name = np.isin(self.recording_keys, other.recording_keys[~theirs])
-        by_name |= ~mine & np.isin(self.recording_keys, other.recording_keys)
-        return by_name | np.isin(self.source_keys, other.source_keys)
-
     def faults(self):
         """Faults, with the clips' lines of clips.tsv."""
         table, names = self.folder / "clips.tsv", self.dataset.filenames
@@ -138,8 +118,14 @@ class Report:
             return
         same = np.isin(self.name_keys, earlier.name_keys)
         self.add(f"are in {earlier.folder} too", np.flatnonzero(same))
-        cut = self.shares_source(earlier)
-        self.add(f"are cut from a recording that {earlier.folder} has clips of too", np.flatnonzero(cut & ~same))
+        mine, theirs = datadir.sources(self.dataset, earlier.dataset)
+        shared = np.isin(mine, theirs) & ~same
+        (recordings, groups), (others, other_groups) = (
+            one.dataset.source_keys for one in (self, earlier))
+        by_name = np.isin(recordings, others) & ~((groups != 0) & np.isin(groups, other_groups))
+        for what, clips in (("cut from a recording", by_name), ("of a group", ~by_name)):
+            self.add(f"are {what} that {earlier.folder} has clips of too",
+                     np.flatnonzero(shared & clips))
         if self.contents is not None:
             contents, clips = np.unique(earlier.contents, return_index=True)
             places = find(contents, self.contents)
