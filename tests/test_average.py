@@ -320,7 +320,6 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
     ("onset\toffset\tCar\n0\t0.1\tx\n", "numbers, times in seconds and scores from 0 to 1, found '0\\t0.1\\tx'"),
     ("onset\toffset\tCar\n0\t0.1\tnan\n", "a.tsv:2: expected 3"), ("onset\toffset\tCar\n0\t0.1\t1.2\n", "a.tsv:2: expected 3"),
     ("onset\toffset\tCar\n-0.1\t0\t1\n", "a.tsv:2: expected 3"), ("onset\toffset\tCar\n0\t0.1\t-3\n", "a.tsv:2: expected 3"),
-    ("onset\toffset\tCar\n0\t0.1\t0.5\n\n0.1\t0.2\t0.5\n", "a.tsv:3: expected 3"),
     ("onset\toffset\tCar\n0\tinf\t0.5\n", "a.tsv:2: expected 3"),
     ("onset\toffset\tCar\n" + ROW + "0.3\t0.5\t0.5\n0.5\t0.6\t0.5\n", "frames must follow one another from 0 s and be of one length"),
     ("onset\toffset\tCar\n" + ROW + "0.3\t0.6\t0.5\n", "a.tsv:5: frames must follow one another from 0 s and be of one length"),

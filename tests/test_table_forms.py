@@ -47,9 +47,9 @@ FORMS = {
 }
 
 
-def is_blank_before_the_end(form):
-    """Whether there are blank lines that a table of scores, which programs write, can't have."""
-    return form.startswith("blank lines b") or form in ("CR, CR and LF", "a mark and a blank line")
+def begins_blank(form):
+    """Whether there is a blank line before the header, by which a table of scores is known."""
+    return form in ("blank lines before", "a mark and a blank line")
 
 
 def read_list(path):
@@ -85,7 +85,7 @@ READERS = {
         (table, form)
         for table in TABLES
         for form in FORMS
-        if table != "scores" or not is_blank_before_the_end(form)
+        if table != "scores" or not begins_blank(form)
     ],
 )
 def test_a_list_in_all_forms(tmp_path, table, form):

@@ -43,17 +43,17 @@ def _clip_name(path):
 def _read_table(path):
     """A table as (classes, edges (T + 1,), scores (T, K) float32). Raises InputError."""
     faults = []
-    header, *lines = read_lines(path, faults) or [""]
+    header, *rest = read_lines(path, faults) or [""]
     raise_on_errors(faults, "mend these first")
-    lines, columns = [line.rstrip("\t") for line in cut_blank(lines)], _columns(header)
+    numbered = [(number, line.rstrip("\t")) for number, line in enumerate(rest, 2) if line.strip()]
+    lines, columns = [line for _, line in numbered], _columns(header)
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
         raise InputError(f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header[:100]!r}")
     values = _numbers(lines, len(columns))
     if not lines:
         raise InputError(f"{path}: holds no frames; write a row for each")
     if values is None:
-        rows = enumerate(lines, 2)
-        number, line = next(row for row in rows if _numbers([row[1]], len(columns)) is None)
+        number, line = next(row for row in numbered if _numbers([row[1]], len(columns)) is None)
         raise InputError(f"{path}:{number}: expected {len(columns)} tab-separated numbers, times "
                          f"in seconds and scores from 0 to 1, found {line[:100]!r}{_cause(line)}")
     return columns[2:], _edges(path, values[:, 0], values[:, 1]), values[:, 2:].astype(np.float32)
