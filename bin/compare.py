@@ -8,17 +8,17 @@ EXP/compare.md, and prints the latter.
 
 A mean has Student's interval of 95 % over seeds, on these clips. A difference is that of two
 systems' means, of every pair that the papers make claims about, and of any other system and the
-first one; its interval of 95 % is over seeds and clips (wsedtk.intervals.difference_over_seeds).
+first one; its interval of 95 % is over seeds and clips (wsedtk.evaluation.intervals.difference_over_seeds).
 With fewer than three seeds there are none.
 """
 
 import argparse
 from pathlib import Path
 
-from wsedtk import intervals, scoring, seeds
-from wsedtk.atomic import write_text
-from wsedtk.errors import InputError
-from wsedtk.scored import Scored
+from wsedtk.core.atomic import write_text
+from wsedtk.core.errors import InputError
+from wsedtk.evaluation import intervals, scoring, seeds
+from wsedtk.evaluation.scored import Scored
 
 TAGGING = [
     ("tag Pre", "tagging", "precision"),

@@ -6,7 +6,7 @@ import json
 
 from click.testing import CliRunner
 
-from wsedtk import cli
+from wsedtk.cli import main as cli
 
 CLASSES = {"/m/09x0r": "Speech", "/m/012xff": "Male speech, man speaking", "/t/dd00088": "Gush",
            "/m/0_a": "Vehicle horn, car horn, honking", "/g/11b": "Siren (civil)", "/m/07yv9": "Vehicle", "/m/0unused": "Unused"}

@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 from helpers import LABELS, RECIPES, train_arguments, write_set, write_sound
 
-from wsedtk import audio, cli, recordings
-from wsedtk.errors import InputError, NotFinished
+from wsedtk.audio import audio
+from wsedtk.cli import main as cli
+from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.inference import recordings
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +27,7 @@ def real_data():
 def run():
     """Run `wsedtk ARGUMENT...` in this process: returns click's result (exit_code, stdout, stderr).
 
-    InputError and NotFinished become exit status 1 and 75 with their message on stderr, as in `wsedtk.cli.main`; others are raised.
+    InputError and NotFinished become exit status 1 and 75 with their message on stderr, as in `wsedtk.cli.main.main`; others are raised.
     """
     def invoke(*arguments):
         result = CliRunner().invoke(cli.cli, [str(a) for a in arguments])

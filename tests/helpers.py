@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 import torch
 
-from wsedtk import operating_point, store
+from wsedtk.data import store
+from wsedtk.decoding import operating_point
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 LABELS = ["high, very", "low"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wsedtk import atomic
-from wsedtk.errors import InputError
+from wsedtk.core import atomic
+from wsedtk.core.errors import InputError
 
 
 def everything(folder):
@@ -129,7 +129,7 @@ def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
 
 def test_a_name_beyond_the_file_systems_encoding_is_told(tmp_path):
     """In the C locale, where Python is told not to take UTF-8."""
-    code = "import pathlib, wsedtk.atomic; wsedtk.atomic.write_text(pathlib.Path('\\xfc.txt'), '')"
+    code = "import pathlib, wsedtk.core.atomic; wsedtk.core.atomic.write_text(pathlib.Path('\\xfc.txt'), '')"
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path,
                             capture_output=True, text=True, check=False)

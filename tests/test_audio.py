@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from wsedtk import audio, sound_file
-from wsedtk.errors import InputError
+from wsedtk.audio import audio, sound_file
+from wsedtk.core.errors import InputError
 
 RATE = 16000
 

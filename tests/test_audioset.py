@@ -6,10 +6,23 @@ import re
 
 import pytest
 import yaml
-from audioset_lists import CLASSES, HEADER, LISTS, NAMES, clip_of, prepare, published, spreadsheet, with_decimals, write_lists, written
+from audioset_lists import (
+    CLASSES,
+    HEADER,
+    LISTS,
+    NAMES,
+    clip_of,
+    prepare,
+    published,
+    spreadsheet,
+    with_decimals,
+    write_lists,
+    written,
+)
 from helpers import contents, table
 
-from wsedtk import datadir, provenance
+from wsedtk.core import provenance
+from wsedtk.data import datadir
 
 SIZES = {"train": ("balanced", 22160), "eval": ("eval", 20371)}
 
@@ -177,7 +190,7 @@ def test_a_segment_that_stands_twice_has_the_tags_of_both_rows(tmp_path, plain):
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 200])
 def test_blocks_of_any_size_give_the_same_sets(tmp_path, plain, monkeypatch, block_bytes):
-    monkeypatch.setattr("wsedtk.tables._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
     halves = [(*row[:3], mid) for row in LISTS["balanced"] for mid in row[3].split(",")]
     prepare("--metadata-only", write_lists(tmp_path / "meta", balanced=published(halves)), tmp_path / "data")
     assert contents(tmp_path / "data") == plain
@@ -251,7 +264,7 @@ def test_faults_are_counted_and_told_what_to_do_about(refused):
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 22])
 def test_lines_are_counted_through_blocks(refused, monkeypatch, block_bytes):
-    monkeypatch.setattr("wsedtk.tables._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
     refused(r"(?s)^\S+:8: .*'/m/x'.*:9: .*no class IDs", balanced=published(
         [*LISTS["balanced"][:4], ("abcdefghijk", 1, 2, "/m/x"), ("abcdefghijk", 1, 2, "")]))
 

@@ -13,7 +13,9 @@ from audioset_lists import CLASSES, LISTS, ONTOLOGY, clip_of, prepare, published
 from click.testing import CliRunner
 from helpers import contents, table, write_set, write_sound
 
-from wsedtk import cli, datadir, provenance
+from wsedtk.cli import main as cli
+from wsedtk.core import provenance
+from wsedtk.data import datadir
 
 TABLES = ["clips.tsv", "info.yaml", "labels.txt", "tags.tsv"]
 

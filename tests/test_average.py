@@ -12,8 +12,9 @@ from helpers import write_score_file, write_set
 from sed_scores_eval import intersection_based
 from sed_scores_eval.base_modules import io
 
-from wsedtk import atomic, score_folder, store
-from wsedtk.errors import InputError
+from wsedtk.core import atomic
+from wsedtk.core.errors import InputError
+from wsedtk.data import score_folder, store
 
 LABELS = ["Air horn, truck horn", "Dog \"bark\"", "Car #1"]
 NAMES = ["-abcdefghij_30.000_40.000.wav", "Yabcdefghij_0.000_10.000.wav", "b c.wav", "音.flac"]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from helpers import write_set
 
-from wsedtk import clip_names, datadir, provenance
-from wsedtk.events import Events
+from wsedtk.core import provenance
+from wsedtk.data import clip_names, datadir
+from wsedtk.data.events import Events
 from wsedtk.stages.balance import split
 
 

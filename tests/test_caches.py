@@ -8,11 +8,11 @@ import tempfile
 import pytest
 from helpers import SMALL, write_score_file, write_set, write_sound
 
-from wsedtk import caches
-from wsedtk.errors import InputError
+from wsedtk.core import caches
+from wsedtk.core.errors import InputError
 
 # Several commands in one process: torch is slow to import.
-COMMANDS = "import json, sys; from wsedtk.cli import cli; " \
+COMMANDS = "import json, sys; from wsedtk.cli.main.main import cli; " \
            "[cli(words, standalone_mode=False) for words in json.loads(sys.argv[1])]"
 
 

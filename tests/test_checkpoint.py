@@ -7,8 +7,9 @@ import pickle
 import pytest
 import torch
 
-from wsedtk import checkpoint, config
-from wsedtk.errors import InputError
+from wsedtk.core import config
+from wsedtk.core.errors import InputError
+from wsedtk.models import checkpoint
 
 
 def small_spec():

@@ -5,9 +5,10 @@ import sys
 import click
 import pytest
 
-from wsedtk import __version__, cli
-from wsedtk.commands import corpora
-from wsedtk.commands.common import Shard
+from wsedtk import __version__
+from wsedtk.cli import corpora
+from wsedtk.cli import main as cli
+from wsedtk.cli.common import Shard
 
 
 def verbs(group=cli.cli, path=()):
@@ -100,7 +101,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
 
 @pytest.mark.parametrize("modules, heavy", [
-    ("wsedtk.cli", "torch numpy scipy h5py librosa soundfile av matplotlib sed_eval yaml tqdm"),
+    ("wsedtk.cli.main", "torch numpy scipy h5py librosa soundfile av matplotlib sed_eval yaml tqdm"),
     ("wsedtk.stages.validate wsedtk.stages.balance wsedtk.stages.download",
      "torch librosa h5py matplotlib sed_eval av"),
     ("wsedtk.stages.tune wsedtk.stages.decode wsedtk.stages.score", "torch librosa matplotlib"),

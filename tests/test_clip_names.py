@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from wsedtk.clip_names import (
+from wsedtk.data.clip_names import (
     clip_key,
     excerpt_times,
     source_of,

@@ -8,8 +8,9 @@ import pytest
 import sklearn.metrics
 from helpers import make_point, write_score_file, write_set, write_sound
 
-from wsedtk import comparing, metrics, operating_point, ranking, scored, scoring
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.decoding import operating_point
+from wsedtk.evaluation import comparing, metrics, ranking, scored, scoring
 
 LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
@@ -19,7 +20,7 @@ def exp(tmp_path_factory):
     """Two systems, one better than the other, of 12 clips of 2 to 4 s and three classes, decoded in both ways and scored."""
     from click.testing import CliRunner
 
-    from wsedtk import cli
+    from wsedtk.cli import main as cli
     root, rng = tmp_path_factory.mktemp("systems"), np.random.default_rng(0)
     names, durations = [f"clip {i:02d}.wav" for i in range(12)], np.array([2.0, 3.0, 4.0] * 4)
     events, frames = [], np.zeros((12, 40, 3), np.float32)

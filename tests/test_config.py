@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from wsedtk import config
-from wsedtk.errors import InputError
+from wsedtk.core import config
+from wsedtk.core.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from wsedtk import config, models
-from wsedtk.frontend import FrontendConfig
-from wsedtk.pooling import METHODS
-from wsedtk.training import TrainConfig
+from wsedtk import models
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core import config
+from wsedtk.models.pooling import METHODS
+from wsedtk.training.training import TrainConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FILES = sorted(RECIPES.glob("*/conf/*.yaml"))

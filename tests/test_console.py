@@ -10,8 +10,11 @@ import sys
 import pytest
 from helpers import make_point, write_score_file, write_set, write_sound
 
-from wsedtk import cli, console, operating_point, store
-from wsedtk.commands import corpora
+from wsedtk.cli import corpora
+from wsedtk.cli import main as cli
+from wsedtk.core import console
+from wsedtk.data import store
+from wsedtk.decoding import operating_point
 
 NAME, LABEL = "ünï😀.wav", "Hündin"
 

@@ -10,8 +10,9 @@ import soundfile
 from helpers import write_by_pyav
 from sounds import RATE, be, by_pyav, chunk, encode, le, mp3, noise, put, unknown_length
 
-from wsedtk import audio, recordings, sound_file
-from wsedtk.errors import InputError
+from wsedtk.audio import audio, sound_file
+from wsedtk.core.errors import InputError
+from wsedtk.inference import recordings
 
 # --- headers that were never closed ---
 

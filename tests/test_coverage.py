@@ -62,7 +62,7 @@ from populations import (
     in_percent,
 )
 
-from wsedtk import intervals, metrics, ranking
+from wsedtk.evaluation import intervals, metrics, ranking
 
 QUALITIES = ((0.3, 0.9), (0.4, 0.6), (0.55, 0.9), (0.8, 0.95), (0.92, 0.98))  # MAP, share heard
 CELLS = [

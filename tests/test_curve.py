@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsedtk import events
+from wsedtk.data import events
 
 
 def whole(scores, thresholds, step, duration, filters):

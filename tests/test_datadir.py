@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from helpers import write_set
 
-from wsedtk import clip_names, datadir, provenance, tables
-from wsedtk.errors import InputError
-from wsedtk.events import Events
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.data import clip_names, datadir, tables
+from wsedtk.data.events import Events
 
 CLIPS = [("b.wav", "../audio/b.wav", 10), ("a.wav", "/far/a.wav", "2.5"), ("c.wav", "", 1e1)]
 LABELS = ["Air horn, truck horn", "Car"]

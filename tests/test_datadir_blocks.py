@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import contents
 
-from wsedtk import datadir
+from wsedtk.data import datadir
 
 NAMES = [*"bdacfe", "é音🔔.wav", "-much longer than others_30.000_40.000.wav", "a.wav"]
 LABELS = ["Car", "Air horn, truck horn", "音"]
@@ -50,8 +50,8 @@ def checked(folder, block_bytes=None, block_rows=None):
     """The set, as plain values, or None, and the faults as a sorted list."""
     with pytest.MonkeyPatch.context() as patch:
         if block_bytes:
-            patch.setattr("wsedtk.tables._BLOCK_BYTES", block_bytes)
-            patch.setattr("wsedtk.tables.BLOCK_ROWS", block_rows)
+            patch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
+            patch.setattr("wsedtk.data.tables.BLOCK_ROWS", block_rows)
         dataset, faults = datadir.check(folder)
         values = None if dataset is None else (
             dataset.filenames.tolist(), dataset.paths.tolist(), dataset.durations.tolist(), dataset.tag_clip.tolist(),
@@ -106,14 +106,14 @@ def test_a_set_is_written_in_blocks_as_in_one(tmp_path, monkeypatch):
     dataset = datadir.DataSet(np.array(names), np.array([f"/é/{name}" * (i % 2) for i, name in enumerate(names)], datadir.TEXT),
                               generator.integers(1, 10**7, count) / 10**6, LABELS, clip, k)
     datadir.write(tmp_path / "one", dataset)
-    monkeypatch.setattr("wsedtk.tables.BLOCK_ROWS", 5)
+    monkeypatch.setattr("wsedtk.data.tables.BLOCK_ROWS", 5)
     datadir.write(tmp_path / "many", dataset)
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
     assert datadir.read(tmp_path / "many").fingerprint() == dataset.fingerprint()
 
 
 def test_a_name_that_tables_cannot_hold_is_found_in_any_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsedtk.tables.BLOCK_ROWS", 2)
+    monkeypatch.setattr("wsedtk.data.tables.BLOCK_ROWS", 2)
     for place in range(5):
         names = np.array([f"{i}\t" if i == place else f"{i}" for i in range(5)])
         dataset = datadir.DataSet(names, np.full(5, "", datadir.TEXT), np.ones(5), LABELS, np.array([], int), np.array([], int))

@@ -9,12 +9,12 @@ import pytest
 import scipy.stats
 import torch
 
-from wsedtk.datadir import DataSet
-from wsedtk.dataset import BALANCERS, Augmentation, Batches, FeatureBatches, FrameTargets
-from wsedtk.errors import InputError
-from wsedtk.events import Events
-from wsedtk.inference import load_features
-from wsedtk.store import FeatureStore, writing_features
+from wsedtk.core.errors import InputError
+from wsedtk.data.datadir import DataSet
+from wsedtk.data.events import Events
+from wsedtk.data.store import FeatureStore, writing_features
+from wsedtk.inference.inference import load_features
+from wsedtk.training.dataset import BALANCERS, Augmentation, Batches, FeatureBatches, FrameTargets
 
 
 def make_set(tags):

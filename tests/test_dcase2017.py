@@ -18,9 +18,10 @@ import yaml
 from click.testing import CliRunner
 from helpers import contents, table, write_sound
 
-from wsedtk import cli, datadir
+from wsedtk.cli import main as cli
+from wsedtk.core.errors import InputError
 from wsedtk.corpora import dcase2017
-from wsedtk.errors import InputError
+from wsedtk.data import datadir
 
 PARTS = {"train": "training", "test": "testing", "eval": "evaluation"}
 SIZES = {"train": 51172, "test": 488, "eval": 1103}

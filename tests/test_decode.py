@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from helpers import make_point, write_score_file
 
-from wsedtk import datadir, operating_point, provenance, store
-from wsedtk.errors import InputError
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir, store
+from wsedtk.decoding import operating_point
 from wsedtk.stages import decode
 
 LABELS = ["Car", "Air horn, truck horn"]

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wsedtk import clip_names, datadir
-from wsedtk.dataset import BALANCERS, Batches
-from wsedtk.events import Events
+from wsedtk.data import clip_names, datadir
+from wsedtk.data.events import Events
 from wsedtk.stages.balance import split
+from wsedtk.training.dataset import BALANCERS, Batches
 
 
 def random_set(seed, num_clips=120):
@@ -67,7 +67,7 @@ def test_a_fingerprint_is_of_every_name_tag_and_event(monkeypatch):
                  {"filenames": dataset.filenames.astype("U99")}):
         assert dataclasses.replace(dataset, **same).fingerprint() == first
     with monkeypatch.context() as patch:
-        patch.setattr("wsedtk.tables.BLOCK_ROWS", 7)
+        patch.setattr("wsedtk.data.tables.BLOCK_ROWS", 7)
         assert dataset.fingerprint() == first
 
     def changed(field, place, value, of=dataset):

@@ -13,8 +13,13 @@ import torch
 from click.testing import CliRunner
 from helpers import LABELS, make_point, train_arguments, write_by_pyav, write_set, write_sound
 
-from wsedtk import (audio, checkpoint, cli, config, detection, events, inference, operating_point,
-                    recordings, score_folder, sound_file)
+from wsedtk.audio import audio, sound_file
+from wsedtk.cli import main as cli
+from wsedtk.core import config
+from wsedtk.data import events, score_folder
+from wsedtk.decoding import operating_point
+from wsedtk.inference import detection, inference, recordings
+from wsedtk.models import checkpoint
 from wsedtk.stages import detect
 
 RATE, STEP = 16000, 0.1

@@ -8,7 +8,9 @@ import pytest
 import soundfile
 from helpers import LABELS, make_point, table, write_score_file, write_set
 
-from wsedtk import operating_point, provenance, store
+from wsedtk.core import provenance
+from wsedtk.data import store
+from wsedtk.decoding import operating_point
 
 RECORDINGS = ("a.wav", "b.flac", "c.ogg", "d.FLAC", "sub/e.flac")
 FILTERS = {"median_seconds": np.array([0.3, 0.0]), "min_seconds": np.array([0.2, 0.3]),
@@ -45,7 +47,7 @@ def scored(recorded):
     """What `detect` and `average` make of the recordings: events, and tables as a score file."""
     from click.testing import CliRunner
 
-    from wsedtk import cli
+    from wsedtk.cli import main as cli
     for words in (["detect", "model", "recordings", "--scores", "tables", "--output", "events.tsv"],
                   ["average", "tables", "scores.h5"]):
         words = [str(recorded / word) if "." in word or word in (

@@ -15,12 +15,15 @@ import yaml
 from helpers import SMALL, contents, write_sound
 
 import wsedtk
-from wsedtk import checkpoint, clip_pages, datadir, provenance
-from wsedtk.store import FeatureStore, ScoreFile
+from wsedtk.core import provenance
+from wsedtk.data import datadir
+from wsedtk.data.store import FeatureStore, ScoreFile
+from wsedtk.models import checkpoint
+from wsedtk.report import clip_pages
 
 RUN = """
 import json, sys
-from wsedtk import cli
+from wsedtk.cli import main as cli
 for command in json.loads(sys.argv[1]):
     cli.cli(command, standalone_mode=False)
 """

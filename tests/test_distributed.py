@@ -15,17 +15,19 @@ from helpers import LABELS, table, train_arguments, write_set
 from test_resume import equal_but_for_time
 
 import wsedtk
-from wsedtk import checkpoint, datadir, distributed, training
-from wsedtk.dataset import FeatureBatches
-from wsedtk.errors import InputError
-from wsedtk.inference import Runner
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir
+from wsedtk.data.store import FeatureStore
+from wsedtk.inference.inference import Runner
+from wsedtk.models import checkpoint
 from wsedtk.stages import train
-from wsedtk.store import FeatureStore
+from wsedtk.training import distributed, training
+from wsedtk.training.dataset import FeatureBatches
 
 ROOT = Path(wsedtk.__file__).resolve().parents[1]
 ACTING = """
 import os, signal, sys
-from wsedtk import cli, training
+from wsedtk.cli import main as cli; from wsedtk.training import training
 step, rank, target, name = sys.argv.pop(1).split(",")
 original = training.Trainer.run_batch
 

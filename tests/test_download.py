@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from helpers import write_set
 
-from wsedtk import atomic
+from wsedtk.core import atomic
 from wsedtk.corpora import youtube_errors
 from wsedtk.stages import download
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from wsedtk import events
+from wsedtk.data import events
 
 
 def spans(found):

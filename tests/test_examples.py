@@ -17,7 +17,7 @@ from test_cli import VERBS
 from test_import import TALNET, talnet_tensors, write_inputs
 
 import wsedtk
-from wsedtk.commands.common import CONTEXT, OUT
+from wsedtk.cli.common import CONTEXT, OUT
 
 
 def conf(folder):

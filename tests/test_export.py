@@ -12,8 +12,12 @@ import pytest
 import soundfile
 from helpers import LABELS, RECIPES, make_point, write_sound
 
-from wsedtk import checkpoint, config, datadir, events, models, operating_point
-from wsedtk.frontend import FrontendConfig
+from wsedtk import models
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core import config
+from wsedtk.data import datadir, events
+from wsedtk.decoding import operating_point
+from wsedtk.models import checkpoint
 from wsedtk.stages import export
 
 HAS_EXTRA = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))

@@ -15,10 +15,12 @@ import pytest
 import soundfile
 from helpers import write_set, write_sound
 
-from wsedtk import atomic, audio, config, datadir, parts, store
-from wsedtk.errors import InputError
-from wsedtk.parallel import mapping
-from wsedtk.frontend import FrontendConfig, LogMel
+from wsedtk.audio import audio
+from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.core import atomic, config
+from wsedtk.core.errors import InputError
+from wsedtk.core.parallel import mapping
+from wsedtk.data import datadir, parts, store
 from wsedtk.stages import extract
 
 SMALL = "sample_rate: 8000\nwindow: 256\nhop: 200\nnum_fft: 256\nnum_mels: 8\nmax_hz: 4000\n"

@@ -36,7 +36,7 @@ import numpy as np
 import pytest
 from populations import FULL, SIZES, draw_decoded_systems, draw_ranked_systems, in_percent
 
-from wsedtk import intervals, metrics, ranking
+from wsedtk.evaluation import intervals, metrics, ranking
 
 NUM_SEEDS = (3, 5, 10)
 SPREADS = {"low": 0.02, "high": 0.4}  # between seeds: of segments' logits, half of it of scores

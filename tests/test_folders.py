@@ -13,10 +13,12 @@ from helpers import as_no_root, write_set, write_sound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsedtk import folders, recordings, scored
-from wsedtk.artefacts import describe
+from wsedtk.core.errors import InputError
 from wsedtk.corpora import soundscapes, youtube
-from wsedtk.errors import InputError
+from wsedtk.data import folders
+from wsedtk.evaluation import scored
+from wsedtk.inference import recordings
+from wsedtk.inspection import describe
 
 
 def make(folder, *files):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from wsedtk import audio, config as config_files
-from wsedtk.frontend import FrontendConfig, LogMel, mel_filters
+from wsedtk.audio import audio
+from wsedtk.audio.frontend import FrontendConfig, LogMel, mel_filters
+from wsedtk.core import config as config_files
 
 WANG = FrontendConfig()
 HE = FrontendConfig(sample_rate=44100, window=1764, hop=882, num_fft=2048, num_mels=80, max_hz=22050, power=2, top_db=None)
@@ -234,7 +235,7 @@ def test_bad_configurations(change, message):
 
 
 def test_the_same_bits_for_any_number_of_threads():
-    code = ("import hashlib, numpy as np; from wsedtk.frontend import *; samples = np.random.default_rng(0).normal(0, 0.1, 160000);"
+    code = ("import hashlib, numpy as np; from wsedtk.audio.frontend import *; samples = np.random.default_rng(0).normal(0, 0.1, 160000);"
             "print(hashlib.sha256(LogMel(FrontendConfig())(samples.astype(np.float32)).tobytes()).hexdigest())")
     found = {subprocess.run([sys.executable, "-c", code], env={**os.environ, "OPENBLAS_NUM_THREADS": n, "OMP_NUM_THREADS": n,
                                                                "MKL_NUM_THREADS": n}, capture_output=True, check=True).stdout

@@ -8,8 +8,9 @@ import yaml
 from helpers import LABELS, write_score_file, write_set, write_sound
 from test_cli import VERBS
 
-from wsedtk import cli, config
-from wsedtk.commands.common import TELLING
+from wsedtk.cli import main as cli
+from wsedtk.cli.common import TELLING
+from wsedtk.core import config
 
 
 def groups(group=cli.cli):

@@ -6,8 +6,8 @@ import gc
 import hashlib
 import os
 import pickle
-import struct
 import shutil
+import struct
 import subprocess
 
 import numpy as np
@@ -16,11 +16,14 @@ import torch
 import yaml
 from torch.nn import functional
 
-from wsedtk import audio, checkpoint, datadir, provenance
-from wsedtk.errors import InputError
-from wsedtk.frontend import FrontendConfig, LogMel
+from wsedtk.audio import audio
+from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir
+from wsedtk.data.store import ScoreFile
+from wsedtk.models import checkpoint
 from wsedtk.stages.import_ import read_normalizer
-from wsedtk.store import ScoreFile
 
 TALNET = (32, 32, 64, 64, 128, 128, 256, 256, 512, 512)
 SMALL = (4, 4, 8, 8, 16, 16, 32, 32)  # TALNet's channels for 16 mel bins, embedding size 32 and 4 poolings

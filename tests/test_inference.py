@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from wsedtk import inference, models
-from wsedtk.store import FeatureStore, writing_features
+from wsedtk import models
+from wsedtk.data.store import FeatureStore, writing_features
+from wsedtk.inference import inference
 
 
 @pytest.fixture

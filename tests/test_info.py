@@ -19,9 +19,14 @@ from click.testing import CliRunner
 from helpers import LABELS, SMALL, write_score_file, write_set, write_sound
 from test_checkpoint import small_spec
 
-from wsedtk import __version__, artefacts, checkpoint, cli, parts, provenance
-from wsedtk.errors import InputError
-from wsedtk.page import Page
+from wsedtk import __version__
+from wsedtk import inspection as artefacts
+from wsedtk.cli import main as cli
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.data import parts
+from wsedtk.models import checkpoint
+from wsedtk.report.page import Page
 from wsedtk.stages import info
 
 sys.path.insert(0, str(Path(__file__).parent / "faults"))

@@ -36,7 +36,7 @@ def test_it_is_imported_from_any_folder(installed, place):
     """Without this environment's packages; `-c` puts the working directory first on the path."""
     checkout, site = installed
     code = f"import site; site.addsitedir({str(site)!r}); " \
-           "import wsedtk.errors; print(wsedtk.__version__, wsedtk.__file__)"
+           "import wsedtk.core.errors; print(wsedtk.__version__, wsedtk.__file__)"
     result = subprocess.run([sys.executable, "-S", "-E", "-c", code], cwd=checkout / place,
                             capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

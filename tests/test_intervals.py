@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from wsedtk import intervals
-from wsedtk.intervals import Estimate
+from wsedtk.evaluation import intervals
+from wsedtk.evaluation.intervals import Estimate
 
 
 def normal(size, seed=0):

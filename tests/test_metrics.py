@@ -4,12 +4,19 @@ import math
 
 import numpy as np
 import pytest
-from oracle import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
+from oracle import (
+    LABELS,
+    assert_class_figures,
+    assert_segment_figures,
+    event_based,
+    random_lists,
+    segment_based,
+)
 from sklearn.metrics import precision_recall_fscore_support
 
-from wsedtk import events, metrics, ranking
-from wsedtk.events import Events
-
+from wsedtk.data import events
+from wsedtk.data.events import Events
+from wsedtk.evaluation import metrics, ranking
 
 # ---- ratios and tags ----
 

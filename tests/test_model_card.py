@@ -14,8 +14,12 @@ import yaml
 from helpers import LABELS
 from test_checkpoint import small_spec
 
-from wsedtk import checkpoint, model_card, operating_point, provenance, scoring
-from wsedtk.errors import InputError
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.decoding import operating_point
+from wsedtk.evaluation import scoring
+from wsedtk.models import checkpoint
+from wsedtk.report import model_card
 
 
 @pytest.fixture

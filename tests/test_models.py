@@ -5,9 +5,9 @@ import torch
 from helpers import stir
 
 from wsedtk import models
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
 from wsedtk.models import layers
-from wsedtk.pooling import HIERARCHIES, METHODS
+from wsedtk.models.pooling import HIERARCHIES, METHODS
 
 SMALL = {  # each network at a size that a test affords
     "dcase-crnn": {"num_mels": 16, "channels": (4, 5, 6), "num_hidden": 7},

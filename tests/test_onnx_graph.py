@@ -6,11 +6,14 @@ import torch
 from helpers import stir
 from test_models import SMALL
 
-from wsedtk import audio, checkpoint, inference, models
-from wsedtk.errors import InputError
-from wsedtk.frontend import FrontendConfig, LogMel
-from wsedtk.onnx_graph import Frontend, Graph, difference, trace, with_metadata
-from wsedtk.pooling import HIERARCHIES, METHODS
+from wsedtk import models
+from wsedtk.audio import audio
+from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.core.errors import InputError
+from wsedtk.inference import inference
+from wsedtk.models import checkpoint
+from wsedtk.models.onnx_graph import Frontend, Graph, difference, trace, with_metadata
+from wsedtk.models.pooling import HIERARCHIES, METHODS
 
 pytest.importorskip("onnx", reason="the extra [export] is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [export] is not installed")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import yaml
 
-from wsedtk import operating_point
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.decoding import operating_point
 
 LABELS = ["Air horn, truck horn", "no", "Fire engine, fire truck (siren)", "1", "Täxi: \"x\""]
 

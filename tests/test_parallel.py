@@ -8,8 +8,8 @@ import tracemalloc
 
 import pytest
 
-from wsedtk.errors import InputError
-from wsedtk.parallel import ahead, mapping
+from wsedtk.core.errors import InputError
+from wsedtk.core.parallel import ahead, mapping
 
 AHEAD = 2 * 4 * 8 + 8  # two processes, chunks of eight
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wsedtk import plots
-from wsedtk.plots import gradients
+from wsedtk.report import plots
+from wsedtk.report.plots import gradients
 
 LABELS = ["Bell & $x$", "_Dog", "Cat"]
 

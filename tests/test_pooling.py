@@ -8,8 +8,8 @@ import torch
 from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy, sigmoid, softplus
 
-import wsedtk.pooling
-from wsedtk.pooling import HIERARCHIES, METHODS, Pooling, pool_segments, segment_of_frame
+import wsedtk.models.pooling
+from wsedtk.models.pooling import HIERARCHIES, METHODS, Pooling, pool_segments, segment_of_frame
 
 ALPHA, BETA = np.array([0.7, -0.4, 3.0, 20.0]), np.array([0.5, 1.0, 0.0, 2.5])  # of four classes; -0.4 as before `project`
 GROUPS = [(5,), (5, 5), (4, 3, 2), (200,)]
@@ -55,7 +55,7 @@ def close(found, expected, atol=1e-12):
 
 
 def plain_weight(method, x, w, steepness):
-    """f(x) of the table in help(wsedtk.pooling) for frames (n, K), or for one group (K,)."""
+    """f(x) of the table in help(wsedtk.models.pooling) for frames (n, K), or for one group (K,)."""
     alpha, beta = ALPHA[:x.shape[-1]], BETA[:x.shape[-1]]
     return {"max": lambda: 1.0 * (np.arange(len(x))[:, None] == x.argmax(0)), "average": lambda: np.ones_like(x), "linear": lambda: x,
             "exp": lambda: np.exp(x), "attention": lambda: w, "auto": lambda: np.exp(alpha * x), "power": lambda: x ** beta,
@@ -366,5 +366,5 @@ def test_what_makes_no_sense_is_refused(case):
 
 def test_help_and_print_say_what_a_hierarchy_is():
     for said in ("telescope", "groups\n                   [5] and [5, 5] have the same gradient", *HIERARCHIES):
-        assert said in wsedtk.pooling.__doc__
+        assert said in wsedtk.models.pooling.__doc__
     assert repr(Pooling("exp", 4, "nested", [5, 5])) == "Pooling(exp, num_classes=4, hierarchy=nested, groups=[5, 5])"

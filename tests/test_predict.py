@@ -12,9 +12,11 @@ from click.testing import CliRunner
 from helpers import LABELS, write_set
 from helpers import train_arguments as arguments
 
-from wsedtk import checkpoint, cli, store
-from wsedtk.errors import InputError
-from wsedtk.store import FeatureStore, ScoreFile, disk, files
+from wsedtk.cli import main as cli
+from wsedtk.core.errors import InputError
+from wsedtk.data import store
+from wsedtk.data.store import FeatureStore, ScoreFile, disk, files
+from wsedtk.models import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +176,7 @@ def test_a_signal_while_hdf5_writes_ends_it_in_good_order(corpus, trained, tmp_p
 
     monkeypatch.setattr(disk.Disk, "write", signalled)
     monkeypatch.setattr(files, "BLOCK", 2)
-    monkeypatch.setattr("wsedtk.inference.Runner.batch_size", 2)
+    monkeypatch.setattr("wsedtk.inference.inference.Runner.batch_size", 2)
     result = run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5")
     assert result.exit_code == 75 and "s.h5: stopped by SIGTERM; give the same command again" in result.stderr
     assert not list(tmp_path.iterdir())

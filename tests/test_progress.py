@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from wsedtk import progress
+from wsedtk.core import progress
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wsedtk import __version__, provenance
-from wsedtk.errors import InputError
+from wsedtk import __version__
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
 
 
 def record(folder, **options):

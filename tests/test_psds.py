@@ -10,8 +10,9 @@ from sed_scores_eval import intersection_based
 from sed_scores_eval.base_modules.scores import create_score_dataframe
 from test_score import scored, zero_length_set
 
-from wsedtk import datadir, events, metrics
-from wsedtk.events import Events
+from wsedtk.data import datadir, events
+from wsedtk.data.events import Events
+from wsedtk.evaluation import metrics
 
 
 def frames_of(rows, clip, num_frames, step, rng=None):

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from wsedtk import ranking
+from wsedtk.evaluation import ranking
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -11,12 +11,12 @@ import pytest
 import soundfile
 from helpers import write_score_file, write_set, write_sound
 
-from wsedtk import clip_pages, plots
-from wsedtk.datadir import read, write_decoded
-from wsedtk.events import Events
-from wsedtk.operating_point import OperatingPoint
-from wsedtk.operating_point import write as write_point
-from wsedtk.store import write_scores
+from wsedtk.data.datadir import read, write_decoded
+from wsedtk.data.events import Events
+from wsedtk.data.store import write_scores
+from wsedtk.decoding.operating_point import OperatingPoint
+from wsedtk.decoding.operating_point import write as write_point
+from wsedtk.report import clip_pages, plots
 
 LABELS = ["<b>Bell</b> & $x$", "Dog \"bark\""]
 

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 from helpers import make_point, write_score_file, write_set, write_sound
 
-from wsedtk import cli, operating_point, plots
+from wsedtk.cli import main as cli
+from wsedtk.decoding import operating_point
+from wsedtk.report import plots
 
 LABELS = ["<b>Bell</b> & $x$", "Dog \"bark\" 'n'", "a very long name of a class, with commas, that has to go somewhere"]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

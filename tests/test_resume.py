@@ -8,8 +8,9 @@ import pytest
 import torch
 from helpers import train_arguments as arguments
 
-from wsedtk import checkpoint, training
+from wsedtk.models import checkpoint
 from wsedtk.stages import train
+from wsedtk.training import training
 
 
 class Stopped(Exception):

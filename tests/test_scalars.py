@@ -6,9 +6,9 @@ import warnings
 import pytest
 from helpers import train_arguments
 
-from wsedtk import scalars
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
 from wsedtk.stages import train
+from wsedtk.training import scalars
 
 NEEDS = pytest.mark.skipif(scalars._writer_class() is None, reason="TensorBoard is not installed: pip install 'wsedtk[tensorboard]'")
 

@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 import yaml
 from helpers import make_point, write_score_file, write_set
-from oracle import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
+from oracle import (
+    LABELS,
+    assert_class_figures,
+    assert_segment_figures,
+    event_based,
+    random_lists,
+    segment_based,
+)
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from wsedtk import datadir, events, operating_point, ranking
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir, events
+from wsedtk.decoding import operating_point
+from wsedtk.evaluation import ranking
 from wsedtk.stages import score
 
 SEGMENT = {"error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1"}

@@ -9,10 +9,17 @@ import pytest
 from helpers import write_set
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import LABELS, assert_class_figures, assert_segment_figures, event_based, random_lists, segment_based
+from oracle import (
+    LABELS,
+    assert_class_figures,
+    assert_segment_figures,
+    event_based,
+    random_lists,
+    segment_based,
+)
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from wsedtk import datadir, events
+from wsedtk.data import datadir, events
 
 EVENTS, TAGS = "filename\tonset\toffset\tevent_label", "filename\tevent_label"
 

@@ -8,7 +8,7 @@ import pytest
 from helpers import write_score_file, write_set
 from oracle import event_based
 
-from wsedtk import datadir, events
+from wsedtk.data import datadir, events
 
 NAMES = ["a.wav", "b.wav"]
 ROWS = [(0, 0.5, 1.5, 0), (0, 4.01, 4.9, 1), (1, 1.0, 3.0, 0)]  # the second one begins after 4 s

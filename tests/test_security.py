@@ -14,12 +14,15 @@ import pytest
 from helpers import RECIPES, make_point, write_by_pyav, write_score_file, write_set, write_sound
 
 import wsedtk
-from wsedtk import audio, datadir, operating_point, plots, score_folder
-from wsedtk.av_file import AvFile
-from wsedtk.containers import Part, Window
-from wsedtk.errors import InputError
-from wsedtk.page import Page
-from wsedtk.progress import printable
+from wsedtk.audio import audio
+from wsedtk.audio.av_file import AvFile
+from wsedtk.audio.containers import Part, Window
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import printable
+from wsedtk.data import datadir, score_folder
+from wsedtk.decoding import operating_point
+from wsedtk.report import plots
+from wsedtk.report.page import Page
 from wsedtk.stages import download
 
 LONG = 64 * "音é"  # 320 bytes

@@ -12,8 +12,10 @@ import pytest
 import scipy.stats
 from helpers import RECIPES, make_point, write_score_file, write_set
 
-from wsedtk import difference_tables, operating_point, scored, seeds
-from wsedtk.page import Page
+from wsedtk.decoding import operating_point
+from wsedtk.evaluation import scored, seeds
+from wsedtk.report import difference_tables
+from wsedtk.report.page import Page
 from wsedtk.stages.report import COLUMNS
 
 LABELS = ["Car", "Dog", "Bell"]
@@ -90,7 +92,7 @@ def exp(tmp_path_factory):
     """Three systems of three seeds each, scored on 14 clips of 4 s."""
     from click.testing import CliRunner
 
-    from wsedtk import cli
+    from wsedtk.cli import main as cli
 
     root, rng = tmp_path_factory.mktemp("seeds"), np.random.default_rng(0)
     names, events, frames = (

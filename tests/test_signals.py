@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from wsedtk import signals
+from wsedtk.core import signals
 
 
 @pytest.mark.parametrize("number", signals.STOPPING)

@@ -8,9 +8,11 @@ import pytest
 from helpers import LABELS, make_point, write_set
 from sounds import RATE, by_pyav, by_pyav_file, encode, le, noise, put, unknown_length
 
-from wsedtk import audio, datadir, operating_point, sound_file
+from wsedtk.audio import audio, sound_file
+from wsedtk.core.errors import InputError
 from wsedtk.corpora import soundscapes, youtube
-from wsedtk.errors import InputError
+from wsedtk.data import datadir
+from wsedtk.decoding import operating_point
 
 # --- by PyAV ---
 

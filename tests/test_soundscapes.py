@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from wsedtk import audio, clip_names, datadir
+from wsedtk.audio import audio
+from wsedtk.core.errors import InputError
 from wsedtk.corpora import builtin_bank, soundscapes
-from wsedtk.errors import InputError
+from wsedtk.data import clip_names, datadir
 
 RATE = 8000  # Hz: half of the default, to save time
 BEDS = ("Rain", "Wind")

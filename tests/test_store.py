@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from wsedtk import store
-from wsedtk.datadir import fingerprint_clips
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.data import store
+from wsedtk.data.datadir import fingerprint_clips
 
 F, T = 5, 12
 NAMES = ["b é.wav", "--x.wav", "a b", "音🔔", "z" * 200]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers import write_set
 
-from wsedtk import class_lists, datadir, event_lists, score_folder
-from wsedtk.errors import InputError
-from wsedtk.tables import raise_on_errors
+from wsedtk.core.errors import InputError
+from wsedtk.data import class_lists, datadir, event_lists, score_folder
+from wsedtk.data.tables import raise_on_errors
 
 LABELS = ["Möwe", "Air horn, truck horn"]
 CLIPS = [("Café 1.wav", "../é/a.wav", 10), ("b.wav", "", 2.5)]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsedtk import tables
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.data import tables
 
 COLUMNS = ("filename", "onset é", "label")
 BYTES = (1, 7, 64, 1 << 22)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_curve, precision_score, recall_score
 
-from wsedtk import thresholds
+from wsedtk.decoding import thresholds
 
 
 def small_case(seed, max_classes=4):

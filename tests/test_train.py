@@ -9,12 +9,14 @@ import torch
 from helpers import LABELS, RECIPES, SMALL, write_set
 from helpers import train_arguments as arguments
 
-from wsedtk import checkpoint, models, training
-from wsedtk.errors import InputError
+from wsedtk import models
+from wsedtk.core.errors import InputError
+from wsedtk.data.store import FeatureStore, ScoreFile
+from wsedtk.models import checkpoint
 from wsedtk.models.layers import Network
-from wsedtk.pooling import METHODS
+from wsedtk.models.pooling import METHODS
 from wsedtk.stages import train
-from wsedtk.store import FeatureStore, ScoreFile
+from wsedtk.training import training
 
 SIZES = {  # each network at a size that a test affords
     "dcase-crnn": {"channels": (8, 8, 8), "num_hidden": 16},
@@ -392,8 +394,8 @@ def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
 
         patch.setattr(training.Trainer, "load", recording)
         assert run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
-    from wsedtk import datadir
-    from wsedtk.dataset import Batches
+    from wsedtk.data import datadir
+    from wsedtk.training.dataset import Batches
     batches = Batches(datadir.read(corpus / "fit"), 6, 0, balancer)
     assert drawn == np.concatenate([batches.batch(step) for step in range(15)]).tolist()
 
@@ -401,7 +403,7 @@ def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
 def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path, run, monkeypatch):
     assert run(*arguments(corpus, tmp_path / "m", "--cache")).exit_code == 0
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
-    monkeypatch.setattr("wsedtk.store.features._available_bytes", lambda: 1000)
+    monkeypatch.setattr("wsedtk.data.store.features._available_bytes", lambda: 1000)
     result = run(*arguments(corpus, tmp_path / "large", "--cache"))
     assert result.exit_code == 1 and "18 clips take 0.0 GB of memory, and 0.0 GB are free; leave them in the file" in result.stderr
     assert "training is done" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr  # which needs none

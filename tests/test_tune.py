@@ -9,8 +9,9 @@ import pytest
 from helpers import write_score_file, write_set
 from sklearn.metrics import f1_score
 
-from wsedtk import datadir, events, operating_point, store, thresholds
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir, events, store
+from wsedtk.decoding import operating_point, thresholds
 from wsedtk.stages import tune
 
 LABELS = ["Car", "Air horn, truck horn", "Dog"]

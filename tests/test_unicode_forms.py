@@ -8,18 +8,13 @@ import pytest
 import yaml
 from helpers import make_point, write_score_file, write_set
 
-from wsedtk import (
-    checkpoint,
-    class_lists,
-    config,
-    datadir,
-    operating_point,
-    score_folder,
-    scoring,
-    store,
-)
-from wsedtk.errors import InputError
-from wsedtk.events import Events
+from wsedtk.core import config
+from wsedtk.core.errors import InputError
+from wsedtk.data import class_lists, datadir, score_folder, store
+from wsedtk.data.events import Events
+from wsedtk.decoding import operating_point
+from wsedtk.evaluation import scoring
+from wsedtk.models import checkpoint
 from wsedtk.stages import detect, tune
 
 NAMES, LABELS = ["Café.wav", "b.wav"], ["Möwe", "Dog"]

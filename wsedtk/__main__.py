@@ -1,6 +1,6 @@
 """`python -m wsedtk` is `wsedtk`."""
 
-from wsedtk.cli import main
+from wsedtk.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -147,7 +147,8 @@ def write_features(path, num_clips, frontend, dtype="float32", shards=1):
     """Write a feature file of noise, fifty clips again and again. frontend: a FrontendConfig."""
     import numpy as np
 
-    from wsedtk import config, store
+    from wsedtk.core import config
+    from wsedtk.data import store
     shape, settings = (round(SECONDS / frontend.seconds_per_frame), frontend.num_mels), config.to_mapping(frontend)
     made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(dtype)
     names = names_of(num_clips)
@@ -171,7 +172,7 @@ def features_by_librosa(path, filters):
 
 def front_ends():
     """The papers' front ends, {network: FrontendConfig}."""
-    from wsedtk.frontend import FrontendConfig
+    from wsedtk.audio.frontend import FrontendConfig
     wang = FrontendConfig()
     he = FrontendConfig(sample_rate=44100, window=1764, hop=882, num_fft=2048, num_mels=80, max_hz=22050, power=2, top_db=None)
     return {"dcase-crnn": wang, "talnet": wang, "gated-crnn": he}
@@ -184,7 +185,8 @@ def write_model(folder, name):
     """Write a model directory of a network at its published size, with fresh weights and the statistics of `write_features`."""
     import torch
 
-    from wsedtk import checkpoint, config
+    from wsedtk.core import config
+    from wsedtk.models import checkpoint
     torch.manual_seed(0)
     frontend = front_ends()[name]
     bins = frontend.num_mels

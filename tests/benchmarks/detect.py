@@ -17,7 +17,9 @@ import scipy.ndimage
 import soundfile
 import torch
 
-from wsedtk import checkpoint, operating_point, store
+from wsedtk.data import store
+from wsedtk.decoding import operating_point
+from wsedtk.models import checkpoint
 from wsedtk.stages import decode, detect, extract, predict
 
 MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)

@@ -24,8 +24,9 @@ import soundfile  # noqa: E402
 import soxr  # noqa: E402
 import torch  # noqa: E402
 
-from wsedtk import config, parallel, store  # noqa: E402
-from wsedtk.frontend import FrontendConfig, LogMel  # noqa: E402
+from wsedtk.audio.frontend import FrontendConfig, LogMel  # noqa: E402
+from wsedtk.core import config, parallel  # noqa: E402
+from wsedtk.data import store  # noqa: E402
 from wsedtk.stages import extract  # noqa: E402
 
 WANG = FrontendConfig()

@@ -11,9 +11,10 @@ import time
 
 import torch
 
-from wsedtk import inference, models
-from wsedtk.pooling import METHODS
-from wsedtk.training import binary_cross_entropy
+from wsedtk import models
+from wsedtk.inference import inference
+from wsedtk.models.pooling import METHODS
+from wsedtk.training.training import binary_cross_entropy
 
 NETWORKS = {"dcase-crnn": (17, 400, 64, 0.025), "talnet": (527, 400, 64, 0.025), "gated-crnn": (17, 500, 80, 0.02)}
 

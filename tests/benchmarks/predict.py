@@ -12,7 +12,9 @@ import common
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, inference, store
+from wsedtk.data import store
+from wsedtk.inference import inference
+from wsedtk.models import checkpoint
 
 CLIPS = {"dcase-crnn": 192, "talnet": 96, "gated-crnn": 64}
 TRAINING = ["--set", "max_checkpoints=4", "--set", "checkpoint_every=40"]

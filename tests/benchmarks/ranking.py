@@ -19,7 +19,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: E402
 
-from wsedtk import ranking  # noqa: E402
+from wsedtk.evaluation import ranking  # noqa: E402
 
 
 def read_tags(path):

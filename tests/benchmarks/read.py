@@ -15,7 +15,7 @@ common.one_thread()
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
-from wsedtk import audio  # noqa: E402
+from wsedtk.audio import audio  # noqa: E402
 
 RATE = 44100
 

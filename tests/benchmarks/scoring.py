@@ -12,7 +12,7 @@ import sys
 import common
 import numpy as np
 
-from wsedtk import datadir, store
+from wsedtk.data import datadir, store
 
 CLIPS, CLASSES, FRAMES = 1103, 17, 100
 SED_EVAL = """

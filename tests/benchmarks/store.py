@@ -25,7 +25,8 @@ import h5py
 import numpy as np
 import torch
 
-from wsedtk import inference, store
+from wsedtk.data import store
+from wsedtk.inference import inference
 
 NUM_BATCHES = 20
 

@@ -18,8 +18,10 @@ import scipy.stats
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from wsedtk import checkpoint, datadir, store, training
-from wsedtk.dataset import FeatureBatches
+from wsedtk.data import datadir, store
+from wsedtk.models import checkpoint
+from wsedtk.training import training
+from wsedtk.training.dataset import FeatureBatches
 
 BATCH = {"dcase-crnn": 100, "talnet": 32, "gated-crnn": 32}
 TARGET = {"dcase-crnn": 2.5, "talnet": 2, "gated-crnn": 2}

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
 
 FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
 LONGEST_SECONDS = 4  # that one file may take

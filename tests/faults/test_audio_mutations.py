@@ -15,8 +15,10 @@ import soundfile
 from helpers import write_by_pyav, write_set
 from mutations import FULL, count
 
-from wsedtk import checkpoint, config, store
-from wsedtk.frontend import FrontendConfig
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core import config
+from wsedtk.data import store
+from wsedtk.models import checkpoint
 
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 COMMAND = [sys.executable, "-m", "wsedtk"]

@@ -15,8 +15,8 @@ import pytest
 from helpers import write_score_file
 from mutations import LONGEST_SECONDS, count, mutate, survives
 
-from wsedtk import store
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.data import store
 
 N, T, F, K = 4, 6, 3, 2
 NAMES = [f"clip {i}.wav" for i in range(N)]

@@ -6,9 +6,21 @@ import time
 
 import numpy as np
 import pytest
-from trials import FULL, Job, check_refusal, check_whole, complete, content, listing, repeat, some, strike_at, undisturbed
+from trials import (
+    FULL,
+    Job,
+    check_refusal,
+    check_whole,
+    complete,
+    content,
+    listing,
+    repeat,
+    some,
+    strike_at,
+    undisturbed,
+)
 
-from wsedtk import store
+from wsedtk.data import store
 
 
 def put(source, path, by):

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from mutations import count, mutate, survives
 from test_checkpoint import small_spec
 
-from wsedtk import checkpoint, class_lists, config, datadir, event_lists, operating_point, score_folder, tables
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core import config
 from wsedtk.corpora import audioset, dcase2017
-from wsedtk.frontend import FrontendConfig
+from wsedtk.data import class_lists, datadir, event_lists, score_folder, tables
+from wsedtk.decoding import operating_point
+from wsedtk.models import checkpoint
 from wsedtk.stages import import_
-from wsedtk.training import TrainConfig
+from wsedtk.training.training import TrainConfig
 
 FUZZ = settings(max_examples=count(2000, 40), derandomize=True, deadline=None, database=None,
                 suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

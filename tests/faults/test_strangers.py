@@ -11,8 +11,8 @@ import yaml
 from helpers import train_arguments
 from test_checkpoint import small_spec
 
-from wsedtk import checkpoint
-from wsedtk.errors import InputError
+from wsedtk.core.errors import InputError
+from wsedtk.models import checkpoint
 
 
 @pytest.fixture

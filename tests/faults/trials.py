@@ -33,15 +33,15 @@ TRAIN = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set
 
 # The command line, but that `extract` ends a part after a twentieth of a second instead of twenty: else these small sets are one part.
 LAUNCHER = """
-import wsedtk.cli
-from wsedtk.commands import systems
+import wsedtk.cli.main
+from wsedtk.cli.main import systems
 stage_of = systems.stage
 def quick(name):
-    import wsedtk.parts
-    wsedtk.parts.PART_SECONDS = 0.05
+    import wsedtk.data.parts
+    wsedtk.data.parts.PART_SECONDS = 0.05
     return stage_of(name)
 systems.stage = quick
-wsedtk.cli.main()
+wsedtk.cli.main.main()
 """
 
 

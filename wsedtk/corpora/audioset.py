@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
-from wsedtk.errors import InputError
-from wsedtk.progress import say
-from wsedtk.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
+from wsedtk.data import datadir
+from wsedtk.data.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
 
 MADE_BY = "prepare audioset"
 LISTS = {"balanced": "balanced_train_segments.csv", "unbalanced": "unbalanced_train_segments.csv", "eval": "eval_segments.csv"}

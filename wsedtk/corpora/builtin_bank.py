@@ -13,10 +13,10 @@ import numpy as np
 import scipy.interpolate
 import scipy.signal
 
-from wsedtk import audio
-from wsedtk.errors import InputError
-from wsedtk.folders import look
-from wsedtk.progress import progress
+from wsedtk.audio import audio
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import progress
+from wsedtk.data.folders import look
 
 FADE_SECONDS = 0.01
 BACKGROUNDS_PER_FOLD = 3

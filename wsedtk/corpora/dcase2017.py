@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, set_tables, tables
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
-from wsedtk.errors import InputError
-from wsedtk.events import Events
-from wsedtk.progress import say
+from wsedtk.data import datadir, set_tables, tables
+from wsedtk.data.events import Events
 
 MADE_BY = "prepare dcase2017"
 SETS = {"train": "training", "test": "testing", "eval": "evaluation"}

@@ -18,15 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, datadir, provenance
-from wsedtk.clip_names import AUDIO_EXTENSIONS
-from wsedtk.config import nearest, suggest
+from wsedtk.audio import audio
+from wsedtk.core import provenance
+from wsedtk.core.config import nearest, suggest
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import progress, say
 from wsedtk.corpora import builtin_bank
-from wsedtk.errors import InputError
-from wsedtk.events import Events
-from wsedtk.folders import look
-from wsedtk.progress import progress, say
-from wsedtk.tables import normal
+from wsedtk.data import datadir
+from wsedtk.data.clip_names import AUDIO_EXTENSIONS
+from wsedtk.data.events import Events
+from wsedtk.data.folders import look
+from wsedtk.data.tables import normal
 
 BUILTIN = "builtin"
 MADE_BY = "prepare soundscapes"

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, datadir, provenance, tables
-from wsedtk.clip_names import excerpt_times, youtube_key
-from wsedtk.errors import InputError
-from wsedtk.folders import walk
-from wsedtk.parallel import mapping
-from wsedtk.progress import printable, progress, say
-from wsedtk.tables import find, normal, slices, texts, write_rows
+from wsedtk.audio import audio
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.core.parallel import mapping
+from wsedtk.core.progress import printable, progress, say
+from wsedtk.data import datadir, tables
+from wsedtk.data.clip_names import excerpt_times, youtube_key
+from wsedtk.data.folders import walk
+from wsedtk.data.tables import find, normal, slices, texts, write_rows
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds: the shortest official clip of DCASE 2017 lasts so long; less is told as too short

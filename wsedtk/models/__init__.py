@@ -5,9 +5,9 @@ import importlib
 import torch
 from torch import nn
 
-from wsedtk.config import suggest, suggest_fraction
-from wsedtk.errors import InputError
-from wsedtk.pooling import Pooling
+from wsedtk.core.config import suggest, suggest_fraction
+from wsedtk.core.errors import InputError
+from wsedtk.models.pooling import Pooling
 
 NETWORKS = {"dcase-crnn": "wsedtk.models.dcase_crnn:DcaseCrnn", "talnet": "wsedtk.models.talnet:TalNet",
             "gated-crnn": "wsedtk.models.gated_crnn:GatedCrnn"}
@@ -26,7 +26,7 @@ def _is_absurd(value):
 def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **options):
     """Build a network: a module whose `forward(x, mask=None)` gives an object with clip, frame, weight and mask.
 
-    name: one of NETWORKS, or `package.module:Class` of one's own. pooling, hierarchy, groups: see wsedtk.pooling. options: the
+    name: one of NETWORKS, or `package.module:Class` of one's own. pooling, hierarchy, groups: see wsedtk.models.pooling. options: the
     network's own, `num_mels` among them. The class is called with a `Pooling` and the options; the module that it makes has
     the attributes `pooling` (that one) and `time_reduction` (feature frames in one output frame), and its output is a
     `wsedtk.models.layers.Output`. `layers.Head` makes one of hidden states.

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import config, datadir, provenance, score_folder, store, tables
-from wsedtk.clip_names import clip_key, youtube_key
-from wsedtk.errors import InputError
-from wsedtk.events import num_segments
-from wsedtk.progress import progress
+from wsedtk.core import config, provenance
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import progress
+from wsedtk.data import datadir, score_folder, store, tables
+from wsedtk.data.clip_names import clip_key, youtube_key
+from wsedtk.data.events import num_segments
 
 
 def _open(path):

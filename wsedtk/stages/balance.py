@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from wsedtk import datadir
-from wsedtk.errors import InputError
-from wsedtk.progress import printable
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import printable
+from wsedtk.data import datadir
 
 MADE_BY = "balance"
 MOST_LINES = 40  # classes that the table shows

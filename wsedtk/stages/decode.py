@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, events, operating_point, provenance, store
+from wsedtk.core import provenance
+from wsedtk.data import datadir, events, store
+from wsedtk.decoding import operating_point
 
 
 def decode_all(scores, point, mode, tags):

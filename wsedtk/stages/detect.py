@@ -12,14 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import (audio, checkpoint, class_lists, detection, event_formats, events, inference,
-                    operating_point, recordings, score_folder)
-from wsedtk.atomic import make_folder, write_text, writing
-from wsedtk.config import suggest, suggest_fraction
-from wsedtk.console import json_text
-from wsedtk.errors import InputError
-from wsedtk.progress import clock, progress_in_time, say
-from wsedtk.tables import normal, unfit
+from wsedtk.audio import audio
+from wsedtk.core.atomic import make_folder, write_text, writing
+from wsedtk.core.config import suggest, suggest_fraction
+from wsedtk.core.console import json_text
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import clock, progress_in_time, say
+from wsedtk.data import class_lists, event_formats, events, score_folder
+from wsedtk.data.tables import normal, unfit
+from wsedtk.decoding import operating_point
+from wsedtk.inference import detection, inference, recordings
+from wsedtk.models import checkpoint
 
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
@@ -147,7 +150,7 @@ class _Job:
                 yield score_folder.Table(file, self.labels, self.detector.seconds_per_frame)
 
     def _plot(self, source, seconds, curve, spectrogram, limits, found):
-        from wsedtk import plots  # slow to import
+        from wsedtk.report import plots  # slow to import
 
         figure = plots.timeline(source.name, seconds, self.labels, curve.values(), self.detector.seconds_per_frame * curve.span, limits,
                                 [(onset, offset, k) for onset, offset, k, _ in found], None, spectrogram.values(),

@@ -20,13 +20,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from wsedtk import audio, datadir
-from wsedtk.atomic import locking, write_text
+from wsedtk.audio import audio
+from wsedtk.core.atomic import locking, write_text
+from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.progress import progress, say
+from wsedtk.core.signals import noted
 from wsedtk.corpora import youtube, youtube_errors
-from wsedtk.errors import InputError, NotFinished
-from wsedtk.progress import progress, say
-from wsedtk.signals import noted
-from wsedtk.tables import cut_blank
+from wsedtk.data import datadir
+from wsedtk.data.tables import cut_blank
 
 CLIP_SECONDS = 600  # the longest that one download may take
 MAX_RETRIES_IN_A_ROW = 10

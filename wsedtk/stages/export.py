@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, inference, onnx_graph, operating_point, provenance
-from wsedtk.atomic import writing
-from wsedtk.errors import InputError
-from wsedtk.progress import say
+from wsedtk.core import provenance
+from wsedtk.core.atomic import writing
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import say
+from wsedtk.decoding import operating_point
+from wsedtk.inference import inference
+from wsedtk.models import checkpoint, onnx_graph
 
 _TOLERANCE = 1e-3  # how far a score may be from torch's
 

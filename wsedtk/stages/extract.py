@@ -8,13 +8,16 @@ import functools
 
 import numpy as np
 
-from wsedtk import __version__, audio, config, datadir, inference, provenance, store
-from wsedtk.errors import InputError
-from wsedtk.frontend import FrontendConfig, LogMel
-from wsedtk.parallel import mapping
-from wsedtk.parts import finishing
-from wsedtk.progress import progress, say
-
+from wsedtk import __version__
+from wsedtk.audio import audio
+from wsedtk.audio.frontend import FrontendConfig, LogMel
+from wsedtk.core import config, provenance
+from wsedtk.core.errors import InputError
+from wsedtk.core.parallel import mapping
+from wsedtk.core.progress import progress, say
+from wsedtk.data import datadir, store
+from wsedtk.data.parts import finishing
+from wsedtk.inference import inference
 
 # The processes of --jobs begin as copies of one that has these: each by itself would import them for seconds.
 _PRELOADED = ("wsedtk.stages.extract",)

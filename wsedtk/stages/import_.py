@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, config, datadir, model_card, provenance
-from wsedtk.errors import InputError
-from wsedtk.frontend import FrontendConfig
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core import config, provenance
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir
+from wsedtk.models import checkpoint
+from wsedtk.report import model_card
 
 _CONVERT = ("python3 -c \"import pickle, numpy; numpy.savetxt('normalizer.txt', pickle.load(open('normalizer.pkl', 'rb'), "
             "encoding='latin1'))\"")

@@ -5,9 +5,10 @@ import json
 import math
 import re
 
-from wsedtk import artefacts, console
-from wsedtk.errors import InputError
-from wsedtk.progress import printable
+from wsedtk import inspection as artefacts
+from wsedtk.core import console
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import printable
 
 _INDENT = "    "
 

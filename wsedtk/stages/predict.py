@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import checkpoint, class_lists, config, datadir, inference, provenance, store
-from wsedtk.errors import InputError
-from wsedtk.progress import progress
+from wsedtk.core import config, provenance
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import progress
+from wsedtk.data import class_lists, datadir, store
+from wsedtk.inference import inference
+from wsedtk.models import checkpoint
 
 
 def _choose_rows(features, data_set):

@@ -7,14 +7,15 @@ import html
 
 import numpy as np
 
-from wsedtk import comparing, model_card, plots, ranking, scored, scoring
-from wsedtk.atomic import write_text
-from wsedtk.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
-from wsedtk.config import read_yaml
-from wsedtk.difference_tables import add_differences
-from wsedtk.errors import InputError
-from wsedtk.page import Page, breakable, table
-from wsedtk.progress import say
+from wsedtk.core.atomic import write_text
+from wsedtk.core.config import read_yaml
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import say
+from wsedtk.evaluation import comparing, ranking, scored, scoring
+from wsedtk.report import model_card, plots
+from wsedtk.report.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
+from wsedtk.report.difference_tables import add_differences
+from wsedtk.report.page import Page, breakable, table
 
 TITLE = "Sound event detection report"
 MOST_PANELS = 20  # classes whose curves are drawn; of more the best and the worst
@@ -333,7 +334,7 @@ def run(folders, output, figures, kind):
     for name, group in _by_set(found).items():
         sounds = _add_set(page, name, group, sounds)
     if figures is not None:
-        from wsedtk.plots import gradients  # torch, which nothing else here needs
+        from wsedtk.report.plots import gradients  # torch, which nothing else here needs
         page.save("pooling gradients", gradients.pooling_gradients())
     names = ", ".join(systems) if len(systems) <= 5 else f"{len(systems)} systems"
     introduction = "".join(f"<p>{html.escape(line)}.</p>" for line in (names, *_coverage(found)))

@@ -6,17 +6,35 @@ N clips, K classes.
 import json
 from pathlib import Path
 
-from wsedtk import console, datadir, metrics, provenance, ranking, tables
-from wsedtk.atomic import write_text
-from wsedtk.errors import InputError
-from wsedtk.events import Events
-from wsedtk.progress import say
-from wsedtk.scoring import (CLASS_SEGMENT_KEYS, F1_KEYS, MANY_CLASSES, RANKING_KEYS, SEGMENT_KEYS,
-                            zero_length_note, cell, empty_report, extreme_classes, matched,
-                            measure_events, measure_tags, measured, psds_note, text_table,
-                            warn_of_late, warn_of_repeats, why_no_interval)
-from wsedtk.set_tables import Repeat
-from wsedtk.store import ScoreFile
+from wsedtk.core import console, provenance
+from wsedtk.core.atomic import write_text
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import say
+from wsedtk.data import datadir, tables
+from wsedtk.data.events import Events
+from wsedtk.data.set_tables import Repeat
+from wsedtk.data.store import ScoreFile
+from wsedtk.evaluation import metrics, ranking
+from wsedtk.evaluation.scoring import (
+    CLASS_SEGMENT_KEYS,
+    F1_KEYS,
+    MANY_CLASSES,
+    RANKING_KEYS,
+    SEGMENT_KEYS,
+    cell,
+    empty_report,
+    extreme_classes,
+    matched,
+    measure_events,
+    measure_tags,
+    measured,
+    psds_note,
+    text_table,
+    warn_of_late,
+    warn_of_repeats,
+    why_no_interval,
+    zero_length_note,
+)
 
 _TAGGING = tuple(zip(("tag Pre", "tag Rec", "tag F1"), ["tagging"] * 3, F1_KEYS))
 EVENTS_COLUMNS = (_TAGGING[2], *zip(("ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1"), ["segment"] * 7, SEGMENT_KEYS))

@@ -7,11 +7,13 @@ import json
 
 import numpy as np
 
-from wsedtk import config, console, datadir, event_lists, metrics, scoring, tables
-from wsedtk.clip_names import LONGEST_SECONDS, excerpt_times
-from wsedtk.errors import InputError
-from wsedtk.events import Events
-from wsedtk.scoring import warn
+from wsedtk.core import config, console
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir, event_lists, tables
+from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
+from wsedtk.data.events import Events
+from wsedtk.evaluation import metrics, scoring
+from wsedtk.evaluation.scoring import warn
 
 SLACK_SECONDS = 0.1  # events that end at most this much after their clip are cut without a warning
 

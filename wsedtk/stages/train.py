@@ -15,14 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsedtk import checkpoint, config, datadir, distributed, model_card, models, provenance, scalars, tables
-from wsedtk.atomic import locking, write_text
-from wsedtk.dataset import FeatureBatches
-from wsedtk.errors import InputError, NotFinished
-from wsedtk.progress import say
-from wsedtk.signals import noted
-from wsedtk.store import FeatureStore
-from wsedtk.training import TrainConfig, Trainer, augmentation_of
+from wsedtk import models
+from wsedtk.core import config, provenance
+from wsedtk.core.atomic import locking, write_text
+from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.progress import say
+from wsedtk.core.signals import noted
+from wsedtk.data import datadir, tables
+from wsedtk.data.store import FeatureStore
+from wsedtk.models import checkpoint
+from wsedtk.report import model_card
+from wsedtk.training import distributed, scalars
+from wsedtk.training.dataset import FeatureBatches
+from wsedtk.training.training import TrainConfig, Trainer, augmentation_of
 
 HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map", "learning_rate", "seconds")
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")  # in config.yaml, but nothing that a result depends on

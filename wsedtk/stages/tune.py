@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import datadir, events, metrics, operating_point, provenance, store, tables, thresholds
-from wsedtk.atomic import check_overwrite
-from wsedtk.errors import InputError
-from wsedtk.progress import printable, say
-
+from wsedtk.core import provenance
+from wsedtk.core.atomic import check_overwrite
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import printable, say
+from wsedtk.data import datadir, events, store, tables
+from wsedtk.decoding import operating_point, thresholds
+from wsedtk.evaluation import metrics
 
 MOST_LINES = 40  # classes that are printed
 FEW_CLIPS = 30  # a target that rests on fewer positives is warned of
@@ -88,7 +90,7 @@ def frame_options(scores, rows, dataset, criterion, grid, gate, common=False):
     filters = [events.filter_frames(*setting, step) for setting in grid]
     for block, frames in scores.blocks(rows):
         for found, setting in zip(values, filters):
-            smoothed = events.smooth(frames, *setting) * gate[block, None]  # filters commute with thresholds, see wsedtk.events
+            smoothed = events.smooth(frames, *setting) * gate[block, None]  # filters commute with thresholds, see wsedtk.data.events
             if criterion == "tags":
                 found.append(clip_maxima(smoothed, step, recorded[block]))
             else:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import audio, datadir
-from wsedtk.clip_names import clip_key
-from wsedtk.errors import InputError
-from wsedtk.parallel import mapping
-from wsedtk.progress import printable, progress
-from wsedtk.tables import Fault, find, first, read_rows, texts
+from wsedtk.audio import audio
+from wsedtk.core.errors import InputError
+from wsedtk.core.parallel import mapping
+from wsedtk.core.progress import printable, progress
+from wsedtk.data import datadir
+from wsedtk.data.clip_names import clip_key
+from wsedtk.data.tables import Fault, find, first, read_rows, texts
 
 SLACK = 0.1  # seconds that a sound may be shorter or longer than clips.tsv says
 SHORTEST = 0.1  # seconds: less is no clip
@@ -90,7 +91,7 @@ class Report:
         there = np.flatnonzero(self.dataset.paths != "")
         self.add("have no audio", np.flatnonzero(self.dataset.paths == ""))
         rates, self.contents = np.zeros(len(self.dataset), np.int64), np.zeros(len(self.dataset), np.int64)
-        with mapping(jobs, ["wsedtk.audio"]) as spread:
+        with mapping(jobs, ["wsedtk.audio.audio"]) as spread:
             examined = spread(audio.examine, texts(self.dataset.paths[there]))
             for clip, found in progress(zip(there.tolist(), examined), "open audio", len(there)):
                 if found.fault is not None:

@@ -9,11 +9,13 @@ Writes one row a class of DCASE, in its order: the model's name of it, and DCASE
 import argparse
 from pathlib import Path
 
-from wsedtk import checkpoint, config, datadir
-from wsedtk.atomic import write_text
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core import config
+from wsedtk.core.atomic import write_text
+from wsedtk.core.errors import InputError
 from wsedtk.corpora import audioset, youtube
-from wsedtk.errors import InputError
-from wsedtk.frontend import FrontendConfig
+from wsedtk.data import datadir
+from wsedtk.models import checkpoint
 
 
 def classes_of(model_labels, audioset_classes, dcase_classes):

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk import checkpoint, config, datadir, scoring
-from wsedtk.atomic import write_text
+from wsedtk.core import config
+from wsedtk.core.atomic import write_text
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import say
 from wsedtk.corpora import audioset, youtube
-from wsedtk.dataset import FeatureBatches
-from wsedtk.errors import InputError
-from wsedtk.progress import say
-from wsedtk.store import FeatureStore
+from wsedtk.data import datadir
+from wsedtk.data.store import FeatureStore
+from wsedtk.evaluation import scoring
+from wsedtk.models import checkpoint
+from wsedtk.training.dataset import FeatureBatches
 
 
 def seen_videos(metadata_dir, data_sets):

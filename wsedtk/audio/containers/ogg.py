@@ -1,0 +1,149 @@
+"""Ogg: pages with checksums. Streams may be chained, one after the other (RFC 3533, section 4)."""
+
+import dataclasses
+import re
+import struct
+import zlib
+
+from wsedtk.audio.containers.layout import Layout, Part, read_at
+
+# OggS, version, flags, granule position, serial number, page number, checksum, number of segments
+_HEAD = struct.Struct("<4sBBqIIIB")
+_BEGINS, _ENDS = 2, 4  # flags
+_BLOCK = 1 << 20
+_LARGEST = 27 + 255 + 255 * 255  # bytes of a page
+_NO_POSITION = -1  # position of a page on which no packet ends
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+@dataclasses.dataclass
+class _Page:
+    flags: int
+    position: int  # of its last sample
+    serial: int
+    number: int
+    num_bytes: int
+
+
+@dataclasses.dataclass
+class _Link:
+    """One of several chained streams, with the streams that are multiplexed with it."""
+
+    start: int
+    end: int
+    numbers: dict = dataclasses.field(default_factory=dict)  # serial number -> next page number
+    open: set = dataclasses.field(default_factory=set)  # serial numbers of unfinished streams
+    has_begun: bool = False  # whether all first pages have been read
+    position: int = 0
+
+
+def checksum(content):
+    """Return Ogg's CRC-32 of a page with a checksum of 0: zlib's with the bits in reverse order."""
+    value = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
+
+
+def _page(content, place):
+    """Return the page at a place of `content`; None if there is none or it is damaged."""
+    if len(content) - place < _HEAD.size:
+        return None
+    fields = _HEAD.unpack_from(content, place)
+    magic, version, flags, position, serial, number, crc, num_segments = fields
+    end = place + _HEAD.size + num_segments
+    if magic != b"OggS" or version != 0 or end > len(content):
+        return None
+    num_bytes = _HEAD.size + num_segments + sum(content[place + _HEAD.size : end])
+    if place + num_bytes > len(content):
+        return None
+    page = content[place : place + num_bytes]
+    if checksum(page[:22] + bytes(4) + page[26:]) != crc:
+        return None
+    return _Page(flags, position, serial, number, num_bytes)
+
+
+def _pages(file, place, size):
+    """Yield (place, page) for every page before the first damage."""
+    start, content = place, b""
+    while place < size:
+        if place - start + _LARGEST > len(content):
+            start, content = place, read_at(file, place, _BLOCK)
+        page = _page(content, place - start)
+        if page is None:
+            return
+        yield place, page
+        place += page.num_bytes
+
+
+def _belongs(link, page):
+    """Return whether a page continues a link; None if it begins another one."""
+    if page.flags & _BEGINS:
+        return None if link.has_begun or page.serial in link.numbers else True
+    return link.numbers.get(page.serial) == page.number
+
+
+def _next_start(file, place, size):
+    """Return where the next stream begins, at `place` or later; None without one."""
+    for start in range(place, size, _BLOCK - _LARGEST):
+        content = read_at(file, start, _BLOCK)
+        for found in re.finditer(b"OggS", content):
+            page = _page(content, found.start())
+            if page is not None and page.flags & _BEGINS:
+                return start + found.start()
+    return None
+
+
+def _links(file, size):
+    """Return the links of a file before the first damage. Other bytes between them are skipped."""
+    links, place = [], 0
+    while place is not None:
+        _add_links(links, file, place, size)
+        is_whole = bool(links) and not links[-1].open and links[-1].end > place
+        place = _next_start(file, links[-1].end, size) if is_whole else None
+    return links
+
+
+def _add_links(links, file, place, size):
+    """Add the links from a place to the first damage."""
+    for place, page in _pages(file, place, size):
+        belongs = _belongs(links[-1], page) if links else None
+        if belongs is None and page.flags & _BEGINS:
+            links.append(_Link(place, place))
+        elif not belongs:
+            return
+        link = links[-1]
+        link.has_begun = link.has_begun or not page.flags & _BEGINS
+        link.numbers[page.serial] = page.number + 1
+        link.open.add(page.serial)
+        if page.flags & _ENDS:
+            link.open.discard(page.serial)
+        if page.position != _NO_POSITION:
+            link.position = max(link.position, page.position)
+        link.end = place + page.num_bytes
+
+
+def _last_position(file, size, serials):
+    """Return the position of the file's last page if it ends one of these streams; else None."""
+    content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
+    place = content.rfind(b"OggS")
+    while place >= 0:
+        if len(content) - place >= _HEAD.size:
+            _, _, flags, position, serial, *_ = _HEAD.unpack_from(content, place)
+            if position != _NO_POSITION:
+                return position if serial in serials and flags & _ENDS else None
+        place = content.rfind(b"OggS", 0, place)
+    return None
+
+
+def look(file, size):
+    """Return the Layout of an Ogg file."""
+    links = _links(file, size)
+    if not links:
+        return Layout((Part(demuxer="ogg"),))
+    last, share = links[-1], 1.0
+    if last.open:
+        is_alone = len(links) == 1 and len(last.numbers) == 1
+        announced = _last_position(file, size, last.numbers) if is_alone else None
+        share = last.position / announced if announced and last.position < announced else None
+    if len(links) == 1 and last.end == size:
+        return Layout((Part(demuxer="ogg"),), share)
+    return Layout(tuple(Part(((link.start, link.end),), (), "ogg") for link in links), share)

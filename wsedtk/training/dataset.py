@@ -1,0 +1,185 @@
+"""Balanced sampling, batches, frame targets, augmentation.
+
+N clips, B clips in a batch, T frames, T' output frames, F mel bins, K classes. All that is random is a function of the seed and
+the batch's number alone, so that a resumed run goes on where it stopped.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from wsedtk.core.errors import InputError
+from wsedtk.evaluation import metrics
+from wsedtk.inference.inference import load_features
+
+BALANCERS = ("classes", "weighted", "none")
+
+
+class Batches:
+    """An endless stream of batches of clips.
+
+    balancer `classes`: Wang, Li & Metze's balanced minibatches (2019, section 3.1): one endless shuffled queue per class, one
+    clip a class a round. A clip with several tags is in each of its classes' queues; clips without tags form one more queue. The
+    order of the queues is shuffled anew every round, and batches are cut across rounds.
+    `weighted`: each clip is drawn, with replacement, with a probability in proportion to the sum of 1 / (clips of the class)
+    over its tags; clips without tags count as one more class.
+    `none`: all clips form a single shuffled queue.
+    """
+
+    def __init__(self, dataset, batch_size, seed, balancer="classes"):
+        if balancer not in BALANCERS:
+            raise ValueError(f"unknown balancer {balancer!r}; known: {', '.join(BALANCERS)}")
+        self.batch_size, self.seed, self.cumulative = batch_size, seed, None
+        queues = dataset.clips_of_classes()
+        if balancer == "weighted":
+            weights = np.zeros(len(dataset))
+            for clips in queues:
+                weights[clips] += 1 / max(len(clips), 1)
+            self.cumulative = np.cumsum(weights)
+        if balancer != "classes":
+            queues = [np.arange(len(dataset))]
+        self.queues = [q for q in queues if len(q)]
+        self._orders = [(-1, None)] * len(self.queues)  # the pass that each queue is in, and its order in that pass
+
+    def _clip(self, queue, round_number):
+        clips = self.queues[queue]
+        lap, place = divmod(round_number, len(clips))
+        if self._orders[queue][0] != lap:
+            self._orders[queue] = lap, np.random.default_rng((self.seed, 1, queue, lap)).permutation(clips)
+        return self._orders[queue][1][place]
+
+    def batch(self, step):
+        """The clips (B,) of batch number `step`, counted from 0."""
+        if self.cumulative is not None:
+            draws = np.random.default_rng((self.seed, 3, step)).random(self.batch_size) * self.cumulative[-1]
+            return np.searchsorted(self.cumulative, draws, side="right").clip(max=len(self.cumulative) - 1)
+        draws = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        rounds, turns = np.divmod(draws, len(self.queues))
+        orders = {r: np.random.default_rng((self.seed, 2, r)).permutation(len(self.queues)) for r in np.unique(rounds).tolist()}
+        return np.array([self._clip(orders[r][turn], r) for r, turn in zip(rounds.tolist(), turns.tolist())])
+
+
+class FeatureBatches:
+    """Features of the clips of a data set, by clip index. Clips whose audio could not be read are left out, and counted.
+
+    `dataset` is the set of the clips that are there; `rows` (N,) are their rows in the store.
+    """
+
+    def __init__(self, store, dataset, folder):
+        rows = store.rows_of_set(dataset, folder)
+        self.num_left_out = int((rows < 0).sum())
+        self.store, self.dataset, self.rows = store, dataset.select(rows >= 0), rows[rows >= 0]
+        if not len(self.rows):
+            raise InputError(f"{folder}: no clip has features in {', '.join(store.paths)}")
+
+    def load(self, clips, of=None):
+        """Features (B, T, F) and mask (B, T), True = real frame, of clips (B,).
+
+        of: the clips of the whole batch, where they are a part of one: T is then its longest clip's, which batch norm notices.
+        """
+        x, mask = load_features(self.store, self.rows[clips])
+        missing = 0 if of is None else int(self.store.num_frames[self.rows[of]].max()) - x.shape[1]
+        if missing > 0:
+            x, mask = torch.nn.functional.pad(x, (0, 0, 0, missing)), torch.nn.functional.pad(mask, (0, missing))
+        return x, mask
+
+
+class FrameTargets:
+    """What the events of a set say of each output frame: the share of the frame that events of a class cover.
+
+    Known for the clips that have events. There, a class that is tagged without an event of some length stays unknown, and every
+    other class is known to be silent where no event is.
+    """
+
+    def __init__(self, dataset, seconds_per_frame):
+        self.events, self.seconds_per_frame = dataset.events, seconds_per_frame
+        lasting = self.events.offset > self.events.onset
+        self.known = ~dataset.tag_matrix()  # (N, K)
+        self.known[self.events.clip[lasting], self.events.label[lasting]] = True
+        self.known &= np.isin(np.arange(len(dataset)), self.events.clip)[:, None]
+        self.starts = np.searchsorted(self.events.clip, np.arange(len(dataset) + 1))
+
+    def load(self, clips, num_frames):
+        """Targets (B, T', K) in [0, 1] and what is known of them (B, 1, K), 1 or 0, of clips (B,)."""
+        target = np.zeros((len(clips), num_frames, self.known.shape[1]), np.float32)
+        edges = np.arange(num_frames + 1) * self.seconds_per_frame
+        for row, clip in enumerate(clips.tolist()):
+            events = self.events.select(slice(self.starts[clip], self.starts[clip + 1]))
+            for onset, offset, label in metrics.merge_overlaps([span[1:] for span in events.rows()]):
+                covered = np.minimum(offset, edges[1:]) - np.maximum(onset, edges[:-1])
+                target[row, :, label] += covered.clip(min=0) / self.seconds_per_frame
+        return torch.from_numpy(target), torch.from_numpy(self.known[clips].astype(np.float32))[:, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Changes of training batches; 0 turns each off.
+
+    mixup_alpha: mix each clip with another of the batch, in proportions drawn from Beta(alpha, alpha) (Zhang et al. 2018).
+    time_mask_frames, mel_mask_bins: blank two spans of time and two of frequency, each of at most that many feature frames or
+    bins, with the training mean (SpecAugment, Park et al. 2019). time_shift_frames: rotate the clip in time by at most that many
+    output frames, of `time_reduction` feature frames each, either way.
+    """
+
+    mixup_alpha: float = 0.0
+    time_mask_frames: int = 0
+    mel_mask_bins: int = 0
+    time_shift_frames: int = 0
+    time_reduction: int = 1
+
+    @property
+    def is_on(self):
+        """Whether it changes anything."""
+        return any((self.mixup_alpha, self.time_mask_frames, self.mel_mask_bins, self.time_shift_frames))
+
+    def __call__(self, generators, x, mask, tags, frames=None, known=None):
+        """Change a batch; random numbers come from `generators`, one numpy Generator a clip.
+
+        x: (B, T, F) normalised, 0 at padded frames; mask: (B, T), True = real frame; tags: (B, K); frames, known: (B, T', K) and
+        (B, 1, K) as FrameTargets gives, or None. Returns them in this order.
+        """
+        if self.time_shift_frames:
+            x, frames = self._shift(generators, x, mask, frames)
+        if self.mixup_alpha:
+            x, mask, tags, frames, known = self._mix(generators, x, mask, tags, frames, known)
+        if self.time_mask_frames:
+            x = x * self._spans(generators, mask.sum(dim=1).tolist(), x.shape[1], self.time_mask_frames).to(x)[:, :, None]
+        if self.mel_mask_bins:
+            x = x * self._spans(generators, [x.shape[2]] * len(x), x.shape[2], self.mel_mask_bins).to(x)[:, None]
+        return x, mask, tags, frames, known
+
+    @staticmethod
+    def _spans(generators, lengths, size, longest):
+        """0 inside two random spans of each row's first `length` places, 1 elsewhere: (B, size)."""
+        keep = np.ones((len(lengths), size), np.float32)
+        for row, (generator, length) in enumerate(zip(generators, lengths)):
+            for _ in range(2):
+                width = int(generator.integers(0, min(longest, length) + 1))
+                start = int(generator.integers(0, length - width + 1))
+                keep[row, start:start + width] = 0
+        return torch.from_numpy(keep)
+
+    def _shift(self, generators, x, mask, frames):
+        """Rotate the whole output frames of each clip."""
+        places = np.tile(np.arange(x.shape[1]), (len(x), 1))
+        out_places = np.tile(np.arange(frames.shape[1] if frames is not None else 0), (len(x), 1))
+        for row, (generator, length) in enumerate(zip(generators, mask.sum(dim=1).tolist())):
+            whole = max(length // self.time_reduction, 1)
+            shift = int(generator.integers(-self.time_shift_frames, self.time_shift_frames + 1))
+            real = min(whole * self.time_reduction, length)
+            places[row, :real] = np.roll(places[row, :real], shift * self.time_reduction)
+            out_places[row, :whole] = np.roll(out_places[row, :whole], shift)
+        x = x[torch.arange(len(x))[:, None], torch.from_numpy(places)]
+        return x, frames if frames is None else frames[torch.arange(len(x))[:, None], torch.from_numpy(out_places)]
+
+    def _mix(self, generators, x, mask, tags, frames, known):
+        """Each clip with a partner of the batch."""
+        draws = [(generator.integers(0, len(x)), generator.beta(self.mixup_alpha, self.mixup_alpha)) for generator in generators]
+        partner = torch.tensor([int(p) for p, _ in draws])
+        share = torch.tensor([b for _, b in draws], dtype=torch.float32, device=x.device)[:, None]  # (B, 1)
+        x = share[..., None] * x + (1 - share[..., None]) * x[partner]
+        tags = share * tags + (1 - share) * tags[partner]
+        if frames is not None:
+            frames, known = share[..., None] * frames + (1 - share[..., None]) * frames[partner], known * known[partner]
+        return x, mask | mask[partner], tags, frames, known
