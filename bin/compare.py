@@ -17,8 +17,8 @@ from pathlib import Path
 
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.evaluation import intervals, scoring, seeds
-from wsedtk.evaluation.scored import Scored
+from wsedtk.evaluation import intervals, report_data, seeds
+from wsedtk.evaluation.scored_systems import Scored
 
 TAGGING = [
     ("tag Pre", "tagging", "precision"),
@@ -53,7 +53,7 @@ def read_runs(exp, systems, numbers, place):
             raise InputError(f"{folder}: no report.json there; score it (stage 8)")
     found = {
         system: [
-            Scored(name, folder, scoring.read_report(folder / "report.json"))
+            Scored(name, folder, report_data.read_report(folder / "report.json"))
             for name, folder in several
         ]
         for system, several in runs.items()
@@ -123,8 +123,8 @@ def table_of(exp, systems, numbers, place, title):
     clips, reports = runs[systems[0]][0].report["clips"], []
     for several in runs.values():
         reports += [one.report for one in several]
-    middle = SEGMENT if scoring.measured(SEGMENT, reports) else RANKING
-    consistency = scoring.measured(seeds.CONSISTENCY, reports)
+    middle = SEGMENT if report_data.measured(SEGMENT, reports) else RANKING
+    consistency = report_data.measured(seeds.CONSISTENCY, reports)
     columns = TAGGING + middle + consistency
     table = place.replace("/", " ")
     rows, flat = mean_rows(runs, columns, table)

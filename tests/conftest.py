@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from helpers import LABELS, RECIPES, train_arguments, write_set, write_sound
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.cli import main as cli
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.inference import recordings
@@ -93,12 +93,12 @@ def hear(tmp_path, capfd):
         path = tmp_path / name
         path.write_bytes(content)
         remarks, streamed = [], []
-        samples, rate = audio.read(path, remarks=remarks)
+        samples, rate = audio_files.read(path, remarks=remarks)
         blocks = list(recordings.stream(path, rate, remarks=streamed))
         np.testing.assert_array_equal(np.concatenate(blocks), samples)
-        examined = audio.examine(path)
+        examined = audio_files.examine(path)
         assert examined.duration == len(samples) / rate
-        assert audio.info(path).duration == examined.duration or not is_told
+        assert audio_files.info(path).duration == examined.duration or not is_told
         assert remarks == streamed == [*examined.remarks, *filter(None, [examined.remark_on_mean])]
         assert capfd.readouterr() == ("", "")
         return samples, rate, remarks

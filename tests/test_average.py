@@ -14,7 +14,7 @@ from sed_scores_eval.base_modules import io
 
 from wsedtk.core import atomic
 from wsedtk.core.errors import InputError
-from wsedtk.data import score_folder, store
+from wsedtk.data import score_folders, store
 
 LABELS = ["Air horn, truck horn", "Dog \"bark\"", "Car #1"]
 NAMES = ["-abcdefghij_30.000_40.000.wav", "Yabcdefghij_0.000_10.000.wav", "b c.wav", "音.flac"]
@@ -420,9 +420,9 @@ def test_psds_of_the_tables_is_that_of_the_scores(run, theirs):
 
 def test_names_that_tables_can_not_have(tmp_path):
     with pytest.raises(InputError, match="a class can't be named onset or offset there"):
-        score_folder.write(tmp_path / "t", ["a.wav"], ["onset"], 0.1, [])
+        score_folders.write(tmp_path / "t", ["a.wav"], ["onset"], 0.1, [])
     with pytest.raises(InputError, match="'a.wav' and 'a' would have one table, 'a.tsv'; rename"):
-        score_folder.write(tmp_path / "t", ["a.wav", "a"], ["Car"], 0.1, [])
+        score_folders.write(tmp_path / "t", ["a.wav", "a"], ["Car"], 0.1, [])
     for name, cause in (
         ("../a", "'../a.tsv' is no file name"), ("/a", "'/a.tsv' is no"), ("a//b", "'a//b.tsv'"),
         (".a/b", "'.a/b.tsv' is no"), ("a/", "'a/.tsv' is no"), ("a\\b", "is no file name"),
@@ -430,7 +430,7 @@ def test_names_that_tables_can_not_have(tmp_path):
         ("b" * 256 + "/a", "has 256 bytes"),
     ):
         with pytest.raises(InputError, match="no clip can have a table there") as caught:
-            score_folder.write(tmp_path / "t", [name], ["Car"], 0.1, [])
+            score_folders.write(tmp_path / "t", [name], ["Car"], 0.1, [])
         assert cause in str(caught.value) and repr(name) in str(caught.value)
     assert not (tmp_path / "t").exists()
 

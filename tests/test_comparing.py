@@ -10,7 +10,7 @@ from helpers import make_point, write_score_file, write_set, write_sound
 
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import comparing, metrics, ranking, scored, scoring
+from wsedtk.evaluation import comparisons, metrics, ranking, report_data, scored_systems
 
 LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
@@ -53,14 +53,14 @@ def exp(tmp_path_factory):
 @pytest.fixture
 def systems(exp):
     """The Scored folders of both systems."""
-    return scored.read_systems(scored.find_systems([exp]))
+    return scored_systems.read_systems(scored_systems.find_systems([exp]))
 
 
 # ---- differences ----
 
 def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(systems):
     good, poor = (one for one in systems if one.mode == "frame")
-    ((other, found),) = comparing.paired_differences([good, poor])
+    ((other, found),) = comparisons.paired_differences([good, poor])
     assert other is poor
     for section, key in (("tagging", "f1"), ("segment", "error_rate"), ("segment", "f1"), ("event", "f1"), ("audioset", "map"),
                          ("audioset", "mauc"), ("psds", "psds1")):
@@ -71,7 +71,7 @@ def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(sys
         drawn = np.repeat(np.arange(12), weight.astype(int))
         both = []
         for one in (poor, good):
-            true, said, clip_of = scoring.active_segments(one.truth, one.decoded)
+            true, said, clip_of = report_data.active_segments(one.truth, one.decoded)
             per_clip = metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, 12)
             both.append(metrics.rates(per_clip[drawn].sum(axis=0))["error_rate"])
         rates.append(both[0] - both[1])
@@ -79,14 +79,14 @@ def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(sys
 
 
 def test_a_system_does_not_differ_from_itself(systems):
-    ((_, found),) = comparing.paired_differences([systems[0], systems[0]])
+    ((_, found),) = comparisons.paired_differences([systems[0], systems[0]])
     assert [found["segment"][key] for key in ("f1", "error_rate")] == [(0, [0, 0])] * 2
     assert found["audioset"]["map"] == (0, [0, 0]) and found["tagging"]["precision"] == (0, [0, 0])
 
 
 def test_paired_differences_of_map_are_those_of_the_influences(systems):
     good, poor = (one for one in systems if one.mode == "frame")
-    ((_, found),) = comparing.paired_differences([good, poor])
+    ((_, found),) = comparisons.paired_differences([good, poor])
     tags = good.truth.tag_matrix()
     clip = [one.scores.clip[one.rows] for one in (good, poor)]
     without = np.empty((2, 12))
@@ -109,7 +109,7 @@ def test_a_difference_of_what_is_not_there():
 
 def test_event_counts_are_those_of_the_event_metrics(systems):
     for one in systems:
-        arguments = *scoring.scored_events(one.truth, one.decoded), one.truth.durations, one.truth.labels
+        arguments = *report_data.scored_events(one.truth, one.decoded), one.truth.durations, one.truth.labels
         np.testing.assert_array_equal(metrics.event_counts(*arguments), metrics.event_metrics(*arguments)[2])
 
 
@@ -126,7 +126,7 @@ def test_precision_and_recall_are_scikit_learns():
 
 def test_a_thinned_curve_keeps_its_ends_and_its_points():
     precision, recall = np.linspace(1, 0.2, 10000), np.linspace(0, 1, 10000)
-    thin = comparing.thinned(precision, recall)
+    thin = comparisons.thinned(precision, recall)
     assert len(thin[0]) <= 400 and (thin[0][0], thin[1][-1], thin[0][-1]) == (1, 1, 0.2)
     assert set(zip(*thin)) <= set(zip(precision, recall))
 
@@ -134,11 +134,11 @@ def test_a_thinned_curve_keeps_its_ends_and_its_points():
 def test_operating_points_are_precision_and_recall_of_the_tags(systems):
     for one in systems:
         classes = [one.report["classes"][label]["tagging"] for label in LABELS]
-        assert comparing.operating_points(one, [2, 0]) == [pytest.approx((classes[k]["precision"], classes[k]["recall"])) for k in (2, 0)]
+        assert comparisons.operating_points(one, [2, 0]) == [pytest.approx((classes[k]["precision"], classes[k]["recall"])) for k in (2, 0)]
 
 
 def test_segment_scores_are_those_of_each_clip(systems):
-    found = comparing.segment_scores(systems[0], [2, 0])
+    found = comparisons.segment_scores(systems[0], [2, 0])
     expected = np.concatenate([systems[0].scores.segments(row)[:, [2, 0]] for row in systems[0].rows])
     np.testing.assert_array_equal(found, expected)
 
@@ -147,8 +147,8 @@ def test_segment_scores_are_those_of_each_clip(systems):
 
 def test_class_errors_are_those_of_sed_eval(systems):
     for one in systems:
-        missed, added = comparing.class_errors(one)
-        true, _, _ = scoring.active_segments(one.truth, one.decoded)
+        missed, added = comparisons.class_errors(one)
+        true, _, _ = report_data.active_segments(one.truth, one.decoded)
         for k, label in enumerate(LABELS):
             rates, count = one.report["classes"][label]["segment"], true[:, k].sum()
             assert (missed[k], added[k]) == pytest.approx((rates["deletion_rate"] * count, rates["insertion_rate"] * count))
@@ -156,27 +156,27 @@ def test_class_errors_are_those_of_sed_eval(systems):
 
 def test_clips_are_chosen_by_their_errors():
     errors, num_true = np.array([0, 5, 0, 2, 0, 9]), np.array([1, 1, 3, 1, 0, 1])
-    assert comparing.choose_clips(errors, num_true, 2) == ([2, 0], [5, 1])  # with more events first; clip 4 has none
-    assert comparing.choose_clips(errors, num_true, 10) == ([2, 0], [5, 1, 3])
-    assert comparing.choose_clips(np.zeros(2), np.ones(2, int), 10) == ([0, 1], [])
+    assert comparisons.choose_clips(errors, num_true, 2) == ([2, 0], [5, 1])  # with more events first; clip 4 has none
+    assert comparisons.choose_clips(errors, num_true, 10) == ([2, 0], [5, 1, 3])
+    assert comparisons.choose_clips(np.zeros(2), np.ones(2, int), 10) == ([0, 1], [])
 
 
 # ---- systems and their folders ----
 
 def test_systems_are_found_in_model_and_experiment_directories(exp, tmp_path):
     both = {"good": exp / "good", "poor": exp / "poor"}
-    assert scored.find_systems([exp]) == both == scored.find_systems([exp / "good", exp, exp / "good" / "."])
-    assert list(scored.find_systems([exp / "poor", exp])) == ["poor", "good"]
+    assert scored_systems.find_systems([exp]) == both == scored_systems.find_systems([exp / "good", exp, exp / "good" / "."])
+    assert list(scored_systems.find_systems([exp / "poor", exp])) == ["poor", "good"]
     shutil.copytree(exp, tmp_path / "again")
-    assert list(scored.find_systems([exp, tmp_path / "again"])) == ["exp/good", "exp/poor", "again/good", "again/poor"]
+    assert list(scored_systems.find_systems([exp, tmp_path / "again"])) == ["exp/good", "exp/poor", "again/good", "again/poor"]
     with pytest.raises(InputError, match="nowhere: no such folder; name a model directory or an experiment directory"):
-        scored.find_systems([exp, tmp_path / "nowhere"])
+        scored_systems.find_systems([exp, tmp_path / "nowhere"])
 
 
 def test_systems_of_other_classes_are_not_compared(systems):
     other = dataclasses.replace(systems[1], report={**systems[1].report, "classes": dict(list(systems[1].report["classes"].items())[::-1])})
     with pytest.raises(InputError, match="scored against other classes of the set 'test'"):
-        scored.check_sets([systems[0], other])
+        scored_systems.check_sets([systems[0], other])
 
 
 def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
@@ -184,7 +184,7 @@ def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
     shutil.copytree(exp, tmp_path / "moved")
 
     def recordings():
-        return scored.Scored("good", folder, scoring.read_report(folder / "report.json")).recordings
+        return scored_systems.Scored("good", folder, report_data.read_report(folder / "report.json")).recordings
 
     found = recordings()
     assert len(found) == 12 and (exp.parent / "audio/clip 00.wav").samefile(found["clip 00.wav"])

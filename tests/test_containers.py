@@ -10,7 +10,7 @@ import soundfile
 from helpers import write_by_pyav
 from sounds import RATE, be, by_pyav, chunk, encode, le, mp3, noise, put, unknown_length
 
-from wsedtk.audio import audio, sound_file
+from wsedtk.audio import audio_files, sound_file
 from wsedtk.core.errors import InputError
 from wsedtk.inference import recordings
 
@@ -174,7 +174,7 @@ def test_more_than_a_header_of_32_bits_can_tell_of(tmp_path):
             put(encode(noise(1)), (b"data", 4, le(5 << 30)), (b"RIFF", 4, le((5 << 30) + 36)))
         )
         file.truncate((5 << 30) + 44)
-    assert audio.info(tmp_path / "x.wav").duration == (5 << 30) / 2 / RATE
+    assert audio_files.info(tmp_path / "x.wav").duration == (5 << 30) / 2 / RATE
     (tmp_path / "x.wav").unlink()
 
 
@@ -260,7 +260,7 @@ def test_a_flac_that_is_longer_than_it_announces(hear, tmp_path, prefix):
     np.testing.assert_array_equal(found, hear(content)[0])
     assert remarks == ["is longer than its header announces"]
     (tmp_path / "x.flac").write_bytes(prefix + flac_total(content, 3 * RATE))
-    assert audio.info(tmp_path / "x.flac").duration == 10
+    assert audio_files.info(tmp_path / "x.flac").duration == 10
     garbage = np.random.default_rng(0).bytes(50_000)
     assert hear(content + garbage)[2] == [] and len(hear(content + garbage)[0]) == 10 * RATE
 
@@ -276,7 +276,7 @@ def test_what_is_not_decoded_is_not_told(tmp_path):
     (tmp_path / "x.flac").write_bytes(content[: len(content) // 2])
     remarks = []
     assert (
-        len(audio.read(tmp_path / "x.flac", max_seconds=1, remarks=remarks)[0]) == RATE
+        len(audio_files.read(tmp_path / "x.flac", max_seconds=1, remarks=remarks)[0]) == RATE
         and remarks == []
     )
 
@@ -311,7 +311,7 @@ def test_joined_flacs(hear, tmp_path, unknown, num_samples):
     expected = np.concatenate([hear(content)[0] for content in files])
     (tmp_path / "joined.flac").write_bytes(b"".join(files))
     remarks = []
-    found, _ = audio.read(tmp_path / "joined.flac", remarks=remarks)
+    found, _ = audio_files.read(tmp_path / "joined.flac", remarks=remarks)
     np.testing.assert_array_equal(found, expected)
     assert remarks == [
         "holds 3 files, one after the other; heard: "
@@ -363,7 +363,7 @@ def test_a_change_of_the_rate_or_the_channels_is_told(tmp_path, format_name):
         encode(tones[0], format_name) + encode(stereo, format_name, rate=44100)
     )
     remarks = []
-    found, rate = audio.read(tmp_path / "x", remarks=remarks)
+    found, rate = audio_files.read(tmp_path / "x", remarks=remarks)
     assert rate == RATE and abs(len(found) - 4 * RATE) < 1200
     assert any(
         r.startswith("changes from 16000 to 44100 samples a second after 2 s") for r in remarks

@@ -13,8 +13,8 @@ from wsedtk.core.errors import InputError
 from wsedtk.data.datadir import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.store import FeatureStore, writing_features
-from wsedtk.inference.inference import load_features
-from wsedtk.training.dataset import BALANCERS, Augmentation, Batches, FeatureBatches, FrameTargets
+from wsedtk.inference.network_runner import load_features
+from wsedtk.training.batching import BALANCERS, Augmentation, Batches, FeatureBatches, FrameTargets
 
 
 def make_set(tags):

@@ -13,12 +13,12 @@ import torch
 from click.testing import CliRunner
 from helpers import LABELS, make_point, train_arguments, write_by_pyav, write_set, write_sound
 
-from wsedtk.audio import audio, sound_file
+from wsedtk.audio import audio_files, sound_file
 from wsedtk.cli import main as cli
 from wsedtk.core import config
-from wsedtk.data import events, score_folder
+from wsedtk.data import events, score_folders
 from wsedtk.decoding import operating_point
-from wsedtk.inference import detection, inference, recordings
+from wsedtk.inference import network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
 from wsedtk.stages import detect
 
@@ -38,7 +38,7 @@ def model(trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def detector(model):
     spec, network, _ = checkpoint.load_model(model)
-    return detection.Detector(spec, network, inference.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True))
+    return sliding_windows.Detector(spec, network, network_runner.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True))
 
 
 def tones(seconds, rate=RATE, seed=0):
@@ -63,7 +63,7 @@ def rows(text):
 
 def whole_curve(detector, path, **options):
     """All pieces of a recording's curve: frame scores (T, K)."""
-    (_, pieces), = [(source, list(pieces)) for source, pieces in detector.curves([detection.Source(path, path.name, **options)])]
+    (_, pieces), = [(source, list(pieces)) for source, pieces in detector.curves([sliding_windows.Source(path, path.name, **options)])]
     return np.concatenate([piece.frame for piece in pieces])
 
 
@@ -74,7 +74,7 @@ def whole_curve(detector, path, **options):
 def test_windows_cover_a_stream_whatever_its_blocks(num_samples, size):
     """Windows of 10 frames of 80 samples; each holds what the stream holds there, and the joined middles give every frame once."""
     stream = np.arange(num_samples, dtype=np.float32)
-    found = list(detection.cut((stream[i:i + size] for i in range(0, num_samples, size)), 10, 5, 80))
+    found = list(sliding_windows.cut((stream[i:i + size] for i in range(0, num_samples, size)), 10, 5, 80))
     for start, samples in found[:-1]:
         np.testing.assert_array_equal(samples, stream[start * 80:(start + 10) * 80])
     start, samples = found[-1]
@@ -83,13 +83,13 @@ def test_windows_cover_a_stream_whatever_its_blocks(num_samples, size):
     assert all(after[0] - before[0] == 5 for before, after in itertools.pairwise(found[:-1]))
     num_frames = max(1, num_samples // 80)
     windows = [(start, np.arange(start, start + max(1, len(samples) // 80))) for start, samples in found]
-    joined = np.concatenate([part for part, in detection.join(windows)])
+    joined = np.concatenate([part for part, in sliding_windows.join(windows)])
     assert joined.tolist() == list(range(num_frames))
 
 
 def test_frames_come_from_the_window_that_they_are_deepest_in():
     windows = [(0, np.full(10, 0)), (5, np.full(10, 1)), (10, np.full(10, 2)), (12, np.full(10, 3))]
-    joined = np.concatenate([part for part, in detection.join(windows)])
+    joined = np.concatenate([part for part, in sliding_windows.join(windows)])
     assert joined.tolist() == [0] * 7 + [1] * 5 + [2] * 4 + [3] * 6
 
 
@@ -177,7 +177,7 @@ def test_a_stream_is_what_read_gives(tmp_path, rate, form, monkeypatch):
     """However small the blocks: bit by bit."""
     path = tmp_path / f"a.{form}"
     soundfile.write(path, np.stack([tones(3.21, rate), tones(3.21, rate, 1)], axis=1), rate)
-    expected = audio.read(path, RATE)[0]
+    expected = audio_files.read(path, RATE)[0]
     monkeypatch.setattr(sound_file, "_BLOCK", 10007)
     np.testing.assert_array_equal(np.concatenate(list(recordings.stream(path, RATE))), expected)
     left = np.concatenate(list(recordings.stream(path, rate, channel=0)))
@@ -191,7 +191,7 @@ def test_other_formats(tmp_path, form, codec, tolerance, model, run, monkeypatch
     sounds, path = np.stack([tones(5), tones(5, seed=1)], axis=1), tmp_path / f"-b c.{form}"
     write_by_pyav(path, sounds, RATE, form, codec)
     monkeypatch.setenv("PATH", str(tmp_path))
-    about = audio.info(path)
+    about = audio_files.info(path)
     assert (about.sample_rate, about.num_channels) == (RATE, 2) and about.duration == pytest.approx(5, abs=0.1)
     for channel, expected in ((None, sounds.mean(axis=1)), (1, sounds[:, 1])):
         found = np.concatenate(list(recordings.stream(path, RATE, channel)))[:len(expected)]
@@ -398,7 +398,7 @@ def test_a_recording_that_was_cut_off(model, run, tmp_path):
 
 def test_curves_are_read_again(model, run, sounds, tmp_path):
     assert run("detect", model, sounds / "-a [1].wav", "--scores", tmp_path / "s").exit_code == 0
-    scores = score_folder.ScoreFolder(tmp_path / "s")
+    scores = score_folders.ScoreFolder(tmp_path / "s")
     assert scores.labels == LABELS and scores.frames(0).shape == (40, 2) and scores.durations[0] == 4 and scores.seconds_per_frame == STEP
 
 

@@ -18,16 +18,16 @@ import wsedtk
 from wsedtk.core.errors import InputError
 from wsedtk.data import datadir
 from wsedtk.data.store import FeatureStore
-from wsedtk.inference.inference import Runner
+from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
 from wsedtk.stages import train
-from wsedtk.training import distributed, training
-from wsedtk.training.dataset import FeatureBatches
+from wsedtk.training import distributed, training_loop
+from wsedtk.training.batching import FeatureBatches
 
 ROOT = Path(wsedtk.__file__).resolve().parents[1]
 ACTING = """
 import os, signal, sys
-from wsedtk.cli import main as cli; from wsedtk.training import training
+from wsedtk.cli import main as cli; from wsedtk.training import training_loop
 step, rank, target, name = sys.argv.pop(1).split(",")
 original = training.Trainer.run_batch
 
@@ -119,7 +119,7 @@ def test_batch_norm_on_cpus_is_warned_of_and_what_is_scored_is_what_is_saved(cor
     spec, network, _ = checkpoint.load_model(tmp_path / "m")
     valid = FeatureBatches(FeatureStore([corpus / "valid.h5"]), datadir.read(corpus / "valid"), "valid")
     runner = Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
-    found = training.validate(runner, valid, valid.dataset.tag_matrix())
+    found = training_loop.validate(runner, valid, valid.dataset.tag_matrix())
     np.testing.assert_allclose(history(tmp_path / "m")[0, 2:5], [found["loss"], found["f1"], found["map"]], rtol=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
     state = checkpoint.load_checkpoint(train.checkpoints(trained)[0])
     spec, network, _ = checkpoint.load_model(trained)
     sets = [FeatureBatches(FeatureStore([corpus / f"{name}.h5"]), datadir.read(corpus / name), name) for name in ("fit", "valid")]
-    trainer = training.Trainer(training.TrainConfig(), network, *sets, (spec.mean, spec.std), 0.025, torch.device("cpu"), group=Pair(0))
+    trainer = training_loop.Trainer(training_loop.TrainConfig(), network, *sets, (spec.mean, spec.std), 0.025, torch.device("cpu"), group=Pair(0))
     with pytest.raises(ValueError, match="of a training in 1 processes"):
         trainer.restore(state)
 

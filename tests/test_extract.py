@@ -15,19 +15,19 @@ import pytest
 import soundfile
 from helpers import write_set, write_sound
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
 from wsedtk.core import atomic, config
 from wsedtk.core.errors import InputError
-from wsedtk.core.parallel import mapping
-from wsedtk.data import datadir, parts, store
+from wsedtk.core.processes import mapping
+from wsedtk.data import datadir, feature_parts, store
 from wsedtk.stages import extract
 
 SMALL = "sample_rate: 8000\nwindow: 256\nhop: 200\nnum_fft: 256\nnum_mels: 8\nmax_hz: 4000\n"
 
 
 def expected(path, frontend=FrontendConfig()):
-    samples, _ = audio.read(path, frontend.sample_rate)
+    samples, _ = audio_files.read(path, frontend.sample_rate)
     return LogMel(frontend)(samples)
 
 
@@ -124,7 +124,7 @@ def stopped(run, small_set, tmp_path, monkeypatch):
     (tmp_path / "c.yaml").write_text(SMALL)
     command, computed = ["extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "c.yaml", "--max-failures", 1], []
     original = extract.clip_features
-    monkeypatch.setattr(parts, "PART_SECONDS", -1)
+    monkeypatch.setattr(feature_parts, "PART_SECONDS", -1)
 
     def until(count):
         def counting(config, max_seconds, crop, path):
@@ -393,7 +393,7 @@ def test_crop_keeps_the_beginning(run, one, tmp_path):
     assert result.exit_code == 0
     found = store.FeatureStore([tmp_path / "a.h5"])
     assert found.num_frames.tolist() == [40] and found.durations.tolist() == [1.0]
-    np.testing.assert_array_equal(found.read(np.array([0]))[0], LogMel(FrontendConfig())(audio.read(tmp_path / "x.wav")[0][:16000]))
+    np.testing.assert_array_equal(found.read(np.array([0]))[0], LogMel(FrontendConfig())(audio_files.read(tmp_path / "x.wav")[0][:16000]))
 
 
 @pytest.mark.parametrize("num_samples, good", [(16000, True), (16399, True), (16400, False)])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from wsedtk.core.errors import InputError
 from wsedtk.corpora import soundscapes, youtube
 from wsedtk.data import folders
-from wsedtk.evaluation import scored
+from wsedtk.evaluation import scored_systems
 from wsedtk.inference import recordings
 from wsedtk.inspection import describe
 
@@ -280,7 +280,7 @@ def test_info_and_report_name_what_can_not_be_entered(run, tmp_path, closed):
         "change its permissions, or run as its owner\n"
     )
     assert result.stderr == message
-    assert list(scored.find_systems([tmp_path / "exp"])) == ["system"]
+    assert list(scored_systems.find_systems([tmp_path / "exp"])) == ["system"]
     closed(tmp_path / "exp" / "system" / "test", 0)
     result = run("report", tmp_path / "exp" / "system", tmp_path / "r.html")
     assert result.exit_code == 1 and "no report.json in SET/MODE/ there" in result.stderr

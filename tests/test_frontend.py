@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel, mel_filters
 from wsedtk.core import config as config_files
 
@@ -78,7 +78,7 @@ def test_signals_against_librosa(config, name):
 
 def close_to_librosas_reading(config, path):
     """Compare what wsedtk reads of a file, and its features, with librosa's own reading and features."""
-    samples, rate = audio.read(path, config.sample_rate)
+    samples, rate = audio_files.read(path, config.sample_rate)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # librosa.load imports modules that Python 3.13 lacks
         theirs, _ = librosa.load(path, sr=config.sample_rate, mono=True)
@@ -96,7 +96,7 @@ def test_real_recordings_against_librosa(config, real_data):
 
 
 def test_padding_a_real_recording_adds_frames_at_its_floor(real_data):
-    samples = audio.read(sorted((real_data / "esc10" / "002 - Rain").glob("*.ogg"))[0], 16000)[0][:24321]
+    samples = audio_files.read(sorted((real_data / "esc10" / "002 - Rain").glob("*.ogg"))[0], 16000)[0][:24321]
     short, padded = LogMel(WANG)(samples), LogMel(PADDED["Wang padded"])(samples)
     assert short.shape == (60, 64) and padded.shape == (400, 64)
     np.testing.assert_allclose(padded[:60], short, rtol=0, atol=1e-4)
@@ -122,7 +122,7 @@ def test_sound_files_against_librosa(config, tmp_path, rate, channels, num_sampl
 def test_files_of_silence_against_librosa(config, tmp_path, rate, channels):
     soundfile.write(tmp_path / "a.wav", np.zeros((rate + 1, channels)), rate)
     close_to_librosas_reading(config, tmp_path / "a.wav")
-    features = LogMel(config)(audio.read(tmp_path / "a.wav", config.sample_rate)[0])
+    features = LogMel(config)(audio_files.read(tmp_path / "a.wav", config.sample_rate)[0])
     np.testing.assert_allclose(features, -100, rtol=0, atol=1e-4)
 
 
@@ -131,7 +131,7 @@ def test_channels_that_cancel_are_silence(config, tmp_path):
     tone = 0.5 * np.sin(np.arange(9001) / 7)
     soundfile.write(tmp_path / "a.wav", np.stack([tone, -tone], axis=1), config.sample_rate, subtype="FLOAT")
     close_to_librosas_reading(config, tmp_path / "a.wav")
-    assert LogMel(config)(audio.read(tmp_path / "a.wav", config.sample_rate)[0]).max() < -99.99
+    assert LogMel(config)(audio_files.read(tmp_path / "a.wav", config.sample_rate)[0]).max() < -99.99
 
 
 @EVERY

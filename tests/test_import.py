@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch.nn import functional
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
@@ -586,7 +586,7 @@ def test_an_imported_model_predicts(run, command, small_set, tmp_path, kind, att
         assert result.exit_code == 0, result.stderr
     scores, clips = ScoreFile(tmp_path / "s.h5"), datadir.read(small_set)
     assert scores.labels == ["high, very", "low"] and scores.seconds_per_frame == 0.1
-    levels = np.stack([LogMel(FrontendConfig(num_mels=16))(audio.read(path, 16000)[0]) for path in clips.paths])
+    levels = np.stack([LogMel(FrontendConfig(num_mels=16))(audio_files.read(path, 16000)[0]) for path in clips.paths])
     mean, std = np.loadtxt(tmp_path / "normalizer.txt")
     clip, frame = plain(tensors, torch.from_numpy((levels - mean) / std).float(), "attention" if attention else "linear")
     np.testing.assert_allclose(scores.clip, clip, rtol=1e-4, atol=1e-6)

@@ -6,7 +6,7 @@ import torch
 
 from wsedtk import models
 from wsedtk.data.store import FeatureStore, writing_features
-from wsedtk.inference import inference
+from wsedtk.inference import network_runner
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def test_scores_do_not_depend_on_the_batch_that_a_clip_is_in(store):
     network = models.build("dcase-crnn", 3, pooling="attention", num_mels=8, channels=(4, 4, 4), num_hidden=5)
     mean, std = store.statistics(np.arange(100))
     assert std[5] == 0
-    runner = inference.Runner.of(network, mean, std, inference.pick_device("cpu"), precise=True)
+    runner = network_runner.Runner.of(network, mean, std, network_runner.pick_device("cpu"), precise=True)
     rows = np.random.default_rng(1).permutation(100)[:90]
     seen = []
-    for positions, output, segments in inference.score(runner, store, rows, 4, 10):
+    for positions, output, segments in network_runner.score(runner, store, rows, 4, 10):
         assert len(positions) <= runner.batch_size
         for i, position in enumerate(positions.tolist()):
             x = torch.from_numpy((store.read(rows[[position]])[0] - mean) / np.where(std > 0, std, 1)).float()
@@ -46,5 +46,5 @@ def test_scores_do_not_depend_on_the_batch_that_a_clip_is_in(store):
 
 
 def test_device_names():
-    assert inference.pick_device("cpu").type == "cpu"
-    assert inference.pick_device("auto").type in ("cpu", "cuda")
+    assert network_runner.pick_device("cpu").type == "cpu"
+    assert network_runner.pick_device("auto").type in ("cpu", "cuda")

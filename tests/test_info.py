@@ -24,7 +24,7 @@ from wsedtk import inspection as artefacts
 from wsedtk.cli import main as cli
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import parts
+from wsedtk.data import feature_parts
 from wsedtk.models import checkpoint
 from wsedtk.report.page import Page
 from wsedtk.stages import info
@@ -176,7 +176,7 @@ def test_an_extraction_that_was_stopped(small_set, tmp_path, monkeypatch):
     def stopped(*_):
         raise RuntimeError("lost")
 
-    monkeypatch.setattr(parts.Parts, "join", stopped)
+    monkeypatch.setattr(feature_parts.Parts, "join", stopped)
     with pytest.raises(RuntimeError, match="lost"):
         command(tmp_path, "extract", "extract", small_set, tmp_path / "f.h5")
     about = told(tmp_path / "f.h5")[0]

@@ -17,7 +17,7 @@ from test_checkpoint import small_spec
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import scoring
+from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
 from wsedtk.report import model_card
 
@@ -90,7 +90,7 @@ def test_it_names_no_place_and_nobody(scored, corpus, tmp_path, run):
 def test_the_scores_come_with_the_report(scored, tmp_path, run):
     assert "Not scored yet." in card(scored) and any("lacks the scores, as they are now, of valid/segment" in f for f in faults(scored))
     assert run("report", scored, tmp_path / "r.html").exit_code == 0
-    report, text = scoring.read_report(scored / "valid/segment/report.json"), card(scored)
+    report, text = report_data.read_report(scored / "valid/segment/report.json"), card(scored)
     row = next(line for line in text.split("\n") if line.startswith("| valid/segment"))
     low, high = report["tagging"]["f1_ci"]
     assert row.split(" | ")[:3] == ["| valid/segment (tuned on this very set)", "6 of 6",
@@ -104,7 +104,7 @@ def test_the_scores_come_with_the_report(scored, tmp_path, run):
 
 def test_dropped_truth_is_told_beside_the_event_figure(scored, tmp_path, run):
     path = scored / "valid/segment/report.json"
-    report = scoring.read_report(path)
+    report = report_data.read_report(path)
     report["event"]["f1"], report["zero_length_reference_events"] = 0.25, 36
     path.write_text(json.dumps(report))
     model_card.refresh(scored)

@@ -7,10 +7,10 @@ from helpers import stir
 from test_models import SMALL
 
 from wsedtk import models
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
 from wsedtk.core.errors import InputError
-from wsedtk.inference import inference
+from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
 from wsedtk.models.onnx_graph import Frontend, Graph, difference, trace, with_metadata
 from wsedtk.models.pooling import HIERARCHIES, METHODS
@@ -27,7 +27,7 @@ def noise(*shape, seed=0):
 
 
 def runner_of(network, num_mels=16):
-    return inference.Runner.of(network.eval(), np.full(num_mels, -20.0), np.full(num_mels, 8.0), torch.device("cpu"), precise=True)
+    return network_runner.Runner.of(network.eval(), np.full(num_mels, -20.0), np.full(num_mels, 8.0), torch.device("cpu"), precise=True)
 
 
 def lively(name, pooling, hierarchy=None, groups=(), **options):
@@ -137,7 +137,7 @@ def test_what_no_file_can_hold_is_told_before_it_is_built():
         Frontend(FrontendConfig(window=1 << 19, num_fft=1048573, num_mels=4))
     network = lively("dcase-crnn", "linear")
     network.register_buffer("huge", torch.empty(1 << 30, device="meta"))
-    runner = inference.Runner(network, torch.zeros(16), torch.ones(16), torch.device("cpu"), True)
+    runner = network_runner.Runner(network, torch.zeros(16), torch.ones(16), torch.device("cpu"), True)
     with pytest.raises(InputError, match="the network is too large for an ONNX file"):
         Graph(FRONTEND, runner)
 
@@ -146,10 +146,10 @@ def test_real_recordings(real_data, trained):
     """Scores within 1e-3 of torch's, by a model that was trained (on other sounds)."""
     spec, network, _ = checkpoint.load_model(trained)
     config = spec.frontend_config()
-    runner = inference.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
     session = session_of(Graph(config, runner))
     paths = sorted((real_data / "esc10").glob("*/*.ogg"))[::8]
     assert len(paths) == 40
     for path in paths:
-        samples, _ = audio.read(path, config.sample_rate)
+        samples, _ = audio_files.read(path, config.sample_rate)
         assert_same(session, runner, samples[None], config, atol=1e-3)

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.parallel import ahead, mapping
+from wsedtk.core.processes import ahead, mapping
 
 AHEAD = 2 * 4 * 8 + 8  # two processes, chunks of eight
 

@@ -176,7 +176,7 @@ def test_a_signal_while_hdf5_writes_ends_it_in_good_order(corpus, trained, tmp_p
 
     monkeypatch.setattr(disk.Disk, "write", signalled)
     monkeypatch.setattr(files, "BLOCK", 2)
-    monkeypatch.setattr("wsedtk.inference.inference.Runner.batch_size", 2)
+    monkeypatch.setattr("wsedtk.inference.network_runner.Runner.batch_size", 2)
     result = run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5")
     assert result.exit_code == 75 and "s.h5: stopped by SIGTERM; give the same command again" in result.stderr
     assert not list(tmp_path.iterdir())

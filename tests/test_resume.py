@@ -10,7 +10,7 @@ from helpers import train_arguments as arguments
 
 from wsedtk.models import checkpoint
 from wsedtk.stages import train
-from wsedtk.training import training
+from wsedtk.training import training_loop
 
 
 class Stopped(Exception):
@@ -27,7 +27,7 @@ def equal_but_for_time(model, other):
 def interrupted(corpus, run, monkeypatch):
     """Train into a folder until something is done at the start of a batch: interrupted(folder, batch, what, ARGUMENT...)."""
     def start(folder, step, what, *more):
-        original = training.Trainer.run_batch
+        original = training_loop.Trainer.run_batch
 
         def acting(self, *batch):
             if self.step == step:
@@ -35,7 +35,7 @@ def interrupted(corpus, run, monkeypatch):
             return original(self, *batch)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training.Trainer, "run_batch", acting)
+            patch.setattr(training_loop.Trainer, "run_batch", acting)
             return run(*arguments(corpus, folder, *more))
     return start
 
@@ -64,14 +64,14 @@ def test_a_signal_saves_and_training_goes_on_from_the_next_batch(corpus, trained
 
 
 def test_a_signal_in_validation_saves_the_batches_before_it(corpus, trained, tmp_path, run, monkeypatch):
-    original = training.inference.score
+    original = training_loop.inference.score
 
     def acting(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.inference, "score", acting)
+        patch.setattr(training_loop.inference, "score", acting)
         result = run(*arguments(corpus, tmp_path / "m"))
     assert result.exit_code == 75 and "stopped by SIGTERM at batch 5" in result.stderr
     assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
@@ -132,7 +132,7 @@ def test_damaged_checkpoints_that_were_passed_over_go(corpus, trained, tmp_path,
 
 def test_the_last_checkpoints_and_the_best_are_kept(corpus, tmp_path, run, monkeypatch):
     found = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
-    monkeypatch.setattr(training, "validate", lambda *_: {"loss": 1.0, "f1": next(found), "map": 0.0})
+    monkeypatch.setattr(training_loop, "validate", lambda *_: {"loss": 1.0, "f1": next(found), "map": 0.0})
     run(*arguments(corpus, tmp_path / "m", "--set", "max_checkpoints=6", "--set", "keep_checkpoints=3"))
     assert [train._number(p)[0] for p in train.checkpoints(tmp_path / "m")] == [30, 25, 20, 10]
 

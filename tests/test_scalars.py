@@ -8,9 +8,9 @@ from helpers import train_arguments
 
 from wsedtk.core.errors import InputError
 from wsedtk.stages import train
-from wsedtk.training import scalars
+from wsedtk.training import tensorboard
 
-NEEDS = pytest.mark.skipif(scalars._writer_class() is None, reason="TensorBoard is not installed: pip install 'wsedtk[tensorboard]'")
+NEEDS = pytest.mark.skipif(tensorboard._writer_class() is None, reason="TensorBoard is not installed: pip install 'wsedtk[tensorboard]'")
 
 
 def points(folder):
@@ -32,8 +32,8 @@ def history(model):
 @NEEDS
 def test_a_folder_that_tensorboard_cannot_name_costs_its_curves_alone(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(scalars, "say", told.append)
-    writer = scalars.Scalars(tmp_path / "no\udcff")
+    monkeypatch.setattr(tensorboard, "say", told.append)
+    writer = tensorboard.Scalars(tmp_path / "no\udcff")
     writer.write(1, {"a": 1.0})
     writer.write(2, {"a": 2.0})
     writer.close()
@@ -53,7 +53,7 @@ def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
 @NEEDS
 def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path, run, monkeypatch):
     """The points of a checkpoint that was lost with the process give way to those of the run that made it anew."""
-    save, write, model = train.save, scalars.Scalars.write, tmp_path / "m"
+    save, write, model = train.save, tensorboard.Scalars.write, tmp_path / "m"
 
     def losing(trainer, *rest):
         if trainer.step == 10:
@@ -62,7 +62,7 @@ def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "save", losing)
-        patch.setattr(scalars.Scalars, "write", lambda self, step, values: write(self, step, {**values, "train_loss": float(step)}))
+        patch.setattr(tensorboard.Scalars, "write", lambda self, step, values: write(self, step, {**values, "train_loss": float(step)}))
         with pytest.raises(RuntimeError, match="lost"):
             run(*train_arguments(corpus, model))
     assert points(model / "tensorboard")["train_loss"] == [(5, 5.0), (10, 10.0)]
@@ -100,4 +100,4 @@ def test_without_it_nothing_is_written_and_nothing_said(corpus, trained, tmp_pat
 def test_a_folder_that_cant_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="tensorboard: can't be written: Not a directory"):
-        scalars.Scalars(tmp_path / "file" / "tensorboard").write(1, {"a": 1.0})
+        tensorboard.Scalars(tmp_path / "file" / "tensorboard").write(1, {"a": 1.0})

@@ -8,7 +8,7 @@ from helpers import make_point, write_set
 
 from wsedtk.data.datadir import write_decoded
 from wsedtk.data.events import Events
-from wsedtk.data.score_folder import ScoreFolder
+from wsedtk.data.score_folders import ScoreFolder
 from wsedtk.decoding import operating_point
 
 ON = [(2, 4), (10, 16), (24, 26), (36, 38), (48, 54)]  # seconds, edges of frames of every step

@@ -14,12 +14,12 @@ import pytest
 from helpers import RECIPES, make_point, write_by_pyav, write_score_file, write_set, write_sound
 
 import wsedtk
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.audio.av_file import AvFile
 from wsedtk.audio.containers import Part, Window
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable
-from wsedtk.data import datadir, score_folder
+from wsedtk.data import datadir, score_folders
 from wsedtk.decoding import operating_point
 from wsedtk.report import plots
 from wsedtk.report.page import Page
@@ -37,18 +37,18 @@ SHELL = ["$(touch pwned) `touch pwned`", "a; touch pwned #' \"b", "a\ntouch pwne
 def test_a_clips_name_that_is_no_file_name_makes_no_table(tmp_path, name):
     frames = [(np.zeros((3, 1)), 0.3)] * 2
     folder = tmp_path / "here" / "scores"
-    score_folder.write(folder, ["fine.wav", f"{name}.wav"], ["Car"], 0.1, frames)
+    score_folders.write(folder, ["fine.wav", f"{name}.wav"], ["Car"], 0.1, frames)
     there = [path for path in tmp_path.rglob("*") if not path.is_dir()]
     assert there == [folder / "fine.tsv"]
     with pytest.raises(InputError, match="scores: no clip can have a table there: "):
-        score_folder.write(folder, [f"{name}.wav"], ["Car"], 0.1, frames)
+        score_folders.write(folder, [f"{name}.wav"], ["Car"], 0.1, frames)
 
 
 @pytest.mark.parametrize("name", ["-rf", "--", "...", ".hidden", "a b", "it's \"x\"", "$(x)", 80 * "音", "Y-abcdefghij_0.000_1.000"])
 def test_any_other_name_is_a_table_of_the_folder(tmp_path, name):
-    score_folder.write(tmp_path / "scores", [f"{name}.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)])
+    score_folders.write(tmp_path / "scores", [f"{name}.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)])
     assert [p.parent for p in tmp_path.rglob("*.tsv")] == [tmp_path / "scores"]
-    assert len(score_folder.ScoreFolder(tmp_path / "scores")) == 1
+    assert len(score_folders.ScoreFolder(tmp_path / "scores")) == 1
 
 
 def test_two_names_that_are_one_to_the_file_system(tmp_path, monkeypatch):
@@ -57,7 +57,7 @@ def test_two_names_that_are_one_to_the_file_system(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", lambda path, *rest, **more: usual(
         Path(path).with_name(Path(path).name.lower()) if str(path).endswith(".tsv") else path, *rest, **more))
     with pytest.raises(InputError, match="scores: can't be written: File exists"):
-        score_folder.write(tmp_path / "scores", ["a.wav", "A.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)] * 2)
+        score_folders.write(tmp_path / "scores", ["a.wav", "A.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)] * 2)
     assert not (tmp_path / "scores").exists()
 
 
@@ -191,7 +191,7 @@ def test_a_playlist_opens_no_other_file_and_no_connection(tmp_path, monkeypatch,
         for target in ("other.ts", f"file:{tmp_path}/other.ts", f"{tmp_path}/other.ts", http):
             Path(name).write_text(PLAYLISTS[kind].format(target))
             with pytest.raises(InputError, match=f"{name}: can't be read as sound"):
-                audio.read(name)
+                audio_files.read(name)
             with open(name, "rb", buffering=0) as file, pytest.raises(InputError):
                 AvFile(name, Window(file, Part(), os.path.getsize(name)), kind)
         with pytest.raises(BlockingIOError):

@@ -13,7 +13,7 @@ import scipy.stats
 from helpers import RECIPES, make_point, write_score_file, write_set
 
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import scored, seeds
+from wsedtk.evaluation import scored_systems, seeds
 from wsedtk.report import difference_tables
 from wsedtk.report.page import Page
 from wsedtk.stages.report import COLUMNS
@@ -161,7 +161,7 @@ def compare(exp, capsys, numbers="012", systems=SYSTEMS):
 
 
 def test_estimates_are_the_figures_of_the_reports(exp):
-    found = scored.read_systems(scored.find_systems([exp]))
+    found = scored_systems.read_systems(scored_systems.find_systems([exp]))
     assert list(seeds.by_system(found)) == list(SYSTEMS)
     keys = [
         *SECTIONS.values(),
@@ -236,12 +236,12 @@ def test_the_reason_of_no_interval_is_named(exp, tmp_path, capsys):
     assert page.endswith(f"No interval of {names}: {why}\n")
     assert found["test frame difference", "net_max - net_linear", "F1"][1:] == ["", ""]
     assert found["test frame difference", "net_linear_plain - net_linear", "F1"][1]
-    runs = scored.read_systems(scored.find_systems([exp / f"net_max.seed{i}" for i in range(3)]))
+    runs = scored_systems.read_systems(scored_systems.find_systems([exp / f"net_max.seed{i}" for i in range(3)]))
     runs[0].__dict__["truth"] = runs[0].truth.select(np.arange(14) == 0)
     few = "3 of 3 classes have fewer than 2 positive clips"
     assert seeds.why_no_interval(runs, "audioset") == few
     (tmp_path / "exp/net_max.seed2/test/scores.h5").unlink()
-    one = scored.Scored("net_max.seed2", tmp_path / "exp/net_max.seed2/test/frame", {})
+    one = scored_systems.Scored("net_max.seed2", tmp_path / "exp/net_max.seed2/test/frame", {})
     why = "the scores of net_max.seed2 are gone; predict them again"
     assert seeds.why_no_interval([one], "audioset") == why
 
@@ -278,7 +278,7 @@ def test_two_seeds_give_no_interval_and_say_why(exp, capsys):
 def sections(*folders):
     """The text of the tables of differences between the systems of these folders: {title: text}."""
     page = Page()
-    found = scored.read_systems(scored.find_systems(folders))
+    found = scored_systems.read_systems(scored_systems.find_systems(folders))
     difference_tables.add_differences(page, found, COLUMNS)
     parts = re.split("<h2.*?>(.*?)</h2>", "".join(page.parts).replace("<wbr>", ""))
     texts = [re.sub(r"\s+", " ", html.unescape(re.sub("<.*?>", " ", part))) for part in parts[1:]]
@@ -359,7 +359,7 @@ def test_without_scores_a_difference_of_map_has_no_interval(exp, tmp_path):
     shutil.copytree(exp, tmp_path / "exp")
     (tmp_path / "exp/net_max.seed1/test/scores.h5").unlink()
     found = [
-        scored.Scored(f"{s}.seed{i}", folder, json.loads((folder / "report.json").read_text()))
+        scored_systems.Scored(f"{s}.seed{i}", folder, json.loads((folder / "report.json").read_text()))
         for s in ("net_linear", "net_max")
         for i in range(3)
         for folder in [tmp_path / f"exp/{s}.seed{i}/test/frame"]

@@ -8,7 +8,7 @@ import pytest
 from helpers import LABELS, make_point, write_set
 from sounds import RATE, by_pyav, by_pyav_file, encode, le, noise, put, unknown_length
 
-from wsedtk.audio import audio, sound_file
+from wsedtk.audio import audio_files, sound_file
 from wsedtk.core.errors import InputError
 from wsedtk.corpora import soundscapes, youtube
 from wsedtk.data import datadir
@@ -221,7 +221,7 @@ def test_random_bytes_are_no_sound(tmp_path, start, capfd):
         path = tmp_path / f"x.{name}"
         path.write_bytes(start + np.random.default_rng(i).bytes(20000))
         with pytest.raises(InputError, match=f"x.{name}: can't be read as sound"):
-            audio.read(path)
+            audio_files.read(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -292,7 +292,7 @@ def test_every_verb_tells_the_same(run, model, tmp_path):
     for name, (content, _) in contents.items():
         (tmp_path / "audio" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "audio" / name).write_bytes(content)
-    lengths = {name: audio.info(tmp_path / "audio" / name).duration for name in contents}
+    lengths = {name: audio_files.info(tmp_path / "audio" / name).duration for name in contents}
     assert (
         lengths["chained.ogg"] == 4 and lengths["piped.flac"] == 5 and 2 < lengths["cut.flac"] < 3
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
 from wsedtk.corpora import builtin_bank, soundscapes
 from wsedtk.data import clip_names, datadir
@@ -46,7 +46,7 @@ def contents(folder, patterns=("*/*.tsv", "*/*.txt", "*/*.yaml", "audio/*/*.flac
 def tone(path, seconds=1.0, before=0.0, after=0.0, level=0.3):
     """A file with a 440 Hz tone between stretches of silence."""
     samples = level * np.sin(2 * np.pi * 440 * np.arange(int(seconds * RATE)) / RATE)
-    audio.write(path, np.pad(samples, (int(before * RATE), int(after * RATE))), RATE)
+    audio_files.write(path, np.pad(samples, (int(before * RATE), int(after * RATE))), RATE)
 
 
 def small_bank(folder, classes=("Dog", "Rain")):
@@ -66,7 +66,7 @@ def test_bank_has_varied_classes_and_names_of_the_form(bank):
     sources = [r.source for recordings in found.values() for r in recordings]
     assert len(set(sources)) == len(sources)
     for label, recordings in found.items():
-        sounds = [audio.read(r.path)[0] for r in recordings]
+        sounds = [audio_files.read(r.path)[0] for r in recordings]
         assert len({len(s) for s in sounds}) == len(sounds), f"{label}: recordings of the same length"
         for samples in sounds:
             assert 0.25 < np.abs(samples).max() < 0.95 and abs(samples[0]) < 1e-3 and abs(samples[-1]) < 1e-3
@@ -153,7 +153,7 @@ def test_prepare_writes_valid_sets(made):
         for path in dataset.paths:
             info = soundfile.info(path)
             assert (info.samplerate, info.channels, info.frames, info.subtype) == (RATE, 1, 10 * RATE, "PCM_16")
-            assert 0 < np.abs(audio.read(path)[0]).max() < 0.96
+            assert 0 < np.abs(audio_files.read(path)[0]).max() < 0.96
     assert (made / "train" / "clips.tsv").read_text().splitlines()[1].split("\t")[1] == "../audio/train/mix00_0.000_10.000.flac"
 
 
@@ -185,12 +185,12 @@ def test_truth_is_where_the_energy_is(tmp_path, monkeypatch):
     monkeypatch.setattr(soundscapes, "RATIO_DB", (60.0, 60.0))
     for fold in (1, 2):
         tone(tmp_path / "bank" / "Dog" / f"{fold}-1{fold}-A.wav", 1.5, before=1.0, after=0.7)
-        audio.write(tmp_path / "bank" / "Rain" / f"{fold}-2{fold}-A.wav", 0.1 * np.random.default_rng(fold).random(RATE), RATE)
+        audio_files.write(tmp_path / "bank" / "Rain" / f"{fold}-2{fold}-A.wav", 0.1 * np.random.default_rng(fold).random(RATE), RATE)
     mixed(tmp_path / "bank", tmp_path / "data", num_test=20, backgrounds=["Rain"], test_folds=[2])
     test = datadir.read(tmp_path / "data" / "test")
     assert np.allclose(test.events.offset - test.events.onset, 1.5, atol=1e-6)
     for clip, path in enumerate(test.paths):
-        samples, _ = audio.read(path)
+        samples, _ = audio_files.read(path)
         inside = np.zeros(len(samples), bool)
         for _, onset, offset, _ in (row for row in test.events.rows() if row[0] == clip):
             first, end = round(onset * RATE), round(offset * RATE)
@@ -242,7 +242,7 @@ def test_first_clips_do_not_depend_on_their_number(bank, made, tmp_path):
 
 def test_a_stopped_run_leaves_no_tables_that_disagree_with_the_audio(bank, tmp_path, monkeypatch):
     mixed(bank, tmp_path, num_train=2, num_test=1)
-    monkeypatch.setattr(audio, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(audio_files, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         mixed(bank, tmp_path, num_train=2, num_test=1, seed=8)
     with pytest.raises(InputError, match="clips.tsv: no such file"):
@@ -296,7 +296,7 @@ def test_faults_of_recordings(tmp_path):
     path = bank / "Dog" / "2-77-A.wav"
     tone(path, level=1e-4)
     refuses(bank, tmp_path, "2-77-A.wav: silent")
-    audio.write(path, np.full(RATE, 0.5), RATE)  # a constant is silent too
+    audio_files.write(path, np.full(RATE, 0.5), RATE)  # a constant is silent too
     refuses(bank, tmp_path, "2-77-A.wav: silent")
     path.write_bytes(b"RIFF, or so")
     refuses(bank, tmp_path, "2-77-A.wav: can't be read as sound")

@@ -11,7 +11,7 @@ import pytest
 from helpers import write_set
 
 from wsedtk.core.errors import InputError
-from wsedtk.data import class_lists, datadir, event_lists, score_folder
+from wsedtk.data import class_lists, datadir, event_lists, score_folders
 from wsedtk.data.tables import raise_on_errors
 
 LABELS = ["Möwe", "Air horn, truck horn"]
@@ -60,13 +60,13 @@ def read_list(path):
 
 
 def read_scores(path):
-    found = score_folder.ScoreFolder(path.parent)
+    found = score_folders.ScoreFolder(path.parent)
     return (
         found.labels,
         found.frames(0).tolist(),
         found.durations.tolist(),
         found.seconds_per_frame,
-        score_folder.look(path.parent)["labels"],
+        score_folders.look(path.parent)["labels"],
     )
 
 
@@ -264,7 +264,7 @@ def test_scores_are_refused_with_their_line(tmp_path, line, cause):
         TABLES["scores"].replace("0.1\t0.2\t0\t0.25", line), encoding="utf-8"
     )
     with pytest.raises(InputError, match="a.tsv:3: expected 4 tab-separated numbers") as caught:
-        score_folder.ScoreFolder(tmp_path)
+        score_folders.ScoreFolder(tmp_path)
     found = line.rstrip("\t")
     assert str(caught.value).endswith(f"found {found!r}{cause}")
 
@@ -283,11 +283,11 @@ def test_times_are_rounded_before_they_are_judged(tmp_path):
     table.write_text(
         TABLES["scores"].replace("\n0\t", f"\n{onset}\t"), encoding="utf-8"
     )
-    found = score_folder.ScoreFolder(table.parent)
+    found = score_folders.ScoreFolder(table.parent)
     assert found.durations.tolist() == [0.2] and found.seconds_per_frame == 0.1
     table.write_text(f"onset\toffset\tx\n{onset}\t1\t-0.5\n")
     with pytest.raises(InputError, match="'-0.5' is negative"):
-        score_folder.ScoreFolder(table.parent)
+        score_folders.ScoreFolder(table.parent)
 
 
 @pytest.mark.parametrize("names", [("é.wav", "e\u0301.wav"), ("\u212b", "\u00c5")])

@@ -16,7 +16,7 @@ from wsedtk.models import checkpoint
 from wsedtk.models.layers import Network
 from wsedtk.models.pooling import METHODS
 from wsedtk.stages import train
-from wsedtk.training import training
+from wsedtk.training import training_loop
 
 SIZES = {  # each network at a size that a test affords
     "dcase-crnn": {"channels": (8, 8, 8), "num_hidden": 16},
@@ -76,7 +76,7 @@ def test_one_batch_is_overfitted(name, pooling):
     x, target = torch.randn(8, 40, 16), (torch.arange(24).reshape(8, 3) % 5 < 2).float()
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(120):
-        loss = training.binary_cross_entropy(network(x).clip, target)
+        loss = training_loop.binary_cross_entropy(network(x).clip, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -90,20 +90,20 @@ def test_the_loss_is_sklearns_log_loss():
     generator = np.random.default_rng(0)
     p, t = generator.random((7, 3)), generator.random((7, 3)) < 0.4
     expected = np.mean([log_loss(t[:, k], p[:, k], labels=[False, True]) for k in range(3)])
-    found = training.binary_cross_entropy(torch.from_numpy(p), torch.from_numpy(t).float()).item()
+    found = training_loop.binary_cross_entropy(torch.from_numpy(p), torch.from_numpy(t).float()).item()
     assert found == pytest.approx(expected, abs=1e-6)  # the loss is taken in float32
 
 
 def losses_of(run, *command):
     """The losses of the batches that a training goes through."""
-    losses, original = [], training.Trainer.run_batch
+    losses, original = [], training_loop.Trainer.run_batch
 
     def recording(self, *batch):
         losses.append(original(self, *batch))
         return losses[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "run_batch", recording)
+        patch.setattr(training_loop.Trainer, "run_batch", recording)
         result = run(*command)
     assert result.exit_code == 0, result.stderr
     return losses
@@ -173,14 +173,14 @@ def test_every_configuration_of_a_system_has_its_loss_curve():
 
 
 def test_a_loss_that_is_not_finite_stops_training(corpus, tmp_path, run, monkeypatch):
-    original = training.Trainer.run_batch
+    original = training_loop.Trainer.run_batch
 
     def poisoned(self, *batch):
         if self.step == 7:
             self.runner.network.conv1.bias.data[:] = float("nan")
         return original(self, *batch)
 
-    monkeypatch.setattr(training.Trainer, "run_batch", poisoned)
+    monkeypatch.setattr(training_loop.Trainer, "run_batch", poisoned)
     result = run(*arguments(corpus, tmp_path / "m"))
     assert result.exit_code == 1 and "the loss is nan at batch 8 (clips " in result.stderr
     assert checkpoint.load_checkpoint(train.checkpoints(tmp_path / "m")[0])["step"] == 5
@@ -262,7 +262,7 @@ def test_other_classes_get_a_new_output_layer(corpus, tmp_path, run, pooling):
     command = [c if str(c)[-3:] != ".h5" else corpus / c.name for c in command]
     seen = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "run_to_checkpoint", lambda self, _: seen.update(self.runner.network.state_dict()) or exit())
+        patch.setattr(training_loop.Trainer, "run_to_checkpoint", lambda self, _: seen.update(self.runner.network.state_dict()) or exit())
         result = run(*command)
     assert "its classes are others, or in another order: " in result.stderr and "head.fc_prob.weight, head.fc_prob.bias" in result.stderr
     _, source, _ = checkpoint.load_model(first)
@@ -343,8 +343,8 @@ def test_the_frame_loss_is_the_mean_over_known_real_frames(corpus, tmp_path):
     known, mask = torch.tensor([[[1.0, 0, 1]], [[0, 1, 1.0]]]), torch.tensor([[1.0] * 5, [1, 1, 0, 0, 0]])[..., None]
     terms = [-(t * np.log(p) + (1 - t) * np.log1p(-p)) for b in range(2) for i in range(5) for k in range(3)
              if known[b, 0, k] and mask[b, i, 0] for p, t in [(float(probability[b, i, k]), float(target[b, i, k]))]]
-    assert training.binary_cross_entropy(probability, target, known * mask).item() == pytest.approx(np.mean(terms), rel=1e-5)
-    assert training.binary_cross_entropy(probability, target, known * 0).item() == 0
+    assert training_loop.binary_cross_entropy(probability, target, known * mask).item() == pytest.approx(np.mean(terms), rel=1e-5)
+    assert training_loop.binary_cross_entropy(probability, target, known * 0).item() == 0
 
 
 def test_a_frame_loss_without_events_is_refused(corpus, tmp_path, run):
@@ -360,9 +360,9 @@ def test_augmentation_changes_the_losses_and_resumes_alike(corpus, tmp_path, run
     for setting in AUGMENTED[1::2]:
         assert losses_of(run, *arguments(corpus, tmp_path / setting, "--set", setting)) != plain
     whole = losses_of(run, *arguments(corpus, tmp_path / "whole", *AUGMENTED))
-    original = training.Trainer.run_batch
+    original = training_loop.Trainer.run_batch
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "run_batch", lambda self, *batch: original(self, *batch) if self.step < 8 else exit())
+        patch.setattr(training_loop.Trainer, "run_batch", lambda self, *batch: original(self, *batch) if self.step < 8 else exit())
         run(*arguments(corpus, tmp_path / "stopped", *AUGMENTED))
     assert losses_of(run, *arguments(corpus, tmp_path / "stopped", *AUGMENTED)) == whole[5:]
 
@@ -385,17 +385,17 @@ def test_every_piece_at_once(corpus, tmp_path, run):
 def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
-        original = training.Trainer.load
+        original = training_loop.Trainer.load
 
         def recording(self, step):
             clips, batch = original(self, step)
             drawn.extend(clips.tolist())
             return clips, batch
 
-        patch.setattr(training.Trainer, "load", recording)
+        patch.setattr(training_loop.Trainer, "load", recording)
         assert run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
     from wsedtk.data import datadir
-    from wsedtk.training.dataset import Batches
+    from wsedtk.training.batching import Batches
     batches = Batches(datadir.read(corpus / "fit"), 6, 0, balancer)
     assert drawn == np.concatenate([batches.batch(step) for step in range(15)]).tolist()
 
@@ -410,21 +410,21 @@ def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path,
 
 
 def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, monkeypatch):
-    original = training.Trainer.load
+    original = training_loop.Trainer.load
 
     def broken(self, step):
         if step == 7:
             raise InputError("f.h5: the features of 'x' can't be read")
         return original(self, step)
 
-    monkeypatch.setattr(training.Trainer, "load", broken)
+    monkeypatch.setattr(training_loop.Trainer, "load", broken)
     result = run(*arguments(corpus, tmp_path / "m"))
     assert result.exit_code == 1 and "the features of 'x' can't be read" in result.stderr
     assert checkpoint.load_checkpoint(train.checkpoints(tmp_path / "m")[0])["step"] == 5
 
 
 def test_the_rate_falls_when_nothing_is_gained_and_only_with_a_schedule(corpus, tmp_path, run, monkeypatch):
-    monkeypatch.setattr(training, "validate", lambda *_: {"loss": 1.0, "f1": 0.0, "map": 0.0})
+    monkeypatch.setattr(training_loop, "validate", lambda *_: {"loss": 1.0, "f1": 0.0, "map": 0.0})
     for schedule in ("loss", "null"):
         settings = ("schedule_patience=1", f"schedule_by={schedule}", "max_checkpoints=4")
         run(*arguments(corpus, tmp_path / schedule, *[a for s in settings for a in ("--set", s)]))

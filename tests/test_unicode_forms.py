@@ -10,10 +10,10 @@ from helpers import make_point, write_score_file, write_set
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.data import class_lists, datadir, score_folder, store
+from wsedtk.data import class_lists, datadir, score_folders, store
 from wsedtk.data.events import Events
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import scoring
+from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
 from wsedtk.stages import detect, tune
 
@@ -147,8 +147,8 @@ def test_a_decoded_folder_of_labels_in_another_form(tmp_path):
 
 
 def test_a_report(tmp_path):
-    (tmp_path / "report.json").write_text(json.dumps(scoring.empty_report([nfd("Möwe")])))
-    assert list(scoring.read_report(tmp_path / "report.json")["classes"]) == ["Möwe"]
+    (tmp_path / "report.json").write_text(json.dumps(report_data.empty_report([nfd("Möwe")])))
+    assert list(report_data.read_report(tmp_path / "report.json")["classes"]) == ["Möwe"]
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -161,10 +161,10 @@ def test_folders_of_scores(run, tmp_path, form):
         )
     result = run("average", tmp_path / "a", tmp_path / "b", tmp_path / "c")
     assert result.exit_code == 0, result.stderr
-    assert (tmp_path / "c" / "Café.tsv").is_file() and score_folder.ScoreFolder(
+    assert (tmp_path / "c" / "Café.tsv").is_file() and score_folders.ScoreFolder(
         tmp_path / "c"
     ).labels == LABELS[:1]
-    score_folder.write(
+    score_folders.write(
         tmp_path / "b", NAMES[:1], ["Möwe"], 0.1, [(np.zeros((1, 1)), 0.1)]
     )  # not a folder of other clips
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["Café.tsv"]
@@ -174,7 +174,7 @@ def test_two_tables_of_one_name(tmp_path):
     for name in ("Café.tsv", nfd("Café.tsv")):
         (tmp_path / name).write_text("onset\toffset\tDog\n0\t0.1\t0.5\n")
     with pytest.raises(InputError, match="is of the clip 'Café.wav', as "):
-        score_folder.ScoreFolder(tmp_path)
+        score_folders.ScoreFolder(tmp_path)
 
 
 def test_two_lists(run, tmp_path):

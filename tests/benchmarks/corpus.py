@@ -22,7 +22,7 @@ import numpy as np
 LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
 SAMPLER = """
 import sys, time
-from wsedtk.data import datadir; from wsedtk.training import dataset
+from wsedtk.data import datadir; from wsedtk.training import batching
 found = datadir.read(sys.argv[1])
 started = time.perf_counter()
 batches = dataset.Batches(found, 250, seed=0)

@@ -25,7 +25,7 @@ import soxr  # noqa: E402
 import torch  # noqa: E402
 
 from wsedtk.audio.frontend import FrontendConfig, LogMel  # noqa: E402
-from wsedtk.core import config, parallel  # noqa: E402
+from wsedtk.core import config, processes  # noqa: E402
 from wsedtk.data import store  # noqa: E402
 from wsedtk.stages import extract  # noqa: E402
 
@@ -81,7 +81,7 @@ def jobs(table, paths, num_clips, rounds, folder):
     table.row("extract, memory", f"a tenth of {num_clips} clips", f"{peaks[1]:.0f} MiB", f"{peaks[0]:.0f} MiB",
               f"{peaks[1] / peaks[0]:.2f} x", "flat", peaks[1] < 1.1 * peaks[0], peaks[1])
     rates = {1: [], 2: []}
-    os.environ.update(parallel._ENVIRONMENT)
+    os.environ.update(processes._ENVIRONMENT)
     for _ in range(rounds):
         for count in (1, 2):
             walls = []

@@ -12,9 +12,9 @@ import time
 import torch
 
 from wsedtk import models
-from wsedtk.inference import inference
+from wsedtk.inference import network_runner
 from wsedtk.models.pooling import METHODS
-from wsedtk.training.training import binary_cross_entropy
+from wsedtk.training.training_loop import binary_cross_entropy
 
 NETWORKS = {"dcase-crnn": (17, 400, 64, 0.025), "talnet": (527, 400, 64, 0.025), "gated-crnn": (17, 500, 80, 0.02)}
 
@@ -43,7 +43,7 @@ def main():
         linear = None
         for pooling in sorted(METHODS, key="linear".__ne__):
             network = models.build(name, num_classes, pooling, num_mels=num_mels)
-            runner = inference.Runner.of(network, [0.0] * num_mels, [1.0] * num_mels, torch.device("cpu"), options.precision == "float32")
+            runner = network_runner.Runner.of(network, [0.0] * num_mels, [1.0] * num_mels, torch.device("cpu"), options.precision == "float32")
             optimizer = torch.optim.Adam(network.parameters())
             x = torch.randn(options.batch, num_frames, num_mels)
             mask, tags = torch.ones(x.shape[:2], dtype=torch.bool), (torch.rand(options.batch, num_classes) < 0.1).float()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from wsedtk.data import store
-from wsedtk.inference import inference
+from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
 
 CLIPS = {"dcase-crnn": 192, "talnet": 96, "gated-crnn": 64}
@@ -39,11 +39,11 @@ def speed(table, folder, name, rounds):
     features = store.FeatureStore([common.write_features(folder / f"{name}.h5", CLIPS[name], common.front_ends()[name])])
     plain, rows, cpu = spec.build().eval(), np.arange(CLIPS[name]), torch.device("cpu")
     plain.load_state_dict(network.state_dict())
-    runners = {kind: inference.Runner.of(network if kind == "bf16" else checkpoint.load_model(folder / name)[1], spec.mean, spec.std, cpu,
+    runners = {kind: network_runner.Runner.of(network if kind == "bf16" else checkpoint.load_model(folder / name)[1], spec.mean, spec.std, cpu,
                                          precise=kind == "precise") for kind in ("bf16", "precise")}
 
     def ours(runner):
-        for _, output, _ in inference.score(runner, features, rows, 1, 10):
+        for _, output, _ in network_runner.score(runner, features, rows, 1, 10):
             output.clip.numpy()
 
     seconds = common.in_turn({"bf16": lambda: ours(runners["bf16"]), "precise": lambda: ours(runners["precise"]),

@@ -15,7 +15,7 @@ common.one_thread()
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
-from wsedtk.audio import audio  # noqa: E402
+from wsedtk.audio import audio_files  # noqa: E402
 
 RATE = 44100
 
@@ -58,11 +58,11 @@ def main():
         for suffix in ("wav", "flac"):
             for channels in (1, 2):
                 paths = write(folder, suffix, channels, options.files)
-                assert all(np.array_equal(audio.read(path)[0], alone(path)) for path in paths)
+                assert all(np.array_equal(audio_files.read(path)[0], alone(path)) for path in paths)
                 seconds = common.in_turn({
-                    "wsedtk": lambda: [audio.read(path) for path in paths],
+                    "wsedtk": lambda: [audio_files.read(path) for path in paths],
                     "alone": lambda: [alone(path) for path in paths],
-                    "info": lambda: [audio.info(path) for path in paths],
+                    "info": lambda: [audio_files.info(path) for path in paths],
                     "header": lambda: [soundfile.info(path) for path in paths]}, options.rounds)
                 clip = {name: f"{min(values) / len(paths) * 1e3:.2f} ms a file"
                         for name, values in seconds.items()}

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from wsedtk.data import store
-from wsedtk.inference import inference
+from wsedtk.inference import network_runner
 
 NUM_BATCHES = 20
 
@@ -82,9 +82,9 @@ def measure(folder, num_clips, num_shards, shape, batch):
     forget(path)
     open_seconds, features = timed(store.FeatureStore, [path])
     batches = [made.integers(0, num_clips, batch) for _ in range(NUM_BATCHES)]
-    cold, _ = timed(inference.load_features, features, batches[0])
+    cold, _ = timed(network_runner.load_features, features, batches[0])
     remember(path)
-    cached = statistics.median(timed(inference.load_features, features, rows)[0] for rows in batches)
+    cached = statistics.median(timed(network_runner.load_features, features, rows)[0] for rows in batches)
     features.statistics(np.arange(num_clips))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(h5py.File(p)) for p in store.find_shards(path)]

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wsedtk.data import datadir, store
 from wsedtk.models import checkpoint
-from wsedtk.training import training
-from wsedtk.training.dataset import FeatureBatches
+from wsedtk.training import training_loop
+from wsedtk.training.batching import FeatureBatches
 
 BATCH = {"dcase-crnn": 100, "talnet": 32, "gated-crnn": 32}
 TARGET = {"dcase-crnn": 2.5, "talnet": 2, "gated-crnn": 2}
@@ -51,8 +51,8 @@ def speed(table, folder, name, device, batch, rounds):
     spec, network, _ = checkpoint.load_model(common.write_model(folder / name, name))
     features = store.FeatureStore([common.write_features(folder / f"{name}.h5", 8 * batch, frontend)])
     batches = FeatureBatches(features, datadir.read(common.write_set(folder / f"{name}_set", 8 * batch, num_classes)), folder)
-    cfg = training.TrainConfig(network=name, batch_size=batch, checkpoint_every=steps)
-    trainer = training.Trainer(cfg, network.train(), batches, batches, (spec.mean, spec.std), frontend.seconds_per_frame, device)
+    cfg = training_loop.TrainConfig(network=name, batch_size=batch, checkpoint_every=steps)
+    trainer = training_loop.Trainer(cfg, network.train(), batches, batches, (spec.mean, spec.std), frontend.seconds_per_frame, device)
     plain, waits = spec.build().to(device).train(), []
     optimizer = torch.optim.Adam(plain.parameters(), lr=cfg.learning_rate)
     ready = [t.to(device) for t in trainer.load(0)[1][:3]]

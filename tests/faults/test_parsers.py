@@ -15,11 +15,11 @@ from test_checkpoint import small_spec
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.corpora import audioset, dcase2017
-from wsedtk.data import class_lists, datadir, event_lists, score_folder, tables
+from wsedtk.data import class_lists, datadir, event_lists, score_folders, tables
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
 from wsedtk.stages import import_
-from wsedtk.training.training import TrainConfig
+from wsedtk.training.training_loop import TrainConfig
 
 FUZZ = settings(max_examples=count(2000, 40), derandomize=True, deadline=None, database=None,
                 suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -52,7 +52,7 @@ def make_decoded(folder):
 
 
 def make_scores(folder):
-    score_folder.write(folder, ["a.wav", "b.wav"], LABELS, 0.1, ((np.full((n, 2), 0.25), n / 10) for n in (5, 3)))
+    score_folders.write(folder, ["a.wav", "b.wav"], LABELS, 0.1, ((np.full((n, 2), 0.25), n / 10) for n in (5, 3)))
 
 
 def make_model(folder):
@@ -83,7 +83,7 @@ def write_normalizer(path):
 # name: (what makes a folder, what reads it)
 PARSERS = {
     "data directory": (make_set, datadir.read), "decoded folder": (make_decoded, lambda f: datadir.read_decoded(f, LABELS)),
-    "score folder": (make_scores, score_folder.ScoreFolder), "model directory": (make_model, checkpoint.load_model),
+    "score folder": (make_scores, score_folders.ScoreFolder), "model directory": (make_model, checkpoint.load_model),
     "AudioSet's lists": (write_lists, lambda f: audioset.read(f, "all", True)),
     "operating point": (file_of("p.yaml", lambda p: operating_point.write(p, make_point(labels=LABELS))),
                         of_file("p.yaml", operating_point.read)),
@@ -145,7 +145,7 @@ TEXT_READERS = {
     "event list": raising(event_lists.read), "labels": datadir.read_labels, "AudioSet's classes": audioset.read_classes,
     "AudioSet's list": lambda p: audioset.read_list(p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]), "ontology": audioset.read_ontology,
     "DCASE's classes": dcase2017.read_classes, "DCASE's list": dcase2017.read_list, "DCASE's truth": dcase2017.read_truth,
-    "classes": lambda p: class_lists.read(p, ["Car", "a"], "model"), "scores": score_folder._read_table,
+    "classes": lambda p: class_lists.read(p, ["Car", "a"], "model"), "scores": score_folders._read_table,
     "normalizer": lambda p: import_.read_normalizer(p, 2), "operating point": operating_point.read,
     "training configuration": lambda p: config.load(TrainConfig, p),
 }

@@ -37,8 +37,8 @@ import wsedtk.cli.main
 from wsedtk.cli.main import systems
 stage_of = systems.stage
 def quick(name):
-    import wsedtk.data.parts
-    wsedtk.data.parts.PART_SECONDS = 0.05
+    import wsedtk.data.feature_parts
+    wsedtk.data.feature_parts.PART_SECONDS = 0.05
     return stage_of(name)
 systems.stage = quick
 wsedtk.cli.main.main()

@@ -19,7 +19,7 @@ from wsedtk import __version__
 from wsedtk.core import signals
 from wsedtk.core.atomic import remove_left_over
 from wsedtk.core.errors import InputError, NotFinished
-from wsedtk.core.ranks import rank_and_size
+from wsedtk.core.process_rank import rank_and_size
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 IN_DIR = click.Path(path_type=Path)

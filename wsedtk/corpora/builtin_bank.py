@@ -13,7 +13,7 @@ import numpy as np
 import scipy.interpolate
 import scipy.signal
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
 from wsedtk.data.folders import look
@@ -230,7 +230,7 @@ def synthesise(folder, seed, recordings_per_fold=5, folds=4, sample_rate=16000):
         rng = np.random.default_rng((seed, c, fold, k))
         samples = _fade(_room(formulas[name](rng, sample_rate), rng, sample_rate), sample_rate)
         path = folder / name / f"{fold}-{(c + 1) * 1_000_000 + fold * 1000 + k}-A.flac"
-        audio.write(path, samples * rng.uniform(0.3, 0.9) / np.abs(samples).max(), sample_rate)
+        audio_files.write(path, samples * rng.uniform(0.3, 0.9) / np.abs(samples).max(), sample_rate)
         written.add(path)
     for name in formulas:
         for path in folder.glob(f"{name}/*-A.flac"):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.config import nearest, suggest
 from wsedtk.core.errors import InputError
@@ -189,7 +189,7 @@ def load(pools, sample_rate):
     sounds = {}
     for path in progress(sorted(paths), "reading the bank"):
         remarks = []
-        samples, _ = audio.read(path, sample_rate, remarks=remarks)
+        samples, _ = audio_files.read(path, sample_rate, remarks=remarks)
         for remark in remarks:
             say(f"warning: {path}: {remark}")
         samples = samples - samples.mean()  # a constant offset is no sound
@@ -292,7 +292,7 @@ def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info
         classes = _classes_of_clip(set_number, index, len(labels), seed)
         rng = np.random.default_rng((seed, set_number, index, _CLIP))
         samples, events = mix(pools[group], classes, sounds, rng, sample_rate)
-        audio.write(Path(data_dir) / "audio" / name / f"{stem}.flac", samples, sample_rate)
+        audio_files.write(Path(data_dir) / "audio" / name / f"{stem}.flac", samples, sample_rate)
         contents.append(provenance.fingerprint(samples.tobytes()))
         rows += [(position, round(start / sample_rate, 6), round(end / sample_rate, 6), k) for start, end, k in events]
         tags |= {(position, k) for _, _, k in events}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.parallel import mapping
+from wsedtk.core.processes import mapping
 from wsedtk.core.progress import printable, progress, say
 from wsedtk.data import datadir, tables
 from wsedtk.data.clip_names import excerpt_times, youtube_key
@@ -187,7 +187,7 @@ def cover(dataset, audio_names, audio_paths, unfit, jobs):
     there = np.flatnonzero(paths != "")
     contents = np.zeros(len(dataset), "S16")  # "" where there is nothing to compare
     with mapping(jobs) as spread:
-        examined = spread(audio.examine, texts(paths[there]))
+        examined = spread(audio_files.examine, texts(paths[there]))
         for i, found in progress(zip(there.tolist(), examined), "listen to the audio", len(there)):
             if found.fault is not None:
                 is_true["unreadable"][i] = True

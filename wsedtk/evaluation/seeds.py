@@ -6,7 +6,7 @@ bin/compare.py and the report page show them. N clips, K classes.
 import dataclasses
 import re
 
-from wsedtk.evaluation import comparing, intervals, metrics, ranking, scoring
+from wsedtk.evaluation import comparisons, intervals, metrics, ranking, report_data
 
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names them
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
@@ -115,24 +115,24 @@ def estimates(scored, sections):
     truth, decoded = scored.truth, scored.decoded
     tags, said, parts = truth.tag_matrix(), decoded.tag_matrix(), {}
     if "tagging" in sections:
-        parts["tagging"] = metrics.f1_parts(scoring.tag_counts(tags, said))
+        parts["tagging"] = metrics.f1_parts(report_data.tag_counts(tags, said))
     if "segment" in sections and scored.has_events:
-        counts = comparing.segment_counts(scored)
+        counts = comparisons.segment_counts(scored)
         parts["segment"] = {**metrics.error_rate_parts(counts), **metrics.f1_parts(counts[:, 4:])}
     if "event" in sections and scored.has_events:
-        events = scoring.scored_events(truth, decoded)
+        events = report_data.scored_events(truth, decoded)
         parts["event"] = metrics.f1_parts(
             metrics.event_counts(*events, truth.durations, truth.labels)
         )
     if "consistency" in sections and decoded.events is not None:
-        counts = metrics.consistency_counts(said, *scoring.decoded_segments(truth, decoded))
+        counts = metrics.consistency_counts(said, *report_data.decoded_segments(truth, decoded))
         parts["consistency"] = metrics.consistency_parts(counts)
     found = {
         (section, key): intervals.ratio(*part)
         for section, keys in parts.items()
         for key, part in keys.items()
     }
-    ranked = comparing.ranking_estimates(scored) if "audioset" in sections else {}
+    ranked = comparisons.ranking_estimates(scored) if "audioset" in sections else {}
     return {**found, **{("audioset", key): one for key, one in ranked.items()}}
 
 

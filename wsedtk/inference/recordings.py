@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.audio.sound_file import Sound
 from wsedtk.core.errors import InputError
 from wsedtk.data.clip_names import has_audio_extension
@@ -81,5 +81,5 @@ def stream(path, sample_rate, channel=None, remarks=None):
                 remarks += filter(None, [sound.remark_on_mean()])
     if resampler is not None:
         rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-        missing = audio.resampled_length(num_read, source_rate, sample_rate) - num_given
+        missing = audio_files.resampled_length(num_read, source_rate, sample_rate) - num_given
         yield np.pad(rest[:missing], (0, max(0, missing - len(rest))))

@@ -12,7 +12,7 @@ from wsedtk.core.progress import say
 from wsedtk.data import datadir, folders
 from wsedtk.data.clip_names import has_audio_extension
 from wsedtk.inspection import files, models, sets
-from wsedtk.inspection.about import About, when_made
+from wsedtk.inspection.description import About, when_made
 
 _OF_A_FOLDER = {*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv", "failed.tsv", "report.txt", "model.yaml", "model.safetensors",
                 "config.yaml", "history.tsv", "train.log", "README.md"}

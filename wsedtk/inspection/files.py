@@ -8,7 +8,7 @@ from wsedtk.core import atomic, config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import folders, store
 from wsedtk.data.store import layouts
-from wsedtk.inspection.about import (
+from wsedtk.inspection.description import (
     About,
     hours,
     listed,
@@ -201,7 +201,9 @@ def is_yaml(path):
 
 def configuration(path, found):
     """Describe the configuration of a system or of a front end, the mapping `found`; None where it is neither."""
-    from wsedtk.training.training import TrainConfig  # torch, which most kinds need not wait for
+    from wsedtk.training.training_loop import (
+        TrainConfig,  # torch, which most kinds need not wait for
+    )
 
     kinds = {"configuration of a system": TrainConfig, "configuration of a front end": FrontendConfig}
     known = {name: len(set(found) & set(kind.__dataclass_fields__)) for name, kind in kinds.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
-from wsedtk.inspection.about import About, listed, made_by, record_of, when_made
+from wsedtk.inspection.description import About, listed, made_by, record_of, when_made
 
 _EXPORTED = ("labels", "sample_rate", "seconds_per_frame", "network", "pooling", "model")  # what an exported file tells of itself
 _LARGEST_ONNX = 1 << 31  # bytes; more can't be one file

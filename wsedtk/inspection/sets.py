@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import datadir, folders, score_folder, store, tables
+from wsedtk.data import datadir, folders, score_folders, store, tables
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import chain, scoring
-from wsedtk.inspection.about import About, hours, listed, made_by, record_of, when_made
+from wsedtk.evaluation import report_data, staleness
+from wsedtk.inspection.description import About, hours, listed, made_by, record_of, when_made
 
 _LOOKED_AT = 100  # sound files of a set, evenly over its clips
 
@@ -57,7 +57,7 @@ def data_directory(path):
         "warnings": sum(not f.is_error for f in faults), "classes": len(dataset.labels)}
     if type(info.get("official_clips")) is int:
         about.content["missing_clips"] = info["official_clips"] - len(dataset)
-    if len(dataset.labels) <= scoring.MANY_CLASSES:
+    if len(dataset.labels) <= report_data.MANY_CLASSES:
         about.content["clips_per_class"] = dict(zip(dataset.labels, dataset.clips_per_class().tolist()))
     about.add_input("set that it is part of", fingerprint=info.get("source_fingerprint"))
     about.add_files(record)
@@ -106,7 +106,7 @@ def decoded(path):
     failed = path / "failed.tsv"
     if failed.exists():
         about.content["failed_clips"] = len(tables.read_lines(failed, []) or [""]) - 2
-    report = scoring.read_report(path / "report.json") if (path / "report.json").exists() else None
+    report = report_data.read_report(path / "report.json") if (path / "report.json").exists() else None
     about.content["scored"] = report is not None
     for what, place, now in (("model", model, provenance.fingerprint_model_directory(model)),
                              ("scores", path.parent / "scores.h5", _fingerprint_of_scores(path.parent / "scores.h5")),
@@ -114,7 +114,7 @@ def decoded(path):
         before = info.get(what.replace(" ", "_"))
         if before is not None:
             about.add_input(what, place, before, "gone" if now is None else "there" if now == before else "changed")
-    about.faults += chain.breaks(model, path, report)
+    about.faults += staleness.breaks(model, path, report)
     return about
 
 
@@ -131,30 +131,30 @@ def _fingerprint_of_scores(path):
 
 def report(path):
     """Describe a report.json."""
-    found = scoring.read_report(path)
+    found = report_data.read_report(path)
     made_from, clips = found.get("made_from", {}), found["clips"]
     about = About(str(path), "report", made={**made_by(made_from), **when_made(path, record_of(path.parent, "score"))})
     about.content = {"clips": clips["scored"], "official_clips": clips["official"], "tuned_on_these": bool(clips.get("tuned_on_these")),
                      "classes": len(found["classes"])}
-    for name, section, key in scoring.FIGURES:
+    for name, section, key in report_data.FIGURES:
         if found[section][key] is not None:
-            about.content[name] = scoring.cell(found[section][key], found[section].get(f"{key}_ci"))
+            about.content[name] = report_data.cell(found[section][key], found[section].get(f"{key}_ci"))
     for what in ("data", "model", "scores", "operating_point"):
         about.add_input(what.replace("_", " "), fingerprint=made_from.get(what))
     if (path.parent / "info.yaml").exists():
-        about.faults += chain.breaks(path.absolute().parents[2], path.parent, found)
+        about.faults += staleness.breaks(path.absolute().parents[2], path.parent, found)
     return about
 
 
 def is_score_tables(path):
     """Whether a folder holds tables of frame scores."""
     names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
-    return bool(names) and score_folder.is_table(path / names[0])
+    return bool(names) and score_folders.is_table(path / names[0])
 
 
 def score_tables(path):
     """Describe a folder of tables of frame scores; the first of them is read, and the header of the others."""
-    found = score_folder.look(path)
+    found = score_folders.look(path)
     about = About(str(path), "folder of score tables", made=when_made(path, record_of(path)))
     about.content = {"clips": found["tables"], "classes": len(found["labels"]), "labels": listed(found["labels"]),
                      "seconds_per_frame": found["seconds_per_frame"]}
@@ -164,7 +164,7 @@ def score_tables(path):
 
 def sound(path):
     """Describe a sound file, without looking for damage (as wsedtk validate --audio does)."""
-    found = audio.info(path)
+    found = audio_files.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {"format": found.format, "sample_rate": found.sample_rate, "channels": found.num_channels,
                      "seconds": round(found.duration, 3)}

@@ -7,11 +7,11 @@ import html
 
 import numpy as np
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
 from wsedtk.data import tables
-from wsedtk.evaluation import comparing, metrics
+from wsedtk.evaluation import comparisons, metrics
 from wsedtk.report import plots
 
 NUM_CLIPS = 10  # the best, and as many of the worst
@@ -41,7 +41,7 @@ class ClipPages:
         self.found = [_events_by_clip(one.decoded) for one in self.group]
         self.features = next((one.features for one in self.group if one.features is not None), None)
         self.recordings, self.sounds, self.without_sound = group[0].recordings, sounds, []
-        self.errors = np.stack([comparing.clip_errors(one) for one in self.group])  # (systems, N)
+        self.errors = np.stack([comparisons.clip_errors(one) for one in self.group])  # (systems, N)
 
     def add(self, page):
         """Add the best and the worst clips to a page."""
@@ -49,7 +49,7 @@ class ClipPages:
         if self.true is not None:
             clips = metrics.drop_zero_length(self.truth.events).clip  # what can be found
         num_true = np.bincount(clips, minlength=len(self.truth))
-        best, worst = comparing.choose_clips(self.errors.sum(axis=0), num_true, NUM_CLIPS)
+        best, worst = comparisons.choose_clips(self.errors.sum(axis=0), num_true, NUM_CLIPS)
         kind = "segment errors" if self.true is not None else "wrong tags"
         for title, clips in ((f"Best clips: those with the fewest {kind}", best), (f"Worst clips: those with the most {kind}", worst)):
             if clips:
@@ -83,8 +83,8 @@ class ClipPages:
                                       f"the page holds {MOST_SOUNDS}, and no more")
             return None
         try:
-            samples, _ = audio.read(path, SOUND_RATE, LONGEST_SOUND)
-            sound = audio.mp3(samples, SOUND_RATE)
+            samples, _ = audio_files.read(path, SOUND_RATE, LONGEST_SOUND)
+            sound = audio_files.mp3(samples, SOUND_RATE)
         except InputError as error:
             self.without_sound.append(str(error))
             return None

@@ -2,7 +2,7 @@
 
 import html
 
-from wsedtk.evaluation import comparing, intervals, ranking, scoring, seeds
+from wsedtk.evaluation import comparisons, intervals, ranking, report_data, seeds
 from wsedtk.report.page import breakable, table
 
 _OVER_CLIPS = (
@@ -79,7 +79,7 @@ def _add_over_clips(page, groups, columns):
     """Add the differences of each system from the first of its group."""
     rows = []
     for group in groups:
-        for other, found in comparing.paired_differences(group):
+        for other, found in comparisons.paired_differences(group):
             cells = [
                 _cell(*found.get(section, {}).get(key, (None, None))) for _, section, key in columns
             ]
@@ -93,7 +93,7 @@ def _add_over_seeds(page, groups, columns):
     """Add the means over seeds of each system, and their differences."""
     means, rows = [], []
     reports = [one.report for group in groups for one in group]
-    consistency = scoring.measured(seeds.CONSISTENCY, reports)
+    consistency = report_data.measured(seeds.CONSISTENCY, reports)
     columns = [*columns, *consistency]
     for group in groups:
         systems, place = seeds.by_system(group), f"{group[0].set}/{group[0].mode}"
@@ -129,4 +129,4 @@ def _mean(found):
     if found is None:
         return "–"
     mean, half = found
-    return scoring.cell(mean) + ("" if half is None else f' <span class="ci">± {half:.3f}</span>')
+    return report_data.cell(mean) + ("" if half is None else f' <span class="ci">± {half:.3f}</span>')

@@ -12,7 +12,7 @@ from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable, say
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import chain, scoring
+from wsedtk.evaluation import report_data, staleness
 from wsedtk.models import checkpoint
 
 BEGIN = "<!-- wsedtk:begin. Train and report write what is from here to wsedtk:end anew; your own text goes before or after. -->"
@@ -115,20 +115,20 @@ def _score_row(folder, report):
     clips = report["clips"]
     name = escape("/".join(folder.parts[-2:])) + (" (tuned on this very set)" if clips.get("tuned_on_these") else "")
     cells = []
-    for _, section, key in scoring.FIGURES:
-        note = scoring.zero_length_note(report) if section == "event" else ""
+    for _, section, key in report_data.FIGURES:
+        note = report_data.zero_length_note(report) if section == "event" else ""
         num_classes = report.get("psds_classes")
         if section == "psds" and num_classes and num_classes < len(report["classes"]):
             note = f" ({num_classes} of {len(report['classes'])} classes)"
-        cells.append(scoring.cell(report[section][key], report[section].get(f"{key}_ci")) + note)
+        cells.append(report_data.cell(report[section][key], report[section].get(f"{key}_ci")) + note)
     return [name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells]
 
 
 def _scored(folder, fingerprint):
     """Yield (folder, report) of the scored folders of a model directory that are this model's; the others are of an earlier one."""
     for path in sorted(folder.glob("*/*/report.json")):
-        report = scoring.read_report(path)
-        if report.get("made_from", {}).get("model") in (None, fingerprint) and not chain.breaks(folder, path.parent, report):
+        report = report_data.read_report(path)
+        if report.get("made_from", {}).get("model") in (None, fingerprint) and not staleness.breaks(folder, path.parent, report):
             yield path.parent, report
 
 
@@ -136,7 +136,7 @@ def _scores(folder, fingerprint):
     rows = [_score_row(*scored) for scored in _scored(folder, fingerprint)]
     yield from ("", "## Scores", "")
     if rows:
-        yield from _table(["set/mode", "clips, of official ones", *(name for name, *_ in scoring.FIGURES)], rows)
+        yield from _table(["set/mode", "clips, of official ones", *(name for name, *_ in report_data.FIGURES)], rows)
         legend = ("In brackets: 95 % intervals over clips. ER: error rate, of segments of 1 s. "
                   "PSDS: over the classes with events; PSDS2 of one class has no cross triggers.")
         yield from ("", legend)

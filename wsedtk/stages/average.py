@@ -11,14 +11,14 @@ import numpy as np
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
-from wsedtk.data import datadir, score_folder, store, tables
+from wsedtk.data import datadir, score_folders, store, tables
 from wsedtk.data.clip_names import clip_key, youtube_key
 from wsedtk.data.events import num_segments
 
 
 def _open(path):
     """A score file, or a folder of tables of them."""
-    return score_folder.ScoreFolder(path) if Path(path).is_dir() else store.ScoreFile(path)
+    return score_folders.ScoreFolder(path) if Path(path).is_dir() else store.ScoreFile(path)
 
 
 def _check_output(score_paths, output, to_file):
@@ -27,7 +27,7 @@ def _check_output(score_paths, output, to_file):
         if "average_of" not in _open(output).attributes:
             raise InputError(f"{output}: holds scores that are no average, so it is not overwritten; name another output, or remove it")
     elif not to_file:
-        score_folder.check_overwrite(output)
+        score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
             raise InputError(f"{output}: is there already, and {score_paths[0]} alone has no mean; name the output last")
 
@@ -105,7 +105,7 @@ def _check_frames(sources, rows):
     num_frames = np.min([source.num_frames[r] for source, r in zip(sources, rows)], axis=0)
     for source, r in zip(sources, rows):
         step = abs(source.seconds_per_frame - one.seconds_per_frame)
-        if step > 1e-3 * one.seconds_per_frame or step * num_frames.max() > score_folder.ROUNDING_SECONDS:
+        if step > 1e-3 * one.seconds_per_frame or step * num_frames.max() > score_folders.ROUNDING_SECONDS:
             raise InputError(f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of {one.path} "
                              f"{one.seconds_per_frame:g} s; only scores at one resolution have a mean")
         ends = np.round(num_frames * one.seconds_per_frame, 6)
@@ -192,7 +192,7 @@ def _write_folder(output, ensemble, filenames, labels):
         raise InputError(f"{one.path}: holds no frame scores, which a folder of tables is made of; predict without --no-frames, "
                          "or name an output that ends in .h5")
     clips = ((ensemble.frames(i), one.durations[row]) for i, row in enumerate(progress(ensemble.rows[0], "average")))
-    return score_folder.write(output, filenames, labels, one.seconds_per_frame, clips)
+    return score_folders.write(output, filenames, labels, one.seconds_per_frame, clips)
 
 
 def run(score_paths, output, weights, labels_path):

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core.atomic import make_folder, write_text, writing
 from wsedtk.core.config import suggest, suggest_fraction
 from wsedtk.core.console import json_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import clock, progress_in_time, say
-from wsedtk.data import class_lists, event_formats, events, score_folder
+from wsedtk.data import class_lists, event_formats, events, score_folders
 from wsedtk.data.tables import normal, unfit
 from wsedtk.decoding import operating_point
-from wsedtk.inference import detection, inference, recordings
+from wsedtk.inference import network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
 
 LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
@@ -100,7 +100,7 @@ class Overview:
 class _Job:
     """What is done with each curve."""
 
-    detector: detection.Detector
+    detector: sliding_windows.Detector
     point: operating_point.OperatingPoint
     names: dict  # class -> its name in the output
     form: event_formats.Format
@@ -113,7 +113,7 @@ class _Job:
         self.labels = list(self.names.values())
         self.filters = [f[self.columns] for f in operating_point.frame_filters(self.point, step)]
         if self.scores:
-            score_folder.check_labels(self.scores, self.labels)
+            score_folders.check_labels(self.scores, self.labels)
 
     def decode(self, source, pieces, tell):
         """Read a curve to its end, keep it where that is wanted. Returns its events, (onset, offset, label, score), and seconds."""
@@ -147,7 +147,7 @@ class _Job:
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
             with open(temporary, "x", encoding="utf-8", newline="") as file:
-                yield score_folder.Table(file, self.labels, self.detector.seconds_per_frame)
+                yield score_folders.Table(file, self.labels, self.detector.seconds_per_frame)
 
     def _plot(self, source, seconds, curve, spectrogram, limits, found):
         from wsedtk.report import plots  # slow to import
@@ -189,13 +189,13 @@ def _sources(found, channels):
     for path, name in found:
         count, seconds, rate = 1, 0.0, None
         with contextlib.suppress(InputError):  # told when its turn comes
-            about = audio.info(path, count=False)
+            about = audio_files.info(path, count=False)
             count, seconds, rate = about.num_channels if channels == "each" else 1, about.duration, about.sample_rate
         total = None if total is None or seconds is None else total + count * seconds
         if count == 1:
-            sources.append(detection.Source(path, name, None, rate))
+            sources.append(sliding_windows.Source(path, name, None, rate))
             continue
-        sources += [detection.Source(path, f"{name}.ch{channel + 1}", channel, rate)
+        sources += [sliding_windows.Source(path, f"{name}.ch{channel + 1}", channel, rate)
                     for channel in range(count)]
     return sources, total
 
@@ -303,8 +303,8 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
     for folder in filter(None, (output_dir, scores, plot)):
         make_folder(folder)
     _warn_of_rates(sources, spec.frontend_config().max_hz)
-    runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
-    job = _Job(detection.Detector(spec, network, runner), point, names, form, scores, plot)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, network_runner.pick_device(device), precise)
+    job = _Job(sliding_windows.Detector(spec, network, runner), point, names, form, scores, plot)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         write = _writer(stack, form, output, output_dir)

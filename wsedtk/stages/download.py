@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core.atomic import locking, write_text
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.progress import progress, say
@@ -152,7 +152,7 @@ class _Download:
             return (youtube_errors.verdict(clip[:11], reason),
                     reason or f"exit status {status}, without a message")
         try:
-            if audio.info(self.part).duration == 0:
+            if audio_files.info(self.part).duration == 0:
                 raise InputError("holds no samples")
         except InputError as error:
             return "retry", f"what {Path(self.process.args[0]).name} made is no sound: {_last_error(str(error))}"

@@ -12,7 +12,7 @@ from wsedtk.core.atomic import writing
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.decoding import operating_point
-from wsedtk.inference import inference
+from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint, onnx_graph
 
 _TOLERANCE = 1e-3  # how far a score may be from torch's
@@ -79,7 +79,7 @@ def run(model_dir, output):
     spec, network, fingerprint = checkpoint.load_model(model_dir)
     point, frontend = _read_point(model_dir, spec, fingerprint), spec.frontend_config()
     metadata = _metadata(spec, network, fingerprint, point)
-    runner = inference.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
     try:
         graph = onnx_graph.Graph(frontend, runner)
     except InputError as error:

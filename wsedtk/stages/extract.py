@@ -9,15 +9,15 @@ import functools
 import numpy as np
 
 from wsedtk import __version__
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.parallel import mapping
+from wsedtk.core.processes import mapping
 from wsedtk.core.progress import progress, say
 from wsedtk.data import datadir, store
-from wsedtk.data.parts import finishing
-from wsedtk.inference import inference
+from wsedtk.data.feature_parts import finishing
+from wsedtk.inference import network_runner
 
 # The processes of --jobs begin as copies of one that has these: each by itself would import them for seconds.
 _PRELOADED = ("wsedtk.stages.extract",)
@@ -44,10 +44,10 @@ def clip_samples(frontend_config, max_seconds, crop, path):
             raise InputError("no audio: its path in clips.tsv is empty")
         # a second more than any clip may have: the resampler's end is then beyond what --crop keeps
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
-        samples, rate = audio.read(path, frontend_config.sample_rate, longest, remarks)
+        samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
-                raise InputError(f"{path}: lasts {audio.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
+                raise InputError(f"{path}: lasts {audio_files.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
                                  "--crop keeps its beginning, --max-seconds takes longer clips")
             samples = samples[:round(max_seconds * rate)]
         return samples, len(samples) / rate, remarks
@@ -109,7 +109,7 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     max_frames = most_frames(frontend_config, max_seconds)
     layout = {"max_frames": max_frames, "num_bins": frontend_config.num_mels, "dtype": dtype, "frontend": settings,
               "frontend_fingerprint": config.fingerprint(settings)}
-    device = inference.pick_device(device)
+    device = network_runner.pick_device(device)
     on_cpu = device.type == "cpu"
     work = functools.partial(clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop)
     frontend = None if on_cpu else lambda samples: _frontend(frontend_config, device)(samples)[:max_frames]

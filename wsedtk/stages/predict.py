@@ -11,7 +11,7 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
 from wsedtk.data import class_lists, datadir, store
-from wsedtk.inference import inference
+from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
 
 
@@ -43,7 +43,7 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
         raise InputError(f"{feats}: no clips to score")
     frontend, num_classes = spec.frontend_config(), len(labels)
     samples_per_frame = frontend.hop * network.time_reduction
-    runner = inference.Runner.of(network, spec.mean, spec.std, inference.pick_device(device), precise)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, network_runner.pick_device(device), precise)
     num_frames = np.maximum(features.num_frames[rows] // network.time_reduction, 1)
     num_segments = ((2 * int(num_frames.max()) - 1) * samples_per_frame) // (2 * frontend.sample_rate) + 1
     shapes = {"clip": (num_classes,), "segment": (num_segments, num_classes), "num_frames": (), "duration": ()}
@@ -53,7 +53,7 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
             shapes["weight"] = shapes["frame"]
 
     def batches():
-        scored = inference.score(runner, features, rows, samples_per_frame, frontend.sample_rate)
+        scored = network_runner.score(runner, features, rows, samples_per_frame, frontend.sample_rate)
         for positions, output, segments in progress(scored, "predict", -(-len(rows) // runner.batch_size)):
             arrays = {"clip": output.clip, "segment": segments, "frame": output.frame, "weight": output.weight}
             arrays = {name: arrays[name][..., columns].float().cpu().numpy() for name in shapes if name in arrays}

@@ -11,7 +11,7 @@ from wsedtk.core.atomic import write_text
 from wsedtk.core.config import read_yaml
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
-from wsedtk.evaluation import comparing, ranking, scored, scoring
+from wsedtk.evaluation import comparisons, ranking, report_data, scored_systems
 from wsedtk.report import model_card, plots
 from wsedtk.report.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
 from wsedtk.report.difference_tables import add_differences
@@ -38,7 +38,7 @@ FOREST = ("tag F1", "seg F1", "ER", "event F1", "MAP")  # the measures of the pi
 
 def _cell(report, section, key):
     value, interval = report.get(section, {}).get(key), report.get(section, {}).get(f"{key}_ci")
-    text = "–" if value is None else scoring.cell(value)
+    text = "–" if value is None else report_data.cell(value)
     if interval:
         text += f' <span class="ci">{interval[0]:.3f}–{interval[1]:.3f}</span>'
     dropped = report.get("zero_length_reference_events")
@@ -73,7 +73,7 @@ def _one_a_system(group):
 
 def comparison(found):
     """The first table: every scored folder, then the baselines on its set."""
-    rows, columns = [], scoring.measured(COLUMNS, [one.report for one in found])
+    rows, columns = [], report_data.measured(COLUMNS, [one.report for one in found])
     for one in found:
         clips = one.report["clips"]
         name = _place(one) + (" (tuned on this set)" if clips.get("tuned_on_these") else "")
@@ -99,7 +99,7 @@ def _coverage(found):
 def _class_table(one, labels):
     """An HTML table of these classes, with their thresholds."""
     classes = one.report["classes"]
-    columns, point, index = scoring.measured(CLASS_COLUMNS, classes.values()), one.point, {label: k for k, label in enumerate(one.labels)}
+    columns, point, index = report_data.measured(CLASS_COLUMNS, classes.values()), one.point, {label: k for k, label in enumerate(one.labels)}
     limits = [] if point is None else [("clip threshold", point.clip_thresholds)]
     if limits and one.by_frames:
         limits.append(("frame threshold", point.frame_thresholds))
@@ -114,7 +114,7 @@ def _threshold(value):
 
 def class_tables(one):
     """All classes; where there are many, the best and the worst, and all of them folded up."""
-    classes, extremes = one.report["classes"], scoring.extreme_classes(one.report)
+    classes, extremes = one.report["classes"], report_data.extreme_classes(one.report)
     whole = _class_table(one, classes)
     if extremes is None:
         return whole
@@ -128,7 +128,7 @@ def _classes_side_by_side(group):
     """F1 and threshold of each class, of many the best and the worst of the first folder, in every folder of one set."""
     first = group[0]
     section = "segment" if first.has_events else "tagging"
-    extremes = scoring.extreme_classes(first.report)
+    extremes = report_data.extreme_classes(first.report)
     labels = [label for part in extremes[1:] for label in part] if extremes else first.labels
     rows = []
     for label in labels:
@@ -142,9 +142,9 @@ def _classes_side_by_side(group):
 def _notes(found):
     """Yield which classes PSDS is over, and why there are no intervals that were asked for."""
     for name, group in _by_set(found).items():
-        notes = dict.fromkeys(scoring.psds_note(one.report) for one in group)
+        notes = dict.fromkeys(report_data.psds_note(one.report) for one in group)
         yield from (f"PSDS in {name}: {note}" for note in notes if note)
-        reasons = dict.fromkeys(scoring.why_no_interval(one.report) for one in group)
+        reasons = dict.fromkeys(report_data.why_no_interval(one.report) for one in group)
         for names, reason in filter(None, reasons):
             yield f"No interval of {names} in {name}: {reason}"
 
@@ -172,7 +172,7 @@ def _pooling(folder):
 
 def pooling_figure(group, poolings):
     """The systems of one set and mode beside each other, with their intervals. poolings: {system: its pooling}."""
-    columns = [c for c in scoring.measured(COLUMNS, [one.report for one in group]) if c[0] in FOREST]
+    columns = [c for c in report_data.measured(COLUMNS, [one.report for one in group]) if c[0] in FOREST]
     systems = [(one.system, poolings[one.system], [(one.report[section][key], *(one.report[section].get(f"{key}_ci") or (None, None)))
                                                    for _, section, key in columns]) for one in group]
     return plots.pooling_comparison([name for name, *_ in columns], systems)
@@ -192,7 +192,7 @@ def add_poolings(page, found, systems):
 
 def _curve(system, values, truth):
     """A curve of `plots.precision_recall`. values: (N,); truth: (N,) booleans."""
-    precision, recall = comparing.thinned(*ranking.precision_recall(values, truth))
+    precision, recall = comparisons.thinned(*ranking.precision_recall(values, truth))
     return system, recall, precision, f"AP {ranking.average_precision(values, truth):.3f}"
 
 
@@ -210,13 +210,13 @@ def add_curves(page, group):
     if not group:
         return
     first = group[0]
-    ranked = scoring.extreme_classes(first.report)
+    ranked = report_data.extreme_classes(first.report)
     chosen = [first.labels.index(label) for part in ranked[1:] for label in part] if ranked else range(len(first.labels))
     classes, which = _panels(first, [k for k in chosen if first.truth.clips_per_class()[k]], "tagging")
     if not classes:
         return
     tags, names = first.truth.tag_matrix(), [one.system for one in group]
-    points = [comparing.operating_points(one, classes) for one in group]
+    points = [comparisons.operating_points(one, classes) for one in group]
     panels = []
     for i, k in enumerate(classes):
         curves = [_curve(s, one.scores.clip[one.rows, k], tags[:, k]) for s, one in enumerate(group)]
@@ -232,11 +232,11 @@ def add_segment_curves(page, found):
     if not group:
         return
     first, modes = group[0], list(dict.fromkeys(one.mode for one in found))[:3]
-    true, _, _ = scoring.active_segments(first.truth, first.decoded)
+    true, _, _ = report_data.active_segments(first.truth, first.decoded)
     classes, which = _panels(first, np.flatnonzero(true.any(axis=0)).tolist(), "segment")
     panels = [(first.labels[k], [], []) for k in classes]
     for s, one in enumerate(group):
-        values = comparing.segment_scores(one, classes)
+        values = comparisons.segment_scores(one, classes)
         for i, k in enumerate(classes):
             panels[i][1].append(_curve(s, values[:, i], true[:, k]))
             for other in found:
@@ -256,7 +256,7 @@ def add_errors(page, group):
         one.report["segment"][f"{part}_rate"] or 0 for part in ("substitution", "deletion", "insertion"))) for one in group]),
         caption="Segments of 1 s. A substitution is a wrong class in place of a true one, a deletion a true one that is missed, an "
                 "insertion a class that is said too much.")
-    counts, rows = [comparing.class_errors(one) for one in group], []
+    counts, rows = [comparisons.class_errors(one) for one in group], []
     for one, (missed, added) in zip(group, counts):
         rows.append(("", [breakable(f"{one.system}/{one.mode}"), f"{missed.sum():,}", _most(missed, first.labels), f"{added.sum():,}",
                           _most(added, first.labels)]))
@@ -311,12 +311,12 @@ def _add_set(page, name, group, sounds):
 
 def run(folders, output, figures, kind):
     """Write the page about every scored folder `<model>/<set>/<mode>/` of the systems that the folders are or hold."""
-    systems = scored.find_systems(folders)
-    found = scored.read_systems(systems)
+    systems = scored_systems.find_systems(folders)
+    found = scored_systems.read_systems(systems)
     page = Page(figures, kind)
     page.section("Scores")
     page.add(comparison(found))
-    legend = [text for text, *_ in scoring.measured(LEGEND, [one.report for one in found])]
+    legend = [text for text, *_ in report_data.measured(LEGEND, [one.report for one in found])]
     if any(one.report.get("zero_length_reference_events") for one in found):
         legend.append("dropped: zero-length reference events, which sed_eval counts as missed")
     notes = "".join(f" {note}." for note in _notes(found))

@@ -15,7 +15,7 @@ from wsedtk.data.events import Events
 from wsedtk.data.set_tables import Repeat
 from wsedtk.data.store import ScoreFile
 from wsedtk.evaluation import metrics, ranking
-from wsedtk.evaluation.scoring import (
+from wsedtk.evaluation.report_data import (
     CLASS_SEGMENT_KEYS,
     F1_KEYS,
     MANY_CLASSES,

@@ -12,8 +12,8 @@ from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, event_lists, tables
 from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.data.events import Events
-from wsedtk.evaluation import metrics, scoring
-from wsedtk.evaluation.scoring import warn
+from wsedtk.evaluation import metrics, report_data
+from wsedtk.evaluation.report_data import warn
 
 SLACK_SECONDS = 0.1  # events that end at most this much after their clip are cut without a warning
 
@@ -43,7 +43,7 @@ def _with_nearest(label, classes):
 def _check_match(reference, estimate):
     """Tell where the lists differ in clips and classes. Raises InputError where they share no clip."""
     for found in (reference, estimate):
-        scoring.warn_of_repeats(found.path, found.repeated)
+        report_data.warn_of_repeats(found.path, found.repeated)
     unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
     if unknown and len(unknown) == len(estimate.names):
         raise InputError(f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}: {tables.first(unknown)} here, "
@@ -101,7 +101,7 @@ def _data_set(event_list, clips, labels, durations, kind):
         late = np.flatnonzero((events.offset > ends + SLACK_SECONDS) & (events.onset < ends))
         warn(len(late), f"events of {event_list.path} end after their clip, by its name, and count "
              "up to its end", [f"{clips[events.clip[i]]} at {events.onset[i]:g} s" for i in late])
-        scoring.warn_of_late(event_list.path, events, clips, durations)
+        report_data.warn_of_late(event_list.path, events, clips, durations)
     return datadir.DataSet(np.array(clips), np.full(len(clips), ""), durations, labels, *tags.T, events)
 
 
@@ -111,23 +111,23 @@ def _table(report, title, kind):
         columns = [("Pre", "tagging", "precision"), ("Rec", "tagging", "recall"), ("F1", "tagging", "f1")]
         baselines = {"nothing": "nothing", "everything": "everything"}
     else:
-        columns = [*zip(("ER", "Sub", "Del", "Ins", "Pre", "Rec", "F1"), ["segment"] * 7, scoring.SEGMENT_KEYS),
-                   *zip(("event Pre", "event Rec", "event F1"), ["event"] * 3, scoring.F1_KEYS)]
+        columns = [*zip(("ER", "Sub", "Del", "Ins", "Pre", "Rec", "F1"), ["segment"] * 7, report_data.SEGMENT_KEYS),
+                   *zip(("event Pre", "event Rec", "event F1"), ["event"] * 3, report_data.F1_KEYS)]
         baselines = {"nothing": "nothing", "everything": "everything", "system_tags": "its tags, whole clip",
                      "true_tags": "true tags, whole clip"}
 
     def row(name, source, columns):
         sections = [source.get(section, {}) for _, section, _ in columns]
-        return [name, *(scoring.cell(s.get(key), s.get(f"{key}_ci")) for s, (_, _, key) in zip(sections, columns))]
+        return [name, *(report_data.cell(s.get(key), s.get(f"{key}_ci")) for s, (_, _, key) in zip(sections, columns))]
 
     by_class = [column for column in columns if column[2] != "substitution_rate"]  # a single class has none
-    lines = [title, "", *scoring.text_table(
+    lines = [title, "", *report_data.text_table(
         ["system", *(name for name, *_ in columns)],
         [row("estimate", report, columns), *(row(text, report["baselines"][name], columns) for name, text in baselines.items())])]
     if dropped := report["zero_length_reference_events"]:
         lines.append("zero-length reference events dropped from event and segment figures: "
                      f"{dropped:,} (sed_eval counts them)")
-    lines += ["", *scoring.text_table(["class", *(name for name, *_ in by_class)],
+    lines += ["", *report_data.text_table(["class", *(name for name, *_ in by_class)],
                                       [row(label, found, by_class) for label, found in report["classes"].items()])]
     return "\n".join(lines) + "\n"
 
@@ -141,12 +141,12 @@ def run(reference_path, estimate_path, kind, as_json, num_resamples):
     durations = _durations(reference, estimate, clips, kind)
     truth, said = (_data_set(found, clips, labels, durations, kind) for found in (reference, estimate))
     weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
-    report = scoring.empty_report(labels)
+    report = report_data.empty_report(labels)
     report["clips"].update(scored=len(truth), official=len(truth), fingerprint=datadir.fingerprint_clips([f"{c}.wav" for c in clips]))
     if kind == "tags":
-        scoring.measure_tags(report, truth, said, weights)
+        report_data.measure_tags(report, truth, said, weights)
     else:
-        scoring.measure_events(report, truth, said, weights)
+        report_data.measure_events(report, truth, said, weights)
     title = f"{estimate.path} against {reference.path}: {len(clips)} clips, {len(labels)} classes, {kind}"
     if as_json:
         print(console.json_text(json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)))

@@ -25,9 +25,9 @@ from wsedtk.data import datadir, tables
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.report import model_card
-from wsedtk.training import distributed, scalars
-from wsedtk.training.dataset import FeatureBatches
-from wsedtk.training.training import TrainConfig, Trainer, augmentation_of
+from wsedtk.training import distributed, tensorboard
+from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.training_loop import TrainConfig, Trainer, augmentation_of
 
 HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map", "learning_rate", "seconds")
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")  # in config.yaml, but nothing that a result depends on
@@ -315,7 +315,7 @@ def _begin(trainer, folder, resolved, overwrite):
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(folder), *(folder / name for name in names)]:
             old.unlink(missing_ok=True)
-        scalars.remove(folder / "tensorboard")
+        tensorboard.remove(folder / "tensorboard")
     state = resume(trainer, folder, resolved)
     write_text(folder / "config.yaml", config.to_yaml(resolved))
     return state
@@ -357,7 +357,7 @@ def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, 
 def _train_to_the_end(trainer, model_dir):
     """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished."""
     saved = time.monotonic()
-    with noted() as signals, contextlib.closing(scalars.Scalars(model_dir / "tensorboard")) as points:
+    with noted() as signals, contextlib.closing(tensorboard.Scalars(model_dir / "tensorboard")) as points:
         def after_batch():
             nonlocal saved
             seconds, number = trainer.group.highest([time.monotonic() - saved, signal.Signals[signals[0]] if signals else 0])

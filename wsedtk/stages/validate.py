@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.audio import audio
+from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
-from wsedtk.core.parallel import mapping
+from wsedtk.core.processes import mapping
 from wsedtk.core.progress import printable, progress
 from wsedtk.data import datadir
 from wsedtk.data.clip_names import clip_key
@@ -91,8 +91,8 @@ class Report:
         there = np.flatnonzero(self.dataset.paths != "")
         self.add("have no audio", np.flatnonzero(self.dataset.paths == ""))
         rates, self.contents = np.zeros(len(self.dataset), np.int64), np.zeros(len(self.dataset), np.int64)
-        with mapping(jobs, ["wsedtk.audio.audio"]) as spread:
-            examined = spread(audio.examine, texts(self.dataset.paths[there]))
+        with mapping(jobs, ["wsedtk.audio.audio_files"]) as spread:
+            examined = spread(audio_files.examine, texts(self.dataset.paths[there]))
             for clip, found in progress(zip(there.tolist(), examined), "open audio", len(there)):
                 if found.fault is not None:
                     self.errors.append((clip, found.fault))

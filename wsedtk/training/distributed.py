@@ -14,10 +14,10 @@ import torch
 import torch.distributed as dist
 
 from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.process_rank import rank_and_size
 from wsedtk.core.progress import say
-from wsedtk.core.ranks import rank_and_size
 from wsedtk.core.signals import handled, noted
-from wsedtk.inference.inference import pick_device
+from wsedtk.inference.network_runner import pick_device
 from wsedtk.models.layers import Output
 
 _TOLD = "told"  # in the store that the processes share: how many have said, or were about to say, why the training ends

@@ -20,9 +20,9 @@ from wsedtk.core.progress import say
 from wsedtk.corpora import audioset, youtube
 from wsedtk.data import datadir
 from wsedtk.data.store import FeatureStore
-from wsedtk.evaluation import scoring
+from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
-from wsedtk.training.dataset import FeatureBatches
+from wsedtk.training.batching import FeatureBatches
 
 
 def seen_videos(metadata_dir, data_sets):
@@ -73,7 +73,7 @@ def main():
         rows += [[source + (" (trained on)" if source in trained else ""), *(f"{int(np.isin(v, theirs).sum()):,}" for v in videos.values())]
                  for source, theirs in sources.items()]
         write_text(options.output, "".join("\t".join(row) + "\n" for row in rows))
-        print("Clips of DCASE 2017 task 4 from videos that AudioSet's lists name, too:", *scoring.text_table(rows[0], rows[1:]), sep="\n")
+        print("Clips of DCASE 2017 task 4 from videos that AudioSet's lists name, too:", *report_data.text_table(rows[0], rows[1:]), sep="\n")
         for name in [name for name in sets if name != "train"]:
             folder, unseen = options.output.parent / "data" / f"{name}_unseen", np.ones(len(sets[name]), bool)
             for source in trained:

@@ -14,13 +14,13 @@ import torch
 from wsedtk.core.caches import torch_without_compiler_cache
 from wsedtk.core.config import suggest_fraction
 from wsedtk.core.errors import InputError
-from wsedtk.core.parallel import ahead
+from wsedtk.core.processes import ahead
 from wsedtk.core.progress import progress, say
 from wsedtk.data import tables
 from wsedtk.decoding import thresholds
 from wsedtk.evaluation import metrics, ranking
-from wsedtk.inference import inference
-from wsedtk.training.dataset import Augmentation, Batches, FrameTargets
+from wsedtk.inference import network_runner
+from wsedtk.training.batching import Augmentation, Batches, FrameTargets
 from wsedtk.training.distributed import Group
 
 _EPSILON = 1e-7  # probabilities are clamped this far from 0 and 1 before the loss, as in Wang's published code
@@ -35,11 +35,11 @@ class TrainConfig:
     pooling: str = "linear"
     hierarchy: typing.Literal["published", "published-all", "plain", "nested"] | None = None  # help(wsedtk.models.pooling)
     groups: tuple[int, ...] = ()  # output frames, then groups, that a group of the hierarchy holds
-    balancer: typing.Literal["classes", "weighted", "none"] = "classes"  # help(wsedtk.training.dataset.Batches)
+    balancer: typing.Literal["classes", "weighted", "none"] = "classes"  # help(wsedtk.training.batching.Batches)
     batch_size: int = 100
     learning_rate: float = 3e-4
     frame_loss_weight: float = 0.0  # of the loss of the frames of clips that have events, where FIT_SET has an events.tsv
-    mixup_alpha: float = 0.0  # this and the next three are off at 0; help(wsedtk.training.dataset.Augmentation)
+    mixup_alpha: float = 0.0  # this and the next three are off at 0; help(wsedtk.training.batching.Augmentation)
     time_mask_seconds: float = 0.0
     mel_mask_bins: int = 0
     time_shift_seconds: float = 0.0
@@ -103,7 +103,7 @@ def validate(runner, batches, truth, after_batch=lambda: None, group=Group()):
     """Loss, tuned micro F1 and MAP on the validation set: {loss, f1, map}. after_batch: called then; it may raise."""
     scores = np.zeros(truth.shape, np.float32)
     share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))  # of one length: all have as many batches
-    for positions, output, _ in inference.score(runner, batches.store, batches.rows[share]):
+    for positions, output, _ in network_runner.score(runner, batches.store, batches.rows[share]):
         scores[share[positions]] = output.clip.float().cpu().numpy()
         after_batch()
     scores = group.total(torch.from_numpy(scores)).numpy()
@@ -137,7 +137,7 @@ class Trainer:
 
     def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say, group=Group()):
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
-        self.runner = inference.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
+        self.runner = network_runner.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
         self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))).run
         fused = True if device.type == "cuda" else None
         with torch_without_compiler_cache():

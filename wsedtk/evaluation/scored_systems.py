@@ -17,7 +17,7 @@ from wsedtk.data import datadir
 from wsedtk.data.folders import below, open_folders
 from wsedtk.data.store import FeatureStore, ScoreFile
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import chain, scoring
+from wsedtk.evaluation import report_data, staleness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Scored:
     @functools.cached_property
     def info(self):
         """What decode says of the folder: a mapping."""
-        return chain.read_info(self.folder)
+        return staleness.read_info(self.folder)
 
     @functools.cached_property
     def truth(self):
@@ -72,7 +72,7 @@ class Scored:
     def decoded(self):
         """What the system says of the scored clips, a DataSet."""
         decoded = datadir.read_decoded(self.folder, self.labels)
-        return scoring.matched(decoded, self.truth.filenames)[0]
+        return report_data.matched(decoded, self.truth.filenames)[0]
 
     @functools.cached_property
     def scores(self):
@@ -167,13 +167,13 @@ def find_systems(folders):
 
 def read_systems(systems):
     """Every scored folder of the systems ({name: folder}), checked against each other and its own sources. Raises InputError."""
-    found = [Scored(name, path.parent, scoring.read_report(path)) for name, system in systems.items()
+    found = [Scored(name, path.parent, report_data.read_report(path)) for name, system in systems.items()
              for path in below(system, ("*", "*", "report.json"))]
     if not found:
         raise InputError(f"{', '.join(map(str, systems.values()))}: no report.json in SET/MODE/ there; wsedtk score writes it")
     check_sets(found)
     for one in found:  # model, scores, decoded folder and report must come from one another
-        for message in chain.breaks(one.folder.parent.parent, one.folder, one.report):
+        for message in staleness.breaks(one.folder.parent.parent, one.folder, one.report):
             raise InputError(message)
     return found
 

@@ -11,7 +11,7 @@ import torch
 
 from wsedtk.core.errors import InputError
 from wsedtk.evaluation import metrics
-from wsedtk.inference.inference import load_features
+from wsedtk.inference.network_runner import load_features
 
 BALANCERS = ("classes", "weighted", "none")
 

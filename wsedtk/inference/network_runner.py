@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.parallel import ahead
+from wsedtk.core.processes import ahead
 from wsedtk.data import tables
 from wsedtk.models import pooling
 

@@ -6,7 +6,7 @@ N clips, S segments of all clips together, K classes.
 import numpy as np
 
 from wsedtk.data import events
-from wsedtk.evaluation import intervals, metrics, ranking, scoring
+from wsedtk.evaluation import intervals, metrics, ranking, report_data
 
 RESAMPLES = 1000  # of the clips
 
@@ -14,16 +14,16 @@ RESAMPLES = 1000  # of the clips
 def _counts(scored):
     """Return {section: (metric, counts (N, ...) of each clip)}, for `metrics.paired_intervals`."""
     truth, decoded = scored.truth, scored.decoded
-    found = {"tagging": (metrics.f1_of, scoring.tag_counts(truth.tag_matrix(), decoded.tag_matrix()))}
+    found = {"tagging": (metrics.f1_of, report_data.tag_counts(truth.tag_matrix(), decoded.tag_matrix()))}
     if scored.has_events:
         found["segment"] = metrics.rates, segment_counts(scored)
-        found["event"] = metrics.f1_of, metrics.event_counts(*scoring.scored_events(truth, decoded), truth.durations, truth.labels)
+        found["event"] = metrics.f1_of, metrics.event_counts(*report_data.scored_events(truth, decoded), truth.durations, truth.labels)
     return found
 
 
 def segment_counts(scored):
     """Return the `metrics.segment_counts` (N, 7) of each clip."""
-    true, said, clip_of = scoring.active_segments(scored.truth, scored.decoded)
+    true, said, clip_of = report_data.active_segments(scored.truth, scored.decoded)
     return metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(scored.truth))
 
 
@@ -64,7 +64,7 @@ def _difference(first, second):
 
 def class_errors(scored):
     """The segments (K,) of each class that a system missed, and those (K,) that it said too much."""
-    true, said, _ = scoring.active_segments(scored.truth, scored.decoded)
+    true, said, _ = report_data.active_segments(scored.truth, scored.decoded)
     _, added, missed = metrics.decision_counts(true, said)
     return missed, added
 
@@ -73,7 +73,7 @@ def clip_errors(scored):
     """Errors (N,) of each clip: of segments (S + D + I) where events were scored, else of tags."""
     if scored.has_events:
         return segment_counts(scored)[:, :3].sum(axis=1)
-    return scoring.tag_counts(scored.truth.tag_matrix(), scored.decoded.tag_matrix())[:, 1:].sum(axis=1)
+    return report_data.tag_counts(scored.truth.tag_matrix(), scored.decoded.tag_matrix())[:, 1:].sum(axis=1)
 
 
 def choose_clips(errors, num_true, count):
