@@ -1,1 +1,4 @@
-"""Other people's corpora, and sound banks: their files -> data directories."""
+"""Other people's corpora and banks of sounds become data directories.
+
+It may import `evaluation`, `inference` and the folders below them.
+"""

@@ -1,1 +1,4 @@
-"""The stages: one verb, one module, one subcommand. They never import each other: they meet through files."""
+"""The verbs, a module each, whose function `run` does the work.
+
+It may import `inspection` and the folders below it. Stages do not import each other.
+"""
