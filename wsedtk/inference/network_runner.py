@@ -5,6 +5,7 @@ B clips in a batch, T frames, F mel bins, S segments, K classes.
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
 from wsedtk.data import tables
 from wsedtk.models import pooling
+from wsedtk.models.layers import Output
 
 
 def load_features(store, rows):
@@ -26,14 +28,28 @@ def load_features(store, rows):
     return x, mask
 
 
-def pick_device(name):
-    """The torch device of a name, or the best there is for `auto`. Raises InputError where it can't be used."""
+def pick_device(name: str, option: str = "--device") -> torch.device:
+    """Return the torch device of a name.
+
+    Parameters
+    ----------
+    name : str
+        The name of a device, or "auto" for a GPU if there is one.
+    option : str
+        What messages call the choice.
+
+    Raises
+    ------
+    InputError
+        If the device cannot be used.
+    """
     if name != "auto":
         try:
             device = torch.device(name)
             torch.zeros(1, device=device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise InputError(f"--device {name}: can't be used here ({str(error).splitlines()[0]})") from None
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{option} {name}: can't be used here ({reason})") from None
         return device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -51,8 +67,6 @@ class Runner:
     @classmethod
     def of(cls, network, mean, std, device, precise=False):
         """Put a network on a device. mean, std: (F,) of the training features; a bin that never varies is left as it is."""
-        if device.type == "cuda" and precise:
-            torch.backends.cudnn.allow_tf32 = False  # torch lets convolutions and GRUs round to it where nobody objects
         mean, std = (torch.as_tensor(np.asarray(v), dtype=torch.float32, device=device) for v in (mean, std))
         network = network.to(device, memory_format=torch.channels_last)
         return cls(network, mean, torch.where(std > 0, std, 1.0), device, precise)
@@ -73,8 +87,42 @@ class Runner:
 
     def run(self, x, mask):
         """Normalised features (B, T, F) and mask (B, T) -> the network's Output."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise):
+        is_exact = self.precise and self.device.type == "cuda"
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise)
+        with _without_tf32() if is_exact else contextlib.nullcontext(), autocast:
             return self.network(x, mask)
+
+    def score_features(self, features: Sequence[np.ndarray]) -> Output:
+        """Run the network on the features of B clips, without gradients.
+
+        Parameters
+        ----------
+        features : sequence of (T, F) float32
+            The features of each clip, as the front end computes them.
+
+        Returns
+        -------
+        Output
+            The scores of the clips, padded to the longest one.
+        """
+        longest = max(map(len, features))
+        x = np.zeros((len(features), longest, features[0].shape[1]), np.float32)
+        for row, found in zip(x, features):
+            row[:len(found)] = found
+        mask = torch.arange(longest) < torch.tensor([len(found) for found in features])[:, None]
+        with torch.inference_mode():
+            return self.run(*self.normalize(*self.staged(torch.from_numpy(x), mask)))
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Keep cuDNN from rounding the inputs of convolutions and GRUs to TF32 within the block."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def score(runner, store, rows, samples_per_frame=None, samples_per_segment=None):

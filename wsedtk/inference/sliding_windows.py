@@ -6,9 +6,9 @@ S samples, T frames of the network's output, F mel bins, R feature frames an out
 import contextlib
 import dataclasses
 import itertools
+from collections.abc import Generator
 
 import numpy as np
-import torch
 
 from wsedtk.audio.frontend import LogMel
 from wsedtk.core.config import shown
@@ -16,6 +16,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.inference import recordings
 
 CLIP_SECONDS = 10.0  # windows of models that don't say what they were trained on
+_BLOCK = 1 << 20  # samples of an array that are taken at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,31 @@ class Source:
     channel: int | None = None  # from 0; None: the mean of all
     sample_rate: int | None = None  # of its file
     remarks: list = dataclasses.field(default_factory=list, compare=False)  # faults, after reading
+    # (S,) float32 at the model's rate, instead of a file
+    samples: np.ndarray | None = dataclasses.field(default=None, compare=False)
+
+    def blocks(self, sample_rate: int) -> Generator[np.ndarray, None, None]:
+        """Yield the samples, block by block.
+
+        Parameters
+        ----------
+        sample_rate : int
+            The model's sample rate in Hz.
+
+        Yields
+        ------
+        (S,) float32
+
+        Raises
+        ------
+        InputError
+            If the file is broken.
+        """
+        if self.samples is None:
+            yield from recordings.stream(self.path, sample_rate, self.channel, self.remarks)
+            return
+        for start in range(0, len(self.samples), _BLOCK):
+            yield self.samples[start:start + _BLOCK]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +139,7 @@ class Detector:
         rate = self.frontend.config.sample_rate
         for source in sources:
             try:
-                blocks = recordings.stream(source.path, rate, source.channel, source.remarks)
-                with contextlib.closing(blocks):
+                with contextlib.closing(source.blocks(rate)) as blocks:
                     for start, samples in cut(blocks, self.window_frames, self.step_frames, self._unit):
                         yield _Window(source, start, samples, start * self.seconds_per_frame + len(samples) / rate)
             except InputError as error:
@@ -133,14 +158,8 @@ class Detector:
 
     def _run(self, samples):
         features = [self.frontend(s) for s in samples]
-        longest = max(map(len, features))
-        x = np.zeros((len(features), longest, features[0].shape[1]), np.float32)
-        for row, found in zip(x, features):
-            row[:len(found)] = found
-        mask = torch.arange(longest) < torch.tensor([len(found) for found in features])[:, None]
-        with torch.inference_mode():
-            output = self.runner.run(*self.runner.normalize(*self.runner.staged(torch.from_numpy(x), mask)))
-            frame, clip = output.frame.float().cpu().numpy(), output.clip.float().cpu().numpy()
+        output = self.runner.score_features(features)
+        frame, clip = output.frame.float().cpu().numpy(), output.clip.float().cpu().numpy()
         for found, scores, tags in zip(features, frame, clip):
             num_frames = max(1, len(found) // self.reduction)
             found = np.pad(found, [(0, max(0, self.reduction - len(found))), (0, 0)], mode="edge")

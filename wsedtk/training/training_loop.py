@@ -138,6 +138,8 @@ class Trainer:
     def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say, group=Group()):
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
         self.runner = network_runner.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
+        if device.type == "cuda" and self.runner.precise:
+            torch.backends.cudnn.allow_tf32 = False  # also in the backward pass
         self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))).run
         fused = True if device.type == "cuda" else None
         with torch_without_compiler_cache():
