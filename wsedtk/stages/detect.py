@@ -14,17 +14,15 @@ import numpy as np
 
 from wsedtk.audio import audio_files
 from wsedtk.core.atomic import make_folder, write_text, writing
-from wsedtk.core.config import suggest, suggest_fraction
+from wsedtk.core.config import suggest_fraction
 from wsedtk.core.console import json_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import clock, progress_in_time, say
-from wsedtk.data import class_lists, event_formats, events, score_folders
+from wsedtk.data import class_lists, event_formats, score_folders
 from wsedtk.data.tables import normal, unfit
-from wsedtk.decoding import operating_point
-from wsedtk.inference import network_runner, recordings, sliding_windows
+from wsedtk.inference import event_finding, network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
 
-LOW = 0.7  # of the highest frequency that a model listens to; 22,050 Hz sources of 16 kHz models are above it
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
 NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nor any other recording's file
 
@@ -33,44 +31,23 @@ class _Failed(Exception):
     """A recording that can't be used, or whose output can't be written, and why."""
 
 
-def _with_thresholds(point, thresholds, labels):
-    """The operating point with other frame thresholds: texts, `0.5` for all classes or `class=0.5`."""
-    values = dict(zip(point.labels, point.frame_thresholds.tolist()))
-    for text in thresholds:
-        label, equals, number = normal(text).rpartition("=")
-        try:
-            value = float(number)
-            if value != value:
-                raise ValueError
-        except ValueError:
-            raise InputError(f"--threshold {text!r}: expected a number, or CLASS=NUMBER"
-                             + suggest_fraction(number)) from None
-        operating_point.check_threshold(value, f"--threshold {text!r}")
-        if equals and label not in values:
-            raise InputError(f"--threshold {text!r}: the model has no class {label!r}; {suggest(label, labels)}")
-        values.update({label: value} if equals else dict.fromkeys(values, value))
-    return dataclasses.replace(point, frame_thresholds=np.array([values[label] for label in labels]))
+def _threshold(text: str) -> event_finding.Threshold:
+    """The Threshold of a text, `0.5` for all classes or `class=0.5`. Raises InputError."""
+    label, equals, number = normal(text).rpartition("=")
+    try:
+        value = float(number)
+        if value != value:
+            raise ValueError
+    except ValueError:
+        message = f"--threshold {text!r}: expected a number, or CLASS=NUMBER"
+        raise InputError(message + suggest_fraction(number)) from None
+    return event_finding.Threshold(value, label if equals else None, text)
 
 
 def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
     """The operating point to detect with: the file's, else the model's own, with what the command line sets. Raises InputError."""
-    path = Path(path or Path(model_dir) / "operating_point.yaml")
-    if path.exists():
-        point = operating_point.read(path)
-        operating_point.check(point, path, labels, fingerprint, model_dir)
-    elif any("=" not in text for text in thresholds):
-        point = operating_point.untuned(labels, np.inf)
-    else:
-        raise InputError(f"{path}: no such file; wsedtk tune makes one; without it give one threshold for all classes, --threshold 0.5")
-    point = _with_thresholds(point, thresholds, labels)
-    if min_duration is not None:
-        point = dataclasses.replace(point, min_seconds=np.full(len(labels), min_duration))
-    if np.isposinf(point.frame_thresholds).all() and thresholds:
-        raise InputError(f"--threshold {thresholds[-1]}: no class has a threshold that a score can reach; give one from 0 to 1")
-    if np.isposinf(point.frame_thresholds).all():
-        raise InputError(f"{path}: has no frame thresholds that a score can reach: it was tuned on scores without frames; "
-                         "tune on others, or give --threshold")
-    return point
+    path, model = path or Path(model_dir) / "operating_point.yaml", (model_dir, fingerprint, labels)
+    return event_finding.read_point(path, model, list(map(_threshold, thresholds)), min_duration)
 
 
 class Overview:
@@ -101,41 +78,32 @@ class _Job:
     """What is done with each curve."""
 
     detector: sliding_windows.Detector
-    point: operating_point.OperatingPoint
-    names: dict  # class -> its name in the output
+    finder: event_finding.EventFinder
     form: event_formats.Format
     scores: Path | None
     plots: Path | None
 
     def __post_init__(self):
-        step = self.detector.seconds_per_frame
-        self.columns = [self.point.labels.index(label) for label in self.names]
-        self.labels = list(self.names.values())
-        self.filters = [f[self.columns] for f in operating_point.frame_filters(self.point, step)]
         if self.scores:
-            score_folders.check_labels(self.scores, self.labels)
+            score_folders.check_labels(self.scores, self.finder.labels)
 
     def decode(self, source, pieces, tell):
-        """Read a curve to its end, keep it where that is wanted. Returns its events, (onset, offset, label, score), and seconds."""
-        limits = self.point.frame_thresholds[self.columns]
-        decoder = events.CurveDecoder(limits, self.detector.seconds_per_frame, *self.filters)
-        curve, spectrogram, seconds = Overview(), Overview(), 0.0
+        """Read a curve to its end, keep it where that is wanted. Returns its events and seconds."""
+        curve, spectrogram = Overview(), Overview()
         with self._table(source) as table:
-            for piece in _readable(pieces):
-                scores, tags, seconds = piece.frame[:, self.columns], piece.tags[:, self.columns], piece.seconds
-                decoder.push(scores, tags >= self.point.clip_thresholds[self.columns] if self.point.gate_by_tags else True)
+            def watch(piece, scores):
                 if table:
                     table.append(scores)
                 if self.plots:
                     curve.add(scores)
                     spectrogram.add(piece.features)
-                tell(seconds)
-            found = decoder.finish(seconds)
+                tell(piece.seconds)
+            found, seconds = self.finder.find(_readable(pieces), watch)
             if table:
                 table.finish(seconds)
         if self.plots:
-            self._plot(source, seconds, curve, spectrogram, limits, found)
-        return [(onset, offset, self.labels[k], score) for onset, offset, k, score in found], seconds
+            self._plot(source, seconds, curve, spectrogram, found)
+        return found, seconds
 
     @contextlib.contextmanager
     def _table(self, source):
@@ -147,13 +115,16 @@ class _Job:
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
             with open(temporary, "x", encoding="utf-8", newline="") as file:
-                yield score_folders.Table(file, self.labels, self.detector.seconds_per_frame)
+                yield score_folders.Table(file, self.finder.labels, self.detector.seconds_per_frame)
 
-    def _plot(self, source, seconds, curve, spectrogram, limits, found):
+    def _plot(self, source, seconds, curve, spectrogram, found):
         from wsedtk.report import plots  # slow to import
 
-        figure = plots.timeline(source.name, seconds, self.labels, curve.values(), self.detector.seconds_per_frame * curve.span, limits,
-                                [(onset, offset, k) for onset, offset, k, _ in found], None, spectrogram.values(),
+        labels = self.finder.labels
+        events = [(event.onset, event.offset, labels.index(event.label)) for event in found]
+        figure = plots.timeline(source.name, seconds, labels, curve.values(),
+                                self.detector.seconds_per_frame * curve.span,
+                                self.finder.thresholds, events, None, spectrogram.values(),
                                 self.detector.seconds_per_feature * spectrogram.span)
         with _of_one_recording(), writing(self.plots / f"{source.name}.png") as temporary:
             temporary.write_bytes(plots.png(figure))
@@ -161,8 +132,10 @@ class _Job:
     def text(self, source, found):
         """The events as lines of the output."""
         channel = None if source.channel is None else source.channel + 1
-        return self.form.lines(event_formats.Recording(source.name, recordings.as_text(Path(source.path).name), channel,
-                                                       self.detector.frontend.config.max_hz), found)
+        file_name = recordings.as_text(Path(source.path).name)
+        high_hz = self.detector.frontend.config.max_hz
+        recording = event_formats.Recording(source.name, file_name, channel, high_hz)
+        return self.form.lines(recording, map(dataclasses.astuple, found))
 
 
 @contextlib.contextmanager
@@ -198,14 +171,6 @@ def _sources(found, channels):
         sources += [sliding_windows.Source(path, f"{name}.ch{channel + 1}", channel, rate)
                     for channel in range(count)]
     return sources, total
-
-
-def _warn_of_rates(sources, max_hz):
-    """Say which recordings lack the high frequencies that the model listens to."""
-    low = [source for source in sources if source.sample_rate and source.sample_rate < 2 * LOW * max_hz]
-    if low:
-        say(f"warning: {low[0].path}{f' and {len(low) - 1} more' if len(low) > 1 else ''}: of {low[0].sample_rate} samples a second, with "
-            f"nothing above {low[0].sample_rate / 2:g} Hz, where the model listens up to {max_hz:g} Hz: that may be nonsense")
 
 
 def _check_names(sources, in_files):
@@ -290,7 +255,7 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
         min_duration, point_path, scores, plot, max_failures, precise, device):
     """Find the events of recordings. Those that can't be used are told; more than the fraction `max_failures` raise InputError.
 
-    paths: files, folders and patterns; thresholds, classes: texts, see `_with_thresholds` and
+    paths: files, folders and patterns; thresholds, classes: texts, see `_threshold` and
     `class_lists.choose`.
     """
     form = event_formats.FORMATS[format_name]
@@ -302,9 +267,12 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
     used, failed = _check_names(sources, any((output_dir, scores, plot)))
     for folder in filter(None, (output_dir, scores, plot)):
         make_folder(folder)
-    _warn_of_rates(sources, spec.frontend_config().max_hz)
+    if remark := event_finding.remark_on_rates(sources, spec.frontend_config().max_hz):
+        say(f"warning: {remark}")
     runner = network_runner.Runner.of(network, spec.mean, spec.std, network_runner.pick_device(device), precise)
-    job = _Job(sliding_windows.Detector(spec, network, runner), point, names, form, scores, plot)
+    detector = sliding_windows.Detector(spec, network, runner)
+    finder = event_finding.EventFinder(point, names, detector.seconds_per_frame)
+    job = _Job(detector, finder, form, scores, plot)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         write = _writer(stack, form, output, output_dir)

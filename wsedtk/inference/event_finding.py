@@ -1,0 +1,237 @@
+"""Find the events in a score curve, with the thresholds and filters of an operating point.
+
+T frames, K classes.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.config import suggest
+from wsedtk.core.errors import InputError
+from wsedtk.data import events
+from wsedtk.decoding import operating_point
+from wsedtk.decoding.operating_point import OperatingPoint
+from wsedtk.inference.sliding_windows import Piece, Source
+
+# A recording lacks high frequencies if half its sample rate is below this share of the highest
+# frequency of the front end. 22,050 Hz recordings are above it for a model of 16 kHz.
+_LOW = 0.7
+
+Watch = Callable[[Piece, npt.NDArray[np.float32]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """A sound event of a recording.
+
+    Attributes
+    ----------
+    onset, offset : float
+        Start and end in seconds.
+    label : str
+        The class.
+    score : float
+        The highest frame score of the event, from 0 to 1.
+    """
+
+    onset: float
+    offset: float
+    label: str
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """A frame threshold that replaces the one of the operating point.
+
+    Attributes
+    ----------
+    value : float
+        From 0 to 1, or infinity for never.
+    label : str or None
+        The class. None for all classes.
+    text : str
+        The threshold as messages show it.
+    """
+
+    value: float
+    label: str | None
+    text: str
+
+
+def _replace_thresholds(
+    point: OperatingPoint, thresholds: Sequence[Threshold], option: str
+) -> OperatingPoint:
+    """Return the operating point with other frame thresholds. Later ones replace earlier ones."""
+    values = dict(zip(point.labels, point.frame_thresholds.tolist()))
+    for one in thresholds:
+        where = f"{option} {one.text!r}"
+        operating_point.check_threshold(one.value, where)
+        if one.label is None:
+            values = dict.fromkeys(values, one.value)
+        elif one.label in values:
+            values[one.label] = one.value
+        else:
+            near = suggest(one.label, point.labels)
+            raise InputError(f"{where}: the model has no class {one.label!r}; {near}")
+    return dataclasses.replace(point, frame_thresholds=np.array(list(values.values())))
+
+
+def read_point(
+    path: str | os.PathLike[str],
+    model: tuple[str | os.PathLike[str], str, Sequence[str]],
+    thresholds: Sequence[Threshold] = (),
+    min_seconds: float | None = None,
+    *,
+    option: str = "--threshold",
+) -> OperatingPoint:
+    """Read the operating point to find events with.
+
+    Parameters
+    ----------
+    path : path-like
+        The operating point. The file may be missing if a threshold for all classes is given.
+    model : tuple
+        The model directory, the fingerprint of the model, and its K classes.
+    thresholds : sequence of Threshold
+        Thresholds that replace those of the file.
+    min_seconds : float, optional
+        Shortest event in seconds, instead of the values of the file.
+    option : str
+        The name of the thresholds in messages.
+
+    Returns
+    -------
+    OperatingPoint
+
+    Raises
+    ------
+    InputError
+        If the file is missing or wrong, belongs to another model, or if no class has a threshold
+        that a score can reach.
+    """
+    path, (folder, fingerprint, labels) = Path(path), model
+    if path.exists():
+        point: OperatingPoint = operating_point.read(path)
+        operating_point.check(point, path, labels, fingerprint, folder)
+    elif any(one.label is None for one in thresholds):
+        point = operating_point.untuned(labels, np.inf)
+    else:
+        raise InputError(
+            f"{path}: no such file; wsedtk tune makes one; without it give one threshold for all "
+            f"classes, {option} 0.5"
+        )
+    point = _replace_thresholds(point, thresholds, option)
+    if min_seconds is not None:
+        point = dataclasses.replace(point, min_seconds=np.full(len(labels), min_seconds))
+    if np.isposinf(point.frame_thresholds).all():
+        if thresholds:
+            raise InputError(
+                f"{option} {thresholds[-1].text}: no class has a threshold that a score can "
+                "reach; give one from 0 to 1"
+            )
+        raise InputError(
+            f"{path}: has no frame thresholds that a score can reach: it was tuned on scores "
+            f"without frames; tune on others, or give {option}"
+        )
+    return point
+
+
+@dataclasses.dataclass(frozen=True)
+class EventFinder:
+    """Thresholds and filters that turn the score curves of a model into events.
+
+    Attributes
+    ----------
+    point : OperatingPoint
+        Thresholds and filters of the K classes of the model.
+    names : mapping
+        The classes to find, each with its name in the events.
+    seconds_per_frame : float
+        Distance of two frames of a score curve.
+    """
+
+    point: OperatingPoint
+    names: Mapping[str, str]
+    seconds_per_frame: float
+
+    @functools.cached_property
+    def _columns(self) -> list[int]:
+        """The columns of the classes in a score curve."""
+        return [self.point.labels.index(label) for label in self.names]
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes in the events."""
+        return list(self.names.values())
+
+    @property
+    def thresholds(self) -> npt.NDArray[np.float64]:
+        """The frame thresholds of the classes."""
+        thresholds: npt.NDArray[np.float64] = self.point.frame_thresholds[self._columns]
+        return thresholds
+
+    def find(
+        self, pieces: Iterable[Piece], watch: Watch | None = None
+    ) -> tuple[list[Event], float]:
+        """Read a score curve to its end and return its events.
+
+        Parameters
+        ----------
+        pieces : iterable of Piece
+            The score curve, with the scores (T, K) of all classes of the model.
+        watch : callable, optional
+            Called with each piece and its scores (T, number of chosen classes).
+
+        Returns
+        -------
+        events : list of Event
+            Ordered by onset.
+        seconds : float
+            The duration of the recording.
+        """
+        limits = self.point.clip_thresholds[self._columns]
+        filters = operating_point.frame_filters(self.point, self.seconds_per_frame)
+        decoder = events.CurveDecoder(
+            self.thresholds, self.seconds_per_frame, *(f[self._columns] for f in filters)
+        )
+        seconds = 0.0
+        for piece in pieces:
+            scores = piece.frame[:, self._columns]
+            is_tagged = piece.tags[:, self._columns] >= limits if self.point.gate_by_tags else True
+            decoder.push(scores, is_tagged)
+            seconds = piece.seconds
+            if watch is not None:
+                watch(piece, scores)
+        labels = self.labels
+        found = [
+            Event(onset, offset, labels[k], score)
+            for onset, offset, k, score in decoder.finish(seconds)
+        ]
+        return found, seconds
+
+
+def remark_on_rates(sources: Iterable[Source], max_hz: float) -> str:
+    """Return a remark if recordings lack high frequencies that a model uses, else "".
+
+    Parameters
+    ----------
+    sources : iterable of Source
+    max_hz : float
+        The highest frequency of the front end.
+    """
+    low = [one for one in sources if one.sample_rate and one.sample_rate < 2 * _LOW * max_hz]
+    if not low:
+        return ""
+    more = f" and {len(low) - 1} more" if len(low) > 1 else ""
+    return (
+        f"{low[0].path}{more}: of {low[0].sample_rate} samples a second, with nothing above "
+        f"{(low[0].sample_rate or 0) / 2:g} Hz, where the model listens up to {max_hz:g} Hz: "
+        "that may be nonsense"
+    )
