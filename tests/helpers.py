@@ -9,8 +9,11 @@ import numpy as np
 import soundfile
 import torch
 
+from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.core import config, provenance
 from wsedtk.data import store
 from wsedtk.decoding import operating_point
+from wsedtk.models import checkpoint
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 LABELS = ["high, very", "low"]
@@ -130,6 +133,20 @@ def stir(network):
             module.running_var.uniform_(0.5, 2)
     network.pooling.project()
     return network
+
+
+def write_model(folder, pooling="linear", seed=0):
+    """Write the directory of a small model whose weights are random, with an operating point."""
+    torch.manual_seed(seed)
+    options = {"channels": [4, 6, 8], "num_hidden": 8, "num_mels": 64}
+    spec = checkpoint.ModelSpec(
+        "dcase-crnn", options, pooling, tuple(LABELS), config.to_mapping(FrontendConfig()),
+        (-20.0,) * 64, (8.0,) * 64, trained={"clip_seconds": 1})
+    checkpoint.save_model(folder, spec, stir(spec.build()).state_dict())
+    fingerprint = provenance.fingerprint_model_directory(folder)
+    point = make_point(labels=LABELS, model=fingerprint, min_seconds=np.full(2, 0.2))
+    operating_point.write(folder / "operating_point.yaml", point)
+    return folder
 
 
 def train_arguments(corpus, model, *more):

@@ -22,7 +22,7 @@ from wsedtk.core.errors import InputError
 
 _BLOCK = 1 << 22  # samples of all channels that are decoded at once, to bound the memory
 RATES = (100, 1_000_000)  # Hz; a damaged header can hold any rate up to 2^31
-_LOUDEST = 2.0**32  # 32-bit integers as floats are in use; louder samples overflow a front end
+LOUDEST = 2.0**32  # 32-bit integers as floats are in use; louder samples overflow a front end
 # The power of the mean of channels that cancel each other, relative to that of uncorrelated ones:
 # a correlation of two channels below -0.9.
 _CANCELLED = 0.1
@@ -306,10 +306,10 @@ class Sound:
             samples = samples[:left]
             with np.errstate(over="ignore", invalid="ignore"):
                 mono = mean_of_channels(samples)
-            if not self._is_bounded and not (np.abs(mono) <= _LOUDEST).all():
+            if not self._is_bounded and not (np.abs(mono) <= LOUDEST).all():
                 fault = "that are not finite (NaN or infinity)"
                 if np.isfinite(samples).all():
-                    fault = f"beyond {_LOUDEST:g}, which are no sound"
+                    fault = f"beyond {LOUDEST:g}, which are no sound"
                 raise InputError(f"{self._path}: holds samples {fault}")
             self._add_energies(samples, mono)
             yield samples, mono

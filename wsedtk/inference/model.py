@@ -1,0 +1,365 @@
+"""A trained model in memory: scores of clips, and events of recordings of any length.
+
+S samples, C channels, T frames, K classes.
+"""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from wsedtk.audio import audio_files
+from wsedtk.audio.sound_file import LOUDEST, RATES, mean_of_channels
+from wsedtk.core import provenance
+from wsedtk.core.atomic import make_folder
+from wsedtk.core.config import suggest
+from wsedtk.core.errors import InputError
+from wsedtk.data.clip_names import LONGEST_SECONDS
+from wsedtk.data.tables import normal
+from wsedtk.decoding import operating_point as operating_points
+from wsedtk.inference import event_finding, network_runner
+from wsedtk.inference.event_finding import Event, EventFinder, Threshold
+from wsedtk.inference.sliding_windows import Detector, Source
+from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+
+_LOGGER = logging.getLogger(__name__)
+_POINT = "operating_point.yaml"
+
+PathLike = str | os.PathLike[str]
+Samples = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The scores of a clip, from 0 to 1.
+
+    Attributes
+    ----------
+    clip : (K,) float32
+        The score of each class in the clip.
+    frame : (T, K) float32
+        The score of each class in each frame.
+    weight : (T, K) float32 or None
+        The weight of each frame in `clip`, of any scale. None if the pooling has no learnt weights.
+    labels : tuple of str
+        The K classes.
+    seconds_per_frame : float
+        Frame t covers `[t, t + 1) * seconds_per_frame`.
+    """
+
+    clip: Samples
+    frame: Samples
+    weight: Samples | None
+    labels: tuple[str, ...]
+    seconds_per_frame: float
+
+    @property
+    def num_frames(self) -> int:
+        """The number of frames T."""
+        return len(self.frame)
+
+
+def _check_samples(samples: npt.ArrayLike) -> npt.NDArray[np.floating]:
+    """Return samples as an array (S, C) of floating-point numbers. Raises InputError."""
+    array = np.asarray(samples)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(
+            f"samples: found {array.dtype}; expected floating-point numbers in [-1, 1] "
+            "(divide 16-bit integers by 32768)"
+        )
+    if array.ndim not in (1, 2) or 0 in array.shape:
+        raise InputError(
+            f"samples: found the shape {array.shape}; expected (samples,) or (samples, channels)"
+        )
+    channels: npt.NDArray[np.floating] = array.reshape(len(array), -1)  # (S, C)
+    if channels.shape[1] > len(channels):
+        raise InputError(
+            f"samples: found {channels.shape[1]} channels of {len(channels)} samples; expected "
+            "(samples, channels); transpose the array"
+        )
+    return channels
+
+
+def _mono(samples: npt.ArrayLike, channel: int | None) -> Samples:
+    """Return one channel of samples (S,) or (S, C), or the mean of all: (S,). Raises InputError."""
+    channels = _check_samples(samples)
+    if channel is not None:
+        _check_channel(channel, channels.shape[1], "samples")
+        channels = channels[:, channel : channel + 1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono: Samples = mean_of_channels(np.array(channels, np.float32))
+    if not (np.abs(mono) <= LOUDEST).all():
+        raise InputError(f"samples: hold values that are not finite, or beyond {LOUDEST:g}")
+    return mono
+
+
+def _check_channel(channel: int, num_channels: int, where: str) -> None:
+    if not 0 <= channel < num_channels:
+        raise InputError(
+            f"{where}: no channel {channel}; expected a number from 0 to {num_channels - 1}"
+        )
+
+
+def _check_rate(sample_rate: object) -> int:
+    """Return a sample rate in Hz as an int. Raises InputError."""
+    if not isinstance(sample_rate, (int, np.integer)) or not RATES[0] <= sample_rate <= RATES[1]:
+        raise InputError(
+            f"sample_rate: found {sample_rate!r}; expected a whole number of Hz from {RATES[0]} "
+            f"to {RATES[1]}"
+        )
+    return int(sample_rate)
+
+
+def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold]:
+    """Return the thresholds of an argument of `Model.detect`."""
+    if threshold is None:
+        return []
+    if isinstance(threshold, Mapping):
+        return [
+            Threshold(float(value), normal(label), f"{label}={value:g}")
+            for label, value in threshold.items()
+        ]
+    return [Threshold(float(threshold), None, f"{threshold:g}")]
+
+
+class Model:
+    """A trained model, ready for clips and recordings. `load_model` returns one.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        The K classes, in the order of the scores.
+    seconds_per_frame : float
+        Distance of two frames of the scores.
+    sample_rate : int
+        The rate in Hz that sound is resampled to.
+
+    Examples
+    --------
+    >>> model = wsedtk.load_model("exp/linear")
+    >>> prediction = model.predict(samples, sample_rate)
+    >>> events = model.detect("long.flac")
+    """
+
+    def __init__(
+        self, folder: PathLike, spec: ModelSpec, detector: Detector, fingerprint: str
+    ) -> None:
+        self._folder, self._spec = Path(folder), spec
+        self._detector, self._fingerprint = detector, fingerprint
+        self.labels: tuple[str, ...] = spec.labels
+        self.seconds_per_frame: float = detector.seconds_per_frame
+        self.sample_rate: int = detector.frontend.config.sample_rate
+
+    def __repr__(self) -> str:
+        return (
+            f"Model({str(self._folder)!r}: {self._spec.network}, {self._spec.pooling} pooling, "
+            f"{len(self.labels)} classes, {self.seconds_per_frame:g} s a frame)"
+        )
+
+    def predict(self, samples: npt.ArrayLike, sample_rate: int) -> Prediction:
+        """Compute the scores of a clip, as `wsedtk extract` and `wsedtk predict` do.
+
+        The network sees the whole clip at once. Memory grows with its length: use `detect` for
+        recordings that are much longer than the clips that the model was trained on.
+
+        Parameters
+        ----------
+        samples : (S,) or (S, C) array of floating-point numbers
+            Samples in [-1, 1]. The mean of the channels is used.
+        sample_rate : int
+            Sample rate in Hz.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        InputError
+            If the samples have another shape or type, are not finite, or the rate is no rate.
+        """
+        rate = _check_rate(sample_rate)
+        mono = audio_files.resample(_mono(samples, None), rate, self.sample_rate)
+        features = self._detector.frontend(mono)
+        output = self._detector.runner.score_features([features])
+        num_frames = max(1, len(features) // self._detector.reduction)
+
+        def array(scores: torch.Tensor) -> Samples:
+            values: Samples = scores[0].float().cpu().numpy()
+            return values
+
+        weight = output.weight if self._detector.runner.network.pooling.needs_weights else None
+        return Prediction(
+            clip=array(output.clip),
+            frame=array(output.frame)[:num_frames],
+            weight=None if weight is None else array(weight)[:num_frames],
+            labels=self.labels,
+            seconds_per_frame=self.seconds_per_frame,
+        )
+
+    def detect(
+        self,
+        sound: PathLike | npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        classes: Sequence[str] | None = None,
+        min_seconds: float | None = None,
+        operating_point: PathLike | None = None,
+        channel: int | None = None,
+    ) -> list[Event]:
+        """Find the events of a recording of any length, as `wsedtk detect` does.
+
+        The network sees windows of the length that it was trained on, which overlap by half. A
+        file is read in constant memory. Faults of a file that can be used all the same are logged
+        as warnings of the logger `wsedtk.inference.model`.
+
+        Parameters
+        ----------
+        sound : path-like, or (S,) or (S, C) array of floating-point numbers
+            A sound file, or samples in [-1, 1].
+        sample_rate : int, optional
+            Sample rate of the samples in Hz. Not for a file.
+        threshold : float or mapping of class to float, optional
+            Frame thresholds from 0 to 1, or infinity for never, instead of those of the operating
+            point: one for all classes, or of single classes.
+        classes : sequence of str, optional
+            The classes to find. By default all.
+        min_seconds : float, optional
+            Shortest event in seconds, instead of those of the operating point.
+        operating_point : path-like, optional
+            Thresholds and filters. By default those of the model directory.
+        channel : int, optional
+            The channel to use, from 0. By default the mean of all.
+
+        Returns
+        -------
+        list of Event
+            Ordered by onset.
+
+        Raises
+        ------
+        InputError
+            If the recording cannot be used, if there are no thresholds, or if an argument is wrong.
+        """
+        finder = self._finder(
+            operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes
+        )
+        source = self._source(sound, sample_rate, channel)
+        remark = event_finding.remark_on_rates([source], self._detector.frontend.config.max_hz)
+        found: list[Event] = []
+        for _, pieces in self._detector.curves([source]):
+            found, _ = finder.find(pieces)
+        if remark:
+            _LOGGER.warning(remark)
+        for fault in source.remarks:
+            _LOGGER.warning("%s: %s", source.path, fault)
+        return found
+
+    def _finder(
+        self,
+        path: PathLike,
+        thresholds: Sequence[Threshold],
+        min_seconds: float | None,
+        classes: Sequence[str] | None,
+    ) -> EventFinder:
+        if min_seconds is not None and not 0 <= min_seconds <= LONGEST_SECONDS:
+            raise InputError(
+                f"min_seconds: found {min_seconds}; expected seconds from 0 to {LONGEST_SECONDS:g}"
+            )
+        chosen = self.labels if classes is None else tuple(map(normal, classes))
+        for label in chosen:
+            if label not in self.labels:
+                near = suggest(label, self.labels)
+                raise InputError(f"classes: the model has no class {label!r}; {near}")
+        model = (self._folder, self._fingerprint, self.labels)
+        point = event_finding.read_point(path, model, thresholds, min_seconds, option="threshold")
+        return EventFinder(point, {label: label for label in chosen}, self.seconds_per_frame)
+
+    def _source(
+        self, sound: PathLike | npt.ArrayLike, sample_rate: int | None, channel: int | None
+    ) -> Source:
+        if isinstance(sound, (str, os.PathLike)):
+            if sample_rate is not None:
+                raise InputError(f"sample_rate: {sound} is a file, which has its own; leave it out")
+            about = audio_files.info(sound, count=False)
+            if channel is not None:
+                _check_channel(channel, about.num_channels, str(sound))
+            return Source(sound, str(sound), channel, about.sample_rate)
+        if sample_rate is None:
+            raise InputError("sample_rate: missing; expected the rate of the samples in Hz")
+        rate = _check_rate(sample_rate)
+        mono = audio_files.resample(_mono(sound, channel), rate, self.sample_rate)
+        return Source("samples", "samples", channel, rate, samples=mono)
+
+    def save(self, folder: PathLike) -> None:
+        """Write the model, and its operating point if it has one, as a new model directory.
+
+        Parameters
+        ----------
+        folder : path-like
+            The model directory. It is made if it is missing.
+
+        Raises
+        ------
+        InputError
+            If the folder holds a model or the training of one, or cannot be written.
+        """
+        folder = Path(folder)
+        for name in ("model.yaml", "config.yaml", _POINT):
+            if (folder / name).exists():
+                raise InputError(
+                    f"{folder}: holds a model, or the training of one; name another directory"
+                )
+        point = None
+        if (self._folder / _POINT).exists():
+            point = operating_points.read(self._folder / _POINT)
+        make_folder(folder)
+        tensors = self._detector.runner.network.state_dict()
+        checkpoint.save_model(
+            folder, self._spec, {name: tensor.cpu() for name, tensor in tensors.items()}
+        )
+        if point is not None:
+            if point.model == self._fingerprint:  # an older model.yaml has another form
+                fingerprint = provenance.fingerprint_model_directory(folder)
+                point = dataclasses.replace(point, model=fingerprint)
+            operating_points.write(folder / _POINT, point)
+
+
+def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> Model:
+    """Read a model directory.
+
+    Parameters
+    ----------
+    path : path-like
+        A model directory, as `wsedtk train` and `wsedtk import` write it.
+    device : str
+        "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
+    precise : bool
+        Compute in float32 throughout. By default, convolutions compute in bfloat16.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        If the folder holds no complete model, names a network from outside wsedtk that is not
+        trusted, or if the device cannot be used.
+
+    Examples
+    --------
+    >>> model = wsedtk.load_model("exp/linear")
+    """
+    runs_on = network_runner.pick_device(device, "device")
+    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+        spec, network, fingerprint = checkpoint.load_model(path)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
+    return Model(path, spec, Detector(spec, network, runner), fingerprint)
