@@ -56,6 +56,11 @@ def say(message):
     sys.stderr.flush()
 
 
+def warning(message: str) -> None:
+    """Print one line on stderr that begins with `warning: `."""
+    say(f"warning: {message}")
+
+
 def detail(message):
     """Print one line on stderr when --verbose."""
     if _how == "verbose":

@@ -16,7 +16,7 @@ from wsedtk import __version__
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import warning
 
 UNKNOWN_MODEL = "imported"  # the model of scores that come as tables, which do not name it
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
@@ -92,18 +92,19 @@ def fingerprint_audio(filenames, contents):
     return "-".join(fingerprint("\n".join(column[order].astype(str).tolist()).encode()) for column in (filenames, contents))
 
 
-def check_audio(path, audio, other, other_audio):
+def check_audio(path, audio, other, other_audio, warn=warning):
     """Raise InputError where two files come from clips of the same names that sound other; warn where from other lists of clips.
 
-    audio, other_audio: as `fingerprint_audio` gives them; None or "" where it is not known.
+    audio, other_audio: as `fingerprint_audio` gives them; None or "" where it is not known. warn:
+    called with a warning, as text.
     """
     if not audio or not other_audio or audio == other_audio:
         return
     if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
         raise InputError(f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), though the clips have the same names; "
                          "run the stages from extract on again, for both to come from the same")
-    say(f"warning: {path} ({audio}) and {other} ({other_audio}) come from different versions of a set: the clips of one are not all "
-        "those of the other")
+    warn(f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set: "
+         "the clips of one are not all those of the other")
 
 
 def fingerprints(path):
