@@ -5,18 +5,22 @@ N clips, S segments of all clips together, K classes.
 
 import dataclasses
 import json
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import printable, say
+from wsedtk.core.progress import printable
 from wsedtk.data import tables
 from wsedtk.data.events import Events
 from wsedtk.data.tables import find_clips
 from wsedtk.evaluation import metrics, ranking
 
+Warn = Callable[[str], None]  # is called with each warning, as text
 SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 F1_KEYS = ("precision", "recall", "f1")
@@ -104,27 +108,33 @@ def scored_events(truth, decoded):
     return (metrics.drop_zero_length(metrics.cut(truth.events, truth.durations)), metrics.cut(decoded.events, truth.durations))
 
 
-def warn(count, what, items):
-    """Tell of `count` things where there are any, and of the first items."""
-    if count:
-        say(f"warning: {count} {what}: {tables.first(items)}")
+def warn_of(warn: Warn, items: Sequence[object], what: str) -> None:
+    """Warn of the number of some items, and name the first, if there are any."""
+    if items:
+        warn(f"{len(items)} {what}: {tables.first(items)}")
 
 
-def warn_of_repeats(path, lines):
-    """Tell of the rows of a table that say what an earlier one says."""
-    warn(len(lines), f"rows of {path} repeat an earlier one and count once, lines", lines)
+def warn_of_repeats(warn: Warn, path: str | os.PathLike[str], lines: Sequence[int]) -> None:
+    """Warn of the rows of a table that repeat an earlier one."""
+    warn_of(warn, lines, f"rows of {path} repeat an earlier one and count once, lines")
 
 
-def warn_of_late(path, events, names, durations):
-    """Tell of the events of a table that begin when their clip has ended, which `cut` leaves out.
+def warn_of_late(
+    warn: Warn,
+    path: str | os.PathLike[str],
+    events: Events,
+    names: Sequence[str],
+    durations: npt.NDArray[np.float64],
+) -> None:
+    """Warn of the events of a table that begin after the end of their clip, which `cut` leaves out.
 
     names, durations: (N,) of the clips.
     """
     ends = durations[events.clip]
     late = np.flatnonzero((events.onset >= ends) & (events.offset > ends))
     places = [f"{names[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
-    warn(len(late), f"events of {path} begin after the end of their clip and do not count "
-         "(sed_eval counts them)", places)
+    what = f"events of {path} begin after the end of their clip and do not count"
+    warn_of(warn, places, f"{what} (sed_eval counts them)")
 
 
 def active_segments(truth, decoded):

@@ -1,0 +1,71 @@
+"""Evaluate what a system decided against the truth."""
+
+import logging
+import os
+from pathlib import Path
+
+from wsedtk.core.errors import InputError
+from wsedtk.evaluation.report import Report
+from wsedtk.evaluation.report_text import Kind
+
+_LOGGER = logging.getLogger(__name__)
+PathLike = str | os.PathLike[str]
+
+
+def evaluate(
+    reference: PathLike,
+    estimate: PathLike,
+    *,
+    scores: PathLike | None = None,
+    kind: Kind | None = None,
+    num_resamples: int = 0,
+) -> Report:
+    """Evaluate tags and events against the truth, as `wsedtk score` and `score-files` do.
+
+    Nothing is written. Warnings, for example about clips that are missing on one side, are logged
+    by the logger `wsedtk.evaluation.evaluate`.
+
+    Parameters
+    ----------
+    reference : path-like
+        The truth: a data directory, or a list of tags or events in the form of a challenge.
+    estimate : path-like
+        A decoded folder for a data directory, or a list for a list.
+    scores : path-like, optional
+        For a decoded folder: the score file that was decoded, for MAP, MAUC, d' and PSDS.
+    kind : {"tags", "events"}, optional
+        For lists: what they hold. By default it is determined from the lists.
+    num_resamples : int
+        Bootstrap resamples of the clips for 95 % intervals. 0 for none.
+
+    Returns
+    -------
+    Report
+        Its figures are fractions. `to_dict` gives the content of report.json, `to_text` tables.
+
+    Raises
+    ------
+    InputError
+        If an input is missing or wrong, or if the inputs do not belong together.
+
+    Examples
+    --------
+    >>> report = wsedtk.evaluate("data/test", "exp/linear/test/frame")
+    >>> report.segment.f1
+    """
+    if num_resamples < 0:
+        raise InputError(f"num_resamples: found {num_resamples}; expected a number of at least 0")
+    if Path(reference).is_file():
+        if scores is not None:
+            raise InputError(f"scores: {reference} is a list, which is evaluated without scores")
+        if kind not in (None, "tags", "events"):
+            raise InputError(f"kind: found {kind!r}; expected 'tags' or 'events'")
+        from wsedtk.evaluation.lists import evaluate_lists
+
+        return evaluate_lists(reference, estimate, kind, num_resamples, warn=_LOGGER.warning)
+    if kind is not None:
+        raise InputError(f"kind: {reference} is no list; leave it out")
+    from wsedtk.evaluation.decoded_folder import evaluate_folder
+
+    report, _ = evaluate_folder(reference, estimate, scores, num_resamples, warn=_LOGGER.warning)
+    return report

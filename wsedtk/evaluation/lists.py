@@ -1,0 +1,225 @@
+"""Evaluate a list of tags or events against a list of the true ones, in the forms of challenges.
+
+N clips, K classes.
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core import config
+from wsedtk.core.errors import InputError
+from wsedtk.data import datadir, event_lists, tables
+from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
+from wsedtk.data.datadir import DataSet
+from wsedtk.data.event_lists import EventList
+from wsedtk.data.events import Events
+from wsedtk.evaluation import metrics, report_data
+from wsedtk.evaluation.report import Report
+from wsedtk.evaluation.report_data import Warn
+from wsedtk.evaluation.report_text import Kind
+
+PathLike = str | os.PathLike[str]
+SLACK_SECONDS = 0.1  # events that end at most this much after their clip are cut without a warning
+
+
+def _read(
+    reference_path: PathLike, estimate_path: PathLike, kind: Kind | None
+) -> tuple[EventList, EventList, Kind]:
+    """Read both lists, and determine their kind. Raises InputError naming their first faults."""
+    faults: list[tables.Fault] = []
+    reference: EventList = event_lists.read(reference_path, faults)
+    estimate: EventList = event_lists.read(estimate_path, faults)
+    tables.raise_on_errors(faults, "mend these first")
+    if not reference.rows:
+        raise InputError(
+            f"{reference.path}: names no class in any clip, so there is nothing to score; "
+            "are its columns separated by tabs?"
+        )
+    if kind is None:
+        if estimate.kind() not in (None, reference.kind()):
+            raise InputError(
+                f"{reference.path} holds {reference.kind()}, {estimate.path} {estimate.kind()}: "
+                "give two lists of one kind, or say --kind (tags: every row's times are those in "
+                "its file name, or it has none)"
+            )
+        kind = "tags" if reference.kind() == "tags" else "events"
+    if kind == "events":
+        faults = [
+            *event_lists.faults_of_events(reference),
+            *event_lists.faults_of_events(estimate),
+        ]
+        tables.raise_on_errors(faults, "mend these first")
+    return reference, estimate, kind
+
+
+def _shown(label: str, known: set[str]) -> str:
+    """Return a class in quotes, with the nearest known one."""
+    near = config.nearest(label, known)
+    return repr(label) + ("" if near is None else f" (did you mean {near!r}?)")
+
+
+def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
+    """Warn of clips and classes of one list only. Raises InputError if no clip is in both."""
+    for found in (reference, estimate):
+        report_data.warn_of_repeats(warn, found.path, found.repeated)
+    unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
+    if unknown and len(unknown) == len(estimate.names):
+        raise InputError(
+            f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}: "
+            f"{tables.first(unknown)} here, {tables.first(list(reference.names.values()))} there "
+            "(columns are separated by tabs)"
+        )
+    what = f"clips of {estimate.path} are not in {reference.path} and are not scored"
+    report_data.warn_of(warn, unknown, what)
+    missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
+    what = f"clips of {reference.path} are not in {estimate.path} and count as without predictions"
+    report_data.warn_of(warn, missing, what)
+    classes = {row.label for row in reference.rows}
+    said = {row.label for row in estimate.rows if row.clip in reference.names}
+    odd = sorted(said - classes)
+    what = (
+        f"classes of {estimate.path} are not in {reference.path}, so that every prediction of "
+        "them is false"
+    )
+    report_data.warn_of(warn, [*(_shown(label, classes) for label in odd[:3]), *odd[3:]], what)
+
+
+def _last_offsets(event_list: EventList, clips: Sequence[str]) -> dict[str, float]:
+    """Return the last offset of each clip in seconds, 0 without events."""
+    ends = dict.fromkeys(clips, 0.0)
+    for row in event_list.rows:
+        if row.clip in ends and row.offset is not None:
+            ends[row.clip] = max(ends[row.clip], row.offset)
+    return ends
+
+
+def _durations(
+    reference: EventList, estimate: EventList, clips: Sequence[str], kind: Kind, warn: Warn
+) -> npt.NDArray[np.float64]:
+    """Return the duration (N,) of each clip in seconds.
+
+    It is that of the file name. If there is none, or if events of the reference lie beyond it, the
+    clip lasts until the last offset of either list. Events of the estimate do not count for this:
+    the truth determines the duration that systems are evaluated on.
+    """
+    true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
+    times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
+    if kind == "events":
+        doubted = [
+            clip
+            for clip in clips
+            if times[clip] and not excerpt_times(reference.names[clip], true_ends[clip])
+        ]
+        report_data.warn_of(
+            warn,
+            [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted],
+            f"names of clips of {reference.path} are not taken for start and end, as events lie "
+            "beyond",
+        )
+        times.update(dict.fromkeys(doubted))
+    seconds = [
+        times[clip][1] - times[clip][0] if times[clip] else max(true_ends[clip], said_ends[clip])
+        for clip in clips
+    ]
+    durations: npt.NDArray[np.float64] = tables.round_seconds(np.array(seconds))
+    longest = int(durations.argmax())
+    if durations[longest] > LONGEST_SECONDS:
+        raise InputError(
+            f"{reference.path}: the clip {reference.names[clips[longest]]!r} lasts "
+            f"{durations[longest]:g} s, more than a day; times are in seconds"
+        )
+    return durations
+
+
+def _data_set(
+    event_list: EventList,
+    clips: Sequence[str],
+    labels: list[str],
+    durations: npt.NDArray[np.float64],
+    with_events: bool,
+) -> DataSet:
+    """Return the rows of a list for these clips as a DataSet."""
+    index = {clip: number for number, clip in enumerate(clips)}
+    label_index = {label: number for number, label in enumerate(labels)}
+    rows = [row for row in event_list.rows if row.clip in index]
+    pairs = sorted({(index[row.clip], label_index[row.label]) for row in rows})
+    tag_clip, tag_label = np.array(pairs, np.int64).reshape(-1, 2).T
+    events = None
+    if with_events:
+        events = Events.from_rows(
+            (index[row.clip], row.onset, row.offset, label_index[row.label]) for row in rows
+        )
+    names, paths = np.array(clips), np.full(len(clips), "")
+    return DataSet(names, paths, durations, labels, tag_clip, tag_label, events)
+
+
+def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
+    """Warn of events that end, or even begin, after their clip."""
+    events = data_set.events
+    if events is None:
+        return
+    ends = data_set.durations[events.clip]
+    late = np.flatnonzero((events.offset > ends + SLACK_SECONDS) & (events.onset < ends))
+    shown = [f"{data_set.filenames[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
+    what = f"events of {path} end after their clip, by its name, and count up to its end"
+    report_data.warn_of(warn, shown, what)
+    names = data_set.filenames.tolist()
+    report_data.warn_of_late(warn, path, events, names, data_set.durations)
+
+
+def evaluate_lists(
+    reference_path: PathLike,
+    estimate_path: PathLike,
+    kind: Kind | None = None,
+    num_resamples: int = 0,
+    *,
+    warn: Warn,
+) -> Report:
+    """Evaluate a list of tags or events on every clip of the reference.
+
+    Parameters
+    ----------
+    reference_path, estimate_path : path-like
+        Tab-separated lists: see `wsedtk.data.event_lists`.
+    kind : {"tags", "events"}, optional
+        What the lists hold. By default it is determined from the lists.
+    num_resamples : int
+        Bootstrap resamples of the clips for 95 % intervals. 0 for none.
+    warn : callable
+        Called with each warning, as text.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        If a list is wrong, or the lists have no clip in common.
+    """
+    reference, estimate, kind = _read(reference_path, estimate_path, kind)
+    _check_match(reference, estimate, warn)
+    clips = sorted(reference.names)
+    rows = [*reference.rows, *estimate.rows]
+    labels = sorted({row.label for row in rows if row.clip in reference.names})
+    durations = _durations(reference, estimate, clips, kind, warn)
+    truth = _data_set(reference, clips, labels, durations, kind == "events")
+    said = _data_set(estimate, clips, labels, durations, kind == "events")
+    _warn_of_late_events(truth, reference.path, warn)
+    _warn_of_late_events(said, estimate.path, warn)
+    weights = metrics.clip_weights(len(clips), num_resamples) if num_resamples else None
+    report = report_data.empty_report(labels)
+    fingerprint = datadir.fingerprint_clips([f"{clip}.wav" for clip in clips])
+    report["clips"].update(scored=len(clips), official=len(clips), fingerprint=fingerprint)
+    if kind == "tags":
+        report_data.measure_tags(report, truth, said, weights)
+    else:
+        report_data.measure_events(report, truth, said, weights)
+    title = (
+        f"{estimate.path} against {reference.path}: {len(clips)} clips, {len(labels)} classes, "
+        f"{kind}"
+    )
+    return Report.from_dict(report, title, kind)

@@ -1,0 +1,269 @@
+"""The report of an evaluation, in typed sections. K classes.
+
+All figures are fractions, not per cent. A figure is None if it was not measured, or is undefined.
+"""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from wsedtk.evaluation import report_text
+
+Interval = tuple[float, float]
+Intervals = Mapping[str, Interval | None]
+_CI = "_ci"  # ends the key of an interval in report.json
+
+
+@dataclasses.dataclass(frozen=True)
+class F1:
+    """Precision, recall and F1: of tags, or of events (onset within 200 ms).
+
+    Attributes
+    ----------
+    precision, recall, f1 : float or None
+    intervals : mapping of figure to (low, high) or None
+        95 % bootstrap intervals over clips. Empty without resamples.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    intervals: Intervals = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassSegments:
+    """Metrics of one class in 1 s segments. A single class has no substitutions."""
+
+    error_rate: float | None
+    deletion_rate: float | None
+    insertion_rate: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Segments:
+    """Micro-averaged metrics of 1 s segments.
+
+    Attributes
+    ----------
+    error_rate : float or None
+        The sum of the substitution, deletion and insertion rates.
+    substitution_rate, deletion_rate, insertion_rate : float or None
+    precision, recall, f1 : float or None
+    intervals : mapping of figure to (low, high) or None
+        95 % bootstrap intervals over clips. Empty without resamples.
+    """
+
+    error_rate: float | None
+    substitution_rate: float | None
+    deletion_rate: float | None
+    insertion_rate: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    intervals: Intervals = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Psds:
+    """The polyphonic sound detection scores of both DCASE scenarios, from frame scores."""
+
+    psds1: float | None
+    psds2: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """Mean average precision, mean area under the ROC curve, and d', from clip scores.
+
+    Attributes
+    ----------
+    map, mauc, dprime : float or None
+    intervals : mapping of figure to (low, high) or None
+        95 % intervals over clips. Empty without resamples.
+    """
+
+    map: float | None
+    mauc: float | None
+    dprime: float | None
+    intervals: Intervals = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassRanking:
+    """Average precision, area under the ROC curve, d' and positive clips of one class."""
+
+    ap: float | None
+    auc: float | None
+    dprime: float | None
+    positives: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Consistency:
+    """The tags of a system compared with its own segments.
+
+    Attributes
+    ----------
+    segments_without_tag : float or None
+        Share of the positive segments whose clip lacks the tag.
+    tags_without_segment : float or None
+        Share of the tags without a positive segment.
+    """
+
+    segments_without_tag: float | None
+    tags_without_segment: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassReport:
+    """The figures of one class."""
+
+    tagging: F1
+    segment: ClassSegments
+    event: F1
+    audioset: ClassRanking
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """The figures of a system that needs no network."""
+
+    tagging: F1
+    segment: Segments
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """The clips of an evaluation.
+
+    Attributes
+    ----------
+    scored : int
+        The number of clips that were evaluated.
+    official : int
+        The number of clips that the set has officially.
+    fingerprint : str or None
+        A hash of the list of evaluated clips.
+    tuned_on_these : bool or None
+        Whether the thresholds were tuned on these clips. None if this is unknown.
+    """
+
+    scored: int
+    official: int
+    fingerprint: str | None
+    tuned_on_these: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The result of `wsedtk.evaluate`.
+
+    Attributes
+    ----------
+    tagging : F1
+        Tags of clips, micro-averaged.
+    segment : Segments
+        1 s segments, by sed_eval.
+    event : F1
+        Events, by sed_eval.
+    psds : Psds
+    psds_classes : int or None
+        The number of classes that PSDS averages.
+    zero_length_reference_events : int or None
+        Reference events of length zero, which are left out.
+    audioset : Ranking
+        Clip scores, averaged over classes.
+    consistency : Consistency
+    classes : mapping of str to ClassReport
+        The figures of each of the K classes.
+    baselines : mapping of str to Baseline
+        The figures of "nothing", "everything", "system_tags" and "true_tags".
+    clips : Clips
+    made_from : mapping
+        Fingerprints of the inputs, and the version of wsedtk.
+    title : str
+        The first words of the text.
+    layout : {"folder", "tags", "events"}
+        The kind of estimate, which determines the tables of the text.
+    """
+
+    tagging: F1
+    segment: Segments
+    event: F1
+    psds: Psds
+    psds_classes: int | None
+    zero_length_reference_events: int | None
+    audioset: Ranking
+    consistency: Consistency
+    classes: Mapping[str, ClassReport]
+    baselines: Mapping[str, Baseline]
+    clips: Clips
+    made_from: Mapping[str, str | None]
+    title: str = dataclasses.field(metadata={"in_json": False})
+    layout: report_text.Layout = dataclasses.field(metadata={"in_json": False})
+
+    @classmethod
+    def from_dict(
+        cls, mapping: Mapping[str, Any], title: str, layout: report_text.Layout
+    ) -> "Report":
+        """Return the Report of the mapping of a report.json."""
+        kinds = _json_fields(typing.cast(Any, cls))
+        read = {name: _read(mapping[name], kind) for name, kind in kinds.items()}
+        return cls(**read, title=title, layout=layout)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mapping of report.json: plain values, with `<key>_ci` for intervals."""
+        written: dict[str, Any] = _write(self)
+        return written
+
+    def to_text(self) -> str:
+        """Return the tables as text, as report.txt holds them."""
+        return "".join(report_text.parts(self.to_dict(), self.title, self.layout))
+
+
+@functools.cache
+def _json_fields(section: Any) -> dict[str, Any]:
+    """Return {name: type} of the fields of a section that report.json holds."""
+    types = typing.get_type_hints(section)
+    fields = [f for f in dataclasses.fields(section) if f.metadata.get("in_json", True)]
+    return {field.name: types[field.name] for field in fields}
+
+
+def _read(value: Any, kind: Any) -> Any:
+    """Return a value of report.json as the type of a field."""
+    if dataclasses.is_dataclass(kind):
+        return _read_section(value, kind)
+    of_values = typing.get_args(kind)[1:]  # of a mapping
+    if isinstance(value, dict) and of_values and dataclasses.is_dataclass(of_values[0]):
+        return {key: _read(inner, of_values[0]) for key, inner in value.items()}
+    return value
+
+
+def _read_section(values: Mapping[str, Any], section: Any) -> Any:
+    intervals, figures = {}, {}
+    kinds = _json_fields(section)
+    for key, value in values.items():
+        if key.endswith(_CI):
+            intervals[key.removesuffix(_CI)] = None if value is None else tuple(value)
+        else:
+            figures[key] = _read(value, kinds[key])
+    return section(**figures, **({"intervals": intervals} if "intervals" in kinds else {}))
+
+
+def _write(value: Any) -> Any:
+    """Return a section, or a mapping of sections, as report.json holds it."""
+    if isinstance(value, Mapping):
+        return {key: _write(inner) for key, inner in value.items()}
+    if not dataclasses.is_dataclass(value):
+        return value
+    names = _json_fields(typing.cast(Any, type(value)))
+    written = {name: _write(getattr(value, name)) for name in names}
+    for key, ends in written.pop("intervals", {}).items():
+        written[key + _CI] = None if ends is None else list(ends)
+    return written
