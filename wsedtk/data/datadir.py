@@ -16,8 +16,10 @@ import functools
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.atomic import remove, write_text
@@ -53,19 +55,49 @@ from wsedtk.data.tables import (
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """N clips and K classes. Clips are in the order of their file names. AudioSet's two million take 0.5 GB."""
+    """N clips with their tags and events of K classes. `read_data` returns one.
 
-    filenames: np.ndarray  # (N,) str
-    paths: np.ndarray  # (N,) str, absolute; "" where there is no audio
-    durations: np.ndarray  # (N,) seconds
-    labels: list  # K class names
-    tag_clip: np.ndarray  # (M,) index of the clip of each tag, ascending
-    tag_label: np.ndarray  # (M,) index of its class, ascending within a clip
+    AudioSet's two million clips take 0.5 GB.
+
+    Attributes
+    ----------
+    filenames : (N,) str
+        The names of the clips, in ascending order.
+    paths : (N,) str
+        Absolute paths of the sound files; "" for a clip without audio.
+    durations : (N,) float64
+        Durations in seconds.
+    labels : list of str
+        The K classes.
+    tag_clip, tag_label : (M,) int64
+        The clip and the class of each of the M tags, as indices. Clips ascend, and the classes
+        within a clip. `tag_matrix()` gives the tags as booleans (N, K).
+    events : Events or None
+        E events as columns (E,): `clip` and `label` (indices), `onset` and `offset` (seconds).
+        None if the set has no events.tsv.
+    info : dict
+        The content of info.yaml.
+    groups : (N,) str, or None
+        What must not be on both sides of a split; "" for a clip whose name tells it. None if no
+        clip has a group.
+
+    Examples
+    --------
+    >>> data = wsedtk.read_data("data/test")
+    >>> len(data), data.labels, data.tag_matrix().sum(axis=0)
+    """
+
+    filenames: npt.NDArray[np.str_]
+    paths: npt.NDArray[np.str_]
+    durations: npt.NDArray[np.float64]
+    labels: list[str]
+    tag_clip: npt.NDArray[np.int64]
+    tag_label: npt.NDArray[np.int64]
     events: Events | None = None
-    info: dict = dataclasses.field(default_factory=dict)
-    groups: np.ndarray | None = None  # (N,) str, "" where a clip's name tells it; None: of all
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+    groups: npt.NDArray[np.str_] | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.filenames)
 
     @functools.cached_property
@@ -76,8 +108,8 @@ class DataSet:
         """The classes (any number,) that one clip is tagged with."""
         return self.tag_label[self._tag_starts[clip]:self._tag_starts[clip + 1]]
 
-    def tag_matrix(self, clips=None):
-        """Tags of the clips (B,), or of all, as booleans (B, K)."""
+    def tag_matrix(self, clips: npt.ArrayLike | None = None) -> npt.NDArray[np.bool_]:
+        """Return the tags of the clips (B,), indices, or of all clips, as booleans (B, K)."""
         clips = np.arange(len(self)) if clips is None else np.asarray(clips)
         counts = self._tag_starts[clips + 1] - self._tag_starts[clips]
         rows = np.repeat(np.arange(len(clips)), counts)
@@ -223,8 +255,24 @@ def check(folder):
     return dataclasses.replace(dataset, paths=_absolute(folder, paths)), faults
 
 
-def read(folder):
-    """Read a data directory. Raises InputError naming its first faults."""
+def read(folder: str | os.PathLike[str]) -> DataSet:
+    """Read a data directory. In Python it is `wsedtk.read_data`.
+
+    Parameters
+    ----------
+    folder : path-like
+        A folder with clips.tsv, tags.tsv and labels.txt, and if there are events, events.tsv.
+
+    Returns
+    -------
+    DataSet
+        N clips with their tags and events of K classes, in the order of the file names.
+
+    Raises
+    ------
+    InputError
+        If a table is missing or wrong. The message names the first faults, with file and line.
+    """
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
     detail(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
