@@ -54,6 +54,7 @@ In both published readings learnt alpha and beta learn from the differences betw
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -102,17 +103,50 @@ def _groups(a, size):
 
 
 class Pooling(nn.Module):
-    """One pooling method as a module: `forward(x, w=None, mask=None)`, (B, T, K) -> (B, K).
+    """One pooling function: frame probabilities (B, T, K) -> clip probabilities (B, K).
 
-    x: frame probabilities in [0, 1]; w: what the network learnt, (B, T, K) >= 0, where `needs_weights`; mask: (B, T), True =
-    real frame. Half types are promoted to float32, also under autocast; float64 stays float64.
+    `help(wsedtk.models.pooling)` describes the methods and the hierarchies.
 
-    method: one of METHODS. hierarchy: None, or one of HIERARCHIES with `groups`, the frames of a group at each stage ((5, 5)
-    takes 125 frames to 25, to 5, to 1); T need not divide. What they are, and what a hierarchy does: help(wsedtk.models.pooling).
-    Learnt parameters: `alpha` and `beta`, (K,); call `project` after each step of the optimiser.
+    Parameters
+    ----------
+    method : str
+        One of METHODS: "max", "average", "linear", "exp", "attention", "auto", "power", "general"
+        or "monotone-attention".
+    num_classes : int
+        The number of classes K.
+    hierarchy : str, optional
+        One of HIERARCHIES: "published", "published-all", "plain" or "nested".
+    groups : sequence of int
+        With a hierarchy: the frames of a group at each stage. (5, 5) takes 125 frames to 25, to 5,
+        to 1. The number of frames need not be a multiple.
+
+    Attributes
+    ----------
+    needs_weights : bool
+        Whether `forward` needs the weights `w`, which the network learns.
+    alpha, beta : (K,) Parameter
+        Learnt exponents, of the methods that have them. Call `project` after each step of the
+        optimiser.
+
+    Raises
+    ------
+    ValueError
+        If a method, hierarchy or group is unknown.
+
+    Examples
+    --------
+    >>> pooling = wsedtk.Pooling("linear", 10)
+    >>> pooling(torch.rand(4, 100, 10)).shape
+    torch.Size([4, 10])
     """
 
-    def __init__(self, method, num_classes, hierarchy=None, groups=()):
+    def __init__(
+        self,
+        method: str,
+        num_classes: int,
+        hierarchy: str | None = None,
+        groups: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         if method not in METHODS:
             raise ValueError(f"unknown pooling {method!r}; known: {', '.join(METHODS)}")
@@ -129,18 +163,18 @@ class Pooling(nn.Module):
             self.beta = nn.Parameter(torch.ones(num_classes))
 
     @property
-    def needs_weights(self):
+    def needs_weights(self) -> bool:
         """Whether the network must hand in frame weights."""
         return self.method in ("attention", "monotone-attention")
 
-    def has_constant_weights(self, num_frames):
+    def has_constant_weights(self, num_frames: int) -> bool:
         """Whether no weight of so many frames has a gradient: the published ones in one group."""
         constant = {"published": self.groups[:1], "published-all": self.groups}
         groups = constant.get(self.hierarchy, ())
         return bool(groups) and self.method not in FIXED and math.prod(groups) >= num_frames
 
     @torch.no_grad()
-    def project(self):
+    def project(self) -> None:
         """Set learnt parameters below 0 to 0. To be called after each step of the optimiser.
 
         A clamp in the forward pass instead would end their gradient: one step below 0 and they never move again.
@@ -153,8 +187,34 @@ class Pooling(nn.Module):
         x, w, count = self._prepare(x, w, mask)
         return torch.where(count > 0, self._weights(x, w, count), 0.0)
 
-    def forward(self, x, w=None, mask=None):
-        """Pool (B, T, K) to (B, K). Raises ValueError where a method that needs weights is given none."""
+    def forward(
+        self,
+        x: torch.Tensor,
+        w: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Pool frames to clips.
+
+        Half types are promoted to float32, also under autocast; float64 stays float64.
+
+        Parameters
+        ----------
+        x : (B, T, K) Tensor
+            Frame probabilities in [0, 1].
+        w : (B, T, K) Tensor, optional
+            Weights >= 0 of the network, for a method that needs them.
+        mask : (B, T) Tensor of bool, optional
+            True for real frames. By default all are.
+
+        Returns
+        -------
+        (B, K) Tensor
+
+        Raises
+        ------
+        ValueError
+            If the method needs weights and there are none.
+        """
         with torch.autocast(x.device.type, enabled=False):
             x, steer, count = self._prepare(x, w, mask)
             w, groups = self._weights(x, steer, count), () if self.method in FIXED else self.groups
