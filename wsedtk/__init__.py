@@ -1,3 +1,67 @@
-"""wsedtk: weakly supervised sound event detection, from recordings to scored events."""
+"""wsedtk: weakly supervised sound event detection, from recordings to evaluated events.
+
+From Python:
+
+    model = wsedtk.load_model("exp/linear")
+    prediction = model.predict(samples, sample_rate)
+    events = model.detect("long.flac")
+    report = wsedtk.evaluate("data/test", "exp/linear/test/frame")
+    data = wsedtk.read_data("data/test")
+
+Each name is imported when it is first used, so that `import wsedtk` is fast. `help()` of each name
+describes it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsedtk.core.errors import InputError
+    from wsedtk.data.datadir import DataSet
+    from wsedtk.data.datadir import read as read_data
+    from wsedtk.evaluation.evaluate import evaluate
+    from wsedtk.evaluation.report import Report
+    from wsedtk.inference.event_finding import Event
+    from wsedtk.inference.model import Model, Prediction, load_model
+    from wsedtk.models.pooling import Pooling
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "DataSet",
+    "Event",
+    "InputError",
+    "Model",
+    "Pooling",
+    "Prediction",
+    "Report",
+    "evaluate",
+    "load_model",
+    "read_data",
+]
+
+_PLACES = {
+    "DataSet": "wsedtk.data.datadir:DataSet",
+    "Event": "wsedtk.inference.event_finding:Event",
+    "InputError": "wsedtk.core.errors:InputError",
+    "Model": "wsedtk.inference.model:Model",
+    "Pooling": "wsedtk.models.pooling:Pooling",
+    "Prediction": "wsedtk.inference.model:Prediction",
+    "Report": "wsedtk.evaluation.report:Report",
+    "evaluate": "wsedtk.evaluation.evaluate:evaluate",
+    "load_model": "wsedtk.inference.model:load_model",
+    "read_data": "wsedtk.data.datadir:read",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    found: object = getattr(importlib.import_module(module), attribute)
+    globals()[name] = found  # not to be looked up again
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
