@@ -135,16 +135,17 @@ def stir(network):
     return network
 
 
-def write_model(folder, pooling="linear", seed=0):
+def write_model(folder, pooling="linear", labels=LABELS):
     """Write the directory of a small model whose weights are random, with an operating point."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     options = {"channels": [4, 6, 8], "num_hidden": 8, "num_mels": 64}
     spec = checkpoint.ModelSpec(
-        "dcase-crnn", options, pooling, tuple(LABELS), config.to_mapping(FrontendConfig()),
+        "dcase-crnn", options, pooling, tuple(labels), config.to_mapping(FrontendConfig()),
         (-20.0,) * 64, (8.0,) * 64, trained={"clip_seconds": 1})
     checkpoint.save_model(folder, spec, stir(spec.build()).state_dict())
     fingerprint = provenance.fingerprint_model_directory(folder)
-    point = make_point(labels=LABELS, model=fingerprint, min_seconds=np.full(2, 0.2))
+    filters = {name: np.full(len(labels), 0.2) for name in ("min_seconds", "max_gap_seconds")}
+    point = make_point(len(labels), labels, model=fingerprint, **filters)
     operating_point.write(folder / "operating_point.yaml", point)
     return folder
 

@@ -78,7 +78,7 @@ class DataSet:
     info : dict
         The content of info.yaml.
     groups : (N,) str, or None
-        What must not be on both sides of a split; "" for a clip whose name tells it. None if no
+        The group of each clip, "" for none. A split keeps clips of one group together. None if no
         clip has a group.
 
     Examples

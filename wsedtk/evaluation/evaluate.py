@@ -1,4 +1,4 @@
-"""Evaluate what a system decided against the truth."""
+"""Evaluate the decisions of a system against the truth."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ def evaluate(
     scores : path-like, optional
         For a decoded folder: the score file that was decoded, for MAP, MAUC, d' and PSDS.
     kind : {"tags", "events"}, optional
-        For lists: what they hold. By default it is determined from the lists.
+        The kind of lists. By default it is determined from their rows.
     num_resamples : int
         Bootstrap resamples of the clips for 95 % intervals. 0 for none.
 

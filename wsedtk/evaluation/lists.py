@@ -185,7 +185,7 @@ def evaluate_lists(
     reference_path, estimate_path : path-like
         Tab-separated lists: see `wsedtk.data.event_lists`.
     kind : {"tags", "events"}, optional
-        What the lists hold. By default it is determined from the lists.
+        The kind of the lists. By default it is determined from their rows.
     num_resamples : int
         Bootstrap resamples of the clips for 95 % intervals. 0 for none.
     warn : callable

@@ -67,7 +67,7 @@ def parts(report: Mapping[str, Any], title: str, layout: Layout) -> tuple[str, s
     title : str
         The first words of the text.
     layout : {"folder", "tags", "events"}
-        What was evaluated: a decoded folder, or a list of tags or events.
+        The kind of estimate: a decoded folder, or a list of tags or events.
     """
     if layout == "folder":
         return _folder_parts(report, title)

@@ -36,7 +36,7 @@ def pick_device(name: str, option: str = "--device") -> torch.device:
     name : str
         The name of a device, or "auto" for a GPU if there is one.
     option : str
-        What messages call the choice.
+        The name of this choice in messages.
 
     Raises
     ------
