@@ -97,6 +97,7 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     (("a.tsv", "a.tsv"), {"kind": "folder"}, "kind: found 'folder'"),
     (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*a.tsv is a list"),
     (("a.tsv", "out"), {}, "out: a folder; name a list"),
+    (("none.tsv", "a.tsv"), {}, "none.tsv: no such file"),
     (("set", "a.tsv"), {}, "a.tsv: no such folder"), (("none", "out"), {}, "none: no such folder"),
 ])
 def test_arguments_at_fault(tmp_path, names, options, message):

@@ -55,7 +55,8 @@ def evaluate(
     """
     if num_resamples < 0:
         raise InputError(f"num_resamples: found {num_resamples}; expected a number of at least 0")
-    if Path(reference).is_file():
+    reference, estimate = Path(reference), Path(estimate)
+    if reference.is_file() or (estimate.is_file() and not reference.is_dir()):
         if scores is not None:
             raise InputError(f"scores: {reference} is a list, which is evaluated without scores")
         if kind not in (None, "tags", "events"):

@@ -35,7 +35,7 @@ PathLike = str | os.PathLike[str]
 Samples = npt.NDArray[np.float32]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
     """The scores of a clip, from 0 to 1.
 
