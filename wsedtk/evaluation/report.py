@@ -33,7 +33,7 @@ class F1:
     intervals: Intervals = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassSegments:
     """Metrics of one class in 1 s segments. A single class has no substitutions."""
 
@@ -45,7 +45,7 @@ class ClassSegments:
     f1: float | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Segments:
     """Micro-averaged metrics of 1 s segments.
 
@@ -160,7 +160,7 @@ class Clips:
     tuned_on_these: bool | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
     """The result of `wsedtk.evaluate`.
 

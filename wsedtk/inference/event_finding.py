@@ -85,10 +85,12 @@ def _replace_thresholds(
 
 def read_point(
     path: str | os.PathLike[str],
-    model: tuple[str | os.PathLike[str], str, Sequence[str]],
+    model_dir: str | os.PathLike[str],
+    fingerprint: str,
+    labels: Sequence[str],
+    *,
     thresholds: Sequence[Threshold] = (),
     min_seconds: float | None = None,
-    *,
     option: str = "--threshold",
 ) -> OperatingPoint:
     """Read the operating point to find events with.
@@ -97,8 +99,12 @@ def read_point(
     ----------
     path : path-like
         The operating point. The file may be missing if a threshold for all classes is given.
-    model : tuple
-        The model directory, the fingerprint of the model, and its K classes.
+    model_dir : path-like
+        The model directory.
+    fingerprint : str
+        The fingerprint of the model.
+    labels : sequence of str
+        The K classes of the model.
     thresholds : sequence of Threshold
         Thresholds that replace those of the file.
     min_seconds : float, optional
@@ -116,10 +122,10 @@ def read_point(
         If the file is missing or wrong, belongs to another model, or if no class has a threshold
         that a score can reach.
     """
-    path, (folder, fingerprint, labels) = Path(path), model
+    path = Path(path)
     if path.exists():
         point: OperatingPoint = operating_point.read(path)
-        operating_point.check(point, path, labels, fingerprint, folder)
+        operating_point.check(point, path, labels, fingerprint, model_dir)
     elif any(one.label is None for one in thresholds):
         point = operating_point.untuned(labels, np.inf)
     else:

@@ -278,8 +278,15 @@ class Model:
             if label not in self.labels:
                 near = suggest(label, self.labels)
                 raise InputError(f"classes: the model has no class {label!r}; {near}")
-        model = (self._folder, self._fingerprint, self.labels)
-        point = event_finding.read_point(path, model, thresholds, min_seconds, option="threshold")
+        point = event_finding.read_point(
+            path,
+            self._folder,
+            self._fingerprint,
+            self.labels,
+            thresholds=thresholds,
+            min_seconds=min_seconds,
+            option="threshold",
+        )
         return EventFinder(point, {label: label for label in chosen}, self.seconds_per_frame)
 
     def _source(

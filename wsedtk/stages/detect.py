@@ -46,8 +46,9 @@ def _threshold(text: str) -> event_finding.Threshold:
 
 def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
     """The operating point to detect with: the file's, else the model's own, with what the command line sets. Raises InputError."""
-    path, model = path or Path(model_dir) / "operating_point.yaml", (model_dir, fingerprint, labels)
-    return event_finding.read_point(path, model, list(map(_threshold, thresholds)), min_duration)
+    path = path or Path(model_dir) / "operating_point.yaml"
+    return event_finding.read_point(path, model_dir, fingerprint, labels, min_seconds=min_duration,
+                                    thresholds=list(map(_threshold, thresholds)))
 
 
 class Overview:
