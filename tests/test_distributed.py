@@ -29,7 +29,7 @@ ACTING = """
 import os, signal, sys
 from wsedtk.cli import main as cli; from wsedtk.training import training_loop
 step, rank, target, name = sys.argv.pop(1).split(",")
-original = training.Trainer.run_batch
+original = training_loop.Trainer.run_batch
 
 
 def acting(self, *batch):
@@ -38,7 +38,7 @@ def acting(self, *batch):
     return original(self, *batch)
 
 
-training.Trainer.run_batch = acting
+training_loop.Trainer.run_batch = acting
 cli.main()
 """
 FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
