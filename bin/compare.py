@@ -188,9 +188,7 @@ def main():
     options = parser.parse_args()
     systems, numbers = (list(dict.fromkeys(v)) for v in (options.systems, options.seeds))
     try:
-        found = [
-            table_of(options.exp, systems, numbers, *pair) for pair in options.table
-        ]
+        found = [table_of(options.exp, systems, numbers, *pair) for pair in options.table]
         if not any(found):
             raise InputError(
                 f"{options.exp}: no scores of {systems[0]}.seed{numbers[0]}; "

@@ -32,7 +32,9 @@ def main():
     cores = len(os.sched_getaffinity(0))
     cores = min(cores, int(os.environ.get("SLURM_CPUS_PER_TASK", cores)))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "55")  # s that a process has to save its work; a cluster gives a minute
+    os.environ.setdefault(
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "55"
+    )  # s that a process has to save its work; a cluster gives a minute
     logging.disable(logging.ERROR)
     signal.signal(signal.SIGUSR1, stop)
     try:
@@ -40,15 +42,20 @@ def main():
     except SignalException:
         return 75
     except (RendezvousError, DistError) as error:
-        print(f"torchrun.py: the machines did not come together ({type(error).__name__} {error}): does torchrun run on all --nnodes, "
-              "and is the port of --rdzv-endpoint free? --standalone is for one machine", file=sys.stderr)
+        print(
+            f"torchrun.py: the machines did not come together ({type(error).__name__} {error}): does torchrun run on all --nnodes, "
+            "and is the port of --rdzv-endpoint free? --standalone is for one machine",
+            file=sys.stderr,
+        )
         return 1
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:
             return failure.exitcode
-        print(f"torchrun.py: {failure.signal_name()} ended process {failure.pid}, rank {rank}; give the same command again to go on",
-              file=sys.stderr)
+        print(
+            f"torchrun.py: {failure.signal_name()} ended process {failure.pid}, rank {rank}; give the same command again to go on",
+            file=sys.stderr,
+        )
         return 128 - failure.exitcode
     return 0
 

@@ -8,20 +8,49 @@ from click.testing import CliRunner
 
 from wsedtk.cli import main as cli
 
-CLASSES = {"/m/09x0r": "Speech", "/m/012xff": "Male speech, man speaking", "/t/dd00088": "Gush",
-           "/m/0_a": "Vehicle horn, car horn, honking", "/g/11b": "Siren (civil)", "/m/07yv9": "Vehicle", "/m/0unused": "Unused"}
+CLASSES = {
+    "/m/09x0r": "Speech",
+    "/m/012xff": "Male speech, man speaking",
+    "/t/dd00088": "Gush",
+    "/m/0_a": "Vehicle horn, car horn, honking",
+    "/g/11b": "Siren (civil)",
+    "/m/07yv9": "Vehicle",
+    "/m/0unused": "Unused",
+}
 HEADER = ("YTID", "start_seconds", "end_seconds", "positive_labels")
-NAMES = {"balanced": "balanced_train_segments.csv", "unbalanced": "unbalanced_train_segments.csv", "eval": "eval_segments.csv"}
+NAMES = {
+    "balanced": "balanced_train_segments.csv",
+    "unbalanced": "unbalanced_train_segments.csv",
+    "eval": "eval_segments.csv",
+}
 LISTS = {
-    "balanced": [("--PJHxphWEs", 30, 40, "/m/09x0r,/t/dd00088"), ("-0DLPzsiXXE", 0, 9.5, "/m/012xff"),
-                 ("abcdefghijk", 5, 15, "/m/0_a,/m/012xff,/g/11b"), ("abcdefghijk", 110, 120, "/m/07yv9"),
-                 ("_-_-_-_-_-_", 0.25, 10.25, "/g/11b,/m/0_a"), ("0123456789_", 3, 13, "/m/09x0r")],
-    "unbalanced": [("ubcdefghijk", 0, 10, "/m/09x0r"), ("--vcdefghij", 20, 30, "/t/dd00088,/m/012xff"), ("Abcdefghijk", 5, 15, "/g/11b")],
+    "balanced": [
+        ("--PJHxphWEs", 30, 40, "/m/09x0r,/t/dd00088"),
+        ("-0DLPzsiXXE", 0, 9.5, "/m/012xff"),
+        ("abcdefghijk", 5, 15, "/m/0_a,/m/012xff,/g/11b"),
+        ("abcdefghijk", 110, 120, "/m/07yv9"),
+        ("_-_-_-_-_-_", 0.25, 10.25, "/g/11b,/m/0_a"),
+        ("0123456789_", 3, 13, "/m/09x0r"),
+    ],
+    "unbalanced": [
+        ("ubcdefghijk", 0, 10, "/m/09x0r"),
+        ("--vcdefghij", 20, 30, "/t/dd00088,/m/012xff"),
+        ("Abcdefghijk", 5, 15, "/g/11b"),
+    ],
     "eval": [("ebcdefghijk", 30, 40, "/m/07yv9"), ("-fbcdefghij", 0, 10, "/m/09x0r,/m/0_a")],
 }
 # car horn lies under siren and under vehicle, through a class that is not in the index; speech under a circle
-ONTOLOGY = {"/m/root": ["/m/09x0r", "/m/07yv9"], "/m/07yv9": ["/m/abstract"], "/m/abstract": ["/m/0_a"], "/g/11b": ["/m/0_a"],
-            "/m/09x0r": ["/m/012xff"], "/m/012xff": ["/t/dd00088"], "/t/dd00088": ["/m/012xff"], "/m/0_a": [], "/m/0unused": []}
+ONTOLOGY = {
+    "/m/root": ["/m/09x0r", "/m/07yv9"],
+    "/m/07yv9": ["/m/abstract"],
+    "/m/abstract": ["/m/0_a"],
+    "/g/11b": ["/m/0_a"],
+    "/m/09x0r": ["/m/012xff"],
+    "/m/012xff": ["/t/dd00088"],
+    "/t/dd00088": ["/m/012xff"],
+    "/m/0_a": [],
+    "/m/0unused": [],
+}
 
 
 def clip_of(row):
@@ -32,8 +61,14 @@ def clip_of(row):
 def published(rows):
     """A list as Google published it."""
     lines = [f'{video}, {start:.3f}, {end:.3f}, "{mids}"\n' for video, start, end, mids in rows]
-    return "".join(["# Segments csv created Sun Mar  5 10:54:31 2017\n", f"# num_ytids={len(rows)}, num_segs={len(rows)}\n",
-                    "# YTID, start_seconds, end_seconds, positive_labels\n", *lines])
+    return "".join(
+        [
+            "# Segments csv created Sun Mar  5 10:54:31 2017\n",
+            f"# num_ytids={len(rows)}, num_segs={len(rows)}\n",
+            "# YTID, start_seconds, end_seconds, positive_labels\n",
+            *lines,
+        ]
+    )
 
 
 def with_decimals(rows):
@@ -53,7 +88,13 @@ def spreadsheet(rows, first, **options):
 
     Labels fall apart at their commas; all rows get as many cells as the longest.
     """
-    cells = [*first, *([video, f"{start:g}", f"{end:g}", *f' "{mids}"'.split(",")] for video, start, end, mids in rows)]
+    cells = [
+        *first,
+        *(
+            [video, f"{start:g}", f"{end:g}", *f' "{mids}"'.split(",")]
+            for video, start, end, mids in rows
+        ),
+    ]
     width = max(map(len, cells))
     return written([[*row, *[""] * (width - len(row))] for row in cells], **options)
 
@@ -62,8 +103,15 @@ def write_lists(folder, **changes):
     """Write the metadata; `changes` of balanced, unbalanced, eval, classes or ontology are what to write (None: no file)."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {name: published(rows) for name, rows in LISTS.items()}
-    texts["classes"] = "index,mid,display_name\n" + "".join(f'{k},{mid},"{name}"\n' for k, (mid, name) in enumerate(CLASSES.items()))
-    texts["ontology"] = json.dumps([{"id": mid, "name": CLASSES.get(mid, "Else"), "child_ids": below} for mid, below in ONTOLOGY.items()])
+    texts["classes"] = "index,mid,display_name\n" + "".join(
+        f'{k},{mid},"{name}"\n' for k, (mid, name) in enumerate(CLASSES.items())
+    )
+    texts["ontology"] = json.dumps(
+        [
+            {"id": mid, "name": CLASSES.get(mid, "Else"), "child_ids": below}
+            for mid, below in ONTOLOGY.items()
+        ]
+    )
     files = {**NAMES, "classes": "class_labels_indices.csv", "ontology": "ontology.json"}
     for name, text in {**texts, **changes}.items():
         if text is not None:
@@ -73,6 +121,8 @@ def write_lists(folder, **changes):
 
 def prepare(*arguments):
     """Run `wsedtk prepare audioset ARGUMENT...`, which must succeed."""
-    result = CliRunner().invoke(cli.cli, ["prepare", "audioset", *map(str, arguments)], catch_exceptions=False)
+    result = CliRunner().invoke(
+        cli.cli, ["prepare", "audioset", *map(str, arguments)], catch_exceptions=False
+    )
     assert result.exit_code == 0, result.stderr
     return result

@@ -29,6 +29,7 @@ def run():
 
     InputError and NotFinished become exit status 1 and 75 with their message on stderr, as in `wsedtk.cli.main.main`; others are raised.
     """
+
     def invoke(*arguments):
         result = CliRunner().invoke(cli.cli, [str(a) for a in arguments])
         if isinstance(result.exception, (InputError, NotFinished)):
@@ -37,6 +38,7 @@ def run():
         elif result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
+
     return invoke
 
 
@@ -64,16 +66,32 @@ def corpus(tmp_path_factory):
         clips, tags = [], []
         for i in numbers:
             seconds = 0.5 if i == 3 else 1.0
-            write_sound(folder / "audio" / f"{i:02d}.wav", seconds, frequency=3000 if i % 2 == 0 else 300, seed=i)
+            write_sound(
+                folder / "audio" / f"{i:02d}.wav",
+                seconds,
+                frequency=3000 if i % 2 == 0 else 300,
+                seed=i,
+            )
             clips.append((f"{i:02d}.wav", f"../audio/{i:02d}.wav", seconds))
             tags.append((f"{i:02d}.wav", LABELS[i % 2]))
         sets[name] = write_set(folder / name, clips, LABELS, tags)
     from wsedtk.stages import extract
+
     he = (RECIPES / "dcase2017/conf/frontend_he.yaml").read_text()
     (folder / "he.yaml").write_text(he.replace("pad_to_seconds: 10", "pad_to_seconds: null"))
     for name, data_set in sets.items():
         extract.run(data_set, folder / f"{name}.h5", None, 1, None, 10.0, "float32", False, 0.0)
-        extract.run(data_set, folder / f"he_{name}.h5", folder / "he.yaml", 1, None, 10.0, "float32", False, 0.0)
+        extract.run(
+            data_set,
+            folder / f"he_{name}.h5",
+            folder / "he.yaml",
+            1,
+            None,
+            10.0,
+            "float32",
+            False,
+            0.0,
+        )
     return folder
 
 
@@ -81,7 +99,12 @@ def corpus(tmp_path_factory):
 def trained(corpus, tmp_path_factory):
     """A model trained without interruption."""
     model = tmp_path_factory.mktemp("trained") / "linear"
-    assert CliRunner().invoke(cli.cli, [str(a) for a in train_arguments(corpus, model)], catch_exceptions=False).exit_code == 0
+    assert (
+        CliRunner()
+        .invoke(cli.cli, [str(a) for a in train_arguments(corpus, model)], catch_exceptions=False)
+        .exit_code
+        == 0
+    )
     return model
 
 

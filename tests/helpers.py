@@ -17,18 +17,35 @@ from wsedtk.models import checkpoint
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 LABELS = ["high, very", "low"]
-SMALL = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set", "batch_size=6", "--set", "learning_rate=3e-3",
-         "--set", "checkpoint_every=5", "--set", "max_checkpoints=3"]
+SMALL = [
+    "--set",
+    "network_options={channels: [4, 6, 8], num_hidden: 8}",
+    "--set",
+    "batch_size=6",
+    "--set",
+    "learning_rate=3e-3",
+    "--set",
+    "checkpoint_every=5",
+    "--set",
+    "max_checkpoints=3",
+]
 
 
 def table(folder, name="clips.tsv"):
     """The rows of a table of a data directory, without the header."""
-    return [line.split("\t") for line in (Path(folder) / name).read_text(encoding="utf-8").split("\n")[1:-1]]
+    return [
+        line.split("\t")
+        for line in (Path(folder) / name).read_text(encoding="utf-8").split("\n")[1:-1]
+    ]
 
 
 def contents(folder):
     """The bytes of every file of a folder, by its path there."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(Path(folder).rglob("*"))
+        if p.is_file()
+    }
 
 
 def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=1, seed=0):
@@ -39,8 +56,18 @@ def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * frequency * t)[:, None] + noise, sample_rate)
 
 
-def write_by_pyav(path, samples, sample_rate, format_name, codec,
-                  start_seconds=(0.0,), tracks=1, options=None, video_codec=None, video_seconds=6):
+def write_by_pyav(
+    path,
+    samples,
+    sample_rate,
+    format_name,
+    codec,
+    start_seconds=(0.0,),
+    tracks=1,
+    options=None,
+    video_codec=None,
+    video_seconds=6,
+):
     """Write samples (S, C) or (S,) by PyAV.
 
     start_seconds: time stamps of as many parts of equal length; tracks: number of equal tracks;
@@ -51,8 +78,9 @@ def write_by_pyav(path, samples, sample_rate, format_name, codec,
     samples = np.asarray(samples, np.float32).reshape(len(samples), -1)
     layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
     with av.open(str(path), "w", format=format_name, options=options or {}) as container:
-        streams = [container.add_stream(codec, rate=sample_rate, layout=layout)
-                   for _ in range(tracks)]
+        streams = [
+            container.add_stream(codec, rate=sample_rate, layout=layout) for _ in range(tracks)
+        ]
         for stream in streams if codec == "wmav2" else []:
             stream.bit_rate = 64000
         pictures = container.add_stream(video_codec, rate=5) if video_codec else None
@@ -98,28 +126,66 @@ def write_set(folder, clips, labels, tags, events=None):
     return folder
 
 
-def write_score_file(path, filenames, labels, clip, frame=None, segment=None, num_frames=None, durations=None,
-                     seconds_per_frame=0.1, failed=()):
+def write_score_file(
+    path,
+    filenames,
+    labels,
+    clip,
+    frame=None,
+    segment=None,
+    num_frames=None,
+    durations=None,
+    seconds_per_frame=0.1,
+    failed=(),
+):
     """Write a score file as `wsedtk predict` does. clip: (N, K); frame: (N, T, K) or None; segment: (N, S, K), else clip repeated."""
     clip = np.asarray(clip, np.float32)
     durations = np.asarray(durations if durations is not None else np.full(len(filenames), 10.0))
-    num_frames = np.ceil(durations / seconds_per_frame) if num_frames is None else np.asarray(num_frames)
+    num_frames = (
+        np.ceil(durations / seconds_per_frame) if num_frames is None else np.asarray(num_frames)
+    )
     arrays = {"clip": clip, "duration": durations, "num_frames": num_frames}
-    arrays["segment"] = np.repeat(clip[:, None], int(np.ceil(durations.max())), axis=1) if segment is None else np.asarray(segment)
+    arrays["segment"] = (
+        np.repeat(clip[:, None], int(np.ceil(durations.max())), axis=1)
+        if segment is None
+        else np.asarray(segment)
+    )
     if frame is not None:
         arrays["frame"] = np.asarray(frame)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shapes, batch = {name: values.shape[1:] for name, values in arrays.items()}, (np.arange(len(filenames)), arrays)
-    store.write_scores(path, list(filenames), list(labels), shapes, [batch], dict.fromkeys(failed, "why"),
-                       seconds_per_frame=seconds_per_frame, model="m", features="f", fingerprint="abc")
+    shapes, batch = (
+        {name: values.shape[1:] for name, values in arrays.items()},
+        (np.arange(len(filenames)), arrays),
+    )
+    store.write_scores(
+        path,
+        list(filenames),
+        list(labels),
+        shapes,
+        [batch],
+        dict.fromkeys(failed, "why"),
+        seconds_per_frame=seconds_per_frame,
+        model="m",
+        features="f",
+        fingerprint="abc",
+    )
     return path
 
 
 def make_point(num_classes=2, labels=("Car", "Air horn, truck horn"), **changes):
     """An operating point of 0.5 everywhere, without filters, but for `changes`."""
-    values = {"mode": "segment", "labels": list(labels), "clip_thresholds": np.full(num_classes, 0.5),
-              "frame_thresholds": np.full(num_classes, 0.5), "gate_by_tags": False, "tuned_on": "by hand",
-              **{name: np.zeros(num_classes) for name in ("median_seconds", "min_seconds", "max_gap_seconds")}}
+    values = {
+        "mode": "segment",
+        "labels": list(labels),
+        "clip_thresholds": np.full(num_classes, 0.5),
+        "frame_thresholds": np.full(num_classes, 0.5),
+        "gate_by_tags": False,
+        "tuned_on": "by hand",
+        **{
+            name: np.zeros(num_classes)
+            for name in ("median_seconds", "min_seconds", "max_gap_seconds")
+        },
+    }
     return operating_point.OperatingPoint(**{**values, **changes})
 
 
@@ -140,8 +206,15 @@ def write_model(folder, pooling="linear", labels=LABELS):
     torch.manual_seed(0)
     options = {"channels": [4, 6, 8], "num_hidden": 8, "num_mels": 64}
     spec = checkpoint.ModelSpec(
-        "dcase-crnn", options, pooling, tuple(labels), config.to_mapping(FrontendConfig()),
-        (-20.0,) * 64, (8.0,) * 64, trained={"clip_seconds": 1})
+        "dcase-crnn",
+        options,
+        pooling,
+        tuple(labels),
+        config.to_mapping(FrontendConfig()),
+        (-20.0,) * 64,
+        (8.0,) * 64,
+        trained={"clip_seconds": 1},
+    )
     checkpoint.save_model(folder, spec, stir(spec.build()).state_dict())
     fingerprint = provenance.fingerprint_model_directory(folder)
     filters = {name: np.full(len(labels), 0.2) for name in ("min_seconds", "max_gap_seconds")}
@@ -152,7 +225,18 @@ def write_model(folder, pooling="linear", labels=LABELS):
 
 def train_arguments(corpus, model, *more):
     """The command line of a small training on the fixture `corpus`."""
-    return ["train", corpus / "fit", corpus / "valid", model, "--feats", corpus / "fit.h5", "--feats", corpus / "valid.h5", *SMALL, *more]
+    return [
+        "train",
+        corpus / "fit",
+        corpus / "valid",
+        model,
+        "--feats",
+        corpus / "fit.h5",
+        "--feats",
+        corpus / "valid.h5",
+        *SMALL,
+        *more,
+    ]
 
 
 @contextlib.contextmanager

@@ -47,10 +47,27 @@ def random_lists(seed, num_clips=12, past_end=True, zero_length=False):
 def sed_eval_of(metric, reference, estimate, durations=None, labels=LABELS, clips=None):
     """Feed a sed_eval metric clip by clip, as its documentation shows."""
     for clip in clips if clips is not None else range(len(durations)):
-        pair = [MetaDataContainer([{"filename": f"{clip}.wav", "event_onset": on, "event_offset": off, "event_label": labels[k]}
-                                   for c, on, off, k in rows if c == clip]) for rows in (reference, estimate)]
+        pair = [
+            MetaDataContainer(
+                [
+                    {
+                        "filename": f"{clip}.wav",
+                        "event_onset": on,
+                        "event_offset": off,
+                        "event_label": labels[k],
+                    }
+                    for c, on, off, k in rows
+                    if c == clip
+                ]
+            )
+            for rows in (reference, estimate)
+        ]
         if isinstance(metric, sed_eval.sound_event.SegmentBasedMetrics):
-            metric.evaluate(reference_event_list=pair[0], estimated_event_list=pair[1], evaluated_length_seconds=float(durations[clip]))
+            metric.evaluate(
+                reference_event_list=pair[0],
+                estimated_event_list=pair[1],
+                evaluated_length_seconds=float(durations[clip]),
+            )
         else:
             metric.evaluate(reference_event_list=pair[0], estimated_event_list=pair[1])
     return metric
@@ -62,16 +79,27 @@ def segment_based(reference, estimate, durations, labels=LABELS, clips=None):
 
 
 def event_based(reference, estimate, num_clips, labels=LABELS):
-    metric = sed_eval.sound_event.EventBasedMetrics(event_label_list=labels, t_collar=0.2, percentage_of_length=0.2)
+    metric = sed_eval.sound_event.EventBasedMetrics(
+        event_label_list=labels, t_collar=0.2, percentage_of_length=0.2
+    )
     return sed_eval_of(metric, reference, estimate, labels=labels, clips=range(num_clips))
 
 
 def assert_segment_figures(ours, metric):
     """Our micro averages against a sed_eval metric's own."""
     f, e = metric.overall_f_measure(), metric.overall_error_rate()
-    expected = {"precision": f["precision"], "recall": f["recall"], "f1": f["f_measure"], "error_rate": e["error_rate"],
-                "substitution_rate": e["substitution_rate"], "deletion_rate": e["deletion_rate"], "insertion_rate": e["insertion_rate"]}
-    assert ours == pytest.approx({k: 0.0 if math.isnan(v) else v for k, v in expected.items()}, abs=1e-9)
+    expected = {
+        "precision": f["precision"],
+        "recall": f["recall"],
+        "f1": f["f_measure"],
+        "error_rate": e["error_rate"],
+        "substitution_rate": e["substitution_rate"],
+        "deletion_rate": e["deletion_rate"],
+        "insertion_rate": e["insertion_rate"],
+    }
+    assert ours == pytest.approx(
+        {k: 0.0 if math.isnan(v) else v for k, v in expected.items()}, abs=1e-9
+    )
 
 
 def assert_class_figures(ours, metric, labels=LABELS):
@@ -80,12 +108,18 @@ def assert_class_figures(ours, metric, labels=LABELS):
         theirs = metric.class_wise_f_measure(label)
         if "error_rate" in ours[label]:
             rates = metric.class_wise_error_rate(label)
-            expected = {name: None if metric.class_wise_count(label)["Nref"] == 0 else pytest.approx(rates[name], abs=1e-9)
-                        for name in ("error_rate", "deletion_rate", "insertion_rate")}
+            expected = {
+                name: None
+                if metric.class_wise_count(label)["Nref"] == 0
+                else pytest.approx(rates[name], abs=1e-9)
+                for name in ("error_rate", "deletion_rate", "insertion_rate")
+            }
             assert {name: ours[label][name] for name in expected} == expected
         exists = metric.class_wise_count(label)["Nref"] + metric.class_wise_count(label)["Nsys"] > 0
         for name, key in (("precision", "precision"), ("recall", "recall"), ("f1", "f_measure")):
             if not exists:
                 assert ours[label][name] is None
             else:
-                assert ours[label][name] == pytest.approx(0.0 if math.isnan(theirs[key]) else theirs[key], abs=1e-9)
+                assert ours[label][name] == pytest.approx(
+                    0.0 if math.isnan(theirs[key]) else theirs[key], abs=1e-9
+                )

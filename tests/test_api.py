@@ -9,8 +9,18 @@ import pytest
 
 import wsedtk
 
-NAMES = {"load_model", "Model", "Prediction", "Event", "evaluate", "Report", "read_data",
-         "DataSet", "Pooling", "InputError"}
+NAMES = {
+    "load_model",
+    "Model",
+    "Prediction",
+    "Event",
+    "evaluate",
+    "Report",
+    "read_data",
+    "DataSet",
+    "Pooling",
+    "InputError",
+}
 HEAVY = ("torch", "numpy", "scipy", "h5py", "yaml", "tqdm", "click", "soundfile", "logging")
 
 
@@ -37,11 +47,18 @@ def test_importing_the_package_is_light():
     assert python(code) == "[]\n"
 
 
-@pytest.mark.parametrize("name, heavy", [
-    ("InputError", "torch numpy"), ("read_data", "torch h5py scipy matplotlib sed_eval"),
-    ("DataSet", "torch h5py scipy"), ("evaluate", "torch h5py matplotlib sed_eval"),
-    ("Report", "torch h5py matplotlib sed_eval"), ("Pooling", "h5py soundfile matplotlib"),
-    ("load_model", "librosa matplotlib sed_eval")])
+@pytest.mark.parametrize(
+    "name, heavy",
+    [
+        ("InputError", "torch numpy"),
+        ("read_data", "torch h5py scipy matplotlib sed_eval"),
+        ("DataSet", "torch h5py scipy"),
+        ("evaluate", "torch h5py matplotlib sed_eval"),
+        ("Report", "torch h5py matplotlib sed_eval"),
+        ("Pooling", "h5py soundfile matplotlib"),
+        ("load_model", "librosa matplotlib sed_eval"),
+    ],
+)
 def test_a_name_imports_what_it_needs(name, heavy):
     loaded = f"print([m for m in {heavy.split()} if m in sys.modules])"
     assert python(f"import sys, wsedtk; wsedtk.{name}; {loaded}") == "[]\n"
@@ -49,7 +66,8 @@ def test_a_name_imports_what_it_needs(name, heavy):
 
 def test_a_star_import_gives_the_names():
     assert python("from wsedtk import *; print(load_model.__name__, InputError.__name__)") == (
-        "load_model InputError\n")
+        "load_model InputError\n"
+    )
 
 
 def test_type_checkers_see_the_same_names():
@@ -57,6 +75,9 @@ def test_type_checkers_see_the_same_names():
     tree = ast.parse(Path(wsedtk.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     assert ast.unparse(block.test) == "TYPE_CHECKING"
-    places = {alias.asname or alias.name: f"{node.module}:{alias.name}"
-              for node in block.body for alias in node.names}
+    places = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        for node in block.body
+        for alias in node.names
+    }
     assert places == wsedtk._PLACES and set(places) == NAMES

@@ -13,9 +13,22 @@ def everything(folder):
     return sorted(p.name for p in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("name", [
-    "a.txt", "-rf", "two words.txt", "'quoted\".txt", "x" * 200, "é" * 100, "音" * 85, "🔔" * 63, ".hidden", "x" * 255,
-], ids=lambda name: name[:9])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.txt",
+        "-rf",
+        "two words.txt",
+        "'quoted\".txt",
+        "x" * 200,
+        "é" * 100,
+        "音" * 85,
+        "🔔" * 63,
+        ".hidden",
+        "x" * 255,
+    ],
+    ids=lambda name: name[:9],
+)
 def test_names(tmp_path, name):
     atomic.write_text(tmp_path / "new" / "folder" / name, "one\n")
     atomic.write_text(tmp_path / "new" / "folder" / name, "two: é\n")
@@ -102,7 +115,9 @@ def test_a_folder_is_never_lost_between_two_renames(tmp_path, monkeypatch):
     assert everything(tmp_path) == ["old", "out"]
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
     beside = atomic._beside(tmp_path / "out", "old")
-    (tmp_path / "out").rename(beside.with_name(beside.name.replace(f".{os.getpid()}.", f".{dead}.")))
+    (tmp_path / "out").rename(
+        beside.with_name(beside.name.replace(f".{os.getpid()}.", f".{dead}."))
+    )
     atomic.remove_left_over(tmp_path / "out")
     assert everything(tmp_path) == ["old", "out"]
 
@@ -112,15 +127,26 @@ def test_what_dead_processes_left_goes_and_what_others_write_stays(tmp_path):
     mine = atomic._beside(tmp_path / "a.h5", "tmp")
     theirs = mine.with_name(mine.name.replace(f".{os.getpid()}.", f".{dead}."))
     shard = theirs.with_name(theirs.name.replace(".a.", ".a.1-of-2."))
-    for path in (mine, theirs, shard, tmp_path / ".a.h5.notes.tmp", tmp_path / f".a.h5.elsewhere.{dead}.tmp"):
+    for path in (
+        mine,
+        theirs,
+        shard,
+        tmp_path / ".a.h5.notes.tmp",
+        tmp_path / f".a.h5.elsewhere.{dead}.tmp",
+    ):
         path.touch()
     atomic.remove_left_over(tmp_path / "a.h5")
-    assert everything(tmp_path) == sorted([mine.name, ".a.h5.notes.tmp", f".a.h5.elsewhere.{dead}.tmp"])
+    assert everything(tmp_path) == sorted(
+        [mine.name, ".a.h5.notes.tmp", f".a.h5.elsewhere.{dead}.tmp"]
+    )
 
 
 def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
     with atomic.locking(tmp_path / "m" / ".lock"):
-        with pytest.raises(InputError, match=rf"m: process {os.getpid()} on .* is at work there; wait for it, or end it"):
+        with pytest.raises(
+            InputError,
+            match=rf"m: process {os.getpid()} on .* is at work there; wait for it, or end it",
+        ):
             with atomic.locking(tmp_path / "m" / ".lock"):
                 raise AssertionError("taken twice")
     with atomic.locking(tmp_path / "m" / ".lock"):
@@ -131,8 +157,14 @@ def test_a_name_beyond_the_file_systems_encoding_is_told(tmp_path):
     """In the C locale, where Python is told not to take UTF-8."""
     code = "import pathlib, wsedtk.core.atomic; wsedtk.core.atomic.write_text(pathlib.Path('\\xfc.txt'), '')"
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path,
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if "InputError" not in result.stderr:  # a system whose C locale is UTF-8
         assert result.returncode == 0 and everything(tmp_path) == ["ü.txt"]
         return

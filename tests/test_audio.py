@@ -20,9 +20,13 @@ def tone(seconds=1.0, rate=RATE):
     return 0.3 * np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 1900 * t)
 
 
-@pytest.mark.parametrize("format_name, tolerance", [("WAV", 1 / 32768), ("FLAC", 1 / 32768), ("OGG", 0.05), ("MP3", 0.05)])
-@pytest.mark.parametrize("name", ["a.wav", "-rf 'x'.flac", "clip", "音 é.ogg", "x.mp3", "x.raw",
-                                  "x.au", "x.gsm"])
+@pytest.mark.parametrize(
+    "format_name, tolerance",
+    [("WAV", 1 / 32768), ("FLAC", 1 / 32768), ("OGG", 0.05), ("MP3", 0.05)],
+)
+@pytest.mark.parametrize(
+    "name", ["a.wav", "-rf 'x'.flac", "clip", "音 é.ogg", "x.mp3", "x.raw", "x.au", "x.gsm"]
+)
 def test_formats_are_told_by_content(tmp_path, format_name, tolerance, name):
     path = tmp_path / name
     soundfile.write(path, tone(), RATE, format=format_name)
@@ -44,39 +48,59 @@ def test_names_without_a_folder(tmp_path, monkeypatch, name):
 def test_mono_is_the_mean_of_the_channels(tmp_path, channels):
     samples = noise(channels=channels).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
-    np.testing.assert_allclose(audio_files.read(tmp_path / "a.wav")[0], samples.mean(axis=1), atol=1e-7)
+    np.testing.assert_allclose(
+        audio_files.read(tmp_path / "a.wav")[0], samples.mean(axis=1), atol=1e-7
+    )
     assert audio_files.info(tmp_path / "a.wav").num_channels == channels
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+@pytest.mark.parametrize(
+    "subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"]
+)
 def test_full_scale_is_one(tmp_path, subtype):
     soundfile.write(tmp_path / "a.wav", np.array([0, 0.5, -0.5, -1.0]), RATE, subtype=subtype)
-    np.testing.assert_allclose(audio_files.read(tmp_path / "a.wav")[0], [0, 0.5, -0.5, -1.0], atol=0.025)
+    np.testing.assert_allclose(
+        audio_files.read(tmp_path / "a.wav")[0], [0, 0.5, -0.5, -1.0], atol=0.025
+    )
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecated and slated for removal:DeprecationWarning")  # of what librosa.load imports
-@pytest.mark.parametrize("source, target", [(8000, 16000), (48000, 16000), (44100, 16000), (16000, 44100), (11025, 16000)])
+@pytest.mark.filterwarnings(
+    "ignore:.*deprecated and slated for removal:DeprecationWarning"
+)  # of what librosa.load imports
+@pytest.mark.parametrize(
+    "source, target",
+    [(8000, 16000), (48000, 16000), (44100, 16000), (16000, 44100), (11025, 16000)],
+)
 def test_resampling_is_librosas(tmp_path, source, target):
     soundfile.write(tmp_path / "a.wav", tone(0.5, source), source, subtype="FLOAT")
     samples, rate = audio_files.read(tmp_path / "a.wav", target)
     theirs, _ = librosa.load(tmp_path / "a.wav", sr=target)
     assert rate == target and samples.dtype == np.float32
     np.testing.assert_array_equal(samples, theirs)
-    middle = slice(target // 10, -target // 10)  # away from the ends: the same tone, whatever made it
-    np.testing.assert_allclose(samples[middle], tone(0.5, target)[:len(samples)][middle], atol=1e-3)
+    middle = slice(
+        target // 10, -target // 10
+    )  # away from the ends: the same tone, whatever made it
+    np.testing.assert_allclose(
+        samples[middle], tone(0.5, target)[: len(samples)][middle], atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("source", [8000, 11025, 12000, 22050, 24000, 32000, 44100, 48000, 96000])
 def test_resampled_seconds_stay_whole(source):
     for target in (16000, 44100):
         for seconds in (1, 3):
-            assert len(audio_files.resample(np.zeros(seconds * source, np.float32), source, target)) == seconds * target
+            assert (
+                len(audio_files.resample(np.zeros(seconds * source, np.float32), source, target))
+                == seconds * target
+            )
 
 
 def test_the_own_rate_is_kept(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(500), 22050)
     assert audio_files.read(tmp_path / "a.wav")[1] == 22050
-    np.testing.assert_array_equal(audio_files.read(tmp_path / "a.wav")[0], audio_files.read(tmp_path / "a.wav", 22050)[0])
+    np.testing.assert_array_equal(
+        audio_files.read(tmp_path / "a.wav")[0], audio_files.read(tmp_path / "a.wav", 22050)[0]
+    )
 
 
 def test_one_sample(tmp_path):
@@ -99,20 +123,27 @@ def put(folder, kind):
     elif kind == "no samples":
         soundfile.write(path, noise(0), RATE)
     elif kind != "missing":
-        path.write_bytes({"empty": b"", "text": b"not a sound\n" * 50, "head": content[:30]}.get(kind, content[:len(content) // 2]))
+        path.write_bytes(
+            {"empty": b"", "text": b"not a sound\n" * 50, "head": content[:30]}.get(
+                kind, content[: len(content) // 2]
+            )
+        )
     return path
 
 
-@pytest.mark.parametrize("kind, message", [
-    ("missing", "no such file"),
-    ("folder", "a folder, not a sound file"),
-    ("empty", "an empty file"),
-    ("text", "can't be read as sound"),
-    ("head", "can't be read as sound"),
-    ("no samples", "holds no samples"),
-    ("nan", "holds samples that are not finite"),
-    ("infinite", "holds samples that are not finite"),
-])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("missing", "no such file"),
+        ("folder", "a folder, not a sound file"),
+        ("empty", "an empty file"),
+        ("text", "can't be read as sound"),
+        ("head", "can't be read as sound"),
+        ("no samples", "holds no samples"),
+        ("nan", "holds samples that are not finite"),
+        ("infinite", "holds samples that are not finite"),
+    ],
+)
 def test_faults(tmp_path, kind, message):
     path = put(tmp_path, kind)
     with pytest.raises(InputError, match=rf"{path}: ({message})"):
@@ -121,7 +152,10 @@ def test_faults(tmp_path, kind, message):
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "head"])
 def test_faults_of_the_header(tmp_path, kind):
-    with pytest.raises(InputError, match=kind if kind in ("missing", "folder", "empty") else "can't be read as sound"):
+    with pytest.raises(
+        InputError,
+        match=kind if kind in ("missing", "folder", "empty") else "can't be read as sound",
+    ):
         audio_files.info(put(tmp_path, kind))
 
 
@@ -144,18 +178,36 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         audio_files.read(path)
 
 
-@pytest.mark.parametrize("rate, good", [(99, False), (100, True), (1_000_000, True), (1_000_001, False), (2**31 - 1, False)])
+@pytest.mark.parametrize(
+    "rate, good",
+    [(99, False), (100, True), (1_000_000, True), (1_000_001, False), (2**31 - 1, False)],
+)
 def test_impossible_rates(tmp_path, rate, good):
     soundfile.write(tmp_path / "a.wav", noise(500), rate)
     if good:
-        assert audio_files.info(tmp_path / "a.wav").sample_rate == audio_files.read(tmp_path / "a.wav")[1] == rate
+        assert (
+            audio_files.info(tmp_path / "a.wav").sample_rate
+            == audio_files.read(tmp_path / "a.wav")[1]
+            == rate
+        )
     else:
-        with pytest.raises(InputError, match=f"a.wav: says that it has {rate} samples a second; expected 100 to 1000000"):
+        with pytest.raises(
+            InputError,
+            match=f"a.wav: says that it has {rate} samples a second; expected 100 to 1000000",
+        ):
             audio_files.read(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize("value, message", [(2.0 ** 32, None), (-2.0 ** 33, r"beyond 4.29497e\+09, which are no sound"),
-                                            (3e38, "beyond"), (1e300, "not finite"), (-np.inf, "not finite")])
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        (2.0**32, None),
+        (-(2.0**33), r"beyond 4.29497e\+09, which are no sound"),
+        (3e38, "beyond"),
+        (1e300, "not finite"),
+        (-np.inf, "not finite"),
+    ],
+)
 def test_levels_that_are_none(tmp_path, value, message):
     """Two channels near the largest float have no mean: neither a warning nor an infinity comes of it."""
     soundfile.write(tmp_path / "a.wav", np.full((4, 2), value), RATE, subtype="DOUBLE")
@@ -169,12 +221,16 @@ def test_levels_that_are_none(tmp_path, value, message):
 @pytest.fixture
 def encoded(tmp_path):
     """Two channels of 2 s, a tone and noise, in a format: returns the path."""
+
     def encoded(format_name, rate=44100):
         samples = np.stack([tone(2, rate), noise(2 * rate)[:, 0]], 1)
         with soundfile.SoundFile(tmp_path / format_name, "w", rate, 2, format=format_name) as file:
-            for start in range(0, len(samples), 8000):  # of many samples at once its Vorbis encoder overflows the stack
-                file.write(samples[start:start + 8000])
+            for start in range(
+                0, len(samples), 8000
+            ):  # of many samples at once its Vorbis encoder overflows the stack
+                file.write(samples[start : start + 8000])
         return tmp_path / format_name
+
     return encoded
 
 
@@ -192,8 +248,13 @@ def test_blocks_make_no_difference(encoded, monkeypatch, format_name):
 def test_a_limit_leaves_the_beginning_as_it_is(encoded, rate):
     """Resampled too, but for a second before the limit, where the filter needs what follows."""
     path = encoded("WAV", rate)
-    np.testing.assert_array_equal(audio_files.read(path, RATE, max_seconds=1.5)[0][:RATE // 2], audio_files.read(path, RATE)[0][:RATE // 2])
-    np.testing.assert_array_equal(audio_files.read(path, RATE, max_seconds=2)[0], audio_files.read(path, RATE)[0])
+    np.testing.assert_array_equal(
+        audio_files.read(path, RATE, max_seconds=1.5)[0][: RATE // 2],
+        audio_files.read(path, RATE)[0][: RATE // 2],
+    )
+    np.testing.assert_array_equal(
+        audio_files.read(path, RATE, max_seconds=2)[0], audio_files.read(path, RATE)[0]
+    )
     assert len(audio_files.read(path, max_seconds=0.5)[0]) == np.ceil(rate / 2)
 
 
@@ -212,17 +273,28 @@ def test_an_examination(tmp_path):
     soundfile.write(tmp_path / "a.wav", samples, 8000)
     soundfile.write(tmp_path / "a.flac", samples, 8000)
     soundfile.write(tmp_path / "b.wav", samples, 8001)
-    found, same, other = (audio_files.examine(tmp_path / name) for name in ("a.wav", "a.flac", "b.wav"))
+    found, same, other = (
+        audio_files.examine(tmp_path / name) for name in ("a.wav", "a.flac", "b.wav")
+    )
     assert found == same and found.content != other.content
-    assert (found.duration, found.sample_rate, found.is_silent, found.peak, found.full_scale) == (0.125, 8000, False, 1.0, 50 / 2000)
+    assert (found.duration, found.sample_rate, found.is_silent, found.peak, found.full_scale) == (
+        0.125,
+        8000,
+        False,
+        1.0,
+        50 / 2000,
+    )
     soundfile.write(tmp_path / "c.wav", np.tile([0.5, -0.5], (100, 1)), 8000)
-    assert audio_files.examine(tmp_path / "c.wav").is_silent and audio_files.examine(tmp_path / "c.wav").peak == 0.5
+    assert (
+        audio_files.examine(tmp_path / "c.wav").is_silent
+        and audio_files.examine(tmp_path / "c.wav").peak == 0.5
+    )
     assert "c.mp3: no such file" in audio_files.examine(tmp_path / "c.mp3").fault
 
 
 def test_a_wav_cut_short_gives_what_is_there(tmp_path):
     samples, _ = audio_files.read(put(tmp_path, "half wav"))
-    np.testing.assert_allclose(samples, noise()[:len(samples), 0], atol=1e-4)
+    np.testing.assert_allclose(samples, noise()[: len(samples), 0], atol=1e-4)
     assert 0.4 * RATE < len(samples) < 0.5 * RATE
 
 

@@ -29,10 +29,13 @@ SIZES = {"train": ("balanced", 22160), "eval": ("eval", 20371)}
 
 # --- the official metadata ---
 
+
 def official(folder, name):
     """The rows of a published list."""
     with open(folder / "audioset" / NAMES[name]) as file:
-        return list(csv.reader((line for line in file if not line.startswith("#")), skipinitialspace=True))
+        return list(
+            csv.reader((line for line in file if not line.startswith("#")), skipinitialspace=True)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,9 @@ def classes(real_data):
 def test_the_official_sets(lists, real_data, classes, name):
     (data, result), (kind, size) = lists, SIZES[name]
     rows = official(real_data, kind)
-    assert len(rows) == size and f"{name}: {size:,} clips, " in result.stdout and result.stderr == ""
+    assert (
+        len(rows) == size and f"{name}: {size:,} clips, " in result.stdout and result.stderr == ""
+    )
     expected = sorted([clip_of(row), "", f"{float(row[2]) - float(row[1]):g}"] for row in rows)
     assert table(data / name) == expected
     index = {mid: k for k, mid in enumerate(classes)}
@@ -62,13 +67,22 @@ def test_the_official_sets(lists, real_data, classes, name):
     assert table(data / name, "tags.tsv") == [[clip, labels[k]] for clip, k in tags]
     assert len(labels) == 527 and (data / name / "labels.txt").read_text().splitlines() == labels
     info = yaml.safe_load((data / name / "info.yaml").read_text())
-    assert info == {"made_by": "prepare audioset", "official_clips": size, "class_ids": list(classes), **provenance.made_by(),
-                    "corpus": f"AudioSet, {'balanced training' if name == 'train' else 'evaluation'} list"}
+    assert info == {
+        "made_by": "prepare audioset",
+        "official_clips": size,
+        "class_ids": list(classes),
+        **provenance.made_by(),
+        "corpus": f"AudioSet, {'balanced training' if name == 'train' else 'evaluation'} list",
+    }
 
 
 def test_the_official_sets_are_valid(lists, run):
     result = run("validate", lists[0] / "train", lists[0] / "eval")
-    assert result.exit_code == 0 and "22160 clips, 527 classes, 52882 tags, no events.tsv: 0 errors, 0 warnings" in result.stdout
+    assert (
+        result.exit_code == 0
+        and "22160 clips, 527 classes, 52882 tags, no events.tsv: 0 errors, 0 warnings"
+        in result.stdout
+    )
 
 
 def test_the_order_of_the_rows_does_not_matter(lists, real_data, tmp_path):
@@ -81,8 +95,11 @@ def test_the_order_of_the_rows_does_not_matter(lists, real_data, tmp_path):
 
 # --- every form of a list ---
 
-COMMENTS = [["# Segments csv created Sun Mar  5 10:54:31 2017"], ["# num_ytids=6", " num_segs=6"],
-            ["# YTID", " start_seconds", " end_seconds", " positive_labels"]]
+COMMENTS = [
+    ["# Segments csv created Sun Mar  5 10:54:31 2017"],
+    ["# num_ytids=6", " num_segs=6"],
+    ["# YTID", " start_seconds", " end_seconds", " positive_labels"],
+]
 REORDERED = (3, 2, 0, 1)
 
 
@@ -98,9 +115,13 @@ def headed(rows, **options):
 
 FORMS = {
     "header": headed,
-    "header in capitals": lambda rows: written([[name.upper() for name in HEADER], *with_decimals(rows)]),
+    "header in capitals": lambda rows: written(
+        [[name.upper() for name in HEADER], *with_decimals(rows)]
+    ),
     "no comments": lambda rows: written(with_decimals(rows)),
-    "short numbers": lambda rows: written([(video, f"{start:g}", f"{end:g}", mids) for video, start, end, mids in rows]),
+    "short numbers": lambda rows: written(
+        [(video, f"{start:g}", f"{end:g}", mids) for video, start, end, mids in rows]
+    ),
     "tabs": lambda rows: headed(rows, delimiter="\t"),
     "tabs, no header": lambda rows: written(with_decimals(rows), delimiter="\t"),
     "tabs for commas": lambda rows: published(rows).replace(", ", "\t"),
@@ -108,7 +129,9 @@ FORMS = {
     "semicolons, no header": lambda rows: written(with_decimals(rows), delimiter=";"),
     "all quoted": lambda rows: headed(rows, quoting=csv.QUOTE_ALL),
     "unquoted": lambda rows: "".join(",".join(row) + "\n" for row in with_decimals(rows)),
-    "unquoted with header": lambda rows: "".join(",".join(row) + "\n" for row in [HEADER, *with_decimals(rows)]),
+    "unquoted with header": lambda rows: "".join(
+        ",".join(row) + "\n" for row in [HEADER, *with_decimals(rows)]
+    ),
     "no spaces": lambda rows: published(rows).replace(", ", ","),
     "spaces at the ends": lambda rows: published(rows).replace("\n", "  \n"),
     "spreadsheet": lambda rows: spreadsheet(rows, COMMENTS),
@@ -116,9 +139,16 @@ FORMS = {
     "spreadsheet with tabs": lambda rows: spreadsheet(rows, COMMENTS, delimiter="\t"),
     "spreadsheet, no comments": lambda rows: spreadsheet(rows, []),
     "spreadsheet with header": lambda rows: spreadsheet(rows, [HEADER]),
-    "unquoted, a padded header": lambda rows: ",".join(HEADER) + ",,\n" + "".join(",".join(row) + "\n" for row in with_decimals(rows)),
-    "quoted comments": lambda rows: written([[line] for line in published(rows).splitlines()[:3]], quoting=csv.QUOTE_ALL) + written(rows),
-    "other comments": lambda rows: "# is this all? no!\n" + published(rows).replace("\n", "\n #abcdefghijk, 1, 2, \"/m/0\"\n"),
+    "unquoted, a padded header": lambda rows: (
+        ",".join(HEADER) + ",,\n" + "".join(",".join(row) + "\n" for row in with_decimals(rows))
+    ),
+    "quoted comments": lambda rows: (
+        written([[line] for line in published(rows).splitlines()[:3]], quoting=csv.QUOTE_ALL)
+        + written(rows)
+    ),
+    "other comments": lambda rows: (
+        "# is this all? no!\n" + published(rows).replace("\n", '\n #abcdefghijk, 1, 2, "/m/0"\n')
+    ),
     "CR": lambda rows: published(rows).replace("\n", "\r"),
     "all line ends": lambda rows: published(rows).replace("\n", "\r", 4).replace("\n", "\r\n", 2),
     "CRLF": lambda rows: published(rows).replace("\n", "\r\n"),
@@ -129,13 +159,23 @@ FORMS = {
     "no end": lambda rows: published(rows)[:-1],
     "commas to pad": lambda rows: padded(published(rows)),
     "commas to pad, header": lambda rows: padded(headed(rows)),
-    "columns in another order": lambda rows: written([[row[i] for i in REORDERED] for row in [HEADER, *with_decimals(rows)]]),
-    "other columns padded": lambda rows: padded(written([[row[i] for i in REORDERED] for row in [HEADER, *with_decimals(rows)]])),
-    "pandas": lambda rows: written([["", *HEADER], *([i, *row] for i, row in enumerate(with_decimals(rows)))]),
-    "more columns": lambda rows: written([[*HEADER, "split"], *([*row, "train"] for row in with_decimals(rows))]),
+    "columns in another order": lambda rows: written(
+        [[row[i] for i in REORDERED] for row in [HEADER, *with_decimals(rows)]]
+    ),
+    "other columns padded": lambda rows: padded(
+        written([[row[i] for i in REORDERED] for row in [HEADER, *with_decimals(rows)]])
+    ),
+    "pandas": lambda rows: written(
+        [["", *HEADER], *([i, *row] for i, row in enumerate(with_decimals(rows)))]
+    ),
+    "more columns": lambda rows: written(
+        [[*HEADER, "split"], *([*row, "train"] for row in with_decimals(rows))]
+    ),
     "apostrophes": lambda rows: published([("'" + row[0], *row[1:]) for row in rows]),
     "spaces everywhere": lambda rows: published(rows).replace(", ", " , ").replace("\n-", "\n -"),
-    "apostrophes, header": lambda rows: written([HEADER, *(("'" + row[0], *row[1:]) for row in with_decimals(rows))]),
+    "apostrophes, header": lambda rows: written(
+        [HEADER, *(("'" + row[0], *row[1:]) for row in with_decimals(rows))]
+    ),
 }
 
 
@@ -151,15 +191,23 @@ def test_a_published_list_is_read_as_it_was_written(tmp_path):
     prepare("--metadata-only", write_lists(tmp_path / "meta"), tmp_path / "data")
     mids, labels = list(CLASSES), list(CLASSES.values())
     for name, kind in (("train", "balanced"), ("eval", "eval")):
-        tags = sorted((clip_of(row), mids.index(mid)) for row in LISTS[kind] for mid in row[3].split(","))
-        assert table(tmp_path / "data" / name, "tags.tsv") == [[clip, labels[k]] for clip, k in tags]
-        assert table(tmp_path / "data" / name) == sorted([clip_of(row), "", f"{row[2] - row[1]:g}"] for row in LISTS[kind])
+        tags = sorted(
+            (clip_of(row), mids.index(mid)) for row in LISTS[kind] for mid in row[3].split(",")
+        )
+        assert table(tmp_path / "data" / name, "tags.tsv") == [
+            [clip, labels[k]] for clip, k in tags
+        ]
+        assert table(tmp_path / "data" / name) == sorted(
+            [clip_of(row), "", f"{row[2] - row[1]:g}"] for row in LISTS[kind]
+        )
     assert table(tmp_path / "data" / "train")[1] == ["-0DLPzsiXXE_0.000_9.500.wav", "", "9.5"]
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_sets(tmp_path, plain, form):
-    meta = write_lists(tmp_path / "meta", balanced=FORMS[form](LISTS["balanced"]), eval=FORMS[form](LISTS["eval"]))
+    meta = write_lists(
+        tmp_path / "meta", balanced=FORMS[form](LISTS["balanced"]), eval=FORMS[form](LISTS["eval"])
+    )
     prepare("--metadata-only", meta, tmp_path / "data")
     assert contents(tmp_path / "data") == plain
 
@@ -170,12 +218,18 @@ def test_a_list_that_was_cut_off_at_a_line_end_is_told(tmp_path):
     path = tmp_path / NAMES["balanced"]
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     result = prepare("--metadata-only", tmp_path, tmp_path / "data")
-    assert f"warning: {path}: its head speaks of 6 segments, there are 5; is the list cut off?" in result.stderr
+    assert (
+        f"warning: {path}: its head speaks of 6 segments, there are 5; is the list cut off?"
+        in result.stderr
+    )
 
 
 def test_lists_may_lie_in_subfolders(tmp_path, plain):
-    write_lists(tmp_path / "all" / "it's \"v1\"" / "deep")
-    write_lists(tmp_path / "all" / "an older copy" / "still" / "deeper", balanced=published(LISTS["unbalanced"]))
+    write_lists(tmp_path / "all" / 'it\'s "v1"' / "deep")
+    write_lists(
+        tmp_path / "all" / "an older copy" / "still" / "deeper",
+        balanced=published(LISTS["unbalanced"]),
+    )
     prepare("--metadata-only", tmp_path / "all", tmp_path / "data")
     assert contents(tmp_path / "data") == plain
 
@@ -183,28 +237,51 @@ def test_lists_may_lie_in_subfolders(tmp_path, plain):
 def test_a_segment_that_stands_twice_has_the_tags_of_both_rows(tmp_path, plain):
     rows = LISTS["balanced"]
     halves = [(*row[:3], mid) for row in rows for mid in row[3].split(",")]
-    result = prepare("--metadata-only", write_lists(tmp_path / "meta", balanced=published(halves[::-1])), tmp_path / "data")
+    result = prepare(
+        "--metadata-only",
+        write_lists(tmp_path / "meta", balanced=published(halves[::-1])),
+        tmp_path / "data",
+    )
     assert contents(tmp_path / "data") == plain
-    assert f"balanced_train_segments.csv: {len(halves) - len(rows)} rows name a segment that another row names too" in result.stderr
+    assert (
+        f"balanced_train_segments.csv: {len(halves) - len(rows)} rows name a segment that another row names too"
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 200])
 def test_blocks_of_any_size_give_the_same_sets(tmp_path, plain, monkeypatch, block_bytes):
     monkeypatch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
     halves = [(*row[:3], mid) for row in LISTS["balanced"] for mid in row[3].split(",")]
-    prepare("--metadata-only", write_lists(tmp_path / "meta", balanced=published(halves)), tmp_path / "data")
+    prepare(
+        "--metadata-only",
+        write_lists(tmp_path / "meta", balanced=published(halves)),
+        tmp_path / "data",
+    )
     assert contents(tmp_path / "data") == plain
 
 
 # --- faulty metadata ---
 
+
 @pytest.fixture
 def refused(run, tmp_path):
     """Check that `prepare audioset --metadata-only` of lists with changes refuses with a message, a regular expression."""
+
     def refused(message, *options, **changes):
-        result = run("prepare", "audioset", "--metadata-only", write_lists(tmp_path / "meta", **changes), tmp_path / "data", *options)
-        assert result.exit_code == 1 and re.search(message, result.stderr), result.stderr + result.stdout
+        result = run(
+            "prepare",
+            "audioset",
+            "--metadata-only",
+            write_lists(tmp_path / "meta", **changes),
+            tmp_path / "data",
+            *options,
+        )
+        assert result.exit_code == 1 and re.search(message, result.stderr), (
+            result.stderr + result.stdout
+        )
         assert not (tmp_path / "data").exists()
+
     return refused
 
 
@@ -212,25 +289,48 @@ def with_row(row, place, header=False):
     """The published list with one more line in front of row number `place`."""
     lines = (headed if header else published)(LISTS["balanced"]).splitlines()
     first = 1 if header else 3
-    return "\n".join([*lines[:first + place], row, *lines[first + place:]]) + "\n", first + place + 1
+    return "\n".join(
+        [*lines[: first + place], row, *lines[first + place :]]
+    ) + "\n", first + place + 1
 
 
 ROWS = [
-    ('#NAME?, 30.000, 40.000, "/m/09x0r"', r"expected a video ID .*, found '#NAME\?' \(spreadsheets take some IDs .*; use the list as"),
-    ('#NAME?,30,40,/m/09x0r', r"expected a video ID of 11 characters, found '#NAME\?'"),
-    ('"#¿NOMBRE?",30,40," ""/m/09x0r"""', r"expected a video ID of 11 characters, found '#¿NOMBRE\?'"),
+    (
+        '#NAME?, 30.000, 40.000, "/m/09x0r"',
+        r"expected a video ID .*, found '#NAME\?' \(spreadsheets take some IDs .*; use the list as",
+    ),
+    ("#NAME?,30,40,/m/09x0r", r"expected a video ID of 11 characters, found '#NAME\?'"),
+    (
+        '"#¿NOMBRE?",30,40," ""/m/09x0r"""',
+        r"expected a video ID of 11 characters, found '#¿NOMBRE\?'",
+    ),
     ("#VALUE!,30,40,/m/09x0r", "expected a video ID of 11 characters, found '#VALUE!'"),
     ('-1, 30.000, 40.000, "/m/09x0r"', r"expected a video ID of 11 characters, found '-1'"),
-    ('1.23E+10,30,40,"/m/09x0r"', r"expected a video ID .*, found '1.23E\+10' \(spreadsheets take some IDs .*; use the list as it was pub"),
-    ('abcdefghijkl, 30.000, 40.000, "/m/09x0r"', r"expected a video ID of 11 characters, found 'abcdefghijkl'"),
-    ('abcdefghijk, 40.000, 30.000, "/m/09x0r"', r"expected start and later end in seconds, found '40.000' and '30.000'"),
+    (
+        '1.23E+10,30,40,"/m/09x0r"',
+        r"expected a video ID .*, found '1.23E\+10' \(spreadsheets take some IDs .*; use the list as it was pub",
+    ),
+    (
+        'abcdefghijkl, 30.000, 40.000, "/m/09x0r"',
+        r"expected a video ID of 11 characters, found 'abcdefghijkl'",
+    ),
+    (
+        'abcdefghijk, 40.000, 30.000, "/m/09x0r"',
+        r"expected start and later end in seconds, found '40.000' and '30.000'",
+    ),
     ('abcdefghijk, 40.000, 40.000, "/m/09x0r"', "expected start and later end"),
     ('abcdefghijk, -1.000, 40.000, "/m/09x0r"', "expected start and later end"),
     ('abcdefghijk, 0:30, 40.000, "/m/09x0r"', "expected start and later end"),
     ("abcdefghijk;30,5;40,5;/m/09x0r", "expected "),
     ('abcdefghijk, nan, 40.000, "/m/09x0r"', "expected start and later end"),
-    ('abcdefghijk, 30.000, 40.000, "/m/09x0r,/m/zz"', "the class '/m/zz' is not in class_labels_indices.csv"),
-    ('abcdefghijk, 30.000, 40.000, "Speech"', "the class 'Speech' is not in class_labels_indices.csv"),
+    (
+        'abcdefghijk, 30.000, 40.000, "/m/09x0r,/m/zz"',
+        "the class '/m/zz' is not in class_labels_indices.csv",
+    ),
+    (
+        'abcdefghijk, 30.000, 40.000, "Speech"',
+        "the class 'Speech' is not in class_labels_indices.csv",
+    ),
     ('abcdefghijk, 30.000, 40.000, ""', "no class IDs"),
     ("abcdefghijk, 30.000, 40.000,,,", "no class IDs"),
     ('abcdefghijk, 30.000, 40.000, "/m/09x0r', r"a quote is not closed; is the list cut off\?"),
@@ -240,21 +340,34 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row, message", ROWS)
-@pytest.mark.parametrize("place, header", [(0, False), (1, False), (6, False), (0, True), (2, True)])
+@pytest.mark.parametrize(
+    "place, header", [(0, False), (1, False), (6, False), (0, True), (2, True)]
+)
 def test_a_faulty_row_is_named_by_file_and_line(refused, row, message, place, header):
     text, line = with_row(row, place, header)
-    refused(f"balanced_train_segments.csv:{line}: {message}.*: {re.escape(repr(row))}", balanced=text)
+    refused(
+        f"balanced_train_segments.csv:{line}: {message}.*: {re.escape(repr(row))}", balanced=text
+    )
 
 
-@pytest.mark.parametrize("header", ["YTID,start_seconds,end_seconds,mid", "id,start,end,labels", "start,end"])
+@pytest.mark.parametrize(
+    "header", ["YTID,start_seconds,end_seconds,mid", "id,start,end,labels", "start,end"]
+)
 def test_a_header_without_a_column_is_named_by_its_line(refused, header):
-    refused(f"balanced_train_segments.csv:3: expected YTID, start_seconds, end_seconds, positive_labels, found '{header}'",
-            balanced="# my own\n\n" + written([header.split(","), *LISTS["balanced"]]))
+    refused(
+        f"balanced_train_segments.csv:3: expected YTID, start_seconds, end_seconds, positive_labels, found '{header}'",
+        balanced="# my own\n\n" + written([header.split(","), *LISTS["balanced"]]),
+    )
 
 
 def test_labels_that_fall_apart_before_another_column_are_refused(refused):
-    refused("balanced_train_segments.csv:2: expected ID, start, end and class IDs: '--PJHxphWEs,30,40,/m/09x0r,/t/dd00088,train'",
-            balanced="".join(",".join(map(str, row)) + "\n" for row in [(*HEADER, "split"), *((*r, "train") for r in LISTS["balanced"])]))
+    refused(
+        "balanced_train_segments.csv:2: expected ID, start, end and class IDs: '--PJHxphWEs,30,40,/m/09x0r,/t/dd00088,train'",
+        balanced="".join(
+            ",".join(map(str, row)) + "\n"
+            for row in [(*HEADER, "split"), *((*r, "train") for r in LISTS["balanced"])]
+        ),
+    )
 
 
 def test_faults_are_counted_and_told_what_to_do_about(refused):
@@ -265,58 +378,108 @@ def test_faults_are_counted_and_told_what_to_do_about(refused):
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 22])
 def test_lines_are_counted_through_blocks(refused, monkeypatch, block_bytes):
     monkeypatch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
-    refused(r"(?s)^\S+:8: .*'/m/x'.*:9: .*no class IDs", balanced=published(
-        [*LISTS["balanced"][:4], ("abcdefghijk", 1, 2, "/m/x"), ("abcdefghijk", 1, 2, "")]))
+    refused(
+        r"(?s)^\S+:8: .*'/m/x'.*:9: .*no class IDs",
+        balanced=published(
+            [*LISTS["balanced"][:4], ("abcdefghijk", 1, 2, "/m/x"), ("abcdefghijk", 1, 2, "")]
+        ),
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", ",".join(HEADER) + "\n"])
 def test_an_empty_list_is_refused(refused, name, text):
-    refused(f"{NAMES[name]}: no segments there; expected rows of ID, start, end", "--subset", "all", **{name: text})
+    refused(
+        f"{NAMES[name]}: no segments there; expected rows of ID, start, end",
+        "--subset",
+        "all",
+        **{name: text},
+    )
 
 
 @pytest.mark.parametrize("name", [*NAMES, "classes"])
 def test_missing_metadata_are_named(refused, name):
     file = NAMES.get(name, "class_labels_indices.csv")
-    refused(f"meta: {file} is not there; is it the folder of AudioSet's metadata", "--subset", "all", **{name: None})
+    refused(
+        f"meta: {file} is not there; is it the folder of AudioSet's metadata",
+        "--subset",
+        "all",
+        **{name: None},
+    )
 
 
 INDEX = ['0,/m/09x0r,"Speech"', '1,/m/012xff,"Male speech, man speaking"', '2,/t/dd00088,"Gush"']
 
 
-@pytest.mark.parametrize("lines, message", [
-    ([INDEX[0], INDEX[2]], ":3: expected 1, class ID and name of a class, found '2,/t/dd00088,Gush'"),
-    ([INDEX[0], *INDEX], ":3: expected 1, "),
-    ([*INDEX, '3,/m/09x0r,"Else"'], ": expected classes, each once; their IDs "),
-    ([*INDEX, '3,/m/else,"Gush"'], ": expected classes, each once; their names "),
-    ([INDEX[0], "1,/m/012xff"], ":3: expected 1, "),
-    ([INDEX[0], '1,/m/012xff,""'], ":3: expected 1, "),
-    ([INDEX[0], '1,m012xff,"Male"'], ":3: expected 1, "),
-    ([], ": no classes there; expected rows of index, class ID, name"),
-    ([INDEX[0], '1,/m/012xff,"Male speech', *INDEX[2:]], ":3: expected 1, .*'1,/m/012xff,\"Male speech'"),
-    ([INDEX[0], "1,/m/012xff,Male speech, man speaking"], ":3: expected 1, "),
-])
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        (
+            [INDEX[0], INDEX[2]],
+            ":3: expected 1, class ID and name of a class, found '2,/t/dd00088,Gush'",
+        ),
+        ([INDEX[0], *INDEX], ":3: expected 1, "),
+        ([*INDEX, '3,/m/09x0r,"Else"'], ": expected classes, each once; their IDs "),
+        ([*INDEX, '3,/m/else,"Gush"'], ": expected classes, each once; their names "),
+        ([INDEX[0], "1,/m/012xff"], ":3: expected 1, "),
+        ([INDEX[0], '1,/m/012xff,""'], ":3: expected 1, "),
+        ([INDEX[0], '1,m012xff,"Male"'], ":3: expected 1, "),
+        ([], ": no classes there; expected rows of index, class ID, name"),
+        (
+            [INDEX[0], '1,/m/012xff,"Male speech', *INDEX[2:]],
+            ":3: expected 1, .*'1,/m/012xff,\"Male speech'",
+        ),
+        ([INDEX[0], "1,/m/012xff,Male speech, man speaking"], ":3: expected 1, "),
+    ],
+)
 def test_a_faulty_class_index(refused, lines, message):
-    refused("class_labels_indices.csv" + message, classes="\n".join(["index,mid,display_name", *lines, ""]))
+    refused(
+        "class_labels_indices.csv" + message,
+        classes="\n".join(["index,mid,display_name", *lines, ""]),
+    )
 
 
-@pytest.mark.parametrize("header", ["name,mid,index", "mid,display_name", "# index,mid,display_name", "<!DOCTYPE html>"])
+@pytest.mark.parametrize(
+    "header", ["name,mid,index", "mid,display_name", "# index,mid,display_name", "<!DOCTYPE html>"]
+)
 def test_a_class_index_of_another_kind(refused, header):
-    refused("class_labels_indices.csv:1: expected 0, class ID and name of a class", classes="\n".join([header, *INDEX, ""]))
+    refused(
+        "class_labels_indices.csv:1: expected 0, class ID and name of a class",
+        classes="\n".join([header, *INDEX, ""]),
+    )
 
 
-INDEX_ROWS = [("index", "mid", "display_name"), *((k, mid, name) for k, (mid, name) in enumerate(CLASSES.items()))]
+INDEX_ROWS = [
+    ("index", "mid", "display_name"),
+    *((k, mid, name) for k, (mid, name) in enumerate(CLASSES.items())),
+]
 
 
-@pytest.mark.parametrize("text", [
-    "\ufeff" + written(INDEX_ROWS[1:], lineterminator="\r\n").replace(",/", ", /"), written(INDEX_ROWS, lineterminator="\r"),
-    padded(written(INDEX_ROWS)), written(INDEX_ROWS, delimiter=";"), written(INDEX_ROWS, delimiter="\t"),
-    written(INDEX_ROWS[1:], delimiter="\t"),
-    "\n" + written(INDEX_ROWS, quoting=csv.QUOTE_ALL) + "\n,,\n",
-    written(INDEX_ROWS, quoting=csv.QUOTE_ALL).replace("\n", "\t\t\n\t\n \n"),
-    "\t\n" + written(INDEX_ROWS, delimiter="\t").replace("\n", "\t \r\r\n"),
-], ids=["no header", "CR", "padded", "semicolons", "tabs", "tabs, no header", "quoted",
-        "quoted, tabs at the end", "tabs, also at the end"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + written(INDEX_ROWS[1:], lineterminator="\r\n").replace(",/", ", /"),
+        written(INDEX_ROWS, lineterminator="\r"),
+        padded(written(INDEX_ROWS)),
+        written(INDEX_ROWS, delimiter=";"),
+        written(INDEX_ROWS, delimiter="\t"),
+        written(INDEX_ROWS[1:], delimiter="\t"),
+        "\n" + written(INDEX_ROWS, quoting=csv.QUOTE_ALL) + "\n,,\n",
+        written(INDEX_ROWS, quoting=csv.QUOTE_ALL).replace("\n", "\t\t\n\t\n \n"),
+        "\t\n" + written(INDEX_ROWS, delimiter="\t").replace("\n", "\t \r\r\n"),
+    ],
+    ids=[
+        "no header",
+        "CR",
+        "padded",
+        "semicolons",
+        "tabs",
+        "tabs, no header",
+        "quoted",
+        "quoted, tabs at the end",
+        "tabs, also at the end",
+    ],
+)
 def test_forms_of_the_class_index(tmp_path, plain, text):
     prepare("--metadata-only", write_lists(tmp_path / "meta", classes=text), tmp_path / "data")
     assert contents(tmp_path / "data") == plain
@@ -328,7 +491,9 @@ def test_what_is_no_list_is_told_as_such(refused):
     refused(f"balanced_train_segments.csv: {remedy}", balanced=utf16)
     refused(f"class_labels_indices.csv: {remedy}", classes="index,mid".encode("utf-16"))
     packed = gzip.compress(published(LISTS["eval"]).encode())
-    refused(r"eval_segments.csv: not UTF-8 text \(.* at byte 1\); unpack it with gunzip", eval=packed)
+    refused(
+        r"eval_segments.csv: not UTF-8 text \(.* at byte 1\); unpack it with gunzip", eval=packed
+    )
     page = "<!DOCTYPE html>\n<html>\n<head><title>Not found, 404, x, y</title></head>\n</html>\n"
     refused("balanced_train_segments.csv:1: expected .*'<!DOCTYPE html>'", balanced=page)
 
@@ -336,26 +501,68 @@ def test_what_is_no_list_is_told_as_such(refused):
 @pytest.mark.parametrize("length", [300, 200000])
 def test_a_page_in_one_line_does_not_fill_the_screen(run, tmp_path, length):
     page = "<!DOCTYPE html><html>" + "x" * length
-    for name, place in (("eval", "eval_segments.csv:1: "), ("classes", "class_labels_indices.csv:1: expected 0, class ID")):
-        result = run("prepare", "audioset", "--metadata-only", write_lists(tmp_path / name, **{name: page}), tmp_path / "data")
-        assert result.exit_code == 1 and place in result.stderr and "'<!DOCTYPE html><html>xxx" in result.stderr
+    for name, place in (
+        ("eval", "eval_segments.csv:1: "),
+        ("classes", "class_labels_indices.csv:1: expected 0, class ID"),
+    ):
+        result = run(
+            "prepare",
+            "audioset",
+            "--metadata-only",
+            write_lists(tmp_path / name, **{name: page}),
+            tmp_path / "data",
+        )
+        assert (
+            result.exit_code == 1
+            and place in result.stderr
+            and "'<!DOCTYPE html><html>xxx" in result.stderr
+        )
         assert len(result.stderr) < 1000
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '[{"id": "/m/09x0r"}]', '[{"id": 1, "name": 2, "child_ids": 5}]', "null", b"\xff",
-                                  "[" * 100000, '[{"id": "/m/09x0r", "name": "x", "child_ids": [["/m/0"]]}]', "{}", "[]"], ids=range(11))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        '[{"id": "/m/09x0r"}]',
+        '[{"id": 1, "name": 2, "child_ids": 5}]',
+        "null",
+        b"\xff",
+        "[" * 100000,
+        '[{"id": "/m/09x0r", "name": "x", "child_ids": [["/m/0"]]}]',
+        "{}",
+        "[]",
+    ],
+    ids=range(11),
+)
 @pytest.mark.parametrize("options", [(), ("--ancestors",)])
 def test_a_broken_ontology(refused, text, options):
-    refused("ontology.json: not AudioSet's ontology, a list of classes with id, name and child_ids", *options, ontology=text)
+    refused(
+        "ontology.json: not AudioSet's ontology, a list of classes with id, name and child_ids",
+        *options,
+        ontology=text,
+    )
 
 
 def test_ancestors_need_an_ontology_with_the_classes(refused):
-    refused("ontology.json: 6 classes of .*class_labels_indices.csv are not there: /m/012xff, /t/dd00088, /m/0_a and 3 more; --anc",
-            "--ancestors", ontology='[{"id": "/m/09x0r", "name": "Speech", "child_ids": []}]')
+    refused(
+        "ontology.json: 6 classes of .*class_labels_indices.csv are not there: /m/012xff, /t/dd00088, /m/0_a and 3 more; --anc",
+        "--ancestors",
+        ontology='[{"id": "/m/09x0r", "name": "Speech", "child_ids": []}]',
+    )
 
 
 def test_names_that_the_ontology_gives_otherwise_are_told(tmp_path):
-    result = prepare("--metadata-only", write_lists(tmp_path / "meta", ontology='[{"id": "/m/09x0r", "name": "Talk", "child_ids": []}]'),
-                     tmp_path / "data")
-    assert re.search("warning: .*name 1 classes differently: /m/09x0r: 'Speech', 'Talk'", result.stderr)
+    result = prepare(
+        "--metadata-only",
+        write_lists(
+            tmp_path / "meta", ontology='[{"id": "/m/09x0r", "name": "Talk", "child_ids": []}]'
+        ),
+        tmp_path / "data",
+    )
+    assert re.search(
+        "warning: .*name 1 classes differently: /m/09x0r: 'Speech', 'Talk'", result.stderr
+    )
     assert datadir.read(tmp_path / "data" / "train").labels == list(CLASSES.values())

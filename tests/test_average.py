@@ -16,7 +16,7 @@ from wsedtk.core import atomic
 from wsedtk.core.errors import InputError
 from wsedtk.data import score_folders, store
 
-LABELS = ["Air horn, truck horn", "Dog \"bark\"", "Car #1"]
+LABELS = ["Air horn, truck horn", 'Dog "bark"', "Car #1"]
 NAMES = ["-abcdefghij_30.000_40.000.wav", "Yabcdefghij_0.000_10.000.wav", "b c.wav", "音.flac"]
 DURATIONS = [10.0, 9.43, 3.0, 0.04]
 NUM_FRAMES = [100, 94, 100, 1]  # the third is padded: its frames go on after its end
@@ -25,11 +25,20 @@ NUM_FRAMES = [100, 94, 100, 1]  # the third is padded: its frames go on after it
 def write_system(path, seed=0, order=range(4), labels=LABELS, step=0.1, **changes):
     """A score file of random scores. Returns (path, {name: frames (T, K)}, clip (4, K), segment (4, 10, K)), by name and NAMES."""
     rng, order = np.random.default_rng(seed), list(order)
-    frame, clip, segment = (rng.random(shape).astype(np.float32) for shape in ((4, 100, 3), (4, 3), (4, 10, 3)))
-    values = {"frame": frame[order], "segment": segment[order], "num_frames": np.array(NUM_FRAMES)[order],
-              "durations": np.array(DURATIONS)[order], **changes}
-    write_score_file(path, [NAMES[i] for i in order], labels, clip[order], seconds_per_frame=step, **values)
-    return path, {name: frame[i, :NUM_FRAMES[i]] for i, name in enumerate(NAMES)}, clip, segment
+    frame, clip, segment = (
+        rng.random(shape).astype(np.float32) for shape in ((4, 100, 3), (4, 3), (4, 10, 3))
+    )
+    values = {
+        "frame": frame[order],
+        "segment": segment[order],
+        "num_frames": np.array(NUM_FRAMES)[order],
+        "durations": np.array(DURATIONS)[order],
+        **changes,
+    }
+    write_score_file(
+        path, [NAMES[i] for i in order], labels, clip[order], seconds_per_frame=step, **values
+    )
+    return path, {name: frame[i, : NUM_FRAMES[i]] for i, name in enumerate(NAMES)}, clip, segment
 
 
 def made(run, *arguments):
@@ -54,26 +63,45 @@ def write_tables(folder, scores, edges, labels=LABELS):
         with open(folder / f"{name}.tsv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(["onset", "offset", *labels])
-            writer.writerows([float(v) for v in row] for row in np.column_stack([edges[name][:-1], edges[name][1:], values]))
+            writer.writerows(
+                [float(v) for v in row]
+                for row in np.column_stack([edges[name][:-1], edges[name][1:], values])
+            )
     return folder
 
 
 # ---- the mean ----
 
+
 @pytest.mark.parametrize("weights", [None, (2, 1, 1), (0.5, 0, 3)])
 def test_the_mean_of_score_files(run, tmp_path, weights):
-    systems = [write_system(tmp_path / f"{i}.h5", i, order) for i, order in enumerate([(0, 1, 2, 3), (3, 1, 0, 2), (2, 3, 1, 0)])]
+    systems = [
+        write_system(tmp_path / f"{i}.h5", i, order)
+        for i, order in enumerate([(0, 1, 2, 3), (3, 1, 0, 2), (2, 3, 1, 0)])
+    ]
     options = ["--weights", ",".join(map(str, weights))] if weights else []
     found = made(run, *(s[0] for s in systems), tmp_path / "out.h5", *options)
     shares = np.array(weights or (1, 1, 1), float) / sum(weights or (1, 1, 1))
-    assert found.filenames.tolist() == sorted(NAMES) and found.labels == LABELS and not found.has("weight")
+    assert (
+        found.filenames.tolist() == sorted(NAMES)
+        and found.labels == LABELS
+        and not found.has("weight")
+    )
     for row, name in enumerate(found.filenames.tolist()):
         i = NAMES.index(name)
         assert (found.num_frames[row], found.durations[row]) == (NUM_FRAMES[i], DURATIONS[i])
-        np.testing.assert_allclose(found.frames(row), sum(w * s[1][name] for w, s in zip(shares, systems)), atol=1e-7)
-        np.testing.assert_allclose(found.clip[row], sum(w * s[2][i] for w, s in zip(shares, systems)), atol=1e-7)
+        np.testing.assert_allclose(
+            found.frames(row), sum(w * s[1][name] for w, s in zip(shares, systems)), atol=1e-7
+        )
+        np.testing.assert_allclose(
+            found.clip[row], sum(w * s[2][i] for w, s in zip(shares, systems)), atol=1e-7
+        )
         num_segments = int(np.ceil(DURATIONS[i]))
-        np.testing.assert_allclose(found.segments(row), sum(w * s[3][i] for w, s in zip(shares, systems))[:num_segments], atol=1e-7)
+        np.testing.assert_allclose(
+            found.segments(row),
+            sum(w * s[3][i] for w, s in zip(shares, systems))[:num_segments],
+            atol=1e-7,
+        )
     assert found.seconds_per_frame == 0.1 and found.attributes["features"] == "f"
 
 
@@ -94,11 +122,25 @@ def test_an_ensemble_is_a_model_of_its_own(run, tmp_path):
             with h5py.File(path, "r+") as file:
                 file.attrs.update({"model": name, "fingerprint": f"{name} {data}"})
     a, b = tmp_path / "a_valid.h5", tmp_path / "b_valid.h5"
-    models = [made(run, *inputs, tmp_path / "out.h5", *options).attributes for inputs, options in (
-        ((a, b), ()), ((b, a), ()), ((tmp_path / "a_test.h5", tmp_path / "b_test.h5"), ("--weights", "3,3")),
-        ((a, b), ("--weights", "2,1")), ((b, a), ("--weights", "1,2")), ((a, a), ()), ((a,), ()))]
+    models = [
+        made(run, *inputs, tmp_path / "out.h5", *options).attributes
+        for inputs, options in (
+            ((a, b), ()),
+            ((b, a), ()),
+            ((tmp_path / "a_test.h5", tmp_path / "b_test.h5"), ("--weights", "3,3")),
+            ((a, b), ("--weights", "2,1")),
+            ((b, a), ("--weights", "1,2")),
+            ((a, a), ()),
+            ((a,), ()),
+        )
+    ]
     names = [m["model"] for m in models]
-    assert names[0] == names[1] == names[2] and names[3] == names[4] and len(set(names)) == 4 and names[6] == "a"
+    assert (
+        names[0] == names[1] == names[2]
+        and names[3] == names[4]
+        and len(set(names)) == 4
+        and names[6] == "a"
+    )
     assert len({m["fingerprint"] for m in models}) == 7
 
 
@@ -107,22 +149,31 @@ def test_without_frames(run, tmp_path):
     found = made(run, a, a, tmp_path / "out.h5")
     assert not found.has("frame") and len(found) == 4
     assert "a.h5: holds no frame scores, and" in refused(run, b, a, tmp_path / "out.h5")
-    assert "a.h5: holds no frame scores, which a folder of tables is made of" in refused(run, a, tmp_path / "tables")
+    assert "a.h5: holds no frame scores, which a folder of tables is made of" in refused(
+        run, a, tmp_path / "tables"
+    )
     assert not (tmp_path / "tables").exists()
 
 
 # ---- tables ----
 
+
 def test_sed_scores_eval_reads_what_is_written(run, tmp_path):
     path, frames, _, _ = write_system(tmp_path / "a.h5")
     assert run("average", path, tmp_path / "tables").exit_code == 0
     tables = io.lazy_sed_scores_loader(tmp_path / "tables")
-    assert sorted(tables.keys()) == sorted(["-abcdefghij_30.000_40.000", "Yabcdefghij_0.000_10.000", "b c", "音.flac"])
+    assert sorted(tables.keys()) == sorted(
+        ["-abcdefghij_30.000_40.000", "Yabcdefghij_0.000_10.000", "b c", "音.flac"]
+    )
     for name, duration in zip(NAMES, DURATIONS):
         table = tables[name.removesuffix(".wav")]
         assert list(table.columns) == ["onset", "offset", *LABELS]
         kept = min(len(frames[name]), max(1, round(duration / 0.1 - 0.001)))
-        assert len(table) == kept and table["offset"].iloc[-1] == pytest.approx(duration) and table["onset"].iloc[0] == 0
+        assert (
+            len(table) == kept
+            and table["offset"].iloc[-1] == pytest.approx(duration)
+            and table["onset"].iloc[0] == 0
+        )
         np.testing.assert_array_equal(table[LABELS].to_numpy(np.float32), frames[name][:kept])
 
 
@@ -130,29 +181,55 @@ def test_sed_scores_eval_reads_what_is_written(run, tmp_path):
 def test_what_sed_scores_eval_writes_is_read(run, tmp_path, by_hand):
     """Clip and segment scores are the maxima of the frames; a frame is of the second that holds its centre."""
     rng = np.random.default_rng(0)
-    scores = {"a": rng.random((25, 3)), "Y-bcdefghijk_1.000_9.000": rng.random((3, 3)), "c.ogg": rng.random((1, 3))}
-    edges = {"a": [*(np.arange(25) * 0.08), 1.97], "Y-bcdefghijk_1.000_9.000": [0, 0.08, 0.16, 0.24], "c.ogg": [0, 0.05]}
+    scores = {
+        "a": rng.random((25, 3)),
+        "Y-bcdefghijk_1.000_9.000": rng.random((3, 3)),
+        "c.ogg": rng.random((1, 3)),
+    }
+    edges = {
+        "a": [*(np.arange(25) * 0.08), 1.97],
+        "Y-bcdefghijk_1.000_9.000": [0, 0.08, 0.16, 0.24],
+        "c.ogg": [0, 0.05],
+    }
     if by_hand:
         write_tables(tmp_path / "tables", scores, edges)
     else:
-        io.write_sed_scores({n: io.create_score_dataframe(s, np.array(edges[n], float), LABELS) for n, s in scores.items()},
-                            tmp_path / "tables")
+        io.write_sed_scores(
+            {
+                n: io.create_score_dataframe(s, np.array(edges[n], float), LABELS)
+                for n, s in scores.items()
+            },
+            tmp_path / "tables",
+        )
     found = made(run, tmp_path / "tables", tmp_path / "out.h5")
-    assert found.filenames.tolist() == ["-bcdefghijk_1.000_9.000.wav", "a.wav", "c.ogg"] and found.labels == LABELS
-    assert found.num_frames.tolist() == [3, 25, 1] and found.durations.tolist() == [0.24, 1.97, 0.05] and found.seconds_per_frame == 0.08
+    assert (
+        found.filenames.tolist() == ["-bcdefghijk_1.000_9.000.wav", "a.wav", "c.ogg"]
+        and found.labels == LABELS
+    )
+    assert (
+        found.num_frames.tolist() == [3, 25, 1]
+        and found.durations.tolist() == [0.24, 1.97, 0.05]
+        and found.seconds_per_frame == 0.08
+    )
     a = scores["a"].astype(np.float32)
     np.testing.assert_array_equal(found.frames(1), a)
     np.testing.assert_array_equal(found.clip[1], a.max(axis=0))
-    np.testing.assert_array_equal(found.segments(1), [a[:12].max(axis=0), a[12:].max(axis=0)])  # the centre of frame 12 is at 1.0 s
+    np.testing.assert_array_equal(
+        found.segments(1), [a[:12].max(axis=0), a[12:].max(axis=0)]
+    )  # the centre of frame 12 is at 1.0 s
     np.testing.assert_array_equal(found.segments(2), found.frames(2))
 
 
-@pytest.mark.parametrize("step, decimals", [(10 / 156, 3), (0.064, 6), (0.02, 3), (256 / 22050, 4), (1 / 3, 12)])
+@pytest.mark.parametrize(
+    "step, decimals", [(10 / 156, 3), (0.064, 6), (0.02, 3), (256 / 22050, 4), (1 / 3, 12)]
+)
 def test_rounded_times(run, tmp_path, step, decimals):
-    edges = {n: np.round(np.arange(t + 1) * step, decimals) for n, t in (("a", 500), ("b", 7), ("c", 1))}
+    edges = {
+        n: np.round(np.arange(t + 1) * step, decimals) for n, t in (("a", 500), ("b", 7), ("c", 1))
+    }
     scores = {n: np.random.default_rng(0).random((len(e) - 1, 3)) for n, e in edges.items()}
     found = made(run, write_tables(tmp_path / "tables", scores, edges), tmp_path / "out.h5")
-    assert found.seconds_per_frame == pytest.approx(step, abs=1.01 * 10.0 ** -decimals / 499 + 1e-9)
+    assert found.seconds_per_frame == pytest.approx(step, abs=1.01 * 10.0**-decimals / 499 + 1e-9)
     assert found.num_frames.tolist() == [500, 7, 1]
 
 
@@ -163,16 +240,38 @@ def test_there_and_back(run, tmp_path, step):
     durations = num_frames * step - [0.4 * step, 0.1 * step, -0.9 * step]
     frame = (rng.random((3, 120, 2)) ** 12).astype(np.float32)  # many small numbers
     frame[0, :3] = [[0, 1], [1e-30, np.nextafter(np.float32(1), np.float32(0))], [1e-42, 0.1]]
-    write_score_file(tmp_path / "a.h5", ["x.wav", "y.wav", "z.flac"], ["<1>", "'2'"], frame.max(axis=1), frame, num_frames=num_frames,
-                     durations=durations, seconds_per_frame=step)
+    write_score_file(
+        tmp_path / "a.h5",
+        ["x.wav", "y.wav", "z.flac"],
+        ["<1>", "'2'"],
+        frame.max(axis=1),
+        frame,
+        num_frames=num_frames,
+        durations=durations,
+        seconds_per_frame=step,
+    )
     assert run("average", tmp_path / "a.h5", tmp_path / "tables").exit_code == 0
     found = made(run, tmp_path / "tables", tmp_path / "b.h5")
-    assert found.filenames.tolist() == ["x.wav", "y.wav", "z.flac"] and found.labels == ["<1>", "'2'"]
-    assert found.seconds_per_frame == pytest.approx(step, rel=1e-6) and found.num_frames.tolist() == num_frames.tolist()
+    assert found.filenames.tolist() == ["x.wav", "y.wav", "z.flac"] and found.labels == [
+        "<1>",
+        "'2'",
+    ]
+    assert (
+        found.seconds_per_frame == pytest.approx(step, rel=1e-6)
+        and found.num_frames.tolist() == num_frames.tolist()
+    )
     np.testing.assert_allclose(found.durations, durations, atol=1e-6)
     for row in range(3):
-        np.testing.assert_array_equal(found.frames(row), frame[row, :num_frames[row]])
-    again = made(run, tmp_path / "a.h5", tmp_path / "b.h5", tmp_path / "tables", tmp_path / "c.h5", "--weights", "1,1,2")
+        np.testing.assert_array_equal(found.frames(row), frame[row, : num_frames[row]])
+    again = made(
+        run,
+        tmp_path / "a.h5",
+        tmp_path / "b.h5",
+        tmp_path / "tables",
+        tmp_path / "c.h5",
+        "--weights",
+        "1,1,2",
+    )
     np.testing.assert_array_equal(again.frames(2), frame[2, :37])
 
 
@@ -185,8 +284,15 @@ def test_tables_and_score_files_have_a_mean(run, tmp_path):
             table.rename(table.with_name(f"Y{table.name}"))
     other = write_system(tmp_path / "b.h5", 1)
     found = made(run, other[0], tmp_path / "tables", tmp_path / "out.h5", "--weights", "3,1")
-    assert found.filenames.tolist() == sorted(NAMES) and found.num_frames.tolist() == [100, 94, 30, 1]
-    np.testing.assert_allclose(found.frames(2), 0.75 * other[1]["b c.wav"][:30] + 0.25 * frames["b c.wav"][:30], atol=1e-7)
+    assert found.filenames.tolist() == sorted(NAMES) and found.num_frames.tolist() == [
+        100,
+        94,
+        30,
+        1,
+    ]
+    np.testing.assert_allclose(
+        found.frames(2), 0.75 * other[1]["b c.wav"][:30] + 0.25 * frames["b c.wav"][:30], atol=1e-7
+    )
 
 
 def test_labels_choose_and_order_the_classes(run, tmp_path):
@@ -197,10 +303,16 @@ def test_labels_choose_and_order_the_classes(run, tmp_path):
         found = made(run, source, tmp_path / "out.h5", "--labels", tmp_path / "labels.txt")
         assert found.labels == [LABELS[2], LABELS[0]]
         np.testing.assert_array_equal(found.frames(0), frames[NAMES[0]][:, [2, 0]])
-    assert run("average", path, tmp_path / "few", "--labels", tmp_path / "labels.txt").exit_code == 0
-    assert (tmp_path / "few" / "b c.tsv").read_text().splitlines()[0] == f"onset\toffset\t{LABELS[2]}\t{LABELS[0]}"
+    assert (
+        run("average", path, tmp_path / "few", "--labels", tmp_path / "labels.txt").exit_code == 0
+    )
+    assert (tmp_path / "few" / "b c.tsv").read_text().splitlines()[
+        0
+    ] == f"onset\toffset\t{LABELS[2]}\t{LABELS[0]}"
     (tmp_path / "labels.txt").write_text("Cat\nCar #1\nCow\n")
-    assert "a.h5: lacks 2 classes of" in (message := refused(run, path, tmp_path / "o.h5", "--labels", tmp_path / "labels.txt"))
+    assert "a.h5: lacks 2 classes of" in (
+        message := refused(run, path, tmp_path / "o.h5", "--labels", tmp_path / "labels.txt")
+    )
     assert ": Cat, Cow; known: Air horn" in message
 
 
@@ -210,28 +322,47 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     assert run("average", path, tables).exit_code == 0
     before = {p.name: p.read_bytes() for p in tables.iterdir()}
     (tables / "old.tsv").write_text("onset\toffset\tCar\n0\t1\t0.5\n")
-    assert "holds 1 tables of other clips, 'old.tsv' the first, which would be lost" in refused(run, path, tables)
+    assert "holds 1 tables of other clips, 'old.tsv' the first, which would be lost" in refused(
+        run, path, tables
+    )
     assert (tables / "old.tsv").exists()
     (tables / "old.tsv").unlink()
     assert run("average", path, tables).exit_code == 0  # tables of the same clips are replaced
-    assert {p.name: p.read_bytes() for p in tables.iterdir()} == before and [p.name for p in tables.parent.iterdir()] == ["tables"]
+    assert {p.name: p.read_bytes() for p in tables.iterdir()} == before and [
+        p.name for p in tables.parent.iterdir()
+    ] == ["tables"]
     broken = np.full((4, 100, 3), 0.5)
     broken[2, 5] = np.nan
     bad = write_system(tmp_path / "bad.h5", frame=broken)[0]
     for output in (tables, tmp_path / "new" / "out.h5", tmp_path / "new" / "more"):
-        assert "1 clips have frame scores that are not numbers from 0 to 1, the first 'b c.wav'" in refused(run, bad, output)
-    assert {p.name: p.read_bytes() for p in tables.iterdir()} == before and [p.name for p in tables.parent.iterdir()] == ["tables"]
+        assert (
+            "1 clips have frame scores that are not numbers from 0 to 1, the first 'b c.wav'"
+            in refused(run, bad, output)
+        )
+    assert {p.name: p.read_bytes() for p in tables.iterdir()} == before and [
+        p.name for p in tables.parent.iterdir()
+    ] == ["tables"]
 
 
-@pytest.mark.parametrize("name, content", [("notes.txt", ""), ("events.tsv", "filename\tonset\toffset\tevent_label\n"), ("empty.tsv", ""),
-                                           (".sub/a.tsv", "onset\toffset\tCar\n")])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("notes.txt", ""),
+        ("events.tsv", "filename\tonset\toffset\tevent_label\n"),
+        ("empty.tsv", ""),
+        (".sub/a.tsv", "onset\toffset\tCar\n"),
+    ],
+)
 def test_other_peoples_folders_are_not_overwritten(run, tmp_path, name, content):
     path = write_system(tmp_path / "a.h5")[0]
     run("average", path, tmp_path / "tables")
     other = tmp_path / "tables" / name
     other.parent.mkdir(exist_ok=True)
     other.write_text(content)
-    assert f"tables: holds {name.split('/')[0]!r}, no table of scores, so it is not overwritten" in refused(run, path, tmp_path / "tables")
+    assert (
+        f"tables: holds {name.split('/')[0]!r}, no table of scores, so it is not overwritten"
+        in refused(run, path, tmp_path / "tables")
+    )
     assert other.exists() and len(list((tmp_path / "tables").iterdir())) == 5
 
 
@@ -243,7 +374,9 @@ def test_outputs_that_can_not_be(run, tmp_path):
     assert "file: a file; name a folder to write" in refused(run, path, tmp_path / "file")
     assert "can't be written" in refused(run, path, tmp_path / "file" / "tables")
     other = write_system(tmp_path / "b.h5", 1)[0]
-    assert "b.h5: holds scores that are no average, so it is not overwritten" in refused(run, path, path, other)
+    assert "b.h5: holds scores that are no average, so it is not overwritten" in refused(
+        run, path, path, other
+    )
     assert made(run, path, path, tmp_path / "c.h5").attributes["average_of"] == f"{path}, {path}"
     made(run, path, other, tmp_path / "c.h5")
     for name in "xy":
@@ -252,7 +385,8 @@ def test_outputs_that_can_not_be(run, tmp_path):
     (tmp_path / "d.h5").mkdir()
     assert "d.h5: a folder; name a file to write" in refused(run, path, tmp_path / "d.h5")
     twins = write_score_file(
-        tmp_path / "t.h5", ["a/b.wav", "a/b"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1)))
+        tmp_path / "t.h5", ["a/b.wav", "a/b"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1))
+    )
     message = "tables: 'a/b' and 'a/b.wav' would have one table, 'a/b.tsv'; rename one"
     assert message in refused(run, twins, tmp_path / "tables")
     assert run("average", path).exit_code == 2 and path.read_bytes() == before
@@ -267,19 +401,27 @@ def test_a_folder_that_is_being_written_is_removed_on_any_error(tmp_path):
 
 # ---- what has no mean ----
 
+
 def test_scores_that_differ(run, tmp_path):
     a, out = write_system(tmp_path / "a.h5")[0], tmp_path / "out.h5"
     b = write_system(tmp_path / "b.h5", order=(0, 1, 2))[0]
-    assert "b.h5: its clips are not those of" in refused(run, a, b, out) and "1 only there: 音" in refused(run, a, b, out)
+    assert "b.h5: its clips are not those of" in refused(
+        run, a, b, out
+    ) and "1 only there: 音" in refused(run, a, b, out)
     assert "1 only here: 音" in refused(run, b, a, out)
     b = write_system(tmp_path / "b.h5", labels=LABELS[::-1])[0]
-    assert "its classes are not those of" in (message := refused(run, a, b, out)) and "in another order; --labels FILE" in message
+    assert (
+        "its classes are not those of" in (message := refused(run, a, b, out))
+        and "in another order; --labels FILE" in message
+    )
     b = write_system(tmp_path / "b.h5", labels=[*LABELS[:2], "Cat"])[0]
     assert "in one of them only: Car #1, Cat" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", step=0.08)[0]
     assert "b.h5: its frames are 0.08 s long, those of" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", durations=[10.0, 8.0, 3.0, 0.04])[0]
-    assert "b.h5: 'Yabcdefghij_0.000_10.000.wav' lasts 8 s, unlike in the other scores" in refused(run, a, b, out)
+    assert "b.h5: 'Yabcdefghij_0.000_10.000.wav' lasts 8 s, unlike in the other scores" in refused(
+        run, a, b, out
+    )
     b = write_system(tmp_path / "b.h5", num_frames=[99, 94, 100, 1])[0]
     assert "a.h5: '-abcdefghij_30.000_40.000.wav' has 100 frames, unlike" in refused(run, a, b, out)
     names = ["Yabcdefghijk_0_10.wav", "abcdefghijk_0.000_10.000.flac"]
@@ -291,45 +433,89 @@ def test_scores_that_differ(run, tmp_path):
 def test_recordings_whose_names_differ_in_the_extension_alone(run, tmp_path):
     names = ["a.flac", "a.mp3", "b.wav"]
     clip = np.array([[0.25], [0.5], [0.75]])
-    one, other = (write_score_file(tmp_path / f"{n}.h5", order, ["Car"], clip[[names.index(m) for m in order]], np.ones((3, 100, 1)))
-                  for n, order in enumerate((names, names[::-1])))
+    one, other = (
+        write_score_file(
+            tmp_path / f"{n}.h5",
+            order,
+            ["Car"],
+            clip[[names.index(m) for m in order]],
+            np.ones((3, 100, 1)),
+        )
+        for n, order in enumerate((names, names[::-1]))
+    )
     assert run("average", one, other, tmp_path / "out.h5").exit_code == 0
     scores = store.ScoreFile(tmp_path / "out.h5")
     np.testing.assert_array_equal(scores.clip[np.argsort(scores.filenames)], clip)
 
 
-@pytest.mark.parametrize("weights, status", [("1", 1), ("1,2,3", 1), ("0,0", 1), ("1,-1", 2), ("1,x", 2), ("nan,1", 2), ("", 2)])
+@pytest.mark.parametrize(
+    "weights, status",
+    [("1", 1), ("1,2,3", 1), ("0,0", 1), ("1,-1", 2), ("1,x", 2), ("nan,1", 2), ("", 2)],
+)
 def test_wrong_weights(run, tmp_path, weights, status):
     a, b = (write_system(tmp_path / f"{n}.h5")[0] for n in "ab")
     result = run("average", a, b, tmp_path / "out.h5", "--weights", weights)
     assert result.exit_code == status
-    assert ("expected 2 numbers, one for each of the scores" if status == 1 else "expected weights, one or several") in result.stderr
+    assert (
+        "expected 2 numbers, one for each of the scores"
+        if status == 1
+        else "expected weights, one or several"
+    ) in result.stderr
 
 
 ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
 
 
-@pytest.mark.parametrize("content, message", [
-    ("", "a.tsv:1: expected the header onset<TAB>offset<TAB>one column a class, found ''"),
-    ("onset offset Car\n" + ROW, "a.tsv:1: expected the header"),
-    ("onset\toffset\n", "a.tsv:1: expected the header"),
-    ("onset\toffset\tCar\tCar\n", "a.tsv:1: expected the header"),
-    ("filename\tevent_label\na\tb\n", "a.tsv:1: expected the header"),
-    ("onset\toffset\tCar\n", "a.tsv: holds no frames; write a row for each"),
-    ("onset\toffset\tDog\n" + ROW, "b.tsv: its classes are not those of a.tsv: Car here, Dog there"),
-    ("onset\toffset\tCar\n0\t0.1\t0.5\n0.1\t0.2\n", "a.tsv:3: expected 3 tab-separated numbers"),
-    ("onset\toffset\tCar\n0\t0.1\tx\n", "numbers, times in seconds and scores from 0 to 1, found '0\\t0.1\\tx'"),
-    ("onset\toffset\tCar\n0\t0.1\tnan\n", "a.tsv:2: expected 3"), ("onset\toffset\tCar\n0\t0.1\t1.2\n", "a.tsv:2: expected 3"),
-    ("onset\toffset\tCar\n-0.1\t0\t1\n", "a.tsv:2: expected 3"), ("onset\toffset\tCar\n0\t0.1\t-3\n", "a.tsv:2: expected 3"),
-    ("onset\toffset\tCar\n0\tinf\t0.5\n", "a.tsv:2: expected 3"),
-    ("onset\toffset\tCar\n" + ROW + "0.3\t0.5\t0.5\n0.5\t0.6\t0.5\n", "frames must follow one another from 0 s and be of one length"),
-    ("onset\toffset\tCar\n" + ROW + "0.3\t0.6\t0.5\n", "a.tsv:5: frames must follow one another from 0 s and be of one length"),
-    ("onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must follow"),
-    ("onset\toffset\tCar\n0\t0.1\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must follow|a.tsv:3: frames must follow"),
-    ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must follow"),
-    ("onset\toffset\tCar\n0\t0.2\t0.5\n0.2\t0.4\t0.5\n", "a.tsv: its frames are of another length than those of b.tsv, 0.1 s"),
-    ("onset\toffset\tCar\n0\t2\t0.5\n", "a.tsv: its frames are of another length than those of b.tsv, 0.1 s"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("", "a.tsv:1: expected the header onset<TAB>offset<TAB>one column a class, found ''"),
+        ("onset offset Car\n" + ROW, "a.tsv:1: expected the header"),
+        ("onset\toffset\n", "a.tsv:1: expected the header"),
+        ("onset\toffset\tCar\tCar\n", "a.tsv:1: expected the header"),
+        ("filename\tevent_label\na\tb\n", "a.tsv:1: expected the header"),
+        ("onset\toffset\tCar\n", "a.tsv: holds no frames; write a row for each"),
+        (
+            "onset\toffset\tDog\n" + ROW,
+            "b.tsv: its classes are not those of a.tsv: Car here, Dog there",
+        ),
+        (
+            "onset\toffset\tCar\n0\t0.1\t0.5\n0.1\t0.2\n",
+            "a.tsv:3: expected 3 tab-separated numbers",
+        ),
+        (
+            "onset\toffset\tCar\n0\t0.1\tx\n",
+            "numbers, times in seconds and scores from 0 to 1, found '0\\t0.1\\tx'",
+        ),
+        ("onset\toffset\tCar\n0\t0.1\tnan\n", "a.tsv:2: expected 3"),
+        ("onset\toffset\tCar\n0\t0.1\t1.2\n", "a.tsv:2: expected 3"),
+        ("onset\toffset\tCar\n-0.1\t0\t1\n", "a.tsv:2: expected 3"),
+        ("onset\toffset\tCar\n0\t0.1\t-3\n", "a.tsv:2: expected 3"),
+        ("onset\toffset\tCar\n0\tinf\t0.5\n", "a.tsv:2: expected 3"),
+        (
+            "onset\toffset\tCar\n" + ROW + "0.3\t0.5\t0.5\n0.5\t0.6\t0.5\n",
+            "frames must follow one another from 0 s and be of one length",
+        ),
+        (
+            "onset\toffset\tCar\n" + ROW + "0.3\t0.6\t0.5\n",
+            "a.tsv:5: frames must follow one another from 0 s and be of one length",
+        ),
+        ("onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must follow"),
+        (
+            "onset\toffset\tCar\n0\t0.1\t0.5\n0.2\t0.3\t0.5\n",
+            "a.tsv:2: frames must follow|a.tsv:3: frames must follow",
+        ),
+        ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must follow"),
+        (
+            "onset\toffset\tCar\n0\t0.2\t0.5\n0.2\t0.4\t0.5\n",
+            "a.tsv: its frames are of another length than those of b.tsv, 0.1 s",
+        ),
+        (
+            "onset\toffset\tCar\n0\t2\t0.5\n",
+            "a.tsv: its frames are of another length than those of b.tsv, 0.1 s",
+        ),
+    ],
+)
 def test_wrong_tables(run, tmp_path, content, message):
     folder = tmp_path / "tables"
     folder.mkdir()
@@ -343,24 +529,31 @@ def test_wrong_folders(run, tmp_path):
     out = tmp_path / "out.h5"
     assert refused(run, tmp_path / "no", out) == f"{tmp_path / 'no'}: no such file"
     (tmp_path / "tables").mkdir()
-    assert "tables: holds no .tsv of scores; expected one a clip" in refused(run, tmp_path / "tables", out)
+    assert "tables: holds no .tsv of scores; expected one a clip" in refused(
+        run, tmp_path / "tables", out
+    )
     (tmp_path / "tables" / "a.tsv").write_bytes(b"\x89HDF\r\n\x1a\n\xff\x00")
     assert "a.tsv: not UTF-8 text" in refused(run, tmp_path / "tables", out)
     assert "a.tsv: not an HDF5 file" in refused(run, tmp_path / "tables" / "a.tsv", out)
     for name in ("a", "a.wav"):
         (tmp_path / "tables" / f"{name}.tsv").write_text("onset\toffset\tCar\n" + ROW)
-    assert "a.wav.tsv: is of the clip 'a.wav', as a.tsv is" in refused(run, tmp_path / "tables", out)
+    assert "a.wav.tsv: is of the clip 'a.wav', as a.tsv is" in refused(
+        run, tmp_path / "tables", out
+    )
 
 
 def test_crlf_byte_order_mark_and_notes_beside_the_tables(run, tmp_path):
     (tmp_path / "t").mkdir()
-    (tmp_path / "t" / "a.tsv").write_bytes(("\ufeffonset\toffset\tCar\n" + ROW).replace("\n", "\r\n").encode())
+    (tmp_path / "t" / "a.tsv").write_bytes(
+        ("\ufeffonset\toffset\tCar\n" + ROW).replace("\n", "\r\n").encode()
+    )
     (tmp_path / "t" / "README").write_text("by us")
     found = made(run, tmp_path / "t", tmp_path / "out.h5")
     assert found.labels == ["Car"] and found.frames(0).tolist() == [[0.5]] * 3
 
 
 # ---- on from here ----
+
 
 @pytest.fixture
 def theirs(tmp_path):
@@ -371,10 +564,19 @@ def theirs(tmp_path):
         onset, duration = i / 2, 10 - i / 4
         rows.append((name, onset, onset + 2, labels[i % 2]))
         frame = rng.uniform(0, 0.4, (int(np.ceil(duration / 0.1 - 1e-9)), 2))
-        frame[round(onset * 10):round(onset * 10) + 20, i % 2] = rng.uniform(0.6, 1, 20)
+        frame[round(onset * 10) : round(onset * 10) + 20, i % 2] = rng.uniform(0.6, 1, 20)
         scores["Y" + name.removesuffix(".wav")] = frame
-        edges["Y" + name.removesuffix(".wav")] = [*np.round(np.arange(len(frame)) * 0.1, 6), duration]
-    write_set(tmp_path / "data", [(n, "", 10 - i / 4) for i, n in enumerate(names)], labels, [(r[0], r[3]) for r in rows], rows)
+        edges["Y" + name.removesuffix(".wav")] = [
+            *np.round(np.arange(len(frame)) * 0.1, 6),
+            duration,
+        ]
+    write_set(
+        tmp_path / "data",
+        [(n, "", 10 - i / 4) for i, n in enumerate(names)],
+        labels,
+        [(r[0], r[3]) for r in rows],
+        rows,
+    )
     write_tables(tmp_path / "tables", scores, edges, labels)
     return tmp_path
 
@@ -382,21 +584,36 @@ def theirs(tmp_path):
 def test_other_peoples_scores_are_tuned_decoded_scored_and_reported(run, theirs):
     system = theirs / "exp" / "theirs"
     scores = system / "test" / "scores.h5"
-    for arguments in (("average", theirs / "tables", scores, "--labels", theirs / "data" / "labels.txt"),
-                      ("tune", scores, theirs / "data", theirs / "point.yaml", "--criterion", "segments"),
-                      ("decode", scores, theirs / "point.yaml", system / "test" / "frame", "--mode", "frame"),
-                      ("decode", scores, theirs / "point.yaml", system / "test" / "segment", "--mode", "segment"),
-                      ("score", theirs / "data", system / "test" / "frame", "--scores", scores),
-                      ("score", theirs / "data", system / "test" / "segment", "--scores", scores),
-                      ("report", system, theirs / "report.html")):
+    for arguments in (
+        ("average", theirs / "tables", scores, "--labels", theirs / "data" / "labels.txt"),
+        ("tune", scores, theirs / "data", theirs / "point.yaml", "--criterion", "segments"),
+        ("decode", scores, theirs / "point.yaml", system / "test" / "frame", "--mode", "frame"),
+        ("decode", scores, theirs / "point.yaml", system / "test" / "segment", "--mode", "segment"),
+        ("score", theirs / "data", system / "test" / "frame", "--scores", scores),
+        ("score", theirs / "data", system / "test" / "segment", "--scores", scores),
+        ("report", system, theirs / "report.html"),
+    ):
         result = run(*arguments)
         assert result.exit_code == 0 and "warning" not in result.stderr, (arguments, result.stderr)
     report = json.loads((system / "test" / "frame" / "report.json").read_text())
-    assert report["segment"]["f1"] == report["event"]["f1"] == report["tagging"]["f1"] == 1.0 == report["audioset"]["map"]
+    assert (
+        report["segment"]["f1"]
+        == report["event"]["f1"]
+        == report["tagging"]["f1"]
+        == 1.0
+        == report["audioset"]["map"]
+    )
     page = (theirs / "report.html").read_text()
-    assert "theirs/test/frame" in page and page.count("data:image/png") == 11  # curves of tags and segments, errors; no clip is bad
+    assert (
+        "theirs/test/frame" in page and page.count("data:image/png") == 11
+    )  # curves of tags and segments, errors; no clip is bad
     assert report["psds"]["psds1"] == pytest.approx(1)
-    again = run("score-files", theirs / "data" / "events.tsv", system / "test" / "frame" / "events.tsv", "--json")
+    again = run(
+        "score-files",
+        theirs / "data" / "events.tsv",
+        system / "test" / "frame" / "events.tsv",
+        "--json",
+    )
     assert json.loads(again.stdout)["segment"] == report["segment"]
 
 
@@ -405,16 +622,34 @@ def test_psds_of_the_tables_is_that_of_the_scores(run, theirs):
     rng = np.random.default_rng(0)
     for table in sorted((theirs / "tables").iterdir()):
         frame = pandas.read_csv(table, sep="\t")
-        frame[LABELS[:2]] = (frame[LABELS[:2]] * rng.uniform(0.2, 1)).astype(np.float32)  # some clips' events below others' noise
+        frame[LABELS[:2]] = (frame[LABELS[:2]] * rng.uniform(0.2, 1)).astype(
+            np.float32
+        )  # some clips' events below others' noise
         frame.to_csv(table, sep="\t", index=False)
     run("average", theirs / "tables", theirs / "a.h5")
     assert run("average", theirs / "a.h5", theirs / "out").exit_code == 0
     run("tune", theirs / "a.h5", theirs / "data", theirs / "point.yaml")
     run("decode", theirs / "a.h5", theirs / "point.yaml", theirs / "frame", "--mode", "frame")
-    ours = json.loads(run("score", theirs / "data", theirs / "frame", "--scores", theirs / "a.h5", "--json").stdout)["psds"]
-    durations = {p.name.removesuffix(".tsv"): float(p.name.removesuffix(".tsv").split("_")[-1]) for p in (theirs / "out").iterdir()}
-    settings = {"dtc_threshold": 0.7, "gtc_threshold": 0.7, "alpha_ct": 0, "alpha_st": 1, "unit_of_time": "hour", "max_efpr": 100}
-    found = intersection_based.psds(theirs / "out", theirs / "data" / "events.tsv", durations, **settings)
+    ours = json.loads(
+        run(
+            "score", theirs / "data", theirs / "frame", "--scores", theirs / "a.h5", "--json"
+        ).stdout
+    )["psds"]
+    durations = {
+        p.name.removesuffix(".tsv"): float(p.name.removesuffix(".tsv").split("_")[-1])
+        for p in (theirs / "out").iterdir()
+    }
+    settings = {
+        "dtc_threshold": 0.7,
+        "gtc_threshold": 0.7,
+        "alpha_ct": 0,
+        "alpha_st": 1,
+        "unit_of_time": "hour",
+        "max_efpr": 100,
+    }
+    found = intersection_based.psds(
+        theirs / "out", theirs / "data" / "events.tsv", durations, **settings
+    )
     assert 0.05 < ours["psds1"] < 0.95 and found[0] == pytest.approx(ours["psds1"])
 
 
@@ -424,8 +659,12 @@ def test_names_that_tables_can_not_have(tmp_path):
     with pytest.raises(InputError, match="'a.wav' and 'a' would have one table, 'a.tsv'; rename"):
         score_folders.write(tmp_path / "t", ["a.wav", "a"], ["Car"], 0.1, [])
     for name, cause in (
-        ("../a", "'../a.tsv' is no file name"), ("/a", "'/a.tsv' is no"), ("a//b", "'a//b.tsv'"),
-        (".a/b", "'.a/b.tsv' is no"), ("a/", "'a/.tsv' is no"), ("a\\b", "is no file name"),
+        ("../a", "'../a.tsv' is no file name"),
+        ("/a", "'/a.tsv' is no"),
+        ("a//b", "'a//b.tsv'"),
+        (".a/b", "'.a/b.tsv' is no"),
+        ("a/", "'a/.tsv' is no"),
+        ("a\\b", "is no file name"),
         ("é" * 126, "name has 256 bytes; expected at most 255"),
         ("b" * 256 + "/a", "has 256 bytes"),
     ):

@@ -18,11 +18,20 @@ def make(counts, untagged=0, per_source=1, both=0, seed=0):
     """A set with so many clips of each class, some of them with the first two tags; `per_source` clips a recording."""
     tags = [[k] for k, n in enumerate(counts) for _ in range(n)] + [[]] * untagged + [[0, 1]] * both
     tags = [tags[i] for i in np.random.default_rng(seed).permutation(len(tags))]
-    names = [f"{i // per_source:05d}_{i % per_source * 10}_{i % per_source * 10 + 10}.wav" for i in range(len(tags))]
+    names = [
+        f"{i // per_source:05d}_{i % per_source * 10}_{i % per_source * 10 + 10}.wav"
+        for i in range(len(tags))
+    ]
     order = np.argsort(names)
     clip, label = zip(*[(i, k) for i, old in enumerate(order) for k in tags[old]])
-    return datadir.DataSet(np.array(names)[order], np.full(len(tags), ""), np.full(len(tags), 10.0), [f"c{k}" for k in range(len(counts))],
-                           np.array(clip), np.array(label))
+    return datadir.DataSet(
+        np.array(names)[order],
+        np.full(len(tags), ""),
+        np.full(len(tags), 10.0),
+        [f"c{k}" for k in range(len(counts))],
+        np.array(clip),
+        np.array(label),
+    )
 
 
 def check(data, num_valid, seed=0):
@@ -36,15 +45,18 @@ def check(data, num_valid, seed=0):
     return fit, valid, tags[valid].sum(axis=0)
 
 
-@pytest.mark.parametrize("counts, num_valid, held", [
-    ([100, 100, 100], 30, [10, 10, 10]),
-    ([1000, 100, 20], 30, [10, 10, 10]),
-    ([1000, 100, 10], 35, [15, 15, 5]),
-    ([100, 1, 3], 9, [8, 0, 1]),
-    ([5, 5], 100, [2, 2]),
-    ([30, 20], 1, [0, 1]),
-    ([30, 0, 20], 3, [1, 0, 2]),
-])
+@pytest.mark.parametrize(
+    "counts, num_valid, held",
+    [
+        ([100, 100, 100], 30, [10, 10, 10]),
+        ([1000, 100, 20], 30, [10, 10, 10]),
+        ([1000, 100, 10], 35, [15, 15, 5]),
+        ([100, 1, 3], 9, [8, 0, 1]),
+        ([5, 5], 100, [2, 2]),
+        ([30, 20], 1, [0, 1]),
+        ([30, 0, 20], 3, [1, 0, 2]),
+    ],
+)
 def test_the_same_number_of_each_class(counts, num_valid, held):
     fit, valid, found = check(make(counts), num_valid)
     assert found.tolist() == held
@@ -87,7 +99,10 @@ def test_half_of_the_clips_without_tags_stay():
 @pytest.fixture
 def folder(tmp_path):
     def folder(names, tags):
-        return write_set(tmp_path / "all", [(n, f"{n}.wav", 10) for n in names], ["rare, é", "common"], tags)
+        return write_set(
+            tmp_path / "all", [(n, f"{n}.wav", 10) for n in names], ["rare, é", "common"], tags
+        )
+
     return folder
 
 
@@ -99,31 +114,53 @@ def plain(folder):
 def test_the_folders(run, folder, tmp_path):
     data = plain(folder)
     (data / "info.yaml").write_text("corpus: mine")
-    result = run("balance", data, tmp_path / "new" / "fit", tmp_path / "new" / "valid", "--num-valid", 6)
+    result = run(
+        "balance", data, tmp_path / "new" / "fit", tmp_path / "new" / "valid", "--num-valid", 6
+    )
     assert result.exit_code == 0, result.stderr
-    fit, valid, everything = (datadir.read(f) for f in (tmp_path / "new" / "fit", tmp_path / "new" / "valid", data))
-    assert sorted([*fit.filenames, *valid.filenames]) == everything.filenames.tolist() and len(valid) == 6
+    fit, valid, everything = (
+        datadir.read(f) for f in (tmp_path / "new" / "fit", tmp_path / "new" / "valid", data)
+    )
+    assert (
+        sorted([*fit.filenames, *valid.filenames]) == everything.filenames.tolist()
+        and len(valid) == 6
+    )
     assert valid.labels == fit.labels == everything.labels and valid.info == {
-        "corpus": "mine", "made_by": "balance", "official_clips": 6, "seed_of_split": 0,
-        "source_fingerprint": everything.fingerprint(), **provenance.made_by()}
+        "corpus": "mine",
+        "made_by": "balance",
+        "official_clips": 6,
+        "seed_of_split": 0,
+        "source_fingerprint": everything.fingerprint(),
+        **provenance.made_by(),
+    }
     paths = dict(zip(everything.filenames, everything.paths))
     assert all(paths[n] == p for part in (fit, valid) for n, p in zip(part.filenames, part.paths))
     lines = [re.split("  +", line) for line in result.stdout.splitlines()]
-    assert lines[:-1] == [["class", "all", "fit", "valid", "passes"], ["rare, é", "6", "3", "3", "3.7"], ["common", "14", "11", "3", "1.0"],
-                          ["clips", "20", "14", "6"]]
-    assert lines[-1][0].startswith("passes: how often balanced minibatches go through a class's clips")
+    assert lines[:-1] == [
+        ["class", "all", "fit", "valid", "passes"],
+        ["rare, é", "6", "3", "3", "3.7"],
+        ["common", "14", "11", "3", "1.0"],
+        ["clips", "20", "14", "6"],
+    ]
+    assert lines[-1][0].startswith(
+        "passes: how often balanced minibatches go through a class's clips"
+    )
 
 
 def printed(run, data, tmp_path, num_valid, *options):
     """Split a set: the table of the classes as {class: [all, fit, valid, passes]}, the lines after the table, the folders' counts."""
-    result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid, *options)
+    result = run(
+        "balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid, *options
+    )
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     end = next(i for i, line in enumerate(lines) if line.startswith("passes: "))
-    rows = (re.split("  +", line) for line in lines[1:end - 1])
-    counts = [np.bincount(part.tag_label, minlength=len(part.labels)).tolist()
-              for part in map(datadir.read, (data, tmp_path / "fit", tmp_path / "valid"))]
-    return {label: numbers for label, *numbers in rows}, lines[end + 1:], counts
+    rows = (re.split("  +", line) for line in lines[1 : end - 1])
+    counts = [
+        np.bincount(part.tag_label, minlength=len(part.labels)).tolist()
+        for part in map(datadir.read, (data, tmp_path / "fit", tmp_path / "valid"))
+    ]
+    return {label: numbers for label, *numbers in rows}, lines[end + 1 :], counts
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -131,13 +168,30 @@ def test_passes_are_the_largest_class_over_this_one(run, tmp_path, seed):
     data, rng = tmp_path / "data", np.random.default_rng(seed)
     labels = ["a, b", "unused", "c", "d (e)", "f"]
     names = [f"{i // 3:011d}_{i % 3}_{i % 3 + 1}.wav" for i in range(300)]
-    chosen = [rng.choice(5, size=rng.integers(1, 3), replace=False, p=[0.6, 0, 0.3, 0.07, 0.03]) for _ in names]
-    write_set(data, [(n, f"{n}.wav", 1) for n in names], labels, [(n, labels[k]) for n, ks in zip(names, chosen) for k in ks])
+    chosen = [
+        rng.choice(5, size=rng.integers(1, 3), replace=False, p=[0.6, 0, 0.3, 0.07, 0.03])
+        for _ in names
+    ]
+    write_set(
+        data,
+        [(n, f"{n}.wav", 1) for n in names],
+        labels,
+        [(n, labels[k]) for n, ks in zip(names, chosen) for k in ks],
+    )
     rows, _, counts = printed(run, data, tmp_path, 40, "--seed", seed)
     assert list(rows) == labels
     for row, everything, fit, valid in zip(rows.values(), *counts):
-        assert row == [str(everything), str(fit), str(valid), f"{max(counts[1]) / fit:.1f}" if fit else "-"]
-    assert "1.0" in rows["a, b"][3] and rows["unused"] == ["0", "0", "0", "-"] and float(rows["f"][3]) > 2
+        assert row == [
+            str(everything),
+            str(fit),
+            str(valid),
+            f"{max(counts[1]) / fit:.1f}" if fit else "-",
+        ]
+    assert (
+        "1.0" in rows["a, b"][3]
+        and rows["unused"] == ["0", "0", "0", "-"]
+        and float(rows["f"][3]) > 2
+    )
 
 
 def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
@@ -145,7 +199,9 @@ def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
     data = folder(names, [(n, "rare, é" if i < 6 else "common") for i, n in enumerate(names)])
     rows, told, _ = printed(run, data, tmp_path, 13)
     assert rows == {"rare, é": ["6", "3", "3", "8.0"], "common": ["34", "24", "10", "1.0"]}
-    assert told == ["rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay to fit on"]
+    assert told == [
+        "rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay to fit on"
+    ]
 
 
 def test_classes_of_too_few_sources_are_named(run, tmp_path):
@@ -171,7 +227,9 @@ def test_classes_of_too_few_sources_are_named(run, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("num_valid, rare, told", [(1, 1, 0), (3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)])
+@pytest.mark.parametrize(
+    "num_valid, rare, told", [(1, 1, 0), (3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)]
+)
 def test_classes_that_could_give_more_are_not_named(run, folder, tmp_path, num_valid, rare, told):
     """The rare class can give 3 of its 6; where the last round ends before the common one's turn, nothing is the matter with that."""
     rows, lines, _ = printed(run, plain(folder), tmp_path, num_valid)
@@ -189,7 +247,11 @@ def test_relative_folders_keep_their_audio(run, folder, tmp_path, monkeypatch):
 
 def test_fewer_than_asked_for_is_told(run, folder, tmp_path):
     result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", 15)
-    assert result.exit_code == 0 and "10 of the 15 clips asked for: sources stay whole, and half of each class stays" in result.stdout
+    assert (
+        result.exit_code == 0
+        and "10 of the 15 clips asked for: sources stay whole, and half of each class stays"
+        in result.stdout
+    )
 
 
 def test_clips_in_neither_are_told(run, folder, tmp_path):
@@ -200,9 +262,14 @@ def test_clips_in_neither_are_told(run, folder, tmp_path):
     assert "; 1 clips of the held-out sources are in neither" in result.stdout
 
 
-@pytest.mark.parametrize("num_valid, code, message", [(20, 1, "--num-valid 20: expected 1 to 19; "), (0, 2, ""), (-3, 2, ""), ("x", 2, "")])
+@pytest.mark.parametrize(
+    "num_valid, code, message",
+    [(20, 1, "--num-valid 20: expected 1 to 19; "), (0, 2, ""), (-3, 2, ""), ("x", 2, "")],
+)
 def test_too_many_or_too_few(run, folder, tmp_path, num_valid, code, message):
-    result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid)
+    result = run(
+        "balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid
+    )
     assert result.exit_code == code and message in result.stderr and not (tmp_path / "fit").exists()
 
 
@@ -211,15 +278,23 @@ def test_one_source_cannot_be_split(run, folder, tmp_path):
     data = folder(names, [(n, "common") for n in names])
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
     assert result.exit_code == 1 and not (tmp_path / "fit").exists()
-    assert f"{data}: no clip can be held out: every source recording holds more than half" in result.stderr
+    assert (
+        f"{data}: no clip can be held out: every source recording holds more than half"
+        in result.stderr
+    )
 
 
-@pytest.mark.parametrize("fit, valid", [("all", "valid"), ("fit", "all"), ("fit", "fit"), ("fit", "new/../fit")])
+@pytest.mark.parametrize(
+    "fit, valid", [("all", "valid"), ("fit", "all"), ("fit", "fit"), ("fit", "new/../fit")]
+)
 def test_folders_must_differ(run, folder, tmp_path, fit, valid):
     data = plain(folder)
     before = (data / "clips.tsv").read_bytes()
     result = run("balance", data, tmp_path / fit, tmp_path / valid, "--num-valid", 2)
-    assert result.exit_code == 1 and ("two of them are one folder" in result.stderr or "is an input of this command" in result.stderr)
+    assert result.exit_code == 1 and (
+        "two of them are one folder" in result.stderr
+        or "is an input of this command" in result.stderr
+    )
     assert (data / "clips.tsv").read_bytes() == before and not (tmp_path / "fit").exists()
 
 
@@ -385,8 +460,17 @@ def test_dcases_list(real_data):
         tags.append(re.split(",(?! )", labels))
     labels = sorted({label for clip in tags for label in clip})
     order = np.argsort(names)
-    clip, label = np.array([(i, labels.index(t)) for i, old in enumerate(order) for t in tags[old]]).T
-    data = datadir.DataSet(np.array(names)[order], np.full(len(names), ""), np.full(len(names), 10.0), labels, clip, label)
+    clip, label = np.array(
+        [(i, labels.index(t)) for i, old in enumerate(order) for t in tags[old]]
+    ).T
+    data = datadir.DataSet(
+        np.array(names)[order],
+        np.full(len(names), ""),
+        np.full(len(names), 10.0),
+        labels,
+        clip,
+        label,
+    )
     assert len(data) == 51172 and len(labels) == 17
     start = time.process_time()
     _, valid, held = check(data, 1142)

@@ -12,8 +12,10 @@ from wsedtk.core import caches
 from wsedtk.core.errors import InputError
 
 # Several commands in one process: torch is slow to import.
-COMMANDS = "import json, sys; from wsedtk.cli.main.main import cli; " \
-           "[cli(words, standalone_mode=False) for words in json.loads(sys.argv[1])]"
+COMMANDS = (
+    "import json, sys; from wsedtk.cli.main.main import cli; "
+    "[cli(words, standalone_mode=False) for words in json.loads(sys.argv[1])]"
+)
 
 
 @pytest.fixture
@@ -25,20 +27,31 @@ def bare(tmp_path):
     for name in ("folder", "temporary"):
         (tmp_path / name).mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    environment = {**kept, "HOME": "/proc/no home", "TMPDIR": str(tmp_path / "temporary"),
-                   "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    environment = {
+        **kept,
+        "HOME": "/proc/no home",
+        "TMPDIR": str(tmp_path / "temporary"),
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
+    }
 
     def run(*arguments, **changes):
-        result = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True,
-                                text=True, check=False, env={**environment, **changes},
-                                cwd=tmp_path / "folder")
+        result = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**environment, **changes},
+            cwd=tmp_path / "folder",
+        )
         assert not list((tmp_path / "temporary").iterdir())
         return result
+
     return run
 
 
 def commands(*words):
     import json
+
     return "-c", COMMANDS, json.dumps([[str(word) for word in line] for line in words])
 
 
@@ -49,12 +62,30 @@ def test_no_command_needs_a_home(bare, trained, corpus, tmp_path):
     for name in ("model.yaml", "model.safetensors"):
         (tmp_path / "model" / name).write_bytes((trained / name).read_bytes())
     features = ["--feats", corpus / "fit.h5", "--feats", corpus / "valid.h5"]
-    result = bare(*commands(
-        ["detect", tmp_path / "model", tmp_path / "a.wav", "--threshold", "0.5",
-         "--plot", tmp_path / "plots"],
-        ["extract", corpus / "fit", tmp_path / "fit.h5", "--jobs", "2"],
-        ["train", corpus / "fit", corpus / "valid", tmp_path / "new", *features, *SMALL,
-         "--set", "max_checkpoints=1"]))
+    result = bare(
+        *commands(
+            [
+                "detect",
+                tmp_path / "model",
+                tmp_path / "a.wav",
+                "--threshold",
+                "0.5",
+                "--plot",
+                tmp_path / "plots",
+            ],
+            ["extract", corpus / "fit", tmp_path / "fit.h5", "--jobs", "2"],
+            [
+                "train",
+                corpus / "fit",
+                corpus / "valid",
+                tmp_path / "new",
+                *features,
+                *SMALL,
+                "--set",
+                "max_checkpoints=1",
+            ],
+        )
+    )
     assert result.returncode == 0, result.stderr
     told = [line.split(":")[0] for line in result.stderr.splitlines()]
     assert told == ["detect", "checkpoint 1 of 1"] or told == ["detect"], result.stderr
@@ -67,15 +98,34 @@ def test_psds_needs_no_home(bare, run, tmp_path):
     pytest.importorskip("sed_scores_eval")
     names, labels = ["a.wav", "b.wav"], ["Car", "Dog"]
     tags = list(zip(names, labels))
-    data = write_set(tmp_path / "set", [(name, "", 1) for name in names], labels, tags,
-                     [(name, 0, 1, label) for name, label in tags])
-    scores = write_score_file(tmp_path / "s.h5", names, labels, [[1, 0], [0, 1]],
-                              frame=[[[1, 0]] * 10, [[0, 1]] * 10], durations=[1, 1])
+    data = write_set(
+        tmp_path / "set",
+        [(name, "", 1) for name in names],
+        labels,
+        tags,
+        [(name, 0, 1, label) for name, label in tags],
+    )
+    scores = write_score_file(
+        tmp_path / "s.h5",
+        names,
+        labels,
+        [[1, 0], [0, 1]],
+        frame=[[[1, 0]] * 10, [[0, 1]] * 10],
+        durations=[1, 1],
+    )
     (tmp_path / "point.yaml").write_text(
-        "mode: frame\nlabels: [Car, Dog]\ngate_by_tags: false\ntuned_on: hand\n" + "".join(
-            f"{key}: {{Car: 0.5, Dog: 0.5}}\n" for key in (
-                "clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds",
-                "max_gap_seconds")))
+        "mode: frame\nlabels: [Car, Dog]\ngate_by_tags: false\ntuned_on: hand\n"
+        + "".join(
+            f"{key}: {{Car: 0.5, Dog: 0.5}}\n"
+            for key in (
+                "clip_thresholds",
+                "frame_thresholds",
+                "median_seconds",
+                "min_seconds",
+                "max_gap_seconds",
+            )
+        )
+    )
     assert run("decode", scores, tmp_path / "point.yaml", tmp_path / "out").exit_code == 0
     result = bare("-m", "wsedtk", "score", data, tmp_path / "out", "--scores", scores)
     assert (result.returncode, result.stderr) == (0, "") and "PSDS1 1.000" in result.stdout
@@ -83,8 +133,10 @@ def test_psds_needs_no_home(bare, run, tmp_path):
 
 def test_without_a_folder_for_temporary_files(monkeypatch, tmp_path):
     """One that is in memory serves; where it is missing too, the message says what to set."""
+
     def refuse():
         raise FileNotFoundError(2, "No usable temporary directory found")
+
     monkeypatch.setattr(tempfile, "_gettempdir", refuse)
     if os.access("/dev/shm", os.W_OK):
         with caches._temporary_folder() as folder:
@@ -120,7 +172,11 @@ def test_a_folder_for_temporary_files_that_sockets_cannot_be_in(small_set, tmp_p
     long.mkdir()
     result = subprocess.run(
         [sys.executable, "-m", "wsedtk", "validate", "--audio", small_set, "--jobs", "2"],
-        env={**os.environ, "TMPDIR": str(long)}, capture_output=True, text=True, check=False)
+        env={**os.environ, "TMPDIR": str(long)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0 and "12 clips, 2 classes" in result.stdout, result.stderr
     assert result.stderr.startswith("warning: --jobs 2: one process does the work")
     assert len(result.stderr.splitlines()) == 1 and not list(long.iterdir())

@@ -15,9 +15,22 @@ from wsedtk.models import checkpoint
 def small_spec():
     """A model description of a tiny network."""
     options = {"num_mels": 8, "channels": [2, 2, 2], "num_hidden": 3}
-    frontend = {"sample_rate": 16000, "window": 1024, "hop": 400, "num_fft": 4096, "num_mels": 8, "min_hz": 0.0, "max_hz": 8000.0,
-                "power": 1, "min_power": 1e-10, "top_db": 80.0, "pad_to_seconds": None}
-    return checkpoint.ModelSpec("dcase-crnn", options, "linear", ("a, b", "c"), frontend, (0.1,) * 8, (1 / 3,) * 8)
+    frontend = {
+        "sample_rate": 16000,
+        "window": 1024,
+        "hop": 400,
+        "num_fft": 4096,
+        "num_mels": 8,
+        "min_hz": 0.0,
+        "max_hz": 8000.0,
+        "power": 1,
+        "min_power": 1e-10,
+        "top_db": 80.0,
+        "pad_to_seconds": None,
+    }
+    return checkpoint.ModelSpec(
+        "dcase-crnn", options, "linear", ("a, b", "c"), frontend, (0.1,) * 8, (1 / 3,) * 8
+    )
 
 
 @pytest.fixture
@@ -32,7 +45,9 @@ def model(tmp_path):
 def test_a_model_comes_back_exactly(model):
     folder, spec, network = model
     loaded_spec, loaded, fingerprint = checkpoint.load_model(folder)
-    assert dataclasses.replace(loaded_spec, weights_fingerprint=None) == spec and not loaded.training
+    assert (
+        dataclasses.replace(loaded_spec, weights_fingerprint=None) == spec and not loaded.training
+    )
     for name, tensor in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
     assert checkpoint.load_model(folder)[2] == fingerprint
@@ -44,7 +59,10 @@ def test_a_bit_that_flipped_is_told(model):
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-3] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="m: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is"):
+    with pytest.raises(
+        InputError,
+        match="m: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is",
+    ):
         checkpoint.load_model(folder)
 
 
@@ -57,35 +75,53 @@ def test_the_fingerprint_follows_the_weights(model):
 
 
 def test_no_model_and_an_unfinished_one_are_told(tmp_path):
-    with pytest.raises(InputError, match="no model.yaml there: not a model directory, or its training is not finished"):
+    with pytest.raises(
+        InputError,
+        match="no model.yaml there: not a model directory, or its training is not finished",
+    ):
         checkpoint.load_model(tmp_path)
 
 
 def test_damaged_and_foreign_tensors_are_told(model):
     folder, spec, network = model
     whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[:len(whole) // 2])
-    with pytest.raises(InputError, match="model.safetensors: not a safetensors file, or a damaged one"):
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        InputError, match="model.safetensors: not a safetensors file, or a damaged one"
+    ):
         checkpoint.load_model(folder)
     tensors = dict(network.state_dict())
     tensors["conv1.weight"] = tensors["conv1.weight"][:1]
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
-    with pytest.raises(InputError, match=r"its tensor 'conv1.weight' is \(1, 1, 5, 5\), expected \(2, 1, 5, 5\)"):
+    with pytest.raises(
+        InputError, match=r"its tensor 'conv1.weight' is \(1, 1, 5, 5\), expected \(2, 1, 5, 5\)"
+    ):
         checkpoint.load_model(folder)
     del tensors["conv1.weight"]
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
-    with pytest.raises(InputError, match=r"of the network that model.yaml describes: it lacks the tensor 'conv1.weight' \(2, 1, 5, 5\)"):
+    with pytest.raises(
+        InputError,
+        match=r"of the network that model.yaml describes: it lacks the tensor 'conv1.weight' \(2, 1, 5, 5\)",
+    ):
         checkpoint.load_model(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match="model.safetensors: no such file"):
         checkpoint.load_model(folder)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"mean": (float("inf"),) * 8}, "mean and std must be as many finite numbers"), ({"mean": (0.0,)}, "as many finite numbers"),
-    ({"std": (-1.0,) * 8}, "with std >= 0"), ({"labels": ("a", "a")}, "labels must be different"),
-    ({"mean": (0.0,) * 3, "std": (1.0,) * 3}, "mean and std hold 3 numbers, the front end has 8 mel bins"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"mean": (float("inf"),) * 8}, "mean and std must be as many finite numbers"),
+        ({"mean": (0.0,)}, "as many finite numbers"),
+        ({"std": (-1.0,) * 8}, "with std >= 0"),
+        ({"labels": ("a", "a")}, "labels must be different"),
+        (
+            {"mean": (0.0,) * 3, "std": (1.0,) * 3},
+            "mean and std hold 3 numbers, the front end has 8 mel bins",
+        ),
+    ],
+)
 def test_a_model_yaml_edited_to_nonsense_is_told(model, change, message):
     folder, spec, _ = model
     mapping = config.to_mapping(spec) | {name: list(value) for name, value in change.items()}
@@ -99,15 +135,26 @@ def test_weights_that_are_not_finite_are_told(model):
     tensors = dict(network.state_dict())
     tensors["conv1.bias"] = tensors["conv1.bias"] * float("nan")
     checkpoint.save_tensors(folder / "model.safetensors", tensors)
-    with pytest.raises(InputError, match="the tensor 'conv1.bias' in model.safetensors holds numbers that are not finite"):
+    with pytest.raises(
+        InputError,
+        match="the tensor 'conv1.bias' in model.safetensors holds numbers that are not finite",
+    ):
         checkpoint.load_model(folder)
 
 
 def test_checkpoints_keep_tensors_and_plain_values(tmp_path):
-    content = {"step": 3, "best": [0.5, 2], "network": {"w": torch.arange(3.0)}, "finished": False, "none": None}
+    content = {
+        "step": 3,
+        "best": [0.5, 2],
+        "network": {"w": torch.arange(3.0)},
+        "finished": False,
+        "none": None,
+    }
     checkpoint.save_checkpoint(tmp_path / "c.pt", content)
     loaded = checkpoint.load_checkpoint(tmp_path / "c.pt")
-    assert torch.equal(loaded["network"].pop("w"), content["network"].pop("w")) and loaded == content
+    assert (
+        torch.equal(loaded["network"].pop("w"), content["network"].pop("w")) and loaded == content
+    )
 
 
 class Evil:

@@ -21,6 +21,7 @@ def exp(tmp_path_factory):
     from click.testing import CliRunner
 
     from wsedtk.cli import main as cli
+
     root, rng = tmp_path_factory.mktemp("systems"), np.random.default_rng(0)
     names, durations = [f"clip {i:02d}.wav" for i in range(12)], np.array([2.0, 3.0, 4.0] * 4)
     events, frames = [], np.zeros((12, 40, 3), np.float32)
@@ -28,11 +29,16 @@ def exp(tmp_path_factory):
         for k in {i % 3, i * i % 2}:
             onset = (i % 4) / 4
             events.append((names[i], onset, onset + 1, LABELS[k]))
-            frames[i, round(10 * onset):round(10 * onset) + 10, k] = 0.9
+            frames[i, round(10 * onset) : round(10 * onset) + 10, k] = 0.9
     for name, seconds in zip(names, durations):
         write_sound(root / "audio" / name, seconds, frequency=300)
-    data = write_set(root / "data", [(n, f"../audio/{n}", d) for n, d in zip(names, durations)], LABELS,
-                     [(e[0], e[3]) for e in events], events)
+    data = write_set(
+        root / "data",
+        [(n, f"../audio/{n}", d) for n, d in zip(names, durations)],
+        LABELS,
+        [(e[0], e[3]) for e in events],
+        events,
+    )
 
     def call(*arguments):
         result = CliRunner().invoke(cli.cli, [str(a) for a in arguments], catch_exceptions=False)
@@ -42,8 +48,15 @@ def exp(tmp_path_factory):
     for system, noise in (("good", 0.1), ("poor", 0.5)):
         values = np.clip(frames + rng.normal(0, noise, frames.shape), 0, 1).astype(np.float32)
         values[np.arange(40) >= (10 * durations)[:, None].astype(int)] = 0
-        scores = write_score_file(root / "exp" / system / "test" / "scores.h5", names, LABELS, values.max(axis=1), values,
-                                  values.reshape(12, 4, 10, 3).mean(axis=2), durations=durations)
+        scores = write_score_file(
+            root / "exp" / system / "test" / "scores.h5",
+            names,
+            LABELS,
+            values.max(axis=1),
+            values,
+            values.reshape(12, 4, 10, 3).mean(axis=2),
+            durations=durations,
+        )
         for mode in ("frame", "segment"):
             call("decode", "--mode", mode, scores, root / "point.yaml", scores.parent / mode)
             call("score", "--scores", scores, data, scores.parent / mode)
@@ -58,13 +71,23 @@ def systems(exp):
 
 # ---- differences ----
 
+
 def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(systems):
     good, poor = (one for one in systems if one.mode == "frame")
     ((other, found),) = comparisons.paired_differences([good, poor])
     assert other is poor
-    for section, key in (("tagging", "f1"), ("segment", "error_rate"), ("segment", "f1"), ("event", "f1"), ("audioset", "map"),
-                         ("audioset", "mauc"), ("psds", "psds1")):
-        assert found[section][key][0] == pytest.approx(poor.report[section][key] - good.report[section][key])
+    for section, key in (
+        ("tagging", "f1"),
+        ("segment", "error_rate"),
+        ("segment", "f1"),
+        ("event", "f1"),
+        ("audioset", "map"),
+        ("audioset", "mauc"),
+        ("psds", "psds1"),
+    ):
+        assert found[section][key][0] == pytest.approx(
+            poor.report[section][key] - good.report[section][key]
+        )
     assert found["segment"]["f1"][0] < 0 and found["segment"]["f1"][1][1] < 0  # it is surely worse
     rates = []
     for weight in metrics.clip_weights(12, 1000):
@@ -102,18 +125,27 @@ def test_paired_differences_of_map_are_those_of_the_influences(systems):
 
 def test_a_difference_of_what_is_not_there():
     nothing = np.zeros((4, 3))
-    assert metrics.paired_intervals(metrics.f1_of, metrics.clip_weights(4, 10), nothing, nothing)["f1"] == (None, None)
+    assert metrics.paired_intervals(metrics.f1_of, metrics.clip_weights(4, 10), nothing, nothing)[
+        "f1"
+    ] == (None, None)
     found = ranking.ranking_estimates(np.ones((4, 1)), np.zeros((4, 1), bool))
     assert found == {"map": None, "mauc": None, "dprime": None}
 
 
 def test_event_counts_are_those_of_the_event_metrics(systems):
     for one in systems:
-        arguments = *report_data.scored_events(one.truth, one.decoded), one.truth.durations, one.truth.labels
-        np.testing.assert_array_equal(metrics.event_counts(*arguments), metrics.event_metrics(*arguments)[2])
+        arguments = (
+            *report_data.scored_events(one.truth, one.decoded),
+            one.truth.durations,
+            one.truth.labels,
+        )
+        np.testing.assert_array_equal(
+            metrics.event_counts(*arguments), metrics.event_metrics(*arguments)[2]
+        )
 
 
 # ---- curves ----
+
 
 def test_precision_and_recall_are_scikit_learns():
     rng = np.random.default_rng(1)
@@ -134,16 +166,21 @@ def test_a_thinned_curve_keeps_its_ends_and_its_points():
 def test_operating_points_are_precision_and_recall_of_the_tags(systems):
     for one in systems:
         classes = [one.report["classes"][label]["tagging"] for label in LABELS]
-        assert comparisons.operating_points(one, [2, 0]) == [pytest.approx((classes[k]["precision"], classes[k]["recall"])) for k in (2, 0)]
+        assert comparisons.operating_points(one, [2, 0]) == [
+            pytest.approx((classes[k]["precision"], classes[k]["recall"])) for k in (2, 0)
+        ]
 
 
 def test_segment_scores_are_those_of_each_clip(systems):
     found = comparisons.segment_scores(systems[0], [2, 0])
-    expected = np.concatenate([systems[0].scores.segments(row)[:, [2, 0]] for row in systems[0].rows])
+    expected = np.concatenate(
+        [systems[0].scores.segments(row)[:, [2, 0]] for row in systems[0].rows]
+    )
     np.testing.assert_array_equal(found, expected)
 
 
 # ---- errors ----
+
 
 def test_class_errors_are_those_of_sed_eval(systems):
     for one in systems:
@@ -151,30 +188,54 @@ def test_class_errors_are_those_of_sed_eval(systems):
         true, _, _ = report_data.active_segments(one.truth, one.decoded)
         for k, label in enumerate(LABELS):
             rates, count = one.report["classes"][label]["segment"], true[:, k].sum()
-            assert (missed[k], added[k]) == pytest.approx((rates["deletion_rate"] * count, rates["insertion_rate"] * count))
+            assert (missed[k], added[k]) == pytest.approx(
+                (rates["deletion_rate"] * count, rates["insertion_rate"] * count)
+            )
 
 
 def test_clips_are_chosen_by_their_errors():
     errors, num_true = np.array([0, 5, 0, 2, 0, 9]), np.array([1, 1, 3, 1, 0, 1])
-    assert comparisons.choose_clips(errors, num_true, 2) == ([2, 0], [5, 1])  # with more events first; clip 4 has none
+    assert comparisons.choose_clips(errors, num_true, 2) == (
+        [2, 0],
+        [5, 1],
+    )  # with more events first; clip 4 has none
     assert comparisons.choose_clips(errors, num_true, 10) == ([2, 0], [5, 1, 3])
     assert comparisons.choose_clips(np.zeros(2), np.ones(2, int), 10) == ([0, 1], [])
 
 
 # ---- systems and their folders ----
 
+
 def test_systems_are_found_in_model_and_experiment_directories(exp, tmp_path):
     both = {"good": exp / "good", "poor": exp / "poor"}
-    assert scored_systems.find_systems([exp]) == both == scored_systems.find_systems([exp / "good", exp, exp / "good" / "."])
+    assert (
+        scored_systems.find_systems([exp])
+        == both
+        == scored_systems.find_systems([exp / "good", exp, exp / "good" / "."])
+    )
     assert list(scored_systems.find_systems([exp / "poor", exp])) == ["poor", "good"]
     shutil.copytree(exp, tmp_path / "again")
-    assert list(scored_systems.find_systems([exp, tmp_path / "again"])) == ["exp/good", "exp/poor", "again/good", "again/poor"]
-    with pytest.raises(InputError, match="nowhere: no such folder; name a model directory or an experiment directory"):
+    assert list(scored_systems.find_systems([exp, tmp_path / "again"])) == [
+        "exp/good",
+        "exp/poor",
+        "again/good",
+        "again/poor",
+    ]
+    with pytest.raises(
+        InputError,
+        match="nowhere: no such folder; name a model directory or an experiment directory",
+    ):
         scored_systems.find_systems([exp, tmp_path / "nowhere"])
 
 
 def test_systems_of_other_classes_are_not_compared(systems):
-    other = dataclasses.replace(systems[1], report={**systems[1].report, "classes": dict(list(systems[1].report["classes"].items())[::-1])})
+    other = dataclasses.replace(
+        systems[1],
+        report={
+            **systems[1].report,
+            "classes": dict(list(systems[1].report["classes"].items())[::-1]),
+        },
+    )
     with pytest.raises(InputError, match="scored against other classes of the set 'test'"):
         scored_systems.check_sets([systems[0], other])
 
@@ -184,7 +245,9 @@ def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
     shutil.copytree(exp, tmp_path / "moved")
 
     def recordings():
-        return scored_systems.Scored("good", folder, report_data.read_report(folder / "report.json")).recordings
+        return scored_systems.Scored(
+            "good", folder, report_data.read_report(folder / "report.json")
+        ).recordings
 
     found = recordings()
     assert len(found) == 12 and (exp.parent / "audio/clip 00.wav").samefile(found["clip 00.wav"])

@@ -22,8 +22,12 @@ NAME, LABEL = "ünï😀.wav", "Hündin"
 def wsedtk(*arguments, encoding, cwd):
     """Run `wsedtk` with standard streams of an encoding: (exit status, stdout, stderr)."""
     result = subprocess.run(
-        [sys.executable, "-m", "wsedtk", *map(str, arguments)], capture_output=True, cwd=cwd,
-        env={**os.environ, "PYTHONIOENCODING": encoding}, check=False)
+        [sys.executable, "-m", "wsedtk", *map(str, arguments)],
+        capture_output=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        check=False,
+    )
     return result.returncode, result.stdout.decode(encoding), result.stderr.decode(encoding)
 
 
@@ -35,9 +39,14 @@ def lists(tmp_path):
     return "score-files", "reference.tsv", "éstimate.tsv"
 
 
-@pytest.mark.parametrize("encoding, label, file", [
-    ("ascii", r"H\xfcndin", r"\xe9stimate.tsv"), ("latin-1", LABEL, "éstimate.tsv"),
-    ("utf-8", LABEL, "éstimate.tsv")])
+@pytest.mark.parametrize(
+    "encoding, label, file",
+    [
+        ("ascii", r"H\xfcndin", r"\xe9stimate.tsv"),
+        ("latin-1", LABEL, "éstimate.tsv"),
+        ("utf-8", LABEL, "éstimate.tsv"),
+    ],
+)
 def test_a_table_has_escapes_for_what_the_encoding_lacks(lists, tmp_path, encoding, label, file):
     status, text, told = wsedtk(*lists, encoding=encoding, cwd=tmp_path)
     assert (status, told) == (0, "") and text.startswith(f"{file} against reference.tsv: 1 clips")
@@ -53,8 +62,17 @@ def test_json_stays_json(lists, tmp_path, encoding):
 
 def test_events_on_an_ascii_terminal(trained, tmp_path):
     write_sound(tmp_path / NAME)
-    status, text, _ = wsedtk("detect", trained, NAME, "--threshold", "1e-6", "--format", "jsonl",
-                             encoding="ascii", cwd=tmp_path)
+    status, text, _ = wsedtk(
+        "detect",
+        trained,
+        NAME,
+        "--threshold",
+        "1e-6",
+        "--format",
+        "jsonl",
+        encoding="ascii",
+        cwd=tmp_path,
+    )
     assert status == 0 and {json.loads(line)["filename"] for line in text.splitlines()} == {NAME}
 
 
@@ -69,15 +87,27 @@ def test_files_that_name_a_path_that_is_no_text(run, tmp_path):
     """A report, a record and an average hold it with escapes, and are read again."""
     names, labels = ["a.wav", "b.wav"], ["Car", "Air horn, truck horn"]
     tags = list(zip(names, labels))
-    data = write_set(tmp_path / "set", [(name, "", 1) for name in names], labels, tags,
-                     [(name, 0, 1, label) for name, label in tags])
-    scores = write_score_file(tmp_path / "s.h5", names, labels, [[1, 0], [0, 1]],
-                              frame=[[[1, 0]] * 10, [[0, 1]] * 10], durations=[1, 1])
+    data = write_set(
+        tmp_path / "set",
+        [(name, "", 1) for name in names],
+        labels,
+        tags,
+        [(name, 0, 1, label) for name, label in tags],
+    )
+    scores = write_score_file(
+        tmp_path / "s.h5",
+        names,
+        labels,
+        [[1, 0], [0, 1]],
+        frame=[[[1, 0]] * 10, [[0, 1]] * 10],
+        durations=[1, 1],
+    )
     operating_point.write(tmp_path / "point.yaml", make_point())
     assert run("decode", scores, tmp_path / "point.yaml", tmp_path / "out").exit_code == 0
     (tmp_path / "out").rename(tmp_path / "no\udcff")
-    status, text, told = wsedtk("--record", "record.yaml", "score", data, "no\udcff",
-                                encoding="utf-8", cwd=tmp_path)
+    status, text, told = wsedtk(
+        "--record", "record.yaml", "score", data, "no\udcff", encoding="utf-8", cwd=tmp_path
+    )
     assert (status, told) == (0, "") and text.startswith("no\\udcff: 2 of 2 official clips")
     assert (tmp_path / "no\udcff" / "report.txt").read_text("utf-8") == text
     result = run("info", tmp_path / "record.yaml", tmp_path / "point.yaml")
@@ -89,8 +119,10 @@ def test_files_that_name_a_path_that_is_no_text(run, tmp_path):
 
 def test_json_text(monkeypatch):
     text = json.dumps(["ü😀\n", "\udcff", "a"], ensure_ascii=False)
-    for encoding, expected in (("ascii", r'["\u00fc\ud83d\ude00\n", "\udcff", "a"]'),
-                               ("utf-8", r'["\u00fc\ud83d\ude00\n", "\udcff", "a"]')):
+    for encoding, expected in (
+        ("ascii", r'["\u00fc\ud83d\ude00\n", "\udcff", "a"]'),
+        ("utf-8", r'["\u00fc\ud83d\ude00\n", "\udcff", "a"]'),
+    ):
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
         assert console.json_text(text) == expected and json.loads(expected) == json.loads(text)
         assert console.json_text('["a"]') == '["a"]'
@@ -103,8 +135,14 @@ def test_closed_streams(small_set, tmp_path, closed):
     command = f'"$0" -m wsedtk balance "$1" fit valid --num-valid 2 {closed}'
 
     def balance(folder):
-        return subprocess.run(["sh", "-c", command, sys.executable, folder], capture_output=True,
-                              text=True, check=False, cwd=tmp_path)
+        return subprocess.run(
+            ["sh", "-c", command, sys.executable, folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
     result = balance(small_set)
     assert (result.returncode, result.stderr) == (0, "")
     assert (tmp_path / "fit" / "clips.tsv").exists()
@@ -117,6 +155,7 @@ def test_closed_streams(small_set, tmp_path, closed):
 def test_a_file_that_the_system_refuses_is_named_without_a_traceback(monkeypatch, capsys):
     def refuse(name):
         raise PermissionError(errno.EACCES, "Permission denied", "/some/file")
+
     monkeypatch.setattr(corpora, "stage", refuse)
     monkeypatch.setattr(sys, "argv", ["wsedtk", "validate", "x"])
     with pytest.raises(SystemExit) as ended:

@@ -157,7 +157,9 @@ def test_a_second_file_behind_the_end_is_told_and_not_heard(hear, format_name):
     found, _, remarks = hear(2 * content)
     np.testing.assert_array_equal(found, hear(content)[0])
     (remark,) = remarks
-    assert re.fullmatch(r"has \d+ bytes after the announced end, which are ignored; heard: 1 s", remark)
+    assert re.fullmatch(
+        r"has \d+ bytes after the announced end, which are ignored; heard: 1 s", remark
+    )
 
 
 @pytest.mark.parametrize("excess", [36, 44])

@@ -25,16 +25,38 @@ def some_tables(seed):
 
     def line(*cells):
         row = "\t".join(cells)
-        return choose.choice(["", "é", row + "\tmore", row.rpartition("\t")[0]]) if choose.random() < share else row
+        return (
+            choose.choice(["", "é", row + "\tmore", row.rpartition("\t")[0]])
+            if choose.random() < share
+            else row
+        )
 
-    names = NAMES[:choose.randint(0, len(NAMES))] or [""]
-    clips = [line(cell([name], [*names, ""]), choose.choice(["", "../é.wav"]), cell(SECONDS, ["0", *ODD]))
-             for name in choose.sample(names, len(names))]
-    tags = [line(cell(names, ["none"]), cell(LABELS, ["Cat"])) for _ in range(choose.randint(0, 12))]
-    events = [line(cell(names, ["none"]), cell(["0", "1e-3", "1"], ODD), cell(["1", "2.5", "10.05"], ["0", *ODD]), cell(LABELS, ["Cat"]))
-              for _ in range(choose.randint(0, 12))]
+    names = NAMES[: choose.randint(0, len(NAMES))] or [""]
+    clips = [
+        line(
+            cell([name], [*names, ""]), choose.choice(["", "../é.wav"]), cell(SECONDS, ["0", *ODD])
+        )
+        for name in choose.sample(names, len(names))
+    ]
+    tags = [
+        line(cell(names, ["none"]), cell(LABELS, ["Cat"])) for _ in range(choose.randint(0, 12))
+    ]
+    events = [
+        line(
+            cell(names, ["none"]),
+            cell(["0", "1e-3", "1"], ODD),
+            cell(["1", "2.5", "10.05"], ["0", *ODD]),
+            cell(LABELS, ["Cat"]),
+        )
+        for _ in range(choose.randint(0, 12))
+    ]
     labels = LABELS if share < 0.2 else [cell([label], ["Car", ""]) for label in LABELS]
-    return {"clips.tsv": clips, "tags.tsv": tags, "events.tsv": events if seed % 3 else None, "labels.txt": labels}
+    return {
+        "clips.tsv": clips,
+        "tags.tsv": tags,
+        "events.tsv": events if seed % 3 else None,
+        "labels.txt": labels,
+    }
 
 
 def write_tables(folder, lines):
@@ -43,7 +65,9 @@ def write_tables(folder, lines):
         (folder / file).unlink(missing_ok=True)
         if rows is not None:
             header = ["\t".join(datadir.COLUMNS[file])] if file in datadir.COLUMNS else []
-            (folder / file).write_text("".join(line + "\n" for line in [*header, *rows]), encoding="utf-8")
+            (folder / file).write_text(
+                "".join(line + "\n" for line in [*header, *rows]), encoding="utf-8"
+            )
 
 
 def checked(folder, block_bytes=None, block_rows=None):
@@ -53,10 +77,22 @@ def checked(folder, block_bytes=None, block_rows=None):
             patch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
             patch.setattr("wsedtk.data.tables.BLOCK_ROWS", block_rows)
         dataset, faults = datadir.check(folder)
-        values = None if dataset is None else (
-            dataset.filenames.tolist(), dataset.paths.tolist(), dataset.durations.tolist(), dataset.tag_clip.tolist(),
-            dataset.tag_label.tolist(), list(dataset.events.rows()) if dataset.events else None, dataset.fingerprint())
-    return values, sorted((fault.is_error, str(fault.path), fault.line or 0, fault.message) for fault in faults)
+        values = (
+            None
+            if dataset is None
+            else (
+                dataset.filenames.tolist(),
+                dataset.paths.tolist(),
+                dataset.durations.tolist(),
+                dataset.tag_clip.tolist(),
+                dataset.tag_label.tolist(),
+                list(dataset.events.rows()) if dataset.events else None,
+                dataset.fingerprint(),
+            )
+        )
+    return values, sorted(
+        (fault.is_error, str(fault.path), fault.line or 0, fault.message) for fault in faults
+    )
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -82,20 +118,33 @@ def test_every_line_at_fault_is_told_and_no_other(tmp_path, seed):
     for number, line in enumerate(lines["clips.tsv"], 2):
         cells = line.split("\t")
         whole = len(cells) == 3
-        if line and not (whole and cells[0] and cells[0] not in names and is_seconds(cells[2]) and float(cells[2])):
+        if line and not (
+            whole
+            and cells[0]
+            and cells[0] not in names
+            and is_seconds(cells[2])
+            and float(cells[2])
+        ):
             expected.add(("clips.tsv", number))
         names |= {cells[0]} if whole else set()
     for file, num_cells in (("tags.tsv", 2), ("events.tsv", 4)) if names else ():
         for number, line in enumerate(lines[file] or [], 2):
             cells = line.split("\t")
-            good = len(cells) == num_cells and cells[0] in names and cells[-1] in LABELS and all(map(is_seconds, cells[1:-1]))
+            good = (
+                len(cells) == num_cells
+                and cells[0] in names
+                and cells[-1] in LABELS
+                and all(map(is_seconds, cells[1:-1]))
+            )
             if cells[0] in names and not any(cells[1:]):
                 continue  # a clip without any
             if line and not (good and (num_cells == 2 or float(cells[2]) >= float(cells[1]))):
                 expected.add((file, number))
     _, faults = datadir.check(tmp_path / "set")
     found = {(fault.path.name, fault.line) for fault in faults if fault.is_error}
-    assert found - {("clips.tsv", None)} == expected and (("clips.tsv", None) in found) == (not any(lines["clips.tsv"]))
+    assert found - {("clips.tsv", None)} == expected and (("clips.tsv", None) in found) == (
+        not any(lines["clips.tsv"])
+    )
 
 
 def test_a_set_is_written_in_blocks_as_in_one(tmp_path, monkeypatch):
@@ -103,8 +152,14 @@ def test_a_set_is_written_in_blocks_as_in_one(tmp_path, monkeypatch):
     count = len(names)
     generator = np.random.default_rng(0)
     clip, k = np.nonzero(generator.random((count, 3)) < 0.4)
-    dataset = datadir.DataSet(np.array(names), np.array([f"/é/{name}" * (i % 2) for i, name in enumerate(names)], datadir.TEXT),
-                              generator.integers(1, 10**7, count) / 10**6, LABELS, clip, k)
+    dataset = datadir.DataSet(
+        np.array(names),
+        np.array([f"/é/{name}" * (i % 2) for i, name in enumerate(names)], datadir.TEXT),
+        generator.integers(1, 10**7, count) / 10**6,
+        LABELS,
+        clip,
+        k,
+    )
     datadir.write(tmp_path / "one", dataset)
     monkeypatch.setattr("wsedtk.data.tables.BLOCK_ROWS", 5)
     datadir.write(tmp_path / "many", dataset)
@@ -116,7 +171,17 @@ def test_a_name_that_tables_cannot_hold_is_found_in_any_block(tmp_path, monkeypa
     monkeypatch.setattr("wsedtk.data.tables.BLOCK_ROWS", 2)
     for place in range(5):
         names = np.array([f"{i}\t" if i == place else f"{i}" for i in range(5)])
-        dataset = datadir.DataSet(names, np.full(5, "", datadir.TEXT), np.ones(5), LABELS, np.array([], int), np.array([], int))
-        with pytest.raises(datadir.InputError, match=f"'{place}.t': a file name or class of a data directory can't hold a tab"):
+        dataset = datadir.DataSet(
+            names,
+            np.full(5, "", datadir.TEXT),
+            np.ones(5),
+            LABELS,
+            np.array([], int),
+            np.array([], int),
+        )
+        with pytest.raises(
+            datadir.InputError,
+            match=f"'{place}.t': a file name or class of a data directory can't hold a tab",
+        ):
             datadir.write(tmp_path / "set", dataset)
         assert not (tmp_path / "set").exists()

@@ -22,7 +22,14 @@ def make_set(tags):
     tags = np.asarray(tags, bool)
     clip, label = np.nonzero(tags)
     names = np.array([f"{i:03d}.wav" for i in range(len(tags))])
-    return DataSet(names, np.full(len(tags), ""), np.ones(len(tags)), [f"class {k}" for k in range(tags.shape[1])], clip, label)
+    return DataSet(
+        names,
+        np.full(len(tags), ""),
+        np.ones(len(tags)),
+        [f"class {k}" for k in range(tags.shape[1])],
+        clip,
+        label,
+    )
 
 
 def skewed():
@@ -36,14 +43,16 @@ def test_every_round_has_one_clip_of_each_class():
     rounds = truth[stream].reshape(-1, 3)  # 2100 draws are 700 rounds, cut by batches of 7
     assert (np.sort(rounds, axis=1) == [0, 1, 2]).all()
     orders = collections.Counter(map(tuple, rounds.tolist()))
-    assert len(orders) == 6 and max(orders.values()) < 160  # the order of the classes is shuffled: 117 of each are expected
+    assert (
+        len(orders) == 6 and max(orders.values()) < 160
+    )  # the order of the classes is shuffled: 117 of each are expected
 
 
 def test_each_queue_is_endless_and_goes_through_all_its_clips():
     sampler, truth = Batches(skewed(), 30, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
     stream = np.concatenate([sampler.batch(step) for step in range(60)])  # 600 of each class
     for label, size in enumerate((150, 40, 10)):
-        queue = stream[truth[stream] == label][:600 // size * size].reshape(-1, size)
+        queue = stream[truth[stream] == label][: 600 // size * size].reshape(-1, size)
         assert (np.sort(queue, axis=1) == np.flatnonzero(truth == label)).all()
         assert (queue[0] != queue[1]).any()  # shuffled anew
 
@@ -56,16 +65,30 @@ def test_a_clip_with_two_tags_is_in_both_queues_and_untagged_clips_form_one():
 def test_without_balance_an_epoch_is_a_plain_shuffle():
     sampler = Batches(skewed(), 40, seed=0, balancer="none")
     epochs = [np.concatenate([sampler.batch(5 * e + i) for i in range(5)]) for e in range(2)]
-    assert all((np.sort(e) == np.arange(200)).all() for e in epochs) and (epochs[0] != epochs[1]).any()
+    assert (
+        all((np.sort(e) == np.arange(200)).all() for e in epochs) and (epochs[0] != epochs[1]).any()
+    )
 
 
-MIXED = [[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]]  # 5, 2 and 1 clips, 3 untagged
+MIXED = [
+    [1, 1, 0],
+    [1, 0, 0],
+    [1, 0, 0],
+    [1, 0, 1],
+    [0, 1, 0],
+    [0, 0, 0],
+    [0, 0, 0],
+    [0, 0, 0],
+    [1, 0, 0],
+]  # 5, 2 and 1 clips, 3 untagged
 
 
 def draws(balancer, num_batches, batch_size=50, tags=MIXED, seed=0):
     """How often each clip is drawn (N,)."""
     sampler = Batches(make_set(tags), batch_size, seed, balancer)
-    return np.bincount(np.concatenate([sampler.batch(step) for step in range(num_batches)]), minlength=len(tags))
+    return np.bincount(
+        np.concatenate([sampler.batch(step) for step in range(num_batches)]), minlength=len(tags)
+    )
 
 
 def test_classes_and_their_clips_come_equally_often_with_clips_of_several_tags():
@@ -74,7 +97,9 @@ def test_classes_and_their_clips_come_equally_often_with_clips_of_several_tags()
     expected = np.zeros(9)
     for queue in queues:
         expected[queue] += num_rounds / len(queue)
-    assert draws("classes", 24).tolist() == expected.tolist()  # 24 batches of 50 are 300 rounds of 4 queues
+    assert (
+        draws("classes", 24).tolist() == expected.tolist()
+    )  # 24 batches of 50 are 300 rounds of 4 queues
 
 
 def test_the_order_of_the_classes_is_uniform():
@@ -89,23 +114,45 @@ def test_classes_without_clips_have_no_queue():
     assert draws("classes", 10, tags=[[1, 0, 0], [1, 0, 0], [0, 0, 1]]).tolist() == [125, 125, 250]
 
 
-@pytest.mark.parametrize("tags", [MIXED, np.eye(4)[[0] * 30 + [1] * 9 + [2]], np.zeros((5, 2)), np.ones((3, 2))],
-                         ids=["mixed", "an empty class", "untagged", "all tags"])
+@pytest.mark.parametrize(
+    "tags",
+    [MIXED, np.eye(4)[[0] * 30 + [1] * 9 + [2]], np.zeros((5, 2)), np.ones((3, 2))],
+    ids=["mixed", "an empty class", "untagged", "all tags"],
+)
 def test_weighted_draws_have_the_stated_probabilities(tags):
     tags = [list(row) for row in np.asarray(tags, int)]
-    columns = [*zip(*tags), tuple(int(not any(row)) for row in tags)]  # untagged clips are one more class
-    weights = [sum(1 / sum(column) for column in columns if column[clip]) for clip in range(len(tags))]
+    columns = [
+        *zip(*tags),
+        tuple(int(not any(row)) for row in tags),
+    ]  # untagged clips are one more class
+    weights = [
+        sum(1 / sum(column) for column in columns if column[clip]) for clip in range(len(tags))
+    ]
     found = draws("weighted", 400, 100, tags)
     assert scipy.stats.chisquare(found, 40000 * np.array(weights) / sum(weights)).pvalue > 1e-3
-    one_batch_each = [Batches(make_set(tags), 1, seed, "weighted").batch(7)[0] for seed in range(400)]
-    assert scipy.stats.chisquare(np.bincount(one_batch_each, minlength=len(tags)), 400 * np.array(weights) / sum(weights)).pvalue > 1e-3
+    one_batch_each = [
+        Batches(make_set(tags), 1, seed, "weighted").batch(7)[0] for seed in range(400)
+    ]
+    assert (
+        scipy.stats.chisquare(
+            np.bincount(one_batch_each, minlength=len(tags)), 400 * np.array(weights) / sum(weights)
+        ).pvalue
+        > 1e-3
+    )
 
 
 def test_weighted_draws_are_neither_uniform_nor_without_replacement():
     found = draws("weighted", 400, 100)
     assert scipy.stats.chisquare(found).pvalue < 1e-9
-    without_the_rare_class = np.array([1 / 5 + 1 / 2, 1 / 5, 1 / 5, 1 / 5, 1 / 2, 1 / 3, 1 / 3, 1 / 3, 1 / 5])
-    assert scipy.stats.chisquare(found, 40000 * without_the_rare_class / without_the_rare_class.sum()).pvalue < 1e-9
+    without_the_rare_class = np.array(
+        [1 / 5 + 1 / 2, 1 / 5, 1 / 5, 1 / 5, 1 / 2, 1 / 3, 1 / 3, 1 / 3, 1 / 5]
+    )
+    assert (
+        scipy.stats.chisquare(
+            found, 40000 * without_the_rare_class / without_the_rare_class.sum()
+        ).pvalue
+        < 1e-9
+    )
     pairs = [Batches(make_set(MIXED), 2, 0, "weighted").batch(step) for step in range(200)]
     assert 10 < sum(a == b for a, b in pairs) < 60  # 28 are expected
 
@@ -113,26 +160,42 @@ def test_weighted_draws_are_neither_uniform_nor_without_replacement():
 def test_without_balance_every_clip_comes_once_a_pass_across_batches():
     sampler = Batches(make_set(MIXED), 4, 5, "none")  # 9 batches are 4 passes over 9 clips
     passes = np.concatenate([sampler.batch(step) for step in range(9 * 20)]).reshape(-1, 9)
-    assert (np.sort(passes, axis=1) == np.arange(9)).all() and len({tuple(p) for p in passes.tolist()}) == 80
+    assert (np.sort(passes, axis=1) == np.arange(9)).all() and len(
+        {tuple(p) for p in passes.tolist()}
+    ) == 80
     assert scipy.stats.chisquare(np.bincount(passes[:, 0], minlength=9)).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("tags", [MIXED, np.eye(3)[[0] * 20 + [1] * 7 + [2]]], ids=["mixed", "one each"])
+@pytest.mark.parametrize(
+    "tags", [MIXED, np.eye(3)[[0] * 20 + [1] * 7 + [2]]], ids=["mixed", "one each"]
+)
 @pytest.mark.parametrize("balancer", BALANCERS)
 def test_a_batch_depends_on_its_number_and_the_seed_alone(balancer, tags):
-    walked, jumped, data = Batches(make_set(tags), 11, 3, balancer), Batches(make_set(tags), 11, 3, balancer), make_set(tags)
+    walked, jumped, data = (
+        Batches(make_set(tags), 11, 3, balancer),
+        Batches(make_set(tags), 11, 3, balancer),
+        make_set(tags),
+    )
     batches = [walked.batch(step).tolist() for step in range(40)]
     order = np.random.default_rng(0).permutation(40).tolist()
     assert [jumped.batch(step).tolist() for step in order] == [batches[step] for step in order]
-    assert [Batches(data, 11, 3, balancer).batch(step).tolist() for step in order] == [batches[step] for step in order]
+    assert [Batches(data, 11, 3, balancer).batch(step).tolist() for step in order] == [
+        batches[step] for step in order
+    ]
     assert Batches(data, 11, 4, balancer).batch(0).tolist() != batches[0]
     assert len({tuple(b) for b in batches}) == 40
-    late = [walked.batch(step) for step in (10 ** 9, 3, 10 ** 9)]
-    assert late[0].tolist() == late[2].tolist() and set(late[0]) <= set(range(len(tags))) and late[0].shape == (11,)
+    late = [walked.batch(step) for step in (10**9, 3, 10**9)]
+    assert (
+        late[0].tolist() == late[2].tolist()
+        and set(late[0]) <= set(range(len(tags)))
+        and late[0].shape == (11,)
+    )
 
 
 def test_an_unknown_balancer_is_refused():
-    with pytest.raises(ValueError, match="unknown balancer 'round robin'; known: classes, weighted, none"):
+    with pytest.raises(
+        ValueError, match="unknown balancer 'round robin'; known: classes, weighted, none"
+    ):
         Batches(skewed(), 4, 0, "round robin")
 
 
@@ -155,11 +218,17 @@ def test_features_come_with_their_mask(store):
 
 def test_clips_whose_audio_failed_are_left_out_and_counted(store):
     batches = FeatureBatches(store, make_set(np.ones((4, 1))), "data/fit")
-    assert batches.num_left_out == 1 and batches.dataset.filenames.tolist() == ["000.wav", "001.wav", "002.wav"]
+    assert batches.num_left_out == 1 and batches.dataset.filenames.tolist() == [
+        "000.wav",
+        "001.wav",
+        "002.wav",
+    ]
 
 
 def test_clips_without_features_are_an_error(store):
-    with pytest.raises(InputError, match="data/fit: 2 of 6 clips have no features in .*f.h5, the first '004.wav'"):
+    with pytest.raises(
+        InputError, match="data/fit: 2 of 6 clips have no features in .*f.h5, the first '004.wav'"
+    ):
         FeatureBatches(store, make_set(np.ones((6, 1))), "data/fit")
 
 
@@ -170,7 +239,10 @@ def with_events(tags, rows):
 
 def by_hand(tags, rows, num_frames):
     """Targets (N, T, K) for frames of 0.1 s, on a grid of milliseconds, and what is known of them (N, 1, K)."""
-    target, known = np.zeros((len(tags), num_frames, len(tags[0]))), np.zeros((len(tags), 1, len(tags[0])))
+    target, known = (
+        np.zeros((len(tags), num_frames, len(tags[0]))),
+        np.zeros((len(tags), 1, len(tags[0]))),
+    )
     for clip, label in np.ndindex(len(tags), len(tags[0])):
         covered = np.zeros(100 * num_frames, bool)
         for _, onset, offset, _ in [row for row in rows if row[0] == clip and row[3] == label]:
@@ -178,7 +250,9 @@ def by_hand(tags, rows, num_frames):
                 covered[place] = True
         target[clip, :, label] = covered.reshape(num_frames, 100).mean(axis=1)
         timed = any(row[0] == clip and row[3] == label and row[2] > row[1] for row in rows)
-        known[clip, 0, label] = any(row[0] == clip for row in rows) and (timed or not tags[clip][label])
+        known[clip, 0, label] = any(row[0] == clip for row in rows) and (
+            timed or not tags[clip][label]
+        )
     return target, known
 
 
@@ -189,30 +263,52 @@ def test_frame_targets_against_a_fine_grid(seed):
     for clip in range(6):
         for _ in range(generator.integers(0, 9)):
             onset = generator.integers(0, 2600) / 1000
-            length = generator.choice([0, generator.integers(0, 80), generator.integers(0, 2500)]) / 1000
+            length = (
+                generator.choice([0, generator.integers(0, 80), generator.integers(0, 2500)]) / 1000
+            )
             rows.append((clip, onset, round(onset + length, 3), int(generator.integers(3))))
     targets, clips = FrameTargets(with_events(tags, rows), 0.1), generator.integers(0, 7, 11)
     found, expected = targets.load(clips, 25), by_hand(tags, rows, 25)
-    assert [a.dtype for a in found] == [torch.float32] * 2 and [a.shape for a in found] == [(11, 25, 3), (11, 1, 3)]
+    assert [a.dtype for a in found] == [torch.float32] * 2 and [a.shape for a in found] == [
+        (11, 25, 3),
+        (11, 1, 3),
+    ]
     np.testing.assert_allclose(found[0], expected[0][clips], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(found[1], expected[1][clips])
     assert 0 < expected[0].mean() < 1 and 0 < expected[1].mean() < 1 and found[0].max() <= 1
 
 
-@pytest.mark.parametrize("rows, target", [
-    ([(0.0, 0.25)], [1, 1, 0.5, 0]), ([(0.05, 0.15), (0.1, 0.2)], [0.5, 1, 0, 0]), ([(0.1, 0.3), (0.1, 0.3)], [0, 1, 1, 0]),
-    ([(0.0, 0.4), (0.15, 0.16)], [1, 1, 1, 1]), ([(0.1, 0.12), (0.15, 0.17), (0.17, 0.18)], [0, 0.5, 0, 0]),
-    ([(0.32, 0.33), (0.34, 0.35), (0.36, 9.0)], [0, 0, 0, 0.6]), ([(0.4, 5.0)], [0, 0, 0, 0]), ([(7.0, 9.0)], [0, 0, 0, 0]),
-    ([(0.11, 0.19), (0.2, 0.2)], [0, 0.8, 0, 0])])
+@pytest.mark.parametrize(
+    "rows, target",
+    [
+        ([(0.0, 0.25)], [1, 1, 0.5, 0]),
+        ([(0.05, 0.15), (0.1, 0.2)], [0.5, 1, 0, 0]),
+        ([(0.1, 0.3), (0.1, 0.3)], [0, 1, 1, 0]),
+        ([(0.0, 0.4), (0.15, 0.16)], [1, 1, 1, 1]),
+        ([(0.1, 0.12), (0.15, 0.17), (0.17, 0.18)], [0, 0.5, 0, 0]),
+        ([(0.32, 0.33), (0.34, 0.35), (0.36, 9.0)], [0, 0, 0, 0.6]),
+        ([(0.4, 5.0)], [0, 0, 0, 0]),
+        ([(7.0, 9.0)], [0, 0, 0, 0]),
+        ([(0.11, 0.19), (0.2, 0.2)], [0, 0.8, 0, 0]),
+    ],
+)
 def test_frame_targets_by_hand(rows, target):
-    found, known = FrameTargets(with_events([[1]], [(0, *row, 0) for row in rows]), 0.1).load(np.array([0]), 4)
+    found, known = FrameTargets(with_events([[1]], [(0, *row, 0) for row in rows]), 0.1).load(
+        np.array([0]), 4
+    )
     np.testing.assert_allclose(found[0, :, 0], target, rtol=0, atol=1e-6)
     assert known.tolist() == [[[1]]]
 
 
 def test_what_events_leave_unknown():
     tags = [[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, 0], [0, 1, 0]]
-    rows = [(0, 0.0, 1.0, 0), (1, 0.5, 0.5, 0), (3, 0.0, 1.0, 2), (4, 0.0, 0.0, 1), (4, 0.2, 0.3, 1)]
+    rows = [
+        (0, 0.0, 1.0, 0),
+        (1, 0.5, 0.5, 0),
+        (3, 0.0, 1.0, 2),
+        (4, 0.0, 0.0, 1),
+        (4, 0.2, 0.3, 1),
+    ]
     known = FrameTargets(with_events(tags, rows), 0.1).load(np.arange(5), 10)[1][:, 0]
     assert known.tolist() == [[1, 0, 1], [0, 1, 1], [0, 0, 0], [1, 1, 1], [1, 1, 1]]
 
@@ -225,14 +321,25 @@ def a_batch(lengths, num_bins=5, num_classes=3, seed=0):
     generator, longest = torch.Generator().manual_seed(seed), max(lengths)
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     x = (torch.rand(len(lengths), longest, num_bins, generator=generator) + 0.5) * mask[..., None]
-    tags, known = (torch.randint(2, (len(lengths), *shape, num_classes), generator=generator).float() for shape in ((), (1,)))
-    return x, mask, tags, torch.rand(len(lengths), max(1, longest // REDUCTION), num_classes, generator=generator), known
+    tags, known = (
+        torch.randint(2, (len(lengths), *shape, num_classes), generator=generator).float()
+        for shape in ((), (1,))
+    )
+    return (
+        x,
+        mask,
+        tags,
+        torch.rand(len(lengths), max(1, longest // REDUCTION), num_classes, generator=generator),
+        known,
+    )
 
 
 def change(augmentation, batch, seed=0):
     """Augment a batch, with generators of this seed; see that the batch itself stays as it is."""
     before = [a.clone() for a in batch]
-    found = augmentation([np.random.default_rng((seed, row)) for row in range(len(batch[0]))], *batch)
+    found = augmentation(
+        [np.random.default_rng((seed, row)) for row in range(len(batch[0]))], *batch
+    )
     assert all(torch.equal(a, b) for a, b in zip(before, batch))
     return found
 
@@ -240,22 +347,36 @@ def change(augmentation, batch, seed=0):
 def test_augmentation_is_off_by_default():
     batch = a_batch([12, 7, 3])
     generators = [np.random.default_rng(row) for row in range(3)]
-    assert all(a is b for a, b in zip(Augmentation(time_reduction=REDUCTION)(generators, *batch), batch))
-    assert [g.random() for g in generators] == [np.random.default_rng(row).random() for row in range(3)]
+    assert all(
+        a is b for a, b in zip(Augmentation(time_reduction=REDUCTION)(generators, *batch), batch)
+    )
+    assert [g.random() for g in generators] == [
+        np.random.default_rng(row).random() for row in range(3)
+    ]
 
 
 ALL = Augmentation(0.5, 6, 2, 3, REDUCTION)
 
 
-@pytest.mark.parametrize("augmentation", [
-    ALL, Augmentation(mixup_alpha=0.3), Augmentation(time_mask_frames=4), Augmentation(mel_mask_bins=3),
-    Augmentation(time_shift_frames=2, time_reduction=REDUCTION)], ids=["all", "mixup", "time", "mel", "shift"])
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        ALL,
+        Augmentation(mixup_alpha=0.3),
+        Augmentation(time_mask_frames=4),
+        Augmentation(mel_mask_bins=3),
+        Augmentation(time_shift_frames=2, time_reduction=REDUCTION),
+    ],
+    ids=["all", "mixup", "time", "mel", "shift"],
+)
 def test_the_same_generators_give_the_same_and_padding_stays_zero(augmentation):
     batch, seen = a_batch([40, 31, 9, 4, 2, 1]), []
     for seed in range(30):
         first, again = change(augmentation, batch, seed), change(augmentation, batch, seed)
         assert all(torch.equal(a, b) for a, b in zip(first, again))
-        assert [a.shape for a in first] == [a.shape for a in batch] and [a.dtype for a in first] == [a.dtype for a in batch]
+        assert [a.shape for a in first] == [a.shape for a in batch] and [
+            a.dtype for a in first
+        ] == [a.dtype for a in batch]
         assert not first[0][~first[1]].any() and torch.isfinite(first[0]).all()
         seen.append(first[0])
     assert sum(not torch.equal(seen[0], other) for other in seen[1:]) > 20
@@ -267,8 +388,12 @@ def find_mix(x, mixed, row):
     """The partner and the share of a mixed row: those that leave the smallest error. The share of a row mixed with itself is None."""
     if torch.allclose(mixed[row], x[row], atol=1e-6):
         return row, None
-    step, moved = ((a - x).double().flatten(1) for a in (x[row], mixed[row]))  # (B, T * F): to each possible partner
-    shares = (moved * step).sum(dim=1) / (step * step).sum(dim=1)  # least squares; NaN for the row itself
+    step, moved = (
+        (a - x).double().flatten(1) for a in (x[row], mixed[row])
+    )  # (B, T * F): to each possible partner
+    shares = (moved * step).sum(dim=1) / (step * step).sum(
+        dim=1
+    )  # least squares; NaN for the row itself
     errors = (moved - shares[:, None] * step).abs().amax(dim=1).nan_to_num(torch.inf)
     assert errors.min() < 1e-5
     return int(errors.argmin()), float(shares[errors.argmin()])
@@ -286,8 +411,13 @@ def test_mixup_mixes_everything_alike():
             share = 1.0 if share is None else share
             assert -1e-6 <= share <= 1 + 1e-6
             for mixed, plain in zip((found[0], found[2], found[3]), (x, tags, frames)):
-                torch.testing.assert_close(mixed[row], share * plain[row] + (1 - share) * plain[partner], rtol=0, atol=2e-6)
-            assert torch.equal(found[1][row], mask[row] | mask[partner]) and found[1].dtype == torch.bool
+                torch.testing.assert_close(
+                    mixed[row], share * plain[row] + (1 - share) * plain[partner], rtol=0, atol=2e-6
+                )
+            assert (
+                torch.equal(found[1][row], mask[row] | mask[partner])
+                and found[1].dtype == torch.bool
+            )
             assert torch.equal(found[4][row], known[row] * known[partner])
     assert scipy.stats.chisquare([partners[row] for row in range(5)]).pvalue > 1e-3
 
@@ -304,7 +434,9 @@ def test_the_share_of_mixup_is_beta_distributed(alpha):
     for seed in range(35):
         mixed = change(Augmentation(mixup_alpha=alpha), batch, seed)[0]
         shares += [find_mix(batch[0], mixed, row)[1] for row in range(30)]
-    shares = [share for share in shares if share is not None and 1e-3 < share < 0.999]  # nearer to 1 it looks like no mix
+    shares = [
+        share for share in shares if share is not None and 1e-3 < share < 0.999
+    ]  # nearer to 1 it looks like no mix
     assert len(shares) > 450
     assert scipy.stats.kstest(shares, cut_beta(alpha)).pvalue > 1e-3
     assert scipy.stats.kstest(shares, cut_beta(2 * alpha)).pvalue < 1e-4
@@ -321,15 +453,30 @@ def blanked(augmentation, batch, axis, seed):
     x, *rest = change(augmentation, batch, seed)
     assert all(torch.equal(a, b) for a, b in zip(rest, batch[1:]))
     gone = (x == 0).all(dim=3 - axis)
-    assert torch.equal(x, torch.where(gone[:, :, None] if axis == 1 else gone[:, None], 0.0, batch[0]))
+    assert torch.equal(
+        x, torch.where(gone[:, :, None] if axis == 1 else gone[:, None], 0.0, batch[0])
+    )
     return gone.numpy()
 
 
-@pytest.mark.parametrize("axis, longest", [(1, 1), (1, 7), (2, 4)], ids=["one frame", "time", "mel"])
+@pytest.mark.parametrize(
+    "axis, longest", [(1, 1), (1, 7), (2, 4)], ids=["one frame", "time", "mel"]
+)
 def test_mask_widths_and_places_are_uniform(axis, longest):
-    size, augmentation = 6000, Augmentation(time_mask_frames=longest) if axis == 1 else Augmentation(mel_mask_bins=longest)
+    size, augmentation = (
+        6000,
+        Augmentation(time_mask_frames=longest)
+        if axis == 1
+        else Augmentation(mel_mask_bins=longest),
+    )
     x = torch.ones(200, size, 1) if axis == 1 else torch.ones(200, 1, size)
-    batch = x, torch.ones(x.shape[:2], dtype=torch.bool), torch.zeros(200, 1), torch.zeros(200, 1, 1), torch.zeros(200, 1, 1)
+    batch = (
+        x,
+        torch.ones(x.shape[:2], dtype=torch.bool),
+        torch.zeros(200, 1),
+        torch.zeros(200, 1, 1),
+        torch.zeros(200, 1, 1),
+    )
     widths, starts = [], []
     for seed in range(5):
         for row in blanked(augmentation, batch, axis, seed):
@@ -339,7 +486,10 @@ def test_mask_widths_and_places_are_uniform(axis, longest):
                 widths += [width for _, width in found] + [0] * (2 - len(found))
                 starts += [start / (size - width) for start, width in found]
     assert len(widths) > 1980 and set(widths) == set(range(longest + 1))
-    assert scipy.stats.chisquare(np.bincount(widths)).pvalue > 1e-3 and scipy.stats.kstest(starts, "uniform").pvalue > 1e-3
+    assert (
+        scipy.stats.chisquare(np.bincount(widths)).pvalue > 1e-3
+        and scipy.stats.kstest(starts, "uniform").pvalue > 1e-3
+    )
 
 
 @pytest.mark.parametrize("longest", [3, 8, 100])
@@ -357,12 +507,19 @@ def test_time_masks_stay_within_the_clip_even_where_they_are_longer(longest):
             assert len(found) < 2 or max(width for _, width in found) <= longest
         totals.append(gone.sum(axis=1))
     assert (seen == mask.numpy()).all()  # every real frame, and no other
-    assert np.min(totals) == 0 and (np.max(totals, axis=0)[1:] >= np.minimum(longest, lengths[1:])).all()
+    assert (
+        np.min(totals) == 0
+        and (np.max(totals, axis=0)[1:] >= np.minimum(longest, lengths[1:])).all()
+    )
 
 
 def test_mel_masks_may_be_wider_than_the_bins():
-    gone = np.concatenate([blanked(Augmentation(mel_mask_bins=9), a_batch([12, 12]), 2, seed) for seed in range(200)])
-    assert gone.shape == (400, 5) and set(gone.sum(axis=1)) == set(range(6)) and gone.any(axis=0).all()
+    gone = np.concatenate(
+        [blanked(Augmentation(mel_mask_bins=9), a_batch([12, 12]), 2, seed) for seed in range(200)]
+    )
+    assert (
+        gone.shape == (400, 5) and set(gone.sum(axis=1)) == set(range(6)) and gone.any(axis=0).all()
+    )
 
 
 def test_time_masks_of_mixed_clips_reach_to_the_longer_ones_end():
@@ -389,12 +546,16 @@ def test_a_shift_rotates_whole_output_frames_of_the_real_part():
             for shift in range(-2, 3):
                 rolled, out = x[row].clone(), frames[row].clone()
                 real = whole * REDUCTION
-                rolled[[(place + shift * REDUCTION) % real for place in range(real)]] = x[row, :real]
+                rolled[[(place + shift * REDUCTION) % real for place in range(real)]] = x[
+                    row, :real
+                ]
                 out[[(place + shift) % whole for place in range(whole)]] = frames[row, :whole]
                 if torch.equal(rolled, found[0][row]):
                     fits.append(shift)
                     assert torch.equal(out, found[3][row])
-            assert fits == [shift for shift in range(-2, 3) if (shift - fits[0]) % whole == 0]  # nothing else, of few frames, is the same
+            assert fits == [
+                shift for shift in range(-2, 3) if (shift - fits[0]) % whole == 0
+            ]  # nothing else, of few frames, is the same
             counts[row, fits[0] + 2] += 1
     for row in range(3):
         assert scipy.stats.chisquare(counts[row]).pvalue > 1e-3
@@ -405,9 +566,15 @@ def test_an_impulse_and_its_target_stay_together():
         x, mask, tags, frames, known = a_batch([34, 30], num_bins=1, num_classes=1)
         x, frames = torch.zeros_like(x), torch.zeros_like(frames)
         x[:, place % 28], frames[:, place % 28 // REDUCTION] = 1, 1
-        found = change(Augmentation(time_shift_frames=5, time_reduction=REDUCTION), (x, mask, tags, frames, known), place)
+        found = change(
+            Augmentation(time_shift_frames=5, time_reduction=REDUCTION),
+            (x, mask, tags, frames, known),
+            place,
+        )
         assert (found[0].sum(dim=(1, 2)) == 1).all() and (found[3].sum(dim=(1, 2)) == 1).all()
-        assert torch.equal(found[0][..., 0].argmax(dim=1) // REDUCTION, found[3][..., 0].argmax(dim=1))
+        assert torch.equal(
+            found[0][..., 0].argmax(dim=1) // REDUCTION, found[3][..., 0].argmax(dim=1)
+        )
         assert (found[0][..., 0].argmax(dim=1) % REDUCTION == place % REDUCTION).all()
 
 
@@ -416,7 +583,9 @@ def test_a_clip_of_one_output_frame_keeps_its_frames_and_target(length):
     for others in ([], [21]):
         batch = a_batch([length, *others])
         for seed in range(20):
-            x, _, _, frames, _ = change(Augmentation(time_shift_frames=3, time_reduction=REDUCTION), batch, seed)
+            x, _, _, frames, _ = change(
+                Augmentation(time_shift_frames=3, time_reduction=REDUCTION), batch, seed
+            )
             assert torch.equal(frames[0], batch[3][0])
             assert sorted(x[0, :length].tolist()) == sorted(batch[0][0, :length].tolist())
             assert torch.equal(x[0, length:], batch[0][0, length:])

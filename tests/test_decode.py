@@ -22,13 +22,27 @@ def files(tmp_path):
     frame[0, 3:6, 0] = frame[0, 8:23, 0] = 0.9
     frame[0, 1:2, 1] = frame[0, 20:, 1] = 0.7
     frame[1, :, 1] = 0.8  # 23 frames stored, 10 of them real
-    segment[0, :, 0], segment[0, 2, 1], segment[1, 0, 1], segment[1, 1:] = [0.9, 0.6, 0.1], 0.9, 0.6, 0.99
-    scores = write_score_file(tmp_path / "a space" / "scores.h5", ["a.wav", "-b.wav"], LABELS, [[0.9, 0.3], [0.2, 0.6]],
-                              frame, segment, [23, 10], [2.3, 1.0])
+    segment[0, :, 0], segment[0, 2, 1], segment[1, 0, 1], segment[1, 1:] = (
+        [0.9, 0.6, 0.1],
+        0.9,
+        0.6,
+        0.99,
+    )
+    scores = write_score_file(
+        tmp_path / "a space" / "scores.h5",
+        ["a.wav", "-b.wav"],
+        LABELS,
+        [[0.9, 0.3], [0.2, 0.6]],
+        frame,
+        segment,
+        [23, 10],
+        [2.3, 1.0],
+    )
 
     def point(**changes):
         operating_point.write(tmp_path / "point.yaml", make_point(**changes))
         return tmp_path / "point.yaml"
+
     return scores, point
 
 
@@ -39,7 +53,11 @@ def decoded(run, files, out, *options, **changes):
     found = datadir.read_decoded(out, LABELS)
     names = found.filenames.tolist()
     tags = sorted((names[i], LABELS[k]) for i, k in zip(found.tag_clip, found.tag_label))
-    return tags, sorted((names[clip], on, off, LABELS[k]) for clip, on, off, k in found.events.rows()), dict(zip(names, found.durations))
+    return (
+        tags,
+        sorted((names[clip], on, off, LABELS[k]) for clip, on, off, k in found.events.rows()),
+        dict(zip(names, found.durations)),
+    )
 
 
 CAR, HORN = LABELS
@@ -55,8 +73,13 @@ def test_segment_mode(run, files, tmp_path):
 def test_frame_mode(run, files, tmp_path):
     tags, events, _ = decoded(run, files, tmp_path / "out", "--mode", "frame")
     assert tags == [("-b.wav", HORN), ("a.wav", CAR)]
-    assert events == [("-b.wav", 0, 1, HORN), ("a.wav", 0.1, 0.2, HORN), ("a.wav", 0.3, 0.6, CAR), ("a.wav", 0.8, 2.3, CAR),
-                      ("a.wav", 2.0, 2.3, HORN)]
+    assert events == [
+        ("-b.wav", 0, 1, HORN),
+        ("a.wav", 0.1, 0.2, HORN),
+        ("a.wav", 0.3, 0.6, CAR),
+        ("a.wav", 0.8, 2.3, CAR),
+        ("a.wav", 2.0, 2.3, HORN),
+    ]
 
 
 def test_frame_mode_filters_each_class_in_its_own_way(run, files, tmp_path):
@@ -69,7 +92,9 @@ def test_frame_mode_filters_each_class_in_its_own_way(run, files, tmp_path):
 
 
 def test_the_mode_is_the_operating_points_unless_told(run, files, tmp_path):
-    segment, frame = (decoded(run, files, tmp_path / mode, "--mode", mode)[1] for mode in ("segment", "frame"))
+    segment, frame = (
+        decoded(run, files, tmp_path / mode, "--mode", mode)[1] for mode in ("segment", "frame")
+    )
     assert segment != frame
     assert decoded(run, files, tmp_path / "out", mode="frame")[1] == frame
     assert decoded(run, files, tmp_path / "out", mode="segment")[1] == segment
@@ -86,7 +111,10 @@ def test_the_gate_leaves_events_of_tagged_classes_only(run, files, tmp_path, mod
 
 
 def test_thresholds_without_bounds(run, files, tmp_path):
-    ends = {"clip_thresholds": np.array([np.inf, -np.inf]), "frame_thresholds": np.array([np.inf, -np.inf])}
+    ends = {
+        "clip_thresholds": np.array([np.inf, -np.inf]),
+        "frame_thresholds": np.array([np.inf, -np.inf]),
+    }
     for mode in ("segment", "frame"):
         tags, events, _ = decoded(run, files, tmp_path / "out", "--mode", mode, **ends)
         assert tags == [("-b.wav", HORN), ("a.wav", HORN)]
@@ -100,7 +128,9 @@ def test_a_clip_without_anything_is_in_the_list(run, tmp_path):
     assert result.exit_code == 0
     assert (tmp_path / "out" / "clips.tsv").read_text() == "filename\tduration\na\t10\nb\t10\n"
     assert (tmp_path / "out" / "tags.tsv").read_text() == f"filename\tevent_label\nb\t{CAR}\n"
-    assert (tmp_path / "out" / "events.tsv").read_text() == f"filename\tonset\toffset\tevent_label\nb\t0\t10\t{CAR}\n"
+    assert (
+        tmp_path / "out" / "events.tsv"
+    ).read_text() == f"filename\tonset\toffset\tevent_label\nb\t0\t10\t{CAR}\n"
 
 
 def test_decoding_anew_replaces_what_was_there(run, files, tmp_path):
@@ -113,7 +143,9 @@ def test_frames_are_needed_for_frame_mode_only(run, tmp_path):
     scores = write_score_file(tmp_path / "s.h5", ["a"], LABELS, [[0.1, 0.9]])
     operating_point.write(tmp_path / "p.yaml", make_point())
     assert run("decode", scores, tmp_path / "p.yaml", tmp_path / "out").exit_code == 0
-    with pytest.raises(InputError, match="s.h5: holds no frame scores; predict without --no-frames"):
+    with pytest.raises(
+        InputError, match="s.h5: holds no frame scores; predict without --no-frames"
+    ):
         decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", "frame")
 
 
@@ -143,7 +175,9 @@ def test_missing_and_wrong_files(files, tmp_path):
 def test_scores_that_are_not_finite(tmp_path):
     scores = write_score_file(tmp_path / "s.h5", ["a", "b"], LABELS, [[0.1, 0.9], [np.nan, 0.1]])
     operating_point.write(tmp_path / "p.yaml", make_point())
-    with pytest.raises(InputError, match="1 clips have clip scores that are not numbers from 0 to 1, the first 'b'"):
+    with pytest.raises(
+        InputError, match="1 clips have clip scores that are not numbers from 0 to 1, the first 'b'"
+    ):
         decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", None)
 
 
@@ -164,8 +198,16 @@ def test_an_operating_point_of_another_model_is_refused(files, tmp_path):
     scores, point = files
     decode.run(scores, point(model="m"), tmp_path / "own", None)
     assert datadir.read_decoded(tmp_path / "own", LABELS).info == {
-        "mode": "segment", "model": "m", "scores": "abc", "tuned_on": "by hand", "audio_fingerprint": "",
-        "operating_point": provenance.fingerprint_file(tmp_path / "point.yaml"), **provenance.made_by()}
-    with pytest.raises(InputError, match=r"point.yaml: was tuned on the scores of another model \(other\)"):
+        "mode": "segment",
+        "model": "m",
+        "scores": "abc",
+        "tuned_on": "by hand",
+        "audio_fingerprint": "",
+        "operating_point": provenance.fingerprint_file(tmp_path / "point.yaml"),
+        **provenance.made_by(),
+    }
+    with pytest.raises(
+        InputError, match=r"point.yaml: was tuned on the scores of another model \(other\)"
+    ):
         decode.run(scores, point(model="other"), tmp_path / "out", None)
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,11 @@ from wsedtk.models import checkpoint
 from wsedtk.stages import detect
 
 RATE, STEP = 16000, 0.1
-FILTERS = {"median_seconds": np.array([0.3, 0.0]), "min_seconds": np.array([0.2, 0.3]), "max_gap_seconds": np.array([0.2, 0.0])}
+FILTERS = {
+    "median_seconds": np.array([0.3, 0.0]),
+    "min_seconds": np.array([0.2, 0.3]),
+    "max_gap_seconds": np.array([0.2, 0.0]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +35,21 @@ def model(trained, tmp_path_factory):
     """The fixture `trained`, whose clips were of 1 s, with an operating point."""
     folder = tmp_path_factory.mktemp("detect") / "the model"
     shutil.copytree(trained, folder)
-    operating_point.write(folder / "operating_point.yaml", make_point(labels=LABELS, frame_thresholds=np.array([0.5, 0.5]), **FILTERS))
+    operating_point.write(
+        folder / "operating_point.yaml",
+        make_point(labels=LABELS, frame_thresholds=np.array([0.5, 0.5]), **FILTERS),
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def detector(model):
     spec, network, _ = checkpoint.load_model(model)
-    return sliding_windows.Detector(spec, network, network_runner.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True))
+    return sliding_windows.Detector(
+        spec,
+        network,
+        network_runner.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True),
+    )
 
 
 def tones(seconds, rate=RATE, seed=0):
@@ -49,7 +60,11 @@ def tones(seconds, rate=RATE, seed=0):
         onset = rng.uniform(0, 1.5)
         while onset < seconds:
             length = rng.uniform(0.3, 2.5)
-            samples += 0.3 * np.sin(2 * np.pi * frequency * time) * ((time >= onset) & (time < onset + length))
+            samples += (
+                0.3
+                * np.sin(2 * np.pi * frequency * time)
+                * ((time >= onset) & (time < onset + length))
+            )
             onset += length + rng.uniform(0.4, 2)
     return samples.astype(np.float32)
 
@@ -58,56 +73,94 @@ def rows(text):
     """The rows of a DCASE table: (name, onset, offset, label)."""
     header, *lines = text.splitlines()
     assert header == "filename\tonset\toffset\tevent_label"
-    return [(name, float(onset), float(offset), label) for name, onset, offset, label in (line.split("\t") for line in lines)]
+    return [
+        (name, float(onset), float(offset), label)
+        for name, onset, offset, label in (line.split("\t") for line in lines)
+    ]
 
 
 def whole_curve(detector, path, **options):
     """All pieces of a recording's curve: frame scores (T, K)."""
-    (_, pieces), = [(source, list(pieces)) for source, pieces in detector.curves([sliding_windows.Source(path, path.name, **options)])]
+    ((_, pieces),) = [
+        (source, list(pieces))
+        for source, pieces in detector.curves([sliding_windows.Source(path, path.name, **options)])
+    ]
     return np.concatenate([piece.frame for piece in pieces])
 
 
 # --- windows and their joint ---
 
-@pytest.mark.parametrize("num_samples", [1, 50, 799, 800, 879, 880, 881, 1199, 1200, 1279, 1280, 1281, 5000, 12345])
+
+@pytest.mark.parametrize(
+    "num_samples", [1, 50, 799, 800, 879, 880, 881, 1199, 1200, 1279, 1280, 1281, 5000, 12345]
+)
 @pytest.mark.parametrize("size", [1, 37, 800, 100000])
 def test_windows_cover_a_stream_whatever_its_blocks(num_samples, size):
     """Windows of 10 frames of 80 samples; each holds what the stream holds there, and the joined middles give every frame once."""
     stream = np.arange(num_samples, dtype=np.float32)
-    found = list(sliding_windows.cut((stream[i:i + size] for i in range(0, num_samples, size)), 10, 5, 80))
+    found = list(
+        sliding_windows.cut((stream[i : i + size] for i in range(0, num_samples, size)), 10, 5, 80)
+    )
     for start, samples in found[:-1]:
-        np.testing.assert_array_equal(samples, stream[start * 80:(start + 10) * 80])
+        np.testing.assert_array_equal(samples, stream[start * 80 : (start + 10) * 80])
     start, samples = found[-1]
-    np.testing.assert_array_equal(samples, stream[start * 80:])
+    np.testing.assert_array_equal(samples, stream[start * 80 :])
     assert all(0 < after[0] - before[0] <= 5 for before, after in itertools.pairwise(found))
     assert all(after[0] - before[0] == 5 for before, after in itertools.pairwise(found[:-1]))
     num_frames = max(1, num_samples // 80)
-    windows = [(start, np.arange(start, start + max(1, len(samples) // 80))) for start, samples in found]
-    joined = np.concatenate([part for part, in sliding_windows.join(windows)])
+    windows = [
+        (start, np.arange(start, start + max(1, len(samples) // 80))) for start, samples in found
+    ]
+    joined = np.concatenate([part for (part,) in sliding_windows.join(windows)])
     assert joined.tolist() == list(range(num_frames))
 
 
 def test_frames_come_from_the_window_that_they_are_deepest_in():
     windows = [(0, np.full(10, 0)), (5, np.full(10, 1)), (10, np.full(10, 2)), (12, np.full(10, 3))]
-    joined = np.concatenate([part for part, in sliding_windows.join(windows)])
+    joined = np.concatenate([part for (part,) in sliding_windows.join(windows)])
     assert joined.tolist() == [0] * 7 + [1] * 5 + [2] * 4 + [3] * 6
 
 
 def test_a_clip_of_one_window_is_scored_as_predict_and_decode_do(model, run, tmp_path):
     for i in range(5):
-        write_sound(tmp_path / "audio" / f"{i}.wav", [1.0, 0.73, 1.0, 0.05, 1.09][i], frequency=[300, 3000][i % 2], seed=i)
-    data = write_set(tmp_path / "set", [(f"{i}.wav", f"../audio/{i}.wav", 1) for i in range(5)], LABELS, [("0.wav", "low")])
+        write_sound(
+            tmp_path / "audio" / f"{i}.wav",
+            [1.0, 0.73, 1.0, 0.05, 1.09][i],
+            frequency=[300, 3000][i % 2],
+            seed=i,
+        )
+    data = write_set(
+        tmp_path / "set",
+        [(f"{i}.wav", f"../audio/{i}.wav", 1) for i in range(5)],
+        LABELS,
+        [("0.wav", "low")],
+    )
     assert run("extract", data, tmp_path / "f.h5").exit_code == 0
     assert run("predict", model, tmp_path / "f.h5", tmp_path / "s.h5", "--precise").exit_code == 0
-    assert run("decode", tmp_path / "s.h5", model / "operating_point.yaml", tmp_path / "out", "--mode", "frame").exit_code == 0
+    assert (
+        run(
+            "decode",
+            tmp_path / "s.h5",
+            model / "operating_point.yaml",
+            tmp_path / "out",
+            "--mode",
+            "frame",
+        ).exit_code
+        == 0
+    )
     expected = (tmp_path / "out" / "events.tsv").read_text().splitlines()[1:]
     result = run("detect", model, tmp_path / "audio", "--precise", "--scores", tmp_path / "curves")
     assert result.exit_code == 0
     found = rows(result.stdout)
-    assert len(found) >= 3 and found == [(n, float(a), float(b), label) for n, a, b, label in (line.split("\t") for line in expected)]
+    assert len(found) >= 3 and found == [
+        (n, float(a), float(b), label) for n, a, b, label in (line.split("\t") for line in expected)
+    ]
     assert run("average", tmp_path / "s.h5", tmp_path / "theirs").exit_code == 0
     for i in range(5):
-        ours, theirs = (np.loadtxt(tmp_path / name, skiprows=1, ndmin=2) for name in (f"curves/{i}.wav.tsv", f"theirs/{i}.tsv"))
+        ours, theirs = (
+            np.loadtxt(tmp_path / name, skiprows=1, ndmin=2)
+            for name in (f"curves/{i}.wav.tsv", f"theirs/{i}.tsv")
+        )
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
@@ -117,18 +170,40 @@ def test_the_curve_is_that_of_the_windows_by_hand(detector, tmp_path):
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     curve = whole_curve(detector, tmp_path / "a.wav")
     assert curve.shape == (234, 2) and detector.window_frames == 10
-    for start, frames in ((0, range(0, 7)), (5, range(7, 12)), (200, range(202, 207)), (224, range(229, 234))):
-        cut = samples[start * 1600:(start + 10) * 1600] if start < 224 else samples[start * 1600:]
+    for start, frames in (
+        (0, range(0, 7)),
+        (5, range(7, 12)),
+        (200, range(202, 207)),
+        (224, range(229, 234)),
+    ):
+        cut = (
+            samples[start * 1600 : (start + 10) * 1600] if start < 224 else samples[start * 1600 :]
+        )
         soundfile.write(tmp_path / "cut.wav", cut, RATE, subtype="FLOAT")
-        np.testing.assert_allclose(curve[frames], whole_curve(detector, tmp_path / "cut.wav")[[f - start for f in frames]], atol=1e-5)
+        np.testing.assert_allclose(
+            curve[frames],
+            whole_curve(detector, tmp_path / "cut.wav")[[f - start for f in frames]],
+            atol=1e-5,
+        )
 
 
 def test_events_are_those_of_the_whole_curve(detector, model, run, tmp_path):
     soundfile.write(tmp_path / "long.wav", tones(120), RATE, subtype="FLOAT")
-    curve, point = whole_curve(detector, tmp_path / "long.wav"), operating_point.read(model / "operating_point.yaml")
-    expected = events.decode_frames(curve[None], point.frame_thresholds, STEP, [120.0], *operating_point.frame_filters(point, STEP))
+    curve, point = (
+        whole_curve(detector, tmp_path / "long.wav"),
+        operating_point.read(model / "operating_point.yaml"),
+    )
+    expected = events.decode_frames(
+        curve[None],
+        point.frame_thresholds,
+        STEP,
+        [120.0],
+        *operating_point.frame_filters(point, STEP),
+    )
     found = rows(run("detect", model, tmp_path / "long.wav", "--precise").stdout)
-    assert len(found) > 40 and [(a, b, LABELS.index(k)) for _, a, b, k in found] == [row[1:] for row in expected.rows()]
+    assert len(found) > 40 and [(a, b, LABELS.index(k)) for _, a, b, k in found] == [
+        row[1:] for row in expected.rows()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -138,38 +213,78 @@ def good_model(tmp_path_factory):
     for name, count in (("fit", 40), ("valid", 12)):
         clips, tags = [], []
         for i in range(count):
-            clip, samples, time = f"{name}{i:02d}.wav", random.normal(0, 0.01, 4 * RATE), np.arange(4 * RATE) / RATE
+            clip, samples, time = (
+                f"{name}{i:02d}.wav",
+                random.normal(0, 0.01, 4 * RATE),
+                np.arange(4 * RATE) / RATE,
+            )
             for label, frequency in zip(LABELS, (3000, 300)):
                 if i & (1 if label == "low" else 2):
                     onset = random.uniform(0, 3)
-                    samples += 0.3 * np.sin(2 * np.pi * frequency * time) * ((time >= onset) & (time < onset + random.uniform(0.5, 2)))
+                    samples += (
+                        0.3
+                        * np.sin(2 * np.pi * frequency * time)
+                        * ((time >= onset) & (time < onset + random.uniform(0.5, 2)))
+                    )
                     tags.append((clip, label))
             soundfile.write(folder / clip, samples, RATE)
             clips.append((clip, f"../{clip}", 4))
         write_set(folder / name, clips, LABELS, tags)
-    for words in (["extract", folder / "fit", folder / "fit.h5"], ["extract", folder / "valid", folder / "valid.h5"],
-                  [*train_arguments(folder, folder / "model"), "--set", "batch_size=10", "--set", "learning_rate=5e-3",
-                   "--set", "checkpoint_every=50", "--set", "max_checkpoints=4"],
-                  ["predict", folder / "model", folder / "valid.h5", folder / "s.h5"],
-                  ["tune", folder / "s.h5", folder / "valid", folder / "model" / "operating_point.yaml"]):
-        assert CliRunner().invoke(cli.cli, [str(word) for word in words], catch_exceptions=False).exit_code == 0
+    for words in (
+        ["extract", folder / "fit", folder / "fit.h5"],
+        ["extract", folder / "valid", folder / "valid.h5"],
+        [
+            *train_arguments(folder, folder / "model"),
+            "--set",
+            "batch_size=10",
+            "--set",
+            "learning_rate=5e-3",
+            "--set",
+            "checkpoint_every=50",
+            "--set",
+            "max_checkpoints=4",
+        ],
+        ["predict", folder / "model", folder / "valid.h5", folder / "s.h5"],
+        ["tune", folder / "s.h5", folder / "valid", folder / "model" / "operating_point.yaml"],
+    ):
+        assert (
+            CliRunner()
+            .invoke(cli.cli, [str(word) for word in words], catch_exceptions=False)
+            .exit_code
+            == 0
+        )
     return folder / "model"
 
 
-@pytest.mark.parametrize("shift, tolerance, least", [(0.7, 1e-6, 0.97), (1.5, 1e-6, 0.97), (0.25, STEP, 0.9), (0.33, STEP, 0.9)])
-def test_a_shift_against_the_windows_changes_next_to_nothing(good_model, run, tmp_path, shift, tolerance, least):
+@pytest.mark.parametrize(
+    "shift, tolerance, least",
+    [(0.7, 1e-6, 0.97), (1.5, 1e-6, 0.97), (0.25, STEP, 0.9), (0.33, STEP, 0.9)],
+)
+def test_a_shift_against_the_windows_changes_next_to_nothing(
+    good_model, run, tmp_path, shift, tolerance, least
+):
     """By whole frames: the same events, to the frame. By parts of one: they begin and end within a frame of where they did."""
     samples = tones(120, seed=3)
     soundfile.write(tmp_path / "a.wav", samples, RATE)
-    soundfile.write(tmp_path / "b.wav", samples[round(shift * RATE):], RATE)
-    before, after = (rows(run("detect", good_model, tmp_path / name).stdout) for name in ("a.wav", "b.wav"))
+    soundfile.write(tmp_path / "b.wav", samples[round(shift * RATE) :], RATE)
+    before, after = (
+        rows(run("detect", good_model, tmp_path / name).stdout) for name in ("a.wav", "b.wav")
+    )
     before = [row for row in before if row[1] > 5]  # the beginning is another one
-    again = sum(any(label == other[3] and max(abs(onset - shift - other[1]), abs(offset - shift - other[2])) <= tolerance + 1e-6
-                    for other in after) for _, onset, offset, label in before)
+    again = sum(
+        any(
+            label == other[3]
+            and max(abs(onset - shift - other[1]), abs(offset - shift - other[2]))
+            <= tolerance + 1e-6
+            for other in after
+        )
+        for _, onset, offset, label in before
+    )
     assert len(before) > 70 and again >= least * len(before), (again, len(before))
 
 
 # --- sound files ---
+
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
@@ -184,18 +299,22 @@ def test_a_stream_is_what_read_gives(tmp_path, rate, form, monkeypatch):
     np.testing.assert_allclose(left, soundfile.read(path, dtype="float32")[0][:, 0], atol=1e-7)
 
 
-@pytest.mark.parametrize("form, codec, tolerance", [
-    ("mov", "alac", 1e-4), ("matroska", "pcm_s16le", 1e-4), ("mp4", "aac", 0.2)])
+@pytest.mark.parametrize(
+    "form, codec, tolerance",
+    [("mov", "alac", 1e-4), ("matroska", "pcm_s16le", 1e-4), ("mp4", "aac", 0.2)],
+)
 def test_other_formats(tmp_path, form, codec, tolerance, model, run, monkeypatch):
     """No program is needed for them."""
     sounds, path = np.stack([tones(5), tones(5, seed=1)], axis=1), tmp_path / f"-b c.{form}"
     write_by_pyav(path, sounds, RATE, form, codec)
     monkeypatch.setenv("PATH", str(tmp_path))
     about = audio_files.info(path)
-    assert (about.sample_rate, about.num_channels) == (RATE, 2) and about.duration == pytest.approx(5, abs=0.1)
+    assert (about.sample_rate, about.num_channels) == (RATE, 2) and about.duration == pytest.approx(
+        5, abs=0.1
+    )
     for channel, expected in ((None, sounds.mean(axis=1)), (1, sounds[:, 1])):
-        found = np.concatenate(list(recordings.stream(path, RATE, channel)))[:len(expected)]
-        assert np.abs(found - expected[:len(found)]).max() < tolerance
+        found = np.concatenate(list(recordings.stream(path, RATE, channel)))[: len(expected)]
+        assert np.abs(found - expected[: len(found)]).max() < tolerance
     result = run("detect", model, "--", path)
     assert result.exit_code == 0 and {row[0] for row in rows(result.stdout)} == {path.name}
 
@@ -225,17 +344,36 @@ def test_twenty_minutes_take_no_more_memory_than_six(model, tmp_path):
                 file.write(np.zeros((60 * 44100, 2), np.float32))
     peaks = []
     for name in ("short.flac", "long.flac"):
-        process = subprocess.Popen([sys.executable, "-m", "wsedtk", "detect", "model", name, "--plot", "pictures", "--scores", "scores"],
-                                   cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "wsedtk",
+                "detect",
+                "model",
+                name,
+                "--plot",
+                "pictures",
+                "--scores",
+                "scores",
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
         peaks.append(usage.ru_maxrss / 1024)
-    assert peaks[1] < peaks[0] + 100 and (tmp_path / "pictures" / "long.flac.png").stat().st_size > 10_000
+    assert (
+        peaks[1] < peaks[0] + 100
+        and (tmp_path / "pictures" / "long.flac.png").stat().st_size > 10_000
+    )
     assert len((tmp_path / "scores" / "long.flac.tsv").read_text().splitlines()) == 12001
 
 
 # --- what a user types ---
+
 
 @pytest.fixture
 def sounds(tmp_path):
@@ -243,19 +381,28 @@ def sounds(tmp_path):
     folder = tmp_path / "my sounds"
     (folder / "sub").mkdir(parents=True)
     soundfile.write(folder / "-a [1].wav", tones(4), RATE)
-    soundfile.write(folder / "sub" / "b, c.flac", np.stack([tones(4), tones(4, seed=1)], axis=1), RATE)
+    soundfile.write(
+        folder / "sub" / "b, c.flac", np.stack([tones(4), tones(4, seed=1)], axis=1), RATE
+    )
     (folder / "notes.txt").write_text("no sound")
     return folder
 
 
 def test_files_folders_and_patterns(model, run, sounds, monkeypatch):
     monkeypatch.chdir(sounds)
-    for arguments, names in ((["."], {"-a [1].wav", "sub/b, c.flac"}), (["--", "-a [1].wav"], {"-a [1].wav"}),
-                             (["**/*.flac", "sub"], {"b, c.flac"}), (["*/*", "./-a [1].wav", "."], {"b, c.flac", "-a [1].wav"})):
+    for arguments, names in (
+        (["."], {"-a [1].wav", "sub/b, c.flac"}),
+        (["--", "-a [1].wav"], {"-a [1].wav"}),
+        (["**/*.flac", "sub"], {"b, c.flac"}),
+        (["*/*", "./-a [1].wav", "."], {"b, c.flac", "-a [1].wav"}),
+    ):
         result = run("detect", model, *arguments)
         assert result.exit_code == 0, result.stderr
         assert {row[0] for row in rows(result.stdout)} == names
-    for argument, message in (("*.mp3", "no file has such a name"), ("nothing.wav", "nothing.wav: no such file")):
+    for argument, message in (
+        ("*.mp3", "no file has such a name"),
+        ("nothing.wav", "nothing.wav: no such file"),
+    ):
         result = run("detect", model, argument)
         assert result.exit_code == 1 and message in result.stderr
     (sounds / "empty").mkdir()
@@ -268,17 +415,36 @@ def test_formats(model, run, sounds, tmp_path):
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(e["filename"], e["onset"], e["offset"], e["event_label"]) for e in found] == table
     assert all(0.5 <= e["score"] <= 1 and "channel" not in e for e in found)
-    for name, suffix in (("audacity", ".txt"), ("raven", ".selections.txt"), ("tsv", ".tsv"), ("jsonl", ".jsonl")):
-        assert run("detect", model, sounds, "--format", name, "--output-dir", tmp_path / "out" / name).exit_code == 0
-        assert sorted(str(p.relative_to(tmp_path / "out" / name)) for p in (tmp_path / "out" / name).rglob("*.*")) == [
-            f"-a [1].wav{suffix}", f"sub/b, c.flac{suffix}"]
+    for name, suffix in (
+        ("audacity", ".txt"),
+        ("raven", ".selections.txt"),
+        ("tsv", ".tsv"),
+        ("jsonl", ".jsonl"),
+    ):
+        assert (
+            run(
+                "detect", model, sounds, "--format", name, "--output-dir", tmp_path / "out" / name
+            ).exit_code
+            == 0
+        )
+        assert sorted(
+            str(p.relative_to(tmp_path / "out" / name))
+            for p in (tmp_path / "out" / name).rglob("*.*")
+        ) == [f"-a [1].wav{suffix}", f"sub/b, c.flac{suffix}"]
     mine = [row[1:] for row in table if row[0] == "-a [1].wav"]
-    audacity = [line.split("\t") for line in (tmp_path / "out/audacity/-a [1].wav.txt").read_text().splitlines()]
+    audacity = [
+        line.split("\t")
+        for line in (tmp_path / "out/audacity/-a [1].wav.txt").read_text().splitlines()
+    ]
     assert [(float(a), float(b), label) for a, b, label in audacity] == mine
     header, *lines = (tmp_path / "out/raven/-a [1].wav.selections.txt").read_text().splitlines()
     raven = [dict(zip(header.split("\t"), line.split("\t"))) for line in lines]
-    assert [(float(r["Begin Time (s)"]), float(r["End Time (s)"]), r["Annotation"]) for r in raven] == mine
-    assert [r["Selection"] for r in raven] == [str(i + 1) for i in range(len(mine))] and raven[0]["Begin File"] == "-a [1].wav"
+    assert [
+        (float(r["Begin Time (s)"]), float(r["End Time (s)"]), r["Annotation"]) for r in raven
+    ] == mine
+    assert [r["Selection"] for r in raven] == [str(i + 1) for i in range(len(mine))] and raven[0][
+        "Begin File"
+    ] == "-a [1].wav"
     assert run("detect", model, sounds, "--output", tmp_path / "all.tsv").exit_code == 0
     assert rows((tmp_path / "all.tsv").read_text()) == table
 
@@ -289,11 +455,28 @@ def test_each_channel_on_its_own(model, run, sounds, tmp_path):
     found = rows(run("detect", model, sounds, "--channels", "each").stdout)
     assert {row[0] for row in found} == {"-a [1].wav", "sub/b, c.flac.ch1", "sub/b, c.flac.ch2"}
     assert [row[1:] for row in found if row[0].endswith(".ch2")] == right
-    raven = run("detect", model, sounds / "sub" / "b, c.flac", "--channels", "each", "--format", "raven", "--output-dir", tmp_path / "r")
+    raven = run(
+        "detect",
+        model,
+        sounds / "sub" / "b, c.flac",
+        "--channels",
+        "each",
+        "--format",
+        "raven",
+        "--output-dir",
+        tmp_path / "r",
+    )
     assert raven.exit_code == 0
-    assert {line.split("\t")[2] for line in (tmp_path / "r" / "b, c.flac.ch2.selections.txt").read_text().splitlines()[1:]} == {"2"}
-    assert {json.loads(line).get("channel") for line in run("detect", model, sounds, "--channels", "each", "--format", "jsonl")
-            .stdout.splitlines()} == {None, 1, 2}
+    assert {
+        line.split("\t")[2]
+        for line in (tmp_path / "r" / "b, c.flac.ch2.selections.txt").read_text().splitlines()[1:]
+    } == {"2"}
+    assert {
+        json.loads(line).get("channel")
+        for line in run(
+            "detect", model, sounds, "--channels", "each", "--format", "jsonl"
+        ).stdout.splitlines()
+    } == {None, 1, 2}
 
 
 def test_thresholds_classes_and_durations(model, run, sounds, tmp_path):
@@ -301,6 +484,7 @@ def test_thresholds_classes_and_durations(model, run, sounds, tmp_path):
         result = run("detect", model, sounds, *options)
         assert result.exit_code == 0, result.stderr
         return rows(result.stdout)
+
     everything = detect_()
     assert {row[3] for row in everything} == set(LABELS)
     assert {row[3] for row in detect_("--classes", "high, very")} == {"high, very"}
@@ -311,13 +495,18 @@ def test_thresholds_classes_and_durations(model, run, sounds, tmp_path):
     assert {row[3] for row in detect_("--threshold", "high, very=inf")} == {"low"}
     assert {row[3] for row in detect_("--threshold", "inf", "--threshold", "low=0.5")} == {"low"}
     never = run("detect", model, sounds, "--threshold", "inf")
-    assert never.exit_code == 1 and "--threshold inf: no class has a threshold that a score can reach" in never.stderr
+    assert (
+        never.exit_code == 1
+        and "--threshold inf: no class has a threshold that a score can reach" in never.stderr
+    )
     for threshold in ("-inf", "0"):
         found = detect_("--threshold", threshold, "--min-duration", "0")
         assert len(found) == 2 * 2 and {row[1:3] for row in found} == {(0, 4)}
     long = detect_("--min-duration", "1")
     assert long and all(row[2] - row[1] >= 1 - 1e-6 for row in long) and len(long) < len(everything)
-    operating_point.write(tmp_path / "never.yaml", make_point(labels=LABELS, frame_thresholds=np.array([np.inf, 0.5])))
+    operating_point.write(
+        tmp_path / "never.yaml", make_point(labels=LABELS, frame_thresholds=np.array([np.inf, 0.5]))
+    )
     assert {row[3] for row in detect_("--operating-point", tmp_path / "never.yaml")} == {"low"}
 
 
@@ -326,49 +515,85 @@ def test_a_model_without_an_operating_point_needs_a_threshold(model, run, sounds
     shutil.copytree(model, bare)
     (bare / "operating_point.yaml").unlink()
     result = run("detect", bare, sounds)
-    assert result.exit_code == 1 and "without it give one threshold for all classes, --threshold 0.5" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "without it give one threshold for all classes, --threshold 0.5" in result.stderr
+    )
     assert rows(run("detect", bare, sounds, "--threshold", "0.5").stdout)
 
 
 def test_the_gate_by_tags(model, run, sounds, tmp_path):
     for tags, labels in (([np.inf, -np.inf], {"low"}), ([-np.inf, -np.inf], set(LABELS))):
-        operating_point.write(tmp_path / "p.yaml", make_point(labels=LABELS, clip_thresholds=np.array(tags), gate_by_tags=True))
-        assert {row[3] for row in rows(run("detect", model, sounds, "--operating-point", tmp_path / "p.yaml").stdout)} == labels
+        operating_point.write(
+            tmp_path / "p.yaml",
+            make_point(labels=LABELS, clip_thresholds=np.array(tags), gate_by_tags=True),
+        )
+        assert {
+            row[3]
+            for row in rows(
+                run("detect", model, sounds, "--operating-point", tmp_path / "p.yaml").stdout
+            )
+        } == labels
 
 
-@pytest.mark.parametrize("options, message", [
-    (["--threshold", "loud"], "--threshold 'loud': expected a number, or CLASS=NUMBER"),
-    (["--threshold", "lwo=0.5"], "no class 'lwo'; did you mean 'low'?"), (["--threshold", "nan"], "expected a number"),
-    (["--threshold", "50"], "--threshold '50': expected a number from 0 to 1, or inf for never, "
-                            "found 50; did you mean 0.5?"),
-    (["--threshold", "high, very=12.5"], "found 12.5; did you mean 0.125?"),
-    (["--threshold", "50%"], "expected a number, or CLASS=NUMBER; did you mean 0.5?"),
-    (["--threshold", "-1"], "found -1"), (["--threshold", "101"], "or inf for never, found 101"),
-    (["--classes", "lwo"], "neither a class of"), (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
-    (["--format", "audacity"], "name a folder for them: --output-dir DIR"),
-    (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),
-    (["--output", "a.wav"], "must have a name that ends in .tsv"), (["--output", "a.tsv", "--output-dir", "b"], "give one of them"),
-    (["--operating-point", "none.yaml"], "none.yaml: no such file"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--threshold", "loud"], "--threshold 'loud': expected a number, or CLASS=NUMBER"),
+        (["--threshold", "lwo=0.5"], "no class 'lwo'; did you mean 'low'?"),
+        (["--threshold", "nan"], "expected a number"),
+        (
+            ["--threshold", "50"],
+            "--threshold '50': expected a number from 0 to 1, or inf for never, "
+            "found 50; did you mean 0.5?",
+        ),
+        (["--threshold", "high, very=12.5"], "found 12.5; did you mean 0.125?"),
+        (["--threshold", "50%"], "expected a number, or CLASS=NUMBER; did you mean 0.5?"),
+        (["--threshold", "-1"], "found -1"),
+        (["--threshold", "101"], "or inf for never, found 101"),
+        (["--classes", "lwo"], "neither a class of"),
+        (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
+        (["--format", "audacity"], "name a folder for them: --output-dir DIR"),
+        (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),
+        (["--output", "a.wav"], "must have a name that ends in .tsv"),
+        (["--output", "a.tsv", "--output-dir", "b"], "give one of them"),
+        (["--operating-point", "none.yaml"], "none.yaml: no such file"),
+    ],
+)
 def test_what_is_refused(model, run, sounds, options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     result = run("detect", model, sounds, *options)
-    assert result.exit_code == 1 and message in result.stderr and sorted(tmp_path.rglob("*")) == before
+    assert (
+        result.exit_code == 1 and message in result.stderr and sorted(tmp_path.rglob("*")) == before
+    )
 
 
 def test_an_operating_point_of_another_model_or_of_no_use(model, run, sounds, tmp_path):
-    for changes, message in (({"model": "abc"}, "was tuned on the scores of another model"),
-                             ({"labels": ["low", "high, very"]}, "its classes are not those of"),
-                             ({"frame_thresholds": np.full(2, np.inf)}, "has no frame thresholds that a score can reach")):
+    for changes, message in (
+        ({"model": "abc"}, "was tuned on the scores of another model"),
+        ({"labels": ["low", "high, very"]}, "its classes are not those of"),
+        (
+            {"frame_thresholds": np.full(2, np.inf)},
+            "has no frame thresholds that a score can reach",
+        ),
+    ):
         operating_point.write(tmp_path / "p.yaml", make_point(**{"labels": LABELS, **changes}))
-        assert message in run("detect", model, sounds, "--operating-point", tmp_path / "p.yaml").stderr
+        assert (
+            message in run("detect", model, sounds, "--operating-point", tmp_path / "p.yaml").stderr
+        )
 
 
 def test_two_recordings_of_one_name(model, run, sounds, tmp_path):
     shutil.copy(sounds / "-a [1].wav", sounds / "sub")
-    result = run("detect", model, sounds / "-a [1].wav", sounds / "sub", "--output-dir", tmp_path / "out")
-    assert result.exit_code == 1 and "has the same name as" in result.stderr and not (tmp_path / "out").exists()
+    result = run(
+        "detect", model, sounds / "-a [1].wav", sounds / "sub", "--output-dir", tmp_path / "out"
+    )
+    assert (
+        result.exit_code == 1
+        and "has the same name as" in result.stderr
+        and not (tmp_path / "out").exists()
+    )
     assert run("detect", model, sounds / "-a [1].wav", sounds / "sub").exit_code == 0
 
 
@@ -377,19 +602,42 @@ def test_broken_recordings_are_told_and_the_others_go_on(model, run, sounds, tmp
     samples = tones(30)
     samples[29 * RATE] = np.nan
     soundfile.write(sounds / "nan.wav", samples, RATE, subtype="FLOAT")
-    result = run("detect", model, sounds, "--output-dir", tmp_path / "out", "--scores", tmp_path / "s", "--plot", tmp_path / "p")
-    assert result.exit_code == 1 and "2 of 4 recordings failed, more than --max-failures 0.01 allows" in result.stderr
-    assert "empty.wav failed: " in result.stderr and "nan.wav failed: " in result.stderr and "not finite" in result.stderr
-    for folder, names in (("out", ["-a [1].wav.tsv", "sub/b, c.flac.tsv"]), ("s", ["-a [1].wav.tsv", "sub/b, c.flac.tsv"]),
-                          ("p", ["-a [1].wav.png", "sub/b, c.flac.png"])):
-        assert sorted(str(f.relative_to(tmp_path / folder)) for f in (tmp_path / folder).rglob("*.*")) == names
+    result = run(
+        "detect",
+        model,
+        sounds,
+        "--output-dir",
+        tmp_path / "out",
+        "--scores",
+        tmp_path / "s",
+        "--plot",
+        tmp_path / "p",
+    )
+    assert (
+        result.exit_code == 1
+        and "2 of 4 recordings failed, more than --max-failures 0.01 allows" in result.stderr
+    )
+    assert (
+        "empty.wav failed: " in result.stderr
+        and "nan.wav failed: " in result.stderr
+        and "not finite" in result.stderr
+    )
+    for folder, names in (
+        ("out", ["-a [1].wav.tsv", "sub/b, c.flac.tsv"]),
+        ("s", ["-a [1].wav.tsv", "sub/b, c.flac.tsv"]),
+        ("p", ["-a [1].wav.png", "sub/b, c.flac.png"]),
+    ):
+        assert (
+            sorted(str(f.relative_to(tmp_path / folder)) for f in (tmp_path / folder).rglob("*.*"))
+            == names
+        )
     assert run("detect", model, sounds, "--max-failures", 0.5).exit_code == 0
 
 
 def test_a_recording_that_was_cut_off(model, run, tmp_path):
     soundfile.write(tmp_path / "whole.mp3", tones(60), RATE)
     content = (tmp_path / "whole.mp3").read_bytes()
-    (tmp_path / "cut.mp3").write_bytes(content[:len(content) // 2])
+    (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
     assert "warning" not in run("detect", model, tmp_path / "whole.mp3").stderr
     result = run("detect", model, tmp_path / "cut.mp3")
     assert result.exit_code == 0 and rows(result.stdout)
@@ -399,7 +647,12 @@ def test_a_recording_that_was_cut_off(model, run, tmp_path):
 def test_curves_are_read_again(model, run, sounds, tmp_path):
     assert run("detect", model, sounds / "-a [1].wav", "--scores", tmp_path / "s").exit_code == 0
     scores = score_folders.ScoreFolder(tmp_path / "s")
-    assert scores.labels == LABELS and scores.frames(0).shape == (40, 2) and scores.durations[0] == 4 and scores.seconds_per_frame == STEP
+    assert (
+        scores.labels == LABELS
+        and scores.frames(0).shape == (40, 2)
+        and scores.durations[0] == 4
+        and scores.seconds_per_frame == STEP
+    )
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 2999, 3000, 3001, 50000])
@@ -409,8 +662,12 @@ def test_an_overview_holds_every_maximum(num_frames):
     for part in np.array_split(values, 7):
         overview.add(part)
     found = overview.values()
-    expected = [values[i:i + overview.span].max(axis=0) for i in range(0, num_frames, overview.span)]
-    assert len(found) <= 2 * detect.MOST_COLUMNS and np.array_equal(found, np.array(expected).reshape(-1, 2))
+    expected = [
+        values[i : i + overview.span].max(axis=0) for i in range(0, num_frames, overview.span)
+    ]
+    assert len(found) <= 2 * detect.MOST_COLUMNS and np.array_equal(
+        found, np.array(expected).reshape(-1, 2)
+    )
 
 
 @pytest.mark.parametrize("seconds", ["10", 0, -1, float("inf"), 1e9])
@@ -418,12 +675,17 @@ def test_a_model_that_says_nonsense_of_its_clips(model, run, sounds, tmp_path, s
     shutil.copytree(model, tmp_path / "odd")
     set_clip_seconds(tmp_path / "odd", seconds)
     result = run("detect", tmp_path / "odd", sounds)
-    assert result.exit_code == 1 and "model.yaml: trained: clip_seconds: expected seconds above 0" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "model.yaml: trained: clip_seconds: expected seconds above 0" in result.stderr
+    )
 
 
 def test_recordings_of_one_name_are_told_apart_where_they_are_listed(model, run, sounds):
     shutil.copy(sounds / "-a [1].wav", sounds / "sub")
-    found = {row[0] for row in rows(run("detect", model, sounds / "-a [1].wav", sounds / "sub").stdout)}
+    found = {
+        row[0] for row in rows(run("detect", model, sounds / "-a [1].wav", sounds / "sub").stdout)
+    }
     assert found == {str(sounds / "-a [1].wav"), str(sounds / "sub" / "-a [1].wav"), "b, c.flac"}
 
 
@@ -433,12 +695,39 @@ def test_names_that_differ_in_the_extension_alone_and_one_that_is_no_text(model,
         soundfile.write(tmp_path / "in" / name, tones(2), RATE)
     shutil.copy(tmp_path / "in" / "x.wav", os.fsencode(tmp_path / "in") + b"/bad\xff.wav")
     for form in ("tsv", "jsonl", "raven"):
-        result = run("detect", model, tmp_path / "in", "--format", form, "--output-dir", tmp_path / form, "--scores", tmp_path / "scores",
-                     "--plot", tmp_path / "plots")
+        result = run(
+            "detect",
+            model,
+            tmp_path / "in",
+            "--format",
+            form,
+            "--output-dir",
+            tmp_path / form,
+            "--scores",
+            tmp_path / "scores",
+            "--plot",
+            tmp_path / "plots",
+        )
         assert result.exit_code == 0, result.stderr
-    assert sorted(p.name for p in (tmp_path / "scores").iterdir()) == ["bad\ufffd.wav.tsv", "x.flac.tsv", "x.wav.tsv"]
-    result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "both", "--scores", tmp_path / "both")
-    assert result.exit_code == 1 and "the same folder" in result.stderr and not (tmp_path / "both").exists()
+    assert sorted(p.name for p in (tmp_path / "scores").iterdir()) == [
+        "bad\ufffd.wav.tsv",
+        "x.flac.tsv",
+        "x.wav.tsv",
+    ]
+    result = run(
+        "detect",
+        model,
+        tmp_path / "in",
+        "--output-dir",
+        tmp_path / "both",
+        "--scores",
+        tmp_path / "both",
+    )
+    assert (
+        result.exit_code == 1
+        and "the same folder" in result.stderr
+        and not (tmp_path / "both").exists()
+    )
 
 
 @pytest.mark.parametrize("kind", ["--output-dir", "--scores", "--plot"])
@@ -472,6 +761,7 @@ def test_a_folder_that_takes_no_file_is_told_at_once(model, run, tmp_path, monke
         def refuse(*_):
             refused.append(number)
             raise OSError(number, os.strerror(number))
+
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", refuse)
             result = run("detect", model, tmp_path / "in", "--output-dir", tmp_path / "out")
@@ -494,7 +784,7 @@ def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):
     """A WAV file that was cut off, and one without the frequencies that the model listens to."""
     soundfile.write(tmp_path / "cut.wav", tones(40), RATE)
     content = (tmp_path / "cut.wav").read_bytes()
-    (tmp_path / "cut.wav").write_bytes(content[:len(content) // 2])
+    (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
     soundfile.write(tmp_path / "low.wav", tones(4, 8000), 8000)
     result = run("detect", model, tmp_path)
     assert result.exit_code == 0 and "cut.wav: breaks off after 20 of 40 s" in result.stderr

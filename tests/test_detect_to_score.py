@@ -13,8 +13,11 @@ from wsedtk.data import store
 from wsedtk.decoding import operating_point
 
 RECORDINGS = ("a.wav", "b.flac", "c.ogg", "d.FLAC", "sub/e.flac")
-FILTERS = {"median_seconds": np.array([0.3, 0.0]), "min_seconds": np.array([0.2, 0.3]),
-           "max_gap_seconds": np.array([0.2, 0.0])}
+FILTERS = {
+    "median_seconds": np.array([0.3, 0.0]),
+    "min_seconds": np.array([0.2, 0.3]),
+    "max_gap_seconds": np.array([0.2, 0.0]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +25,13 @@ def recorded(trained, tmp_path_factory):
     """A model with its operating point, recordings, and a set that names them all .wav."""
     folder = tmp_path_factory.mktemp("detect to score")
     shutil.copytree(trained, folder / "model")
-    point = make_point(labels=LABELS, model=provenance.fingerprint_model_directory(trained),
-                       mode="frame", frame_thresholds=np.array([0.5, 0.5]), **FILTERS)
+    point = make_point(
+        labels=LABELS,
+        model=provenance.fingerprint_model_directory(trained),
+        mode="frame",
+        frame_thresholds=np.array([0.5, 0.5]),
+        **FILTERS,
+    )
     operating_point.write(folder / "model" / "operating_point.yaml", point)
     clips, tags, events = [], [], []
     for number, name in enumerate(RECORDINGS):
@@ -48,10 +56,17 @@ def scored(recorded):
     from click.testing import CliRunner
 
     from wsedtk.cli import main as cli
-    for words in (["detect", "model", "recordings", "--scores", "tables", "--output", "events.tsv"],
-                  ["average", "tables", "scores.h5"]):
-        words = [str(recorded / word) if "." in word or word in (
-            "model", "recordings", "tables") else word for word in words]
+
+    for words in (
+        ["detect", "model", "recordings", "--scores", "tables", "--output", "events.tsv"],
+        ["average", "tables", "scores.h5"],
+    ):
+        words = [
+            str(recorded / word)
+            if "." in word or word in ("model", "recordings", "tables")
+            else word
+            for word in words
+        ]
         result = CliRunner().invoke(cli.cli, words, catch_exceptions=False)
         assert result.exit_code == 0, result.stderr
     return recorded
@@ -71,15 +86,18 @@ def test_no_file_is_edited_by_hand(scored, run, tmp_path):
     assert "scores.h5: does not name its model" in result.stderr
     found = (scored / "events.tsv").read_text().splitlines()[1:]
     assert len(found) >= 3 and [row[0] for row in table(out)] == sorted(RECORDINGS)
-    assert sorted(found) == sorted(f"{name}\t{float(onset):.3f}\t{float(offset):.3f}\t{label}"
-                                   for name, onset, offset, label in table(out, "events.tsv"))
+    assert sorted(found) == sorted(
+        f"{name}\t{float(onset):.3f}\t{float(offset):.3f}\t{label}"
+        for name, onset, offset, label in table(out, "events.tsv")
+    )
     by_list = run("score-files", scored / "set" / "events.tsv", scored / "events.tsv", "--json")
     result = run("score", scored / "set", out, "--scores", scored / "scores.h5", "--json")
     assert figures(result) == figures(by_list) and figures(result)["segment"]["f1"] > 0
     report = json.loads(result.stdout)
     assert report["clips"]["scored"] == 5 and report["audioset"]["map"] is not None
     assert result.stderr == "" and [row[0] for row in table(out / "reference")] == sorted(
-        name.rpartition(".")[0] + ".wav" for name in RECORDINGS)
+        name.rpartition(".")[0] + ".wav" for name in RECORDINGS
+    )
 
 
 def test_what_is_tuned_on_tables_serves_any_model(scored, run, tmp_path):
@@ -111,8 +129,13 @@ def test_tags_and_events_stay_with_their_clips(run, tmp_path):
     operating_point.write(tmp_path / "p.yaml", make_point(labels=LABELS))
     assert run("decode", scores, tmp_path / "p.yaml", tmp_path / "out").exit_code == 0
     tags = [(name, LABELS[k]) for name, row in zip(truth, clip[:3]) for k in np.flatnonzero(row)]
-    write_set(tmp_path / "set", [(name, "", 10) for name in truth[:3]], LABELS, tags,
-              [(name, 0, 10, label) for name, label in tags])
+    write_set(
+        tmp_path / "set",
+        [(name, "", 10) for name in truth[:3]],
+        LABELS,
+        tags,
+        [(name, 0, 10, label) for name, label in tags],
+    )
     result = run("score", tmp_path / "set", tmp_path / "out", "--scores", scores, "--json")
     assert result.exit_code == 0, result.stderr
     assert "warning: 1 decoded clips are not in" in result.stderr and "x.wav" in result.stderr
@@ -132,10 +155,20 @@ def test_a_recording_whose_name_no_clip_can_have(recorded, run, tmp_path):
     for name in ("cr\rname.wav", "line\nname.wav", "tab\tname.wav"):
         assert f"no table of scores of {name!r}: a clip's name can't hold a tab or" in result.stderr
     assert {line.split("\t")[0] for line in result.stdout.splitlines()[1:]} == {
-        "a.wav", "cr name.wav", "line name.wav", "tab name.wav"}
+        "a.wav",
+        "cr name.wav",
+        "line name.wav",
+        "tab name.wav",
+    }
     assert [path.name for path in (tmp_path / "tables").iterdir()] == ["a.wav.tsv"]
-    for words in (["average", tmp_path / "tables", tmp_path / "s.h5"],
-                  ["decode", tmp_path / "s.h5", recorded / "model" / "operating_point.yaml",
-                   tmp_path / "out"]):
+    for words in (
+        ["average", tmp_path / "tables", tmp_path / "s.h5"],
+        [
+            "decode",
+            tmp_path / "s.h5",
+            recorded / "model" / "operating_point.yaml",
+            tmp_path / "out",
+        ],
+    ):
         assert run(*words).exit_code == 0
     assert [row[0] for row in table(tmp_path / "out")] == ["a.wav"]

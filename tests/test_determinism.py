@@ -32,8 +32,12 @@ CLASSES = ["Bell & <b>", "Türe, -x", "siren"]
 
 def write_bank(folder, is_reversed):
     """Two takes of three classes and a background in two folds, written in one order or the other."""
-    files = [(f"{label}/{fold}-{k}{number}-A.wav", 300 * (k + 1) + 9 * number)
-             for k, label in enumerate([*CLASSES, "rain"]) for fold, numbers in ((1, range(5)), (2, range(5, 7))) for number in numbers]
+    files = [
+        (f"{label}/{fold}-{k}{number}-A.wav", 300 * (k + 1) + 9 * number)
+        for k, label in enumerate([*CLASSES, "rain"])
+        for fold, numbers in ((1, range(5)), (2, range(5, 7)))
+        for number in numbers
+    ]
     for name, frequency in files[::-1] if is_reversed else files:
         write_sound(folder / name, 1.5, frequency=frequency, seed=frequency)
 
@@ -42,27 +46,110 @@ def chain(bank, exp, jobs, seed=0):
     """The commands of a whole experiment: prepare to report."""
     model, scores = f"{exp}/model", f"{exp}/model/{{}}/scores.h5"
     return [
-        ["prepare", "soundscapes", "--background", "rain", "--test-folds", "2", "--num-train", "24", "--num-test", "6", "--seed", str(seed),
-         bank, f"{exp}/data"],
-        *(["extract", "--jobs", jobs, f"{exp}/data/{name}", f"{exp}/feats/{name}.h5"] for name in ("train", "test")),
-        ["balance", "--num-valid", "6", "--seed", "3", f"{exp}/data/train", f"{exp}/data/fit", f"{exp}/data/valid"],
-        ["train", f"{exp}/data/fit", f"{exp}/data/valid", model, "--feats", f"{exp}/feats/train.h5", *SMALL, "--set", "seed=3",
-         "--set", "mixup_alpha=0.3", "--set", "time_mask_seconds=1", "--set", "batch_size=4", "--set", "checkpoint_every=2",
-         "--set", "max_checkpoints=2"],
-        ["predict", "--data", f"{exp}/data/valid", model, f"{exp}/feats/train.h5", scores.format("valid")],
+        [
+            "prepare",
+            "soundscapes",
+            "--background",
+            "rain",
+            "--test-folds",
+            "2",
+            "--num-train",
+            "24",
+            "--num-test",
+            "6",
+            "--seed",
+            str(seed),
+            bank,
+            f"{exp}/data",
+        ],
+        *(
+            ["extract", "--jobs", jobs, f"{exp}/data/{name}", f"{exp}/feats/{name}.h5"]
+            for name in ("train", "test")
+        ),
+        [
+            "balance",
+            "--num-valid",
+            "6",
+            "--seed",
+            "3",
+            f"{exp}/data/train",
+            f"{exp}/data/fit",
+            f"{exp}/data/valid",
+        ],
+        [
+            "train",
+            f"{exp}/data/fit",
+            f"{exp}/data/valid",
+            model,
+            "--feats",
+            f"{exp}/feats/train.h5",
+            *SMALL,
+            "--set",
+            "seed=3",
+            "--set",
+            "mixup_alpha=0.3",
+            "--set",
+            "time_mask_seconds=1",
+            "--set",
+            "batch_size=4",
+            "--set",
+            "checkpoint_every=2",
+            "--set",
+            "max_checkpoints=2",
+        ],
+        [
+            "predict",
+            "--data",
+            f"{exp}/data/valid",
+            model,
+            f"{exp}/feats/train.h5",
+            scores.format("valid"),
+        ],
         ["predict", model, f"{exp}/feats/test.h5", scores.format("test")],
-        ["tune", "--published", "--seed", "3", scores.format("valid"), f"{exp}/data/valid", f"{model}/operating_point.yaml"],
-        ["decode", "--mode", "frame", scores.format("test"), f"{model}/operating_point.yaml", f"{model}/test/frame"],
-        ["score", "--scores", scores.format("test"), "--bootstrap", "20", f"{exp}/data/test", f"{model}/test/frame"],
+        [
+            "tune",
+            "--published",
+            "--seed",
+            "3",
+            scores.format("valid"),
+            f"{exp}/data/valid",
+            f"{model}/operating_point.yaml",
+        ],
+        [
+            "decode",
+            "--mode",
+            "frame",
+            scores.format("test"),
+            f"{model}/operating_point.yaml",
+            f"{model}/test/frame",
+        ],
+        [
+            "score",
+            "--scores",
+            scores.format("test"),
+            "--bootstrap",
+            "20",
+            f"{exp}/data/test",
+            f"{model}/test/frame",
+        ],
         ["average", scores.format("test"), scores.format("test"), f"{exp}/average/scores.h5"],
-        ["report", model, f"{exp}/report.html", "--figures", f"{exp}/figures"]]
+        ["report", model, f"{exp}/report.html", "--figures", f"{exp}/figures"],
+    ]
 
 
 def perform(commands, folder, **environment):
     """Run the commands in a process of their own."""
-    python_path = os.pathsep.join([str(Path(wsedtk.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.run([sys.executable, "-c", RUN, json.dumps(commands)], cwd=folder, capture_output=True, text=True, timeout=300,
-                             env={**os.environ, "PYTHONPATH": python_path, "OMP_NUM_THREADS": "1", **environment})
+    python_path = os.pathsep.join(
+        [str(Path(wsedtk.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(commands)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": python_path, "OMP_NUM_THREADS": "1", **environment},
+    )
     assert process.returncode == 0, process.stderr
 
 
@@ -71,12 +158,24 @@ def experiments(tmp_path_factory):
     """One experiment twice at the same place, moved away after the first time: folders of both."""
     base = tmp_path_factory.mktemp("chain")
     write_bank(base / "bank", is_reversed=False)
-    perform(chain(str(base / "bank"), ".", "1"), make(base / "exp"), PYTHONHASHSEED="1", LC_ALL="POSIX", TZ="UTC")
+    perform(
+        chain(str(base / "bank"), ".", "1"),
+        make(base / "exp"),
+        PYTHONHASHSEED="1",
+        LC_ALL="POSIX",
+        TZ="UTC",
+    )
     for name in ("exp", "bank"):
         (base / name).rename(base / f"first_{name}")
     write_bank(base / "bank", is_reversed=True)
     make(base / "exp")
-    perform(chain(str(base / "bank"), str(base / "exp"), "2"), "/", PYTHONHASHSEED="2", LC_ALL="C.UTF-8", TZ="Asia/Tokyo")
+    perform(
+        chain(str(base / "bank"), str(base / "exp"), "2"),
+        "/",
+        PYTHONHASHSEED="2",
+        LC_ALL="C.UTF-8",
+        TZ="Asia/Tokyo",
+    )
     return base / "first_exp", base / "exp"
 
 
@@ -88,26 +187,63 @@ def make(folder):
 def stored(path):
     """Everything that an HDF5 file holds."""
     with h5py.File(path) as file:
-        return {**{name: file[name][()] for name in file}, **{f"attribute {name}": value for name, value in file.attrs.items()}}
+        return {
+            **{name: file[name][()] for name in file},
+            **{f"attribute {name}": value for name, value in file.attrs.items()},
+        }
 
 
 def test_the_same_seed_gives_the_same_files(experiments):
-    first, second = ({name: content for name, content in contents(folder).items() if "/tensorboard/" not in name} for folder in experiments)
-    paths = {name for name in first if not name.endswith((".lock", ".h5", ".pt", ".log"))} - {"model/history.tsv"}
+    first, second = (
+        {name: content for name, content in contents(folder).items() if "/tensorboard/" not in name}
+        for folder in experiments
+    )
+    paths = {name for name in first if not name.endswith((".lock", ".h5", ".pt", ".log"))} - {
+        "model/history.tsv"
+    }
     assert first.keys() == second.keys() and len(paths) > 60
-    second["model/test/frame/report.txt"] = second["model/test/frame/report.txt"].replace(f"{experiments[1]}/".encode(), b"")  # its title
+    second["model/test/frame/report.txt"] = second["model/test/frame/report.txt"].replace(
+        f"{experiments[1]}/".encode(), b""
+    )  # its title
     assert not [name for name in sorted(paths) if first[name] != second[name]]
-    assert {"data/fit/clips.tsv", "model/model.safetensors", "model/model.yaml", "model/config.yaml", "model/operating_point.yaml",
-            "model/test/frame/events.tsv", "model/test/frame/report.json", "report.html"} <= paths
-    *rest, _ = zip(*(line.split("\t") for line in first["model/history.tsv"].decode().splitlines()))  # but for the seconds that it took
-    assert rest == list(zip(*(line.split("\t") for line in second["model/history.tsv"].decode().splitlines())))[:-1]
+    assert {
+        "data/fit/clips.tsv",
+        "model/model.safetensors",
+        "model/model.yaml",
+        "model/config.yaml",
+        "model/operating_point.yaml",
+        "model/test/frame/events.tsv",
+        "model/test/frame/report.json",
+        "report.html",
+    } <= paths
+    *rest, _ = zip(
+        *(line.split("\t") for line in first["model/history.tsv"].decode().splitlines())
+    )  # but for the seconds that it took
+    assert (
+        rest
+        == list(
+            zip(*(line.split("\t") for line in second["model/history.tsv"].decode().splitlines()))
+        )[:-1]
+    )
     assert len(first["model/test/frame/events.tsv"].splitlines()) > 3
 
 
-@pytest.mark.parametrize("name", ["feats/train.h5", "feats/test.h5", "model/valid/scores.h5", "model/test/scores.h5", "average/scores.h5"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "feats/train.h5",
+        "feats/test.h5",
+        "model/valid/scores.h5",
+        "model/test/scores.h5",
+        "average/scores.h5",
+    ],
+)
 def test_the_same_seed_gives_the_same_arrays(experiments, name):
     first, second = (stored(folder / name) for folder in experiments)
-    first.pop("attribute average_of", None), second.pop("attribute average_of", None)  # as they were named
+    (
+        first.pop("attribute average_of", None),
+        second.pop("attribute average_of", None),
+    )  # as they were named
     assert first.keys() == second.keys()
     for key in first:
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
@@ -118,7 +254,10 @@ def test_features_are_the_same_with_any_number_of_threads(experiments, run, tmp_
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            assert run("extract", experiments[1] / "data/test", tmp_path / f"{threads}.h5").exit_code == 0
+            assert (
+                run("extract", experiments[1] / "data/test", tmp_path / f"{threads}.h5").exit_code
+                == 0
+            )
     finally:
         torch.set_num_threads(before)
     one, *others = (stored(tmp_path / f"{threads}.h5")["features"] for threads in (1, 2, 5))
@@ -130,7 +269,10 @@ def test_another_seed_gives_other_audio(experiments, tmp_path, run):
     assert run(*chain(exp.parent / "bank", tmp_path, "1", seed=1)[0]).exit_code == 0
     assert contents(exp / "data/audio").keys() == contents(tmp_path / "data/audio").keys()
     assert contents(exp / "data/audio") != contents(tmp_path / "data/audio")
-    assert datadir.read(tmp_path / "data/test").info["audio_fingerprint"] != datadir.read(exp / "data/test").info["audio_fingerprint"]
+    assert (
+        datadir.read(tmp_path / "data/test").info["audio_fingerprint"]
+        != datadir.read(exp / "data/test").info["audio_fingerprint"]
+    )
 
 
 def test_every_artefact_says_what_made_it_from_what(experiments):
@@ -139,31 +281,81 @@ def test_every_artefact_says_what_made_it_from_what(experiments):
     sets = {name: datadir.read(exp / "data" / name) for name in ("train", "test", "fit", "valid")}
     for name, dataset in sets.items():
         source = "test" if name == "test" else "train"
-        assert dataset.info.items() >= {**made, "audio_fingerprint": sets[source].info["audio_fingerprint"]}.items()
-        assert name in ("train", "test") or dataset.info.items() >= {
-            "seed_of_split": 3, "source_fingerprint": sets["train"].fingerprint()}.items()
-    features, scores = ({name: stored(path.format(name)) for name in names} for path, names in (
-        (f"{exp}/feats/{{}}.h5", ("train", "test")), (f"{model}/{{}}/scores.h5", ("valid", "test"))))
+        assert (
+            dataset.info.items()
+            >= {**made, "audio_fingerprint": sets[source].info["audio_fingerprint"]}.items()
+        )
+        assert (
+            name in ("train", "test")
+            or dataset.info.items()
+            >= {"seed_of_split": 3, "source_fingerprint": sets["train"].fingerprint()}.items()
+        )
+    features, scores = (
+        {name: stored(path.format(name)) for name in names}
+        for path, names in (
+            (f"{exp}/feats/{{}}.h5", ("train", "test")),
+            (f"{model}/{{}}/scores.h5", ("valid", "test")),
+        )
+    )
     for name, found in features.items():
-        assert made.items() <= {key.removeprefix("attribute "): value for key, value in found.items() if "attribute" in key}.items()
+        assert (
+            made.items()
+            <= {
+                key.removeprefix("attribute "): value
+                for key, value in found.items()
+                if "attribute" in key
+            }.items()
+        )
         assert found["attribute data_fingerprint"] == sets[name].fingerprint()
         assert found["attribute audio_fingerprint"] == sets[name].info["audio_fingerprint"]
     identity = checkpoint.load_model(model)[2]
     for name, source in (("valid", "train"), ("test", "test")):
-        found = {key.removeprefix("attribute "): value for key, value in scores[name].items() if "attribute" in key}
-        assert found.items() >= {**made, "model": identity, "precise": False, "features": str(exp / "feats" / f"{source}.h5"),
-                                 "features_fingerprint": features[source]["attribute fingerprint"],
-                                 "audio_fingerprint": sets[source].info["audio_fingerprint"]}.items()
+        found = {
+            key.removeprefix("attribute "): value
+            for key, value in scores[name].items()
+            if "attribute" in key
+        }
+        assert (
+            found.items()
+            >= {
+                **made,
+                "model": identity,
+                "precise": False,
+                "features": str(exp / "feats" / f"{source}.h5"),
+                "features_fingerprint": features[source]["attribute fingerprint"],
+                "audio_fingerprint": sets[source].info["audio_fingerprint"],
+            }.items()
+        )
     valid, test = (str(scores[name]["attribute fingerprint"]) for name in ("valid", "test"))
     point = yaml.safe_load((model / "operating_point.yaml").read_text())
-    assert point["model"] == identity and point["tuned"].items() >= {
-        **made, "set": "valid", "set_fingerprint": sets["valid"].fingerprint(), "scores": valid, "criterion": "tags",
-        "published": True, "seed": 3}.items()
-    decoded = {"model": identity, "scores": test, "operating_point": provenance.fingerprint_file(model / "operating_point.yaml")}
-    assert yaml.safe_load((model / "test/frame/info.yaml").read_text()).items() >= {**made, **decoded}.items()
+    assert (
+        point["model"] == identity
+        and point["tuned"].items()
+        >= {
+            **made,
+            "set": "valid",
+            "set_fingerprint": sets["valid"].fingerprint(),
+            "scores": valid,
+            "criterion": "tags",
+            "published": True,
+            "seed": 3,
+        }.items()
+    )
+    decoded = {
+        "model": identity,
+        "scores": test,
+        "operating_point": provenance.fingerprint_file(model / "operating_point.yaml"),
+    }
+    assert (
+        yaml.safe_load((model / "test/frame/info.yaml").read_text()).items()
+        >= {**made, **decoded}.items()
+    )
     scored = json.loads((model / "test/frame/report.json").read_text())
     assert scored["made_from"] == {**made, **decoded, "data": sets["test"].fingerprint()}
-    assert made.items() <= {name: ScoreFile(exp / "average/scores.h5").attributes[name] for name in made}.items()
+    assert (
+        made.items()
+        <= {name: ScoreFile(exp / "average/scores.h5").attributes[name] for name in made}.items()
+    )
 
 
 @pytest.fixture
@@ -176,40 +368,85 @@ def exp(experiments, tmp_path, monkeypatch):
 
 def audio_of(exp):
     """The fingerprints of the audio of the sets."""
-    return {name: datadir.read(exp / "data" / name).info["audio_fingerprint"] for name in ("train", "test")}
+    return {
+        name: datadir.read(exp / "data" / name).info["audio_fingerprint"]
+        for name in ("train", "test")
+    }
 
 
 def refused(run, arguments, *words):
     """The command is refused in words that hold these."""
     result = run(*arguments)
-    assert result.exit_code == 1 and all(str(word) in result.stderr for word in words), result.stderr
+    assert result.exit_code == 1 and all(str(word) in result.stderr for word in words), (
+        result.stderr
+    )
 
 
 def test_features_scores_and_decoded_folders_of_other_audio(exp, run, experiments):
     old = audio_of(exp)
-    assert run(*chain(experiments[1].parent / "bank", exp, "1", seed=1)[0]).exit_code == 0  # mixed anew, under the same names
+    assert (
+        run(*chain(experiments[1].parent / "bank", exp, "1", seed=1)[0]).exit_code == 0
+    )  # mixed anew, under the same names
     new = audio_of(exp)
     assert old["train"].split("-")[0] == new["train"].split("-")[0] and old != new
     steps, model = chain("bank", str(exp), "1"), exp / "model"
     assert run(*steps[3]).exit_code == 0  # balance
-    refused(run, [*steps[4], "--overwrite"], exp / "feats/train.h5", exp / "data/fit", old["train"], new["train"], "other audio")
+    refused(
+        run,
+        [*steps[4], "--overwrite"],
+        exp / "feats/train.h5",
+        exp / "data/fit",
+        old["train"],
+        new["train"],
+        "other audio",
+    )
     refused(run, steps[5], exp / "feats/train.h5", exp / "data/valid", old["train"], new["train"])
-    refused(run, ["tune", model / "test/scores.h5", exp / "data/test", exp / "p.yaml"], model / "test/scores.h5", exp / "data/test",
-            old["test"], new["test"])
+    refused(
+        run,
+        ["tune", model / "test/scores.h5", exp / "data/test", exp / "p.yaml"],
+        model / "test/scores.h5",
+        exp / "data/test",
+        old["test"],
+        new["test"],
+    )
     refused(run, steps[9], model / "test/frame", exp / "data/test", old["test"], new["test"])
-    assert run(*steps[2]).exit_code == run("predict", model, exp / "feats/test.h5", exp / "new.h5").exit_code == 0
-    refused(run, ["average", model / "test/scores.h5", exp / "new.h5", exp / "mean.h5"], model / "test/scores.h5", exp / "new.h5",
-            old["test"], new["test"])
-    assert ScoreFile(exp / "new.h5").attributes["fingerprint"] != ScoreFile(model / "test/scores.h5").attributes["fingerprint"]
+    assert (
+        run(*steps[2]).exit_code
+        == run("predict", model, exp / "feats/test.h5", exp / "new.h5").exit_code
+        == 0
+    )
+    refused(
+        run,
+        ["average", model / "test/scores.h5", exp / "new.h5", exp / "mean.h5"],
+        model / "test/scores.h5",
+        exp / "new.h5",
+        old["test"],
+        new["test"],
+    )
+    assert (
+        ScoreFile(exp / "new.h5").attributes["fingerprint"]
+        != ScoreFile(model / "test/scores.h5").attributes["fingerprint"]
+    )
 
 
 def test_features_of_more_clips_are_told_and_taken(exp, run):
     train = datadir.read(exp / "data/train")
     some = train.select(np.arange(len(train)) < 20)
-    audio = provenance.fingerprint_audio(some.filenames, some.filenames)  # as if prepared anew without the others
-    datadir.write(exp / "few", datadir.DataSet(**{**vars(some), "info": {**some.info, "audio_fingerprint": audio}}))
-    result = run("predict", "--data", exp / "few", exp / "model", exp / "feats/train.h5", exp / "new.h5")
-    assert result.exit_code == 0 and "different versions of a set" in result.stderr and audio in result.stderr
+    audio = provenance.fingerprint_audio(
+        some.filenames, some.filenames
+    )  # as if prepared anew without the others
+    datadir.write(
+        exp / "few",
+        datadir.DataSet(**{**vars(some), "info": {**some.info, "audio_fingerprint": audio}}),
+    )
+    result = run(
+        "predict", "--data", exp / "few", exp / "model", exp / "feats/train.h5", exp / "new.h5"
+    )
+    assert (
+        result.exit_code == 0
+        and "different versions of a set" in result.stderr
+        and audio in result.stderr
+    )
 
 
 def test_corrected_tags_need_no_new_features(exp, run):
@@ -222,9 +459,19 @@ def test_corrected_tags_need_no_new_features(exp, run):
 def test_shards_of_other_versions_of_a_set(exp, run):
     for name, audio in (("1/2", "a-b"), ("2/2", "a-c")):
         dataset = datadir.read(exp / "data/test")
-        datadir.write(exp / "data/test", datadir.DataSet(**{**vars(dataset), "info": {"audio_fingerprint": audio}}))
+        datadir.write(
+            exp / "data/test",
+            datadir.DataSet(**{**vars(dataset), "info": {"audio_fingerprint": audio}}),
+        )
         assert run("extract", exp / "data/test", exp / "shards.h5", "--shard", name).exit_code == 0
-    refused(run, ["predict", exp / "model", exp / "shards.h5", exp / "new.h5"], "shards.2-of-2.h5", "(a-c)", "(a-b)", "another version")
+    refused(
+        run,
+        ["predict", exp / "model", exp / "shards.h5", exp / "new.h5"],
+        "shards.2-of-2.h5",
+        "(a-c)",
+        "(a-b)",
+        "another version",
+    )
 
 
 def test_the_same_features_in_shards_are_the_same(exp):
@@ -236,7 +483,7 @@ def test_the_same_features_in_shards_are_the_same(exp):
                 part.attrs.update(file.attrs)
                 part["failed"] = file["failed"][()]
                 for name in names:
-                    part[name] = file[name][k - 1::2]
+                    part[name] = file[name][k - 1 :: 2]
     parts = FeatureStore([exp / "feats/part.h5"])
     assert parts.content_fingerprint(parts.order) == whole.content_fingerprint(whole.order)
     assert parts.content_fingerprint(parts.order[:3]) != whole.content_fingerprint(whole.order)
@@ -262,7 +509,14 @@ def test_a_report_of_what_does_not_come_from_one_another(exp, run):
     point = exp / "model/operating_point.yaml"
     point.write_text(point.read_text().replace("gate_by_tags: false", "gate_by_tags: true"))
     assert run(*steps[8]).exit_code == 0  # decoded anew, and not scored
-    refused(run, report_of(exp), folder, "report.json, by its operating_point", provenance.fingerprint_file(point), "score again")
+    refused(
+        run,
+        report_of(exp),
+        folder,
+        "report.json, by its operating_point",
+        provenance.fingerprint_file(point),
+        "score again",
+    )
     assert run(*steps[9]).exit_code == 0 and run(*report_of(exp)).exit_code == 0
     before = ScoreFile(exp / "model/test/scores.h5").attributes["fingerprint"]
     assert run(*steps[6], "--precise").exit_code == 0  # predicted anew, and not decoded
@@ -270,7 +524,9 @@ def test_a_report_of_what_does_not_come_from_one_another(exp, run):
     refused(run, report_of(exp), folder, before, after, "decode and score again")
 
 
-@pytest.mark.parametrize("section, key, what", [("made_from", "data", "truth"), ("clips", "fingerprint", "clips")])
+@pytest.mark.parametrize(
+    "section, key, what", [("made_from", "data", "truth"), ("clips", "fingerprint", "clips")]
+)
 def test_a_report_over_systems_that_were_scored_on_different_sets(exp, run, section, key, what):
     shutil.copytree(exp / "model", exp / "other")
     command = ["report", exp / "model", exp / "other", exp / "new.html"]
@@ -279,7 +535,15 @@ def test_a_report_over_systems_that_were_scored_on_different_sets(exp, run, sect
     scored = json.loads(path.read_text())
     before, scored[section][key] = scored[section][key], "0123"
     path.write_text(json.dumps(scored))
-    refused(run, command, exp / "other/test/frame", exp / "model/test/frame", f"other {what} of the set 'test'", "(0123)", f"({before})")
+    refused(
+        run,
+        command,
+        exp / "other/test/frame",
+        exp / "model/test/frame",
+        f"other {what} of the set 'test'",
+        "(0123)",
+        f"({before})",
+    )
 
 
 def test_a_spectrogram_is_of_the_features_that_were_scored(exp, run):

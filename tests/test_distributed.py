@@ -43,7 +43,9 @@ cli.main()
 """
 FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
 NUMBER = 3 if FULL else 2  # with three the order of sums matters
-KILLS = [(7, 1), (8, 2), (9, 0), (12, 0), (14, 1)] if FULL else [(12, 0)]  # before which batch, and which rank
+KILLS = (
+    [(7, 1), (8, 2), (9, 0), (12, 0), (14, 1)] if FULL else [(12, 0)]
+)  # before which batch, and which rank
 FLOAT = ["--set", "precision=float32"]
 
 
@@ -54,16 +56,39 @@ def several(corpus, tmp_path_factory):
     (folder / "acting.py").write_text(ACTING)
 
     def start(number, model, *more, at="-1,0,self,SIGTERM", data=corpus):
-        command = [sys.executable, ROOT / "bin/torchrun.py", "--standalone", "--nproc-per-node", number, "-m", "acting", at,
-                   *train_arguments(data, model, *more)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]), "OMP_NUM_THREADS": "1"}
-        return subprocess.run([str(a) for a in command], capture_output=True, text=True, timeout=120, env=environment, cwd=folder)
+        command = [
+            sys.executable,
+            ROOT / "bin/torchrun.py",
+            "--standalone",
+            "--nproc-per-node",
+            number,
+            "-m",
+            "acting",
+            at,
+            *train_arguments(data, model, *more),
+        ]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
+            "OMP_NUM_THREADS": "1",
+        }
+        return subprocess.run(
+            [str(a) for a in command],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment,
+            cwd=folder,
+        )
+
     return start
 
 
 def history(model):
     """The numbers of history.tsv, in full, but for the seconds: (checkpoints, columns)."""
-    return np.array([row[:-1] for row in checkpoint.load_checkpoint(train.checkpoints(model)[0])["history"]])
+    return np.array(
+        [row[:-1] for row in checkpoint.load_checkpoint(train.checkpoints(model)[0])["history"]]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +97,46 @@ def lasting(corpus, tmp_path_factory):
     folder = shutil.copytree(corpus, tmp_path_factory.mktemp("lasting") / "corpus")
     for name in ("fit", "valid"):
         clips, tags = table(folder / name), table(folder / name, "tags.tsv")
-        write_set(folder / name, clips, LABELS, tags, [(clip, 0.1, 0.4, label) for clip, label in tags[1:]])
+        write_set(
+            folder / name,
+            clips,
+            LABELS,
+            tags,
+            [(clip, 0.1, 0.4, label) for clip, label in tags[1:]],
+        )
     return folder
 
 
-@pytest.mark.parametrize("more", [[], ["--set", "mixup_alpha=0.3", "--set", "time_shift_seconds=0.2"]], ids=["own rows", "mixup"])
+@pytest.mark.parametrize(
+    "more",
+    [[], ["--set", "mixup_alpha=0.3", "--set", "time_shift_seconds=0.2"]],
+    ids=["own rows", "mixup"],
+)
 def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, several, more):
     """A batch of five clips, of which one has three and one two; frames are learnt from too. All columns are those of one process.
 
     Sums in another order move losses by 8e-8 of them, which is a float32's last bit; gradients of half the size, which Adam makes
     almost nothing of, by 3e-6; shares that count alike by 0.1.
     """
-    more = [*FLOAT, *more, "--set", "batch_size=5", "--set", "frame_loss_weight=0.5", "--set", "time_mask_seconds=0.3", "--set",
-            "mel_mask_bins=8"]
+    more = [
+        *FLOAT,
+        *more,
+        "--set",
+        "batch_size=5",
+        "--set",
+        "frame_loss_weight=0.5",
+        "--set",
+        "time_mask_seconds=0.3",
+        "--set",
+        "mel_mask_bins=8",
+    ]
     assert run(*train_arguments(lasting, tmp_path / "one", *more)).exit_code == 0
     result = several(2, tmp_path / "two", *more, data=lasting)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("the model is batch") == 1 and result.stderr.count("checkpoint 2 of 3: ") == 1
+    assert (
+        result.stdout.count("the model is batch") == 1
+        and result.stderr.count("checkpoint 2 of 3: ") == 1
+    )
     np.testing.assert_allclose(history(tmp_path / "two"), history(tmp_path / "one"), rtol=1e-6)
 
 
@@ -98,29 +146,66 @@ def test_stopped_or_killed_and_resumed_equals_never_stopped(corpus, tmp_path, ru
     assert several(NUMBER, tmp_path / "whole", *more).returncode == 0
     stopped = several(NUMBER, tmp_path / "m", *more, at="6,1,torchrun,SIGUSR1")
     assert stopped.returncode == 75, stopped.stderr
-    assert stopped.stderr.count("stopped by SIGUSR1 at batch ") == 1 and "Traceback" not in stopped.stderr
+    assert (
+        stopped.stderr.count("stopped by SIGUSR1 at batch ") == 1
+        and "Traceback" not in stopped.stderr
+    )
     for step, rank in KILLS:
         killed = several(NUMBER, tmp_path / "m", *more, at=f"{step},{rank},self,SIGKILL")
-        assert killed.returncode == 137 and "SIGKILL ended process " in killed.stderr and "Traceback" not in killed.stderr
-        assert killed.stderr.count(f"another of the {NUMBER} processes of this training is gone; give the same command again") == 1
+        assert (
+            killed.returncode == 137
+            and "SIGKILL ended process " in killed.stderr
+            and "Traceback" not in killed.stderr
+        )
+        assert (
+            killed.stderr.count(
+                f"another of the {NUMBER} processes of this training is gone; give the same command again"
+            )
+            == 1
+        )
     one = run(*train_arguments(corpus, tmp_path / "m", *more))
-    assert one.exit_code == 1 and f"in as many processes as it began in: {NUMBER} there, 1 here" in one.stderr
+    assert (
+        one.exit_code == 1
+        and f"in as many processes as it began in: {NUMBER} there, 1 here" in one.stderr
+    )
     assert several(NUMBER, tmp_path / "m", *more).returncode == 0
     assert equal_but_for_time(tmp_path / "m", tmp_path / "whole")
-    last, expected = (checkpoint.load_checkpoint(train.checkpoints(tmp_path / name)[0])["network"] for name in ("m", "whole"))
+    last, expected = (
+        checkpoint.load_checkpoint(train.checkpoints(tmp_path / name)[0])["network"]
+        for name in ("m", "whole")
+    )
     assert all(torch.equal(last[name], tensor) for name, tensor in expected.items())
 
 
-def test_batch_norm_on_cpus_is_warned_of_and_what_is_scored_is_what_is_saved(corpus, tmp_path, several):
-    more = [*FLOAT, "--set", "network=gated-crnn", "--set", "network_options={num_channels: 6, num_top_channels: 12, num_hidden: 16}",
-            "--set", "max_checkpoints=1"]
+def test_batch_norm_on_cpus_is_warned_of_and_what_is_scored_is_what_is_saved(
+    corpus, tmp_path, several
+):
+    more = [
+        *FLOAT,
+        "--set",
+        "network=gated-crnn",
+        "--set",
+        "network_options={num_channels: 6, num_top_channels: 12, num_hidden: 16}",
+        "--set",
+        "max_checkpoints=1",
+    ]
     result = several(2, tmp_path / "m", *more)
-    assert result.returncode == 0 and result.stderr.count("warning: on CPUs batch norm uses each process's own part of a batch") == 1
+    assert (
+        result.returncode == 0
+        and result.stderr.count(
+            "warning: on CPUs batch norm uses each process's own part of a batch"
+        )
+        == 1
+    )
     spec, network, _ = checkpoint.load_model(tmp_path / "m")
-    valid = FeatureBatches(FeatureStore([corpus / "valid.h5"]), datadir.read(corpus / "valid"), "valid")
+    valid = FeatureBatches(
+        FeatureStore([corpus / "valid.h5"]), datadir.read(corpus / "valid"), "valid"
+    )
     runner = Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
     found = training_loop.validate(runner, valid, valid.dataset.tag_matrix())
-    np.testing.assert_allclose(history(tmp_path / "m")[0, 2:5], [found["loss"], found["f1"], found["map"]], rtol=1e-5)
+    np.testing.assert_allclose(
+        history(tmp_path / "m")[0, 2:5], [found["loss"], found["f1"], found["map"]], rtol=1e-5
+    )
 
 
 class Pair(distributed.Group):
@@ -139,20 +224,39 @@ class Pair(distributed.Group):
 def test_the_shares_make_the_whole():
     items = np.arange(7)
     shares = [Pair(rank).share(items).tolist() for rank in (0, 1)]
-    assert shares == [[0, 2, 4, 6], [1, 3, 5]] and distributed.Group().share(items).tolist() == items.tolist()
+    assert (
+        shares == [[0, 2, 4, 6], [1, 3, 5]]
+        and distributed.Group().share(items).tolist() == items.tolist()
+    )
 
 
 def test_processes_with_other_files_before_them_are_refused():
     train._check_same_inputs(Pair(0, {"seed": 0}), {"seed": 0})
-    with pytest.raises(InputError, match="do not have the same before them .content_fingerprint: 'a' in rank 0, 'b' in rank 1"):
-        train._check_same_inputs(Pair(0, {"content_fingerprint": "b"}), {"content_fingerprint": "a"})
+    with pytest.raises(
+        InputError,
+        match="do not have the same before them .content_fingerprint: 'a' in rank 0, 'b' in rank 1",
+    ):
+        train._check_same_inputs(
+            Pair(0, {"content_fingerprint": "b"}), {"content_fingerprint": "a"}
+        )
 
 
 def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_path):
     state = checkpoint.load_checkpoint(train.checkpoints(trained)[0])
     spec, network, _ = checkpoint.load_model(trained)
-    sets = [FeatureBatches(FeatureStore([corpus / f"{name}.h5"]), datadir.read(corpus / name), name) for name in ("fit", "valid")]
-    trainer = training_loop.Trainer(training_loop.TrainConfig(), network, *sets, (spec.mean, spec.std), 0.025, torch.device("cpu"), group=Pair(0))
+    sets = [
+        FeatureBatches(FeatureStore([corpus / f"{name}.h5"]), datadir.read(corpus / name), name)
+        for name in ("fit", "valid")
+    ]
+    trainer = training_loop.Trainer(
+        training_loop.TrainConfig(),
+        network,
+        *sets,
+        (spec.mean, spec.std),
+        0.025,
+        torch.device("cpu"),
+        group=Pair(0),
+    )
     with pytest.raises(ValueError, match="of a training in 1 processes"):
         trainer.restore(state)
 
@@ -171,19 +275,38 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     group = distributed.Several(0, 3)
     assert group.device("cpu").type == "cpu"
-    with pytest.raises(InputError, match="--device cuda:1: each of the 3 processes takes a GPU of its own; leave it out, or give cpu"):
+    with pytest.raises(
+        InputError,
+        match="--device cuda:1: each of the 3 processes takes a GPU of its own; leave it out, or give cpu",
+    ):
         group.device("cuda:1")
-    with pytest.raises(InputError, match="3 processes, and GPUs for 2; give torchrun --nproc-per-node 2, or train with --device cpu"):
+    with pytest.raises(
+        InputError,
+        match="3 processes, and GPUs for 2; give torchrun --nproc-per-node 2, or train with --device cpu",
+    ):
         group.device("auto")
 
 
 def test_only_what_comes_from_another_process_is_a_loss():
-    assert distributed._is_loss(RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
+    assert distributed._is_loss(
+        RuntimeError(
+            "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer"
+        )
+    )
     assert distributed._is_loss(torch.distributed.DistBackendError("NCCL error"))
-    assert "another of the 2 processes" in distributed._why_lost(RuntimeError("gloo: Connection closed by peer"), 2, True)
-    shared_memory = torch.distributed.DistBackendError("NCCL error: unhandled system error\nNo space left on device")
-    assert "can't work together (NCCL error: unhandled system error No space left" in distributed._why_lost(shared_memory, 2, True)
-    assert "can't reach each other (timed out)" in distributed._why_lost(torch.distributed.DistNetworkError("timed out"), 2, False)
+    assert "another of the 2 processes" in distributed._why_lost(
+        RuntimeError("gloo: Connection closed by peer"), 2, True
+    )
+    shared_memory = torch.distributed.DistBackendError(
+        "NCCL error: unhandled system error\nNo space left on device"
+    )
+    assert (
+        "can't work together (NCCL error: unhandled system error No space left"
+        in distributed._why_lost(shared_memory, 2, True)
+    )
+    assert "can't reach each other (timed out)" in distributed._why_lost(
+        torch.distributed.DistNetworkError("timed out"), 2, False
+    )
     assert not distributed._is_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
@@ -191,7 +314,12 @@ def test_a_process_pads_its_clips_as_the_whole_batch(corpus):
     """For batch norm, which sees padded frames; clip 3 of the corpus is half as long as the others."""
     fit = FeatureBatches(FeatureStore([corpus / "fit.h5"]), datadir.read(corpus / "fit"), "fit")
     x, mask = fit.load(np.array([3]), of=np.array([3, 0]))
-    assert x.shape[1] == mask.shape[1] == fit.load(np.array([3, 0]))[0].shape[1] > fit.load(np.array([3]))[0].shape[1]
+    assert (
+        x.shape[1]
+        == mask.shape[1]
+        == fit.load(np.array([3, 0]))[0].shape[1]
+        > fit.load(np.array([3]))[0].shape[1]
+    )
     torch.testing.assert_close(mask, fit.load(np.array([3, 0]))[1][:1])
 
 
@@ -204,11 +332,15 @@ class WithMore(torch.nn.Module):
 
     def forward(self, x, mask):
         frame = self.layer(x).sigmoid()
-        return types.SimpleNamespace(clip=frame.mean(dim=1), frame=frame, weight=self.attention(x), mask=mask)
+        return types.SimpleNamespace(
+            clip=frame.mean(dim=1), frame=frame, weight=self.attention(x), mask=mask
+        )
 
 
 def test_layers_that_the_loss_does_not_depend_on_are_not_waited_for():
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
     try:
         network = WithMore()
         forward = distributed.Several(0, 1).wrap(network, torch.device("cpu"), with_frames=False)
@@ -223,4 +355,8 @@ def test_other_verbs_run_in_one_process(run, monkeypatch, tmp_path):
     for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("RANK", "1"), ("WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     result = run("tune", tmp_path / "s.h5", tmp_path, tmp_path / "o.yaml")
-    assert result.exit_code == 1 and "tune: runs in one process, torchrun started 2; only train takes several" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "tune: runs in one process, torchrun started 2; only train takes several"
+        in result.stderr
+    )

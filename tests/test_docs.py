@@ -32,10 +32,18 @@ def folder(tmp_path, run, monkeypatch):
         events.append((name, 0.25, 0.75, label))
     write_set(Path("data/test"), clips, CLASSES, tags, events)
     frames = Path("exp/linear/test/frame")
-    for words in (["extract", "data/test", "f.h5"],
-                  ["predict", "exp/linear", "f.h5", "exp/linear/test/scores.h5"],
-                  ["decode", "exp/linear/test/scores.h5", "exp/linear/operating_point.yaml",
-                   frames, "--mode", "frame"]):
+    for words in (
+        ["extract", "data/test", "f.h5"],
+        ["predict", "exp/linear", "f.h5", "exp/linear/test/scores.h5"],
+        [
+            "decode",
+            "exp/linear/test/scores.h5",
+            "exp/linear/operating_point.yaml",
+            frames,
+            "--mode",
+            "frame",
+        ],
+    ):
         assert run(*words).exit_code == 0
     shutil.copy("data/test/events.tsv", "true_events.tsv")
     shutil.copy("data/test/events.tsv", "my_events.tsv")

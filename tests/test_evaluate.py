@@ -15,8 +15,11 @@ from wsedtk.core.errors import InputError
 from wsedtk.evaluation import report
 from wsedtk.evaluation.evaluate import evaluate
 
-ROWS = [("a_0.000_10.000.wav", 1, 3, "Dog"), ("b_0.000_10.000.wav", 2, 2, "Dog"),
-        ("b_0.000_10.000.wav", 0, 10, "Cat")]
+ROWS = [
+    ("a_0.000_10.000.wav", 1, 3, "Dog"),
+    ("b_0.000_10.000.wav", 2, 2, "Dog"),
+    ("b_0.000_10.000.wav", 0, 10, "Cat"),
+]
 
 
 @pytest.mark.parametrize("with_events", [True, False])
@@ -91,15 +94,19 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("names, options, message", [
-    (("set", "out"), {"num_resamples": -1}, "num_resamples: found -1"),
-    (("set", "out"), {"kind": "tags"}, "kind: .*set is no list"),
-    (("a.tsv", "a.tsv"), {"kind": "folder"}, "kind: found 'folder'"),
-    (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*a.tsv is a list"),
-    (("a.tsv", "out"), {}, "out: a folder; name a list"),
-    (("none.tsv", "a.tsv"), {}, "none.tsv: no such file"),
-    (("set", "a.tsv"), {}, "a.tsv: no such folder"), (("none", "out"), {}, "none: no such folder"),
-])
+@pytest.mark.parametrize(
+    "names, options, message",
+    [
+        (("set", "out"), {"num_resamples": -1}, "num_resamples: found -1"),
+        (("set", "out"), {"kind": "tags"}, "kind: .*set is no list"),
+        (("a.tsv", "a.tsv"), {"kind": "folder"}, "kind: found 'folder'"),
+        (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*a.tsv is a list"),
+        (("a.tsv", "out"), {}, "out: a folder; name a list"),
+        (("none.tsv", "a.tsv"), {}, "none.tsv: no such file"),
+        (("set", "a.tsv"), {}, "a.tsv: no such folder"),
+        (("none", "out"), {}, "none: no such folder"),
+    ],
+)
 def test_arguments_at_fault(tmp_path, names, options, message):
     make_lists(tmp_path)
     write_list(tmp_path / "a.tsv", ROWS, EVENTS)
@@ -120,13 +127,17 @@ def state():
 
 def test_nothing_else_changes(tmp_path):
     make_lists(tmp_path)
-    code = STATE + """
+    code = (
+        STATE
+        + """
 import wsedtk.evaluation.evaluate
 before = state()
 wsedtk.evaluation.evaluate.evaluate("set", "out", scores="scores.h5", num_resamples=2)
 for old, new in zip(before, state(), strict=True):
     assert old == new, (old, new)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True,
-                          text=True, check=False)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

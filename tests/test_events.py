@@ -48,7 +48,9 @@ def slow_smooth(active, median, shortest, gap):
 
 def blocky(rng, num_frames, num_classes):
     """Random booleans (T, K) with runs of all lengths."""
-    return np.repeat(rng.random((num_frames, num_classes)) < rng.random(), int(rng.integers(1, 5)), axis=0)[:num_frames]
+    return np.repeat(
+        rng.random((num_frames, num_classes)) < rng.random(), int(rng.integers(1, 5)), axis=0
+    )[:num_frames]
 
 
 def random_settings(rng, num_classes):
@@ -65,7 +67,13 @@ def test_smooth_equals_slow_loops():
         settings = random_settings(rng, num_classes)
         got = events.smooth(active, *settings)
         per_class = np.broadcast_to(np.stack(settings, -1), (num_classes, 3))
-        expected = np.stack([slow_smooth(active[:, k], *(int(v) for v in per_class[k])) for k in range(num_classes)], axis=1)
+        expected = np.stack(
+            [
+                slow_smooth(active[:, k], *(int(v) for v in per_class[k]))
+                for k in range(num_classes)
+            ],
+            axis=1,
+        )
         assert got.dtype == bool
         np.testing.assert_array_equal(got, expected)
         changed += (got != active).any()
@@ -83,7 +91,9 @@ def test_smooth_commutes_with_thresholds():
         smoothed = events.smooth(scores, *settings)
         assert smoothed.dtype == np.float32
         for threshold in [1e-9, *rng.random(8), *scores[scores > 0][:8].astype(float), 1.0, np.inf]:
-            np.testing.assert_array_equal(smoothed >= threshold, events.smooth(scores >= threshold, *settings))
+            np.testing.assert_array_equal(
+                smoothed >= threshold, events.smooth(scores >= threshold, *settings)
+            )
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 9, 29])
@@ -129,6 +139,7 @@ def test_smooth_takes_settings_far_longer_than_the_clip():
 
 # ---- seconds -> frames ----
 
+
 @pytest.mark.parametrize("step", [0.1, 0.08, 0.02])
 def test_odd_frames_is_the_nearest_odd_number(step):
     assert events.odd_frames(0, step) == 1 and events.odd_frames(step, step) == 1
@@ -146,8 +157,14 @@ def test_frames_of_seconds_by_hand():
     assert events.odd_frames(0.5, 0.08) == 7  # 6.25
     assert events.odd_frames(0.4, 0.08) == 5
     assert events.whole_frames(0, 0.1) == 0
-    assert events.whole_frames(0.3, 0.1) == 3 and events.whole_frames(0.7, 0.1) == 7  # 0.7 / 0.1 is below 7, 0.3 / 0.1 above 2.9
-    assert events.whole_frames(0.2, 0.08) == 3 and events.whole_frames(0.24, 0.08) == 3 and events.whole_frames(0.25, 0.08) == 4
+    assert (
+        events.whole_frames(0.3, 0.1) == 3 and events.whole_frames(0.7, 0.1) == 7
+    )  # 0.7 / 0.1 is below 7, 0.3 / 0.1 above 2.9
+    assert (
+        events.whole_frames(0.2, 0.08) == 3
+        and events.whole_frames(0.24, 0.08) == 3
+        and events.whole_frames(0.25, 0.08) == 4
+    )
 
 
 @pytest.mark.parametrize("step", [0.1, 0.08, 0.02])
@@ -160,11 +177,15 @@ def test_whole_frames_is_exact_on_multiples(step):
 
 # ---- runs ----
 
+
 def test_runs_by_hand():
     active = np.array([[1, 0], [1, 0], [0, 1], [1, 1]], bool)
     assert runs(active, 0.5, 2.0) == [(0.0, 1.0, 0), (1.5, 2.0, 0), (1.0, 2.0, 1)]
     assert runs(active, 0.5, 1.7) == [(0.0, 1.0, 0), (1.5, 1.7, 0), (1.0, 1.7, 1)]
-    assert runs(active, 0.5, 1.5) == [(0.0, 1.0, 0), (1.0, 1.5, 1)]  # nothing past the clip's end, nothing of no length
+    assert runs(active, 0.5, 1.5) == [
+        (0.0, 1.0, 0),
+        (1.0, 1.5, 1),
+    ]  # nothing past the clip's end, nothing of no length
     assert runs(np.zeros((4, 2), bool), 0.5, 2.0) == []
     assert runs(np.zeros((0, 2), bool), 0.5, 2.0) == []
     assert runs(np.ones((4, 1), bool), 0.5, 2.0) == [(0.0, 2.0, 0)]
@@ -187,17 +208,25 @@ def test_runs_round_trip(step):
         for onset, offset, label in found:
             first, end = round(onset / step), round(offset / step)
             assert abs(first * step - onset) < 1e-6 and abs(end * step - offset) < 1e-6
-            assert not back[max(first - 1, 0):end + 1, label].any()  # runs neither overlap nor touch
+            assert not back[
+                max(first - 1, 0) : end + 1, label
+            ].any()  # runs neither overlap nor touch
             back[first:end, label] = True
         np.testing.assert_array_equal(back, active)
 
 
 # ---- decoding ----
 
+
 def test_decode_segments_joins_neighbours():
     scores = np.array([[0.9, 0.1], [0.5, 0.1], [0.2, 0.1], [0.7, 0.7]], np.float32)
-    assert spans(events.decode_segments(scores[None], np.array([0.5, 0.7]), 3.4)) == [(0.0, 2.0, 0), (3.0, 3.4, 0)]  # float32 0.7 < 0.7
-    assert spans(events.decode_segments(scores[None], np.array([np.inf, -np.inf]), 3.4)) == [(0.0, 3.4, 1)]
+    assert spans(events.decode_segments(scores[None], np.array([0.5, 0.7]), 3.4)) == [
+        (0.0, 2.0, 0),
+        (3.0, 3.4, 0),
+    ]  # float32 0.7 < 0.7
+    assert spans(events.decode_segments(scores[None], np.array([np.inf, -np.inf]), 3.4)) == [
+        (0.0, 3.4, 1)
+    ]
 
 
 def test_decode_frames_edges():
@@ -206,7 +235,9 @@ def test_decode_frames_edges():
     assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.07) == [(0.0, 0.07, 0)]
     assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, min_frames=2) == []
     assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, median_frames=3) == []
-    assert decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, 3, 2, 2) == []
+    assert (
+        decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, 3, 2, 2) == []
+    )
 
 
 def test_decode_frames_decides_at_the_threshold_itself():
@@ -217,8 +248,23 @@ def test_decode_frames_decides_at_the_threshold_itself():
 
 def test_decode_frames_has_its_own_settings_for_each_class():
     scores = np.repeat(np.array([[0, 1, 0, 1, 1, 0, 0, 1, 1, 1]], np.float32).T, 3, axis=1)
-    found = decode_frames(scores, np.full(3, 0.5), 0.1, 1.0, np.array([1, 1, 3]), np.array([2, 0, 0]), np.array([0, 1, 0]))
-    assert found == [(0.3, 0.5, 0), (0.7, 1.0, 0), (0.1, 0.5, 1), (0.7, 1.0, 1), (0.2, 0.5, 2), (0.7, 1.0, 2)]
+    found = decode_frames(
+        scores,
+        np.full(3, 0.5),
+        0.1,
+        1.0,
+        np.array([1, 1, 3]),
+        np.array([2, 0, 0]),
+        np.array([0, 1, 0]),
+    )
+    assert found == [
+        (0.3, 0.5, 0),
+        (0.7, 1.0, 0),
+        (0.1, 0.5, 1),
+        (0.7, 1.0, 1),
+        (0.2, 0.5, 2),
+        (0.7, 1.0, 2),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -242,23 +288,41 @@ def test_many_clips_of_any_lengths_are_each_as_alone(seed):
     durations = 0.1 * lengths - rng.uniform(0, 0.05, 30)
     thresholds = np.array([0.2, 0.5, 0.9, 0, -np.inf, np.inf])  # also those that zeros pass
     together = events.decode_frames(scores, thresholds, 0.1, durations, *settings, lengths)
-    alone = [spans(events.decode_frames(scores[i:i + 1, :n], thresholds, 0.1, durations[i], *settings)) for i, n in enumerate(lengths)]
-    assert [spans(together.select(together.clip == clip)) for clip in range(30)] == alone and len(together) > 50
+    alone = [
+        spans(events.decode_frames(scores[i : i + 1, :n], thresholds, 0.1, durations[i], *settings))
+        for i, n in enumerate(lengths)
+    ]
+    assert [spans(together.select(together.clip == clip)) for clip in range(30)] == alone and len(
+        together
+    ) > 50
     smoothed = events.smooth(scores, *settings)
     for clip, length in enumerate(lengths):
-        np.testing.assert_array_equal(smoothed[clip, :length], events.smooth(scores[clip, :length], *settings))
+        np.testing.assert_array_equal(
+            smoothed[clip, :length], events.smooth(scores[clip, :length], *settings)
+        )
         assert not smoothed[clip, length:].any()
 
 
 # ---- the list of events ----
 
+
 def test_events_are_sorted_and_come_back():
     rows = [(1, 0.5, 1.0, 0), (0, 2.0, 3.0, 1), (0, 2.0, 2.5, 0), (0, 0.0, 9.0, 1)]
     found = events.Events.from_rows(iter(rows))
-    assert list(found.rows()) == [(0, 0.0, 9.0, 1), (0, 2.0, 2.5, 0), (0, 2.0, 3.0, 1), (1, 0.5, 1.0, 0)]
+    assert list(found.rows()) == [
+        (0, 0.0, 9.0, 1),
+        (0, 2.0, 2.5, 0),
+        (0, 2.0, 3.0, 1),
+        (1, 0.5, 1.0, 0),
+    ]
     assert list(found.select(found.clip == 1).rows()) == [(1, 0.5, 1.0, 0)]
     assert len(found.select(np.array([], int))) == 0
-    joined = events.Events.joined([found, events.Events.from_rows([]), events.Events.from_rows([(5, 1.0, 2.0, 3)])])
-    assert list(joined.rows()) == [*found.rows(), (5, 1.0, 2.0, 3)] and len(events.Events.joined([])) == 0
+    joined = events.Events.joined(
+        [found, events.Events.from_rows([]), events.Events.from_rows([(5, 1.0, 2.0, 3)])]
+    )
+    assert (
+        list(joined.rows()) == [*found.rows(), (5, 1.0, 2.0, 3)]
+        and len(events.Events.joined([])) == 0
+    )
     empty = events.Events.from_rows([])
     assert len(empty) == 0 and list(empty.rows()) == [] and empty.clip.dtype == np.int64

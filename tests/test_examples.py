@@ -25,7 +25,11 @@ def conf(folder):
     shutil.copytree(RECIPES / "mini" / "conf", folder / "conf")
     for system in (folder / "conf").glob("crnn_*.yaml"):
         text = system.read_text()
-        for key, value in (("checkpoint_every", 3), ("max_checkpoints", 1), ("network_options", "{channels: [4, 6, 8], num_hidden: 8}")):
+        for key, value in (
+            ("checkpoint_every", 3),
+            ("max_checkpoints", 1),
+            ("network_options", "{channels: [4, 6, 8], num_hidden: 8}"),
+        ):
             text = re.sub(rf"^{key}: .*", f"{key}: {value}", text, flags=re.M)
         system.write_text(text)
 
@@ -50,7 +54,10 @@ def dcase(folder):
 def audioset(folder):
     """AudioSet's lists, made up, and the audio of their clips."""
     audioset_lists.write_lists(folder / "audioset" / "lists")
-    sounds(folder / "audioset" / "audio", [audioset_lists.clip_of(row) for rows in audioset_lists.LISTS.values() for row in rows])
+    sounds(
+        folder / "audioset" / "audio",
+        [audioset_lists.clip_of(row) for rows in audioset_lists.LISTS.values() for row in rows],
+    )
 
 
 def one_clip_gone(folder):
@@ -88,7 +95,7 @@ ORDER = {
     "export": None,
     "score-files": "cp data/test/events.tsv groundtruth_strong_label_evaluation_set.csv; cp exp/linear/test/frame/events.tsv my_events.tsv",
     "average": "wsedtk predict exp/attention feats/test.h5 exp/attention/test/scores.h5;"
-               "wsedtk average exp/linear/test/scores.h5 their_scores_tsv",
+    "wsedtk average exp/linear/test/scores.h5 their_scores_tsv",
     "report": None,
     "info": None,
     "import": published_weights,
@@ -109,11 +116,21 @@ def test_the_examples_work_when_pasted(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "wsedtk").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wsedtk "$@"\n')
     (tmp_path / "bin" / "wsedtk").chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
-                   "PYTHONPATH": str(Path(wsedtk.__file__).parent.parent)}
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(wsedtk.__file__).parent.parent),
+    }
 
     def paste(line):
-        done = subprocess.run(["bash", "-ec", line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            ["bash", "-ec", line],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
     for verb, before in ORDER.items():
@@ -127,7 +144,7 @@ def test_the_examples_work_when_pasted(tmp_path):
         for line in examples(command):
             assert line.startswith(f"wsedtk {verb} "), line
             paste(line)
-            context = command.make_context(words[-1], line.split()[len(words) + 1:], **CONTEXT)
+            context = command.make_context(words[-1], line.split()[len(words) + 1 :], **CONTEXT)
             for parameter in command.params:
                 if parameter.type is OUT and context.params[parameter.name] is not None:
                     assert (tmp_path / context.params[parameter.name]).exists(), line

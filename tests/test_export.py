@@ -22,7 +22,12 @@ from wsedtk.stages import export
 
 HAS_EXTRA = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 needs_extra = pytest.mark.skipif(not HAS_EXTRA, reason="the extra [export] is not installed")
-README = (RECIPES.parent / "README.md").read_text(encoding="utf-8").split("\n## Without wsedtk\n")[1].split("\n## ")[0]
+README = (
+    (RECIPES.parent / "README.md")
+    .read_text(encoding="utf-8")
+    .split("\n## Without wsedtk\n")[1]
+    .split("\n## ")[0]
+)
 EXAMPLE, FILTERS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys(('wsedtk', 'torch', 'librosa', 'scipy')))\n"  # importing these fails
 
@@ -82,11 +87,24 @@ def own(tmp_path, monkeypatch):
     monkeypatch.setenv("WSEDTK_NETWORKS", "own_network_of_a_test")
 
     def write(name):
-        frontend = FrontendConfig(sample_rate=4000, window=128, hop=100, num_fft=128, num_mels=8, max_hz=2000.0)
+        frontend = FrontendConfig(
+            sample_rate=4000, window=128, hop=100, num_fft=128, num_mels=8, max_hz=2000.0
+        )
         name = f"own_network_of_a_test:{name}"
-        spec = checkpoint.ModelSpec(name, {"num_mels": 8}, "linear", ("a", "b"), config.to_mapping(frontend), (-20.0,) * 8, (8.0,) * 8)
-        checkpoint.save_model(tmp_path / "own", spec, models.build(name, 2, num_mels=8).state_dict())
+        spec = checkpoint.ModelSpec(
+            name,
+            {"num_mels": 8},
+            "linear",
+            ("a", "b"),
+            config.to_mapping(frontend),
+            (-20.0,) * 8,
+            (8.0,) * 8,
+        )
+        checkpoint.save_model(
+            tmp_path / "own", spec, models.build(name, 2, num_mels=8).state_dict()
+        )
         return tmp_path / "own"
+
     yield write
     sys.modules.pop("own_network_of_a_test", None)
 
@@ -100,19 +118,44 @@ def metadata(path):
 @needs_extra
 def test_what_the_file_says(model, tmp_path, run):
     _, _, fingerprint = checkpoint.load_model(model)
-    point = make_point(labels=LABELS, clip_thresholds=np.array([0.3, np.inf]), frame_thresholds=np.array([-np.inf, 0.25]), mode="frame",
-                       median_seconds=np.array([0.5, 0]), min_seconds=np.array([0, 0.31]), max_gap_seconds=np.array([0.2, 0]),
-                       gate_by_tags=True, tuned_on="a <set>", model=fingerprint)
+    point = make_point(
+        labels=LABELS,
+        clip_thresholds=np.array([0.3, np.inf]),
+        frame_thresholds=np.array([-np.inf, 0.25]),
+        mode="frame",
+        median_seconds=np.array([0.5, 0]),
+        min_seconds=np.array([0, 0.31]),
+        max_gap_seconds=np.array([0.2, 0]),
+        gate_by_tags=True,
+        tuned_on="a <set>",
+        model=fingerprint,
+    )
     operating_point.write(model / "operating_point.yaml", point)
     output = tmp_path / "folder & co" / "a b.onnx"
     result = run("export", "--", model, output)
-    assert re.search(r"/a b.onnx: clip, frame of 2 classes, \d\.\d MB; onnxruntime's scores differ from torch's by at most \d\.\de-0[5-9] "
-                     r"on noise\n$", result.stdout)
+    assert re.search(
+        r"/a b.onnx: clip, frame of 2 classes, \d\.\d MB; onnxruntime's scores differ from torch's by at most \d\.\de-0[5-9] "
+        r"on noise\n$",
+        result.stdout,
+    )
     about = metadata(output)
-    assert json.loads(about["labels"]) == LABELS and about["sample_rate"] == "16000" and about["seconds_per_frame"] == "0.1"
-    assert about["model"] == fingerprint and about["network"] == "dcase-crnn" and about["pooling"] == "linear"
-    assert json.loads(about["clip_thresholds"]) == [0.3, 2] and json.loads(about["frame_thresholds"]) == [-1, 0.25]
-    assert json.loads(about["median_frames"]) == [5, 1] and json.loads(about["min_frames"]) == [1, 4]
+    assert (
+        json.loads(about["labels"]) == LABELS
+        and about["sample_rate"] == "16000"
+        and about["seconds_per_frame"] == "0.1"
+    )
+    assert (
+        about["model"] == fingerprint
+        and about["network"] == "dcase-crnn"
+        and about["pooling"] == "linear"
+    )
+    assert json.loads(about["clip_thresholds"]) == [0.3, 2] and json.loads(
+        about["frame_thresholds"]
+    ) == [-1, 0.25]
+    assert json.loads(about["median_frames"]) == [5, 1] and json.loads(about["min_frames"]) == [
+        1,
+        4,
+    ]
     assert json.loads(about["max_gap_frames"]) == [2, 0]
     assert (about["mode"], about["gate_by_tags"], about["tuned_on"]) == ("frame", "true", "a <set>")
     before = output.read_bytes()
@@ -128,15 +171,33 @@ def test_a_model_without_an_operating_point(model, tmp_path, run):
 
 
 @needs_extra
-@pytest.mark.parametrize("changes, message", [
-    ({"model": "another"}, r"operating_point.yaml: was tuned on the scores of another model \(another\)"),
-    ({"labels": LABELS[::-1]}, "operating_point.yaml: its classes are not those of .* in another order"),
-    ({"labels": ["low", "x"]}, "operating_point.yaml: its classes are not those of .*: high, very, x"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"model": "another"},
+            r"operating_point.yaml: was tuned on the scores of another model \(another\)",
+        ),
+        (
+            {"labels": LABELS[::-1]},
+            "operating_point.yaml: its classes are not those of .* in another order",
+        ),
+        (
+            {"labels": ["low", "x"]},
+            "operating_point.yaml: its classes are not those of .*: high, very, x",
+        ),
+    ],
+)
 def test_an_operating_point_of_another_model(model, tmp_path, run, changes, message):
-    operating_point.write(model / "operating_point.yaml", make_point(**{"labels": LABELS, **changes}))
+    operating_point.write(
+        model / "operating_point.yaml", make_point(**{"labels": LABELS, **changes})
+    )
     result = run("export", "--", model, tmp_path / "m.onnx")
-    assert result.exit_code == 1 and re.search(message, result.stderr) and not (tmp_path / "m.onnx").exists()
+    assert (
+        result.exit_code == 1
+        and re.search(message, result.stderr)
+        and not (tmp_path / "m.onnx").exists()
+    )
 
 
 @needs_extra
@@ -145,14 +206,21 @@ def test_somebodys_own_network(own, tmp_path, run):
 
 
 @needs_extra
-@pytest.mark.parametrize("name, message", [
-    ("Branches", "the graph differs from the network by"), ("Constant", "the graph can't be run"),
-    ("Unknown", "can't be exported to ONNX .*linalg_svdvals"), ("Frozen", "the graph (gives other shapes|can't be run)"),
-])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("Branches", "the graph differs from the network by"),
+        ("Constant", "the graph can't be run"),
+        ("Unknown", "can't be exported to ONNX .*linalg_svdvals"),
+        ("Frozen", "the graph (gives other shapes|can't be run)"),
+    ],
+)
 def test_a_network_that_can_not_be_traced(own, tmp_path, run, name, message):
     (tmp_path / "m.onnx").write_text("of before")
     result = run("export", own(name), tmp_path / "m.onnx")
-    assert result.exit_code == 1 and re.search(f"network 'own_network_of_a_test:{name}': {message}", result.stderr)
+    assert result.exit_code == 1 and re.search(
+        f"network 'own_network_of_a_test:{name}': {message}", result.stderr
+    )
     assert (tmp_path / "m.onnx").read_text() == "of before"
 
 
@@ -160,19 +228,33 @@ def test_without_the_extra(model, tmp_path, run, monkeypatch):
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     result = run("export", "--", model, tmp_path / "m.onnx")
     assert result.exit_code == 1
-    assert "needs the package onnx, which is missing; in the checkout: pip install -c constraints.txt '.[export]'" in result.stderr
+    assert (
+        "needs the package onnx, which is missing; in the checkout: pip install -c constraints.txt '.[export]'"
+        in result.stderr
+    )
 
 
 @needs_extra
 def test_without_onnxruntime_it_says_that_nothing_was_checked(model, tmp_path, run, monkeypatch):
     found = importlib.util.find_spec
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
-    assert run("export", "--", model, tmp_path / "m.onnx").stdout.endswith("MB; not checked: onnxruntime is not installed\n")
+    monkeypatch.setattr(
+        export.importlib.util,
+        "find_spec",
+        lambda name: None if name == "onnxruntime" else found(name),
+    )
+    assert run("export", "--", model, tmp_path / "m.onnx").stdout.endswith(
+        "MB; not checked: onnxruntime is not installed\n"
+    )
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (("none", "m.onnx"), "none: no model.yaml there"), (("set", "m.onnx"), "set: no model.yaml there"),
-    (("set", "m.pt"), "must have a name that ends in .onnx")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("none", "m.onnx"), "none: no model.yaml there"),
+        (("set", "m.onnx"), "set: no model.yaml there"),
+        (("set", "m.pt"), "must have a name that ends in .onnx"),
+    ],
+)
 @needs_extra
 def test_mistakes(small_set, tmp_path, run, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
@@ -182,16 +264,28 @@ def test_mistakes(small_set, tmp_path, run, monkeypatch, arguments, message):
 
 # --- the README's lines ---
 
+
 def example(folder, sound):
     """What the README's lines print of a sound file, in a Python without wsedtk: (onset, offset, label) rows; or their error."""
     (folder / "events.py").write_text(WITHOUT + EXAMPLE)
-    result = subprocess.run([sys.executable, "events.py", sound], cwd=folder, capture_output=True, text=True, check=False)
-    return [(float(a), float(b), c) for a, b, c in (line.split("\t") for line in result.stdout.splitlines())], result.stderr
+    result = subprocess.run(
+        [sys.executable, "events.py", sound],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [
+        (float(a), float(b), c)
+        for a, b, c in (line.split("\t") for line in result.stdout.splitlines())
+    ], result.stderr
 
 
 def test_the_example_is_as_short_as_it_says():
     assert "ten lines" in README and len(EXAMPLE.splitlines()) == 10
-    assert re.findall(r"^import (.*)$", EXAMPLE, re.MULTILINE) == ["json, numpy, onnxruntime, soundfile, sys"]
+    assert re.findall(r"^import (.*)$", EXAMPLE, re.MULTILINE) == [
+        "json, numpy, onnxruntime, soundfile, sys"
+    ]
 
 
 @needs_extra
@@ -203,7 +297,10 @@ def test_the_example_finds_the_events_that_decode_finds(model, corpus, tmp_path,
     assert run("decode", "--mode", "frame", "--", scores, point, out).exit_code == 0
     assert run("export", "--", model, tmp_path / "linear.onnx").exit_code == 0
     decoded = datadir.read_decoded(out, LABELS)
-    rows = [(decoded.filenames[clip], round(onset, 2), round(offset, 2), LABELS[k]) for clip, onset, offset, k in decoded.events.rows()]
+    rows = [
+        (decoded.filenames[clip], round(onset, 2), round(offset, 2), LABELS[k])
+        for clip, onset, offset, k in decoded.events.rows()
+    ]
     found = []
     for name in decoded.filenames:
         printed, _ = example(tmp_path, corpus / "audio" / name)
@@ -218,7 +315,10 @@ def test_the_example_without_thresholds_and_at_another_rate(model, tmp_path, run
     rows, stderr = example(tmp_path, "./-s <1>.wav")
     assert stderr == "" and all(offset <= 0.01 for _, offset, _ in rows)
     soundfile.write(tmp_path / "other.wav", np.zeros(100), 44100)
-    assert "AssertionError: resample it from 44100 to 16000 Hz first" in example(tmp_path, "other.wav")[1]
+    assert (
+        "AssertionError: resample it from 44100 to 16000 Hz first"
+        in example(tmp_path, "other.wav")[1]
+    )
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -226,6 +326,12 @@ def test_the_readmes_filters_are_those_of_decode(seed):
     generator, scope = np.random.default_rng(seed), {"numpy": np}
     exec(FILTERS, scope)
     active = np.repeat(generator.random(generator.integers(1, 30)) < 0.5, generator.integers(1, 4))
-    median, shortest, gap = 2 * generator.integers(0, 6) + 1, generator.integers(1, 12), generator.integers(0, 12)
+    median, shortest, gap = (
+        2 * generator.integers(0, 6) + 1,
+        generator.integers(1, 12),
+        generator.integers(0, 12),
+    )
     found = scope["smooth"](active, median, shortest, gap)
-    np.testing.assert_array_equal(found, events.smooth(active[:, None], median, shortest, gap)[:, 0])
+    np.testing.assert_array_equal(
+        found, events.smooth(active[:, None], median, shortest, gap)[:, 0]
+    )

@@ -44,8 +44,10 @@ def check(feats, data_set, frontend=FrontendConfig()):
 @pytest.fixture
 def one(tmp_path):
     """A set of one clip, `a.wav`, of any file: returns its folder."""
+
     def one(path, duration=1):
         return write_set(tmp_path / "one", [("a.wav", path, duration)], ["Car"], [("a.wav", "Car")])
+
     return one
 
 
@@ -54,23 +56,31 @@ def test_features_are_the_front_ends(run, small_set, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{tmp_path}/new/a.h5: 12 clips, at most 400 frames x 64 bins\n"
     found = check(tmp_path / "new" / "a.h5", small_set)
-    assert found.frontend == config.to_mapping(FrontendConfig()) and found.fingerprint == config.fingerprint(found.frontend)
+    assert found.frontend == config.to_mapping(
+        FrontendConfig()
+    ) and found.fingerprint == config.fingerprint(found.frontend)
     assert set(found.num_frames) == {40} and set(found.durations) == {1.0}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_elsewhere_than_on_a_cpu_this_process_computes_the_features(run, small_set, tmp_path, monkeypatch, jobs):
+def test_elsewhere_than_on_a_cpu_this_process_computes_the_features(
+    run, small_set, tmp_path, monkeypatch, jobs
+):
     write_sound(tmp_path / "audio" / "clip 03.wav", seconds=1.5)
     options = ("--jobs", jobs, "--max-seconds", 1, "--crop", "--max-failures", 0.1)
     (tmp_path / "audio" / "clip 05.wav").write_text("no sound")
-    assert run("extract", small_set, tmp_path / "cpu.h5", "--device", "cpu", *options).exit_code == 0
+    assert (
+        run("extract", small_set, tmp_path / "cpu.h5", "--device", "cpu", *options).exit_code == 0
+    )
     computed = []
 
     def frontend(config, device):  # stands in for one on a GPU
         assert device.type == "cuda"
         return lambda samples: computed.append(len(samples)) or LogMel(config)(samples)
 
-    monkeypatch.setattr(extract.inference, "pick_device", lambda name: types.SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(
+        extract.inference, "pick_device", lambda name: types.SimpleNamespace(type="cuda")
+    )
     monkeypatch.setattr(extract, "_frontend", frontend)
     assert run("extract", small_set, tmp_path / "gpu.h5", *options).exit_code == 0
     assert computed == [16000] * 11
@@ -86,21 +96,48 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
     clips = [(f"{i:05d}.wav", "../audio/a.wav", 10) for i in range(20000)]
     data = write_set(tmp_path / "set", clips, ["Car"], [(name, "Car") for name, *_ in clips])
     output = tmp_path / "out" / "a.h5"
-    command = [sys.executable, "-m", "wsedtk", "extract", data, output, "--jobs", str(jobs), "--device", "cpu"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    command = [
+        sys.executable,
+        "-m",
+        "wsedtk",
+        "extract",
+        data,
+        output,
+        "--jobs",
+        str(jobs),
+        "--device",
+        "cpu",
+    ]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     for _ in range(1200):  # until some features are there
         if any(p.stat().st_size > 1 << 20 for p in output.parent.glob(".a.h5.parts/.*.tmp")):
             break
         time.sleep(0.05)
     os.killpg(process.pid, number) if jobs == 2 else process.send_signal(number)  # as schedulers do
     said = process.communicate(timeout=30)[1]
-    left = int(re.search(rf"a.h5: stopped by {number.name}, (\d+) of 20000 clips are left; give the same command again", said).group(1))
-    assert process.returncode == 75 and [p.name for p in output.parent.iterdir()] == [".a.h5.parts"] and "Traceback" not in said
+    left = int(
+        re.search(
+            rf"a.h5: stopped by {number.name}, (\d+) of 20000 clips are left; give the same command again",
+            said,
+        ).group(1)
+    )
+    assert (
+        process.returncode == 75
+        and [p.name for p in output.parent.iterdir()] == [".a.h5.parts"]
+        and "Traceback" not in said
+    )
     (part,) = output.parent.glob(".a.h5.parts/*")
     assert len(store.FeatureStore([part])) == 20000 - left < 20000
     for _ in range(100):  # the process that the others are copied from ends when it notices
-        left = subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, text=True).stdout
+        left = subprocess.run(
+            ["pgrep", "-s", str(process.pid)], capture_output=True, text=True
+        ).stdout
         if not left:
             break
         time.sleep(0.05)
@@ -110,8 +147,10 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
 def everything(path):
     """All that a feature file holds but for what made it."""
     with h5py.File(path) as file:
-        return {**{name: dataset[:].tolist() for name, dataset in file.items()},
-                **{name: value for name, value in file.attrs.items() if name != "commit"}}
+        return {
+            **{name: dataset[:].tolist() for name, dataset in file.items()},
+            **{name: value for name, value in file.attrs.items() if name != "commit"},
+        }
 
 
 class Interrupted(Exception):
@@ -122,7 +161,18 @@ class Interrupted(Exception):
 def stopped(run, small_set, tmp_path, monkeypatch):
     """`stopped(n)` extracts features until n clips are done, one a part. Returns its command, and which clips that computes next."""
     (tmp_path / "c.yaml").write_text(SMALL)
-    command, computed = ["extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "c.yaml", "--max-failures", 1], []
+    command, computed = (
+        [
+            "extract",
+            small_set,
+            tmp_path / "a.h5",
+            "--config",
+            tmp_path / "c.yaml",
+            "--max-failures",
+            1,
+        ],
+        [],
+    )
     original = extract.clip_features
     monkeypatch.setattr(feature_parts, "PART_SECONDS", -1)
 
@@ -132,12 +182,14 @@ def stopped(run, small_set, tmp_path, monkeypatch):
                 raise Interrupted
             computed.append(Path(path).name)
             return original(config, max_seconds, crop, path)
+
         computed.clear()
         monkeypatch.setattr(extract, "clip_features", counting)
         if count is not None:
             with pytest.raises(Interrupted):
                 run(*command)
         return command, computed
+
     return until
 
 
@@ -151,12 +203,16 @@ def test_it_goes_on_at_the_first_missing_clip(run, stopped, tmp_path):
     assert not (tmp_path / "a.h5").exists()
     command, computed = stopped(None)
     result = run(*command)
-    assert "7 of 12 clips of" in result.stderr and computed == [f"clip {i:02d}.wav" for i in range(7, 12)]
+    assert "7 of 12 clips of" in result.stderr and computed == [
+        f"clip {i:02d}.wav" for i in range(7, 12)
+    ]
     assert everything(tmp_path / "a.h5") == whole and not list(tmp_path.glob(".a.h5*"))
 
 
 @pytest.mark.parametrize("without_audio", [False, True])
-def test_another_folder_of_the_same_files_is_noticed(run, stopped, tmp_path, small_set, without_audio):
+def test_another_folder_of_the_same_files_is_noticed(
+    run, stopped, tmp_path, small_set, without_audio
+):
     """Files that did not change, under paths that did not change: the folder between them did."""
     if without_audio:
         (tmp_path / "audio" / "clip 01.wav").unlink()
@@ -170,10 +226,14 @@ def test_another_folder_of_the_same_files_is_noticed(run, stopped, tmp_path, sma
     (tmp_path / "audio").unlink()
     (tmp_path / "audio").symlink_to("new")
     command, computed = stopped(None)
-    assert run(*command).exit_code == 0 and sorted(set(computed)) == [f"clip {i:02d}.wav" for i in range(12)]
+    assert run(*command).exit_code == 0 and sorted(set(computed)) == [
+        f"clip {i:02d}.wav" for i in range(12)
+    ]
 
 
-@pytest.mark.parametrize("change", ["audio", "audio by rename", "front end", "clips", "paths", "a part damaged"])
+@pytest.mark.parametrize(
+    "change", ["audio", "audio by rename", "front end", "clips", "paths", "a part damaged"]
+)
 def test_parts_of_anything_else_do_not_count(run, stopped, tmp_path, small_set, change):
     stopped(8)
     audio = tmp_path / "audio" / "clip 02.wav"
@@ -195,7 +255,11 @@ def test_parts_of_anything_else_do_not_count(run, stopped, tmp_path, small_set, 
         again = ["clip 02.wav", *again]
     else:
         text = (small_set / "clips.tsv").read_text()
-        old, new = ("\nclip 02.wav\t", "\nclip 02b.wav\t") if change == "clips" else ("/clip 02.wav\t", "/clip 04.wav\t")
+        old, new = (
+            ("\nclip 02.wav\t", "\nclip 02b.wav\t")
+            if change == "clips"
+            else ("/clip 02.wav\t", "/clip 04.wav\t")
+        )
         text = text.replace(old, new)
         (small_set / "clips.tsv").write_text(text)
         if change == "clips":
@@ -220,7 +284,10 @@ def test_a_part_with_damaged_features_goes_and_is_made_anew(run, stopped, tmp_pa
     command, computed = stopped(None)
     result = run(*command)
     assert result.exit_code == 75 and "'clip 03.wav' can't be read" in result.stderr
-    assert f"part of {tmp_path}/a.h5 is removed now: give the same command again, which makes it anew" in result.stderr
+    assert (
+        f"part of {tmp_path}/a.h5 is removed now: give the same command again, which makes it anew"
+        in result.stderr
+    )
     computed.clear()
     assert run(*command).exit_code == 0 and computed == ["clip 03.wav"]
 
@@ -231,18 +298,26 @@ def test_clips_that_failed_are_tried_again(run, stopped, tmp_path):
     command, computed = stopped(None)
     result = run(*command[:-2])
     assert result.exit_code == 1 and "12 of 12 clips failed" in result.stderr
-    assert "the features of the others are kept for when the command is given again" in result.stderr
+    assert (
+        "the features of the others are kept for when the command is given again" in result.stderr
+    )
     (tmp_path / "away").rename(audio)
     computed.clear()
     assert run(*command).exit_code == 0
-    assert len(store.FeatureStore([tmp_path / "a.h5"])) == 12 and sorted(set(computed)) == [f"clip {i:02d}.wav" for i in range(12)]
+    assert len(store.FeatureStore([tmp_path / "a.h5"])) == 12 and sorted(set(computed)) == [
+        f"clip {i:02d}.wav" for i in range(12)
+    ]
 
 
 def test_two_at_once_are_refused(run, small_set, tmp_path):
     (tmp_path / "c.yaml").write_text(SMALL)
     with atomic.locking(tmp_path / ".a.h5.parts" / ".lock"):
         result = run("extract", small_set, tmp_path / "a.h5")
-    assert result.exit_code == 1 and f"a.h5: process {os.getpid()} on " in result.stderr and not (tmp_path / "a.h5").exists()
+    assert (
+        result.exit_code == 1
+        and f"a.h5: process {os.getpid()} on " in result.stderr
+        and not (tmp_path / "a.h5").exists()
+    )
 
 
 def test_a_device_that_is_not_there(run, small_set, tmp_path):
@@ -252,13 +327,26 @@ def test_a_device_that_is_not_there(run, small_set, tmp_path):
 
 def test_a_configuration_and_half_precision(run, small_set, tmp_path):
     (tmp_path / "-small.yaml").write_text(SMALL + "pad_to_seconds: 2\n")
-    result = run("extract", "--max-seconds", 2, "--dtype", "float16", "--config", tmp_path / "-small.yaml", "--", small_set,
-                 tmp_path / "-a.h5")
+    result = run(
+        "extract",
+        "--max-seconds",
+        2,
+        "--dtype",
+        "float16",
+        "--config",
+        tmp_path / "-small.yaml",
+        "--",
+        small_set,
+        tmp_path / "-a.h5",
+    )
     assert result.exit_code == 0, result.stderr
     found = store.FeatureStore([tmp_path / "-a.h5"])
     assert set(found.num_frames) == {80} and set(found.durations) == {1.0}
     frontend = config.load(FrontendConfig, tmp_path / "-small.yaml")
-    np.testing.assert_array_equal(found.read(np.array([0]))[0], expected(datadir.read(small_set).paths[0], frontend).astype(np.float16))
+    np.testing.assert_array_equal(
+        found.read(np.array([0]))[0],
+        expected(datadir.read(small_set).paths[0], frontend).astype(np.float16),
+    )
 
 
 def test_the_number_of_processes_does_not_matter(run, tmp_path):
@@ -267,7 +355,9 @@ def test_the_number_of_processes_does_not_matter(run, tmp_path):
         write_sound(tmp_path / "set" / f"{i}.wav", 10, seed=i)
     data = write_set(tmp_path / "set", clips, ["Car"], [(c[0], "Car") for c in clips])
     for jobs in (1, 2):
-        result = run("extract", data, tmp_path / f"{jobs}.h5", "--jobs", jobs, "--max-failures", 0.5)
+        result = run(
+            "extract", data, tmp_path / f"{jobs}.h5", "--jobs", jobs, "--max-failures", 0.5
+        )
         assert result.exit_code == 0 and "'bad.wav' failed" in result.stderr
     one, two = (store.FeatureStore([tmp_path / f"{n}.h5"]) for n in (1, 2))
     np.testing.assert_array_equal(one.read(np.arange(3)), two.read(np.arange(3)))
@@ -279,7 +369,15 @@ def test_the_number_of_processes_does_not_matter(run, tmp_path):
 def test_the_shards_together_are_the_whole(run, small_set, tmp_path, num_shards):
     (tmp_path / "c.yaml").write_text(SMALL)
     for k in range(1, num_shards + 1):
-        result = run("extract", small_set, tmp_path / "train.h5", "--shard", f"{k}/{num_shards}", "--config", tmp_path / "c.yaml")
+        result = run(
+            "extract",
+            small_set,
+            tmp_path / "train.h5",
+            "--shard",
+            f"{k}/{num_shards}",
+            "--config",
+            tmp_path / "c.yaml",
+        )
         assert result.exit_code == 0 and f"train.{k}-of-{num_shards}.h5: " in result.stdout
     first = store.FeatureStore([tmp_path / f"train.1-of-{num_shards}.h5"])
     assert first.filenames.tolist() == datadir.read(small_set).filenames[::num_shards].tolist()
@@ -291,19 +389,50 @@ def test_shards_of_separate_processes(run, tmp_path):
     """Three processes at once, float16, of two clips: one shard is left without any."""
     for i in range(2):
         write_sound(tmp_path / "set" / f"{i}.wav", 0.5 + i / 2, seed=i)
-    data = write_set(tmp_path / "set", [(f"{i}.wav", f"{i}.wav", 0.5 + i / 2) for i in range(2)], ["Car"], [("0.wav", "Car")])
-    started = [subprocess.Popen([sys.executable, "-m", "wsedtk", "extract", data, tmp_path / "new" / "a.h5", "--dtype", "float16",
-                                 "--shard", f"{k}/3"], stdout=subprocess.PIPE, text=True) for k in (1, 2, 3)]
+    data = write_set(
+        tmp_path / "set",
+        [(f"{i}.wav", f"{i}.wav", 0.5 + i / 2) for i in range(2)],
+        ["Car"],
+        [("0.wav", "Car")],
+    )
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "wsedtk",
+                "extract",
+                data,
+                tmp_path / "new" / "a.h5",
+                "--dtype",
+                "float16",
+                "--shard",
+                f"{k}/3",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for k in (1, 2, 3)
+    ]
     output = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
-    assert [text.split(": ")[1].split(",")[0] for text in output] == ["1 clips", "1 clips", "0 clips"]
+    assert [text.split(": ")[1].split(",")[0] for text in output] == [
+        "1 clips",
+        "1 clips",
+        "0 clips",
+    ]
     assert run("extract", data, tmp_path / "whole.h5", "--dtype", "float16").exit_code == 0
     parts, whole = (store.FeatureStore([tmp_path / name]) for name in ("new/a.h5", "whole.h5"))
-    assert parts.filenames.tolist() == whole.filenames.tolist() == ["0.wav", "1.wav"] and parts.num_frames.tolist() == [20, 40]
+    assert parts.filenames.tolist() == whole.filenames.tolist() == [
+        "0.wav",
+        "1.wav",
+    ] and parts.num_frames.tolist() == [20, 40]
     assert parts.read(np.arange(2)).dtype == np.float16
     np.testing.assert_array_equal(parts.read(np.arange(2)), whole.read(np.arange(2)))
     np.testing.assert_array_equal(parts.durations, whole.durations)
-    np.testing.assert_allclose(parts.statistics(np.arange(2)), whole.statistics(np.arange(2)), rtol=1e-12)
+    np.testing.assert_allclose(
+        parts.statistics(np.arange(2)), whole.statistics(np.arange(2)), rtol=1e-12
+    )
 
 
 def test_neither_clips_nor_results_pile_up():
@@ -314,7 +443,10 @@ def test_neither_clips_nor_results_pile_up():
         assert [next(results) for _ in range(50)] == list(range(50))
         assert next(taken) <= 50 + 2 * 4 * 8
     with mapping(2) as spread:
-        assert list(spread(abs, iter(range(0, -1001, -1)))) == list(range(1001)) and list(spread(abs, [])) == []
+        assert (
+            list(spread(abs, iter(range(0, -1001, -1)))) == list(range(1001))
+            and list(spread(abs, [])) == []
+        )
 
 
 def test_a_mixed_lot(run, tmp_path):
@@ -328,13 +460,26 @@ def test_a_mixed_lot(run, tmp_path):
     t = np.arange(16000) / 16000
     soundfile.write(folder / "mp3.wav", 0.3 * np.sin(2000 * t), 16000, format="MP3")
     names = sorted(p.name for p in folder.iterdir())
-    data = write_set(tmp_path / "set", [(n, f"../au dio/{n}", 1) for n in names], ["Car"], [(n, "Car") for n in names])
+    data = write_set(
+        tmp_path / "set",
+        [(n, f"../au dio/{n}", 1) for n in names],
+        ["Car"],
+        [(n, "Car") for n in names],
+    )
     result = run("extract", data, tmp_path / "a.h5")
     assert result.exit_code == 0 and result.stderr == ""
     found = check(tmp_path / "a.h5", data)
-    lengths = dict(zip(found.filenames.tolist(), zip(found.num_frames.tolist(), found.durations.tolist())))
-    assert lengths == {"stereo.wav": (20, 0.5), "8k é.flac": (28, 0.7), "-48k.ogg": (24, 0.6), "44k1.wav": (40, 1.0),
-                       "sample.wav": (1, 1 / 16000), "mp3.wav": (40, 1.0)}
+    lengths = dict(
+        zip(found.filenames.tolist(), zip(found.num_frames.tolist(), found.durations.tolist()))
+    )
+    assert lengths == {
+        "stereo.wav": (20, 0.5),
+        "8k é.flac": (28, 0.7),
+        "-48k.ogg": (24, 0.6),
+        "44k1.wav": (40, 1.0),
+        "sample.wav": (1, 1 / 16000),
+        "mp3.wav": (40, 1.0),
+    }
 
 
 def put(folder, kind):
@@ -346,11 +491,18 @@ def put(folder, kind):
     return "" if kind == "no audio" else path
 
 
-FAULTS = pytest.mark.parametrize("kind, message", [
-    ("missing", "x.wav: no such file"), ("corrupt", "x.wav: can't be read as sound"),
-    ("no audio", "no audio: its path in clips.tsv is empty"),
-    ("long", "x.wav: lasts 2.000 s, longer than 1 s; --crop keeps its beginning, --max-seconds takes longer clips"),
-])
+FAULTS = pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("missing", "x.wav: no such file"),
+        ("corrupt", "x.wav: can't be read as sound"),
+        ("no audio", "no audio: its path in clips.tsv is empty"),
+        (
+            "long",
+            "x.wav: lasts 2.000 s, longer than 1 s; --crop keeps its beginning, --max-seconds takes longer clips",
+        ),
+    ],
+)
 
 
 @FAULTS
@@ -359,7 +511,10 @@ def test_a_clip_at_fault_stops_it(run, one, tmp_path, kind, message):
     output.parent.mkdir()
     result = run("extract", one(put(tmp_path, kind)), output, "--max-seconds", 1)
     assert result.exit_code == 1 and result.stdout == ""
-    assert f"{tmp_path}/one: 1 of 1 clips failed, more than --max-failures 0.01 allows; the first: " in result.stderr
+    assert (
+        f"{tmp_path}/one: 1 of 1 clips failed, more than --max-failures 0.01 allows; the first: "
+        in result.stderr
+    )
     assert result.stderr.count(message) == 2 and "extract: 'a.wav' failed: " in result.stderr
     assert [p.name for p in output.parent.iterdir()] == [".a.h5.parts"]
 
@@ -369,10 +524,20 @@ def test_failures_that_are_allowed_are_listed(run, small_set, tmp_path, kind, me
     (tmp_path / "c.yaml").write_text(SMALL)
     with open(small_set / "clips.tsv", "a") as file:
         file.write(f"a bad one\t{put(tmp_path, kind)}\t1\n")
-    arguments = "extract", small_set, tmp_path / "a.h5", "--max-seconds", 1, "--config", tmp_path / "c.yaml"
+    arguments = (
+        "extract",
+        small_set,
+        tmp_path / "a.h5",
+        "--max-seconds",
+        1,
+        "--config",
+        tmp_path / "c.yaml",
+    )
     assert run(*arguments).exit_code == 1 and not (tmp_path / "a.h5").exists()
     result = run(*arguments, "--max-failures", 1 / 13)
-    assert result.exit_code == 0 and result.stdout.endswith("12 clips, at most 40 frames x 8 bins; 1 clips failed\n")
+    assert result.exit_code == 0 and result.stdout.endswith(
+        "12 clips, at most 40 frames x 8 bins; 1 clips failed\n"
+    )
     assert result.stderr.count(message) == 1
     found = store.FeatureStore([tmp_path / "a.h5"])
     assert list(found.failed) == ["a bad one"] and message in found.failed["a bad one"]
@@ -383,17 +548,30 @@ def test_an_impossible_path_is_one_clips_fault(run, small_set, tmp_path):
     (tmp_path / "c.yaml").write_text(SMALL)
     with open(small_set / "clips.tsv", "a") as file:
         file.write(f"a bad one\t/{'x' * 300}\t1\n")
-    result = run("extract", small_set, tmp_path / "a.h5", "--max-failures", 0.1, "--config", tmp_path / "c.yaml")
+    result = run(
+        "extract",
+        small_set,
+        tmp_path / "a.h5",
+        "--max-failures",
+        0.1,
+        "--config",
+        tmp_path / "c.yaml",
+    )
     assert result.exit_code == 0 and "'a bad one' failed" in result.stderr
 
 
 def test_crop_keeps_the_beginning(run, one, tmp_path):
     write_sound(tmp_path / "x.wav", 2)
-    result = run("extract", one(tmp_path / "x.wav"), tmp_path / "a.h5", "--max-seconds", 1, "--crop")
+    result = run(
+        "extract", one(tmp_path / "x.wav"), tmp_path / "a.h5", "--max-seconds", 1, "--crop"
+    )
     assert result.exit_code == 0
     found = store.FeatureStore([tmp_path / "a.h5"])
     assert found.num_frames.tolist() == [40] and found.durations.tolist() == [1.0]
-    np.testing.assert_array_equal(found.read(np.array([0]))[0], LogMel(FrontendConfig())(audio_files.read(tmp_path / "x.wav")[0][:16000]))
+    np.testing.assert_array_equal(
+        found.read(np.array([0]))[0],
+        LogMel(FrontendConfig())(audio_files.read(tmp_path / "x.wav")[0][:16000]),
+    )
 
 
 @pytest.mark.parametrize("num_samples, good", [(16000, True), (16399, True), (16400, False)])
@@ -403,21 +581,39 @@ def test_a_rest_shorter_than_a_frame_is_no_excess(tmp_path, num_samples, good):
     assert (features is not None) == good and (not good or features.shape == (40, 64))
 
 
-@pytest.mark.parametrize("text, message", [
-    ("hopp: 3", "c.yaml: unknown key 'hopp'; did you mean 'hop'?"), ("hop: 0", "c.yaml: sample_rate, window, hop and num_mels must be"),
-    ("hop: 2.5", "c.yaml: hop: expected int, found 2.5"), ("num_fft: 512", "c.yaml: num_fft 512 is shorter than the window of 1024"),
-    ("pad_to_seconds: 10.5", "c.yaml: pad_to_seconds 10.5 is longer than --max-seconds 10"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("hopp: 3", "c.yaml: unknown key 'hopp'; did you mean 'hop'?"),
+        ("hop: 0", "c.yaml: sample_rate, window, hop and num_mels must be"),
+        ("hop: 2.5", "c.yaml: hop: expected int, found 2.5"),
+        ("num_fft: 512", "c.yaml: num_fft 512 is shorter than the window of 1024"),
+        ("pad_to_seconds: 10.5", "c.yaml: pad_to_seconds 10.5 is longer than --max-seconds 10"),
+    ],
+)
 def test_a_bad_configuration(run, small_set, tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     result = run("extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "c.yaml")
     assert result.exit_code == 1 and message in result.stderr and not (tmp_path / "a.h5").exists()
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--shard", "3/2"], ["--shard", "0/2"], ["--shard", "1"], ["--shard", "a/b"], ["--shard", "1/-2"], ["--shard", "²/3"],
-    ["--shard", "1/2/3"], ["--jobs", 0], ["--max-seconds", 0], ["--max-seconds", -1], ["--dtype", "int8"], ["--max-failures", 1.5],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--shard", "3/2"],
+        ["--shard", "0/2"],
+        ["--shard", "1"],
+        ["--shard", "a/b"],
+        ["--shard", "1/-2"],
+        ["--shard", "²/3"],
+        ["--shard", "1/2/3"],
+        ["--jobs", 0],
+        ["--max-seconds", 0],
+        ["--max-seconds", -1],
+        ["--dtype", "int8"],
+        ["--max-failures", 1.5],
+    ],
+)
 def test_usage(run, small_set, tmp_path, arguments):
     result = run("extract", small_set, tmp_path / "a.h5", *arguments)
     assert result.exit_code == 2 and f"Invalid value for '{arguments[0]}'" in result.stderr
@@ -426,16 +622,21 @@ def test_usage(run, small_set, tmp_path, arguments):
 @pytest.mark.parametrize("value", ["inf", "nan"])
 def test_seconds_that_are_no_number(run, small_set, tmp_path, value):
     result = run("extract", small_set, tmp_path / "a.h5", "--max-seconds", value)
-    assert result.exit_code == 1 and f"--max-seconds {value}: expected a number of seconds above 0" in result.stderr
+    assert (
+        result.exit_code == 1
+        and f"--max-seconds {value}: expected a number of seconds above 0" in result.stderr
+    )
 
 
 def test_bad_places(run, small_set, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.h5").mkdir()
-    for data, feats, message in ((tmp_path / "none", "a.h5", "none: no such folder"),
-                                 (small_set, "file/a.h5", "file/a.h5: can't be written"),
-                                 (small_set, ".", "must have a name that ends in .h5"),
-                                 (small_set, "folder.h5", "a folder; name a file to write")):
+    for data, feats, message in (
+        (tmp_path / "none", "a.h5", "none: no such folder"),
+        (small_set, "file/a.h5", "file/a.h5: can't be written"),
+        (small_set, ".", "must have a name that ends in .h5"),
+        (small_set, "folder.h5", "a folder; name a file to write"),
+    ):
         result = run("extract", data, tmp_path / feats)
         assert result.exit_code == 1 and message in result.stderr
 

@@ -15,28 +15,84 @@ from wsedtk.audio.frontend import FrontendConfig, LogMel, mel_filters
 from wsedtk.core import config as config_files
 
 WANG = FrontendConfig()
-HE = FrontendConfig(sample_rate=44100, window=1764, hop=882, num_fft=2048, num_mels=80, max_hz=22050, power=2, top_db=None)
-ODD = FrontendConfig(sample_rate=22050, window=301, hop=97, num_fft=511, num_mels=20, min_hz=50, max_hz=11000, power=2, top_db=40)
+HE = FrontendConfig(
+    sample_rate=44100,
+    window=1764,
+    hop=882,
+    num_fft=2048,
+    num_mels=80,
+    max_hz=22050,
+    power=2,
+    top_db=None,
+)
+ODD = FrontendConfig(
+    sample_rate=22050,
+    window=301,
+    hop=97,
+    num_fft=511,
+    num_mels=20,
+    min_hz=50,
+    max_hz=11000,
+    power=2,
+    top_db=40,
+)
 CONFIGS = pytest.mark.parametrize("config", [WANG, HE, ODD], ids=["Wang", "He", "odd"])
-TOLERANCE = {"float64": 1e-6, "float32": 5e-3}  # dB; the latter above the floor of a float32 transform, see close
+TOLERANCE = {
+    "float64": 1e-6,
+    "float32": 5e-3,
+}  # dB; the latter above the floor of a float32 transform, see close
 
 
 def librosas(config, samples):
     """The same features by librosa alone, in float64."""
     if config.pad_to_seconds is not None:
-        samples = np.pad(samples, (0, max(0, round(config.pad_to_seconds * config.sample_rate) - len(samples))))
-    spectrum = np.abs(librosa.stft(samples.astype(np.float64), n_fft=config.num_fft, hop_length=config.hop, win_length=config.window,
-                                   window="hann", center=True, pad_mode="constant", dtype=np.complex128)) ** config.power
-    mel = librosa.filters.mel(sr=config.sample_rate, n_fft=config.num_fft, n_mels=config.num_mels, fmin=config.min_hz, fmax=config.max_hz,
-                              htk=False, norm="slaney", dtype=np.float64)
-    return librosa.power_to_db((mel @ spectrum)[:, :max(1, len(samples) // config.hop)], ref=1.0, amin=config.min_power,
-                               top_db=config.top_db).T
+        samples = np.pad(
+            samples, (0, max(0, round(config.pad_to_seconds * config.sample_rate) - len(samples)))
+        )
+    spectrum = (
+        np.abs(
+            librosa.stft(
+                samples.astype(np.float64),
+                n_fft=config.num_fft,
+                hop_length=config.hop,
+                win_length=config.window,
+                window="hann",
+                center=True,
+                pad_mode="constant",
+                dtype=np.complex128,
+            )
+        )
+        ** config.power
+    )
+    mel = librosa.filters.mel(
+        sr=config.sample_rate,
+        n_fft=config.num_fft,
+        n_mels=config.num_mels,
+        fmin=config.min_hz,
+        fmax=config.max_hz,
+        htk=False,
+        norm="slaney",
+        dtype=np.float64,
+    )
+    return librosa.power_to_db(
+        (mel @ spectrum)[:, : max(1, len(samples) // config.hop)],
+        ref=1.0,
+        amin=config.min_power,
+        top_db=config.top_db,
+    ).T
 
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-PADDED = {name: dataclasses.replace(config, pad_to_seconds=10.0) for name, config in (("Wang padded", WANG), ("He padded", HE))}
-EVERY = pytest.mark.parametrize("config", [WANG, HE, ODD, *PADDED.values()], ids=["Wang", "He", "odd", *PADDED])
-PUBLISHED = pytest.mark.parametrize("config", [WANG, HE, *PADDED.values()], ids=["Wang", "He", *PADDED])
+PADDED = {
+    name: dataclasses.replace(config, pad_to_seconds=10.0)
+    for name, config in (("Wang padded", WANG), ("He padded", HE))
+}
+EVERY = pytest.mark.parametrize(
+    "config", [WANG, HE, ODD, *PADDED.values()], ids=["Wang", "He", "odd", *PADDED]
+)
+PUBLISHED = pytest.mark.parametrize(
+    "config", [WANG, HE, *PADDED.values()], ids=["Wang", "He", *PADDED]
+)
 
 
 def noise(seconds, rate, seed=0):
@@ -46,7 +102,9 @@ def noise(seconds, rate, seed=0):
 def close(config, samples, dtype):
     found, expected = LogMel(config)(samples.astype(dtype)), librosas(config, samples.astype(dtype))
     assert found.shape == expected.shape and found.dtype == dtype
-    audible = expected > expected.max() - 50 * config.power if dtype == "float32" else slice(None)  # 2^-24 lies 72 dB of magnitude down
+    audible = (
+        expected > expected.max() - 50 * config.power if dtype == "float32" else slice(None)
+    )  # 2^-24 lies 72 dB of magnitude down
     np.testing.assert_allclose(found[audible], expected[audible], rtol=0, atol=TOLERANCE[dtype])
 
 
@@ -62,13 +120,21 @@ def signals(config):
     t = np.arange(config.sample_rate) / config.sample_rate
     click = np.zeros(len(t))
     click[5] = 1
-    return {"silence": 0 * t, "tone": np.sin(2 * np.pi * 440 * t), "top tone": np.sin(2 * np.pi * config.max_hz * 0.99 * t),
-            "click": click, "constant": 0 * t + 0.3, "quiet": 1e-9 * np.sin(2 * np.pi * 440 * t),
-            "then silence": np.where(t < 0.5, np.sin(2 * np.pi * 440 * t), 0)}
+    return {
+        "silence": 0 * t,
+        "tone": np.sin(2 * np.pi * 440 * t),
+        "top tone": np.sin(2 * np.pi * config.max_hz * 0.99 * t),
+        "click": click,
+        "constant": 0 * t + 0.3,
+        "quiet": 1e-9 * np.sin(2 * np.pi * 440 * t),
+        "then silence": np.where(t < 0.5, np.sin(2 * np.pi * 440 * t), 0),
+    }
 
 
 @CONFIGS
-@pytest.mark.parametrize("name", ["silence", "tone", "top tone", "click", "constant", "quiet", "then silence"])
+@pytest.mark.parametrize(
+    "name", ["silence", "tone", "top tone", "click", "constant", "quiet", "then silence"]
+)
 def test_signals_against_librosa(config, name):
     samples = signals(config)[name]
     close(config, samples, "float64")
@@ -80,13 +146,17 @@ def close_to_librosas_reading(config, path):
     """Compare what wsedtk reads of a file, and its features, with librosa's own reading and features."""
     samples, rate = audio_files.read(path, config.sample_rate)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # librosa.load imports modules that Python 3.13 lacks
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # librosa.load imports modules that Python 3.13 lacks
         theirs, _ = librosa.load(path, sr=config.sample_rate, mono=True)
     assert rate == config.sample_rate and samples.dtype == np.float32
     np.testing.assert_array_equal(samples, theirs)
     for dtype in ("float32", "float64"):
         close(config, theirs, dtype)
-        np.testing.assert_array_equal(LogMel(config)(samples.astype(dtype)), LogMel(config)(theirs.astype(dtype)))
+        np.testing.assert_array_equal(
+            LogMel(config)(samples.astype(dtype)), LogMel(config)(theirs.astype(dtype))
+        )
 
 
 @PUBLISHED
@@ -96,19 +166,36 @@ def test_real_recordings_against_librosa(config, real_data):
 
 
 def test_padding_a_real_recording_adds_frames_at_its_floor(real_data):
-    samples = audio_files.read(sorted((real_data / "esc10" / "002 - Rain").glob("*.ogg"))[0], 16000)[0][:24321]
+    samples = audio_files.read(
+        sorted((real_data / "esc10" / "002 - Rain").glob("*.ogg"))[0], 16000
+    )[0][:24321]
     short, padded = LogMel(WANG)(samples), LogMel(PADDED["Wang padded"])(samples)
     assert short.shape == (60, 64) and padded.shape == (400, 64)
     np.testing.assert_allclose(padded[:60], short, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(padded[63:], short.max() - 80, rtol=0, atol=1e-4)  # beyond the reach of the last samples' window
+    np.testing.assert_allclose(
+        padded[63:], short.max() - 80, rtol=0, atol=1e-4
+    )  # beyond the reach of the last samples' window
 
 
 @PUBLISHED
 @pytest.mark.filterwarnings("ignore:n_fft=.*too large")
-@pytest.mark.parametrize("rate, channels, num_samples, form", [
-    (8000, 1, 12347, "wav"), (8000, 2, 4001, "flac"), (48000, 2, 50001, "wav"), (48000, 1, 33333, "ogg"), (22050, 2, 9999, "wav"),
-    (16000, 2, 16001, "flac"), (44100, 1, 44101, "wav"), (44100, 6, 20011, "wav"), (8000, 2, 200, "wav"), (48000, 1, 999, "wav"),
-    (16000, 1, 1, "wav"), (48000, 2, 2, "wav")])
+@pytest.mark.parametrize(
+    "rate, channels, num_samples, form",
+    [
+        (8000, 1, 12347, "wav"),
+        (8000, 2, 4001, "flac"),
+        (48000, 2, 50001, "wav"),
+        (48000, 1, 33333, "ogg"),
+        (22050, 2, 9999, "wav"),
+        (16000, 2, 16001, "flac"),
+        (44100, 1, 44101, "wav"),
+        (44100, 6, 20011, "wav"),
+        (8000, 2, 200, "wav"),
+        (48000, 1, 999, "wav"),
+        (16000, 1, 1, "wav"),
+        (48000, 2, 2, "wav"),
+    ],
+)
 def test_sound_files_against_librosa(config, tmp_path, rate, channels, num_samples, form):
     generator, t = np.random.default_rng(num_samples), np.arange(num_samples)[:, None] / rate
     tones = 0.3 * np.sin(2 * np.pi * generator.uniform(100, 0.45 * rate, channels) * t)
@@ -129,9 +216,13 @@ def test_files_of_silence_against_librosa(config, tmp_path, rate, channels):
 @PUBLISHED
 def test_channels_that_cancel_are_silence(config, tmp_path):
     tone = 0.5 * np.sin(np.arange(9001) / 7)
-    soundfile.write(tmp_path / "a.wav", np.stack([tone, -tone], axis=1), config.sample_rate, subtype="FLOAT")
+    soundfile.write(
+        tmp_path / "a.wav", np.stack([tone, -tone], axis=1), config.sample_rate, subtype="FLOAT"
+    )
     close_to_librosas_reading(config, tmp_path / "a.wav")
-    assert LogMel(config)(audio_files.read(tmp_path / "a.wav", config.sample_rate)[0]).max() < -99.99
+    assert (
+        LogMel(config)(audio_files.read(tmp_path / "a.wav", config.sample_rate)[0]).max() < -99.99
+    )
 
 
 @EVERY
@@ -140,28 +231,42 @@ def test_channels_that_cancel_are_silence(config, tmp_path):
 def test_a_batch_is_its_clips_to_the_bit(config, dtype, num_samples):
     gains = np.array([1, 1e-3, 0, 30])[:, None]
     samples = (gains * noise(4 * num_samples, 1).reshape(4, -1)).astype(dtype)
-    samples[3, num_samples // 2:] = 0
+    samples[3, num_samples // 2 :] = 0
     found = LogMel(config)(samples)
     alone = [LogMel(config)(clip) for clip in samples]
-    assert found.dtype == dtype and found.shape == (4, config.num_frames(num_samples), config.num_mels)
+    assert found.dtype == dtype and found.shape == (
+        4,
+        config.num_frames(num_samples),
+        config.num_mels,
+    )
     np.testing.assert_array_equal(found, alone)
     np.testing.assert_array_equal(LogMel(config)(samples[:1])[0], alone[0])
     if num_samples == 1023:
-        np.testing.assert_array_equal(LogMel(config)(samples.reshape(2, 2, -1)), np.reshape(alone, (2, 2, *alone[0].shape)))
+        np.testing.assert_array_equal(
+            LogMel(config)(samples.reshape(2, 2, -1)), np.reshape(alone, (2, 2, *alone[0].shape))
+        )
 
 
 def test_the_level_of_a_clip_is_limited_by_its_own_maximum():
     loud = np.where(np.arange(16000) < 8000, 1000 * noise(1, 16000), 0)
-    levels = LogMel(WANG)(np.stack([loud, 1e-3 * loud, 0 * loud]))  # 30 dB of the magnitude between the first two
+    levels = LogMel(WANG)(
+        np.stack([loud, 1e-3 * loud, 0 * loud])
+    )  # 30 dB of the magnitude between the first two
     tops, floors = levels.max(axis=(1, 2)), levels.min(axis=(1, 2))
     np.testing.assert_allclose(tops[0] - tops[1], 30, rtol=0, atol=1e-6)
     np.testing.assert_allclose(floors, [tops[0] - 80, tops[1] - 80, -100], rtol=0, atol=1e-6)
     assert floors[0] > floors[1] > floors[2] == tops[2]
 
 
-@pytest.mark.parametrize("file, expected", [
-    ("dcase2017/conf/frontend_wang.yaml", PADDED["Wang padded"]), ("dcase2017/conf/frontend_he.yaml", PADDED["He padded"]),
-    ("audioset/conf/frontend_wang.yaml", PADDED["Wang padded"]), ("mini/conf/frontend_wang.yaml", WANG)])
+@pytest.mark.parametrize(
+    "file, expected",
+    [
+        ("dcase2017/conf/frontend_wang.yaml", PADDED["Wang padded"]),
+        ("dcase2017/conf/frontend_he.yaml", PADDED["He padded"]),
+        ("audioset/conf/frontend_wang.yaml", PADDED["Wang padded"]),
+        ("mini/conf/frontend_wang.yaml", WANG),
+    ],
+)
 def test_the_recipes_front_ends(file, expected):
     assert config_files.load(FrontendConfig, RECIPES / file) == expected
 
@@ -172,8 +277,9 @@ def test_the_recipes_front_ends(file, expected):
 def test_mel_filters_are_librosas_to_the_bit(rate, num_mels):
     for num_fft in (511, 1024, 2048, 4096):
         for low, high in ((0, rate / 2), (50, 3999.5), (1200, rate / 2), (20, 900)):
-            theirs = librosa.filters.mel(sr=rate, n_fft=num_fft, n_mels=num_mels, fmin=low,
-                                         fmax=high, dtype=np.float64)
+            theirs = librosa.filters.mel(
+                sr=rate, n_fft=num_fft, n_mels=num_mels, fmin=low, fmax=high, dtype=np.float64
+            )
             config = FrontendConfig(rate, 400, 400, num_fft, num_mels, float(low), float(high))
             np.testing.assert_array_equal(mel_filters(config), theirs)
 
@@ -196,7 +302,10 @@ def test_ten_seconds(config, num_frames):
     assert config.seconds_per_frame == 10 / num_frames
 
 
-@pytest.mark.parametrize("num_samples, num_frames", [(0, 1), (1, 1), (399, 1), (400, 1), (799, 1), (800, 2), (160399, 400), (160400, 401)])
+@pytest.mark.parametrize(
+    "num_samples, num_frames",
+    [(0, 1), (1, 1), (399, 1), (400, 1), (799, 1), (800, 2), (160399, 400), (160400, 401)],
+)
 def test_num_frames(num_samples, num_frames):
     assert WANG.num_frames(num_samples) == num_frames
     assert len(LogMel(WANG)(np.zeros(num_samples))) == num_frames
@@ -218,26 +327,50 @@ def test_the_input_stays_as_it_is():
     np.testing.assert_array_equal(samples, before)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"sample_rate": 0}, "must be at least 1"), ({"window": 0}, "must be at least 1"), ({"hop": 0}, "must be at least 1"),
-    ({"num_mels": 0}, "must be at least 1"), ({"hop": -400}, "must be at least 1"),
-    ({"num_fft": 1023}, "num_fft 1023 is shorter than the window of 1024 samples"),
-    ({"max_hz": 8001.0}, "need 0 <= min_hz < max_hz <= 8000.0, found 0.0 and 8001.0"),
-    ({"min_hz": -1.0}, "need 0 <= min_hz"), ({"min_hz": 8000.0}, "need 0 <= min_hz"), ({"max_hz": float("nan")}, "need 0 <= min_hz"),
-    ({"power": 3}, "power must be 1 or 2, found 3"),
-    ({"min_power": 0.0}, "min_power must be a number above 0, found 0.0"), ({"min_power": float("nan")}, "min_power"),
-    ({"top_db": -1.0}, "top_db must be at least 0, or null, found -1.0"), ({"top_db": float("nan")}, "top_db"),
-    ({"pad_to_seconds": 0.0}, "pad_to_seconds must be a number above 0"), ({"pad_to_seconds": float("inf")}, "pad_to_seconds"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"sample_rate": 0}, "must be at least 1"),
+        ({"window": 0}, "must be at least 1"),
+        ({"hop": 0}, "must be at least 1"),
+        ({"num_mels": 0}, "must be at least 1"),
+        ({"hop": -400}, "must be at least 1"),
+        ({"num_fft": 1023}, "num_fft 1023 is shorter than the window of 1024 samples"),
+        ({"max_hz": 8001.0}, "need 0 <= min_hz < max_hz <= 8000.0, found 0.0 and 8001.0"),
+        ({"min_hz": -1.0}, "need 0 <= min_hz"),
+        ({"min_hz": 8000.0}, "need 0 <= min_hz"),
+        ({"max_hz": float("nan")}, "need 0 <= min_hz"),
+        ({"power": 3}, "power must be 1 or 2, found 3"),
+        ({"min_power": 0.0}, "min_power must be a number above 0, found 0.0"),
+        ({"min_power": float("nan")}, "min_power"),
+        ({"top_db": -1.0}, "top_db must be at least 0, or null, found -1.0"),
+        ({"top_db": float("nan")}, "top_db"),
+        ({"pad_to_seconds": 0.0}, "pad_to_seconds must be a number above 0"),
+        ({"pad_to_seconds": float("inf")}, "pad_to_seconds"),
+    ],
+)
 def test_bad_configurations(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(WANG, **change)
 
 
 def test_the_same_bits_for_any_number_of_threads():
-    code = ("import hashlib, numpy as np; from wsedtk.audio.frontend import *; samples = np.random.default_rng(0).normal(0, 0.1, 160000);"
-            "print(hashlib.sha256(LogMel(FrontendConfig())(samples.astype(np.float32)).tobytes()).hexdigest())")
-    found = {subprocess.run([sys.executable, "-c", code], env={**os.environ, "OPENBLAS_NUM_THREADS": n, "OMP_NUM_THREADS": n,
-                                                               "MKL_NUM_THREADS": n}, capture_output=True, check=True).stdout
-             for n in ("1", "2")}
+    code = (
+        "import hashlib, numpy as np; from wsedtk.audio.frontend import *; samples = np.random.default_rng(0).normal(0, 0.1, 160000);"
+        "print(hashlib.sha256(LogMel(FrontendConfig())(samples.astype(np.float32)).tobytes()).hexdigest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={
+                **os.environ,
+                "OPENBLAS_NUM_THREADS": n,
+                "OMP_NUM_THREADS": n,
+                "MKL_NUM_THREADS": n,
+            },
+            capture_output=True,
+            check=True,
+        ).stdout
+        for n in ("1", "2")
+    }
     assert len(found) == 1

@@ -23,16 +23,22 @@ def store(tmp_path):
 
 def test_scores_do_not_depend_on_the_batch_that_a_clip_is_in(store):
     torch.manual_seed(0)
-    network = models.build("dcase-crnn", 3, pooling="attention", num_mels=8, channels=(4, 4, 4), num_hidden=5)
+    network = models.build(
+        "dcase-crnn", 3, pooling="attention", num_mels=8, channels=(4, 4, 4), num_hidden=5
+    )
     mean, std = store.statistics(np.arange(100))
     assert std[5] == 0
-    runner = network_runner.Runner.of(network, mean, std, network_runner.pick_device("cpu"), precise=True)
+    runner = network_runner.Runner.of(
+        network, mean, std, network_runner.pick_device("cpu"), precise=True
+    )
     rows = np.random.default_rng(1).permutation(100)[:90]
     seen = []
     for positions, output, segments in network_runner.score(runner, store, rows, 4, 10):
         assert len(positions) <= runner.batch_size
         for i, position in enumerate(positions.tolist()):
-            x = torch.from_numpy((store.read(rows[[position]])[0] - mean) / np.where(std > 0, std, 1)).float()
+            x = torch.from_numpy(
+                (store.read(rows[[position]])[0] - mean) / np.where(std > 0, std, 1)
+            ).float()
             with torch.inference_mode():
                 alone = network(x[None])
             torch.testing.assert_close(output.clip[i], alone.clip[0], rtol=0, atol=1e-6)

@@ -32,15 +32,22 @@ from wsedtk.stages import info
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
 from mutations import count, in_time, mutate  # noqa: E402
 
-needs_onnx = pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason="the extra [export] is not installed")
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnx") is None, reason="the extra [export] is not installed"
+)
 
 
 def command(exp, name, *arguments):
     """Run a command as a recipe does, its record in exp/log."""
     (exp / "log").mkdir(exist_ok=True)
     words = [str(word) for word in ("--record", exp / "log" / f"{name}.yaml", *arguments)]
-    with mock.patch.object(sys, "argv", ["wsedtk", *words]):  # of which a record takes its arguments
-        assert CliRunner().invoke(cli.cli, words, prog_name="wsedtk", catch_exceptions=False).exit_code == 0
+    with mock.patch.object(
+        sys, "argv", ["wsedtk", *words]
+    ):  # of which a record takes its arguments
+        assert (
+            CliRunner().invoke(cli.cli, words, prog_name="wsedtk", catch_exceptions=False).exit_code
+            == 0
+        )
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +59,49 @@ def made(tmp_path_factory):
         for i, wav in zip(numbers, names):
             write_sound(exp / "data" / "audio" / wav, frequency=300 + 2700 * (i % 2), seed=i)
         tags = [(wav, LABELS[i % 2]) for i, wav in zip(numbers, names)]
-        write_set(exp / "data" / name, [(wav, f"../audio/{wav}", 1) for wav in names], LABELS, tags,
-                  [(wav, 0, 1, label) for wav, label in tags])
-    fit, valid, feats, linear = exp / "data" / "fit", exp / "data" / "valid", exp / "feats", exp / "linear"
+        write_set(
+            exp / "data" / name,
+            [(wav, f"../audio/{wav}", 1) for wav in names],
+            LABELS,
+            tags,
+            [(wav, 0, 1, label) for wav, label in tags],
+        )
+    fit, valid, feats, linear = (
+        exp / "data" / "fit",
+        exp / "data" / "valid",
+        exp / "feats",
+        exp / "linear",
+    )
     for k in (1, 2):
         command(exp, f"extract_fit.{k}", "extract", fit, feats / "fit.h5", "--shard", f"{k}/2")
     command(exp, "extract_valid", "extract", valid, feats / "valid.h5")
-    command(exp, "train", "train", fit, valid, linear, "--feats", feats / "fit.h5", "--feats", feats / "valid.h5", *SMALL)
+    command(
+        exp,
+        "train",
+        "train",
+        fit,
+        valid,
+        linear,
+        "--feats",
+        feats / "fit.h5",
+        "--feats",
+        feats / "valid.h5",
+        *SMALL,
+    )
     command(exp, "predict", "predict", linear, feats / "valid.h5", linear / "valid" / "scores.h5")
-    command(exp, "tune", "tune", linear / "valid" / "scores.h5", valid, linear / "operating_point.yaml")
-    command(exp, "decode", "decode", linear / "valid" / "scores.h5", linear / "operating_point.yaml", linear / "valid" / "frame",
-            "--mode", "frame")
+    command(
+        exp, "tune", "tune", linear / "valid" / "scores.h5", valid, linear / "operating_point.yaml"
+    )
+    command(
+        exp,
+        "decode",
+        "decode",
+        linear / "valid" / "scores.h5",
+        linear / "operating_point.yaml",
+        linear / "valid" / "frame",
+        "--mode",
+        "frame",
+    )
     command(exp, "score", "score", valid, linear / "valid" / "frame", "--bootstrap", "100")
     return exp
 
@@ -82,58 +121,119 @@ def told(path):
 
 def inputs(about):
     """{what: (fingerprint, state)} of what an artefact was made from, but for files."""
-    return {one["what"]: (one["fingerprint"], one["state"]) for one in about.inputs if one["what"] != "files"}
+    return {
+        one["what"]: (one["fingerprint"], one["state"])
+        for one in about.inputs
+        if one["what"] != "files"
+    }
 
 
-KINDS = [("data/fit", "data directory"), ("data/fit/tags.tsv", "data directory"), ("feats/fit.h5", "feature file in shards"),
-         ("feats/fit.1-of-2.h5", "feature file"), ("feats/valid.h5", "feature file"), ("linear", "model directory"),
-         ("linear/model.yaml", "model directory"), ("linear/README.md", "model directory"), ("linear/valid/scores.h5", "score file"),
-         ("linear/operating_point.yaml", "operating point"), ("linear/valid/frame", "decoded folder"),
-         ("linear/valid/frame/events.tsv", "decoded folder"), ("linear/valid/frame/reference", "reference of a scored folder"),
-         ("linear/valid/frame/report.json", "report"), ("log/train.yaml", "record of a command"), ("data/audio/00.wav", "sound file"),
-         ("linear/checkpoints/step00000015.pt", "training checkpoint"), (".", "experiment directory")]
+KINDS = [
+    ("data/fit", "data directory"),
+    ("data/fit/tags.tsv", "data directory"),
+    ("feats/fit.h5", "feature file in shards"),
+    ("feats/fit.1-of-2.h5", "feature file"),
+    ("feats/valid.h5", "feature file"),
+    ("linear", "model directory"),
+    ("linear/model.yaml", "model directory"),
+    ("linear/README.md", "model directory"),
+    ("linear/valid/scores.h5", "score file"),
+    ("linear/operating_point.yaml", "operating point"),
+    ("linear/valid/frame", "decoded folder"),
+    ("linear/valid/frame/events.tsv", "decoded folder"),
+    ("linear/valid/frame/reference", "reference of a scored folder"),
+    ("linear/valid/frame/report.json", "report"),
+    ("log/train.yaml", "record of a command"),
+    ("data/audio/00.wav", "sound file"),
+    ("linear/checkpoints/step00000015.pt", "training checkpoint"),
+    (".", "experiment directory"),
+]
 
 
 @pytest.mark.parametrize("path, kind", KINDS)
 def test_each_kind_is_known_and_whole(made, path, kind):
     about, text = told(made / path)
-    assert (about.kind, about.complete, about.faults) == (kind, None if kind == "sound file" else True, [])
+    assert (about.kind, about.complete, about.faults) == (
+        kind,
+        None if kind == "sound file" else True,
+        [],
+    )
     assert f"kind: {kind}" in " ".join(text.split()) and "fault" not in text
-    if kind not in ("sound file", "training checkpoint", "data directory", "reference of a scored folder", "experiment directory"):
-        assert about.made["wsedtk"] == provenance.made_by()["wsedtk"] and about.made["recorded"], about.made
+    if kind not in (
+        "sound file",
+        "training checkpoint",
+        "data directory",
+        "reference of a scored folder",
+        "experiment directory",
+    ):
+        assert about.made["wsedtk"] == provenance.made_by()["wsedtk"] and about.made["recorded"], (
+            about.made
+        )
     assert all(one["state"] in (None, "there") for one in about.inputs)
 
 
 def test_what_is_told(made):
     data = told(made / "data/fit")[0].content
     assert data["clips"] == 12 and data["hours"] == 0.003 and data["tags"] == data["events"] == 12
-    assert data["clips_per_class"] == dict.fromkeys(LABELS, 6) and "of 12 looked at 12 sound files are there" in data["audio"]
+    assert (
+        data["clips_per_class"] == dict.fromkeys(LABELS, 6)
+        and "of 12 looked at 12 sound files are there" in data["audio"]
+    )
     model, text = told(made / "linear")
     spec, network, fingerprint = checkpoint.load_model(made / "linear")
-    assert model.content["fingerprint"] == fingerprint and model.content["operating_point"] == "of this model"
-    assert model.content["parameters"] == sum(p.numel() for p in network.parameters()) and model.content["labels"] == LABELS
-    assert model.content["to_share"] == ["README.md says no licence: write one in its first lines, `license: ...`",
-                                         "README.md lacks the scores, as they are now, of valid/frame; wsedtk report writes them into it",
-                                         "README.md tells of another operating point, or of none; wsedtk report writes it anew"]
-    assert model.made["command"].startswith(f"wsedtk train {made / 'data/fit'} ") and "high, very; low" in text
+    assert (
+        model.content["fingerprint"] == fingerprint
+        and model.content["operating_point"] == "of this model"
+    )
+    assert (
+        model.content["parameters"] == sum(p.numel() for p in network.parameters())
+        and model.content["labels"] == LABELS
+    )
+    assert model.content["to_share"] == [
+        "README.md says no licence: write one in its first lines, `license: ...`",
+        "README.md lacks the scores, as they are now, of valid/frame; wsedtk report writes them into it",
+        "README.md tells of another operating point, or of none; wsedtk report writes it anew",
+    ]
+    assert (
+        model.made["command"].startswith(f"wsedtk train {made / 'data/fit'} ")
+        and "high, very; low" in text
+    )
     scores = told(made / "linear/valid/scores.h5")[0]
-    assert inputs(scores)["model"] == (fingerprint, "there") and inputs(scores)["features"][1] == "there"
-    assert scores.content["clips"] == 6 and scores.content["scores_of"] == ["clip", "frame", "segment"]
+    assert (
+        inputs(scores)["model"] == (fingerprint, "there")
+        and inputs(scores)["features"][1] == "there"
+    )
+    assert scores.content["clips"] == 6 and scores.content["scores_of"] == [
+        "clip",
+        "frame",
+        "segment",
+    ]
     report = json.loads((made / "linear/valid/frame/report.json").read_text())
     about = told(made / "linear/valid/frame/report.json")[0]
-    assert about.content["tuned_on_these"] and about.content["segment F1"].startswith(f"{report['segment']['f1']:.3f} [")
+    assert about.content["tuned_on_these"] and about.content["segment F1"].startswith(
+        f"{report['segment']['f1']:.3f} ["
+    )
     shard = told(made / "feats/fit.2-of-2.h5")[0]
     assert shard.content["clips"] == 6 and "--shard 2/2" in shard.made["command"]
     parts = told(made)[0].content["parts"]
-    assert list(parts) == ["data/fit", "data/valid", "feats/fit.h5", "feats/valid.h5", "linear", "linear/valid/scores.h5",
-                           "linear/valid/frame"] and all("whole" in line for line in parts.values())
+    assert list(parts) == [
+        "data/fit",
+        "data/valid",
+        "feats/fit.h5",
+        "feats/valid.h5",
+        "linear",
+        "linear/valid/scores.h5",
+        "linear/valid/frame",
+    ] and all("whole" in line for line in parts.values())
 
 
 def test_json_is_the_same_as_python_has_it(made, run):
     paths = [made / path for path, _ in KINDS]
     result = run("info", "--json", *paths)
     assert result.exit_code == 0 and result.stderr == ""
-    assert json.loads(result.stdout) == [dataclasses.asdict(artefacts.describe(path)) for path in paths]
+    assert json.loads(result.stdout) == [
+        dataclasses.asdict(artefacts.describe(path)) for path in paths
+    ]
 
 
 def test_what_was_made_anew_or_is_gone_is_told(exp, run):
@@ -144,9 +244,13 @@ def test_what_was_made_anew_or_is_gone_is_told(exp, run):
     spec, network, _ = checkpoint.load_model(exp / "linear")
     network.head.fc_prob.bias.data += 1
     checkpoint.save_model(exp / "linear", spec, network.state_dict())
-    for path, message in (("linear", "tune again"), ("linear/operating_point.yaml", "was tuned on the scores of another model"),
-                          ("linear/valid/scores.h5", "predict again"), ("linear/valid/frame", "which was made anew"),
-                          ("linear/valid/frame/report.json", "which was made anew")):
+    for path, message in (
+        ("linear", "tune again"),
+        ("linear/operating_point.yaml", "was tuned on the scores of another model"),
+        ("linear/valid/scores.h5", "predict again"),
+        ("linear/valid/frame", "which was made anew"),
+        ("linear/valid/frame/report.json", "which was made anew"),
+    ):
         about = told(exp / path)[0]
         assert about.complete and any(message in fault for fault in about.faults), path
         assert path == "linear" or inputs(about)["model"][1] in ("changed", None)
@@ -164,12 +268,38 @@ def test_in_the_making_is_no_error(exp, run):
     (exp / "feats/.new.h5.parts").mkdir()
     assert told(exp / "feats/fit.h5")[0].content["missing"] == ["fit.2-of-2.h5"]
     training = told(exp / "linear")[0].content
-    assert training["state"] == "in training, or stopped" and training["last_checkpoint"] == "step00000015"
+    assert (
+        training["state"] == "in training, or stopped"
+        and training["last_checkpoint"] == "step00000015"
+    )
     assert training["batches_in_all"] == "at most 15" and training["last_validation"]["step"] == 15
-    result = run("info", *(exp / path for path in ("feats/fit.h5", "linear", "data/valid", "linear/valid/frame", "feats/new.h5")))
-    assert result.exit_code == 0 and result.stdout.count("complete: ") + result.stdout.count("complete:  ") >= 5
-    assert result.stdout.split("\n\n")[-1].split()[:5] == [str(exp / "feats/.new.h5.parts"), "kind:", "features", "in", "the"]
-    assert all("no" in part.split("complete:")[1].split()[:1] for part in result.stdout.split("\n\n"))
+    result = run(
+        "info",
+        *(
+            exp / path
+            for path in (
+                "feats/fit.h5",
+                "linear",
+                "data/valid",
+                "linear/valid/frame",
+                "feats/new.h5",
+            )
+        ),
+    )
+    assert (
+        result.exit_code == 0
+        and result.stdout.count("complete: ") + result.stdout.count("complete:  ") >= 5
+    )
+    assert result.stdout.split("\n\n")[-1].split()[:5] == [
+        str(exp / "feats/.new.h5.parts"),
+        "kind:",
+        "features",
+        "in",
+        "the",
+    ]
+    assert all(
+        "no" in part.split("complete:")[1].split()[:1] for part in result.stdout.split("\n\n")
+    )
 
 
 def test_an_extraction_that_was_stopped(small_set, tmp_path, monkeypatch):
@@ -180,7 +310,10 @@ def test_an_extraction_that_was_stopped(small_set, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="lost"):
         command(tmp_path, "extract", "extract", small_set, tmp_path / "f.h5")
     about = told(tmp_path / "f.h5")[0]
-    assert about.kind == "features in the making" and about.content["clips_done"] == about.content["clips_in_all"] == 12
+    assert (
+        about.kind == "features in the making"
+        and about.content["clips_done"] == about.content["clips_in_all"] == 12
+    )
 
 
 @needs_onnx
@@ -189,17 +322,30 @@ def test_an_exported_model(made, tmp_path, run, monkeypatch):
 
     assert run("export", made / "linear", tmp_path / "m.onnx").exit_code == 0
     about, text = told(tmp_path / "m.onnx")
-    assert (about.kind, about.complete, about.faults) == ("exported model", True, []) and about.content["labels"] == LABELS
-    assert about.content["sample_rate"] == 16000 and about.content["outputs"] == ["clip", "frame"] and "operating point:   inside" in text
+    assert (about.kind, about.complete, about.faults) == (
+        "exported model",
+        True,
+        [],
+    ) and about.content["labels"] == LABELS
+    assert (
+        about.content["sample_rate"] == 16000
+        and about.content["outputs"] == ["clip", "frame"]
+        and "operating point:   inside" in text
+    )
     assert inputs(about)["model"] == (provenance.fingerprint_model_directory(made / "linear"), None)
     whole = (tmp_path / "m.onnx").read_bytes()
     for content in (b"", whole[:2000], b"PK not onnx"):
         (tmp_path / "cut.onnx").write_bytes(content)
         about = told(tmp_path / "cut.onnx")[0]
-        assert about.complete is False and "cut.onnx: not an ONNX file, or a damaged one" in about.faults[0]
+        assert (
+            about.complete is False
+            and "cut.onnx: not an ONNX file, or a damaged one" in about.faults[0]
+        )
     model = onnx.load_model_from_string(whole)
     for value in ("{", "3", "[" * 100000):
-        onnx.helper.set_model_props(model, {**{p.key: p.value for p in model.metadata_props}, "labels": value})
+        onnx.helper.set_model_props(
+            model, {**{p.key: p.value for p in model.metadata_props}, "labels": value}
+        )
         (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
         assert "its metadata are damaged" in told(tmp_path / "odd.onnx")[0].faults[0]
     del model.metadata_props[:]
@@ -209,13 +355,21 @@ def test_an_exported_model(made, tmp_path, run, monkeypatch):
     assert told(tmp_path / "odd.onnx")[0].kind == "ONNX file"  # what it names is not read
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = run("info", tmp_path / "m.onnx")
-    assert result.exit_code == 1 and "m.onnx: needs the package onnx, which is not installed: pip install 'wsedtk[export]'" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "m.onnx: needs the package onnx, which is not installed: pip install 'wsedtk[export]'"
+        in result.stderr
+    )
 
 
 def test_configurations_and_logs(tmp_path):
     (tmp_path / "system.yaml").write_text("network: dcase-crnn\npooling: max\nseed: 3\n")
     about = told(tmp_path / "system.yaml")[0]
-    assert about.kind == "configuration of a system" and about.content["of_these_given"] == ["network", "pooling", "seed"]
+    assert about.kind == "configuration of a system" and about.content["of_these_given"] == [
+        "network",
+        "pooling",
+        "seed",
+    ]
     assert about.content["settings"]["seed"] == 3 and "batch_size" in about.content["settings"]
     (tmp_path / "frontend.yaml").write_text("num_mels: 0\nhop: 400\n")
     about = told(tmp_path / "frontend.yaml")[0]
@@ -223,15 +377,25 @@ def test_configurations_and_logs(tmp_path):
     log = "# wsedtk train a b\n# host h, started 2026-01-02 03:04:05 +0000\nhello\n"
     (tmp_path / "job.log").write_text(log)
     assert told(tmp_path / "job.log")[0].complete is False
-    (tmp_path / "job.log").write_text(log + "# ended 2026-01-02 03:04:15 +0000 after 10 s, exit status 3\n")
+    (tmp_path / "job.log").write_text(
+        log + "# ended 2026-01-02 03:04:15 +0000 after 10 s, exit status 3\n"
+    )
     about = told(tmp_path / "job.log")[0]
-    assert about.complete and about.content["exit_status"] == 3 and about.made["command"] == "wsedtk train a b"
+    assert (
+        about.complete
+        and about.content["exit_status"] == 3
+        and about.made["command"] == "wsedtk train a b"
+    )
 
 
 def test_score_tables_and_weights_of_others(made, tmp_path, run):
     assert run("average", made / "linear/valid/scores.h5", tmp_path / "tables").exit_code == 0
     about = told(tmp_path / "tables")[0]
-    assert about.kind == "folder of score tables" and about.content["clips"] == 6 and about.content["labels"] == LABELS
+    assert (
+        about.kind == "folder of score tables"
+        and about.content["clips"] == 6
+        and about.content["labels"] == LABELS
+    )
     (tmp_path / "tables" / "13.tsv").write_text("onset\toffset\tother\n")
     assert "13.tsv" in told(tmp_path / "tables")[0].faults[0]
     torch.save({"weight": torch.zeros(2)}, tmp_path / "w.pt")
@@ -244,23 +408,39 @@ def test_paths_that_are_nothing_or_mistyped(made, tmp_path, run):
     (tmp_path / "empty.yaml").write_text("")
     os.mkfifo(tmp_path / "pipe.h5")
     for name in ("note.txt", "empty.yaml", "pipe.h5", "."):
-        with in_time(), pytest.raises(InputError, match="not an artefact that is known here; known are: data directory; "):
+        with (
+            in_time(),
+            pytest.raises(
+                InputError, match="not an artefact that is known here; known are: data directory; "
+            ),
+        ):
             artefacts.describe(tmp_path / name)
     for name in ("a\0b", "x" * 5000):
         with pytest.raises(InputError, match="can't be read|no such file"):
             artefacts.describe(tmp_path / name)
     result = run("info", made / "linea", tmp_path / "nothing at all", made / "data/fit")
-    assert result.exit_code == 1 and "kind:" in result.stdout and f"{made / 'data/fit'}\n" in result.stdout
-    assert result.stderr.splitlines() == [f"{made / 'linea'}: no such file or folder; did you mean '{made / 'linear'}'?",
-                                          f"{tmp_path / 'nothing at all'}: no such file or folder"]
+    assert (
+        result.exit_code == 1
+        and "kind:" in result.stdout
+        and f"{made / 'data/fit'}\n" in result.stdout
+    )
+    assert result.stderr.splitlines() == [
+        f"{made / 'linea'}: no such file or folder; did you mean '{made / 'linear'}'?",
+        f"{tmp_path / 'nothing at all'}: no such file or folder",
+    ]
 
 
 def test_names_and_labels_of_others_are_shown_as_text(tmp_path, run):
-    labels = ["<b>&\"", "a\x1b[31mred\x07"]
+    labels = ['<b>&"', "a\x1b[31mred\x07"]
     path = tmp_path / "-a <b>\n\x1b[2J" / "scores.h5"
     write_score_file(path, ["x.wav"], labels, np.zeros((1, 2)))
     result = run("info", "--", path)
-    assert result.exit_code == 0 and "\x1b" not in result.stdout and "\x07" not in result.stdout and "<b>&\"" in result.stdout
+    assert (
+        result.exit_code == 0
+        and "\x1b" not in result.stdout
+        and "\x07" not in result.stdout
+        and '<b>&"' in result.stdout
+    )
     assert json.loads(run("info", "--json", "--", path).stdout)[0]["content"]["labels"] == labels
 
 
@@ -294,13 +474,31 @@ def damaged(made, tmp_path, path, seed):
     return target
 
 
-@pytest.mark.parametrize("path", ["data/fit/clips.tsv", "data/fit/events.tsv", "feats/valid.h5", "feats/fit.1-of-2.h5", "linear/model.yaml",
-                                  "linear/model.safetensors", "linear/README.md", "linear/history.tsv", "linear/operating_point.yaml",
-                                  "linear/valid/scores.h5", "linear/valid/frame/events.tsv", "linear/valid/frame/info.yaml",
-                                  "linear/valid/frame/report.json", "linear/checkpoints/step00000015.pt", "log/train.yaml",
-                                  "data/audio/00.wav"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/fit/clips.tsv",
+        "data/fit/events.tsv",
+        "feats/valid.h5",
+        "feats/fit.1-of-2.h5",
+        "linear/model.yaml",
+        "linear/model.safetensors",
+        "linear/README.md",
+        "linear/history.tsv",
+        "linear/operating_point.yaml",
+        "linear/valid/scores.h5",
+        "linear/valid/frame/events.tsv",
+        "linear/valid/frame/info.yaml",
+        "linear/valid/frame/report.json",
+        "linear/checkpoints/step00000015.pt",
+        "log/train.yaml",
+        "data/audio/00.wav",
+    ],
+)
 def test_damaged_bytes_are_a_fault_and_no_traceback(made, tmp_path, path):
-    for seed in range(5 if path.endswith(".h5") else count(100, 5)):  # HDF5's own code can hang: test_hdf5.py tries it in processes
+    for seed in range(
+        5 if path.endswith(".h5") else count(100, 5)
+    ):  # HDF5's own code can hang: test_hdf5.py tries it in processes
         target = damaged(made, tmp_path, path, seed)
         for place in (target, target.parent):
             try:
@@ -310,15 +508,28 @@ def test_damaged_bytes_are_a_fault_and_no_traceback(made, tmp_path, path):
                 assert str(place) in str(error) and "it hangs" not in str(error)
 
 
-@pytest.mark.parametrize("path, message", [
-    ("data/fit/tags.tsv", "tags.tsv"), ("feats/valid.h5", "damaged"), ("linear/model.yaml", "model.yaml"),
-    ("linear/model.safetensors", "damaged"), ("linear/valid/scores.h5", "damaged"), ("linear/operating_point.yaml", "operating_point.yaml"),
-    ("linear/valid/frame/report.json", "report.json"), ("linear/checkpoints/step00000015.pt", "damaged")])
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("data/fit/tags.tsv", "tags.tsv"),
+        ("feats/valid.h5", "damaged"),
+        ("linear/model.yaml", "model.yaml"),
+        ("linear/model.safetensors", "damaged"),
+        ("linear/valid/scores.h5", "damaged"),
+        ("linear/operating_point.yaml", "operating_point.yaml"),
+        ("linear/valid/frame/report.json", "report.json"),
+        ("linear/checkpoints/step00000015.pt", "damaged"),
+    ],
+)
 def test_a_file_that_was_cut_off_is_damaged(exp, run, path, message):
     content = (exp / path).read_bytes()
-    (exp / path).write_bytes(content[:len(content) // 2 - 3])
+    (exp / path).write_bytes(content[: len(content) // 2 - 3])
     result = run("info", exp / path)
-    assert result.exit_code == 1 and f"damaged, or not fitting together: {exp}" in result.stderr and "fault: " in result.stdout
+    assert (
+        result.exit_code == 1
+        and f"damaged, or not fitting together: {exp}" in result.stderr
+        and "fault: " in result.stdout
+    )
     assert message in result.stdout.split("fault: ")[1]
     assert "fault" not in told(exp / "data/valid")[1]
 
@@ -328,7 +539,11 @@ def test_weights_that_are_damaged_accuse_nothing_else(exp):
     content[-3] ^= 1
     (exp / "linear/model.safetensors").write_bytes(content)
     about = told(exp / "linear")[0]
-    assert not about.complete and len(about.faults) == 1 and "model.safetensors is damaged" in about.faults[0]
+    assert (
+        not about.complete
+        and len(about.faults) == 1
+        and "model.safetensors is damaged" in about.faults[0]
+    )
 
 
 class Evil:
@@ -343,14 +558,24 @@ class Evil:
 
 def test_nothing_in_an_artefact_is_run_or_followed(made, exp, tmp_path, monkeypatch):
     torch.save({"step": Evil(tmp_path / "ran")}, tmp_path / "evil.pt")
-    assert "it holds more than tensors" in told(tmp_path / "evil.pt")[0].faults[0] or "UnpicklingError" in told(tmp_path / "evil.pt")[1]
+    assert (
+        "it holds more than tensors" in told(tmp_path / "evil.pt")[0].faults[0]
+        or "UnpicklingError" in told(tmp_path / "evil.pt")[1]
+    )
     (tmp_path / "someones_network.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
     monkeypatch.syspath_prepend(tmp_path)
     mapping = yaml.safe_load((exp / "linear/model.yaml").read_text())
-    (exp / "linear/model.yaml").write_text(yaml.safe_dump({**mapping, "network": "someones_network:Net"}))
+    (exp / "linear/model.yaml").write_text(
+        yaml.safe_dump({**mapping, "network": "someones_network:Net"})
+    )
     about = told(exp / "linear")[0]
-    assert "WSEDTK_NETWORKS" in about.content["not_looked_at"] and "someones_network" not in sys.modules
-    (tmp_path / "object.yaml").write_text(f"seed: !!python/object/apply:os.system ['touch {tmp_path / 'ran'}']\n")
+    assert (
+        "WSEDTK_NETWORKS" in about.content["not_looked_at"]
+        and "someones_network" not in sys.modules
+    )
+    (tmp_path / "object.yaml").write_text(
+        f"seed: !!python/object/apply:os.system ['touch {tmp_path / 'ran'}']\n"
+    )
     assert "object.yaml: not valid YAML" in told(tmp_path / "object.yaml")[0].faults[0]
     with h5py.File(tmp_path / "link.h5", "w") as file:
         file.attrs["kind"] = "scores"
@@ -361,39 +586,66 @@ def test_nothing_in_an_artefact_is_run_or_followed(made, exp, tmp_path, monkeypa
 
 
 def test_bombs_are_refused_at_once(tmp_path):
-    (tmp_path / "bomb.yaml").write_text("a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi")))
+    (tmp_path / "bomb.yaml").write_text(
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi")
+        )
+    )
     (tmp_path / "deep.yaml").write_text("seed: " + "[" * 100000)
     (tmp_path / "report.json").write_text("[" * 100000)
     checkpoint.save_model(tmp_path / "m", small_spec(), small_spec().build().state_dict())
     mapping = yaml.safe_load((tmp_path / "m/model.yaml").read_text())
-    (tmp_path / "m/model.yaml").write_text(yaml.safe_dump({**mapping, "network_options": {"num_mels": 8, "num_hidden": 10 ** 9}}))
+    (tmp_path / "m/model.yaml").write_text(
+        yaml.safe_dump({**mapping, "network_options": {"num_mels": 8, "num_hidden": 10**9}})
+    )
     for name in ("bomb.yaml", "deep.yaml", "report.json", "m"):
         with in_time(10):
             about = told(tmp_path / name)[0]
-        assert about.complete is False and len(about.faults) == 1 and len(about.faults[0]) < 2000, name
+        assert about.complete is False and len(about.faults) == 1 and len(about.faults[0]) < 2000, (
+            name
+        )
 
 
 def test_pipes_in_the_place_of_files_are_not_waited_for(exp):
-    for name in ("linear/history.tsv", "linear/README.md", "linear/operating_point.yaml", "log/train.yaml"):
+    for name in (
+        "linear/history.tsv",
+        "linear/README.md",
+        "linear/operating_point.yaml",
+        "log/train.yaml",
+    ):
         (exp / name).unlink()
         os.mkfifo(exp / name)
     with in_time():
         about = told(exp / "linear")[0]
-    assert about.content["last_validation"] is None and not about.made["recorded"] and about.faults == []
+    assert (
+        about.content["last_validation"] is None
+        and not about.made["recorded"]
+        and about.faults == []
+    )
     assert "README.md can't be read as text" in about.content["to_share"]
 
 
 def test_big_files_are_told_of_at_once(tmp_path):
     rows, frames, classes = 2000, 240, 50
     names = [f"{i}.wav" for i in range(rows)]
-    write_score_file(tmp_path / "big.h5", names, [f"c{k}" for k in range(classes)], np.zeros((rows, classes)),
-                     np.zeros((rows, frames, classes), np.float16), np.zeros((rows, 10, classes), np.float16), [frames] * rows)
+    write_score_file(
+        tmp_path / "big.h5",
+        names,
+        [f"c{k}" for k in range(classes)],
+        np.zeros((rows, classes)),
+        np.zeros((rows, frames, classes), np.float16),
+        np.zeros((rows, 10, classes), np.float16),
+        [frames] * rows,
+    )
     with open(tmp_path / "job.log", "wb") as file:
         file.write(b"# wsedtk train\n# host h, started 2026-01-02 03:04:05 +0000\n")
         file.truncate(1 << 33)  # a hole
     begun = time.monotonic()
-    assert told(tmp_path / "big.h5")[0].content["clips"] == rows and told(tmp_path / "job.log")[0].complete is False
+    assert (
+        told(tmp_path / "big.h5")[0].content["clips"] == rows
+        and told(tmp_path / "job.log")[0].complete is False
+    )
     assert time.monotonic() - begun < 2
 
 
@@ -401,7 +653,11 @@ def test_a_report_page(run, tmp_path):
     path = tmp_path / "report <a>.html"
     path.write_text(Page(None, "png").text("A title"))
     result = run("info", path)
-    assert result.exit_code == 0 and "report page" in result.stdout and f"wsedtk {__version__}, commit " in result.stdout
+    assert (
+        result.exit_code == 0
+        and "report page" in result.stdout
+        and f"wsedtk {__version__}, commit " in result.stdout
+    )
     path.write_text(path.read_text()[:-10])
     result = run("info", path)
     assert result.exit_code == 1 and "its end is missing" in result.stdout

@@ -21,11 +21,19 @@ def installed(tmp_path_factory):
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
-    shutil.copytree(ROOT / "wsedtk", checkout / "wsedtk",
-                    ignore=shutil.ignore_patterns("__pycache__"))
-    subprocess.run([sys.executable, "-c", "from setuptools import build_meta; "
-                    "build_meta.build_editable('wheel')"], cwd=checkout, check=True,
-                   capture_output=True)
+    shutil.copytree(
+        ROOT / "wsedtk", checkout / "wsedtk", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from setuptools import build_meta; build_meta.build_editable('wheel')",
+        ],
+        cwd=checkout,
+        check=True,
+        capture_output=True,
+    )
     with zipfile.ZipFile(next((checkout / "wheel").glob("*.whl"))) as wheel:
         wheel.extractall(site)
     return checkout, site
@@ -35,10 +43,17 @@ def installed(tmp_path_factory):
 def test_it_is_imported_from_any_folder(installed, place):
     """Without this environment's packages; `-c` puts the working directory first on the path."""
     checkout, site = installed
-    code = f"import site; site.addsitedir({str(site)!r}); " \
-           "import wsedtk.core.errors; print(wsedtk.__version__, wsedtk.__file__)"
-    result = subprocess.run([sys.executable, "-S", "-E", "-c", code], cwd=checkout / place,
-                            capture_output=True, text=True, check=False)
+    code = (
+        f"import site; site.addsitedir({str(site)!r}); "
+        "import wsedtk.core.errors; print(wsedtk.__version__, wsedtk.__file__)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", code],
+        cwd=checkout / place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [__version__, str(checkout / "wsedtk" / "__init__.py")]
 

@@ -39,7 +39,9 @@ def imports():
 
 
 def test_every_folder_has_a_layer():
-    found = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
+    found = {
+        path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")
+    }
     assert found == set(LEVELS)
 
 

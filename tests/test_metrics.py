@@ -20,6 +20,7 @@ from wsedtk.evaluation import metrics, ranking
 
 # ---- ratios and tags ----
 
+
 def test_ratio_conventions():
     assert metrics.ratio(1, 4) == 0.25
     assert metrics.ratio(0, 0) == 0.0
@@ -36,13 +37,20 @@ def test_tagging_equals_scikit_learn():
         truth, said = rng.random((2, 40, 5)) < rng.uniform(0.1, 0.6, 5)
         counts = metrics.decision_counts(truth, said)
         micro = precision_recall_fscore_support(truth, said, average="micro", zero_division=0)[:3]
-        assert tuple(metrics.precision_recall_f1(*counts.sum(axis=1).tolist()).values()) == pytest.approx(micro, abs=1e-12)
+        assert tuple(
+            metrics.precision_recall_f1(*counts.sum(axis=1).tolist()).values()
+        ) == pytest.approx(micro, abs=1e-12)
         for k in range(5):
-            one = precision_recall_fscore_support(truth[:, k], said[:, k], average="binary", zero_division=0)[:3]
-            assert tuple(metrics.precision_recall_f1(*counts[:, k].tolist()).values()) == pytest.approx(one, abs=1e-12)
+            one = precision_recall_fscore_support(
+                truth[:, k], said[:, k], average="binary", zero_division=0
+            )[:3]
+            assert tuple(
+                metrics.precision_recall_f1(*counts[:, k].tolist()).values()
+            ) == pytest.approx(one, abs=1e-12)
 
 
 # ---- segments ----
+
 
 @pytest.mark.parametrize("seed", range(25))
 def test_segment_figures_equal_sed_eval(seed):
@@ -52,54 +60,109 @@ def test_segment_figures_equal_sed_eval(seed):
     micro, by_class = metrics.segment_metrics(*lists, durations, LABELS)
     assert_segment_figures(micro, theirs)
     assert_class_figures(by_class, theirs)
-    (truth, clip_of), (said, _) = (metrics.activity(events, durations, len(LABELS)) for events in lists)
+    (truth, clip_of), (said, _) = (
+        metrics.activity(events, durations, len(LABELS)) for events in lists
+    )
     counts = metrics.segment_counts(truth, said)
     assert_segment_figures(metrics.rates(counts.sum(axis=0)), theirs)
     per_clip = metrics.sum_by_clip(counts, clip_of, len(durations))
     for clip in (0, 5):
         alone = segment_based(reference, estimate, durations, clips=[clip]).overall
-        assert per_clip[clip].tolist() == [alone[k] for k in ("S", "D", "I", "Nref", "Ntp", "Nfp", "Nfn")]
+        assert per_clip[clip].tolist() == [
+            alone[k] for k in ("S", "D", "I", "Nref", "Ntp", "Nfp", "Nfn")
+        ]
 
 
 def test_clips_without_events_count():
     reference, estimate, durations = random_lists(3, num_clips=40)
     with_events = {row[0] for row in reference}
     assert 0 < len(with_events) < 40
-    whole, _ = metrics.segment_metrics(Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS)
-    partial = segment_based(reference, estimate, durations, clips=sorted(with_events)).overall_error_rate()
+    whole, _ = metrics.segment_metrics(
+        Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
+    )
+    partial = segment_based(
+        reference, estimate, durations, clips=sorted(with_events)
+    ).overall_error_rate()
     assert whole["error_rate"] > partial["error_rate"] + 0.1
     assert whole["insertion_rate"] > partial["insertion_rate"] + 0.1
 
 
 def test_segment_figures_by_hand():
     # One clip of 2.5 s. Segment 0: A for B is a substitution; 1: B found, A inserted; 2 (half): A missed.
-    reference, estimate = Events.from_rows([(0, 0.2, 1.7, 1), (0, 2.0, 2.5, 0)]), Events.from_rows([(0, 0.0, 2.0, 0), (0, 1.0, 2.0, 1)])
+    reference, estimate = (
+        Events.from_rows([(0, 0.2, 1.7, 1), (0, 2.0, 2.5, 0)]),
+        Events.from_rows([(0, 0.0, 2.0, 0), (0, 1.0, 2.0, 1)]),
+    )
     micro, by_class = metrics.segment_metrics(reference, estimate, np.array([2.5]), ["A", "B"])
-    assert micro == pytest.approx({"error_rate": 1.0, "substitution_rate": 1 / 3, "deletion_rate": 1 / 3, "insertion_rate": 1 / 3,
-                                   "precision": 1 / 3, "recall": 1 / 3, "f1": 1 / 3})
+    assert micro == pytest.approx(
+        {
+            "error_rate": 1.0,
+            "substitution_rate": 1 / 3,
+            "deletion_rate": 1 / 3,
+            "insertion_rate": 1 / 3,
+            "precision": 1 / 3,
+            "recall": 1 / 3,
+            "f1": 1 / 3,
+        }
+    )
     assert by_class["A"].items() >= {"precision": 0.0, "recall": 0.0, "f1": 0.0}.items()
-    assert by_class["B"]["f1"] == pytest.approx(2 / 3) and by_class["B"]["recall"] == 0.5 and by_class["B"]["precision"] == 1.0
+    assert (
+        by_class["B"]["f1"] == pytest.approx(2 / 3)
+        and by_class["B"]["recall"] == 0.5
+        and by_class["B"]["precision"] == 1.0
+    )
     truth, clip_of = metrics.activity(reference, [2.5], 2)
-    assert truth.tolist() == [[False, True], [False, True], [True, False]] and clip_of.tolist() == [0, 0, 0]
+    assert truth.tolist() == [[False, True], [False, True], [True, False]] and clip_of.tolist() == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_segments_of_nothing():
     nothing, durations = Events.from_rows([]), np.array([10.0, 3.2])
     micro, by_class = metrics.segment_metrics(nothing, nothing, durations, LABELS)
-    assert set(micro.values()) == {None} and all(set(v.values()) == {None} for v in by_class.values())
-    micro, by_class = metrics.segment_metrics(nothing, Events.from_rows([(1, 0, 9.0, 0)]), durations, LABELS)
-    assert micro["f1"] == 0.0 and micro["error_rate"] is None and by_class["Car"]["f1"] == 0.0 and by_class["Dog"]["f1"] is None
+    assert set(micro.values()) == {None} and all(
+        set(v.values()) == {None} for v in by_class.values()
+    )
+    micro, by_class = metrics.segment_metrics(
+        nothing, Events.from_rows([(1, 0, 9.0, 0)]), durations, LABELS
+    )
+    assert (
+        micro["f1"] == 0.0
+        and micro["error_rate"] is None
+        and by_class["Car"]["f1"] == 0.0
+        and by_class["Dog"]["f1"] is None
+    )
 
 
 def test_a_class_never_detected_scores_0_and_not_nan():
     reference, durations = [(0, 0.0, 1.0, 0)], np.array([2.0])
-    assert math.isnan(segment_based(reference, [], durations).class_wise_f_measure("Car")["f_measure"])
-    _, by_class = metrics.segment_metrics(Events.from_rows(reference), Events.from_rows([]), durations, LABELS)
-    assert by_class["Car"] == {"error_rate": 1.0, "deletion_rate": 1.0, "insertion_rate": 0.0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert math.isnan(
+        segment_based(reference, [], durations).class_wise_f_measure("Car")["f_measure"]
+    )
+    _, by_class = metrics.segment_metrics(
+        Events.from_rows(reference), Events.from_rows([]), durations, LABELS
+    )
+    assert by_class["Car"] == {
+        "error_rate": 1.0,
+        "deletion_rate": 1.0,
+        "insertion_rate": 0.0,
+        "precision": 0.0,
+        "recall": 0.0,
+        "f1": 0.0,
+    }
 
 
 def test_num_segments():
-    assert events.num_segments([10, 9.5, 1.0, 0.3, 10.0000001, 3 * 1.1]).tolist() == [10, 10, 1, 1, 10, 4]
+    assert events.num_segments([10, 9.5, 1.0, 0.3, 10.0000001, 3 * 1.1]).tolist() == [
+        10,
+        10,
+        1,
+        1,
+        10,
+        4,
+    ]
     assert events.num_segments([1.0], seconds=0.1).tolist() == [10]
 
 
@@ -107,31 +170,50 @@ def test_zero_length_references_count_for_no_segment():
     reference, estimate, durations = random_lists(1, zero_length=True)
     lasting = [row for row in reference if row[2] > row[1]]
     assert len(lasting) == len(reference) - 3
-    assert list(metrics.drop_zero_length(Events.from_rows(reference)).rows()) == list(Events.from_rows(lasting).rows())
-    micro, _ = metrics.segment_metrics(Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS)
+    assert list(metrics.drop_zero_length(Events.from_rows(reference)).rows()) == list(
+        Events.from_rows(lasting).rows()
+    )
+    micro, _ = metrics.segment_metrics(
+        Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
+    )
     assert_segment_figures(micro, segment_based(lasting, estimate, durations))
 
 
 # ---- events ----
+
 
 @pytest.mark.parametrize("seed", range(15))
 def test_event_figures_equal_sed_eval(seed):
     reference, estimate, durations = random_lists(seed, zero_length=True)
     lasting = [row for row in reference if row[2] > row[1]]
     theirs = event_based(lasting, estimate, len(durations))
-    micro, by_class, counts = metrics.event_metrics(Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS)
+    micro, by_class, counts = metrics.event_metrics(
+        Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
+    )
     expected = theirs.overall_f_measure()
     assert micro["f1"] > 0
-    assert micro == pytest.approx({"precision": expected["precision"], "recall": expected["recall"], "f1": expected["f_measure"]}, abs=1e-9)
+    assert micro == pytest.approx(
+        {
+            "precision": expected["precision"],
+            "recall": expected["recall"],
+            "f1": expected["f_measure"],
+        },
+        abs=1e-9,
+    )
     assert_class_figures(by_class, theirs)
     assert counts.shape == (len(durations), 3)
     assert counts[:, 0].sum() == theirs.overall["Ntp"]
-    assert (counts[:, 0] + counts[:, 1]).sum() == len(estimate) and (counts[:, 0] + counts[:, 2]).sum() == len(lasting)
+    assert (counts[:, 0] + counts[:, 1]).sum() == len(estimate) and (
+        counts[:, 0] + counts[:, 2]
+    ).sum() == len(lasting)
 
 
 def test_event_collars_by_hand():
     def f1(onset, offset):
-        reference, estimate = Events.from_rows([(0, 1.0, 4.0, 0)]), Events.from_rows([(0, onset, offset, 0)])
+        reference, estimate = (
+            Events.from_rows([(0, 1.0, 4.0, 0)]),
+            Events.from_rows([(0, onset, offset, 0)]),
+        )
         micro, _, counts = metrics.event_metrics(reference, estimate, [10.0], ["A"])
         assert counts.tolist() == ([[1, 0, 0]] if micro["f1"] else [[0, 1, 1]])
         return micro["f1"]
@@ -141,45 +223,92 @@ def test_event_collars_by_hand():
 
 
 def test_zero_length_references_are_not_missed_events():
-    reference, estimate = Events.from_rows([(0, 0.0, 0.0, 0), (0, 1.0, 2.0, 0)]), Events.from_rows([(0, 1.0, 2.0, 0)])
+    reference, estimate = (
+        Events.from_rows([(0, 0.0, 0.0, 0), (0, 1.0, 2.0, 0)]),
+        Events.from_rows([(0, 1.0, 2.0, 0)]),
+    )
     assert metrics.event_metrics(reference, estimate, [10.0], ["A"])[0]["f1"] == 1.0
-    assert event_based(list(reference.rows()), list(estimate.rows()), 1, ["A"]).overall_f_measure()["f_measure"] < 0.7
+    assert (
+        event_based(list(reference.rows()), list(estimate.rows()), 1, ["A"]).overall_f_measure()[
+            "f_measure"
+        ]
+        < 0.7
+    )
 
 
 # ---- baselines and consistency ----
+
 
 def test_baselines_by_hand():
     tags, said = np.array([[True, False], [False, True]]), np.array([[True, True], [False, False]])
     active, clip_of = np.array([[1, 0], [0, 0], [0, 1]], bool), np.array([0, 0, 1])
     found = metrics.baselines(tags, said, active, clip_of)
     assert list(found) == ["nothing", "everything", "system_tags", "true_tags"]
-    assert found["nothing"]["tagging"]["f1"] == 0 and found["nothing"]["segment"]["error_rate"] == 1.0
+    assert (
+        found["nothing"]["tagging"]["f1"] == 0 and found["nothing"]["segment"]["error_rate"] == 1.0
+    )
     assert found["nothing"]["segment"]["deletion_rate"] == 1.0
-    assert found["everything"]["tagging"] == pytest.approx({"precision": 0.5, "recall": 1.0, "f1": 2 / 3})
-    assert found["everything"]["segment"] == pytest.approx({  # 6 said, 2 true
-        "error_rate": 2.0, "substitution_rate": 0.0, "deletion_rate": 0.0, "insertion_rate": 2.0,
-        "precision": 1 / 3, "recall": 1.0, "f1": 0.5})
+    assert found["everything"]["tagging"] == pytest.approx(
+        {"precision": 0.5, "recall": 1.0, "f1": 2 / 3}
+    )
+    assert found["everything"]["segment"] == pytest.approx(
+        {  # 6 said, 2 true
+            "error_rate": 2.0,
+            "substitution_rate": 0.0,
+            "deletion_rate": 0.0,
+            "insertion_rate": 2.0,
+            "precision": 1 / 3,
+            "recall": 1.0,
+            "f1": 0.5,
+        }
+    )
     # its tags: both classes in both segments of clip 0, nothing in clip 1
     assert found["system_tags"]["tagging"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
-    assert found["system_tags"]["segment"] == pytest.approx({
-        "error_rate": 2.0, "substitution_rate": 0.0, "deletion_rate": 0.5, "insertion_rate": 1.5,
-        "precision": 0.25, "recall": 0.5, "f1": 1 / 3})
+    assert found["system_tags"]["segment"] == pytest.approx(
+        {
+            "error_rate": 2.0,
+            "substitution_rate": 0.0,
+            "deletion_rate": 0.5,
+            "insertion_rate": 1.5,
+            "precision": 0.25,
+            "recall": 0.5,
+            "f1": 1 / 3,
+        }
+    )
     assert found["true_tags"]["tagging"]["f1"] == 1.0
-    assert found["true_tags"]["segment"] == pytest.approx({
-        "error_rate": 0.5, "substitution_rate": 0.0, "deletion_rate": 0.0, "insertion_rate": 0.5,
-        "precision": 2 / 3, "recall": 1.0, "f1": 0.8})
+    assert found["true_tags"]["segment"] == pytest.approx(
+        {
+            "error_rate": 0.5,
+            "substitution_rate": 0.0,
+            "deletion_rate": 0.0,
+            "insertion_rate": 0.5,
+            "precision": 2 / 3,
+            "recall": 1.0,
+            "f1": 0.8,
+        }
+    )
 
 
 def test_consistency_by_hand():
     tags = np.array([[True, False, True], [False, True, False]])
-    active, clip_of = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], bool), np.array([0, 0, 1, 1])
+    active, clip_of = (
+        np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], bool),
+        np.array([0, 0, 1, 1]),
+    )
     # 4 positive segments, of which (0, class 1) and (2, class 2) lack their tag; 3 tags, of which 2 have no segment
-    assert metrics.consistency(tags, active, clip_of) == {"segments_without_tag": 0.5, "tags_without_segment": pytest.approx(2 / 3)}
+    assert metrics.consistency(tags, active, clip_of) == {
+        "segments_without_tag": 0.5,
+        "tags_without_segment": pytest.approx(2 / 3),
+    }
     nothing = np.zeros_like(tags), np.zeros_like(active)
-    assert metrics.consistency(*nothing, clip_of) == {"segments_without_tag": None, "tags_without_segment": None}
+    assert metrics.consistency(*nothing, clip_of) == {
+        "segments_without_tag": None,
+        "tags_without_segment": None,
+    }
 
 
 # ---- intervals ----
+
 
 def f1_of(counts):
     return metrics.precision_recall_f1(*counts.tolist())
@@ -197,7 +326,9 @@ def test_intervals_hold_the_estimate_and_shrink_with_the_clips():
 
 def test_intervals_have_the_width_of_theory():
     hits = np.random.default_rng(0).random(400) < 0.3
-    low, high = metrics.intervals(lambda c: {"share": float(c[0] / 400)}, metrics.clip_weights(400, 4000), hits[:, None])["share"]
+    low, high = metrics.intervals(
+        lambda c: {"share": float(c[0] / 400)}, metrics.clip_weights(400, 4000), hits[:, None]
+    )["share"]
     share = hits.mean()
     assert high - low == pytest.approx(2 * 1.96 * math.sqrt(share * (1 - share) / 400), rel=0.06)
     assert (high + low) / 2 == pytest.approx(share, abs=0.004)
@@ -205,7 +336,11 @@ def test_intervals_have_the_width_of_theory():
 
 def test_clip_weights_are_resamples_for_a_seed():
     weights = metrics.clip_weights(30, 50, seed=4)
-    assert weights.shape == (50, 30) and (weights.sum(axis=1) == 30).all() and (weights == np.round(weights)).all()
+    assert (
+        weights.shape == (50, 30)
+        and (weights.sum(axis=1) == 30).all()
+        and (weights == np.round(weights)).all()
+    )
     np.testing.assert_array_equal(weights, metrics.clip_weights(30, 50, seed=4))
     assert (weights != metrics.clip_weights(30, 50, seed=5)).any()
 
@@ -214,10 +349,14 @@ def test_weighted_metrics_equal_literally_resampled_clips():
     rng = np.random.default_rng(0)
     truth, scores = rng.random((25, 3)) < 0.3, np.round(rng.random((25, 3)), 1)
     said = scores > 0.5
-    counts = np.stack([(truth & said).sum(1), (~truth & said).sum(1), (truth & ~said).sum(1)], axis=1)
+    counts = np.stack(
+        [(truth & said).sum(1), (~truth & said).sum(1), (truth & ~said).sum(1)], axis=1
+    )
     for w in metrics.clip_weights(25, 20):
         drawn = np.repeat(np.arange(25), w.astype(int))
-        assert ranking.ranking_metrics(scores, truth, w) == pytest.approx(ranking.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9)
+        assert ranking.ranking_metrics(scores, truth, w) == pytest.approx(
+            ranking.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9
+        )
         resampled = metrics.decision_counts(truth[drawn], said[drawn]).sum(axis=1)
         (found,) = metrics.resampled(f1_of, w[None], counts)
         assert found["f1"] == pytest.approx(f1_of(resampled)["f1"])
@@ -225,10 +364,17 @@ def test_weighted_metrics_equal_literally_resampled_clips():
 
 def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
     reference, estimate, durations = random_lists(8)
-    (truth, clip_of), (said, _) = (metrics.activity(Events.from_rows(rows), durations, 3) for rows in (reference, estimate))
+    (truth, clip_of), (said, _) = (
+        metrics.activity(Events.from_rows(rows), durations, 3) for rows in (reference, estimate)
+    )
     per_clip = metrics.sum_by_clip(metrics.segment_counts(truth, said), clip_of, len(durations))
     for w in metrics.clip_weights(len(durations), 5, seed=2):
-        theirs = segment_based(reference, estimate, durations, clips=np.repeat(np.arange(len(durations)), w.astype(int)).tolist())
+        theirs = segment_based(
+            reference,
+            estimate,
+            durations,
+            clips=np.repeat(np.arange(len(durations)), w.astype(int)).tolist(),
+        )
         (found,) = metrics.resampled(metrics.rates, w[None], per_clip)
         assert_segment_figures(found, theirs)
 

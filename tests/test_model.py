@@ -83,19 +83,27 @@ def test_events_are_those_of_detect(model, folder, run, tmp_path, rate, channels
     soundfile.write(path, samples, rate, subtype="FLOAT")
     middle = [float(np.median(model.predict(samples, rate).frame[:, k])) for k in range(2)]
     threshold = dict(zip(LABELS, middle))
-    operating_point.write(tmp_path / "p.yaml", make_point(
-        labels=LABELS, frame_thresholds=np.array(middle), min_seconds=np.full(2, 0.3)))
+    operating_point.write(
+        tmp_path / "p.yaml",
+        make_point(labels=LABELS, frame_thresholds=np.array(middle), min_seconds=np.full(2, 0.3)),
+    )
     detect = ["detect", folder, path, "--format", "jsonl", "--device", "cpu"]
     of_point = [f"--threshold={label}={value!r}" for label, value in threshold.items()]
     for arguments, options in (
-            (of_point, {"threshold": threshold}),
-            (["--operating-point", tmp_path / "p.yaml"], {"operating_point": tmp_path / "p.yaml"}),
-            ([*of_point, "--classes", LABELS[1], "--min-duration", "0.5"],
-             {"threshold": threshold, "classes": [LABELS[1]], "min_seconds": 0.5}),
-            (["--threshold", "0"], {"threshold": 0})):
+        (of_point, {"threshold": threshold}),
+        (["--operating-point", tmp_path / "p.yaml"], {"operating_point": tmp_path / "p.yaml"}),
+        (
+            [*of_point, "--classes", LABELS[1], "--min-duration", "0.5"],
+            {"threshold": threshold, "classes": [LABELS[1]], "min_seconds": 0.5},
+        ),
+        (["--threshold", "0"], {"threshold": 0}),
+    ):
         expected = events_of(run(*detect, *arguments))
-        for found in (model.detect(path, **options), model.detect(str(path), **options),
-                      model.detect(samples, rate, **options)):
+        for found in (
+            model.detect(path, **options),
+            model.detect(str(path), **options),
+            model.detect(samples, rate, **options),
+        ):
             assert rounded(found) == expected and expected
     if channels == 1:
         found = model.detect(samples[:, 0], rate, threshold=threshold)
@@ -112,7 +120,12 @@ def test_results_are_frozen(model):
         with pytest.raises(dataclasses.FrozenInstanceError):
             one.labels = ()
     assert [field.name for field in dataclasses.fields(Prediction)] == [
-        "clip", "frame", "weight", "labels", "seconds_per_frame"]
+        "clip",
+        "frame",
+        "weight",
+        "labels",
+        "seconds_per_frame",
+    ]
 
 
 def test_a_saved_model_is_the_same(model, folder, tmp_path):
@@ -129,39 +142,50 @@ def test_a_point_of_an_older_model_stays_valid(folder, tmp_path):
     write_model(tmp_path / "old")
     lines = (tmp_path / "old" / "model.yaml").read_text().splitlines(keepends=True)
     (tmp_path / "old" / "model.yaml").write_text(
-        "".join(line for line in lines if not line.startswith("weights_fingerprint")))
+        "".join(line for line in lines if not line.startswith("weights_fingerprint"))
+    )
     old = load_model(tmp_path / "old")
     point = operating_point.read(tmp_path / "old" / "operating_point.yaml")
-    operating_point.write(tmp_path / "old" / "operating_point.yaml",
-                          dataclasses.replace(point, model=old._fingerprint))
+    operating_point.write(
+        tmp_path / "old" / "operating_point.yaml",
+        dataclasses.replace(point, model=old._fingerprint),
+    )
     old.save(tmp_path / "new")
     load_model(tmp_path / "new").detect(tones(1), RATE)
 
 
-@pytest.mark.parametrize("samples, rate, message", [
-    (np.zeros(RATE, np.int16), RATE, "found int16; expected floating-point numbers"),
-    (np.zeros((1, 2, 3)), RATE, r"found the shape \(1, 2, 3\)"),
-    (np.zeros(0), RATE, r"found the shape \(0,\)"),
-    (np.zeros((2, RATE)), RATE, "found 16000 channels of 2 samples; .* transpose"),
-    (np.full(RATE, np.nan), RATE, "not finite"), (np.full(RATE, 1e39), RATE, "not finite"),
-    (np.zeros(RATE), 16.0, "sample_rate: found 16.0"), (np.zeros(RATE), 0, "sample_rate: found 0"),
-])
+@pytest.mark.parametrize(
+    "samples, rate, message",
+    [
+        (np.zeros(RATE, np.int16), RATE, "found int16; expected floating-point numbers"),
+        (np.zeros((1, 2, 3)), RATE, r"found the shape \(1, 2, 3\)"),
+        (np.zeros(0), RATE, r"found the shape \(0,\)"),
+        (np.zeros((2, RATE)), RATE, "found 16000 channels of 2 samples; .* transpose"),
+        (np.full(RATE, np.nan), RATE, "not finite"),
+        (np.full(RATE, 1e39), RATE, "not finite"),
+        (np.zeros(RATE), 16.0, "sample_rate: found 16.0"),
+        (np.zeros(RATE), 0, "sample_rate: found 0"),
+    ],
+)
 def test_samples_at_fault(model, samples, rate, message):
     for method in (model.predict, model.detect):
         with pytest.raises(InputError, match=message):
             method(samples, rate)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"threshold": 1.5}, "threshold '1.5': expected a number from 0 to 1"),
-    ({"threshold": {"Low": 0.5}}, "threshold 'Low=0.5': the model has no class 'Low'; did you"),
-    ({"threshold": np.inf}, "threshold inf: no class has a threshold that a score can reach"),
-    ({"classes": ["lwo"]}, "classes: the model has no class 'lwo'; did you mean 'low'"),
-    ({"min_seconds": -1}, "min_seconds: found -1"),
-    ({"channel": 1}, "samples: no channel 1; expected a number"),
-    ({"operating_point": "none.yaml"}, "none.yaml: no such file; .* threshold 0.5"),
-    ({"sample_rate": None}, "sample_rate: missing"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"threshold": 1.5}, "threshold '1.5': expected a number from 0 to 1"),
+        ({"threshold": {"Low": 0.5}}, "threshold 'Low=0.5': the model has no class 'Low'; did you"),
+        ({"threshold": np.inf}, "threshold inf: no class has a threshold that a score can reach"),
+        ({"classes": ["lwo"]}, "classes: the model has no class 'lwo'; did you mean 'low'"),
+        ({"min_seconds": -1}, "min_seconds: found -1"),
+        ({"channel": 1}, "samples: no channel 1; expected a number"),
+        ({"operating_point": "none.yaml"}, "none.yaml: no such file; .* threshold 0.5"),
+        ({"sample_rate": None}, "sample_rate: missing"),
+    ],
+)
 def test_arguments_of_detect_at_fault(model, options, message):
     with pytest.raises(InputError, match=message):
         model.detect(np.zeros(RATE), **{"sample_rate": RATE, **options})
@@ -169,8 +193,10 @@ def test_arguments_of_detect_at_fault(model, options, message):
 
 def test_files_at_fault(model, tmp_path):
     write_sound(tmp_path / "a.wav")
-    for arguments, message in (((tmp_path / "b.wav",), "b.wav: no such file"),
-                               ((tmp_path / "a.wav", RATE), "sample_rate: .* which has its own")):
+    for arguments, message in (
+        ((tmp_path / "b.wav",), "b.wav: no such file"),
+        ((tmp_path / "a.wav", RATE), "sample_rate: .* which has its own"),
+    ):
         with pytest.raises(InputError, match=message):
             model.detect(*arguments)
     with pytest.raises(InputError, match="a.wav: no channel 1"):
@@ -184,7 +210,7 @@ def test_files_at_fault(model, tmp_path):
 def test_faults_of_recordings_are_logged(model, tmp_path, caplog):
     soundfile.write(tmp_path / "cut.wav", tones(4, 8000), 8000)
     content = (tmp_path / "cut.wav").read_bytes()
-    (tmp_path / "cut.wav").write_bytes(content[:len(content) // 2])
+    (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
     model.detect(tmp_path / "cut.wav")
     low, cut = [record.getMessage() for record in caplog.records]
     assert "cut.wav: of 8000 samples a second" in low
@@ -213,7 +239,9 @@ def state():
 def test_nothing_else_changes(folder, tmp_path):
     """The environment, torch's flags and random numbers, and signals stay; nothing is printed."""
     soundfile.write(tmp_path / "a.wav", tones(3, 22050, 2), 22050)
-    code = STATE + """
+    code = (
+        STATE
+        + """
 import wsedtk.inference.model
 before = state()
 for precise in (False, True):
@@ -224,8 +252,14 @@ model.save("copy")
 for old, new in zip(before, state(), strict=True):
     assert old == new, (old, new)
 """
-    done = subprocess.run([sys.executable, "-c", code, folder, "a.wav"], cwd=tmp_path,
-                          capture_output=True, text=True, check=False)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder, "a.wav"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -233,6 +267,7 @@ for old, new in zip(before, state(), strict=True):
 def test_on_a_gpu_precision_is_no_global_flag(folder):
     torch.backends.cudnn.allow_tf32 = True
     on_cpu, on_gpu = (
-        load_model(folder, name, precise=True).predict(tones(1), RATE) for name in ("cpu", "cuda"))
+        load_model(folder, name, precise=True).predict(tones(1), RATE) for name in ("cpu", "cuda")
+    )
     np.testing.assert_allclose(on_gpu.frame, on_cpu.frame, atol=1e-5)
     assert torch.backends.cudnn.allow_tf32

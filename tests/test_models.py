@@ -22,19 +22,32 @@ def count(network):
     return sum(p.numel() for p in network.parameters())
 
 
-@pytest.mark.parametrize("name, num_classes, shape, num_parameters, num_frames, hidden", [
-    ("dcase-crnn", 17, (400, 64), 936_041, 100, 200),
-    ("talnet", 527, (400, 64), 9_980_527, 100, 1024),
-    ("gated-crnn", 17, (500, 80), 1_755_281, 125, 256),
-])
+@pytest.mark.parametrize(
+    "name, num_classes, shape, num_parameters, num_frames, hidden",
+    [
+        ("dcase-crnn", 17, (400, 64), 936_041, 100, 200),
+        ("talnet", 527, (400, 64), 9_980_527, 100, 1024),
+        ("gated-crnn", 17, (500, 80), 1_755_281, 125, 256),
+    ],
+)
 def test_the_published_sizes(name, num_classes, shape, num_parameters, num_frames, hidden):
     network = models.build(name, num_classes)
     assert count(network) == num_parameters
-    assert count(models.build(name, num_classes, pooling="attention")) == num_parameters + (hidden + 1) * num_classes
-    assert count(models.build(name, num_classes, pooling="general")) == num_parameters + 2 * num_classes
+    assert (
+        count(models.build(name, num_classes, pooling="attention"))
+        == num_parameters + (hidden + 1) * num_classes
+    )
+    assert (
+        count(models.build(name, num_classes, pooling="general"))
+        == num_parameters + 2 * num_classes
+    )
     with torch.inference_mode():
         output = network.eval()(torch.randn(2, *shape))
-    assert output.clip.shape == (2, num_classes) and output.frame.shape == (2, num_frames, num_classes) and output.weight is None
+    assert (
+        output.clip.shape == (2, num_classes)
+        and output.frame.shape == (2, num_frames, num_classes)
+        and output.weight is None
+    )
     assert network.time_reduction == 4
 
 
@@ -45,7 +58,9 @@ def test_the_gru_predicts_in_float32_on_a_cpu_and_learns_in_what_autocast_says()
     for mask in (None, part):
         plain = layers.run_gru(gru.eval(), x, mask)
         with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
-            torch.testing.assert_close(layers.run_gru(gru.eval(), x, mask), plain, rtol=0, atol=1e-6)
+            torch.testing.assert_close(
+                layers.run_gru(gru.eval(), x, mask), plain, rtol=0, atol=1e-6
+            )
             assert (layers.run_gru(gru.train(), x, mask) - plain).abs().max() > 1e-4  # bf16 shows
         assert mask is None or not plain[~mask].any()
 
@@ -55,26 +70,54 @@ def convolutions(network, shape):
     found, hooks = [], []
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
-            hooks.append(module.register_forward_hook(lambda m, i, o: found.append(tuple(o.shape[1:]))))
+            hooks.append(
+                module.register_forward_hook(lambda m, i, o: found.append(tuple(o.shape[1:])))
+            )
     with torch.inference_mode():
         network.eval()(torch.randn(1, *shape))
     return found
 
 
 def test_the_published_shapes():
-    assert convolutions(models.build("dcase-crnn", 3), (400, 64)) == [(32, 400, 64), (64, 400, 32), (128, 200, 16)]
+    assert convolutions(models.build("dcase-crnn", 3), (400, 64)) == [
+        (32, 400, 64),
+        (64, 400, 32),
+        (128, 200, 16),
+    ]
     assert convolutions(models.build("talnet", 3), (400, 64)) == [
-        (32, 400, 64), (32, 400, 64), (64, 200, 32), (64, 200, 32), (128, 100, 16), (128, 100, 16), (256, 100, 8), (256, 100, 8),
-        (512, 100, 4), (512, 100, 4)]
+        (32, 400, 64),
+        (32, 400, 64),
+        (64, 200, 32),
+        (64, 200, 32),
+        (128, 100, 16),
+        (128, 100, 16),
+        (256, 100, 8),
+        (256, 100, 8),
+        (512, 100, 4),
+        (512, 100, 4),
+    ]
     assert convolutions(models.build("gated-crnn", 3), (500, 80)) == [
-        (128, 500, 80), (128, 500, 80), (128, 250, 40), (128, 250, 40), (128, 125, 20), (128, 125, 20), (128, 125, 10), (128, 125, 10),
-        (256, 125, 5)]
+        (128, 500, 80),
+        (128, 500, 80),
+        (128, 250, 40),
+        (128, 250, 40),
+        (128, 125, 20),
+        (128, 125, 20),
+        (128, 125, 10),
+        (128, 125, 10),
+        (256, 125, 5),
+    ]
 
 
-@pytest.mark.parametrize("embedding, num_convs, num_pools", [(1024, 5, 5), (512, 8, 4), (768, 12, 6), (256, 3, 1), (1024, 15, 5)])
+@pytest.mark.parametrize(
+    "embedding, num_convs, num_pools",
+    [(1024, 5, 5), (512, 8, 4), (768, 12, 6), (256, 3, 1), (1024, 15, 5)],
+)
 def test_talnets_general_form(embedding, num_convs, num_pools):
     """A pooled layer has E / f maps, f its output's bins; another 2 E / f, f its input's (Wang, Li & Metze 2019, section 4)."""
-    network = models.build("talnet", 4, embedding_size=embedding, num_convs=num_convs, num_pools=num_pools)
+    network = models.build(
+        "talnet", 4, embedding_size=embedding, num_convs=num_convs, num_pools=num_pools
+    )
     num_bins, expected = 64, []
     for layer in range(num_convs):
         pooled = (layer + 1) % (num_convs // num_pools) == 0
@@ -92,7 +135,9 @@ def test_initialisation_is_the_published_one(name):
     network = models.build(name, 5, pooling="attention")
     for key, parameter in network.named_parameters():
         fan_in = parameter.shape[1] * parameter[0, 0].numel() if parameter.dim() == 4 else 0
-        if name == "talnet" and key.endswith(".conv.bias"):  # torch's own: uniform, bounded by 1 / sqrt(fan in)
+        if name == "talnet" and key.endswith(
+            ".conv.bias"
+        ):  # torch's own: uniform, bounded by 1 / sqrt(fan in)
             weight = network.get_parameter(key.replace("bias", "weight"))
             assert 0.7 < parameter.abs().max() * (weight.shape[1] * 9) ** 0.5 <= 1, key
         elif ".bn." in key:
@@ -129,13 +174,17 @@ def check_padded_is_alone(network, lengths):
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     together = network(torch.where(mask[..., None], x, 5.0), mask)
     for clip, length in enumerate(lengths):
-        alone = network(x[clip:clip + 1, :length])
+        alone = network(x[clip : clip + 1, :length])
         torch.testing.assert_close(together.clip[clip], alone.clip[0], rtol=0, atol=1e-12)
         real = int(alone.mask.sum())
         assert real == int(together.mask[clip].sum()) == max(1, length // network.time_reduction)
-        torch.testing.assert_close(together.frame[clip, :real], alone.frame[0, :real], rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            together.frame[clip, :real], alone.frame[0, :real], rtol=0, atol=1e-12
+        )
         if alone.weight is not None:
-            torch.testing.assert_close(together.weight[clip, :real], alone.weight[0, :real], rtol=0, atol=1e-12)
+            torch.testing.assert_close(
+                together.weight[clip, :real], alone.weight[0, :real], rtol=0, atol=1e-12
+            )
 
 
 @NETWORKS
@@ -145,7 +194,9 @@ def test_a_padded_clip_scores_as_it_does_alone(name, method, lengths):
     check_padded_is_alone(lively(name, method), lengths)
 
 
-@pytest.mark.parametrize("options", [{"gru_gate": True}, {"attention_softmax": "class"}, {"time_pools": (1, 3, 1, 1)}])
+@pytest.mark.parametrize(
+    "options", [{"gru_gate": True}, {"attention_softmax": "class"}, {"time_pools": (1, 3, 1, 1)}]
+)
 def test_the_gated_networks_options_keep_padding_out(options):
     check_padded_is_alone(lively("gated-crnn", "attention", **options), (40, 37, 20))
 
@@ -190,14 +241,20 @@ def test_the_gate_of_the_gru_halves_its_outputs():
     network.head.register_forward_pre_hook(lambda m, i: seen.update(head=i[0]))
     network(torch.randn(2, 40, 16))
     forward, backward = seen["gru"][..., :14], seen["gru"][..., 14:]
-    expected = torch.cat([half[..., :7] * torch.sigmoid(half[..., 7:]) for half in (forward, backward)], dim=-1)
+    expected = torch.cat(
+        [half[..., :7] * torch.sigmoid(half[..., 7:]) for half in (forward, backward)], dim=-1
+    )
     torch.testing.assert_close(seen["head"], expected)
 
 
 def test_a_gated_convolution_is_one_half_times_the_sigmoid_of_the_other():
     from wsedtk.models.gated_crnn import GatedConv
+
     layer, x = GatedConv(2, 3).eval(), torch.randn(2, 2, 6, 5)
-    y = torch.nn.functional.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1) / (1 + 1e-5) ** 0.5  # batch norm at rest
+    y = (
+        torch.nn.functional.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1)
+        / (1 + 1e-5) ** 0.5
+    )  # batch norm at rest
     torch.testing.assert_close(layer(x), y[:, :3] * torch.sigmoid(y[:, 3:]))
 
 
@@ -221,10 +278,14 @@ def test_probabilities_are_float32_under_autocast(name, method):
 
 @pytest.mark.parametrize("hierarchy", HIERARCHIES)
 def test_a_hierarchy_reaches_the_pooling(hierarchy):
-    network = models.build("dcase-crnn", 3, hierarchy=hierarchy, groups=[5, 2], **SMALL["dcase-crnn"])
+    network = models.build(
+        "dcase-crnn", 3, hierarchy=hierarchy, groups=[5, 2], **SMALL["dcase-crnn"]
+    )
     assert network.pooling.hierarchy == hierarchy and network.pooling.groups == (5, 2)
     output = network(torch.randn(2, 80, 16))
-    assert (hierarchy == "nested") == (not torch.allclose(output.clip, (output.frame ** 2).sum(1) / output.frame.sum(1)))
+    assert (hierarchy == "nested") == (
+        not torch.allclose(output.clip, (output.frame**2).sum(1) / output.frame.sum(1))
+    )
 
 
 def test_dropout_is_off_as_published_and_in_evaluation():
@@ -251,7 +312,10 @@ class OwnNetwork(torch.nn.Module):
         self.pooling = pooling
 
     def forward(self, x, mask=None):
-        return self.head(torch.tanh(self.hidden(x)), mask if mask is not None else torch.ones(x.shape[:2], dtype=torch.bool))
+        return self.head(
+            torch.tanh(self.hidden(x)),
+            mask if mask is not None else torch.ones(x.shape[:2], dtype=torch.bool),
+        )
 
 
 def test_a_network_of_ones_own():
@@ -259,25 +323,52 @@ def test_a_network_of_ones_own():
     assert output.clip.shape == (2, 4)
 
 
-@pytest.mark.parametrize("name, options, message", [
-    ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, talnet, gated-crnn"),
-    ("no.such:Thing", {}, "network 'no.such:Thing': No module named 'no'"),
-    ("wsedtk.models:Thing", {}, "has no attribute 'Thing'"),
-    ("os:system", {}, "network 'os:system': is not a torch.nn.Module"),
-    ("subprocess:Popen", {}, "network 'subprocess:Popen': is not a torch.nn.Module"),
-    ("dcase-crnn", {"depth": 3}, "unexpected keyword argument 'depth'"),
-    ("dcase-crnn", {"pooling": "mean"}, "unknown pooling 'mean'"),
-    ("dcase-crnn", {"hierarchy": "deep", "groups": [5]}, "unknown hierarchy 'deep'; known: published, published-all, plain, nested"),
-    ("dcase-crnn", {"hierarchy": "plain"}, "a hierarchy and its groups go together"),
-    ("dcase-crnn", {"num_mels": 50}, "num_mels must be a multiple of 8, found 50"),
-    ("dcase-crnn", {"channels": [1, 2]}, "channels: expected three numbers"),
-    ("talnet", {"num_convs": 10, "num_pools": 4}, "num_convs must be a multiple of num_pools, found 10 and 4"),
-    ("talnet", {"num_mels": 80}, "num_mels must be a multiple of 32 for 5 poolings, found 80"),
-    ("talnet", {"embedding_size": 1000}, "embedding_size must be an even multiple of num_mels / 2, found 1000 and 64 mel bins"),
-    ("gated-crnn", {"num_mels": 40}, "num_mels must be a multiple of 16 for 4 blocks, found 40"),
-    ("gated-crnn", {"time_pools": [2, 0, 1, 1]}, "time_pools: expected a whole number >= 1 for each block"),
-    ("gated-crnn", {"pooling": "attention", "attention_softmax": "frame"}, "attention_softmax must be time or class, found 'frame'"),
-])
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, talnet, gated-crnn"),
+        ("no.such:Thing", {}, "network 'no.such:Thing': No module named 'no'"),
+        ("wsedtk.models:Thing", {}, "has no attribute 'Thing'"),
+        ("os:system", {}, "network 'os:system': is not a torch.nn.Module"),
+        ("subprocess:Popen", {}, "network 'subprocess:Popen': is not a torch.nn.Module"),
+        ("dcase-crnn", {"depth": 3}, "unexpected keyword argument 'depth'"),
+        ("dcase-crnn", {"pooling": "mean"}, "unknown pooling 'mean'"),
+        (
+            "dcase-crnn",
+            {"hierarchy": "deep", "groups": [5]},
+            "unknown hierarchy 'deep'; known: published, published-all, plain, nested",
+        ),
+        ("dcase-crnn", {"hierarchy": "plain"}, "a hierarchy and its groups go together"),
+        ("dcase-crnn", {"num_mels": 50}, "num_mels must be a multiple of 8, found 50"),
+        ("dcase-crnn", {"channels": [1, 2]}, "channels: expected three numbers"),
+        (
+            "talnet",
+            {"num_convs": 10, "num_pools": 4},
+            "num_convs must be a multiple of num_pools, found 10 and 4",
+        ),
+        ("talnet", {"num_mels": 80}, "num_mels must be a multiple of 32 for 5 poolings, found 80"),
+        (
+            "talnet",
+            {"embedding_size": 1000},
+            "embedding_size must be an even multiple of num_mels / 2, found 1000 and 64 mel bins",
+        ),
+        (
+            "gated-crnn",
+            {"num_mels": 40},
+            "num_mels must be a multiple of 16 for 4 blocks, found 40",
+        ),
+        (
+            "gated-crnn",
+            {"time_pools": [2, 0, 1, 1]},
+            "time_pools: expected a whole number >= 1 for each block",
+        ),
+        (
+            "gated-crnn",
+            {"pooling": "attention", "attention_softmax": "frame"},
+            "attention_softmax must be time or class, found 'frame'",
+        ),
+    ],
+)
 def test_wrong_networks_are_refused(name, options, message):
     with pytest.raises(InputError, match=message):
         models.build(name, 3, **options)

@@ -18,7 +18,9 @@ from wsedtk.models.pooling import HIERARCHIES, METHODS
 pytest.importorskip("onnx", reason="the extra [export] is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [export] is not installed")
 
-FRONTEND = FrontendConfig(sample_rate=4000, window=128, hop=100, num_fft=256, num_mels=16, max_hz=2000.0)
+FRONTEND = FrontendConfig(
+    sample_rate=4000, window=128, hop=100, num_fft=256, num_mels=16, max_hz=2000.0
+)
 LENGTHS = [1, FRONTEND.hop, 5 * FRONTEND.hop - 1, 40_000, 149_237]  # up to 10 s, and 37.3 s
 
 
@@ -27,7 +29,13 @@ def noise(*shape, seed=0):
 
 
 def runner_of(network, num_mels=16):
-    return network_runner.Runner.of(network.eval(), np.full(num_mels, -20.0), np.full(num_mels, 8.0), torch.device("cpu"), precise=True)
+    return network_runner.Runner.of(
+        network.eval(),
+        np.full(num_mels, -20.0),
+        np.full(num_mels, 8.0),
+        torch.device("cpu"),
+        precise=True,
+    )
 
 
 def lively(name, pooling, hierarchy=None, groups=(), **options):
@@ -46,31 +54,66 @@ def torch_scores(runner, samples, config=FRONTEND):
     """{output: array} of the network itself, of features by LogMel."""
     levels = torch.from_numpy(LogMel(config)(samples))
     with torch.inference_mode():
-        output = runner.run(*runner.normalize(levels, torch.ones(levels.shape[:2], dtype=torch.bool)))
-    return {name: getattr(output, name).numpy() for name in ("clip", "frame", "weight") if getattr(output, name) is not None}
+        output = runner.run(
+            *runner.normalize(levels, torch.ones(levels.shape[:2], dtype=torch.bool))
+        )
+    return {
+        name: getattr(output, name).numpy()
+        for name in ("clip", "frame", "weight")
+        if getattr(output, name) is not None
+    }
 
 
 def assert_same(session, runner, samples, config=FRONTEND, atol=1e-5):
     expected = torch_scores(runner, samples, config)
-    found = dict(zip([output.name for output in session.get_outputs()], session.run(None, {"samples": samples}), strict=True))
+    found = dict(
+        zip(
+            [output.name for output in session.get_outputs()],
+            session.run(None, {"samples": samples}),
+            strict=True,
+        )
+    )
     assert found.keys() == expected.keys()
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=atol, err_msg=f"{name} of {samples.shape}")
+        np.testing.assert_allclose(
+            found[name], values, rtol=0, atol=atol, err_msg=f"{name} of {samples.shape}"
+        )
 
 
-@pytest.mark.parametrize("config", [
-    FRONTEND, FrontendConfig(), FrontendConfig(44100, 1764, 882, 2048, 80, 0.0, 22050.0, 2, 1e-10, None),
-    FrontendConfig(8000, 300, 100, 509, 16, 50.0, 3900.0, 2, 1e-8, 60.0, pad_to_seconds=1.0),  # a prime number of points
-    FrontendConfig(8000, 256, 300, 257, 8, 0.0, 4000.0), FrontendConfig(8000, 200, 80, 200, 16, 0.0, 4000.0),  # hops beyond the window
-    FrontendConfig(8000, 1, 1, 1, 1, 0.0, 4000.0), FrontendConfig(8000, 2, 1, 2, 1, 0.0, 4000.0)])
-@pytest.mark.filterwarnings("ignore:.*mel filters contain no FFT bin")  # of a front end with one point
+@pytest.mark.parametrize(
+    "config",
+    [
+        FRONTEND,
+        FrontendConfig(),
+        FrontendConfig(44100, 1764, 882, 2048, 80, 0.0, 22050.0, 2, 1e-10, None),
+        FrontendConfig(
+            8000, 300, 100, 509, 16, 50.0, 3900.0, 2, 1e-8, 60.0, pad_to_seconds=1.0
+        ),  # a prime number of points
+        FrontendConfig(8000, 256, 300, 257, 8, 0.0, 4000.0),
+        FrontendConfig(8000, 200, 80, 200, 16, 0.0, 4000.0),  # hops beyond the window
+        FrontendConfig(8000, 1, 1, 1, 1, 0.0, 4000.0),
+        FrontendConfig(8000, 2, 1, 2, 1, 0.0, 4000.0),
+    ],
+)
+@pytest.mark.filterwarnings(
+    "ignore:.*mel filters contain no FFT bin"
+)  # of a front end with one point
 def test_the_front_end_is_that_of_features(config):
     """In float64 LogMel equals librosa to 1e-6 dB."""
     graph, log_mel = Frontend(config), LogMel(config)
-    for length in (1, config.hop - 1, config.hop, config.hop + 1, 7 * config.hop + 3, config.sample_rate):
+    for length in (
+        1,
+        config.hop - 1,
+        config.hop,
+        config.hop + 1,
+        7 * config.hop + 3,
+        config.sample_rate,
+    ):
         samples = noise(2, max(1, length))
         samples[1] *= 1e-3  # each recording has a maximum of its own
-        np.testing.assert_allclose(graph(torch.from_numpy(samples)), log_mel(samples.astype(np.float64)), rtol=0, atol=3e-5)
+        np.testing.assert_allclose(
+            graph(torch.from_numpy(samples)), log_mel(samples.astype(np.float64)), rtol=0, atol=3e-5
+        )
     silence = np.zeros((1, 3 * config.hop), np.float32)
     np.testing.assert_array_equal(graph(torch.from_numpy(silence)), log_mel(silence))
 
@@ -79,8 +122,14 @@ def test_the_front_end_is_that_of_features(config):
 @pytest.mark.parametrize("name", SMALL)
 def test_any_network_pooling_and_length(name, pooling):
     kinds = [None, *HIERARCHIES]
-    hierarchy = kinds[(list(SMALL).index(name) + METHODS.index(pooling)) % 5]  # each pooling with three of them, all in turn
-    options = {"gru_gate": True, "attention_softmax": "class"} if (name, pooling) == ("gated-crnn", "attention") else {}
+    hierarchy = kinds[
+        (list(SMALL).index(name) + METHODS.index(pooling)) % 5
+    ]  # each pooling with three of them, all in turn
+    options = (
+        {"gru_gate": True, "attention_softmax": "class"}
+        if (name, pooling) == ("gated-crnn", "attention")
+        else {}
+    )
     runner = runner_of(lively(name, pooling, hierarchy, (5, 3) if hierarchy else (), **options))
     session = session_of(Graph(FRONTEND, runner))
     for length in LENGTHS:
@@ -100,7 +149,9 @@ def test_nested_groups_larger_than_the_recording(pooling):
 def test_scores_of_0_and_weights_that_underflow(pooling):
     network = lively("dcase-crnn", pooling)
     with torch.no_grad():
-        network.head.fc_prob.bias.copy_(torch.tensor([-1e4, 1e4, -95.0]))  # 0, 1, and less than the smallest normal number
+        network.head.fc_prob.bias.copy_(
+            torch.tensor([-1e4, 1e4, -95.0])
+        )  # 0, 1, and less than the smallest normal number
         for name in {"alpha", "beta"} & dict(network.pooling.named_parameters()).keys():
             getattr(network.pooling, name).fill_(1e4)
         if network.head.fc_att is not None:
@@ -109,15 +160,24 @@ def test_scores_of_0_and_weights_that_underflow(pooling):
     session = session_of(Graph(FRONTEND, runner))
     for samples in (noise(1, 9000), np.zeros((1, 9000), np.float32)):
         assert all(np.isfinite(output).all() for output in session.run(None, {"samples": samples}))
-        found, expected = session.run(["clip", "frame"], {"samples": samples}), torch_scores(runner, samples)
+        found, expected = (
+            session.run(["clip", "frame"], {"samples": samples}),
+            torch_scores(runner, samples),
+        )
         np.testing.assert_allclose(found[0], expected["clip"], rtol=0, atol=1e-4)
         np.testing.assert_allclose(found[1], expected["frame"], rtol=0, atol=1e-5)
         assert not found[1][..., 0].any() and (found[1][..., 1] == 1).all()
 
 
 def test_the_same_model_gives_the_same_bytes():
-    files = [with_metadata(trace(Graph(FRONTEND, runner_of(lively("talnet", "attention")))), "what it is", {"b": "1", "a": "2"})
-             for _ in range(2)]
+    files = [
+        with_metadata(
+            trace(Graph(FRONTEND, runner_of(lively("talnet", "attention")))),
+            "what it is",
+            {"b": "1", "a": "2"},
+        )
+        for _ in range(2)
+    ]
     assert files[0] == files[1]
 
 
@@ -137,7 +197,9 @@ def test_what_no_file_can_hold_is_told_before_it_is_built():
         Frontend(FrontendConfig(window=1 << 19, num_fft=1048573, num_mels=4))
     network = lively("dcase-crnn", "linear")
     network.register_buffer("huge", torch.empty(1 << 30, device="meta"))
-    runner = network_runner.Runner(network, torch.zeros(16), torch.ones(16), torch.device("cpu"), True)
+    runner = network_runner.Runner(
+        network, torch.zeros(16), torch.ones(16), torch.device("cpu"), True
+    )
     with pytest.raises(InputError, match="the network is too large for an ONNX file"):
         Graph(FRONTEND, runner)
 
@@ -146,7 +208,9 @@ def test_real_recordings(real_data, trained):
     """Scores within 1e-3 of torch's, by a model that was trained (on other sounds)."""
     spec, network, _ = checkpoint.load_model(trained)
     config = spec.frontend_config()
-    runner = network_runner.Runner.of(network, spec.mean, spec.std, torch.device("cpu"), precise=True)
+    runner = network_runner.Runner.of(
+        network, spec.mean, spec.std, torch.device("cpu"), precise=True
+    )
     session = session_of(Graph(config, runner))
     paths = sorted((real_data / "esc10").glob("*/*.ogg"))[::8]
     assert len(paths) == 40

@@ -57,8 +57,12 @@ def test_other_processes_do_the_work_with_one_thread_each(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     with mapping(2) as spread:
         found = list(spread(process_of, range(100)))
-    assert [number for number, *_ in found] == list(range(100)) and os.environ["OMP_NUM_THREADS"] == "3"
-    assert os.getpid() not in {process for _, process, _ in found} and {threads for *_, threads in found} == {"1"}
+    assert [number for number, *_ in found] == list(range(100)) and os.environ[
+        "OMP_NUM_THREADS"
+    ] == "3"
+    assert os.getpid() not in {process for _, process, _ in found} and {
+        threads for *_, threads in found
+    } == {"1"}
 
 
 def test_a_bounded_number_of_items_is_under_way(spread):
@@ -75,7 +79,10 @@ def test_memory_stays_flat(spread):
     def peak(count):
         tracemalloc.start()
         try:
-            assert sum(len(text) for text in spread(str.upper, ("x" * 10000 for _ in range(count)))) == 10000 * count
+            assert (
+                sum(len(text) for text in spread(str.upper, ("x" * 10000 for _ in range(count))))
+                == 10000 * count
+            )
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -112,7 +119,9 @@ def test_one_job_is_this_process_and_lazy():
     numbers = Counter()
     with mapping(1) as spread:
         results = spread(process_of, numbers)
-        assert [next(results)[:2] for _ in range(3)] == [(i, os.getpid()) for i in range(3)] and numbers.taken == 3
+        assert [next(results)[:2] for _ in range(3)] == [
+            (i, os.getpid()) for i in range(3)
+        ] and numbers.taken == 3
 
 
 def test_a_thread_works_ahead_in_order_and_no_further():

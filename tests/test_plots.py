@@ -11,8 +11,10 @@ LABELS = ["Bell & $x$", "_Dog", "Cat"]
 
 def tracks(weights=True):
     frames = np.linspace(0, 1, 60).reshape(20, 3)
-    return [plots.Track(name, frames, 0.1, np.full(3, 0.5), found, 3 * frames if weights else None)
-            for name, found in (("one", [(0, 1, 0)]), ("two", [(1, 2, 1)]))]
+    return [
+        plots.Track(name, frames, 0.1, np.full(3, 0.5), found, 3 * frames if weights else None)
+        for name, found in (("one", [(0, 1, 0)]), ("two", [(1, 2, 1)]))
+    ]
 
 
 def drawn(figure):
@@ -25,9 +27,22 @@ def test_a_timeline_of_two_systems_with_attention():
     assert drawn(figure) == ["mel bin", "probability", "attention", "probability", "attention", ""]
     assert [axes.get_title("left") for axes in figure.axes[1::2]] == ["one", "two", ""]
     attention, bars = figure.axes[2], figure.axes[-1]
-    np.testing.assert_allclose(attention.patches[1].get_data().values, np.linspace(0, 1, 60).reshape(20, 3)[:, 0] / (57 / 59))
-    assert [t.get_text() for t in bars.get_yticklabels()] == ["Bell & \\$x\\$: true", "one", "two", " _Dog: true", "one", "two"]
-    spans = [[(p.vertices[:, 0].min(), p.vertices[:, 0].max()) for p in c.get_paths()] for c in bars.collections]
+    np.testing.assert_allclose(
+        attention.patches[1].get_data().values,
+        np.linspace(0, 1, 60).reshape(20, 3)[:, 0] / (57 / 59),
+    )
+    assert [t.get_text() for t in bars.get_yticklabels()] == [
+        "Bell & \\$x\\$: true",
+        "one",
+        "two",
+        " _Dog: true",
+        "one",
+        "two",
+    ]
+    spans = [
+        [(p.vertices[:, 0].min(), p.vertices[:, 0].max()) for p in c.get_paths()]
+        for c in bars.collections
+    ]
     assert spans == [[], [(0, 1)], [], [(0.5, 1.5)], [], [(1, 2)]]
 
 
@@ -37,16 +52,26 @@ def test_a_timeline_without_truth_features_or_attention():
 
 def test_a_timeline_has_room_for_so_many_classes():
     labels, found = [f"class {k}" for k in range(30)], [(0, 0.1 * (k + 1), k) for k in range(29)]
-    figure = plots.timeline("", 3.0, labels, np.full((30, 30), 0.5), 0.1, np.full(30, 0.5), found, [(0, 1, 29)])
+    figure = plots.timeline(
+        "", 3.0, labels, np.full((30, 30), 0.5), 0.1, np.full(30, 0.5), found, [(0, 1, 29)]
+    )
     bars = figure.axes[-1]
-    assert len(bars.get_yticks()) == 16 and bars.get_xlabel() == "seconds (22 more classes were found, for a shorter time)"
-    assert [t.get_text() for t in bars.get_yticklabels()][::2] == [f"class {k}: true" for k in range(22, 30)]
+    assert (
+        len(bars.get_yticks()) == 16
+        and bars.get_xlabel() == "seconds (22 more classes were found, for a shorter time)"
+    )
+    assert [t.get_text() for t in bars.get_yticklabels()][::2] == [
+        f"class {k}: true" for k in range(22, 30)
+    ]
     assert len({line.get_color() for line in figure.legends[0].get_lines()}) == 8
 
 
 @pytest.mark.parametrize("kind, start", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_the_same_figure_is_the_same_file(kind, start):
-    first, second = (plots.render(plots.timelines("", 2.0, LABELS, tracks(), [], np.eye(80, 8), 0.025), kind) for _ in range(2))
+    first, second = (
+        plots.render(plots.timelines("", 2.0, LABELS, tracks(), [], np.eye(80, 8), 0.025), kind)
+        for _ in range(2)
+    )
     assert first == second and first.startswith(start) and len(first) > 5000
 
 
@@ -55,12 +80,18 @@ def test_bars_of_errors():
     bars = [(p.get_x(), p.get_width()) for p in figure.axes[0].patches]
     np.testing.assert_allclose(bars, [(0, 0.1), (0, 0), (0.1, 0.2), (0, 0.5), (0.3, 0.3), (0.5, 1)])
     assert [t.get_text() for t in figure.axes[0].texts] == [" 0.60", " 1.50"]
-    figure = plots.class_errors(LABELS[1:], [("one", np.array([1, 2]), np.array([3, 0])), ("two", np.array([0, 0]), np.array([4, 5]))])
+    figure = plots.class_errors(
+        LABELS[1:],
+        [("one", np.array([1, 2]), np.array([3, 0])), ("two", np.array([0, 0]), np.array([4, 5]))],
+    )
     assert [p.get_width() for p in figure.axes[0].patches] == [-1, -2, 3, 0, 0, 0, 4, 5]
 
 
 def test_poolings_beside_each_other_without_what_is_not_known():
-    systems = [("a", "linear", [(0.5, 0.4, 0.6), (None, None, None)]), ("b", "", [(0.6, None, None), (1, 0, 2)])]
+    systems = [
+        ("a", "linear", [(0.5, 0.4, 0.6), (None, None, None)]),
+        ("b", "", [(0.6, None, None), (1, 0, 2)]),
+    ]
     left, right = plots.pooling_comparison(["F1", "ER"], systems).axes
     assert [list(line.get_xdata()) for line in left.lines] == [[0.4, 0.6], [0.5], [0.6]]
     assert [list(line.get_xdata()) for line in right.lines] == [[0, 2], [1]]
@@ -68,28 +99,39 @@ def test_poolings_beside_each_other_without_what_is_not_known():
 
 
 def test_curves_and_points_of_each_class():
-    panels = [(f"class {i}", [(0, np.array([0.2, 1]), np.array([1, 0.5]), "AP 0.9")], [(0, 1, 0.4, 0.6)]) for i in range(5)]
+    panels = [
+        (f"class {i}", [(0, np.array([0.2, 1]), np.array([1, 0.5]), "AP 0.9")], [(0, 1, 0.4, 0.6)])
+        for i in range(5)
+    ]
     figure = plots.precision_recall(panels, ["one"], ["clips", "segments"])
     assert [axes.get_visible() for axes in figure.axes] == [True] * 5 + [False] * 3
     curve, point = figure.axes[4].lines
-    assert curve.get_xydata().tolist() == [[0.2, 1], [1, 0.5]] and (list(point.get_xdata()), point.get_marker()) == ([0.4], "D")
+    assert curve.get_xydata().tolist() == [[0.2, 1], [1, 0.5]] and (
+        list(point.get_xdata()),
+        point.get_marker(),
+    ) == ([0.4], "D")
 
 
 # ---- gradients ----
 
-@pytest.mark.parametrize("method, hierarchy, expected", [
-    ("max", None, lambda x, y, xs: x == x.max()),
-    ("average", None, lambda x, y, xs: np.full(len(x), 1 / len(x))),
-    ("linear", None, lambda x, y, xs: (2 * x - y) / x.sum()),
-    ("exp", None, lambda x, y, xs: (1 + x - y) * np.exp(x) / np.exp(x).sum()),
-    ("attention", None, lambda x, y, xs: np.full(len(x), 1 / len(x))),
-    ("linear", "published", lambda x, y, xs: (x + xs - y) / x.sum())])
+
+@pytest.mark.parametrize(
+    "method, hierarchy, expected",
+    [
+        ("max", None, lambda x, y, xs: x == x.max()),
+        ("average", None, lambda x, y, xs: np.full(len(x), 1 / len(x))),
+        ("linear", None, lambda x, y, xs: (2 * x - y) / x.sum()),
+        ("exp", None, lambda x, y, xs: (1 + x - y) * np.exp(x) / np.exp(x).sum()),
+        ("attention", None, lambda x, y, xs: np.full(len(x), 1 / len(x))),
+        ("linear", "published", lambda x, y, xs: (x + xs - y) / x.sum()),
+    ],
+)
 def test_gradients_are_those_of_the_papers(method, hierarchy, expected):
     """Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, table A-1: xs the average of a frame's group of five."""
     x = gradients.example()
     y, slope = gradients.gradient(method, x, hierarchy)
     groups = x.reshape(-1, 5)
-    xs = np.repeat((groups ** 2).sum(axis=1) / groups.sum(axis=1), 5)
+    xs = np.repeat((groups**2).sum(axis=1) / groups.sum(axis=1), 5)
     np.testing.assert_allclose(slope, len(x) * expected(x, y, xs), rtol=1e-12)
 
 

@@ -23,16 +23,36 @@ from wsedtk.models import checkpoint
 def attention(corpus, tmp_path_factory):
     """A model with attention, whose scores have weights beside them."""
     model = tmp_path_factory.mktemp("attention") / "model"
-    assert CliRunner().invoke(cli.cli, [str(a) for a in arguments(corpus, model, "--set", "pooling=attention", "--set",
-                                                                  "max_checkpoints=1")], catch_exceptions=False).exit_code == 0
+    assert (
+        CliRunner()
+        .invoke(
+            cli.cli,
+            [
+                str(a)
+                for a in arguments(
+                    corpus, model, "--set", "pooling=attention", "--set", "max_checkpoints=1"
+                )
+            ],
+            catch_exceptions=False,
+        )
+        .exit_code
+        == 0
+    )
     return model
 
 
 @pytest.mark.parametrize("pooling", ["linear", "attention", "general", "monotone-attention"])
 def test_scores_are_those_of_the_network(corpus, tmp_path, run, pooling):
     model = tmp_path / pooling
-    assert run(*arguments(corpus, model, "--set", f"pooling={pooling}", "--set", "max_checkpoints=1")).exit_code == 0
-    result = run("predict", model, corpus / "fit.h5", tmp_path / "s.h5", "--precise", "--device", "cpu")
+    assert (
+        run(
+            *arguments(corpus, model, "--set", f"pooling={pooling}", "--set", "max_checkpoints=1")
+        ).exit_code
+        == 0
+    )
+    result = run(
+        "predict", model, corpus / "fit.h5", tmp_path / "s.h5", "--precise", "--device", "cpu"
+    )
     assert "12 clips, 2 classes, 0.1 s a frame" in result.stdout
     spec, network, fingerprint = checkpoint.load_model(model)
     scores, store = ScoreFile(tmp_path / "s.h5"), FeatureStore([corpus / "fit.h5"])
@@ -59,7 +79,12 @@ def test_half_precision_is_near(corpus, trained, tmp_path, run):
 
 def test_predict_of_a_set_and_without_frames(corpus, trained, tmp_path, run):
     few = write_set(tmp_path / "few", [("03.wav", "", 0.5), ("00.wav", "", 1)], LABELS, [])
-    assert run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5", "--data", few, "--no-frames").exit_code == 0
+    assert (
+        run(
+            "predict", trained, corpus / "fit.h5", tmp_path / "s.h5", "--data", few, "--no-frames"
+        ).exit_code
+        == 0
+    )
     scores = ScoreFile(tmp_path / "s.h5")
     assert scores.filenames.tolist() == ["00.wav", "03.wav"] and not scores.has("frame")
     with pytest.raises(InputError, match="holds no frame scores; predict without --no-frames"):
@@ -69,27 +94,51 @@ def test_predict_of_a_set_and_without_frames(corpus, trained, tmp_path, run):
 
 
 def test_clips_whose_audio_failed_are_told_and_left_out_to_the_end(corpus, trained, tmp_path, run):
-    with store.writing_features(tmp_path / "some.h5", 40, 64, "float32", (found := store.FeatureStore([corpus / "valid.h5"])).frontend,
-                                found.fingerprint) as (append, failed):
+    with store.writing_features(
+        tmp_path / "some.h5",
+        40,
+        64,
+        "float32",
+        (found := store.FeatureStore([corpus / "valid.h5"])).frontend,
+        found.fingerprint,
+    ) as (append, failed):
         for row in range(5):
             append(str(found.filenames[row]), found.read(np.array([row]))[0], 1.0)
         failed.update({"17.wav": "broken", "elsewhere.wav": "broken"})
     scores, point, out = tmp_path / "s.h5", tmp_path / "p.yaml", tmp_path / "out"
     result = run("predict", trained, tmp_path / "some.h5", scores, "--data", corpus / "valid")
-    assert result.stdout.endswith("; 1 clips failed and have no scores\n") and store.ScoreFile(scores).failed == {"17.wav": "broken"}
+    assert result.stdout.endswith("; 1 clips failed and have no scores\n") and store.ScoreFile(
+        scores
+    ).failed == {"17.wav": "broken"}
     assert run("average", scores, scores, tmp_path / "mean.h5").exit_code == 0
     assert store.ScoreFile(tmp_path / "mean.h5").failed == {"17.wav": "broken"}
     assert "1 clips of" in run("tune", scores, corpus / "valid", point).stderr
-    assert run("decode", scores, point, out).exit_code == 0 and (out / "failed.tsv").read_text() == "filename\n17.wav\n"
+    assert (
+        run("decode", scores, point, out).exit_code == 0
+        and (out / "failed.tsv").read_text() == "filename\n17.wav\n"
+    )
     result = run("score", corpus / "valid", out, "--scores", scores)
-    assert result.exit_code == 0 and "1 clips of" in result.stderr and "audio could not be read: 17.wav" in result.stderr
+    assert (
+        result.exit_code == 0
+        and "1 clips of" in result.stderr
+        and "audio could not be read: 17.wav" in result.stderr
+    )
 
 
 def test_features_of_another_front_end_are_refused(corpus, trained, tmp_path, run):
     (tmp_path / "f.yaml").write_text(yaml.safe_dump({"hop": 500}))
-    assert run("extract", corpus / "valid", tmp_path / "f.h5", "--config", tmp_path / "f.yaml").exit_code == 0
+    assert (
+        run(
+            "extract", corpus / "valid", tmp_path / "f.h5", "--config", tmp_path / "f.yaml"
+        ).exit_code
+        == 0
+    )
     result = run("predict", trained, tmp_path / "f.h5", tmp_path / "s.h5")
-    assert result.exit_code == 1 and "made with another front end" in result.stderr and "hop: 400 there, 500 here" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "made with another front end" in result.stderr
+        and "hop: 400 there, 500 here" in result.stderr
+    )
     assert not (tmp_path / "s.h5").exists()
 
 
@@ -105,47 +154,85 @@ def datasets(path):
         return {name: file[name][()] for name in file}
 
 
-@pytest.mark.parametrize("text, columns, labels", [
-    ("low\nhigh, very\n", [1, 0], ["low", "high, very"]), ("low", [1], ["low"]), ("\ufeffhigh, very\r\n", [0], ["high, very"]),
-    ("low\tBass, é\nhigh, very\tlow\n", [1, 0], ["Bass, é", "low"]), ("high, very\thigh, very\n", [0], ["high, very"]),
-])
+@pytest.mark.parametrize(
+    "text, columns, labels",
+    [
+        ("low\nhigh, very\n", [1, 0], ["low", "high, very"]),
+        ("low", [1], ["low"]),
+        ("\ufeffhigh, very\r\n", [0], ["high, very"]),
+        ("low\tBass, é\nhigh, very\tlow\n", [1, 0], ["Bass, é", "low"]),
+        ("high, very\thigh, very\n", [0], ["high, very"]),
+    ],
+)
 @pytest.mark.parametrize("no_frames", [False, True])
-def test_some_classes_are_columns_of_the_whole(corpus, attention, tmp_path, run, text, columns, labels, no_frames):
+def test_some_classes_are_columns_of_the_whole(
+    corpus, attention, tmp_path, run, text, columns, labels, no_frames
+):
     (tmp_path / "-classes.txt").write_text(text, encoding="utf-8", newline="")
     options = ["--no-frames"] if no_frames else []
     for name, more in (("all", []), ("some", ["--classes", tmp_path / "-classes.txt"])):
-        assert run("predict", attention, corpus / "fit.h5", tmp_path / f"{name}.h5", *options, *more).exit_code == 0
+        assert (
+            run(
+                "predict", attention, corpus / "fit.h5", tmp_path / f"{name}.h5", *options, *more
+            ).exit_code
+            == 0
+        )
     whole, found = datasets(tmp_path / "all.h5"), datasets(tmp_path / "some.h5")
     assert ScoreFile(tmp_path / "some.h5").labels == labels and whole.keys() == found.keys()
     assert {"frame", "weight"} & whole.keys() == (set() if no_frames else {"frame", "weight"})
     for name in whole.keys() - {"labels"}:
-        expected = whole[name][..., columns] if name in ("clip", "segment", "frame", "weight") else whole[name]
+        expected = (
+            whole[name][..., columns]
+            if name in ("clip", "segment", "frame", "weight")
+            else whole[name]
+        )
         np.testing.assert_array_equal(found[name], expected)
 
 
 def test_the_fingerprint_tells_what_was_scored(corpus, trained, tmp_path, run):
-    for name, text in (("same", "high, very\nlow\n"), ("order", "low\nhigh, very\n"), ("fewer", "low\n"), ("renamed", "low\tx\n")):
+    for name, text in (
+        ("same", "high, very\nlow\n"),
+        ("order", "low\nhigh, very\n"),
+        ("fewer", "low\n"),
+        ("renamed", "low\tx\n"),
+    ):
         (tmp_path / name).write_text(text)
     few = write_set(tmp_path / "few", [("00.wav", "", 1)], LABELS, [])
     prints = {}
-    for name, options in {"all": [], **{n: ["--classes", tmp_path / n] for n in ("same", "order", "fewer", "renamed")},
-                          "few": ["--data", few], "precise": ["--precise"]}.items():
-        assert run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5", *options).exit_code == 0
+    for name, options in {
+        "all": [],
+        **{n: ["--classes", tmp_path / n] for n in ("same", "order", "fewer", "renamed")},
+        "few": ["--data", few],
+        "precise": ["--precise"],
+    }.items():
+        assert (
+            run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5", *options).exit_code == 0
+        )
         prints[name] = ScoreFile(tmp_path / "s.h5").attributes["fingerprint"]
     assert prints.pop("same") == prints["all"] and len(set(prints.values())) == len(prints) == 6
 
 
-@pytest.mark.parametrize("text, faults", [
-    ("", [": no classes: write one a line"]), ("\n", [": no classes: write one a line"]),
-    ("lwo\n", [":1: MODEL has no class 'lwo'; did you mean 'low'?"]),
-    ("Music\tlow\n", [":1: MODEL has no class 'Music'; known: high, very, low"]),
-    ("low\n\thigh, very\n", [":2: expected a class"]), ("low\tx\ty\n", [":1: expected a class"]),
-    ("low\t \n", [":1: expected a class"]), ("low\n\nlwo\n", [":3: MODEL has no class 'lwo'"]),
-    ("low\nhigh, very\nlow\tx\n", [":3: the class 'low' stands twice, first in line 1"]),
-    ("low\nhigh, very\tlow\n", [":2: the name 'low' stands twice, first in line 1"]),
-    ("low\nx\nhigh, very\nlow", [":2: MODEL has no class 'x'", ":4: the class 'low' stands twice"]),
-    (b"\xff", [": not UTF-8 text"]), (None, [": no such file"]),
-])
+@pytest.mark.parametrize(
+    "text, faults",
+    [
+        ("", [": no classes: write one a line"]),
+        ("\n", [": no classes: write one a line"]),
+        ("lwo\n", [":1: MODEL has no class 'lwo'; did you mean 'low'?"]),
+        ("Music\tlow\n", [":1: MODEL has no class 'Music'; known: high, very, low"]),
+        ("low\n\thigh, very\n", [":2: expected a class"]),
+        ("low\tx\ty\n", [":1: expected a class"]),
+        ("low\t \n", [":1: expected a class"]),
+        ("low\n\nlwo\n", [":3: MODEL has no class 'lwo'"]),
+        ("low\nhigh, very\nlow\tx\n", [":3: the class 'low' stands twice, first in line 1"]),
+        ("low\nhigh, very\tlow\n", [":2: the name 'low' stands twice, first in line 1"]),
+        (
+            "low\nx\nhigh, very\nlow",
+            [":2: MODEL has no class 'x'", ":4: the class 'low' stands twice"],
+        ),
+        (b"\xff", [": not UTF-8 text"]),
+        (None, [": no such file"]),
+    ],
+)
 def test_classes_at_fault(corpus, trained, tmp_path, run, text, faults):
     path = tmp_path / "c.txt"
     if text is not None:
@@ -160,11 +247,19 @@ def test_classes_at_fault(corpus, trained, tmp_path, run, text, faults):
 
 def test_classes_are_no_output(trained, corpus, tmp_path, run):
     (tmp_path / "c.h5").write_text("low")
-    result = run("predict", trained, corpus / "fit.h5", tmp_path / "c.h5", "--classes", tmp_path / "c.h5")
-    assert result.exit_code == 1 and "is an input of this command" in result.stderr and (tmp_path / "c.h5").read_text() == "low"
+    result = run(
+        "predict", trained, corpus / "fit.h5", tmp_path / "c.h5", "--classes", tmp_path / "c.h5"
+    )
+    assert (
+        result.exit_code == 1
+        and "is an input of this command" in result.stderr
+        and (tmp_path / "c.h5").read_text() == "low"
+    )
 
 
-def test_a_signal_while_hdf5_writes_ends_it_in_good_order(corpus, trained, tmp_path, run, monkeypatch):
+def test_a_signal_while_hdf5_writes_ends_it_in_good_order(
+    corpus, trained, tmp_path, run, monkeypatch
+):
     """An exception in the midst of HDF5's own code would be its end, by a segmentation fault."""
     original, written = disk.Disk.write, []
 
@@ -178,5 +273,8 @@ def test_a_signal_while_hdf5_writes_ends_it_in_good_order(corpus, trained, tmp_p
     monkeypatch.setattr(files, "BLOCK", 2)
     monkeypatch.setattr("wsedtk.inference.network_runner.Runner.batch_size", 2)
     result = run("predict", trained, corpus / "fit.h5", tmp_path / "s.h5")
-    assert result.exit_code == 75 and "s.h5: stopped by SIGTERM; give the same command again" in result.stderr
+    assert (
+        result.exit_code == 75
+        and "s.h5: stopped by SIGTERM; give the same command again" in result.stderr
+    )
     assert not list(tmp_path.iterdir())

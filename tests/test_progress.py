@@ -8,6 +8,7 @@ from wsedtk.core import progress
 @pytest.fixture
 def clock(monkeypatch):
     """Time that goes on by `clock.step` seconds an item."""
+
     class Clock:
         step, now = 1.0, 0.0
 
@@ -21,9 +22,18 @@ def clock(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("step, count, lines", [
-    (0.001, 100, 0), (10, 100, 5), (10, 3, 3), (1, 100, 5), (1, 10, 2), (10, 1, 1), (10, 0, 0),
-])
+@pytest.mark.parametrize(
+    "step, count, lines",
+    [
+        (0.001, 100, 0),
+        (10, 100, 5),
+        (10, 3, 3),
+        (1, 100, 5),
+        (1, 10, 2),
+        (10, 1, 1),
+        (10, 0, 0),
+    ],
+)
 def test_lines_of_a_batch_log(capsys, clock, step, count, lines):
     clock.step = step
     items = clock.tick(range(count))
@@ -51,6 +61,7 @@ def test_a_failing_loop_tells_its_error(clock):
     def items():
         yield 1
         raise KeyError("stop")
+
     with pytest.raises(KeyError, match="stop"):
         list(progress.progress(items(), "x", 2))
 

@@ -21,15 +21,36 @@ def digest(path):
 
 def test_the_record_of_a_command(run, small_set, tmp_path):
     (tmp_path / "c.yaml").write_text("num_mels: 8")
-    result = run("--record", tmp_path / "log" / "a.yaml", "extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "c.yaml",
-                 "--shard", "1/3")
+    result = run(
+        "--record",
+        tmp_path / "log" / "a.yaml",
+        "extract",
+        small_set,
+        tmp_path / "a.h5",
+        "--config",
+        tmp_path / "c.yaml",
+        "--shard",
+        "1/3",
+    )
     assert result.exit_code == 0
     found = yaml.safe_load((tmp_path / "log" / "a.yaml").read_text())
     assert found["command"].endswith("extract") and found["wsedtk"] == __version__
-    assert found["options"] == {"data_set": str(small_set), "feats": str(tmp_path / "a.h5"), "config_path": str(tmp_path / "c.yaml"),
-                                "jobs": 1, "shard": [1, 3], "max_seconds": 10.0, "crop": False, "dtype": "float32", "max_failures": 0.01,
-                                "device": "auto"}
-    inputs = [tmp_path / "c.yaml", *(small_set / n for n in ("clips.tsv", "events.tsv", "labels.txt", "tags.tsv"))]
+    assert found["options"] == {
+        "data_set": str(small_set),
+        "feats": str(tmp_path / "a.h5"),
+        "config_path": str(tmp_path / "c.yaml"),
+        "jobs": 1,
+        "shard": [1, 3],
+        "max_seconds": 10.0,
+        "crop": False,
+        "dtype": "float32",
+        "max_failures": 0.01,
+        "device": "auto",
+    }
+    inputs = [
+        tmp_path / "c.yaml",
+        *(small_set / n for n in ("clips.tsv", "events.tsv", "labels.txt", "tags.tsv")),
+    ]
     assert found["inputs"] == {str(p): digest(p) for p in inputs}
     assert {"python", "host", "commit", "arguments", "started"} <= set(found)
 
@@ -42,7 +63,9 @@ def test_the_record_of_a_command_that_fails(run, tmp_path):
 
 def test_an_input_that_cannot_be_read(tmp_path):
     (tmp_path / "labels.txt").symlink_to("labels.txt")
-    with pytest.raises(InputError, match="labels.txt: can't be read: Too many levels of symbolic links"):
+    with pytest.raises(
+        InputError, match="labels.txt: can't be read: Too many levels of symbolic links"
+    ):
         provenance.fingerprint_file(tmp_path / "labels.txt")
 
 
@@ -59,10 +82,27 @@ def test_a_record_that_cannot_be_written(run, small_set, tmp_path):
 
 def test_values_of_all_kinds(tmp_path):
     (tmp_path / "-é.txt").write_text("x")
-    found = record(tmp_path, none=None, many=(Path("x"), Path("y")), words=["a", "b"], path=tmp_path / "-é.txt", limit=float("inf"),
-                   yes=True, empty=(), text="tmp: 1")
-    assert found["options"] == {"none": None, "many": ["x", "y"], "words": ["a", "b"], "path": str(tmp_path / "-é.txt"),
-                                "limit": float("inf"), "yes": True, "empty": [], "text": "tmp: 1"}
+    found = record(
+        tmp_path,
+        none=None,
+        many=(Path("x"), Path("y")),
+        words=["a", "b"],
+        path=tmp_path / "-é.txt",
+        limit=float("inf"),
+        yes=True,
+        empty=(),
+        text="tmp: 1",
+    )
+    assert found["options"] == {
+        "none": None,
+        "many": ["x", "y"],
+        "words": ["a", "b"],
+        "path": str(tmp_path / "-é.txt"),
+        "limit": float("inf"),
+        "yes": True,
+        "empty": [],
+        "text": "tmp: 1",
+    }
     assert found["inputs"] == {str(tmp_path / "-é.txt"): digest(tmp_path / "-é.txt")}
 
 
@@ -72,11 +112,17 @@ def test_a_folder_counts_by_its_tables(tmp_path):
     for name in ("clips.tsv", "labels.txt", "model.safetensors", "train.log", "sub.txt/x.tsv"):
         (folder / name).write_text(name)
     found = provenance.fingerprints(folder)
-    assert found == {str(folder / n): digest(folder / n) for n in ("clips.tsv", "labels.txt", "model.safetensors")}
+    assert found == {
+        str(folder / n): digest(folder / n)
+        for n in ("clips.tsv", "labels.txt", "model.safetensors")
+    }
 
 
-@pytest.mark.parametrize("change", [lambda b: b[:-1] + b"x", lambda b: b"x" + b[1:], lambda b: b[:50] + b"x" + b[50:]],
-                         ids=["end", "head", "size"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda b: b[:-1] + b"x", lambda b: b"x" + b[1:], lambda b: b[:50] + b"x" + b[50:]],
+    ids=["end", "head", "size"],
+)
 def test_large_files_by_head_tail_and_size(tmp_path, monkeypatch, change):
     monkeypatch.setattr(provenance, "_LARGE", 20)
     path, content = tmp_path / "a", bytes(100)
@@ -97,7 +143,10 @@ def asked_anew():
 
 def test_outside_a_checkout(tmp_path, monkeypatch, asked_anew):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "provenance.py"))
-    assert provenance.made_by() == {"wsedtk": __version__, "commit": "unknown"} and record(tmp_path)["commit"] == "unknown"
+    assert (
+        provenance.made_by() == {"wsedtk": __version__, "commit": "unknown"}
+        and record(tmp_path)["commit"] == "unknown"
+    )
 
 
 def test_without_git(tmp_path, monkeypatch, asked_anew):
@@ -106,8 +155,12 @@ def test_without_git(tmp_path, monkeypatch, asked_anew):
 
 
 def git(folder, *arguments):
-    return subprocess.run(["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a", *arguments], check=True,
-                          capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
 
 
 def test_a_checkouts_commit_and_whether_it_is_changed(tmp_path, monkeypatch, asked_anew):
@@ -119,7 +172,9 @@ def test_a_checkouts_commit_and_whether_it_is_changed(tmp_path, monkeypatch, ask
         git(folder, "add", "--all", f"./{name}")
         git(folder, "commit", "--quiet", "--allow-empty", "--message", "x")
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "provenance.py"))
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))  # as in a hook of another checkout
+    monkeypatch.setenv(
+        "GIT_DIR", str(tmp_path / "other" / ".git")
+    )  # as in a hook of another checkout
     clean = provenance.commit()
     assert len(clean) == 12 and clean == git_head(tmp_path)[:12]
     (tmp_path / "wsedtk" / "provenance.py").write_text("2")

@@ -20,7 +20,7 @@ def frames_of(rows, clip, num_frames, step, rng=None):
     scores = np.zeros((num_frames, len(LABELS)), np.float32)
     for c, onset, offset, label in rows:
         if c == clip:
-            scores[round(onset / step):round(offset / step), label] = 1
+            scores[round(onset / step) : round(offset / step), label] = 1
     return (
         scores
         if rng is None
@@ -169,7 +169,7 @@ def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
     """The truth goes on to the nominal end, as in DCASE 2017: what no frame covers isn't found."""
     rows, _, frames = random_scores(3, (0, 2))
     recorded = np.where(np.arange(60) % 3, 10.0, 3.04)
-    frames = [np.concatenate([f, f])[:int(10 * end)] for f, end in zip(frames, recorded)]
+    frames = [np.concatenate([f, f])[: int(10 * end)] for f, end in zip(frames, recorded)]
     found, _ = metrics.psds(frames, 0.1, Events.from_rows(rows), np.full(60, 10.0), recorded)
     scores = {
         f"c{clip}": create_score_dataframe(
@@ -187,11 +187,19 @@ def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
     ) and 0.05 < expected[0] < 0.9
 
 
-@pytest.mark.parametrize("num_frames, duration, edges", [
-    (4, 0.4, [0, 0.1, 0.2, 0.3, 0.4]), (4, 0.34, [0, 0.1, 0.2, 0.3, 0.34]),
-    (4, 0.46, [0, 0.1, 0.2, 0.3, 0.46]),
-    (4, 0.25, [0, 0.1, 0.2, 0.25]), (4, 9.0, [0, 0.1, 0.2, 0.3, 0.5]), (1, 9.0, [0, 0.2]),
-    (4, 0.30000000000000004, [0, 0.1, 0.2, 0.3]), (4, 0.1 + 1e-9, [0, 0.1])])
+@pytest.mark.parametrize(
+    "num_frames, duration, edges",
+    [
+        (4, 0.4, [0, 0.1, 0.2, 0.3, 0.4]),
+        (4, 0.34, [0, 0.1, 0.2, 0.3, 0.34]),
+        (4, 0.46, [0, 0.1, 0.2, 0.3, 0.46]),
+        (4, 0.25, [0, 0.1, 0.2, 0.25]),
+        (4, 9.0, [0, 0.1, 0.2, 0.3, 0.5]),
+        (1, 9.0, [0, 0.2]),
+        (4, 0.30000000000000004, [0, 0.1, 0.2, 0.3]),
+        (4, 0.1 + 1e-9, [0, 0.1]),
+    ],
+)
 def test_frame_edges(num_frames, duration, edges):
     assert events.frame_edges(num_frames, 0.1, duration).tolist() == edges
 
@@ -209,6 +217,7 @@ def test_merge_overlaps():
 
 
 # ---- score ----
+
 
 def test_psds_where_one_class_has_events(run, tmp_path):
     """Overlapping events are merged, the class without events is left out; no cross triggers."""

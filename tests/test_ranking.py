@@ -16,27 +16,47 @@ def test_ranking_equals_scikit_learn(weighted, decimals):
     rng = np.random.default_rng(decimals)
     for _ in range(60):
         size = int(rng.integers(2, 60))
-        truth, scores = rng.random(size) < 0.3, np.round(rng.random(size), decimals).astype(rng.choice(["float32", "float64"]))
+        truth, scores = (
+            rng.random(size) < 0.3,
+            np.round(rng.random(size), decimals).astype(rng.choice(["float32", "float64"])),
+        )
         truth[0], truth[1] = True, False
         weight = rng.integers(0, 4, size).astype(float) if weighted else None
         if weighted:
             weight[:2] = 1
         assert ranking.average_precision(scores, truth, weight) == pytest.approx(
-            average_precision_score(truth, scores, sample_weight=weight), abs=1e-9)
-        assert ranking.roc_auc(scores, truth, weight) == pytest.approx(roc_auc_score(truth, scores, sample_weight=weight), abs=1e-9)
+            average_precision_score(truth, scores, sample_weight=weight), abs=1e-9
+        )
+        assert ranking.roc_auc(scores, truth, weight) == pytest.approx(
+            roc_auc_score(truth, scores, sample_weight=weight), abs=1e-9
+        )
 
 
 def test_ranking_of_absent_classes():
     scores = np.array([0.1, 0.7, 0.7])
     nobody, everybody = np.zeros(3, bool), np.ones(3, bool)
-    assert ranking.average_precision(scores, nobody) is None and ranking.roc_auc(scores, nobody) is None
-    assert ranking.average_precision(scores, everybody) == 1.0 and ranking.roc_auc(scores, everybody) is None
+    assert (
+        ranking.average_precision(scores, nobody) is None
+        and ranking.roc_auc(scores, nobody) is None
+    )
+    assert (
+        ranking.average_precision(scores, everybody) == 1.0
+        and ranking.roc_auc(scores, everybody) is None
+    )
     truth = np.array([[True, False, True], [False, False, True], [True, False, True]])
     table = np.array([[0.9, 0.5, 0.1], [0.8, 0.5, 0.2], [0.3, 0.5, 0.3]])
     found = ranking.ranking_metrics(table, truth)
-    assert found["map"] == pytest.approx((average_precision_score(truth[:, 0], table[:, 0]) + 1) / 2)
-    assert found["mauc"] == pytest.approx(roc_auc_score(truth[:, 0], table[:, 0]))  # the only class with positives and negatives
-    assert ranking.ranking_metrics(table, np.zeros_like(truth)) == {"map": None, "mauc": None, "dprime": None}
+    assert found["map"] == pytest.approx(
+        (average_precision_score(truth[:, 0], table[:, 0]) + 1) / 2
+    )
+    assert found["mauc"] == pytest.approx(
+        roc_auc_score(truth[:, 0], table[:, 0])
+    )  # the only class with positives and negatives
+    assert ranking.ranking_metrics(table, np.zeros_like(truth)) == {
+        "map": None,
+        "mauc": None,
+        "dprime": None,
+    }
     drawn = np.array([0.0, 1.0, 0.0])  # a resample without the positives of class 0
     assert ranking.average_precision(table[:, 0], truth[:, 0], drawn) is None
 
@@ -54,7 +74,9 @@ def assert_classes(found, scores, truth, weight=None):
         if weighted.all():
             assert one["ap"] == pytest.approx(1) and one["auc"] is None and one["dprime"] is None
             continue
-        assert one["auc"] == pytest.approx(roc_auc_score(truth[:, k], scores[:, k], sample_weight=weight), abs=1e-9)
+        assert one["auc"] == pytest.approx(
+            roc_auc_score(truth[:, k], scores[:, k], sample_weight=weight), abs=1e-9
+        )
         assert one["dprime"] == ranking.dprime(one["auc"])
 
 
@@ -63,14 +85,27 @@ def ranking_case(seed, size, num_classes, steps, dtype):
     rng = np.random.default_rng(seed)
     truth = rng.random((size, num_classes)) < rng.uniform(0, 0.5, num_classes) ** 3
     truth[:, 0], truth[:, 1], truth[:, 2] = False, True, np.arange(size) == size // 2
-    scores = (np.floor((rng.random((size, num_classes)) + 0.3 * truth) * steps) / steps).astype(dtype)
+    scores = (np.floor((rng.random((size, num_classes)) + 0.3 * truth) * steps) / steps).astype(
+        dtype
+    )
     scores[:, 3] = 0.5
     return scores, truth, rng.random(size) * (rng.random(size) < 0.8)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("seed", "size", "num_classes", "steps"), [
-    (0, 1, 6, 2), (1, 2, 6, 2), (2, 30, 8, 1), (3, 30, 8, 3), (4, 200, 12, 1e9), (5, 5000, 12, 4), (6, 5000, 12, 300), (7, 5000, 12, 1e9)])
+@pytest.mark.parametrize(
+    ("seed", "size", "num_classes", "steps"),
+    [
+        (0, 1, 6, 2),
+        (1, 2, 6, 2),
+        (2, 30, 8, 1),
+        (3, 30, 8, 3),
+        (4, 200, 12, 1e9),
+        (5, 5000, 12, 4),
+        (6, 5000, 12, 300),
+        (7, 5000, 12, 1e9),
+    ],
+)
 def test_ranking_of_every_class_equals_scikit_learn(seed, size, num_classes, steps, dtype):
     scores, truth, weight = ranking_case(seed, size, num_classes, steps, dtype)
     assert_classes(ranking.class_ranking(scores, truth), scores, truth)
@@ -82,19 +117,29 @@ def test_ranking_metrics_are_the_means_of_the_classes():
     scores, truth, weight = ranking_case(8, 300, 12, 20, np.float32)
     found = ranking.ranking_metrics(scores, truth, weight)
     by_class = ranking.class_ranking(scores, truth, weight)
-    assert found["map"] == pytest.approx(np.mean([c["ap"] for c in by_class if c["ap"] is not None]), abs=1e-12)
-    assert found["mauc"] == pytest.approx(np.mean([c["auc"] for c in by_class if c["auc"] is not None]), abs=1e-12)
+    assert found["map"] == pytest.approx(
+        np.mean([c["ap"] for c in by_class if c["ap"] is not None]), abs=1e-12
+    )
+    assert found["mauc"] == pytest.approx(
+        np.mean([c["auc"] for c in by_class if c["auc"] is not None]), abs=1e-12
+    )
     assert found["dprime"] == ranking.dprime(found["mauc"])
-    assert None in [c["ap"] for c in by_class] and None in [c["auc"] for c in by_class if c["ap"] is not None]
+    assert None in [c["ap"] for c in by_class] and None in [
+        c["auc"] for c in by_class if c["ap"] is not None
+    ]
 
 
 def test_dprime():
     # d' = sqrt(2) z(AUC): two unit normals d' apart have the area Phi(d' / sqrt(2)).
     for distance in (0.0, 1.0, 2.5):
-        assert ranking.dprime(0.5 * (1 + math.erf(distance / 2))) == pytest.approx(distance, abs=1e-9)
+        assert ranking.dprime(0.5 * (1 + math.erf(distance / 2))) == pytest.approx(
+            distance, abs=1e-9
+        )
     assert ranking.dprime(0.3) < 0
     assert ranking.dprime(None) is None
-    assert ranking.dprime(1.0) is None and ranking.dprime(0.0) is None  # infinite: no number to report
+    assert (
+        ranking.dprime(1.0) is None and ranking.dprime(0.0) is None
+    )  # infinite: no number to report
 
 
 def leave_one_out(scores, truth):
@@ -104,13 +149,18 @@ def leave_one_out(scores, truth):
         s, t = np.delete(scores, left_out, axis=0), np.delete(truth, left_out, axis=0)
         drawn = [k for k in range(t.shape[1]) if t[:, k].any()]
         both = [k for k in drawn if not t[:, k].all()]
-        found.append([np.mean([average_precision_score(t[:, k], s[:, k]) for k in drawn]),
-                      np.mean([roc_auc_score(t[:, k], s[:, k]) for k in both])])
+        found.append(
+            [
+                np.mean([average_precision_score(t[:, k], s[:, k]) for k in drawn]),
+                np.mean([roc_auc_score(t[:, k], s[:, k]) for k in both]),
+            ]
+        )
     return np.transpose(found)
 
 
 @pytest.mark.parametrize(
-    ("size", "steps", "rare"), [(20, 1e9, 1), (40, 5, 0), (60, 1e9, 0), (60, 3, 1)])
+    ("size", "steps", "rare"), [(20, 1e9, 1), (40, 5, 0), (60, 1e9, 0), (60, 3, 1)]
+)
 def test_influences_are_those_of_leaving_each_clip_out(size, steps, rare):
     rng = np.random.default_rng(size)
     truth = rng.random((size, 12)) < 0.3
@@ -151,8 +201,8 @@ def test_the_interval_of_map_is_students_on_the_logit_around_the_centre():
     assert estimates["map"].centre < estimates["map"].value - 0.005  # without the bias
     for name in ("map", "mauc"):
         one = estimates[name]
-        deviation = np.sqrt((one.influence ** 2).sum() / 80 / 79)
-        relative = (one.influence ** 4).sum() / (one.influence ** 2).sum() ** 2
+        deviation = np.sqrt((one.influence**2).sum() / 80 / 79)
+        relative = (one.influence**4).sum() / (one.influence**2).sum() ** 2
         quantile = scipy.stats.t.ppf(0.975, 2 / (relative - 1 / 80) - 1)
         logit = math.log(one.centre / (1 - one.centre))
         half = quantile * deviation / (one.centre * (1 - one.centre))

@@ -15,9 +15,17 @@ from wsedtk.cli import main as cli
 from wsedtk.decoding import operating_point
 from wsedtk.report import plots
 
-LABELS = ["<b>Bell</b> & $x$", "Dog \"bark\" 'n'", "a very long name of a class, with commas, that has to go somewhere"]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the PATH; apt-get install chromium")
+LABELS = [
+    "<b>Bell</b> & $x$",
+    "Dog \"bark\" 'n'",
+    "a very long name of a class, with commas, that has to go somewhere",
+]
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium on the PATH; apt-get install chromium"
+)
 LOOK = """<script>
 addEventListener("load", async () => {
   const loaded = a => a.readyState > 0 ? a.duration : new Promise(done => {
@@ -42,32 +50,60 @@ FRAME = """<!DOCTYPE html><pre id="found"></pre><iframe src="copy.html" style="w
 def page(tmp_path_factory):
     """A page about two systems, one of them with attention, on four clips with sound, of names that are a trial for HTML."""
     root, rng = tmp_path_factory.mktemp("page"), np.random.default_rng(0)
-    names = [f"<i>clip & \"{i}\".wav" for i in range(4)]
+    names = [f'<i>clip & "{i}".wav' for i in range(4)]
     for i, name in enumerate(names):
         write_sound(root / "audio" / f"{i}.wav", 2 if i else 3, frequency=500 * (i + 1))
     events = [(names[i], 0.5, 1.5, LABELS[i % 3]) for i in range(3)]
-    data = write_set(root / "data", [(n, f"../audio/{i}.wav", 2 if i else 3) for i, n in enumerate(names)], LABELS,
-                     [(e[0], e[3]) for e in events], events)
+    data = write_set(
+        root / "data",
+        [(n, f"../audio/{i}.wav", 2 if i else 3) for i, n in enumerate(names)],
+        LABELS,
+        [(e[0], e[3]) for e in events],
+        events,
+    )
     operating_point.write(root / "point.yaml", make_point(3, LABELS))
 
     def run(*arguments):
-        assert CliRunner().invoke(cli.cli, [str(a) for a in arguments], catch_exceptions=False).exit_code == 0
+        assert (
+            CliRunner()
+            .invoke(cli.cli, [str(a) for a in arguments], catch_exceptions=False)
+            .exit_code
+            == 0
+        )
 
-    for system in ("a <system>", "another & \"one\""):
+    for system in ("a <system>", 'another & "one"'):
         frame = rng.random((4, 30, 3), np.float32)
-        scores = write_score_file(root / "exp" / system / "test" / "scores.h5", names, LABELS, frame.max(axis=1), frame,
-                                  frame.reshape(4, 3, 10, 3).mean(axis=2), durations=np.array([3.0, 2, 2, 2]))
+        scores = write_score_file(
+            root / "exp" / system / "test" / "scores.h5",
+            names,
+            LABELS,
+            frame.max(axis=1),
+            frame,
+            frame.reshape(4, 3, 10, 3).mean(axis=2),
+            durations=np.array([3.0, 2, 2, 2]),
+        )
         run("decode", "--mode", "frame", scores, root / "point.yaml", scores.parent / "frame")
         run("score", "--scores", scores, "--bootstrap", "20", data, scores.parent / "frame")
-    (root / "exp" / system / "history.tsv").write_text("\t".join(plots.HISTORY) + "\n5\t0.7\t0.7\t0.1\t0.2\n")
+    (root / "exp" / system / "history.tsv").write_text(
+        "\t".join(plots.HISTORY) + "\n5\t0.7\t0.7\t0.1\t0.2\n"
+    )
     run("report", root / "exp", root / "report.html")
     return root / "report.html"
 
 
 def browse(folder, address, *options):
     """Run Chromium on a file: (the document as it stands in the end, the messages of its console)."""
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr",
-               "--virtual-time-budget=20000", *options, address.as_uri()]
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder / 'profile'}",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=20000",
+        *options,
+        address.as_uri(),
+    ]
     process = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert process.returncode == 0, process.stderr
     return process.stdout, [line for line in process.stderr.splitlines() if "CONSOLE" in line]
@@ -75,12 +111,16 @@ def browse(folder, address, *options):
 
 def look(folder, page, width):
     """What a browser finds in a copy of the page, in a window of so many pixels."""
-    copy = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())  # it forbids the script that looks
+    copy = re.sub(
+        '<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text()
+    )  # it forbids the script that looks
     (folder / "copy.html").write_text(copy.replace("</head>", f"{LOOK}</head>", 1))
     (folder / "frame.html").write_text(FRAME % width)
     document, console = browse(folder, folder / "frame.html", "--dump-dom")
     assert console == []
-    return json.loads(html.unescape(re.search('<pre id="found">(.*?)</pre>', document, re.DOTALL).group(1)))
+    return json.loads(
+        html.unescape(re.search('<pre id="found">(.*?)</pre>', document, re.DOTALL).group(1))
+    )
 
 
 @pytest.mark.parametrize("width", [360, 1200])
@@ -91,15 +131,35 @@ def test_the_page_is_whole_in_a_window(page, tmp_path, width):
     assert all(pixels > 300 and alt and colors > 10 for pixels, alt, colors in found["images"])
     assert sorted(found["sounds"]) == pytest.approx([2, 2, 2, 3], abs=0.15)
     assert found["asked"] == []
-    for text in (*LABELS, "a <system>", "another & \"one\"", "<i>clip & \"0\".wav", "Differences", "scored on all 4 official clips"):
+    for text in (
+        *LABELS,
+        "a <system>",
+        'another & "one"',
+        '<i>clip & "0".wav',
+        "Differences",
+        "scored on all 4 official clips",
+    ):
         assert text in found["text"], text
 
 
 def test_the_page_loads_without_a_word_and_asks_for_nothing(page, tmp_path):
     assert browse(tmp_path, page, "--dump-dom")[1] == []
     bad = tmp_path / "bad.html"  # what it would say otherwise
-    bad.write_text(page.read_text().replace("</body>", '<script>throw 1</script><img src="http://127.0.0.1:9/x.png"></body>'))
-    assert len([line for line in browse(tmp_path, bad, "--dump-dom")[1] if "Content Security Policy" in line]) == 2
+    bad.write_text(
+        page.read_text().replace(
+            "</body>", '<script>throw 1</script><img src="http://127.0.0.1:9/x.png"></body>'
+        )
+    )
+    assert (
+        len(
+            [
+                line
+                for line in browse(tmp_path, bad, "--dump-dom")[1]
+                if "Content Security Policy" in line
+            ]
+        )
+        == 2
+    )
 
 
 def test_the_page_is_printed(page, tmp_path):

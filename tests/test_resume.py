@@ -19,13 +19,19 @@ class Stopped(Exception):
 
 def equal_but_for_time(model, other):
     """Whether two model directories hold the same weights, bit by bit, and the same history but for its seconds."""
-    histories = [[line.rsplit("\t", 1)[0] for line in (m / "history.tsv").read_text().splitlines()] for m in (model, other)]
-    return (model / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes() and histories[0] == histories[1]
+    histories = [
+        [line.rsplit("\t", 1)[0] for line in (m / "history.tsv").read_text().splitlines()]
+        for m in (model, other)
+    ]
+    return (model / "model.safetensors").read_bytes() == (
+        other / "model.safetensors"
+    ).read_bytes() and histories[0] == histories[1]
 
 
 @pytest.fixture
 def interrupted(corpus, run, monkeypatch):
     """Train into a folder until something is done at the start of a batch: interrupted(folder, batch, what, ARGUMENT...)."""
+
     def start(folder, step, what, *more):
         original = training_loop.Trainer.run_batch
 
@@ -37,6 +43,7 @@ def interrupted(corpus, run, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(training_loop.Trainer, "run_batch", acting)
             return run(*arguments(corpus, folder, *more))
+
     return start
 
 
@@ -54,16 +61,27 @@ def test_stop_and_resume_equals_never_stopped(corpus, trained, tmp_path, run, in
 
 @pytest.mark.parametrize("step", [0, 3, 5, 14])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
-def test_a_signal_saves_and_training_goes_on_from_the_next_batch(corpus, trained, tmp_path, run, interrupted, step, name):
-    result = interrupted(tmp_path / "m", step, lambda trainer: os.kill(os.getpid(), getattr(signal, name)))
+def test_a_signal_saves_and_training_goes_on_from_the_next_batch(
+    corpus, trained, tmp_path, run, interrupted, step, name
+):
+    result = interrupted(
+        tmp_path / "m", step, lambda trainer: os.kill(os.getpid(), getattr(signal, name))
+    )
     assert result.exit_code == 75
-    assert f"m: stopped by {name} at batch {step + 1}; give the same command again to go on" in result.stderr
+    assert (
+        f"m: stopped by {name} at batch {step + 1}; give the same command again to go on"
+        in result.stderr
+    )
     result = run(*arguments(corpus, tmp_path / "m"))
-    assert f"going on from batch {step + 1}\n" in result.stderr and equal_but_for_time(tmp_path / "m", trained)
+    assert f"going on from batch {step + 1}\n" in result.stderr and equal_but_for_time(
+        tmp_path / "m", trained
+    )
     assert not list((tmp_path / "m" / "checkpoints").glob("resume*"))
 
 
-def test_a_signal_in_validation_saves_the_batches_before_it(corpus, trained, tmp_path, run, monkeypatch):
+def test_a_signal_in_validation_saves_the_batches_before_it(
+    corpus, trained, tmp_path, run, monkeypatch
+):
     original = training_loop.inference.score
 
     def acting(*arguments):
@@ -74,19 +92,26 @@ def test_a_signal_in_validation_saves_the_batches_before_it(corpus, trained, tmp
         patch.setattr(training_loop.inference, "score", acting)
         result = run(*arguments(corpus, tmp_path / "m"))
     assert result.exit_code == 75 and "stopped by SIGTERM at batch 5" in result.stderr
-    assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
+    assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(
+        tmp_path / "m", trained
+    )
 
 
 def test_what_is_needed_to_go_on_is_written_by_time(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
-    assert [p.name for p in train.checkpoints(tmp_path / "m")] == ["resume00000008.pt", "step00000005.pt"]
+    assert [p.name for p in train.checkpoints(tmp_path / "m")] == [
+        "resume00000008.pt",
+        "step00000005.pt",
+    ]
     assert "going on from batch 8" in run(*arguments(corpus, tmp_path / "m")).stderr
     assert equal_but_for_time(tmp_path / "m", trained)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "nan", "other", "pickle"])
-def test_a_damaged_newest_checkpoint_falls_back(corpus, trained, tmp_path, run, interrupted, damage):
+def test_a_damaged_newest_checkpoint_falls_back(
+    corpus, trained, tmp_path, run, interrupted, damage
+):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
     newest = train.checkpoints(tmp_path / "m")[0]
@@ -101,7 +126,7 @@ def test_a_damaged_newest_checkpoint_falls_back(corpus, trained, tmp_path, run, 
         newest.write_bytes(pickle.dumps({"step": 3}))
     else:
         middle = len(content) // 2
-        flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1:]
+        flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
         newest.write_bytes({"cut": content[:1000], "empty": b"", "flip": flipped}[damage])
     result = run(*arguments(corpus, tmp_path / "m"))
     assert "resume00000008.pt: " in result.stderr and "going on from batch 5" in result.stderr
@@ -116,9 +141,16 @@ def test_with_all_checkpoints_damaged_it_refuses(corpus, trained, tmp_path, run,
         del state["best"]
         checkpoint.save_checkpoint(path, state)
     result = run(*arguments(corpus, tmp_path / "m"))
-    assert result.exit_code == 1 and result.stderr.count("is not a checkpoint of this training ('best')") == 2
-    assert "m: none of its 2 checkpoints can be gone on from; --overwrite trains anew" in result.stderr
-    assert run(*arguments(corpus, tmp_path / "m", "--overwrite")).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
+    assert (
+        result.exit_code == 1
+        and result.stderr.count("is not a checkpoint of this training ('best')") == 2
+    )
+    assert (
+        "m: none of its 2 checkpoints can be gone on from; --overwrite trains anew" in result.stderr
+    )
+    assert run(
+        *arguments(corpus, tmp_path / "m", "--overwrite")
+    ).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
 
 
 def test_damaged_checkpoints_that_were_passed_over_go(corpus, trained, tmp_path, run, interrupted):
@@ -126,14 +158,25 @@ def test_damaged_checkpoints_that_were_passed_over_go(corpus, trained, tmp_path,
         interrupted(tmp_path / "m", 13, stop)
     train.checkpoints(tmp_path / "m")[0].write_bytes(b"damaged")
     interrupted(tmp_path / "m", 6, lambda trainer: os.kill(os.getpid(), signal.SIGTERM))
-    assert [p.name for p in train.checkpoints(tmp_path / "m")] == ["resume00000007.pt", "step00000005.pt"]
-    assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
+    assert [p.name for p in train.checkpoints(tmp_path / "m")] == [
+        "resume00000007.pt",
+        "step00000005.pt",
+    ]
+    assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(
+        tmp_path / "m", trained
+    )
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(corpus, tmp_path, run, monkeypatch):
     found = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
-    monkeypatch.setattr(training_loop, "validate", lambda *_: {"loss": 1.0, "f1": next(found), "map": 0.0})
-    run(*arguments(corpus, tmp_path / "m", "--set", "max_checkpoints=6", "--set", "keep_checkpoints=3"))
+    monkeypatch.setattr(
+        training_loop, "validate", lambda *_: {"loss": 1.0, "f1": next(found), "map": 0.0}
+    )
+    run(
+        *arguments(
+            corpus, tmp_path / "m", "--set", "max_checkpoints=6", "--set", "keep_checkpoints=3"
+        )
+    )
     assert [train._number(p)[0] for p in train.checkpoints(tmp_path / "m")] == [30, 25, 20, 10]
 
 
@@ -143,7 +186,9 @@ def test_the_history_is_cut_back_to_the_checkpoint(corpus, trained, tmp_path, ru
     train.checkpoints(tmp_path / "m")[0].unlink()
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 6, stop)
-    assert [line.split("\t")[0] for line in (tmp_path / "m" / "history.tsv").read_text().splitlines()] == ["step", "5"]
+    assert [
+        line.split("\t")[0] for line in (tmp_path / "m" / "history.tsv").read_text().splitlines()
+    ] == ["step", "5"]
 
 
 def test_it_goes_on_with_as_many_threads(corpus, trained, tmp_path, run, interrupted, monkeypatch):
@@ -153,22 +198,37 @@ def test_it_goes_on_with_as_many_threads(corpus, trained, tmp_path, run, interru
         interrupted(tmp_path / "m", 7, stop)
     try:
         torch.set_num_threads(threads + 1)
-        result = interrupted(tmp_path / "m", 7, lambda trainer: seen.append(torch.get_num_threads()))
-        assert seen == [threads] and f"with {threads} threads, as before ({threads + 1} here; OMP_NUM_THREADS" in result.stderr
+        result = interrupted(
+            tmp_path / "m", 7, lambda trainer: seen.append(torch.get_num_threads())
+        )
+        assert (
+            seen == [threads]
+            and f"with {threads} threads, as before ({threads + 1} here; OMP_NUM_THREADS"
+            in result.stderr
+        )
         assert equal_but_for_time(tmp_path / "m", trained)
         with pytest.raises(Stopped):
             interrupted(tmp_path / "n", 7, stop)
         torch.set_num_threads(threads + 1)
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads + 1))
-        result = interrupted(tmp_path / "n", 7, lambda trainer: seen.append(torch.get_num_threads()))
-        assert seen == [threads, threads + 1] and f"{threads} before: the result may differ" in result.stderr
+        result = interrupted(
+            tmp_path / "n", 7, lambda trainer: seen.append(torch.get_num_threads())
+        )
+        assert (
+            seen == [threads, threads + 1]
+            and f"{threads} before: the result may differ" in result.stderr
+        )
     finally:
         torch.set_num_threads(threads)
 
 
-def test_another_version_goes_on_and_says_so(corpus, trained, tmp_path, run, interrupted, monkeypatch):
+def test_another_version_goes_on_and_says_so(
+    corpus, trained, tmp_path, run, interrupted, monkeypatch
+):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 7, stop)
     monkeypatch.setattr(train.provenance, "made_by", lambda: {"wsedtk": "9", "commit": "abc"})
     result = run(*arguments(corpus, tmp_path / "m"))
-    assert "and goes on by wsedtk 9, commit abc, torch " in result.stderr and equal_but_for_time(tmp_path / "m", trained)
+    assert "and goes on by wsedtk 9, commit abc, torch " in result.stderr and equal_but_for_time(
+        tmp_path / "m", trained
+    )

@@ -10,7 +10,10 @@ from wsedtk.core.errors import InputError
 from wsedtk.stages import train
 from wsedtk.training import tensorboard
 
-NEEDS = pytest.mark.skipif(tensorboard._writer_class() is None, reason="TensorBoard is not installed: pip install 'wsedtk[tensorboard]'")
+NEEDS = pytest.mark.skipif(
+    tensorboard._writer_class() is None,
+    reason="TensorBoard is not installed: pip install 'wsedtk[tensorboard]'",
+)
 
 
 def points(folder):
@@ -18,15 +21,23 @@ def points(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
         found = EventAccumulator(str(folder), size_guidance={"scalars": 0})
         found.Reload()
-    return {name: [(event.step, event.value) for event in found.Scalars(name)] for name in found.Tags()["scalars"]}
+    return {
+        name: [(event.step, event.value) for event in found.Scalars(name)]
+        for name in found.Tags()["scalars"]
+    }
 
 
 def history(model):
     """The same of history.tsv."""
     header, *rows = [line.split("\t") for line in (model / "history.tsv").read_text().splitlines()]
-    return {name: [(int(row[0]), pytest.approx(float(row[k]), rel=1e-5)) for row in rows] for k, name in enumerate(header) if k}
+    return {
+        name: [(int(row[0]), pytest.approx(float(row[k]), rel=1e-5)) for row in rows]
+        for k, name in enumerate(header)
+        if k
+    }
 
 
 @NEEDS
@@ -44,9 +55,13 @@ def test_a_folder_that_tensorboard_cannot_name_costs_its_curves_alone(tmp_path, 
 def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
     model = tmp_path / "a <b> 'model'"
     assert run(*train_arguments(corpus, model)).exit_code == 0
-    assert points(model / "tensorboard") == history(model) and set(history(model)) == set(train.HISTORY[1:])
+    assert points(model / "tensorboard") == history(model) and set(history(model)) == set(
+        train.HISTORY[1:]
+    )
     before = sorted((model / "tensorboard").iterdir())
-    assert len(before) == 1 and run(*train_arguments(corpus, model)).exit_code == 0  # says that it is done
+    assert (
+        len(before) == 1 and run(*train_arguments(corpus, model)).exit_code == 0
+    )  # says that it is done
     assert sorted((model / "tensorboard").iterdir()) == before
 
 
@@ -62,14 +77,22 @@ def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "save", losing)
-        patch.setattr(tensorboard.Scalars, "write", lambda self, step, values: write(self, step, {**values, "train_loss": float(step)}))
+        patch.setattr(
+            tensorboard.Scalars,
+            "write",
+            lambda self, step, values: write(self, step, {**values, "train_loss": float(step)}),
+        )
         with pytest.raises(RuntimeError, match="lost"):
             run(*train_arguments(corpus, model))
     assert points(model / "tensorboard")["train_loss"] == [(5, 5.0), (10, 10.0)]
     assert run(*train_arguments(corpus, model)).exit_code == 0
     found, expected = points(model / "tensorboard"), history(model)
-    assert found.pop("train_loss") == [(5, 5.0), *expected.pop("train_loss")[1:]] and found == expected
-    assert (model / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    assert (
+        found.pop("train_loss") == [(5, 5.0), *expected.pop("train_loss")[1:]] and found == expected
+    )
+    assert (model / "model.safetensors").read_bytes() == (
+        trained / "model.safetensors"
+    ).read_bytes()
 
 
 @NEEDS
@@ -77,12 +100,22 @@ def test_a_training_anew_begins_its_points_anew(corpus, tmp_path, run):
     model = tmp_path / "m"
     assert run(*train_arguments(corpus, model)).exit_code == 0
     (model / "tensorboard" / "mine.txt").write_text("a note")
-    assert run(*train_arguments(corpus, model, "--overwrite", "--set", "checkpoint_every=7")).exit_code == 0
-    assert points(model / "tensorboard") == history(model) and (model / "tensorboard" / "mine.txt").exists()
+    assert (
+        run(*train_arguments(corpus, model, "--overwrite", "--set", "checkpoint_every=7")).exit_code
+        == 0
+    )
+    assert (
+        points(model / "tensorboard") == history(model)
+        and (model / "tensorboard" / "mine.txt").exists()
+    )
 
 
-@pytest.mark.parametrize("error", [ImportError("no module"), TypeError("Descriptors cannot be created directly")])
-def test_without_it_nothing_is_written_and_nothing_said(corpus, trained, tmp_path, run, monkeypatch, error):
+@pytest.mark.parametrize(
+    "error", [ImportError("no module"), TypeError("Descriptors cannot be created directly")]
+)
+def test_without_it_nothing_is_written_and_nothing_said(
+    corpus, trained, tmp_path, run, monkeypatch, error
+):
     usual = builtins.__import__
 
     def lacking(name, *rest):
@@ -92,8 +125,14 @@ def test_without_it_nothing_is_written_and_nothing_said(corpus, trained, tmp_pat
 
     monkeypatch.setattr(builtins, "__import__", lacking)
     result = run(*train_arguments(corpus, tmp_path / "m"))
-    assert result.exit_code == 0 and not (tmp_path / "m" / "tensorboard").exists() and "ensor" not in result.stderr
-    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    assert (
+        result.exit_code == 0
+        and not (tmp_path / "m" / "tensorboard").exists()
+        and "ensor" not in result.stderr
+    )
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (
+        trained / "model.safetensors"
+    ).read_bytes()
 
 
 @NEEDS

@@ -24,7 +24,15 @@ from wsedtk.decoding import operating_point
 from wsedtk.evaluation import ranking
 from wsedtk.stages import score
 
-SEGMENT = {"error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1"}
+SEGMENT = {
+    "error_rate",
+    "substitution_rate",
+    "deletion_rate",
+    "insertion_rate",
+    "precision",
+    "recall",
+    "f1",
+}
 F1 = {"precision", "recall", "f1"}
 BASELINES = {"nothing", "everything", "system_tags", "true_tags"}
 
@@ -47,15 +55,35 @@ def make_lists(folder, seed=0, with_events=True, with_scores=True, num_clips=12)
             tags[clip, label] = True
     said[3], said[4, 0], said[11] = True, False, False
     clips = [(name_of(i), "", d) for i, d in enumerate(durations)]
-    write_set(folder / "set", clips, LABELS, [(name_of(i), LABELS[k]) for i, k in np.argwhere(true)],
-              [(name_of(c), on, off, LABELS[k]) for c, on, off, k in reference] if with_events else None)
-    datadir.write_decoded(folder / "out", [name_of(i) for i in range(num_clips)], durations, LABELS, said,
-                          events.Events.from_rows(estimate))
-    clip_scores = np.round(np.clip(rng.normal(0.3 + 0.3 * true, 0.2), 0.01, 0.99), 2).astype(np.float32)
+    write_set(
+        folder / "set",
+        clips,
+        LABELS,
+        [(name_of(i), LABELS[k]) for i, k in np.argwhere(true)],
+        [(name_of(c), on, off, LABELS[k]) for c, on, off, k in reference] if with_events else None,
+    )
+    datadir.write_decoded(
+        folder / "out",
+        [name_of(i) for i in range(num_clips)],
+        durations,
+        LABELS,
+        said,
+        events.Events.from_rows(estimate),
+    )
+    clip_scores = np.round(np.clip(rng.normal(0.3 + 0.3 * true, 0.2), 0.01, 0.99), 2).astype(
+        np.float32
+    )
     if with_scores:
         order = rng.permutation(num_clips)
         frame = rng.random((num_clips, 101, len(LABELS)))
-        write_score_file(folder / "scores.h5", [name_of(i) for i in order], LABELS, clip_scores[order], frame, durations=durations[order])
+        write_score_file(
+            folder / "scores.h5",
+            [name_of(i) for i in order],
+            LABELS,
+            clip_scores[order],
+            frame,
+            durations=durations[order],
+        )
     return reference, estimate, durations, true, said, clip_scores
 
 
@@ -71,80 +99,160 @@ def test_score_equals_sed_eval_and_scikit_learn(run, tmp_path, seed):
     report = scored(run, tmp_path, "--scores", tmp_path / "scores.h5")
     lasting = [row for row in reference if row[2] > row[1]]
     assert len(lasting) < len(reference)
-    segment, event = segment_based(lasting, estimate, durations), event_based(lasting, estimate, len(durations))
+    segment, event = (
+        segment_based(lasting, estimate, durations),
+        event_based(lasting, estimate, len(durations)),
+    )
     assert_segment_figures(report["segment"], segment)
     assert_class_figures({label: report["classes"][label]["segment"] for label in LABELS}, segment)
     assert_class_figures({label: report["classes"][label]["event"] for label in LABELS}, event)
-    assert report["event"]["f1"] == pytest.approx(event.overall_f_measure()["f_measure"], abs=1e-9) and report["event"]["f1"] > 0
+    assert (
+        report["event"]["f1"] == pytest.approx(event.overall_f_measure()["f_measure"], abs=1e-9)
+        and report["event"]["f1"] > 0
+    )
     assert report["tagging"]["f1"] == pytest.approx(f1_score(true, said, average="micro"))
     for k, label in enumerate(LABELS):
-        assert report["classes"][label]["tagging"]["f1"] == pytest.approx(f1_score(true[:, k], said[:, k], zero_division=0))
+        assert report["classes"][label]["tagging"]["f1"] == pytest.approx(
+            f1_score(true[:, k], said[:, k], zero_division=0)
+        )
         ranks = report["classes"][label]["audioset"]
-        assert ranks["ap"] == pytest.approx(average_precision_score(true[:, k], clip[:, k])) and ranks["positives"] == true[:, k].sum()
+        assert (
+            ranks["ap"] == pytest.approx(average_precision_score(true[:, k], clip[:, k]))
+            and ranks["positives"] == true[:, k].sum()
+        )
         assert ranks["auc"] == pytest.approx(roc_auc_score(true[:, k], clip[:, k]))
         assert ranks["dprime"] == ranking.dprime(ranks["auc"])
     assert report["audioset"]["map"] == pytest.approx(average_precision_score(true, clip))
     assert report["audioset"]["mauc"] == pytest.approx(roc_auc_score(true, clip))
     names = [name_of(i) for i in range(12)]
-    assert report["clips"] == {"scored": 12, "official": 12, "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
-                               "tuned_on_these": False}
+    assert report["clips"] == {
+        "scored": 12,
+        "official": 12,
+        "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
+        "tuned_on_these": False,
+    }
 
 
 def test_events_past_the_clips_end_are_cut_there(run, tmp_path):
-    write_set(tmp_path / "set", [("a", "", 2.5), ("b", "", 10)], ["Car", "Dog"], [("a", "Car")],
-              [("a", 1, 4, "Car"), ("a", 3, 4, "Dog")])
-    said = events.Events.from_rows([(0, 1.0, 2.7, 0), (0, 2.5, 2.7, 1), (0, 2.6, 2.7, 1)])  # the recording lasts 2.7 s
-    datadir.write_decoded(tmp_path / "out", ["a", "b"], [2.7, 10], ["Car", "Dog"], np.array([[1, 0], [0, 0]], bool), said)
+    write_set(
+        tmp_path / "set",
+        [("a", "", 2.5), ("b", "", 10)],
+        ["Car", "Dog"],
+        [("a", "Car")],
+        [("a", 1, 4, "Car"), ("a", 3, 4, "Dog")],
+    )
+    said = events.Events.from_rows(
+        [(0, 1.0, 2.7, 0), (0, 2.5, 2.7, 1), (0, 2.6, 2.7, 1)]
+    )  # the recording lasts 2.7 s
+    datadir.write_decoded(
+        tmp_path / "out",
+        ["a", "b"],
+        [2.7, 10],
+        ["Car", "Dog"],
+        np.array([[1, 0], [0, 0]], bool),
+        said,
+    )
     report = scored(run, tmp_path)
     assert report["segment"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
     assert report["event"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-    assert report["classes"]["Dog"]["segment"]["f1"] is None and report["classes"]["Dog"]["event"]["f1"] is None
+    assert (
+        report["classes"]["Dog"]["segment"]["f1"] is None
+        and report["classes"]["Dog"]["event"]["f1"] is None
+    )
 
 
 def keys_of(report):
-    assert set(report) >= {"tagging", "segment", "event", "psds", "audioset", "consistency", "classes", "baselines", "clips",
-                           "made_from"}
-    assert F1 <= set(report["tagging"]) and SEGMENT <= set(report["segment"]) and F1 <= set(report["event"])
-    assert set(report["psds"]) == {"psds1", "psds2"} and {"map", "mauc", "dprime"} <= set(report["audioset"])
+    assert set(report) >= {
+        "tagging",
+        "segment",
+        "event",
+        "psds",
+        "audioset",
+        "consistency",
+        "classes",
+        "baselines",
+        "clips",
+        "made_from",
+    }
+    assert (
+        F1 <= set(report["tagging"])
+        and SEGMENT <= set(report["segment"])
+        and F1 <= set(report["event"])
+    )
+    assert set(report["psds"]) == {"psds1", "psds2"} and {"map", "mauc", "dprime"} <= set(
+        report["audioset"]
+    )
     assert set(report["consistency"]) == {"segments_without_tag", "tags_without_segment"}
     assert set(report["classes"]) == set(LABELS)
     for found in report["classes"].values():
-        assert set(found) == {"tagging", "segment", "event", "audioset"} and set(found["audioset"]) == {"ap", "auc", "dprime", "positives"}
+        assert set(found) == {"tagging", "segment", "event", "audioset"} and set(
+            found["audioset"]
+        ) == {"ap", "auc", "dprime", "positives"}
         assert set(found["tagging"]) == set(found["event"]) == F1
         assert set(found["segment"]) == SEGMENT - {"substitution_rate"}
     assert set(report["baselines"]) == BASELINES
     for found in report["baselines"].values():
-        assert set(found) == {"tagging", "segment"} and set(found["tagging"]) == F1 and set(found["segment"]) == SEGMENT
+        assert (
+            set(found) == {"tagging", "segment"}
+            and set(found["tagging"]) == F1
+            and set(found["segment"]) == SEGMENT
+        )
     assert set(report["clips"]) == {"scored", "official", "fingerprint", "tuned_on_these"}
 
 
 @pytest.mark.parametrize("with_events", [True, False])
-@pytest.mark.parametrize("options", [[], ["--scores"], ["--bootstrap", "20"], ["--scores", "--bootstrap", "20"]])
-def test_every_key_is_there_and_null_where_nothing_can_be_measured(run, tmp_path, with_events, options):
+@pytest.mark.parametrize(
+    "options", [[], ["--scores"], ["--bootstrap", "20"], ["--scores", "--bootstrap", "20"]]
+)
+def test_every_key_is_there_and_null_where_nothing_can_be_measured(
+    run, tmp_path, with_events, options
+):
     make_lists(tmp_path, 1, with_events)
-    options = [part for o in options for part in ([o, tmp_path / "scores.h5"] if o == "--scores" else [o])]
+    options = [
+        part for o in options for part in ([o, tmp_path / "scores.h5"] if o == "--scores" else [o])
+    ]
     report = scored(run, tmp_path, *options)
     keys_of(report)
     assert report == json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert all(report["tagging"][k] is not None for k in F1)
     assert all((report["segment"][k] is not None) == with_events for k in SEGMENT)
     assert all((report["event"][k] is not None) == with_events for k in F1)
-    assert all((report["audioset"][k] is not None) == ("--scores" in options) for k in ("map", "mauc", "dprime"))
+    assert all(
+        (report["audioset"][k] is not None) == ("--scores" in options)
+        for k in ("map", "mauc", "dprime")
+    )
     assert (report["psds"]["psds1"] is not None) == ("--scores" in options and with_events)
     for label in LABELS:
         assert (report["classes"][label]["segment"]["f1"] is not None) == with_events
-        assert all((report["classes"][label]["audioset"][k] is not None) == ("--scores" in options) for k in ("ap", "auc", "positives"))
+        assert all(
+            (report["classes"][label]["audioset"][k] is not None) == ("--scores" in options)
+            for k in ("ap", "auc", "positives")
+        )
     # A system's consistency with itself, and the baselines' tags, need no true events.
-    assert report["consistency"]["tags_without_segment"] is not None and report["consistency"]["segments_without_tag"] is not None
+    assert (
+        report["consistency"]["tags_without_segment"] is not None
+        and report["consistency"]["segments_without_tag"] is not None
+    )
     assert all(report["baselines"][n]["tagging"]["f1"] is not None for n in BASELINES)
-    assert all((report["baselines"][n]["segment"]["error_rate"] is not None) == with_events for n in BASELINES)
-    for section, names in (("tagging", F1), ("segment", SEGMENT), ("event", F1), ("audioset", {"map", "mauc", "dprime"})):
+    assert all(
+        (report["baselines"][n]["segment"]["error_rate"] is not None) == with_events
+        for n in BASELINES
+    )
+    for section, names in (
+        ("tagging", F1),
+        ("segment", SEGMENT),
+        ("event", F1),
+        ("audioset", {"map", "mauc", "dprime"}),
+    ):
         for name in names if "--bootstrap" in options else ():
             interval = report[section].get(f"{name}_ci")
             if report[section][name] is None:
                 assert interval is None
             else:
-                assert interval[0] <= report[section][name] + 0.1 and interval[1] >= report[section][name] - 0.1
+                assert (
+                    interval[0] <= report[section][name] + 0.1
+                    and interval[1] >= report[section][name] - 0.1
+                )
                 assert interval[0] < interval[1]
     if "--bootstrap" not in options:
         assert "_ci" not in json.dumps(report)
@@ -161,13 +269,31 @@ def test_without_events_consistency_is_that_of_the_system(run, tmp_path):
 def test_json_alone_is_on_stdout(run, tmp_path):
     make_lists(tmp_path, 2)
     (tmp_path / "out" / "failed.tsv").write_text("filename\nclip 11.wav\n")
-    (tmp_path / "out" / "clips.tsv").write_text("\n".join((tmp_path / "out" / "clips.tsv").read_text().splitlines()[:-1]) + "\n")
-    result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5", "--bootstrap", "5")
+    (tmp_path / "out" / "clips.tsv").write_text(
+        "\n".join((tmp_path / "out" / "clips.tsv").read_text().splitlines()[:-1]) + "\n"
+    )
+    result = run(
+        "score",
+        tmp_path / "set",
+        tmp_path / "out",
+        "--json",
+        "--scores",
+        tmp_path / "scores.h5",
+        "--bootstrap",
+        "5",
+    )
     assert json.loads(result.stdout)["clips"].items() >= {"scored": 11, "official": 12}.items()
-    assert "1 clips of" in result.stderr and "are not scored, their audio could not be read: clip 11.wav" in result.stderr
+    assert (
+        "1 clips of" in result.stderr
+        and "are not scored, their audio could not be read: clip 11.wav" in result.stderr
+    )
     plain = run("score", tmp_path / "set", tmp_path / "out")
     assert plain.stdout == (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")
-    assert "11 of 12 official clips" in plain.stdout and "true tags, whole clip" in plain.stdout and LABELS[1] in plain.stdout
+    assert (
+        "11 of 12 official clips" in plain.stdout
+        and "true tags, whole clip" in plain.stdout
+        and LABELS[1] in plain.stdout
+    )
 
 
 def header_of(text, first):
@@ -178,16 +304,40 @@ def header_of(text, first):
 
 def test_the_tables_have_the_columns_that_were_measured(run, tmp_path):
     make_lists(tmp_path / "with", 1), make_lists(tmp_path / "without", 1, with_events=False)
-    for folder, system, classes in (("with", ["ER", "seg F1"], ["seg ER", "event F1"]), ("without", [], [])):
-        for options, averages, ranks in (([], [], []), (["--scores", tmp_path / folder / "scores.h5"], ["MAP", "MAUC", "d'"],
-                                                        ["AP", "AUC", "d'", "clips"])):
-            text = run("score", tmp_path / folder / "set", tmp_path / folder / "out", *options).stdout
+    for folder, system, classes in (
+        ("with", ["ER", "seg F1"], ["seg ER", "event F1"]),
+        ("without", [], []),
+    ):
+        for options, averages, ranks in (
+            ([], [], []),
+            (
+                ["--scores", tmp_path / folder / "scores.h5"],
+                ["MAP", "MAUC", "d'"],
+                ["AP", "AUC", "d'", "clips"],
+            ),
+        ):
+            text = run(
+                "score", tmp_path / folder / "set", tmp_path / folder / "out", *options
+            ).stdout
             found = header_of(text, "system")
-            assert "tag F1" in found and {"ER", "seg F1", "MAP", "MAUC", "d'"} & found == set(system or averages)  # else in a line
+            assert "tag F1" in found and {"ER", "seg F1", "MAP", "MAUC", "d'"} & found == set(
+                system or averages
+            )  # else in a line
             found = header_of(text, "class")
-            assert "tag F1" in found and {"seg ER", "event F1", "AP", "AUC", "d'", "clips"} & found == {*classes, *ranks}
+            assert "tag F1" in found and {
+                "seg ER",
+                "event F1",
+                "AP",
+                "AUC",
+                "d'",
+                "clips",
+            } & found == {*classes, *ranks}
             assert ("over 3 of 3 classes, those with positives" in text) == bool(options)
-            assert ("events (200 ms)" in text) == ("true tags, whole clip" in text) == (folder == "with")
+            assert (
+                ("events (200 ms)" in text)
+                == ("true tags, whole clip" in text)
+                == (folder == "with")
+            )
             assert ("PSDS" in text) == (folder == "with")
 
 
@@ -241,9 +391,18 @@ def test_of_many_classes_the_best_and_worst_are_printed(run, tmp_path, with_scor
     names, labels = [name_of(i) for i in range(100)], [f"class {k}" for k in range(50)]
     true = np.arange(100)[:, None] % 50 == np.arange(50)  # two clips a class
     true[:, 49] = False
-    clip = (true - np.linspace(0, 0.98, 50) * (np.random.default_rng(0).random((100, 50)) + 0.5) + 1.5) / 2.5  # from perfect to bad
-    write_set(tmp_path / "set", [(n, "", 10) for n in names], labels, [(names[i], labels[k]) for i, k in np.argwhere(true)])
-    datadir.write_decoded(tmp_path / "out", names, [10.0] * 100, labels, clip > 0.84, events.Events.from_rows([]))
+    clip = (
+        true - np.linspace(0, 0.98, 50) * (np.random.default_rng(0).random((100, 50)) + 0.5) + 1.5
+    ) / 2.5  # from perfect to bad
+    write_set(
+        tmp_path / "set",
+        [(n, "", 10) for n in names],
+        labels,
+        [(names[i], labels[k]) for i, k in np.argwhere(true)],
+    )
+    datadir.write_decoded(
+        tmp_path / "out", names, [10.0] * 100, labels, clip > 0.84, events.Events.from_rows([])
+    )
     write_score_file(tmp_path / "scores.h5", names, labels, clip)
     options = ["--scores", tmp_path / "scores.h5"] if with_scores else []
     printed = run("score", tmp_path / "set", tmp_path / "out", *options).stdout
@@ -251,13 +410,27 @@ def test_of_many_classes_the_best_and_worst_are_printed(run, tmp_path, with_scor
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     summary, _, last = printed.removesuffix("\n").rpartition("\n")
     assert last == f"all 50 classes: {tmp_path / 'out' / 'report.txt'}" and text.startswith(summary)
-    assert text.removeprefix(summary).count("\n") == 1 + 1 + 50 and ("over 49 of 50 classes" in text) == with_scores
+    assert (
+        text.removeprefix(summary).count("\n") == 1 + 1 + 50
+        and ("over 49 of 50 classes" in text) == with_scores
+    )
     what, section, key = ("AP", "audioset", "ap") if with_scores else ("tag F1", "tagging", "f1")
-    for title, best in ((f"best 10 of 50 classes by {what}\n", max), (f"worst 10 of 50 classes by {what}\n", min)):
+    for title, best in (
+        (f"best 10 of 50 classes by {what}\n", max),
+        (f"worst 10 of 50 classes by {what}\n", min),
+    ):
         rows = summary.split(title)[1].split("\n\n")[0].strip().split("\n")[1:]
-        values = {label: c[section][key] for label, c in report["classes"].items() if c[section][key] is not None}
+        values = {
+            label: c[section][key]
+            for label, c in report["classes"].items()
+            if c[section][key] is not None
+        }
         shown = [values[" ".join(row.split()[:2])] for row in rows]
-        assert len(rows) == 10 and shown == sorted(values.values(), reverse=best is max)[:10] and shown[0] == best(values.values())
+        assert (
+            len(rows) == 10
+            and shown == sorted(values.values(), reverse=best is max)[:10]
+            and shown[0] == best(values.values())
+        )
 
 
 def test_only_clips_of_both_sides_are_scored(run, tmp_path):
@@ -266,18 +439,33 @@ def test_only_clips_of_both_sides_are_scored(run, tmp_path):
     decoded = datadir.read_decoded(tmp_path / "out", LABELS).select(np.isin(np.arange(12), kept))
     rows = [*decoded.events.rows(), (10, 0.0, 9.0, 0)]
     tags = np.concatenate([decoded.tag_matrix(), np.ones((1, 3), bool)])
-    datadir.write_decoded(tmp_path / "out", [*decoded.filenames.tolist(), "other.wav"], [*decoded.durations, 10.0], LABELS, tags,
-                          events.Events.from_rows(rows))
+    datadir.write_decoded(
+        tmp_path / "out",
+        [*decoded.filenames.tolist(), "other.wav"],
+        [*decoded.durations, 10.0],
+        LABELS,
+        tags,
+        events.Events.from_rows(rows),
+    )
     (tmp_path / "out" / "failed.tsv").write_text(f"filename\n{name_of(5)}\n{name_of(1)}\n")
     (tmp_path / "set" / "info.yaml").write_text("official_clips: 488\n")
-    result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5")
+    result = run(
+        "score", tmp_path / "set", tmp_path / "out", "--json", "--scores", tmp_path / "scores.h5"
+    )
     report = json.loads(result.stdout)
     assert "1 decoded clips are not in" in result.stderr and "other.wav" in result.stderr
-    assert f"2 clips of {tmp_path / 'set'} are not scored, their audio could not be read: {name_of(1)}, {name_of(5)}" in result.stderr
+    assert (
+        f"2 clips of {tmp_path / 'set'} are not scored, their audio could not be read: {name_of(1)}, {name_of(5)}"
+        in result.stderr
+    )
     assert report["clips"].items() >= {"scored": 10, "official": 488}.items()
-    assert report["tagging"]["f1"] == pytest.approx(f1_score(true[kept], said[kept], average="micro"))
+    assert report["tagging"]["f1"] == pytest.approx(
+        f1_score(true[kept], said[kept], average="micro")
+    )
     lasting = [row for row in reference if row[2] > row[1]]
-    assert_segment_figures(report["segment"], segment_based(lasting, estimate, durations, clips=kept))
+    assert_segment_figures(
+        report["segment"], segment_based(lasting, estimate, durations, clips=kept)
+    )
 
 
 @pytest.mark.parametrize("failed", ["filename\n", "filename\nclip 05.wav\n"])
@@ -288,45 +476,67 @@ def test_a_clip_that_was_not_decoded_is_an_error(run, tmp_path, failed):
     (tmp_path / "out" / "failed.tsv").write_text(failed)
     result = run("score", tmp_path / "set", tmp_path / "out")
     assert result.exit_code == 1 and "set: 1 of 12 clips were not decoded into " in result.stderr
-    assert "the first 'clip 11.wav'; predict and decode them too, or take them out of the set" in result.stderr
+    assert (
+        "the first 'clip 11.wav'; predict and decode them too, or take them out of the set"
+        in result.stderr
+    )
 
 
 def test_a_perfect_system(run, tmp_path):
     names, durations = [name_of(i) for i in range(4)], [10.0] * 4
     rows = [(0, 1.0, 3.0, 0), (1, 2.0, 4.0, 1), (2, 0.0, 10.0, 0)]
     true = np.array([[1, 0], [0, 1], [1, 0], [0, 0]], bool)
-    write_set(tmp_path / "set", [(n, "", 10) for n in names], ["Car", "Dog"], [(names[i], ["Car", "Dog"][k]) for i, k in np.argwhere(true)],
-              [(names[c], on, off, ["Car", "Dog"][k]) for c, on, off, k in rows])
+    write_set(
+        tmp_path / "set",
+        [(n, "", 10) for n in names],
+        ["Car", "Dog"],
+        [(names[i], ["Car", "Dog"][k]) for i, k in np.argwhere(true)],
+        [(names[c], on, off, ["Car", "Dog"][k]) for c, on, off, k in rows],
+    )
     frame = np.full((4, 100, 2), 0.1)
     for clip, onset, offset, label in rows:
-        frame[clip, round(onset * 10):round(offset * 10), label] = 0.9
+        frame[clip, round(onset * 10) : round(offset * 10), label] = 0.9
     write_score_file(tmp_path / "scores.h5", names, ["Car", "Dog"], frame.max(axis=1), frame)
     operating_point.write(tmp_path / "p.yaml", make_point(labels=["Car", "Dog"], mode="frame"))
-    assert run("decode", tmp_path / "scores.h5", tmp_path / "p.yaml", tmp_path / "out").exit_code == 0
+    assert (
+        run("decode", tmp_path / "scores.h5", tmp_path / "p.yaml", tmp_path / "out").exit_code == 0
+    )
     report = scored(run, tmp_path, "--scores", tmp_path / "scores.h5", "--bootstrap", "30")
     for section in ("tagging", "segment", "event"):
         assert report[section]["f1"] == 1.0 and report[section]["f1_ci"] == [1.0, 1.0]
     assert report["segment"]["error_rate"] == 0.0
     assert report["consistency"] == {"segments_without_tag": 0.0, "tags_without_segment": 0.0}
     assert report["audioset"]["map"] == 1.0 and report["audioset"]["mauc"] == 1.0
-    assert report["audioset"]["dprime"] is None and report["audioset"]["dprime_ci"] is None  # infinite, which JSON can't say
+    assert (
+        report["audioset"]["dprime"] is None and report["audioset"]["dprime_ci"] is None
+    )  # infinite, which JSON can't say
     assert report["baselines"]["true_tags"]["tagging"]["f1"] == 1.0 and durations
 
 
 def test_dprime_has_the_interval_of_its_area(run, tmp_path):
     make_lists(tmp_path, 0, num_clips=60)
     a = scored(run, tmp_path, "--scores", tmp_path / "scores.h5", "--bootstrap", "40")["audioset"]
-    assert [0.5 * (1 + math.erf(d / 2)) for d in a["dprime_ci"]] == pytest.approx(a["mauc_ci"], abs=1e-9)
+    assert [0.5 * (1 + math.erf(d / 2)) for d in a["dprime_ci"]] == pytest.approx(
+        a["mauc_ci"], abs=1e-9
+    )
     assert a["dprime_ci"][0] < a["dprime"] < a["dprime_ci"][1]
 
 
 def test_nothing_decoded_and_nothing_true(run, tmp_path):
     write_set(tmp_path / "set", [("a", "", 10)], LABELS, [], [])
-    datadir.write_decoded(tmp_path / "out", ["a"], [10.0], LABELS, np.zeros((1, 3), bool), events.Events.from_rows([]))
-    write_score_file(tmp_path / "scores.h5", ["a"], LABELS, [[0.1, 0.2, 0.3]], np.full((1, 100, 3), 0.1))
+    datadir.write_decoded(
+        tmp_path / "out", ["a"], [10.0], LABELS, np.zeros((1, 3), bool), events.Events.from_rows([])
+    )
+    write_score_file(
+        tmp_path / "scores.h5", ["a"], LABELS, [[0.1, 0.2, 0.3]], np.full((1, 100, 3), 0.1)
+    )
     report = scored(run, tmp_path, "--scores", tmp_path / "scores.h5", "--bootstrap", "5")
     keys_of(report)
-    assert report["tagging"]["f1"] is None and report["segment"]["error_rate"] is None and report["audioset"]["map"] is None
+    assert (
+        report["tagging"]["f1"] is None
+        and report["segment"]["error_rate"] is None
+        and report["audioset"]["map"] is None
+    )
     assert report["tagging"]["f1_ci"] is None and report["audioset"]["map_ci"] is None
 
 
@@ -340,11 +550,16 @@ def test_the_reference_is_written_beside_the_report(run, tmp_path):
     reference, _, _, true, _, _ = make_lists(tmp_path, 2)
     scored(run, tmp_path)
     found = datadir.read_decoded(tmp_path / "out" / "reference", LABELS)
-    assert len(found.events) == len(reference) and (found.tag_matrix() == true).all() and len(found) == 12
+    assert (
+        len(found.events) == len(reference)
+        and (found.tag_matrix() == true).all()
+        and len(found) == 12
+    )
     assert found.info["data_set"] == str(tmp_path / "set")  # where its audio is to be found
 
 
 # ---- what is refused ----
+
 
 def refused(folder, message, scores=None):
     with pytest.raises(InputError, match=message):
@@ -369,13 +584,27 @@ def test_wrong_folders(tmp_path):
 
 def test_a_decoded_folder_of_other_clips(tmp_path):
     make_lists(tmp_path)
-    datadir.write_decoded(tmp_path / "out", ["x.wav"], [10.0], LABELS, np.zeros((1, 3), bool), events.Events.from_rows([]))
+    datadir.write_decoded(
+        tmp_path / "out",
+        ["x.wav"],
+        [10.0],
+        LABELS,
+        np.zeros((1, 3), bool),
+        events.Events.from_rows([]),
+    )
     refused(tmp_path, "out: none of its 1 clips is in .*set")
 
 
 def test_a_decoded_folder_of_other_classes(tmp_path):
     make_lists(tmp_path)
-    datadir.write_decoded(tmp_path / "out", [name_of(0)], [10.0], ["Cat"], np.ones((1, 1), bool), events.Events.from_rows([]))
+    datadir.write_decoded(
+        tmp_path / "out",
+        [name_of(0)],
+        [10.0],
+        ["Cat"],
+        np.ones((1, 1), bool),
+        events.Events.from_rows([]),
+    )
     refused(tmp_path, "unknown class 'Cat'")
 
 
@@ -384,8 +613,14 @@ def test_wrong_scores(tmp_path):
     refused(tmp_path, "nothing.h5: no such file", tmp_path / "nothing.h5")
     write_score_file(tmp_path / "other.h5", [name_of(0)], ["Car", "Dog"], [[0.5, 0.5]])
     refused(tmp_path, "other.h5: its classes are not those of the reference", tmp_path / "other.h5")
-    write_score_file(tmp_path / "few.h5", [name_of(i) for i in range(10)], LABELS, np.full((10, 3), 0.5))
-    refused(tmp_path, "few.h5: holds no scores of 2 scored clips, the first 'clip 10.wav'", tmp_path / "few.h5")
+    write_score_file(
+        tmp_path / "few.h5", [name_of(i) for i in range(10)], LABELS, np.full((10, 3), 0.5)
+    )
+    refused(
+        tmp_path,
+        "few.h5: holds no scores of 2 scored clips, the first 'clip 10.wav'",
+        tmp_path / "few.h5",
+    )
 
 
 @pytest.mark.parametrize("value", ["many", True, [1], -3, 2.5])

@@ -37,7 +37,7 @@ def test_a_perfect_system_is_perfect(run, tmp_path, kind, step):
     data = write_set(tmp_path / "data", clips, ["Dog"], tags, events)
     scores = np.zeros(num_frames)
     for onset, offset in ON:
-        scores[round(onset / step):round(offset / step)] = 1
+        scores[round(onset / step) : round(offset / step)] = 1
     write_table(tmp_path / "tables" / "rec.tsv", times(kind, num_frames, step), scores)
     file, point, out = tmp_path / "scores.h5", tmp_path / "point.yaml", tmp_path / "out"
     assert run("average", tmp_path / "tables", file).exit_code == 0
@@ -63,19 +63,31 @@ def test_frames_of_any_length_keep_it(tmp_path, step):
     assert found.durations == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("command", [
-    "tune {tables} {data} {point}", "decode {tables} {point} {out}",
-    "score --scores {tables} {data} {decoded}"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tune {tables} {data} {point}",
+        "decode {tables} {point} {out}",
+        "score --scores {tables} {data} {decoded}",
+    ],
+)
 def test_a_folder_of_tables_is_no_score_file(run, tmp_path, command):
     data = write_set(tmp_path / "data", [("rec.wav", "", 2)], ["Dog"], [("rec.wav", "Dog")])
     write_table(tmp_path / "tables" / "rec.tsv", [0, 1, 2], [1, 0])
     point = tmp_path / "point.yaml"
     operating_point.write(point, make_point(1, ["Dog"]))
-    write_decoded(tmp_path / "decoded", ["rec.wav"], [2], ["Dog"], np.ones((1, 1), bool),
-                  Events.from_rows([]))
-    names = {"tables": tmp_path / "tables", "data": data, "out": tmp_path / "out",
-             "point": point, "decoded": tmp_path / "decoded"}
+    write_decoded(
+        tmp_path / "decoded", ["rec.wav"], [2], ["Dog"], np.ones((1, 1), bool), Events.from_rows([])
+    )
+    names = {
+        "tables": tmp_path / "tables",
+        "data": data,
+        "out": tmp_path / "out",
+        "point": point,
+        "decoded": tmp_path / "decoded",
+    }
     result = run(*(word.format(**names) for word in command.split()))
     assert result.exit_code == 1 and result.stderr.endswith(
         f"{tmp_path}/tables: expected a file of wsedtk scores, found a folder; of tables of frame "
-        f"scores, wsedtk average {tmp_path}/tables scores.h5 makes one")
+        f"scores, wsedtk average {tmp_path}/tables scores.h5 makes one"
+    )

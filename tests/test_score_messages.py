@@ -32,10 +32,12 @@ def test_events_after_the_end_are_told(run, folder):
     path = folder / "set" / "events.tsv"
     assert result.stderr == (
         f"warning: 1 events of {path} begin after the end of their clip and do not count "
-        "(sed_eval counts them): a.wav at 4.01 s\n")
+        "(sed_eval counts them): a.wav at 4.01 s\n"
+    )
     said = [row for row in ROWS if row[1] < 4]
-    f1 = [event_based(rows, said, 2, LABELS).overall_f_measure()["f_measure"]
-          for rows in (ROWS, said)]
+    f1 = [
+        event_based(rows, said, 2, LABELS).overall_f_measure()["f_measure"] for rows in (ROWS, said)
+    ]
     assert f1 == [pytest.approx(0.8), 1] and json.loads(result.stdout)["event"]["f1"] == f1[1]
 
 
@@ -47,7 +49,8 @@ def test_repeated_rows_are_told(run, folder):
     assert warnings[:2] == [
         f"warning: 1 rows of {folder}/set/tags.tsv repeat an earlier one and count once, lines: 5",
         f"warning: 2 rows of {folder}/set/events.tsv repeat an earlier one and count once, "
-        "lines: 5, 6"]
+        "lines: 5, 6",
+    ]
 
 
 def write_scores(folder, clip):
@@ -76,19 +79,33 @@ def test_psds_says_over_which_classes_it_is(run, folder, trained):
     assert row in card and "PSDS2 of one class has no cross triggers" in card
 
 
-@pytest.mark.parametrize("tags, clip, names, reason", [
-    ("1100 0011", "9911 1199", "MAP and MAUC", "leaving out a clip changes nothing"),  # perfect
-    ("1110 0011", "5555 5555", "MAUC and d'", "leaving out a clip changes nothing"),  # chance
-    ("1000 0011", "9111 1199", "MAP and MAUC", "1 of 2 classes have fewer than 2 positive clips"),
-    ("1100 0011", "9199 1919", None, None),
-])
+@pytest.mark.parametrize(
+    "tags, clip, names, reason",
+    [
+        ("1100 0011", "9911 1199", "MAP and MAUC", "leaving out a clip changes nothing"),  # perfect
+        ("1110 0011", "5555 5555", "MAUC and d'", "leaving out a clip changes nothing"),  # chance
+        (
+            "1000 0011",
+            "9111 1199",
+            "MAP and MAUC",
+            "1 of 2 classes have fewer than 2 positive clips",
+        ),
+        ("1100 0011", "9199 1919", None, None),
+    ],
+)
 def test_why_there_is_no_interval(run, tmp_path, tags, clip, names, reason):
     clips = [f"{i}.wav" for i in range(4)]
     tags, clip = ([[int(c) for c in column] for column in text.split()] for text in (tags, clip))
     rows = [(clips[i], LABELS[k]) for k in range(2) for i in range(4) if tags[k][i]]
     data = write_set(tmp_path / "set", [(name, "", 4) for name in clips], LABELS, rows)
-    datadir.write_decoded(tmp_path / "out", clips, [4] * 4, LABELS,
-                          np.array(tags, bool).T, events.Events.from_rows([]))
+    datadir.write_decoded(
+        tmp_path / "out",
+        clips,
+        [4] * 4,
+        LABELS,
+        np.array(tags, bool).T,
+        events.Events.from_rows([]),
+    )
     scores = write_score_file(tmp_path / "scores.h5", clips, LABELS, np.array(clip).T / 10)
     result = run("score", "--bootstrap", 5, "--scores", scores, data, tmp_path / "out")
     assert result.exit_code == 0

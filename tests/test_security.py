@@ -26,14 +26,49 @@ from wsedtk.report.page import Page
 from wsedtk.stages import download
 
 LONG = 64 * "音é"  # 320 bytes
-EVIL = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "&lt;script&gt; & </td></table>",
-        r"$\frac{$ $", r"\$x$ _a^", "_hidden", "$(touch pwned)", "`touch pwned`; touch pwned", "\x1b[2J\x1b]0;owned\x07red", "a\x9b31m"]
-SHELL = ["$(touch pwned) `touch pwned`", "a; touch pwned #' \"b", "a\ntouch pwned\n", "-n", "* ? ${IFS} \\ SHARD JOB"]
+EVIL = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "&lt;script&gt; & </td></table>",
+    r"$\frac{$ $",
+    r"\$x$ _a^",
+    "_hidden",
+    "$(touch pwned)",
+    "`touch pwned`; touch pwned",
+    "\x1b[2J\x1b]0;owned\x07red",
+    "a\x9b31m",
+]
+SHELL = [
+    "$(touch pwned) `touch pwned`",
+    "a; touch pwned #' \"b",
+    "a\ntouch pwned\n",
+    "-n",
+    "* ? ${IFS} \\ SHARD JOB",
+]
 
 
 # ---- names of files ----
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\0b", "", ".", "..", "..\\x", LONG, "a\x1b[2J", "a\nb", "._x", "a/"])
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "/etc/x",
+        "a/../../x",
+        "a\0b",
+        "",
+        ".",
+        "..",
+        "..\\x",
+        LONG,
+        "a\x1b[2J",
+        "a\nb",
+        "._x",
+        "a/",
+    ],
+)
 def test_a_clips_name_that_is_no_file_name_makes_no_table(tmp_path, name):
     frames = [(np.zeros((3, 1)), 0.3)] * 2
     folder = tmp_path / "here" / "scores"
@@ -44,9 +79,24 @@ def test_a_clips_name_that_is_no_file_name_makes_no_table(tmp_path, name):
         score_folders.write(folder, [f"{name}.wav"], ["Car"], 0.1, frames)
 
 
-@pytest.mark.parametrize("name", ["-rf", "--", "...", ".hidden", "a b", "it's \"x\"", "$(x)", 80 * "音", "Y-abcdefghij_0.000_1.000"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-rf",
+        "--",
+        "...",
+        ".hidden",
+        "a b",
+        'it\'s "x"',
+        "$(x)",
+        80 * "音",
+        "Y-abcdefghij_0.000_1.000",
+    ],
+)
 def test_any_other_name_is_a_table_of_the_folder(tmp_path, name):
-    score_folders.write(tmp_path / "scores", [f"{name}.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)])
+    score_folders.write(
+        tmp_path / "scores", [f"{name}.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)]
+    )
     assert [p.parent for p in tmp_path.rglob("*.tsv")] == [tmp_path / "scores"]
     assert len(score_folders.ScoreFolder(tmp_path / "scores")) == 1
 
@@ -54,10 +104,18 @@ def test_any_other_name_is_a_table_of_the_folder(tmp_path, name):
 def test_two_names_that_are_one_to_the_file_system(tmp_path, monkeypatch):
     """As a.tsv and A.tsv are on many: the second is not written over the first."""
     usual = open
-    monkeypatch.setattr("builtins.open", lambda path, *rest, **more: usual(
-        Path(path).with_name(Path(path).name.lower()) if str(path).endswith(".tsv") else path, *rest, **more))
+    monkeypatch.setattr(
+        "builtins.open",
+        lambda path, *rest, **more: usual(
+            Path(path).with_name(Path(path).name.lower()) if str(path).endswith(".tsv") else path,
+            *rest,
+            **more,
+        ),
+    )
     with pytest.raises(InputError, match="scores: can't be written: File exists"):
-        score_folders.write(tmp_path / "scores", ["a.wav", "A.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)] * 2)
+        score_folders.write(
+            tmp_path / "scores", ["a.wav", "A.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)] * 2
+        )
     assert not (tmp_path / "scores").exists()
 
 
@@ -66,11 +124,16 @@ def test_a_name_with_line_ends_adds_no_rows_to_a_decoded_table(run, tmp_path):
         scores = write_score_file(tmp_path / "s.h5", names, labels, [[0.9]])
         operating_point.write(tmp_path / "p.yaml", make_point(1, labels))
         result = run("decode", scores, tmp_path / "p.yaml", tmp_path / "out")
-        assert result.exit_code == 1 and "a clip or class can't be named so" in result.stderr and not (tmp_path / "out").exists()
+        assert (
+            result.exit_code == 1
+            and "a clip or class can't be named so" in result.stderr
+            and not (tmp_path / "out").exists()
+        )
         (tmp_path / "s.h5").unlink()
 
 
 # ---- HTML and figures ----
+
 
 class Elements(html.parser.HTMLParser):
     """The names of the elements and attributes of a page, and its text."""
@@ -100,8 +163,14 @@ def system(tmp_path, run):
     frame = np.zeros((len(labels), 20, len(labels)), np.float32)
     frame[np.arange(len(labels)), :, np.arange(len(labels))] = 0.9
     order = np.argsort([f"{label}.wav" for label in labels])
-    scores = write_score_file(model / "<b>test" / "scores.h5", found.filenames.tolist(), labels, frame.max(axis=1)[order], frame[order],
-                              durations=np.full(len(labels), 2.0))
+    scores = write_score_file(
+        model / "<b>test" / "scores.h5",
+        found.filenames.tolist(),
+        labels,
+        frame.max(axis=1)[order],
+        frame[order],
+        durations=np.full(len(labels), 2.0),
+    )
     operating_point.write(tmp_path / "p.yaml", make_point(len(labels), labels))
     folder = model / "<b>test" / "frame"
     assert run("decode", "--mode", "frame", scores, tmp_path / "p.yaml", folder).exit_code == 0
@@ -114,14 +183,31 @@ def test_no_name_becomes_html(system, tmp_path, run):
     result = run("report", system, tmp_path / "r.html", "--figures", tmp_path / "figures")
     assert result.exit_code == 0, result.stderr
     page = Elements((tmp_path / "r.html").read_text())
-    assert page.elements == set("html head meta title style body h1 h2 h3 p nav ul li a div table thead tbody tr th td wbr b figure "
-                                "figcaption img".split())
-    assert page.attributes == {"lang", "charset", "name", "content", "http-equiv", "class", "id", "href", "scope", "tabindex", "alt", "src"}
+    assert page.elements == set(
+        "html head meta title style body h1 h2 h3 p nav ul li a div table thead tbody tr th td wbr b figure "
+        "figcaption img".split()
+    )
+    assert page.attributes == {
+        "lang",
+        "charset",
+        "name",
+        "content",
+        "http-equiv",
+        "class",
+        "id",
+        "href",
+        "scope",
+        "tabindex",
+        "alt",
+        "src",
+    }
     assert set(EVIL[:4]) <= set(page.text)
 
 
 def test_figures_stay_in_their_folder(system, tmp_path, run):
-    assert run("report", system, tmp_path / "r.html", "--figures", tmp_path / "figures").exit_code == 0
+    assert (
+        run("report", system, tmp_path / "r.html", "--figures", tmp_path / "figures").exit_code == 0
+    )
     names = [path.name for path in (tmp_path / "figures").iterdir()]
     assert len(names) > 4 and len(list(tmp_path.rglob("*.png"))) == len(names)
     assert all(set(name).isdisjoint("/\\<>$`\"' \x1b") for name in names)
@@ -130,15 +216,31 @@ def test_figures_stay_in_their_folder(system, tmp_path, run):
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_a_figure_of_a_long_name(tmp_path):
     page = Page(tmp_path / "figures")
-    page.figure(LONG + ": " + "../../x", plots.training_curves({name: [1.0] for name in plots.HISTORY}, LONG))
+    page.figure(
+        LONG + ": " + "../../x",
+        plots.training_curves({name: [1.0] for name in plots.HISTORY}, LONG),
+    )
     (path,) = (tmp_path / "figures").iterdir()
-    assert path.name.startswith("01_音é") and path.name.endswith(".png") and len(os.fsencode(path.name)) <= 255
+    assert (
+        path.name.startswith("01_音é")
+        and path.name.endswith(".png")
+        and len(os.fsencode(path.name)) <= 255
+    )
 
 
-@pytest.mark.parametrize("change, value", [
-    (("clips", "scored"), "<script>alert(1)</script>"), (("tagging", "f1"), "<script>"), (("segment", "f1_ci"), ["<script>", "</script>"]),
-    (("baselines",), {"<script>": {"tagging": {}, "segment": {}}}), (("classes",), ["<script>"]), (("segment",), None),
-    (("made_from",), "<script>"), (("classes", "<script>"), {})])
+@pytest.mark.parametrize(
+    "change, value",
+    [
+        (("clips", "scored"), "<script>alert(1)</script>"),
+        (("tagging", "f1"), "<script>"),
+        (("segment", "f1_ci"), ["<script>", "</script>"]),
+        (("baselines",), {"<script>": {"tagging": {}, "segment": {}}}),
+        (("classes",), ["<script>"]),
+        (("segment",), None),
+        (("made_from",), "<script>"),
+        (("classes", "<script>"), {}),
+    ],
+)
 def test_another_persons_report_is_refused_where_it_is_none(system, tmp_path, run, change, value):
     path = system / "<b>test" / "frame" / "report.json"
     content = json.loads(path.read_text())
@@ -148,7 +250,11 @@ def test_another_persons_report_is_refused_where_it_is_none(system, tmp_path, ru
     place[change[-1]] = value
     path.write_text(json.dumps(content))
     result = run("report", system, tmp_path / "r.html")
-    assert result.exit_code == 1 and "report.json: can't be read as a report" in result.stderr and not (tmp_path / "r.html").exists()
+    assert (
+        result.exit_code == 1
+        and "report.json: can't be read as a report" in result.stderr
+        and not (tmp_path / "r.html").exists()
+    )
 
 
 @pytest.mark.parametrize("text", ["", "step\n1\n", "\xff", "<script>\t1\n"])
@@ -159,9 +265,35 @@ def test_a_history_that_is_none(system, tmp_path, run, text):
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
-@pytest.mark.parametrize("label", [*EVIL, "$", "$$", "\\", r"\frac", "$x$", "^", "{", "%s %(x)s {0}", "\n", "\t", LONG, "𝒳\u202e"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *EVIL,
+        "$",
+        "$$",
+        "\\",
+        r"\frac",
+        "$x$",
+        "^",
+        "{",
+        "%s %(x)s {0}",
+        "\n",
+        "\t",
+        LONG,
+        "𝒳\u202e",
+    ],
+)
 def test_any_label_can_be_drawn_and_stands_in_the_legend(label):
-    figure = plots.timeline(label, 2.0, [label, "b"], np.full((20, 2), 0.5), 0.1, np.full(2, 0.5), [(0, 1, 0)], [(0, 1, 1)])
+    figure = plots.timeline(
+        label,
+        2.0,
+        [label, "b"],
+        np.full((20, 2), 0.5),
+        0.1,
+        np.full(2, 0.5),
+        [(0, 1, 0)],
+        [(0, 1, 1)],
+    )
     assert len(plots.png(figure)) > 5000
     assert len(figure.legends[0].get_texts()) == 2
     plots.png(plots.training_curves({name: [1.0] for name in plots.HISTORY}, label))
@@ -173,8 +305,8 @@ PLAYLISTS = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
     "concat": "ffconcat version 1.0\nfile '{}'\n",
     "dash": '<?xml version="1.0"?><MPD type="static" mediaPresentationDuration="PT6S"><Period>'
-            '<AdaptationSet mimeType="audio/mp4"><Representation id="1" bandwidth="9"><BaseURL>{}'
-            "</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    '<AdaptationSet mimeType="audio/mp4"><Representation id="1" bandwidth="9"><BaseURL>{}'
+    "</BaseURL></Representation></AdaptationSet></Period></MPD>",
     "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns={}\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
 }
 
@@ -200,19 +332,26 @@ def test_a_playlist_opens_no_other_file_and_no_connection(tmp_path, monkeypatch,
 
 # ---- the terminal ----
 
+
 @pytest.mark.parametrize("name", ["labels.txt", "clips.tsv", "tags.tsv", "events.tsv"])
 def test_a_table_with_a_nul_is_none(system, tmp_path, name):
     path = tmp_path / "data" / name
     path.write_bytes(path.read_bytes() + b"x\0y\n")
-    with pytest.raises(InputError, match=rf"{name}:{len(path.read_bytes().splitlines())}: holds the control character '.x00'"):
+    with pytest.raises(
+        InputError,
+        match=rf"{name}:{len(path.read_bytes().splitlines())}: holds the control character '.x00'",
+    ):
         datadir.read(tmp_path / "data")
 
 
 def test_messages_and_tables_hold_no_control_characters(system, tmp_path, run):
     data = tmp_path / "data"
-    outputs = [run("score", data, system / "<b>test" / "frame"), run("validate", data),
-               run("tune", system / "<b>test" / "scores.h5", data, tmp_path / "p2.yaml"),
-               run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", "3")]
+    outputs = [
+        run("score", data, system / "<b>test" / "frame"),
+        run("validate", data),
+        run("tune", system / "<b>test" / "scores.h5", data, tmp_path / "p2.yaml"),
+        run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", "3"),
+    ]
     for result in outputs:
         assert set(result.stdout + result.stderr).isdisjoint("\x1b\x07\x00\x9b")
     assert any("\\x1b[2J" in result.stdout for result in outputs)
@@ -220,16 +359,27 @@ def test_messages_and_tables_hold_no_control_characters(system, tmp_path, run):
 
 def test_a_path_in_an_error_is_spelt_out(tmp_path):
     process = wsedtk_command("decode", "\x1b[2Jx\x9b", "p.yaml", "out", cwd=tmp_path)
-    assert process.returncode == 1 and "\\x1b[2Jx\\x9b: no such file" in process.stderr and "\x1b" not in process.stderr
+    assert (
+        process.returncode == 1
+        and "\\x1b[2Jx\\x9b: no such file" in process.stderr
+        and "\x1b" not in process.stderr
+    )
     assert printable("a\tb\nc é \x7f\r") == "a\tb\nc é \\x7f\\r"
 
 
 # ---- the shell ----
 
+
 def wsedtk_command(*arguments, cwd):
     """Run the command line in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "wsedtk", *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd,
-                          env={**os.environ, "PYTHONPATH": str(Path(wsedtk.__file__).parents[1])})
+    return subprocess.run(
+        [sys.executable, "-m", "wsedtk", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(wsedtk.__file__).parents[1])},
+    )
 
 
 STAND_IN = """#!/usr/bin/env python3
@@ -251,6 +401,7 @@ def commands(tmp_path):
         lines = seen.read_text().splitlines() if seen.exists() else []
         seen.unlink(missing_ok=True)
         return [json.loads(line) for line in lines]
+
     return {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}", "SEEN": str(seen)}, told
 
 
@@ -260,18 +411,47 @@ def test_names_reach_commands_as_they_are(tmp_path, commands, name):
     here = tmp_path / "here"
     here.mkdir()
     exp, bank, system = f"./{name}/exp", f"./bank {name}", name.replace("/", "")
-    options = ["--exp", exp, "--bank", bank, "--background", name, "--config", f"./{name}.yaml", "--system", system, "--frontend", name]
-    process = subprocess.run(["bash", str(RECIPES / "mini" / "run.sh"), "--stop-stage", "8", *options], capture_output=True, text=True,
-                             timeout=60, cwd=here, env={**os.environ, **environment})
+    options = [
+        "--exp",
+        exp,
+        "--bank",
+        bank,
+        "--background",
+        name,
+        "--config",
+        f"./{name}.yaml",
+        "--system",
+        system,
+        "--frontend",
+        name,
+    ]
+    process = subprocess.run(
+        ["bash", str(RECIPES / "mini" / "run.sh"), "--stop-stage", "8", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=here,
+        env={**os.environ, **environment},
+    )
     assert process.returncode == 0, process.stderr
     arguments = {command[2]: command for command in told()}
-    assert list(arguments) == "prepare validate extract balance train predict tune decode score".split()
+    assert (
+        list(arguments)
+        == "prepare validate extract balance train predict tune decode score".split()
+    )
     assert not list(tmp_path.rglob("pwned"))
     for command in arguments.values():
         paths = [argument for argument in command if "exp/" in argument]
         assert paths and all(path.startswith(f"{exp}/") for path in paths)
-    assert bank in arguments["prepare"] and arguments["prepare"][arguments["prepare"].index("--background") + 1] == name
-    assert f"./{name}.yaml" in arguments["train"] and f"{exp}/{system}" in arguments["train"] and name in arguments["extract"]
+    assert (
+        bank in arguments["prepare"]
+        and arguments["prepare"][arguments["prepare"].index("--background") + 1] == name
+    )
+    assert (
+        f"./{name}.yaml" in arguments["train"]
+        and f"{exp}/{system}" in arguments["train"]
+        and name in arguments["extract"]
+    )
     assert {path.name for path in here.iterdir()} == {name}
 
 
@@ -279,44 +459,115 @@ def test_names_reach_commands_as_they_are(tmp_path, commands, name):
 def test_the_sharded_extraction_of_the_audioset_recipe(tmp_path, commands, name):
     environment, told = commands
     exp = tmp_path / name / "exp"
-    process = subprocess.run(["bash", str(RECIPES / "audioset" / "run.sh"), "--stage", "2", "--stop-stage", "2", "--exp", str(exp)],
-                             capture_output=True, text=True, timeout=60, cwd=tmp_path, env={**os.environ, **environment})
+    process = subprocess.run(
+        [
+            "bash",
+            str(RECIPES / "audioset" / "run.sh"),
+            "--stage",
+            "2",
+            "--stop-stage",
+            "2",
+            "--exp",
+            str(exp),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+    )
     assert process.returncode == 0, process.stderr
     found = told()
-    assert sorted(command[command.index("--shard") + 1] for command in found if "--shard" in command) == ["1/2", "1/2", "2/2", "2/2"]
-    assert all(command[-1].startswith(f"{exp}/feats/") and command[-2].startswith(f"{exp}/data/") for command in found)
+    assert sorted(
+        command[command.index("--shard") + 1] for command in found if "--shard" in command
+    ) == ["1/2", "1/2", "2/2", "2/2"]
+    assert all(
+        command[-1].startswith(f"{exp}/feats/") and command[-2].startswith(f"{exp}/data/")
+        for command in found
+    )
     assert len({command[1] for command in found}) == 4 and not list(tmp_path.rglob("pwned"))
 
 
 def test_what_the_shell_is_given_to_run_is_what_download_runs(tmp_path, run):
     clips = [f"{video}_0.000_10.000.wav" for video in ("-abcdefghij", "--abcdefghi", "abcdefghijk")]
-    data = write_set(tmp_path / "$(touch pwned)" / "set", [(clip, "", 10) for clip in clips], ["$(touch pwned)"], [])
+    data = write_set(
+        tmp_path / "$(touch pwned)" / "set",
+        [(clip, "", 10) for clip in clips],
+        ["$(touch pwned)"],
+        [],
+    )
     program = tmp_path / "a 'b' $(touch pwned);" / "yt-dlp"
     program.parent.mkdir()
     program.write_text(STAND_IN)
     program.chmod(0o755)
-    result = run("download", "--dry-run", "--program", program, "--limit-rate", "$(touch pwned)", data, tmp_path / "audio `touch pwned`")
+    result = run(
+        "download",
+        "--dry-run",
+        "--program",
+        program,
+        "--limit-rate",
+        "$(touch pwned)",
+        data,
+        tmp_path / "audio `touch pwned`",
+    )
     assert result.exit_code == 0, result.stderr
-    process = subprocess.run(["bash", "-c", result.stdout], cwd=tmp_path, env={**os.environ, "SEEN": str(tmp_path / "seen")})
+    process = subprocess.run(
+        ["bash", "-c", result.stdout],
+        cwd=tmp_path,
+        env={**os.environ, "SEEN": str(tmp_path / "seen")},
+    )
     assert process.returncode == 0 and not list(tmp_path.rglob("pwned"))
-    expected = [download.command_line(str(program), clip, "$(touch pwned)") for clip in sorted(clips)]
-    assert sorted(shlex.split(line) for line in result.stdout.splitlines() if not line.startswith("#")) == sorted(expected)
-    assert sorted(json.loads(line) for line in (tmp_path / "seen").read_text().splitlines()) == sorted(command[1:] for command in expected)
+    expected = [
+        download.command_line(str(program), clip, "$(touch pwned)") for clip in sorted(clips)
+    ]
+    assert sorted(
+        shlex.split(line) for line in result.stdout.splitlines() if not line.startswith("#")
+    ) == sorted(expected)
+    assert sorted(
+        json.loads(line) for line in (tmp_path / "seen").read_text().splitlines()
+    ) == sorted(command[1:] for command in expected)
 
 
-@pytest.mark.parametrize("name", ["$(touch pwned)_0.000_10.000.wav", "../bcdefghi_0.000_10.000.wav", "abcdefghijk_0_1;touch.wav",
-                                  "abcdefghij\n_0.000_10.000.wav", "abcdefghijk_0.000_10.000.wav; x", "abc%(id)sdef_0.000_10.000.wav"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "$(touch pwned)_0.000_10.000.wav",
+        "../bcdefghi_0.000_10.000.wav",
+        "abcdefghijk_0_1;touch.wav",
+        "abcdefghij\n_0.000_10.000.wav",
+        "abcdefghijk_0.000_10.000.wav; x",
+        "abc%(id)sdef_0.000_10.000.wav",
+    ],
+)
 def test_a_clip_that_is_no_youtube_id_is_not_downloaded(tmp_path, name):
-    with pytest.raises(InputError, match="is no excerpt of a YouTube video|expected 3 tab-separated fields"):
+    with pytest.raises(
+        InputError, match="is no excerpt of a YouTube video|expected 3 tab-separated fields"
+    ):
         download.read_clips([write_set(tmp_path / "set", [(name, "", 10)], ["a"], [])])
 
 
 def test_a_bank_with_evil_names(tmp_path, run):
     for k, label in enumerate([label.replace("/", "") for label in EVIL]):
         for number in range(5):
-            write_sound(tmp_path / "bank" / label / f"{1 + number // 4}-{k}{number}-A.wav", 1.0, frequency=300 * (k + 1) + number)
-    result = run("prepare", "soundscapes", "--background", "_hidden", "--test-folds", "2", "--num-train", "4", "--num-test", "2",
-                 tmp_path / "bank", tmp_path / "data")
+            write_sound(
+                tmp_path / "bank" / label / f"{1 + number // 4}-{k}{number}-A.wav",
+                1.0,
+                frequency=300 * (k + 1) + number,
+            )
+    result = run(
+        "prepare",
+        "soundscapes",
+        "--background",
+        "_hidden",
+        "--test-folds",
+        "2",
+        "--num-train",
+        "4",
+        "--num-test",
+        "2",
+        tmp_path / "bank",
+        tmp_path / "data",
+    )
     assert result.exit_code == 0, result.stderr
     assert {path.parent.name for path in (tmp_path / "data").rglob("*.flac")} == {"train", "test"}
     assert len(datadir.read(tmp_path / "data/test").labels) == len(EVIL) - 1

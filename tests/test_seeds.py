@@ -236,7 +236,9 @@ def test_the_reason_of_no_interval_is_named(exp, tmp_path, capsys):
     assert page.endswith(f"No interval of {names}: {why}\n")
     assert found["test frame difference", "net_max - net_linear", "F1"][1:] == ["", ""]
     assert found["test frame difference", "net_linear_plain - net_linear", "F1"][1]
-    runs = scored_systems.read_systems(scored_systems.find_systems([exp / f"net_max.seed{i}" for i in range(3)]))
+    runs = scored_systems.read_systems(
+        scored_systems.find_systems([exp / f"net_max.seed{i}" for i in range(3)])
+    )
     runs[0].__dict__["truth"] = runs[0].truth.select(np.arange(14) == 0)
     few = "3 of 3 classes have fewer than 2 positive clips"
     assert seeds.why_no_interval(runs, "audioset") == few
@@ -266,8 +268,7 @@ def test_two_seeds_give_no_interval_and_say_why(exp, capsys):
     assert "2 seeds; no intervals over fewer than 3 seeds\n" in page
     assert (
         "Differences of the means; 2 seeds do not tell how far trainings differ; "
-        "intervals need at least 3"
-        in page
+        "intervals need at least 3" in page
     )
     assert found["test frame difference", "net_max - net_linear", "F1"][0]
 
@@ -359,7 +360,9 @@ def test_without_scores_a_difference_of_map_has_no_interval(exp, tmp_path):
     shutil.copytree(exp, tmp_path / "exp")
     (tmp_path / "exp/net_max.seed1/test/scores.h5").unlink()
     found = [
-        scored_systems.Scored(f"{s}.seed{i}", folder, json.loads((folder / "report.json").read_text()))
+        scored_systems.Scored(
+            f"{s}.seed{i}", folder, json.loads((folder / "report.json").read_text())
+        )
         for s in ("net_linear", "net_max")
         for i in range(3)
         for folder in [tmp_path / f"exp/{s}.seed{i}/test/frame"]

@@ -57,19 +57,29 @@ def test_other_formats_that_break_off(hear, tmp_path, format_name, codec):
     assert remarks == [f"breaks off after {heard} {'s' if codec == 'aac' else 'of 6 s'}"]
 
 
-@pytest.mark.parametrize("format_name, codec, video_codec", [
-    ("matroska", "aac", "mpeg4"), ("flv", "aac", "flv"), ("avi", "pcm_s16le", "mpeg4"), ("avi", "mp2", None),
-    ("asf", "wmav2", "msmpeg4v3"),
-])
+@pytest.mark.parametrize(
+    "format_name, codec, video_codec",
+    [
+        ("matroska", "aac", "mpeg4"),
+        ("flv", "aac", "flv"),
+        ("avi", "pcm_s16le", "mpeg4"),
+        ("avi", "mp2", None),
+        ("asf", "wmav2", "msmpeg4v3"),
+    ],
+)
 def test_films_that_break_off(hear, tmp_path, format_name, codec, video_codec):
     """FFmpeg tells neither that they do nor their true duration."""
-    made = by_pyav_file(tmp_path, noise(6 * RATE), RATE, format_name, codec, video_codec=video_codec)
+    made = by_pyav_file(
+        tmp_path, noise(6 * RATE), RATE, format_name, codec, video_codec=video_codec
+    )
     whole, _, remarks = hear(made)
     assert remarks == [] and abs(len(whole) - 6 * RATE) < 0.2 * RATE
     found, _, remarks = hear(made[: len(made) * 6 // 10])
     assert len(remarks) == 1 and remarks[0].startswith("breaks off after ")
     assert 0.1 * len(whole) < len(found) < 0.9 * len(whole)
-    np.testing.assert_array_equal(found[:-1152], whole[: len(found) - 1152])  # but a last frame of MP2
+    np.testing.assert_array_equal(
+        found[:-1152], whole[: len(found) - 1152]
+    )  # but a last frame of MP2
 
 
 def test_a_film_that_is_longer_than_its_sound(hear, tmp_path):
@@ -85,22 +95,38 @@ def test_a_fragmented_mp4_that_is_damaged(hear, tmp_path):
     made = by_pyav_file(tmp_path, noise(20 * RATE), RATE, "mp4", "aac", options=options)
     assert hear(made)[2] == []
     found, _, remarks = hear(made[: len(made) // 2] + made[len(made) // 2 + 2000 :])
-    assert len(remarks) == 1 and remarks[0].startswith("breaks off after ") and 8 * RATE < len(found) < 12 * RATE
+    assert (
+        len(remarks) == 1
+        and remarks[0].startswith("breaks off after ")
+        and 8 * RATE < len(found) < 12 * RATE
+    )
 
 
-@pytest.mark.parametrize("format_name, codec", [
-    ("mov", "pcm_s16le"), ("ipod", "aac"), ("flv", "aac"), ("avi", "pcm_s16le"),
-])
+@pytest.mark.parametrize(
+    "format_name, codec",
+    [
+        ("mov", "pcm_s16le"),
+        ("ipod", "aac"),
+        ("flv", "aac"),
+        ("avi", "pcm_s16le"),
+    ],
+)
 def test_joined_films(hear, tmp_path, format_name, codec):
-    one, other = (by_pyav_file(tmp_path, noise(2 * RATE, seed), RATE, format_name, codec) for seed in (0, 1))
+    one, other = (
+        by_pyav_file(tmp_path, noise(2 * RATE, seed), RATE, format_name, codec) for seed in (0, 1)
+    )
     expected = np.concatenate([hear(one)[0], hear(other)[0]])
     found, _, remarks = hear(one + other)
     np.testing.assert_array_equal(found, expected)
-    assert remarks == [f"holds 2 files, one after the other; heard: {sound_file.shown_seconds(len(found) / RATE)} s"]
+    assert remarks == [
+        f"holds 2 files, one after the other; heard: {sound_file.shown_seconds(len(found) / RATE)} s"
+    ]
 
 
 def test_sound_that_begins_later_than_the_pictures(hear, tmp_path):
-    made = by_pyav_file(tmp_path, noise(4 * RATE), RATE, "matroska", "pcm_s16le", start_seconds=(3.0,))
+    made = by_pyav_file(
+        tmp_path, noise(4 * RATE), RATE, "matroska", "pcm_s16le", start_seconds=(3.0,)
+    )
     found, _, remarks = hear(made)
     assert (len(found), remarks) == (4 * RATE, [])
 
@@ -119,7 +145,9 @@ def test_damage_that_sounds_like_an_explosion(hear, tmp_path):
     samples[2 * RATE :] *= 100
     found, _, remarks = hear(by_pyav_file(tmp_path, samples, RATE, "matroska", "aac"))
     heard = sound_file.shown_seconds(len(found) / RATE)
-    assert 1.8 * RATE < len(found) < 2.2 * RATE and remarks == [f"breaks off after {heard} of 4.1 s"]
+    assert 1.8 * RATE < len(found) < 2.2 * RATE and remarks == [
+        f"breaks off after {heard} of 4.1 s"
+    ]
     assert hear(by_pyav_file(tmp_path, samples, RATE, "matroska", "pcm_f32le"))[2] == []
 
 

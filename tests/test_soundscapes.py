@@ -40,7 +40,11 @@ def made(bank, tmp_path_factory):
 
 
 def contents(folder, patterns=("*/*.tsv", "*/*.txt", "*/*.yaml", "audio/*/*.flac")):
-    return {str(p.relative_to(folder)): p.read_bytes() for pattern in patterns for p in Path(folder).glob(pattern)}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for pattern in patterns
+        for p in Path(folder).glob(pattern)
+    }
 
 
 def tone(path, seconds=1.0, before=0.0, after=0.0, level=0.3):
@@ -58,8 +62,11 @@ def small_bank(folder, classes=("Dog", "Rain")):
 
 # --- the built-in bank ---
 
+
 def test_bank_has_varied_classes_and_names_of_the_form(bank):
-    assert len(builtin_bank.EVENT_CLASSES) >= 6 and any("," in name for name in builtin_bank.EVENT_CLASSES)
+    assert len(builtin_bank.EVENT_CLASSES) >= 6 and any(
+        "," in name for name in builtin_bank.EVENT_CLASSES
+    )
     found = soundscapes.scan(bank)
     assert set(found) == {*builtin_bank.EVENT_CLASSES, *BEDS}
     assert all(len(found[label]) == 6 for label in builtin_bank.EVENT_CLASSES)
@@ -67,18 +74,30 @@ def test_bank_has_varied_classes_and_names_of_the_form(bank):
     assert len(set(sources)) == len(sources)
     for label, recordings in found.items():
         sounds = [audio_files.read(r.path)[0] for r in recordings]
-        assert len({len(s) for s in sounds}) == len(sounds), f"{label}: recordings of the same length"
+        assert len({len(s) for s in sounds}) == len(sounds), (
+            f"{label}: recordings of the same length"
+        )
         for samples in sounds:
-            assert 0.25 < np.abs(samples).max() < 0.95 and abs(samples[0]) < 1e-3 and abs(samples[-1]) < 1e-3
+            assert (
+                0.25 < np.abs(samples).max() < 0.95
+                and abs(samples[0]) < 1e-3
+                and abs(samples[-1]) < 1e-3
+            )
             assert len(samples) >= (5 if label in BEDS else 0.4) * RATE
 
 
 def test_bank_is_the_same_for_a_seed_and_leaves_nothing_of_an_earlier_one(tmp_path):
-    builtin_bank.synthesise(tmp_path / "a", seed=0, recordings_per_fold=1, folds=1, sample_rate=RATE)
-    builtin_bank.synthesise(tmp_path / "b", seed=9, recordings_per_fold=2, folds=1, sample_rate=RATE)
+    builtin_bank.synthesise(
+        tmp_path / "a", seed=0, recordings_per_fold=1, folds=1, sample_rate=RATE
+    )
+    builtin_bank.synthesise(
+        tmp_path / "b", seed=9, recordings_per_fold=2, folds=1, sample_rate=RATE
+    )
     a = contents(tmp_path / "a", ["*/*.flac"])
     assert a != contents(tmp_path / "b", ["*/*.flac"])
-    builtin_bank.synthesise(tmp_path / "b", seed=0, recordings_per_fold=1, folds=1, sample_rate=RATE)
+    builtin_bank.synthesise(
+        tmp_path / "b", seed=0, recordings_per_fold=1, folds=1, sample_rate=RATE
+    )
     assert a == contents(tmp_path / "b", ["*/*.flac"])
     (tmp_path / "b" / "Dog bark").mkdir()
     with pytest.raises(InputError, match="'Dog bark', which is no class of the built-in bank"):
@@ -87,12 +106,20 @@ def test_bank_is_the_same_for_a_seed_and_leaves_nothing_of_an_earlier_one(tmp_pa
 
 # --- audible stretches ---
 
+
 def test_audible_leaves_silence_out_and_splits_at_long_pauses():
     sound, short, long = np.full(RATE, 0.1), np.zeros(RATE // 2), np.zeros(3 * RATE // 2)
-    assert soundscapes.audible(np.concatenate([short, sound, short]), RATE) == [(RATE // 2, 3 * RATE // 2)]
+    assert soundscapes.audible(np.concatenate([short, sound, short]), RATE) == [
+        (RATE // 2, 3 * RATE // 2)
+    ]
     assert soundscapes.audible(np.concatenate([sound, short, sound]), RATE) == [(0, 5 * RATE // 2)]
-    assert soundscapes.audible(np.concatenate([sound, long, sound]), RATE) == [(0, RATE), (5 * RATE // 2, 7 * RATE // 2)]
-    assert soundscapes.audible(np.concatenate([sound, sound / 100, short]), RATE) == [(0, RATE)]  # -40 dB
+    assert soundscapes.audible(np.concatenate([sound, long, sound]), RATE) == [
+        (0, RATE),
+        (5 * RATE // 2, 7 * RATE // 2),
+    ]
+    assert soundscapes.audible(np.concatenate([sound, sound / 100, short]), RATE) == [
+        (0, RATE)
+    ]  # -40 dB
     assert soundscapes.audible(sound / 1000, RATE) == []  # -80 dB: under the floor
     click = np.full(RATE // 25, 0.1)  # 40 ms
     assert soundscapes.audible(np.concatenate([sound, long, click]), RATE) == [(0, RATE)]
@@ -102,59 +129,93 @@ def test_audible_leaves_silence_out_and_splits_at_long_pauses():
 
 # --- the split ---
 
+
 def check_split(bank, backgrounds, test_folds, seed, backgrounds_too=True):
     train, test = soundscapes.split(bank, backgrounds, test_folds, seed)
     pools = [*train, test]
     labels = sorted(set(soundscapes.scan(bank)) - set(backgrounds))
-    sources = [{r.source for recordings in pool.events.values() for r in recordings} for pool in pools]
+    sources = [
+        {r.source for recordings in pool.events.values() for r in recordings} for pool in pools
+    ]
     if backgrounds_too:
         sources = [s | {r.source for r in pool.backgrounds} for s, pool in zip(sources, pools)]
     for i, pool in enumerate(pools):
         assert sorted(pool.events) == labels and all(pool.events.values()) and pool.backgrounds
         assert not any(sources[i] & other for other in sources[i + 1 :])
     for pool in train:
-        assert not any(r.fold in test_folds for r in [*sum(pool.events.values(), []), *pool.backgrounds])
+        assert not any(
+            r.fold in test_folds for r in [*sum(pool.events.values(), []), *pool.backgrounds]
+        )
     assert all(r.fold in test_folds for r in [*sum(test.events.values(), []), *test.backgrounds])
     return train, test
 
 
 def test_no_source_recording_is_in_two_groups_or_on_both_sides(bank):
     train, test = check_split(bank, BEDS, (3,), seed=0)
-    assert len(train) == 4 and all(len(v) == 1 for pool in train for v in pool.events.values())  # 2 folds of 2 recordings
+    assert len(train) == 4 and all(
+        len(v) == 1 for pool in train for v in pool.events.values()
+    )  # 2 folds of 2 recordings
     assert all(len(pool.backgrounds) == 3 for pool in train) and len(test.backgrounds) == 6
-    assert [p.events for p in train] != [p.events for p in soundscapes.split(bank, BEDS, (3,), seed=1)[0]]
+    assert [p.events for p in train] != [
+        p.events for p in soundscapes.split(bank, BEDS, (3,), seed=1)[0]
+    ]
 
 
 def test_takes_of_an_id_stay_together_even_across_classes(tmp_path):
     for label, offset in (("Cat", 0), ("Dog", 1)):  # ids 1 to 3 are in both classes
         for number in range(1, 5):
             for take in "AB":
-                tone(tmp_path / label / f"1-{number if number < 4 else 10 + offset}-{take}.wav", 0.2)
+                tone(
+                    tmp_path / label / f"1-{number if number < 4 else 10 + offset}-{take}.wav", 0.2
+                )
         tone(tmp_path / label / f"2-{20 + offset}-A.wav", 0.2)
     tone(tmp_path / "Rain" / "1-30-A.wav")
     tone(tmp_path / "Rain" / "2-31-A.wav")
-    train, _ = check_split(tmp_path, ["Rain"], (2,), seed=0, backgrounds_too=False)  # one background for all groups
+    train, _ = check_split(
+        tmp_path, ["Rain"], (2,), seed=0, backgrounds_too=False
+    )  # one background for all groups
     assert len(train) == 4 and all(p.backgrounds[0].source == "30" for p in train)
     assert all(len(p.events["Cat"]) == 2 for p in train)
 
 
 # --- mixing ---
 
+
 def test_prepare_writes_valid_sets(made):
     train, test = datadir.read(made / "train"), datadir.read(made / "test")
     assert train.labels == test.labels == sorted(builtin_bank.EVENT_CLASSES)
-    assert train.events is None and test.events is not None and not (made / "train" / "events.tsv").exists()
+    assert (
+        train.events is None
+        and test.events is not None
+        and not (made / "train" / "events.tsv").exists()
+    )
     assert len(train) == 24 and len(test) == 40 and (test.durations == 10).all()
-    assert {clip_names.source_of(name) for name in train.filenames} == {f"mix0{g}" for g in range(4)}
+    assert {clip_names.source_of(name) for name in train.filenames} == {
+        f"mix0{g}" for g in range(4)
+    }
     assert train.groups.tolist() == [clip_names.source_of(name) for name in train.filenames]
-    assert "mix03_50.000_60.000.wav" in train.filenames and "test_390.000_400.000.wav" in test.filenames
-    assert test.info["official_clips"] == 40 and test.info["test_folds"] == [3] and test.info["backgrounds"] == list(BEDS)
+    assert (
+        "mix03_50.000_60.000.wav" in train.filenames
+        and "test_390.000_400.000.wav" in test.filenames
+    )
+    assert (
+        test.info["official_clips"] == 40
+        and test.info["test_folds"] == [3]
+        and test.info["backgrounds"] == list(BEDS)
+    )
     for dataset in (train, test):
         for path in dataset.paths:
             info = soundfile.info(path)
-            assert (info.samplerate, info.channels, info.frames, info.subtype) == (RATE, 1, 10 * RATE, "PCM_16")
+            assert (info.samplerate, info.channels, info.frames, info.subtype) == (
+                RATE,
+                1,
+                10 * RATE,
+                "PCM_16",
+            )
             assert 0 < np.abs(audio_files.read(path)[0]).max() < 0.96
-    assert (made / "train" / "clips.tsv").read_text().splitlines()[1].split("\t")[1] == "../audio/train/mix00_0.000_10.000.flac"
+    assert (made / "train" / "clips.tsv").read_text().splitlines()[1].split("\t")[
+        1
+    ] == "../audio/train/mix00_0.000_10.000.flac"
 
 
 def test_events_match_tags_and_never_overlap_within_a_class(made):
@@ -176,7 +237,9 @@ def test_events_of_a_single_class_do_not_overlap(tmp_path):
         tone(tmp_path / "bank" / "Rain" / f"{fold}-2{fold}-A.wav", 3)
     mixed(tmp_path / "bank", tmp_path / "data", backgrounds=["Rain"], test_folds=[2])
     events = datadir.read(tmp_path / "data" / "test").events
-    gaps = [b[1] - a[2] for a, b in zip(list(events.rows()), list(events.rows())[1:]) if a[0] == b[0]]
+    gaps = [
+        b[1] - a[2] for a, b in zip(list(events.rows()), list(events.rows())[1:]) if a[0] == b[0]
+    ]
     assert len(gaps) > 10 and min(gaps) >= soundscapes.SAME_CLASS_GAP_SECONDS - 1e-6
 
 
@@ -185,7 +248,11 @@ def test_truth_is_where_the_energy_is(tmp_path, monkeypatch):
     monkeypatch.setattr(soundscapes, "RATIO_DB", (60.0, 60.0))
     for fold in (1, 2):
         tone(tmp_path / "bank" / "Dog" / f"{fold}-1{fold}-A.wav", 1.5, before=1.0, after=0.7)
-        audio_files.write(tmp_path / "bank" / "Rain" / f"{fold}-2{fold}-A.wav", 0.1 * np.random.default_rng(fold).random(RATE), RATE)
+        audio_files.write(
+            tmp_path / "bank" / "Rain" / f"{fold}-2{fold}-A.wav",
+            0.1 * np.random.default_rng(fold).random(RATE),
+            RATE,
+        )
     mixed(tmp_path / "bank", tmp_path / "data", num_test=20, backgrounds=["Rain"], test_folds=[2])
     test = datadir.read(tmp_path / "data" / "test")
     assert np.allclose(test.events.offset - test.events.onset, 1.5, atol=1e-6)
@@ -225,10 +292,14 @@ def test_a_short_background_is_looped_without_a_gap(tmp_path):
 def test_same_seed_same_bytes(bank, made, tmp_path):
     first = contents(mixed(bank, tmp_path / "again"))
     assert first == contents(made)
-    mixed(bank, tmp_path / "again", seed=4, num_train=30, num_test=1)  # another run in the same place ...
+    mixed(
+        bank, tmp_path / "again", seed=4, num_train=30, num_test=1
+    )  # another run in the same place ...
     other = contents(tmp_path / "again")
     assert other["train/tags.tsv"] != first["train/tags.tsv"]
-    assert other["audio/train/mix00_0.000_10.000.flac"] != first["audio/train/mix00_0.000_10.000.flac"]
+    assert (
+        other["audio/train/mix00_0.000_10.000.flac"] != first["audio/train/mix00_0.000_10.000.flac"]
+    )
     again = contents(mixed(bank, tmp_path / "again"))  # ... and back
     assert {name: again[name] for name in first} == first
     assert len(datadir.read(tmp_path / "again" / "train")) == 24
@@ -251,31 +322,58 @@ def test_a_stopped_run_leaves_no_tables_that_disagree_with_the_audio(bank, tmp_p
 
 def test_builtin_needs_no_backgrounds(tmp_path, monkeypatch):
     whole = builtin_bank.synthesise
-    monkeypatch.setattr(builtin_bank, "synthesise", lambda *a, **k: whole(*a, **k, recordings_per_fold=1, folds=2))
+    monkeypatch.setattr(
+        builtin_bank, "synthesise", lambda *a, **k: whole(*a, **k, recordings_per_fold=1, folds=2)
+    )
     mixed("builtin", tmp_path, num_train=2, num_test=2, backgrounds=(), test_folds=(2,))
     test = datadir.read(tmp_path / "test")
-    assert test.info["bank"] == "builtin" and test.info["backgrounds"] == list(builtin_bank.BACKGROUNDS)
-    assert test.labels == sorted(builtin_bank.EVENT_CLASSES) and (tmp_path / "bank" / "Rain").is_dir()
+    assert test.info["bank"] == "builtin" and test.info["backgrounds"] == list(
+        builtin_bank.BACKGROUNDS
+    )
+    assert (
+        test.labels == sorted(builtin_bank.EVENT_CLASSES) and (tmp_path / "bank" / "Rain").is_dir()
+    )
 
 
 # --- what can be wrong with a bank ---
 
+
 def refuses(bank, tmp_path, match, **options):
     with pytest.raises(InputError, match=match):
-        mixed(bank, tmp_path / "data", **{"backgrounds": ["Rain"], "test_folds": [2], "num_train": 2, "num_test": 2} | options)
+        mixed(
+            bank,
+            tmp_path / "data",
+            **{"backgrounds": ["Rain"], "test_folds": [2], "num_train": 2, "num_test": 2} | options,
+        )
 
 
 def test_faults_of_the_bank(tmp_path):
-    refuses(tmp_path / "none", tmp_path, "none: no such folder; a bank is a folder of class folders")
+    refuses(
+        tmp_path / "none", tmp_path, "none: no such folder; a bank is a folder of class folders"
+    )
     (tmp_path / "empty").mkdir()
     refuses(tmp_path / "empty", tmp_path, "holds no class folders")
     bank = small_bank(tmp_path / "bank")
-    refuses(bank, tmp_path, "no class folder 'Rian' to be a background; did you mean 'Rain'", backgrounds=["Rian"])
+    refuses(
+        bank,
+        tmp_path,
+        "no class folder 'Rian' to be a background; did you mean 'Rain'",
+        backgrounds=["Rian"],
+    )
     refuses(bank, tmp_path, "every class folder is a background", backgrounds=["Rain", "Dog"])
     refuses(bank, tmp_path, "no background was named; .*: Dog, Rain", backgrounds=[])
-    refuses(bank, tmp_path, "'Dog' has no recording in the test folds \\[7\\]; the bank has the folds \\[1, 2\\]", test_folds=[7])
-    refuses(bank, tmp_path, "'Dog' has no recording in the training folds \\[\\]", test_folds=[1, 2])
-    refuses(bank, tmp_path, "at least one training and one test soundscape, found 0 and 2", num_train=0)
+    refuses(
+        bank,
+        tmp_path,
+        "'Dog' has no recording in the test folds \\[7\\]; the bank has the folds \\[1, 2\\]",
+        test_folds=[7],
+    )
+    refuses(
+        bank, tmp_path, "'Dog' has no recording in the training folds \\[\\]", test_folds=[1, 2]
+    )
+    refuses(
+        bank, tmp_path, "at least one training and one test soundscape, found 0 and 2", num_train=0
+    )
     refuses(bank, tmp_path, "found 2 and -1", num_test=-1)
     refuses(bank, tmp_path, "a seed of at least 0", seed=-1)
     (bank / "Cat").mkdir()
@@ -290,7 +388,11 @@ def test_faults_of_recordings(tmp_path):
     refuses(bank, tmp_path, "woof.wav: expected a name like 1-100032-A.wav \\(fold-id-take")
     path.rename(bank / "Dog" / "2-01-B.wav")  # id 01 is the dog of fold 1
     tone(bank / "Dog" / "1-01-A.wav")
-    refuses(bank, tmp_path, "the id '01' lies in fold 2 and, as .*1-01-A.wav, in fold 1: .*put all takes")
+    refuses(
+        bank,
+        tmp_path,
+        "the id '01' lies in fold 2 and, as .*1-01-A.wav, in fold 1: .*put all takes",
+    )
     path = bank / "Dog" / "2-01-B.wav"
     path.unlink()
     path = bank / "Dog" / "2-77-A.wav"
@@ -303,6 +405,7 @@ def test_faults_of_recordings(tmp_path):
 
 
 # --- real recordings ---
+
 
 def test_esc10(tmp_path):
     root = os.environ.get("WSEDTK_TEST_DATA")

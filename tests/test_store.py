@@ -15,12 +15,21 @@ NAMES = ["b é.wav", "--x.wav", "a b", "音🔔", "z" * 200]
 def clips(names, seed=0, scale=1.0):
     """{name: (features (t, F), seconds)} of random lengths, means and spreads."""
     made = np.random.default_rng(seed)
-    return {n: (made.normal(made.uniform(-90, 20), scale * made.uniform(0.1, 20), (made.integers(1, T + 1), F)).astype(np.float32), 0.1 + i)
-            for i, n in enumerate(names)}
+    return {
+        n: (
+            made.normal(
+                made.uniform(-90, 20), scale * made.uniform(0.1, 20), (made.integers(1, T + 1), F)
+            ).astype(np.float32),
+            0.1 + i,
+        )
+        for i, n in enumerate(names)
+    }
 
 
 def write(path, content, dtype="float32", frontend=None, failed=()):
-    with store.writing_features(path, T, F, dtype, frontend or {"hop": 400}, f"print-{frontend}") as (append, failures):
+    with store.writing_features(
+        path, T, F, dtype, frontend or {"hop": 400}, f"print-{frontend}"
+    ) as (append, failures):
         for name, (features, duration) in content.items():
             append(name, features, duration)
         failures.update(failed)
@@ -30,24 +39,49 @@ def write(path, content, dtype="float32", frontend=None, failed=()):
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_features_there_and_back(tmp_path, dtype):
     content = clips(NAMES)
-    found = store.FeatureStore([write(tmp_path / "new" / "a.h5", content, dtype, {"hop": 3}, {"bad é": "broken: 音"})])
-    assert len(found) == 5 and found.filenames.tolist() == NAMES and found.durations.tolist() == [0.1, 1.1, 2.1, 3.1, 4.1]
-    assert found.failed == {"bad é": "broken: 音"} and found.frontend == {"hop": 3} and found.fingerprint == "print-{'hop': 3}"
+    found = store.FeatureStore(
+        [write(tmp_path / "new" / "a.h5", content, dtype, {"hop": 3}, {"bad é": "broken: 音"})]
+    )
+    assert (
+        len(found) == 5
+        and found.filenames.tolist() == NAMES
+        and found.durations.tolist() == [0.1, 1.1, 2.1, 3.1, 4.1]
+    )
+    assert (
+        found.failed == {"bad é": "broken: 音"}
+        and found.frontend == {"hop": 3}
+        and found.fingerprint == "print-{'hop': 3}"
+    )
     assert found.num_frames.tolist() == [len(v[0]) for v in content.values()]
     rows = found.rows([NAMES[3], NAMES[0], NAMES[4], NAMES[0]])
     assert rows.tolist() == [3, 0, 4, 0]
     batch = found.read(rows)
-    assert batch.dtype == dtype and batch.shape == (4, max(len(content[NAMES[i]][0]) for i in (3, 0, 4)), F)
+    assert batch.dtype == dtype and batch.shape == (
+        4,
+        max(len(content[NAMES[i]][0]) for i in (3, 0, 4)),
+        F,
+    )
     for got, row in zip(batch, rows):
         features = content[NAMES[row]][0]
-        np.testing.assert_array_equal(got[:len(features)], features.astype(dtype))
-        assert not got[len(features):].any()
+        np.testing.assert_array_equal(got[: len(features)], features.astype(dtype))
+        assert not got[len(features) :].any()
 
 
 def test_rows_of_absent_names(tmp_path):
     found = store.FeatureStore([write(tmp_path / "a.h5", clips(["b", "d", "c"]))])
-    assert found.rows(["a", "b", "bb", "c", "d", "e", "", "b" * 50]).tolist() == [-1, 0, -1, 2, 1, -1, -1, -1]
-    assert found.rows(np.array(["d"])).tolist() == [1] and found.rows(np.array([], str)).tolist() == []
+    assert found.rows(["a", "b", "bb", "c", "d", "e", "", "b" * 50]).tolist() == [
+        -1,
+        0,
+        -1,
+        2,
+        1,
+        -1,
+        -1,
+        -1,
+    ]
+    assert (
+        found.rows(np.array(["d"])).tolist() == [1] and found.rows(np.array([], str)).tolist() == []
+    )
     empty = store.FeatureStore([write(tmp_path / "b.h5", {})])
     assert len(empty) == 0 and empty.rows(["a", "b"]).tolist() == [-1, -1]
 
@@ -57,14 +91,18 @@ def test_statistics_are_numpys(tmp_path, dtype):
     content = clips([f"{i:03d}" for i in range(40)])
     found = store.FeatureStore([write(tmp_path / "a.h5", content, dtype)])
     for rows in (np.array([7]), np.arange(40), np.array([3, 39, 11, 20])):
-        frames = np.concatenate([list(content.values())[r][0].astype(dtype).astype(np.float64) for r in rows])
+        frames = np.concatenate(
+            [list(content.values())[r][0].astype(dtype).astype(np.float64) for r in rows]
+        )
         mean, std = found.statistics(rows)
         np.testing.assert_allclose(mean, frames.mean(axis=0), rtol=1e-12)
         np.testing.assert_allclose(std, frames.std(axis=0), rtol=1e-12)
 
 
 def test_statistics_far_from_zero(tmp_path):
-    content = {n: (np.float32(4096) + 2.0 ** -10 * v[0].round(), v[1]) for n, v in clips("abcd").items()}
+    content = {
+        n: (np.float32(4096) + 2.0**-10 * v[0].round(), v[1]) for n, v in clips("abcd").items()
+    }
     frames = np.concatenate([v[0].astype(np.float32).astype(np.float64) for v in content.values()])
     found = store.FeatureStore([write(tmp_path / "a.h5", content)])
     np.testing.assert_allclose(found.statistics(np.arange(4))[1], frames.std(axis=0), rtol=1e-9)
@@ -79,11 +117,18 @@ def test_blocks_do_not_show(tmp_path, monkeypatch, block):
     assert store.ScoreFile(tmp_path / "s.h5").filenames.tolist() == NAMES
     found, rows = store.FeatureStore([path]), np.array([9, 0, 4, 4, 7, 2])
     monkeypatch.undo()
-    assert found.filenames.tolist() == [f"clip {i}" for k in range(3) for i in range(10)[k::3]] and found.filenames.dtype.kind == "U"
+    assert (
+        found.filenames.tolist() == [f"clip {i}" for k in range(3) for i in range(10)[k::3]]
+        and found.filenames.dtype.kind == "U"
+    )
     assert found.filenames[found.order].tolist() == list(content)
     assert found.durations.tolist() == [content[n][1] for n in found.filenames.tolist()]
-    frames = np.concatenate([content[n][0].astype(np.float64) for n in found.filenames[rows].tolist()])
-    np.testing.assert_allclose(found.statistics(rows), [frames.mean(axis=0), frames.std(axis=0)], rtol=1e-12)
+    frames = np.concatenate(
+        [content[n][0].astype(np.float64) for n in found.filenames[rows].tolist()]
+    )
+    np.testing.assert_allclose(
+        found.statistics(rows), [frames.mean(axis=0), frames.std(axis=0)], rtol=1e-12
+    )
     whole = write(tmp_path / "whole.h5", content, "float16", failed={"bad": "why"})
     with monkeypatch.context() as patch:
         patch.setattr(store.files, "BLOCK", block)
@@ -96,18 +141,32 @@ def test_blocks_do_not_show(tmp_path, monkeypatch, block):
 
 def test_what_a_feature_file_holds(tmp_path):
     content = clips(NAMES)
-    with h5py.File(write(tmp_path / "a.h5", content, "float16", {"hop": 3}, {"bad": "why"})) as file:
-        assert {name: (file[name].shape, file[name].dtype.str) for name in file if file[name].dtype.kind != "O"} == {
-            "features": ((5, T, F), "<f2"), "num_frames": ((5,), "<i4"), "duration": ((5,), "<f8"), "mean": ((5, F), "<f8"),
-            "squared_deviations": ((5, F), "<f8")}
-        assert file["filename"].asstr()[:].tolist() == NAMES and file["failed"].asstr()[:].tolist() == [["bad", "why"]]
+    with h5py.File(
+        write(tmp_path / "a.h5", content, "float16", {"hop": 3}, {"bad": "why"})
+    ) as file:
+        assert {
+            name: (file[name].shape, file[name].dtype.str)
+            for name in file
+            if file[name].dtype.kind != "O"
+        } == {
+            "features": ((5, T, F), "<f2"),
+            "num_frames": ((5,), "<i4"),
+            "duration": ((5,), "<f8"),
+            "mean": ((5, F), "<f8"),
+            "squared_deviations": ((5, F), "<f8"),
+        }
+        assert file["filename"].asstr()[:].tolist() == NAMES and file["failed"].asstr()[
+            :
+        ].tolist() == [["bad", "why"]]
         assert file["features"].chunks == (1, T, F) and file["features"].fletcher32
         assert sorted(file.attrs) == ["clips_fingerprint", "fingerprint", "frontend", "kind"]
         assert file.attrs["clips_fingerprint"] == fingerprint_clips(NAMES[::-1])
         for row, (features, _) in enumerate(content.values()):
             stored = features.astype(np.float16).astype(np.float64)
             np.testing.assert_array_equal(file["mean"][row], stored.mean(axis=0))
-            np.testing.assert_array_equal(file["squared_deviations"][row], ((stored - stored.mean(axis=0)) ** 2).sum(axis=0))
+            np.testing.assert_array_equal(
+                file["squared_deviations"][row], ((stored - stored.mean(axis=0)) ** 2).sum(axis=0)
+            )
 
 
 def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
@@ -118,7 +177,9 @@ def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
     try:
         for count in (500, 2500):
             tracemalloc.reset_peak()
-            with store.writing_features(tmp_path / f"{count}.h5", 1, num_bins, "float16", {}, "x") as (append, _):
+            with store.writing_features(
+                tmp_path / f"{count}.h5", 1, num_bins, "float16", {}, "x"
+            ) as (append, _):
                 for i in range(count):
                     append(f"{i:08d}.wav", features, 1.0)
             peaks.append(tracemalloc.get_traced_memory()[1])
@@ -128,7 +189,9 @@ def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
             peaks.append(tracemalloc.get_traced_memory()[1])
     finally:
         tracemalloc.stop()
-    assert (peaks[2] - peaks[0]) / 2000 < 512 and (peaks[3] - peaks[1]) / 2000 < 512, peaks  # bytes; its mean alone is 4096
+    assert (peaks[2] - peaks[0]) / 2000 < 512 and (peaks[3] - peaks[1]) / 2000 < 512, (
+        peaks
+    )  # bytes; its mean alone is 4096
 
 
 def test_a_damaged_clip_is_found(tmp_path):
@@ -141,7 +204,10 @@ def test_a_damaged_clip_is_found(tmp_path):
     path.write_bytes(data)
     found = store.FeatureStore([path])
     assert found.read(np.array([1, 3])).any()
-    with pytest.raises(InputError, match="a.h5: the features of 'a b' can't be read .*; the file is damaged, extract it again"):
+    with pytest.raises(
+        InputError,
+        match="a.h5: the features of 'a b' can't be read .*; the file is damaged, extract it again",
+    ):
         found.read(np.array([1, 2]))
 
 
@@ -154,11 +220,16 @@ def test_a_batch_opens_nothing(tmp_path, monkeypatch):
 
 def test_files_of_two_precisions(tmp_path):
     content = clips(["a", "b"])
-    parts = [write(tmp_path / f"{n}.h5", {n: content[n]}, d) for n, d in (("a", "float16"), ("b", "float32"))]
+    parts = [
+        write(tmp_path / f"{n}.h5", {n: content[n]}, d)
+        for n, d in (("a", "float16"), ("b", "float32"))
+    ]
     found = store.FeatureStore(parts)
     batch = found.read(np.array([1, 0]))
-    np.testing.assert_array_equal(batch[0, :found.num_frames[1]], content["b"][0])
-    np.testing.assert_array_equal(batch[1, :found.num_frames[0]], content["a"][0].astype(np.float16))
+    np.testing.assert_array_equal(batch[0, : found.num_frames[1]], content["b"][0])
+    np.testing.assert_array_equal(
+        batch[1, : found.num_frames[0]], content["a"][0].astype(np.float16)
+    )
 
 
 def test_a_hundred_shards_beside_a_plain_file(tmp_path):
@@ -168,62 +239,85 @@ def test_a_hundred_shards_beside_a_plain_file(tmp_path):
     rows = found.rows([*content, *more])
     assert len(found) == 12 and found.filenames[rows].tolist() == [*content, *more]
     for got, (features, _) in zip(found.read(rows), [*content.values(), *more.values()]):
-        np.testing.assert_array_equal(got[:len(features)], features)
+        np.testing.assert_array_equal(got[: len(features)], features)
     assert len(store.FeatureStore([store.shard_path(path, 100, 100)])) == 0
 
 
 def shards(folder, count=3, name="my.train.h5"):
     content = clips([f"clip {i}" for i in range(10)])
     for k in range(1, count + 1):
-        part = {n: content[n] for n in list(content)[k - 1::count]}
+        part = {n: content[n] for n in list(content)[k - 1 :: count]}
         write(store.shard_path(folder / name, k, count), part, failed={f"bad {k}": "why"})
     return content, folder / name
 
 
 def test_shards_are_read_as_one(tmp_path):
     content, path = shards(tmp_path, 11)  # one of them empty, and 10 sorts before 2
-    assert sorted(p.name for p in tmp_path.iterdir())[:2] == ["my.train.1-of-11.h5", "my.train.10-of-11.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir())[:2] == [
+        "my.train.1-of-11.h5",
+        "my.train.10-of-11.h5",
+    ]
     found, rows = store.FeatureStore([path]), None
     assert len(found.failed) == 11 and len(found) == 10
     rows = found.rows(list(content)[::-1])
     assert found.filenames[rows].tolist() == list(content)[::-1]
     for got, (features, duration), row in zip(found.read(rows), list(content.values())[::-1], rows):
-        np.testing.assert_array_equal(got[:len(features)], features)
+        np.testing.assert_array_equal(got[: len(features)], features)
         assert found.durations[row] == duration
     frames = np.concatenate([content[n][0].astype(np.float64) for n in ("clip 2", "clip 7")])
-    np.testing.assert_allclose(found.statistics(found.rows(["clip 2", "clip 7"]))[0], frames.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.statistics(found.rows(["clip 2", "clip 7"]))[0], frames.mean(axis=0), rtol=1e-12
+    )
 
 
 def test_several_files_are_read_as_one(tmp_path):
-    paths = [write(tmp_path / f"{n}.h5", clips([n + "1", n + "2"], seed=i)) for i, n in enumerate("ba")]
+    paths = [
+        write(tmp_path / f"{n}.h5", clips([n + "1", n + "2"], seed=i)) for i, n in enumerate("ba")
+    ]
     found = store.FeatureStore(paths)
-    assert found.filenames.tolist() == ["b1", "b2", "a1", "a2"] and found.rows(["a2", "b1"]).tolist() == [3, 0]
-    np.testing.assert_array_equal(found.read(np.array([3, 0]))[0, :found.num_frames[3]], clips(["a1", "a2"], seed=1)["a2"][0])
+    assert found.filenames.tolist() == ["b1", "b2", "a1", "a2"] and found.rows(
+        ["a2", "b1"]
+    ).tolist() == [3, 0]
+    np.testing.assert_array_equal(
+        found.read(np.array([3, 0]))[0, : found.num_frames[3]], clips(["a1", "a2"], seed=1)["a2"][0]
+    )
 
 
 def test_a_missing_shard(tmp_path):
     _, path = shards(tmp_path)
     store.shard_path(path, 2, 3).unlink()
-    with pytest.raises(InputError, match=r"my.train.h5: shard my.train.2-of-3.h5 is missing \(1 of 3 are\)"):
+    with pytest.raises(
+        InputError, match=r"my.train.h5: shard my.train.2-of-3.h5 is missing \(1 of 3 are\)"
+    ):
         store.FeatureStore([path])
 
 
 def test_shards_of_two_counts(tmp_path):
     shards(tmp_path, 2)
-    with pytest.raises(InputError, match="my.train.h5: shards of 2 and of 3 lie side by side; remove the old ones"):
+    with pytest.raises(
+        InputError, match="my.train.h5: shards of 2 and of 3 lie side by side; remove the old ones"
+    ):
         store.FeatureStore([shards(tmp_path, 3)[1]])
 
 
 @pytest.mark.parametrize("name", ["a.h5", "none/a.h5", "my.h5", "my.train"])
 def test_missing_features(tmp_path, name):
     shards(tmp_path)
-    with pytest.raises(InputError, match=f"{name}: no such file, nor shards of it; wsedtk extract makes it"):
+    with pytest.raises(
+        InputError, match=f"{name}: no such file, nor shards of it; wsedtk extract makes it"
+    ):
         store.FeatureStore([tmp_path / name])
 
 
 def test_another_front_end(tmp_path):
-    paths = [write(tmp_path / "a.h5", clips("a")), write(tmp_path / "b.h5", clips("b"), frontend={"hop": 1})]
-    with pytest.raises(InputError, match=r"b.h5: made with another front end \(print-.*\) than .*a.h5 \(print-None\); extract both alike"):
+    paths = [
+        write(tmp_path / "a.h5", clips("a")),
+        write(tmp_path / "b.h5", clips("b"), frontend={"hop": 1}),
+    ]
+    with pytest.raises(
+        InputError,
+        match=r"b.h5: made with another front end \(print-.*\) than .*a.h5 \(print-None\); extract both alike",
+    ):
         store.FeatureStore(paths)
 
 
@@ -232,36 +326,72 @@ def test_a_clip_twice(tmp_path, others):
     write(tmp_path / "b.h5", clips(["2", "3"]))
     write(tmp_path / "a.h5", clips(["1", "2"]))
     with pytest.raises(InputError, match="a.h5.*: the clip '[12]' stands in them twice"):
-        store.FeatureStore([tmp_path / n for n in [*others, "a.h5"]] if len(others) == 1 else [tmp_path / n for n in others])
+        store.FeatureStore(
+            [tmp_path / n for n in [*others, "a.h5"]]
+            if len(others) == 1
+            else [tmp_path / n for n in others]
+        )
 
 
-def scores(path, names=NAMES, labels=("Air horn, truck horn", "é"), order=None, frames=(2, 5, 3, 1, 4), change=None, weights=True):
+def scores(
+    path,
+    names=NAMES,
+    labels=("Air horn, truck horn", "é"),
+    order=None,
+    frames=(2, 5, 3, 1, 4),
+    change=None,
+    weights=True,
+):
     """Write random scores in batches of 2, each as long as its longest clip."""
     made, num = np.random.default_rng(0), len(names)
-    arrays = {"clip": made.uniform(size=(num, 2)), "frame": made.uniform(size=(num, 5, 2)), "segment": made.uniform(size=(num, 4, 2)),
-              "num_frames": np.array(frames[:num]), "duration": np.arange(num) + 0.5}
+    arrays = {
+        "clip": made.uniform(size=(num, 2)),
+        "frame": made.uniform(size=(num, 5, 2)),
+        "segment": made.uniform(size=(num, 4, 2)),
+        "num_frames": np.array(frames[:num]),
+        "duration": np.arange(num) + 0.5,
+    }
     if weights:
         arrays["weight"] = made.uniform(size=(num, 5, 2))
-    arrays = {k: v if k in ("num_frames", "duration") else v.astype(np.float32) for k, v in arrays.items()}
+    arrays = {
+        k: v if k in ("num_frames", "duration") else v.astype(np.float32) for k, v in arrays.items()
+    }
     if change is not None:
         change(arrays)
     order = np.arange(num) if order is None else np.array(order)
 
     def batches():
         for start in range(0, num, 2):
-            rows = order[start:start + 2]
+            rows = order[start : start + 2]
             longest = arrays["num_frames"][rows].max()
-            yield rows, {k: v[rows, :longest] if k in ("frame", "weight") else v[rows] for k, v in arrays.items()}
+            yield (
+                rows,
+                {
+                    k: v[rows, :longest] if k in ("frame", "weight") else v[rows]
+                    for k, v in arrays.items()
+                },
+            )
 
-    store.write_scores(path, list(names), list(labels), {k: v.shape[1:] for k, v in arrays.items()}, batches(),
-                       seconds_per_frame=0.1, model="abc", fingerprint="def")
+    store.write_scores(
+        path,
+        list(names),
+        list(labels),
+        {k: v.shape[1:] for k, v in arrays.items()},
+        batches(),
+        seconds_per_frame=0.1,
+        model="abc",
+        fingerprint="def",
+    )
     return arrays
 
 
 def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(store.features, "_CLIPS_CACHED", 2)
     generator = np.random.default_rng(0)
-    content = {f"{i}.wav": (generator.normal(size=(int(generator.integers(1, T + 1)), F)), 1.0) for i in range(9)}
+    content = {
+        f"{i}.wav": (generator.normal(size=(int(generator.integers(1, T + 1)), F)), 1.0)
+        for i in range(9)
+    }
     path = write(tmp_path / "a.h5", content)
     plain, kept = store.FeatureStore([path]), store.FeatureStore([path])
     kept.cache(np.array([7, 2, 0, 5, 3]))
@@ -271,7 +401,10 @@ def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
     with pytest.raises(AttributeError):
         kept.read(np.array([2, 1]))  # row 1 is not kept
     longer = tmp_path / "b.h5"
-    with store.writing_features(longer, T + 5, F, "float32", {"hop": 400}, "print-None") as (append, _):
+    with store.writing_features(longer, T + 5, F, "float32", {"hop": 400}, "print-None") as (
+        append,
+        _,
+    ):
         append("long.wav", np.ones((T + 4, F)), 2.0)
     both, kept = (store.FeatureStore([path, longer]) for _ in range(2))
     kept.cache(np.arange(10))
@@ -285,32 +418,53 @@ def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
 def test_scores_there_and_back(tmp_path, order):
     arrays = scores(tmp_path / "scores.h5", order=order)
     found = store.ScoreFile(tmp_path / "scores.h5")
-    assert len(found) == 5 and found.filenames.tolist() == NAMES and found.labels == ["Air horn, truck horn", "é"]
+    assert (
+        len(found) == 5
+        and found.filenames.tolist() == NAMES
+        and found.labels == ["Air horn, truck horn", "é"]
+    )
     np.testing.assert_array_equal(found.clip, arrays["clip"])
-    assert found.num_frames.tolist() == [2, 5, 3, 1, 4] and found.durations.tolist() == arrays["duration"].tolist()
+    assert (
+        found.num_frames.tolist() == [2, 5, 3, 1, 4]
+        and found.durations.tolist() == arrays["duration"].tolist()
+    )
     for row, count in enumerate(found.num_frames):
         np.testing.assert_array_equal(found.frames(row), arrays["frame"][row, :count])
         np.testing.assert_array_equal(found.frames(row, "weight"), arrays["weight"][row, :count])
     assert found.seconds_per_frame == 0.1 and found.has("weight") and not found.has("other")
-    assert {k: found.attributes[k] for k in ("model", "fingerprint", "kind")} == {"model": "abc", "fingerprint": "def", "kind": "scores"}
+    assert {k: found.attributes[k] for k in ("model", "fingerprint", "kind")} == {
+        "model": "abc",
+        "fingerprint": "def",
+        "kind": "scores",
+    }
 
 
-@pytest.mark.parametrize("duration, count", [(0.1, 1), (1, 1), (1 + 1e-9, 1), (1.001, 2), (2.0000004, 2), (3.5, 4), (4, 4)])
+@pytest.mark.parametrize(
+    "duration, count",
+    [(0.1, 1), (1, 1), (1 + 1e-9, 1), (1.001, 2), (2.0000004, 2), (3.5, 4), (4, 4)],
+)
 def test_segments_are_as_many_as_the_seconds_begun(tmp_path, duration, count):
     arrays = scores(tmp_path / "a.h5", change=lambda a: a["duration"].__setitem__(2, duration))
-    np.testing.assert_array_equal(store.ScoreFile(tmp_path / "a.h5").segments(2), arrays["segment"][2, :count])
+    np.testing.assert_array_equal(
+        store.ScoreFile(tmp_path / "a.h5").segments(2), arrays["segment"][2, :count]
+    )
 
 
 def test_scores_without_frames(tmp_path):
     scores(tmp_path / "a.h5", change=lambda a: a.pop("frame"), weights=False)
-    with pytest.raises(InputError, match="a.h5: holds no frame scores; predict without --no-frames"):
+    with pytest.raises(
+        InputError, match="a.h5: holds no frame scores; predict without --no-frames"
+    ):
         store.ScoreFile(tmp_path / "a.h5").frames(0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.01, 1.01])
 def test_scores_that_are_none(tmp_path, value):
     scores(tmp_path / "a.h5", change=lambda a: a["clip"].__setitem__(([1, 3], [1, 0]), value))
-    with pytest.raises(InputError, match="a.h5: 2 clips have clip scores that are not numbers from 0 to 1, the first '--x.wav'"):
+    with pytest.raises(
+        InputError,
+        match="a.h5: 2 clips have clip scores that are not numbers from 0 to 1, the first '--x.wav'",
+    ):
         store.ScoreFile(tmp_path / "a.h5")
 
 
@@ -323,13 +477,20 @@ def test_other_files(tmp_path):
     (tmp_path / "empty.h5").write_text("")
     (tmp_path / "half.h5").write_bytes(path.read_bytes()[:3000])
     (tmp_path / "folder.h5").mkdir()
-    for name, message in (("s.h5", "expected a file of wsedtk features, found scores"), ("text.h5", "not an HDF5 file, or a damaged one"),
-                          ("theirs.h5", "expected a file of wsedtk features, found an unknown kind"), ("empty.h5", "not an HDF5 file"),
-                          ("half.h5", "not an HDF5 file, or a damaged one"),
-                          ("folder.h5", "expected a file of wsedtk features, found a folder")):
+    for name, message in (
+        ("s.h5", "expected a file of wsedtk features, found scores"),
+        ("text.h5", "not an HDF5 file, or a damaged one"),
+        ("theirs.h5", "expected a file of wsedtk features, found an unknown kind"),
+        ("empty.h5", "not an HDF5 file"),
+        ("half.h5", "not an HDF5 file, or a damaged one"),
+        ("folder.h5", "expected a file of wsedtk features, found a folder"),
+    ):
         with pytest.raises(InputError, match=f"{name}: {message}"):
             store.FeatureStore([tmp_path / name])
-    for name, message in (("a.h5", "expected a file of wsedtk scores, found features"), ("none.h5", "no such file")):
+    for name, message in (
+        ("a.h5", "expected a file of wsedtk scores, found features"),
+        ("none.h5", "no such file"),
+    ):
         with pytest.raises(InputError, match=f"{name}: {message}"):
             store.ScoreFile(tmp_path / name)
 

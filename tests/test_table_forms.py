@@ -280,9 +280,7 @@ def test_times_are_rounded_before_they_are_judged(tmp_path):
     assert [row.onset for row in read_list(folder / "events.tsv")[1]] == [0]
     table = tmp_path / "scores" / "a.tsv"
     table.parent.mkdir()
-    table.write_text(
-        TABLES["scores"].replace("\n0\t", f"\n{onset}\t"), encoding="utf-8"
-    )
+    table.write_text(TABLES["scores"].replace("\n0\t", f"\n{onset}\t"), encoding="utf-8")
     found = score_folders.ScoreFolder(table.parent)
     assert found.durations.tolist() == [0.2] and found.seconds_per_frame == 0.1
     table.write_text(f"onset\toffset\tx\n{onset}\t1\t-0.5\n")

@@ -27,36 +27,70 @@ SIZES = {  # each network at a size that a test affords
 
 def test_a_model_directory_has_every_part(trained, corpus):
     names = {p.name for p in trained.iterdir()} - {"tensorboard"}  # where that is installed
-    assert names == {"model.safetensors", "model.yaml", "README.md", "config.yaml", "history.tsv", "train.log", "checkpoints"}
+    assert names == {
+        "model.safetensors",
+        "model.yaml",
+        "README.md",
+        "config.yaml",
+        "history.tsv",
+        "train.log",
+        "checkpoints",
+    }
     spec, network, _ = checkpoint.load_model(trained)
     assert spec.labels == tuple(LABELS) and spec.pooling == "linear" and spec.frontend["hop"] == 400
     store = FeatureStore([corpus / "fit.h5"])
     frames = np.concatenate([store.read(np.array([i]))[0] for i in range(12)]).astype(np.float64)
-    rounding = {"rtol": 2.0 ** -24, "atol": 1e-9}  # half of a float32's last bit, which they are rounded to
+    rounding = {
+        "rtol": 2.0**-24,
+        "atol": 1e-9,
+    }  # half of a float32's last bit, which they are rounded to
     np.testing.assert_allclose(spec.mean, frames.mean(axis=0), **rounding)
     np.testing.assert_allclose(spec.std, frames.std(axis=0), **rounding)
     rows = [line.split("\t") for line in (trained / "history.tsv").read_text().splitlines()]
-    assert rows[0][:3] == ["step", "train_loss", "valid_loss"] and [r[0] for r in rows[1:]] == ["5", "10", "15"]
+    assert rows[0][:3] == ["step", "train_loss", "valid_loss"] and [r[0] for r in rows[1:]] == [
+        "5",
+        "10",
+        "15",
+    ]
     best = max(rows[1:], key=lambda row: float(row[3]))[0]
-    assert {p.name for p in (trained / "checkpoints").iterdir()} == {f"step{int(step):08d}.pt" for step in ("10", "15", best)}
-    assert [line.split(" ", 2)[2].split(":")[0] for line in (trained / "train.log").read_text().splitlines()] == [
-        f"checkpoint {i} of 3" for i in (1, 2, 3)]
+    assert {p.name for p in (trained / "checkpoints").iterdir()} == {
+        f"step{int(step):08d}.pt" for step in ("10", "15", best)
+    }
+    assert [
+        line.split(" ", 2)[2].split(":")[0]
+        for line in (trained / "train.log").read_text().splitlines()
+    ] == [f"checkpoint {i} of 3" for i in (1, 2, 3)]
 
 
 def test_features_that_are_not_finite_are_named(corpus, tmp_path, run):
     shutil.copy(corpus / "fit.h5", tmp_path / "fit.h5")
     with h5py.File(tmp_path / "fit.h5", "r+") as file:
         file["features"][4, 2, 3] = np.nan
-    result = run(*[tmp_path / c.name if c == corpus / "fit.h5" else c for c in arguments(corpus, tmp_path / "m")])
-    assert result.exit_code == 1 and "the features of 04.wav hold numbers that are not finite; extract them again" in result.stderr
+    result = run(
+        *[
+            tmp_path / c.name if c == corpus / "fit.h5" else c
+            for c in arguments(corpus, tmp_path / "m")
+        ]
+    )
+    assert (
+        result.exit_code == 1
+        and "the features of 04.wav hold numbers that are not finite; extract them again"
+        in result.stderr
+    )
 
 
 def test_done_is_said_and_other_settings_are_refused(corpus, trained, run):
-    before = (trained / "model.safetensors").stat().st_mtime_ns, (trained / "history.tsv").read_bytes()
+    before = (
+        (trained / "model.safetensors").stat().st_mtime_ns,
+        (trained / "history.tsv").read_bytes(),
+    )
     assert "training is done" in run(*arguments(corpus, trained)).stderr
     assert (trained / "history.tsv").read_bytes() == before[1]
     result = run(*arguments(corpus, trained, "--set", "seed=1"))
-    assert result.exit_code == 1 and "trained with other settings (seed: 0 there, 1 here); choose" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "trained with other settings (seed: 0 there, 1 here); choose" in result.stderr
+    )
     assert "--overwrite" in result.stderr
 
 
@@ -65,7 +99,11 @@ def test_overwrite_trains_anew(corpus, trained, tmp_path, run):
     assert run(*arguments(corpus, model, "--set", "seed=1")).exit_code == 0
     other = (model / "model.safetensors").read_bytes()
     assert run(*arguments(corpus, model, "--overwrite")).exit_code == 0
-    assert (model / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes() != other
+    assert (
+        (model / "model.safetensors").read_bytes()
+        == (trained / "model.safetensors").read_bytes()
+        != other
+    )
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -87,10 +125,13 @@ def test_one_batch_is_overfitted(name, pooling):
 
 def test_the_loss_is_sklearns_log_loss():
     from sklearn.metrics import log_loss
+
     generator = np.random.default_rng(0)
     p, t = generator.random((7, 3)), generator.random((7, 3)) < 0.4
     expected = np.mean([log_loss(t[:, k], p[:, k], labels=[False, True]) for k in range(3)])
-    found = training_loop.binary_cross_entropy(torch.from_numpy(p), torch.from_numpy(t).float()).item()
+    found = training_loop.binary_cross_entropy(
+        torch.from_numpy(p), torch.from_numpy(t).float()
+    ).item()
     assert found == pytest.approx(expected, abs=1e-6)  # the loss is taken in float32
 
 
@@ -122,17 +163,65 @@ GOLDEN = {  # measured with torch 2.13.0 on a CPU; made anew when the GRU's init
     "dcase2017/conf/crnn_linear.yaml": [0.701525, 0.683697, 0.670055, 0.651042, 0.639507],
     "dcase2017/conf/crnn_max.yaml": [0.698338, 0.679978, 0.656226, 0.632829, 0.61157],
     "dcase2017/conf/gated_crnn_attention.yaml": [0.698677, 0.682747, 0.63273, 0.627336, 0.578278],
-    "dcase2017/conf/gated_crnn_attention_hierarchical.yaml": [0.698677, 0.682431, 0.632746, 0.627608, 0.578157],
-    "dcase2017/conf/gated_crnn_attention_nested.yaml": [0.698667, 0.682651, 0.632849, 0.627401, 0.578395],
-    "dcase2017/conf/gated_crnn_attention_published_all.yaml": [0.698677, 0.682483, 0.632765, 0.626931, 0.578817],
+    "dcase2017/conf/gated_crnn_attention_hierarchical.yaml": [
+        0.698677,
+        0.682431,
+        0.632746,
+        0.627608,
+        0.578157,
+    ],
+    "dcase2017/conf/gated_crnn_attention_nested.yaml": [
+        0.698667,
+        0.682651,
+        0.632849,
+        0.627401,
+        0.578395,
+    ],
+    "dcase2017/conf/gated_crnn_attention_published_all.yaml": [
+        0.698677,
+        0.682483,
+        0.632765,
+        0.626931,
+        0.578817,
+    ],
     "dcase2017/conf/gated_crnn_exp.yaml": [0.686329, 0.680776, 0.659404, 0.628, 0.609232],
-    "dcase2017/conf/gated_crnn_exp_hierarchical.yaml": [0.68633, 0.680773, 0.659353, 0.628076, 0.60899],
+    "dcase2017/conf/gated_crnn_exp_hierarchical.yaml": [
+        0.68633,
+        0.680773,
+        0.659353,
+        0.628076,
+        0.60899,
+    ],
     "dcase2017/conf/gated_crnn_exp_nested.yaml": [0.68633, 0.68077, 0.659418, 0.627972, 0.60921],
-    "dcase2017/conf/gated_crnn_exp_published_all.yaml": [0.68633, 0.680768, 0.65936, 0.627995, 0.609073],
+    "dcase2017/conf/gated_crnn_exp_published_all.yaml": [
+        0.68633,
+        0.680768,
+        0.65936,
+        0.627995,
+        0.609073,
+    ],
     "dcase2017/conf/gated_crnn_linear.yaml": [0.686627, 0.680724, 0.659919, 0.628525, 0.609921],
-    "dcase2017/conf/gated_crnn_linear_hierarchical.yaml": [0.686627, 0.68055, 0.659773, 0.628204, 0.609973],
-    "dcase2017/conf/gated_crnn_linear_nested.yaml": [0.686629, 0.680697, 0.6599, 0.628316, 0.609721],
-    "dcase2017/conf/gated_crnn_linear_published_all.yaml": [0.686627, 0.680548, 0.659746, 0.62795, 0.609703],
+    "dcase2017/conf/gated_crnn_linear_hierarchical.yaml": [
+        0.686627,
+        0.68055,
+        0.659773,
+        0.628204,
+        0.609973,
+    ],
+    "dcase2017/conf/gated_crnn_linear_nested.yaml": [
+        0.686629,
+        0.680697,
+        0.6599,
+        0.628316,
+        0.609721,
+    ],
+    "dcase2017/conf/gated_crnn_linear_published_all.yaml": [
+        0.686627,
+        0.680548,
+        0.659746,
+        0.62795,
+        0.609703,
+    ],
     "dcase2017/conf/ours.yaml": [0.689524, 0.693297, 0.683278, 0.660177, 0.729911],
     "mini/conf/crnn_attention.yaml": [0.760291, 0.710344, 0.704012, 0.673619, 0.680139],
     "mini/conf/crnn_linear.yaml": [0.653912, 0.695571, 0.681045, 0.664832, 0.686051],
@@ -158,9 +247,25 @@ def test_the_loss_curve_of_a_fixed_seed_stays(corpus, tmp_path, run, config):
     Adam's first steps blow up rounding where batch norm is: at this learning rate one and two threads differ by up to 1.2e-3.
     """
     prefix = "he_" if "gated" in config else ""
-    command = ["train", corpus / "fit", corpus / "valid", tmp_path / "m", "--feats", corpus / f"{prefix}fit.h5", "--feats",
-               corpus / f"{prefix}valid.h5", "--config", RECIPES / config]
-    for setting in ("batch_size=6", "precision=float32", "checkpoint_every=5", "max_checkpoints=1", "learning_rate=1e-4"):
+    command = [
+        "train",
+        corpus / "fit",
+        corpus / "valid",
+        tmp_path / "m",
+        "--feats",
+        corpus / f"{prefix}fit.h5",
+        "--feats",
+        corpus / f"{prefix}valid.h5",
+        "--config",
+        RECIPES / config,
+    ]
+    for setting in (
+        "batch_size=6",
+        "precision=float32",
+        "checkpoint_every=5",
+        "max_checkpoints=1",
+        "learning_rate=1e-4",
+    ):
         command += ["--set", setting]
     if "published_all" in config:  # of 12 frames [5, 5] would make one group
         command += ["--set", "groups=[3, 2]"]
@@ -229,25 +334,45 @@ def test_training_does_not_go_on_with_other_features(corpus, trained, tmp_path, 
     with h5py.File(tmp_path / "fit.h5", "r+") as file:
         file["mean"][:] += 1
     result = run(*command)
-    assert result.exit_code == 1 and "trained with other settings (content_fingerprint: " in result.stderr
+    assert (
+        result.exit_code == 1
+        and "trained with other settings (content_fingerprint: " in result.stderr
+    )
 
 
 @pytest.mark.parametrize("before, after", [("linear", "attention"), ("attention", "linear")])
 def test_another_pooling_keeps_what_it_can(corpus, tmp_path, run, before, after):
-    assert run(*arguments(corpus, tmp_path / "a", "--set", f"pooling={before}", "--set", "max_checkpoints=1")).exit_code == 0
-    result = run(*arguments(corpus, tmp_path / "b", "--set", f"pooling={after}", "--init", tmp_path / "a"))
-    assert result.exit_code == 0 and ("head.fc_att.weight" in result.stderr) == (after == "attention")
+    assert (
+        run(
+            *arguments(
+                corpus, tmp_path / "a", "--set", f"pooling={before}", "--set", "max_checkpoints=1"
+            )
+        ).exit_code
+        == 0
+    )
+    result = run(
+        *arguments(corpus, tmp_path / "b", "--set", f"pooling={after}", "--init", tmp_path / "a")
+    )
+    assert result.exit_code == 0 and ("head.fc_att.weight" in result.stderr) == (
+        after == "attention"
+    )
     assert "head.fc_prob" not in result.stderr
 
 
 # ---- starting from another model ----
+
 
 def with_other_classes(corpus, folder):
     """The corpus's sets with a class more, and other names."""
     for name in ("fit", "valid"):
         (folder / name).mkdir()
         for table in ("clips.tsv", "tags.tsv"):
-            text = (corpus / name / table).read_text().replace("high, very", "siren").replace("../audio", str(corpus / "audio"))
+            text = (
+                (corpus / name / table)
+                .read_text()
+                .replace("high, very", "siren")
+                .replace("../audio", str(corpus / "audio"))
+            )
             (folder / name / table).write_text(text)
         (folder / name / "labels.txt").write_text("low\nnever\nsiren\n")
     return folder
@@ -256,15 +381,27 @@ def with_other_classes(corpus, folder):
 @pytest.mark.parametrize("pooling", ["linear", "attention", "general"])
 def test_other_classes_get_a_new_output_layer(corpus, tmp_path, run, pooling):
     first, second = tmp_path / "first", tmp_path / "second"
-    assert run(*arguments(corpus, first, "--set", f"pooling={pooling}", "--set", "max_checkpoints=1")).exit_code == 0
+    assert (
+        run(
+            *arguments(corpus, first, "--set", f"pooling={pooling}", "--set", "max_checkpoints=1")
+        ).exit_code
+        == 0
+    )
     other = with_other_classes(corpus, tmp_path)
     command = arguments(other, second, "--set", f"pooling={pooling}", "--init", first)
     command = [c if str(c)[-3:] != ".h5" else corpus / c.name for c in command]
     seen = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_loop.Trainer, "run_to_checkpoint", lambda self, _: seen.update(self.runner.network.state_dict()) or exit())
+        patch.setattr(
+            training_loop.Trainer,
+            "run_to_checkpoint",
+            lambda self, _: seen.update(self.runner.network.state_dict()) or exit(),
+        )
         result = run(*command)
-    assert "its classes are others, or in another order: " in result.stderr and "head.fc_prob.weight, head.fc_prob.bias" in result.stderr
+    assert (
+        "its classes are others, or in another order: " in result.stderr
+        and "head.fc_prob.weight, head.fc_prob.bias" in result.stderr
+    )
     _, source, _ = checkpoint.load_model(first)
     for name, tensor in source.state_dict().items():
         assert torch.equal(seen[name], tensor) != (name.startswith("head.")), name
@@ -273,12 +410,18 @@ def test_other_classes_get_a_new_output_layer(corpus, tmp_path, run, pooling):
     assert result.exit_code == 0
     spec, _, _ = checkpoint.load_model(second)
     before, _, fingerprint = checkpoint.load_model(first)
-    assert spec.labels == ("low", "never", "siren") and spec.mean == before.mean and spec.std == before.std
+    assert (
+        spec.labels == ("low", "never", "siren")
+        and spec.mean == before.mean
+        and spec.std == before.std
+    )
     assert spec.trained["init"] == fingerprint
 
 
 def test_the_same_classes_keep_their_output_layer(corpus, trained, tmp_path, run):
-    losses = losses_of(run, *arguments(corpus, tmp_path / "m", "--init", trained, "--set", "max_checkpoints=1"))
+    losses = losses_of(
+        run, *arguments(corpus, tmp_path / "m", "--init", trained, "--set", "max_checkpoints=1")
+    )
     fresh = losses_of(run, *arguments(corpus, tmp_path / "n", "--set", "max_checkpoints=1"))
     assert losses[0] < 0.8 * fresh[0]
 
@@ -291,33 +434,57 @@ def test_another_start_is_another_training(corpus, trained, tmp_path, run):
     assert result.exit_code == 1 and "trained with other settings (init: " in result.stderr
 
 
-@pytest.mark.parametrize("more, message", [
-    (["--set", "network_options={channels: [4, 6, 9], num_hidden: 8}"], "its tensor 'conv3.weight' is (8, 6, 5, 5), expected (9, 6, 5, 5)"),
-    (["--set", "network=talnet", "--set", "network_options={}"], "not the network of this configuration, talnet {'num_mels': 64}"),
-    (["--set", "network=test_models:OwnNetwork", "--set", "network_options={}"], "not the network of this configuration"),
-])
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (
+            ["--set", "network_options={channels: [4, 6, 9], num_hidden: 8}"],
+            "its tensor 'conv3.weight' is (8, 6, 5, 5), expected (9, 6, 5, 5)",
+        ),
+        (
+            ["--set", "network=talnet", "--set", "network_options={}"],
+            "not the network of this configuration, talnet {'num_mels': 64}",
+        ),
+        (
+            ["--set", "network=test_models:OwnNetwork", "--set", "network_options={}"],
+            "not the network of this configuration",
+        ),
+    ],
+)
 def test_a_start_from_another_network_is_refused(corpus, trained, tmp_path, run, more, message):
     result = run(*arguments(corpus, tmp_path / "m", "--init", trained, *more))
-    assert result.exit_code == 1 and message in result.stderr and "linear: is dcase-crnn {" in result.stderr
+    assert (
+        result.exit_code == 1
+        and message in result.stderr
+        and "linear: is dcase-crnn {" in result.stderr
+    )
     assert not (tmp_path / "m").exists()
 
 
 def test_a_start_from_another_front_end_is_refused(corpus, trained, tmp_path, run):
     feats = ["--feats", corpus / "he_fit.h5", "--feats", corpus / "he_valid.h5"]
-    result = run("train", corpus / "fit", corpus / "valid", tmp_path / "m", *feats, *SMALL, "--init", trained)
+    result = run(
+        "train", corpus / "fit", corpus / "valid", tmp_path / "m", *feats, *SMALL, "--init", trained
+    )
     assert result.exit_code == 1 and "trained on another front end" in result.stderr
 
 
 # ---- frames, augmentation, balancers, schedules ----
 
+
 def with_events(corpus, folder, half=True):
     """The corpus's fit set with an event in every clip: its first half or its second."""
     (folder / "fit").mkdir(parents=True)
     for table in ("clips.tsv", "tags.tsv", "labels.txt"):
-        (folder / "fit" / table).write_text((corpus / "fit" / table).read_text().replace("../audio", str(corpus / "audio")))
+        (folder / "fit" / table).write_text(
+            (corpus / "fit" / table).read_text().replace("../audio", str(corpus / "audio"))
+        )
     rows = [line.split("\t") for line in (corpus / "fit" / "tags.tsv").read_text().splitlines()[1:]]
-    spans = ("0\t0.5" if half else "0.25\t0.5")
-    lines = ["filename\tonset\toffset\tevent_label", *(f"{name}\t{spans}\t{label}" for name, label in rows)]
+    spans = "0\t0.5" if half else "0.25\t0.5"
+    lines = [
+        "filename\tonset\toffset\tevent_label",
+        *(f"{name}\t{spans}\t{label}" for name, label in rows),
+    ]
     (folder / "fit" / "events.tsv").write_text("\n".join(lines) + "\n")
     return folder / "fit"
 
@@ -328,7 +495,18 @@ def test_frames_are_learnt_from_events(corpus, tmp_path, run):
     fit = with_events(corpus, tmp_path)
     for weight in (0, 3):
         model = tmp_path / f"w{weight}"
-        command = ["train", fit, *arguments(corpus, model, "--set", f"frame_loss_weight={weight}", "--set", "checkpoint_every=60")[2:]]
+        command = [
+            "train",
+            fit,
+            *arguments(
+                corpus,
+                model,
+                "--set",
+                f"frame_loss_weight={weight}",
+                "--set",
+                "checkpoint_every=60",
+            )[2:],
+        ]
         assert run(*command).exit_code == 0
         assert run("predict", model, corpus / "fit.h5", tmp_path / f"{weight}.h5").exit_code == 0
         scores = ScoreFile(tmp_path / f"{weight}.h5")
@@ -340,10 +518,21 @@ def test_frames_are_learnt_from_events(corpus, tmp_path, run):
 
 def test_the_frame_loss_is_the_mean_over_known_real_frames(corpus, tmp_path):
     probability, target = torch.rand(2, 5, 3), torch.rand(2, 5, 3)
-    known, mask = torch.tensor([[[1.0, 0, 1]], [[0, 1, 1.0]]]), torch.tensor([[1.0] * 5, [1, 1, 0, 0, 0]])[..., None]
-    terms = [-(t * np.log(p) + (1 - t) * np.log1p(-p)) for b in range(2) for i in range(5) for k in range(3)
-             if known[b, 0, k] and mask[b, i, 0] for p, t in [(float(probability[b, i, k]), float(target[b, i, k]))]]
-    assert training_loop.binary_cross_entropy(probability, target, known * mask).item() == pytest.approx(np.mean(terms), rel=1e-5)
+    known, mask = (
+        torch.tensor([[[1.0, 0, 1]], [[0, 1, 1.0]]]),
+        torch.tensor([[1.0] * 5, [1, 1, 0, 0, 0]])[..., None],
+    )
+    terms = [
+        -(t * np.log(p) + (1 - t) * np.log1p(-p))
+        for b in range(2)
+        for i in range(5)
+        for k in range(3)
+        if known[b, 0, k] and mask[b, i, 0]
+        for p, t in [(float(probability[b, i, k]), float(target[b, i, k]))]
+    ]
+    assert training_loop.binary_cross_entropy(
+        probability, target, known * mask
+    ).item() == pytest.approx(np.mean(terms), rel=1e-5)
     assert training_loop.binary_cross_entropy(probability, target, known * 0).item() == 0
 
 
@@ -352,7 +541,16 @@ def test_a_frame_loss_without_events_is_refused(corpus, tmp_path, run):
     assert result.exit_code == 1 and "has no events, which frame_loss_weight needs" in result.stderr
 
 
-AUGMENTED = ["--set", "mixup_alpha=0.4", "--set", "time_mask_seconds=0.2", "--set", "mel_mask_bins=8", "--set", "time_shift_seconds=0.5"]
+AUGMENTED = [
+    "--set",
+    "mixup_alpha=0.4",
+    "--set",
+    "time_mask_seconds=0.2",
+    "--set",
+    "mel_mask_bins=8",
+    "--set",
+    "time_shift_seconds=0.5",
+]
 
 
 def test_augmentation_changes_the_losses_and_resumes_alike(corpus, tmp_path, run):
@@ -362,7 +560,11 @@ def test_augmentation_changes_the_losses_and_resumes_alike(corpus, tmp_path, run
     whole = losses_of(run, *arguments(corpus, tmp_path / "whole", *AUGMENTED))
     original = training_loop.Trainer.run_batch
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_loop.Trainer, "run_batch", lambda self, *batch: original(self, *batch) if self.step < 8 else exit())
+        patch.setattr(
+            training_loop.Trainer,
+            "run_batch",
+            lambda self, *batch: original(self, *batch) if self.step < 8 else exit(),
+        )
         run(*arguments(corpus, tmp_path / "stopped", *AUGMENTED))
     assert losses_of(run, *arguments(corpus, tmp_path / "stopped", *AUGMENTED)) == whole[5:]
 
@@ -370,15 +572,29 @@ def test_augmentation_changes_the_losses_and_resumes_alike(corpus, tmp_path, run
 def test_every_piece_at_once(corpus, tmp_path, run):
     fit = with_events(corpus, tmp_path, half=False)
     command = ["train", fit, *arguments(corpus, tmp_path / "m", *AUGMENTED)[2:]]
-    for setting in ("pooling=general", "hierarchy=nested", "groups=[2, 5]", "balancer=weighted", "frame_loss_weight=0.5",
-                    "schedule_by=null", "stop_patience=1", "checkpoint_every=null"):
+    for setting in (
+        "pooling=general",
+        "hierarchy=nested",
+        "groups=[2, 5]",
+        "balancer=weighted",
+        "frame_loss_weight=0.5",
+        "schedule_by=null",
+        "stop_patience=1",
+        "checkpoint_every=null",
+    ):
         command += ["--set", setting]
     result = run(*command)
     assert result.exit_code == 0, result.stderr
     spec, network, _ = checkpoint.load_model(tmp_path / "m")
     assert (spec.hierarchy, spec.groups, spec.pooling) == ("nested", (2, 5), "general")
-    assert network.pooling.hierarchy == "nested" and network.pooling.groups == (2, 5) and (network.pooling.alpha >= 0).all()
-    assert (tmp_path / "m" / "history.tsv").read_text().splitlines()[1].split("\t")[0] == "2"  # an epoch: 12 clips in batches of 6
+    assert (
+        network.pooling.hierarchy == "nested"
+        and network.pooling.groups == (2, 5)
+        and (network.pooling.alpha >= 0).all()
+    )
+    assert (tmp_path / "m" / "history.tsv").read_text().splitlines()[1].split("\t")[
+        0
+    ] == "2"  # an epoch: 12 clips in batches of 6
 
 
 @pytest.mark.parametrize("balancer", ["classes", "weighted", "none"])
@@ -393,20 +609,31 @@ def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
             return clips, batch
 
         patch.setattr(training_loop.Trainer, "load", recording)
-        assert run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
+        assert (
+            run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
+        )
     from wsedtk.data import datadir
     from wsedtk.training.batching import Batches
+
     batches = Batches(datadir.read(corpus / "fit"), 6, 0, balancer)
     assert drawn == np.concatenate([batches.batch(step) for step in range(15)]).tolist()
 
 
 def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path, run, monkeypatch):
     assert run(*arguments(corpus, tmp_path / "m", "--cache")).exit_code == 0
-    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (
+        trained / "model.safetensors"
+    ).read_bytes()
     monkeypatch.setattr("wsedtk.data.store.features._available_bytes", lambda: 1000)
     result = run(*arguments(corpus, tmp_path / "large", "--cache"))
-    assert result.exit_code == 1 and "18 clips take 0.0 GB of memory, and 0.0 GB are free; leave them in the file" in result.stderr
-    assert "training is done" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr  # which needs none
+    assert (
+        result.exit_code == 1
+        and "18 clips take 0.0 GB of memory, and 0.0 GB are free; leave them in the file"
+        in result.stderr
+    )
+    assert (
+        "training is done" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr
+    )  # which needs none
 
 
 def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, monkeypatch):
@@ -423,17 +650,28 @@ def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, mon
     assert checkpoint.load_checkpoint(train.checkpoints(tmp_path / "m")[0])["step"] == 5
 
 
-def test_the_rate_falls_when_nothing_is_gained_and_only_with_a_schedule(corpus, tmp_path, run, monkeypatch):
+def test_the_rate_falls_when_nothing_is_gained_and_only_with_a_schedule(
+    corpus, tmp_path, run, monkeypatch
+):
     monkeypatch.setattr(training_loop, "validate", lambda *_: {"loss": 1.0, "f1": 0.0, "map": 0.0})
     for schedule in ("loss", "null"):
         settings = ("schedule_patience=1", f"schedule_by={schedule}", "max_checkpoints=4")
         run(*arguments(corpus, tmp_path / schedule, *[a for s in settings for a in ("--set", s)]))
-    rates = {s: [row.split("\t")[5] for row in (tmp_path / s / "history.tsv").read_text().splitlines()[1:]] for s in ("loss", "null")}
+    rates = {
+        s: [
+            row.split("\t")[5]
+            for row in (tmp_path / s / "history.tsv").read_text().splitlines()[1:]
+        ]
+        for s in ("loss", "null")
+    }
     assert rates == {"null": ["0.003"] * 4, "loss": ["0.003"] * 3 + ["0.0015"]}
 
 
 def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run):
-    assert run(*arguments(corpus, tmp_path / "m", "--set", "pooling=monotone-attention")).exit_code == 0
+    assert (
+        run(*arguments(corpus, tmp_path / "m", "--set", "pooling=monotone-attention")).exit_code
+        == 0
+    )
     _, network, _ = checkpoint.load_model(tmp_path / "m")
     store = FeatureStore([corpus / "fit.h5"])
     with torch.inference_mode():
@@ -443,44 +681,82 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
     assert higher.any() and (weights[:, :, None] >= weights[:, None])[higher].all()
 
 
-@pytest.mark.parametrize("more, message", [
-    (["--set", "poling=linear"], "unknown key 'poling'; did you mean 'pooling'?"),
-    (["--set", "batch_size=0"], "batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be"),
-    (["--set", "pooling=mean"], "unknown pooling 'mean'"),
-    (["--set", "learning_rate=.nan"], "learning_rate: expected a number, found NaN"),
-    (["--set", "seed=-1"], "seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1"),
-    (["--set", "hierarchy=published"], "a hierarchy and its groups go together; found hierarchy 'published' and groups []"),
-    (["--set", "hierarchy=published-all", "--set", "groups=[2, 5]"],
-     "groups [2, 5]: one group holds all 10 output frames of the longest clip of"),
-    (["--set", "hierarchy=published", "--set", "groups=[10]"],
-     "linear pooling with hierarchy published; give groups whose first is smaller than 10"),
-    (["--set", "hierarchy=deep"], "hierarchy: 'deep' is not a choice"),
-    (["--set", "groups=[5, 0]", "--set", "hierarchy=plain"], "groups: expected numbers of frames >= 1, found [5, 0]"),
-    (["--set", "balancer=all"], "balancer: 'all' is not a choice"),
-    (["--set", "schedule_factor=50"],
-     "schedule_factor must be above 0 and below 1, found 50; did you mean 0.5?"),
-    (["--set", "learning_rate=0"], "learning_rate must be a number above 0, found 0"),
-    (["--set", "network_options={dropout: 30}"],
-     "dropout must be a number from 0 to 1, found 30; did you mean 0.3?"),
-    (["--set", "mixup_alpha=-1"], "mixup_alpha must be at least 0, found -1.0"),
-    (["--set", "frame_loss_weight=.inf"], "frame_loss_weight must be at least 0"),
-    (["--init", "nowhere"], "nowhere: no model.yaml there"),
-    (["--set", "stop_patience=0"], "stop_patience at least 1, or null"),
-    (["--set", "time_mask_seconds=0.001"], "time_mask_seconds 0.001: is less than half a frame and would do nothing"),
-    (["--set", "time_shift_seconds=1e18"], "must be at most 3600"),
-    (["--set", "mel_mask_bins=65"], "mel_mask_bins 65: the features have 64 mel bins"),
-    (["--set", "network_options={pooling: max}"], "network_options: 'pooling' can't be an option there"),
-    (["--set", "network_options={1: 2}"], "1 can't be a key; is it a name that needs quotes?"),
-    (["--set", "network_options={channels: [-1, 4, 4]}"], "network 'dcase-crnn': "),
-    (["--set", "network_options={channels: [0, 4, 4]}"], "network 'dcase-crnn': "),
-    (["--set", "network_options={num_mels: 32}"], "network_options: num_mels 32: the features have 64; leave it out"),
-    (["--set", "network=torch.nn:Identity", "--set", "network_options={}"], "needs the attribute time_reduction"),
-    (["--set", "network=test_train:Halving"], "network 'test_train:Halving': expected clip, frame and mask of shapes"),
-    (["--device", "cuda:99"], "--device cuda:99: can't be used here"),
-    (["--device", "foo"], "--device foo: can't be used here"),
-    (["--set", "learning_rate"], "--set learning_rate: expected key=value"),
-    (["--feats", "no.h5"], "no.h5: no such file, nor shards of it"),
-])
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--set", "poling=linear"], "unknown key 'poling'; did you mean 'pooling'?"),
+        (
+            ["--set", "batch_size=0"],
+            "batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be",
+        ),
+        (["--set", "pooling=mean"], "unknown pooling 'mean'"),
+        (["--set", "learning_rate=.nan"], "learning_rate: expected a number, found NaN"),
+        (
+            ["--set", "seed=-1"],
+            "seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1",
+        ),
+        (
+            ["--set", "hierarchy=published"],
+            "a hierarchy and its groups go together; found hierarchy 'published' and groups []",
+        ),
+        (
+            ["--set", "hierarchy=published-all", "--set", "groups=[2, 5]"],
+            "groups [2, 5]: one group holds all 10 output frames of the longest clip of",
+        ),
+        (
+            ["--set", "hierarchy=published", "--set", "groups=[10]"],
+            "linear pooling with hierarchy published; give groups whose first is smaller than 10",
+        ),
+        (["--set", "hierarchy=deep"], "hierarchy: 'deep' is not a choice"),
+        (
+            ["--set", "groups=[5, 0]", "--set", "hierarchy=plain"],
+            "groups: expected numbers of frames >= 1, found [5, 0]",
+        ),
+        (["--set", "balancer=all"], "balancer: 'all' is not a choice"),
+        (
+            ["--set", "schedule_factor=50"],
+            "schedule_factor must be above 0 and below 1, found 50; did you mean 0.5?",
+        ),
+        (["--set", "learning_rate=0"], "learning_rate must be a number above 0, found 0"),
+        (
+            ["--set", "network_options={dropout: 30}"],
+            "dropout must be a number from 0 to 1, found 30; did you mean 0.3?",
+        ),
+        (["--set", "mixup_alpha=-1"], "mixup_alpha must be at least 0, found -1.0"),
+        (["--set", "frame_loss_weight=.inf"], "frame_loss_weight must be at least 0"),
+        (["--init", "nowhere"], "nowhere: no model.yaml there"),
+        (["--set", "stop_patience=0"], "stop_patience at least 1, or null"),
+        (
+            ["--set", "time_mask_seconds=0.001"],
+            "time_mask_seconds 0.001: is less than half a frame and would do nothing",
+        ),
+        (["--set", "time_shift_seconds=1e18"], "must be at most 3600"),
+        (["--set", "mel_mask_bins=65"], "mel_mask_bins 65: the features have 64 mel bins"),
+        (
+            ["--set", "network_options={pooling: max}"],
+            "network_options: 'pooling' can't be an option there",
+        ),
+        (["--set", "network_options={1: 2}"], "1 can't be a key; is it a name that needs quotes?"),
+        (["--set", "network_options={channels: [-1, 4, 4]}"], "network 'dcase-crnn': "),
+        (["--set", "network_options={channels: [0, 4, 4]}"], "network 'dcase-crnn': "),
+        (
+            ["--set", "network_options={num_mels: 32}"],
+            "network_options: num_mels 32: the features have 64; leave it out",
+        ),
+        (
+            ["--set", "network=torch.nn:Identity", "--set", "network_options={}"],
+            "needs the attribute time_reduction",
+        ),
+        (
+            ["--set", "network=test_train:Halving"],
+            "network 'test_train:Halving': expected clip, frame and mask of shapes",
+        ),
+        (["--device", "cuda:99"], "--device cuda:99: can't be used here"),
+        (["--device", "foo"], "--device foo: can't be used here"),
+        (["--set", "learning_rate"], "--set learning_rate: expected key=value"),
+        (["--feats", "no.h5"], "no.h5: no such file, nor shards of it"),
+    ],
+)
 def test_wrong_settings_are_refused(corpus, tmp_path, run, more, message):
     result = run(*arguments(corpus, tmp_path / "m", *more))
     assert result.exit_code == 1 and message in result.stderr
@@ -493,7 +769,9 @@ def test_sets_that_do_not_fit_are_refused(corpus, tmp_path, run):
     assert shared.exit_code == 1 and "shares 12 clips with" in shared.stderr
     missing = run("train", corpus / "fit", corpus / "valid", tmp_path / "m", *rest)
     assert missing.exit_code == 1 and "valid: 6 of 6 clips have no features in" in missing.stderr
-    other = write_set(tmp_path / "other", [("x.wav", "", 1)], ["low", "high, very"], [("x.wav", "low")])
+    other = write_set(
+        tmp_path / "other", [("x.wav", "", 1)], ["low", "high, very"], [("x.wav", "low")]
+    )
     labels = run("train", corpus / "fit", other, tmp_path / "m", *rest)
     assert labels.exit_code == 1 and "its labels.txt is not that of" in labels.stderr
 
@@ -501,7 +779,17 @@ def test_sets_that_do_not_fit_are_refused(corpus, tmp_path, run):
 def test_clips_without_tags_are_told(corpus, tmp_path, run):
     names = [(f"{i:02d}.wav", "", 1) for i in range(12)]
     fit = write_set(tmp_path / "fit", names, LABELS, [("00.wav", LABELS[0]), ("01.wav", LABELS[1])])
-    result = run("train", fit, corpus / "valid", tmp_path / "m", "--feats", corpus / "fit.h5", "--feats", corpus / "valid.h5", *SMALL)
+    result = run(
+        "train",
+        fit,
+        corpus / "valid",
+        tmp_path / "m",
+        "--feats",
+        corpus / "fit.h5",
+        "--feats",
+        corpus / "valid.h5",
+        *SMALL,
+    )
     assert result.exit_code == 0 and "fit: 10 clips without tags" in result.stderr
 
 

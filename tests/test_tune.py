@@ -19,13 +19,29 @@ LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
 def tune_to(folder, scores="scores.h5", **changes):
     """Run the stage with the files of a folder; returns the operating point."""
-    options = {"criterion": "tags", "published": False, "seed": 0, "median_seconds": (0.5,), "min_seconds": (0.2,),
-               "max_gap_seconds": (0.2,), "gate_by_tags": False}
+    options = {
+        "criterion": "tags",
+        "published": False,
+        "seed": 0,
+        "median_seconds": (0.5,),
+        "min_seconds": (0.2,),
+        "max_gap_seconds": (0.2,),
+        "gate_by_tags": False,
+    }
     tune.run(folder / scores, folder / "set", folder / "point.yaml", **{**options, **changes})
     return operating_point.read(folder / "point.yaml")
 
 
-def make_world(folder, seed, num_clips=5, num_classes=2, step=0.25, lengths=(0, 0), with_frames=True, with_events=True):
+def make_world(
+    folder,
+    seed,
+    num_clips=5,
+    num_classes=2,
+    step=0.25,
+    lengths=(0, 0),
+    with_frames=True,
+    with_events=True,
+):
     """A data set and scores of it in a folder, small enough for exhaustive search.
 
     lengths: how much shorter or longer, in seconds, the recordings may be than the set's nominal durations.
@@ -43,18 +59,35 @@ def make_world(folder, seed, num_clips=5, num_classes=2, step=0.25, lengths=(0, 
                 rows.append((name, onset, round(onset + float(rng.uniform(0.1, 2)), 2), label))
     rows.append((names[0], 0.0, 0.0, labels[-1]))
     tags = sorted({*tags, (names[0], labels[-1])})
-    write_set(folder / "set", [(n, "", d) for n, d in zip(names, nominal)], labels, tags, rows if with_events else None)
-    num_frames = np.maximum(1, np.ceil(np.maximum(measured, nominal) / step + rng.integers(-1, 3, num_clips)).astype(int))
+    write_set(
+        folder / "set",
+        [(n, "", d) for n, d in zip(names, nominal)],
+        labels,
+        tags,
+        rows if with_events else None,
+    )
+    num_frames = np.maximum(
+        1,
+        np.ceil(np.maximum(measured, nominal) / step + rng.integers(-1, 3, num_clips)).astype(int),
+    )
     frame = np.zeros((num_clips, num_frames.max() + 2, num_classes), np.float32)
     for i, count in enumerate(num_frames):
         frame[i, :count] = np.round(rng.uniform(0.05, 1, (count, num_classes)), 1)
     for name, onset, offset, label in rows:
         i, k = names.index(name), labels.index(label)
-        frame[i, int(onset / step):int(np.ceil(offset / step)), k] += 0.3
+        frame[i, int(onset / step) : int(np.ceil(offset / step)), k] += 0.3
     frame = np.clip(np.round(frame, 1), 0.1, 1).astype(np.float32)
     order = rng.permutation(num_clips)  # a score file need not be in the order of the set
-    write_score_file(folder / "scores.h5", [names[i] for i in order], labels, frame.max(axis=1)[order],
-                     frame[order] if with_frames else None, num_frames=num_frames[order], durations=measured[order], seconds_per_frame=step)
+    write_score_file(
+        folder / "scores.h5",
+        [names[i] for i in order],
+        labels,
+        frame.max(axis=1)[order],
+        frame[order] if with_frames else None,
+        num_frames=num_frames[order],
+        durations=measured[order],
+        seconds_per_frame=step,
+    )
     return folder
 
 
@@ -63,8 +96,19 @@ def segments_of(rows, durations, num_classes):
     out = []
     for clip, duration in enumerate(durations):
         for second in range(int(np.ceil(duration))):
-            out.append([any(c == clip and k == label and on < min(second + 1, duration) and off > second and off > on
-                            for c, on, off, label in rows) for k in range(num_classes)])
+            out.append(
+                [
+                    any(
+                        c == clip
+                        and k == label
+                        and on < min(second + 1, duration)
+                        and off > second
+                        and off > on
+                        for c, on, off, label in rows
+                    )
+                    for k in range(num_classes)
+                ]
+            )
     return np.array(out)
 
 
@@ -74,18 +118,34 @@ def exhaustive_frames(folder, criterion, grid, common=False):
     common: all classes have the same threshold and filters.
     """
     dataset, scores = datadir.read(folder / "set"), store.ScoreFile(folder / "scores.h5")
-    rows, num_classes = [scores.filenames.tolist().index(n) for n in dataset.filenames], len(dataset.labels)
+    rows, num_classes = (
+        [scores.filenames.tolist().index(n) for n in dataset.filenames],
+        len(dataset.labels),
+    )
     if criterion == "tags":
         truth = dataset.tag_matrix()
     else:
         truth = segments_of(list(dataset.events.rows()), dataset.durations, num_classes)
     step, choices, together = scores.seconds_per_frame, [set() for _ in range(num_classes)], []
-    levels = [*sorted(set(np.concatenate([scores.frames(row).ravel() for row in rows]).astype(float))), np.inf]
+    levels = [
+        *sorted(set(np.concatenate([scores.frames(row).ravel() for row in rows]).astype(float))),
+        np.inf,
+    ]
     for (median, shortest, gap), threshold in itertools.product(grid, levels):
         found = []
         for clip, row in enumerate(rows):
-            filters = events.odd_frames(median, step), events.whole_frames(shortest, step), int(gap / step + 1e-6)
-            decoded = events.decode_frames(scores.frames(row)[None], np.full(num_classes, threshold), step, scores.durations[row], *filters)
+            filters = (
+                events.odd_frames(median, step),
+                events.whole_frames(shortest, step),
+                int(gap / step + 1e-6),
+            )
+            decoded = events.decode_frames(
+                scores.frames(row)[None],
+                np.full(num_classes, threshold),
+                step,
+                scores.durations[row],
+                *filters,
+            )
             found += [(clip, *event[1:]) for event in decoded.rows()]
         if criterion == "tags":
             said = np.zeros_like(truth)
@@ -98,8 +158,14 @@ def exhaustive_frames(folder, criterion, grid, common=False):
         together.append((int((said & truth).sum()), int(said.sum())))
     totals = together
     if not common:
-        totals = [(sum(c[0] for c in combination), sum(c[1] for c in combination)) for combination in itertools.product(*choices)]
-    return max(2 * tp / (predicted + truth.sum()) if predicted + truth.sum() else 0.0 for tp, predicted in totals)
+        totals = [
+            (sum(c[0] for c in combination), sum(c[1] for c in combination))
+            for combination in itertools.product(*choices)
+        ]
+    return max(
+        2 * tp / (predicted + truth.sum()) if predicted + truth.sum() else 0.0
+        for tp, predicted in totals
+    )
 
 
 def decode_and_score(run, folder, *options):
@@ -111,19 +177,28 @@ def decode_and_score(run, folder, *options):
     return report, datadir.read_decoded(out, truth.labels), truth
 
 
-GRIDS = [{"median_seconds": (0,), "min_seconds": (0,), "max_gap_seconds": (0,)},
-         {"median_seconds": (0, 0.75), "min_seconds": (0, 0.5), "max_gap_seconds": (0, 0.5)},
-         {"median_seconds": (1.25,), "min_seconds": (0.75,), "max_gap_seconds": (0.25,)}]
+GRIDS = [
+    {"median_seconds": (0,), "min_seconds": (0,), "max_gap_seconds": (0,)},
+    {"median_seconds": (0, 0.75), "min_seconds": (0, 0.5), "max_gap_seconds": (0, 0.5)},
+    {"median_seconds": (1.25,), "min_seconds": (0.75,), "max_gap_seconds": (0.25,)},
+]
 LENGTHS = [(0, 0), (-1, -0.3), (0.2, 1.5), (-0.9, 0.9)]
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("grid", GRIDS)
-def test_frame_thresholds_reach_the_global_optimum_when_decoded(run, tmp_path, capsys, criterion, lengths, grid):
+def test_frame_thresholds_reach_the_global_optimum_when_decoded(
+    run, tmp_path, capsys, criterion, lengths, grid
+):
     for seed in range(3):
-        folder = make_world(tmp_path / str(seed), seed + 100 * LENGTHS.index(lengths), lengths=lengths, step=(0.25, 0.1, 0.24, 0.4)[seed],
-                            num_clips=(5, 3, 5, 2)[seed])
+        folder = make_world(
+            tmp_path / str(seed),
+            seed + 100 * LENGTHS.index(lengths),
+            lengths=lengths,
+            step=(0.25, 0.1, 0.24, 0.4)[seed],
+            num_clips=(5, 3, 5, 2)[seed],
+        )
         tune_to(folder, criterion=criterion, **grid)
         report, decoded, truth = decode_and_score(run, folder, "--mode", "frame")
         if criterion == "segments":
@@ -132,12 +207,16 @@ def test_frame_thresholds_reach_the_global_optimum_when_decoded(run, tmp_path, c
             said = np.zeros_like(truth.tag_matrix())
             said[decoded.events.clip, decoded.events.label] = True
             reached = f1_score(truth.tag_matrix(), said, average="micro", zero_division=0)
-        assert reached == pytest.approx(exhaustive_frames(folder, criterion, list(itertools.product(*grid.values()))), abs=1e-9), seed
+        assert reached == pytest.approx(
+            exhaustive_frames(folder, criterion, list(itertools.product(*grid.values()))), abs=1e-9
+        ), seed
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
 @pytest.mark.parametrize("grid", GRIDS)
-def test_a_common_threshold_is_the_best_of_those_that_all_classes_share(run, tmp_path, capsys, criterion, grid):
+def test_a_common_threshold_is_the_best_of_those_that_all_classes_share(
+    run, tmp_path, capsys, criterion, grid
+):
     for seed in range(3):
         folder = make_world(tmp_path / str(seed), seed, num_classes=3, lengths=(-0.9, 0.9))
         point = tune_to(folder, criterion=criterion, common=True, **grid)
@@ -147,11 +226,18 @@ def test_a_common_threshold_is_the_best_of_those_that_all_classes_share(run, tmp
         report, decoded, truth = decode_and_score(run, folder, "--mode", "frame")
         scores = store.ScoreFile(folder / "scores.h5")
         clip, true = scores.clip[scores.rows(truth.filenames)], truth.tag_matrix()
-        best = max(f1_score(true, clip >= t, average="micro", zero_division=0) for t in [*np.unique(clip), np.inf])
+        best = max(
+            f1_score(true, clip >= t, average="micro", zero_division=0)
+            for t in [*np.unique(clip), np.inf]
+        )
         assert report["tagging"]["f1"] == pytest.approx(best, abs=1e-9)
         assert printed_f1(printed) == pytest.approx(best, abs=5e-5)
-        best = exhaustive_frames(folder, criterion, list(itertools.product(*grid.values())), common=True)
-        assert float(re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", printed).group(1)) == pytest.approx(best, abs=5e-5)
+        best = exhaustive_frames(
+            folder, criterion, list(itertools.product(*grid.values())), common=True
+        )
+        assert float(
+            re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", printed).group(1)
+        ) == pytest.approx(best, abs=5e-5)
         if criterion == "segments":
             assert report["segment"]["f1"] == pytest.approx(best, abs=1e-9)
 
@@ -160,11 +246,25 @@ def test_a_common_threshold_reaches_less_than_one_a_class_and_says_what_it_is(ru
     folder = make_world(tmp_path, 1, num_clips=12, num_classes=3)
     printed = {}
     for options in ([], ["--common-threshold"]):
-        result = run("tune", folder / "scores.h5", folder / "set", folder / "point.yaml", "--criterion", "segments", *options)
+        result = run(
+            "tune",
+            folder / "scores.h5",
+            folder / "set",
+            folder / "point.yaml",
+            "--criterion",
+            "segments",
+            *options,
+        )
         assert result.exit_code == 0, result.stderr
-        printed[len(options)] = float(re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", result.stdout).group(1))
+        printed[len(options)] = float(
+            re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", result.stdout).group(1)
+        )
     point = operating_point.read(folder / "point.yaml")
-    assert printed[1] < printed[0] and "common threshold" in point.tuned_on and point.tuned["common_threshold"] is True
+    assert (
+        printed[1] < printed[0]
+        and "common threshold" in point.tuned_on
+        and point.tuned["common_threshold"] is True
+    )
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
@@ -173,23 +273,46 @@ def test_the_frame_f1_that_is_printed_is_the_one_decoded(run, tmp_path, capsys, 
     for seed in range(4):
         folder = make_world(tmp_path / str(seed), seed, num_clips=6)
         tune_to(folder, criterion=criterion, gate_by_tags=gate)
-        printed = float(re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", capsys.readouterr().out).group(1))
+        printed = float(
+            re.search(r"F1 of the frame decisions, as .*: ([\d.]+)", capsys.readouterr().out).group(
+                1
+            )
+        )
         report, decoded, truth = decode_and_score(run, folder, "--mode", "frame")
         if gate:
-            assert all(decoded.tag_matrix()[clip, label] for clip, label in zip(decoded.events.clip, decoded.events.label))
+            assert all(
+                decoded.tag_matrix()[clip, label]
+                for clip, label in zip(decoded.events.clip, decoded.events.label)
+            )
         said = np.zeros_like(truth.tag_matrix())
         said[decoded.events.clip, decoded.events.label] = True
         tags_f1 = f1_score(truth.tag_matrix(), said, average="micro", zero_division=0)
-        assert printed == pytest.approx(report["segment"]["f1"] if criterion == "segments" else tags_f1, abs=6e-5), seed
+        assert printed == pytest.approx(
+            report["segment"]["f1"] if criterion == "segments" else tags_f1, abs=6e-5
+        ), seed
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
-def test_a_filter_that_no_frame_of_a_clip_passes_is_not_talked_away(run, tmp_path, capsys, criterion):
+def test_a_filter_that_no_frame_of_a_clip_passes_is_not_talked_away(
+    run, tmp_path, capsys, criterion
+):
     # Both clips have the event, but the second is shorter than the shortest event allowed: no threshold, -inf neither, finds it.
-    write_set(tmp_path / "set", [("a", "", 1), ("b", "", 0.3)], ["Car"], [("a", "Car"), ("b", "Car")],
-              [("a", 0, 1, "Car"), ("b", 0, 0.3, "Car")])
-    write_score_file(tmp_path / "scores.h5", ["a", "b"], ["Car"], [[0.9], [0.9]], np.full((2, 10, 1), 0.9), num_frames=[10, 3],
-                     durations=[1, 0.3])
+    write_set(
+        tmp_path / "set",
+        [("a", "", 1), ("b", "", 0.3)],
+        ["Car"],
+        [("a", "Car"), ("b", "Car")],
+        [("a", 0, 1, "Car"), ("b", 0, 0.3, "Car")],
+    )
+    write_score_file(
+        tmp_path / "scores.h5",
+        ["a", "b"],
+        ["Car"],
+        [[0.9], [0.9]],
+        np.full((2, 10, 1), 0.9),
+        num_frames=[10, 3],
+        durations=[1, 0.3],
+    )
     tune_to(tmp_path, criterion=criterion, median_seconds=(0, 1.3), min_seconds=(0.5, 0))
     assert exhaustive_frames(tmp_path, criterion, [(0, 0.5, 0)]) == pytest.approx(2 / 3)
     report, decoded, _ = decode_and_score(run, tmp_path, "--mode", "frame")
@@ -200,7 +323,9 @@ def printed_f1(text):
     return float(re.search(r"tagging F1 on these \d+ clips: ([\d.]+)", text).group(1))
 
 
-@pytest.mark.parametrize("options", [[], ["--published"], ["--published", "--seed", "3"], ["--criterion", "segments"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--published"], ["--published", "--seed", "3"], ["--criterion", "segments"]]
+)
 def test_score_reproduces_the_tagging_f1_that_tune_prints(run, tmp_path, options):
     for seed in range(3):
         folder = make_world(tmp_path / str(seed), seed, num_clips=12, num_classes=3)
@@ -210,7 +335,11 @@ def test_score_reproduces_the_tagging_f1_that_tune_prints(run, tmp_path, options
         assert report["tagging"]["f1"] == pytest.approx(printed_f1(result.stdout), abs=5e-5)
         scores = store.ScoreFile(folder / "scores.h5")
         place = [scores.filenames.tolist().index(n) for n in truth.filenames]
-        best = f1_score(truth.tag_matrix(), scores.clip[place] >= thresholds.tune(scores.clip[place], truth.tag_matrix()), average="micro")
+        best = f1_score(
+            truth.tag_matrix(),
+            scores.clip[place] >= thresholds.tune(scores.clip[place], truth.tag_matrix()),
+            average="micro",
+        )
         if "--published" in options:
             assert report["tagging"]["f1"] <= best + 1e-9
         else:
@@ -232,7 +361,11 @@ def test_the_operating_point_says_how_it_was_made(tmp_path, capsys):
     point = tune_to(folder)
     assert point.mode == "segment" and point.labels == LABELS[:2] and not point.gate_by_tags
     assert "tags" in point.tuned_on and "5 clips" in point.tuned_on and "abc" in point.tuned_on
-    assert (point.median_seconds == 0.5).all() and (point.min_seconds == 0.2).all() and (point.max_gap_seconds == 0.2).all()
+    assert (
+        (point.median_seconds == 0.5).all()
+        and (point.min_seconds == 0.2).all()
+        and (point.max_gap_seconds == 0.2).all()
+    )
     point = tune_to(folder, criterion="segments", gate_by_tags=True, median_seconds=(0.25, 0.75))
     assert point.mode == "frame" and point.gate_by_tags and "segments" in point.tuned_on
     assert set(point.median_seconds.tolist()) <= {0.25, 0.75}
@@ -248,14 +381,18 @@ def test_without_frames_only_clip_thresholds_are_tuned(tmp_path, capsys):
 
 def test_segments_need_events(tmp_path):
     folder = make_world(tmp_path, 1, with_events=False)
-    with pytest.raises(InputError, match="set: has no events.tsv, which --criterion segments needs; tune on tags"):
+    with pytest.raises(
+        InputError, match="set: has no events.tsv, which --criterion segments needs; tune on tags"
+    ):
         tune_to(folder, criterion="segments")
 
 
 def test_the_classes_must_be_those_of_the_set(tmp_path):
     folder = make_world(tmp_path, 1)
     write_score_file(folder / "other.h5", ["clip 0.wav"], ["Car", "Cat"], [[0.5, 0.5]])
-    with pytest.raises(InputError, match=r"other.h5: its classes are not those of .*set: Air horn, truck horn, Cat"):
+    with pytest.raises(
+        InputError, match=r"other.h5: its classes are not those of .*set: Air horn, truck horn, Cat"
+    ):
         tune_to(folder, scores="other.h5")
     write_score_file(folder / "turned.h5", ["clip 0.wav"], LABELS[1::-1], [[0.5, 0.5]])
     with pytest.raises(InputError, match="classes are not those of .*, or in another order"):
@@ -265,17 +402,44 @@ def test_the_classes_must_be_those_of_the_set(tmp_path):
 def test_scores_of_other_clips(tmp_path, capsys):
     folder = make_world(tmp_path, 1)
     write_score_file(folder / "other.h5", ["x.wav"], LABELS[:2], [[0.5, 0.5]])
-    with pytest.raises(InputError, match="set: 5 of 5 clips have no scores in .*other.h5, the first 'clip 0.wav'"):
+    with pytest.raises(
+        InputError, match="set: 5 of 5 clips have no scores in .*other.h5, the first 'clip 0.wav'"
+    ):
         tune_to(folder, scores="other.h5")
     names, values = ["x.wav", "clip 0.wav"], [[0.5, 0.5], [0.7, 0.6]]
-    write_score_file(folder / "some.h5", names, LABELS[:2], values, failed=["clip 1.wav", "clip 2.wav", "clip 4.wav"])
-    with pytest.raises(InputError, match="set: 1 of 5 clips have no scores in .*some.h5, the first 'clip 3.wav'; predict them too"):
+    write_score_file(
+        folder / "some.h5",
+        names,
+        LABELS[:2],
+        values,
+        failed=["clip 1.wav", "clip 2.wav", "clip 4.wav"],
+    )
+    with pytest.raises(
+        InputError,
+        match="set: 1 of 5 clips have no scores in .*some.h5, the first 'clip 3.wav'; predict them too",
+    ):
         tune_to(folder, scores="some.h5")
-    write_score_file(folder / "some.h5", names, LABELS[:2], values, failed=[f"clip {i}.wav" for i in range(1, 5)])
-    assert "1 clips" in tune_to(folder, scores="some.h5").tuned_on  # and x.wav, no clip of the set, counts for nothing
-    assert "4 clips of" in (said := capsys.readouterr().err) and "are left out, their audio could not be read: clip 1.wav" in said
-    write_score_file(folder / "none.h5", names[:1], LABELS[:2], values[:1], failed=[f"clip {i}.wav" for i in range(5)])
-    with pytest.raises(InputError, match="none.h5: holds none of the clips of .*set: the audio of all of them failed"):
+    write_score_file(
+        folder / "some.h5", names, LABELS[:2], values, failed=[f"clip {i}.wav" for i in range(1, 5)]
+    )
+    assert (
+        "1 clips" in tune_to(folder, scores="some.h5").tuned_on
+    )  # and x.wav, no clip of the set, counts for nothing
+    assert (
+        "4 clips of" in (said := capsys.readouterr().err)
+        and "are left out, their audio could not be read: clip 1.wav" in said
+    )
+    write_score_file(
+        folder / "none.h5",
+        names[:1],
+        LABELS[:2],
+        values[:1],
+        failed=[f"clip {i}.wav" for i in range(5)],
+    )
+    with pytest.raises(
+        InputError,
+        match="none.h5: holds none of the clips of .*set: the audio of all of them failed",
+    ):
         tune_to(folder, scores="none.h5")
 
 
@@ -306,7 +470,10 @@ def test_thresholds_part_adjacent_float32_scores_through_the_file(run, tmp_path)
 def test_nothing_but_an_operating_point_is_overwritten(tmp_path):
     make_world(tmp_path, 0)
     (tmp_path / "point.yaml").write_text("network: dcase-crnn\n")  # a model's
-    with pytest.raises(InputError, match="point.yaml: unknown key 'network'.*; it is not overwritten: name another output, or remove it"):
+    with pytest.raises(
+        InputError,
+        match="point.yaml: unknown key 'network'.*; it is not overwritten: name another output, or remove it",
+    ):
         tune_to(tmp_path)
     (tmp_path / "point.yaml").unlink()
     assert tune_to(tmp_path).labels == tune_to(tmp_path).labels
@@ -319,41 +486,90 @@ def reached_when_decoded(run, folder, criterion):
     pairs = [(tags, said)]
     if criterion == "segments":
         durations = truth.durations
-        pairs.append([segments_of(list(rows.rows()), durations, len(truth.labels)) for rows in (truth.events, decoded.events)])
+        pairs.append(
+            [
+                segments_of(list(rows.rows()), durations, len(truth.labels))
+                for rows in (truth.events, decoded.events)
+            ]
+        )
     else:
         events = np.zeros_like(tags)
         events[decoded.events.clip, decoded.events.label] = True
         pairs.append((tags, events))
-    return [((a & b).sum(axis=0), b.sum(axis=0), a.sum(axis=0)) for a, b in pairs], float(truth.durations.sum()) / 3600
+    return [((a & b).sum(axis=0), b.sum(axis=0), a.sum(axis=0)) for a, b in pairs], float(
+        truth.durations.sum()
+    ) / 3600
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
 @pytest.mark.parametrize("gate", [False, True])
-@pytest.mark.parametrize("target", ["precision=0.7", "precision=1", "recall=0.8", "false-alarms-per-hour=0", "false-alarms-per-hour=400"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "precision=0.7",
+        "precision=1",
+        "recall=0.8",
+        "false-alarms-per-hour=0",
+        "false-alarms-per-hour=400",
+    ],
+)
 def test_a_target_is_met_by_what_is_decoded(run, tmp_path, criterion, target, gate):
     quantity, value = target.split("=")
     found_any = 0
     for seed in range(4):
         folder = make_world(tmp_path / str(seed), seed, num_clips=10, num_classes=3)
-        result = run("tune", folder / "scores.h5", folder / "set", folder / "point.yaml", "--target", target, "--criterion", criterion,
-                     "--median-seconds", "0,0.75", *(["--gate-by-tags"] if gate else []))
+        result = run(
+            "tune",
+            folder / "scores.h5",
+            folder / "set",
+            folder / "point.yaml",
+            "--target",
+            target,
+            "--criterion",
+            criterion,
+            "--median-seconds",
+            "0,0.75",
+            *(["--gate-by-tags"] if gate else []),
+        )
         assert result.exit_code == 0, result.stderr
         point = operating_point.read(folder / "point.yaml")
-        assert point.mode == "frame" and point.tuned["target"] == {quantity: float(value)} and target in point.tuned_on
+        assert (
+            point.mode == "frame"
+            and point.tuned["target"] == {quantity: float(value)}
+            and target in point.tuned_on
+        )
         by_unit, hours = reached_when_decoded(run, folder, criterion)
         tables = result.stdout.split(f"{target} in ")[1:]
         assert len(tables) == 2
-        for (hits, predicted, positives), limits, printed in zip(by_unit, (point.clip_thresholds, point.frame_thresholds), tables):
-            rows = [next(line for line in printed.splitlines() if line.startswith(label)) for label in LABELS]
+        for (hits, predicted, positives), limits, printed in zip(
+            by_unit, (point.clip_thresholds, point.frame_thresholds), tables
+        ):
+            rows = [
+                next(line for line in printed.splitlines() if line.startswith(label))
+                for label in LABELS
+            ]
             for k, row in enumerate(rows):
                 assert ("never predicted" in row) == (limits[k] == np.inf) == (hits[k] == 0), row
                 if limits[k] == np.inf:
                     assert predicted[k] == 0
                     continue
                 found_any += 1
-                precision, recall, alarms = hits[k] / predicted[k], hits[k] / positives[k], (predicted[k] - hits[k]) / hours
-                assert row.split()[-4:] == [str(positives[k]), f"{precision:.3f}", f"{recall:.3f}", f"{alarms:.2f}"]
-                reached = {"precision": precision, "recall": recall, "false-alarms-per-hour": -alarms}[quantity]
+                precision, recall, alarms = (
+                    hits[k] / predicted[k],
+                    hits[k] / positives[k],
+                    (predicted[k] - hits[k]) / hours,
+                )
+                assert row.split()[-4:] == [
+                    str(positives[k]),
+                    f"{precision:.3f}",
+                    f"{recall:.3f}",
+                    f"{alarms:.2f}",
+                ]
+                reached = {
+                    "precision": precision,
+                    "recall": recall,
+                    "false-alarms-per-hour": -alarms,
+                }[quantity]
                 assert reached >= float(value) * (-1 if quantity.startswith("false") else 1)
         assert "warning: " in result.stderr and "rest on fewer than 30 clips: " in result.stderr
     assert found_any >= 4
@@ -361,41 +577,90 @@ def test_a_target_is_met_by_what_is_decoded(run, tmp_path, criterion, target, ga
 
 def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
     labels = ["Car", "Never <b>", "Absent"]
-    write_set(tmp_path / "set", [(n, "", 10) for n in "abcd"], labels, [("a", "Car"), ("b", "Car"), ("d", "Never <b>")])
+    write_set(
+        tmp_path / "set",
+        [(n, "", 10) for n in "abcd"],
+        labels,
+        [("a", "Car"), ("b", "Car"), ("d", "Never <b>")],
+    )
     scores = [[0.9, 0.5, 0.1], [0.75, 0.5, 0.1], [0.25, 0.5, 0.1], [0.1, 0.5, 0.1]]
     write_score_file(tmp_path / "scores.h5", list("abcd"), labels, scores)
-    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml", "--target", "precision=0.9")
-    assert result.exit_code == 0 and operating_point.read(tmp_path / "point.yaml").clip_thresholds.tolist() == [0.5, np.inf, np.inf]
-    assert operating_point.read(tmp_path / "point.yaml").mode == "segment"  # without frame scores there is no other
+    result = run(
+        "tune",
+        tmp_path / "scores.h5",
+        tmp_path / "set",
+        tmp_path / "point.yaml",
+        "--target",
+        "precision=0.9",
+    )
+    assert result.exit_code == 0 and operating_point.read(
+        tmp_path / "point.yaml"
+    ).clip_thresholds.tolist() == [0.5, np.inf, np.inf]
+    assert (
+        operating_point.read(tmp_path / "point.yaml").mode == "segment"
+    )  # without frame scores there is no other
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "Car 2 1.000 1.000 0.00" in lines and "precision=0.9 in clips, 0.01 hours:" in lines
-    assert ("Never <b> 1 - 0.000 0.00 never predicted, at best precision 0.250, recall 1.000, 270.00 false alarms an hour") in lines
+    assert (
+        "Never <b> 1 - 0.000 0.00 never predicted, at best precision 0.250, recall 1.000, 270.00 false alarms an hour"
+    ) in lines
     assert "Absent 0 - 0.000 0.00 never predicted, nothing is found with any threshold" in lines
-    assert "3 classes rest on fewer than 30 clips: Absent (0), Never <b> (1), Car (2)" in result.stderr
+    assert (
+        "3 classes rest on fewer than 30 clips: Absent (0), Never <b> (1), Car (2)" in result.stderr
+    )
 
 
 @pytest.mark.parametrize("value, warned", [("100", True), ("180", False), ("0", False)])
 def test_a_rate_that_the_set_is_too_short_for(run, tmp_path, value, warned):
     write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], ["Car"], [("a", "Car")])
     write_score_file(tmp_path / "scores.h5", ["a", "b"], ["Car"], [[0.9], [0.1]])
-    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml", "--target", f"false-alarms-per-hour={value}")
+    result = run(
+        "tune",
+        tmp_path / "scores.h5",
+        tmp_path / "set",
+        tmp_path / "point.yaml",
+        "--target",
+        f"false-alarms-per-hour={value}",
+    )
     assert ("a single false alarm is 180 an hour: 100 means none here" in result.stderr) == warned
 
 
 def test_a_target_for_many_classes_is_summed_up(run, tmp_path):
     labels = [f"class {k}" for k in range(50)]
-    write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], labels, [("a", label) for label in labels])
-    write_score_file(tmp_path / "scores.h5", ["a", "b"], labels, [[0.9] * 50, [0.1] * 48 + [0.9] * 2])
-    result = run("tune", tmp_path / "scores.h5", tmp_path / "set", tmp_path / "point.yaml", "--target", "precision=0.9")
-    assert "precision=0.9 in clips: met for 48 of 50 classes, the others are never predicted: class 48 (at best 0.5), " in result.stdout
+    write_set(
+        tmp_path / "set", [("a", "", 10), ("b", "", 10)], labels, [("a", label) for label in labels]
+    )
+    write_score_file(
+        tmp_path / "scores.h5", ["a", "b"], labels, [[0.9] * 50, [0.1] * 48 + [0.9] * 2]
+    )
+    result = run(
+        "tune",
+        tmp_path / "scores.h5",
+        tmp_path / "set",
+        tmp_path / "point.yaml",
+        "--target",
+        "precision=0.9",
+    )
+    assert (
+        "precision=0.9 in clips: met for 48 of 50 classes, the others are never predicted: class 48 (at best 0.5), "
+        in result.stdout
+    )
     assert "thresholds of 50 classes; 2 are never predicted" in result.stdout
 
 
-@pytest.mark.parametrize("text, message", [
-    ("precison=0.9", "no such target; did you mean 'precision'?"), ("f1=0.9", "no such target; known: precision, recall, "),
-    ("precision", "expected precision=NUMBER, a number above 0 and at most 1"), ("recall=80", "above 0 and at most 1"),
-    ("precision=0", "above 0"), ("recall=nan", "above 0"), ("false-alarms-per-hour=-1", "a number of at least 0"),
-    ("false-alarms-per-hour=inf", "a number of at least 0")])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("precison=0.9", "no such target; did you mean 'precision'?"),
+        ("f1=0.9", "no such target; known: precision, recall, "),
+        ("precision", "expected precision=NUMBER, a number above 0 and at most 1"),
+        ("recall=80", "above 0 and at most 1"),
+        ("precision=0", "above 0"),
+        ("recall=nan", "above 0"),
+        ("false-alarms-per-hour=-1", "a number of at least 0"),
+        ("false-alarms-per-hour=inf", "a number of at least 0"),
+    ],
+)
 def test_targets_that_are_none(run, text, message):
     result = run("tune", "a", "b", "c.yaml", "--target", text)
     assert result.exit_code == 2 and message in " ".join(result.stderr.split())
@@ -407,4 +672,8 @@ WAYS = (("--target", "recall=0.5"), ("--published",), ("--common-threshold",))
 @pytest.mark.parametrize("options", list(itertools.combinations(WAYS, 2)))
 def test_ways_to_choose_thresholds_exclude_each_other(run, options):
     result = run("tune", "a", "b", "c.yaml", *options[0], *options[1])
-    assert result.exit_code == 2 and f"{options[0][0]} and {options[1][0]} choose the same" in " ".join(result.stderr.split())
+    assert (
+        result.exit_code == 2
+        and f"{options[0][0]} and {options[1][0]} choose the same"
+        in " ".join(result.stderr.split())
+    )

@@ -9,7 +9,10 @@ from helpers import write_set, write_sound
 def test_a_set_without_faults(run, small_set):
     result = run("validate", small_set, "--audio")
     assert (result.exit_code, result.stdout, result.stderr) == (
-        0, f"{small_set}: 12 clips, 2 classes, 13 tags, 13 events: 0 errors, 0 warnings\n", "")
+        0,
+        f"{small_set}: 12 clips, 2 classes, 13 tags, 13 events: 0 errors, 0 warnings\n",
+        "",
+    )
 
 
 def test_warnings_are_no_errors(run, small_set):
@@ -18,16 +21,27 @@ def test_warnings_are_no_errors(run, small_set):
         file.write("never\n")
     result = run("validate", small_set)
     assert result.exit_code == 0
-    assert result.stdout.splitlines() == [f"warning: {small_set}/labels.txt: 1 classes without clips: never",
-                                          f"{small_set}: 12 clips, 3 classes, 13 tags, no events.tsv: 0 errors, 1 warnings"]
+    assert result.stdout.splitlines() == [
+        f"warning: {small_set}/labels.txt: 1 classes without clips: never",
+        f"{small_set}: 12 clips, 3 classes, 13 tags, no events.tsv: 0 errors, 1 warnings",
+    ]
 
 
 def test_every_fault_of_several_folders(run, small_set, tmp_path):
-    bad = write_set(tmp_path / "bad", [("a", "", 0), *((f"{i}", "", "x") for i in range(8))], ["Car"], [("a", "Cat"), ("b", "Car")])
+    bad = write_set(
+        tmp_path / "bad",
+        [("a", "", 0), *((f"{i}", "", "x") for i in range(8))],
+        ["Car"],
+        [("a", "Cat"), ("b", "Car")],
+    )
     result = run("validate", small_set, bad, tmp_path / "none", small_set)
     lines = result.stdout.splitlines()
     assert result.exit_code == 1
-    assert lines[0] == lines[-1] == f"{small_set}: 12 clips, 2 classes, 13 tags, 13 events: 0 errors, 0 warnings"
+    assert (
+        lines[0]
+        == lines[-1]
+        == f"{small_set}: 12 clips, 2 classes, 13 tags, 13 events: 0 errors, 0 warnings"
+    )
     assert sum(line.startswith(f"error: {bad}/clips.tsv:") for line in lines) == 9
     assert sum(line.startswith(f"error: {bad}/tags.tsv:") for line in lines) == 2
     assert f"{bad}: 11 errors, 2 warnings" in lines
@@ -39,12 +53,18 @@ def test_every_fault_of_several_folders(run, small_set, tmp_path):
 @pytest.fixture
 def heard(run, tmp_path):
     """What validate --audio says of one clip `a b` at the path, of 1 s by its table."""
+
     def heard(path):
         data = write_set(tmp_path / "set", [("a b", path, 1)], ["Car"], [("a b", "Car")])
         assert run("validate", data).exit_code == 0
         result = run("validate", data, "--audio")
-        lines = result.stdout.replace(f"{data}/clips.tsv:2: ", "").replace("1 clips ", "").splitlines()[:-1]
+        lines = (
+            result.stdout.replace(f"{data}/clips.tsv:2: ", "")
+            .replace("1 clips ", "")
+            .splitlines()[:-1]
+        )
         return result.exit_code, lines
+
     return heard
 
 
@@ -57,43 +77,89 @@ def tone(seconds=1.0, peak=0.5, rate=16000):
     return peak * np.sin(np.arange(round(seconds * rate)))
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda path: None, "no such file"),
-    (lambda path: path.write_text(""), "an empty file"),
-    (lambda path: path.write_text("text\n" * 999), "can't be read as sound (Format not recognised.)"),
-    (lambda path: path.mkdir(), "a folder, not a sound file"),
-    (lambda path: os.mkfifo(path), "a pipe, socket or device, not a sound file"),
-    (lambda path: path.symlink_to(path), "can't be read as sound (Too many levels of symbolic links)"),
-    (lambda path: write_floats(path, np.zeros(0)), "holds no samples"),
-    (lambda path: write_floats(path, [0.1, float("nan")]), "holds samples that are not finite (NaN or infinity)"),
-    (lambda path: write_floats(path, [0.1, float("-inf")]), "holds samples that are not finite (NaN or infinity)"),
-    (lambda path: write_floats(path, [0.1, 1e38]), "holds samples beyond 4.29497e+09, which are no sound"),
-    (lambda path: write_floats(path, [0.1, 0.2], rate=99), "says that it has 99 samples a second; expected 100 to 1000000"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.write_text(""), "an empty file"),
+        (
+            lambda path: path.write_text("text\n" * 999),
+            "can't be read as sound (Format not recognised.)",
+        ),
+        (lambda path: path.mkdir(), "a folder, not a sound file"),
+        (lambda path: os.mkfifo(path), "a pipe, socket or device, not a sound file"),
+        (
+            lambda path: path.symlink_to(path),
+            "can't be read as sound (Too many levels of symbolic links)",
+        ),
+        (lambda path: write_floats(path, np.zeros(0)), "holds no samples"),
+        (
+            lambda path: write_floats(path, [0.1, float("nan")]),
+            "holds samples that are not finite (NaN or infinity)",
+        ),
+        (
+            lambda path: write_floats(path, [0.1, float("-inf")]),
+            "holds samples that are not finite (NaN or infinity)",
+        ),
+        (
+            lambda path: write_floats(path, [0.1, 1e38]),
+            "holds samples beyond 4.29497e+09, which are no sound",
+        ),
+        (
+            lambda path: write_floats(path, [0.1, 0.2], rate=99),
+            "says that it has 99 samples a second; expected 100 to 1000000",
+        ),
+    ],
+)
 def test_an_error_of_audio(heard, tmp_path, make, message):
     path = tmp_path / "x.wav"
     make(path)
     assert heard(path) == (1, [f"error: 'a b': {path}: {message}"])
 
 
-@pytest.mark.parametrize("samples, rate, message", [
-    (np.zeros(16000), 16000, "are silent, one sample like the other: 'a b' (line 2)"),
-    (np.full((16000, 2), -0.25), 16000, "are silent, one sample like the other: 'a b' (line 2)"),
-    (tone(1.2), 16000, "are longer than clips.tsv says: 'a b' (line 2, 1.200 s, there 1 s)"),
-    (tone(0.8), 16000, "are shorter than clips.tsv says: 'a b' (line 2, 0.800 s, there 1 s)"),
-    (tone(0.05), 16000, "last less than 0.1 s: 'a b' (line 2, 0.050 s)"),
-    (np.tile([0.5, -1], 8000), 16000, "are clipped, 0.1% or more of their samples at full scale: 'a b' (line 2, 50.0%)"),
-    (np.stack([tone(), np.tile([0.5, 1], 8000)], 1), 16000, "are clipped, 0.1% or more of their samples at full scale: "
-                                                            "'a b' (line 2, 25.0%)"),
-    (np.tile([0.5, -32768], 8000), 16000, "reach far beyond full scale, a matter of level and no damage: 'a b' (line 2, peak 32768)"),
-    (tone(rate=8000), 8000, "have a rate below 16000 Hz, so that the upper mel bands are empty: 'a b' (line 2, 8000 Hz)"),
-])
+@pytest.mark.parametrize(
+    "samples, rate, message",
+    [
+        (np.zeros(16000), 16000, "are silent, one sample like the other: 'a b' (line 2)"),
+        (
+            np.full((16000, 2), -0.25),
+            16000,
+            "are silent, one sample like the other: 'a b' (line 2)",
+        ),
+        (tone(1.2), 16000, "are longer than clips.tsv says: 'a b' (line 2, 1.200 s, there 1 s)"),
+        (tone(0.8), 16000, "are shorter than clips.tsv says: 'a b' (line 2, 0.800 s, there 1 s)"),
+        (tone(0.05), 16000, "last less than 0.1 s: 'a b' (line 2, 0.050 s)"),
+        (
+            np.tile([0.5, -1], 8000),
+            16000,
+            "are clipped, 0.1% or more of their samples at full scale: 'a b' (line 2, 50.0%)",
+        ),
+        (
+            np.stack([tone(), np.tile([0.5, 1], 8000)], 1),
+            16000,
+            "are clipped, 0.1% or more of their samples at full scale: 'a b' (line 2, 25.0%)",
+        ),
+        (
+            np.tile([0.5, -32768], 8000),
+            16000,
+            "reach far beyond full scale, a matter of level and no damage: 'a b' (line 2, peak 32768)",
+        ),
+        (
+            tone(rate=8000),
+            8000,
+            "have a rate below 16000 Hz, so that the upper mel bands are empty: 'a b' (line 2, 8000 Hz)",
+        ),
+    ],
+)
 def test_a_warning_of_audio(heard, tmp_path, samples, rate, message):
     write_floats(tmp_path / "x.wav", samples, rate)
     assert heard(tmp_path / "x.wav") == (0, [f"warning: {message}"])
 
 
-@pytest.mark.parametrize("seconds, rate, peak", [(1, 16000, 0.5), (1.09, 48000, 0.5), (0.91, 44100, 0.9989), (1, 16000, 1.0)])
+@pytest.mark.parametrize(
+    "seconds, rate, peak",
+    [(1, 16000, 0.5), (1.09, 48000, 0.5), (0.91, 44100, 0.9989), (1, 16000, 1.0)],
+)
 def test_good_audio(heard, tmp_path, seconds, rate, peak):
     """A tone that reaches full scale in a sample or two is not clipped."""
     samples = tone(seconds, min(peak, 0.99), rate)
@@ -135,21 +201,26 @@ def test_every_error_has_a_line_and_every_kind_of_warning_one(run, many, jobs):
         "41: 20 clips are longer than clips.tsv says: '20.wav' (line 41, 2.000 s, there 1 s), '21.wav' (line 40, 2.000 s, there 1 s), "
         "'22.wav' (line 39, 2.000 s, there 1 s) and 17 more",
         "31: 10 clips have another rate than the most, 16000 Hz: '30.wav' (line 31, 48000 Hz), '31.wav' (line 30, 48000 Hz), "
-        "'32.wav' (line 29, 48000 Hz) and 7 more"]
+        "'32.wav' (line 29, 48000 Hz) and 7 more",
+    ]
 
 
 def test_audio_is_not_opened_before_the_tables_are_right(run, many):
     with open(many / "tags.tsv", "a") as file:
         file.write("none\tCar\n")
     lines = run("validate", "--audio", many).stdout.splitlines()
-    assert lines[1:] == [f"{many}: 1 errors, 0 warnings; its audio was not opened: mend the tables first"]
+    assert lines[1:] == [
+        f"{many}: 1 errors, 0 warnings; its audio was not opened: mend the tables first"
+    ]
 
 
 def warnings_of(result, data):
     """The warnings of a result that are about clips of a set, without their beginning."""
     start = f"warning: {data}/clips.tsv:"
     assert result.exit_code == 0
-    return [line.removeprefix(start) for line in result.stdout.splitlines() if line.startswith(start)]
+    return [
+        line.removeprefix(start) for line in result.stdout.splitlines() if line.startswith(start)
+    ]
 
 
 def test_clips_that_are_another_of_the_set(run, tmp_path):
@@ -158,35 +229,78 @@ def test_clips_that_are_another_of_the_set(run, tmp_path):
     soundfile.write(tmp_path / "two.flac", *soundfile.read(tmp_path / "one.wav"))
     for name in ("three", "four"):
         write_floats(tmp_path / f"{name}.wav", np.zeros(16000))
-    clips = [("Yabcdefghijk_0_1.flac", "one.wav"), ("a.wav", "one.wav"), ("abcdefghijk_0.000_1.000.wav", ""), ("b.wav", "two.flac"),
-             ("c.wav", "three.wav"), ("d.wav", "four.wav"), ("e.wav", "")]
-    data = write_set(tmp_path / "set", [(name, path and f"../{path}", 1) for name, path in clips], ["x"], [(n, "x") for n, _ in clips])
-    named = ["4: 1 clips are named as another, but for a Y, the extension or the digits: 'abcdefghijk_0.000_1.000.wav' (line 4, "
-             "'Yabcdefghijk_0_1.flac')", "3: 1 clips have the same sound file as another: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')"]
+    clips = [
+        ("Yabcdefghijk_0_1.flac", "one.wav"),
+        ("a.wav", "one.wav"),
+        ("abcdefghijk_0.000_1.000.wav", ""),
+        ("b.wav", "two.flac"),
+        ("c.wav", "three.wav"),
+        ("d.wav", "four.wav"),
+        ("e.wav", ""),
+    ]
+    data = write_set(
+        tmp_path / "set",
+        [(name, path and f"../{path}", 1) for name, path in clips],
+        ["x"],
+        [(n, "x") for n, _ in clips],
+    )
+    named = [
+        "4: 1 clips are named as another, but for a Y, the extension or the digits: 'abcdefghijk_0.000_1.000.wav' (line 4, "
+        "'Yabcdefghijk_0_1.flac')",
+        "3: 1 clips have the same sound file as another: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')",
+    ]
     assert warnings_of(run("validate", data), data) == named
-    assert [line for line in warnings_of(run("validate", data, "--audio"), data) if "no audio" not in line and "silent" not in line] == [
-        *named, "5: 1 clips sound exactly like another: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')"]
+    assert [
+        line
+        for line in warnings_of(run("validate", data, "--audio"), data)
+        if "no audio" not in line and "silent" not in line
+    ] == [
+        *named,
+        "5: 1 clips sound exactly like another: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')",
+    ]
 
 
 def test_what_sets_share(run, tmp_path):
     """Clips, recordings and, with --audio, sounds, of which silence is none; a set is not compared with itself."""
-    sets = {"train": ["Yabcdefghijk_0_1.wav", "other.wav", "x_2_3.wav", "z.wav"],
-            "test": ["abcdefghijk_0.000_1.000.wav", "abcdefghijk_5.000_6.000.wav", "new.wav", "x_2_3.wav", "x_4_5.wav", "y_2_3.wav"]}
+    sets = {
+        "train": ["Yabcdefghijk_0_1.wav", "other.wav", "x_2_3.wav", "z.wav"],
+        "test": [
+            "abcdefghijk_0.000_1.000.wav",
+            "abcdefghijk_5.000_6.000.wav",
+            "new.wav",
+            "x_2_3.wav",
+            "x_4_5.wav",
+            "y_2_3.wav",
+        ],
+    }
     for name, clips in sets.items():
         for i, clip in enumerate(clips):
-            write_sound(tmp_path / name / "audio" / clip, seed=0 if clip in ("z.wav", "new.wav") else len(clips) * 10 + i)
+            write_sound(
+                tmp_path / name / "audio" / clip,
+                seed=0 if clip in ("z.wav", "new.wav") else len(clips) * 10 + i,
+            )
         write_floats(tmp_path / name / "audio" / f"~{name}.wav", np.zeros(16000))
         clips.append(f"~{name}.wav")
-        write_set(tmp_path / name, [(clip, f"audio/{clip}", 1) for clip in clips], ["x"], [(clip, "x") for clip in clips])
+        write_set(
+            tmp_path / name,
+            [(clip, f"audio/{clip}", 1) for clip in clips],
+            ["x"],
+            [(clip, "x") for clip in clips],
+        )
     train, test = tmp_path / "train", tmp_path / "test"
-    by_name = [f"2: 2 clips are in {train} too: 'abcdefghijk_0.000_1.000.wav' (line 2), 'x_2_3.wav' (line 5)",
-               f"3: 2 clips are cut from a recording that {train} has clips of too: 'abcdefghijk_5.000_6.000.wav' (line 3), "
-               "'x_4_5.wav' (line 6)"]
+    by_name = [
+        f"2: 2 clips are in {train} too: 'abcdefghijk_0.000_1.000.wav' (line 2), 'x_2_3.wav' (line 5)",
+        f"3: 2 clips are cut from a recording that {train} has clips of too: 'abcdefghijk_5.000_6.000.wav' (line 3), "
+        "'x_4_5.wav' (line 6)",
+    ]
     result = run("validate", train, test)
     assert warnings_of(result, test) == by_name and warnings_of(result, train) == []
     silent = "8: 1 clips are silent, one sample like the other: '~test.wav' (line 8)"
     assert warnings_of(run("validate", "--audio", train, test), test) == [
-        silent, *by_name, f"4: 1 clips sound exactly like one of {train}: 'new.wav' (line 4, 'z.wav')"]
+        silent,
+        *by_name,
+        f"4: 1 clips sound exactly like one of {train}: 'new.wav' (line 4, 'z.wav')",
+    ]
     assert warnings_of(run("validate", "--audio", test, test), test) == [silent] * 2
 
 
@@ -257,14 +371,27 @@ def test_what_grouped_sets_share(run, tmp_path, train, test, shared, groups):
 
 def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path):
     """Events of length zero and events that overlap; no clip and no video is in two of the sets."""
-    assert run("prepare", "dcase2017", "--metadata-only", real_data / "dcase2017", tmp_path).exit_code == 0
+    assert (
+        run("prepare", "dcase2017", "--metadata-only", real_data / "dcase2017", tmp_path).exit_code
+        == 0
+    )
     result = run("validate", *(tmp_path / name for name in ("train", "test", "eval")))
     assert result.exit_code == 0
     *faults, last = result.stdout.splitlines()
-    assert last == f"{tmp_path}/eval: 1103 clips, 17 classes, 1350 tags, 1705 events: 0 errors, 151 warnings"
-    odd = [line for line in faults if "an event of length zero" not in line and not line.startswith(f"{tmp_path}")]
+    assert (
+        last
+        == f"{tmp_path}/eval: 1103 clips, 17 classes, 1350 tags, 1705 events: 0 errors, 151 warnings"
+    )
+    odd = [
+        line
+        for line in faults
+        if "an event of length zero" not in line and not line.startswith(f"{tmp_path}")
+    ]
     assert len(faults) - len(odd) == 36 + 150 + 2
-    assert [line.split(": ")[2] for line in odd] == ["1 events overlap another of their class", "5 events overlap another of their class"]
+    assert [line.split(": ")[2] for line in odd] == [
+        "1 events overlap another of their class",
+        "5 events overlap another of their class",
+    ]
 
 
 def test_a_folder_must_be_named(run):

@@ -145,7 +145,8 @@ TIMES = [
 ]
 TIME = st.sampled_from(TIMES)
 SPAN = st.tuples(st.integers(0, 2), TIME, TIME, st.integers(0, 2)).map(
-    lambda row: (row[0], *sorted(row[1:3], key=float), row[3]))
+    lambda row: (row[0], *sorted(row[1:3], key=float), row[3])
+)
 
 
 def exact(rows):
@@ -181,10 +182,14 @@ def by_folders(run, folder, lists):
     return json.loads(result.stdout)
 
 
-@settings(max_examples=50, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(reference=st.lists(SPAN, min_size=1, max_size=10), estimate=st.lists(SPAN, max_size=10),
-       backwards=st.booleans())
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    reference=st.lists(SPAN, min_size=1, max_size=10),
+    estimate=st.lists(SPAN, max_size=10),
+    backwards=st.booleans(),
+)
 def test_both_verbs_give_the_figures_of_sed_eval(run, tmp_path, reference, estimate, backwards):
     """Of events that touch, overlap, stand twice or last for nothing, in any order.
 

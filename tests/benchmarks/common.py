@@ -18,7 +18,16 @@ from pathlib import Path
 
 SECONDS = 10.0
 CLASSES = [f"class {k:03d}" for k in range(527)]
-HEADER = ("stage", "compared with", "wsedtk", "the other", "ratio or figure", "target", "met", "peak MiB")  # of the table
+HEADER = (
+    "stage",
+    "compared with",
+    "wsedtk",
+    "the other",
+    "ratio or figure",
+    "target",
+    "met",
+    "peak MiB",
+)  # of the table
 
 
 def one_thread():
@@ -29,7 +38,9 @@ def one_thread():
 
 def parser(description):
     """A parser with what every benchmark takes: --rows and --folder."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("--rows", type=Path, help="add the rows of the table to this file, too")
     made.add_argument("--folder", default=tempfile.gettempdir(), help="where temporary files lie")
     return made
@@ -44,7 +55,16 @@ class Table:
     def row(self, stage, other, ours, theirs, figure, target, met, peak=None):
         """Add one row; `met`: True, False or None where there is no target; peak: MiB."""
         verdict = {True: "yes", False: "no", None: ""}[met]
-        self.line(stage, other, ours, theirs, figure, target, verdict, "" if peak is None else f"{peak:.0f}")
+        self.line(
+            stage,
+            other,
+            ours,
+            theirs,
+            figure,
+            target,
+            verdict,
+            "" if peak is None else f"{peak:.0f}",
+        )
 
     def line(self, *cells):
         """Add a line of any cells."""
@@ -99,7 +119,12 @@ def process(*command):
 
     What a pool of processes uses is not in it: nobody waits for them.
     """
-    shown = subprocess.run([sys.executable, "-S", "-c", _LAUNCHER, *map(str, command)], check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-S", "-c", _LAUNCHER, *map(str, command)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     status, errors, *used = json.loads(shown)
     if status:
         raise RuntimeError(f"{' '.join(map(str, command))}: {errors}")
@@ -120,7 +145,9 @@ def write_sounds(folder, count, rate=44100):
     generator, paths = np.random.default_rng(0), []
     for number in range(count):
         noise = generator.normal(0, 0.1, round(SECONDS * rate))
-        samples = noise + np.roll(noise, 1) + np.roll(noise, 2) * np.sin(np.arange(len(noise)) / rate)
+        samples = (
+            noise + np.roll(noise, 1) + np.roll(noise, 2) * np.sin(np.arange(len(noise)) / rate)
+        )
         paths.append(folder / f"{number}.wav")
         soundfile.write(paths[-1], 0.3 * samples, rate, subtype="PCM_16")
     return paths
@@ -136,9 +163,16 @@ def write_set(folder, num_clips, num_classes, paths=("",)):
     folder.mkdir(parents=True, exist_ok=True)
     names = names_of(num_clips)
     clips = [f"{name}\t{paths[i % len(paths)]}\t{SECONDS:g}\n" for i, name in enumerate(names)]
-    tags = [f"{name}\t{CLASSES[k]}\n" for i, name in enumerate(names) for k in sorted({i % num_classes, 7 * i % num_classes})]
-    for table, lines in (("clips.tsv", ["filename\tpath\tduration\n", *clips]), ("tags.tsv", ["filename\tevent_label\n", *tags]),
-                         ("labels.txt", [f"{label}\n" for label in CLASSES[:num_classes]])):
+    tags = [
+        f"{name}\t{CLASSES[k]}\n"
+        for i, name in enumerate(names)
+        for k in sorted({i % num_classes, 7 * i % num_classes})
+    ]
+    for table, lines in (
+        ("clips.tsv", ["filename\tpath\tduration\n", *clips]),
+        ("tags.tsv", ["filename\tevent_label\n", *tags]),
+        ("labels.txt", [f"{label}\n" for label in CLASSES[:num_classes]]),
+    ):
         (folder / table).write_text("".join(lines), encoding="utf-8")
     return folder
 
@@ -149,12 +183,18 @@ def write_features(path, num_clips, frontend, dtype="float32", shards=1):
 
     from wsedtk.core import config
     from wsedtk.data import store
-    shape, settings = (round(SECONDS / frontend.seconds_per_frame), frontend.num_mels), config.to_mapping(frontend)
+
+    shape, settings = (
+        (round(SECONDS / frontend.seconds_per_frame), frontend.num_mels),
+        config.to_mapping(frontend),
+    )
     made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(dtype)
     names = names_of(num_clips)
     for k in range(1, shards + 1):
         output = path if shards == 1 else store.shard_path(path, k, shards)
-        with store.writing_features(output, *shape, dtype, settings, config.fingerprint(settings)) as (append, _):
+        with store.writing_features(
+            output, *shape, dtype, settings, config.fingerprint(settings)
+        ) as (append, _):
             for i in range(k - 1, num_clips, shards):
                 append(names[i], made[i % 50], SECONDS)
     return path
@@ -166,15 +206,27 @@ def features_by_librosa(path, filters):
     import numpy as np
 
     samples, _ = librosa.load(path, sr=16000)
-    spectrum = np.abs(librosa.stft(samples, n_fft=4096, hop_length=400, win_length=1024, pad_mode="constant"))[:, :400]
+    spectrum = np.abs(
+        librosa.stft(samples, n_fft=4096, hop_length=400, win_length=1024, pad_mode="constant")
+    )[:, :400]
     return librosa.power_to_db(filters @ spectrum).T
 
 
 def front_ends():
     """The papers' front ends, {network: FrontendConfig}."""
     from wsedtk.audio.frontend import FrontendConfig
+
     wang = FrontendConfig()
-    he = FrontendConfig(sample_rate=44100, window=1764, hop=882, num_fft=2048, num_mels=80, max_hz=22050, power=2, top_db=None)
+    he = FrontendConfig(
+        sample_rate=44100,
+        window=1764,
+        hop=882,
+        num_fft=2048,
+        num_mels=80,
+        max_hz=22050,
+        power=2,
+        top_db=None,
+    )
     return {"dcase-crnn": wang, "talnet": wang, "gated-crnn": he}
 
 
@@ -187,11 +239,19 @@ def write_model(folder, name):
 
     from wsedtk.core import config
     from wsedtk.models import checkpoint
+
     torch.manual_seed(0)
     frontend = front_ends()[name]
     bins = frontend.num_mels
-    spec = checkpoint.ModelSpec(name, {"num_mels": bins}, "linear", tuple(CLASSES[:NUM_CLASSES[name]]), config.to_mapping(frontend),
-                                (-40.0,) * bins, (15.0,) * bins)
+    spec = checkpoint.ModelSpec(
+        name,
+        {"num_mels": bins},
+        "linear",
+        tuple(CLASSES[: NUM_CLASSES[name]]),
+        config.to_mapping(frontend),
+        (-40.0,) * bins,
+        (15.0,) * bins,
+    )
     checkpoint.save_model(folder, spec, spec.build().state_dict())
     return folder
 
@@ -200,17 +260,54 @@ def need_disk(folder, gigabytes):
     """Stop where a folder's disk has less than that free."""
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
-        sys.exit(f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; name another --folder")
+        sys.exit(
+            f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; name another --folder"
+        )
 
 
 def trained_model(folder, settings, name="model"):
     """Train recipes/mini's CRNN on the built-in sounds, features and all, as far as `settings` say. Returns the model directory."""
     recipe = Path(__file__).resolve().parents[2] / "recipes" / "mini" / "conf"
     if not (folder / "test.h5").exists():
-        wsedtk("prepare", "soundscapes", "builtin", folder / "data", "--num-train", 400, "--num-test", 100)
-        wsedtk("balance", folder / "data/train", folder / "data/fit", folder / "data/valid", "--num-valid", 80)
+        wsedtk(
+            "prepare",
+            "soundscapes",
+            "builtin",
+            folder / "data",
+            "--num-train",
+            400,
+            "--num-test",
+            100,
+        )
+        wsedtk(
+            "balance",
+            folder / "data/train",
+            folder / "data/fit",
+            folder / "data/valid",
+            "--num-valid",
+            80,
+        )
         for part in ("train", "test"):
-            wsedtk("extract", folder / "data" / part, folder / f"{part}.h5", "--config", recipe / "frontend_wang.yaml", "--device", "cpu")
-    wsedtk("train", folder / "data/fit", folder / "data/valid", folder / name, "--feats", folder / "train.h5",
-           "--config", recipe / "crnn_linear.yaml", "--device", "cpu", *settings)
+            wsedtk(
+                "extract",
+                folder / "data" / part,
+                folder / f"{part}.h5",
+                "--config",
+                recipe / "frontend_wang.yaml",
+                "--device",
+                "cpu",
+            )
+    wsedtk(
+        "train",
+        folder / "data/fit",
+        folder / "data/valid",
+        folder / name,
+        "--feats",
+        folder / "train.h5",
+        "--config",
+        recipe / "crnn_linear.yaml",
+        "--device",
+        "cpu",
+        *settings,
+    )
     return folder / name

@@ -30,15 +30,22 @@ def script(paths, network, spec):
     mean, std = (torch.tensor(v, dtype=torch.float32) for v in (spec.mean, spec.std))
     frames, events = [], []
     for start in range(0, len(paths), 16):
-        x = torch.from_numpy(np.stack([common.features_by_librosa(p, MEL) for p in paths[start:start + 16]]))
+        x = torch.from_numpy(
+            np.stack([common.features_by_librosa(p, MEL) for p in paths[start : start + 16]])
+        )
         with torch.no_grad():
             frames.append(network((x - mean) / std).frame.numpy())
     frames = np.concatenate(frames)
     for path, scores in zip(paths, frames):
-        active = scipy.ndimage.median_filter((scores >= 0.5).astype(np.uint8), size=(5, 1), mode="constant")
+        active = scipy.ndimage.median_filter(
+            (scores >= 0.5).astype(np.uint8), size=(5, 1), mode="constant"
+        )
         edges = np.diff(np.pad(active.astype(np.int8), ((1, 1), (0, 0))), axis=0)
         for k in range(active.shape[1]):
-            events += [(path, a / 10, b / 10, k) for a, b in zip(np.flatnonzero(edges[:, k] == 1), np.flatnonzero(edges[:, k] == -1))]
+            events += [
+                (path, a / 10, b / 10, k)
+                for a, b in zip(np.flatnonzero(edges[:, k] == 1), np.flatnonzero(edges[:, k] == -1))
+            ]
     return frames, events
 
 
@@ -52,11 +59,18 @@ def main():
     table = common.Table(options.rows)
     with common.temporary(options.folder) as folder:
         paths = common.write_sounds(folder / "audio", options.clips)
-        data, model = common.write_set(folder / "set", options.clips, 17, paths), common.write_model(folder / "model", "dcase-crnn")
+        data, model = (
+            common.write_set(folder / "set", options.clips, 17, paths),
+            common.write_model(folder / "model", "dcase-crnn"),
+        )
         spec, network, _ = checkpoint.load_model(model)
         half, flat = np.full(17, 0.5), np.zeros(17)
-        operating_point.write(folder / "point.yaml", operating_point.OperatingPoint(
-            "frame", list(spec.labels), half, half, half, flat, flat, False, "by hand"))
+        operating_point.write(
+            folder / "point.yaml",
+            operating_point.OperatingPoint(
+                "frame", list(spec.labels), half, half, half, flat, flat, False, "by hand"
+            ),
+        )
         plain = spec.build().eval()
         plain.load_state_dict(network.state_dict())
 
@@ -66,21 +80,71 @@ def main():
             decode.run(folder / "s.h5", folder / "point.yaml", folder / "out", "frame")
 
         def detection(sounds):
-            detect.run(model, sounds, folder / "e.tsv", None, "tsv", "mix", (), (), None, folder / "point.yaml", None, None, 0.0, False,
-                       "cpu")
+            detect.run(
+                model,
+                sounds,
+                folder / "e.tsv",
+                None,
+                "tsv",
+                "mix",
+                (),
+                (),
+                None,
+                folder / "point.yaml",
+                None,
+                None,
+                0.0,
+                False,
+                "cpu",
+            )
 
-        soundfile.write(folder / "long.wav", np.concatenate([soundfile.read(path, dtype="int16")[0] for path in paths]), 44100)
-        seconds = common.in_turn({"wsedtk": ours, "script": lambda: script(paths, plain, spec), "detect": lambda: detection(paths),
-                                  "detect in one": lambda: detection([folder / "long.wav"])}, options.rounds)
+        soundfile.write(
+            folder / "long.wav",
+            np.concatenate([soundfile.read(path, dtype="int16")[0] for path in paths]),
+            44100,
+        )
+        seconds = common.in_turn(
+            {
+                "wsedtk": ours,
+                "script": lambda: script(paths, plain, spec),
+                "detect": lambda: detection(paths),
+                "detect in one": lambda: detection([folder / "long.wav"]),
+            },
+            options.rounds,
+        )
         scores = store.ScoreFile(folder / "s.h5")
-        worst = np.abs(np.stack([scores.frames(row) for row in range(len(scores))]) - script(paths, plain, spec)[0]).max()
+        worst = np.abs(
+            np.stack([scores.frames(row) for row in range(len(scores))])
+            - script(paths, plain, spec)[0]
+        ).max()
         gain = common.ratio(seconds, "script", "wsedtk")
-        rates = {name: f"{options.clips * common.SECONDS / min(values):.0f} x real time" for name, values in seconds.items()}
-        table.row("sound files to events", f"librosa and plain torch (frame scores differ by at most {worst:.1e})", rates["wsedtk"],
-                  rates["script"], f"{gain:.2f} x", ">= 2 x", gain >= 2, common.peak())
-        for name, what in (("detect", "detect, files of 10 s"), ("detect in one", "detect, one recording")):
-            table.row(what, "librosa and plain torch, each second once", rates[name], rates["script"],
-                      f"{common.ratio(seconds, 'script', name):.2f} x", "", None)
+        rates = {
+            name: f"{options.clips * common.SECONDS / min(values):.0f} x real time"
+            for name, values in seconds.items()
+        }
+        table.row(
+            "sound files to events",
+            f"librosa and plain torch (frame scores differ by at most {worst:.1e})",
+            rates["wsedtk"],
+            rates["script"],
+            f"{gain:.2f} x",
+            ">= 2 x",
+            gain >= 2,
+            common.peak(),
+        )
+        for name, what in (
+            ("detect", "detect, files of 10 s"),
+            ("detect in one", "detect, one recording"),
+        ):
+            table.row(
+                what,
+                "librosa and plain torch, each second once",
+                rates[name],
+                rates["script"],
+                f"{common.ratio(seconds, 'script', name):.2f} x",
+                "",
+                None,
+            )
 
 
 if __name__ == "__main__":

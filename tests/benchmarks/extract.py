@@ -44,11 +44,13 @@ def floor(path, padded=torch.zeros(64, 4096)):
     samples, rate = soundfile.read(path, dtype="int16")
     samples = soxr.resample(samples.astype(np.float32), rate, 16000)
     ends = np.zeros(399 * 400 + 1024, np.float32)
-    ends[512:512 + 160000] = samples[:160000]
+    ends[512 : 512 + 160000] = samples[:160000]
     for block in torch.from_numpy(ends).unfold(0, 1024, 400).split(64):
-        padded[:len(block), :1024] = block
-        spectrum = torch.view_as_real(torch.fft.rfft(padded[:len(block)])).flatten()
-        spectrum = spectrum[:len(block) * 2049].view(-1, 2049)  # of that size; its numbers don't matter
+        padded[: len(block), :1024] = block
+        spectrum = torch.view_as_real(torch.fft.rfft(padded[: len(block)])).flatten()
+        spectrum = spectrum[: len(block) * 2049].view(
+            -1, 2049
+        )  # of that size; its numbers don't matter
         for bins, weights in BANDS:
             spectrum[:, bins] @ weights
 
@@ -58,39 +60,93 @@ def per_core(table, paths, rounds, folder):
     settings = config.to_mapping(WANG)
 
     def ours():
-        with store.writing_features(folder / "core.h5", 400, 64, "float32", settings, "benchmark") as (append, _):
+        with store.writing_features(
+            folder / "core.h5", 400, 64, "float32", settings, "benchmark"
+        ) as (append, _):
             for path in paths:
                 append(path.name, *extract.clip_features(WANG, common.SECONDS, False, path)[:2])
 
-    seconds = common.in_turn({"wsedtk": ours, "librosa": lambda: [by_librosa(p) for p in paths],
-                              "floor": lambda: [floor(p) for p in paths]}, rounds)
+    seconds = common.in_turn(
+        {
+            "wsedtk": ours,
+            "librosa": lambda: [by_librosa(p) for p in paths],
+            "floor": lambda: [floor(p) for p in paths],
+        },
+        rounds,
+    )
     found = [extract.clip_features(WANG, common.SECONDS, False, p)[0] for p in paths]
     audible = [by_librosa(p) for p in paths]
     worst = max(np.abs(a - b)[b > b.max() - 50].max() for a, b in zip(found, audible))
-    clip = {name: f"{min(values) / len(paths) * 1e3:.2f} ms a clip" for name, values in seconds.items()}
-    faster, above = common.ratio(seconds, "librosa", "wsedtk"), common.ratio(seconds, "wsedtk", "floor")
-    table.row("extract, per core", f"librosa loop (outputs differ by {worst:.1e} dB)", clip["wsedtk"], clip["librosa"],
-              f"{faster:.2f} x faster", ">= 2 x", faster >= 2 and worst < 5e-3, common.peak())
-    table.row("extract, per core", "the floor", clip["wsedtk"], clip["floor"], f"{above:.2f} x the floor", "<= 1.4 x", above <= 1.4)
+    clip = {
+        name: f"{min(values) / len(paths) * 1e3:.2f} ms a clip" for name, values in seconds.items()
+    }
+    faster, above = (
+        common.ratio(seconds, "librosa", "wsedtk"),
+        common.ratio(seconds, "wsedtk", "floor"),
+    )
+    table.row(
+        "extract, per core",
+        f"librosa loop (outputs differ by {worst:.1e} dB)",
+        clip["wsedtk"],
+        clip["librosa"],
+        f"{faster:.2f} x faster",
+        ">= 2 x",
+        faster >= 2 and worst < 5e-3,
+        common.peak(),
+    )
+    table.row(
+        "extract, per core",
+        "the floor",
+        clip["wsedtk"],
+        clip["floor"],
+        f"{above:.2f} x the floor",
+        "<= 1.4 x",
+        above <= 1.4,
+    )
 
 
 def jobs(table, paths, num_clips, rounds, folder):
     """One job and two in turn, on a set and on a tenth of it."""
-    small, large = (common.write_set(folder / f"set{n}", n, 17, paths) for n in (num_clips // 10, num_clips))
-    peaks = [common.wsedtk("extract", data, folder / "out.h5", "--device", "cpu")[2] for data in (small, large)]
-    table.row("extract, memory", f"a tenth of {num_clips} clips", f"{peaks[1]:.0f} MiB", f"{peaks[0]:.0f} MiB",
-              f"{peaks[1] / peaks[0]:.2f} x", "flat", peaks[1] < 1.1 * peaks[0], peaks[1])
+    small, large = (
+        common.write_set(folder / f"set{n}", n, 17, paths) for n in (num_clips // 10, num_clips)
+    )
+    peaks = [
+        common.wsedtk("extract", data, folder / "out.h5", "--device", "cpu")[2]
+        for data in (small, large)
+    ]
+    table.row(
+        "extract, memory",
+        f"a tenth of {num_clips} clips",
+        f"{peaks[1]:.0f} MiB",
+        f"{peaks[0]:.0f} MiB",
+        f"{peaks[1] / peaks[0]:.2f} x",
+        "flat",
+        peaks[1] < 1.1 * peaks[0],
+        peaks[1],
+    )
     rates = {1: [], 2: []}
     os.environ.update(processes._ENVIRONMENT)
     for _ in range(rounds):
         for count in (1, 2):
             walls = []
             for data in (small, large):
-                walls.append(common.wsedtk("extract", data, folder / "out.h5", "--jobs", count, "--device", "cpu")[0])
+                walls.append(
+                    common.wsedtk(
+                        "extract", data, folder / "out.h5", "--jobs", count, "--device", "cpu"
+                    )[0]
+                )
             rates[count].append((num_clips - num_clips // 10) / (walls[1] - walls[0]))
     gain = float(np.median([two / one for one, two in zip(rates[1], rates[2])]))
     one, two = (float(np.median(rates[count])) for count in (1, 2))
-    table.row("extract, 2 jobs", "1 job", f"{two:.0f} clips/s", f"{one:.0f} clips/s", f"{gain:.2f} x", ">= 1.8 x", gain >= 1.8)
+    table.row(
+        "extract, 2 jobs",
+        "1 job",
+        f"{two:.0f} clips/s",
+        f"{one:.0f} clips/s",
+        f"{gain:.2f} x",
+        ">= 1.8 x",
+        gain >= 1.8,
+    )
 
 
 def main():

@@ -12,22 +12,53 @@ batches of 100 clips whatever the size, and its cost is that of one of these, st
 
 import common
 
-TINY = ("network_options={channels: [2, 2, 2], num_hidden: 4}", "batch_size=100", "checkpoint_every=100", "max_checkpoints=1")
+TINY = (
+    "network_options={channels: [2, 2, 2], num_hidden: 4}",
+    "batch_size=100",
+    "checkpoint_every=100",
+    "max_checkpoints=1",
+)
 STAGES = ("validate", "balance", "extract", "train", "predict", "tune", "decode", "score")
 
 
 def measure(folder, num_clips, paths, jobs):
     """Wall seconds and peak MiB of every stage, {stage: (seconds, MiB)}."""
     data, model = common.write_set(folder / "data", num_clips, 17, paths), folder / "model"
-    feats, scores, point, out = folder / "feats.h5", folder / "scores.h5", folder / "point.yaml", folder / "out"
+    feats, scores, point, out = (
+        folder / "feats.h5",
+        folder / "scores.h5",
+        folder / "point.yaml",
+        folder / "out",
+    )
     settings = [a for s in TINY for a in ("--set", s)]
     found = {}
     for name, *arguments in (
-            ("validate", data), ("balance", data, folder / "fit", folder / "valid", "--num-valid", min(100, num_clips // 2)),
-            ("extract", data, feats, "--jobs", jobs, "--dtype", "float16", "--device", "cpu"),
-            ("train", folder / "fit", folder / "valid", model, "--feats", feats, "--device", "cpu", *settings),
-            ("predict", model, feats, scores, "--device", "cpu"), ("tune", scores, data, point), ("decode", scores, point, out),
-            ("score", data, out, "--scores", scores)):
+        ("validate", data),
+        (
+            "balance",
+            data,
+            folder / "fit",
+            folder / "valid",
+            "--num-valid",
+            min(100, num_clips // 2),
+        ),
+        ("extract", data, feats, "--jobs", jobs, "--dtype", "float16", "--device", "cpu"),
+        (
+            "train",
+            folder / "fit",
+            folder / "valid",
+            model,
+            "--feats",
+            feats,
+            "--device",
+            "cpu",
+            *settings,
+        ),
+        ("predict", model, feats, scores, "--device", "cpu"),
+        ("tune", scores, data, point),
+        ("decode", scores, point, out),
+        ("score", data, out, "--scores", scores),
+    ):
         wall, _, peak = common.wsedtk(name, *arguments)
         found[name] = wall, peak
         print(f"{num_clips} clips: {name} {wall:.1f} s, {peak:.0f} MiB", flush=True)
@@ -37,7 +68,9 @@ def measure(folder, num_clips, paths, jobs):
 def main():
     """Measure every size and print a row a stage."""
     parser = common.parser(__doc__)
-    parser.add_argument("--clips", default="1000,10000,100000", help="sizes, with commas between them")
+    parser.add_argument(
+        "--clips", default="1000,10000,100000", help="sizes, with commas between them"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     sizes = [int(n) for n in options.clips.split(",")]
@@ -50,9 +83,14 @@ def main():
         for size in sizes:
             with common.temporary(folder) as large:
                 found = measure(large, size, paths, options.jobs)
-            per_clip = {name: (wall - (0 if name == "train" else start[name][0])) / (10000 if name == "train" else size)
-                        for name, (wall, _) in found.items()}
-            columns.append({name: f"{1e3 * per_clip[name]:.3f} ({found[name][1]:.0f})" for name in STAGES})
+            per_clip = {
+                name: (wall - (0 if name == "train" else start[name][0]))
+                / (10000 if name == "train" else size)
+                for name, (wall, _) in found.items()
+            }
+            columns.append(
+                {name: f"{1e3 * per_clip[name]:.3f} ({found[name][1]:.0f})" for name in STAGES}
+            )
     table = common.Table(options.rows)
     table.line("stage", *(f"{size:,} clips" for size in sizes))
     table.line(*["---"] * (1 + len(sizes)))

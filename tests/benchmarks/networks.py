@@ -16,7 +16,11 @@ from wsedtk.inference import network_runner
 from wsedtk.models.pooling import METHODS
 from wsedtk.training.training_loop import binary_cross_entropy
 
-NETWORKS = {"dcase-crnn": (17, 400, 64, 0.025), "talnet": (527, 400, 64, 0.025), "gated-crnn": (17, 500, 80, 0.02)}
+NETWORKS = {
+    "dcase-crnn": (17, 400, 64, 0.025),
+    "talnet": (527, 400, 64, 0.025),
+    "gated-crnn": (17, 500, 80, 0.02),
+}
 
 
 def seconds_of(step, num_steps):
@@ -32,21 +36,36 @@ def seconds_of(step, num_steps):
 
 def main():
     """Measure every combination and print a row each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16")
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.batch} clips a batch, {options.precision}")
-    print(f"{'network':11} {'pooling':19} {'parameters':>10} {'s/frame':>8} {'train clips/s':>14} {'to linear':>10}")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.batch} clips a batch, {options.precision}"
+    )
+    print(
+        f"{'network':11} {'pooling':19} {'parameters':>10} {'s/frame':>8} {'train clips/s':>14} {'to linear':>10}"
+    )
     for name, (num_classes, num_frames, num_mels, seconds_per_frame) in NETWORKS.items():
         linear = None
         for pooling in sorted(METHODS, key="linear".__ne__):
             network = models.build(name, num_classes, pooling, num_mels=num_mels)
-            runner = network_runner.Runner.of(network, [0.0] * num_mels, [1.0] * num_mels, torch.device("cpu"), options.precision == "float32")
+            runner = network_runner.Runner.of(
+                network,
+                [0.0] * num_mels,
+                [1.0] * num_mels,
+                torch.device("cpu"),
+                options.precision == "float32",
+            )
             optimizer = torch.optim.Adam(network.parameters())
             x = torch.randn(options.batch, num_frames, num_mels)
-            mask, tags = torch.ones(x.shape[:2], dtype=torch.bool), (torch.rand(options.batch, num_classes) < 0.1).float()
+            mask, tags = (
+                torch.ones(x.shape[:2], dtype=torch.bool),
+                (torch.rand(options.batch, num_classes) < 0.1).float(),
+            )
 
             def step():
                 loss = binary_cross_entropy(runner.run(*runner.normalize(x, mask)).clip, tags)
@@ -59,8 +78,10 @@ def main():
             linear = linear or rate
             count = sum(p.numel() for p in network.parameters())
             resolution = seconds_per_frame * network.time_reduction
-            print(f"{name:11} {pooling:19} {count:10,} {resolution:8.2f} {rate:14.1f} {rate / linear:10.2f}",
-                  flush=True)
+            print(
+                f"{name:11} {pooling:19} {count:10,} {resolution:8.2f} {rate:14.1f} {rate / linear:10.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def plain_scores(network, spec, features, batch=16):
     clips, frames = [], []
     with torch.no_grad():
         for start in range(0, len(features), batch):
-            x = torch.from_numpy(features.read(np.arange(start, min(start + batch, len(features))))).float()
+            x = torch.from_numpy(
+                features.read(np.arange(start, min(start + batch, len(features))))
+            ).float()
             output = network((x - mean) / std)
             clips.append(output.clip.numpy())
             frames.append(output.frame.numpy())
@@ -36,23 +38,47 @@ def plain_scores(network, spec, features, batch=16):
 def speed(table, folder, name, rounds):
     """Both ways of wsedtk beside the plain loop."""
     spec, network, _ = checkpoint.load_model(common.write_model(folder / name, name))
-    features = store.FeatureStore([common.write_features(folder / f"{name}.h5", CLIPS[name], common.front_ends()[name])])
+    features = store.FeatureStore(
+        [common.write_features(folder / f"{name}.h5", CLIPS[name], common.front_ends()[name])]
+    )
     plain, rows, cpu = spec.build().eval(), np.arange(CLIPS[name]), torch.device("cpu")
     plain.load_state_dict(network.state_dict())
-    runners = {kind: network_runner.Runner.of(network if kind == "bf16" else checkpoint.load_model(folder / name)[1], spec.mean, spec.std, cpu,
-                                         precise=kind == "precise") for kind in ("bf16", "precise")}
+    runners = {
+        kind: network_runner.Runner.of(
+            network if kind == "bf16" else checkpoint.load_model(folder / name)[1],
+            spec.mean,
+            spec.std,
+            cpu,
+            precise=kind == "precise",
+        )
+        for kind in ("bf16", "precise")
+    }
 
     def ours(runner):
         for _, output, _ in network_runner.score(runner, features, rows, 1, 10):
             output.clip.numpy()
 
-    seconds = common.in_turn({"bf16": lambda: ours(runners["bf16"]), "precise": lambda: ours(runners["precise"]),
-                              "plain": lambda: plain_scores(plain, spec, features)}, rounds)
+    seconds = common.in_turn(
+        {
+            "bf16": lambda: ours(runners["bf16"]),
+            "precise": lambda: ours(runners["precise"]),
+            "plain": lambda: plain_scores(plain, spec, features),
+        },
+        rounds,
+    )
     rate = {kind: f"{CLIPS[name] / min(values):.1f} clips/s" for kind, values in seconds.items()}
     for kind, title in (("bf16", "predict"), ("precise", "predict --precise")):
         gain = common.ratio(seconds, "plain", kind)
-        table.row(f"{title}, {name}", "plain float32", rate[kind], rate["plain"], f"{gain:.2f} x", ">= 1.5 x" if kind == "bf16" else "",
-                  gain >= 1.5 if kind == "bf16" else None, common.peak())
+        table.row(
+            f"{title}, {name}",
+            "plain float32",
+            rate[kind],
+            rate["plain"],
+            f"{gain:.2f} x",
+            ">= 1.5 x" if kind == "bf16" else "",
+            gain >= 1.5 if kind == "bf16" else None,
+            common.peak(),
+        )
 
 
 def scores(table, folder):
@@ -60,14 +86,25 @@ def scores(table, folder):
     model = common.trained_model(folder, TRAINING)
     spec, network, _ = checkpoint.load_model(model)
     clip, frame = plain_scores(network, spec, store.FeatureStore([folder / "test.h5"]))
-    for options, title, limit in (((), "predict, scores", 1e-3), (("--precise",), "predict --precise, scores", 1e-5)):
-        common.wsedtk("predict", model, folder / "test.h5", folder / "scores.h5", "--device", "cpu", *options)
+    for options, title, limit in (
+        ((), "predict, scores", 1e-3),
+        (("--precise",), "predict --precise, scores", 1e-5),
+    ):
+        common.wsedtk(
+            "predict", model, folder / "test.h5", folder / "scores.h5", "--device", "cpu", *options
+        )
         found = store.ScoreFile(folder / "scores.h5")
         frames = np.stack([found.frames(row) for row in range(len(found))])
         worst, frame_differences = np.abs(found.clip - clip).max(), np.abs(frames - frame)
-        table.row(title, "plain float32", f"clips differ by at most {worst:.1e}", f"frames by at most {frame_differences.max():.1e}",
-                  f"{(frame_differences <= 1e-3).mean():.2%} of the frame scores within 1e-3", f"all within {limit:g}",
-                  bool(max(worst, frame_differences.max()) <= limit))
+        table.row(
+            title,
+            "plain float32",
+            f"clips differ by at most {worst:.1e}",
+            f"frames by at most {frame_differences.max():.1e}",
+            f"{(frame_differences <= 1e-3).mean():.2%} of the frame scores within 1e-3",
+            f"all within {limit:g}",
+            bool(max(worst, frame_differences.max()) <= limit),
+        )
 
 
 def main():

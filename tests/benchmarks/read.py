@@ -26,7 +26,7 @@ def alone(path):
         pass
     with soundfile.SoundFile(path) as file:
         samples = file.read(file.frames, dtype="int16", always_2d=True).astype(np.float32)
-    samples *= np.float32(2 ** -15)
+    samples *= np.float32(2**-15)
     mono = samples[:, 0]
     if samples.shape[1] > 1:
         mono = mono.copy()
@@ -59,20 +59,39 @@ def main():
             for channels in (1, 2):
                 paths = write(folder, suffix, channels, options.files)
                 assert all(np.array_equal(audio_files.read(path)[0], alone(path)) for path in paths)
-                seconds = common.in_turn({
-                    "wsedtk": lambda: [audio_files.read(path) for path in paths],
-                    "alone": lambda: [alone(path) for path in paths],
-                    "info": lambda: [audio_files.info(path) for path in paths],
-                    "header": lambda: [soundfile.info(path) for path in paths]}, options.rounds)
-                clip = {name: f"{min(values) / len(paths) * 1e3:.2f} ms a file"
-                        for name, values in seconds.items()}
+                seconds = common.in_turn(
+                    {
+                        "wsedtk": lambda: [audio_files.read(path) for path in paths],
+                        "alone": lambda: [alone(path) for path in paths],
+                        "info": lambda: [audio_files.info(path) for path in paths],
+                        "header": lambda: [soundfile.info(path) for path in paths],
+                    },
+                    options.rounds,
+                )
+                clip = {
+                    name: f"{min(values) / len(paths) * 1e3:.2f} ms a file"
+                    for name, values in seconds.items()
+                }
                 ratio = common.ratio(seconds, "wsedtk", "alone")
-                table.row(f"read, {suffix.upper()}, {channels} channels", "libsndfile alone",
-                          clip["wsedtk"], clip["alone"], f"{ratio:.2f} x", "<= 1.15 x",
-                          ratio <= 1.15, common.peak())
-                table.row(f"info, {suffix.upper()}, {channels} channels", "libsndfile alone",
-                          clip["info"], clip["header"],
-                          f"{common.ratio(seconds, 'info', 'header'):.2f} x", "", None)
+                table.row(
+                    f"read, {suffix.upper()}, {channels} channels",
+                    "libsndfile alone",
+                    clip["wsedtk"],
+                    clip["alone"],
+                    f"{ratio:.2f} x",
+                    "<= 1.15 x",
+                    ratio <= 1.15,
+                    common.peak(),
+                )
+                table.row(
+                    f"info, {suffix.upper()}, {channels} channels",
+                    "libsndfile alone",
+                    clip["info"],
+                    clip["header"],
+                    f"{common.ratio(seconds, 'info', 'header'):.2f} x",
+                    "",
+                    None,
+                )
 
 
 if __name__ == "__main__":

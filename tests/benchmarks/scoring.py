@@ -44,20 +44,41 @@ def write(folder):
     generator = np.random.default_rng(0)
     data, names, labels = folder / "eval", common.names_of(CLIPS), common.CLASSES[:CLASSES]
     common.write_set(data, CLIPS, CLASSES)
-    logits = generator.normal(-3, 1.5, (CLIPS, FRAMES, CLASSES)) + generator.normal(0, 0.3, (CLIPS, FRAMES, CLASSES)).cumsum(axis=1)
+    logits = generator.normal(-3, 1.5, (CLIPS, FRAMES, CLASSES)) + generator.normal(
+        0, 0.3, (CLIPS, FRAMES, CLASSES)
+    ).cumsum(axis=1)
     frame, rows = 1 / (1 + np.exp(-logits)), []
-    for clip, label in zip(datadir.read(data).tag_clip.tolist(), datadir.read(data).tag_label.tolist()):
+    for clip, label in zip(
+        datadir.read(data).tag_clip.tolist(), datadir.read(data).tag_label.tolist()
+    ):
         onset, length = generator.uniform(0, 8), generator.uniform(0.3, 6)
         offset = min(onset + length, common.SECONDS)
-        frame[clip, round(10 * onset):round(10 * offset), label] += 0.4
+        frame[clip, round(10 * onset) : round(10 * offset), label] += 0.4
         rows.append((names[clip], f"{onset:.3f}", f"{offset:.3f}", labels[label]))
-    (data / "events.tsv").write_text("filename\tonset\toffset\tevent_label\n" + "".join("\t".join(r) + "\n" for r in sorted(rows)))
+    (data / "events.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\n"
+        + "".join("\t".join(r) + "\n" for r in sorted(rows))
+    )
     (folder / "names.txt").write_text("\n".join(names) + "\n")
     frame = np.minimum(frame, 1).astype(np.float32)
-    arrays = {"clip": (frame ** 2).sum(axis=1) / frame.sum(axis=1), "segment": frame.reshape(CLIPS, 10, 10, CLASSES).max(axis=2),
-              "frame": frame, "num_frames": np.full(CLIPS, FRAMES), "duration": np.full(CLIPS, common.SECONDS)}
-    store.write_scores(folder / "scores.h5", names, labels, {k: v.shape[1:] for k, v in arrays.items()}, [(np.arange(CLIPS), arrays)],
-                       seconds_per_frame=0.1, model="m", features="f", fingerprint="x")
+    arrays = {
+        "clip": (frame**2).sum(axis=1) / frame.sum(axis=1),
+        "segment": frame.reshape(CLIPS, 10, 10, CLASSES).max(axis=2),
+        "frame": frame,
+        "num_frames": np.full(CLIPS, FRAMES),
+        "duration": np.full(CLIPS, common.SECONDS),
+    }
+    store.write_scores(
+        folder / "scores.h5",
+        names,
+        labels,
+        {k: v.shape[1:] for k, v in arrays.items()},
+        [(np.arange(CLIPS), arrays)],
+        seconds_per_frame=0.1,
+        model="m",
+        features="f",
+        fingerprint="x",
+    )
     return data, folder / "scores.h5"
 
 
@@ -70,22 +91,49 @@ def main():
     with common.temporary(options.folder) as folder:
         data, scores = write(folder)
         point, decoded = folder / "point.yaml", folder / "decoded"
-        verbs = {"tune": ("tune", scores, data, point), "decode": ("decode", scores, point, decoded, "--mode", "frame"),
-                 "score": ("score", data, decoded)}
+        verbs = {
+            "tune": ("tune", scores, data, point),
+            "decode": ("decode", scores, point, decoded, "--mode", "frame"),
+            "score": ("score", data, decoded),
+        }
         walls, peaks = {name: [] for name in (*verbs, "sed_eval")}, {}
         for number in range(options.rounds + 1):
             for name, arguments in verbs.items():
                 wall, _, peaks[name] = common.wsedtk(*arguments)
                 walls[name].append(wall)
-            walls["sed_eval"].append(common.process(sys.executable, "-c", SED_EVAL, data / "events.tsv", decoded / "events.tsv",
-                                                    folder / "names.txt")[0])
+            walls["sed_eval"].append(
+                common.process(
+                    sys.executable,
+                    "-c",
+                    SED_EVAL,
+                    data / "events.tsv",
+                    decoded / "events.tsv",
+                    folder / "names.txt",
+                )[0]
+            )
         seconds = {name: statistics.median(values[1:]) for name, values in walls.items()}
         for name in ("tune", "decode"):
-            table.row(f"{name}, DCASE evaluation size", "", f"{seconds[name]:.2f} s", "", f"{seconds[name]:.2f} s", "<= 1 s",
-                      seconds[name] <= 1, peaks[name])
+            table.row(
+                f"{name}, DCASE evaluation size",
+                "",
+                f"{seconds[name]:.2f} s",
+                "",
+                f"{seconds[name]:.2f} s",
+                "<= 1 s",
+                seconds[name] <= 1,
+                peaks[name],
+            )
         share = statistics.median(a - b for a, b in zip(walls["score"][1:], walls["sed_eval"][1:]))
-        table.row("score, DCASE evaluation size", "sed_eval alone", f"{seconds['score']:.2f} s", f"{seconds['sed_eval']:.2f} s",
-                  f"{share:+.2f} s: our share", "<= sed_eval's", share <= seconds["sed_eval"], peaks["score"])
+        table.row(
+            "score, DCASE evaluation size",
+            "sed_eval alone",
+            f"{seconds['score']:.2f} s",
+            f"{seconds['sed_eval']:.2f} s",
+            f"{share:+.2f} s: our share",
+            "<= sed_eval's",
+            share <= seconds["sed_eval"],
+            peaks["score"],
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Start-up: process time of `wsedtk --help`, and of `validate` and `score-files` on a handful of clips.
 
-    python tests/benchmarks/startup.py [--rounds 7]
+python tests/benchmarks/startup.py [--rounds 7]
 """
 
 import statistics
@@ -18,17 +18,33 @@ def main():
     table = common.Table(options.rows)
     with common.temporary(options.folder) as folder:
         data, events = common.write_set(folder / "set", 10, 3), folder / "events.tsv"
-        events.write_text("".join(f"{name}\t{i * 0.1:.1f}\t{5 + i * 0.1:.1f}\t{common.CLASSES[i % 3]}\n"
-                                  for i, name in enumerate(common.names_of(10))))
-        commands = {"--help": ["--help"], "validate": ["validate", data], "score-files": ["score-files", events, events]}
+        events.write_text(
+            "".join(
+                f"{name}\t{i * 0.1:.1f}\t{5 + i * 0.1:.1f}\t{common.CLASSES[i % 3]}\n"
+                for i, name in enumerate(common.names_of(10))
+            )
+        )
+        commands = {
+            "--help": ["--help"],
+            "validate": ["validate", data],
+            "score-files": ["score-files", events, events],
+        }
         found = {name: [] for name in commands}
         for _ in range(options.rounds + 1):
             for name, arguments in commands.items():
                 found[name].append(common.wsedtk(*arguments))
         for name, runs in found.items():
             cpu, peak = statistics.median(run[1] for run in runs[1:]), max(run[2] for run in runs)
-            table.row(f"wsedtk {name}, start-up", "", f"{cpu:.2f} s of process time", "", f"{cpu:.2f} s", f"<= {LIMITS[name]:g} s",
-                      cpu <= LIMITS[name], peak)
+            table.row(
+                f"wsedtk {name}, start-up",
+                "",
+                f"{cpu:.2f} s of process time",
+                "",
+                f"{cpu:.2f} s",
+                f"<= {LIMITS[name]:g} s",
+                cpu <= LIMITS[name],
+                peak,
+            )
 
 
 if __name__ == "__main__":

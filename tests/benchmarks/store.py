@@ -35,7 +35,9 @@ def write(path, num_clips, num_shards, shape):
     """Write clips, the same fifty again and again, into shards of a feature file."""
     made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(np.float16)
     for k in range(1, num_shards + 1):
-        with store.writing_features(store.shard_path(path, k, num_shards), *shape, "float16", {}, "benchmark") as (append, _):
+        with store.writing_features(
+            store.shard_path(path, k, num_shards), *shape, "float16", {}, "benchmark"
+        ) as (append, _):
             for i in range(k - 1, num_clips, num_shards):
                 append(f"{i:011d}_30.000_40.000.wav", made[i % 50], 10.0)
 
@@ -84,7 +86,9 @@ def measure(folder, num_clips, num_shards, shape, batch):
     batches = [made.integers(0, num_clips, batch) for _ in range(NUM_BATCHES)]
     cold, _ = timed(network_runner.load_features, features, batches[0])
     remember(path)
-    cached = statistics.median(timed(network_runner.load_features, features, rows)[0] for rows in batches)
+    cached = statistics.median(
+        timed(network_runner.load_features, features, rows)[0] for rows in batches
+    )
     features.statistics(np.arange(num_clips))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(h5py.File(p)) for p in store.find_shards(path)]
@@ -92,14 +96,23 @@ def measure(folder, num_clips, num_shards, shape, batch):
         starts = np.cumsum([0, *map(len, opened)])
         plain = statistics.median(timed(plain_loop, opened, starts, rows)[0] for rows in batches)
     size = sum(p.stat().st_size for p in store.find_shards(path))
-    return (size / 1e9, num_clips / write_seconds, open_seconds, cold / batch * 1e3, cached / batch * 1e3, plain / batch * 1e3,
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return (
+        size / 1e9,
+        num_clips / write_seconds,
+        open_seconds,
+        cold / batch * 1e3,
+        cached / batch * 1e3,
+        plain / batch * 1e3,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
 
 
 def main():
     """Measure every size and print a row each."""
     parser = common.parser(__doc__)
-    parser.add_argument("--clips", default="1000,10000,100000", help="sizes, with commas between them")
+    parser.add_argument(
+        "--clips", default="1000,10000,100000", help="sizes, with commas between them"
+    )
     parser.add_argument("--names", type=int, help="clips of a single number each, instead")
     parser.add_argument("--shards", type=int, default=10)
     parser.add_argument("--batch", type=int, default=250)
@@ -108,22 +121,41 @@ def main():
     sizes = [options.names] if options.names else [int(n) for n in options.clips.split(",")]
     needed = max(sizes) * (2 * shape[0] * shape[1] + 16 * shape[1] + 200) / 1e9
     free = shutil.disk_usage(options.folder).free / 1e9
-    print(f"needs {needed:.1f} GB in {options.folder}, which has {free:.1f} free; batches of {options.batch}", flush=True)
+    print(
+        f"needs {needed:.1f} GB in {options.folder}, which has {free:.1f} free; batches of {options.batch}",
+        flush=True,
+    )
     if free < needed:
         parser.error("not enough disk space; name another --folder, or fewer --clips")
-    print(f"{'clips':>8} {'shards':>6} {'GB':>6} {'write/s':>8} {'open s':>7} {'cold ms':>8} {'cached ms':>9} {'clips/s':>8} "
-          f"{'to first':>8} {'h5py ms':>8} {'peak MiB':>8}")
+    print(
+        f"{'clips':>8} {'shards':>6} {'GB':>6} {'write/s':>8} {'open s':>7} {'cold ms':>8} {'cached ms':>9} {'clips/s':>8} "
+        f"{'to first':>8} {'h5py ms':>8} {'peak MiB':>8}"
+    )
     table, first = common.Table(options.rows), None
     for num_clips in sizes:
-        with tempfile.TemporaryDirectory(dir=options.folder) as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
+        with (
+            tempfile.TemporaryDirectory(dir=options.folder) as folder,
+            multiprocessing.get_context("spawn").Pool(1) as pool,
+        ):
             row = pool.apply(measure, (folder, num_clips, options.shards, shape, options.batch))
         size, written, opened, cold, cached, plain, peak = row
         first = first or cached
-        print(f"{num_clips:8} {options.shards:6} {size:6.2f} {written:8.0f} {opened:7.3f} {cold:8.3f} {cached:9.3f} {1e3 / cached:8.0f} "
-              f"{cached / first:8.2f} {plain:8.3f} {peak:8.0f}", flush=True)
+        print(
+            f"{num_clips:8} {options.shards:6} {size:6.2f} {written:8.0f} {opened:7.3f} {cold:8.3f} {cached:9.3f} {1e3 / cached:8.0f} "
+            f"{cached / first:8.2f} {plain:8.3f} {peak:8.0f}",
+            flush=True,
+        )
         if not options.names:
-            table.row(f"batches from HDF5, {num_clips:,} clips cached", "a loop of h5py", f"{1e3 / cached:.0f} clips/s",
-                      f"{1e3 / plain:.0f} clips/s", f"{1e3 / cached:.0f} clips/s", ">= 5,000 clips/s", cached <= 0.2, peak)
+            table.row(
+                f"batches from HDF5, {num_clips:,} clips cached",
+                "a loop of h5py",
+                f"{1e3 / cached:.0f} clips/s",
+                f"{1e3 / plain:.0f} clips/s",
+                f"{1e3 / cached:.0f} clips/s",
+                ">= 5,000 clips/s",
+                cached <= 0.2,
+                peak,
+            )
 
 
 if __name__ == "__main__":

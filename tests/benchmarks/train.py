@@ -31,28 +31,50 @@ SEEDS = 4
 
 def synchronised(function, device):
     """The function, and then the wait until the device has done it."""
+
     def run():
         function()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+
     return run
 
 
 def teraflops_of_card(device):
     """What the card does on the product of two 8192 x 8192 matrices in bf16, TFLOP/s."""
     a = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
-    seconds = common.in_turn({"product": synchronised(lambda: [a @ a for _ in range(10)], device)}, 3)
-    return 10 * 2 * 8192 ** 3 / min(seconds["product"]) / 1e12
+    seconds = common.in_turn(
+        {"product": synchronised(lambda: [a @ a for _ in range(10)], device)}, 3
+    )
+    return 10 * 2 * 8192**3 / min(seconds["product"]) / 1e12
 
 
 def speed(table, folder, name, device, batch, rounds):
     """The trainer beside the plain loop."""
-    frontend, num_classes, steps = common.front_ends()[name], common.NUM_CLASSES[name], STEPS[device.type]
+    frontend, num_classes, steps = (
+        common.front_ends()[name],
+        common.NUM_CLASSES[name],
+        STEPS[device.type],
+    )
     spec, network, _ = checkpoint.load_model(common.write_model(folder / name, name))
-    features = store.FeatureStore([common.write_features(folder / f"{name}.h5", 8 * batch, frontend)])
-    batches = FeatureBatches(features, datadir.read(common.write_set(folder / f"{name}_set", 8 * batch, num_classes)), folder)
+    features = store.FeatureStore(
+        [common.write_features(folder / f"{name}.h5", 8 * batch, frontend)]
+    )
+    batches = FeatureBatches(
+        features,
+        datadir.read(common.write_set(folder / f"{name}_set", 8 * batch, num_classes)),
+        folder,
+    )
     cfg = training_loop.TrainConfig(network=name, batch_size=batch, checkpoint_every=steps)
-    trainer = training_loop.Trainer(cfg, network.train(), batches, batches, (spec.mean, spec.std), frontend.seconds_per_frame, device)
+    trainer = training_loop.Trainer(
+        cfg,
+        network.train(),
+        batches,
+        batches,
+        (spec.mean, spec.std),
+        frontend.seconds_per_frame,
+        device,
+    )
     plain, waits = spec.build().to(device).train(), []
     optimizer = torch.optim.Adam(plain.parameters(), lr=cfg.learning_rate)
     ready = [t.to(device) for t in trainer.load(0)[1][:3]]
@@ -65,32 +87,63 @@ def speed(table, folder, name, device, batch, rounds):
     def plainly():
         for _ in range(steps):
             output = plain(ready[0])
-            loss = torch.nn.functional.binary_cross_entropy(output.clip.clamp(1e-7, 1 - 1e-7), ready[2])
+            loss = torch.nn.functional.binary_cross_entropy(
+                output.clip.clamp(1e-7, 1 - 1e-7), ready[2]
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             loss.item()
 
-    seconds = common.in_turn({"wsedtk": synchronised(ours, device), "plain": synchronised(plainly, device)}, rounds)
+    seconds = common.in_turn(
+        {"wsedtk": synchronised(ours, device), "plain": synchronised(plainly, device)}, rounds
+    )
     del waits[0]  # the warm-up's
     rates = {kind: steps * batch / min(values) for kind, values in seconds.items()}
-    gain, wait = common.ratio(seconds, "plain", "wsedtk"), statistics.median(w / s for w, s in zip(waits, seconds["wsedtk"]))
+    gain, wait = (
+        common.ratio(seconds, "plain", "wsedtk"),
+        statistics.median(w / s for w, s in zip(waits, seconds["wsedtk"])),
+    )
     place = device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         ours()
-    peak = common.peak() if device.type == "cpu" else torch.cuda.max_memory_allocated(device) / 2 ** 20
-    table.row(f"train, {name}, {batch} clips, {place}", "plain float32", f"{rates['wsedtk']:.1f} clips/s", f"{rates['plain']:.1f} clips/s",
-              f"{gain:.2f} x", f">= {TARGET[name]} x", gain >= TARGET[name], peak)
-    table.row(f"train, {name}: waiting for data", "the step", f"{statistics.median(waits) / steps * 1e3:.1f} ms", "", f"{wait:.2%}",
-              "<= 2 %", wait <= 0.02)
+    peak = (
+        common.peak() if device.type == "cpu" else torch.cuda.max_memory_allocated(device) / 2**20
+    )
+    table.row(
+        f"train, {name}, {batch} clips, {place}",
+        "plain float32",
+        f"{rates['wsedtk']:.1f} clips/s",
+        f"{rates['plain']:.1f} clips/s",
+        f"{gain:.2f} x",
+        f">= {TARGET[name]} x",
+        gain >= TARGET[name],
+        peak,
+    )
+    table.row(
+        f"train, {name}: waiting for data",
+        "the step",
+        f"{statistics.median(waits) / steps * 1e3:.1f} ms",
+        "",
+        f"{wait:.2%}",
+        "<= 2 %",
+        wait <= 0.02,
+    )
     if device.type == "cuda":
         with FlopCounterMode(display=False) as counter:
             trainer.loss(*trainer.load(0)[1]).backward()
         done = counter.get_total_flops() * rates["wsedtk"] / batch / 1e12
         card = teraflops_of_card(device)
-        table.row(f"train, {name}: arithmetic", "bf16 matrix product", f"{done:.0f} TFLOP/s", f"{card:.0f} TFLOP/s", f"{done / card:.0%}",
-                  "", None)
+        table.row(
+            f"train, {name}: arithmetic",
+            "bf16 matrix product",
+            f"{done:.0f} TFLOP/s",
+            f"{card:.0f} TFLOP/s",
+            f"{done / card:.0%}",
+            "",
+            None,
+        )
 
 
 def learning(table, folder):
@@ -99,13 +152,30 @@ def learning(table, folder):
     for seed in range(SEEDS):
         for precision, losses in last.items():
             settings = [f"precision={precision}", f"seed={seed}", "max_checkpoints=2"]
-            model = common.trained_model(folder, [a for s in settings for a in ("--set", s)], f"{precision}{seed}")
-            losses.append(float((model / "history.tsv").read_text(encoding="utf-8").splitlines()[-1].split("\t")[2]))
+            model = common.trained_model(
+                folder, [a for s in settings for a in ("--set", s)], f"{precision}{seed}"
+            )
+            losses.append(
+                float(
+                    (model / "history.tsv")
+                    .read_text(encoding="utf-8")
+                    .splitlines()[-1]
+                    .split("\t")[2]
+                )
+            )
     difference = np.subtract(last["bf16"], last["float32"])
-    low, high = scipy.stats.t.interval(0.95, SEEDS - 1, difference.mean(), difference.std(ddof=1) / SEEDS ** 0.5)
-    table.row("train, valid loss after 80 batches in bf16", f"float32, {SEEDS} seeds each", f"{np.mean(last['bf16']):.4f}",
-              f"{np.mean(last['float32']):.4f} (a seed's standard deviation {np.std(last['float32'], ddof=1):.4f})",
-              f"{difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]", "within the noise", bool(low <= 0 <= high))
+    low, high = scipy.stats.t.interval(
+        0.95, SEEDS - 1, difference.mean(), difference.std(ddof=1) / SEEDS**0.5
+    )
+    table.row(
+        "train, valid loss after 80 batches in bf16",
+        f"float32, {SEEDS} seeds each",
+        f"{np.mean(last['bf16']):.4f}",
+        f"{np.mean(last['float32']):.4f} (a seed's standard deviation {np.std(last['float32'], ddof=1):.4f})",
+        f"{difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]",
+        "within the noise",
+        bool(low <= 0 <= high),
+    )
 
 
 def main():
@@ -115,7 +185,9 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--networks", default="dcase-crnn,talnet,gated-crnn")
     torch.backends.cudnn.allow_tf32 = False  # float32 is float32
-    parser.add_argument("--batch", type=int, help="clips; without it as many as fit a small machine")
+    parser.add_argument(
+        "--batch", type=int, help="clips; without it as many as fit a small machine"
+    )
     options = parser.parse_args()
     table, device = common.Table(options.rows), torch.device(options.device)
     with common.temporary(options.folder) as folder:

@@ -23,7 +23,9 @@ def pytest_terminal_summary(terminalreporter):
     counts = defaultdict(lambda: [0, 0, 0])
     for outcome in ("passed", "failed", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
-            if (report.when == "call" or outcome == "skipped") and "/faults/" in f"/{report.nodeid}":
+            if (
+                report.when == "call" or outcome == "skipped"
+            ) and "/faults/" in f"/{report.nodeid}":
                 properties = dict(report.user_properties)
                 num_trials = properties.get("trials", 1) if outcome != "skipped" else 0
                 found = counts[report.nodeid.split("[")[0].split("/")[-1]]

@@ -35,14 +35,14 @@ def mutate(data, seed):
         elif kind == 3:
             data[start:start] = rng.integers(0, 256, length, np.uint8).tobytes()
         elif kind == 4:
-            del data[start:start + length]
+            del data[start : start + length]
         elif kind == 5:
-            data[start:start + length] = bytes(len(data[start:start + length]))
+            data[start : start + length] = bytes(len(data[start : start + length]))
         elif kind == 6:
-            data[start:start] = data[start:start + length]
+            data[start:start] = data[start : start + length]
         else:
             byte = int(rng.choice([0, 9, 10, 13, 32, 34, 45, 57, 127, 255]))
-            data[start:start + length] = bytes([byte]) * len(data[start:start + length])
+            data[start : start + length] = bytes([byte]) * len(data[start : start + length])
     return bytes(data)
 
 
@@ -73,7 +73,9 @@ def survives(read, path, *names):
             read(path)
     except InputError as error:
         message = str(error)
-        assert any(str(name) in message for name in (path, *names)), f"{message!r} does not name {path}"
+        assert any(str(name) in message for name in (path, *names)), (
+            f"{message!r} does not name {path}"
+        )
         assert len(message) < 20000, f"{len(message)} characters: {message[:200]}"
         return False
     return True

@@ -11,22 +11,40 @@ import time
 import pytest
 from trials import FULL, Job, check_refusal, check_whole, complete, content, is_hidden
 
-OUTPUTS = {"extract1": "all.h5", "extract2": "all.h5", "train": "model", "predict": "scores.h5", "balance": "(fit|valid)",
-           "tune": "point.yaml", "decode": "model", "score": "model", "report": "(report.html|figures)"}
+OUTPUTS = {
+    "extract1": "all.h5",
+    "extract2": "all.h5",
+    "train": "model",
+    "predict": "scores.h5",
+    "balance": "(fit|valid)",
+    "tune": "point.yaml",
+    "decode": "model",
+    "score": "model",
+    "report": "(report.html|figures)",
+}
 PAGE = 4096
 # stages, and the shares of what they need at their peak that there is room for
-FULL_DISKS = ([(stage, share) for stage in OUTPUTS for share in (0, 0.05, 0.3, 0.6, 0.9, 1)] if FULL else
-              [("extract1", 0.5), ("train", 0.5), ("balance", 0.5), ("tune", 0)])
+FULL_DISKS = (
+    [(stage, share) for stage in OUTPUTS for share in (0, 0.05, 0.3, 0.6, 0.9, 1)]
+    if FULL
+    else [("extract1", 0.5), ("train", 0.5), ("balance", 0.5), ("tune", 0)]
+)
 LIMITED = list(OUTPUTS) if FULL else ["extract1", "decode"]
 READ_ONLY = list(OUTPUTS) if FULL else ["train", "tune"]
-PRINTING = [["score", "--json"], ["score"], ["tune"], ["balance"], ["--version"]] if FULL else [["tune"], ["--version"]]
+PRINTING = (
+    [["score", "--json"], ["score"], ["tune"], ["balance"], ["--version"]]
+    if FULL
+    else [["tune"], ["--version"]]
+)
 
 
 @contextlib.contextmanager
 def mounted(folder, *options):
     """Mount something on a folder. Skips the test where that is not allowed."""
     folder.mkdir(exist_ok=True)
-    made = subprocess.run(["mount", *map(str, options), str(folder)], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", *map(str, options), str(folder)], capture_output=True, text=True
+    )
     if made.returncode:
         pytest.skip(f"mounting needs root: {made.stderr.strip()}")
     try:
@@ -76,14 +94,20 @@ def peak(site, stage, folder, peaks):
 def check_nothing_half(stage, folder, before, reference):
     """Assert that there is nothing but what was there before, what is whole, and the finished parts of `extract`."""
     check_whole(folder, reference.content, before)
-    hidden = [p for p in folder.rglob("*") if is_hidden(p.relative_to(folder)) and ".parts" not in str(p.relative_to(folder))]
+    hidden = [
+        p
+        for p in folder.rglob("*")
+        if is_hidden(p.relative_to(folder)) and ".parts" not in str(p.relative_to(folder))
+    ]
     assert not hidden, f"left over: {hidden}"
 
 
 def check_message(job, stage, reason):
     """Assert that the command refused, for a reason, naming one of its outputs."""
     check_refusal(job, reason)
-    assert re.search(rf"^wsedtk: (\S*/)?\.?{OUTPUTS[stage]}\b.*{reason}", job.stderr, re.M), f"which file? {job.stderr}"
+    assert re.search(rf"^wsedtk: (\S*/)?\.?{OUTPUTS[stage]}\b.*{reason}", job.stderr, re.M), (
+        f"which file? {job.stderr}"
+    )
 
 
 @pytest.mark.parametrize("stage, share", FULL_DISKS)
@@ -108,9 +132,16 @@ def test_file_size_limit(site, tmp_path, stage):
     reference, arguments = site.reference(stage), site.arguments(stage)
     folder = site.prepare(stage, tmp_path / "folder")
     before = content(folder)
-    largest = max(p.stat().st_size for p in reference.folder.rglob("*")
-                  if p.is_file() and str(p.relative_to(reference.folder)) not in before)
-    job = Job(folder, arguments, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, largest // 2)))
+    largest = max(
+        p.stat().st_size
+        for p in reference.folder.rglob("*")
+        if p.is_file() and str(p.relative_to(reference.folder)) not in before
+    )
+    job = Job(
+        folder,
+        arguments,
+        lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, largest // 2)),
+    )
     check_message(job, stage, "File too large")
     check_nothing_half(stage, folder, before, reference)
     complete(folder, arguments, reference.content)
@@ -134,8 +165,13 @@ def test_read_only_folder(site, tmp_path, stage):
         started = time.monotonic()
         job = Job(folder, arguments)
         check_message(job, stage, reason)
-        assert time.monotonic() - started < reference.first + 0.7 * (reference.total - reference.first) + 1, "found out after the work"
-        assert content(folder) == before and not [p for p in folder.rglob("*") if is_hidden(p.relative_to(folder))]
+        assert (
+            time.monotonic() - started
+            < reference.first + 0.7 * (reference.total - reference.first) + 1
+        ), "found out after the work"
+        assert content(folder) == before and not [
+            p for p in folder.rglob("*") if is_hidden(p.relative_to(folder))
+        ]
     complete(folder, arguments, reference.content)
 
 

@@ -33,8 +33,15 @@ def features(path):
 
 def scores(path):
     rng = np.random.default_rng(1)
-    return write_score_file(path, NAMES, ["Car", "Dog"], rng.random((N, K)), rng.random((N, T, K)), durations=np.full(N, 0.6),
-                            failed=["bad.wav"])
+    return write_score_file(
+        path,
+        NAMES,
+        ["Car", "Dog"],
+        rng.random((N, K)),
+        rng.random((N, T, K)),
+        durations=np.full(N, 0.6),
+        failed=["bad.wav"],
+    )
 
 
 def read_features(path):
@@ -68,7 +75,9 @@ def work(kind, folder, first, last):
     for seed in range(first, last):
         path.write_bytes(mutate(whole, seed))
         print(seed, flush=True)
-        faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)  # from outside Python, which C code keeps from running
+        faulthandler.dump_traceback_later(
+            LONGEST_SECONDS, exit=True
+        )  # from outside Python, which C code keeps from running
         try:
             print("read" if survives(read, path, "set: ") else "refused", flush=True)
         except Exception as error:
@@ -82,18 +91,27 @@ def test_damaged_bytes(tmp_path, kind, record_property):
     first, last, outcomes = 0, count(3000, 120), {}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     while first < last:  # from after the mutant that ended the process, if one did
-        process = subprocess.run([sys.executable, __file__, kind, tmp_path, str(first), str(last)], capture_output=True, text=True,
-                                 check=False, env=environment)
+        process = subprocess.run(
+            [sys.executable, __file__, kind, tmp_path, str(first), str(last)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
         lines = process.stdout.splitlines()
         assert lines, process.stderr
         ended = f"{'HDF5' if 'h5py/_hl' in process.stderr else 'lost'}: the process ended with {process.returncode}: {process.stderr[:600]}"
         outcomes.update(zip(map(int, lines[::2]), [*lines[1::2], ended]))
         first = max(outcomes) + 1
     lost = {seed: outcome for seed, outcome in outcomes.items() if outcome.startswith("lost")}
-    died = sum(outcome.startswith("HDF5") for outcome in outcomes.values())  # in C code, which nothing in the same process can end
+    died = sum(
+        outcome.startswith("HDF5") for outcome in outcomes.values()
+    )  # in C code, which nothing in the same process can end
     record_property("trials", last)
     record_property("survived", last - died)
-    assert died <= max(2, last // 50) and not lost, f"{len(lost)} of {last}: {list(lost.items())[:8]}"
+    assert died <= max(2, last // 50) and not lost, (
+        f"{len(lost)} of {last}: {list(lost.items())[:8]}"
+    )
 
 
 def refused(kind, path, message):
@@ -110,59 +128,114 @@ def replaced(path, name, make):
     return path
 
 
-@pytest.mark.parametrize("kind, name", [("features", "features"), ("features", "filename"), ("scores", "frame"), ("scores", "labels")])
-@pytest.mark.parametrize("link, word", [(h5py.SoftLink("/elsewhere"), "SoftLink"), (h5py.ExternalLink("other.h5", "/it"), "ExternalLink")])
+@pytest.mark.parametrize(
+    "kind, name",
+    [("features", "features"), ("features", "filename"), ("scores", "frame"), ("scores", "labels")],
+)
+@pytest.mark.parametrize(
+    "link, word",
+    [
+        (h5py.SoftLink("/elsewhere"), "SoftLink"),
+        (h5py.ExternalLink("other.h5", "/it"), "ExternalLink"),
+    ],
+)
 def test_links_are_not_followed(tmp_path, kind, name, link, word):
     path = KINDS[kind][0](tmp_path / "a.h5")
 
     def make(file, name, before):
         with h5py.File(tmp_path / "other.h5", "a") as other:
-            (file if word == "SoftLink" else other).create_dataset("elsewhere" if word == "SoftLink" else "it", data=before)
+            (file if word == "SoftLink" else other).create_dataset(
+                "elsewhere" if word == "SoftLink" else "it", data=before
+            )
         file[name] = link
+
     replaced(path, name, make)
-    refused(kind, path, rf"a.h5: '{name}' is a link to something else \({word}\), which is not followed")
+    refused(
+        kind, path, rf"a.h5: '{name}' is a link to something else \({word}\), which is not followed"
+    )
 
 
 def test_data_outside_the_file_are_not_read(tmp_path):
-    path = replaced(features(tmp_path / "a.h5"), "duration", lambda file, name, before: file.create_dataset(
-        name, (N,), "f8", external=[("/etc/passwd", 0, 8 * N)]))
-    refused("features", path, "a.h5: duration: its data are said to lie in another file, '/etc/passwd', which is not opened")
+    path = replaced(
+        features(tmp_path / "a.h5"),
+        "duration",
+        lambda file, name, before: file.create_dataset(
+            name, (N,), "f8", external=[("/etc/passwd", 0, 8 * N)]
+        ),
+    )
+    refused(
+        "features",
+        path,
+        "a.h5: duration: its data are said to lie in another file, '/etc/passwd', which is not opened",
+    )
 
 
 def test_virtual_datasets_are_not_read(tmp_path):
     scores(tmp_path / "other.h5")
     layout = h5py.VirtualLayout((N, K), "f4")
     layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "clip", (N, K))
-    path = replaced(scores(tmp_path / "a.h5"), "clip", lambda file, name, before: file.create_virtual_dataset(name, layout))
-    refused("scores", path, "a.h5: clip: is a virtual dataset, made of other files, which are not opened")
+    path = replaced(
+        scores(tmp_path / "a.h5"),
+        "clip",
+        lambda file, name, before: file.create_virtual_dataset(name, layout),
+    )
+    refused(
+        "scores",
+        path,
+        "a.h5: clip: is a virtual dataset, made of other files, which are not opened",
+    )
 
 
 def test_compression_bombs_are_not_unpacked(tmp_path):
-    path = replaced(scores(tmp_path / "a.h5"), "frame", lambda file, name, before: file.create_dataset(
-        name, (N, 1 << 26, K), "f4", chunks=(1, 1 << 20, K), compression="gzip"))
-    refused("scores", path, "a.h5: frame: is compressed, which is not read here: .*h5repack -f NONE")
+    path = replaced(
+        scores(tmp_path / "a.h5"),
+        "frame",
+        lambda file, name, before: file.create_dataset(
+            name, (N, 1 << 26, K), "f4", chunks=(1, 1 << 20, K), compression="gzip"
+        ),
+    )
+    refused(
+        "scores", path, "a.h5: frame: is compressed, which is not read here: .*h5repack -f NONE"
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"chunks": (1, 1024, K)}])
 def test_more_than_the_file_holds_is_not_read(tmp_path, options):
-    path = replaced(scores(tmp_path / "a.h5"), "frame", lambda file, name, before: file.create_dataset(
-        name, (N, 1 << 30, K), "f4", **options))
-    refused("scores", path, "a.h5: frame: claims 34,359,738,368 bytes in a file of [0-9,]+; it is damaged, or made to fill the memory")
+    path = replaced(
+        scores(tmp_path / "a.h5"),
+        "frame",
+        lambda file, name, before: file.create_dataset(name, (N, 1 << 30, K), "f4", **options),
+    )
+    refused(
+        "scores",
+        path,
+        "a.h5: frame: claims 34,359,738,368 bytes in a file of [0-9,]+; it is damaged, or made to fill the memory",
+    )
 
 
 def test_long_texts_are_not_read(tmp_path):
-    path = replaced(scores(tmp_path / "a.h5"), "labels", lambda file, name, before: file.create_dataset(
-        name, data=["x" * 100000, "y"], dtype=h5py.string_dtype()))
+    path = replaced(
+        scores(tmp_path / "a.h5"),
+        "labels",
+        lambda file, name, before: file.create_dataset(
+            name, data=["x" * 100000, "y"], dtype=h5py.string_dtype()
+        ),
+    )
     refused("scores", path, "a.h5: labels: texts of 100,001 bytes in a file of")
 
 
 def test_a_text_that_many_point_at_is_not_read(tmp_path):
-    path = replaced(features(tmp_path / "a.h5"), "failed", lambda file, name, before: file.create_dataset(
-        name, data=np.array([["x" * 60000, "y"]] * 100, object), dtype=h5py.string_dtype()))
+    path = replaced(
+        features(tmp_path / "a.h5"),
+        "failed",
+        lambda file, name, before: file.create_dataset(
+            name, data=np.array([["x" * 60000, "y"]] * 100, object), dtype=h5py.string_dtype()
+        ),
+    )
     with h5py.File(path) as file:
         place = file["failed"].id.get_offset()
     data = bytearray(path.read_bytes())
-    data[place:place + 3200] = data[place:place + 16] * 200  # all of them the first
+    data[place : place + 3200] = data[place : place + 16] * 200  # all of them the first
     size = place + 3200 + 70000
     path.write_bytes(data)
     assert size < 200 * 60000
@@ -174,17 +247,49 @@ def some(shape, kind):
 
 
 WRONG = {
-    "a group": lambda file, name, before: file.create_group(name), "nothing": lambda file, name, before: file.create_dataset(
-        name, data=h5py.Empty("f4")), "one number": some((), "f4"), "too short": some((N - 1,), "f4"), "empty": some((0,), "f4"),
-    "four axes": some((N, 1, 1, 1), "f4"), "integers": some((N, K), "i4"), "complex": some((N, K), "c8"), "booleans": some((N, K), "?"),
+    "a group": lambda file, name, before: file.create_group(name),
+    "nothing": lambda file, name, before: file.create_dataset(name, data=h5py.Empty("f4")),
+    "one number": some((), "f4"),
+    "too short": some((N - 1,), "f4"),
+    "empty": some((0,), "f4"),
+    "four axes": some((N, 1, 1, 1), "f4"),
+    "integers": some((N, K), "i4"),
+    "complex": some((N, K), "c8"),
+    "booleans": some((N, K), "?"),
     "bytes": some((N,), "S3"),
-    "references": lambda file, name, before: file.create_dataset(name, data=[file.ref] * N, dtype=h5py.ref_dtype),
+    "references": lambda file, name, before: file.create_dataset(
+        name, data=[file.ref] * N, dtype=h5py.ref_dtype
+    ),
     "records": lambda file, name, before: file.create_dataset(name, N, [("a", "i4"), ("b", "f4")]),
-    "lists": lambda file, name, before: file.create_dataset(name, N, h5py.vlen_dtype("f4")), "left out": lambda *_: None,
+    "lists": lambda file, name, before: file.create_dataset(name, N, h5py.vlen_dtype("f4")),
+    "left out": lambda *_: None,
     "a copy of the file": lambda file, name, before: file.__setitem__(name, file["/"]),
 }
-MEMBERS = [("features", name) for name in ("features", "num_frames", "duration", "mean", "squared_deviations", "filename", "failed")]
-MEMBERS += [("scores", name) for name in ("clip", "frame", "segment", "num_frames", "duration", "filename", "labels", "failed")]
+MEMBERS = [
+    ("features", name)
+    for name in (
+        "features",
+        "num_frames",
+        "duration",
+        "mean",
+        "squared_deviations",
+        "filename",
+        "failed",
+    )
+]
+MEMBERS += [
+    ("scores", name)
+    for name in (
+        "clip",
+        "frame",
+        "segment",
+        "num_frames",
+        "duration",
+        "filename",
+        "labels",
+        "failed",
+    )
+]
 
 
 @pytest.mark.parametrize("kind, name", MEMBERS)
@@ -196,9 +301,34 @@ def test_members_of_another_form(tmp_path, kind, name):
     assert results <= 1  # frame and failed scores may be left out
 
 
-@pytest.mark.parametrize("kind, name", [("features", "frontend"), ("features", "fingerprint"), ("features", "kind"), ("scores", "kind"),
-                                        ("scores", "seconds_per_frame"), ("scores", "model"), ("scores", "fingerprint")])
-@pytest.mark.parametrize("value", [None, [1, 2], h5py.Empty("f"), np.bytes_(b"x"), float("nan"), 0.0, -1.0, 1e300, "[" * 9999, "[1]", 7])
+@pytest.mark.parametrize(
+    "kind, name",
+    [
+        ("features", "frontend"),
+        ("features", "fingerprint"),
+        ("features", "kind"),
+        ("scores", "kind"),
+        ("scores", "seconds_per_frame"),
+        ("scores", "model"),
+        ("scores", "fingerprint"),
+    ],
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [1, 2],
+        h5py.Empty("f"),
+        np.bytes_(b"x"),
+        float("nan"),
+        0.0,
+        -1.0,
+        1e300,
+        "[" * 9999,
+        "[1]",
+        7,
+    ],
+)
 def test_attributes_of_another_form(tmp_path, kind, name, value):
     path = KINDS[kind][0](tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
@@ -209,17 +339,35 @@ def test_attributes_of_another_form(tmp_path, kind, name, value):
     assert survives(KINDS[kind][1], path) == free
 
 
-@pytest.mark.parametrize("name, place, value, message", [
-    ("clip", (2, 1), np.nan, "1 clips have clip scores that are not numbers from 0 to 1, the first 'clip 2.wav'"),
-    ("clip", (slice(1, 3), 0), 1.1, "2 clips have clip scores .* the first 'clip 1.wav'"),
-    ("frame", (slice(1, 4), 2, 0), -0.1, "3 clips have frame scores .* the first 'clip 1.wav'"),
-    ("segment", (0, 0, 0), np.inf, "1 clips have segment scores .* the first 'clip 0.wav'"),
-    ("num_frames", 3, T + 1, "1 clips have an impossible number of frames, the first 'clip 3.wav': 7"),
-    ("duration", slice(1, 3), np.nan, "2 clips have an impossible number of seconds, the first 'clip 1.wav': nan"),
-    ("filename", 1, "clip 0.wav", "the clip 'clip 0.wav' stands in them twice"),
-    ("filename", 1, "a\tb", r"'a\\tb': a clip or class can't be named so"),
-    ("labels", 1, "Car", "expected clips, and classes, each once"),
-])
+@pytest.mark.parametrize(
+    "name, place, value, message",
+    [
+        (
+            "clip",
+            (2, 1),
+            np.nan,
+            "1 clips have clip scores that are not numbers from 0 to 1, the first 'clip 2.wav'",
+        ),
+        ("clip", (slice(1, 3), 0), 1.1, "2 clips have clip scores .* the first 'clip 1.wav'"),
+        ("frame", (slice(1, 4), 2, 0), -0.1, "3 clips have frame scores .* the first 'clip 1.wav'"),
+        ("segment", (0, 0, 0), np.inf, "1 clips have segment scores .* the first 'clip 0.wav'"),
+        (
+            "num_frames",
+            3,
+            T + 1,
+            "1 clips have an impossible number of frames, the first 'clip 3.wav': 7",
+        ),
+        (
+            "duration",
+            slice(1, 3),
+            np.nan,
+            "2 clips have an impossible number of seconds, the first 'clip 1.wav': nan",
+        ),
+        ("filename", 1, "clip 0.wav", "the clip 'clip 0.wav' stands in them twice"),
+        ("filename", 1, "a\tb", r"'a\\tb': a clip or class can't be named so"),
+        ("labels", 1, "Car", "expected clips, and classes, each once"),
+    ],
+)
 def test_values_that_can_not_be(tmp_path, name, place, value, message):
     path = scores(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:

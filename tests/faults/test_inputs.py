@@ -44,8 +44,14 @@ def other(site):
         header, *lines = table.read_text().splitlines()
         rows = [line.split("\t") for line in lines]
         labels = [label for _, label in rows]
-        flipped = [labels[i + 1] if i % 6 == 0 else labels[i - 1] if i % 6 == 1 else labels[i] for i in range(len(rows))]
-        table.write_text("\n".join([header, *(f"{name}\t{label}" for (name, _), label in zip(rows, flipped))]) + "\n")
+        flipped = [
+            labels[i + 1] if i % 6 == 0 else labels[i - 1] if i % 6 == 1 else labels[i]
+            for i in range(len(rows))
+        ]
+        table.write_text(
+            "\n".join([header, *(f"{name}\t{label}" for (name, _), label in zip(rows, flipped))])
+            + "\n"
+        )
         (inputs / name / "events.tsv").unlink()
     sounds = sorted((inputs / "audio").iterdir())
     originals = sorted((site.inputs / "audio").iterdir())
@@ -84,7 +90,11 @@ def test_inputs_of_train_vanish(site, tmp_path, what, number):
     feats.parent.mkdir()
     shutil.copy(site.made("extract1") / "all.h5", feats)
     out.mkdir()
-    vanishing = {"features file": feats, "features folder": feats.parent, "data set": inputs / "fit"}[what]
+    vanishing = {
+        "features file": feats,
+        "features folder": feats.parent,
+        "data set": inputs / "fit",
+    }[what]
     arguments, reference = site.arguments("train", inputs, feats), site.reference("train")
     job = Job(out, arguments)
     strike_at(job, reference, (4 * number, np.random.default_rng([number, 3]).random()), out)
@@ -110,10 +120,14 @@ def test_audio_changes_under_extract(site, other, tmp_path, number, by):
     for path in sorted((inputs / "audio").iterdir()):
         put(other / "inputs" / "audio" / path.name, path, by)
     assert job.end() == 0, job.stderr
-    found, before, after = (store.FeatureStore([path]) for path in (out / "all.h5", reference.folder / "all.h5", new))
+    found, before, after = (
+        store.FeatureStore([path]) for path in (out / "all.h5", reference.folder / "all.h5", new)
+    )
     for row in range(len(found)):
         values = found.read(np.array([row]))
-        assert any(np.array_equal(values, whole.read(np.array([row]))) for whole in (before, after)), found.filenames[row]
+        assert any(
+            np.array_equal(values, whole.read(np.array([row]))) for whole in (before, after)
+        ), found.filenames[row]
 
 
 def _other_features(site, other):
@@ -123,7 +137,10 @@ def _other_features(site, other):
     return other / "extract" / "all.h5"
 
 
-@pytest.mark.parametrize("what, by", some([(what, by) for what in ("tags", "features") for by in ("by rename", "in place")], 3))
+@pytest.mark.parametrize(
+    "what, by",
+    some([(what, by) for what in ("tags", "features") for by in ("by rename", "in place")], 3),
+)
 @pytest.mark.parametrize("number", range(1, 6) if FULL else [1])
 def test_inputs_of_train_change(site, other, tmp_path, number, what, by):
     """The result is that of the old input or that of the new one, or `train` refuses naming the file: never a mix."""
@@ -131,8 +148,10 @@ def test_inputs_of_train_change(site, other, tmp_path, number, what, by):
     feats = tmp_path / "all.h5"
     shutil.copy(site.made("extract1") / "all.h5", feats)
     out.mkdir()
-    path, new = {"tags": (inputs / "fit" / "tags.tsv", other / "inputs" / "fit" / "tags.tsv"),
-                 "features": (feats, _other_features(site, other))}[what]
+    path, new = {
+        "tags": (inputs / "fit" / "tags.tsv", other / "inputs" / "fit" / "tags.tsv"),
+        "features": (feats, _other_features(site, other)),
+    }[what]
     made = other / f"train on other {what}"
     new_inputs = inputs
     if not made.exists():
@@ -143,13 +162,18 @@ def test_inputs_of_train_change(site, other, tmp_path, number, what, by):
         undisturbed(made, site.arguments("train", new_inputs, new if what == "features" else None))
     arguments, reference = site.arguments("train", inputs, feats), site.reference("train")
     job = Job(out, arguments)
-    strike_at(job, reference, (4 - 3 * number % 5, np.random.default_rng([number, 5]).random()), out)
+    strike_at(
+        job, reference, (4 - 3 * number % 5, np.random.default_rng([number, 5]).random()), out
+    )
     put(new, path, by)
     if job.end() != 0:
         check_refusal(job, path)
         check_whole(out, reference.content, content(made))
         return
-    wholes = [{k: v for k, v in of.items() if not k.endswith(".yaml")} for of in (reference.content, content(made))]
+    wholes = [
+        {k: v for k, v in of.items() if not k.endswith(".yaml")}
+        for of in (reference.content, content(made))
+    ]
     found = {k: v for k, v in content(out).items() if not k.endswith(".yaml")}
     assert found in wholes, "a mix of the old and the new input"
 
@@ -162,19 +186,27 @@ def test_model_changes_under_predict(site, tmp_path, number, by):
     for folder in (model, other_model):
         shutil.copytree(old, folder)
     import safetensors.torch
+
     tensors = safetensors.torch.load_file(old / "model.safetensors")
-    safetensors.torch.save_file({k: v + 0.01 if v.is_floating_point() else v for k, v in tensors.items()},
-                                other_model / "model.safetensors")
+    safetensors.torch.save_file(
+        {k: v + 0.01 if v.is_floating_point() else v for k, v in tensors.items()},
+        other_model / "model.safetensors",
+    )
     yaml = (other_model / "model.yaml").read_text().splitlines()
     for folder in (model, other_model):
-        (folder / "model.yaml").write_text("\n".join(line for line in yaml if not line.startswith("weights_fingerprint")) + "\n")
+        (folder / "model.yaml").write_text(
+            "\n".join(line for line in yaml if not line.startswith("weights_fingerprint")) + "\n"
+        )
     wholes = []
     for name, folder in (("old", model), ("new", other_model)):
         (tmp_path / name).mkdir()
         wholes.append(undisturbed(tmp_path / name, site.arguments("predict", model=folder)).content)
     out = tmp_path / "out"
     out.mkdir()
-    sources = [shutil.copy(folder / "model.safetensors", tmp_path / f"{i}.safetensors") for i, folder in enumerate((model, other_model))]
+    sources = [
+        shutil.copy(folder / "model.safetensors", tmp_path / f"{i}.safetensors")
+        for i, folder in enumerate((model, other_model))
+    ]
     job, turn = Job(out, site.arguments("predict", model=model)), 0
     if by == "in place":
         time.sleep(np.random.default_rng([number, 6]).random() * site.reference("predict").total)
@@ -193,12 +225,25 @@ def test_model_changes_under_predict(site, tmp_path, number, by):
 
 def _killed(site, stage, out, arguments, number, seed):
     job = Job(out, arguments)
-    strike_at(job, site.reference(stage), (0, 0.2 + 0.6 * np.random.default_rng([number, seed]).random()), out)
+    strike_at(
+        job,
+        site.reference(stage),
+        (0, 0.2 + 0.6 * np.random.default_rng([number, seed]).random()),
+        out,
+    )
     job.process.kill()
     job.end()
 
 
-CHANGES = ["a sound by rename", "a sound in place", "the audio folder", "a linked audio folder", "clips", "front end", "options"]
+CHANGES = [
+    "a sound by rename",
+    "a sound in place",
+    "the audio folder",
+    "a linked audio folder",
+    "clips",
+    "front end",
+    "options",
+]
 
 
 @pytest.mark.parametrize("number", repeat(3, 1))
@@ -226,12 +271,16 @@ def test_a_change_between_kill_and_extract(site, other, tmp_path, what, number):
         (inputs / "audio").symlink_to("others")
     elif what == "clips":
         header, *rows = (inputs / "all" / "clips.tsv").read_text().splitlines()
-        kept = [row for i, row in enumerate(rows) if i not in (5, 100, 101, 350)] + ["zzz.wav\t../audio/00.wav\t1"]
+        kept = [row for i, row in enumerate(rows) if i not in (5, 100, 101, 350)] + [
+            "zzz.wav\t../audio/00.wav\t1"
+        ]
         (inputs / "all" / "clips.tsv").write_text("\n".join([header, *kept]) + "\n")
         for name in ("tags.tsv", "events.tsv"):
             header, *rows = (inputs / "all" / name).read_text().splitlines()
             gone = tuple(f"{i:04d}.wav" for i in (5, 100, 101, 350))
-            (inputs / "all" / name).write_text("\n".join([header, *(row for row in rows if not row.startswith(gone))]) + "\n")
+            (inputs / "all" / name).write_text(
+                "\n".join([header, *(row for row in rows if not row.startswith(gone))]) + "\n"
+            )
     elif what == "front end":
         (tmp_path / "frontend.yaml").write_text("num_mels: 40\n")
         arguments = [*arguments, "--config", tmp_path / "frontend.yaml"]
@@ -242,9 +291,20 @@ def test_a_change_between_kill_and_extract(site, other, tmp_path, what, number):
     complete(out, arguments, undisturbed(never, arguments).content)
 
 
-@pytest.mark.parametrize("what, word", some([
-    ("tags of the fit set", "fit_fingerprint"), ("tags of the valid set", "valid_fingerprint"), ("features", "content_fingerprint"),
-    ("features of the valid set", "content_fingerprint"), ("front end", "features_fingerprint"), ("seed", "seed")], 3))
+@pytest.mark.parametrize(
+    "what, word",
+    some(
+        [
+            ("tags of the fit set", "fit_fingerprint"),
+            ("tags of the valid set", "valid_fingerprint"),
+            ("features", "content_fingerprint"),
+            ("features of the valid set", "content_fingerprint"),
+            ("front end", "features_fingerprint"),
+            ("seed", "seed"),
+        ],
+        3,
+    ),
+)
 def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
     """`train` refuses, says what differs, and leaves what is there; with the old input it goes on to the same end."""
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
@@ -270,14 +330,19 @@ def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
         changed_path, source = feats, tmp_path / "small" / "all.h5"
         source.parent.mkdir()
         (tmp_path / "frontend.yaml").write_text("num_mels: 40\n")
-        undisturbed(source.parent, [*site.arguments("extract1", inputs), "--config", tmp_path / "frontend.yaml"])
+        undisturbed(
+            source.parent,
+            [*site.arguments("extract1", inputs), "--config", tmp_path / "frontend.yaml"],
+        )
     else:
         changed_arguments = [*arguments, "--set", "seed=1"]
     if changed_path:
         shutil.copy(changed_path, kept)
         shutil.copy(source, changed_path)
     before = _kept_of(out)
-    check_refusal(Job(out, changed_arguments), "model: holds a model trained with other settings", word)
+    check_refusal(
+        Job(out, changed_arguments), "model: holds a model trained with other settings", word
+    )
     assert _kept_of(out) == before
     if changed_path:
         shutil.copy(kept, changed_path)
@@ -286,12 +351,15 @@ def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
 
 def _kept_of(folder):
     """The files of a training that a refusal leaves as they are."""
-    return {path: of for path, of in listing(folder).items() if path.endswith((".pt", ".yaml", ".tsv"))}
+    return {
+        path: of for path, of in listing(folder).items() if path.endswith((".pt", ".yaml", ".tsv"))
+    }
 
 
 def _mixed(first, second, path):
     """Features whose first 60 clips, those of the fit set, come from one file and the rest from another."""
     import h5py
+
     shutil.copy(first, path)
     with h5py.File(path, "r+") as file, h5py.File(second, "r") as other:
         for name in ("features", "mean", "squared_deviations"):

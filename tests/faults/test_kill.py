@@ -57,7 +57,9 @@ def test_signal(site, tmp_path, stage, number):
     elif status in (0, -chosen):
         check_same(tmp_path, reference.content)
     else:
-        assert status == 75 and "the same command again" in job.stderr, f"{chosen.name}: exit status {status}\n{job.stderr}"
+        assert status == 75 and "the same command again" in job.stderr, (
+            f"{chosen.name}: exit status {status}\n{job.stderr}"
+        )
     assert not job.survivors(), "processes are left"
     check_whole(tmp_path, reference.content)
     complete(tmp_path, arguments, reference.content)

@@ -15,11 +15,13 @@ NAN = float("nan")
 @pytest.fixture
 def planted(site, tmp_path):
     """Copy a file of the site's and change a dataset of it: planted(path, name, place, value) -> the copy."""
+
     def planted(path, name, place, value=NAN):
         copy = shutil.copy(path, tmp_path / path.name)
         with h5py.File(copy, "r+") as file:
             file[name][place] = value
         return copy
+
     return planted
 
 
@@ -27,15 +29,35 @@ def refused(folder, arguments, *words):
     """Assert that a command in a new folder refuses, and leaves nothing whole there."""
     folder.mkdir()
     check_refusal(Job(folder, arguments), *words)
-    left = [name for name in content(folder) if name.endswith((".h5", "model.yaml", ".safetensors"))]
+    left = [
+        name for name in content(folder) if name.endswith((".h5", "model.yaml", ".safetensors"))
+    ]
     assert not left, left  # of a training there may be what came before
 
 
-FEATURES = [(stage, *place, value) for value in (NAN, float("inf")) for stage in ("train", "predict") for place in (
-    ("features", (70, 3, 5)), ("features", (7, 3, 5)), ("mean", (7, 5)), ("duration", 70), ("squared_deviations", (7, 5)))]
-TABLES = [(stage, *change) for stage in ("train", "extract1", "balance", "tune", "score") for change in (
-    ("clips.tsv", 9, "1.0", "nan"), ("clips.tsv", 9, "1.0", "inf"), ("tags.tsv", 9, "low", "nan"), ("events.tsv", 9, "\t0\t", "\tnan\t"),
-    ("events.tsv", 9, "0.57", "NaN"))]
+FEATURES = [
+    (stage, *place, value)
+    for value in (NAN, float("inf"))
+    for stage in ("train", "predict")
+    for place in (
+        ("features", (70, 3, 5)),
+        ("features", (7, 3, 5)),
+        ("mean", (7, 5)),
+        ("duration", 70),
+        ("squared_deviations", (7, 5)),
+    )
+]
+TABLES = [
+    (stage, *change)
+    for stage in ("train", "extract1", "balance", "tune", "score")
+    for change in (
+        ("clips.tsv", 9, "1.0", "nan"),
+        ("clips.tsv", 9, "1.0", "inf"),
+        ("tags.tsv", 9, "low", "nan"),
+        ("events.tsv", 9, "\t0\t", "\tnan\t"),
+        ("events.tsv", 9, "0.57", "NaN"),
+    )
+]
 
 
 @pytest.mark.parametrize("stage, name, place, value", some(FEATURES, 1, 2, 15))
@@ -53,7 +75,9 @@ def test_in_a_table(site, tmp_path, stage, table, line, old, new):
     path = inputs / name / table
     lines = path.read_text().split("\n")
     assert old in lines[line - 1], lines[line - 1]
-    path.write_text("\n".join([*lines[:line - 1], lines[line - 1].replace(old, new), *lines[line:]]))
+    path.write_text(
+        "\n".join([*lines[: line - 1], lines[line - 1].replace(old, new), *lines[line:]])
+    )
     folder = site.prepare(stage, tmp_path / "out")
     before = content(folder)
     check_refusal(Job(folder, site.arguments(stage, inputs)), f"{path}:{line}: ", new.strip())
@@ -67,21 +91,41 @@ def test_in_a_weight(site, tmp_path):
     tensors[name].view(-1)[0] = NAN
     safetensors.torch.save_file(tensors, model / "model.safetensors")
     yaml = (model / "model.yaml").read_text().splitlines()  # as if it had been trained so
-    (model / "model.yaml").write_text("\n".join(line for line in yaml if not line.startswith("weights_fingerprint")) + "\n")
-    refused(tmp_path / "scored", site.arguments("predict", model=model), model, repr(name), "not finite")
-    refused(tmp_path / "trained", [*site.arguments("train"), "--init", model], model, repr(name), "not finite")
+    (model / "model.yaml").write_text(
+        "\n".join(line for line in yaml if not line.startswith("weights_fingerprint")) + "\n"
+    )
+    refused(
+        tmp_path / "scored", site.arguments("predict", model=model), model, repr(name), "not finite"
+    )
+    refused(
+        tmp_path / "trained",
+        [*site.arguments("train"), "--init", model],
+        model,
+        repr(name),
+        "not finite",
+    )
 
 
 def test_in_the_statistics_of_a_model(site, tmp_path):
     model = shutil.copytree(site.made("train") / "model", tmp_path / "model")
     lines = (model / "model.yaml").read_text().split("\n")
-    place = lines.index("mean:") + 1 if "mean:" in lines else next(i for i, line in enumerate(lines) if line.startswith("mean:"))
-    lines[place] = "- .nan" if lines[place].startswith("- ") else lines[place].replace("[", "[.nan, ", 1)
+    place = (
+        lines.index("mean:") + 1
+        if "mean:" in lines
+        else next(i for i, line in enumerate(lines) if line.startswith("mean:"))
+    )
+    lines[place] = (
+        "- .nan" if lines[place].startswith("- ") else lines[place].replace("[", "[.nan, ", 1)
+    )
     (model / "model.yaml").write_text("\n".join(lines))
-    refused(tmp_path / "scored", site.arguments("predict", model=model), model / "model.yaml", "mean")
+    refused(
+        tmp_path / "scored", site.arguments("predict", model=model), model / "model.yaml", "mean"
+    )
 
 
-@pytest.mark.parametrize("where", some(["network", "optimizer", "best_tensors", "schedule", "history"], 1))
+@pytest.mark.parametrize(
+    "where", some(["network", "optimizer", "best_tensors", "schedule", "history"], 1)
+)
 def test_in_a_checkpoint(site, tmp_path, where):
     """`train` says so, goes back to the checkpoint before, and ends as if nothing had been."""
     reference, arguments = site.reference("train"), site.arguments("train")
@@ -90,7 +134,10 @@ def test_in_a_checkpoint(site, tmp_path, where):
         assert job.is_running
     job.process.kill()
     job.end()
-    found = sorted(tmp_path.rglob("*.pt"), key=lambda p: (int(p.stem.removeprefix("step").removeprefix("resume")), p.stem[0] == "s"))
+    found = sorted(
+        tmp_path.rglob("*.pt"),
+        key=lambda p: (int(p.stem.removeprefix("step").removeprefix("resume")), p.stem[0] == "s"),
+    )
     state = torch.load(found[-1], weights_only=True)
     if where == "optimizer":
         moments = next(iter(state["optimizer"]["state"].values()))
@@ -103,15 +150,39 @@ def test_in_a_checkpoint(site, tmp_path, where):
         next(v for v in state[where].values() if v.is_floating_point()).view(-1)[0] = NAN
     torch.save(state, found[-1])
     job = complete(tmp_path, arguments, reference.content)
-    assert found[-1].name in job.stderr and "not finite" in job.stderr and "going back to the checkpoint before" in job.stderr
+    assert (
+        found[-1].name in job.stderr
+        and "not finite" in job.stderr
+        and "going back to the checkpoint before" in job.stderr
+    )
 
 
-@pytest.mark.parametrize("name, stage", some([
-    ("clip", "tune"), ("frame", "tune"), ("clip", "decode"), ("segment", "decode"), ("clip", "score"), ("frame", "score"),
-    ("duration", "tune"), ("duration", "decode")], 3))
+@pytest.mark.parametrize(
+    "name, stage",
+    some(
+        [
+            ("clip", "tune"),
+            ("frame", "tune"),
+            ("clip", "decode"),
+            ("segment", "decode"),
+            ("clip", "score"),
+            ("frame", "score"),
+            ("duration", "tune"),
+            ("duration", "decode"),
+        ],
+        3,
+    ),
+)
 def test_in_scores(site, tmp_path, planted, name, stage):
-    copy = planted(site.made("predict") / "scores.h5", name, (70, 0, 0)[:{"clip": 2, "duration": 1}.get(name, 3)])
-    arguments = [copy if str(argument).endswith("scores.h5") else argument for argument in site.arguments(stage)]
+    copy = planted(
+        site.made("predict") / "scores.h5",
+        name,
+        (70, 0, 0)[: {"clip": 2, "duration": 1}.get(name, 3)],
+    )
+    arguments = [
+        copy if str(argument).endswith("scores.h5") else argument
+        for argument in site.arguments(stage)
+    ]
     if stage == "decode" and name == "frame":
         arguments += ["--mode", "frame"]
     if stage == "decode" and name == "segment":
@@ -122,19 +193,29 @@ def test_in_scores(site, tmp_path, planted, name, stage):
     check_whole(folder, before)
 
 
-@pytest.mark.parametrize("key", some(["clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds"], 0))
+@pytest.mark.parametrize(
+    "key",
+    some(
+        ["clip_thresholds", "frame_thresholds", "median_seconds", "min_seconds", "max_gap_seconds"],
+        0,
+    ),
+)
 def test_in_an_operating_point(site, tmp_path, key):
     lines = (site.made("tune") / "point.yaml").read_text().split("\n")
     place = lines.index(f"{key}:") + 1
     lines[place] = lines[place].split(": ")[0] + ": .nan"
     (tmp_path / "point.yaml").write_text("\n".join(lines))
-    arguments = [tmp_path / "point.yaml" if str(a).endswith("point.yaml") else a for a in site.arguments("decode")]
+    arguments = [
+        tmp_path / "point.yaml" if str(a).endswith("point.yaml") else a
+        for a in site.arguments("decode")
+    ]
     refused(tmp_path / "out", arguments, tmp_path / "point.yaml", key)
 
 
 def test_in_sound(site, tmp_path):
     """The clip is among those that failed, and the others are as they were."""
     import soundfile
+
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     out.mkdir()
     sound = inputs / "audio" / "07.wav"

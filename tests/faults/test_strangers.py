@@ -40,33 +40,74 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
     code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\nfrom wsedtk.models.dcase_crnn import DcaseCrnn as Net\n"
     (tmp_path / "theirs.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    for name, package in (("theirs:Net", "theirs"), ("subprocess:Popen", "subprocess"), ("torch.nn:Identity", "torch")):
+    for name, package in (
+        ("theirs:Net", "theirs"),
+        ("subprocess:Popen", "subprocess"),
+        ("torch.nn:Identity", "torch"),
+    ):
         edit(model, network=name)
-        with pytest.raises(InputError, match=f"m: model.yaml names code from outside wsedtk, '{name}', .*set WSEDTK_NETWORKS={package} in"):
+        with pytest.raises(
+            InputError,
+            match=f"m: model.yaml names code from outside wsedtk, '{name}', .*set WSEDTK_NETWORKS={package} in",
+        ):
             checkpoint.load_model(model)
     assert "theirs" not in sys.modules and not (tmp_path / "ran").exists()
     edit(model, network="theirs:Net")
     monkeypatch.setenv("WSEDTK_NETWORKS", "mine,theirs")
     assert checkpoint.load_model(model)[1].time_reduction == 4 and (tmp_path / "ran").exists()
     monkeypatch.delenv("WSEDTK_NETWORKS")
-    assert checkpoint.load_model(model, "theirs:Net")[1].time_reduction == 4  # which the user's own configuration names
+    assert (
+        checkpoint.load_model(model, "theirs:Net")[1].time_reduction == 4
+    )  # which the user's own configuration names
     edit(model, network="subprocess:Popen")
     monkeypatch.setenv("WSEDTK_NETWORKS", "subprocess")
-    with pytest.raises(InputError, match="model.yaml: network 'subprocess:Popen': is not a torch.nn.Module"):
+    with pytest.raises(
+        InputError, match="model.yaml: network 'subprocess:Popen': is not a torch.nn.Module"
+    ):
         checkpoint.load_model(model)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"labels": [f"c{i}" for i in range(100000)]}, "num_classes: sizes of at most 65536 are built"),
-    ({"labels": [f"c{i}" for i in range(60000)]}, r"its tensor 'head.fc_prob.weight' is \(2, 6\), expected \(60000, 6\)"),
-    ({"network_options": {"num_mels": 8, "num_hidden": 10 ** 9}}, "num_hidden: sizes of at most 65536 are built"),
-    ({"network_options": {"num_mels": 8, "num_hidden": 60000}}, "is not of the network that model.yaml describes"),
-    ({"network_options": {"num_mels": 8, "channels": [9, 9, 10 ** 9]}}, "channels: sizes of at most 65536 are built"),
-    ({"network": "talnet", "network_options": {"num_pools": 10 ** 9, "num_convs": 10 ** 9}}, "sizes of at most 65536 are built"),
-    ({"frontend": {"num_mels": 10 ** 9}}, "mean and std hold 8 numbers, the front end has 1000000000 mel bins"),
-    ({"frontend": {"num_mels": 8, "num_fft": 10 ** 9}}, "frontend: sample_rate, window, hop and num_fft can be at most 1048576"),
-    ({"frontend": {"num_mels": 8, "pad_to_seconds": 1e9}}, "pad_to_seconds must be a number above 0 and at most a day"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"labels": [f"c{i}" for i in range(100000)]},
+            "num_classes: sizes of at most 65536 are built",
+        ),
+        (
+            {"labels": [f"c{i}" for i in range(60000)]},
+            r"its tensor 'head.fc_prob.weight' is \(2, 6\), expected \(60000, 6\)",
+        ),
+        (
+            {"network_options": {"num_mels": 8, "num_hidden": 10**9}},
+            "num_hidden: sizes of at most 65536 are built",
+        ),
+        (
+            {"network_options": {"num_mels": 8, "num_hidden": 60000}},
+            "is not of the network that model.yaml describes",
+        ),
+        (
+            {"network_options": {"num_mels": 8, "channels": [9, 9, 10**9]}},
+            "channels: sizes of at most 65536 are built",
+        ),
+        (
+            {"network": "talnet", "network_options": {"num_pools": 10**9, "num_convs": 10**9}},
+            "sizes of at most 65536 are built",
+        ),
+        (
+            {"frontend": {"num_mels": 10**9}},
+            "mean and std hold 8 numbers, the front end has 1000000000 mel bins",
+        ),
+        (
+            {"frontend": {"num_mels": 8, "num_fft": 10**9}},
+            "frontend: sample_rate, window, hop and num_fft can be at most 1048576",
+        ),
+        (
+            {"frontend": {"num_mels": 8, "pad_to_seconds": 1e9}},
+            "pad_to_seconds must be a number above 0 and at most a day",
+        ),
+    ],
+)
 def test_sizes_that_lie(model, changes, message):
     edit(model, **changes)
     with pytest.raises(InputError, match=message) as error:
@@ -77,14 +118,22 @@ def test_sizes_that_lie(model, changes, message):
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.uint8, torch.float8_e4m3fn])
 def test_tensors_of_other_kinds(model, dtype):
     tensors = small_spec().build().state_dict()
-    checkpoint.save_tensors(model / "model.safetensors", {**tensors, "conv1.bias": torch.zeros(2).to(dtype)})
-    with pytest.raises(InputError, match=f"the tensor 'conv1.bias' in model.safetensors holds {dtype}, not floating-point numbers"):
+    checkpoint.save_tensors(
+        model / "model.safetensors", {**tensors, "conv1.bias": torch.zeros(2).to(dtype)}
+    )
+    with pytest.raises(
+        InputError,
+        match=f"the tensor 'conv1.bias' in model.safetensors holds {dtype}, not floating-point numbers",
+    ):
         checkpoint.load_model(model)
 
 
 def test_a_compressed_checkpoint_is_not_unpacked(tmp_path):
     checkpoint.save_checkpoint(tmp_path / "a.pt", {"x": torch.zeros(1 << 20)})
-    with zipfile.ZipFile(tmp_path / "a.pt") as whole, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as whole,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
         for part in whole.infolist():
             bomb.writestr(part.filename, whole.read(part))
     assert os.path.getsize(tmp_path / "b.pt") < 20000
@@ -99,6 +148,9 @@ def test_training_does_not_run_what_a_checkpoint_holds(corpus, trained, tmp_path
     torch.save({"step": Evil(tmp_path / "ran")}, newest, _use_new_zipfile_serialization=not old)
     shutil.copy(newest, tmp_path / "evil.pt")
     result = run(*train_arguments(corpus, model))
-    assert not (tmp_path / "ran").exists() and "it holds more than tensors and plain values" in result.stderr
+    assert (
+        not (tmp_path / "ran").exists()
+        and "it holds more than tensors and plain values" in result.stderr
+    )
     torch.load(tmp_path / "evil.pt", weights_only=False)["step"].close()
     assert (tmp_path / "ran").exists()  # which it would have done

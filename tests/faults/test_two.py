@@ -16,7 +16,9 @@ def test_the_second_refuses(site, tmp_path, stage):
     wait_for_change(first, tmp_path, first.before)
     while first.is_running and not list(tmp_path.rglob(".*lock")):
         time.sleep(0.002)
-    first.process.send_signal(19)  # SIGSTOP: it is in the middle of its work however long the second takes
+    first.process.send_signal(
+        19
+    )  # SIGSTOP: it is in the middle of its work however long the second takes
     assert first.is_running
     before = listing(tmp_path)
     try:
@@ -42,7 +44,9 @@ def test_begun_together(site, tmp_path, stage, number):
     for job in jobs:
         if job.end() != 0:
             check_refusal(job, "is at work there")
-            assert int(re.search(r"process (\d+) on ", job.stderr)[1]) in {other.process.pid for other in jobs if other is not job}
+            assert int(re.search(r"process (\d+) on ", job.stderr)[1]) in {
+                other.process.pid for other in jobs if other is not job
+            }
     check_same(tmp_path, reference.content)
 
 

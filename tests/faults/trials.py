@@ -26,9 +26,24 @@ NUM_CLIPS, NUM_FIT, NUM_VALID = 400, 60, 40
 ROOT = Path(wsedtk.__file__).resolve().parent.parent
 MARK = "WSEDTK_TRIAL"
 SECONDS = 120  # after which a process that should have ended hangs
-TRAIN = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8}", "--set", "batch_size=10", "--set", "learning_rate=3e-3",
-         "--set", "checkpoint_every=10", "--set", "max_checkpoints=8", "--set", "mixup_alpha=0.2", "--set", "resume_seconds=0.1",
-         "--device", "cpu"]
+TRAIN = [
+    "--set",
+    "network_options={channels: [4, 6, 8], num_hidden: 8}",
+    "--set",
+    "batch_size=10",
+    "--set",
+    "learning_rate=3e-3",
+    "--set",
+    "checkpoint_every=10",
+    "--set",
+    "max_checkpoints=8",
+    "--set",
+    "mixup_alpha=0.2",
+    "--set",
+    "resume_seconds=0.1",
+    "--device",
+    "cpu",
+]
 
 
 # The command line, but that `extract` ends a part after a twentieth of a second instead of twenty: else these small sets are one part.
@@ -62,17 +77,32 @@ class Job:
         self.mark, self.started, self.stderr = uuid.uuid4().hex, time.monotonic(), None
         self.before = listing(Path(folder))  # what lay there
         self._said = tempfile.TemporaryFile()  # a pipe would wait for orphans
-        environment = {**os.environ, MARK: self.mark, "OMP_NUM_THREADS": "1",
-                       "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+        environment = {
+            **os.environ,
+            MARK: self.mark,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
+        }
 
         def prepare():
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a shell runs in the background
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # ignored in what a shell runs in the background
             before()
 
         program = ["-c", LAUNCHER] if arguments[0] == "extract" else ["-m", "wsedtk"]
-        self.process = subprocess.Popen([sys.executable, *program, *map(str, arguments)], cwd=folder, env=environment,
-                                        stdin=subprocess.DEVNULL, stdout=stdout or subprocess.DEVNULL, stderr=self._said,
-                                        start_new_session=True, preexec_fn=prepare)
+        self.process = subprocess.Popen(
+            [sys.executable, *program, *map(str, arguments)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout or subprocess.DEVNULL,
+            stderr=self._said,
+            start_new_session=True,
+            preexec_fn=prepare,
+        )
 
     @property
     def is_running(self):
@@ -106,8 +136,16 @@ class Job:
         found = []
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdecimal() and f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
-                    found.append((int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()))
+                if (
+                    entry.name.isdecimal()
+                    and f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes()
+                ):
+                    found.append(
+                        (
+                            int(entry.name),
+                            (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(),
+                        )
+                    )
             except OSError:
                 continue
         return found
@@ -153,8 +191,13 @@ def _store_content(path):
             found[f"@{name}"] = value.tolist() if hasattr(value, "tolist") else value
         for name, dataset in file.items():
             values = dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
-            found[name] = (str(dataset.dtype), dataset.shape, hashlib.sha256(
-                repr(values.tolist()).encode() if values.dtype == object else values.tobytes()).hexdigest())
+            found[name] = (
+                str(dataset.dtype),
+                dataset.shape,
+                hashlib.sha256(
+                    repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
+                ).hexdigest(),
+            )
     return found
 
 
@@ -162,7 +205,7 @@ def _history(path):
     """Rows of history.tsv without their seconds; the whole header."""
     header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
     place = header.index("seconds")
-    return [header, *(row[:place] + row[place + 1:] for row in rows)]
+    return [header, *(row[:place] + row[place + 1 :] for row in rows)]
 
 
 def is_hidden(path):
@@ -175,13 +218,17 @@ def content(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        unseen = any(part.startswith(".") or part == "tensorboard" for part in relative.parts)  # TensorBoard's hold times
+        unseen = any(
+            part.startswith(".") or part == "tensorboard" for part in relative.parts
+        )  # TensorBoard's hold times
         if not path.is_file() or unseen or path.name == "train.log":
             continue
         if path.suffix == ".h5":
             found[str(relative)] = _store_content(path)
         elif path.suffix == ".pt":
-            torch.load(path, map_location="cpu", weights_only=True)  # it must be whole; which ones there are depends on the kills
+            torch.load(
+                path, map_location="cpu", weights_only=True
+            )  # it must be whole; which ones there are depends on the kills
         elif path.name == "history.tsv":
             found[str(relative)] = _history(path)
         else:
@@ -195,7 +242,9 @@ def check_whole(folder, *references):
     for name, value in found.items():
         wholes = [reference[name] for reference in references if name in reference]
         if Path(name).name == "history.tsv":
-            assert any(value == whole[:len(value)] for whole in wholes), f"{name}: not the beginning of the undisturbed one"
+            assert any(value == whole[: len(value)] for whole in wholes), (
+                f"{name}: not the beginning of the undisturbed one"
+            )
         else:
             assert value in wholes, f"{name}: not as an undisturbed run leaves it"
 
@@ -226,12 +275,26 @@ class Site:
     def __init__(self, folder):
         self.folder, self.inputs, self._references = folder, folder / "inputs", {}
         for i in range(40):
-            write_sound(self.inputs / "audio" / f"{i:02d}.wav", 1.0, frequency=3000 if i % 2 == 0 else 300, seed=i)
+            write_sound(
+                self.inputs / "audio" / f"{i:02d}.wav",
+                1.0,
+                frequency=3000 if i % 2 == 0 else 300,
+                seed=i,
+            )
         clips = [(f"{i:04d}.wav", f"../audio/{i % 40:02d}.wav", 1.0) for i in range(NUM_CLIPS)]
-        for name, part in (("all", slice(None)), ("fit", slice(NUM_FIT)), ("valid", slice(NUM_FIT, NUM_FIT + NUM_VALID))):
+        for name, part in (
+            ("all", slice(None)),
+            ("fit", slice(NUM_FIT)),
+            ("valid", slice(NUM_FIT, NUM_FIT + NUM_VALID)),
+        ):
             rows = list(enumerate(clips))[part]
-            write_set(self.inputs / name, [clip for _, clip in rows], LABELS, [(clip[0], LABELS[i % 2]) for i, clip in rows],
-                      [(clip[0], 0, 0.5 + 0.01 * (i % 50), LABELS[i % 2]) for i, clip in rows])
+            write_set(
+                self.inputs / name,
+                [clip for _, clip in rows],
+                LABELS,
+                [(clip[0], LABELS[i % 2]) for i, clip in rows],
+                [(clip[0], 0, 0.5 + 0.01 * (i % 50), LABELS[i % 2]) for i, clip in rows],
+            )
 
     def copy_inputs(self, folder):
         """The data sets and their audio, to be changed."""
@@ -241,20 +304,57 @@ class Site:
         """The command line of a stage, which writes below the folder that it runs in; `inputs`, `feats`, `model` in place of the site's."""
         inputs, made = inputs or self.inputs, self.made
         if stage.startswith("extract"):
-            return ["extract", inputs / "all", "all.h5", "--max-seconds", "1", "--jobs", stage[-1:], "--device", "cpu"]
+            return [
+                "extract",
+                inputs / "all",
+                "all.h5",
+                "--max-seconds",
+                "1",
+                "--jobs",
+                stage[-1:],
+                "--device",
+                "cpu",
+            ]
         feats = feats or (made("extract1") / "all.h5" if stage in ("train", "predict") else None)
         if stage == "train":
             return ["train", inputs / "fit", inputs / "valid", "model", "--feats", feats, *TRAIN]
         if stage == "predict":
-            return ["predict", model or made("train") / "model", feats, "scores.h5", "--device", "cpu"]
+            return [
+                "predict",
+                model or made("train") / "model",
+                feats,
+                "scores.h5",
+                "--device",
+                "cpu",
+            ]
         if stage == "balance":
             return ["balance", inputs / "all", "fit", "valid", "--num-valid", "100"]
         if stage == "tune":
-            return ["tune", made("predict") / "scores.h5", inputs / "all", "point.yaml", "--criterion", "segments"]
+            return [
+                "tune",
+                made("predict") / "scores.h5",
+                inputs / "all",
+                "point.yaml",
+                "--criterion",
+                "segments",
+            ]
         if stage == "decode":
-            return ["decode", made("predict") / "scores.h5", made("tune") / "point.yaml", "model/all/frame"]
+            return [
+                "decode",
+                made("predict") / "scores.h5",
+                made("tune") / "point.yaml",
+                "model/all/frame",
+            ]
         if stage == "score":
-            return ["score", inputs / "all", "model/all/frame", "--scores", made("predict") / "scores.h5", "--bootstrap", "10"]
+            return [
+                "score",
+                inputs / "all",
+                "model/all/frame",
+                "--scores",
+                made("predict") / "scores.h5",
+                "--bootstrap",
+                "10",
+            ]
         if stage == "report":
             return ["report", "model", "report.html", "--figures", "figures"]
         raise ValueError(stage)
@@ -278,7 +378,9 @@ class Site:
         """The undisturbed run of a stage."""
         if stage not in self._references:
             arguments = self.arguments(stage)
-            self._references[stage] = undisturbed(self.prepare(stage, self.folder / "undisturbed" / stage), arguments)
+            self._references[stage] = undisturbed(
+                self.prepare(stage, self.folder / "undisturbed" / stage), arguments
+            )
         return self._references[stage]
 
 

@@ -19,8 +19,10 @@ from wsedtk.corpora import audioset, dcase2017, youtube
 
 RATE = 16000
 CORPORA = {"dcase2017": dcase2017.read, "audioset": audioset.read}
-DCASE_IDS = ("/m/0284vy3 /m/05x_td /m/02mfyn /m/02rhddq /m/0199g /m/06_fw /m/012n7d /m/012ndj /m/0dgbq /m/04qvtq /m/03qc9zr /m/0k4j "
-             "/t/dd00134 /m/01bjv /m/07r04 /m/04_sv /m/07jdr").split()  # their sounds are numbers 0 to 16
+DCASE_IDS = (
+    "/m/0284vy3 /m/05x_td /m/02mfyn /m/02rhddq /m/0199g /m/06_fw /m/012n7d /m/012ndj /m/0dgbq /m/04qvtq /m/03qc9zr /m/0k4j "
+    "/t/dd00134 /m/01bjv /m/07r04 /m/04_sv /m/07jdr"
+).split()  # their sounds are numbers 0 to 16
 
 
 def sound(label, num_samples, rng):
@@ -29,17 +31,28 @@ def sound(label, num_samples, rng):
     pitch = 250 * 1.19 ** (label % 17) * rng.uniform(0.97, 1.03)
     pulse = 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * (1 + label % 5) * t + rng.uniform(0, 6)))
     vibrato = 1 + 0.03 * (label % 3) * np.sin(2 * np.pi * (2 + label % 4) * t)
-    tone = sum(np.sin(2 * np.pi * harmonic * np.cumsum(pitch * vibrato) / RATE) / harmonic for harmonic in (1, 2 + label % 2))
+    tone = sum(
+        np.sin(2 * np.pi * harmonic * np.cumsum(pitch * vibrato) / RATE) / harmonic
+        for harmonic in (1, 2 + label % 2)
+    )
     if label >= 17:
         tone += np.sin(2 * np.pi * 180 * 1.11 ** (label // 17) * t)
     fade = np.minimum(1, np.minimum(t, t[::-1]) / 0.02)
-    return rng.uniform(0.08, 0.2) * (tone * (pulse if label % 2 else 1) + 0.2 * rng.normal(size=num_samples)) * fade
+    return (
+        rng.uniform(0.08, 0.2)
+        * (tone * (pulse if label % 2 else 1) + 0.2 * rng.normal(size=num_samples))
+        * fade
+    )
 
 
 def classes_above(metadata_dir, mids):
     """Which classes lie above which (K, K), see audioset.ancestors; none where there is no ontology."""
     path = Path(metadata_dir) / audioset.ONTOLOGY
-    return audioset.ancestors(audioset.read_ontology(path), mids) if path.exists() else np.zeros((len(mids), len(mids)), bool)
+    return (
+        audioset.ancestors(audioset.read_ontology(path), mids)
+        if path.exists()
+        else np.zeros((len(mids), len(mids)), bool)
+    )
 
 
 def clip_audio(dataset, clip, above, rng):
@@ -65,7 +78,10 @@ def clip_audio(dataset, clip, above, rng):
 
 def choose(dataset, count, rng):
     """Clips (count,) of a set, the classes in turn, so that the rare ones are there too."""
-    chosen, queues = set(), [rng.permutation(clips).tolist() for clips in dataset.clips_of_classes()[:-1]]
+    chosen, queues = (
+        set(),
+        [rng.permutation(clips).tolist() for clips in dataset.clips_of_classes()[:-1]],
+    )
     while len(chosen) < count and any(queues):
         for queue in queues:
             while queue and queue[-1] in chosen:
@@ -82,7 +98,11 @@ def break_some(paths, rng):
     missing.unlink()
     empty.write_bytes(b"")
     cut.write_bytes(cut.read_bytes()[:30])
-    for path, samples in ((silent, np.zeros(RATE * 10)), (short, 0.1 * np.sin(np.arange(RATE // 2))), (copy, soundfile.read(original)[0])):
+    for path, samples in (
+        (silent, np.zeros(RATE * 10)),
+        (short, 0.1 * np.sin(np.arange(RATE // 2))),
+        (copy, soundfile.read(original)[0]),
+    ):
         path.unlink()
         soundfile.write(path.with_suffix(".wav"), samples, RATE)
     original_samples = soundfile.read(original)[0]
@@ -96,10 +116,18 @@ def make(corpus, metadata_dir, audio_dir, counts, seed=0, broken=False):
     """Write the audio of counts = {set: number of clips}. Returns {set: {kind: clip}} of what was broken."""
     spoilt = {}
     for number, (name, dataset) in enumerate(CORPORA[corpus](metadata_dir).items()):
-        rng, paths, above = np.random.default_rng((seed, number)), [], classes_above(metadata_dir, dataset.info["class_ids"])
+        rng, paths, above = (
+            np.random.default_rng((seed, number)),
+            [],
+            classes_above(metadata_dir, dataset.info["class_ids"]),
+        )
         for index, clip in enumerate(choose(dataset, counts[name], rng)):
             stem = str(dataset.filenames[clip]).removesuffix(".wav")
-            path = Path(audio_dir) / f"part {index % 3}" / f"{'Y' if index % 4 else ''}{stem}{('.wav', '.flac', '.ogg')[index % 3]}"
+            path = (
+                Path(audio_dir)
+                / f"part {index % 3}"
+                / f"{'Y' if index % 4 else ''}{stem}{('.wav', '.flac', '.ogg')[index % 3]}"
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, clip_audio(dataset, clip, above, rng).clip(-1, 1), RATE)
             paths.append(path)
@@ -110,7 +138,9 @@ def make(corpus, metadata_dir, audio_dir, counts, seed=0, broken=False):
 
 def main():
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpus", choices=CORPORA)
     parser.add_argument("metadata_dir")
     parser.add_argument("audio_dir")
@@ -119,7 +149,14 @@ def main():
     parser.add_argument("--broken", action="store_true")
     options = parser.parse_args()
     counts = {name: getattr(options, name) for name in dcase2017.SETS}
-    for name, clips in make(options.corpus, options.metadata_dir, options.audio_dir, counts, options.seed, options.broken).items():
+    for name, clips in make(
+        options.corpus,
+        options.metadata_dir,
+        options.audio_dir,
+        counts,
+        options.seed,
+        options.broken,
+    ).items():
         print(name, clips)
 
 

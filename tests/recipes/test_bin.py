@@ -14,18 +14,31 @@ LOCAL = str(ROOT / "bin" / "local.sh")
 
 def local(*words, **options):
     """Run bin/local.sh."""
-    return subprocess.run(["bash", LOCAL, *map(str, words)], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(
+        ["bash", LOCAL, *map(str, words)], capture_output=True, text=True, timeout=60, **options
+    )
 
 
 def test_arguments_pass_untouched(tmp_path):
     words = ["a b", "*", "$HOME", "-x", "it's", 'q"q', "", "back\\slash", "new\nline"]
-    process = local(tmp_path / "log dir" / "l.log", "python3", "-c", "import sys; print(sys.argv[1:])", *words)
+    process = local(
+        tmp_path / "log dir" / "l.log", "python3", "-c", "import sys; print(sys.argv[1:])", *words
+    )
     assert process.returncode == 0 and process.stdout.strip() == str(words)
     assert str(words) in (tmp_path / "log dir" / "l.log").read_text()
 
 
 def test_a_log_tells_command_host_times_and_status(tmp_path):
-    process = local("--mem", "4", "--gpu", "1", tmp_path / "l.log", "bash", "-c", "echo out; echo err >&2; exit 3")
+    process = local(
+        "--mem",
+        "4",
+        "--gpu",
+        "1",
+        tmp_path / "l.log",
+        "bash",
+        "-c",
+        "echo out; echo err >&2; exit 3",
+    )
     log = (tmp_path / "l.log").read_text()
     assert process.returncode == 1 and "l.log" in process.stderr
     assert process.stdout == "out\n" and "err" in process.stderr
@@ -37,29 +50,60 @@ def test_jobs_run_at_once_and_the_failed_ones_are_named(tmp_path):
     process = local("JOB=1:3", tmp_path / "l.JOB.log", "bash", "-c", "echo job JOB; [ JOB != 2 ]")
     assert process.returncode == 1
     assert [f"job {i}" in (tmp_path / f"l.{i}.log").read_text() for i in (1, 2, 3)] == [True] * 3
-    assert "1 of 3 jobs failed" in process.stderr and "l.2.log" in process.stderr and "l.1.log" not in process.stderr
+    assert (
+        "1 of 3 jobs failed" in process.stderr
+        and "l.2.log" in process.stderr
+        and "l.1.log" not in process.stderr
+    )
 
 
 def test_few_jobs_run_at_once(tmp_path):
     script = f"touch {tmp_path}/on.JOB; ls {tmp_path} | grep -c on > {tmp_path}/count.JOB; sleep 0.2; rm {tmp_path}/on.JOB"
-    assert local("--max-jobs-run", 2, "JOB=1:5", tmp_path / "l.JOB.log", "bash", "-c", script).returncode == 0
+    assert (
+        local(
+            "--max-jobs-run", 2, "JOB=1:5", tmp_path / "l.JOB.log", "bash", "-c", script
+        ).returncode
+        == 0
+    )
     assert max(int((tmp_path / f"count.{i}").read_text()) for i in range(1, 6)) <= 2
 
 
 def test_not_finished_is_told_apart(tmp_path):
-    assert local("JOB=1:2", tmp_path / "l.JOB.log", "bash", "-c", "exit $((JOB == 2 ? 75 : 0))").returncode == 75
-    assert local("JOB=1:2", tmp_path / "l.JOB.log", "bash", "-c", "exit $((JOB == 2 ? 75 : 1))").returncode == 1
+    assert (
+        local(
+            "JOB=1:2", tmp_path / "l.JOB.log", "bash", "-c", "exit $((JOB == 2 ? 75 : 0))"
+        ).returncode
+        == 75
+    )
+    assert (
+        local(
+            "JOB=1:2", tmp_path / "l.JOB.log", "bash", "-c", "exit $((JOB == 2 ? 75 : 1))"
+        ).returncode
+        == 1
+    )
 
 
 def test_a_signal_ends_the_jobs(tmp_path):
-    process = subprocess.Popen(["bash", LOCAL, str(tmp_path / "l.log"), "bash", "-c", f"echo $$ > {tmp_path}/pid; sleep 60"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [
+            "bash",
+            LOCAL,
+            str(tmp_path / "l.log"),
+            "bash",
+            "-c",
+            f"echo $$ > {tmp_path}/pid; sleep 60",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
         time.sleep(0.05)
     job = int((tmp_path / "pid").read_text())
     process.terminate()
     errors = process.communicate(timeout=10)[1].decode()
-    assert process.returncode == 75 and "stopped by a signal" in errors and "Terminated" not in errors
+    assert (
+        process.returncode == 75 and "stopped by a signal" in errors and "Terminated" not in errors
+    )
     for _ in range(100):
         if not os.path.exists(f"/proc/{job}"):
             return
@@ -72,15 +116,23 @@ def test_a_signal_ends_the_jobs(tmp_path):
 def test_a_job_that_saves_its_work_is_waited_for(tmp_path, name, array):
     script = f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; touch {tmp_path}/ready; sleep 60 & wait"
     log = "l.JOB.log" if array else "l.1.log"
-    process = subprocess.Popen(["bash", LOCAL, *map(str, array), str(tmp_path / log), "bash", "-c", script], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        ["bash", LOCAL, *map(str, array), str(tmp_path / log), "bash", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     while not (tmp_path / "ready").exists():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(getattr(signal, f"SIG{name}"))
     process.communicate(timeout=10)
-    assert process.returncode == 75 and (tmp_path / "saved").exists(), "its dispatcher was gone before it"
-    assert "said\n# ended" in (tmp_path / "l.1.log").read_text() and "exit status 75" in (tmp_path / "l.1.log").read_text()
+    assert process.returncode == 75 and (tmp_path / "saved").exists(), (
+        "its dispatcher was gone before it"
+    )
+    assert (
+        "said\n# ended" in (tmp_path / "l.1.log").read_text()
+        and "exit status 75" in (tmp_path / "l.1.log").read_text()
+    )
 
 
 def test_usage(tmp_path):
@@ -95,18 +147,29 @@ def parse(*words):
 option_names='name flag many'; name=default flag=false many=()
 . '{ROOT}/bin/parse_options.sh' "$@"
 printf '%s|' "$name" "$flag" ${{many[@]+"${{many[@]}}"}}"""
-    return subprocess.run(["bash", "-c", script, "script", *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["bash", "-c", script, "script", *words], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_options_keep_every_character():
     assert parse().stdout == "default|false|"
-    assert parse("--name", "$(touch x) `y` *; 'q'", "--flag").stdout == "$(touch x) `y` *; 'q'|true|"
+    assert (
+        parse("--name", "$(touch x) `y` *; 'q'", "--flag").stdout == "$(touch x) `y` *; 'q'|true|"
+    )
     assert parse("--many", "a b", "--many=--c", "--name", "-x").stdout == "-x|false|a b|--c|"
     assert parse("--name=").stdout == "|false|"
 
 
 def test_wrong_options_exit_with_2():
-    for words in (["--nam", "x"], ["--name"], ["--flag=true"], ["name"], ["--option-names", "x"], ["--many[0]", "x"]):
+    for words in (
+        ["--nam", "x"],
+        ["--name"],
+        ["--flag=true"],
+        ["name"],
+        ["--option-names", "x"],
+        ["--many[0]", "x"],
+    ):
         process = parse(*words)
         assert process.returncode == 2 and "script: " in process.stderr, words
 
@@ -118,8 +181,13 @@ def test_the_environment_script_never_exits_its_caller(tmp_path):
     (copy / "bin").mkdir(parents=True)
     for name in ("setup.cfg", "constraints.txt", "bin/env.sh"):
         (copy / name).write_bytes((ROOT / name).read_bytes())
-    process = subprocess.run(["bash", "-c", script.replace(str(ROOT), str(copy))], capture_output=True, text=True, timeout=60,
-                             env={"PATH": "/usr/bin:/bin"})
+    process = subprocess.run(
+        ["bash", "-c", script.replace(str(ROOT), str(copy))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin"},
+    )
     assert process.stdout == "still here 1\n" and "needs Python >= 3.10" in process.stderr
 
 
@@ -138,31 +206,76 @@ echo '12;cluster'
 @pytest.fixture
 def slurm(tmp_path):
     """Run bin/slurm.sh with a stand-in for sbatch and these lines of a site's configuration: (process, what sbatch was asked for)."""
+
     def run(lines, *words):
         (tmp_path / "sbatch").write_text(FAKE)
         (tmp_path / "sbatch").chmod(0o755)
         (tmp_path / "site.conf").write_text(lines)
         environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
         environment.pop("OMP_NUM_THREADS", None)
-        process = subprocess.run(["bash", str(ROOT / "bin/slurm.sh"), "--conf", str(tmp_path / "site.conf"), *map(str, words)],
-                                 capture_output=True, text=True, timeout=60, env=environment)
+        process = subprocess.run(
+            [
+                "bash",
+                str(ROOT / "bin/slurm.sh"),
+                "--conf",
+                str(tmp_path / "site.conf"),
+                *map(str, words),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+        )
         asked = tmp_path / "asked"
         return process, asked.read_text().splitlines() if asked.exists() else None
+
     return run
 
 
 def test_what_slurm_is_asked_for(slurm, tmp_path):
     conf = (ROOT / "recipes/conf/slurm.conf").read_text()
     log = tmp_path / "a b" / "100%.JOB.log"
-    process, asked = slurm(conf, "--mem", 4, "--time", "2:30:00", "--num-threads", 3, "--max-jobs-run", 2, "JOB=1:2", log, "echo", "*")
+    process, asked = slurm(
+        conf,
+        "--mem",
+        4,
+        "--time",
+        "2:30:00",
+        "--num-threads",
+        3,
+        "--max-jobs-run",
+        2,
+        "JOB=1:2",
+        log,
+        "echo",
+        "*",
+    )
     assert process.returncode == 0, process.stderr
-    assert asked[:8] == ["--export=ALL", "--requeue", "--signal=B:USR1@60", "--mem=4G", "--time=2:30:00", "--cpus-per-task=3", "--parsable",
-                         "--open-mode=append"]
+    assert asked[:8] == [
+        "--export=ALL",
+        "--requeue",
+        "--signal=B:USR1@60",
+        "--mem=4G",
+        "--time=2:30:00",
+        "--cpus-per-task=3",
+        "--parsable",
+        "--open-mode=append",
+    ]
     assert asked[asked.index("--array") + 1] == "1-2%2"
     assert asked[asked.index("--output") + 1] == f"{tmp_path}/a b/100%%.%a.log"
-    assert [line for line in (tmp_path / "a b" / "100%.2.log").read_text().splitlines() if line[0] != "#"] == ["*"]
-    process, asked = slurm(conf, "--gpu", 2, "--mem", "500M", tmp_path / "l.log", "bash", "-c", "echo $OMP_NUM_THREADS")
-    assert process.stdout == "3\n" and asked[3:5] == ["--gres=gpu:2", "--mem=500M"] and "--array" not in asked
+    assert [
+        line
+        for line in (tmp_path / "a b" / "100%.2.log").read_text().splitlines()
+        if line[0] != "#"
+    ] == ["*"]
+    process, asked = slurm(
+        conf, "--gpu", 2, "--mem", "500M", tmp_path / "l.log", "bash", "-c", "echo $OMP_NUM_THREADS"
+    )
+    assert (
+        process.stdout == "3\n"
+        and asked[3:5] == ["--gres=gpu:2", "--mem=500M"]
+        and "--array" not in asked
+    )
 
 
 def test_a_site_says_what_its_slurm_wants(slurm, tmp_path):
@@ -173,18 +286,41 @@ option gpu=* -p gpu --gpus=$0
 default gpu=0
 option time=*"""
     assert slurm(conf, tmp_path / "l.log", "true")[1][:4] == ["-A", "lab", "-p", "cpu"]
-    assert slurm(conf, "--gpu", 3, "--time", 5, tmp_path / "l.log", "true")[1][:5] == ["-A", "lab", "-p", "gpu", "--gpus=3"]
+    assert slurm(conf, "--gpu", 3, "--time", 5, tmp_path / "l.log", "true")[1][:5] == [
+        "-A",
+        "lab",
+        "-p",
+        "gpu",
+        "--gpus=3",
+    ]
 
 
-@pytest.mark.parametrize("conf, words, message", [
-    ("option gpu=*\n", [], "has no line 'command sbatch ...'"),
-    ("command sbatch\nqueue=gpu\n", [], "site.conf:2: 'queue=gpu': expected command, option or default"),
-    ("command sbatch\noption gpus=1 -G\n", [], "site.conf:2: 'gpus=1': expected gpu, mem, time or num_threads"),
-    ("command sbatch\n", ["--mem", 3], "no line 'option mem=3G ...' or 'option mem=* ...'"),
-    ("command sbatch\n", ["--mem", "lots"], "--mem 'lots': expected gigabytes"),
-    ("command sbatch\n", ["--num-threads", 0], "--num-threads '0': expected a number of threads"),
-])
-def test_a_wrong_configuration_or_option_is_told_before_anything_is_submitted(slurm, tmp_path, conf, words, message):
+@pytest.mark.parametrize(
+    "conf, words, message",
+    [
+        ("option gpu=*\n", [], "has no line 'command sbatch ...'"),
+        (
+            "command sbatch\nqueue=gpu\n",
+            [],
+            "site.conf:2: 'queue=gpu': expected command, option or default",
+        ),
+        (
+            "command sbatch\noption gpus=1 -G\n",
+            [],
+            "site.conf:2: 'gpus=1': expected gpu, mem, time or num_threads",
+        ),
+        ("command sbatch\n", ["--mem", 3], "no line 'option mem=3G ...' or 'option mem=* ...'"),
+        ("command sbatch\n", ["--mem", "lots"], "--mem 'lots': expected gigabytes"),
+        (
+            "command sbatch\n",
+            ["--num-threads", 0],
+            "--num-threads '0': expected a number of threads",
+        ),
+    ],
+)
+def test_a_wrong_configuration_or_option_is_told_before_anything_is_submitted(
+    slurm, tmp_path, conf, words, message
+):
     process, asked = slurm(conf, *words, tmp_path / "l.log", "true")
     assert process.returncode == 2 and message in process.stderr and asked is None
 

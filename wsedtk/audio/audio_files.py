@@ -68,7 +68,9 @@ def resample(samples, source_rate, target_rate):
 
     length = resampled_length(len(samples), source_rate, target_rate)
     resampled = soxr.resample(samples, source_rate, target_rate, "HQ")[:length]
-    return resampled if len(resampled) == length else np.pad(resampled, (0, length - len(resampled)))
+    return (
+        resampled if len(resampled) == length else np.pad(resampled, (0, length - len(resampled)))
+    )
 
 
 def read(path, sample_rate=None, max_seconds=None, remarks=None):
@@ -137,9 +139,16 @@ def examine(path):
                 highest.append(mono.max())
     except InputError as error:
         return Examination(fault=str(error))
-    return Examination(num_frames / rate, rate, bool(min(lowest) == max(highest)), float(max(peaks)),
-                       float(num_full / (num_frames * sound.channels)), digest.hexdigest()[:16],
-                       tuple(sound.remarks()), sound.remark_on_mean())
+    return Examination(
+        num_frames / rate,
+        rate,
+        bool(min(lowest) == max(highest)),
+        float(max(peaks)),
+        float(num_full / (num_frames * sound.channels)),
+        digest.hexdigest()[:16],
+        tuple(sound.remarks()),
+        sound.remark_on_mean(),
+    )
 
 
 def write(path, samples, sample_rate):
@@ -156,7 +165,16 @@ def mp3(samples, sample_rate):
     """
     buffer = io.BytesIO()
     try:
-        soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, format="MP3", bitrate_mode="CONSTANT", compression_level=0.85)
+        soundfile.write(
+            buffer,
+            np.clip(samples, -1, 1),
+            sample_rate,
+            format="MP3",
+            bitrate_mode="CONSTANT",
+            compression_level=0.85,
+        )
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
-        raise InputError(f"this libsndfile writes no MP3 ({error}); install a newer soundfile") from None
+        raise InputError(
+            f"this libsndfile writes no MP3 ({error}); install a newer soundfile"
+        ) from None
     return buffer.getvalue()

@@ -73,8 +73,13 @@ class AvFile:
         self._missing, self._first_gap = 0.0, 0.0  # seconds: silence so far, place of the first
         alone = {"protocol_whitelist": "none", "format_whitelist": demuxer}
         try:
-            self._container = av.open(file, format=demuxer, container_options=alone,
-                                      metadata_errors="ignore", io_open=_refuse)
+            self._container = av.open(
+                file,
+                format=demuxer,
+                container_options=alone,
+                metadata_errors="ignore",
+                io_open=_refuse,
+            )
         except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as error:
             raise self._no_sound(self._reason_of_mov(error) or _reason(error)) from None
         try:
@@ -153,7 +158,9 @@ class AvFile:
                     if frame.samples and frame.sample_rate > 0 and frame.layout.nb_channels:
                         has_begun = True
                         yield frame
-        except IndexError:  # PyAV, at the end of a file in which FFmpeg found a new track on the way
+        except (
+            IndexError
+        ):  # PyAV, at the end of a file in which FFmpeg found a new track on the way
             self.remarks.append("holds a track that begins later, which is not heard")
         except errors as error:
             self.fault = _reason(error)
@@ -243,9 +250,9 @@ class AvFile:
             if kind is not None and kind != (rate, samples.shape[1]):
                 self._held = samples, rate
                 break
-            kind, part = (rate, samples.shape[1]), samples[:num_frames - count]
+            kind, part = (rate, samples.shape[1]), samples[: num_frames - count]
             if len(part) < len(samples):
-                self._held = samples[len(part):], rate
+                self._held = samples[len(part) :], rate
             parts.append(part)
             count += len(part)
         if not parts:
@@ -259,8 +266,9 @@ class AvFile:
         self.fault = self.fault or self._file.error
         if self._missing:
             first = f"{self._first_gap:.1f} s"
-            self.remarks.append(f"lacks {self._missing:.1f} s, the first after {first}; "
-                                "silence replaces them")
+            self.remarks.append(
+                f"lacks {self._missing:.1f} s, the first after {first}; silence replaces them"
+            )
             self._missing = 0
 
     def close(self):

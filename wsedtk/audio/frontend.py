@@ -38,13 +38,22 @@ class FrontendConfig:
     def __post_init__(self):
         if min(self.sample_rate, self.window, self.hop, self.num_mels) < 1:
             raise ValueError("sample_rate, window, hop and num_mels must be at least 1")
-        if max(self.sample_rate, self.window, self.hop, self.num_fft) > 1 << 20 or self.num_mels > 1 << 12 \
-                or self.num_mels * self.num_fft > 1 << 27:  # the filters would fill the memory
-            raise ValueError("sample_rate, window, hop and num_fft can be at most 1048576, num_mels 4096, num_mels * num_fft 134217728")
+        if (
+            max(self.sample_rate, self.window, self.hop, self.num_fft) > 1 << 20
+            or self.num_mels > 1 << 12
+            or self.num_mels * self.num_fft > 1 << 27
+        ):  # the filters would fill the memory
+            raise ValueError(
+                "sample_rate, window, hop and num_fft can be at most 1048576, num_mels 4096, num_mels * num_fft 134217728"
+            )
         if self.num_fft < self.window:
-            raise ValueError(f"num_fft {self.num_fft} is shorter than the window of {self.window} samples")
+            raise ValueError(
+                f"num_fft {self.num_fft} is shorter than the window of {self.window} samples"
+            )
         if not 0 <= self.min_hz < self.max_hz <= self.sample_rate / 2:
-            raise ValueError(f"need 0 <= min_hz < max_hz <= {self.sample_rate / 2}, found {self.min_hz} and {self.max_hz}")
+            raise ValueError(
+                f"need 0 <= min_hz < max_hz <= {self.sample_rate / 2}, found {self.min_hz} and {self.max_hz}"
+            )
         if self.power not in (1, 2):
             raise ValueError(f"power must be 1 or 2, found {self.power}")
         if not 0 < self.min_power < float("inf"):
@@ -52,7 +61,9 @@ class FrontendConfig:
         if self.top_db is not None and not self.top_db >= 0:
             raise ValueError(f"top_db must be at least 0, or null, found {self.top_db}")
         if self.pad_to_seconds is not None and not 0 < self.pad_to_seconds <= 86400:
-            raise ValueError(f"pad_to_seconds must be a number above 0 and at most a day, or null, found {self.pad_to_seconds}")
+            raise ValueError(
+                f"pad_to_seconds must be a number above 0 and at most a day, or null, found {self.pad_to_seconds}"
+            )
 
     @property
     def seconds_per_frame(self):
@@ -106,8 +117,11 @@ def mel_filters(config):
     filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (upper - lower))
     num_empty = int((filters.max(axis=1) == 0).sum())
     if num_empty:
-        warnings.warn(f"{num_empty} of {config.num_mels} mel filters contain no FFT bin and are 0; "
-                      "use fewer num_mels or a larger num_fft", stacklevel=2)
+        warnings.warn(
+            f"{num_empty} of {config.num_mels} mel filters contain no FFT bin and are 0; "
+            "use fewer num_mels or a larger num_fft",
+            stacklevel=2,
+        )
     return filters
 
 
@@ -133,7 +147,11 @@ def _one_thread(device):
 
 def _magnitude(spectrum):
     """The magnitudes of a complex tensor. On a CPU numpy finds them ten times as fast as torch."""
-    return torch.from_numpy(np.abs(spectrum.numpy())) if spectrum.device.type == "cpu" else spectrum.abs()
+    return (
+        torch.from_numpy(np.abs(spectrum.numpy()))
+        if spectrum.device.type == "cpu"
+        else spectrum.abs()
+    )
 
 
 class LogMel:
@@ -151,7 +169,10 @@ class LogMel:
     def _parts_of(self, dtype):
         """The window and the bands of filters in a precision."""
         if dtype not in self._parts:
-            bands = [(filters, bins, weights.to(dtype).to(self.device)) for filters, bins, weights in self._filters]
+            bands = [
+                (filters, bins, weights.to(dtype).to(self.device))
+                for filters, bins, weights in self._filters
+            ]
             self._parts[dtype] = self._window.to(dtype).to(self.device), bands
         return self._parts[dtype]
 
@@ -179,23 +200,32 @@ class LogMel:
         with _one_thread(self.device), torch.inference_mode():
             if samples.ndim == 1:
                 return self._levels(samples)
-            levels = np.stack([self._levels(clip) for clip in samples.reshape(-1, samples.shape[-1])])
+            levels = np.stack(
+                [self._levels(clip) for clip in samples.reshape(-1, samples.shape[-1])]
+            )
             return levels.reshape(*samples.shape[:-1], *levels.shape[1:])
 
     def _levels(self, samples):
         """Levels (T, F) of one clip (S,)."""
         config, num_frames = self.config, self.config.num_frames(len(samples))
         before = config.samples_before
-        padded = np.zeros((num_frames - 1) * config.hop + config.window, np.float64 if samples.dtype == np.float64 else np.float32)
-        kept = samples[:len(padded) - before]
-        padded[before:before + len(kept)] = kept
-        frames = torch.from_numpy(padded).to(self.device).unfold(0, config.window, config.hop)  # (T, window)
+        padded = np.zeros(
+            (num_frames - 1) * config.hop + config.window,
+            np.float64 if samples.dtype == np.float64 else np.float32,
+        )
+        kept = samples[: len(padded) - before]
+        padded[before : before + len(kept)] = kept
+        frames = (
+            torch.from_numpy(padded).to(self.device).unfold(0, config.window, config.hop)
+        )  # (T, window)
         window, bands = self._parts_of(frames.dtype)
         mel = frames.new_empty(num_frames, config.num_mels)
-        rows = frames.new_zeros(min(num_frames, _BLOCK_FRAMES), config.num_fft)  # a block's frames, and the zeros after each
+        rows = frames.new_zeros(
+            min(num_frames, _BLOCK_FRAMES), config.num_fft
+        )  # a block's frames, and the zeros after each
         for block, out in zip(frames.split(_BLOCK_FRAMES), mel.split(_BLOCK_FRAMES)):
-            torch.mul(block, window, out=rows[:len(block), :config.window])
-            spectrum = _magnitude(torch.fft.rfft(rows[:len(block)]))  # (T, num_fft / 2 + 1)
+            torch.mul(block, window, out=rows[: len(block), : config.window])
+            spectrum = _magnitude(torch.fft.rfft(rows[: len(block)]))  # (T, num_fft / 2 + 1)
             if config.power == 2:
                 spectrum *= spectrum
             for filters, bins, weights in bands:

@@ -143,8 +143,10 @@ class Sound:
         self._part, self._reader = part, self._opened(part)
         rate = self._reader.samplerate
         if not RATES[0] <= rate <= RATES[1]:
-            raise InputError(f"{self._path}: says that it has {rate} samples a second; "
-                             f"expected {RATES[0]} to {RATES[1]}")
+            raise InputError(
+                f"{self._path}: says that it has {rate} samples a second; "
+                f"expected {RATES[0]} to {RATES[1]}"
+            )
 
     def _opened(self, part):
         """Return a reader of a stream: SndFile, or AvFile if libsndfile cannot read all of it."""
@@ -254,13 +256,17 @@ class Sound:
         before, left = shown_seconds(self._num_heard / self.samplerate), self._none()
         if rate != self._rate:
             left = self._flushed()
-            self._remark_change(f"changes from {self._rate} to {rate} samples a second after "
-                                f"{before} s; the rest is resampled")
+            self._remark_change(
+                f"changes from {self._rate} to {rate} samples a second after "
+                f"{before} s; the rest is resampled"
+            )
             self._rate = rate
         if samples.shape[1] != self.channels:
             found = samples.shape[1]
-            self._remark_change(f"changes from {self.channels} to {found} channels after {before} "
-                                "s; the rest is heard as the mean of its channels")
+            self._remark_change(
+                f"changes from {self.channels} to {found} channels after {before} "
+                "s; the rest is heard as the mean of its channels"
+            )
             samples = np.repeat(mean_of_channels(samples)[:, None], self.channels, axis=1)
         if rate != self.samplerate:
             samples = self._resampled(samples, rate)
@@ -271,7 +277,8 @@ class Sound:
             import soxr
 
             self._resampler = soxr.ResampleStream(
-                rate, self.samplerate, self.channels, dtype="float32", quality="HQ")
+                rate, self.samplerate, self.channels, dtype="float32", quality="HQ"
+            )
         samples = self._resampler.resample_chunk(np.ascontiguousarray(samples))
         return samples.reshape(-1, self.channels)
 
@@ -326,20 +333,27 @@ class Sound:
         offset = float(mono[::64].mean())  # exact enough if the rest of the mean is weak
         of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
         of_channels = float(np.vdot(samples, samples)) / self.channels
-        if of_mean * self.channels < _CANCELLED * of_channels:  # rare: only then exact values matter
+        if (
+            of_mean * self.channels < _CANCELLED * of_channels
+        ):  # rare: only then exact values matter
             of_mean, of_channels = _variation(mono[:, None]), _variation(samples)
         self._energies += of_mean, of_channels
 
     def remark_on_mean(self):
         """Return a remark if the channels cancel each other in their mean, else ""."""
         of_mean, of_channels = self._energies
-        if of_channels <= _AUDIBLE * self._num_heard or of_mean * self.channels >= _CANCELLED * of_channels:
+        if (
+            of_channels <= _AUDIBLE * self._num_heard
+            or of_mean * self.channels >= _CANCELLED * of_channels
+        ):
             return ""
         weaker = "silent"
         if of_mean > _SILENT * of_channels:
             weaker = f"{10 * np.log10(of_channels / of_mean):.0f} dB weaker"
-        return (f"has channels that cancel each other: their mean is {weaker}; "
-                "use one of them, or detect --channels each")
+        return (
+            f"has channels that cancel each other: their mean is {weaker}; "
+            "use one of them, or detect --channels each"
+        )
 
     def remarks(self):
         """Return the file's faults as a list of texts, after it has been read."""
@@ -355,8 +369,10 @@ class Sound:
         elif self._breaks_off or share is None:
             found.append(f"breaks off after {shown_seconds(heard)} s")
         elif isinstance(self._reader, AvFile) and self._reader.lacks_sound():
-            found.append(f"holds {shown_seconds(heard)} s of sound and lasts "
-                         f"{shown_seconds(self._reader.film_seconds)} s")
+            found.append(
+                f"holds {shown_seconds(heard)} s of sound and lasts "
+                f"{shown_seconds(self._reader.film_seconds)} s"
+            )
         faults = [self._layout.remark]
         if self._num_flac > 1:
             faults.append(f"holds {self._num_flac} files, one after the other")

@@ -56,7 +56,11 @@ class NumberList(click.ParamType):
         except ValueError:
             numbers = (-1,)
         if not all(0 <= n < float("inf") for n in numbers):
-            self.fail(f"{value!r}: expected {self.name[:-4]}, one or several with commas between them", param, ctx)
+            self.fail(
+                f"{value!r}: expected {self.name[:-4]}, one or several with commas between them",
+                param,
+                ctx,
+            )
         return numbers
 
 
@@ -83,6 +87,7 @@ class Fraction(Number):
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
             from wsedtk.core.config import suggest_fraction
+
             error.message = error.message.rstrip(".") + suggest_fraction(value)
             raise
 
@@ -98,6 +103,7 @@ class Target(click.ParamType):
             return value
         from wsedtk.core.config import suggest, suggest_fraction
         from wsedtk.decoding.thresholds import TARGETS
+
         key, _, text = value.partition("=")
         if key not in TARGETS:
             self.fail(f"{value!r}: no such target; {suggest(key, TARGETS)}", param, ctx)
@@ -108,26 +114,40 @@ class Target(click.ParamType):
         if key == "false-alarms-per-hour" and not 0 <= number < float("inf"):
             self.fail(f"{value!r}: expected {key}=NUMBER, a number of at least 0", param, ctx)
         if key != "false-alarms-per-hour" and not 0 < number <= 1:
-            self.fail(f"{value!r}: expected {key}=NUMBER, a number above 0 and at most 1"
-                      + suggest_fraction(text), param, ctx)
+            self.fail(
+                f"{value!r}: expected {key}=NUMBER, a number above 0 and at most 1"
+                + suggest_fraction(text),
+                param,
+                ctx,
+            )
         return key, number
 
 
 def _check_outputs(command, options):
     """Refuse outputs that are an input of the same command, or whose name is that of another kind of file."""
-    inputs = {Path(v).resolve() for p in command.params if p.type is IN_DIR for v in _values(options[p.name])}
+    inputs = {
+        Path(v).resolve()
+        for p in command.params
+        if p.type is IN_DIR
+        for v in _values(options[p.name])
+    }
     for parameter in command.params:
         for value in _values(options[parameter.name]) if parameter.type is OUT else ():
             suffix = Path(parameter.metavar or "").suffix
             if suffix and value.suffix != suffix:
-                raise InputError(f"{value}: the output of `{command.name}` must have a name that ends in {suffix}")
+                raise InputError(
+                    f"{value}: the output of `{command.name}` must have a name that ends in {suffix}"
+                )
             if value.resolve() in inputs:
-                raise InputError(f"{value}: is an input of this command and would be overwritten; name another output")
+                raise InputError(
+                    f"{value}: is an input of this command and would be overwritten; name another output"
+                )
 
 
 def _check_inputs(command, options):
     """Name a folder that can't be entered, where an input is one or lies below it."""
     from wsedtk.data.folders import check_reach
+
     for parameter in command.params:
         for value in _values(options[parameter.name]) if parameter.type is IN_DIR else ():
             check_reach(value)
@@ -145,10 +165,22 @@ def _tell(ctx, parameter, value):
 
 
 _HOW = "wsedtk.how"  # in click's context: what is told
-TELLING = (click.Option(["--quiet"], is_flag=True, expose_value=False, callback=_tell,
-                        help="Tell warnings and errors only; print nothing but what is asked for."),
-           click.Option(["--verbose"], is_flag=True, expose_value=False, callback=_tell,
-                        help="Tell more: options, what is read and written, time, memory."))
+TELLING = (
+    click.Option(
+        ["--quiet"],
+        is_flag=True,
+        expose_value=False,
+        callback=_tell,
+        help="Tell warnings and errors only; print nothing but what is asked for.",
+    ),
+    click.Option(
+        ["--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=_tell,
+        help="Tell more: options, what is read and written, time, memory.",
+    ),
+)
 
 
 @contextlib.contextmanager
@@ -158,9 +190,13 @@ def _telling(ctx, options, outputs):
     --quiet silences what is printed, but for the result itself: where no output is named that it goes to, or JSON or a dry run asked for.
     """
     from wsedtk.core import progress
+
     how = ctx.meta.get(_HOW)
-    written = any(_values(options[p.name]) for p in ctx.command.params
-                  if p.type is OUT and (isinstance(p, click.Argument) or p.name.startswith("output")))  # else it is printed
+    written = any(
+        _values(options[p.name])
+        for p in ctx.command.params
+        if p.type is OUT and (isinstance(p, click.Argument) or p.name.startswith("output"))
+    )  # else it is printed
     with progress.telling(how), contextlib.ExitStack() as stack:
         if how == "quiet" and written and not (options.get("as_json") or options.get("dry_run")):
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
@@ -169,8 +205,11 @@ def _telling(ctx, options, outputs):
             yield
             return
         from wsedtk.core import provenance
+
         record, started = provenance.describe(ctx.command_path, options, outputs), time.monotonic()
-        progress.detail(f"wsedtk {record['wsedtk']} ({record['commit']}), Python {record['python']}, {record['host']}")
+        progress.detail(
+            f"wsedtk {record['wsedtk']} ({record['commit']}), Python {record['python']}, {record['host']}"
+        )
         for name in ("options", "inputs"):
             for key, value in record[name].items():
                 progress.detail(f"{name[:-1]} {key}: {value}")
@@ -181,13 +220,16 @@ def _telling(ctx, options, outputs):
             raise
         finally:
             most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # MB
-            progress.detail(f"{ctx.command.name}: {time.monotonic() - started:.1f} s, at most {most} MB in this process")
+            progress.detail(
+                f"{ctx.command.name}: {time.monotonic() - started:.1f} s, at most {most} MB in this process"
+            )
 
 
 def _near_path(path):
     """The path that is there and most like one that is not; None where none is. Several shards count as the one file that they make."""
     from wsedtk.core.config import nearest
     from wsedtk.core.provenance import files_of
+
     found = Path()
     try:
         if files_of(path):
@@ -195,7 +237,10 @@ def _near_path(path):
         for part in path.parts:
             if not (found / part).exists():
                 with os.scandir(found) as entries:
-                    names = {re.sub(r"\.\d+-of-\d+(?=\.\w+$)", "", e.name) for e in itertools.islice(entries, 10000)}
+                    names = {
+                        re.sub(r"\.\d+-of-\d+(?=\.\w+$)", "", e.name)
+                        for e in itertools.islice(entries, 10000)
+                    }
                 part = nearest(part, sorted(name for name in names if not name.startswith(".")))
                 if part is None:
                     return None
@@ -211,10 +256,20 @@ def _suggesting(command, options):
     try:
         yield
     except InputError as error:
-        inputs, lines = [v for p in command.params if p.type is IN_DIR for v in _values(options[p.name])], str(error).split("\n")
+        inputs, lines = (
+            [v for p in command.params if p.type is IN_DIR for v in _values(options[p.name])],
+            str(error).split("\n"),
+        )
         for path in inputs:
             of_it = re.compile(rf"(^|\s){re.escape(str(path))}([:/,]|$)")
-            number = next((i for i, line in enumerate(lines) if of_it.search(line) and "did you mean" not in line), None)
+            number = next(
+                (
+                    i
+                    for i, line in enumerate(lines)
+                    if of_it.search(line) and "did you mean" not in line
+                ),
+                None,
+            )
             if number is not None and (near := _near_path(path)):
                 lines[number] += f"; did you mean {str(near)!r}?"
         if lines == str(error).split("\n"):
@@ -230,6 +285,7 @@ class _Choice(click.Choice):
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
             from wsedtk.core.config import nearest
+
             near = nearest(value, self.choices)
             if near is not None:
                 error.message += f" Did you mean {near!r}?"
@@ -241,24 +297,32 @@ def verb(group, name, **settings):
 
     It has --quiet and --verbose too, and suggests what is near where a choice or an input is not known.
     """
+
     def decorate(function):
         @click.pass_context
         def command(ctx, **options):
             rank, size = rank_and_size()
             if size > 1 and name != "train":
-                raise InputError(f"{name}: runs in one process, torchrun started {size}; only train takes several")
+                raise InputError(
+                    f"{name}: runs in one process, torchrun started {size}; only train takes several"
+                )
             outputs = [parameter.name for parameter in ctx.command.params if parameter.type is OUT]
             with _suggesting(ctx.command, options), _telling(ctx, options, outputs):
                 if rank > 0:  # the first process sees to the rest
                     return function(**options)
                 _check_outputs(ctx.command, options)
                 _check_inputs(ctx.command, options)
-                for path in [*(path for name in outputs for path in _values(options[name])), *_values(ctx.obj)]:
+                for path in [
+                    *(path for name in outputs for path in _values(options[name])),
+                    *_values(ctx.obj),
+                ]:
                     remove_left_over(path)
                 if ctx.obj is not None:
                     from wsedtk.core import provenance
+
                     provenance.write(ctx.obj, ctx.command_path, options, outputs)
                 return function(**options)
+
         command.__doc__ = function.__doc__
         command.__click_params__ = [*reversed(TELLING), *getattr(function, "__click_params__", [])]
         made = group.command(name, **settings)(command)
@@ -266,6 +330,7 @@ def verb(group, name, **settings):
             if type(parameter.type) is click.Choice:
                 parameter.type = _Choice(parameter.type.choices)
         return made
+
     return decorate
 
 
@@ -278,8 +343,10 @@ def stage(name):
 def tell_stopped(number):
     """Say, in the first process, that a signal stopped the command."""
     if rank_and_size()[0] == 0:
-        print(f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again",
-              file=sys.stderr)
+        print(
+            f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again",
+            file=sys.stderr,
+        )
 
 
 def _leave(number, frame):
@@ -290,12 +357,18 @@ def _leave(number, frame):
 
 @click.group(context_settings=CONTEXT, params=list(TELLING))
 @click.version_option(__version__, prog_name="wsedtk")
-@click.option("--record", type=OUT, help="Write the resolved options and the fingerprints of the inputs to this YAML file.")
+@click.option(
+    "--record",
+    type=OUT,
+    help="Write the resolved options and the fingerprints of the inputs to this YAML file.",
+)
 @click.pass_context
 def cli(ctx, record):
     """Weakly supervised sound event detection: from clips that only say which sounds occur to which and when.
 
     The verbs make a chain of files; `bash recipes/mini/run.sh` goes through all of it.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
+    )
     ctx.obj = record

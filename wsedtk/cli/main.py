@@ -21,6 +21,7 @@ def _stop(number, frame):
 
 def _tell(error):
     from wsedtk.core.progress import printable
+
     if str(error):  # else another process has said it
         print(f"wsedtk: {printable(error)}", file=sys.stderr)
 
@@ -46,7 +47,9 @@ def main():
             sys.exit(1)
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python tries to write when it ends
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # for what Python tries to write when it ends
         if error.errno != errno.EPIPE:  # of which the reader, `head` say, knows: it has seen enough
             _tell(f"standard output can't be written: {error.strerror}")
         sys.exit(1)

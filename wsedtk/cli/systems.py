@@ -8,23 +8,44 @@ from wsedtk.cli.common import IN_DIR, OUT, Fraction, Shard, cli, stage, verb
 @verb(cli, "extract")
 @click.argument("data_set", type=IN_DIR)
 @click.argument("feats", type=OUT, metavar="FEATS.h5")
-@click.option("--config", "config_path", type=IN_DIR, help="The front end (YAML); without it Wang's.")
+@click.option(
+    "--config", "config_path", type=IN_DIR, help="The front end (YAML); without it Wang's."
+)
 @click.option("--jobs", default=1, type=click.IntRange(1), help="Processes.")
-@click.option("--shard", type=Shard(), help="Only the K-th of N parts of the set, to FEATS.K-of-N.h5.")
-@click.option("--max-seconds", default=10.0, type=click.FloatRange(0, min_open=True), help="Length that clips may have.")
+@click.option(
+    "--shard", type=Shard(), help="Only the K-th of N parts of the set, to FEATS.K-of-N.h5."
+)
+@click.option(
+    "--max-seconds",
+    default=10.0,
+    type=click.FloatRange(0, min_open=True),
+    help="Length that clips may have.",
+)
 @click.option("--crop", is_flag=True, help="Cut longer clips instead of refusing them.")
-@click.option("--dtype", default="float32", type=click.Choice(["float16", "float32"]), help="Precision of the features in the file.")
-@click.option("--max-failures", default=0.01, type=Fraction(),
-              help="Fraction of clips that may fail.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...: where the front end computes.")
-def extract(data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype, max_failures, device):
+@click.option(
+    "--dtype",
+    default="float32",
+    type=click.Choice(["float16", "float32"]),
+    help="Precision of the features in the file.",
+)
+@click.option(
+    "--max-failures", default=0.01, type=Fraction(), help="Fraction of clips that may fail."
+)
+@click.option(
+    "--device", default="auto", help="auto, cpu, cuda, cuda:1, ...: where the front end computes."
+)
+def extract(
+    data_set, feats, config_path, jobs, shard, max_seconds, crop, dtype, max_failures, device
+):
     """Compute the log-mel features of a set's audio.
 
     \b
     Example: wsedtk extract data/train feats/train.h5 --config conf/frontend_wang.yaml --jobs 2
              wsedtk extract data/test feats/test.h5 --config conf/frontend_wang.yaml --jobs 2
     """
-    stage("extract").run(data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device)
+    stage("extract").run(
+        data_set, feats, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device
+    )
 
 
 @verb(cli, "balance")
@@ -49,15 +70,48 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
 @click.argument("fit_set", type=IN_DIR)
 @click.argument("valid_set", type=IN_DIR)
 @click.argument("model_dir", type=OUT)
-@click.option("--feats", required=True, multiple=True, type=IN_DIR, help="Features of the clips. Repeatable.")
-@click.option("--config", "config_path", type=IN_DIR, help="The system (YAML); without it Wang's CRNN, in bf16.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
-@click.option("--init", "init_dir", type=IN_DIR, metavar="MODEL_DIR", help="Start from this model; other classes get a new output layer.")
-@click.option("--cache", is_flag=True, help="Keep all features in memory, where they fit: 50 to 160 kB a clip of 10 s.")
-@click.option("--overwrite", is_flag=True, help="Train anew in a directory that holds another model.")
+@click.option(
+    "--feats", required=True, multiple=True, type=IN_DIR, help="Features of the clips. Repeatable."
+)
+@click.option(
+    "--config",
+    "config_path",
+    type=IN_DIR,
+    help="The system (YAML); without it Wang's CRNN, in bf16.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable."
+)
+@click.option(
+    "--init",
+    "init_dir",
+    type=IN_DIR,
+    metavar="MODEL_DIR",
+    help="Start from this model; other classes get a new output layer.",
+)
+@click.option(
+    "--cache",
+    is_flag=True,
+    help="Keep all features in memory, where they fit: 50 to 160 kB a clip of 10 s.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Train anew in a directory that holds another model."
+)
 @click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, cache, overwrite, dry_run, device):
+def train(
+    fit_set,
+    valid_set,
+    model_dir,
+    feats,
+    config_path,
+    overrides,
+    init_dir,
+    cache,
+    overwrite,
+    dry_run,
+    device,
+):
     """Train a network on clip tags. Run again, it goes on from its last checkpoint.
 
     Over several GPUs torchrun starts it, a process a GPU: `torchrun --standalone --nproc-per-node 4 -m wsedtk train ...`. They share
@@ -67,17 +121,44 @@ def train(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
              wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 --config conf/crnn_attention.yaml
     """
-    stage("train").run(fit_set, valid_set, model_dir, feats, config_path, overrides, init_dir, overwrite, dry_run, device, cache)
+    stage("train").run(
+        fit_set,
+        valid_set,
+        model_dir,
+        feats,
+        config_path,
+        overrides,
+        init_dir,
+        overwrite,
+        dry_run,
+        device,
+        cache,
+    )
 
 
 @verb(cli, "import")
 @click.argument("checkpoint", type=IN_DIR, metavar="CHECKPOINT.pt")
 @click.argument("model_dir", type=OUT)
-@click.option("--labels", required=True, type=IN_DIR, help="The classes, one a line, in the order of the network's outputs.")
-@click.option("--normalizer", required=True, type=IN_DIR, help="Mean and deviation of the mel bins: two rows of text, or npz.")
-@click.option("--frontend", required=True, type=IN_DIR, help="The front end that it was trained on (YAML).")
-@click.option("--pooling", type=click.Choice(["max", "average", "linear", "exp", "attention"]),
-              help="What it was trained with; else attention where it has such weights, and linear.")
+@click.option(
+    "--labels",
+    required=True,
+    type=IN_DIR,
+    help="The classes, one a line, in the order of the network's outputs.",
+)
+@click.option(
+    "--normalizer",
+    required=True,
+    type=IN_DIR,
+    help="Mean and deviation of the mel bins: two rows of text, or npz.",
+)
+@click.option(
+    "--frontend", required=True, type=IN_DIR, help="The front end that it was trained on (YAML)."
+)
+@click.option(
+    "--pooling",
+    type=click.Choice(["max", "average", "linear", "exp", "attention"]),
+    help="What it was trained with; else attention where it has such weights, and linear.",
+)
 def import_(checkpoint, model_dir, labels, normalizer, frontend, pooling):
     """Turn weights that Wang, Li & Metze published (TALNet.pt, or their DCASE networks) into a model directory.
 

@@ -33,7 +33,11 @@ def _beside(path, kind):
 def _is_left_over(name):
     """Whether a name is one of `_beside`'s, of a process of this machine that has ended without removing it."""
     match = re.fullmatch(rf"\..*\.{re.escape(_PLACE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
-    return match is not None and int(match.group(1)) < 1 << 31 and not Path("/proc", match.group(1)).exists()
+    return (
+        match is not None
+        and int(match.group(1)) < 1 << 31
+        and not Path("/proc", match.group(1)).exists()
+    )
 
 
 def remove_left_over(path):
@@ -42,11 +46,19 @@ def remove_left_over(path):
         return
     path = Path(path)
     with contextlib.suppress(OSError):
-        left = [p for p in path.parent.glob(f".{glob.escape(path.stem[:40])}*") if _is_left_over(p.name)]
+        left = [
+            p for p in path.parent.glob(f".{glob.escape(path.stem[:40])}*") if _is_left_over(p.name)
+        ]
         for folder, folders, files in os.walk(path):
-            left += [Path(folder, name) for name in (*folders, *files) if name.startswith(".") and _is_left_over(name)]
+            left += [
+                Path(folder, name)
+                for name in (*folders, *files)
+                if name.startswith(".") and _is_left_over(name)
+            ]
         for found in left:
-            if found.suffix == ".old" and found.parent == path.parent and not path.exists():  # killed between two renames
+            if (
+                found.suffix == ".old" and found.parent == path.parent and not path.exists()
+            ):  # killed between two renames
                 found.rename(path)
             elif found.is_dir():
                 shutil.rmtree(found)
@@ -66,7 +78,9 @@ def check_overwrite(path, read):
         try:
             read(path)
         except InputError as error:
-            raise InputError(f"{error}; it is not overwritten: name another output, or remove it") from None
+            raise InputError(
+                f"{error}; it is not overwritten: name another output, or remove it"
+            ) from None
 
 
 @contextlib.contextmanager
@@ -163,7 +177,9 @@ def locking(path, what=None):
         except OSError as error:
             from wsedtk.core.progress import say
 
-            say(f"warning: {path}: can't be locked here ({error.strerror}): take care that no other process writes there")
+            say(
+                f"warning: {path}: can't be locked here ({error.strerror}): take care that no other process writes there"
+            )
             is_held = False
         try:
             is_held = is_held or not os.path.samestat(os.stat(path), os.fstat(file.fileno()))
@@ -171,7 +187,9 @@ def locking(path, what=None):
             is_held = True
         if is_held:
             file.seek(0)
-            raise InputError(f"{what}: process {file.read().decode() or 'unknown'} is at work there; wait for it, or end it")
+            raise InputError(
+                f"{what}: process {file.read().decode() or 'unknown'} is at work there; wait for it, or end it"
+            )
         try:
             with _telling(what):
                 file.truncate(0)

@@ -34,8 +34,10 @@ def _matplotlib_folders():
     """Return matplotlib's folders for settings and the list of fonts, as it chooses them itself."""
     if os.environ.get("MPLCONFIGDIR"):
         return [Path(os.environ["MPLCONFIGDIR"])]
-    return [Path(os.environ.get(variable) or Path.home() / name) / "matplotlib"
-            for variable, name in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))]
+    return [
+        Path(os.environ.get(variable) or Path.home() / name) / "matplotlib"
+        for variable, name in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))
+    ]
 
 
 def _matplotlib_has_folders():

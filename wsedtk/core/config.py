@@ -20,7 +20,9 @@ from wsedtk.core.errors import InputError
 _MOST_BYTES = 8 << 20  # of a YAML file: its parser takes seconds for each
 _DEEPEST = 20
 _LONGEST_NUMBER = 100  # characters; what is longer is text
-_ODD_TEXT = re.compile("[\0\ud800-\udfff]")  # which escapes can write, and no file name or file can hold
+_ODD_TEXT = re.compile(
+    "[\0\ud800-\udfff]"
+)  # which escapes can write, and no file name or file can hold
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,10 +32,17 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent, index):
         event = self.peek_event()
-        odd = (f"*{event.anchor}: aliases are not read here; write the value out" if isinstance(event, yaml.AliasEvent) else
-               f"{event.tag}: tags are not read here; write the value alone" if event.tag is not None else
-               f"more than {_DEEPEST} levels" if self.depth >= _DEEPEST else
-               "a character that no text may hold" if _ODD_TEXT.search(getattr(event, "value", "")) else None)
+        odd = (
+            f"*{event.anchor}: aliases are not read here; write the value out"
+            if isinstance(event, yaml.AliasEvent)
+            else f"{event.tag}: tags are not read here; write the value alone"
+            if event.tag is not None
+            else f"more than {_DEEPEST} levels"
+            if self.depth >= _DEEPEST
+            else "a character that no text may hold"
+            if _ODD_TEXT.search(getattr(event, "value", ""))
+            else None
+        )
         if odd:  # a few lines of aliases stand for more than memory holds
             raise yaml.YAMLError(f"line {event.start_mark.line + 1}: {odd}")
         self.depth += 1
@@ -51,16 +60,25 @@ class _Loader(yaml.SafeLoader):
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: {shown(key)} can't be a key; is it a name that needs quotes?")
+                raise yaml.YAMLError(
+                    f"line {key_node.start_mark.line + 1}: {shown(key)} can't be a key; is it a name that needs quotes?"
+                )
             if key in mapping:
-                raise yaml.YAMLError(f"line {key_node.start_mark.line + 1}: the key {shown(key)} stands twice")
+                raise yaml.YAMLError(
+                    f"line {key_node.start_mark.line + 1}: the key {shown(key)} stands twice"
+                )
             mapping[key] = self.construct_object(value_node, deep=True)
         return mapping
 
 
 _Loader.yaml_implicit_resolvers = {
-    mark: [(tag, form) for tag, form in known if tag.rpartition(":")[2] not in ("timestamp", "merge", "value")]
-    for mark, known in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    mark: [
+        (tag, form)
+        for tag, form in known
+        if tag.rpartition(":")[2] not in ("timestamp", "merge", "value")
+    ]
+    for mark, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.construct_mapping)
 
 
@@ -83,14 +101,23 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
-for _kind in (_Loader, _Dumper):  # which must quote the text `12e3`: one fingerprint in a thousand is of this form
-    _kind.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+for _kind in (
+    _Loader,
+    _Dumper,
+):  # which must quote the text `12e3`: one fingerprint in a thousand is of this form
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
 
 
 def parse_yaml(text, where):
     """Parse YAML text; `where` names it in errors. Raises InputError."""
     if len(text) > _MOST_BYTES:
-        raise InputError(f"{where}: {len(text):,} characters of YAML; files of at most {_MOST_BYTES:,} are read")
+        raise InputError(
+            f"{where}: {len(text):,} characters of YAML; files of at most {_MOST_BYTES:,} are read"
+        )
     loader = None
     try:
         loader = _Loader(text)
@@ -139,7 +166,9 @@ def suggest(word, known):
     known = [str(k) for k in known]
     near = nearest(word, known)
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
-    return f"did you mean {near!r}?" if near is not None else "known: " + ", ".join(known[:20]) + more
+    return (
+        f"did you mean {near!r}?" if near is not None else "known: " + ", ".join(known[:20]) + more
+    )
 
 
 def suggest_fraction(value):
@@ -187,8 +216,13 @@ def from_mapping(cls, mapping, where):
     for key in mapping:
         if key not in kinds:
             raise InputError(f"{where}: unknown key {shown(key)}; {suggest(key, kinds)}")
-    needed = [f.name for f in dataclasses.fields(cls)
-              if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in mapping]
+    needed = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+        and f.name not in mapping
+    ]
     if needed:
         raise InputError(f"{where}: missing key {needed[0]!r}")
     values = {key: _convert(value, kinds[key], f"{where}: {key}") for key, value in mapping.items()}
@@ -216,7 +250,10 @@ def load(cls, path=None, overrides=()):
 
 def to_mapping(config):
     """The plain mapping of a configuration, ready for YAML: tuples become lists."""
-    return {f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v for f in dataclasses.fields(config)}
+    return {
+        f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v
+        for f in dataclasses.fields(config)
+    }
 
 
 def fingerprint(mapping):

@@ -18,8 +18,13 @@ from wsedtk.core.signals import STOPPING
 
 # What a process of the pool is told: one thread for linear algebra; and to keep the memory of large arrays for the next ones (glibc's
 # allocator gives it back to the system, and asking for it again takes longer than many of the sums).
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-                "MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+}
 _CHUNK = 8  # items that go to a process at once,
 _AHEAD = 4  # and how many such chunks, for each process, are under way or wait for the one that reads the results
 
@@ -47,8 +52,10 @@ def _can_start_helpers(jobs):
     try:
         _start_helpers()
     except OSError as error:
-        say(f"warning: --jobs {jobs}: one process does the work, as no others can be started "
-            f"({error.strerror or error}); set TMPDIR to a folder with a short path")
+        say(
+            f"warning: --jobs {jobs}: one process does the work, as no others can be started "
+            f"({error.strerror or error}); set TMPDIR to a folder with a short path"
+        )
         return False
     return True
 
@@ -56,7 +63,9 @@ def _can_start_helpers(jobs):
 def _end_with_parent():
     """Have a process of the pool end when the program does, however that ends."""
     gone = multiprocessing.parent_process().sentinel
-    threading.Thread(target=lambda: multiprocessing.connection.wait([gone]) and os._exit(1), daemon=True).start()
+    threading.Thread(
+        target=lambda: multiprocessing.connection.wait([gone]) and os._exit(1), daemon=True
+    ).start()
 
 
 def _each(function, items):
@@ -109,10 +118,14 @@ def mapping(jobs, modules=()):
             try:
                 yield functools.partial(_stream, pool, _AHEAD * jobs)
             except concurrent.futures.process.BrokenProcessPool:
-                raise InputError(f"--jobs {jobs}: a process was killed, as the system does when memory "
-                                 "runs out; run the command again, with fewer jobs") from None
+                raise InputError(
+                    f"--jobs {jobs}: a process was killed, as the system does when memory "
+                    "runs out; run the command again, with fewer jobs"
+                ) from None
             except BaseException:
-                pool.shutdown(cancel_futures=True)  # not to be waited for is no sooner: the interpreter's end waits, and can stumble
+                pool.shutdown(
+                    cancel_futures=True
+                )  # not to be waited for is no sooner: the interpreter's end waits, and can stumble
                 raise
     finally:
         os.environ.clear()

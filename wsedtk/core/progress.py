@@ -45,7 +45,9 @@ def progress(iterable, description, total=None):
 
 def printable(text):
     """Text whose control characters, which a terminal obeys, are spelt out as in \\x1b; line ends and tabs stay."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], str(text))
+    return re.sub(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], str(text)
+    )
 
 
 def say(message):
@@ -84,12 +86,18 @@ def progress_in_time(description, total_seconds):
         return f"{clock(seconds)}{end}, x {seconds / max(time.monotonic() - started, 1e-3):.0f} real time"
 
     if sys.stderr.isatty() and _how != "quiet":
-        form = "{desc}: {postfix}" if total_seconds is None else "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+        form = (
+            "{desc}: {postfix}"
+            if total_seconds is None
+            else "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+        )
         with tqdm(total=total_seconds, desc=description, leave=False, bar_format=form) as bar:
+
             def tell(seconds):
                 bar.n = seconds if total_seconds is None else min(seconds, total_seconds)
                 bar.set_postfix_str(text(seconds), refresh=False)
                 bar.update(0)
+
             yield tell
         return
 
@@ -100,4 +108,5 @@ def progress_in_time(description, total_seconds):
         if part > shown and now - told >= QUIET_SECONDS:
             shown, told = part, now
             say(f"{description}: {text(seconds)}")
+
     yield tell

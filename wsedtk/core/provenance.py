@@ -29,10 +29,18 @@ def commit():
     here = Path(__file__).absolute().parent
     if not (here.parent / ".git").exists():
         return "unknown"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # in a hook: of another checkout
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_")
+    }  # in a hook: of another checkout
     try:
-        found = subprocess.run(["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
-                               capture_output=True, text=True, timeout=10, check=False, env=environment)
+        found = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            env=environment,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return found.stdout.strip() or "unknown"
@@ -80,7 +88,10 @@ def fingerprint_model(described, weights):
 def fingerprint_model_directory(folder):
     """`fingerprint_model` of a model directory; None where it is none."""
     try:
-        described, weights = config.read_yaml(folder / "model.yaml"), (folder / "model.safetensors").read_bytes()
+        described, weights = (
+            config.read_yaml(folder / "model.yaml"),
+            (folder / "model.safetensors").read_bytes(),
+        )
     except (InputError, OSError):
         return None
     return fingerprint_model(described, weights) if isinstance(described, dict) else None
@@ -89,7 +100,10 @@ def fingerprint_model_directory(folder):
 def fingerprint_audio(filenames, contents):
     """What names the audio of N clips, for their set's info.yaml: 16 digits of the clips, a dash, 16 of what each sounds like."""
     order = np.argsort(filenames)
-    return "-".join(fingerprint("\n".join(column[order].astype(str).tolist()).encode()) for column in (filenames, contents))
+    return "-".join(
+        fingerprint("\n".join(column[order].astype(str).tolist()).encode())
+        for column in (filenames, contents)
+    )
 
 
 def check_audio(path, audio, other, other_audio, warn=warning):
@@ -101,21 +115,33 @@ def check_audio(path, audio, other, other_audio, warn=warning):
     if not audio or not other_audio or audio == other_audio:
         return
     if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
-        raise InputError(f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), though the clips have the same names; "
-                         "run the stages from extract on again, for both to come from the same")
-    warn(f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set: "
-         "the clips of one are not all those of the other")
+        raise InputError(
+            f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), though the clips have the same names; "
+            "run the stages from extract on again, for both to come from the same"
+        )
+    warn(
+        f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set: "
+        "the clips of one are not all those of the other"
+    )
 
 
 def fingerprints(path):
     """{file: fingerprint} of a file, or of the tables of a data or model directory."""
-    files = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.is_file() and p.suffix in _TABLES)
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(p for p in path.glob("*") if p.is_file() and p.suffix in _TABLES)
+    )
     return {str(file): fingerprint_file(file) for file in files}
 
 
 def files_of(path):
     """The path itself where it exists, else the shards that stand for it."""
-    return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
+    return (
+        [path]
+        if path.exists()
+        else sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
+    )
 
 
 def describe(command, options, outputs=()):
@@ -129,9 +155,16 @@ def describe(command, options, outputs=()):
                     inputs.update(fingerprints(file))
         texts = [str(v) if isinstance(v, Path) else v for v in values]
         plain[name] = texts if isinstance(value, (tuple, list)) else texts[0]
-    return {"command": command, "options": plain, "inputs": inputs, **made_by(),
-            "python": platform.python_version(), "host": platform.node(), "arguments": sys.argv[1:],
-            "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds")}
+    return {
+        "command": command,
+        "options": plain,
+        "inputs": inputs,
+        **made_by(),
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "arguments": sys.argv[1:],
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
 
 
 def write(path, command, options, outputs=()):

@@ -24,21 +24,41 @@ from wsedtk.data import datadir
 from wsedtk.data.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
 
 MADE_BY = "prepare audioset"
-LISTS = {"balanced": "balanced_train_segments.csv", "unbalanced": "unbalanced_train_segments.csv", "eval": "eval_segments.csv"}
-SUBSETS = {"balanced": ("balanced",), "unbalanced": ("unbalanced",), "all": ("balanced", "unbalanced")}
+LISTS = {
+    "balanced": "balanced_train_segments.csv",
+    "unbalanced": "unbalanced_train_segments.csv",
+    "eval": "eval_segments.csv",
+}
+SUBSETS = {
+    "balanced": ("balanced",),
+    "unbalanced": ("unbalanced",),
+    "all": ("balanced", "unbalanced"),
+}
 CLASSES = "class_labels_indices.csv"
 ONTOLOGY = "ontology.json"
-_COLUMNS = (("ytid", "youtube_id", "video_id"), ("start_seconds", "start"), ("end_seconds", "end"), ("positive_labels", "labels", "mids"))
+_COLUMNS = (
+    ("ytid", "youtube_id", "video_id"),
+    ("start_seconds", "start"),
+    ("end_seconds", "end"),
+    ("positive_labels", "labels", "mids"),
+)
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
 _COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')  # not what spreadsheets make of IDs: #NAME?
 _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
-_PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')  # a row as published: four times as fast
+_PUBLISHED = re.compile(
+    r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"'
+)  # a row as published: four times as fast
 
 
 def _cells(line, delimiter):
     """The cells of a line, without the empty ones that a spreadsheet puts at its end."""
-    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))]
+    cells = [
+        cell.strip()
+        for cell in next(
+            csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
+        )
+    ]
     while cells and not cells[-1]:
         cells.pop()
     return cells
@@ -59,15 +79,24 @@ def read_classes(path):
             row = [line]
         if not row or (not rows and row[0].lower() == "index"):
             continue
-        if len(row) != 3 or row[0] != str(len(rows)) or not re.fullmatch(r"/\w/\w+", row[1]) or not row[2]:
-            raise InputError(f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)[:200]!r}")
+        if (
+            len(row) != 3
+            or row[0] != str(len(rows))
+            or not re.fullmatch(r"/\w/\w+", row[1])
+            or not row[2]
+        ):
+            raise InputError(
+                f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)[:200]!r}"
+            )
         rows.append(row)
     if not rows:
         raise InputError(f"{path}: no classes there; expected rows of index, class ID, name")
     names, mids = [row[2] for row in rows], [row[1] for row in rows]
     for what, values in (("names", names), ("IDs", mids)):
         if len(set(values)) < len(values):
-            raise InputError(f"{path}: expected classes, each once; their {what} are not different from each other")
+            raise InputError(
+                f"{path}: expected classes, each once; their {what} are not different from each other"
+            )
     return names, mids
 
 
@@ -75,10 +104,14 @@ def read_ontology(path):
     """The ontology: {class ID: (name, IDs of the classes right under it)}. Raises InputError."""
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
-        return {entry["id"]: (normal(str(entry["name"])), frozenset(entry["child_ids"]))
-                for entry in entries}
+        return {
+            entry["id"]: (normal(str(entry["name"])), frozenset(entry["child_ids"]))
+            for entry in entries
+        }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({repr(error)[-300:]})") from None
+        raise InputError(
+            f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({repr(error)[-300:]})"
+        ) from None
 
 
 def ancestors(ontology, mids):
@@ -107,10 +140,15 @@ class _Form:
         self.places = (0, 1, 2, 3)
         if self.is_header:
             columns = [field.lower() for field in fields]
-            self.places = [next((columns.index(name) for name in names if name in columns), None) for names in _COLUMNS]
+            self.places = [
+                next((columns.index(name) for name in names if name in columns), None)
+                for names in _COLUMNS
+            ]
             if None in self.places:
-                raise InputError(f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line[:200]!r}")
-        self.labels_are_last = not self.is_header or not any(fields[self.places[3] + 1:])
+                raise InputError(
+                    f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line[:200]!r}"
+                )
+        self.labels_are_last = not self.is_header or not any(fields[self.places[3] + 1 :])
         self.num_fields = len(fields)
 
     def fields(self, line):
@@ -120,11 +158,17 @@ class _Form:
 
     def row(self, fields):
         """ID, start, end, and the class IDs with commas between them; None where fields are missing, or have no column."""
-        if len(fields) <= max(self.places) or not self.labels_are_last and any(fields[self.num_fields:]):
+        if (
+            len(fields) <= max(self.places)
+            or not self.labels_are_last
+            and any(fields[self.num_fields :])
+        ):
             return None
         video, start, end, labels = (fields[place] for place in self.places)
         if self.labels_are_last:
-            labels = ",".join(fields[self.places[3]:])  # a list that is not quoted falls apart at its commas
+            labels = ",".join(
+                fields[self.places[3] :]
+            )  # a list that is not quoted falls apart at its commas
         return video, start, end, labels
 
 
@@ -138,8 +182,10 @@ def _read_row(form, line, index):
         raise ValueError("expected ID, start, end and class IDs")
     video, start, end, labels = row
     if not _VIDEO.fullmatch(video):
-        raise ValueError(f"expected a video ID of 11 characters, found {video!r} (spreadsheets take some IDs for numbers or formulas; "
-                         "use the list as it was published)")
+        raise ValueError(
+            f"expected a video ID of 11 characters, found {video!r} (spreadsheets take some IDs for numbers or formulas; "
+            "use the list as it was published)"
+        )
     if not (_TIME.fullmatch(start) and _TIME.fullmatch(end) and float(start) < float(end)):
         raise ValueError(f"expected start and later end in seconds, found {start!r} and {end!r}")
     start, end = float(start), float(end)
@@ -159,7 +205,7 @@ def _segments(path, mids, faults):
         names, seconds, counts, tags = [], [], [], []
         for line in lines:
             number += 1
-            if not line.strip(" ,;\t\"") or _COMMENT.match(line):
+            if not line.strip(' ,;\t"') or _COMMENT.match(line):
                 said = _NUM_SEGMENTS.search(line) or said
                 continue
             line = line.rstrip("\t")
@@ -180,9 +226,16 @@ def _segments(path, mids, faults):
             return
         if names:
             num_rows += len(names)
-            yield np.array(names), np.array(seconds), np.repeat(np.arange(len(names)), counts), np.array(tags, np.int64)
+            yield (
+                np.array(names),
+                np.array(seconds),
+                np.repeat(np.arange(len(names)), counts),
+                np.array(tags, np.int64),
+            )
     if said and int(said.group(1)) != num_rows and not faults:
-        say(f"warning: {path}: its head speaks of {int(said.group(1)):,} segments, there are {num_rows:,}; is the list cut off?")
+        say(
+            f"warning: {path}: its head speaks of {int(said.group(1)):,} segments, there are {num_rows:,}; is the list cut off?"
+        )
 
 
 def read_list(path, names, mids):
@@ -196,15 +249,33 @@ def read_list(path, names, mids):
         num_rows += len(found)
     raise_on_errors(faults, "mend the list, or fetch it anew")
     if not blocks:
-        raise InputError(f"{path}: no segments there; expected rows of ID, start, end, \"class IDs\"")
+        raise InputError(f'{path}: no segments there; expected rows of ID, start, end, "class IDs"')
     filenames, seconds, row_of_tag, labels = (np.concatenate(column) for column in zip(*blocks))
     del blocks
-    filenames, row_of_clip, clip_of_row = np.unique(filenames, return_index=True, return_inverse=True)
+    filenames, row_of_clip, clip_of_row = np.unique(
+        filenames, return_index=True, return_inverse=True
+    )
     if len(filenames) < num_rows:
-        say(f"warning: {path}: {num_rows - len(filenames)} rows name a segment that another row names too; their tags are put together")
-    tag_clip, tag_label = np.divmod(np.unique(clip_of_row[row_of_tag] * len(mids) + labels), len(mids))
-    return datadir.DataSet(filenames, np.full(len(filenames), "", datadir.TEXT), seconds[row_of_clip], names, tag_clip, tag_label,
-                           info={"made_by": MADE_BY, "corpus": "AudioSet", "official_clips": len(filenames), "class_ids": mids})
+        say(
+            f"warning: {path}: {num_rows - len(filenames)} rows name a segment that another row names too; their tags are put together"
+        )
+    tag_clip, tag_label = np.divmod(
+        np.unique(clip_of_row[row_of_tag] * len(mids) + labels), len(mids)
+    )
+    return datadir.DataSet(
+        filenames,
+        np.full(len(filenames), "", datadir.TEXT),
+        seconds[row_of_clip],
+        names,
+        tag_clip,
+        tag_label,
+        info={
+            "made_by": MADE_BY,
+            "corpus": "AudioSet",
+            "official_clips": len(filenames),
+            "class_ids": mids,
+        },
+    )
 
 
 def join(sets):
@@ -213,17 +284,26 @@ def join(sets):
     order = np.argsort(filenames, kind="stable")
     twice = np.flatnonzero(filenames[order][1:] == filenames[order][:-1])
     if len(twice):
-        raise InputError(f"the lists share {len(twice)} segments: {first(filenames[order][twice].tolist())}; each must stand in one list")
+        raise InputError(
+            f"the lists share {len(twice)} segments: {first(filenames[order][twice].tolist())}; each must stand in one list"
+        )
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     starts = np.cumsum([0, *(len(dataset) for dataset in sets)])
-    clips = place[np.concatenate([dataset.tag_clip + start for dataset, start in zip(sets, starts)])]
+    clips = place[
+        np.concatenate([dataset.tag_clip + start for dataset, start in zip(sets, starts)])
+    ]
     labels = np.concatenate([dataset.tag_label for dataset in sets])
     by_clip = np.lexsort((labels, clips))
     return dataclasses.replace(
-        sets[0], filenames=filenames[order], paths=np.full(len(order), "", datadir.TEXT),
-        durations=np.concatenate([dataset.durations for dataset in sets])[order], tag_clip=clips[by_clip], tag_label=labels[by_clip],
-        info={**sets[0].info, "official_clips": len(order)})
+        sets[0],
+        filenames=filenames[order],
+        paths=np.full(len(order), "", datadir.TEXT),
+        durations=np.concatenate([dataset.durations for dataset in sets])[order],
+        tag_clip=clips[by_clip],
+        tag_label=labels[by_clip],
+        info={**sets[0].info, "official_clips": len(order)},
+    )
 
 
 def add_ancestors(dataset, above):
@@ -246,32 +326,53 @@ def exclude(dataset, data_sets):
         gone |= shared
         print(f"excluded: {counts[str(folder)]:,} clips of videos that {folder} has clips of")
     if gone.all():
-        raise InputError("--exclude: no clip is left of the training set: every video of it is in the sets to exclude")
-    return dataclasses.replace(dataset.select(~gone), info={**dataset.info, "excluded": counts}) if data_sets else dataset
+        raise InputError(
+            "--exclude: no clip is left of the training set: every video of it is in the sets to exclude"
+        )
+    return (
+        dataclasses.replace(dataset.select(~gone), info={**dataset.info, "excluded": counts})
+        if data_sets
+        else dataset
+    )
 
 
 def read(metadata_dir, subset="balanced", with_ancestors=False):
     """The official sets without audio: {train, eval: DataSet}. Raises InputError where the metadata are not whole."""
-    files = youtube.find_metadata(metadata_dir, f"AudioSet's lists, {CLASSES} and {LISTS['eval']} among them")
+    files = youtube.find_metadata(
+        metadata_dir, f"AudioSet's lists, {CLASSES} and {LISTS['eval']} among them"
+    )
     lists = [LISTS[name] for name in SUBSETS[subset]]
     for name in (CLASSES, *lists, LISTS["eval"], *([ONTOLOGY] if with_ancestors else [])):
         if name not in files:
-            raise InputError(f"{metadata_dir}: {name} is not there; is it the folder of AudioSet's metadata?")
+            raise InputError(
+                f"{metadata_dir}: {name} is not there; is it the folder of AudioSet's metadata?"
+            )
     names, mids = read_classes(files[CLASSES])
     ontology = read_ontology(files[ONTOLOGY]) if ONTOLOGY in files else {}
-    odd = [f"{mid}: {name!r}, {ontology[mid][0]!r}" for mid, name in zip(mids, names) if ontology.get(mid, (name,))[0] != name]
+    odd = [
+        f"{mid}: {name!r}, {ontology[mid][0]!r}"
+        for mid, name in zip(mids, names)
+        if ontology.get(mid, (name,))[0] != name
+    ]
     if odd:
-        say(f"warning: {files[CLASSES]} and {files[ONTOLOGY]} name {len(odd)} classes differently: {first(odd)}")
+        say(
+            f"warning: {files[CLASSES]} and {files[ONTOLOGY]} name {len(odd)} classes differently: {first(odd)}"
+        )
     parts = [read_list(files[name], names, mids) for name in lists]
-    sets = {"train": join(parts) if len(parts) > 1 else parts[0], "eval": read_list(files[LISTS["eval"]], names, mids)}
+    sets = {
+        "train": join(parts) if len(parts) > 1 else parts[0],
+        "eval": read_list(files[LISTS["eval"]], names, mids),
+    }
     del parts
     sets["train"].info["corpus"] = f"AudioSet, {' and '.join(SUBSETS[subset])} training list"
     sets["eval"].info["corpus"] = "AudioSet, evaluation list"
     if with_ancestors:
         unknown = [mid for mid in mids if mid not in ontology]
         if unknown:
-            raise InputError(f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are not there: {first(unknown)}; --ancestors "
-                             "needs the ontology with the classes of the lists")
+            raise InputError(
+                f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are not there: {first(unknown)}; --ancestors "
+                "needs the ontology with the classes of the lists"
+            )
         above = ancestors(ontology, mids)
         for name, dataset in sets.items():
             dataset.info["with_ancestors"] = True
@@ -279,7 +380,17 @@ def read(metadata_dir, subset="balanced", with_ancestors=False):
     return sets
 
 
-def prepare(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs):
+def prepare(
+    metadata_dir,
+    audio_dirs,
+    data_dir,
+    subset,
+    excluded,
+    with_ancestors,
+    metadata_only,
+    strict,
+    jobs,
+):
     """Write data_dir/{train,eval} with what audio there is, or all official clips without any."""
     data_dir = Path(data_dir)
     youtube.check_prepare(data_dir, ("train", "eval"), MADE_BY, metadata_only, strict)
@@ -287,7 +398,9 @@ def prepare(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors
     sets["train"] = exclude(sets["train"], excluded)
     shared = np.intersect1d(*(youtube.videos_of(dataset.filenames) for dataset in sets.values()))
     if len(shared):
-        say(f"warning: the training and the evaluation list share {len(shared)} videos: {first(shared.tolist())}")
+        say(
+            f"warning: the training and the evaluation list share {len(shared)} videos: {first(shared.tolist())}"
+        )
     if metadata_only:
         youtube.write_without_audio(sets, data_dir)
     else:

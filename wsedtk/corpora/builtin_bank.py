@@ -51,7 +51,10 @@ def _falling(count, slope):
 def _noise(rng, n, low, high, sample_rate):
     """Noise (n,) of RMS 1 between two frequencies in Hz, with gentle slopes (12 dB an octave)."""
     band = [low, min(high, TOP * sample_rate)]
-    out = scipy.signal.sosfilt(scipy.signal.butter(2, band, "bandpass", fs=sample_rate, output="sos"), rng.standard_normal(n))
+    out = scipy.signal.sosfilt(
+        scipy.signal.butter(2, band, "bandpass", fs=sample_rate, output="sos"),
+        rng.standard_normal(n),
+    )
     return out / np.sqrt(np.mean(out**2))
 
 
@@ -87,7 +90,9 @@ def _reversing_beeps(rng, sample_rate):
     """Two to five equal beeps of one pitch, as long as the pauses between them."""
     beep = _length(rng, 0.25, 0.5, sample_rate)
     pause, count = int(beep * rng.uniform(0.8, 1.2)), int(rng.integers(2, 6))
-    tone = _harmonics(np.full(beep, rng.uniform(1000, 1600)), [1, *rng.uniform(0, 0.15, 2)], rng, sample_rate)
+    tone = _harmonics(
+        np.full(beep, rng.uniform(1000, 1600)), [1, *rng.uniform(0, 0.15, 2)], rng, sample_rate
+    )
     tone = _fade(tone, sample_rate)
     return np.concatenate([np.pad(tone, (0, pause))] * (count - 1) + [tone])
 
@@ -95,16 +100,26 @@ def _reversing_beeps(rng, sample_rate):
 def _air_horn(rng, sample_rate):
     """Two low notes a third or a fourth apart, rich in harmonics, that swell in and stay."""
     n = _length(rng, 0.5, 2.5, sample_rate)
-    fundamental, interval = rng.uniform(180, 330), rng.choice([1.19, 1.26, 1.335]) * rng.uniform(0.99, 1.01)
+    fundamental, interval = (
+        rng.uniform(180, 330),
+        rng.choice([1.19, 1.26, 1.335]) * rng.uniform(0.99, 1.01),
+    )
     bend = 1 - 0.04 * np.exp(-_seconds(n, sample_rate) / 0.06)  # the pitch comes up as the air does
     slope = rng.uniform(0.4, 0.9)
-    notes = sum(_harmonics(fundamental * ratio * bend, _falling(24, slope), rng, sample_rate) for ratio in (1, interval))
-    return notes * (1 - np.exp(-_seconds(n, sample_rate) / 0.03)) + 0.05 * _noise(rng, n, 500, 6000, sample_rate)
+    notes = sum(
+        _harmonics(fundamental * ratio * bend, _falling(24, slope), rng, sample_rate)
+        for ratio in (1, interval)
+    )
+    return notes * (1 - np.exp(-_seconds(n, sample_rate) / 0.03)) + 0.05 * _noise(
+        rng, n, 500, 6000, sample_rate
+    )
 
 
 def _bell(rng, sample_rate):
     """One to three strokes of a bell: inharmonic partials, the higher the sooner gone."""
-    ratios = np.array([0.5, 1, 1.183, 1.506, 2, 2.514, 2.662, 3.011, 4.166, 5.43, 6.8]) * rng.uniform(0.99, 1.01, 11)
+    ratios = np.array(
+        [0.5, 1, 1.183, 1.506, 2, 2.514, 2.662, 3.011, 4.166, 5.43, 6.8]
+    ) * rng.uniform(0.99, 1.01, 11)
     frequencies = ratios * rng.uniform(400, 1000)
     frequencies = frequencies[frequencies < TOP * sample_rate]
     strengths, decay = rng.uniform(0.3, 1, len(frequencies)), rng.uniform(0.4, 1)
@@ -113,8 +128,12 @@ def _bell(rng, sample_rate):
     time = _seconds(ring, sample_rate)
     out = np.zeros(gap * (strokes - 1) + ring)
     for stroke in range(strokes):
-        sound = sum(a * np.sin(2 * np.pi * f * time + rng.uniform(0, 6)) * np.exp(-time / (decay * (frequencies[0] / f) ** 0.6))
-                    for f, a in zip(frequencies, strengths))
+        sound = sum(
+            a
+            * np.sin(2 * np.pi * f * time + rng.uniform(0, 6))
+            * np.exp(-time / (decay * (frequencies[0] / f) ** 0.6))
+            for f, a in zip(frequencies, strengths)
+        )
         out[stroke * gap : stroke * gap + ring] += sound * rng.uniform(0.7, 1)
     return out
 
@@ -122,11 +141,18 @@ def _bell(rng, sample_rate):
 def _engine(rng, sample_rate):
     """A running engine: harmonics of a low firing rate, noise that comes in its pulses, and a throttle that moves."""
     n = _length(rng, 1.5, 4, sample_rate)
-    firing = rng.uniform(28, 70) * (1 + rng.uniform(0.1, 0.8) * _wander(rng, n, rng.uniform(0.5, 1.5), sample_rate))
+    firing = rng.uniform(28, 70) * (
+        1 + rng.uniform(0.1, 0.8) * _wander(rng, n, rng.uniform(0.5, 1.5), sample_rate)
+    )
     strengths = _falling(30, rng.uniform(0.5, 1)) * rng.uniform(0.3, 1, 30)
-    pulses = 0.5 + 0.5 * np.sin(np.pi * np.cumsum(firing) / sample_rate)  # half the firing rate: two strokes a turn
+    pulses = 0.5 + 0.5 * np.sin(
+        np.pi * np.cumsum(firing) / sample_rate
+    )  # half the firing rate: two strokes a turn
     noise = _noise(rng, n, 80, rng.uniform(500, 1500), sample_rate)
-    return _harmonics(firing, strengths, rng, sample_rate) * (0.5 + 0.5 * pulses) + rng.uniform(0.4, 1) * noise * pulses**2
+    return (
+        _harmonics(firing, strengths, rng, sample_rate) * (0.5 + 0.5 * pulses)
+        + rng.uniform(0.4, 1) * noise * pulses**2
+    )
 
 
 def _scream(rng, sample_rate):
@@ -135,13 +161,19 @@ def _scream(rng, sample_rate):
     time = _seconds(n, sample_rate) / (n / sample_rate)  # 0 to 1
     knots = [0, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.9), 1]
     shape = np.interp(time, knots, [0, 1, rng.uniform(0.8, 1), rng.uniform(0, 0.6)])
-    vibrato = rng.uniform(0.01, 0.05) * np.sin(2 * np.pi * rng.uniform(5, 9) * _seconds(n, sample_rate))
+    vibrato = rng.uniform(0.01, 0.05) * np.sin(
+        2 * np.pi * rng.uniform(5, 9) * _seconds(n, sample_rate)
+    )
     base = rng.uniform(750, 1300)
-    frequency = base * (0.75 + 0.35 * shape) * (1 + vibrato + 0.03 * _wander(rng, n, 12, sample_rate))
+    frequency = (
+        base * (0.75 + 0.35 * shape) * (1 + vibrato + 0.03 * _wander(rng, n, 12, sample_rate))
+    )
     at = base * np.arange(1, 11)
     formants = [rng.uniform(1100, 1600), rng.uniform(2600, 3400), rng.uniform(4000, 5200)]
     strengths = 0.05 + sum(np.exp(-(((at - f) / 500) ** 2)) for f in formants)
-    voice = _harmonics(frequency, strengths, rng, sample_rate) * (1 + 0.4 * _wander(rng, n, 40, sample_rate))
+    voice = _harmonics(frequency, strengths, rng, sample_rate) * (
+        1 + 0.4 * _wander(rng, n, 40, sample_rate)
+    )
     breath = rng.uniform(0.1, 0.4) * _noise(rng, n, 2000, 6000, sample_rate)
     return (voice + breath) * np.interp(time, [0, 0.1, 0.8, 1], [0.1, 1, 0.8, 0.1])
 
@@ -162,9 +194,13 @@ def _car_alarm(rng, sample_rate):
 def _rain(rng, sample_rate):
     """High hiss with slow changes, and drops: many short clicks of random strength."""
     n = _length(rng, 6, 9, sample_rate)
-    hiss = _noise(rng, n, rng.uniform(600, 1500), 7500, sample_rate) * (0.8 + 0.4 * _wander(rng, n, 0.7, sample_rate))
+    hiss = _noise(rng, n, rng.uniform(600, 1500), 7500, sample_rate) * (
+        0.8 + 0.4 * _wander(rng, n, 0.7, sample_rate)
+    )
     drops = (rng.random(n) < rng.uniform(20, 120) / sample_rate) * rng.exponential(1, n)
-    click = np.exp(-np.arange(100) / 15) * np.cos(2 * np.pi * rng.uniform(1500, 4000) / sample_rate * np.arange(100))
+    click = np.exp(-np.arange(100) / 15) * np.cos(
+        2 * np.pi * rng.uniform(1500, 4000) / sample_rate * np.arange(100)
+    )
     return hiss + rng.uniform(1, 3) * scipy.signal.fftconvolve(drops, click)[:n]
 
 
@@ -181,10 +217,22 @@ def _wind(rng, sample_rate):
 def _traffic(rng, sample_rate):
     """A distant road's hum, and cars that pass, each a swell of brighter noise."""
     n = _length(rng, 6, 9, sample_rate)
-    out = _noise(rng, n, 50, rng.uniform(300, 600), sample_rate) * (0.8 + 0.4 * _wander(rng, n, 0.5, sample_rate))
+    out = _noise(rng, n, 50, rng.uniform(300, 600), sample_rate) * (
+        0.8 + 0.4 * _wander(rng, n, 0.5, sample_rate)
+    )
     for _ in range(rng.integers(2, 5)):
-        swell = np.exp(-(((_seconds(n, sample_rate) - rng.uniform(0, n / sample_rate)) / rng.uniform(0.5, 1.3)) ** 2))
-        out += rng.uniform(0.4, 1) * swell * _noise(rng, n, 150, rng.uniform(1200, 2500), sample_rate)
+        swell = np.exp(
+            -(
+                (
+                    (_seconds(n, sample_rate) - rng.uniform(0, n / sample_rate))
+                    / rng.uniform(0.5, 1.3)
+                )
+                ** 2
+            )
+        )
+        out += (
+            rng.uniform(0.4, 1) * swell * _noise(rng, n, 150, rng.uniform(1200, 2500), sample_rate)
+        )
     return out
 
 
@@ -222,15 +270,23 @@ def synthesise(folder, seed, recordings_per_fold=5, folds=4, sample_rate=16000):
     folders = [name for name in look(folder)[0] if name[0] != "."] if os.path.isdir(folder) else []
     strangers = sorted(set(folders) - set(formulas))
     if strangers:
-        raise InputError(f"{folder}: holds {strangers[0]!r}, which is no class of the built-in bank; "
-                         "give another folder, or name this one as the bank")
-    items = [(c, name, fold, k) for c, name in enumerate(formulas) for fold in range(1, folds + 1)
-             for k in range(BACKGROUNDS_PER_FOLD if name in BACKGROUNDS else recordings_per_fold)]
+        raise InputError(
+            f"{folder}: holds {strangers[0]!r}, which is no class of the built-in bank; "
+            "give another folder, or name this one as the bank"
+        )
+    items = [
+        (c, name, fold, k)
+        for c, name in enumerate(formulas)
+        for fold in range(1, folds + 1)
+        for k in range(BACKGROUNDS_PER_FOLD if name in BACKGROUNDS else recordings_per_fold)
+    ]
     for c, name, fold, k in progress(items, "synthesising the bank"):
         rng = np.random.default_rng((seed, c, fold, k))
         samples = _fade(_room(formulas[name](rng, sample_rate), rng, sample_rate), sample_rate)
         path = folder / name / f"{fold}-{(c + 1) * 1_000_000 + fold * 1000 + k}-A.flac"
-        audio_files.write(path, samples * rng.uniform(0.3, 0.9) / np.abs(samples).max(), sample_rate)
+        audio_files.write(
+            path, samples * rng.uniform(0.3, 0.9) / np.abs(samples).max(), sample_rate
+        )
         written.add(path)
     for name in formulas:
         for path in folder.glob(f"{name}/*-A.flac"):

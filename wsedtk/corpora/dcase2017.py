@@ -50,7 +50,9 @@ def read_classes(path):
             mids.append(match.group(1))
             names.append(match.group(2))
         elif number > 1:
-            raise InputError(f"{path}:{number}: expected ID, confidence and name of a class, found {line!r}")
+            raise InputError(
+                f"{path}:{number}: expected ID, confidence and name of a class, found {line!r}"
+            )
     if not names or len(set(names)) < len(names):
         raise InputError(f"{path}: expected the challenge's classes, each once, found {names}")
     return names, mids
@@ -60,7 +62,9 @@ def _place(path, number, video, start, end):
     """The clip's name. Raises InputError where it is no excerpt."""
     name = youtube.normal_name(f"{video}_{start}_{end}")
     if name is None or youtube.seconds_of(name) <= 0:
-        raise InputError(f"{path}:{number}: expected a video ID of 11 characters, start and later end, found {video!r}, {start!r}, {end!r}")
+        raise InputError(
+            f"{path}:{number}: expected a video ID of 11 characters, start and later end, found {video!r}, {start!r}, {end!r}"
+        )
     return name
 
 
@@ -73,7 +77,7 @@ def read_list(path):
         except csv.Error:
             row = []
         if len(row) < 4:
-            raise InputError(f"{path}:{number}: expected ID,start,end,\"labels\", found {line!r}")
+            raise InputError(f'{path}:{number}: expected ID,start,end,"labels", found {line!r}')
         name = _place(path, number, *(field.strip() for field in row[:3]))
         tags.setdefault(name, []).extend(label.strip() for label in re.split(r",(?! )", row[3]))
     return tags
@@ -89,17 +93,23 @@ def _rows(path):
         fields = [field.strip() for field in line.split("\t")]
         is_bare = all(map(tables.is_nothing, fields[1:]))
         if len(fields) != 4 and not is_bare:
-            raise InputError(f"{path}:{number}: expected file, onset, offset and label with tabs "
-                             f"between them, found {line!r}")
+            raise InputError(
+                f"{path}:{number}: expected file, onset, offset and label with tabs "
+                f"between them, found {line!r}"
+            )
         file, onset, offset, label = (fields[0], "0", "0", None) if is_bare else fields
         faults = []
-        onset, offset = (tables.read_seconds(text, path, number, what, faults)
-                         for what, text in (("onset", onset), ("offset", offset)))
+        onset, offset = (
+            tables.read_seconds(text, path, number, what, faults)
+            for what, text in (("onset", onset), ("offset", offset))
+        )
         tables.raise_on_errors(faults, "fetch the list anew")
         name = youtube.normal_name(file)
         if name is None or youtube.seconds_of(name) <= 0 or onset > offset:
-            raise InputError(f"{path}:{number}: expected <video>_<start>_<later end>.wav and "
-                             f"onset <= offset, found {line!r}")
+            raise InputError(
+                f"{path}:{number}: expected <video>_<start>_<later end>.wav and "
+                f"onset <= offset, found {line!r}"
+            )
         yield name, onset, offset, label
 
 
@@ -118,12 +128,19 @@ def _tags(files, part):
             tags[name].update(() if label is None else (label,))
         found.append((dict(tags), files[weak]))
     if listed in files:
-        found.append(({name: set(labels) for name, labels in read_list(files[listed]).items()}, files[listed]))
+        found.append(
+            (
+                {name: set(labels) for name, labels in read_list(files[listed]).items()},
+                files[listed],
+            )
+        )
     if len(found) == 2 and found[0][0] != found[1][0]:
         (a, path), (b, other) = found
         odd = sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
-        raise InputError(f"{path} and {other} disagree on {len(odd)} clips, the first {odd[0]!r}: "
-                         f"{sorted(a.get(odd[0], []))} and {sorted(b.get(odd[0], []))}")
+        raise InputError(
+            f"{path} and {other} disagree on {len(odd)} clips, the first {odd[0]!r}: "
+            f"{sorted(a.get(odd[0], []))} and {sorted(b.get(odd[0], []))}"
+        )
     return found[0] if found else None
 
 
@@ -137,34 +154,61 @@ def read_set(files, part, labels, mids):
     rows = list(dict.fromkeys(_rows(strong))) if strong is not None else []
     names, number = sorted(tags), {label: k for k, label in enumerate(labels)}
     clip = {name: i for i, name in enumerate(names)}
-    for where, name, label in [*((path, n, label) for n in names for label in tags[n]), *((strong, r[0], r[3]) for r in rows)]:
+    for where, name, label in [
+        *((path, n, label) for n in names for label in tags[n]),
+        *((strong, r[0], r[3]) for r in rows),
+    ]:
         if label is not None and label not in number:
             raise InputError(f"{where}: {name!r}: {label!r} is not a class of {CLASSES}")
         if name not in clip:
             raise InputError(f"{where}: {name!r} is not in {path}")
-    pairs = np.array(sorted((clip[name], number[label]) for name in names for label in tags[name]), np.int64).reshape(-1, 2)
+    pairs = np.array(
+        sorted((clip[name], number[label]) for name in names for label in tags[name]), np.int64
+    ).reshape(-1, 2)
     events = None
     if strong is not None:
-        events = Events.from_rows((clip[name], onset, offset, number[label])
-                                  for name, onset, offset, label in rows if label is not None)
+        events = Events.from_rows(
+            (clip[name], onset, offset, number[label])
+            for name, onset, offset, label in rows
+            if label is not None
+        )
     return datadir.DataSet(
-        filenames=np.array(names), paths=np.full(len(names), "", datadir.TEXT), durations=np.array([youtube.seconds_of(n) for n in names]),
-        labels=labels, tag_clip=pairs[:, 0], tag_label=pairs[:, 1], events=events,
-        info={"made_by": MADE_BY, "corpus": f"DCASE 2017 task 4, {part} set", "official_clips": len(names), "class_ids": mids})
+        filenames=np.array(names),
+        paths=np.full(len(names), "", datadir.TEXT),
+        durations=np.array([youtube.seconds_of(n) for n in names]),
+        labels=labels,
+        tag_clip=pairs[:, 0],
+        tag_label=pairs[:, 1],
+        events=events,
+        info={
+            "made_by": MADE_BY,
+            "corpus": f"DCASE 2017 task 4, {part} set",
+            "official_clips": len(names),
+            "class_ids": mids,
+        },
+    )
 
 
 def read(metadata_dir):
     """The official sets without audio: {train, test, eval: DataSet}. Raises InputError where the metadata are not whole."""
-    files = youtube.find_metadata(metadata_dir, f"the challenge's metadata, {CLASSES} and the other lists")
+    files = youtube.find_metadata(
+        metadata_dir, f"the challenge's metadata, {CLASSES} and the other lists"
+    )
     if CLASSES not in files:
-        raise InputError(f"{metadata_dir}: {CLASSES} is not there; is it the folder of the challenge's metadata?")
+        raise InputError(
+            f"{metadata_dir}: {CLASSES} is not there; is it the folder of the challenge's metadata?"
+        )
     labels, mids = read_classes(files[CLASSES])
     sets = {name: read_set(files, part, labels, mids) for name, part in SETS.items()}
     for name, dataset in sets.items():
         if dataset is None:
-            raise InputError(f"{metadata_dir}: groundtruth_weak_label_{SETS[name]}_set.csv is not there")
+            raise InputError(
+                f"{metadata_dir}: groundtruth_weak_label_{SETS[name]}_set.csv is not there"
+            )
         if name != "train" and dataset.events is None:
-            raise InputError(f"{metadata_dir}: groundtruth_strong_label_{SETS[name]}_set.csv is not there")
+            raise InputError(
+                f"{metadata_dir}: groundtruth_strong_label_{SETS[name]}_set.csv is not there"
+            )
     return sets
 
 
@@ -178,8 +222,10 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
         pairs = set_tables.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
         without = [dataset.filenames[clip] for clip, _ in pairs]
         if without:
-            say(f"warning: {name}: {len(without)} tags have no row in the strong truth, which officially has one for each; "
-                f"is it whole? {tables.first(without)}")
+            say(
+                f"warning: {name}: {len(without)} tags have no row in the strong truth, which officially has one for each; "
+                f"is it whole? {tables.first(without)}"
+            )
     if metadata_only:
         youtube.write_without_audio(sets, data_dir)
         return

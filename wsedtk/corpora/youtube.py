@@ -49,7 +49,14 @@ def find_metadata(folder, what):
 
 def videos_of(filenames):
     """The ID of the video that each clip (N,) is of, as an array of text (N,); empty for what is no excerpt's name."""
-    return np.array([(youtube_key(name) or "")[:11] for part in slices(len(filenames)) for name in filenames[part].tolist()], "U11")
+    return np.array(
+        [
+            (youtube_key(name) or "")[:11]
+            for part in slices(len(filenames))
+            for name in filenames[part].tolist()
+        ],
+        "U11",
+    )
 
 
 def _walk(folders):
@@ -58,9 +65,16 @@ def _walk(folders):
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no folder of that name; it should hold the audio")
         for parent, files in walk(folder):
-            names = [(normal_name(normal(file)), file) for file in files
-                     if file.lower().endswith(EXTENSIONS)]
-            there = [(name, os.path.abspath(os.path.join(parent, file))) for name, file in names if name is not None]
+            names = [
+                (normal_name(normal(file)), file)
+                for file in files
+                if file.lower().endswith(EXTENSIONS)
+            ]
+            there = [
+                (name, os.path.abspath(os.path.join(parent, file)))
+                for name, file in names
+                if name is not None
+            ]
             yield [name for name, _ in there], [path for _, path in there], len(files) - len(there)
 
 
@@ -104,8 +118,13 @@ class Coverage:
 
     def per_class(self):
         """{official or one of COUNTS: how many clips of each class (K,)}."""
-        return {"official": self.dataset.clips_per_class(),
-                **{name: self.dataset.clips_per_class(members) for name, members in self.is_true.items()}}
+        return {
+            "official": self.dataset.clips_per_class(),
+            **{
+                name: self.dataset.clips_per_class(members)
+                for name, members in self.is_true.items()
+            },
+        }
 
     def table(self, title):
         """A line a class and one for all clips, as text; of many classes the ones of which least is there."""
@@ -114,19 +133,29 @@ class Coverage:
         shown, rest = range(len(labels)), ""
         if len(labels) > MOST_LINES:
             share = counts["used"] / np.maximum(counts["official"], 1)
-            shown = np.argsort(share, kind="stable")[:MOST_LINES // 4].tolist()
+            shown = np.argsort(share, kind="stable")[: MOST_LINES // 4].tolist()
             rest = f"\n(of {len(labels)} classes those {len(shown)} of which the least is there; info.yaml has them all)"
-        rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown] + [("clips", total)]
+        rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown] + [
+            ("clips", total)
+        ]
         width = max(len(title), *(len(label) for label, _ in rows))
         lines = [f"{title:{width}}  {'official':>8}" + "".join(f"  {name:>10}" for name in COUNTS)]
         for label, (official, *numbers) in rows:
-            lines.append(f"{label:{width}}  {official:8}" + "".join(f"  {number:10}" for number in numbers))
+            lines.append(
+                f"{label:{width}}  {official:8}" + "".join(f"  {number:10}" for number in numbers)
+            )
         return "\n".join(lines) + rest
 
     def used(self):
         """The set of the clips that can be used; its info says how many there are of each class, and what is odd."""
-        counts, numbers = self.per_class(), {name: int(members.sum()) for name, members in self.is_true.items()}
-        per_class = {label: {name: int(column[k]) for name, column in counts.items()} for k, label in enumerate(self.dataset.labels)}
+        counts, numbers = (
+            self.per_class(),
+            {name: int(members.sum()) for name, members in self.is_true.items()},
+        )
+        per_class = {
+            label: {name: int(column[k]) for name, column in counts.items()}
+            for k, label in enumerate(self.dataset.labels)
+        }
         info = {**self.dataset.info, "coverage": numbers, "classes": per_class}
         return dataclasses.replace(self.dataset.select(self.is_true["used"]), info=info)
 
@@ -138,13 +167,23 @@ class Coverage:
             odd = self.is_true["missing"].copy()
             odd[list(self.remarks)] = True
             names = self.dataset.filenames
-            write_rows(folder / "coverage.tsv", ("filename", "remark"),
-                       [((str(names[clip]), " ".join(self.remark(clip).split())) for clip in np.flatnonzero(odd).tolist())])
+            write_rows(
+                folder / "coverage.tsv",
+                ("filename", "remark"),
+                [
+                    (
+                        (str(names[clip]), " ".join(self.remark(clip).split()))
+                        for clip in np.flatnonzero(odd).tolist()
+                    )
+                ],
+            )
             datadir.write(folder, self.used())
             num_excluded = self.dataset.info["official_clips"] - len(self.dataset)
-            print(f"{folder}: {num_used:,} of {self.dataset.info['official_clips']:,} official clips"
-                  + (f", of which {num_excluded:,} were excluded" if num_excluded else "")
-                  + f"; remarks on clips: {folder / 'coverage.tsv'}\n")
+            print(
+                f"{folder}: {num_used:,} of {self.dataset.info['official_clips']:,} official clips"
+                + (f", of which {num_excluded:,} were excluded" if num_excluded else "")
+                + f"; remarks on clips: {folder / 'coverage.tsv'}\n"
+            )
         else:
             remove(folder)
             say(f"warning: {folder}: no audio of this set that can be used; it is not written")
@@ -155,10 +194,14 @@ def check_prepare(data_dir, names, made_by, metadata_only, strict):
     for name in names:
         datadir.check_overwrite(data_dir / name, made_by)
     if strict and metadata_only:
-        raise InputError("--strict asks for the audio of every clip, --metadata-only for none; give one of them")
+        raise InputError(
+            "--strict asks for the audio of every clip, --metadata-only for none; give one of them"
+        )
     above = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise InputError(f"{data_dir}: can't be written: {above} is no folder, or not yours to write to")
+        raise InputError(
+            f"{data_dir}: can't be written: {above} is no folder, or not yours to write to"
+        )
 
 
 def remove(folder):
@@ -182,8 +225,10 @@ def cover(dataset, audio_names, audio_paths, unfit, jobs):
     is_true["unreadable"] = (places >= 0) & (paths == "")
     for i in np.flatnonzero(is_true["unreadable"]).tolist():
         path = unfit[dataset.filenames[i]]
-        remarks[i] = (f"unreadable: {path!r}: no data directory holds a path with a tab, a line "
-                      "end or what is not UTF-8; rename the file or folder")
+        remarks[i] = (
+            f"unreadable: {path!r}: no data directory holds a path with a tab, a line "
+            "end or what is not UTF-8; rename the file or folder"
+        )
     there = np.flatnonzero(paths != "")
     contents = np.zeros(len(dataset), "S16")  # "" where there is nothing to compare
     with mapping(jobs) as spread:
@@ -206,9 +251,17 @@ def cover(dataset, audio_names, audio_paths, unfit, jobs):
     _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
     is_true["twice"] = (contents != b"") & (first[inverse] != np.arange(len(contents)))
     for i in np.flatnonzero(is_true["twice"]).tolist():
-        remarks[i] = "; ".join([*filter(None, [remarks.get(i)]), f"sounds exactly like {dataset.filenames[first[inverse[i]]]}"])
+        remarks[i] = "; ".join(
+            [
+                *filter(None, [remarks.get(i)]),
+                f"sounds exactly like {dataset.filenames[first[inverse[i]]]}",
+            ]
+        )
     used = is_true["used"]
-    info = {**dataset.info, "audio_fingerprint": provenance.fingerprint_audio(dataset.filenames[used], contents[used])}
+    info = {
+        **dataset.info,
+        "audio_fingerprint": provenance.fingerprint_audio(dataset.filenames[used], contents[used]),
+    }
     return Coverage(dataclasses.replace(dataset, paths=paths, info=info), is_true, remarks)
 
 
@@ -217,8 +270,11 @@ def write_without_audio(sets, data_dir):
     for name, dataset in sets.items():
         remove(data_dir / name)
         datadir.write(data_dir / name, dataset)
-        print(f"{data_dir / name}: {len(dataset):,} clips, {len(dataset.tag_clip):,} tags"
-              + (f", {len(dataset.events):,} events" if dataset.events is not None else "") + ", no audio")
+        print(
+            f"{data_dir / name}: {len(dataset):,} clips, {len(dataset.tag_clip):,} tags"
+            + (f", {len(dataset.events):,} events" if dataset.events is not None else "")
+            + ", no audio"
+        )
 
 
 def prepare(sets, audio_dirs, data_dir, strict, jobs):
@@ -228,7 +284,9 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     can be used.
     """
     if not audio_dirs:
-        raise InputError("no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only goes without audio")
+        raise InputError(
+            "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only goes without audio"
+        )
     names, paths, num_others, unfit = find_audio(audio_dirs)
     is_official = np.zeros(len(names), bool)
     for dataset in sets.values():
@@ -236,18 +294,24 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     num_others += int((~is_official).sum())
     folders = ", ".join(map(str, audio_dirs))
     if not is_official.any():
-        raise InputError(f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
-                         "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio")
+        raise InputError(
+            f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
+            "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio"
+        )
     covered = {name: cover(dataset, names, paths, unfit, jobs) for name, dataset in sets.items()}
     unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered.values()]
     if strict and any(len(clips) for _, clips in unused):
         found, clips = next(pair for pair in unused if len(pair[1]))
-        raise InputError(f"--strict: {sum(len(clips) for _, clips in unused)} official clips can't be used, the first "
-                         f"{str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}")
+        raise InputError(
+            f"--strict: {sum(len(clips) for _, clips in unused)} official clips can't be used, the first "
+            f"{str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}"
+        )
     if not any(found.is_true["used"].any() for found in covered.values()):
         found = next(found for found in covered.values() if found.remarks)
         clip, reason = next(iter(found.remarks.items()))
-        raise InputError(f"{folders}: none of the official clips there can be used; {str(found.dataset.filenames[clip])!r}: {reason}")
+        raise InputError(
+            f"{folders}: none of the official clips there can be used; {str(found.dataset.filenames[clip])!r}: {reason}"
+        )
     for name, found in covered.items():
         found.write(data_dir / name)
     if num_others:

@@ -18,16 +18,23 @@ _GONE = {
     # no longer available because the YouTube account associated with this video has been
     # terminated", "... because the uploader has closed their YouTube account", "... due to a
     # copyright claim by ..."; "This video does not exist"
-    "removed": ["video has been (?:removed|deleted)", "video is no longer available",
-                "video (?:isn't|is not) available anymore", "video does not exist"],
+    "removed": [
+        "video has been (?:removed|deleted)",
+        "video is no longer available",
+        "video (?:isn't|is not) available anymore",
+        "video does not exist",
+    ],
     # YouTube, of a stream that was not kept
     "stream": ["live stream recording is not available"],
     # YouTube: UNPLAYABLE "The uploader has not made this video available in your country", "This
     # video contains content from ..., who has blocked it in your country on copyright grounds",
     # "... who has blocked it on copyright grounds"; yt-dlp: raise_geo_restricted in
     # extractor/common.py, "not available from your location due to geo restriction"
-    "country": ["video available in your country", "blocked it (?:in your country )?on copyright",
-                "video (?:isn't|is not) available (?:in|from) your (?:country|region|location)"],
+    "country": [
+        "video available in your country",
+        "blocked it (?:in your country )?on copyright",
+        "video (?:isn't|is not) available (?:in|from) your (?:country|region|location)",
+    ],
     # YouTube: UNPLAYABLE "Join this channel to get access to members-only content like this video",
     # "This video is available to this channel's members on level ..."
     "members": ["members-only content", "available to this channel's members"],
@@ -49,8 +56,13 @@ _BLOCK = {
     # YouTube, of an address that it takes for a robot's: "Sign in to confirm you're not a bot",
     # "Please sign in" (yt-dlp issues 10128, 11201); yt-dlp: "YouTube is requiring a captcha
     # challenge before playback", "Your IP is likely being blocked by Youtube"
-    "robot check": ["not a bot", "please sign in", "captcha", "blocked by youtube",
-                    "unusual traffic"],
+    "robot check": [
+        "not a bot",
+        "please sign in",
+        "captcha",
+        "blocked by youtube",
+        "unusual traffic",
+    ],
     # YouTube: "This content isn't available, try again later", "This content isn't available"
     # (yt-dlp issues 11426, 15767); HTTP status 429
     "rate limit": ["content isn't available", "try again", "rate.?limit", "too many requests"],
@@ -71,8 +83,14 @@ _PASSING = {
     # or application", "The following content is not available on this app" (issue 10108), "The
     # page needs to be reloaded" (issue 17389); all formats encrypted for some players, "This video
     # is DRM protected" (issue 12563); yt-dlp: "Requested format is not available"
-    "player": ["on other websites", "on this website", "on this app", "needs to be reloaded",
-               "drm protected", "requested format"],
+    "player": [
+        "on other websites",
+        "on this website",
+        "on this app",
+        "needs to be reloaded",
+        "drm protected",
+        "requested format",
+    ],
     # YouTube: LIVE_STREAM_OFFLINE "This live event will begin in 3 hours", "Premieres in 3 hours",
     # "This live event has ended"; "We're processing this video. Check back later"
     "not yet": ["live event", "premieres in", "processing this video", "check back later"],
@@ -82,7 +100,9 @@ _PASSING = {
 # that were deleted, but also of any, to addresses that it blocks (yt-dlp issues 7861, 9353).
 _NO_REASON = re.compile(
     r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and the ID where it stands
-    r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*", re.I)
+    r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*",
+    re.I,
+)
 
 
 def _pattern(kinds):
@@ -90,8 +110,12 @@ def _pattern(kinds):
 
 
 # The first that is found in a message decides
-_PATTERNS = {"blocked": _pattern(_BLOCK), "retry": _pattern(_PASSING),
-             "account": _pattern(_ACCOUNT), "dead": _pattern(_GONE)}
+_PATTERNS = {
+    "blocked": _pattern(_BLOCK),
+    "retry": _pattern(_PASSING),
+    "account": _pattern(_ACCOUNT),
+    "dead": _pattern(_GONE),
+}
 
 
 def verdict(video, message):

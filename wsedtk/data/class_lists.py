@@ -13,9 +13,17 @@ def read(path, labels, model_dir):
     One class a line; `name<TAB>new name` renames it. Blank lines and tabs at the end are passed
     over. Raises InputError that lists every fault.
     """
-    path, faults, names, lines = Path(path), [], {}, {}  # lines: ("class", name) or ("name", new name) -> where it stands
-    listed = [(number, line) for number, line in enumerate(tables.read_lines(path, faults) or [], 1)
-              if line.strip()]
+    path, faults, names, lines = (
+        Path(path),
+        [],
+        {},
+        {},
+    )  # lines: ("class", name) or ("name", new name) -> where it stands
+    listed = [
+        (number, line)
+        for number, line in enumerate(tables.read_lines(path, faults) or [], 1)
+        if line.strip()
+    ]
     if not listed and not faults:
         faults.append(tables.Fault(True, path, None, "no classes: write one a line"))
     for number, line in listed:
@@ -46,8 +54,12 @@ def choose(values, labels, model_dir):
         elif Path(value).is_file():
             names = read(value, labels, model_dir)
         else:
-            raise InputError(f"--classes {value!r}: neither a class of {model_dir} nor a file; {config.suggest(value, labels)}")
-        twice = next((label for label in names if label in chosen or names[label] in chosen.values()), None)
+            raise InputError(
+                f"--classes {value!r}: neither a class of {model_dir} nor a file; {config.suggest(value, labels)}"
+            )
+        twice = next(
+            (label for label in names if label in chosen or names[label] in chosen.values()), None
+        )
         if twice is not None:
             raise InputError(f"--classes: the class {twice!r} is chosen twice")
         chosen.update(names)

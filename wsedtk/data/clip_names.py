@@ -3,18 +3,57 @@
 import re
 
 AUDIO_EXTENSIONS = (  # of sound files, and of films with sound
-    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd",
-    ".w64", ".rf64", ".caf", ".m4a", ".m4b", ".aac", ".ac3", ".amr", ".ape", ".mka", ".tta", ".wma",
-    ".wv", ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-    ".weba", ".webm", ".wmv")
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".mp2",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".au",
+    ".snd",
+    ".w64",
+    ".rf64",
+    ".caf",
+    ".m4a",
+    ".m4b",
+    ".aac",
+    ".ac3",
+    ".amr",
+    ".ape",
+    ".mka",
+    ".tta",
+    ".wma",
+    ".wv",
+    ".3gp",
+    ".avi",
+    ".flv",
+    ".m2ts",
+    ".m4v",
+    ".mkv",
+    ".mov",
+    ".mp4",
+    ".mpeg",
+    ".mpg",
+    ".mts",
+    ".weba",
+    ".webm",
+    ".wmv",
+)
 LONGEST_SECONDS = 86400.0  # of anything
 LATE_SECONDS = 1.0  # that events may end after their clip: labels and frames are rounded
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")  # <recording>_<start>_<end>
-_YOUTUBE = re.compile(rf"Y?(.{{11}})_{_TIME}_{_TIME}")  # a leading Y that belongs to the ID is one of its 11 characters
+_YOUTUBE = re.compile(
+    rf"Y?(.{{11}})_{_TIME}_{_TIME}"
+)  # a leading Y that belongs to the ID is one of its 11 characters
 _CLOCK = re.compile(  # a date and a time, as field recorders write them
     r"(?<![0-9])(?:19|20)[0-9]{2}([-_]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])"
-    r"[-_T ](?:[01][0-9]|2[0-3])([-_]?)[0-5][0-9]\2[0-5][0-9](?![0-9]|\.[0-9])")
+    r"[-_T ](?:[01][0-9]|2[0-3])([-_]?)[0-5][0-9]\2[0-5][0-9](?![0-9]|\.[0-9])"
+)
 
 
 def without_extension(name):
@@ -48,13 +87,17 @@ def _excerpt(form, stem, last=0.0):
 def without_y(name):
     """The name without the Y that many put before a YouTube ID: `Y<11 characters>_<start>_<end>` loses it, no other name does."""
     match = _excerpt(_YOUTUBE, without_extension(name))
-    return name[match.start(1):] if match else name
+    return name[match.start(1) :] if match else name
 
 
 def youtube_key(name):
     """`<11-character ID>_<start>_<end>`, in seconds with three decimals, of such a name with or without Y and extension; else None."""
     match = _excerpt(_YOUTUBE, without_extension(name))
-    return f"{match.group(1)}_{float(match.group(2)):.3f}_{float(match.group(3)):.3f}" if match else None
+    return (
+        f"{match.group(1)}_{float(match.group(2)):.3f}_{float(match.group(3)):.3f}"
+        if match
+        else None
+    )
 
 
 def clip_key(name):

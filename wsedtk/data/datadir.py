@@ -106,14 +106,16 @@ class DataSet:
 
     def tags_of(self, clip):
         """The classes (any number,) that one clip is tagged with."""
-        return self.tag_label[self._tag_starts[clip]:self._tag_starts[clip + 1]]
+        return self.tag_label[self._tag_starts[clip] : self._tag_starts[clip + 1]]
 
     def tag_matrix(self, clips: npt.ArrayLike | None = None) -> npt.NDArray[np.bool_]:
         """Return the tags of the clips (B,), indices, or of all clips, as booleans (B, K)."""
         clips = np.arange(len(self)) if clips is None else np.asarray(clips)
         counts = self._tag_starts[clips + 1] - self._tag_starts[clips]
         rows = np.repeat(np.arange(len(clips)), counts)
-        places = np.arange(counts.sum()) + np.repeat(self._tag_starts[clips] - np.cumsum(counts) + counts, counts)
+        places = np.arange(counts.sum()) + np.repeat(
+            self._tag_starts[clips] - np.cumsum(counts) + counts, counts
+        )
         tags = np.zeros((len(clips), len(self.labels)), bool)
         tags[rows, self.tag_label[places]] = True
         return tags
@@ -121,7 +123,10 @@ class DataSet:
     def clips_of_classes(self):
         """The clips (any number,), ascending, of each of the K classes, and then those without tags: K + 1 arrays."""
         by_class = self.tag_clip[np.argsort(self.tag_label, kind="stable")]
-        return [*np.split(by_class, np.cumsum(self.clips_per_class()))[:-1], np.flatnonzero(np.diff(self._tag_starts) == 0)]
+        return [
+            *np.split(by_class, np.cumsum(self.clips_per_class()))[:-1],
+            np.flatnonzero(np.diff(self._tag_starts) == 0),
+        ]
 
     def clips_per_class(self, members=None):
         """How many clips of each class there are (K,), of all or of those where the mask `members` (N,) is true."""
@@ -145,9 +150,12 @@ class DataSet:
         """A key of each clip's recording (N,), and one of its group, 0 for none (N,)."""
         groups = [] if self.groups is None else map(hash, texts(self.groups))
         recordings = (text for block in self.recordings() for text in block.tolist())
-        return (np.fromiter(map(hash, recordings), np.int64, len(self)),
-                np.fromiter(groups, np.int64) if self.groups is not None
-                else np.zeros(len(self), np.int64))
+        return (
+            np.fromiter(map(hash, recordings), np.int64, len(self)),
+            np.fromiter(groups, np.int64)
+            if self.groups is not None
+            else np.zeros(len(self), np.int64),
+        )
 
     def select(self, keep):
         """The set of the clips where the boolean mask `keep` (N,) is true, with their tags and events."""
@@ -158,9 +166,15 @@ class DataSet:
             events = events.select(keep[events.clip])
             events = dataclasses.replace(events, clip=position[events.clip])
         return dataclasses.replace(
-            self, filenames=self.filenames[keep], paths=self.paths[keep], durations=self.durations[keep],
+            self,
+            filenames=self.filenames[keep],
+            paths=self.paths[keep],
+            durations=self.durations[keep],
             groups=None if self.groups is None else self.groups[keep],
-            tag_clip=position[self.tag_clip[kept_tags]], tag_label=self.tag_label[kept_tags], events=events)
+            tag_clip=position[self.tag_clip[kept_tags]],
+            tag_label=self.tag_label[kept_tags],
+            events=events,
+        )
 
     def fingerprint(self):
         """16 hexadecimal digits that name the clips, tags, events, classes and groups.
@@ -173,7 +187,10 @@ class DataSet:
         if self.events is not None:
             columns += [self.events.clip, self.events.onset, self.events.offset, self.events.label]
         for column in columns:
-            digest.update(f"\n{len(column)}\n".encode() + column.astype(column.dtype.newbyteorder("<")).tobytes())
+            digest.update(
+                f"\n{len(column)}\n".encode()
+                + column.astype(column.dtype.newbyteorder("<")).tobytes()
+            )
         digest.update(repr(self.labels).encode())
         if self.is_grouped().any():
             digest.update(b"\ngroups\n")
@@ -216,7 +233,10 @@ def fingerprint_clips(filenames):
 def _absolute(folder, paths):
     """The paths (N,) of clips.tsv, which may be relative to the folder, as absolute ones."""
     folder = str(folder.absolute())
-    blocks = [path_array([os.path.join(folder, path) if path else "" for path in paths[part].tolist()]) for part in slices(len(paths))]
+    blocks = [
+        path_array([os.path.join(folder, path) if path else "" for path in paths[part].tolist()])
+        for part in slices(len(paths))
+    ]
     return concatenate(blocks, TEXT)
 
 
@@ -224,13 +244,32 @@ def check(folder):
     """Read a data directory and find every fault of its tables. Returns (DataSet, faults); None for the set on errors."""
     folder, faults = Path(folder), []
     if not folder.is_dir():
-        return None, [Fault(True, folder, None, "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt")]
-    below = [] if (folder / "clips.tsv").exists() else sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
+        return None, [
+            Fault(
+                True,
+                folder,
+                None,
+                "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt",
+            )
+        ]
+    below = (
+        []
+        if (folder / "clips.tsv").exists()
+        else sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
+    )
     if below:
-        return None, [Fault(True, folder, None, f"is no data directory but holds some: {first(below)}; name one of them")]
+        return None, [
+            Fault(
+                True,
+                folder,
+                None,
+                f"is no data directory but holds some: {first(below)}; name one of them",
+            )
+        ]
     labels = check_labels(folder / "labels.txt", faults)
     filenames, paths, durations, groups = check_clips(
-        folder / "clips.tsv", COLUMNS["clips.tsv"], faults, GROUP)
+        folder / "clips.tsv", COLUMNS["clips.tsv"], faults, GROUP
+    )
     tags, events = (np.array([], np.int64),) * 2, None
     if len(filenames) and labels:  # else every row that names one would be a fault too
         tags = check_tags(folder / "tags.tsv", filenames, labels, faults)
@@ -246,10 +285,24 @@ def check(folder):
     if len(filenames) and labels:
         *clips, untagged = dataset.clips_of_classes()
         if len(untagged):
-            faults.append(Fault(False, folder / "tags.tsv", None, f"{len(untagged)} clips without tags: {first(filenames[untagged])}"))
+            faults.append(
+                Fault(
+                    False,
+                    folder / "tags.tsv",
+                    None,
+                    f"{len(untagged)} clips without tags: {first(filenames[untagged])}",
+                )
+            )
         unused = [label for label, members in zip(labels, clips) if not len(members)]
         if unused:
-            faults.append(Fault(False, folder / "labels.txt", None, f"{len(unused)} classes without clips: {first(unused)}"))
+            faults.append(
+                Fault(
+                    False,
+                    folder / "labels.txt",
+                    None,
+                    f"{len(unused)} classes without clips: {first(unused)}",
+                )
+            )
     if any(fault.is_error for fault in faults):
         return None, faults
     return dataclasses.replace(dataset, paths=_absolute(folder, paths)), faults
@@ -289,11 +342,25 @@ def read_labels(path):
 
 def _write_tags_and_events(folder, filenames, labels, tags, events):
     """tags: clip (M,) and class (M,) of each."""
-    write_rows(folder / "tags.tsv", COLUMNS["tags.tsv"], (
-        zip(filenames[tags[0][part]].tolist(), (labels[k] for k in tags[1][part].tolist())) for part in slices(len(tags[0]))))
+    write_rows(
+        folder / "tags.tsv",
+        COLUMNS["tags.tsv"],
+        (
+            zip(filenames[tags[0][part]].tolist(), (labels[k] for k in tags[1][part].tolist()))
+            for part in slices(len(tags[0]))
+        ),
+    )
     if events is not None:
-        write_rows(folder / "events.tsv", COLUMNS["events.tsv"], [
-            ((filenames[i], format_seconds(on), format_seconds(off), labels[k]) for i, on, off, k in events.rows())])
+        write_rows(
+            folder / "events.tsv",
+            COLUMNS["events.tsv"],
+            [
+                (
+                    (filenames[i], format_seconds(on), format_seconds(off), labels[k])
+                    for i, on, off, k in events.rows()
+                )
+            ],
+        )
 
 
 def check_overwrite(folder, made_by):
@@ -301,14 +368,18 @@ def check_overwrite(folder, made_by):
     if (Path(folder) / "clips.tsv").exists():
         info = read_yaml(path) if (path := Path(folder) / "info.yaml").exists() else None
         if not isinstance(info, dict) or info.get("made_by") != made_by:
-            raise InputError(f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it")
+            raise InputError(
+                f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it"
+            )
 
 
 def _check_names(names):
     """Raise InputError for the first of some texts that a table can't hold."""
     odd = unfit(names)
     if odd is not None:
-        raise InputError(f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, or what is not UTF-8")
+        raise InputError(
+            f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, or what is not UTF-8"
+        )
 
 
 def write(folder, dataset):
@@ -323,18 +394,32 @@ def write(folder, dataset):
             _check_names(column[part].tolist())
     remove(folder / "clips.tsv")
     write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
-    _write_tags_and_events(folder, dataset.filenames, dataset.labels, (dataset.tag_clip, dataset.tag_label), dataset.events)
+    _write_tags_and_events(
+        folder,
+        dataset.filenames,
+        dataset.labels,
+        (dataset.tag_clip, dataset.tag_label),
+        dataset.events,
+    )
     if dataset.events is None:
         remove(folder / "events.tsv")
     write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
     columns, groups = COLUMNS["clips.tsv"], []
     if dataset.is_grouped().any():
         columns, groups = (*columns, GROUP), [dataset.groups]
-    write_rows(folder / "clips.tsv", columns, (
-        zip(dataset.filenames[part].tolist(), dataset.paths[part].tolist(),
-            map(format_seconds, dataset.durations[part].tolist()),
-            *(column[part].tolist() for column in groups))
-        for part in slices(len(dataset))))
+    write_rows(
+        folder / "clips.tsv",
+        columns,
+        (
+            zip(
+                dataset.filenames[part].tolist(),
+                dataset.paths[part].tolist(),
+                map(format_seconds, dataset.durations[part].tolist()),
+                *(column[part].tolist() for column in groups),
+            )
+            for part in slices(len(dataset))
+        ),
+    )
 
 
 def write_decoded(folder, filenames, durations, labels, tags, events, info=None, failed=()):
@@ -346,7 +431,9 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None,
     folder, filenames = Path(folder), np.asarray(filenames)
     _check_names([*labels, *filenames.tolist()])
     if (folder / "labels.txt").exists():
-        raise InputError(f"{folder}: is a data directory, which decoded events would overwrite; name another folder")
+        raise InputError(
+            f"{folder}: is a data directory, which decoded events would overwrite; name another folder"
+        )
     remove(folder / "clips.tsv")  # written last, as in `write`
     remove(folder / "failed.tsv")
     if info is not None:
@@ -354,7 +441,11 @@ def write_decoded(folder, filenames, durations, labels, tags, events, info=None,
     if failed:
         write_rows(folder / "failed.tsv", ("filename",), [[(name,) for name in sorted(failed)]])
     _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
-    write_rows(folder / "clips.tsv", ("filename", "duration"), [zip(map(str, filenames), map(format_seconds, durations))])
+    write_rows(
+        folder / "clips.tsv",
+        ("filename", "duration"),
+        [zip(map(str, filenames), map(format_seconds, durations))],
+    )
 
 
 def read_decoded(folder, labels):

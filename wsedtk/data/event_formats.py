@@ -5,7 +5,7 @@ import json
 import re
 
 DCASE_HEADER = "filename\tonset\toffset\tevent_label\n"
-RAVEN_HEADER = ("Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tBegin File\tAnnotation\tScore\n")
+RAVEN_HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tBegin File\tAnnotation\tScore\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,23 +24,43 @@ def _text(text):
 
 
 def _dcase(recording, events):
-    return "".join(f"{_text(recording.name)}\t{onset:.3f}\t{offset:.3f}\t{_text(label)}\n" for onset, offset, label, _ in events)
+    return "".join(
+        f"{_text(recording.name)}\t{onset:.3f}\t{offset:.3f}\t{_text(label)}\n"
+        for onset, offset, label, _ in events
+    )
 
 
 def _jsonl(recording, events):
     channel = {} if recording.channel is None else {"channel": recording.channel}
-    return "".join(json.dumps({"filename": recording.name, **channel, "onset": onset, "offset": offset, "event_label": label,
-                               "score": round(score, 4)}, ensure_ascii=False) + "\n" for onset, offset, label, score in events)
+    return "".join(
+        json.dumps(
+            {
+                "filename": recording.name,
+                **channel,
+                "onset": onset,
+                "offset": offset,
+                "event_label": label,
+                "score": round(score, 4),
+            },
+            ensure_ascii=False,
+        )
+        + "\n"
+        for onset, offset, label, score in events
+    )
 
 
 def _audacity(recording, events):
-    return "".join(f"{onset:.6f}\t{offset:.6f}\t{_text(label)}\n" for onset, offset, label, _ in events)
+    return "".join(
+        f"{onset:.6f}\t{offset:.6f}\t{_text(label)}\n" for onset, offset, label, _ in events
+    )
 
 
 def _raven(recording, events):
-    return "".join(f"{number}\tSpectrogram 1\t{recording.channel or 1}\t{onset:.6f}\t{offset:.6f}\t0\t{recording.high_hz:g}\t"
-                   f"{_text(recording.file_name)}\t{_text(label)}\t{score:.4f}\n"
-                   for number, (onset, offset, label, score) in enumerate(events, 1))
+    return "".join(
+        f"{number}\tSpectrogram 1\t{recording.channel or 1}\t{onset:.6f}\t{offset:.6f}\t0\t{recording.high_hz:g}\t"
+        f"{_text(recording.file_name)}\t{_text(label)}\t{score:.4f}\n"
+        for number, (onset, offset, label, score) in enumerate(events, 1)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,5 +73,9 @@ class Format:
     holds_several: bool  # whether one list can be of several recordings
 
 
-FORMATS = {"tsv": Format(".tsv", DCASE_HEADER, _dcase, True), "jsonl": Format(".jsonl", "", _jsonl, True),
-           "audacity": Format(".txt", "", _audacity, False), "raven": Format(".selections.txt", RAVEN_HEADER, _raven, False)}
+FORMATS = {
+    "tsv": Format(".tsv", DCASE_HEADER, _dcase, True),
+    "jsonl": Format(".jsonl", "", _jsonl, True),
+    "audacity": Format(".txt", "", _audacity, False),
+    "raven": Format(".selections.txt", RAVEN_HEADER, _raven, False),
+}

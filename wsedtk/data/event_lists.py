@@ -24,11 +24,18 @@ from wsedtk.data.tables import (
     read_seconds,
 )
 
-HEADERS = (("filename", "onset", "offset", "event_label"), ("filename", "event_label"), ("filename",), ("filename", "event_labels"))
+HEADERS = (
+    ("filename", "onset", "offset", "event_label"),
+    ("filename", "event_label"),
+    ("filename",),
+    ("filename", "event_labels"),
+)
 _COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header
 _EXPECTED = "expected filename<TAB>event_label or filename<TAB>onset<TAB>offset<TAB>event_label"
 _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
-_NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)  # in what should be one clip's name
+_NO_TABS = re.compile(
+    rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE
+)  # in what should be one clip's name
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -56,18 +63,33 @@ class EventList:
         """`tags` where rows have no times, or those in their file name, every one; `events` else; None without rows."""
         if not self.rows:
             return None
-        return "tags" if all(row.onset is None or self._is_whole_clip(row) for row in self.rows) else "events"
+        return (
+            "tags"
+            if all(row.onset is None or self._is_whole_clip(row) for row in self.rows)
+            else "events"
+        )
 
     def _is_whole_clip(self, row):
         times = excerpt_times(self.names[row.clip])
-        return times is not None and abs(row.onset - times[0]) < 5e-4 and abs(row.offset - times[1]) < 5e-4
+        return (
+            times is not None
+            and abs(row.onset - times[0]) < 5e-4
+            and abs(row.offset - times[1]) < 5e-4
+        )
 
 
 def _fields(path, number, line, header, faults):
     """{column: text} of a line; None where it is blank, or at fault. header: its columns, or None."""
     control = _CONTROL.search(line)
     if control:
-        faults.append(Fault(True, path, number, f"holds the control character {control.group()!r}: not a list of text"))
+        faults.append(
+            Fault(
+                True,
+                path,
+                number,
+                f"holds the control character {control.group()!r}: not a list of text",
+            )
+        )
         return None
     fields = [field.strip() for field in line.split("\t")]
     if not any(fields):
@@ -77,7 +99,14 @@ def _fields(path, number, line, header, faults):
     fields = cut_blank(fields, 1 if is_name or header is None else len(header))
     columns = _COLUMNS.get(len(fields), ()) if header is None or len(fields) == 1 else header
     if len(fields) != len(columns):
-        faults.append(Fault(True, path, number, f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}"))
+        faults.append(
+            Fault(
+                True,
+                path,
+                number,
+                f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}",
+            )
+        )
     elif not fields[columns.index("filename")]:
         faults.append(Fault(True, path, number, f"no file name: {line!r}"))
     elif len(fields) == 1 and _NO_TABS.search(fields[0]):
@@ -91,24 +120,36 @@ def _times(fields, path, number, faults):
     """Onset and offset of a row, None and None where it has no such columns; None where they are at fault."""
     if "onset" not in fields:
         return None, None
-    onset, offset = (read_seconds(fields[name], path, number, name, faults) for name in ("onset", "offset"))
+    onset, offset = (
+        read_seconds(fields[name], path, number, name, faults) for name in ("onset", "offset")
+    )
     if onset is None or offset is None:
         return None
     if offset < onset:
-        faults.append(Fault(True, path, number, f"the event ends ({offset:g} s) before it starts ({onset:g} s)"))
+        faults.append(
+            Fault(
+                True, path, number, f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
+            )
+        )
         return None
     return onset, offset
 
 
 def _labels(fields, path, number, faults):
     """The classes of a row; None where one is at fault."""
-    labels = re.split(r",(?! )", fields["event_labels"]) if "event_labels" in fields else [fields["event_label"]]
+    labels = (
+        re.split(r",(?! )", fields["event_labels"])
+        if "event_labels" in fields
+        else [fields["event_label"]]
+    )
     for label in labels:
         if is_nothing(label):
             faults.append(Fault(True, path, number, NO_CLASS))
             return None
         if len(label) > 1 and label[0] == label[-1] == '"':
-            faults.append(Fault(True, path, number, f"the class {label} stands in quotes: write it without"))
+            faults.append(
+                Fault(True, path, number, f"the class {label} stands in quotes: write it without")
+            )
             return None
     return labels
 
@@ -123,7 +164,9 @@ def _parse(path, number, line, header, faults):
     if all(map(is_empty, fields.values())):
         return name, []
     times, labels = _times(fields, path, number, faults), _labels(fields, path, number, faults)
-    return None if times is None or labels is None else (name, [(*times, label) for label in labels])
+    return (
+        None if times is None or labels is None else (name, [(*times, label) for label in labels])
+    )
 
 
 def _split_header(path, lines, faults):
@@ -146,12 +189,18 @@ def read(path, faults):
     """Read a list: an EventList of what is right. Its faults go to `faults`."""
     path, names, rows, said, repeated = Path(path), {}, [], set(), []
     if path.is_dir():
-        faults.append(Fault(True, path, None, "a folder; name a list, such as the tags.tsv or events.tsv in it"))
+        faults.append(
+            Fault(
+                True, path, None, "a folder; name a list, such as the tags.tsv or events.tsv in it"
+            )
+        )
         return EventList(path, names, rows, repeated)
     found = read_lines(path, faults)
     lines = [pair for pair in enumerate(found or [], 1) if pair[1].strip()]
     if found is not None and not lines:
-        faults.append(Fault(True, path, None, f"is empty; {_EXPECTED} (a header alone: nothing was found)"))
+        faults.append(
+            Fault(True, path, None, f"is empty; {_EXPECTED} (a header alone: nothing was found)")
+        )
     header, lines = _split_header(path, lines or [(1, "")], faults)
     for number, line in lines:
         parsed = _parse(path, number, line, header, faults)
@@ -169,5 +218,8 @@ def read(path, faults):
 
 def faults_of_events(event_list):
     """Faults of the rows that have no times, for a list of events."""
-    return [Fault(True, event_list.path, row.line, "no onset and offset: a tag, not an event") for row in event_list.rows
-            if row.onset is None]
+    return [
+        Fault(True, event_list.path, row.line, "no onset and offset: a tag, not an event")
+        for row in event_list.rows
+        if row.onset is None
+    ]

@@ -28,7 +28,12 @@ class Events:
     @classmethod
     def from_columns(cls, clip, onset, offset, label):
         """Build from columns (E,) in any order."""
-        columns = [np.asarray(column, kind) for column, kind in zip((clip, onset, offset, label), (np.int64, float, float, np.int64))]
+        columns = [
+            np.asarray(column, kind)
+            for column, kind in zip(
+                (clip, onset, offset, label), (np.int64, float, float, np.int64)
+            )
+        ]
         order = np.lexsort((columns[2], columns[3], columns[1], columns[0]))
         return cls(*(column[order] for column in columns))
 
@@ -43,11 +48,18 @@ class Events:
         parts = list(parts)
         if not parts:
             return cls.from_rows([])
-        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in dataclasses.fields(cls)))
+        return cls(
+            *(
+                np.concatenate([getattr(part, f.name) for part in parts])
+                for f in dataclasses.fields(cls)
+            )
+        )
 
     def rows(self):
         """Iterate over (clip, onset, offset, label) as plain Python values."""
-        return zip(self.clip.tolist(), self.onset.tolist(), self.offset.tolist(), self.label.tolist())
+        return zip(
+            self.clip.tolist(), self.onset.tolist(), self.offset.tolist(), self.label.tolist()
+        )
 
     def select(self, keep):
         """The events of a boolean mask or an index array (E',)."""
@@ -56,7 +68,9 @@ class Events:
 
 def odd_frames(seconds, seconds_per_frame):
     """The odd number of frames nearest to a median filter's length in seconds; at least 1, which filters nothing."""
-    return 2 * round((seconds / seconds_per_frame - 1) / 2) + 1 if seconds > seconds_per_frame else 1
+    return (
+        2 * round((seconds / seconds_per_frame - 1) / 2) + 1 if seconds > seconds_per_frame else 1
+    )
 
 
 def whole_frames(seconds, seconds_per_frame):
@@ -71,8 +85,11 @@ def gap_frames(seconds, seconds_per_frame):
 
 def filter_frames(median_seconds, min_seconds, max_gap_seconds, seconds_per_frame):
     """The lengths of the filters in frames: median, shortest event, longest gap."""
-    return (odd_frames(median_seconds, seconds_per_frame), whole_frames(min_seconds, seconds_per_frame),
-            gap_frames(max_gap_seconds, seconds_per_frame))
+    return (
+        odd_frames(median_seconds, seconds_per_frame),
+        whole_frames(min_seconds, seconds_per_frame),
+        gap_frames(max_gap_seconds, seconds_per_frame),
+    )
 
 
 def smooth(x, median_frames, min_frames, max_gap_frames):
@@ -85,17 +102,26 @@ def smooth(x, median_frames, min_frames, max_gap_frames):
     Source: He, Shen & Zhang 2019, section 2.1, last paragraph: median filter, "ignoring noise".
     """
     num_frames, num_classes = x.shape[-2:]
-    settings = np.broadcast_to(np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1), (num_classes, 3))
+    settings = np.broadcast_to(
+        np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1),
+        (num_classes, 3),
+    )
     out = np.array(x, dtype=np.uint8 if x.dtype == bool else x.dtype)
     for setting in np.unique(settings, axis=0):  # classes with the same setting go through together
         columns = np.flatnonzero((settings == setting).all(axis=1))
-        longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])  # more changes nothing, and costs memory
+        longest = np.array(
+            [2 * num_frames + 1, num_frames + 1, num_frames]
+        )  # more changes nothing, and costs memory
         median, shortest, gap = np.minimum(setting, longest).astype(int).tolist()
         y = out[..., columns]
         if median > 1:
             y = _median(y, median)
-        if shortest > 1:  # grey opening: the best of the windows of that length that hold the frame, each as its worst frame
-            y = _windows(_windows(_padded(y, shortest - 1), shortest, np.minimum), shortest, np.maximum)
+        if (
+            shortest > 1
+        ):  # grey opening: the best of the windows of that length that hold the frame, each as its worst frame
+            y = _windows(
+                _windows(_padded(y, shortest - 1), shortest, np.minimum), shortest, np.maximum
+            )
         if gap > 0:  # grey closing with a window one frame longer than the gap
             y = _windows(_windows(_padded(y, gap), gap + 1, np.maximum), gap + 1, np.minimum)
         out[..., columns] = y
@@ -106,7 +132,9 @@ def _median(y, size):
     """The median over time of (..., T, K), with zeros beyond both ends."""
     import scipy.ndimage  # slow to import
 
-    return scipy.ndimage.median_filter(y, size=(*[1] * (y.ndim - 2), size, 1), mode="constant", cval=0)
+    return scipy.ndimage.median_filter(
+        y, size=(*[1] * (y.ndim - 2), size, 1), mode="constant", cval=0
+    )
 
 
 def _padded(y, count):
@@ -122,7 +150,7 @@ def _windows(y, size, extreme):
     length = 1
     while length < size:
         step = min(length, size - length)
-        y, length = extreme(y[..., :y.shape[-2] - step, :], y[..., step:, :]), length + step
+        y, length = extreme(y[..., : y.shape[-2] - step, :], y[..., step:, :]), length + step
     return y
 
 
@@ -144,7 +172,9 @@ def _runs(columns, clip, label, seconds_per_step, durations):
     last = durations if np.ndim(durations) == 0 else np.asarray(durations)[clip[place]]
     offset = np.round(np.minimum(end * seconds_per_step, last), 6)
     lasting = offset > onset
-    return Events.from_columns(*(column[lasting] for column in (clip[place], onset, offset, label[place])))
+    return Events.from_columns(
+        *(column[lasting] for column in (clip[place], onset, offset, label[place]))
+    )
 
 
 def decode_segments(segment_scores, thresholds, durations, seconds_per_segment=1.0):
@@ -156,8 +186,16 @@ def decode_segments(segment_scores, thresholds, durations, seconds_per_segment=1
     return runs(segment_scores >= thresholds, seconds_per_segment, durations)
 
 
-def decode_frames(frame_scores, thresholds, seconds_per_frame, durations, median_frames=1, min_frames=0, max_gap_frames=0,
-                  num_frames=None):
+def decode_frames(
+    frame_scores,
+    thresholds,
+    seconds_per_frame,
+    durations,
+    median_frames=1,
+    min_frames=0,
+    max_gap_frames=0,
+    num_frames=None,
+):
     """Frame mode (He, Shen & Zhang 2019): threshold the frames, smooth them (see `smooth`), and read off the runs.
 
     frame_scores: (B, T, K); thresholds: (K,) float64; durations: (B,) seconds; num_frames: (B,) the frames of each clip, None where
@@ -166,9 +204,16 @@ def decode_frames(frame_scores, thresholds, seconds_per_frame, durations, median
     active = frame_scores >= thresholds
     if num_frames is not None:
         active &= (np.arange(active.shape[1]) < np.asarray(num_frames)[:, None])[..., None]
-    clip, label = np.nonzero(active.any(axis=1))  # no filter wakes a class that is silent all through the clip, as most of hundreds are
-    settings = (np.broadcast_to(s, active.shape[2])[label] for s in (median_frames, min_frames, max_gap_frames))
-    return _runs(smooth(active[clip, :, label].T, *settings), clip, label, seconds_per_frame, durations)
+    clip, label = np.nonzero(
+        active.any(axis=1)
+    )  # no filter wakes a class that is silent all through the clip, as most of hundreds are
+    settings = (
+        np.broadcast_to(s, active.shape[2])[label]
+        for s in (median_frames, min_frames, max_gap_frames)
+    )
+    return _runs(
+        smooth(active[clip, :, label].T, *settings), clip, label, seconds_per_frame, durations
+    )
 
 
 class CurveDecoder:
@@ -178,14 +223,23 @@ class CurveDecoder:
     thresholds: (K,) float64; the filters (K,) or one number, see `smooth`.
     """
 
-    def __init__(self, thresholds, seconds_per_frame, median_frames=1, min_frames=0, max_gap_frames=0):
+    def __init__(
+        self, thresholds, seconds_per_frame, median_frames=1, min_frames=0, max_gap_frames=0
+    ):
         self._thresholds, self._step = np.asarray(thresholds, np.float64), seconds_per_frame
-        self._filters = [np.broadcast_to(f, self._thresholds.shape) for f in (median_frames, min_frames, max_gap_frames)]
+        self._filters = [
+            np.broadcast_to(f, self._thresholds.shape)
+            for f in (median_frames, min_frames, max_gap_frames)
+        ]
         median, shortest, gap = self._filters
         self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
-        self._scores = np.zeros((0, len(self._thresholds)), np.float32)  # those that may still matter
+        self._scores = np.zeros(
+            (0, len(self._thresholds)), np.float32
+        )  # those that may still matter
         self._passes = np.zeros((0, len(self._thresholds)), bool)
-        self._first = self._settled = 0  # the frame that these begin with; the frames whose smoothing is known
+        self._first = self._settled = (
+            0  # the frame that these begin with; the frames whose smoothing is known
+        )
         self._open = {}  # class -> (onset frame, highest score, whether any frame passes) of an event that goes on
         self._found = []  # (onset frame, end frame, class, highest score)
 
@@ -201,8 +255,10 @@ class CurveDecoder:
         self._settle(end)
         for k in sorted(self._open):
             self._close(k, end)
-        found = sorted((round(first * self._step, 6), k, round(min(last * self._step, duration), 6), peak)
-                       for first, last, k, peak in self._found)
+        found = sorted(
+            (round(first * self._step, 6), k, round(min(last * self._step, duration), 6), peak)
+            for first, last, k, peak in self._found
+        )
         return [(onset, offset, k, peak) for onset, k, offset, peak in found if offset > onset]
 
     def _settle(self, end):
@@ -214,7 +270,9 @@ class CurveDecoder:
         active[:, columns] = smooth(active[:, columns], *(f[columns] for f in self._filters))
         settled = slice(self._settled - self._first, end - self._first)
         for k in sorted({*self._open, *np.flatnonzero(active[settled].any(axis=0)).tolist()}):
-            self._read_off(k, active[settled, k], self._scores[settled, k], self._passes[settled, k])
+            self._read_off(
+                k, active[settled, k], self._scores[settled, k], self._passes[settled, k]
+            )
         self._settled = end
         outdated = max(0, end - self._reach - self._first)
         self._first += outdated
@@ -227,7 +285,11 @@ class CurveDecoder:
         for start, stop in zip([0, *changes], [*changes, len(active)]):
             if is_on:
                 onset, peak, passed = self._open.get(k, (self._settled + start, 0.0, False))
-                self._open[k] = onset, max(peak, float(scores[start:stop].max(initial=0))), passed or bool(passes[start:stop].any())
+                self._open[k] = (
+                    onset,
+                    max(peak, float(scores[start:stop].max(initial=0))),
+                    passed or bool(passes[start:stop].any()),
+                )
                 if stop < len(active):
                     self._close(k, self._settled + stop)
             is_on = not is_on

@@ -35,7 +35,13 @@ class Parts:
     """
 
     def __init__(self, output, settings, layout, dataset, signals):
-        self.output, self.settings, self.layout, self.dataset, self.signals = Path(output), settings, layout, dataset, signals
+        self.output, self.settings, self.layout, self.dataset, self.signals = (
+            Path(output),
+            settings,
+            layout,
+            dataset,
+            signals,
+        )
         self.folder = hidden(output, "parts")
         self._there = {}  # first clip of each part -> (how many clips it holds, {file name: reason} of those among them that failed)
 
@@ -43,12 +49,20 @@ class Parts:
         return self.folder / f"{first:09d}.h5"
 
     def _fingerprint(self, clips):
-        return config.fingerprint([self.settings, self.dataset.filenames[clips].tolist(), self.dataset.paths[clips].tolist()])
+        return config.fingerprint(
+            [
+                self.settings,
+                self.dataset.filenames[clips].tolist(),
+                self.dataset.paths[clips].tolist(),
+            ]
+        )
 
     def _states(self, clips, failed):
         """os.stat of the sound files of a slice of clips, but for those that failed, as far as they are there."""
         states = []
-        for path in self.dataset.paths[clips][~np.isin(self.dataset.filenames[clips], list(failed))].tolist():
+        for path in self.dataset.paths[clips][
+            ~np.isin(self.dataset.filenames[clips], list(failed))
+        ].tolist():
             with contextlib.suppress(OSError, ValueError):
                 states.append(os.stat(path))
         return states
@@ -64,9 +78,13 @@ class Parts:
         except (InputError, KeyError, ValueError):
             return None
         states = self._states(clips, failed)
-        if any(max(state.st_mtime, state.st_ctime) > begun for state in states):  # written, replaced or renamed since
+        if any(
+            max(state.st_mtime, state.st_ctime) > begun for state in states
+        ):  # written, replaced or renamed since
             return None
-        if states and about.get("files") != _fingerprint_states(states):  # with none there, the folder is away, and none is another
+        if states and about.get("files") != _fingerprint_states(
+            states
+        ):  # with none there, the folder is away, and none is another
             return None
         retried = self.dataset.paths[clips][np.isin(self.dataset.filenames[clips], list(failed))]
         return None if any(map(can_be_read, retried.tolist())) else (count, failed)
@@ -84,23 +102,31 @@ class Parts:
                 first = int(path.stem)
                 self._there[first], end = found, first + found[0]
         if dropped:
-            say(f"{self.output}: {dropped} parts from before are made anew: of other settings, clips or sound files, or damaged")
+            say(
+                f"{self.output}: {dropped} parts from before are made anew: of other settings, clips or sound files, or damaged"
+            )
 
     def missing(self):
         """The clips that no part holds, ascending (any number,)."""
         there = np.zeros(len(self.dataset), bool)
         for first, (count, _) in self._there.items():
-            there[first:first + count] = True
+            there[first : first + count] = True
         return np.flatnonzero(~there)
 
     def failed(self):
         """{file name: reason} of the clips that failed."""
-        return {name: reason for _, (_, failed) in sorted(self._there.items()) for name, reason in failed.items()}
+        return {
+            name: reason
+            for _, (_, failed) in sorted(self._there.items())
+            for name, reason in failed.items()
+        }
 
     def _check_signals(self):
         if self.signals:
-            raise NotFinished(f"{self.output}: stopped by {self.signals[0]}, {len(self.missing())} of {len(self.dataset)} clips are left; "
-                              "give the same command again")
+            raise NotFinished(
+                f"{self.output}: stopped by {self.signals[0]}, {len(self.missing())} of {len(self.dataset)} clips are left; "
+                "give the same command again"
+            )
 
     def write(self, results):
         """Write results as parts: (clip, features, duration), or (clip, None, why not), by ascending clip."""
@@ -108,7 +134,10 @@ class Parts:
         while result is not None:
             self._check_signals()
             started, first, count, about = time.time(), result[0], 0, {}
-            with store.writing_features(self._path(first), **self.layout, about=about) as (append, failed):
+            with store.writing_features(self._path(first), **self.layout, about=about) as (
+                append,
+                failed,
+            ):
                 while True:
                     clip, features, duration = result
                     name = str(self.dataset.filenames[clip])
@@ -117,17 +146,29 @@ class Parts:
                     else:
                         append(name, features, duration)
                     count, result = count + 1, next(results, None)
-                    if result is None or result[0] != first + count or self.signals or time.time() - started > PART_SECONDS:
+                    if (
+                        result is None
+                        or result[0] != first + count
+                        or self.signals
+                        or time.time() - started > PART_SECONDS
+                    ):
                         break
                 clips = slice(first, first + count)
-                about.update(part=self._fingerprint(clips), count=count, begun=begun,
-                             files=_fingerprint_states(self._states(clips, failed)))
+                about.update(
+                    part=self._fingerprint(clips),
+                    count=count,
+                    begun=begun,
+                    files=_fingerprint_states(self._states(clips, failed)),
+                )
             self._there[first] = count, failed
             begun = started  # some of the next part's files have been read ahead since then
 
     def join(self, about):
         """Write the one file of all clips."""
-        with store.writing_features(self.output, **self.layout, about=about) as (append, all_failed):
+        with store.writing_features(self.output, **self.layout, about=about) as (
+            append,
+            all_failed,
+        ):
             for first in sorted(self._there):
                 self._check_signals()
                 try:
@@ -135,11 +176,17 @@ class Parts:
                     for block in slices(len(part), _CLIPS_AT_ONCE):
                         rows = np.arange(block.start, block.stop)
                         for row, features in zip(rows.tolist(), part.read(rows)):
-                            append(str(part.filenames[row]), features[:part.num_frames[row]], float(part.durations[row]))
+                            append(
+                                str(part.filenames[row]),
+                                features[: part.num_frames[row]],
+                                float(part.durations[row]),
+                            )
                 except InputError as error:
                     self._path(first).unlink()
-                    raise NotFinished(f"{error}. That part of {self.output} is removed now: give the same command again, "
-                                      "which makes it anew") from None
+                    raise NotFinished(
+                        f"{error}. That part of {self.output} is removed now: give the same command again, "
+                        "which makes it anew"
+                    ) from None
             all_failed.update(self.failed())
 
 

@@ -104,11 +104,15 @@ def _holds(folder, other):
 def _warn(folder, closed, loops):
     """Warn of folders below a folder that can't be entered, and of links that form loops."""
     if closed:
-        say(f"warning: {as_text(folder)}: folders that can't be entered are left out: "
-            f"{first(closed)}; change their permissions, or run as their owner")
+        say(
+            f"warning: {as_text(folder)}: folders that can't be entered are left out: "
+            f"{first(closed)}; change their permissions, or run as their owner"
+        )
     if loops:
-        say(f"warning: {as_text(folder)}: links to a folder that they lie in are not followed: "
-            f"{first(list(map(as_text, loops)))}; remove them")
+        say(
+            f"warning: {as_text(folder)}: links to a folder that they lie in are not followed: "
+            f"{first(list(map(as_text, loops)))}; remove them"
+        )
 
 
 def _is_visible(names):

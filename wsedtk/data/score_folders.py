@@ -55,14 +55,18 @@ def _read_table(path):
     numbered = [(number, line.rstrip("\t")) for number, line in enumerate(rest, 2) if line.strip()]
     lines, columns = [line for _, line in numbered], _columns(header)
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
-        raise InputError(f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header[:100]!r}")
+        raise InputError(
+            f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header[:100]!r}"
+        )
     values = _numbers(lines, len(columns))
     if not lines:
         raise InputError(f"{path}: holds no frames; write a row for each")
     if values is None:
         number, line = next(row for row in numbered if _numbers([row[1]], len(columns)) is None)
-        raise InputError(f"{path}:{number}: expected {len(columns)} tab-separated numbers, times "
-                         f"in seconds and scores from 0 to 1, found {line[:100]!r}{_cause(line)}")
+        raise InputError(
+            f"{path}:{number}: expected {len(columns)} tab-separated numbers, times "
+            f"in seconds and scores from 0 to 1, found {line[:100]!r}{_cause(line)}"
+        )
     return columns[2:], _edges(path, values[:, 0], values[:, 1]), values[:, 2:].astype(np.float32)
 
 
@@ -89,7 +93,11 @@ def _cause(line):
 def _numbers(lines, num_columns):
     """Lines of onset, offset and scores as an array (T, num_columns); None where any is something else."""
     try:
-        values = np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2) if lines and all(map(str.strip, lines)) else np.empty((0, 0))
+        values = (
+            np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2)
+            if lines and all(map(str.strip, lines))
+            else np.empty((0, 0))
+        )
     except ValueError:
         return None
     if values.shape != (len(lines), num_columns) or not np.isfinite(values).all():
@@ -109,8 +117,10 @@ def _edges(path, onset, offset):
     odd = np.flatnonzero(~(regular & joined))
     if len(odd) or not 0 < edges[-1] - edges[-2] <= 2 * step + slack:
         at = int(odd[0]) if len(odd) else len(onset) - 1
-        raise InputError(f"{path}:{at + 2}: frames must follow one another from 0 s and be of one length, the last ending with the clip; "
-                         f"found {onset[at]:g} to {offset[at]:g} s, where the clip's frames are {step:g} s")
+        raise InputError(
+            f"{path}:{at + 2}: frames must follow one another from 0 s and be of one length, the last ending with the clip; "
+            f"found {onset[at]:g} to {offset[at]:g} s, where the clip's frames are {step:g} s"
+        )
     return edges
 
 
@@ -149,11 +159,15 @@ class ScoreFolder:
                 odd.append(repr(name))
                 continue
             if name in paths:
-                raise InputError(f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them")
+                raise InputError(
+                    f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them"
+                )
             paths[name] = table
         if odd:
-            say(f"warning: {self.path}: {len(odd)} tables are left out, as no clip can be named "
-                f"so: {first(odd)}; rename them, without tabs and line ends")
+            say(
+                f"warning: {self.path}: {len(odd)} tables are left out, as no clip can be named "
+                f"so: {first(odd)}; rename them, without tabs and line ends"
+            )
         if not paths:
             raise InputError(f"{path}: holds no .tsv of scores; expected one a clip")
         self.filenames, self.labels, self.failed = np.array(sorted(paths)), None, {}
@@ -163,8 +177,10 @@ class ScoreFolder:
             labels, times, scores = _read_table(table)
             self.labels = self.labels or labels
             if labels != self.labels:
-                raise InputError(f"{table}: its classes are not those of {self._paths[0].name}: {first(labels)} here, "
-                                 f"{first(self.labels)} there; every table needs the same columns in the same order")
+                raise InputError(
+                    f"{table}: its classes are not those of {self._paths[0].name}: {first(labels)} here, "
+                    f"{first(self.labels)} there; every table needs the same columns in the same order"
+                )
             digest.update(repr((table.name, labels, times.tolist())).encode() + scores.tobytes())
             clip.append(scores.max(axis=0))
             edges.append((len(scores), times[-2], times[-1]))
@@ -175,8 +191,11 @@ class ScoreFolder:
         whole = self.num_frames * self.seconds_per_frame  # where the last frame is not cut short
         is_whole = np.abs(self.durations - whole) <= ROUNDING_SECONDS
         self.durations = round_seconds(np.where(is_whole, whole, self.durations))
-        self.attributes = {"model": UNKNOWN_MODEL, "features": "",
-                           "fingerprint": digest.hexdigest()[:16]}
+        self.attributes = {
+            "model": UNKNOWN_MODEL,
+            "features": "",
+            "fingerprint": digest.hexdigest()[:16],
+        }
 
     def _seconds_per_frame(self, last, low, high):
         """The length of all frames: the roundest one that fits the times, rounded or float32.
@@ -193,7 +212,8 @@ class ScoreFolder:
         if odd.any():
             raise InputError(
                 f"{self._paths[odd.argmax()]}: its frames are of another length than those of "
-                f"{self._paths[longest].name}, {step:g} s; all clips need the same")
+                f"{self._paths[longest].name}, {step:g} s; all clips need the same"
+            )
         return float(step) if is_single else _roundest(low.max(), high.min())
 
     def __len__(self):
@@ -211,7 +231,9 @@ class ScoreFolder:
         """Segment scores of one clip, of the frames whose centre each second holds: (S, K)."""
         frames = self.frames(row)
         out = np.zeros((int(num_segments(self.durations[row])), len(self.labels)), np.float32)
-        place = np.floor(np.round((np.arange(len(frames)) + 0.5) * self.seconds_per_frame, 6)).astype(int)
+        place = np.floor(
+            np.round((np.arange(len(frames)) + 0.5) * self.seconds_per_frame, 6)
+        ).astype(int)
         np.maximum.at(out, np.minimum(place, len(out) - 1), frames)
         return out
 
@@ -221,8 +243,12 @@ def tables_of(folder):
 
     Raises InputError where the folder can't be entered.
     """
-    return sorted(Path(parent, name) for parent, names in folders.walk(folder)
-                  for name in names if name.endswith(".tsv") and not name.startswith("._"))
+    return sorted(
+        Path(parent, name)
+        for parent, names in folders.walk(folder)
+        for name in names
+        if name.endswith(".tsv") and not name.startswith("._")
+    )
 
 
 def is_table(path):
@@ -246,7 +272,12 @@ def look(folder):
             line = file.readline(1 << 20).removeprefix(_BOM).split(b"\r")[0].removesuffix(b"\n")
             headers.append(_columns(normal(line.decode(errors="replace"))))
     odd = [path.name for path, header in zip(paths, headers) if header != headers[0]]
-    return {"tables": len(paths), "labels": labels, "seconds_per_frame": round(float(edges[1]), 6), "odd": odd}
+    return {
+        "tables": len(paths),
+        "labels": labels,
+        "seconds_per_frame": round(float(edges[1]), 6),
+        "odd": odd,
+    }
 
 
 def check_overwrite(folder):
@@ -256,39 +287,56 @@ def check_overwrite(folder):
         if path.is_dir() and not path.is_symlink() and _FOLDER_NAME.fullmatch(path.name):
             check_overwrite(path)
         elif not is_table(path):
-            raise InputError(f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder")
+            raise InputError(
+                f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder"
+            )
 
 
 def check_labels(folder, labels):
     """Raise InputError where a table can't have a column of each class."""
     if not set(labels).isdisjoint(("onset", "offset")):
-        raise InputError(f"{folder}: a class can't be named onset or offset there, as the columns of times are")
+        raise InputError(
+            f"{folder}: a class can't be named onset or offset there, as the columns of times are"
+        )
 
 
 class Table:
     """A clip's table on its way into an open file; its frames may come piece by piece."""
 
     def __init__(self, file, labels, seconds_per_frame):
-        self._file, self._step, self._num_written, self._held = file, seconds_per_frame, 0, np.zeros((0, len(labels)), np.float32)
+        self._file, self._step, self._num_written, self._held = (
+            file,
+            seconds_per_frame,
+            0,
+            np.zeros((0, len(labels)), np.float32),
+        )
         self._format = ["%.12g"] * 2 + ["%.9g"] * len(labels)
         csv.writer(file, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
 
     def _write(self, edges):
         """Write the frames that are held. edges: (T + 1,) seconds."""
-        table = np.column_stack([edges[:-1], edges[1:], self._held[:len(edges) - 1].astype(np.float32)])
+        table = np.column_stack(
+            [edges[:-1], edges[1:], self._held[: len(edges) - 1].astype(np.float32)]
+        )
         np.savetxt(self._file, table, fmt=self._format, delimiter="\t")
 
     def append(self, frames):
         """Add scores (T, K); these are held until it is known whether they are the last."""
         if len(self._held):
-            self._write(np.round(np.arange(self._num_written, self._num_written + len(self._held) + 1) * self._step, 6))
+            self._write(
+                np.round(
+                    np.arange(self._num_written, self._num_written + len(self._held) + 1)
+                    * self._step,
+                    6,
+                )
+            )
         self._num_written += len(self._held)
         self._held = frames
 
     def finish(self, duration):
         """Write the last frames, without those that begin after the clip's end (seconds)."""
         edges = frame_edges(self._num_written + len(self._held), self._step, duration)
-        self._write(edges[self._num_written:])
+        self._write(edges[self._num_written :])
 
 
 def _fault_of_place(place):
@@ -314,8 +362,10 @@ def _places(folder, filenames):
     for name, place in zip(filenames, places):
         other = seen.setdefault(place, name)
         if other is not name:
-            raise InputError(f"{folder}: {other!r} and {name!r} would have one table, {place!r}; "
-                             "rename one of these clips")
+            raise InputError(
+                f"{folder}: {other!r} and {name!r} would have one table, {place!r}; "
+                "rename one of these clips"
+            )
     odd = [f"{name!r} ({fault})" for name, fault in zip(filenames, faults) if fault]
     if odd and len(odd) == len(places):
         raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
@@ -338,8 +388,10 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
     there = tables_of(folder) if os.path.isdir(folder) else []
     others = sorted({normal(path.relative_to(folder).as_posix()) for path in there} - set(places))
     if others:
-        raise InputError(f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
-                         "name another folder, or remove it")
+        raise InputError(
+            f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
+            "name another folder, or remove it"
+        )
     check_labels(folder, labels)
     with writing_folder(folder) as temporary:
         for place, (frames, duration) in zip(places, clips):

@@ -30,7 +30,9 @@ COLUMNS = {
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
 GROUP = "group"  # the column that clips.tsv may have after the others
-TEXT = np.dtypes.StringDType()  # of paths: as long as each is; file names are of one width, which sorts and searches fast
+TEXT = (
+    np.dtypes.StringDType()
+)  # of paths: as long as each is; file names are of one width, which sorts and searches fast
 
 
 def path_array(paths):
@@ -38,7 +40,9 @@ def path_array(paths):
     try:
         return np.array(paths, TEXT)
     except UnicodeEncodeError as error:
-        raise InputError(f"{error.object!r}: a path that is not UTF-8, which no data directory holds; rename the file or folder") from None
+        raise InputError(
+            f"{error.object!r}: a path that is not UTF-8, which no data directory holds; rename the file or folder"
+        ) from None
 
 
 def check_labels(path, faults):
@@ -53,13 +57,19 @@ def check_labels(path, faults):
         if not label.strip():
             continue
         if "\t" in label:
-            faults.append(Fault(True, path, number, f"a class name must be text without tabs, found {label!r}"))
+            faults.append(
+                Fault(
+                    True, path, number, f"a class name must be text without tabs, found {label!r}"
+                )
+            )
         elif label in labels:
             faults.append(Fault(True, path, number, stands_twice("class", label)))
         else:
             labels.append(label)
             if label != label.strip():
-                faults.append(Fault(False, path, number, f"the class {label!r} has spaces around it"))
+                faults.append(
+                    Fault(False, path, number, f"the class {label!r} has spaces around it")
+                )
     if not labels and len(faults) == num_faults:
         faults.append(Fault(True, path, None, "no classes: write one a line"))
     return labels
@@ -67,7 +77,9 @@ def check_labels(path, faults):
 
 def _sort_faults(faults, first_fault):
     """Put a table's faults, those from number `first_fault`, in the order of its lines."""
-    faults[first_fault:] = sorted(faults[first_fault:], key=lambda fault: fault.line or float("inf"))
+    faults[first_fault:] = sorted(
+        faults[first_fault:], key=lambda fault: fault.line or float("inf")
+    )
 
 
 def concatenate(blocks, dtype):
@@ -83,16 +95,27 @@ def check_clips(path, columns, faults, optional=None):
     for lines, texts in read_rows(path, columns, faults, optional):
         block = dict(zip((*columns, optional), texts))
         names, durations = np.array(block["filename"]), seconds(block["duration"])
-        for i in np.flatnonzero(~((durations > 0) & (durations <= LONGEST_SECONDS)) | (names == "")).tolist():
+        for i in np.flatnonzero(
+            ~((durations > 0) & (durations <= LONGEST_SECONDS)) | (names == "")
+        ).tolist():
             if np.isnan(durations[i]):
                 message = no_seconds("duration", block["duration"][i])
                 faults.append(Fault(True, path, int(lines[i]), message))
             if names[i] == "":
                 faults.append(Fault(True, path, int(lines[i]), "empty filename"))
             elif durations[i] == 0:
-                faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is 0"))
+                faults.append(
+                    Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is 0")
+                )
             elif durations[i] > LONGEST_SECONDS:
-                faults.append(Fault(True, path, int(lines[i]), f"duration of {str(names[i])!r} is {durations[i]:g} s, more than a day"))
+                faults.append(
+                    Fault(
+                        True,
+                        path,
+                        int(lines[i]),
+                        f"duration of {str(names[i])!r} is {durations[i]:g} s, more than a day",
+                    )
+                )
         paths, groups = (block.get(name, [""] * len(names)) for name in ("path", GROUP))
         groups = ["" if is_nothing(group) else group.strip() for group in groups]
         blocks.append((names, np.array(paths, TEXT), durations, np.array(groups, TEXT), lines))
@@ -105,13 +128,15 @@ def check_clips(path, columns, faults, optional=None):
     if not (names[1:] > names[:-1]).all():
         order = np.argsort(names, kind="stable")
         names, paths, durations, groups, lines = (
-            column[order] for column in (names, paths, durations, groups, lines))
+            column[order] for column in (names, paths, durations, groups, lines)
+        )
         twice = np.append(False, names[1:] == names[:-1])
         for i in np.flatnonzero(twice & (names != "")).tolist():
             message = f"{stands_twice('filename', str(names[i]))}; every clip needs its own"
             faults.append(Fault(True, path, int(lines[i]), message))
         names, paths, durations, groups = (
-            column[~twice] for column in (names, paths, durations, groups))
+            column[~twice] for column in (names, paths, durations, groups)
+        )
     _sort_faults(faults, num_faults)
     return names, paths, durations, groups
 
@@ -175,14 +200,16 @@ def _find_pairs(path, what, lines, names, texts, filenames, labels, faults, noth
 def check_tags(path, filenames, labels, faults):
     """Tags of tags.tsv: clip (M,) and class (M,) of each, sorted."""
     num_faults, blocks, clip_names, classes = len(faults), [], _Known(filenames), _Known(labels)
-    for lines, (names, texts) in read_rows(
-            path, COLUMNS["tags.tsv"], faults, alone=True):
+    for lines, (names, texts) in read_rows(path, COLUMNS["tags.tsv"], faults, alone=True):
         nothing = _without_any(is_blank, texts)
-        clips, numbers = _find_pairs(path, "tag", lines, names, texts, clip_names,
-                                     classes, faults, nothing)
+        clips, numbers = _find_pairs(
+            path, "tag", lines, names, texts, clip_names, classes, faults, nothing
+        )
         found = (clips >= 0) & (numbers >= 0)
         blocks.append((clips[found] * len(labels) + numbers[found], lines[found]))
-    keys, lines = (concatenate(column, np.int64) for column in (zip(*blocks) if blocks else ((), ())))
+    keys, lines = (
+        concatenate(column, np.int64) for column in (zip(*blocks) if blocks else ((), ()))
+    )
     if not (keys[1:] > keys[:-1]).all():
         order = np.argsort(keys, kind="stable")
         keys, lines = keys[order], lines[order]
@@ -200,32 +227,69 @@ def check_events(path, filenames, labels, durations, tags, faults):
     num_faults, blocks, clip_names, classes = len(faults), [], _Known(filenames), _Known(labels)
     tag_keys = tags[0] * len(labels) + tags[1]
     for lines, (names, onsets, offsets, texts) in read_rows(
-            path, COLUMNS["events.tsv"], faults, alone=True):
+        path, COLUMNS["events.tsv"], faults, alone=True
+    ):
         onset, offset = seconds(onsets), seconds(offsets)
         nothing = _without_any(is_nothing, texts, onsets, offsets)
         for i in np.flatnonzero((np.isnan(onset) | np.isnan(offset)) & ~nothing).tolist():
-            for name, value, text in (("onset", onset[i], onsets[i]), ("offset", offset[i], offsets[i])):
+            for name, value, text in (
+                ("onset", onset[i], onsets[i]),
+                ("offset", offset[i], offsets[i]),
+            ):
                 if np.isnan(value):
                     faults.append(Fault(True, path, int(lines[i]), no_seconds(name, text)))
-        clips, numbers = _find_pairs(path, "event", lines, names, texts, clip_names,
-                                     classes, faults, nothing)
+        clips, numbers = _find_pairs(
+            path, "event", lines, names, texts, clip_names, classes, faults, nothing
+        )
         known = (clips >= 0) & (numbers >= 0) & ~np.isnan(onset) & ~np.isnan(offset)
         late = known & (offset > durations[clips] + 0.1) if len(durations) else known
         untagged = known & (find(tag_keys, clips * len(labels) + numbers) < 0)
         for i in np.flatnonzero(known & ((offset <= onset) | late | untagged)).tolist():
             line, start, end = int(lines[i]), onset[i], offset[i]
             if end < start:
-                faults.append(Fault(True, path, line, f"the event ends ({end:g} s) before it starts ({start:g} s)"))
+                faults.append(
+                    Fault(
+                        True,
+                        path,
+                        line,
+                        f"the event ends ({end:g} s) before it starts ({start:g} s)",
+                    )
+                )
                 continue
             if end == start:
-                faults.append(Fault(False, path, line, f"an event of length zero at {start:g} s: left out of event and segment scores"))
+                faults.append(
+                    Fault(
+                        False,
+                        path,
+                        line,
+                        f"an event of length zero at {start:g} s: left out of event and segment scores",
+                    )
+                )
             if late[i]:
-                faults.append(Fault(False, path, line, f"the event ends at {end:g} s, the clip at {durations[clips[i]]:g} s"))
+                faults.append(
+                    Fault(
+                        False,
+                        path,
+                        line,
+                        f"the event ends at {end:g} s, the clip at {durations[clips[i]]:g} s",
+                    )
+                )
             if untagged[i]:
-                faults.append(Fault(False, path, line, f"an event of {texts[i]!r}, which {names[i]!r} is not tagged with"))
+                faults.append(
+                    Fault(
+                        False,
+                        path,
+                        line,
+                        f"an event of {texts[i]!r}, which {names[i]!r} is not tagged with",
+                    )
+                )
         known &= ~(offset < onset)
         blocks.append((clips[known], onset[known], offset[known], numbers[known], lines[known]))
-    columns = [np.concatenate(column) for column in zip(*blocks)] if blocks else [np.array([], np.int64)] * 5
+    columns = (
+        [np.concatenate(column) for column in zip(*blocks)]
+        if blocks
+        else [np.array([], np.int64)] * 5
+    )
     is_repeat = repeats(*columns[:4])
     for i, k, line in zip(*(columns[part][is_repeat].tolist() for part in (0, 3, 4))):
         message = f"an event of {labels[k]!r} in {str(filenames[i])!r} stands twice and counts once"
@@ -233,9 +297,17 @@ def check_events(path, filenames, labels, durations, tags, faults):
     columns = [column[~is_repeat] for column in columns]
     _sort_faults(faults, num_faults)
     events = Events.from_columns(*columns[:4])
-    overlapping = [f"{str(filenames[i])!r} at {onset:g} s (line {line}): {labels[k]!r}" for i, onset, k, line in _overlapping(*columns)]
-    without = [f"{str(filenames[i])!r}: {labels[k]!r}" for i, k in tags_without_events(*tags, events)]
-    for what, found in (("events overlap another of their class", overlapping), ("tags without an event of their class", without)):
+    overlapping = [
+        f"{str(filenames[i])!r} at {onset:g} s (line {line}): {labels[k]!r}"
+        for i, onset, k, line in _overlapping(*columns)
+    ]
+    without = [
+        f"{str(filenames[i])!r}: {labels[k]!r}" for i, k in tags_without_events(*tags, events)
+    ]
+    for what, found in (
+        ("events overlap another of their class", overlapping),
+        ("tags without an event of their class", without),
+    ):
         if found:
             faults.append(Fault(False, path, None, f"{len(found)} {what}: {first(found)}"))
     return events

@@ -192,13 +192,24 @@ def read_rows(path, columns, faults, optional=None, alone=False):
                 is_blank = not lines[i].strip()
                 whole[i] = len(rows[i]) == len(columns) and not is_blank
                 if not whole[i] and not is_blank:
-                    faults.append(Fault(True, path, int(numbers[i]),
-                                        f"expected {len(columns)} tab-separated fields "
-                                        f"({', '.join(columns)}), found {num_found}: {lines[i]!r}"))
+                    faults.append(
+                        Fault(
+                            True,
+                            path,
+                            int(numbers[i]),
+                            f"expected {len(columns)} tab-separated fields "
+                            f"({', '.join(columns)}), found {num_found}: {lines[i]!r}",
+                        )
+                    )
             rows, numbers = [rows[i] for i in np.flatnonzero(whole).tolist()], numbers[whole]
         if rows:
-            yield numbers, tuple(column if name in _EXACT else normal_all(column)
-                                 for name, column in zip(columns, zip(*rows)))
+            yield (
+                numbers,
+                tuple(
+                    column if name in _EXACT else normal_all(column)
+                    for name, column in zip(columns, zip(*rows))
+                ),
+            )
     if header is None and len(faults) == num_faults:
         faults.append(_no_header(path, 1, columns, optional, ""))
 

@@ -32,13 +32,21 @@ def candidates(scores, truth):
     scores = np.asarray(scores, np.float64)
     order = np.argsort(-scores, kind="stable")
     sorted_scores = scores[order]
-    last_of_equals = np.flatnonzero(np.append(np.diff(sorted_scores) != 0, True)) if len(scores) else np.array([], np.int64)
+    last_of_equals = (
+        np.flatnonzero(np.append(np.diff(sorted_scores) != 0, True))
+        if len(scores)
+        else np.array([], np.int64)
+    )
     middle = (sorted_scores[last_of_equals[:-1]] + sorted_scores[last_of_equals[:-1] + 1]) / 2
     # Neighbouring float64 numbers have no midpoint between them: round up to the larger, which still parts them.
-    middle = np.where(middle > sorted_scores[last_of_equals[:-1] + 1], middle, sorted_scores[last_of_equals[:-1]])
+    middle = np.where(
+        middle > sorted_scores[last_of_equals[:-1] + 1], middle, sorted_scores[last_of_equals[:-1]]
+    )
     hits = np.cumsum(np.asarray(truth, np.int64)[order])[last_of_equals]
     thresholds = np.concatenate([[np.inf], middle, [-np.inf] if len(scores) else []])
-    return Candidates(thresholds, np.append(0, hits), np.append(0, last_of_equals + 1).astype(np.int64))
+    return Candidates(
+        thresholds, np.append(0, hits), np.append(0, last_of_equals + 1).astype(np.int64)
+    )
 
 
 def f1_score(true_positives, predicted, positives):
@@ -71,14 +79,19 @@ def search(options, num_positives):
         if total == 0 or reached * denominator <= numerator * total:
             break
         numerator, denominator = reached, total
-    thresholds = [alternatives[option].thresholds[top] for alternatives, (option, top) in zip(options, chosen)]
+    thresholds = [
+        alternatives[option].thresholds[top] for alternatives, (option, top) in zip(options, chosen)
+    ]
     return np.array([option for option, _ in chosen], np.int64), np.array(thresholds, np.float64)
 
 
 def reached(true_positives, predicted, positives, hours):
     """{quantity: value} of decisions, numbers or arrays; precision and recall are 0 where nothing is predicted or true."""
-    return {"precision": true_positives / np.maximum(predicted, 1), "recall": true_positives / np.maximum(positives, 1),
-            "false-alarms-per-hour": (predicted - true_positives) / hours}
+    return {
+        "precision": true_positives / np.maximum(predicted, 1),
+        "recall": true_positives / np.maximum(positives, 1),
+        "false-alarms-per-hour": (predicted - true_positives) / hours,
+    }
 
 
 def _top(first, second, among):
@@ -98,7 +111,10 @@ def search_target(options, positives, hours, quantity, value):
     Returns (option, threshold, nearest): (K,) int, (K,) float64, and for each class None, or where no candidate meets the target,
     so that the threshold is +inf, the (true positives, predicted) of the one that comes nearest; (0, 0) where none finds anything.
     """
-    sign, other = (-1 if quantity == "false-alarms-per-hour" else 1), "precision" if quantity == "recall" else "recall"
+    sign, other = (
+        (-1 if quantity == "false-alarms-per-hour" else 1),
+        "precision" if quantity == "recall" else "recall",
+    )
     chosen, found, nearest = [], [], []
     for alternatives, count in zip(options, positives):
         best = near = ()
@@ -106,13 +122,17 @@ def search_target(options, positives, hours, quantity, value):
             values = reached(c.true_positives, c.predicted, count, hours)
             own, rest = sign * values[quantity], values[other]
             finds = np.flatnonzero(c.true_positives > 0)
-            meets = finds[own[finds] >= sign * value - 1e-9 * value]  # met exactly, but for the rounding of a quotient, is met
+            meets = finds[
+                own[finds] >= sign * value - 1e-9 * value
+            ]  # met exactly, but for the rounding of a quotient, is met
             if len(meets):
                 i = _top(rest, own, meets)
                 best = max(best, ((rest[i], own[i], -number), c.thresholds[i]))
             if len(finds):
                 i = _top(own, rest, finds)
-                near = max(near, ((own[i], rest[i]), (int(c.true_positives[i]), int(c.predicted[i]))))
+                near = max(
+                    near, ((own[i], rest[i]), (int(c.true_positives[i]), int(c.predicted[i])))
+                )
         chosen.append(-best[0][2] if best else 0)
         found.append(best[1] if best else np.inf)
         nearest.append(None if best else near[1] if near else (0, 0))
@@ -122,7 +142,9 @@ def search_target(options, positives, hours, quantity, value):
 def tune(scores, truth):
     """Thresholds (K,) float64 for the best micro F1 of scores (N, K) against truth (N, K) booleans."""
     truth = np.asarray(truth, bool)
-    return search([[candidates(scores[:, k], truth[:, k])] for k in range(truth.shape[1])], int(truth.sum()))[1]
+    return search(
+        [[candidates(scores[:, k], truth[:, k])] for k in range(truth.shape[1])], int(truth.sum())
+    )[1]
 
 
 def tune_published(scores, truth, seed=0):
@@ -135,7 +157,9 @@ def tune_published(scores, truth, seed=0):
     truth, generator = np.asarray(truth, bool), np.random.default_rng(seed)
     num_classes, positives = truth.shape[1], truth.sum(axis=0)
     options = [candidates(scores[:, k], truth[:, k]) for k in range(num_classes)]
-    chosen = np.array([np.argmax(f1_score(c.true_positives, c.predicted, p)) for c, p in zip(options, positives)])
+    chosen = np.array(
+        [np.argmax(f1_score(c.true_positives, c.predicted, p)) for c, p in zip(options, positives)]
+    )
     waiting = set(range(num_classes))
     while waiting:
         k = int(generator.choice(sorted(waiting)))
@@ -144,7 +168,9 @@ def tune_published(scores, truth, seed=0):
         hits = sum(int(options[j].true_positives[chosen[j]]) for j in others)
         predicted = sum(int(options[j].predicted[chosen[j]]) for j in others)
         c = options[k]
-        f1 = f1_score(c.true_positives[1:] + hits, c.predicted[1:] + predicted, positives.sum())  # +inf is no candidate
+        f1 = f1_score(
+            c.true_positives[1:] + hits, c.predicted[1:] + predicted, positives.sum()
+        )  # +inf is no candidate
         best = int(np.argmax(f1)) + 1 if len(f1) and f1.max() > 0 else 0
         if best != chosen[k]:
             chosen[k] = best

@@ -14,10 +14,17 @@ RESAMPLES = 1000  # of the clips
 def _counts(scored):
     """Return {section: (metric, counts (N, ...) of each clip)}, for `metrics.paired_intervals`."""
     truth, decoded = scored.truth, scored.decoded
-    found = {"tagging": (metrics.f1_of, report_data.tag_counts(truth.tag_matrix(), decoded.tag_matrix()))}
+    found = {
+        "tagging": (metrics.f1_of, report_data.tag_counts(truth.tag_matrix(), decoded.tag_matrix()))
+    }
     if scored.has_events:
         found["segment"] = metrics.rates, segment_counts(scored)
-        found["event"] = metrics.f1_of, metrics.event_counts(*report_data.scored_events(truth, decoded), truth.durations, truth.labels)
+        found["event"] = (
+            metrics.f1_of,
+            metrics.event_counts(
+                *report_data.scored_events(truth, decoded), truth.durations, truth.labels
+            ),
+        )
     return found
 
 
@@ -46,13 +53,20 @@ def paired_differences(group):
     weights = metrics.clip_weights(len(first.truth), RESAMPLES)
     counts, ours = _counts(first), ranking_estimates(first)
     for other in group[1:]:
-        found = {section: metrics.paired_intervals(metric, weights, counts[section][1], theirs)
-                 for section, (metric, theirs) in _counts(other).items() if section in counts}
+        found = {
+            section: metrics.paired_intervals(metric, weights, counts[section][1], theirs)
+            for section, (metric, theirs) in _counts(other).items()
+            if section in counts
+        }
         theirs = ranking_estimates(other)
-        found["audioset"] = {name: _difference(ours[name], theirs[name])
-                             for name in ours if name in theirs}
+        found["audioset"] = {
+            name: _difference(ours[name], theirs[name]) for name in ours if name in theirs
+        }
         if None not in (first.report["psds"]["psds1"], other.report["psds"]["psds1"]):
-            found["psds"] = {name: (other.report["psds"][name] - first.report["psds"][name], None) for name in metrics.PSDS_SETTINGS}
+            found["psds"] = {
+                name: (other.report["psds"][name] - first.report["psds"][name], None)
+                for name in metrics.PSDS_SETTINGS
+            }
         yield other, found
 
 
@@ -73,7 +87,9 @@ def clip_errors(scored):
     """Errors (N,) of each clip: of segments (S + D + I) where events were scored, else of tags."""
     if scored.has_events:
         return segment_counts(scored)[:, :3].sum(axis=1)
-    return report_data.tag_counts(scored.truth.tag_matrix(), scored.decoded.tag_matrix())[:, 1:].sum(axis=1)
+    return report_data.tag_counts(scored.truth.tag_matrix(), scored.decoded.tag_matrix())[
+        :, 1:
+    ].sum(axis=1)
 
 
 def choose_clips(errors, num_true, count):
@@ -90,7 +106,10 @@ def segment_scores(scored, classes):
     """Scores of the 1 s segments of every clip for some classes (M,): (S, M), beside `scoring.active_segments`."""
     counts, parts = events.num_segments(scored.truth.durations), []
     for block, values in scored.scores.blocks(scored.rows, "segment"):
-        values = np.pad(values[:, :, classes], ((0, 0), (0, max(0, counts[block].max() - values.shape[1])), (0, 0)))  # (B, S', M)
+        values = np.pad(
+            values[:, :, classes],
+            ((0, 0), (0, max(0, counts[block].max() - values.shape[1])), (0, 0)),
+        )  # (B, S', M)
         parts.append(values[np.arange(values.shape[1]) < counts[block][:, None]])
     return np.concatenate(parts)
 
@@ -101,7 +120,10 @@ def operating_points(scored, classes):
         return [None] * len(classes)
     said = scored.scores.clip[scored.rows][:, classes] >= scored.point.clip_thresholds[classes]
     counts = metrics.decision_counts(scored.truth.tag_matrix()[:, classes], said).T
-    return [(tp / (tp + fp), tp / max(tp + fn, 1)) if tp + fp else None for tp, fp, fn in counts.tolist()]
+    return [
+        (tp / (tp + fp), tp / max(tp + fn, 1)) if tp + fp else None
+        for tp, fp, fn in counts.tolist()
+    ]
 
 
 def thinned(precision, recall, most=400):

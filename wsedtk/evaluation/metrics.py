@@ -54,10 +54,17 @@ def f1_of(counts):
 def decision_counts(truth, predicted):
     """TP, FP, FN of boolean arrays (..., K), summed over all axes but the last: (3, K)."""
     axes = tuple(range(truth.ndim - 1))
-    return np.stack([(truth & predicted).sum(axis=axes), (~truth & predicted).sum(axis=axes), (truth & ~predicted).sum(axis=axes)])
+    return np.stack(
+        [
+            (truth & predicted).sum(axis=axes),
+            (~truth & predicted).sum(axis=axes),
+            (truth & ~predicted).sum(axis=axes),
+        ]
+    )
 
 
 # ---- segments ----
+
 
 def activity(events, durations, num_classes, seconds=1.0):
     """Which classes are active in which segments: booleans (S, K), and the clip (S,) of each segment.
@@ -68,9 +75,16 @@ def activity(events, durations, num_classes, seconds=1.0):
     starts = np.cumsum(counts) - counts
     active = np.zeros((int(counts.sum()), num_classes), bool)
     first = np.floor(events.onset / seconds).astype(np.int64)
-    lengths = np.maximum(np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip]) - first, 0)
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)  # 0, 1, ... of each event
-    active[np.repeat(starts[events.clip] + first, lengths) + within, np.repeat(events.label, lengths)] = True
+    lengths = np.maximum(
+        np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip]) - first,
+        0,
+    )
+    within = np.arange(lengths.sum()) - np.repeat(
+        np.cumsum(lengths) - lengths, lengths
+    )  # 0, 1, ... of each event
+    active[
+        np.repeat(starts[events.clip] + first, lengths) + within, np.repeat(events.label, lengths)
+    ] = True
     return active, np.repeat(np.arange(len(counts)), counts)
 
 
@@ -79,9 +93,14 @@ def segment_counts(truth, predicted):
 
     S = min(FN, FP), D = FN - S, I = FP - S within each segment (Mesaros, Heittola & Virtanen 2016).
     """
-    tp, fp, fn = ((a & b).sum(axis=1) for a, b in ((truth, predicted), (~truth, predicted), (truth, ~predicted)))
+    tp, fp, fn = (
+        (a & b).sum(axis=1)
+        for a, b in ((truth, predicted), (~truth, predicted), (truth, ~predicted))
+    )
     substitutions = np.minimum(fp, fn)
-    return np.stack([substitutions, fn - substitutions, fp - substitutions, tp + fn, tp, fp, fn], axis=1)
+    return np.stack(
+        [substitutions, fn - substitutions, fp - substitutions, tp + fn, tp, fp, fn], axis=1
+    )
 
 
 def error_rate_parts(counts):
@@ -90,9 +109,12 @@ def error_rate_parts(counts):
     counts: as `segment_counts`, (7,) or (N, 7).
     """
     substitutions, deletions, insertions, references = counts[..., :4].T
-    numerators = {"error_rate": substitutions + deletions + insertions,
-                  "substitution_rate": substitutions, "deletion_rate": deletions,
-                  "insertion_rate": insertions}
+    numerators = {
+        "error_rate": substitutions + deletions + insertions,
+        "substitution_rate": substitutions,
+        "deletion_rate": deletions,
+        "insertion_rate": insertions,
+    }
     return {name: (numerator, references) for name, numerator in numerators.items()}
 
 
@@ -123,12 +145,23 @@ def baselines(true_tags, system_tags, true_active=None, clip_of_segment=None):
     nothing; everything; system_tags and true_tags: those tags spread over the whole clip. true_tags, system_tags: (N, K)
     booleans; true_active: (S, K), clip_of_segment: (S,) as `activity` gives; without them tagging only.
     """
-    tags = {"nothing": np.zeros_like(true_tags), "everything": np.ones_like(true_tags),
-            "system_tags": system_tags, "true_tags": true_tags}
-    found = {name: {"tagging": precision_recall_f1(*decision_counts(true_tags, said).sum(axis=1).tolist())} for name, said in tags.items()}
+    tags = {
+        "nothing": np.zeros_like(true_tags),
+        "everything": np.ones_like(true_tags),
+        "system_tags": system_tags,
+        "true_tags": true_tags,
+    }
+    found = {
+        name: {
+            "tagging": precision_recall_f1(*decision_counts(true_tags, said).sum(axis=1).tolist())
+        }
+        for name, said in tags.items()
+    }
     if true_active is not None:
         for name, said in tags.items():
-            found[name]["segment"] = rates(segment_counts(true_active, said[clip_of_segment]).sum(axis=0))
+            found[name]["segment"] = rates(
+                segment_counts(true_active, said[clip_of_segment]).sum(axis=0)
+            )
     return found
 
 
@@ -166,6 +199,7 @@ def consistency_parts(counts):
 
 # ---- sed_eval ----
 
+
 @contextlib.contextmanager
 def _quiet_imports():
     """For imports of scorers, which are slow, so late, and warn that pkg_resources is old."""
@@ -177,7 +211,9 @@ def _quiet_imports():
 def _by_clip(events, labels, num_clips):
     lists = [[] for _ in range(num_clips)]
     for clip, onset, offset, label in events.rows():
-        lists[clip].append({"filename": str(clip), "onset": onset, "offset": offset, "event_label": labels[label]})
+        lists[clip].append(
+            {"filename": str(clip), "onset": onset, "offset": offset, "event_label": labels[label]}
+        )
     return lists
 
 
@@ -186,12 +222,19 @@ def _evaluate(metric, reference, estimated, durations, labels, with_length):
     with _quiet_imports():
         from dcase_util.containers import MetaDataContainer
 
-    pairs = zip(_by_clip(reference, labels, len(durations)), _by_clip(estimated, labels, len(durations)), durations)
+    pairs = zip(
+        _by_clip(reference, labels, len(durations)),
+        _by_clip(estimated, labels, len(durations)),
+        durations,
+    )
     totals = []
     for true_events, said_events, duration in pairs:
         lengths = {"evaluated_length_seconds": float(duration)} if with_length else {}
-        metric.evaluate(reference_event_list=MetaDataContainer(true_events),
-                        estimated_event_list=MetaDataContainer(said_events), **lengths)
+        metric.evaluate(
+            reference_event_list=MetaDataContainer(true_events),
+            estimated_event_list=MetaDataContainer(said_events),
+            **lengths,
+        )
         totals.append([metric.overall["Ntp"], metric.overall["Nsys"], metric.overall["Nref"]])
     return np.array(totals, np.float64).reshape(-1, 3)
 
@@ -211,8 +254,14 @@ def _class_rates(metric, labels):
     for label in labels:
         c = metric.class_wise[label]
         deletions, insertions = c["Nref"] - c["Ntp"], c["Nsys"] - c["Ntp"]
-        parts = {"error_rate": deletions + insertions, "deletion_rate": deletions, "insertion_rate": insertions}
-        found[label] = {name: ratio(value, c["Nref"], exists=False) for name, value in parts.items()}
+        parts = {
+            "error_rate": deletions + insertions,
+            "deletion_rate": deletions,
+            "insertion_rate": insertions,
+        }
+        found[label] = {
+            name: ratio(value, c["Nref"], exists=False) for name, value in parts.items()
+        }
     return found
 
 
@@ -229,9 +278,19 @@ def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
     lengths = num_segments(durations, seconds) * seconds
     _evaluate(metric, drop_zero_length(reference), estimated, lengths, labels, with_length=True)
     o = metric.overall
-    counts = [o["S"], o["D"], o["I"], o["Nref"], o["Ntp"], o["Nsys"] - o["Ntp"], o["Nref"] - o["Ntp"]]
+    counts = [
+        o["S"],
+        o["D"],
+        o["I"],
+        o["Nref"],
+        o["Ntp"],
+        o["Nsys"] - o["Ntp"],
+        o["Nref"] - o["Ntp"],
+    ]
     by_class, class_rates = _class_f1(metric, labels), _class_rates(metric, labels)
-    return rates(np.array(counts)), {label: {**class_rates[label], **by_class[label]} for label in labels}
+    return rates(np.array(counts)), {
+        label: {**class_rates[label], **by_class[label]} for label in labels
+    }
 
 
 def event_metrics(reference, estimated, durations, labels):
@@ -253,17 +312,25 @@ def _event_counts(reference, estimated, durations, labels, by_class):
     with _quiet_imports():
         import sed_eval
 
-    metric = sed_eval.sound_event.EventBasedMetrics(by_class, t_collar=0.2, percentage_of_length=0.2)
-    totals = _evaluate(metric, drop_zero_length(reference), estimated, durations, labels, with_length=False)
+    metric = sed_eval.sound_event.EventBasedMetrics(
+        by_class, t_collar=0.2, percentage_of_length=0.2
+    )
+    totals = _evaluate(
+        metric, drop_zero_length(reference), estimated, durations, labels, with_length=False
+    )
     tp, said, true = np.diff(totals, axis=0, prepend=0).T
     return metric, np.stack([tp, said - tp, true - tp], axis=1)
 
 
 # ---- intervals ----
 
+
 def clip_weights(num_clips, num_resamples, seed=0):
     """How often each clip is drawn in each bootstrap resample: (R, N) float32, which holds such numbers exactly."""
-    generator, weights = np.random.default_rng(seed), np.empty((num_resamples, num_clips), np.float32)
+    generator, weights = (
+        np.random.default_rng(seed),
+        np.empty((num_resamples, num_clips), np.float32),
+    )
     for row in weights:
         row[:] = generator.multinomial(num_clips, np.full(num_clips, 1 / num_clips))
     return weights
@@ -310,11 +377,18 @@ def paired_intervals(metric, weights, first, second):
 
     first, second: (N, ...). Returns {name: (difference, [low, high])}, None for what is undefined.
     """
+
     def less(a, b):
         ours, theirs = metric(a), metric(b)
-        return {name: None if None in (ours[name], theirs[name]) else theirs[name] - ours[name] for name in ours}
+        return {
+            name: None if None in (ours[name], theirs[name]) else theirs[name] - ours[name]
+            for name in ours
+        }
 
-    values, ends = less(first.sum(axis=0), second.sum(axis=0)), intervals(less, weights, first, second)
+    values, ends = (
+        less(first.sum(axis=0), second.sum(axis=0)),
+        intervals(less, weights, first, second),
+    )
     return {name: (values[name], ends[name]) for name in values}
 
 
@@ -328,8 +402,20 @@ def sum_by_clip(values, clip_of_segment, num_clips):
 # ---- PSDS ----
 
 PSDS_SETTINGS = {
-    "psds1": {"dtc_threshold": 0.7, "gtc_threshold": 0.7, "cttc_threshold": None, "alpha_ct": 0.0, "alpha_st": 1.0},
-    "psds2": {"dtc_threshold": 0.1, "gtc_threshold": 0.1, "cttc_threshold": 0.3, "alpha_ct": 0.5, "alpha_st": 1.0},
+    "psds1": {
+        "dtc_threshold": 0.7,
+        "gtc_threshold": 0.7,
+        "cttc_threshold": None,
+        "alpha_ct": 0.0,
+        "alpha_st": 1.0,
+    },
+    "psds2": {
+        "dtc_threshold": 0.1,
+        "gtc_threshold": 0.1,
+        "cttc_threshold": 0.3,
+        "alpha_ct": 0.5,
+        "alpha_st": 1.0,
+    },
 }
 
 
@@ -365,12 +451,15 @@ def psds(frame_scores, seconds_per_frame, reference, durations, recorded):
     scores = {}
     for clip, (frames, end) in enumerate(zip(frame_scores, np.minimum(durations, recorded))):
         edges = frame_edges(len(frames), seconds_per_frame, end)
-        scores[str(clip)] = create_score_dataframe(frames[:len(edges) - 1, used], edges, list(map(str, used)))  # it refuses some labels
+        scores[str(clip)] = create_score_dataframe(
+            frames[: len(edges) - 1, used], edges, list(map(str, used))
+        )  # it refuses some labels
     lengths, found = {str(clip): float(d) for clip, d in enumerate(durations)}, {}
     for name, settings in PSDS_SETTINGS.items():
         if len(used) == 1:
             settings = {**settings, "cttc_threshold": None, "alpha_ct": 0.0}
-        value, *_ = intersection_based.psds(scores, truth, lengths, unit_of_time="hour",
-                                            max_efpr=100.0, **settings)
+        value, *_ = intersection_based.psds(
+            scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings
+        )
         found[name] = float(value)
     return found, len(used)

@@ -21,12 +21,27 @@ from wsedtk.data.tables import find_clips
 from wsedtk.evaluation import metrics, ranking
 
 Warn = Callable[[str], None]  # is called with each warning, as text
-SEGMENT_KEYS = ("error_rate", "substitution_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
+SEGMENT_KEYS = (
+    "error_rate",
+    "substitution_rate",
+    "deletion_rate",
+    "insertion_rate",
+    "precision",
+    "recall",
+    "f1",
+)
 CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
 F1_KEYS = ("precision", "recall", "f1")
 RANKING_KEYS = ("ap", "auc", "dprime", "positives")
-FIGURES = (("tagging F1", "tagging", "f1"), ("MAP", "audioset", "map"), ("segment ER", "segment", "error_rate"),
-           ("segment F1", "segment", "f1"), ("event F1", "event", "f1"), ("PSDS1", "psds", "psds1"), ("PSDS2", "psds", "psds2"))  # in short
+FIGURES = (
+    ("tagging F1", "tagging", "f1"),
+    ("MAP", "audioset", "map"),
+    ("segment ER", "segment", "error_rate"),
+    ("segment F1", "segment", "f1"),
+    ("event F1", "event", "f1"),
+    ("PSDS1", "psds", "psds1"),
+    ("PSDS2", "psds", "psds2"),
+)  # in short
 MANY_CLASSES = 40  # with more, a reader sees the best and the worst before all of them
 NUM_EXTREMES = 10  # so many of each
 
@@ -34,16 +49,34 @@ NUM_EXTREMES = 10  # so many of each
 def empty_report(labels):
     """A report with every key, null until it is measured."""
     segment, f1 = dict.fromkeys(SEGMENT_KEYS), dict.fromkeys(F1_KEYS)
-    return {"tagging": dict(f1), "segment": dict(segment), "event": dict(f1), "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
-            "psds_classes": None, "zero_length_reference_events": None,
-            "audioset": {"map": None, "mauc": None, "dprime": None},
-            "consistency": {"segments_without_tag": None, "tags_without_segment": None},
-            "classes": {label: {"tagging": dict(f1), "segment": dict.fromkeys(CLASS_SEGMENT_KEYS), "event": dict(f1),
-                                "audioset": dict.fromkeys(RANKING_KEYS)} for label in labels},
-            "baselines": {n: {"tagging": dict(f1), "segment": dict(segment)}
-                          for n in ("nothing", "everything", "system_tags", "true_tags")},
-            "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None},
-            "made_from": {**dict.fromkeys(("data", "model", "scores", "operating_point")), **provenance.made_by()}}  # fingerprints
+    return {
+        "tagging": dict(f1),
+        "segment": dict(segment),
+        "event": dict(f1),
+        "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
+        "psds_classes": None,
+        "zero_length_reference_events": None,
+        "audioset": {"map": None, "mauc": None, "dprime": None},
+        "consistency": {"segments_without_tag": None, "tags_without_segment": None},
+        "classes": {
+            label: {
+                "tagging": dict(f1),
+                "segment": dict.fromkeys(CLASS_SEGMENT_KEYS),
+                "event": dict(f1),
+                "audioset": dict.fromkeys(RANKING_KEYS),
+            }
+            for label in labels
+        },
+        "baselines": {
+            n: {"tagging": dict(f1), "segment": dict(segment)}
+            for n in ("nothing", "everything", "system_tags", "true_tags")
+        },
+        "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None},
+        "made_from": {
+            **dict.fromkeys(("data", "model", "scores", "operating_point")),
+            **provenance.made_by(),
+        },
+    }  # fingerprints
 
 
 def matched(dataset, filenames):
@@ -62,17 +95,34 @@ def matched(dataset, filenames):
         e = events.select(position[events.clip] >= 0)
         events = Events.from_columns(position[e.clip], e.onset, e.offset, e.label)
     return dataclasses.replace(
-        dataset, filenames=filenames[found], paths=dataset.paths[clips],
-        durations=dataset.durations[clips], tag_clip=tag_clip[kept],
-        tag_label=dataset.tag_label[kept], events=events), found
+        dataset,
+        filenames=filenames[found],
+        paths=dataset.paths[clips],
+        durations=dataset.durations[clips],
+        tag_clip=tag_clip[kept],
+        tag_label=dataset.tag_label[kept],
+        events=events,
+    ), found
 
 
 def _fits(found, pattern):
     """Whether a value of a report has the form of an empty report's: sections as sections, figures as numbers or null."""
     if isinstance(pattern, dict):
-        intervals = [v for k, v in found.items() if k.endswith("_ci") and v is not None] if isinstance(found, dict) else []
-        return (isinstance(found, dict) and all(_fits(found.get(key), value) for key, value in pattern.items())
-                and all(isinstance(v, list) and len(v) == 2 and all(isinstance(end, (int, float)) for end in v) for v in intervals))
+        intervals = (
+            [v for k, v in found.items() if k.endswith("_ci") and v is not None]
+            if isinstance(found, dict)
+            else []
+        )
+        return (
+            isinstance(found, dict)
+            and all(_fits(found.get(key), value) for key, value in pattern.items())
+            and all(
+                isinstance(v, list)
+                and len(v) == 2
+                and all(isinstance(end, (int, float)) for end in v)
+                for v in intervals
+            )
+        )
     return found is None or isinstance(found, (int, float))
 
 
@@ -82,11 +132,20 @@ def read_report(path):
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read as a report: {error}") from None
-    pattern = empty_report(report["classes"] if isinstance(report, dict) and isinstance(report.get("classes"), dict) else ())
+    pattern = empty_report(
+        report["classes"]
+        if isinstance(report, dict) and isinstance(report.get("classes"), dict)
+        else ()
+    )
     del pattern["psds_classes"], pattern["clips"]["fingerprint"], pattern["made_from"]
-    if not _fits(report, pattern) or set(report["baselines"]) != set(pattern["baselines"]) \
-            or not isinstance(report.setdefault("made_from", {}), dict):
-        raise InputError(f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again")
+    if (
+        not _fits(report, pattern)
+        or set(report["baselines"]) != set(pattern["baselines"])
+        or not isinstance(report.setdefault("made_from", {}), dict)
+    ):
+        raise InputError(
+            f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again"
+        )
     by_class = report["classes"].items()
     report["classes"] = {tables.normal(label): values for label, values in by_class}
     return report
@@ -100,12 +159,17 @@ def _add_intervals(values, metric, weights, per_clip):
 
 def tag_counts(true, said):
     """Of tags (N, K), booleans, each clip's TP, FP, FN: (N, 3)."""
-    return np.stack([(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1)
+    return np.stack(
+        [(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1
+    )
 
 
 def scored_events(truth, decoded):
     """The true and the decoded Events that are compared: cut at the clips' ends, true ones that last."""
-    return (metrics.drop_zero_length(metrics.cut(truth.events, truth.durations)), metrics.cut(decoded.events, truth.durations))
+    return (
+        metrics.drop_zero_length(metrics.cut(truth.events, truth.durations)),
+        metrics.cut(decoded.events, truth.durations),
+    )
 
 
 def warn_of(warn: Warn, items: Sequence[object], what: str) -> None:
@@ -139,7 +203,10 @@ def warn_of_late(
 
 def active_segments(truth, decoded):
     """Which classes are true and decoded in which segments: (S, K), (S, K), and the clip (S,) of each segment."""
-    (true, clip_of), (said, _) = (metrics.activity(e, truth.durations, len(truth.labels)) for e in scored_events(truth, decoded))
+    (true, clip_of), (said, _) = (
+        metrics.activity(e, truth.durations, len(truth.labels))
+        for e in scored_events(truth, decoded)
+    )
     return true, said, clip_of
 
 
@@ -173,14 +240,20 @@ def measure_events(report, truth, decoded, weights):
     true, said = scored_events(truth, decoded)
     micro, by_class = metrics.segment_metrics(true, said, durations, labels)
     report["segment"] = micro
-    report["event"], event_classes, event_counts = metrics.event_metrics(true, said, durations, labels)
+    report["event"], event_classes, event_counts = metrics.event_metrics(
+        true, said, durations, labels
+    )
     lasting = metrics.drop_zero_length(truth.events)
     report["zero_length_reference_events"] = len(truth.events) - len(lasting)
     for label in labels:
         report["classes"][label].update(segment=by_class[label], event=event_classes[label])
     true_active, said_active, clip_of = active_segments(truth, decoded)
-    counts = metrics.sum_by_clip(metrics.segment_counts(true_active, said_active), clip_of, len(truth))
-    for name, found in metrics.baselines(truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of).items():
+    counts = metrics.sum_by_clip(
+        metrics.segment_counts(true_active, said_active), clip_of, len(truth)
+    )
+    for name, found in metrics.baselines(
+        truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of
+    ).items():
         report["baselines"][name]["segment"] = found["segment"]
     _add_intervals(report["segment"], metrics.rates, weights, counts)
     _add_intervals(report["event"], metrics.f1_of, weights, event_counts)
@@ -188,8 +261,12 @@ def measure_events(report, truth, decoded, weights):
 
 def measured(columns, sources):
     """The columns, (header, section, key), of sections that any source (a report, or a class of it) measures; tagging always."""
+
     def there(section):
-        return any(value is not None for source in sources for value in source.get(section, {}).values())
+        return any(
+            value is not None for source in sources for value in source.get(section, {}).values()
+        )
+
     return [column for column in columns if column[1] == "tagging" or there(column[1])]
 
 
@@ -202,10 +279,14 @@ def extreme_classes(report):
     if len(classes) <= MANY_CLASSES:
         return None
     for name, section, key in (("AP", "audioset", "ap"), ("tag F1", "tagging", "f1")):
-        values = {label: c[section][key] for label, c in classes.items() if c.get(section, {}).get(key) is not None}
+        values = {
+            label: c[section][key]
+            for label, c in classes.items()
+            if c.get(section, {}).get(key) is not None
+        }
         if values:
             ranked = sorted(values, key=values.get, reverse=True)
-            return name, ranked[:NUM_EXTREMES], ranked[NUM_EXTREMES:][:-NUM_EXTREMES - 1:-1]
+            return name, ranked[:NUM_EXTREMES], ranked[NUM_EXTREMES:][: -NUM_EXTREMES - 1 : -1]
     return None
 
 
@@ -242,8 +323,11 @@ def why_no_interval(report):
     None where all have one, or none was asked for.
     """
     found, classes = report["audioset"], report["classes"].values()
-    names = [name for key, name in (("map", "MAP"), ("mauc", "MAUC"), ("dprime", "d'"))
-             if found[key] is not None and found.get(f"{key}_ci", ()) is None]
+    names = [
+        name
+        for key, name in (("map", "MAP"), ("mauc", "MAUC"), ("dprime", "d'"))
+        if found[key] is not None and found.get(f"{key}_ci", ()) is None
+    ]
     if not names:
         return None
     reason = ranking.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
@@ -256,4 +340,9 @@ def text_table(header, rows):
     """Lines of a table: the first column flush left, the others flush right."""
     rows = [[printable(row[0]), *row[1:]] for row in rows]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]).rstrip() for row in [header, *rows]]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]
+        ).rstrip()
+        for row in [header, *rows]
+    ]

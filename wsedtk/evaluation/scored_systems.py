@@ -79,7 +79,13 @@ class Scored:
         """The scores that it was decoded from; None where they are gone, or are not of these clips and classes."""
         path = self.folder.parent / "scores.h5"
         scores = ScoreFile(path) if path.exists() else None
-        return scores if scores and scores.labels == self.labels and (scores.rows(self.truth.filenames) >= 0).all() else None
+        return (
+            scores
+            if scores
+            and scores.labels == self.labels
+            and (scores.rows(self.truth.filenames) >= 0).all()
+            else None
+        )
 
     @functools.cached_property
     def rows(self):
@@ -114,7 +120,12 @@ class Scored:
             features = FeatureStore([path]) if path else None
         except InputError:
             return None
-        return features if features is None or expected in ([None, None], [features.fingerprint, features.audio[0]]) else None
+        return (
+            features
+            if features is None
+            or expected in ([None, None], [features.fingerprint, features.audio[0]])
+            else None
+        )
 
     @functools.cached_property
     def recordings(self):
@@ -127,14 +138,22 @@ class Scored:
         except InputError:
             return {}
         audio = [info.get("audio_fingerprint") for info in (self.info, data.info)]
-        if data.fingerprint() != self.report["made_from"].get("data") or None not in audio and audio[0] != audio[1]:
+        if (
+            data.fingerprint() != self.report["made_from"].get("data")
+            or None not in audio
+            and audio[0] != audio[1]
+        ):
             return {}
-        return {name: path for name, path in zip(data.filenames.tolist(), data.paths.tolist()) if path}
+        return {
+            name: path for name, path in zip(data.filenames.tolist(), data.paths.tolist()) if path
+        }
 
 
 def _is_system(folder):
     """Whether a folder is a model directory, or holds a scored folder."""
-    return any((folder / name).is_file() for name in ("model.yaml", "history.tsv")) or any(folder.glob("*/*/report.json"))
+    return any((folder / name).is_file() for name in ("model.yaml", "history.tsv")) or any(
+        folder.glob("*/*/report.json")
+    )
 
 
 def find_systems(folders):
@@ -152,9 +171,12 @@ def find_systems(folders):
         for reason in closed:
             say(f"warning: {reason}")
         if not systems:
-            raise InputError(f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it" if folder.is_dir() else
-                             f"{folder}: {'not a' if folder.exists() else 'no such'} folder; name a model directory or an experiment "
-                             "directory")
+            raise InputError(
+                f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it"
+                if folder.is_dir()
+                else f"{folder}: {'not a' if folder.exists() else 'no such'} folder; name a model directory or an experiment "
+                "directory"
+            )
         for system in systems:
             unique.setdefault(system.resolve(), system)
     places = [system.absolute().parts for system in unique.values()]
@@ -167,10 +189,15 @@ def find_systems(folders):
 
 def read_systems(systems):
     """Every scored folder of the systems ({name: folder}), checked against each other and its own sources. Raises InputError."""
-    found = [Scored(name, path.parent, report_data.read_report(path)) for name, system in systems.items()
-             for path in below(system, ("*", "*", "report.json"))]
+    found = [
+        Scored(name, path.parent, report_data.read_report(path))
+        for name, system in systems.items()
+        for path in below(system, ("*", "*", "report.json"))
+    ]
     if not found:
-        raise InputError(f"{', '.join(map(str, systems.values()))}: no report.json in SET/MODE/ there; wsedtk score writes it")
+        raise InputError(
+            f"{', '.join(map(str, systems.values()))}: no report.json in SET/MODE/ there; wsedtk score writes it"
+        )
     check_sets(found)
     for one in found:  # model, scores, decoded folder and report must come from one another
         for message in staleness.breaks(one.folder.parent.parent, one.folder, one.report):
@@ -182,10 +209,15 @@ def check_sets(found):
     """Raise InputError where folders of one set's name were scored against other truth, on other clips, or with other classes."""
     seen = {}
     for one in found:
-        sources = {"truth": one.report["made_from"].get("data"), "clips": one.report["clips"].get("fingerprint"),
-                   "classes": provenance.fingerprint("\n".join(one.labels).encode())}
+        sources = {
+            "truth": one.report["made_from"].get("data"),
+            "clips": one.report["clips"].get("fingerprint"),
+            "classes": provenance.fingerprint("\n".join(one.labels).encode()),
+        }
         for what, fingerprint in sources.items():
             other, before = seen.setdefault((one.set, what), (one.folder, fingerprint))
             if before and fingerprint and before != fingerprint:
-                raise InputError(f"{one.folder}: scored against other {what} of the set {one.set!r} ({fingerprint}) than {other} "
-                                 f"({before}); score both against the same, or make two reports")
+                raise InputError(
+                    f"{one.folder}: scored against other {what} of the set {one.set!r} ({fingerprint}) than {other} "
+                    f"({before}); score both against the same, or make two reports"
+                )

@@ -19,12 +19,32 @@ def breaks(model, folder, report=None):
 
     report: the content of its report.json, where it has one. What is not known, or not there, is not a break.
     """
-    info, made_from, scores = read_info(folder), (report or {}).get("made_from", {}), folder.parent / "scores.h5"
+    info, made_from, scores = (
+        read_info(folder),
+        (report or {}).get("made_from", {}),
+        folder.parent / "scores.h5",
+    )
     there = store.look(scores)["attributes"].get("fingerprint") if scores.exists() else None
-    links = [(f"the model in {model}", info.get("model"), provenance.fingerprint_model_directory(model),
-              "predict, tune, decode and score again, or remove the folder"),
-             (scores, info.get("scores"), there, "decode and score again"),
-             *((f"{folder / 'report.json'}, by its {key}", info.get(key), made_from.get(key), "score again")
-               for key in ("scores", "operating_point"))]
-    return [f"{folder}: comes from something else ({left}) than {what} ({right}), which was made anew; {remedy}"
-            for what, left, right, remedy in links if left and right and left != right]
+    links = [
+        (
+            f"the model in {model}",
+            info.get("model"),
+            provenance.fingerprint_model_directory(model),
+            "predict, tune, decode and score again, or remove the folder",
+        ),
+        (scores, info.get("scores"), there, "decode and score again"),
+        *(
+            (
+                f"{folder / 'report.json'}, by its {key}",
+                info.get(key),
+                made_from.get(key),
+                "score again",
+            )
+            for key in ("scores", "operating_point")
+        ),
+    ]
+    return [
+        f"{folder}: comes from something else ({left}) than {what} ({right}), which was made anew; {remedy}"
+        for what, left, right, remedy in links
+        if left and right and left != right
+    ]

@@ -22,8 +22,10 @@ def load_features(store, rows):
     x = torch.from_numpy(store.read(rows)).float()
     odd = np.flatnonzero(~torch.isfinite(x).flatten(1).all(dim=1).numpy())
     if len(odd):
-        raise InputError(f"{', '.join(store.paths)}: the features of {tables.first(store.filenames[rows[odd]].tolist())} hold numbers "
-                         "that are not finite; extract them again")
+        raise InputError(
+            f"{', '.join(store.paths)}: the features of {tables.first(store.filenames[rows[odd]].tolist())} hold numbers "
+            "that are not finite; extract them again"
+        )
     mask = torch.arange(x.shape[1]) < torch.from_numpy(store.num_frames[rows])[:, None]
     return x, mask
 
@@ -67,7 +69,9 @@ class Runner:
     @classmethod
     def of(cls, network, mean, std, device, precise=False):
         """Put a network on a device. mean, std: (F,) of the training features; a bin that never varies is left as it is."""
-        mean, std = (torch.as_tensor(np.asarray(v), dtype=torch.float32, device=device) for v in (mean, std))
+        mean, std = (
+            torch.as_tensor(np.asarray(v), dtype=torch.float32, device=device) for v in (mean, std)
+        )
         network = network.to(device, memory_format=torch.channels_last)
         return cls(network, mean, torch.where(std > 0, std, 1.0), device, precise)
 
@@ -78,7 +82,9 @@ class Runner:
 
     def staged(self, *tensors):
         """Tensors (or None) in memory that the device can copy from while it computes."""
-        return tuple(t.pin_memory() if t is not None and self.device.type == "cuda" else t for t in tensors)
+        return tuple(
+            t.pin_memory() if t is not None and self.device.type == "cuda" else t for t in tensors
+        )
 
     def normalize(self, x, mask):
         """Features (B, T, F) as stored and mask (B, T) -> both on the device, normalised, padded frames 0."""
@@ -108,7 +114,7 @@ class Runner:
         longest = max(map(len, features))
         x = np.zeros((len(features), longest, features[0].shape[1]), np.float32)
         for row, found in zip(x, features):
-            row[:len(found)] = found
+            row[: len(found)] = found
         mask = torch.arange(longest) < torch.tensor([len(found) for found in features])[:, None]
         with torch.inference_mode():
             return self.run(*self.normalize(*self.staged(torch.from_numpy(x), mask)))
@@ -132,12 +138,21 @@ def score(runner, store, rows, samples_per_frame=None, samples_per_segment=None)
     """
     runner.network.eval()
     order = np.argsort(store.num_frames[rows], kind="stable")
-    parts = [order[start:start + runner.batch_size] for start in range(0, len(order), runner.batch_size)]
-    with contextlib.closing(ahead(lambda positions: runner.staged(*load_features(store, rows[positions])), parts)) as batches:
+    parts = [
+        order[start : start + runner.batch_size]
+        for start in range(0, len(order), runner.batch_size)
+    ]
+    with contextlib.closing(
+        ahead(lambda positions: runner.staged(*load_features(store, rows[positions])), parts)
+    ) as batches:
         for positions, batch in zip(parts, batches):
             with torch.inference_mode():
                 output, segments = runner.run(*runner.normalize(*batch)), None
                 if samples_per_segment is not None:
-                    place = pooling.segment_of_frame(output.frame.shape[1], samples_per_frame, samples_per_segment)
-                    segments = pooling.pool_segments(runner.network.pooling, output.frame, output.weight, output.mask, place)
+                    place = pooling.segment_of_frame(
+                        output.frame.shape[1], samples_per_frame, samples_per_segment
+                    )
+                    segments = pooling.pool_segments(
+                        runner.network.pooling, output.frame, output.weight, output.mask, place
+                    )
             yield positions, output, segments

@@ -27,8 +27,12 @@ def find(arguments, by_path=False):
         path = Path(argument)
         check_reach(path)
         if os.path.isdir(path):
-            files = sorted(Path(parent, name) for parent, names in walk(path) for name in names
-                           if has_audio_extension(name) and not name.startswith("."))
+            files = sorted(
+                Path(parent, name)
+                for parent, names in walk(path)
+                for name in names
+                if has_audio_extension(name) and not name.startswith(".")
+            )
             some = [(p, str(p.relative_to(path))) for p in files]
             missing = "no sound files in this folder"
         elif os.path.lexists(path) or not glob.has_magic(argument):
@@ -41,8 +45,10 @@ def find(arguments, by_path=False):
         for path, name in some:
             found.setdefault(path.absolute(), (path, as_text(name)))
     counts = Counter(normal(name) for _, name in found.values())
-    return [(path, as_text(path) if by_path and counts[normal(name)] > 1 else name)
-            for path, name in found.values()]
+    return [
+        (path, as_text(path) if by_path and counts[normal(name)] > 1 else name)
+        for path, name in found.values()
+    ]
 
 
 def stream(path, sample_rate, channel=None, remarks=None):
@@ -67,7 +73,10 @@ def stream(path, sample_rate, channel=None, remarks=None):
         source_rate, num_read, num_given, resampler = sound.samplerate, 0, 0, None
         if source_rate != sample_rate:
             import soxr
-            resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
+
+            resampler = soxr.ResampleStream(
+                source_rate, sample_rate, 1, dtype="float32", quality="HQ"
+            )
         with contextlib.closing(sound.blocks()) as decoded:
             for samples, mono in decoded:
                 block = mono if channel is None else np.ascontiguousarray(samples[:, channel])

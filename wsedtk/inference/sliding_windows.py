@@ -52,7 +52,7 @@ class Source:
             yield from recordings.stream(self.path, sample_rate, self.channel, self.remarks)
             return
         for start in range(0, len(self.samples), _BLOCK):
-            yield self.samples[start:start + _BLOCK]
+            yield self.samples[start : start + _BLOCK]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +93,12 @@ def cut(blocks, length, step, unit):
     if not fill((length + 1) * unit):
         yield 0, held
         return
-    yield 0, held[:length * unit]
+    yield 0, held[: length * unit]
     while fill((step + length + 1) * unit):
-        start, held = start + step, held[step * unit:]
-        yield start, held[:length * unit]
+        start, held = start + step, held[step * unit :]
+        yield start, held[: length * unit]
     rest = len(held) // unit - length
-    yield start + rest, held[rest * unit:]
+    yield start + rest, held[rest * unit :]
 
 
 def join(windows):
@@ -111,11 +111,11 @@ def join(windows):
     for start, *values in windows:
         if before is not None:
             seam = (start + before[0] + len(before[1])) // 2
-            yield [value[given - before[0]:seam - before[0]] for value in before[1:]]
+            yield [value[given - before[0] : seam - before[0]] for value in before[1:]]
             given = seam
         before = (start, *values)
     if before is not None:
-        yield [value[given - before[0]:] for value in before[1:]]
+        yield [value[given - before[0] :] for value in before[1:]]
 
 
 class Detector:
@@ -129,8 +129,14 @@ class Detector:
         self.seconds_per_frame = self._unit / config.sample_rate
         self.seconds_per_feature = config.seconds_per_frame
         seconds = spec.trained.get("clip_seconds", CLIP_SECONDS)
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 3600:
-            raise InputError(f"model.yaml: trained: clip_seconds: expected seconds above 0, up to 3600, found {shown(seconds)}")
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, (int, float))
+            or not 0 < seconds <= 3600
+        ):
+            raise InputError(
+                f"model.yaml: trained: clip_seconds: expected seconds above 0, up to 3600, found {shown(seconds)}"
+            )
         seconds = max(seconds, config.pad_to_seconds or 0)
         self.window_frames = max(2, round(seconds * config.sample_rate) // self._unit)
         self.step_frames = self.window_frames // 2
@@ -140,16 +146,25 @@ class Detector:
         for source in sources:
             try:
                 with contextlib.closing(source.blocks(rate)) as blocks:
-                    for start, samples in cut(blocks, self.window_frames, self.step_frames, self._unit):
-                        yield _Window(source, start, samples, start * self.seconds_per_frame + len(samples) / rate)
+                    for start, samples in cut(
+                        blocks, self.window_frames, self.step_frames, self._unit
+                    ):
+                        yield _Window(
+                            source,
+                            start,
+                            samples,
+                            start * self.seconds_per_frame + len(samples) / rate,
+                        )
             except InputError as error:
                 yield _Window(source, 0, None, 0.0, error)
 
     def _scored(self, windows):
         """Yield (window, frame scores (T, K), clip scores (T, K), features in frames (T, R, F)), or (window, None, ...), in order."""
+
         def batches():
             while batch := list(itertools.islice(windows, self.runner.batch_size)):
                 yield batch
+
         for batch in batches():
             good = [window for window in batch if window.error is None]
             scored = iter(self._run([window.samples for window in good]) if good else ())
@@ -163,8 +178,11 @@ class Detector:
         for found, scores, tags in zip(features, frame, clip):
             num_frames = max(1, len(found) // self.reduction)
             found = np.pad(found, [(0, max(0, self.reduction - len(found))), (0, 0)], mode="edge")
-            yield (scores[:num_frames], np.broadcast_to(tags, (num_frames, len(tags))),
-                   found[:num_frames * self.reduction].reshape(num_frames, self.reduction, -1))
+            yield (
+                scores[:num_frames],
+                np.broadcast_to(tags, (num_frames, len(tags))),
+                found[: num_frames * self.reduction].reshape(num_frames, self.reduction, -1),
+            )
 
     def curves(self, sources):
         """Yield (source, pieces) of each source, in order; pieces iterates over its `Piece`s, and is to be read before the next source.
@@ -174,7 +192,9 @@ class Detector:
         self.runner.network.eval()
         windows = self._windows(sources)
         with contextlib.closing(windows):
-            for source, group in itertools.groupby(self._scored(windows), key=lambda item: item[0].source):
+            for source, group in itertools.groupby(
+                self._scored(windows), key=lambda item: item[0].source
+            ):
                 yield source, self._pieces(group)
 
     @staticmethod
@@ -188,5 +208,6 @@ class Detector:
                     raise window.error
                 seconds = window.seconds
                 yield window.start, *values
+
         for frame, tags, features in join(windows()):
             yield Piece(frame, tags, features.reshape(-1, features.shape[-1]), seconds)

@@ -14,10 +14,34 @@ from wsedtk.data.clip_names import has_audio_extension
 from wsedtk.inspection import files, models, sets
 from wsedtk.inspection.description import About, when_made
 
-_OF_A_FOLDER = {*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv", "failed.tsv", "report.txt", "model.yaml", "model.safetensors",
-                "config.yaml", "history.tsv", "train.log", "README.md"}
-_SUMMARY = ("network", "pooling", "shards", "mode", "clips", "clips_done", "hours", "classes", "tags", "events", "parameters",
-            "last_checkpoint")
+_OF_A_FOLDER = {
+    *datadir.COLUMNS,
+    "labels.txt",
+    "info.yaml",
+    "coverage.tsv",
+    "failed.tsv",
+    "report.txt",
+    "model.yaml",
+    "model.safetensors",
+    "config.yaml",
+    "history.tsv",
+    "train.log",
+    "README.md",
+}
+_SUMMARY = (
+    "network",
+    "pooling",
+    "shards",
+    "mode",
+    "clips",
+    "clips_done",
+    "hours",
+    "classes",
+    "tags",
+    "events",
+    "parameters",
+    "last_checkpoint",
+)
 
 
 def _parts_of(path):
@@ -32,16 +56,22 @@ def _parts_of(path):
     found = [p for p in places if sets.is_data_directory(p)]
     features = path / "feats"
     if features in places:
-        feature_files = {files.shard_of(features / name)[0] for name in folders.look(features)[1]
-                         if name.endswith(".h5") and not name.startswith(".")}
+        feature_files = {
+            files.shard_of(features / name)[0]
+            for name in folders.look(features)[1]
+            if name.endswith(".h5") and not name.startswith(".")
+        }
         making = filter(files.is_parts, folders.open_folders(features, closed))
         found += sorted({*feature_files, *making})
     for system in filter(models.is_model_directory, places):
         found.append(system)
         for place in folders.open_folders(system, closed):
             found += [p for p in [place / "scores.h5"] if p.is_file()]
-            found += [p for p in folders.open_folders(place, closed)
-                      if not p.name.startswith(".") and sets.is_decoded(p)]
+            found += [
+                p
+                for p in folders.open_folders(place, closed)
+                if not p.name.startswith(".") and sets.is_decoded(p)
+            ]
     return found, list(dict.fromkeys(closed))
 
 
@@ -53,8 +83,18 @@ def _experiment(path):
         say(f"warning: {reason}")
     for place in found:
         part = describe(place)
-        facts = [f"{key.replace('_', ' ')} {part.content[key]}" for key in _SUMMARY if part.content.get(key) is not None]
-        state = "damaged, or does not fit" if part.faults else "whole" if part.complete else "in the making"
+        facts = [
+            f"{key.replace('_', ' ')} {part.content[key]}"
+            for key in _SUMMARY
+            if part.content.get(key) is not None
+        ]
+        state = (
+            "damaged, or does not fit"
+            if part.faults
+            else "whole"
+            if part.complete
+            else "in the making"
+        )
         lines[str(place.relative_to(path))] = f"{part.kind}, {state}; {', '.join(facts)}"
         about.complete &= part.complete
         about.faults += part.faults
@@ -75,12 +115,24 @@ def _is_sound(path):
 
 
 KINDS = (
-    ("data directory", lambda path: path.is_dir() and sets.is_data_directory(path), sets.data_directory),
+    (
+        "data directory",
+        lambda path: path.is_dir() and sets.is_data_directory(path),
+        sets.data_directory,
+    ),
     ("features in the making", files.is_parts, files.parts),
     ("feature or score file", files.is_hdf5, files.hdf5),
-    ("model directory", lambda path: path.is_dir() and models.is_model_directory(path), models.model_directory),
+    (
+        "model directory",
+        lambda path: path.is_dir() and models.is_model_directory(path),
+        models.model_directory,
+    ),
     ("decoded folder", lambda path: path.is_dir() and sets.is_decoded(path), sets.decoded),
-    ("folder of score tables", lambda path: path.is_dir() and sets.is_score_tables(path), sets.score_tables),
+    (
+        "folder of score tables",
+        lambda path: path.is_dir() and sets.is_score_tables(path),
+        sets.score_tables,
+    ),
     ("experiment directory", lambda path: path.is_dir() and bool(_parts_of(path)[0]), _experiment),
     ("training checkpoint", models.is_checkpoint, models.checkpoint_file),
     ("ONNX file", models.is_onnx, models.onnx_file),
@@ -98,21 +150,36 @@ def describe(path):
     if os.path.isdir(path):
         folders.look(path)  # which tells where it can't be entered
     try:
-        if path.name in _OF_A_FOLDER and path.is_file() and (found := _find(path.parent)) and found[0] != "experiment directory":
+        if (
+            path.name in _OF_A_FOLDER
+            and path.is_file()
+            and (found := _find(path.parent))
+            and found[0] != "experiment directory"
+        ):
             return describe(path.parent)
         found = _find(path)
         if found is not None:
             try:
                 about = found[1](path)
             except InputError as error:
-                about = About(str(path), found[0], complete=False, faults=[str(error)], made=when_made(path) if path.exists() else {})
+                about = About(
+                    str(path),
+                    found[0],
+                    complete=False,
+                    faults=[str(error)],
+                    made=when_made(path) if path.exists() else {},
+                )
             if about is not None:
                 return about
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise InputError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(
+            f"{path}: can't be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    raise InputError(f"{path}: not an artefact that is known here; known are: {'; '.join(name for name, *_ in KINDS)}")
+    raise InputError(
+        f"{path}: not an artefact that is known here; known are: {'; '.join(name for name, *_ in KINDS)}"
+    )
 
 
 def _find(path):

@@ -20,15 +20,26 @@ class About:
     path: str
     kind: str
     complete: bool | None = True  # False: in the making, or damaged; None: not looked at
-    faults: list = dataclasses.field(default_factory=list)  # sentences: what is damaged, or does not fit together
+    faults: list = dataclasses.field(
+        default_factory=list
+    )  # sentences: what is damaged, or does not fit together
     made: dict = dataclasses.field(default_factory=dict)  # by: wsedtk and commit; command; when
-    inputs: list = dataclasses.field(default_factory=list)  # of mappings: what, and of path, fingerprint, state what is known
+    inputs: list = dataclasses.field(
+        default_factory=list
+    )  # of mappings: what, and of path, fingerprint, state what is known
     content: dict = dataclasses.field(default_factory=dict)  # what is in it, by the kind
 
     def add_input(self, what, path=None, fingerprint=None, state=None):
         """Note something that it was made from. state: there, changed, gone; None: not known."""
         if path is not None or fingerprint is not None:
-            self.inputs.append({"what": what, "path": path and str(path), "fingerprint": fingerprint and str(fingerprint), "state": state})
+            self.inputs.append(
+                {
+                    "what": what,
+                    "path": path and str(path),
+                    "fingerprint": fingerprint and str(fingerprint),
+                    "state": state,
+                }
+            )
 
     def add_files(self, record):
         """Note the files that the record of what made it names, and whether they are still those."""
@@ -52,14 +63,23 @@ def when_made(path, record=None):
         return {"when": text_time(os.stat(path).st_mtime), "recorded": False}
     arguments = [str(a) for a in record["arguments"]]
     arguments = arguments[2:] if arguments[:1] == ["--record"] else arguments
-    return {"command": shlex.join(["wsedtk", *arguments]), "when": str(record.get("started")), "recorded": True}
+    return {
+        "command": shlex.join(["wsedtk", *arguments]),
+        "when": str(record.get("started")),
+        "recorded": True,
+    }
 
 
 def read_record(path):
     """A `--record` file as a mapping; None where it is none. Raises InputError where it can't be read."""
     found = config.read_yaml(path)
     kinds = {"command": str, "options": dict, "inputs": dict, "arguments": list}
-    return found if isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in kinds.items()) else None
+    return (
+        found
+        if isinstance(found, dict)
+        and all(isinstance(found.get(key), kind) for key, kind in kinds.items())
+        else None
+    )
 
 
 def _wrote(record, target, verb, shard):
@@ -73,8 +93,16 @@ def _wrote(record, target, verb, shard):
         return False
     found = {target, target.parent} if record["command"].startswith("wsedtk prepare") else {target}
     for value in record["options"].values():
-        for name in [Path(v) for v in (value if isinstance(value, list) else [value]) if isinstance(v, str) and "\0" not in v]:
-            if name in found or 1 < len(name.parts) and any(place.parts[-len(name.parts):] == name.parts for place in found):
+        for name in [
+            Path(v)
+            for v in (value if isinstance(value, list) else [value])
+            if isinstance(v, str) and "\0" not in v
+        ]:
+            if (
+                name in found
+                or 1 < len(name.parts)
+                and any(place.parts[-len(name.parts) :] == name.parts for place in found)
+            ):
                 return True  # where it is relative, by its end: to what is not known, and a single word may be anything
     return False
 
@@ -87,7 +115,9 @@ def record_of(path, verb=None, shard=None):
     target, found = Path(path).absolute(), []
     for folder in list(target.parents)[:_HIGHEST]:
         try:
-            records = sorted(p for p in (folder / "log").glob("*.yaml") if p.is_file())[:_MOST_RECORDS]
+            records = sorted(p for p in (folder / "log").glob("*.yaml") if p.is_file())[
+                :_MOST_RECORDS
+            ]
         except OSError:
             continue
         for name in records:
@@ -106,7 +136,13 @@ def file_state(path, fingerprint):
     """there, changed or gone: a file that has, or had, a fingerprint as `provenance.fingerprint_file` gives."""
     try:
         path = Path(path)
-        return "gone" if not path.is_file() else "there" if provenance.fingerprint_file(path) == fingerprint else "changed"
+        return (
+            "gone"
+            if not path.is_file()
+            else "there"
+            if provenance.fingerprint_file(path) == fingerprint
+            else "changed"
+        )
     except (OSError, ValueError):
         return "gone"
 

@@ -28,12 +28,19 @@ def is_hdf5(path):
     if path.is_file():
         with open(path, "rb") as file:
             return path.suffix == ".h5" or file.read(len(_HDF5)) == _HDF5
-    return path.suffix == ".h5" and not path.exists() and (bool(_shards(path)) or atomic.hidden(path, "parts").is_dir())
+    return (
+        path.suffix == ".h5"
+        and not path.exists()
+        and (bool(_shards(path)) or atomic.hidden(path, "parts").is_dir())
+    )
 
 
 def _shards(path):
     """{number of shards: {number of a shard: its file}} that stand for a feature file."""
-    found, pattern = {}, re.compile(re.escape(path.stem) + r"\.(\d{1,6})-of-(\d{1,6})" + re.escape(path.suffix))
+    found, pattern = (
+        {},
+        re.compile(re.escape(path.stem) + r"\.(\d{1,6})-of-(\d{1,6})" + re.escape(path.suffix)),
+    )
     for name in folders.look(path.parent)[1] if path.parent.is_dir() else ():
         match = pattern.fullmatch(name)
         if match:
@@ -44,7 +51,11 @@ def _shards(path):
 def shard_of(path):
     """(the feature file that a shard, or its parts' output, is of, [k, n]); (path, None) where it is no shard."""
     match = re.fullmatch(r"(.+)\.(\d{1,6})-of-(\d{1,6})\.h5", path.name)
-    return (path.with_name(f"{match.group(1)}.h5"), [int(match.group(2)), int(match.group(3))]) if match else (path, None)
+    return (
+        (path.with_name(f"{match.group(1)}.h5"), [int(match.group(2)), int(match.group(3))])
+        if match
+        else (path, None)
+    )
 
 
 def hdf5(path):
@@ -53,14 +64,20 @@ def hdf5(path):
         shards = _shards(path)
         return _of_shards(path, shards) if shards else parts(atomic.hidden(path, "parts"))
     found = store.look(path)
-    return scores(path, found) if found["kind"] == "scores" else _features(About(str(path), "feature file"), path, [found])
+    return (
+        scores(path, found)
+        if found["kind"] == "scores"
+        else _features(About(str(path), "feature file"), path, [found])
+    )
 
 
 def _of_shards(path, shards):
     """Describe feature files that are shards of one."""
     about = About(str(path), "feature file in shards")
     if len(shards) > 1:
-        about.faults.append(f"{path}: shards of {' and of '.join(map(str, sorted(shards)))} lie side by side; remove the old ones")
+        about.faults.append(
+            f"{path}: shards of {' and of '.join(map(str, sorted(shards)))} lie side by side; remove the old ones"
+        )
     count, there = max(shards.items(), key=lambda item: len(item[1]))
     missing = [store.shard_path(path, k, count).name for k in range(1, count + 1) if k not in there]
     found = []
@@ -73,7 +90,10 @@ def _of_shards(path, shards):
     if missing:
         about.complete = False
         about.content["missing"] = listed(missing)
-    for key, what in (("fingerprint", "front ends"), ("audio_fingerprint", "versions of the set's audio")):
+    for key, what in (
+        ("fingerprint", "front ends"),
+        ("audio_fingerprint", "versions of the set's audio"),
+    ):
         if len({look["attributes"].get(key) for look in found}) > 1:
             about.faults.append(f"{path}: its shards are of different {what}; extract them alike")
     return _features(about, there[min(there)], found) if found else about
@@ -92,11 +112,19 @@ def _features(about, path, found):
     failed = {name: why for look in found for name, why in look["failed"].items()}
     record = _record_of(Path(about.path))
     about.made = {**made_by(first), **when_made(path, record)}
-    about.content.update({
-        "clips": sum(look["clips"] for look in found), "hours": hours(sum(look["seconds"] for look in found)),
-        "failed_clips": len(failed), "failed": listed([f"{name}: {why}" for name, why in failed.items()], 5),
-        "frames": shape[1], "mel_bins": shape[2], "precision": found[0]["dtype"], "frontend": frontend,
-        "frontend_fingerprint": first["fingerprint"]})
+    about.content.update(
+        {
+            "clips": sum(look["clips"] for look in found),
+            "hours": hours(sum(look["seconds"] for look in found)),
+            "failed_clips": len(failed),
+            "failed": listed([f"{name}: {why}" for name, why in failed.items()], 5),
+            "frames": shape[1],
+            "mel_bins": shape[2],
+            "precision": found[0]["dtype"],
+            "frontend": frontend,
+            "frontend_fingerprint": first["fingerprint"],
+        }
+    )
     making = atomic.hidden(about.path, "parts")
     if making.is_dir():
         about.content["extracted_anew"] = f"{_count(making)[0]} clips, in {making.name}"
@@ -131,10 +159,17 @@ def parts(path):
     about.add_files(record)
     clips, failed, damaged = _count(path)
     last = max((p.stat().st_mtime for p in path.glob("*.h5")), default=path.stat().st_mtime)
-    about.content = {"output": output.name, "clips_done": clips, "clips_in_all": _clips_asked_for(record, output),
-                     "failed_clips": failed, "last_part": text_time(last)}
+    about.content = {
+        "output": output.name,
+        "clips_done": clips,
+        "clips_in_all": _clips_asked_for(record, output),
+        "failed_clips": failed,
+        "last_part": text_time(last),
+    }
     if damaged:
-        about.content["damaged_parts"] = f"{', '.join(damaged[:3])}: made anew when the command is given again"
+        about.content["damaged_parts"] = (
+            f"{', '.join(damaged[:3])}: made anew when the command is given again"
+        )
     return about
 
 
@@ -154,23 +189,41 @@ def scores(path, found):
     about, attributes = About(str(path), "score file"), found["attributes"]
     about.made = {**made_by(attributes), **when_made(path, record_of(path))}
     about.content = {
-        "clips": found["clips"], "hours": hours(found["seconds"]), "failed_clips": len(found["failed"]), "classes": len(found["labels"]),
+        "clips": found["clips"],
+        "hours": hours(found["seconds"]),
+        "failed_clips": len(found["failed"]),
+        "classes": len(found["labels"]),
         "labels": listed(found["labels"]),
-        "scores_of": [name for name in ("clip", "frame", "segment", "weight") if name in found["shapes"]],
-        "seconds_per_frame": attributes["seconds_per_frame"], "fingerprint": attributes["fingerprint"],
-        "frontend_fingerprint": attributes.get("features_fingerprint")}
+        "scores_of": [
+            name for name in ("clip", "frame", "segment", "weight") if name in found["shapes"]
+        ],
+        "seconds_per_frame": attributes["seconds_per_frame"],
+        "fingerprint": attributes["fingerprint"],
+        "frontend_fingerprint": attributes.get("features_fingerprint"),
+    }
     model = path.absolute().parent.parent
     there = provenance.fingerprint_model_directory(model)
     known = provenance.known_model(attributes)
     if known is None:
         there = None
-    about.add_input("model", model if there else None, attributes["model"],
-                    there and ("there" if there == known else "changed"))
+    about.add_input(
+        "model",
+        model if there else None,
+        attributes["model"],
+        there and ("there" if there == known else "changed"),
+    )
     if there and there != known:
-        about.faults.append(f"{path}: was predicted by another model ({attributes['model']}) than {model} ({there}); predict again")
+        about.faults.append(
+            f"{path}: was predicted by another model ({attributes['model']}) than {model} ({there}); predict again"
+        )
     features = attributes.get("features")
     if features:
-        about.add_input("features", features, attributes.get("audio_fingerprint") or None, _state_of_features(features, attributes))
+        about.add_input(
+            "features",
+            features,
+            attributes.get("audio_fingerprint") or None,
+            _state_of_features(features, attributes),
+        )
     return about
 
 
@@ -180,8 +233,14 @@ def _state_of_features(path, attributes):
         now = store.look(store.find_shards(path)[0])["attributes"]
     except (InputError, OSError, ValueError):
         return "gone"
-    same = all(now.get(mine) == attributes[theirs] for mine, theirs in (
-        ("fingerprint", "features_fingerprint"), ("audio_fingerprint", "audio_fingerprint")) if attributes.get(theirs))
+    same = all(
+        now.get(mine) == attributes[theirs]
+        for mine, theirs in (
+            ("fingerprint", "features_fingerprint"),
+            ("audio_fingerprint", "audio_fingerprint"),
+        )
+        if attributes.get(theirs)
+    )
     return "there" if same else "changed"
 
 
@@ -189,7 +248,12 @@ def record(path, found):
     """Describe a record that `wsedtk --record` wrote, the mapping `found`."""
     about = About(str(path), "record of a command")
     about.made = {**made_by(found), **when_made(path, found)}
-    about.content = {"verb": found["command"], "host": found.get("host"), "python": found.get("python"), "options": found["options"]}
+    about.content = {
+        "verb": found["command"],
+        "host": found.get("host"),
+        "python": found.get("python"),
+        "options": found["options"],
+    }
     about.add_files(found)
     return about
 
@@ -205,7 +269,10 @@ def configuration(path, found):
         TrainConfig,  # torch, which most kinds need not wait for
     )
 
-    kinds = {"configuration of a system": TrainConfig, "configuration of a front end": FrontendConfig}
+    kinds = {
+        "configuration of a system": TrainConfig,
+        "configuration of a front end": FrontendConfig,
+    }
     known = {name: len(set(found) & set(kind.__dataclass_fields__)) for name, kind in kinds.items()}
     name = max(known, key=known.get)
     if not known[name]:
@@ -236,14 +303,19 @@ def _ends(path):
     with open(path, "rb") as file:
         head = file.read(_ENDS)
         file.seek(max(0, path.stat().st_size - _ENDS))
-        return head.decode(errors="replace").splitlines(), file.read().decode(errors="replace").splitlines()
+        return head.decode(errors="replace").splitlines(), file.read().decode(
+            errors="replace"
+        ).splitlines()
 
 
 def _generator(path):
     """What a page of `wsedtk report` says of what made it, as {wsedtk, commit}; None of any other file."""
     if path.suffix not in (".html", ".htm") or not path.is_file():
         return None
-    found = re.search(r'<meta name="generator" content="wsedtk ([^",<]+), commit ([^",<]+)">', "".join(_ends(path)[0]))
+    found = re.search(
+        r'<meta name="generator" content="wsedtk ([^",<]+), commit ([^",<]+)">',
+        "".join(_ends(path)[0]),
+    )
     return found and {"wsedtk": found.group(1), "commit": found.group(2)}
 
 
@@ -255,7 +327,9 @@ def is_page(path):
 def page(path):
     """Describe a report page, by its head, and by its end, which says that it is whole."""
     record = record_of(path)
-    about = About(str(path), "report page", made={**made_by(_generator(path)), **when_made(path, record)})
+    about = About(
+        str(path), "report page", made={**made_by(_generator(path)), **when_made(path, record)}
+    )
     about.add_files(record)
     if "</html>" not in "".join(_ends(path)[1]):
         about.complete = False
@@ -268,20 +342,33 @@ def is_log(path):
     if not path.is_file():
         return False
     head = _ends(path)[0]
-    return any(re.match(r"# host .*, started ", line) for line in head[1:20]) and head[0].startswith(("# ", "slurm"))
+    return any(re.match(r"# host .*, started ", line) for line in head[1:20]) and head[
+        0
+    ].startswith(("# ", "slurm"))
 
 
 def log(path):
     """Describe the log of a job: what ran, and how it ended."""
     head, tail = _ends(path)
-    host = next(number for number, line in enumerate(head) if re.match(r"# host .*, started ", line))
+    host = next(
+        number for number, line in enumerate(head) if re.match(r"# host .*, started ", line)
+    )
     match = re.match(r"# host (.*), started (.*)", head[host])
-    about = About(str(path), "log of a job", made={"command": head[host - 1].removeprefix("# ").strip(), "when": match.group(2),
-                                                   "recorded": True})
+    about = About(
+        str(path),
+        "log of a job",
+        made={
+            "command": head[host - 1].removeprefix("# ").strip(),
+            "when": match.group(2),
+            "recorded": True,
+        },
+    )
     about.content["host"] = match.group(1)
     ended = re.match(r"# ended (\S+ \S+ \S+) after (\d+) s.*, exit status (\d+)$", tail[-1])
     if ended:
-        about.content.update(ended=ended.group(1), seconds=int(ended.group(2)), exit_status=int(ended.group(3)))
+        about.content.update(
+            ended=ended.group(1), seconds=int(ended.group(2)), exit_status=int(ended.group(3))
+        )
     else:
         about.complete = False
         about.content["ended"] = "no: it runs, or was killed"

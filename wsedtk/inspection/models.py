@@ -11,14 +11,25 @@ from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
 from wsedtk.inspection.description import About, listed, made_by, record_of, when_made
 
-_EXPORTED = ("labels", "sample_rate", "seconds_per_frame", "network", "pooling", "model")  # what an exported file tells of itself
+_EXPORTED = (
+    "labels",
+    "sample_rate",
+    "seconds_per_frame",
+    "network",
+    "pooling",
+    "model",
+)  # what an exported file tells of itself
 _LARGEST_ONNX = 1 << 31  # bytes; more can't be one file
 _TO_SHARE = ("model.safetensors", "model.yaml", "operating_point.yaml", "README.md")
 
 
 def is_model_directory(path):
     """Whether a folder holds a model, or a training that has begun."""
-    return (path / "model.yaml").is_file() or (path / "config.yaml").is_file() and (path / "checkpoints").is_dir()
+    return (
+        (path / "model.yaml").is_file()
+        or (path / "config.yaml").is_file()
+        and (path / "checkpoints").is_dir()
+    )
 
 
 def model_directory(path):
@@ -32,7 +43,11 @@ def model_directory(path):
     fingerprint, network = provenance.fingerprint_model_directory(path), None
     trained, record = dict(spec.trained), record_of(path)
     about.made = {**made_by(trained), **when_made(path / "model.yaml", record)}
-    about.content = {"network": spec.network, "network_options": spec.network_options, "pooling": spec.pooling}
+    about.content = {
+        "network": spec.network,
+        "network_options": spec.network_options,
+        "pooling": spec.pooling,
+    }
     if spec.hierarchy:
         about.content["hierarchy"] = f"{spec.hierarchy}, {list(spec.groups)}"
     if checkpoint.is_trusted(spec.network):
@@ -42,13 +57,23 @@ def model_directory(path):
             about.faults.append(str(error))
             about.complete = False
     else:
-        about.content["not_looked_at"] = f"the network is code from outside wsedtk; {checkpoint.TRUSTED} names what is trusted"
+        about.content["not_looked_at"] = (
+            f"the network is code from outside wsedtk; {checkpoint.TRUSTED} names what is trusted"
+        )
     if network is not None:
         about.content.update(spec.size(network))
-    about.content.update(fingerprint=fingerprint, frontend=spec.frontend, frontend_fingerprint=config.fingerprint(spec.frontend),
-                         classes=len(spec.labels), labels=listed(spec.labels))
-    about.content["trained"] = {key: value for key, value in trained.items()
-                                if key not in ("wsedtk", "commit", "init") and "fingerprint" not in key}
+    about.content.update(
+        fingerprint=fingerprint,
+        frontend=spec.frontend,
+        frontend_fingerprint=config.fingerprint(spec.frontend),
+        classes=len(spec.labels),
+        labels=listed(spec.labels),
+    )
+    about.content["trained"] = {
+        key: value
+        for key, value in trained.items()
+        if key not in ("wsedtk", "commit", "init") and "fingerprint" not in key
+    }
     _add_sources(about, trained)
     about.add_input("model begun from", fingerprint=trained.get("init"))
     about.add_input("published weights", trained.get("imported_from"), trained.get("fingerprint"))
@@ -73,22 +98,31 @@ def _check_point(about, path, labels, fingerprint):
     if point.labels != labels:
         about.faults.append(f"{path}: its classes are not those of the model; tune again")
     elif point.model not in (None, provenance.UNKNOWN_MODEL, fingerprint):
-        about.faults.append(f"{path}: was tuned on the scores of another model ({point.model}) than this ({fingerprint}); tune again")
+        about.faults.append(
+            f"{path}: was tuned on the scores of another model ({point.model}) than this ({fingerprint}); tune again"
+        )
     else:
         about.content["operating_point"] = (
-            "of this model" if point.model == fingerprint else "for any model")
+            "of this model" if point.model == fingerprint else "for any model"
+        )
 
 
 def _to_share(path, fingerprint):
     """What a model directory lacks of what others need: sentences, none where it is ready."""
     from wsedtk.report import model_card
 
-    return [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()] + model_card.faults(path, fingerprint)
+    return [
+        f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()
+    ] + model_card.faults(path, fingerprint)
 
 
 def _add_sources(about, mapping):
     """Note the sets and the features of a training, of which model.yaml or config.yaml has the fingerprints."""
-    for key, what in (("fit", "set fitted on"), ("valid", "set validated on"), ("features", "front end")):
+    for key, what in (
+        ("fit", "set fitted on"),
+        ("valid", "set validated on"),
+        ("features", "front end"),
+    ):
         about.add_input(what, fingerprint=mapping.get(f"{key}_fingerprint"))
 
 
@@ -97,9 +131,16 @@ def _history(path):
     if not (path / "history.tsv").is_file():
         return None
     try:
-        lines = [line.split("\t") for line in (path / "history.tsv").read_text(encoding="utf-8").splitlines()]
+        lines = [
+            line.split("\t")
+            for line in (path / "history.tsv").read_text(encoding="utf-8").splitlines()
+        ]
         values = [int(text) if text.isdecimal() else float(text) for text in lines[-1]]
-        return dict(zip(lines[0], values, strict=True)) if len(lines) > 1 and np.isfinite(values).all() else None
+        return (
+            dict(zip(lines[0], values, strict=True))
+            if len(lines) > 1 and np.isfinite(values).all()
+            else None
+        )
     except (OSError, ValueError, IndexError):
         return None
 
@@ -107,15 +148,25 @@ def _history(path):
 def _in_training(path):
     """Describe a model directory whose training is not finished."""
     record = record_of(path)
-    about = About(str(path), "model directory", complete=False, made=when_made(path / "config.yaml", record))
+    about = About(
+        str(path), "model directory", complete=False, made=when_made(path / "config.yaml", record)
+    )
     resolved = config.read_yaml(path / "config.yaml")
     resolved = resolved if isinstance(resolved, dict) else {}
     by = resolved.get("made_by")
     about.made = {**(made_by(by) if isinstance(by, dict) else {}), **about.made}
-    found = sorted((p.stem for p in (path / "checkpoints").glob("*.pt")), key=lambda stem: stem.lstrip("stepresum"))  # by batch
+    found = sorted(
+        (p.stem for p in (path / "checkpoints").glob("*.pt")),
+        key=lambda stem: stem.lstrip("stepresum"),
+    )  # by batch
     every, most = resolved.get("checkpoint_every"), resolved.get("max_checkpoints")
-    about.content = {"network": resolved.get("network"), "pooling": resolved.get("pooling"), "state": "in training, or stopped",
-                     "last_checkpoint": found[-1] if found else None, "last_validation": _history(path)}
+    about.content = {
+        "network": resolved.get("network"),
+        "pooling": resolved.get("pooling"),
+        "state": "in training, or stopped",
+        "last_checkpoint": found[-1] if found else None,
+        "last_validation": _history(path),
+    }
     if isinstance(every, int) and isinstance(most, int):
         about.content["batches_in_all"] = f"at most {every * most}"
     _add_sources(about, resolved)
@@ -134,18 +185,32 @@ def checkpoint_file(path):
 
     found = checkpoint.load_checkpoint(path)
     about = About(str(path), "training checkpoint", made=when_made(path))
-    if not isinstance(found, dict) or not {"step", "network", "optimizer", "history", "finished"} <= set(found):
+    if not isinstance(found, dict) or not {
+        "step",
+        "network",
+        "optimizer",
+        "history",
+        "finished",
+    } <= set(found):
         about.kind = "PyTorch file"
         tensors = found if isinstance(found, dict) else {}
-        about.content = {"tensors": sum(hasattr(v, "shape") for v in tensors.values()),
-                         "hint": "no checkpoint of wsedtk train; published weights become a model directory with wsedtk import"}
+        about.content = {
+            "tensors": sum(hasattr(v, "shape") for v in tensors.values()),
+            "hint": "no checkpoint of wsedtk train; published weights become a model directory with wsedtk import",
+        }
         return about
     try:
         best = found["best"]
-        about.content = {"step": int(found["step"]), "validations": len(found["history"]), "training_finished": bool(found["finished"]),
-                         "best": best and f"{abs(best[0]):.4f} at batch {int(best[1])}",
-                         "parameters": sum(t.numel() for t in found["network"].values() if t.is_floating_point()),
-                         "processes": 1 + len(found.get("random_of_others", []))}
+        about.content = {
+            "step": int(found["step"]),
+            "validations": len(found["history"]),
+            "training_finished": bool(found["finished"]),
+            "best": best and f"{abs(best[0]):.4f} at batch {int(best[1])}",
+            "parameters": sum(
+                t.numel() for t in found["network"].values() if t.is_floating_point()
+            ),
+            "processes": 1 + len(found.get("random_of_others", [])),
+        }
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         about.faults.append(f"{path}: is no whole checkpoint ({error})")
     return about
@@ -156,7 +221,9 @@ def is_onnx(path):
     if not path.is_file() or path.suffix != ".onnx":
         return False
     if importlib.util.find_spec("onnx") is None:
-        raise InputError(f"{path}: needs the package onnx, which is not installed: pip install 'wsedtk[export]'")
+        raise InputError(
+            f"{path}: needs the package onnx, which is not installed: pip install 'wsedtk[export]'"
+        )
     return True
 
 
@@ -169,15 +236,22 @@ def _read_onnx(path):
     try:
         return onnx.load_model(path, format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf's and onnx's own, which have no common class
-        raise InputError(f"{path}: not an ONNX file, or a damaged one ({(str(error).splitlines() or [type(error).__name__])[0]})") from None
+        raise InputError(
+            f"{path}: not an ONNX file, or a damaged one ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        ) from None
 
 
 def onnx_file(path):
     """Describe a file of `wsedtk export`, or another ONNX file, by what it tells of itself."""
     model = _read_onnx(path)
     told = {entry.key: entry.value for entry in model.metadata_props}
-    about = About(str(path), "exported model", made={**made_by(told), **when_made(path, record_of(path))})
-    about.content = {"inputs": [value.name for value in model.graph.input], "outputs": [value.name for value in model.graph.output]}
+    about = About(
+        str(path), "exported model", made={**made_by(told), **when_made(path, record_of(path))}
+    )
+    about.content = {
+        "inputs": [value.name for value in model.graph.input],
+        "outputs": [value.name for value in model.graph.output],
+    }
     if not about.content["outputs"]:
         raise InputError(f"{path}: not an ONNX file, or a damaged one (it has no outputs)")
     if not set(_EXPORTED) <= set(told):
@@ -185,12 +259,23 @@ def onnx_file(path):
         about.content["hint"] = "not of wsedtk export, or without its metadata"
         return about
     try:
-        read = {key: json.loads(told[key]) for key in ("labels", "sample_rate", "seconds_per_frame", "gate_by_tags") if key in told}
+        read = {
+            key: json.loads(told[key])
+            for key in ("labels", "sample_rate", "seconds_per_frame", "gate_by_tags")
+            if key in told
+        }
         about.content.update(
-            network=told["network"], pooling=told["pooling"], sample_rate=int(read["sample_rate"]),
-            seconds_per_frame=float(read["seconds_per_frame"]), classes=len(read["labels"]), labels=listed(map(str, read["labels"])),
-            operating_point="inside" if "frame_thresholds" in told else "none", mode=told.get("mode"),
-            gate_by_tags=read.get("gate_by_tags"), tuned_on=told.get("tuned_on"))
+            network=told["network"],
+            pooling=told["pooling"],
+            sample_rate=int(read["sample_rate"]),
+            seconds_per_frame=float(read["seconds_per_frame"]),
+            classes=len(read["labels"]),
+            labels=listed(map(str, read["labels"])),
+            operating_point="inside" if "frame_thresholds" in told else "none",
+            mode=told.get("mode"),
+            gate_by_tags=read.get("gate_by_tags"),
+            tuned_on=told.get("tuned_on"),
+        )
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         about.faults.append(f"{path}: its metadata are damaged ({error})")
     about.add_input("model", fingerprint=told["model"])
@@ -201,17 +286,29 @@ def point(path):
     """Describe an operating point."""
     found = operating_point.read(path)
     tuned = found.tuned or {}
-    about = About(str(path), "operating point", made={**made_by(tuned), **when_made(path, record_of(path))})
-    never = [label for label, value in zip(found.labels, found.clip_thresholds) if value == float("inf")]
-    about.content = {"mode": found.mode, "classes": len(found.labels), "never_predicted": listed(never), "gate_by_tags": found.gate_by_tags,
-                     "tuned_on": found.tuned_on, "tuned": {key: value for key, value in tuned.items() if key not in ("wsedtk", "commit")}}
+    about = About(
+        str(path), "operating point", made={**made_by(tuned), **when_made(path, record_of(path))}
+    )
+    never = [
+        label for label, value in zip(found.labels, found.clip_thresholds) if value == float("inf")
+    ]
+    about.content = {
+        "mode": found.mode,
+        "classes": len(found.labels),
+        "never_predicted": listed(never),
+        "gate_by_tags": found.gate_by_tags,
+        "tuned_on": found.tuned_on,
+        "tuned": {key: value for key, value in tuned.items() if key not in ("wsedtk", "commit")},
+    }
     folder = Path(path).absolute().parent
     there = provenance.fingerprint_model_directory(folder)
     is_known = there is not None and found.model not in (None, provenance.UNKNOWN_MODEL)
     state = ("there" if there == found.model else "changed") if is_known else None
     about.add_input("model", folder if there else None, found.model, state)
     if state == "changed":
-        about.faults.append(f"{path}: was tuned on the scores of another model ({found.model}) than that beside it ({there}); tune again")
+        about.faults.append(
+            f"{path}: was tuned on the scores of another model ({found.model}) than that beside it ({there}); tune again"
+        )
     about.add_input("scores", fingerprint=tuned.get("scores"))
     about.add_input("data set", fingerprint=tuned.get("set_fingerprint"))
     return about

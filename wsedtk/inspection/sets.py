@@ -17,20 +17,32 @@ _LOOKED_AT = 100  # sound files of a set, evenly over its clips
 
 def is_data_directory(path):
     """Whether a folder has what only data directories have: labels.txt beside a table."""
-    return (path / "labels.txt").is_file() and any((path / name).is_file() for name in datadir.COLUMNS)
+    return (path / "labels.txt").is_file() and any(
+        (path / name).is_file() for name in datadir.COLUMNS
+    )
 
 
 def _in_the_making(path, kind):
     """What is told of a folder without clips.tsv, which is written last."""
     about = About(str(path), kind, complete=False, made=when_made(path))
-    about.content["missing"] = ["clips.tsv, which is written last: it is being made, or the command that made it was stopped"]
+    about.content["missing"] = [
+        "clips.tsv, which is written last: it is being made, or the command that made it was stopped"
+    ]
     return about
 
 
 def _audio_there(dataset):
     """How many clips have a path, and of some, evenly over the set, how many sound files are there."""
     with_path = np.flatnonzero(dataset.paths != "")
-    some = with_path[np.unique(np.linspace(0, len(with_path) - 1, min(_LOOKED_AT, len(with_path))).astype(int))] if len(with_path) else []
+    some = (
+        with_path[
+            np.unique(
+                np.linspace(0, len(with_path) - 1, min(_LOOKED_AT, len(with_path))).astype(int)
+            )
+        ]
+        if len(with_path)
+        else []
+    )
     there = sum(Path(path).is_file() for path in dataset.paths[some].tolist())
     return f"{len(with_path)} clips have a path; of {len(some)} looked at {there} sound files are there"
 
@@ -40,25 +52,42 @@ def data_directory(path):
     if not (path / "clips.tsv").is_file():
         return _in_the_making(path, "data directory")
     dataset, faults = datadir.check(path)
-    about = About(str(path), "data directory", faults=[str(f).removeprefix("error: ") for f in faults if f.is_error][:5])
+    about = About(
+        str(path),
+        "data directory",
+        faults=[str(f).removeprefix("error: ") for f in faults if f.is_error][:5],
+    )
     if dataset is None:
         about.complete = False
         about.made = when_made(path / "clips.tsv", record_of(path))
         return about
     info = dataset.info
     record = record_of(path)
-    about.made = {**made_by(info), **({"verb": str(info["made_by"])} if "made_by" in info else {}),
-                  **when_made(path / "clips.tsv", record)}
+    about.made = {
+        **made_by(info),
+        **({"verb": str(info["made_by"])} if "made_by" in info else {}),
+        **when_made(path / "clips.tsv", record),
+    }
     events = dataset.events
     about.content = {
-        "corpus": str(info["corpus"]) if "corpus" in info else None, "clips": len(dataset), "official_clips": info.get("official_clips"),
-        "hours": hours(dataset.durations.sum()), "tags": len(dataset.tag_clip), "events": None if events is None else len(events),
-        "audio": _audio_there(dataset), "fingerprint": dataset.fingerprint(), "audio_fingerprint": info.get("audio_fingerprint"),
-        "warnings": sum(not f.is_error for f in faults), "classes": len(dataset.labels)}
+        "corpus": str(info["corpus"]) if "corpus" in info else None,
+        "clips": len(dataset),
+        "official_clips": info.get("official_clips"),
+        "hours": hours(dataset.durations.sum()),
+        "tags": len(dataset.tag_clip),
+        "events": None if events is None else len(events),
+        "audio": _audio_there(dataset),
+        "fingerprint": dataset.fingerprint(),
+        "audio_fingerprint": info.get("audio_fingerprint"),
+        "warnings": sum(not f.is_error for f in faults),
+        "classes": len(dataset.labels),
+    }
     if type(info.get("official_clips")) is int:
         about.content["missing_clips"] = info["official_clips"] - len(dataset)
     if len(dataset.labels) <= report_data.MANY_CLASSES:
-        about.content["clips_per_class"] = dict(zip(dataset.labels, dataset.clips_per_class().tolist()))
+        about.content["clips_per_class"] = dict(
+            zip(dataset.labels, dataset.clips_per_class().tolist())
+        )
     about.add_input("set that it is part of", fingerprint=info.get("source_fingerprint"))
     about.add_files(record)
     return about
@@ -66,8 +95,14 @@ def data_directory(path):
 
 def is_decoded(path):
     """Whether a folder has the tables of a decoded one: those of a data directory, without classes."""
-    return any(_has_header(path / name, columns) for name, columns in (
-        ("clips.tsv", ("filename", "duration")), ("tags.tsv", datadir.COLUMNS["tags.tsv"]), ("events.tsv", datadir.COLUMNS["events.tsv"])))
+    return any(
+        _has_header(path / name, columns)
+        for name, columns in (
+            ("clips.tsv", ("filename", "duration")),
+            ("tags.tsv", datadir.COLUMNS["tags.tsv"]),
+            ("events.tsv", datadir.COLUMNS["events.tsv"]),
+        )
+    )
 
 
 def _has_header(path, columns):
@@ -99,21 +134,41 @@ def decoded(path):
     found = datadir.read_decoded(path, labels)
     info, model = found.info, path.absolute().parent.parent
     about.made = {**made_by(info), **when_made(path / "clips.tsv", record_of(path, "decode"))}
-    about.content = {"mode": info.get("mode"), "clips": len(found), "hours": hours(found.durations.sum()), "tags": len(found.tag_clip),
-                     "events": len(found.events), "classes": len(labels), "tuned_on": info.get("tuned_on")}
+    about.content = {
+        "mode": info.get("mode"),
+        "clips": len(found),
+        "hours": hours(found.durations.sum()),
+        "tags": len(found.tag_clip),
+        "events": len(found.events),
+        "classes": len(labels),
+        "tuned_on": info.get("tuned_on"),
+    }
     if is_reference:
         return about
     failed = path / "failed.tsv"
     if failed.exists():
         about.content["failed_clips"] = len(tables.read_lines(failed, []) or [""]) - 2
-    report = report_data.read_report(path / "report.json") if (path / "report.json").exists() else None
+    report = (
+        report_data.read_report(path / "report.json") if (path / "report.json").exists() else None
+    )
     about.content["scored"] = report is not None
-    for what, place, now in (("model", model, provenance.fingerprint_model_directory(model)),
-                             ("scores", path.parent / "scores.h5", _fingerprint_of_scores(path.parent / "scores.h5")),
-                             ("operating point", model / "operating_point.yaml", _fingerprint_of(model / "operating_point.yaml"))):
+    for what, place, now in (
+        ("model", model, provenance.fingerprint_model_directory(model)),
+        ("scores", path.parent / "scores.h5", _fingerprint_of_scores(path.parent / "scores.h5")),
+        (
+            "operating point",
+            model / "operating_point.yaml",
+            _fingerprint_of(model / "operating_point.yaml"),
+        ),
+    ):
         before = info.get(what.replace(" ", "_"))
         if before is not None:
-            about.add_input(what, place, before, "gone" if now is None else "there" if now == before else "changed")
+            about.add_input(
+                what,
+                place,
+                before,
+                "gone" if now is None else "there" if now == before else "changed",
+            )
     about.faults += staleness.breaks(model, path, report)
     return about
 
@@ -133,12 +188,22 @@ def report(path):
     """Describe a report.json."""
     found = report_data.read_report(path)
     made_from, clips = found.get("made_from", {}), found["clips"]
-    about = About(str(path), "report", made={**made_by(made_from), **when_made(path, record_of(path.parent, "score"))})
-    about.content = {"clips": clips["scored"], "official_clips": clips["official"], "tuned_on_these": bool(clips.get("tuned_on_these")),
-                     "classes": len(found["classes"])}
+    about = About(
+        str(path),
+        "report",
+        made={**made_by(made_from), **when_made(path, record_of(path.parent, "score"))},
+    )
+    about.content = {
+        "clips": clips["scored"],
+        "official_clips": clips["official"],
+        "tuned_on_these": bool(clips.get("tuned_on_these")),
+        "classes": len(found["classes"]),
+    }
     for name, section, key in report_data.FIGURES:
         if found[section][key] is not None:
-            about.content[name] = report_data.cell(found[section][key], found[section].get(f"{key}_ci"))
+            about.content[name] = report_data.cell(
+                found[section][key], found[section].get(f"{key}_ci")
+            )
     for what in ("data", "model", "scores", "operating_point"):
         about.add_input(what.replace("_", " "), fingerprint=made_from.get(what))
     if (path.parent / "info.yaml").exists():
@@ -156,9 +221,16 @@ def score_tables(path):
     """Describe a folder of tables of frame scores; the first of them is read, and the header of the others."""
     found = score_folders.look(path)
     about = About(str(path), "folder of score tables", made=when_made(path, record_of(path)))
-    about.content = {"clips": found["tables"], "classes": len(found["labels"]), "labels": listed(found["labels"]),
-                     "seconds_per_frame": found["seconds_per_frame"]}
-    about.faults = [f"{path / name}: is no table of scores, or one with other columns than the first" for name in found["odd"][:5]]
+    about.content = {
+        "clips": found["tables"],
+        "classes": len(found["labels"]),
+        "labels": listed(found["labels"]),
+        "seconds_per_frame": found["seconds_per_frame"],
+    }
+    about.faults = [
+        f"{path / name}: is no table of scores, or one with other columns than the first"
+        for name in found["odd"][:5]
+    ]
     return about
 
 
@@ -166,6 +238,10 @@ def sound(path):
     """Describe a sound file, without looking for damage (as wsedtk validate --audio does)."""
     found = audio_files.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
-    about.content = {"format": found.format, "sample_rate": found.sample_rate, "channels": found.num_channels,
-                     "seconds": round(found.duration, 3)}
+    about.content = {
+        "format": found.format,
+        "sample_rate": found.sample_rate,
+        "channels": found.num_channels,
+        "seconds": round(found.duration, 3),
+    }
     return about

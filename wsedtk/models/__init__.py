@@ -9,8 +9,11 @@ from wsedtk.core.config import suggest, suggest_fraction
 from wsedtk.core.errors import InputError
 from wsedtk.models.pooling import Pooling
 
-NETWORKS = {"dcase-crnn": "wsedtk.models.dcase_crnn:DcaseCrnn", "talnet": "wsedtk.models.talnet:TalNet",
-            "gated-crnn": "wsedtk.models.gated_crnn:GatedCrnn"}
+NETWORKS = {
+    "dcase-crnn": "wsedtk.models.dcase_crnn:DcaseCrnn",
+    "talnet": "wsedtk.models.talnet:TalNet",
+    "gated-crnn": "wsedtk.models.gated_crnn:GatedCrnn",
+}
 
 
 MOST = 1 << 16  # units of a layer, layers, classes
@@ -34,14 +37,20 @@ def build(name, num_classes, pooling="linear", hierarchy=None, groups=(), **opti
     """
     module_name, colon, class_name = NETWORKS.get(name, name).partition(":")
     if not colon:
-        raise InputError(f"unknown network {name!r}; {suggest(name, NETWORKS)} (or package.module:Class of your own)")
+        raise InputError(
+            f"unknown network {name!r}; {suggest(name, NETWORKS)} (or package.module:Class of your own)"
+        )
     odd = next((key for key, value in options.items() if _is_absurd(value)), None)
     if odd is not None or num_classes > MOST:
-        raise InputError(f"network {name!r}: {odd or 'num_classes'}: sizes of at most {MOST} are built")
+        raise InputError(
+            f"network {name!r}: {odd or 'num_classes'}: sizes of at most {MOST} are built"
+        )
     dropout = options.get("dropout", 0)
     if isinstance(dropout, (int, float)) and not 0 <= dropout <= 1:
-        raise InputError(f"network {name!r}: dropout must be a number from 0 to 1, found "
-                         f"{dropout:g}{suggest_fraction(dropout)}")
+        raise InputError(
+            f"network {name!r}: dropout must be a number from 0 to 1, found "
+            f"{dropout:g}{suggest_fraction(dropout)}"
+        )
     try:
         network = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # somebody's own module may raise anything
@@ -59,7 +68,9 @@ def check(network, name, num_mels, num_classes):
     """Run a network once on silence. Raises InputError where it can't be run, or its output is not what is expected of it."""
     reduction = getattr(network, "time_reduction", None)
     if type(reduction) is not int or reduction < 1:
-        raise InputError(f"network {name!r}: needs the attribute time_reduction, a whole number >= 1, found {reduction!r}")
+        raise InputError(
+            f"network {name!r}: needs the attribute time_reduction, a whole number >= 1, found {reduction!r}"
+        )
     num_frames = 12 * reduction
     mask = torch.arange(num_frames) < torch.tensor([num_frames, num_frames // 2])[:, None]
     try:
@@ -69,10 +80,15 @@ def check(network, name, num_mels, num_classes):
         in_range = bool(((output.frame >= 0) & (output.frame <= 1)).all())
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise InputError(f"network {name!r}: can't be run on {num_mels} mel bins: {reason}") from None
+        raise InputError(
+            f"network {name!r}: can't be run on {num_mels} mel bins: {reason}"
+        ) from None
     finally:
         network.train()
     expected = (2, num_classes), (2, 12, num_classes), (2, 12)
     if shapes != expected or not in_range:
-        raise InputError(f"network {name!r}: expected clip, frame and mask of shapes {expected} and frames in [0, 1] for {num_frames} "
-                         f"feature frames (time_reduction {reduction}), found {shapes}" + ("" if in_range else " and others than that"))
+        raise InputError(
+            f"network {name!r}: expected clip, frame and mask of shapes {expected} and frames in [0, 1] for {num_frames} "
+            f"feature frames (time_reduction {reduction}), found {shapes}"
+            + ("" if in_range else " and others than that")
+        )

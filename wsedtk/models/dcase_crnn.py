@@ -6,7 +6,16 @@ B clips, T frames, F mel bins, K classes. 936,041 parameters with 64 mel bins an
 import torch
 from torch import nn
 
-from wsedtk.models.layers import Head, Network, init_gru, init_xavier, pad_time, pool_mask, run_gru, zero_padding
+from wsedtk.models.layers import (
+    Head,
+    Network,
+    init_gru,
+    init_xavier,
+    pad_time,
+    pool_mask,
+    run_gru,
+    zero_padding,
+)
 
 
 class DcaseCrnn(Network):
@@ -27,7 +36,9 @@ class DcaseCrnn(Network):
         self.conv1 = nn.Conv2d(1, channels[0], 5, padding=2)
         self.conv2 = nn.Conv2d(channels[0], channels[1], 5, padding=2)
         self.conv3 = nn.Conv2d(channels[1], channels[2], 5, padding=2)
-        self.gru = nn.GRU(channels[2] * num_mels // 8, num_hidden, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(
+            channels[2] * num_mels // 8, num_hidden, batch_first=True, bidirectional=True
+        )
         self.dropout = nn.Dropout(dropout)  # before and after the GRU; the paper has none
         self.head = Head(2 * num_hidden, pooling)
         for conv in (self.conv1, self.conv2, self.conv3):
@@ -39,7 +50,9 @@ class DcaseCrnn(Network):
         x, mask = pad_time(x, mask, self.time_reduction)
         x = x.unsqueeze(1)  # (B, 1, T, F)
         for conv, factor in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 2)):
-            x = nn.functional.max_pool2d(conv(zero_padding(x, mask)), (factor, 2))  # (B, C, T / factor, F / 2)
+            x = nn.functional.max_pool2d(
+                conv(zero_padding(x, mask)), (factor, 2)
+            )  # (B, C, T / factor, F / 2)
             x = torch.relu(x)  # after the pooling it is the same function on fewer numbers
             mask = pool_mask(mask, factor)
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F')

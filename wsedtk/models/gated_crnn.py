@@ -8,7 +8,16 @@ the widths here are theirs; the pooling over time follows from the paper's frame
 import torch
 from torch import nn
 
-from wsedtk.models.layers import Head, Network, init_gru, init_xavier, pad_time, pool_mask, run_gru, zero_padding
+from wsedtk.models.layers import (
+    Head,
+    Network,
+    init_gru,
+    init_xavier,
+    pad_time,
+    pool_mask,
+    run_gru,
+    zero_padding,
+)
 
 
 class GatedConv(nn.Module):
@@ -36,26 +45,46 @@ class GatedCrnn(Network):
     networks does (`layers.init_gru`). In training, batch norm sees padded frames.
     """
 
-    def __init__(self, pooling, num_mels=80, num_channels=64, num_top_channels=256, num_hidden=128, time_pools=(2, 2, 1, 1), dropout=0.2,
-                 gru_gate=False, attention_softmax="time"):
+    def __init__(
+        self,
+        pooling,
+        num_mels=80,
+        num_channels=64,
+        num_top_channels=256,
+        num_hidden=128,
+        time_pools=(2, 2, 1, 1),
+        dropout=0.2,
+        gru_gate=False,
+        attention_softmax="time",
+    ):
         super().__init__()
         if num_mels % 2 ** len(time_pools):
-            raise ValueError(f"num_mels must be a multiple of {2 ** len(time_pools)} for {len(time_pools)} blocks, found {num_mels}")
+            raise ValueError(
+                f"num_mels must be a multiple of {2 ** len(time_pools)} for {len(time_pools)} blocks, found {num_mels}"
+            )
         if type(gru_gate) is not bool:
             raise ValueError(f"gru_gate must be true or false, found {gru_gate!r}")
         if not time_pools or not all(type(f) is int and f >= 1 for f in time_pools):
-            raise ValueError(f"time_pools: expected a whole number >= 1 for each block, found {time_pools!r}")
+            raise ValueError(
+                f"time_pools: expected a whole number >= 1 for each block, found {time_pools!r}"
+            )
         self.time_pools, self.gru_gate, self.time_reduction = tuple(time_pools), gru_gate, 1
         self.blocks = nn.ModuleList()
         num_inputs = 1
         for factor in time_pools:
-            self.blocks.append(nn.ModuleList([GatedConv(num_inputs, num_channels), GatedConv(num_channels, num_channels)]))
+            self.blocks.append(
+                nn.ModuleList(
+                    [GatedConv(num_inputs, num_channels), GatedConv(num_channels, num_channels)]
+                )
+            )
             num_inputs = num_channels
             self.time_reduction *= factor
         self.dropout = nn.Dropout(dropout)
         self.conv = nn.Conv2d(num_channels, num_top_channels, 3, padding=1)
         num_stacked = num_top_channels * (num_mels // 2 ** len(time_pools))
-        self.gru = nn.GRU(num_stacked, num_hidden * (2 if gru_gate else 1), batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(
+            num_stacked, num_hidden * (2 if gru_gate else 1), batch_first=True, bidirectional=True
+        )
         self.head = Head(2 * num_hidden, pooling, softmax_over=attention_softmax)
         init_xavier(self.conv)
         init_gru(self.gru)

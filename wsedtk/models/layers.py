@@ -16,7 +16,9 @@ class Output:
 
     clip: torch.Tensor  # (B, K) probabilities
     frame: torch.Tensor  # (B, T', K) probabilities
-    weight: torch.Tensor | None  # (B, T', K) weights that the network learnt, where the pooling needs them
+    weight: (
+        torch.Tensor | None
+    )  # (B, T', K) weights that the network learnt, where the pooling needs them
     mask: torch.Tensor  # (B, T'), True = real frame
 
 
@@ -62,8 +64,12 @@ def run_gru(gru, x, mask):
         if mask is None:
             return gru(x)[0]
         lengths = mask.sum(dim=1).cpu()
-        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        return nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, lengths, batch_first=True, enforce_sorted=False
+        )
+        return nn.utils.rnn.pad_packed_sequence(
+            gru(packed)[0], batch_first=True, total_length=x.shape[1]
+        )[0]
 
 
 def init_gru(gru):

@@ -19,7 +19,7 @@ from wsedtk.audio.frontend import LogMel, window_and_filters
 from wsedtk.core.errors import InputError
 
 OPSET = 17  # of 2022
-_MOST_BYTES = 2 ** 31 - 2 ** 24  # of the numbers in the graph: the format's own limit is 2 GiB
+_MOST_BYTES = 2**31 - 2**24  # of the numbers in the graph: the format's own limit is 2 GiB
 _CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first is one frame
 
 
@@ -39,17 +39,35 @@ class Frontend(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
-        self.num_columns = max(q for q in range(1, math.isqrt(config.num_fft) + 1) if config.num_fft % q == 0)  # Q
-        num_rows = config.num_fft // self.num_columns  # P; those that hold the window come before those that are 0
+        self.num_columns = max(
+            q for q in range(1, math.isqrt(config.num_fft) + 1) if config.num_fft % q == 0
+        )  # Q
+        num_rows = (
+            config.num_fft // self.num_columns
+        )  # P; those that hold the window come before those that are 0
         self.num_filled = -(-config.window // self.num_columns)
         if 8 * num_rows * self.num_filled > _MOST_BYTES:
-            raise InputError(f"a DFT of {config.num_fft} points, by {self.num_columns} and {num_rows}, is too large for an ONNX file")
+            raise InputError(
+                f"a DFT of {config.num_fft} points, by {self.num_columns} and {num_rows}, is too large for an ONNX file"
+            )
         window, filters = window_and_filters(config)
-        p, q, i, j = (torch.arange(n) for n in (self.num_filled, self.num_columns, num_rows, self.num_columns // 2 + 1))
-        bins = (i[:, None] + num_rows * j).flatten()  # (P * (Q / 2 + 1)), those beyond num_fft / 2 mirror others
-        weights = filters.T[bins.clamp_max(config.num_fft // 2)] * (bins <= config.num_fft // 2)[:, None]
-        for name, tensors in {"window": [window.float()], "filters": [weights.float()], "first": _waves(i, p, num_rows),
-                              "turn": _waves(i, q, config.num_fft), "second": _waves(q, j, self.num_columns)}.items():
+        p, q, i, j = (
+            torch.arange(n)
+            for n in (self.num_filled, self.num_columns, num_rows, self.num_columns // 2 + 1)
+        )
+        bins = (
+            i[:, None] + num_rows * j
+        ).flatten()  # (P * (Q / 2 + 1)), those beyond num_fft / 2 mirror others
+        weights = (
+            filters.T[bins.clamp_max(config.num_fft // 2)] * (bins <= config.num_fft // 2)[:, None]
+        )
+        for name, tensors in {
+            "window": [window.float()],
+            "filters": [weights.float()],
+            "first": _waves(i, p, num_rows),
+            "turn": _waves(i, q, config.num_fft),
+            "second": _waves(q, j, self.num_columns),
+        }.items():
             for part, tensor in zip(("", "_sin"), tensors):
                 self.register_buffer(name + part, tensor)
 
@@ -60,12 +78,20 @@ class Frontend(nn.Module):
         samples = nn.functional.pad(samples, (0, missing))
         starts = torch.arange(samples.shape[1] // config.hop) * config.hop
         samples = nn.functional.pad(samples, (config.samples_before, config.window))
-        frames = samples[:, starts[:, None] + torch.arange(config.window)] * self.window  # (B, T, window)
+        frames = (
+            samples[:, starts[:, None] + torch.arange(config.window)] * self.window
+        )  # (B, T, window)
         frames = nn.functional.pad(frames, (0, self.num_filled * self.num_columns - config.window))
         frames = frames.reshape(frames.shape[0], -1, self.num_filled, self.num_columns)
         real, imaginary = self.first @ frames, -(self.first_sin @ frames)  # (B, T, P, Q)
-        real, imaginary = real * self.turn + imaginary * self.turn_sin, imaginary * self.turn - real * self.turn_sin
-        real, imaginary = real @ self.second + imaginary @ self.second_sin, imaginary @ self.second - real @ self.second_sin
+        real, imaginary = (
+            real * self.turn + imaginary * self.turn_sin,
+            imaginary * self.turn - real * self.turn_sin,
+        )
+        real, imaginary = (
+            real @ self.second + imaginary @ self.second_sin,
+            imaginary @ self.second - real @ self.second_sin,
+        )
         spectrum = real * real + imaginary * imaginary  # (B, T, P, Q / 2 + 1)
         if config.power == 1:
             spectrum = torch.sqrt(spectrum)
@@ -90,7 +116,9 @@ class Graph(nn.Module):
     @property
     def outputs(self):
         """The names of the outputs."""
-        return ("clip", "frame", "weight") if self.network.pooling.needs_weights else ("clip", "frame")
+        return (
+            ("clip", "frame", "weight") if self.network.pooling.needs_weights else ("clip", "frame")
+        )
 
     def forward(self, samples):
         """The outputs, as a tuple."""
@@ -98,7 +126,9 @@ class Graph(nn.Module):
 
     def score(self, levels):
         """The outputs of levels (B, T, F)."""
-        output = self.runner.run(*self.runner.normalize(levels, torch.ones(levels.shape[:2], dtype=torch.bool)))
+        output = self.runner.run(
+            *self.runner.normalize(levels, torch.ones(levels.shape[:2], dtype=torch.bool))
+        )
         return tuple(getattr(output, name) for name in self.outputs)
 
 
@@ -109,9 +139,19 @@ def trace(graph):
     axes.update(samples={0: "batch", 1: "samples"}, clip={0: "batch"})
     content = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's age, and lengths that might be taken for constants: see `difference`
-        torch.onnx.export(graph.eval(), (samples,), content, dynamo=False, opset_version=OPSET, input_names=["samples"],
-                          output_names=list(graph.outputs), dynamic_axes=axes)
+        warnings.simplefilter(
+            "ignore"
+        )  # about the exporter's age, and lengths that might be taken for constants: see `difference`
+        torch.onnx.export(
+            graph.eval(),
+            (samples,),
+            content,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["samples"],
+            output_names=list(graph.outputs),
+            dynamic_axes=axes,
+        )
     return content.getvalue()
 
 
@@ -139,7 +179,9 @@ def difference(content, graph):
     config, generator = graph.frontend.config, np.random.default_rng(0)
     log_mel = LogMel(config)
     for seconds in _CHECKED_SECONDS:
-        samples = generator.normal(0, 0.1, (1, max(config.hop, round(seconds * config.sample_rate)))).astype(np.float32)
+        samples = generator.normal(
+            0, 0.1, (1, max(config.hop, round(seconds * config.sample_rate)))
+        ).astype(np.float32)
         with torch.inference_mode():
             expected = graph.score(torch.from_numpy(log_mel(samples)))
         for found, output in zip(session.run(None, {"samples": samples}), expected, strict=True):

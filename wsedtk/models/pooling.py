@@ -59,7 +59,17 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-METHODS = ("max", "average", "linear", "exp", "attention", "auto", "power", "general", "monotone-attention")
+METHODS = (
+    "max",
+    "average",
+    "linear",
+    "exp",
+    "attention",
+    "auto",
+    "power",
+    "general",
+    "monotone-attention",
+)
 FIXED = ("max", "average")  # the same under any hierarchy
 HIERARCHIES = ("published", "published-all", "plain", "nested")
 _FLOOR = 1e-7  # x inside x^beta: the gradient at 0 is not finite for beta < 1
@@ -93,7 +103,9 @@ def _promoted(a):
 
 def _mean(w, count):
     """The mean over the real frames, (B, 1, K)."""
-    return torch.where(count > 0, w, 0.0).sum(dim=1, keepdim=True) / count.sum(dim=1, keepdim=True).clamp_min(1)
+    return torch.where(count > 0, w, 0.0).sum(dim=1, keepdim=True) / count.sum(
+        dim=1, keepdim=True
+    ).clamp_min(1)
 
 
 def _groups(a, size):
@@ -153,10 +165,17 @@ class Pooling(nn.Module):
         if hierarchy is not None and hierarchy not in HIERARCHIES:
             raise ValueError(f"unknown hierarchy {hierarchy!r}; known: {', '.join(HIERARCHIES)}")
         if (hierarchy is None) != (len(groups) == 0):
-            raise ValueError(f"a hierarchy and its groups go together; found hierarchy {hierarchy!r} and groups {list(groups)}")
+            raise ValueError(
+                f"a hierarchy and its groups go together; found hierarchy {hierarchy!r} and groups {list(groups)}"
+            )
         if not all(type(g) is int and g >= 1 for g in groups):
             raise ValueError(f"groups: expected numbers of frames >= 1, found {list(groups)}")
-        self.method, self.num_classes, self.hierarchy, self.groups = method, num_classes, hierarchy, tuple(groups)
+        self.method, self.num_classes, self.hierarchy, self.groups = (
+            method,
+            num_classes,
+            hierarchy,
+            tuple(groups),
+        )
         if method in ("auto", "general"):
             self.alpha = nn.Parameter(torch.full((num_classes,), 1.0 if method == "auto" else 0.0))
         if method in ("power", "general"):
@@ -249,18 +268,28 @@ class Pooling(nn.Module):
             return x
         if self.method == "attention":
             return steer
-        log_w = {"exp": lambda: x, "monotone-attention": lambda: steer * x, "auto": lambda: self.alpha * x,
-                 "power": lambda: self.beta * torch.log(x.clamp_min(_FLOOR)),
-                 "general": lambda: self.beta * torch.log(x.clamp_min(_FLOOR)) + self.alpha * x}[self.method]()
+        log_w = {
+            "exp": lambda: x,
+            "monotone-attention": lambda: steer * x,
+            "auto": lambda: self.alpha * x,
+            "power": lambda: self.beta * torch.log(x.clamp_min(_FLOOR)),
+            "general": lambda: self.beta * torch.log(x.clamp_min(_FLOOR)) + self.alpha * x,
+        }[self.method]()
         log_w = torch.where(count > 0, log_w, torch.finfo(x.dtype).min)
-        return torch.exp(log_w - log_w.detach().amax(dim=1, keepdim=True))  # at most 1 for any alpha and beta
+        return torch.exp(
+            log_w - log_w.detach().amax(dim=1, keepdim=True)
+        )  # at most 1 for any alpha and beta
 
     def _pool_groups(self, x, w, steer, count, stage, size):
         """One stage of the hierarchy: rows (B, T, K) -> groups (B, J, K) of `size` rows, with their weights."""
-        size = size if torch.jit.is_tracing() else min(size, x.shape[1])  # traced, the length is not known
+        size = (
+            size if torch.jit.is_tracing() else min(size, x.shape[1])
+        )  # traced, the length is not known
         count = _groups(count, size)  # (B, J, L, 1)
         inner = _groups(w, size)  # (B, J, L, K)
-        w = inner.sum(dim=2) / size  # He, Shen & Zhang 2019, eq. (A-5); a short last group keeps its share
+        w = (
+            inner.sum(dim=2) / size
+        )  # He, Shen & Zhang 2019, eq. (A-5); a short last group keeps its share
         if self.hierarchy == "published-all" or (self.hierarchy == "published" and stage == 0):
             inner = inner.detach()
         x = weighted_average(_groups(x, size), inner, count)  # eq. (A-4)
@@ -274,7 +303,9 @@ class Pooling(nn.Module):
 
     def extra_repr(self):
         """What print(module) shows."""
-        hierarchy = f", hierarchy={self.hierarchy}, groups={list(self.groups)}" if self.hierarchy else ""
+        hierarchy = (
+            f", hierarchy={self.hierarchy}, groups={list(self.groups)}" if self.hierarchy else ""
+        )
         return f"{self.method}, num_classes={self.num_classes}{hierarchy}"
 
 

@@ -36,16 +36,24 @@ class TalNet(Network):
     def __init__(self, pooling, num_mels=64, embedding_size=1024, num_convs=10, num_pools=5):
         super().__init__()
         if not 1 <= num_pools <= num_convs or num_convs % num_pools:
-            raise ValueError(f"num_convs must be a multiple of num_pools, found {num_convs} and {num_pools}")
-        if num_mels % 2 ** num_pools:
-            raise ValueError(f"num_mels must be a multiple of {2 ** num_pools} for {num_pools} poolings, found {num_mels}")
+            raise ValueError(
+                f"num_convs must be a multiple of num_pools, found {num_convs} and {num_pools}"
+            )
+        if num_mels % 2**num_pools:
+            raise ValueError(
+                f"num_mels must be a multiple of {2**num_pools} for {num_pools} poolings, found {num_mels}"
+            )
         if embedding_size % 2 or 2 * embedding_size % num_mels:
-            raise ValueError(f"embedding_size must be an even multiple of num_mels / 2, found {embedding_size} and {num_mels} mel bins")
+            raise ValueError(
+                f"embedding_size must be an even multiple of num_mels / 2, found {embedding_size} and {num_mels} mel bins"
+            )
         self.num_convs, self.convs_per_pool = num_convs, num_convs // num_pools
         self.time_reduction = 2 ** min(num_pools, 2)
         num_inputs, num_bins = 1, num_mels
         for number in range(1, num_convs + 1):
-            num_outputs = 2 * embedding_size // num_bins  # a pooled layer: the same, E / (num_bins / 2)
+            num_outputs = (
+                2 * embedding_size // num_bins
+            )  # a pooled layer: the same, E / (num_bins / 2)
             self.add_module(f"conv{number}", ConvBlock(num_inputs, num_outputs))
             num_inputs = num_outputs
             if number % self.convs_per_pool == 0:
@@ -62,6 +70,9 @@ class TalNet(Network):
             x = getattr(self, f"conv{number}")(zero_padding(x, mask))
             if number % self.convs_per_pool == 0:
                 factor = 2 if number // self.convs_per_pool <= 2 else 1
-                x, mask = nn.functional.max_pool2d(x, (factor, 2)), pool_mask(mask, factor)  # (B, C, T / factor, F / 2)
+                x, mask = (
+                    nn.functional.max_pool2d(x, (factor, 2)),
+                    pool_mask(mask, factor),
+                )  # (B, C, T / factor, F / 2)
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', E): channel by frequency
         return self.head(run_gru(self.gru, x, mask), mask)

@@ -51,27 +51,41 @@ class ClipPages:
         num_true = np.bincount(clips, minlength=len(self.truth))
         best, worst = comparisons.choose_clips(self.errors.sum(axis=0), num_true, NUM_CLIPS)
         kind = "segment errors" if self.true is not None else "wrong tags"
-        for title, clips in ((f"Best clips: those with the fewest {kind}", best), (f"Worst clips: those with the most {kind}", worst)):
+        for title, clips in (
+            (f"Best clips: those with the fewest {kind}", best),
+            (f"Worst clips: those with the most {kind}", worst),
+        ):
             if clips:
                 page.add(f"<h3>{title}</h3>")
             for clip in progress(clips, f"{title.split(':')[0].lower()} of {self.group[0].set}"):
                 self._add_clip(page, clip, kind)
         if self.without_sound:
-            page.add(f'<p class="note">Without sound: {len(self.without_sound)} of these clips ({html.escape(self.without_sound[0])}).</p>')
+            page.add(
+                f'<p class="note">Without sound: {len(self.without_sound)} of these clips ({html.escape(self.without_sound[0])}).</p>'
+            )
 
     def _tracks(self, clip):
         for one, found in zip(self.group, self.found):
             row = one.rows[clip]
             weights = one.scores.frames(row, "weight") if one.scores.has("weight") else None
             name = one.system if len(self.group) > 1 else "found"
-            yield plots.Track(name, one.scores.frames(row), one.scores.seconds_per_frame, one.thresholds, found[clip], weights)
+            yield plots.Track(
+                name,
+                one.scores.frames(row),
+                one.scores.seconds_per_frame,
+                one.thresholds,
+                found[clip],
+                weights,
+            )
 
     def _spectrogram(self, name):
         """Its features (T, F), and the seconds of each; None where there are none."""
         row = self.features.rows([name])[0] if self.features is not None else -1
         if row < 0:
             return None, None
-        return self.features.read([row])[0], self.features.frontend["hop"] / self.features.frontend["sample_rate"]
+        return self.features.read([row])[0], self.features.frontend["hop"] / self.features.frontend[
+            "sample_rate"
+        ]
 
     def _sound(self, name, duration):
         """The clip as MP3, or None; why is noted where a recording should be there."""
@@ -79,8 +93,11 @@ class ClipPages:
         if path is None:
             return None
         if self.sounds <= 0 or duration > LONGEST_SOUND:
-            self.without_sound.append(f"{name} is longer than {LONGEST_SOUND:g} s" if self.sounds > 0 else
-                                      f"the page holds {MOST_SOUNDS}, and no more")
+            self.without_sound.append(
+                f"{name} is longer than {LONGEST_SOUND:g} s"
+                if self.sounds > 0
+                else f"the page holds {MOST_SOUNDS}, and no more"
+            )
             return None
         try:
             samples, _ = audio_files.read(path, SOUND_RATE, LONGEST_SOUND)
@@ -92,17 +109,39 @@ class ClipPages:
         return sound
 
     def _add_clip(self, page, clip, kind):
-        name, duration, labels = str(self.truth.filenames[clip]), self.truth.durations[clip], self.truth.labels
+        name, duration, labels = (
+            str(self.truth.filenames[clip]),
+            self.truth.durations[clip],
+            self.truth.labels,
+        )
         tracks = list(self._tracks(clip))
-        picture = plots.timelines("", duration, labels, tracks, self.true[clip] if self.true is not None else None,
-                                  *self._spectrogram(name))
+        picture = plots.timelines(
+            "",
+            duration,
+            labels,
+            tracks,
+            self.true[clip] if self.true is not None else None,
+            *self._spectrogram(name),
+        )
         said = [("true", self.true[clip])] if self.true is not None else []
-        alt = "; ".join(f"{who}: {_in_words(events, labels)}" for who, events in [*said, *((t.name, t.found) for t in tracks)])
-        counts = [f"{errors:.0f}" + (f" ({one.system})" if len(self.group) > 1 else "")
-                  for one, errors in zip(self.group, self.errors[:, clip])]
+        alt = "; ".join(
+            f"{who}: {_in_words(events, labels)}"
+            for who, events in [*said, *((t.name, t.found) for t in tracks)]
+        )
+        counts = [
+            f"{errors:.0f}" + (f" ({one.system})" if len(self.group) > 1 else "")
+            for one, errors in zip(self.group, self.errors[:, clip])
+        ]
         tags = ", ".join(labels[k] for k in self.truth.tags_of(clip)) or "no tags"
         caption = f"<b>{html.escape(name)}</b> ({html.escape(tags)}); {kind}: {html.escape(', '.join(counts))}"
-        page.figure(f"{self.group[0].set}: {name}", picture, f"{name} over time. {alt}", caption, True, self._sound(name, duration))
+        page.figure(
+            f"{self.group[0].set}: {name}",
+            picture,
+            f"{name} over time. {alt}",
+            caption,
+            True,
+            self._sound(name, duration),
+        )
 
 
 def _in_words(events, labels):

@@ -129,4 +129,6 @@ def _mean(found):
     if found is None:
         return "–"
     mean, half = found
-    return report_data.cell(mean) + ("" if half is None else f' <span class="ci">± {half:.3f}</span>')
+    return report_data.cell(mean) + (
+        "" if half is None else f' <span class="ci">± {half:.3f}</span>'
+    )

@@ -17,7 +17,9 @@ from wsedtk.models import checkpoint
 
 BEGIN = "<!-- wsedtk:begin. Train and report write what is from here to wsedtk:end anew; your own text goes before or after. -->"
 END = "<!-- wsedtk:end -->"
-_MARKED = re.compile(r"^<!-- wsedtk:begin\b[^\n]*-->\r?$.*?^<!-- wsedtk:end -->", re.MULTILINE | re.DOTALL)
+_MARKED = re.compile(
+    r"^<!-- wsedtk:begin\b[^\n]*-->\r?$.*?^<!-- wsedtk:end -->", re.MULTILINE | re.DOTALL
+)
 _FRONT_MATTER = re.compile(r"---\r?\n(.*?)^---\r?$", re.MULTILINE | re.DOTALL)
 _HEAD = """---
 license: unknown
@@ -35,7 +37,9 @@ _NOT_SETTINGS = ("init", "made_by", "processes", "resume_seconds", "keep_checkpo
 def escape(text):
     """Text of others as Markdown that shows just that text, in a line: no markup, link, HTML, formula or cell of a table."""
     line = " ".join(printable(text).split())
-    line = re.sub(r"[&<>|~$@:^]|(?<=\bwww)\.", lambda found: f"&#{ord(found.group())};", line)  # in any dialect: just the character
+    line = re.sub(
+        r"[&<>|~$@:^]|(?<=\bwww)\.", lambda found: f"&#{ord(found.group())};", line
+    )  # in any dialect: just the character
     line = re.sub(r"(?<!&)#|[\\`*_{}\[\]!]", r"\\\g<0>", line)
     return re.sub(r"^(\d*)([-+.)=])(?!\d)", r"\1\\\2", line)
 
@@ -43,8 +47,12 @@ def escape(text):
 def facts(dataset):
     """What a card says of a set that a model was made from, for model.yaml."""
     official, corpus = dataset.info.get("official_clips"), dataset.info.get("corpus")
-    return {"corpus": str(corpus) if corpus is not None else None, "clips": len(dataset),
-            "official_clips": official if type(official) is int else None, "hours": round(float(dataset.durations.sum()) / 3600, 3)}
+    return {
+        "corpus": str(corpus) if corpus is not None else None,
+        "clips": len(dataset),
+        "official_clips": official if type(official) is int else None,
+        "hours": round(float(dataset.durations.sum()) / 3600, 3),
+    }
 
 
 def _table(header, rows):
@@ -60,20 +68,44 @@ def _fenced(text):
 
 def _what(spec, fingerprint):
     trained, frontend = spec.trained, spec.frontend_config()
-    size = f", {trained['parameters']:,} parameters" if isinstance(trained.get("parameters"), int) else ""
-    step = f", scores every {trained['seconds_per_frame']:g} s" if isinstance(trained.get("seconds_per_frame"), float) else ""
-    hierarchy = f", hierarchy {escape(spec.hierarchy)} {list(spec.groups)}" if spec.hierarchy else ""
-    yield from (f"It tags recordings with {len(spec.labels)} classes of sounds and says when they occur.", "")
+    size = (
+        f", {trained['parameters']:,} parameters"
+        if isinstance(trained.get("parameters"), int)
+        else ""
+    )
+    step = (
+        f", scores every {trained['seconds_per_frame']:g} s"
+        if isinstance(trained.get("seconds_per_frame"), float)
+        else ""
+    )
+    hierarchy = (
+        f", hierarchy {escape(spec.hierarchy)} {list(spec.groups)}" if spec.hierarchy else ""
+    )
+    yield from (
+        f"It tags recordings with {len(spec.labels)} classes of sounds and says when they occur.",
+        "",
+    )
     yield f"- Network: {escape(spec.network)}, {escape(spec.pooling)} pooling{hierarchy}{size}{step}"
-    yield (f"- Front end: {frontend.num_mels} mel bins from {frontend.min_hz:g} to {frontend.max_hz:g} Hz, "
-           f"{1 / frontend.seconds_per_frame:g} frames a second, of audio at {frontend.sample_rate} Hz (others are resampled)")
+    yield (
+        f"- Front end: {frontend.num_mels} mel bins from {frontend.min_hz:g} to {frontend.max_hz:g} Hz, "
+        f"{1 / frontend.seconds_per_frame:g} frames a second, of audio at {frontend.sample_rate} Hz (others are resampled)"
+    )
     yield f"- Fingerprint: {fingerprint}"
 
 
 def _use(folder):
     point = folder / "operating_point.yaml"
-    yield from ("", "## Use", "", "With wsedtk installed, and this folder for MODEL_DIR:", "",
-                "```bash", "wsedtk detect MODEL_DIR recording.wav", "```", "")
+    yield from (
+        "",
+        "## Use",
+        "",
+        "With wsedtk installed, and this folder for MODEL_DIR:",
+        "",
+        "```bash",
+        "wsedtk detect MODEL_DIR recording.wav",
+        "```",
+        "",
+    )
     if point.is_file():
         found = operating_point.read(point)
         yield f"Its thresholds and filters, in `operating_point.yaml`, were tuned on: {escape(found.tuned_on)}."
@@ -82,45 +114,93 @@ def _use(folder):
 
 
 def _number(value):
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{1 if value >= 10 else 3}f}" if isinstance(value, float) else "unknown"
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:,.{1 if value >= 10 else 3}f}"
+        if isinstance(value, float)
+        else "unknown"
+    )
 
 
 def _data(trained):
-    rows = [(what, found) for what, found in (("fitted on", trained.get("fit")), ("validated on", trained.get("valid")))
-            if isinstance(found, dict)]
+    rows = [
+        (what, found)
+        for what, found in (
+            ("fitted on", trained.get("fit")),
+            ("validated on", trained.get("valid")),
+        )
+        if isinstance(found, dict)
+    ]
     yield from ("", "## Data", "")
     if rows:
-        yield from _table(["", "corpus", "clips", "of official clips", "hours"], [
-            [what, escape(found.get("corpus") or "unknown"), *(_number(found.get(key)) for key in ("clips", "official_clips", "hours"))]
-            for what, found in rows])
+        yield from _table(
+            ["", "corpus", "clips", "of official clips", "hours"],
+            [
+                [
+                    what,
+                    escape(found.get("corpus") or "unknown"),
+                    *(_number(found.get(key)) for key in ("clips", "official_clips", "hours")),
+                ]
+                for what, found in rows
+            ],
+        )
     else:
         yield "Unknown: it was not trained by this version of wsedtk."
 
 
 def _training(folder, trained):
     yield from ("", "## Training", "")
-    words = {"wsedtk": "wsedtk", "commit": "commit", "torch": "PyTorch", "python": "Python", "seed": "seed", "step": "best after batch",
-             "f1": "F1 on the validation set", "map": "MAP on the validation set", "loss": "loss on the validation set",
-             "init": "begun from the model", "imported_from": "imported from"}
-    yield from (f"- {word}: {escape(f'{trained[key]:.4f}' if isinstance(trained[key], float) else trained[key])}"
-                for key, word in words.items() if trained.get(key) is not None)
-    settings = config.read_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else None
+    words = {
+        "wsedtk": "wsedtk",
+        "commit": "commit",
+        "torch": "PyTorch",
+        "python": "Python",
+        "seed": "seed",
+        "step": "best after batch",
+        "f1": "F1 on the validation set",
+        "map": "MAP on the validation set",
+        "loss": "loss on the validation set",
+        "init": "begun from the model",
+        "imported_from": "imported from",
+    }
+    yield from (
+        f"- {word}: {escape(f'{trained[key]:.4f}' if isinstance(trained[key], float) else trained[key])}"
+        for key, word in words.items()
+        if trained.get(key) is not None
+    )
+    settings = (
+        config.read_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else None
+    )
     if isinstance(settings, dict):
-        kept = {key: value for key, value in settings.items() if key not in _NOT_SETTINGS and not key.endswith("fingerprint")}
-        yield from ("", "With these settings (`wsedtk train --config`):", "", *_fenced(config.to_yaml(kept)))
+        kept = {
+            key: value
+            for key, value in settings.items()
+            if key not in _NOT_SETTINGS and not key.endswith("fingerprint")
+        }
+        yield from (
+            "",
+            "With these settings (`wsedtk train --config`):",
+            "",
+            *_fenced(config.to_yaml(kept)),
+        )
 
 
 def _score_row(folder, report):
     """The row of one scored folder <set>/<mode>/, as a line of the table."""
     clips = report["clips"]
-    name = escape("/".join(folder.parts[-2:])) + (" (tuned on this very set)" if clips.get("tuned_on_these") else "")
+    name = escape("/".join(folder.parts[-2:])) + (
+        " (tuned on this very set)" if clips.get("tuned_on_these") else ""
+    )
     cells = []
     for _, section, key in report_data.FIGURES:
         note = report_data.zero_length_note(report) if section == "event" else ""
         num_classes = report.get("psds_classes")
         if section == "psds" and num_classes and num_classes < len(report["classes"]):
             note = f" ({num_classes} of {len(report['classes'])} classes)"
-        cells.append(report_data.cell(report[section][key], report[section].get(f"{key}_ci")) + note)
+        cells.append(
+            report_data.cell(report[section][key], report[section].get(f"{key}_ci")) + note
+        )
     return [name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells]
 
 
@@ -128,7 +208,9 @@ def _scored(folder, fingerprint):
     """Yield (folder, report) of the scored folders of a model directory that are this model's; the others are of an earlier one."""
     for path in sorted(folder.glob("*/*/report.json")):
         report = report_data.read_report(path)
-        if report.get("made_from", {}).get("model") in (None, fingerprint) and not staleness.breaks(folder, path.parent, report):
+        if report.get("made_from", {}).get("model") in (None, fingerprint) and not staleness.breaks(
+            folder, path.parent, report
+        ):
             yield path.parent, report
 
 
@@ -136,9 +218,14 @@ def _scores(folder, fingerprint):
     rows = [_score_row(*scored) for scored in _scored(folder, fingerprint)]
     yield from ("", "## Scores", "")
     if rows:
-        yield from _table(["set/mode", "clips, of official ones", *(name for name, *_ in report_data.FIGURES)], rows)
-        legend = ("In brackets: 95 % intervals over clips. ER: error rate, of segments of 1 s. "
-                  "PSDS: over the classes with events; PSDS2 of one class has no cross triggers.")
+        yield from _table(
+            ["set/mode", "clips, of official ones", *(name for name, *_ in report_data.FIGURES)],
+            rows,
+        )
+        legend = (
+            "In brackets: 95 % intervals over clips. ER: error rate, of segments of 1 s. "
+            "PSDS: over the classes with events; PSDS2 of one class has no cross triggers."
+        )
         yield from ("", legend)
     else:
         yield "Not scored yet."
@@ -147,8 +234,17 @@ def _scores(folder, fingerprint):
 def generated(folder, spec, fingerprint):
     """What stands between the marks, without them, of a model directory with this ModelSpec and fingerprint. Raises InputError."""
     folder = Path(folder)
-    lines = [*_what(spec, fingerprint), *_use(folder), *_data(spec.trained), *_training(folder, spec.trained),
-             *_scores(folder, fingerprint), "", "## Classes", "", *(f"- {escape(label)}" for label in spec.labels)]
+    lines = [
+        *_what(spec, fingerprint),
+        *_use(folder),
+        *_data(spec.trained),
+        *_training(folder, spec.trained),
+        *_scores(folder, fingerprint),
+        "",
+        "## Classes",
+        "",
+        *(f"- {escape(label)}" for label in spec.labels),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -169,11 +265,19 @@ def refresh(folder):
     if not (folder / "model.yaml").is_file():
         return
     spec = checkpoint.read_spec(folder)
-    part = f"{BEGIN}\n{generated(folder, spec, provenance.fingerprint_model_directory(folder))}{END}"
+    part = (
+        f"{BEGIN}\n{generated(folder, spec, provenance.fingerprint_model_directory(folder))}{END}"
+    )
     path = folder / "README.md"
-    text = _read(path) if path.exists() else _HEAD.format(name=escape(folder.absolute().name)) + f"{BEGIN}\n{END}\n"
+    text = (
+        _read(path)
+        if path.exists()
+        else _HEAD.format(name=escape(folder.absolute().name)) + f"{BEGIN}\n{END}\n"
+    )
     if text is None or not _MARKED.search(text):
-        say(f"{path}: was not written by wsedtk, and is left as it is; take it away for a model card to be made")
+        say(
+            f"{path}: was not written by wsedtk, and is left as it is; take it away for a model card to be made"
+        )
     elif (new := _MARKED.sub(lambda _: part, text, count=1)) != text or not path.exists():
         write_text(path, new)
 
@@ -198,10 +302,17 @@ def faults(folder, fingerprint):
         return found
     if f"- Fingerprint: {fingerprint}\n" not in text.replace("\r\n", "\n"):
         found.append("README.md is of another model; wsedtk report writes it anew")
-    missing = ["/".join(scored.parts[-2:]) for scored, report in _scored(Path(folder), fingerprint)
-               if _table(_score_row(scored, report), [])[0] not in text]
+    missing = [
+        "/".join(scored.parts[-2:])
+        for scored, report in _scored(Path(folder), fingerprint)
+        if _table(_score_row(scored, report), [])[0] not in text
+    ]
     if missing:
-        found.append(f"README.md lacks the scores, as they are now, of {', '.join(missing)}; wsedtk report writes them into it")
+        found.append(
+            f"README.md lacks the scores, as they are now, of {', '.join(missing)}; wsedtk report writes them into it"
+        )
     if "\n".join(_use(Path(folder))) not in text.replace("\r\n", "\n"):
-        found.append("README.md tells of another operating point, or of none; wsedtk report writes it anew")
+        found.append(
+            "README.md tells of another operating point, or of none; wsedtk report writes it anew"
+        )
     return found

@@ -55,11 +55,18 @@ def table(header, rows, text_columns=()):
     The first cell of a row names it. text_columns: numbers of the columns that hold words.
     """
     kinds = [' class="text"' if i in text_columns else "" for i in range(len(header))]
-    lines = ['<div class="wide" tabindex="0"><table><thead><tr>',
-             *(f'<th scope="col"{kind}>{breakable(name)}</th>' for kind, name in zip(kinds, header)), "</tr></thead><tbody>"]
+    lines = [
+        '<div class="wide" tabindex="0"><table><thead><tr>',
+        *(f'<th scope="col"{kind}>{breakable(name)}</th>' for kind, name in zip(kinds, header)),
+        "</tr></thead><tbody>",
+    ]
     for kind, (first, *cells) in rows:
-        lines += [f'<tr class="{kind}">' if kind else "<tr>", f'<th scope="row">{first}</th>',
-                  *(f"<td{text}>{cell}</td>" for text, cell in zip(kinds[1:], cells)), "</tr>"]
+        lines += [
+            f'<tr class="{kind}">' if kind else "<tr>",
+            f'<th scope="row">{first}</th>',
+            *(f"<td{text}>{cell}</td>" for text, cell in zip(kinds[1:], cells)),
+            "</tr>",
+        ]
     return "".join([*lines, "</tbody></table></div>"])
 
 
@@ -82,7 +89,9 @@ class Page:
         """Write a figure into the folder, where there is one; `name` becomes its file name. content: it as PNG, where that is made."""
         if self.folder is not None:
             self.count += 1
-            safe = re.sub(r"[^\w.-]+", "_", name).encode()[:200].decode(errors="ignore")  # of a name's 255 bytes
+            safe = (
+                re.sub(r"[^\w.-]+", "_", name).encode()[:200].decode(errors="ignore")
+            )  # of a name's 255 bytes
             content = content if self.kind == "png" and content else plots.render(figure, self.kind)
             with writing(Path(self.folder) / f"{self.count:02d}_{safe}.{self.kind}") as temporary:
                 temporary.write_bytes(content)
@@ -94,22 +103,32 @@ class Page:
         """
         content = plots.png(figure)
         picture = base64.b64encode(content).decode()
-        parts = ['<figure class="clip">' if of_clip else "<figure>", '<div class="wide" tabindex="0">',
-                 f'<img alt="{html.escape(alt or name)}" src="data:image/png;base64,{picture}"></div>',
-                 f"<figcaption>{caption}</figcaption>" if caption else ""]
+        parts = [
+            '<figure class="clip">' if of_clip else "<figure>",
+            '<div class="wide" tabindex="0">',
+            f'<img alt="{html.escape(alt or name)}" src="data:image/png;base64,{picture}"></div>',
+            f"<figcaption>{caption}</figcaption>" if caption else "",
+        ]
         if sound is not None:
-            parts.append(f'<audio controls preload="metadata" aria-label="{html.escape(name)}" '
-                         f'src="data:audio/mpeg;base64,{base64.b64encode(sound).decode()}"></audio>')
+            parts.append(
+                f'<audio controls preload="metadata" aria-label="{html.escape(name)}" '
+                f'src="data:audio/mpeg;base64,{base64.b64encode(sound).decode()}"></audio>'
+            )
         self.add("".join([*parts, "</figure>"]))
         self.save(name, figure, content)
 
     def text(self, title, introduction=""):
         """The whole page. title: plain text; introduction: HTML above the list of sections."""
-        links = "".join(f'<li><a href="#s{number}">{html.escape(name)}</a></li>' for number, name in enumerate(self._sections, 1))
+        links = "".join(
+            f'<li><a href="#s{number}">{html.escape(name)}</a></li>'
+            for number, name in enumerate(self._sections, 1)
+        )
         made = html.escape("wsedtk {wsedtk}, commit {commit}".format(**provenance.made_by()))
-        return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="{made}">'
-                f"<title>{html.escape(title)}</title>"
-                f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-                f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body>\n'
-                f"<h1>{html.escape(title)}</h1>\n{introduction}<nav><ul>{links}</ul></nav>\n"
-                + "\n".join([*self.parts, f'<p class="note">Made by {made}.</p>', "</body></html>\n"]))
+        return (
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="{made}">'
+            f"<title>{html.escape(title)}</title>"
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body>\n'
+            f"<h1>{html.escape(title)}</h1>\n{introduction}<nav><ul>{links}</ul></nav>\n"
+            + "\n".join([*self.parts, f'<p class="note">Made by {made}.</p>', "</body></html>\n"])
+        )

@@ -21,9 +21,13 @@ class _Classes:
         self.waiting = [generator.permutation(members) for members in clips]
         self.next_waiting = [0] * len(clips)
         self.opened = [[] for _ in clips]
-        self.members = np.argsort(sources, kind="stable")  # of source s: those from starts[s] to starts[s + 1]
+        self.members = np.argsort(
+            sources, kind="stable"
+        )  # of source s: those from starts[s] to starts[s + 1]
         self.starts = np.cumsum(np.append(0, np.bincount(sources)))
-        self.left_to_fit = np.array([len(members) for members in clips])  # clips of each class from sources that are not held out
+        self.left_to_fit = np.array(
+            [len(members) for members in clips]
+        )  # clips of each class from sources that are not held out
         self.least_to_fit = (self.left_to_fit + 1) // 2  # half of each class stays to fit on
         self.is_open = np.zeros(len(self.starts) - 1, bool)
 
@@ -44,7 +48,7 @@ class _Classes:
             source = self.sources[clip]
             if taken[clip] or self.is_open[source]:
                 continue
-            members = self.members[self.starts[source]:self.starts[source + 1]].tolist()
+            members = self.members[self.starts[source] : self.starts[source + 1]].tolist()
             places = [(k, member) for member in members for k in self.classes_of(member)]
             cost = np.bincount([k for k, _ in places], minlength=len(self.left_to_fit))
             if (self.left_to_fit - cost < np.minimum(self.least_to_fit, self.left_to_fit)).any():
@@ -105,8 +109,9 @@ def _why_no_more(dataset, label, num_held):
     (sources,) = datadir.sources(dataset)
     if len(np.unique(sources[clips])) == 1:
         return f"all its {len(clips)} clips are of one source"
-    return (f"the sources of its {len(clips)} clips stay whole, and half of each class stays to "
-            "fit on")
+    return (
+        f"the sources of its {len(clips)} clips stay whole, and half of each class stays to fit on"
+    )
 
 
 def tell(dataset, fit, valid, spent):
@@ -116,48 +121,75 @@ def tell(dataset, fit, valid, spent):
     """
     labels = [printable(label) for label in dataset.labels]
     counts = np.array([part.clips_per_class() for part in (dataset, fit, valid)])  # (3, K)
-    shown = list(range(len(labels))) if len(labels) <= MOST_LINES else np.argsort(counts[1], kind="stable")[:MOST_LINES // 4].tolist()
+    shown = (
+        list(range(len(labels)))
+        if len(labels) <= MOST_LINES
+        else np.argsort(counts[1], kind="stable")[: MOST_LINES // 4].tolist()
+    )
     width = max(len(labels[k]) for k in shown)
     print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes")
     for k in shown:
         passes = f"{counts[1].max() / counts[1, k]:8.1f}" if counts[1, k] else f"{'-':>8}"
-        print(f"{labels[k]:{width}}  " + "  ".join(f"{n:7}" for n in counts[:, k].tolist()) + passes)
+        print(
+            f"{labels[k]:{width}}  " + "  ".join(f"{n:7}" for n in counts[:, k].tolist()) + passes
+        )
     left_out = len(dataset) - len(fit) - len(valid)
-    print(f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
-          + (f"; {left_out} clips of the held-out sources are in neither" if left_out else ""))
+    print(
+        f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
+        + (f"; {left_out} clips of the held-out sources are in neither" if left_out else "")
+    )
     if len(shown) < len(labels):
         print(f"(of {len(labels)} classes the {len(shown)} with the fewest clips to fit on)")
-    print("passes: how often balanced minibatches go through a class's clips while they go once through the largest class's")
+    print(
+        "passes: how often balanced minibatches go through a class's clips while they go once through the largest class's"
+    )
     share = counts[2].max()
     short = spent[counts[2, spent] < 0.9 * share].tolist()
     if len(short) > MOST_LINES // 4:
-        print(f"{len(short)} classes have fewer clips held out than others, which have up to "
-              f"{share}: sources stay whole, and half of each class stays to fit on")
+        print(
+            f"{len(short)} classes have fewer clips held out than others, which have up to "
+            f"{share}: sources stay whole, and half of each class stays to fit on"
+        )
         return
     for k in short:
-        print(f"{labels[k]}: {counts[2, k]} held out (others: up to {share}); "
-              f"{_why_no_more(dataset, k, counts[2, k])}")
+        print(
+            f"{labels[k]}: {counts[2, k]} held out (others: up to {share}); "
+            f"{_why_no_more(dataset, k, counts[2, k])}"
+        )
 
 
 def run(data_set, fit_set, valid_set, num_valid, seed):
     """Write the two data directories and print how many clips of each class went where."""
     dataset = datadir.read(data_set)
     if not 1 <= num_valid < len(dataset):
-        raise InputError(f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has {len(dataset)} clips")
+        raise InputError(
+            f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has {len(dataset)} clips"
+        )
     if len({folder.resolve() for folder in (data_set, fit_set, valid_set)}) < 3:
-        raise InputError(f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; each needs its own, the set stays as it is")
+        raise InputError(
+            f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; each needs its own, the set stays as it is"
+        )
     for folder in (fit_set, valid_set):
         datadir.check_overwrite(folder, MADE_BY)
     fit_mask, valid_mask, spent = split(dataset, num_valid, seed)
     if not valid_mask.any():
-        raise InputError(f"{data_set}: no clip can be held out: every source recording holds more "
-                         "than half of the clips of a class; a column `group` of clips.tsv can say "
-                         "which clips are of one source")
+        raise InputError(
+            f"{data_set}: no clip can be held out: every source recording holds more "
+            "than half of the clips of a class; a column `group` of clips.tsv can say "
+            "which clips are of one source"
+        )
     fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
     for part, folder in ((fit, fit_set), (valid, valid_set)):
-        info = {**dataset.info, "made_by": MADE_BY, "official_clips": len(part), "seed_of_split": seed,
-                "source_fingerprint": dataset.fingerprint()}
+        info = {
+            **dataset.info,
+            "made_by": MADE_BY,
+            "official_clips": len(part),
+            "seed_of_split": seed,
+            "source_fingerprint": dataset.fingerprint(),
+        }
         datadir.write(folder, dataclasses.replace(part, info=info))
     tell(dataset, fit, valid, spent)
     if len(valid) < num_valid:
-        print(f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on")
+        print(
+            f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on"
+        )

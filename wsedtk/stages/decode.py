@@ -18,8 +18,14 @@ def decode_all(scores, point, mode, tags):
         if mode == "segment":
             part = events.decode_segments(values, point.clip_thresholds, durations)
         else:
-            part = events.decode_frames(values, point.frame_thresholds, scores.seconds_per_frame, durations, *filters,
-                                        scores.num_frames[block])
+            part = events.decode_frames(
+                values,
+                point.frame_thresholds,
+                scores.seconds_per_frame,
+                durations,
+                *filters,
+                scores.num_frames[block],
+            )
         found.append(dataclasses.replace(part, clip=part.clip + block.start))
     found = events.Events.joined(found)
     return found.select(tags[found.clip, found.label]) if point.gate_by_tags else found
@@ -33,10 +39,26 @@ def run(scores_path, point_path, output, mode):
     mode = mode or point.mode
     tags = scores.clip >= point.clip_thresholds
     found = decode_all(scores, point, mode, tags)
-    datadir.write_decoded(output, scores.filenames, scores.durations, scores.labels, tags, found,
-                          {"mode": mode, "model": model, "scores": scores.attributes["fingerprint"],
-                           "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
-                           "operating_point": provenance.fingerprint_file(Path(point_path)), "tuned_on": point.tuned_on},
-                          scores.failed)
-    operating_point.write(Path(output) / "operating_point.yaml", point)  # what these events were decoded with
-    print(f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)")
+    datadir.write_decoded(
+        output,
+        scores.filenames,
+        scores.durations,
+        scores.labels,
+        tags,
+        found,
+        {
+            "mode": mode,
+            "model": model,
+            "scores": scores.attributes["fingerprint"],
+            "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
+            "operating_point": provenance.fingerprint_file(Path(point_path)),
+            "tuned_on": point.tuned_on,
+        },
+        scores.failed,
+    )
+    operating_point.write(
+        Path(output) / "operating_point.yaml", point
+    )  # what these events were decoded with
+    print(
+        f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)"
+    )

@@ -47,8 +47,14 @@ def _threshold(text: str) -> event_finding.Threshold:
 def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
     """The operating point to detect with: the file's, else the model's own, with what the command line sets. Raises InputError."""
     path = path or Path(model_dir) / "operating_point.yaml"
-    return event_finding.read_point(path, model_dir, fingerprint, labels, min_seconds=min_duration,
-                                    thresholds=list(map(_threshold, thresholds)))
+    return event_finding.read_point(
+        path,
+        model_dir,
+        fingerprint,
+        labels,
+        min_seconds=min_duration,
+        thresholds=list(map(_threshold, thresholds)),
+    )
 
 
 class Overview:
@@ -64,14 +70,24 @@ class Overview:
             self._columns = values[:0]
         while len(self._rest) >= self.span:
             count = min(2 * MOST_COLUMNS - len(self._columns), len(self._rest) // self.span)
-            new = self._rest[:count * self.span].reshape(count, self.span, -1).max(axis=1)
-            self._columns, self._rest = np.concatenate([self._columns, new]), self._rest[count * self.span:]
+            new = self._rest[: count * self.span].reshape(count, self.span, -1).max(axis=1)
+            self._columns, self._rest = (
+                np.concatenate([self._columns, new]),
+                self._rest[count * self.span :],
+            )
             if len(self._columns) == 2 * MOST_COLUMNS:
-                self._columns, self.span = self._columns.reshape(MOST_COLUMNS, 2, -1).max(axis=1), 2 * self.span
+                self._columns, self.span = (
+                    self._columns.reshape(MOST_COLUMNS, 2, -1).max(axis=1),
+                    2 * self.span,
+                )
 
     def values(self):
         """The columns (C, F)."""
-        return np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)]) if len(self._rest) else self._columns
+        return (
+            np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)])
+            if len(self._rest)
+            else self._columns
+        )
 
 
 @dataclasses.dataclass
@@ -92,6 +108,7 @@ class _Job:
         """Read a curve to its end, keep it where that is wanted. Returns its events and seconds."""
         curve, spectrogram = Overview(), Overview()
         with self._table(source) as table:
+
             def watch(piece, scores):
                 if table:
                     table.append(scores)
@@ -99,6 +116,7 @@ class _Job:
                     curve.add(scores)
                     spectrogram.add(piece.features)
                 tell(piece.seconds)
+
             found, seconds = self.finder.find(_readable(pieces), watch)
             if table:
                 table.finish(seconds)
@@ -110,8 +128,10 @@ class _Job:
     def _table(self, source):
         if self.scores is None or unfit([source.name]) is not None:
             if self.scores is not None:
-                say(f"warning: detect: no table of scores of {source.name!r}: a clip's name can't "
-                    "hold a tab or a line end; rename the recording")
+                say(
+                    f"warning: detect: no table of scores of {source.name!r}: a clip's name can't "
+                    "hold a tab or a line end; rename the recording"
+                )
             yield None
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
@@ -123,10 +143,18 @@ class _Job:
 
         labels = self.finder.labels
         events = [(event.onset, event.offset, labels.index(event.label)) for event in found]
-        figure = plots.timeline(source.name, seconds, labels, curve.values(),
-                                self.detector.seconds_per_frame * curve.span,
-                                self.finder.thresholds, events, None, spectrogram.values(),
-                                self.detector.seconds_per_feature * spectrogram.span)
+        figure = plots.timeline(
+            source.name,
+            seconds,
+            labels,
+            curve.values(),
+            self.detector.seconds_per_frame * curve.span,
+            self.finder.thresholds,
+            events,
+            None,
+            spectrogram.values(),
+            self.detector.seconds_per_feature * spectrogram.span,
+        )
         with _of_one_recording(), writing(self.plots / f"{source.name}.png") as temporary:
             temporary.write_bytes(plots.png(figure))
 
@@ -164,13 +192,19 @@ def _sources(found, channels):
         count, seconds, rate = 1, 0.0, None
         with contextlib.suppress(InputError):  # told when its turn comes
             about = audio_files.info(path, count=False)
-            count, seconds, rate = about.num_channels if channels == "each" else 1, about.duration, about.sample_rate
+            count, seconds, rate = (
+                about.num_channels if channels == "each" else 1,
+                about.duration,
+                about.sample_rate,
+            )
         total = None if total is None or seconds is None else total + count * seconds
         if count == 1:
             sources.append(sliding_windows.Source(path, name, None, rate))
             continue
-        sources += [sliding_windows.Source(path, f"{name}.ch{channel + 1}", channel, rate)
-                    for channel in range(count)]
+        sources += [
+            sliding_windows.Source(path, f"{name}.ch{channel + 1}", channel, rate)
+            for channel in range(count)
+        ]
     return sources, total
 
 
@@ -204,13 +238,17 @@ def _check_names(sources, in_files):
 def _writer(stack, form, output, output_dir):
     """A function of (source, text) that writes what was found in a recording: a file of its own, one for all, or standard output."""
     if output_dir is not None:
+
         def write_one(source, text):
             with _of_one_recording():
                 write_text(output_dir / f"{source.name}{form.suffix}", form.header + text)
+
         return write_one
     file = sys.stdout
     if output is not None:
-        file = stack.enter_context(open(stack.enter_context(writing(output)), "w", encoding="utf-8", newline=""))
+        file = stack.enter_context(
+            open(stack.enter_context(writing(output)), "w", encoding="utf-8", newline="")
+        )
     file.write(form.header)
 
     is_json = output is None and form is event_formats.FORMATS["jsonl"]
@@ -218,19 +256,30 @@ def _writer(stack, form, output, output_dir):
     def write(_, text):
         file.write(json_text(text) if is_json else text)
         file.flush()
+
     return write
 
 
 def _check_outputs(form, sources, output, output_dir, scores):
     """Raise InputError where the outputs can't hold what is to come."""
     if output is not None and output_dir is not None:
-        raise InputError("--output is one file for all recordings, --output-dir one for each; give one of them")
+        raise InputError(
+            "--output is one file for all recordings, --output-dir one for each; give one of them"
+        )
     if output is not None and not str(output).endswith(form.suffix):
         raise InputError(f"--output {output}: must have a name that ends in {form.suffix}")
-    if output_dir is not None and scores is not None and Path(output_dir).resolve() == Path(scores).resolve():
-        raise InputError("--scores and --output-dir: the same folder; tables of scores and of events need one each")
+    if (
+        output_dir is not None
+        and scores is not None
+        and Path(output_dir).resolve() == Path(scores).resolve()
+    ):
+        raise InputError(
+            "--scores and --output-dir: the same folder; tables of scores and of events need one each"
+        )
     if output_dir is None and len(sources) > 1 and not form.holds_several:
-        raise InputError("such a file is about one recording; with several, or channels, name a folder for them: --output-dir DIR")
+        raise InputError(
+            "such a file is about one recording; with several, or channels, name a folder for them: --output-dir DIR"
+        )
 
 
 def _detect(job, sources, write, total):
@@ -252,8 +301,23 @@ def _detect(job, sources, write, total):
     return failed, num_events, done
 
 
-def run(model_dir, paths, output, output_dir, format_name, channels, thresholds, classes,
-        min_duration, point_path, scores, plot, max_failures, precise, device):
+def run(
+    model_dir,
+    paths,
+    output,
+    output_dir,
+    format_name,
+    channels,
+    thresholds,
+    classes,
+    min_duration,
+    point_path,
+    scores,
+    plot,
+    max_failures,
+    precise,
+    device,
+):
     """Find the events of recordings. Those that can't be used are told; more than the fraction `max_failures` raise InputError.
 
     paths: files, folders and patterns; thresholds, classes: texts, see `_threshold` and
@@ -270,7 +334,9 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
         make_folder(folder)
     if remark := event_finding.remark_on_rates(sources, spec.frontend_config().max_hz):
         say(f"warning: {remark}")
-    runner = network_runner.Runner.of(network, spec.mean, spec.std, network_runner.pick_device(device), precise)
+    runner = network_runner.Runner.of(
+        network, spec.mean, spec.std, network_runner.pick_device(device), precise
+    )
     detector = sliding_windows.Detector(spec, network, runner)
     finder = event_finding.EventFinder(point, names, detector.seconds_per_frame)
     job = _Job(detector, finder, form, scores, plot)
@@ -279,8 +345,12 @@ def run(model_dir, paths, output, output_dir, format_name, channels, thresholds,
         write = _writer(stack, form, output, output_dir)
         more, num_events, seconds = _detect(job, used, write, total)
         failed += more
-    say(f"detect: recordings: {len(sources) - len(failed)}, audio: {clock(seconds)}, events: {num_events}; "
-        f"x {seconds / (time.monotonic() - started):.0f} real time")
+    say(
+        f"detect: recordings: {len(sources) - len(failed)}, audio: {clock(seconds)}, events: {num_events}; "
+        f"x {seconds / (time.monotonic() - started):.0f} real time"
+    )
     if len(failed) > max_failures * len(sources):
-        raise InputError(f"{len(failed)} of {len(sources)} recordings failed, more than --max-failures {max_failures:g} allows; the first: "
-                         f"{failed[0]}")
+        raise InputError(
+            f"{len(failed)} of {len(sources)} recordings failed, more than --max-failures {max_failures:g} allows; the first: "
+            f"{failed[0]}"
+        )

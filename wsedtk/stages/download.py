@@ -1,8 +1,8 @@
 """download: the audio of YouTube excerpts, which yt-dlp fetches into one folder, one process a clip.
 
-    AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; the Y protects IDs that begin with -
-    AUDIO_DIR/failures.tsv               filename  status  reason    what there is not: `dead` for good, or `retry` next time
-    AUDIO_DIR/.download-*/               files that are not whole yet, under names that no clip has
+AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; the Y protects IDs that begin with -
+AUDIO_DIR/failures.tsv               filename  status  reason    what there is not: `dead` for good, or `retry` next time
+AUDIO_DIR/.download-*/               files that are not whole yet, under names that no clip has
 """
 
 import collections
@@ -40,11 +40,35 @@ _CLIP = re.compile(r"[A-Za-z0-9_-]{11}_[0-9.]+_[0-9.]+\.wav")
 def command_line(program, clip, limit_rate):
     """The command that makes `part-Y<clip>` in the folder that it runs in: the arguments, as a list."""
     video, start, end = clip[:11], *clip[12:].removesuffix(".wav").split("_")
-    seconds = f"{youtube.seconds_of(clip):.3f}"  # of what it cuts whole packets remain, up to 26 ms more
-    return [program, "--ignore-config", "--no-cache-dir", "--no-playlist", "--quiet", "--no-warnings", "--no-mtime",
-            "--socket-timeout", "30", "--limit-rate", limit_rate, "--format", "bestaudio/best", "--download-sections", f"*{start}-{end}",
-            "--extract-audio", "--audio-format", "wav", "--postprocessor-args", f"ExtractAudio:-t {seconds}",
-            "--output", f"part-Y{clip.removesuffix('.wav')}.%(ext)s", "--", f"https://www.youtube.com/watch?v={video}"]
+    seconds = (
+        f"{youtube.seconds_of(clip):.3f}"  # of what it cuts whole packets remain, up to 26 ms more
+    )
+    return [
+        program,
+        "--ignore-config",
+        "--no-cache-dir",
+        "--no-playlist",
+        "--quiet",
+        "--no-warnings",
+        "--no-mtime",
+        "--socket-timeout",
+        "30",
+        "--limit-rate",
+        limit_rate,
+        "--format",
+        "bestaudio/best",
+        "--download-sections",
+        f"*{start}-{end}",
+        "--extract-audio",
+        "--audio-format",
+        "wav",
+        "--postprocessor-args",
+        f"ExtractAudio:-t {seconds}",
+        "--output",
+        f"part-Y{clip.removesuffix('.wav')}.%(ext)s",
+        "--",
+        f"https://www.youtube.com/watch?v={video}",
+    ]
 
 
 def _last_error(text):
@@ -73,8 +97,11 @@ class Failures:
             if path.exists():
                 text = path.read_bytes().decode("utf-8-sig", "replace")
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        rows = [(number, cut_blank(line.split("\t"), len(columns)))
-                for number, line in enumerate(lines, 1) if line.strip()]
+        rows = [
+            (number, cut_blank(line.split("\t"), len(columns)))
+            for number, line in enumerate(lines, 1)
+            if line.strip()
+        ]
         for place, (number, fields) in enumerate(rows):
             if place == 0 and [field.strip().lower() for field in fields] == columns:
                 continue
@@ -84,7 +111,8 @@ class Failures:
                 raise InputError(
                     f"{path}:{number}: expected filename, dead or retry, and the reason, with tabs "
                     f"between them and the header {columns}, found {lines[number - 1]!r}; mend it, "
-                    "or remove the file")
+                    "or remove the file"
+                )
 
     def _set(self, clip, status, reason):
         self.rows.pop(clip, None)  # to the end
@@ -101,7 +129,13 @@ class Failures:
     def write(self, there):
         """Write the file anew, without the clips that are there."""
         self.rows = {clip: row for clip, row in self.rows.items() if clip not in there}
-        write_text(self.path, "".join(f"{line}\n" for line in [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]))
+        write_text(
+            self.path,
+            "".join(
+                f"{line}\n"
+                for line in [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]
+            ),
+        )
 
     def dead_videos(self):
         """{ID: reason} of the videos whose last failure says that they are dead."""
@@ -119,8 +153,14 @@ class _Download:
         with _using(folder):
             self.errors = open(self.part.with_suffix(".err"), "w+b")
         try:
-            self.process = subprocess.Popen(command_line(program, clips[0], limit_rate), cwd=folder, stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=self.errors, start_new_session=True)
+            self.process = subprocess.Popen(
+                command_line(program, clips[0], limit_rate),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self.errors,
+                start_new_session=True,
+            )
         except OSError as error:
             self.errors.close()
             raise InputError(f"{program}: can't be run: {error.strerror or error}") from None
@@ -147,15 +187,22 @@ class _Download:
         if status is None:
             return "retry", f"took longer than {CLIP_SECONDS} s"
         if status == 2:
-            raise InputError(f"{self.process.args[0]} doesn't take these options; is it an old one? It says: {reason}")
+            raise InputError(
+                f"{self.process.args[0]} doesn't take these options; is it an old one? It says: {reason}"
+            )
         if status != 0:
-            return (youtube_errors.verdict(clip[:11], reason),
-                    reason or f"exit status {status}, without a message")
+            return (
+                youtube_errors.verdict(clip[:11], reason),
+                reason or f"exit status {status}, without a message",
+            )
         try:
             if audio_files.info(self.part).duration == 0:
                 raise InputError("holds no samples")
         except InputError as error:
-            return "retry", f"what {Path(self.process.args[0]).name} made is no sound: {_last_error(str(error))}"
+            return (
+                "retry",
+                f"what {Path(self.process.args[0]).name} made is no sound: {_last_error(str(error))}",
+            )
         with _using(audio_dir / f"Y{clip}"):
             with open(self.part, "rb+") as file:
                 os.fsync(file.fileno())
@@ -170,10 +217,16 @@ def _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
     they end, see `_Download.outcome`; of a dead video all clips that are left, untried. Whatever
     runs when the generator is closed is ended, and what is not whole removed.
     """
-    waiting, running, free = collections.deque(videos), [], [0.0] * jobs  # when each free worker may go on, in order
+    waiting, running, free = (
+        collections.deque(videos),
+        [],
+        [0.0] * jobs,
+    )  # when each free worker may go on, in order
     with contextlib.ExitStack() as stack:
         with _using(audio_dir):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True))
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True)
+            )
         stack.callback(lambda: [download.end() for download in running])
         while (waiting or running) and not signals:
             while waiting and free and free[0] <= time.monotonic():
@@ -196,13 +249,19 @@ def _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
 def find_program(name):
     """The absolute path of the program. Raises InputError, with what to install, where it or ffmpeg is missing."""
     beside_python = os.path.dirname(sys.executable)  # an environment's own, though it is not active
-    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), beside_python]))
+    found = shutil.which(
+        name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), beside_python])
+    )
     if found is None:
-        raise InputError(f"{name}: no such program. The extra [download] of wsedtk brings yt-dlp, and so does "
-                         "`pip install 'yt-dlp[default,deno]'`; --program names another one")
+        raise InputError(
+            f"{name}: no such program. The extra [download] of wsedtk brings yt-dlp, and so does "
+            "`pip install 'yt-dlp[default,deno]'`; --program names another one"
+        )
     if shutil.which("ffmpeg") is None:
-        raise InputError("ffmpeg: no such program; yt-dlp cuts and converts with it. Install it: `apt install ffmpeg`, "
-                         "`conda install ffmpeg`, or `brew install ffmpeg`")
+        raise InputError(
+            "ffmpeg: no such program; yt-dlp cuts and converts with it. Install it: `apt install ffmpeg`, "
+            "`conda install ffmpeg`, or `brew install ffmpeg`"
+        )
     return os.path.abspath(found)
 
 
@@ -213,7 +272,9 @@ def read_clips(data_sets):
         for name in datadir.read(data_set).filenames.tolist():
             clip = youtube.normal_name(name) if _CLIP.fullmatch(name) else None
             if clip is None or youtube.seconds_of(clip) <= 0:
-                raise InputError(f"{data_set}: {name!r} is no excerpt of a YouTube video: expected <11-character ID>_<start>_<end>.wav")
+                raise InputError(
+                    f"{data_set}: {name!r} is no excerpt of a YouTube video: expected <11-character ID>_<start>_<end>.wav"
+                )
             clips[clip] = None
     return sorted(clips)
 
@@ -230,7 +291,9 @@ def plan(clips, there, failures, retry_dead):
         if clip[:11] not in dead:
             videos.setdefault(clip[:11], []).append(clip)
     order = sorted(videos, key=lambda video: last_failure.get(video, -1))
-    return [videos[video] for video in order], {clip: dead[clip[:11]] for clip in missing if clip[:11] in dead}
+    return [videos[video] for video in order], {
+        clip: dead[clip[:11]] for clip in missing if clip[:11] in dead
+    }
 
 
 @dataclasses.dataclass
@@ -262,16 +325,22 @@ def _try_all(videos, failures, outcomes, description):
             if status != "dead":
                 say(f"download: {clip}: {reason}")
             if in_a_row == MAX_RETRIES_IN_A_ROW:
-                found.stopped = (f"stopped after {in_a_row} failures in a row: the network is "
-                                 "down, or the site blocks you")
+                found.stopped = (
+                    f"stopped after {in_a_row} failures in a row: the network is "
+                    "down, or the site blocks you"
+                )
                 break
     return found
 
 
 def _ask_again(clip, audio_dir, program, limit_rate, signals):
     """Download a clip that could be had, and throw it away. Returns its outcome, or None."""
-    with _using(audio_dir), tempfile.TemporaryDirectory(
-            prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True) as folder:
+    with (
+        _using(audio_dir),
+        tempfile.TemporaryDirectory(
+            prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True
+        ) as folder,
+    ):
         outcomes = _fetch([[clip]], Path(folder), program, limit_rate, 1, 0, signals)
         return next((status for _, status, *_ in outcomes), None)
 
@@ -302,8 +371,16 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
     if dry_run:
         there = set(youtube.find_audio([audio_dir])[0].tolist()) if audio_dir.exists() else set()
         videos, dead = plan(clips, there, Failures(failures_path), retry_dead)
-        commands = [shlex.join(command_line(program, clip, limit_rate)) for video in videos for clip in video]
-        print(*commands, f"# {len(commands)} of {len(clips)} clips to fetch, {len(dead)} dead", sep="\n")
+        commands = [
+            shlex.join(command_line(program, clip, limit_rate))
+            for video in videos
+            for clip in video
+        ]
+        print(
+            *commands,
+            f"# {len(commands)} of {len(clips)} clips to fetch, {len(dead)} dead",
+            sep="\n",
+        )
         return
     program = find_program(program)
     with locking(audio_dir / ".lock"), noted() as signals:
@@ -320,10 +397,17 @@ def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, progr
         _list_dead(found, known, failures, audio_dir, program, limit_rate, signals)
         fetched = found.fetched
         failures.write(there | fetched)
-    num_there, dead = sum(clip in there for clip in clips), plan(clips, there | fetched, failures, False)[1]
+    num_there, dead = (
+        sum(clip in there for clip in clips),
+        plan(clips, there | fetched, failures, False)[1],
+    )
     left = len(clips) - num_there - len(fetched) - len(dead)
-    print(f"{audio_dir}: {len(clips)} clips: {num_there} there, {len(fetched)} fetched, {len(dead)} dead, {left} to retry")
+    print(
+        f"{audio_dir}: {len(clips)} clips: {num_there} there, {len(fetched)} fetched, {len(dead)} dead, {left} to retry"
+    )
     if left:
         stopped = found.stopped or f"the reasons are in {failures_path}"
         stopped = "stopped by a signal" if signals else stopped
-        raise NotFinished(f"{left} of {len(clips)} clips are not there yet; {stopped}. Run the same command again to go on")
+        raise NotFinished(
+            f"{left} of {len(clips)} clips are not there yet; {stopped}. Run the same command again to go on"
+        )

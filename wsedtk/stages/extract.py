@@ -47,9 +47,11 @@ def clip_samples(frontend_config, max_seconds, crop, path):
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
-                raise InputError(f"{path}: lasts {audio_files.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
-                                 "--crop keeps its beginning, --max-seconds takes longer clips")
-            samples = samples[:round(max_seconds * rate)]
+                raise InputError(
+                    f"{path}: lasts {audio_files.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
+                    "--crop keeps its beginning, --max-seconds takes longer clips"
+                )
+            samples = samples[: round(max_seconds * rate)]
         return samples, len(samples) / rate, remarks
     except InputError as error:
         return None, str(error), []
@@ -61,7 +63,7 @@ def clip_features(frontend_config, max_seconds, crop, path):
     if samples is None:
         return None, duration, remarks
     features = _frontend(frontend_config)(samples)
-    return features[:most_frames(frontend_config, max_seconds)], duration, remarks
+    return features[: most_frames(frontend_config, max_seconds)], duration, remarks
 
 
 def tell_failure(name, reason):
@@ -86,7 +88,9 @@ def _results(parts, work, jobs, frontend, description):
             yield clip, found if found is None or frontend is None else frontend(found), duration
 
 
-def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device="cpu"):
+def run(
+    data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device="cpu"
+):
     """Write the features of a set, or of shard (K, N) of it: the clips K, K + N, ... counted from 1.
 
     `jobs` processes decode and resample, and compute the features too where the device is a CPU; else this one does that there.
@@ -98,22 +102,42 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
     dataset = datadir.read(data_set)
     frontend_config = config.load(FrontendConfig, config_path)
     if frontend_config.pad_to_seconds is not None and frontend_config.pad_to_seconds > max_seconds:
-        raise InputError(f"{config_path}: pad_to_seconds {frontend_config.pad_to_seconds:g} is longer than "
-                         f"--max-seconds {max_seconds:g}")
-    made = {"data_fingerprint": dataset.fingerprint(), "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
-            **provenance.made_by()}
+        raise InputError(
+            f"{config_path}: pad_to_seconds {frontend_config.pad_to_seconds:g} is longer than "
+            f"--max-seconds {max_seconds:g}"
+        )
+    made = {
+        "data_fingerprint": dataset.fingerprint(),
+        "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
+        **provenance.made_by(),
+    }
     if shard is not None:
         output = store.shard_path(output, *shard)
         dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
     settings = config.to_mapping(frontend_config)
     max_frames = most_frames(frontend_config, max_seconds)
-    layout = {"max_frames": max_frames, "num_bins": frontend_config.num_mels, "dtype": dtype, "frontend": settings,
-              "frontend_fingerprint": config.fingerprint(settings)}
+    layout = {
+        "max_frames": max_frames,
+        "num_bins": frontend_config.num_mels,
+        "dtype": dtype,
+        "frontend": settings,
+        "frontend_fingerprint": config.fingerprint(settings),
+    }
     device = network_runner.pick_device(device)
     on_cpu = device.type == "cpu"
-    work = functools.partial(clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop)
-    frontend = None if on_cpu else lambda samples: _frontend(frontend_config, device)(samples)[:max_frames]
-    identity = {**layout, "max_seconds": max_seconds, "crop": crop, "device": device.type, "wsedtk": __version__}
+    work = functools.partial(
+        clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop
+    )
+    frontend = (
+        None if on_cpu else lambda samples: _frontend(frontend_config, device)(samples)[:max_frames]
+    )
+    identity = {
+        **layout,
+        "max_seconds": max_seconds,
+        "crop": crop,
+        "device": device.type,
+        "wsedtk": __version__,
+    }
     store.check_overwrite(output, "features")
     with finishing(output, identity, layout, dataset) as parts:
         parts.find(lambda path: work(path)[0] is not None)
@@ -122,13 +146,19 @@ def run(data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, ma
             say(f"extract: {num_there} of {len(dataset)} clips of {output} are there from before")
         for name, reason in parts.failed().items():
             tell_failure(name, reason)
-        with contextlib.closing(_results(parts, work, jobs, frontend, f"extract {output}")) as results:
+        with contextlib.closing(
+            _results(parts, work, jobs, frontend, f"extract {output}")
+        ) as results:
             parts.write(results)
         failed = parts.failed()
         if len(failed) > max_failures * len(dataset):
-            raise InputError(f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
-                             f"allows; the first: {next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
-                             "the features of the others are kept for when the command is given again.")
+            raise InputError(
+                f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
+                f"allows; the first: {next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
+                "the features of the others are kept for when the command is given again."
+            )
         parts.join(made)
-    print(f"{output}: {len(dataset) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
-          + (f"; {len(failed)} clips failed" if failed else ""))
+    print(
+        f"{output}: {len(dataset) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
+        + (f"; {len(failed)} clips failed" if failed else "")
+    )

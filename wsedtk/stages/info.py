@@ -15,14 +15,27 @@ _INDENT = "    "
 
 def _text(value):
     """A value in a line; control characters, line ends among them, spelt out."""
-    text = ("yes" if value else "no") if isinstance(value, bool) else "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = (
+        ("yes" if value else "no")
+        if isinstance(value, bool)
+        else "; ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+    )
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _lines(mapping, indent=""):
     """Aligned `key: value` lines; what is empty or not known is left out."""
-    shown = {_text(key): value for key, value in mapping.items() if value is not None and value != [] and value != {}}
-    width = max((len(key) for key, value in shown.items() if not isinstance(value, dict)), default=0) + 1
+    shown = {
+        _text(key): value
+        for key, value in mapping.items()
+        if value is not None and value != [] and value != {}
+    }
+    width = (
+        max((len(key) for key, value in shown.items() if not isinstance(value, dict)), default=0)
+        + 1
+    )
     for key, value in shown.items():
         if isinstance(value, dict):
             yield f"{indent}{key}:"
@@ -31,7 +44,12 @@ def _lines(mapping, indent=""):
             yield f"{indent}{key + ':':{width}} {_text(value)}"
 
 
-_STATES = {"there": "still there", "changed": "another by now", "gone": "no longer there", None: None}
+_STATES = {
+    "there": "still there",
+    "changed": "another by now",
+    "gone": "no longer there",
+    None: None,
+}
 
 
 def _inputs(inputs):
@@ -50,10 +68,21 @@ def text_of(about):
     """An `About` as text."""
     made = about.made
     by = ", ".join(f"{name} {made[name]}" for name in ("wsedtk", "commit", "verb") if name in made)
-    when = made.get("when") and made["when"] + ("" if made.get("recorded") else " (the file's time)")
-    head = {"kind": about.kind, "complete": about.complete, "made by": by or None, "command": made.get("command"), "made": when}
+    when = made.get("when") and made["when"] + (
+        "" if made.get("recorded") else " (the file's time)"
+    )
+    head = {
+        "kind": about.kind,
+        "complete": about.complete,
+        "made by": by or None,
+        "command": made.get("command"),
+        "made": when,
+    }
     content = {key.replace("_", " "): value for key, value in about.content.items()}
-    lines = [_text(about.path), *_lines({**head, **content, "made from": _inputs(about.inputs)}, _INDENT)]
+    lines = [
+        _text(about.path),
+        *_lines({**head, **content, "made from": _inputs(about.inputs)}, _INDENT),
+    ]
     return "\n".join(lines + [f"{_INDENT}fault: {_text(fault)}" for fault in about.faults])
 
 
@@ -63,7 +92,12 @@ def _plain(value):
         return {key: _plain(content) for key, content in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(content) for content in value]
-    known = value is None or isinstance(value, (bool, int, str)) or isinstance(value, float) and math.isfinite(value)
+    known = (
+        value is None
+        or isinstance(value, (bool, int, str))
+        or isinstance(value, float)
+        and math.isfinite(value)
+    )
     return value if known else str(value)
 
 
@@ -82,9 +116,13 @@ def run(paths, as_json):
     else:
         text = "\n\n".join(map(text_of, found))
     if text:
-        print(re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):x}", text))  # of names that are not UTF-8
+        print(
+            re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):x}", text)
+        )  # of names that are not UTF-8
     damaged = [about.path for about in found if about.faults]
     if damaged:
-        wrong.append(f"{len(damaged)} of {len(paths)} damaged, or not fitting together: {', '.join(damaged)}")
+        wrong.append(
+            f"{len(damaged)} of {len(paths)} damaged, or not fitting together: {', '.join(damaged)}"
+        )
     if wrong:
         raise InputError("\n".join(wrong))

@@ -15,6 +15,26 @@ def dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     dcase2017_corpus.prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
 
 
-def audioset(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs):
+def audioset(
+    metadata_dir,
+    audio_dirs,
+    data_dir,
+    subset,
+    excluded,
+    with_ancestors,
+    metadata_only,
+    strict,
+    jobs,
+):
     """Make data_dir/{train,eval} of AudioSet's lists and the audio at hand."""
-    audioset_corpus.prepare(metadata_dir, audio_dirs, data_dir, subset, excluded, with_ancestors, metadata_only, strict, jobs)
+    audioset_corpus.prepare(
+        metadata_dir,
+        audio_dirs,
+        data_dir,
+        subset,
+        excluded,
+        with_ancestors,
+        metadata_only,
+        strict,
+        jobs,
+    )

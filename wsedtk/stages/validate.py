@@ -48,8 +48,12 @@ class Report:
     dataset: datadir.DataSet
     errors: list = dataclasses.field(default_factory=list)  # (clip, message)
     damaged: list = dataclasses.field(default_factory=list)  # (clip, message), of usable files
-    odd: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(list))  # {what is odd: [(clip, detail)]}
-    contents: np.ndarray | None = None  # (N,) a key for what each clip sounds like; 0 where it is silent or not known
+    odd: dict = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(list)
+    )  # {what is odd: [(clip, detail)]}
+    contents: np.ndarray | None = (
+        None  # (N,) a key for what each clip sounds like; 0 where it is silent or not known
+    )
 
     @functools.cached_property
     def name_keys(self):
@@ -65,12 +69,24 @@ class Report:
         columns = datadir.COLUMNS["clips.tsv"]
         for numbers, (found, *_) in read_rows(table, columns, [], datadir.GROUP):
             lines[find(names, found)] = numbers
-        faults = [Fault(is_error, table, int(lines[clip]), f"{str(names[clip])!r}: {message}")
-                  for is_error, found in ((True, self.errors), (False, self.damaged))
-                  for clip, message in found]
+        faults = [
+            Fault(is_error, table, int(lines[clip]), f"{str(names[clip])!r}: {message}")
+            for is_error, found in ((True, self.errors), (False, self.damaged))
+            for clip, message in found
+        ]
         for what, clips in self.odd.items():
-            shown = [f"{str(names[clip])!r} (line {lines[clip]}{detail and f', {detail}'})" for clip, detail in clips]
-            faults.append(Fault(False, table, int(lines[clips[0][0]]), f"{len(clips)} clips {what}: {first(shown)}"))
+            shown = [
+                f"{str(names[clip])!r} (line {lines[clip]}{detail and f', {detail}'})"
+                for clip, detail in clips
+            ]
+            faults.append(
+                Fault(
+                    False,
+                    table,
+                    int(lines[clips[0][0]]),
+                    f"{len(clips)} clips {what}: {first(shown)}",
+                )
+            )
         return faults
 
     def add(self, what, clips, details=()):
@@ -82,15 +98,26 @@ class Report:
         """Note the clips that are another of their set: by name, or by the path of their audio."""
         names, paths = self.dataset.filenames, self.dataset.paths
         copies, originals = _twice(self.name_keys)
-        self.add("are named as another, but for a Y, the extension or the digits", copies, [repr(n) for n in names[originals].tolist()])
+        self.add(
+            "are named as another, but for a Y, the extension or the digits",
+            copies,
+            [repr(n) for n in names[originals].tolist()],
+        )
         copies, originals = _twice(_keys(texts(paths)))
-        self.add("have the same sound file as another", copies, [repr(n) for n in names[originals].tolist()])
+        self.add(
+            "have the same sound file as another",
+            copies,
+            [repr(n) for n in names[originals].tolist()],
+        )
 
     def listen(self, jobs):
         """Open every sound file, in `jobs` processes, and note what it sounds like."""
         there = np.flatnonzero(self.dataset.paths != "")
         self.add("have no audio", np.flatnonzero(self.dataset.paths == ""))
-        rates, self.contents = np.zeros(len(self.dataset), np.int64), np.zeros(len(self.dataset), np.int64)
+        rates, self.contents = (
+            np.zeros(len(self.dataset), np.int64),
+            np.zeros(len(self.dataset), np.int64),
+        )
         with mapping(jobs, ["wsedtk.audio.audio_files"]) as spread:
             examined = spread(audio_files.examine, texts(self.dataset.paths[there]))
             for clip, found in progress(zip(there.tolist(), examined), "open audio", len(there)):
@@ -108,10 +135,18 @@ class Report:
         if len(known):
             usual = np.bincount(known).argmax()
             odd = np.flatnonzero((rates > 0) & (rates != usual))
-            self.add(f"have another rate than the most, {usual} Hz", odd, [f"{rate} Hz" for rate in rates[odd].tolist()])
+            self.add(
+                f"have another rate than the most, {usual} Hz",
+                odd,
+                [f"{rate} Hz" for rate in rates[odd].tolist()],
+            )
         copies, originals = _twice(self.contents)
         other = self.dataset.paths[copies] != self.dataset.paths[originals]
-        self.add("sound exactly like another", copies[other], [repr(n) for n in self.dataset.filenames[originals[other]].tolist()])
+        self.add(
+            "sound exactly like another",
+            copies[other],
+            [repr(n) for n in self.dataset.filenames[originals[other]].tolist()],
+        )
 
     def compare(self, earlier):
         """Note what the set shares with another: clips, recordings that clips are cut from, and sounds."""
@@ -122,17 +157,22 @@ class Report:
         mine, theirs = datadir.sources(self.dataset, earlier.dataset)
         shared = np.isin(mine, theirs) & ~same
         (recordings, groups), (others, other_groups) = (
-            one.dataset.source_keys for one in (self, earlier))
+            one.dataset.source_keys for one in (self, earlier)
+        )
         by_name = np.isin(recordings, others) & ~((groups != 0) & np.isin(groups, other_groups))
         for what, clips in (("cut from a recording", by_name), ("of a group", ~by_name)):
-            self.add(f"are {what} that {earlier.folder} has clips of too",
-                     np.flatnonzero(shared & clips))
+            self.add(
+                f"are {what} that {earlier.folder} has clips of too", np.flatnonzero(shared & clips)
+            )
         if self.contents is not None:
             contents, clips = np.unique(earlier.contents, return_index=True)
             places = find(contents, self.contents)
             copies = np.flatnonzero((places >= 0) & (self.contents != 0) & ~same)
-            self.add(f"sound exactly like one of {earlier.folder}", copies,
-                     [repr(n) for n in earlier.dataset.filenames[clips[places[copies]]].tolist()])
+            self.add(
+                f"sound exactly like one of {earlier.folder}",
+                copies,
+                [repr(n) for n in earlier.dataset.filenames[clips[places[copies]]].tolist()],
+            )
 
 
 def _oddities(found, duration):
@@ -150,9 +190,15 @@ def _oddities(found, duration):
     elif found.peak > FAR_OUTSIDE:
         yield "reach far beyond full scale, a matter of level and no damage", f"peak {found.peak:g}"
     elif found.full_scale >= CLIPPED:
-        yield f"are clipped, {CLIPPED:.1%} or more of their samples at full scale", f"{found.full_scale:.1%}"
+        yield (
+            f"are clipped, {CLIPPED:.1%} or more of their samples at full scale",
+            f"{found.full_scale:.1%}",
+        )
     if found.sample_rate < LOWEST_RATE:
-        yield f"have a rate below {LOWEST_RATE} Hz, so that the upper mel bands are empty", f"{found.sample_rate} Hz"
+        yield (
+            f"have a rate below {LOWEST_RATE} Hz, so that the upper mel bands are empty",
+            f"{found.sample_rate} Hz",
+        )
 
 
 def run(folders, with_audio, jobs):
@@ -160,7 +206,12 @@ def run(folders, with_audio, jobs):
     wrong, reports = [], []
     for folder in folders:
         dataset, faults = datadir.check(folder)
-        size, rest = "", "; its audio was not opened: mend the tables first" if with_audio and dataset is None else ""
+        size, rest = (
+            "",
+            "; its audio was not opened: mend the tables first"
+            if with_audio and dataset is None
+            else "",
+        )
         if dataset is not None:
             report = Report(folder, dataset)
             report.find_copies()
@@ -170,8 +221,15 @@ def run(folders, with_audio, jobs):
                 report.compare(earlier)
             reports.append(report)
             faults += report.faults()
-            size = (f"{len(dataset)} clips, {len(dataset.labels)} classes, {len(dataset.tag_clip)} tags, "
-                    + (f"{len(dataset.events)} events" if dataset.events is not None else "no events.tsv") + ": ")
+            size = (
+                f"{len(dataset)} clips, {len(dataset.labels)} classes, {len(dataset.tag_clip)} tags, "
+                + (
+                    f"{len(dataset.events)} events"
+                    if dataset.events is not None
+                    else "no events.tsv"
+                )
+                + ": "
+            )
         for fault in faults:
             print(printable(fault))
         num_errors = sum(fault.is_error for fault in faults)
@@ -179,4 +237,6 @@ def run(folders, with_audio, jobs):
             wrong.append(folder)
         print(f"{folder}: {size}{num_errors} errors, {len(faults) - num_errors} warnings{rest}")
     if wrong:
-        raise InputError(f"{len(wrong)} of {len(folders)} data directories have errors: {', '.join(map(str, wrong))}")
+        raise InputError(
+            f"{len(wrong)} of {len(folders)} data directories have errors: {', '.join(map(str, wrong))}"
+        )

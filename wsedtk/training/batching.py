@@ -40,24 +40,39 @@ class Batches:
         if balancer != "classes":
             queues = [np.arange(len(dataset))]
         self.queues = [q for q in queues if len(q)]
-        self._orders = [(-1, None)] * len(self.queues)  # the pass that each queue is in, and its order in that pass
+        self._orders = [(-1, None)] * len(
+            self.queues
+        )  # the pass that each queue is in, and its order in that pass
 
     def _clip(self, queue, round_number):
         clips = self.queues[queue]
         lap, place = divmod(round_number, len(clips))
         if self._orders[queue][0] != lap:
-            self._orders[queue] = lap, np.random.default_rng((self.seed, 1, queue, lap)).permutation(clips)
+            self._orders[queue] = (
+                lap,
+                np.random.default_rng((self.seed, 1, queue, lap)).permutation(clips),
+            )
         return self._orders[queue][1][place]
 
     def batch(self, step):
         """The clips (B,) of batch number `step`, counted from 0."""
         if self.cumulative is not None:
-            draws = np.random.default_rng((self.seed, 3, step)).random(self.batch_size) * self.cumulative[-1]
-            return np.searchsorted(self.cumulative, draws, side="right").clip(max=len(self.cumulative) - 1)
+            draws = (
+                np.random.default_rng((self.seed, 3, step)).random(self.batch_size)
+                * self.cumulative[-1]
+            )
+            return np.searchsorted(self.cumulative, draws, side="right").clip(
+                max=len(self.cumulative) - 1
+            )
         draws = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         rounds, turns = np.divmod(draws, len(self.queues))
-        orders = {r: np.random.default_rng((self.seed, 2, r)).permutation(len(self.queues)) for r in np.unique(rounds).tolist()}
-        return np.array([self._clip(orders[r][turn], r) for r, turn in zip(rounds.tolist(), turns.tolist())])
+        orders = {
+            r: np.random.default_rng((self.seed, 2, r)).permutation(len(self.queues))
+            for r in np.unique(rounds).tolist()
+        }
+        return np.array(
+            [self._clip(orders[r][turn], r) for r, turn in zip(rounds.tolist(), turns.tolist())]
+        )
 
 
 class FeatureBatches:
@@ -81,7 +96,10 @@ class FeatureBatches:
         x, mask = load_features(self.store, self.rows[clips])
         missing = 0 if of is None else int(self.store.num_frames[self.rows[of]].max()) - x.shape[1]
         if missing > 0:
-            x, mask = torch.nn.functional.pad(x, (0, 0, 0, missing)), torch.nn.functional.pad(mask, (0, missing))
+            x, mask = (
+                torch.nn.functional.pad(x, (0, 0, 0, missing)),
+                torch.nn.functional.pad(mask, (0, missing)),
+            )
         return x, mask
 
 
@@ -106,10 +124,14 @@ class FrameTargets:
         edges = np.arange(num_frames + 1) * self.seconds_per_frame
         for row, clip in enumerate(clips.tolist()):
             events = self.events.select(slice(self.starts[clip], self.starts[clip + 1]))
-            for onset, offset, label in metrics.merge_overlaps([span[1:] for span in events.rows()]):
+            for onset, offset, label in metrics.merge_overlaps(
+                [span[1:] for span in events.rows()]
+            ):
                 covered = np.minimum(offset, edges[1:]) - np.maximum(onset, edges[:-1])
                 target[row, :, label] += covered.clip(min=0) / self.seconds_per_frame
-        return torch.from_numpy(target), torch.from_numpy(self.known[clips].astype(np.float32))[:, None]
+        return torch.from_numpy(target), torch.from_numpy(self.known[clips].astype(np.float32))[
+            :, None
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +153,9 @@ class Augmentation:
     @property
     def is_on(self):
         """Whether it changes anything."""
-        return any((self.mixup_alpha, self.time_mask_frames, self.mel_mask_bins, self.time_shift_frames))
+        return any(
+            (self.mixup_alpha, self.time_mask_frames, self.mel_mask_bins, self.time_shift_frames)
+        )
 
     def __call__(self, generators, x, mask, tags, frames=None, known=None):
         """Change a batch; random numbers come from `generators`, one numpy Generator a clip.
@@ -144,9 +168,19 @@ class Augmentation:
         if self.mixup_alpha:
             x, mask, tags, frames, known = self._mix(generators, x, mask, tags, frames, known)
         if self.time_mask_frames:
-            x = x * self._spans(generators, mask.sum(dim=1).tolist(), x.shape[1], self.time_mask_frames).to(x)[:, :, None]
+            x = (
+                x
+                * self._spans(
+                    generators, mask.sum(dim=1).tolist(), x.shape[1], self.time_mask_frames
+                ).to(x)[:, :, None]
+            )
         if self.mel_mask_bins:
-            x = x * self._spans(generators, [x.shape[2]] * len(x), x.shape[2], self.mel_mask_bins).to(x)[:, None]
+            x = (
+                x
+                * self._spans(generators, [x.shape[2]] * len(x), x.shape[2], self.mel_mask_bins).to(
+                    x
+                )[:, None]
+            )
         return x, mask, tags, frames, known
 
     @staticmethod
@@ -157,7 +191,7 @@ class Augmentation:
             for _ in range(2):
                 width = int(generator.integers(0, min(longest, length) + 1))
                 start = int(generator.integers(0, length - width + 1))
-                keep[row, start:start + width] = 0
+                keep[row, start : start + width] = 0
         return torch.from_numpy(keep)
 
     def _shift(self, generators, x, mask, frames):
@@ -171,15 +205,25 @@ class Augmentation:
             places[row, :real] = np.roll(places[row, :real], shift * self.time_reduction)
             out_places[row, :whole] = np.roll(out_places[row, :whole], shift)
         x = x[torch.arange(len(x))[:, None], torch.from_numpy(places)]
-        return x, frames if frames is None else frames[torch.arange(len(x))[:, None], torch.from_numpy(out_places)]
+        return x, frames if frames is None else frames[
+            torch.arange(len(x))[:, None], torch.from_numpy(out_places)
+        ]
 
     def _mix(self, generators, x, mask, tags, frames, known):
         """Each clip with a partner of the batch."""
-        draws = [(generator.integers(0, len(x)), generator.beta(self.mixup_alpha, self.mixup_alpha)) for generator in generators]
+        draws = [
+            (generator.integers(0, len(x)), generator.beta(self.mixup_alpha, self.mixup_alpha))
+            for generator in generators
+        ]
         partner = torch.tensor([int(p) for p, _ in draws])
-        share = torch.tensor([b for _, b in draws], dtype=torch.float32, device=x.device)[:, None]  # (B, 1)
+        share = torch.tensor([b for _, b in draws], dtype=torch.float32, device=x.device)[
+            :, None
+        ]  # (B, 1)
         x = share[..., None] * x + (1 - share[..., None]) * x[partner]
         tags = share * tags + (1 - share) * tags[partner]
         if frames is not None:
-            frames, known = share[..., None] * frames + (1 - share[..., None]) * frames[partner], known * known[partner]
+            frames, known = (
+                share[..., None] * frames + (1 - share[..., None]) * frames[partner],
+                known * known[partner],
+            )
         return x, mask | mask[partner], tags, frames, known

@@ -31,7 +31,7 @@ class Group:
 
     def share(self, items):
         """This process's share of items that can be sliced."""
-        return items[self.rank::self.size]
+        return items[self.rank :: self.size]
 
     def total(self, value):
         """The sum over the processes of a number or tensor, taken in float64."""
@@ -73,7 +73,12 @@ class _InTheLoss(torch.nn.Module):
 
     def forward(self, x, mask):
         output = self.network(x, mask)
-        return Output(output.clip, output.frame if self.with_frames else output.frame.detach(), None, output.mask)
+        return Output(
+            output.clip,
+            output.frame if self.with_frames else output.frame.detach(),
+            None,
+            output.mask,
+        )
 
 
 class Several(Group):
@@ -123,11 +128,19 @@ class Several(Group):
         if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
             return pick_device("cpu")
         if name not in ("auto", "cuda"):
-            raise InputError(f"--device {name}: each of the {self.size} processes takes a GPU of its own; leave it out, or give cpu")
-        number, processes, gpus = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+            raise InputError(
+                f"--device {name}: each of the {self.size} processes takes a GPU of its own; leave it out, or give cpu"
+            )
+        number, processes, gpus = (
+            int(os.environ["LOCAL_RANK"]),
+            int(os.environ["LOCAL_WORLD_SIZE"]),
+            torch.cuda.device_count(),
+        )
         if processes > gpus > 0:
-            raise InputError(f"{platform.node()}: {processes} processes, and GPUs for {gpus}; give torchrun --nproc-per-node {gpus}, "
-                             "or train with --device cpu")
+            raise InputError(
+                f"{platform.node()}: {processes} processes, and GPUs for {gpus}; give torchrun --nproc-per-node {gpus}, "
+                "or train with --device cpu"
+            )
         device = pick_device(f"cuda:{number}")
         torch.cuda.set_device(device)
         return device
@@ -136,28 +149,41 @@ class Several(Group):
         """See Group: gradients become the mean over the processes; batch norm is of the whole batch on GPUs."""
         if device.type == "cuda":
             torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        elif any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.modules()):
-            say("warning: on CPUs batch norm uses each process's own part of a batch, not the whole: the model will be another than "
-                "that of one process, or of GPUs")
+        elif any(
+            isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+            for module in network.modules()
+        ):
+            say(
+                "warning: on CPUs batch norm uses each process's own part of a batch, not the whole: the model will be another than "
+                "that of one process, or of GPUs"
+            )
         # So it does not sort parameters anew after the first batch: three processes' sums would depend on where a run was resumed.
-        return torch.nn.parallel.DistributedDataParallel(_InTheLoss(network, with_frames), find_unused_parameters=True)
+        return torch.nn.parallel.DistributedDataParallel(
+            _InTheLoss(network, with_frames), find_unused_parameters=True
+        )
 
 
 def _is_loss(error):
     """Whether an exception says that another process can't be reached."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
 
 
 def _why_lost(error, size, is_joined):
     """What to tell the user of such an exception."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if not is_joined:
-        return (f"the {size} processes of this training can't reach each other ({reason}); GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name "
-                "the network interface to take")
+        return (
+            f"the {size} processes of this training can't reach each other ({reason}); GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name "
+            "the network interface to take"
+        )
     if isinstance(error, dist.DistBackendError) and "remote" not in reason.lower():
         return f"the GPUs of this training can't work together ({reason}); NCCL_DEBUG=INFO in the environment tells more"
-    return (f"another of the {size} processes of this training is gone; give the same command again, and it goes on from the last "
-            f"checkpoint ({reason})")
+    return (
+        f"another of the {size} processes of this training is gone; give the same command again, and it goes on from the last "
+        f"checkpoint ({reason})"
+    )
 
 
 def _tell_once(store, message, patiently):
@@ -192,17 +218,30 @@ def joining(device):
         return
     store = None
     try:
-        with handled(signal.SIG_DFL):  # no handler is called while a process that never comes is waited for
+        with handled(
+            signal.SIG_DFL
+        ):  # no handler is called while a process that never comes is waited for
             store, _, _ = next(dist.rendezvous("env://"))
-            dist.init_process_group("gloo" if device == "cpu" or not torch.cuda.is_available() else "cpu:gloo,cuda:nccl",
-                                    store=store, rank=rank, world_size=size)
-        with open(os.devnull, "w", encoding="utf-8") as nowhere, \
-                contextlib.redirect_stdout(nowhere if rank else sys.stdout), contextlib.redirect_stderr(nowhere if rank else sys.stderr):
+            dist.init_process_group(
+                "gloo"
+                if device == "cpu" or not torch.cuda.is_available()
+                else "cpu:gloo,cuda:nccl",
+                store=store,
+                rank=rank,
+                world_size=size,
+            )
+        with (
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere if rank else sys.stdout),
+            contextlib.redirect_stderr(nowhere if rank else sys.stderr),
+        ):
             yield Several(rank, size)
     except BaseException as error:
         where = f"rank {rank} of {size} on {platform.node()}: " if rank else ""
         if _is_loss(error):
-            _tell_once(store, where + _why_lost(error, size, dist.is_initialized()), patiently=False)
+            _tell_once(
+                store, where + _why_lost(error, size, dist.is_initialized()), patiently=False
+            )
             raise InputError("") from error
         if rank and isinstance(error, (InputError, NotFinished)):
             _tell_once(store, f"{where}{error}", patiently=True)

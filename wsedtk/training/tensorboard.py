@@ -31,7 +31,9 @@ class Scalars:
     def write(self, step, values):
         """Add {name: number} at a step, for TensorBoard to see at once. Raises InputError where the disk refuses."""
         try:
-            with warnings.catch_warnings():  # of the libraries behind it: nobody can do anything about them here
+            with (
+                warnings.catch_warnings()
+            ):  # of the libraries behind it: nobody can do anything about them here
                 warnings.simplefilter("ignore")
                 if not self._begun:
                     self._begun, kind = True, _writer_class()
@@ -43,7 +45,9 @@ class Scalars:
         except UnicodeEncodeError:  # before the first point; no training ends for want of a picture
             say(f"warning: {self.folder}: gets no curves for TensorBoard: the path is not UTF-8")
         except OSError as error:
-            raise InputError(f"{self.folder}: can't be written: {error.strerror or error}") from error
+            raise InputError(
+                f"{self.folder}: can't be written: {error.strerror or error}"
+            ) from error
 
     def close(self):
         """End the file."""

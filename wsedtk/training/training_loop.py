@@ -33,46 +33,89 @@ class TrainConfig:
     network: str = "dcase-crnn"
     network_options: dict = dataclasses.field(default_factory=dict)
     pooling: str = "linear"
-    hierarchy: typing.Literal["published", "published-all", "plain", "nested"] | None = None  # help(wsedtk.models.pooling)
+    hierarchy: typing.Literal["published", "published-all", "plain", "nested"] | None = (
+        None  # help(wsedtk.models.pooling)
+    )
     groups: tuple[int, ...] = ()  # output frames, then groups, that a group of the hierarchy holds
-    balancer: typing.Literal["classes", "weighted", "none"] = "classes"  # help(wsedtk.training.batching.Batches)
+    balancer: typing.Literal["classes", "weighted", "none"] = (
+        "classes"  # help(wsedtk.training.batching.Batches)
+    )
     batch_size: int = 100
     learning_rate: float = 3e-4
-    frame_loss_weight: float = 0.0  # of the loss of the frames of clips that have events, where FIT_SET has an events.tsv
-    mixup_alpha: float = 0.0  # this and the next three are off at 0; help(wsedtk.training.batching.Augmentation)
+    frame_loss_weight: float = (
+        0.0  # of the loss of the frames of clips that have events, where FIT_SET has an events.tsv
+    )
+    mixup_alpha: float = (
+        0.0  # this and the next three are off at 0; help(wsedtk.training.batching.Augmentation)
+    )
     time_mask_seconds: float = 0.0
     mel_mask_bins: int = 0
     time_shift_seconds: float = 0.0
     checkpoint_every: int | None = 500  # batches; null: an epoch, as many batches as the clips fill
     max_checkpoints: int = 50
-    schedule_by: typing.Literal["loss", "f1", "map"] | None = "loss"  # what must stall for the learning rate to fall; null: never
+    schedule_by: typing.Literal["loss", "f1", "map"] | None = (
+        "loss"  # what must stall for the learning rate to fall; null: never
+    )
     schedule_factor: float = 0.5
     schedule_patience: int = 3  # checkpoints that may pass without gain; the next one lowers the rate (torch's ReduceLROnPlateau)
-    stop_patience: int | None = None  # checkpoints without gain of `select_by` after which training stops; null: never
-    select_by: typing.Literal["loss", "f1", "map"] = "f1"  # the model is the checkpoint that is best on VALID_SET by this
-    precision: typing.Literal["bf16", "float32"] = "bf16"  # of the network in training; the papers' is float32
+    stop_patience: int | None = (
+        None  # checkpoints without gain of `select_by` after which training stops; null: never
+    )
+    select_by: typing.Literal["loss", "f1", "map"] = (
+        "f1"  # the model is the checkpoint that is best on VALID_SET by this
+    )
+    precision: typing.Literal["bf16", "float32"] = (
+        "bf16"  # of the network in training; the papers' is float32
+    )
     seed: int = 0
     keep_checkpoints: int = 2  # the newest ones, beside the best
-    resume_seconds: float = 600.0  # of training, after which what is needed to go on is written between checkpoints too
+    resume_seconds: float = (
+        600.0  # of training, after which what is needed to go on is written between checkpoints too
+    )
 
     def __post_init__(self):
-        if min(self.batch_size, self.max_checkpoints, self.keep_checkpoints,
-               1 if self.checkpoint_every is None else self.checkpoint_every) < 1:
-            raise ValueError("batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be at least 1")
+        if (
+            min(
+                self.batch_size,
+                self.max_checkpoints,
+                self.keep_checkpoints,
+                1 if self.checkpoint_every is None else self.checkpoint_every,
+            )
+            < 1
+        ):
+            raise ValueError(
+                "batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be at least 1"
+            )
         if not self.resume_seconds >= 0:
             raise ValueError(f"resume_seconds must be at least 0, found {self.resume_seconds}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be a number above 0, found {self.learning_rate}")
         if not 0 < self.schedule_factor < 1:
-            raise ValueError("schedule_factor must be above 0 and below 1, found "
-                             f"{self.schedule_factor:g}{suggest_fraction(self.schedule_factor)}")
-        for name in ("frame_loss_weight", "mixup_alpha", "time_mask_seconds", "mel_mask_bins", "time_shift_seconds"):
+            raise ValueError(
+                "schedule_factor must be above 0 and below 1, found "
+                f"{self.schedule_factor:g}{suggest_fraction(self.schedule_factor)}"
+            )
+        for name in (
+            "frame_loss_weight",
+            "mixup_alpha",
+            "time_mask_seconds",
+            "mel_mask_bins",
+            "time_shift_seconds",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
-        if not 0 <= self.seed < 2 ** 63 or self.schedule_patience < 0 or (self.stop_patience is not None and self.stop_patience < 1):
-            raise ValueError("seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1, or null")
+        if (
+            not 0 <= self.seed < 2**63
+            or self.schedule_patience < 0
+            or (self.stop_patience is not None and self.stop_patience < 1)
+        ):
+            raise ValueError(
+                "seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1, or null"
+            )
         if max(self.time_mask_seconds, self.time_shift_seconds, self.mixup_alpha) > 3600:
-            raise ValueError("time_mask_seconds, time_shift_seconds and mixup_alpha must be at most 3600")
+            raise ValueError(
+                "time_mask_seconds, time_shift_seconds and mixup_alpha must be at most 3600"
+            )
 
 
 def binary_cross_entropy(probability, target, weight=None, total=lambda value: value):
@@ -84,7 +127,11 @@ def binary_cross_entropy(probability, target, weight=None, total=lambda value: v
     """
     probability = probability.float().clamp(_EPSILON, 1 - _EPSILON)
     loss = -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability))
-    return loss.mean() if weight is None else (loss * weight).sum() / total(weight.expand_as(loss).sum()).clamp_min(1)
+    return (
+        loss.mean()
+        if weight is None
+        else (loss * weight).sum() / total(weight.expand_as(loss).sum()).clamp_min(1)
+    )
 
 
 def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
@@ -93,16 +140,22 @@ def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
     shift = round(cfg.time_shift_seconds / (seconds_per_frame * time_reduction))
     for name, frames in (("time_mask_seconds", mask), ("time_shift_seconds", shift)):
         if getattr(cfg, name) > 0 and frames == 0:
-            raise InputError(f"{name} {getattr(cfg, name):g}: is less than half a frame and would do nothing; 0 turns it off")
+            raise InputError(
+                f"{name} {getattr(cfg, name):g}: is less than half a frame and would do nothing; 0 turns it off"
+            )
     if cfg.mel_mask_bins > num_mels:
-        raise InputError(f"mel_mask_bins {cfg.mel_mask_bins}: the features have {num_mels} mel bins")
+        raise InputError(
+            f"mel_mask_bins {cfg.mel_mask_bins}: the features have {num_mels} mel bins"
+        )
     return Augmentation(cfg.mixup_alpha, mask, cfg.mel_mask_bins, shift, time_reduction)
 
 
 def validate(runner, batches, truth, after_batch=lambda: None, group=Group()):
     """Loss, tuned micro F1 and MAP on the validation set: {loss, f1, map}. after_batch: called then; it may raise."""
     scores = np.zeros(truth.shape, np.float32)
-    share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))  # of one length: all have as many batches
+    share = np.resize(
+        group.share(np.arange(len(truth))), -(-len(truth) // group.size)
+    )  # of one length: all have as many batches
     for positions, output, _ in network_runner.score(runner, batches.store, batches.rows[share]):
         scores[share[positions]] = output.clip.float().cpu().numpy()
         after_batch()
@@ -113,11 +166,21 @@ def validate(runner, batches, truth, after_batch=lambda: None, group=Group()):
 def _measured(scores, truth):
     """What `validate` returns, of scores (N, K) and truth (N, K)."""
     if not np.isfinite(scores).all():
-        raise InputError("the network's scores on the validation set are not finite; training stops at the last good checkpoint")
-    loss = binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))).item()
+        raise InputError(
+            "the network's scores on the validation set are not finite; training stops at the last good checkpoint"
+        )
+    loss = binary_cross_entropy(
+        torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))
+    ).item()
     decided = scores >= thresholds.tune(scores, truth)
-    f1 = metrics.precision_recall_f1(*metrics.decision_counts(truth, decided).sum(axis=1).tolist())["f1"]
-    return {"loss": loss, "f1": f1 or 0.0, "map": ranking.ranking_metrics(scores, truth)["map"] or 0.0}
+    f1 = metrics.precision_recall_f1(*metrics.decision_counts(truth, decided).sum(axis=1).tolist())[
+        "f1"
+    ]
+    return {
+        "loss": loss,
+        "f1": f1 or 0.0,
+        "map": ranking.ranking_metrics(scores, truth)["map"] or 0.0,
+    }
 
 
 def _check_numbers(value, name):
@@ -128,29 +191,61 @@ def _check_numbers(value, name):
     elif isinstance(value, (list, tuple)):
         for place, inner in enumerate(value):
             _check_numbers(inner, f"{name} {place}")
-    elif isinstance(value, float) and np.isnan(value) or isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
+    elif (
+        isinstance(value, float)
+        and np.isnan(value)
+        or isinstance(value, torch.Tensor)
+        and not torch.isfinite(value).all()
+    ):
         raise ValueError(f"{name}: not finite")
 
 
 class Trainer:
     """The training loop and its state, which a checkpoint holds whole."""
 
-    def __init__(self, cfg, network, fit, valid, statistics, seconds_per_frame, device, tell=say, group=Group()):
+    def __init__(
+        self,
+        cfg,
+        network,
+        fit,
+        valid,
+        statistics,
+        seconds_per_frame,
+        device,
+        tell=say,
+        group=Group(),
+    ):
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
-        self.runner = network_runner.Runner.of(network, *statistics, device, precise=cfg.precision == "float32")
+        self.runner = network_runner.Runner.of(
+            network, *statistics, device, precise=cfg.precision == "float32"
+        )
         if device.type == "cuda" and self.runner.precise:
             torch.backends.cudnn.allow_tf32 = False  # also in the backward pass
-        self.forward = dataclasses.replace(self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))).run
+        self.forward = dataclasses.replace(
+            self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))
+        ).run
         fused = True if device.type == "cuda" else None
         with torch_without_compiler_cache():
             self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer, "min" if cfg.schedule_by == "loss" else "max", cfg.schedule_factor, cfg.schedule_patience)
+            self.optimizer,
+            "min" if cfg.schedule_by == "loss" else "max",
+            cfg.schedule_factor,
+            cfg.schedule_patience,
+        )
         self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
         self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
-        self.frame_targets = FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction) if cfg.frame_loss_weight else None
-        self.augmentation = augmentation_of(cfg, seconds_per_frame, network.time_reduction, len(statistics[0]))
-        rows = range(cfg.batch_size)  # of a batch, those that this process loads; any of them can be partners in mixup
+        self.frame_targets = (
+            FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction)
+            if cfg.frame_loss_weight
+            else None
+        )
+        self.augmentation = augmentation_of(
+            cfg, seconds_per_frame, network.time_reduction, len(statistics[0])
+        )
+        rows = range(
+            cfg.batch_size
+        )  # of a batch, those that this process loads; any of them can be partners in mixup
         self.rows = rows if cfg.mixup_alpha else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
         self.step, self.history, self.best = 0, [], None  # best: (value of select_by, step)
@@ -163,10 +258,22 @@ class Trainer:
         device = self.runner.device
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         (random, random_cuda), *others = self.group.gather([torch.get_rng_state(), cuda])
-        return {"step": self.step, "network": self.runner.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(), "random": random, "random_cuda": random_cuda, "random_of_others": others,
-                "history": self.history, "best": self.best, "best_tensors": self.best_tensors, "finished": self.finished,
-                "losses": self.losses, "seconds": self.seconds, "threads": torch.get_num_threads()}
+        return {
+            "step": self.step,
+            "network": self.runner.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": random,
+            "random_cuda": random_cuda,
+            "random_of_others": others,
+            "history": self.history,
+            "best": self.best,
+            "best_tensors": self.best_tensors,
+            "finished": self.finished,
+            "losses": self.losses,
+            "seconds": self.seconds,
+            "threads": torch.get_num_threads(),
+        }
 
     def restore(self, state):
         """Go back to a checkpoint's state. Raises ValueError where that is damaged."""
@@ -181,7 +288,16 @@ class Trainer:
         torch.set_rng_state(random)
         if random_cuda is not None and self.runner.device.type == "cuda":
             torch.cuda.set_rng_state(random_cuda, self.runner.device)
-        for name in ("step", "history", "best", "best_tensors", "finished", "losses", "seconds", "threads"):
+        for name in (
+            "step",
+            "history",
+            "best",
+            "best_tensors",
+            "finished",
+            "losses",
+            "seconds",
+            "threads",
+        ):
             setattr(self, name, state[name])
 
     def load(self, step):
@@ -194,7 +310,9 @@ class Trainer:
         x, mask = self.fit.load(clips, of=batch)
         tags, frames, known = torch.from_numpy(self.fit.dataset.tag_matrix(clips)).to(x), None, None
         if self.frame_targets is not None:
-            frames, known = self.frame_targets.load(clips, max(1, x.shape[1] // self.runner.network.time_reduction))
+            frames, known = self.frame_targets.load(
+                clips, max(1, x.shape[1] // self.runner.network.time_reduction)
+            )
         return batch, self.runner.staged(x, mask, tags, frames, known)
 
     def loss(self, x, mask, *targets):
@@ -203,17 +321,27 @@ class Trainer:
         Of several processes each gives its part, the loss of its share divided by what is in the whole batch.
         """
         x, mask = self.runner.normalize(x, mask)
-        tags, frames, known = (t if t is None else t.to(x.device, non_blocking=True) for t in targets)
+        tags, frames, known = (
+            t if t is None else t.to(x.device, non_blocking=True) for t in targets
+        )
         if self.augmentation.is_on:
-            generators = [np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in self.rows]
-            x, mask, tags, frames, known = self.augmentation(generators, x, mask, tags, frames, known)
+            generators = [
+                np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in self.rows
+            ]
+            x, mask, tags, frames, known = self.augmentation(
+                generators, x, mask, tags, frames, known
+            )
         if self.cfg.mixup_alpha:
-            x, mask, tags, frames, known = (t if t is None else self.group.share(t) for t in (x, mask, tags, frames, known))
+            x, mask, tags, frames, known = (
+                t if t is None else self.group.share(t) for t in (x, mask, tags, frames, known)
+            )
         output = self.forward(x, mask)
         loss = binary_cross_entropy(output.clip, tags) * (len(tags) / self.cfg.batch_size)
         if frames is not None:
             known = known * output.mask.unsqueeze(-1)
-            loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(output.frame, frames, known, self.group.total)
+            loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(
+                output.frame, frames, known, self.group.total
+            )
         return loss
 
     def run_batch(self, clips, batch):
@@ -222,8 +350,10 @@ class Trainer:
         value = self.group.total(loss.item())
         if not np.isfinite(value):
             names = tables.first(self.fit.dataset.filenames[clips].tolist())
-            raise InputError(f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
-                             "Look for broken features, or lower learning_rate")
+            raise InputError(
+                f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
+                "Look for broken features, or lower learning_rate"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         (loss * self.group.size).backward()  # of which the processes' mean is taken
         self.optimizer.step()
@@ -258,18 +388,34 @@ class Trainer:
         self.group.align(self.runner.network)  # the running means of batch norm on a CPU
         found = validate(self.runner, self.valid, self.valid_truth, after_batch, self.group)
         rate = self.optimizer.param_groups[0]["lr"]
-        self.history.append([self.step, float(np.mean(self.losses)), found["loss"], found["f1"], found["map"], rate,
-                             self.seconds + time.monotonic() - started])
+        self.history.append(
+            [
+                self.step,
+                float(np.mean(self.losses)),
+                found["loss"],
+                found["f1"],
+                found["map"],
+                rate,
+                self.seconds + time.monotonic() - started,
+            ]
+        )
         if self.cfg.schedule_by is not None:
             self.schedule.step(found[self.cfg.schedule_by])
         value = -found["loss"] if self.cfg.select_by == "loss" else found[self.cfg.select_by]
         if self.best is None or value > self.best[0]:
             self.best = [value, self.step]
-            self.best_tensors = {k: v.detach().clone() for k, v in self.runner.network.state_dict().items()}
+            self.best_tensors = {
+                k: v.detach().clone() for k, v in self.runner.network.state_dict().items()
+            }
         stale = (self.step - self.best[1]) // self.checkpoint_every
-        self.finished = number >= self.cfg.max_checkpoints or (self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience)
+        self.finished = number >= self.cfg.max_checkpoints or (
+            self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience
+        )
         speed = (len(self.losses) - trained_before) * self.cfg.batch_size / max(trained, 1e-9)
         self.losses, self.seconds = [], 0.0
-        self.tell(f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
-                  f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s ({speed:.4g} clips/s, "
-                  f"{waited / max(trained, 1e-9):.1%} of it waiting for data)" + (", best" if stale == 0 else ""))
+        self.tell(
+            f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
+            f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s ({speed:.4g} clips/s, "
+            f"{waited / max(trained, 1e-9):.1%} of it waiting for data)"
+            + (", best" if stale == 0 else "")
+        )

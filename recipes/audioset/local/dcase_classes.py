@@ -21,33 +21,52 @@ from wsedtk.models import checkpoint
 def classes_of(model_labels, audioset_classes, dcase_classes):
     """Pairs (the model's name, DCASE's name). The classes are (names, IDs). Raises InputError where the model lacks some."""
     name_of = dict(zip(audioset_classes[1], audioset_classes[0]))
-    pairs = [(next((name for name in (mid, name_of.get(mid)) if name in model_labels), None), label) for label, mid in zip(*dcase_classes)]
+    pairs = [
+        (next((name for name in (mid, name_of.get(mid)) if name in model_labels), None), label)
+        for label, mid in zip(*dcase_classes)
+    ]
     missing = [label for name, label in pairs if name is None]
     if missing:
-        raise InputError(f"the model lacks {len(missing)} of DCASE's {len(pairs)} classes: {', '.join(missing)}; its classes must be "
-                         f"AudioSet's, named as in {audioset.CLASSES} or by their IDs")
+        raise InputError(
+            f"the model lacks {len(missing)} of DCASE's {len(pairs)} classes: {', '.join(missing)}; its classes must be "
+            f"AudioSet's, named as in {audioset.CLASSES} or by their IDs"
+        )
     return pairs
 
 
 def main():
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("model_dir", "audioset_metadata", "dcase_set", "output"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--frontend", type=Path)
     options = parser.parse_args()
     try:
         if not (options.model_dir / "model.yaml").is_file():
-            raise InputError(f"{options.model_dir}: no model there; train one (stage 4), or name one with --model")
+            raise InputError(
+                f"{options.model_dir}: no model there; train one (stage 4), or name one with --model"
+            )
         spec = config.load(checkpoint.ModelSpec, options.model_dir / "model.yaml")
         labels = spec.labels
-        if options.frontend is not None and spec.frontend_config() != config.load(FrontendConfig, options.frontend):
-            raise InputError(f"{options.model_dir}: has another front end than {options.frontend}; give its own (model.yaml) as --frontend")
+        if options.frontend is not None and spec.frontend_config() != config.load(
+            FrontendConfig, options.frontend
+        ):
+            raise InputError(
+                f"{options.model_dir}: has another front end than {options.frontend}; give its own (model.yaml) as --frontend"
+            )
         files = youtube.find_metadata(options.audioset_metadata, f"AudioSet's {audioset.CLASSES}")
         if audioset.CLASSES not in files:
-            raise InputError(f"{options.audioset_metadata}: {audioset.CLASSES} is not there; is it the folder of AudioSet's metadata?")
+            raise InputError(
+                f"{options.audioset_metadata}: {audioset.CLASSES} is not there; is it the folder of AudioSet's metadata?"
+            )
         dcase = datadir.read(options.dcase_set)
-        pairs = classes_of(labels, audioset.read_classes(files[audioset.CLASSES]), (dcase.labels, dcase.info["class_ids"]))
+        pairs = classes_of(
+            labels,
+            audioset.read_classes(files[audioset.CLASSES]),
+            (dcase.labels, dcase.info["class_ids"]),
+        )
         write_text(options.output, "".join(f"{name}\t{label}\n" for name, label in pairs))
     except InputError as error:
         parser.exit(1, f"dcase_classes.py: {error}\n")

@@ -28,34 +28,52 @@ from wsedtk.training.batching import FeatureBatches
 def seen_videos(metadata_dir, data_sets):
     """{name: IDs of its videos (any number,)} of AudioSet's lists at hand, and of the data sets; and which of them were trained on."""
     files = youtube.find_metadata(metadata_dir, "AudioSet's lists")
-    sources, trained, classes = {}, [], audioset.read_classes(files.get(audioset.CLASSES, metadata_dir / audioset.CLASSES))
+    sources, trained, classes = (
+        {},
+        [],
+        audioset.read_classes(files.get(audioset.CLASSES, metadata_dir / audioset.CLASSES)),
+    )
     for name, file in audioset.LISTS.items():
         if file in files:
-            sources[f"AudioSet {name}"] = youtube.videos_of(audioset.read_list(files[file], *classes).filenames)
+            sources[f"AudioSet {name}"] = youtube.videos_of(
+                audioset.read_list(files[file], *classes).filenames
+            )
             trained += [f"AudioSet {name}"] if name != "eval" else []
     if data_sets:
         trained = [str(folder) for folder in data_sets]
-        sources.update((str(folder), youtube.videos_of(datadir.read(folder).filenames)) for folder in data_sets)
+        sources.update(
+            (str(folder), youtube.videos_of(datadir.read(folder).filenames)) for folder in data_sets
+        )
     if trained == ["AudioSet balanced"]:
-        say(f"warning: {metadata_dir}: {audioset.LISTS['unbalanced']} is not there. A model that learnt from it has seen more videos than "
-            "are counted here, and what is called unseen is not: put the list there")
+        say(
+            f"warning: {metadata_dir}: {audioset.LISTS['unbalanced']} is not there. A model that learnt from it has seen more videos than "
+            "are counted here, and what is called unseen is not: put the list there"
+        )
     if not trained:
-        raise InputError(f"{metadata_dir}: none of AudioSet's training lists is there, so that nobody knows what the model was trained on")
+        raise InputError(
+            f"{metadata_dir}: none of AudioSet's training lists is there, so that nobody knows what the model was trained on"
+        )
     return sources, trained
 
 
 def check_model(model_dir, feats, fit_set):
     """Raise InputError where a model was not fitted on the data set as it is now."""
     clips = FeatureBatches(FeatureStore([feats]), datadir.read(fit_set), fit_set).dataset.filenames
-    found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get("fit_clips_fingerprint")
+    found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get(
+        "fit_clips_fingerprint"
+    )
     if found != datadir.fingerprint_clips(clips):
-        raise InputError(f"{model_dir}: was trained on other clips than those of {fit_set}, so that nobody knows which videos it has seen; "
-                         "train it on these (stage 4), or another --system")
+        raise InputError(
+            f"{model_dir}: was trained on other clips than those of {fit_set}, so that nobody knows which videos it has seen; "
+            "train it on these (stage 4), or another --system"
+        )
 
 
 def main():
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("metadata_dir", type=Path)
     parser.add_argument("dcase_data", type=Path)
     parser.add_argument("--data", action="append", type=Path, default=[])
@@ -66,20 +84,40 @@ def main():
     try:
         if options.model is not None:
             check_model(options.model, options.feats, options.data[0])
-        sets = {name: datadir.read(options.dcase_data / name) for name in ("train", "test", "eval") if (options.dcase_data / name).is_dir()}
+        sets = {
+            name: datadir.read(options.dcase_data / name)
+            for name in ("train", "test", "eval")
+            if (options.dcase_data / name).is_dir()
+        }
         sources, trained = seen_videos(options.metadata_dir, options.data)
         videos = {name: youtube.videos_of(dataset.filenames) for name, dataset in sets.items()}
-        rows = [["videos of", *(f"{name} ({len(dataset):,} clips)" for name, dataset in sets.items())]]
-        rows += [[source + (" (trained on)" if source in trained else ""), *(f"{int(np.isin(v, theirs).sum()):,}" for v in videos.values())]
-                 for source, theirs in sources.items()]
+        rows = [
+            ["videos of", *(f"{name} ({len(dataset):,} clips)" for name, dataset in sets.items())]
+        ]
+        rows += [
+            [
+                source + (" (trained on)" if source in trained else ""),
+                *(f"{int(np.isin(v, theirs).sum()):,}" for v in videos.values()),
+            ]
+            for source, theirs in sources.items()
+        ]
         write_text(options.output, "".join("\t".join(row) + "\n" for row in rows))
-        print("Clips of DCASE 2017 task 4 from videos that AudioSet's lists name, too:", *report_data.text_table(rows[0], rows[1:]), sep="\n")
+        print(
+            "Clips of DCASE 2017 task 4 from videos that AudioSet's lists name, too:",
+            *report_data.text_table(rows[0], rows[1:]),
+            sep="\n",
+        )
         for name in [name for name in sets if name != "train"]:
-            folder, unseen = options.output.parent / "data" / f"{name}_unseen", np.ones(len(sets[name]), bool)
+            folder, unseen = (
+                options.output.parent / "data" / f"{name}_unseen",
+                np.ones(len(sets[name]), bool),
+            )
             for source in trained:
                 unseen &= ~np.isin(videos[name], sources[source])
             youtube.remove(folder)
-            print(f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos that the model was not trained on")
+            print(
+                f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos that the model was not trained on"
+            )
             if unseen.any() and not unseen.all():
                 datadir.write(folder, sets[name].select(unseen))
     except InputError as error:

@@ -67,7 +67,9 @@ def _demuxer(head):
             return name
     if head[:2] == b"\x0bw" and len(head) > 5:
         return "eac3" if head[5] >> 3 > 10 else "ac3"
-    if any(head[first : first + 2 * length + 1 : length] == b"GGG" for first, length in _TS_PACKETS):
+    if any(
+        head[first : first + 2 * length + 1 : length] == b"GGG" for first, length in _TS_PACKETS
+    ):
         return "mpegts"
     return ""
 

@@ -272,7 +272,9 @@ def look(file, size, start):
     share = _share(streams, is_whole, covered)
     one, ignored = streams[0], size - end
     is_simple = len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start
-    if is_simple and ignored <= (end - first) / 100:  # beyond, libsndfile's decoder prints a warning
+    if (
+        is_simple and ignored <= (end - first) / 100
+    ):  # beyond, libsndfile's decoder prints a warning
         return Layout((Part((), (), "mp3", None if one.announced else one.num_samples),))
     ranges = [tuple(map(tuple, stream.ranges)) for stream in streams]
     return Layout(tuple(Part(found, (), "mp3", None, False) for found in ranges), share)

@@ -11,14 +11,23 @@ N clips, T frames, F mel bins, S segments, K classes. Files appear whole or not 
 """
 
 from wsedtk.data.store.features import (
-           FeatureStore,
-           find_shards,
-           read_about,
-           shard_path,
-           writing_features,
+    FeatureStore,
+    find_shards,
+    read_about,
+    shard_path,
+    writing_features,
 )
 from wsedtk.data.store.files import check_overwrite, look
 from wsedtk.data.store.scores import ScoreFile, write_scores
 
-__all__ = ["FeatureStore", "ScoreFile", "check_overwrite", "find_shards", "look", "read_about", "shard_path", "write_scores",
-           "writing_features"]
+__all__ = [
+    "FeatureStore",
+    "ScoreFile",
+    "check_overwrite",
+    "find_shards",
+    "look",
+    "read_about",
+    "shard_path",
+    "write_scores",
+    "writing_features",
+]

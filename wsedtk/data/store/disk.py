@@ -28,7 +28,13 @@ class Disk(io.RawIOBase):
 
     def seek(self, offset, whence=os.SEEK_SET):
         """Go to a place."""
-        self._position = offset + (0 if whence == os.SEEK_SET else self._position if whence == os.SEEK_CUR else self._size())
+        self._position = offset + (
+            0
+            if whence == os.SEEK_SET
+            else self._position
+            if whence == os.SEEK_CUR
+            else self._size()
+        )
         return self._position
 
     def tell(self):
@@ -36,7 +42,9 @@ class Disk(io.RawIOBase):
         return self._position
 
     def _size(self):
-        return max([os.fstat(self._file).st_size, *(place + len(data) for place, data in self._kept)])
+        return max(
+            [os.fstat(self._file).st_size, *(place + len(data) for place, data in self._kept)]
+        )
 
     def truncate(self, size=None):
         """Cut or lengthen the file."""
@@ -64,11 +72,14 @@ class Disk(io.RawIOBase):
 
     def readinto(self, buffer):
         """Read the bytes at the place, and go behind them; zeros beyond the end."""
-        start, found = self._position, bytearray(os.pread(self._file, len(buffer), self._position).ljust(len(buffer), b"\0"))
+        start, found = (
+            self._position,
+            bytearray(os.pread(self._file, len(buffer), self._position).ljust(len(buffer), b"\0")),
+        )
         for place, data in self._kept:
             first, last = max(place, start), min(place + len(data), start + len(buffer))
             if first < last:
-                found[first - start:last - start] = data[first - place:last - place]
+                found[first - start : last - start] = data[first - place : last - place]
         buffer[:] = found
         self._position += len(buffer)
         return len(buffer)

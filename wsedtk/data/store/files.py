@@ -44,7 +44,9 @@ def _opened(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        return h5py.File(path, "r", rdcc_nbytes=0)  # a chunk is a clip: to keep the last ones, file by file, would serve nobody
+        return h5py.File(
+            path, "r", rdcc_nbytes=0
+        )  # a chunk is a clip: to keep the last ones, file by file, would serve nobody
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
 
@@ -54,8 +56,10 @@ def open_file(path, kind):
     path = Path(path)
     if path.is_dir():
         remedy = f"; of tables of frame scores, wsedtk average {path} scores.h5 makes one"
-        raise InputError(f"{path}: expected a file of wsedtk {kind}, found a folder"
-                         + (remedy if kind == "scores" else ""))
+        raise InputError(
+            f"{path}: expected a file of wsedtk {kind}, found a folder"
+            + (remedy if kind == "scores" else "")
+        )
     file = _opened(path)
     try:
         with layouts.reading(path):
@@ -79,13 +83,22 @@ def look(path):
         with layouts.reading(path):
             kind = layouts.attributes(file).get("kind")
     if kind not in layouts.DATASETS:
-        raise InputError(f"{path}: expected a file of wsedtk features or scores, found {kind or 'another HDF5 file'}")
+        raise InputError(
+            f"{path}: expected a file of wsedtk features or scores, found {kind or 'another HDF5 file'}"
+        )
     with open_file(path, kind) as file, layouts.reading(path):
         shapes = {name: dataset.shape for name, dataset in file.items()}
         main = next(name for name in ("features", "frame", "clip") if name in shapes)
-        return {"kind": kind, "attributes": layouts.attributes(file), "shapes": shapes, "dtype": str(file[main].dtype),
-                "clips": len(file["filename"]), "seconds": float(file["duration"][:].sum()),
-                "labels": read_names([file["labels"]]).tolist() if "labels" in shapes else None, "failed": read_failed(file)}
+        return {
+            "kind": kind,
+            "attributes": layouts.attributes(file),
+            "shapes": shapes,
+            "dtype": str(file[main].dtype),
+            "clips": len(file["filename"]),
+            "seconds": float(file["duration"][:].sum()),
+            "labels": read_names([file["labels"]]).tolist() if "labels" in shapes else None,
+            "failed": read_failed(file),
+        }
 
 
 def read_names(datasets):
@@ -97,7 +110,7 @@ def read_names(datasets):
                 read = np.array(normal_all(dataset.asstr()[block].tolist()), dtype=str)
             if read.dtype.itemsize > names.dtype.itemsize:
                 names = names.astype(read.dtype)
-            names[end:end + len(read)] = read
+            names[end : end + len(read)] = read
             end += len(read)
     return names
 
@@ -115,7 +128,9 @@ def rows_of_set_in(source, filenames, folder, what, remedy):
     missing = filenames[rows < 0]
     missing = missing[~np.isin(missing, list(source.failed))]
     if len(missing):
-        raise InputError(f"{folder}: {len(missing)} of {len(filenames)} clips have no {what}, the first {str(missing[0])!r}; {remedy}")
+        raise InputError(
+            f"{folder}: {len(missing)} of {len(filenames)} clips have no {what}, the first {str(missing[0])!r}; {remedy}"
+        )
     return rows
 
 
@@ -123,7 +138,12 @@ class Columns:
     """Datasets that hold one row a clip, written `rows` (BLOCK) rows at a time."""
 
     def __init__(self, file, kinds, rows=None):
-        self._file, self._kinds, self._size, self._rows = file, kinds, rows or BLOCK, []  # kinds: {name: (dtype, shape of a row)}
+        self._file, self._kinds, self._size, self._rows = (
+            file,
+            kinds,
+            rows or BLOCK,
+            [],
+        )  # kinds: {name: (dtype, shape of a row)}
 
     def append(self, *row):
         """Add one value to each dataset."""
@@ -133,11 +153,22 @@ class Columns:
 
     def flush(self):
         """Write the rows that are waiting. Where a dataset is new, their number becomes the size of its chunks."""
-        count, columns = len(self._rows), zip(*self._rows) if self._rows else [()] * len(self._kinds)
+        count, columns = (
+            len(self._rows),
+            zip(*self._rows) if self._rows else [()] * len(self._kinds),
+        )
         for (name, (dtype, shape)), values in zip(self._kinds.items(), columns):
             if name not in self._file:
-                self._file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(max(count, 1), *shape))
+                self._file.create_dataset(
+                    name,
+                    (0, *shape),
+                    dtype,
+                    maxshape=(None, *shape),
+                    chunks=(max(count, 1), *shape),
+                )
             dataset = self._file[name]
             dataset.resize(len(dataset) + count, axis=0)
-            dataset[len(dataset) - count:] = np.array(values, object if dtype is TEXT else dtype).reshape(count, *shape)
+            dataset[len(dataset) - count :] = np.array(
+                values, object if dtype is TEXT else dtype
+            ).reshape(count, *shape)
         self._rows = []

@@ -34,7 +34,9 @@ def write_scores(path, filenames, labels, shapes, batches, failed=None, **attrib
         for block in slices(len(filenames), files.BLOCK):
             names[block] = np.array(filenames[block], object)
         file.create_dataset("labels", data=np.array(labels, object), dtype=TEXT)
-        file.create_dataset("failed", data=np.array(list((failed or {}).items()), object).reshape(-1, 2), dtype=TEXT)
+        file.create_dataset(
+            "failed", data=np.array(list((failed or {}).items()), object).reshape(-1, 2), dtype=TEXT
+        )
         for name, shape in shapes.items():
             kind = {"num_frames": np.int32, "duration": np.float64}.get(name, np.float32)
             layout = {"chunks": (1, *shape), "fletcher32": True} if len(shape) > 1 else {}
@@ -68,7 +70,9 @@ class ScoreFile:
         self.seconds_per_frame = self.attributes["seconds_per_frame"]
         layouts.check_scores(self, self._file["frame"].shape[1] if self.has("frame") else None)
         self._check("clip", self.clip)
-        detail(f"read {path}: scores of {len(self)} clips, {len(self.labels)} classes, {self.attributes['fingerprint']}")
+        detail(
+            f"read {path}: scores of {len(self)} clips, {len(self.labels)} classes, {self.attributes['fingerprint']}"
+        )
 
     def __len__(self):
         return len(self.filenames)
@@ -79,7 +83,13 @@ class ScoreFile:
 
     def rows_of_set(self, filenames, folder):
         """The row of each clip (N,) of a set; -1 for one whose audio failed. Raises InputError where any other is missing."""
-        return rows_of_set_in(self, filenames, folder, f"scores in {self.path}", "predict them too, or take them out of the set")
+        return rows_of_set_in(
+            self,
+            filenames,
+            folder,
+            f"scores in {self.path}",
+            "predict them too, or take them out of the set",
+        )
 
     def _dataset(self, name):
         if name not in self._file:
@@ -89,10 +99,14 @@ class ScoreFile:
     def _check(self, name, values):
         """Raise InputError where scores (B, ..., K) are no numbers from 0 to 1, weights none from 0 on."""
         if layouts.wrong_rows(name, values).any():
-            parts = [(None, values)] if name == "clip" else self._read(np.arange(len(self)), name)  # of all clips, to count them
+            parts = (
+                [(None, values)] if name == "clip" else self._read(np.arange(len(self)), name)
+            )  # of all clips, to count them
             wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
-            raise InputError(f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
-                             f"{'on' if name == 'weight' else 'to 1'}, the first {str(self.filenames[wrong.argmax()])!r}")
+            raise InputError(
+                f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
+                f"{'on' if name == 'weight' else 'to 1'}, the first {str(self.filenames[wrong.argmax()])!r}"
+            )
 
     def has(self, name):
         """Whether the file holds the dataset `frame`, `segment` or `weight`."""
@@ -102,7 +116,7 @@ class ScoreFile:
         """Frame scores, or weights, of one clip without its padding: (T, K)."""
         dataset = self._dataset(name)
         with layouts.reading(f"{self.path}: the {name} scores of {str(self.filenames[row])!r}"):
-            values = dataset[row, :self.num_frames[row]]
+            values = dataset[row, : self.num_frames[row]]
         self._check(name, values[None])
         return values
 
@@ -118,11 +132,13 @@ class ScoreFile:
     def _read(self, rows, name):
         """What `blocks` yields, unchecked."""
         dataset = self._dataset(name)
-        for block in slices(len(rows), max(1, BLOCK_BYTES // max(1, 4 * int(np.prod(dataset.shape[1:]))))):
+        for block in slices(
+            len(rows), max(1, BLOCK_BYTES // max(1, 4 * int(np.prod(dataset.shape[1:]))))
+        ):
             these = np.asarray(rows[block])
             with layouts.reading(f"{self.path}: the {name} scores"):
                 if (np.diff(these) == 1).all():
-                    values = dataset[these[0]:these[-1] + 1]
+                    values = dataset[these[0] : these[-1] + 1]
                 else:
                     values = np.stack([dataset[row] for row in these.tolist()])
             if name != "segment":

@@ -14,5 +14,19 @@ with matplotlib_importable():
     from wsedtk.report.plots.style import COLORS, FORMATS, color, png, render
     from wsedtk.report.plots.timelines import Track, timeline, timelines
 
-__all__ = ["COLORS", "FORMATS", "HISTORY", "Track", "class_errors", "color", "error_rates", "png", "pooling_comparison",
-           "precision_recall", "render", "timeline", "timelines", "training_curves"]
+__all__ = [
+    "COLORS",
+    "FORMATS",
+    "HISTORY",
+    "Track",
+    "class_errors",
+    "color",
+    "error_rates",
+    "png",
+    "pooling_comparison",
+    "precision_recall",
+    "render",
+    "timeline",
+    "timelines",
+    "training_curves",
+]

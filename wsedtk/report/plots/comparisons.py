@@ -36,14 +36,33 @@ def class_errors(labels, systems):
     labels: M names, from top to bottom; systems: (name, missed (M,), too much (M,)).
     """
     height = 0.8 / max(len(systems), 1)
-    figure = Figure(figsize=(7.5, max(0.24, 0.12 * len(systems) + 0.08) * len(labels) + 0.9), layout="constrained")
+    figure = Figure(
+        figsize=(7.5, max(0.24, 0.12 * len(systems) + 0.08) * len(labels) + 0.9),
+        layout="constrained",
+    )
     axes = figure.subplots()
     places, largest = np.arange(len(labels)), 1
     for number, (name, missed, added) in enumerate(systems):
         rows = places + (number - (len(systems) - 1) / 2) * height
         largest = max(largest, missed.max(initial=0), added.max(initial=0))
-        axes.barh(rows, -missed, height=height, color=color(number), alpha=0.5, edgecolor="white", linewidth=0.3)
-        axes.barh(rows, added, height=height, color=color(number), label=plain(name, 40), edgecolor="white", linewidth=0.3)
+        axes.barh(
+            rows,
+            -missed,
+            height=height,
+            color=color(number),
+            alpha=0.5,
+            edgecolor="white",
+            linewidth=0.3,
+        )
+        axes.barh(
+            rows,
+            added,
+            height=height,
+            color=color(number),
+            label=plain(name, 40),
+            edgecolor="white",
+            linewidth=0.3,
+        )
     axes.axvline(0, color="#444", linewidth=0.8)
     axes.set_xlim(-1.05 * largest, 1.05 * largest)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
@@ -53,7 +72,9 @@ def class_errors(labels, systems):
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     if len(systems) > 1:
-        figure.legend(loc="outside upper left", ncols=legend_columns([name[:40] for name, *_ in systems]))
+        figure.legend(
+            loc="outside upper left", ncols=legend_columns([name[:40] for name, *_ in systems])
+        )
     return figure
 
 
@@ -67,13 +88,23 @@ def pooling_comparison(measures, systems):
     rows = -(-len(measures) // columns)
     figure = Figure(figsize=(7.5, rows * (0.22 * len(systems) + 0.75) + 0.2), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    tints = {pooling: color(i) for i, pooling in enumerate(dict.fromkeys(pooling for _, pooling, _ in systems))}
+    tints = {
+        pooling: color(i)
+        for i, pooling in enumerate(dict.fromkeys(pooling for _, pooling, _ in systems))
+    }
     for number, (axes, title) in enumerate(zip(grid.flat, measures)):
         for place, (_, pooling, values) in enumerate(systems):
             value, low, high = values[number]
             if value is not None:
                 if low is not None:
-                    axes.plot([low, high], [place, place], color=tints[pooling], linewidth=2, alpha=0.5, solid_capstyle="butt")
+                    axes.plot(
+                        [low, high],
+                        [place, place],
+                        color=tints[pooling],
+                        linewidth=2,
+                        alpha=0.5,
+                        solid_capstyle="butt",
+                    )
                 axes.plot(value, place, "o", color=tints[pooling], markersize=5)
         axes.set_title(title, loc="left")
         axes.set_ylim(len(systems) - 0.5, -0.5)
@@ -81,8 +112,11 @@ def pooling_comparison(measures, systems):
         axes.locator_params(axis="x", nbins=3)
         axes.grid()
         axes.tick_params(axis="y", length=0)
-    for axes in grid.flat[len(measures):]:
+    for axes in grid.flat[len(measures) :]:
         axes.set_visible(False)
-    names = [plain(name, 30) + (f" ({plain(pooling)})" if pooling else "") for name, pooling, _ in systems]
+    names = [
+        plain(name, 30) + (f" ({plain(pooling)})" if pooling else "")
+        for name, pooling, _ in systems
+    ]
     grid[0][0].set_yticks(range(len(systems)), names)
     return figure

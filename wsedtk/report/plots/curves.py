@@ -10,7 +10,13 @@ from matplotlib.lines import Line2D
 
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
-HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map")  # the columns of a training history that are drawn
+HISTORY = (
+    "step",
+    "train_loss",
+    "valid_loss",
+    "valid_f1",
+    "valid_map",
+)  # the columns of a training history that are drawn
 
 
 @styled
@@ -20,7 +26,10 @@ def training_curves(history, title):
     left, right = figure.subplots(1, 2)
     for name, text, style in (("train_loss", "fit", COLORS[0]), ("valid_loss", "valid", COLORS[1])):
         left.plot(history["step"], history[name], color=style, label=text, marker=".")
-    for name, text, style in (("valid_f1", "tagging F1", COLORS[2]), ("valid_map", "MAP", COLORS[3])):
+    for name, text, style in (
+        ("valid_f1", "tagging F1", COLORS[2]),
+        ("valid_map", "MAP", COLORS[3]),
+    ):
         right.plot(history["step"], history[name], color=style, label=text, marker=".")
     left.set_ylabel("loss")
     left.set_ylim(bottom=0)
@@ -51,12 +60,33 @@ def precision_recall(panels, systems, marks=()):
         axes.set_title(plain(title, 28), fontsize=8, loc="left")
         for system, recall, precision, text in curves:
             axes.step(recall, precision, where="pre", color=color(system), linewidth=1.2)
-            axes.text(0.03, 0.04 + 0.1 * (len(systems) - 1 - system), text, color=color(system), fontsize=7)
+            axes.text(
+                0.03,
+                0.04 + 0.1 * (len(systems) - 1 - system),
+                text,
+                color=color(system),
+                fontsize=7,
+            )
         for system, mark, recall, precision in points:
-            axes.plot(recall, precision, "oDs"[mark], color=color(system), markersize=5.5, markeredgecolor="white", clip_on=False, zorder=3)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], xticklabels=["0", "0.5", "1"])
+            axes.plot(
+                recall,
+                precision,
+                "oDs"[mark],
+                color=color(system),
+                markersize=5.5,
+                markeredgecolor="white",
+                clip_on=False,
+                zorder=3,
+            )
+        axes.set(
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+            xticks=[0, 0.5, 1],
+            yticks=[0, 0.5, 1],
+            xticklabels=["0", "0.5", "1"],
+        )
         axes.grid()
-    for axes in grid.flat[len(panels):]:
+    for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     for column in range(columns):  # the lowest panel of each column carries the numbers
         lowest = grid[(len(panels) - 1 - column) // columns][column]
@@ -65,8 +95,24 @@ def precision_recall(panels, systems, marks=()):
     for axes in grid[:, 0]:
         axes.set_ylabel("precision")
     height = figure.get_figheight()
-    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.4 / height, top=1 - legend_height / height, wspace=0.12, hspace=0.32)
+    figure.subplots_adjust(
+        left=0.065,
+        right=0.985,
+        bottom=0.4 / height,
+        top=1 - legend_height / height,
+        wspace=0.12,
+        hspace=0.32,
+    )
     handles = [Line2D([], [], color=color(i)) for i in range(len(systems))]
-    handles += [Line2D([], [], linestyle="", marker="oDs"[i], color="#444") for i in range(len(marks))]
-    figure.legend(handles, names, loc="upper left", ncols=legend_columns(names), bbox_to_anchor=(0.055, 1), borderaxespad=0.1)
+    handles += [
+        Line2D([], [], linestyle="", marker="oDs"[i], color="#444") for i in range(len(marks))
+    ]
+    figure.legend(
+        handles,
+        names,
+        loc="upper left",
+        ncols=legend_columns(names),
+        bbox_to_anchor=(0.055, 1),
+        borderaxespad=0.1,
+    )
     return figure

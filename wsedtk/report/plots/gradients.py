@@ -12,7 +12,9 @@ from wsedtk.report.plots.style import COLORS, styled
 
 NUM_FRAMES, GROUPS, EVENT = 100, (5, 5), (50, 85)  # frames
 METHODS = ("max", "average", "linear", "exp", "attention")
-_WEIGHTS = np.ones(NUM_FRAMES)  # attention's are the network's: all alike, to show what is left of it
+_WEIGHTS = np.ones(
+    NUM_FRAMES
+)  # attention's are the network's: all alike, to show what is left of it
 
 
 def example(seed=0):
@@ -35,7 +37,9 @@ def gradient(method, x, hierarchy=None):
 def _over_time(axes, lines):
     """lines: (label, values (T,), colour, more of matplotlib's)."""
     for label, values, tint, more in lines:
-        axes.stairs(values, np.arange(NUM_FRAMES + 1), baseline=None, label=label, color=tint, **more)
+        axes.stairs(
+            values, np.arange(NUM_FRAMES + 1), baseline=None, label=label, color=tint, **more
+        )
     axes.set(xlabel="frame", xlim=(0, NUM_FRAMES))
     axes.legend(fontsize=7, loc="upper left", borderaxespad=0.1)
 
@@ -52,21 +56,61 @@ def pooling_gradients():
     for method, (y, _, tint) in found.items():
         if method != "attention":
             clip.axhline(y, color=tint, linewidth=1, label=f"{method}, y = {y:.2f}")
-    clip.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, 0.89), frameon=True, edgecolor="white", framealpha=0.9, borderaxespad=0.1)
-    clip.set(title="Frame probabilities of a clip, and its own", xlabel="frame", ylabel="$x_i$", ylim=(0, 1.02), xlim=(0, NUM_FRAMES))
+    clip.legend(
+        fontsize=7,
+        loc="upper left",
+        bbox_to_anchor=(0, 0.89),
+        frameon=True,
+        edgecolor="white",
+        framealpha=0.9,
+        borderaxespad=0.1,
+    )
+    clip.set(
+        title="Frame probabilities of a clip, and its own",
+        xlabel="frame",
+        ylabel="$x_i$",
+        ylim=(0, 1.02),
+        xlim=(0, NUM_FRAMES),
+    )
     order, y = np.argsort(x), found["linear"][0]
     for method in METHODS[1:-1]:
         over_x.plot(x[order], found[method][1][order], color=found[method][2], label=method)
     top = found["linear"][1].max()
-    over_x.plot(x.max(), top, "^", color=COLORS[0], clip_on=False, label=f"max: {NUM_FRAMES}, one frame alone")
+    over_x.plot(
+        x.max(),
+        top,
+        "^",
+        color=COLORS[0],
+        clip_on=False,
+        label=f"max: {NUM_FRAMES}, one frame alone",
+    )
     over_x.plot(y / 2, 0, "o", color=COLORS[2], markersize=4, label="linear: 0 at y / 2")
     over_x.legend(fontsize=7, loc="upper left", borderaxespad=0.1)
     over_x.set(title="Gradient over probability", xlabel="$x_i$")
     single = [(method, found[method][1], found[method][2], {}) for method in METHODS[1:-1]]
-    _over_time(over_time, [*single, ("attention of equal weights", found["attention"][1], COLORS[4], {"linestyle": (0, (2, 3))})])
+    _over_time(
+        over_time,
+        [
+            *single,
+            (
+                "attention of equal weights",
+                found["attention"][1],
+                COLORS[4],
+                {"linestyle": (0, (2, 3))},
+            ),
+        ],
+    )
     over_time.set_title("Gradient over time")
-    lines = [(f"{method}, {hierarchy or 'single'}", gradient(method, x, hierarchy)[1], found[method][2],
-              {"linewidth": 1.6} if hierarchy else {"alpha": 0.5}) for method in ("linear", "exp") for hierarchy in (None, "published")]
+    lines = [
+        (
+            f"{method}, {hierarchy or 'single'}",
+            gradient(method, x, hierarchy)[1],
+            found[method][2],
+            {"linewidth": 1.6} if hierarchy else {"alpha": 0.5},
+        )
+        for method in ("linear", "exp")
+        for hierarchy in (None, "published")
+    ]
     _over_time(hierarchical, lines)
     hierarchical.set_title("Hierarchical pooling, reading published (5 x 5 frames)")
     hierarchical.sharey(over_time)
