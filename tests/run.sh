@@ -16,5 +16,6 @@ esac
 wsedtk_environment test || exit 1
 cd -- "$tests/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # test this checkout, whatever else is installed
-python3 -m flake8 wsedtk tests recipes bin
+python3 -m ruff check --quiet .
+python3 -m ruff format --check --quiet .
 exec python3 -m pytest "$@"

@@ -38,7 +38,7 @@ def test_the_names():
         found = getattr(wsedtk, name)
         assert callable(found) and found.__doc__ and vars(wsedtk)[name] is found
     with pytest.raises(AttributeError, match="module 'wsedtk' has no attribute 'nothing'"):
-        wsedtk.nothing
+        wsedtk.nothing  # noqa: B018
 
 
 def test_importing_the_package_is_light():

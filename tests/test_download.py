@@ -436,7 +436,7 @@ def test_videos_that_ask_for_the_age_are_asked_for_again(fetch, stand_in, tmp_pa
     """As with the cookies of an account. So many in a row say nothing of the site."""
     videos = many(15)
     text = f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}"
-    stand_in.behave({video: ("fail", text) for video in videos[:14]})
+    stand_in.behave(dict.fromkeys(videos[:14], ("fail", text)))
     data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
     result = fetch(data, audio, "--jobs", 1)
     assert result.exit_code == 75 and "1 fetched, 0 dead, 14 to retry" in result.stdout
@@ -474,8 +474,8 @@ def test_a_block_leaves_no_video_dead(fetch, stand_in, tmp_path):
     data, audio, videos = make_set(tmp_path / "set", many(30)), tmp_path / "audio", many(30)
     stand_in.behave(
         {
-            **{video: ("once", "0") for video in videos[:3]},
-            **{video: ("fail", "Video unavailable") for video in videos[3:]},
+            **dict.fromkeys(videos[:3], ("once", "0")),
+            **dict.fromkeys(videos[3:], ("fail", "Video unavailable")),
         }
     )
     result = fetch(data, audio, "--jobs", 2)
@@ -534,7 +534,7 @@ def test_a_download_that_hangs_is_ended(fetch, stand_in, tmp_path, monkeypatch):
 
 def test_many_failures_in_a_row_stop_it(fetch, stand_in, tmp_path):
     data, audio, videos = make_set(tmp_path / "set", many(20)), tmp_path / "audio", many(20)
-    stand_in.behave({video: ("fail", "timed out") for video in videos})
+    stand_in.behave(dict.fromkeys(videos, ("fail", "timed out")))
     result = fetch(data, audio, "--jobs", 2)
     assert result.exit_code == 75 and "0 fetched, 0 dead, 20 to retry" in result.stdout
     assert (
@@ -542,7 +542,7 @@ def test_many_failures_in_a_row_stop_it(fetch, stand_in, tmp_path):
     )
     assert 10 <= len(stand_in.asked()) <= 12 and len(failures(audio)) == 10 and sounds(audio) == []
     failed = set(failures(audio))
-    stand_in.behave({video: ("fail", "timed out") for video in videos[:8]})
+    stand_in.behave(dict.fromkeys(videos[:8], ("fail", "timed out")))
     result = fetch(
         data, audio
     )  # it begins with those that it never tried, and the failed ones do not keep it from them
@@ -556,7 +556,7 @@ def test_failures_here_and_there_do_not_stop_it(fetch, stand_in, tmp_path, monke
     videos = many(9)
     stand_in.behave(
         {
-            **{video: ("fail", "timed out") for video in videos},
+            **dict.fromkeys(videos, ("fail", "timed out")),
             videos[2]: ("make", ""),
             videos[5]: ("fail", "Private video"),
         }
@@ -572,7 +572,7 @@ def test_failures_here_and_there_do_not_stop_it(fetch, stand_in, tmp_path, monke
 
 def test_so_many_at_once_and_no_more(fetch, stand_in, tmp_path):
     clips = [*many(9), *(f"{IDS[0]}_{start}.000_{start + 1}.000.wav" for start in range(4))]
-    stand_in.behave({video: ("slow", "0.15") for video in [*many(9), IDS[0]]})
+    stand_in.behave(dict.fromkeys([*many(9), IDS[0]], ("slow", "0.15")))
     assert fetch(make_set(tmp_path / "set", clips), tmp_path / "audio", "--jobs", 3).exit_code == 0
     running, most, video = 0, 0, 0
     for entry in stand_in.log():

@@ -181,7 +181,7 @@ def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
         f"c{clip}": [(on, off, LABELS[k]) for c, on, off, k in rows if c == clip]
         for clip in range(60)
     }
-    expected = both_psds(scores, truth, {name: 10.0 for name in scores})
+    expected = both_psds(scores, truth, dict.fromkeys(scores, 10.0))
     assert [found["psds1"], found["psds2"]] == pytest.approx(
         expected, abs=1e-12
     ) and 0.05 < expected[0] < 0.9

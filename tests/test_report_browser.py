@@ -51,7 +51,7 @@ def page(tmp_path_factory):
     """A page about two systems, one of them with attention, on four clips with sound, of names that are a trial for HTML."""
     root, rng = tmp_path_factory.mktemp("page"), np.random.default_rng(0)
     names = [f'<i>clip & "{i}".wav' for i in range(4)]
-    for i, name in enumerate(names):
+    for i in range(len(names)):
         write_sound(root / "audio" / f"{i}.wav", 2 if i else 3, frequency=500 * (i + 1))
     events = [(names[i], 0.5, 1.5, LABELS[i % 3]) for i in range(3)]
     data = write_set(

@@ -502,7 +502,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, before):
     with pytest.raises(ZeroDivisionError):
         with store.writing_features(path, T, F, "float32", {}, "x") as (append, _):
             append("b", np.ones((2, F)), 1.0)
-            1 / 0
+            1 / 0  # noqa: B018
     with pytest.raises(InputError if before else IndexError):
         scores(path, order=[0, 1, 2, 3, 9])
     assert [p.name for p in tmp_path.iterdir()] == (["a.h5"] if before else [])

@@ -97,7 +97,7 @@ def main():
             "score": ("score", data, decoded),
         }
         walls, peaks = {name: [] for name in (*verbs, "sed_eval")}, {}
-        for number in range(options.rounds + 1):
+        for _ in range(options.rounds + 1):
             for name, arguments in verbs.items():
                 wall, _, peaks[name] = common.wsedtk(*arguments)
                 walls[name].append(wall)

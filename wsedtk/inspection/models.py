@@ -157,7 +157,7 @@ def _in_training(path):
     about.made = {**(made_by(by) if isinstance(by, dict) else {}), **about.made}
     found = sorted(
         (p.stem for p in (path / "checkpoints").glob("*.pt")),
-        key=lambda stem: stem.lstrip("stepresum"),
+        key=lambda stem: stem.lstrip("stepresum"),  # noqa: B005
     )  # by batch
     every, most = resolved.get("checkpoint_every"), resolved.get("max_checkpoints")
     about.content = {

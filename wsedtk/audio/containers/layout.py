@@ -69,13 +69,13 @@ class Window(io.RawIOBase):
 
     def place_in_file(self):
         """Return the position in the underlying file."""
-        for begin, start, length in self._ranges:
+        for begin, start, length in self._ranges:  # noqa: B007
             if self._place < begin + length:
                 return start + max(0, self._place - begin)
         return self._ranges[-1][1] + self._ranges[-1][2]
 
     def readinto(self, buffer):
-        for begin, start, length in self._ranges:
+        for begin, start, length in self._ranges:  # noqa: B007
             if begin <= self._place < begin + length:
                 break
         else:

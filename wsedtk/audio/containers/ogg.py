@@ -102,9 +102,9 @@ def _links(file, size):
     return links
 
 
-def _add_links(links, file, place, size):
+def _add_links(links, file, start, size):
     """Add the links from a place to the first damage."""
-    for place, page in _pages(file, place, size):
+    for place, page in _pages(file, start, size):
         belongs = _belongs(links[-1], page) if links else None
         if belongs is None and page.flags & _BEGINS:
             links.append(_Link(place, place))
