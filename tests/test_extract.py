@@ -79,7 +79,7 @@ def test_elsewhere_than_on_a_cpu_this_process_computes_the_features(
         return lambda samples: computed.append(len(samples)) or LogMel(config)(samples)
 
     monkeypatch.setattr(
-        extract.inference, "pick_device", lambda name: types.SimpleNamespace(type="cuda")
+        extract.network_runner, "pick_device", lambda name: types.SimpleNamespace(type="cuda")
     )
     monkeypatch.setattr(extract, "_frontend", frontend)
     assert run("extract", small_set, tmp_path / "gpu.h5", *options).exit_code == 0
