@@ -82,14 +82,14 @@ def test_a_signal_saves_and_training_goes_on_from_the_next_batch(
 def test_a_signal_in_validation_saves_the_batches_before_it(
     corpus, trained, tmp_path, run, monkeypatch
 ):
-    original = training_loop.inference.score
+    original = training_loop.network_runner.score
 
     def acting(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_loop.inference, "score", acting)
+        patch.setattr(training_loop.network_runner, "score", acting)
         result = run(*arguments(corpus, tmp_path / "m"))
     assert result.exit_code == 75 and "stopped by SIGTERM at batch 5" in result.stderr
     assert run(*arguments(corpus, tmp_path / "m")).exit_code == 0 and equal_but_for_time(
