@@ -15,11 +15,11 @@ from pathlib import Path
 
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
 from wsedtk.data.tables import (
-    NO_CLASS,
     Fault,
     cut_blank,
     is_blank,
     is_nothing,
+    names_no_class,
     read_lines,
     read_seconds,
 )
@@ -144,7 +144,7 @@ def _labels(fields, path, number, faults):
     )
     for label in labels:
         if is_nothing(label):
-            faults.append(Fault(True, path, number, NO_CLASS))
+            faults.append(Fault(True, path, number, names_no_class(label)))
             return None
         if len(label) > 1 and label[0] == label[-1] == '"':
             faults.append(

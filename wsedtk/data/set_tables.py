@@ -10,12 +10,12 @@ from wsedtk.core.errors import InputError
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Events
 from wsedtk.data.tables import (
-    NO_CLASS,
     Fault,
     find,
     first,
     is_blank,
     is_nothing,
+    names_no_class,
     no_seconds,
     read_lines,
     read_rows,
@@ -186,7 +186,7 @@ def _find_pairs(path, what, lines, names, texts, filenames, labels, faults, noth
         elif nothing[i]:
             continue
         elif is_nothing(texts[i]):
-            message = NO_CLASS
+            message = names_no_class(texts[i])
         else:
             message = f"unknown class {texts[i]!r}; add it to labels.txt or correct the {what}"
             near = None
