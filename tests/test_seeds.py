@@ -16,7 +16,7 @@ from wsedtk.decoding import operating_point
 from wsedtk.evaluation import scored_systems, seeds
 from wsedtk.report import difference_tables
 from wsedtk.report.page import Page
-from wsedtk.stages.report import COLUMNS
+from wsedtk.report.score_tables import COLUMNS
 
 LABELS = ["Car", "Dog", "Bell"]
 SYSTEMS = {"net_linear": 0.2, "net_linear_plain": 0.25, "net_max": 0.6}  # noise of their scores
