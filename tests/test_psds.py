@@ -12,7 +12,7 @@ from test_score import scored, zero_length_set
 
 from wsedtk.data import datadir, events
 from wsedtk.data.events import Events
-from wsedtk.evaluation import metrics
+from wsedtk.evaluation import psds
 
 
 def frames_of(rows, clip, num_frames, step, rng=None):
@@ -89,7 +89,7 @@ def test_psds_of_a_perfect_system_is_1():
     frames = [
         frames_of(PSDS_ROWS, clip, round(d * 10), 0.1) for clip, d in enumerate(PSDS_DURATIONS)
     ]
-    found, used = metrics.psds(
+    found, used = psds.measure(
         frames, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, PSDS_DURATIONS
     )
     assert found == pytest.approx({"psds1": 1.0, "psds2": 1.0}) and used == 2
@@ -99,7 +99,7 @@ def test_psds_of_a_perfect_system_is_1():
 def test_psds_equals_sed_scores_eval(labels):
     """Of a single class without cross triggers, which that can't count then."""
     rows, durations, frames = random_scores(0, labels)
-    found, used = metrics.psds(frames, 0.1, Events.from_rows(rows), durations, durations)
+    found, used = psds.measure(frames, 0.1, Events.from_rows(rows), durations, durations)
     scores = {
         f"c{clip}": create_score_dataframe(
             f[:, labels], np.round(np.arange(len(f) + 1) * 0.1, 6), [LABELS[k] for k in labels]
@@ -129,7 +129,7 @@ def test_psds_of_one_event_in_five_clips(value, score):
         frames_of(rows, clip, 100, 0.1) if value is None else np.full((100, 3), value, np.float32)
         for clip in range(5)
     ]
-    found, used = metrics.psds(
+    found, used = psds.measure(
         frames, 0.1, Events.from_rows(rows), np.full(5, 10.0), np.full(5, 10.0)
     )
     assert used == 1 and found == {"psds1": score, "psds2": score}
@@ -141,25 +141,25 @@ def test_psds_merges_overlaps_and_drops_what_is_past_the_end():
         frames_of(PSDS_ROWS, clip, round(d * 10), 0.1, rng) for clip, d in enumerate(PSDS_DURATIONS)
     ]
     lengths = PSDS_DURATIONS, PSDS_DURATIONS
-    plain = metrics.psds(frames, 0.1, Events.from_rows(PSDS_ROWS), *lengths)
+    plain = psds.measure(frames, 0.1, Events.from_rows(PSDS_ROWS), *lengths)
     split = [row for row in PSDS_ROWS if row != (0, 5.0, 9.0, 0)] + [
         (0, 5.0, 8.0, 0),
         (0, 6.0, 9.0, 0),
         (0, 5.0, 9.0, 0),
         (1, 0.0, 0.0, 1),
     ]
-    assert metrics.psds(frames, 0.1, Events.from_rows(split), *lengths) == plain
+    assert psds.measure(frames, 0.1, Events.from_rows(split), *lengths) == plain
     past = PSDS_ROWS + [
         (2, 7.0, 9.0, 0),
         (2, 8.0, 9.0, 1),
     ]  # a class with nothing but that is no class to score
-    assert metrics.psds(frames, 0.1, Events.from_rows(past), *lengths) == plain
+    assert psds.measure(frames, 0.1, Events.from_rows(past), *lengths) == plain
     longer = [np.concatenate([f, np.ones((30, 3), np.float32)]) for f in frames]
     assert (
-        metrics.psds(longer, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, PSDS_DURATIONS + 3)
+        psds.measure(longer, 0.1, Events.from_rows(PSDS_ROWS), PSDS_DURATIONS, PSDS_DURATIONS + 3)
         == plain
     )
-    assert metrics.psds(frames, 0.1, Events.from_rows([(0, 0.0, 0.0, 0)]), *lengths) == (
+    assert psds.measure(frames, 0.1, Events.from_rows([(0, 0.0, 0.0, 0)]), *lengths) == (
         {"psds1": None, "psds2": None},
         0,
     )
@@ -170,7 +170,7 @@ def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
     rows, _, frames = random_scores(3, (0, 2))
     recorded = np.where(np.arange(60) % 3, 10.0, 3.04)
     frames = [np.concatenate([f, f])[: int(10 * end)] for f, end in zip(frames, recorded)]
-    found, _ = metrics.psds(frames, 0.1, Events.from_rows(rows), np.full(60, 10.0), recorded)
+    found, _ = psds.measure(frames, 0.1, Events.from_rows(rows), np.full(60, 10.0), recorded)
     scores = {
         f"c{clip}": create_score_dataframe(
             f[:, [0, 2]], np.append(np.round(np.arange(len(f)) * 0.1, 6), end), ["Car", "Dog"]
@@ -213,7 +213,7 @@ def test_merge_overlaps():
         (5.5, 7.0, "a"),
         (0.0, 5.5, "b"),
     ]
-    assert metrics.merge_overlaps(spans) == [(0.0, 5.0, "a"), (5.5, 7.0, "a"), (0.0, 6.0, "b")]
+    assert events.merge_overlaps(spans) == [(0.0, 5.0, "a"), (5.5, 7.0, "a"), (0.0, 6.0, "b")]
 
 
 # ---- score ----

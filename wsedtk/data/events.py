@@ -314,3 +314,14 @@ def frame_edges(num_frames, seconds_per_frame, duration):
     onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
     onsets = onsets[onsets < end]
     return np.append(onsets, min(end, round(float(onsets[-1]) + 2 * seconds_per_frame, 6)))
+
+
+def merge_overlaps(spans):
+    """Join overlapping or touching (onset, offset, label) spans of the same label."""
+    merged = []
+    for onset, offset, label in sorted(spans, key=lambda span: (span[2], span[0], span[1])):
+        if merged and merged[-1][2] == label and onset <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], offset), label)
+        else:
+            merged.append((onset, offset, label))
+    return merged

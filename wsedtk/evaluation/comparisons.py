@@ -6,7 +6,7 @@ N clips, S segments of all clips together, K classes.
 import numpy as np
 
 from wsedtk.data import events
-from wsedtk.evaluation import intervals, metrics, ranking, report_data
+from wsedtk.evaluation import intervals, metrics, psds, ranking, report_data
 
 RESAMPLES = 1000  # of the clips
 
@@ -65,7 +65,7 @@ def paired_differences(group):
         if None not in (first.report["psds"]["psds1"], other.report["psds"]["psds1"]):
             found["psds"] = {
                 name: (other.report["psds"][name] - first.report["psds"][name], None)
-                for name in metrics.PSDS_SETTINGS
+                for name in psds.PSDS_SETTINGS
             }
         yield other, found
 

@@ -16,7 +16,7 @@ from wsedtk.data import datadir, tables
 from wsedtk.data.datadir import DataSet
 from wsedtk.data.set_tables import Repeat
 from wsedtk.data.store import ScoreFile
-from wsedtk.evaluation import metrics, ranking, report_data
+from wsedtk.evaluation import metrics, psds, ranking, report_data
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_data import Warn
 
@@ -140,7 +140,7 @@ def _measure_scores(
         report["audioset"].update({f"{name}_ci": ends for name, ends in found.items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
-        report["psds"], report["psds_classes"] = metrics.psds(
+        report["psds"], report["psds_classes"] = psds.measure(
             frames, scores.seconds_per_frame, truth.events, truth.durations, scores.durations[rows]
         )
 

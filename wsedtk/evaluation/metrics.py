@@ -20,8 +20,7 @@ import warnings
 
 import numpy as np
 
-from wsedtk.core.caches import matplotlib_importable
-from wsedtk.data.events import frame_edges, num_segments
+from wsedtk.data.events import num_segments
 
 
 def ratio(numerator, denominator, exists=True):
@@ -201,7 +200,7 @@ def consistency_parts(counts):
 
 
 @contextlib.contextmanager
-def _quiet_imports():
+def quiet_imports():
     """For imports of scorers, which are slow, so late, and warn that pkg_resources is old."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -219,7 +218,7 @@ def _by_clip(events, labels, num_clips):
 
 def _evaluate(metric, reference, estimated, durations, labels, with_length):
     """Feed a sed_eval metric clip by clip; returns its overall counts after each clip, (N, 3): TP, predicted, references."""
-    with _quiet_imports():
+    with quiet_imports():
         from dcase_util.containers import MetaDataContainer
 
     pairs = zip(
@@ -270,7 +269,7 @@ def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
 
     reference, estimated: Events of the clips 0..N-1; durations: (N,) seconds; labels: K names.
     """
-    with _quiet_imports():
+    with quiet_imports():
         import sed_eval
 
     metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
@@ -309,7 +308,7 @@ def event_counts(reference, estimated, durations, labels):
 
 def _event_counts(reference, estimated, durations, labels, by_class):
     """sed_eval's metric, which counts the classes `by_class` one by one too, and TP, FP, FN of each clip."""
-    with _quiet_imports():
+    with quiet_imports():
         import sed_eval
 
     metric = sed_eval.sound_event.EventBasedMetrics(
@@ -397,69 +396,3 @@ def sum_by_clip(values, clip_of_segment, num_clips):
     sums = np.zeros((num_clips, values.shape[1]))
     np.add.at(sums, clip_of_segment, values)
     return sums
-
-
-# ---- PSDS ----
-
-PSDS_SETTINGS = {
-    "psds1": {
-        "dtc_threshold": 0.7,
-        "gtc_threshold": 0.7,
-        "cttc_threshold": None,
-        "alpha_ct": 0.0,
-        "alpha_st": 1.0,
-    },
-    "psds2": {
-        "dtc_threshold": 0.1,
-        "gtc_threshold": 0.1,
-        "cttc_threshold": 0.3,
-        "alpha_ct": 0.5,
-        "alpha_st": 1.0,
-    },
-}
-
-
-def merge_overlaps(spans):
-    """Join overlapping or touching (onset, offset, label) spans of the same label."""
-    merged = []
-    for onset, offset, label in sorted(spans, key=lambda span: (span[2], span[0], span[1])):
-        if merged and merged[-1][2] == label and onset <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], offset), label)
-        else:
-            merged.append((onset, offset, label))
-    return merged
-
-
-def psds(frame_scores, seconds_per_frame, reference, durations, recorded):
-    """PSDS 1 and 2 by sed_scores_eval, from frame scores without a threshold: ({psds1, psds2}, number of classes scored).
-
-    frame_scores: N arrays (T, K); durations: (N,) of the clips; recorded: (N,) of their recordings,
-    which may be shorter: frames end with them. Overlaps of a class in the reference are merged,
-    classes without events left out. A single class has no cross triggers. None without events.
-    """
-    reference = drop_zero_length(cut(reference, np.asarray(durations)))
-    used = np.unique(reference.label).tolist()
-    if not used:
-        return dict.fromkeys(PSDS_SETTINGS), 0
-    with _quiet_imports(), matplotlib_importable():  # which it imports
-        from sed_scores_eval import intersection_based
-        from sed_scores_eval.base_modules.scores import create_score_dataframe
-    truth = {str(clip): [] for clip in range(len(durations))}
-    for clip, onset, offset, label in reference.rows():
-        truth[str(clip)].append((onset, offset, str(label)))
-    truth = {clip: merge_overlaps(spans) for clip, spans in truth.items()}
-    scores = {}
-    for clip, (frames, end) in enumerate(zip(frame_scores, np.minimum(durations, recorded))):
-        edges = frame_edges(len(frames), seconds_per_frame, end)
-        scores[str(clip)] = create_score_dataframe(
-            frames[: len(edges) - 1, used], edges, list(map(str, used))
-        )  # it refuses some labels
-    lengths, found = {str(clip): float(d) for clip, d in enumerate(durations)}, {}
-    for name, settings in PSDS_SETTINGS.items():
-        if len(used) == 1:
-            settings = {**settings, "cttc_threshold": None, "alpha_ct": 0.0}
-        value, *_ = intersection_based.psds(
-            scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings
-        )
-        found[name] = float(value)
-    return found, len(used)

@@ -18,7 +18,7 @@ from wsedtk.core.progress import printable
 from wsedtk.data import tables
 from wsedtk.data.events import Events
 from wsedtk.data.tables import find_clips
-from wsedtk.evaluation import metrics, ranking
+from wsedtk.evaluation import metrics, psds, ranking
 
 Warn = Callable[[str], None]  # is called with each warning, as text
 SEGMENT_KEYS = (
@@ -53,7 +53,7 @@ def empty_report(labels):
         "tagging": dict(f1),
         "segment": dict(segment),
         "event": dict(f1),
-        "psds": dict.fromkeys(metrics.PSDS_SETTINGS),
+        "psds": dict.fromkeys(psds.PSDS_SETTINGS),
         "psds_classes": None,
         "zero_length_reference_events": None,
         "audioset": {"map": None, "mauc": None, "dprime": None},

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from wsedtk.core.errors import InputError
-from wsedtk.evaluation import metrics
+from wsedtk.data.events import merge_overlaps
 from wsedtk.inference.network_runner import load_features
 
 BALANCERS = ("classes", "weighted", "none")
@@ -124,9 +124,7 @@ class FrameTargets:
         edges = np.arange(num_frames + 1) * self.seconds_per_frame
         for row, clip in enumerate(clips.tolist()):
             events = self.events.select(slice(self.starts[clip], self.starts[clip + 1]))
-            for onset, offset, label in metrics.merge_overlaps(
-                [span[1:] for span in events.rows()]
-            ):
+            for onset, offset, label in merge_overlaps([span[1:] for span in events.rows()]):
                 covered = np.minimum(offset, edges[1:]) - np.maximum(onset, edges[:-1])
                 target[row, :, label] += covered.clip(min=0) / self.seconds_per_frame
         return torch.from_numpy(target), torch.from_numpy(self.known[clips].astype(np.float32))[
