@@ -9,7 +9,7 @@ import pytest
 from helpers import write_set
 
 from wsedtk.core import provenance
-from wsedtk.data import clip_names, datadir
+from wsedtk.data import clip_names, clip_sets, datadir
 from wsedtk.data.events import Events
 from wsedtk.stages.balance import split
 
@@ -24,7 +24,7 @@ def make(counts, untagged=0, per_source=1, both=0, seed=0):
     ]
     order = np.argsort(names)
     clip, label = zip(*[(i, k) for i, old in enumerate(order) for k in tags[old]])
-    return datadir.DataSet(
+    return clip_sets.DataSet(
         np.array(names)[order],
         np.full(len(tags), ""),
         np.full(len(tags), 10.0),
@@ -318,7 +318,7 @@ def test_the_ids_of_videos_count_with_and_without_y():
     names = sorted(
         f"{'Y' * (i % 2)}{i // 4:011d}_{i % 4 * 10}_{i % 4 * 10 + 10}.wav" for i in range(200)
     )
-    data = datadir.DataSet(
+    data = clip_sets.DataSet(
         np.array(names),
         np.full(200, ""),
         np.full(200, 10.0),
@@ -334,7 +334,7 @@ def test_the_ids_of_videos_count_with_and_without_y():
 def test_names_that_events_contradict_are_no_excerpts():
     """Events of 30 s in what would be 5 s: `take_1_6.wav` and its like are whole recordings."""
     names = sorted(f"take_{i}_{i + 5}.wav" for i in range(100))
-    data = datadir.DataSet(
+    data = clip_sets.DataSet(
         np.array(names),
         np.full(100, ""),
         np.full(100, 30.0),
@@ -422,7 +422,7 @@ def test_sources_are_connected_parts(seed):
         if group and (recording, "") in clips:
             graph.add_edge(name, ("recording", recording))
     sets = [
-        datadir.DataSet(
+        clip_sets.DataSet(
             np.array(names[part]),
             np.full(7, ""),
             np.full(7, 1.0),
@@ -433,7 +433,7 @@ def test_sources_are_connected_parts(seed):
         )
         for part in (slice(7), slice(7, 14))
     ]
-    found = np.concatenate(datadir.sources(*sets))
+    found = np.concatenate(clip_sets.sources(*sets))
     parts = {
         frozenset(name for name in part if isinstance(name, str))
         for part in networkx.connected_components(graph)
@@ -463,7 +463,7 @@ def test_dcases_list(real_data):
     clip, label = np.array(
         [(i, labels.index(t)) for i, old in enumerate(order) for t in tags[old]]
     ).T
-    data = datadir.DataSet(
+    data = clip_sets.DataSet(
         np.array(names)[order],
         np.full(len(names), ""),
         np.full(len(names), 10.0),

@@ -7,7 +7,7 @@ from helpers import write_set
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import clip_names, datadir, tables
+from wsedtk.data import clip_names, clip_sets, datadir, tables
 from wsedtk.data.events import Events
 
 CLIPS = [("b.wav", "../audio/b.wav", 10), ("a.wav", "/far/a.wav", "2.5"), ("c.wav", "", 1e1)]
@@ -476,7 +476,7 @@ def odd():
             (0, 1234567.000001, 1234567.000002, 2),
         ]
     )
-    return datadir.DataSet(
+    return clip_sets.DataSet(
         names,
         np.array([f"/au dio/{n}" for n in names]),
         np.array([10, 0.1, 1 / 3, 1e-6, 3600, 100, 7.25, 1, 2.0]),
@@ -590,7 +590,7 @@ def test_a_group_of_nothing_is_none(folder, nothing):
     """As pandas and str() write it."""
     data = datadir.read(grouped(folder, ["A", nothing, nothing]))
     assert data.groups.tolist() == ["", "A", ""]  # b.wav stands first in the table
-    assert len(set(datadir.sources(data)[0].tolist())) == 3
+    assert len(set(clip_sets.sources(data)[0].tolist())) == 3
 
 
 def test_groups_there_and_back(folder, tmp_path):

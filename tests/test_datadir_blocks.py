@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import contents
 
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 
 NAMES = [*"bdacfe", "é音🔔.wav", "-much longer than others_30.000_40.000.wav", "a.wav"]
 LABELS = ["Car", "Air horn, truck horn", "音"]
@@ -152,7 +152,7 @@ def test_a_set_is_written_in_blocks_as_in_one(tmp_path, monkeypatch):
     count = len(names)
     generator = np.random.default_rng(0)
     clip, k = np.nonzero(generator.random((count, 3)) < 0.4)
-    dataset = datadir.DataSet(
+    dataset = clip_sets.DataSet(
         np.array(names),
         np.array([f"/é/{name}" * (i % 2) for i, name in enumerate(names)], datadir.TEXT),
         generator.integers(1, 10**7, count) / 10**6,
@@ -171,7 +171,7 @@ def test_a_name_that_tables_cannot_hold_is_found_in_any_block(tmp_path, monkeypa
     monkeypatch.setattr("wsedtk.data.tables.BLOCK_ROWS", 2)
     for place in range(5):
         names = np.array([f"{i}\t" if i == place else f"{i}" for i in range(5)])
-        dataset = datadir.DataSet(
+        dataset = clip_sets.DataSet(
             names,
             np.full(5, "", datadir.TEXT),
             np.ones(5),

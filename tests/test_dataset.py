@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 
 from wsedtk.core.errors import InputError
-from wsedtk.data.datadir import DataSet
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.store import FeatureStore, writing_features
 from wsedtk.inference.network_runner import load_features

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wsedtk.data import clip_names, datadir
+from wsedtk.data import clip_names, clip_sets, datadir
 from wsedtk.data.events import Events
 from wsedtk.stages.balance import split
 from wsedtk.training.batching import BALANCERS, Batches
@@ -20,7 +20,7 @@ def random_set(seed, num_clips=120):
     )
     tags = generator.random((num_clips, 6)) < [0.5, 0.15, 0.08, 0, 0.03, 0.2]
     clip, label = np.nonzero(tags)
-    dataset = datadir.DataSet(
+    dataset = clip_sets.DataSet(
         np.array(names),
         np.full(num_clips, "", datadir.TEXT),
         np.full(num_clips, 10.0),

@@ -16,7 +16,7 @@ from helpers import SMALL, contents, write_sound
 
 import wsedtk
 from wsedtk.core import provenance
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 from wsedtk.data.store import FeatureStore, ScoreFile
 from wsedtk.models import checkpoint
 from wsedtk.report import clip_pages
@@ -437,7 +437,7 @@ def test_features_of_more_clips_are_told_and_taken(exp, run):
     )  # as if prepared anew without the others
     datadir.write(
         exp / "few",
-        datadir.DataSet(**{**vars(some), "info": {**some.info, "audio_fingerprint": audio}}),
+        clip_sets.DataSet(**{**vars(some), "info": {**some.info, "audio_fingerprint": audio}}),
     )
     result = run(
         "predict", "--data", exp / "few", exp / "model", exp / "feats/train.h5", exp / "new.h5"
@@ -461,7 +461,7 @@ def test_shards_of_other_versions_of_a_set(exp, run):
         dataset = datadir.read(exp / "data/test")
         datadir.write(
             exp / "data/test",
-            datadir.DataSet(**{**vars(dataset), "info": {"audio_fingerprint": audio}}),
+            clip_sets.DataSet(**{**vars(dataset), "info": {"audio_fingerprint": audio}}),
         )
         assert run("extract", exp / "data/test", exp / "shards.h5", "--shard", name).exit_code == 0
     refused(

@@ -6,7 +6,7 @@ import pytest
 
 from wsedtk.core.errors import InputError
 from wsedtk.data import store
-from wsedtk.data.datadir import fingerprint_clips
+from wsedtk.data.clip_sets import fingerprint_clips
 
 F, T = 5, 12
 NAMES = ["b é.wav", "--x.wav", "a b", "音🔔", "z" * 200]

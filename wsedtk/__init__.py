@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wsedtk.core.errors import InputError
-    from wsedtk.data.datadir import DataSet
+    from wsedtk.data.clip_sets import DataSet
     from wsedtk.data.datadir import read as read_data
     from wsedtk.evaluation.evaluate import evaluate
     from wsedtk.evaluation.report import Report
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    "DataSet": "wsedtk.data.datadir:DataSet",
+    "DataSet": "wsedtk.data.clip_sets:DataSet",
     "Event": "wsedtk.inference.event_finding:Event",
     "InputError": "wsedtk.core.errors:InputError",
     "Model": "wsedtk.inference.model:Model",

@@ -20,7 +20,7 @@ import numpy as np
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 from wsedtk.data.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
 
 MADE_BY = "prepare audioset"
@@ -262,7 +262,7 @@ def read_list(path, names, mids):
     tag_clip, tag_label = np.divmod(
         np.unique(clip_of_row[row_of_tag] * len(mids) + labels), len(mids)
     )
-    return datadir.DataSet(
+    return clip_sets.DataSet(
         filenames,
         np.full(len(filenames), "", datadir.TEXT),
         seconds[row_of_clip],

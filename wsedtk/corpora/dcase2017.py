@@ -22,7 +22,7 @@ import numpy as np
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
-from wsedtk.data import datadir, set_tables, tables
+from wsedtk.data import clip_sets, datadir, set_tables, tables
 from wsedtk.data.events import Events
 
 MADE_BY = "prepare dcase2017"
@@ -172,7 +172,7 @@ def read_set(files, part, labels, mids):
             for name, onset, offset, label in rows
             if label is not None
         )
-    return datadir.DataSet(
+    return clip_sets.DataSet(
         filenames=np.array(names),
         paths=np.full(len(names), "", datadir.TEXT),
         durations=np.array([youtube.seconds_of(n) for n in names]),

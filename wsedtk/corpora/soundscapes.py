@@ -24,7 +24,7 @@ from wsedtk.core.config import nearest, suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress, say
 from wsedtk.corpora import builtin_bank
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS
 from wsedtk.data.events import Events
 from wsedtk.data.folders import look
@@ -376,7 +376,7 @@ def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info
     groups = None if name == "test" else np.array([stem.partition("_")[0] for stem, _, _ in clips])
     datadir.write(
         folder,
-        datadir.DataSet(
+        clip_sets.DataSet(
             filenames=filenames,
             paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips], datadir.TEXT),
             durations=np.full(len(clips), float(CLIP_SECONDS)),

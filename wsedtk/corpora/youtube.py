@@ -14,7 +14,7 @@ from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import printable, progress, say
-from wsedtk.data import datadir, tables
+from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.clip_names import excerpt_times, youtube_key
 from wsedtk.data.folders import walk
 from wsedtk.data.tables import find, normal, slices, texts, write_rows
@@ -108,7 +108,7 @@ def find_audio(folders):
 class Coverage:
     """What there is of a set's official clips: for each of COUNTS which clips (N,) it is true of, and what is odd about clips."""
 
-    dataset: datadir.DataSet
+    dataset: clip_sets.DataSet
     is_true: dict
     remarks: dict  # {index of a clip that was listened to: why it is not used, or what is odd}
 

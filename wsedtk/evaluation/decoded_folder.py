@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import datadir, tables
-from wsedtk.data.datadir import DataSet
+from wsedtk.data import clip_sets, datadir, tables
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.set_tables import Repeat
 from wsedtk.data.store import ScoreFile
 from wsedtk.evaluation import metrics, psds, ranking, report_data
@@ -192,7 +192,7 @@ def evaluate_folder(
     report["clips"] = {
         "scored": len(truth),
         "official": official,
-        "fingerprint": datadir.fingerprint_clips(truth.filenames),
+        "fingerprint": clip_sets.fingerprint_clips(truth.filenames),
         "tuned_on_these": tuned_on == decoded.info.get("scores"),
     }
     report_data.measure_tags(report, truth, decoded, weights)

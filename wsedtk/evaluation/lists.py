@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.data import datadir, event_lists, tables
+from wsedtk.data import clip_sets, event_lists, tables
 from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
-from wsedtk.data.datadir import DataSet
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.event_lists import EventList
 from wsedtk.data.events import Events
 from wsedtk.evaluation import metrics, report_data
@@ -212,7 +212,7 @@ def evaluate_lists(
     _warn_of_late_events(said, estimate.path, warn)
     weights = metrics.clip_weights(len(clips), num_resamples) if num_resamples else None
     report = report_data.empty_report(labels)
-    fingerprint = datadir.fingerprint_clips([f"{clip}.wav" for clip in clips])
+    fingerprint = clip_sets.fingerprint_clips([f"{clip}.wav" for clip in clips])
     report["clips"].update(scored=len(clips), official=len(clips), fingerprint=fingerprint)
     if kind == "tags":
         report_data.measure_tags(report, truth, said, weights)

@@ -6,7 +6,7 @@ import numpy as np
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 
 MADE_BY = "balance"
 MOST_LINES = 40  # classes that the table shows
@@ -73,7 +73,7 @@ def split(dataset, num_valid, seed):
     is left of a source that was drawn from is in neither. Clips without tags get their share of
     `num_valid`, and at least half of them stay too.
     """
-    (sources,) = datadir.sources(dataset)
+    (sources,) = clip_sets.sources(dataset)
     classes = _Classes(dataset, sources, np.random.default_rng(seed))
     *counts, num_untagged = classes.left_to_fit.tolist()
     num_tagged = num_valid - round(num_valid * num_untagged / len(dataset))
@@ -106,7 +106,7 @@ def _why_no_more(dataset, label, num_held):
     clips = dataset.tag_clip[dataset.tag_label == label]
     if num_held >= len(clips) // 2:
         return f"at least half of its {len(clips)} clips stay to fit on"
-    (sources,) = datadir.sources(dataset)
+    (sources,) = clip_sets.sources(dataset)
     if len(np.unique(sources[clips])) == 1:
         return f"all its {len(clips)} clips are of one source"
     return (

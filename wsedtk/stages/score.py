@@ -7,7 +7,7 @@ from wsedtk.core import console
 from wsedtk.core.atomic import write_text
 from wsedtk.core.progress import warning
 from wsedtk.data import datadir, tables
-from wsedtk.data.datadir import DataSet
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.evaluation import report_text
 from wsedtk.evaluation.decoded_folder import PathLike, evaluate_folder

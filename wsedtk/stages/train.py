@@ -21,7 +21,7 @@ from wsedtk.core.atomic import locking, write_text
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.progress import say
 from wsedtk.core.signals import noted
-from wsedtk.data import datadir, tables
+from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.report import model_card
@@ -239,7 +239,7 @@ def _spec(cfg, store, fit, statistics):
         "seed": cfg.seed,
         "clip_seconds": longest,
         "fit_clips": len(fit.dataset),
-        "fit_clips_fingerprint": datadir.fingerprint_clips(fit.dataset.filenames),
+        "fit_clips_fingerprint": clip_sets.fingerprint_clips(fit.dataset.filenames),
         "fit_fingerprint": fit.dataset.fingerprint(),
         "features_fingerprint": store.fingerprint,
     }

@@ -17,7 +17,7 @@ from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import printable, progress
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_names import clip_key
 from wsedtk.data.tables import Fault, find, first, read_rows, texts
 
@@ -45,7 +45,7 @@ class Report:
     """What is found of one set, clip by clip."""
 
     folder: Path
-    dataset: datadir.DataSet
+    dataset: clip_sets.DataSet
     errors: list = dataclasses.field(default_factory=list)  # (clip, message)
     damaged: list = dataclasses.field(default_factory=list)  # (clip, message), of usable files
     odd: dict = dataclasses.field(
@@ -154,7 +154,7 @@ class Report:
             return
         same = np.isin(self.name_keys, earlier.name_keys)
         self.add(f"are in {earlier.folder} too", np.flatnonzero(same))
-        mine, theirs = datadir.sources(self.dataset, earlier.dataset)
+        mine, theirs = clip_sets.sources(self.dataset, earlier.dataset)
         shared = np.isin(mine, theirs) & ~same
         (recordings, groups), (others, other_groups) = (
             one.dataset.source_keys for one in (self, earlier)

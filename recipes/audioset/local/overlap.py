@@ -18,7 +18,7 @@ from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.corpora import audioset, youtube
-from wsedtk.data import datadir
+from wsedtk.data import clip_sets, datadir
 from wsedtk.data.store import FeatureStore
 from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
@@ -62,7 +62,7 @@ def check_model(model_dir, feats, fit_set):
     found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get(
         "fit_clips_fingerprint"
     )
-    if found != datadir.fingerprint_clips(clips):
+    if found != clip_sets.fingerprint_clips(clips):
         raise InputError(
             f"{model_dir}: was trained on other clips than those of {fit_set}, so that nobody knows which videos it has seen; "
             "train it on these (stage 4), or another --system"

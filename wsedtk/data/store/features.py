@@ -11,7 +11,7 @@ import numpy as np
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import detail
-from wsedtk.data.datadir import fingerprint_clips
+from wsedtk.data.clip_sets import fingerprint_clips
 from wsedtk.data.folders import look
 from wsedtk.data.store import files, layouts
 from wsedtk.data.store.files import (

@@ -7,7 +7,7 @@ import numpy as np
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.progress import detail
 from wsedtk.core.signals import noted
-from wsedtk.data.datadir import fingerprint_clips
+from wsedtk.data.clip_sets import fingerprint_clips
 from wsedtk.data.store import files, layouts
 from wsedtk.data.store.files import (
     BLOCK_BYTES,
