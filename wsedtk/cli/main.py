@@ -1,5 +1,6 @@
 """The command line. Everything heavy is imported inside the commands, so that `wsedtk --help` answers at once."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -9,6 +10,7 @@ from wsedtk.cli import corpora, results, systems  # noqa: F401  # they join the 
 from wsedtk.cli.common import cli, tell_stopped
 from wsedtk.core import console, signals
 from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.process_rank import rank_and_size
 
 
 def _stop(number, frame):
@@ -28,6 +30,28 @@ def _tell(error):
 
 def main():
     """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal."""
+    try:
+        _run()
+    except SystemExit as end:
+        if rank_and_size()[1] > 1 and isinstance(end.code, int | None):
+            _leave(end.code or 0)
+        raise
+
+
+def _leave(status):
+    """End one of several processes of a training at once.
+
+    The threads of torch.distributed may still free tensors. If the interpreter ends meanwhile, they
+    abort the process.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def _run():
     console.prepare()
     try:
         with signals.handled(_stop):
