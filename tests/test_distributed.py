@@ -22,6 +22,7 @@ from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
 from wsedtk.training import distributed, resuming, training_loop
 from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.train_config import TrainConfig
 
 ROOT = Path(wsedtk.__file__).resolve().parents[1]
 ACTING = """
@@ -248,7 +249,7 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
         for name in ("fit", "valid")
     ]
     trainer = training_loop.Trainer(
-        training_loop.TrainConfig(),
+        TrainConfig(),
         network,
         *sets,
         (spec.mean, spec.std),

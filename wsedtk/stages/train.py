@@ -20,7 +20,8 @@ from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.report import model_card
 from wsedtk.training import distributed, preparation, resuming
-from wsedtk.training.training_loop import TrainConfig, Trainer, augmentation_of
+from wsedtk.training.train_config import TrainConfig
+from wsedtk.training.training_loop import Trainer, augmentation_of
 
 
 def run(
