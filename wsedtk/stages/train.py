@@ -1,14 +1,14 @@
-"""train: tagged clips and their features -> a model directory.
-
-B clips, T frames, F mel bins, K classes.
-"""
+"""train: tagged clips and their features -> a model directory."""
 
 import contextlib
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from wsedtk import models
@@ -18,154 +18,249 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.layers import Network
 from wsedtk.report import model_card
 from wsedtk.training import distributed, preparation, resuming
+from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.distributed import Group
+from wsedtk.training.resuming import Checkpoint
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer, augmentation_of
 
-
-def run(
-    fit_set,
-    valid_set,
-    model_dir,
-    feats,
-    config_path,
-    overrides,
-    init_dir,
-    overwrite,
-    dry_run,
-    device,
-    cache=False,
-):
-    """Train a system, or go on with its training; `dry_run` prints the network and stops; `cache` keeps all features in memory."""
-    with distributed.joining(device) as group:
-        _run(
-            fit_set,
-            valid_set,
-            model_dir,
-            feats,
-            config_path,
-            overrides,
-            init_dir,
-            overwrite,
-            dry_run,
-            device,
-            cache,
-            group,
-        )
+PathLike = str | os.PathLike[str]
 
 
-def _run(
-    fit_set,
-    valid_set,
-    model_dir,
-    feats,
-    config_path,
-    overrides,
-    init_dir,
-    overwrite,
-    dry_run,
-    device,
-    cache,
-    group,
-):
-    model_dir = Path(model_dir)
-    cfg = config.load(TrainConfig, config_path, overrides)
-    store = FeatureStore(feats)
-    fit, valid = preparation.read_sets(fit_set, valid_set, store)
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """The inputs, the output and the settings of a training.
+
+    Parameters
+    ----------
+    fit_set : path-like
+        The data directory with the clips to train on.
+    valid_set : path-like
+        The data directory with the clips to validate on. It shares no clips with `fit_set`.
+    model_dir : path-like
+        The model directory to write. If it holds an unfinished training with the same settings,
+        that training is resumed.
+    feats : path-like, or sequence of path-like
+        The feature files of the clips of both sets.
+    config : path-like, optional
+        The system (YAML). By default the CRNN of `wsedtk.training.train_config.TrainConfig`.
+    settings : mapping of str to object, or sequence of str
+        Settings that replace those of `config`: {"batch_size": 50}, or "batch_size=50".
+    init_dir : path-like, optional
+        The model directory whose weights training starts from. Layers of other classes start from
+        new weights.
+    cache : bool
+        Keep all features in memory.
+    overwrite : bool
+        Train anew in a directory that holds another model.
+    device : str
+        "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
+
+    Raises
+    ------
+    InputError
+        If `feats` is empty.
+    """
+
+    fit_set: PathLike
+    valid_set: PathLike
+    model_dir: PathLike
+    feats: PathLike | Sequence[PathLike]
+    config: PathLike | None = None
+    settings: Mapping[str, object] | Sequence[str] = ()
+    init_dir: PathLike | None = None
+    cache: bool = False
+    overwrite: bool = False
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.feature_paths:
+            raise InputError("feats: found none; expected the feature files of the clips")
+
+    @property
+    def feature_paths(self) -> list[PathLike]:
+        """The feature files."""
+        return [self.feats] if isinstance(self.feats, (str, os.PathLike)) else [*self.feats]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes
+    ----------
+    model_dir : Path
+        The model directory.
+    history : tuple of Checkpoint
+        The figures of every checkpoint, in the order of training.
+    best : Checkpoint
+        The checkpoint whose weights are the model.
+    select_by : {"loss", "f1", "map"}
+        The validation figure by which it was selected.
+    was_done : bool
+        Whether the training had been finished before.
+    """
+
+    model_dir: Path
+    history: tuple[Checkpoint, ...]
+    best: Checkpoint
+    select_by: str
+    was_done: bool
+
+    @property
+    def best_figure(self) -> float:
+        """The validation figure of the best checkpoint by which it was selected."""
+        figures = {
+            "loss": self.best.valid_loss,
+            "f1": self.best.valid_f1,
+            "map": self.best.valid_map,
+        }
+        return figures[self.select_by]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """What a training starts from."""
+
+    cfg: TrainConfig
+    store: FeatureStore
+    fit: FeatureBatches
+    valid: FeatureBatches
+    spec: ModelSpec
+    network: Network
+
+
+def describe(options: TrainOptions) -> str:
+    """Check the inputs of a training, and return its network's layers as text."""
+    with distributed.joining(options.device) as group:
+        prepared = _prepare(options, group)
+        text: str = preparation.describe(prepared.network, prepared.spec)
+        return text
+
+
+def run(options: TrainOptions) -> TrainResult:
+    """Train a network on clip tags, or resume its training."""
+    with distributed.joining(options.device) as group:
+        prepared = _prepare(options, group)
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # read when CUDA starts; without it sums differ from run to run
+        device = group.device(options.device)
+        if device.type == "cuda":
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False
+        model_dir = Path(options.model_dir)
+        if (model_dir / "clips.tsv").exists():
+            raise InputError(f"{model_dir}: holds a data set; name another folder for the model")
+        lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if group.rank == 0:
+            lock = locking(model_dir / "checkpoints" / ".lock")
+        with lock:
+            return _train(options, prepared, device, group)
+
+
+def _prepare(options: TrainOptions, group: Group) -> _Prepared:
+    """Read the inputs, and build the network with its first weights. Raises InputError."""
+    cfg = config.load(TrainConfig, options.config, options.settings)
+    store = FeatureStore(options.feature_paths)
+    fit, valid = preparation.read_sets(options.fit_set, options.valid_set, store)
     if cfg.frame_loss_weight and (fit.dataset.events is None or not len(fit.dataset.events)):
-        raise InputError(f"{fit_set}: has no events, which frame_loss_weight needs")
+        raise InputError(f"{options.fit_set}: has no events, which frame_loss_weight needs")
     if group.size > min(cfg.batch_size, len(valid.dataset)):
         raise InputError(
-            f"{group.size} processes can't share out the {len(valid.dataset)} clips of {valid_set}, or a batch of "
-            f"{cfg.batch_size}; train in fewer"
+            f"{group.size} processes can't share out the {len(valid.dataset)} clips of "
+            f"{options.valid_set}, or a batch of {cfg.batch_size}; train in fewer"
         )
     spec = preparation.model_spec(cfg, store, fit, store.statistics(fit.rows))
+    num_mels = spec.frontend["num_mels"]
     torch.manual_seed(cfg.seed)
     network = spec.build()
-    models.check(network, spec.network, spec.frontend["num_mels"], len(spec.labels))
-    preparation.check_groups(network, int(store.num_frames[fit.rows].max()), fit_set)
-    augmentation_of(
-        cfg,
-        spec.frontend_config().seconds_per_frame,
-        network.time_reduction,
-        spec.frontend["num_mels"],
-    )
-    if init_dir is not None:
-        spec = preparation.initialise(network, spec, init_dir)
-    if dry_run:
-        print(preparation.describe(network, spec))
-        return
-    os.environ.setdefault(
-        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-    )  # read when CUDA starts; without it sums differ from run to run
-    device = group.device(device)
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
-    if (model_dir / "clips.tsv").exists():
-        raise InputError(f"{model_dir}: holds a data set; name another folder for the model")
-    with (
-        locking(model_dir / "checkpoints" / ".lock")
-        if group.rank == 0
-        else contextlib.nullcontext()
-    ):
-        _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache, group)
+    models.check(network, spec.network, num_mels, len(spec.labels))
+    preparation.check_groups(network, int(store.num_frames[fit.rows].max()), options.fit_set)
+    seconds_per_frame = spec.frontend_config().seconds_per_frame
+    augmentation_of(cfg, seconds_per_frame, network.time_reduction, num_mels)
+    if options.init_dir is not None:
+        spec = preparation.initialise(network, spec, options.init_dir)
+    return _Prepared(cfg, store, fit, valid, spec, network)
 
 
-def _train(cfg, spec, network, fit, valid, store, model_dir, overwrite, device, cache, group):
-    """Train, or go on, in a model directory that is this training's alone, and write the model."""
-    rows = np.concatenate([fit.rows, valid.rows])
+def _resolved(
+    prepared: _Prepared, rows: npt.NDArray[np.int64], device: torch.device, group: Group
+) -> dict[str, Any]:
+    """Return the content of config.yaml: what the result of a training depends on."""
+    spec, store = prepared.spec, prepared.store
     resolved = {
-        **config.to_mapping(cfg),
+        **config.to_mapping(prepared.cfg),
         "init": spec.trained.get("init"),
         "features_fingerprint": store.fingerprint,
         "fit_fingerprint": spec.trained["fit_fingerprint"],
-        "valid_fingerprint": valid.dataset.fingerprint(),
+        "valid_fingerprint": prepared.valid.dataset.fingerprint(),
         "content_fingerprint": store.content_fingerprint(rows),
         "made_by": {**preparation.made_by(), "device": device.type},
     }
     if group.size > 1:
         resolved["processes"] = group.size
+    return resolved
+
+
+def _train(
+    options: TrainOptions, prepared: _Prepared, device: torch.device, group: Group
+) -> TrainResult:
+    """Train, or resume, in a model directory that no other process uses, and write the model."""
+    cfg, spec, model_dir = prepared.cfg, prepared.spec, Path(options.model_dir)
+    rows = np.concatenate([prepared.fit.rows, prepared.valid.rows])
+    resolved = _resolved(prepared, rows, device, group)
+    if group.size > 1:
         resuming.check_same_inputs(group, resolved)
     if group.rank:  # the weights are drawn; dropout is to be each process's own
         torch.manual_seed(int(np.random.default_rng((cfg.seed, 5, group.rank)).integers(2**63)))
-    seconds_per_frame = spec.frontend_config().seconds_per_frame
     trainer = Trainer(
         cfg,
-        network,
-        fit,
-        valid,
+        prepared.network,
+        prepared.fit,
+        prepared.valid,
         (spec.mean, spec.std),
-        seconds_per_frame,
+        spec.frontend_config().seconds_per_frame,
         device,
         say if group.rank else resuming.teller(model_dir),
         group,
     )
-    state = group.first(lambda: resuming.begin(trainer, model_dir, resolved, overwrite))
+    state = group.first(lambda: resuming.begin(trainer, model_dir, resolved, options.overwrite))
     if state is not None:
         if group.rank:
             trainer.restore(state)
         if not trainer.finished:
             resuming.set_threads(trainer)
-    if cache and not trainer.finished:
-        store.cache(rows)
+    was_done = trainer.finished
+    if options.cache and not was_done:
+        prepared.store.cache(rows)
     resuming.train_to_the_end(trainer, model_dir)
-    if group.rank:
-        return
-    spec = dataclasses.replace(
-        spec,
-        trained={
-            **spec.trained,
-            "fit": model_card.facts(fit.dataset),
-            "valid": model_card.facts(valid.dataset),
-            **spec.size(network),
-            "step": trainer.best[1],
-            cfg.select_by: abs(trainer.best[0]),
-        },
-    )
-    checkpoint.save_model(model_dir, spec, trainer.best_tensors)
-    model_card.refresh(model_dir)
-    print(
-        f"{model_dir}: the model is batch {trainer.best[1]} of {trainer.step}, valid {cfg.select_by} {abs(trainer.best[0]):.4f}"
-    )
+    result = _result(trainer, model_dir, was_done)
+    if group.rank == 0:
+        _write_model(prepared, trainer, result)
+    return result
+
+
+def _result(trainer: Trainer, model_dir: Path, was_done: bool) -> TrainResult:
+    history = tuple(Checkpoint(*row) for row in trainer.history)
+    best = next(one for one in history if one.step == trainer.best[1])
+    return TrainResult(model_dir, history, best, trainer.cfg.select_by, was_done)
+
+
+def _write_model(prepared: _Prepared, trainer: Trainer, result: TrainResult) -> None:
+    """Write the best weights as the model of the model directory, with its model card."""
+    trained = {
+        **prepared.spec.trained,
+        "fit": model_card.facts(prepared.fit.dataset),
+        "valid": model_card.facts(prepared.valid.dataset),
+        **prepared.spec.size(prepared.network),
+        "step": result.best.step,
+        result.select_by: result.best_figure,
+    }
+    spec = dataclasses.replace(prepared.spec, trained=trained)
+    checkpoint.save_model(result.model_dir, spec, trainer.best_tensors)
+    model_card.refresh(result.model_dir)

@@ -1,6 +1,7 @@
 """The saved state of a training: checkpoints, history, resuming."""
 
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -17,7 +18,6 @@ from wsedtk.core.signals import noted
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 
-HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map", "learning_rate", "seconds")
 HOUSEKEEPING = (
     "keep_checkpoints",
     "resume_seconds",
@@ -30,6 +30,36 @@ _MEANING = {
     "valid_fingerprint": ", that is another VALID_SET",
     "init": ", the --init",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The figures of one checkpoint: a row of history.tsv.
+
+    Attributes
+    ----------
+    step : int
+        Batches trained.
+    train_loss : float
+        Mean loss of the batches since the checkpoint before.
+    valid_loss, valid_f1, valid_map : float
+        Loss, micro F1 at tuned thresholds, and mean average precision on the validation set.
+    learning_rate : float
+        The learning rate of these batches.
+    seconds : float
+        Duration of their training and of the validation.
+    """
+
+    step: int
+    train_loss: float
+    valid_loss: float
+    valid_f1: float
+    valid_map: float
+    learning_rate: float
+    seconds: float
+
+
+HISTORY = tuple(field.name for field in dataclasses.fields(Checkpoint))
 
 
 def teller(folder):
