@@ -211,6 +211,8 @@ def test_it_goes_on_with_as_many_threads(corpus, trained, tmp_path, run, interru
             in result.stderr
         )
         assert equal_but_for_time(tmp_path / "m", trained)
+        assert torch.get_num_threads() == threads + 1
+        torch.set_num_threads(threads)
         with pytest.raises(Stopped):
             interrupted(tmp_path / "n", 7, stop)
         torch.set_num_threads(threads + 1)

@@ -3,6 +3,7 @@
 import click
 
 from wsedtk.cli.common import IN_DIR, OUT, Fraction, Shard, cli, stage, verb
+from wsedtk.core import signals
 from wsedtk.core.process_rank import rank_and_size
 
 
@@ -135,7 +136,11 @@ def train(
         overwrite=overwrite,
         device=device,
     )
-    text = train.describe(options) if dry_run else _summary(train.run(options))
+    text = (
+        train.describe(options)
+        if dry_run
+        else _summary(train.run(options, stop_signals=signals.noted))
+    )
     if rank_and_size()[0] == 0:
         print(text)
 

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ from wsedtk import models
 from wsedtk.core import config
 from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import logged, say
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.report import model_card
-from wsedtk.training import distributed, preparation, resuming
+from wsedtk.training import distributed, preparation, process_settings, resuming
 from wsedtk.training.batching import FeatureBatches
 from wsedtk.training.distributed import Group
-from wsedtk.training.resuming import Checkpoint
+from wsedtk.training.resuming import Checkpoint, StopSignals
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer, augmentation_of
+
+_RUNNING = threading.Lock()
 
 PathLike = str | os.PathLike[str]
 
@@ -134,33 +137,80 @@ class _Prepared:
     network: Network
 
 
+@contextlib.contextmanager
+def _no_signals() -> Iterator[Sequence[str]]:
+    yield ()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep two trainings of one process from using the same random numbers. Raises InputError."""
+    if not _RUNNING.acquire(blocking=False):
+        raise InputError(
+            "another training runs in this process; wait for its end, or start another process"
+        )
+    try:
+        with logged():
+            yield
+    finally:
+        _RUNNING.release()
+
+
 def describe(options: TrainOptions) -> str:
     """Check the inputs of a training, and return its network's layers as text."""
-    with distributed.joining(options.device) as group:
+    with _alone(), process_settings.restored(), distributed.joining(options.device) as group:
         prepared = _prepare(options, group)
         text: str = preparation.describe(prepared.network, prepared.spec)
         return text
 
 
-def run(options: TrainOptions) -> TrainResult:
-    """Train a network on clip tags, or resume its training."""
-    with distributed.joining(options.device) as group:
+def run(options: TrainOptions, *, stop_signals: StopSignals = _no_signals) -> TrainResult:
+    """Train a network on clip tags, or resume its training, as `wsedtk train` does.
+
+    Nothing is printed: messages are logged, warnings at the level WARNING and progress at INFO, by
+    the logger `wsedtk.core.progress`, and the model directory gets a train.log. PyTorch's settings
+    and random state, and the environment, are restored at the end. A process runs one training at a
+    time, in any thread.
+
+    An exception such as KeyboardInterrupt ends a training. Called again with the same options, it
+    is resumed from the last state that was saved, at a checkpoint or after `resume_seconds`.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        The inputs, the output and the settings.
+    stop_signals : callable, optional
+        Returns a context manager that yields a list. When the list gets the name of a signal, such
+        as "SIGTERM", the state is saved and NotFinished is raised. By default nothing stops the
+        training, and no signal is handled.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    InputError
+        If an input is missing or wrong, if the model directory holds another training, or if
+        another training runs in this process.
+
+    Examples
+    --------
+    >>> options = wsedtk.TrainOptions("data/fit", "data/valid", "exp/linear", "feats/train.h5")
+    >>> result = wsedtk.train(options)
+    >>> result.best.valid_f1
+    """
+    with _alone(), process_settings.restored(), distributed.joining(options.device) as group:
         prepared = _prepare(options, group)
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # read when CUDA starts; without it sums differ from run to run
         device = group.device(options.device)
-        if device.type == "cuda":
-            torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.utils.deterministic.fill_uninitialized_memory = False
         model_dir = Path(options.model_dir)
         if (model_dir / "clips.tsv").exists():
             raise InputError(f"{model_dir}: holds a data set; name another folder for the model")
         lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if group.rank == 0:
             lock = locking(model_dir / "checkpoints" / ".lock")
-        with lock:
-            return _train(options, prepared, device, group)
+        with lock, process_settings.reproducible(device, prepared.cfg.seed):
+            return _train(options, prepared, device, group, stop_signals)
 
 
 def _prepare(options: TrainOptions, group: Group) -> _Prepared:
@@ -177,7 +227,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
         )
     spec = preparation.model_spec(cfg, store, fit, store.statistics(fit.rows))
     num_mels = spec.frontend["num_mels"]
-    torch.manual_seed(cfg.seed)
+    process_settings.seed_cpu(cfg.seed)
     network = spec.build()
     models.check(network, spec.network, num_mels, len(spec.labels))
     preparation.check_groups(network, int(store.num_frames[fit.rows].max()), options.fit_set)
@@ -208,7 +258,11 @@ def _resolved(
 
 
 def _train(
-    options: TrainOptions, prepared: _Prepared, device: torch.device, group: Group
+    options: TrainOptions,
+    prepared: _Prepared,
+    device: torch.device,
+    group: Group,
+    stop_signals: StopSignals,
 ) -> TrainResult:
     """Train, or resume, in a model directory that no other process uses, and write the model."""
     cfg, spec, model_dir = prepared.cfg, prepared.spec, Path(options.model_dir)
@@ -238,7 +292,7 @@ def _train(
     was_done = trainer.finished
     if options.cache and not was_done:
         prepared.store.cache(rows)
-    resuming.train_to_the_end(trainer, model_dir)
+    resuming.train_to_the_end(trainer, model_dir, stop_signals)
     result = _result(trainer, model_dir, was_done)
     if group.rank == 0:
         _write_model(prepared, trainer, result)
@@ -247,7 +301,9 @@ def _train(
 
 def _result(trainer: Trainer, model_dir: Path, was_done: bool) -> TrainResult:
     history = tuple(Checkpoint(*row) for row in trainer.history)
-    best = next(one for one in history if one.step == trainer.best[1])
+    assert trainer.best is not None  # a finished training has a checkpoint
+    _, best_step = trainer.best
+    best = next(one for one in history if one.step == best_step)
     return TrainResult(model_dir, history, best, trainer.cfg.select_by, was_done)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +15,6 @@ from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.progress import say
-from wsedtk.core.signals import noted
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 
@@ -30,6 +30,8 @@ _MEANING = {
     "valid_fingerprint": ", that is another VALID_SET",
     "init": ", the --init",
 }
+# Makes a context that yields a list, to which the names of signals are added as they come.
+StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,11 +249,14 @@ def begin(trainer, folder, resolved, overwrite):
     return state
 
 
-def train_to_the_end(trainer, model_dir):
-    """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished."""
+def train_to_the_end(trainer, model_dir, stop_signals):
+    """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished.
+
+    stop_signals: see StopSignals.
+    """
     saved = time.monotonic()
     with (
-        noted() as signals,
+        stop_signals() as signals,
         contextlib.closing(tensorboard.Scalars(model_dir / "tensorboard")) as points,
     ):
 

@@ -6,6 +6,7 @@ B clips, T frames, F mel bins, K classes.
 import contextlib
 import dataclasses
 import time
+import typing
 
 import numpy as np
 import torch
@@ -109,6 +110,8 @@ def _check_numbers(value, name):
 class Trainer:
     """The training loop and its state, which a checkpoint holds whole."""
 
+    best: list[typing.Any] | None  # [value of select_by, step]
+
     def __init__(
         self,
         cfg,
@@ -154,7 +157,7 @@ class Trainer:
         )  # of a batch, those that this process loads; any of them can be partners in mixup
         self.rows = rows if cfg.mixup_alpha else group.share(rows)
         self.valid_truth = valid.dataset.tag_matrix()
-        self.step, self.history, self.best = 0, [], None  # best: (value of select_by, step)
+        self.step, self.history, self.best = 0, [], None
         self.best_tensors, self.finished = None, False
         self.losses, self.seconds = [], 0.0  # of the batches since the last checkpoint
         self.threads = torch.get_num_threads()
