@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import time
 import typing
+import warnings
 
 import numpy as np
 import torch
@@ -134,7 +135,7 @@ class Trainer:
             self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))
         ).run
         fused = True if device.type == "cuda" else None
-        with torch_without_compiler_cache():
+        with torch_without_compiler_cache(), warnings.catch_warnings():  # sympy adds a filter
             self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
