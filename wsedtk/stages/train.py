@@ -36,7 +36,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """The inputs, the output and the settings of a training.
+    """The inputs, the output and the settings of a training. `train` takes them.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class TrainOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """A finished training.
+    """A finished training. `train` returns one.
 
     Attributes
     ----------
