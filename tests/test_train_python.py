@@ -9,12 +9,14 @@ import sys
 import threading
 
 import pytest
+import torch
 import yaml
 from helpers import SMALL, train_arguments
 from test_model import STATE
 from test_resume import equal_but_for_time
 
 import wsedtk
+from wsedtk.core import signals
 from wsedtk.core.errors import NotFinished
 from wsedtk.stages import train as stage
 from wsedtk.training import training_loop
@@ -125,8 +127,6 @@ def test_an_interrupted_training_is_resumed(corpus, trained, tmp_path, monkeypat
 
 def test_a_program_can_stop_a_training(corpus, trained, tmp_path, monkeypatch):
     """As the command line does with signals: the state of the very batch is saved."""
-    from wsedtk.core import signals
-
     original = training_loop.Trainer.run_batch
 
     def stopping(self, *batch):
@@ -217,18 +217,25 @@ assert handlers == [usual] * 16
     assert equal_but_for_time(tmp_path / "m", trained)
 
 
-def test_random_numbers_and_threads_of_the_caller_do_not_matter(corpus, trained, tmp_path):
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_its_settings_and_random_numbers_stay(corpus, tmp_path):
+    torch.backends.cudnn.allow_tf32 = True
+    settings = {**SETTINGS, "precision": "float32"}
+    torch.cuda.manual_seed(7)
+    before = torch.cuda.get_rng_state()
+    for name in ("a", "b"):
+        wsedtk.train(options_of(corpus, tmp_path / name, settings=settings, device="cuda"))
+    assert equal_but_for_time(tmp_path / "a", tmp_path / "b")
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    assert torch.backends.cudnn.allow_tf32 and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_random_numbers_of_the_caller_do_not_matter_and_stay(corpus, trained, tmp_path, run):
     """The command line in the same process leaves them too."""
-    import torch
-    from click.testing import CliRunner
-
-    from wsedtk.cli import main as cli
-
     torch.manual_seed(7)
     before = torch.get_rng_state()
     wsedtk.train(options_of(corpus, tmp_path / "a"))
-    arguments = [str(word) for word in train_arguments(corpus, tmp_path / "b")]
-    assert CliRunner().invoke(cli.cli, arguments).exit_code == 0
+    assert run(*train_arguments(corpus, tmp_path / "b")).exit_code == 0
     assert torch.equal(torch.get_rng_state(), before)
     for name in ("a", "b"):
         assert equal_but_for_time(tmp_path / name, trained)
