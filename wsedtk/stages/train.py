@@ -73,6 +73,7 @@ class TrainOptions:
     valid_set: PathLike
     model_dir: PathLike
     feats: PathLike | Sequence[PathLike]
+    _: dataclasses.KW_ONLY
     config: PathLike | None = None
     settings: Mapping[str, object] | Sequence[str] = ()
     init_dir: PathLike | None = None
@@ -127,7 +128,7 @@ class TrainResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Prepared:
-    """What a training starts from."""
+    """The inputs of a training, checked, and its network with its first weights."""
 
     cfg: TrainConfig
     store: FeatureStore

@@ -1,23 +1,33 @@
-"""What a training starts from: the sets, the network and its first weights.
+"""The inputs of a training: data directories, network and first weights.
 
 B clips, T frames, F mel bins, K classes.
 """
 
 import dataclasses
+import os
 import platform
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.data import datadir, tables
+from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.layers import Network
 from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.train_config import TrainConfig
+
+PathLike = str | os.PathLike[str]
+Statistics = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
-def made_by():
+def made_by() -> dict[str, str]:
+    """Return the versions that train a model."""
     return {
         **provenance.made_by(),
         "torch": str(torch.__version__),
@@ -25,7 +35,13 @@ def made_by():
     }
 
 
-def model_spec(cfg, store, fit, statistics):
+def model_spec(
+    cfg: TrainConfig, store: FeatureStore, fit: FeatureBatches, statistics: Statistics
+) -> ModelSpec:
+    """Return the description of the model that is to be trained.
+
+    statistics: mean and standard deviation of the training features, each (F,). Raises InputError.
+    """
     mean, std = (
         v.astype(np.float32) for v in statistics
     )  # as the network gets them: the last digits depend on the order of the files
@@ -62,14 +78,14 @@ def model_spec(cfg, store, fit, statistics):
     )
 
 
-def describe(network, spec):
+def describe(network: Network, spec: ModelSpec) -> str:
     """The layers with parameters and output shapes for ten seconds, and the time resolution, as text."""
     frontend = spec.frontend_config()
     rows, hooks = [], []
     for name, module in network.named_modules():
         if name and not list(module.children()):
 
-            def note(module, _, output, name=name):
+            def note(module: torch.nn.Module, _: object, output: object, name: str = name) -> None:
                 shape = getattr(output[0] if isinstance(output, tuple) else output, "shape", "")
                 rows.append(
                     (
@@ -98,7 +114,7 @@ def describe(network, spec):
     return "\n".join(lines)
 
 
-def check_groups(network, num_frames, fit_set):
+def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
     """Raise InputError where one group holds the longest clip, of so many feature frames.
 
     See `Pooling.has_constant_weights`.
@@ -114,7 +130,10 @@ def check_groups(network, num_frames, fit_set):
         )
 
 
-def read_sets(fit_set, valid_set, store):
+def read_sets(
+    fit_set: PathLike, valid_set: PathLike, store: FeatureStore
+) -> tuple[FeatureBatches, FeatureBatches]:
+    """Read the data directories and find their features. Raises InputError."""
     fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
     if fit_data.labels != valid_data.labels:
         raise InputError(f"{valid_set}: its labels.txt is not that of {fit_set}")
@@ -144,7 +163,7 @@ def read_sets(fit_set, valid_set, store):
     return fit, valid
 
 
-def _outputs(spec):
+def _outputs(spec: ModelSpec) -> set[str]:
     """The names of a network's output tensors: those whose shape depends on the number of classes."""
     tensors, wider = (
         spec.build().state_dict(),
@@ -153,7 +172,7 @@ def _outputs(spec):
     return {name for name, tensor in tensors.items() if wider[name].shape != tensor.shape}
 
 
-def initialise(network, spec, init_dir):
+def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSpec:
     """Copy the weights of a model directory into a network of the same kind, and take its statistics.
 
     Of the output layer only what both have is copied, and that where the classes are the same, in the same order; the rest stays

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
@@ -17,6 +18,10 @@ from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.progress import say
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
+from wsedtk.training.distributed import Group
+from wsedtk.training.training_loop import Trainer
+
+PathLike = str | os.PathLike[str]
 
 HOUSEKEEPING = (
     "keep_checkpoints",
@@ -64,10 +69,10 @@ class Checkpoint:
 HISTORY = tuple(field.name for field in dataclasses.fields(Checkpoint))
 
 
-def teller(folder):
+def teller(folder: Path) -> Callable[[str], None]:
     """A `say` that also adds its line, with the time, to the model directory's train.log."""
 
-    def tell(message):
+    def tell(message: str) -> None:
         say(message)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,12 +88,12 @@ def teller(folder):
     return tell
 
 
-def _number(path):
+def _number(path: Path) -> tuple[int, bool]:
     """What orders checkpoints: the batches trained, and at the same batch what follows validation comes later."""
     return int(path.stem.removeprefix("step").removeprefix("resume")), path.stem.startswith("step")
 
 
-def checkpoints(folder):
+def checkpoints(folder: PathLike) -> list[Path]:
     """The files of a model directory to go on from, newest first: step*.pt of validations, resume*.pt between them."""
     found = (
         path
@@ -98,7 +103,7 @@ def checkpoints(folder):
     return sorted(found, key=_number, reverse=True)
 
 
-def _write_history(trainer, folder):
+def _write_history(trainer: Trainer, folder: Path) -> None:
     lines = ["\t".join(HISTORY)] + [
         "\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row)
         for row in trainer.history
@@ -106,7 +111,7 @@ def _write_history(trainer, folder):
     write_text(folder / "history.tsv", "\n".join(lines) + "\n")
 
 
-def save(trainer, folder, kind="step"):
+def save(trainer: Trainer, folder: Path, kind: Literal["step", "resume"] = "step") -> None:
     """Write a checkpoint and history.tsv, and remove checkpoints that are no longer needed. kind: step, or resume between validations.
 
     All processes are to call it.
@@ -115,7 +120,7 @@ def save(trainer, folder, kind="step"):
     trainer.group.first(lambda: _write(state, trainer, folder, kind))
 
 
-def _write(state, trainer, folder, kind):
+def _write(state: dict[str, Any], trainer: Trainer, folder: Path, kind: str) -> None:
     written = folder / "checkpoints" / f"{kind}{trainer.step:08d}.pt"
     checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
@@ -128,7 +133,7 @@ def _write(state, trainer, folder, kind):
         old.unlink(missing_ok=True)
 
 
-def _text(made_by):
+def _text(made_by: object) -> str:
     return (
         ", ".join(f"{k} {v}" for k, v in made_by.items())
         if isinstance(made_by, dict)
@@ -136,7 +141,7 @@ def _text(made_by):
     )
 
 
-def _check_same_training(folder, resolved):
+def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     """Raise InputError where a model directory holds the training of something else."""
     previous = config.read_yaml(folder / "config.yaml")
     previous = previous if isinstance(previous, dict) else {}
@@ -164,7 +169,7 @@ def _check_same_training(folder, resolved):
         )
 
 
-def check_same_inputs(group, resolved):
+def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
     """Raise InputError where processes, on other machines say, would train on something else than rank 0."""
     first, *others = group.gather(resolved)
     for rank, other in enumerate(others, 1):
@@ -180,7 +185,7 @@ def check_same_inputs(group, resolved):
             )
 
 
-def set_threads(trainer):
+def set_threads(trainer: Trainer) -> None:
     """Compute with as many threads as before, on which the last bits depend, but where the user says otherwise."""
     threads = trainer.threads
     if threads == torch.get_num_threads():
@@ -196,7 +201,7 @@ def set_threads(trainer):
         torch.set_num_threads(threads)
 
 
-def resume(trainer, folder, resolved):
+def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str, Any] | None:
     """Restore the newest whole checkpoint, and return its state; None where there is none.
 
     Raises InputError where the directory holds the training of something else.
@@ -212,7 +217,7 @@ def resume(trainer, folder, resolved):
     found = checkpoints(folder)
     for path in found:
         try:
-            state = checkpoint.load_checkpoint(path)
+            state: dict[str, Any] = checkpoint.load_checkpoint(path)
             trainer.restore(state)
         except torch.cuda.OutOfMemoryError:
             raise
@@ -237,7 +242,9 @@ def resume(trainer, folder, resolved):
     return None
 
 
-def begin(trainer, folder, resolved, overwrite):
+def begin(
+    trainer: Trainer, folder: Path, resolved: dict[str, Any], overwrite: bool
+) -> dict[str, Any] | None:
     """Have the model directory hold this training, and go back to its newest checkpoint. Returns its state, or None."""
     if overwrite:
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
@@ -249,7 +256,7 @@ def begin(trainer, folder, resolved, overwrite):
     return state
 
 
-def train_to_the_end(trainer, model_dir, stop_signals):
+def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignals) -> None:
     """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished.
 
     stop_signals: see StopSignals.
@@ -260,7 +267,7 @@ def train_to_the_end(trainer, model_dir, stop_signals):
         contextlib.closing(tensorboard.Scalars(model_dir / "tensorboard")) as points,
     ):
 
-        def after_batch():
+        def after_batch() -> None:
             nonlocal saved
             seconds, number = trainer.group.highest(
                 [time.monotonic() - saved, signal.Signals[signals[0]] if signals else 0]

@@ -1,4 +1,4 @@
-"""The settings of a system, and what they may be."""
+"""The settings of a system, with their checks."""
 
 import dataclasses
 import typing
@@ -53,7 +53,7 @@ class TrainConfig:
         600.0  # of training, after which what is needed to go on is written between checkpoints too
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (
             min(
                 self.batch_size,
