@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -74,8 +75,10 @@ def test_the_result_is_what_the_files_say(corpus, tmp_path, select_by):
 
 def test_a_finished_training_gives_the_same_result_again(corpus, trained, tmp_path):
     first = wsedtk.train(options_of(corpus, tmp_path))
-    again = wsedtk.train(options_of(corpus, tmp_path, settings=SMALL[1::2]))
-    assert again == dataclasses.replace(first, was_done=True)
+    with_tuple = {**SETTINGS, "network_options": {"channels": (4, 6, 8), "num_hidden": 8}}
+    for settings in (SMALL[1::2], with_tuple):
+        again = wsedtk.train(options_of(corpus, tmp_path, settings=settings))
+        assert again == dataclasses.replace(first, was_done=True)
     with pytest.raises(wsedtk.InputError, match="seed: 0 there, 1 here"):
         wsedtk.train(options_of(corpus, tmp_path, settings={**SETTINGS, "seed": 1}))
 
@@ -96,6 +99,8 @@ def test_settings_replace_those_of_a_file(corpus, trained, tmp_path):
             "defaults with settings poling: unknown key 'poling'; did",
         ),
         ({"settings": {"batch_size": "6"}}, "batch_size: expected int, found '6'"),
+        ({"settings": {"batch_size": np.int64(6)}}, "settings: found np.int64.6.; expected plain"),
+        ({"settings": {6: 6}}, "settings: .* line 1: 6 can't be a key"),
         ({"settings": ["batch_size"]}, "batch_size: expected key=value"),
         ({"device": "nothing"}, "device nothing: can't be used here"),
         ({"feats": "no.h5"}, "no.h5: no such file"),

@@ -233,6 +233,17 @@ def from_mapping(cls, mapping, where):
         raise InputError(f"{where}: {error}") from None
 
 
+def _plain(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings as their YAML is read: tuples become lists. Raises InputError."""
+    try:
+        text = to_yaml(dict(settings))
+    except yaml.YAMLError as error:
+        found = shown(error.args[-1])
+        raise InputError(f"settings: found {found}; expected plain Python values") from None
+    plain: dict[str, object] = parse_yaml(text, "settings")
+    return plain
+
+
 def load(cls, path=None, overrides=()):
     """Read `cls` from a YAML file, or its defaults without one, and replace values.
 
@@ -243,7 +254,7 @@ def load(cls, path=None, overrides=()):
     if mapping is None:
         mapping = {}
     if isinstance(overrides, Mapping) and overrides and isinstance(mapping, dict):
-        mapping |= overrides
+        mapping |= _plain(overrides)
         where += f" with settings {', '.join(map(str, overrides))}"
     elif overrides and isinstance(mapping, dict):
         for item in overrides:
