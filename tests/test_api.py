@@ -20,6 +20,9 @@ NAMES = {
     "DataSet",
     "Pooling",
     "InputError",
+    "train",
+    "TrainOptions",
+    "TrainResult",
 }
 HEAVY = ("torch", "numpy", "scipy", "h5py", "yaml", "tqdm", "click", "soundfile", "logging")
 
@@ -57,6 +60,7 @@ def test_importing_the_package_is_light():
         ("Report", "torch h5py matplotlib sed_eval"),
         ("Pooling", "h5py soundfile matplotlib"),
         ("load_model", "librosa matplotlib sed_eval"),
+        ("train", "matplotlib sed_eval click"),
     ],
 )
 def test_a_name_imports_what_it_needs(name, heavy):

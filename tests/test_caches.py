@@ -13,7 +13,7 @@ from wsedtk.core.errors import InputError
 
 # Several commands in one process: torch is slow to import.
 COMMANDS = (
-    "import json, sys; from wsedtk.cli.main.main import cli; "
+    "import json, sys; from wsedtk.cli.main import cli; "
     "[cli(words, standalone_mode=False) for words in json.loads(sys.argv[1])]"
 )
 

@@ -10,7 +10,7 @@ from wsedtk import models
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.models.pooling import METHODS
-from wsedtk.training.training_loop import TrainConfig
+from wsedtk.training.train_config import TrainConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FILES = sorted(RECIPES.glob("*/conf/*.yaml"))

@@ -20,9 +20,9 @@ from wsedtk.data import datadir
 from wsedtk.data.store import FeatureStore
 from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
-from wsedtk.stages import train
-from wsedtk.training import distributed, training_loop
+from wsedtk.training import distributed, resuming, training_loop
 from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.train_config import TrainConfig
 
 ROOT = Path(wsedtk.__file__).resolve().parents[1]
 ACTING = """
@@ -87,7 +87,7 @@ def several(corpus, tmp_path_factory):
 def history(model):
     """The numbers of history.tsv, in full, but for the seconds: (checkpoints, columns)."""
     return np.array(
-        [row[:-1] for row in checkpoint.load_checkpoint(train.checkpoints(model)[0])["history"]]
+        [row[:-1] for row in checkpoint.load_checkpoint(resuming.checkpoints(model)[0])["history"]]
     )
 
 
@@ -171,7 +171,7 @@ def test_stopped_or_killed_and_resumed_equals_never_stopped(corpus, tmp_path, ru
     assert several(NUMBER, tmp_path / "m", *more).returncode == 0
     assert equal_but_for_time(tmp_path / "m", tmp_path / "whole")
     last, expected = (
-        checkpoint.load_checkpoint(train.checkpoints(tmp_path / name)[0])["network"]
+        checkpoint.load_checkpoint(resuming.checkpoints(tmp_path / name)[0])["network"]
         for name in ("m", "whole")
     )
     assert all(torch.equal(last[name], tensor) for name, tensor in expected.items())
@@ -231,25 +231,25 @@ def test_the_shares_make_the_whole():
 
 
 def test_processes_with_other_files_before_them_are_refused():
-    train._check_same_inputs(Pair(0, {"seed": 0}), {"seed": 0})
+    resuming.check_same_inputs(Pair(0, {"seed": 0}), {"seed": 0})
     with pytest.raises(
         InputError,
         match="do not have the same before them .content_fingerprint: 'a' in rank 0, 'b' in rank 1",
     ):
-        train._check_same_inputs(
+        resuming.check_same_inputs(
             Pair(0, {"content_fingerprint": "b"}), {"content_fingerprint": "a"}
         )
 
 
 def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_path):
-    state = checkpoint.load_checkpoint(train.checkpoints(trained)[0])
+    state = checkpoint.load_checkpoint(resuming.checkpoints(trained)[0])
     spec, network, _ = checkpoint.load_model(trained)
     sets = [
         FeatureBatches(FeatureStore([corpus / f"{name}.h5"]), datadir.read(corpus / name), name)
         for name in ("fit", "valid")
     ]
     trainer = training_loop.Trainer(
-        training_loop.TrainConfig(),
+        TrainConfig(),
         network,
         *sets,
         (spec.mean, spec.std),

@@ -18,7 +18,7 @@ CLASSES = ["Dog bark", "Siren"]
 
 @pytest.fixture
 def folder(tmp_path, run, monkeypatch):
-    """The working directory of the pages: exp/linear, data/test, recordings and lists."""
+    """The working directory of the pages: exp/linear, data directories, recordings and lists."""
     monkeypatch.chdir(tmp_path)
     write_model(Path("exp/linear"), labels=CLASSES)
     write_sound(Path("long.flac"), seconds=5, channels=2)
@@ -31,10 +31,12 @@ def folder(tmp_path, run, monkeypatch):
         tags.append((name, label))
         events.append((name, 0.25, 0.75, label))
     write_set(Path("data/test"), clips, CLASSES, tags, events)
+    write_set(Path("data/fit"), clips[:2], CLASSES, tags[:2])
+    write_set(Path("data/valid"), clips[2:], CLASSES, tags[2:])
     frames = Path("exp/linear/test/frame")
     for words in (
-        ["extract", "data/test", "f.h5"],
-        ["predict", "exp/linear", "f.h5", "exp/linear/test/scores.h5"],
+        ["extract", "data/test", "feats/train.h5"],
+        ["predict", "exp/linear", "feats/train.h5", "exp/linear/test/scores.h5"],
         [
             "decode",
             "exp/linear/test/scores.h5",

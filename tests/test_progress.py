@@ -1,3 +1,4 @@
+import logging
 import sys
 
 import pytest
@@ -93,3 +94,38 @@ def test_details_when_verbose(capsys):
         raise KeyError("x")
     progress.detail("and more")
     assert capsys.readouterr() == ("", "a note\nmore\n")
+
+
+def test_progress_of_a_library_function_is_logged(capsys, caplog, monkeypatch, clock):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    clock.step = 10
+    caplog.set_level(logging.DEBUG)
+    with progress.logged():
+        assert list(progress.progress(clock.tick(range(3)), "read", 3)) == [0, 1, 2]
+        progress.say("a \x1bnote")
+        progress.say("warning: odd: 100 %s")
+        progress.say("wsedtk: why it ends")
+        progress.detail("more")
+        with progress.progress_in_time("heard", 10) as tell:
+            clock.now += 10
+            tell(10)
+    assert capsys.readouterr() == ("", "")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "read: 1 of 3, 10 s"),
+        ("INFO", "read: 2 of 3, 20 s"),
+        ("INFO", "read: 3 of 3, 30 s"),
+        ("INFO", r"a \x1bnote"),
+        ("WARNING", "odd: 100 %s"),
+        ("ERROR", "why it ends"),
+        ("DEBUG", "more"),
+        ("INFO", "heard: 0:00:10 of 0:00:10, x 1 real time"),
+    ]
+    progress.say("printed")
+    assert capsys.readouterr() == ("", "printed\n")
+
+
+@pytest.mark.parametrize("how, told", [(None, "a note\n"), ("quiet", ""), ("verbose", "a note\n")])
+def test_within_a_command_a_library_function_prints(capsys, caplog, how, told):
+    with progress.telling(how), progress.logged():
+        progress.say("a note")
+    assert capsys.readouterr() == ("", told) and caplog.records == []

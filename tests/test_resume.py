@@ -9,8 +9,7 @@ import torch
 from helpers import train_arguments as arguments
 
 from wsedtk.models import checkpoint
-from wsedtk.stages import train
-from wsedtk.training import training_loop
+from wsedtk.training import preparation, resuming, training_loop
 
 
 class Stopped(Exception):
@@ -100,7 +99,7 @@ def test_a_signal_in_validation_saves_the_batches_before_it(
 def test_what_is_needed_to_go_on_is_written_by_time(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
-    assert [p.name for p in train.checkpoints(tmp_path / "m")] == [
+    assert [p.name for p in resuming.checkpoints(tmp_path / "m")] == [
         "resume00000008.pt",
         "step00000005.pt",
     ]
@@ -114,7 +113,7 @@ def test_a_damaged_newest_checkpoint_falls_back(
 ):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
-    newest = train.checkpoints(tmp_path / "m")[0]
+    newest = resuming.checkpoints(tmp_path / "m")[0]
     content = newest.read_bytes()
     if damage == "nan":
         state = checkpoint.load_checkpoint(newest)
@@ -136,7 +135,7 @@ def test_a_damaged_newest_checkpoint_falls_back(
 def test_with_all_checkpoints_damaged_it_refuses(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
-    for path in train.checkpoints(tmp_path / "m"):
+    for path in resuming.checkpoints(tmp_path / "m"):
         state = checkpoint.load_checkpoint(path)
         del state["best"]
         checkpoint.save_checkpoint(path, state)
@@ -156,9 +155,9 @@ def test_with_all_checkpoints_damaged_it_refuses(corpus, trained, tmp_path, run,
 def test_damaged_checkpoints_that_were_passed_over_go(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 13, stop)
-    train.checkpoints(tmp_path / "m")[0].write_bytes(b"damaged")
+    resuming.checkpoints(tmp_path / "m")[0].write_bytes(b"damaged")
     interrupted(tmp_path / "m", 6, lambda trainer: os.kill(os.getpid(), signal.SIGTERM))
-    assert [p.name for p in train.checkpoints(tmp_path / "m")] == [
+    assert [p.name for p in resuming.checkpoints(tmp_path / "m")] == [
         "resume00000007.pt",
         "step00000005.pt",
     ]
@@ -177,13 +176,18 @@ def test_the_last_checkpoints_and_the_best_are_kept(corpus, tmp_path, run, monke
             corpus, tmp_path / "m", "--set", "max_checkpoints=6", "--set", "keep_checkpoints=3"
         )
     )
-    assert [train._number(p)[0] for p in train.checkpoints(tmp_path / "m")] == [30, 25, 20, 10]
+    assert [resuming._number(p)[0] for p in resuming.checkpoints(tmp_path / "m")] == [
+        30,
+        25,
+        20,
+        10,
+    ]
 
 
 def test_the_history_is_cut_back_to_the_checkpoint(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 12, stop)
-    train.checkpoints(tmp_path / "m")[0].unlink()
+    resuming.checkpoints(tmp_path / "m")[0].unlink()
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 6, stop)
     assert [
@@ -207,6 +211,8 @@ def test_it_goes_on_with_as_many_threads(corpus, trained, tmp_path, run, interru
             in result.stderr
         )
         assert equal_but_for_time(tmp_path / "m", trained)
+        assert torch.get_num_threads() == threads + 1
+        torch.set_num_threads(threads)
         with pytest.raises(Stopped):
             interrupted(tmp_path / "n", 7, stop)
         torch.set_num_threads(threads + 1)
@@ -227,7 +233,7 @@ def test_another_version_goes_on_and_says_so(
 ):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 7, stop)
-    monkeypatch.setattr(train.provenance, "made_by", lambda: {"wsedtk": "9", "commit": "abc"})
+    monkeypatch.setattr(preparation.provenance, "made_by", lambda: {"wsedtk": "9", "commit": "abc"})
     result = run(*arguments(corpus, tmp_path / "m"))
     assert "and goes on by wsedtk 9, commit abc, torch " in result.stderr and equal_but_for_time(
         tmp_path / "m", trained

@@ -7,8 +7,7 @@ import pytest
 from helpers import train_arguments
 
 from wsedtk.core.errors import InputError
-from wsedtk.stages import train
-from wsedtk.training import tensorboard
+from wsedtk.training import resuming, tensorboard
 
 NEEDS = pytest.mark.skipif(
     tensorboard._writer_class() is None,
@@ -56,7 +55,7 @@ def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
     model = tmp_path / "a <b> 'model'"
     assert run(*train_arguments(corpus, model)).exit_code == 0
     assert points(model / "tensorboard") == history(model) and set(history(model)) == set(
-        train.HISTORY[1:]
+        resuming.HISTORY[1:]
     )
     before = sorted((model / "tensorboard").iterdir())
     assert (
@@ -68,7 +67,7 @@ def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
 @NEEDS
 def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path, run, monkeypatch):
     """The points of a checkpoint that was lost with the process give way to those of the run that made it anew."""
-    save, write, model = train.save, tensorboard.Scalars.write, tmp_path / "m"
+    save, write, model = resuming.save, tensorboard.Scalars.write, tmp_path / "m"
 
     def losing(trainer, *rest):
         if trainer.step == 10:
@@ -76,7 +75,7 @@ def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path
         save(trainer, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save", losing)
+        patch.setattr(resuming, "save", losing)
         patch.setattr(
             tensorboard.Scalars,
             "write",

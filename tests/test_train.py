@@ -15,8 +15,7 @@ from wsedtk.data.store import FeatureStore, ScoreFile
 from wsedtk.models import checkpoint
 from wsedtk.models.layers import Network
 from wsedtk.models.pooling import METHODS
-from wsedtk.stages import train
-from wsedtk.training import training_loop
+from wsedtk.training import resuming, training_loop
 
 SIZES = {  # each network at a size that a test affords
     "dcase-crnn": {"channels": (8, 8, 8), "num_hidden": 16},
@@ -288,7 +287,7 @@ def test_a_loss_that_is_not_finite_stops_training(corpus, tmp_path, run, monkeyp
     monkeypatch.setattr(training_loop.Trainer, "run_batch", poisoned)
     result = run(*arguments(corpus, tmp_path / "m"))
     assert result.exit_code == 1 and "the loss is nan at batch 8 (clips " in result.stderr
-    assert checkpoint.load_checkpoint(train.checkpoints(tmp_path / "m")[0])["step"] == 5
+    assert checkpoint.load_checkpoint(resuming.checkpoints(tmp_path / "m")[0])["step"] == 5
     assert not (tmp_path / "m" / "model.yaml").exists()
 
 
@@ -647,7 +646,7 @@ def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, mon
     monkeypatch.setattr(training_loop.Trainer, "load", broken)
     result = run(*arguments(corpus, tmp_path / "m"))
     assert result.exit_code == 1 and "the features of 'x' can't be read" in result.stderr
-    assert checkpoint.load_checkpoint(train.checkpoints(tmp_path / "m")[0])["step"] == 5
+    assert checkpoint.load_checkpoint(resuming.checkpoints(tmp_path / "m")[0])["step"] == 5
 
 
 def test_the_rate_falls_when_nothing_is_gained_and_only_with_a_schedule(

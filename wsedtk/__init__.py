@@ -7,6 +7,7 @@ From Python:
     events = model.detect("long.flac")
     report = wsedtk.evaluate("data/test", "exp/linear/test/frame")
     data = wsedtk.read_data("data/test")
+    result = wsedtk.train(wsedtk.TrainOptions("data/fit", "data/valid", "exp/new", "train.h5"))
 
 Each name is imported when it is first used, so that `import wsedtk` is fast. `help()` of each name
 describes it.
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from wsedtk.inference.event_finding import Event
     from wsedtk.inference.model import Model, Prediction, load_model
     from wsedtk.models.pooling import Pooling
+    from wsedtk.stages.train import TrainOptions, TrainResult
+    from wsedtk.stages.train import run as train
 
 __version__ = "0.1.0"
 
@@ -35,9 +38,12 @@ __all__ = [
     "Pooling",
     "Prediction",
     "Report",
+    "TrainOptions",
+    "TrainResult",
     "evaluate",
     "load_model",
     "read_data",
+    "train",
 ]
 
 _PLACES = {
@@ -48,9 +54,12 @@ _PLACES = {
     "Pooling": "wsedtk.models.pooling:Pooling",
     "Prediction": "wsedtk.inference.model:Prediction",
     "Report": "wsedtk.evaluation.report:Report",
+    "TrainOptions": "wsedtk.stages.train:TrainOptions",
+    "TrainResult": "wsedtk.stages.train:TrainResult",
     "evaluate": "wsedtk.evaluation.evaluate:evaluate",
     "load_model": "wsedtk.inference.model:load_model",
     "read_data": "wsedtk.data.datadir:read",
+    "train": "wsedtk.stages.train:run",
 }
 
 

@@ -22,6 +22,7 @@ from wsedtk.data import datadir, store
 from wsedtk.models import checkpoint
 from wsedtk.training import training_loop
 from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.train_config import TrainConfig
 
 BATCH = {"dcase-crnn": 100, "talnet": 32, "gated-crnn": 32}
 TARGET = {"dcase-crnn": 2.5, "talnet": 2, "gated-crnn": 2}
@@ -65,7 +66,7 @@ def speed(table, folder, name, device, batch, rounds):
         datadir.read(common.write_set(folder / f"{name}_set", 8 * batch, num_classes)),
         folder,
     )
-    cfg = training_loop.TrainConfig(network=name, batch_size=batch, checkpoint_every=steps)
+    cfg = TrainConfig(network=name, batch_size=batch, checkpoint_every=steps)
     trainer = training_loop.Trainer(
         cfg,
         network.train(),

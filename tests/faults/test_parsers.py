@@ -19,7 +19,7 @@ from wsedtk.data import class_lists, datadir, event_lists, score_folders, tables
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
 from wsedtk.stages import import_
-from wsedtk.training.training_loop import TrainConfig
+from wsedtk.training.train_config import TrainConfig
 
 FUZZ = settings(
     max_examples=count(2000, 40),

@@ -3,6 +3,8 @@
 import click
 
 from wsedtk.cli.common import IN_DIR, OUT, Fraction, Shard, cli, stage, verb
+from wsedtk.core import signals
+from wsedtk.core.process_rank import rank_and_size
 
 
 @verb(cli, "extract")
@@ -121,18 +123,33 @@ def train(
     Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
              wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 --config conf/crnn_attention.yaml
     """
-    stage("train").run(
+    train = stage("train")
+    options = train.TrainOptions(
         fit_set,
         valid_set,
         model_dir,
         feats,
-        config_path,
-        overrides,
-        init_dir,
-        overwrite,
-        dry_run,
-        device,
-        cache,
+        config=config_path,
+        settings=overrides,
+        init_dir=init_dir,
+        cache=cache,
+        overwrite=overwrite,
+        device=device,
+    )
+    text = (
+        train.describe(options)
+        if dry_run
+        else _summary(train.run(options, stop_signals=signals.noted))
+    )
+    if rank_and_size()[0] == 0:
+        print(text)
+
+
+def _summary(result):
+    """Return what `wsedtk train` prints at its end."""
+    return (
+        f"{result.model_dir}: the model is batch {result.best.step} of {result.history[-1].step}, "
+        f"valid {result.select_by} {result.best_figure:.4f}"
     )
 
 

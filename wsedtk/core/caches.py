@@ -4,13 +4,14 @@ import contextlib
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from wsedtk.core.errors import InputError
 
 
 @contextlib.contextmanager
-def _environment(name, value):
+def environment(name: str, value: str) -> Iterator[None]:
     """Set an environment variable within the block."""
     before = os.environ.get(name)
     os.environ[name] = value
@@ -63,7 +64,7 @@ def matplotlib_importable():
     with contextlib.ExitStack() as stack:
         if not _matplotlib_has_folders():
             folder = stack.enter_context(_temporary_folder())
-            stack.enter_context(_environment("MPLCONFIGDIR", folder))
+            stack.enter_context(environment("MPLCONFIGDIR", folder))
         logger.setLevel(logging.ERROR)  # it warns of a list of fonts that a full disk doesn't take
         stack.callback(logger.setLevel, level)
         import matplotlib.font_manager  # noqa: F401
@@ -81,5 +82,5 @@ def torch_without_compiler_cache():
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         yield
         return
-    with _environment("TORCHINDUCTOR_CACHE_DIR", os.sep):
+    with environment("TORCHINDUCTOR_CACHE_DIR", os.sep):
         yield

@@ -11,6 +11,7 @@ import json
 import re
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -232,13 +233,30 @@ def from_mapping(cls, mapping, where):
         raise InputError(f"{where}: {error}") from None
 
 
+def _plain(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings as their YAML is read: tuples become lists. Raises InputError."""
+    try:
+        text = to_yaml(dict(settings))
+    except yaml.YAMLError as error:
+        found = shown(error.args[-1])
+        raise InputError(f"settings: found {found}; expected plain Python values") from None
+    plain: dict[str, object] = parse_yaml(text, "settings")
+    return plain
+
+
 def load(cls, path=None, overrides=()):
-    """Read `cls` from a YAML file (or its defaults, without one), then apply `key=value` overrides in order."""
+    """Read `cls` from a YAML file, or its defaults without one, and replace values.
+
+    overrides: a mapping of the new values, or texts `key=value` (YAML) in order.
+    """
     mapping = read_yaml(path) if path is not None else {}
     where = str(path) if path is not None else "defaults"
     if mapping is None:
         mapping = {}
-    if overrides and isinstance(mapping, dict):
+    if isinstance(overrides, Mapping) and overrides and isinstance(mapping, dict):
+        mapping |= _plain(overrides)
+        where += f" with settings {', '.join(map(str, overrides))}"
+    elif overrides and isinstance(mapping, dict):
         for item in overrides:
             key, equals, value = item.partition("=")
             if not equals:

@@ -1,23 +1,45 @@
-"""Progress on stderr: a bar on a terminal, a few plain lines in a batch log. --quiet and --verbose tell less and more."""
+"""Progress on stderr: a bar on a terminal, a few plain lines in a batch log. --quiet and --verbose tell less and more.
+
+A library function logs its progress instead, unless a command line called it: see `logged`.
+"""
 
 import contextlib
+import logging
 import re
 import sys
 import time
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
 PLAIN_LINES = 5  # at most so many lines a loop where there is no terminal,
 QUIET_SECONDS = 5.0  # and none sooner than this after the one before
 _ALWAYS = ("warning: ", "wsedtk: ")  # how lines begin that --quiet lets through: warnings, errors
-_how = None  # None, "quiet" or "verbose"
+_how = None  # None, "quiet", "verbose" or "logged"
+_in_command = False
+_LOGGER = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def telling(how):
-    """Tell less ("quiet") or more ("verbose") within the block; None: as ever."""
+    """Tell less ("quiet") or more ("verbose") within the block, which runs a command; None: as ever."""
+    global _how, _in_command
+    before = _how, _in_command
+    _how, _in_command = how, True
+    try:
+        yield
+    finally:
+        _how, _in_command = before
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[None]:
+    """Log messages and progress within the block instead of printing them, unless a command runs."""
     global _how
-    before, _how = _how, how
+    if _in_command:
+        yield
+        return
+    before, _how = _how, "logged"
     try:
         yield
     finally:
@@ -30,7 +52,7 @@ def progress(iterable, description, total=None):
         yield from iterable
         return
     total = len(iterable) if total is None else total
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and _how != "logged":
         yield from tqdm(iterable, desc=description, total=total, leave=False)
         return
     started = told = time.monotonic()
@@ -51,11 +73,26 @@ def printable(text):
 
 
 def say(message):
-    """Print one line on stderr, above a bar where there is one. When --quiet, only if it begins with `warning: `."""
+    """Print one line on stderr, above a bar where there is one. When --quiet, only if it begins with `warning: `.
+
+    Within `logged` the line is logged instead.
+    """
+    if _how == "logged":
+        _log(printable(message))
+        return
     if _how == "quiet" and not str(message).startswith(_ALWAYS):
         return
     tqdm.write(printable(message), file=sys.stderr)
     sys.stderr.flush()
+
+
+def _log(message: str) -> None:
+    """Log a line at the level that its beginning tells."""
+    for prefix, level in (("warning: ", logging.WARNING), ("wsedtk: ", logging.ERROR)):
+        if message.startswith(prefix):
+            _LOGGER.log(level, "%s", message.removeprefix(prefix))
+            return
+    _LOGGER.info("%s", message)
 
 
 def warning(message: str) -> None:
@@ -64,8 +101,10 @@ def warning(message: str) -> None:
 
 
 def detail(message):
-    """Print one line on stderr when --verbose."""
-    if _how == "verbose":
+    """Print one line on stderr when --verbose. Within `logged` it is logged at the level DEBUG."""
+    if _how == "logged":
+        _LOGGER.debug("%s", printable(message))
+    elif _how == "verbose":
         say(message)
 
 
@@ -85,7 +124,7 @@ def progress_in_time(description, total_seconds):
     def text(seconds):
         return f"{clock(seconds)}{end}, x {seconds / max(time.monotonic() - started, 1e-3):.0f} real time"
 
-    if sys.stderr.isatty() and _how != "quiet":
+    if sys.stderr.isatty() and _how not in ("quiet", "logged"):
         form = (
             "{desc}: {postfix}"
             if total_seconds is None

@@ -18,6 +18,7 @@ from wsedtk.inspection.description import (
     text_time,
     when_made,
 )
+from wsedtk.training.train_config import TrainConfig
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ENDS = 4096  # bytes of a log that are looked at, at either end
@@ -265,10 +266,6 @@ def is_yaml(path):
 
 def configuration(path, found):
     """Describe the configuration of a system or of a front end, the mapping `found`; None where it is neither."""
-    from wsedtk.training.training_loop import (
-        TrainConfig,  # torch, which most kinds need not wait for
-    )
-
     kinds = {
         "configuration of a system": TrainConfig,
         "configuration of a front end": FrontendConfig,

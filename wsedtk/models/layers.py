@@ -129,6 +129,8 @@ class Head(nn.Module):
 class Network(nn.Module):
     """What the networks are: `forward(x, mask=None)` -> Output, a `head`, and `time_reduction` feature frames in an output frame."""
 
+    time_reduction: int
+
     @property
     def pooling(self):
         """The pooling function; segments are pooled with it too."""

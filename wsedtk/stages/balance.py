@@ -69,7 +69,7 @@ def split(dataset, num_valid, seed):
 
     Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
     `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). At least half of each
-    class stays to fit on. The clips of one source (`datadir.sources`) never lie on both sides: what
+    class stays to fit on. The clips of one source (`clip_sets.sources`) never lie on both sides: what
     is left of a source that was drawn from is in neither. Clips without tags get their share of
     `num_valid`, and at least half of them stay too.
     """

@@ -1,0 +1,205 @@
+"""The inputs of a training: data directories, network and first weights.
+
+B clips, T frames, F mel bins, K classes.
+"""
+
+import dataclasses
+import os
+import platform
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from wsedtk.core import provenance
+from wsedtk.core.errors import InputError
+from wsedtk.core.progress import say
+from wsedtk.data import clip_sets, datadir, tables
+from wsedtk.data.store import FeatureStore
+from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.layers import Network
+from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.train_config import TrainConfig
+
+PathLike = str | os.PathLike[str]
+Statistics = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def made_by() -> dict[str, str]:
+    """Return the versions that train a model."""
+    return {
+        **provenance.made_by(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def model_spec(
+    cfg: TrainConfig, store: FeatureStore, fit: FeatureBatches, statistics: Statistics
+) -> ModelSpec:
+    """Return the description of the model that is to be trained.
+
+    statistics: mean and standard deviation of the training features, each (F,). Raises InputError.
+    """
+    mean, std = (
+        v.astype(np.float32) for v in statistics
+    )  # as the network gets them: the last digits depend on the order of the files
+    longest = (
+        int(store.num_frames[fit.rows].max())
+        * store.frontend["hop"]
+        / store.frontend["sample_rate"]
+    )
+    trained = {
+        **made_by(),
+        "seed": cfg.seed,
+        "clip_seconds": longest,
+        "fit_clips": len(fit.dataset),
+        "fit_clips_fingerprint": clip_sets.fingerprint_clips(fit.dataset.filenames),
+        "fit_fingerprint": fit.dataset.fingerprint(),
+        "features_fingerprint": store.fingerprint,
+    }
+    options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
+    if options["num_mels"] != store.frontend["num_mels"]:
+        raise InputError(
+            f"network_options: num_mels {options['num_mels']!r}: the features have {store.frontend['num_mels']}; leave it out"
+        )
+    return checkpoint.ModelSpec(
+        cfg.network,
+        options,
+        cfg.pooling,
+        tuple(fit.dataset.labels),
+        store.frontend,
+        tuple(mean.tolist()),
+        tuple(std.tolist()),
+        cfg.hierarchy,
+        cfg.groups,
+        trained,
+    )
+
+
+def describe(network: Network, spec: ModelSpec) -> str:
+    """The layers with parameters and output shapes for ten seconds, and the time resolution, as text."""
+    frontend = spec.frontend_config()
+    rows, hooks = [], []
+    for name, module in network.named_modules():
+        if name and not list(module.children()):
+
+            def note(module: torch.nn.Module, _: object, output: object, name: str = name) -> None:
+                shape = getattr(output[0] if isinstance(output, tuple) else output, "shape", "")
+                rows.append(
+                    (
+                        name,
+                        type(module).__name__,
+                        "x".join(map(str, shape)),
+                        sum(p.numel() for p in module.parameters()),
+                    )
+                )
+
+            hooks.append(module.register_forward_hook(note))
+    with torch.inference_mode():
+        output = network.eval()(
+            torch.zeros(1, round(10 / frontend.seconds_per_frame), frontend.num_mels)
+        )
+    for hook in hooks:
+        hook.remove()
+    seconds = frontend.seconds_per_frame * network.time_reduction
+    lines = [f"{'layer':16} {'kind':12} {'output for 10 s':>18} {'parameters':>11}"]
+    lines += [f"{name:16} {kind:12} {shape:>18} {count:11,}" for name, kind, shape, count in rows]
+    hierarchy = f", hierarchy {spec.hierarchy} {list(spec.groups)}" if spec.hierarchy else ""
+    lines += [
+        f"{sum(p.numel() for p in network.parameters()):,} parameters, {spec.pooling} pooling{hierarchy}, "
+        f"{output.frame.shape[1]} frames of {seconds:g} s in 10 s, {len(spec.labels)} classes"
+    ]
+    return "\n".join(lines)
+
+
+def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
+    """Raise InputError where one group holds the longest clip, of so many feature frames.
+
+    See `Pooling.has_constant_weights`.
+    """
+    pooling, num_frames = network.pooling, max(1, num_frames // network.time_reduction)
+    if pooling.has_constant_weights(num_frames):
+        what = "product" if pooling.hierarchy == "published-all" else "first"
+        raise InputError(
+            f"groups {list(pooling.groups)}: one group holds all {num_frames} output frames of the "
+            f"longest clip of {fit_set}, so that no gradient reaches the weights of "
+            f"{pooling.method} pooling with hierarchy {pooling.hierarchy}; give groups whose "
+            f"{what} is smaller than {num_frames}, or hierarchy plain"
+        )
+
+
+def read_sets(
+    fit_set: PathLike, valid_set: PathLike, store: FeatureStore
+) -> tuple[FeatureBatches, FeatureBatches]:
+    """Read the data directories and find their features. Raises InputError."""
+    fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
+    if fit_data.labels != valid_data.labels:
+        raise InputError(f"{valid_set}: its labels.txt is not that of {fit_set}")
+    shared = np.intersect1d(fit_data.filenames, valid_data.filenames)
+    if len(shared):
+        raise InputError(
+            f"{valid_set}: shares {len(shared)} clips with {fit_set}: {tables.first(shared.tolist())}"
+        )
+    fit, valid = (
+        FeatureBatches(store, fit_data, fit_set),
+        FeatureBatches(store, valid_data, valid_set),
+    )
+    for batches, folder in ((fit, fit_set), (valid, valid_set)):
+        if not len(batches.dataset.tag_clip):
+            raise InputError(
+                f"{folder}: none of its {len(batches.dataset)} clips has a tag: there is nothing to learn from"
+            )
+        untagged = len(batches.dataset.clips_of_classes()[-1])
+        if batches.num_left_out:
+            say(
+                f"warning: {folder}: {batches.num_left_out} clips left out: their audio could not be read"
+            )
+        if untagged:
+            say(
+                f"warning: {folder}: {untagged} clips without tags; they count as clips in which nothing occurs"
+            )
+    return fit, valid
+
+
+def _outputs(spec: ModelSpec) -> set[str]:
+    """The names of a network's output tensors: those whose shape depends on the number of classes."""
+    tensors, wider = (
+        spec.build().state_dict(),
+        dataclasses.replace(spec, labels=(*spec.labels, "")).build().state_dict(),
+    )
+    return {name for name, tensor in tensors.items() if wider[name].shape != tensor.shape}
+
+
+def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSpec:
+    """Copy the weights of a model directory into a network of the same kind, and take its statistics.
+
+    Of the output layer only what both have is copied, and that where the classes are the same, in the same order; the rest stays
+    fresh. Returns the ModelSpec with the model's statistics. Raises InputError where front end or network do not fit.
+    """
+    found, source, fingerprint = checkpoint.load_model(init_dir, spec.network)
+    if found.frontend != spec.frontend:
+        raise InputError(
+            f"{init_dir}: trained on another front end; extract the features with its own (model.yaml: frontend)"
+        )
+    what = f"{init_dir}: is {found.network} {found.network_options}, not the network of this configuration"
+    if found.network != spec.network or source.time_reduction != network.time_reduction:
+        raise InputError(f"{what}, {spec.network} {spec.network_options}")
+    theirs, mine = source.state_dict(), network.state_dict()
+    generator = torch.get_rng_state()
+    outputs, their_outputs = _outputs(spec), _outputs(found)
+    torch.set_rng_state(generator)
+    kept = {name for name in outputs & their_outputs if found.labels == spec.labels}
+    tensors = {
+        name: tensor for name, tensor in theirs.items() if name not in their_outputs or name in kept
+    }
+    fresh = {name: mine[name] for name in mine if name in outputs - kept}
+    if fresh:
+        why = "" if found.labels == spec.labels else "its classes are others, or in another order: "
+        say(f"{init_dir}: {why}{', '.join(fresh)} start afresh")
+    checkpoint.check_tensors({**tensors, **fresh}, mine, what)
+    network.load_state_dict({**tensors, **fresh})
+    return dataclasses.replace(
+        spec, mean=found.mean, std=found.std, trained={**spec.trained, "init": fingerprint}
+    )

@@ -1,0 +1,60 @@
+"""The settings of the process that a training needs, and their restoration.
+
+They are PyTorch's random state and flags, its number of threads, and an environment variable.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+from wsedtk.core.caches import environment
+
+
+def seed_cpu(seed: int) -> None:
+    """Seed the random numbers of the CPU. `torch.manual_seed` seeds every GPU as well."""
+    torch.default_generator.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Restore the CPU's random state, the number of threads and the environment after the block.
+
+    Within it cuBLAS has the fixed workspace without which its sums differ from run to run. It reads
+    the variable when it starts on a GPU.
+    """
+    threads = torch.get_num_threads()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        if "CUBLAS_WORKSPACE_CONFIG" not in os.environ:
+            stack.enter_context(environment("CUBLAS_WORKSPACE_CONFIG", ":4096:8"))
+        try:
+            yield
+        finally:
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed a device, and have it compute reproducibly. A GPU's settings are restored afterwards."""
+    if device.type != "cuda":
+        if device.type != "cpu":
+            getattr(torch, device.type).manual_seed(seed)
+        yield
+        return
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    allow_tf32 = torch.backends.cudnn.allow_tf32  # the trainer clears it for float32
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.cuda.manual_seed_all(seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+            torch.backends.cudnn.allow_tf32 = allow_tf32
