@@ -178,7 +178,7 @@ def test_names_with_spaces_around_them_stay_apart(tmp_path):
 def test_a_tag_that_is_not_a_number_is_refused_alike(tmp_path):
     """Without times beside it, `nan` may be a tag that was lost."""
     folder = write_set(tmp_path / "set", CLIPS, LABELS, [("b.wav", "nan")])
-    message = "tags.tsv:2: names no class: write one, or the file name alone for a clip without any"
+    message = "tags.tsv:2: names no class, but 'nan': write one, or the file name alone for a clip"
     for read in (datadir.read, lambda folder: read_list(folder / "tags.tsv")):
         with pytest.raises(InputError, match=message):
             read(folder)

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from wsedtk.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
-from wsedtk.tables import (NO_CLASS, Fault, cut_blank, is_blank, is_nothing, read_lines,
+from wsedtk.tables import (Fault, cut_blank, is_blank, is_nothing, names_no_class, read_lines,
                            read_seconds)
 
 HEADERS = (("filename", "onset", "offset", "event_label"), ("filename", "event_label"), ("filename",), ("filename", "event_labels"))
@@ -98,7 +98,7 @@ def _labels(fields, path, number, faults):
     labels = re.split(r",(?! )", fields["event_labels"]) if "event_labels" in fields else [fields["event_label"]]
     for label in labels:
         if is_nothing(label):
-            faults.append(Fault(True, path, number, NO_CLASS))
+            faults.append(Fault(True, path, number, names_no_class(label)))
             return None
         if len(label) > 1 and label[0] == label[-1] == '"':
             faults.append(Fault(True, path, number, f"the class {label} stands in quotes: write it without"))

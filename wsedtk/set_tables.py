@@ -9,8 +9,9 @@ from wsedtk.clip_names import LONGEST_SECONDS
 from wsedtk.config import nearest, read_yaml
 from wsedtk.errors import InputError
 from wsedtk.events import Events
-from wsedtk.tables import (NO_CLASS, Fault, find, first, is_blank, is_nothing, no_seconds,
-                           read_lines, read_rows, repeats, seconds, stands_twice)
+from wsedtk.tables import (Fault, find, first, is_blank, is_nothing, names_no_class, no_seconds,
+                           read_lines, read_rows, repeats, seconds,
+                           stands_twice)
 
 COLUMNS = {
     "clips.tsv": ("filename", "path", "duration"),
@@ -149,7 +150,7 @@ def _find_pairs(path, what, lines, names, texts, filenames, labels, faults, noth
         elif nothing[i]:
             continue
         elif is_nothing(texts[i]):
-            message = NO_CLASS
+            message = names_no_class(texts[i])
         else:
             message = f"unknown class {texts[i]!r}; add it to labels.txt or correct the {what}"
             near = None

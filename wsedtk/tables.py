@@ -20,9 +20,14 @@ from wsedtk.errors import InputError
 BLOCK_ROWS = 1 << 16
 _BLOCK_BYTES = 1 << 22
 _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
-NO_CLASS = "names no class: write one, or the file name alone for a clip without any"
 _EXACT = ("path",)  # columns of what the file system tells apart byte by byte
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def names_no_class(text):
+    """Return the message of a row whose class is empty or `nan`."""
+    found = f", but {text!r}" if text else ""
+    return f"names no class{found}: write one, or the file name alone for a clip without any"
 
 
 @dataclasses.dataclass(frozen=True)
