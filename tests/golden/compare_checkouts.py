@@ -11,6 +11,7 @@ Both use this Python's environment. Equal bits are expected on one machine only.
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,11 +26,19 @@ import yaml
 MADE = {"made_from", "made_by", "wsedtk", "commit", "tuned_on"}
 
 
-def run_recipe(checkout, exp, options):
+def make_program(folder):
+    """Write a `wsedtk` that runs the package on PYTHONPATH, whatever is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "wsedtk"
+    command = f"exec {shlex.quote(sys.executable)} -m wsedtk"
+    program.write_text(f'#!/usr/bin/env bash\n{command} "$@"\n')
+    program.chmod(0o755)
+
+
+def run_recipe(checkout, exp, options, bin_dir):
     """Run the mini recipe of a checkout into an experiment directory."""
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    bin_dir = Path(sys.executable).parent
-    environment["PATH"] = f"{bin_dir}{os.pathsep}{environment['PATH']}"
+    places = [str(bin_dir), str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "PATH": os.pathsep.join(places)}
     script = checkout / "recipes" / "mini" / "run.sh"
     command = ["bash", str(script), "--exp", str(exp), "--jobs", "1", *options]
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
@@ -63,7 +72,10 @@ def contents(exp):
     for path in sorted(exp.rglob("*")):
         read = READERS.get(path.name) or READERS.get(path.suffix)
         if read is not None and path.is_file() and path.name != "history.tsv":
-            found[str(path.relative_to(exp))] = read(path)
+            content = read(path)
+            if path.suffix == ".tsv":  # paths of sound files may begin with that of the experiment
+                content = {"text": content["text"].replace(str(exp), "EXP")}
+            found[str(path.relative_to(exp))] = content
     return found
 
 
@@ -85,9 +97,10 @@ def main():
     options, rest = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.exp or Path(temporary)).resolve()
+        make_program(folder / "bin")
         found = []
         for name in ("before", "after"):
-            run_recipe(getattr(options, name).resolve(), folder / name, rest)
+            run_recipe(getattr(options, name).resolve(), folder / name, rest, folder / "bin")
             found.append(contents(folder / name))
     before, after = found
     odd = sorted(before.keys() ^ after.keys())
