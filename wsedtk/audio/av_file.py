@@ -66,7 +66,8 @@ class AvFile:
         import av  # slow to import and rarely needed
 
         self._av, self._path, self._file, self._demuxer = av, path, file, demuxer
-        self.fault, self.remarks, self.film_seconds = None, [], None
+        self.fault, self.remarks = None, []
+        self.announced, self.film_seconds = None, None
         self.seconds = 0.0  # decoded so far
         self._zero = None  # first time stamp, in seconds
         self._kind, self._resampler = None, None  # of frames with many planes
@@ -113,9 +114,10 @@ class AvFile:
         self._held = next(self._pieces, None)
         if self._held is None:
             raise self._no_sound(self.fault or "no packet can be decoded")
-        self.announced = self._duration() if self._demuxer in _WITH_DURATION else None
-        if self._container.duration and self._demuxer in _WITH_DURATION:
-            self.film_seconds = self._container.duration / self._av.time_base
+        if self._demuxer in _WITH_DURATION:
+            if self._container.duration:
+                self.film_seconds = self._container.duration / self._av.time_base
+            self.announced = self._duration()
         samples, self.samplerate = self._held
         self.channels = samples.shape[1]
         self.format = f"{self._demuxer.upper()} {codec.name.upper()}"
@@ -126,8 +128,8 @@ class AvFile:
         if self._track.duration and self._track.time_base:
             duration = float(self._track.duration * self._track.time_base)
             return duration - (start if self._demuxer == "avi" else 0.0)
-        if self._container.duration and len(self._container.streams) == 1:
-            return self._container.duration / self._av.time_base - start
+        if self.film_seconds is not None and len(self._container.streams) == 1:
+            return self.film_seconds - start
         return None
 
     def lacks_sound(self):
@@ -158,9 +160,8 @@ class AvFile:
                     if frame.samples and frame.sample_rate > 0 and frame.layout.nb_channels:
                         has_begun = True
                         yield frame
-        except (
-            IndexError
-        ):  # PyAV, at the end of a file in which FFmpeg found a new track on the way
+        except IndexError:
+            # By PyAV, at the end of a file in which FFmpeg found a new track on the way.
             self.remarks.append("holds a track that begins later, which is not heard")
         except errors as error:
             self.fault = _reason(error)
