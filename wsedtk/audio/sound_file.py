@@ -105,7 +105,6 @@ class Sound:
         self._num_heard = 0  # samples that have been read,
         self._num_before = 0  # and those of them that belong to earlier streams
         self._num_flac = 1  # FLAC streams
-        self._num_skipped = 0  # samples of a FLAC stream that is opened again
         self._announced, self._breaks_off, self._remarks = None, False, []
         self._energies = np.zeros(2)  # of the mean of the channels; mean over the channels
         try:
@@ -155,6 +154,7 @@ class Sound:
             try:
                 reader = SndFile(window if part.ranges else self._file.fileno(), part.num_samples)
                 if part.num_samples is None or reader.num_frames >= part.num_samples:
+                    reader.skip(part.num_skipped)
                     return reader
                 reader.close()
             except (*ERRORS, TypeError, ValueError) as error:
@@ -188,10 +188,8 @@ class Sound:
         part = None if self._breaks_off else self._next_part()
         if part is not None:
             try:
+                self._num_before = self._num_heard
                 self._begin(part)
-                if self._num_skipped:
-                    self._reader.skip(self._num_skipped)
-                self._num_before, self._num_skipped = self._num_heard - self._num_skipped, 0
                 self._is_over = False
             except (InputError, OSError):
                 self._breaks_off = True
@@ -201,7 +199,7 @@ class Sound:
         """Return the stream that follows; None after the last."""
         if self._parts:
             return self._parts.pop(0)
-        if not self._layout.is_flac or not isinstance(self._reader, SndFile):
+        if not self._is_flac():
             return None
         is_at_end = self._size - self._reader.place() <= _READ_AHEAD  # a search moves this place
         place = self._next_flac(_READ_AHEAD if self._reader.fault is None else _FAR, self._size)
@@ -214,17 +212,21 @@ class Sound:
         """Return a FLAC stream again if it is longer than its header announces; else None."""
         if self._reader.announced is None:
             return None
-        begin = self._part.ranges[0][0] if self._part.ranges else 0
-        begin = flac.following(self._file, begin, self._size)
-        part = Part(((begin, self._size),), flac.without_total(self._file, begin), "flac")
-        self._num_skipped = self._num_heard - self._num_before
+        begin = flac.following(self._file, self._begin_of_part(), self._size)
+        patches = flac.without_total(self._file, begin)
+        num_skipped = round(self._reader.seconds * self._reader.samplerate)
+        part = Part(((begin, self._size),), patches, "flac", num_skipped=num_skipped)
         with contextlib.closing(self._opened(part)) as longer:
-            longer.skip(self._num_skipped)
-            is_longer = len(longer.read(1)) > 0
-        if not is_longer:
-            return None
+            if not len(longer.read(1)):
+                return None
         self._remarks.append("is longer than its header announces")
         return part
+
+    def _is_flac(self):
+        return self._layout.is_flac and isinstance(self._reader, SndFile)
+
+    def _begin_of_part(self):
+        return self._part.ranges[0][0] if self._part.ranges else 0
 
     def _next_flac(self, ahead, limit=None):
         """Return where the next FLAC stream begins; None if none does.
@@ -232,10 +234,9 @@ class Sound:
         ahead: bytes that the decoder may have read of it; limit: end of the search, by default the
         decoder's position.
         """
-        if not self._layout.is_flac or not isinstance(self._reader, SndFile):
+        if not self._is_flac():
             return None
-        begin = self._part.ranges[0][0] if self._part.ranges else 0
-        place = self._reader.place()
+        place, begin = self._reader.place(), self._begin_of_part()
         return flac.following(self._file, max(begin + 1, place - ahead), limit or place)
 
     def _note_end(self):

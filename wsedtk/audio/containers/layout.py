@@ -13,6 +13,7 @@ class Part:
     demuxer: str = ""  # FFmpeg's name of the format
     num_samples: int | None = None  # samples that the stream holds, if known
     by_libsndfile: bool = True  # whether libsndfile is tried first
+    num_skipped: int = 0  # samples at its beginning that were read before
 
 
 @dataclasses.dataclass(frozen=True)
