@@ -1,0 +1,58 @@
+"""Extension points are found by name, or as package.module:Object."""
+
+import sys
+
+import pytest
+
+from wsedtk.core.errors import InputError
+from wsedtk.core.registry import Registry
+
+
+@pytest.fixture
+def shapes(tmp_path, monkeypatch):
+    """A registry whose built-in objects stand in a package of two modules."""
+    package = tmp_path / "shapes_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from wsedtk.core.registry import Registry\n"
+        "SHAPES = Registry('shape', __name__)\n"
+        "SHAPES.register('circle')(1)\n"
+    )
+    (package / "squares.py").write_text(
+        "from shapes_of_a_test import SHAPES\nSHAPES.register('square')(4)\n"
+    )
+    (tmp_path / "own_of_a_test.py").write_text("triangle = 3\n")
+    (tmp_path / "broken_of_a_test.py").write_text("raise RuntimeError('no licence')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import shapes_of_a_test
+
+    yield shapes_of_a_test.SHAPES
+    for name in [n for n in sys.modules if "_of_a_test" in n]:
+        del sys.modules[name]
+
+
+def test_built_in_and_own_objects(shapes):
+    assert shapes.names() == ("circle", "square")
+    assert shapes.get("square") == 4
+    assert shapes.get("own_of_a_test:triangle") == 3
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("sqare", "unknown shape 'sqare'; did you mean 'square'.*package.module:Object"),
+        ("own_of_a_test:hexagon", "shape 'own_of_a_test:hexagon': .*hexagon"),
+        ("missing_of_a_test:a", "shape 'missing_of_a_test:a': No module named"),
+        ("broken_of_a_test:a", "shape 'broken_of_a_test:a': no licence"),
+    ],
+)
+def test_unknown_objects(shapes, name, message):
+    with pytest.raises(InputError, match=message):
+        shapes.get(name)
+
+
+def test_a_name_is_registered_once():
+    shapes = Registry("shape", "math")
+    shapes.register("circle")(1)
+    with pytest.raises(ValueError, match="two objects are registered as shape 'circle'"):
+        shapes.register("circle")(2)

@@ -1,0 +1,96 @@
+"""Extension points: objects of one kind, found by name or as `package.module:Object`."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from wsedtk.core.config import suggest
+from wsedtk.core.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The networks, the poolings, or another kind of object that users can add to.
+
+    Built-in objects register themselves by name where they are defined. An object of the user's own
+    needs no registration: it is found as `package.module:Object`.
+
+    Parameters
+    ----------
+    kind : str
+        The word for one object in messages, such as "pooling".
+    modules : str
+        The module, or the package of modules, that defines the built-in objects. It is imported
+        when the first object is looked up.
+
+    Examples
+    --------
+    >>> NETWORKS: Registry[type[Network]] = Registry("network", "wsedtk.models.networks")
+    >>> @NETWORKS.register("talnet")
+    ... class TalNet(Network): ...
+    >>> NETWORKS.get("talnet")
+    >>> NETWORKS.get("my_package.my_module:MyNetwork")
+    """
+
+    def __init__(self, kind: str, modules: str) -> None:
+        self.kind = kind
+        self._modules = modules
+        self._objects: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that adds an object under a name.
+
+        Raises
+        ------
+        ValueError
+            If another object has the name.
+        """
+
+        def add(item: T) -> T:
+            if name in self._objects:
+                raise ValueError(f"two objects are registered as {self.kind} {name!r}")
+            self._objects[name] = item
+            return item
+
+        return add
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the built-in objects, in the order of their registration."""
+        self._import_modules()
+        return tuple(self._objects)
+
+    def get(self, name: str) -> T:
+        """Return the object of a name, or of `package.module:Object`.
+
+        The kind of a user's own object is not checked here.
+
+        Raises
+        ------
+        InputError
+            If the name is unknown, or the module can't be imported or lacks the object.
+        """
+        if ":" in name:
+            return self._own(name)
+        self._import_modules()
+        if name not in self._objects:
+            raise InputError(
+                f"unknown {self.kind} {name!r}; {suggest(name, self._objects)} "
+                "(or package.module:Object of your own)"
+            )
+        return self._objects[name]
+
+    def _own(self, name: str) -> T:
+        module_name, _, attribute = name.partition(":")
+        try:
+            found: T = getattr(importlib.import_module(module_name), attribute)
+        except Exception as error:  # a user's module may raise anything
+            reason = str(error) or type(error).__name__
+            raise InputError(f"{self.kind} {name!r}: {reason}") from None
+        return found
+
+    def _import_modules(self) -> None:
+        package = importlib.import_module(self._modules)
+        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
+            importlib.import_module(f"{self._modules}.{module.name}")
