@@ -57,7 +57,14 @@ def test_imports_go_downward():
 
 def test_stages_do_not_import_each_other():
     for folder, path, name in imports():
-        assert folder != "stages" or not name.startswith("wsedtk.stages"), f"{path}: {name}"
+        of_stage = name.startswith("wsedtk.stages") and "stages.options" not in name
+        assert folder != "stages" or not of_stage, f"{path}: {name}"
+
+
+def test_options_of_stages_are_light():
+    for folder, path, name in imports():
+        if folder == "stages" and "options" in path.parts and name.startswith("wsedtk"):
+            assert name.startswith(("wsedtk.core.", "wsedtk.stages.options")), f"{path}: {name}"
 
 
 @pytest.mark.parametrize(

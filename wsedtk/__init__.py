@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from wsedtk.inference.event_finding import Event
     from wsedtk.inference.model import Model, Prediction, load_model
     from wsedtk.models.pooling import Pooling
-    from wsedtk.stages.train import TrainOptions, TrainResult
+    from wsedtk.stages.options.systems import TrainOptions
+    from wsedtk.stages.train import TrainResult
     from wsedtk.stages.train import run as train
 
 __version__ = "0.1.0"
@@ -54,7 +55,7 @@ _PLACES = {
     "Pooling": "wsedtk.models.pooling:Pooling",
     "Prediction": "wsedtk.inference.model:Prediction",
     "Report": "wsedtk.evaluation.report:Report",
-    "TrainOptions": "wsedtk.stages.train:TrainOptions",
+    "TrainOptions": "wsedtk.stages.options.systems:TrainOptions",
     "TrainResult": "wsedtk.stages.train:TrainResult",
     "evaluate": "wsedtk.evaluation.evaluate:evaluate",
     "load_model": "wsedtk.inference.model:load_model",

@@ -11,19 +11,20 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from wsedtk import __version__
+from wsedtk.cli.options import IN_DIR, OUT, Parameter, build, parameters
 from wsedtk.core import signals
 from wsedtk.core.atomic import remove_left_over
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
-IN_DIR = click.Path(path_type=Path)
-OUT = click.Path(path_type=Path)
 
 
 class Shard(click.ParamType):
@@ -292,46 +293,71 @@ class _Choice(click.Choice):
             raise
 
 
-def verb(group, name, **settings):
-    """Register a command that first checks its outputs, removes what a killed run left of them, and writes the record that is asked for.
+def verb(
+    group: click.Group, name: str, options_class: type | None = None, **changes: Parameter
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Return a decorator that makes a function a command of a group.
 
-    It has --quiet and --verbose too, and suggests what is near where a choice or an input is not known.
+    The command has --quiet and --verbose, and a parameter for each field of the options' class. It
+    checks its outputs, removes what an interrupted run left of them, writes the record that is
+    asked for, and suggests similar names for choices and inputs that do not exist.
+
+    Parameters
+    ----------
+    group : click.Group
+        The group of the command.
+    name : str
+        The name of the command.
+    options_class : type, optional
+        The dataclass of the stage's options. The function gets an instance as its first argument,
+        and the values of its own click parameters by name. Without a class it gets these alone.
+    **changes : Parameter
+        What differs from `wsedtk.cli.options`, by field.
     """
+    made = {} if options_class is None else parameters(options_class, changes)
 
-    def decorate(function):
+    def decorate(function: Callable[..., None]) -> click.Command:
         @click.pass_context
-        def command(ctx, **options):
+        def command(ctx: click.Context, /, **values: Any) -> None:
             rank, size = rank_and_size()
             if size > 1 and name != "train":
                 raise InputError(
                     f"{name}: runs in one process, torchrun started {size}; only train takes several"
                 )
             outputs = [parameter.name for parameter in ctx.command.params if parameter.type is OUT]
-            with _suggesting(ctx.command, options), _telling(ctx, options, outputs):
-                if rank > 0:  # the first process sees to the rest
-                    return function(**options)
-                _check_outputs(ctx.command, options)
-                _check_inputs(ctx.command, options)
-                for path in [
-                    *(path for name in outputs for path in _values(options[name])),
-                    *_values(ctx.obj),
-                ]:
-                    remove_left_over(path)
-                if ctx.obj is not None:
-                    from wsedtk.core import provenance
-
-                    provenance.write(ctx.obj, ctx.command_path, options, outputs)
-                return function(**options)
+            with _suggesting(ctx.command, values), _telling(ctx, values, outputs):
+                if rank == 0:  # the first process sees to the outputs
+                    _prepare(ctx, values, outputs)
+                if options_class is None:
+                    function(**values)
+                else:
+                    options, others = build(options_class, made, values)
+                    function(options, **others)
 
         command.__doc__ = function.__doc__
-        command.__click_params__ = [*reversed(TELLING), *getattr(function, "__click_params__", [])]
-        made = group.command(name, **settings)(command)
-        for parameter in made.params:
+        own = getattr(function, "__click_params__", [])
+        command.__click_params__ = [*reversed(TELLING), *own, *reversed(made.values())]
+        made_command = group.command(name)(command)
+        for parameter in made_command.params:
             if type(parameter.type) is click.Choice:
                 parameter.type = _Choice(parameter.type.choices)
-        return made
+        return made_command
 
     return decorate
+
+
+def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> None:
+    """Check the outputs and inputs of a command, remove unfinished files, and write its record."""
+    _check_outputs(ctx.command, values)
+    _check_inputs(ctx.command, values)
+    for name in outputs:
+        for path in _values(values[name]):
+            remove_left_over(path)
+    if ctx.obj is not None:
+        from wsedtk.core import provenance
+
+        remove_left_over(ctx.obj)
+        provenance.write(ctx.obj, ctx.command_path, values, outputs)
 
 
 def stage(name):

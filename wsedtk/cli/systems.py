@@ -2,9 +2,11 @@
 
 import click
 
-from wsedtk.cli.common import IN_DIR, OUT, Fraction, Shard, cli, stage, verb
+from wsedtk.cli.common import Fraction, Shard, cli, stage, verb
+from wsedtk.cli.options import IN_DIR, OUT, Parameter
 from wsedtk.core import signals
 from wsedtk.core.process_rank import rank_and_size
+from wsedtk.stages.options.systems import BalanceOptions, TrainOptions
 
 
 @verb(cli, "extract")
@@ -50,13 +52,14 @@ def extract(
     )
 
 
-@verb(cli, "balance")
-@click.argument("data_set", type=IN_DIR)
-@click.argument("fit_set", type=OUT)
-@click.argument("valid_set", type=OUT)
-@click.option("--num-valid", required=True, type=click.IntRange(1), help="Clips to hold out.")
-@click.option("--seed", default=0, type=click.IntRange(0))
-def balance(data_set, fit_set, valid_set, num_valid, seed):
+@verb(
+    cli,
+    "balance",
+    BalanceOptions,
+    num_valid=Parameter(type=click.IntRange(1)),
+    seed=Parameter(type=click.IntRange(0)),
+)
+def balance(options: BalanceOptions) -> None:
     """Hold out a validation set with about equally many clips of each class.
 
     No clips of one source are on both sides. The source of a clip is its `group` in clips.tsv, or
@@ -65,55 +68,20 @@ def balance(data_set, fit_set, valid_set, num_valid, seed):
     \b
     Example: wsedtk balance data/train data/fit data/valid --num-valid 20
     """
-    stage("balance").run(data_set, fit_set, valid_set, num_valid, seed)
+    stage("balance").run(options)
 
 
-@verb(cli, "train")
-@click.argument("fit_set", type=IN_DIR)
-@click.argument("valid_set", type=IN_DIR)
-@click.argument("model_dir", type=OUT)
-@click.option(
-    "--feats", required=True, multiple=True, type=IN_DIR, help="Features of the clips. Repeatable."
-)
-@click.option(
-    "--config",
-    "config_path",
-    type=IN_DIR,
-    help="The system (YAML); without it Wang's CRNN, in bf16.",
-)
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable."
-)
-@click.option(
-    "--init",
-    "init_dir",
-    type=IN_DIR,
-    metavar="MODEL_DIR",
-    help="Start from this model; other classes get a new output layer.",
-)
-@click.option(
-    "--cache",
-    is_flag=True,
-    help="Keep all features in memory, where they fit: 50 to 160 kB a clip of 10 s.",
-)
-@click.option(
-    "--overwrite", is_flag=True, help="Train anew in a directory that holds another model."
+@verb(
+    cli,
+    "train",
+    TrainOptions,
+    feats=Parameter(flag="--feats"),
+    config=Parameter(key="config_path"),
+    settings=Parameter(flag="--set", key="overrides", metavar="KEY=VALUE"),
+    init_dir=Parameter(flag="--init", metavar="MODEL_DIR"),
 )
 @click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-def train(
-    fit_set,
-    valid_set,
-    model_dir,
-    feats,
-    config_path,
-    overrides,
-    init_dir,
-    cache,
-    overwrite,
-    dry_run,
-    device,
-):
+def train(options: TrainOptions, dry_run: bool) -> None:
     """Train a network on clip tags. Run again, it goes on from its last checkpoint.
 
     Over several GPUs torchrun starts it, a process a GPU: `torchrun --standalone --nproc-per-node 4 -m wsedtk train ...`. They share
@@ -124,18 +92,6 @@ def train(
              wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 --config conf/crnn_attention.yaml
     """
     train = stage("train")
-    options = train.TrainOptions(
-        fit_set,
-        valid_set,
-        model_dir,
-        feats,
-        config=config_path,
-        settings=overrides,
-        init_dir=init_dir,
-        cache=cache,
-        overwrite=overwrite,
-        device=device,
-    )
     text = (
         train.describe(options)
         if dry_run

@@ -1,12 +1,12 @@
 """Types that many modules use in their signatures."""
 
-import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-PathLike = str | os.PathLike[str]
+from wsedtk.core.paths import PathLike as PathLike
+
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 Booleans = npt.NDArray[np.bool_]

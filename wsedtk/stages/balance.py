@@ -158,8 +158,10 @@ def tell(dataset, fit, valid, spent):
         )
 
 
-def run(data_set, fit_set, valid_set, num_valid, seed):
+def run(options):
     """Write the two data directories and print how many clips of each class went where."""
+    data_set, fit_set, valid_set = options.data_set, options.fit_set, options.valid_set
+    num_valid, seed = options.num_valid, options.seed
     dataset = datadir.read(data_set)
     if not 1 <= num_valid < len(dataset):
         raise InputError(

@@ -2,9 +2,8 @@
 
 import contextlib
 import dataclasses
-import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.report import model_card
+from wsedtk.stages.options.systems import TrainOptions
 from wsedtk.training import distributed, preparation, process_settings, resuming
 from wsedtk.training.batching import FeatureBatches
 from wsedtk.training.distributed import Group
@@ -30,65 +30,6 @@ from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer, augmentation_of
 
 _RUNNING = threading.Lock()
-
-PathLike = str | os.PathLike[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainOptions:
-    """The inputs, the output and the settings of a training. `train` takes them.
-
-    Parameters
-    ----------
-    fit_set : path-like
-        The data directory with the clips to train on.
-    valid_set : path-like
-        The data directory with the clips to validate on. It shares no clips with `fit_set`.
-    model_dir : path-like
-        The model directory to write. If it holds an unfinished training with the same settings,
-        that training is resumed.
-    feats : path-like, or sequence of path-like
-        The feature files of the clips of both sets.
-    config : path-like, optional
-        The system (YAML). By default the CRNN of `wsedtk.training.train_config.TrainConfig`.
-    settings : mapping of str to object, or sequence of str
-        Settings that replace those of `config`: {"batch_size": 50}, or "batch_size=50".
-    init_dir : path-like, optional
-        The model directory whose weights training starts from. Layers of other classes start from
-        new weights.
-    cache : bool
-        Keep all features in memory.
-    overwrite : bool
-        Train anew in a directory that holds another model.
-    device : str
-        "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
-
-    Raises
-    ------
-    InputError
-        If `feats` is empty.
-    """
-
-    fit_set: PathLike
-    valid_set: PathLike
-    model_dir: PathLike
-    feats: PathLike | Sequence[PathLike]
-    _: dataclasses.KW_ONLY
-    config: PathLike | None = None
-    settings: Mapping[str, object] | Sequence[str] = ()
-    init_dir: PathLike | None = None
-    cache: bool = False
-    overwrite: bool = False
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if not self.feature_paths:
-            raise InputError("feats: found none; expected the feature files of the clips")
-
-    @property
-    def feature_paths(self) -> list[PathLike]:
-        """The feature files."""
-        return [self.feats] if isinstance(self.feats, (str, os.PathLike)) else [*self.feats]
 
 
 @dataclasses.dataclass(frozen=True)
