@@ -59,7 +59,7 @@ class Parameter:
 
     flag: str | None = None
     key: str | None = None
-    type: click.ParamType | None = None
+    type: "click.ParamType[Any] | None" = None
     metavar: str | None = None
     help: str | None = None
     required: bool = False
