@@ -1,10 +1,13 @@
-# Sourced by run.sh and by every stage: the recipe's options with their defaults, and the environment.
-# shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts that source this, and set by bin/recipe.sh
+# Sourced by run.sh and by each stage. Sets the options of the recipe and the environment.
+# bin/recipe.sh sets some variables, and scripts that source this file read the others.
+# shellcheck shell=bash disable=SC2034,SC2154
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp metadata audio subset frontend config system num_valid shards jobs gpus bootstrap seed'
-option_names+=' dcase_metadata dcase_audio dcase_num_valid model lists_url ontology_url download_jobs dry_run'
+option_names='stage stop_stage exp metadata audio subset frontend config system'
+option_names+=' num_valid shards jobs gpus bootstrap seed'
+option_names+=' dcase_metadata dcase_audio dcase_num_valid model'
+option_names+=' lists_url ontology_url download_jobs dry_run'
 stage=1
 stop_stage=
 exp=$recipe/exp
@@ -41,11 +44,11 @@ if [ -z "$stop_stage" ]; then
     if [ -n "$dcase_metadata" ] || [ "$stage" = 10 ]; then stop_stage=10; fi
 fi
 feats=$exp/feats
-dcase=$exp/dcase # an experiment directory of recipes/dcase2017
-target=$dcase/$system # the model there
+dcase=$exp/dcase # experiment directory of recipes/dcase2017
+target=$dcase/$system # model directory in it
 dcase_sets='test eval'
 
-# Run one of the recipe's own programs with a log. Usage: logged_program NN_name PROGRAM.py ARGUMENT...
+# Run a program of this recipe and write a log. Usage: logged_program NN_name PROGRAM.py ARGUMENT...
 logged_program() {
     local log=$exp/log/$1.log program=$recipe/local/$2
     shift 2

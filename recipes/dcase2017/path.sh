@@ -1,9 +1,11 @@
-# Sourced by run.sh and by every stage: the recipe's options with their defaults, and the environment.
-# shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts that source this, and set by bin/recipe.sh
+# Sourced by run.sh and by each stage. Sets the options of the recipe and the environment.
+# bin/recipe.sh sets some variables, and scripts that source this file read the others.
+# shellcheck shell=bash disable=SC2034,SC2154
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp metadata audio frontend config system num_valid jobs gpus bootstrap seed published metadata_url download_jobs dry_run'
+option_names='stage stop_stage exp metadata audio frontend config system num_valid'
+option_names+=' jobs gpus bootstrap seed published metadata_url download_jobs dry_run'
 stage=1
 stop_stage=9
 exp=$recipe/exp
@@ -34,16 +36,16 @@ if [ -z "$frontend" ]; then
     esac
 fi
 feats=$(basename -- "$frontend")
-feats=$exp/feats/${feats%.yaml} # systems with another front end share the experiment
+feats=$exp/feats/${feats%.yaml} # one folder per front end
 
-# Print which of the sets there is audio for; at least one must be. Usage: sets_of NAME...
+# Print the sets that have audio, or fail if none has. Usage: sets_of NAME...
 sets_of() {
     local set found=
     for set in "$@"; do
         if [ -f "$data/$set/clips.tsv" ]; then found+="$set "; fi
     done
     if [ -z "$found" ]; then
-        echo "$(basename -- "$0"): $data: no set with audio there of: $*; stage 1 makes them" >&2
+        echo "$(basename -- "$0"): $data: none of these sets has audio: $*; run stage 1" >&2
         return 1
     fi
     echo "$found"

@@ -1,9 +1,10 @@
-# Sourced by run.sh and by every stage: the recipe's options with their defaults, and the environment.
-# shellcheck shell=bash disable=SC2034  # the variables are read by the scripts that source this
+# Sourced by run.sh and by each stage. Sets the options of the recipe and the environment.
+# shellcheck shell=bash disable=SC2034  # scripts that source this file read the variables
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$recipe/../.." && pwd)
 
-option_names='stage stop_stage exp bank background test_folds num_train num_test num_valid frontend config system jobs gpus bootstrap seed'
+option_names='stage stop_stage exp bank background test_folds num_train num_test'
+option_names+=' num_valid frontend config system jobs gpus bootstrap seed'
 stage=1
 stop_stage=9
 exp=$recipe/exp

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole chain in minutes on two cores: mix soundscapes, train on their tags, find the events, score them.
+# Mix soundscapes, train on their tags, detect events and evaluate them, in minutes on two cores.
 #
 #     bash recipes/mini/run.sh [--stage N] [--stop-stage M] [--option value ...]
 #
@@ -7,21 +7,26 @@
 #
 #   --stage N, --stop-stage M   run stages N to M (1, 9)
 #   --exp DIR                   experiment directory (recipes/mini/exp)
-#   --bank DIR                  recordings to mix: one folder a class, files fold-id-take.ext; `builtin` synthesises some (builtin)
-#   --background CLASS          a folder of the bank that is background; repeat it
-#   --test-folds F,F            folds that only the test set draws on (4)
-#   --num-train N, --num-test N, --num-valid N    soundscapes of 10 s; the validation set comes out of the training set (600, 120, 100)
+#   --bank DIR                  recordings to mix, one folder per class, files fold-id-take.ext;
+#                               `builtin` synthesises some (builtin)
+#   --background CLASS          folder of the bank with backgrounds; repeatable
+#   --test-folds F,F            folds that are used only in the test set (4)
+#   --num-train N, --num-test N, --num-valid N
+#                               soundscapes of 10 s for training and testing, and how many of the
+#                               former are held out for validation (600, 120, 100)
 #   --frontend FILE             front end (conf/frontend_wang.yaml)
-#   --config FILE               system (conf/crnn_linear.yaml); another: conf/crnn_attention.yaml
-#   --system NAME               name of its model directory in the experiment directory (the configuration's)
-#   --jobs N                    jobs of the feature extraction, and files that it makes of a set (2)
-#   --gpus N                    GPUs of the training, a process on each; 0: none asked for (0)
-#   --dispatcher FILE           where the jobs run: bin/local.sh, bin/slurm.sh or your own (what cmd.sh says)
-#   --bootstrap N               resamples for the intervals of the scores, 0: none (1000)
-#   --seed N                    seed of the mix, the split and the training (0)
+#   --config FILE               system (conf/crnn_linear.yaml); another is conf/crnn_attention.yaml
+#   --system NAME               name of the model directory in the experiment directory
+#                               (name of the configuration)
+#   --jobs N                    jobs of the feature extraction, and feature files per set (2)
+#   --gpus N                    GPUs of the training, one process per GPU; 0: no GPU requested (0)
+#   --dispatcher FILE           runs the jobs: bin/local.sh, bin/slurm.sh or your own (see cmd.sh)
+#   --bootstrap N               resamples for the intervals of the results; 0: no intervals (1000)
+#   --seed N                    seed of the mixing, the split and the training (0)
 #
-# Example, with real recordings:
-#   bash recipes/mini/run.sh --exp exp_esc10 --bank ESC-10 --background '002 - Rain' --background '003 - Sea waves'
+# Example with real recordings:
+#   bash recipes/mini/run.sh --exp exp_esc10 --bank ESC-10 \
+#       --background '002 - Rain' --background '003 - Sea waves'
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/path.sh"
 

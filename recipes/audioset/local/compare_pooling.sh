@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
-# Compare pooling functions over several seeds, on AudioSet and on DCASE 2017 task 4: the rows of Wang, Li & Metze's table 3, as measured.
+# Compare pooling functions over several seeds, on AudioSet and on DCASE 2017 task 4, as table 3 of
+# Wang, Li & Metze does.
 #
-#     bash recipes/audioset/local/compare_pooling.sh [--systems 'NAME ...'] [--seeds 'N ...'] [--option value ...]
+#     bash recipes/audioset/local/compare_pooling.sh [--systems 'NAME ...'] \
+#         [--seeds 'N ...'] [--option value ...]
 #
-# Trains, decodes and scores every system with every seed (stages 4 to 8, as <system>.seed<N> in the experiment directory; what is
-# trained already stays), then writes and prints exp/compare.md, and the same as exp/compare.tsv. With --dcase-metadata it does stage 10
-# for each too: exp/dcase/compare.md. Run stages 1 to 3 before.
+# Runs stages 4 to 8 for each system and seed, as <system>.seed<N> in the experiment directory. A
+# finished training is not repeated. Then writes and prints exp/compare.md, and writes the same
+# figures to exp/compare.tsv. With --dcase-metadata it also runs stage 10 for each, and writes
+# exp/dcase/compare.md. Run stages 1 to 3 first.
 #
 #   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of talnet_*)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
-#   --max-jobs-run N       how many of them at once, each a job of its own; 0: all (1)
-#   other options          those of run.sh: --exp, --audio, --metadata, --dcase-metadata, --dcase-audio, --jobs, --bootstrap, ...
-# shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh uses and sets the variables
+#   --max-jobs-run N       trainings at once, one job each; 0: all (1)
+#   other options          those of run.sh: --exp, --audio, --metadata, --dcase-metadata,
+#                          --dcase-audio, --jobs, --bootstrap, ...
+# shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh reads and sets variables
 set -euo pipefail
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 systems='talnet_max talnet_average talnet_linear talnet_exp talnet_attention'
@@ -26,11 +30,14 @@ if [ -n "$only" ]; then
     fi
     exit 0
 fi
-if [ -n "$dcase_metadata" ]; then guarded bash "$recipe/stages/10_data.sh" ${rest[@]+"${rest[@]}"} > /dev/null; fi
+if [ -n "$dcase_metadata" ]; then
+    guarded bash "$recipe/stages/10_data.sh" ${rest[@]+"${rest[@]}"} > /dev/null
+fi
 run_all
 compare "$exp" "eval/segment=AudioSet's evaluation list"
 if [ -n "$dcase_metadata" ]; then
-    compare "$dcase" 'test/segment=DCASE 2017 task 4, development set' 'eval/segment=DCASE 2017 task 4, evaluation set' \
+    compare "$dcase" 'test/segment=DCASE 2017 task 4, development set' \
+        'eval/segment=DCASE 2017 task 4, evaluation set' \
         'test_unseen/segment=DCASE 2017 task 4, development set, without the videos in the training' \
         'eval_unseen/segment=DCASE 2017 task 4, evaluation set, without the videos in the training'
 fi

@@ -1,9 +1,11 @@
-"""Which class of a model is which of DCASE 2017 task 4, by AudioSet's class IDs: the table that `wsedtk predict --classes` takes.
+"""Match the classes of a model with those of DCASE 2017 task 4, by AudioSet's class IDs.
 
     python3 dcase_classes.py MODEL_DIR AUDIOSET_METADATA DCASE_SET CLASSES.tsv [--frontend FILE]
 
-A model's classes may be named as in class_labels_indices.csv, or by the IDs themselves; DCASE_SET is a data directory of the challenge.
-Writes one row a class of DCASE, in its order: the model's name of it, and DCASE's. With --frontend the model must have that front end.
+The output is a table for `wsedtk predict --classes`: one row per class of DCASE, in its order, with
+the model's name of the class and DCASE's name. The classes of the model are named as in
+class_labels_indices.csv, or by the IDs. DCASE_SET is a data directory of the challenge. With
+--frontend, the model must have that front end.
 """
 
 import argparse
@@ -19,7 +21,10 @@ from wsedtk.models import checkpoint
 
 
 def classes_of(model_labels, audioset_classes, dcase_classes):
-    """Pairs (the model's name, DCASE's name). The classes are (names, IDs). Raises InputError where the model lacks some."""
+    """Return pairs (name in the model, name in DCASE); raise InputError if the model lacks a class.
+
+    audioset_classes, dcase_classes: (names, IDs).
+    """
     name_of = dict(zip(audioset_classes[1], audioset_classes[0]))
     pairs = [
         (next((name for name in (mid, name_of.get(mid)) if name in model_labels), None), label)
@@ -28,7 +33,8 @@ def classes_of(model_labels, audioset_classes, dcase_classes):
     missing = [label for name, label in pairs if name is None]
     if missing:
         raise InputError(
-            f"the model lacks {len(missing)} of DCASE's {len(pairs)} classes: {', '.join(missing)}; its classes must be "
+            f"the model lacks {len(missing)} of DCASE's {len(pairs)} classes: "
+            f"{', '.join(missing)}; its classes must be "
             f"AudioSet's, named as in {audioset.CLASSES} or by their IDs"
         )
     return pairs
@@ -46,7 +52,8 @@ def main():
     try:
         if not (options.model_dir / "model.yaml").is_file():
             raise InputError(
-                f"{options.model_dir}: no model there; train one (stage 4), or name one with --model"
+                f"{options.model_dir}: no model there; "
+                "train one (stage 4), or name one with --model"
             )
         spec = config.load(checkpoint.ModelSpec, options.model_dir / "model.yaml")
         labels = spec.labels
@@ -54,12 +61,14 @@ def main():
             FrontendConfig, options.frontend
         ):
             raise InputError(
-                f"{options.model_dir}: has another front end than {options.frontend}; give its own (model.yaml) as --frontend"
+                f"{options.model_dir}: has another front end than {options.frontend}; "
+                "give its own (model.yaml) as --frontend"
             )
         files = youtube.find_metadata(options.audioset_metadata, f"AudioSet's {audioset.CLASSES}")
         if audioset.CLASSES not in files:
             raise InputError(
-                f"{options.audioset_metadata}: {audioset.CLASSES} is not there; is it the folder of AudioSet's metadata?"
+                f"{options.audioset_metadata}: {audioset.CLASSES} is not there; "
+                "is it the folder of AudioSet's metadata?"
             )
         dcase = datadir.read(options.dcase_set)
         pairs = classes_of(

@@ -1,11 +1,15 @@
-"""Which videos of DCASE 2017 task 4 are in AudioSet's lists, and DCASE's test sets without those that a model was trained on.
+"""Count videos that are in DCASE 2017 task 4 and in AudioSet, and select clips of other videos.
 
-    python3 overlap.py AUDIOSET_METADATA DCASE_DATA [--data DATA_SET ... --model MODEL_DIR --feats FEATS.h5] --output OVERLAP.tsv
+    python3 overlap.py AUDIOSET_METADATA DCASE_DATA --output OVERLAP.tsv
+        [--data DATA_SET ... --model MODEL_DIR --feats FEATS.h5]
 
-Prints, and writes to OVERLAP.tsv, how many clips of DCASE_DATA/{train,test,eval} come from videos of each of AudioSet's lists that are at
-hand. A model has seen the videos of the data sets, of which the first must be the one that it was fitted on, or, where none is given, of
-the training lists. Where it has seen some of DCASE_DATA/test or eval, the others go to data/test_unseen and data/eval_unseen beside
-OVERLAP.tsv.
+For each AudioSet list in AUDIOSET_METADATA, it counts the clips of DCASE_DATA/{train,test,eval}
+whose video is in the list. It prints the counts and writes them to OVERLAP.tsv.
+
+A model has seen the videos of the given data sets; the first of these must be the one that it was
+trained on. Without data sets, it has seen the videos of AudioSet's training lists. If it has seen
+some videos of DCASE_DATA/test or eval, the clips of the other videos are written to
+data/test_unseen and data/eval_unseen beside OVERLAP.tsv.
 """
 
 import argparse
@@ -26,7 +30,7 @@ from wsedtk.training.batching import FeatureBatches
 
 
 def seen_videos(metadata_dir, data_sets):
-    """{name: IDs of its videos (any number,)} of AudioSet's lists at hand, and of the data sets; and which of them were trained on."""
+    """Return {name: video IDs} of lists and data sets, and the names of those used in training."""
     files = youtube.find_metadata(metadata_dir, "AudioSet's lists")
     sources, trained, classes = (
         {},
@@ -46,26 +50,27 @@ def seen_videos(metadata_dir, data_sets):
         )
     if trained == ["AudioSet balanced"]:
         say(
-            f"warning: {metadata_dir}: {audioset.LISTS['unbalanced']} is not there. A model that learnt from it has seen more videos than "
-            "are counted here, and what is called unseen is not: put the list there"
+            f"warning: {metadata_dir}: {audioset.LISTS['unbalanced']} is not there. A model that "
+            "was trained on it has seen more videos than are counted here: put the list there"
         )
     if not trained:
         raise InputError(
-            f"{metadata_dir}: none of AudioSet's training lists is there, so that nobody knows what the model was trained on"
+            f"{metadata_dir}: has none of AudioSet's training lists, so the training videos of the "
+            "model are unknown; put the lists there"
         )
     return sources, trained
 
 
 def check_model(model_dir, feats, fit_set):
-    """Raise InputError where a model was not fitted on the data set as it is now."""
+    """Raise InputError if a model was not trained on the present clips of the data set."""
     clips = FeatureBatches(FeatureStore([feats]), datadir.read(fit_set), fit_set).dataset.filenames
     found = config.load(checkpoint.ModelSpec, model_dir / "model.yaml").trained.get(
         "fit_clips_fingerprint"
     )
     if found != clip_sets.fingerprint_clips(clips):
         raise InputError(
-            f"{model_dir}: was trained on other clips than those of {fit_set}, so that nobody knows which videos it has seen; "
-            "train it on these (stage 4), or another --system"
+            f"{model_dir}: was trained on other clips than those of {fit_set}, so its training "
+            "videos are unknown; train it on these (stage 4), or choose another --system"
         )
 
 
@@ -116,7 +121,8 @@ def main():
                 unseen &= ~np.isin(videos[name], sources[source])
             youtube.remove(folder)
             print(
-                f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos that the model was not trained on"
+                f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos "
+                "that the model was not trained on"
             )
             if unseen.any() and not unseen.all():
                 datadir.write(folder, sets[name].select(unseen))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fetch AudioSet's lists, and the audio of every clip that YouTube still has.
-# Options: those of run.sh.
+# Download the lists of AudioSet, and the audio of all clips that are still on YouTube.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
@@ -11,7 +11,8 @@ for list in class_labels_indices balanced_train_segments unbalanced_train_segmen
 done
 fetch "$ontology_url/ontology.json" "$metadata/ontology.json"
 if [ ! -s "$metadata/class_labels_indices.csv" ]; then exit 0; fi # a dry run without the lists
-logged 00_prepare prepare audioset --metadata-only --subset "$subset" -- "$metadata" "$download/lists"
+logged 00_prepare prepare audioset --metadata-only --subset "$subset" \
+    -- "$metadata" "$download/lists"
 options=(--jobs "$download_jobs")
 if [ "$dry_run" = true ]; then options+=(--dry-run); fi
 logged 00_download download "${options[@]}" -- "$download/lists"/{train,eval} "${audio[0]}"

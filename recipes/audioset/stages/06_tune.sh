@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Choose clip thresholds on the held-out set.
-# Options: those of run.sh.
+# Tune clip thresholds on the validation set.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-logged "06_tune.$system" tune -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"
+logged "06_tune.$system" tune \
+    -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Prepare DCASE 2017 task 4: its sets, a held-out part of its training set, and their features.
-# Options: those of run.sh.
+# Prepare the sets of DCASE 2017 task 4, hold out a validation set, and extract the features.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 one=("${cmd[@]}")
-cmd+=(--num-threads "$processes") # they listen to the audio
-logged 10_prepare prepare dcase2017 --jobs "$processes" -- "$dcase_metadata" "${dcase_audio[@]}" "$dcase/data"
+cmd+=(--num-threads "$processes") # they read the audio
+logged 10_prepare prepare dcase2017 --jobs "$processes" \
+    -- "$dcase_metadata" "${dcase_audio[@]}" "$dcase/data"
 cmd=("${one[@]}")
-logged 10_balance balance --num-valid "$dcase_num_valid" --seed "$seed" -- "$dcase/data/train" "$dcase/data/fit" "$dcase/data/valid"
+logged 10_balance balance --num-valid "$dcase_num_valid" --seed "$seed" \
+    -- "$dcase/data/train" "$dcase/data/fit" "$dcase/data/valid"
 for set in valid $dcase_sets; do
-    extract_set "10_extract_$set" "$jobs" "$jobs" "$dcase/data/$set" "$dcase/feats/$set.h5" --crop --config "$frontend"
+    extract_set "10_extract_$set" "$jobs" "$jobs" "$dcase/data/$set" "$dcase/feats/$set.h5" \
+        --crop --config "$frontend"
 done

@@ -1,22 +1,28 @@
 #!/usr/bin/env bash
-# Compare pooling functions and hierarchies over several seeds: Wang, Li & Metze's table 2 and He, Shen & Zhang's table 2, as measured.
+# Compare pooling functions and hierarchies over several seeds, as table 2 of Wang, Li & Metze and
+# table 2 of He, Shen & Zhang do.
 #
-#     bash recipes/dcase2017/local/compare_pooling.sh [--systems 'NAME ...'] [--seeds 'N ...'] [--option value ...]
+#     bash recipes/dcase2017/local/compare_pooling.sh [--systems 'NAME ...'] \
+#         [--seeds 'N ...'] [--option value ...]
 #
-# Trains, decodes and scores every system with every seed (stages 4 to 8, as <system>.seed<N> in the experiment directory; what is
-# trained already stays), then writes and prints exp/compare.md, and the same as exp/compare.tsv. Run stages 1 to 3 before.
+# Runs stages 4 to 8 for each system and seed, as <system>.seed<N> in the experiment directory. A
+# finished training is not repeated. Then writes and prints exp/compare.md, and writes the same
+# figures to exp/compare.tsv. Run stages 1 to 3 first.
 #
-#   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of crnn_*; gated_crnn_* single and with every hierarchy)
+#   --systems 'NAME ...'   configurations of conf/, or files (the five poolings of crnn_*;
+#                          gated_crnn_* with single pooling and with each hierarchy)
 #   --seeds 'N ...'        seeds of the training (0 1 2)
-#   --max-jobs-run N       how many of them at once, each a job of its own; 0: all (1)
+#   --max-jobs-run N       trainings at once, one job each; 0: all (1)
 #   other options          those of run.sh: --exp, --audio, --metadata, --jobs, --bootstrap, ...
-# shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh uses and sets the variables
+# shellcheck disable=SC2034,SC2154  # bin/compare_pooling.sh reads and sets variables
 set -euo pipefail
 recipe=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 systems='crnn_max crnn_average crnn_linear crnn_exp crnn_attention'
 for pooling in linear exp attention; do
-    system=gated_crnn_$pooling # single pooling; He's hierarchical pooling in two readings; its null; ours
-    systems+=" $system ${system}_hierarchical ${system}_published_all ${system}_plain ${system}_nested"
+    # single pooling, two readings of hierarchical pooling, its null hypothesis, and our own variant
+    system=gated_crnn_$pooling
+    systems+=" $system ${system}_hierarchical ${system}_published_all"
+    systems+=" ${system}_plain ${system}_nested"
 done
 seeds='0 1 2'
 . "$recipe/../../bin/compare_pooling.sh" "$@"

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Fetch the challenge's lists, and the audio of every clip that YouTube still has.
-# Options: those of run.sh.
+# Download the lists of the challenge, and the audio of all clips that are still on YouTube.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 download=$exp/download
-lists='sound_event_list_17_classes.txt groundtruth_weak_label_training_set.csv groundtruth_weak_label_testing_set.csv
-    groundtruth_strong_label_testing_set.csv groundtruth_release/groundtruth_weak_label_evaluation_set.csv
+lists='sound_event_list_17_classes.txt groundtruth_weak_label_training_set.csv
+    groundtruth_weak_label_testing_set.csv groundtruth_strong_label_testing_set.csv
+    groundtruth_release/groundtruth_weak_label_evaluation_set.csv
     groundtruth_release/groundtruth_strong_label_evaluation_set.csv'
 for list in $lists; do
     fetch "$metadata_url/$list" "$metadata/$(basename -- "$list")"
 done
-if [ ! -s "$metadata/sound_event_list_17_classes.txt" ]; then exit 0; fi # a dry run without the lists
+if [ ! -s "$metadata/sound_event_list_17_classes.txt" ]; then
+    exit 0 # a dry run without the lists
+fi
 logged 00_prepare prepare dcase2017 --metadata-only -- "$metadata" "$download/lists"
 options=(--jobs "$download_jobs")
 if [ "$dry_run" = true ]; then options+=(--dry-run); fi

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Choose clip thresholds on the held-out set, and frame thresholds and filters on the development set:
-# one a class, and one for all classes, as the text of He, Shen & Zhang has it.
-# Options: those of run.sh.
+# Tune clip thresholds on the validation set, frame thresholds and filters on the development set.
+# The latter are tuned per class, and once for all classes, as He, Shen & Zhang describe it.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 options=()
 if [ "$published" = true ]; then options=(--published --seed "$seed"); fi
-logged "06_tune_segment.$system" tune ${options[@]+"${options[@]}"} -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"
-grid=(--criterion segments --median-seconds '0,0.3,0.5,1,2' --min-seconds '0,0.2,0.5,1' --max-gap-seconds '0,0.2,0.5')
-logged "06_tune_frame.$system" tune "${grid[@]}" -- "$model/test/scores.h5" "$data/test" "$model/test/operating_point.yaml"
+logged "06_tune_segment.$system" tune ${options[@]+"${options[@]}"} \
+    -- "$model/valid/scores.h5" "$data/valid" "$model/operating_point.yaml"
+grid=(--criterion segments --median-seconds '0,0.3,0.5,1,2' --min-seconds '0,0.2,0.5,1'
+    --max-gap-seconds '0,0.2,0.5')
+logged "06_tune_frame.$system" tune "${grid[@]}" \
+    -- "$model/test/scores.h5" "$data/test" "$model/test/operating_point.yaml"
 logged "06_tune_frame_common.$system" tune --common-threshold "${grid[@]}" \
     -- "$model/test/scores.h5" "$data/test" "$model/test/operating_point_common.yaml"

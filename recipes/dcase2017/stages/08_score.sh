@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Compare them with the truth.
-# Options: those of run.sh.
+# Evaluate tags and events.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 sets=$(sets_of test eval)
 for set in $sets; do
     for mode in segment frame frame_common; do
-        logged "08_score_${set}_$mode.$system" score --scores "$model/$set/scores.h5" --bootstrap "$bootstrap" -- "$data/$set" "$model/$set/$mode"
+        logged "08_score_${set}_$mode.$system" score \
+            --scores "$model/$set/scores.h5" --bootstrap "$bootstrap" -- \
+            "$data/$set" "$model/$set/$mode"
     done
 done

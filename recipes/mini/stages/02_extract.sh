@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compute the log-mel features of both sets.
-# Options: those of run.sh.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Train the network on the tags.
-# Options: those of run.sh.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
-logged_on_gpus "$gpus" "04_train.$system" train --feats "$feats/train.h5" --config "$config" --set "seed=$seed" -- \
-    "$data/fit" "$data/valid" "$model"
+logged_on_gpus "$gpus" "04_train.$system" train --feats "$feats/train.h5" \
+    --config "$config" --set "seed=$seed" -- "$data/fit" "$data/valid" "$model"

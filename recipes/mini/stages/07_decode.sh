@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Turn the test scores into tags and events: 1 s segments, and filtered frames.
-# Options: those of run.sh.
+# Decode the test scores to tags and events: 1 s segments, and filtered frames.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 for mode in segment frame; do
-    logged "07_decode_$mode.$system" decode --mode "$mode" -- "$model/test/scores.h5" "$model/operating_point.yaml" "$model/test/$mode"
+    logged "07_decode_$mode.$system" decode --mode "$mode" \
+        -- "$model/test/scores.h5" "$model/operating_point.yaml" "$model/test/$mode"
 done

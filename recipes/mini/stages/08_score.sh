@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Compare them with the truth.
-# Options: those of run.sh.
+# Evaluate tags and events.
+# It takes the options of run.sh.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../path.sh"
 
 for mode in segment frame; do
-    logged "08_score_$mode.$system" score --scores "$model/test/scores.h5" --bootstrap "$bootstrap" -- "$data/test" "$model/test/$mode"
+    logged "08_score_$mode.$system" score \
+        --scores "$model/test/scores.h5" --bootstrap "$bootstrap" -- \
+        "$data/test" "$model/test/$mode"
 done
