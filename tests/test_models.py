@@ -248,7 +248,7 @@ def test_the_gate_of_the_gru_halves_its_outputs():
 
 
 def test_a_gated_convolution_is_one_half_times_the_sigmoid_of_the_other():
-    from wsedtk.models.gated_crnn import GatedConv
+    from wsedtk.models.networks.gated_crnn import GatedConv
 
     layer, x = GatedConv(2, 3).eval(), torch.randn(2, 2, 6, 5)
     y = (

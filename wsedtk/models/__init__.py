@@ -10,9 +10,9 @@ from wsedtk.core.errors import InputError
 from wsedtk.models.pooling import Pooling
 
 NETWORKS = {
-    "dcase-crnn": "wsedtk.models.dcase_crnn:DcaseCrnn",
-    "talnet": "wsedtk.models.talnet:TalNet",
-    "gated-crnn": "wsedtk.models.gated_crnn:GatedCrnn",
+    "dcase-crnn": "wsedtk.models.networks.dcase_crnn:DcaseCrnn",
+    "talnet": "wsedtk.models.networks.talnet:TalNet",
+    "gated-crnn": "wsedtk.models.networks.gated_crnn:GatedCrnn",
 }
 
 
