@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from wsedtk import models
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
+from wsedtk.models.network import build_network
 from wsedtk.models.pooling import METHODS
 from wsedtk.training.train_config import TrainConfig
 
@@ -48,7 +48,7 @@ def test_every_file_loads_and_begins_with_a_comment(path):
 def test_every_system_builds_its_network(path):
     cfg = config.load(TrainConfig, path)
     frontend, num_classes = frontend_of(path, cfg), 527 if "audioset" in name(path) else 17
-    network = models.build(
+    network = build_network(
         cfg.network,
         num_classes,
         cfg.pooling,

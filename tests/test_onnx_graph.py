@@ -6,12 +6,12 @@ import torch
 from helpers import stir
 from test_models import SMALL
 
-from wsedtk import models
 from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
 from wsedtk.core.errors import InputError
 from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
+from wsedtk.models.network import build_network
 from wsedtk.models.onnx_graph import Frontend, Graph, difference, trace, with_metadata
 from wsedtk.models.pooling import HIERARCHIES, METHODS
 
@@ -41,7 +41,7 @@ def runner_of(network, num_mels=16):
 def lively(name, pooling, hierarchy=None, groups=(), **options):
     """A small network whose parameters and batch norms are not at rest."""
     torch.manual_seed(0)
-    return stir(models.build(name, 3, pooling, hierarchy, groups, **{**SMALL[name], **options}))
+    return stir(build_network(name, 3, pooling, hierarchy, groups, **{**SMALL[name], **options}))
 
 
 def session_of(graph):

@@ -11,8 +11,8 @@ import time
 
 import torch
 
-from wsedtk import models
 from wsedtk.inference import network_runner
+from wsedtk.models.network import build_network
 from wsedtk.models.pooling import METHODS
 from wsedtk.training.training_loop import binary_cross_entropy
 
@@ -52,7 +52,7 @@ def main():
     for name, (num_classes, num_frames, num_mels, seconds_per_frame) in NETWORKS.items():
         linear = None
         for pooling in sorted(METHODS, key="linear".__ne__):
-            network = models.build(name, num_classes, pooling, num_mels=num_mels)
+            network = build_network(name, num_classes, pooling, num_mels=num_mels)
             runner = network_runner.Runner.of(
                 network,
                 [0.0] * num_mels,

@@ -16,13 +16,13 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from wsedtk import models
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config, provenance
 from wsedtk.core.atomic import write_text, writing
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import detail
 from wsedtk.data.tables import normal
+from wsedtk.models.network import NETWORKS, build_network
 
 TRUSTED = "WSEDTK_NETWORKS"
 _DTYPES = (
@@ -76,7 +76,7 @@ class ModelSpec:
             raise InputError(
                 f"network_options: {odd[0]!r} can't be an option there; pooling and hierarchy are settings of their own"
             )
-        return models.build(
+        return build_network(
             self.network,
             len(self.labels),
             self.pooling,
@@ -202,7 +202,7 @@ def load_model(folder, trusted=None):
     where = f"{folder}: model.safetensors is not of the network that model.yaml describes"
     try:
         spec.frontend_config()
-        if spec.network in models.NETWORKS:  # before memory is taken for what it claims to be
+        if spec.network in NETWORKS:  # before memory is taken for what it claims to be
             with torch.device("meta"):
                 check_tensors(tensors, spec.build().state_dict(), where)
         network = spec.build()
