@@ -9,7 +9,7 @@ import torch
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.models.network import build_network
-from wsedtk.models.pooling import METHODS
+from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training.train_config import TrainConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -60,7 +60,7 @@ def test_every_system_builds_its_network(path):
     with torch.inference_mode():
         output = network(torch.randn(1, round(1 / frontend.seconds_per_frame), frontend.num_mels))
     assert output.clip.shape == (1, num_classes) and torch.isfinite(output.clip).all()
-    assert set(METHODS) & set(path.stem.split("_")) <= {
+    assert set(POOLINGS.names()) & set(path.stem.split("_")) <= {
         cfg.pooling
     }  # what a name says of the pooling holds
     sizes = {
@@ -178,7 +178,7 @@ def test_hes_systems_say_that_the_loss_is_binary(path):
 COMPARED = [
     (path, method)
     for path in SYSTEMS
-    for method in METHODS
+    for method in POOLINGS.names()
     if path.stem in (f"crnn_{method}", f"gated_crnn_{method}", f"talnet_{method}")
 ]
 

@@ -7,7 +7,8 @@ from helpers import stir
 from wsedtk.core.errors import InputError
 from wsedtk.models import layers
 from wsedtk.models.network import build_network
-from wsedtk.models.pooling import HIERARCHIES, METHODS
+from wsedtk.models.pooling import HIERARCHIES
+from wsedtk.models.pooling_functions import POOLINGS
 
 SMALL = {  # each network at a size that a test affords
     "dcase-crnn": {"num_mels": 16, "channels": (4, 5, 6), "num_hidden": 7},
@@ -190,7 +191,7 @@ def check_padded_is_alone(network, lengths):
 
 
 @NETWORKS
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POOLINGS.names())
 @pytest.mark.parametrize("lengths", [(40, 37, 20), (41, 4, 1), (7, 2, 3)])
 def test_a_padded_clip_scores_as_it_does_alone(name, method, lengths):
     check_padded_is_alone(lively(name, method), lengths)
@@ -330,7 +331,7 @@ def test_a_network_of_ones_own():
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, talnet, gated-crnn"),
+        ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, gated-crnn, talnet"),
         ("no.such:Thing", {}, "network 'no.such:Thing': No module named 'no'"),
         ("wsedtk.models:Thing", {}, "has no attribute 'Thing'"),
         ("os:system", {}, "network 'os:system': is not a torch.nn.Module"),

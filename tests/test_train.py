@@ -14,7 +14,7 @@ from wsedtk.data.store import FeatureStore, ScoreFile
 from wsedtk.models import checkpoint
 from wsedtk.models.layers import Network
 from wsedtk.models.network import build_network
-from wsedtk.models.pooling import METHODS
+from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training import resuming, training_loop
 
 SIZES = {  # each network at a size that a test affords
@@ -106,7 +106,7 @@ def test_overwrite_trains_anew(corpus, trained, tmp_path, run):
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("pooling", METHODS)
+@pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_one_batch_is_overfitted(name, pooling):
     torch.manual_seed(0)
     network = build_network(name, 3, pooling=pooling, num_mels=16, **SIZES[name])

@@ -13,7 +13,7 @@ import torch
 
 from wsedtk.inference import network_runner
 from wsedtk.models.network import build_network
-from wsedtk.models.pooling import METHODS
+from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training.training_loop import binary_cross_entropy
 
 NETWORKS = {
@@ -51,7 +51,7 @@ def main():
     )
     for name, (num_classes, num_frames, num_mels, seconds_per_frame) in NETWORKS.items():
         linear = None
-        for pooling in sorted(METHODS, key="linear".__ne__):
+        for pooling in sorted(POOLINGS.names(), key="linear".__ne__):
             network = build_network(name, num_classes, pooling, num_mels=num_mels)
             runner = network_runner.Runner.of(
                 network,
