@@ -22,7 +22,7 @@ from wsedtk.core.atomic import write_text, writing
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import detail
 from wsedtk.data.tables import normal
-from wsedtk.models.network import NETWORKS, build_network
+from wsedtk.models.network import build_network
 
 TRUSTED = "WSEDTK_NETWORKS"
 _DTYPES = (
@@ -202,7 +202,7 @@ def load_model(folder, trusted=None):
     where = f"{folder}: model.safetensors is not of the network that model.yaml describes"
     try:
         spec.frontend_config()
-        if spec.network in NETWORKS:  # before memory is taken for what it claims to be
+        if ":" not in spec.network:  # before memory is taken for what it claims to be
             with torch.device("meta"):
                 check_tensors(tensors, spec.build().state_dict(), where)
         network = spec.build()

@@ -1,94 +1,154 @@
-"""Networks: features (B, T, F) -> frame probabilities (B, T', K) -> clip probabilities (B, K)."""
+"""Networks: the registry, and how a network is built and checked.
 
-import importlib
+B clips, T feature frames, F mel bins, T' output frames, K classes. `wsedtk.models.layers.Network`
+is the contract of a network.
+"""
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from wsedtk.core.config import suggest, suggest_fraction
+from wsedtk.core.config import suggest_fraction
 from wsedtk.core.errors import InputError
+from wsedtk.core.registry import Registry
+from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import Pooling
 
-NETWORKS = {
-    "dcase-crnn": "wsedtk.models.networks.dcase_crnn:DcaseCrnn",
-    "talnet": "wsedtk.models.networks.talnet:TalNet",
-    "gated-crnn": "wsedtk.models.networks.gated_crnn:GatedCrnn",
-}
+NETWORKS: Registry[type[Network]] = Registry("network", "wsedtk.models.networks")
+LARGEST_SIZE = 1 << 16  # of a layer, the number of layers, the number of classes
+_CHECKED_FRAMES = 12  # output frames of the clips that `check_network` runs
 
 
-MOST = 1 << 16  # units of a layer, layers, classes
+def build_network(
+    name: str,
+    num_classes: int,
+    pooling: str = "linear",
+    hierarchy: str | None = None,
+    groups: Sequence[int] = (),
+    **options: object,
+) -> Network:
+    """Build a network with new weights.
 
+    Parameters
+    ----------
+    name : str
+        The name of a network of `NETWORKS`, or `package.module:Class` of your own. The class
+        derives from `torch.nn.Module`, and follows the contract of
+        `wsedtk.models.layers.Network`. `package.module` is imported.
+    num_classes : int
+        The number of classes K.
+    pooling, hierarchy, groups
+        See `wsedtk.models.pooling.Pooling`.
+    **options
+        The network's own options, such as `num_mels`.
 
-def _is_absurd(value):
-    """Whether a network's option is a size, or holds one, that no network has."""
-    if isinstance(value, (list, tuple)):
-        return len(value) > 1000 or any(map(_is_absurd, value))
-    return isinstance(value, (int, float)) and not abs(value) <= MOST
+    Returns
+    -------
+    Network
 
+    Raises
+    ------
+    InputError
+        If the network, the pooling function or an option is unknown or wrong.
 
-def build_network(name, num_classes, pooling="linear", hierarchy=None, groups=(), **options):
-    """Build a network: a module whose `forward(x, mask=None)` gives an object with clip, frame, weight and mask.
-
-    name: one of NETWORKS, or `package.module:Class` of one's own. pooling, hierarchy, groups: see wsedtk.models.pooling. options: the
-    network's own, `num_mels` among them. The class is called with a `Pooling` and the options; the module that it makes has
-    the attributes `pooling` (that one) and `time_reduction` (feature frames in one output frame), and its output is a
-    `wsedtk.models.layers.Output`. `layers.Head` makes one of hidden states.
-    Raises InputError on an unknown network, pooling or option.
+    Examples
+    --------
+    >>> network = build_network("dcase-crnn", 17, pooling="attention", num_mels=64)
+    >>> network(torch.rand(8, 400, 64)).frame.shape
+    torch.Size([8, 100, 17])
     """
-    module_name, colon, class_name = NETWORKS.get(name, name).partition(":")
-    if not colon:
-        raise InputError(
-            f"unknown network {name!r}; {suggest(name, NETWORKS)} (or package.module:Class of your own)"
-        )
-    odd = next((key for key, value in options.items() if _is_absurd(value)), None)
-    if odd is not None or num_classes > MOST:
-        raise InputError(
-            f"network {name!r}: {odd or 'num_classes'}: sizes of at most {MOST} are built"
-        )
+    where = f"network {name!r}"
+    found: object = NETWORKS.get(name)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f"{where}: is not a torch.nn.Module")
+    _check_sizes({**options, "num_classes": num_classes}, where)
+    try:
+        network: Network = found(Pooling(pooling, num_classes, hierarchy, groups), **options)
+    except Exception as error:  # options that do not fit make PyTorch raise various exceptions
+        raise InputError(f"{where}: {_first_line(error)} (options: {options})") from None
+    return network
+
+
+def _check_sizes(options: dict[str, object], where: str) -> None:
+    """Raise InputError if building the network would take too much memory, or dropout is wrong."""
+    for name, value in options.items():
+        if _is_too_large(value):
+            raise InputError(f"{where}: {name}: sizes of at most {LARGEST_SIZE} are built")
     dropout = options.get("dropout", 0)
     if isinstance(dropout, (int, float)) and not 0 <= dropout <= 1:
         raise InputError(
-            f"network {name!r}: dropout must be a number from 0 to 1, found "
+            f"{where}: dropout must be a number from 0 to 1, found "
             f"{dropout:g}{suggest_fraction(dropout)}"
         )
-    try:
-        network = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # somebody's own module may raise anything
-        raise InputError(f"network {name!r}: {error or type(error).__name__}") from None
-    if not (isinstance(network, type) and issubclass(network, nn.Module)):
-        raise InputError(f"network {name!r}: is not a torch.nn.Module")
-    try:
-        return network(Pooling(pooling, num_classes, hierarchy, groups), **options)
-    except Exception as error:  # sizes that can't be, of whatever kind
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise InputError(f"network {name!r}: {reason} (options: {options})") from None
 
 
-def check_network(network, name, num_mels, num_classes):
-    """Run a network once on silence. Raises InputError where it can't be run, or its output is not what is expected of it."""
+def _is_too_large(value: object) -> bool:
+    """Whether an option is, or contains, a size that no network has."""
+    if isinstance(value, (list, tuple)):
+        return len(value) > 1000 or any(map(_is_too_large, value))
+    return isinstance(value, (int, float)) and not abs(value) <= LARGEST_SIZE
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines and lines[0] else type(error).__name__
+
+
+def check_network(network: Network, name: str, num_mels: int, num_classes: int) -> None:
+    """Run a network once on silence, and check its output.
+
+    Parameters
+    ----------
+    network : Network
+        The network. It is in training mode afterwards.
+    name : str
+        The name of the network in messages.
+    num_mels : int
+        The number of mel bins F of the features.
+    num_classes : int
+        The number of classes K.
+
+    Raises
+    ------
+    InputError
+        If the network cannot be run, or its output does not follow the contract of
+        `wsedtk.models.layers.Network`, or the weights of its pooling function that of
+        `wsedtk.models.pooling_functions.PoolingFunction`.
+    """
+    where = f"network {name!r}"
     reduction = getattr(network, "time_reduction", None)
     if type(reduction) is not int or reduction < 1:
         raise InputError(
-            f"network {name!r}: needs the attribute time_reduction, a whole number >= 1, found {reduction!r}"
+            f"{where}: needs the attribute time_reduction, a whole number >= 1, found {reduction!r}"
         )
-    num_frames = 12 * reduction
+    num_frames = _CHECKED_FRAMES * reduction
     mask = torch.arange(num_frames) < torch.tensor([num_frames, num_frames // 2])[:, None]
     try:
         with torch.inference_mode():
             output = network.eval()(torch.zeros(2, num_frames, num_mels), mask)
-        shapes = tuple(output.clip.shape), tuple(output.frame.shape), tuple(output.mask.shape)
-        in_range = bool(((output.frame >= 0) & (output.frame <= 1)).all())
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        _check_output(output, num_frames, num_classes, where)
+    except InputError:
+        raise
+    except Exception as error:  # a network of a user's own may raise anything
         raise InputError(
-            f"network {name!r}: can't be run on {num_mels} mel bins: {reason}"
+            f"{where}: can't be run on {num_mels} mel bins: {_first_line(error)}"
         ) from None
     finally:
         network.train()
-    expected = (2, num_classes), (2, 12, num_classes), (2, 12)
-    if shapes != expected or not in_range:
+
+
+def _check_output(output: Output, num_frames: int, num_classes: int, where: str) -> None:
+    shapes = tuple(output.clip.shape), tuple(output.frame.shape), tuple(output.mask.shape)
+    expected = (
+        (2, num_classes),
+        (2, _CHECKED_FRAMES, num_classes),
+        (2, _CHECKED_FRAMES),
+    )
+    is_in_range = bool(((output.frame >= 0) & (output.frame <= 1)).all())
+    if shapes != expected or not is_in_range:
         raise InputError(
-            f"network {name!r}: expected clip, frame and mask of shapes {expected} and frames in [0, 1] for {num_frames} "
-            f"feature frames (time_reduction {reduction}), found {shapes}"
-            + ("" if in_range else " and others than that")
+            f"{where}: expected clip, frame and mask of shapes {expected} and frames in [0, 1] for "
+            f"{num_frames} feature frames (time_reduction {num_frames // _CHECKED_FRAMES}), found "
+            f"{shapes}{'' if is_in_range else ' and frames outside [0, 1]'}"
         )

@@ -16,8 +16,10 @@ from wsedtk.models.layers import (
     run_gru,
     zero_padding,
 )
+from wsedtk.models.network import NETWORKS
 
 
+@NETWORKS.register("dcase-crnn")
 class DcaseCrnn(Network):
     """Three 5x5 convolutions with ReLU and max-pooling, a bidirectional GRU, one fully connected layer.
 

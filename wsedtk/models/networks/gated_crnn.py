@@ -18,6 +18,7 @@ from wsedtk.models.layers import (
     run_gru,
     zero_padding,
 )
+from wsedtk.models.network import NETWORKS
 
 
 class GatedConv(nn.Module):
@@ -35,6 +36,7 @@ class GatedConv(nn.Module):
         return linear * torch.sigmoid(gate)
 
 
+@NETWORKS.register("gated-crnn")
 class GatedCrnn(Network):
     """Four blocks of two gated convolutions, dropout and max-pooling, a convolution, a bidirectional GRU, one output layer.
 

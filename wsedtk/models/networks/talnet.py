@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from wsedtk.models.layers import Head, Network, init_gru, pad_time, pool_mask, run_gru, zero_padding
+from wsedtk.models.network import NETWORKS
 
 
 class ConvBlock(nn.Module):
@@ -24,6 +25,7 @@ class ConvBlock(nn.Module):
         return torch.relu(self.bn(self.conv(x)))
 
 
+@NETWORKS.register("talnet")
 class TalNet(Network):
     """`num_convs` convolutions of which every `num_convs / num_pools`-th is max-pooled, a bidirectional GRU, one output layer.
 
