@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from wsedtk.models.pooling import Pooling
+from wsedtk.models.pooling import Pooling, is_tracing
 from wsedtk.models.pooling_functions import SoftmaxOver
 
 
@@ -75,8 +75,8 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
         length is not known.
     """
     missing = shortest - x.shape[1]
-    if torch.jit.is_tracing():
-        missing = missing.clamp_min(0)  # type: ignore[attr-defined]  # sizes are tensors in a trace
+    if is_tracing():
+        missing = missing.clamp_min(0)  # type: ignore[attr-defined]  # a trace has tensors as sizes
     elif missing <= 0:
         # Tested once here: each test on a GPU waits for its queue.
         return x, None if mask is None or bool(mask.all()) else mask
@@ -109,7 +109,7 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
     with contextlib.ExitStack() as stack:
         if x.device.type == "cpu" and not gru.training:
             stack.enter_context(torch.autocast("cpu", enabled=False))
-            x = x.to(gru.weight_hh_l0.dtype)
+            x = x.to(next(gru.parameters()).dtype)
         if mask is None:
             hidden, _ = gru(x)
             return hidden
@@ -166,6 +166,8 @@ class Head(nn.Module):
     ValueError
         If `softmax_over` is unknown.
     """
+
+    __call__: Callable[..., Output]
 
     def __init__(
         self,

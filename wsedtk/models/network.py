@@ -59,15 +59,14 @@ def build_network(
     torch.Size([8, 100, 17])
     """
     where = f"network {name!r}"
-    found: object = NETWORKS.get(name)
+    found = NETWORKS.get(name)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise InputError(f"{where}: is not a torch.nn.Module")
     _check_sizes({**options, "num_classes": num_classes}, where)
     try:
-        network: Network = found(Pooling(pooling, num_classes, hierarchy, groups), **options)
+        return found(Pooling(pooling, num_classes, hierarchy, groups), **options)
     except Exception as error:  # options that do not fit make PyTorch raise various exceptions
         raise InputError(f"{where}: {_first_line(error)} (options: {options})") from None
-    return network
 
 
 def _check_sizes(options: dict[str, object], where: str) -> None:

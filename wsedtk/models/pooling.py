@@ -122,6 +122,12 @@ def _groups(a: Tensor, size: int) -> Tensor:
     return a.reshape(a.shape[0], -1, size, a.shape[2])
 
 
+def is_tracing() -> bool:
+    """Whether the network is being traced, for an ONNX graph: lengths are then not known."""
+    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # no stub
+    return traced
+
+
 def _find_function(method: str) -> PoolingFunction:
     """Return the pooling function of a method. Raises ValueError."""
     try:
@@ -307,7 +313,7 @@ class Pooling(nn.Module):
         self, frames: Frames, weights: Tensor, stage: int, size: int
     ) -> tuple[Frames, Tensor]:
         """Pool groups of `size` frames. Return the groups as frames, with their weights."""
-        if not torch.jit.is_tracing():  # the length of a trace is not known
+        if not is_tracing():  # the length of a trace is not known
             size = min(size, frames.x.shape[1])
         count = _groups(frames.count, size)  # (B, J, L, 1)
         inner = _groups(weights, size)  # (B, J, L, K)

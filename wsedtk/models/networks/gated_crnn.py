@@ -1,16 +1,21 @@
 """The gated CRNN of He, Shen & Zhang 2019, figure 3.
 
-B clips, T frames, F mel bins, C channels, H hidden units, K classes. 1,755,281 parameters with 80 mel bins and 17 classes,
-without attention. The paper prints no widths and calls the network similar to that of Xu, Kong, Wang & Plumbley (ICASSP 2018):
-the widths here are theirs; the pooling over time follows from the paper's frame rates; the dropout rate is ours.
+B clips, T frames, F mel bins, C channels, H hidden units, K classes. It has 1,755,281 parameters
+with 80 mel bins and 17 classes, without attention. The paper gives no widths, and calls the network
+similar to that of Xu, Kong, Wang & Plumbley (ICASSP 2018): the widths here are theirs. The
+max-pooling over time follows from the frame rates in the paper. The dropout rate is not from a
+paper.
 """
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wsedtk.models.layers import (
     Head,
     Network,
+    Output,
     init_gru,
     init_xavier,
     pad_time,
@@ -19,50 +24,83 @@ from wsedtk.models.layers import (
     zero_padding,
 )
 from wsedtk.models.network import NETWORKS
+from wsedtk.models.pooling import Pooling
+from wsedtk.models.pooling_functions import SoftmaxOver
 
 
 class GatedConv(nn.Module):
-    """A 3x3 convolution to twice the maps and batch norm; one half passes through the other's sigmoid."""
+    """A 3x3 convolution with batch norm. Half of its channels gate the other half by a sigmoid."""
 
-    def __init__(self, num_inputs, num_outputs):
+    def __init__(self, num_inputs: int, num_outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(num_inputs, 2 * num_outputs, 3, padding=1)
         self.bn = nn.BatchNorm2d(2 * num_outputs)
         init_xavier(self.conv)
 
-    def forward(self, x):
-        """(B, C, T, F) -> (B, C', T, F)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, T, F) to (B, C', T, F)."""
         linear, gate = self.bn(self.conv(x)).chunk(2, dim=1)
-        return linear * torch.sigmoid(gate)
+        gated: Tensor = linear * torch.sigmoid(gate)
+        return gated
 
 
 @NETWORKS.register("gated-crnn")
 class GatedCrnn(Network):
-    """Four blocks of two gated convolutions, dropout and max-pooling, a convolution, a bidirectional GRU, one output layer.
+    """Blocks of two gated convolutions, one more convolution, a bidirectional GRU, an output layer.
 
-    T feature frames become T / 4 output frames with the default `time_pools` (12.5 a second of He's 50). Two things that Xu et
-    al. have and the paper may or may not have kept are options: `gru_gate` passes one half of the GRU's outputs through the
-    other's sigmoid; `attention_softmax: class` takes attention's softmax over the classes of a frame and not over time.
-    Xavier-uniform convolutions and outputs with zero biases; the paper says nothing of the GRU, which starts as that of the other
-    networks does (`layers.init_gru`). In training, batch norm sees padded frames.
+    A block ends with dropout and max-pooling. With the default `time_pools`, T feature frames
+    become T / 4 output frames (12.5 a second of He's 50). Convolutions and output layer start with
+    Xavier-uniform weights and zero biases. The paper does not say how the GRU starts; here it
+    starts as those of the other networks do (`layers.init_gru`). In training, batch norm includes
+    padded frames.
+
+    Parameters
+    ----------
+    pooling : Pooling
+        The pooling function.
+    num_mels : int
+        The number of mel bins F, a multiple of 2 ** len(time_pools).
+    num_channels : int
+        The channels of the gated convolutions.
+    num_top_channels : int
+        The channels of the last convolution.
+    num_hidden : int
+        The hidden units H of the GRU in each direction.
+    time_pools : sequence of int
+        The factor of the max-pooling over time in each block. Each block halves the frequency bins.
+    dropout : float
+        The dropout rate, from 0 to 1.
+    gru_gate : bool
+        Whether half of the GRU's outputs gate the other half by a sigmoid, as in Xu et al. The
+        paper does not say.
+    attention_softmax : {"time", "class"}
+        Whether the softmax of attention weights runs over the frames of a class, or over the
+        classes of a frame as in Xu et al. The paper does not say.
+
+    Raises
+    ------
+    ValueError
+        If an option is wrong, or the sizes do not fit.
     """
 
     def __init__(
         self,
-        pooling,
-        num_mels=80,
-        num_channels=64,
-        num_top_channels=256,
-        num_hidden=128,
-        time_pools=(2, 2, 1, 1),
-        dropout=0.2,
-        gru_gate=False,
-        attention_softmax="time",
-    ):
+        pooling: Pooling,
+        num_mels: int = 80,
+        num_channels: int = 64,
+        num_top_channels: int = 256,
+        *,
+        num_hidden: int = 128,
+        time_pools: Sequence[int] = (2, 2, 1, 1),
+        dropout: float = 0.2,
+        gru_gate: bool = False,
+        attention_softmax: SoftmaxOver = "time",
+    ) -> None:
         super().__init__()
         if num_mels % 2 ** len(time_pools):
             raise ValueError(
-                f"num_mels must be a multiple of {2 ** len(time_pools)} for {len(time_pools)} blocks, found {num_mels}"
+                f"num_mels must be a multiple of {2 ** len(time_pools)} for {len(time_pools)} "
+                f"blocks, found {num_mels}"
             )
         if type(gru_gate) is not bool:
             raise ValueError(f"gru_gate must be true or false, found {gru_gate!r}")
@@ -91,12 +129,12 @@ class GatedCrnn(Network):
         init_xavier(self.conv)
         init_gru(self.gru)
 
-    def forward(self, x, mask=None):
-        """Features (B, T, F) and mask (B, T), True = real frame (None: all) -> Output with T' = T // time_reduction frames."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Output:
+        """Run the network on features (B, T, F); see `Network.forward`."""
         x, mask = pad_time(x, mask, self.time_reduction)
         x = x.unsqueeze(1)  # (B, 1, T, F)
         for block, factor in zip(self.blocks, self.time_pools):
-            for conv in block:
+            for conv in block.children():
                 x = conv(zero_padding(x, mask))
             x = nn.functional.max_pool2d(self.dropout(x), (factor, 2))  # (B, C, T / factor, F / 2)
             mask = pool_mask(mask, factor)
@@ -104,6 +142,7 @@ class GatedCrnn(Network):
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F'): channels stacked onto frequency
         x = run_gru(self.gru, x, mask)
         if self.gru_gate:
-            linear, gate = x.unflatten(2, (2, 2, -1)).unbind(3)  # (B, T', direction, H) each
+            stacked = x.unflatten(2, (2, 2, -1))  # type: ignore[no-untyped-call]  # no stub
+            linear, gate = stacked.unbind(3)  # (B, T', direction, H) each
             x = (linear * torch.sigmoid(gate)).flatten(2)
         return self.head(x, mask)
