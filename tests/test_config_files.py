@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from wsedtk import models
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
-from wsedtk.models.pooling import METHODS
+from wsedtk.models.network import build_network
+from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training.train_config import TrainConfig
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -48,7 +48,7 @@ def test_every_file_loads_and_begins_with_a_comment(path):
 def test_every_system_builds_its_network(path):
     cfg = config.load(TrainConfig, path)
     frontend, num_classes = frontend_of(path, cfg), 527 if "audioset" in name(path) else 17
-    network = models.build(
+    network = build_network(
         cfg.network,
         num_classes,
         cfg.pooling,
@@ -60,7 +60,7 @@ def test_every_system_builds_its_network(path):
     with torch.inference_mode():
         output = network(torch.randn(1, round(1 / frontend.seconds_per_frame), frontend.num_mels))
     assert output.clip.shape == (1, num_classes) and torch.isfinite(output.clip).all()
-    assert set(METHODS) & set(path.stem.split("_")) <= {
+    assert set(POOLINGS.names()) & set(path.stem.split("_")) <= {
         cfg.pooling
     }  # what a name says of the pooling holds
     sizes = {
@@ -178,7 +178,7 @@ def test_hes_systems_say_that_the_loss_is_binary(path):
 COMPARED = [
     (path, method)
     for path in SYSTEMS
-    for method in METHODS
+    for method in POOLINGS.names()
     if path.stem in (f"crnn_{method}", f"gated_crnn_{method}", f"talnet_{method}")
 ]
 

@@ -12,12 +12,12 @@ import pytest
 import soundfile
 from helpers import LABELS, RECIPES, make_point, write_sound
 
-from wsedtk import models
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.data import datadir, events
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
+from wsedtk.models.network import build_network
 from wsedtk.stages import export
 
 HAS_EXTRA = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
@@ -101,7 +101,7 @@ def own(tmp_path, monkeypatch):
             (8.0,) * 8,
         )
         checkpoint.save_model(
-            tmp_path / "own", spec, models.build(name, 2, num_mels=8).state_dict()
+            tmp_path / "own", spec, build_network(name, 2, num_mels=8).state_dict()
         )
         return tmp_path / "own"
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from wsedtk import models
 from wsedtk.data.store import FeatureStore, writing_features
 from wsedtk.inference import network_runner
+from wsedtk.models.network import build_network
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def store(tmp_path):
 
 def test_scores_do_not_depend_on_the_batch_that_a_clip_is_in(store):
     torch.manual_seed(0)
-    network = models.build(
+    network = build_network(
         "dcase-crnn", 3, pooling="attention", num_mels=8, channels=(4, 4, 4), num_hidden=5
     )
     mean, std = store.statistics(np.arange(100))

@@ -4,10 +4,11 @@ import pytest
 import torch
 from helpers import stir
 
-from wsedtk import models
 from wsedtk.core.errors import InputError
 from wsedtk.models import layers
-from wsedtk.models.pooling import HIERARCHIES, METHODS
+from wsedtk.models.network import build_network
+from wsedtk.models.pooling import HIERARCHIES
+from wsedtk.models.pooling_functions import POOLINGS
 
 SMALL = {  # each network at a size that a test affords
     "dcase-crnn": {"num_mels": 16, "channels": (4, 5, 6), "num_hidden": 7},
@@ -31,14 +32,14 @@ def count(network):
     ],
 )
 def test_the_published_sizes(name, num_classes, shape, num_parameters, num_frames, hidden):
-    network = models.build(name, num_classes)
+    network = build_network(name, num_classes)
     assert count(network) == num_parameters
     assert (
-        count(models.build(name, num_classes, pooling="attention"))
+        count(build_network(name, num_classes, pooling="attention"))
         == num_parameters + (hidden + 1) * num_classes
     )
     assert (
-        count(models.build(name, num_classes, pooling="general"))
+        count(build_network(name, num_classes, pooling="general"))
         == num_parameters + 2 * num_classes
     )
     with torch.inference_mode():
@@ -79,12 +80,12 @@ def convolutions(network, shape):
 
 
 def test_the_published_shapes():
-    assert convolutions(models.build("dcase-crnn", 3), (400, 64)) == [
+    assert convolutions(build_network("dcase-crnn", 3), (400, 64)) == [
         (32, 400, 64),
         (64, 400, 32),
         (128, 200, 16),
     ]
-    assert convolutions(models.build("talnet", 3), (400, 64)) == [
+    assert convolutions(build_network("talnet", 3), (400, 64)) == [
         (32, 400, 64),
         (32, 400, 64),
         (64, 200, 32),
@@ -96,7 +97,7 @@ def test_the_published_shapes():
         (512, 100, 4),
         (512, 100, 4),
     ]
-    assert convolutions(models.build("gated-crnn", 3), (500, 80)) == [
+    assert convolutions(build_network("gated-crnn", 3), (500, 80)) == [
         (128, 500, 80),
         (128, 500, 80),
         (128, 250, 40),
@@ -115,7 +116,7 @@ def test_the_published_shapes():
 )
 def test_talnets_general_form(embedding, num_convs, num_pools):
     """A pooled layer has E / f maps, f its output's bins; another 2 E / f, f its input's (Wang, Li & Metze 2019, section 4)."""
-    network = models.build(
+    network = build_network(
         "talnet", 4, embedding_size=embedding, num_convs=num_convs, num_pools=num_pools
     )
     num_bins, expected = 64, []
@@ -132,7 +133,7 @@ def test_talnets_general_form(embedding, num_convs, num_pools):
 @NETWORKS
 def test_initialisation_is_the_published_one(name):
     torch.manual_seed(0)
-    network = models.build(name, 5, pooling="attention")
+    network = build_network(name, 5, pooling="attention")
     for key, parameter in network.named_parameters():
         fan_in = parameter.shape[1] * parameter[0, 0].numel() if parameter.dim() == 4 else 0
         if name == "talnet" and key.endswith(
@@ -156,7 +157,7 @@ def test_initialisation_is_the_published_one(name):
 @pytest.mark.parametrize("name, hidden", [("dcase-crnn", 100), ("talnet", 512)])
 def test_recurrent_weights_start_as_large_as_in_the_published_code(name, hidden):
     """Three gates of H x H in one orthogonal matrix: standard deviation 1 / sqrt(3 H), 0.0577 for H = 100."""
-    gru = models.build(name, 17).gru
+    gru = build_network(name, 17).gru
     for weight in (gru.weight_hh_l0, gru.weight_hh_l0_reverse):
         assert weight.shape == (3 * hidden, hidden)
         assert weight.std().item() == pytest.approx((3 * hidden) ** -0.5, rel=1e-3)
@@ -166,7 +167,9 @@ def test_recurrent_weights_start_as_large_as_in_the_published_code(name, hidden)
 def lively(name, method, **options):
     """A small network in evaluation mode whose biases and batch norms are not at rest: they fill padding where nothing masks it."""
     torch.manual_seed(0)
-    return stir(models.build(name, 3, pooling=method, **{**SMALL[name], **options}).double().eval())
+    return stir(
+        build_network(name, 3, pooling=method, **{**SMALL[name], **options}).double().eval()
+    )
 
 
 def check_padded_is_alone(network, lengths):
@@ -188,7 +191,7 @@ def check_padded_is_alone(network, lengths):
 
 
 @NETWORKS
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", POOLINGS.names())
 @pytest.mark.parametrize("lengths", [(40, 37, 20), (41, 4, 1), (7, 2, 3)])
 def test_a_padded_clip_scores_as_it_does_alone(name, method, lengths):
     check_padded_is_alone(lively(name, method), lengths)
@@ -205,11 +208,11 @@ def test_the_gated_networks_options_keep_padding_out(options):
 def test_padding_leaks_without_the_masks(name, monkeypatch):
     """The tests above can fail: without masks before the convolutions they do."""
     module = name.replace("-", "_")
-    monkeypatch.setattr(f"wsedtk.models.{module}.zero_padding", lambda x, mask: x)
+    monkeypatch.setattr(f"wsedtk.models.networks.{module}.zero_padding", lambda x, mask: x)
     with pytest.raises(AssertionError):
         check_padded_is_alone(lively(name, "linear"), (40, 37, 20))
     monkeypatch.undo()
-    monkeypatch.setattr(f"wsedtk.models.{module}.run_gru", lambda gru, x, mask: gru(x)[0])
+    monkeypatch.setattr(f"wsedtk.models.networks.{module}.run_gru", lambda gru, x, mask: gru(x)[0])
     with pytest.raises(AssertionError):
         check_padded_is_alone(lively(name, "linear"), (40, 37, 20))
 
@@ -218,7 +221,7 @@ def test_padding_leaks_without_the_masks(name, monkeypatch):
 @pytest.mark.parametrize("num_frames", [1, 3, 40, 401])
 @pytest.mark.parametrize("num_classes", [1, 6])
 def test_any_length_and_number_of_classes(name, num_frames, num_classes):
-    network = models.build(name, num_classes, pooling="attention", **SMALL[name])
+    network = build_network(name, num_classes, pooling="attention", **SMALL[name])
     output = network(torch.randn(2, num_frames, 16))
     assert output.frame.shape == output.weight.shape == (2, max(1, num_frames // 4), num_classes)
     assert output.clip.shape == (2, num_classes) and output.mask.all()
@@ -227,14 +230,14 @@ def test_any_length_and_number_of_classes(name, num_frames, num_classes):
 
 def test_attentions_softmax_runs_over_time_or_over_classes():
     x = torch.randn(2, 40, 16)
-    time = models.build("gated-crnn", 5, pooling="attention", **SMALL["gated-crnn"])(x).weight
+    time = build_network("gated-crnn", 5, pooling="attention", **SMALL["gated-crnn"])(x).weight
     torch.testing.assert_close(time.sum(1), torch.ones(2, 5))
-    classes = models.build("gated-crnn", 5, pooling="attention", **GATED)(x).weight
+    classes = build_network("gated-crnn", 5, pooling="attention", **GATED)(x).weight
     torch.testing.assert_close(classes.sum(2), torch.ones(2, 10))
 
 
 def test_the_gate_of_the_gru_halves_its_outputs():
-    network = models.build("gated-crnn", 5, **GATED)
+    network = build_network("gated-crnn", 5, **GATED)
     assert network.gru.hidden_size == 14 and network.head.fc_prob.in_features == 14
     seen = {}
     network.gru.register_forward_hook(lambda m, i, o: seen.update(gru=o[0]))
@@ -248,7 +251,7 @@ def test_the_gate_of_the_gru_halves_its_outputs():
 
 
 def test_a_gated_convolution_is_one_half_times_the_sigmoid_of_the_other():
-    from wsedtk.models.gated_crnn import GatedConv
+    from wsedtk.models.networks.gated_crnn import GatedConv
 
     layer, x = GatedConv(2, 3).eval(), torch.randn(2, 2, 6, 5)
     y = (
@@ -259,7 +262,7 @@ def test_a_gated_convolution_is_one_half_times_the_sigmoid_of_the_other():
 
 
 def test_talnets_probabilities_stay_off_0_and_1():
-    network = models.build("talnet", 2, **SMALL["talnet"])
+    network = build_network("talnet", 2, **SMALL["talnet"])
     torch.nn.init.constant_(network.head.fc_prob.bias, 100.0)
     assert network(torch.randn(1, 8, 16)).frame.max() == torch.tensor(1 - 1e-7)
     torch.nn.init.constant_(network.head.fc_prob.bias, -100.0)
@@ -269,7 +272,7 @@ def test_talnets_probabilities_stay_off_0_and_1():
 @NETWORKS
 @pytest.mark.parametrize("method", ["linear", "attention", "monotone-attention"])
 def test_probabilities_are_float32_under_autocast(name, method):
-    network = models.build(name, 3, pooling=method, **SMALL[name])
+    network = build_network(name, 3, pooling=method, **SMALL[name])
     with torch.autocast("cpu", torch.bfloat16):
         output = network(torch.randn(2, 20, 16))
     assert output.clip.dtype == output.frame.dtype == torch.float32
@@ -278,7 +281,7 @@ def test_probabilities_are_float32_under_autocast(name, method):
 
 @pytest.mark.parametrize("hierarchy", HIERARCHIES)
 def test_a_hierarchy_reaches_the_pooling(hierarchy):
-    network = models.build(
+    network = build_network(
         "dcase-crnn", 3, hierarchy=hierarchy, groups=[5, 2], **SMALL["dcase-crnn"]
     )
     assert network.pooling.hierarchy == hierarchy and network.pooling.groups == (5, 2)
@@ -289,10 +292,10 @@ def test_a_hierarchy_reaches_the_pooling(hierarchy):
 
 
 def test_dropout_is_off_as_published_and_in_evaluation():
-    assert models.build("dcase-crnn", 3).dropout.p == 0
-    assert models.build("gated-crnn", 3).dropout.p == 0.2
+    assert build_network("dcase-crnn", 3).dropout.p == 0
+    assert build_network("gated-crnn", 3).dropout.p == 0.2
     for name in ("dcase-crnn", "gated-crnn"):
-        network = models.build(name, 3, **{**SMALL[name], "dropout": 0.5})
+        network = build_network(name, 3, **{**SMALL[name], "dropout": 0.5})
         x = torch.randn(2, 40, 16)
         network.eval()
         network.dropout.train()
@@ -319,14 +322,16 @@ class OwnNetwork(torch.nn.Module):
 
 
 def test_a_network_of_ones_own():
-    output = models.build("test_models:OwnNetwork", 4, pooling="exp", width=3)(torch.randn(2, 5, 3))
+    output = build_network("test_models:OwnNetwork", 4, pooling="exp", width=3)(
+        torch.randn(2, 5, 3)
+    )
     assert output.clip.shape == (2, 4)
 
 
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, talnet, gated-crnn"),
+        ("crnn", {}, "unknown network 'crnn'; known: dcase-crnn, gated-crnn, talnet"),
         ("no.such:Thing", {}, "network 'no.such:Thing': No module named 'no'"),
         ("wsedtk.models:Thing", {}, "has no attribute 'Thing'"),
         ("os:system", {}, "network 'os:system': is not a torch.nn.Module"),
@@ -371,4 +376,4 @@ def test_a_network_of_ones_own():
 )
 def test_wrong_networks_are_refused(name, options, message):
     with pytest.raises(InputError, match=message):
-        models.build(name, 3, **options)
+        build_network(name, 3, **options)

@@ -6,14 +6,15 @@ import torch
 from helpers import stir
 from test_models import SMALL
 
-from wsedtk import models
 from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
 from wsedtk.core.errors import InputError
 from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint
+from wsedtk.models.network import build_network
 from wsedtk.models.onnx_graph import Frontend, Graph, difference, trace, with_metadata
-from wsedtk.models.pooling import HIERARCHIES, METHODS
+from wsedtk.models.pooling import HIERARCHIES
+from wsedtk.models.pooling_functions import POOLINGS
 
 pytest.importorskip("onnx", reason="the extra [export] is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra [export] is not installed")
@@ -41,7 +42,7 @@ def runner_of(network, num_mels=16):
 def lively(name, pooling, hierarchy=None, groups=(), **options):
     """A small network whose parameters and batch norms are not at rest."""
     torch.manual_seed(0)
-    return stir(models.build(name, 3, pooling, hierarchy, groups, **{**SMALL[name], **options}))
+    return stir(build_network(name, 3, pooling, hierarchy, groups, **{**SMALL[name], **options}))
 
 
 def session_of(graph):
@@ -118,12 +119,12 @@ def test_the_front_end_is_that_of_features(config):
     np.testing.assert_array_equal(graph(torch.from_numpy(silence)), log_mel(silence))
 
 
-@pytest.mark.parametrize("pooling", METHODS)
+@pytest.mark.parametrize("pooling", POOLINGS.names())
 @pytest.mark.parametrize("name", SMALL)
 def test_any_network_pooling_and_length(name, pooling):
     kinds = [None, *HIERARCHIES]
     hierarchy = kinds[
-        (list(SMALL).index(name) + METHODS.index(pooling)) % 5
+        (list(SMALL).index(name) + POOLINGS.names().index(pooling)) % 5
     ]  # each pooling with three of them, all in turn
     options = (
         {"gru_gate": True, "attention_softmax": "class"}
@@ -137,7 +138,7 @@ def test_any_network_pooling_and_length(name, pooling):
     assert_same(session, runner, noise(3, 4321))
 
 
-@pytest.mark.parametrize("pooling", METHODS)
+@pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_nested_groups_larger_than_the_recording(pooling):
     runner = runner_of(lively("dcase-crnn", pooling, "nested", (7, 100)))
     session = session_of(Graph(FRONTEND, runner))
@@ -145,7 +146,7 @@ def test_nested_groups_larger_than_the_recording(pooling):
         assert_same(session, runner, noise(1, length))
 
 
-@pytest.mark.parametrize("pooling", METHODS)
+@pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_scores_of_0_and_weights_that_underflow(pooling):
     network = lively("dcase-crnn", pooling)
     with torch.no_grad():

@@ -9,7 +9,8 @@ from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy, sigmoid, softplus
 
 import wsedtk.models.pooling
-from wsedtk.models.pooling import HIERARCHIES, METHODS, Pooling, pool_segments, segment_of_frame
+from wsedtk.models.pooling import HIERARCHIES, Pooling, pool_segments, segment_of_frame
+from wsedtk.models.pooling_functions import POOLINGS
 
 ALPHA, BETA = (
     np.array([0.7, -0.4, 3.0, 20.0]),
@@ -17,7 +18,7 @@ ALPHA, BETA = (
 )  # of four classes; -0.4 as before `project`
 GROUPS = [(5,), (5, 5), (4, 3, 2), (200,)]
 EVERY = {
-    "method": METHODS,
+    "method": POOLINGS.names(),
     "shape": [(1, 4), (2, 1), (13, 4), (125, 3)],
     "kind": ["whole", "padded", "holes"],
     "groups": GROUPS,
@@ -171,7 +172,11 @@ def test_later_groups_change_the_gradient_of_published_all_alone(method, kind):
     assert shift > 0.01 * max(a[0].abs().max() for a in second[0][1:])
 
 
-@each(method=METHODS, hierarchy=HIERARCHIES, groups=[(5,), (5, 5), (5, 5, 5), (200,), (5, 30)])
+@each(
+    method=POOLINGS.names(),
+    hierarchy=HIERARCHIES,
+    groups=[(5,), (5, 5), (5, 5, 5), (200,), (5, 30)],
+)
 def test_constant_weights_have_no_gradient(method, hierarchy, groups):
     """dy/dx is then a frame's share of the weights, as it always is with max and average."""
     pooling, (x, w, _) = make_pooling(method, 4, hierarchy, groups), make_case(125)
@@ -216,7 +221,7 @@ def plain_nested(method, x, w, real, groups):
     return merge(rows)[1]
 
 
-@each("shape", "kind", method=METHODS[1:])
+@each("shape", "kind", method=POOLINGS.names()[1:])
 def test_nested_computes_the_weights_of_groups_anew(method, shape, kind):
     x, w, mask = make_case(*shape, kind)
     real = np.ones(x.shape[:2], bool) if mask is None else mask.numpy()
@@ -228,7 +233,7 @@ def test_nested_computes_the_weights_of_groups_anew(method, shape, kind):
         close([make_pooling(method, shape[1], "nested", groups)(x, w, mask)], [np.stack(expected)])
 
 
-@each(method=METHODS[2:], groups=GROUPS[:3])
+@each(method=POOLINGS.names()[2:], groups=GROUPS[:3])
 def test_nested_differs_from_single_pooling(method, groups):
     x, w, _ = make_case(125)
     difference = Pooling(method, 4, "nested", groups).double()(x, w) - Pooling(method, 4).double()(
@@ -345,7 +350,7 @@ def test_what_a_method_needs_and_where_its_parameters_start():
         "power": {"beta": [1, 1]},
         "general": {"alpha": [0, 0], "beta": [1, 1]},
     }
-    for method in METHODS:
+    for method in POOLINGS.names():
         assert {
             name: p.tolist() for name, p in Pooling(method, 2).named_parameters()
         } == learnt.get(method, {})

@@ -9,12 +9,12 @@ import torch
 from helpers import LABELS, RECIPES, SMALL, write_set
 from helpers import train_arguments as arguments
 
-from wsedtk import models
 from wsedtk.core.errors import InputError
 from wsedtk.data.store import FeatureStore, ScoreFile
 from wsedtk.models import checkpoint
 from wsedtk.models.layers import Network
-from wsedtk.models.pooling import METHODS
+from wsedtk.models.network import build_network
+from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training import resuming, training_loop
 
 SIZES = {  # each network at a size that a test affords
@@ -106,10 +106,10 @@ def test_overwrite_trains_anew(corpus, trained, tmp_path, run):
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("pooling", METHODS)
+@pytest.mark.parametrize("pooling", POOLINGS.names())
 def test_one_batch_is_overfitted(name, pooling):
     torch.manual_seed(0)
-    network = models.build(name, 3, pooling=pooling, num_mels=16, **SIZES[name])
+    network = build_network(name, 3, pooling=pooling, num_mels=16, **SIZES[name])
     x, target = torch.randn(8, 40, 16), (torch.arange(24).reshape(8, 3) % 5 < 2).float()
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(120):
@@ -296,7 +296,7 @@ def test_dry_run_prints_the_network(corpus, tmp_path, run):
     assert not (tmp_path / "m").exists()
     assert "conv3" in result.stdout and "1x128x200x16" in result.stdout
     assert "100 frames of 0.1 s in 10 s, 2 classes" in result.stdout
-    total = sum(p.numel() for p in models.build("dcase-crnn", 2).parameters())
+    total = sum(p.numel() for p in build_network("dcase-crnn", 2).parameters())
     assert f"{total:,} parameters" in result.stdout
 
 
@@ -307,7 +307,7 @@ class Halving(Network):
 
     def __init__(self, pooling, num_mels, **options):
         super().__init__()
-        self.inner = models.build("dcase-crnn", pooling.num_classes, num_mels=num_mels, **options)
+        self.inner = build_network("dcase-crnn", pooling.num_classes, num_mels=num_mels, **options)
         self.head = self.inner.head
 
     def forward(self, x, mask=None):

@@ -11,9 +11,9 @@ import time
 
 import torch
 
-from wsedtk import models
 from wsedtk.inference import network_runner
-from wsedtk.models.pooling import METHODS
+from wsedtk.models.network import build_network
+from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training.training_loop import binary_cross_entropy
 
 NETWORKS = {
@@ -51,8 +51,8 @@ def main():
     )
     for name, (num_classes, num_frames, num_mels, seconds_per_frame) in NETWORKS.items():
         linear = None
-        for pooling in sorted(METHODS, key="linear".__ne__):
-            network = models.build(name, num_classes, pooling, num_mels=num_mels)
+        for pooling in sorted(POOLINGS.names(), key="linear".__ne__):
+            network = build_network(name, num_classes, pooling, num_mels=num_mels)
             runner = network_runner.Runner.of(
                 network,
                 [0.0] * num_mels,

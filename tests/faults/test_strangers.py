@@ -37,7 +37,7 @@ class Evil:
 
 
 def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
-    code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\nfrom wsedtk.models.dcase_crnn import DcaseCrnn as Net\n"
+    code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\nfrom wsedtk.models.networks.dcase_crnn import DcaseCrnn as Net\n"
     (tmp_path / "theirs.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     for name, package in (
@@ -57,7 +57,7 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
     assert checkpoint.load_model(model)[1].time_reduction == 4 and (tmp_path / "ran").exists()
     monkeypatch.delenv("WSEDTK_NETWORKS")
     assert (
-        checkpoint.load_model(model, "theirs:Net")[1].time_reduction == 4
+        checkpoint.load_model(model, trusted=["theirs:Net"])[1].time_reduction == 4
     )  # which the user's own configuration names
     edit(model, network="subprocess:Popen")
     monkeypatch.setenv("WSEDTK_NETWORKS", "subprocess")

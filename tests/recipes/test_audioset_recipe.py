@@ -13,7 +13,7 @@ import torch
 import yaml
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from wsedtk import models
+from wsedtk.models.network import build_network
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "audioset"
@@ -266,7 +266,7 @@ def imported(experiment, real_data, tmp_path_factory):
     exp, options, _ = experiment
     folder = tmp_path_factory.mktemp("their model")
     torch.manual_seed(0)
-    tensors = models.build("talnet", 527).state_dict()
+    tensors = build_network("talnet", 527).state_dict()
     torch.save(
         {"model": {name.removeprefix("head."): tensor for name, tensor in tensors.items()}},
         folder / "TALNet.pt",

@@ -198,6 +198,7 @@ def _convert(value, kind, where):
         if not isinstance(value, (list, tuple)):
             raise InputError(f"{where}: expected a list, found {shown(value)}")
         return tuple(_convert(v, args[0], where) for v in value)
+    kind = origin or kind  # dict of dict[str, X]
     if kind is float and type(value) is int:
         return float(value)  # never beyond its range: a longer number was read as text
     if kind is float and value != value:

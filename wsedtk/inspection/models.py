@@ -50,7 +50,7 @@ def model_directory(path):
     }
     if spec.hierarchy:
         about.content["hierarchy"] = f"{spec.hierarchy}, {list(spec.groups)}"
-    if checkpoint.is_trusted(spec.network):
+    if checkpoint.is_trusted(spec):
         try:
             spec, network, fingerprint = checkpoint.load_model(path)
         except InputError as error:
@@ -58,7 +58,7 @@ def model_directory(path):
             about.complete = False
     else:
         about.content["not_looked_at"] = (
-            f"the network is code from outside wsedtk; {checkpoint.TRUSTED} names what is trusted"
+            f"the model names code from outside wsedtk; {checkpoint.TRUSTED} names what is trusted"
         )
     if network is not None:
         about.content.update(spec.size(network))

@@ -1,7 +1,17 @@
 """Model directories and training checkpoints.
 
-A model directory holds `model.safetensors` (the network's tensors) and `model.yaml` (`ModelSpec`: everything else that is
-needed to run it). Checkpoints are torch.save of tensors and plain Python values, and are loaded with weights_only.
+A model directory contains `model.safetensors` (the tensors of the network) and `model.yaml`
+(`ModelSpec`: everything else that is needed to run it). Checkpoints are written by `torch.save`;
+they contain tensors and plain Python values, and are loaded with `weights_only`.
+
+**Models from strangers.** Reading a model directory runs no code of its own, and takes no more
+memory than its weights do. There is one exception: `model.yaml` can name a network or a pooling
+function as `package.module:Class`. Loading the model then imports `package.module` and calls the
+class, which runs any code of that module with the rights of the user. Therefore such a model is
+refused with an InputError, before anything is imported, unless the environment variable
+WSEDTK_NETWORKS contains the name of the package. The class must derive from `torch.nn.Module` or
+from `PoolingFunction`. This is checked after the import: it detects mistakes, and does not protect
+from harmful modules.
 """
 
 import dataclasses
@@ -10,19 +20,24 @@ import os
 import re
 import warnings
 import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.torch
 import torch
+from torch import Tensor
 
-from wsedtk import models
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config, provenance
 from wsedtk.core.atomic import write_text, writing
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import detail
+from wsedtk.core.types import PathLike
 from wsedtk.data.tables import normal
+from wsedtk.models.layers import Network
+from wsedtk.models.network import build_network
 
 TRUSTED = "WSEDTK_NETWORKS"
 _DTYPES = (
@@ -30,53 +45,81 @@ _DTYPES = (
     torch.float64,
     torch.float16,
     torch.bfloat16,
-    torch.int64,
-)  # the last of batch norm's counters
+    torch.int64,  # of batch norm's counters
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """What model.yaml says: how to build the network, and what its inputs and outputs are."""
+    """The content of model.yaml: how to build the network, and its inputs and outputs.
+
+    Attributes
+    ----------
+    network : str
+        The name of the network; see `build_network`.
+    network_options : dict
+        The options of the network.
+    pooling : str
+        The pooling method; see `Pooling`.
+    labels : tuple of str
+        The K classes.
+    frontend : dict
+        The front end, as a mapping of `FrontendConfig`.
+    mean, std : tuple of float
+        Mean and standard deviation of each of the F mel bins in the training features.
+    hierarchy : str, optional
+        The hierarchy of the pooling function.
+    groups : tuple of int
+        The groups of the hierarchy.
+    trained : dict
+        The origin of the weights.
+    weights_fingerprint : str, optional
+        The fingerprint of model.safetensors, if it is known.
+
+    Raises
+    ------
+    ValueError
+        If the statistics or the labels are wrong.
+    """
 
     network: str
-    network_options: dict
+    network_options: dict[str, Any]
     pooling: str
     labels: tuple[str, ...]
-    frontend: dict
-    mean: tuple[float, ...]  # (F,) of the training features
-    std: tuple[float, ...]  # (F,)
-    hierarchy: str | None = None  # of the pooling
+    frontend: dict[str, Any]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    hierarchy: str | None = None
     groups: tuple[int, ...] = ()
-    trained: dict = dataclasses.field(default_factory=dict)  # where the weights come from
-    weights_fingerprint: str | None = None  # of model.safetensors; None: unknown
+    trained: dict[str, Any] = dataclasses.field(default_factory=dict)
+    weights_fingerprint: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(map(normal, self.labels)))
         values = np.array([*self.mean, *self.std], np.float32)
-        if (
-            len(self.mean) != len(self.std)
-            or not np.isfinite(values).all()
-            or min(self.std, default=0) < 0
-        ):
+        is_finite = bool(np.isfinite(values).all())
+        if len(self.mean) != len(self.std) or not is_finite or min(self.std, default=0) < 0:
             raise ValueError(
-                "mean and std must be as many finite numbers, one a mel bin, with std >= 0"
+                "mean and std must be as many finite numbers, one for each mel bin, with std >= 0"
             )
         if len(set(self.labels)) < len(self.labels) or not self.labels:
             raise ValueError("labels must be different from each other, and at least one")
         if self.frontend.get("num_mels", len(self.mean)) != len(self.mean):
             raise ValueError(
-                f"mean and std hold {len(self.mean)} numbers, the front end has {self.frontend['num_mels']!r} mel bins"
+                f"mean and std hold {len(self.mean)} numbers, the front end has "
+                f"{self.frontend['num_mels']!r} mel bins"
             )
 
-    def build(self):
-        """The network, with fresh weights. Raises InputError."""
+    def build(self) -> Network:
+        """Return the network with new weights. Raises InputError."""
         own = ("name", "num_classes", "pooling", "hierarchy", "groups")
-        odd = [key for key in self.network_options if not isinstance(key, str) or key in own]
-        if odd:
-            raise InputError(
-                f"network_options: {odd[0]!r} can't be an option there; pooling and hierarchy are settings of their own"
-            )
-        return models.build(
+        for key in self.network_options:
+            if not isinstance(key, str) or key in own:
+                raise InputError(
+                    f"network_options: {key!r} can't be an option there; pooling and hierarchy are "
+                    "settings of their own"
+                )
+        return build_network(
             self.network,
             len(self.labels),
             self.pooling,
@@ -85,12 +128,19 @@ class ModelSpec:
             **self.network_options,
         )
 
-    def frontend_config(self):
-        """The front end that the network was trained on."""
+    def frontend_config(self) -> FrontendConfig:
+        """Return the front end that the network was trained with. Raises InputError."""
         return config.from_mapping(FrontendConfig, self.frontend, "model.yaml: frontend")
 
-    def size(self, network):
-        """{parameters, seconds_per_frame} of the network: its weights, and from one frame of its scores to the next."""
+    def size(self, network: Network) -> dict[str, float]:
+        """Return the size of the network, as model.yaml and tables show it.
+
+        Returns
+        -------
+        dict
+            `parameters`, the number of weights, and `seconds_per_frame`, the distance of two frames
+            of the scores.
+        """
         seconds = round(self.frontend_config().seconds_per_frame * network.time_reduction, 9)
         return {
             "parameters": sum(p.numel() for p in network.parameters()),
@@ -98,17 +148,34 @@ class ModelSpec:
         }
 
 
-def save_tensors(path, tensors):
-    """Write a flat mapping of tensors as safetensors, atomically."""
-    content = safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
-    with writing(
-        path
-    ) as temporary:  # not by safetensors itself, nor by torch below: a full disk is then no OSError
+class LoadedModel(NamedTuple):
+    """A model that was read from a model directory.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        The content of model.yaml.
+    network : Network
+        The network with its weights, in evaluation mode.
+    fingerprint : str
+        The fingerprint of the model.
+    """
+
+    spec: ModelSpec
+    network: Network
+    fingerprint: str
+
+
+def save_tensors(path: PathLike, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors by name as safetensors, atomically."""
+    content = safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
+    # safetensors and torch write files themselves too, but do not raise OSError on a full disk.
+    with writing(path) as temporary:
         temporary.write_bytes(content)
 
 
-def _read_weights(path):
-    """Read a safetensors file once: (its tensors, its bytes). Raises InputError where it is missing or damaged."""
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], bytes]:
+    """Return the tensors and the bytes of a safetensors file. Raises InputError."""
     try:
         content = path.read_bytes()
         return safetensors.torch.load(content), content
@@ -126,24 +193,44 @@ def _read_weights(path):
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
 
 
-def check_tensors(tensors, expected, where):
-    """Raise InputError that names the first tensor, in the network's order, that is missing, misshapen or unknown."""
+def check_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str
+) -> None:
+    """Check that tensors have the names and shapes of those of a network.
+
+    Parameters
+    ----------
+    tensors, expected : mapping of str to Tensor
+        The tensors to check, and those of the network.
+    where : str
+        The start of messages.
+
+    Raises
+    ------
+    InputError
+        Names the first tensor, in the order of the network, that is missing or has another shape,
+        else the first unknown one.
+    """
     for name, tensor in expected.items():
         if name not in tensors:
             raise InputError(f"{where}: it lacks the tensor {name!r} {tuple(tensor.shape)}")
         if tensors[name].shape != tensor.shape:
             raise InputError(
-                f"{where}: its tensor {name!r} is {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
+                f"{where}: its tensor {name!r} is {tuple(tensors[name].shape)}, expected "
+                f"{tuple(tensor.shape)}"
             )
-    for name in tensors:
+    for name, tensor in tensors.items():
         if name not in expected:
             raise InputError(
-                f"{where}: it has a tensor {name!r} {tuple(tensors[name].shape)} that the network lacks"
+                f"{where}: it has a tensor {name!r} {tuple(tensor.shape)} that the network lacks"
             )
 
 
-def save_model(folder, spec, tensors):
-    """Write a model directory: the tensors, then model.yaml, whose presence says that the model is whole."""
+def save_model(folder: PathLike, spec: ModelSpec, tensors: Mapping[str, Tensor]) -> None:
+    """Write a model directory.
+
+    model.yaml is written last: a directory that has one is complete.
+    """
     folder = Path(folder)
     save_tensors(folder / "model.safetensors", tensors)
     spec = dataclasses.replace(
@@ -153,34 +240,53 @@ def save_model(folder, spec, tensors):
     write_text(folder / "model.yaml", config.to_yaml(config.to_mapping(spec)))
 
 
-def is_trusted(network):
-    """Whether a model's network is wsedtk's, or code from outside that the user has named as trusted."""
-    return ":" not in network or network.partition(":")[0].partition(".")[0] in os.environ.get(
-        TRUSTED, ""
-    ).split(",")
+def _package(name: str) -> str:
+    """Return the package of `package.module:Class`."""
+    return name.partition(":")[0].partition(".")[0]
 
 
-def _check_trust(network, folder):
-    """Raise InputError where a model's network is code from outside wsedtk that the user has not named as trusted."""
-    package = network.partition(":")[0].partition(".")[0]
-    if not is_trusted(network):
-        raise InputError(
-            f"{folder}: model.yaml names code from outside wsedtk, {network!r}, which is not run for a file's sake; "
-            f"if you trust both, set {TRUSTED}={package} in the environment"
-        )
+def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> str | None:
+    """Return the first network or pooling function of a model whose code is not trusted."""
+    packages = os.environ.get(TRUSTED, "").split(",")
+    for name in (spec.network, spec.pooling):
+        if ":" in name and name not in trusted and _package(name) not in packages:
+            return name
+    return None
 
 
-def read_spec(folder):
-    """The ModelSpec of a model directory, without its tensors. Raises InputError."""
+def is_trusted(spec: ModelSpec) -> bool:
+    """Whether loading the model runs only code of wsedtk, or of packages that the user trusts."""
+    return _untrusted(spec) is None
+
+
+def read_spec(folder: PathLike) -> ModelSpec:
+    """Read the model.yaml of a model directory. Raises InputError."""
     path = Path(folder) / "model.yaml"
     return config.from_mapping(ModelSpec, config.read_yaml(path), str(path))
 
 
-def load_model(folder, trusted=None):
-    """Read a model directory. Returns (ModelSpec, network in evaluation mode, fingerprint). Raises InputError.
+def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
+    """Read a model directory.
 
-    trusted: a network, `package.module:Class`, that may be built besides those of wsedtk and of the packages that the variable
-    WSEDTK_NETWORKS names, with commas between them.
+    The docstring of the module says what the model directory of a stranger can cause.
+
+    Parameters
+    ----------
+    folder : path-like
+        The model directory.
+    trusted : collection of str
+        Networks and pooling functions, `package.module:Class`, that may be imported in addition to
+        those of the packages in the environment variable WSEDTK_NETWORKS, such as "mine,theirs".
+
+    Returns
+    -------
+    LoadedModel
+
+    Raises
+    ------
+    InputError
+        If the folder is no complete model directory, is damaged, or names code that is not trusted
+        or not a network or pooling function.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
@@ -189,49 +295,64 @@ def load_model(folder, trusted=None):
         )
     described = config.read_yaml(folder / "model.yaml")
     spec = config.from_mapping(ModelSpec, described, str(folder / "model.yaml"))
-    if spec.network != trusted:
-        _check_trust(spec.network, folder)
+    untrusted = _untrusted(spec, trusted)
+    if untrusted is not None:
+        raise InputError(
+            f"{folder}: model.yaml names code from outside wsedtk, {untrusted!r}, which is not run "
+            f"without your consent; if you trust it, set {TRUSTED}={_package(untrusted)} in the "
+            "environment"
+        )
     tensors, content = _read_weights(folder / "model.safetensors")
-    odd, what = next(
-        ((k, t.dtype) for k, t in tensors.items() if t.dtype not in _DTYPES), (None, None)
-    )
-    if odd:
-        raise InputError(
-            f"{folder}: the tensor {odd!r} in model.safetensors holds {what}, not floating-point numbers"
-        )
-    where = f"{folder}: model.safetensors is not of the network that model.yaml describes"
-    try:
-        spec.frontend_config()
-        if spec.network in models.NETWORKS:  # before memory is taken for what it claims to be
-            with torch.device("meta"):
-                check_tensors(tensors, spec.build().state_dict(), where)
-        network = spec.build()
-    except InputError as error:
-        raise InputError(
-            str(error) if str(folder) in str(error) else f"{folder / 'model.yaml'}: {error}"
-        ) from None
-    check_tensors(tensors, network.state_dict(), where)
-    bad = [
-        name
-        for name, tensor in tensors.items()
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
-    ]
-    if bad:
-        raise InputError(
-            f"{folder}: the tensor {bad[0]!r} in model.safetensors holds numbers that are not finite"
-        )
+    _check_types(tensors, folder)
+    network = _build(spec, tensors, folder)
+    _check_finite(tensors, folder)
     found = provenance.fingerprint(content)
     detail(f"read {folder}: {spec.network}, {len(spec.labels)} classes, {found}")
     if spec.weights_fingerprint not in (None, found):
         raise InputError(
-            f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its fingerprint is {found}, "
-            f"model.yaml says {spec.weights_fingerprint}"
+            f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its "
+            f"fingerprint is {found}, model.yaml says {spec.weights_fingerprint}"
         )
     network.load_state_dict(tensors)
-    return spec, network.eval(), provenance.fingerprint_model(described, content)
+    return LoadedModel(spec, network.eval(), provenance.fingerprint_model(described, content))
 
 
-def save_checkpoint(path, content):
+def _build(spec: ModelSpec, tensors: Mapping[str, Tensor], folder: Path) -> Network:
+    """Build a network, and check that tensors fit it. Raises InputError."""
+    where = f"{folder}: model.safetensors is not of the network that model.yaml describes"
+    try:
+        spec.frontend_config()
+        if ":" not in spec.network and ":" not in spec.pooling:
+            with torch.device("meta"):  # check the sizes before memory is allocated
+                check_tensors(tensors, spec.build().state_dict(), where)
+        network = spec.build()
+    except InputError as error:
+        if str(folder) in str(error):
+            raise
+        raise InputError(f"{folder / 'model.yaml'}: {error}") from None
+    check_tensors(tensors, network.state_dict(), where)
+    return network
+
+
+def _check_types(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            raise InputError(
+                f"{folder}: the tensor {name!r} in model.safetensors holds {tensor.dtype}, not "
+                "floating-point numbers"
+            )
+
+
+def _check_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{folder}: the tensor {name!r} in model.safetensors holds numbers that are not "
+                "finite"
+            )
+
+
+def save_checkpoint(path: PathLike, content: Mapping[str, object]) -> None:
     """Write a training checkpoint of tensors and plain Python values, atomically."""
     saved = io.BytesIO()
     torch.save(content, saved)
@@ -239,37 +360,54 @@ def save_checkpoint(path, content):
         temporary.write_bytes(saved.getbuffer())
 
 
-def load_checkpoint(path):
-    """Read a training checkpoint. Raises InputError where it is damaged or holds anything but tensors and plain values."""
+def load_checkpoint(path: PathLike) -> Any:
+    """Read a training checkpoint.
+
+    Parameters
+    ----------
+    path : path-like
+        The checkpoint.
+
+    Returns
+    -------
+    object
+        Its content: tensors and plain Python values.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or contains other objects.
+    """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     try:
-        if zipfile.is_zipfile(
-            path
-        ):  # as torch writes them since 1.6, with check sums that torch does not look at
-            with zipfile.ZipFile(path) as archive:
-                parts = archive.infolist()
-                if sum(part.file_size for part in parts) > Path(path).stat().st_size or any(
-                    part.compress_type for part in parts
-                ):
-                    raise ValueError(
-                        "it is compressed, which torch.save never does: it may be of any size"
-                    )
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise ValueError(f"the check sum of {damaged} is wrong")
-        with warnings.catch_warnings():  # torch's, of pickles that it did not write
-            warnings.simplefilter("ignore")
+        if zipfile.is_zipfile(path):  # the format of torch.save since version 1.6
+            _check_archive(Path(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns about pickles that it did not write
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes make the unpickler raise anything
-        found = re.search(
-            r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I
-        )  # the rest is torch's advice to run it
-        reason = (
-            f"it holds more than tensors and plain values: {found.group()}"
-            if found
-            else type(error).__name__
-            if "Weights only" in str(error)
-            else (str(error).splitlines() or [type(error).__name__])[0]
-        )
+    except Exception as error:  # damaged bytes make the unpickler raise various exceptions
+        reason = _why_not_loaded(error)
         raise InputError(f"{path}: not a checkpoint, or a damaged one ({reason})") from None
+
+
+def _check_archive(path: Path) -> None:
+    """Check sizes and check sums, which torch does not. Raises ValueError."""
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        is_compressed = any(part.compress_type for part in parts)
+        if is_compressed or sum(part.file_size for part in parts) > path.stat().st_size:
+            raise ValueError("it is compressed, which torch.save never does: it may be of any size")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the check sum of {damaged} is wrong")
+
+
+def _why_not_loaded(error: Exception) -> str:
+    """Return the fault in an exception of torch.load, without its advice to load unsafely."""
+    found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)
+    if found:
+        return f"it holds more than tensors and plain values: {found.group()}"
+    if not str(error) or "Weights only" in str(error):
+        return type(error).__name__
+    return str(error).splitlines()[0]

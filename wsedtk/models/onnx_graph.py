@@ -1,86 +1,126 @@
-"""A model as one ONNX graph: samples -> front end -> normalisation -> network -> clip and frame probabilities.
+"""A model as one ONNX graph: samples, front end, normalisation, network, probabilities.
 
-B recordings of one length, S samples, T feature frames, T' output frames, F mel bins, K classes. torch's TorchScript-based exporter
-traces it; the newer one fails on a bidirectional GRU over a length that is not known.
+B recordings of one length, S samples, T feature frames, T' output frames, F mel bins, K classes. The
+TorchScript-based exporter of PyTorch traces the graph; the newer exporter fails on a bidirectional
+GRU over an unknown length.
 
-Everything is float32. A recording whose bands all hold something is scored as by torch to 1e-3, mostly to 1e-6; where bands are empty,
-LogMel's and the graph's levels differ by the rounding of the transform (see LogMel), and scores by up to 4e-3.
+All numbers are float32. If all mel bands of a recording contain energy, the scores differ from
+those of PyTorch by at most 1e-3, mostly by 1e-6. In empty bands, the levels of `LogMel` and of the
+graph differ by the rounding of the Fourier transform (see `LogMel`), and scores by up to 4e-3.
 """
 
 import io
 import math
 import warnings
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from wsedtk.audio.frontend import LogMel, window_and_filters
+from wsedtk.audio.frontend import FrontendConfig, LogMel, window_and_filters
 from wsedtk.core.errors import InputError
+from wsedtk.models.layers import Network, Output
 
-OPSET = 17  # of 2022
-_MOST_BYTES = 2**31 - 2**24  # of the numbers in the graph: the format's own limit is 2 GiB
-_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first is one frame
+OPSET = 17  # released in 2022
+_MOST_BYTES = 2**31 - 2**24  # of the numbers in a graph; an ONNX file is limited to 2 GiB
+_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first one gives a single frame
 
 
-def _waves(rows, columns, period):
-    """cos and sin of 2 pi r c / period for whole numbers rows (R,) and columns (C,): two (R, C), rounded from float64."""
+class Runner(Protocol):
+    """A network with the normalisation of its features: `wsedtk.inference.network_runner.Runner`."""
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+
+    def normalize(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise features (B, T, F) with their mask (B, T)."""
+
+    def run(self, x: Tensor, mask: Tensor) -> Output:
+        """Run the network on normalised features."""
+
+
+def _waves(rows: Tensor, columns: Tensor, period: int) -> tuple[Tensor, Tensor]:
+    """Return cos and sin of 2 pi r c / period for whole numbers rows (R,) and columns (C,).
+
+    Both are (R, C), computed in float64 and rounded to float32.
+    """
     angles = 2 * math.pi * ((rows[:, None] * columns) % period).double() / period
     return torch.cos(angles).float(), torch.sin(angles).float()
 
 
 class Frontend(nn.Module):
-    """`LogMel` in float32 for a graph: samples (B, S), of any S, to levels (B, T, F).
+    """`LogMel` in float32 for a graph: samples (B, S) of any length to levels (B, T, F).
 
-    A DFT of P * Q points is one of P points, a turn of each number, and one of Q points (Cooley & Tukey 1965): sample
-    Q p + q, bin i + P j. Each DFT is a product with two matrices. P and Q are as near to each other as `num_fft` lets them be.
+    A DFT of P * Q points is a DFT of P points, a rotation of each number, and a DFT of Q points
+    (Cooley & Tukey 1965), with sample Q p + q and bin i + P j. Each DFT is a product with two
+    matrices. P and Q are as near to each other as `num_fft` permits.
+
+    Parameters
+    ----------
+    config : FrontendConfig
+        The front end.
+
+    Raises
+    ------
+    InputError
+        If the DFT is too large for an ONNX file.
     """
 
-    def __init__(self, config):
+    window: Tensor
+    filters: Tensor
+    first: Tensor
+    first_sin: Tensor
+    turn: Tensor
+    turn_sin: Tensor
+    second: Tensor
+    second_sin: Tensor
+
+    def __init__(self, config: FrontendConfig) -> None:
         super().__init__()
         self.config = config
-        self.num_columns = max(
-            q for q in range(1, math.isqrt(config.num_fft) + 1) if config.num_fft % q == 0
-        )  # Q
-        num_rows = (
-            config.num_fft // self.num_columns
-        )  # P; those that hold the window come before those that are 0
+        num_fft = config.num_fft
+        self.num_columns = max(q for q in range(1, math.isqrt(num_fft) + 1) if num_fft % q == 0)
+        num_rows = num_fft // self.num_columns
+        # Only the first rows contain samples of the window; the others are 0.
         self.num_filled = -(-config.window // self.num_columns)
         if 8 * num_rows * self.num_filled > _MOST_BYTES:
             raise InputError(
-                f"a DFT of {config.num_fft} points, by {self.num_columns} and {num_rows}, is too large for an ONNX file"
+                f"a DFT of {num_fft} points, by {self.num_columns} and {num_rows}, is too large "
+                "for an ONNX file"
             )
         window, filters = window_and_filters(config)
-        p, q, i, j = (
-            torch.arange(n)
-            for n in (self.num_filled, self.num_columns, num_rows, self.num_columns // 2 + 1)
-        )
-        bins = (
-            i[:, None] + num_rows * j
-        ).flatten()  # (P * (Q / 2 + 1)), those beyond num_fft / 2 mirror others
-        weights = (
-            filters.T[bins.clamp_max(config.num_fft // 2)] * (bins <= config.num_fft // 2)[:, None]
-        )
-        for name, tensors in {
-            "window": [window.float()],
-            "filters": [weights.float()],
-            "first": _waves(i, p, num_rows),
-            "turn": _waves(i, q, config.num_fft),
-            "second": _waves(q, j, self.num_columns),
-        }.items():
-            for part, tensor in zip(("", "_sin"), tensors):
-                self.register_buffer(name + part, tensor)
+        p, q = torch.arange(self.num_filled), torch.arange(self.num_columns)
+        i, j = torch.arange(num_rows), torch.arange(self.num_columns // 2 + 1)
+        bins = (i[:, None] + num_rows * j).flatten()  # (P * (Q / 2 + 1))
+        # Bins above num_fft / 2 mirror others.
+        is_used = bins <= num_fft // 2
+        weights = filters.T[bins.clamp_max(num_fft // 2)] * is_used[:, None]
+        self.register_buffer("window", window.float())
+        self.register_buffer("filters", weights.float())
+        self._register_waves("first", _waves(i, p, num_rows))
+        self._register_waves("turn", _waves(i, q, num_fft))
+        self._register_waves("second", _waves(q, j, self.num_columns))
 
-    def forward(self, samples):
-        """Levels in dB, of each recording for itself."""
+    def _register_waves(self, name: str, waves: tuple[Tensor, Tensor]) -> None:
+        cosine, sine = waves
+        self.register_buffer(name, cosine)
+        self.register_buffer(f"{name}_sin", sine)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Compute the levels (B, T, F) in dB of samples (B, S)."""
         config = self.config
         missing = torch.as_tensor(config.min_samples - samples.shape[1]).clamp_min(0)
-        samples = nn.functional.pad(samples, (0, missing))
+        samples = nn.functional.pad(
+            samples,
+            (0, missing),  # type: ignore[arg-type]  # a trace has tensors as sizes
+        )
         starts = torch.arange(samples.shape[1] // config.hop) * config.hop
         samples = nn.functional.pad(samples, (config.samples_before, config.window))
-        frames = (
-            samples[:, starts[:, None] + torch.arange(config.window)] * self.window
-        )  # (B, T, window)
+        index = starts[:, None] + torch.arange(config.window)
+        frames = samples[:, index] * self.window  # (B, T, window)
         frames = nn.functional.pad(frames, (0, self.num_filled * self.num_columns - config.window))
         frames = frames.reshape(frames.shape[0], -1, self.num_filled, self.num_columns)
         real, imaginary = self.first @ frames, -(self.first_sin @ frames)  # (B, T, P, Q)
@@ -102,50 +142,77 @@ class Frontend(nn.Module):
 
 
 class Graph(nn.Module):
-    """What is exported: samples (B, S) -> clip (B, K), frame (B, T', K) and, where the network learns weights, weight (B, T', K).
+    """The exported graph: samples (B, S) to clip (B, K), frame (B, T', K) and weight (B, T', K).
 
-    frontend: a FrontendConfig; runner: an inference.Runner, precise and on the CPU. Raises InputError where they are too large.
+    There is no weight if the pooling function needs none of the network.
+
+    Parameters
+    ----------
+    frontend : FrontendConfig
+        The front end of the model.
+    runner : Runner
+        The network with the normalisation of its features, on the CPU and with `precise`.
+
+    Raises
+    ------
+    InputError
+        If front end or network are too large for an ONNX file.
     """
 
-    def __init__(self, frontend, runner):
+    def __init__(self, frontend: FrontendConfig, runner: Runner) -> None:
         super().__init__()
         self.frontend, self.runner, self.network = Frontend(frontend), runner, runner.network
         if sum(tensor.numel() for tensor in self.state_dict().values()) * 4 > _MOST_BYTES:
             raise InputError("the network is too large for an ONNX file, which holds 2 GiB at most")
 
     @property
-    def outputs(self):
+    def outputs(self) -> tuple[str, ...]:
         """The names of the outputs."""
-        return (
-            ("clip", "frame", "weight") if self.network.pooling.needs_weights else ("clip", "frame")
-        )
+        if self.network.pooling.needs_weights:
+            return ("clip", "frame", "weight")
+        return ("clip", "frame")
 
-    def forward(self, samples):
-        """The outputs, as a tuple."""
+    def forward(self, samples: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs of samples (B, S)."""
         return self.score(self.frontend(samples))
 
-    def score(self, levels):
-        """The outputs of levels (B, T, F)."""
-        output = self.runner.run(
-            *self.runner.normalize(levels, torch.ones(levels.shape[:2], dtype=torch.bool))
-        )
+    def score(self, levels: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs of levels (B, T, F)."""
+        mask = torch.ones(levels.shape[:2], dtype=torch.bool)
+        output = self.runner.run(*self.runner.normalize(levels, mask))
         return tuple(getattr(output, name) for name in self.outputs)
 
 
-def trace(graph):
-    """A Graph as the bytes of an ONNX file without metadata. Raises whatever a network raises that can't be traced."""
+def trace(graph: Graph) -> bytes:
+    """Trace a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph. It is in evaluation mode afterwards.
+
+    Returns
+    -------
+    bytes
+        The content of an ONNX file without metadata.
+
+    Raises
+    ------
+    Exception
+        Any exception of a network that cannot be traced.
+    """
     samples = torch.zeros(2, 3 * graph.network.time_reduction * graph.frontend.config.hop)
     axes = {name: {0: "batch", 1: "frames"} for name in graph.outputs}
     axes.update(samples={0: "batch", 1: "samples"}, clip={0: "batch"})
     content = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # about the exporter's age, and lengths that might be taken for constants: see `difference`
+        # The exporter warns of its age, and of lengths that might become constants; `difference`
+        # detects the latter.
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.eval(),
             (samples,),
-            content,
+            content,  # type: ignore[arg-type]  # without dynamo, it may be a file object
             dynamo=False,
             opset_version=OPSET,
             input_names=["samples"],
@@ -155,37 +222,62 @@ def trace(graph):
     return content.getvalue()
 
 
-def with_metadata(content, description, metadata):
-    """The bytes of an ONNX file with a description and with metadata, a mapping of texts. The same ones for the same input."""
+def with_metadata(content: bytes, description: str, metadata: Mapping[str, str]) -> bytes:
+    """Add a description and metadata to the content of an ONNX file.
+
+    The result is the same for the same input.
+    """
     import onnx
 
     model = onnx.load_model_from_string(content)
     model.doc_string = description
-    onnx.helper.set_model_props(model, metadata)
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    described: bytes = model.SerializeToString(deterministic=True)
+    return described
 
 
-def difference(content, graph):
-    """The largest difference of an ONNX file's outputs from those of LogMel and the network, on noise of several lengths.
+def difference(content: bytes, graph: Graph) -> float:
+    """Compare the outputs of an ONNX file with those of `LogMel` and the network.
 
-    Infinite where their shapes differ, or one is not a number. Raises onnxruntime's errors, and ImportError where it is not installed.
+    Parameters
+    ----------
+    content : bytes
+        The content of the ONNX file.
+    graph : Graph
+        The graph that it was traced from.
+
+    Returns
+    -------
+    float
+        The largest difference on noise of several lengths. Infinite if shapes differ or an output
+        is not a number.
+
+    Raises
+    ------
+    ImportError
+        If onnxruntime is not installed.
+    Exception
+        Any exception of onnxruntime.
     """
     import onnxruntime
 
-    options, worst = onnxruntime.SessionOptions(), 0.0
+    options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, torch.get_num_threads()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     config, generator = graph.frontend.config, np.random.default_rng(0)
     log_mel = LogMel(config)
+    worst = 0.0
     for seconds in _CHECKED_SECONDS:
-        samples = generator.normal(
-            0, 0.1, (1, max(config.hop, round(seconds * config.sample_rate)))
-        ).astype(np.float32)
+        num_samples = max(config.hop, round(seconds * config.sample_rate))
+        samples = generator.normal(0, 0.1, (1, num_samples)).astype(np.float32)
         with torch.inference_mode():
             expected = graph.score(torch.from_numpy(log_mel(samples)))
         for found, output in zip(session.run(None, {"samples": samples}), expected, strict=True):
-            same_shape = found.shape == tuple(output.shape)
-            largest = float(np.abs(found - output.numpy()).max()) if same_shape else math.inf
-            worst = max(worst, largest if math.isfinite(largest) else math.inf)
+            if found.shape != tuple(output.shape):
+                return math.inf
+            largest = float(np.abs(found - output.numpy()).max())
+            if not math.isfinite(largest):
+                return math.inf
+            worst = max(worst, largest)
     return worst

@@ -1,23 +1,29 @@
-"""Pooling functions: frame probabilities -> clip probabilities.
+"""Pooling functions: frame probabilities to clip probabilities.
 
-B clips, T frames, K classes, L frames of a group. Every method is one weighted average over time, y = sum_t w x / sum_t w, and
-differs in its weight alone:
+B clips, T frames, K classes, L frames of a group. Every method is a weighted average over time,
+y = sum_t w x / sum_t w. The methods differ in the weight w:
 
-    max                 1 at the first maximum, else 0                Wang, Li & Metze 2019, table 1
-    average             1                                             table 1
-    linear              x                                             table 1; He, Shen & Zhang 2019, eq. (6)
-    exp                 exp(x)                                        table 1
-    attention           learnt by the network, a softmax over time    table 1, section 3.1
-    auto                exp(alpha x)                                  McFee, Salamon & Bello 2018
-    power               x^beta                                        Liu et al. 2020, arXiv 2010.09985
-    general             x^beta exp(alpha x)                           Wang, Li & Metze propose it in section 4
-    monotone-attention  exp(a x), a >= 0 from the network, a clip     they ask for it in section 4
+    max                 1 at the first maximum, else 0            Wang, Li & Metze 2019, table 1
+    average             1                                         table 1
+    linear              x                                         table 1; He, Shen & Zhang 2019,
+                                                                  eq. (6)
+    exp                 exp(x)                                    table 1
+    attention           learnt by the network, a softmax          table 1, section 3.1
+                        over time
+    auto                exp(alpha x)                              McFee, Salamon & Bello 2018
+    power               x^beta                                    Liu et al. 2020, arXiv 2010.09985
+    general             x^beta exp(alpha x)                       Wang, Li & Metze, section 4:
+                                                                  proposed there
+    monotone-attention  exp(a x), a >= 0 from the network,        section 4: asked for there
+                        one for each clip and class
 
-alpha and beta are learnt, one a class, and stay >= 0 (`Pooling.project`). `general` holds average (beta 0, alpha 0), linear
-(1, 0), exp (0, 1), power and auto, and comes near max as alpha grows. `monotone-attention` never gives a frame of higher
-probability a smaller weight: the network only chooses how steeply the weights rise, for each clip and class.
+alpha and beta are learnt, one for each class, and stay >= 0 (`Pooling.project`). `general` includes
+average (alpha 0, beta 0), linear (0, 1), exp (1, 0), power and auto, and approaches max as alpha
+grows. With `monotone-attention` a frame of higher probability never has a smaller weight: the
+network only chooses how steeply the weights rise.
 
-A segment's score is the same average over the segment's frames (`pool_segments`).
+The methods are classes of `wsedtk.models.pooling_functions`, which also shows how to write your
+own. The score of a segment is the same average over the frames of the segment (`pool_segments`).
 
 **Hierarchical pooling.** He, Shen & Zhang average first within groups of M frames and then over the
 groups. The weight of a group is the mean of its frames' weights (eqs. (A-4) to (A-6)). As written,
@@ -57,28 +63,19 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-METHODS = (
-    "max",
-    "average",
-    "linear",
-    "exp",
-    "attention",
-    "auto",
-    "power",
-    "general",
-    "monotone-attention",
-)
-FIXED = ("max", "average")  # the same under any hierarchy
+from wsedtk.core.errors import InputError
+from wsedtk.models.pooling_functions import POOLINGS, Frames, PoolingFunction
+
 HIERARCHIES = ("published", "published-all", "plain", "nested")
-_FLOOR = 1e-7  # x inside x^beta: the gradient at 0 is not finite for beta < 1
 
 
-def _scaled(w, count):
-    """Weights (..., T, K) scaled to a maximum of 1 over time, 0 where `count` is; `count` itself where all of them are 0.
+def _scaled(w: Tensor, count: Tensor) -> Tensor:
+    """Scale weights (..., T, K) to a maximum of 1 over time; `count` where all of them are 0.
 
-    Of an average this changes neither the value nor the gradient, and keeps both finite for any weights.
+    This changes neither the value nor the gradient of an average, and keeps both finite for any
+    weights.
     """
     w = torch.where(count > 0, w, 0.0)
     largest = w.detach().amax(dim=-2, keepdim=True)  # (..., 1, K)
@@ -86,44 +83,88 @@ def _scaled(w, count):
     return torch.where(usable, w / torch.where(usable, largest, 1.0), count)
 
 
-def weighted_average(x, w, count):
-    """sum_t w x / sum_t w over the last dimension but one. x, w: (..., T, K); count: (..., T, 1), 0 where there is no frame.
+def weighted_average(x: Tensor, w: Tensor, count: Tensor) -> Tensor:
+    """Compute sum_t w x / sum_t w.
 
-    Where all weights are 0 (or below the smallest normal number) `count` takes their place; without any frame the value is 0.
-    Returns (..., K).
+    Parameters
+    ----------
+    x : (..., T, K) Tensor
+        The values.
+    w : (..., T, K) Tensor
+        Weights >= 0. Where all of them are 0, or below the smallest normal number, `count` takes
+        their place.
+    count : (..., T, 1) Tensor
+        The number of real frames of each value: 0 in the padding.
+
+    Returns
+    -------
+    (..., K) Tensor
+        The averages, 0 where there are no real frames.
     """
     w = _scaled(w, count)
     return (w * x).sum(dim=-2) / w.sum(dim=-2).clamp_min(torch.finfo(w.dtype).tiny)
 
 
-def _promoted(a):
-    """float32 of half types, the rest as it is."""
+def _promoted(a: Tensor) -> Tensor:
+    """Return float32 for half types, the other types unchanged."""
     return a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
 
 
-def _mean(w, count):
-    """The mean over the real frames, (B, 1, K)."""
-    return torch.where(count > 0, w, 0.0).sum(dim=1, keepdim=True) / count.sum(
-        dim=1, keepdim=True
-    ).clamp_min(1)
+def _mean(w: Tensor, count: Tensor) -> Tensor:
+    """Return the mean over the real frames, (B, 1, K)."""
+    total = torch.where(count > 0, w, 0.0).sum(dim=1, keepdim=True)
+    return total / count.sum(dim=1, keepdim=True).clamp_min(1)
 
 
-def _groups(a, size):
-    """Cut time into groups of `size`, the last filled with zeros: (B, T, K) -> (B, J, size, K). In steps that tracing follows."""
+def _groups(a: Tensor, size: int) -> Tensor:
+    """Cut (B, T, K) into groups (B, J, size, K). The last one is padded with zeros."""
     a = nn.functional.pad(a, (0, 0, 0, (size - a.shape[1] % size) % size))
     return a.reshape(a.shape[0], -1, size, a.shape[2])
 
 
+def is_tracing() -> bool:
+    """Whether the network is being traced, for an ONNX graph: lengths are then not known."""
+    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # no stub
+    return traced
+
+
+def _find_function(method: str) -> PoolingFunction:
+    """Return the pooling function of a method. Raises ValueError."""
+    try:
+        found: object = POOLINGS.get(method)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    if not (isinstance(found, type) and issubclass(found, PoolingFunction)):
+        name = f"{PoolingFunction.__module__}.{PoolingFunction.__name__}"
+        raise ValueError(f"pooling {method!r}: is not a subclass of {name}")
+    function: PoolingFunction = found()
+    return function
+
+
+def _check_hierarchy(hierarchy: str | None, groups: Sequence[int]) -> None:
+    """Raise ValueError if a hierarchy or its groups are wrong."""
+    if hierarchy is not None and hierarchy not in HIERARCHIES:
+        raise ValueError(f"unknown hierarchy {hierarchy!r}; known: {', '.join(HIERARCHIES)}")
+    if (hierarchy is None) != (len(groups) == 0):
+        raise ValueError(
+            f"a hierarchy and its groups go together; found hierarchy {hierarchy!r} and groups "
+            f"{list(groups)}"
+        )
+    if not all(type(g) is int and g >= 1 for g in groups):
+        raise ValueError(f"groups: expected numbers of frames >= 1, found {list(groups)}")
+
+
 class Pooling(nn.Module):
-    """One pooling function: frame probabilities (B, T, K) -> clip probabilities (B, K).
+    """A pooling function: frame probabilities (B, T, K) to clip probabilities (B, K).
 
     `help(wsedtk.models.pooling)` describes the methods and the hierarchies.
 
     Parameters
     ----------
     method : str
-        One of METHODS: "max", "average", "linear", "exp", "attention", "auto", "power", "general"
-        or "monotone-attention".
+        "max", "average", "linear", "exp", "attention", "auto", "power", "general",
+        "monotone-attention", or `package.module:Class` of your own: a subclass of
+        `wsedtk.models.pooling_functions.PoolingFunction`.
     num_classes : int
         The number of classes K.
     hierarchy : str, optional
@@ -134,6 +175,8 @@ class Pooling(nn.Module):
 
     Attributes
     ----------
+    function : PoolingFunction
+        Computes the weights of the frames.
     needs_weights : bool
         Whether `forward` needs the weights `w`, which the network learns.
     alpha, beta : (K,) Parameter
@@ -160,58 +203,63 @@ class Pooling(nn.Module):
         groups: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        if method not in METHODS:
-            raise ValueError(f"unknown pooling {method!r}; known: {', '.join(METHODS)}")
-        if hierarchy is not None and hierarchy not in HIERARCHIES:
-            raise ValueError(f"unknown hierarchy {hierarchy!r}; known: {', '.join(HIERARCHIES)}")
-        if (hierarchy is None) != (len(groups) == 0):
-            raise ValueError(
-                f"a hierarchy and its groups go together; found hierarchy {hierarchy!r} and groups {list(groups)}"
-            )
-        if not all(type(g) is int and g >= 1 for g in groups):
-            raise ValueError(f"groups: expected numbers of frames >= 1, found {list(groups)}")
-        self.method, self.num_classes, self.hierarchy, self.groups = (
-            method,
-            num_classes,
-            hierarchy,
-            tuple(groups),
-        )
-        if method in ("auto", "general"):
-            self.alpha = nn.Parameter(torch.full((num_classes,), 1.0 if method == "auto" else 0.0))
-        if method in ("power", "general"):
-            self.beta = nn.Parameter(torch.ones(num_classes))
+        _check_hierarchy(hierarchy, groups)
+        self.function = _find_function(method)
+        self.method, self.num_classes = method, num_classes
+        self.hierarchy, self.groups = hierarchy, tuple(groups)
+        start = self.function.parameters(num_classes)
+        self._learnt = tuple(start)
+        for name, values in start.items():
+            self.register_parameter(name, nn.Parameter(values))
 
     @property
     def needs_weights(self) -> bool:
-        """Whether the network must hand in frame weights."""
-        return self.method in ("attention", "monotone-attention")
+        """Whether the network must compute frame weights."""
+        return self.function.needs_weights
 
     def has_constant_weights(self, num_frames: int) -> bool:
-        """Whether no weight of so many frames has a gradient: the published ones in one group."""
+        """Whether the weights of `num_frames` frames have no gradient.
+
+        That is so if the constant weights of a published hierarchy are those of one group.
+        """
+        if self.function.ignores_hierarchy:
+            return False
         constant = {"published": self.groups[:1], "published-all": self.groups}
-        groups = constant.get(self.hierarchy, ())
-        return bool(groups) and self.method not in FIXED and math.prod(groups) >= num_frames
+        groups = constant.get(self.hierarchy or "", ())
+        return bool(groups) and math.prod(groups) >= num_frames
 
     @torch.no_grad()
     def project(self) -> None:
-        """Set learnt parameters below 0 to 0. To be called after each step of the optimiser.
+        """Set learnt parameters below their lowest value to it. Call it after each optimiser step.
 
-        A clamp in the forward pass instead would end their gradient: one step below 0 and they never move again.
+        A clamp in `forward` would set the gradient to 0 instead: a parameter that once falls below
+        would stay there.
         """
         for parameter in self.parameters():
-            parameter.clamp_(min=0)
+            parameter.clamp_(min=self.function.lowest_parameter)
 
-    def weights(self, x, w=None, mask=None):
-        """The frame weights (B, T, K), of any scale, 0 at padded frames; x, w, mask as in `forward`."""
-        x, w, count = self._prepare(x, w, mask)
-        return torch.where(count > 0, self._weights(x, w, count), 0.0)
+    def weights(self, x: Tensor, w: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Compute the frame weights.
+
+        Parameters
+        ----------
+        x, w, mask
+            As in `forward`.
+
+        Returns
+        -------
+        (B, T, K) Tensor
+            Weights of any scale, 0 in padded frames.
+        """
+        frames = self._frames(x, w, mask)
+        return torch.where(frames.count > 0, self.function.weights(frames), 0.0)
 
     def forward(
         self,
-        x: torch.Tensor,
-        w: torch.Tensor | None = None,
-        mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        x: Tensor,
+        w: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Pool frames to clips.
 
         Half types are promoted to float32, also under autocast; float64 stays float64.
@@ -235,95 +283,107 @@ class Pooling(nn.Module):
             If the method needs weights and there are none.
         """
         with torch.autocast(x.device.type, enabled=False):
-            x, steer, count = self._prepare(x, w, mask)
-            w, groups = self._weights(x, steer, count), () if self.method in FIXED else self.groups
+            frames = self._frames(x, w, mask)
+            weights = self.function.weights(frames)
+            groups = () if self.function.ignores_hierarchy else self.groups
             if groups:
-                w = _scaled(w, count)  # sums of weights of any size stay finite
+                weights = _scaled(weights, frames.count)  # sums of weights of any size stay finite
             for stage, size in enumerate(groups):
-                x, w, steer, count = self._pool_groups(x, w, steer, count, stage, size)
-            return weighted_average(x, w, count)
+                frames, weights = self._pool_groups(frames, weights, stage, size)
+            return weighted_average(frames.x, weights, frames.count)
 
-    def _prepare(self, x, w, mask):
-        """x, what steers the weights, and the real frames that each row stands for, (B, T, 1): 1 or 0."""
+    def _frames(self, x: Tensor, w: Tensor | None, mask: Tensor | None) -> Frames:
+        """Return what the weights of frames (B, T, K) can depend on."""
         if self.needs_weights and w is None:
             raise ValueError(f"{self.method} pooling needs the frame weights w")
         x = _promoted(x)
         count = torch.ones_like(x[..., :1]) if mask is None else mask.unsqueeze(-1).to(x.dtype)
         x = torch.where(count > 0, x, 0.0)
-        if not self.needs_weights:
-            return x, None, count
+        if w is None or not self.needs_weights:
+            return Frames(x, count, self._learnt_parameters())
         w = torch.where(count > 0, w.to(x.dtype), 0.0)
-        if self.method == "monotone-attention":  # (B, 1, K): one steepness a clip and class
+        if self.function.one_weight_per_clip:
             w = _mean(w, count)
-        return x, w, count
+        return Frames(x, count, self._learnt_parameters(), w)
 
-    def _weights(self, x, steer, count):
-        """The weights of rows (B, T, K), frames or groups, that hold `count` (B, T, 1) real frames each."""
-        if self.method == "max":
-            first = torch.where(count > 0, x, -1.0).argmax(dim=1, keepdim=True)
-            return torch.zeros_like(x).scatter_(1, first, 1.0)
-        if self.method == "average":
-            return torch.ones_like(x)
-        if self.method == "linear":
-            return x
-        if self.method == "attention":
-            return steer
-        log_w = {
-            "exp": lambda: x,
-            "monotone-attention": lambda: steer * x,
-            "auto": lambda: self.alpha * x,
-            "power": lambda: self.beta * torch.log(x.clamp_min(_FLOOR)),
-            "general": lambda: self.beta * torch.log(x.clamp_min(_FLOOR)) + self.alpha * x,
-        }[self.method]()
-        log_w = torch.where(count > 0, log_w, torch.finfo(x.dtype).min)
-        return torch.exp(
-            log_w - log_w.detach().amax(dim=1, keepdim=True)
-        )  # at most 1 for any alpha and beta
+    def _learnt_parameters(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self._learnt}
 
-    def _pool_groups(self, x, w, steer, count, stage, size):
-        """One stage of the hierarchy: rows (B, T, K) -> groups (B, J, K) of `size` rows, with their weights."""
-        size = (
-            size if torch.jit.is_tracing() else min(size, x.shape[1])
-        )  # traced, the length is not known
-        count = _groups(count, size)  # (B, J, L, 1)
-        inner = _groups(w, size)  # (B, J, L, K)
-        w = (
-            inner.sum(dim=2) / size
-        )  # He, Shen & Zhang 2019, eq. (A-5); a short last group keeps its share
+    def _pool_groups(
+        self, frames: Frames, weights: Tensor, stage: int, size: int
+    ) -> tuple[Frames, Tensor]:
+        """Pool groups of `size` frames. Return the groups as frames, with their weights."""
+        if not is_tracing():  # the length of a trace is not known
+            size = min(size, frames.x.shape[1])
+        count = _groups(frames.count, size)  # (B, J, L, 1)
+        inner = _groups(weights, size)  # (B, J, L, K)
+        # He, Shen & Zhang 2019, eq. (A-5). An incomplete last group counts by its frames.
+        weights = inner.sum(dim=2) / size
         if self.hierarchy == "published-all" or (self.hierarchy == "published" and stage == 0):
             inner = inner.detach()
-        x = weighted_average(_groups(x, size), inner, count)  # eq. (A-4)
-        if self.method == "attention":
-            logarithm = torch.log(steer.clamp_min(torch.finfo(steer.dtype).tiny))
-            steer = torch.exp(weighted_average(_groups(logarithm, size), count, count))
-        count = count.sum(dim=2)  # (B, J, 1)
+        x = weighted_average(_groups(frames.x, size), inner, count)  # eq. (A-4)
+        w = frames.network_weights
+        if w is not None and not self.function.one_weight_per_clip:
+            logarithm = torch.log(w.clamp_min(torch.finfo(w.dtype).tiny))
+            w = torch.exp(weighted_average(_groups(logarithm, size), count, count))
+        groups = Frames(x, count.sum(dim=2), frames.learnt, w)  # (B, J, K)
         if self.hierarchy == "nested":
-            w = count * self._weights(x, steer, count)
-        return x, w, steer, count
+            weights = groups.count * self.function.weights(groups)
+        return groups, weights
 
-    def extra_repr(self):
-        """What print(module) shows."""
-        hierarchy = (
-            f", hierarchy={self.hierarchy}, groups={list(self.groups)}" if self.hierarchy else ""
-        )
-        return f"{self.method}, num_classes={self.num_classes}{hierarchy}"
+    def extra_repr(self) -> str:
+        """Return what `print` shows of the module."""
+        text = f"{self.method}, num_classes={self.num_classes}"
+        if self.hierarchy:
+            text += f", hierarchy={self.hierarchy}, groups={list(self.groups)}"
+        return text
 
 
-def segment_of_frame(num_frames, samples_per_frame, samples_per_segment):
-    """The segment (T,) that holds the centre of each frame, half-open, in integer samples."""
+def segment_of_frame(num_frames: int, samples_per_frame: int, samples_per_segment: int) -> Tensor:
+    """Return the segment of each frame: the one that contains the centre of the frame.
+
+    Parameters
+    ----------
+    num_frames : int
+        The number of frames T.
+    samples_per_frame, samples_per_segment : int
+        Lengths in samples.
+
+    Returns
+    -------
+    (T,) Tensor of int64
+        Indices of segments, from 0. Segments are half-open.
+    """
     centre_twice = (2 * torch.arange(num_frames) + 1) * samples_per_frame
     return centre_twice // (2 * samples_per_segment)
 
 
-def pool_segments(pooling, x, w, mask, segments):
-    """Pool the frames of each segment with the model's own pooling function.
+def pool_segments(
+    pooling: Pooling, x: Tensor, w: Tensor | None, mask: Tensor, segments: Tensor
+) -> Tensor:
+    """Pool the frames of each segment with the pooling function of the model.
 
-    x: (B, T, K); w: (B, T, K) or None, attention is renormalised inside the segment, monotone-attention keeps its clip's
-    steepness; mask: (B, T); segments: (T,) as `segment_of_frame` gives, ascending from 0. Returns (B, S, K); a segment without
-    real frames scores 0.
+    Parameters
+    ----------
+    pooling : Pooling
+        The pooling function.
+    x : (B, T, K) Tensor
+        Frame probabilities.
+    w : (B, T, K) Tensor or None
+        Weights of the network. Attention normalises them over each segment; the steepness of
+        monotone attention remains that of the clip.
+    mask : (B, T) Tensor of bool
+        True for real frames.
+    segments : (T,) Tensor
+        As `segment_of_frame` returns them.
+
+    Returns
+    -------
+    (B, S, K) Tensor
+        The probabilities of S segments, 0 for a segment without real frames.
     """
     batch, _, num_classes = x.shape
-    if pooling.method == "monotone-attention" and w is not None:
+    if pooling.function.one_weight_per_clip and w is not None:
         w = _mean(_promoted(w), mask.unsqueeze(-1)).expand_as(x)
     counts = torch.bincount(segments)
     first = torch.cumsum(counts, 0) - counts
@@ -332,8 +392,8 @@ def pool_segments(pooling, x, w, mask, segments):
     index = torch.where(inside, index, 0).to(x.device)
     real = mask[:, index] & inside.to(x.device)  # (B, S, L)
 
-    def cut(a):
+    def cut(a: Tensor) -> Tensor:
         return a[:, index].flatten(0, 1)  # (B, T, K) -> (B * S, L, K)
 
-    pooled = pooling(cut(x), None if w is None else cut(w), real.flatten(0, 1))  # (B * S, K)
-    return pooled.view(batch, len(counts), num_classes)
+    pooled: Tensor = pooling(cut(x), None if w is None else cut(w), real.flatten(0, 1))
+    return pooled.view(batch, len(counts), num_classes)  # (B * S, K) -> (B, S, K)

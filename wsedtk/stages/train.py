@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from wsedtk import models
 from wsedtk.core import config
 from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
@@ -20,6 +19,7 @@ from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
+from wsedtk.models.network import check_network
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import TrainOptions
 from wsedtk.training import distributed, preparation, process_settings, resuming
@@ -171,7 +171,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     num_mels = spec.frontend["num_mels"]
     process_settings.seed_cpu(cfg.seed)
     network = spec.build()
-    models.check(network, spec.network, num_mels, len(spec.labels))
+    check_network(network, spec.network, num_mels, len(spec.labels))
     preparation.check_groups(network, int(store.num_frames[fit.rows].max()), options.fit_set)
     seconds_per_frame = spec.frontend_config().seconds_per_frame
     augmentation_of(cfg, seconds_per_frame, network.time_reduction, num_mels)

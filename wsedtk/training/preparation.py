@@ -178,7 +178,9 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     Of the output layer only what both have is copied, and that where the classes are the same, in the same order; the rest stays
     fresh. Returns the ModelSpec with the model's statistics. Raises InputError where front end or network do not fit.
     """
-    found, source, fingerprint = checkpoint.load_model(init_dir, spec.network)
+    found, source, fingerprint = checkpoint.load_model(
+        init_dir, trusted=(spec.network, spec.pooling)
+    )
     if found.frontend != spec.frontend:
         raise InputError(
             f"{init_dir}: trained on another front end; extract the features with its own (model.yaml: frontend)"

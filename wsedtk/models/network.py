@@ -1,0 +1,153 @@
+"""Networks: the registry, and how a network is built and checked.
+
+B clips, T feature frames, F mel bins, T' output frames, K classes. `wsedtk.models.layers.Network`
+is the contract of a network.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from wsedtk.core.config import suggest_fraction
+from wsedtk.core.errors import InputError
+from wsedtk.core.registry import Registry
+from wsedtk.models.layers import Network, Output
+from wsedtk.models.pooling import Pooling
+
+NETWORKS: Registry[type[Network]] = Registry("network", "wsedtk.models.networks")
+LARGEST_SIZE = 1 << 16  # of a layer, the number of layers, the number of classes
+_CHECKED_FRAMES = 12  # output frames of the clips that `check_network` runs
+
+
+def build_network(
+    name: str,
+    num_classes: int,
+    pooling: str = "linear",
+    hierarchy: str | None = None,
+    groups: Sequence[int] = (),
+    **options: object,
+) -> Network:
+    """Build a network with new weights.
+
+    Parameters
+    ----------
+    name : str
+        The name of a network of `NETWORKS`, or `package.module:Class` of your own. The class
+        derives from `torch.nn.Module`, and follows the contract of
+        `wsedtk.models.layers.Network`. `package.module` is imported.
+    num_classes : int
+        The number of classes K.
+    pooling, hierarchy, groups
+        See `wsedtk.models.pooling.Pooling`.
+    **options
+        The network's own options, such as `num_mels`.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    InputError
+        If the network, the pooling function or an option is unknown or wrong.
+
+    Examples
+    --------
+    >>> network = build_network("dcase-crnn", 17, pooling="attention", num_mels=64)
+    >>> network(torch.rand(8, 400, 64)).frame.shape
+    torch.Size([8, 100, 17])
+    """
+    where = f"network {name!r}"
+    found = NETWORKS.get(name)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f"{where}: is not a torch.nn.Module")
+    _check_sizes({**options, "num_classes": num_classes}, where)
+    try:
+        return found(Pooling(pooling, num_classes, hierarchy, groups), **options)
+    except Exception as error:  # options that do not fit make PyTorch raise various exceptions
+        raise InputError(f"{where}: {_first_line(error)} (options: {options})") from None
+
+
+def _check_sizes(options: dict[str, object], where: str) -> None:
+    """Raise InputError if building the network would take too much memory, or dropout is wrong."""
+    for name, value in options.items():
+        if _is_too_large(value):
+            raise InputError(f"{where}: {name}: sizes of at most {LARGEST_SIZE} are built")
+    dropout = options.get("dropout", 0)
+    if isinstance(dropout, (int, float)) and not 0 <= dropout <= 1:
+        raise InputError(
+            f"{where}: dropout must be a number from 0 to 1, found "
+            f"{dropout:g}{suggest_fraction(dropout)}"
+        )
+
+
+def _is_too_large(value: object) -> bool:
+    """Whether an option is, or contains, a size that no network has."""
+    if isinstance(value, (list, tuple)):
+        return len(value) > 1000 or any(map(_is_too_large, value))
+    return isinstance(value, (int, float)) and not abs(value) <= LARGEST_SIZE
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines and lines[0] else type(error).__name__
+
+
+def check_network(network: Network, name: str, num_mels: int, num_classes: int) -> None:
+    """Run a network once on silence, and check its output.
+
+    Parameters
+    ----------
+    network : Network
+        The network. It is in training mode afterwards.
+    name : str
+        The name of the network in messages.
+    num_mels : int
+        The number of mel bins F of the features.
+    num_classes : int
+        The number of classes K.
+
+    Raises
+    ------
+    InputError
+        If the network cannot be run, or its output does not follow the contract of
+        `wsedtk.models.layers.Network`, or the weights of its pooling function that of
+        `wsedtk.models.pooling_functions.PoolingFunction`.
+    """
+    where = f"network {name!r}"
+    reduction = getattr(network, "time_reduction", None)
+    if type(reduction) is not int or reduction < 1:
+        raise InputError(
+            f"{where}: needs the attribute time_reduction, a whole number >= 1, found {reduction!r}"
+        )
+    num_frames = _CHECKED_FRAMES * reduction
+    mask = torch.arange(num_frames) < torch.tensor([num_frames, num_frames // 2])[:, None]
+    try:
+        with torch.inference_mode():
+            output = network.eval()(torch.zeros(2, num_frames, num_mels), mask)
+        _check_output(output, num_frames, num_classes, where)
+    except InputError:
+        raise
+    except Exception as error:  # a network of a user's own may raise anything
+        raise InputError(
+            f"{where}: can't be run on {num_mels} mel bins: {_first_line(error)}"
+        ) from None
+    finally:
+        network.train()
+
+
+def _check_output(output: Output, num_frames: int, num_classes: int, where: str) -> None:
+    shapes = tuple(output.clip.shape), tuple(output.frame.shape), tuple(output.mask.shape)
+    expected = (
+        (2, num_classes),
+        (2, _CHECKED_FRAMES, num_classes),
+        (2, _CHECKED_FRAMES),
+    )
+    is_in_range = bool(((output.frame >= 0) & (output.frame <= 1)).all())
+    if shapes != expected or not is_in_range:
+        raise InputError(
+            f"{where}: expected clip, frame and mask of shapes {expected} and frames in [0, 1] for "
+            f"{num_frames} feature frames (time_reduction {num_frames // _CHECKED_FRAMES}), found "
+            f"{shapes}{'' if is_in_range else ' and frames outside [0, 1]'}"
+        )

@@ -1,0 +1,1 @@
+"""The networks of wsedtk: one module, one class each."""

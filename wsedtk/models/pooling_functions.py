@@ -1,0 +1,261 @@
+"""The weights of pooling functions: the registry, the contract, and the methods of wsedtk.
+
+B clips, T frames, K classes. A pooling function of your own is one class:
+
+    from torch import Tensor
+
+    from wsedtk.models.pooling_functions import Frames, PoolingFunction
+
+
+    class Square(PoolingFunction):
+        def weights(self, frames: Frames) -> Tensor:
+            return frames.x**2
+
+`--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` use it, alone
+and with a hierarchy. A model directory then names `my_module:Square`, which must be importable
+wherever the model is used.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from wsedtk.core.registry import Registry
+
+SoftmaxOver = Literal["time", "class"]
+
+_SMALLEST_BASE = 1e-7  # of x^beta, whose gradient is not finite at x = 0 if beta < 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frames:
+    """The frames that get weights. With a hierarchy, also the groups of frames.
+
+    Attributes
+    ----------
+    x : (B, T, K) Tensor
+        Probabilities in [0, 1] of float32 or float64: of the frames, or averaged over each group. 0
+        in padded frames.
+    count : (B, T, 1) Tensor
+        The number of real frames: 1 for a frame, 0 for a padded frame, any number for a group.
+    learnt : mapping of str to Tensor
+        The learnt parameters of the pooling function, by name.
+    network_weights : (B, T, K) or (B, 1, K) Tensor, or None
+        The weights >= 0 that the network computed. None if the function does not need them.
+    """
+
+    x: Tensor
+    count: Tensor
+    learnt: Mapping[str, Tensor]
+    network_weights: Tensor | None = None
+
+    @property
+    def w(self) -> Tensor:
+        """The weights of the network.
+
+        Raises
+        ------
+        ValueError
+            If the network computed none.
+        """
+        if self.network_weights is None:
+            raise ValueError("there are no weights of the network; set needs_weights = True")
+        return self.network_weights
+
+
+class PoolingFunction(abc.ABC):
+    """The weights of the frames in the clip probability, y = sum_t w x / sum_t w.
+
+    A subclass defines `weights`, and is constructed without arguments.
+
+    Attributes
+    ----------
+    needs_weights : bool
+        Whether the network computes weights of its own, `Frames.w`, with a linear layer.
+    one_weight_per_clip : bool
+        Whether `Frames.w` is averaged over the clip: (B, 1, K).
+    ignores_hierarchy : bool
+        Whether the clip probability is the same with any hierarchy.
+    lowest_parameter : float
+        The lowest value of a learnt parameter; `-math.inf` for no limit. A training sets lower
+        values to this one after each step.
+    """
+
+    needs_weights: ClassVar[bool] = False
+    one_weight_per_clip: ClassVar[bool] = False
+    ignores_hierarchy: ClassVar[bool] = False
+    lowest_parameter: ClassVar[float] = 0.0
+
+    @abc.abstractmethod
+    def weights(self, frames: Frames) -> Tensor:
+        """Compute the weights of frames.
+
+        Parameters
+        ----------
+        frames : Frames
+            The frames, and what the weights can depend on.
+
+        Returns
+        -------
+        (B, T, K) Tensor
+            Weights >= 0 of any scale. The weights of padded frames are not used.
+        """
+
+    def parameters(self, num_classes: int) -> Mapping[str, Tensor]:
+        """Return the start values of the learnt parameters, by name. By default there are none."""
+        return {}
+
+    def activate(self, logit: Tensor, real: Tensor, softmax_over: SoftmaxOver) -> Tensor:
+        """Turn the output of the network's linear layer into weights >= 0. By default a softmax.
+
+        Parameters
+        ----------
+        logit : (B, T, K) Tensor
+            The output of the linear layer.
+        real : (B, T, 1) Tensor of bool
+            False for padded frames.
+        softmax_over : {"time", "class"}
+            Whether the weights of a class over the frames, or those of a frame over the classes,
+            add up to 1.
+
+        Returns
+        -------
+        (B, T, K) Tensor
+            The weights, 0 in padded frames.
+        """
+        if softmax_over == "class":
+            return torch.softmax(logit, dim=-1) * real
+        return torch.softmax(logit.masked_fill(~real, -torch.inf), dim=1)
+
+
+POOLINGS: Registry[type[PoolingFunction]] = Registry("pooling", "wsedtk.models.pooling_functions")
+
+
+def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
+    """Return weights of given logarithms, scaled so that they are finite.
+
+    Parameters
+    ----------
+    logarithm : (B, T, K) Tensor
+        The logarithms of the weights.
+    count : (B, T, 1) Tensor
+        See `Frames`.
+
+    Returns
+    -------
+    (B, T, K) Tensor
+        exp(logarithm), divided by its maximum over time.
+    """
+    logarithm = torch.where(count > 0, logarithm, torch.finfo(logarithm.dtype).min)
+    return torch.exp(logarithm - logarithm.detach().amax(dim=1, keepdim=True))
+
+
+@POOLINGS.register("max")
+class Max(PoolingFunction):
+    """1 at the first maximum, else 0. Wang, Li & Metze 2019, table 1."""
+
+    ignores_hierarchy = True
+
+    def weights(self, frames: Frames) -> Tensor:
+        first = torch.where(frames.count > 0, frames.x, -1.0).argmax(dim=1, keepdim=True)
+        return torch.zeros_like(frames.x).scatter_(1, first, 1.0)
+
+
+@POOLINGS.register("average")
+class Average(PoolingFunction):
+    """1. Wang, Li & Metze 2019, table 1."""
+
+    ignores_hierarchy = True
+
+    def weights(self, frames: Frames) -> Tensor:
+        return torch.ones_like(frames.x)
+
+
+@POOLINGS.register("linear")
+class Linear(PoolingFunction):
+    """x. Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, eq. (6)."""
+
+    def weights(self, frames: Frames) -> Tensor:
+        return frames.x
+
+
+@POOLINGS.register("exp")
+class Exponential(PoolingFunction):
+    """exp(x). Wang, Li & Metze 2019, table 1."""
+
+    def weights(self, frames: Frames) -> Tensor:
+        return exponential(frames.x, frames.count)
+
+
+@POOLINGS.register("attention")
+class Attention(PoolingFunction):
+    """Weights that the network computes. Wang, Li & Metze 2019, table 1 and section 3.1."""
+
+    needs_weights = True
+
+    def weights(self, frames: Frames) -> Tensor:
+        return frames.w
+
+
+@POOLINGS.register("auto")
+class Auto(PoolingFunction):
+    """exp(alpha x), with alpha >= 0 learnt for each class. McFee, Salamon & Bello 2018."""
+
+    def parameters(self, num_classes: int) -> dict[str, Tensor]:
+        """Return alpha = 1."""
+        return {"alpha": torch.ones(num_classes)}
+
+    def weights(self, frames: Frames) -> Tensor:
+        return exponential(frames.learnt["alpha"] * frames.x, frames.count)
+
+
+@POOLINGS.register("power")
+class Power(PoolingFunction):
+    """x^beta, with beta >= 0 learnt for each class. Liu et al. 2020, arXiv 2010.09985."""
+
+    def parameters(self, num_classes: int) -> dict[str, Tensor]:
+        """Return beta = 1, which is linear pooling."""
+        return {"beta": torch.ones(num_classes)}
+
+    def weights(self, frames: Frames) -> Tensor:
+        return exponential(_logarithm_of_power(frames), frames.count)
+
+
+@POOLINGS.register("general")
+class General(PoolingFunction):
+    """x^beta exp(alpha x), both learnt for each class. Proposed in Wang, Li & Metze 2019, section 4."""
+
+    def parameters(self, num_classes: int) -> dict[str, Tensor]:
+        """Return alpha = 0 and beta = 1, which is linear pooling."""
+        return {"alpha": torch.zeros(num_classes), "beta": torch.ones(num_classes)}
+
+    def weights(self, frames: Frames) -> Tensor:
+        logarithm = _logarithm_of_power(frames) + frames.learnt["alpha"] * frames.x
+        return exponential(logarithm, frames.count)
+
+
+@POOLINGS.register("monotone-attention")
+class MonotoneAttention(PoolingFunction):
+    """exp(a x), with a >= 0 computed by the network for each clip and class.
+
+    A frame of higher probability never has a smaller weight: the network only chooses how steeply
+    the weights rise. Wang, Li & Metze 2019, section 4, ask for such a function.
+    """
+
+    needs_weights = True
+    one_weight_per_clip = True
+
+    def activate(self, logit: Tensor, real: Tensor, softmax_over: SoftmaxOver) -> Tensor:
+        """Return the softplus of the logits, 0 in padded frames."""
+        return nn.functional.softplus(logit) * real
+
+    def weights(self, frames: Frames) -> Tensor:
+        return exponential(frames.w * frames.x, frames.count)
+
+
+def _logarithm_of_power(frames: Frames) -> Tensor:
+    return frames.learnt["beta"] * torch.log(frames.x.clamp_min(_SMALLEST_BASE))
