@@ -11,7 +11,8 @@ import pytest
 from helpers import write_set
 
 from wsedtk.core.errors import InputError
-from wsedtk.data import class_lists, datadir, event_lists, score_folders
+from wsedtk.data import class_lists, datadir, score_folders
+from wsedtk.data.formats import dcase
 from wsedtk.data.tables import raise_on_errors
 
 LABELS = ["Möwe", "Air horn, truck horn"]
@@ -54,7 +55,7 @@ def begins_blank(form):
 
 def read_list(path):
     faults = []
-    found = event_lists.read(path, faults)
+    found = dcase.read(path, faults)
     raise_on_errors(faults, "")
     return found.names, found.rows, found.repeated, found.kind()
 

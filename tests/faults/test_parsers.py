@@ -15,7 +15,8 @@ from test_checkpoint import small_spec
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.corpora import audioset, dcase2017
-from wsedtk.data import class_lists, datadir, event_lists, score_folders, tables
+from wsedtk.data import class_lists, datadir, score_folders, tables
+from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
 from wsedtk.stages import import_
@@ -193,7 +194,7 @@ PARSERS = {
                 "filename\tonset\toffset\tevent_label\na.wav\t0\t1.5\tCar\nb.wav\n"
             ),
         ),
-        of_file("e.tsv", raising(event_lists.read)),
+        of_file("e.tsv", raising(dcase.read)),
     ),
 }
 
@@ -242,7 +243,7 @@ def test_damaged_official_metadata(real_data, tmp_path, corpus, read, record_pro
 
 
 TEXT_READERS = {
-    "event list": raising(event_lists.read),
+    "event list": raising(dcase.read),
     "labels": datadir.read_labels,
     "AudioSet's classes": audioset.read_classes,
     "AudioSet's list": lambda p: audioset.read_list(p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]),

@@ -1,0 +1,4 @@
+"""Formats of event lists, one file each.
+
+It may import the other modules of `data`, and `core`.
+"""
