@@ -14,6 +14,26 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
+class Event:
+    """A sound event of a recording.
+
+    Attributes
+    ----------
+    onset, offset : float
+        Start and end in seconds.
+    label : str
+        The class.
+    score : float
+        The highest frame score of the event, from 0 to 1.
+    """
+
+    onset: float
+    offset: float
+    label: str
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Events:
     """A list of events as columns, in the order of clip, then onset, then class."""
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.data import events
+from wsedtk.data.events import Event
 from wsedtk.decoding import operating_point
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference.sliding_windows import Piece, Source
@@ -24,26 +25,6 @@ from wsedtk.inference.sliding_windows import Piece, Source
 _LOW = 0.7
 
 Watch = Callable[[Piece, npt.NDArray[np.float32]], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Event:
-    """A sound event of a recording.
-
-    Attributes
-    ----------
-    onset, offset : float
-        Start and end in seconds.
-    label : str
-        The class.
-    score : float
-        The highest frame score of the event, from 0 to 1.
-    """
-
-    onset: float
-    offset: float
-    label: str
-    score: float
 
 
 @dataclasses.dataclass(frozen=True)
