@@ -11,9 +11,12 @@ Tabs at the end of a line, spaces around fields and blank lines are passed over.
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
+from wsedtk.data.events import Event
+from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
 from wsedtk.data.tables import (
     Fault,
     cut_blank,
@@ -37,6 +40,20 @@ _NO_TABS = re.compile(
     rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE
 )  # in what should be one clip's name
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@FORMATS.register("tsv")
+class DcaseTable(EventFormat):
+    """A table of DCASE: file name, onset, offset and class of each event."""
+
+    suffix = ".tsv"
+    header = "\t".join(HEADERS[0]) + "\n"
+
+    def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        name = one_field(recording.name)
+        return "".join(
+            f"{name}\t{e.onset:.3f}\t{e.offset:.3f}\t{one_field(e.label)}\n" for e in events
+        )
 
 
 @dataclasses.dataclass(frozen=True)
