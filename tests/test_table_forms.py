@@ -13,7 +13,7 @@ from helpers import write_set
 from wsedtk.core.errors import InputError
 from wsedtk.data import class_lists, datadir, score_folders
 from wsedtk.data.formats import dcase
-from wsedtk.data.tables import raise_on_errors
+from wsedtk.data.table_files import raise_on_errors
 
 LABELS = ["Möwe", "Air horn, truck horn"]
 CLIPS = [("Café 1.wav", "../é/a.wav", 10), ("b.wav", "", 2.5)]

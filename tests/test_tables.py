@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsedtk.core.errors import InputError
-from wsedtk.data import tables
+from wsedtk.data import table_files, tables
 
 COLUMNS = ("filename", "onset é", "label")
 BYTES = (1, 7, 64, 1 << 22)
@@ -23,8 +23,8 @@ def read(path, block_bytes, columns=COLUMNS):
     """What `read_rows` gives with blocks of so many bytes: [(line number, cells)] and [(is an error, path, line, message)]."""
     faults, rows = [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
-        for numbers, cells in tables.read_rows(path, columns, faults):
+        patch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
+        for numbers, cells in table_files.read_rows(path, columns, faults):
             assert (
                 len(cells) == len(columns)
                 and {len(column) for column in cells} == {len(numbers)}
@@ -150,8 +150,8 @@ def test_what_is_not_utf8_is_named_by_its_byte(tmp_path, block_bytes, before, od
     path, faults = tmp_path / "a.tsv", []
     path.write_bytes(before.encode() + odd + b" more\nlines\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
-        assert tables.read_lines(path, faults) is None
+        patch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
+        assert table_files.read_lines(path, faults) is None
     assert (
         len(faults) == 1
         and f" at byte {len(before.encode())})" in faults[0].message
@@ -180,24 +180,26 @@ def test_what_is_not_utf8_is_named_by_its_byte(tmp_path, block_bytes, before, od
     ids=range(13),
 )
 def test_lines(tmp_path, monkeypatch, text, lines, block_bytes):
-    monkeypatch.setattr(tables, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
     (tmp_path / "a.txt").write_bytes(text.encode())
     faults = []
-    assert tables.read_lines(tmp_path / "a.txt", faults) == lines and faults == []
+    assert table_files.read_lines(tmp_path / "a.txt", faults) == lines and faults == []
 
 
 def test_a_file_is_read_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(table_files, "_BLOCK_BYTES", 100)
     (tmp_path / "a.tsv").write_text("a\tb\n" + "x\ty\n" * 1000)
-    blocks = [len(numbers) for numbers, _ in tables.read_rows(tmp_path / "a.tsv", ("a", "b"), [])]
+    blocks = [
+        len(numbers) for numbers, _ in table_files.read_rows(tmp_path / "a.tsv", ("a", "b"), [])
+    ]
     assert sum(blocks) == 1000 and max(blocks) <= 26
 
 
 def test_files_that_can_not_be_read(tmp_path):
     faults = []
     assert (
-        list(tables.line_blocks(tmp_path / "none", faults))
-        == list(tables.line_blocks(tmp_path, faults))
+        list(table_files.line_blocks(tmp_path / "none", faults))
+        == list(table_files.line_blocks(tmp_path, faults))
         == []
     )
     assert [fault.message for fault in faults] == ["no such file", "can't be read: Is a directory"]
@@ -275,7 +277,7 @@ def test_seconds_one_by_one_and_together(text, value):
         found = tables.seconds(texts)[texts.index(text)]
         assert np.isnan(found) if value is None else found == value and not np.signbit(found)
     faults = []
-    assert tables.read_seconds(text, "a.tsv", 7, "onset", faults) == value
+    assert table_files.read_seconds(text, "a.tsv", 7, "onset", faults) == value
     causes = {
         "-6e-7": ", which is negative",
         "１.５": "; write it with the digits 0 to 9",
@@ -304,10 +306,10 @@ def test_an_optional_column(tmp_path, block_bytes):
     path, faults = tmp_path / "a.tsv", []
     path.write_text("a\tb\tmore\n1\t2\t3\n4\t5\n\t\t\n6\t7\t\t\n8\n9\t\t\t0\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
+        patch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
         found = [
             row
-            for _, columns in tables.read_rows(path, ("a", "b"), faults, "more")
+            for _, columns in table_files.read_rows(path, ("a", "b"), faults, "more")
             for row in zip(*columns)
         ]
     assert found == [("1", "2", "3"), ("4", "5", ""), ("6", "7", "")]
@@ -316,10 +318,10 @@ def test_an_optional_column(tmp_path, block_bytes):
         (7, "expected 3 tab-separated fields (a, b, more), found 4"),
     ]
     path.write_text("a\tb\n1\t2\n")
-    found = [columns for _, columns in tables.read_rows(path, ("a", "b"), faults, "more")]
+    found = [columns for _, columns in table_files.read_rows(path, ("a", "b"), faults, "more")]
     assert found == [(("1",), ("2",))]
     path.write_text("a\tmore\tb\n")
-    assert list(tables.read_rows(path, ("a", "b"), faults, "more")) == []
+    assert list(table_files.read_rows(path, ("a", "b"), faults, "more")) == []
     assert faults[-1].message.endswith("found 'a\\tmore\\tb'; the column more may follow")
 
 
@@ -327,6 +329,6 @@ def test_an_optional_column(tmp_path, block_bytes):
 def test_utf16_is_named(tmp_path, encoding):
     (tmp_path / "a.tsv").write_bytes("filename\tevent_label\na.wav\tDog\n".encode(encoding))
     faults = []
-    assert tables.read_lines(tmp_path / "a.tsv", faults) is None
+    assert table_files.read_lines(tmp_path / "a.tsv", faults) is None
     assert len(faults) == 1 and faults[0].message.startswith("not UTF-8 text but UTF-16")
     assert faults[0].message.endswith("; save it as UTF-8")

@@ -15,7 +15,7 @@ from test_checkpoint import small_spec
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.corpora import audioset, dcase2017
-from wsedtk.data import class_lists, datadir, score_folders, tables
+from wsedtk.data import class_lists, datadir, score_folders, table_files
 from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
@@ -69,7 +69,7 @@ def raising(read):
     def call(path):
         faults = []
         read(path, faults)
-        tables.raise_on_errors(faults, "mend these first")
+        table_files.raise_on_errors(faults, "mend these first")
 
     return call
 

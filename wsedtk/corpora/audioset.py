@@ -21,7 +21,8 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
 from wsedtk.data import clip_sets, datadir
-from wsedtk.data.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
+from wsedtk.data.table_files import Fault, line_blocks, raise_on_errors, read_lines
+from wsedtk.data.tables import first, normal
 
 MADE_BY = "prepare audioset"
 LISTS = {

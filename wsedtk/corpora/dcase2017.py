@@ -22,7 +22,7 @@ import numpy as np
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
-from wsedtk.data import clip_sets, datadir, set_tables, tables
+from wsedtk.data import clip_sets, datadir, set_tables, table_files, tables
 from wsedtk.data.events import Events
 
 MADE_BY = "prepare dcase2017"
@@ -33,8 +33,8 @@ CLASSES = "sound_event_list_17_classes.txt"
 def _lines(path):
     """(line number, text without tabs at its end) of each line that is not blank."""
     faults = []
-    lines = enumerate(tables.read_lines(path, faults) or [], 1)
-    tables.raise_on_errors(faults, "fetch the list anew")
+    lines = enumerate(table_files.read_lines(path, faults) or [], 1)
+    table_files.raise_on_errors(faults, "fetch the list anew")
     lines = [(number, line.rstrip("\t")) for number, line in lines if line.strip()]
     if not lines:
         raise InputError(f"{path}: is empty")
@@ -100,10 +100,10 @@ def _rows(path):
         file, onset, offset, label = (fields[0], "0", "0", None) if is_bare else fields
         faults = []
         onset, offset = (
-            tables.read_seconds(text, path, number, what, faults)
+            table_files.read_seconds(text, path, number, what, faults)
             for what, text in (("onset", onset), ("offset", offset))
         )
-        tables.raise_on_errors(faults, "fetch the list anew")
+        table_files.raise_on_errors(faults, "fetch the list anew")
         name = youtube.normal_name(file)
         if name is None or youtube.seconds_of(name) <= 0 or onset > offset:
             raise InputError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.data import tables
+from wsedtk.data import table_files, tables
 
 
 def read(path, labels, model_dir):
@@ -21,11 +21,11 @@ def read(path, labels, model_dir):
     )  # lines: ("class", name) or ("name", new name) -> where it stands
     listed = [
         (number, line)
-        for number, line in enumerate(tables.read_lines(path, faults) or [], 1)
+        for number, line in enumerate(table_files.read_lines(path, faults) or [], 1)
         if line.strip()
     ]
     if not listed and not faults:
-        faults.append(tables.Fault(True, path, None, "no classes: write one a line"))
+        faults.append(table_files.Fault(True, path, None, "no classes: write one a line"))
     for number, line in listed:
         name, tab, new = line.rstrip("\t").partition("\t")
         new = new if tab else name
@@ -40,8 +40,8 @@ def read(path, labels, model_dir):
             names[name] = new
             lines["class", name] = lines["name", new] = number
             continue
-        faults.append(tables.Fault(True, path, number, message))
-    tables.raise_on_errors(faults, "mend these first")
+        faults.append(table_files.Fault(True, path, number, message))
+    table_files.raise_on_errors(faults, "mend these first")
     return names
 
 

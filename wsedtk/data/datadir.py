@@ -35,16 +35,8 @@ from wsedtk.data.set_tables import (
     concatenate,
     path_array,
 )
-from wsedtk.data.tables import (
-    Fault,
-    first,
-    format_seconds,
-    normal,
-    raise_on_errors,
-    slices,
-    unfit,
-    write_rows,
-)
+from wsedtk.data.table_files import Fault, raise_on_errors
+from wsedtk.data.tables import first, format_seconds, normal, slices, unfit, write_rows
 
 
 def _absolute(folder, paths):

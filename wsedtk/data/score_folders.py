@@ -23,15 +23,8 @@ from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.data import folders
 from wsedtk.data.clip_names import without_extension, without_y
 from wsedtk.data.events import frame_edges, num_segments
-from wsedtk.data.tables import (
-    cut_blank,
-    first,
-    normal,
-    raise_on_errors,
-    read_lines,
-    round_seconds,
-    unfit,
-)
+from wsedtk.data.table_files import raise_on_errors, read_lines
+from wsedtk.data.tables import cut_blank, first, normal, round_seconds, unfit
 
 ROUNDING_SECONDS = 0.002  # what times may be off
 # Names of tables and folders that are read again, here and elsewhere

@@ -9,16 +9,13 @@ from wsedtk.core.config import nearest, read_yaml
 from wsedtk.core.errors import InputError
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Events
+from wsedtk.data.table_files import Fault, names_no_class, read_lines, read_rows
 from wsedtk.data.tables import (
-    Fault,
     find,
     first,
     is_blank,
     is_nothing,
-    names_no_class,
     no_seconds,
-    read_lines,
-    read_rows,
     repeats,
     seconds,
     stands_twice,

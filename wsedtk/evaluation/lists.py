@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.data import clip_sets, tables
+from wsedtk.data import clip_sets, table_files, tables
 from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
@@ -30,10 +30,10 @@ def _read(
     reference_path: PathLike, estimate_path: PathLike, kind: Kind | None
 ) -> tuple[EventList, EventList, Kind]:
     """Read both lists, and determine their kind. Raises InputError naming their first faults."""
-    faults: list[tables.Fault] = []
+    faults: list[table_files.Fault] = []
     reference: EventList = dcase.read(reference_path, faults)
     estimate: EventList = dcase.read(estimate_path, faults)
-    tables.raise_on_errors(faults, "mend these first")
+    table_files.raise_on_errors(faults, "mend these first")
     if not reference.rows:
         raise InputError(
             f"{reference.path}: names no class in any clip, so there is nothing to score; "
@@ -52,7 +52,7 @@ def _read(
             *dcase.faults_of_events(reference),
             *dcase.faults_of_events(estimate),
         ]
-        tables.raise_on_errors(faults, "mend these first")
+        table_files.raise_on_errors(faults, "mend these first")
     return reference, estimate, kind
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import datadir, folders, score_folders, store, tables
+from wsedtk.data import datadir, folders, score_folders, store, table_files
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
 from wsedtk.inspection.description import About, hours, listed, made_by, record_of, when_made
@@ -117,9 +117,9 @@ def _labels_of(folder):
     """The classes that a decoded folder's tables name, which may be all it tells of them."""
     faults, labels = [], set()
     for name in ("tags.tsv", "events.tsv"):
-        for _, columns in tables.read_rows(folder / name, datadir.COLUMNS[name], faults):
+        for _, columns in table_files.read_rows(folder / name, datadir.COLUMNS[name], faults):
             labels.update(columns[-1])
-    tables.raise_on_errors(faults, "decode the scores again")
+    table_files.raise_on_errors(faults, "decode the scores again")
     return sorted(labels)
 
 
@@ -147,7 +147,7 @@ def decoded(path):
         return about
     failed = path / "failed.tsv"
     if failed.exists():
-        about.content["failed_clips"] = len(tables.read_lines(failed, []) or [""]) - 2
+        about.content["failed_clips"] = len(table_files.read_lines(failed, []) or [""]) - 2
     report = (
         report_data.read_report(path / "report.json") if (path / "report.json").exists() else None
     )

@@ -17,15 +17,8 @@ from pathlib import Path
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
-from wsedtk.data.tables import (
-    Fault,
-    cut_blank,
-    is_blank,
-    is_nothing,
-    names_no_class,
-    read_lines,
-    read_seconds,
-)
+from wsedtk.data.table_files import Fault, names_no_class, read_lines, read_seconds
+from wsedtk.data.tables import cut_blank, is_blank, is_nothing
 
 HEADERS = (
     ("filename", "onset", "offset", "event_label"),
