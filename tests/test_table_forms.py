@@ -54,9 +54,8 @@ def begins_blank(form):
 
 
 def read_list(path):
-    faults = []
-    found = dcase.read(path, faults)
-    raise_on_errors(faults, "")
+    found = dcase.read(path)
+    raise_on_errors(found.faults, "")
     return found.names, found.rows, found.repeated, found.kind()
 
 

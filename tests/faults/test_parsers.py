@@ -63,15 +63,9 @@ TABLE = st.lists(st.lists(FIELDS, max_size=5), max_size=6)
 LABELS = ["Car", "Air horn, truck horn"]
 
 
-def raising(read):
-    """A reader that collects faults as one that raises them."""
-
-    def call(path):
-        faults = []
-        read(path, faults)
-        table_files.raise_on_errors(faults, "mend these first")
-
-    return call
+def read_list(path):
+    """Read an event list. Raise InputError naming its faults."""
+    table_files.raise_on_errors(dcase.read(path).faults, "mend these first")
 
 
 def make_set(folder):
@@ -94,8 +88,8 @@ def make_decoded(folder):
         truth.durations,
         LABELS,
         truth.tag_matrix(),
-        truth.events,
-        {"mode": "frame"},
+        events=truth.events,
+        info={"mode": "frame"},
     )
 
 
@@ -194,7 +188,7 @@ PARSERS = {
                 "filename\tonset\toffset\tevent_label\na.wav\t0\t1.5\tCar\nb.wav\n"
             ),
         ),
-        of_file("e.tsv", raising(dcase.read)),
+        of_file("e.tsv", read_list),
     ),
 }
 
@@ -243,7 +237,7 @@ def test_damaged_official_metadata(real_data, tmp_path, corpus, read, record_pro
 
 
 TEXT_READERS = {
-    "event list": raising(dcase.read),
+    "event list": read_list,
     "labels": datadir.read_labels,
     "AudioSet's classes": audioset.read_classes,
     "AudioSet's list": lambda p: audioset.read_list(p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]),

@@ -23,7 +23,7 @@ from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.data import folders
 from wsedtk.data.clip_names import without_extension, without_y
 from wsedtk.data.events import frame_edges, num_segments
-from wsedtk.data.table_files import raise_on_errors, read_lines
+from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import cut_blank, first, normal, round_seconds, unfit
 
 ROUNDING_SECONDS = 0.002  # what times may be off
@@ -42,9 +42,9 @@ def _clip_name(path):
 
 def _read_table(path):
     """A table as (classes, edges (T + 1,), scores (T, K) float32). Raises InputError."""
-    faults = []
-    header, *rest = read_lines(path, faults) or [""]
-    raise_on_errors(faults, "mend these first")
+    table = TableFile(path)
+    header, *rest = table.lines() or [""]
+    table.raise_errors("mend these first")
     numbered = [(number, line.rstrip("\t")) for number, line in enumerate(rest, 2) if line.strip()]
     lines, columns = [line for _, line in numbered], _columns(header)
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):

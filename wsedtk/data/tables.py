@@ -1,151 +1,177 @@
-"""Tab-separated tables of text, read and written in blocks of rows, so that millions of rows are arrays and never objects at once.
+"""Columns and fields of text tables: names, times, blocks of rows and look-up.
 
-B rows of a block. UTF-8, a header line in capitals or small letters, no quoting. Lines end in LF,
-CRLF or CR. Blank lines are passed over, also before the header, and so are blank fields after the
-last column. Names and classes are read in one Unicode form (see `normal`), paths as they are.
+B rows of a block, N names. Millions of rows are handled as arrays, block by block, so that they are
+never Python objects all at once. `table_files` reads tables.
 """
 
 import re
 import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core.atomic import writing
+from wsedtk.core.types import Booleans, Floats, Integers, PathLike
 from wsedtk.data.clip_names import clip_key
 
 BLOCK_ROWS = 1 << 16
+Names = npt.NDArray[np.str_]
+Texts = np.ndarray[tuple[int, ...], np.dtype[np.str_] | np.dtypes.StringDType]
 _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 
 
-def unfit(texts):
-    """The first of some texts that no table can hold; None where all fit."""
-    if _NOT_IN_TABLES.search("".join(texts)):
-        return next(text for text in texts if _NOT_IN_TABLES.search(text))
-    return None
+def unfit(texts: Collection[str]) -> str | None:
+    """Return the first of the texts that a table can't hold, or None."""
+    if not _NOT_IN_TABLES.search("".join(texts)):  # one search is faster than millions
+        return None
+    return next(text for text in texts if _NOT_IN_TABLES.search(text))
 
 
-def first(items, count=3):
-    """'a, b, c and 7 more' of a list of names, for messages."""
+def first(items: Sequence[object], count: int = 3) -> str:
+    """Return 'a, b, c and 7 more' of a list of names, for messages."""
     shown = ", ".join(str(i) for i in items[:count])
     return shown + (f" and {len(items) - count} more" if len(items) > count else "")
 
 
-def normal(text):
-    """A name or a class in Unicode's form NFC.
+def normal(text: str) -> str:
+    """Return a name or class in the Unicode form NFC.
 
-    One letter may be stored in several ways: `é` as one character, or (NFD, as on macOS) as `e` and
-    an accent. Names and classes are brought into one form where they are read, to be compared.
+    A letter may be stored in several ways: `é` is one character, or (in the form NFD, as on macOS)
+    an `e` and an accent. Names and classes are normalised where they are read, so that they can be
+    compared.
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def normal_all(texts):
-    """A list or tuple of texts, each as `normal` gives it."""
+def normal_all(texts: Sequence[str]) -> Sequence[str]:
+    """Return the texts as `normal` returns each."""
     return texts if all(map(str.isascii, texts)) else tuple(map(normal, texts))
 
 
-def stands_twice(what, name):
-    """The message that a name or class stands twice, which of two Unicode forms can't be seen."""
+def stands_twice(what: str, name: str) -> str:
+    """Return the message for a name or class that occurs twice.
+
+    Two Unicode forms of one name look the same, so the message mentions them.
+    """
     message = f"the {what} {name!r} stands twice"
     return message if name.isascii() else f"{message}, maybe in two Unicode forms"
 
 
-def is_blank(text):
-    """Whether a field is empty."""
+def is_blank(text: str) -> bool:
+    """Return whether a field is empty."""
     return not text.strip()
 
 
-def is_nothing(text):
-    """Whether a field of a row with times is empty, or the `nan` that pandas writes for that."""
+def is_nothing(text: str) -> bool:
+    """Return whether a field is empty, or `nan`, which pandas writes for an empty field."""
     return text.strip().lower() in ("", "nan")
 
 
-def cut_blank(texts, count=0):
-    """A list of fields or lines without the blank ones at its end; the first `count` stay."""
+def cut_blank(texts: list[str], count: int = 0) -> list[str]:
+    """Return the texts without the blank ones at the end; the first `count` stay."""
     end = len(texts)
     while end > count and not texts[end - 1].strip():
         end -= 1
     return texts[:end]
 
 
-def _is_plain(text):
-    """Whether a number is in plain digits; Python takes 1_0 for 10, and digits of any script."""
+def _is_plain(text: str) -> bool:
+    """Return whether a number is in plain digits. Python reads 1_0 as 10, and other scripts."""
     return text.strip().isascii() and "_" not in text
 
 
-def _number(text):
+def _parse_number(text: str) -> float:
     try:
         return float(text) if _is_plain(text) else float("nan")
     except ValueError:
         return float("nan")
 
 
-def round_seconds(values):
-    """Round times (B,) to the microsecond, so that 3.0000000000000004 s is 3 s. NaN stays NaN."""
+def round_seconds(values: Floats) -> npt.NDArray[np.float64]:
+    """Round times (B,) in seconds to the microsecond. NaN stays NaN."""
     is_near = values < 1e9  # numpy can't round the largest floats
-    return np.where(is_near, np.round(np.where(is_near, values, 0), 6), values)
+    rounded: npt.NDArray[np.float64] = np.where(
+        is_near, np.round(np.where(is_near, values, 0), 6), values
+    )
+    return rounded
 
 
-def seconds(texts):
-    """Times (B,) of texts, rounded to the microsecond; NaN for what then is not finite and >= 0."""
+def parse_seconds(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the times (B,) in seconds of texts, rounded to the microsecond.
+
+    A text that is not a finite number >= 0 after rounding gives NaN.
+    """
     try:
         values = np.array([float(text) for text in texts], np.float64)
         if not all(map(_is_plain, texts)):
             raise ValueError
     except ValueError:
-        values = np.array([_number(text) for text in texts], np.float64)
-    values = round_seconds(values) + 0.0  # of -0.0 this makes 0.0
-    return np.where((values >= 0) & (values < np.inf), values, np.nan)
+        values = np.array([_parse_number(text) for text in texts], np.float64)
+    values = round_seconds(values) + 0.0  # turns -0.0 into 0.0
+    found: npt.NDArray[np.float64] = np.where((values >= 0) & (values < np.inf), values, np.nan)
+    return found
 
 
-def no_seconds(name, text):
-    """What is wrong with a text that is no finite number >= 0, in a column `name` of seconds."""
-    value, cause = _number(text), ""
+def no_seconds(column: str, text: str) -> str:
+    """Return the message for a text in a column of seconds that is not a finite number >= 0."""
+    value, cause = _parse_number(text), ""
     if np.isinf(value):
         cause = ", which is not finite"
     elif value < 0:
         cause = ", which is negative"
     elif not text.strip().isascii():
         cause = "; write it with the digits 0 to 9"
-    return f"{name} must be a number of seconds, found {text!r}{cause}"
+    return f"{column} must be a number of seconds, found {text!r}{cause}"
 
 
-def format_seconds(value):
-    """Seconds as text, to the microsecond, without trailing zeros."""
+def format_seconds(value: float) -> str:
+    """Return seconds as text, to the microsecond, without trailing zeros."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def slices(length, rows=None):
-    """Slices of at most `rows` (BLOCK_ROWS) that go through `length` rows in order."""
+def slices(length: int, rows: int | None = None) -> list[slice]:
+    """Return slices of at most `rows` (default BLOCK_ROWS) that cover `length` rows in order."""
     rows = rows or BLOCK_ROWS
     return [slice(start, min(start + rows, length)) for start in range(0, length, rows)]
 
 
-def texts(column):
-    """Yield the texts of an array (N,), a block of them at a time being Python objects."""
+def texts(column: Texts) -> Iterator[str]:
+    """Yield the texts of an array (N,). Only one block at a time is Python objects."""
     for part in slices(len(column)):
         yield from column[part].tolist()
 
 
-def write_rows(path, columns, blocks):
-    """Write a table, atomically. blocks: iterables of rows of text."""
+def write_rows(
+    path: PathLike, columns: Sequence[str], blocks: Iterable[Iterable[Sequence[str]]]
+) -> None:
+    """Write a table atomically.
+
+    Parameters
+    ----------
+    path : path-like
+    columns : sequence of str
+        The header.
+    blocks : iterable of iterables of rows
+        A row is a sequence of texts.
+    """
     with writing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write("\t".join(columns) + "\n")
         for rows in blocks:
             file.writelines("\t".join(row) + "\n" for row in rows)
 
 
-def find_clips(names, wanted):
-    """Return the place of each wanted clip (M,) among names (N,) in any order, -1 where it is not.
+def find_clips(names: npt.ArrayLike, wanted: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return the index (M,) of each wanted clip (M,) among names (N,), -1 if it is missing.
 
-    Where no name is the same, one is taken that is another way to write it: see `clip_key`.
+    If no name is identical, another way to write the name counts (see `clip_names.clip_key`).
     """
     names, wanted = np.asarray(names, str), np.asarray(wanted, str)
     places = find(names, wanted, np.argsort(names))
     if (places >= 0).all():
         return places
     is_taken = np.isin(np.arange(len(names)), places)
-    others = {}
+    others: dict[str, int] = {}
     for i, name in enumerate(texts(names)):
         if not is_taken[i]:
             others.setdefault(clip_key(name), i)
@@ -154,20 +180,31 @@ def find_clips(names, wanted):
     return places
 
 
-def find(names, wanted, order=None):
-    """The place of each wanted name (M,) among names (N,), -1 where it is not. order: what sorts the names; None: they are sorted."""
+def find(
+    names: Names | Integers, wanted: npt.ArrayLike, order: Integers | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the index (M,) of each wanted name or number (M,) among names (N,), -1 if missing.
+
+    Parameters
+    ----------
+    names : (N,) str or int
+    wanted : (M,) str or int
+    order : (N,) int, optional
+        The order that sorts the names. Sorted names need none.
+    """
     wanted = np.asarray(wanted)
     if not len(names) or not len(wanted):
         return np.full(len(wanted), -1)
-    narrow = wanted.astype(names.dtype)  # of another width numpy would copy `names`
+    narrow = wanted.astype(names.dtype)  # numpy would copy `names` for texts of another width
     places = np.searchsorted(names, narrow, sorter=order).clip(max=len(names) - 1)
     places = places if order is None else order[places]
-    return np.where(names[places] == wanted, places, -1)
+    found: npt.NDArray[np.int64] = np.where(names[places] == wanted, places, -1)
+    return found
 
 
-def repeats(*columns):
-    """Which rows (B,) of columns (B,) say what an earlier row says, as booleans (B,)."""
-    order = np.lexsort(columns)  # equal rows stay in their order
+def repeats(*columns: npt.NDArray[np.generic]) -> Booleans:
+    """Return which rows (B,) of columns (B,) equal an earlier row."""
+    order = np.lexsort(columns)  # stable: equal rows stay in their order
     is_repeat = np.zeros(len(order), bool)
     is_equal = [column[order[1:]] == column[order[:-1]] for column in columns]
     is_repeat[order[1:]] = np.all(is_equal, axis=0)

@@ -14,8 +14,8 @@ from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
-from wsedtk.data.set_tables import Repeat
 from wsedtk.data.store import ScoreFile
+from wsedtk.data.table_files import Repeat, TableFile
 from wsedtk.evaluation import metrics, psds, ranking, report_data
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_data import Warn
@@ -41,11 +41,9 @@ def _failed(path: Path) -> list[str]:
     """Return the clips that decode lists as failed, because their audio could not be read."""
     if not path.exists():
         return []
-    faults: list[table_files.Fault] = []
-    names = [
-        name for _, (block,) in table_files.read_rows(path, ("filename",), faults) for name in block
-    ]
-    table_files.raise_on_errors(faults, "decode the scores again")
+    table = TableFile(path)
+    names = [name for _, (block,) in table.rows(("filename",)) for name in block]
+    table.raise_errors("decode the scores again")
     return names
 
 

@@ -30,10 +30,9 @@ def _read(
     reference_path: PathLike, estimate_path: PathLike, kind: Kind | None
 ) -> tuple[EventList, EventList, Kind]:
     """Read both lists, and determine their kind. Raises InputError naming their first faults."""
-    faults: list[table_files.Fault] = []
-    reference: EventList = dcase.read(reference_path, faults)
-    estimate: EventList = dcase.read(estimate_path, faults)
-    table_files.raise_on_errors(faults, "mend these first")
+    reference = dcase.read(reference_path)
+    estimate = dcase.read(estimate_path)
+    table_files.raise_on_errors([*reference.faults, *estimate.faults], "mend these first")
     if not reference.rows:
         raise InputError(
             f"{reference.path}: names no class in any clip, so there is nothing to score; "
@@ -48,10 +47,7 @@ def _read(
             )
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
-        faults = [
-            *dcase.faults_of_events(reference),
-            *dcase.faults_of_events(estimate),
-        ]
+        faults = [*reference.faults_of_tags(), *estimate.faults_of_tags()]
         table_files.raise_on_errors(faults, "mend these first")
     return reference, estimate, kind
 

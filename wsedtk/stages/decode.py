@@ -45,8 +45,8 @@ def run(scores_path, point_path, output, mode):
         scores.durations,
         scores.labels,
         tags,
-        found,
-        {
+        events=found,
+        info={
             "mode": mode,
             "model": model,
             "scores": scores.attributes["fingerprint"],
@@ -54,7 +54,7 @@ def run(scores_path, point_path, output, mode):
             "operating_point": provenance.fingerprint_file(Path(point_path)),
             "tuned_on": point.tuned_on,
         },
-        scores.failed,
+        failed=scores.failed,
     )
     operating_point.write(
         Path(output) / "operating_point.yaml", point

@@ -1,23 +1,26 @@
-"""Lists of tags or events in the forms that challenges exchange: DCASE 2017 task 4, DESED, wsedtk's own tables.
+"""DCASE lists of tags or events: DCASE 2017 task 4, DESED, and wsedtk's own tables.
 
-    filename  onset  offset  event_label     an event; or a tag, where the times are those in the file name
-    filename  event_label                    a tag (event_labels: several, with a comma and no space between them)
-    filename                                 a clip without any, also as a row of the other forms
-                                             whose other columns are empty, or nan, nan and nan
+    filename  onset  offset  event_label   an event; or a tag, if the times are those of the name
+    filename  event_label                  a tag (event_labels: several, with commas between them
+                                           and no spaces after the commas)
+    filename                               a clip without any
 
-Tab-separated UTF-8 with any line ends, with a header (the columns in any order) or without one (in this order).
-Tabs at the end of a line, spaces around fields and blank lines are passed over.
+A clip without any may also be a row of the other forms whose other columns are empty. In a row with
+times they may also be `nan`. Lists are tab-separated UTF-8 with any line ends, with a header (the
+columns in any order) or without one (in the order above). Tabs at the end of a line, spaces around
+fields and blank lines are ignored.
 """
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from wsedtk.core.types import PathLike
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
-from wsedtk.data.table_files import Fault, names_no_class, read_lines, read_seconds
+from wsedtk.data.table_files import Fault, TableFile, names_no_class
 from wsedtk.data.tables import cut_blank, is_blank, is_nothing
 
 HEADERS = (
@@ -29,10 +32,10 @@ HEADERS = (
 _COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header
 _EXPECTED = "expected filename<TAB>event_label or filename<TAB>onset<TAB>offset<TAB>event_label"
 _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
-_NO_TABS = re.compile(
-    rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE
-)  # in what should be one clip's name
+# A row that is separated by something else than tabs, read as the name of one clip
+_NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SAME_SECONDS = 5e-4  # that times may differ from those in the file name
 
 
 @FORMATS.register("tsv")
@@ -51,10 +54,22 @@ class DcaseTable(EventFormat):
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A tag or an event of a list. Two are equal whatever their lines."""
+    """A tag or an event of a list. Rows of different lines may be equal.
 
-    clip: str  # see clip_names.clip_key
-    onset: float | None  # seconds; None where the row has no times
+    Attributes
+    ----------
+    clip : str
+        The key of the clip, see `clip_names.clip_key`.
+    onset, offset : float or None
+        The times in seconds. None if the row has no times.
+    label : str
+        The class.
+    line : int
+        The line, from 1.
+    """
+
+    clip: str
+    onset: float | None
     offset: float | None
     label: str
     line: int = dataclasses.field(compare=False)
@@ -62,174 +77,185 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class EventList:
-    """A list of tags or events."""
+    """A list of tags or events.
+
+    Attributes
+    ----------
+    path : Path
+    names : dict
+        The file name of each clip as the list writes it, by its key. Clips without rows included.
+    rows : list of Row
+        Each tag or event once.
+    repeated : list of int
+        The lines that repeat an earlier one.
+    faults : list of Fault
+        The faults of the lines that were left out.
+    """
 
     path: Path
-    names: dict  # clip -> its file name as it stands in the list; also of clips without rows
-    rows: list  # each Row once
-    repeated: list  # the lines that say what an earlier one says
+    names: dict[str, str]
+    rows: list[Row]
+    repeated: list[int]
+    faults: list[Fault]
 
-    def kind(self):
-        """`tags` where rows have no times, or those in their file name, every one; `events` else; None without rows."""
+    def kind(self) -> str | None:
+        """Return "tags" or "events", or None for a list without rows.
+
+        A row is a tag if it has no times, or those in its file name. A list of tags has no events.
+        """
         if not self.rows:
             return None
-        return (
-            "tags"
-            if all(row.onset is None or self._is_whole_clip(row) for row in self.rows)
-            else "events"
-        )
+        return "tags" if all(map(self._is_tag, self.rows)) else "events"
 
-    def _is_whole_clip(self, row):
+    def _is_tag(self, row: Row) -> bool:
+        if row.onset is None or row.offset is None:
+            return True
         times = excerpt_times(self.names[row.clip])
         return (
             times is not None
-            and abs(row.onset - times[0]) < 5e-4
-            and abs(row.offset - times[1]) < 5e-4
+            and abs(row.onset - times[0]) < _SAME_SECONDS
+            and abs(row.offset - times[1]) < _SAME_SECONDS
         )
 
-
-def _fields(path, number, line, header, faults):
-    """{column: text} of a line; None where it is blank, or at fault. header: its columns, or None."""
-    control = _CONTROL.search(line)
-    if control:
-        faults.append(
-            Fault(
-                True,
-                path,
-                number,
-                f"holds the control character {control.group()!r}: not a list of text",
-            )
-        )
-        return None
-    fields = [field.strip() for field in line.split("\t")]
-    if not any(fields):
-        return None
-    begins_with_name = header is None or header[0] == "filename"
-    is_name = begins_with_name and not any(fields[1:])
-    fields = cut_blank(fields, 1 if is_name or header is None else len(header))
-    columns = _COLUMNS.get(len(fields), ()) if header is None or len(fields) == 1 else header
-    if len(fields) != len(columns):
-        faults.append(
-            Fault(
-                True,
-                path,
-                number,
-                f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}",
-            )
-        )
-    elif not fields[columns.index("filename")]:
-        faults.append(Fault(True, path, number, f"no file name: {line!r}"))
-    elif len(fields) == 1 and _NO_TABS.search(fields[0]):
-        faults.append(Fault(True, path, number, f"{_EXPECTED}, found no tab: {line!r}"))
-    else:
-        return dict(zip(columns, fields))
-    return None
+    def faults_of_tags(self) -> list[Fault]:
+        """Return a fault for each row without times, for lists that must hold events."""
+        return [
+            Fault(True, self.path, row.line, "no onset and offset: a tag, not an event")
+            for row in self.rows
+            if row.onset is None
+        ]
 
 
-def _times(fields, path, number, faults):
-    """Onset and offset of a row, None and None where it has no such columns; None where they are at fault."""
-    if "onset" not in fields:
-        return None, None
-    onset, offset = (
-        read_seconds(fields[name], path, number, name, faults) for name in ("onset", "offset")
-    )
-    if onset is None or offset is None:
-        return None
-    if offset < onset:
-        faults.append(
-            Fault(
-                True, path, number, f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
-            )
-        )
-        return None
-    return onset, offset
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """One line: a file name with the times and the classes of a tag or an event, if it has any."""
+
+    name: str
+    onset: float | None = None
+    offset: float | None = None
+    labels: tuple[str, ...] = ()
 
 
-def _labels(fields, path, number, faults):
-    """The classes of a row; None where one is at fault."""
-    labels = (
-        re.split(r",(?! )", fields["event_labels"])
-        if "event_labels" in fields
-        else [fields["event_label"]]
-    )
-    for label in labels:
-        if is_nothing(label):
-            faults.append(Fault(True, path, number, names_no_class(label)))
+class _Reader:
+    """Reads the lines of one list."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.table = TableFile(path)
+        self._header: tuple[str, ...] | None = None
+
+    def lines(self) -> Iterable[tuple[int, _Line]]:
+        """Yield the number and the content of each line that is neither blank nor faulty."""
+        if self.table.path.is_dir():
+            message = "a folder; name a list, such as the tags.tsv or events.tsv in it"
+            self.table.error(None, message)
+            return
+        lines = self.table.numbered_lines()
+        if not lines and not self.table.faults:
+            message = f"is empty; {_EXPECTED} (a header alone: nothing was found)"
+            self.table.error(None, message)
+        for number, line in self._rows(lines):
+            parsed = self._parse(number, line)
+            if parsed is not None:
+                yield number, parsed
+
+    def _rows(self, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Read the header, if there is one. Return the lines after it; none if it is faulty."""
+        if not lines:
+            return []
+        number, line = lines[0]
+        columns = [field.strip().lower() for field in cut_blank(line.split("\t"), 1)]
+        if "filename" not in columns:
+            return lines
+        if sorted(columns) not in [sorted(header) for header in HEADERS]:
+            self.table.error(number, f"{_EXPECTED} as the header, found {line!r}")
+            return []
+        self._header = tuple(columns)
+        return lines[1:]
+
+    def _parse(self, number: int, line: str) -> _Line | None:
+        """Parse a line. Return None if it is blank or faulty."""
+        fields = self._fields(number, line)
+        if fields is None:
             return None
-        if len(label) > 1 and label[0] == label[-1] == '"':
-            faults.append(
-                Fault(True, path, number, f"the class {label} stands in quotes: write it without")
-            )
+        name = fields.pop("filename")
+        is_empty = is_nothing if "onset" in fields else is_blank
+        if all(map(is_empty, fields.values())):
+            return _Line(name)
+        num_faults = len(self.table.faults)
+        onset, offset = self._times(number, fields)
+        labels = self._labels(number, fields)
+        if len(self.table.faults) > num_faults:
             return None
-    return labels
+        return _Line(name, onset, offset, labels)
 
-
-def _parse(path, number, line, header, faults):
-    """A line as (file name, [(onset, offset, class)]); None where it is blank, or at fault."""
-    fields = _fields(path, number, line, header, faults)
-    if fields is None:
+    def _fields(self, number: int, line: str) -> dict[str, str] | None:
+        """Return the text of each column of a line, or None if it is blank or faulty."""
+        control = _CONTROL.search(line)
+        if control:
+            message = f"holds the control character {control.group()!r}: not a list of text"
+            self.table.error(number, message)
+            return None
+        fields = [field.strip() for field in line.split("\t")]
+        if not any(fields):
+            return None
+        header = self._header
+        is_name = (header is None or header[0] == "filename") and not any(fields[1:])
+        fields = cut_blank(fields, 1 if is_name or header is None else len(header))
+        columns = header
+        if columns is None or len(fields) == 1:
+            columns = _COLUMNS.get(len(fields), ())
+        if len(fields) != len(columns):
+            message = f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}"
+        elif not fields[columns.index("filename")]:
+            message = f"no file name: {line!r}"
+        elif len(fields) == 1 and _NO_TABS.search(fields[0]):
+            message = f"{_EXPECTED}, found no tab: {line!r}"
+        else:
+            return dict(zip(columns, fields))
+        self.table.error(number, message)
         return None
-    name = fields.pop("filename")
-    is_empty = is_nothing if "onset" in fields else is_blank
-    if all(map(is_empty, fields.values())):
-        return name, []
-    times, labels = _times(fields, path, number, faults), _labels(fields, path, number, faults)
-    return (
-        None if times is None or labels is None else (name, [(*times, label) for label in labels])
-    )
+
+    def _times(self, number: int, fields: dict[str, str]) -> tuple[float | None, float | None]:
+        """Return onset and offset, None if there are no such columns, or if they are faulty."""
+        if "onset" not in fields:
+            return None, None
+        onset = self.table.seconds(number, "onset", fields["onset"])
+        offset = self.table.seconds(number, "offset", fields["offset"])
+        if onset is not None and offset is not None and offset < onset:
+            message = f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
+            self.table.error(number, message)
+        return onset, offset
+
+    def _labels(self, number: int, fields: dict[str, str]) -> tuple[str, ...]:
+        """Return the classes of a row. A faulty one is an error."""
+        labels = [fields["event_label"]] if "event_label" in fields else []
+        if "event_labels" in fields:
+            labels = re.split(r",(?! )", fields["event_labels"])
+        for label in labels:
+            if is_nothing(label):
+                self.table.error(number, names_no_class(label))
+                break
+            if len(label) > 1 and label[0] == label[-1] == '"':
+                message = f"the class {label} stands in quotes: write it without"
+                self.table.error(number, message)
+                break
+        return tuple(labels)
 
 
-def _split_header(path, lines, faults):
-    """(columns that the first line names or None, the lines after it).
-
-    lines: (number, text) of each. A header of other columns is a fault.
-    """
-    number, line = lines[0]
-    columns = tuple(field.strip().lower() for field in cut_blank(line.split("\t"), 1))
-    if "filename" not in columns:
-        return None, lines
-    if sorted(columns) not in [sorted(header) for header in HEADERS]:
-        message = f"{_EXPECTED} as the header, found {line!r}"
-        faults.append(Fault(True, path, number, message))
-        return columns, []
-    return columns, lines[1:]
-
-
-def read(path, faults):
-    """Read a list: an EventList of what is right. Its faults go to `faults`."""
-    path, names, rows, said, repeated = Path(path), {}, [], set(), []
-    if path.is_dir():
-        faults.append(
-            Fault(
-                True, path, None, "a folder; name a list, such as the tags.tsv or events.tsv in it"
-            )
-        )
-        return EventList(path, names, rows, repeated)
-    found = read_lines(path, faults)
-    lines = [pair for pair in enumerate(found or [], 1) if pair[1].strip()]
-    if found is not None and not lines:
-        faults.append(
-            Fault(True, path, None, f"is empty; {_EXPECTED} (a header alone: nothing was found)")
-        )
-    header, lines = _split_header(path, lines or [(1, "")], faults)
-    for number, line in lines:
-        parsed = _parse(path, number, line, header, faults)
-        if parsed is None:
-            continue
-        clip = clip_key(parsed[0])
-        names.setdefault(clip, parsed[0])
-        found = [Row(clip, *what, number) for what in parsed[1]]
-        if all(thing in said for thing in found or [clip]):
+def read(path: PathLike) -> EventList:
+    """Read a list of tags or events. Its faults are in the result."""
+    reader = _Reader(path)
+    names: dict[str, str] = {}
+    rows: list[Row] = []
+    seen: set[str | Row] = set()  # rows, and the keys of clips without any
+    repeated = []
+    for number, line in reader.lines():
+        clip = clip_key(line.name)
+        names.setdefault(clip, line.name)
+        found = [Row(clip, line.onset, line.offset, label, number) for label in line.labels]
+        said: list[str] | list[Row] = found or [clip]
+        if all(item in seen for item in said):
             repeated.append(number)
-        rows += [row for row in dict.fromkeys(found) if row not in said]
-        said.update(found or [clip])
-    return EventList(path, names, rows, repeated)
-
-
-def faults_of_events(event_list):
-    """Faults of the rows that have no times, for a list of events."""
-    return [
-        Fault(True, event_list.path, row.line, "no onset and offset: a tag, not an event")
-        for row in event_list.rows
-        if row.onset is None
-    ]
+        rows += [row for row in dict.fromkeys(found) if row not in seen]
+        seen.update(said)
+    return EventList(reader.table.path, names, rows, repeated, reader.table.faults)
