@@ -17,7 +17,7 @@ from helpers import LABELS, make_point, train_arguments, write_by_pyav, write_se
 from wsedtk.audio import audio_files, sound_file
 from wsedtk.cli import main as cli
 from wsedtk.core import config
-from wsedtk.data import events, score_folders
+from wsedtk.data import event_decoding, score_folders
 from wsedtk.decoding import operating_point
 from wsedtk.inference import network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
@@ -194,7 +194,7 @@ def test_events_are_those_of_the_whole_curve(detector, model, run, tmp_path):
         whole_curve(detector, tmp_path / "long.wav"),
         operating_point.read(model / "operating_point.yaml"),
     )
-    expected = events.decode_frames(
+    expected = event_decoding.decode_frames(
         curve[None],
         point.frame_thresholds,
         STEP,

@@ -10,7 +10,7 @@ from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.core.provenance import UNKNOWN_MODEL
-from wsedtk.data import events
+from wsedtk.data import event_decoding
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import first, normal
 
@@ -167,6 +167,8 @@ def frame_filters(point, seconds_per_frame):
     return tuple(
         map(
             np.array,
-            zip(*(events.filter_frames(*setting, seconds_per_frame) for setting in settings)),
+            zip(
+                *(event_decoding.filter_frames(*setting, seconds_per_frame) for setting in settings)
+            ),
         )
     )

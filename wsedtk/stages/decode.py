@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk.core import provenance
-from wsedtk.data import datadir, events, store
+from wsedtk.data import datadir, event_decoding, events, store
 from wsedtk.decoding import operating_point
 
 
@@ -16,9 +16,9 @@ def decode_all(scores, point, mode, tags):
     for block, values in scores.blocks(np.arange(len(scores)), mode):
         durations = scores.durations[block]
         if mode == "segment":
-            part = events.decode_segments(values, point.clip_thresholds, durations)
+            part = event_decoding.decode_segments(values, point.clip_thresholds, durations)
         else:
-            part = events.decode_frames(
+            part = event_decoding.decode_frames(
                 values,
                 point.frame_thresholds,
                 scores.seconds_per_frame,
