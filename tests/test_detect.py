@@ -199,7 +199,7 @@ def test_events_are_those_of_the_whole_curve(detector, model, run, tmp_path):
         point.frame_thresholds,
         STEP,
         [120.0],
-        *operating_point.frame_filters(point, STEP),
+        operating_point.frame_filters(point, STEP),
     )
     found = rows(run("detect", model, tmp_path / "long.wav", "--precise").stdout)
     assert len(found) > 40 and [(a, b, LABELS.index(k)) for _, a, b, k in found] == [

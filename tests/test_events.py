@@ -5,6 +5,7 @@ import pytest
 import scipy.signal
 
 from wsedtk.data import event_decoding, events
+from wsedtk.data.event_decoding import Filters
 
 
 def spans(found):
@@ -233,10 +234,10 @@ def test_decode_frames_edges():
     one = np.array([[0.6, 0.4]], np.float32)
     assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1) == [(0.0, 0.1, 0)]
     assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.07) == [(0.0, 0.07, 0)]
-    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, min_frames=2) == []
-    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, median_frames=3) == []
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, Filters(shortest=2)) == []
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, Filters(median=3)) == []
     assert (
-        decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, 3, 2, 2) == []
+        decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, (3, 2, 2)) == []
     )
 
 
@@ -253,9 +254,7 @@ def test_decode_frames_has_its_own_settings_for_each_class():
         np.full(3, 0.5),
         0.1,
         1.0,
-        np.array([1, 1, 3]),
-        np.array([2, 0, 0]),
-        np.array([0, 1, 0]),
+        Filters(np.array([1, 1, 3]), np.array([2, 0, 0]), np.array([0, 1, 0])),
     )
     assert found == [
         (0.3, 0.5, 0),
@@ -273,9 +272,9 @@ def test_decode_frames_filters_silent_classes_like_the_others(seed):
     scores = rng.random((60, 40)) * (rng.random(40) < 0.3)
     settings = rng.choice([1, 3, 5], 40), rng.integers(0, 4, 40), rng.integers(0, 4, 40)
     whole = runs(event_decoding.smooth(scores >= 0.5, *settings), 0.1, 5.5)
-    assert whole and decode_frames(scores, np.full(40, 0.5), 0.1, 5.5, *settings) == whole
+    assert whole and decode_frames(scores, np.full(40, 0.5), 0.1, 5.5, settings) == whole
     awake = runs(event_decoding.smooth(scores >= 0.0, *settings), 0.1, 5.5)  # no class is silent
-    assert decode_frames(scores, np.zeros(40), 0.1, 5.5, *settings) == awake
+    assert decode_frames(scores, np.zeros(40), 0.1, 5.5, settings) == awake
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -287,11 +286,13 @@ def test_many_clips_of_any_lengths_are_each_as_alone(seed):
     settings = rng.choice([1, 3, 9], 6), rng.integers(0, 6, 6), rng.integers(0, 6, 6)
     durations = 0.1 * lengths - rng.uniform(0, 0.05, 30)
     thresholds = np.array([0.2, 0.5, 0.9, 0, -np.inf, np.inf])  # also those that zeros pass
-    together = event_decoding.decode_frames(scores, thresholds, 0.1, durations, *settings, lengths)
+    together = event_decoding.decode_frames(
+        scores, thresholds, 0.1, durations, settings, num_frames=lengths
+    )
     alone = [
         spans(
             event_decoding.decode_frames(
-                scores[i : i + 1, :n], thresholds, 0.1, durations[i], *settings
+                scores[i : i + 1, :n], thresholds, 0.1, durations[i], settings
             )
         )
         for i, n in enumerate(lengths)

@@ -144,7 +144,7 @@ def exhaustive_frames(folder, criterion, grid, common=False):
                 np.full(num_classes, threshold),
                 step,
                 scores.durations[row],
-                *filters,
+                filters,
             )
             found += [(clip, *event[1:]) for event in decoded.rows()]
         if criterion == "tags":

@@ -1,8 +1,14 @@
-"""Events of recordings and of clips."""
+"""Events of recordings, and lists of events of many clips. E events."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.types import Booleans, Integers
+
+Span = tuple[float, float, int]  # onset and offset in seconds, and the class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,76 +33,121 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class Events:
-    """A list of events as columns, in the order of clip, then onset, then class."""
+    """A list of events as columns (E,), in the order of clip, then onset, then class.
 
-    clip: np.ndarray  # (E,) index of the clip
-    onset: np.ndarray  # (E,) seconds
-    offset: np.ndarray  # (E,) seconds
-    label: np.ndarray  # (E,) index of the class
+    Attributes
+    ----------
+    clip : (E,) int64
+        The index of the clip.
+    onset, offset : (E,) float64
+        Start and end in seconds.
+    label : (E,) int64
+        The index of the class.
+    """
 
-    def __len__(self):
+    clip: npt.NDArray[np.int64]
+    onset: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+    label: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
         return len(self.clip)
 
     @classmethod
-    def from_columns(cls, clip, onset, offset, label):
-        """Build from columns (E,) in any order."""
-        columns = [
-            np.asarray(column, kind)
-            for column, kind in zip(
-                (clip, onset, offset, label), (np.int64, float, float, np.int64)
-            )
-        ]
-        order = np.lexsort((columns[2], columns[3], columns[1], columns[0]))
-        return cls(*(column[order] for column in columns))
+    def from_columns(
+        cls,
+        clip: npt.ArrayLike,
+        onset: npt.ArrayLike,
+        offset: npt.ArrayLike,
+        label: npt.ArrayLike,
+    ) -> "Events":
+        """Return the events of columns (E,) in any order."""
+        events = cls(
+            clip=np.asarray(clip, np.int64),
+            onset=np.asarray(onset, np.float64),
+            offset=np.asarray(offset, np.float64),
+            label=np.asarray(label, np.int64),
+        )
+        order = np.lexsort((events.offset, events.label, events.onset, events.clip))
+        return events.select(order)
 
     @classmethod
-    def from_rows(cls, rows):
-        """Build from an iterable of (clip, onset, offset, label)."""
-        return cls.from_columns(*(list(zip(*rows)) or [()] * 4))
+    def from_rows(cls, rows: Iterable[tuple[int, float, float, int]]) -> "Events":
+        """Return the events of rows (clip, onset, offset, label) in any order."""
+        columns = list(zip(*rows))
+        if not columns:
+            return cls.from_columns([], [], [], [])
+        clip, onset, offset, label = columns
+        return cls.from_columns(clip, onset, offset, label)
 
     @classmethod
-    def joined(cls, parts):
-        """Build from Events that follow each other: each one's clips come after those of the one before."""
+    def joined(cls, parts: Iterable["Events"]) -> "Events":
+        """Join lists of events. The clips of each must come after those of the one before."""
         parts = list(parts)
         if not parts:
             return cls.from_rows([])
         return cls(
-            *(
-                np.concatenate([getattr(part, f.name) for part in parts])
-                for f in dataclasses.fields(cls)
-            )
+            clip=np.concatenate([part.clip for part in parts]),
+            onset=np.concatenate([part.onset for part in parts]),
+            offset=np.concatenate([part.offset for part in parts]),
+            label=np.concatenate([part.label for part in parts]),
         )
 
-    def rows(self):
+    def rows(self) -> Iterator[tuple[int, float, float, int]]:
         """Iterate over (clip, onset, offset, label) as plain Python values."""
         return zip(
             self.clip.tolist(), self.onset.tolist(), self.offset.tolist(), self.label.tolist()
         )
 
-    def select(self, keep):
-        """The events of a boolean mask or an index array (E',)."""
+    def select(self, keep: Booleans | Integers) -> "Events":
+        """Return the events of a boolean mask (E,), or of indices (any number,)."""
         return Events(self.clip[keep], self.onset[keep], self.offset[keep], self.label[keep])
 
 
-def num_segments(durations, seconds=1.0):
-    """Segments (N,) that clips of these durations hold, a begun one counted whole."""
-    return np.ceil(np.round(np.asarray(durations) / seconds, 6)).astype(np.int64)
+def num_segments(durations: npt.ArrayLike, seconds: float = 1.0) -> npt.NDArray[np.int64]:
+    """Return the number of segments (N,) of clips, a partial segment counted as one.
+
+    Parameters
+    ----------
+    durations : (N,) float
+        The durations of the clips in seconds.
+    seconds : float
+        The length of a segment.
+    """
+    lengths = np.round(np.asarray(durations) / seconds, 6)
+    counts: npt.NDArray[np.int64] = np.ceil(lengths).astype(np.int64)
+    return counts
 
 
-def frame_edges(num_frames, seconds_per_frame, duration):
-    """Where the frames of a clip begin and the last one ends, in seconds: (T' + 1,), of the T' <= T frames that begin in the clip.
+def frame_edges(
+    num_frames: int, seconds_per_frame: float, duration: float
+) -> npt.NDArray[np.float64]:
+    """Return the onsets of the frames of a clip and the offset of the last one, in seconds.
 
-    Rounded to the microsecond. The last frame ends with the clip, be it shorter or longer than the
-    others, but it is no longer than two of them.
+    Frames that begin after the clip are left out. The last frame ends with the clip, so it may be
+    shorter or longer than the others, but never longer than two of them.
+
+    Parameters
+    ----------
+    num_frames : int
+        T, the number of frames that there are scores for.
+    seconds_per_frame : float
+    duration : float
+        The duration of the clip in seconds.
+
+    Returns
+    -------
+    (T' + 1,) float64
+        Of T' <= T frames, rounded to the microsecond.
     """
     onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
     onsets = onsets[onsets < end]
     return np.append(onsets, min(end, round(float(onsets[-1]) + 2 * seconds_per_frame, 6)))
 
 
-def merge_overlaps(spans):
-    """Join overlapping or touching (onset, offset, label) spans of the same label."""
-    merged = []
+def merge_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """Join the (onset, offset, class) of one class that overlap or touch."""
+    merged: list[Span] = []
     for onset, offset, label in sorted(spans, key=lambda span: (span[2], span[0], span[1])):
         if merged and merged[-1][2] == label and onset <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], offset), label)

@@ -28,7 +28,7 @@ def unfit(texts: Collection[str]) -> str | None:
     return next(text for text in texts if _NOT_IN_TABLES.search(text))
 
 
-def first(items: Sequence[object], count: int = 3) -> str:
+def first(items: Sequence[object] | Texts, count: int = 3) -> str:
     """Return 'a, b, c and 7 more' of a list of names, for messages."""
     shown = ", ".join(str(i) for i in items[:count])
     return shown + (f" and {len(items) - count} more" if len(items) > count else "")

@@ -164,11 +164,5 @@ def check(point, path, labels, model, other):
 def frame_filters(point, seconds_per_frame):
     """The filters of an operating point in frames: median, shortest event and longest gap, each (K,)."""
     settings = zip(point.median_seconds, point.min_seconds, point.max_gap_seconds)
-    return tuple(
-        map(
-            np.array,
-            zip(
-                *(event_decoding.filter_frames(*setting, seconds_per_frame) for setting in settings)
-            ),
-        )
-    )
+    lengths = [event_decoding.filter_frames(*setting, seconds_per_frame) for setting in settings]
+    return event_decoding.Filters(*map(np.array, zip(*lengths)))

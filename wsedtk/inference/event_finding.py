@@ -186,7 +186,7 @@ class EventFinder:
         limits = self.point.clip_thresholds[self._columns]
         filters = operating_point.frame_filters(self.point, self.seconds_per_frame)
         decoder = event_decoding.CurveDecoder(
-            self.thresholds, self.seconds_per_frame, *(f[self._columns] for f in filters)
+            self.thresholds, self.seconds_per_frame, filters.select(self._columns)
         )
         seconds = 0.0
         for piece in pieces:

@@ -23,8 +23,8 @@ def decode_all(scores, point, mode, tags):
                 point.frame_thresholds,
                 scores.seconds_per_frame,
                 durations,
-                *filters,
-                scores.num_frames[block],
+                filters,
+                num_frames=scores.num_frames[block],
             )
         found.append(dataclasses.replace(part, clip=part.clip + block.start))
     found = events.Events.joined(found)
