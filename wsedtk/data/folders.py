@@ -117,22 +117,28 @@ def look(folder: PathLike) -> Content:
     return Content(sorted([*found.folders, *found.links]), found.files)
 
 
-def open_folders(folder: PathLike) -> tuple[list[Path], list[str]]:
-    """Return the folders in a folder that can be entered, and messages about the others.
+def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
+    """Return the folders in a folder that can be entered, as sorted paths.
+
+    Parameters
+    ----------
+    folder : path-like
+    closed : list of str
+        Receives a message about each of the other folders.
 
     Raises
     ------
     InputError
         If the folder itself can't be entered.
     """
-    found, closed = [], []
+    found = []
     for path in (Path(folder, name) for name in look(folder).folders):
         try:
             _scan(path)
             found.append(path)
         except OSError as error:
             closed.append(_cannot_enter(path, error))
-    return found, closed
+    return found
 
 
 def _holds(folder: str, other: str) -> bool:
@@ -200,7 +206,7 @@ def walk(
             closed.append(f"{as_text(path)} ({error.strerror or error})")
             continue
         yield path, found.files
-        for name in reversed(found.folders):  # the last one is visited first
+        for name in reversed(found.folders):  # the first one is popped first
             if may_enter((*names, name)):
                 waiting.append(_Waiting(os.path.join(path, name), (*names, name), holders))
         for name in found.links:
