@@ -15,7 +15,7 @@ from test_checkpoint import small_spec
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.corpora import audioset, dcase2017
-from wsedtk.data import class_lists, datadir, score_folders, table_files
+from wsedtk.data import class_lists, datadir, score_folders, score_tables, table_files
 from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
@@ -246,7 +246,7 @@ TEXT_READERS = {
     "DCASE's list": dcase2017.read_list,
     "DCASE's truth": dcase2017.read_truth,
     "classes": lambda p: class_lists.read(p, ["Car", "a"], "model"),
-    "scores": score_folders._read_table,
+    "scores": score_tables.read_table,
     "normalizer": lambda p: import_.read_normalizer(p, 2),
     "operating point": operating_point.read,
     "training configuration": lambda p: config.load(TrainConfig, p),

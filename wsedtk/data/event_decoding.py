@@ -135,7 +135,8 @@ def smooth(
     )
     # Longer filters change nothing more, and cost memory.
     longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])
-    out = np.array(x, dtype=np.uint8 if x.dtype == bool else x.dtype)
+    dtype = np.uint8 if x.dtype == bool else x.dtype
+    out: npt.NDArray[np.generic] = np.array(x, dtype)
     for setting in np.unique(settings, axis=0):
         columns = np.flatnonzero((settings == setting).all(axis=1))
         median, shortest, gap = np.minimum(setting, longest).astype(int).tolist()

@@ -8,6 +8,7 @@ from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, folders, score_folders, store
+from wsedtk.data.score_tables import is_table
 from wsedtk.data.table_files import TableFile
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
@@ -216,7 +217,7 @@ def report(path):
 def is_score_tables(path):
     """Whether a folder holds tables of frame scores."""
     names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
-    return bool(names) and score_folders.is_table(path / names[0])
+    return bool(names) and is_table(path / names[0])
 
 
 def score_tables(path):

@@ -18,7 +18,7 @@ from wsedtk.core.config import suggest_fraction
 from wsedtk.core.console import json_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import clock, progress_in_time, say
-from wsedtk.data import class_lists, formats, score_folders
+from wsedtk.data import class_lists, formats, score_folders, score_tables
 from wsedtk.data.tables import normal, unfit
 from wsedtk.inference import event_finding, network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
@@ -136,7 +136,7 @@ class _Job:
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
             with open(temporary, "x", encoding="utf-8", newline="") as file:
-                yield score_folders.Table(file, self.finder.labels, self.detector.seconds_per_frame)
+                yield score_tables.Table(file, self.finder.labels, self.detector.seconds_per_frame)
 
     def _plot(self, source, seconds, curve, spectrogram, found):
         from wsedtk.report import plots  # slow to import
