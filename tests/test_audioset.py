@@ -251,7 +251,7 @@ def test_a_segment_that_stands_twice_has_the_tags_of_both_rows(tmp_path, plain):
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 200])
 def test_blocks_of_any_size_give_the_same_sets(tmp_path, plain, monkeypatch, block_bytes):
-    monkeypatch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("wsedtk.data.table_files._BLOCK_BYTES", block_bytes)
     halves = [(*row[:3], mid) for row in LISTS["balanced"] for mid in row[3].split(",")]
     prepare(
         "--metadata-only",
@@ -377,7 +377,7 @@ def test_faults_are_counted_and_told_what_to_do_about(refused):
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 22])
 def test_lines_are_counted_through_blocks(refused, monkeypatch, block_bytes):
-    monkeypatch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("wsedtk.data.table_files._BLOCK_BYTES", block_bytes)
     refused(
         r"(?s)^\S+:8: .*'/m/x'.*:9: .*no class IDs",
         balanced=published(

@@ -313,7 +313,7 @@ def decoded_again(place):
     """The set there as a decoded folder."""
     data, out = datadir.read(place / "set"), place / "out"
     datadir.write_decoded(
-        out, data.filenames, data.durations, data.labels, data.tag_matrix(), data.events
+        out, data.filenames, data.durations, data.labels, data.tag_matrix(), events=data.events
     )
     (out / "events.tsv").write_bytes((place / "set" / "events.tsv").read_bytes())
     (out / "clips.tsv").write_text(
@@ -696,7 +696,7 @@ def test_first(items, text):
 def test_decoded_there_and_back(tmp_path, odd):
     tags = odd.tag_matrix()
     datadir.write_decoded(
-        tmp_path / "frame", odd.filenames, odd.durations, odd.labels, tags, odd.events
+        tmp_path / "frame", odd.filenames, odd.durations, odd.labels, tags, events=odd.events
     )
     back = datadir.read_decoded(tmp_path / "frame", odd.labels)
     np.testing.assert_array_equal(back.tag_matrix(), tags)
@@ -712,7 +712,7 @@ def test_decoded_there_and_back(tmp_path, odd):
 
 def test_nothing_decoded(tmp_path):
     datadir.write_decoded(
-        tmp_path, ["a", "b"], [1, 2], ["Car"], np.zeros((2, 1), bool), Events.from_rows([])
+        tmp_path, ["a", "b"], [1, 2], ["Car"], np.zeros((2, 1), bool), events=Events.from_rows([])
     )
     back = datadir.read_decoded(tmp_path, ["Car"])
     assert len(back) == 2 and len(back.events) == 0 and not back.tag_matrix().any()
@@ -740,7 +740,7 @@ def test_broken_decoded_folders(tmp_path, break_it, message):
         [1, 2],
         ["Car"],
         np.ones((2, 1), bool),
-        Events.from_rows([(0, 0, 1, 0)]),
+        events=Events.from_rows([(0, 0, 1, 0)]),
     )
     break_it(tmp_path)
     with pytest.raises(InputError, match=message):
@@ -763,6 +763,6 @@ def test_a_set_that_another_made_is_not_overwritten(folder, tmp_path):
         InputError, match="is a data directory, which decoded events would overwrite"
     ):
         datadir.write_decoded(
-            folder, ["a"], [1.0], LABELS, np.zeros((1, 2), bool), Events.from_rows([])
+            folder, ["a"], [1.0], LABELS, np.zeros((1, 2), bool), events=Events.from_rows([])
         )
     assert same(datadir.read(folder), made)

@@ -74,7 +74,7 @@ def checked(folder, block_bytes=None, block_rows=None):
     """The set, as plain values, or None, and the faults as a sorted list."""
     with pytest.MonkeyPatch.context() as patch:
         if block_bytes:
-            patch.setattr("wsedtk.data.tables._BLOCK_BYTES", block_bytes)
+            patch.setattr("wsedtk.data.table_files._BLOCK_BYTES", block_bytes)
             patch.setattr("wsedtk.data.tables.BLOCK_ROWS", block_rows)
         dataset, faults = datadir.check(folder)
         values = (

@@ -2,6 +2,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from helpers import LABELS, make_point, train_arguments, write_by_pyav, write_se
 from wsedtk.audio import audio_files, sound_file
 from wsedtk.cli import main as cli
 from wsedtk.core import config
-from wsedtk.data import events, score_folders
+from wsedtk.data import event_decoding, score_folders
 from wsedtk.decoding import operating_point
 from wsedtk.inference import network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
@@ -193,12 +194,12 @@ def test_events_are_those_of_the_whole_curve(detector, model, run, tmp_path):
         whole_curve(detector, tmp_path / "long.wav"),
         operating_point.read(model / "operating_point.yaml"),
     )
-    expected = events.decode_frames(
+    expected = event_decoding.decode_frames(
         curve[None],
         point.frame_thresholds,
         STEP,
         [120.0],
-        *operating_point.frame_filters(point, STEP),
+        operating_point.frame_filters(point, STEP),
     )
     found = rows(run("detect", model, tmp_path / "long.wav", "--precise").stdout)
     assert len(found) > 40 and [(a, b, LABELS.index(k)) for _, a, b, k in found] == [
@@ -447,6 +448,60 @@ def test_formats(model, run, sounds, tmp_path):
     ] == "-a [1].wav"
     assert run("detect", model, sounds, "--output", tmp_path / "all.tsv").exit_code == 0
     assert rows((tmp_path / "all.tsv").read_text()) == table
+
+
+OWN_FORMAT = r"""
+from wsedtk.data.formats import EventFormat
+
+
+class Csv(EventFormat):
+    suffix = ".csv"
+    header = "recording,onset,offset,label\n"
+
+    def text(self, recording, events):
+        rows = (f"{recording.name},{e.onset:.3f},{e.offset:.3f},{e.label}\n" for e in events)
+        return "".join(rows)
+
+
+class Incomplete(EventFormat):
+    suffix = ".csv"
+"""
+
+
+@pytest.fixture
+def own_format(tmp_path, monkeypatch):
+    """A module of the user's own, `own_format`, that defines a format."""
+    (tmp_path / "own_format.py").write_text(OWN_FORMAT)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_format", None)
+
+
+def test_a_format_of_ones_own(model, run, sounds, tmp_path, own_format):
+    table = run("detect", model, sounds).stdout.splitlines()[1:]
+    name = "own_format:Csv"
+    result = run("detect", model, sounds / "-a [1].wav", "--format", name)
+    header, *lines = result.stdout.splitlines()
+    assert header == "recording,onset,offset,label"
+    assert lines == [line.replace("\t", ",") for line in table if line.startswith("-a [1].wav")]
+    out = tmp_path / "out"
+    assert run("detect", model, sounds, "--format", name, "--output-dir", out).exit_code == 0
+    assert sorted(path.name for path in out.rglob("*.*")) == ["-a [1].wav.csv", "b, c.flac.csv"]
+
+
+@pytest.mark.parametrize(
+    "name, status, message",
+    [
+        ("csv", 2, "'csv' is not one of"),
+        ("own_format:Tsv", 1, "event format 'own_format:Tsv': .*Tsv"),
+        ("own_format:Incomplete", 1, "lacks 'suffix' or 'text'; define both"),
+        ("json:loads", 1, "expected a class that derives from"),
+        ("no_such_module:Csv", 1, "No module named 'no_such_module'"),
+    ],
+)
+def test_formats_that_do_not_exist(model, run, sounds, own_format, name, status, message):
+    result = run("detect", model, sounds, "--format", name)
+    assert result.exit_code == status and re.search(message, result.stderr)
 
 
 def test_each_channel_on_its_own(model, run, sounds, tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from wsedtk.data import events
+from wsedtk.data import event_decoding, events
+from wsedtk.data.event_decoding import Filters
 
 
 def spans(found):
@@ -13,13 +14,13 @@ def spans(found):
 
 
 def runs(active, *settings):
-    """`events.runs` of one clip (T, K)."""
-    return spans(events.runs(active[None], *settings))
+    """`event_decoding.runs` of one clip (T, K)."""
+    return spans(event_decoding.runs(active[None], *settings))
 
 
 def decode_frames(scores, *settings, **more):
-    """`events.decode_frames` of one clip (T, K)."""
-    return spans(events.decode_frames(scores[None], *settings, **more))
+    """`event_decoding.decode_frames` of one clip (T, K)."""
+    return spans(event_decoding.decode_frames(scores[None], *settings, **more))
 
 
 def slow_smooth(active, median, shortest, gap):
@@ -65,7 +66,7 @@ def test_smooth_equals_slow_loops():
         num_frames, num_classes = int(rng.integers(1, 40)), int(rng.integers(1, 5))
         active = blocky(rng, num_frames, num_classes)
         settings = random_settings(rng, num_classes)
-        got = events.smooth(active, *settings)
+        got = event_decoding.smooth(active, *settings)
         per_class = np.broadcast_to(np.stack(settings, -1), (num_classes, 3))
         expected = np.stack(
             [
@@ -88,11 +89,11 @@ def test_smooth_commutes_with_thresholds():
         if rng.random() < 0.5:
             scores = np.round(scores, 1).astype(np.float32)
         settings = random_settings(rng, num_classes)
-        smoothed = events.smooth(scores, *settings)
+        smoothed = event_decoding.smooth(scores, *settings)
         assert smoothed.dtype == np.float32
         for threshold in [1e-9, *rng.random(8), *scores[scores > 0][:8].astype(float), 1.0, np.inf]:
             np.testing.assert_array_equal(
-                smoothed >= threshold, events.smooth(scores >= threshold, *settings)
+                smoothed >= threshold, event_decoding.smooth(scores >= threshold, *settings)
             )
 
 
@@ -100,13 +101,13 @@ def test_smooth_commutes_with_thresholds():
 def test_median_alone_is_scipys(size):
     scores = np.random.default_rng(2).random((30, 2))
     expected = np.stack([scipy.signal.medfilt(scores[:, k], size) for k in range(2)], axis=1)
-    np.testing.assert_array_equal(events.smooth(scores, size, 0, 0), expected)
+    np.testing.assert_array_equal(event_decoding.smooth(scores, size, 0, 0), expected)
 
 
 def test_smooth_by_hand():
     def smooth(text, *settings):
         active = np.array([[c == "1"] for c in text])
-        return "".join("01"[int(v)] for v in events.smooth(active, *settings)[:, 0])
+        return "".join("01"[int(v)] for v in event_decoding.smooth(active, *settings)[:, 0])
 
     assert smooth("0110111000", 1, 3, 0) == "0000111000"
     assert smooth("1100000011", 1, 2, 0) == "1100000011"  # a run at an edge counts as long as it is
@@ -120,21 +121,21 @@ def test_smooth_by_hand():
 
 @pytest.mark.parametrize("scores", [np.zeros((0, 3), np.float32), np.zeros((0, 3), bool)])
 def test_smooth_of_no_frames(scores):
-    assert events.smooth(scores, 5, 2, 2).shape == (0, 3)
+    assert event_decoding.smooth(scores, 5, 2, 2).shape == (0, 3)
 
 
 def test_smooth_leaves_its_input_alone():
     scores = np.random.default_rng(0).random((20, 2))
     before = scores.copy()
-    events.smooth(scores, 3, 2, 2)
+    event_decoding.smooth(scores, 3, 2, 2)
     np.testing.assert_array_equal(scores, before)
 
 
 def test_smooth_takes_settings_far_longer_than_the_clip():
     active = np.array([[True], [False], [True], [True]])
-    assert not events.smooth(active, 2_000_001, 0, 0).any()
-    assert not events.smooth(active, 1, 1_000_000_000, 0).any()
-    assert events.smooth(active, 1, 0, 1_000_000_000).all()
+    assert not event_decoding.smooth(active, 2_000_001, 0, 0).any()
+    assert not event_decoding.smooth(active, 1, 1_000_000_000, 0).any()
+    assert event_decoding.smooth(active, 1, 0, 1_000_000_000).all()
 
 
 # ---- seconds -> frames ----
@@ -142,37 +143,37 @@ def test_smooth_takes_settings_far_longer_than_the_clip():
 
 @pytest.mark.parametrize("step", [0.1, 0.08, 0.02])
 def test_odd_frames_is_the_nearest_odd_number(step):
-    assert events.odd_frames(0, step) == 1 and events.odd_frames(step, step) == 1
+    assert event_decoding.odd_frames(0, step) == 1 and event_decoding.odd_frames(step, step) == 1
     for n in range(1, 200):
-        frames = events.odd_frames(n * step, step)
+        frames = event_decoding.odd_frames(n * step, step)
         assert frames % 2 == 1 and (frames == n if n % 2 else abs(frames - n) == 1)
     for seconds in np.random.default_rng(0).random(200) * 3:
-        frames = events.odd_frames(seconds, step)
+        frames = event_decoding.odd_frames(seconds, step)
         assert isinstance(frames, int) and frames % 2 == 1
         assert frames == 1 or abs(frames - seconds / step) <= 1 + 1e-9
 
 
 def test_frames_of_seconds_by_hand():
-    assert events.odd_frames(0.5, 0.1) == 5 and events.odd_frames(0.3, 0.1) == 3
-    assert events.odd_frames(0.5, 0.08) == 7  # 6.25
-    assert events.odd_frames(0.4, 0.08) == 5
-    assert events.whole_frames(0, 0.1) == 0
+    assert event_decoding.odd_frames(0.5, 0.1) == 5 and event_decoding.odd_frames(0.3, 0.1) == 3
+    assert event_decoding.odd_frames(0.5, 0.08) == 7  # 6.25
+    assert event_decoding.odd_frames(0.4, 0.08) == 5
+    assert event_decoding.whole_frames(0, 0.1) == 0
     assert (
-        events.whole_frames(0.3, 0.1) == 3 and events.whole_frames(0.7, 0.1) == 7
+        event_decoding.whole_frames(0.3, 0.1) == 3 and event_decoding.whole_frames(0.7, 0.1) == 7
     )  # 0.7 / 0.1 is below 7, 0.3 / 0.1 above 2.9
     assert (
-        events.whole_frames(0.2, 0.08) == 3
-        and events.whole_frames(0.24, 0.08) == 3
-        and events.whole_frames(0.25, 0.08) == 4
+        event_decoding.whole_frames(0.2, 0.08) == 3
+        and event_decoding.whole_frames(0.24, 0.08) == 3
+        and event_decoding.whole_frames(0.25, 0.08) == 4
     )
 
 
 @pytest.mark.parametrize("step", [0.1, 0.08, 0.02])
 def test_whole_frames_is_exact_on_multiples(step):
     for n in range(500):
-        assert events.whole_frames(n * step, step) == n
-        assert events.whole_frames(float(f"{n * step:.6f}"), step) == n
-        assert events.whole_frames((n + 0.01) * step, step) == n + 1
+        assert event_decoding.whole_frames(n * step, step) == n
+        assert event_decoding.whole_frames(float(f"{n * step:.6f}"), step) == n
+        assert event_decoding.whole_frames((n + 0.01) * step, step) == n + 1
 
 
 # ---- runs ----
@@ -220,23 +221,23 @@ def test_runs_round_trip(step):
 
 def test_decode_segments_joins_neighbours():
     scores = np.array([[0.9, 0.1], [0.5, 0.1], [0.2, 0.1], [0.7, 0.7]], np.float32)
-    assert spans(events.decode_segments(scores[None], np.array([0.5, 0.7]), 3.4)) == [
+    assert spans(event_decoding.decode_segments(scores[None], np.array([0.5, 0.7]), 3.4)) == [
         (0.0, 2.0, 0),
         (3.0, 3.4, 0),
     ]  # float32 0.7 < 0.7
-    assert spans(events.decode_segments(scores[None], np.array([np.inf, -np.inf]), 3.4)) == [
-        (0.0, 3.4, 1)
-    ]
+    assert spans(
+        event_decoding.decode_segments(scores[None], np.array([np.inf, -np.inf]), 3.4)
+    ) == [(0.0, 3.4, 1)]
 
 
 def test_decode_frames_edges():
     one = np.array([[0.6, 0.4]], np.float32)
     assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1) == [(0.0, 0.1, 0)]
     assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.07) == [(0.0, 0.07, 0)]
-    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, min_frames=2) == []
-    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, median_frames=3) == []
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, Filters(shortest=2)) == []
+    assert decode_frames(one, np.array([0.5, 0.5]), 0.1, 0.1, Filters(median=3)) == []
     assert (
-        decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, 3, 2, 2) == []
+        decode_frames(np.zeros((0, 2), np.float32), np.array([0.5, 0.5]), 0.1, 1.0, (3, 2, 2)) == []
     )
 
 
@@ -253,9 +254,7 @@ def test_decode_frames_has_its_own_settings_for_each_class():
         np.full(3, 0.5),
         0.1,
         1.0,
-        np.array([1, 1, 3]),
-        np.array([2, 0, 0]),
-        np.array([0, 1, 0]),
+        Filters(np.array([1, 1, 3]), np.array([2, 0, 0]), np.array([0, 1, 0])),
     )
     assert found == [
         (0.3, 0.5, 0),
@@ -272,10 +271,10 @@ def test_decode_frames_filters_silent_classes_like_the_others(seed):
     rng = np.random.default_rng(seed)
     scores = rng.random((60, 40)) * (rng.random(40) < 0.3)
     settings = rng.choice([1, 3, 5], 40), rng.integers(0, 4, 40), rng.integers(0, 4, 40)
-    whole = runs(events.smooth(scores >= 0.5, *settings), 0.1, 5.5)
-    assert whole and decode_frames(scores, np.full(40, 0.5), 0.1, 5.5, *settings) == whole
-    awake = runs(events.smooth(scores >= 0.0, *settings), 0.1, 5.5)  # no class is silent
-    assert decode_frames(scores, np.zeros(40), 0.1, 5.5, *settings) == awake
+    whole = runs(event_decoding.smooth(scores >= 0.5, *settings), 0.1, 5.5)
+    assert whole and decode_frames(scores, np.full(40, 0.5), 0.1, 5.5, settings) == whole
+    awake = runs(event_decoding.smooth(scores >= 0.0, *settings), 0.1, 5.5)  # no class is silent
+    assert decode_frames(scores, np.zeros(40), 0.1, 5.5, settings) == awake
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -287,18 +286,24 @@ def test_many_clips_of_any_lengths_are_each_as_alone(seed):
     settings = rng.choice([1, 3, 9], 6), rng.integers(0, 6, 6), rng.integers(0, 6, 6)
     durations = 0.1 * lengths - rng.uniform(0, 0.05, 30)
     thresholds = np.array([0.2, 0.5, 0.9, 0, -np.inf, np.inf])  # also those that zeros pass
-    together = events.decode_frames(scores, thresholds, 0.1, durations, *settings, lengths)
+    together = event_decoding.decode_frames(
+        scores, thresholds, 0.1, durations, settings, num_frames=lengths
+    )
     alone = [
-        spans(events.decode_frames(scores[i : i + 1, :n], thresholds, 0.1, durations[i], *settings))
+        spans(
+            event_decoding.decode_frames(
+                scores[i : i + 1, :n], thresholds, 0.1, durations[i], settings
+            )
+        )
         for i, n in enumerate(lengths)
     ]
     assert [spans(together.select(together.clip == clip)) for clip in range(30)] == alone and len(
         together
     ) > 50
-    smoothed = events.smooth(scores, *settings)
+    smoothed = event_decoding.smooth(scores, *settings)
     for clip, length in enumerate(lengths):
         np.testing.assert_array_equal(
-            smoothed[clip, :length], events.smooth(scores[clip, :length], *settings)
+            smoothed[clip, :length], event_decoding.smooth(scores[clip, :length], *settings)
         )
         assert not smoothed[clip, length:].any()
 

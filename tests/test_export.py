@@ -14,7 +14,7 @@ from helpers import LABELS, RECIPES, make_point, write_sound
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
-from wsedtk.data import datadir, events
+from wsedtk.data import datadir, event_decoding
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
 from wsedtk.models.network import build_network
@@ -333,5 +333,5 @@ def test_the_readmes_filters_are_those_of_decode(seed):
     )
     found = scope["smooth"](active, median, shortest, gap)
     np.testing.assert_array_equal(
-        found, events.smooth(active[:, None], median, shortest, gap)[:, 0]
+        found, event_decoding.smooth(active[:, None], median, shortest, gap)[:, 0]
     )

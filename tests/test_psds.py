@@ -271,7 +271,7 @@ def test_no_psds_without_events(run, tmp_path, monkeypatch, with_events, classes
         [10.0] * 3,
         LABELS,
         np.zeros((3, 3), bool),
-        Events.from_rows([]),
+        events=Events.from_rows([]),
     )
     report = scored(run, tmp_path, "--scores", tmp_path / "scores.h5")
     assert report["psds"] == {"psds1": None, "psds2": None} and report["psds_classes"] == classes

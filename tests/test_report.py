@@ -55,7 +55,12 @@ def system(tmp_path, run):
     )
     found = Events.from_rows([(0, 0.0, 1.5, 0), (2, 0.0, 4.0, 1)])
     write_decoded(
-        model / "test" / "frame", names, np.full(3, 4.0), LABELS, np.eye(3, 2, dtype=bool), found
+        model / "test" / "frame",
+        names,
+        np.full(3, 4.0),
+        LABELS,
+        np.eye(3, 2, dtype=bool),
+        events=found,
     )
     history = "step\ttrain_loss\tvalid_loss\tvalid_f1\tvalid_map\tlearning_rate\tseconds\n5\t0.7\t0.7\t0.1\t0.2\t0.001\t1\n"
     (model / "history.tsv").write_text(history)
@@ -121,7 +126,7 @@ def test_a_clip_with_nothing_but_zero_length_truth_is_no_best_clip(tmp_path, run
         np.full(3, 4.0),
         LABELS,
         np.eye(3, 2, dtype=bool),
-        found,
+        events=found,
     )
     assert run("score", tmp_path / "data", system / "test" / "frame").exit_code == 0
     assert run("report", system, tmp_path / "r.html").exit_code == 0
@@ -155,7 +160,7 @@ def test_many_classes_of_a_set_without_events(tmp_path, run):
         [(names[i], labels[k]) for i, k in np.argwhere(true)],
     )
     folder = tmp_path / "exp" / "big" / "test" / "segment"
-    write_decoded(folder, names, np.full(20, 4.0), labels, true, Events.from_rows([]))
+    write_decoded(folder, names, np.full(20, 4.0), labels, true, events=Events.from_rows([]))
     scores = write_score_file(
         folder.parent / "scores.h5", names, labels, np.random.default_rng(1).random((20, 50))
     )
@@ -274,7 +279,7 @@ def test_several_systems_are_compared(system, tmp_path, run):
         np.full(3, 4.0),
         LABELS,
         np.eye(3, 2, dtype=bool),
-        Events.from_rows([(0, 0.0, 2.0, 0), (1, 1.0, 3.0, 1)]),
+        events=Events.from_rows([(0, 0.0, 2.0, 0), (1, 1.0, 3.0, 1)]),
     )
     assert (
         run("score", tmp_path / "data", other / "test" / "frame", "--bootstrap", "10").exit_code

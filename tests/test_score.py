@@ -68,7 +68,7 @@ def make_lists(folder, seed=0, with_events=True, with_scores=True, num_clips=12)
         durations,
         LABELS,
         said,
-        events.Events.from_rows(estimate),
+        events=events.Events.from_rows(estimate),
     )
     clip_scores = np.round(np.clip(rng.normal(0.3 + 0.3 * true, 0.2), 0.01, 0.99), 2).astype(
         np.float32
@@ -150,7 +150,7 @@ def test_events_past_the_clips_end_are_cut_there(run, tmp_path):
         [2.7, 10],
         ["Car", "Dog"],
         np.array([[1, 0], [0, 0]], bool),
-        said,
+        events=said,
     )
     report = scored(run, tmp_path)
     assert report["segment"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
@@ -401,7 +401,12 @@ def test_of_many_classes_the_best_and_worst_are_printed(run, tmp_path, with_scor
         [(names[i], labels[k]) for i, k in np.argwhere(true)],
     )
     datadir.write_decoded(
-        tmp_path / "out", names, [10.0] * 100, labels, clip > 0.84, events.Events.from_rows([])
+        tmp_path / "out",
+        names,
+        [10.0] * 100,
+        labels,
+        clip > 0.84,
+        events=events.Events.from_rows([]),
     )
     write_score_file(tmp_path / "scores.h5", names, labels, clip)
     options = ["--scores", tmp_path / "scores.h5"] if with_scores else []
@@ -445,7 +450,7 @@ def test_only_clips_of_both_sides_are_scored(run, tmp_path):
         [*decoded.durations, 10.0],
         LABELS,
         tags,
-        events.Events.from_rows(rows),
+        events=events.Events.from_rows(rows),
     )
     (tmp_path / "out" / "failed.tsv").write_text(f"filename\n{name_of(5)}\n{name_of(1)}\n")
     (tmp_path / "set" / "info.yaml").write_text("official_clips: 488\n")
@@ -525,7 +530,12 @@ def test_dprime_has_the_interval_of_its_area(run, tmp_path):
 def test_nothing_decoded_and_nothing_true(run, tmp_path):
     write_set(tmp_path / "set", [("a", "", 10)], LABELS, [], [])
     datadir.write_decoded(
-        tmp_path / "out", ["a"], [10.0], LABELS, np.zeros((1, 3), bool), events.Events.from_rows([])
+        tmp_path / "out",
+        ["a"],
+        [10.0],
+        LABELS,
+        np.zeros((1, 3), bool),
+        events=events.Events.from_rows([]),
     )
     write_score_file(
         tmp_path / "scores.h5", ["a"], LABELS, [[0.1, 0.2, 0.3]], np.full((1, 100, 3), 0.1)
@@ -590,7 +600,7 @@ def test_a_decoded_folder_of_other_clips(tmp_path):
         [10.0],
         LABELS,
         np.zeros((1, 3), bool),
-        events.Events.from_rows([]),
+        events=events.Events.from_rows([]),
     )
     refused(tmp_path, "out: none of its 1 clips is in .*set")
 
@@ -603,7 +613,7 @@ def test_a_decoded_folder_of_other_classes(tmp_path):
         [10.0],
         ["Cat"],
         np.ones((1, 1), bool),
-        events.Events.from_rows([]),
+        events=events.Events.from_rows([]),
     )
     refused(tmp_path, "unknown class 'Cat'")
 

@@ -138,7 +138,7 @@ def test_the_report_is_that_of_score(run, tmp_path):
     said = np.zeros((12, 3), bool)
     said[[row[0] for row in estimate], [row[3] for row in estimate]] = True
     datadir.write_decoded(
-        tmp_path / "out", names, durations, LABELS, said, events.Events.from_rows(estimate)
+        tmp_path / "out", names, durations, LABELS, said, events=events.Events.from_rows(estimate)
     )
     result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--bootstrap", 20)
     wanted = json.loads(result.stdout)

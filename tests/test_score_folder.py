@@ -77,7 +77,12 @@ def test_a_folder_of_tables_is_no_score_file(run, tmp_path, command):
     point = tmp_path / "point.yaml"
     operating_point.write(point, make_point(1, ["Dog"]))
     write_decoded(
-        tmp_path / "decoded", ["rec.wav"], [2], ["Dog"], np.ones((1, 1), bool), Events.from_rows([])
+        tmp_path / "decoded",
+        ["rec.wav"],
+        [2],
+        ["Dog"],
+        np.ones((1, 1), bool),
+        events=Events.from_rows([]),
     )
     names = {
         "tables": tmp_path / "tables",

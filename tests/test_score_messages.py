@@ -23,7 +23,7 @@ def folder(tmp_path):
     write_set(tmp_path / "set", [(name, "", 4) for name in NAMES], LABELS, tags, lines)
     found = events.Events.from_rows([row for row in ROWS if row[1] < 4])
     tags = datadir.read(tmp_path / "set").tag_matrix()
-    datadir.write_decoded(tmp_path / "out", NAMES, [4, 4], LABELS, tags, found)
+    datadir.write_decoded(tmp_path / "out", NAMES, [4, 4], LABELS, tags, events=found)
     return tmp_path
 
 
@@ -104,7 +104,7 @@ def test_why_there_is_no_interval(run, tmp_path, tags, clip, names, reason):
         [4] * 4,
         LABELS,
         np.array(tags, bool).T,
-        events.Events.from_rows([]),
+        events=events.Events.from_rows([]),
     )
     scores = write_score_file(tmp_path / "scores.h5", clips, LABELS, np.array(clip).T / 10)
     result = run("score", "--bootstrap", 5, "--scores", scores, data, tmp_path / "out")

@@ -11,8 +11,9 @@ import pytest
 from helpers import write_set
 
 from wsedtk.core.errors import InputError
-from wsedtk.data import class_lists, datadir, event_lists, score_folders
-from wsedtk.data.tables import raise_on_errors
+from wsedtk.data import class_lists, datadir, score_folders
+from wsedtk.data.formats import dcase
+from wsedtk.data.table_files import raise_on_errors
 
 LABELS = ["Möwe", "Air horn, truck horn"]
 CLIPS = [("Café 1.wav", "../é/a.wav", 10), ("b.wav", "", 2.5)]
@@ -53,9 +54,8 @@ def begins_blank(form):
 
 
 def read_list(path):
-    faults = []
-    found = event_lists.read(path, faults)
-    raise_on_errors(faults, "")
+    found = dcase.read(path)
+    raise_on_errors(found.faults, "")
     return found.names, found.rows, found.repeated, found.kind()
 
 

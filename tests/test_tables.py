@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsedtk.core.errors import InputError
-from wsedtk.data import tables
+from wsedtk.data import table_files, tables
+from wsedtk.data.table_files import TableFile
 
 COLUMNS = ("filename", "onset é", "label")
 BYTES = (1, 7, 64, 1 << 22)
@@ -20,18 +21,18 @@ ANY_TABLE = settings(
 
 
 def read(path, block_bytes, columns=COLUMNS):
-    """What `read_rows` gives with blocks of so many bytes: [(line number, cells)] and [(is an error, path, line, message)]."""
-    faults, rows = [], []
+    """What `TableFile.rows` gives with blocks of so many bytes: [(line number, cells)] and [(is an error, path, line, message)]."""
+    table, rows = TableFile(path), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
-        for numbers, cells in tables.read_rows(path, columns, faults):
+        patch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
+        for numbers, cells in table.rows(columns):
             assert (
                 len(cells) == len(columns)
                 and {len(column) for column in cells} == {len(numbers)}
                 and len(numbers)
             )
             rows += zip(numbers.tolist(), zip(*cells))
-    return rows, [(fault.is_error, fault.path, fault.line, fault.message) for fault in faults]
+    return rows, [(fault.is_error, fault.path, fault.line, fault.message) for fault in table.faults]
 
 
 LINE_ENDS = st.one_of(
@@ -147,16 +148,15 @@ def test_a_blank_table_has_no_header(tmp_path, text, block_bytes):
 )
 @pytest.mark.parametrize("odd", [b"\xff", b"\xe9\n", b"\xf0\x9f\n", b"\xe9"])
 def test_what_is_not_utf8_is_named_by_its_byte(tmp_path, block_bytes, before, odd):
-    path, faults = tmp_path / "a.tsv", []
+    path = tmp_path / "a.tsv"
+    table = TableFile(path)
     path.write_bytes(before.encode() + odd + b" more\nlines\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
-        assert tables.read_lines(path, faults) is None
-    assert (
-        len(faults) == 1
-        and f" at byte {len(before.encode())})" in faults[0].message
-        and "not UTF-8 text" in faults[0].message
-    )
+        patch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
+        assert table.lines() == []
+    (fault,) = table.faults
+    assert f" at byte {len(before.encode())})" in fault.message
+    assert "not UTF-8 text" in fault.message
 
 
 @pytest.mark.parametrize("block_bytes", BYTES)
@@ -180,27 +180,27 @@ def test_what_is_not_utf8_is_named_by_its_byte(tmp_path, block_bytes, before, od
     ids=range(13),
 )
 def test_lines(tmp_path, monkeypatch, text, lines, block_bytes):
-    monkeypatch.setattr(tables, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
     (tmp_path / "a.txt").write_bytes(text.encode())
-    faults = []
-    assert tables.read_lines(tmp_path / "a.txt", faults) == lines and faults == []
+    table = TableFile(tmp_path / "a.txt")
+    assert table.lines() == lines and table.faults == []
 
 
 def test_a_file_is_read_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(table_files, "_BLOCK_BYTES", 100)
     (tmp_path / "a.tsv").write_text("a\tb\n" + "x\ty\n" * 1000)
-    blocks = [len(numbers) for numbers, _ in tables.read_rows(tmp_path / "a.tsv", ("a", "b"), [])]
+    blocks = [len(numbers) for numbers, _ in TableFile(tmp_path / "a.tsv").rows(("a", "b"))]
     assert sum(blocks) == 1000 and max(blocks) <= 26
 
 
 def test_files_that_can_not_be_read(tmp_path):
-    faults = []
-    assert (
-        list(tables.line_blocks(tmp_path / "none", faults))
-        == list(tables.line_blocks(tmp_path, faults))
-        == []
-    )
-    assert [fault.message for fault in faults] == ["no such file", "can't be read: Is a directory"]
+    for path, message in (
+        (tmp_path / "none", "no such file"),
+        (tmp_path, "can't be read: Is a directory"),
+    ):
+        table = TableFile(path)
+        assert list(table.line_blocks()) == []
+        assert [fault.message for fault in table.faults] == [message]
 
 
 @given(
@@ -272,10 +272,10 @@ def test_find_of_numbers(names, wanted):
 )
 def test_seconds_one_by_one_and_together(text, value):
     for texts in ([text], ["1", text, "3"], [text, "ten", "1_0"]):
-        found = tables.seconds(texts)[texts.index(text)]
+        found = tables.parse_seconds(texts)[texts.index(text)]
         assert np.isnan(found) if value is None else found == value and not np.signbit(found)
-    faults = []
-    assert tables.read_seconds(text, "a.tsv", 7, "onset", faults) == value
+    table = TableFile("a.tsv")
+    assert table.seconds(7, "onset", text) == value
     causes = {
         "-6e-7": ", which is negative",
         "１.５": "; write it with the digits 0 to 9",
@@ -284,7 +284,7 @@ def test_seconds_one_by_one_and_together(text, value):
     message = (
         f"error: a.tsv:7: onset must be a number of seconds, found {text!r}{causes.get(text, '')}"
     )
-    assert [str(fault) for fault in faults] == ([message] if value is None else [])
+    assert [str(fault) for fault in table.faults] == ([message] if value is None else [])
 
 
 @pytest.mark.parametrize("block_rows", [1, 2, 3, 100])
@@ -301,32 +301,30 @@ def test_slices_and_texts(monkeypatch, block_rows):
 @pytest.mark.parametrize("block_bytes", BYTES)
 def test_an_optional_column(tmp_path, block_bytes):
     """It may be named in the header; then rows may lack it: editors remove tabs at the end."""
-    path, faults = tmp_path / "a.tsv", []
+    path = tmp_path / "a.tsv"
+    table = TableFile(path)
     path.write_text("a\tb\tmore\n1\t2\t3\n4\t5\n\t\t\n6\t7\t\t\n8\n9\t\t\t0\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
-        found = [
-            row
-            for _, columns in tables.read_rows(path, ("a", "b"), faults, "more")
-            for row in zip(*columns)
-        ]
+        patch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
+        found = [row for _, columns in table.rows(("a", "b"), "more") for row in zip(*columns)]
     assert found == [("1", "2", "3"), ("4", "5", ""), ("6", "7", "")]
-    assert [(fault.line, fault.message.split(":")[0]) for fault in faults] == [
+    assert [(fault.line, fault.message.split(":")[0]) for fault in table.faults] == [
         (6, "expected 3 tab-separated fields (a, b, more), found 1"),
         (7, "expected 3 tab-separated fields (a, b, more), found 4"),
     ]
     path.write_text("a\tb\n1\t2\n")
-    found = [columns for _, columns in tables.read_rows(path, ("a", "b"), faults, "more")]
+    found = [columns for _, columns in table.rows(("a", "b"), "more")]
     assert found == [(("1",), ("2",))]
     path.write_text("a\tmore\tb\n")
-    assert list(tables.read_rows(path, ("a", "b"), faults, "more")) == []
-    assert faults[-1].message.endswith("found 'a\\tmore\\tb'; the column more may follow")
+    assert list(table.rows(("a", "b"), "more")) == []
+    assert table.faults[-1].message.endswith("found 'a\\tmore\\tb'; the column more may follow")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_utf16_is_named(tmp_path, encoding):
     (tmp_path / "a.tsv").write_bytes("filename\tevent_label\na.wav\tDog\n".encode(encoding))
-    faults = []
-    assert tables.read_lines(tmp_path / "a.tsv", faults) is None
-    assert len(faults) == 1 and faults[0].message.startswith("not UTF-8 text but UTF-16")
-    assert faults[0].message.endswith("; save it as UTF-8")
+    table = TableFile(tmp_path / "a.tsv")
+    assert table.lines() == []
+    (fault,) = table.faults
+    assert fault.message.startswith("not UTF-8 text but UTF-16")
+    assert fault.message.endswith("; save it as UTF-8")

@@ -10,7 +10,7 @@ from helpers import write_score_file, write_set
 from sklearn.metrics import f1_score
 
 from wsedtk.core.errors import InputError
-from wsedtk.data import datadir, events, store
+from wsedtk.data import datadir, event_decoding, store
 from wsedtk.decoding import operating_point, thresholds
 from wsedtk.stages import tune
 
@@ -135,16 +135,16 @@ def exhaustive_frames(folder, criterion, grid, common=False):
         found = []
         for clip, row in enumerate(rows):
             filters = (
-                events.odd_frames(median, step),
-                events.whole_frames(shortest, step),
+                event_decoding.odd_frames(median, step),
+                event_decoding.whole_frames(shortest, step),
                 int(gap / step + 1e-6),
             )
-            decoded = events.decode_frames(
+            decoded = event_decoding.decode_frames(
                 scores.frames(row)[None],
                 np.full(num_classes, threshold),
                 step,
                 scores.durations[row],
-                *filters,
+                filters,
             )
             found += [(clip, *event[1:]) for event in decoded.rows()]
         if criterion == "tags":

@@ -135,7 +135,7 @@ def test_a_decoded_folder_of_labels_in_another_form(tmp_path):
         [10.0],
         [nfd("Möwe")],
         np.ones((1, 1), bool),
-        Events.from_rows([(0, 0, 1, 0)]),
+        events=Events.from_rows([(0, 0, 1, 0)]),
     )
     found = datadir.read_decoded(tmp_path / "out", [nfd("Möwe")])
     assert (found.filenames.tolist(), found.labels, len(found.tag_clip), len(found.events)) == (

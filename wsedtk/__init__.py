@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from wsedtk.core.errors import InputError
     from wsedtk.data.clip_sets import DataSet
     from wsedtk.data.datadir import read as read_data
+    from wsedtk.data.events import Event
     from wsedtk.evaluation.evaluate import evaluate
     from wsedtk.evaluation.report import Report
-    from wsedtk.inference.event_finding import Event
     from wsedtk.inference.model import Model, Prediction, load_model
     from wsedtk.models.pooling import Pooling
     from wsedtk.stages.options.systems import TrainOptions
@@ -49,7 +49,7 @@ __all__ = [
 
 _PLACES = {
     "DataSet": "wsedtk.data.clip_sets:DataSet",
-    "Event": "wsedtk.inference.event_finding:Event",
+    "Event": "wsedtk.data.events:Event",
     "InputError": "wsedtk.core.errors:InputError",
     "Model": "wsedtk.inference.model:Model",
     "Pooling": "wsedtk.models.pooling:Pooling",

@@ -15,7 +15,8 @@ from test_checkpoint import small_spec
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.corpora import audioset, dcase2017
-from wsedtk.data import class_lists, datadir, event_lists, score_folders, tables
+from wsedtk.data import class_lists, datadir, score_folders, score_tables, table_files
+from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
 from wsedtk.stages import import_
@@ -62,15 +63,9 @@ TABLE = st.lists(st.lists(FIELDS, max_size=5), max_size=6)
 LABELS = ["Car", "Air horn, truck horn"]
 
 
-def raising(read):
-    """A reader that collects faults as one that raises them."""
-
-    def call(path):
-        faults = []
-        read(path, faults)
-        tables.raise_on_errors(faults, "mend these first")
-
-    return call
+def read_list(path):
+    """Read an event list. Raise InputError naming its faults."""
+    table_files.raise_on_errors(dcase.read(path).faults, "mend these first")
 
 
 def make_set(folder):
@@ -93,8 +88,8 @@ def make_decoded(folder):
         truth.durations,
         LABELS,
         truth.tag_matrix(),
-        truth.events,
-        {"mode": "frame"},
+        events=truth.events,
+        info={"mode": "frame"},
     )
 
 
@@ -193,7 +188,7 @@ PARSERS = {
                 "filename\tonset\toffset\tevent_label\na.wav\t0\t1.5\tCar\nb.wav\n"
             ),
         ),
-        of_file("e.tsv", raising(event_lists.read)),
+        of_file("e.tsv", read_list),
     ),
 }
 
@@ -242,7 +237,7 @@ def test_damaged_official_metadata(real_data, tmp_path, corpus, read, record_pro
 
 
 TEXT_READERS = {
-    "event list": raising(event_lists.read),
+    "event list": read_list,
     "labels": datadir.read_labels,
     "AudioSet's classes": audioset.read_classes,
     "AudioSet's list": lambda p: audioset.read_list(p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]),
@@ -251,7 +246,7 @@ TEXT_READERS = {
     "DCASE's list": dcase2017.read_list,
     "DCASE's truth": dcase2017.read_truth,
     "classes": lambda p: class_lists.read(p, ["Car", "a"], "model"),
-    "scores": score_folders._read_table,
+    "scores": score_tables.read_table,
     "normalizer": lambda p: import_.read_normalizer(p, 2),
     "operating point": operating_point.read,
     "training configuration": lambda p: config.load(TrainConfig, p),

@@ -1,8 +1,36 @@
 """Commands from a trained system to results."""
 
+import importlib
+
 import click
 
 from wsedtk.cli.common import IN_DIR, OUT, Fraction, Number, NumberList, Target, cli, stage, verb
+
+
+class Extension(click.ParamType):
+    """The name of a built-in object of an extension point, or `package.module:Object`.
+
+    The names come from the registry. It is imported only when a value or the help needs it, which
+    keeps `wsedtk --help` fast.
+    """
+
+    name = "extension"
+
+    def __init__(self, module: str, registry: str) -> None:
+        self._module = module
+        self._registry = registry
+
+    def _names(self) -> "click.Choice[str]":  # click 8.1 can't subscript it
+        registry = getattr(importlib.import_module(self._module), self._registry)
+        return click.Choice(registry.names())
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names as the help shows them."""
+        return f"[{'|'.join(self._names().choices)}|package.module:Class]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, which is checked here only if it is that of a built-in object."""
+        return value if ":" in value else self._names().convert(value, param, ctx)
 
 
 @verb(cli, "predict")
@@ -226,8 +254,8 @@ def score_files(reference, estimate, kind, num_resamples, as_json):
     "--format",
     "format_name",
     default="tsv",
-    type=click.Choice(["tsv", "jsonl", "audacity", "raven"]),
-    help="DCASE's table, JSON lines, Audacity's labels, or Raven's selection table.",
+    type=Extension("wsedtk.data.formats", "FORMATS"),
+    help="DCASE table (tsv), JSON lines, Audacity labels, Raven selection table, or your own class.",
 )
 @click.option(
     "--channels",

@@ -21,7 +21,8 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
 from wsedtk.data import clip_sets, datadir
-from wsedtk.data.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
+from wsedtk.data.table_files import TableFile
+from wsedtk.data.tables import first, normal
 
 MADE_BY = "prepare audioset"
 LISTS = {
@@ -66,10 +67,9 @@ def _cells(line, delimiter):
 
 def read_classes(path):
     """The classes of class_labels_indices.csv: their names and their IDs, in order. Raises InputError."""
-    faults, rows = [], []
-    lines = read_lines(Path(path), faults)
-    raise_on_errors(faults, "it is published with AudioSet")
-    lines = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    table, rows = TableFile(path), []
+    lines = [(number, line.strip()) for number, line in table.numbered_lines()]
+    table.raise_errors("it is published with AudioSet")
     head = lines[0][1] if lines else ""
     delimiter = next((mark for mark in "\t;" if re.match(rf"\w+ *{mark}", head)), ",")
     for number, line in lines:
@@ -198,10 +198,10 @@ def _read_row(form, line, index):
     return f"{video}_{start:.3f}_{end:.3f}.wav", round(end - start, 6), [index[mid] for mid in mids]
 
 
-def _segments(path, mids, faults):
+def _segments(table, mids):
     """Yield blocks of a list's rows: names (B,), seconds (B,), the place of the clip in the block (M,) and the class (M,) of each tag."""
     index, form, number, num_rows, said = {mid: k for k, mid in enumerate(mids)}, None, 0, 0, None
-    for lines in line_blocks(path, faults):
+    for lines in table.line_blocks():
         names, seconds, counts, tags = [], [], [], []
         for line in lines:
             number += 1
@@ -211,18 +211,18 @@ def _segments(path, mids, faults):
             line = line.rstrip("\t")
             try:
                 if form is None:
-                    form = _Form(path, number, line)
+                    form = _Form(table.path, number, line)
                     if form.is_header:
                         continue
                 name, duration, classes = _read_row(form, line, index)
             except (ValueError, csv.Error) as error:
-                faults.append(Fault(True, path, number, f"{error}: {line[:200]!r}"))
+                table.error(number, f"{error}: {line[:200]!r}")
                 continue
             names.append(name)
             seconds.append(duration)
             counts.append(len(classes))
             tags += classes
-        if len(faults) > 100:
+        if len(table.faults) > 100:
             return
         if names:
             num_rows += len(names)
@@ -232,9 +232,9 @@ def _segments(path, mids, faults):
                 np.repeat(np.arange(len(names)), counts),
                 np.array(tags, np.int64),
             )
-    if said and int(said.group(1)) != num_rows and not faults:
+    if said and int(said.group(1)) != num_rows and not table.faults:
         say(
-            f"warning: {path}: its head speaks of {int(said.group(1)):,} segments, there are {num_rows:,}; is the list cut off?"
+            f"warning: {table.path}: its head speaks of {int(said.group(1)):,} segments, there are {num_rows:,}; is the list cut off?"
         )
 
 
@@ -243,11 +243,11 @@ def read_list(path, names, mids):
 
     A segment that stands there several times has the tags of all its rows.
     """
-    path, faults, blocks, num_rows = Path(path), [], [], 0
-    for found, seconds, clip, label in _segments(path, mids, faults):
+    table, blocks, num_rows = TableFile(path), [], 0
+    for found, seconds, clip, label in _segments(table, mids):
         blocks.append((found, seconds, clip + num_rows, label))
         num_rows += len(found)
-    raise_on_errors(faults, "mend the list, or fetch it anew")
+    table.raise_errors("mend the list, or fetch it anew")
     if not blocks:
         raise InputError(f'{path}: no segments there; expected rows of ID, start, end, "class IDs"')
     filenames, seconds, row_of_tag, labels = (np.concatenate(column) for column in zip(*blocks))

@@ -22,8 +22,9 @@ import numpy as np
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.corpora import youtube
-from wsedtk.data import clip_sets, datadir, set_tables, tables
+from wsedtk.data import clip_sets, datadir, set_events, tables
 from wsedtk.data.events import Events
+from wsedtk.data.table_files import TableFile
 
 MADE_BY = "prepare dcase2017"
 SETS = {"train": "training", "test": "testing", "eval": "evaluation"}
@@ -32,10 +33,9 @@ CLASSES = "sound_event_list_17_classes.txt"
 
 def _lines(path):
     """(line number, text without tabs at its end) of each line that is not blank."""
-    faults = []
-    lines = enumerate(tables.read_lines(path, faults) or [], 1)
-    tables.raise_on_errors(faults, "fetch the list anew")
-    lines = [(number, line.rstrip("\t")) for number, line in lines if line.strip()]
+    table = TableFile(path)
+    lines = [(number, line.rstrip("\t")) for number, line in table.numbered_lines()]
+    table.raise_errors("fetch the list anew")
     if not lines:
         raise InputError(f"{path}: is empty")
     return lines
@@ -98,12 +98,10 @@ def _rows(path):
                 f"between them, found {line!r}"
             )
         file, onset, offset, label = (fields[0], "0", "0", None) if is_bare else fields
-        faults = []
-        onset, offset = (
-            tables.read_seconds(text, path, number, what, faults)
-            for what, text in (("onset", onset), ("offset", offset))
-        )
-        tables.raise_on_errors(faults, "fetch the list anew")
+        table = TableFile(path)
+        onset = table.seconds(number, "onset", onset)
+        offset = table.seconds(number, "offset", offset)
+        table.raise_errors("fetch the list anew")
         name = youtube.normal_name(file)
         if name is None or youtube.seconds_of(name) <= 0 or onset > offset:
             raise InputError(
@@ -219,7 +217,7 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     sets = read(metadata_dir)
     for name in ("test", "eval"):
         dataset = sets[name]
-        pairs = set_tables.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
+        pairs = set_events.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
         without = [dataset.filenames[clip] for clip, _ in pairs]
         if without:
             say(

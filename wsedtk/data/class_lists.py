@@ -1,35 +1,50 @@
-"""The choice of some of a model's classes, under their own names or others."""
+"""Lists of classes: the choice of some classes of a model, under their own names or others."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.data import tables
+from wsedtk.core.types import PathLike
+from wsedtk.data.table_files import TableFile
+from wsedtk.data.tables import normal
 
 
-def read(path, labels, model_dir):
-    """The classes that a file lists of a model's `labels`, with the names that they shall have: {class: name}, in its order.
+def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
+    """Read the classes that a file chooses.
 
-    One class a line; `name<TAB>new name` renames it. Blank lines and tabs at the end are passed
-    over. Raises InputError that lists every fault.
+    The file has one class a line. `name<TAB>new name` renames it. Blank lines and tabs at the end
+    of lines are ignored.
+
+    Parameters
+    ----------
+    path : path-like
+    labels : sequence of str
+        The classes of the model.
+    model_dir : path-like
+        The model, for messages.
+
+    Returns
+    -------
+    dict
+        The new name of each chosen class, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If a line is wrong. The message names the first faults.
     """
-    path, faults, names, lines = (
-        Path(path),
-        [],
-        {},
-        {},
-    )  # lines: ("class", name) or ("name", new name) -> where it stands
-    listed = [
-        (number, line)
-        for number, line in enumerate(tables.read_lines(path, faults) or [], 1)
-        if line.strip()
-    ]
-    if not listed and not faults:
-        faults.append(tables.Fault(True, path, None, "no classes: write one a line"))
-    for number, line in listed:
+    table = TableFile(path)
+    names: dict[str, str] = {}
+    lines: dict[tuple[str, str], int] = {}  # of each ("class", name) and ("name", new name)
+    numbered = table.numbered_lines()
+    if not numbered and not table.faults:
+        table.error(None, "no classes: write one a line")
+    for number, line in numbered:
         name, tab, new = line.rstrip("\t").partition("\t")
         new = new if tab else name
-        twice = next((key for key in (("class", name), ("name", new)) if key in lines), None)
+        keys = (("class", name), ("name", new))
+        twice = next((key for key in keys if key in lines), None)
         if not name.strip() or not new.strip() or "\t" in new:
             message = f"expected a class, or a class, a tab and its new name; found {line!r}"
         elif name not in labels:
@@ -38,29 +53,48 @@ def read(path, labels, model_dir):
             message = f"the {twice[0]} {twice[1]!r} stands twice, first in line {lines[twice]}"
         else:
             names[name] = new
-            lines["class", name] = lines["name", new] = number
+            lines.update(dict.fromkeys(keys, number))
             continue
-        faults.append(tables.Fault(True, path, number, message))
-    tables.raise_on_errors(faults, "mend these first")
+        table.error(number, message)
+    table.raise_errors("mend these first")
     return names
 
 
-def choose(values, labels, model_dir):
-    """The classes that `values`, each a class of a model or a file as `read` takes it, choose: {class: name}; of none, all."""
-    chosen = {}
+def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
+    """Return the classes that the values of `--classes` choose.
+
+    Parameters
+    ----------
+    values : iterable of str
+        Classes of the model, or files as `read` takes them. None choose all classes.
+    labels : sequence of str
+        The classes of the model.
+    model_dir : path-like
+        The model, for messages.
+
+    Returns
+    -------
+    dict
+        The new name of each chosen class.
+
+    Raises
+    ------
+    InputError
+        If a value is neither a class nor a file, or a class is chosen twice.
+    """
+    chosen: dict[str, str] = {}
     for value in values:
-        if tables.normal(value) in labels:
-            names = {tables.normal(value): tables.normal(value)}
+        if normal(value) in labels:
+            names = {normal(value): normal(value)}
         elif Path(value).is_file():
             names = read(value, labels, model_dir)
         else:
             raise InputError(
-                f"--classes {value!r}: neither a class of {model_dir} nor a file; {config.suggest(value, labels)}"
+                f"--classes {value!r}: neither a class of {model_dir} nor a file; "
+                f"{config.suggest(value, labels)}"
             )
-        twice = next(
-            (label for label in names if label in chosen or names[label] in chosen.values()), None
-        )
-        if twice is not None:
-            raise InputError(f"--classes: the class {twice!r} is chosen twice")
+        for label, name in names.items():
+            if label in chosen or name in chosen.values():
+                raise InputError(f"--classes: the class {label!r} is chosen twice")
         chosen.update(names)
     return chosen or {label: label for label in labels}

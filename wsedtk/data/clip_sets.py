@@ -1,16 +1,18 @@
-"""A set of clips with its tags, events and classes, in memory. N clips, K classes."""
+"""A set of clips in memory, with its tags, events and classes. N clips, M tags, K classes."""
 
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wsedtk.core.types import Booleans
 from wsedtk.data.clip_names import source_of
 from wsedtk.data.events import Events
-from wsedtk.data.tables import slices, texts
+from wsedtk.data.tables import Names, Texts, slices, texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,25 +49,26 @@ class DataSet:
     >>> len(data), data.labels, data.tag_matrix().sum(axis=0)
     """
 
-    filenames: npt.NDArray[np.str_]
-    paths: npt.NDArray[np.str_]
+    filenames: Names
+    paths: Texts
     durations: npt.NDArray[np.float64]
     labels: list[str]
     tag_clip: npt.NDArray[np.int64]
     tag_label: npt.NDArray[np.int64]
     events: Events | None = None
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
-    groups: npt.NDArray[np.str_] | None = None
+    groups: Texts | None = None
 
     def __len__(self) -> int:
         return len(self.filenames)
 
     @functools.cached_property
-    def _tag_starts(self):
+    def _tag_starts(self) -> npt.NDArray[np.int64]:
+        """The index of the first tag of each clip, and the number of tags: (N + 1,)."""
         return np.searchsorted(self.tag_clip, np.arange(len(self) + 1))
 
-    def tags_of(self, clip):
-        """The classes (any number,) that one clip is tagged with."""
+    def tags_of(self, clip: int) -> npt.NDArray[np.int64]:
+        """Return the classes of one clip, as indices."""
         return self.tag_label[self._tag_starts[clip] : self._tag_starts[clip + 1]]
 
     def tag_matrix(self, clips: npt.ArrayLike | None = None) -> npt.NDArray[np.bool_]:
@@ -80,46 +83,61 @@ class DataSet:
         tags[rows, self.tag_label[places]] = True
         return tags
 
-    def clips_of_classes(self):
-        """The clips (any number,), ascending, of each of the K classes, and then those without tags: K + 1 arrays."""
+    def clips_of_classes(self) -> list[npt.NDArray[np.int64]]:
+        """Return the clips of each of the K classes, and then the clips without tags.
+
+        These are K + 1 arrays of indices in ascending order.
+        """
         by_class = self.tag_clip[np.argsort(self.tag_label, kind="stable")]
         return [
             *np.split(by_class, np.cumsum(self.clips_per_class()))[:-1],
             np.flatnonzero(np.diff(self._tag_starts) == 0),
         ]
 
-    def clips_per_class(self, members=None):
-        """How many clips of each class there are (K,), of all or of those where the mask `members` (N,) is true."""
+    def clips_per_class(self, members: Booleans | None = None) -> npt.NDArray[np.int64]:
+        """Return the number of clips of each class (K,).
+
+        Parameters
+        ----------
+        members : (N,) bool, optional
+            The clips to count. All by default.
+        """
         labels = self.tag_label if members is None else self.tag_label[members[self.tag_clip]]
         return np.bincount(labels, minlength=len(self.labels))
 
-    def recordings(self):
-        """Yield the recordings that clips are cut from, by their names, in blocks of text (B,)."""
-        last = np.zeros(len(self))  # where the last event of each clip ends
+    def recordings(self) -> Iterator[Names]:
+        """Yield the recordings that clips are cut from, by their names, in blocks (B,)."""
+        last = np.zeros(len(self))  # the end of the last event of each clip, in seconds
         if self.events is not None:
             np.maximum.at(last, self.events.clip, self.events.offset)
         for part in slices(len(self)):
             yield np.array(list(map(source_of, self.filenames[part].tolist(), last[part].tolist())))
 
-    def is_grouped(self):
-        """Which clips (N,) have a group."""
-        return np.zeros(len(self), bool) if self.groups is None else self.groups != ""
+    def is_grouped(self) -> Booleans:
+        """Return which clips (N,) have a group."""
+        if self.groups is None:
+            return np.zeros(len(self), bool)
+        grouped: Booleans = self.groups != ""
+        return grouped
 
     @functools.cached_property
-    def source_keys(self):
-        """A key of each clip's recording (N,), and one of its group, 0 for none (N,)."""
-        groups = [] if self.groups is None else map(hash, texts(self.groups))
+    def source_keys(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """A key of the recording of each clip (N,), and a key of its group (N,), 0 for none."""
         recordings = (text for block in self.recordings() for text in block.tolist())
-        return (
-            np.fromiter(map(hash, recordings), np.int64, len(self)),
-            np.fromiter(groups, np.int64)
-            if self.groups is not None
-            else np.zeros(len(self), np.int64),
-        )
+        recording_keys = np.fromiter(map(hash, recordings), np.int64, len(self))
+        if self.groups is None:
+            return recording_keys, np.zeros(len(self), np.int64)
+        return recording_keys, np.fromiter(map(hash, texts(self.groups)), np.int64)
 
-    def select(self, keep):
-        """The set of the clips where the boolean mask `keep` (N,) is true, with their tags and events."""
-        position = np.cumsum(keep) - 1  # old index -> new index
+    def select(self, keep: Booleans) -> "DataSet":
+        """Return the set of some clips, with their tags and events.
+
+        Parameters
+        ----------
+        keep : (N,) bool
+            The clips to keep.
+        """
+        position = np.cumsum(keep) - 1  # the new index of each old one
         kept_tags = keep[self.tag_clip]
         events = self.events
         if events is not None:
@@ -136,33 +154,37 @@ class DataSet:
             events=events,
         )
 
-    def fingerprint(self):
-        """16 hexadecimal digits that name the clips, tags, events, classes and groups.
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits of a hash of the clips, tags, events, classes and groups.
 
-        Where the audio lies is not part of it. Without groups it is as in versions before groups.
+        The paths of the audio are not part of it. Without groups it is the same as in versions
+        that had no groups.
         """
         digest = hashlib.sha256()
         _hash_names(digest, self.filenames)
-        columns = [self.durations, self.tag_clip, self.tag_label]
+        columns: list[npt.NDArray[Any]] = [self.durations, self.tag_clip, self.tag_label]
         if self.events is not None:
             columns += [self.events.clip, self.events.onset, self.events.offset, self.events.label]
         for column in columns:
-            digest.update(
-                f"\n{len(column)}\n".encode()
-                + column.astype(column.dtype.newbyteorder("<")).tobytes()
-            )
+            little_endian = column.astype(column.dtype.newbyteorder("<"))
+            digest.update(f"\n{len(column)}\n".encode() + little_endian.tobytes())
         digest.update(repr(self.labels).encode())
-        if self.is_grouped().any():
+        if self.groups is not None and self.is_grouped().any():
             digest.update(b"\ngroups\n")
             _hash_names(digest, self.groups)
         return digest.hexdigest()[:16]
 
 
-def sources(*datasets):
-    """Number what must not be on both sides of a split: an array (N,) for each set, alike in all.
+def sources(*datasets: DataSet) -> list[npt.NDArray[np.int64]]:
+    """Number the sources of the clips. A split keeps the clips of one source together.
 
-    The source of a clip is its group. A clip without one is of the recording that its name tells,
-    and of the groups that other clips of this recording have; these are one source then.
+    The source of a clip is its group. A clip without a group belongs to the recording that its name
+    tells. The groups of other clips of this recording then are the same source.
+
+    Returns
+    -------
+    list of (N,) int64
+        The source of each clip of each set. Sources have the same numbers in all sets.
     """
     recordings, groups = map(np.concatenate, zip(*(dataset.source_keys for dataset in datasets)))
     is_grouped = groups != 0
@@ -178,13 +200,14 @@ def sources(*datasets):
     return np.split(source, np.cumsum([len(dataset) for dataset in datasets])[:-1])
 
 
-def _hash_names(digest, names):
+def _hash_names(digest: "hashlib._Hash", names: Texts) -> None:
     for number, part in enumerate(slices(len(names))):
         digest.update(("\n" if number else "").encode() + "\n".join(names[part].tolist()).encode())
 
 
-def fingerprint_clips(filenames):
-    """16 hexadecimal digits that name a list of clips, whatever its order."""
+def fingerprint_clips(filenames: npt.ArrayLike) -> str:
+    """Return 16 hexadecimal digits of a hash of file names (N,), whatever their order."""
     digest = hashlib.sha256()
-    _hash_names(digest, np.sort(filenames))
+    names: Names = np.sort(filenames)
+    _hash_names(digest, names)
     return digest.hexdigest()[:16]

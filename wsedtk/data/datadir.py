@@ -1,131 +1,175 @@
-"""data/<set>: a set of clips with its tags, events and classes, as tab-separated tables in one folder.
+"""Data directories: a set of clips with its tags, events and classes, as tables in one folder.
 
-    clips.tsv    filename  path  duration            one row a clip; path absolute or relative to the folder, empty: no audio
-                 [group]                         optional; what must not be on both sides of a split
-    tags.tsv     filename  event_label               one row a tag
-    labels.txt                                       one class a line, in order
-    events.tsv   filename  onset  offset  event_label    optional; seconds
-    info.yaml                                        optional; where the set comes from
+    clips.tsv    filename  path  duration               one row a clip; path absolute or relative to
+                                                        the folder, empty: no audio
+                 [group]                                optional; a split keeps a group together
+    tags.tsv     filename  event_label                  one row a tag
+    labels.txt                                          one class a line, in order
+    events.tsv   filename  onset  offset  event_label   optional; seconds
+    info.yaml                                           optional; where the set comes from
 
-UTF-8, a header line, no quoting, sorted by filename. `filename` names the clip everywhere. A decoded folder
-(<system>/<set>/<mode>/) has the same tables, its clips.tsv without `path` and without labels.txt.
+Tables are UTF-8 with a header line, without quoting, sorted by filename. `filename` names the clip
+everywhere. A decoded folder (<system>/<set>/<mode>/) has the same tables, but no labels.txt, and a
+clips.tsv without `path`.
 """
 
 import dataclasses
 import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.atomic import remove, write_text
 from wsedtk.core.config import read_yaml, to_yaml
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import detail
+from wsedtk.core.types import Booleans, PathLike
+from wsedtk.data import set_tables
 from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.events import Events
+from wsedtk.data.set_events import read_events
 from wsedtk.data.set_tables import (
     COLUMNS,
+    DECODED_COLUMNS,
     GROUP,
+    NO_TAGS,
     TEXT,
-    check_clips,
-    check_events,
-    check_info,
-    check_labels,
-    check_tags,
-    concatenate,
+    Tags,
     path_array,
+    read_clips,
+    read_tags,
 )
+from wsedtk.data.table_files import Fault, TableFile, raise_on_errors
 from wsedtk.data.tables import (
-    Fault,
+    Names,
+    Texts,
     first,
     format_seconds,
     normal,
-    raise_on_errors,
     slices,
     unfit,
     write_rows,
 )
 
+__all__ = [
+    "COLUMNS",
+    "GROUP",
+    "TEXT",
+    "Checked",
+    "check",
+    "check_overwrite",
+    "path_array",
+    "read",
+    "read_decoded",
+    "read_labels",
+    "write",
+    "write_decoded",
+]
 
-def _absolute(folder, paths):
-    """The paths (N,) of clips.tsv, which may be relative to the folder, as absolute ones."""
-    folder = str(folder.absolute())
-    blocks = [
-        path_array([os.path.join(folder, path) if path else "" for path in paths[part].tolist()])
-        for part in slices(len(paths))
-    ]
-    return concatenate(blocks, TEXT)
+
+class Checked(NamedTuple):
+    """The result of `check`: the set, None if there are errors, and the faults of its tables."""
+
+    dataset: DataSet | None
+    faults: list[Fault]
 
 
-def check(folder):
-    """Read a data directory and find every fault of its tables. Returns (DataSet, faults); None for the set on errors."""
-    folder, faults = Path(folder), []
-    if not folder.is_dir():
-        return None, [
-            Fault(
-                True,
-                folder,
-                None,
-                "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt",
-            )
-        ]
-    below = (
-        []
-        if (folder / "clips.tsv").exists()
-        else sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
+def _absolute(folder: Path, paths: Texts) -> Texts:
+    """Return the paths (N,) of clips.tsv, which may be relative to the folder, as absolute ones."""
+    base = str(folder.absolute())
+    blocks = [np.array([], TEXT)]
+    for part in slices(len(paths)):
+        joined = [os.path.join(base, path) if path else "" for path in paths[part].tolist()]
+        blocks.append(path_array(joined))
+    absolute: Texts = np.concatenate(blocks)
+    return absolute
+
+
+def check(folder: PathLike) -> Checked:
+    """Read a data directory and find all faults of its tables."""
+    folder = Path(folder)
+    missing = _fault_of_folder(folder)
+    if missing is not None:
+        return Checked(None, [missing])
+    labels_table = TableFile(folder / "labels.txt")
+    clips_table, tags_table, events_table = (TableFile(folder / name) for name in COLUMNS)
+    labels = set_tables.read_labels(labels_table)
+    clips = read_clips(clips_table)
+    tags, events = NO_TAGS, None
+    if len(clips.filenames) and labels:  # without them each row would be an error too
+        tags = read_tags(tags_table, clips.filenames, labels)
+        if events_table.path.exists():
+            events = read_events(events_table, clips, labels, tags)
+    info, info_faults = _check_info(folder / "info.yaml")
+    dataset = DataSet(
+        filenames=clips.filenames,
+        paths=clips.paths,
+        durations=clips.durations,
+        labels=labels,
+        tag_clip=tags.clip,
+        tag_label=tags.label,
+        events=events,
+        info=info,
+        groups=clips.groups if (clips.groups != "").any() else None,
     )
-    if below:
-        return None, [
-            Fault(
-                True,
-                folder,
-                None,
-                f"is no data directory but holds some: {first(below)}; name one of them",
-            )
-        ]
-    labels = check_labels(folder / "labels.txt", faults)
-    filenames, paths, durations, groups = check_clips(
-        folder / "clips.tsv", COLUMNS["clips.tsv"], faults, GROUP
-    )
-    tags, events = (np.array([], np.int64),) * 2, None
-    if len(filenames) and labels:  # else every row that names one would be a fault too
-        tags = check_tags(folder / "tags.tsv", filenames, labels, faults)
-        if (folder / "events.tsv").exists():
-            events = check_events(folder / "events.tsv", filenames, labels, durations, tags, faults)
-    info = check_info(folder / "info.yaml", faults)
-    groups = groups if (groups != "").any() else None
-    dataset = DataSet(filenames, paths, durations, labels, *tags, events, info, groups)
-    if groups is not None and not dataset.is_grouped().all():
-        without = filenames[~dataset.is_grouped()]
-        message = f"{len(without)} clips have no group, their names tell it: {first(without)}"
-        faults.append(Fault(False, folder / "clips.tsv", None, message))
-    if len(filenames) and labels:
-        *clips, untagged = dataset.clips_of_classes()
-        if len(untagged):
-            faults.append(
-                Fault(
-                    False,
-                    folder / "tags.tsv",
-                    None,
-                    f"{len(untagged)} clips without tags: {first(filenames[untagged])}",
-                )
-            )
-        unused = [label for label, members in zip(labels, clips) if not len(members)]
-        if unused:
-            faults.append(
-                Fault(
-                    False,
-                    folder / "labels.txt",
-                    None,
-                    f"{len(unused)} classes without clips: {first(unused)}",
-                )
-            )
+    tables = (labels_table, clips_table, tags_table, events_table)
+    faults = [fault for table in tables for fault in table.faults]
+    faults += [*info_faults, *_warnings(folder, dataset)]
     if any(fault.is_error for fault in faults):
-        return None, faults
-    return dataclasses.replace(dataset, paths=_absolute(folder, paths)), faults
+        return Checked(None, faults)
+    return Checked(dataclasses.replace(dataset, paths=_absolute(folder, clips.paths)), faults)
 
 
-def read(folder: str | os.PathLike[str]) -> DataSet:
+def _fault_of_folder(folder: Path) -> Fault | None:
+    """Return the error of a path that is no data directory, or None."""
+    if not folder.is_dir():
+        message = "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt"
+        return Fault(True, folder, None, message)
+    if (folder / "clips.tsv").exists():
+        return None
+    below = sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
+    if not below:
+        return None
+    message = f"is no data directory but holds some: {first(below)}; name one of them"
+    return Fault(True, folder, None, message)
+
+
+def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
+    """Read info.yaml. Return its content, {} without the file, and its faults."""
+    try:
+        info = (read_yaml(path) if path.exists() else None) or {}
+        if not isinstance(info, dict):
+            raise InputError(f"expected `key: value` lines, found {info!r}")
+    except InputError as error:
+        return {}, [Fault(True, path, None, str(error).removeprefix(f"{path}: "))]
+    return info, []
+
+
+def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
+    """Yield the warnings about a set as a whole."""
+    filenames, labels = dataset.filenames, dataset.labels
+    is_grouped = dataset.is_grouped()
+    if is_grouped.any() and not is_grouped.all():
+        without = filenames[~is_grouped]
+        message = f"{len(without)} clips have no group, their names tell it: {first(without)}"
+        yield Fault(False, folder / "clips.tsv", None, message)
+    if not len(filenames) or not labels:
+        return
+    *clips, untagged = dataset.clips_of_classes()
+    if len(untagged):
+        message = f"{len(untagged)} clips without tags: {first(filenames[untagged])}"
+        yield Fault(False, folder / "tags.tsv", None, message)
+    unused = [label for label, members in zip(labels, clips) if not len(members)]
+    if unused:
+        message = f"{len(unused)} classes without clips: {first(unused)}"
+        yield Fault(False, folder / "labels.txt", None, message)
+
+
+def read(folder: PathLike) -> DataSet:
     """Read a data directory. In Python it is `wsedtk.read_data`.
 
     Parameters
@@ -145,137 +189,197 @@ def read(folder: str | os.PathLike[str]) -> DataSet:
     """
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
+    assert dataset is not None  # there are no errors
     detail(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
     return dataset
 
 
-def read_labels(path):
-    """The classes of a text file, one a line, in order. Raises InputError that lists every fault."""
-    faults = []
-    labels = check_labels(Path(path), faults)
-    raise_on_errors(faults, "mend these first")
+def read_labels(path: PathLike) -> list[str]:
+    """Return the classes of a text file, one a line, in order.
+
+    Raises
+    ------
+    InputError
+        If the file is wrong. The message names the first faults.
+    """
+    table = TableFile(path)
+    labels = set_tables.read_labels(table)
+    table.raise_errors("mend these first")
     return labels
 
 
-def _write_tags_and_events(folder, filenames, labels, tags, events):
-    """tags: clip (M,) and class (M,) of each."""
-    write_rows(
-        folder / "tags.tsv",
-        COLUMNS["tags.tsv"],
-        (
-            zip(filenames[tags[0][part]].tolist(), (labels[k] for k in tags[1][part].tolist()))
-            for part in slices(len(tags[0]))
-        ),
+def _write_tags_and_events(
+    folder: Path, filenames: Names, labels: Sequence[str], tags: Tags, events: Events | None
+) -> None:
+    tag_rows = (
+        zip(filenames[tags.clip[part]].tolist(), (labels[k] for k in tags.label[part].tolist()))
+        for part in slices(len(tags.clip))
     )
+    write_rows(folder / "tags.tsv", COLUMNS["tags.tsv"], tag_rows)
     if events is not None:
-        write_rows(
-            folder / "events.tsv",
-            COLUMNS["events.tsv"],
-            [
-                (
-                    (filenames[i], format_seconds(on), format_seconds(off), labels[k])
-                    for i, on, off, k in events.rows()
-                )
-            ],
+        event_rows = (
+            (str(filenames[i]), format_seconds(onset), format_seconds(offset), labels[k])
+            for i, onset, offset, k in events.rows()
+        )
+        write_rows(folder / "events.tsv", COLUMNS["events.tsv"], [event_rows])
+
+
+def check_overwrite(folder: PathLike, made_by: str) -> None:
+    """Raise InputError if a folder holds a data set that the verb `made_by` did not make.
+
+    The verb that made a set is `made_by` in its info.yaml.
+    """
+    folder = Path(folder)
+    if not (folder / "clips.tsv").exists():
+        return
+    path = folder / "info.yaml"
+    info = read_yaml(path) if path.exists() else None
+    if not isinstance(info, dict) or info.get("made_by") != made_by:
+        raise InputError(
+            f"{folder}: holds a data set that `wsedtk {made_by}` did not make; "
+            "name another folder, or remove it"
         )
 
 
-def check_overwrite(folder, made_by):
-    """Raise InputError where a folder holds a data set that another verb, or a person, made (`made_by` in info.yaml)."""
-    if (Path(folder) / "clips.tsv").exists():
-        info = read_yaml(path) if (path := Path(folder) / "info.yaml").exists() else None
-        if not isinstance(info, dict) or info.get("made_by") != made_by:
-            raise InputError(
-                f"{folder}: holds a data set that `wsedtk {made_by}` did not make; name another folder, or remove it"
-            )
-
-
-def _check_names(names):
+def _check_names(names: list[str]) -> None:
     """Raise InputError for the first of some texts that a table can't hold."""
     odd = unfit(names)
     if odd is not None:
         raise InputError(
-            f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, or what is not UTF-8"
+            f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, "
+            "or what is not UTF-8"
         )
 
 
-def write(folder, dataset):
-    """Write a data directory, each table atomically. Names that its tables can't hold raise InputError.
+def write(folder: PathLike, dataset: DataSet) -> None:
+    """Write a data directory, each table atomically.
 
-    clips.tsv comes last, and an old one goes first: without it a folder that was not finished is no data directory.
+    An old clips.tsv is removed first, and the new one is written last. An unfinished folder is
+    therefore no data directory.
+
+    Raises
+    ------
+    InputError
+        If the tables can't hold a name.
     """
     folder = Path(folder)
     _check_names(dataset.labels)
     for column in (dataset.filenames, dataset.paths, dataset.groups):
-        for part in slices(0 if column is None else len(dataset)):
-            _check_names(column[part].tolist())
+        if column is not None:
+            for part in slices(len(column)):
+                _check_names(column[part].tolist())
     remove(folder / "clips.tsv")
     write_text(folder / "info.yaml", to_yaml({**dataset.info, **provenance.made_by()}))
-    _write_tags_and_events(
-        folder,
-        dataset.filenames,
-        dataset.labels,
-        (dataset.tag_clip, dataset.tag_label),
-        dataset.events,
-    )
+    tags = Tags(dataset.tag_clip, dataset.tag_label)
+    _write_tags_and_events(folder, dataset.filenames, dataset.labels, tags, dataset.events)
     if dataset.events is None:
         remove(folder / "events.tsv")
     write_text(folder / "labels.txt", "\n".join(dataset.labels) + "\n")
-    columns, groups = COLUMNS["clips.tsv"], []
+    header, groups = COLUMNS["clips.tsv"], None
     if dataset.is_grouped().any():
-        columns, groups = (*columns, GROUP), [dataset.groups]
-    write_rows(
-        folder / "clips.tsv",
-        columns,
-        (
-            zip(
-                dataset.filenames[part].tolist(),
-                dataset.paths[part].tolist(),
-                map(format_seconds, dataset.durations[part].tolist()),
-                *(column[part].tolist() for column in groups),
-            )
-            for part in slices(len(dataset))
-        ),
-    )
+        header, groups = (*header, GROUP), dataset.groups
+    rows = (_clip_rows(dataset, part, groups) for part in slices(len(dataset)))
+    write_rows(folder / "clips.tsv", header, rows)
 
 
-def write_decoded(folder, filenames, durations, labels, tags, events, info=None, failed=()):
-    """Write what a system says of clips: which clips, their tags ((N, K) booleans) and their events.
+def _clip_rows(dataset: DataSet, part: slice, groups: Texts | None) -> Iterable[tuple[str, ...]]:
+    """Return the rows of clips.tsv of a part of the clips."""
+    columns = [
+        dataset.filenames[part].tolist(),
+        dataset.paths[part].tolist(),
+        map(format_seconds, dataset.durations[part].tolist()),
+    ]
+    if groups is not None:
+        columns.append(groups[part].tolist())
+    return zip(*columns)
 
-    info: where they come from, a plain mapping. failed: file names of clips without scores, their audio being unreadable, for
-    failed.tsv. Raises InputError where the folder is a data directory.
+
+def write_decoded(
+    folder: PathLike,
+    filenames: npt.ArrayLike,
+    durations: Iterable[float],
+    labels: Sequence[str],
+    tags: Booleans,
+    *,
+    events: Events | None,
+    info: Mapping[str, Any] | None = None,
+    failed: Iterable[str] = (),
+) -> None:
+    """Write the tags and events that a system detects in clips.
+
+    Parameters
+    ----------
+    folder : path-like
+    filenames : (N,) str
+        The clips that were decoded.
+    durations : (N,) float
+        Their durations in seconds.
+    labels : sequence of str
+        The K classes.
+    tags : (N, K) bool
+    events : Events or None
+    info : mapping, optional
+        The origin of tags and events, for info.yaml.
+    failed : iterable of str
+        The clips without scores because their audio can't be read, for failed.tsv.
+
+    Raises
+    ------
+    InputError
+        If the folder is a data directory, or its tables can't hold a name.
     """
-    folder, filenames = Path(folder), np.asarray(filenames)
-    _check_names([*labels, *filenames.tolist()])
+    folder = Path(folder)
+    names: Names = np.asarray(filenames)
+    _check_names([*labels, *names.tolist()])
     if (folder / "labels.txt").exists():
         raise InputError(
-            f"{folder}: is a data directory, which decoded events would overwrite; name another folder"
+            f"{folder}: is a data directory, which decoded events would overwrite; "
+            "name another folder"
         )
     remove(folder / "clips.tsv")  # written last, as in `write`
     remove(folder / "failed.tsv")
     if info is not None:
         write_text(folder / "info.yaml", to_yaml({**info, **provenance.made_by()}))
+    failed = sorted(failed)
     if failed:
-        write_rows(folder / "failed.tsv", ("filename",), [[(name,) for name in sorted(failed)]])
-    _write_tags_and_events(folder, filenames, labels, np.nonzero(tags), events)
-    write_rows(
-        folder / "clips.tsv",
-        ("filename", "duration"),
-        [zip(map(str, filenames), map(format_seconds, durations))],
-    )
+        write_rows(folder / "failed.tsv", ("filename",), [[(name,) for name in failed]])
+    _write_tags_and_events(folder, names, labels, Tags(*np.nonzero(tags)), events)
+    rows = zip(map(str, names), map(format_seconds, durations))
+    write_rows(folder / "clips.tsv", DECODED_COLUMNS, [rows])
 
 
-def read_decoded(folder, labels):
-    """Read what `write_decoded` wrote, with the classes `labels`, as a DataSet. Raises InputError naming its first faults."""
-    folder, faults = Path(folder), []
+def read_decoded(folder: PathLike, labels: Iterable[str]) -> DataSet:
+    """Read a folder that `write_decoded` wrote.
+
+    Parameters
+    ----------
+    folder : path-like
+    labels : iterable of str
+        The classes, which the folder does not name.
+
+    Raises
+    ------
+    InputError
+        If a table is missing or wrong. The message names the first faults.
+    """
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; wsedtk decode makes it")
     labels = list(map(normal, labels))
-    table, columns = folder / "clips.tsv", ("filename", "duration")
-    filenames, paths, durations, _ = check_clips(table, columns, faults)
-    tags = check_tags(folder / "tags.tsv", filenames, labels, faults)
-    events = check_events(folder / "events.tsv", filenames, labels, durations, tags, faults)
+    clips_table, tags_table, events_table = (TableFile(folder / name) for name in COLUMNS)
+    clips = read_clips(clips_table, DECODED_COLUMNS, optional=None)
+    tags = read_tags(tags_table, clips.filenames, labels)
+    events = read_events(events_table, clips, labels, tags)
+    faults = [*clips_table.faults, *tags_table.faults, *events_table.faults]
     raise_on_errors(faults, "decode the scores again")
     info = read_yaml(folder / "info.yaml") if (folder / "info.yaml").exists() else None
-    info = info if isinstance(info, dict) else {}
-    return DataSet(filenames, paths, durations, labels, *tags, events, info)
+    return DataSet(
+        filenames=clips.filenames,
+        paths=clips.paths,
+        durations=clips.durations,
+        labels=labels,
+        tag_clip=tags.clip,
+        tag_label=tags.label,
+        events=events,
+        info=info if isinstance(info, dict) else {},
+    )

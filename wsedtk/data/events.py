@@ -1,324 +1,153 @@
-"""Scores -> events: thresholds, median filter, minimum length and gap.
-
-B clips, T frames, S segments, K classes. All work is on many clips at once, (B, T, K), those that are shorter filled with zeros.
-A frame t covers [t, t + 1) x seconds_per_frame.
-
-The smoothing steps are flat rank filters (median, opening, closing), which commute with thresholding: filtering the scores
-and then comparing with a threshold gives the same frames as filtering the thresholded frames. `smooth` therefore serves both
-decoding (on 0/1) and tuning (on scores, once for every threshold).
-"""
+"""Events of recordings, and lists of events of many clips. E events."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.types import Booleans, Integers
+
+Span = tuple[float, float, int]  # onset and offset in seconds, and the class
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """A sound event of a recording.
+
+    Attributes
+    ----------
+    onset, offset : float
+        Start and end in seconds.
+    label : str
+        The class.
+    score : float
+        The highest frame score of the event, from 0 to 1.
+    """
+
+    onset: float
+    offset: float
+    label: str
+    score: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Events:
-    """A list of events as columns, in the order of clip, then onset, then class."""
+    """A list of events as columns (E,), in the order of clip, then onset, then class.
 
-    clip: np.ndarray  # (E,) index of the clip
-    onset: np.ndarray  # (E,) seconds
-    offset: np.ndarray  # (E,) seconds
-    label: np.ndarray  # (E,) index of the class
+    Attributes
+    ----------
+    clip : (E,) int64
+        The index of the clip.
+    onset, offset : (E,) float64
+        Start and end in seconds.
+    label : (E,) int64
+        The index of the class.
+    """
 
-    def __len__(self):
+    clip: npt.NDArray[np.int64]
+    onset: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+    label: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
         return len(self.clip)
 
     @classmethod
-    def from_columns(cls, clip, onset, offset, label):
-        """Build from columns (E,) in any order."""
-        columns = [
-            np.asarray(column, kind)
-            for column, kind in zip(
-                (clip, onset, offset, label), (np.int64, float, float, np.int64)
-            )
-        ]
-        order = np.lexsort((columns[2], columns[3], columns[1], columns[0]))
-        return cls(*(column[order] for column in columns))
+    def from_columns(
+        cls,
+        clip: npt.ArrayLike,
+        onset: npt.ArrayLike,
+        offset: npt.ArrayLike,
+        label: npt.ArrayLike,
+    ) -> "Events":
+        """Return the events of columns (E,) in any order."""
+        events = cls(
+            clip=np.asarray(clip, np.int64),
+            onset=np.asarray(onset, np.float64),
+            offset=np.asarray(offset, np.float64),
+            label=np.asarray(label, np.int64),
+        )
+        order = np.lexsort((events.offset, events.label, events.onset, events.clip))
+        return events.select(order)
 
     @classmethod
-    def from_rows(cls, rows):
-        """Build from an iterable of (clip, onset, offset, label)."""
-        return cls.from_columns(*(list(zip(*rows)) or [()] * 4))
+    def from_rows(cls, rows: Iterable[tuple[int, float, float, int]]) -> "Events":
+        """Return the events of rows (clip, onset, offset, label) in any order."""
+        columns = list(zip(*rows))
+        if not columns:
+            return cls.from_columns([], [], [], [])
+        clip, onset, offset, label = columns
+        return cls.from_columns(clip, onset, offset, label)
 
     @classmethod
-    def joined(cls, parts):
-        """Build from Events that follow each other: each one's clips come after those of the one before."""
+    def joined(cls, parts: Iterable["Events"]) -> "Events":
+        """Join lists of events. The clips of each must come after those of the one before."""
         parts = list(parts)
         if not parts:
             return cls.from_rows([])
         return cls(
-            *(
-                np.concatenate([getattr(part, f.name) for part in parts])
-                for f in dataclasses.fields(cls)
-            )
+            clip=np.concatenate([part.clip for part in parts]),
+            onset=np.concatenate([part.onset for part in parts]),
+            offset=np.concatenate([part.offset for part in parts]),
+            label=np.concatenate([part.label for part in parts]),
         )
 
-    def rows(self):
+    def rows(self) -> Iterator[tuple[int, float, float, int]]:
         """Iterate over (clip, onset, offset, label) as plain Python values."""
         return zip(
             self.clip.tolist(), self.onset.tolist(), self.offset.tolist(), self.label.tolist()
         )
 
-    def select(self, keep):
-        """The events of a boolean mask or an index array (E',)."""
+    def select(self, keep: Booleans | Integers) -> "Events":
+        """Return the events of a boolean mask (E,), or of indices (any number,)."""
         return Events(self.clip[keep], self.onset[keep], self.offset[keep], self.label[keep])
 
 
-def odd_frames(seconds, seconds_per_frame):
-    """The odd number of frames nearest to a median filter's length in seconds; at least 1, which filters nothing."""
-    return (
-        2 * round((seconds / seconds_per_frame - 1) / 2) + 1 if seconds > seconds_per_frame else 1
-    )
+def num_segments(durations: npt.ArrayLike, seconds: float = 1.0) -> npt.NDArray[np.int64]:
+    """Return the number of segments (N,) of clips, a partial segment counted as one.
 
-
-def whole_frames(seconds, seconds_per_frame):
-    """The fewest frames that are at least `seconds` long (0 for 0 s)."""
-    return int(np.ceil(seconds / seconds_per_frame - 1e-6))
-
-
-def gap_frames(seconds, seconds_per_frame):
-    """The most frames that are at most `seconds` long."""
-    return int(seconds / seconds_per_frame + 1e-6)
-
-
-def filter_frames(median_seconds, min_seconds, max_gap_seconds, seconds_per_frame):
-    """The lengths of the filters in frames: median, shortest event, longest gap."""
-    return (
-        odd_frames(median_seconds, seconds_per_frame),
-        whole_frames(min_seconds, seconds_per_frame),
-        gap_frames(max_gap_seconds, seconds_per_frame),
-    )
-
-
-def smooth(x, median_frames, min_frames, max_gap_frames):
-    """Median filter, drop runs shorter than `min_frames`, then join runs at most `max_gap_frames` apart.
-
-    x: (..., T, K) booleans, or scores in [0, 1] (see the module's docstring); before and after them everything is 0, so that zeros
-    after a clip's last frame stay zeros and change nothing. median_frames odd, (K,) or one number, as are min_frames and
-    max_gap_frames. Returns (..., T, K), the same dtype.
-
-    Source: He, Shen & Zhang 2019, section 2.1, last paragraph: median filter, "ignoring noise".
+    Parameters
+    ----------
+    durations : (N,) float
+        The durations of the clips in seconds.
+    seconds : float
+        The length of a segment.
     """
-    num_frames, num_classes = x.shape[-2:]
-    settings = np.broadcast_to(
-        np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1),
-        (num_classes, 3),
-    )
-    out = np.array(x, dtype=np.uint8 if x.dtype == bool else x.dtype)
-    for setting in np.unique(settings, axis=0):  # classes with the same setting go through together
-        columns = np.flatnonzero((settings == setting).all(axis=1))
-        longest = np.array(
-            [2 * num_frames + 1, num_frames + 1, num_frames]
-        )  # more changes nothing, and costs memory
-        median, shortest, gap = np.minimum(setting, longest).astype(int).tolist()
-        y = out[..., columns]
-        if median > 1:
-            y = _median(y, median)
-        if (
-            shortest > 1
-        ):  # grey opening: the best of the windows of that length that hold the frame, each as its worst frame
-            y = _windows(
-                _windows(_padded(y, shortest - 1), shortest, np.minimum), shortest, np.maximum
-            )
-        if gap > 0:  # grey closing with a window one frame longer than the gap
-            y = _windows(_windows(_padded(y, gap), gap + 1, np.maximum), gap + 1, np.minimum)
-        out[..., columns] = y
-    return out.astype(x.dtype)
+    lengths = np.round(np.asarray(durations) / seconds, 6)
+    counts: npt.NDArray[np.int64] = np.ceil(lengths).astype(np.int64)
+    return counts
 
 
-def _median(y, size):
-    """The median over time of (..., T, K), with zeros beyond both ends."""
-    import scipy.ndimage  # slow to import
+def frame_edges(
+    num_frames: int, seconds_per_frame: float, duration: float
+) -> npt.NDArray[np.float64]:
+    """Return the onsets of the frames of a clip and the offset of the last one, in seconds.
 
-    return scipy.ndimage.median_filter(
-        y, size=(*[1] * (y.ndim - 2), size, 1), mode="constant", cval=0
-    )
+    Frames that begin after the clip are left out. The last frame ends with the clip, so it may be
+    shorter or longer than the others, but never longer than two of them.
 
+    Parameters
+    ----------
+    num_frames : int
+        T, the number of frames that there are scores for.
+    seconds_per_frame : float
+    duration : float
+        The duration of the clip in seconds.
 
-def _padded(y, count):
-    """(..., T, K) with `count` frames of zeros at both ends."""
-    return np.pad(y, [*[(0, 0)] * (y.ndim - 2), (count, count), (0, 0)])
-
-
-def _windows(y, size, extreme):
-    """The minimum or maximum (`extreme`, a ufunc) of each window of `size` frames: (..., T, K) -> (..., T - size + 1, K).
-
-    Windows of 1, 2, 4, ... frames, each from two of half its length, and the last from two that overlap.
-    """
-    length = 1
-    while length < size:
-        step = min(length, size - length)
-        y, length = extreme(y[..., : y.shape[-2] - step, :], y[..., step:, :]), length + step
-    return y
-
-
-def runs(active, seconds_per_step, durations):
-    """Runs of True in each class of each clip as Events, in seconds, none past the end of its clip.
-
-    active: (B, T, K); durations: (B,) seconds, or one number. A run ends where its last step ends. Times are rounded to the
-    microsecond, so that 3 x 0.1 s is 0.3 s.
-    """
-    clip, label = np.nonzero(active.any(axis=1))  # of hundreds of classes, few
-    return _runs(active[clip, :, label].T, clip, label, seconds_per_step, durations)
-
-
-def _runs(columns, clip, label, seconds_per_step, durations):
-    """`runs` of columns (T, P), each a class of a clip: clip, label (P,)."""
-    edges = np.diff(np.pad(columns.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (P, T + 1)
-    (place, first), (_, end) = np.nonzero(edges == 1), np.nonzero(edges == -1)  # in the same order
-    onset = np.round(first * seconds_per_step, 6)
-    last = durations if np.ndim(durations) == 0 else np.asarray(durations)[clip[place]]
-    offset = np.round(np.minimum(end * seconds_per_step, last), 6)
-    lasting = offset > onset
-    return Events.from_columns(
-        *(column[lasting] for column in (clip[place], onset, offset, label[place]))
-    )
-
-
-def decode_segments(segment_scores, thresholds, durations, seconds_per_segment=1.0):
-    """Segment mode (Wang, Li & Metze 2019, section 3.1): a segment is positive where its score >= its class's threshold.
-
-    segment_scores: (B, S, K); thresholds: (K,) float64; durations: (B,) seconds. Adjacent positive segments of a class are one event.
-    Returns Events.
-    """
-    return runs(segment_scores >= thresholds, seconds_per_segment, durations)
-
-
-def decode_frames(
-    frame_scores,
-    thresholds,
-    seconds_per_frame,
-    durations,
-    median_frames=1,
-    min_frames=0,
-    max_gap_frames=0,
-    num_frames=None,
-):
-    """Frame mode (He, Shen & Zhang 2019): threshold the frames, smooth them (see `smooth`), and read off the runs.
-
-    frame_scores: (B, T, K); thresholds: (K,) float64; durations: (B,) seconds; num_frames: (B,) the frames of each clip, None where
-    all have T. Returns Events.
-    """
-    active = frame_scores >= thresholds
-    if num_frames is not None:
-        active &= (np.arange(active.shape[1]) < np.asarray(num_frames)[:, None])[..., None]
-    clip, label = np.nonzero(
-        active.any(axis=1)
-    )  # no filter wakes a class that is silent all through the clip, as most of hundreds are
-    settings = (
-        np.broadcast_to(s, active.shape[2])[label]
-        for s in (median_frames, min_frames, max_gap_frames)
-    )
-    return _runs(
-        smooth(active[clip, :, label].T, *settings), clip, label, seconds_per_frame, durations
-    )
-
-
-class CurveDecoder:
-    """Frame mode on a score curve of any length that comes piece by piece: the events of `decode_frames` on the whole of it.
-
-    No filter looks further than some frames to either side, which are kept, so that it makes no difference where the pieces end.
-    thresholds: (K,) float64; the filters (K,) or one number, see `smooth`.
-    """
-
-    def __init__(
-        self, thresholds, seconds_per_frame, median_frames=1, min_frames=0, max_gap_frames=0
-    ):
-        self._thresholds, self._step = np.asarray(thresholds, np.float64), seconds_per_frame
-        self._filters = [
-            np.broadcast_to(f, self._thresholds.shape)
-            for f in (median_frames, min_frames, max_gap_frames)
-        ]
-        median, shortest, gap = self._filters
-        self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
-        self._scores = np.zeros(
-            (0, len(self._thresholds)), np.float32
-        )  # those that may still matter
-        self._passes = np.zeros((0, len(self._thresholds)), bool)
-        self._first = self._settled = (
-            0  # the frame that these begin with; the frames whose smoothing is known
-        )
-        self._open = {}  # class -> (onset frame, highest score, whether any frame passes) of an event that goes on
-        self._found = []  # (onset frame, end frame, class, highest score)
-
-    def push(self, scores, passes=True):
-        """Take the next frames (T, K). passes: (T, K) booleans; an event of whose frames none passes is dropped (the gate by tags)."""
-        self._scores = np.concatenate([self._scores, scores])
-        self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])
-        self._settle(self._first + len(self._scores) - self._reach)
-
-    def finish(self, duration):
-        """End the curve. Returns its events, [(onset, offset, class, highest frame score)], in seconds, none past the `duration`."""
-        end = self._first + len(self._scores)
-        self._settle(end)
-        for k in sorted(self._open):
-            self._close(k, end)
-        found = sorted(
-            (round(first * self._step, 6), k, round(min(last * self._step, duration), 6), peak)
-            for first, last, k, peak in self._found
-        )
-        return [(onset, offset, k, peak) for onset, k, offset, peak in found if offset > onset]
-
-    def _settle(self, end):
-        """Smooth the frames before `end`, and read off the events that end there."""
-        if end <= self._settled:
-            return
-        active = self._scores >= self._thresholds
-        columns = np.flatnonzero(active.any(axis=0))
-        active[:, columns] = smooth(active[:, columns], *(f[columns] for f in self._filters))
-        settled = slice(self._settled - self._first, end - self._first)
-        for k in sorted({*self._open, *np.flatnonzero(active[settled].any(axis=0)).tolist()}):
-            self._read_off(
-                k, active[settled, k], self._scores[settled, k], self._passes[settled, k]
-            )
-        self._settled = end
-        outdated = max(0, end - self._reach - self._first)
-        self._first += outdated
-        self._scores, self._passes = self._scores[outdated:], self._passes[outdated:]
-
-    def _read_off(self, k, active, scores, passes):
-        """Go on with a class whose next frames (T,) are settled."""
-        is_on = k in self._open
-        changes = np.flatnonzero(np.diff(active, prepend=is_on)).tolist()
-        for start, stop in zip([0, *changes], [*changes, len(active)]):
-            if is_on:
-                onset, peak, passed = self._open.get(k, (self._settled + start, 0.0, False))
-                self._open[k] = (
-                    onset,
-                    max(peak, float(scores[start:stop].max(initial=0))),
-                    passed or bool(passes[start:stop].any()),
-                )
-                if stop < len(active):
-                    self._close(k, self._settled + stop)
-            is_on = not is_on
-
-    def _close(self, k, end):
-        onset, peak, passed = self._open.pop(k)
-        if passed:
-            self._found.append((onset, end, k, peak))
-
-
-def num_segments(durations, seconds=1.0):
-    """Segments (N,) that clips of these durations hold, a begun one counted whole."""
-    return np.ceil(np.round(np.asarray(durations) / seconds, 6)).astype(np.int64)
-
-
-def frame_edges(num_frames, seconds_per_frame, duration):
-    """Where the frames of a clip begin and the last one ends, in seconds: (T' + 1,), of the T' <= T frames that begin in the clip.
-
-    Rounded to the microsecond. The last frame ends with the clip, be it shorter or longer than the
-    others, but it is no longer than two of them.
+    Returns
+    -------
+    (T' + 1,) float64
+        Of T' <= T frames, rounded to the microsecond.
     """
     onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
     onsets = onsets[onsets < end]
     return np.append(onsets, min(end, round(float(onsets[-1]) + 2 * seconds_per_frame, 6)))
 
 
-def merge_overlaps(spans):
-    """Join overlapping or touching (onset, offset, label) spans of the same label."""
-    merged = []
+def merge_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """Join the (onset, offset, class) of one class that overlap or touch."""
+    merged: list[Span] = []
     for onset, offset, label in sorted(spans, key=lambda span: (span[2], span[0], span[1])):
         if merged and merged[-1][2] == label and onset <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(merged[-1][1], offset), label)

@@ -1,6 +1,6 @@
-"""What folders of users hold, at any depth: one way to walk them for all verbs.
+"""Walk the folders of users, at any depth: all verbs find files in the same way.
 
-Links to folders are followed, unless they form a loop. Folders that can't be entered are named.
+Links to folders are followed unless they form a loop. Folders that can't be entered are reported.
 """
 
 import collections
@@ -8,22 +8,57 @@ import errno
 import fnmatch
 import glob
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
+from wsedtk.core.types import PathLike
 from wsedtk.data.tables import first, normal
 
 _REMEDY = "change its permissions, or run as its owner"
 
 
-def as_text(name):
-    """A file's name or path as text, whatever the file system holds."""
+class Content(NamedTuple):
+    """The names of the folders and of the files in a folder, each sorted."""
+
+    folders: list[str]
+    files: list[str]
+
+
+class _Scan(NamedTuple):
+    """The names of the folders, of the links to folders and of the files in a folder, sorted."""
+
+    folders: list[str]
+    links: list[str]
+    files: list[str]
+
+
+class _Waiting(NamedTuple):
+    """A folder that `walk` has not visited yet.
+
+    Attributes
+    ----------
+    path : str
+    names : tuple of str
+        The names from the folder where the walk began to this one.
+    holders : tuple of str
+        The real paths of the folders whose links led here.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    holders: tuple[str, ...]
+
+
+def as_text(name: PathLike) -> str:
+    """Return a file name or path as text, with replacements for what is not UTF-8."""
     return os.fsencode(name).decode(errors="replace")
 
 
-def _is_folder(entry):
-    """Whether an os.DirEntry is a folder, or a link to one.
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one.
 
     A link whose target can't be examined counts as a folder unless its name has an extension.
     """
@@ -33,76 +68,86 @@ def _is_folder(entry):
         return error.errno == errno.EACCES and not os.path.splitext(entry.name)[1]
 
 
-def _scan(folder):
-    """The names of the folders, of the links to folders and of the files in a folder, each sorted.
-
-    Raises OSError where it can't be entered.
-    """
-    os.stat(os.path.join(folder, "."))  # fails where its names may be read, and no more
-    folders, links, files = [], [], []
+def _scan(folder: PathLike) -> _Scan:
+    """List a folder. Raise OSError if it can't be entered."""
+    os.stat(os.path.join(folder, "."))  # fails if only the names in it can be read
+    found = _Scan([], [], [])
     with os.scandir(folder) as entries:
         for entry in entries:
             if not _is_folder(entry):
-                files.append(entry.name)
+                found.files.append(entry.name)
             elif entry.is_symlink():
-                links.append(entry.name)
+                found.links.append(entry.name)
             else:
-                folders.append(entry.name)
-    return sorted(folders), sorted(links), sorted(files)
+                found.folders.append(entry.name)
+    for names in found:
+        names.sort()
+    return found
 
 
-def _refused(folder, error):
-    """The message that a folder can't be entered."""
+def _cannot_enter(folder: PathLike, error: OSError) -> str:
+    """Return the message for a folder that can't be entered."""
     return f"{as_text(folder)}: can't be entered ({error.strerror or error}); {_REMEDY}"
 
 
-def check_reach(path):
-    """Raise InputError that names the first folder, on the way to a path, that can't be entered."""
+def check_reach(path: PathLike) -> None:
+    """Raise InputError if a folder on the way to a path can't be entered."""
     path = Path(path).absolute()
     for place in (*reversed(path.parents), path):
         try:
             os.stat(os.path.join(place, "."))
         except PermissionError as error:
-            raise InputError(_refused(place, error)) from None
-        except (OSError, ValueError):  # a file, or nothing, which is told elsewhere
+            raise InputError(_cannot_enter(place, error)) from None
+        except (OSError, ValueError):  # a file, or nothing, which the reader reports
             return
 
 
-def look(folder):
-    """The names of the folders and of the files in a folder, each sorted.
+def look(folder: PathLike) -> Content:
+    """Return the names in a folder.
 
-    Raises InputError where it can't be entered.
+    Raises
+    ------
+    InputError
+        If it can't be entered.
     """
     try:
-        folders, links, files = _scan(folder)
+        found = _scan(folder)
     except OSError as error:
-        raise InputError(_refused(folder, error)) from None
-    return sorted([*folders, *links]), files
+        raise InputError(_cannot_enter(folder, error)) from None
+    return Content(sorted([*found.folders, *found.links]), found.files)
 
 
-def open_folders(folder, closed):
-    """The folders in a folder that can be entered, as sorted paths.
+def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
+    """Return the folders in a folder that can be entered, as sorted paths.
 
-    Messages about the others are added to the list `closed`. Raises InputError where the folder
-    itself can't be entered.
+    Parameters
+    ----------
+    folder : path-like
+    closed : list of str
+        Receives a message about each of the other folders.
+
+    Raises
+    ------
+    InputError
+        If the folder itself can't be entered.
     """
     found = []
-    for path in (Path(folder, name) for name in look(folder)[0]):
+    for path in (Path(folder, name) for name in look(folder).folders):
         try:
             _scan(path)
             found.append(path)
         except OSError as error:
-            closed.append(_refused(path, error))
+            closed.append(_cannot_enter(path, error))
     return found
 
 
-def _holds(folder, other):
-    """Whether a folder is another or lies above it, both being real paths."""
+def _holds(folder: str, other: str) -> bool:
+    """Return whether a folder is another one or lies above it. Both are real paths."""
     return os.path.commonpath([folder, other]) == folder
 
 
-def _warn(folder, closed, loops):
-    """Warn of folders below a folder that can't be entered, and of links that form loops."""
+def _warn(folder: PathLike, closed: Sequence[str], loops: Sequence[str]) -> None:
+    """Warn of folders that can't be entered, and of links that form loops."""
     if closed:
         say(
             f"warning: {as_text(folder)}: folders that can't be entered are left out: "
@@ -115,23 +160,36 @@ def _warn(folder, closed, loops):
         )
 
 
-def _is_visible(names):
+def _is_visible(names: tuple[str, ...]) -> bool:
     return not names[-1].startswith(".")
 
 
-def walk(folder, may_enter=_is_visible):
-    """Yield (path, sorted names of the files in it) of a folder and of all folders below it.
+def walk(
+    folder: PathLike, may_enter: Callable[[tuple[str, ...]], bool] = _is_visible
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield the path of a folder and of all folders below it, with the sorted names of its files.
 
-    Each folder is visited once, those behind links after all others. Folders that can't be entered
-    and links that form loops are warned of at the end.
+    Each folder is visited once, and folders behind links after all others. Folders that can't be
+    entered and links that form loops are warned of at the end.
 
-    may_enter: a function of the names from `folder` to one below it, a tuple; where it is false
-    that folder is passed over. By default those are hidden folders, whose names begin with a dot.
-    Raises InputError where `folder` itself can't be entered.
+    Parameters
+    ----------
+    folder : path-like
+    may_enter : callable, optional
+        Takes the names from `folder` to a folder below it. That folder is skipped if the result is
+        false. By default hidden folders are skipped, whose names begin with a dot.
+
+    Raises
+    ------
+    InputError
+        If `folder` itself can't be entered.
     """
-    seen, loops, closed = set(), [], []
-    waiting, links = [(os.fspath(folder), (), ())], collections.deque()  # (path, names, holders)
-    while waiting or links:  # holders: real paths of the folders whose links led here
+    seen: set[str] = set()
+    loops: list[str] = []
+    closed: list[str] = []
+    waiting = [_Waiting(os.fspath(folder), (), ())]
+    links: collections.deque[_Waiting] = collections.deque()
+    while waiting or links:
         path, names, holders = waiting.pop() if waiting else links.popleft()
         real = os.path.realpath(path)
         if any(_holds(real, holder) for holder in holders):
@@ -141,35 +199,41 @@ def walk(folder, may_enter=_is_visible):
             continue
         seen.add(real)
         try:
-            inside, linked, files = _scan(path)
+            found = _scan(path)
         except OSError as error:
             if not names:
-                raise InputError(_refused(folder, error)) from None
+                raise InputError(_cannot_enter(folder, error)) from None
             closed.append(f"{as_text(path)} ({error.strerror or error})")
             continue
-        yield path, files
-        kinds = ((waiting, inside[::-1], holders), (links, linked, (*holders, real)))
-        for kind, found, way in kinds:
-            for name in found:
-                if may_enter((*names, name)):
-                    kind.append((os.path.join(path, name), (*names, name), way))
+        yield path, found.files
+        for name in reversed(found.folders):  # the first one is popped first
+            if may_enter((*names, name)):
+                waiting.append(_Waiting(os.path.join(path, name), (*names, name), holders))
+        for name in found.links:
+            if may_enter((*names, name)):
+                inside = (*holders, real)
+                links.append(_Waiting(os.path.join(path, name), (*names, name), inside))
     _warn(folder, closed, loops)
 
 
-def _fits(name, pattern):
-    """Whether a pattern stands for a name; for a hidden one only if it begins with a dot too."""
+def _fits(name: str, pattern: str) -> bool:
+    """Return whether a name fits a pattern. For a hidden name the pattern must begin with a dot."""
     is_visible = pattern.startswith(".") or not name.startswith(".")
     return is_visible and fnmatch.fnmatch(normal(name), normal(pattern))
 
 
-def _match(names, pattern, is_beginning=False):
-    """Whether a pattern stands for a path, both as tuples of names.
+def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool = False) -> bool:
+    """Return whether a path fits a pattern, both as tuples of names.
 
-    is_beginning: whether it may stand for a path that begins so.
+    Parameters
+    ----------
+    names, pattern : tuple of str
+    is_beginning : bool
+        Whether it is enough that a longer path which begins so can fit.
     """
     if not pattern or (is_beginning and not names):
         return not names
-    if pattern == ("**",) and not is_beginning:  # the last name is that of a file, not of a folder
+    if pattern == ("**",) and not is_beginning:  # here the last name is that of a file
         return bool(names) and not any(name.startswith(".") for name in names)
     if pattern[0] == "**":
         if _match(names, pattern[1:], is_beginning):
@@ -181,8 +245,8 @@ def _match(names, pattern, is_beginning=False):
     return _match(names[1:], pattern[1:], is_beginning)
 
 
-def matching(pattern):
-    """The files that a pattern of `*`, `?`, `[abc]` and `**` stands for, as sorted paths."""
+def matching(pattern: PathLike) -> list[Path]:
+    """Return the sorted files that fit a pattern of `*`, `?`, `[abc]` and `**`."""
     parts = Path(pattern).parts
     magic = (number for number, part in enumerate(parts) if glob.has_magic(part))
     start = next(magic, len(parts))
@@ -190,8 +254,8 @@ def matching(pattern):
     return below(base, parts[start:]) if os.path.isdir(base) else []
 
 
-def below(folder, pattern):
-    """The files below a folder that a pattern stands for, a tuple of names, as sorted paths."""
+def below(folder: PathLike, pattern: tuple[str, ...]) -> list[Path]:
+    """Return the sorted files below a folder that fit a pattern, given as a tuple of names."""
     found = []
     for path, files in walk(folder, lambda names: _match(names, pattern, is_beginning=True)):
         names = Path(path).relative_to(folder).parts

@@ -7,8 +7,6 @@ Tables may lie in subfolders, as `detect` puts them there: a clip's name then be
 N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.ScoreFile` reads a score file.
 """
 
-import contextlib
-import csv
 import hashlib
 import os
 import re
@@ -22,106 +20,27 @@ from wsedtk.core.progress import progress, say
 from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.data import folders
 from wsedtk.data.clip_names import without_extension, without_y
-from wsedtk.data.events import frame_edges, num_segments
-from wsedtk.data.tables import (
-    cut_blank,
-    first,
-    normal,
-    raise_on_errors,
-    read_lines,
-    round_seconds,
-    unfit,
+from wsedtk.data.events import num_segments
+from wsedtk.data.score_tables import (
+    BOM,
+    ROUNDING_SECONDS,
+    Table,
+    is_table,
+    parse_header,
+    read_table,
 )
+from wsedtk.data.tables import first, normal, round_seconds, unfit
 
-ROUNDING_SECONDS = 0.002  # what times may be off
 # Names of tables and folders that are read again, here and elsewhere
 _TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
 _FOLDER_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]+")
 _LONGEST_NAME = 255  # bytes, on most file systems
-_BOM, _HEADER = b"\xef\xbb\xbf", b"onset\toffset\t"
 
 
 def _clip_name(path):
     """The clip's file name: that of the table, without a Y before a YouTube ID, with .wav where it has no extension of a sound file."""
     name = without_y(normal(path.name).removesuffix(".tsv"))
     return name if without_extension(name) != name else f"{name}.wav"
-
-
-def _read_table(path):
-    """A table as (classes, edges (T + 1,), scores (T, K) float32). Raises InputError."""
-    faults = []
-    header, *rest = read_lines(path, faults) or [""]
-    raise_on_errors(faults, "mend these first")
-    numbered = [(number, line.rstrip("\t")) for number, line in enumerate(rest, 2) if line.strip()]
-    lines, columns = [line for _, line in numbered], _columns(header)
-    if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
-        raise InputError(
-            f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, found {header[:100]!r}"
-        )
-    values = _numbers(lines, len(columns))
-    if not lines:
-        raise InputError(f"{path}: holds no frames; write a row for each")
-    if values is None:
-        number, line = next(row for row in numbered if _numbers([row[1]], len(columns)) is None)
-        raise InputError(
-            f"{path}:{number}: expected {len(columns)} tab-separated numbers, times "
-            f"in seconds and scores from 0 to 1, found {line[:100]!r}{_cause(line)}"
-        )
-    return columns[2:], _edges(path, values[:, 0], values[:, 1]), values[:, 2:].astype(np.float32)
-
-
-def _columns(header):
-    """The columns that the first line of a table names; none where it is not to be read."""
-    try:
-        return cut_blank(next(csv.reader([header], delimiter="\t"), []), 1)
-    except csv.Error:
-        return []
-
-
-def _cause(line):
-    """What is wrong with the first number of a line that can't be one of a table."""
-    for place, text in enumerate(line.split("\t")):
-        with contextlib.suppress(ValueError):
-            value = float(text)
-            if not np.isfinite(value):
-                return f": {text!r} is not finite"
-            if value < 0 and (place > 1 or round(value, 6) < 0):
-                return f": {text!r} is negative"
-    return ""
-
-
-def _numbers(lines, num_columns):
-    """Lines of onset, offset and scores as an array (T, num_columns); None where any is something else."""
-    try:
-        values = (
-            np.loadtxt(lines, delimiter="\t", comments=None, ndmin=2)
-            if lines and all(map(str.strip, lines))
-            else np.empty((0, 0))
-        )
-    except ValueError:
-        return None
-    if values.shape != (len(lines), num_columns) or not np.isfinite(values).all():
-        return None
-    times, scores = values[:, :2], values[:, 2:]
-    is_right = (round_seconds(times) >= 0).all() and (scores >= 0).all() and (scores <= 1).all()
-    return values if is_right else None
-
-
-def _edges(path, onset, offset):
-    """Where frames begin and the last one ends. Raises InputError where they leave gaps, overlap or differ in length."""
-    edges = np.append(onset, offset[-1])
-    step = edges[-2] / (len(onset) - 1) if len(onset) > 1 else edges[-1]
-    slack = min(ROUNDING_SECONDS, step / 4)
-    regular = np.abs(edges[:-1] - np.arange(len(onset)) * step) <= slack
-    joined = np.append(True, np.abs(offset[:-1] - onset[1:]) <= slack)
-    odd = np.flatnonzero(~(regular & joined))
-    if len(odd) or not 0 < edges[-1] - edges[-2] <= 2 * step + slack:
-        at = int(odd[0]) if len(odd) else len(onset) - 1
-        raise InputError(
-            f"{path}:{at + 2}: frames must follow one another from 0 s and be of one length, the last ending with the clip; "
-            f"found {onset[at]:g} to {offset[at]:g} s, where the clip's frames are {step:g} s"
-        )
-    return edges
 
 
 def _steps_that_fit(onsets):
@@ -174,7 +93,7 @@ class ScoreFolder:
         self._paths, digest = [paths[name] for name in self.filenames.tolist()], hashlib.sha256()
         clip, edges, steps = [], [], []
         for table in progress(self._paths, "read scores"):
-            labels, times, scores = _read_table(table)
+            labels, times, scores = read_table(table)
             self.labels = self.labels or labels
             if labels != self.labels:
                 raise InputError(
@@ -225,7 +144,7 @@ class ScoreFolder:
 
     def frames(self, row):
         """Frame scores of one clip: (T, K)."""
-        return _read_table(self._paths[row])[2]
+        return read_table(self._paths[row])[2]
 
     def segments(self, row):
         """Segment scores of one clip, of the frames whose centre each second holds: (S, K)."""
@@ -251,26 +170,18 @@ def tables_of(folder):
     )
 
 
-def is_table(path):
-    """Whether a file begins as a table of scores does."""
-    if not (path.name.endswith(".tsv") and path.is_file()):
-        return False
-    with open(path, "rb") as file:
-        return file.read(len(_BOM + _HEADER)).removeprefix(_BOM).startswith(_HEADER)
-
-
 def look(folder):
     """What a folder of frame scores is, of its first table and the headers: {tables, labels, seconds_per_frame, odd}.
 
     odd: the names of tables with another header. Raises InputError where the first is no table of scores.
     """
     paths = tables_of(folder)
-    labels, edges, _ = _read_table(paths[0])
+    labels, edges, _ = read_table(paths[0])
     headers = []
     for path in paths:
         with open(path, "rb") as file:
-            line = file.readline(1 << 20).removeprefix(_BOM).split(b"\r")[0].removesuffix(b"\n")
-            headers.append(_columns(normal(line.decode(errors="replace"))))
+            line = file.readline(1 << 20).removeprefix(BOM).split(b"\r")[0].removesuffix(b"\n")
+            headers.append(parse_header(normal(line.decode(errors="replace"))))
     odd = [path.name for path, header in zip(paths, headers) if header != headers[0]]
     return {
         "tables": len(paths),
@@ -298,45 +209,6 @@ def check_labels(folder, labels):
         raise InputError(
             f"{folder}: a class can't be named onset or offset there, as the columns of times are"
         )
-
-
-class Table:
-    """A clip's table on its way into an open file; its frames may come piece by piece."""
-
-    def __init__(self, file, labels, seconds_per_frame):
-        self._file, self._step, self._num_written, self._held = (
-            file,
-            seconds_per_frame,
-            0,
-            np.zeros((0, len(labels)), np.float32),
-        )
-        self._format = ["%.12g"] * 2 + ["%.9g"] * len(labels)
-        csv.writer(file, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
-
-    def _write(self, edges):
-        """Write the frames that are held. edges: (T + 1,) seconds."""
-        table = np.column_stack(
-            [edges[:-1], edges[1:], self._held[: len(edges) - 1].astype(np.float32)]
-        )
-        np.savetxt(self._file, table, fmt=self._format, delimiter="\t")
-
-    def append(self, frames):
-        """Add scores (T, K); these are held until it is known whether they are the last."""
-        if len(self._held):
-            self._write(
-                np.round(
-                    np.arange(self._num_written, self._num_written + len(self._held) + 1)
-                    * self._step,
-                    6,
-                )
-            )
-        self._num_written += len(self._held)
-        self._held = frames
-
-    def finish(self, duration):
-        """Write the last frames, without those that begin after the clip's end (seconds)."""
-        edges = frame_edges(self._num_written + len(self._held), self._step, duration)
-        self._write(edges[self._num_written :])
 
 
 def _fault_of_place(place):

@@ -10,7 +10,7 @@ from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.core.provenance import UNKNOWN_MODEL
-from wsedtk.data import events
+from wsedtk.data import event_decoding
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import first, normal
 
@@ -164,9 +164,5 @@ def check(point, path, labels, model, other):
 def frame_filters(point, seconds_per_frame):
     """The filters of an operating point in frames: median, shortest event and longest gap, each (K,)."""
     settings = zip(point.median_seconds, point.min_seconds, point.max_gap_seconds)
-    return tuple(
-        map(
-            np.array,
-            zip(*(events.filter_frames(*setting, seconds_per_frame) for setting in settings)),
-        )
-    )
+    lengths = [event_decoding.filter_frames(*setting, seconds_per_frame) for setting in settings]
+    return event_decoding.Filters(*map(np.array, zip(*lengths)))

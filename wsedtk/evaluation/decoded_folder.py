@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import clip_sets, datadir, tables
+from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
-from wsedtk.data.set_tables import Repeat
 from wsedtk.data.store import ScoreFile
+from wsedtk.data.table_files import Repeat, TableFile
 from wsedtk.evaluation import metrics, psds, ranking, report_data
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_data import Warn
@@ -26,7 +26,7 @@ PathLike = str | os.PathLike[str]
 def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
     """Read the truth, and warn of its rows and events that do not count."""
     truth, faults = datadir.check(data_set)
-    tables.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
+    table_files.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
     for path in dict.fromkeys(fault.path for fault in repeats):
         lines = [fault.line for fault in repeats if fault.path == path]
@@ -41,11 +41,9 @@ def _failed(path: Path) -> list[str]:
     """Return the clips that decode lists as failed, because their audio could not be read."""
     if not path.exists():
         return []
-    faults: list[tables.Fault] = []
-    names = [
-        name for _, (block,) in tables.read_rows(path, ("filename",), faults) for name in block
-    ]
-    tables.raise_on_errors(faults, "decode the scores again")
+    table = TableFile(path)
+    names = [name for _, (block,) in table.rows(("filename",)) for name in block]
+    table.raise_errors("decode the scores again")
     return names
 
 

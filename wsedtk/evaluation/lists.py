@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.data import clip_sets, event_lists, tables
+from wsedtk.data import clip_sets, table_files, tables
 from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.data.clip_sets import DataSet
-from wsedtk.data.event_lists import EventList
 from wsedtk.data.events import Events
+from wsedtk.data.formats import dcase
+from wsedtk.data.formats.dcase import EventList
 from wsedtk.evaluation import metrics, report_data
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_data import Warn
@@ -29,10 +30,9 @@ def _read(
     reference_path: PathLike, estimate_path: PathLike, kind: Kind | None
 ) -> tuple[EventList, EventList, Kind]:
     """Read both lists, and determine their kind. Raises InputError naming their first faults."""
-    faults: list[tables.Fault] = []
-    reference: EventList = event_lists.read(reference_path, faults)
-    estimate: EventList = event_lists.read(estimate_path, faults)
-    tables.raise_on_errors(faults, "mend these first")
+    reference = dcase.read(reference_path)
+    estimate = dcase.read(estimate_path)
+    table_files.raise_on_errors([*reference.faults, *estimate.faults], "mend these first")
     if not reference.rows:
         raise InputError(
             f"{reference.path}: names no class in any clip, so there is nothing to score; "
@@ -47,11 +47,8 @@ def _read(
             )
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
-        faults = [
-            *event_lists.faults_of_events(reference),
-            *event_lists.faults_of_events(estimate),
-        ]
-        tables.raise_on_errors(faults, "mend these first")
+        faults = [*reference.faults_of_tags(), *estimate.faults_of_tags()]
+        table_files.raise_on_errors(faults, "mend these first")
     return reference, estimate, kind
 
 
@@ -183,7 +180,7 @@ def evaluate_lists(
     Parameters
     ----------
     reference_path, estimate_path : path-like
-        Tab-separated lists: see `wsedtk.data.event_lists`.
+        Tab-separated lists: see `wsedtk.data.formats.dcase`.
     kind : {"tags", "events"}, optional
         The kind of the lists. By default it is determined from their rows.
     num_resamples : int

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
-from wsedtk.data import events
+from wsedtk.data import event_decoding
+from wsedtk.data.events import Event
 from wsedtk.decoding import operating_point
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference.sliding_windows import Piece, Source
@@ -24,26 +25,6 @@ from wsedtk.inference.sliding_windows import Piece, Source
 _LOW = 0.7
 
 Watch = Callable[[Piece, npt.NDArray[np.float32]], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Event:
-    """A sound event of a recording.
-
-    Attributes
-    ----------
-    onset, offset : float
-        Start and end in seconds.
-    label : str
-        The class.
-    score : float
-        The highest frame score of the event, from 0 to 1.
-    """
-
-    onset: float
-    offset: float
-    label: str
-    score: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,8 +185,8 @@ class EventFinder:
         """
         limits = self.point.clip_thresholds[self._columns]
         filters = operating_point.frame_filters(self.point, self.seconds_per_frame)
-        decoder = events.CurveDecoder(
-            self.thresholds, self.seconds_per_frame, *(f[self._columns] for f in filters)
+        decoder = event_decoding.CurveDecoder(
+            self.thresholds, self.seconds_per_frame, filters.select(self._columns)
         )
         seconds = 0.0
         for piece in pieces:

@@ -20,10 +20,11 @@ from wsedtk.core.atomic import make_folder
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.data.clip_names import LONGEST_SECONDS
+from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
 from wsedtk.decoding import operating_point as operating_points
 from wsedtk.inference import event_finding, network_runner
-from wsedtk.inference.event_finding import Event, EventFinder, Threshold
+from wsedtk.inference.event_finding import EventFinder, Threshold
 from wsedtk.inference.sliding_windows import Detector, Source
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec

@@ -7,7 +7,9 @@ import numpy as np
 from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.data import datadir, folders, score_folders, store, tables
+from wsedtk.data import datadir, folders, score_folders, store
+from wsedtk.data.score_tables import is_table
+from wsedtk.data.table_files import TableFile
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
 from wsedtk.inspection.description import About, hours, listed, made_by, record_of, when_made
@@ -115,11 +117,12 @@ def _has_header(path, columns):
 
 def _labels_of(folder):
     """The classes that a decoded folder's tables name, which may be all it tells of them."""
-    faults, labels = [], set()
+    labels = set()
     for name in ("tags.tsv", "events.tsv"):
-        for _, columns in tables.read_rows(folder / name, datadir.COLUMNS[name], faults):
+        table = TableFile(folder / name)
+        for _, columns in table.rows(datadir.COLUMNS[name]):
             labels.update(columns[-1])
-    tables.raise_on_errors(faults, "decode the scores again")
+        table.raise_errors("decode the scores again")
     return sorted(labels)
 
 
@@ -147,7 +150,7 @@ def decoded(path):
         return about
     failed = path / "failed.tsv"
     if failed.exists():
-        about.content["failed_clips"] = len(tables.read_lines(failed, []) or [""]) - 2
+        about.content["failed_clips"] = len(TableFile(failed).numbered_lines()) - 1
     report = (
         report_data.read_report(path / "report.json") if (path / "report.json").exists() else None
     )
@@ -214,7 +217,7 @@ def report(path):
 def is_score_tables(path):
     """Whether a folder holds tables of frame scores."""
     names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
-    return bool(names) and score_folders.is_table(path / names[0])
+    return bool(names) and is_table(path / names[0])
 
 
 def score_tables(path):

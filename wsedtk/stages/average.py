@@ -11,7 +11,7 @@ import numpy as np
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
-from wsedtk.data import datadir, score_folders, store, tables
+from wsedtk.data import datadir, score_folders, score_tables, store, tables
 from wsedtk.data.clip_names import clip_key, youtube_key
 from wsedtk.data.events import num_segments
 
@@ -121,7 +121,7 @@ def _check_frames(sources, rows):
         step = abs(source.seconds_per_frame - one.seconds_per_frame)
         if (
             step > 1e-3 * one.seconds_per_frame
-            or step * num_frames.max() > score_folders.ROUNDING_SECONDS
+            or step * num_frames.max() > score_tables.ROUNDING_SECONDS
         ):
             raise InputError(
                 f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of {one.path} "

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk.core import provenance
-from wsedtk.data import datadir, events, store
+from wsedtk.data import datadir, event_decoding, events, store
 from wsedtk.decoding import operating_point
 
 
@@ -16,15 +16,15 @@ def decode_all(scores, point, mode, tags):
     for block, values in scores.blocks(np.arange(len(scores)), mode):
         durations = scores.durations[block]
         if mode == "segment":
-            part = events.decode_segments(values, point.clip_thresholds, durations)
+            part = event_decoding.decode_segments(values, point.clip_thresholds, durations)
         else:
-            part = events.decode_frames(
+            part = event_decoding.decode_frames(
                 values,
                 point.frame_thresholds,
                 scores.seconds_per_frame,
                 durations,
-                *filters,
-                scores.num_frames[block],
+                filters,
+                num_frames=scores.num_frames[block],
             )
         found.append(dataclasses.replace(part, clip=part.clip + block.start))
     found = events.Events.joined(found)
@@ -45,8 +45,8 @@ def run(scores_path, point_path, output, mode):
         scores.durations,
         scores.labels,
         tags,
-        found,
-        {
+        events=found,
+        info={
             "mode": mode,
             "model": model,
             "scores": scores.attributes["fingerprint"],
@@ -54,7 +54,7 @@ def run(scores_path, point_path, output, mode):
             "operating_point": provenance.fingerprint_file(Path(point_path)),
             "tuned_on": point.tuned_on,
         },
-        scores.failed,
+        failed=scores.failed,
     )
     operating_point.write(
         Path(output) / "operating_point.yaml", point

@@ -18,7 +18,7 @@ from wsedtk.core.config import suggest_fraction
 from wsedtk.core.console import json_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import clock, progress_in_time, say
-from wsedtk.data import class_lists, event_formats, score_folders
+from wsedtk.data import class_lists, formats, score_folders, score_tables
 from wsedtk.data.tables import normal, unfit
 from wsedtk.inference import event_finding, network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
@@ -96,7 +96,7 @@ class _Job:
 
     detector: sliding_windows.Detector
     finder: event_finding.EventFinder
-    form: event_formats.Format
+    form: formats.EventFormat
     scores: Path | None
     plots: Path | None
 
@@ -136,7 +136,7 @@ class _Job:
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
             with open(temporary, "x", encoding="utf-8", newline="") as file:
-                yield score_folders.Table(file, self.finder.labels, self.detector.seconds_per_frame)
+                yield score_tables.Table(file, self.finder.labels, self.detector.seconds_per_frame)
 
     def _plot(self, source, seconds, curve, spectrogram, found):
         from wsedtk.report import plots  # slow to import
@@ -163,8 +163,8 @@ class _Job:
         channel = None if source.channel is None else source.channel + 1
         file_name = recordings.as_text(Path(source.path).name)
         high_hz = self.detector.frontend.config.max_hz
-        recording = event_formats.Recording(source.name, file_name, channel, high_hz)
-        return self.form.lines(recording, map(dataclasses.astuple, found))
+        recording = formats.Recording(source.name, file_name, channel, high_hz)
+        return self.form.text(recording, found)
 
 
 @contextlib.contextmanager
@@ -251,7 +251,7 @@ def _writer(stack, form, output, output_dir):
         )
     file.write(form.header)
 
-    is_json = output is None and form is event_formats.FORMATS["jsonl"]
+    is_json = output is None and form.is_json
 
     def write(_, text):
         file.write(json_text(text) if is_json else text)
@@ -323,7 +323,7 @@ def run(
     paths: files, folders and patterns; thresholds, classes: texts, see `_threshold` and
     `class_lists.choose`.
     """
-    form = event_formats.FORMATS[format_name]
+    form = formats.event_format(format_name)
     spec, network, fingerprint = checkpoint.load_model(model_dir)
     names = class_lists.choose(classes, spec.labels, model_dir)
     point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)

@@ -21,7 +21,7 @@ def _write_reference(folder: Path, truth: DataSet, data_set: PathLike) -> None:
     events = truth.events if truth.events is not None else Events.from_rows([])
     tags = truth.tag_matrix()
     datadir.write_decoded(
-        folder, truth.filenames, truth.durations, truth.labels, tags, events, info
+        folder, truth.filenames, truth.durations, truth.labels, tags, events=events, info=info
     )
 
 

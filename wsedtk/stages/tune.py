@@ -13,7 +13,7 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import check_overwrite
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable, say
-from wsedtk.data import datadir, events, store, tables
+from wsedtk.data import datadir, event_decoding, events, store, tables
 from wsedtk.decoding import operating_point, thresholds
 from wsedtk.evaluation import metrics
 
@@ -103,12 +103,12 @@ def frame_options(scores, rows, dataset, criterion, grid, gate, common=False):
             metrics.drop_zero_length(dataset.events), dataset.durations, len(dataset.labels)
         )
     step, recorded, values = scores.seconds_per_frame, scores.durations[rows], [[] for _ in grid]
-    filters = [events.filter_frames(*setting, step) for setting in grid]
+    filters = [event_decoding.filter_frames(*setting, step) for setting in grid]
     for block, frames in scores.blocks(rows):
         for found, setting in zip(values, filters):
             smoothed = (
-                events.smooth(frames, *setting) * gate[block, None]
-            )  # filters commute with thresholds, see wsedtk.data.events
+                event_decoding.smooth(frames, *setting) * gate[block, None]
+            )  # filters commute with thresholds, see wsedtk.data.event_decoding
             if criterion == "tags":
                 found.append(clip_maxima(smoothed, step, recorded[block]))
             else:

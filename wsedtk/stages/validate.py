@@ -19,7 +19,8 @@ from wsedtk.core.processes import mapping
 from wsedtk.core.progress import printable, progress
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_names import clip_key
-from wsedtk.data.tables import Fault, find, first, read_rows, texts
+from wsedtk.data.table_files import Fault, TableFile
+from wsedtk.data.tables import find, first, texts
 
 SLACK = 0.1  # seconds that a sound may be shorter or longer than clips.tsv says
 SHORTEST = 0.1  # seconds: less is no clip
@@ -67,7 +68,7 @@ class Report:
             return []
         lines = np.zeros(len(names), np.int64)
         columns = datadir.COLUMNS["clips.tsv"]
-        for numbers, (found, *_) in read_rows(table, columns, [], datadir.GROUP):
+        for numbers, (found, *_) in TableFile(table).rows(columns, datadir.GROUP):
             lines[find(names, found)] = numbers
         faults = [
             Fault(is_error, table, int(lines[clip]), f"{str(names[clip])!r}: {message}")

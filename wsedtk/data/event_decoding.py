@@ -1,0 +1,401 @@
+"""Decode scores into events: thresholds, median filter, shortest event and longest gap.
+
+B clips, T frames, S segments, K classes, P pairs of a clip and a class. Many clips are decoded at
+once, as (B, T, K), with zeros after the last frame of shorter clips. Frame t covers the seconds
+from t x seconds_per_frame to (t + 1) x seconds_per_frame.
+
+The filters are flat rank filters (median, opening, closing), which commute with thresholding: a
+threshold on filtered scores gives the same frames as filters on thresholded scores. `smooth`
+therefore serves both decoding (of zeros and ones) and tuning (of scores, once for all thresholds).
+"""
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.types import Booleans, Floats, Integers
+from wsedtk.data.events import Events
+
+Values = TypeVar("Values", bound=npt.NDArray[np.generic])  # booleans or scores
+
+
+class Filters(NamedTuple):
+    """The lengths of the filters in frames: one number, or (K,) for each class.
+
+    Attributes
+    ----------
+    median : int or (K,) int
+        The length of the median filter, odd. 1 filters nothing.
+    shortest : int or (K,) int
+        The shortest event. 0 and 1 keep all.
+    gap : int or (K,) int
+        The longest gap between two events that are joined. 0 joins none.
+    """
+
+    median: int | Integers = 1
+    shortest: int | Integers = 0
+    gap: int | Integers = 0
+
+    def select(self, classes: Integers) -> "Filters":
+        """Return the filters of some classes, given as indices."""
+        median, shortest, gap = (
+            lengths if isinstance(lengths, int) else lengths[classes] for lengths in self
+        )
+        return Filters(median, shortest, gap)
+
+
+NO_FILTERS = Filters()
+
+
+class CurveEvent(NamedTuple):
+    """An event of a score curve: onset and offset in seconds, class, and highest frame score."""
+
+    onset: float
+    offset: float
+    label: int
+    score: float
+
+
+class _Open(NamedTuple):
+    """An event of a curve whose end is not known yet: its first frame, and what was seen of it."""
+
+    first: int
+    peak: float
+    passes: bool  # whether any of its frames passes the gate
+
+
+class _Closed(NamedTuple):
+    """An event of a curve, from its first frame to the frame after its last one."""
+
+    first: int
+    end: int
+    label: int
+    peak: float
+
+
+def odd_frames(seconds: float, seconds_per_frame: float) -> int:
+    """Return the length of a median filter in frames: the nearest odd number, at least 1."""
+    if seconds <= seconds_per_frame:
+        return 1
+    return 2 * round((seconds / seconds_per_frame - 1) / 2) + 1
+
+
+def whole_frames(seconds: float, seconds_per_frame: float) -> int:
+    """Return the smallest number of frames that last at least `seconds`; 0 for 0 s."""
+    return int(np.ceil(seconds / seconds_per_frame - 1e-6))
+
+
+def gap_frames(seconds: float, seconds_per_frame: float) -> int:
+    """Return the largest number of frames that last at most `seconds`."""
+    return int(seconds / seconds_per_frame + 1e-6)
+
+
+def filter_frames(
+    median_seconds: float, min_seconds: float, max_gap_seconds: float, seconds_per_frame: float
+) -> Filters:
+    """Return the lengths of the filters in frames."""
+    return Filters(
+        median=odd_frames(median_seconds, seconds_per_frame),
+        shortest=whole_frames(min_seconds, seconds_per_frame),
+        gap=gap_frames(max_gap_seconds, seconds_per_frame),
+    )
+
+
+def smooth(
+    x: Values,
+    median_frames: int | Integers,
+    min_frames: int | Integers,
+    max_gap_frames: int | Integers,
+) -> Values:
+    """Apply a median filter, drop short runs of frames, then join runs with short gaps.
+
+    Frames before and after `x` count as 0. Zeros after the last frame of a clip therefore stay 0
+    and change nothing.
+
+    Parameters
+    ----------
+    x : (..., T, K) bool or float
+        Decisions, or scores from 0 to 1 (see the docstring of the module).
+    median_frames, min_frames, max_gap_frames : int or (K,) int
+        See `Filters`.
+
+    Returns
+    -------
+    (..., T, K), of the dtype of `x`
+
+    Notes
+    -----
+    Source: He, Shen & Zhang 2019, section 2.1, last paragraph: median filter, "ignoring noise".
+    """
+    num_frames, num_classes = x.shape[-2:]
+    settings = np.broadcast_to(
+        np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1),
+        (num_classes, 3),
+    )
+    # Longer filters change nothing more, and cost memory.
+    longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])
+    dtype = np.uint8 if x.dtype == bool else x.dtype
+    out: npt.NDArray[np.generic] = np.array(x, dtype)
+    for setting in np.unique(settings, axis=0):
+        columns = np.flatnonzero((settings == setting).all(axis=1))
+        median, shortest, gap = np.minimum(setting, longest).astype(int).tolist()
+        y: npt.NDArray[np.generic] = out[..., columns]
+        if median > 1:
+            y = _median(y, median)
+        if shortest > 1:  # grey opening: the minimum over each window, then the maximum
+            y = _extremes(_padded(y, shortest - 1), shortest, np.minimum)
+            y = _extremes(y, shortest, np.maximum)
+        if gap > 0:  # grey closing, with a window that is one frame longer than the gap
+            y = _extremes(_padded(y, gap), gap + 1, np.maximum)
+            y = _extremes(y, gap + 1, np.minimum)
+        out[..., columns] = y
+    smoothed: Values = out.astype(x.dtype)
+    return smoothed
+
+
+def _median(y: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
+    """Return the median over `size` frames of (..., T, K), with zeros beyond both ends."""
+    import scipy.ndimage  # slow to import
+
+    window = (*[1] * (y.ndim - 2), size, 1)
+    filtered: npt.NDArray[np.generic] = scipy.ndimage.median_filter(
+        y, size=window, mode="constant", cval=0
+    )
+    return filtered
+
+
+def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
+    """Return (..., T, K) with `count` frames of zeros at both ends."""
+    return np.pad(y, [*[(0, 0)] * (y.ndim - 2), (count, count), (0, 0)])
+
+
+def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.NDArray[np.generic]:
+    """Return the minimum or maximum of each window of frames: (..., T, K) -> (..., T - size + 1, K).
+
+    Windows of 1, 2, 4, ... frames are each made from two of half their length, and the last from
+    two that overlap.
+
+    Parameters
+    ----------
+    y : (..., T, K)
+    size : int
+        The length of the windows in frames.
+    extreme : ufunc
+        np.minimum or np.maximum.
+    """
+    length = 1
+    while length < size:
+        step = min(length, size - length)
+        y = extreme(y[..., : y.shape[-2] - step, :], y[..., step:, :])
+        length += step
+    return y
+
+
+def runs(active: Booleans, seconds_per_step: float, durations: npt.ArrayLike) -> Events:
+    """Return the runs of True in each class of each clip as events.
+
+    A run ends where its last step ends, and at the latest with its clip. Times are rounded to the
+    microsecond, so that 3 x 0.1 s is 0.3 s.
+
+    Parameters
+    ----------
+    active : (B, T, K) bool
+    seconds_per_step : float
+    durations : (B,) float, or float
+        The durations of the clips in seconds.
+    """
+    clip, label = np.nonzero(active.any(axis=1))  # few classes of hundreds are active
+    return _runs_of_pairs(active[clip, :, label].T, clip, label, seconds_per_step, durations)
+
+
+def _runs_of_pairs(
+    columns: Booleans,
+    clip: Integers,
+    label: Integers,
+    seconds_per_step: float,
+    durations: npt.ArrayLike,
+) -> Events:
+    """Return the `runs` of columns (T, P), each of a clip (P,) and a class (P,)."""
+    edges = np.diff(np.pad(columns.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (P, T + 1)
+    pair, first = np.nonzero(edges == 1)
+    _, end = np.nonzero(edges == -1)  # in the same order
+    last = np.asarray(durations)
+    if last.ndim:
+        last = last[clip[pair]]
+    onset = np.round(first * seconds_per_step, 6)
+    offset = np.round(np.minimum(end * seconds_per_step, last), 6)
+    found = Events.from_columns(clip[pair], onset, offset, label[pair])
+    return found.select(found.offset > found.onset)
+
+
+def decode_segments(
+    segment_scores: Floats,
+    thresholds: Floats,
+    durations: npt.ArrayLike,
+    seconds_per_segment: float = 1.0,
+) -> Events:
+    """Decode in segment mode: a segment is active if its score reaches the threshold of its class.
+
+    Adjacent active segments of a class are one event.
+
+    Parameters
+    ----------
+    segment_scores : (B, S, K) float
+    thresholds : (K,) float64
+    durations : (B,) float, or float
+        The durations of the clips in seconds.
+    seconds_per_segment : float
+
+    Notes
+    -----
+    Source: Wang, Li & Metze 2019, section 3.1.
+    """
+    return runs(segment_scores >= thresholds, seconds_per_segment, durations)
+
+
+def decode_frames(
+    frame_scores: Floats,
+    thresholds: Floats,
+    seconds_per_frame: float,
+    durations: npt.ArrayLike,
+    filters: Filters = NO_FILTERS,
+    *,
+    num_frames: npt.ArrayLike | None = None,
+) -> Events:
+    """Decode in frame mode: threshold the frames, smooth them (see `smooth`) and join the runs.
+
+    Parameters
+    ----------
+    frame_scores : (B, T, K) float
+    thresholds : (K,) float64
+    seconds_per_frame : float
+    durations : (B,) float, or float
+        The durations of the clips in seconds.
+    filters : Filters
+    num_frames : (B,) int, optional
+        The frames of each clip. T by default.
+
+    Notes
+    -----
+    Source: He, Shen & Zhang 2019.
+    """
+    active = frame_scores >= thresholds
+    if num_frames is not None:
+        active &= (np.arange(active.shape[1]) < np.asarray(num_frames)[:, None])[..., None]
+    clip, label = np.nonzero(active.any(axis=1))  # a class that is never active stays so
+    settings = (np.broadcast_to(lengths, active.shape[2])[label] for lengths in filters)
+    smoothed = smooth(active[clip, :, label].T, *settings)
+    return _runs_of_pairs(smoothed, clip, label, seconds_per_frame, durations)
+
+
+class CurveDecoder:
+    """Decodes a score curve of any length that comes in pieces, in frame mode.
+
+    It finds the events that `decode_frames` finds in the whole curve. The filters reach only some
+    frames to either side. The decoder keeps these frames, so the ends of the pieces do not matter.
+
+    Parameters
+    ----------
+    thresholds : (K,) float64
+    seconds_per_frame : float
+    filters : Filters
+    """
+
+    def __init__(
+        self, thresholds: Floats, seconds_per_frame: float, filters: Filters = NO_FILTERS
+    ) -> None:
+        self._thresholds = np.asarray(thresholds, np.float64)
+        self._seconds_per_frame = seconds_per_frame
+        num_classes = len(self._thresholds)
+        median, shortest, gap = (np.broadcast_to(lengths, num_classes) for lengths in filters)
+        self._filters = (median, shortest, gap)
+        self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
+        # Of the frames that may still matter, from the frame number `_first` on
+        self._scores: npt.NDArray[np.float32] = np.zeros((0, num_classes), np.float32)
+        self._passes: Booleans = np.zeros((0, num_classes), bool)
+        self._first = 0
+        self._settled = 0  # the number of frames whose smoothing is known
+        self._open: dict[int, _Open] = {}  # by class
+        self._closed: list[_Closed] = []
+
+    def push(self, scores: npt.NDArray[np.float32], passes: Booleans | bool = True) -> None:
+        """Add the next frames of the curve.
+
+        Parameters
+        ----------
+        scores : (T, K) float32
+        passes : (T, K) bool, or bool
+            Whether the frames pass the gate by tags. An event none of whose frames passes is
+            dropped.
+        """
+        self._scores = np.concatenate([self._scores, scores])
+        self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])
+        self._settle(self._first + len(self._scores) - self._reach)
+
+    def finish(self, duration: float) -> list[CurveEvent]:
+        """End the curve and return its events, ordered by onset.
+
+        Parameters
+        ----------
+        duration : float
+            The duration of the recording in seconds. No event ends later.
+        """
+        end = self._first + len(self._scores)
+        self._settle(end)
+        for label in sorted(self._open):
+            self._close(label, end)
+        step = self._seconds_per_frame
+        found = [
+            CurveEvent(
+                onset=round(event.first * step, 6),
+                offset=round(min(event.end * step, duration), 6),
+                label=event.label,
+                score=event.peak,
+            )
+            for event in self._closed
+        ]
+        found.sort(key=lambda event: (event.onset, event.label, event.offset, event.score))
+        return [event for event in found if event.offset > event.onset]
+
+    def _settle(self, end: int) -> None:
+        """Smooth the frames before `end`, and find the events in them."""
+        if end <= self._settled:
+            return
+        active = self._scores >= self._thresholds
+        columns = np.flatnonzero(active.any(axis=0))
+        filters = (lengths[columns] for lengths in self._filters)
+        active[:, columns] = smooth(active[:, columns], *filters)
+        settled = slice(self._settled - self._first, end - self._first)
+        for label in sorted({*self._open, *np.flatnonzero(active[settled].any(axis=0)).tolist()}):
+            self._follow(label, active[settled, label], settled)
+        self._settled = end
+        num_outdated = max(0, end - self._reach - self._first)
+        self._first += num_outdated
+        self._scores = self._scores[num_outdated:]
+        self._passes = self._passes[num_outdated:]
+
+    def _follow(self, label: int, active: Booleans, settled: slice) -> None:
+        """Follow the events of a class through frames whose smoothing is now known.
+
+        active: (T,) of the frames `settled` of those that are kept.
+        """
+        scores, passes = self._scores[settled, label], self._passes[settled, label]
+        is_on = label in self._open
+        changes = np.flatnonzero(np.diff(active, prepend=is_on)).tolist()
+        for start, stop in zip([0, *changes], [*changes, len(active)]):
+            if is_on:
+                event = self._open.get(label, _Open(self._settled + start, 0.0, False))
+                self._open[label] = _Open(
+                    event.first,
+                    max(event.peak, float(scores[start:stop].max(initial=0))),
+                    event.passes or bool(passes[start:stop].any()),
+                )
+                if stop < len(active):
+                    self._close(label, self._settled + stop)
+            is_on = not is_on
+
+    def _close(self, label: int, end: int) -> None:
+        event = self._open.pop(label)
+        if event.passes:
+            self._closed.append(_Closed(event.first, end, label, event.peak))

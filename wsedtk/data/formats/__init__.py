@@ -1,0 +1,112 @@
+"""Formats of event lists, one file each: DCASE tables, JSON lines, Audacity labels, Raven tables.
+
+`FORMATS` is the registry of them, and `EventFormat` is the class that a format of your own derives
+from. It may import the other modules of `data`, and `core`; not torch.
+"""
+
+import abc
+import dataclasses
+import inspect
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wsedtk.core.errors import InputError
+from wsedtk.core.registry import Registry
+from wsedtk.data.events import Event
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A recording, as the list of its events names it.
+
+    Attributes
+    ----------
+    name : str
+        The name of the recording, with the folders below the one that was searched.
+    file_name : str
+        The name of the sound file without folders.
+    channel : int or None
+        The channel, from 1. None for the mean of all channels.
+    max_hz : float
+        The highest frequency that the model analyses, in Hz.
+    """
+
+    name: str
+    file_name: str
+    channel: int | None
+    max_hz: float
+
+
+class EventFormat(abc.ABC):
+    r"""A format in which `wsedtk detect` writes events.
+
+    Derive a class and define `suffix` and `text`. Register a built-in one in `FORMATS`. Give your
+    own as `wsedtk detect --format package.module:Class`.
+
+    Attributes
+    ----------
+    suffix : str
+        The end of the names of the files, such as ".tsv".
+    header : str
+        The text at the beginning of a file, with its line end.
+    holds_several : bool
+        Whether one file can list the events of several recordings.
+    is_json : bool
+        Whether the text is JSON. Characters that standard output can't encode are then written as
+        JSON escapes.
+
+    Examples
+    --------
+    >>> class Csv(EventFormat):
+    ...     suffix = ".csv"
+    ...     header = "recording,onset,offset,label\n"
+    ...
+    ...     def text(self, recording, events):
+    ...         rows = (f"{recording.name},{e.onset},{e.offset},{e.label}\n" for e in events)
+    ...         return "".join(rows)
+    """
+
+    suffix: ClassVar[str]
+    header: ClassVar[str] = ""
+    holds_several: ClassVar[bool] = True
+    is_json: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        """Return the lines of the events of one recording, each with its line end.
+
+        The text follows the header, or the text of another recording where one file holds several.
+        """
+
+
+FORMATS: Registry[type[EventFormat]] = Registry("event format", "wsedtk.data.formats")
+
+
+def event_format(name: str) -> EventFormat:
+    """Return the event format of a name, or of `package.module:Class`.
+
+    Raises
+    ------
+    InputError
+        If there is no such format, or the class is not a complete `EventFormat`.
+    """
+    found: object = FORMATS.get(name)
+    if not (isinstance(found, type) and issubclass(found, EventFormat)):
+        raise InputError(
+            f"event format {name!r}: found {found!r}; expected a class that derives from "
+            "wsedtk.data.formats.EventFormat"
+        )
+    if inspect.isabstract(found) or not hasattr(found, "suffix"):
+        raise InputError(
+            f"event format {name!r}: the class lacks 'suffix' or 'text'; define both, as "
+            "wsedtk.data.formats.EventFormat describes"
+        )
+    return found()
+
+
+def one_field(text: str) -> str:
+    """Return a text as one field of a table: tabs, line ends and control characters as spaces."""
+    return _CONTROL.sub(" ", text)

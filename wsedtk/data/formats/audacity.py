@@ -1,0 +1,20 @@
+"""Audacity labels: onset, offset and class of each event, of one recording."""
+
+from collections.abc import Sequence
+
+from wsedtk.data.events import Event
+from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
+
+
+@FORMATS.register("audacity")
+class AudacityLabels(EventFormat):
+    """Audacity labels, to import with File > Import > Labels.
+
+    Source: https://manual.audacityteam.org/man/importing_and_exporting_labels.html
+    """
+
+    suffix = ".txt"
+    holds_several = False
+
+    def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        return "".join(f"{e.onset:.6f}\t{e.offset:.6f}\t{one_field(e.label)}\n" for e in events)

@@ -1,0 +1,261 @@
+"""DCASE lists of tags or events: DCASE 2017 task 4, DESED, and wsedtk's own tables.
+
+    filename  onset  offset  event_label   an event; or a tag, if the times are those of the name
+    filename  event_label                  a tag (event_labels: several, with commas between them
+                                           and no spaces after the commas)
+    filename                               a clip without any
+
+A clip without any may also be a row of the other forms whose other columns are empty. In a row with
+times they may also be `nan`. Lists are tab-separated UTF-8 with any line ends, with a header (the
+columns in any order) or without one (in the order above). Tabs at the end of a line, spaces around
+fields and blank lines are ignored.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from wsedtk.core.types import PathLike
+from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
+from wsedtk.data.events import Event
+from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
+from wsedtk.data.table_files import Fault, TableFile, names_no_class
+from wsedtk.data.tables import cut_blank, is_blank, is_nothing
+
+HEADERS = (
+    ("filename", "onset", "offset", "event_label"),
+    ("filename", "event_label"),
+    ("filename",),
+    ("filename", "event_labels"),
+)
+_COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header
+_EXPECTED = "expected filename<TAB>event_label or filename<TAB>onset<TAB>offset<TAB>event_label"
+_EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
+# A row that is separated by something else than tabs, read as the name of one clip
+_NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SAME_SECONDS = 5e-4  # that times may differ from those in the file name
+
+
+@FORMATS.register("tsv")
+class DcaseTable(EventFormat):
+    """A table of DCASE: file name, onset, offset and class of each event."""
+
+    suffix = ".tsv"
+    header = "\t".join(HEADERS[0]) + "\n"
+
+    def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        name = one_field(recording.name)
+        return "".join(
+            f"{name}\t{e.onset:.3f}\t{e.offset:.3f}\t{one_field(e.label)}\n" for e in events
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A tag or an event of a list. Rows of different lines may be equal.
+
+    Attributes
+    ----------
+    clip : str
+        The key of the clip, see `clip_names.clip_key`.
+    onset, offset : float or None
+        The times in seconds. None if the row has no times.
+    label : str
+        The class.
+    line : int
+        The line, from 1.
+    """
+
+    clip: str
+    onset: float | None
+    offset: float | None
+    label: str
+    line: int = dataclasses.field(compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class EventList:
+    """A list of tags or events.
+
+    Attributes
+    ----------
+    path : Path
+    names : dict
+        The file name of each clip as the list writes it, by its key. Clips without rows included.
+    rows : list of Row
+        Each tag or event once.
+    repeated : list of int
+        The lines that repeat an earlier one.
+    faults : list of Fault
+        The faults of the lines that were left out.
+    """
+
+    path: Path
+    names: dict[str, str]
+    rows: list[Row]
+    repeated: list[int]
+    faults: list[Fault]
+
+    def kind(self) -> str | None:
+        """Return "tags" or "events", or None for a list without rows.
+
+        A row is a tag if it has no times, or those in its file name. A list of tags has no events.
+        """
+        if not self.rows:
+            return None
+        return "tags" if all(map(self._is_tag, self.rows)) else "events"
+
+    def _is_tag(self, row: Row) -> bool:
+        if row.onset is None or row.offset is None:
+            return True
+        times = excerpt_times(self.names[row.clip])
+        return (
+            times is not None
+            and abs(row.onset - times[0]) < _SAME_SECONDS
+            and abs(row.offset - times[1]) < _SAME_SECONDS
+        )
+
+    def faults_of_tags(self) -> list[Fault]:
+        """Return a fault for each row without times, for lists that must hold events."""
+        return [
+            Fault(True, self.path, row.line, "no onset and offset: a tag, not an event")
+            for row in self.rows
+            if row.onset is None
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """One line: a file name with the times and the classes of a tag or an event, if it has any."""
+
+    name: str
+    onset: float | None = None
+    offset: float | None = None
+    labels: tuple[str, ...] = ()
+
+
+class _Reader:
+    """Reads the lines of one list."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.table = TableFile(path)
+        self._header: tuple[str, ...] | None = None
+
+    def lines(self) -> Iterable[tuple[int, _Line]]:
+        """Yield the number and the content of each line that is neither blank nor faulty."""
+        if self.table.path.is_dir():
+            message = "a folder; name a list, such as the tags.tsv or events.tsv in it"
+            self.table.error(None, message)
+            return
+        lines = self.table.numbered_lines()
+        if not lines and not self.table.faults:
+            message = f"is empty; {_EXPECTED} (a header alone: nothing was found)"
+            self.table.error(None, message)
+        for number, line in self._rows(lines):
+            parsed = self._parse(number, line)
+            if parsed is not None:
+                yield number, parsed
+
+    def _rows(self, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Read the header, if there is one. Return the lines after it; none if it is faulty."""
+        if not lines:
+            return []
+        number, line = lines[0]
+        columns = [field.strip().lower() for field in cut_blank(line.split("\t"), 1)]
+        if "filename" not in columns:
+            return lines
+        if sorted(columns) not in [sorted(header) for header in HEADERS]:
+            self.table.error(number, f"{_EXPECTED} as the header, found {line!r}")
+            return []
+        self._header = tuple(columns)
+        return lines[1:]
+
+    def _parse(self, number: int, line: str) -> _Line | None:
+        """Parse a line. Return None if it is blank or faulty."""
+        fields = self._fields(number, line)
+        if fields is None:
+            return None
+        name = fields.pop("filename")
+        is_empty = is_nothing if "onset" in fields else is_blank
+        if all(map(is_empty, fields.values())):
+            return _Line(name)
+        num_faults = len(self.table.faults)
+        onset, offset = self._times(number, fields)
+        labels = self._labels(number, fields)
+        if len(self.table.faults) > num_faults:
+            return None
+        return _Line(name, onset, offset, labels)
+
+    def _fields(self, number: int, line: str) -> dict[str, str] | None:
+        """Return the text of each column of a line, or None if it is blank or faulty."""
+        control = _CONTROL.search(line)
+        if control:
+            message = f"holds the control character {control.group()!r}: not a list of text"
+            self.table.error(number, message)
+            return None
+        fields = [field.strip() for field in line.split("\t")]
+        if not any(fields):
+            return None
+        header = self._header
+        is_name = (header is None or header[0] == "filename") and not any(fields[1:])
+        fields = cut_blank(fields, 1 if is_name or header is None else len(header))
+        columns = header
+        if columns is None or len(fields) == 1:
+            columns = _COLUMNS.get(len(fields), ())
+        if len(fields) != len(columns):
+            message = f"{_EXPECTED}, found {len(fields)} tab-separated fields: {line!r}"
+        elif not fields[columns.index("filename")]:
+            message = f"no file name: {line!r}"
+        elif len(fields) == 1 and _NO_TABS.search(fields[0]):
+            message = f"{_EXPECTED}, found no tab: {line!r}"
+        else:
+            return dict(zip(columns, fields))
+        self.table.error(number, message)
+        return None
+
+    def _times(self, number: int, fields: dict[str, str]) -> tuple[float | None, float | None]:
+        """Return onset and offset, None if there are no such columns, or if they are faulty."""
+        if "onset" not in fields:
+            return None, None
+        onset = self.table.seconds(number, "onset", fields["onset"])
+        offset = self.table.seconds(number, "offset", fields["offset"])
+        if onset is not None and offset is not None and offset < onset:
+            message = f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
+            self.table.error(number, message)
+        return onset, offset
+
+    def _labels(self, number: int, fields: dict[str, str]) -> tuple[str, ...]:
+        """Return the classes of a row. A faulty one is an error."""
+        labels = [fields["event_label"]] if "event_label" in fields else []
+        if "event_labels" in fields:
+            labels = re.split(r",(?! )", fields["event_labels"])
+        for label in labels:
+            if is_nothing(label):
+                self.table.error(number, names_no_class(label))
+                break
+            if len(label) > 1 and label[0] == label[-1] == '"':
+                message = f"the class {label} stands in quotes: write it without"
+                self.table.error(number, message)
+                break
+        return tuple(labels)
+
+
+def read(path: PathLike) -> EventList:
+    """Read a list of tags or events. Its faults are in the result."""
+    reader = _Reader(path)
+    names: dict[str, str] = {}
+    rows: list[Row] = []
+    seen: set[str | Row] = set()  # rows, and the keys of clips without any
+    repeated = []
+    for number, line in reader.lines():
+        clip = clip_key(line.name)
+        names.setdefault(clip, line.name)
+        found = [Row(clip, line.onset, line.offset, label, number) for label in line.labels]
+        said: list[str] | list[Row] = found or [clip]
+        if all(item in seen for item in said):
+            repeated.append(number)
+        rows += [row for row in dict.fromkeys(found) if row not in seen]
+        seen.update(said)
+    return EventList(reader.table.path, names, rows, repeated, reader.table.faults)

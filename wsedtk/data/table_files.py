@@ -1,0 +1,282 @@
+"""Text tables in files: `TableFile` reads one in blocks of rows and collects its faults.
+
+B rows of a block.
+"""
+
+import codecs
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.errors import InputError
+from wsedtk.core.types import PathLike
+from wsedtk.data.tables import cut_blank, no_seconds, normal, normal_all, parse_seconds
+
+_BLOCK_BYTES = 1 << 22
+_EXACT = ("path",)  # file systems compare paths byte by byte, so these are not normalised
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MOST_SHOWN = 5  # faults in the message of an InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One fault of a file.
+
+    Attributes
+    ----------
+    is_error : bool
+        Whether the file can't be used. A fault that is no error is a warning.
+    path : Path
+        The file.
+    line : int or None
+        The line, from 1. None if the fault is of the whole file.
+    message : str
+        What is wrong, and what to do.
+    """
+
+    is_error: bool
+    path: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else str(self.path)
+        return f"{'error' if self.is_error else 'warning'}: {place}: {self.message}"
+
+
+class Repeat(Fault):
+    """A warning that a row repeats an earlier one. Both count once."""
+
+
+class Rows(NamedTuple):
+    """A block of rows: their line numbers (B,), and for each column its B texts."""
+
+    lines: npt.NDArray[np.int64]
+    columns: tuple[Sequence[str], ...]
+
+
+def raise_on_errors(faults: Iterable[Fault], remedy: str) -> None:
+    """Raise an InputError that lists the first errors.
+
+    Parameters
+    ----------
+    faults : iterable of Fault
+        Warnings among them are ignored.
+    remedy : str
+        What to do about the errors that the message does not list.
+    """
+    errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
+    if not errors:
+        return
+    num_more = len(errors) - _MOST_SHOWN
+    more = f"\n... and {num_more} more: {remedy}" if num_more > 0 else ""
+    raise InputError("\n".join(errors[:_MOST_SHOWN]) + more)
+
+
+def names_no_class(text: str) -> str:
+    """Return the message for a row whose class is empty or `nan`."""
+    found = f", but {text!r}" if text else ""
+    return f"names no class{found}: write one, or the file name alone for a clip without any"
+
+
+class TableFile:
+    """A text file that is read line by line, and the faults that were found in it.
+
+    The file is UTF-8. Lines end in LF, CRLF or CR. A table has a header line, in capitals or small
+    letters, and columns separated by tabs, without quoting. Blank lines and blank fields after the
+    last column are ignored. Texts are normalised (see `tables.normal`), except for paths.
+
+    Attributes
+    ----------
+    path : Path
+    faults : list of Fault
+        The faults so far.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+        self.faults: list[Fault] = []
+
+    def error(self, line: int | None, message: str) -> None:
+        """Add an error, of one line or of the whole file (None)."""
+        self.faults.append(Fault(True, self.path, line, message))
+
+    def warn(self, line: int | None, message: str) -> None:
+        """Add a warning, of one line or of the whole file (None)."""
+        self.faults.append(Fault(False, self.path, line, message))
+
+    def warn_of_repeat(self, line: int, message: str) -> None:
+        """Add the warning that a row repeats an earlier one."""
+        self.faults.append(Repeat(False, self.path, line, message))
+
+    def sort_faults(self) -> None:
+        """Sort the faults by line. Faults of the whole file come last."""
+        self.faults.sort(key=lambda fault: fault.line or np.inf)
+
+    def raise_errors(self, remedy: str) -> None:
+        """Raise an InputError that lists the first errors, see `raise_on_errors`."""
+        raise_on_errors(self.faults, remedy)
+
+    def line_blocks(self, exact: bool = False) -> Iterator[list[str]]:
+        """Yield the lines without their ends, in lists; at least one line.
+
+        If the file can't be read, an error is added and the iteration ends.
+
+        Parameters
+        ----------
+        exact : bool
+            Whether the texts are not normalised.
+        """
+        done = number = 0
+        try:
+            with open(self.path, "rb") as file:
+                while True:
+                    block = file.read(_BLOCK_BYTES) + file.readline()
+                    text = block.decode()
+                    if not done:
+                        text = text.removeprefix("\ufeff")
+                    if "\r" in text:
+                        text = text.replace("\r\n", "\n").replace("\r", "\n")
+                    lines = (text if exact else normal(text)).split("\n")
+                    if b"\0" in block:  # HDF5 and the system end names there
+                        self._add_nul(block, number + 1, lines)
+                        return
+                    is_last = not block.endswith(b"\n")
+                    yield lines if is_last else lines[:-1]
+                    if is_last:
+                        return
+                    done += len(block)
+                    number += len(lines) - 1
+        except FileNotFoundError:
+            self.error(None, "no such file")
+        except UnicodeDecodeError as error:
+            self._add_not_utf8(error, done)
+        except OSError as error:
+            self.error(None, f"can't be read: {error.strerror}")
+
+    def _add_nul(self, block: bytes, number: int, lines: list[str]) -> None:
+        """Add the error of a block that holds a NUL. `number` is that of its first line."""
+        if 3 * block.count(b"\0") >= len(block):
+            self.error(None, "not UTF-8 text but UTF-16, it seems; save it as UTF-8")
+            return
+        line = next(i for i, line in enumerate(lines, number) if "\0" in line)
+        self.error(line, f"holds the control character {chr(0)!r}: not a list of text")
+
+    def _add_not_utf8(self, error: UnicodeDecodeError, start: int) -> None:
+        """Add the error of a block, from the byte `start`, that is not UTF-8."""
+        found = f" ({error.reason} at byte {start + error.start})"
+        remedy = "save it as such"
+        if start == 0 and error.object.startswith(b"\x1f\x8b"):
+            remedy = "unpack it with gunzip"
+        elif start == 0 and error.object.startswith(_UTF16):
+            found, remedy = " but UTF-16", "save it as UTF-8"
+        self.error(None, f"not UTF-8 text{found}; {remedy}")
+
+    def lines(self) -> list[str]:
+        """Return the lines without their ends, at least one; none if the file can't be read."""
+        num_faults = len(self.faults)
+        lines = [line for block in self.line_blocks() for line in block]
+        return lines if len(self.faults) == num_faults else []
+
+    def numbered_lines(self) -> list[tuple[int, str]]:
+        """Return the lines that are not blank, each with its number from 1."""
+        return [(number, line) for number, line in enumerate(self.lines(), 1) if line.strip()]
+
+    def seconds(self, line: int, column: str, text: str) -> float | None:
+        """Return the time in a field (see `parse_seconds`), or None and an error if it is none."""
+        value = float(parse_seconds([text])[0])
+        if value == value:
+            return value
+        self.error(line, no_seconds(column, text))
+        return None
+
+    def rows(
+        self, columns: tuple[str, ...], optional: str | None = None, *, alone: bool = False
+    ) -> Iterator[Rows]:
+        """Yield the rows of a table in blocks. A line with other fields is an error.
+
+        Parameters
+        ----------
+        columns : tuple of str
+            The columns of the header, in order.
+        optional : str, optional
+            A column that may follow them in the header. Rows may lack it.
+        alone : bool
+            Whether a row may consist of the first field alone. The others are then "".
+        """
+        header = None
+        number = 1
+        num_faults = len(self.faults)
+        for lines in self.line_blocks(exact=True):
+            if header is None:
+                num_blank = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+                number, lines = number + num_blank, lines[num_blank:]
+                if not lines:
+                    continue
+                header = _parse_header(lines[0], columns, optional)
+                if header is None:
+                    self._add_no_header(number, lines[0], columns, optional)
+                    return
+                number, lines = number + 1, lines[1:]
+            block = self._split(lines, number, header, len(columns), alone)
+            number += len(lines)
+            if len(block.lines):
+                yield block
+        if header is None and len(self.faults) == num_faults:
+            self._add_no_header(1, "", columns, optional)
+
+    def _split(
+        self, lines: list[str], number: int, header: tuple[str, ...], least: int, alone: bool
+    ) -> Rows:
+        """Split lines into the columns of a header. Rows have at least `least` fields."""
+        rows = [line.split("\t") for line in lines]
+        numbers = np.arange(number, number + len(rows))
+        whole = np.array([len(row) == len(header) and row[0].strip() != "" for row in rows], bool)
+        if not whole.all():
+            for i in np.flatnonzero(~whole).tolist():
+                num_found = len(rows[i])
+                rows[i] = _complete(rows[i], least, len(header), alone)
+                is_blank = not lines[i].strip()
+                whole[i] = len(rows[i]) == len(header) and not is_blank
+                if not whole[i] and not is_blank:
+                    self.error(
+                        int(numbers[i]),
+                        f"expected {len(header)} tab-separated fields ({', '.join(header)}), "
+                        f"found {num_found}: {lines[i]!r}",
+                    )
+            rows, numbers = [rows[i] for i in np.flatnonzero(whole).tolist()], numbers[whole]
+        columns = (
+            column if name in _EXACT else normal_all(column)
+            for name, column in zip(header, zip(*rows))
+        )
+        return Rows(numbers, tuple(columns))
+
+    def _add_no_header(
+        self, number: int, line: str, columns: tuple[str, ...], optional: str | None
+    ) -> None:
+        """Add the error of a table that begins with another line than its header."""
+        more = f"; the column {optional} may follow" if optional else ""
+        self.error(number, f"expected the header {'<TAB>'.join(columns)}, found {line!r}{more}")
+
+
+def _parse_header(
+    line: str, columns: tuple[str, ...], optional: str | None
+) -> tuple[str, ...] | None:
+    """Return `columns`, then `optional` if the header has it; None if it has others."""
+    fields = [field.strip().lower() for field in normal(line).split("\t")]
+    found = tuple(cut_blank(fields, len(columns)))
+    if found == columns or (optional is not None and found == (*columns, optional)):
+        return found
+    return None
+
+
+def _complete(fields: list[str], least: int, most: int, alone: bool) -> list[str]:
+    """Return the fields of a row without blank ones after `most`, and with "" for missing ones."""
+    fields = cut_blank(fields, most)
+    if least <= len(fields) or (alone and not any(map(str.strip, fields[1:]))):
+        return fields + [""] * (most - len(fields))
+    return fields
