@@ -14,6 +14,7 @@ describes it.
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from wsedtk.models.pooling import Pooling
     from wsedtk.stages.train import TrainOptions, TrainResult
     from wsedtk.stages.train import run as train
+
+# Without a handler of the caller's own, Python would print the warnings of the library.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

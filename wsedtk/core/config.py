@@ -1,8 +1,8 @@
 """Frozen dataclasses from flat YAML files, and back.
 
 A configuration is a frozen dataclass. The type of each field is int, float, str, bool, `Literal`,
-`tuple[X, ...]` or dict, or one of them `| None`. Its file is one flat YAML mapping. A field that the
-file omits has its default. Unknown keys, repeated keys and values of other types are errors.
+`tuple[X, ...]` or dict, or one of them `| None`. Its file is one flat YAML mapping. A field that
+the file omits has its default. Unknown keys, repeated keys and values of other types are errors.
 """
 
 import dataclasses
@@ -68,7 +68,8 @@ class _Loader(yaml.SafeLoader):
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and len(value) > _LONGEST_NUMBER:
             return self.DEFAULT_SCALAR_TAG
-        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # of types-PyYAML
+        resolve = super().resolve
+        tag: str = resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # as above
         return tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

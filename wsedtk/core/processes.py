@@ -3,16 +3,19 @@
 import collections
 import concurrent.futures.process
 import contextlib
+import dataclasses
 import itertools
+import logging.handlers
 import multiprocessing.connection
 import multiprocessing.forkserver
 import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
@@ -20,6 +23,9 @@ from wsedtk.core.signals import STOPPING
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_LOGGER = logging.getLogger("wsedtk")
+_RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()  # in a process of a pool
 
 # Each process uses one thread for linear algebra. The allocator (glibc) keeps the memory of large
 # arrays: returning it to the system and requesting it again takes longer than many computations.
@@ -86,26 +92,42 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
-    return [function(item) for item in items]
+def _prepare_process(level: int) -> None:
+    """Prepare a process of a pool: keep its log records of `level` and above for the program."""
+    _end_with_parent()
+    _LOGGER.setLevel(level)
+    _LOGGER.addHandler(logging.handlers.QueueHandler(_RECORDS))
 
 
-def _stream(
-    pool: concurrent.futures.Executor,
-    max_chunks: int,
-    function: Callable[[Item], Result],
+@dataclasses.dataclass(frozen=True)
+class _Done(Generic[Result]):
+    """The results of a chunk of items, and the log records that a process has kept until then."""
+
+    results: list[Result]
+    records: list[logging.LogRecord]
+
+
+def _each(function: Callable[[Item], Result], items: list[Item]) -> _Done[Result]:
+    results = [function(item) for item in items]
+    records = [_RECORDS.get() for _ in range(_RECORDS.qsize())]
+    return _Done(results, records)
+
+
+def _chunk_by_chunk(
+    submit: Callable[[list[Item]], concurrent.futures.Future[Result]],
     items: Iterable[Item],
-    chunk_size: int = _CHUNK,
+    chunk_size: int,
+    max_chunks: int,
 ) -> Iterator[Result]:
-    """Map over a pool in order, with at most `max_chunks` chunks of items ahead of the reader."""
+    """Yield the result of each chunk in order. At most `max_chunks` are ahead of the reader."""
     left = iter(items)
-    pending: collections.deque[concurrent.futures.Future[list[Result]]] = collections.deque()
+    pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     while True:
         while len(pending) < max_chunks and (chunk := list(itertools.islice(left, chunk_size))):
-            pending.append(pool.submit(_each, function, chunk))
+            pending.append(submit(chunk))
         if not pending:
             return
-        yield from pending.popleft().result()
+        yield pending.popleft().result()
 
 
 def ahead(
@@ -116,8 +138,12 @@ def ahead(
     `items` may be endless. Close the iterator if it is not read to its end.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+        def submit(chunk: list[Item]) -> concurrent.futures.Future[Result]:
+            return pool.submit(function, *chunk)
+
         try:
-            yield from _stream(pool, depth, function, items, chunk_size=1)
+            yield from _chunk_by_chunk(submit, items, 1, depth)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -133,7 +159,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
     """Yield a function like `map` that works in several processes.
 
     Each process uses one thread for linear algebra. The items may be endless: neither they nor the
-    results accumulate.
+    results accumulate. Log messages of the processes are logged here, before the results.
 
     Parameters
     ----------
@@ -160,12 +186,21 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         if not _can_start_helpers(jobs):
             yield _in_this_process
             return
-        with concurrent.futures.ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
+        level = _LOGGER.getEffectiveLevel()
+        with concurrent.futures.ProcessPoolExecutor(
+            jobs, context, _prepare_process, (level,)
+        ) as pool:
 
             def over_the_pool(
                 function: Callable[[Item], Result], items: Iterable[Item], /
             ) -> Iterator[Result]:
-                return _stream(pool, _AHEAD * jobs, function, items)
+                def submit(chunk: list[Item]) -> concurrent.futures.Future[_Done[Result]]:
+                    return pool.submit(_each, function, chunk)
+
+                for done in _chunk_by_chunk(submit, items, _CHUNK, _AHEAD * jobs):
+                    for record in done.records:
+                        logging.getLogger(record.name).handle(record)
+                    yield from done.results
 
             try:
                 yield over_the_pool

@@ -242,5 +242,5 @@ def describe(
 def write(
     path: PathLike, command: str, options: Mapping[str, object], outputs: Collection[str] = ()
 ) -> None:
-    """Write the record of a command to a YAML file. The other parameters are those of `describe`."""
+    """Write the record of a command to a YAML file; the other parameters are as in `describe`."""
     write_text(path, config.to_yaml(describe(command, options, outputs)))

@@ -16,7 +16,7 @@ from wsedtk import models
 from wsedtk.core import config
 from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import logged, say
+from wsedtk.core.progress import say
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
@@ -151,8 +151,7 @@ def _alone() -> Iterator[None]:
             "another training runs in this process; wait for its end, or start another process"
         )
     try:
-        with logged():
-            yield
+        yield
     finally:
         _RUNNING.release()
 
