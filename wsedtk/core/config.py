@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from wsedtk.core import configurations
 from wsedtk.core.errors import InputError
 
 if typing.TYPE_CHECKING:
@@ -325,7 +326,8 @@ def load(
     cls : type
         The frozen dataclass of the configuration.
     path : path-like, optional
-        The YAML file. By default each field has its default.
+        The YAML file, or the name of an installed configuration (`wsedtk.core.configurations`). By
+        default each field has its default.
     overrides : mapping of str to object, or sequence of str
         The values that replace those of the file, as a mapping or as texts `key=value` (YAML).
 
@@ -337,9 +339,9 @@ def load(
     Raises
     ------
     InputError
-        If the file can't be read, or a key or a value is wrong.
+        If the file is missing or can't be read, or a key or a value is wrong.
     """
-    mapping = read_yaml(path) if path is not None else {}
+    mapping = {} if path is None else read_yaml(configurations.find(path))
     where = str(path) if path is not None else "defaults"
     if mapping is None:
         mapping = {}

@@ -1,5 +1,6 @@
 """The record of a command: its options, versions, machine, and the fingerprints of its inputs."""
 
+import contextlib
 import datetime
 import functools
 import glob
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk import __version__
-from wsedtk.core import config
+from wsedtk.core import config, configurations
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import warning
@@ -191,6 +192,15 @@ def fingerprints(path: Path) -> dict[str, str]:
     return {str(file): fingerprint_file(file) for file in files}
 
 
+def _input_files(path: Path) -> list[Path]:
+    """Return the files of an input, which may also be the name of an installed configuration."""
+    files = files_of(path)
+    if not files:
+        with contextlib.suppress(InputError):
+            files = files_of(configurations.find(path))
+    return files
+
+
 def files_of(path: Path) -> list[Path]:
     """Return the path itself if it exists, else the paths of its shards."""
     if path.exists():
@@ -223,7 +233,7 @@ def describe(
         values = list(value) if isinstance(value, (tuple, list)) else [value]
         for item in values:
             if isinstance(item, Path) and name not in outputs:
-                for file in files_of(item):
+                for file in _input_files(item):
                     inputs.update(fingerprints(file))
         texts = [str(v) if isinstance(v, Path) else v for v in values]
         plain[name] = texts if isinstance(value, (tuple, list)) else texts[0]
