@@ -11,9 +11,9 @@
 #   --audio DIR                 files named Y<ID>_<start>_<end>.wav, at any depth; repeat it (exp/download/audio)
 #   --subset NAME               training list: balanced (22,160 clips), unbalanced (2,041,789), or all (balanced)
 #   --exp DIR                   experiment directory (recipes/audioset/exp)
-#   --config FILE               system (conf/talnet_linear.yaml); others lie beside it; talnet_small.yaml is for trials on a CPU
+#   --config FILE|NAME          system, such as audioset/talnet_small for trials on a CPU (conf/talnet_linear.yaml)
 #   --system NAME               name of its model directory in the experiment directory (the configuration's)
-#   --frontend FILE             front end (conf/frontend_wang.yaml)
+#   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
 #   --num-valid N               clips to hold out of the training set (2000)
 #   --shards N                  feature files of a set, each made by a job (2)
 #   --jobs N                    how many of these at once; processes for listening to the audio (2)

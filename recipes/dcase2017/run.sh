@@ -10,9 +10,9 @@
 #   --metadata DIR              the challenge's lists (exp/download/metadata, where stage 0 puts them)
 #   --audio DIR                 files named Y<ID>_<start>_<end>.wav, at any depth; repeat it (exp/download/audio)
 #   --exp DIR                   experiment directory (recipes/dcase2017/exp)
-#   --config FILE               system (conf/crnn_linear.yaml); others lie beside it
+#   --config FILE|NAME          system, such as dcase2017/gated_crnn_linear (conf/crnn_linear.yaml)
 #   --system NAME               name of its model directory in the experiment directory (the configuration's)
-#   --frontend FILE             front end (conf/frontend_he.yaml for a configuration named gated_*, else conf/frontend_wang.yaml)
+#   --frontend FILE|NAME        front end (conf/frontend_he.yaml for a configuration named gated_*, else conf/frontend_wang.yaml)
 #   --num-valid N               clips to hold out of the training set (1142, as Wang, Li & Metze)
 #   --jobs N                    processes for listening to the audio; jobs of the feature extraction, and files that it makes of a set (2)
 #   --gpus N                    GPUs of the training, a process on each; 0: none asked for (1)

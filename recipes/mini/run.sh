@@ -11,8 +11,8 @@
 #   --background CLASS          a folder of the bank that is background; repeat it
 #   --test-folds F,F            folds that only the test set draws on (4)
 #   --num-train N, --num-test N, --num-valid N    soundscapes of 10 s; the validation set comes out of the training set (600, 120, 100)
-#   --frontend FILE             front end (conf/frontend_wang.yaml)
-#   --config FILE               system (conf/crnn_linear.yaml); another: conf/crnn_attention.yaml
+#   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
+#   --config FILE|NAME          system, such as mini/crnn_attention (conf/crnn_linear.yaml)
 #   --system NAME               name of its model directory in the experiment directory (the configuration's)
 #   --jobs N                    jobs of the feature extraction, and files that it makes of a set (2)
 #   --gpus N                    GPUs of the training, a process on each; 0: none asked for (0)
