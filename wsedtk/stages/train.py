@@ -23,11 +23,12 @@ from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.report import model_card
 from wsedtk.training import distributed, preparation, process_settings, resuming
+from wsedtk.training.augmentations import augmentation_of
 from wsedtk.training.batching import FeatureBatches
 from wsedtk.training.distributed import Group
 from wsedtk.training.resuming import Checkpoint, StopSignals
 from wsedtk.training.train_config import TrainConfig
-from wsedtk.training.training_loop import Trainer, augmentation_of
+from wsedtk.training.training_loop import Trainer
 
 _RUNNING = threading.Lock()
 
