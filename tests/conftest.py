@@ -10,6 +10,7 @@ from helpers import LABELS, RECIPES, train_arguments, write_set, write_sound
 
 from wsedtk.audio import audio_files
 from wsedtk.cli import main as cli
+from wsedtk.cli import messages
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.inference import recordings
 
@@ -40,6 +41,13 @@ def run():
         return result
 
     return invoke
+
+
+@pytest.fixture
+def printed_messages():
+    """Print the messages of the library on stderr, as the command line does."""
+    with messages.printed():
+        yield
 
 
 @pytest.fixture

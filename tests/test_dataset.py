@@ -14,7 +14,8 @@ from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.store import FeatureStore, writing_features
 from wsedtk.inference.network_runner import load_features
-from wsedtk.training.batching import BALANCERS, Augmentation, Batches, FeatureBatches, FrameTargets
+from wsedtk.training.augmentations import Augmentation
+from wsedtk.training.batching import BALANCERS, Batches, FeatureBatches, FrameTargets
 
 
 def make_set(tags):

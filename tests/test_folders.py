@@ -85,6 +85,7 @@ def test_folders_below_and_behind_links(tmp_path, capsys):
         ["in/a/there -> ../../out", "out/up -> .."],
     ],
 )
+@pytest.mark.usefixtures("printed_messages")
 def test_loops_are_refused_and_named(tmp_path, capsys, links):
     """A link to a folder that it lies in, also above where the walk begins, or by another link."""
     make(tmp_path, "in/a/b/1.wav", "in/2.wav", "out/3.wav", *links)
@@ -150,6 +151,7 @@ MODES = [0o000, 0o300, 0o600]  # closed; not readable; not executable: one may r
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.usefixtures("printed_messages")
 def test_folders_that_can_not_be_entered_are_named(tmp_path, closed, capsys, mode):
     make(
         tmp_path,
@@ -220,6 +222,7 @@ def test_classes_of_a_bank_in_two_forms(tmp_path):
         soundscapes.scan(tmp_path)
 
 
+@pytest.mark.usefixtures("printed_messages")
 def test_the_audio_of_a_corpus(tmp_path, closed, capsys):
     """Links are followed, as ever; the file behind one is taken only where there is no other."""
     make(
@@ -250,6 +253,7 @@ def test_the_audio_of_a_corpus(tmp_path, closed, capsys):
     )
 
 
+@pytest.mark.usefixtures("printed_messages")
 def test_metadata_behind_a_link(tmp_path, capsys):
     make(
         tmp_path,
@@ -425,6 +429,7 @@ def test_any_pattern_stands_for_the_files_that_globs_do(tmp_path, paths, pattern
     )
 
 
+@pytest.mark.usefixtures("printed_messages")
 def test_patterns_go_through_loops_once(tmp_path, capsys):
     """With two loops Python's glob would find each file 2 ** 40 times."""
     make(tmp_path, "in/a/1.wav", "in/l -> .", "in/m -> .", "in/n -> ../out", "out/2.wav")

@@ -198,6 +198,7 @@ def test_line_ends_of_windows(model):
     "content",
     [b"My own words.\n", b"", b"\xff\xfe\x00", b"<!-- wsedtk:end -->\n<!-- wsedtk:begin -->\n"],
 )
+@pytest.mark.usefixtures("printed_messages")
 def test_a_readme_of_ones_own_is_left_alone(model, content, capsys):
     (model / "README.md").write_bytes(content)
     model_card.refresh(model)

@@ -8,6 +8,8 @@ import tracemalloc
 
 import pytest
 
+from wsedtk.cli.messages import printed
+from wsedtk.core import progress
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead, mapping
 
@@ -27,6 +29,13 @@ def fail_at_50(number):
 def die_at_50(number):
     if number == 50:
         os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def tell(number):
+    progress.warning(f"odd: {number}")
+    progress.say(f"note: {number}")
+    progress.detail(f"detail: {number}")
     return number
 
 
@@ -153,3 +162,26 @@ def test_a_process_that_is_killed():
     with pytest.raises(InputError, match="--jobs 2: a process was killed, .* with fewer jobs"):
         with mapping(2) as spread:
             list(spread(die_at_50, range(100)))
+
+
+@pytest.mark.parametrize(
+    "how, kinds",
+    [
+        ("quiet", ["warning: odd"]),
+        (None, ["warning: odd", "note"]),
+        ("verbose", ["warning: odd", "note", "detail"]),
+    ],
+)
+def test_messages_of_the_processes_are_those_of_the_program(capsys, how, kinds):
+    """In the order of the items."""
+    with printed(how), mapping(2) as spread:
+        assert list(spread(tell, range(20))) == list(range(20))
+    expected = [f"{kind}: {number}" for number in range(20) for kind in kinds]
+    assert capsys.readouterr().err.splitlines() == expected
+
+
+def test_a_library_logs_the_messages_of_its_processes(caplog, capfd):
+    with mapping(2) as spread:
+        assert list(spread(tell, range(9))) == list(range(9))
+    assert caplog.record_tuples == [("wsedtk", 30, f"odd: {number}") for number in range(9)]
+    assert capfd.readouterr() == ("", "")

@@ -1,8 +1,10 @@
 import logging
+import subprocess
 import sys
 
 import pytest
 
+from wsedtk.cli.messages import printed
 from wsedtk.core import progress
 
 
@@ -38,7 +40,8 @@ def clock(monkeypatch):
 def test_lines_of_a_batch_log(capsys, clock, step, count, lines):
     clock.step = step
     items = clock.tick(range(count))
-    assert list(progress.progress(items, "read é", count)) == list(range(count))
+    with printed():
+        assert list(progress.progress(items, "read é", count)) == list(range(count))
     out, err = capsys.readouterr()
     assert out == "" and len(err.splitlines()) == lines
     assert not lines or err.splitlines()[-1] == f"read é: {count} of {count}, {step * count:.0f} s"
@@ -46,14 +49,16 @@ def test_lines_of_a_batch_log(capsys, clock, step, count, lines):
 
 def test_the_total_is_the_length(capsys, clock):
     clock.step = 10
-    for _ in progress.progress([7, 8], "x"):
-        clock.now += 10
+    with printed():
+        for _ in progress.progress([7, 8], "x"):
+            clock.now += 10
     assert "x: 2 of 2" in capsys.readouterr().err
 
 
 def test_a_bar_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert list(progress.progress(iter("abc"), "read", 3)) == list("abc")
+    with printed():
+        assert list(progress.progress(iter("abc"), "read", 3)) == list("abc")
     out, err = capsys.readouterr()
     assert out == "" and "read" in err and "3" in err
 
@@ -67,15 +72,20 @@ def test_a_failing_loop_tells_its_error(clock):
         list(progress.progress(items(), "x", 2))
 
 
-def test_say(capsys):
-    progress.say("one é")
-    assert capsys.readouterr() == ("", "one é\n")
+def test_lines_of_a_command(capsys, caplog):
+    with printed():
+        progress.say("one é")
+        progress.warning("an odd\x1b one: 100 %s")
+        progress.detail("more")
+        logging.getLogger("wsedtk.models").warning("from %s", "a child")
+    expected = "one é\nwarning: an odd\\x1b one: 100 %s\nwarning: from a child\n"
+    assert capsys.readouterr() == ("", expected) and caplog.records == []
 
 
 def test_when_quiet_only_warnings_and_errors_are_told(capsys, monkeypatch, clock):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     clock.step = 10
-    with progress.telling("quiet"):
+    with printed("quiet"):
         assert list(progress.progress(clock.tick(range(100)), "read", 100)) == list(range(100))
         progress.say("a note: no warning")
         progress.say("warning: odd")
@@ -83,12 +93,11 @@ def test_when_quiet_only_warnings_and_errors_are_told(capsys, monkeypatch, clock
         progress.detail("more")
     assert capsys.readouterr() == ("", "warning: odd\nwsedtk: why it ends\n")
     progress.say("a note")
-    progress.detail("more")
-    assert capsys.readouterr() == ("", "a note\n")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_details_when_verbose(capsys):
-    with pytest.raises(KeyError, match="x"), progress.telling("verbose"):
+    with pytest.raises(KeyError, match="x"), printed("verbose"):
         progress.say("a note")
         progress.detail("more")
         raise KeyError("x")
@@ -100,32 +109,45 @@ def test_progress_of_a_library_function_is_logged(capsys, caplog, monkeypatch, c
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     clock.step = 10
     caplog.set_level(logging.DEBUG)
-    with progress.logged():
-        assert list(progress.progress(clock.tick(range(3)), "read", 3)) == [0, 1, 2]
-        progress.say("a \x1bnote")
-        progress.say("warning: odd: 100 %s")
-        progress.say("wsedtk: why it ends")
-        progress.detail("more")
-        with progress.progress_in_time("heard", 10) as tell:
-            clock.now += 10
-            tell(10)
+    assert list(progress.progress(clock.tick(range(3)), "read", 3)) == [0, 1, 2]
+    progress.say("a \x1bnote")
+    progress.say("warning: odd: 100 %s")
+    progress.say("wsedtk: why it ends")
+    progress.detail("more")
+    with progress.progress_in_time("heard", 10) as tell:
+        clock.now += 10
+        tell(10)
     assert capsys.readouterr() == ("", "")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "read: 1 of 3, 10 s"),
         ("INFO", "read: 2 of 3, 20 s"),
         ("INFO", "read: 3 of 3, 30 s"),
-        ("INFO", r"a \x1bnote"),
+        ("INFO", "a \x1bnote"),
         ("WARNING", "odd: 100 %s"),
         ("ERROR", "why it ends"),
         ("DEBUG", "more"),
         ("INFO", "heard: 0:00:10 of 0:00:10, x 1 real time"),
     ]
-    progress.say("printed")
-    assert capsys.readouterr() == ("", "printed\n")
+    assert {record.name for record in caplog.records} == {"wsedtk"}
 
 
-@pytest.mark.parametrize("how, told", [(None, "a note\n"), ("quiet", ""), ("verbose", "a note\n")])
-def test_within_a_command_a_library_function_prints(capsys, caplog, how, told):
-    with progress.telling(how), progress.logged():
-        progress.say("a note")
-    assert capsys.readouterr() == ("", told) and caplog.records == []
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_without_logging_nothing_is_printed(method, tmp_path):
+    """Neither by the library nor by its worker processes."""
+    code = f"""
+import multiprocessing, wsedtk
+from wsedtk.core.progress import say
+def work(number):
+    say(f"warning: {{number}}")
+if __name__ == "__main__":
+    say("warning: here")
+    process = multiprocessing.get_context("{method}").Process(target=work, args=(1,))
+    process.start()
+    process.join()
+    print(process.exitcode)
+"""
+    (tmp_path / "program.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")

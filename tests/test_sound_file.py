@@ -355,6 +355,7 @@ def test_every_verb_tells_the_same(run, model, tmp_path):
     assert "cancel" not in each.stderr and "cut.flac: breaks off after 2." in each.stderr
 
 
+@pytest.mark.usefixtures("printed_messages")
 def test_prepare_remarks_on_faulty_files(tmp_path, capsys):
     """In coverage.tsv, and of a sound bank on the screen."""
     name, path = "abcdefghijk_0.000_1.000.wav", tmp_path / "1-a-A.wav"

@@ -399,6 +399,7 @@ def test_the_classes_must_be_those_of_the_set(tmp_path):
         tune_to(folder, scores="turned.h5")
 
 
+@pytest.mark.usefixtures("printed_messages")
 def test_scores_of_other_clips(tmp_path, capsys):
     folder = make_world(tmp_path, 1)
     write_score_file(folder / "other.h5", ["x.wav"], LABELS[:2], [[0.5, 0.5]])

@@ -16,11 +16,11 @@
 #   --subset NAME               training list: balanced (22,160 clips), unbalanced (2,041,789), all
 #                               (balanced)
 #   --exp DIR                   experiment directory (recipes/audioset/exp)
-#   --config FILE               system (conf/talnet_linear.yaml); conf/ has others;
-#                               talnet_small.yaml is for trials on a CPU
+#   --config FILE|NAME          system (conf/talnet_linear.yaml); conf/ has others;
+#                               audioset/talnet_small is for trials on a CPU
 #   --system NAME               name of the model directory in the experiment directory
 #                               (name of the configuration)
-#   --frontend FILE             front end (conf/frontend_wang.yaml)
+#   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
 #   --num-valid N               clips to hold out of the training set (2000)
 #   --shards N                  feature files per set, each made by one job (2)
 #   --jobs N                    number of these jobs at once; processes that check the audio (2)

@@ -12,10 +12,11 @@
 #   --audio DIR                 files named Y<ID>_<start>_<end>.wav, in any subfolder; repeatable
 #                               (exp/download/audio)
 #   --exp DIR                   experiment directory (recipes/dcase2017/exp)
-#   --config FILE               system (conf/crnn_linear.yaml); conf/ has others
+#   --config FILE|NAME          system, such as dcase2017/gated_crnn_linear
+#                               (conf/crnn_linear.yaml); conf/ has others
 #   --system NAME               name of the model directory in the experiment directory
 #                               (name of the configuration)
-#   --frontend FILE             front end (conf/frontend_he.yaml for configurations named gated_*,
+#   --frontend FILE|NAME        front end (conf/frontend_he.yaml for configurations named gated_*,
 #                               otherwise conf/frontend_wang.yaml)
 #   --num-valid N               clips to hold out of the training set (1142, as Wang, Li & Metze)
 #   --jobs N                    processes that check the audio; jobs of the feature extraction, and

@@ -14,8 +14,8 @@
 #   --num-train N, --num-test N, --num-valid N
 #                               soundscapes of 10 s for training and testing, and how many of the
 #                               former are held out for validation (600, 120, 100)
-#   --frontend FILE             front end (conf/frontend_wang.yaml)
-#   --config FILE               system (conf/crnn_linear.yaml); another is conf/crnn_attention.yaml
+#   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
+#   --config FILE|NAME          system, such as mini/crnn_attention (conf/crnn_linear.yaml)
 #   --system NAME               name of the model directory in the experiment directory
 #                               (name of the configuration)
 #   --jobs N                    jobs of the feature extraction, and feature files per set (2)

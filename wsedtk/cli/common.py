@@ -190,6 +190,7 @@ def _telling(ctx, options, outputs):
 
     --quiet silences what is printed, but for the result itself: where no output is named that it goes to, or JSON or a dry run asked for.
     """
+    from wsedtk.cli import messages
     from wsedtk.core import progress
 
     how = ctx.meta.get(_HOW)
@@ -198,7 +199,7 @@ def _telling(ctx, options, outputs):
         for p in ctx.command.params
         if p.type is OUT and (isinstance(p, click.Argument) or p.name.startswith("output"))
     )  # else it is printed
-    with progress.telling(how), contextlib.ExitStack() as stack:
+    with messages.printed(how), contextlib.ExitStack() as stack:
         if how == "quiet" and written and not (options.get("as_json") or options.get("dry_run")):
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))

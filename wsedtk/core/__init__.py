@@ -1,4 +1,4 @@
-"""What every other folder uses: errors, configuration from YAML, logging, processes, whole files.
+"""Errors, configuration, logging, processes and atomic files, for every other folder.
 
-It knows nothing of sound. It imports no other folder, and neither torch nor h5py.
+This folder imports no other folder of wsedtk, and neither torch nor h5py.
 """

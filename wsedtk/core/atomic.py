@@ -1,4 +1,8 @@
-"""Writing that nobody sees half of: to a temporary name in the same folder, fsync, rename. Locks."""
+"""Atomic files and folders: write under a temporary name in the same folder, fsync, rename. Locks.
+
+Temporary names carry the machine and the process, so that a later run can tell which of them belong
+to a process that has ended.
+"""
 
 import contextlib
 import errno
@@ -9,30 +13,36 @@ import platform
 import re
 import shutil
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsedtk.core.errors import InputError
 
+if TYPE_CHECKING:  # it imports numpy, for which `wsedtk --help` does not wait
+    from wsedtk.core.types import PathLike
 
-def _place():
-    """What tells apart the machines, and the containers of one, in which a process number means something."""
+
+def _machine() -> str:
+    """Return a short name of this machine or container, within which process ids are unique."""
     name = platform.node()
     with contextlib.suppress(OSError):
         name += os.readlink("/proc/self/ns/pid")
     return f"{zlib.crc32(name.encode()):08x}"
 
 
-_PLACE = _place()
+_MACHINE = _machine()
 
 
-def _beside(path, kind):
-    """A hidden name beside a path, this process's own. 40 characters take at most 160 of a name's 255 bytes."""
-    return path.parent / f".{path.name[:40]}.{_PLACE}.{os.getpid()}.{kind}"
+def _beside(path: Path, kind: str) -> Path:
+    """Return a hidden name beside a path that only this process uses."""
+    # 40 characters are at most 160 bytes; a name may have 255
+    return path.parent / f".{path.name[:40]}.{_MACHINE}.{os.getpid()}.{kind}"
 
 
-def _is_left_over(name):
-    """Whether a name is one of `_beside`'s, of a process of this machine that has ended without removing it."""
-    match = re.fullmatch(rf"\..*\.{re.escape(_PLACE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
+def _is_left_over(name: str) -> bool:
+    """Return whether a name is of `_beside`, in a process of this machine that has ended."""
+    match = re.fullmatch(rf"\..*\.{re.escape(_MACHINE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return (
         match is not None
         and int(match.group(1)) < 1 << 31
@@ -40,9 +50,16 @@ def _is_left_over(name):
     )
 
 
-def remove_left_over(path):
-    """Remove what killed processes of this machine left half written of a file and of its shards, or in a folder."""
-    if not Path("/proc/self").exists():  # no telling who is alive
+def remove_left_over(path: "PathLike") -> None:
+    """Remove the temporary files that killed processes of this machine left.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, whose temporary files and those of its shards are removed, or a folder, in which
+        all are removed.
+    """
+    if not Path("/proc/self").exists():  # the living processes are not known
         return
     path = Path(path)
     with contextlib.suppress(OSError):
@@ -58,7 +75,7 @@ def remove_left_over(path):
         for found in left:
             if (
                 found.suffix == ".old" and found.parent == path.parent and not path.exists()
-            ):  # killed between two renames
+            ):  # killed between the two renames of `writing_folder`
                 found.rename(path)
             elif found.is_dir():
                 shutil.rmtree(found)
@@ -66,14 +83,27 @@ def remove_left_over(path):
                 found.unlink()
 
 
-def hidden(path, kind):
-    """A hidden name beside a path, the same for every process. The end of a name, which is kept, tells shards apart."""
-    path = Path(path)
+def hidden(path: "PathLike", kind: str) -> Path:
+    """Return a hidden name beside a path that is the same in every process."""
+    path = Path(path)  # the last 60 characters of its name include the number of a shard
     return path.parent / f".{path.name[-60:]}.{kind}"
 
 
-def check_overwrite(path, read):
-    """Raise InputError where a file lies at a path that `read`(path), of the kind that is to be written, does not take."""
+def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> None:
+    """Check that a file to be overwritten, if there is one, is of the kind that will be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    read : callable
+        Reads a file of that kind. It raises InputError for another file.
+
+    Raises
+    ------
+    InputError
+        If the file is of another kind.
+    """
     if Path(path).is_file():
         try:
             read(path)
@@ -84,36 +114,47 @@ def check_overwrite(path, read):
 
 
 @contextlib.contextmanager
-def _telling(path):
-    """Turn an OSError into an InputError that says what can't be written."""
+def _explained(path: "PathLike") -> Iterator[None]:
+    """Turn an OSError of the block into an InputError that names the path."""
     try:
         yield
-    except (OSError, UnicodeEncodeError) as error:  # the latter: names that are no text
+    except (
+        OSError,
+        UnicodeEncodeError,
+    ) as error:  # UnicodeEncodeError: a name with lone surrogates
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be written: {reason}") from error
 
 
-def make_folder(path):
-    """Make a folder to write files into, and the folders above it, where it is missing.
+def make_folder(path: "PathLike") -> None:
+    """Create a folder to write files into, with its parents, unless it exists.
 
-    Raises InputError where it can't be made or written.
+    Raises
+    ------
+    InputError
+        If it can't be created or written.
     """
-    with _telling(path):
+    with _explained(path):
         Path(path).mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextlib.contextmanager
-def writing(path):
-    """Yield a temporary path to write to; on success it becomes `path`, on any error it is removed.
+def writing(path: "PathLike") -> Iterator[Path]:
+    """Yield a temporary path, and rename it to `path` at the end of the block.
 
-    Makes the parent folders. Raises InputError where the folder or the disk refuses.
+    The parent folders are created. If the block raises, the temporary file is removed.
+
+    Raises
+    ------
+    InputError
+        If the file can't be written.
     """
     path = Path(path)
     temporary = _beside(path, "tmp")
     try:
-        with _telling(path):
+        with _explained(path):
             if path.is_dir():
                 raise InputError(f"{path}: a folder; name a file to write")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +163,7 @@ def writing(path):
                 os.fsync(file.fileno())
                 size = os.fstat(file.fileno()).st_size
             os.replace(temporary, path)
-        from wsedtk.core.progress import detail  # tqdm, which `wsedtk --help` needs not wait for
+        from wsedtk.core.progress import detail  # it imports tqdm: slow for `wsedtk --help`
 
         detail(f"wrote {path}: {size:,} bytes")
     finally:
@@ -131,15 +172,20 @@ def writing(path):
 
 
 @contextlib.contextmanager
-def writing_folder(path):
-    """Yield a temporary folder to fill; on success it becomes `path`, in the place of a folder there, on any error it is removed.
+def writing_folder(path: "PathLike") -> Iterator[Path]:
+    """Yield a temporary folder, and put it in the place of `path` at the end of the block.
 
-    Makes the parent folders. Raises InputError where the disk refuses, or `path` is a file.
+    The parent folders are created. If the block raises, the temporary folder is removed.
+
+    Raises
+    ------
+    InputError
+        If the folder can't be written, or `path` is a file.
     """
     path = Path(path)
     temporary, old = _beside(path, "tmp"), _beside(path, "old")
     try:
-        with _telling(path):
+        with _explained(path):
             if path.exists() and not path.is_dir():
                 raise InputError(f"{path}: a file; name a folder to write")
             temporary.mkdir(parents=True)
@@ -147,7 +193,7 @@ def writing_folder(path):
             for written in filter(Path.is_file, temporary.rglob("*")):
                 with open(written, "rb+") as file:
                     os.fsync(file.fileno())
-            if path.exists():  # a folder that holds something can't be replaced in one step
+            if path.exists():  # the system replaces only an empty folder in one step
                 path.rename(old)
             temporary.rename(path)
     finally:
@@ -158,14 +204,26 @@ def writing_folder(path):
 
 
 @contextlib.contextmanager
-def locking(path, what=None):
-    """Hold a lock file while the block runs. Raises InputError, naming the process, where another one holds it.
+def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
+    """Hold a lock file within the block.
 
-    what: what is locked, for that message; the lock's folder unless given. The system lets go of the lock when the process ends,
-    however it ends; a lock file that a killed process left is taken over.
+    The system releases the lock when the process ends, even if it is killed.
+
+    Parameters
+    ----------
+    path : path-like
+        The lock file. It is removed at the end of the block.
+    what : path-like, optional
+        The file or folder that is locked, for messages. By default the folder of the lock file.
+
+    Raises
+    ------
+    InputError
+        If another process holds the lock. The message names that process.
     """
-    path, what = Path(path), what or Path(path).parent
-    with _telling(what):
+    path = Path(path)
+    what = what or path.parent
+    with _explained(what):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+b", buffering=0)
     with file:
@@ -178,20 +236,22 @@ def locking(path, what=None):
             from wsedtk.core.progress import say
 
             say(
-                f"warning: {path}: can't be locked here ({error.strerror}): take care that no other process writes there"
+                f"warning: {path}: can't be locked here ({error.strerror}); "
+                "make sure that no other process writes there"
             )
             is_held = False
         try:
             is_held = is_held or not os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-        except FileNotFoundError:  # its holder has just removed it
+        except FileNotFoundError:  # the other process has just removed it
             is_held = True
         if is_held:
             file.seek(0)
             raise InputError(
-                f"{what}: process {file.read().decode() or 'unknown'} is at work there; wait for it, or end it"
+                f"{what}: process {file.read().decode() or 'unknown'} is at work there; "
+                "wait for it, or end it"
             )
         try:
-            with _telling(what):
+            with _explained(what):
                 file.truncate(0)
                 file.write(f"{os.getpid()} on {platform.node()}".encode())
             yield
@@ -200,16 +260,16 @@ def locking(path, what=None):
                 path.unlink()
 
 
-def remove(path):
-    """Remove a file where there is one. Raises InputError where the folder refuses."""
-    with _telling(path):
+def remove(path: "PathLike") -> None:
+    """Remove a file if it exists. Raises InputError if the system refuses."""
+    with _explained(path):
         Path(path).unlink(missing_ok=True)
 
 
-def write_text(path, text):
-    """Write a whole UTF-8 text file atomically.
+def write_text(path: "PathLike", text: str) -> None:
+    """Write a UTF-8 text file atomically.
 
-    What is no text, as of paths that are not UTF-8, is written with escapes.
+    Characters that UTF-8 can't encode, as in paths that are not UTF-8, are written as escapes.
     """
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

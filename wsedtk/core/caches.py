@@ -1,4 +1,4 @@
-"""The cache folders of other libraries: none has to be writable, and none is left behind."""
+"""The cache folders of other libraries: work without writable ones, and leave none behind."""
 
 import contextlib
 import logging
@@ -23,16 +23,15 @@ def environment(name: str, value: str) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _temporary_folder():
-    """Return a tempfile.TemporaryDirectory. Raises InputError where none can be made."""
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     for place in (None, "/dev/shm"):  # None: TMPDIR, /tmp and others
         with contextlib.suppress(OSError):
             return tempfile.TemporaryDirectory(prefix="wsedtk-", dir=place)
     raise InputError("no folder for temporary files can be written; set TMPDIR to one that can")
 
 
-def _matplotlib_folders():
-    """Return matplotlib's folders for settings and the list of fonts, as it chooses them itself."""
+def _matplotlib_folders() -> list[Path]:
+    """Return the folders that matplotlib chooses for its settings and its font list."""
     if os.environ.get("MPLCONFIGDIR"):
         return [Path(os.environ["MPLCONFIGDIR"])]
     return [
@@ -41,8 +40,8 @@ def _matplotlib_folders():
     ]
 
 
-def _matplotlib_has_folders():
-    """Whether matplotlib's own folders can be made and written."""
+def _matplotlib_has_folders() -> bool:
+    """Return whether matplotlib's own folders can be created and written."""
     try:
         folders = _matplotlib_folders()
         for folder in folders:
@@ -53,11 +52,16 @@ def _matplotlib_has_folders():
 
 
 @contextlib.contextmanager
-def matplotlib_importable():
-    """Import matplotlib, with its list of fonts, whether or not its folders can be written.
+def matplotlib_importable() -> Iterator[None]:
+    """Import matplotlib and its font list, and run the block.
 
-    It then gets a temporary folder, which it needs for the import alone. By itself it makes one
-    with a warning, and raises an exception where the user has no home.
+    If matplotlib's own folders can't be written, the import uses a temporary folder. Without one,
+    matplotlib would warn, or fail if the user has no home folder.
+
+    Raises
+    ------
+    InputError
+        If no temporary folder can be created.
     """
     logger = logging.getLogger("matplotlib")
     level = logger.level
@@ -65,7 +69,7 @@ def matplotlib_importable():
         if not _matplotlib_has_folders():
             folder = stack.enter_context(_temporary_folder())
             stack.enter_context(environment("MPLCONFIGDIR", folder))
-        logger.setLevel(logging.ERROR)  # it warns of a list of fonts that a full disk doesn't take
+        logger.setLevel(logging.ERROR)  # it warns if the disk is too full for its font list
         stack.callback(logger.setLevel, level)
         import matplotlib.font_manager  # noqa: F401
 
@@ -73,11 +77,11 @@ def matplotlib_importable():
 
 
 @contextlib.contextmanager
-def torch_without_compiler_cache():
-    """Keep torch from making a folder for its compiler, which the first optimiser imports.
+def torch_without_compiler_cache() -> Iterator[None]:
+    """Keep torch from creating a cache folder for its compiler within the block.
 
-    The compiler is not used. It makes the folder that the variable names, where it is missing, and
-    without the variable one in the folder for temporary files, which is then left behind.
+    The first optimiser imports the compiler, which wsedtk does not use. On import it creates the
+    folder that TORCHINDUCTOR_CACHE_DIR names, or else one among the temporary files.
     """
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         yield

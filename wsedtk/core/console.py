@@ -1,26 +1,29 @@
-"""Standard input, output and error, whatever their encoding, and where one of them is closed."""
+"""Standard input, output and error of any encoding, open or closed."""
 
+import io
 import json
 import os
 import re
 import sys
 
 
-def prepare():
-    """Let text of any characters be printed, and open the null device for a stream that is closed.
+def prepare() -> None:
+    """Make standard output accept any character, and replace closed streams by the null device.
 
-    What the encoding of standard output lacks is written with escapes, as Python does on standard
-    error. Without a stream the next file that is opened would get its descriptor.
+    Characters that the encoding of standard output lacks are written as escapes. Python does the
+    same on standard error. If a stream stayed closed, the next file to be opened would get its
+    descriptor.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             stream = open(os.devnull, mode, encoding="utf-8", errors="backslashreplace")
             setattr(sys, name, stream)
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def json_text(text):
-    """Return JSON text as standard output can print it: with JSON's escapes where it has to be."""
+def json_text(text: str) -> str:
+    """Return JSON text with JSON escapes for characters that standard output can't encode."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
         return text

@@ -1,9 +1,15 @@
-"""The exceptions that a user is meant to read."""
+"""The exceptions whose messages are written for users."""
 
 
 class InputError(Exception):
-    """Something that the user gave is wrong. The message says where, what was found, and what to do about it."""
+    """An error in what the user gave: a file, a folder or an option.
+
+    The message says where, what was found, what was expected, and what to do.
+    """
 
 
 class NotFinished(Exception):
-    """The work stopped before its end, and goes on when the same command is given again. The message says what stopped it."""
+    """An interruption of work that the same command resumes.
+
+    The message says what interrupted it.
+    """

@@ -1,10 +1,13 @@
-"""Which of the processes that torchrun started this one is: told by the environment, without torch, for every command asks."""
+"""The rank of this process among those of `torchrun`, without importing torch."""
 
 import os
 
 
-def rank_and_size():
-    """(the number of this process, how many there are) of those that torchrun started together; (0, 1) for any other process."""
+def rank_and_size() -> tuple[int, int]:
+    """Return the rank of this process and the number of processes that torchrun started.
+
+    For a process that torchrun did not start, return (0, 1).
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

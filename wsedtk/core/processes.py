@@ -1,23 +1,34 @@
-"""Work spread over processes."""
+"""Parallel work: `map` over processes or in one thread."""
 
 import collections
 import concurrent.futures.process
 import contextlib
-import functools
+import dataclasses
 import itertools
+import logging.handlers
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
+import queue
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.core.signals import STOPPING
 
-# What a process of the pool is told: one thread for linear algebra; and to keep the memory of large arrays for the next ones (glibc's
-# allocator gives it back to the system, and asking for it again takes longer than many of the sums).
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_LOGGER = logging.getLogger("wsedtk")
+_RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()  # in a process of a pool
+
+# Each process uses one thread for linear algebra. The allocator (glibc) keeps the memory of large
+# arrays: returning it to the system and requesting it again takes longer than many computations.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -25,14 +36,23 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
-_CHUNK = 8  # items that go to a process at once,
-_AHEAD = 4  # and how many such chunks, for each process, are under way or wait for the one that reads the results
+_CHUNK = 8  # items that a process gets at once
+_AHEAD = 4  # chunks per process that are in work or wait to be read
 
 
-def _start_helpers():
-    """Start the processes that a pool needs beside its own, none of them to heed signals, which the program alone answers.
+class Map(Protocol):
+    """A function like `map` over one iterable. Its results are in the order of the items."""
 
-    What blocks signals is inherited. The resource tracker's start lets some through again, so that it comes first.
+    def __call__(
+        self, function: Callable[[Item], Result], items: Iterable[Item], /
+    ) -> Iterator[Result]: ...
+
+
+def _start_helpers() -> None:
+    """Start the processes that a pool needs beside its own. They ignore signals.
+
+    A process inherits the signals that are blocked when it starts. The start of the resource
+    tracker unblocks some of them, so that it comes first.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
@@ -43,11 +63,11 @@ def _start_helpers():
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _can_start_helpers(jobs):
-    """Start the helpers and return True; where the system refuses, warn and return False.
+def _can_start_helpers(jobs: int) -> bool:
+    """Start the helpers and return True. If the system refuses, warn and return False.
 
-    They listen at a socket in the folder for temporary files: none may be writable, or its path be
-    too long for a socket.
+    They listen at a socket in the folder for temporary files. That folder may be read-only, or its
+    path may be too long for a socket.
     """
     try:
         _start_helpers()
@@ -60,72 +80,138 @@ def _can_start_helpers(jobs):
     return True
 
 
-def _end_with_parent():
-    """Have a process of the pool end when the program does, however that ends."""
-    gone = multiprocessing.parent_process().sentinel
-    threading.Thread(
-        target=lambda: multiprocessing.connection.wait([gone]) and os._exit(1), daemon=True
-    ).start()
+def _end_with_parent() -> None:
+    """Start a thread that ends this process of a pool when the program ends, even by a kill."""
+    parent = multiprocessing.process.parent_process()
+    assert parent is not None  # this runs in the processes of a pool only
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
-def _each(function, items):
-    return [function(item) for item in items]
+def _prepare_process(level: int) -> None:
+    """Prepare a process of a pool: keep its log records of `level` and above for the program."""
+    _end_with_parent()
+    _LOGGER.setLevel(level)
+    _LOGGER.addHandler(logging.handlers.QueueHandler(_RECORDS))
 
 
-def _stream(pool, max_chunks, function, items, chunk_size=_CHUNK):
-    """`map` over a pool, in order, that takes items no further ahead of its reader than `max_chunks` chunks."""
-    items, pending = iter(items), collections.deque()
+@dataclasses.dataclass(frozen=True)
+class _Done(Generic[Result]):
+    """The results of a chunk of items, and the log records that a process has kept until then."""
+
+    results: list[Result]
+    records: list[logging.LogRecord]
+
+
+def _each(function: Callable[[Item], Result], items: list[Item]) -> _Done[Result]:
+    results = [function(item) for item in items]
+    records = [_RECORDS.get() for _ in range(_RECORDS.qsize())]
+    return _Done(results, records)
+
+
+def _chunk_by_chunk(
+    submit: Callable[[list[Item]], concurrent.futures.Future[Result]],
+    items: Iterable[Item],
+    chunk_size: int,
+    max_chunks: int,
+) -> Iterator[Result]:
+    """Yield the result of each chunk in order. At most `max_chunks` are ahead of the reader."""
+    left = iter(items)
+    pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     while True:
-        while len(pending) < max_chunks and (chunk := list(itertools.islice(items, chunk_size))):
-            pending.append(pool.submit(_each, function, chunk))
+        while len(pending) < max_chunks and (chunk := list(itertools.islice(left, chunk_size))):
+            pending.append(submit(chunk))
         if not pending:
             return
-        yield from pending.popleft().result()
+        yield pending.popleft().result()
 
 
-def ahead(function, items, depth=2):
-    """`map` by a thread that has one to `depth` items under way before its reader asks; items may be an endless stream.
+def ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], depth: int = 2
+) -> Iterator[Result]:
+    """Map in a thread that works up to `depth` items ahead of the reader.
 
-    To be closed where it is not read to its end.
+    `items` may be endless. Close the iterator if it is not read to its end.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+        def submit(chunk: list[Item]) -> concurrent.futures.Future[Result]:
+            return pool.submit(function, *chunk)
+
         try:
-            yield from _stream(pool, depth, function, items, chunk_size=1)
+            yield from _chunk_by_chunk(submit, items, 1, depth)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-@contextlib.contextmanager
-def mapping(jobs, modules=()):
-    """Yield a `map` over `jobs` processes, each with one thread for its linear algebra.
+def _in_this_process(
+    function: Callable[[Item], Result], items: Iterable[Item], /
+) -> Iterator[Result]:
+    return map(function, items)
 
-    Items may be an endless stream: neither they nor the results pile up. modules: names of those that the work needs and that are
-    slow to import; one process imports them, and the others start as its copies. It starts with the first `mapping` of a program, and
-    later ones get copies of it too, whatever they name.
+
+@contextlib.contextmanager
+def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
+    """Yield a function like `map` that works in several processes.
+
+    Each process uses one thread for linear algebra. The items may be endless: neither they nor the
+    results accumulate. Log messages of the processes are logged here, before the results.
+
+    Parameters
+    ----------
+    jobs : int
+        The number of processes. For 1, the work is done in this process.
+    modules : sequence of str
+        The modules that the work needs and that are slow to import. One process imports them, and
+        the others start as copies of it. Only the modules of the first `mapping` of a program
+        count.
+
+    Raises
+    ------
+    InputError
+        If a process is killed.
     """
     if jobs == 1:
-        yield map
+        yield _in_this_process
         return
     before = dict(os.environ)
-    os.environ.update(_ENVIRONMENT)  # read when a process starts and imports numpy
+    os.environ.update(_ENVIRONMENT)  # a process reads it when it starts and imports numpy
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
         if not _can_start_helpers(jobs):
-            yield map
+            yield _in_this_process
             return
-        with concurrent.futures.ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
+        level = _LOGGER.getEffectiveLevel()
+        with concurrent.futures.ProcessPoolExecutor(
+            jobs, context, _prepare_process, (level,)
+        ) as pool:
+
+            def over_the_pool(
+                function: Callable[[Item], Result], items: Iterable[Item], /
+            ) -> Iterator[Result]:
+                def submit(chunk: list[Item]) -> concurrent.futures.Future[_Done[Result]]:
+                    return pool.submit(_each, function, chunk)
+
+                for done in _chunk_by_chunk(submit, items, _CHUNK, _AHEAD * jobs):
+                    for record in done.records:
+                        logging.getLogger(record.name).handle(record)
+                    yield from done.results
+
             try:
-                yield functools.partial(_stream, pool, _AHEAD * jobs)
+                yield over_the_pool
             except concurrent.futures.process.BrokenProcessPool:
                 raise InputError(
                     f"--jobs {jobs}: a process was killed, as the system does when memory "
                     "runs out; run the command again, with fewer jobs"
                 ) from None
             except BaseException:
-                pool.shutdown(
-                    cancel_futures=True
-                )  # not to be waited for is no sooner: the interpreter's end waits, and can stumble
+                # Waits for the processes: otherwise the end of the interpreter does, and may fail.
+                pool.shutdown(cancel_futures=True)
                 raise
     finally:
         os.environ.clear()

@@ -1,6 +1,7 @@
-"""Progress on stderr: a bar on a terminal, a few plain lines in a batch log. --quiet and --verbose tell less and more.
+"""Messages and progress of the library, which it logs.
 
-A library function logs its progress instead, unless a command line called it: see `logged`.
+The library logs to the logger "wsedtk" and prints nothing. The command line prints what is logged
+(`wsedtk.cli.messages`), and shows bars on a terminal.
 """
 
 import contextlib
@@ -8,87 +9,85 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TypeVar
 
 from tqdm import tqdm
 
-PLAIN_LINES = 5  # at most so many lines a loop where there is no terminal,
-QUIET_SECONDS = 5.0  # and none sooner than this after the one before
-_ALWAYS = ("warning: ", "wsedtk: ")  # how lines begin that --quiet lets through: warnings, errors
-_how = None  # None, "quiet", "verbose" or "logged"
-_in_command = False
-_LOGGER = logging.getLogger(__name__)
+PLAIN_LINES = 5  # the most lines of a loop that has no bar
+QUIET_SECONDS = 5.0  # the shortest time from one line to the next
+_LOGGER = logging.getLogger("wsedtk")
+_PREFIXES = {"warning: ": logging.WARNING, "wsedtk: ": logging.ERROR}
+_shows_bars = False
+
+Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
-def telling(how):
-    """Tell less ("quiet") or more ("verbose") within the block, which runs a command; None: as ever."""
-    global _how, _in_command
-    before = _how, _in_command
-    _how, _in_command = how, True
+def bars() -> Iterator[None]:
+    """Show progress as bars within the block if stderr is a terminal. The command line uses it."""
+    global _shows_bars
+    before, _shows_bars = _shows_bars, True
     try:
         yield
     finally:
-        _how, _in_command = before
+        _shows_bars = before
 
 
-@contextlib.contextmanager
-def logged() -> Iterator[None]:
-    """Log messages and progress within the block instead of printing them, unless a command runs."""
-    global _how
-    if _in_command:
-        yield
-        return
-    before, _how = _how, "logged"
-    try:
-        yield
-    finally:
-        _how = before
+def progress(
+    iterable: Iterable[Item], description: str, total: int | None = None
+) -> Iterator[Item]:
+    """Iterate over items, and log or show how many are done.
 
+    Parameters
+    ----------
+    iterable : iterable
+        The items.
+    description : str
+        The name of the work.
+    total : int, optional
+        The number of items. By default the length of `iterable`.
 
-def progress(iterable, description, total=None):
-    """Iterate over `iterable`, showing how far it is. `total` defaults to its length."""
-    if _how == "quiet":
-        yield from iterable
-        return
-    total = len(iterable) if total is None else total
-    if sys.stderr.isatty() and _how != "logged":
+    Yields
+    ------
+    object
+        Each item.
+    """
+    if total is None:
+        if not isinstance(iterable, Sized):
+            raise TypeError("the iterable has no length; give `total`")
+        total = len(iterable)
+    if _shows_bars and sys.stderr.isatty():
         yield from tqdm(iterable, desc=description, total=total, leave=False)
         return
-    started = told = time.monotonic()
+    started = last = time.monotonic()
     shown = 0
     for done, item in enumerate(iterable, 1):
         yield item
         now = time.monotonic()
-        if done * PLAIN_LINES // max(total, 1) > shown and now - told >= QUIET_SECONDS:
-            shown, told = done * PLAIN_LINES // max(total, 1), now
+        part = done * PLAIN_LINES // max(total, 1)
+        if part > shown and now - last >= QUIET_SECONDS:
+            shown, last = part, now
             say(f"{description}: {done} of {total}, {now - started:.0f} s")
 
 
-def printable(text):
-    """Text whose control characters, which a terminal obeys, are spelt out as in \\x1b; line ends and tabs stay."""
+def printable(text: object) -> str:
+    r"""Return text with control characters, which a terminal obeys, as escapes such as \x1b.
+
+    Line ends and tabs stay.
+    """
     return re.sub(
         r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], str(text)
     )
 
 
-def say(message):
-    """Print one line on stderr, above a bar where there is one. When --quiet, only if it begins with `warning: `.
+def say(message: str) -> None:
+    """Log a message.
 
-    Within `logged` the line is logged instead.
+    Its level is WARNING if it begins with "warning: ", ERROR if it begins with "wsedtk: ", else
+    INFO. The prefix is removed.
     """
-    if _how == "logged":
-        _log(printable(message))
-        return
-    if _how == "quiet" and not str(message).startswith(_ALWAYS):
-        return
-    tqdm.write(printable(message), file=sys.stderr)
-    sys.stderr.flush()
-
-
-def _log(message: str) -> None:
-    """Log a line at the level that its beginning tells."""
-    for prefix, level in (("warning: ", logging.WARNING), ("wsedtk: ", logging.ERROR)):
+    for prefix, level in _PREFIXES.items():
         if message.startswith(prefix):
             _LOGGER.log(level, "%s", message.removeprefix(prefix))
             return
@@ -96,56 +95,82 @@ def _log(message: str) -> None:
 
 
 def warning(message: str) -> None:
-    """Print one line on stderr that begins with `warning: `."""
-    say(f"warning: {message}")
+    """Log a message at the level WARNING."""
+    _LOGGER.warning("%s", message)
 
 
-def detail(message):
-    """Print one line on stderr when --verbose. Within `logged` it is logged at the level DEBUG."""
-    if _how == "logged":
-        _LOGGER.debug("%s", printable(message))
-    elif _how == "verbose":
-        say(message)
+def detail(message: str) -> None:
+    """Log a message at the level DEBUG. The command line prints it with --verbose."""
+    _LOGGER.debug("%s", message)
 
 
-def clock(seconds):
-    """Seconds as 1:02:03."""
-    minutes, seconds = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+def clock(seconds: float) -> str:
+    """Return a duration in seconds as text, such as 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 @contextlib.contextmanager
-def progress_in_time(description, total_seconds):
-    """Yield `tell(seconds)`, which shows how much audio is done, of how much (None: not known), and how much faster than it would play."""
-    started = told = time.monotonic()
-    shown = 0
+def progress_in_time(
+    description: str, total_seconds: float | None
+) -> Iterator[Callable[[float], None]]:
+    """Log or show how much of a recording is done, and how much faster than real time.
+
+    Parameters
+    ----------
+    description : str
+        The name of the work.
+    total_seconds : float or None
+        The duration of the recording in seconds, if it is known.
+
+    Yields
+    ------
+    callable
+        A function to be called with the number of seconds that are done.
+    """
+    started = time.monotonic()
     end = "" if total_seconds is None else f" of {clock(total_seconds)}"
 
-    def text(seconds):
-        return f"{clock(seconds)}{end}, x {seconds / max(time.monotonic() - started, 1e-3):.0f} real time"
+    def text(seconds: float) -> str:
+        elapsed = max(time.monotonic() - started, 1e-3)
+        return f"{clock(seconds)}{end}, x {seconds / elapsed:.0f} real time"
 
-    if sys.stderr.isatty() and _how not in ("quiet", "logged"):
-        form = (
-            "{desc}: {postfix}"
-            if total_seconds is None
-            else "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
-        )
-        with tqdm(total=total_seconds, desc=description, leave=False, bar_format=form) as bar:
+    if _shows_bars and sys.stderr.isatty():
+        with _bar_in_time(description, total_seconds, text) as show:
+            yield show
+    else:
+        yield _lines_in_time(description, total_seconds, text)
 
-            def tell(seconds):
-                bar.n = seconds if total_seconds is None else min(seconds, total_seconds)
-                bar.set_postfix_str(text(seconds), refresh=False)
-                bar.update(0)
 
-            yield tell
-        return
+@contextlib.contextmanager
+def _bar_in_time(
+    description: str, total_seconds: float | None, text: Callable[[float], str]
+) -> Iterator[Callable[[float], None]]:
+    form = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+    if total_seconds is None:
+        form = "{desc}: {postfix}"
+    with tqdm(total=total_seconds, desc=description, leave=False, bar_format=form) as bar:
 
-    def tell(seconds):
-        nonlocal shown, told
+        def show(seconds: float) -> None:
+            bar.n = seconds if total_seconds is None else min(seconds, total_seconds)
+            bar.set_postfix_str(text(seconds), refresh=False)
+            bar.update(0)
+
+        yield show
+
+
+def _lines_in_time(
+    description: str, total_seconds: float | None, text: Callable[[float], str]
+) -> Callable[[float], None]:
+    last = time.monotonic()
+    shown = 0
+
+    def show(seconds: float) -> None:
+        nonlocal shown, last
         now = time.monotonic()
         part = int(seconds * PLAIN_LINES / total_seconds) if total_seconds else shown + 1
-        if part > shown and now - told >= QUIET_SECONDS:
-            shown, told = part, now
+        if part > shown and now - last >= QUIET_SECONDS:
+            shown, last = part, now
             say(f"{description}: {text(seconds)}")
 
-    yield tell
+    return show

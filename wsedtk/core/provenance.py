@@ -1,5 +1,6 @@
-"""The record that a stage leaves: its options, what it ran on, and the fingerprints of its inputs."""
+"""The record of a command: its options, versions, machine, and the fingerprints of its inputs."""
 
+import contextlib
 import datetime
 import functools
 import glob
@@ -8,30 +9,36 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk import __version__
-from wsedtk.core import config
+from wsedtk.core import config, configurations
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import warning
+from wsedtk.core.types import PathLike
 
-UNKNOWN_MODEL = "imported"  # the model of scores that come as tables, which do not name it
+UNKNOWN_MODEL = "imported"  # the model of scores from tables, which do not name their model
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
-_LARGE = 64 << 20  # bytes; of larger files the head, the tail and the size make the fingerprint
+_LARGE = 64 << 20  # bytes; the fingerprint of a larger file is of its size, its start and its end
 
 
 @functools.cache
-def commit():
-    """The commit of the checkout that this code runs from, with + where it is changed; `unknown` outside a checkout."""
+def commit() -> str:
+    """Return the commit of the checkout that contains this file, or "unknown" without a checkout.
+
+    If files of the checkout are changed, the name ends in "+".
+    """
     here = Path(__file__).absolute().parent
     if not (here.parent / ".git").exists():
         return "unknown"
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("GIT_")
-    }  # in a hook: of another checkout
+    # In a git hook, such variables can name another checkout.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         found = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
@@ -46,19 +53,34 @@ def commit():
     return found.stdout.strip() or "unknown"
 
 
-def known_model(attributes):
-    """Return the fingerprint of the model that scores are of; None where it is not known."""
-    model = attributes["model"]
+def known_model(attributes: Mapping[str, Any]) -> str | None:
+    """Return the fingerprint of the model that made scores, or None if it is unknown.
+
+    Parameters
+    ----------
+    attributes : mapping
+        The attributes of the score file.
+    """
+    model: str = attributes["model"]
     return None if model == UNKNOWN_MODEL else model
 
 
-def made_by():
-    """The version and the commit that made an artefact, as texts: for its YAML or attributes, not for what names its content."""
+def made_by() -> dict[str, str]:
+    """Return the version and the commit of wsedtk, to be stored in artefacts.
+
+    They are no part of the fingerprint of an artefact.
+    """
     return {"wsedtk": __version__, "commit": commit()}
 
 
-def fingerprint_file(path):
-    """16 hexadecimal digits that name a file's content. Raises InputError where it can't be read."""
+def fingerprint_file(path: Path) -> str:
+    """Return 16 hexadecimal digits that identify the content of a file.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read.
+    """
     digest = hashlib.sha256()
     try:
         size = path.stat().st_size
@@ -74,31 +96,50 @@ def fingerprint_file(path):
     return digest.hexdigest()[:16]
 
 
-def fingerprint(content):
-    """16 hexadecimal digits that name bytes."""
+def fingerprint(content: bytes) -> str:
+    """Return 16 hexadecimal digits that identify bytes."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def fingerprint_model(described, weights):
-    """16 hexadecimal digits that name a model: its model.yaml, as a mapping, but for where the weights come from; the tensors' bytes."""
+def fingerprint_model(described: Mapping[str, object], weights: bytes) -> str:
+    """Return 16 hexadecimal digits that identify a model.
+
+    Parameters
+    ----------
+    described : mapping
+        The content of model.yaml. Its entry `trained`, the origin of the weights, does not count.
+    weights : bytes
+        The content of model.safetensors.
+    """
     described = {key: value for key, value in described.items() if key != "trained"}
     return fingerprint(weights + config.fingerprint(described).encode())
 
 
-def fingerprint_model_directory(folder):
-    """`fingerprint_model` of a model directory; None where it is none."""
+def fingerprint_model_directory(folder: Path) -> str | None:
+    """Return `fingerprint_model` of a model directory, or None if the folder is none."""
     try:
-        described, weights = (
-            config.read_yaml(folder / "model.yaml"),
-            (folder / "model.safetensors").read_bytes(),
-        )
+        described = config.read_yaml(folder / "model.yaml")
+        weights = (folder / "model.safetensors").read_bytes()
     except (InputError, OSError):
         return None
     return fingerprint_model(described, weights) if isinstance(described, dict) else None
 
 
-def fingerprint_audio(filenames, contents):
-    """What names the audio of N clips, for their set's info.yaml: 16 digits of the clips, a dash, 16 of what each sounds like."""
+def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.bytes_]) -> str:
+    """Return a text that identifies the audio of clips, for the info.yaml of their set.
+
+    Parameters
+    ----------
+    filenames : (N,) array of str
+        The names of the clips.
+    contents : (N,) array of bytes
+        A fingerprint of the samples of each clip.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits that identify the names, a dash, and 16 that identify the samples.
+    """
     order = np.argsort(filenames)
     return "-".join(
         fingerprint("\n".join(column[order].astype(str).tolist()).encode())
@@ -106,18 +147,36 @@ def fingerprint_audio(filenames, contents):
     )
 
 
-def check_audio(path, audio, other, other_audio, warn=warning):
-    """Raise InputError where two files come from clips of the same names that sound other; warn where from other lists of clips.
+def check_audio(
+    path: PathLike,
+    audio: str | None,
+    other: PathLike,
+    other_audio: str | None,
+    warn: Callable[[str], object] = warning,
+) -> None:
+    """Check that two files were made from the same audio.
 
-    audio, other_audio: as `fingerprint_audio` gives them; None or "" where it is not known. warn:
-    called with a warning, as text.
+    Parameters
+    ----------
+    path, other : path-like
+        The two files, for messages.
+    audio, other_audio : str or None
+        The `fingerprint_audio` of each file. If one is None or empty, nothing is checked.
+    warn : callable
+        It is called with a message if the files were made from different lists of clips.
+
+    Raises
+    ------
+    InputError
+        If the clips have the same names, but other samples.
     """
     if not audio or not other_audio or audio == other_audio:
         return
     if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
         raise InputError(
-            f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), though the clips have the same names; "
-            "run the stages from extract on again, for both to come from the same"
+            f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), though the "
+            "clips have the same names; run the stages from extract on again, for both to come "
+            "from the same"
         )
     warn(
         f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set: "
@@ -125,33 +184,56 @@ def check_audio(path, audio, other, other_audio, warn=warning):
     )
 
 
-def fingerprints(path):
-    """{file: fingerprint} of a file, or of the tables of a data or model directory."""
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(p for p in path.glob("*") if p.is_file() and p.suffix in _TABLES)
-    )
+def fingerprints(path: Path) -> dict[str, str]:
+    """Return the fingerprint of a file, or of each table of a data or model directory."""
+    files = [path]
+    if not path.is_file():
+        files = sorted(p for p in path.glob("*") if p.is_file() and p.suffix in _TABLES)
     return {str(file): fingerprint_file(file) for file in files}
 
 
-def files_of(path):
-    """The path itself where it exists, else the shards that stand for it."""
-    return (
-        [path]
-        if path.exists()
-        else sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
-    )
+def _input_files(path: Path) -> list[Path]:
+    """Return the files of an input, which may also be the name of an installed configuration."""
+    files = files_of(path)
+    if not files:
+        with contextlib.suppress(InputError):
+            files = files_of(configurations.find(path))
+    return files
 
 
-def describe(command, options, outputs=()):
-    """The record of a command: its options, and the fingerprints of the paths among them that are not `outputs`."""
-    inputs, plain = {}, {}
+def files_of(path: Path) -> list[Path]:
+    """Return the path itself if it exists, else the paths of its shards."""
+    if path.exists():
+        return [path]
+    return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
+
+
+def describe(
+    command: str, options: Mapping[str, object], outputs: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the record of a command.
+
+    Parameters
+    ----------
+    command : str
+        The command, such as "wsedtk extract".
+    options : mapping of str to object
+        Its options. Those that are paths are inputs, whose fingerprints are recorded.
+    outputs : collection of str
+        The names of the options that are outputs.
+
+    Raises
+    ------
+    InputError
+        If an input can't be read.
+    """
+    inputs: dict[str, str] = {}
+    plain: dict[str, object] = {}
     for name, value in options.items():
         values = list(value) if isinstance(value, (tuple, list)) else [value]
         for item in values:
             if isinstance(item, Path) and name not in outputs:
-                for file in files_of(item):
+                for file in _input_files(item):
                     inputs.update(fingerprints(file))
         texts = [str(v) if isinstance(v, Path) else v for v in values]
         plain[name] = texts if isinstance(value, (tuple, list)) else texts[0]
@@ -167,6 +249,8 @@ def describe(command, options, outputs=()):
     }
 
 
-def write(path, command, options, outputs=()):
-    """Write the record of a command, see `describe`."""
+def write(
+    path: PathLike, command: str, options: Mapping[str, object], outputs: Collection[str] = ()
+) -> None:
+    """Write the record of a command to a YAML file; the other parameters are as in `describe`."""
     write_text(path, config.to_yaml(describe(command, options, outputs)))

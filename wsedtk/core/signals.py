@@ -1,18 +1,21 @@
-"""Signals that ask a command to stop: a person's, and what a cluster sends before it takes the machine away."""
+"""The signals that ask a command to stop. A user or a cluster's scheduler sends them."""
 
 import contextlib
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 @contextlib.contextmanager
-def handled(handler):
-    """Have `handler(number, frame)` called for these signals within the block, but for those that are ignored.
+def handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Call `handler(number, frame)` for the signals of `STOPPING` within the block.
 
-    So a shell sets SIGINT for what it runs in the background, and nohup SIGHUP. In another thread than the main one nothing changes:
-    Python handles signals there alone.
+    Ignored signals stay ignored: a shell ignores SIGINT for background jobs, and nohup ignores
+    SIGHUP. In a thread other than the main one, nothing changes, because Python handles signals
+    only in the main thread.
     """
     before = {number: signal.getsignal(number) for number in STOPPING}
     is_main = threading.current_thread() is threading.main_thread()
@@ -27,8 +30,11 @@ def handled(handler):
 
 
 @contextlib.contextmanager
-def noted():
-    """Yield a list that the signals' names are noted in, for work that ends where it can go on, instead of ending the command."""
-    names = []
+def noted() -> Iterator[list[str]]:
+    """Yield a list to which the names of arriving signals are appended.
+
+    The signals do not interrupt the block, so that it can stop at a point that can be resumed.
+    """
+    names: list[str] = []
     with handled(lambda number, frame: names.append(signal.Signals(number).name)):
         yield names

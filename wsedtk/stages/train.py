@@ -14,7 +14,7 @@ import torch
 from wsedtk.core import config
 from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import logged, say
+from wsedtk.core.progress import say
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
@@ -23,11 +23,12 @@ from wsedtk.models.network import check_network
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import TrainOptions
 from wsedtk.training import distributed, preparation, process_settings, resuming
+from wsedtk.training.augmentations import augmentation_of
 from wsedtk.training.batching import FeatureBatches
 from wsedtk.training.distributed import Group
 from wsedtk.training.resuming import Checkpoint, StopSignals
 from wsedtk.training.train_config import TrainConfig
-from wsedtk.training.training_loop import Trainer, augmentation_of
+from wsedtk.training.training_loop import Trainer
 
 _RUNNING = threading.Lock()
 
@@ -92,8 +93,7 @@ def _alone() -> Iterator[None]:
             "another training runs in this process; wait for its end, or start another process"
         )
     try:
-        with logged():
-            yield
+        yield
     finally:
         _RUNNING.release()
 

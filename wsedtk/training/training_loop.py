@@ -20,7 +20,8 @@ from wsedtk.data import tables
 from wsedtk.decoding import thresholds
 from wsedtk.evaluation import metrics, ranking
 from wsedtk.inference import network_runner
-from wsedtk.training.batching import Augmentation, Batches, FrameTargets
+from wsedtk.training.augmentations import augmentation_of
+from wsedtk.training.batching import Batches, FrameTargets
 from wsedtk.training.distributed import Group
 
 _EPSILON = 1e-7  # probabilities are clamped this far from 0 and 1 before the loss, as in Wang's published code
@@ -40,22 +41,6 @@ def binary_cross_entropy(probability, target, weight=None, total=lambda value: v
         if weight is None
         else (loss * weight).sum() / total(weight.expand_as(loss).sum()).clamp_min(1)
     )
-
-
-def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
-    """The augmentation in frames and bins. Raises InputError where a setting comes to nothing, or to more than there is."""
-    mask = round(cfg.time_mask_seconds / seconds_per_frame)
-    shift = round(cfg.time_shift_seconds / (seconds_per_frame * time_reduction))
-    for name, frames in (("time_mask_seconds", mask), ("time_shift_seconds", shift)):
-        if getattr(cfg, name) > 0 and frames == 0:
-            raise InputError(
-                f"{name} {getattr(cfg, name):g}: is less than half a frame and would do nothing; 0 turns it off"
-            )
-    if cfg.mel_mask_bins > num_mels:
-        raise InputError(
-            f"mel_mask_bins {cfg.mel_mask_bins}: the features have {num_mels} mel bins"
-        )
-    return Augmentation(cfg.mixup_alpha, mask, cfg.mel_mask_bins, shift, time_reduction)
 
 
 def validate(runner, batches, truth, after_batch=lambda: None, group=Group()):

@@ -1,0 +1,74 @@
+"""The configurations that are installed with wsedtk, found by name.
+
+The file wsedtk/configurations/mini/crnn_linear.yaml has the full name `mini/crnn_linear` and the
+short name `crnn_linear`.
+"""
+
+import difflib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsedtk.core.errors import InputError
+
+if TYPE_CHECKING:
+    from wsedtk.core.types import PathLike
+
+FOLDER = Path(__file__).parent.parent / "configurations"
+
+
+def names() -> list[str]:
+    """Return the full names of all configurations, sorted."""
+    return sorted(f"{path.parent.name}/{path.stem}" for path in FOLDER.glob("*/*.yaml"))
+
+
+def find(name_or_path: "PathLike") -> Path:
+    """Return the path of a configuration.
+
+    Parameters
+    ----------
+    name_or_path : path-like
+        The path of a file; the full name of an installed configuration, such as
+        `mini/crnn_linear`; or its short name, such as `ours`, if no other configuration has it. An
+        existing file takes precedence over a name.
+
+    Returns
+    -------
+    Path
+        The path of the file. It may not exist if `name_or_path` can't be a name: a name has no
+        suffix and at most one slash.
+
+    Raises
+    ------
+    InputError
+        If several configurations have the short name, or no file and no configuration is found.
+    """
+    path = Path(name_or_path)
+    if os.path.exists(path) and not path.is_dir():
+        return path
+    name = path.as_posix()
+    known = names()
+    found = [one for one in known if name in (one, _short(one))]
+    if len(found) == 1:
+        return FOLDER / f"{found[0]}.yaml"
+    if found:
+        raise InputError(
+            f"{path}: several configurations have this name; give one of {', '.join(found)}"
+        )
+    if path.suffix or len(path.parts) > 2 or path.is_absolute() or os.path.lexists(path):
+        return path
+    raise InputError(f"{path}: no such file, and no such configuration; {_suggest(name, known)}")
+
+
+def _short(name: str) -> str:
+    return name.partition("/")[2]
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    if "/" not in name or not near:
+        alike = difflib.get_close_matches(_short(name) or name, map(_short, known), n=1)
+        near = [one for one in known if _short(one) in alike]
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"known: {', '.join(known)}"
