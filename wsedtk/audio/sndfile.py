@@ -123,22 +123,22 @@ class SndFile:
         """
         if self.announced is None:
             return None
-        before = self.place()
+        before = self.file_offset()
         try:
             os.lseek(self._source, 0, os.SEEK_SET)
             with soundfile.SoundFile(self._source, closefd=False) as file:
                 file.seek(self.num_frames - 1)
-                return self.place() if len(file.read(1)) else None
+                return self.file_offset() if len(file.read(1)) else None
         except ERRORS:
             return None
         finally:
             os.lseek(self._source, before, os.SEEK_SET)
 
-    def place(self):
+    def file_offset(self):
         """Return the decoder's position in the file, in bytes."""
         if isinstance(self._source, int):
             return os.lseek(self._source, 0, os.SEEK_CUR)
-        return self._source.place_in_file()
+        return self._source.offset_in_file()
 
     def close(self):
         """Close the decoder."""

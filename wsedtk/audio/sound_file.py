@@ -201,7 +201,9 @@ class Sound:
             return self._parts.pop(0)
         if not self._is_flac():
             return None
-        is_at_end = self._size - self._reader.place() <= _READ_AHEAD  # a search moves this place
+        is_at_end = (
+            self._size - self._reader.file_offset() <= _READ_AHEAD
+        )  # a search moves this place
         place = self._next_flac(_READ_AHEAD if self._reader.fault is None else _FAR, self._size)
         if place is None:
             return None if is_at_end or self._reader.fault else self._rest_of_flac()
@@ -236,7 +238,7 @@ class Sound:
         """
         if not self._is_flac():
             return None
-        place, begin = self._reader.place(), self._begin_of_part()
+        place, begin = self._reader.file_offset(), self._begin_of_part()
         return flac.following(self._file, max(begin + 1, place - ahead), limit or place)
 
     def _note_end(self):

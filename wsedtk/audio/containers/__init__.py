@@ -14,9 +14,9 @@ _ID3_HEADER = 10
 _MOST_TAGS = 100  # at the beginning of a file
 _HEAD = 400  # bytes; they identify every format
 
-_TS_PACKETS = ((0, 188), (4, 192))  # the place of the first G, and the distance to the next
+_TS_PACKETS = ((0, 188), (4, 192))  # the offset of the first G, and the distance to the next
 
-_MAGIC = {  # (place, bytes) -> name of FFmpeg's demuxer, for formats that libsndfile does not read
+_MAGIC = {  # (offset, bytes) -> name of FFmpeg's demuxer, for formats that libsndfile does not read
     (0, b"\x1aE\xdf\xa3"): "matroska",
     (0, b"0&\xb2u\x8ef\xcf\x11"): "asf",
     (0, b"FLV\x01"): "flv",
@@ -40,30 +40,30 @@ _MAGIC = {  # (place, bytes) -> name of FFmpeg's demuxer, for formats that libsn
 
 
 def _after_id3(file, size):
-    """Return the place after the ID3v2 tags at the beginning of a file; 0 without tags."""
-    place = 0
+    """Return the offset after the ID3v2 tags at the beginning of a file; 0 without tags."""
+    offset = 0
     for _ in range(_MOST_TAGS):
-        head = read_at(file, place, _ID3_HEADER)
+        head = read_at(file, offset, _ID3_HEADER)
         if head[:3] != b"ID3" or len(head) < _ID3_HEADER:
             break
-        place = min(size, place + mpeg.id3_length(head))
-    return place
+        offset = min(size, offset + mpeg.id3_length(head))
+    return offset
 
 
-def _is_adts(file, size, place):
+def _is_adts(file, size, offset):
     """Return whether three AAC frames follow each other, or fewer that end with the file."""
     for number in range(3):
-        head = read_at(file, place, 6)
+        head = read_at(file, offset, 6)
         if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
-            return number > 0 and place == size
-        place += max(7, (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5)
-    return place <= size
+            return number > 0 and offset == size
+        offset += max(7, (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5)
+    return offset <= size
 
 
 def _demuxer(head):
     """Return FFmpeg's name of the format that begins with `head`, or ""."""
-    for (place, magic), name in _MAGIC.items():
-        if head.startswith(magic, place):
+    for (offset, magic), name in _MAGIC.items():
+        if head.startswith(magic, offset):
             return name
     if head[:2] == b"\x0bw" and len(head) > 5:
         return "eac3" if head[5] >> 3 > 10 else "ac3"

@@ -34,26 +34,26 @@ def _is_placeholder(announced, num_bits=32):
     return any(abs(announced - mark) <= _NEAR for mark in (1 << 31, _LIMIT - 1))
 
 
-def _tail(file, place, size, order):
+def _tail(file, offset, size, order):
     """Classify the bytes after the samples, and return where the last of them begin.
 
     The classes are "end", "chunks", "file" (another WAV file) and "bytes" (no known structure).
     """
     for _ in range(_MOST_CHUNKS):
-        if size - place < 8:
-            return "end", place
-        head = read_at(file, place, 12)
+        if size - offset < 8:
+            return "end", offset
+        head = read_at(file, offset, 12)
         name, length = struct.unpack(f"{order}4sI", head[:8])
         if name in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-            return "file", place
+            return "file", offset
         if name == b"FORM":
-            return "bytes", place
-        if name in _TRAILERS and place + 8 + length > size:
-            return "end", place
-        if not name.isascii() or not name.decode().isprintable() or place + 8 + length > size:
-            return "bytes", place
-        place += 8 + length + (length & 1)
-    return "chunks", place
+            return "bytes", offset
+        if name in _TRAILERS and offset + 8 + length > size:
+            return "end", offset
+        if not name.isascii() or not name.decode().isprintable() or offset + 8 + length > size:
+            return "bytes", offset
+        offset += 8 + length + (length & 1)
+    return "chunks", offset
 
 
 def _tail_of(file, end, size, order):
@@ -80,7 +80,7 @@ class _Samples:
         self._block, self._num_bits = max(1, block_bytes), num_bits
 
     def judge(self, tail):
-        """Decide which bytes are samples. `tail` classifies what follows a place, like `_tail`."""
+        """Decide which bytes are samples. `tail` classifies what follows an offset, like `_tail`."""
         self.end = self.start + max(0, min(self.announced, self.there))
         if self.announced == self.there or self.there <= 0:
             return
@@ -139,9 +139,9 @@ def _layout(samples, patches, demuxer):
     return Layout((part,), samples.share if samples else 1.0, samples.remark if samples else "")
 
 
-def _chunk(file, place, size, order, form):
-    """Return name and length of the chunk at a place; None beyond the end."""
-    head = read_at(file, place, struct.calcsize(order + form)) if place < size else b""
+def _chunk(file, offset, size, order, form):
+    """Return name and length of the chunk at an offset; None beyond the end."""
+    head = read_at(file, offset, struct.calcsize(order + form)) if offset < size else b""
     if len(head) < struct.calcsize(order + form):
         return None
     return struct.unpack(order + form, head)
@@ -166,76 +166,83 @@ def _waves(file, size):
 
 
 def _wave(file, first, size):
-    """Return the Part of the WAV file at `first`, its samples or None, and the place after it."""
+    """Return the Part of the WAV file at `first`, its samples or None, and the offset after it."""
     form = read_at(file, first, 4)
     order = ">" if form == b"RIFX" else "<"
-    place, block, sizes = first + 12, 1, None
+    offset, block, sizes = first + 12, 1, None
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, order, "4sI")
+        found = _chunk(file, offset, size, order, "4sI")
         if found is None:
             break
         name, length = found
         if name == b"fmt ":
-            block = struct.unpack(f"{order}H", read_at(file, place + 20, 2).ljust(2, b"\0"))[0]
+            block = struct.unpack(f"{order}H", read_at(file, offset + 20, 2).ljust(2, b"\0"))[0]
         elif name == b"ds64":
-            sizes = place + 16, struct.unpack("<q", read_at(file, place + 16, 8).ljust(8, b"\0"))[0]
+            sizes = (
+                offset + 16,
+                struct.unpack("<q", read_at(file, offset + 16, 8).ljust(8, b"\0"))[0],
+            )
         elif name == b"data":
             is_long = sizes is not None and length == _LIMIT - 1
             announced, num_bits = (sizes[1], 64) if is_long else (length, 32)
-            samples = _Samples(place + 8, size, announced, block, num_bits)
+            samples = _Samples(offset + 8, size, announced, block, num_bits)
             samples.judge(lambda end: _tail_of(file, end, size, order)[0])
             patches = ()
             if samples.mended:
-                patches = _wave_patches(first, place, order, samples, sizes[0] if is_long else None)
+                patches = _wave_patches(
+                    first, offset, order, samples, sizes[0] if is_long else None
+                )
             return Part(((first, samples.end),), patches, "wav"), samples, samples.end
-        place += 8 + length + (length & 1)
+        offset += 8 + length + (length & 1)
     return None, None, size
 
 
-def _wave_patches(first, place, order, samples, ds64):
+def _wave_patches(first, offset, order, samples, ds64):
     """Return header fields that make libsndfile read the samples to the end of the file."""
     if ds64 is not None:
-        return (ds64, struct.pack("<q", samples.end - samples.start)), (place + 4, b"\xff" * 4)
-    return (first + 4, struct.pack(f"{order}I", 8)), (place + 4, bytes(4))
+        return (ds64, struct.pack("<q", samples.end - samples.start)), (offset + 4, b"\xff" * 4)
+    return (first + 4, struct.pack(f"{order}I", 8)), (offset + 4, bytes(4))
 
 
 def _wave64(file, size):
     """Return the Layout of a Sony W64 file: 64-bit sizes include the chunk's header of 24 bytes."""
-    place, block = 40, 1
+    offset, block = 40, 1
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, "<", "16sq")
+        found = _chunk(file, offset, size, "<", "16sq")
         if found is None:
             break
         name, length = found
         if name == _W64["fmt "]:
-            block = struct.unpack("<H", read_at(file, place + 36, 2).ljust(2, b"\0"))[0]
+            block = struct.unpack("<H", read_at(file, offset + 36, 2).ljust(2, b"\0"))[0]
         elif name == _W64["data"]:
-            samples = _Samples(place + 24, size, length - 24, block, 64)
+            samples = _Samples(offset + 24, size, length - 24, block, 64)
             samples.judge(lambda end: _rest(file, end, samples, _W64["riff"]))
             samples.mended |= samples.end < size  # libsndfile would read up to the end of the file
-            return _layout(samples, ((place + 16, struct.pack("<q", samples.end - place)),), "w64")
+            return _layout(
+                samples, ((offset + 16, struct.pack("<q", samples.end - offset)),), "w64"
+            )
         if length < 24:
             break
-        place += length + -length % 8
+        offset += length + -length % 8
     return _layout(None, (), "w64")
 
 
 def _aiff(file, size):
     """Return the Layout of an AIFF or AIFF-C file: 8 bytes precede the samples in SSND."""
-    place, block = 12, 1
+    offset, block = 12, 1
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, ">", "4sI")
+        found = _chunk(file, offset, size, ">", "4sI")
         if found is None:
             break
         name, length = found
         if name == b"COMM":
-            channels, _, bits = struct.unpack(">HIH", read_at(file, place + 8, 8).ljust(8, b"\0"))
+            channels, _, bits = struct.unpack(">HIH", read_at(file, offset + 8, 8).ljust(8, b"\0"))
             block = channels * -(-bits // 8)
         elif name == b"SSND":
-            samples = _Samples(place + 16, size, length - 8, block)
+            samples = _Samples(offset + 16, size, length - 8, block)
             samples.judge(lambda end: _tail_of(file, end, size, ">")[0])
-            return _layout(samples, ((place + 4, bytes(4)),), "aiff")  # 0: up to the end
-        place += 8 + length + (length & 1)
+            return _layout(samples, ((offset + 4, bytes(4)),), "aiff")  # 0: up to the end
+        offset += 8 + length + (length & 1)
     return _layout(None, (), "aiff")
 
 
@@ -256,20 +263,20 @@ def _caf(file, size):
 
     A length of -1 is legal: it is unknown.
     """
-    place, block = 8, 1
+    offset, block = 8, 1
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, ">", "4sq")
+        found = _chunk(file, offset, size, ">", "4sq")
         if found is None:
             break
         name, length = found
         if name == b"desc":
-            block = struct.unpack(">I", read_at(file, place + 28, 4).ljust(4, b"\0"))[0]
+            block = struct.unpack(">I", read_at(file, offset + 28, 4).ljust(4, b"\0"))[0]
         elif name == b"data":
-            samples = _Samples(place + 16, size, length - 4, block, 64)
+            samples = _Samples(offset + 16, size, length - 4, block, 64)
             samples.judge(lambda end: _rest(file, end, samples, b"caff"))
             if length == -1:
                 samples.remark = ""
-            length = struct.pack(">q", samples.end - place - 12)
-            return _layout(samples, ((place + 4, length),), "caf")
-        place += 12 + max(0, length)
+            length = struct.pack(">q", samples.end - offset - 12)
+            return _layout(samples, ((offset + 4, length),), "caf")
+        offset += 12 + max(0, length)
     return _layout(None, (), "caf")

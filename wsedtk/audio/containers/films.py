@@ -26,7 +26,7 @@ def look(file, size, demuxer):
     return Layout(parts, 1.0 if end is None or end <= size else None, remark)
 
 
-# Each returns the places where files begin, and where the last should end, None if that is unknown.
+# Each returns the offsets where files begin, and where the last should end, None if that is unknown.
 
 
 def _unknown(file, size):
@@ -35,79 +35,79 @@ def _unknown(file, size):
 
 def _mov(file, size):
     """MP4, M4A, 3GP and MOV: boxes of announced sizes. Another file begins with another `ftyp`."""
-    starts, place = [0], 0
+    starts, offset = [0], 0
     for _ in range(_MOST_BOXES):
-        head = read_at(file, place, 16)
+        head = read_at(file, offset, 16)
         if len(head) < 8:
             return starts, None
         length, name = struct.unpack(">I4s", head[:8])
         if not name.isalnum():
             return starts, None
-        if name == b"ftyp" and place > 0:
-            starts.append(place)
+        if name == b"ftyp" and offset > 0:
+            starts.append(offset)
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
         if length < 8:  # 0: up to the end
             return starts, None
-        place += length
-        if place >= size:
-            return starts, place
+        offset += length
+        if offset >= size:
+            return starts, offset
     return starts, None
 
 
 def _flv(file, size):
     """Flash: tags of announced sizes. Another file begins with another header."""
-    starts, place = [0], _FLV_HEADER
-    while place < size:
-        head = read_at(file, place, 4)
+    starts, offset = [0], _FLV_HEADER
+    while offset < size:
+        head = read_at(file, offset, 4)
         if head == b"FLV\x01":
-            starts.append(place)
-            place += _FLV_HEADER
+            starts.append(offset)
+            offset += _FLV_HEADER
         elif len(head) == 4 and head[0] in _FLV_KINDS:
-            place += _FLV_TAG + int.from_bytes(head[1:], "big")
+            offset += _FLV_TAG + int.from_bytes(head[1:], "big")
         else:
             return starts, None
-    return starts, place
+    return starts, offset
 
 
 def _avi(file, size):
     """AVI: RIFF chunks of announced sizes, the first named AVI, the others AVIX."""
-    starts, place = [0], 0
-    while place < size:
-        head = read_at(file, place, 12)
+    starts, offset = [0], 0
+    while offset < size:
+        head = read_at(file, offset, 12)
         if head[:4] != b"RIFF" or len(head) < 12:
             return starts, None
-        if head[8:] == b"AVI " and place > 0:
-            starts.append(place)
+        if head[8:] == b"AVI " and offset > 0:
+            starts.append(offset)
         length = struct.unpack("<I", head[4:8])[0]
         if length in _UNKNOWN:
             return starts, None
-        place += 8 + length
-    return starts, place
+        offset += 8 + length
+    return starts, offset
 
 
 def _matroska(file, size):
     """Matroska and WebM: a segment of announced size after the header."""
     head = read_at(file, 0, 4096)
-    place = head.find(_SEGMENT)
-    if not 0 <= place < len(head) - 12:
+    offset = head.find(_SEGMENT)
+    if not 0 <= offset < len(head) - 12:
         return [0], None
-    place += 4
-    width = 9 - head[place].bit_length()
+    offset += 4
+    width = 9 - head[offset].bit_length()
     if width > 8:
         return [0], None
-    length = int.from_bytes(head[place : place + width], "big") - (1 << 7 * width)
+    length = int.from_bytes(head[offset : offset + width], "big") - (1 << 7 * width)
     is_known = length != (1 << 7 * width) - 1
-    return [0], place + width + length if is_known else None
+    return [0], offset + width + length if is_known else None
 
 
 def _asf(file, size):
     """WMA: the file properties hold the size of the file."""
     head = read_at(file, 0, 1 << 16)
-    place = head.find(_FILE_PROPERTIES)
-    if place < 0 or len(head) < place + 48:
+    offset = head.find(_FILE_PROPERTIES)
+    if offset < 0 or len(head) < offset + 48:
         return [0], None
-    length = struct.unpack_from("<Q", head, place + 40)[0]
+    length = struct.unpack_from("<Q", head, offset + 40)[0]
     return [0], length or None
 
 

@@ -1,4 +1,4 @@
-"""FLAC: another stream may follow the first, at a place that is known after decoding."""
+"""FLAC: another stream may follow the first, at an offset that is known after decoding."""
 
 import re
 
@@ -13,23 +13,23 @@ def look():
     return Layout((Part(demuxer="flac"),), is_flac=True)
 
 
-def without_total(file, place):
-    """Return patches that make the number of samples of the stream at a place unknown.
+def without_total(file, offset):
+    """Return patches that make the number of samples of the stream at an offset unknown.
 
     It is 36 bits long: the last 4 of a byte, and 4 bytes.
     """
-    byte = read_at(file, place + 21, 1)[0]
-    return ((place + 21, bytes([byte & 0xF0, 0, 0, 0, 0])),)
+    byte = read_at(file, offset + 21, 1)[0]
+    return ((offset + 21, bytes([byte & 0xF0, 0, 0, 0, 0])),)
 
 
-def following(file, place, size):
-    """Return where the next stream begins, at `place` or later; None without one."""
-    while place < size:
-        content = read_at(file, place, _BLOCK)
+def following(file, offset, size):
+    """Return where the next stream begins, at `offset` or later; None without one."""
+    while offset < size:
+        content = read_at(file, offset, _BLOCK)
         found = _STREAM.search(content)
         if found:
-            return place + found.start()
+            return offset + found.start()
         if len(content) < 8:
             return None
-        place += len(content) - 7
+        offset += len(content) - 7
     return None

@@ -9,7 +9,7 @@ class Part:
     """One stream of sound in a file."""
 
     ranges: tuple = ()  # ((start, end), ...) in bytes of the file; () is the file as it is
-    patches: tuple = ()  # ((place in the file, bytes), ...): corrected header fields
+    patches: tuple = ()  # ((offset in the file, bytes), ...): corrected header fields
     demuxer: str = ""  # FFmpeg's name of the format
     num_samples: int | None = None  # samples that the stream holds, if known
     by_libsndfile: bool = True  # whether libsndfile is tried first
@@ -25,12 +25,12 @@ class Layout:
     # its announced length is unknown.
     share: float | None = 1.0
     remark: str = ""  # another fault of the file
-    is_flac: bool = False  # more streams may follow; their places are known after decoding
+    is_flac: bool = False  # more streams may follow; their offsets are known after decoding
 
 
-def read_at(file, place, num_bytes):
-    """Read bytes from a place of a file; fewer at its end."""
-    file.seek(place)
+def read_at(file, offset, num_bytes):
+    """Read bytes from an offset of a file; fewer at its end."""
+    file.seek(offset)
     content = file.read(num_bytes) or b""
     while len(content) < num_bytes and (more := file.read(num_bytes - len(content))):
         content += more
@@ -46,8 +46,8 @@ class Window(io.RawIOBase):
 
     def __init__(self, file, part, size):
         super().__init__()
-        self._file, self._patches, self._place, self.error = file, part.patches, 0, None
-        self._ranges, self._length = [], 0  # (place in the window, place in the file, bytes)
+        self._file, self._patches, self._offset, self.error = file, part.patches, 0, None
+        self._ranges, self._length = [], 0  # (offset in the window, offset in the file, bytes)
         for start, end in part.ranges or ((0, size),):
             self._ranges.append((self._length, start, end - start))
             self._length += end - start
@@ -59,38 +59,38 @@ class Window(io.RawIOBase):
         return True
 
     def tell(self):
-        return self._place
+        return self._offset
 
     def seek(self, offset, whence=io.SEEK_SET):
-        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._length}
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._length}
         if whence not in bases or not 0 <= bases[whence] + offset < 1 << 62:
             return -1
-        self._place = bases[whence] + offset
-        return self._place
+        self._offset = bases[whence] + offset
+        return self._offset
 
-    def place_in_file(self):
+    def offset_in_file(self):
         """Return the position in the underlying file."""
         for begin, start, length in self._ranges:  # noqa: B007
-            if self._place < begin + length:
-                return start + max(0, self._place - begin)
+            if self._offset < begin + length:
+                return start + max(0, self._offset - begin)
         return self._ranges[-1][1] + self._ranges[-1][2]
 
     def readinto(self, buffer):
         for begin, start, length in self._ranges:  # noqa: B007
-            if begin <= self._place < begin + length:
+            if begin <= self._offset < begin + length:
                 break
         else:
             return 0
-        place = start + self._place - begin
+        offset = start + self._offset - begin
         try:
-            content = read_at(self._file, place, min(len(buffer), begin + length - self._place))
+            content = read_at(self._file, offset, min(len(buffer), begin + length - self._offset))
         except OSError as error:
             self.error = error.strerror or str(error)
             return 0
         buffer[: len(content)] = content
         for at, patch in self._patches:
-            first, last = max(at, place), min(at + len(patch), place + len(content))
+            first, last = max(at, offset), min(at + len(patch), offset + len(content))
             if first < last:
-                buffer[first - place : last - place] = patch[first - at : last - at]
-        self._place += len(content)
+                buffer[first - offset : last - offset] = patch[first - at : last - at]
+        self._offset += len(content)
         return len(content)

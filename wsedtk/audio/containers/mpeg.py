@@ -2,7 +2,7 @@
 
 Tags may stand before, between and after the frames, and several files may be joined. The first
 frame of an encoder may hold the number of the others and no sound (Xing, Info, VBRI). A walk from
-header to header finds all frames, and the place where the file breaks off.
+header to header finds all frames, and the offset where the file breaks off.
 """
 
 import dataclasses
@@ -83,11 +83,11 @@ def _announced(frame, kind):
     """
     version, _, _, is_mono = kind.stream
     side = _SIDE_BYTES[version == 3, is_mono]
-    for place in (4 + side, 6 + side):
-        if frame[place : place + 4] in (b"Xing", b"Info") and len(frame) >= place + 12:
-            flags, count = struct.unpack(">II", frame[place + 4 : place + 12])
+    for offset in (4 + side, 6 + side):
+        if frame[offset : offset + 4] in (b"Xing", b"Info") and len(frame) >= offset + 12:
+            flags, count = struct.unpack(">II", frame[offset + 4 : offset + 12])
             count = count if flags & 1 else 0
-            delays = int.from_bytes(frame[place + 141 : place + 144], "big")  # two of 12 bits
+            delays = int.from_bytes(frame[offset + 141 : offset + 144], "big")  # two of 12 bits
             if flags & 15 != 15 or delays == 0:
                 return count, 0, 0
             return count, (delays >> 12) + _DECODER_DELAY, (delays & 0xFFF) - _DECODER_DELAY
@@ -97,36 +97,36 @@ def _announced(frame, kind):
 
 
 class _Reader:
-    """Reads a file in large blocks, at ascending places."""
+    """Reads a file in large blocks, at ascending offsets."""
 
     def __init__(self, file, size):
         self._file, self.size, self._start, self._content = file, size, 0, b""
 
-    def at(self, place, num_bytes):
-        """Return the bytes at a place; fewer at the end of the file."""
-        begin = place - self._start
+    def at(self, offset, num_bytes):
+        """Return the bytes at an offset; fewer at the end of the file."""
+        begin = offset - self._start
         if begin < 0 or begin + num_bytes > len(self._content):
-            self._start, begin = place, 0
-            self._content = read_at(self._file, place, max(_BLOCK, num_bytes))
+            self._start, begin = offset, 0
+            self._content = read_at(self._file, offset, max(_BLOCK, num_bytes))
         return self._content[begin : begin + num_bytes]
 
 
-def _is_start(reader, place, stream=None):
+def _is_start(reader, offset, stream=None):
     """Return whether several frames of one stream follow, or fewer that end with the file."""
     for number in range(_ENOUGH):
-        kind = _kind(reader.at(place, 4))
+        kind = _kind(reader.at(offset, 4))
         if kind is None or (stream is not None and kind.stream != stream):
-            return number > 0 and reader.size - place < 4
-        stream, place = kind.stream, place + kind.num_bytes
-    return place <= reader.size
+            return number > 0 and reader.size - offset < 4
+        stream, offset = kind.stream, offset + kind.num_bytes
+    return offset <= reader.size
 
 
-def _first_frame(reader, place):
-    """Return where the first frame begins; None if none does soon after `place`."""
-    content = reader.at(place, _SEARCHED)
+def _first_frame(reader, offset):
+    """Return where the first frame begins; None if none does soon after `offset`."""
+    content = reader.at(offset, _SEARCHED)
     for found in _SYNC.finditer(content):
-        if _is_start(reader, place + found.start()):
-            return place + found.start()
+        if _is_start(reader, offset + found.start()):
+            return offset + found.start()
     return None
 
 
@@ -139,7 +139,7 @@ class _Stream:
     ranges: list = dataclasses.field(default_factory=list)  # [start, end] each
     num_frames: int = 0
     num_samples: int = 0
-    _last: tuple = ()  # the last frame: its place, whether it holds sound, its number of samples
+    _last: tuple = ()  # the last frame: its offset, whether it holds sound, its number of samples
 
     @property
     def announced(self):
@@ -162,26 +162,26 @@ class _Stream:
         total = self.num_samples // self.num_frames * self.announced - front - behind
         return min(max(0, self.num_samples - front), total), total
 
-    def add(self, place, kind, is_sound):
-        """Add the frame at a place."""
-        if not self.ranges or self.ranges[-1][1] != place:
-            self.ranges.append([place, place])
-        self.ranges[-1][1] = place + kind.num_bytes
+    def add(self, offset, kind, is_sound):
+        """Add the frame at an offset."""
+        if not self.ranges or self.ranges[-1][1] != offset:
+            self.ranges.append([offset, offset])
+        self.ranges[-1][1] = offset + kind.num_bytes
         self.num_frames += is_sound
         self.num_samples += is_sound * kind.num_samples
-        self._last = place, is_sound, kind.num_samples
+        self._last = offset, is_sound, kind.num_samples
 
     def drop_last(self):
         """Remove the last frame: if no frame follows where it should, its own end is in doubt."""
-        place, is_sound, num_samples = self._last
-        self.ranges[-1][1] = place
+        offset, is_sound, num_samples = self._last
+        self.ranges[-1][1] = offset
         self.num_frames -= is_sound
         self.num_samples -= is_sound * num_samples
 
 
-def _tag_length(reader, place):
-    """Return the number of bytes of the tag at a place; 0 if there is none."""
-    head = reader.at(place, 32)
+def _tag_length(reader, offset):
+    """Return the number of bytes of the tag at an offset; 0 if there is none."""
+    head = reader.at(offset, 32)
     if head[:3] == b"ID3" and len(head) >= 10:
         return id3_length(head)
     if head[:3] == b"TAG":
@@ -190,61 +190,61 @@ def _tag_length(reader, place):
         length, _, flags = struct.unpack("<III", head[12:24])
         return length + 32 * (flags >> 31)
     if head[:11] == b"LYRICSBEGIN":
-        end = reader.at(place, _LYRICS).find(b"LYRICS200")
+        end = reader.at(offset, _LYRICS).find(b"LYRICS200")
         return end + 9 if end > 0 else 0
     return 0
 
 
-def _after_tags(reader, place):
-    """Return the place after the tags at a place."""
+def _after_tags(reader, offset):
+    """Return the offset after the tags at an offset."""
     for _ in range(_MOST_TAGS):
-        length = _tag_length(reader, place)
-        if length == 0 or place >= reader.size:
+        length = _tag_length(reader, offset)
+        if length == 0 or offset >= reader.size:
             break
-        place += length
-    return min(place, reader.size)
+        offset += length
+    return min(offset, reader.size)
 
 
-def _next_stream(reader, place, kind, current):
-    """Return the stream of the frame at a place: `current`, a new one, or None if it is damaged."""
+def _next_stream(reader, offset, kind, current):
+    """Return the stream of the frame at an offset: `current`, a new one, or None if it is damaged."""
     is_other = current is not None and kind.stream != current.stream
-    if is_other and not _is_start(reader, place, kind.stream):
+    if is_other and not _is_start(reader, offset, kind.stream):
         return None
-    first = _announced(reader.at(place, min(kind.num_bytes, _FIRST)), kind)
+    first = _announced(reader.at(offset, min(kind.num_bytes, _FIRST)), kind)
     if current is None or is_other or first is not None or current.is_full():
         return _Stream(kind.stream, first)
     return current
 
 
-def _walk(reader, place):
+def _walk(reader, offset):
     """Go from frame to frame. Returns the streams, where the walk ends, and if that is the end."""
     streams, current = [], None
     while True:
-        kind = _kind(reader.at(place, 4))
+        kind = _kind(reader.at(offset, 4))
         if kind is None:
-            after = _after_tags(reader, place)
-            if after == place or not _is_start(reader, after):
+            after = _after_tags(reader, offset)
+            if after == offset or not _is_start(reader, after):
                 is_end = _is_end(reader, after) or current is not None and current.is_complete()
                 if current is not None and not is_end:
                     current.drop_last()
-                return streams, place, is_end
-            place = after
+                return streams, offset, is_end
+            offset = after
             continue
-        found = _next_stream(reader, place, kind, current)
-        if found is None or place + kind.num_bytes > reader.size:
-            return streams, place, False
+        found = _next_stream(reader, offset, kind, current)
+        if found is None or offset + kind.num_bytes > reader.size:
+            return streams, offset, False
         if found is not current:
             streams.append(found)
-        found.add(place, kind, found is current or found.first is None)
-        current, place = found, place + kind.num_bytes
+        found.add(offset, kind, found is current or found.first is None)
+        current, offset = found, offset + kind.num_bytes
 
 
-def _is_end(reader, place):
+def _is_end(reader, offset):
     """Return whether no more frames follow."""
-    rest = reader.at(place, _BLOCK)
+    rest = reader.at(offset, _BLOCK)
     if not rest.strip(b"\0"):
         return True
-    return len(rest) < _BLOCK and _kind(rest[:4]) is None and _first_frame(reader, place) is None
+    return len(rest) < _BLOCK and _kind(rest[:4]) is None and _first_frame(reader, offset) is None
 
 
 def _share(streams, is_whole, covered):

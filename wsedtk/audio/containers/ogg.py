@@ -43,35 +43,35 @@ def checksum(content):
     return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
-def _page(content, place):
-    """Return the page at a place of `content`; None if there is none or it is damaged."""
-    if len(content) - place < _HEAD.size:
+def _page(content, offset):
+    """Return the page at an offset of `content`; None if there is none or it is damaged."""
+    if len(content) - offset < _HEAD.size:
         return None
-    fields = _HEAD.unpack_from(content, place)
+    fields = _HEAD.unpack_from(content, offset)
     magic, version, flags, position, serial, number, crc, num_segments = fields
-    end = place + _HEAD.size + num_segments
+    end = offset + _HEAD.size + num_segments
     if magic != b"OggS" or version != 0 or end > len(content):
         return None
-    num_bytes = _HEAD.size + num_segments + sum(content[place + _HEAD.size : end])
-    if place + num_bytes > len(content):
+    num_bytes = _HEAD.size + num_segments + sum(content[offset + _HEAD.size : end])
+    if offset + num_bytes > len(content):
         return None
-    page = content[place : place + num_bytes]
+    page = content[offset : offset + num_bytes]
     if checksum(page[:22] + bytes(4) + page[26:]) != crc:
         return None
     return _Page(flags, position, serial, number, num_bytes)
 
 
-def _pages(file, place, size):
-    """Yield (place, page) for every page before the first damage."""
-    start, content = place, b""
-    while place < size:
-        if place - start + _LARGEST > len(content):
-            start, content = place, read_at(file, place, _BLOCK)
-        page = _page(content, place - start)
+def _pages(file, offset, size):
+    """Yield (offset, page) for every page before the first damage."""
+    start, content = offset, b""
+    while offset < size:
+        if offset - start + _LARGEST > len(content):
+            start, content = offset, read_at(file, offset, _BLOCK)
+        page = _page(content, offset - start)
         if page is None:
             return
-        yield place, page
-        place += page.num_bytes
+        yield offset, page
+        offset += page.num_bytes
 
 
 def _belongs(link, page):
@@ -81,9 +81,9 @@ def _belongs(link, page):
     return link.numbers.get(page.serial) == page.number
 
 
-def _next_start(file, place, size):
-    """Return where the next stream begins, at `place` or later; None without one."""
-    for start in range(place, size, _BLOCK - _LARGEST):
+def _next_start(file, offset, size):
+    """Return where the next stream begins, at `offset` or later; None without one."""
+    for start in range(offset, size, _BLOCK - _LARGEST):
         content = read_at(file, start, _BLOCK)
         for found in re.finditer(b"OggS", content):
             page = _page(content, found.start())
@@ -94,20 +94,20 @@ def _next_start(file, place, size):
 
 def _links(file, size):
     """Return the links of a file before the first damage. Other bytes between them are skipped."""
-    links, place = [], 0
-    while place is not None:
-        _add_links(links, file, place, size)
-        is_whole = bool(links) and not links[-1].open and links[-1].end > place
-        place = _next_start(file, links[-1].end, size) if is_whole else None
+    links, offset = [], 0
+    while offset is not None:
+        _add_links(links, file, offset, size)
+        is_whole = bool(links) and not links[-1].open and links[-1].end > offset
+        offset = _next_start(file, links[-1].end, size) if is_whole else None
     return links
 
 
 def _add_links(links, file, start, size):
-    """Add the links from a place to the first damage."""
-    for place, page in _pages(file, start, size):
+    """Add the links from an offset to the first damage."""
+    for offset, page in _pages(file, start, size):
         belongs = _belongs(links[-1], page) if links else None
         if belongs is None and page.flags & _BEGINS:
-            links.append(_Link(place, place))
+            links.append(_Link(offset, offset))
         elif not belongs:
             return
         link = links[-1]
@@ -118,19 +118,19 @@ def _add_links(links, file, start, size):
             link.open.discard(page.serial)
         if page.position != _NO_POSITION:
             link.position = max(link.position, page.position)
-        link.end = place + page.num_bytes
+        link.end = offset + page.num_bytes
 
 
 def _last_position(file, size, serials):
     """Return the position of the file's last page if it ends one of these streams; else None."""
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
-    place = content.rfind(b"OggS")
-    while place >= 0:
-        if len(content) - place >= _HEAD.size:
-            _, _, flags, position, serial, *_ = _HEAD.unpack_from(content, place)
+    offset = content.rfind(b"OggS")
+    while offset >= 0:
+        if len(content) - offset >= _HEAD.size:
+            _, _, flags, position, serial, *_ = _HEAD.unpack_from(content, offset)
             if position != _NO_POSITION:
                 return position if serial in serials and flags & _ENDS else None
-        place = content.rfind(b"OggS", 0, place)
+        offset = content.rfind(b"OggS", 0, offset)
     return None
 
 
