@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wsedtk.audio import containers
 from wsedtk.audio.av_file import AvFile
-from wsedtk.audio.containers import Part, Window, flac
+from wsedtk.audio.containers import flac
+from wsedtk.audio.containers.find_layout import find_layout
+from wsedtk.audio.containers.layout import Part, Window
 from wsedtk.audio.sndfile import ERRORS, SndFile
 from wsedtk.core.errors import InputError
 
@@ -109,7 +110,7 @@ class Sound:
         self._energies = np.zeros(2)  # of the mean of the channels; mean over the channels
         try:
             self._size = os.fstat(self._file.fileno()).st_size
-            self._layout = containers.look(self._file, self._size)
+            self._layout = find_layout(self._file, self._size)
             self._parts = list(self._layout.parts)
             self._begin(self._parts.pop(0))
         except OSError as error:
