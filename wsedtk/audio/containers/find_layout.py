@@ -1,9 +1,12 @@
 """Find the streams of sound in a file from its container, without decoding.
 
-`find_layout` returns where the streams lie, corrects header fields that were never filled in, and compares
-the announced length with the bytes that exist. It reads a few hundred bytes of WAV, AIFF, AU, CAF,
-W64 and FLAC files. It reads Ogg and MP3 files to their end: only their pages and frames tell.
+`find_layout` returns where the streams lie, corrects header fields that were never filled in, and
+compares the announced length with the bytes that exist. It reads a few hundred bytes of WAV, AIFF,
+AU, CAF, W64 and FLAC files. It reads all pages of Ogg files and all frames of MP3 files, because
+their headers do not hold the length.
 """
+
+from typing import BinaryIO
 
 from wsedtk.audio.containers import chunks, films, flac, mpeg, ogg
 from wsedtk.audio.containers.layout import Layout, Part, read_at
@@ -12,9 +15,11 @@ _ID3_HEADER = 10
 _MOST_TAGS = 100  # at the beginning of a file
 _HEAD = 400  # bytes; they identify every format
 
-_TS_PACKETS = ((0, 188), (4, 192))  # the offset of the first G, and the distance to the next
+# MPEG transport streams: the offset of the first sync byte "G", and the bytes to the next one
+_TS_PACKETS = ((0, 188), (4, 192))
 
-_MAGIC = {  # (offset, bytes) -> name of FFmpeg's demuxer, for formats that libsndfile does not read
+# (offset, bytes) -> FFmpeg's name of the format, for formats that libsndfile does not read
+_MAGIC = {
     (0, b"\x1aE\xdf\xa3"): "matroska",
     (0, b"0&\xb2u\x8ef\xcf\x11"): "asf",
     (0, b"FLV\x01"): "flv",
@@ -37,7 +42,7 @@ _MAGIC = {  # (offset, bytes) -> name of FFmpeg's demuxer, for formats that libs
 }
 
 
-def _after_id3(file, size):
+def _after_id3(file: BinaryIO, size: int) -> int:
     """Return the offset after the ID3v2 tags at the beginning of a file; 0 without tags."""
     offset = 0
     for _ in range(_MOST_TAGS):
@@ -48,8 +53,8 @@ def _after_id3(file, size):
     return offset
 
 
-def _is_adts(file, size, offset):
-    """Return whether three AAC frames follow each other, or fewer that end with the file."""
+def _is_adts(file: BinaryIO, size: int, offset: int) -> bool:
+    """Return whether three AAC frames follow, or fewer frames that end with the file."""
     for number in range(3):
         head = read_at(file, offset, 6)
         if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
@@ -58,28 +63,27 @@ def _is_adts(file, size, offset):
     return offset <= size
 
 
-def _demuxer(head):
+def _demuxer(head: bytes) -> str:
     """Return FFmpeg's name of the format that begins with `head`, or ""."""
     for (offset, magic), name in _MAGIC.items():
         if head.startswith(magic, offset):
             return name
     if head[:2] == b"\x0bw" and len(head) > 5:
         return "eac3" if head[5] >> 3 > 10 else "ac3"
-    if any(
-        head[first : first + 2 * length + 1 : length] == b"GGG" for first, length in _TS_PACKETS
-    ):
-        return "mpegts"
+    for first, length in _TS_PACKETS:
+        if head[first : first + 2 * length + 1 : length] == b"GGG":
+            return "mpegts"
     return ""
 
 
-def find_layout(file, size):
+def find_layout(file: BinaryIO, size: int) -> Layout:
     """Find the streams of sound in a file.
 
     Parameters
     ----------
     file : binary file, unbuffered
     size : int
-        Its number of bytes.
+        The number of bytes of the file.
 
     Returns
     -------
@@ -102,5 +106,6 @@ def find_layout(file, size):
         return Layout((Part(demuxer="aac", by_libsndfile=False),))
     found = mpeg.look(file, size, start)
     if found is None and start == 0 and mpeg.is_header(head):
-        return Layout((Part(by_libsndfile=False),))  # libsndfile would search noise for frames
+        # libsndfile would search the whole file for frames, and decode noise.
+        return Layout((Part(by_libsndfile=False),))
     return found or Layout()

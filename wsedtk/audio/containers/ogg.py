@@ -4,22 +4,25 @@ import dataclasses
 import re
 import struct
 import zlib
+from collections.abc import Container, Iterator
+from typing import BinaryIO, NamedTuple
 
-from wsedtk.audio.containers.layout import Layout, Part, read_at
+from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 
 # OggS, version, flags, granule position, serial number, page number, checksum, number of segments
 _HEAD = struct.Struct("<4sBBqIIIB")
-_BEGINS, _ENDS = 2, 4  # flags
+_BEGINS, _ENDS = 2, 4  # flags of the first and of the last page of a stream
 _BLOCK = 1 << 20
 _LARGEST = 27 + 255 + 255 * 255  # bytes of a page
 _NO_POSITION = -1  # position of a page on which no packet ends
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-@dataclasses.dataclass
-class _Page:
+class _Page(NamedTuple):
+    """The fields of a page that are used here."""
+
     flags: int
-    position: int  # of its last sample
+    position: int  # granule position: that of its last sample
     serial: int
     number: int
     num_bytes: int
@@ -31,19 +34,21 @@ class _Link:
 
     start: int
     end: int
-    numbers: dict = dataclasses.field(default_factory=dict)  # serial number -> next page number
-    open: set = dataclasses.field(default_factory=set)  # serial numbers of unfinished streams
+    # serial number -> number of the next page
+    numbers: dict[int, int] = dataclasses.field(default_factory=dict)
+    # serial numbers of unfinished streams
+    open: set[int] = dataclasses.field(default_factory=set)
     has_begun: bool = False  # whether all first pages have been read
-    position: int = 0
+    position: int = 0  # the last granule position
 
 
-def checksum(content):
+def checksum(content: bytes) -> int:
     """Return Ogg's CRC-32 of a page with a checksum of 0: zlib's with the bits in reverse order."""
     value = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
-def _page(content, offset):
+def _page(content: bytes, offset: int) -> _Page | None:
     """Return the page at an offset of `content`; None if there is none or it is damaged."""
     if len(content) - offset < _HEAD.size:
         return None
@@ -61,7 +66,7 @@ def _page(content, offset):
     return _Page(flags, position, serial, number, num_bytes)
 
 
-def _pages(file, offset, size):
+def _pages(file: BinaryIO, offset: int, size: int) -> Iterator[tuple[int, _Page]]:
     """Yield (offset, page) for every page before the first damage."""
     start, content = offset, b""
     while offset < size:
@@ -74,15 +79,15 @@ def _pages(file, offset, size):
         offset += page.num_bytes
 
 
-def _belongs(link, page):
+def _belongs(link: _Link, page: _Page) -> bool | None:
     """Return whether a page continues a link; None if it begins another one."""
     if page.flags & _BEGINS:
         return None if link.has_begun or page.serial in link.numbers else True
     return link.numbers.get(page.serial) == page.number
 
 
-def _next_start(file, offset, size):
-    """Return where the next stream begins, at `offset` or later; None without one."""
+def _next_start(file: BinaryIO, offset: int, size: int) -> int | None:
+    """Return the offset of the first stream at `offset` or later; None if there is none."""
     for start in range(offset, size, _BLOCK - _LARGEST):
         content = read_at(file, start, _BLOCK)
         for found in re.finditer(b"OggS", content):
@@ -92,9 +97,10 @@ def _next_start(file, offset, size):
     return None
 
 
-def _links(file, size):
+def _links(file: BinaryIO, size: int) -> list[_Link]:
     """Return the links of a file before the first damage. Other bytes between them are skipped."""
-    links, offset = [], 0
+    links: list[_Link] = []
+    offset: int | None = 0
     while offset is not None:
         _add_links(links, file, offset, size)
         is_whole = bool(links) and not links[-1].open and links[-1].end > offset
@@ -102,7 +108,7 @@ def _links(file, size):
     return links
 
 
-def _add_links(links, file, start, size):
+def _add_links(links: list[_Link], file: BinaryIO, start: int, size: int) -> None:
     """Add the links from an offset to the first damage."""
     for offset, page in _pages(file, start, size):
         belongs = _belongs(links[-1], page) if links else None
@@ -121,29 +127,39 @@ def _add_links(links, file, start, size):
         link.end = offset + page.num_bytes
 
 
-def _last_position(file, size, serials):
-    """Return the position of the file's last page if it ends one of these streams; else None."""
+def _last_position(file: BinaryIO, size: int, serials: Container[int]) -> int | None:
+    """Return the granule position of the file's last page if it ends one of these streams."""
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
     offset = content.rfind(b"OggS")
     while offset >= 0:
         if len(content) - offset >= _HEAD.size:
-            _, _, flags, position, serial, *_ = _HEAD.unpack_from(content, offset)
+            fields = _HEAD.unpack_from(content, offset)
+            flags, serial = fields[2], fields[4]
+            position: int = fields[3]
             if position != _NO_POSITION:
                 return position if serial in serials and flags & _ENDS else None
         offset = content.rfind(b"OggS", 0, offset)
     return None
 
 
-def look(file, size):
+def _share(file: BinaryIO, size: int, links: list[_Link]) -> float | None:
+    """Return the `share` of a Layout."""
+    last = links[-1]
+    if not last.open:
+        return 1.0
+    if len(links) > 1 or len(last.numbers) > 1:
+        return None
+    announced = _last_position(file, size, last.numbers)
+    return last.position / announced if announced and last.position < announced else None
+
+
+def look(file: BinaryIO, size: int) -> Layout:
     """Return the Layout of an Ogg file."""
     links = _links(file, size)
     if not links:
         return Layout((Part(demuxer="ogg"),))
-    last, share = links[-1], 1.0
-    if last.open:
-        is_alone = len(links) == 1 and len(last.numbers) == 1
-        announced = _last_position(file, size, last.numbers) if is_alone else None
-        share = last.position / announced if announced and last.position < announced else None
-    if len(links) == 1 and last.end == size:
+    share = _share(file, size, links)
+    if len(links) == 1 and links[0].end == size:
         return Layout((Part(demuxer="ogg"),), share)
-    return Layout(tuple(Part(((link.start, link.end),), (), "ogg") for link in links), share)
+    parts = tuple(Part((Range(link.start, link.end),), demuxer="ogg") for link in links)
+    return Layout(parts, share)
