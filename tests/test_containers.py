@@ -305,6 +305,14 @@ def test_joined_wavs(hear):
     ]
 
 
+def test_a_wav_before_the_header_of_another(hear):
+    """The second file breaks off before its samples."""
+    whole = encode(noise())
+    found, rate, remarks = hear(whole + whole[:30])
+    np.testing.assert_array_equal(found, hear(whole)[0])
+    assert rate == RATE and remarks == []
+
+
 @pytest.mark.parametrize("unknown", [False, True])
 @pytest.mark.parametrize("num_samples", [RATE, 3 * RATE])
 def test_joined_flacs(hear, tmp_path, unknown, num_samples):
