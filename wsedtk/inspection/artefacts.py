@@ -11,7 +11,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.data import datadir, folders
 from wsedtk.data.clip_names import has_audio_extension
-from wsedtk.inspection import files, models, sets
+from wsedtk.inspection import hdf5_files, models, sets, text_files
 from wsedtk.inspection.description import About, when_made
 
 _OF_A_FOLDER = {
@@ -57,11 +57,11 @@ def _parts_of(path):
     features = path / "feats"
     if features in places:
         feature_files = {
-            files.shard_of(features / name)[0]
+            hdf5_files.shard_of(features / name)[0]
             for name in folders.look(features)[1]
             if name.endswith(".h5") and not name.startswith(".")
         }
-        making = filter(files.is_parts, folders.open_folders(features, closed))
+        making = filter(hdf5_files.is_parts, folders.open_folders(features, closed))
         found += sorted({*feature_files, *making})
     for system in filter(models.is_model_directory, places):
         found.append(system)
@@ -120,8 +120,8 @@ KINDS = (
         lambda path: path.is_dir() and sets.is_data_directory(path),
         sets.data_directory,
     ),
-    ("features in the making", files.is_parts, files.parts),
-    ("feature or score file", files.is_hdf5, files.hdf5),
+    ("features in the making", hdf5_files.is_parts, hdf5_files.parts),
+    ("feature or score file", hdf5_files.is_hdf5, hdf5_files.hdf5),
     (
         "model directory",
         lambda path: path.is_dir() and models.is_model_directory(path),
@@ -137,9 +137,9 @@ KINDS = (
     ("training checkpoint", models.is_checkpoint, models.checkpoint_file),
     ("ONNX file", models.is_onnx, models.onnx_file),
     ("report.json", lambda path: path.is_file() and path.name == "report.json", sets.report),
-    ("operating point, record or configuration (YAML)", files.is_yaml, files.yaml),
-    ("report page", files.is_page, files.page),
-    ("log of a job", files.is_log, files.log),
+    ("operating point, record or configuration (YAML)", text_files.is_yaml, text_files.yaml),
+    ("report page", text_files.is_page, text_files.page),
+    ("log of a job", text_files.is_log, text_files.log),
     ("sound file", _is_sound, sets.sound),
 )
 
