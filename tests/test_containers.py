@@ -27,7 +27,7 @@ def test_a_wav_without_its_sizes(hear, subtype, riff):
     for size in PLACEHOLDERS:
         found, rate, remarks = hear(put(whole, (b"RIFF", 4, le(riff)), (b"data", 4, le(size))))
         np.testing.assert_array_equal(found, expected)
-        assert rate == RATE and remarks == ["was never closed; heard: 1 s"]
+        assert rate == RATE and remarks == ["was never closed; decoded: 1 s"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_other_containers_without_their_sizes(hear, format_name, fields, subtype
     whole = encode(noise(), format_name, subtype)
     found, rate, remarks = hear(put(whole, *fields))
     np.testing.assert_array_equal(found, hear(whole)[0])
-    assert rate == RATE and remarks == ["was never closed; heard: 1 s"]
+    assert rate == RATE and remarks == ["was never closed; decoded: 1 s"]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_files_that_libsndfile_did_not_close(hear, tmp_path, format_name):
         content = (tmp_path / "open").read_bytes()
     found, _, remarks = hear(content)
     np.testing.assert_allclose(found, samples[:, 0], atol=2**-23)
-    assert remarks == ["was never closed; heard: 1 s"]
+    assert remarks == ["was never closed; decoded: 1 s"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_ffmpeg_writes_into_a_pipe(hear, tmp_path, format_name, codec):
     found, _, remarks = hear(pipe.content)
     np.testing.assert_allclose(found, samples[:, 0], atol=2**-15)
     assert remarks == (
-        [] if format_name in ("au", "caf", "flac", "ogg") else ["was never closed; heard: 1 s"]
+        [] if format_name in ("au", "caf", "flac", "ogg") else ["was never closed; decoded: 1 s"]
     )
 
 
@@ -148,7 +148,7 @@ def test_bytes_behind_the_end_are_told_and_not_heard(hear):
     whole = encode(noise())
     found, _, remarks = hear(whole + b"\xfe\x01\x80\x02" * 2000)
     np.testing.assert_array_equal(found, hear(whole)[0])
-    assert remarks == ["has 8000 bytes after the announced end, which are ignored; heard: 1 s"]
+    assert remarks == ["has 8000 bytes after the announced end, which are ignored; decoded: 1 s"]
 
 
 @pytest.mark.parametrize("format_name", ["AIFF", "AU", "CAF", "W64"])
@@ -158,7 +158,7 @@ def test_a_second_file_behind_the_end_is_told_and_not_heard(hear, format_name):
     np.testing.assert_array_equal(found, hear(content)[0])
     (remark,) = remarks
     assert re.fullmatch(
-        r"has \d+ bytes after the announced end, which are ignored; heard: 1 s", remark
+        r"has \d+ bytes after the announced end, which are ignored; decoded: 1 s", remark
     )
 
 
@@ -295,14 +295,22 @@ def test_joined_wavs(hear):
         np.testing.assert_array_equal(
             found, np.concatenate([hear(encode(first))[0], hear(encode(second))[0]])
         )
-        assert remarks == ["holds 2 files, one after the other; heard: 3 s"]
+        assert remarks == ["holds 2 files, one after the other; decoded: 3 s"]
     found, _, remarks = hear(encode(noise(0)) + encode(first))
     assert len(found) == RATE
     found, _, remarks = hear(encode(first) + encode(second)[:-RATE])
     assert remarks == [
         "breaks off after 2.5 of 3 s",
-        "holds 2 files, one after the other; heard: 2.5 s",
+        "holds 2 files, one after the other; decoded: 2.5 s",
     ]
+
+
+def test_a_wav_before_the_header_of_another(hear):
+    """The second file breaks off before its samples."""
+    whole = encode(noise())
+    found, rate, remarks = hear(whole + whole[:30])
+    np.testing.assert_array_equal(found, hear(whole)[0])
+    assert rate == RATE and remarks == []
 
 
 @pytest.mark.parametrize("unknown", [False, True])
@@ -316,7 +324,7 @@ def test_joined_flacs(hear, tmp_path, unknown, num_samples):
     found, _ = audio_files.read(tmp_path / "joined.flac", remarks=remarks)
     np.testing.assert_array_equal(found, expected)
     assert remarks == [
-        "holds 3 files, one after the other; heard: "
+        "holds 3 files, one after the other; decoded: "
         f"{sound_file.shown_seconds(len(found) / RATE)} s"
     ]
 
@@ -367,9 +375,7 @@ def test_a_change_of_the_rate_or_the_channels_is_told(tmp_path, format_name):
     remarks = []
     found, rate = audio_files.read(tmp_path / "x", remarks=remarks)
     assert rate == RATE and abs(len(found) - 4 * RATE) < 1200
-    assert any(
-        r.startswith("changes from 16000 to 44100 samples a second after 2 s") for r in remarks
-    )
+    assert any(r.startswith("changes from 16000 to 44100 Hz after 2 s") for r in remarks)
     middle = slice(round(2.5 * RATE), round(3.5 * RATE))
     time = np.arange(len(found))[middle] / RATE
     basis = np.stack([np.sin(2 * np.pi * 440 * time), np.cos(2 * np.pi * 440 * time)])

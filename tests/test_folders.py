@@ -18,7 +18,7 @@ from wsedtk.corpora import soundscapes, youtube
 from wsedtk.data import folders
 from wsedtk.evaluation import scored_systems
 from wsedtk.inference import recordings
-from wsedtk.inspection import describe
+from wsedtk.inspection.artefacts import describe
 
 
 def make(folder, *files):

@@ -20,11 +20,11 @@ from helpers import LABELS, SMALL, write_score_file, write_set, write_sound
 from test_checkpoint import small_spec
 
 from wsedtk import __version__
-from wsedtk import inspection as artefacts
 from wsedtk.cli import main as cli
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import feature_parts
+from wsedtk.inspection import artefacts
 from wsedtk.models import checkpoint
 from wsedtk.report.page import Page
 from wsedtk.stages import info

@@ -16,7 +16,7 @@ from helpers import RECIPES, make_point, write_by_pyav, write_score_file, write_
 import wsedtk
 from wsedtk.audio import audio_files
 from wsedtk.audio.av_file import AvFile
-from wsedtk.audio.containers import Part, Window
+from wsedtk.audio.containers.layout import Part, Window
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable
 from wsedtk.data import datadir, score_folders

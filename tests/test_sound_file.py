@@ -119,7 +119,7 @@ def test_joined_films(hear, tmp_path, format_name, codec):
     found, _, remarks = hear(one + other)
     np.testing.assert_array_equal(found, expected)
     assert remarks == [
-        f"holds 2 files, one after the other; heard: {sound_file.shown_seconds(len(found) / RATE)} s"
+        f"holds 2 files, one after the other; decoded: {sound_file.shown_seconds(len(found) / RATE)} s"
     ]
 
 
@@ -163,7 +163,7 @@ def test_a_track_that_begins_at_the_end(hear, tmp_path):
     num_heard = len(hear(content, "x.flv")[0])
     content += 3 * flv_tag(9, b"\x12" + bytes(50), 30_000)
     found, _, remarks = hear(content, "x.flv")
-    remark = "holds a track that begins later, which is not heard"
+    remark = "holds a track that begins later, which is not decoded"
     assert (len(found), remarks) == (num_heard, [remark])
 
 
@@ -215,7 +215,7 @@ def test_the_first_of_several_tracks_is_heard(hear, tmp_path):
     content = by_pyav_file(tmp_path, noise(RATE), RATE, "matroska", "pcm_s16le", tracks=2)
     found, _, remarks = hear(content)
     np.testing.assert_allclose(found, noise(RATE)[:, 0], atol=1e-4)
-    assert remarks == ["holds 2 audio tracks; only the first is heard"]
+    assert remarks == ["holds 2 audio tracks; only the first is decoded"]
 
 
 def test_a_picture_beside_the_sound(hear, tmp_path):
@@ -308,7 +308,7 @@ def test_every_verb_tells_the_same(run, model, tmp_path):
         "cut.flac": (flac[: len(flac) // 2], "breaks off after 2."),
         "open.wav": (
             put(wav, (b"RIFF", 4, le(36)), (b"data", 4, bytes(4))),
-            "was never closed; heard: 4 s",
+            "was never closed; decoded: 4 s",
         ),
         "chained.ogg": (2 * encode(noise(2 * RATE), "OGG"), None),
         "piped.flac": (unknown_length(flac), None),

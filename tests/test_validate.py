@@ -103,11 +103,11 @@ def tone(seconds=1.0, peak=0.5, rate=16000):
         ),
         (
             lambda path: write_floats(path, [0.1, 1e38]),
-            "holds samples beyond 4.29497e+09, which are no sound",
+            "holds samples beyond 4.29497e+09, which can't be sound",
         ),
         (
             lambda path: write_floats(path, [0.1, 0.2], rate=99),
-            "says that it has 99 samples a second; expected 100 to 1000000",
+            "the sample rate is 99 Hz; expected 100 to 1000000 Hz",
         ),
     ],
 )

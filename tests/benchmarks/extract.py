@@ -24,14 +24,14 @@ import soundfile  # noqa: E402
 import soxr  # noqa: E402
 import torch  # noqa: E402
 
-from wsedtk.audio.frontend import FrontendConfig, LogMel  # noqa: E402
+from wsedtk.audio.frontend import FrontendConfig, _bands  # noqa: E402
 from wsedtk.core import config, processes  # noqa: E402
 from wsedtk.data import store  # noqa: E402
 from wsedtk.stages import extract  # noqa: E402
 
 WANG = FrontendConfig()
 MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)  # (F, bins) float32
-BANDS = [(bins, weights.float()) for _, bins, weights in LogMel(WANG)._bands(torch.from_numpy(MEL))]
+BANDS = [(bins, weights.float()) for _, bins, weights in _bands(torch.from_numpy(MEL))]
 
 
 def by_librosa(path):

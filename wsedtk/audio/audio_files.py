@@ -1,6 +1,7 @@
 """Sound files: decode, mix to mono, resample, write.
 
-Every verb reads sound through `sound_file.Sound`. The content tells the format, not the extension.
+Every verb reads sound through `sound_file.Sound`. The format is recognised by the content, not by
+the extension. S samples.
 """
 
 import dataclasses
@@ -16,32 +17,44 @@ import soundfile
 from wsedtk.audio.sound_file import Sound
 from wsedtk.core.atomic import writing
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Floats, PathLike
 
 FULL_SCALE = 0.999
 
 
 @dataclasses.dataclass(frozen=True)
 class AudioInfo:
-    """The rate, channels and duration of a sound file."""
+    """The sample rate, number of channels and duration of a sound file.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    num_channels : int
+    duration : float or None
+        In seconds; None if it is unknown.
+    format : str
+        Container and codec, for example "WAV PCM_16".
+    """
 
     sample_rate: int
     num_channels: int
-    duration: float | None  # seconds; None if unknown
-    format: str = dataclasses.field(default="", compare=False)  # e.g. "WAV PCM_16"
+    duration: float | None
+    format: str = dataclasses.field(default="", compare=False)
 
 
-def info(path, count=True):
+def info(path: PathLike, count: bool = True) -> AudioInfo:
     """Return the AudioInfo of a sound file.
 
     The duration is that of the samples that `read` returns. For WAV and similar formats, Ogg, MP3
-    and FLAC it is found without decoding. (In a FLAC file, only the last frame is checked.)
+    and FLAC, it is found without decoding. In a FLAC file, only the last frame is checked.
 
     Parameters
     ----------
     path : path-like
     count : bool
-        If the duration is unknown otherwise, decode the file. If false, return the duration that
-        the header announces, or None.
+        Whether to decode the file if its duration can't be found otherwise. If false, the duration
+        is that in the header, or None.
 
     Raises
     ------
@@ -55,53 +68,65 @@ def info(path, count=True):
         return AudioInfo(sound.samplerate, sound.channels, duration, sound.format)
 
 
-def resampled_length(num_samples, source_rate, target_rate):
-    """Samples after resampling: librosa's rule; soxr's own can differ by a sample."""
+def resampled_length(num_samples: int, source_rate: float, target_rate: float) -> int:
+    """Return the number of samples after resampling, by librosa's rule.
+
+    soxr's own number can differ by one sample.
+    """
     return int(np.ceil(num_samples * target_rate / source_rate))
 
 
-def resample(samples, source_rate, target_rate):
-    """Resample mono float samples with soxr's high quality setting, as librosa does."""
+def resample(samples: Floats, source_rate: float, target_rate: float) -> Floats:
+    """Resample mono samples (S,) with soxr's high quality setting, as librosa does."""
     if source_rate == target_rate:
         return samples
     import soxr
 
     length = resampled_length(len(samples), source_rate, target_rate)
-    resampled = soxr.resample(samples, source_rate, target_rate, "HQ")[:length]
-    return (
-        resampled if len(resampled) == length else np.pad(resampled, (0, length - len(resampled)))
-    )
+    resampled: Floats = soxr.resample(samples, source_rate, target_rate, "HQ")[:length]
+    if len(resampled) < length:
+        resampled = np.pad(resampled, (0, length - len(resampled)))
+    return resampled
 
 
-def read(path, sample_rate=None, max_seconds=None, remarks=None):
+def read(
+    path: PathLike,
+    sample_rate: int | None = None,
+    max_seconds: float | None = None,
+    remarks: list[str] | None = None,
+) -> tuple[Floats, int]:
     """Read a sound file as mono float32 in [-1, 1]: the mean of its channels.
 
     Parameters
     ----------
     path : path-like
     sample_rate : int, optional
-        Rate to resample to, in Hz. By default the file's own.
+        Rate to resample to, in Hz. By default, the file is not resampled.
     max_seconds : float, optional
-        Decode only the beginning.
-    remarks : list, optional
-        Receives the faults of a file that can be used all the same.
+        Decode only the first seconds.
+    remarks : list of str, optional
+        Faults of a file that can still be used are appended to it.
 
     Returns
     -------
     samples : (S,) float32
     sample_rate : int
+        In Hz.
 
     Raises
     ------
     InputError
-        If the file is missing, cannot be decoded, or holds no samples or infinite ones.
+        If the file is missing or cannot be decoded, or if it holds no samples, or samples that are
+        not finite.
     """
     with Sound(path) as sound:
         rate = sound.samplerate
         num_frames = sys.maxsize if max_seconds is None else math.ceil(max_seconds * rate)
         parts = [mono for _, mono in sound.blocks(num_frames)]
         if remarks is not None:
-            remarks += [*sound.remarks(), *filter(None, [sound.remark_on_mean()])]
+            remarks += sound.remarks()
+            if sound.remark_on_mean():
+                remarks.append(sound.remark_on_mean())
     samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if sample_rate is not None:
         samples, rate = resample(samples, rate, sample_rate), sample_rate
@@ -110,58 +135,90 @@ def read(path, sample_rate=None, max_seconds=None, remarks=None):
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """The properties of a sound file that was decoded. If it cannot be, only `fault` is set."""
+    """The properties of a sound file that was decoded.
 
-    duration: float = 0.0  # seconds
+    Attributes
+    ----------
+    duration : float
+        In seconds.
+    sample_rate : int
+        In Hz.
+    is_silent : bool
+        Whether all samples of the mean of the channels are equal.
+    peak : float
+        The highest absolute sample of any channel; full scale is 1.
+    full_scale : float
+        The fraction of the samples at full scale or beyond.
+    content : str
+        A fingerprint of the samples. Two files with equal samples have the same one.
+    remarks : tuple of str
+        Faults of a file that can still be used.
+    remark_on_mean : str
+        A remark if the channels cancel each other, else "".
+    fault : str or None
+        The reason why the file cannot be decoded. The other attributes then have no meaning.
+    """
+
+    duration: float = 0.0
     sample_rate: int = 0
-    is_silent: bool = False  # all samples are the same
-    peak: float = 0.0  # the highest level of any channel; full scale is 1
-    full_scale: float = 0.0  # fraction of the samples that are at full scale or beyond
-    content: str = ""  # the same for two files that sound the same, sample by sample
-    remarks: tuple = ()  # faults of a file that can be used all the same
-    remark_on_mean: str = ""  # not empty if the channels cancel each other
+    is_silent: bool = False
+    peak: float = 0.0
+    full_scale: float = 0.0
+    content: str = ""
+    remarks: tuple[str, ...] = ()
+    remark_on_mean: str = ""
     fault: str | None = None
 
 
-def examine(path):
-    """Decode a sound file, in constant memory, and tell how it sounds and whether it can be used at all."""
-    num_frames, num_full, peaks, lowest, highest = 0, 0, [], [], []
+def examine(path: PathLike) -> Examination:
+    """Decode a sound file, in constant memory, and return its properties.
+
+    A file that cannot be decoded raises no error: see `Examination.fault`.
+    """
+    num_samples, num_full_scale = 0, 0
+    peak, lowest, highest = 0.0, math.inf, -math.inf
     try:
         with Sound(path) as sound:
-            rate, digest = sound.samplerate, hashlib.sha256(f"{sound.samplerate} ".encode())
+            digest = hashlib.sha256(f"{sound.samplerate} ".encode())
             for samples, mono in sound.blocks():
                 level = np.abs(samples)
-                digest.update(np.ascontiguousarray(mono))
-                num_frames += len(mono)
-                num_full += np.count_nonzero(level >= FULL_SCALE)
-                peaks.append(level.max())
-                lowest.append(mono.min())
-                highest.append(mono.max())
+                digest.update(mono.tobytes())
+                num_samples += len(mono)
+                num_full_scale += np.count_nonzero(level >= FULL_SCALE)
+                peak = max(peak, float(level.max()))
+                lowest = min(lowest, float(mono.min()))
+                highest = max(highest, float(mono.max()))
     except InputError as error:
         return Examination(fault=str(error))
     return Examination(
-        num_frames / rate,
-        rate,
-        bool(min(lowest) == max(highest)),
-        float(max(peaks)),
-        float(num_full / (num_frames * sound.channels)),
-        digest.hexdigest()[:16],
-        tuple(sound.remarks()),
-        sound.remark_on_mean(),
+        duration=num_samples / sound.samplerate,
+        sample_rate=sound.samplerate,
+        is_silent=lowest == highest,
+        peak=peak,
+        full_scale=num_full_scale / (num_samples * sound.channels),
+        content=digest.hexdigest()[:16],
+        remarks=tuple(sound.remarks()),
+        remark_on_mean=sound.remark_on_mean(),
     )
 
 
-def write(path, samples, sample_rate):
-    """Write float samples (num_samples,) as 16 bits a sample, atomically, in the format of the extension (.wav, .flac)."""
+def write(path: PathLike, samples: Floats, sample_rate: int) -> None:
+    """Write mono samples (S,) with 16 bits per sample. The file is written atomically.
+
+    The format is that of the extension (.wav, .flac).
+    """
     format_name = Path(path).suffix[1:].upper()
     with writing(path) as temporary:
         soundfile.write(temporary, samples, sample_rate, format=format_name, subtype="PCM_16")
 
 
-def mp3(samples, sample_rate):
-    """Encode float samples (num_samples,) as the bytes of an MP3 file of 32 kbit/s at 16 kHz, which every browser plays.
+def mp3(samples: Floats, sample_rate: int) -> bytes:
+    """Encode mono samples (S,) as an MP3 file, which all browsers play: 32 kbit/s at 16 kHz.
 
-    Raises InputError where libsndfile is older than MP3 in it.
+    Raises
+    ------
+    InputError
+        If the installed libsndfile does not write MP3.
     """
     buffer = io.BytesIO()
     try:
@@ -175,6 +232,6 @@ def mp3(samples, sample_rate):
         )
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise InputError(
-            f"this libsndfile writes no MP3 ({error}); install a newer soundfile"
+            f"the installed libsndfile does not write MP3 ({error}); install a newer soundfile"
         ) from None
     return buffer.getvalue()

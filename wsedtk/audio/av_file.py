@@ -1,34 +1,51 @@
 """Decode the first audio track of a file by PyAV, which contains FFmpeg's libraries.
 
-FFmpeg does not guess the format: the caller names it. FFmpeg reads from an open file and opens no
+The caller names the format; FFmpeg does not guess it. FFmpeg reads from an open file and opens no
 other files, local or remote. S samples, C channels.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 
+from wsedtk.audio.containers.layout import Window
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Floats, PathLike
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
 
 _FULL_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
-# Formats whose headers hold the duration; FFmpeg estimates that of the others.
+# Formats whose headers hold the duration. For other formats, FFmpeg estimates it.
 _WITH_DURATION = {"mov", "matroska", "asf", "flv", "avi", "ape", "tta", "wv"}
 # Formats whose time stamps are reliable.
 _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
-_GAP_SECONDS = 0.5  # least lead of the time stamps over the samples that is a gap
-_MOST_PLANES = 8  # from so many channels on, PyAV takes memory beyond the last plane for another
-_FILM_SLACK = 2.0  # seconds by which a film may be longer than its sound
+_GAP_SECONDS = 0.5  # time stamps that are this far ahead of the samples mean a gap
+_MOST_PLANES = 8  # with this many channels or more, PyAV reads beyond the last plane
+_FILM_SLACK = 2.0  # seconds by which the pictures may last longer than the sound
 _MOST_SILENCE = 3600.0  # seconds of silence that replace missing samples in a file
-_SILENCE = 1 << 16  # samples of silence at once
+_SILENCE = 1 << 16  # samples of silence in one block
 _LOUDEST_LOSSY = 16.0  # full scales; only damaged packets of lossy codecs hold louder samples
 _MOST_BAD_PACKETS = 1000  # before the first good one
 
 
-def _refuse(url, *_):
-    raise PermissionError(f"{url}: a sound file opens no other")
+class _Block(NamedTuple):
+    """Decoded samples (S, C) float32 and their sample rate."""
+
+    samples: Floats
+    rate: int
 
 
-def _reason(error):
+def _refuse(url: str, *_: object) -> NoReturn:
+    raise PermissionError(f"{url}: a sound file can't open other files")
+
+
+def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -38,20 +55,27 @@ class AvFile:
     Parameters
     ----------
     path : path-like
-        The name for messages.
+        The path for messages.
     file : Window
     demuxer : str
         FFmpeg's name of the format.
 
     Attributes
     ----------
+    samplerate, channels : int
+        Of the samples that were read last.
     announced : float or None
-        The duration in seconds in the header, if it holds one.
+        The duration in seconds according to the header, if it holds one.
+    seconds : float
+        The duration that was decoded so far.
+    slack : float
+        The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None
-        Why the stream breaks off, after it did.
+        The reason why the stream breaks off. It is set when the stream breaks off.
     remarks : list of str
+        Other faults.
     film_seconds : float or None
-        The duration of sound and pictures in the header, if it holds one.
+        The duration of sound and pictures according to the header, if it holds one.
 
     Raises
     ------
@@ -60,71 +84,77 @@ class AvFile:
     """
 
     subtype = "FLOAT"
-    slack = 0.5  # seconds by which a whole file may be too short
+    slack = 0.5
 
-    def __init__(self, path, file, demuxer):
+    def __init__(self, path: PathLike, file: Window, demuxer: str) -> None:
         import av  # slow to import and rarely needed
 
-        self._av, self._path, self._file, self._demuxer = av, path, file, demuxer
-        self.fault, self.remarks = None, []
-        self.announced, self.film_seconds = None, None
-        self.seconds = 0.0  # decoded so far
-        self._zero = None  # first time stamp, in seconds
-        self._kind, self._resampler = None, None  # of frames with many planes
-        self._missing, self._first_gap = 0.0, 0.0  # seconds: silence so far, place of the first
+        self._path, self._file, self._demuxer = path, file, demuxer
+        self.fault: str | None = None
+        self.remarks: list[str] = []
+        self.announced: float | None = None
+        self.film_seconds: float | None = None
+        self.seconds = 0.0
+        self._first_time: float | None = None  # the first time stamp, in seconds
+        self._missing = 0.0  # seconds of silence that replaced missing samples
+        self._first_gap = 0.0  # seconds before the first missing samples
+        self._packer: AudioResampler | None = None
+        self._packed_kind: tuple[str, str, int] | None = None  # of the frames that _packer converts
+        self._errors = (av.FFmpegError, OSError, ValueError, RuntimeError)
         alone = {"protocol_whitelist": "none", "format_whitelist": demuxer}
         try:
             self._container = av.open(
                 file,
+                "r",
                 format=demuxer,
                 container_options=alone,
                 metadata_errors="ignore",
                 io_open=_refuse,
             )
-        except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as error:
-            raise self._no_sound(self._reason_of_mov(error) or _reason(error)) from None
+        except (*self._errors, MemoryError) as error:
+            reason = _reason(error)
+            if demuxer == "mov" and isinstance(error, av.InvalidDataError):
+                # The index of an MP4 is often written last.
+                reason = "no index; the file breaks off, was never closed or is damaged"
+            raise self._no_sound(reason) from None
         try:
             self._start()
         except BaseException:
             self.close()
             raise
 
-    def _reason_of_mov(self, error):
-        """Return why an MP4 is invalid: its index is often written last."""
-        if self._demuxer == "mov" and isinstance(error, self._av.InvalidDataError):
-            return "no index; the file breaks off, was never closed or is damaged"
-        return None
-
-    def _no_sound(self, reason):
+    def _no_sound(self, reason: str) -> InputError:
         return InputError(f"{self._path}: can't be read as sound ({reason})")
 
-    def _start(self):
+    def _start(self) -> None:
         """Decode the first samples: their rate and channels can differ from those in the header."""
+        import av
+
         tracks = self._container.streams.audio
         if not tracks:
             raise self._no_sound("no audio track")
         if len(tracks) > 1:
-            self.remarks.append(f"holds {len(tracks)} audio tracks; only the first is heard")
+            self.remarks.append(f"holds {len(tracks)} audio tracks; only the first is decoded")
         self._track, codec = tracks[0], tracks[0].codec_context
         if codec is None:
             raise self._no_sound("unknown codec")
         self._is_lossy = codec.codec.lossy and not codec.codec.lossless
         codec.thread_count, codec.options = 1, {"err_detect": "crccheck"}
-        self._pieces = self._decode()
-        self._held = next(self._pieces, None)
+        self._blocks = self._decode()
+        self._held = next(self._blocks, None)
         if self._held is None:
             raise self._no_sound(self.fault or "no packet can be decoded")
         if self._demuxer in _WITH_DURATION:
             if self._container.duration:
-                self.film_seconds = self._container.duration / self._av.time_base
+                self.film_seconds = self._container.duration / av.time_base
             self.announced = self._duration()
         samples, self.samplerate = self._held
         self.channels = samples.shape[1]
         self.format = f"{self._demuxer.upper()} {codec.name.upper()}"
 
-    def _duration(self):
-        """Return the duration of the track in the header, in seconds; None if it holds none."""
-        start = self._zero or 0.0
+    def _duration(self) -> float | None:
+        """Return the duration of the track according to the header, in seconds."""
+        start = self._first_time or 0.0
         if self._track.duration and self._track.time_base:
             duration = float(self._track.duration * self._track.time_base)
             return duration - (start if self._demuxer == "avi" else 0.0)
@@ -132,15 +162,14 @@ class AvFile:
             return self.film_seconds - start
         return None
 
-    def lacks_sound(self):
-        """Return whether a film with pictures is longer than its sound: some may be lost."""
+    def lacks_sound(self) -> bool:
+        """Return whether the pictures last longer than the sound: some sound may be lost."""
         if self.film_seconds is None:
             return False
-        return self.film_seconds - (self._zero or 0.0) - self.seconds > _FILM_SLACK
+        return self.film_seconds - (self._first_time or 0.0) - self.seconds > _FILM_SLACK
 
-    def _frames(self):
+    def _frames(self) -> Iterator[AudioFrame]:
         """Yield frames before the first damaged packet. Skips damaged packets at the beginning."""
-        errors = (self._av.FFmpegError, OSError, ValueError, RuntimeError)
         num_bad, has_begun = 0, False
         try:
             for packet in self._container.demux(self._track):
@@ -150,7 +179,7 @@ class AvFile:
                     frames = packet.decode()
                 except EOFError:
                     return
-                except errors as error:
+                except self._errors as error:
                     num_bad += 1
                     if has_begun or num_bad > _MOST_BAD_PACKETS:
                         self.fault = _reason(error)
@@ -161,13 +190,15 @@ class AvFile:
                         has_begun = True
                         yield frame
         except IndexError:
-            # By PyAV, at the end of a file in which FFmpeg found a new track on the way.
-            self.remarks.append("holds a track that begins later, which is not heard")
-        except errors as error:
+            # PyAV raises it at the end of a file if FFmpeg found another track during decoding.
+            self.remarks.append("holds a track that begins later, which is not decoded")
+        except self._errors as error:
             self.fault = _reason(error)
 
-    def _decode(self):
-        """Yield (samples (S, C), rate), with silence where the time stamps show missing samples."""
+    def _decode(self) -> Iterator[_Block]:
+        """Yield samples, with silence where the time stamps show missing samples."""
+        import av
+
         for frame in self._frames():
             rate, name = frame.sample_rate, frame.format.name
             if name.removesuffix("p") not in _FULL_SCALES:
@@ -175,7 +206,7 @@ class AvFile:
                 return
             try:
                 samples = self._samples(frame)
-            except (self._av.FFmpegError, ValueError) as error:
+            except (av.FFmpegError, ValueError) as error:
                 self.fault = _reason(error)
                 return
             if self._is_lossy and np.abs(samples).max() > _LOUDEST_LOSSY:
@@ -188,81 +219,85 @@ class AvFile:
                 piece = np.zeros((min(silence, _SILENCE), samples.shape[1]), np.float32)
                 silence -= len(piece)
                 self.seconds += len(piece) / rate
-                yield piece, rate
+                yield _Block(piece, rate)
             self.seconds += len(samples) / rate
-            yield samples, rate
+            yield _Block(samples, rate)
 
-    def _samples(self, frame):
+    def _samples(self, frame: AudioFrame) -> Floats:
         """Convert a frame to samples (S, C) float32."""
         if frame.format.is_planar and frame.layout.nb_channels >= _MOST_PLANES:
-            frame = self._interleaved(frame)
+            frame = self._packed(frame)
         array, name = frame.to_ndarray(), frame.format.name.removesuffix("p")
         samples = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
         if _FULL_SCALES[name] == 1:
             return samples.astype(np.float32)
-        samples = samples.astype(np.float64) - (128 if name == "u8" else 0)
-        return (samples / _FULL_SCALES[name]).astype(np.float32)
+        zero = 128 if name == "u8" else 0
+        return ((samples.astype(np.float64) - zero) / _FULL_SCALES[name]).astype(np.float32)
 
-    def _interleaved(self, frame):
+    def _packed(self, frame: AudioFrame) -> AudioFrame:
         """Return a frame with its samples in one plane."""
+        import av
+
         kind = frame.format.name, frame.layout.name, frame.sample_rate
-        if kind != self._kind:
-            packed = frame.format.name.removesuffix("p")
-            self._kind, self._resampler = kind, self._av.AudioResampler(format=packed)
-        (converted,) = self._resampler.resample(frame)
+        if self._packer is None or kind != self._packed_kind:
+            self._packed_kind = kind
+            self._packer = av.AudioResampler(format=frame.format.name.removesuffix("p"))
+        (converted,) = self._packer.resample(frame)
         return converted
 
-    def _gap(self, frame):
+    def _gap(self, frame: AudioFrame) -> float:
         """Return the duration in seconds of missing samples before a frame, by its time stamp."""
         if frame.pts is None or not frame.time_base:
-            return 0
-        starts = float(frame.pts * frame.time_base)
-        self._zero = starts if self._zero is None else self._zero
+            return 0.0
+        time = float(frame.pts * frame.time_base)
+        self._first_time = time if self._first_time is None else self._first_time
         if self._demuxer not in _WITH_TIMES:
-            return 0
-        gap = starts - self._zero - self.seconds
+            return 0.0
+        gap = time - self._first_time - self.seconds
         if abs(gap) < _GAP_SECONDS:
-            return 0
+            return 0.0
         if gap < 0:  # another programme begins
-            self._zero = starts - self.seconds
-            return 0
+            self._first_time = time - self.seconds
+            return 0.0
         longest = _MOST_SILENCE - self._missing
         if self.announced is not None:
             longest = min(longest, self.announced - self.seconds)
         if gap > longest:
             self.fault = "its time stamps jump"
-            return 0
+            return 0.0
         if not self._missing:
             self._first_gap = self.seconds
         self._missing += gap
         return gap
 
-    def read(self, num_frames):
-        """Decode the next samples (S, C): fewer if the rate or channels change, none at the end.
+    def read(self, num_frames: int) -> Floats:
+        """Decode the next samples (S, C), at most `num_frames`: none at the end.
 
-        Sets `samplerate` to the rate of these samples.
+        There are fewer if the sample rate or the number of channels changes.
         """
-        parts, count, kind = [], 0, None
+        parts: list[Floats] = []
+        count = 0
         while count < num_frames:
-            samples, rate = self._held or next(self._pieces, (None, None))
+            block = self._held or next(self._blocks, None)
             self._held = None
-            if samples is None:
+            if block is None:
                 break
-            if kind is not None and kind != (rate, samples.shape[1]):
-                self._held = samples, rate
+            rate, channels = block.rate, block.samples.shape[1]
+            if parts and (rate, channels) != (self.samplerate, self.channels):
+                self._held = block
                 break
-            kind, part = (rate, samples.shape[1]), samples[: num_frames - count]
-            if len(part) < len(samples):
-                self._held = samples[len(part) :], rate
+            self.samplerate, self.channels = rate, channels
+            part = block.samples[: num_frames - count]
+            if len(part) < len(block.samples):
+                self._held = _Block(block.samples[len(part) :], rate)
             parts.append(part)
             count += len(part)
         if not parts:
             self._end()
             return np.zeros((0, self.channels), np.float32)
-        self.samplerate, self.channels = kind
         return np.concatenate(parts)
 
-    def _end(self):
+    def _end(self) -> None:
         """Complete `fault` and `remarks`."""
         self.fault = self.fault or self._file.error
         if self._missing:
@@ -270,9 +305,11 @@ class AvFile:
             self.remarks.append(
                 f"lacks {self._missing:.1f} s, the first after {first}; silence replaces them"
             )
-            self._missing = 0
+            self._missing = 0.0
 
-    def close(self):
+    def close(self) -> None:
         """Close the decoder."""
-        with contextlib.suppress(self._av.FFmpegError, OSError):
+        import av
+
+        with contextlib.suppress(av.FFmpegError, OSError):
             self._container.close()

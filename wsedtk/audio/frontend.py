@@ -1,26 +1,55 @@
-"""Waveform -> log-mel features, equal to librosa's (the papers' settings are in recipes/*/conf/frontend_*.yaml).
+"""Log-mel features of samples, equal to those of librosa.
 
-S samples, T frames, F mel bins, B clips.
+S samples, T frames, F mel bins, B clips, D bins of the FFT (num_fft / 2 + 1).
 """
 
 import contextlib
 import dataclasses
 import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-_BLOCK_FRAMES = 64  # that are transformed at once: their spectra stay in the processor's cache
-_BAND = 16  # neighbouring mel filters, multiplied with no more of the spectrum than they touch
+from wsedtk.core.types import Floats
+
+_BLOCK_FRAMES = 64  # frames that are transformed at once; their spectra fit into the CPU's cache
+_BAND = 16  # neighbouring mel filters that are multiplied with the same bins of the spectrum
+_MOST_SAMPLES = 1 << 20  # in a second, window, hop or FFT
+_MOST_MELS = 1 << 12
+_MOST_WEIGHTS = 1 << 27  # num_mels * num_fft; larger filters would fill the memory
 
 
 @dataclasses.dataclass(frozen=True)
 class FrontendConfig:
-    """A log-mel front end. The defaults are Wang, Li & Metze's (2019), as in the author's published recipe.
+    """The settings of a log-mel front end.
 
-    Every length is in samples at `sample_rate`. `power` 1 takes the magnitude spectrum, 2 the power spectrum.
-    `top_db` limits the level to that far below the clip's own maximum; null: no limit.
-    `pad_to_seconds` pads shorter clips with zeros before the STFT; null: short clips stay short.
+    The defaults are those of Wang, Li and Metze (2019), from the authors' published recipe.
+
+    Attributes
+    ----------
+    sample_rate : int
+        In Hz.
+    window, hop, num_fft : int
+        Length of the window, hop from frame to frame and length of the FFT, in samples.
+    num_mels : int
+        Number of mel bins, F.
+    min_hz, max_hz : float
+        Lower edge of the first filter and upper edge of the last filter, in Hz.
+    power : int
+        1 for the magnitude spectrum, 2 for the power spectrum.
+    min_power : float
+        Values of the mel spectrum are at least this.
+    top_db : float or None
+        Levels are at least this many dB below the maximum of the clip. None means no limit.
+    pad_to_seconds : float or None
+        Shorter clips are padded with zeros to this duration in seconds. None means no padding.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range.
     """
 
     sample_rate: int = 16000
@@ -35,16 +64,15 @@ class FrontendConfig:
     top_db: float | None = 80.0
     pad_to_seconds: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.sample_rate, self.window, self.hop, self.num_mels) < 1:
             raise ValueError("sample_rate, window, hop and num_mels must be at least 1")
-        if (
-            max(self.sample_rate, self.window, self.hop, self.num_fft) > 1 << 20
-            or self.num_mels > 1 << 12
-            or self.num_mels * self.num_fft > 1 << 27
-        ):  # the filters would fill the memory
+        longest = max(self.sample_rate, self.window, self.hop, self.num_fft)
+        num_weights = self.num_mels * self.num_fft
+        if longest > _MOST_SAMPLES or self.num_mels > _MOST_MELS or num_weights > _MOST_WEIGHTS:
             raise ValueError(
-                "sample_rate, window, hop and num_fft can be at most 1048576, num_mels 4096, num_mels * num_fft 134217728"
+                f"sample_rate, window, hop and num_fft can be at most {_MOST_SAMPLES}, "
+                f"num_mels {_MOST_MELS}, num_mels * num_fft {_MOST_WEIGHTS}"
             )
         if self.num_fft < self.window:
             raise ValueError(
@@ -52,7 +80,8 @@ class FrontendConfig:
             )
         if not 0 <= self.min_hz < self.max_hz <= self.sample_rate / 2:
             raise ValueError(
-                f"need 0 <= min_hz < max_hz <= {self.sample_rate / 2}, found {self.min_hz} and {self.max_hz}"
+                f"need 0 <= min_hz < max_hz <= {self.sample_rate / 2}, "
+                f"found {self.min_hz} and {self.max_hz}"
             )
         if self.power not in (1, 2):
             raise ValueError(f"power must be 1 or 2, found {self.power}")
@@ -62,59 +91,69 @@ class FrontendConfig:
             raise ValueError(f"top_db must be at least 0, or null, found {self.top_db}")
         if self.pad_to_seconds is not None and not 0 < self.pad_to_seconds <= 86400:
             raise ValueError(
-                f"pad_to_seconds must be a number above 0 and at most a day, or null, found {self.pad_to_seconds}"
+                "pad_to_seconds must be a number above 0 and at most a day, or null, "
+                f"found {self.pad_to_seconds}"
             )
 
     @property
-    def seconds_per_frame(self):
-        """Seconds from one feature frame to the next."""
+    def seconds_per_frame(self) -> float:
+        """The duration in seconds from one frame to the next."""
         return self.hop / self.sample_rate
 
     @property
-    def min_samples(self):
-        """Samples that a shorter clip is filled up to with zeros: a hop, or `pad_to_seconds`."""
+    def min_samples(self) -> int:
+        """The number of samples to which shorter clips are padded: a hop, or `pad_to_seconds`."""
         return max(self.hop, round((self.pad_to_seconds or 0) * self.sample_rate))
 
     @property
-    def samples_before(self):
-        """Samples of the first frame's window that lie before the clip's beginning, where they are zeros."""
+    def samples_before(self) -> int:
+        """The number of zeros before the clip in the window of the first frame."""
         return self.num_fft // 2 - (self.num_fft - self.window) // 2
 
-    def num_frames(self, num_samples):
-        """Frames that a clip of `num_samples` gives: max(1, samples // hop), after padding to `pad_to_seconds`."""
+    def num_frames(self, num_samples: int) -> int:
+        """Return the number of frames of a clip of `num_samples`, at least 1."""
         return max(num_samples, self.min_samples) // self.hop
 
 
-def _mel_edges(config):
-    """Return F + 2 frequencies (Hz), equally spaced on Slaney's mel scale: filter k is above 0
-    between the k-th and the (k + 2)-th of them.
+def _mel_edges(config: FrontendConfig) -> Floats:
+    """Return F + 2 frequencies in Hz, equally spaced on Slaney's mel scale.
 
-    Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010: 200/3 Hz a
-    mel up to 1 kHz, and from there 27 mels for each factor of 6.4.
+    Filter k is above 0 between frequencies k and k + 2.
+
+    Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010. A mel is
+    200/3 Hz up to 1 kHz. From there, 27 mels are a factor of 6.4.
     """
-    hz_per_mel, corner_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
+    hz_per_mel, corner_hz, log_step = 200 / 3, 1000.0, float(np.log(6.4)) / 27
     corner = corner_hz / hz_per_mel
 
-    def to_mel(hz):
-        return hz / hz_per_mel if hz < corner_hz else corner + np.log(hz / corner_hz) / log_step
+    def to_mel(hz: float) -> float:
+        if hz < corner_hz:
+            return hz / hz_per_mel
+        return corner + float(np.log(hz / corner_hz)) / log_step
 
     mels = np.linspace(to_mel(config.min_hz), to_mel(config.max_hz), config.num_mels + 2)
-    with np.errstate(over="ignore"):  # of values below the corner, which the first branch gives
+    with np.errstate(over="ignore"):  # values below the corner are not used
         above = corner_hz * np.exp(log_step * (mels - corner))
-    return np.where(mels < corner, hz_per_mel * mels, above)
+    edges: Floats = np.where(mels < corner, hz_per_mel * mels, above)
+    return edges
 
 
-def mel_filters(config):
-    """Return the mel filters (F, num_fft / 2 + 1) of a front end, float64: triangles of area 1.
+def mel_filters(config: FrontendConfig) -> Floats:
+    """Return the mel filters (F, D) of a front end, float64: triangles of area 1.
 
-    They are those of `librosa.filters.mel`. librosa itself is not used: importing its filters
-    compiles others with numba, which fails where no cache folder is writable, and takes a second.
+    They are equal to `librosa.filters.mel`. librosa is not used because the import of its filters
+    compiles other code with numba. This takes a second and fails without a writable cache folder.
+
+    Warns
+    -----
+    UserWarning
+        If filters contain no FFT bin.
     """
     edges = _mel_edges(config)[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     hz = np.fft.rfftfreq(config.num_fft, 1 / config.sample_rate)
     rising, falling = (hz - lower) / (centre - lower), (upper - hz) / (upper - centre)
-    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (upper - lower))
+    filters: Floats = np.maximum(0, np.minimum(rising, falling)) * (2 / (upper - lower))
     num_empty = int((filters.max(axis=1) == 0).sum())
     if num_empty:
         warnings.warn(
@@ -125,15 +164,18 @@ def mel_filters(config):
     return filters
 
 
-def window_and_filters(config):
-    """The window (window,) and the mel filters (F, num_fft / 2 + 1) of a front end, float64 tensors."""
+def window_and_filters(config: FrontendConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the window (window,) and the mel filters (F, D) of a front end, float64."""
     window = torch.hann_window(config.window, periodic=True, dtype=torch.float64)
     return window, torch.from_numpy(mel_filters(config))
 
 
 @contextlib.contextmanager
-def _one_thread(device):
-    """On a CPU, have torch use one thread: work is spread over processes, and the bits are the same however many there could be."""
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Use one thread of torch within the block, on a CPU.
+
+    Work is distributed over processes, and results must not depend on the number of threads.
+    """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
         yield
@@ -145,57 +187,90 @@ def _one_thread(device):
         torch.set_num_threads(threads)
 
 
-def _magnitude(spectrum):
-    """The magnitudes of a complex tensor. On a CPU numpy finds them ten times as fast as torch."""
-    return (
-        torch.from_numpy(np.abs(spectrum.numpy()))
-        if spectrum.device.type == "cpu"
-        else spectrum.abs()
-    )
+def _magnitude(spectrum: torch.Tensor) -> torch.Tensor:
+    """Return the magnitudes of a complex tensor. On a CPU, numpy is ten times as fast as torch."""
+    if spectrum.device.type == "cpu":
+        return torch.from_numpy(np.abs(spectrum.numpy()))
+    return spectrum.abs()
+
+
+class _Band(NamedTuple):
+    """Neighbouring mel filters, and the bins of the FFT where one of them is above 0."""
+
+    filters: slice
+    bins: slice
+    weights: torch.Tensor  # (number of bins, number of filters)
+
+
+def _bands(mel: torch.Tensor) -> list[_Band]:
+    """Divide mel filters (F, D) into bands."""
+    found = []
+    for first in range(0, len(mel), _BAND):
+        filters = slice(first, first + _BAND)
+        touched = mel[filters].any(dim=0).nonzero().flatten().tolist() or [0]
+        bins = slice(touched[0], touched[-1] + 1)
+        found.append(_Band(filters, bins, mel[filters, bins].T.contiguous()))
+    return found
+
+
+class _Constants(NamedTuple):
+    """The window (window,) and the mel filters of a front end, in one precision."""
+
+    window: torch.Tensor
+    bands: list[_Band]
 
 
 class LogMel:
-    """The front end itself: `LogMel(config)(samples)` gives (T, F) features of (S,) samples, or (B, T, F) of (B, S).
+    """A log-mel front end: a function from samples to features.
 
-    device: where it computes, a torch device.
+    Parameters
+    ----------
+    config : FrontendConfig
+    device : str or torch.device
+        The device on which it computes.
+
+    Examples
+    --------
+    >>> features = LogMel(FrontendConfig())(samples)
     """
 
-    def __init__(self, config, device="cpu"):
+    def __init__(self, config: FrontendConfig, device: str | torch.device = "cpu") -> None:
         self.config, self.device = config, torch.device(device)
-        self._window, filters = window_and_filters(config)
-        self._filters = self._bands(filters)
-        self._parts = {}  # dtype -> window and filters in it, on the device
+        window, filters = window_and_filters(config)
+        self._float64 = _Constants(window, _bands(filters))
+        self._by_dtype: dict[torch.dtype, _Constants] = {}
 
-    def _parts_of(self, dtype):
-        """The window and the bands of filters in a precision."""
-        if dtype not in self._parts:
-            bands = [
-                (filters, bins, weights.to(dtype).to(self.device))
-                for filters, bins, weights in self._filters
-            ]
-            self._parts[dtype] = self._window.to(dtype).to(self.device), bands
-        return self._parts[dtype]
+    def _constants(self, dtype: torch.dtype) -> _Constants:
+        """Return the window and the filters in a precision, on the device."""
+        if dtype not in self._by_dtype:
+            window, bands = self._float64
+            self._by_dtype[dtype] = _Constants(
+                window.to(dtype).to(self.device),
+                [band._replace(weights=band.weights.to(dtype).to(self.device)) for band in bands],
+            )
+        return self._by_dtype[dtype]
 
-    @staticmethod
-    def _bands(mel):
-        """Bands of filters (F, bins) as (slice of the filters, slice of the bins that they touch, their weights (bins, filters))."""
-        found = []
-        for first in range(0, len(mel), _BAND):
-            filters = slice(first, first + _BAND)
-            touched = mel[filters].any(dim=0).nonzero().flatten().tolist() or [0]
-            bins = slice(touched[0], touched[-1] + 1)
-            found.append((filters, bins, mel[filters, bins].T.contiguous()))
-        return found
+    def __call__(self, samples: Floats) -> Floats:
+        """Return the log-mel levels of samples.
 
-    def __call__(self, samples):
-        """Log-mel levels in dB, (..., T, F), of mono samples (..., S), a numpy array; float64 in, float64 out, else float32.
+        Frame t is centred on sample t * hop, with zeros before and after the clip. The first
+        max(1, S // hop) frames are kept. If the window is shorter than `num_fft`, zeros follow it
+        in the FFT.
 
-        They are librosa's to 1e-6 dB in float64, and in float32 to 0.005 dB down to 50 dB (of magnitudes; 100 dB of powers) below
-        the clip's maximum. Lower, as in bins that the source's sample rate leaves empty, the rounding of the float32 transform,
-        which librosa takes in float64, shows: by 1 to 2 dB.
+        In float64, the levels equal those of librosa to 1e-6 dB. In float32, they equal them to
+        0.005 dB down to 50 dB below the clip's maximum for magnitudes, and 100 dB for powers. Lower
+        levels, as in bins above the bandwidth of the source, differ by 1 to 2 dB, because librosa
+        computes the FFT in float64.
 
-        Frames are centred on t * hop with zeros beyond the clip's ends, and the first max(1, S // hop) are kept. A window
-        shorter than `num_fft` is the head of a zero-padded FFT frame: magnitudes do not see where in it the window lies.
+        Parameters
+        ----------
+        samples : (..., S) float
+            Mono samples at `config.sample_rate`.
+
+        Returns
+        -------
+        (..., T, F) float
+            In dB. float64 if the samples are float64, else float32.
         """
         with _one_thread(self.device), torch.inference_mode():
             if samples.ndim == 1:
@@ -205,27 +280,24 @@ class LogMel:
             )
             return levels.reshape(*samples.shape[:-1], *levels.shape[1:])
 
-    def _levels(self, samples):
-        """Levels (T, F) of one clip (S,)."""
+    def _levels(self, samples: Floats) -> Floats:
+        """Return the levels (T, F) of one clip (S,)."""
         config, num_frames = self.config, self.config.num_frames(len(samples))
         before = config.samples_before
-        padded = np.zeros(
-            (num_frames - 1) * config.hop + config.window,
-            np.float64 if samples.dtype == np.float64 else np.float32,
-        )
+        dtype = np.float64 if samples.dtype == np.float64 else np.float32
+        padded = np.zeros((num_frames - 1) * config.hop + config.window, dtype)
         kept = samples[: len(padded) - before]
         padded[before : before + len(kept)] = kept
-        frames = (
-            torch.from_numpy(padded).to(self.device).unfold(0, config.window, config.hop)
-        )  # (T, window)
-        window, bands = self._parts_of(frames.dtype)
+        on_device = torch.from_numpy(padded).to(self.device)
+        frames = on_device.unfold(0, config.window, config.hop)  # (T, window)
+        window, bands = self._constants(frames.dtype)
         mel = frames.new_empty(num_frames, config.num_mels)
-        rows = frames.new_zeros(
-            min(num_frames, _BLOCK_FRAMES), config.num_fft
-        )  # a block's frames, and the zeros after each
-        for block, out in zip(frames.split(_BLOCK_FRAMES), mel.split(_BLOCK_FRAMES)):
+        # The frames of a block; the zeros after each frame are never overwritten.
+        rows = frames.new_zeros(min(num_frames, _BLOCK_FRAMES), config.num_fft)
+        blocks = torch.split(frames, _BLOCK_FRAMES), torch.split(mel, _BLOCK_FRAMES)
+        for block, out in zip(*blocks):
             torch.mul(block, window, out=rows[: len(block), : config.window])
-            spectrum = _magnitude(torch.fft.rfft(rows[: len(block)]))  # (T, num_fft / 2 + 1)
+            spectrum = _magnitude(torch.fft.rfft(rows[: len(block)]))  # (T, D)
             if config.power == 2:
                 spectrum *= spectrum
             for filters, bins, weights in bands:
@@ -233,4 +305,5 @@ class LogMel:
         level = 10 * torch.log10(mel.clamp_min(config.min_power))
         if config.top_db is not None:
             level = torch.maximum(level, level.max() - config.top_db)
-        return level.cpu().numpy()
+        features: Floats = level.cpu().numpy()
+        return features

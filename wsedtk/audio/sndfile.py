@@ -1,5 +1,7 @@
 """Decode sound files by libsndfile, from front to back. S samples, C channels."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys
@@ -7,17 +9,20 @@ import sys
 import numpy as np
 import soundfile
 
-ERRORS = (soundfile.SoundFileError, RuntimeError)
-_STEPS = (1024, 1)  # samples a call, close to damage
-_SKIPPED = 1 << 16  # samples that are dropped at once
+from wsedtk.audio.containers.layout import Window
+from wsedtk.core.types import Floats
+
+ERRORS: tuple[type[Exception], ...] = (soundfile.SoundFileError, RuntimeError)
+_STEPS = (1024, 1)  # samples per call, near damage
+_SKIPPED = 1 << 16  # samples that are decoded at once to skip them
 _FLAC_LIMIT = (1 << 36) - 1  # the largest number of samples that FLAC can announce: a placeholder
 _UNKNOWN = 1 << 60  # libsndfile announces more samples than this if it does not know their number
 
 
-class _InOrder(soundfile.SoundFile):
+class _InOrder(soundfile.SoundFile):  # type: ignore[misc] # soundfile ships no types
     """A sound file without seeks. python-soundfile seeks after each block; some decoders fail."""
 
-    def seekable(self):
+    def seekable(self) -> bool:
         return False
 
 
@@ -33,10 +38,15 @@ class SndFile:
 
     Attributes
     ----------
+    samplerate, channels : int
+    num_frames : int
+        The number of samples per channel according to the header; sys.maxsize if it is unknown.
     announced : float or None
         The announced duration in seconds, if known.
+    slack : float
+        The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None
-        Why the stream breaks off, after it did.
+        The reason why the stream breaks off. It is set when the stream breaks off.
 
     Raises
     ------
@@ -44,47 +54,59 @@ class SndFile:
         If libsndfile does not read the format.
     """
 
-    remarks = ()
+    remarks: tuple[str, ...] = ()
 
-    def __init__(self, source, num_samples=None):
-        self._source, self.fault, self._num_read = source, None, 0
+    def __init__(self, source: int | Window, num_samples: int | None = None) -> None:
+        self._source = source
         self._file = self._open()
-        self.samplerate, self.channels = self._file.samplerate, self._file.channels
-        self.subtype = self._file.subtype
+        self._num_read = 0
+        self.fault: str | None = None
+        self.samplerate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        self.subtype: str = self._file.subtype
         self.format = f"{self._file.format} {self.subtype}"
-        frames = self._file.frames
+        frames: int = self._file.frames
         is_known = frames < _UNKNOWN and not (self._file.format == "FLAC" and frames == _FLAC_LIMIT)
         self.num_frames = frames if is_known else sys.maxsize
-        # Seconds by which a whole file may be too short. MP3 decoders drop the encoder's padding.
+        # MP3 decoders drop the encoder's padding.
         self.slack = 0.5 if self.subtype.startswith("MPEG") else 1.5 / self.samplerate
         num_samples = self.num_frames if num_samples is None else num_samples
         self.announced = num_samples / self.samplerate if num_samples < sys.maxsize else None
+        self._ahead = self._no_samples()  # decoded by `has_samples`
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """The duration that was read so far."""
         return self._num_read / self.samplerate
 
-    def _open(self):
+    def _no_samples(self) -> Floats:
+        return np.zeros((0, self.channels), np.float32)
+
+    def _open(self) -> _InOrder:
         if isinstance(self._source, int):
             os.lseek(self._source, 0, os.SEEK_SET)
             return _InOrder(self._source, closefd=False)
         self._source.seek(0)
         return _InOrder(self._source)
 
-    def _decode(self, num_frames):
+    def _decode(self, num_frames: int) -> Floats:
         """Decode the next samples (S, C) float32. numpy scales 16-bit samples faster."""
+        samples: Floats
         if self.subtype != "PCM_16":
-            return self._file.read(num_frames, dtype="float32", always_2d=True)
+            samples = self._file.read(num_frames, dtype="float32", always_2d=True)
+            return samples
         samples = self._file.read(num_frames, dtype="int16", always_2d=True).astype(np.float32)
         samples *= np.float32(2**-15)
         return samples
 
-    def read(self, num_frames):
-        """Decode the next samples (S, C): none at the end."""
+    def read(self, num_frames: int) -> Floats:
+        """Decode the next samples (S, C), at most `num_frames`: none at the end."""
+        if len(self._ahead):
+            samples, self._ahead = self._ahead, self._no_samples()
+            return samples
         num_frames = min(num_frames, self.num_frames - self._num_read)
         if self.fault is not None or num_frames <= 0:
-            return np.zeros((0, self.channels), np.float32)
+            return self._no_samples()
         try:
             samples = self._decode(num_frames)
         except ERRORS as error:
@@ -95,9 +117,9 @@ class SndFile:
             self.fault = self.fault or self._source.error
         return samples
 
-    def _up_to_damage(self, num_frames):
-        """Decode the next samples in small steps: an error discards the good samples of a block."""
-        found = [np.zeros((0, self.channels), np.float32)]
+    def _up_to_damage(self, num_frames: int) -> Floats:
+        """Decode the next samples in small steps, because an error discards a whole block."""
+        found = [self._no_samples()]
         for step in _STEPS:
             self.close()
             with contextlib.suppress(*ERRORS):
@@ -107,39 +129,45 @@ class SndFile:
                     found.append(part)
         return np.concatenate(found)[:num_frames]
 
-    def skip(self, num_samples):
+    def skip(self, num_samples: int) -> None:
         """Decode samples and drop them."""
         self._drop(num_samples, _SKIPPED)
         self._num_read += num_samples
 
-    def _drop(self, num_samples, block):
+    def has_samples(self) -> bool:
+        """Return whether samples follow."""
+        if not len(self._ahead):
+            self._ahead = self.read(1)
+        return len(self._ahead) > 0
+
+    def _drop(self, num_samples: int, block: int) -> None:
         while num_samples > 0 and (num_done := len(self._decode(min(block, num_samples)))):
             num_samples -= num_done
 
-    def end(self):
+    def end(self) -> int | None:
         """Seek to the last sample. Returns the position in the file; None if decoding it fails.
 
-        For a FLAC decoder, the seek is as fast as opening the file.
+        Only for a reader of a file descriptor. For FLAC, the seek is as fast as opening the file.
         """
-        if self.announced is None:
+        if self.announced is None or not isinstance(self._source, int):
             return None
-        before = self.place()
+        before = self.file_offset()
         try:
             os.lseek(self._source, 0, os.SEEK_SET)
             with soundfile.SoundFile(self._source, closefd=False) as file:
                 file.seek(self.num_frames - 1)
-                return self.place() if len(file.read(1)) else None
+                return self.file_offset() if len(file.read(1)) else None
         except ERRORS:
             return None
         finally:
             os.lseek(self._source, before, os.SEEK_SET)
 
-    def place(self):
+    def file_offset(self) -> int:
         """Return the decoder's position in the file, in bytes."""
         if isinstance(self._source, int):
             return os.lseek(self._source, 0, os.SEEK_CUR)
-        return self._source.place_in_file()
+        return self._source.offset_in_file()
 
-    def close(self):
+    def close(self) -> None:
         """Close the decoder."""
         self._file.close()

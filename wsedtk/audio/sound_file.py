@@ -1,4 +1,4 @@
-"""Open any sound file: by libsndfile, or by PyAV if libsndfile cannot read it whole.
+"""Open any sound file: by libsndfile, or by PyAV if libsndfile cannot read all of it.
 
 Every verb reads sound through the class Sound. If a file was never closed, was joined from several
 files or breaks off, Sound returns all samples that exist, and `Sound.remarks` describes the fault.
@@ -6,33 +6,39 @@ files or breaks off, Sound returns all samples that exist, and `Sound.remarks` d
 S samples, C channels.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from wsedtk.audio import containers
 from wsedtk.audio.av_file import AvFile
-from wsedtk.audio.containers import Part, Window, flac
+from wsedtk.audio.channel_mean import CancellationMeter, mean_of_channels
+from wsedtk.audio.containers import flac
+from wsedtk.audio.containers.find_layout import find_layout
+from wsedtk.audio.containers.layout import Part, Range, Window
 from wsedtk.audio.sndfile import ERRORS, SndFile
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Floats, PathLike
+
+if TYPE_CHECKING:
+    from soxr import ResampleStream
 
 _BLOCK = 1 << 22  # samples of all channels that are decoded at once, to bound the memory
 RATES = (100, 1_000_000)  # Hz; a damaged header can hold any rate up to 2^31
 LOUDEST = 2.0**32  # 32-bit integers as floats are in use; louder samples overflow a front end
-# The power of the mean of channels that cancel each other, relative to that of uncorrelated ones:
-# a correlation of two channels below -0.9.
-_CANCELLED = 0.1
-_SILENT = 1e-10  # -100 dB: only rounding errors are left of the mean
-_AUDIBLE = 1e-8  # -80 dB below full scale: the least power of channels that carry sound
-_READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read ahead at the end of a stream
+_READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read beyond the end of a stream
 _FAR = 1 << 20  # bytes that it may have read in search of the next frame
+_NOT_OPENED: tuple[type[Exception], ...] = (*ERRORS, TypeError, ValueError)
 
 
-def _open(path):
+def _open(path: PathLike) -> BinaryIO:
     """Open a file for reading. Raises InputError if it is missing, empty or cannot be opened."""
     path = Path(path)
     try:
@@ -51,39 +57,40 @@ def _open(path):
         raise InputError(f"{path}: can't be read as sound ({reason})") from None
 
 
-def mean_of_channels(samples):
-    """Return the mean (S,) of channels (S, C), ten times as fast as numpy.mean for few channels."""
-    mono = samples[:, 0]
-    if samples.shape[1] > 1:
-        mono = mono.copy()
-        for channel in samples.T[1:]:
-            mono += channel
-        mono /= samples.shape[1]
-    return mono
-
-
-def _variation(samples):
-    """Return the energy of channels (S, C) without their constant offsets, averaged over them."""
-    varying = samples - samples.mean(axis=0, dtype=np.float64)
-    return float(np.square(varying).sum()) / samples.shape[1]
-
-
-def shown_seconds(seconds, digits=1):
+def shown_seconds(seconds: float, digits: int = 1) -> str:
     """Format seconds without trailing zeros: 14.8, 20, 0.125."""
     digits = digits if seconds >= 1 else max(digits, 3)
     return f"{seconds:.{digits}f}".rstrip("0").rstrip(".")
 
 
-def shown_part(heard, announced):
+def _shown_part(decoded: float, announced: float) -> str:
     """Format two durations as `14.8 of 20`, with enough digits to tell them apart."""
-    digits = next((n for n in (1, 3) if round(heard, n) < round(announced, n)), 6)
-    return f"{shown_seconds(heard, digits)} of {shown_seconds(announced, digits)}"
+    digits = next((n for n in (1, 3) if round(decoded, n) < round(announced, n)), 6)
+    return f"{shown_seconds(decoded, digits)} of {shown_seconds(announced, digits)}"
+
+
+class Duration(NamedTuple):
+    """The duration of a file that was not decoded."""
+
+    seconds: float | None  # None if it is unknown
+    is_certain: bool
+
+
+class Block(NamedTuple):
+    """Consecutive samples (S, C) float32, and the mean of their channels (S,) float32."""
+
+    samples: Floats
+    mono: Floats
 
 
 class Sound:
     """An open sound file: the samples of its streams, one after the other.
 
     All samples have the sample rate and the number of channels of the first stream.
+
+    Parameters
+    ----------
+    path : path-like
 
     Attributes
     ----------
@@ -97,74 +104,72 @@ class Sound:
         If the file is missing or is not a sound file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self._path, self._file = path, _open(path)
-        self._reader, self._resampler = None, None
+        self._resampler: ResampleStream | None = None
         self._is_over = False  # whether all samples have been read
         self._is_bounded = True  # whether all samples so far were 16-bit integers
-        self._num_heard = 0  # samples that have been read,
-        self._num_before = 0  # and those of them that belong to earlier streams
+        self._num_read = 0  # samples that have been read
+        self._num_before = 0  # samples of them that belong to earlier streams
         self._num_flac = 1  # FLAC streams
-        self._announced, self._breaks_off, self._remarks = None, False, []
-        self._energies = np.zeros(2)  # of the mean of the channels; mean over the channels
+        self._announced: float | None = None  # seconds, of a file that breaks off
+        self._breaks_off = False
+        self._remarks: list[str] = []
         try:
             self._size = os.fstat(self._file.fileno()).st_size
-            self._layout = containers.look(self._file, self._size)
-            self._parts = list(self._layout.parts)
-            self._begin(self._parts.pop(0))
+            self._layout = find_layout(self._file, self._size)
+            self._part, *self._parts = self._layout.parts
+            self._reader = self._open_reader(self._part)
         except OSError as error:
-            self.close()
+            self._file.close()
             reason = error.strerror or error
             raise InputError(f"{path}: can't be read as sound ({reason})") from None
         except BaseException:
-            self.close()
+            self._file.close()
             raise
         self.samplerate, self.channels = self._reader.samplerate, self._reader.channels
         self.format = self._reader.format
         self._rate = self.samplerate  # of the current stream
+        self._cancellation = CancellationMeter(self.channels)
 
-    def __enter__(self):
+    def __enter__(self) -> Sound:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
-        if self._reader is not None:
-            self._reader.close()
+        self._reader.close()
         self._file.close()
 
-    def _begin(self, part):
-        """Open a stream. Raises InputError."""
-        if self._reader is not None:
-            self._reader.close()
-        self._part, self._reader = part, self._opened(part)
-        rate = self._reader.samplerate
+    def _open_reader(self, part: Part) -> SndFile | AvFile:
+        """Open a stream, by libsndfile if it can read all of it. Raises InputError."""
+        reader = self._by_libsndfile_or_pyav(part)
+        rate = reader.samplerate
         if not RATES[0] <= rate <= RATES[1]:
+            reader.close()
             raise InputError(
-                f"{self._path}: says that it has {rate} samples a second; "
-                f"expected {RATES[0]} to {RATES[1]}"
+                f"{self._path}: the sample rate is {rate} Hz; expected {RATES[0]} to {RATES[1]} Hz"
             )
+        return reader
 
-    def _opened(self, part):
-        """Return a reader of a stream: SndFile, or AvFile if libsndfile cannot read all of it."""
+    def _by_libsndfile_or_pyav(self, part: Part) -> SndFile | AvFile:
         window, reason = Window(self._file, part, self._size), "Format not recognised."
         if part.by_libsndfile:
             try:
                 reader = SndFile(window if part.ranges else self._file.fileno(), part.num_samples)
                 if part.num_samples is None or reader.num_frames >= part.num_samples:
-                    reader.skip(part.num_skipped)
                     return reader
                 reader.close()
-            except (*ERRORS, TypeError, ValueError) as error:
+            except _NOT_OPENED as error:
                 reason = str(error).split(": ")[-1].strip()
         if not part.demuxer:
             raise InputError(f"{self._path}: can't be read as sound ({reason})")
         window.seek(0)
         return AvFile(self._path, window, part.demuxer)
 
-    def read(self, num_frames):
+    def read(self, num_frames: int) -> Floats:
         """Decode the next samples (S, C) float32, about `num_frames` or fewer: none at the end."""
         while not self._is_over:
             samples = self._reader.read(num_frames)
@@ -174,106 +179,122 @@ class Sound:
             else:
                 samples = self._end_of_part()
             if len(samples):
-                self._num_heard += len(samples)
+                self._num_read += len(samples)
                 return samples
-        return self._none()
+        return self._no_samples()
 
-    def _none(self):
+    def _no_samples(self) -> Floats:
         return np.zeros((0, self.channels), np.float32)
 
-    def _end_of_part(self):
-        """Go on to the next stream. Returns the samples that the resampler still held (S, C)."""
-        self._is_over = True
+    def _end_of_part(self) -> Floats:
+        """Begin the next stream, if any. Returns the samples that the resampler held (S, C)."""
         self._note_end()
-        part = None if self._breaks_off else self._next_part()
-        if part is not None:
-            try:
-                self._num_before = self._num_heard
-                self._begin(part)
-                self._is_over = False
-            except (InputError, OSError):
-                self._breaks_off = True
-        return self._flushed() if self._is_over else self._none()
+        self._is_over = self._breaks_off or not self._begin_next()
+        return self._flush() if self._is_over else self._no_samples()
 
-    def _next_part(self):
-        """Return the stream that follows; None after the last."""
-        if self._parts:
-            return self._parts.pop(0)
-        if not self._is_flac():
+    def _begin_next(self) -> bool:
+        """Begin the next stream. Returns false if there is none, or if it can't be opened."""
+        try:
+            if self._parts:
+                part = self._parts.pop(0)
+                reader = self._open_reader(part)
+            elif isinstance(self._reader, SndFile) and self._layout.is_flac:
+                found = self._next_flac(self._reader)
+                if found is None:
+                    return False
+                part, reader = found
+            else:
+                return False
+        except (InputError, OSError):
+            self._breaks_off = True
+            return False
+        self._reader.close()
+        self._part, self._reader, self._num_before = part, reader, self._num_read
+        return True
+
+    def _next_flac(self, reader: SndFile) -> tuple[Part, SndFile | AvFile] | None:
+        """Return the FLAC stream after the current one, or the rest of the current one."""
+        # The search for the next stream changes the reader's position in the file.
+        is_at_end = self._size - reader.file_offset() <= _READ_AHEAD
+        ahead = _READ_AHEAD if reader.fault is None else _FAR
+        start = self._flac_start(reader, ahead, self._size)
+        if start is not None:
+            self._num_flac += 1
+            part = Part((Range(start, self._size),), demuxer="flac")
+            return part, self._open_reader(part)
+        return None if is_at_end or reader.fault else self._rest_of_flac(reader)
+
+    def _rest_of_flac(self, reader: SndFile) -> tuple[Part, SndFile] | None:
+        """Return the rest of a FLAC stream that is longer than its header announces."""
+        start = flac.next_stream(self._file, self._part_start(), self._size)
+        if reader.announced is None or start is None:
             return None
-        is_at_end = self._size - self._reader.place() <= _READ_AHEAD  # a search moves this place
-        place = self._next_flac(_READ_AHEAD if self._reader.fault is None else _FAR, self._size)
-        if place is None:
-            return None if is_at_end or self._reader.fault else self._rest_of_flac()
-        self._num_flac += 1
-        return Part(((place, self._size),), (), "flac")
+        patch = flac.without_total(self._file, start)
+        part = Part((Range(start, self._size),), (patch,), "flac")
+        longer = self._by_libsndfile_or_pyav(part)
+        if isinstance(longer, SndFile):
+            with contextlib.suppress(*ERRORS):
+                longer.skip(round(reader.seconds * reader.samplerate))
+                if longer.has_samples():
+                    self._remarks.append("is longer than its header announces")
+                    return part, longer
+        longer.close()
+        return None
 
-    def _rest_of_flac(self):
-        """Return a FLAC stream again if it is longer than its header announces; else None."""
-        if self._reader.announced is None:
-            return None
-        begin = flac.following(self._file, self._begin_of_part(), self._size)
-        patches = flac.without_total(self._file, begin)
-        num_skipped = round(self._reader.seconds * self._reader.samplerate)
-        part = Part(((begin, self._size),), patches, "flac", num_skipped=num_skipped)
-        with contextlib.closing(self._opened(part)) as longer:
-            if not len(longer.read(1)):
-                return None
-        self._remarks.append("is longer than its header announces")
-        return part
+    def _part_start(self) -> int:
+        return self._part.ranges[0].start if self._part.ranges else 0
 
-    def _is_flac(self):
-        return self._layout.is_flac and isinstance(self._reader, SndFile)
+    def _flac_start(self, reader: SndFile, ahead: int, limit: int) -> int | None:
+        """Return the offset of the next FLAC stream before `limit`; None if there is none.
 
-    def _begin_of_part(self):
-        return self._part.ranges[0][0] if self._part.ranges else 0
-
-    def _next_flac(self, ahead, limit=None):
-        """Return where the next FLAC stream begins; None if none does.
-
-        ahead: bytes that the decoder may have read of it; limit: end of the search, by default the
-        decoder's position.
+        ahead: number of bytes of the stream that the decoder may have read.
         """
-        if not self._is_flac():
-            return None
-        place, begin = self._reader.place(), self._begin_of_part()
-        return flac.following(self._file, max(begin + 1, place - ahead), limit or place)
+        start = max(self._part_start() + 1, reader.file_offset() - ahead)
+        return flac.next_stream(self._file, start, limit)
 
-    def _note_end(self):
+    def _note_end(self) -> None:
         """Note whether the current stream held all that it announced, and the reader's remarks."""
         reader = self._reader
         self._remarks += [remark for remark in reader.remarks if remark not in self._remarks]
-        if reader.announced is None:  # a FLAC decoder reports the next stream as an error
-            self._breaks_off = reader.fault is not None and self._next_flac(_FAR) is None
+        if reader.announced is None:
+            # A FLAC decoder reports another stream as an error.
+            self._breaks_off = reader.fault is not None and not self._is_before_flac(reader)
             return
         missing = reader.announced - reader.seconds
         is_short = missing > reader.slack
-        # Of a file in fragments, FFmpeg counts only those that it saw.
-        self._breaks_off = is_short or isinstance(reader, AvFile) and reader.fault is not None
-        self._announced = self._num_heard / self.samplerate + missing if is_short else None
+        # FFmpeg announces only those fragments of a file that it has found.
+        is_faulty = isinstance(reader, AvFile) and reader.fault is not None
+        self._breaks_off = is_short or is_faulty
+        self._announced = self._num_read / self.samplerate + missing if is_short else None
 
-    def _fit(self, samples, rate):
+    def _is_before_flac(self, reader: SndFile | AvFile) -> bool:
+        """Return whether a FLAC stream begins before the decoder's position."""
+        if not (self._layout.is_flac and isinstance(reader, SndFile)):
+            return False
+        return self._flac_start(reader, _FAR, reader.file_offset()) is not None
+
+    def _fit(self, samples: Floats, rate: int) -> Floats:
         """Convert samples to the rate and number of channels of the first stream: (S, C)."""
-        before, left = shown_seconds(self._num_heard / self.samplerate), self._none()
+        before = shown_seconds(self._num_read / self.samplerate)
+        held = self._no_samples()
         if rate != self._rate:
-            left = self._flushed()
+            held = self._flush()
             self._remark_change(
-                f"changes from {self._rate} to {rate} samples a second after "
-                f"{before} s; the rest is resampled"
+                f"changes from {self._rate} to {rate} Hz after {before} s; the rest is resampled"
             )
             self._rate = rate
         if samples.shape[1] != self.channels:
             found = samples.shape[1]
             self._remark_change(
-                f"changes from {self.channels} to {found} channels after {before} "
-                "s; the rest is heard as the mean of its channels"
+                f"changes from {self.channels} to {found} channels after {before} s; "
+                "the rest is decoded as the mean of its channels"
             )
             samples = np.repeat(mean_of_channels(samples)[:, None], self.channels, axis=1)
         if rate != self.samplerate:
-            samples = self._resampled(samples, rate)
-        return np.concatenate([left, samples]) if len(left) else samples
+            samples = self._resample(samples, rate)
+        return np.concatenate([held, samples]) if len(held) else samples
 
-    def _resampled(self, samples, rate):
+    def _resample(self, samples: Floats, rate: int) -> Floats:
         if self._resampler is None:
             import soxr
 
@@ -283,19 +304,20 @@ class Sound:
         samples = self._resampler.resample_chunk(np.ascontiguousarray(samples))
         return samples.reshape(-1, self.channels)
 
-    def _remark_change(self, remark):
+    def _remark_change(self, remark: str) -> None:
         """Note the first change of the rate or of the channels."""
         if not any(other.startswith("changes ") for other in self._remarks):
             self._remarks.append(remark)
 
-    def _flushed(self):
+    def _flush(self) -> Floats:
         """Return the samples that the resampler still holds (S, C)."""
         resampler, self._resampler = self._resampler, None
         if resampler is None:
-            return self._none()
-        return resampler.resample_chunk(self._none(), last=True).reshape(-1, self.channels)
+            return self._no_samples()
+        rest: Floats = resampler.resample_chunk(self._no_samples(), last=True)
+        return rest.reshape(-1, self.channels)
 
-    def blocks(self, num_frames=sys.maxsize):
+    def blocks(self, num_frames: int = sys.maxsize) -> Iterator[Block]:
         """Decode the first `num_frames` samples, block by block.
 
         Yields
@@ -317,87 +339,72 @@ class Sound:
             if not self._is_bounded and not (np.abs(mono) <= LOUDEST).all():
                 fault = "that are not finite (NaN or infinity)"
                 if np.isfinite(samples).all():
-                    fault = f"beyond {LOUDEST:g}, which are no sound"
+                    fault = f"beyond {LOUDEST:g}, which can't be sound"
                 raise InputError(f"{self._path}: holds samples {fault}")
-            self._add_energies(samples, mono)
-            yield samples, mono
+            self._cancellation.add(samples, mono)
+            yield Block(samples, mono)
             left -= len(samples)
         if left == num_frames:
-            fault = self._reader.fault
-            reason = f"broken sound file ({fault})" if fault else "holds no samples"
+            reason = "holds no samples"
+            if self._reader.fault:
+                reason = f"broken sound file ({self._reader.fault})"
             raise InputError(f"{self._path}: {reason}")
 
-    def _add_energies(self, samples, mono):
-        """Add the energies of the channels and of their mean, without their constant offsets."""
-        if self.channels == 1:
-            return
-        offset = float(mono[::64].mean())  # exact enough if the rest of the mean is weak
-        of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
-        of_channels = float(np.vdot(samples, samples)) / self.channels
-        if (
-            of_mean * self.channels < _CANCELLED * of_channels
-        ):  # rare: only then exact values matter
-            of_mean, of_channels = _variation(mono[:, None]), _variation(samples)
-        self._energies += of_mean, of_channels
-
-    def remark_on_mean(self):
+    def remark_on_mean(self) -> str:
         """Return a remark if the channels cancel each other in their mean, else ""."""
-        of_mean, of_channels = self._energies
-        if (
-            of_channels <= _AUDIBLE * self._num_heard
-            or of_mean * self.channels >= _CANCELLED * of_channels
-        ):
-            return ""
-        weaker = "silent"
-        if of_mean > _SILENT * of_channels:
-            weaker = f"{10 * np.log10(of_channels / of_mean):.0f} dB weaker"
-        return (
-            f"has channels that cancel each other: their mean is {weaker}; "
-            "use one of them, or detect --channels each"
-        )
+        return self._cancellation.remark()
 
-    def remarks(self):
-        """Return the file's faults as a list of texts, after it has been read."""
+    def remarks(self) -> list[str]:
+        """Return the file's faults as texts. They are complete after the file has been read."""
+        found = list(self._remarks)
         if not self._is_over:
-            return list(self._remarks)
-        heard, share = self._num_heard / self.samplerate, self._layout.share
-        found, total = list(self._remarks), self._announced if self._breaks_off else None
-        if not self._breaks_off and share is not None:
-            before = self._num_before / self.samplerate
-            total = before + (heard - before) / share
-        if total is not None and total > heard:
-            found.append(f"breaks off after {shown_part(heard, total)} s")
-        elif self._breaks_off or share is None:
-            found.append(f"breaks off after {shown_seconds(heard)} s")
-        elif isinstance(self._reader, AvFile) and self._reader.lacks_sound():
-            found.append(
-                f"holds {shown_seconds(heard)} s of sound and lasts "
-                f"{shown_seconds(self._reader.film_seconds)} s"
-            )
+            return found
+        decoded = self._num_read / self.samplerate
+        total = self._total(decoded)
+        if total is not None and total > decoded:
+            found.append(f"breaks off after {_shown_part(decoded, total)} s")
+        elif self._breaks_off or self._layout.share is None:
+            found.append(f"breaks off after {shown_seconds(decoded)} s")
+        elif isinstance(self._reader, AvFile) and self._reader.film_seconds is not None:
+            if self._reader.lacks_sound():
+                film = shown_seconds(self._reader.film_seconds)
+                found.append(f"holds {shown_seconds(decoded)} s of sound and lasts {film} s")
         faults = [self._layout.remark]
         if self._num_flac > 1:
             faults.append(f"holds {self._num_flac} files, one after the other")
-        return found + [f"{fault}; heard: {shown_seconds(heard)} s" for fault in faults if fault]
+        return found + [
+            f"{fault}; decoded: {shown_seconds(decoded)} s" for fault in faults if fault
+        ]
 
-    def seconds(self):
-        """Return the duration without decoding: (seconds or None, whether they are certain)."""
+    def _total(self, decoded: float) -> float | None:
+        """Return the announced duration of the file in seconds; None if it is unknown."""
+        if self._breaks_off:
+            return self._announced
+        if self._layout.share is None:
+            return None
+        before = self._num_before / self.samplerate
+        return before + (decoded - before) / self._layout.share
+
+    def seconds(self) -> Duration:
+        """Return the duration without decoding the file."""
         if isinstance(self._reader, AvFile):
-            return self._reader.announced, False
-        if self._layout.is_flac:
-            end = self._reader.end()
-            if end is None:
-                return None, False
-            if self._size - end > _READ_AHEAD:
-                return None, False
-            begin = flac.following(self._file, 0, self._size)
-            if flac.following(self._file, begin + 1, self._size) is not None:
-                return None, False
-        if self.format.endswith("MPEG_LAYER_III"):
-            return self._reader.announced, not self.format.startswith("WAV")
+            return Duration(self._reader.announced, False)
+        if self._layout.is_flac and not self._is_one_flac(self._reader):
+            return Duration(None, False)
         total = self._reader.announced
+        if self.format.endswith("MPEG_LAYER_III"):
+            return Duration(total, not self.format.startswith("WAV"))
         for part in self._parts:
-            with contextlib.closing(self._opened(part)) as reader:
-                if isinstance(reader, AvFile) or reader.announced is None:
-                    return None, False
+            with contextlib.closing(self._by_libsndfile_or_pyav(part)) as reader:
+                if isinstance(reader, AvFile) or reader.announced is None or total is None:
+                    return Duration(None, False)
                 total += reader.announced
-        return total, total is not None
+        return Duration(total, total is not None)
+
+    def _is_one_flac(self, reader: SndFile) -> bool:
+        """Return whether a FLAC file holds one stream, of the announced length."""
+        end = reader.end()
+        if end is None or self._size - end > _READ_AHEAD:
+            return False
+        start = flac.next_stream(self._file, 0, self._size)
+        return start is not None and flac.next_stream(self._file, start + 1, self._size) is None

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 
 from wsedtk.audio import audio_files
-from wsedtk.audio.sound_file import LOUDEST, RATES, mean_of_channels
+from wsedtk.audio.channel_mean import mean_of_channels
+from wsedtk.audio.sound_file import LOUDEST, RATES
 from wsedtk.core import provenance
 from wsedtk.core.atomic import make_folder
 from wsedtk.core.config import suggest

@@ -5,10 +5,10 @@ import json
 import math
 import re
 
-from wsedtk import inspection as artefacts
 from wsedtk.core import console
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable
+from wsedtk.inspection import artefacts
 
 _INDENT = "    "
 

@@ -6,8 +6,10 @@ the placeholder stays. The samples then extend to the end of the file.
 """
 
 import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO, Literal, NamedTuple
 
-from wsedtk.audio.containers.layout import Layout, Part, read_at
+from wsedtk.audio.containers.layout import Layout, Part, Patch, Range, read_at
 
 UNCLOSED = "was never closed"
 _LIMIT = 1 << 32  # 32-bit fields count modulo this
@@ -15,108 +17,145 @@ _NEAR = 1 << 16  # a size this close to the largest numbers is a placeholder
 _HUGE = 1 << 50  # a 64-bit size from here on is a placeholder
 _HEADER_BYTES = 4096  # a size up to this may be that of the header or of the first block
 _MOST_CHUNKS = 1000  # in a header or a trailer
-_TRAILERS = set(  # chunks that programs append, even if the file was then cut within them
+_TRAILERS = set(  # chunks that programs append after the samples
     b"LIST,id3 ,ID3 ,bext,iXML,axml,fact,PEAK,cue ,JUNK,junk,PAD ,smpl,inst,DISP,afsp,cart,_PMX,"
     b"guan,wamd,ANNO,NAME,AUTH,APPL".split(b",")
 )
-_AU_BYTES = {3: 2, 4: 3, 5: 4, 6: 4, 7: 8}  # a sample, of encodings that take more than one
-_W64 = {  # names of chunks
+_AU_BYTES = {3: 2, 4: 3, 5: 4, 6: 4, 7: 8}  # encoding -> bytes per sample; 1 for all others
+_W64 = {  # identifiers of chunks
     "riff": bytes.fromhex("726966662e91cf11a5d628db04c10000"),
     "fmt ": bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a"),
     "data": bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"),
 }
 
 
-def _is_placeholder(announced, num_bits=32):
+# What follows the samples: nothing more, complete chunks, another WAV file, or bytes without a
+# known structure.
+_TailKind = Literal["end", "chunks", "file", "bytes"]
+
+
+class _Tail(NamedTuple):
+    """What follows the samples, and the offset to which it was examined."""
+
+    kind: _TailKind
+    offset: int
+
+
+def _is_placeholder(announced: int, num_bits: int = 32) -> bool:
     """Return whether programs write this size before they know the true one."""
     if num_bits == 64 and announced >= _HUGE:
         return True
     return any(abs(announced - mark) <= _NEAR for mark in (1 << 31, _LIMIT - 1))
 
 
-def _tail(file, place, size, order):
-    """Classify the bytes after the samples, and return where the last of them begin.
-
-    The classes are "end", "chunks", "file" (another WAV file) and "bytes" (no known structure).
-    """
+def _tail_at(file: BinaryIO, offset: int, size: int, order: str) -> _Tail:
+    """Classify the bytes from an offset to the end of the file."""
     for _ in range(_MOST_CHUNKS):
-        if size - place < 8:
-            return "end", place
-        head = read_at(file, place, 12)
+        if size - offset < 8:
+            return _Tail("end", offset)
+        head = read_at(file, offset, 12)
         name, length = struct.unpack(f"{order}4sI", head[:8])
         if name in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
-            return "file", place
+            return _Tail("file", offset)
         if name == b"FORM":
-            return "bytes", place
-        if name in _TRAILERS and place + 8 + length > size:
-            return "end", place
-        if not name.isascii() or not name.decode().isprintable() or place + 8 + length > size:
-            return "bytes", place
-        place += 8 + length + (length & 1)
-    return "chunks", place
+            return _Tail("bytes", offset)
+        if name in _TRAILERS and offset + 8 + length > size:
+            return _Tail("end", offset)
+        if not name.isascii() or not name.decode().isprintable() or offset + 8 + length > size:
+            return _Tail("bytes", offset)
+        offset += 8 + length + (length & 1)
+    return _Tail("chunks", offset)
 
 
-def _tail_of(file, end, size, order):
-    """Return `_tail` for samples that end at `end`, with or without a byte of padding."""
-    found = _tail(file, end + (end & 1), size, order)
-    return _tail(file, end, size, order) if found[0] == "bytes" and end & 1 else found
+def _tail_after(file: BinaryIO, end: int, size: int, order: str) -> _Tail:
+    """Classify the bytes after samples that end at `end`, with or without a byte of padding."""
+    found = _tail_at(file, end + (end & 1), size, order)
+    return _tail_at(file, end, size, order) if found.kind == "bytes" and end & 1 else found
 
 
-def _rest(file, end, samples, magic):
-    """Classify the bytes after the samples as "bytes", or "end" if other chunks may follow."""
-    return "bytes" if samples.announced <= 0 or read_at(file, end, len(magic)) == magic else "end"
+def _simple_tail(file: BinaryIO, end: int, announced: int, magic: bytes) -> _TailKind:
+    """Classify the bytes after samples of a format whose other chunks are not checked.
+
+    magic: the first bytes of such a file.
+    """
+    is_file = read_at(file, end, len(magic)) == magic
+    return "bytes" if announced <= 0 or is_file else "end"
 
 
 class _Samples:
-    """A block of samples: its start, its announced size and the number of bytes that exist.
+    """A block of samples, whose header may announce a wrong size.
 
-    `judge` sets `end`, `share` and `remark` (see Part and Layout), and `mended`, which is true if
-    the header must be corrected.
+    Parameters
+    ----------
+    start : int
+        Offset of the first sample.
+    size : int
+        Size of the file in bytes.
+    announced : int
+        Size of the block in bytes, according to the header.
+    block_bytes : int
+        Bytes per sample of all channels.
+    num_bits : int
+        Width of the field that announces the size.
+
+    Attributes
+    ----------
+    end, share, remark
+        The offset after the last sample, and as in Layout. `judge` sets them.
+    must_correct : bool
+        Whether the header must be corrected. `judge` sets it.
     """
 
-    def __init__(self, start, size, announced, block_bytes, num_bits=32):
-        self.start, self.there, self.announced = start, size - start, announced
-        self.end, self.share, self.remark, self.mended = size, 1.0, "", False
+    def __init__(
+        self, start: int, size: int, announced: int, block_bytes: int, *, num_bits: int = 32
+    ) -> None:
+        self.start, self.announced = start, announced
+        self.end, self.share, self.remark, self.must_correct = size, 1.0, "", False
+        self._existing = size - start
         self._block, self._num_bits = max(1, block_bytes), num_bits
 
-    def judge(self, tail):
-        """Decide which bytes are samples. `tail` classifies what follows a place, like `_tail`."""
-        self.end = self.start + max(0, min(self.announced, self.there))
-        if self.announced == self.there or self.there <= 0:
+    def judge(self, tail_kind: Callable[[int], _TailKind]) -> None:
+        """Decide which bytes are samples. `tail_kind` classifies the bytes after an offset."""
+        self.end = self.start + max(0, min(self.announced, self._existing))
+        if self.announced == self._existing or self._existing <= 0:
             return
-        if self.announced > self.there:
+        if self.announced > self._existing:
             self._judge_missing()
             return
-        if tail(self.end) != "bytes":
+        if tail_kind(self.end) != "bytes":
             return
         if self.announced <= 0:
-            self._unclosed()
+            self._extend_to_end()
             return
-        rest = self.there - self.announced
+        rest = self._existing - self.announced
         if self._num_bits == 32 and rest >= _LIMIT and rest % _LIMIT <= _NEAR:
             self.end += rest // _LIMIT * _LIMIT
-            self.mended, self.remark = True, "is longer than the 4 GB that its header can announce"
+            self.must_correct = True
+            self.remark = "is longer than the 4 GB that its header can announce"
         elif self.announced <= _HEADER_BYTES and rest > self.announced:
-            self._unclosed()
+            self._extend_to_end()
         elif rest > _HEADER_BYTES:
             self.remark = f"has {rest} bytes after the announced end, which are ignored"
 
-    def _judge_missing(self):
+    def _judge_missing(self) -> None:
+        """Decide whether samples are missing, or a placeholder was announced."""
         if _is_placeholder(self.announced, self._num_bits):
-            self._unclosed()
+            self._extend_to_end()
             return
-        size, self.mended = self.start + self.there, True
+        size, self.must_correct = self.start + self._existing, True
         if self.announced in (size, size - 8):  # some programs write the size of the file here
             return
-        missing = self.announced // self._block - self.there // self._block
+        missing = self.announced // self._block - self._existing // self._block
         if missing > 1:
-            self.share = self.there / self.announced
+            self.share = self._existing / self.announced
 
-    def _unclosed(self):
-        self.end, self.mended, self.remark = self.start + self.there, True, UNCLOSED
+    def _extend_to_end(self) -> None:
+        """Take all bytes to the end of the file as samples."""
+        self.end = self.start + self._existing
+        self.must_correct, self.remark = True, UNCLOSED
 
 
-def look(file, size, head):
+def look(file: BinaryIO, size: int, head: bytes) -> Layout | None:
     """Return the Layout of a file that begins with `head`; None if it is no such container."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _waves(file, size)
@@ -131,145 +170,171 @@ def look(file, size, head):
     return None
 
 
-def _layout(samples, patches, demuxer):
-    """Return a Layout of one part: the file as it is, or with a corrected header."""
+def _layout(samples: _Samples, patch: Patch, demuxer: str) -> Layout:
+    """Return a Layout of one part, whose header is corrected if necessary."""
     part = Part(demuxer=demuxer)
-    if samples is not None and samples.mended:
-        part = Part(((0, samples.end),), patches, demuxer)
-    return Layout((part,), samples.share if samples else 1.0, samples.remark if samples else "")
+    if samples.must_correct:
+        part = Part((Range(0, samples.end),), (patch,), demuxer)
+    return Layout((part,), samples.share, samples.remark)
 
 
-def _chunk(file, place, size, order, form):
-    """Return name and length of the chunk at a place; None beyond the end."""
-    head = read_at(file, place, struct.calcsize(order + form)) if place < size else b""
-    if len(head) < struct.calcsize(order + form):
+def _unpack_at(file: BinaryIO, offset: int, form: str) -> tuple[Any, ...]:
+    """Return the fields of a struct format at an offset; zeros beyond the end of the file."""
+    length = struct.calcsize(form)
+    return struct.unpack(form, read_at(file, offset, length).ljust(length, b"\0"))
+
+
+class _Chunk(NamedTuple):
+    """The header of a chunk."""
+
+    name: bytes
+    length: int
+
+
+def _chunk(file: BinaryIO, offset: int, size: int, form: str) -> _Chunk | None:
+    """Return the header at an offset, of a struct format; None beyond the end of the file."""
+    head = read_at(file, offset, struct.calcsize(form)) if offset < size else b""
+    if len(head) < struct.calcsize(form):
         return None
-    return struct.unpack(order + form, head)
+    return _Chunk(*struct.unpack(form, head))
 
 
-def _waves(file, size):
+class _Wave(NamedTuple):
+    """One WAV file in a file."""
+
+    part: Part
+    samples: _Samples
+
+
+def _waves(file: BinaryIO, size: int) -> Layout:
     """Return the Layout of a WAV file, or of several that were joined into one."""
-    parts, start = [], 0
-    while True:
-        part, samples, end = _wave(file, start, size)
-        if samples is None:
-            break
-        parts.append(part)
-        kind, start = _tail_of(file, end, size, "<")
+    found: list[_Wave] = []
+    start = 0
+    while (wave := _wave(file, start, size)) is not None:
+        found.append(wave)
+        kind, start = _tail_after(file, wave.samples.end, size, "<")
         if kind != "file":
             break
-    if not parts:  # libsndfile names the fault
+    if not found:  # libsndfile reports the fault
         return Layout((Part(demuxer="wav"),))
-    if len(parts) > 1:
-        return Layout(tuple(parts), samples.share, f"holds {len(parts)} files, one after the other")
-    return Layout((part if samples.mended else Part(demuxer="wav"),), samples.share, samples.remark)
+    last = found[-1].samples
+    if len(found) > 1:
+        remark = f"holds {len(found)} files, one after the other"
+        return Layout(tuple(wave.part for wave in found), last.share, remark)
+    part = found[0].part if last.must_correct else Part(demuxer="wav")
+    return Layout((part,), last.share, last.remark)
 
 
-def _wave(file, first, size):
-    """Return the Part of the WAV file at `first`, its samples or None, and the place after it."""
-    form = read_at(file, first, 4)
-    order = ">" if form == b"RIFX" else "<"
-    place, block, sizes = first + 12, 1, None
+def _wave(file: BinaryIO, first: int, size: int) -> _Wave | None:
+    """Return the WAV file that begins at `first`; None if it has no samples."""
+    order = ">" if read_at(file, first, 4) == b"RIFX" else "<"
+    offset, block = first + 12, 1
+    long_size: tuple[int, int] | None = None  # offset and value of the 64-bit size of the samples
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, order, "4sI")
+        found = _chunk(file, offset, size, f"{order}4sI")
         if found is None:
             break
         name, length = found
         if name == b"fmt ":
-            block = struct.unpack(f"{order}H", read_at(file, place + 20, 2).ljust(2, b"\0"))[0]
+            (block,) = _unpack_at(file, offset + 20, f"{order}H")
         elif name == b"ds64":
-            sizes = place + 16, struct.unpack("<q", read_at(file, place + 16, 8).ljust(8, b"\0"))[0]
+            long_size = offset + 16, _unpack_at(file, offset + 16, "<q")[0]
         elif name == b"data":
-            is_long = sizes is not None and length == _LIMIT - 1
-            announced, num_bits = (sizes[1], 64) if is_long else (length, 32)
-            samples = _Samples(place + 8, size, announced, block, num_bits)
-            samples.judge(lambda end: _tail_of(file, end, size, order)[0])
-            patches = ()
-            if samples.mended:
-                patches = _wave_patches(first, place, order, samples, sizes[0] if is_long else None)
-            return Part(((first, samples.end),), patches, "wav"), samples, samples.end
-        place += 8 + length + (length & 1)
-    return None, None, size
+            start, data_size = offset + 8, offset + 4
+            if long_size is not None and length == _LIMIT - 1:
+                samples = _Samples(start, size, long_size[1], block, num_bits=64)
+            else:
+                long_size = None
+                samples = _Samples(start, size, length, block)
+            samples.judge(lambda end: _tail_after(file, end, size, order).kind)
+            patches: tuple[Patch, ...] = ()
+            if samples.must_correct and long_size is not None:
+                num_bytes = struct.pack("<q", samples.end - start)
+                patches = Patch(long_size[0], num_bytes), Patch(data_size, b"\xff" * 4)
+            elif samples.must_correct:
+                # libsndfile then reads the samples to the end of the file.
+                patches = Patch(first + 4, struct.pack(f"{order}I", 8)), Patch(data_size, bytes(4))
+            return _Wave(Part((Range(first, samples.end),), patches, "wav"), samples)
+        offset += 8 + length + (length & 1)
+    return None
 
 
-def _wave_patches(first, place, order, samples, ds64):
-    """Return header fields that make libsndfile read the samples to the end of the file."""
-    if ds64 is not None:
-        return (ds64, struct.pack("<q", samples.end - samples.start)), (place + 4, b"\xff" * 4)
-    return (first + 4, struct.pack(f"{order}I", 8)), (place + 4, bytes(4))
-
-
-def _wave64(file, size):
+def _wave64(file: BinaryIO, size: int) -> Layout:
     """Return the Layout of a Sony W64 file: 64-bit sizes include the chunk's header of 24 bytes."""
-    place, block = 40, 1
+    offset, block = 40, 1
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, "<", "16sq")
+        found = _chunk(file, offset, size, "<16sq")
         if found is None:
             break
         name, length = found
         if name == _W64["fmt "]:
-            block = struct.unpack("<H", read_at(file, place + 36, 2).ljust(2, b"\0"))[0]
+            (block,) = _unpack_at(file, offset + 36, "<H")
         elif name == _W64["data"]:
-            samples = _Samples(place + 24, size, length - 24, block, 64)
-            samples.judge(lambda end: _rest(file, end, samples, _W64["riff"]))
-            samples.mended |= samples.end < size  # libsndfile would read up to the end of the file
-            return _layout(samples, ((place + 16, struct.pack("<q", samples.end - place)),), "w64")
+            announced = length - 24
+            samples = _Samples(offset + 24, size, announced, block, num_bits=64)
+            samples.judge(lambda end: _simple_tail(file, end, announced, _W64["riff"]))
+            if samples.end < size:  # libsndfile would read to the end of the file
+                samples.must_correct = True
+            num_bytes = struct.pack("<q", samples.end - offset)
+            return _layout(samples, Patch(offset + 16, num_bytes), "w64")
         if length < 24:
             break
-        place += length + -length % 8
-    return _layout(None, (), "w64")
+        offset += length + -length % 8
+    return Layout((Part(demuxer="w64"),))
 
 
-def _aiff(file, size):
+def _aiff(file: BinaryIO, size: int) -> Layout:
     """Return the Layout of an AIFF or AIFF-C file: 8 bytes precede the samples in SSND."""
-    place, block = 12, 1
+    offset, block = 12, 1
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, ">", "4sI")
+        found = _chunk(file, offset, size, ">4sI")
         if found is None:
             break
         name, length = found
         if name == b"COMM":
-            channels, _, bits = struct.unpack(">HIH", read_at(file, place + 8, 8).ljust(8, b"\0"))
+            channels, _, bits = _unpack_at(file, offset + 8, ">HIH")
             block = channels * -(-bits // 8)
         elif name == b"SSND":
-            samples = _Samples(place + 16, size, length - 8, block)
-            samples.judge(lambda end: _tail_of(file, end, size, ">")[0])
-            return _layout(samples, ((place + 4, bytes(4)),), "aiff")  # 0: up to the end
-        place += 8 + length + (length & 1)
-    return _layout(None, (), "aiff")
+            samples = _Samples(offset + 16, size, length - 8, block)
+            samples.judge(lambda end: _tail_after(file, end, size, ">").kind)
+            # With a size of 0, libsndfile reads the samples to the end of the file.
+            return _layout(samples, Patch(offset + 4, bytes(4)), "aiff")
+        offset += 8 + length + (length & 1)
+    return Layout((Part(demuxer="aiff"),))
 
 
-def _au(head, size):
-    """Return the Layout of a Sun AU file. A length of -1 is legal: it is unknown."""
+def _au(head: bytes, size: int) -> Layout:
+    """Return the Layout of a Sun AU file. A length of -1 is valid and means that it is unknown."""
     order = ">" if head[:4] == b".snd" else "<"
     if len(head) < 24:
-        return _layout(None, (), "au")
+        return Layout((Part(demuxer="au"),))
     start, length, encoding, _, channels = struct.unpack(f"{order}5I", head[4:24])
     samples = _Samples(start, size, length, channels * _AU_BYTES.get(encoding, 1))
     if length != _LIMIT - 1:
         samples.judge(lambda end: "bytes")
-    return _layout(samples, ((8, b"\xff" * 4),), "au")
+    return _layout(samples, Patch(8, b"\xff" * 4), "au")
 
 
-def _caf(file, size):
+def _caf(file: BinaryIO, size: int) -> Layout:
     """Return the Layout of an Apple CAF file: 4 bytes precede the samples in the data chunk.
 
-    A length of -1 is legal: it is unknown.
+    A length of -1 is valid and means that it is unknown.
     """
-    place, block = 8, 1
+    offset, block = 8, 1
     for _ in range(_MOST_CHUNKS):
-        found = _chunk(file, place, size, ">", "4sq")
+        found = _chunk(file, offset, size, ">4sq")
         if found is None:
             break
         name, length = found
         if name == b"desc":
-            block = struct.unpack(">I", read_at(file, place + 28, 4).ljust(4, b"\0"))[0]
+            (block,) = _unpack_at(file, offset + 28, ">I")
         elif name == b"data":
-            samples = _Samples(place + 16, size, length - 4, block, 64)
-            samples.judge(lambda end: _rest(file, end, samples, b"caff"))
+            announced = length - 4
+            samples = _Samples(offset + 16, size, announced, block, num_bits=64)
+            samples.judge(lambda end: _simple_tail(file, end, announced, b"caff"))
             if length == -1:
                 samples.remark = ""
-            length = struct.pack(">q", samples.end - place - 12)
-            return _layout(samples, ((place + 4, length),), "caf")
-        place += 12 + max(0, length)
-    return _layout(None, (), "caf")
+            num_bytes = struct.pack(">q", samples.end - offset - 12)
+            return _layout(samples, Patch(offset + 4, num_bytes), "caf")
+        offset += 12 + max(0, length)
+    return Layout((Part(demuxer="caf"),))

@@ -1,35 +1,38 @@
-"""FLAC: another stream may follow the first, at a place that is known after decoding."""
+"""FLAC: another stream may follow the first, at an offset that is known only after decoding."""
 
 import re
+from typing import BinaryIO
 
-from wsedtk.audio.containers.layout import Layout, Part, read_at
+from wsedtk.audio.containers.layout import Layout, Part, Patch, read_at
 
-_STREAM = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # begins with a STREAMINFO of 34 bytes
+_STREAM = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # the magic and a STREAMINFO of 34 bytes
+_STREAM_BYTES = 8
 _BLOCK = 1 << 22
 
 
-def look():
+def look() -> Layout:
     """Return the Layout of a FLAC file."""
     return Layout((Part(demuxer="flac"),), is_flac=True)
 
 
-def without_total(file, place):
-    """Return patches that make the number of samples of the stream at a place unknown.
+def without_total(file: BinaryIO, start: int) -> Patch:
+    """Return a patch that makes the number of samples of the stream at `start` unknown.
 
-    It is 36 bits long: the last 4 of a byte, and 4 bytes.
+    The number consists of the last 4 bits of a byte and the 4 bytes after it.
     """
-    byte = read_at(file, place + 21, 1)[0]
-    return ((place + 21, bytes([byte & 0xF0, 0, 0, 0, 0])),)
+    offset = start + 21
+    byte = read_at(file, offset, 1)[0]
+    return Patch(offset, bytes([byte & 0xF0, 0, 0, 0, 0]))
 
 
-def following(file, place, size):
-    """Return where the next stream begins, at `place` or later; None without one."""
-    while place < size:
-        content = read_at(file, place, _BLOCK)
+def next_stream(file: BinaryIO, offset: int, size: int) -> int | None:
+    """Return the offset of the first stream at `offset` or later; None if there is none."""
+    while offset < size:
+        content = read_at(file, offset, _BLOCK)
         found = _STREAM.search(content)
         if found:
-            return place + found.start()
-        if len(content) < 8:
+            return offset + found.start()
+        if len(content) < _STREAM_BYTES:
             return None
-        place += len(content) - 7
+        offset += len(content) - (_STREAM_BYTES - 1)
     return None

@@ -1,96 +1,170 @@
-"""The streams of a file (Layout, Part), and a view of one for decoders (Window)."""
+"""The streams of a file (Layout, Part), and a view of one stream for decoders (Window).
+
+All offsets and lengths are in bytes.
+"""
+
+from __future__ import annotations
 
 import dataclasses
 import io
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class Range(NamedTuple):
+    """A range of bytes of a file: `end` is the offset after the last byte."""
+
+    start: int
+    end: int
+
+
+class Patch(NamedTuple):
+    """Bytes that replace those at an offset of a file: a corrected header field."""
+
+    offset: int
+    content: bytes
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One stream of sound in a file."""
+    """One stream of sound in a file.
 
-    ranges: tuple = ()  # ((start, end), ...) in bytes of the file; () is the file as it is
-    patches: tuple = ()  # ((place in the file, bytes), ...): corrected header fields
-    demuxer: str = ""  # FFmpeg's name of the format
-    num_samples: int | None = None  # samples that the stream holds, if known
-    by_libsndfile: bool = True  # whether libsndfile is tried first
-    num_skipped: int = 0  # samples at its beginning that were read before
+    Attributes
+    ----------
+    ranges : tuple of Range
+        The bytes of the stream. If empty, the stream is the whole file, without a patch.
+    patches : tuple of Patch
+        Corrected header fields.
+    demuxer : str
+        FFmpeg's name of the format, "" if FFmpeg does not read it.
+    num_samples : int or None
+        The number of samples that the stream holds, if known.
+    by_libsndfile : bool
+        Whether to try libsndfile before FFmpeg.
+    """
+
+    ranges: tuple[Range, ...] = ()
+    patches: tuple[Patch, ...] = ()
+    demuxer: str = ""
+    num_samples: int | None = None
+    by_libsndfile: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The streams of a file, one after the other."""
+    """The streams of a file, one after the other.
 
-    parts: tuple = (Part(),)
-    # The part of the last stream's announced length that exists. None: the stream breaks off and
-    # its announced length is unknown.
+    Attributes
+    ----------
+    parts : tuple of Part
+    share : float or None
+        The fraction of the last stream's announced length that exists. None if the stream breaks
+        off and its announced length is unknown.
+    remark : str
+        Another fault of the file, or "".
+    is_flac : bool
+        More streams may follow. Their offsets are known only after decoding.
+    """
+
+    parts: tuple[Part, ...] = (Part(),)
     share: float | None = 1.0
-    remark: str = ""  # another fault of the file
-    is_flac: bool = False  # more streams may follow; their places are known after decoding
+    remark: str = ""
+    is_flac: bool = False
 
 
-def read_at(file, place, num_bytes):
-    """Read bytes from a place of a file; fewer at its end."""
-    file.seek(place)
+def read_at(file: BinaryIO, offset: int, num_bytes: int) -> bytes:
+    """Read bytes at an offset of a file; fewer at its end."""
+    file.seek(offset)
     content = file.read(num_bytes) or b""
     while len(content) < num_bytes and (more := file.read(num_bytes - len(content))):
         content += more
     return content
 
 
+class _Piece(NamedTuple):
+    """A range of the file within a Window."""
+
+    begin: int  # offset in the window
+    start: int  # offset in the file
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The offset in the window after the piece."""
+        return self.begin + self.length
+
+
 class Window(io.RawIOBase):
     """A read-only file that consists of the bytes of a Part.
 
-    Decoders call it from C, where an exception would be printed and lost. An impossible seek
-    returns -1. A read error ends the window and is kept in `error`.
+    Decoders call it from C, where an exception would be printed and lost. Therefore an impossible
+    seek returns -1, and a read error ends the window.
+
+    Parameters
+    ----------
+    file : binary file, unbuffered
+    part : Part
+    size : int
+        The number of bytes of the file.
+
+    Attributes
+    ----------
+    error : str or None
+        The reason of a read error.
     """
 
-    def __init__(self, file, part, size):
+    def __init__(self, file: BinaryIO, part: Part, size: int) -> None:
         super().__init__()
-        self._file, self._patches, self._place, self.error = file, part.patches, 0, None
-        self._ranges, self._length = [], 0  # (place in the window, place in the file, bytes)
-        for start, end in part.ranges or ((0, size),):
-            self._ranges.append((self._length, start, end - start))
+        self.error: str | None = None
+        self._file, self._patches = file, part.patches
+        self._offset, self._length = 0, 0
+        self._pieces: list[_Piece] = []
+        for start, end in part.ranges or (Range(0, size),):
+            self._pieces.append(_Piece(self._length, start, end - start))
             self._length += end - start
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def seekable(self):
+    def seekable(self) -> bool:
         return True
 
-    def tell(self):
-        return self._place
+    def tell(self) -> int:
+        return self._offset
 
-    def seek(self, offset, whence=io.SEEK_SET):
-        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._length}
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Set the position. Returns it, or -1 if it is impossible."""
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._length}
         if whence not in bases or not 0 <= bases[whence] + offset < 1 << 62:
             return -1
-        self._place = bases[whence] + offset
-        return self._place
+        self._offset = bases[whence] + offset
+        return self._offset
 
-    def place_in_file(self):
+    def offset_in_file(self) -> int:
         """Return the position in the underlying file."""
-        for begin, start, length in self._ranges:  # noqa: B007
-            if self._place < begin + length:
-                return start + max(0, self._place - begin)
-        return self._ranges[-1][1] + self._ranges[-1][2]
+        for piece in self._pieces:
+            if self._offset < piece.end:
+                return piece.start + max(0, self._offset - piece.begin)
+        return self._pieces[-1].start + self._pieces[-1].length
 
-    def readinto(self, buffer):
-        for begin, start, length in self._ranges:  # noqa: B007
-            if begin <= self._place < begin + length:
-                break
-        else:
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read bytes of one piece into a buffer. Returns their number: 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        piece = next((p for p in self._pieces if p.begin <= self._offset < p.end), None)
+        if piece is None:
             return 0
-        place = start + self._place - begin
+        offset = piece.start + self._offset - piece.begin
         try:
-            content = read_at(self._file, place, min(len(buffer), begin + length - self._place))
+            content = read_at(self._file, offset, min(len(view), piece.end - self._offset))
         except OSError as error:
             self.error = error.strerror or str(error)
             return 0
-        buffer[: len(content)] = content
+        view[: len(content)] = content
         for at, patch in self._patches:
-            first, last = max(at, place), min(at + len(patch), place + len(content))
+            first, last = max(at, offset), min(at + len(patch), offset + len(content))
             if first < last:
-                buffer[first - place : last - place] = patch[first - at : last - at]
-        self._place += len(content)
+                view[first - offset : last - offset] = patch[first - at : last - at]
+        self._offset += len(content)
         return len(content)

@@ -2,15 +2,16 @@
 
 Tags may stand before, between and after the frames, and several files may be joined. The first
 frame of an encoder may hold the number of the others and no sound (Xing, Info, VBRI). A walk from
-header to header finds all frames, and the place where the file breaks off.
+header to header finds all frames, and the offset where the file breaks off.
 """
 
 import dataclasses
 import functools
 import re
 import struct
+from typing import BinaryIO, NamedTuple
 
-from wsedtk.audio.containers.layout import Layout, Part, read_at
+from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 
 _BITRATES = {  # (MPEG 1, layer) -> kbit/s
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -21,11 +22,12 @@ _BITRATES = {  # (MPEG 1, layer) -> kbit/s
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = (44100, 48000, 32000)
+# (whether MPEG 1, whether mono) -> bytes of side information before the description of the others
 _SIDE_BYTES = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
 _SEARCHED = 1 << 18  # bytes in which the first frame must begin
 _BLOCK = 1 << 20
 _LARGEST_FRAME = 4096
-_FIRST = 192  # bytes of the first frame that describe the others
+_FIRST = 192  # bytes of the first frame that can describe the others
 _DECODER_DELAY = 529  # samples
 _ENOUGH = 3  # consecutive frames that are not a coincidence
 _LYRICS = 1 << 14  # maximum bytes of a tag with lyrics
@@ -33,18 +35,34 @@ _MOST_TAGS = 100  # consecutive tags
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kind:
+class _Coding(NamedTuple):
+    """The fields of a frame header that are equal for all frames of a stream."""
+
+    version: int  # 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5
+    layer: int
+    rate: int
+    is_mono: bool
+
+
+class _Header(NamedTuple):
     """The contents of a frame header."""
 
     num_bytes: int
     num_samples: int
-    stream: tuple  # version, layer, rate, whether it is mono: equal for all frames of a stream
+    coding: _Coding
+
+
+class _Announcement(NamedTuple):
+    """What the first frame of an encoder announces."""
+
+    num_frames: int = 0  # 0 if it is unknown
+    num_before: int = 0  # samples to cut off at the beginning
+    num_after: int = 0  # samples to cut off at the end
 
 
 @functools.lru_cache(1 << 12)
-def _kind(head):
-    """Parse a header of 4 bytes. Returns None if it is none, or gives no length."""
+def _header(head: bytes) -> _Header | None:
+    """Parse a header of 4 bytes. Returns None if it is invalid or gives no length."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -59,15 +77,15 @@ def _kind(head):
         num_bytes = 4 * (12 * bitrate // rate + padding)
     else:
         num_bytes = num_samples // 8 * bitrate // rate + padding
-    return _Kind(num_bytes, num_samples, (version, layer, rate, head[3] >> 6 == 3))
+    return _Header(num_bytes, num_samples, _Coding(version, layer, rate, head[3] >> 6 == 3))
 
 
-def is_header(head):
+def is_header(head: bytes) -> bool:
     """Return whether a file begins like a frame whose header gives its length."""
     return len(head) > 3 and head[0] == 0xFF and head[1] >= 0xE0 and head[2] >> 4 != 0
 
 
-def id3_length(head):
+def id3_length(head: bytes) -> int:
     """Return the number of bytes of the ID3v2 tag that begins with these 10 bytes."""
     length = 0
     for byte in head[6:10]:
@@ -75,206 +93,239 @@ def id3_length(head):
     return length + 10 + 10 * (head[5] >> 4 & 1)
 
 
-def _announced(frame, kind):
-    """Parse the first frame of an encoder.
-
-    Returns (number of frames, samples to cut off at the beginning, at the end). The number is 0 if
-    it is unknown. Returns None if the frame holds sound.
-    """
-    version, _, _, is_mono = kind.stream
-    side = _SIDE_BYTES[version == 3, is_mono]
-    for place in (4 + side, 6 + side):
-        if frame[place : place + 4] in (b"Xing", b"Info") and len(frame) >= place + 12:
-            flags, count = struct.unpack(">II", frame[place + 4 : place + 12])
+def _announced(frame: bytes, coding: _Coding) -> _Announcement | None:
+    """Parse the first frame of an encoder. Returns None if the frame holds sound."""
+    side = _SIDE_BYTES[coding.version == 3, coding.is_mono]
+    for offset in (4 + side, 6 + side):
+        if frame[offset : offset + 4] in (b"Xing", b"Info") and len(frame) >= offset + 12:
+            flags, count = struct.unpack(">II", frame[offset + 4 : offset + 12])
             count = count if flags & 1 else 0
-            delays = int.from_bytes(frame[place + 141 : place + 144], "big")  # two of 12 bits
+            delays = int.from_bytes(frame[offset + 141 : offset + 144], "big")  # two of 12 bits
             if flags & 15 != 15 or delays == 0:
-                return count, 0, 0
-            return count, (delays >> 12) + _DECODER_DELAY, (delays & 0xFFF) - _DECODER_DELAY
+                return _Announcement(count)
+            before, after = delays >> 12, delays & 0xFFF
+            return _Announcement(count, before + _DECODER_DELAY, after - _DECODER_DELAY)
     if frame[36:40] == b"VBRI" and len(frame) >= 54:
-        return struct.unpack(">I", frame[50:54])[0], 0, 0
+        return _Announcement(struct.unpack(">I", frame[50:54])[0])
     return None
 
 
 class _Reader:
-    """Reads a file in large blocks, at ascending places."""
+    """Reads a file in large blocks, at ascending offsets."""
 
-    def __init__(self, file, size):
-        self._file, self.size, self._start, self._content = file, size, 0, b""
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.size = size
+        self._file, self._start, self._content = file, 0, b""
 
-    def at(self, place, num_bytes):
-        """Return the bytes at a place; fewer at the end of the file."""
-        begin = place - self._start
+    def at(self, offset: int, num_bytes: int) -> bytes:
+        """Return the bytes at an offset; fewer at the end of the file."""
+        begin = offset - self._start
         if begin < 0 or begin + num_bytes > len(self._content):
-            self._start, begin = place, 0
-            self._content = read_at(self._file, place, max(_BLOCK, num_bytes))
+            self._start, begin = offset, 0
+            self._content = read_at(self._file, offset, max(_BLOCK, num_bytes))
         return self._content[begin : begin + num_bytes]
 
 
-def _is_start(reader, place, stream=None):
+def _is_start(reader: _Reader, offset: int, coding: _Coding | None = None) -> bool:
     """Return whether several frames of one stream follow, or fewer that end with the file."""
     for number in range(_ENOUGH):
-        kind = _kind(reader.at(place, 4))
-        if kind is None or (stream is not None and kind.stream != stream):
-            return number > 0 and reader.size - place < 4
-        stream, place = kind.stream, place + kind.num_bytes
-    return place <= reader.size
+        header = _header(reader.at(offset, 4))
+        if header is None or (coding is not None and header.coding != coding):
+            return number > 0 and reader.size - offset < 4
+        coding, offset = header.coding, offset + header.num_bytes
+    return offset <= reader.size
 
 
-def _first_frame(reader, place):
-    """Return where the first frame begins; None if none does soon after `place`."""
-    content = reader.at(place, _SEARCHED)
+def _first_frame(reader: _Reader, offset: int) -> int | None:
+    """Return where the first frame begins; None if none does soon after `offset`."""
+    content = reader.at(offset, _SEARCHED)
     for found in _SYNC.finditer(content):
-        if _is_start(reader, place + found.start()):
-            return place + found.start()
+        if _is_start(reader, offset + found.start()):
+            return offset + found.start()
     return None
+
+
+class _Frame(NamedTuple):
+    """A frame of a stream."""
+
+    offset: int
+    num_bytes: int
+    num_samples: int  # 0 if the frame holds no sound, but the announcement
+
+
+class _Lengths(NamedTuple):
+    """The number of samples of a stream that exist, and the number that it announces."""
+
+    existing: int
+    announced: int
 
 
 @dataclasses.dataclass
 class _Stream:
     """Frames that a decoder reads as one stream."""
 
-    stream: tuple  # see _Kind
-    first: tuple | None  # see _announced
-    ranges: list = dataclasses.field(default_factory=list)  # [start, end] each
-    num_frames: int = 0
+    coding: _Coding
+    announcement: _Announcement | None  # None if the first frame holds sound
+    ranges: list[Range] = dataclasses.field(default_factory=list)
+    num_frames: int = 0  # frames with sound
     num_samples: int = 0
-    _last: tuple = ()  # the last frame: its place, whether it holds sound, its number of samples
+    last: _Frame | None = None
 
     @property
-    def announced(self):
+    def announced(self) -> int:
         """The number of frames that the first frame announces; 0 if it announces none."""
-        return self.first[0] if self.first else 0
+        return self.announcement.num_frames if self.announcement else 0
 
-    def is_complete(self):
+    def is_complete(self) -> bool:
         """Return whether it has as many frames as it announces."""
         return 0 < self.announced <= self.num_frames
 
-    def is_full(self):
+    def is_full(self) -> bool:
         """Return whether it has more frames than it announces, by more than encoders miscount."""
         return self.announced > 0 and self.num_frames >= self.announced + 2
 
-    def samples(self):
+    def lengths(self) -> _Lengths:
         """Return the number of samples that exist, and the number that is announced."""
-        if self.num_frames >= self.announced:
-            return self.num_samples, self.num_samples
-        front, behind = self.first[1:]
-        total = self.num_samples // self.num_frames * self.announced - front - behind
-        return min(max(0, self.num_samples - front), total), total
+        if self.announcement is None or self.num_frames >= self.announced:
+            return _Lengths(self.num_samples, self.num_samples)
+        _, before, after = self.announcement
+        total = self.num_samples // self.num_frames * self.announced - before - after
+        return _Lengths(min(max(0, self.num_samples - before), total), total)
 
-    def add(self, place, kind, is_sound):
-        """Add the frame at a place."""
-        if not self.ranges or self.ranges[-1][1] != place:
-            self.ranges.append([place, place])
-        self.ranges[-1][1] = place + kind.num_bytes
-        self.num_frames += is_sound
-        self.num_samples += is_sound * kind.num_samples
-        self._last = place, is_sound, kind.num_samples
+    def add(self, frame: _Frame) -> None:
+        """Add a frame."""
+        end = frame.offset + frame.num_bytes
+        if self.ranges and self.ranges[-1].end == frame.offset:
+            self.ranges[-1] = Range(self.ranges[-1].start, end)
+        else:
+            self.ranges.append(Range(frame.offset, end))
+        self._count(frame, 1)
+        self.last = frame
 
-    def drop_last(self):
-        """Remove the last frame: if no frame follows where it should, its own end is in doubt."""
-        place, is_sound, num_samples = self._last
-        self.ranges[-1][1] = place
-        self.num_frames -= is_sound
-        self.num_samples -= is_sound * num_samples
+    def drop_last(self) -> None:
+        """Remove the last frame. If no frame follows it, its own end is uncertain."""
+        if self.last is not None:
+            self.ranges[-1] = Range(self.ranges[-1].start, self.last.offset)
+            self._count(self.last, -1)
+            self.last = None
+
+    def _count(self, frame: _Frame, sign: int) -> None:
+        if frame.num_samples > 0:
+            self.num_frames += sign
+            self.num_samples += sign * frame.num_samples
 
 
-def _tag_length(reader, place):
-    """Return the number of bytes of the tag at a place; 0 if there is none."""
-    head = reader.at(place, 32)
+def _tag_length(reader: _Reader, offset: int) -> int:
+    """Return the number of bytes of the tag at an offset; 0 if there is none."""
+    head = reader.at(offset, 32)
     if head[:3] == b"ID3" and len(head) >= 10:
         return id3_length(head)
     if head[:3] == b"TAG":
         return 128
     if head[:8] == b"APETAGEX" and len(head) == 32:
-        length, _, flags = struct.unpack("<III", head[12:24])
-        return length + 32 * (flags >> 31)
+        has_header = head[23] >> 7
+        return int.from_bytes(head[12:16], "little") + 32 * has_header
     if head[:11] == b"LYRICSBEGIN":
-        end = reader.at(place, _LYRICS).find(b"LYRICS200")
+        end = reader.at(offset, _LYRICS).find(b"LYRICS200")
         return end + 9 if end > 0 else 0
     return 0
 
 
-def _after_tags(reader, place):
-    """Return the place after the tags at a place."""
+def _after_tags(reader: _Reader, offset: int) -> int:
+    """Return the offset after the tags that begin at an offset."""
     for _ in range(_MOST_TAGS):
-        length = _tag_length(reader, place)
-        if length == 0 or place >= reader.size:
+        length = _tag_length(reader, offset)
+        if length == 0 or offset >= reader.size:
             break
-        place += length
-    return min(place, reader.size)
+        offset += length
+    return min(offset, reader.size)
 
 
-def _next_stream(reader, place, kind, current):
-    """Return the stream of the frame at a place: `current`, a new one, or None if it is damaged."""
-    is_other = current is not None and kind.stream != current.stream
-    if is_other and not _is_start(reader, place, kind.stream):
+def _next_stream(
+    reader: _Reader, offset: int, header: _Header, current: _Stream | None
+) -> _Stream | None:
+    """Return the stream of the frame at an offset: `current` or a new one; None if it is damaged."""
+    is_other = current is not None and header.coding != current.coding
+    if is_other and not _is_start(reader, offset, header.coding):
         return None
-    first = _announced(reader.at(place, min(kind.num_bytes, _FIRST)), kind)
-    if current is None or is_other or first is not None or current.is_full():
-        return _Stream(kind.stream, first)
+    frame = reader.at(offset, min(header.num_bytes, _FIRST))
+    announcement = _announced(frame, header.coding)
+    if current is None or is_other or announcement is not None or current.is_full():
+        return _Stream(header.coding, announcement)
     return current
 
 
-def _walk(reader, place):
-    """Go from frame to frame. Returns the streams, where the walk ends, and if that is the end."""
-    streams, current = [], None
+class _Walk(NamedTuple):
+    """The streams of a file, and the offset after the last frame that was found."""
+
+    streams: list[_Stream]
+    end: int
+    is_whole: bool  # whether the last stream ends there, and does not break off
+
+
+def _walk(reader: _Reader, offset: int) -> _Walk:
+    """Find all frames from an offset to the end of the file, or to damage."""
+    streams: list[_Stream] = []
+    current: _Stream | None = None
     while True:
-        kind = _kind(reader.at(place, 4))
-        if kind is None:
-            after = _after_tags(reader, place)
-            if after == place or not _is_start(reader, after):
+        header = _header(reader.at(offset, 4))
+        if header is None:
+            after = _after_tags(reader, offset)
+            if after == offset or not _is_start(reader, after):
                 is_end = _is_end(reader, after) or current is not None and current.is_complete()
                 if current is not None and not is_end:
                     current.drop_last()
-                return streams, place, is_end
-            place = after
+                return _Walk(streams, offset, is_end)
+            offset = after
             continue
-        found = _next_stream(reader, place, kind, current)
-        if found is None or place + kind.num_bytes > reader.size:
-            return streams, place, False
+        found = _next_stream(reader, offset, header, current)
+        if found is None or offset + header.num_bytes > reader.size:
+            return _Walk(streams, offset, False)
+        is_sound = found is current or found.announcement is None
         if found is not current:
             streams.append(found)
-        found.add(place, kind, found is current or found.first is None)
-        current, place = found, place + kind.num_bytes
+        found.add(_Frame(offset, header.num_bytes, header.num_samples if is_sound else 0))
+        current, offset = found, offset + header.num_bytes
 
 
-def _is_end(reader, place):
+def _is_end(reader: _Reader, offset: int) -> bool:
     """Return whether no more frames follow."""
-    rest = reader.at(place, _BLOCK)
+    rest = reader.at(offset, _BLOCK)
     if not rest.strip(b"\0"):
         return True
-    return len(rest) < _BLOCK and _kind(rest[:4]) is None and _first_frame(reader, place) is None
+    return len(rest) < _BLOCK and _header(rest[:4]) is None and _first_frame(reader, offset) is None
 
 
-def _share(streams, is_whole, covered):
+def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | None:
     """Return the `share` of a Layout. covered: fraction of the file's bytes in the streams."""
     last = streams[-1]
     if is_whole and last.num_frames >= last.announced - 1:  # some encoders count the first frame
         return 1.0
-    there, announced = last.samples()
-    if there < announced:
-        return there / announced
+    lengths = last.lengths()
+    if lengths.existing < lengths.announced:
+        return lengths.existing / lengths.announced
     return covered if covered < 1 and len(streams) == 1 else None
 
 
-def look(file, size, start):
+def look(file: BinaryIO, size: int, start: int) -> Layout | None:
     """Return the Layout of a file with frames at `start` or soon after; None without frames."""
     reader = _Reader(file, size)
     first = _first_frame(reader, start)
     if first is None:
         return None
-    streams, end, is_whole = _walk(reader, first)
-    streams = [stream for stream in streams if stream.num_frames]
+    found, end, is_whole = _walk(reader, first)
+    streams = [stream for stream in found if stream.num_frames]
     if not streams:
         return None
     covered = (end - first) / (size - first) if size - end > _LARGEST_FRAME else 1.0
     share = _share(streams, is_whole, covered)
     one, ignored = streams[0], size - end
     is_simple = len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start
-    if (
-        is_simple and ignored <= (end - first) / 100
-    ):  # beyond, libsndfile's decoder prints a warning
-        return Layout((Part((), (), "mp3", None if one.announced else one.num_samples),))
-    ranges = [tuple(map(tuple, stream.ranges)) for stream in streams]
-    return Layout(tuple(Part(found, (), "mp3", None, False) for found in ranges), share)
+    # libsndfile's decoder prints a warning if it finds more bytes than these after the frames.
+    if is_simple and ignored <= (end - first) / 100:
+        num_samples = None if one.announced else one.num_samples
+        return Layout((Part(demuxer="mp3", num_samples=num_samples),))
+    parts = tuple(
+        Part(tuple(stream.ranges), demuxer="mp3", by_libsndfile=False) for stream in streams
+    )
+    return Layout(parts, share)

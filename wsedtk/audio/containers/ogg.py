@@ -4,22 +4,25 @@ import dataclasses
 import re
 import struct
 import zlib
+from collections.abc import Container, Iterator
+from typing import BinaryIO, NamedTuple
 
-from wsedtk.audio.containers.layout import Layout, Part, read_at
+from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 
 # OggS, version, flags, granule position, serial number, page number, checksum, number of segments
 _HEAD = struct.Struct("<4sBBqIIIB")
-_BEGINS, _ENDS = 2, 4  # flags
+_BEGINS, _ENDS = 2, 4  # flags of the first and of the last page of a stream
 _BLOCK = 1 << 20
 _LARGEST = 27 + 255 + 255 * 255  # bytes of a page
 _NO_POSITION = -1  # position of a page on which no packet ends
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-@dataclasses.dataclass
-class _Page:
+class _Page(NamedTuple):
+    """The fields of a page that are used here."""
+
     flags: int
-    position: int  # of its last sample
+    position: int  # granule position: that of its last sample
     serial: int
     number: int
     num_bytes: int
@@ -31,59 +34,61 @@ class _Link:
 
     start: int
     end: int
-    numbers: dict = dataclasses.field(default_factory=dict)  # serial number -> next page number
-    open: set = dataclasses.field(default_factory=set)  # serial numbers of unfinished streams
+    # serial number -> number of the next page
+    numbers: dict[int, int] = dataclasses.field(default_factory=dict)
+    # serial numbers of unfinished streams
+    open: set[int] = dataclasses.field(default_factory=set)
     has_begun: bool = False  # whether all first pages have been read
-    position: int = 0
+    position: int = 0  # the last granule position
 
 
-def checksum(content):
+def checksum(content: bytes) -> int:
     """Return Ogg's CRC-32 of a page with a checksum of 0: zlib's with the bits in reverse order."""
     value = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
-def _page(content, place):
-    """Return the page at a place of `content`; None if there is none or it is damaged."""
-    if len(content) - place < _HEAD.size:
+def _page(content: bytes, offset: int) -> _Page | None:
+    """Return the page at an offset of `content`; None if there is none or it is damaged."""
+    if len(content) - offset < _HEAD.size:
         return None
-    fields = _HEAD.unpack_from(content, place)
+    fields = _HEAD.unpack_from(content, offset)
     magic, version, flags, position, serial, number, crc, num_segments = fields
-    end = place + _HEAD.size + num_segments
+    end = offset + _HEAD.size + num_segments
     if magic != b"OggS" or version != 0 or end > len(content):
         return None
-    num_bytes = _HEAD.size + num_segments + sum(content[place + _HEAD.size : end])
-    if place + num_bytes > len(content):
+    num_bytes = _HEAD.size + num_segments + sum(content[offset + _HEAD.size : end])
+    if offset + num_bytes > len(content):
         return None
-    page = content[place : place + num_bytes]
+    page = content[offset : offset + num_bytes]
     if checksum(page[:22] + bytes(4) + page[26:]) != crc:
         return None
     return _Page(flags, position, serial, number, num_bytes)
 
 
-def _pages(file, place, size):
-    """Yield (place, page) for every page before the first damage."""
-    start, content = place, b""
-    while place < size:
-        if place - start + _LARGEST > len(content):
-            start, content = place, read_at(file, place, _BLOCK)
-        page = _page(content, place - start)
+def _pages(file: BinaryIO, offset: int, size: int) -> Iterator[tuple[int, _Page]]:
+    """Yield (offset, page) for every page before the first damage."""
+    start, content = offset, b""
+    while offset < size:
+        if offset - start + _LARGEST > len(content):
+            start, content = offset, read_at(file, offset, _BLOCK)
+        page = _page(content, offset - start)
         if page is None:
             return
-        yield place, page
-        place += page.num_bytes
+        yield offset, page
+        offset += page.num_bytes
 
 
-def _belongs(link, page):
+def _belongs(link: _Link, page: _Page) -> bool | None:
     """Return whether a page continues a link; None if it begins another one."""
     if page.flags & _BEGINS:
         return None if link.has_begun or page.serial in link.numbers else True
     return link.numbers.get(page.serial) == page.number
 
 
-def _next_start(file, place, size):
-    """Return where the next stream begins, at `place` or later; None without one."""
-    for start in range(place, size, _BLOCK - _LARGEST):
+def _next_start(file: BinaryIO, offset: int, size: int) -> int | None:
+    """Return the offset of the first stream at `offset` or later; None if there is none."""
+    for start in range(offset, size, _BLOCK - _LARGEST):
         content = read_at(file, start, _BLOCK)
         for found in re.finditer(b"OggS", content):
             page = _page(content, found.start())
@@ -92,22 +97,23 @@ def _next_start(file, place, size):
     return None
 
 
-def _links(file, size):
+def _links(file: BinaryIO, size: int) -> list[_Link]:
     """Return the links of a file before the first damage. Other bytes between them are skipped."""
-    links, place = [], 0
-    while place is not None:
-        _add_links(links, file, place, size)
-        is_whole = bool(links) and not links[-1].open and links[-1].end > place
-        place = _next_start(file, links[-1].end, size) if is_whole else None
+    links: list[_Link] = []
+    offset: int | None = 0
+    while offset is not None:
+        _add_links(links, file, offset, size)
+        is_whole = bool(links) and not links[-1].open and links[-1].end > offset
+        offset = _next_start(file, links[-1].end, size) if is_whole else None
     return links
 
 
-def _add_links(links, file, start, size):
-    """Add the links from a place to the first damage."""
-    for place, page in _pages(file, start, size):
+def _add_links(links: list[_Link], file: BinaryIO, start: int, size: int) -> None:
+    """Add the links from an offset to the first damage."""
+    for offset, page in _pages(file, start, size):
         belongs = _belongs(links[-1], page) if links else None
         if belongs is None and page.flags & _BEGINS:
-            links.append(_Link(place, place))
+            links.append(_Link(offset, offset))
         elif not belongs:
             return
         link = links[-1]
@@ -118,32 +124,42 @@ def _add_links(links, file, start, size):
             link.open.discard(page.serial)
         if page.position != _NO_POSITION:
             link.position = max(link.position, page.position)
-        link.end = place + page.num_bytes
+        link.end = offset + page.num_bytes
 
 
-def _last_position(file, size, serials):
-    """Return the position of the file's last page if it ends one of these streams; else None."""
+def _last_position(file: BinaryIO, size: int, serials: Container[int]) -> int | None:
+    """Return the granule position of the file's last page if it ends one of these streams."""
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
-    place = content.rfind(b"OggS")
-    while place >= 0:
-        if len(content) - place >= _HEAD.size:
-            _, _, flags, position, serial, *_ = _HEAD.unpack_from(content, place)
+    offset = content.rfind(b"OggS")
+    while offset >= 0:
+        if len(content) - offset >= _HEAD.size:
+            fields = _HEAD.unpack_from(content, offset)
+            flags, serial = fields[2], fields[4]
+            position: int = fields[3]
             if position != _NO_POSITION:
                 return position if serial in serials and flags & _ENDS else None
-        place = content.rfind(b"OggS", 0, place)
+        offset = content.rfind(b"OggS", 0, offset)
     return None
 
 
-def look(file, size):
+def _share(file: BinaryIO, size: int, links: list[_Link]) -> float | None:
+    """Return the `share` of a Layout."""
+    last = links[-1]
+    if not last.open:
+        return 1.0
+    if len(links) > 1 or len(last.numbers) > 1:
+        return None
+    announced = _last_position(file, size, last.numbers)
+    return last.position / announced if announced and last.position < announced else None
+
+
+def look(file: BinaryIO, size: int) -> Layout:
     """Return the Layout of an Ogg file."""
     links = _links(file, size)
     if not links:
         return Layout((Part(demuxer="ogg"),))
-    last, share = links[-1], 1.0
-    if last.open:
-        is_alone = len(links) == 1 and len(last.numbers) == 1
-        announced = _last_position(file, size, last.numbers) if is_alone else None
-        share = last.position / announced if announced and last.position < announced else None
-    if len(links) == 1 and last.end == size:
+    share = _share(file, size, links)
+    if len(links) == 1 and links[0].end == size:
         return Layout((Part(demuxer="ogg"),), share)
-    return Layout(tuple(Part(((link.start, link.end),), (), "ogg") for link in links), share)
+    parts = tuple(Part((Range(link.start, link.end),), demuxer="ogg") for link in links)
+    return Layout(parts, share)

@@ -1,0 +1,75 @@
+"""The mean of the channels of a recording, and whether the channels cancel each other in it.
+
+S samples, C channels.
+"""
+
+import numpy as np
+
+from wsedtk.core.types import Floats
+
+# Channels cancel each other if the power of their mean is below this fraction of the power that
+# the mean of uncorrelated channels has. For two channels, their correlation is then below -0.9.
+_CANCELLED = 0.1
+_SILENT = 1e-10  # -100 dB: only rounding errors are left in the mean
+_AUDIBLE = 1e-8  # -80 dB below full scale: the least power of channels that carry sound
+
+
+def mean_of_channels(samples: Floats) -> Floats:
+    """Return the mean (S,) of channels (S, C), ten times as fast as numpy.mean for few channels."""
+    mono = samples[:, 0]
+    if samples.shape[1] > 1:
+        mono = mono.copy()
+        for channel in samples.T[1:]:
+            mono += channel
+        mono /= samples.shape[1]
+    return mono
+
+
+def _energy_of_variation(samples: Floats) -> float:
+    """Return the energy of channels (S, C) without their constant offsets, averaged over them."""
+    varying = samples - samples.mean(axis=0, dtype=np.float64)
+    return float(np.square(varying).sum()) / samples.shape[1]
+
+
+class CancellationMeter:
+    """Measures whether the channels of a recording cancel each other in their mean.
+
+    Parameters
+    ----------
+    num_channels : int
+    """
+
+    def __init__(self, num_channels: int) -> None:
+        self._num_channels = num_channels
+        self._num_samples = 0
+        self._of_mean = 0.0  # energy of the mean
+        self._of_channels = 0.0  # energy of the channels, averaged over them
+
+    def add(self, samples: Floats, mono: Floats) -> None:
+        """Add a block of samples (S, C) and their mean (S,)."""
+        self._num_samples += len(mono)
+        if self._num_channels == 1:
+            return
+        offset = float(mono[::64].mean())  # exact enough if the rest of the mean is weak
+        of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
+        of_channels = float(np.vdot(samples, samples)) / self._num_channels
+        if of_mean * self._num_channels < _CANCELLED * of_channels:
+            # This is rare, and only here exact values make a difference.
+            of_mean = _energy_of_variation(mono[:, None])
+            of_channels = _energy_of_variation(samples)
+        self._of_mean += of_mean
+        self._of_channels += of_channels
+
+    def remark(self) -> str:
+        """Return a remark if the channels cancel each other, else ""."""
+        is_audible = self._of_channels > _AUDIBLE * self._num_samples
+        is_weak = self._of_mean * self._num_channels < _CANCELLED * self._of_channels
+        if not (is_audible and is_weak):
+            return ""
+        weaker = "silent"
+        if self._of_mean > _SILENT * self._of_channels:
+            weaker = f"{10 * np.log10(self._of_channels / self._of_mean):.0f} dB weaker"
+        return (
+            f"has channels that cancel each other: their mean is {weaker}; "
+            "use one of them, or detect --channels each"
+        )
