@@ -10,7 +10,7 @@ from helpers import make_point, write_score_file, write_set, write_sound
 
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import comparisons, metrics, ranking, report_data, scored_systems
+from wsedtk.evaluation import average_precision, comparisons, metrics, report_data, scored_systems
 
 LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
@@ -128,7 +128,7 @@ def test_a_difference_of_what_is_not_there():
     assert metrics.paired_intervals(metrics.f1_of, metrics.clip_weights(4, 10), nothing, nothing)[
         "f1"
     ] == (None, None)
-    found = ranking.ranking_estimates(np.ones((4, 1)), np.zeros((4, 1), bool))
+    found = average_precision.ranking_estimates(np.ones((4, 1)), np.zeros((4, 1), bool))
     assert found == {"map": None, "mauc": None, "dprime": None}
 
 
@@ -150,7 +150,7 @@ def test_event_counts_are_those_of_the_event_metrics(systems):
 def test_precision_and_recall_are_scikit_learns():
     rng = np.random.default_rng(1)
     scores, truth = rng.integers(0, 20, 200) / 20, rng.random(200) < 0.3
-    precision, recall = ranking.precision_recall(scores, truth)
+    precision, recall = average_precision.precision_recall(scores, truth)
     expected = sklearn.metrics.precision_recall_curve(truth, scores)
     np.testing.assert_allclose(precision, expected[0][:-1][::-1])
     np.testing.assert_allclose(recall, expected[1][:-1][::-1])

@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from wsedtk.data import events
 from wsedtk.data.events import Events
-from wsedtk.evaluation import metrics, ranking
+from wsedtk.evaluation import average_precision, metrics
 
 # ---- ratios and tags ----
 
@@ -354,8 +354,8 @@ def test_weighted_metrics_equal_literally_resampled_clips():
     )
     for w in metrics.clip_weights(25, 20):
         drawn = np.repeat(np.arange(25), w.astype(int))
-        assert ranking.ranking_metrics(scores, truth, w) == pytest.approx(
-            ranking.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9
+        assert average_precision.ranking_metrics(scores, truth, w) == pytest.approx(
+            average_precision.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9
         )
         resampled = metrics.decision_counts(truth[drawn], said[drawn]).sum(axis=1)
         (found,) = metrics.resampled(f1_of, w[None], counts)

@@ -6,7 +6,7 @@ N clips, S segments of all clips together, K classes.
 import numpy as np
 
 from wsedtk.data import events
-from wsedtk.evaluation import intervals, metrics, psds, ranking, report_data
+from wsedtk.evaluation import average_precision, intervals, metrics, psds, report_data
 
 RESAMPLES = 1000  # of the clips
 
@@ -35,10 +35,12 @@ def segment_counts(scored):
 
 
 def ranking_estimates(scored):
-    """Return `ranking.ranking_estimates` of a Scored folder; {} without MAP or its scores."""
+    """Return `average_precision.ranking_estimates` of a Scored folder; {} without MAP or its scores."""
     if scored.report["audioset"]["map"] is None or scored.scores is None:
         return {}
-    return ranking.ranking_estimates(scored.scores.clip[scored.rows], scored.truth.tag_matrix())
+    return average_precision.ranking_estimates(
+        scored.scores.clip[scored.rows], scored.truth.tag_matrix()
+    )
 
 
 def paired_differences(group):

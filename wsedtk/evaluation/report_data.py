@@ -18,7 +18,7 @@ from wsedtk.core.progress import printable
 from wsedtk.data import tables
 from wsedtk.data.events import Events
 from wsedtk.data.tables import find_clips
-from wsedtk.evaluation import metrics, psds, ranking
+from wsedtk.evaluation import average_precision, metrics, psds
 
 Warn = Callable[[str], None]  # is called with each warning, as text
 SEGMENT_KEYS = (
@@ -330,7 +330,7 @@ def why_no_interval(report):
     ]
     if not names:
         return None
-    reason = ranking.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
+    reason = average_precision.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
     *others, last = names
     names = f"{', '.join(others)} and {last}" if others else last
     return names, reason or "leaving out a clip changes nothing, so that the spread is unknown"
