@@ -41,7 +41,7 @@ Differences of two systems on the same clips (`intervals.difference_over_clips`)
     0.55, 0.65   94.8      94.3        97.6       94.8
     0.80, 0.85   96.6      94.7        98.1       94.9
 
-Segments (`metrics.intervals`, and `metrics.paired_intervals` of differences), 400 resamples, 1,000
+Segments (`bootstrap.intervals`, and `bootstrap.paired_intervals` of differences), 400 resamples, 1,000
 draws of 147 clips and 500 of 1,103: the percentiles of the bootstrap are right here.
 
     F1    ER    F1, 147  ER, 147  F1, 1,103  ER, 1,103  differences: the same
@@ -62,7 +62,7 @@ from populations import (
     in_percent,
 )
 
-from wsedtk.evaluation import average_precision, intervals, metrics
+from wsedtk.evaluation import average_precision, bootstrap, intervals, metrics
 
 QUALITIES = ((0.3, 0.9), (0.4, 0.6), (0.55, 0.9), (0.8, 0.95), (0.92, 0.98))  # MAP, share heard
 CELLS = [
@@ -161,9 +161,9 @@ def test_bootstrap_of_segments(level, num_clips):
     hits, paired = {name: [] for name in names}, {name: [] for name in names}
     for _ in range(counts_of_draws(num_clips) // 2):
         ours, theirs = draw_decoded_systems(num_clips, 1, 0.0, rng, 0.3, level)[:, 0]
-        weights = metrics.clip_weights(num_clips, 400, seed=rng.integers(2**32))
-        alone = metrics.intervals(metrics.rates, weights, ours)
-        both = metrics.paired_intervals(metrics.rates, weights, ours, theirs)
+        weights = bootstrap.clip_weights(num_clips, 400, seed=rng.integers(2**32))
+        alone = bootstrap.intervals(metrics.rates, weights, ours)
+        both = bootstrap.paired_intervals(metrics.rates, weights, ours, theirs)
         for name in names:
             hits[name].append(fits(alone[name], first[name])[0])
             paired[name].append(fits(both[name][1], second[name] - first[name])[0])

@@ -16,7 +16,7 @@ from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.set_tables import Repeat
 from wsedtk.data.store import ScoreFile
-from wsedtk.evaluation import average_precision, metrics, psds, report_data
+from wsedtk.evaluation import average_precision, bootstrap, psds, report_data
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_data import Warn
 
@@ -185,7 +185,7 @@ def evaluate_folder(
     audio, true_audio = (one.info.get("audio_fingerprint") for one in (decoded, truth))
     provenance.check_audio(folder, audio, data_set, true_audio, warn)
     truth, decoded = _match(truth, decoded, data_set, folder, warn)
-    weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
+    weights = bootstrap.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = report_data.empty_report(truth.labels)
     report["made_from"].update(sources)
     tuned_on = str(decoded.info.get("tuned_on")).split(" ")[0]
