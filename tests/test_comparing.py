@@ -10,7 +10,15 @@ from helpers import make_point, write_score_file, write_set, write_sound
 
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import comparisons, metrics, ranking, report_data, scored_systems
+from wsedtk.evaluation import (
+    average_precision,
+    bootstrap,
+    comparisons,
+    metrics,
+    report_data,
+    scored_systems,
+    sed_eval_metrics,
+)
 
 LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
@@ -90,7 +98,7 @@ def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(sys
         )
     assert found["segment"]["f1"][0] < 0 and found["segment"]["f1"][1][1] < 0  # it is surely worse
     rates = []
-    for weight in metrics.clip_weights(12, 1000):
+    for weight in bootstrap.clip_weights(12, 1000):
         drawn = np.repeat(np.arange(12), weight.astype(int))
         both = []
         for one in (poor, good):
@@ -125,10 +133,10 @@ def test_paired_differences_of_map_are_those_of_the_influences(systems):
 
 def test_a_difference_of_what_is_not_there():
     nothing = np.zeros((4, 3))
-    assert metrics.paired_intervals(metrics.f1_of, metrics.clip_weights(4, 10), nothing, nothing)[
-        "f1"
-    ] == (None, None)
-    found = ranking.ranking_estimates(np.ones((4, 1)), np.zeros((4, 1), bool))
+    assert bootstrap.paired_intervals(
+        metrics.f1_of, bootstrap.clip_weights(4, 10), nothing, nothing
+    )["f1"] == (None, None)
+    found = average_precision.ranking_estimates(np.ones((4, 1)), np.zeros((4, 1), bool))
     assert found == {"map": None, "mauc": None, "dprime": None}
 
 
@@ -140,7 +148,7 @@ def test_event_counts_are_those_of_the_event_metrics(systems):
             one.truth.labels,
         )
         np.testing.assert_array_equal(
-            metrics.event_counts(*arguments), metrics.event_metrics(*arguments)[2]
+            sed_eval_metrics.event_counts(*arguments), sed_eval_metrics.event_metrics(*arguments)[2]
         )
 
 
@@ -150,7 +158,7 @@ def test_event_counts_are_those_of_the_event_metrics(systems):
 def test_precision_and_recall_are_scikit_learns():
     rng = np.random.default_rng(1)
     scores, truth = rng.integers(0, 20, 200) / 20, rng.random(200) < 0.3
-    precision, recall = ranking.precision_recall(scores, truth)
+    precision, recall = average_precision.precision_recall(scores, truth)
     expected = sklearn.metrics.precision_recall_curve(truth, scores)
     np.testing.assert_allclose(precision, expected[0][:-1][::-1])
     np.testing.assert_allclose(recall, expected[1][:-1][::-1])

@@ -5,7 +5,7 @@ That holds in these populations. With 17 classes of 3 % each and a MAP of 0.115,
 intervals of MAP over 147 clips hold the figure; near chance and near a perfect ranking 98 % do.
 `bash tests/run.sh --full tests/test_coverage.py -s` prints the figures below, in about 8 minutes.
 
-MAP and MAUC (`ranking.ranking_intervals`), 17 classes, 2,000 draws of 147 clips and 1,000 of 1,103:
+MAP and MAUC (`average_precision.ranking_intervals`), 17 classes, 2,000 draws of 147 clips and 1,000 of 1,103:
 per cent of the intervals that hold the figure of the population, in brackets per cent that lie
 above it. Classes are as frequent as `populations.FREQUENCIES` says; a part of the positive clips
 is heard, the others score like negatives.
@@ -41,7 +41,7 @@ Differences of two systems on the same clips (`intervals.difference_over_clips`)
     0.55, 0.65   94.8      94.3        97.6       94.8
     0.80, 0.85   96.6      94.7        98.1       94.9
 
-Segments (`metrics.intervals`, and `metrics.paired_intervals` of differences), 400 resamples, 1,000
+Segments (`bootstrap.intervals`, and `bootstrap.paired_intervals` of differences), 400 resamples, 1,000
 draws of 147 clips and 500 of 1,103: the percentiles of the bootstrap are right here.
 
     F1    ER    F1, 147  ER, 147  F1, 1,103  ER, 1,103  differences: the same
@@ -62,7 +62,7 @@ from populations import (
     in_percent,
 )
 
-from wsedtk.evaluation import intervals, metrics, ranking
+from wsedtk.evaluation import average_precision, bootstrap, intervals, metrics
 
 QUALITIES = ((0.3, 0.9), (0.4, 0.6), (0.55, 0.9), (0.8, 0.95), (0.92, 0.98))  # MAP, share heard
 CELLS = [
@@ -98,7 +98,7 @@ def ranked_coverage(frequency, quality, heard, num_clips):
     rng, num_draws = np.random.default_rng(0), counts_of_draws(num_clips)
     truth, hits = population.figures(), {"map": [], "mauc": []}
     for _ in range(num_draws):
-        found = ranking.ranking_intervals(*population.draw(num_clips, rng))
+        found = average_precision.ranking_intervals(*population.draw(num_clips, rng))
         for name in hits:
             if found[name]:
                 hits[name].append(fits(found[name], truth[name]))
@@ -111,7 +111,7 @@ def ranked_coverage(frequency, quality, heard, num_clips):
 def test_a_population_has_the_figures_of_very_many_clips():
     population = ScorePopulation.of(FREQUENCIES["evaluation"], 0.55)
     scores, tags = population.draw(100_000, np.random.default_rng(3))
-    found, expected = ranking.ranking_metrics(scores, tags), population.figures()
+    found, expected = average_precision.ranking_metrics(scores, tags), population.figures()
     assert expected["map"] == pytest.approx(0.55, abs=1e-3)
     assert found["map"] == pytest.approx(expected["map"], abs=0.005)
     assert found["mauc"] == pytest.approx(expected["mauc"], abs=0.003)
@@ -142,7 +142,7 @@ def test_differences_of_map_and_mauc_on_the_same_clips(qualities, num_clips):
     rng, hits = np.random.default_rng(1), {"map": [], "mauc": []}
     for _ in range(counts_of_draws(num_clips)):
         *scores, tags = draw_pair(*systems, num_clips, rng)
-        ours, theirs = (ranking.ranking_estimates(one, tags) for one in scores)
+        ours, theirs = (average_precision.ranking_estimates(one, tags) for one in scores)
         for name, one in hits.items():
             ends = intervals.difference_over_clips(ours[name], theirs[name])
             one.append(fits(ends, second[name] - first[name])[0])
@@ -161,9 +161,9 @@ def test_bootstrap_of_segments(level, num_clips):
     hits, paired = {name: [] for name in names}, {name: [] for name in names}
     for _ in range(counts_of_draws(num_clips) // 2):
         ours, theirs = draw_decoded_systems(num_clips, 1, 0.0, rng, 0.3, level)[:, 0]
-        weights = metrics.clip_weights(num_clips, 400, seed=rng.integers(2**32))
-        alone = metrics.intervals(metrics.rates, weights, ours)
-        both = metrics.paired_intervals(metrics.rates, weights, ours, theirs)
+        weights = bootstrap.clip_weights(num_clips, 400, seed=rng.integers(2**32))
+        alone = bootstrap.intervals(metrics.rates, weights, ours)
+        both = bootstrap.paired_intervals(metrics.rates, weights, ours, theirs)
         for name in names:
             hits[name].append(fits(alone[name], first[name])[0])
             paired[name].append(fits(both[name][1], second[name] - first[name])[0])

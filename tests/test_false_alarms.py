@@ -36,7 +36,7 @@ import numpy as np
 import pytest
 from populations import FULL, SIZES, draw_decoded_systems, draw_ranked_systems, in_percent
 
-from wsedtk.evaluation import intervals, metrics, ranking
+from wsedtk.evaluation import average_precision, intervals, metrics
 
 NUM_SEEDS = (3, 5, 10)
 SPREADS = {"low": 0.02, "high": 0.4}  # between seeds: of segments' logits, half of it of scores
@@ -59,7 +59,9 @@ def decoded_estimates(num_clips, spread, rng, better):
 def ranked_estimates(num_clips, spread, rng, better, num_seeds=max(NUM_SEEDS)):
     """Return {name: Estimates of two systems, one a seed} of a pair that is ranked."""
     scores, tags = draw_ranked_systems(num_clips, num_seeds, spread / 2, rng, 0.2 * better)
-    found = [[ranking.ranking_estimates(one, tags) for one in system] for system in scores]
+    found = [
+        [average_precision.ranking_estimates(one, tags) for one in system] for system in scores
+    ]
     return {name: [[one[name] for one in system] for system in found] for name in RANKED}
 
 

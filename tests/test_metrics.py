@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from wsedtk.data import events
 from wsedtk.data.events import Events
-from wsedtk.evaluation import metrics, ranking
+from wsedtk.evaluation import average_precision, bootstrap, metrics, sed_eval_metrics
 
 # ---- ratios and tags ----
 
@@ -57,7 +57,7 @@ def test_segment_figures_equal_sed_eval(seed):
     reference, estimate, durations = random_lists(seed)
     theirs = segment_based(reference, estimate, durations)
     lists = Events.from_rows(reference), Events.from_rows(estimate)
-    micro, by_class = metrics.segment_metrics(*lists, durations, LABELS)
+    micro, by_class = sed_eval_metrics.segment_metrics(*lists, durations, LABELS)
     assert_segment_figures(micro, theirs)
     assert_class_figures(by_class, theirs)
     (truth, clip_of), (said, _) = (
@@ -77,7 +77,7 @@ def test_clips_without_events_count():
     reference, estimate, durations = random_lists(3, num_clips=40)
     with_events = {row[0] for row in reference}
     assert 0 < len(with_events) < 40
-    whole, _ = metrics.segment_metrics(
+    whole, _ = sed_eval_metrics.segment_metrics(
         Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
     )
     partial = segment_based(
@@ -93,7 +93,9 @@ def test_segment_figures_by_hand():
         Events.from_rows([(0, 0.2, 1.7, 1), (0, 2.0, 2.5, 0)]),
         Events.from_rows([(0, 0.0, 2.0, 0), (0, 1.0, 2.0, 1)]),
     )
-    micro, by_class = metrics.segment_metrics(reference, estimate, np.array([2.5]), ["A", "B"])
+    micro, by_class = sed_eval_metrics.segment_metrics(
+        reference, estimate, np.array([2.5]), ["A", "B"]
+    )
     assert micro == pytest.approx(
         {
             "error_rate": 1.0,
@@ -121,11 +123,11 @@ def test_segment_figures_by_hand():
 
 def test_segments_of_nothing():
     nothing, durations = Events.from_rows([]), np.array([10.0, 3.2])
-    micro, by_class = metrics.segment_metrics(nothing, nothing, durations, LABELS)
+    micro, by_class = sed_eval_metrics.segment_metrics(nothing, nothing, durations, LABELS)
     assert set(micro.values()) == {None} and all(
         set(v.values()) == {None} for v in by_class.values()
     )
-    micro, by_class = metrics.segment_metrics(
+    micro, by_class = sed_eval_metrics.segment_metrics(
         nothing, Events.from_rows([(1, 0, 9.0, 0)]), durations, LABELS
     )
     assert (
@@ -141,7 +143,7 @@ def test_a_class_never_detected_scores_0_and_not_nan():
     assert math.isnan(
         segment_based(reference, [], durations).class_wise_f_measure("Car")["f_measure"]
     )
-    _, by_class = metrics.segment_metrics(
+    _, by_class = sed_eval_metrics.segment_metrics(
         Events.from_rows(reference), Events.from_rows([]), durations, LABELS
     )
     assert by_class["Car"] == {
@@ -173,7 +175,7 @@ def test_zero_length_references_count_for_no_segment():
     assert list(metrics.drop_zero_length(Events.from_rows(reference)).rows()) == list(
         Events.from_rows(lasting).rows()
     )
-    micro, _ = metrics.segment_metrics(
+    micro, _ = sed_eval_metrics.segment_metrics(
         Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
     )
     assert_segment_figures(micro, segment_based(lasting, estimate, durations))
@@ -187,7 +189,7 @@ def test_event_figures_equal_sed_eval(seed):
     reference, estimate, durations = random_lists(seed, zero_length=True)
     lasting = [row for row in reference if row[2] > row[1]]
     theirs = event_based(lasting, estimate, len(durations))
-    micro, by_class, counts = metrics.event_metrics(
+    micro, by_class, counts = sed_eval_metrics.event_metrics(
         Events.from_rows(reference), Events.from_rows(estimate), durations, LABELS
     )
     expected = theirs.overall_f_measure()
@@ -214,7 +216,7 @@ def test_event_collars_by_hand():
             Events.from_rows([(0, 1.0, 4.0, 0)]),
             Events.from_rows([(0, onset, offset, 0)]),
         )
-        micro, _, counts = metrics.event_metrics(reference, estimate, [10.0], ["A"])
+        micro, _, counts = sed_eval_metrics.event_metrics(reference, estimate, [10.0], ["A"])
         assert counts.tolist() == ([[1, 0, 0]] if micro["f1"] else [[0, 1, 1]])
         return micro["f1"]
 
@@ -227,7 +229,7 @@ def test_zero_length_references_are_not_missed_events():
         Events.from_rows([(0, 0.0, 0.0, 0), (0, 1.0, 2.0, 0)]),
         Events.from_rows([(0, 1.0, 2.0, 0)]),
     )
-    assert metrics.event_metrics(reference, estimate, [10.0], ["A"])[0]["f1"] == 1.0
+    assert sed_eval_metrics.event_metrics(reference, estimate, [10.0], ["A"])[0]["f1"] == 1.0
     assert (
         event_based(list(reference.rows()), list(estimate.rows()), 1, ["A"]).overall_f_measure()[
             "f_measure"
@@ -318,7 +320,9 @@ def test_intervals_hold_the_estimate_and_shrink_with_the_clips():
     widths = []
     for size in (100, 1600):
         counts = np.random.default_rng(size).multinomial(10, [0.5, 0.3, 0.2], size)
-        low, high = metrics.intervals(f1_of, metrics.clip_weights(size, 400, seed=1), counts)["f1"]
+        low, high = bootstrap.intervals(f1_of, bootstrap.clip_weights(size, 400, seed=1), counts)[
+            "f1"
+        ]
         assert low < f1_of(counts.sum(axis=0))["f1"] < high
         widths.append(high - low)
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.25)
@@ -326,8 +330,8 @@ def test_intervals_hold_the_estimate_and_shrink_with_the_clips():
 
 def test_intervals_have_the_width_of_theory():
     hits = np.random.default_rng(0).random(400) < 0.3
-    low, high = metrics.intervals(
-        lambda c: {"share": float(c[0] / 400)}, metrics.clip_weights(400, 4000), hits[:, None]
+    low, high = bootstrap.intervals(
+        lambda c: {"share": float(c[0] / 400)}, bootstrap.clip_weights(400, 4000), hits[:, None]
     )["share"]
     share = hits.mean()
     assert high - low == pytest.approx(2 * 1.96 * math.sqrt(share * (1 - share) / 400), rel=0.06)
@@ -335,14 +339,14 @@ def test_intervals_have_the_width_of_theory():
 
 
 def test_clip_weights_are_resamples_for_a_seed():
-    weights = metrics.clip_weights(30, 50, seed=4)
+    weights = bootstrap.clip_weights(30, 50, seed=4)
     assert (
         weights.shape == (50, 30)
         and (weights.sum(axis=1) == 30).all()
         and (weights == np.round(weights)).all()
     )
-    np.testing.assert_array_equal(weights, metrics.clip_weights(30, 50, seed=4))
-    assert (weights != metrics.clip_weights(30, 50, seed=5)).any()
+    np.testing.assert_array_equal(weights, bootstrap.clip_weights(30, 50, seed=4))
+    assert (weights != bootstrap.clip_weights(30, 50, seed=5)).any()
 
 
 def test_weighted_metrics_equal_literally_resampled_clips():
@@ -352,13 +356,13 @@ def test_weighted_metrics_equal_literally_resampled_clips():
     counts = np.stack(
         [(truth & said).sum(1), (~truth & said).sum(1), (truth & ~said).sum(1)], axis=1
     )
-    for w in metrics.clip_weights(25, 20):
+    for w in bootstrap.clip_weights(25, 20):
         drawn = np.repeat(np.arange(25), w.astype(int))
-        assert ranking.ranking_metrics(scores, truth, w) == pytest.approx(
-            ranking.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9
+        assert average_precision.ranking_metrics(scores, truth, w) == pytest.approx(
+            average_precision.ranking_metrics(scores[drawn], truth[drawn]), abs=1e-9
         )
         resampled = metrics.decision_counts(truth[drawn], said[drawn]).sum(axis=1)
-        (found,) = metrics.resampled(f1_of, w[None], counts)
+        (found,) = bootstrap.resampled(f1_of, w[None], counts)
         assert found["f1"] == pytest.approx(f1_of(resampled)["f1"])
 
 
@@ -368,41 +372,41 @@ def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
         metrics.activity(Events.from_rows(rows), durations, 3) for rows in (reference, estimate)
     )
     per_clip = metrics.sum_by_clip(metrics.segment_counts(truth, said), clip_of, len(durations))
-    for w in metrics.clip_weights(len(durations), 5, seed=2):
+    for w in bootstrap.clip_weights(len(durations), 5, seed=2):
         theirs = segment_based(
             reference,
             estimate,
             durations,
             clips=np.repeat(np.arange(len(durations)), w.astype(int)).tolist(),
         )
-        (found,) = metrics.resampled(metrics.rates, w[None], per_clip)
+        (found,) = bootstrap.resampled(metrics.rates, w[None], per_clip)
         assert_segment_figures(found, theirs)
 
 
 def test_interval_of_a_metric_that_is_undefined_in_some_resamples():
     results = [{"a": None, "b": 1.0}, {"a": None, "b": None}]
-    assert metrics.interval_of(results, {"a": None, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
-    assert metrics.interval_of(results, {"a": 0.5, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
+    assert bootstrap.interval_of(results, {"a": None, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
+    assert bootstrap.interval_of(results, {"a": 0.5, "b": 1.0}) == {"a": None, "b": [1.0, 1.0]}
 
 
 def test_an_interval_is_numpys_percentiles_and_holds_its_value():
     results = [{"a": value / 100} for value in range(101)]
     for value, ends in ((0.3, [0.025, 0.975]), (0.01, [0.01, 0.975]), (0.99, [0.025, 0.99])):
-        assert metrics.interval_of(results, {"a": value})["a"] == pytest.approx(ends)
+        assert bootstrap.interval_of(results, {"a": value})["a"] == pytest.approx(ends)
 
 
 @pytest.mark.parametrize("num_clips", [1, 2, 5])
 @pytest.mark.parametrize("num_resamples", [1, 3, 40])
 def test_intervals_hold_the_values_of_few_clips_and_resamples(num_clips, num_resamples):
     rng, held = np.random.default_rng(num_clips), 0
-    weights = metrics.clip_weights(num_clips, num_resamples)
+    weights = bootstrap.clip_weights(num_clips, num_resamples)
     for _ in range(30):
         counts = rng.integers(0, 3, (num_clips, 7)) * (
             rng.random((num_clips, 7)) < 0.5
         )  # of rare classes
         values, ends = (
             metrics.rates(counts.sum(axis=0)),
-            metrics.intervals(metrics.rates, weights, counts),
+            bootstrap.intervals(metrics.rates, weights, counts),
         )
         for name, value in values.items():
             if ends[name] is not None:
@@ -410,7 +414,7 @@ def test_intervals_hold_the_values_of_few_clips_and_resamples(num_clips, num_res
                 assert low <= value <= high and (num_clips > 1 or low == high)
                 held += 1
         first, second = counts[:, 4:], counts[::-1, [5, 4, 6]]
-        pairs = metrics.paired_intervals(metrics.f1_of, weights, first, second)
+        pairs = bootstrap.paired_intervals(metrics.f1_of, weights, first, second)
         for value, interval in pairs.values():
             assert interval is None or interval[0] <= value <= interval[1]
     assert held > 50
@@ -436,5 +440,5 @@ def test_a_length_that_is_off_by_less_than_a_microsecond_adds_no_segment():
         np.array([2.9000000000000004, 3.0000000000000004]),
     )
     everything = Events.from_rows([(0, 0.0, 9.0, 0), (1, 0.0, 9.0, 0)])
-    micro, _ = metrics.segment_metrics(events, everything, durations, ["A"])
+    micro, _ = sed_eval_metrics.segment_metrics(events, everything, durations, ["A"])
     assert micro["error_rate"] == 0.0 and micro["f1"] == 1.0

@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, events
 from wsedtk.decoding import operating_point
-from wsedtk.evaluation import ranking
+from wsedtk.evaluation import average_precision
 from wsedtk.stages import score
 
 SEGMENT = {
@@ -121,7 +121,7 @@ def test_score_equals_sed_eval_and_scikit_learn(run, tmp_path, seed):
             and ranks["positives"] == true[:, k].sum()
         )
         assert ranks["auc"] == pytest.approx(roc_auc_score(true[:, k], clip[:, k]))
-        assert ranks["dprime"] == ranking.dprime(ranks["auc"])
+        assert ranks["dprime"] == average_precision.dprime(ranks["auc"])
     assert report["audioset"]["map"] == pytest.approx(average_precision_score(true, clip))
     assert report["audioset"]["mauc"] == pytest.approx(roc_auc_score(true, clip))
     names = [name_of(i) for i in range(12)]

@@ -19,7 +19,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: E402
 
-from wsedtk.evaluation import ranking  # noqa: E402
+from wsedtk.evaluation import average_precision  # noqa: E402
 
 
 def read_tags(path):
@@ -86,14 +86,14 @@ def main():
     scores = rng.random(tags.shape, np.float32)
     scores += 0.3 * tags
     np.floor(scores * 1000, out=scores)
-    ranking.class_ranking(scores[:100], tags[:100])  # to warm up
+    average_precision.class_ranking(scores[:100], tags[:100])  # to warm up
     print(
         f"{tags.shape[0]:,} clips x {tags.shape[1]} classes, {tags.sum():,} positives, {tags.any(axis=0).sum()} classes with some; "
         f"scores: {scores.nbytes / 2**20:.0f} MB"
     )
-    ours, seconds, memory = timed(ranking.class_ranking, scores, tags)
+    ours, seconds, memory = timed(average_precision.class_ranking, scores, tags)
     print(
-        f"wsedtk        {seconds:8.2f} s, at most {memory:.0f} MB held; {ranking.mean_ranking(ours)}"
+        f"wsedtk        {seconds:8.2f} s, at most {memory:.0f} MB held; {average_precision.mean_ranking(ours)}"
     )
     theirs, their_seconds, memory = timed(loop_of_scikit_learn, scores, tags)
     print(
@@ -106,7 +106,7 @@ def main():
     print(
         f"largest difference of any class: AP {np.nanmax(same[0]):.1e}, AUC {np.nanmax(same[1]):.1e}"
     )
-    found, seconds, memory = timed(ranking.ranking_intervals, scores, tags)
+    found, seconds, memory = timed(average_precision.ranking_intervals, scores, tags)
     print(f"intervals     {seconds:8.2f} s, at most {memory:.0f} MB held; {found}")
 
 

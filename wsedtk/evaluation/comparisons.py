@@ -6,13 +6,21 @@ N clips, S segments of all clips together, K classes.
 import numpy as np
 
 from wsedtk.data import events
-from wsedtk.evaluation import intervals, metrics, psds, ranking, report_data
+from wsedtk.evaluation import (
+    average_precision,
+    bootstrap,
+    intervals,
+    metrics,
+    psds,
+    report_data,
+    sed_eval_metrics,
+)
 
 RESAMPLES = 1000  # of the clips
 
 
 def _counts(scored):
-    """Return {section: (metric, counts (N, ...) of each clip)}, for `metrics.paired_intervals`."""
+    """Return {section: (metric, counts (N, ...) of each clip)}, for `bootstrap.paired_intervals`."""
     truth, decoded = scored.truth, scored.decoded
     found = {
         "tagging": (metrics.f1_of, report_data.tag_counts(truth.tag_matrix(), decoded.tag_matrix()))
@@ -21,7 +29,7 @@ def _counts(scored):
         found["segment"] = metrics.rates, segment_counts(scored)
         found["event"] = (
             metrics.f1_of,
-            metrics.event_counts(
+            sed_eval_metrics.event_counts(
                 *report_data.scored_events(truth, decoded), truth.durations, truth.labels
             ),
         )
@@ -35,10 +43,12 @@ def segment_counts(scored):
 
 
 def ranking_estimates(scored):
-    """Return `ranking.ranking_estimates` of a Scored folder; {} without MAP or its scores."""
+    """Return `average_precision.ranking_estimates` of a Scored folder; {} without MAP or its scores."""
     if scored.report["audioset"]["map"] is None or scored.scores is None:
         return {}
-    return ranking.ranking_estimates(scored.scores.clip[scored.rows], scored.truth.tag_matrix())
+    return average_precision.ranking_estimates(
+        scored.scores.clip[scored.rows], scored.truth.tag_matrix()
+    )
 
 
 def paired_differences(group):
@@ -50,11 +60,11 @@ def paired_differences(group):
     of `RESAMPLES` bootstrap resamples; of MAP, MAUC and d' `intervals.difference_over_clips`.
     """
     first = group[0]
-    weights = metrics.clip_weights(len(first.truth), RESAMPLES)
+    weights = bootstrap.clip_weights(len(first.truth), RESAMPLES)
     counts, ours = _counts(first), ranking_estimates(first)
     for other in group[1:]:
         found = {
-            section: metrics.paired_intervals(metric, weights, counts[section][1], theirs)
+            section: bootstrap.paired_intervals(metric, weights, counts[section][1], theirs)
             for section, (metric, theirs) in _counts(other).items()
             if section in counts
         }

@@ -16,7 +16,7 @@ from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
 from wsedtk.data.table_files import Repeat, TableFile
-from wsedtk.evaluation import metrics, psds, ranking, report_data
+from wsedtk.evaluation import average_precision, bootstrap, psds, report_data
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_data import Warn
 
@@ -129,12 +129,12 @@ def _measure_scores(
     scores = ScoreFile(path)
     rows = _rows(scores, truth, decoded, path)
     clip, tags = scores.clip[rows], truth.tag_matrix()  # (N, K)
-    classes = ranking.class_ranking(clip, tags)
+    classes = average_precision.class_ranking(clip, tags)
     for label, found in zip(truth.labels, classes):
         report["classes"][label]["audioset"] = found
-    report["audioset"] = ranking.mean_ranking(classes)
+    report["audioset"] = average_precision.mean_ranking(classes)
     if with_intervals:
-        found = ranking.ranking_intervals(clip, tags)
+        found = average_precision.ranking_intervals(clip, tags)
         report["audioset"].update({f"{name}_ci": ends for name, ends in found.items()})
     if truth.events is not None and scores.has("frame"):
         frames = [scores.frames(row) for row in rows]
@@ -183,7 +183,7 @@ def evaluate_folder(
     audio, true_audio = (one.info.get("audio_fingerprint") for one in (decoded, truth))
     provenance.check_audio(folder, audio, data_set, true_audio, warn)
     truth, decoded = _match(truth, decoded, data_set, folder, warn)
-    weights = metrics.clip_weights(len(truth), num_resamples) if num_resamples else None
+    weights = bootstrap.clip_weights(len(truth), num_resamples) if num_resamples else None
     report = report_data.empty_report(truth.labels)
     report["made_from"].update(sources)
     tuned_on = str(decoded.info.get("tuned_on")).split(" ")[0]

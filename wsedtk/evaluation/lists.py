@@ -17,7 +17,7 @@ from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.formats import dcase
 from wsedtk.data.formats.dcase import EventList
-from wsedtk.evaluation import metrics, report_data
+from wsedtk.evaluation import bootstrap, report_data
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_data import Warn
 from wsedtk.evaluation.report_text import Kind
@@ -207,7 +207,7 @@ def evaluate_lists(
     said = _data_set(estimate, clips, labels, durations, kind == "events")
     _warn_of_late_events(truth, reference.path, warn)
     _warn_of_late_events(said, estimate.path, warn)
-    weights = metrics.clip_weights(len(clips), num_resamples) if num_resamples else None
+    weights = bootstrap.clip_weights(len(clips), num_resamples) if num_resamples else None
     report = report_data.empty_report(labels)
     fingerprint = clip_sets.fingerprint_clips([f"{clip}.wav" for clip in clips])
     report["clips"].update(scored=len(clips), official=len(clips), fingerprint=fingerprint)

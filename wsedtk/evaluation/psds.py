@@ -4,7 +4,7 @@ import numpy as np
 
 from wsedtk.core.caches import matplotlib_importable
 from wsedtk.data import events
-from wsedtk.evaluation import metrics
+from wsedtk.evaluation import metrics, sed_eval_metrics
 
 PSDS_SETTINGS = {
     "psds1": {
@@ -35,7 +35,7 @@ def measure(frame_scores, seconds_per_frame, reference, durations, recorded):
     used = np.unique(reference.label).tolist()
     if not used:
         return dict.fromkeys(PSDS_SETTINGS), 0
-    with metrics.quiet_imports(), matplotlib_importable():  # which it imports
+    with sed_eval_metrics.quiet_imports(), matplotlib_importable():  # which it imports
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
     truth = {str(clip): [] for clip in range(len(durations))}

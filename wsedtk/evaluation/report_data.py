@@ -18,7 +18,7 @@ from wsedtk.core.progress import printable
 from wsedtk.data import tables
 from wsedtk.data.events import Events
 from wsedtk.data.tables import find_clips
-from wsedtk.evaluation import metrics, psds, ranking
+from wsedtk.evaluation import average_precision, bootstrap, metrics, psds, sed_eval_metrics
 
 Warn = Callable[[str], None]  # is called with each warning, as text
 SEGMENT_KEYS = (
@@ -153,7 +153,7 @@ def read_report(path):
 
 def _add_intervals(values, metric, weights, per_clip):
     if weights is not None:
-        found = metrics.intervals(metric, weights, per_clip)
+        found = bootstrap.intervals(metric, weights, per_clip)
         values.update({f"{name}_ci": found[name] for name in list(values)})
 
 
@@ -219,7 +219,7 @@ def decoded_segments(truth, decoded):
 def measure_tags(report, truth, decoded, weights):
     """Fill in what needs no true events: tagging, with its intervals, classes and baselines, and the system's consistency.
 
-    truth, decoded: DataSets of the same clips and classes; weights: (R, N) as `metrics.clip_weights`, or None for no intervals.
+    truth, decoded: DataSets of the same clips and classes; weights: (R, N) as `bootstrap.clip_weights`, or None for no intervals.
     """
     true, said = truth.tag_matrix(), decoded.tag_matrix()
     counts = metrics.decision_counts(true, said)
@@ -238,9 +238,9 @@ def measure_events(report, truth, decoded, weights):
     """Fill in segment and event metrics, with their intervals, classes and baselines; see `measure_tags`."""
     durations, labels = truth.durations, truth.labels
     true, said = scored_events(truth, decoded)
-    micro, by_class = metrics.segment_metrics(true, said, durations, labels)
+    micro, by_class = sed_eval_metrics.segment_metrics(true, said, durations, labels)
     report["segment"] = micro
-    report["event"], event_classes, event_counts = metrics.event_metrics(
+    report["event"], event_classes, event_counts = sed_eval_metrics.event_metrics(
         true, said, durations, labels
     )
     lasting = metrics.drop_zero_length(truth.events)
@@ -330,7 +330,7 @@ def why_no_interval(report):
     ]
     if not names:
         return None
-    reason = ranking.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
+    reason = average_precision.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
     *others, last = names
     names = f"{', '.join(others)} and {last}" if others else last
     return names, reason or "leaving out a clip changes nothing, so that the spread is unknown"

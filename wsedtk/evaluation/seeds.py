@@ -6,7 +6,14 @@ bin/compare.py and the report page show them. N clips, K classes.
 import dataclasses
 import re
 
-from wsedtk.evaluation import comparisons, intervals, metrics, ranking, report_data
+from wsedtk.evaluation import (
+    average_precision,
+    comparisons,
+    intervals,
+    metrics,
+    report_data,
+    sed_eval_metrics,
+)
 
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names them
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
@@ -122,7 +129,7 @@ def estimates(scored, sections):
     if "event" in sections and scored.has_events:
         events = report_data.scored_events(truth, decoded)
         parts["event"] = metrics.f1_parts(
-            metrics.event_counts(*events, truth.durations, truth.labels)
+            sed_eval_metrics.event_counts(*events, truth.durations, truth.labels)
         )
     if "consistency" in sections and decoded.events is not None:
         counts = metrics.consistency_counts(said, *report_data.decoded_segments(truth, decoded))
@@ -202,7 +209,7 @@ def why_no_interval(runs, section):
             return f"the scores of {one.system} are gone; predict them again"
     reason = None
     if section == "audioset":
-        reason = ranking.why_no_interval(runs[0].truth.clips_per_class())
+        reason = average_precision.why_no_interval(runs[0].truth.clips_per_class())
     return reason or "without one of the clips a figure is undefined"
 
 

@@ -2,7 +2,7 @@
 
 import html
 
-from wsedtk.evaluation import comparisons, intervals, ranking, report_data, seeds
+from wsedtk.evaluation import average_precision, comparisons, intervals, report_data, seeds
 from wsedtk.report.page import breakable, table
 
 _OVER_CLIPS = (
@@ -121,7 +121,7 @@ def _add_over_seeds(page, groups, columns):
     if rows:
         page.section("Differences over seeds")
         page.add(_table("difference", rows, columns))
-        page.add(_note(_OVER_SEEDS.format(ranking.FEW_POSITIVES)))
+        page.add(_note(_OVER_SEEDS.format(average_precision.FEW_POSITIVES)))
 
 
 def _mean(found):

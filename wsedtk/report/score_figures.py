@@ -9,7 +9,7 @@ import numpy as np
 
 from wsedtk.core.config import read_yaml
 from wsedtk.core.errors import InputError
-from wsedtk.evaluation import comparisons, ranking, report_data
+from wsedtk.evaluation import average_precision, comparisons, report_data
 from wsedtk.report import plots
 from wsedtk.report.clip_pages import MAX_SYSTEMS
 from wsedtk.report.page import breakable, table
@@ -90,8 +90,8 @@ def add_poolings(page, found, systems):
 
 def _curve(system, values, truth):
     """A curve of `plots.precision_recall`. values: (N,); truth: (N,) booleans."""
-    precision, recall = comparisons.thinned(*ranking.precision_recall(values, truth))
-    return system, recall, precision, f"AP {ranking.average_precision(values, truth):.3f}"
+    precision, recall = comparisons.thinned(*average_precision.precision_recall(values, truth))
+    return system, recall, precision, f"AP {average_precision.average_precision(values, truth):.3f}"
 
 
 def _panels(one, occurring, section):

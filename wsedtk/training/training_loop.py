@@ -18,7 +18,7 @@ from wsedtk.core.processes import ahead
 from wsedtk.core.progress import progress, say
 from wsedtk.data import tables
 from wsedtk.decoding import thresholds
-from wsedtk.evaluation import metrics, ranking
+from wsedtk.evaluation import average_precision, metrics
 from wsedtk.inference import network_runner
 from wsedtk.training.augmentations import augmentation_of
 from wsedtk.training.batching import Batches, FrameTargets
@@ -72,7 +72,7 @@ def _measured(scores, truth):
     return {
         "loss": loss,
         "f1": f1 or 0.0,
-        "map": ranking.ranking_metrics(scores, truth)["map"] or 0.0,
+        "map": average_precision.ranking_metrics(scores, truth)["map"] or 0.0,
     }
 
 

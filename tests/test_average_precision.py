@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from wsedtk.evaluation import ranking
+from wsedtk.evaluation import average_precision
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -24,10 +24,10 @@ def test_ranking_equals_scikit_learn(weighted, decimals):
         weight = rng.integers(0, 4, size).astype(float) if weighted else None
         if weighted:
             weight[:2] = 1
-        assert ranking.average_precision(scores, truth, weight) == pytest.approx(
+        assert average_precision.average_precision(scores, truth, weight) == pytest.approx(
             average_precision_score(truth, scores, sample_weight=weight), abs=1e-9
         )
-        assert ranking.roc_auc(scores, truth, weight) == pytest.approx(
+        assert average_precision.roc_auc(scores, truth, weight) == pytest.approx(
             roc_auc_score(truth, scores, sample_weight=weight), abs=1e-9
         )
 
@@ -36,29 +36,29 @@ def test_ranking_of_absent_classes():
     scores = np.array([0.1, 0.7, 0.7])
     nobody, everybody = np.zeros(3, bool), np.ones(3, bool)
     assert (
-        ranking.average_precision(scores, nobody) is None
-        and ranking.roc_auc(scores, nobody) is None
+        average_precision.average_precision(scores, nobody) is None
+        and average_precision.roc_auc(scores, nobody) is None
     )
     assert (
-        ranking.average_precision(scores, everybody) == 1.0
-        and ranking.roc_auc(scores, everybody) is None
+        average_precision.average_precision(scores, everybody) == 1.0
+        and average_precision.roc_auc(scores, everybody) is None
     )
     truth = np.array([[True, False, True], [False, False, True], [True, False, True]])
     table = np.array([[0.9, 0.5, 0.1], [0.8, 0.5, 0.2], [0.3, 0.5, 0.3]])
-    found = ranking.ranking_metrics(table, truth)
+    found = average_precision.ranking_metrics(table, truth)
     assert found["map"] == pytest.approx(
         (average_precision_score(truth[:, 0], table[:, 0]) + 1) / 2
     )
     assert found["mauc"] == pytest.approx(
         roc_auc_score(truth[:, 0], table[:, 0])
     )  # the only class with positives and negatives
-    assert ranking.ranking_metrics(table, np.zeros_like(truth)) == {
+    assert average_precision.ranking_metrics(table, np.zeros_like(truth)) == {
         "map": None,
         "mauc": None,
         "dprime": None,
     }
     drawn = np.array([0.0, 1.0, 0.0])  # a resample without the positives of class 0
-    assert ranking.average_precision(table[:, 0], truth[:, 0], drawn) is None
+    assert average_precision.average_precision(table[:, 0], truth[:, 0], drawn) is None
 
 
 def assert_classes(found, scores, truth, weight=None):
@@ -77,7 +77,7 @@ def assert_classes(found, scores, truth, weight=None):
         assert one["auc"] == pytest.approx(
             roc_auc_score(truth[:, k], scores[:, k], sample_weight=weight), abs=1e-9
         )
-        assert one["dprime"] == ranking.dprime(one["auc"])
+        assert one["dprime"] == average_precision.dprime(one["auc"])
 
 
 def ranking_case(seed, size, num_classes, steps, dtype):
@@ -108,22 +108,22 @@ def ranking_case(seed, size, num_classes, steps, dtype):
 )
 def test_ranking_of_every_class_equals_scikit_learn(seed, size, num_classes, steps, dtype):
     scores, truth, weight = ranking_case(seed, size, num_classes, steps, dtype)
-    assert_classes(ranking.class_ranking(scores, truth), scores, truth)
+    assert_classes(average_precision.class_ranking(scores, truth), scores, truth)
     weight[0] = 0.5  # something has a weight
-    assert_classes(ranking.class_ranking(scores, truth, weight), scores, truth, weight)
+    assert_classes(average_precision.class_ranking(scores, truth, weight), scores, truth, weight)
 
 
 def test_ranking_metrics_are_the_means_of_the_classes():
     scores, truth, weight = ranking_case(8, 300, 12, 20, np.float32)
-    found = ranking.ranking_metrics(scores, truth, weight)
-    by_class = ranking.class_ranking(scores, truth, weight)
+    found = average_precision.ranking_metrics(scores, truth, weight)
+    by_class = average_precision.class_ranking(scores, truth, weight)
     assert found["map"] == pytest.approx(
         np.mean([c["ap"] for c in by_class if c["ap"] is not None]), abs=1e-12
     )
     assert found["mauc"] == pytest.approx(
         np.mean([c["auc"] for c in by_class if c["auc"] is not None]), abs=1e-12
     )
-    assert found["dprime"] == ranking.dprime(found["mauc"])
+    assert found["dprime"] == average_precision.dprime(found["mauc"])
     assert None in [c["ap"] for c in by_class] and None in [
         c["auc"] for c in by_class if c["ap"] is not None
     ]
@@ -132,13 +132,13 @@ def test_ranking_metrics_are_the_means_of_the_classes():
 def test_dprime():
     # d' = sqrt(2) z(AUC): two unit normals d' apart have the area Phi(d' / sqrt(2)).
     for distance in (0.0, 1.0, 2.5):
-        assert ranking.dprime(0.5 * (1 + math.erf(distance / 2))) == pytest.approx(
+        assert average_precision.dprime(0.5 * (1 + math.erf(distance / 2))) == pytest.approx(
             distance, abs=1e-9
         )
-    assert ranking.dprime(0.3) < 0
-    assert ranking.dprime(None) is None
+    assert average_precision.dprime(0.3) < 0
+    assert average_precision.dprime(None) is None
     assert (
-        ranking.dprime(1.0) is None and ranking.dprime(0.0) is None
+        average_precision.dprime(1.0) is None and average_precision.dprime(0.0) is None
     )  # infinite: no number to report
 
 
@@ -169,13 +169,16 @@ def test_influences_are_those_of_leaving_each_clip_out(size, steps, rare):
     truth[:, 0] = np.arange(size) < (1 if rare else 3)
     truth[:, 1] = np.arange(size) > (0 if rare else 2)  # a single negative
     scores = np.floor((rng.random((size, 12)) + 0.3 * truth) * steps) / steps
-    found, values = ranking.ranking_estimates(scores, truth), ranking.ranking_metrics(scores, truth)
+    found, values = (
+        average_precision.ranking_estimates(scores, truth),
+        average_precision.ranking_metrics(scores, truth),
+    )
     for name, without in zip(("map", "mauc"), leave_one_out(scores, truth)):
         assert found[name].value == values[name]
         expected = (size - 1) * (without.mean() - without)
         np.testing.assert_allclose(found[name].influence, expected, atol=1e-9)
     step = 1e-6  # d' rises with the area by its slope
-    ends = [ranking.dprime(values["mauc"] + sign * step) for sign in (-1, 1)]
+    ends = [average_precision.dprime(values["mauc"] + sign * step) for sign in (-1, 1)]
     expected = (ends[1] - ends[0]) / (2 * step) * found["mauc"].influence
     np.testing.assert_allclose(found["dprime"].influence, expected, rtol=1e-6)
 
@@ -185,10 +188,10 @@ def test_the_centre_of_map_counts_no_positive_in_its_own_precision():
     scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5, 0.4]]).T
     # Two other positives stand for all three. No other clip is as high as the first positive; one
     # positive is as high as the second; two positives and a negative are as high as the third.
-    centre = ranking.ranking_estimates(scores, truth)["map"].centre
+    centre = average_precision.ranking_estimates(scores, truth)["map"].centre
     assert centre == pytest.approx((1 + 1 + 3 / (3 + 1)) / 3)
     tied = np.array([[0.9, 0.9, 0.9, 0.2, 0.1, 0.1]]).T  # two positives and a negative, then one
-    centre = ranking.ranking_estimates(tied, truth)["map"].centre
+    centre = average_precision.ranking_estimates(tied, truth)["map"].centre
     assert centre == pytest.approx((2 * 1.5 / (1.5 + 1) + 3 / (3 + 1)) / 3)
 
 
@@ -196,8 +199,8 @@ def test_the_interval_of_map_is_students_on_the_logit_around_the_centre():
     rng = np.random.default_rng(5)
     truth = rng.random((80, 6)) < 0.2
     scores = rng.random((80, 6)) + 0.2 * truth
-    estimates = ranking.ranking_estimates(scores, truth)
-    found = ranking.ranking_intervals(scores, truth)
+    estimates = average_precision.ranking_estimates(scores, truth)
+    found = average_precision.ranking_intervals(scores, truth)
     assert estimates["map"].centre < estimates["map"].value - 0.005  # without the bias
     for name in ("map", "mauc"):
         one = estimates[name]
@@ -210,7 +213,9 @@ def test_the_interval_of_map_is_students_on_the_logit_around_the_centre():
         widened = [min(expected[0], one.value), max(expected[1], one.value)]
         assert found[name] == pytest.approx(widened)
         assert found[name][0] < one.value < found[name][1]
-    assert found["dprime"] == pytest.approx([ranking.dprime(area) for area in found["mauc"]])
+    assert found["dprime"] == pytest.approx(
+        [average_precision.dprime(area) for area in found["mauc"]]
+    )
 
 
 def test_there_is_no_interval_where_too_many_classes_are_rare():
@@ -218,21 +223,21 @@ def test_there_is_no_interval_where_too_many_classes_are_rare():
     truth, scores = rng.random((50, 20)) < 0.3, rng.random((50, 20))
     for num_rare in range(4):
         truth[:, :num_rare] = np.arange(50)[:, None] == 7  # one positive each
-        found = ranking.ranking_intervals(scores, truth)
-        reason = ranking.why_no_interval(truth.sum(axis=0))
+        found = average_precision.ranking_intervals(scores, truth)
+        reason = average_precision.why_no_interval(truth.sum(axis=0))
         assert (found["map"] is None) == (num_rare > 2) == (reason is not None)
     assert reason == "3 of 20 classes have fewer than 2 positive clips"
     assert found == {"map": None, "mauc": None, "dprime": None}
     truth[:, :3] = False  # absent ones are no better known
-    assert ranking.ranking_intervals(scores, truth)["map"] is None
-    assert ranking.ranking_metrics(scores, truth)["map"] is not None
+    assert average_precision.ranking_intervals(scores, truth)["map"] is None
+    assert average_precision.ranking_metrics(scores, truth)["map"] is not None
 
 
 def test_there_is_no_interval_of_what_no_clip_changes():
     truth = np.arange(10)[:, None] < 4
     perfect = -np.arange(10.0)[:, None]
-    assert ranking.ranking_metrics(perfect, truth)["map"] == 1
+    assert average_precision.ranking_metrics(perfect, truth)["map"] == 1
     none = {"map": None, "mauc": None, "dprime": None}
-    assert ranking.ranking_intervals(perfect, truth) == none
+    assert average_precision.ranking_intervals(perfect, truth) == none
     for nothing in (np.zeros((10, 1), bool), np.ones((10, 1), bool)):
-        assert ranking.ranking_intervals(perfect, nothing) == none
+        assert average_precision.ranking_intervals(perfect, nothing) == none
