@@ -80,7 +80,6 @@ class Parameter:
     hidden_from_cli: bool = False
 
 
-
 def descriptions(options: type) -> dict[str, str]:
     """Return {field: description} from the NumPy docstrings of a class and its bases.
 

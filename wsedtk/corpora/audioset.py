@@ -19,7 +19,7 @@ import numpy as np
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
-from wsedtk.corpora import youtube
+from wsedtk.corpora import official_sets, youtube
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.tables import Fault, first, line_blocks, normal, raise_on_errors, read_lines
 
@@ -393,7 +393,7 @@ def prepare(
 ):
     """Write data_dir/{train,eval} with what audio there is, or all official clips without any."""
     data_dir = Path(data_dir)
-    youtube.check_prepare(data_dir, ("train", "eval"), MADE_BY, metadata_only, strict)
+    official_sets.check_prepare(data_dir, ("train", "eval"), MADE_BY, metadata_only, strict)
     sets = read(metadata_dir, subset, with_ancestors)
     sets["train"] = exclude(sets["train"], excluded)
     shared = np.intersect1d(*(youtube.videos_of(dataset.filenames) for dataset in sets.values()))
@@ -402,6 +402,6 @@ def prepare(
             f"warning: the training and the evaluation list share {len(shared)} videos: {first(shared.tolist())}"
         )
     if metadata_only:
-        youtube.write_without_audio(sets, data_dir)
+        official_sets.write_without_audio(sets, data_dir)
     else:
-        youtube.prepare(sets, audio_dirs, data_dir, strict, jobs)
+        official_sets.prepare(sets, audio_dirs, data_dir, strict, jobs)

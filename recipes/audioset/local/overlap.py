@@ -17,7 +17,7 @@ from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
-from wsedtk.corpora import audioset, youtube
+from wsedtk.corpora import audioset, official_sets, youtube
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.store import FeatureStore
 from wsedtk.evaluation import report_data
@@ -114,7 +114,7 @@ def main():
             )
             for source in trained:
                 unseen &= ~np.isin(videos[name], sources[source])
-            youtube.remove(folder)
+            official_sets.remove(folder)
             print(
                 f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos that the model was not trained on"
             )
