@@ -14,7 +14,7 @@ from test_checkpoint import small_spec
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
-from wsedtk.corpora import audioset, dcase2017
+from wsedtk.corpora import audioset, audioset_metadata, dcase2017
 from wsedtk.data import class_lists, datadir, score_folders, score_tables, table_files
 from wsedtk.data.formats import dcase
 from wsedtk.decoding import operating_point
@@ -239,9 +239,11 @@ def test_damaged_official_metadata(real_data, tmp_path, corpus, read, record_pro
 TEXT_READERS = {
     "event list": read_list,
     "labels": datadir.read_labels,
-    "AudioSet's classes": audioset.read_classes,
-    "AudioSet's list": lambda p: audioset.read_list(p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]),
-    "ontology": audioset.read_ontology,
+    "AudioSet's classes": audioset_metadata.read_classes,
+    "AudioSet's list": lambda p: audioset_metadata.read_list(
+        p, ["Car", "Dog"], ["/m/0k4j", "/m/0bt9lr"]
+    ),
+    "ontology": audioset_metadata.read_ontology,
     "DCASE's classes": dcase2017.read_classes,
     "DCASE's list": dcase2017.read_list,
     "DCASE's truth": dcase2017.read_truth,

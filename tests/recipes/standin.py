@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from wsedtk.corpora import audioset, dcase2017, youtube
+from wsedtk.corpora import audioset, audioset_metadata, dcase2017, youtube
 
 RATE = 16000
 CORPORA = {"dcase2017": dcase2017.read, "audioset": audioset.read}
@@ -47,9 +47,9 @@ def sound(label, num_samples, rng):
 
 def classes_above(metadata_dir, mids):
     """Which classes lie above which (K, K), see audioset.ancestors; none where there is no ontology."""
-    path = Path(metadata_dir) / audioset.ONTOLOGY
+    path = Path(metadata_dir) / audioset_metadata.ONTOLOGY
     return (
-        audioset.ancestors(audioset.read_ontology(path), mids)
+        audioset.ancestors(audioset_metadata.read_ontology(path), mids)
         if path.exists()
         else np.zeros((len(mids), len(mids)), bool)
     )

@@ -19,109 +19,17 @@ import click
 
 from wsedtk import __version__
 from wsedtk.cli.options import IN_DIR, OUT, Parameter, build, parameters
+from wsedtk.cli.value_types import Fraction as Fraction
+from wsedtk.cli.value_types import Number as Number
+from wsedtk.cli.value_types import NumberList as NumberList
+from wsedtk.cli.value_types import Shard as Shard
+from wsedtk.cli.value_types import Target as Target
 from wsedtk.core import signals
 from wsedtk.core.atomic import remove_left_over
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
-
-
-class Shard(click.ParamType):
-    """K/N, the K-th of N shards, counted from 1."""
-
-    name = "K/N"
-
-    def convert(self, value, param, ctx):
-        """Return (K, N)."""
-        if isinstance(value, tuple):
-            return value
-        k, slash, n = value.partition("/")
-        if not (slash and k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
-            self.fail(f"{value!r}: expected K/N with 1 <= K <= N", param, ctx)
-        return int(k), int(n)
-
-
-class NumberList(click.ParamType):
-    """Numbers >= 0 with commas between them."""
-
-    def __init__(self, kind, name):
-        self.kind, self.name = kind, f"{name},..."
-
-    def convert(self, value, param, ctx):
-        """Return a tuple of numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(self.kind(v) for v in value.split(","))
-        except ValueError:
-            numbers = (-1,)
-        if not all(0 <= n < float("inf") for n in numbers):
-            self.fail(
-                f"{value!r}: expected {self.name[:-4]}, one or several with commas between them",
-                param,
-                ctx,
-            )
-        return numbers
-
-
-class Number(click.FloatRange):
-    """A number of a range, and never NaN, which click takes for one of every range."""
-
-    def convert(self, value, param, ctx):
-        """Return the number."""
-        number = super().convert(value, param, ctx)
-        if number != number:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return number
-
-
-class Fraction(Number):
-    """A number from 0 to 1. For a percentage the message suggests the fraction."""
-
-    def __init__(self):
-        super().__init__(0, 1)
-
-    def convert(self, value, param, ctx):
-        """Return the number."""
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter as error:
-            from wsedtk.core.config import suggest_fraction
-
-            error.message = error.message.rstrip(".") + suggest_fraction(value)
-            raise
-
-
-class Target(click.ParamType):
-    """A quantity that decisions have to reach, and its value."""
-
-    name = "KEY=VALUE"
-
-    def convert(self, value, param, ctx):
-        """Return (quantity, number)."""
-        if isinstance(value, tuple):
-            return value
-        from wsedtk.core.config import suggest, suggest_fraction
-        from wsedtk.decoding.thresholds import TARGETS
-
-        key, _, text = value.partition("=")
-        if key not in TARGETS:
-            self.fail(f"{value!r}: no such target; {suggest(key, TARGETS)}", param, ctx)
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-        if key == "false-alarms-per-hour" and not 0 <= number < float("inf"):
-            self.fail(f"{value!r}: expected {key}=NUMBER, a number of at least 0", param, ctx)
-        if key != "false-alarms-per-hour" and not 0 < number <= 1:
-            self.fail(
-                f"{value!r}: expected {key}=NUMBER, a number above 0 and at most 1"
-                + suggest_fraction(text),
-                param,
-                ctx,
-            )
-        return key, number
 
 
 def _check_outputs(command, options):

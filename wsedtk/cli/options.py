@@ -7,10 +7,13 @@ description in the class's docstring (NumPy style). A field becomes a parameter 
     a tuple of paths, without a default    an argument that takes several values
     bool                                   a flag
     Literal                                a choice
-    a tuple, with a default                an option that can be repeated
+    a sequence, with a default             an option that can be repeated
     the rest                               an option
 
-A command overrides what differs with a `Parameter`.
+A command overrides what differs with a `Parameter`. A corpus, whose command is made when it is
+used, gives the fields of `Parameter` as the metadata of its own fields:
+
+    classes: Sequence[str] = dataclasses.field(default=(), metadata={"flag": "--class"})
 """
 
 import dataclasses
@@ -24,6 +27,7 @@ from typing import Any
 
 import click
 
+from wsedtk.cli.value_types import NumberList
 from wsedtk.core.paths import PathLike
 
 IN_DIR = click.Path(path_type=Path)
@@ -47,8 +51,14 @@ class Parameter:
         The name of its value in the help.
     help : str, optional
         The help text.
-    required : bool
-        Whether an option must be given.
+    required : bool, optional
+        Whether the parameter must be given. By default arguments must, and options without a
+        default.
+    minimum : int, optional
+        The least whole number that is valid.
+    comma_separated : str, optional
+        The word for the values of a sequence of whole numbers that are typed as one text, with
+        commas between them.
     show_default : bool
         Whether the help shows the default.
     default : str, optional
@@ -62,18 +72,28 @@ class Parameter:
     type: "click.ParamType[Any] | None" = None
     metavar: str | None = None
     help: str | None = None
-    required: bool = False
+    required: bool | None = None
+    minimum: int | None = None
+    comma_separated: str | None = None
     show_default: bool = True
     default: str | None = None
     hidden_from_cli: bool = False
 
 
-_DEFAULT = Parameter()
-
-
 def descriptions(options: type) -> dict[str, str]:
-    """Return {field: description} from the Parameters section of a class's NumPy docstring."""
-    lines = inspect.cleandoc(options.__doc__ or "").splitlines()
+    """Return {field: description} from the NumPy docstrings of a class and its bases.
+
+    The descriptions stand in the sections called Parameters.
+    """
+    found: dict[str, str] = {}
+    for base in reversed(options.__mro__):
+        found |= _own_descriptions(base.__doc__ or "")
+    return found
+
+
+def _own_descriptions(docstring: str) -> dict[str, str]:
+    """Return {field: description} from the Parameters section of one docstring."""
+    lines = inspect.cleandoc(docstring).splitlines()
     found: dict[str, list[str]] = {}
     names: list[str] = []
     in_section = False
@@ -100,11 +120,12 @@ def parameters(options: type, changes: Mapping[str, Parameter]) -> dict[str, cli
     if unknown := set(changes) - set(fields):
         raise TypeError(f"{options.__name__} has no fields {', '.join(sorted(unknown))}")
     kinds, texts = typing.get_type_hints(options), descriptions(options)
-    return {
-        name: _parameter(field, kinds[name], changes.get(name, _DEFAULT), texts.get(name, ""))
-        for name, field in fields.items()
-        if not changes.get(name, _DEFAULT).hidden_from_cli
-    }
+    made = {}
+    for name, field in fields.items():
+        change = changes.get(name) or Parameter(**field.metadata)
+        if not change.hidden_from_cli:
+            made[name] = _parameter(field, kinds[name], change, texts.get(name, ""))
+    return made
 
 
 def _parameter(
@@ -112,45 +133,58 @@ def _parameter(
 ) -> click.Parameter:
     """Return the click parameter of a field, whose annotation is `kind`."""
     key = change.key or field.name
-    kind, several = _element(kind)
-    settings: dict[str, Any] = {"type": change.type or _type(kind), "metavar": change.metavar}
-    needed = field.default is dataclasses.MISSING
-    is_argument = needed and not field.kw_only and change.flag is None
-    if is_argument:
-        if several:
-            settings |= {"nargs": -1, "required": True}
+    element, is_sequence = _element(kind)
+    settings: dict[str, Any] = {"metavar": change.metavar, "type": _type(element, change)}
+    has_default = field.default is not dataclasses.MISSING
+    if not has_default and not field.kw_only and change.flag is None:
+        settings["required"] = change.required is not False
+        if is_sequence:
+            settings["nargs"] = -1
         return click.Argument([key], **settings)
     settings |= {"help": change.help or text, "show_default": change.show_default}
-    if needed or change.required:
-        settings["required"] = True
-    elif not several:
-        settings["default"] = field.default if change.default is None else change.default
-    if kind is bool:
-        settings |= {"is_flag": True, "type": None}
-    if several and change.default is None:
+    settings["required"] = not has_default if change.required is None else change.required
+    default = _default(field.default, change)
+    if has_default and not settings["required"]:
+        settings["default"] = field.default if default is None else default
+    if is_sequence and not isinstance(settings["type"], NumberList):
         settings["multiple"] = True
-    elif several:  # the type converts one text to a tuple
-        settings["default"] = change.default
+    if element is bool:
+        settings |= {"is_flag": True, "type": None}
     return click.Option([change.flag or "--" + field.name.replace("_", "-"), key], **settings)
 
 
+def _default(value: object, change: Parameter) -> str | None:
+    """Return the default as typed, where the type of the parameter converts text; else None."""
+    if change.comma_separated is not None and isinstance(value, Sequence):
+        return ",".join(map(str, value))
+    return change.default
+
+
 def _element(kind: Any) -> tuple[Any, bool]:
-    """Return the type of one value, and whether a field takes several."""
+    """Return the type of one value, and whether a field takes any number of values."""
     if kind == PathLike:
         return kind, False
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        inner = [one for one in typing.get_args(kind) if one is not type(None)]
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        inner = tuple(one for one in inner if one is not type(None))
         for one in inner:
-            if typing.get_origin(one) in (tuple, Sequence):
-                return _element(one)
+            element, is_sequence = _element(one)
+            if is_sequence:
+                return element, True
         return (PathLike if set(inner) == set(_PATHS) else inner[0]), False
-    if typing.get_origin(kind) in (tuple, Sequence):
-        return _element(typing.get_args(kind)[0])[0], True
+    if origin is Sequence or (origin is tuple and inner[-1] is Ellipsis):
+        return _element(inner[0])[0], True
     return kind, False
 
 
-def _type(kind: Any) -> Any:
-    """Return the click type of a field's values."""
+def _type(kind: Any, change: Parameter) -> Any:
+    """Return the click type of one value."""
+    if change.type is not None:
+        return change.type
+    if change.comma_separated is not None:
+        return NumberList(int, change.comma_separated)
+    if change.minimum is not None:
+        return click.IntRange(change.minimum)
     if kind == PathLike:
         return IN_DIR
     if typing.get_origin(kind) is typing.Literal:

@@ -21,7 +21,7 @@ import numpy as np
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
-from wsedtk.corpora import youtube
+from wsedtk.corpora import official_sets, youtube
 from wsedtk.data import clip_sets, datadir, set_events, tables
 from wsedtk.data.events import Events
 from wsedtk.data.table_files import TableFile
@@ -213,7 +213,7 @@ def read(metadata_dir):
 def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
     """Write data_dir/{train,test,eval} with what audio there is, or all official clips without any."""
     data_dir = Path(data_dir)
-    youtube.check_prepare(data_dir, SETS, MADE_BY, metadata_only, strict)
+    official_sets.check_prepare(data_dir, SETS, MADE_BY, metadata_only, strict)
     sets = read(metadata_dir)
     for name in ("test", "eval"):
         dataset = sets[name]
@@ -225,6 +225,6 @@ def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
                 f"is it whole? {tables.first(without)}"
             )
     if metadata_only:
-        youtube.write_without_audio(sets, data_dir)
+        official_sets.write_without_audio(sets, data_dir)
         return
-    youtube.prepare(sets, audio_dirs, data_dir, strict, jobs)
+    official_sets.prepare(sets, audio_dirs, data_dir, strict, jobs)

@@ -15,7 +15,7 @@ from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.corpora import audioset, youtube
+from wsedtk.corpora import audioset_metadata, youtube
 from wsedtk.data import datadir
 from wsedtk.models import checkpoint
 
@@ -35,7 +35,7 @@ def classes_of(model_labels, audioset_classes, dcase_classes):
         raise InputError(
             f"the model lacks {len(missing)} of DCASE's {len(pairs)} classes: "
             f"{', '.join(missing)}; its classes must be "
-            f"AudioSet's, named as in {audioset.CLASSES} or by their IDs"
+            f"AudioSet's, named as in {audioset_metadata.CLASSES} or by their IDs"
         )
     return pairs
 
@@ -64,16 +64,18 @@ def main():
                 f"{options.model_dir}: has another front end than {options.frontend}; "
                 "give its own (model.yaml) as --frontend"
             )
-        files = youtube.find_metadata(options.audioset_metadata, f"AudioSet's {audioset.CLASSES}")
-        if audioset.CLASSES not in files:
+        files = youtube.find_metadata(
+            options.audioset_metadata, f"AudioSet's {audioset_metadata.CLASSES}"
+        )
+        if audioset_metadata.CLASSES not in files:
             raise InputError(
-                f"{options.audioset_metadata}: {audioset.CLASSES} is not there; "
+                f"{options.audioset_metadata}: {audioset_metadata.CLASSES} is not there; "
                 "is it the folder of AudioSet's metadata?"
             )
         dcase = datadir.read(options.dcase_set)
         pairs = classes_of(
             labels,
-            audioset.read_classes(files[audioset.CLASSES]),
+            audioset_metadata.read_classes(files[audioset_metadata.CLASSES]),
             (dcase.labels, dcase.info["class_ids"]),
         )
         write_text(options.output, "".join(f"{name}\t{label}\n" for name, label in pairs))

@@ -21,7 +21,7 @@ from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
-from wsedtk.corpora import audioset, youtube
+from wsedtk.corpora import audioset_metadata, official_sets, youtube
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.store import FeatureStore
 from wsedtk.evaluation import report_data
@@ -35,12 +35,14 @@ def seen_videos(metadata_dir, data_sets):
     sources, trained, classes = (
         {},
         [],
-        audioset.read_classes(files.get(audioset.CLASSES, metadata_dir / audioset.CLASSES)),
+        audioset_metadata.read_classes(
+            files.get(audioset_metadata.CLASSES, metadata_dir / audioset_metadata.CLASSES)
+        ),
     )
-    for name, file in audioset.LISTS.items():
+    for name, file in audioset_metadata.LISTS.items():
         if file in files:
             sources[f"AudioSet {name}"] = youtube.videos_of(
-                audioset.read_list(files[file], *classes).filenames
+                audioset_metadata.read_list(files[file], *classes).filenames
             )
             trained += [f"AudioSet {name}"] if name != "eval" else []
     if data_sets:
@@ -50,7 +52,7 @@ def seen_videos(metadata_dir, data_sets):
         )
     if trained == ["AudioSet balanced"]:
         say(
-            f"warning: {metadata_dir}: {audioset.LISTS['unbalanced']} is not there. A model that "
+            f"warning: {metadata_dir}: {audioset_metadata.LISTS['unbalanced']} is not there. A model that "
             "was trained on it has seen more videos than are counted here: put the list there"
         )
     if not trained:
@@ -119,7 +121,7 @@ def main():
             )
             for source in trained:
                 unseen &= ~np.isin(videos[name], sources[source])
-            youtube.remove(folder)
+            official_sets.remove(folder)
             print(
                 f"{name}: {int(unseen.sum()):,} of {len(unseen):,} clips are of videos "
                 "that the model was not trained on"
