@@ -8,6 +8,7 @@ description in the class's docstring (NumPy style). A field becomes a parameter 
     bool                                   a flag
     Literal                                a choice
     a tuple, with a default                an option that can be repeated
+    a tuple or None                        an option whose type makes a tuple of its value
     the rest                               an option
 
 A command overrides what differs with a `Parameter`.
@@ -127,10 +128,10 @@ def _parameter(
         settings["default"] = field.default if change.default is None else change.default
     if kind is bool:
         settings |= {"is_flag": True, "type": None}
-    if several and change.default is None:
+    if several and (change.default is not None or field.default is None):
+        settings["default"] = change.default  # the type converts one text to a tuple
+    elif several:
         settings["multiple"] = True
-    elif several:  # the type converts one text to a tuple
-        settings["default"] = change.default
     return click.Option([change.flag or "--" + field.name.replace("_", "-"), key], **settings)
 
 
