@@ -44,6 +44,16 @@ class Options:
     kind: Literal["a", "b"] = "a"
     names: tuple[str, ...] = ()
     is_loud: bool = False
+    pair: tuple[int, int] | None = None
+
+
+class Pair(click.ParamType):
+    """Two numbers with a slash between them."""
+
+    name = "A/B"
+
+    def convert(self, value, param, ctx):
+        return tuple(map(int, value.split("/")))
 
 
 def run(*arguments, **changes):
@@ -90,5 +100,8 @@ def test_changes_of_a_command():
     assert options.low == 2
     _, result = run("a", "out", "--floor", "-2", **changes)
     assert result.exit_code == 2 and "-2.0 is not in the range x>=0" in result.output
+    for words, pair in ((["--pair", "3/4"], (3, 4)), ([], None)):
+        (options, _), _ = run("a", "out", *words, pair=Parameter(type=Pair()))
+        assert options.pair == pair
     with pytest.raises(TypeError, match="Options has no fields lowest"):
         run(lowest=Parameter())

@@ -3,7 +3,6 @@
 N clips, T frames, S segments, K classes.
 """
 
-import dataclasses
 import itertools
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import check_overwrite
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable, say
-from wsedtk.data import datadir, event_decoding, events, store, tables
-from wsedtk.decoding import operating_point, thresholds
+from wsedtk.data import datadir, event_decoding, store, tables
+from wsedtk.decoding import operating_point, score_maxima, thresholds
+from wsedtk.decoding.decisions import choose
 from wsedtk.evaluation import metrics
 
 MOST_LINES = 40  # classes that are printed
@@ -49,40 +49,6 @@ def align(scores, dataset, data_set):
     return rows[scored], dataset.select(scored)
 
 
-def clip_maxima(frames, seconds_per_frame, durations):
-    """The highest score (B, K) of the frames (B, T, K) that begin before the recording's end: what any event needs to beat."""
-    onset = np.round(np.arange(frames.shape[1]) * seconds_per_frame, 6)
-    return (frames * (onset < np.round(durations, 6)[:, None])[..., None]).max(axis=1, initial=0)
-
-
-def segment_maxima(frames, seconds_per_frame, ends, num_segments):
-    """The highest score of the frames (B, T, K) that touch each 1 s segment of a clip before its end: what an event there must beat.
-
-    ends: (B,) seconds; num_segments: (B,). Returns (S, K), the segments of all clips one after the other.
-    """
-    out = np.zeros((len(frames), int(num_segments.max()), frames.shape[2]), frames.dtype)
-    edges = np.arange(frames.shape[1] + 1) * seconds_per_frame
-    onset, offset = (
-        np.round(edges[:-1], 6),
-        np.round(np.minimum(edges[1:], ends[:, None]), 6),
-    )  # (T,), (B, T)
-    for s in range(out.shape[1]):
-        near = np.flatnonzero((onset < s + 1) & (np.round(edges[1:], 6) > s))
-        if len(near):
-            near = slice(near[0], near[-1] + 1)
-            touching = (offset[:, near] > s) & (offset[:, near] > onset[near])
-            out[:, s] = (frames[:, near] * touching[..., None]).max(axis=1)
-    return out[np.arange(out.shape[1]) < num_segments[:, None]]
-
-
-def frame_candidates(values, truth):
-    """Candidates of one class for scores (N,) after filtering, where 0 is as good as no frame: no threshold lets it pass."""
-    c = thresholds.candidates(values, truth)
-    if len(values) and values.min() > 0:
-        return c
-    return thresholds.Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])
-
-
 def in_common(values):
     """Scores or truth (N, K) as those of one class, (N K, 1): a threshold for it is one for all classes."""
     return values.reshape(-1, 1)
@@ -110,11 +76,11 @@ def frame_options(scores, rows, dataset, criterion, grid, gate, common=False):
                 event_decoding.smooth(frames, *setting) * gate[block, None]
             )  # filters commute with thresholds, see wsedtk.data.event_decoding
             if criterion == "tags":
-                found.append(clip_maxima(smoothed, step, recorded[block]))
+                found.append(score_maxima.clip_maxima(smoothed, step, recorded[block]))
             else:
                 nominal = dataset.durations[block]
                 found.append(
-                    segment_maxima(
+                    score_maxima.segment_maxima(
                         smoothed,
                         step,
                         np.minimum(recorded[block], nominal),
@@ -125,39 +91,9 @@ def frame_options(scores, rows, dataset, criterion, grid, gate, common=False):
     if common:
         values, truth = [in_common(v) for v in values], in_common(truth)
     return [
-        [frame_candidates(v[:, k], truth[:, k]) for v in values] for k in range(truth.shape[1])
+        [score_maxima.frame_candidates(v[:, k], truth[:, k]) for v in values]
+        for k in range(truth.shape[1])
     ], truth
-
-
-@dataclasses.dataclass(frozen=True)
-class Decisions:
-    """The thresholds that were chosen, and what they lead to on the set; each array (K,)."""
-
-    unit: str  # what is decided on: clips, or 1 s segments
-    option: np.ndarray  # which of the ways of making scores
-    threshold: np.ndarray
-    true_positives: np.ndarray
-    predicted: np.ndarray
-    positives: np.ndarray
-    nearest: list | None = None  # see `thresholds.search_target`
-
-
-def choose(options, truth, unit, hours, target, published=None):
-    """Choose thresholds for a target, as (quantity, value), or without one for the best micro F1; or take those `published` (K,)."""
-    positives, nearest = truth.sum(axis=0), None
-    if target:
-        option, threshold, nearest = thresholds.search_target(options, positives, hours, *target)
-    elif published is not None:
-        option, threshold = np.zeros(len(options), np.int64), published
-    else:
-        option, threshold = thresholds.search(options, int(positives.sum()))
-    chosen = [alternatives[o] for alternatives, o in zip(options, option)]
-    place = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(chosen, threshold)]
-    hits, predicted = (
-        np.array([getattr(c, name)[i] for c, i in zip(chosen, place)])
-        for name in ("true_positives", "predicted")
-    )
-    return Decisions(unit, option, threshold, hits, predicted, positives, nearest)
 
 
 def print_classes(labels, clip_thresholds, frame_thresholds, settings):
