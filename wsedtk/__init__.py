@@ -14,7 +14,6 @@ describes it.
 """
 
 import importlib
-import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from wsedtk.stages.options.systems import TrainOptions
     from wsedtk.stages.train import TrainResult
     from wsedtk.stages.train import run as train
-
-# Without a handler of the caller's own, Python would print the warnings of the library.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 PLAIN_LINES = 5  # the most lines of a loop that has no bar
 QUIET_SECONDS = 5.0  # the shortest time from one line to the next
 _LOGGER = logging.getLogger("wsedtk")
+_LOGGER.addHandler(logging.NullHandler())  # else Python prints warnings where nobody handles them
 _PREFIXES = {"warning: ": logging.WARNING, "wsedtk: ": logging.ERROR}
 _shows_bars = False
 

@@ -12,7 +12,7 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import check_overwrite
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable, say
-from wsedtk.data import datadir, event_decoding, store, tables
+from wsedtk.data import datadir, event_decoding, events, store, tables
 from wsedtk.decoding import operating_point, score_maxima, thresholds
 from wsedtk.decoding.decisions import choose
 from wsedtk.evaluation import metrics
