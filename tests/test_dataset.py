@@ -14,8 +14,10 @@ from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.store import FeatureStore, writing_features
 from wsedtk.inference.network_runner import load_features
-from wsedtk.training.augmentations import Augmentation
+from wsedtk.training import augmentations
+from wsedtk.training.augmentations import Batch, FeatureLayout
 from wsedtk.training.batching import BALANCERS, Batches, FeatureBatches, FrameTargets
+from wsedtk.training.train_config import TrainConfig
 
 
 def make_set(tags):
@@ -335,6 +337,25 @@ def a_batch(lengths, num_bins=5, num_classes=3, seed=0):
     )
 
 
+def augmentation(frames_masked=0, frames_shifted=0, **settings):
+    """The augmentations of a configuration, as one function of generators and the parts of a batch."""
+    config = TrainConfig(
+        time_mask_seconds=0.5 * frames_masked,
+        time_shift_seconds=0.5 * REDUCTION * frames_shifted,
+        **settings,
+    )
+    layout = FeatureLayout(seconds_per_frame=0.5, time_reduction=REDUCTION, num_mels=64)
+    found = augmentations.create(config, layout)
+
+    def apply(generators, *parts):
+        batch = Batch(*parts)
+        for one in found:
+            batch = one(batch, generators)
+        return batch.x, batch.mask, batch.tags, batch.frames, batch.known
+
+    return apply
+
+
 def change(augmentation, batch, seed=0):
     """Augment a batch, with generators of this seed; see that the batch itself stays as it is."""
     before = [a.clone() for a in batch]
@@ -348,25 +369,23 @@ def change(augmentation, batch, seed=0):
 def test_augmentation_is_off_by_default():
     batch = a_batch([12, 7, 3])
     generators = [np.random.default_rng(row) for row in range(3)]
-    assert all(
-        a is b for a, b in zip(Augmentation(time_reduction=REDUCTION)(generators, *batch), batch)
-    )
+    assert all(a is b for a, b in zip(augmentation()(generators, *batch), batch))
     assert [g.random() for g in generators] == [
         np.random.default_rng(row).random() for row in range(3)
     ]
 
 
-ALL = Augmentation(0.5, 6, 2, 3, REDUCTION)
+ALL = augmentation(frames_masked=6, frames_shifted=3, mixup_alpha=0.5, mel_mask_bins=2)
 
 
 @pytest.mark.parametrize(
     "augmentation",
     [
         ALL,
-        Augmentation(mixup_alpha=0.3),
-        Augmentation(time_mask_frames=4),
-        Augmentation(mel_mask_bins=3),
-        Augmentation(time_shift_frames=2, time_reduction=REDUCTION),
+        augmentation(mixup_alpha=0.3),
+        augmentation(frames_masked=4),
+        augmentation(mel_mask_bins=3),
+        augmentation(frames_shifted=2),
     ],
     ids=["all", "mixup", "time", "mel", "shift"],
 )
@@ -405,7 +424,7 @@ def test_mixup_mixes_everything_alike():
     x, mask, tags, frames, known = batch
     partners = collections.Counter()
     for seed in range(40):
-        found = change(Augmentation(mixup_alpha=1.0), batch, seed)
+        found = change(augmentation(mixup_alpha=1.0), batch, seed)
         for row in range(5):
             partner, share = find_mix(x, found[0], row)
             partners[partner] += 1
@@ -433,7 +452,7 @@ def cut_beta(alpha):
 def test_the_share_of_mixup_is_beta_distributed(alpha):
     batch, shares = a_batch([8] * 30, seed=1), []
     for seed in range(35):
-        mixed = change(Augmentation(mixup_alpha=alpha), batch, seed)[0]
+        mixed = change(augmentation(mixup_alpha=alpha), batch, seed)[0]
         shares += [find_mix(batch[0], mixed, row)[1] for row in range(30)]
     shares = [
         share for share in shares if share is not None and 1e-3 < share < 0.999
@@ -464,11 +483,9 @@ def blanked(augmentation, batch, axis, seed):
     "axis, longest", [(1, 1), (1, 7), (2, 4)], ids=["one frame", "time", "mel"]
 )
 def test_mask_widths_and_places_are_uniform(axis, longest):
-    size, augmentation = (
-        6000,
-        Augmentation(time_mask_frames=longest)
-        if axis == 1
-        else Augmentation(mel_mask_bins=longest),
+    size = 6000
+    masks = (
+        augmentation(frames_masked=longest) if axis == 1 else augmentation(mel_mask_bins=longest)
     )
     x = torch.ones(200, size, 1) if axis == 1 else torch.ones(200, 1, size)
     batch = (
@@ -480,7 +497,7 @@ def test_mask_widths_and_places_are_uniform(axis, longest):
     )
     widths, starts = [], []
     for seed in range(5):
-        for row in blanked(augmentation, batch, axis, seed):
+        for row in blanked(masks, batch, axis, seed):
             found = spans(row)
             assert len(found) <= 2 and row.sum() <= 2 * longest
             if all(width <= longest for _, width in found):  # else two spans touch
@@ -500,7 +517,7 @@ def test_time_masks_stay_within_the_clip_even_where_they_are_longer(longest):
     batch = torch.where(mask[..., None], x, 7.0), mask, *rest  # padding that a mask would show in
     totals = []
     for seed in range(300):
-        gone = blanked(Augmentation(time_mask_frames=longest), batch, 1, seed)
+        gone = blanked(augmentation(frames_masked=longest), batch, 1, seed)
         seen |= gone
         for row, length in zip(gone, lengths):
             found = spans(row)
@@ -516,7 +533,7 @@ def test_time_masks_stay_within_the_clip_even_where_they_are_longer(longest):
 
 def test_mel_masks_may_be_wider_than_the_bins():
     gone = np.concatenate(
-        [blanked(Augmentation(mel_mask_bins=9), a_batch([12, 12]), 2, seed) for seed in range(200)]
+        [blanked(augmentation(mel_mask_bins=9), a_batch([12, 12]), 2, seed) for seed in range(200)]
     )
     assert (
         gone.shape == (400, 5) and set(gone.sum(axis=1)) == set(range(6)) and gone.any(axis=0).all()
@@ -527,7 +544,7 @@ def test_time_masks_of_mixed_clips_reach_to_the_longer_ones_end():
     x, mask, *rest = a_batch([40, 8])
     last = 0
     for seed in range(200):
-        found = change(Augmentation(mixup_alpha=1.0, time_mask_frames=8), (x, mask, *rest), seed)
+        found = change(augmentation(mixup_alpha=1.0, frames_masked=8), (x, mask, *rest), seed)
         gone = (found[0][1] == 0).all(dim=1) & found[1][1]
         last = max([last, *gone.nonzero()[:, 0].tolist()])
     assert last == 39
@@ -539,7 +556,7 @@ def test_a_shift_rotates_whole_output_frames_of_the_real_part():
     x, _, _, frames, _ = batch
     counts = np.zeros((4, 5), int)
     for seed in range(200):
-        found = change(Augmentation(time_shift_frames=2, time_reduction=REDUCTION), batch, seed)
+        found = change(augmentation(frames_shifted=2), batch, seed)
         assert all(torch.equal(found[i], batch[i]) for i in (1, 2, 4))
         for row, length in enumerate(lengths):
             whole = length // REDUCTION
@@ -568,7 +585,7 @@ def test_an_impulse_and_its_target_stay_together():
         x, frames = torch.zeros_like(x), torch.zeros_like(frames)
         x[:, place % 28], frames[:, place % 28 // REDUCTION] = 1, 1
         found = change(
-            Augmentation(time_shift_frames=5, time_reduction=REDUCTION),
+            augmentation(frames_shifted=5),
             (x, mask, tags, frames, known),
             place,
         )
@@ -584,9 +601,7 @@ def test_a_clip_of_one_output_frame_keeps_its_frames_and_target(length):
     for others in ([], [21]):
         batch = a_batch([length, *others])
         for seed in range(20):
-            x, _, _, frames, _ = change(
-                Augmentation(time_shift_frames=3, time_reduction=REDUCTION), batch, seed
-            )
+            x, _, _, frames, _ = change(augmentation(frames_shifted=3), batch, seed)
             assert torch.equal(frames[0], batch[3][0])
             assert sorted(x[0, :length].tolist()) == sorted(batch[0][0, :length].tolist())
             assert torch.equal(x[0, length:], batch[0][0, length:])

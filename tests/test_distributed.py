@@ -252,9 +252,9 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
         TrainConfig(),
         network,
         *sets,
-        (spec.mean, spec.std),
-        0.025,
-        torch.device("cpu"),
+        statistics=(spec.mean, spec.std),
+        seconds_per_frame=0.025,
+        device=torch.device("cpu"),
         group=Pair(0),
     )
     with pytest.raises(ValueError, match="of a training in 1 processes"):

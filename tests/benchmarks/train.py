@@ -72,9 +72,9 @@ def speed(table, folder, name, device, batch, rounds):
         network.train(),
         batches,
         batches,
-        (spec.mean, spec.std),
-        frontend.seconds_per_frame,
-        device,
+        statistics=(spec.mean, spec.std),
+        seconds_per_frame=frontend.seconds_per_frame,
+        device=device,
     )
     plain, waits = spec.build().to(device).train(), []
     optimizer = torch.optim.Adam(plain.parameters(), lr=cfg.learning_rate)

@@ -22,8 +22,7 @@ from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.report import model_card
-from wsedtk.training import distributed, preparation, process_settings, resuming
-from wsedtk.training.augmentations import augmentation_of
+from wsedtk.training import augmentations, distributed, preparation, process_settings, resuming
 from wsedtk.training.batching import FeatureBatches
 from wsedtk.training.distributed import Group
 from wsedtk.training.resuming import Checkpoint, StopSignals
@@ -233,7 +232,8 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     models.check(network, spec.network, num_mels, len(spec.labels))
     preparation.check_groups(network, int(store.num_frames[fit.rows].max()), options.fit_set)
     seconds_per_frame = spec.frontend_config().seconds_per_frame
-    augmentation_of(cfg, seconds_per_frame, network.time_reduction, num_mels)
+    layout = augmentations.FeatureLayout(seconds_per_frame, network.time_reduction, num_mels)
+    augmentations.create(cfg, layout)
     if options.init_dir is not None:
         spec = preparation.initialise(network, spec, options.init_dir)
     return _Prepared(cfg, store, fit, valid, spec, network)
@@ -278,11 +278,11 @@ def _train(
         prepared.network,
         prepared.fit,
         prepared.valid,
-        (spec.mean, spec.std),
-        spec.frontend_config().seconds_per_frame,
-        device,
-        say if group.rank else resuming.teller(model_dir),
-        group,
+        statistics=(spec.mean, spec.std),
+        seconds_per_frame=spec.frontend_config().seconds_per_frame,
+        device=device,
+        tell=say if group.rank else resuming.teller(model_dir),
+        group=group,
     )
     state = group.first(lambda: resuming.begin(trainer, model_dir, resolved, options.overwrite))
     if state is not None:
