@@ -16,7 +16,9 @@ from wsedtk.data.store import FeatureStore, writing_features
 from wsedtk.inference.network_runner import load_features
 from wsedtk.training import augmentations
 from wsedtk.training.augmentations import Batch, FeatureLayout
-from wsedtk.training.batching import BALANCERS, Batches, FeatureBatches, FrameTargets
+from wsedtk.training.feature_batches import FeatureBatches
+from wsedtk.training.frame_targets import FrameTargets
+from wsedtk.training.sampler import BALANCERS, Batches
 from wsedtk.training.train_config import TrainConfig
 
 

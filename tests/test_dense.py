@@ -8,7 +8,7 @@ import pytest
 from wsedtk.data import clip_names, clip_sets, datadir
 from wsedtk.data.events import Events
 from wsedtk.stages.balance import split
-from wsedtk.training.batching import BALANCERS, Batches
+from wsedtk.training.sampler import BALANCERS, Batches
 
 
 def random_set(seed, num_clips=120):

@@ -21,7 +21,7 @@ from wsedtk.data.store import FeatureStore
 from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
 from wsedtk.training import distributed, resuming, training_loop
-from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
 ROOT = Path(wsedtk.__file__).resolve().parents[1]

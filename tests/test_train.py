@@ -612,7 +612,7 @@ def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
             run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
         )
     from wsedtk.data import datadir
-    from wsedtk.training.batching import Batches
+    from wsedtk.training.sampler import Batches
 
     batches = Batches(datadir.read(corpus / "fit"), 6, 0, balancer)
     assert drawn == np.concatenate([batches.batch(step) for step in range(15)]).tolist()

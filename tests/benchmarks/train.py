@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from wsedtk.data import datadir, store
 from wsedtk.models import checkpoint
 from wsedtk.training import training_loop
-from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
 BATCH = {"dcase-crnn": 100, "talnet": 32, "gated-crnn": 32}

@@ -23,8 +23,8 @@ from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.report import model_card
 from wsedtk.training import augmentations, distributed, preparation, process_settings, resuming
-from wsedtk.training.batching import FeatureBatches
 from wsedtk.training.distributed import Group
+from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.resuming import Checkpoint, StopSignals
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer

@@ -25,8 +25,10 @@ from wsedtk.inference import network_runner
 from wsedtk.models.layers import Network
 from wsedtk.training import augmentations
 from wsedtk.training.augmentations import Batch, FeatureLayout
-from wsedtk.training.batching import Batches, FeatureBatches, FrameTargets
 from wsedtk.training.distributed import Group
+from wsedtk.training.feature_batches import FeatureBatches
+from wsedtk.training.frame_targets import FrameTargets
+from wsedtk.training.sampler import Batches
 from wsedtk.training.train_config import TrainConfig
 
 _EPSILON = 1e-7  # the smallest distance of a probability from 0 and 1, as in Wang's published code
