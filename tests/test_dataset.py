@@ -18,7 +18,7 @@ from wsedtk.training import augmentations
 from wsedtk.training.augmentations import Batch, FeatureLayout
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.frame_targets import FrameTargets
-from wsedtk.training.sampler import BALANCERS, Batches
+from wsedtk.training.sampler import BALANCERS, Sampler
 from wsedtk.training.train_config import TrainConfig
 
 
@@ -43,7 +43,7 @@ def skewed():
 
 
 def test_every_round_has_one_clip_of_each_class():
-    sampler, truth = Batches(skewed(), 7, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Sampler(skewed(), 7, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
     stream = np.concatenate([sampler.batch(step) for step in range(300)])
     rounds = truth[stream].reshape(-1, 3)  # 2100 draws are 700 rounds, cut by batches of 7
     assert (np.sort(rounds, axis=1) == [0, 1, 2]).all()
@@ -54,7 +54,7 @@ def test_every_round_has_one_clip_of_each_class():
 
 
 def test_each_queue_is_endless_and_goes_through_all_its_clips():
-    sampler, truth = Batches(skewed(), 30, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Sampler(skewed(), 30, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
     stream = np.concatenate([sampler.batch(step) for step in range(60)])  # 600 of each class
     for label, size in enumerate((150, 40, 10)):
         queue = stream[truth[stream] == label][: 600 // size * size].reshape(-1, size)
@@ -63,12 +63,12 @@ def test_each_queue_is_endless_and_goes_through_all_its_clips():
 
 
 def test_a_clip_with_two_tags_is_in_both_queues_and_untagged_clips_form_one():
-    sampler = Batches(make_set([[1, 1], [1, 0], [0, 1], [0, 0]]), 4, seed=0)
+    sampler = Sampler(make_set([[1, 1], [1, 0], [0, 1], [0, 0]]), 4, seed=0)
     assert [q.tolist() for q in sampler.queues] == [[0, 1], [0, 2], [3]]
 
 
 def test_without_balance_an_epoch_is_a_plain_shuffle():
-    sampler = Batches(skewed(), 40, seed=0, balancer="none")
+    sampler = Sampler(skewed(), 40, seed=0, balancer="none")
     epochs = [np.concatenate([sampler.batch(5 * e + i) for i in range(5)]) for e in range(2)]
     assert (
         all((np.sort(e) == np.arange(200)).all() for e in epochs) and (epochs[0] != epochs[1]).any()
@@ -90,7 +90,7 @@ MIXED = [
 
 def draws(balancer, num_batches, batch_size=50, tags=MIXED, seed=0):
     """How often each clip is drawn (N,)."""
-    sampler = Batches(make_set(tags), batch_size, seed, balancer)
+    sampler = Sampler(make_set(tags), batch_size, seed, balancer)
     return np.bincount(
         np.concatenate([sampler.batch(step) for step in range(num_batches)]), minlength=len(tags)
     )
@@ -108,7 +108,7 @@ def test_classes_and_their_clips_come_equally_often_with_clips_of_several_tags()
 
 
 def test_the_order_of_the_classes_is_uniform():
-    sampler, truth = Batches(skewed(), 60, seed=1), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Sampler(skewed(), 60, seed=1), np.repeat([0, 1, 2], [150, 40, 10])
     rounds = truth[np.concatenate([sampler.batch(step) for step in range(200)])].reshape(-1, 3)
     orders = collections.Counter(map(tuple, rounds.tolist()))
     assert sorted(orders) == sorted(itertools.permutations(range(3)))
@@ -136,7 +136,7 @@ def test_weighted_draws_have_the_stated_probabilities(tags):
     found = draws("weighted", 400, 100, tags)
     assert scipy.stats.chisquare(found, 40000 * np.array(weights) / sum(weights)).pvalue > 1e-3
     one_batch_each = [
-        Batches(make_set(tags), 1, seed, "weighted").batch(7)[0] for seed in range(400)
+        Sampler(make_set(tags), 1, seed, "weighted").batch(7)[0] for seed in range(400)
     ]
     assert (
         scipy.stats.chisquare(
@@ -158,12 +158,12 @@ def test_weighted_draws_are_neither_uniform_nor_without_replacement():
         ).pvalue
         < 1e-9
     )
-    pairs = [Batches(make_set(MIXED), 2, 0, "weighted").batch(step) for step in range(200)]
+    pairs = [Sampler(make_set(MIXED), 2, 0, "weighted").batch(step) for step in range(200)]
     assert 10 < sum(a == b for a, b in pairs) < 60  # 28 are expected
 
 
 def test_without_balance_every_clip_comes_once_a_pass_across_batches():
-    sampler = Batches(make_set(MIXED), 4, 5, "none")  # 9 batches are 4 passes over 9 clips
+    sampler = Sampler(make_set(MIXED), 4, 5, "none")  # 9 batches are 4 passes over 9 clips
     passes = np.concatenate([sampler.batch(step) for step in range(9 * 20)]).reshape(-1, 9)
     assert (np.sort(passes, axis=1) == np.arange(9)).all() and len(
         {tuple(p) for p in passes.tolist()}
@@ -177,17 +177,17 @@ def test_without_balance_every_clip_comes_once_a_pass_across_batches():
 @pytest.mark.parametrize("balancer", BALANCERS)
 def test_a_batch_depends_on_its_number_and_the_seed_alone(balancer, tags):
     walked, jumped, data = (
-        Batches(make_set(tags), 11, 3, balancer),
-        Batches(make_set(tags), 11, 3, balancer),
+        Sampler(make_set(tags), 11, 3, balancer),
+        Sampler(make_set(tags), 11, 3, balancer),
         make_set(tags),
     )
     batches = [walked.batch(step).tolist() for step in range(40)]
     order = np.random.default_rng(0).permutation(40).tolist()
     assert [jumped.batch(step).tolist() for step in order] == [batches[step] for step in order]
-    assert [Batches(data, 11, 3, balancer).batch(step).tolist() for step in order] == [
+    assert [Sampler(data, 11, 3, balancer).batch(step).tolist() for step in order] == [
         batches[step] for step in order
     ]
-    assert Batches(data, 11, 4, balancer).batch(0).tolist() != batches[0]
+    assert Sampler(data, 11, 4, balancer).batch(0).tolist() != batches[0]
     assert len({tuple(b) for b in batches}) == 40
     late = [walked.batch(step) for step in (10**9, 3, 10**9)]
     assert (
@@ -201,7 +201,7 @@ def test_an_unknown_balancer_is_refused():
     with pytest.raises(
         ValueError, match="unknown balancer 'round robin'; known: classes, weighted, none"
     ):
-        Batches(skewed(), 4, 0, "round robin")
+        Sampler(skewed(), 4, 0, "round robin")
 
 
 @pytest.fixture

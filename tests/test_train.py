@@ -612,9 +612,9 @@ def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
             run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
         )
     from wsedtk.data import datadir
-    from wsedtk.training.sampler import Batches
+    from wsedtk.training.sampler import Sampler
 
-    batches = Batches(datadir.read(corpus / "fit"), 6, 0, balancer)
+    batches = Sampler(datadir.read(corpus / "fit"), 6, 0, balancer)
     assert drawn == np.concatenate([batches.batch(step) for step in range(15)]).tolist()
 
 

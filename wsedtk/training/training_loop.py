@@ -28,7 +28,7 @@ from wsedtk.training.augmentations import Batch, FeatureLayout
 from wsedtk.training.distributed import Group
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.frame_targets import FrameTargets
-from wsedtk.training.sampler import Batches
+from wsedtk.training.sampler import Sampler
 from wsedtk.training.train_config import TrainConfig
 
 _EPSILON = 1e-7  # the smallest distance of a probability from 0 and 1, as in Wang's published code
@@ -206,7 +206,7 @@ class Trainer:
             cfg.schedule_factor,
             cfg.schedule_patience,
         )
-        self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
+        self.sampler = Sampler(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
         self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
         self.frame_targets: FrameTargets | None = None
         if cfg.frame_loss_weight:
