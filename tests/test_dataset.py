@@ -14,8 +14,12 @@ from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.store import FeatureStore, writing_features
 from wsedtk.inference.network_runner import load_features
-from wsedtk.training.augmentations import Augmentation
-from wsedtk.training.batching import BALANCERS, Batches, FeatureBatches, FrameTargets
+from wsedtk.training import augmentations
+from wsedtk.training.augmentations import Batch, FeatureLayout
+from wsedtk.training.feature_batches import FeatureBatches
+from wsedtk.training.frame_targets import FrameTargets
+from wsedtk.training.sampler import BALANCERS, Sampler
+from wsedtk.training.train_config import TrainConfig
 
 
 def make_set(tags):
@@ -39,7 +43,7 @@ def skewed():
 
 
 def test_every_round_has_one_clip_of_each_class():
-    sampler, truth = Batches(skewed(), 7, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Sampler(skewed(), 7, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
     stream = np.concatenate([sampler.batch(step) for step in range(300)])
     rounds = truth[stream].reshape(-1, 3)  # 2100 draws are 700 rounds, cut by batches of 7
     assert (np.sort(rounds, axis=1) == [0, 1, 2]).all()
@@ -50,7 +54,7 @@ def test_every_round_has_one_clip_of_each_class():
 
 
 def test_each_queue_is_endless_and_goes_through_all_its_clips():
-    sampler, truth = Batches(skewed(), 30, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Sampler(skewed(), 30, seed=0), np.repeat([0, 1, 2], [150, 40, 10])
     stream = np.concatenate([sampler.batch(step) for step in range(60)])  # 600 of each class
     for label, size in enumerate((150, 40, 10)):
         queue = stream[truth[stream] == label][: 600 // size * size].reshape(-1, size)
@@ -59,12 +63,12 @@ def test_each_queue_is_endless_and_goes_through_all_its_clips():
 
 
 def test_a_clip_with_two_tags_is_in_both_queues_and_untagged_clips_form_one():
-    sampler = Batches(make_set([[1, 1], [1, 0], [0, 1], [0, 0]]), 4, seed=0)
+    sampler = Sampler(make_set([[1, 1], [1, 0], [0, 1], [0, 0]]), 4, seed=0)
     assert [q.tolist() for q in sampler.queues] == [[0, 1], [0, 2], [3]]
 
 
 def test_without_balance_an_epoch_is_a_plain_shuffle():
-    sampler = Batches(skewed(), 40, seed=0, balancer="none")
+    sampler = Sampler(skewed(), 40, seed=0, balancer="none")
     epochs = [np.concatenate([sampler.batch(5 * e + i) for i in range(5)]) for e in range(2)]
     assert (
         all((np.sort(e) == np.arange(200)).all() for e in epochs) and (epochs[0] != epochs[1]).any()
@@ -86,7 +90,7 @@ MIXED = [
 
 def draws(balancer, num_batches, batch_size=50, tags=MIXED, seed=0):
     """How often each clip is drawn (N,)."""
-    sampler = Batches(make_set(tags), batch_size, seed, balancer)
+    sampler = Sampler(make_set(tags), batch_size, seed, balancer)
     return np.bincount(
         np.concatenate([sampler.batch(step) for step in range(num_batches)]), minlength=len(tags)
     )
@@ -104,7 +108,7 @@ def test_classes_and_their_clips_come_equally_often_with_clips_of_several_tags()
 
 
 def test_the_order_of_the_classes_is_uniform():
-    sampler, truth = Batches(skewed(), 60, seed=1), np.repeat([0, 1, 2], [150, 40, 10])
+    sampler, truth = Sampler(skewed(), 60, seed=1), np.repeat([0, 1, 2], [150, 40, 10])
     rounds = truth[np.concatenate([sampler.batch(step) for step in range(200)])].reshape(-1, 3)
     orders = collections.Counter(map(tuple, rounds.tolist()))
     assert sorted(orders) == sorted(itertools.permutations(range(3)))
@@ -132,7 +136,7 @@ def test_weighted_draws_have_the_stated_probabilities(tags):
     found = draws("weighted", 400, 100, tags)
     assert scipy.stats.chisquare(found, 40000 * np.array(weights) / sum(weights)).pvalue > 1e-3
     one_batch_each = [
-        Batches(make_set(tags), 1, seed, "weighted").batch(7)[0] for seed in range(400)
+        Sampler(make_set(tags), 1, seed, "weighted").batch(7)[0] for seed in range(400)
     ]
     assert (
         scipy.stats.chisquare(
@@ -154,12 +158,12 @@ def test_weighted_draws_are_neither_uniform_nor_without_replacement():
         ).pvalue
         < 1e-9
     )
-    pairs = [Batches(make_set(MIXED), 2, 0, "weighted").batch(step) for step in range(200)]
+    pairs = [Sampler(make_set(MIXED), 2, 0, "weighted").batch(step) for step in range(200)]
     assert 10 < sum(a == b for a, b in pairs) < 60  # 28 are expected
 
 
 def test_without_balance_every_clip_comes_once_a_pass_across_batches():
-    sampler = Batches(make_set(MIXED), 4, 5, "none")  # 9 batches are 4 passes over 9 clips
+    sampler = Sampler(make_set(MIXED), 4, 5, "none")  # 9 batches are 4 passes over 9 clips
     passes = np.concatenate([sampler.batch(step) for step in range(9 * 20)]).reshape(-1, 9)
     assert (np.sort(passes, axis=1) == np.arange(9)).all() and len(
         {tuple(p) for p in passes.tolist()}
@@ -173,17 +177,17 @@ def test_without_balance_every_clip_comes_once_a_pass_across_batches():
 @pytest.mark.parametrize("balancer", BALANCERS)
 def test_a_batch_depends_on_its_number_and_the_seed_alone(balancer, tags):
     walked, jumped, data = (
-        Batches(make_set(tags), 11, 3, balancer),
-        Batches(make_set(tags), 11, 3, balancer),
+        Sampler(make_set(tags), 11, 3, balancer),
+        Sampler(make_set(tags), 11, 3, balancer),
         make_set(tags),
     )
     batches = [walked.batch(step).tolist() for step in range(40)]
     order = np.random.default_rng(0).permutation(40).tolist()
     assert [jumped.batch(step).tolist() for step in order] == [batches[step] for step in order]
-    assert [Batches(data, 11, 3, balancer).batch(step).tolist() for step in order] == [
+    assert [Sampler(data, 11, 3, balancer).batch(step).tolist() for step in order] == [
         batches[step] for step in order
     ]
-    assert Batches(data, 11, 4, balancer).batch(0).tolist() != batches[0]
+    assert Sampler(data, 11, 4, balancer).batch(0).tolist() != batches[0]
     assert len({tuple(b) for b in batches}) == 40
     late = [walked.batch(step) for step in (10**9, 3, 10**9)]
     assert (
@@ -197,7 +201,7 @@ def test_an_unknown_balancer_is_refused():
     with pytest.raises(
         ValueError, match="unknown balancer 'round robin'; known: classes, weighted, none"
     ):
-        Batches(skewed(), 4, 0, "round robin")
+        Sampler(skewed(), 4, 0, "round robin")
 
 
 @pytest.fixture
@@ -335,6 +339,25 @@ def a_batch(lengths, num_bins=5, num_classes=3, seed=0):
     )
 
 
+def augmentation(frames_masked=0, frames_shifted=0, **settings):
+    """The augmentations of a configuration, as one function of generators and the parts of a batch."""
+    config = TrainConfig(
+        time_mask_seconds=0.5 * frames_masked,
+        time_shift_seconds=0.5 * REDUCTION * frames_shifted,
+        **settings,
+    )
+    layout = FeatureLayout(seconds_per_frame=0.5, time_reduction=REDUCTION, num_mels=64)
+    found = augmentations.create(config, layout)
+
+    def apply(generators, *parts):
+        batch = Batch(*parts)
+        for one in found:
+            batch = one(batch, generators)
+        return batch.x, batch.mask, batch.tags, batch.frames, batch.known
+
+    return apply
+
+
 def change(augmentation, batch, seed=0):
     """Augment a batch, with generators of this seed; see that the batch itself stays as it is."""
     before = [a.clone() for a in batch]
@@ -348,25 +371,23 @@ def change(augmentation, batch, seed=0):
 def test_augmentation_is_off_by_default():
     batch = a_batch([12, 7, 3])
     generators = [np.random.default_rng(row) for row in range(3)]
-    assert all(
-        a is b for a, b in zip(Augmentation(time_reduction=REDUCTION)(generators, *batch), batch)
-    )
+    assert all(a is b for a, b in zip(augmentation()(generators, *batch), batch))
     assert [g.random() for g in generators] == [
         np.random.default_rng(row).random() for row in range(3)
     ]
 
 
-ALL = Augmentation(0.5, 6, 2, 3, REDUCTION)
+ALL = augmentation(frames_masked=6, frames_shifted=3, mixup_alpha=0.5, mel_mask_bins=2)
 
 
 @pytest.mark.parametrize(
     "augmentation",
     [
         ALL,
-        Augmentation(mixup_alpha=0.3),
-        Augmentation(time_mask_frames=4),
-        Augmentation(mel_mask_bins=3),
-        Augmentation(time_shift_frames=2, time_reduction=REDUCTION),
+        augmentation(mixup_alpha=0.3),
+        augmentation(frames_masked=4),
+        augmentation(mel_mask_bins=3),
+        augmentation(frames_shifted=2),
     ],
     ids=["all", "mixup", "time", "mel", "shift"],
 )
@@ -405,7 +426,7 @@ def test_mixup_mixes_everything_alike():
     x, mask, tags, frames, known = batch
     partners = collections.Counter()
     for seed in range(40):
-        found = change(Augmentation(mixup_alpha=1.0), batch, seed)
+        found = change(augmentation(mixup_alpha=1.0), batch, seed)
         for row in range(5):
             partner, share = find_mix(x, found[0], row)
             partners[partner] += 1
@@ -433,7 +454,7 @@ def cut_beta(alpha):
 def test_the_share_of_mixup_is_beta_distributed(alpha):
     batch, shares = a_batch([8] * 30, seed=1), []
     for seed in range(35):
-        mixed = change(Augmentation(mixup_alpha=alpha), batch, seed)[0]
+        mixed = change(augmentation(mixup_alpha=alpha), batch, seed)[0]
         shares += [find_mix(batch[0], mixed, row)[1] for row in range(30)]
     shares = [
         share for share in shares if share is not None and 1e-3 < share < 0.999
@@ -464,11 +485,9 @@ def blanked(augmentation, batch, axis, seed):
     "axis, longest", [(1, 1), (1, 7), (2, 4)], ids=["one frame", "time", "mel"]
 )
 def test_mask_widths_and_places_are_uniform(axis, longest):
-    size, augmentation = (
-        6000,
-        Augmentation(time_mask_frames=longest)
-        if axis == 1
-        else Augmentation(mel_mask_bins=longest),
+    size = 6000
+    masks = (
+        augmentation(frames_masked=longest) if axis == 1 else augmentation(mel_mask_bins=longest)
     )
     x = torch.ones(200, size, 1) if axis == 1 else torch.ones(200, 1, size)
     batch = (
@@ -480,7 +499,7 @@ def test_mask_widths_and_places_are_uniform(axis, longest):
     )
     widths, starts = [], []
     for seed in range(5):
-        for row in blanked(augmentation, batch, axis, seed):
+        for row in blanked(masks, batch, axis, seed):
             found = spans(row)
             assert len(found) <= 2 and row.sum() <= 2 * longest
             if all(width <= longest for _, width in found):  # else two spans touch
@@ -500,7 +519,7 @@ def test_time_masks_stay_within_the_clip_even_where_they_are_longer(longest):
     batch = torch.where(mask[..., None], x, 7.0), mask, *rest  # padding that a mask would show in
     totals = []
     for seed in range(300):
-        gone = blanked(Augmentation(time_mask_frames=longest), batch, 1, seed)
+        gone = blanked(augmentation(frames_masked=longest), batch, 1, seed)
         seen |= gone
         for row, length in zip(gone, lengths):
             found = spans(row)
@@ -516,7 +535,7 @@ def test_time_masks_stay_within_the_clip_even_where_they_are_longer(longest):
 
 def test_mel_masks_may_be_wider_than_the_bins():
     gone = np.concatenate(
-        [blanked(Augmentation(mel_mask_bins=9), a_batch([12, 12]), 2, seed) for seed in range(200)]
+        [blanked(augmentation(mel_mask_bins=9), a_batch([12, 12]), 2, seed) for seed in range(200)]
     )
     assert (
         gone.shape == (400, 5) and set(gone.sum(axis=1)) == set(range(6)) and gone.any(axis=0).all()
@@ -527,7 +546,7 @@ def test_time_masks_of_mixed_clips_reach_to_the_longer_ones_end():
     x, mask, *rest = a_batch([40, 8])
     last = 0
     for seed in range(200):
-        found = change(Augmentation(mixup_alpha=1.0, time_mask_frames=8), (x, mask, *rest), seed)
+        found = change(augmentation(mixup_alpha=1.0, frames_masked=8), (x, mask, *rest), seed)
         gone = (found[0][1] == 0).all(dim=1) & found[1][1]
         last = max([last, *gone.nonzero()[:, 0].tolist()])
     assert last == 39
@@ -539,7 +558,7 @@ def test_a_shift_rotates_whole_output_frames_of_the_real_part():
     x, _, _, frames, _ = batch
     counts = np.zeros((4, 5), int)
     for seed in range(200):
-        found = change(Augmentation(time_shift_frames=2, time_reduction=REDUCTION), batch, seed)
+        found = change(augmentation(frames_shifted=2), batch, seed)
         assert all(torch.equal(found[i], batch[i]) for i in (1, 2, 4))
         for row, length in enumerate(lengths):
             whole = length // REDUCTION
@@ -568,7 +587,7 @@ def test_an_impulse_and_its_target_stay_together():
         x, frames = torch.zeros_like(x), torch.zeros_like(frames)
         x[:, place % 28], frames[:, place % 28 // REDUCTION] = 1, 1
         found = change(
-            Augmentation(time_shift_frames=5, time_reduction=REDUCTION),
+            augmentation(frames_shifted=5),
             (x, mask, tags, frames, known),
             place,
         )
@@ -584,9 +603,7 @@ def test_a_clip_of_one_output_frame_keeps_its_frames_and_target(length):
     for others in ([], [21]):
         batch = a_batch([length, *others])
         for seed in range(20):
-            x, _, _, frames, _ = change(
-                Augmentation(time_shift_frames=3, time_reduction=REDUCTION), batch, seed
-            )
+            x, _, _, frames, _ = change(augmentation(frames_shifted=3), batch, seed)
             assert torch.equal(frames[0], batch[3][0])
             assert sorted(x[0, :length].tolist()) == sorted(batch[0][0, :length].tolist())
             assert torch.equal(x[0, length:], batch[0][0, length:])

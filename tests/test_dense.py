@@ -8,7 +8,7 @@ import pytest
 from wsedtk.data import clip_names, clip_sets, datadir
 from wsedtk.data.events import Events
 from wsedtk.stages.balance import split
-from wsedtk.training.batching import BALANCERS, Batches
+from wsedtk.training.sampler import BALANCERS, Sampler
 
 
 def random_set(seed, num_clips=120):
@@ -245,10 +245,10 @@ def dense_batches(tags, batch_size, seed, balancer, steps):
 @pytest.mark.parametrize("seed", range(3))
 def test_batches_are_those_of_the_matrix(balancer, seed):
     dataset, tags = random_set(seed, 40)
-    sampler = Batches(dataset, 7, seed, balancer)
+    sampler = Sampler(dataset, 7, seed, balancer)
     expected = list(dense_batches(tags, 7, seed, balancer, 40))
     assert [sampler.batch(step).tolist() for step in range(40)] == expected
-    again = Batches(dataset, 7, seed, balancer)  # a resumed run
+    again = Sampler(dataset, 7, seed, balancer)  # a resumed run
     assert [again.batch(step).tolist() for step in (39, 11)] == [expected[39], expected[11]]
 
 
@@ -257,7 +257,7 @@ def test_weights_are_those_of_the_matrix(seed):
     dataset, tags = random_set(seed, 40)
     classes = np.column_stack([tags, ~tags.any(axis=1)])
     weights = classes @ (1 / classes.sum(axis=0).clip(min=1))
-    sampler = Batches(dataset, 5000, seed, "weighted")
+    sampler = Sampler(dataset, 5000, seed, "weighted")
     np.testing.assert_allclose(np.diff(sampler.cumulative, prepend=0), weights, atol=1e-12)
     draws = np.random.default_rng((seed, 3, 4)).random(5000) * weights.sum()
     assert (
@@ -271,5 +271,5 @@ def test_batches_of_a_set_without_tags(balancer):
     bare = dataclasses.replace(
         dataset, tag_clip=np.array([], np.int64), tag_label=np.array([], np.int64)
     )
-    stream = np.concatenate([Batches(bare, 4, 0, balancer).batch(step) for step in range(30)])
+    stream = np.concatenate([Sampler(bare, 4, 0, balancer).batch(step) for step in range(30)])
     assert set(stream.tolist()) == set(range(12))

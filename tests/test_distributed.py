@@ -21,7 +21,7 @@ from wsedtk.data.store import FeatureStore
 from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
 from wsedtk.training import distributed, resuming, training_loop
-from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
 ROOT = Path(wsedtk.__file__).resolve().parents[1]
@@ -158,9 +158,7 @@ def test_stopped_or_killed_and_resumed_equals_never_stopped(corpus, tmp_path, ru
             and "Traceback" not in killed.stderr
         )
         assert (
-            killed.stderr.count(
-                f"another of the {NUMBER} processes of this training is gone; give the same command again"
-            )
+            killed.stderr.count(f"another of the {NUMBER} processes of this training has ended (")
             == 1
         )
     one = run(*train_arguments(corpus, tmp_path / "m", *more))
@@ -193,7 +191,7 @@ def test_batch_norm_on_cpus_is_warned_of_and_what_is_scored_is_what_is_saved(
     assert (
         result.returncode == 0
         and result.stderr.count(
-            "warning: on CPUs batch norm uses each process's own part of a batch"
+            "warning: on CPUs, batch norm uses the statistics of each process's share of a batch"
         )
         == 1
     )
@@ -252,9 +250,9 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
         TrainConfig(),
         network,
         *sets,
-        (spec.mean, spec.std),
-        0.025,
-        torch.device("cpu"),
+        statistics=(spec.mean, spec.std),
+        seconds_per_frame=0.025,
+        device=torch.device("cpu"),
         group=Pair(0),
     )
     with pytest.raises(ValueError, match="of a training in 1 processes"):
@@ -277,12 +275,12 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     assert group.device("cpu").type == "cpu"
     with pytest.raises(
         InputError,
-        match="--device cuda:1: each of the 3 processes takes a GPU of its own; leave it out, or give cpu",
+        match="device cuda:1: each of the 3 processes uses a GPU of its own; give cuda or cpu",
     ):
         group.device("cuda:1")
     with pytest.raises(
         InputError,
-        match="3 processes, and GPUs for 2; give torchrun --nproc-per-node 2, or train with --device cpu",
+        match="found 2 GPUs for 3 processes; give torchrun --nproc-per-node 2, or device cpu",
     ):
         group.device("auto")
 
@@ -301,10 +299,10 @@ def test_only_what_comes_from_another_process_is_a_loss():
         "NCCL error: unhandled system error\nNo space left on device"
     )
     assert (
-        "can't work together (NCCL error: unhandled system error No space left"
+        "can't communicate (NCCL error: unhandled system error No space left"
         in distributed._why_lost(shared_memory, 2, True)
     )
-    assert "can't reach each other (timed out)" in distributed._why_lost(
+    assert "can't connect (timed out)" in distributed._why_lost(
         torch.distributed.DistNetworkError("timed out"), 2, False
     )
     assert not distributed._is_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

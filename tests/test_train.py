@@ -612,9 +612,9 @@ def test_a_balancer_decides_what_is_drawn(corpus, tmp_path, run, balancer):
             run(*arguments(corpus, tmp_path / "m", "--set", f"balancer={balancer}")).exit_code == 0
         )
     from wsedtk.data import datadir
-    from wsedtk.training.batching import Batches
+    from wsedtk.training.sampler import Sampler
 
-    batches = Batches(datadir.read(corpus / "fit"), 6, 0, balancer)
+    batches = Sampler(datadir.read(corpus / "fit"), 6, 0, balancer)
     assert drawn == np.concatenate([batches.batch(step) for step in range(15)]).tolist()
 
 
@@ -686,13 +686,13 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         (["--set", "poling=linear"], "unknown key 'poling'; did you mean 'pooling'?"),
         (
             ["--set", "batch_size=0"],
-            "batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be",
+            "batch_size must be at least 1, found 0",
         ),
         (["--set", "pooling=mean"], "unknown pooling 'mean'"),
         (["--set", "learning_rate=.nan"], "learning_rate: expected a number, found NaN"),
         (
             ["--set", "seed=-1"],
-            "seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1",
+            "seed must be at least 0 and below 2^63, found -1",
         ),
         (
             ["--set", "hierarchy=published"],
@@ -721,16 +721,46 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
             ["--set", "network_options={dropout: 30}"],
             "dropout must be a number from 0 to 1, found 30; did you mean 0.3?",
         ),
-        (["--set", "mixup_alpha=-1"], "mixup_alpha must be at least 0, found -1.0"),
+        (
+            ["--set", "mixup_alpha=-1"],
+            "mixup_alpha must be at least 0 and at most 3600, found -1.0",
+        ),
         (["--set", "frame_loss_weight=.inf"], "frame_loss_weight must be at least 0"),
         (["--init", "nowhere"], "nowhere: no model.yaml there"),
-        (["--set", "stop_patience=0"], "stop_patience at least 1, or null"),
+        (["--set", "stop_patience=0"], "stop_patience must be at least 1, or null, found 0"),
         (
             ["--set", "time_mask_seconds=0.001"],
-            "time_mask_seconds 0.001: is less than half a frame and would do nothing",
+            "time_mask_seconds 0.001: 0.001 s is less than half a frame (0.025 s) and has no "
+            "effect; 0 turns it off",
         ),
-        (["--set", "time_shift_seconds=1e18"], "must be at most 3600"),
-        (["--set", "mel_mask_bins=65"], "mel_mask_bins 65: the features have 64 mel bins"),
+        (
+            ["--set", "time_shift_seconds=1e18"],
+            "time_shift_seconds must be at least 0 and at most 3600, found 1e+18",
+        ),
+        (
+            ["--set", "mel_mask_bins=65"],
+            "mel_mask_bins 65: the features have 64 mel bins, found 65",
+        ),
+        (
+            ["--set", "augmentations=[{level: 1}]"],
+            "augmentations: found {'level': 1}; expected a mapping with the key `name`",
+        ),
+        (
+            ["--set", "augmentations=[{name: mixap}]"],
+            "unknown augmentation 'mixap'; did you mean 'mixup'?",
+        ),
+        (
+            ["--set", "augmentations=[{name: mixup, beta: 1}]"],
+            "augmentations: 'mixup': ",
+        ),
+        (
+            ["--set", "augmentations=[{name: 'os:sep'}]"],
+            "augmentations: 'os:sep' is no subclass of wsedtk.training.augmentations.Augmentation",
+        ),
+        (
+            ["--set", "augmentations=[mixup]"],
+            "augmentations: expected dict, found 'mixup'",
+        ),
         (
             ["--set", "network_options={pooling: max}"],
             "network_options: 'pooling' can't be an option there",
@@ -750,8 +780,8 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
             ["--set", "network=test_train:Halving"],
             "network 'test_train:Halving': expected clip, frame and mask of shapes",
         ),
-        (["--device", "cuda:99"], "--device cuda:99: can't be used here"),
-        (["--device", "foo"], "--device foo: can't be used here"),
+        (["--device", "cuda:99"], "device cuda:99: can't be used here"),
+        (["--device", "foo"], "device foo: can't be used here"),
         (["--set", "learning_rate"], "--set learning_rate: expected key=value"),
         (["--feats", "no.h5"], "no.h5: no such file, nor shards of it"),
     ],

@@ -24,10 +24,10 @@ LETTERS = np.frombuffer(
 )
 SAMPLER = """
 import sys, time
-from wsedtk.data import datadir; from wsedtk.training import batching
+from wsedtk.data import datadir; from wsedtk.training.sampler import Sampler
 found = datadir.read(sys.argv[1])
 started = time.perf_counter()
-batches = dataset.Batches(found, 250, seed=0)
+batches = Sampler(found, 250, seed=0)
 for step in range(200):
     batches.batch(step)
 print(f"{(time.perf_counter() - started) / 200 * 1000:.1f} ms a batch of 250 over {len(batches.queues)} queues")

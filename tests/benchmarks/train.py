@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from wsedtk.data import datadir, store
 from wsedtk.models import checkpoint
 from wsedtk.training import training_loop
-from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
 BATCH = {"dcase-crnn": 100, "talnet": 32, "gated-crnn": 32}
@@ -72,9 +72,9 @@ def speed(table, folder, name, device, batch, rounds):
         network.train(),
         batches,
         batches,
-        (spec.mean, spec.std),
-        frontend.seconds_per_frame,
-        device,
+        statistics=(spec.mean, spec.std),
+        seconds_per_frame=frontend.seconds_per_frame,
+        device=device,
     )
     plain, waits = spec.build().to(device).train(), []
     optimizer = torch.optim.Adam(plain.parameters(), lr=cfg.learning_rate)

@@ -14,7 +14,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from wsedtk.core.errors import InputError
@@ -132,10 +132,10 @@ def _chunk_by_chunk(
 
 def ahead(
     function: Callable[[Item], Result], items: Iterable[Item], depth: int = 2
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Map in a thread that works up to `depth` items ahead of the reader.
 
-    `items` may be endless. Close the iterator if it is not read to its end.
+    `items` may be endless. Close the generator if it is not read to its end.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
 

@@ -10,7 +10,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 @contextlib.contextmanager
-def handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+def handled(
+    handler: Callable[[int, FrameType | None], object] | signal.Handlers,
+) -> Iterator[None]:
     """Call `handler(number, frame)` for the signals of `STOPPING` within the block.
 
     Ignored signals stay ignored: a shell ignores SIGINT for background jobs, and nohup ignores

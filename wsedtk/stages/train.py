@@ -22,10 +22,9 @@ from wsedtk.models.layers import Network
 from wsedtk.models.network import check_network
 from wsedtk.report import model_card
 from wsedtk.stages.options.systems import TrainOptions
-from wsedtk.training import distributed, preparation, process_settings, resuming
-from wsedtk.training.augmentations import augmentation_of
-from wsedtk.training.batching import FeatureBatches
+from wsedtk.training import augmentations, distributed, preparation, process_settings, resuming
 from wsedtk.training.distributed import Group
+from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.resuming import Checkpoint, StopSignals
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
@@ -174,7 +173,8 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     check_network(network, spec.network, num_mels, len(spec.labels))
     preparation.check_groups(network, int(store.num_frames[fit.rows].max()), options.fit_set)
     seconds_per_frame = spec.frontend_config().seconds_per_frame
-    augmentation_of(cfg, seconds_per_frame, network.time_reduction, num_mels)
+    layout = augmentations.FeatureLayout(seconds_per_frame, network.time_reduction, num_mels)
+    augmentations.create(cfg, layout)
     if options.init_dir is not None:
         spec = preparation.initialise(network, spec, options.init_dir)
     return _Prepared(cfg, store, fit, valid, spec, network)
@@ -219,11 +219,11 @@ def _train(
         prepared.network,
         prepared.fit,
         prepared.valid,
-        (spec.mean, spec.std),
-        spec.frontend_config().seconds_per_frame,
-        device,
-        say if group.rank else resuming.teller(model_dir),
-        group,
+        statistics=(spec.mean, spec.std),
+        seconds_per_frame=spec.frontend_config().seconds_per_frame,
+        device=device,
+        tell=say if group.rank else resuming.teller(model_dir),
+        group=group,
     )
     state = group.first(lambda: resuming.begin(trainer, model_dir, resolved, options.overwrite))
     if state is not None:

@@ -1,119 +1,302 @@
-"""Augmentations of training batches."""
+"""Augmentations: random changes of training batches.
 
+B clips, T frames, T' output frames, F mel bins, K classes.
+
+A training applies a list of augmentations to each batch: first the built-in ones that its
+configuration turns on, then those that the configuration lists under `augmentations`. To add one,
+write a subclass of `Augmentation` in a module of your own, and list it as `package.module:Class`.
+"""
+
+import abc
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from wsedtk.core.errors import InputError
+from wsedtk.core.registry import Registry
+from wsedtk.training.train_config import TrainConfig
+
+Generators = Sequence[np.random.Generator]
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """Changes of training batches; 0 turns each off.
+class Batch:
+    """The inputs and targets of a training batch, on the device of the training.
 
-    mixup_alpha: mix each clip with another of the batch, in proportions drawn from Beta(alpha, alpha) (Zhang et al. 2018).
-    time_mask_frames, mel_mask_bins: blank two spans of time and two of frequency, each of at most that many feature frames or
-    bins, with the training mean (SpecAugment, Park et al. 2019). time_shift_frames: rotate the clip in time by at most that many
-    output frames, of `time_reduction` feature frames each, either way.
+    Attributes
+    ----------
+    x : (B, T, F) float tensor
+        The features, normalised to mean 0 and standard deviation 1 per bin; 0 in padded frames.
+    mask : (B, T) bool tensor
+        Whether a frame is real, not padding.
+    tags : (B, K) float tensor
+        The target of each clip, in [0, 1].
+    frames : (B, T', K) float tensor or None
+        The target of each output frame, in [0, 1]. None if the training uses no frame targets.
+    known : (B, 1, K) float tensor or None
+        1 where `frames` is known, 0 elsewhere. None if `frames` is None.
     """
 
-    mixup_alpha: float = 0.0
-    time_mask_frames: int = 0
-    mel_mask_bins: int = 0
-    time_shift_frames: int = 0
-    time_reduction: int = 1
+    x: torch.Tensor
+    mask: torch.Tensor
+    tags: torch.Tensor
+    frames: torch.Tensor | None = None
+    known: torch.Tensor | None = None
 
-    @property
-    def is_on(self):
-        """Whether it changes anything."""
-        return any(
-            (self.mixup_alpha, self.time_mask_frames, self.mel_mask_bins, self.time_shift_frames)
-        )
 
-    def __call__(self, generators, x, mask, tags, frames=None, known=None):
-        """Change a batch; random numbers come from `generators`, one numpy Generator a clip.
+@dataclasses.dataclass(frozen=True)
+class FeatureLayout:
+    """The time and frequency resolution of a training's features.
 
-        x: (B, T, F) normalised, 0 at padded frames; mask: (B, T), True = real frame; tags: (B, K); frames, known: (B, T', K) and
-        (B, 1, K) as FrameTargets gives, or None. Returns them in this order.
+    Attributes
+    ----------
+    seconds_per_frame : float
+        The hop of the features.
+    time_reduction : int
+        The number of feature frames for each output frame of the network.
+    num_mels : int
+        The number of mel bins.
+    """
+
+    seconds_per_frame: float
+    time_reduction: int
+    num_mels: int
+
+
+class Augmentation(abc.ABC):
+    """A random change of training batches.
+
+    A subclass is created with the layout of the features, and with the options that the
+    configuration lists. It raises ValueError if an option is wrong.
+
+    Parameters
+    ----------
+    layout : FeatureLayout
+        The resolution of the features.
+
+    Attributes
+    ----------
+    mixes_clips : bool
+        Whether a changed clip depends on other clips of the batch. If so, each process of a
+        training in several processes loads the whole batch.
+    """
+
+    mixes_clips = False
+
+    def __init__(self, layout: FeatureLayout) -> None:
+        self.layout = layout
+
+    @abc.abstractmethod
+    def __call__(self, batch: Batch, generators: Generators) -> Batch:
+        """Return a changed copy of a batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            The batch. Its tensors must not be changed.
+        generators : sequence of np.random.Generator
+            The source of random numbers of each clip. A resumed training gets the same ones.
+
+        Returns
+        -------
+        Batch
+            The changed batch, with tensors of the same shapes, and 0 in padded frames of `x`.
         """
-        if self.time_shift_frames:
-            x, frames = self._shift(generators, x, mask, frames)
-        if self.mixup_alpha:
-            x, mask, tags, frames, known = self._mix(generators, x, mask, tags, frames, known)
-        if self.time_mask_frames:
-            x = (
-                x
-                * self._spans(
-                    generators, mask.sum(dim=1).tolist(), x.shape[1], self.time_mask_frames
-                ).to(x)[:, :, None]
-            )
-        if self.mel_mask_bins:
-            x = (
-                x
-                * self._spans(generators, [x.shape[2]] * len(x), x.shape[2], self.mel_mask_bins).to(
-                    x
-                )[:, None]
-            )
-        return x, mask, tags, frames, known
 
-    @staticmethod
-    def _spans(generators, lengths, size, longest):
-        """0 inside two random spans of each row's first `length` places, 1 elsewhere: (B, size)."""
-        keep = np.ones((len(lengths), size), np.float32)
-        for row, (generator, length) in enumerate(zip(generators, lengths)):
-            for _ in range(2):
-                width = int(generator.integers(0, min(longest, length) + 1))
-                start = int(generator.integers(0, length - width + 1))
-                keep[row, start : start + width] = 0
-        return torch.from_numpy(keep)
 
-    def _shift(self, generators, x, mask, frames):
-        """Rotate the whole output frames of each clip."""
-        places = np.tile(np.arange(x.shape[1]), (len(x), 1))
-        out_places = np.tile(np.arange(frames.shape[1] if frames is not None else 0), (len(x), 1))
-        for row, (generator, length) in enumerate(zip(generators, mask.sum(dim=1).tolist())):
-            whole = max(length // self.time_reduction, 1)
-            shift = int(generator.integers(-self.time_shift_frames, self.time_shift_frames + 1))
-            real = min(whole * self.time_reduction, length)
-            places[row, :real] = np.roll(places[row, :real], shift * self.time_reduction)
-            out_places[row, :whole] = np.roll(out_places[row, :whole], shift)
-        x = x[torch.arange(len(x))[:, None], torch.from_numpy(places)]
-        return x, frames if frames is None else frames[
-            torch.arange(len(x))[:, None], torch.from_numpy(out_places)
-        ]
+AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", __name__)
 
-    def _mix(self, generators, x, mask, tags, frames, known):
-        """Each clip with a partner of the batch."""
-        draws = [
-            (generator.integers(0, len(x)), generator.beta(self.mixup_alpha, self.mixup_alpha))
-            for generator in generators
-        ]
-        partner = torch.tensor([int(p) for p, _ in draws])
-        share = torch.tensor([b for _, b in draws], dtype=torch.float32, device=x.device)[
-            :, None
-        ]  # (B, 1)
-        x = share[..., None] * x + (1 - share[..., None]) * x[partner]
-        tags = share * tags + (1 - share) * tags[partner]
+
+@AUGMENTATIONS.register("time-shift")
+class TimeShift(Augmentation):
+    """Rotate each clip in time by a random number of output frames.
+
+    Parameters
+    ----------
+    layout : FeatureLayout
+        The resolution of the features.
+    seconds : float
+        The longest shift in either direction.
+    """
+
+    def __init__(self, layout: FeatureLayout, seconds: float) -> None:
+        super().__init__(layout)
+        self.num_frames = _frames(seconds, layout.seconds_per_frame * layout.time_reduction)
+
+    def __call__(self, batch: Batch, generators: Generators) -> Batch:
+        num_clips, reduction = len(batch.x), self.layout.time_reduction
+        num_output_frames = 0 if batch.frames is None else batch.frames.shape[1]
+        places = np.tile(np.arange(batch.x.shape[1]), (num_clips, 1))  # (B, T)
+        output_places = np.tile(np.arange(num_output_frames), (num_clips, 1))  # (B, T')
+        for row, (generator, length) in enumerate(zip(generators, _lengths(batch))):
+            whole = max(length // reduction, 1)
+            shift = int(generator.integers(-self.num_frames, self.num_frames + 1))
+            real = min(whole * reduction, length)
+            places[row, :real] = np.roll(places[row, :real], shift * reduction)
+            output_places[row, :whole] = np.roll(output_places[row, :whole], shift)
+        rows = torch.arange(num_clips)[:, None]
+        x = batch.x[rows, torch.from_numpy(places)]
+        frames = batch.frames
         if frames is not None:
-            frames, known = (
-                share[..., None] * frames + (1 - share[..., None]) * frames[partner],
-                known * known[partner],
-            )
-        return x, mask | mask[partner], tags, frames, known
+            frames = frames[rows, torch.from_numpy(output_places)]
+        return dataclasses.replace(batch, x=x, frames=frames)
 
 
-def augmentation_of(cfg, seconds_per_frame, time_reduction, num_mels):
-    """The augmentation in frames and bins. Raises InputError where a setting comes to nothing, or to more than there is."""
-    mask = round(cfg.time_mask_seconds / seconds_per_frame)
-    shift = round(cfg.time_shift_seconds / (seconds_per_frame * time_reduction))
-    for name, frames in (("time_mask_seconds", mask), ("time_shift_seconds", shift)):
-        if getattr(cfg, name) > 0 and frames == 0:
-            raise InputError(
-                f"{name} {getattr(cfg, name):g}: is less than half a frame and would do nothing; 0 turns it off"
-            )
-    if cfg.mel_mask_bins > num_mels:
-        raise InputError(
-            f"mel_mask_bins {cfg.mel_mask_bins}: the features have {num_mels} mel bins"
+@AUGMENTATIONS.register("mixup")
+class MixUp(Augmentation):
+    """Mix each clip with another clip of the batch (Zhang et al. 2018).
+
+    Parameters
+    ----------
+    layout : FeatureLayout
+        The resolution of the features.
+    alpha : float
+        The proportion of a clip in its mixture is drawn from Beta(alpha, alpha).
+    """
+
+    mixes_clips = True
+
+    def __init__(self, layout: FeatureLayout, alpha: float) -> None:
+        super().__init__(layout)
+        if not 0 < alpha < float("inf"):
+            raise ValueError(f"alpha must be above 0, found {alpha}")
+        self.alpha = alpha
+
+    def __call__(self, batch: Batch, generators: Generators) -> Batch:
+        partners, shares = [], []
+        for generator in generators:
+            partners.append(int(generator.integers(0, len(batch.x))))
+            shares.append(generator.beta(self.alpha, self.alpha))
+        partner = torch.tensor(partners)
+        share = torch.tensor(shares, dtype=torch.float32, device=batch.x.device)[:, None]  # (B, 1)
+
+        def mixed(value: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+            return share * value + (1 - share) * value[partner]
+
+        frames, known = batch.frames, batch.known
+        if frames is not None and known is not None:
+            frames = mixed(frames, share[..., None])
+            known = known * known[partner]
+        x = mixed(batch.x, share[..., None])
+        mask = batch.mask | batch.mask[partner]
+        return Batch(x, mask, mixed(batch.tags, share), frames, known)
+
+
+@AUGMENTATIONS.register("time-masks")
+class TimeMasks(Augmentation):
+    """Set two random time spans of each clip to the training mean (SpecAugment, Park et al. 2019).
+
+    Parameters
+    ----------
+    layout : FeatureLayout
+        The resolution of the features.
+    seconds : float
+        The longest duration of a span.
+    """
+
+    def __init__(self, layout: FeatureLayout, seconds: float) -> None:
+        super().__init__(layout)
+        self.num_frames = _frames(seconds, layout.seconds_per_frame)
+
+    def __call__(self, batch: Batch, generators: Generators) -> Batch:
+        keep = _outside_spans(generators, _lengths(batch), batch.x.shape[1], self.num_frames)
+        return dataclasses.replace(batch, x=batch.x * keep.to(batch.x)[:, :, None])
+
+
+@AUGMENTATIONS.register("mel-masks")
+class MelMasks(Augmentation):
+    """Set two random ranges of mel bins to the training mean (SpecAugment, Park et al. 2019).
+
+    Parameters
+    ----------
+    layout : FeatureLayout
+        The resolution of the features.
+    bins : int
+        The largest number of bins of a range.
+    """
+
+    def __init__(self, layout: FeatureLayout, bins: int) -> None:
+        super().__init__(layout)
+        if not 0 <= bins <= layout.num_mels:
+            raise ValueError(f"the features have {layout.num_mels} mel bins, found {bins}")
+        self.num_bins = bins
+
+    def __call__(self, batch: Batch, generators: Generators) -> Batch:
+        num_mels = batch.x.shape[2]
+        keep = _outside_spans(generators, [num_mels] * len(batch.x), num_mels, self.num_bins)
+        return dataclasses.replace(batch, x=batch.x * keep.to(batch.x)[:, None])
+
+
+def _frames(seconds: float, seconds_per_frame: float) -> int:
+    frames = round(seconds / seconds_per_frame)
+    if frames < 1:
+        raise ValueError(
+            f"{seconds:g} s is less than half a frame ({seconds_per_frame:g} s) and has no effect"
         )
-    return Augmentation(cfg.mixup_alpha, mask, cfg.mel_mask_bins, shift, time_reduction)
+    return frames
+
+
+def _lengths(batch: Batch) -> list[int]:
+    """Return the number of real frames of each clip."""
+    lengths: list[int] = batch.mask.sum(dim=1).tolist()
+    return lengths
+
+
+def _outside_spans(
+    generators: Generators, lengths: Sequence[int], size: int, longest: int
+) -> torch.Tensor:
+    """Return (B, size): 0 inside two random spans of the first `lengths` places, 1 elsewhere."""
+    keep = np.ones((len(lengths), size), np.float32)
+    for row, (generator, length) in enumerate(zip(generators, lengths)):
+        for _ in range(2):
+            width = int(generator.integers(0, min(longest, length) + 1))
+            start = int(generator.integers(0, length - width + 1))
+            keep[row, start : start + width] = 0
+    return torch.from_numpy(keep)
+
+
+def create(config: TrainConfig, layout: FeatureLayout) -> list[Augmentation]:
+    """Return the augmentations of a configuration, in the order in which they are applied.
+
+    Raises
+    ------
+    InputError
+        If an augmentation is unknown, or one of its options is wrong.
+    """
+    built_in = (
+        ("time_shift_seconds", "time-shift", "seconds"),
+        ("mixup_alpha", "mixup", "alpha"),
+        ("time_mask_seconds", "time-masks", "seconds"),
+        ("mel_mask_bins", "mel-masks", "bins"),
+    )
+    found = []
+    for setting, name, option in built_in:
+        value = getattr(config, setting)
+        if value:
+            try:
+                found.append(AUGMENTATIONS.get(name)(layout, **{option: value}))
+            except ValueError as error:
+                raise InputError(f"{setting} {value:g}: {error}; 0 turns it off") from None
+    return found + [_listed(entry, layout) for entry in config.augmentations]
+
+
+def _listed(entry: Mapping[str, object], layout: FeatureLayout) -> Augmentation:
+    """Return the augmentation of an entry of `augmentations`: a name, and options."""
+    options = dict(entry)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError(
+            f"augmentations: found {dict(entry)!r}; expected a mapping with the key `name`, such as "
+            "{name: package.module:Class}"
+        )
+    kind = AUGMENTATIONS.get(name)
+    if not (isinstance(kind, type) and issubclass(kind, Augmentation)):
+        raise InputError(
+            f"augmentations: {name!r} is no subclass of wsedtk.training.augmentations.Augmentation"
+        )
+    try:
+        return kind(layout, **options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"augmentations: {name!r}: {error}") from None

@@ -1,6 +1,7 @@
-"""The processes of one training, which torchrun starts, and what they tell each other.
+"""The processes of one training, which torchrun starts, and their communication.
 
-What they tell goes from CPU to CPU, by gloo; gradients, and what batch norm sums, go by NCCL between GPUs.
+Values are exchanged between CPUs, by gloo. Gradients and the sums of batch norm are exchanged
+between GPUs, by NCCL.
 """
 
 import contextlib
@@ -9,105 +10,155 @@ import os
 import platform
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
 from wsedtk.core.progress import say
 from wsedtk.core.signals import handled, noted
 from wsedtk.inference.network_runner import pick_device
-from wsedtk.models.layers import Output
+from wsedtk.models.layers import Network, Output
 
-_TOLD = "told"  # in the store that the processes share: how many have said, or were about to say, why the training ends
+if TYPE_CHECKING:  # torch.distributed does not export it to type checkers
+    from torch._C._distributed_c10d import Store
+
+_TOLD = "told"  # in the shared store: the number of processes that have told why the training ends
 _PATIENCE = datetime.timedelta(seconds=2)
+
+Value = TypeVar("Value")
+Number = TypeVar("Number", float, torch.Tensor)
+
+
+class _Sliceable(Protocol):
+    def __getitem__(self, key: slice, /) -> Any: ...
+
+
+Items = TypeVar("Items", bound=_Sliceable)
 
 
 class Group:
-    """A training in a single process: what several would tell each other it knows."""
+    """The processes of a training. This class is a training in one process.
 
-    rank, size = 0, 1
+    Attributes
+    ----------
+    rank : int
+        The number of this process, from 0.
+    size : int
+        The number of processes.
+    """
 
-    def share(self, items):
-        """This process's share of items that can be sliced."""
-        return items[self.rank :: self.size]
+    rank = 0
+    size = 1
 
-    def total(self, value):
-        """The sum over the processes of a number or tensor, taken in float64."""
+    def share(self, items: Items) -> Items:
+        """Return this process's share of items: an array, a tensor or a sequence."""
+        share: Items = items[self.rank :: self.size]
+        return share
+
+    def total(self, value: Number) -> Number:
+        """Return the sum over the processes of a number or tensor, computed in float64."""
         return value
 
-    def highest(self, numbers):
-        """The highest over the processes of each of some numbers, as a list."""
+    def highest(self, numbers: list[float]) -> list[float]:
+        """Return the maximum over the processes of each number."""
         return numbers
 
-    def gather(self, value):
-        """Every process's value, by rank."""
+    def gather(self, value: Value) -> list[Value]:
+        """Return the value of each process, by rank."""
         return [value]
 
-    def first(self, function):
-        """What a function returns that rank 0 alone calls. InputError and NotFinished are raised by all."""
+    def first(self, function: Callable[[], Value]) -> Value:
+        """Call a function in rank 0 alone, and return its result in all processes.
+
+        If it raises InputError or NotFinished, all processes raise it.
+        """
         return function()
 
-    def align(self, network):
-        """Give a network, in every process, the buffers that it has in rank 0; its weights are the same in all."""
+    def align(self, network: torch.nn.Module) -> None:
+        """Copy the buffers of a network from rank 0. The weights are the same in all processes."""
 
-    def device(self, name):
-        """The torch device of `--device`. Raises InputError where it can't be used."""
-        return pick_device(name)
+    def device(self, name: str) -> torch.device:
+        """Return the device of this process for a name such as "auto", "cpu" or "cuda".
 
-    def wrap(self, network, device, with_frames):
-        """The network as the training's forward pass runs it, over all processes; the weights are those of the network.
+        Raises
+        ------
+        InputError
+            If the device can't be used.
+        """
+        return pick_device(name, "device")
 
-        with_frames: whether the loss is of the frames too.
+    def wrap(self, network: Network, device: torch.device, with_frames: bool) -> torch.nn.Module:
+        """Return a module that runs a network in the forward pass of all processes.
+
+        Parameters
+        ----------
+        network : Network
+            The network, whose weights the module shares.
+        device : torch.device
+            The device of this process.
+        with_frames : bool
+            Whether the loss depends on the frame probabilities.
         """
         return network
 
 
-class _InTheLoss(torch.nn.Module):
-    """A network whose output leads back to what the loss depends on alone: of the rest DDP would wait for gradients that never come."""
+class _LossOutputs(torch.nn.Module):
+    """A network whose output is detached from what the loss does not depend on.
 
-    def __init__(self, network, with_frames):
+    DDP would wait for the gradients of the rest forever.
+    """
+
+    def __init__(self, network: Network, with_frames: bool) -> None:
         super().__init__()
         self.network, self.with_frames = network, with_frames
 
-    def forward(self, x, mask):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> Output:
         output = self.network(x, mask)
-        return Output(
-            output.clip,
-            output.frame if self.with_frames else output.frame.detach(),
-            None,
-            output.mask,
-        )
+        frame = output.frame if self.with_frames else output.frame.detach()
+        return Output(output.clip, frame, None, output.mask)
 
 
 class Several(Group):
-    """A training in several processes."""
+    """A training in several processes. See `Group`.
 
-    def __init__(self, rank, size):
+    Parameters
+    ----------
+    rank, size : int
+        The number of this process, and the number of processes.
+    """
+
+    def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
 
-    def total(self, value):
-        """See Group."""
+    def total(self, value: Number) -> Number:
+        """Return the sum over the processes of a number or tensor, computed in float64."""
         summed = torch.as_tensor(value).detach().to("cpu", torch.float64, copy=True)
         dist.all_reduce(summed)
-        return summed.to(value) if isinstance(value, torch.Tensor) else summed.item()
+        if isinstance(value, torch.Tensor):
+            return summed.to(value)
+        return summed.item()
 
-    def highest(self, numbers):
-        """See Group."""
+    def highest(self, numbers: list[float]) -> list[float]:
+        """Return the maximum over the processes of each number."""
         found = torch.tensor(numbers, dtype=torch.float64)
         dist.all_reduce(found, dist.ReduceOp.MAX)
-        return found.tolist()
+        highest: list[float] = found.tolist()
+        return highest
 
-    def gather(self, value):
-        """See Group."""
-        values = [None] * self.size
+    def gather(self, value: Value) -> list[Value]:
+        """Return the value of each process, by rank."""
+        values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
 
-    def first(self, function):
-        """See Group."""
-        result = [None, None]
+    def first(self, function: Callable[[], Value]) -> Value:
+        """Call a function in rank 0 alone, and return its result in all processes."""
+        result: list[Any] = [None, None]  # the value, and the exception
         if self.rank == 0:
             try:
                 result[0] = function()
@@ -116,86 +167,99 @@ class Several(Group):
         dist.broadcast_object_list(result)
         if result[1] is not None:
             raise result[1]
-        return result[0]
+        value: Value = result[0]
+        return value
 
-    def align(self, network):
-        """See Group."""
+    def align(self, network: torch.nn.Module) -> None:
+        """Copy the buffers of a network from rank 0."""
         for buffer in network.buffers():
             dist.broadcast(buffer, 0)
 
-    def device(self, name):
-        """See Group: of the machine's GPUs the one of this process's number."""
+    def device(self, name: str) -> torch.device:
+        """Return the CPU, or the GPU of this machine with this process's local rank."""
         if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-            return pick_device("cpu")
+            return pick_device("cpu", "device")
         if name not in ("auto", "cuda"):
             raise InputError(
-                f"--device {name}: each of the {self.size} processes takes a GPU of its own; leave it out, or give cpu"
+                f"device {name}: each of the {self.size} processes uses a GPU of its own; "
+                "give cuda or cpu, or leave it out"
             )
-        number, processes, gpus = (
-            int(os.environ["LOCAL_RANK"]),
-            int(os.environ["LOCAL_WORLD_SIZE"]),
-            torch.cuda.device_count(),
-        )
+        processes, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if processes > gpus > 0:
             raise InputError(
-                f"{platform.node()}: {processes} processes, and GPUs for {gpus}; give torchrun --nproc-per-node {gpus}, "
-                "or train with --device cpu"
+                f"{platform.node()}: found {gpus} GPUs for {processes} processes; "
+                f"give torchrun --nproc-per-node {gpus}, or device cpu"
             )
-        device = pick_device(f"cuda:{number}")
+        device = pick_device(f"cuda:{int(os.environ['LOCAL_RANK'])}", "device")
         torch.cuda.set_device(device)
         return device
 
-    def wrap(self, network, device, with_frames):
-        """See Group: gradients become the mean over the processes; batch norm is of the whole batch on GPUs."""
+    def wrap(self, network: Network, device: torch.device, with_frames: bool) -> torch.nn.Module:
+        """Return a DDP module. Gradients become the mean over the processes.
+
+        On GPUs, batch norm uses the statistics of the whole batch.
+        """
         if device.type == "cuda":
-            torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            convert = torch.nn.SyncBatchNorm.convert_sync_batchnorm
+            convert(network)  # type: ignore[no-untyped-call]  # torch does not annotate it
         elif any(
             isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
             for module in network.modules()
         ):
             say(
-                "warning: on CPUs batch norm uses each process's own part of a batch, not the whole: the model will be another than "
-                "that of one process, or of GPUs"
+                "warning: on CPUs, batch norm uses the statistics of each process's share of a "
+                "batch; the model will differ from one trained in one process or on GPUs"
             )
-        # So it does not sort parameters anew after the first batch: three processes' sums would depend on where a run was resumed.
+        # With this option DDP does not sort the parameters again after the first batch. Otherwise
+        # the sums of three processes would depend on the batch from which a training is resumed.
         return torch.nn.parallel.DistributedDataParallel(
-            _InTheLoss(network, with_frames), find_unused_parameters=True
+            _LossOutputs(network, with_frames), find_unused_parameters=True
         )
 
 
-def _is_loss(error):
-    """Whether an exception says that another process can't be reached."""
+def _is_loss(error: BaseException) -> bool:
+    """Return whether an exception says that another process can't be reached."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
 
 
-def _why_lost(error, size, is_joined):
-    """What to tell the user of such an exception."""
+def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
+    """Return the message for an exception of `_is_loss`."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if not is_joined:
         return (
-            f"the {size} processes of this training can't reach each other ({reason}); GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name "
-            "the network interface to take"
+            f"the {size} processes of this training can't connect ({reason}); set the network "
+            "interface with GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME"
         )
     if isinstance(error, dist.DistBackendError) and "remote" not in reason.lower():
-        return f"the GPUs of this training can't work together ({reason}); NCCL_DEBUG=INFO in the environment tells more"
+        return (
+            f"the GPUs of this training can't communicate ({reason}); "
+            "set NCCL_DEBUG=INFO for details"
+        )
     return (
-        f"another of the {size} processes of this training is gone; give the same command again, and it goes on from the last "
-        f"checkpoint ({reason})"
+        f"another of the {size} processes of this training has ended ({reason}); "
+        "give the same command again to resume from the last checkpoint"
     )
 
 
-def _tell_once(store, message, patiently):
-    """Print why the training ends where no other process has; None: that is printed later. patiently: rank 0 has a moment to do it.
+def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> None:
+    """Log why the training ends, unless another process has done so.
 
-    store: what they share, where they have one yet.
+    Parameters
+    ----------
+    store : Store or None
+        The store that the processes share, if they are connected.
+    message : str or None
+        The message. None if this process prints it later.
+    patiently : bool
+        Whether to give rank 0 a moment to log its own message.
     """
     told = 0
     if store is None:
         say(f"wsedtk: {message}")
         return
-    with noted():  # torchrun ends this process meanwhile
+    with noted():  # torchrun sends signals to this process meanwhile
         with contextlib.suppress(RuntimeError):
             if patiently:
                 with contextlib.suppress(RuntimeError):
@@ -206,11 +270,21 @@ def _tell_once(store, message, patiently):
 
 
 @contextlib.contextmanager
-def joining(device):
-    """Yield the Group of this process and of those that torchrun started beside it; device: the name as `--device` gives it.
+def joining(device: str) -> Iterator[Group]:
+    """Yield the group of the processes that torchrun started, or of this one alone.
 
-    In the block all but rank 0 are silent. Why the training ends one process says: where the block raises InputError or NotFinished in
-    several, rank 0; the others raise it without a message. InputError too where another process is lost.
+    In the block, ranks other than 0 print nothing. If the block raises InputError or NotFinished,
+    one process logs the message, and the other processes raise the exception without a message.
+
+    Parameters
+    ----------
+    device : str
+        The name of the device, as in `Group.device`.
+
+    Raises
+    ------
+    InputError
+        If another process ends, or the processes can't connect.
     """
     rank, size = rank_and_size()
     if size == 1:
@@ -218,18 +292,12 @@ def joining(device):
         return
     store = None
     try:
-        with handled(
-            signal.SIG_DFL
-        ):  # no handler is called while a process that never comes is waited for
-            store, _, _ = next(dist.rendezvous("env://"))
-            dist.init_process_group(
-                "gloo"
-                if device == "cpu" or not torch.cuda.is_available()
-                else "cpu:gloo,cuda:nccl",
-                store=store,
-                rank=rank,
-                world_size=size,
-            )
+        # No Python handler runs while this process waits for the others, so that signals end it.
+        with handled(signal.SIG_DFL):
+            store, _, _ = next(rendezvous("env://"))
+            on_cpu = device == "cpu" or not torch.cuda.is_available()
+            backend = "gloo" if on_cpu else "cpu:gloo,cuda:nccl"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size)
         with (
             open(os.devnull, "w", encoding="utf-8") as nowhere,
             contextlib.redirect_stdout(nowhere if rank else sys.stdout),
@@ -239,9 +307,8 @@ def joining(device):
     except BaseException as error:
         where = f"rank {rank} of {size} on {platform.node()}: " if rank else ""
         if _is_loss(error):
-            _tell_once(
-                store, where + _why_lost(error, size, dist.is_initialized()), patiently=False
-            )
+            reason = _why_lost(error, size, dist.is_initialized())
+            _tell_once(store, where + reason, patiently=False)
             raise InputError("") from error
         if rank and isinstance(error, (InputError, NotFinished)):
             _tell_once(store, f"{where}{error}", patiently=True)

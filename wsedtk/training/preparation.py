@@ -19,7 +19,7 @@ from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
-from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
 PathLike = str | os.PathLike[str]

@@ -19,6 +19,7 @@ from wsedtk.core.progress import say
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 from wsedtk.training.distributed import Group
+from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
 
 PathLike = str | os.PathLike[str]
@@ -143,8 +144,11 @@ def _text(made_by: object) -> str:
 
 def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     """Raise InputError where a model directory holds the training of something else."""
-    previous = config.read_yaml(folder / "config.yaml")
-    previous = previous if isinstance(previous, dict) else {}
+    # A setting that the file lacks did not exist when the training began.
+    previous = config.to_mapping(TrainConfig())
+    content = config.read_yaml(folder / "config.yaml")
+    if isinstance(content, dict):
+        previous.update(content)
     processes, here = (settings.get("processes", 1) for settings in (previous, resolved))
     if processes != here:
         raise InputError(

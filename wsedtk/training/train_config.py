@@ -1,73 +1,115 @@
-"""The settings of a system, with their checks."""
+"""The settings of a training, with their checks."""
 
 import dataclasses
-import typing
+from typing import Any, Literal
 
 from wsedtk.core.config import suggest_fraction
+
+Figure = Literal["loss", "f1", "map"]
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """One system: conf/<system>.yaml. A checkpoint is a validation on VALID_SET and what is needed to go on from there."""
+    """The settings of a training: the content of a configuration file such as mini/crnn_linear.
+
+    At each checkpoint, the network is validated and the state of the training is saved.
+
+    Parameters
+    ----------
+    network : str
+        The network: a built-in name, or `package.module:Class`.
+    network_options : dict
+        Options of the network.
+    pooling : str
+        The pooling method from frames to clips: a built-in name, or `package.module:Class`.
+    hierarchy : {"published", "published-all", "plain", "nested"}, optional
+        Hierarchical pooling, and its gradient. See `wsedtk.models.pooling`.
+    groups : tuple of int
+        For hierarchical pooling: the number of output frames in each group, then the number of
+        groups in each group of the next level, and so on.
+    balancer : {"classes", "weighted", "none"}
+        How batches are balanced. See `wsedtk.training.sampler`.
+    batch_size : int
+        Clips in a batch.
+    learning_rate : float
+        The first learning rate of Adam.
+    frame_loss_weight : float
+        The weight of the loss of frames in clips that have events. 0 turns it off.
+    mixup_alpha : float
+        Mix clips in proportions drawn from Beta(alpha, alpha). 0 turns it off.
+    time_mask_seconds : float
+        The longest duration of the two time masks of a clip. 0 turns them off.
+    mel_mask_bins : int
+        The largest number of bins of the two mel masks of a clip. 0 turns them off.
+    time_shift_seconds : float
+        The longest rotation of a clip in time. 0 turns it off.
+    augmentations : tuple of dict
+        Further augmentations, applied in this order after the four above. `name` is
+        `package.module:Class`, or a built-in name; the other keys are options of that class. See
+        `wsedtk.training.augmentations`.
+    checkpoint_every : int, optional
+        Batches between checkpoints. With None (null in YAML), as many as an epoch has.
+    max_checkpoints : int
+        The number of checkpoints after which training ends.
+    schedule_by : {"loss", "f1", "map"}, optional
+        The validation figure that reduces the learning rate when it stops improving (PyTorch's
+        ReduceLROnPlateau). With None, the learning rate is constant.
+    schedule_factor : float
+        The factor that the learning rate is multiplied by.
+    schedule_patience : int
+        Checkpoints without improvement before the learning rate is reduced.
+    stop_patience : int, optional
+        Checkpoints without improvement of `select_by` after which training ends. With None,
+        training ends after `max_checkpoints`.
+    select_by : {"loss", "f1", "map"}
+        The validation figure that selects the best checkpoint, whose weights are the model.
+    precision : {"bf16", "float32"}
+        The precision of the network's computations in training.
+    seed : int
+        The seed of all random numbers.
+    keep_checkpoints : int
+        The number of newest checkpoints to keep, beside the best.
+    resume_seconds : float
+        The time in seconds after which the state is saved between checkpoints too.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+    """
 
     network: str = "dcase-crnn"
-    network_options: dict = dataclasses.field(default_factory=dict)
+    network_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     pooling: str = "linear"
-    hierarchy: typing.Literal["published", "published-all", "plain", "nested"] | None = (
-        None  # help(wsedtk.models.pooling)
-    )
-    groups: tuple[int, ...] = ()  # output frames, then groups, that a group of the hierarchy holds
-    balancer: typing.Literal["classes", "weighted", "none"] = (
-        "classes"  # help(wsedtk.training.batching.Batches)
-    )
+    hierarchy: Literal["published", "published-all", "plain", "nested"] | None = None
+    groups: tuple[int, ...] = ()
+    balancer: Literal["classes", "weighted", "none"] = "classes"
     batch_size: int = 100
     learning_rate: float = 3e-4
-    frame_loss_weight: float = (
-        0.0  # of the loss of the frames of clips that have events, where FIT_SET has an events.tsv
-    )
-    mixup_alpha: float = (
-        0.0  # this and the next three are off at 0; help(wsedtk.training.batching.Augmentation)
-    )
+    frame_loss_weight: float = 0.0
+    mixup_alpha: float = 0.0
     time_mask_seconds: float = 0.0
     mel_mask_bins: int = 0
     time_shift_seconds: float = 0.0
-    checkpoint_every: int | None = 500  # batches; null: an epoch, as many batches as the clips fill
+    augmentations: tuple[dict[str, Any], ...] = ()
+    checkpoint_every: int | None = 500
     max_checkpoints: int = 50
-    schedule_by: typing.Literal["loss", "f1", "map"] | None = (
-        "loss"  # what must stall for the learning rate to fall; null: never
-    )
+    schedule_by: Figure | None = "loss"
     schedule_factor: float = 0.5
-    schedule_patience: int = 3  # checkpoints that may pass without gain; the next one lowers the rate (torch's ReduceLROnPlateau)
-    stop_patience: int | None = (
-        None  # checkpoints without gain of `select_by` after which training stops; null: never
-    )
-    select_by: typing.Literal["loss", "f1", "map"] = (
-        "f1"  # the model is the checkpoint that is best on VALID_SET by this
-    )
-    precision: typing.Literal["bf16", "float32"] = (
-        "bf16"  # of the network in training; the papers' is float32
-    )
+    schedule_patience: int = 3
+    stop_patience: int | None = None
+    select_by: Figure = "f1"
+    precision: Literal["bf16", "float32"] = "bf16"
     seed: int = 0
-    keep_checkpoints: int = 2  # the newest ones, beside the best
-    resume_seconds: float = (
-        600.0  # of training, after which what is needed to go on is written between checkpoints too
-    )
+    keep_checkpoints: int = 2
+    resume_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        if (
-            min(
-                self.batch_size,
-                self.max_checkpoints,
-                self.keep_checkpoints,
-                1 if self.checkpoint_every is None else self.checkpoint_every,
-            )
-            < 1
-        ):
-            raise ValueError(
-                "batch_size, checkpoint_every, max_checkpoints and keep_checkpoints must be at least 1"
-            )
-        if not self.resume_seconds >= 0:
-            raise ValueError(f"resume_seconds must be at least 0, found {self.resume_seconds}")
+        for name in ("batch_size", "checkpoint_every", "max_checkpoints", "keep_checkpoints"):
+            self._check_at_least(name, 1)
+        self._check_at_least("stop_patience", 1, ", or null,")
+        self._check_at_least("schedule_patience", 0)
+        self._check_at_least("resume_seconds", 0)
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be a number above 0, found {self.learning_rate}")
         if not 0 < self.schedule_factor < 1:
@@ -75,24 +117,18 @@ class TrainConfig:
                 "schedule_factor must be above 0 and below 1, found "
                 f"{self.schedule_factor:g}{suggest_fraction(self.schedule_factor)}"
             )
-        for name in (
-            "frame_loss_weight",
-            "mixup_alpha",
-            "time_mask_seconds",
-            "mel_mask_bins",
-            "time_shift_seconds",
-        ):
+        for name in ("frame_loss_weight", "mel_mask_bins"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}")
-        if (
-            not 0 <= self.seed < 2**63
-            or self.schedule_patience < 0
-            or (self.stop_patience is not None and self.stop_patience < 1)
-        ):
-            raise ValueError(
-                "seed (below 2^63) and schedule_patience must be at least 0, stop_patience at least 1, or null"
-            )
-        if max(self.time_mask_seconds, self.time_shift_seconds, self.mixup_alpha) > 3600:
-            raise ValueError(
-                "time_mask_seconds, time_shift_seconds and mixup_alpha must be at most 3600"
-            )
+        for name in ("mixup_alpha", "time_mask_seconds", "time_shift_seconds"):
+            if not 0 <= getattr(self, name) <= 3600:
+                raise ValueError(
+                    f"{name} must be at least 0 and at most 3600, found {getattr(self, name)}"
+                )
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be at least 0 and below 2^63, found {self.seed}")
+
+    def _check_at_least(self, name: str, least: int, alternative: str = ",") -> None:
+        value = getattr(self, name)
+        if value is not None and not value >= least:
+            raise ValueError(f"{name} must be at least {least}{alternative} found {value}")

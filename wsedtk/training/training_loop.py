@@ -1,13 +1,14 @@
-"""The training loop: batches, loss, optimiser, validation, and the state that a checkpoint holds.
+"""The training loop, validation, and the state that a checkpoint holds.
 
-B clips, T frames, F mel bins, K classes.
+B clips, T frames, T' output frames, F mel bins, K classes.
 """
 
 import contextlib
 import dataclasses
 import time
-import typing
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,109 +17,186 @@ from wsedtk.core.caches import torch_without_compiler_cache
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
 from wsedtk.core.progress import progress, say
+from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data import tables
 from wsedtk.decoding import thresholds
 from wsedtk.evaluation import average_precision, metrics
 from wsedtk.inference import network_runner
-from wsedtk.training.augmentations import augmentation_of
-from wsedtk.training.batching import Batches, FrameTargets
+from wsedtk.models.layers import Network
+from wsedtk.training import augmentations
+from wsedtk.training.augmentations import Batch, FeatureLayout
 from wsedtk.training.distributed import Group
+from wsedtk.training.feature_batches import FeatureBatches
+from wsedtk.training.frame_targets import FrameTargets
+from wsedtk.training.sampler import Sampler
+from wsedtk.training.train_config import TrainConfig
 
-_EPSILON = 1e-7  # probabilities are clamped this far from 0 and 1 before the loss, as in Wang's published code
+_EPSILON = 1e-7  # the smallest distance of a probability from 0 and 1, as in Wang's published code
+
+Staged = tuple[torch.Tensor | None, ...]  # features, mask, tags, frame targets, known
 
 
-def binary_cross_entropy(probability, target, weight=None, total=lambda value: value):
-    """Mean binary cross-entropy of clip probabilities (B, K) against tags (B, K) (Wang, Li & Metze 2019, eq. (1)).
+def _nothing() -> None:
+    pass
 
-    weight: of each place, for a weighted mean, which is 0 where all weights are; any shapes that broadcast. total: what makes of the
-    sum of the weights that of all processes; the result is then this one's part of the mean.
-    NaN in, NaN out: torch's own function stops the process on a GPU there.
+
+def binary_cross_entropy(
+    probability: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor | None = None,
+    total: Callable[[torch.Tensor], torch.Tensor] = lambda value: value,
+) -> torch.Tensor:
+    """Return the mean binary cross-entropy (Wang, Li & Metze 2019, eq. (1)).
+
+    PyTorch's own function stops the process if a probability is NaN on a GPU. This one returns NaN.
+
+    Parameters
+    ----------
+    probability, target : tensors of one shape
+        Probabilities, and targets in [0, 1].
+    weight : tensor, optional
+        The weights of a weighted mean, broadcast to that shape. If all are 0, the mean is 0.
+    total : callable
+        Sums a value over all processes. It is applied to the sum of the weights, so that each
+        process returns its part of the weighted mean.
+
+    Returns
+    -------
+    scalar tensor
     """
     probability = probability.float().clamp(_EPSILON, 1 - _EPSILON)
     loss = -(target * torch.log(probability) + (1 - target) * torch.log1p(-probability))
-    return (
-        loss.mean()
-        if weight is None
-        else (loss * weight).sum() / total(weight.expand_as(loss).sum()).clamp_min(1)
-    )
+    if weight is None:
+        return loss.mean()
+    return (loss * weight).sum() / total(weight.expand_as(loss).sum()).clamp_min(1)
 
 
-def validate(runner, batches, truth, after_batch=lambda: None, group=Group()):
-    """Loss, tuned micro F1 and MAP on the validation set: {loss, f1, map}. after_batch: called then; it may raise."""
+def validate(
+    runner: network_runner.Runner,
+    batches: FeatureBatches,
+    truth: Booleans,
+    after_batch: Callable[[], None] = _nothing,
+    group: Group = Group(),
+) -> dict[str, float]:
+    """Return loss, micro F1 at tuned thresholds, and MAP of a network on the validation set.
+
+    Parameters
+    ----------
+    runner : Runner
+        The network.
+    batches : FeatureBatches
+        The validation set.
+    truth : (N, K) array of bool
+        Its tags.
+    after_batch : callable
+        Called after each batch. If it raises, validation ends.
+    group : Group
+        The processes that share the work.
+
+    Returns
+    -------
+    dict
+        The figures "loss", "f1" and "map".
+
+    Raises
+    ------
+    InputError
+        If a score is not finite.
+    """
     scores = np.zeros(truth.shape, np.float32)
-    share = np.resize(
-        group.share(np.arange(len(truth))), -(-len(truth) // group.size)
-    )  # of one length: all have as many batches
+    # Repeated clips make the shares equal: all processes have the same number of batches.
+    share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))
     for positions, output, _ in network_runner.score(runner, batches.store, batches.rows[share]):
         scores[share[positions]] = output.clip.float().cpu().numpy()
         after_batch()
     scores = group.total(torch.from_numpy(scores)).numpy()
-    return group.first(lambda: _measured(scores, truth))
+    return group.first(lambda: _figures(scores, truth))
 
 
-def _measured(scores, truth):
-    """What `validate` returns, of scores (N, K) and truth (N, K)."""
+def _figures(scores: Floats, truth: Booleans) -> dict[str, float]:
     if not np.isfinite(scores).all():
         raise InputError(
-            "the network's scores on the validation set are not finite; training stops at the last good checkpoint"
+            "the network's scores on the validation set are not finite; the last good checkpoint "
+            "stays; look for broken features, or lower learning_rate"
         )
     loss = binary_cross_entropy(
         torch.from_numpy(scores), torch.from_numpy(truth.astype(np.float32))
     ).item()
     decided = scores >= thresholds.tune(scores, truth)
-    f1 = metrics.precision_recall_f1(*metrics.decision_counts(truth, decided).sum(axis=1).tolist())[
-        "f1"
-    ]
-    return {
-        "loss": loss,
-        "f1": f1 or 0.0,
-        "map": average_precision.ranking_metrics(scores, truth)["map"] or 0.0,
-    }
+    counts = metrics.decision_counts(truth, decided).sum(axis=1).tolist()
+    f1 = metrics.precision_recall_f1(*counts)["f1"]
+    mean_average_precision = average_precision.ranking_metrics(scores, truth)["map"]
+    return {"loss": loss, "f1": f1 or 0.0, "map": mean_average_precision or 0.0}
 
 
-def _check_numbers(value, name):
-    """Raise ValueError that names the first tensor of a state that is not finite, or number that is NaN; schedules hold infinities."""
+def _check_finite(value: object, name: str) -> None:
+    """Raise ValueError if a tensor of a state is not finite, or a number is NaN.
+
+    An infinite number is valid: the schedule of the learning rate holds some.
+    """
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check_numbers(inner, f"{name} {key}".strip())
+            _check_finite(inner, f"{name} {key}".strip())
     elif isinstance(value, (list, tuple)):
         for place, inner in enumerate(value):
-            _check_numbers(inner, f"{name} {place}")
-    elif (
-        isinstance(value, float)
-        and np.isnan(value)
-        or isinstance(value, torch.Tensor)
-        and not torch.isfinite(value).all()
-    ):
+            _check_finite(inner, f"{name} {place}")
+    elif isinstance(value, torch.Tensor):
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name}: not finite")
+    elif isinstance(value, float) and np.isnan(value):
         raise ValueError(f"{name}: not finite")
 
 
 class Trainer:
-    """The training loop and its state, which a checkpoint holds whole."""
+    """A training: the network, its optimiser, the batches, and the state of a checkpoint.
 
-    best: list[typing.Any] | None  # [value of select_by, step]
+    Parameters
+    ----------
+    cfg : TrainConfig
+        The settings.
+    network : Network
+        The network, with its first weights.
+    fit, valid : FeatureBatches
+        The clips to train and to validate on.
+    statistics : pair of (F,) arrays
+        Mean and standard deviation of the training features.
+    seconds_per_frame : float
+        The hop of the features.
+    device : torch.device
+        The device that computes.
+    tell : callable
+        Logs a message.
+    group : Group
+        The processes of the training.
+
+    Raises
+    ------
+    InputError
+        If an augmentation is unknown or wrong.
+    """
 
     def __init__(
         self,
-        cfg,
-        network,
-        fit,
-        valid,
-        statistics,
-        seconds_per_frame,
-        device,
-        tell=say,
-        group=Group(),
-    ):
+        cfg: TrainConfig,
+        network: Network,
+        fit: FeatureBatches,
+        valid: FeatureBatches,
+        *,
+        statistics: tuple[Floats | tuple[float, ...], Floats | tuple[float, ...]],
+        seconds_per_frame: float,
+        device: torch.device,
+        tell: Callable[[str], None] = say,
+        group: Group = Group(),
+    ) -> None:
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group
+        mean, std = statistics
         self.runner = network_runner.Runner.of(
-            network, *statistics, device, precise=cfg.precision == "float32"
+            network, mean, std, device, precise=cfg.precision == "float32"
         )
         if device.type == "cuda" and self.runner.precise:
             torch.backends.cudnn.allow_tf32 = False  # also in the backward pass
-        self.forward = dataclasses.replace(
-            self.runner, network=group.wrap(network, device, bool(cfg.frame_loss_weight))
-        ).run
+        wrapped = group.wrap(network, device, bool(cfg.frame_loss_weight))
+        self.forward = dataclasses.replace(self.runner, network=wrapped).run
         fused = True if device.type == "cuda" else None
         with torch_without_compiler_cache(), warnings.catch_warnings():  # sympy adds a filter
             self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
@@ -128,28 +206,32 @@ class Trainer:
             cfg.schedule_factor,
             cfg.schedule_patience,
         )
-        self.sampler = Batches(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
+        self.sampler = Sampler(fit.dataset, cfg.batch_size, cfg.seed, cfg.balancer)
         self.checkpoint_every = cfg.checkpoint_every or max(1, len(fit.dataset) // cfg.batch_size)
-        self.frame_targets = (
-            FrameTargets(fit.dataset, seconds_per_frame * network.time_reduction)
-            if cfg.frame_loss_weight
-            else None
-        )
-        self.augmentation = augmentation_of(
-            cfg, seconds_per_frame, network.time_reduction, len(statistics[0])
-        )
-        rows = range(
-            cfg.batch_size
-        )  # of a batch, those that this process loads; any of them can be partners in mixup
-        self.rows = rows if cfg.mixup_alpha else group.share(rows)
+        self.frame_targets: FrameTargets | None = None
+        if cfg.frame_loss_weight:
+            seconds = seconds_per_frame * network.time_reduction
+            self.frame_targets = FrameTargets(fit.dataset, seconds)
+        layout = FeatureLayout(seconds_per_frame, network.time_reduction, len(mean))
+        self.augmentations = augmentations.create(cfg, layout)
+        self.mixes_clips = any(one.mixes_clips for one in self.augmentations)
+        rows = range(cfg.batch_size)
+        self.rows = rows if self.mixes_clips else group.share(rows)  # of a batch, to load here
         self.valid_truth = valid.dataset.tag_matrix()
-        self.step, self.history, self.best = 0, [], None
-        self.best_tensors, self.finished = None, False
-        self.losses, self.seconds = [], 0.0  # of the batches since the last checkpoint
+        self.step = 0
+        self.history: list[list[Any]] = []  # a row of history.tsv for each checkpoint
+        self.best: list[Any] | None = None  # the value of `select_by`, and the step
+        self.best_tensors: dict[str, torch.Tensor] | None = None
+        self.finished = False
+        self.losses: list[float] = []  # of the batches since the last checkpoint
+        self.seconds = 0.0  # the time that they took
         self.threads = torch.get_num_threads()
 
-    def state(self):
-        """Everything that the rest of the training depends on, as tensors and plain values. All processes are to call it."""
+    def state(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on, as tensors and plain values.
+
+        All processes must call it.
+        """
         device = self.runner.device
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         (random, random_cuda), *others = self.group.gather([torch.get_rng_state(), cuda])
@@ -170,9 +252,9 @@ class Trainer:
             "threads": torch.get_num_threads(),
         }
 
-    def restore(self, state):
-        """Go back to a checkpoint's state. Raises ValueError where that is damaged."""
-        _check_numbers(state, "")
+    def restore(self, state: dict[str, Any]) -> None:
+        """Return to the state of a checkpoint. Raises ValueError if it is damaged."""
+        _check_finite(state, "")
         self.runner.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -195,85 +277,128 @@ class Trainer:
         ):
             setattr(self, name, state[name])
 
-    def load(self, step):
-        """Batch number `step`: its clips (B,), and of `rows` (features, mask, tags, frame targets, what is known) in the machine's memory.
+    def load(self, step: int) -> tuple[Integers, Staged]:
+        """Load a batch.
 
-        The last two, as FrameTargets gives, are None without `frame_loss_weight`.
+        Parameters
+        ----------
+        step : int
+            The number of the batch, from 0.
+
+        Returns
+        -------
+        clips : (B,) array of int
+            The clips of the batch.
+        staged : tuple of tensors
+            The rows of this process, as in `Batch`, on the CPU and not normalised.
         """
-        batch = self.sampler.batch(step)
-        clips = batch[self.rows]
-        x, mask = self.fit.load(clips, of=batch)
-        tags, frames, known = torch.from_numpy(self.fit.dataset.tag_matrix(clips)).to(x), None, None
+        clips = self.sampler.batch(step)
+        own = clips[self.rows]
+        x, mask = self.fit.load(own, of=clips)
+        tags = torch.from_numpy(self.fit.dataset.tag_matrix(own)).to(x)
+        frames, known = None, None
         if self.frame_targets is not None:
-            frames, known = self.frame_targets.load(
-                clips, max(1, x.shape[1] // self.runner.network.time_reduction)
-            )
-        return batch, self.runner.staged(x, mask, tags, frames, known)
+            num_frames = max(1, x.shape[1] // self.runner.network.time_reduction)
+            frames, known = self.frame_targets.load(own, num_frames)
+        return clips, self.runner.staged(x, mask, tags, frames, known)
 
-    def loss(self, x, mask, *targets):
-        """The loss of a batch as `load` gives: of its tags, and of its frames where `frame_loss_weight` is set.
+    def loss(
+        self, x: torch.Tensor, mask: torch.Tensor, *targets: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the loss of a batch as `load` returns it: of its tags, and of its frames.
 
-        Of several processes each gives its part, the loss of its share divided by what is in the whole batch.
+        In several processes, each returns its part: the loss of its share of the clips, divided by
+        the size of the whole batch.
         """
         x, mask = self.runner.normalize(x, mask)
         tags, frames, known = (
             t if t is None else t.to(x.device, non_blocking=True) for t in targets
         )
-        if self.augmentation.is_on:
+        assert tags is not None  # only frame targets are optional
+        batch = self._augmented(Batch(x, mask, tags, frames, known))
+        output = self.forward(batch.x, batch.mask)
+        share_of_batch = len(batch.tags) / self.cfg.batch_size
+        loss = binary_cross_entropy(output.clip, batch.tags) * share_of_batch
+        if batch.frames is not None and batch.known is not None:
+            weight = batch.known * output.mask.unsqueeze(-1)
+            frame_loss = binary_cross_entropy(output.frame, batch.frames, weight, self.group.total)
+            loss = loss + self.cfg.frame_loss_weight * frame_loss
+        return loss
+
+    def _augmented(self, batch: Batch) -> Batch:
+        """Apply the augmentations to a batch, and return the share of this process."""
+        if self.augmentations:
             generators = [
                 np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in self.rows
             ]
-            x, mask, tags, frames, known = self.augmentation(
-                generators, x, mask, tags, frames, known
-            )
-        if self.cfg.mixup_alpha:
-            x, mask, tags, frames, known = (
-                t if t is None else self.group.share(t) for t in (x, mask, tags, frames, known)
-            )
-        output = self.forward(x, mask)
-        loss = binary_cross_entropy(output.clip, tags) * (len(tags) / self.cfg.batch_size)
-        if frames is not None:
-            known = known * output.mask.unsqueeze(-1)
-            loss = loss + self.cfg.frame_loss_weight * binary_cross_entropy(
-                output.frame, frames, known, self.group.total
-            )
-        return loss
+            for augmentation in self.augmentations:
+                batch = augmentation(batch, generators)
+        if not self.mixes_clips:
+            return batch
+        share = self.group.share
+        return Batch(
+            share(batch.x),
+            share(batch.mask),
+            share(batch.tags),
+            None if batch.frames is None else share(batch.frames),
+            None if batch.known is None else share(batch.known),
+        )
 
-    def run_batch(self, clips, batch):
-        """One optimiser step on what `load` gives. Returns the loss. Raises InputError where it is not finite."""
-        loss = self.loss(*batch)
+    def run_batch(self, clips: Integers, staged: Staged) -> float:
+        """Make one step of the optimiser on a batch as `load` returns it, and return the loss.
+
+        Raises
+        ------
+        InputError
+            If the loss is not finite.
+        """
+        x, mask, *targets = staged
+        assert x is not None and mask is not None  # only frame targets are optional
+        loss = self.loss(x, mask, *targets)
         value = self.group.total(loss.item())
         if not np.isfinite(value):
             names = tables.first(self.fit.dataset.filenames[clips].tolist())
             raise InputError(
-                f"the loss is {value} at batch {self.step + 1} (clips {names}); what was checkpointed before is good. "
-                "Look for broken features, or lower learning_rate"
+                f"the loss is {value} at batch {self.step + 1} (clips {names}); the last "
+                "checkpoint is good; look for broken features, or lower learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        (loss * self.group.size).backward()  # of which the processes' mean is taken
+        (loss * self.group.size).backward()  # DDP takes the mean over the processes
         self.optimizer.step()
         self.runner.network.pooling.project()
         self.step += 1
         return value
 
-    def run_batches(self, name, after_batch):
-        """Train until a checkpoint is due, on batches that are loaded meanwhile. Returns the seconds it took, and those spent waiting."""
+    def run_batches(self, name: str, after_batch: Callable[[], None]) -> tuple[float, float]:
+        """Train until a checkpoint is due, on batches that are loaded in the background.
+
+        Returns
+        -------
+        seconds : float
+            The time that the training took.
+        waited : float
+            The seconds of it that were spent waiting for batches.
+        """
         started, before, waited = time.monotonic(), self.seconds, 0.0
         steps = range(self.step, self.step + self.checkpoint_every - len(self.losses))
         with contextlib.closing(ahead(self.load, steps)) as batches:
             for _ in progress(steps, name):
                 asked = time.monotonic()
-                clips, batch = next(batches)
+                clips, staged = next(batches)
                 waited += time.monotonic() - asked
-                self.losses.append(self.run_batch(clips, batch))
+                self.losses.append(self.run_batch(clips, staged))
                 self.seconds = before + time.monotonic() - started
                 after_batch()
         return time.monotonic() - started, waited
 
-    def run_to_checkpoint(self, after_batch=lambda: None):
-        """Train until a checkpoint is due, validate, adapt the learning rate, and note what is best.
+    def run_to_checkpoint(self, after_batch: Callable[[], None] = _nothing) -> None:
+        """Train until a checkpoint is due, validate, and adapt the learning rate.
 
-        after_batch: called after each batch, of validation too; it may save `state`, and raise: restored, training goes on from there.
+        Parameters
+        ----------
+        after_batch : callable
+            Called after each batch, of validation too. It may save `state` and raise; a training
+            that restores this state continues from there.
         """
         number, trained_before = len(self.history) + 1, len(self.losses)
         self.runner.network.train()
@@ -283,34 +408,34 @@ class Trainer:
         self.group.align(self.runner.network)  # the running means of batch norm on a CPU
         found = validate(self.runner, self.valid, self.valid_truth, after_batch, self.group)
         rate = self.optimizer.param_groups[0]["lr"]
+        loss, seconds = float(np.mean(self.losses)), self.seconds + time.monotonic() - started
         self.history.append(
-            [
-                self.step,
-                float(np.mean(self.losses)),
-                found["loss"],
-                found["f1"],
-                found["map"],
-                rate,
-                self.seconds + time.monotonic() - started,
-            ]
+            [self.step, loss, found["loss"], found["f1"], found["map"], rate, seconds]
         )
         if self.cfg.schedule_by is not None:
             self.schedule.step(found[self.cfg.schedule_by])
-        value = -found["loss"] if self.cfg.select_by == "loss" else found[self.cfg.select_by]
+        is_best = self._select(found)
+        speed = (len(self.losses) - trained_before) * self.cfg.batch_size / max(trained, 1e-9)
+        self.losses, self.seconds = [], 0.0
+        self.tell(
+            f"{name}: train loss {loss:.4f}, valid loss {found['loss']:.4f}, "
+            f"F1 {found['f1']:.3f}, MAP {found['map']:.3f}, {seconds:.1f} s ({speed:.4g} clips/s, "
+            f"{waited / max(trained, 1e-9):.1%} of it waiting for data)"
+            + (", best" if is_best else "")
+        )
+
+    def _select(self, found: dict[str, float]) -> bool:
+        """Keep the weights of a checkpoint if it is the best, and return whether it is."""
+        value = found[self.cfg.select_by]
+        if self.cfg.select_by == "loss":
+            value = -value
         if self.best is None or value > self.best[0]:
             self.best = [value, self.step]
             self.best_tensors = {
                 k: v.detach().clone() for k, v in self.runner.network.state_dict().items()
             }
         stale = (self.step - self.best[1]) // self.checkpoint_every
-        self.finished = number >= self.cfg.max_checkpoints or (
+        self.finished = len(self.history) >= self.cfg.max_checkpoints or (
             self.cfg.stop_patience is not None and stale >= self.cfg.stop_patience
         )
-        speed = (len(self.losses) - trained_before) * self.cfg.batch_size / max(trained, 1e-9)
-        self.losses, self.seconds = [], 0.0
-        self.tell(
-            f"{name}: train loss {self.history[-1][1]:.4f}, valid loss {found['loss']:.4f}, F1 {found['f1']:.3f}, "
-            f"MAP {found['map']:.3f}, {self.history[-1][-1]:.1f} s ({speed:.4g} clips/s, "
-            f"{waited / max(trained, 1e-9):.1%} of it waiting for data)"
-            + (", best" if stale == 0 else "")
-        )
+        return bool(stale == 0)

@@ -1,0 +1,77 @@
+"""The features of batches of clips.
+
+N clips, B clips in a batch, T frames, F mel bins.
+"""
+
+import torch
+
+from wsedtk.core.errors import InputError
+from wsedtk.core.types import Integers, PathLike
+from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.store import FeatureStore
+from wsedtk.inference.network_runner import load_features
+
+
+class FeatureBatches:
+    """The features of the clips of a data set. Clips without readable audio are left out.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        The feature files.
+    dataset : DataSet
+        The data set.
+    folder : path-like
+        Its data directory, for messages.
+
+    Attributes
+    ----------
+    dataset : DataSet
+        The clips that have features.
+    rows : (N,) array of int
+        Their rows in the store.
+    num_left_out : int
+        The number of clips that are left out.
+
+    Raises
+    ------
+    InputError
+        If no clip has features, or a clip is missing in the store.
+    """
+
+    def __init__(self, store: FeatureStore, dataset: DataSet, folder: PathLike) -> None:
+        rows = store.rows_of_set(dataset, folder)
+        self.store = store
+        self.num_left_out = int((rows < 0).sum())
+        self.dataset = dataset.select(rows >= 0)
+        self.rows: Integers = rows[rows >= 0]
+        if not len(self.rows):
+            raise InputError(f"{folder}: no clip has features in {', '.join(store.paths)}")
+
+    def load(
+        self, clips: Integers, of: Integers | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Load features.
+
+        Parameters
+        ----------
+        clips : (B,) array of int
+            The positions of the clips in `dataset`.
+        of : array of int, optional
+            All clips of the batch, if `clips` are a part of it. The features are then padded to the
+            longest clip of the whole batch: batch norm depends on padding.
+
+        Returns
+        -------
+        x : (B, T, F) float32 tensor
+            The features, not normalised.
+        mask : (B, T) bool tensor
+            Whether a frame is real, not padding.
+        """
+        x, mask = load_features(self.store, self.rows[clips])
+        if of is not None:
+            missing = int(self.store.num_frames[self.rows[of]].max()) - x.shape[1]
+            if missing > 0:
+                x = torch.nn.functional.pad(x, (0, 0, 0, missing))
+                mask = torch.nn.functional.pad(mask, (0, missing))
+        return x, mask

@@ -1,0 +1,96 @@
+"""Sampling of batches: which clips a batch holds.
+
+N clips, B clips in a batch, K classes. A batch depends only on the seed and on its number, so that
+a resumed training continues with the same batches.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.types import Integers
+from wsedtk.data.clip_sets import DataSet
+
+BALANCERS = ("classes", "weighted", "none")
+
+
+class Sampler:
+    """An endless sequence of batches of clips.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        The clips.
+    batch_size : int
+        The number of clips in a batch.
+    seed : int
+        The seed of the random numbers.
+    balancer : {"classes", "weighted", "none"}
+        "classes" are the balanced batches of Wang, Li & Metze (2019, section 3.1): each class has an
+        endless shuffled queue of its clips, and each round takes one clip from each queue. A clip
+        with several tags is in several queues. Clips without tags have a queue of their own. The
+        order of the queues is shuffled in each round, and batches may end within a round.
+
+        "weighted" draws clips with replacement. The probability of a clip is proportional to the
+        sum over its tags of 1 / (clips with that tag). Clips without tags count as one more class.
+
+        "none" is one shuffled queue of all clips.
+
+    Raises
+    ------
+    ValueError
+        If the balancer is unknown.
+    """
+
+    def __init__(
+        self, dataset: DataSet, batch_size: int, seed: int, balancer: str = "classes"
+    ) -> None:
+        if balancer not in BALANCERS:
+            raise ValueError(f"unknown balancer {balancer!r}; known: {', '.join(BALANCERS)}")
+        self.batch_size, self.seed = batch_size, seed
+        self.cumulative: npt.NDArray[np.float64] | None = None  # of "weighted": (N,)
+        queues = dataset.clips_of_classes()
+        if balancer == "weighted":
+            weights = np.zeros(len(dataset))
+            for clips in queues:
+                weights[clips] += 1 / max(len(clips), 1)
+            self.cumulative = np.cumsum(weights)
+        if balancer != "classes":
+            queues = [np.arange(len(dataset))]
+        self.queues: list[Integers] = [queue for queue in queues if len(queue)]
+        self._orders: dict[int, tuple[int, Integers]] = {}  # each queue's pass, and its order in it
+
+    def _clip(self, queue: int, round_number: int) -> int:
+        """Return the clip that a queue gives in a round."""
+        clips = self.queues[queue]
+        number, place = divmod(round_number, len(clips))
+        if queue not in self._orders or self._orders[queue][0] != number:
+            generator = np.random.default_rng((self.seed, 1, queue, number))
+            self._orders[queue] = number, generator.permutation(clips)
+        return int(self._orders[queue][1][place])
+
+    def batch(self, step: int) -> Integers:
+        """Return the clips of a batch.
+
+        Parameters
+        ----------
+        step : int
+            The number of the batch, from 0.
+
+        Returns
+        -------
+        (B,) array of int
+            The positions of the clips in the data set.
+        """
+        if self.cumulative is not None:
+            draws = np.random.default_rng((self.seed, 3, step)).random(self.batch_size)
+            places = np.searchsorted(self.cumulative, draws * self.cumulative[-1], side="right")
+            return np.minimum(places, len(self.cumulative) - 1)
+        numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        rounds, turns = np.divmod(numbers, len(self.queues))
+        orders = {
+            r: np.random.default_rng((self.seed, 2, r)).permutation(len(self.queues))
+            for r in np.unique(rounds).tolist()
+        }
+        return np.array(
+            [self._clip(orders[r][turn], r) for r, turn in zip(rounds.tolist(), turns.tolist())]
+        )
