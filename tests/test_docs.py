@@ -1,8 +1,14 @@
-"""The pages in docs/: every Python block runs, in order, beside a small model and recordings."""
+"""The pages in docs/: every block runs, in order, beside a small model and recordings.
+
+A Python block that begins with the name of a file is a module. `wsedtk` commands of Bash blocks run
+in this process.
+"""
 
 import logging
 import re
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,8 @@ import wsedtk
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+MODULE = re.compile(r"# (\w+)\.py\n")
 CLASSES = ["Dog bark", "Siren"]
 
 
@@ -54,16 +61,36 @@ def folder(tmp_path, run, monkeypatch):
     logging.getLogger("wsedtk").setLevel(level)
 
 
+@pytest.fixture
+def modules(folder, monkeypatch):
+    """The folder of the modules that a page defines, whose code model directories may name."""
+    names = [f"my_{kind}" for kind in ("pooling", "network", "augmentation", "format", "corpus")]
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("WSEDTK_NETWORKS", ",".join(names))
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_the_blocks_of_a_page_run(page, folder, capsys):
+def test_the_blocks_of_a_page_run(page, modules, run, capsys):
     text, names = page.read_text(encoding="utf-8"), {}
     for block in BLOCK.finditer(text):
-        lines_before = "\n" * text.count("\n", 0, block.start(1))  # for the lines of tracebacks
-        exec(compile(lines_before + block.group(1), page, "exec"), names)
+        language, code = block.groups()
+        if module := MODULE.match(code):
+            (modules / f"{module.group(1)}.py").write_text(code, encoding="utf-8")
+        elif language == "python":
+            lines_before = "\n" * text.count("\n", 0, block.start(2))  # for the lines of tracebacks
+            exec(compile(lines_before + code, page, "exec"), names)
+        else:
+            for line in code.replace("\\\n", " ").splitlines():
+                program, *arguments = shlex.split(line)
+                result = run(*arguments)
+                assert program == "wsedtk" and result.exit_code == 0, f"{line}\n{result.stderr}"
     assert capsys.readouterr().err == ""
 
 
 def test_the_page_of_the_library_has_an_example_of_each_name():
     text = (DOCS / "library.md").read_text(encoding="utf-8")
-    blocks = "".join(BLOCK.findall(text))
+    blocks = "".join(code for _, code in BLOCK.findall(text))
     assert [name for name in wsedtk.__all__ if f"wsedtk.{name}" not in blocks] == []
