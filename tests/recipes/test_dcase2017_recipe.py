@@ -476,7 +476,7 @@ def test_a_comparison_that_is_stopped_says_how_to_go_on(tmp_path):
     process.terminate()
     errors = process.communicate(timeout=30)[1]
     assert process.returncode == 75 and errors.endswith(
-        "compare_pooling.sh: stopped; give the same command again to go on\n"
+        "compare_pooling.sh: stopped; run the same command again to resume\n"
     )
 
 

@@ -319,7 +319,7 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
         time.sleep(0.05)
     process.send_signal(getattr(signal, f"SIG{name}"))
     errors = process.communicate(timeout=30)[1]
-    assert process.returncode == 75 and "run it again with --stage 4 to go on" in errors
+    assert process.returncode == 75 and "run it again with --stage 4 to resume" in errors
     alive = subprocess.run(
         ["pgrep", "-f", f"wsedtk.*{model.name}"], capture_output=True, text=True
     ).stdout
