@@ -1,4 +1,4 @@
-"""The pages in docs/: every Python block runs, in order, beside a small model and recordings."""
+"""The pages in docs/: all Python blocks run, in order, beside a small model and recordings."""
 
 import logging
 import re
@@ -58,7 +58,8 @@ def folder(tmp_path, run, monkeypatch):
 def test_the_blocks_of_a_page_run(page, folder, capsys):
     text, names = page.read_text(encoding="utf-8"), {}
     for block in BLOCK.finditer(text):
-        lines_before = "\n" * text.count("\n", 0, block.start(1))  # for the lines of tracebacks
+        # so that tracebacks show the right lines
+        lines_before = "\n" * text.count("\n", 0, block.start(1))
         exec(compile(lines_before + block.group(1), page, "exec"), names)
     assert capsys.readouterr().err == ""
 

@@ -52,7 +52,10 @@ def sound(label, num_samples, rng):
 
 
 def classes_above(metadata_dir, mids):
-    """Return which classes are above which (K, K), see audioset.ancestors; None if not known."""
+    """Return which classes are above which (K, K), see audioset.ancestors.
+
+    Without an ontology, no class is above another.
+    """
     path = Path(metadata_dir) / audioset.ONTOLOGY
     return (
         audioset.ancestors(audioset.read_ontology(path), mids)
