@@ -1,4 +1,4 @@
-"""Tables in blocks: the same rows, line numbers and faults whatever the size of the blocks; names that are looked up."""
+"""Tables in blocks: the size of the blocks does not change rows, line numbers or faults."""
 
 import unicodedata
 
@@ -20,7 +20,10 @@ ANY_TABLE = settings(
 
 
 def read(path, block_bytes, columns=COLUMNS):
-    """What `read_rows` gives with blocks of so many bytes: [(line number, cells)] and [(is an error, path, line, message)]."""
+    """Return the results of `read_rows` with blocks of this many bytes.
+
+    [(line number, cells)] and [(is an error, path, line, message)].
+    """
     faults, rows = [], []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "_BLOCK_BYTES", block_bytes)
@@ -40,7 +43,7 @@ LINE_ENDS = st.one_of(
 
 
 def without_blank_ends(cells):
-    """The cells of a row, three of them where what follows is blank, in the form NFC."""
+    """Return the cells of a row in NFC; three if the rest is blank."""
     while len(cells) > 3 and not cells[-1].strip():
         cells = cells[:-1]
     return tuple(unicodedata.normalize("NFC", cell) for cell in cells)
@@ -300,7 +303,7 @@ def test_slices_and_texts(monkeypatch, block_rows):
 
 @pytest.mark.parametrize("block_bytes", BYTES)
 def test_an_optional_column(tmp_path, block_bytes):
-    """It may be named in the header; then rows may lack it: editors remove tabs at the end."""
+    """The header may name it, and rows may lack it: editors remove tabs at the end."""
     path, faults = tmp_path / "a.tsv", []
     path.write_text("a\tb\tmore\n1\t2\t3\n4\t5\n\t\t\n6\t7\t\t\n8\n9\t\t\t0\n")
     with pytest.MonkeyPatch.context() as patch:

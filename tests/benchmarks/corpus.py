@@ -1,6 +1,7 @@
 """Measure prepare, validate and balance on a list of the size of AudioSet.
 
-    python tests/benchmarks/corpus.py METADATA_DIR [--rows 2041789] [--num-valid 20000] [--folder DIR]
+    python tests/benchmarks/corpus.py METADATA_DIR [--rows 2041789]
+        [--num-valid 20000] [--folder DIR]
 
 METADATA_DIR contains the official files of AudioSet. The list has random video IDs. Its times and
 class IDs are drawn from rows of the balanced training list and the evaluation list. Each verb runs

@@ -1,6 +1,7 @@
 """Measure the training loop beside a plain loop, and the effect of its precision on learning.
 
-    python tests/benchmarks/train.py [--rounds 3] [--device cpu] [--networks dcase-crnn,talnet,gated-crnn] [--batch 250]
+    python tests/benchmarks/train.py [--rounds 3] [--device cpu] [--batch 250]
+        [--networks dcase-crnn,talnet,gated-crnn]
 
 Speed: the three networks at their published sizes on 10 s clips. `Trainer.run_batches` over a
 feature file, as in `wsedtk train`, runs in alternation with a loop in float32 with torch's default
