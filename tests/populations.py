@@ -94,7 +94,7 @@ def draw_pair(first, second, num_clips, rng):
 
 
 def noise(shape, rng, of_clip=0.25):
-    """Draw standard normal deviations (N, K) of scores; this fraction of the variance is per clip."""
+    """Draw standard normal deviations (N, K) of scores; part of the variance is per clip."""
     own = np.sqrt(1 - of_clip) * rng.standard_normal(shape)
     return own + np.sqrt(of_clip) * rng.standard_normal((shape[0], 1))
 

@@ -31,7 +31,7 @@ def meta(tmp_path):
 
 @pytest.fixture
 def refused(run, meta, tmp_path):
-    """Check that `prepare audioset` fails with a message (regular expression) and writes nothing."""
+    """Check that `prepare audioset` fails with a message (a regex) and writes nothing."""
 
     def refused(message, *arguments, data="data"):
         result = run("prepare", "audioset", meta, *arguments, tmp_path / data)
@@ -291,7 +291,7 @@ TRAIN = sorted(map(clip_of, LISTS["balanced"]))
 
 @pytest.fixture
 def audio(meta, tmp_path):
-    """Write audio of the training clips in several formats, some damaged; one test clip is missing."""
+    """Write audio of training clips in several formats, some damaged; one test clip is missing."""
     folder = tmp_path / "some 'audio'"
     write_sound(folder / "Y--PJHxphWEs_30.000_40.000.wav", seed=1)
     write_sound(folder / "deep" / "-0DLPzsiXXE_0_9.5.flac", 0.5, 8000, seed=2)  # short

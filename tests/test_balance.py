@@ -151,7 +151,7 @@ def test_the_folders(run, folder, tmp_path):
 
 
 def printed(run, data, tmp_path, num_valid, *options):
-    """Split a set, and return {class: [all, fit, valid, passes]}, the lines below, and the counts."""
+    """Split a set; return {class: [all, fit, valid, passes]}, the lines below, and the counts."""
     result = run(
         "balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid, *options
     )
@@ -306,7 +306,7 @@ def test_folders_must_differ(run, folder, tmp_path, fit, valid):
 
 @pytest.mark.parametrize("units, num_fit", [(["SMA00123"], 80), (["S4A01", "S4A02", "S4A03"], 280)])
 def test_the_names_of_field_recorders_are_recordings(run, folder, tmp_path, units, num_fit):
-    """`<unit>_<YYYYMMDD>_<HHMMSS>` is not an excerpt of a recording `<unit>`: no clip is left out."""
+    """`<unit>_<YYYYMMDD>_<HHMMSS>` is not an excerpt of a recording: no clip is left out."""
     names = [
         f"{unit}_202305{day:02d}_{hour:02d}0000.wav"
         for unit in units
@@ -460,7 +460,7 @@ def test_one_group_cannot_be_split(run, folder, tmp_path):
 
 
 def test_dcases_list(real_data):
-    """The numbers of Wang, Li & Metze: 1,142 of 51,172 clips, balanced over 17 classes, in seconds."""
+    """The numbers of Wang, Li & Metze: 1,142 of 51,172 clips, balanced over 17 classes."""
     names, tags = [], []
     for line in (real_data / "dcase2017" / "training_set.csv").read_text().splitlines():
         clip, start, end, labels = next(csv.reader([line]))[:4]

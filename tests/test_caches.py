@@ -56,7 +56,7 @@ def commands(*words):
 
 
 def test_no_command_needs_a_home(bare, trained, corpus, tmp_path):
-    """Use matplotlib (figures), numba through librosa (features) and torch's compiler (optimiser)."""
+    """Use matplotlib (figures), numba by librosa (features) and torch's compiler (optimiser)."""
     write_sound(tmp_path / "a.wav")
     (tmp_path / "model").mkdir()
     for name in ("model.yaml", "model.safetensors"):

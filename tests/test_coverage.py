@@ -81,7 +81,7 @@ LEVELS = (-1.3, 0.0, 2.0)  # logits of a segment: F1 of 0.3, 0.6 and 0.9
 
 
 def fits(found, truth):
-    """Return whether an interval [low, high] contains the true value, and whether it is above it."""
+    """Return whether an interval [low, high] contains the true value, and if it is above it."""
     return found[0] <= truth <= found[1], found[0] > truth
 
 

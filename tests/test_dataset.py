@@ -238,7 +238,7 @@ def with_events(tags, rows):
 
 
 def by_hand(tags, rows, num_frames):
-    """Return targets (N, T, K) for frames of 0.1 s, by milliseconds, and which are known (N, 1, K)."""
+    """Return targets (N, T, K) for frames of 0.1 s, by milliseconds, and known ones (N, 1, K)."""
     target, known = (
         np.zeros((len(tags), num_frames, len(tags[0]))),
         np.zeros((len(tags), 1, len(tags[0]))),

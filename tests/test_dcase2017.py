@@ -261,7 +261,7 @@ def meta(place):
 
 @pytest.fixture
 def refused(run, place):
-    """Check that `prepare dcase2017` fails with a message (regular expression) and writes nothing."""
+    """Check that `prepare dcase2017` fails with a message (a regex) and writes nothing."""
 
     def refused(message, *arguments):
         result = run("prepare", "dcase2017", *arguments, place / "data")

@@ -17,7 +17,7 @@ LABELS = ["Car", "Air horn, truck horn"]
 
 @pytest.fixture
 def files(tmp_path):
-    """Two clips of 2.3 s and 1 s, 2 classes: (scores.h5, function that writes an operating point)."""
+    """Clips of 2.3 s and 1 s, 2 classes: (scores.h5, function that writes an operating point)."""
     frame, segment = np.zeros((2, 23, 2), np.float32), np.zeros((2, 3, 2), np.float32)
     frame[0, 3:6, 0] = frame[0, 8:23, 0] = 0.9
     frame[0, 1:2, 1] = frame[0, 20:, 1] = 0.7

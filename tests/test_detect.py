@@ -168,7 +168,7 @@ def test_a_clip_of_one_window_is_scored_as_predict_and_decode_do(model, run, tmp
 
 
 def test_the_curve_is_that_of_the_windows_by_hand(detector, tmp_path):
-    """The windows of 1 s do not divide 23.4 s: a frame has the score of a clip cut out around it."""
+    """Windows of 1 s do not divide 23.4 s: a frame has the score of a clip cut out around it."""
     samples = tones(23.456)
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     curve = whole_curve(detector, tmp_path / "a.wav")
@@ -266,7 +266,7 @@ def good_model(tmp_path_factory):
 def test_a_shift_against_the_windows_changes_next_to_nothing(
     good_model, run, tmp_path, shift, tolerance, least
 ):
-    """A shift by whole frames gives the same events; another shift moves them by at most one frame."""
+    """A shift by whole frames gives the same events; another one moves them by at most a frame."""
     samples = tones(120, seed=3)
     soundfile.write(tmp_path / "a.wav", samples, RATE)
     soundfile.write(tmp_path / "b.wav", samples[round(shift * RATE) :], RATE)

@@ -91,7 +91,7 @@ def several(corpus, tmp_path_factory):
 
 
 def history(model):
-    """Return the numbers of history.tsv at full precision, without seconds: (checkpoints, columns)."""
+    """Return the numbers of history.tsv in full, without seconds: (checkpoints, columns)."""
     return np.array(
         [row[:-1] for row in checkpoint.load_checkpoint(resuming.checkpoints(model)[0])["history"]]
     )

@@ -41,7 +41,7 @@ def installed(tmp_path_factory):
 
 @pytest.mark.parametrize("place", [".", "..", "wsedtk", "/"])
 def test_it_is_imported_from_any_folder(installed, place):
-    """Without the packages of this environment; `-c` puts the working directory first on the path."""
+    """Without packages of this environment; `-c` puts the working directory first on the path."""
     checkout, site = installed
     code = (
         f"import site; site.addsitedir({str(site)!r}); "

@@ -1,4 +1,4 @@
-"""Model: predict equals the verbs extract and predict, detect equals detect, without side effects."""
+"""Model: it equals the verbs extract, predict and detect, without side effects."""
 
 import dataclasses
 import json
@@ -237,7 +237,7 @@ def state():
 
 
 def test_nothing_else_changes(folder, tmp_path):
-    """Environment, torch's flags and random state, and signals are unchanged; nothing is printed."""
+    """Environment, torch's flags, random state and signals are unchanged; nothing is printed."""
     soundfile.write(tmp_path / "a.wav", tones(3, 22050, 2), 22050)
     code = (
         STATE

@@ -138,7 +138,7 @@ READINGS = [
 def test_values_and_gradients_are_wangs_and_of_the_published_hierarchies_hes(
     method, shape, kind, reading
 ):
-    """xs_j is the average over the first group of a frame (published) or its last (published-all)."""
+    """xs_j is the average over a frame's first group (published) or its last (published-all)."""
     *structure, size = reading or (0,)
     pooling, (x, w, mask) = make_pooling(method, shape[1], *structure), make_case(*shape, kind)
     y, dx, dw, *learnt = run(pooling, x, w, mask)

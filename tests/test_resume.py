@@ -17,7 +17,7 @@ class Stopped(Exception):
 
 
 def equal_but_for_time(model, other):
-    """Whether two model directories have bit-identical weights and equal histories without seconds."""
+    """Whether two model directories have identical weights, and histories without seconds."""
     histories = [
         [line.rsplit("\t", 1)[0] for line in (m / "history.tsv").read_text().splitlines()]
         for m in (model, other)

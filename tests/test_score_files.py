@@ -541,7 +541,7 @@ def read_rows(path):
     ],
 )
 def test_real_lists_against_themselves(run, real_data, name, kind, repeated, dropped):
-    """Their zero-length events are dropped from the truth, and are false positives in an estimate."""
+    """Zero-length events are dropped from the truth, and are false positives in an estimate."""
     path = real_data / "dcase2017" / f"groundtruth_{name}_set.csv"
     report, warnings = scored(run, path, path)
     assert (

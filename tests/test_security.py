@@ -391,7 +391,7 @@ with open(os.environ["SEEN"], "a") as file:
 
 @pytest.fixture
 def commands(tmp_path):
-    """A folder with a `wsedtk` that only records its arguments, and a function that returns them."""
+    """A folder with a `wsedtk` that only records its arguments; a function that returns them."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "wsedtk").write_text(STAND_IN)
     (tmp_path / "bin" / "wsedtk").chmod(0o755)

@@ -140,7 +140,7 @@ def test_camcorders_put_four_bytes_before_each_packet(hear, tmp_path):
 
 
 def test_damage_that_sounds_like_an_explosion(hear, tmp_path):
-    """The decoder of a lossy codec decodes damaged packets to arbitrary samples without an error."""
+    """Lossy codecs decode damaged packets to arbitrary samples without an error."""
     samples = noise(4 * RATE)
     samples[2 * RATE :] *= 100
     found, _, remarks = hear(by_pyav_file(tmp_path, samples, RATE, "matroska", "aac"))

@@ -170,7 +170,7 @@ def test_what_a_feature_file_holds(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
-    """While a file is written, read or averaged, a clip needs memory for its name and few numbers."""
+    """While a file is written, read or averaged, a clip needs memory for its name and numbers."""
     monkeypatch.setattr(store.files, "BLOCK", 64)
     peaks, num_bins, features = [], 512, np.ones((1, 512), np.float16)
     tracemalloc.start()

@@ -261,7 +261,7 @@ def test_clips_that_are_another_of_the_set(run, tmp_path):
 
 
 def test_what_sets_share(run, tmp_path):
-    """Clips, recordings and, with --audio, sounds except silence; no set is compared with itself."""
+    """Clips, recordings and, with --audio, sounds (not silence); no set is compared with itself."""
     sets = {
         "train": ["Yabcdefghijk_0_1.wav", "other.wav", "x_2_3.wav", "z.wav"],
         "test": [

@@ -182,7 +182,7 @@ def write_set(folder, num_clips, num_classes, paths=("",)):
 
 
 def write_features(path, num_clips, frontend, dtype="float32", shards=1):
-    """Write a feature file of noise in which fifty clips are repeated. frontend: a FrontendConfig."""
+    """Write a feature file of noise in which fifty clips repeat. frontend: a FrontendConfig."""
     import numpy as np
 
     from wsedtk.core import config

@@ -60,7 +60,7 @@ def timed(function, *arguments):
 
 
 def loop_of_scikit_learn(scores, tags):
-    """Return average precision and ROC AUC (2, K); NaN for a class without positives or negatives."""
+    """Return average precision and ROC AUC (2, K); NaN without positives or negatives."""
     found = np.full((2, tags.shape[1]), np.nan)
     for k in np.flatnonzero(tags.any(axis=0) & ~tags.all(axis=0)):
         found[:, k] = (

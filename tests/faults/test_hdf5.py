@@ -67,7 +67,7 @@ KINDS = {"features": (features, read_features), "scores": (scores, read_scores)}
 
 
 def work(kind, folder, first, last):
-    """Read mutants number `first` to `last` of a file in a separate process, which HDF5 may crash."""
+    """Read mutants number `first` to `last` of a file in a process, which HDF5 may crash."""
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
     read = KINDS[kind][1]

@@ -369,7 +369,7 @@ def _kept_of(folder):
 
 
 def _mixed(first, second, path):
-    """Write features whose first 60 clips (the fit set) come from one file, the rest from another."""
+    """Write features whose first 60 clips (the fit set) are from one file, others from another."""
     import h5py
 
     shutil.copy(first, path)

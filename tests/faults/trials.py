@@ -166,7 +166,7 @@ def listing(folder):
 
 
 def wait_for_change(job, folder, before):
-    """Wait until a job changes its folder from the listing `before`, or ends; return the seconds."""
+    """Wait until a job changes its folder from the listing `before`, or ends; return seconds."""
     while job.is_running and listing(folder) == before:
         time.sleep(0.002)
     return time.monotonic() - job.started

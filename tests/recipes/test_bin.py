@@ -175,7 +175,7 @@ def test_wrong_options_exit_with_2():
 
 
 def test_the_environment_script_never_exits_its_caller(tmp_path):
-    """Without a usable Python it prints a message and returns non-zero, and the caller continues."""
+    """Without a usable Python it prints a message and returns non-zero; the caller continues."""
     script = f". '{ROOT}/bin/env.sh'; PATH=/usr/bin:/bin PYTHON=/bin/false wsedtk_environment '' || echo still here $?"
     copy = tmp_path / "checkout"  # a checkout without an environment
     (copy / "bin").mkdir(parents=True)

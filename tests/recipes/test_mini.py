@@ -302,9 +302,7 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
         tmp_path / "long.yaml",
     ]
     script, environment = RECIPE / "run.sh", None
-    if (
-        name == "TERM"
-    ):  # as Slurm runs it: a copy of the batch script, from the checkout, the signal for that process alone
+    if name == "TERM":  # as Slurm runs it: a copy of the script, which alone gets the signal
         (tmp_path / "my checkout").symlink_to(ROOT)
         script = shutil.copy(RECIPE / "batch.sbatch", tmp_path / "slurm_script")
         environment = {**os.environ, "SLURM_SUBMIT_DIR": str(tmp_path / "my checkout")}
@@ -391,7 +389,7 @@ def test_help_is_the_header():
     process = call("run.sh", "--help")
     assert (
         process.returncode == 0
-        and process.stdout.startswith("The whole chain in minutes")
+        and process.stdout.startswith("Mix soundscapes, train")
         and "--bank DIR" in process.stdout
     )
     assert "pipefail" not in process.stdout
