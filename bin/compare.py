@@ -1,15 +1,16 @@
-"""Tables of an experiment's systems: means over seeds, and differences of these means.
+"""Write tables of the systems of an experiment: means over seeds, and differences of these means.
 
     python3 compare.py EXP --systems NAME ... --seeds N ... --table SET/MODE=TITLE ...
 
-Reads EXP/<system>.seed<N>/<set>/<mode>/report.json, the tags and events beside it and the scores
-that they come from. A table without any of these is left out. Writes EXP/compare.tsv and
+Reads EXP/<system>.seed<N>/<set>/<mode>/report.json, the tags and events beside it, and the scores
+from which they were decoded. A table without such files is omitted. Writes EXP/compare.tsv and
 EXP/compare.md, and prints the latter.
 
-A mean has Student's interval of 95 % over seeds, on these clips. A difference is that of two
-systems' means, of every pair that the papers make claims about, and of any other system and the
-first one; its interval of 95 % is over seeds and clips (wsedtk.evaluation.intervals.difference_over_seeds).
-With fewer than three seeds there are none.
+A mean has a 95 % Student interval over seeds, on these clips. There is a difference of means for
+each pair of systems that the papers make claims about, and between each other system and the first
+one. A difference has a 95 % interval over seeds and clips, see
+wsedtk.evaluation.intervals.difference_over_seeds. With fewer than three seeds there are no
+intervals.
 """
 
 import argparse
@@ -39,7 +40,7 @@ COMPARED = {"ER", "Del", "Ins", "Rec", "F1", "MAP", "MAUC", "d'", "tag F1"}  # a
 
 
 def read_runs(exp, systems, numbers, place):
-    """Return {system: [Scored, one a seed]} of a <set>/<mode>, or None where it has no folder."""
+    """Return {system: [Scored per seed]} of a <set>/<mode>, or None if it has no folder."""
     runs = {}
     for system in systems:
         for number in numbers:
@@ -50,7 +51,7 @@ def read_runs(exp, systems, numbers, place):
         return None
     for folder in folders:
         if not (folder / "report.json").is_file():
-            raise InputError(f"{folder}: no report.json there; score it (stage 8)")
+            raise InputError(f"{folder}: no report.json; evaluate it (stage 8)")
     found = {
         system: [
             Scored(name, folder, report_data.read_report(folder / "report.json"))
@@ -61,7 +62,7 @@ def read_runs(exp, systems, numbers, place):
     clips = {one.report["clips"]["fingerprint"] for several in found.values() for one in several}
     if len(clips) > 1:
         raise InputError(
-            f"{place}: the systems were scored on different lists of clips; score them on the same"
+            f"{place}: the systems were evaluated on different lists of clips; use the same list"
         )
     return found
 
@@ -113,9 +114,9 @@ def difference_rows(found, columns, table):
 
 
 def table_of(exp, systems, numbers, place, title):
-    """Return one table with its differences, (lines of Markdown, lines of compare.tsv).
+    """Return a table with its differences, (lines of Markdown, lines of compare.tsv), or None.
 
-    None where nothing is there for it.
+    It is None if the folders of the table do not exist.
     """
     runs = read_runs(exp, systems, numbers, place)
     if runs is None:
@@ -155,7 +156,7 @@ def table_of(exp, systems, numbers, place, title):
 
 
 def without_interval(runs, found, columns):
-    """Return lines that say which columns a difference has no interval in, and why."""
+    """Return lines that name the columns without interval, with the reasons."""
     reasons = {}
     for name, *key in columns:
         for one in found:
@@ -167,7 +168,7 @@ def without_interval(runs, found, columns):
 
 
 def table(text):
-    """Return the place and the title of a table. Raises ArgumentTypeError without both."""
+    """Return the place and the title of a table."""
     place, equals, title = text.partition("=")
     if not (equals and place and title):
         raise argparse.ArgumentTypeError(f"expected SET/MODE=TITLE, found {text!r}")
@@ -191,8 +192,8 @@ def main():
         found = [table_of(options.exp, systems, numbers, *pair) for pair in options.table]
         if not any(found):
             raise InputError(
-                f"{options.exp}: no scores of {systems[0]}.seed{numbers[0]}; "
-                "compare_pooling.sh makes them"
+                f"{options.exp}: no results of {systems[0]}.seed{numbers[0]}; "
+                "run compare_pooling.sh first"
             )
     except InputError as error:
         parser.exit(1, f"compare.py: {error}\n")

@@ -1,9 +1,13 @@
-# Sourced by local.sh and slurm.sh, with their arguments, and by the jobs that slurm.sh submits: what Kaldi's contract asks of both.
-# Defines `parse_dispatch`, which sets gpu, mem, time, num_threads, max_jobs_run and conf (empty where not asked for), variable, first
-# and last (of JOB=1:N), log and command; then `log_of`, `clear_logs`, `run_job`, `run_in_slurm` and `tell_failed` work on these.
-# shellcheck shell=bash disable=SC2034,SC2154  # the variables are read by the scripts around it
+# Sourced by local.sh and slurm.sh with their arguments, and by the jobs that slurm.sh submits.
+# Implements what both share: Kaldi's interface of run.pl and slurm.pl.
+#
+# `parse_dispatch` sets gpu, mem, time, num_threads, max_jobs_run and conf (empty if not given);
+# variable, first and last (of JOB=1:N); log and command. `log_of`, `clear_logs`, `run_job`,
+# `run_in_slurm` and `tell_failed` use these.
+# shellcheck shell=bash disable=SC2034,SC2154  # scripts around this one read the variables
 
-quiet='' gpu='' mem='' time='' num_threads='' max_jobs_run='' conf='' variable='' first=1 last=1 log='' command=()
+quiet='' gpu='' mem='' time='' num_threads='' max_jobs_run='' conf=''
+variable='' first=1 last=1 log='' command=()
 dispatcher=$(basename -- "$0")
 
 _dispatch_fail() {
@@ -11,7 +15,7 @@ _dispatch_fail() {
     exit 2
 }
 
-_dispatch_usage() { # the header comment
+_dispatch_usage() { # print the header comment
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "$0"
 }
 
@@ -29,16 +33,29 @@ parse_dispatch() { # ARGUMENT...
             --*) if [ $# -lt 2 ]; then _dispatch_fail "'$1' needs a value"; fi ;;&
             --conf) conf=$2 ;;
             --gpu) _dispatch_option "$1" "$number" 'a number of GPUs' "$2" ;;
-            --mem) _dispatch_option "$1" '[1-9][0-9]{0,6}[KMGT]?' 'gigabytes, as in 4, or with a unit, as in 500M' "$2" ;;
-            --time) _dispatch_option "$1" '[0-9]+(-[0-9]+)?(:[0-9]+){0,2}' 'minutes, hours:minutes:seconds or days-hours' "$2" ;;
+            --mem)
+                _dispatch_option "$1" '[1-9][0-9]{0,6}[KMGT]?' \
+                    'gigabytes, as in 4, or with a unit, as in 500M' "$2"
+                ;;
+            --time)
+                _dispatch_option "$1" '[0-9]+(-[0-9]+)?(:[0-9]+){0,2}' \
+                    'minutes, hours:minutes:seconds or days-hours' "$2"
+                ;;
             --num-threads) _dispatch_option "$1" '[1-9][0-9]{0,3}' 'a number of threads' "$2" ;;
-            --max-jobs-run) _dispatch_option "$1" "$number" 'a number of jobs, 0 for all' "$2" ;;
+            --max-jobs-run)
+                _dispatch_option "$1" "$number" 'a number of jobs, 0 for all' "$2"
+                ;;
             -*) _dispatch_fail "unknown option '$1' (--help lists them)" ;;
             *)
                 [[ $1 =~ ^([A-Z][A-Z0-9_]*)=([0-9]{1,7}):([0-9]{1,7})$ ]] || break
-                if [ -n "$variable" ]; then _dispatch_fail "'$1': $variable is what numbers the jobs already"; fi
-                variable=${BASH_REMATCH[1]} first=$((10#${BASH_REMATCH[2]})) last=$((10#${BASH_REMATCH[3]}))
-                if [ "$first" -gt "$last" ]; then _dispatch_fail "'$1': expected a first number that is not beyond the last"; fi
+                if [ -n "$variable" ]; then
+                    _dispatch_fail "'$1': the jobs are already numbered by $variable"
+                fi
+                variable=${BASH_REMATCH[1]}
+                first=$((10#${BASH_REMATCH[2]})) last=$((10#${BASH_REMATCH[3]}))
+                if [ "$first" -gt "$last" ]; then
+                    _dispatch_fail "'$1': expected a first number that is not beyond the last"
+                fi
                 shift
                 continue
                 ;;
@@ -62,7 +79,7 @@ log_of() { # NUMBER: set $file to the log of a job
     if [ -n "$variable" ]; then file=${log//"$variable"/$1}; else file=$log; fi
 }
 
-clear_logs() { # make their folders, and empty what an earlier run wrote: from here on a log is what this run says
+clear_logs() { # create the folders of the logs, and empty the logs of an earlier run
     local number file line made=''
     for ((number = first; number <= last; number++)); do
         log_of "$number"
@@ -74,45 +91,57 @@ clear_logs() { # make their folders, and empty what an earlier run wrote: from h
         if [ -s "$file" ]; then IFS= read -r line < "$file" || true; fi
         case $line in
             '# '* | slurm*) ;;
-            *) echo "$dispatcher: $file: holds something else than a log; name another file, or remove it" >&2; exit 1 ;;
+            *)
+                echo "$dispatcher: $file: holds something else than a log;" \
+                    "name another file, or remove it" >&2
+                exit 1
+                ;;
         esac
-        { : > "$file"; } 2> /dev/null || { echo "$dispatcher: $file: can't be written" >&2; exit 1; }
+        if ! { : > "$file"; } 2> /dev/null; then
+            echo "$dispatcher: $file: can't be written" >&2
+            exit 1
+        fi
     done
 }
 
 # shellcheck disable=SC2317,SC2329  # run_job calls it
-execute() { # LOG COMMAND...: run it in the foreground: bash can lose the status of what it waits for when a signal comes
+execute() { # LOG COMMAND...: run it in the foreground; bash's wait can lose the status on a signal
     local log=$1 status=0 stopped=''
     shift
-    trap 'stopped=1' INT TERM HUP USR1 # a signal is for the command: its status is still to be written
-    exec 3>&2 2> /dev/null # bash's word on how a command ended is not wanted
+    # The command receives the signal too. This shell goes on, to write the status.
+    trap 'stopped=1' INT TERM HUP USR1
+    exec 3>&2 2> /dev/null # suppress bash's messages about ended commands
     "$@" < /dev/null >> "$log" 2>&1 3>&- || status=$?
-    if [ -n "$stopped" ] && [ "$status" = 143 ]; then status=75; fi # it saves nothing, but was interrupted all the same
+    # 143: the command was ended by SIGTERM and does not handle it.
+    if [ -n "$stopped" ] && [ "$status" = 143 ]; then status=75; fi
     return "$status"
 }
 
 _now() { date '+%Y-%m-%d %H:%M:%S %z'; }
 
-_new_line() { # FILE: end its last line, if that is open
+_new_line() { # FILE: end its last line if it has no newline
     if [ -n "$(tail -c 1 -- "$1" | tr '\000' x)" ]; then echo >> "$1"; fi
 }
 
-run_job() { # NUMBER: run one job, its log around it
+run_job() { # NUMBER: run one job and write its log
     local file job='' status=0 started=$SECONDS words=("${command[@]}")
     log_of "$1"
     if [ -n "$variable" ]; then words=("${words[@]//"$variable"/$1}"); fi
     if [ -n "${SLURM_JOB_ID:-}" ]; then
-        job=", Slurm job ${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+        job=", Slurm job ${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"
+        job+=${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
     fi
     _new_line "$file"
-    printf '# %s\n# host %s%s, started %s\n' "$(printf '%q ' "${words[@]}")" "$(uname -n)" "$job" "$(_now)" >> "$file"
+    printf '# %s\n# host %s%s, started %s\n' \
+        "$(printf '%q ' "${words[@]}")" "$(uname -n)" "$job" "$(_now)" >> "$file"
     execute "$file" "${words[@]}" || status=$?
     _new_line "$file"
-    printf '# ended %s after %s s%s, exit status %s\n' "$(_now)" "$((SECONDS - started))" "$job" "$status" >> "$file"
+    printf '# ended %s after %s s%s, exit status %s\n' \
+        "$(_now)" "$((SECONDS - started))" "$job" "$status" >> "$file"
     return "$status"
 }
 
-run_in_slurm() { # NUMBER: run one job, and pass on a signal, which Slurm may send to this shell alone. Returns its status
+run_in_slurm() { # NUMBER: run one job, pass on signals (Slurm may send them to this shell only)
     local file job signalled=1 status
     run_job "$1" &
     job=$!
@@ -121,11 +150,11 @@ run_in_slurm() { # NUMBER: run one job, and pass on a signal, which Slurm may se
     pass_on() { # WHY
         signalled=1
         trap '' TERM
-        echo "# a signal: $1" >> "$file" # before what the job says of it
-        kill -TERM 0 # the process group is the job's
+        echo "# a signal: $1" >> "$file" # before the output of the job about it
+        kill -TERM 0 # the process group of the job
     }
     trap 'pass_on "cancelled or preempted"' INT TERM HUP
-    trap 'pass_on "the time is nearly up"' USR1
+    trap 'pass_on "the time limit is near"' USR1
     while [ -n "$signalled" ]; do # a signal ends the wait
         signalled='' status=0
         wait "$job" || status=$?
@@ -133,8 +162,8 @@ run_in_slurm() { # NUMBER: run one job, and pass on a signal, which Slurm may se
     return "$status"
 }
 
-tell_failed() { # COUNT of the jobs; then, for each that did not end with 0: NUMBER STATUS. Returns 1, or 75 where all were interrupted
-    local total=$1 code=75 word='were interrupted, to be run again' shown=0 file status
+tell_failed() { # COUNT NUMBER STATUS...: print failed jobs; return 1, or 75 if all were interrupted
+    local total=$1 code=75 word='were interrupted and can be resumed' shown=0 file status
     shift
     for status in "${@:2}"; do
         case $status in
@@ -147,7 +176,8 @@ tell_failed() { # COUNT of the jobs; then, for each that did not end with 0: NUM
         log_of "$1"
         printf '    %s (%s)\n' "$file" "$2" >&2
         if [ -z "$quiet" ] && [ "$shown" -lt 5 ] && [ -s "$file" ]; then
-            tail -n 12 -- "$file" | tr -d '\000-\010\013-\037\177' | sed -e '/^# ended /d' -e 's/^/        /' >&2
+            tail -n 12 -- "$file" | tr -d '\000-\010\013-\037\177' \
+                | sed -e '/^# ended /d' -e 's/^/        /' >&2
             shown=$((shown + 1))
         fi
         shift 2

@@ -1,13 +1,14 @@
-# Sourced with the arguments of a script: sets the variables that its options name, without eval.
+# Sourced with the arguments of a script. Sets the variables of its options, without eval.
 #
 #     option_names='name flag many'; name=default; flag=false; many=()
 #     . bin/parse_options.sh "$@"
 #
-# `--some-name VALUE` and `--some-name=VALUE` set $some_name, which must be one of $option_names; an array collects repeated
-# options; a variable that is true or false takes no value. `--help` prints the script's header comment and exits.
+# `--some-name VALUE` and `--some-name=VALUE` set $some_name, which must be in $option_names. If the
+# variable is an array, repeated options are appended. If it is true or false, the option takes no
+# value and sets it to true. `--help` prints the header comment of the script and exits.
 # shellcheck shell=bash disable=SC2154  # the caller sets option_names
 
-_options_help() { # print the comment block at the head of the script that sourced us
+_options_help() { # print the header comment of the calling script
     sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "$0"
 }
 
@@ -16,7 +17,7 @@ _options_fail() {
     exit 2
 }
 
-_parse_options() { # names with a leading _ can't hide the caller's variables
+_parse_options() { # names start with _, so they can't hide variables of the caller
     local _option _name _value
     while [ $# -gt 0 ]; do
         _option=$1

@@ -1,15 +1,18 @@
-# Sourced by a recipe's path.sh, with the arguments of the script that runs, once these are set: $recipe and $root (the recipe's
-# folder and the checkout), $option_names and the options' defaults, among them stage, stop_stage, exp, config, jobs, gpus, and system
-# and model, which may be empty. Adds the option --dispatcher.
-# Parses the options; sets $system, $data and $model; finds the environment; defines `logged`, `logged_on_gpus`, `extract_set`, `guarded`,
-# `fetch`, `report_systems` and `run_stages`.
+# Sourced by the path.sh of a recipe, with the arguments of the running script. These variables must
+# be set: $recipe (folder of the recipe), $root (checkout), $option_names, and the defaults of the
+# options, among them stage, stop_stage, exp, config, jobs, gpus, system and model. The last two may
+# be empty.
+#
+# Adds the option --dispatcher and parses the options. Sets $system, $data and $model, and finds the
+# environment. Defines `logged`, `logged_on_gpus`, `extract_set`, `guarded`, `fetch`,
+# `report_systems` and `run_stages`.
 # shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of the scripts around it
 
 option_names+=' dispatcher'
 dispatcher=
 . "$root/bin/parse_options.sh" "$@"
 
-# End unless an option holds a whole number. Usage: expect_number NAME LEAST
+# Exit unless the value of an option is a whole number. Usage: expect_number NAME LEAST
 expect_number() {
     if ! [[ ${!1} =~ ^(0|[1-9][0-9]{0,3})$ ]] || [ "${!1}" -lt "$2" ]; then
         echo "$(basename -- "$0"): --${1//_/-} '${!1}': expected a number from $2 to 9999" >&2
@@ -17,7 +20,7 @@ expect_number() {
     fi
 }
 expect_number jobs 1
-processes=$((jobs < 8 ? jobs : 8)) # of one job, that is on one machine
+processes=$((jobs < 8 ? jobs : 8)) # of one job on one machine
 expect_number gpus 0
 if [ -n "$dispatcher" ]; then
     case $dispatcher in
@@ -25,7 +28,8 @@ if [ -n "$dispatcher" ]; then
         *) dispatcher=$PWD/$dispatcher ;;
     esac
     if ! [ -f "$dispatcher" ] || ! [ -x "$dispatcher" ]; then
-        echo "$(basename -- "$0"): --dispatcher $dispatcher: no program there; bin/ has local.sh and slurm.sh" >&2
+        echo "$(basename -- "$0"): --dispatcher $dispatcher: no program there;" \
+            "bin/ has local.sh and slurm.sh" >&2
         exit 2
     fi
 fi
@@ -41,7 +45,10 @@ if [ -z "$system" ]; then
     system=${system%.yaml}
 fi
 case $system in
-    data | feats | log | download | dcase | .* | */*) echo "$(basename -- "$0"): --system $system: can't be a system's name" >&2; exit 2 ;;
+    data | feats | log | download | dcase | .* | */*)
+        echo "$(basename -- "$0"): --system $system: can't be a system's name" >&2
+        exit 2
+        ;;
 esac
 data=$exp/data
 : "${model:=$exp/$system}"
@@ -49,41 +56,47 @@ data=$exp/data
 . "$root/bin/env.sh"
 wsedtk_environment '' || exit 1
 
-# Run a command so that a signal to this script ends it too, and with it all that it started. $on_stop is then told.
+# Run a command. If this script receives a signal, end the command and its children, and print
+# $on_stop.
 on_stop=
 guarded() {
     local status=0
     "$@" &
     child=$!
-    trap 'kill -TERM "$child" 2> /dev/null || true; wait "$child" || true; printf %s "$on_stop" >&2; exit 75' INT TERM HUP USR1
+    trap 'kill -TERM "$child" 2> /dev/null || true; wait "$child" || true
+        printf %s "$on_stop" >&2; exit 75' INT TERM HUP USR1
     wait "$child" || status=$?
     trap - INT TERM HUP USR1
     return "$status"
 }
 
-# wsedtk with the stage's record beside its log. Usage: logged NN_verb ARGUMENT...
+# Run wsedtk, with a log and the record of the command beside it. Usage: logged NN_verb ARGUMENT...
 logged() {
     local name=$1
     shift
     guarded "${cmd[@]}" "$exp/log/$name.log" wsedtk --record "$exp/log/$name.yaml" "$@"
 }
 
-# The same in a job with N GPUs, and a process on each where there are several. Usage: logged_on_gpus N NN_verb ARGUMENT...
+# The same in a job with N GPUs, one process per GPU. Usage: logged_on_gpus N NN_verb ARGUMENT...
 logged_on_gpus() {
     local number=$1 name=$2 launch=(wsedtk)
     shift 2
-    if [ "$number" -gt 1 ]; then # torchrun.py shares out the job's cores
-        launch=(env -u OMP_NUM_THREADS python3 "$root/bin/torchrun.py" --standalone --nproc-per-node "$number" -m wsedtk)
+    if [ "$number" -gt 1 ]; then # torchrun.py divides the cores of the job
+        launch=(env -u OMP_NUM_THREADS python3 "$root/bin/torchrun.py" --standalone)
+        launch+=(--nproc-per-node "$number" -m wsedtk)
     fi
-    guarded "${train_cmd[@]}" --gpu "$number" "$exp/log/$name.log" "${launch[@]}" --record "$exp/log/$name.yaml" "$@"
+    guarded "${train_cmd[@]}" --gpu "$number" "$exp/log/$name.log" \
+        "${launch[@]}" --record "$exp/log/$name.yaml" "$@"
 }
 
-# The features of a set, by an array of jobs, one a shard. Usage: extract_set NN_verb SHARDS JOBS_AT_ONCE DATA_SET FEATS.h5 OPTION...
+# Extract the features of a set in an array of jobs, one per shard.
+# Usage: extract_set NN_verb SHARDS JOBS_AT_ONCE DATA_SET FEATS.h5 OPTION...
 extract_set() {
     local name=$1 shards=$2 at_once=$3 set=$4 output=$5 stem old count
     shift 5
     stem=$(basename -- "$output" .h5)
-    for old in "$(dirname -- "$output")"/{,.}"$stem"{,.*-of-*}.h5{,.parts}; do # of an earlier run with another number of shards
+    # Remove the files of an earlier run with another number of shards.
+    for old in "$(dirname -- "$output")"/{,.}"$stem"{,.*-of-*}.h5{,.parts}; do
         count=1
         if [[ $old =~ -of-([0-9]+)\.h5(\.parts)?$ ]]; then count=${BASH_REMATCH[1]}; fi
         if [ "$count" != "$shards" ]; then rm -rf -- "$old"; fi
@@ -92,12 +105,14 @@ extract_set() {
         logged "$name" extract "$@" -- "$set" "$output"
         return
     fi
-    # The number takes the place of its name in every argument: no folder should have that name in its own.
-    guarded "${cmd[@]}" --max-jobs-run "$at_once" WSEDTK_SHARD=1:"$shards" "$exp/log/$name.WSEDTK_SHARD.log" \
-        wsedtk --record "$exp/log/$name.WSEDTK_SHARD.yaml" extract "$@" --shard "WSEDTK_SHARD/$shards" -- "$set" "$output"
+    # WSEDTK_SHARD is replaced by the number in all arguments, so no folder may have it in its name.
+    guarded "${cmd[@]}" --max-jobs-run "$at_once" WSEDTK_SHARD=1:"$shards" \
+        "$exp/log/$name.WSEDTK_SHARD.log" wsedtk --record "$exp/log/$name.WSEDTK_SHARD.yaml" \
+        extract "$@" --shard "WSEDTK_SHARD/$shards" -- "$set" "$output"
 }
 
-# Fetch a file, unless it is there. Usage: fetch URL FILE; with $dry_run true it only says so.
+# Fetch a file if it does not exist; with $dry_run true, only print the command.
+# Usage: fetch URL FILE
 fetch() {
     if [ -s "$2" ]; then return 0; fi
     if [ "$dry_run" = true ]; then
@@ -109,25 +124,27 @@ fetch() {
     mv -- "$2.part" "$2"
 }
 
-# One page about every system of the experiment that is tuned.
+# Write one page about all tuned systems of the experiment.
 report_systems() {
     local systems=() folder
     for folder in "$exp"/*/; do
         if [ -f "$folder/operating_point.yaml" ]; then systems+=("${folder%/}"); fi
     done
     if [ ${#systems[@]} -eq 0 ]; then
-        echo "$(basename -- "$0"): $exp: no tuned system there; stages 1 to 8 make one" >&2
+        echo "$(basename -- "$0"): $exp: no tuned system; run stages 1 to 8 first" >&2
         return 1
     fi
     logged 09_report report -- "${systems[@]}" "$exp/report.html"
 }
 
-# Run the stages $stage to $stop_stage of the recipe, in order. Usage: run_stages LAST OPTION...
+# Run stages $stage to $stop_stage of the recipe in order. Usage: run_stages LAST OPTION...
 run_stages() {
     local last=$1 script number
     shift
-    if ! [[ $stage =~ ^[0-9]{1,2}$ && $stop_stage =~ ^[0-9]{1,2}$ ]] || [ "$stage" -gt "$stop_stage" ] || [ "$stage" -gt "$last" ]; then
-        echo "run.sh: --stage $stage --stop-stage $stop_stage: expected numbers with stage <= stop-stage, stage at most $last" >&2
+    if ! [[ $stage =~ ^[0-9]{1,2}$ && $stop_stage =~ ^[0-9]{1,2}$ ]] \
+        || [ "$stage" -gt "$stop_stage" ] || [ "$stage" -gt "$last" ]; then
+        echo "run.sh: --stage $stage --stop-stage $stop_stage: expected numbers with" \
+            "stage <= stop-stage, stage at most $last" >&2
         exit 2
     fi
     for script in "$recipe"/stages/[0-9][0-9]_*.sh; do
@@ -135,7 +152,8 @@ run_stages() {
         number=$((10#${number%%_*}))
         if [ "$number" -ge "$stage" ] && [ "$number" -le "$stop_stage" ]; then
             echo "== stage $number: $(sed -n '2s/^# //p' "$script")" >&2
-            on_stop="run.sh: stopped in stage $number; run it again with --stage $number to go on"$'\n'
+            on_stop="run.sh: stopped in stage $number; run it again with --stage $number to resume"
+            on_stop+=$'\n'
             guarded bash "$script" "$@"
         fi
     done

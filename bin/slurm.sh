@@ -1,25 +1,34 @@
 #!/usr/bin/env bash
-# Run a command as a Slurm job, or an array of jobs, with logs: Kaldi's contract.
+# Run a command as a Slurm job, or as an array of jobs, with logs. The interface is that of Kaldi's
+# slurm.pl.
 #
-#     slurm.sh [--conf FILE] [--gpu N] [--mem G] [--time T] [--num-threads N] [--max-jobs-run N] [JOB=1:N] LOG COMMAND...
+#     slurm.sh [--conf FILE] [--gpu N] [--mem G] [--time T] [--num-threads N] [--max-jobs-run N] \
+#         [JOB=1:N] LOG COMMAND...
 #
-# With JOB=1:N it is an array of N jobs, JOB in LOG and in the arguments replaced by the number, --max-jobs-run of them at once.
-# FILE (recipes/conf/slurm.conf) turns the options into sbatch's and holds what a site wants. The script that is submitted lies in
-# the folder q beside LOG. Blocks until all have ended; Ctrl-C cancels them, and they may save their work. A log holds the command,
-# host, start, end and exit status: that line, and not Slurm's word, says how a job ended. Exits 1, names the logs of the jobs
-# that failed and shows their last lines (75 where all of these were only interrupted, to be run again). What a single job prints
-# is printed here too, when it has ended. The folder of LOG, this one and Python's must be on disks that the nodes share. A log is of
-# one run at a time.
+# With JOB=1:N the command runs as an array of N jobs, --max-jobs-run of them at once. JOB in LOG
+# and in the arguments is replaced by the number of the job. FILE (recipes/conf/slurm.conf) maps the
+# options to those of sbatch and contains the settings of the site. The submitted script is written
+# to the folder q beside LOG. slurm.sh waits until all jobs have ended. Ctrl-C cancels them, and
+# they may save their work.
+#
+# A log contains the command, its output, host, start, end and exit status. The exit status in the
+# log decides how a job ended, not the state that Slurm reports. If jobs fail, slurm.sh prints the
+# names and last lines of their logs, and exits with 1, or with 75 if all of these were interrupted
+# and can be resumed. The output of a single job is also printed when it has ended.
+#
+# The folders of LOG, of this script and of Python must be on disks that the nodes share. A log
+# belongs to one run at a time.
 set -euo pipefail
 bin=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$bin/dispatch.sh"
 parse_dispatch "$@"
 : "${conf:=$bin/../recipes/conf/slurm.conf}"
 case $mem in *[0-9]) mem+=G ;; esac
-unset "${!SQUEUE_@}" SBATCH_WAIT # a person's own defaults, which would hide jobs from us
+unset "${!SQUEUE_@}" SBATCH_WAIT # user defaults could hide jobs
 
-read_conf() { # set `submit`: sbatch's command line so far
+read_conf() { # set `submit`, the command line of sbatch, from the configuration
     local line words number=0 name value word found exact options=()
+    local form='gpu, mem, time or num_threads, =, and a value'
     local -A defaults=()
     [ -f "$conf" ] || _dispatch_fail "$conf: no such file"
     while IFS= read -r line || [ -n "$line" ]; do
@@ -30,10 +39,14 @@ read_conf() { # set `submit`: sbatch's command line so far
             *:command) submit=("${words[@]:1}") ;;
             2:default | *:option)
                 [[ ${words[1]:-} =~ ^(gpu|mem|time|num_threads)=(.+)$ ]] ||
-                    _dispatch_fail "$conf:$number: '${words[1]:-}': expected gpu, mem, time or num_threads, =, and a value"
-                if [ "${words[0]}" = default ]; then defaults[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}; else options+=("$line"); fi
+                    _dispatch_fail "$conf:$number: '${words[1]:-}': expected $form"
+                if [ "${words[0]}" = default ]; then
+                    defaults[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+                else
+                    options+=("$line")
+                fi
                 ;;
-            *) _dispatch_fail "$conf:$number: '$line': expected command, option or default, as its head says" ;;
+            *) _dispatch_fail "$conf:$number: '$line': expected command, option or default" ;;
         esac
     done < "$conf"
     [ "${#submit[@]}" -gt 0 ] || _dispatch_fail "$conf: has no line 'command sbatch ...'"
@@ -42,15 +55,17 @@ read_conf() { # set `submit`: sbatch's command line so far
         [ -n "$value" ] || continue
         for line in ${options[@]+"${options[@]}"}; do
             read -r -a words <<< "$line"
-            if [ "${words[1]}" = "$name=$value" ]; then exact=$line; elif [ "${words[1]}" = "$name=*" ]; then found=$line; fi
+            if [ "${words[1]}" = "$name=$value" ]; then exact=$line; fi
+            if [ "${words[1]}" = "$name=*" ]; then found=$line; fi
         done
-        [ -n "$found$exact" ] || _dispatch_fail "$conf: no line 'option $name=$value ...' or 'option $name=* ...'"
+        [ -n "$found$exact" ] ||
+            _dispatch_fail "$conf: no line 'option $name=$value ...' or 'option $name=* ...'"
         read -r -a words <<< "${exact:-$found}"
         for word in "${words[@]:2}"; do submit+=("${word//\$0/$value}"); done
     done
 }
 
-write_script() { # FILE: what sbatch is given
+write_script() { # FILE: write the script for sbatch
     {
         echo '#!/usr/bin/env bash'
         printf '. %q\n' "$bin/dispatch.sh"
@@ -58,14 +73,17 @@ write_script() { # FILE: what sbatch is given
         printf 'command=('
         printf ' %q' "${command[@]}"
         printf ' )\n'
-        # shellcheck disable=SC2016  # the job's shell expands them
-        echo 'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"; fi'
+        # shellcheck disable=SC2016  # the shell of the job expands the variables
+        echo 'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then'
+        # shellcheck disable=SC2016
+        echo '    export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"'
+        echo 'fi'
         # shellcheck disable=SC2016
         echo 'run_in_slurm "${SLURM_ARRAY_TASK_ID:-1}"'
     } > "$1"
 }
 
-submit_job() { # set `id` and `on`, the words that name the cluster, where there are several
+submit_job() { # set `id`, and `on`, the options that name the cluster if there are several
     local file name script output answer
     log_of "$first"
     name=$(basename -- "${log//"${variable:-$'\n'}"/JOB}")
@@ -74,25 +92,28 @@ submit_job() { # set `id` and `on`, the words that name the cluster, where there
     write_script "$script"
     output=${log//%/%%}
     case $output in
-        *\\*) output=/dev/null ;; # Slurm knows no way to write one
+        *\\*) output=/dev/null ;; # Slurm has no escape for a backslash
         *) if [ -n "$variable" ]; then output=${output//"$variable"/%a}; fi ;;
     esac
     submit+=(--parsable --open-mode=append --job-name "${name%.log}" --output "$output")
     if [ -n "$variable" ]; then submit+=(--array "$first-$last${max_jobs_run:+%$max_jobs_run}"); fi
     [ -z "$stopped" ] || exit 75
     answer=$(trap '' INT TERM HUP USR1; exec "${submit[@]}" "$script") ||
-        { echo "slurm.sh: Slurm did not take the job: see above, and $conf" >&2; exit 1; }
+        { echo "slurm.sh: Slurm refused the job; see above, and check $conf" >&2; exit 1; }
     answer=${answer##*$'\n'} id=${answer%%;*}
-    [[ $id =~ ^[0-9]+$ ]] || { echo "slurm.sh: $conf: the command printed no number of a job but '$answer'" >&2; exit 1; }
+    if ! [[ $id =~ ^[0-9]+$ ]]; then
+        echo "slurm.sh: $conf: expected the number of a job from the command, found '$answer'" >&2
+        exit 1
+    fi
     case $answer in *';'*) on=(--clusters "${answer#*;}") ;; esac
     echo "slurm.sh: job $id, $log" >&2
 }
 
-ended_with() { # NUMBER: set `code` to the exit status that a job's log ends with; empty where it has not ended, or was begun anew
+ended_with() { # NUMBER: set `code` to the exit status in a log; empty if the job runs (again)
     local file lines line
     code=''
     log_of "$1"
-    lines=$(tail -n 50 -- "$file" 2> /dev/null) || true # Slurm, or a site, may add lines of its own
+    lines=$(tail -n 50 -- "$file" 2> /dev/null) || true # Slurm or the site may append lines
     while IFS= read -r line; do
         if [[ $line =~ ^'# ended '.*", Slurm job $id"(_[0-9]+)?', exit status '([0-9]+)$ ]]; then
             code=${BASH_REMATCH[2]}
@@ -104,13 +125,16 @@ ended_with() { # NUMBER: set `code` to the exit status that a job's log ends wit
 
 cancel() { scancel ${on[@]+"${on[@]}"} "$id" 2> /dev/null || true; }
 
-ask_slurm() { # fill `ended`, NUMBER -> how Slurm says that a job has ended; what it has forgotten has ended
+ask_slurm() { # fill `ended`, NUMBER -> final state; UNKNOWN if Slurm forgot the job
     local answer number state reason
-    if ! answer=$(squeue ${on[@]+"${on[@]}"} --noheader --states all --array --jobs "$id" --format '%K %T %r' 2>&1); then
+    local query=(--noheader --states all --array --jobs "$id" --format '%K %T %r')
+    if ! answer=$(squeue ${on[@]+"${on[@]}"} "${query[@]}" 2>&1); then
         case $answer in
             *'Invalid job id'*) answer='' ;;
-            *) # it answers again when it does
-                if [ -z "$silent" ]; then echo "slurm.sh: waiting for Slurm, which does not answer: $answer" >&2; fi
+            *) # Slurm may be restarting
+                if [ -z "$silent" ]; then
+                    echo "slurm.sh: waiting for Slurm, which does not answer: $answer" >&2
+                fi
                 silent=1
                 return 0
                 ;;
@@ -122,15 +146,18 @@ ask_slurm() { # fill `ended`, NUMBER -> how Slurm says that a job has ended; wha
         [ "$number" != N/A ] || number=$first
         case $state in
             '' | CLUSTER:*) ;;
-            BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | PREEMPTED | REVOKED | TIMEOUT)
+            BOOT_FAIL | CANCELLED | COMPLETED | DEADLINE | FAILED | NODE_FAIL | OUT_OF_MEMORY | \
+                PREEMPTED | REVOKED | TIMEOUT)
                 ended[$number]=$state
                 ;;
-            *) # to run, running, or to be run again
+            *) # pending, running, or requeued
                 unset "ended[$number]"
                 case $state:$reason in
                     PENDING:None | PENDING:Priority | PENDING:Resources | PENDING:JobArrayTaskLimit) ;;
-                    PENDING:*) # some of these no waiting helps
-                        if [ -z "${said[$reason]:-}" ]; then echo "slurm.sh: job $id waits: $reason (squeue --jobs $id)" >&2; fi
+                    PENDING:*) # with some reasons, the job will never start
+                        if [ -z "${said[$reason]:-}" ]; then
+                            echo "slurm.sh: job $id waits: $reason (squeue --jobs $id)" >&2
+                        fi
                         said[$reason]=1
                         ;;
                 esac
@@ -139,7 +166,7 @@ ask_slurm() { # fill `ended`, NUMBER -> how Slurm says that a job has ended; wha
     done <<< "$answer"
 }
 
-look_at_logs() { # drop from `left` the jobs that ended well; set `news` where a job seems to have ended otherwise, unknown so far
+look_at_logs() { # drop successful jobs from `left`; set `news` if another job has ended since
     local number still=()
     news=''
     for number in "${left[@]}"; do
@@ -152,7 +179,7 @@ look_at_logs() { # drop from `left` the jobs that ended well; set `news` where a
     left=(${still[@]+"${still[@]}"})
 }
 
-look_at_slurm() { # move from `left` to `failed` what is over for Slurm too, once its log has had the time to be seen from here
+look_at_slurm() { # move ended jobs from `left` to `failed`, once their logs had time to appear here
     local number state patience still=()
     ask_slurm
     for number in "${left[@]}"; do
@@ -166,29 +193,35 @@ look_at_slurm() { # move from `left` to `failed` what is over for Slurm too, onc
         ended_with "$number"
         case $state:$code in
             *:0) continue ;;
-            COMPLETED:* | UNKNOWN:* | FAILED:) patience=70 ;; # a network file system shows old contents for up to a minute
+            # A network file system may show old contents for up to a minute.
+            COMPLETED:* | UNKNOWN:* | FAILED:) patience=70 ;;
             *:?*) patience=0 ;;
         esac
         if [ $((SECONDS - since[$number])) -lt "$patience" ]; then
             still+=("$number")
         else
-            if [ -n "$code" ]; then state="exit status $code"; else state="no exit status; Slurm says $state"; fi
+            if [ -n "$code" ]; then
+                state="exit status $code"
+            else
+                state="no exit status; Slurm says $state"
+            fi
             failed+=("$number" "$state")
-            if [[ $state == *UNKNOWN ]]; then cancel; fi # it must not run beside what is run instead
+            if [[ $state == *UNKNOWN ]]; then cancel; fi # it must not run beside its replacement
         fi
     done
     left=(${still[@]+"${still[@]}"})
 }
 
-wait_for_jobs() { # fill `failed`: NUMBER, and how it ended
+wait_for_jobs() { # fill `failed` with NUMBER STATE ...
     local asked=$SECONDS code news pause number
     local -A ended=() since=() seen=() said=()
     for ((number = first; number <= last; number++)); do left+=("$number"); done
     while :; do
         look_at_logs
         if [ "${#left[@]}" -eq 0 ]; then break; fi
-        if [ -n "$news" ] || [ $((SECONDS - asked)) -ge 10 ] || { [ -n "$stopped" ] && [ $((SECONDS - asked)) -ge 2 ]; }; then
-            if [ -n "$stopped" ]; then cancel; fi # again: once may have failed
+        if [ -n "$news" ] || [ $((SECONDS - asked)) -ge 10 ] ||
+            { [ -n "$stopped" ] && [ $((SECONDS - asked)) -ge 2 ]; }; then
+            if [ -n "$stopped" ]; then cancel; fi # repeat it, because it may have failed before
             look_at_slurm
             asked=$SECONDS
             if [ "${#left[@]}" -eq 0 ]; then break; fi
@@ -201,12 +234,12 @@ wait_for_jobs() { # fill `failed`: NUMBER, and how it ended
 # shellcheck disable=SC2317,SC2329  # the trap calls it
 stop() {
     if [ -n "$stopped" ]; then
-        echo "slurm.sh: leaves job $id as it is; scancel $id ends it" >&2
+        echo "slurm.sh: job $id may still run; scancel $id ends it" >&2
         exit 75
     fi
     stopped=1
     if [ -n "$id" ]; then
-        echo "slurm.sh: cancels job $id, and waits for its end; another signal leaves it" >&2
+        echo "slurm.sh: cancelling job $id, waiting for its end; a second signal stops waiting" >&2
         cancel
     fi
 }
@@ -219,8 +252,10 @@ submit_job
 if [ -n "$stopped" ]; then cancel; fi
 wait_for_jobs
 if [ -n "$stopped" ]; then
-    echo "slurm.sh: stopped by a signal; job $id is cancelled, and its logs end where it was" >&2
+    echo "slurm.sh: stopped by a signal; job $id is cancelled, and its logs are incomplete" >&2
     exit 75
 fi
 if [ "${#failed[@]}" -gt 0 ]; then tell_failed "$((last - first + 1))" "${failed[@]}"; fi
-if [ -z "$variable" ]; then sed -e '1,2d' -e "/^# ended .*, Slurm job $id, exit status 0\$/,\$d" -- "$log"; fi
+if [ -z "$variable" ]; then
+    sed -e '1,2d' -e "/^# ended .*, Slurm job $id, exit status 0\$/,\$d" -- "$log"
+fi

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""torchrun that ends with the exit status of the process that failed first, where its own is always 1.
+"""Run torchrun, and exit with the status of the process that failed first.
 
     python3 bin/torchrun.py --standalone --nproc-per-node 2 -m wsedtk train ...
 
-So 75, stopped by a signal and to be run again, is told from failure. SIGUSR1 is passed on too, and each process computes with its share
-of the cores where OMP_NUM_THREADS does not say with how many. How a process ended it tells itself, or is told here in a line.
+torchrun's own exit status is always 1. With this script, 75 (stopped by a signal, can be resumed)
+differs from a failure. SIGUSR1 is passed on too. If OMP_NUM_THREADS is not set, the cores are
+divided among the processes. If a process is killed by a signal, the script prints a message.
 """
 
 import logging
@@ -21,20 +22,19 @@ from torch.distributed.elastic.rendezvous import RendezvousError  # noqa: E402
 
 
 def stop(number, frame):
-    """Pass a signal on, as torchrun does with others."""
+    """Pass a signal on, as torchrun does with other signals."""
     raise SignalException(f"got signal {number}", signal.Signals(number))
 
 
 def main():
-    """Run torchrun. Returns the exit status."""
+    """Run torchrun, and return the exit status."""
     arguments = run.parse_args(None)
     processes = run.determine_local_world_size(arguments.nproc_per_node)
     cores = len(os.sched_getaffinity(0))
     cores = min(cores, int(os.environ.get("SLURM_CPUS_PER_TASK", cores)))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
-    os.environ.setdefault(
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "55"
-    )  # s that a process has to save its work; a cluster gives a minute
+    # Seconds in which a process can save its work. A cluster gives a minute.
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "55")
     logging.disable(logging.ERROR)
     signal.signal(signal.SIGUSR1, stop)
     try:
@@ -43,8 +43,9 @@ def main():
         return 75
     except (RendezvousError, DistError) as error:
         print(
-            f"torchrun.py: the machines did not come together ({type(error).__name__} {error}): does torchrun run on all --nnodes, "
-            "and is the port of --rdzv-endpoint free? --standalone is for one machine",
+            f"torchrun.py: the machines did not connect ({type(error).__name__} {error}); "
+            "check that torchrun runs on all --nnodes and that the port of --rdzv-endpoint is free; "
+            "--standalone is for one machine",
             file=sys.stderr,
         )
         return 1
@@ -53,7 +54,8 @@ def main():
         if failure.exitcode > 0:
             return failure.exitcode
         print(
-            f"torchrun.py: {failure.signal_name()} ended process {failure.pid}, rank {rank}; give the same command again to go on",
+            f"torchrun.py: {failure.signal_name()} ended process {failure.pid}, rank {rank}; "
+            "run the same command again to resume",
             file=sys.stderr,
         )
         return 128 - failure.exitcode

@@ -1,4 +1,4 @@
-"""A small AudioSet of our own: its lists in every form that people have them in, and the command line that reads them."""
+"""Small made-up AudioSet lists in all common forms, and the command that reads them."""
 
 import csv
 import io
@@ -39,7 +39,8 @@ LISTS = {
     ],
     "eval": [("ebcdefghijk", 30, 40, "/m/07yv9"), ("-fbcdefghij", 0, 10, "/m/09x0r,/m/0_a")],
 }
-# car horn lies under siren and under vehicle, through a class that is not in the index; speech under a circle
+# Car horn is below siren, and below vehicle through a class that is not in the index. The classes
+# below speech form a circle.
 ONTOLOGY = {
     "/m/root": ["/m/09x0r", "/m/07yv9"],
     "/m/07yv9": ["/m/abstract"],
@@ -54,12 +55,12 @@ ONTOLOGY = {
 
 
 def clip_of(row):
-    """The clip's name of a row of a list."""
+    """Return the clip name of a row of a list."""
     return f"{row[0]}_{float(row[1]):.3f}_{float(row[2]):.3f}.wav"
 
 
 def published(rows):
-    """A list as Google published it."""
+    """Return a list in the form that Google published."""
     lines = [f'{video}, {start:.3f}, {end:.3f}, "{mids}"\n' for video, start, end, mids in rows]
     return "".join(
         [
@@ -72,21 +73,22 @@ def published(rows):
 
 
 def with_decimals(rows):
-    """The rows with their times as they are published."""
+    """Return the rows with times as in the published lists."""
     return [(video, f"{start:.3f}", f"{end:.3f}", mids) for video, start, end, mids in rows]
 
 
 def written(rows, **options):
-    """Rows as Python's csv writes them."""
+    """Return rows as Python's csv module writes them."""
     text = io.StringIO(newline="")
     csv.writer(text, **{"lineterminator": "\n", **options}).writerows(rows)
     return text.getvalue()
 
 
 def spreadsheet(rows, first, **options):
-    """A published list as a spreadsheet shows it, which took each quote after a space for text, saved again. first: its first rows.
+    """Return a list as saved by a spreadsheet program that does not know its quoting.
 
-    Labels fall apart at their commas; all rows get as many cells as the longest.
+    first: the first rows of the list. The program takes a quote after a space for text, so labels
+    are split at commas. All rows have as many cells as the longest one.
     """
     cells = [
         *first,
@@ -100,7 +102,10 @@ def spreadsheet(rows, first, **options):
 
 
 def write_lists(folder, **changes):
-    """Write the metadata; `changes` of balanced, unbalanced, eval, classes or ontology are what to write (None: no file)."""
+    """Write the metadata files.
+
+    changes: replacements of balanced, unbalanced, eval, classes or ontology; None omits the file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     texts = {name: published(rows) for name, rows in LISTS.items()}
     texts["classes"] = "index,mid,display_name\n" + "".join(
@@ -120,7 +125,7 @@ def write_lists(folder, **changes):
 
 
 def prepare(*arguments):
-    """Run `wsedtk prepare audioset ARGUMENT...`, which must succeed."""
+    """Run `wsedtk prepare audioset ARGUMENT...` and check that it succeeds."""
     result = CliRunner().invoke(
         cli.cli, ["prepare", "audioset", *map(str, arguments)], catch_exceptions=False
     )

@@ -1,4 +1,4 @@
-"""Fixtures that several test files use: tiny sounds, data directories, the command line."""
+"""Fixtures that several test files use: small sounds, data directories, the command line."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from wsedtk.inference import recordings
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of real recordings and metadata that WSEDTK_TEST_DATA names; the test is skipped without it."""
+    """Return the folder of real recordings and metadata; skip the test without WSEDTK_TEST_DATA."""
     folder = os.environ.get("WSEDTK_TEST_DATA")
     if not folder:
         pytest.skip("WSEDTK_TEST_DATA names no folder of real data")
@@ -26,9 +26,10 @@ def real_data():
 
 @pytest.fixture
 def run():
-    """Run `wsedtk ARGUMENT...` in this process: returns click's result (exit_code, stdout, stderr).
+    """Run `wsedtk ARGUMENT...` in this process, and return click's result.
 
-    InputError and NotFinished become exit status 1 and 75 with their message on stderr, as in `wsedtk.cli.main.main`; others are raised.
+    InputError and NotFinished become exit status 1 and 75, with the message on stderr, as in
+    `wsedtk.cli.main.main`. Other exceptions are raised.
     """
 
     def invoke(*arguments):
@@ -52,7 +53,7 @@ def printed_messages():
 
 @pytest.fixture
 def small_set(tmp_path):
-    """A data directory of 12 sounds of 1 s: a low and a high tone, one of them tagged with both."""
+    """A data directory of 12 sounds of 1 s with a low or high tone; one clip has both tags."""
     labels, clips, tags, events = ["high, very", "low"], [], [], []
     for i in range(12):
         name, label = f"clip {i:02d}.wav", labels[i % 2]
@@ -67,7 +68,10 @@ def small_set(tmp_path):
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
-    """Twelve clips to fit on and six to validate on, of 1 s, one of them of 0.5 s; their features by Wang's and He's front ends."""
+    """Twelve clips for training and six for validation, with features of both front ends.
+
+    Clips have 1 s, except one of 0.5 s.
+    """
     folder = tmp_path_factory.mktemp("corpus")
     sets = {}
     for name, numbers in (("fit", range(12)), ("valid", range(12, 18))):
@@ -105,7 +109,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(corpus, tmp_path_factory):
-    """A model trained without interruption."""
+    """A model that was trained without interruption."""
     model = tmp_path_factory.mktemp("trained") / "linear"
     assert (
         CliRunner()
@@ -118,7 +122,7 @@ def trained(corpus, tmp_path_factory):
 
 @pytest.fixture
 def hear(tmp_path, capfd):
-    """Return samples (S,), rate and remarks of a file, after a check that all readers agree."""
+    """Return samples (S,), rate and remarks of a file, and check that all readers agree."""
 
     def hear(content, name="x.wav", is_told=True):
         path = tmp_path / name

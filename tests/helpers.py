@@ -1,4 +1,4 @@
-"""What several test files build: sounds, data directories, score files, operating points."""
+"""Functions that several test files use: sounds, data directories, scores, operating points."""
 
 import contextlib
 import ctypes
@@ -32,7 +32,7 @@ SMALL = [
 
 
 def table(folder, name="clips.tsv"):
-    """The rows of a table of a data directory, without the header."""
+    """Return the rows of a table of a data directory, without the header."""
     return [
         line.split("\t")
         for line in (Path(folder) / name).read_text(encoding="utf-8").split("\n")[1:-1]
@@ -40,7 +40,7 @@ def table(folder, name="clips.tsv"):
 
 
 def contents(folder):
-    """The bytes of every file of a folder, by its path there."""
+    """Return {relative path: bytes} of all files of a folder."""
     return {
         str(p.relative_to(folder)): p.read_bytes()
         for p in sorted(Path(folder).rglob("*"))
@@ -49,7 +49,7 @@ def contents(folder):
 
 
 def write_sound(path, seconds=1.0, sample_rate=16000, frequency=440.0, channels=1, seed=0):
-    """Write a tone in a little noise."""
+    """Write a tone in weak noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     t = np.arange(round(seconds * sample_rate)) / sample_rate
     noise = np.random.default_rng(seed).normal(0, 0.01, (len(t), channels))
@@ -70,8 +70,8 @@ def write_by_pyav(
 ):
     """Write samples (S, C) or (S,) by PyAV.
 
-    start_seconds: time stamps of as many parts of equal length; tracks: number of equal tracks;
-    video_codec, video_seconds: of 5 pictures a second beside the sound.
+    start_seconds: time stamps of parts of equal length; tracks: number of equal tracks;
+    video_codec, video_seconds: a video track of 5 pictures per second.
     """
     import av
 
@@ -111,7 +111,7 @@ def write_by_pyav(
 
 
 def write_set(folder, clips, labels, tags, events=None):
-    """Write a data directory by hand. clips: (filename, path, duration); tags: (filename, label)."""
+    """Write a data directory. clips: (filename, path, duration); tags: (filename, label)."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def table(name, header, rows):
@@ -138,7 +138,10 @@ def write_score_file(
     seconds_per_frame=0.1,
     failed=(),
 ):
-    """Write a score file as `wsedtk predict` does. clip: (N, K); frame: (N, T, K) or None; segment: (N, S, K), else clip repeated."""
+    """Write a score file as `wsedtk predict` does.
+
+    clip: (N, K); frame: (N, T, K) or None; segment: (N, S, K), by default `clip` repeated.
+    """
     clip = np.asarray(clip, np.float32)
     durations = np.asarray(durations if durations is not None else np.full(len(filenames), 10.0))
     num_frames = (
@@ -173,7 +176,7 @@ def write_score_file(
 
 
 def make_point(num_classes=2, labels=("Car", "Air horn, truck horn"), **changes):
-    """An operating point of 0.5 everywhere, without filters, but for `changes`."""
+    """Return an operating point with thresholds of 0.5 and no filters, except for `changes`."""
     values = {
         "mode": "segment",
         "labels": list(labels),
@@ -190,7 +193,7 @@ def make_point(num_classes=2, labels=("Car", "Air horn, truck horn"), **changes)
 
 
 def stir(network):
-    """A network whose parameters and batch norms are not at rest."""
+    """Set all parameters and batch norm statistics of a network to random values."""
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
             torch.nn.init.normal_(tensor, std=0.3)
@@ -202,7 +205,7 @@ def stir(network):
 
 
 def write_model(folder, pooling="linear", labels=LABELS):
-    """Write the directory of a small model whose weights are random, with an operating point."""
+    """Write the directory of a small model with random weights and an operating point."""
     torch.manual_seed(0)
     options = {"channels": [4, 6, 8], "num_hidden": 8, "num_mels": 64}
     spec = checkpoint.ModelSpec(
@@ -224,7 +227,7 @@ def write_model(folder, pooling="linear", labels=LABELS):
 
 
 def train_arguments(corpus, model, *more):
-    """The command line of a small training on the fixture `corpus`."""
+    """Return the command line of a small training on the fixture `corpus`."""
     return [
         "train",
         corpus / "fit",
@@ -241,7 +244,7 @@ def train_arguments(corpus, model, *more):
 
 @contextlib.contextmanager
 def as_no_root():
-    """Within the block the permissions of files and folders hold for root too (on Linux)."""
+    """Apply the permissions of files and folders to root too, within the block (on Linux)."""
     libc, header = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0)
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
     if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""sed_eval called directly, as an oracle, and random lists for it."""
+"""sed_eval as an oracle, and random lists for it."""
 
 import math
 import warnings
@@ -15,9 +15,10 @@ LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
 
 def random_lists(seed, num_clips=12, past_end=True, zero_length=False):
-    """Reference and estimate as rows (clip, onset, offset, class), and durations: everything that real lists hold.
+    """Return a reference and an estimate as rows (clip, onset, offset, class), and durations.
 
-    Clips without events, non-integer durations, overlapping events of one class, events past the clip's end.
+    They contain what real lists contain: clips without events, non-integer durations, overlapping
+    events of one class, and events beyond the end of the clip.
     """
     rng = np.random.default_rng(seed)
     durations = np.round(rng.uniform(1.0, 10.0, num_clips), 3)
@@ -35,7 +36,7 @@ def random_lists(seed, num_clips=12, past_end=True, zero_length=False):
                     rows.append((clip, onset, offset, int(rng.integers(len(LABELS)))))
         lists.append(rows)
     reference, estimate = lists
-    for clip, onset, offset, label in reference[::2]:  # else nothing is ever hit
+    for clip, onset, offset, label in reference[::2]:  # without these rows, nothing would match
         shifted = (clip, max(0.0, round(onset + rng.uniform(-0.25, 0.25), 3)), offset, label)
         if shifted[2] > shifted[1]:
             estimate.append(shifted)
@@ -45,7 +46,7 @@ def random_lists(seed, num_clips=12, past_end=True, zero_length=False):
 
 
 def sed_eval_of(metric, reference, estimate, durations=None, labels=LABELS, clips=None):
-    """Feed a sed_eval metric clip by clip, as its documentation shows."""
+    """Pass the lists to a sed_eval metric clip by clip, as its documentation shows."""
     for clip in clips if clips is not None else range(len(durations)):
         pair = [
             MetaDataContainer(
@@ -86,7 +87,7 @@ def event_based(reference, estimate, num_clips, labels=LABELS):
 
 
 def assert_segment_figures(ours, metric):
-    """Our micro averages against a sed_eval metric's own."""
+    """Compare our micro averages with those of a sed_eval metric."""
     f, e = metric.overall_f_measure(), metric.overall_error_rate()
     expected = {
         "precision": f["precision"],
@@ -103,7 +104,10 @@ def assert_segment_figures(ours, metric):
 
 
 def assert_class_figures(ours, metric, labels=LABELS):
-    """Our class-wise figures against a sed_eval metric's, whose NaN is our 0 where there is something to score."""
+    """Compare our class-wise metrics with those of a sed_eval metric.
+
+    Its NaN is our 0 if there is something to evaluate.
+    """
     for label in labels:
         theirs = metric.class_wise_f_measure(label)
         if "error_rate" in ours[label]:

@@ -1,6 +1,6 @@
-"""Populations of clips and systems with known figures, to simulate intervals with.
+"""Populations of clips and systems with known metrics, for simulations of intervals.
 
-N clips, K classes, S segments a clip, M seeds.
+N clips, K classes, S segments per clip, M seeds.
 """
 
 import dataclasses
@@ -16,22 +16,23 @@ FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
 NUM_CLASSES = 17
 SIZES = (147, 1103)  # clips
 
-# Shares of the clips that hold each class.
+# fractions of the clips that contain each class
 FREQUENCIES = {
-    "evaluation": np.array([0.24, 0.14, 0.09] + [0.054] * 14),  # about DCASE 2017 task 4's
+    "evaluation": np.array([0.24, 0.14, 0.09] + [0.054] * 14),  # similar to DCASE 2017 task 4's
     "long tail": 0.3 * (0.02 / 0.3) ** (np.arange(NUM_CLASSES) / 16),
-    "rare": 0.25 * (0.005 / 0.25) ** (np.arange(NUM_CLASSES) / 16),  # about its training set's
+    "rare": 0.25 * (0.005 / 0.25) ** (np.arange(NUM_CLASSES) / 16),  # similar to its training set's
 }
-_GRID = np.linspace(-9, 22, 6001)  # scores at which the shares above are integrated
+_GRID = np.linspace(-9, 22, 6001)  # scores at which the integrals are evaluated
 
 
 @dataclasses.dataclass(frozen=True)
 class ScorePopulation:
-    """Clips with tags and clip scores, which are normal.
+    """Clips with tags and normally distributed clip scores.
 
-    frequency: (K,), see `FREQUENCIES`; heard: the share of positives that score as such, the others
-    score like negatives; separation: (K,), the mean score of heard positives, the mean of negatives
-    being 0. Clips with the class before have half the separation: some classes sound alike.
+    frequency: (K,), see `FREQUENCIES`. heard: the fraction of positives with higher scores; the
+    others have scores like negatives. separation: (K,), the mean score of heard positives; that of
+    negatives is 0. Clips that contain the previous class have half the separation, because some
+    classes sound alike.
     """
 
     frequency: np.ndarray
@@ -40,7 +41,7 @@ class ScorePopulation:
 
     @classmethod
     def of(cls, frequency, quality, heard=0.9):
-        """Return the population with this MAP, its separations different from class to class."""
+        """Return the population with this MAP, and different separations of the classes."""
         uneven = 0.7 * np.random.default_rng(7).standard_normal(len(frequency))
 
         def excess(level):
@@ -50,7 +51,7 @@ class ScorePopulation:
         return cls(frequency, heard, np.maximum(level + uneven, 0.1))
 
     def figures(self):
-        """Return {map, mauc}, of infinitely many clips."""
+        """Return {map, mauc} for infinitely many clips."""
         aps, areas = [], []
         for k, (share, separation) in enumerate(zip(self.frequency, self.separation)):
             alike = self.frequency[k - 1]
@@ -73,7 +74,7 @@ class ScorePopulation:
         return heard * self.separation + alike * self.separation / 2
 
     def draw(self, num_clips, rng):
-        """Draw scores (N, K) and tags (N, K); some clips score higher in every class."""
+        """Draw scores (N, K) and tags (N, K); some clips have higher scores in all classes."""
         tags = self.tags(num_clips, rng)
         return self.means(tags, rng) + noise(tags.shape, rng), tags
 
@@ -81,8 +82,8 @@ class ScorePopulation:
 def draw_pair(first, second, num_clips, rng):
     """Draw the scores (N, K) of two systems on the same clips, and the tags (N, K).
 
-    first, second: ScorePopulations of the same frequencies. Half the variance of the deviations is
-    common to both systems.
+    first, second: ScorePopulations with equal frequencies. Half of the variance of the deviations
+    is common to both systems.
     """
     tags = first.tags(num_clips, rng)
     common = noise(tags.shape, rng)
@@ -93,20 +94,20 @@ def draw_pair(first, second, num_clips, rng):
 
 
 def noise(shape, rng, of_clip=0.25):
-    """Draw standard normal deviations (N, K) of scores, this share of their variance by clip."""
+    """Draw standard normal deviations (N, K) of scores; part of the variance is per clip."""
     own = np.sqrt(1 - of_clip) * rng.standard_normal(shape)
     return own + np.sqrt(of_clip) * rng.standard_normal((shape[0], 1))
 
 
-# ---- systems of the same population of systems, trained with several seeds ----
+# ---- two systems from one population of systems, trained with several seeds ----
 
 
 def draw_ranked_systems(num_clips, num_seeds, spread, rng, better=0.0):
     """Draw clip scores (2, M, N, K) of two systems, and tags (N, K).
 
-    A score has deviations of the clip, of the clip with the system, and of the clip with the seed;
-    a seed moves the separation of all classes. spread: the standard deviation of that move; better:
-    how much more separation the second system has.
+    A score has deviations for the clip, for the clip and system, and for the clip and seed. A seed
+    shifts the separation of all classes. spread: the standard deviation of this shift; better: the
+    additional separation of the second system.
     """
     population = _seeds_population()
     tags = population.tags(num_clips, rng)
@@ -129,10 +130,10 @@ def _seeds_population():
 def draw_decoded_systems(num_clips, num_seeds, spread, rng, better=0.0, level=0.0):
     """Draw `metrics.segment_counts` (2, M, N, 7) of two systems, summed over each clip.
 
-    Ten segments a clip, one event a clip or none. Whether a segment is hit, or a wrong class found
-    in it, depends on the clip, on the clip with the system, on the seed and on the clip with the
-    seed. spread: the standard deviation of what a seed adds to the logits; level: what both systems
-    add to them; better: what the second system adds.
+    A clip has ten segments, and one event or none. Whether a segment is found, or a wrong class is
+    found in it, depends on the clip, on clip and system, on the seed, and on clip and seed. spread:
+    the standard deviation of the seed's effect on the logits; level: added to the logits of both
+    systems; better: added to those of the second system.
     """
     places = np.arange(10)
     onset, length = rng.integers(0, 8, (num_clips, 1)), rng.integers(0, 11, (num_clips, 1))

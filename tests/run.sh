@@ -18,4 +18,5 @@ cd -- "$tests/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # test this checkout, whatever else is installed
 python3 -m ruff check --quiet .
 python3 -m ruff format --check --quiet .
+python3 -m mypy --no-error-summary
 exec python3 -m pytest "$@"

@@ -1,4 +1,4 @@
-"""Sound files that the tests on sound build, as bytes."""
+"""Sound files for the tests of reading sound, as bytes."""
 
 import io
 
@@ -17,7 +17,7 @@ def noise(num_samples=RATE, seed=0, channels=1):
 
 
 def encode(samples, format_name="WAV", subtype=None, rate=RATE):
-    """The bytes of a sound file."""
+    """Return the bytes of a sound file."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=format_name, subtype=subtype)
     return file.getvalue()
@@ -33,7 +33,7 @@ def put(content, *fields):
 
 
 def by_pyav(content):
-    """How many samples FFmpeg decodes of a file, up to its first error."""
+    """Return the number of samples that FFmpeg decodes up to its first error."""
     count = 0
     try:
         with av.open(io.BytesIO(content)) as container:
@@ -57,13 +57,13 @@ def chunk(name, content, padded=True):
 
 
 def unknown_length(content):
-    """A FLAC file whose number of samples is 0, as in a pipe."""
+    """Return a FLAC file whose number of samples is 0, as when written to a pipe."""
     place = content.index(b"fLaC") + 21
     return content[:place] + bytes([content[place] & 0xF0]) + bytes(4) + content[place + 5 :]
 
 
 def mp3(samples, **options):
-    """An MP3 file by PyAV."""
+    """Return an MP3 file by PyAV."""
     file = io.BytesIO()
     file.name = "x.mp3"
     with av.open(file, "w", format="mp3", options=options) as container:
@@ -84,6 +84,6 @@ def mp3(samples, **options):
 
 
 def by_pyav_file(tmp_path, *arguments, **options):
-    """The bytes of a file that PyAV writes; see `write_by_pyav`."""
+    """Return the bytes of a file by PyAV; see `write_by_pyav`."""
     write_by_pyav(tmp_path / "made", *arguments, **options)
     return (tmp_path / "made").read_bytes()

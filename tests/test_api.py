@@ -1,4 +1,4 @@
-"""The names of the package: imported when they are first used, and known to editors and mypy."""
+"""The names of the package are imported on first use, and known to editors and mypy."""
 
 import ast
 import subprocess
@@ -28,7 +28,7 @@ HEAVY = ("torch", "numpy", "scipy", "h5py", "yaml", "tqdm", "click", "soundfile"
 
 
 def python(code):
-    """What a new Python prints."""
+    """Return the output of a new Python process."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -75,7 +75,7 @@ def test_a_star_import_gives_the_names():
 
 
 def test_type_checkers_see_the_same_names():
-    """The block for type checkers imports each name from where it is found at run time."""
+    """The block for type checkers imports each name from its place at run time."""
     tree = ast.parse(Path(wsedtk.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     assert ast.unparse(block.test) == "TYPE_CHECKING"

@@ -98,7 +98,7 @@ def test_the_file_has_the_usual_permissions(tmp_path):
 
 
 def test_a_folder_is_never_lost_between_two_renames(tmp_path, monkeypatch):
-    """Killed there, the old one comes back with the next command; ended there, at once."""
+    """After a kill, the next command restores the old file; otherwise it is restored at once."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
     original = Path.rename
@@ -154,7 +154,7 @@ def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
 
 
 def test_a_name_beyond_the_file_systems_encoding_is_told(tmp_path):
-    """In the C locale, where Python is told not to take UTF-8."""
+    """The C locale, in which Python does not use UTF-8."""
     code = "import pathlib, wsedtk.core.atomic; wsedtk.core.atomic.write_text(pathlib.Path('\\xfc.txt'), '')"
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = subprocess.run(
@@ -165,7 +165,7 @@ def test_a_name_beyond_the_file_systems_encoding_is_told(tmp_path):
         text=True,
         check=False,
     )
-    if "InputError" not in result.stderr:  # a system whose C locale is UTF-8
+    if "InputError" not in result.stderr:  # on some systems the C locale is UTF-8
         assert result.returncode == 0 and everything(tmp_path) == ["ü.txt"]
         return
     assert r"InputError: \xfc.txt: can't be written: 'ascii' codec" in result.stderr

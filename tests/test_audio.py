@@ -66,7 +66,7 @@ def test_full_scale_is_one(tmp_path, subtype):
 
 @pytest.mark.filterwarnings(
     "ignore:.*deprecated and slated for removal:DeprecationWarning"
-)  # of what librosa.load imports
+)  # from the imports of librosa.load
 @pytest.mark.parametrize(
     "source, target",
     [(8000, 16000), (48000, 16000), (44100, 16000), (16000, 44100), (11025, 16000)],
@@ -79,7 +79,7 @@ def test_resampling_is_librosas(tmp_path, source, target):
     np.testing.assert_array_equal(samples, theirs)
     middle = slice(
         target // 10, -target // 10
-    )  # away from the ends: the same tone, whatever made it
+    )  # away from the ends, all formats give the same tone
     np.testing.assert_allclose(
         samples[middle], tone(0.5, target)[: len(samples)][middle], atol=1e-3
     )
@@ -109,7 +109,7 @@ def test_one_sample(tmp_path):
 
 
 def put(folder, kind):
-    """Make a faulty file of the kind."""
+    """Write a faulty file of this kind."""
     path = folder / f"{kind}.wav"
     made = folder / "made.tmp"
     soundfile.write(made, noise(), RATE, format="WAV")
@@ -170,7 +170,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")  # root would not be refused
+        raise PermissionError(13, "Permission denied")  # root is never refused
 
     path = put(tmp_path, "half wav")
     monkeypatch.setattr("builtins.open", refuse)
@@ -209,7 +209,7 @@ def test_impossible_rates(tmp_path, rate, good):
     ],
 )
 def test_levels_that_are_none(tmp_path, value, message):
-    """Two channels near the largest float have no mean: neither a warning nor an infinity comes of it."""
+    """The mean of two channels near the largest float is finite, without a warning."""
     soundfile.write(tmp_path / "a.wav", np.full((4, 2), value), RATE, subtype="DOUBLE")
     if message is None:
         assert audio_files.read(tmp_path / "a.wav")[0].tolist() == [value] * 4
@@ -220,7 +220,7 @@ def test_levels_that_are_none(tmp_path, value, message):
 
 @pytest.fixture
 def encoded(tmp_path):
-    """Two channels of 2 s, a tone and noise, in a format: returns the path."""
+    """Write two channels of 2 s, a tone and noise, in a format; return the path."""
 
     def encoded(format_name, rate=44100):
         samples = np.stack([tone(2, rate), noise(2 * rate)[:, 0]], 1)
@@ -246,7 +246,7 @@ def test_blocks_make_no_difference(encoded, monkeypatch, format_name):
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
 def test_a_limit_leaves_the_beginning_as_it_is(encoded, rate):
-    """Resampled too, but for a second before the limit, where the filter needs what follows."""
+    """Also after resampling, except for the last second, where the filter needs later samples."""
     path = encoded("WAV", rate)
     np.testing.assert_array_equal(
         audio_files.read(path, RATE, max_seconds=1.5)[0][: RATE // 2],
@@ -259,7 +259,7 @@ def test_a_limit_leaves_the_beginning_as_it_is(encoded, rate):
 
 
 def test_no_more_is_decoded_than_the_limit(encoded):
-    """What is damaged later on is not seen."""
+    """Damage after the limit is not noticed."""
     path, remarks = encoded("FLAC"), []
     path.write_bytes(path.read_bytes()[:-1000])
     assert len(audio_files.read(path, max_seconds=1, remarks=remarks)[0]) == 44100 and remarks == []

@@ -1,4 +1,4 @@
-"""prepare audioset: the published lists, in every form, against what csv and plain Python make of them; faulty lists."""
+"""prepare audioset: published lists in all forms, compared with csv and plain Python; faults."""
 
 import csv
 import gzip
@@ -31,7 +31,7 @@ SIZES = {"train": ("balanced", 22160), "eval": ("eval", 20371)}
 
 
 def official(folder, name):
-    """The rows of a published list."""
+    """Return the rows of a published list."""
     with open(folder / "audioset" / NAMES[name]) as file:
         return list(
             csv.reader((line for line in file if not line.startswith("#")), skipinitialspace=True)
@@ -40,14 +40,14 @@ def official(folder, name):
 
 @pytest.fixture(scope="module")
 def lists(real_data, tmp_path_factory):
-    """The official sets without audio, and what was printed."""
+    """The official sets without audio, and the output."""
     data = tmp_path_factory.mktemp("the 'official' \"lists\"") / "data"
     return data, prepare("--metadata-only", real_data / "audioset", data)
 
 
 @pytest.fixture(scope="module")
 def classes(real_data):
-    """{class ID: name}, in order."""
+    """Return {class ID: name}, in order."""
     with open(real_data / "audioset" / "class_labels_indices.csv", newline="") as file:
         return {row["mid"]: row["display_name"] for row in csv.DictReader(file)}
 
@@ -104,12 +104,12 @@ REORDERED = (3, 2, 0, 1)
 
 
 def padded(text):
-    """Each line with more commas."""
+    """Return the list with additional commas in each line."""
     return text.replace("\n", ",,,\n")
 
 
 def headed(rows, **options):
-    """With a header."""
+    """Return the list with a header."""
     return written([HEADER, *with_decimals(rows)], **options)
 
 
@@ -181,7 +181,7 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """The data directories of the lists as published."""
+    """Return the data directories of the lists as published."""
     folder = tmp_path_factory.mktemp("plain")
     prepare("--metadata-only", write_lists(folder / "meta"), folder / "data")
     return contents(folder / "data")
@@ -266,7 +266,10 @@ def test_blocks_of_any_size_give_the_same_sets(tmp_path, plain, monkeypatch, blo
 
 @pytest.fixture
 def refused(run, tmp_path):
-    """Check that `prepare audioset --metadata-only` of lists with changes refuses with a message, a regular expression."""
+    """Check that `prepare audioset --metadata-only` of changed lists fails with this message.
+
+    The message is a regular expression.
+    """
 
     def refused(message, *options, **changes):
         result = run(
@@ -286,7 +289,7 @@ def refused(run, tmp_path):
 
 
 def with_row(row, place, header=False):
-    """The published list with one more line in front of row number `place`."""
+    """Return the published list with one more line before row number `place`."""
     lines = (headed if header else published)(LISTS["balanced"]).splitlines()
     first = 1 if header else 3
     return "\n".join(

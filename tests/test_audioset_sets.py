@@ -1,4 +1,4 @@
-"""prepare audioset: leaving videos out, joining lists, classes above others, and the audio that there is; what goes wrong there."""
+"""prepare audioset: excluded videos, joined lists, class hierarchy, available audio, errors."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ def meta(tmp_path):
 
 @pytest.fixture
 def refused(run, meta, tmp_path):
-    """Check that `prepare audioset` refuses with a message, a regular expression, and writes nothing."""
+    """Check that `prepare audioset` fails with a message (a regex) and writes nothing."""
 
     def refused(message, *arguments, data="data"):
         result = run("prepare", "audioset", meta, *arguments, tmp_path / data)
@@ -43,12 +43,12 @@ def refused(run, meta, tmp_path):
     return refused
 
 
-# --- which clips ---
+# --- selection of clips ---
 
 
 @pytest.fixture(scope="module")
 def dcase(real_data, tmp_path_factory):
-    """DCASE 2017's official sets, without audio."""
+    """The official sets of DCASE 2017 without audio."""
     folder = tmp_path_factory.mktemp("dcase")
     arguments = [
         "prepare",
@@ -197,11 +197,14 @@ def test_videos_in_training_and_evaluation_are_told(meta, tmp_path):
     )
 
 
-# --- classes above others ---
+# --- class hierarchy ---
 
 
 def closure(children, mids):
-    """{class: it and those of the classes above it}: a relation is joined with itself until nothing is new."""
+    """Return {class: the class and all classes above it}.
+
+    A relation is joined with itself until it does not change.
+    """
     above = {(child, parent) for parent, below in children.items() for child in below}
     while more := {(a, d) for (a, b), (c, d) in itertools.product(above, above) if b == c} - above:
         above |= more
@@ -288,7 +291,7 @@ TRAIN = sorted(map(clip_of, LISTS["balanced"]))
 
 @pytest.fixture
 def audio(meta, tmp_path):
-    """Audio of the training clips in several formats, some of it broken; of the evaluation clips one is missing."""
+    """Write audio of training clips in several formats, some damaged; one test clip is missing."""
     folder = tmp_path / "some 'audio'"
     write_sound(folder / "Y--PJHxphWEs_30.000_40.000.wav", seed=1)
     write_sound(folder / "deep" / "-0DLPzsiXXE_0_9.5.flac", 0.5, 8000, seed=2)  # short
@@ -296,7 +299,7 @@ def audio(meta, tmp_path):
     soundfile.write(folder / "abcdefghijk_110_120.wav", np.zeros(16000), 16000)  # silent
     shutil.copy(
         folder / "Y--PJHxphWEs_30.000_40.000.wav", folder / "Y_-_-_-_-_-__0.250_10.250.WAV"
-    )  # twice
+    )  # duplicate
     (folder / "0123456789__3_13.mp3").write_text("Video unavailable")
     write_sound(folder / "eval" / "Yebcdefghijk_30.000_40.000.mp3", seed=4)
     write_sound(folder / "Yubcdefghijk_0.000_10.000.wav", seed=5)  # of the unbalanced list
@@ -449,7 +452,7 @@ def test_strict(audio, refused, meta, tmp_path):
     prepare("--strict", meta, audio, tmp_path / "data")
 
 
-# --- what a careless user does ---
+# --- typical mistakes of users ---
 
 
 def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):

@@ -1,4 +1,4 @@
-"""average: means against numpy, tables against sed_scores_eval, and the way of other people's scores through the other verbs."""
+"""average: means compared with numpy, tables with sed_scores_eval; scores of other programs."""
 
 import csv
 import json
@@ -19,11 +19,15 @@ from wsedtk.data import score_folders, store
 LABELS = ["Air horn, truck horn", 'Dog "bark"', "Car #1"]
 NAMES = ["-abcdefghij_30.000_40.000.wav", "Yabcdefghij_0.000_10.000.wav", "b c.wav", "音.flac"]
 DURATIONS = [10.0, 9.43, 3.0, 0.04]
-NUM_FRAMES = [100, 94, 100, 1]  # the third is padded: its frames go on after its end
+NUM_FRAMES = [100, 94, 100, 1]  # the third is padded: its frames continue after its end
 
 
 def write_system(path, seed=0, order=range(4), labels=LABELS, step=0.1, **changes):
-    """A score file of random scores. Returns (path, {name: frames (T, K)}, clip (4, K), segment (4, 10, K)), by name and NAMES."""
+    """Write a score file of random scores, sorted by name.
+
+    Returns (path, {name: frames (T, K)}, clip (4, K), segment (4, 10, K)); the arrays are in the
+    order of NAMES.
+    """
     rng, order = np.random.default_rng(seed), list(order)
     frame, clip, segment = (
         rng.random(shape).astype(np.float32) for shape in ((4, 100, 3), (4, 3), (4, 10, 3))
@@ -42,7 +46,7 @@ def write_system(path, seed=0, order=range(4), labels=LABELS, step=0.1, **change
 
 
 def made(run, *arguments):
-    """The score file that `average` writes."""
+    """Return the score file that `average` writes."""
     result = run("average", *arguments)
     assert result.exit_code == 0, result.stderr
     output = [a for a in arguments if str(a).endswith(".h5")][-1]
@@ -50,14 +54,14 @@ def made(run, *arguments):
 
 
 def refused(run, *arguments):
-    """The message of `average` that refuses its input."""
+    """Return the message with which `average` refuses its input."""
     result = run("average", *arguments)
     assert result.exit_code == 1 and result.stdout == "" and "\n" not in result.stderr
     return result.stderr
 
 
 def write_tables(folder, scores, edges, labels=LABELS):
-    """Tables by hand. scores: {clip: (T, K)}; edges: {clip: (T + 1,)}."""
+    """Write tables. scores: {clip: (T, K)}; edges: {clip: (T + 1,)}."""
     folder.mkdir(exist_ok=True)
     for name, values in scores.items():
         with open(folder / f"{name}.tsv", "w", encoding="utf-8", newline="") as file:
@@ -115,7 +119,7 @@ def test_the_mean_of_equals_is_each_of_them(run, tmp_path):
 
 
 def test_an_ensemble_is_a_model_of_its_own(run, tmp_path):
-    """Its scores of two sets go together, whatever the order of the systems; those of other systems or weights do not."""
+    """Its scores of two sets match in any order of the systems; those of other systems do not."""
     for name in "ab":
         for data in ("valid", "test"):
             path = write_system(tmp_path / f"{name}_{data}.h5", 3 if data == "test" else 1)[0]
@@ -179,7 +183,7 @@ def test_sed_scores_eval_reads_what_is_written(run, tmp_path):
 
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_what_sed_scores_eval_writes_is_read(run, tmp_path, by_hand):
-    """Clip and segment scores are the maxima of the frames; a frame is of the second that holds its centre."""
+    """Clip and segment scores are maxima of frames; a frame belongs to the second of its centre."""
     rng = np.random.default_rng(0)
     scores = {
         "a": rng.random((25, 3)),
@@ -276,7 +280,10 @@ def test_there_and_back(run, tmp_path, step):
 
 
 def test_tables_and_score_files_have_a_mean(run, tmp_path):
-    """Names with and without Y are one clip's; the first one's stand; frames after the clip's end may be missing."""
+    """Names with and without Y denote one clip, and the first system's names are kept.
+
+    Frames after the end of a clip may be missing.
+    """
     path, frames, _, _ = write_system(tmp_path / "a.h5")
     run("average", path, tmp_path / "tables")
     for table in list((tmp_path / "tables").glob("*.tsv")):
@@ -399,7 +406,7 @@ def test_a_folder_that_is_being_written_is_removed_on_any_error(tmp_path):
     assert list((tmp_path / "a").iterdir()) == []
 
 
-# ---- what has no mean ----
+# ---- inputs without a mean ----
 
 
 def test_scores_that_differ(run, tmp_path):
@@ -552,12 +559,12 @@ def test_crlf_byte_order_mark_and_notes_beside_the_tables(run, tmp_path):
     assert found.labels == ["Car"] and found.frames(0).tolist() == [[0.5]] * 3
 
 
-# ---- on from here ----
+# ---- further stages ----
 
 
 @pytest.fixture
 def theirs(tmp_path):
-    """A set of 8 clips, and good frame scores of them: data/, tables/."""
+    """Write a set of 8 clips, and good frame scores of them: data/, tables/."""
     names = [f"clip{i:06d}-_0.000_{10 - i / 4:.3f}.wav" for i in range(8)]
     rng, labels, rows, scores, edges = np.random.default_rng(0), LABELS[:2], [], {}, {}
     for i, name in enumerate(names):
@@ -618,13 +625,13 @@ def test_other_peoples_scores_are_tuned_decoded_scored_and_reported(run, theirs)
 
 
 def test_psds_of_the_tables_is_that_of_the_scores(run, theirs):
-    """sed_scores_eval on the tables themselves, against `score --scores` of the same system."""
+    """sed_scores_eval on the tables, compared with `score --scores` of the same system."""
     rng = np.random.default_rng(0)
     for table in sorted((theirs / "tables").iterdir()):
         frame = pandas.read_csv(table, sep="\t")
         frame[LABELS[:2]] = (frame[LABELS[:2]] * rng.uniform(0.2, 1)).astype(
             np.float32
-        )  # some clips' events below others' noise
+        )  # events of some clips are below the noise of others
         frame.to_csv(table, sep="\t", index=False)
     run("average", theirs / "tables", theirs / "a.h5")
     assert run("average", theirs / "a.h5", theirs / "out").exit_code == 0
@@ -675,12 +682,12 @@ def test_names_that_tables_can_not_have(tmp_path):
 
 
 def test_clips_in_subfolders_and_names_that_are_too_long(run, tmp_path):
-    """There and back; one name that no file can have stops none of the others."""
+    """Convert to tables and back; one impossible file name does not affect the others."""
     names = ["a.flac", "b.wav", "s/a.flac", "s/t/é.wav", "x" * 252, "y" * 251]
     clip = np.arange(12).reshape(6, 2) / 16
     frame = np.repeat(clip[:, None], 100, axis=1)
     write_score_file(tmp_path / "s.h5", names, LABELS[:2], clip, frame)
-    for _ in range(2):  # the second time in the place of the first
+    for _ in range(2):  # the second run replaces the output of the first
         result = run("average", tmp_path / "s.h5", tmp_path / "out")
         assert result.exit_code == 0 and "1 systems, 5 clips" in result.stdout, result.stderr
         (line,) = [line for line in result.stderr.splitlines() if "warning" in line]

@@ -1,4 +1,4 @@
-"""Ranking metrics against scikit-learn."""
+"""Ranking metrics compared with scikit-learn."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_ranking_of_absent_classes():
 
 
 def assert_classes(found, scores, truth, weight=None):
-    """Each class of `class_ranking` as scikit-learn has it."""
+    """Compare each class of `class_ranking` with scikit-learn."""
     for k, one in enumerate(found):
         assert one["positives"] == truth[:, k].sum()
         weighted = truth[:, k] if weight is None else truth[weight > 0, k]
@@ -81,7 +81,10 @@ def assert_classes(found, scores, truth, weight=None):
 
 
 def ranking_case(seed, size, num_classes, steps, dtype):
-    """Random scores (N, K) on a grid of so many steps, truth with classes that are rare, absent and everywhere, fractional weights."""
+    """Return random scores (N, K) on a grid of this number of steps, tags, and weights.
+
+    Some classes are rare, absent, or in all clips. Weights are fractions.
+    """
     rng = np.random.default_rng(seed)
     truth = rng.random((size, num_classes)) < rng.uniform(0, 0.5, num_classes) ** 3
     truth[:, 0], truth[:, 1], truth[:, 2] = False, True, np.arange(size) == size // 2
@@ -109,7 +112,7 @@ def ranking_case(seed, size, num_classes, steps, dtype):
 def test_ranking_of_every_class_equals_scikit_learn(seed, size, num_classes, steps, dtype):
     scores, truth, weight = ranking_case(seed, size, num_classes, steps, dtype)
     assert_classes(average_precision.class_ranking(scores, truth), scores, truth)
-    weight[0] = 0.5  # something has a weight
+    weight[0] = 0.5  # at least one weight is not 0
     assert_classes(average_precision.class_ranking(scores, truth, weight), scores, truth, weight)
 
 
@@ -130,7 +133,7 @@ def test_ranking_metrics_are_the_means_of_the_classes():
 
 
 def test_dprime():
-    # d' = sqrt(2) z(AUC): two unit normals d' apart have the area Phi(d' / sqrt(2)).
+    # d' = sqrt(2) z(AUC): two unit normals at distance d' have the area Phi(d' / sqrt(2)).
     for distance in (0.0, 1.0, 2.5):
         assert average_precision.dprime(0.5 * (1 + math.erf(distance / 2))) == pytest.approx(
             distance, abs=1e-9
@@ -139,11 +142,11 @@ def test_dprime():
     assert average_precision.dprime(None) is None
     assert (
         average_precision.dprime(1.0) is None and average_precision.dprime(0.0) is None
-    )  # infinite: no number to report
+    )  # infinite, so not reported
 
 
 def leave_one_out(scores, truth):
-    """MAP and MAUC (2, N) without each clip, by scikit-learn."""
+    """Return MAP and MAUC (2, N) without each clip, by scikit-learn."""
     found = []
     for left_out in range(len(truth)):
         s, t = np.delete(scores, left_out, axis=0), np.delete(truth, left_out, axis=0)
@@ -164,7 +167,8 @@ def leave_one_out(scores, truth):
 def test_influences_are_those_of_leaving_each_clip_out(size, steps, rare):
     rng = np.random.default_rng(size)
     truth = rng.random((size, 12)) < 0.3
-    truth[:2] = np.arange(24).reshape(2, 12) % 2 == 0  # two positives of some, two negatives of all
+    # two positives of some classes, two negatives of all
+    truth[:2] = np.arange(24).reshape(2, 12) % 2 == 0
     truth[2:4] = ~truth[:2]
     truth[:, 0] = np.arange(size) < (1 if rare else 3)
     truth[:, 1] = np.arange(size) > (0 if rare else 2)  # a single negative
@@ -177,7 +181,7 @@ def test_influences_are_those_of_leaving_each_clip_out(size, steps, rare):
         assert found[name].value == values[name]
         expected = (size - 1) * (without.mean() - without)
         np.testing.assert_allclose(found[name].influence, expected, atol=1e-9)
-    step = 1e-6  # d' rises with the area by its slope
+    step = 1e-6  # the slope of d' as a function of the area
     ends = [average_precision.dprime(values["mauc"] + sign * step) for sign in (-1, 1)]
     expected = (ends[1] - ends[0]) / (2 * step) * found["mauc"].influence
     np.testing.assert_allclose(found["dprime"].influence, expected, rtol=1e-6)
@@ -186,8 +190,8 @@ def test_influences_are_those_of_leaving_each_clip_out(size, steps, rare):
 def test_the_centre_of_map_counts_no_positive_in_its_own_precision():
     truth = np.array([[1, 1, 0, 1, 0, 0]], bool).T
     scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5, 0.4]]).T
-    # Two other positives stand for all three. No other clip is as high as the first positive; one
-    # positive is as high as the second; two positives and a negative are as high as the third.
+    # The two other positives represent all three. No other clip is as high as the first positive.
+    # One positive is as high as the second. Two positives and a negative are as high as the third.
     centre = average_precision.ranking_estimates(scores, truth)["map"].centre
     assert centre == pytest.approx((1 + 1 + 3 / (3 + 1)) / 3)
     tied = np.array([[0.9, 0.9, 0.9, 0.2, 0.1, 0.1]]).T  # two positives and a negative, then one
@@ -228,7 +232,7 @@ def test_there_is_no_interval_where_too_many_classes_are_rare():
         assert (found["map"] is None) == (num_rare > 2) == (reason is not None)
     assert reason == "3 of 20 classes have fewer than 2 positive clips"
     assert found == {"map": None, "mauc": None, "dprime": None}
-    truth[:, :3] = False  # absent ones are no better known
+    truth[:, :3] = False  # absent classes do not help
     assert average_precision.ranking_intervals(scores, truth)["map"] is None
     assert average_precision.ranking_metrics(scores, truth)["map"] is not None
 

@@ -15,7 +15,10 @@ from wsedtk.stages.balance import split
 
 
 def make(counts, untagged=0, per_source=1, both=0, seed=0):
-    """A set with so many clips of each class, some of them with the first two tags; `per_source` clips a recording."""
+    """Write a set with these numbers of clips per class; some clips have the first two tags.
+
+    A recording has `per_source` clips.
+    """
     tags = [[k] for k, n in enumerate(counts) for _ in range(n)] + [[]] * untagged + [[0, 1]] * both
     tags = [tags[i] for i in np.random.default_rng(seed).permutation(len(tags))]
     names = [
@@ -35,7 +38,7 @@ def make(counts, untagged=0, per_source=1, both=0, seed=0):
 
 
 def check(data, num_valid, seed=0):
-    """Split, check what holds for every split, and return the masks and the held-out counts of the classes."""
+    """Split, check what holds for every split, and return the masks and the validation counts."""
     fit, valid, _ = split(data, num_valid, seed)
     assert not (fit & valid).any() and valid.sum() <= num_valid
     sources = np.array([clip_names.source_of(n) for n in data.filenames.tolist()])
@@ -60,7 +63,7 @@ def check(data, num_valid, seed=0):
 def test_the_same_number_of_each_class(counts, num_valid, held):
     fit, valid, found = check(make(counts), num_valid)
     assert found.tolist() == held
-    assert (fit | valid).all()  # single-clip sources: nothing lies in neither
+    assert (fit | valid).all()  # each source has one clip, so each clip is in one of the two
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -148,7 +151,7 @@ def test_the_folders(run, folder, tmp_path):
 
 
 def printed(run, data, tmp_path, num_valid, *options):
-    """Split a set: the table of the classes as {class: [all, fit, valid, passes]}, the lines after the table, the folders' counts."""
+    """Split a set; return {class: [all, fit, valid, passes]}, the lines below, and the counts."""
     result = run(
         "balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", num_valid, *options
     )
@@ -205,7 +208,7 @@ def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
 
 
 def test_classes_of_too_few_sources_are_named(run, tmp_path):
-    """One of a single source, one of two, of which one holds most; by their groups."""
+    """One class has a single source. Another has two, of which one has most clips; by groups."""
     groups = {
         **{f"one{i:02d}": "s0" for i in range(50)},
         **{f"two{i:02d}": "s1" if i < 40 else "s2" for i in range(50)},
@@ -231,7 +234,10 @@ def test_classes_of_too_few_sources_are_named(run, tmp_path):
     "num_valid, rare, told", [(1, 1, 0), (3, 2, 0), (5, 3, 0), (6, 3, 0), (7, 3, 1), (8, 3, 1)]
 )
 def test_classes_that_could_give_more_are_not_named(run, folder, tmp_path, num_valid, rare, told):
-    """The rare class can give 3 of its 6; where the last round ends before the common one's turn, nothing is the matter with that."""
+    """The rare class can give 3 of its 6 clips.
+
+    It is not reported as short if the last round ends before the turn of the common class.
+    """
     rows, lines, _ = printed(run, plain(folder), tmp_path, num_valid)
     assert rows["rare, é"][2] == str(rare) and rows["common"][2] == str(num_valid - rare)
     assert [line.split(":")[0] for line in lines] == ["rare, é"] * told
@@ -300,7 +306,7 @@ def test_folders_must_differ(run, folder, tmp_path, fit, valid):
 
 @pytest.mark.parametrize("units, num_fit", [(["SMA00123"], 80), (["S4A01", "S4A02", "S4A03"], 280)])
 def test_the_names_of_field_recorders_are_recordings(run, folder, tmp_path, units, num_fit):
-    """`<unit>_<YYYYMMDD>_<HHMMSS>` is no excerpt of a recording `<unit>`: none is left out."""
+    """`<unit>_<YYYYMMDD>_<HHMMSS>` is not an excerpt of a recording: no clip is left out."""
     names = [
         f"{unit}_202305{day:02d}_{hour:02d}0000.wav"
         for unit in units
@@ -314,7 +320,7 @@ def test_the_names_of_field_recorders_are_recordings(run, folder, tmp_path, unit
 
 
 def test_the_ids_of_videos_count_with_and_without_y():
-    """Clips of one video stay on one side, as validate would tell."""
+    """Clips of one video stay on one side, as validate checks."""
     names = sorted(
         f"{'Y' * (i % 2)}{i // 4:011d}_{i % 4 * 10}_{i % 4 * 10 + 10}.wav" for i in range(200)
     )
@@ -332,7 +338,7 @@ def test_the_ids_of_videos_count_with_and_without_y():
 
 
 def test_names_that_events_contradict_are_no_excerpts():
-    """Events of 30 s in what would be 5 s: `take_1_6.wav` and its like are whole recordings."""
+    """Events of 30 s in a clip named as 5 s: `take_1_6.wav` and the like are whole recordings."""
     names = sorted(f"take_{i}_{i + 5}.wav" for i in range(100))
     data = clip_sets.DataSet(
         np.array(names),
@@ -351,7 +357,7 @@ def test_names_that_events_contradict_are_no_excerpts():
 
 
 def groups_of(folder, groups):
-    """Add the column `group` to a set's clips.tsv: {filename: group}."""
+    """Add the column `group` to the clips.tsv of a set: {filename: group}."""
     header, *rows = (folder / "clips.tsv").read_text().splitlines()
     rows = [f"{row}\t{groups[row.partition(chr(9))[0]]}" for row in rows]
     (folder / "clips.tsv").write_text("\n".join([f"{header}\tgroup", *rows, ""]))
@@ -359,11 +365,11 @@ def groups_of(folder, groups):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_stay_whole_whatever_the_names_say(run, folder, tmp_path, seed):
-    """Takes of one recording by `1-000001-A.ogg` and `-B`, and several sites of one name."""
+    """Takes of one recording by `1-000001-A.ogg` and `-B`, and several sites in one name."""
     takes = {f"1-{i:06d}-{take}.ogg": f"recording {i}" for i in range(40) for take in "ABC"}
     joined = {
         f"day_{i}_{i + 1}.wav": f"site {i % 20}" for i in range(60)
-    }  # one recording, by its name
+    }  # one recording according to its name
     groups = {**takes, **joined}
     data = folder(list(groups), [(name, ["rare, é", "common"][name in takes]) for name in groups])
     for is_grouped in (False, True):
@@ -411,8 +417,10 @@ def test_recordings_of_which_some_clips_have_a_group_stay_whole(run, folder, tmp
 
 @pytest.mark.parametrize("seed", range(20))
 def test_sources_are_connected_parts(seed):
-    """Those of a graph whose edges join each clip to its group, or to its recording and the
-    recording's groups; alike in two sets."""
+    """Sources are the connected parts of a graph, in both sets alike.
+
+    Its edges join each clip to its group, or to its recording and the groups of the recording.
+    """
     rng = np.random.default_rng(seed)
     clips = [(f"r{rng.integers(8)}", rng.choice(["", "", "a", "b", "c", "d"])) for _ in range(14)]
     names = [f"{recording}_{i}_{i + 1}.wav" for i, (recording, _) in enumerate(clips)]
@@ -452,7 +460,7 @@ def test_one_group_cannot_be_split(run, folder, tmp_path):
 
 
 def test_dcases_list(real_data):
-    """Wang's own numbers: 1,142 clips of the 51,172, about as many of each of 17 classes, within seconds."""
+    """The numbers of Wang, Li & Metze: 1,142 of 51,172 clips, balanced over 17 classes."""
     names, tags = [], []
     for line in (real_data / "dcase2017" / "training_set.csv").read_text().splitlines():
         clip, start, end, labels = next(csv.reader([line]))[:4]

@@ -1,4 +1,4 @@
-"""The benchmarks run, and their rows fit the table. What they measure is not tested: no test asserts a time."""
+"""The benchmarks run, and their rows fit the table. No test checks a time."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""No folder of other libraries has to be writable: not HOME, the installation, or TMPDIR."""
+"""Other libraries need no writable folder: neither HOME, nor the installation, nor TMPDIR."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from helpers import SMALL, write_score_file, write_set, write_sound
 from wsedtk.core import caches
 from wsedtk.core.errors import InputError
 
-# Several commands in one process: torch is slow to import.
+# Several commands run in one process, because importing torch is slow.
 COMMANDS = (
     "import json, sys; from wsedtk.cli.main import cli; "
     "[cli(words, standalone_mode=False) for words in json.loads(sys.argv[1])]"
@@ -20,9 +20,9 @@ COMMANDS = (
 
 @pytest.fixture
 def bare(tmp_path):
-    """Run Python without any folder for caches; the folder for temporary files must end up empty.
+    """Run Python without folders for caches; the folder for temporary files must end up empty.
 
-    HOME can't be made, not by root either, and numba does without its folder in the installation.
+    HOME can't be created, even by root. numba does not use its folder in the installation.
     """
     for name in ("folder", "temporary"):
         (tmp_path / name).mkdir()
@@ -56,7 +56,7 @@ def commands(*words):
 
 
 def test_no_command_needs_a_home(bare, trained, corpus, tmp_path):
-    """Figures (matplotlib), features (numba, by librosa), an optimiser (torch's compiler)."""
+    """Use matplotlib (figures), numba by librosa (features) and torch's compiler (optimiser)."""
     write_sound(tmp_path / "a.wav")
     (tmp_path / "model").mkdir()
     for name in ("model.yaml", "model.safetensors"):
@@ -94,7 +94,7 @@ def test_no_command_needs_a_home(bare, trained, corpus, tmp_path):
 
 
 def test_psds_needs_no_home(bare, run, tmp_path):
-    """sed_scores_eval imports matplotlib, which would make a folder and warn of that."""
+    """sed_scores_eval imports matplotlib, which would create a folder and warn about it."""
     pytest.importorskip("sed_scores_eval")
     names, labels = ["a.wav", "b.wav"], ["Car", "Dog"]
     tags = list(zip(names, labels))
@@ -132,7 +132,7 @@ def test_psds_needs_no_home(bare, run, tmp_path):
 
 
 def test_without_a_folder_for_temporary_files(monkeypatch, tmp_path):
-    """One that is in memory serves; where it is missing too, the message says what to set."""
+    """A folder in memory is used; without it, the message says what to set."""
 
     def refuse():
         raise FileNotFoundError(2, "No usable temporary directory found")
@@ -167,7 +167,7 @@ def test_matplotlibs_own_folders_are_used_where_there_are_any(monkeypatch, tmp_p
 
 
 def test_a_folder_for_temporary_files_that_sockets_cannot_be_in(small_set, tmp_path):
-    """Its path is longer than the 107 bytes of a socket's: one process does the work."""
+    """With a path longer than the 107 bytes of a socket name, one process does the work."""
     long = tmp_path / ("x" * 120)
     long.mkdir()
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Model directories and checkpoints: round trips, damage, and files that are something else."""
+"""Model directories and checkpoints: round trips, damage, and files of other kinds."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from wsedtk.models import checkpoint
 
 
 def small_spec():
-    """A model description of a tiny network."""
+    """Return the description of a tiny network."""
     options = {"num_mels": 8, "channels": [2, 2, 2], "num_hidden": 3}
     frontend = {
         "sample_rate": 16000,
@@ -158,7 +158,7 @@ def test_checkpoints_keep_tensors_and_plain_values(tmp_path):
 
 
 class Evil:
-    """What a stranger's file may hold."""
+    """Return the content of a hostile file."""
 
     def __reduce__(self):
         return os.mkdir, ("evil",)

@@ -12,7 +12,7 @@ from wsedtk.cli.common import Shard
 
 
 def verbs(group=cli.cli, path=()):
-    """Every command as (its words, the command), groups not included."""
+    """Return all commands as (words, command), without groups."""
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from verbs(command, (*path, name))
@@ -41,17 +41,17 @@ def test_help_shows_an_example(run, words, option):
     assert f"Example: wsedtk {' '.join(words)} " in result.stdout
     assert (
         len([line for line in result.stdout.splitlines() if "Example" in line][0]) <= 120
-    )  # in one line, to be copied
+    )  # in one line, for copying
 
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
 def test_the_example_is_of_the_commands_own_options(words):
-    """The example's options exist and its arguments are enough: only files are missing."""
+    """The options of the example exist, and its arguments are complete: only files are missing."""
     line = next(line for line in VERBS[words].help.splitlines() if "Example" in line)
     arguments = line.split(f"wsedtk {' '.join(words)} ")[1].split()
     context = VERBS[words].make_context(
         words[-1], arguments
-    )  # raises a usage error where they don't fit
+    )  # raises a usage error if they do not fit
     assert not context.args
 
 
@@ -119,7 +119,7 @@ def test_shards(text, value):
 
 
 def test_from_a_shell(tmp_path):
-    """Exit statuses and messages of `python -m wsedtk`: no traceback for what a user can mend."""
+    """Exit statuses and messages of `python -m wsedtk`: no traceback for errors of a user."""
     result = shell("-m", "wsedtk", "validate", "-x", cwd=tmp_path)
     assert result.returncode == 2
     result = shell(
@@ -188,7 +188,7 @@ def test_a_reader_that_has_seen_enough(tmp_path, small_set):
 
 
 def test_outputs_are_never_inputs(run, small_set, tmp_path):
-    """Nothing that a command reads, or that is of another kind, is overwritten by a slip of the arguments."""
+    """A wrong order of arguments never overwrites an input, or a file of another kind."""
     assert run("extract", small_set, tmp_path / "f.h5").exit_code == 0
     before = {p: p.read_bytes() for p in [tmp_path / "f.h5", *small_set.iterdir()]}
     for arguments, message in (

@@ -1,4 +1,4 @@
-"""clip_names: every way to write a clip's name comes to one, and names that differ stay apart."""
+"""clip_names: all forms of a clip's name are one name, and different names stay different."""
 
 import itertools
 
@@ -91,7 +91,7 @@ def test_extensions():
         assert without_extension(name) == stem
 
 
-# As field recorders name files (Song Meter, AudioMoth, phones), and others that end in numbers.
+# Names by field recorders (Song Meter, AudioMoth, phones), and others that end in numbers.
 RECORDERS = [
     "SMA00123_20230501_040000.wav",
     "S4A01_20230501_050000.wav",
@@ -174,7 +174,7 @@ def test_the_source_of_a_youtube_clip_is_its_id(name):
 
 
 def test_names_that_begin_with_y_are_two_recordings():
-    """They are no excerpts of a video `SITE_000001`, one with a Y before its ID."""
+    """They are not excerpts of a video `SITE_000001`, one of them with a Y before its ID."""
     assert clip_key("YSITE_000001_20230501_040000.wav") != clip_key(
         "SITE_000001_20230501_040000.wav"
     )

@@ -1,4 +1,4 @@
-"""comparing, scored, and what they add to metrics and ranking: against loops, scikit-learn and cases by hand."""
+"""comparisons and scored_systems: against loops, scikit-learn and cases computed by hand."""
 
 import dataclasses
 import shutil
@@ -25,7 +25,10 @@ LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
 @pytest.fixture(scope="module")
 def exp(tmp_path_factory):
-    """Two systems, one better than the other, of 12 clips of 2 to 4 s and three classes, decoded in both ways and scored."""
+    """Two systems on 12 clips of 2 to 4 s with three classes, one system better than the other.
+
+    Both are decoded in both modes and evaluated.
+    """
     from click.testing import CliRunner
 
     from wsedtk.cli import main as cli
@@ -96,7 +99,7 @@ def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(sys
         assert found[section][key][0] == pytest.approx(
             poor.report[section][key] - good.report[section][key]
         )
-    assert found["segment"]["f1"][0] < 0 and found["segment"]["f1"][1][1] < 0  # it is surely worse
+    assert found["segment"]["f1"][0] < 0 and found["segment"]["f1"][1][1] < 0  # clearly worse
     rates = []
     for weight in bootstrap.clip_weights(12, 1000):
         drawn = np.repeat(np.arange(12), weight.astype(int))
@@ -265,7 +268,7 @@ def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
     tags = data / "tags.tsv"
     before = tags.read_text()
     tags.write_text(before.replace("clip 00.wav\tCar\n", ""))
-    assert recordings() == {}  # another set than was scored against
+    assert recordings() == {}  # not the set that was used for the evaluation
     tags.write_text(before)
     (folder / "reference/info.yaml").write_text("data_set: [1]\n")
     assert recordings() == {}

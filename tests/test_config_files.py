@@ -1,4 +1,4 @@
-"""The configuration files of the recipes: they load, build their networks, and say what the papers say."""
+"""The configuration files of the recipes: they load, build networks, and agree with the papers."""
 
 import dataclasses
 from pathlib import Path
@@ -22,7 +22,7 @@ def name(path):
 
 
 def frontend_of(path, cfg):
-    """The front end beside a system's file that its network takes."""
+    """Return the front end of a system's network, from the folder of its file."""
     return config.load(
         FrontendConfig,
         path.with_name("frontend_he.yaml" if cfg.network == "gated-crnn" else "frontend_wang.yaml"),
@@ -62,7 +62,7 @@ def test_every_system_builds_its_network(path):
     assert output.clip.shape == (1, num_classes) and torch.isfinite(output.clip).all()
     assert set(POOLINGS.names()) & set(path.stem.split("_")) <= {
         cfg.pooling
-    }  # what a name says of the pooling holds
+    }  # what the name says about the pooling is true
     sizes = {
         "dcase2017/conf/crnn_linear.yaml": 936_041,
         "audioset/conf/talnet_linear.yaml": 9_980_527,
@@ -139,7 +139,7 @@ def test_systems_are_trained_as_published(file, expected):
         "mel_mask_bins",
         "time_shift_seconds",
     )
-    assert not any(cfg[key] for key in extras)  # none of it is in the papers
+    assert not any(cfg[key] for key in extras)  # the papers use none of these
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Standard streams: any name is printed on any terminal; a closed stream costs only its text."""
+"""Standard streams: any name is printed on any terminal; a closed stream loses only its text."""
 
 import errno
 import io
@@ -84,7 +84,7 @@ def test_a_name_that_is_no_text(tmp_path, encoding):
 
 
 def test_files_that_name_a_path_that_is_no_text(run, tmp_path):
-    """A report, a record and an average hold it with escapes, and are read again."""
+    """A report, a record and an average contain the name with escapes, and are read again."""
     names, labels = ["a.wav", "b.wav"], ["Car", "Air horn, truck horn"]
     tags = list(zip(names, labels))
     data = write_set(
@@ -131,7 +131,7 @@ def test_json_text(monkeypatch):
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(small_set, tmp_path, closed):
-    """Output is dropped, the work is done, and no file that is opened gets their descriptors."""
+    """Output is dropped, the work is done, and opened files do not get the closed descriptors."""
     command = f'"$0" -m wsedtk balance "$1" fit valid --num-valid 2 {closed}'
 
     def balance(folder):

@@ -87,7 +87,7 @@ def test_files_that_libsndfile_did_not_close(hear, tmp_path, format_name):
     ],
 )
 def test_what_ffmpeg_writes_into_a_pipe(hear, tmp_path, format_name, codec):
-    """Its placeholders are others; those of AU, CAF, FLAC and Ogg are legal."""
+    """RF64 has other placeholders. AU, CAF, FLAC and Ogg permit placeholders."""
     samples, fifo = noise(), tmp_path / "fifo"
     write_by_pyav(tmp_path / "whole", samples, RATE, format_name, codec)
 
@@ -119,7 +119,7 @@ def test_what_ffmpeg_writes_into_a_pipe(hear, tmp_path, format_name, codec):
 @pytest.mark.parametrize("num_samples", [1, 999, 1000])
 @pytest.mark.parametrize("padded", [True, False])
 def test_a_chunk_after_the_samples_is_no_sound(hear, num_samples, padded):
-    """Also after an odd number of bytes, with or without the byte of padding."""
+    """Also after an odd number of bytes, with or without a byte of padding."""
     whole = encode(noise(num_samples), "WAV", "PCM_U8")
     head = whole[:44] + whole[44 : 44 + num_samples] + b"\0" * (num_samples % 2 if padded else 0)
     for tail in (
@@ -170,7 +170,7 @@ def test_the_size_of_the_file_in_place_of_that_of_the_samples(hear, excess):
 
 
 def test_more_than_a_header_of_32_bits_can_tell_of(tmp_path):
-    """5 GB of zeros, of which the disk holds nothing; the header counts modulo 4 GB."""
+    """A sparse file of 5 GB; the header counts modulo 4 GB."""
     with open(tmp_path / "x.wav", "wb") as file:
         file.write(
             put(encode(noise(1)), (b"data", 4, le(5 << 30)), (b"RIFF", 4, le((5 << 30) + 36)))
@@ -180,7 +180,7 @@ def test_more_than_a_header_of_32_bits_can_tell_of(tmp_path):
     (tmp_path / "x.wav").unlink()
 
 
-# --- files that break off ---
+# --- truncated files ---
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_size_that_is_one_byte_too_large(hear, format_name, field, order):
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
 @pytest.mark.parametrize("share", [0.3, 0.74, 0.99])
 def test_a_flac_that_breaks_off(hear, subtype, share):
-    """Up to its last whole frame, however much the decoder is asked for at once."""
+    """The file is read up to its last whole frame, for any size of block."""
     whole = encode(noise(5 * RATE), "FLAC", subtype)
     content = whole[: round(share * len(whole))]
     found, _, remarks = hear(content)
@@ -249,7 +249,7 @@ def test_a_flac_of_unknown_length(hear):
 
 
 def flac_total(content, num_samples):
-    """A FLAC file that announces another number of samples."""
+    """Return a FLAC file that declares another number of samples."""
     place = content.index(b"fLaC") + 21
     total = bytes([content[place] & 0xF0 | num_samples >> 32]) + be(num_samples, 4)
     return content[:place] + total + content[place + 5 :]
@@ -273,7 +273,7 @@ def test_the_largest_length_of_a_flac_is_a_placeholder(hear):
 
 
 def test_what_is_not_decoded_is_not_told(tmp_path):
-    """A limit before the damage."""
+    """With a limit before the damage."""
     content = encode(noise(5 * RATE), "FLAC")
     (tmp_path / "x.flac").write_bytes(content[: len(content) // 2])
     remarks = []
@@ -283,11 +283,11 @@ def test_what_is_not_decoded_is_not_told(tmp_path):
     )
 
 
-# --- several in one ---
+# --- several recordings in one file ---
 
 
 def test_joined_wavs(hear):
-    """No tool that reads WAV hears the second; but its sound is there."""
+    """No program that reads WAV plays the second file, but its sound is in the file."""
     first, second = noise(RATE, 1), noise(2 * RATE, 2)
     tail = chunk(b"LIST", b"INFOISFT\4\0\0\0abc\0")
     for between in (b"", tail):
@@ -331,7 +331,7 @@ def test_joined_flacs(hear, tmp_path, unknown, num_samples):
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_chained_ogg(hear, subtype):
-    """RFC 3533 allows it. Also of one file twice, whose serial numbers are the same."""
+    """RFC 3533 permits this. One file twice has equal serial numbers."""
     files = [encode(noise(n, i), "OGG", subtype) for i, n in enumerate((RATE, 2 * RATE, 700))]
     found, _, remarks = hear(b"".join([*files, files[0]]))
     np.testing.assert_array_equal(
@@ -366,7 +366,7 @@ def test_chained_flac_in_ogg(hear, tmp_path):
 
 @pytest.mark.parametrize("format_name", ["OGG", "WAV", "MP3", "FLAC"])
 def test_a_change_of_the_rate_or_the_channels_is_told(tmp_path, format_name):
-    """What follows is heard at the rate and with the channels of the beginning."""
+    """Later parts are read with the rate and the channels of the first part."""
     tones = [0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate) for rate in (RATE, 44100)]
     stereo = np.stack([tones[1], tones[1]], axis=1)
     (tmp_path / "x").write_bytes(
@@ -390,7 +390,7 @@ ID3V1 = b"TAG" + b"x" * 125
 
 @pytest.mark.parametrize("between", [b"", ID3V1, ID3V2, ID3V1 + ID3V2])
 def test_joined_mp3s(hear, between):
-    """Each of them as long as it is alone: an encoder's delay is cut off at every joint."""
+    """Each part has the length that it has alone: the encoder delay is removed at each joint."""
     files = [encode(noise(n, i), "MP3") for i, n in enumerate((RATE, 2 * RATE, RATE))]
     found, _, remarks = hear(between.join(files))
     np.testing.assert_allclose(
@@ -410,7 +410,7 @@ def test_a_tag_in_the_middle_of_an_mp3(hear):
 
 
 def test_an_mp3_of_changing_bit_rate_that_does_not_say_how_long_it_is(hear):
-    """libsndfile estimates its length by its first frames."""
+    """libsndfile estimates the length from the first frames."""
     samples = np.concatenate([noise(4 * RATE), np.zeros((8 * RATE, 1), np.float32)])
     content = mp3(samples, write_xing="0", id3v2_version="0")
     with soundfile.SoundFile(io.BytesIO(content)) as file:
@@ -446,7 +446,7 @@ def test_other_bytes_behind_an_mp3_that_is_complete(hear):
 
 
 def test_an_mp3_that_lacks_bytes_is_no_louder_there(hear):
-    """FFmpeg makes a loud burst of the frame that lost them."""
+    """FFmpeg decodes the frame after the gap to a loud burst."""
     content = mp3(noise(6 * RATE))
     for place in range(len(content) // 2, len(content) // 2 + 2000, 100):
         found, _, remarks = hear(content[:place] + content[place + 417 :])
@@ -456,7 +456,7 @@ def test_an_mp3_that_lacks_bytes_is_no_louder_there(hear):
 @pytest.mark.parametrize("damage", ["cut", "hole", "bit"])
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_a_damaged_ogg_is_heard_up_to_the_damage(hear, damage, subtype):
-    """Decoders omit a page with a bad checksum, so that later samples come too early."""
+    """Decoders omit a page with a wrong checksum, so later samples come too early."""
     whole = encode(noise(30 * RATE), "OGG", subtype)
     middle = len(whole) // 2
     content = {

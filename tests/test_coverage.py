@@ -1,14 +1,14 @@
-"""Simulation: how often an interval over clips holds the figure of the whole population.
+"""Simulate how often an interval over clips contains the metric of the whole population.
 
-Clips are drawn anew for every interval. Nominal is 95 %, right is 90 to 97 %.
-That holds in these populations. With 17 classes of 3 % each and a MAP of 0.115, 89 % of the
-intervals of MAP over 147 clips hold the figure; near chance and near a perfect ranking 98 % do.
-`bash tests/run.sh --full tests/test_coverage.py -s` prints the figures below, in about 8 minutes.
+Clips are drawn again for each interval. The nominal coverage is 95 %; 90 to 97 % is accepted. This
+holds in these populations. With 17 classes of 3 % each and a MAP of 0.115, 89 % of the intervals of
+MAP over 147 clips contain the value; near chance and near a perfect ranking, 98 % do. `bash
+tests/run.sh --full tests/test_coverage.py -s` prints the figures below, in about 8 minutes.
 
-MAP and MAUC (`average_precision.ranking_intervals`), 17 classes, 2,000 draws of 147 clips and 1,000 of 1,103:
-per cent of the intervals that hold the figure of the population, in brackets per cent that lie
-above it. Classes are as frequent as `populations.FREQUENCIES` says; a part of the positive clips
-is heard, the others score like negatives.
+MAP and MAUC (`average_precision.ranking_intervals`), 17 classes, 2,000 draws of 147 clips and 1,000 of 1,103.
+A cell is the percentage of intervals that contain the value of the population, and in brackets the
+percentage of those above it. Class frequencies are `populations.FREQUENCIES`. "heard" is the
+fraction of positive clips with higher scores; the others have scores like negatives.
 
     classes     MAP   heard  MAP, 147    MAP, 1,103  MAUC, 147   MAUC, 1,103
     evaluation  0.30  0.90   93.5 (5.8)  94.8 (4.1)  97.0 (1.6)  94.6 (3.2)
@@ -27,11 +27,11 @@ is heard, the others score like negatives.
     rare        0.80  0.95   none        94.5 (3.2)  none        94.3 (5.3)
     rare        0.92  0.98   none        93.7 (4.4)  none        91.0 (9.0)
 
-None: too many classes have fewer than two positive clips in 97 % of the draws; the rarest class of
-this population has 0.7 in 147 clips. 7 % of the draws of 147 clips of the long tail have none
-either. For comparison, the percentiles of a bootstrap, centred on the figure, hold 59 % (evaluation,
-MAP 0.30; 300 draws) and 82 % (0.55) at 147 clips, 83 % and 91 % at 1,103 (200 draws); nearly all
-others lie above it.
+None: in 97 % of the draws, too many classes have fewer than two positive clips; the rarest class of
+this population has 0.7 in 147 clips. For the long tail, 7 % of the draws of 147 clips have no
+interval. For comparison, percentiles of a bootstrap, centred on the estimate, contain the value in
+59 % (evaluation, MAP 0.30; 300 draws) and 82 % (0.55) at 147 clips, and in 83 % and 91 % at 1,103
+(200 draws); nearly all others are above it.
 
 Differences of two systems on the same clips (`intervals.difference_over_clips`), evaluation:
 
@@ -42,7 +42,7 @@ Differences of two systems on the same clips (`intervals.difference_over_clips`)
     0.80, 0.85   96.6      94.7        98.1       94.9
 
 Segments (`bootstrap.intervals`, and `bootstrap.paired_intervals` of differences), 400 resamples, 1,000
-draws of 147 clips and 500 of 1,103: the percentiles of the bootstrap are right here.
+draws of 147 clips and 500 of 1,103. Here the percentiles of the bootstrap are correct.
 
     F1    ER    F1, 147  ER, 147  F1, 1,103  ER, 1,103  differences: the same
     0.31  1.21  93.5     93.8     95.0       94.4       94.4  94.4  92.4  93.8
@@ -64,7 +64,7 @@ from populations import (
 
 from wsedtk.evaluation import average_precision, bootstrap, intervals, metrics
 
-QUALITIES = ((0.3, 0.9), (0.4, 0.6), (0.55, 0.9), (0.8, 0.95), (0.92, 0.98))  # MAP, share heard
+QUALITIES = ((0.3, 0.9), (0.4, 0.6), (0.55, 0.9), (0.8, 0.95), (0.92, 0.98))  # MAP, fraction heard
 CELLS = [
     (name, *quality, num_clips)
     for name in FREQUENCIES
@@ -76,24 +76,24 @@ QUICK = [
     ("long tail", 0.3, 0.9, 147),
     ("evaluation", 0.3, 0.9, 1103),
 ]
-FEW_INTERVALS = 5  # per cent of the draws
-LEVELS = (-1.3, 0.0, 2.0)  # of the logits of a segment: F1 of 0.3, 0.6 and 0.9
+FEW_INTERVALS = 5  # percent of the draws
+LEVELS = (-1.3, 0.0, 2.0)  # logits of a segment: F1 of 0.3, 0.6 and 0.9
 
 
 def fits(found, truth):
-    """Return whether an interval [low, high] holds the truth, and whether it lies above it."""
+    """Return whether an interval [low, high] contains the true value, and if it is above it."""
     return found[0] <= truth <= found[1], found[0] > truth
 
 
 def counts_of_draws(num_clips):
-    """Return how many draws of so many clips a cell takes."""
+    """Return the number of draws of this number of clips per cell."""
     if FULL:
         return 2000 if num_clips < 1000 else 1000
     return 300 if num_clips < 1000 else 200
 
 
 def ranked_coverage(frequency, quality, heard, num_clips):
-    """Return {name: (coverage, intervals above the truth, draws with an interval)} in per cent."""
+    """Return {name: (coverage, intervals above the value, draws with an interval)} in percent."""
     population = ScorePopulation.of(FREQUENCIES[frequency], quality, heard)
     rng, num_draws = np.random.default_rng(0), counts_of_draws(num_clips)
     truth, hits = population.figures(), {"map": [], "mauc": []}
@@ -121,17 +121,17 @@ def test_a_population_has_the_figures_of_very_many_clips():
 def test_intervals_of_map_and_mauc(cell):
     found = ranked_coverage(*cell)
     print(cell, found)
-    spare = 0 if FULL else 2  # of 200 or 300 draws the coverage has a standard deviation of 1.4
+    spare = 0 if FULL else 2  # with 200 or 300 draws, the coverage has a standard deviation of 1.4
     for name, (coverage, above, share) in found.items():
         if cell[0] == "rare" and cell[-1] == 147:
-            assert share < FEW_INTERVALS  # there is none where there is no right one
+            assert share < FEW_INTERVALS  # intervals are omitted where they would be wrong
             continue
         assert share > 90
         assert 90 <= coverage <= (97 if name == "map" else 97.5) + spare
         assert above <= 10
 
 
-PAIRS = [(0.3, 0.36), (0.55, 0.55), (0.55, 0.65), (0.8, 0.85)]  # MAP of two systems
+PAIRS = [(0.3, 0.36), (0.55, 0.55), (0.55, 0.65), (0.8, 0.85)]  # MAP of the two systems
 
 
 @pytest.mark.parametrize("qualities", PAIRS if FULL else PAIRS[2:3], ids=str)

@@ -21,7 +21,7 @@ def in_pieces(scores, thresholds, step, duration, filters, cuts, passes=None):
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_pieces_equal_the_whole(data):
-    """Whatever the filters and wherever the pieces end: the events of the whole curve, each once."""
+    """For all filters and sizes of pieces, the events are those of the whole curve, each once."""
     num_frames, num_classes = data.draw(st.integers(1, 120)), data.draw(st.integers(1, 3))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
     wave = 0.3 * np.sin(np.arange(num_frames) / 7)[:, None]

@@ -36,7 +36,7 @@ def messages(folder, errors=True):
 
 
 def same(a, b):
-    """Compare two data sets, less the paths of their audio."""
+    """Compare two data sets, except the paths of their audio."""
     for name in ("filenames", "durations", "tag_clip", "tag_label"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     assert a.labels == b.labels and (a.events is None) == (b.events is None)
@@ -263,7 +263,7 @@ def test_a_warning(folder, table, line, message):
 
 
 def test_events_that_overlap_one_of_their_class_are_told_with_their_lines(folder):
-    """In whatever order they stand; the end of one may be the start of the next, and other classes and clips may overlap."""
+    """In any order. One may start where another ends; other classes and clips may overlap."""
     events = [
         ("c.wav", 4, 6, "Car"),
         ("c.wav", 1, 2, "Car"),
@@ -285,7 +285,7 @@ def test_events_that_overlap_one_of_their_class_are_told_with_their_lines(folder
 
 
 def test_times_are_rounded_and_rows_that_stand_twice_count_once(tmp_path):
-    """As differences of binary fractions are written: 10.000000000000002 s are 10 s."""
+    """Differences of binary fractions: 10.000000000000002 s are 10 s."""
     write_set(
         tmp_path / "set",
         [("a", "", "10.000000000000002"), ("b", "", "2.9999999999999996")],
@@ -310,7 +310,7 @@ def test_times_are_rounded_and_rows_that_stand_twice_count_once(tmp_path):
 
 
 def decoded_again(place):
-    """The set there as a decoded folder."""
+    """Return the set as a decoded folder."""
     data, out = datadir.read(place / "set"), place / "out"
     datadir.write_decoded(
         out, data.filenames, data.durations, data.labels, data.tag_matrix(), events=data.events
@@ -578,7 +578,7 @@ def test_a_fingerprint_is_of_the_content(odd):
 
 
 def grouped(folder, groups):
-    """The set with a column `group`, of the clips in their order; None: a row without it."""
+    """Write the set with a column `group`, in the order of the clips; None: a row without it."""
     header, *rows = (folder / "clips.tsv").read_text().splitlines()
     rows = [row + (f"\t{group}" if group is not None else "") for row, group in zip(rows, groups)]
     (folder / "clips.tsv").write_text("\n".join([f"{header}\tgroup", *rows, ""]))
@@ -589,7 +589,7 @@ def grouped(folder, groups):
 def test_a_group_of_nothing_is_none(folder, nothing):
     """As pandas and str() write it."""
     data = datadir.read(grouped(folder, ["A", nothing, nothing]))
-    assert data.groups.tolist() == ["", "A", ""]  # b.wav stands first in the table
+    assert data.groups.tolist() == ["", "A", ""]  # b.wav is the first row of the table
     assert len(set(clip_sets.sources(data)[0].tolist())) == 3
 
 
@@ -618,7 +618,7 @@ def test_groups_there_and_back(folder, tmp_path):
 
 def test_groups_are_part_of_the_fingerprint_and_their_absence_is_not(folder):
     before = datadir.read(folder).fingerprint()
-    assert before == "27f9ffdb8321d9ed"  # that of a set before there were groups
+    assert before == "27f9ffdb8321d9ed"  # the fingerprint of this set in versions without groups
     for groups in (["", "  ", None], [None, None, None]):
         clips = (folder / "clips.tsv").read_text()
         data = datadir.read(grouped(folder, groups))

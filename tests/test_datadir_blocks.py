@@ -1,4 +1,4 @@
-"""Data directories with planted faults: whatever the size of the blocks they are read in, the same set and the same faults."""
+"""Data directories with faults: the size of the blocks does not change the set or the faults."""
 
 import itertools
 import random
@@ -17,7 +17,7 @@ ODD = ["", "-1", "nan", "1_0", "ten"]
 
 
 def some_tables(seed):
-    """{file: its lines}, None for no file, of a set with the more faults the larger seed % 5 is."""
+    """Return {file: lines}, or None for no file, of a set; the faults increase with seed % 5."""
     choose, share = random.Random(seed), seed % 5 * 0.06
 
     def cell(good, odd):
@@ -71,7 +71,7 @@ def write_tables(folder, lines):
 
 
 def checked(folder, block_bytes=None, block_rows=None):
-    """The set, as plain values, or None, and the faults as a sorted list."""
+    """Return the set as plain values, or None, and the sorted faults."""
     with pytest.MonkeyPatch.context() as patch:
         if block_bytes:
             patch.setattr("wsedtk.data.table_files._BLOCK_BYTES", block_bytes)
@@ -111,7 +111,7 @@ def is_seconds(text):
 
 @pytest.mark.parametrize("seed", range(150))
 def test_every_line_at_fault_is_told_and_no_other(tmp_path, seed):
-    """Against a reader that takes a line at a time, for classes that are no fault themselves."""
+    """Compared with a reader that takes one line at a time, for classes that are no fault."""
     lines = {**some_tables(seed), "labels.txt": LABELS}
     write_tables(tmp_path / "set", lines)
     expected, names = set(), set()

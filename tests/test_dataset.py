@@ -1,4 +1,4 @@
-"""Balanced batches and the features behind them, frame targets, augmentation."""
+"""Balanced batches and their features, frame targets, augmentation."""
 
 import collections
 import dataclasses
@@ -23,7 +23,7 @@ from wsedtk.training.train_config import TrainConfig
 
 
 def make_set(tags):
-    """A data set of clips with these tags (N, K)."""
+    """Return a data set of clips with these tags (N, K)."""
     tags = np.asarray(tags, bool)
     clip, label = np.nonzero(tags)
     names = np.array([f"{i:03d}.wav" for i in range(len(tags))])
@@ -50,7 +50,7 @@ def test_every_round_has_one_clip_of_each_class():
     orders = collections.Counter(map(tuple, rounds.tolist()))
     assert (
         len(orders) == 6 and max(orders.values()) < 160
-    )  # the order of the classes is shuffled: 117 of each are expected
+    )  # the order of the classes is random: 117 of each are expected
 
 
 def test_each_queue_is_endless_and_goes_through_all_its_clips():
@@ -59,7 +59,7 @@ def test_each_queue_is_endless_and_goes_through_all_its_clips():
     for label, size in enumerate((150, 40, 10)):
         queue = stream[truth[stream] == label][: 600 // size * size].reshape(-1, size)
         assert (np.sort(queue, axis=1) == np.flatnonzero(truth == label)).all()
-        assert (queue[0] != queue[1]).any()  # shuffled anew
+        assert (queue[0] != queue[1]).any()  # shuffled again
 
 
 def test_a_clip_with_two_tags_is_in_both_queues_and_untagged_clips_form_one():
@@ -89,7 +89,7 @@ MIXED = [
 
 
 def draws(balancer, num_batches, batch_size=50, tags=MIXED, seed=0):
-    """How often each clip is drawn (N,)."""
+    """Return how often each clip is drawn (N,)."""
     sampler = Sampler(make_set(tags), batch_size, seed, balancer)
     return np.bincount(
         np.concatenate([sampler.batch(step) for step in range(num_batches)]), minlength=len(tags)
@@ -97,8 +97,8 @@ def draws(balancer, num_batches, batch_size=50, tags=MIXED, seed=0):
 
 
 def test_classes_and_their_clips_come_equally_often_with_clips_of_several_tags():
-    queues = [[0, 1, 2, 3, 8], [0, 4], [3], [5, 6, 7]]  # the last are the untagged
-    num_rounds = 300  # a multiple of every queue's length
+    queues = [[0, 1, 2, 3, 8], [0, 4], [3], [5, 6, 7]]  # the last queue has the untagged clips
+    num_rounds = 300  # a multiple of the length of each queue
     expected = np.zeros(9)
     for queue in queues:
         expected[queue] += num_rounds / len(queue)
@@ -238,12 +238,12 @@ def test_clips_without_features_are_an_error(store):
 
 
 def with_events(tags, rows):
-    """A data set with these tags (N, K) and events (clip, onset, offset, class)."""
+    """Return a data set with these tags (N, K) and events (clip, onset, offset, class)."""
     return dataclasses.replace(make_set(tags), events=Events.from_rows(rows))
 
 
 def by_hand(tags, rows, num_frames):
-    """Targets (N, T, K) for frames of 0.1 s, on a grid of milliseconds, and what is known of them (N, 1, K)."""
+    """Return targets (N, T, K) for frames of 0.1 s, by milliseconds, and known ones (N, 1, K)."""
     target, known = (
         np.zeros((len(tags), num_frames, len(tags[0]))),
         np.zeros((len(tags), 1, len(tags[0]))),
@@ -322,7 +322,7 @@ REDUCTION = 4
 
 
 def a_batch(lengths, num_bins=5, num_classes=3, seed=0):
-    """A batch as training has it: x, mask, tags, frames, known."""
+    """Return a batch as in training: x, mask, tags, frames, known."""
     generator, longest = torch.Generator().manual_seed(seed), max(lengths)
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     x = (torch.rand(len(lengths), longest, num_bins, generator=generator) + 0.5) * mask[..., None]
@@ -359,7 +359,7 @@ def augmentation(frames_masked=0, frames_shifted=0, **settings):
 
 
 def change(augmentation, batch, seed=0):
-    """Augment a batch, with generators of this seed; see that the batch itself stays as it is."""
+    """Augment a batch with generators of this seed, and check that the input is unchanged."""
     before = [a.clone() for a in batch]
     found = augmentation(
         [np.random.default_rng((seed, row)) for row in range(len(batch[0]))], *batch
@@ -407,12 +407,15 @@ def test_the_same_generators_give_the_same_and_padding_stays_zero(augmentation):
 
 
 def find_mix(x, mixed, row):
-    """The partner and the share of a mixed row: those that leave the smallest error. The share of a row mixed with itself is None."""
+    """Return the partner and the weight of a mixed row with the smallest error.
+
+    The weight of a row mixed with itself is None.
+    """
     if torch.allclose(mixed[row], x[row], atol=1e-6):
         return row, None
     step, moved = (
         (a - x).double().flatten(1) for a in (x[row], mixed[row])
-    )  # (B, T * F): to each possible partner
+    )  # (B, T * F): for each possible partner
     shares = (moved * step).sum(dim=1) / (step * step).sum(
         dim=1
     )  # least squares; NaN for the row itself
@@ -445,7 +448,7 @@ def test_mixup_mixes_everything_alike():
 
 
 def cut_beta(alpha):
-    """The distribution function of Beta(alpha, alpha) between 0.001 and 0.999."""
+    """Return the distribution function of Beta(alpha, alpha) between 0.001 and 0.999."""
     low, high = scipy.stats.beta(alpha, alpha).cdf([1e-3, 0.999])
     return lambda share: (scipy.stats.beta(alpha, alpha).cdf(share) - low) / (high - low)
 
@@ -458,20 +461,23 @@ def test_the_share_of_mixup_is_beta_distributed(alpha):
         shares += [find_mix(batch[0], mixed, row)[1] for row in range(30)]
     shares = [
         share for share in shares if share is not None and 1e-3 < share < 0.999
-    ]  # nearer to 1 it looks like no mix
+    ]  # nearer to 1, it is not recognised as a mix
     assert len(shares) > 450
     assert scipy.stats.kstest(shares, cut_beta(alpha)).pvalue > 1e-3
     assert scipy.stats.kstest(shares, cut_beta(2 * alpha)).pvalue < 1e-4
 
 
 def spans(zero):
-    """The runs of True in a row of flags, as (start, length)."""
+    """Return the runs of True in a row of flags, as (start, length)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], zero.astype(int), [0]])))
     return [(start, end - start) for start, end in edges.reshape(-1, 2).tolist()]
 
 
 def blanked(augmentation, batch, axis, seed):
-    """Rows of flags (B, size): the frames (axis 1) or bins (axis 2) that are 0 throughout; everything else is as it was."""
+    """Return flags (B, size) of the frames (axis 1) or bins (axis 2) that are 0 throughout.
+
+    All other values must be unchanged.
+    """
     x, *rest = change(augmentation, batch, seed)
     assert all(torch.equal(a, b) for a, b in zip(rest, batch[1:]))
     gone = (x == 0).all(dim=3 - axis)
@@ -502,7 +508,7 @@ def test_mask_widths_and_places_are_uniform(axis, longest):
         for row in blanked(masks, batch, axis, seed):
             found = spans(row)
             assert len(found) <= 2 and row.sum() <= 2 * longest
-            if all(width <= longest for _, width in found):  # else two spans touch
+            if all(width <= longest for _, width in found):  # otherwise two spans touch
                 widths += [width for _, width in found] + [0] * (2 - len(found))
                 starts += [start / (size - width) for start, width in found]
     assert len(widths) > 1980 and set(widths) == set(range(longest + 1))
@@ -516,7 +522,8 @@ def test_mask_widths_and_places_are_uniform(axis, longest):
 def test_time_masks_stay_within_the_clip_even_where_they_are_longer(longest):
     lengths, seen = [40, 20, 5, 1], np.zeros((4, 40), bool)
     x, mask, *rest = a_batch(lengths)
-    batch = torch.where(mask[..., None], x, 7.0), mask, *rest  # padding that a mask would show in
+    # a masked span would show in this padding
+    batch = torch.where(mask[..., None], x, 7.0), mask, *rest
     totals = []
     for seed in range(300):
         gone = blanked(augmentation(frames_masked=longest), batch, 1, seed)
@@ -526,7 +533,7 @@ def test_time_masks_stay_within_the_clip_even_where_they_are_longer(longest):
             assert len(found) <= 2 and row.sum() <= 2 * min(longest, length)
             assert len(found) < 2 or max(width for _, width in found) <= longest
         totals.append(gone.sum(axis=1))
-    assert (seen == mask.numpy()).all()  # every real frame, and no other
+    assert (seen == mask.numpy()).all()  # all real frames and no others
     assert (
         np.min(totals) == 0
         and (np.max(totals, axis=0)[1:] >= np.minimum(longest, lengths[1:])).all()
@@ -575,7 +582,7 @@ def test_a_shift_rotates_whole_output_frames_of_the_real_part():
                     assert torch.equal(out, found[3][row])
             assert fits == [
                 shift for shift in range(-2, 3) if (shift - fits[0]) % whole == 0
-            ]  # nothing else, of few frames, is the same
+            ]  # no other result is equal, with few frames
             counts[row, fits[0] + 2] += 1
     for row in range(3):
         assert scipy.stats.chisquare(counts[row]).pvalue > 1e-3
@@ -607,5 +614,5 @@ def test_a_clip_of_one_output_frame_keeps_its_frames_and_target(length):
             assert torch.equal(frames[0], batch[3][0])
             assert sorted(x[0, :length].tolist()) == sorted(batch[0][0, :length].tolist())
             assert torch.equal(x[0, length:], batch[0][0, length:])
-            if length >= REDUCTION:  # the whole of it is one frame, which stays
+            if length >= REDUCTION:  # all of it is one frame, which does not change
                 assert torch.equal(x[0], batch[0][0])

@@ -1,4 +1,4 @@
-"""prepare dcase2017: the challenge's own metadata, and the audio that there is of its clips."""
+"""prepare dcase2017: the official metadata, and audio for some of its clips."""
 
 import collections
 import csv
@@ -29,7 +29,7 @@ TABLES = ("clips.tsv", "tags.tsv", "events.tsv", "labels.txt", "info.yaml")
 
 
 def prepare(*arguments):
-    """Run `wsedtk prepare dcase2017 ARGUMENT...`, which must succeed, for fixtures that many tests share."""
+    """Run `wsedtk prepare dcase2017 ARGUMENT...`, which must succeed, for shared fixtures."""
     result = CliRunner().invoke(
         cli.cli, ["prepare", "dcase2017", *map(str, arguments)], catch_exceptions=False
     )
@@ -41,7 +41,7 @@ def prepare(*arguments):
 
 
 def official(folder, kind, name):
-    """The rows of one of the challenge's truth files, as they stand there."""
+    """Return the rows of an official file of true tags or events."""
     text = (folder / "dcase2017" / f"groundtruth_{kind}_label_{PARTS[name]}_set.csv").read_text()
     return [line.split("\t") for line in text.split("\n") if line]
 
@@ -53,7 +53,7 @@ def official_classes(folder):
 
 @pytest.fixture(scope="module")
 def lists(real_data, tmp_path_factory):
-    """The official sets without audio, and what was printed."""
+    """The official sets without audio, and the output."""
     data = tmp_path_factory.mktemp("the 'official' \"lists\"") / "data"
     return data, prepare("--metadata-only", real_data / "dcase2017", data)
 
@@ -124,7 +124,7 @@ def test_the_official_sets_are_valid(lists, run):
 
 
 def test_wangs_split_of_the_official_list(lists, run, tmp_path):
-    """1,142 clips held out and 50,030 left; every class as often; no video on both sides."""
+    """1,142 clips for validation and 50,030 for training; classes balanced; no video in both."""
 
     def split(folder, seed):
         fit, valid = tmp_path / folder / "fit", tmp_path / folder / "valid"
@@ -166,7 +166,7 @@ def test_nested_folders_and_either_line_end(lists, real_data, tmp_path, line_end
     assert contents(tmp_path / "data") == contents(lists[0])
 
 
-# --- metadata made up ---
+# --- made-up metadata ---
 
 CLASSES = {
     "Train horn": "/m/0284vy3",
@@ -218,12 +218,12 @@ MADE = "tbcdefghijk_30.000_40.000.wav"
 
 
 def parts_of(clip):
-    """Video, start and end of an official clip's name."""
+    """Return video, start and end of an official clip name."""
     return clip.removesuffix(".wav").rsplit("_", 2)
 
 
 def write_lists(folder, listed=("train", "test")):
-    """Write metadata with the clips TAGS and EVENTS, in the challenge's own forms."""
+    """Write metadata with the clips TAGS and EVENTS, in the official formats."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [f"{mid}\t7  {label}" for label, mid in CLASSES.items()]
     (folder / CLASS_LIST).write_text("\n".join(["Class_ID   Confidence   Class_Label", *rows, ""]))
@@ -250,7 +250,7 @@ def write_lists(folder, listed=("train", "test")):
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder whose name holds what shells and tools trip over."""
+    """A folder whose name contains characters that are special for shells and programs."""
     return tmp_path / 'it\'s "my" $place é'
 
 
@@ -261,7 +261,7 @@ def meta(place):
 
 @pytest.fixture
 def refused(run, place):
-    """Check that `prepare dcase2017` refuses with a message, a regular expression, and writes nothing."""
+    """Check that `prepare dcase2017` fails with a message (a regex) and writes nothing."""
 
     def refused(message, *arguments):
         result = run("prepare", "dcase2017", *arguments, place / "data")
@@ -345,7 +345,7 @@ def test_a_mark_and_blank_lines_are_no_rows(meta, place):
 
 
 def edit(path, change):
-    """Change the text of a file; `change` gets its lines."""
+    """Change the lines of a text file with a function `change`."""
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*change(lines), ""]))
 
@@ -415,7 +415,7 @@ def test_an_event_of_an_unknown_clip_is_refused(meta, refused):
 def test_a_malformed_row_is_named_by_file_and_line(meta, refused, name, row):
     (meta / {WEAK: LIST, LIST: WEAK}.get(name, "-")).unlink(
         missing_ok=True
-    )  # with both, their disagreement is told
+    )  # if both are there, their difference is reported
     edit(meta / name, lambda lines: [lines[0], "", row, *lines[1:]])
     refused(f"{name}:3: (expected |(onset|offset) must be a number )", "--metadata-only", meta)
 
@@ -491,7 +491,7 @@ def test_missing_metadata_are_named(meta, refused, names, missing):
 def test_an_empty_list_is_refused(meta, refused, name):
     for path in meta.glob("t*_set.csv"):
         path.unlink()
-    (meta / name).write_text("")  # what a download that failed leaves
+    (meta / name).write_text("")  # as a failed download leaves it
     refused(name, "--metadata-only", meta)
 
 
@@ -509,7 +509,7 @@ def test_a_wrong_metadata_folder_is_named(place, refused, kind):
 
 
 def add(folder, *files, **sound):
-    """Write a second of sound for each file name, each its own; returns the folder."""
+    """Write one second of a different sound for each file name, and return the folder."""
     for file in files:
         write_sound(
             folder / file, **{"sample_rate": 8000, "seed": zlib.crc32(file.encode()), **sound}
@@ -518,7 +518,7 @@ def add(folder, *files, **sound):
 
 
 def add_all(folder, leave_out=()):
-    """A file for every clip of TAGS, with and without Y, but for those of some names; returns the folder."""
+    """Write a file for each clip of TAGS, with or without Y, except some; return the folder."""
     clips = [clip for name in PARTS for clip in TAGS[name]]
     return add(
         folder,
@@ -702,21 +702,24 @@ def disguise(path, extension):
 
 @pytest.fixture
 def mixture(meta, place):
-    """Audio of the training clips, much of it broken; test clips are whole, evaluation clips missing."""
+    """Write damaged and intact audio of the training clips, and intact audio of the test clips.
+
+    Evaluation clips are missing.
+    """
     audio = place / "some 'audio'"
-    add(audio, "a/-bcdefghijk_30_40.wav")  # good
+    add(audio, "a/-bcdefghijk_30_40.wav")  # intact
     (audio / "--cdefghijk_0_10.wav").write_bytes(b"")  # empty
-    add(audio, "Ybcdefghijk_5_15.flac")  # cut short
+    add(audio, "Ybcdefghijk_5_15.flac")  # truncated
     (audio / "Ybcdefghijk_5_15.flac").write_bytes(
         (audio / "Ybcdefghijk_5_15.flac").read_bytes()[:30]
     )
     (audio / "YY_1_2_3_4__30_37.5.ogg").write_text("Video unavailable\tin your\ncountry\n")
-    disguise(add(audio, "0_10_20_30__10_20.mp3") / "0_10_20_30__10_20.mp3", ".wav")  # good
+    disguise(add(audio, "0_10_20_30__10_20.mp3") / "0_10_20_30__10_20.mp3", ".wav")  # intact
     add(audio, "_1_2_3_4_5__7_17.wav", seconds=0.5)  # too short
     soundfile.write(audio / "Ya.wav_b.mp3_110_120.wav", np.zeros(8000), 8000)  # silent
     shutil.copy(
         audio / "a/-bcdefghijk_30_40.wav", audio / "Abcdefghijk_30_40.wav"
-    )  # twice; Abcdefghijk_40_50 is missing
+    )  # duplicate; Abcdefghijk_40_50 is missing
     add(audio, *(f"test/Y{clip}" for clip in TAGS["test"]))
     soundfile.write(audio / "test/no samples.wav", np.zeros(0), 8000)
     return audio
@@ -819,7 +822,7 @@ def test_a_file_without_samples_is_unreadable(meta, place):
 
 @pytest.mark.parametrize("extension", [".flac", ".ogg", ".mp3"])
 def test_a_file_that_breaks_off_stops_nothing(meta, place, extension):
-    """Half of a file is used, or told as unreadable: libsndfile's decoders differ."""
+    """Half of a file is used, or reported as unreadable: the decoders of libsndfile differ."""
     add(place / "audio", CLIP)
     path = (
         add(place / "audio", f"--cdefghijk_0_10{extension}", seconds=5.0)
@@ -835,7 +838,7 @@ def test_a_file_that_breaks_off_stops_nothing(meta, place, extension):
 
 
 def test_sets_are_searched_for_copies_one_by_one(meta, place):
-    """The first in the order of names is the original, whatever the names of the files."""
+    """The first by clip name is the original, regardless of the file names."""
     audio = add(place / "audio", "Y_1_2_3_4_5__7_17.wav")
     for clip in ("Abcdefghijk_40_50.wav", "tbcdefghijk_30_40.wav"):
         shutil.copy(audio / "Y_1_2_3_4_5__7_17.wav", audio / clip)
@@ -863,7 +866,7 @@ def test_events_are_those_of_the_used_clips(meta, place):
     assert [row[2] for row in table(place / "data/test")] == [
         "9",
         "10",
-    ]  # nominal: the files last 1 s
+    ]  # nominal durations; the files have 1 s
 
 
 def test_what_is_written_is_valid(mixture, meta, place, run):
@@ -874,7 +877,7 @@ def test_what_is_written_is_valid(mixture, meta, place, run):
 
 @pytest.fixture
 def gone(mixture, meta, place):
-    """The set eval of an earlier run, whose audio is gone in a second one; what that printed."""
+    """The set eval of a run whose audio is then removed, and the output of the second run."""
     add(place / "more", *TAGS["eval"])
     prepare(meta, mixture, place / "more", place / "data")
     assert len(table(place / "data/eval")) == 2
@@ -942,7 +945,7 @@ def test_a_path_that_no_table_can_hold_is_named_and_the_rest_is_used(meta, place
     prepare(meta, audio, place / "data")
     assert [row[0] for row in table(place / "data/train")] == [other]
     assert remarks(place)[CLIP].startswith(f"unreadable: {odd}: no data directory holds")
-    add(audio / "z", CLIP)  # one that can be used is preferred to the first
+    add(audio / "z", CLIP)  # a usable file is preferred to the first one
     prepare(meta, audio, place / "data")
     assert [row[0] for row in table(place / "data/train")] == [CLIP, other]
 
@@ -1044,7 +1047,7 @@ def test_metadata_only_ignores_audio(mixture, meta, place):
     assert all(path == "" for name in PARTS for _, path, _ in table(place / "data" / name))
     assert contents(place / "data") == contents(
         place / "plain"
-    )  # nor is anything left of what was there before
+    )  # nor does anything of the earlier output remain
 
 
 def test_the_record_names_the_inputs(mixture, meta, place, run):

@@ -1,4 +1,4 @@
-"""decode: score files and operating points -> tags.tsv, events.tsv and the list of decoded clips."""
+"""decode: score files and operating points to tags.tsv, events.tsv and the decoded clips."""
 
 import dataclasses
 
@@ -17,11 +17,11 @@ LABELS = ["Car", "Air horn, truck horn"]
 
 @pytest.fixture
 def files(tmp_path):
-    """Two clips of 2.3 s and 1 s, 2 classes: (scores.h5, a function that writes an operating point)."""
+    """Clips of 2.3 s and 1 s, 2 classes: (scores.h5, function that writes an operating point)."""
     frame, segment = np.zeros((2, 23, 2), np.float32), np.zeros((2, 3, 2), np.float32)
     frame[0, 3:6, 0] = frame[0, 8:23, 0] = 0.9
     frame[0, 1:2, 1] = frame[0, 20:, 1] = 0.7
-    frame[1, :, 1] = 0.8  # 23 frames stored, 10 of them real
+    frame[1, :, 1] = 0.8  # 23 stored frames, 10 of them real
     segment[0, :, 0], segment[0, 2, 1], segment[1, 0, 1], segment[1, 1:] = (
         [0.9, 0.6, 0.1],
         0.9,

@@ -1,4 +1,4 @@
-"""Sets, splits and batches that hold no matrix of clips by classes, against ones that do: the very same clips."""
+"""Sets, splits and batches without a matrix of clips by classes, compared with dense versions."""
 
 import dataclasses
 
@@ -12,7 +12,10 @@ from wsedtk.training.sampler import BALANCERS, Sampler
 
 
 def random_set(seed, num_clips=120):
-    """A set with several clips a source, rare classes, an empty one, and clips without tags; its tags as booleans (N, K)."""
+    """Return a set with its tags as booleans (N, K).
+
+    Sources have several clips, and classes are rare or empty; some clips have no tags.
+    """
     generator = np.random.default_rng(seed)
     names = sorted(
         f"{generator.integers(0, 1 + num_clips // (1 + seed % 4)):05d}_{i}_{i + 1}.wav"
@@ -133,7 +136,7 @@ def test_a_fingerprint_is_of_every_name_tag_and_event(monkeypatch):
 
 
 class DenseClasses:
-    """Each class's clips in random order, those of open sources first, by a matrix of clips by classes."""
+    """Return the clips of each class in random order, open sources first, by a dense matrix."""
 
     def __init__(self, tags, sources, generator):
         self.waiting = [
@@ -222,7 +225,7 @@ def test_splits_without_tags_and_of_sources_that_hold_all():
 
 
 def dense_batches(tags, batch_size, seed, balancer, steps):
-    """The clips of the first batches, with queues of a matrix."""
+    """Return the clips of the first batches, with queues from a dense matrix."""
     classes = np.column_stack([tags, ~tags.any(axis=1)])
     queues = (
         [np.flatnonzero(column) for column in classes.T if column.any()]

@@ -33,7 +33,7 @@ FILTERS = {
 
 @pytest.fixture(scope="module")
 def model(trained, tmp_path_factory):
-    """The fixture `trained`, whose clips were of 1 s, with an operating point."""
+    """The fixture `trained`, with clips of 1 s, and an operating point."""
     folder = tmp_path_factory.mktemp("detect") / "the model"
     shutil.copytree(trained, folder)
     operating_point.write(
@@ -54,7 +54,7 @@ def detector(model):
 
 
 def tones(seconds, rate=RATE, seed=0):
-    """Samples (S,) of high and low tones that come and go at any time, in noise."""
+    """Return samples (S,) of high and low tones at random times, in noise."""
     rng, time = np.random.default_rng(seed), np.arange(round(seconds * rate)) / rate
     samples = rng.normal(0, 0.01, len(time))
     for frequency in (300, 3000):
@@ -71,7 +71,7 @@ def tones(seconds, rate=RATE, seed=0):
 
 
 def rows(text):
-    """The rows of a DCASE table: (name, onset, offset, label)."""
+    """Return the rows of a DCASE table: (name, onset, offset, label)."""
     header, *lines = text.splitlines()
     assert header == "filename\tonset\toffset\tevent_label"
     return [
@@ -81,7 +81,7 @@ def rows(text):
 
 
 def whole_curve(detector, path, **options):
-    """All pieces of a recording's curve: frame scores (T, K)."""
+    """Return the joined pieces of a recording's frame scores (T, K)."""
     ((_, pieces),) = [
         (source, list(pieces))
         for source, pieces in detector.curves([sliding_windows.Source(path, path.name, **options)])
@@ -89,7 +89,7 @@ def whole_curve(detector, path, **options):
     return np.concatenate([piece.frame for piece in pieces])
 
 
-# --- windows and their joint ---
+# --- windows and how they are joined ---
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,10 @@ def whole_curve(detector, path, **options):
 )
 @pytest.mark.parametrize("size", [1, 37, 800, 100000])
 def test_windows_cover_a_stream_whatever_its_blocks(num_samples, size):
-    """Windows of 10 frames of 80 samples; each holds what the stream holds there, and the joined middles give every frame once."""
+    """Windows of 10 frames of 80 samples contain the samples of the stream at their place.
+
+    The middles, joined, contain each frame once.
+    """
     stream = np.arange(num_samples, dtype=np.float32)
     found = list(
         sliding_windows.cut((stream[i : i + size] for i in range(0, num_samples, size)), 10, 5, 80)
@@ -166,7 +169,7 @@ def test_a_clip_of_one_window_is_scored_as_predict_and_decode_do(model, run, tmp
 
 
 def test_the_curve_is_that_of_the_windows_by_hand(detector, tmp_path):
-    """23.4 s, which the windows of 1 s don't divide: each frame's score is that of a clip cut out around it."""
+    """Windows of 1 s do not divide 23.4 s: a frame has the score of a clip cut out around it."""
     samples = tones(23.456)
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     curve = whole_curve(detector, tmp_path / "a.wav")
@@ -209,7 +212,7 @@ def test_events_are_those_of_the_whole_curve(detector, model, run, tmp_path):
 
 @pytest.fixture(scope="module")
 def good_model(tmp_path_factory):
-    """A model of tones in clips of 4 s, trained until it knows them, with tuned thresholds."""
+    """A model of tones in clips of 4 s, trained until it detects them, with tuned thresholds."""
     folder, random = tmp_path_factory.mktemp("good"), np.random.default_rng(0)
     for name, count in (("fit", 40), ("valid", 12)):
         clips, tags = [], []
@@ -264,14 +267,14 @@ def good_model(tmp_path_factory):
 def test_a_shift_against_the_windows_changes_next_to_nothing(
     good_model, run, tmp_path, shift, tolerance, least
 ):
-    """By whole frames: the same events, to the frame. By parts of one: they begin and end within a frame of where they did."""
+    """A shift by whole frames gives the same events; another one moves them by at most a frame."""
     samples = tones(120, seed=3)
     soundfile.write(tmp_path / "a.wav", samples, RATE)
     soundfile.write(tmp_path / "b.wav", samples[round(shift * RATE) :], RATE)
     before, after = (
         rows(run("detect", good_model, tmp_path / name).stdout) for name in ("a.wav", "b.wav")
     )
-    before = [row for row in before if row[1] > 5]  # the beginning is another one
+    before = [row for row in before if row[1] > 5]  # the beginning differs
     again = sum(
         any(
             label == other[3]
@@ -290,7 +293,7 @@ def test_a_shift_against_the_windows_changes_next_to_nothing(
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
 def test_a_stream_is_what_read_gives(tmp_path, rate, form, monkeypatch):
-    """However small the blocks: bit by bit."""
+    """The result is bit-identical for any size of the blocks."""
     path = tmp_path / f"a.{form}"
     soundfile.write(path, np.stack([tones(3.21, rate), tones(3.21, rate, 1)], axis=1), rate)
     expected = audio_files.read(path, RATE)[0]
@@ -305,7 +308,7 @@ def test_a_stream_is_what_read_gives(tmp_path, rate, form, monkeypatch):
     [("mov", "alac", 1e-4), ("matroska", "pcm_s16le", 1e-4), ("mp4", "aac", 0.2)],
 )
 def test_other_formats(tmp_path, form, codec, tolerance, model, run, monkeypatch):
-    """No program is needed for them."""
+    """No program is needed for these formats."""
     sounds, path = np.stack([tones(5), tones(5, seed=1)], axis=1), tmp_path / f"-b c.{form}"
     write_by_pyav(path, sounds, RATE, form, codec)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -329,7 +332,7 @@ def test_what_is_no_sound_fails_by_name(tmp_path, model, run, content):
 
 
 def set_clip_seconds(model, seconds):
-    """Have a model say that it was trained on clips of so many seconds."""
+    """Set the clip duration in the description of a model."""
     described = config.read_yaml(model / "model.yaml")
     described["trained"]["clip_seconds"] = seconds
     (model / "model.yaml").write_text(config.to_yaml(described))
@@ -373,12 +376,12 @@ def test_twenty_minutes_take_no_more_memory_than_six(model, tmp_path):
     assert len((tmp_path / "scores" / "long.flac.tsv").read_text().splitlines()) == 12001
 
 
-# --- what a user types ---
+# --- arguments of users ---
 
 
 @pytest.fixture
 def sounds(tmp_path):
-    """A folder: two recordings of the same tones, one of two channels below another folder, and a text."""
+    """A folder with two recordings of the same tones, one in stereo in a subfolder, and a text."""
     folder = tmp_path / "my sounds"
     (folder / "sub").mkdir(parents=True)
     soundfile.write(folder / "-a [1].wav", tones(4), RATE)
@@ -787,7 +790,7 @@ def test_names_that_differ_in_the_extension_alone_and_one_that_is_no_text(model,
 
 @pytest.mark.parametrize("kind", ["--output-dir", "--scores", "--plot"])
 def test_a_recording_whose_output_cannot_be_written_fails_alone(model, run, tmp_path, kind):
-    """One name gets too long with the extension of the output, one is below a file's."""
+    """One name is too long with the extension of the output; another output is below a file."""
     (tmp_path / "in" / "taken").mkdir(parents=True)
     long = "a" * 250 + ".wav"  # 254 bytes
     for name in (long, "b.wav", "taken/c.wav", "z.wav"):
@@ -836,7 +839,7 @@ def test_arguments_that_are_no_file_names(model, run, tmp_path):
 
 
 def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):
-    """A WAV file that was cut off, and one without the frequencies that the model listens to."""
+    """A truncated WAV file, and one without the frequencies of the model."""
     soundfile.write(tmp_path / "cut.wav", tones(40), RATE)
     content = (tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])

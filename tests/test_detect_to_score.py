@@ -1,4 +1,4 @@
-"""From recordings to a report by tables: detect --scores, average, tune or decode, score."""
+"""From recordings to a report through tables: detect --scores, average, tune or decode, score."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def recorded(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scored(recorded):
-    """What `detect` and `average` make of the recordings: events, and tables as a score file."""
+    """Events of `detect`, and its tables converted to a score file by `average`."""
     from click.testing import CliRunner
 
     from wsedtk.cli import main as cli
@@ -79,7 +79,7 @@ def figures(result):
 
 
 def test_no_file_is_edited_by_hand(scored, run, tmp_path):
-    """The figures are those of `score-files`, by sed_eval, for the events that `detect` found."""
+    """The metrics are those of `score-files`, by sed_eval, for the events of `detect`."""
     out = tmp_path / "out"
     result = run("decode", scored / "scores.h5", scored / "model" / "operating_point.yaml", out)
     assert result.exit_code == 0 and result.stderr.count("\n") == 1
@@ -106,7 +106,7 @@ def test_what_is_tuned_on_tables_serves_any_model(scored, run, tmp_path):
     assert result.exit_code == 0 and operating_point.read(point).model is None
     assert run("decode", scored / "scores.h5", point, tmp_path / "out").stderr == ""
     recording = scored / "recordings" / "a.wav"
-    text = point.read_text().replace("model: null", "model: imported")  # of versions before
+    text = point.read_text().replace("model: null", "model: imported")  # of older versions
     for content in (point.read_text(), text):
         point.write_text(content)
         result = run("detect", scored / "model", recording, "--operating-point", point)
@@ -121,7 +121,7 @@ def test_scores_of_a_known_model_take_no_point_of_another(run, tmp_path):
 
 
 def test_tags_and_events_stay_with_their_clips(run, tmp_path):
-    """Names that sort in another order than those of the truth that they stand for."""
+    """Their order differs from that of the true names that they stand for."""
     names = ["YAbcdefghijk_10_20.flac", "_bcdefghijk_0_10.ogg", "b.mp3", "x.wav"]
     truth = ["Abcdefghijk_10.000_20.000.wav", "_bcdefghijk_0.000_10.000.wav", "b.wav", "c.wav"]
     clip = np.array([[1, 0], [0, 1], [1, 1], [1, 0]], float)
@@ -142,11 +142,11 @@ def test_tags_and_events_stay_with_their_clips(run, tmp_path):
     report = json.loads(result.stdout)
     assert report["tagging"]["f1"] == report["event"]["f1"] == report["audioset"]["map"] == 1
     rows = store.ScoreFile(scores).rows(np.array(["b.wav", "b.mp3", "c.wav", truth[0]]))
-    assert rows.tolist() == [-1, 2, -1, 0]  # `b.mp3` is there under its own name
+    assert rows.tolist() == [-1, 2, -1, 0]  # `b.mp3` exists under its own name
 
 
 def test_a_recording_whose_name_no_clip_can_have(recorded, run, tmp_path):
-    """Its events are found, its scores are left out, and the others go all the way."""
+    """Its events are used, its scores are left out, and the others pass all stages."""
     (tmp_path / "in").mkdir()
     for name in ("a.wav", "cr\rname.wav", "line\nname.wav", "tab\tname.wav"):
         shutil.copy(recorded / "recordings" / "a.wav", tmp_path / "in" / name)

@@ -1,4 +1,7 @@
-"""The same seed on the same machine gives the same artefacts, whatever is around; each says what made it; none goes with the wrong one."""
+"""The same seed on the same machine gives the same artefacts; each records its inputs.
+
+Artefacts that do not belong together are refused.
+"""
 
 import json
 import os
@@ -31,7 +34,7 @@ CLASSES = ["Bell & <b>", "Türe, -x", "siren"]
 
 
 def write_bank(folder, is_reversed):
-    """Two takes of three classes and a background in two folds, written in one order or the other."""
+    """Write two takes of three classes and a background in two folds, in one order or the other."""
     files = [
         (f"{label}/{fold}-{k}{number}-A.wav", 300 * (k + 1) + 9 * number)
         for k, label in enumerate([*CLASSES, "rain"])
@@ -43,7 +46,7 @@ def write_bank(folder, is_reversed):
 
 
 def chain(bank, exp, jobs, seed=0):
-    """The commands of a whole experiment: prepare to report."""
+    """Return the commands of a whole experiment, from prepare to report."""
     model, scores = f"{exp}/model", f"{exp}/model/{{}}/scores.h5"
     return [
         [
@@ -138,7 +141,7 @@ def chain(bank, exp, jobs, seed=0):
 
 
 def perform(commands, folder, **environment):
-    """Run the commands in a process of their own."""
+    """Run the commands in a separate process."""
     python_path = os.pathsep.join(
         [str(Path(wsedtk.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     )
@@ -155,7 +158,10 @@ def perform(commands, folder, **environment):
 
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory):
-    """One experiment twice at the same place, moved away after the first time: folders of both."""
+    """Run an experiment twice at the same path, and return both folders.
+
+    The first is moved away before the second run.
+    """
     base = tmp_path_factory.mktemp("chain")
     write_bank(base / "bank", is_reversed=False)
     perform(
@@ -185,7 +191,7 @@ def make(folder):
 
 
 def stored(path):
-    """Everything that an HDF5 file holds."""
+    """Return the content of an HDF5 file."""
     with h5py.File(path) as file:
         return {
             **{name: file[name][()] for name in file},
@@ -218,7 +224,7 @@ def test_the_same_seed_gives_the_same_files(experiments):
     } <= paths
     *rest, _ = zip(
         *(line.split("\t") for line in first["model/history.tsv"].decode().splitlines())
-    )  # but for the seconds that it took
+    )  # except for the seconds
     assert (
         rest
         == list(
@@ -367,7 +373,7 @@ def exp(experiments, tmp_path, monkeypatch):
 
 
 def audio_of(exp):
-    """The fingerprints of the audio of the sets."""
+    """Return the fingerprints of the audio of the sets."""
     return {
         name: datadir.read(exp / "data" / name).info["audio_fingerprint"]
         for name in ("train", "test")
@@ -375,7 +381,7 @@ def audio_of(exp):
 
 
 def refused(run, arguments, *words):
-    """The command is refused in words that hold these."""
+    """Check that the command fails with a message that contains these words."""
     result = run(*arguments)
     assert result.exit_code == 1 and all(str(word) in result.stderr for word in words), (
         result.stderr
@@ -386,7 +392,7 @@ def test_features_scores_and_decoded_folders_of_other_audio(exp, run, experiment
     old = audio_of(exp)
     assert (
         run(*chain(experiments[1].parent / "bank", exp, "1", seed=1)[0]).exit_code == 0
-    )  # mixed anew, under the same names
+    )  # mixed again, under the same names
     new = audio_of(exp)
     assert old["train"].split("-")[0] == new["train"].split("-")[0] and old != new
     steps, model = chain("bank", str(exp), "1"), exp / "model"
@@ -434,7 +440,7 @@ def test_features_of_more_clips_are_told_and_taken(exp, run):
     some = train.select(np.arange(len(train)) < 20)
     audio = provenance.fingerprint_audio(
         some.filenames, some.filenames
-    )  # as if prepared anew without the others
+    )  # as if prepared again without the others
     datadir.write(
         exp / "few",
         clip_sets.DataSet(**{**vars(some), "info": {**some.info, "audio_fingerprint": audio}}),
@@ -508,7 +514,7 @@ def test_a_report_of_what_does_not_come_from_one_another(exp, run):
     assert run(*report_of(exp)).exit_code == 0
     point = exp / "model/operating_point.yaml"
     point.write_text(point.read_text().replace("gate_by_tags: false", "gate_by_tags: true"))
-    assert run(*steps[8]).exit_code == 0  # decoded anew, and not scored
+    assert run(*steps[8]).exit_code == 0  # decoded again, but not evaluated
     refused(
         run,
         report_of(exp),
@@ -519,7 +525,7 @@ def test_a_report_of_what_does_not_come_from_one_another(exp, run):
     )
     assert run(*steps[9]).exit_code == 0 and run(*report_of(exp)).exit_code == 0
     before = ScoreFile(exp / "model/test/scores.h5").attributes["fingerprint"]
-    assert run(*steps[6], "--precise").exit_code == 0  # predicted anew, and not decoded
+    assert run(*steps[6], "--precise").exit_code == 0  # predicted again, but not decoded
     after = ScoreFile(exp / "model/test/scores.h5").attributes["fingerprint"]
     refused(run, report_of(exp), folder, before, after, "decode and score again")
 

@@ -1,4 +1,7 @@
-"""Training in several processes, which bin/torchrun.py starts: the single process's numbers, stops, losses, refusals."""
+"""Training in several processes, started by bin/torchrun.py: results, signals, crashes, errors.
+
+The results equal those of a single process.
+"""
 
 import contextlib
 import os
@@ -42,16 +45,19 @@ training_loop.Trainer.run_batch = acting
 cli.main()
 """
 FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
-NUMBER = 3 if FULL else 2  # with three the order of sums matters
+NUMBER = 3 if FULL else 2  # with three, the order of sums matters
 KILLS = (
     [(7, 1), (8, 2), (9, 0), (12, 0), (14, 1)] if FULL else [(12, 0)]
-)  # before which batch, and which rank
+)  # before which batch, and in which rank
 FLOAT = ["--set", "precision=float32"]
 
 
 @pytest.fixture(scope="module")
 def several(corpus, tmp_path_factory):
-    """Train in several processes: several(number, folder, ARGUMENT..., at="STEP,RANK,TARGET,SIGNAL") returns the ended process."""
+    """Train in several processes, and return the ended process.
+
+    several(number, folder, ARGUMENT..., at="STEP,RANK,TARGET,SIGNAL")
+    """
     folder = tmp_path_factory.mktemp("acting")
     (folder / "acting.py").write_text(ACTING)
 
@@ -85,7 +91,7 @@ def several(corpus, tmp_path_factory):
 
 
 def history(model):
-    """The numbers of history.tsv, in full, but for the seconds: (checkpoints, columns)."""
+    """Return the numbers of history.tsv in full, without seconds: (checkpoints, columns)."""
     return np.array(
         [row[:-1] for row in checkpoint.load_checkpoint(resuming.checkpoints(model)[0])["history"]]
     )
@@ -113,10 +119,11 @@ def lasting(corpus, tmp_path_factory):
     ids=["own rows", "mixup"],
 )
 def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, several, more):
-    """A batch of five clips, of which one has three and one two; frames are learnt from too. All columns are those of one process.
+    """A batch of five clips, three on one process and two on the other, with frame targets.
 
-    Sums in another order move losses by 8e-8 of them, which is a float32's last bit; gradients of half the size, which Adam makes
-    almost nothing of, by 3e-6; shares that count alike by 0.1.
+    All columns equal those of one process. Sums in another order change losses by 8e-8 of their
+    value, the last bit of a float32. Gradients of half the size, to which Adam is almost invariant,
+    change them by 3e-6. Equal weights of unequal shares change them by 0.1.
     """
     more = [
         *FLOAT,
@@ -141,7 +148,7 @@ def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, severa
 
 
 def test_stopped_or_killed_and_resumed_equals_never_stopped(corpus, tmp_path, run, several):
-    """Dropout has each process draw random numbers of its own."""
+    """With dropout, each process draws random numbers of its own."""
     more = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8, dropout: 0.3}"]
     assert several(NUMBER, tmp_path / "whole", *more).returncode == 0
     stopped = several(NUMBER, tmp_path / "m", *more, at="6,1,torchrun,SIGUSR1")
@@ -207,7 +214,7 @@ def test_batch_norm_on_cpus_is_warned_of_and_what_is_scored_is_what_is_saved(
 
 
 class Pair(distributed.Group):
-    """One of two processes, the other of which says what it is told to."""
+    """One of two processes; the other one returns the given values."""
 
     size = 2
 
@@ -215,7 +222,7 @@ class Pair(distributed.Group):
         self.rank, self.other = rank, other
 
     def gather(self, value):
-        """What both say."""
+        """Return the values of both processes."""
         return [value, self.other]
 
 
@@ -309,7 +316,7 @@ def test_only_what_comes_from_another_process_is_a_loss():
 
 
 def test_a_process_pads_its_clips_as_the_whole_batch(corpus):
-    """For batch norm, which sees padded frames; clip 3 of the corpus is half as long as the others."""
+    """For batch norm, which uses padded frames; clip 3 of the corpus has half the length."""
     fit = FeatureBatches(FeatureStore([corpus / "fit.h5"]), datadir.read(corpus / "fit"), "fit")
     x, mask = fit.load(np.array([3]), of=np.array([3, 0]))
     assert (
@@ -322,7 +329,7 @@ def test_a_process_pads_its_clips_as_the_whole_batch(corpus):
 
 
 class WithMore(torch.nn.Module):
-    """A network that gives attention weights which nothing else depends on, as a person's own may."""
+    """A network whose attention weights are not used elsewhere, as in a user's network."""
 
     def __init__(self):
         super().__init__()

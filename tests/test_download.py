@@ -1,4 +1,4 @@
-"""wsedtk download against a stand-in for yt-dlp: it takes the same options, logs its calls, and fails as it is told to."""
+"""wsedtk download with a stand-in for yt-dlp that takes its options, logs calls, and can fail."""
 
 import contextlib
 import csv
@@ -73,7 +73,7 @@ if what in ("half", "fail"):
 
 
 class StandIn:
-    """A program on PATH in the place of yt-dlp, and what it was asked for."""
+    """A program on the PATH in place of yt-dlp, and the log of its calls."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -84,11 +84,11 @@ class StandIn:
         self.behave({})
 
     def behave(self, videos):
-        """Set what it does: {ID: (what, text)}; it makes a sound file of all others."""
+        """Set its behaviour: {ID: (kind, text)}; it writes a sound file for all other IDs."""
         (self.folder / "behaviour.json").write_text(json.dumps(videos))
 
     def log(self, key=None):
-        """The values under a key in the log, in order; or the whole entries."""
+        """Return the values of a key in the log, in order; or the whole entries."""
         lines = (
             (self.folder / "log").read_text().splitlines() if (self.folder / "log").exists() else []
         )
@@ -96,13 +96,13 @@ class StandIn:
         return entries if key is None else [entry[key] for entry in entries if key in entry]
 
     def asked(self):
-        """The IDs that it was asked for since the last call of this."""
+        """Return the IDs of the calls since the last use of this method."""
         asked = self.log("start")
         (self.folder / "log").unlink(missing_ok=True)
         return sorted(asked)
 
     def end(self):
-        """End what still runs."""
+        """Kill processes that still run."""
         ended = {entry["pid"] for entry in self.log() if "end" in entry}
         for pid in {*self.log("pid"), *self.log("child")} - ended:
             with contextlib.suppress(OSError):
@@ -111,7 +111,7 @@ class StandIn:
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """The stand-in, found on PATH. What it leaves running is ended."""
+    """The stand-in, on the PATH. Remaining processes are killed."""
     made = StandIn(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{made.folder}{os.pathsep}{os.environ['PATH']}")
     yield made
@@ -129,7 +129,7 @@ def fetch(run):
 
 
 def make_set(folder, names):
-    """A data directory of clips without audio; of a bare ID the excerpt from 30 to 31 s."""
+    """Write a data directory of clips without audio; an ID means the excerpt from 30 to 31 s."""
     names = [f"{name}_30.000_31.000.wav" if len(name) == 11 else name for name in names]
     return write_set(
         folder,
@@ -144,14 +144,14 @@ def many(count):
 
 
 def failures(audio):
-    """{video: (status, reason)} of failures.tsv."""
+    """Return {video: (status, reason)} of failures.tsv."""
     header, *rows = csv.reader((audio / "failures.tsv").read_text().splitlines(), delimiter="\t")
     assert header == ["filename", "status", "reason"]
     return {name[:11]: (status, reason) for name, status, reason in rows}
 
 
 def sounds(audio):
-    """Every file in the folder but the lock and the list, as names; all of them whole sounds."""
+    """Return the names of all files except the lock and the list; all must be whole sounds."""
     names = sorted(
         str(p.relative_to(audio))
         for p in audio.rglob("*")
@@ -163,7 +163,7 @@ def sounds(audio):
 
 
 def gone(pid):
-    """Whether a process has ended, or does within seconds."""
+    """Whether a process has ended, or ends within seconds."""
     for _ in range(100):
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
@@ -240,7 +240,7 @@ def test_dead_videos_are_not_asked_for_twice(fetch, stand_in, tmp_path):
     )
     result = fetch(one, audio)
     assert result.exit_code == 0 and "3 fetched, 2 dead, 0 to retry" in result.stdout
-    assert stand_in.asked() == sorted([IDS[0], *many(3)])  # of two clips one was tried
+    assert stand_in.asked() == sorted([IDS[0], *many(3)])  # one clip of two was tried
     reason = (
         f"[youtube] {IDS[0]}: Video unavailable. The uploader has not made this video available in your country "
         "You might want to use a VPN"
@@ -370,8 +370,10 @@ def test_an_id_says_nothing_about_its_video():
 
 
 def test_unavailable_without_a_reason_is_dead_where_others_come_later(fetch, stand_in, tmp_path):
-    """A blocked address gets the same answer for every video. After the last one a clip that is
-    there is asked for again."""
+    """From a blocked address, all videos get the same answer.
+
+    After the last one, an existing clip is requested again.
+    """
     videos = many(6)
     stand_in.behave({videos[i]: ("fail", "Video unavailable") for i in (0, 1, 3, 5)})
     data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
@@ -401,7 +403,7 @@ def test_what_was_there_before_tells_a_block_from_a_video_that_is_gone(fetch, st
 
 
 def test_a_download_that_was_under_way_says_nothing_of_a_block(fetch, stand_in, tmp_path):
-    """It ends after the block began, and its video is then not to be had either."""
+    """The existing video disappears after the block started, and then can't be fetched either."""
     videos = many(2)
     stand_in.behave({videos[0]: ("once", "1"), videos[1]: ("fail", "Video unavailable")})
     result = fetch(make_set(tmp_path / "set", videos), tmp_path / "audio", "--jobs", 2)
@@ -415,7 +417,7 @@ def test_a_download_that_was_under_way_says_nothing_of_a_block(fetch, stand_in, 
 def test_an_address_that_is_partly_blocked_leaves_no_video_dead(
     fetch, stand_in, tmp_path, block, place
 ):
-    """Bot checks and rate limits tell of it, before or after others are fetched."""
+    """Bot checks and rate limits show a block, before or after other clips are fetched."""
     videos = many(5)
     stand_in.behave(
         {
@@ -426,14 +428,14 @@ def test_an_address_that_is_partly_blocked_leaves_no_video_dead(
     data, audio = make_set(tmp_path / "set", videos), tmp_path / "audio"
     result = fetch(data, audio, "--jobs", 1)
     assert result.exit_code == 75 and "2 fetched, 0 dead, 3 to retry" in result.stdout
-    assert len(stand_in.log("start")) == 5  # none is asked for again
+    assert len(stand_in.log("start")) == 5  # none is requested again
     stand_in.behave({videos[1]: ("fail", "Video unavailable")})
     result = fetch(data, audio, "--jobs", 1)
     assert result.exit_code == 0 and "2 there, 2 fetched, 1 dead" in result.stdout
 
 
 def test_videos_that_ask_for_the_age_are_asked_for_again(fetch, stand_in, tmp_path):
-    """As with the cookies of an account. So many in a row say nothing of the site."""
+    """As with the cookies of an account. Many in a row say nothing about the site."""
     videos = many(15)
     text = f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}"
     stand_in.behave(dict.fromkeys(videos[:14], ("fail", text)))
@@ -543,15 +545,13 @@ def test_many_failures_in_a_row_stop_it(fetch, stand_in, tmp_path):
     assert 10 <= len(stand_in.asked()) <= 12 and len(failures(audio)) == 10 and sounds(audio) == []
     failed = set(failures(audio))
     stand_in.behave(dict.fromkeys(videos[:8], ("fail", "timed out")))
-    result = fetch(
-        data, audio
-    )  # it begins with those that it never tried, and the failed ones do not keep it from them
+    result = fetch(data, audio)  # it starts with clips that were never tried
     assert result.exit_code == 75 and "12 fetched, 0 dead, 8 to retry" in result.stdout
     assert not failed & set(stand_in.log("start")[:8]) and "in a row" not in result.stderr
 
 
 def test_failures_here_and_there_do_not_stop_it(fetch, stand_in, tmp_path, monkeypatch):
-    """A success, and a video that is dead, say that the site answers."""
+    """A success, and a removed video, show that the site answers."""
     monkeypatch.setattr(download, "MAX_RETRIES_IN_A_ROW", 3)
     videos = many(9)
     stand_in.behave(
@@ -579,7 +579,7 @@ def test_so_many_at_once_and_no_more(fetch, stand_in, tmp_path):
         running += 1 if "start" in entry else -1
         video += (entry.get("start") == IDS[0]) - (entry.get("end") == IDS[0])
         most = max(most, running)
-        assert video <= 1  # the clips of a video come one after the other
+        assert video <= 1  # the clips of a video are fetched one after the other
     assert (running, most) == (0, 3) and len(sounds(tmp_path / "audio")) == 13
 
 
@@ -619,7 +619,7 @@ def test_a_dry_run_only_prints(fetch, stand_in, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in [audio, *audio.rglob("*")]}
     result = fetch(
         data, audio, "--dry-run", "--program", "no such program"
-    )  # which is fine where nothing runs
+    )  # with nothing running, this is not an error
     assert result.stdout.splitlines()[1:] == [
         "# 1 of 5 clips to fetch, 1 dead"
     ] and result.stdout.startswith("'no such program' ")
@@ -656,7 +656,7 @@ def test_a_missing_program(fetch, stand_in, tmp_path, monkeypatch):
 
 
 def test_a_program_by_its_path(fetch, stand_in, tmp_path, monkeypatch):
-    """A relative one is found, though the processes run elsewhere; so is one beside this Python that is not on PATH."""
+    """A relative path is found although processes run elsewhere; so is a program beside Python."""
     data = make_set(tmp_path / "set", IDS[:1])
     monkeypatch.chdir(tmp_path)
     assert (
@@ -685,7 +685,7 @@ def test_a_read_only_folder(fetch, stand_in, tmp_path):
 
 
 def test_a_folder_that_refuses_half_way(fetch, stand_in, tmp_path):
-    """A folder in the place of a clip: an error that names it, not a failure to retry."""
+    """A folder in place of a clip is an error that names it, not a failure to retry."""
     name = f"Y{IDS[0]}_30.000_31.000.wav"
     (tmp_path / "audio" / name).mkdir(parents=True)
     result = fetch(make_set(tmp_path / "set", IDS), tmp_path / "audio", "--jobs", "1")
@@ -748,7 +748,7 @@ def test_the_list_of_failures_is_read_with_care(fetch, stand_in, tmp_path):
 
 
 def start(data, audio, *options):
-    """Start `wsedtk download` as a process of its own."""
+    """Start `wsedtk download` as a separate process."""
     command = [
         sys.executable,
         "-m",
@@ -766,7 +766,7 @@ def start(data, audio, *options):
 
 
 def half_way(stand_in, audio):
-    """Wait until a clip is there and two downloads hang."""
+    """Wait until a clip exists and two downloads hang."""
     for _ in range(500):
         if len(stand_in.log("child")) == 2 and list(audio.glob("*.wav")):
             return
@@ -798,7 +798,7 @@ def test_stop_and_resume(fetch, stand_in, tmp_path, number):
         )
         assert all(gone(pid) for pid in stand_in.log("pid") + stand_in.log("child"))
     assert failures(audio) == {videos[0]: ("dead", f"[youtube] {videos[0]}: Private video")}
-    stand_in.end()  # what the killed run left
+    stand_in.end()  # processes of the killed run
     assert stand_in.asked() == videos[:5]
     stand_in.behave({})
     result = fetch(data, audio)
@@ -810,7 +810,7 @@ def test_stop_and_resume(fetch, stand_in, tmp_path, number):
 
 def test_the_challenges_own_clips(fetch, stand_in, real_data, tmp_path):
     with open(real_data / "dcase2017" / "training_set.csv", encoding="utf-8", newline="") as file:
-        rows = sorted(csv.reader(file))[:50]  # IDs that begin with - and -- first
+        rows = sorted(csv.reader(file))[:50]  # IDs that start with - and -- come first
     names = [f"{video}_{onset}_{offset}.wav" for video, onset, offset, *_ in rows]
     stand_in.behave(
         {rows[7][0]: ("fail", "Private video"), rows[11][0]: ("fail", "HTTP Error 500")}

@@ -1,4 +1,4 @@
-"""evaluate: its Report is what score and score-files write and print."""
+"""evaluate: its Report equals the output of score and score-files."""
 
 import dataclasses
 import json

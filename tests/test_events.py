@@ -1,4 +1,4 @@
-"""Scores -> events: filters against scipy.signal and slow, obvious loops; decoding by hand."""
+"""Scores to events: filters compared with scipy.signal and plain loops; decoding by hand."""
 
 import numpy as np
 import pytest
@@ -9,22 +9,22 @@ from wsedtk.data.event_decoding import Filters
 
 
 def spans(found):
-    """(onset, offset, class) of the Events of one clip, class by class."""
+    """Return (onset, offset, class) of the Events of one clip, class by class."""
     return sorted((event[1:] for event in found.rows()), key=lambda event: (event[2], event[0]))
 
 
 def runs(active, *settings):
-    """`event_decoding.runs` of one clip (T, K)."""
+    """Return `event_decoding.runs` of one clip (T, K)."""
     return spans(event_decoding.runs(active[None], *settings))
 
 
 def decode_frames(scores, *settings, **more):
-    """`event_decoding.decode_frames` of one clip (T, K)."""
+    """Return `event_decoding.decode_frames` of one clip (T, K)."""
     return spans(event_decoding.decode_frames(scores[None], *settings, **more))
 
 
 def slow_smooth(active, median, shortest, gap):
-    """One class of booleans (T,): median by scipy.signal, then lists of runs."""
+    """Filter booleans (T,) of one class: median by scipy.signal, then lists of runs."""
     padded = np.pad(active.astype(float), median)
     active = scipy.signal.medfilt(padded, median)[median:-median] > 0.5
     spans, start = [], None
@@ -48,14 +48,14 @@ def slow_smooth(active, median, shortest, gap):
 
 
 def blocky(rng, num_frames, num_classes):
-    """Random booleans (T, K) with runs of all lengths."""
+    """Return random booleans (T, K) with runs of all lengths."""
     return np.repeat(
         rng.random((num_frames, num_classes)) < rng.random(), int(rng.integers(1, 5)), axis=0
     )[:num_frames]
 
 
 def random_settings(rng, num_classes):
-    """Median (odd), minimum and gap in frames; one number or one a class."""
+    """Return median (odd), minimum and gap in frames; one number, or one per class."""
     size = None if rng.random() < 0.3 else num_classes
     return 2 * rng.integers(0, 5, size) + 1, rng.integers(0, 7, size), rng.integers(0, 7, size)
 
@@ -110,13 +110,14 @@ def test_smooth_by_hand():
         return "".join("01"[int(v)] for v in event_decoding.smooth(active, *settings)[:, 0])
 
     assert smooth("0110111000", 1, 3, 0) == "0000111000"
-    assert smooth("1100000011", 1, 2, 0) == "1100000011"  # a run at an edge counts as long as it is
+    assert smooth("1100000011", 1, 2, 0) == "1100000011"  # a run at an edge is not extended
     assert smooth("1100000011", 1, 3, 0) == "0000000000"
     assert smooth("0010010001", 1, 0, 2) == "0011110001"
     assert smooth("0010010001", 1, 0, 3) == "0011111111"
-    assert smooth("0010000000", 1, 0, 9) == "0010000000"  # nothing beyond the clip to join
+    assert smooth("0010000000", 1, 0, 9) == "0010000000"  # there is nothing to join beyond the clip
     assert smooth("0101010000", 3, 0, 0) == "0010100000"
-    assert smooth("1010011100", 1, 2, 5) == "0000011100"  # short runs go before gaps are joined
+    # short runs are removed before gaps are joined
+    assert smooth("1010011100", 1, 2, 5) == "0000011100"
 
 
 @pytest.mark.parametrize("scores", [np.zeros((0, 3), np.float32), np.zeros((0, 3), bool)])
@@ -186,7 +187,7 @@ def test_runs_by_hand():
     assert runs(active, 0.5, 1.5) == [
         (0.0, 1.0, 0),
         (1.0, 1.5, 1),
-    ]  # nothing past the clip's end, nothing of no length
+    ]  # no event after the end of the clip or without length
     assert runs(np.zeros((4, 2), bool), 0.5, 2.0) == []
     assert runs(np.zeros((0, 2), bool), 0.5, 2.0) == []
     assert runs(np.ones((4, 1), bool), 0.5, 2.0) == [(0.0, 2.0, 0)]
@@ -308,7 +309,7 @@ def test_many_clips_of_any_lengths_are_each_as_alone(seed):
         assert not smoothed[clip, length:].any()
 
 
-# ---- the list of events ----
+# ---- list of events ----
 
 
 def test_events_are_sorted_and_come_back():

@@ -1,4 +1,4 @@
-"""The examples of every verb's --help, pasted into a shell in an order in which each finds what it needs."""
+"""The examples in --help of all verbs run in a shell, in an order that provides their inputs."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from wsedtk.cli.common import CONTEXT, OUT
 
 
 def conf(folder):
-    """The mini recipe's configurations, for a training of seconds."""
+    """Write the configurations of the mini recipe, for a training of seconds."""
     shutil.copytree(RECIPES / "mini" / "conf", folder / "conf")
     for system in (folder / "conf").glob("crnn_*.yaml"):
         text = system.read_text()
@@ -35,7 +35,7 @@ def conf(folder):
 
 
 def sounds(folder, names):
-    """Clips of sound, each as long as its name says."""
+    """Write sound clips with the durations in their names."""
     folder.mkdir(parents=True)
     for name in names:
         start, end = (float(t) for t in name.removesuffix(".wav").split("_")[-2:])
@@ -45,14 +45,14 @@ def sounds(folder, names):
 
 
 def dcase(folder):
-    """The challenge's lists, made up, and the audio of their clips."""
+    """Write made-up lists of the challenge, and the audio of their clips."""
     test_dcase2017.write_lists(folder / "dcase" / "lists")
     clips = [clip for clips in test_dcase2017.TAGS.values() for clip in clips]
     sounds(folder / "dcase" / "audio", [clip for clip in clips if "." not in clip[:11]])
 
 
 def audioset(folder):
-    """AudioSet's lists, made up, and the audio of their clips."""
+    """Write made-up lists of AudioSet, and the audio of their clips."""
     audioset_lists.write_lists(folder / "audioset" / "lists")
     sounds(
         folder / "audioset" / "audio",
@@ -61,26 +61,27 @@ def audioset(folder):
 
 
 def one_clip_gone(folder):
-    """A stand-in for yt-dlp, and a clip for it to fetch."""
+    """Write a stand-in for yt-dlp, and remove a clip for it to fetch."""
     for program in test_download.StandIn(folder / "stand-in").folder.iterdir():
         program.rename(folder / "bin" / program.name)
     (folder / "dcase" / "audio" / f"Y{table(folder / 'dcase' / 'test')[0][0]}").unlink()
 
 
 def recordings(folder):
-    """Recordings of one's own."""
+    """Write recordings of a user."""
     for name in ("recording.flac", "recordings/a.wav", "more/b.mp3"):
         write_sound(folder / name, seconds=12)
 
 
 def published_weights(folder):
-    """Weights laid out as Wang, Li & Metze's, with what belongs to them."""
+    """Write weights in the format of Wang, Li & Metze, with their inputs."""
     torch.save(talnet_tensors(TALNET, 1024), folder / "TALNet.pt")
     write_inputs(folder, num_mels=64)
     (folder / "normalizer.txt").rename(folder / "norm.txt")
 
 
-# Every verb, and what it needs that no verb before it has made: a shell command, a function of the folder, or nothing.
+# For each verb, the inputs that earlier verbs do not make: a shell command, a function of the
+# folder, or None.
 ORDER = {
     "prepare soundscapes": None,
     "validate": None,
@@ -106,7 +107,7 @@ ORDER = {
 
 
 def examples(command):
-    """The command lines of a verb's example."""
+    """Return the command lines of a verb's example."""
     lines = command.help.partition("Example: ")[2].partition("\n\n")[0].splitlines()
     return [line.strip() for line in lines if line.strip()]
 
@@ -148,4 +149,4 @@ def test_the_examples_work_when_pasted(tmp_path):
             for parameter in command.params:
                 if parameter.type is OUT and context.params[parameter.name] is not None:
                     assert (tmp_path / context.params[parameter.name]).exists(), line
-    assert (tmp_path / "bin" / "log").exists()  # the stand-in for yt-dlp was asked
+    assert (tmp_path / "bin" / "log").exists()  # the stand-in for yt-dlp was used

@@ -1,4 +1,4 @@
-"""export: what is in the file, what is refused, and the README's lines that use it without wsedtk."""
+"""export: the content of the file, errors, and the README's code that uses it without wsedtk."""
 
 import importlib.util
 import json
@@ -29,7 +29,8 @@ README = (
     .split("\n## ")[0]
 )
 EXAMPLE, FILTERS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-WITHOUT = "import sys; sys.modules.update(dict.fromkeys(('wsedtk', 'torch', 'librosa', 'scipy')))\n"  # importing these fails
+# these can't be imported
+WITHOUT = "import sys; sys.modules.update(dict.fromkeys(('wsedtk', 'torch', 'librosa', 'scipy')))\n"
 
 OWN = """
 import torch
@@ -72,7 +73,7 @@ class Frozen(Good):
 
 @pytest.fixture
 def model(trained, tmp_path):
-    """A copy of a trained model without an operating point, in a folder with an odd name."""
+    """A copy of a trained model without an operating point, in a folder with an unusual name."""
     folder = tmp_path / "-a <model> & 'more'"
     shutil.copytree(trained, folder)
     (folder / "operating_point.yaml").unlink(missing_ok=True)
@@ -262,11 +263,14 @@ def test_mistakes(small_set, tmp_path, run, monkeypatch, arguments, message):
     assert result.exit_code == 1 and message in result.stderr
 
 
-# --- the README's lines ---
+# --- the README's code ---
 
 
 def example(folder, sound):
-    """What the README's lines print of a sound file, in a Python without wsedtk: (onset, offset, label) rows; or their error."""
+    """Run the README's code on a sound file, in a Python without wsedtk.
+
+    Returns its rows (onset, offset, label), or its error.
+    """
     (folder / "events.py").write_text(WITHOUT + EXAMPLE)
     result = subprocess.run(
         [sys.executable, "events.py", sound],

@@ -32,7 +32,7 @@ def expected(path, frontend=FrontendConfig()):
 
 
 def check(feats, data_set, frontend=FrontendConfig()):
-    """Compare a feature file with the front end on each clip's samples."""
+    """Compare a feature file with the front end on the samples of each clip."""
     found, data = store.FeatureStore([feats]), datadir.read(data_set)
     rows = found.rows(data.filenames)
     assert len(found) == len(data) and rows.min() >= 0
@@ -43,7 +43,7 @@ def check(feats, data_set, frontend=FrontendConfig()):
 
 @pytest.fixture
 def one(tmp_path):
-    """A set of one clip, `a.wav`, of any file: returns its folder."""
+    """Write a set of one clip, `a.wav`, from any file; return its folder."""
 
     def one(path, duration=1):
         return write_set(tmp_path / "one", [("a.wav", path, duration)], ["Car"], [("a.wav", "Car")])
@@ -74,7 +74,7 @@ def test_elsewhere_than_on_a_cpu_this_process_computes_the_features(
     )
     computed = []
 
-    def frontend(config, device):  # stands in for one on a GPU
+    def frontend(config, device):  # replaces the front end on a GPU
         assert device.type == "cuda"
         return lambda samples: computed.append(len(samples)) or LogMel(config)(samples)
 
@@ -115,7 +115,7 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    for _ in range(1200):  # until some features are there
+    for _ in range(1200):  # until there are features
         if any(p.stat().st_size > 1 << 20 for p in output.parent.glob(".a.h5.parts/.*.tmp")):
             break
         time.sleep(0.05)
@@ -134,7 +134,7 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
     )
     (part,) = output.parent.glob(".a.h5.parts/*")
     assert len(store.FeatureStore([part])) == 20000 - left < 20000
-    for _ in range(100):  # the process that the others are copied from ends when it notices
+    for _ in range(100):  # the process from which the others are forked ends when it notices
         left = subprocess.run(
             ["pgrep", "-s", str(process.pid)], capture_output=True, text=True
         ).stdout
@@ -145,7 +145,7 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
 
 
 def everything(path):
-    """All that a feature file holds but for what made it."""
+    """Return the content of a feature file, without what made it."""
     with h5py.File(path) as file:
         return {
             **{name: dataset[:].tolist() for name, dataset in file.items()},
@@ -159,7 +159,10 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def stopped(run, small_set, tmp_path, monkeypatch):
-    """`stopped(n)` extracts features until n clips are done, one a part. Returns its command, and which clips that computes next."""
+    """`stopped(n)` extracts until n clips are done, one per part.
+
+    Returns the command, and the function that lists the clips computed by the next run.
+    """
     (tmp_path / "c.yaml").write_text(SMALL)
     command, computed = (
         [
@@ -213,7 +216,7 @@ def test_it_goes_on_at_the_first_missing_clip(run, stopped, tmp_path):
 def test_another_folder_of_the_same_files_is_noticed(
     run, stopped, tmp_path, small_set, without_audio
 ):
-    """Files that did not change, under paths that did not change: the folder between them did."""
+    """Files and paths are unchanged, but a folder in between has changed."""
     if without_audio:
         (tmp_path / "audio" / "clip 01.wav").unlink()
     (tmp_path / "audio").rename(tmp_path / "old")
@@ -221,7 +224,7 @@ def test_another_folder_of_the_same_files_is_noticed(
         write_sound(tmp_path / "new" / f"clip {i:02d}.wav", 0.9, frequency=1000, seed=i)
         os.utime(tmp_path / "new" / f"clip {i:02d}.wav", (1e9, 1e9))
     (tmp_path / "audio").symlink_to("old")
-    time.sleep(0.02)  # the ticks of file times
+    time.sleep(0.02)  # resolution of file times
     stopped(6)
     (tmp_path / "audio").unlink()
     (tmp_path / "audio").symlink_to("new")
@@ -386,7 +389,7 @@ def test_the_shards_together_are_the_whole(run, small_set, tmp_path, num_shards)
 
 
 def test_shards_of_separate_processes(run, tmp_path):
-    """Three processes at once, float16, of two clips: one shard is left without any."""
+    """Three processes at once, float16, of two clips: one shard is empty."""
     for i in range(2):
         write_sound(tmp_path / "set" / f"{i}.wav", 0.5 + i / 2, seed=i)
     data = write_set(
@@ -436,7 +439,7 @@ def test_shards_of_separate_processes(run, tmp_path):
 
 
 def test_neither_clips_nor_results_pile_up():
-    """A reader that stops for a while does not make the processes run through the whole corpus."""
+    """If the reader pauses, the processes do not run through the whole corpus."""
     taken = itertools.count()
     with mapping(2) as spread:
         results = spread(abs, (-next(taken) for _ in range(100_000)))
@@ -450,7 +453,7 @@ def test_neither_clips_nor_results_pile_up():
 
 
 def test_a_mixed_lot(run, tmp_path):
-    """Stereo, an MP3 that is named .wav, other rates, one sample, odd names: all in one set."""
+    """A set with stereo, an MP3 named .wav, other rates, a single sample, and unusual names."""
     folder = tmp_path / "au dio"
     write_sound(folder / "stereo.wav", 0.5, channels=2)
     write_sound(folder / "8k é.flac", 0.7, 8000)

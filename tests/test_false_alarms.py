@@ -1,16 +1,16 @@
-"""Simulation: how often a difference over seeds is called sure between two equal systems.
+"""Simulate how often a difference over seeds of two equal systems is called significant.
 
-Both systems are drawn from one population of systems, so that their population means are equal.
-Clips and seeds are drawn anew for every pair, and no seed of one system belongs to one of the
-other. A false alarm is a 95 % interval of `intervals.difference_over_seeds` that excludes 0: 5 % is
-nominal, 3 to 7 % is right. That holds for these populations and equal numbers of seeds: 3 seeds
-against 10 gave 5.2 to 8.5 %. Power is the share of intervals that exclude 0 where the second system
-is better by the difference that the table names.
+Both systems are drawn from one population of systems, so their population means are equal. Clips
+and seeds are drawn again for each pair, and the seeds of the two systems are independent. A false
+alarm is a 95 % interval of `intervals.difference_over_seeds` that excludes 0. The nominal rate is 5
+%; 3 to 7 % is accepted. This holds for these populations and equal numbers of seeds: 3 seeds
+against 10 gave 5.2 to 8.5 %. Power is the fraction of intervals that exclude 0 if the second system
+is better by the difference in the table.
 
 `bash tests/run.sh --full tests/test_false_alarms.py -s` prints the figures below, in about 3
-minutes: per cent of 2,000 pairs, of power 500, at 3, 5 and 10 seeds of each system. Before a colon
-stands the standard deviation of the figure between seeds on the same clips. With low spread it
-comes from what a seed does to single clips.
+minutes: percent of 2,000 pairs (power: 500), with 3, 5 and 10 seeds per system. The number before a
+colon is the standard deviation of the metric between seeds on the same clips. With low spread, it
+comes from the effect of a seed on single clips.
 
     false alarms         low spread               high spread
     147 clips, F1        0.017:  5.5   5.1   5.3  0.065:  5.0   4.7   4.8
@@ -26,8 +26,9 @@ comes from what a seed does to single clips.
     ER, -0.13                   97    99   100           21    42    74
     MAP, +0.09                  61    72    81           18    26    44
 
-For comparison, a bootstrap that draws clips and seeds alike for both systems excludes 0 for 14 % of
-150 pairs of three seeds with high spread, 8 (ER) and 10 % (F1) with five, 5 and 3 % with ten.
+For comparison, a bootstrap that draws clips and seeds for both systems excludes 0 for 14 % of 150
+pairs of three seeds with high spread, for 8 % (ER) and 10 % (F1) with five, and for 5 % and 3 %
+with ten.
 """
 
 import functools
@@ -39,12 +40,13 @@ from populations import FULL, SIZES, draw_decoded_systems, draw_ranked_systems, 
 from wsedtk.evaluation import average_precision, intervals, metrics
 
 NUM_SEEDS = (3, 5, 10)
-SPREADS = {"low": 0.02, "high": 0.4}  # between seeds: of segments' logits, half of it of scores
+# between seeds: of the logits of segments, half of it of scores
+SPREADS = {"low": 0.02, "high": 0.4}
 DECODED, RANKED = ("f1", "error_rate"), ("map", "mauc", "dprime")
 
 
 def decoded_estimates(num_clips, spread, rng, better):
-    """Return {name: Estimates of two systems, one a seed} of a pair that is decoded."""
+    """Return {name: Estimates of two systems, one per seed} of a decoded pair."""
     counts = draw_decoded_systems(num_clips, max(NUM_SEEDS), spread, rng, 0.4 * better)
     parts = [
         [{**metrics.error_rate_parts(one), **metrics.f1_parts(one[:, 4:])} for one in system]
@@ -57,7 +59,7 @@ def decoded_estimates(num_clips, spread, rng, better):
 
 
 def ranked_estimates(num_clips, spread, rng, better, num_seeds=max(NUM_SEEDS)):
-    """Return {name: Estimates of two systems, one a seed} of a pair that is ranked."""
+    """Return {name: Estimates of two systems, one per seed} of a ranked pair."""
     scores, tags = draw_ranked_systems(num_clips, num_seeds, spread / 2, rng, 0.2 * better)
     found = [
         [average_precision.ranking_estimates(one, tags) for one in system] for system in scores
@@ -66,9 +68,9 @@ def ranked_estimates(num_clips, spread, rng, better, num_seeds=max(NUM_SEEDS)):
 
 
 def alarms(estimates, num_clips, spread, num_pairs, better=0):
-    """Return {name: {seeds: per cent of intervals that exclude 0}} and {name: mean difference}.
+    """Return {name: {seeds: percent of intervals that exclude 0}} and {name: mean difference}.
 
-    estimates: draws a pair of systems; better: 1 where the second is to be better.
+    estimates: draws a pair of systems; better: 1 if the second system is better.
     """
     rng, hits, values = np.random.default_rng(4), {}, {}
     for _ in range(num_pairs):
@@ -109,7 +111,8 @@ def test_equal_systems_by_map(spread):
     shares, _ = alarms(draw, SIZES[0], spread, 2000 if FULL else 200)
     print(f"{SIZES[0]} clips, {spread} spread: {shares}")
     check(shares, RANKED[:1], *((3, 7) if FULL else (1, 10)))  # 200 pairs: +- 1.5
-    check(shares, RANKED[1:], *((2, 7) if FULL else (0, 10)))  # areas are a little too careful
+    # areas have slightly too wide intervals
+    check(shares, RANKED[1:], *((2, 7) if FULL else (0, 10)))
 
 
 @pytest.mark.parametrize("spread", SPREADS)

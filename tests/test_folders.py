@@ -1,4 +1,4 @@
-"""folders: links are followed, loops are not, what can't be entered is named; by every verb."""
+"""folders: links are followed, loops are not, unreadable folders are reported; by all verbs."""
 
 import contextlib
 import glob
@@ -22,7 +22,7 @@ from wsedtk.inspection.artefacts import describe
 
 
 def make(folder, *files):
-    """Make empty files, named by their paths from a folder; `a -> b` makes a link."""
+    """Create empty files with these paths below a folder; `a -> b` creates a link."""
     for name in files:
         name, arrow, target = name.partition(" -> ")
         path = folder / name
@@ -35,7 +35,7 @@ def make(folder, *files):
 
 
 def walked(folder):
-    """{path from the folder: its files} as `walk` gives, and in its order."""
+    """Return {path from the folder: files} of `walk`, in its order."""
     return {os.path.relpath(path, folder): files for path, files in folders.walk(folder)}
 
 
@@ -44,7 +44,7 @@ def names_of(folder):
 
 
 def test_folders_below_and_behind_links(tmp_path, capsys):
-    """Hidden ones are passed over, as hidden files are."""
+    """Hidden folders are skipped, as hidden files are."""
     make(
         tmp_path,
         "in/b/2.wav",
@@ -87,7 +87,7 @@ def test_folders_below_and_behind_links(tmp_path, capsys):
 )
 @pytest.mark.usefixtures("printed_messages")
 def test_loops_are_refused_and_named(tmp_path, capsys, links):
-    """A link to a folder that it lies in, also above where the walk begins, or by another link."""
+    """A link to a folder that contains it, also above the start of the walk, or by another link."""
     make(tmp_path, "in/a/b/1.wav", "in/2.wav", "out/3.wav", *links)
     expected = ["2.wav", "a/b/1.wav"] + ["a/there/3.wav"] * (len(links) == 2)
     assert names_of(tmp_path / "in") == expected
@@ -135,7 +135,7 @@ def test_links_that_lead_nowhere_are_files(tmp_path):
 
 @pytest.fixture
 def closed():
-    """Take away permissions of a folder, for the rest of the test, root's too."""
+    """Remove permissions of a folder for the rest of the test, also for root."""
     with contextlib.ExitStack() as stack:
 
         def close(path, mode):
@@ -147,7 +147,7 @@ def closed():
         yield close
 
 
-MODES = [0o000, 0o300, 0o600]  # closed; not readable; not executable: one may read the names in it
+MODES = [0o000, 0o300, 0o600]  # closed; not readable; not executable: only the names can be read
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -165,7 +165,7 @@ def test_folders_that_can_not_be_entered_are_named(tmp_path, closed, capsys, mod
     closed(tmp_path / "in" / "b" / "c", mode)
     closed(tmp_path / "secret", mode)
     expected = ["5.wav", "a/1.wav", "d/3.wav"]
-    if mode == 0o300:  # what has a name that is known can be entered
+    if mode == 0o300:  # files with a known name can be opened
         expected.insert(3, "e/4.wav")
     assert names_of(tmp_path / "in") == expected
     error = capsys.readouterr().err
@@ -197,7 +197,7 @@ def test_a_folder_of_recordings_that_can_not_be_entered(tmp_path, closed, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bank_with_a_class_that_can_not_be_entered(tmp_path, closed, mode):
-    """A class that is left out in silence would make other soundscapes: an error."""
+    """Omitting a class without a message would change the soundscapes, so it is an error."""
     make(tmp_path, "Dog/1-1-A.wav", "Cat/2-1-A.wav", "elsewhere/3-1-A.wav", "Rain -> elsewhere")
     assert list(soundscapes.scan(tmp_path)) == ["Cat", "Dog", "Rain", "elsewhere"]
     closed(tmp_path / "Dog", mode)
@@ -224,7 +224,7 @@ def test_classes_of_a_bank_in_two_forms(tmp_path):
 
 @pytest.mark.usefixtures("printed_messages")
 def test_the_audio_of_a_corpus(tmp_path, closed, capsys):
-    """Links are followed, as ever; the file behind one is taken only where there is no other."""
+    """Links are followed. The file behind a link is used only if there is no other."""
     make(
         tmp_path,
         "in/b/Yabcdefghijk_0_10.wav",
@@ -394,7 +394,7 @@ PLACES = [
 
 @pytest.mark.parametrize("seed", range(4))
 def test_patterns_stand_for_the_files_that_globs_do(tmp_path, monkeypatch, seed):
-    """In folders without links: those of Python's glob."""
+    """In folders without links, the result equals that of Python's glob."""
     make(tmp_path, *random.Random(seed).sample(PLACES, 25))
     monkeypatch.chdir(tmp_path)
     for pattern in PATTERNS:
@@ -421,7 +421,7 @@ def test_any_pattern_stands_for_the_files_that_globs_do(tmp_path, paths, pattern
     shutil.rmtree(tmp_path / "in", ignore_errors=True)
     (tmp_path / "in").mkdir()
     for path in sorted(paths, key=len):
-        with contextlib.suppress(OSError):  # a file stands where a folder would
+        with contextlib.suppress(OSError):  # a file is in place of the folder
             make(tmp_path / "in", path)
     full = f"{tmp_path}/in/{pattern}"
     assert folders.matching(full) == sorted(
@@ -431,7 +431,7 @@ def test_any_pattern_stands_for_the_files_that_globs_do(tmp_path, paths, pattern
 
 @pytest.mark.usefixtures("printed_messages")
 def test_patterns_go_through_loops_once(tmp_path, capsys):
-    """With two loops Python's glob would find each file 2 ** 40 times."""
+    """With two loops, Python's glob would find each file 2 ** 40 times."""
     make(tmp_path, "in/a/1.wav", "in/l -> .", "in/m -> .", "in/n -> ../out", "out/2.wav")
     assert [path.name for path in folders.matching(f"{tmp_path}/in/**/*.wav")] == ["1.wav", "2.wav"]
     assert f"not followed: {tmp_path}/in/l, {tmp_path}/in/m;" in capsys.readouterr().err

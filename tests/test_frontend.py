@@ -40,11 +40,11 @@ CONFIGS = pytest.mark.parametrize("config", [WANG, HE, ODD], ids=["Wang", "He", 
 TOLERANCE = {
     "float64": 1e-6,
     "float32": 5e-3,
-}  # dB; the latter above the floor of a float32 transform, see close
+}  # dB; the latter is above the noise of a float32 transform, see close
 
 
 def librosas(config, samples):
-    """The same features by librosa alone, in float64."""
+    """Return the same features by librosa in float64."""
     if config.pad_to_seconds is not None:
         samples = np.pad(
             samples, (0, max(0, round(config.pad_to_seconds * config.sample_rate) - len(samples)))
@@ -104,7 +104,7 @@ def close(config, samples, dtype):
     assert found.shape == expected.shape and found.dtype == dtype
     audible = (
         expected > expected.max() - 50 * config.power if dtype == "float32" else slice(None)
-    )  # 2^-24 lies 72 dB of magnitude down
+    )  # 2^-24 is -72 dB of magnitude
     np.testing.assert_allclose(found[audible], expected[audible], rtol=0, atol=TOLERANCE[dtype])
 
 
@@ -143,7 +143,7 @@ def test_signals_against_librosa(config, name):
 
 
 def close_to_librosas_reading(config, path):
-    """Compare what wsedtk reads of a file, and its features, with librosa's own reading and features."""
+    """Compare samples and features of a file with librosa's own reading and features."""
     samples, rate = audio_files.read(path, config.sample_rate)
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -174,7 +174,7 @@ def test_padding_a_real_recording_adds_frames_at_its_floor(real_data):
     np.testing.assert_allclose(padded[:60], short, rtol=0, atol=1e-4)
     np.testing.assert_allclose(
         padded[63:], short.max() - 80, rtol=0, atol=1e-4
-    )  # beyond the reach of the last samples' window
+    )  # beyond the window of the last samples
 
 
 @PUBLISHED
@@ -285,7 +285,7 @@ def test_mel_filters_are_librosas_to_the_bit(rate, num_mels):
 
 
 def test_filters_without_a_bin_are_told():
-    """Of the bins at 0, 4000 and 8000 Hz only the second lies within a filter, the third one."""
+    """Of the bins at 0, 4000 and 8000 Hz, only the second is within a filter, the third filter."""
     with pytest.warns(UserWarning, match="2 of 3 mel filters contain no FFT bin"):
         filters = mel_filters(dataclasses.replace(WANG, window=4, num_fft=4, num_mels=3))
     assert [bins.tolist() for bins in filters.nonzero()] == [[2], [1]]

@@ -1,4 +1,4 @@
-"""What all commands have in common: --quiet, --verbose, and what they suggest where a name is not known."""
+"""Common behaviour of all commands: --quiet, --verbose, and suggestions for unknown names."""
 
 import json
 
@@ -34,7 +34,7 @@ def test_quiet_before_or_after_the_verb(run, small_set, tmp_path, place):
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "") and (
         tmp_path / "a.h5"
     ).exists()
-    assert run(*arguments).stdout  # and the next command tells as ever
+    assert run(*arguments).stdout  # the next command prints as usual
 
 
 def test_quiet_lets_warnings_and_errors_through(run, small_set, tmp_path):
@@ -49,7 +49,7 @@ def test_quiet_lets_warnings_and_errors_through(run, small_set, tmp_path):
 
 
 def test_quiet_prints_results(run, corpus, small_set, tmp_path):
-    """What has no output but the screen, JSON, and dry runs."""
+    """Commands whose only output is the screen, JSON, and dry runs."""
     result = run("--quiet", "validate", small_set)
     assert result.exit_code == 0 and "12 clips, 2 classes" in result.stdout
     result = run(
@@ -201,7 +201,7 @@ def test_shards_are_one_file_under_the_name_without_their_numbers(run, trained, 
 
 
 def test_another_fault_gets_no_path(run, small_set, tmp_path):
-    """An input that is missing too is not what the message is about."""
+    """The message is about this error, although another input is missing too."""
     (small_set / "tags.tsv").unlink()
     (tmp_path / "conf.yaml").touch()
     result = run("extract", small_set, tmp_path / "a.h5", "--config", tmp_path / "cnf.yaml")

@@ -1,4 +1,4 @@
-"""`wsedtk import`: files laid out as the published ones, against networks written out here in plain torch."""
+"""`wsedtk import`: files in the published format, compared with networks in plain torch."""
 
 import collections
 import contextlib
@@ -39,7 +39,7 @@ SMALL = (
 
 
 def random_gru(num_inputs, num_hidden):
-    """The tensors of a bidirectional GRU."""
+    """Return the tensors of a bidirectional GRU."""
     shapes = {
         "weight_ih": (3 * num_hidden, num_inputs),
         "weight_hh": (3 * num_hidden, num_hidden),
@@ -54,7 +54,7 @@ def random_gru(num_inputs, num_hidden):
 
 
 def random_outputs(num_hidden, num_classes, attention):
-    """The tensors of one output layer, or two."""
+    """Return the tensors of one or two output layers."""
     return {
         f"{layer}.{name}": torch.randn(shape) * 4 / num_hidden**0.5
         for layer in ("fc_prob", "fc_att")[: 2 if attention else 1]
@@ -63,7 +63,7 @@ def random_outputs(num_hidden, num_classes, attention):
 
 
 def talnet_tensors(channels=SMALL, embedding_size=32, num_classes=3, attention=False):
-    """Random tensors with the names and shapes of TALNet.pt."""
+    """Return random tensors with the names and shapes of TALNet.pt."""
     tensors, num_inputs = {}, 1
     for i, size in enumerate(channels, 1):
         tensors[f"conv{i}.conv.weight"] = (
@@ -86,7 +86,7 @@ def talnet_tensors(channels=SMALL, embedding_size=32, num_classes=3, attention=F
 
 
 def dcase_tensors(channels=(4, 5, 6), num_mels=16, num_hidden=7, num_classes=3, attention=False):
-    """Random tensors with the names and shapes of Wang's DCASE networks."""
+    """Return random tensors with the names and shapes of Wang's DCASE networks."""
     tensors, num_inputs = {}, 1
     for i, size in enumerate(channels, 1):
         tensors[f"conv{i}.weight"] = (
@@ -102,7 +102,7 @@ def dcase_tensors(channels=(4, 5, 6), num_mels=16, num_hidden=7, num_classes=3, 
 
 
 def plain_head(t, x, pooling):
-    """Feature maps (B, C, T, F) -> GRU -> clip and frame probabilities, in plain torch."""
+    """Compute clip and frame probabilities from feature maps (B, C, T, F) in plain torch."""
     x = torch.stack(
         [x[:, :, frame].reshape(len(x), -1) for frame in range(x.shape[2])], dim=1
     )  # channel by frequency
@@ -127,7 +127,7 @@ def plain_head(t, x, pooling):
 
 @torch.no_grad()
 def plain_talnet(t, x, num_pools, pooling="linear"):
-    """TALNet of features (B, T, F) in evaluation mode."""
+    """Compute TALNet on features (B, T, F) in evaluation mode."""
     x, num_convs = x[:, None], sum(name.endswith(".conv.weight") for name in t)
     for i in range(1, num_convs + 1):
         x = functional.conv2d(x, t[f"conv{i}.conv.weight"], t[f"conv{i}.conv.bias"], padding=1)
@@ -145,7 +145,7 @@ def plain_talnet(t, x, num_pools, pooling="linear"):
 
 @torch.no_grad()
 def plain_dcase(t, x, pooling="linear"):
-    """Wang's DCASE network of features (B, T, F)."""
+    """Compute Wang's DCASE network on features (B, T, F)."""
     x = x[:, None]
     for i, factor in ((1, 1), (2, 2), (3, 2)):
         x = functional.relu(
@@ -166,14 +166,14 @@ def write_inputs(folder, num_mels=16, num_classes=3):
 
 @pytest.fixture(autouse=True)
 def inputs(tmp_path):
-    """The small inputs of every test, and the same random numbers."""
+    """The small inputs of all tests, and fixed random numbers."""
     torch.manual_seed(0)
     write_inputs(tmp_path)
 
 
 @pytest.fixture
 def command(run, tmp_path):
-    """Run `wsedtk import` on the folder's files: returns click's result."""
+    """Run `wsedtk import` on the files of the folder, and return click's result."""
 
     def command(
         *options,
@@ -204,7 +204,7 @@ def command(run, tmp_path):
 
 @pytest.fixture
 def imported(command, tmp_path):
-    """Save a checkpoint, import it and load the model: returns (ModelSpec, network)."""
+    """Save a checkpoint, import it and load the model; return (ModelSpec, network)."""
 
     def imported(content, *options, **save):
         torch.save(content, tmp_path / "n.pt", **save)
@@ -217,7 +217,7 @@ def imported(command, tmp_path):
 
 @pytest.fixture
 def refused(command, tmp_path):
-    """Check that an import is refused in words that match, and leaves nothing behind."""
+    """Check that an import fails with a matching message and writes nothing."""
 
     def refused(match, *options, **files):
         result = command(*options, **files)
@@ -236,7 +236,7 @@ def features(num_mels=16, num_frames=42, num_clips=2):
 
 @torch.no_grad()
 def assert_same_outputs(network, x, expected):
-    """Compare a network's clip and frame probabilities with those expected, and see that they say something."""
+    """Compare clip and frame probabilities with expected ones, and check that these vary."""
     clip, frame = expected
     found = network(x)
     torch.testing.assert_close(found.clip, clip, rtol=1e-4, atol=1e-6)
@@ -382,7 +382,7 @@ def test_what_the_model_directory_says(imported, tmp_path):
 
 
 class Storage:
-    """The numbers of a tensor, on a GPU."""
+    """A tensor on a GPU."""
 
     def __init__(self, tensor):
         self.tensor, self.key = tensor, str(94000000 + tensor.data_ptr())
@@ -392,7 +392,11 @@ class Storage:
 
 
 class Python2Pickler(pickle._Pickler):
-    """Pickles as Python 2.7 and torch 0.4 do: byte strings, OrderedDicts as lists of pairs, the numbers of tensors elsewhere."""
+    """Writes pickles as Python 2.7 and torch 0.4 do.
+
+    Strings are byte strings, OrderedDicts are lists of pairs, and the numbers of tensors are stored
+    elsewhere.
+    """
 
     dispatch = dict(pickle._Pickler.dispatch)
 
@@ -401,7 +405,7 @@ class Python2Pickler(pickle._Pickler):
         self.storages = {}
 
     def save_text(self, text):
-        """A str of Python 2: SHORT_BINSTRING, or BINSTRING."""
+        """Write a str of Python 2: SHORT_BINSTRING or BINSTRING."""
         data = text.encode("ascii") if isinstance(text, str) else text
         self.write(
             (
@@ -416,7 +420,7 @@ class Python2Pickler(pickle._Pickler):
     dispatch[str] = dispatch[bytes] = save_text
 
     def reducer_override(self, item):
-        """The calls that make an OrderedDict or a tensor."""
+        """Write the calls that create an OrderedDict or a tensor."""
         if isinstance(item, torch.Tensor):
             storage = self.storages.setdefault(id(item), Storage(item))
             return torch._utils._rebuild_tensor_v2, (
@@ -432,7 +436,7 @@ class Python2Pickler(pickle._Pickler):
         return NotImplemented
 
     def persistent_id(self, item):
-        """What stands for a storage."""
+        """Return the persistent ID of a storage."""
         return (
             ("storage", item.kind, item.key, "cuda:0", item.tensor.numel(), None)
             if isinstance(item, Storage)
@@ -441,7 +445,7 @@ class Python2Pickler(pickle._Pickler):
 
 
 def write_as_python_2_did(content, path):
-    """torch.save of Python 2.7 and torch 0.4, on a machine with a GPU."""
+    """Save as torch.save of Python 2.7 and torch 0.4 does on a machine with a GPU."""
     with open(path, "wb") as file:
         sizes = {
             "protocol_version": 1001,
@@ -459,7 +463,7 @@ def write_as_python_2_did(content, path):
 
 
 def as_published(tensors):
-    """A state dict with the metadata that torch hangs on it."""
+    """A state dict with the metadata that torch attaches."""
     state = collections.OrderedDict(tensors)
     state._metadata = collections.OrderedDict({"": {"version": 1}, "conv1.bn": {"version": 2}})
     return state
@@ -618,7 +622,7 @@ def test_damaged_npz_normalizers_are_refused(tmp_path, save):
         (tmp_path / "a.npz").write_bytes(
             whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
         )
-        with contextlib.suppress(InputError):  # some bytes do not matter
+        with contextlib.suppress(InputError):  # changes of some bytes have no effect
             assert read_normalizer(tmp_path / "a.npz", 16)[0].tolist() == mean.tolist()
 
 
@@ -630,7 +634,7 @@ def test_a_cut_npz_normalizer_is_refused_and_closed(tmp_path):
         (tmp_path / "a.npz").write_bytes(whole[:size])
         with pytest.raises(InputError, match="a.npz: expected two rows"):
             read_normalizer(tmp_path / "a.npz", 16)
-    gc.collect()  # an open file is told here, and not in a later test
+    gc.collect()  # an open file is reported here, not in a later test
 
 
 @pytest.mark.parametrize(
@@ -653,7 +657,7 @@ def test_labels_at_fault_are_refused(refused, tmp_path, text, match):
 
 
 class Evil:
-    """What a stranger's file may hold."""
+    """Return the content of a hostile file."""
 
     def __reduce__(self):
         return os.mkdir, ("evil",)
@@ -787,7 +791,7 @@ def test_code_in_a_file_does_not_run(refused, tmp_path, monkeypatch):
 def test_what_a_checkpoint_holds_beside_tensors_is_told(refused, tmp_path):
     torch.save({"model": Evil()}, tmp_path / "n.pt")
     told = refused("n.pt: not a checkpoint, or a damaged one .*mkdir")
-    assert "weights_only` set to `False`" not in told  # no advice to run it
+    assert "weights_only` set to `False`" not in told  # it does not advise to run the file
 
 
 @pytest.mark.parametrize(

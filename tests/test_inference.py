@@ -1,4 +1,4 @@
-"""Running a network: normalisation, padding, batches of like lengths, the device's name."""
+"""Running a network: normalisation, padding, batches of similar lengths, device names."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from wsedtk.models.network import build_network
 
 @pytest.fixture
 def store(tmp_path):
-    """A hundred clips of 4 to 40 frames, some bins far from zero, one that never varies."""
+    """A hundred clips of 4 to 40 frames; some bins are far from zero, and one is constant."""
     generator = np.random.default_rng(0)
     with writing_features(tmp_path / "f.h5", 40, 8, "float32", {"hop": 1}, "f") as (append, _):
         for i in range(100):

@@ -1,4 +1,4 @@
-"""info: of each kind of artefact what it says, whole, in the making, damaged; and of what is no artefact, or means harm."""
+"""info: its output for each kind of artefact, complete, incomplete or damaged; and other files."""
 
 import dataclasses
 import importlib.util
@@ -38,12 +38,12 @@ needs_onnx = pytest.mark.skipif(
 
 
 def command(exp, name, *arguments):
-    """Run a command as a recipe does, its record in exp/log."""
+    """Run a command as a recipe does, with its record in exp/log."""
     (exp / "log").mkdir(exist_ok=True)
     words = [str(word) for word in ("--record", exp / "log" / f"{name}.yaml", *arguments)]
     with mock.patch.object(
         sys, "argv", ["wsedtk", *words]
-    ):  # of which a record takes its arguments
+    ):  # the record takes the arguments from here
         assert (
             CliRunner().invoke(cli.cli, words, prog_name="wsedtk", catch_exceptions=False).exit_code
             == 0
@@ -52,7 +52,10 @@ def command(exp, name, *arguments):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """An experiment directory: two sets, features (one in shards), a model, its scores, decoded and scored. Not to be written to."""
+    """An experiment directory: two sets, features (one in shards), model, scores, decoded folder.
+
+    Tests must not write to it.
+    """
     exp = tmp_path_factory.mktemp("info") / "exp"
     for name, numbers in (("fit", range(12)), ("valid", range(12, 18))):
         names = [f"{i:02d}.wav" for i in numbers]
@@ -108,19 +111,19 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def exp(made, tmp_path):
-    """A copy of the experiment directory, to be damaged."""
+    """A copy of the experiment directory, for damage."""
     return Path(shutil.copytree(made, tmp_path / "exp"))
 
 
 def told(path):
-    """What is told of an artefact, which both forms can show: (About, text)."""
+    """Return the description of an artefact, checked in both formats: (About, text)."""
     about = artefacts.describe(path)
     json.dumps(info._plain(dataclasses.asdict(about)), allow_nan=False)
     return about, info.text_of(about)
 
 
 def inputs(about):
-    """{what: (fingerprint, state)} of what an artefact was made from, but for files."""
+    """Return {input: (fingerprint, state)} of an artefact, except files."""
     return {
         one["what"]: (one["fingerprint"], one["state"])
         for one in about.inputs
@@ -352,7 +355,7 @@ def test_an_exported_model(made, tmp_path, run, monkeypatch):
     model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
     model.graph.initializer[0].external_data.add(key="location", value="/etc/hostname")
     (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
-    assert told(tmp_path / "odd.onnx")[0].kind == "ONNX file"  # what it names is not read
+    assert told(tmp_path / "odd.onnx")[0].kind == "ONNX file"  # the file that it names is not read
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = run("info", tmp_path / "m.onnx")
     assert (
@@ -460,7 +463,7 @@ def test_values_that_json_has_not(exp, tmp_path, run):
 
 
 def damaged(made, tmp_path, path, seed):
-    """A copy of the folder that a file is of, with the file damaged; the file's path."""
+    """Copy the folder of a file, with the file damaged; return the path of the file."""
     source = made / path
     folder = tmp_path / "damaged"
     shutil.rmtree(folder, ignore_errors=True)
@@ -498,7 +501,7 @@ def damaged(made, tmp_path, path, seed):
 def test_damaged_bytes_are_a_fault_and_no_traceback(made, tmp_path, path):
     for seed in range(
         5 if path.endswith(".h5") else count(100, 5)
-    ):  # HDF5's own code can hang: test_hdf5.py tries it in processes
+    ):  # HDF5 itself can hang: test_hdf5.py runs it in processes
         target = damaged(made, tmp_path, path, seed)
         for place in (target, target.parent):
             try:
@@ -547,7 +550,7 @@ def test_weights_that_are_damaged_accuse_nothing_else(exp):
 
 
 class Evil:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -640,7 +643,7 @@ def test_big_files_are_told_of_at_once(tmp_path):
     )
     with open(tmp_path / "job.log", "wb") as file:
         file.write(b"# wsedtk train\n# host h, started 2026-01-02 03:04:05 +0000\n")
-        file.truncate(1 << 33)  # a hole
+        file.truncate(1 << 33)  # a sparse file
     begun = time.monotonic()
     assert (
         told(tmp_path / "big.h5")[0].content["clips"] == rows

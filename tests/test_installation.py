@@ -1,4 +1,4 @@
-"""An installation by `pip install -e` is imported from any folder, also beside a checkout."""
+"""An installation by `pip install -e` is imported in any folder, also beside a checkout."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A checkout named wsedtk, and what `pip install -e` puts into site-packages for it."""
+    """A checkout named wsedtk, and the files that `pip install -e` adds to site-packages."""
     folder = tmp_path_factory.mktemp("installation")
     checkout, site = folder / "beside" / "wsedtk", folder / "site-packages"
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
@@ -41,7 +41,7 @@ def installed(tmp_path_factory):
 
 @pytest.mark.parametrize("place", [".", "..", "wsedtk", "/"])
 def test_it_is_imported_from_any_folder(installed, place):
-    """Without this environment's packages; `-c` puts the working directory first on the path."""
+    """Without packages of this environment; `-c` puts the working directory first on the path."""
     checkout, site = installed
     code = (
         f"import site; site.addsitedir({str(site)!r}); "
@@ -59,6 +59,6 @@ def test_it_is_imported_from_any_folder(installed, place):
 
 
 def test_a_folder_of_that_name_does_not_hide_it(installed, tmp_path):
-    """As of the results of somebody's work."""
+    """For example of the results of a user."""
     (tmp_path / "wsedtk" / "errors").mkdir(parents=True)
     test_it_is_imported_from_any_folder(installed, tmp_path)

@@ -1,6 +1,6 @@
-"""intervals: against scipy's t tests, loops and cases by hand.
+"""intervals: compared with scipy's t tests, loops and cases computed by hand.
 
-test_coverage.py and test_false_alarms.py hold the simulations.
+The simulations are in test_coverage.py and test_false_alarms.py.
 """
 
 import numpy as np
@@ -26,7 +26,8 @@ def test_the_influences_of_a_ratio_are_those_of_leaving_each_clip_out():
 
 def test_a_ratio_of_nothing():
     assert intervals.ratio(np.zeros(3), np.zeros(3)) is None
-    alone = intervals.ratio(np.array([0, 1, 0]), np.array([0, 2, 0]))  # a clip that all depends on
+    # the value depends on one clip
+    alone = intervals.ratio(np.array([0, 1, 0]), np.array([0, 2, 0]))
     assert alone.value == 0.5 and alone.influence is None
     assert (
         intervals.over_clips(alone) is None
@@ -50,7 +51,7 @@ def test_the_degrees_of_freedom_of_normal_influences_are_those_of_their_number()
     assert variance == pytest.approx(1 / 100_000, rel=0.02) and freedom == pytest.approx(
         99_999, rel=0.05
     )
-    few = np.append(np.zeros(998), [1, -1])  # all the spread comes from two clips
+    few = np.append(np.zeros(998), [1, -1])  # two clips cause the whole spread
     assert intervals._clip_variance(few)[1] == pytest.approx(3, abs=0.01)
 
 
@@ -82,11 +83,12 @@ def test_where_seeds_make_no_difference_it_is_that_over_clips():
     _, same = intervals.difference_over_seeds(
         seeds_of([0.2] * 3, first), seeds_of([0.5] * 4, first)
     )
-    assert same == pytest.approx([0.3, 0.3])  # clips that both find as hard cancel
+    # effects of clips that are equal for both systems cancel
+    assert same == pytest.approx([0.3, 0.3])
 
 
 def test_what_a_seed_does_to_single_clips_counts_once():
-    # Seeds that differ by chance on each clip alone: the spread between seeds is all there is.
+    # Seeds differ at random on each clip alone: there is no other spread between seeds.
     rng, halves, alone = np.random.default_rng(5), [], []
     for _ in range(300):
         values = rng.standard_normal((2, 5, 400))
@@ -96,7 +98,8 @@ def test_what_a_seed_does_to_single_clips_counts_once():
         means = values.mean(axis=2)
         low, high = scipy.stats.ttest_ind(means[1], means[0]).confidence_interval(0.95)
         alone.append((high - low) / 2)
-    assert np.mean(halves) == pytest.approx(np.mean(alone), rel=0.12)  # 1.4 times as much if twice
+    # if counted twice, it would be 1.4 times as large
+    assert np.mean(halves) == pytest.approx(np.mean(alone), rel=0.12)
 
 
 def test_below_three_seeds_there_is_no_interval():
@@ -114,7 +117,7 @@ def test_below_three_seeds_there_is_no_interval():
     mean, half = intervals.over_seeds([1, 2, 6])
     assert (mean, half) == pytest.approx(
         (3, 4.30265 * np.sqrt(7 / 3)), rel=1e-5
-    )  # Student's, 2 degrees
+    )  # Student's, 2 degrees of freedom
     missing = [*seeds_of([0.1, 0.2]), Estimate(0.3, 0.3, None)]
     assert intervals.difference_over_seeds(missing, seeds_of([0.1, 0.2, 0.3])) == (
         pytest.approx(0),

@@ -1,4 +1,4 @@
-"""The folders of the package: imports go downward only, by folder, as the syntax trees tell."""
+"""The folders of the package: imports go downward only, according to the syntax trees."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import wsedtk
 
 PACKAGE = Path(wsedtk.__file__).parent
-# From the top down. Folders of one line do not import each other.
+# From top to bottom. Folders of one line do not import each other.
 LAYERS = (
     ("__main__",),
     ("cli",),
@@ -26,7 +26,7 @@ WITHOUT_TORCH = ("data", "decoding", "evaluation", "core")
 
 
 def imports():
-    """Yield (folder, file, imported module) of every import, also of those inside functions."""
+    """Yield (folder, file, imported module) of all imports, including those inside functions."""
     for path in sorted(PACKAGE.rglob("*.py")):
         folder = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""Metrics: against scikit-learn, sed_eval and sed_scores_eval themselves, and by hand."""
+"""Metrics: compared with scikit-learn, sed_eval, sed_scores_eval and cases computed by hand."""
 
 import math
 
@@ -88,7 +88,8 @@ def test_clips_without_events_count():
 
 
 def test_segment_figures_by_hand():
-    # One clip of 2.5 s. Segment 0: A for B is a substitution; 1: B found, A inserted; 2 (half): A missed.
+    # One clip of 2.5 s. Segment 0: B instead of A, a substitution. Segment 1: B is found, A is
+    # inserted. Segment 2 (half): A is missed.
     reference, estimate = (
         Events.from_rows([(0, 0.2, 1.7, 1), (0, 2.0, 2.5, 0)]),
         Events.from_rows([(0, 0.0, 2.0, 0), (0, 1.0, 2.0, 1)]),
@@ -254,7 +255,7 @@ def test_baselines_by_hand():
         {"precision": 0.5, "recall": 1.0, "f1": 2 / 3}
     )
     assert found["everything"]["segment"] == pytest.approx(
-        {  # 6 said, 2 true
+        {  # 6 found, 2 true
             "error_rate": 2.0,
             "substitution_rate": 0.0,
             "deletion_rate": 0.0,
@@ -264,7 +265,7 @@ def test_baselines_by_hand():
             "f1": 0.5,
         }
     )
-    # its tags: both classes in both segments of clip 0, nothing in clip 1
+    # tags of the system: both classes in both segments of clip 0, nothing in clip 1
     assert found["system_tags"]["tagging"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
     assert found["system_tags"]["segment"] == pytest.approx(
         {
@@ -297,7 +298,8 @@ def test_consistency_by_hand():
         np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], bool),
         np.array([0, 0, 1, 1]),
     )
-    # 4 positive segments, of which (0, class 1) and (2, class 2) lack their tag; 3 tags, of which 2 have no segment
+    # 4 positive segments, of which (0, class 1) and (2, class 2) lack their tag; 3 tags, of which 2
+    # have no segment
     assert metrics.consistency(tags, active, clip_of) == {
         "segments_without_tag": 0.5,
         "tags_without_segment": pytest.approx(2 / 3),
@@ -434,7 +436,7 @@ def test_an_event_of_length_zero_at_the_very_end_is_in_its_clip():
 
 
 def test_a_length_that_is_off_by_less_than_a_microsecond_adds_no_segment():
-    """Of 10 - 0.1 - 7 s and of 3.0000000000000004 s, as differences of times are."""
+    """Of 10 - 0.1 - 7 s and 3.0000000000000004 s, which are differences of times."""
     events, durations = (
         Events.from_rows([(0, 0.0, 2.9, 0), (1, 0.0, 3.0, 0)]),
         np.array([2.9000000000000004, 3.0000000000000004]),

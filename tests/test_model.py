@@ -1,4 +1,4 @@
-"""Model: predict equals extract and predict, detect equals detect, and nothing else changes."""
+"""Model: it equals the verbs extract, predict and detect, without side effects."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ def model(folder):
 
 
 def tones(seconds, rate=RATE, channels=1):
-    """Samples (S, C) of tones that come and go, in noise."""
+    """Return samples (S, C) of tones at several times, in noise."""
     rng, time = np.random.default_rng(0), np.arange(round(seconds * rate)) / rate
     samples = rng.normal(0, 0.02, (len(time), channels))
     for frequency, period in ((300, 1.7), (3000, 2.3)):
@@ -40,7 +40,7 @@ def tones(seconds, rate=RATE, channels=1):
 
 
 def events_of(result):
-    """The events that `detect --format jsonl` prints."""
+    """Return the events that `detect --format jsonl` prints."""
     assert result.exit_code == 0, result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines()]
     return [(one["onset"], one["offset"], one["event_label"], one["score"]) for one in found]
@@ -138,7 +138,7 @@ def test_a_saved_model_is_the_same(model, folder, tmp_path):
 
 
 def test_a_point_of_an_older_model_stays_valid(folder, tmp_path):
-    """Its model.yaml lacks keys, so that the fingerprint of what is saved is another one."""
+    """model.yaml lacks keys, so the fingerprint of the saved model differs."""
     write_model(tmp_path / "old")
     lines = (tmp_path / "old" / "model.yaml").read_text().splitlines(keepends=True)
     (tmp_path / "old" / "model.yaml").write_text(
@@ -237,7 +237,7 @@ def state():
 
 
 def test_nothing_else_changes(folder, tmp_path):
-    """The environment, torch's flags and random numbers, and signals stay; nothing is printed."""
+    """Environment, torch's flags, random state and signals are unchanged; nothing is printed."""
     soundfile.write(tmp_path / "a.wav", tones(3, 22050, 2), 22050)
     code = (
         STATE

@@ -1,4 +1,7 @@
-"""The model card: what it says is true, names nobody and no place, shows labels as they are, and keeps its owner's text."""
+"""The model card: its statements are true, it names no user or path, and keeps the owner's text.
+
+Labels are shown unchanged.
+"""
 
 import dataclasses
 import getpass
@@ -30,7 +33,7 @@ def model(trained, tmp_path):
 
 @pytest.fixture
 def small(tmp_path):
-    """A function that makes a model directory, with changes to its description."""
+    """A function that writes a model directory with a changed description."""
 
     def make(**changes):
         spec = dataclasses.replace(small_spec(), **changes)
@@ -68,7 +71,7 @@ def faults(folder):
 
 
 def rendered(text):
-    """Markdown's text after its escapes and entities: what a reader sees of a line that has no markup left."""
+    """Return Markdown text without escapes and entities, as shown if a line has no other markup."""
     return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
 
 
@@ -163,7 +166,7 @@ def test_the_same_files_give_the_same_card(scored, tmp_path):
     model_card.refresh(scored)
     assert (
         card(scored) == first and (scored / "README.md").stat().st_mtime_ns == when
-    )  # nor is it written
+    )  # nor is the file written
     other = shutil.copytree(scored, tmp_path / "elsewhere" / "my model")
     (other / "README.md").unlink()
     model_card.refresh(other)
@@ -246,7 +249,7 @@ def test_labels_are_shown_as_they_are(small):
     for line in lines:
         bare = re.sub(
             r"\\[!-/:-@\[-`{-~]|&#\d+;", "x", line[2:]
-        )  # nothing but what is escaped means something
+        )  # only escaped characters have a meaning
         assert not re.search(r"[`*_\[\]<>#|~&$@:^!]|www\.|^\d+[.)]|^[-+=]", bare), line
     assert text.count("<!--") == 2
 
@@ -321,7 +324,7 @@ def test_what_a_card_is_made_of_is_damaged(scored, tmp_path, run):
 
 
 def test_a_card_that_is_shared_is_enough(scored, tmp_path, run):
-    """The four files of a model directory, elsewhere and alone, are whole, and ready but for the licence."""
+    """The four files of a model directory are complete elsewhere; only the licence is missing."""
     assert run("report", scored, tmp_path / "r.html").exit_code == 0
     alone = tmp_path / "alone"
     alone.mkdir()

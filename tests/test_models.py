@@ -1,4 +1,4 @@
-"""Networks: shapes, parameters, initialisation, and padding that never leaks."""
+"""Networks: shapes, parameters, initialisation, and padding that has no effect."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from wsedtk.models.network import build_network
 from wsedtk.models.pooling import HIERARCHIES
 from wsedtk.models.pooling_functions import POOLINGS
 
-SMALL = {  # each network at a size that a test affords
+SMALL = {  # each network at a small size
     "dcase-crnn": {"num_mels": 16, "channels": (4, 5, 6), "num_hidden": 7},
     "talnet": {"num_mels": 16, "embedding_size": 32, "num_convs": 6, "num_pools": 3},
     "gated-crnn": {"num_mels": 16, "num_channels": 4, "num_top_channels": 6, "num_hidden": 7},
@@ -62,12 +62,12 @@ def test_the_gru_predicts_in_float32_on_a_cpu_and_learns_in_what_autocast_says()
             torch.testing.assert_close(
                 layers.run_gru(gru.eval(), x, mask), plain, rtol=0, atol=1e-6
             )
-            assert (layers.run_gru(gru.train(), x, mask) - plain).abs().max() > 1e-4  # bf16 shows
+            assert (layers.run_gru(gru.train(), x, mask) - plain).abs().max() > 1e-4  # bf16 is used
         assert mask is None or not plain[~mask].any()
 
 
 def convolutions(network, shape):
-    """The outputs (C, T, F) of the network's convolutions, in order."""
+    """Return the outputs (C, T, F) of the network's convolutions, in order."""
     found, hooks = [], []
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
@@ -115,7 +115,11 @@ def test_the_published_shapes():
     [(1024, 5, 5), (512, 8, 4), (768, 12, 6), (256, 3, 1), (1024, 15, 5)],
 )
 def test_talnets_general_form(embedding, num_convs, num_pools):
-    """A pooled layer has E / f maps, f its output's bins; another 2 E / f, f its input's (Wang, Li & Metze 2019, section 4)."""
+    """Compare the number of maps with section 4 of Wang, Li & Metze 2019.
+
+    A pooled layer has E / f maps, where f is the number of its output bins. Another layer has
+    2 E / f maps, where f is the number of its input bins.
+    """
     network = build_network(
         "talnet", 4, embedding_size=embedding, num_convs=num_convs, num_pools=num_pools
     )
@@ -138,7 +142,7 @@ def test_initialisation_is_the_published_one(name):
         fan_in = parameter.shape[1] * parameter[0, 0].numel() if parameter.dim() == 4 else 0
         if name == "talnet" and key.endswith(
             ".conv.bias"
-        ):  # torch's own: uniform, bounded by 1 / sqrt(fan in)
+        ):  # torch's default: uniform, bounded by 1 / sqrt(fan in)
             weight = network.get_parameter(key.replace("bias", "weight"))
             assert 0.7 < parameter.abs().max() * (weight.shape[1] * 9) ** 0.5 <= 1, key
         elif ".bn." in key:
@@ -156,7 +160,10 @@ def test_initialisation_is_the_published_one(name):
 
 @pytest.mark.parametrize("name, hidden", [("dcase-crnn", 100), ("talnet", 512)])
 def test_recurrent_weights_start_as_large_as_in_the_published_code(name, hidden):
-    """Three gates of H x H in one orthogonal matrix: standard deviation 1 / sqrt(3 H), 0.0577 for H = 100."""
+    """Three gates of H x H in one orthogonal matrix have the standard deviation 1 / sqrt(3 H).
+
+    It is 0.0577 for H = 100.
+    """
     gru = build_network(name, 17).gru
     for weight in (gru.weight_hh_l0, gru.weight_hh_l0_reverse):
         assert weight.shape == (3 * hidden, hidden)
@@ -165,7 +172,10 @@ def test_recurrent_weights_start_as_large_as_in_the_published_code(name, hidden)
 
 
 def lively(name, method, **options):
-    """A small network in evaluation mode whose biases and batch norms are not at rest: they fill padding where nothing masks it."""
+    """Return a small network in evaluation mode with random biases and batch norms.
+
+    These fill the padding if nothing masks it.
+    """
     torch.manual_seed(0)
     return stir(
         build_network(name, 3, pooling=method, **{**SMALL[name], **options}).double().eval()
@@ -206,7 +216,7 @@ def test_the_gated_networks_options_keep_padding_out(options):
 
 @NETWORKS
 def test_padding_leaks_without_the_masks(name, monkeypatch):
-    """The tests above can fail: without masks before the convolutions they do."""
+    """The tests above can fail: they do without masks before the convolutions."""
     module = name.replace("-", "_")
     monkeypatch.setattr(f"wsedtk.models.networks.{module}.zero_padding", lambda x, mask: x)
     with pytest.raises(AssertionError):
@@ -257,7 +267,7 @@ def test_a_gated_convolution_is_one_half_times_the_sigmoid_of_the_other():
     y = (
         torch.nn.functional.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1)
         / (1 + 1e-5) ** 0.5
-    )  # batch norm at rest
+    )  # batch norm with its initial statistics
     torch.testing.assert_close(layer(x), y[:, :3] * torch.sigmoid(y[:, 3:]))
 
 
@@ -304,7 +314,7 @@ def test_dropout_is_off_as_published_and_in_evaluation():
 
 
 class OwnNetwork(torch.nn.Module):
-    """A network of a user's own."""
+    """A network of a user."""
 
     time_reduction = 1
 

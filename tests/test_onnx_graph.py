@@ -1,4 +1,4 @@
-"""The exported graph against LogMel and the networks themselves, at lengths that it was not traced with."""
+"""The exported graph compared with LogMel and the networks, at lengths other than in tracing."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def runner_of(network, num_mels=16):
 
 
 def lively(name, pooling, hierarchy=None, groups=(), **options):
-    """A small network whose parameters and batch norms are not at rest."""
+    """A small network with random parameters and batch norms."""
     torch.manual_seed(0)
     return stir(build_network(name, 3, pooling, hierarchy, groups, **{**SMALL[name], **options}))
 
@@ -52,7 +52,7 @@ def session_of(graph):
 
 
 def torch_scores(runner, samples, config=FRONTEND):
-    """{output: array} of the network itself, of features by LogMel."""
+    """Return {output: array} of the network on features by LogMel."""
     levels = torch.from_numpy(LogMel(config)(samples))
     with torch.inference_mode():
         output = runner.run(
@@ -91,7 +91,7 @@ def assert_same(session, runner, samples, config=FRONTEND, atol=1e-5):
             8000, 300, 100, 509, 16, 50.0, 3900.0, 2, 1e-8, 60.0, pad_to_seconds=1.0
         ),  # a prime number of points
         FrontendConfig(8000, 256, 300, 257, 8, 0.0, 4000.0),
-        FrontendConfig(8000, 200, 80, 200, 16, 0.0, 4000.0),  # hops beyond the window
+        FrontendConfig(8000, 200, 80, 200, 16, 0.0, 4000.0),  # hops are longer than the window
         FrontendConfig(8000, 1, 1, 1, 1, 0.0, 4000.0),
         FrontendConfig(8000, 2, 1, 2, 1, 0.0, 4000.0),
     ],
@@ -100,7 +100,7 @@ def assert_same(session, runner, samples, config=FRONTEND, atol=1e-5):
     "ignore:.*mel filters contain no FFT bin"
 )  # of a front end with one point
 def test_the_front_end_is_that_of_features(config):
-    """In float64 LogMel equals librosa to 1e-6 dB."""
+    """In float64, LogMel equals librosa to 1e-6 dB."""
     graph, log_mel = Frontend(config), LogMel(config)
     for length in (
         1,
@@ -111,7 +111,7 @@ def test_the_front_end_is_that_of_features(config):
         config.sample_rate,
     ):
         samples = noise(2, max(1, length))
-        samples[1] *= 1e-3  # each recording has a maximum of its own
+        samples[1] *= 1e-3  # the recordings have different maxima
         np.testing.assert_allclose(
             graph(torch.from_numpy(samples)), log_mel(samples.astype(np.float64)), rtol=0, atol=3e-5
         )
@@ -125,7 +125,7 @@ def test_any_network_pooling_and_length(name, pooling):
     kinds = [None, *HIERARCHIES]
     hierarchy = kinds[
         (list(SMALL).index(name) + POOLINGS.names().index(pooling)) % 5
-    ]  # each pooling with three of them, all in turn
+    ]  # each pooling with three of them, so that all are used
     options = (
         {"gru_gate": True, "attention_softmax": "class"}
         if (name, pooling) == ("gated-crnn", "attention")
@@ -206,7 +206,7 @@ def test_what_no_file_can_hold_is_told_before_it_is_built():
 
 
 def test_real_recordings(real_data, trained):
-    """Scores within 1e-3 of torch's, by a model that was trained (on other sounds)."""
+    """Scores differ by less than 1e-3 from torch's, with a model trained on other sounds."""
     spec, network, _ = checkpoint.load_model(trained)
     config = spec.frontend_config()
     runner = network_runner.Runner.of(

@@ -1,4 +1,4 @@
-"""operating_point.yaml: an exact round trip, and every way in which a hand-edited one can be wrong."""
+"""operating_point.yaml: an exact round trip, and all errors in a hand-edited file."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Work spread over processes: in order, with its errors, and no further ahead than a bounded number of items."""
+"""Work in several processes: ordered results, errors, and a bounded number of items ahead."""
 
 import itertools
 import os
@@ -40,7 +40,7 @@ def tell(number):
 
 
 class Counter:
-    """Many numbers; `taken` says how many were asked for."""
+    """Yield many numbers; `taken` counts the requested ones."""
 
     def __init__(self):
         self.taken = 0
@@ -105,7 +105,7 @@ def test_an_error_of_a_worker_comes_after_the_results_before_its_chunk(spread):
     assert [next(results) for _ in range(48)] == list(range(48))
     with pytest.raises(ValueError, match="fifty"):
         next(results)
-    assert list(spread(abs, [-1])) == [1]  # the processes live on
+    assert list(spread(abs, [-1])) == [1]  # the processes continue
 
 
 def test_an_error_of_the_items_or_of_the_consumer_ends_it():
@@ -148,7 +148,7 @@ def test_a_thread_works_ahead_in_order_and_no_further():
 
 
 def test_after_an_error_of_the_reader_nothing_of_the_pool_is_left():
-    """Else its thread ends while the interpreter does, now and then with a traceback on the screen."""
+    """Otherwise its thread ends with the interpreter, sometimes with a traceback."""
     before = threading.enumerate()
     with pytest.raises(ValueError, match="of the reader"):
         with mapping(2) as spread:

@@ -1,4 +1,4 @@
-"""plots: what the figures draw, and that the same figure is the same file."""
+"""plots: the content of the figures; the same figure gives the same file."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def tracks(weights=True):
 
 
 def drawn(figure):
-    """The panels of a timeline by what their y axis says, and the bars last."""
+    """Return the panels of a timeline by the label of their y axis; the bars are last."""
     return [axes.get_ylabel() for axes in figure.axes]
 
 
@@ -127,7 +127,10 @@ def test_curves_and_points_of_each_class():
     ],
 )
 def test_gradients_are_those_of_the_papers(method, hierarchy, expected):
-    """Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, table A-1: xs the average of a frame's group of five."""
+    """Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, table A-1.
+
+    xs is the average of a frame's group of five.
+    """
     x = gradients.example()
     y, slope = gradients.gradient(method, x, hierarchy)
     groups = x.reshape(-1, 5)

@@ -1,4 +1,7 @@
-"""Pooling: nine weights and four hierarchies against plain formulas and closed-form gradients; order, masks, limits, segments."""
+"""Pooling: nine methods and four hierarchies compared with formulas and closed-form gradients.
+
+Also order, masks, limits and segments.
+"""
 
 from functools import reduce
 
@@ -28,7 +31,7 @@ EVERY = {
 
 
 def each(*names, **values):
-    """Run a test for each of the values, EVERY's for the names."""
+    """Run a test for each of the values; the names run with EVERY."""
     marks = [
         pytest.mark.parametrize(name, choice)
         for name, choice in ({name: EVERY[name] for name in names} | values).items()
@@ -54,7 +57,7 @@ def make_pooling(method, classes=4, hierarchy=None, groups=(), dtype=torch.float
 
 
 def run(pooling, x, w, mask=None):
-    """y, and the gradients of y.sum() by x, w and the parameters."""
+    """Return y, and the gradients of y.sum() by x, w and the parameters."""
     x, w = x.clone().requires_grad_(), w.clone().requires_grad_()
     pooling.zero_grad()
     y = pooling(x, w, mask)
@@ -73,7 +76,7 @@ def close(found, expected, atol=1e-12):
 
 
 def plain_weight(method, x, w, steepness):
-    """f(x) of the table in help(wsedtk.models.pooling) for frames (n, K), or for one group (K,)."""
+    """Return f(x) of the table in help(wsedtk.models.pooling) for frames (n, K) or a group (K,)."""
     alpha, beta = ALPHA[: x.shape[-1]], BETA[: x.shape[-1]]
     return {
         "max": lambda: 1.0 * (np.arange(len(x))[:, None] == x.argmax(0)),
@@ -89,11 +92,15 @@ def plain_weight(method, x, w, steepness):
 
 
 def closed_form(method, x, w, place, size):
-    """y, dy/dx, dy/dw, dy/dalpha, dy/dbeta of one clip's real frames (n, K): Wang's table 1; of groups of `size` frames, He's A-1."""
+    """Return y, dy/dx, dy/dw, dy/dalpha, dy/dbeta for the real frames (n, K) of one clip.
+
+    Table 1 of Wang, Li & Metze; for groups of `size` frames, table A-1 of He, Shen & Zhang.
+    """
     alpha, beta, steepness = ALPHA[: x.shape[1]], BETA[: x.shape[1]], w.mean(0)
     v = plain_weight(method, x, w, steepness)
     y, judge = (v * x).sum(0) / v.sum(0), x
-    if size and method != "max":  # xs_j of He's (8), (A-18), (A-20), (A-23)
+    # xs_j in equations (8), (A-18), (A-20), (A-23) of He, Shen & Zhang
+    if size and method != "max":
         judge = np.stack(
             [(v[s] * x[s]).sum(0) / v[s].sum(0) for s in place[:, None] // size == place // size]
         )
@@ -132,7 +139,7 @@ READINGS = [
 def test_values_and_gradients_are_wangs_and_of_the_published_hierarchies_hes(
     method, shape, kind, reading
 ):
-    """xs_j of He's formulas is the average over the frame's first group (published) or over its last (published-all)."""
+    """xs_j is the average over a frame's first group (published) or its last (published-all)."""
     *structure, size = reading or (0,)
     pooling, (x, w, mask) = make_pooling(method, shape[1], *structure), make_case(*shape, kind)
     y, dx, dw, *learnt = run(pooling, x, w, mask)
@@ -178,7 +185,7 @@ def test_later_groups_change_the_gradient_of_published_all_alone(method, kind):
     groups=[(5,), (5, 5), (5, 5, 5), (200,), (5, 30)],
 )
 def test_constant_weights_have_no_gradient(method, hierarchy, groups):
-    """dy/dx is then a frame's share of the weights, as it always is with max and average."""
+    """dy/dx is then the normalised weight of a frame, as always with max and average."""
     pooling, (x, w, _) = make_pooling(method, 4, hierarchy, groups), make_case(125)
     weights = pooling.weights(x, w).detach()
     _, by_x, by_w, *_ = run(pooling, x, w)
@@ -199,7 +206,7 @@ def test_max_and_average_ignore_every_hierarchy(method, hierarchy, groups, kind)
 
 
 def plain_nested(method, x, w, real, groups):
-    """The nested hierarchy of one clip (T, K), in loops."""
+    """Compute the nested hierarchy of one clip (T, K) in loops."""
 
     def merge(rows):
         rows = [(frames, xs) for frames, xs in rows if frames]
@@ -304,7 +311,7 @@ def test_weights_are_the_tables_up_to_a_factor_and_0_in_the_padding(method, kind
 
 
 def check_order(pooling, x, w):
-    """No frame weighs less than one of lower probability; frames alike weigh the same."""
+    """No frame weighs less than one of lower probability; equal frames have equal weights."""
     ordered, place = x.sort(dim=1)
     rise = pooling.weights(x, w).gather(1, place).diff(dim=1)
     assert (rise >= 0).all() and not rise[ordered.diff(dim=1) == 0].any()
@@ -314,7 +321,8 @@ def check_order(pooling, x, w):
 def test_monotone_attention_never_orders_weights_against_the_probabilities(dtype, frames):
     g = torch.Generator().manual_seed(frames)
     x, w = torch.rand(2, 2000, frames, 3, generator=g, dtype=dtype)
-    x[:, 1::3] = torch.nextafter(x[:, :-1:3], torch.ones((), dtype=dtype))  # neighbouring numbers
+    # neighbouring floating-point numbers
+    x[:, 1::3] = torch.nextafter(x[:, :-1:3], torch.ones((), dtype=dtype))
     x[:, 2::3] = x[:, :1]  # ties
     x[:500] = x[:500].round(decimals=1)
     steepness = 10 ** (8 * torch.rand(2000, 1, 3, generator=g, dtype=dtype) - 4)
@@ -362,7 +370,7 @@ def test_a_parameter_at_0_rises_again(method, structure):
     pooling, x = (
         Pooling(method, 4, *structure),
         make_case(60, dtype=torch.float32)[0],
-    )  # three groups at least
+    )  # at least three groups
     optimizer = torch.optim.SGD(pooling.parameters(), lr=2000)
     for sign in (1, -1):  # down to the average, then up
         for _ in range(40):
@@ -487,7 +495,7 @@ def test_half_types_become_float32_and_float64_stays_also_under_autocast(method,
 
 @each(
     case=[(16000, 1600, [10] * 10), (44100, 4 * 882, [12, 13] * 5)]
-)  # at 12.5 Hz frame 11 is centred at 0.92 s, 12 at 1.00 s
+)  # at 12.5 Hz, the centre of frame 11 is 0.92 s, that of 12 is 1.00 s
 def test_a_frame_belongs_to_the_segment_of_its_centre(case):
     rate, samples_per_frame, counts = case
     assert torch.bincount(segment_of_frame(sum(counts), samples_per_frame, rate)).tolist() == counts
@@ -507,7 +515,7 @@ def test_segments_are_pooled_by_the_same_function(method, structure):
     for clip in range(3):
         steer = (
             w[clip, mask[clip]].mean(0).expand(29, 4) if method == "monotone-attention" else w[clip]
-        )  # the clip's steepness
+        )  # the steepness of the clip
         parts = [(segments == s) & mask[clip] for s in range(3)]
         alone = [
             pooling(x[None, clip, p], steer[None, p])[0] if p.any() else torch.zeros(4).double()

@@ -1,4 +1,4 @@
-"""predict: the scores are those of the network, whatever the batch, the precision and the choice of clips."""
+"""predict: scores are those of the network for any batch, precision and selection of clips."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from wsedtk.models import checkpoint
 
 @pytest.fixture(scope="module")
 def attention(corpus, tmp_path_factory):
-    """A model with attention, whose scores have weights beside them."""
+    """A model with attention, whose scores include weights."""
     model = tmp_path_factory.mktemp("attention") / "model"
     assert (
         CliRunner()
@@ -62,7 +62,7 @@ def test_scores_are_those_of_the_network(corpus, tmp_path, run, pooling):
         x = (store.read(store.rows([name]))[0] - np.float32(spec.mean)) / np.float32(spec.std)
         with torch.inference_mode():
             alone = network(torch.from_numpy(x)[None])
-            segment = network.pooling(alone.frame, alone.weight)  # a second at most: one segment
+            segment = network.pooling(alone.frame, alone.weight)  # at most a second, so one segment
         np.testing.assert_allclose(scores.clip[row], alone.clip[0], rtol=0, atol=1e-6)
         np.testing.assert_allclose(scores.frames(row), alone.frame[0], rtol=0, atol=1e-6)
         np.testing.assert_allclose(scores.segments(row), segment, rtol=0, atol=1e-6)
@@ -260,7 +260,7 @@ def test_classes_are_no_output(trained, corpus, tmp_path, run):
 def test_a_signal_while_hdf5_writes_ends_it_in_good_order(
     corpus, trained, tmp_path, run, monkeypatch
 ):
-    """An exception in the midst of HDF5's own code would be its end, by a segmentation fault."""
+    """An exception inside HDF5 would end the process with a segmentation fault."""
     original, written = disk.Disk.write, []
 
     def signalled(self, data):

@@ -10,7 +10,7 @@ from wsedtk.core import progress
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time that goes on by `clock.step` seconds an item."""
+    """A clock that advances by `clock.step` seconds per item."""
 
     class Clock:
         step, now = 1.0, 0.0

@@ -135,7 +135,7 @@ def test_large_files_by_head_tail_and_size(tmp_path, monkeypatch, change):
 
 @pytest.fixture
 def asked_anew():
-    """git is asked again, before and after the test."""
+    """git is asked again before and after the test."""
     provenance.commit.cache_clear()
     yield
     provenance.commit.cache_clear()
@@ -178,7 +178,7 @@ def test_a_checkouts_commit_and_whether_it_is_changed(tmp_path, monkeypatch, ask
     clean = provenance.commit()
     assert len(clean) == 12 and clean == git_head(tmp_path)[:12]
     (tmp_path / "wsedtk" / "provenance.py").write_text("2")
-    assert provenance.commit() == clean  # once a process
+    assert provenance.commit() == clean  # cached for the process
     provenance.commit.cache_clear()
     assert provenance.commit() == clean + "+"
 

@@ -1,4 +1,4 @@
-"""PSDS: against sed_scores_eval called directly, and what `score` makes of sets of all sorts."""
+"""PSDS compared with sed_scores_eval, and `score` on all kinds of sets."""
 
 import sys
 
@@ -16,7 +16,7 @@ from wsedtk.evaluation import psds
 
 
 def frames_of(rows, clip, num_frames, step, rng=None):
-    """Frame scores (T, K): 1 in the events and 0 elsewhere, or with noise."""
+    """Return frame scores (T, K): 1 in the events and 0 elsewhere, or with noise."""
     scores = np.zeros((num_frames, len(LABELS)), np.float32)
     for c, onset, offset, label in rows:
         if c == clip:
@@ -40,7 +40,7 @@ PSDS_DURATIONS = np.array([10.0, 10.0, 7.0, 2.5])
 
 
 def both_psds(scores, truth, lengths, **changes):
-    """sed_scores_eval's own PSDS 1 and 2."""
+    """Return sed_scores_eval's own PSDS 1 and 2."""
     one = {
         "dtc_threshold": 0.7,
         "gtc_threshold": 0.7,
@@ -63,7 +63,7 @@ def both_psds(scores, truth, lengths, **changes):
 
 
 def random_scores(seed, labels, num_clips=60):
-    """Rows of events of some classes, durations, and frame scores that tell something of them."""
+    """Return rows of events, durations, and frame scores that are correlated with the events."""
     rng = np.random.default_rng(seed)
     rows = [
         (clip, float(on), float(on + length), label)
@@ -97,7 +97,7 @@ def test_psds_of_a_perfect_system_is_1():
 
 @pytest.mark.parametrize("labels", [(0, 2), (0, 1, 2), (1,)])
 def test_psds_equals_sed_scores_eval(labels):
-    """Of a single class without cross triggers, which that can't count then."""
+    """With a single class, without cross triggers, which are undefined there."""
     rows, durations, frames = random_scores(0, labels)
     found, used = psds.measure(frames, 0.1, Events.from_rows(rows), durations, durations)
     scores = {
@@ -123,7 +123,7 @@ def test_psds_equals_sed_scores_eval(labels):
 
 @pytest.mark.parametrize("value, score", [(None, 1.0), (0.0, 0.0), (0.5, 0.0), (1.0, 0.0)])
 def test_psds_of_one_event_in_five_clips(value, score):
-    """Of perfect scores, and of scores that are the same everywhere: 288 false alarms an hour."""
+    """For perfect scores, and for constant scores: 288 false alarms per hour."""
     rows = [(3, 2.0, 5.0, 1)]
     frames = [
         frames_of(rows, clip, 100, 0.1) if value is None else np.full((100, 3), value, np.float32)
@@ -152,7 +152,7 @@ def test_psds_merges_overlaps_and_drops_what_is_past_the_end():
     past = PSDS_ROWS + [
         (2, 7.0, 9.0, 0),
         (2, 8.0, 9.0, 1),
-    ]  # a class with nothing but that is no class to score
+    ]  # a class with nothing else is not evaluated
     assert psds.measure(frames, 0.1, Events.from_rows(past), *lengths) == plain
     longer = [np.concatenate([f, np.ones((30, 3), np.float32)]) for f in frames]
     assert (
@@ -166,7 +166,7 @@ def test_psds_merges_overlaps_and_drops_what_is_past_the_end():
 
 
 def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
-    """The truth goes on to the nominal end, as in DCASE 2017: what no frame covers isn't found."""
+    """The truth extends to the nominal end, as in DCASE 2017: events after the frames are missed."""
     rows, _, frames = random_scores(3, (0, 2))
     recorded = np.where(np.arange(60) % 3, 10.0, 3.04)
     frames = [np.concatenate([f, f])[: int(10 * end)] for f, end in zip(frames, recorded)]
@@ -252,8 +252,8 @@ def test_psds_where_one_class_has_events(run, tmp_path):
 
 @pytest.mark.parametrize("with_events, classes", [(None, None), (False, 0)])
 def test_no_psds_without_events(run, tmp_path, monkeypatch, with_events, classes):
-    """In sets that don't say when things happen, as AudioSet, and in such where nothing lasts."""
-    monkeypatch.setitem(sys.modules, "sed_scores_eval", None)  # which is not even imported
+    """Sets without event times, as AudioSet, and sets whose events have no duration."""
+    monkeypatch.setitem(sys.modules, "sed_scores_eval", None)  # it is not even imported
     names = list("abc")
     write_set(
         tmp_path / "set",

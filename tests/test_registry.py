@@ -10,7 +10,7 @@ from wsedtk.core.registry import Registry
 
 @pytest.fixture
 def shapes(tmp_path, monkeypatch):
-    """A registry whose built-in objects stand in a package of two modules."""
+    """A registry whose built-in objects are in a package of two modules."""
     package = tmp_path / "shapes_of_a_test"
     package.mkdir()
     (package / "__init__.py").write_text(

@@ -1,4 +1,4 @@
-"""report and plots: the page holds what was measured, escaped, and its pictures are not empty."""
+"""report and plots: the page shows the measured figures, escaped, and its pictures have content."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ LABELS = ["<b>Bell</b> & $x$", 'Dog "bark"']
 
 @pytest.fixture
 def system(tmp_path, run):
-    """A scored system of three clips, with names that HTML and matplotlib must not take for their own."""
+    """An evaluated system of three clips, with names that are special in HTML and matplotlib."""
     clips = [(f"clip <{i}>.wav", "", 4) for i in range(3)]
     events = [("clip <0>.wav", 0, 2, LABELS[0]), ("clip <1>.wav", 1, 3, LABELS[1])]
     data = write_set(tmp_path / "data", clips, LABELS, [(e[0], e[3]) for e in events], events)
@@ -70,7 +70,7 @@ def system(tmp_path, run):
 
 
 def pictures(page):
-    """The decoded pictures of a page."""
+    """Return the decoded pictures of a page."""
     return [
         base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     ]
@@ -91,7 +91,7 @@ def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     images = pictures(page)
     assert (
         len(images) == 8
-    )  # the training, curves of tags and of segments, errors, errors by class, and three timelines
+    )  # training, curves of tags and of segments, errors, errors by class, and three timelines
     assert all(image[:8] == b"\x89PNG\r\n\x1a\n" and len(image) > 5000 for image in images)
     files = sorted((tmp_path / "figures").iterdir())
     assert [f.read_bytes() for f in files[:-1]] == images and files[
@@ -116,7 +116,7 @@ def test_dropped_truth_is_told_beside_the_event_figure(system, tmp_path, run):
 
 
 def test_a_clip_with_nothing_but_zero_length_truth_is_no_best_clip(tmp_path, run, system):
-    """Nothing can be found in it, so that it shows no success."""
+    """There is nothing to find in it, so it is not shown as a success."""
     with open(tmp_path / "data" / "events.tsv", "a") as file:
         file.write(f"clip <2>.wav\t0\t0\t{LABELS[1]}\n")
     found = Events.from_rows([(0, 0.0, 2.0, 0), (1, 1.0, 3.0, 1)])
@@ -307,7 +307,7 @@ def test_a_clip_is_heard_where_its_recording_is_found(system, tmp_path, run):
         ]
         return found, re.findall("Without sound: [^<]*", page)
 
-    assert sounds() == ([], [])  # the set names no recordings
+    assert sounds() == ([], [])  # the set has no recordings
     clips = [(f"clip <{i}>.wav", f"audio/{i}.wav", 4) for i in range(3)]
     events = [("clip <0>.wav", 0, 2, LABELS[0]), ("clip <1>.wav", 1, 3, LABELS[1])]
     write_set(tmp_path / "data", clips, LABELS, [(e[0], e[3]) for e in events], events)

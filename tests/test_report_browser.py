@@ -1,4 +1,4 @@
-"""The page of report in a browser, headless Chromium: what it loads, shows and plays, in a narrow window and on paper."""
+"""The report page in headless Chromium: what it loads, shows and plays, narrow and on paper."""
 
 import html
 import json
@@ -48,7 +48,7 @@ FRAME = """<!DOCTYPE html><pre id="found"></pre><iframe src="copy.html" style="w
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A page about two systems, one of them with attention, on four clips with sound, of names that are a trial for HTML."""
+    """A page about two systems, one with attention, on four clips with sound and unusual names."""
     root, rng = tmp_path_factory.mktemp("page"), np.random.default_rng(0)
     names = [f'<i>clip & "{i}".wav' for i in range(4)]
     for i in range(len(names)):
@@ -92,7 +92,7 @@ def page(tmp_path_factory):
 
 
 def browse(folder, address, *options):
-    """Run Chromium on a file: (the document as it stands in the end, the messages of its console)."""
+    """Run Chromium on a file: (the final document, the messages of its console)."""
     command = [
         BROWSER,
         "--headless",
@@ -110,10 +110,10 @@ def browse(folder, address, *options):
 
 
 def look(folder, page, width):
-    """What a browser finds in a copy of the page, in a window of so many pixels."""
+    """Return measurements of a browser in a copy of the page, in a window of this many pixels."""
     copy = re.sub(
         '<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text()
-    )  # it forbids the script that looks
+    )  # the page forbids the measuring script
     (folder / "copy.html").write_text(copy.replace("</head>", f"{LOOK}</head>", 1))
     (folder / "frame.html").write_text(FRAME % width)
     document, console = browse(folder, folder / "frame.html", "--dump-dom")
@@ -144,7 +144,7 @@ def test_the_page_is_whole_in_a_window(page, tmp_path, width):
 
 def test_the_page_loads_without_a_word_and_asks_for_nothing(page, tmp_path):
     assert browse(tmp_path, page, "--dump-dom")[1] == []
-    bad = tmp_path / "bad.html"  # what it would say otherwise
+    bad = tmp_path / "bad.html"  # a page with faults gives messages
     bad.write_text(
         page.read_text().replace(
             "</body>", '<script>throw 1</script><img src="http://127.0.0.1:9/x.png"></body>'

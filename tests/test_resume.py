@@ -1,4 +1,4 @@
-"""Training that was stopped, and goes on."""
+"""Interrupted trainings that are resumed."""
 
 import os
 import pickle
@@ -13,11 +13,11 @@ from wsedtk.training import preparation, resuming, training_loop
 
 
 class Stopped(Exception):
-    """What ends a training half-way."""
+    """Ends a training in the middle."""
 
 
 def equal_but_for_time(model, other):
-    """Whether two model directories hold the same weights, bit by bit, and the same history but for its seconds."""
+    """Whether two model directories have identical weights, and histories without seconds."""
     histories = [
         [line.rsplit("\t", 1)[0] for line in (m / "history.tsv").read_text().splitlines()]
         for m in (model, other)
@@ -29,7 +29,10 @@ def equal_but_for_time(model, other):
 
 @pytest.fixture
 def interrupted(corpus, run, monkeypatch):
-    """Train into a folder until something is done at the start of a batch: interrupted(folder, batch, what, ARGUMENT...)."""
+    """Train into a folder until an action at the start of a batch.
+
+    interrupted(folder, batch, action, ARGUMENT...)
+    """
 
     def start(folder, step, what, *more):
         original = training_loop.Trainer.run_batch

@@ -1,4 +1,4 @@
-"""What TensorBoard reads of a training, by its own EventAccumulator."""
+"""TensorBoard curves of a training, read by its own EventAccumulator."""
 
 import builtins
 import warnings
@@ -16,7 +16,7 @@ NEEDS = pytest.mark.skipif(
 
 
 def points(folder):
-    """{name: [(step, value), ...]} of the event files of a folder."""
+    """Return {name: [(step, value), ...]} of the event files of a folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -30,7 +30,7 @@ def points(folder):
 
 
 def history(model):
-    """The same of history.tsv."""
+    """Return the same from history.tsv."""
     header, *rows = [line.split("\t") for line in (model / "history.tsv").read_text().splitlines()]
     return {
         name: [(int(row[0]), pytest.approx(float(row[k]), rel=1e-5)) for row in rows]
@@ -60,13 +60,13 @@ def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
     before = sorted((model / "tensorboard").iterdir())
     assert (
         len(before) == 1 and run(*train_arguments(corpus, model)).exit_code == 0
-    )  # says that it is done
+    )  # prints that it is done
     assert sorted((model / "tensorboard").iterdir()) == before
 
 
 @NEEDS
 def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path, run, monkeypatch):
-    """The points of a checkpoint that was lost with the process give way to those of the run that made it anew."""
+    """The points of a lost checkpoint are replaced by those of the run that repeats it."""
     save, write, model = resuming.save, tensorboard.Scalars.write, tmp_path / "m"
 
     def losing(trainer, *rest):

@@ -1,4 +1,4 @@
-"""score: report.json against sed_eval and scikit-learn, its keys, and the clips that it counts."""
+"""score: report.json compared with sed_eval and scikit-learn, its keys, and the counted clips."""
 
 import hashlib
 import json
@@ -42,9 +42,10 @@ def name_of(clip):
 
 
 def make_lists(folder, seed=0, with_events=True, with_scores=True, num_clips=12):
-    """A set, a decoded folder and scores of random lists. Returns (reference, estimate, durations, true tags, said tags, scores).
+    """Write a set, a decoded folder and scores of random lists.
 
-    Clip 11 has neither tags nor events anywhere; clip 0 has a zero-length event.
+    Clip 11 has neither tags nor events in any list; clip 0 has a zero-length event. Returns
+    (reference, estimate, durations, true tags, estimated tags, scores).
     """
     reference, estimate, durations = random_lists(seed, num_clips, past_end=False, zero_length=True)
     reference, estimate = ([row for row in rows if row[0] != 11] for rows in (reference, estimate))
@@ -228,7 +229,7 @@ def test_every_key_is_there_and_null_where_nothing_can_be_measured(
             (report["classes"][label]["audioset"][k] is not None) == ("--scores" in options)
             for k in ("ap", "auc", "positives")
         )
-    # A system's consistency with itself, and the baselines' tags, need no true events.
+    # The consistency of a system with itself, and the tags of baselines, need no true events.
     assert (
         report["consistency"]["tags_without_segment"] is not None
         and report["consistency"]["segments_without_tag"] is not None
@@ -297,7 +298,7 @@ def test_json_alone_is_on_stdout(run, tmp_path):
 
 
 def header_of(text, first):
-    """The columns, but for the first, of the table that begins with the column `first`."""
+    """Return the columns, except the first, of the table whose first column is `first`."""
     line = next(line for line in text.splitlines() if line.startswith(first + "  "))
     return {name.strip() for name in line.removeprefix(first).split("  ")} - {""}
 
@@ -322,7 +323,7 @@ def test_the_tables_have_the_columns_that_were_measured(run, tmp_path):
             found = header_of(text, "system")
             assert "tag F1" in found and {"ER", "seg F1", "MAP", "MAUC", "d'"} & found == set(
                 system or averages
-            )  # else in a line
+            )  # otherwise in a line
             found = header_of(text, "class")
             assert "tag F1" in found and {
                 "seg ER",
@@ -389,7 +390,7 @@ def test_dropped_truth_is_told_beside_the_event_figure(run, tmp_path):
 @pytest.mark.parametrize("with_scores", [False, True])
 def test_of_many_classes_the_best_and_worst_are_printed(run, tmp_path, with_scores):
     names, labels = [name_of(i) for i in range(100)], [f"class {k}" for k in range(50)]
-    true = np.arange(100)[:, None] % 50 == np.arange(50)  # two clips a class
+    true = np.arange(100)[:, None] % 50 == np.arange(50)  # two clips per class
     true[:, 49] = False
     clip = (
         true - np.linspace(0, 0.98, 50) * (np.random.default_rng(0).random((100, 50)) + 0.5) + 1.5
@@ -514,7 +515,7 @@ def test_a_perfect_system(run, tmp_path):
     assert report["audioset"]["map"] == 1.0 and report["audioset"]["mauc"] == 1.0
     assert (
         report["audioset"]["dprime"] is None and report["audioset"]["dprime_ci"] is None
-    )  # infinite, which JSON can't say
+    )  # infinite, which JSON can't represent
     assert report["baselines"]["true_tags"]["tagging"]["f1"] == 1.0 and durations
 
 
@@ -565,10 +566,10 @@ def test_the_reference_is_written_beside_the_report(run, tmp_path):
         and (found.tag_matrix() == true).all()
         and len(found) == 12
     )
-    assert found.info["data_set"] == str(tmp_path / "set")  # where its audio is to be found
+    assert found.info["data_set"] == str(tmp_path / "set")  # the place of its audio
 
 
-# ---- what is refused ----
+# ---- errors ----
 
 
 def refused(folder, message, scores=None):

@@ -1,4 +1,4 @@
-"""score-files: against sed_eval and scikit-learn called directly, whatever form the lists come in."""
+"""score-files: compared with sed_eval and scikit-learn, for all forms of lists."""
 
 import csv
 import json
@@ -25,37 +25,37 @@ EVENTS, TAGS = "filename\tonset\toffset\tevent_label", "filename\tevent_label"
 
 
 def name_of(clip, duration=10.0):
-    """An ID of eleven characters; some begin with Y, some with -."""
+    """Return an ID of eleven characters; some start with Y, some with -."""
     return f"{'Y-a'[clip % 3]}b_d-F{clip:05d}_30.000_{30 + duration:.3f}.wav"
 
 
 def write_list(path, rows, header=None, end="\n"):
-    """Write rows as a list; bytes, so that nothing translates line ends."""
+    """Write rows as a list, in bytes, so that line ends are not translated."""
     lines = ([header] if header else []) + ["\t".join(map(str, row)) for row in rows]
     path.write_bytes("".join(line + end for line in lines).encode())
     return path
 
 
 def scored(run, reference, estimate, *options):
-    """The report of score-files, and its warnings."""
+    """Return the report of score-files, and its warnings."""
     result = run("score-files", reference, estimate, "--json", *options)
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout), result.stderr
 
 
 def refused(run, *arguments):
-    """The message of score-files that refuses its input."""
+    """Return the message with which score-files refuses its input."""
     result = run("score-files", *arguments)
     assert result.exit_code == 1 and result.stdout == ""
     return result.stderr
 
 
-# ---- the figures ----
+# ---- metrics ----
 
 
 @pytest.mark.parametrize("seed, named", [(0, True), (1, True), (2, False), (3, False)])
 def test_events_equal_sed_eval(run, tmp_path, seed, named):
-    """With clip lengths by file name, and without: then a clip lasts to the last offset of either list."""
+    """With clip durations in file names, and without: then a clip ends at the last offset."""
     reference, estimate, durations = random_lists(seed, past_end=False, zero_length=True)
     estimate += [
         (3, 0.0, 0.0, 1),
@@ -124,7 +124,7 @@ def test_tags_equal_scikit_learn(run, tmp_path, seed):
 
 
 def test_the_report_is_that_of_score(run, tmp_path):
-    """The same truth and decisions through data directories: the same keys, the same figures and intervals."""
+    """The same truth and estimate in data directories give the same keys, metrics and intervals."""
     reference, estimate, durations = random_lists(7, past_end=False, zero_length=True)
     names = [name_of(clip, d) for clip, d in enumerate(durations)]
     tags = sorted({(c, k) for c, _, _, k in reference})
@@ -142,7 +142,8 @@ def test_the_report_is_that_of_score(run, tmp_path):
     )
     result = run("score", tmp_path / "set", tmp_path / "out", "--json", "--bootstrap", 20)
     wanted = json.loads(result.stdout)
-    for table in ("tags.tsv", "events.tsv"):  # of a data directory, they lack the clips without any
+    # tables of data directories do not list clips without rows
+    for table in ("tags.tsv", "events.tsv"):
         with open(tmp_path / "set" / table, "a", encoding="utf-8") as file:
             file.write("".join(f"{n}\n" for n in names))
     found, _ = scored(
@@ -165,7 +166,10 @@ def test_the_report_is_that_of_score(run, tmp_path):
 
 
 def test_events_by_hand(run, tmp_path):
-    """Clip a: a hit of 2 s found 1 s too long. Clip b: one class taken for another. Clip c: nothing. Clip d: missed by the estimate."""
+    """Clip a: a hit of 2 s, found 1 s too long. Clip b: a wrong class. Clip c: nothing true.
+
+    Clip d is missed by the estimate.
+    """
     a, b, c, d = (f"{x}_0.000_4.000.wav" for x in "abcd")
     truth = write_list(
         tmp_path / "t",
@@ -177,7 +181,8 @@ def test_events_by_hand(run, tmp_path):
         warnings
         == f"warning: 1 clips of {truth} are not in {said} and count as without predictions: {d}\n"
     )
-    # Segments: TP 2; a: 1 insertion; b: 1 substitution; c: 1 insertion; d: 1 deletion; 4 in the reference, 5 found.
+    # Segments: TP 2; a: 1 insertion; b: 1 substitution; c: 1 insertion; d: 1 deletion; 4 in the
+    # reference, 5 found.
     assert report["segment"] == pytest.approx(
         {
             "error_rate": 1.0,
@@ -203,7 +208,7 @@ def test_events_by_hand(run, tmp_path):
         "precision": 0.0,
         "recall": 0.0,
         "f1": 0.0,
-    }  # the offset of the hit is off by more than 20 %
+    }  # the offset of the hit is wrong by more than 20 %
     assert report["clips"]["scored"] == 4
 
 
@@ -265,11 +270,11 @@ def test_the_table(run, tmp_path):
     )
 
 
-# ---- the forms ----
+# ---- forms ----
 
 
 def variants(rows):
-    """The same list, as others would write it: (rows, header, line end, encoding mark)."""
+    """The same list in other forms: (rows, header, line end, encoding mark)."""
     bare = [(r[0].removesuffix(".wav"), *r[1:]) for r in rows]
     yield [(f"Y{r[0]}", *r[1:]) for r in rows], None, "\r\n", ""
     yield bare, EVENTS, "\n", "\ufeff"
@@ -379,7 +384,7 @@ def test_a_clip_without_length_or_events(run, tmp_path):
     )
 
 
-# ---- what is told ----
+# ---- warnings ----
 
 
 def test_clips_that_one_list_lacks(run, tmp_path):
@@ -416,7 +421,7 @@ def test_repeated_rows_count_once(run, tmp_path):
     found, warnings = scored(run, truth, twice)
     assert (
         "1 rows of" in warnings and "repeat an earlier one and count once, lines: 4\n" in warnings
-    )  # Ya_0_10 is no YouTube ID
+    )  # Ya_0_10 is not a YouTube ID
     assert found["event"] == wanted["event"] and found["event"]["f1"] == 1.0
 
 
@@ -439,7 +444,10 @@ def test_events_past_their_clips_end(run, tmp_path):
 def test_true_events_far_beyond_a_name_show_that_it_is_no_excerpt(
     run, tmp_path, late, is_late_in_truth, is_believed
 ):
-    """`take_1_3.wav` is not 2 s long where a true event ends later than 3 s. A system can't change its length."""
+    """`take_1_3.wav` is not 2 s long if a true event ends later than 3 s.
+
+    An estimate can't change the duration.
+    """
     names, short, end = (
         ["take_1_3.wav", "take_2_4.wav"],
         [(0, 0.0, 1.5, 0), (1, 0.0, 1.0, 0)],
@@ -465,7 +473,7 @@ def test_true_events_far_beyond_a_name_show_that_it_is_no_excerpt(
 
 
 def test_the_names_of_field_recorders_tell_no_length(run, tmp_path):
-    """Events of such a clip count up to its last one: 20230501 and 040000 are no times."""
+    """Events of such a clip count to its last one: 20230501 and 040000 are not times."""
     name = "SMA00123_20230501_000000_000010.wav"
     truth, said = (
         write_list(tmp_path / f"{i}", [(name, 0, 1, "Dog"), (name, 20 + i, 40, "Dog")])
@@ -514,11 +522,11 @@ def test_the_order_of_rows_changes_nothing(run, tmp_path, truth, said, seed, kin
     )
 
 
-# ---- the real lists ----
+# ---- official lists ----
 
 
 def read_rows(path):
-    """The rows of a real list, read by the csv module."""
+    """Return the rows of an official list, read by the csv module."""
     with open(path, encoding="utf-8", newline="") as file:
         return [tuple(row) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
@@ -533,7 +541,7 @@ def read_rows(path):
     ],
 )
 def test_real_lists_against_themselves(run, real_data, name, kind, repeated, dropped):
-    """Their zero-length events are dropped from the truth, and false in an estimate."""
+    """Zero-length events are dropped from the truth, and are false positives in an estimate."""
     path = real_data / "dcase2017" / f"groundtruth_{name}_set.csv"
     report, warnings = scored(run, path, path)
     assert (
@@ -561,7 +569,7 @@ def test_real_lists_against_themselves(run, real_data, name, kind, repeated, dro
 
 
 def perturb(rows, seed, labels):
-    """A system's list, made of the true one: rows lost, moved, of another class."""
+    """Make an estimate from the true list: rows removed, moved, or with another class."""
     rng = np.random.default_rng(seed)
     for name, onset, offset, label in rows:
         kind = rng.random()
@@ -628,7 +636,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
     )
 
 
-# ---- what is refused ----
+# ---- errors ----
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""score_folder: the length of frames whose times come from float32, or were rounded."""
+"""score_folder: the length of frames whose times are from float32 or rounded."""
 
 import json
 
@@ -11,7 +11,7 @@ from wsedtk.data.events import Events
 from wsedtk.data.score_folders import ScoreFolder
 from wsedtk.decoding import operating_point
 
-ON = [(2, 4), (10, 16), (24, 26), (36, 38), (48, 54)]  # seconds, edges of frames of every step
+ON = [(2, 4), (10, 16), (24, 26), (36, 38), (48, 54)]  # seconds, edges of frames for all steps
 
 
 def write_table(path, edges, scores):
@@ -22,7 +22,7 @@ def write_table(path, edges, scores):
 
 
 def times(kind, num_frames, step):
-    """The edges (T + 1,) of frames: products of float32, or sums of it."""
+    """Return the edges (T + 1,) of frames: products or sums in float32."""
     if kind == "products":
         return np.arange(num_frames + 1, dtype=np.float32) * np.float32(step)
     return np.append(0, np.cumsum(np.full(num_frames, step, np.float32), dtype=np.float32))

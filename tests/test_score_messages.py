@@ -1,4 +1,4 @@
-"""score: what it tells of the reference, and beside its figures."""
+"""score: messages about the reference, and beside its figures."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from oracle import event_based
 from wsedtk.data import datadir, events
 
 NAMES = ["a.wav", "b.wav"]
-ROWS = [(0, 0.5, 1.5, 0), (0, 4.01, 4.9, 1), (1, 1.0, 3.0, 0)]  # the second one begins after 4 s
+ROWS = [(0, 0.5, 1.5, 0), (0, 4.01, 4.9, 1), (1, 1.0, 3.0, 0)]  # the second event starts after 4 s
 LABELS = ["Dog", "Car"]
 
 
@@ -54,14 +54,14 @@ def test_repeated_rows_are_told(run, folder):
 
 
 def write_scores(folder, clip):
-    """Scores of the fixture's clips. clip: (2, 2)."""
+    """Write scores of the clips of the fixture. clip: (2, 2)."""
     clip = np.asarray(clip, np.float32)
     frame = np.repeat(clip[:, None], 40, axis=1)
     return write_score_file(folder / "scores.h5", NAMES, LABELS, clip, frame, durations=[4, 4])
 
 
 def test_psds_says_over_which_classes_it_is(run, folder, trained):
-    """The only event of Car begins after its clip's end."""
+    """The only event of Car starts after the end of its clip."""
     note = "over 1 of 2 classes, those with events; PSDS2 of one class has no cross triggers"
     model = shutil.copytree(trained, folder / "model")
     out = shutil.copytree(folder / "out", model / "set" / "frame")

@@ -1,4 +1,4 @@
-"""What others choose, names of clips, classes and folders, stays a name: in paths, on the shell, in HTML, in figures, on a terminal."""
+"""Names of clips, classes and folders have no effect in paths, shells, HTML, figures, terminals."""
 
 import html.parser
 import json
@@ -48,7 +48,7 @@ SHELL = [
 ]
 
 
-# ---- names of files ----
+# ---- file names ----
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_any_other_name_is_a_table_of_the_folder(tmp_path, name):
 
 
 def test_two_names_that_are_one_to_the_file_system(tmp_path, monkeypatch):
-    """As a.tsv and A.tsv are on many: the second is not written over the first."""
+    """On many systems, a.tsv and A.tsv are one file: the second does not overwrite the first."""
     usual = open
     monkeypatch.setattr(
         "builtins.open",
@@ -136,7 +136,7 @@ def test_a_name_with_line_ends_adds_no_rows_to_a_decoded_table(run, tmp_path):
 
 
 class Elements(html.parser.HTMLParser):
-    """The names of the elements and attributes of a page, and its text."""
+    """Return the names of the elements and attributes of a page, and its text."""
 
     def __init__(self, page):
         super().__init__()
@@ -153,7 +153,7 @@ class Elements(html.parser.HTMLParser):
 
 @pytest.fixture
 def system(tmp_path, run):
-    """A scored system whose classes, clips and folders have every evil name that a folder and a table can have."""
+    """An evaluated system whose classes, clips and folders have all dangerous names."""
     labels = EVIL
     clips = [(f"{label}.wav", "", 2) for label in labels]
     events = [(f"{label}.wav", 0, 1 + k % 2, label) for k, label in enumerate(labels)]
@@ -314,7 +314,7 @@ PLAYLISTS = {
 @pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("name", ["x.mp4", "x.m3u8", "x.wav"])
 def test_a_playlist_opens_no_other_file_and_no_connection(tmp_path, monkeypatch, kind, name):
-    """Nor where FFmpeg was told that it is one."""
+    """Nor if FFmpeg is told that it is one."""
     monkeypatch.chdir(tmp_path)
     write_by_pyav("other.ts", np.zeros(16000), 16000, "mpegts", "aac")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -371,7 +371,7 @@ def test_a_path_in_an_error_is_spelt_out(tmp_path):
 
 
 def wsedtk_command(*arguments, cwd):
-    """Run the command line in a process of its own."""
+    """Run the command line in a separate process."""
     return subprocess.run(
         [sys.executable, "-m", "wsedtk", *map(str, arguments)],
         capture_output=True,
@@ -391,7 +391,7 @@ with open(os.environ["SEEN"], "a") as file:
 
 @pytest.fixture
 def commands(tmp_path):
-    """A folder with a `wsedtk` that only notes its arguments, and a function that tells them."""
+    """A folder with a `wsedtk` that only records its arguments; a function that returns them."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "wsedtk").write_text(STAND_IN)
     (tmp_path / "bin" / "wsedtk").chmod(0o755)

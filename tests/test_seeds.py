@@ -1,4 +1,4 @@
-"""seeds, bin/compare.py and the page's tables of seeds, against loops and cases by hand."""
+"""seeds, bin/compare.py and the page's tables of seeds: compared with loops and cases by hand."""
 
 import csv
 import html
@@ -50,7 +50,7 @@ def test_every_pair_that_the_papers_claim_is_compared():
     both = [
         (f"gated_crnn_linear{h}", f"gated_crnn_{p}{h}")
         for p in ("exp", "attention")
-        for h in ("", "_hierarchical", "_published_all")  # He's "in all conditions"
+        for h in ("", "_hierarchical", "_published_all")  # "in all conditions" in He, Shen & Zhang
     ]
     assert seeds.pairs_of(crnn + gated) == linear[:4] + both + others + single
     assert seeds.pairs_of(gated[:1] + gated[2:3]) == [
@@ -89,7 +89,7 @@ def test_the_null_is_named():
 
 @pytest.fixture(scope="module")
 def exp(tmp_path_factory):
-    """Three systems of three seeds each, scored on 14 clips of 4 s."""
+    """Three systems of three seeds each, evaluated on 14 clips of 4 s."""
     from click.testing import CliRunner
 
     from wsedtk.cli import main as cli
@@ -149,7 +149,7 @@ def call_compare(arguments):
 
 
 def compare(exp, capsys, numbers="012", systems=SYSTEMS):
-    """Run bin/compare.py: returns compare.md and {(table, system, measure): [value, low, high]}."""
+    """Run bin/compare.py; return compare.md and {(table, system, measure): [value, low, high]}."""
     tables = ["--table", "test/frame=A title", "--table", "eval/frame=Not there"]
     call_compare([exp, "--systems", *systems, "--seeds", *numbers, *tables])
     page = (exp / "compare.md").read_text()
@@ -214,7 +214,7 @@ def test_differences_of_every_pair_stand_in_the_table(exp, capsys):
             )
             if (
                 np.var(ours) + np.var(theirs) > 0
-            ):  # never surer than the seeds alone, with their most degrees of freedom
+            ):  # never narrower than from the seeds alone, with the most degrees of freedom
                 error = np.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 3)
                 assert high - low > 2 * 1.96 * error
     (line,) = [
@@ -224,7 +224,7 @@ def test_differences_of_every_pair_stand_in_the_table(exp, capsys):
     assert "Differences of the means; 95 % intervals over seeds and clips\n" in page
     assert (
         float(found["test frame difference", "net_max - net_linear", "F1"][2]) < 0
-    )  # surely worse
+    )  # clearly worse
 
 
 def test_the_reason_of_no_interval_is_named(exp, tmp_path, capsys):
@@ -277,7 +277,7 @@ def test_two_seeds_give_no_interval_and_say_why(exp, capsys):
 
 
 def sections(*folders):
-    """The text of the tables of differences between the systems of these folders: {title: text}."""
+    """Return {title: text} of the tables of differences between these folders."""
     page = Page()
     found = scored_systems.read_systems(scored_systems.find_systems(folders))
     difference_tables.add_differences(page, found, COLUMNS)
@@ -288,7 +288,8 @@ def sections(*folders):
 
 def test_the_page_compares_over_seeds(exp, capsys):
     found = sections(exp)
-    assert list(found) == ["Means over seeds", "Differences over seeds"]  # none of single trainings
+    # no differences of single trainings
+    assert list(found) == ["Means over seeds", "Differences over seeds"]
     _, numbers = compare(exp, capsys)
     value, low, high = map(float, numbers["test frame difference", "net_max - net_linear", "F1"])
     text = found["Differences over seeds"]
@@ -324,14 +325,14 @@ def test_the_page_says_what_a_single_training_can_tell(exp):
 
 
 def test_the_page_counts_a_training_once(exp, tmp_path):
-    """run.sh's system and compare_pooling.sh's of the same seed are one training."""
+    """The system of run.sh and that of compare_pooling.sh with one seed are one training."""
     for source, name in ((0, ".seed0"), (1, ".seed1"), (0, "")):
         for system in ("net_linear", "net_max"):
             folder = tmp_path / f"{system}{name}"
             shutil.copytree(exp / f"{system}.seed{source}", folder)
             (folder / "model.yaml").write_text(f"network: {system}\ntrained:\n  host: {name}\n")
             (folder / "model.safetensors").write_bytes(bytes([source]))
-            for path in folder.glob("*/*/*"):  # the fixture's are of a model that is not there
+            for path in folder.glob("*/*/*"):  # the model of the fixture does not exist
                 if path.name in ("info.yaml", "report.json"):
                     path.write_text(re.sub(r'("?model"?: )("m"|m)', r"\1null", path.read_text()))
     found = sections(tmp_path)

@@ -1,4 +1,4 @@
-"""Signals that ask to stop."""
+"""Signals that request a stop."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""PyAV, channels that cancel each other, and what every verb says about a faulty file."""
+"""PyAV, channels that cancel each other, and the messages of all verbs about a faulty file."""
 
 import re
 
@@ -14,7 +14,7 @@ from wsedtk.corpora import soundscapes, youtube
 from wsedtk.data import datadir
 from wsedtk.decoding import operating_point
 
-# --- by PyAV ---
+# --- reading by PyAV ---
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_other_formats_that_break_off(hear, tmp_path, format_name, codec):
     ],
 )
 def test_films_that_break_off(hear, tmp_path, format_name, codec, video_codec):
-    """FFmpeg tells neither that they do nor their true duration."""
+    """FFmpeg reports neither the fault nor the true duration."""
     made = by_pyav_file(
         tmp_path, noise(6 * RATE), RATE, format_name, codec, video_codec=video_codec
     )
@@ -79,18 +79,18 @@ def test_films_that_break_off(hear, tmp_path, format_name, codec, video_codec):
     assert 0.1 * len(whole) < len(found) < 0.9 * len(whole)
     np.testing.assert_array_equal(
         found[:-1152], whole[: len(found) - 1152]
-    )  # but a last frame of MP2
+    )  # except for a last frame of MP2
 
 
 def test_a_film_that_is_longer_than_its_sound(hear, tmp_path):
-    """FFmpeg goes on behind damaged sound as if nothing was missing."""
+    """FFmpeg continues after damaged sound as if nothing were missing."""
     made = by_pyav_file(tmp_path, noise(3 * RATE), RATE, "avi", "pcm_s16le", video_codec="mpeg4")
     found, _, remarks = hear(made)
     assert (len(found), remarks) == (3 * RATE, ["holds 3 s of sound and lasts 6 s"])
 
 
 def test_a_fragmented_mp4_that_is_damaged(hear, tmp_path):
-    """FFmpeg announces the duration of the fragments that it saw."""
+    """FFmpeg reports the duration of the fragments that it read."""
     options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}
     made = by_pyav_file(tmp_path, noise(20 * RATE), RATE, "mp4", "aac", options=options)
     assert hear(made)[2] == []
@@ -140,7 +140,7 @@ def test_camcorders_put_four_bytes_before_each_packet(hear, tmp_path):
 
 
 def test_damage_that_sounds_like_an_explosion(hear, tmp_path):
-    """A decoder of a lossy codec makes anything of damaged packets, without an error."""
+    """Lossy codecs decode damaged packets to arbitrary samples without an error."""
     samples = noise(4 * RATE)
     samples[2 * RATE :] *= 100
     found, _, remarks = hear(by_pyav_file(tmp_path, samples, RATE, "matroska", "aac"))
@@ -168,7 +168,7 @@ def test_a_track_that_begins_at_the_end(hear, tmp_path):
 
 
 def test_eight_channels(tmp_path):
-    """PyAV takes memory beyond the last of eight planes for another."""
+    """PyAV reads memory beyond the last of eight planes."""
     levels = 1000 * np.arange(1, 9)
     frame = av.AudioFrame.from_ndarray(
         np.tile(levels, RATE)[None].astype(np.int16), format="s16", layout="7.1"
@@ -185,7 +185,7 @@ def test_eight_channels(tmp_path):
 
 
 def test_an_mp4_that_breaks_off(hear, tmp_path):
-    """Its index is at the front."""
+    """The index is at the front."""
     options = {"movflags": "faststart"}
     whole = by_pyav_file(tmp_path, noise(6 * RATE), RATE, "mp4", "alac", options=options)
     found, _, remarks = hear(whole[: len(whole) // 2])
@@ -200,7 +200,7 @@ def test_an_m4a_without_its_index_is_no_sound(hear, tmp_path):
 
 
 def test_missing_packets_are_silent(hear, tmp_path):
-    """What follows keeps its time."""
+    """Later sound keeps its time."""
     samples = noise(4 * RATE)
     content = by_pyav_file(
         tmp_path, samples, RATE, "matroska", "pcm_s16le", start_seconds=(0.0, 5.0)
@@ -219,7 +219,7 @@ def test_the_first_of_several_tracks_is_heard(hear, tmp_path):
 
 
 def test_a_picture_beside_the_sound(hear, tmp_path):
-    """As the cover in an m4a file, or a film."""
+    """For example the cover in an m4a file, or a film."""
     with av.open(str(tmp_path / "made"), "w", format="mov") as container:
         video = container.add_stream("mjpeg", rate=1, options={"strict": "unofficial"})
         video.width, video.height, video.pix_fmt = 32, 32, "yuvj420p"
@@ -244,7 +244,7 @@ NAMES = "wav mp3 au snd vox gsm raw aac ac3 mp4 ts dts mpg wma flac ogg opus".sp
     "start", [b"", b"\xff\xfb\x90\xc4", b"\xff\xf1\x50\x80", b"ID3\x04\0\0\0\0\0\x10"]
 )
 def test_random_bytes_are_no_sound(tmp_path, start, capfd):
-    """Whatever their name says, and where they begin like a frame."""
+    """For any extension, and with a start that looks like a frame."""
     for i, name in enumerate(NAMES):
         path = tmp_path / f"x.{name}"
         path.write_bytes(start + np.random.default_rng(i).bytes(20000))
@@ -257,7 +257,7 @@ def test_random_bytes_are_no_sound(tmp_path, start, capfd):
 
 
 def antiphase(seconds=1.0, offset=0.0, scale=1.0):
-    """Two channels, of which one is the negative of the other, up to a scale; and an offset."""
+    """Return two channels; one is the other negated and scaled, with an offset."""
     tone = 0.3 * np.sin(np.arange(round(seconds * RATE)))
     return np.stack([tone, -scale * tone], axis=1) + offset
 
@@ -281,13 +281,13 @@ def antiphase(seconds=1.0, offset=0.0, scale=1.0):
     ],
 )
 def test_channels_that_cancel_each_other(hear, samples, weaker):
-    """A correlation below -0.9; a constant is no sound, and what is below -80 dB is none."""
+    """A correlation below -0.9; a constant is not sound, and sound below -80 dB is not counted."""
     *_, remarks = hear(encode(samples, "WAV", "FLOAT"))
     found = [re.search("their mean is (.*);", remark).group(1) for remark in remarks]
     assert found == ([weaker] if weaker else [])
 
 
-# --- every verb ---
+# --- all verbs ---
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def model(trained, tmp_path):
 
 
 def test_every_verb_tells_the_same(run, model, tmp_path):
-    """And uses each of the files: `detect`, `extract` and `validate`, in one process or more."""
+    """All files are used by `detect`, `extract` and `validate`, in one process or more."""
     flac, wav = encode(noise(5 * RATE), "FLAC"), encode(noise(4 * RATE))
     mp3 = encode(noise(3 * RATE), "MP3")
     contents = {
@@ -357,7 +357,7 @@ def test_every_verb_tells_the_same(run, model, tmp_path):
 
 @pytest.mark.usefixtures("printed_messages")
 def test_prepare_remarks_on_faulty_files(tmp_path, capsys):
-    """In coverage.tsv, and of a sound bank on the screen."""
+    """In coverage.tsv; for a sound bank on the screen."""
     name, path = "abcdefghijk_0.000_1.000.wav", tmp_path / "1-a-A.wav"
     path.write_bytes(encode(noise(RATE), "WAV", "PCM_16")[:-8000])
     data = datadir.read(write_set(tmp_path / "set", [(name, "", 1)], ["x"], [(name, "x")]))

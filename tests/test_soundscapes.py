@@ -10,13 +10,13 @@ from wsedtk.core.errors import InputError
 from wsedtk.corpora import builtin_bank, soundscapes
 from wsedtk.data import clip_names, datadir
 
-RATE = 8000  # Hz: half of the default, to save time
+RATE = 8000  # Hz; half of the default, to save time
 BEDS = ("Rain", "Wind")
 
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory):
-    """A small built-in bank: 3 folds, 2 recordings a fold and class."""
+    """A small built-in bank: 3 folds, 2 recordings per fold and class."""
     folder = tmp_path_factory.mktemp("bank") / "bank"
     builtin_bank.synthesise(folder, seed=1, recordings_per_fold=2, folds=3, sample_rate=RATE)
     for path in (folder / "Traffic").iterdir():
@@ -48,7 +48,7 @@ def contents(folder, patterns=("*/*.tsv", "*/*.txt", "*/*.yaml", "audio/*/*.flac
 
 
 def tone(path, seconds=1.0, before=0.0, after=0.0, level=0.3):
-    """A file with a 440 Hz tone between stretches of silence."""
+    """Write a 440 Hz tone between periods of silence."""
     samples = level * np.sin(2 * np.pi * 440 * np.arange(int(seconds * RATE)) / RATE)
     audio_files.write(path, np.pad(samples, (int(before * RATE), int(after * RATE))), RATE)
 
@@ -104,7 +104,7 @@ def test_bank_is_the_same_for_a_seed_and_leaves_nothing_of_an_earlier_one(tmp_pa
         builtin_bank.synthesise(tmp_path / "b", seed=0)
 
 
-# --- audible stretches ---
+# --- audible parts ---
 
 
 def test_audible_leaves_silence_out_and_splits_at_long_pauses():
@@ -120,7 +120,7 @@ def test_audible_leaves_silence_out_and_splits_at_long_pauses():
     assert soundscapes.audible(np.concatenate([sound, sound / 100, short]), RATE) == [
         (0, RATE)
     ]  # -40 dB
-    assert soundscapes.audible(sound / 1000, RATE) == []  # -80 dB: under the floor
+    assert soundscapes.audible(sound / 1000, RATE) == []  # -80 dB: below the floor
     click = np.full(RATE // 25, 0.1)  # 40 ms
     assert soundscapes.audible(np.concatenate([sound, long, click]), RATE) == [(0, RATE)]
     assert soundscapes.audible(np.concatenate([click, long]), RATE) == [(0, RATE // 25)]
@@ -222,7 +222,7 @@ def test_events_match_tags_and_never_overlap_within_a_class(made):
     test = datadir.read(made / "test")
     assert set(zip(test.events.clip, test.events.label)) == set(zip(test.tag_clip, test.tag_label))
     counts = np.bincount(test.events.clip, minlength=len(test))
-    assert counts.max() == 3 and (counts == 0).sum() == 2  # 5 % of the clips hold none
+    assert counts.max() == 3 and (counts == 0).sum() == 2  # 5 % of the clips are empty
     assert np.ptp(np.bincount(test.events.label)) <= 10
     rows = sorted(test.events.rows(), key=lambda row: (row[0], row[3], row[1]))
     for (clip, onset, offset, label), (next_clip, next_onset, _, next_label) in zip(rows, rows[1:]):
@@ -263,7 +263,7 @@ def test_truth_is_where_the_energy_is(tmp_path, monkeypatch):
             first, end = round(onset * RATE), round(offset * RATE)
             inside[first:end] = True
             level = np.sqrt(np.convolve(samples[first:end] ** 2, np.ones(160) / 160, "valid"))
-            assert level.min() > 0.1  # loud to the ends
+            assert level.min() > 0.1  # loud up to its ends
         if inside.any():
             assert np.abs(samples[~inside]).max() < 0.01
 
@@ -300,7 +300,7 @@ def test_same_seed_same_bytes(bank, made, tmp_path):
     assert (
         other["audio/train/mix00_0.000_10.000.flac"] != first["audio/train/mix00_0.000_10.000.flac"]
     )
-    again = contents(mixed(bank, tmp_path / "again"))  # ... and back
+    again = contents(mixed(bank, tmp_path / "again"))  # ... and the first one again
     assert {name: again[name] for name in first} == first
     assert len(datadir.read(tmp_path / "again" / "train")) == 24
 
@@ -335,7 +335,7 @@ def test_builtin_needs_no_backgrounds(tmp_path, monkeypatch):
     )
 
 
-# --- what can be wrong with a bank ---
+# --- faults of a bank ---
 
 
 def refuses(bank, tmp_path, match, **options):
@@ -419,4 +419,4 @@ def test_esc10(tmp_path):
     seconds = test.events.offset - test.events.onset
     assert seconds.min() > 0.1 and seconds.max() <= 6
     sneezes = seconds[test.events.label == test.labels.index("006 - Person sneeze")]
-    assert sneezes.mean() < 2.5  # of files of 5 s: their padding is no part of the truth
+    assert sneezes.mean() < 2.5  # files have 5 s, but their padding is not part of the events

@@ -13,7 +13,7 @@ NAMES = ["b é.wav", "--x.wav", "a b", "音🔔", "z" * 200]
 
 
 def clips(names, seed=0, scale=1.0):
-    """{name: (features (t, F), seconds)} of random lengths, means and spreads."""
+    """Return {name: (features (t, F), seconds)} of random lengths, means and spreads."""
     made = np.random.default_rng(seed)
     return {
         n: (
@@ -110,7 +110,7 @@ def test_statistics_far_from_zero(tmp_path):
 
 @pytest.mark.parametrize("block", [1, 2, 5, 7, 10, 4096])
 def test_blocks_do_not_show(tmp_path, monkeypatch, block):
-    """Whatever the size of the blocks that the columns pass through, files hold the same and give the same."""
+    """The size of the blocks in which columns are read does not change files or results."""
     monkeypatch.setattr(store.files, "BLOCK", block)
     content, path = shards(tmp_path, 3)
     scores(tmp_path / "s.h5", names=np.array(NAMES))
@@ -170,7 +170,7 @@ def test_what_a_feature_file_holds(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
-    """What a clip leaves in memory while its file is written, read and averaged: next to its name, a few numbers."""
+    """While a file is written, read or averaged, a clip needs memory for its name and numbers."""
     monkeypatch.setattr(store.files, "BLOCK", 64)
     peaks, num_bins, features = [], 512, np.ones((1, 512), np.float16)
     tracemalloc.start()
@@ -191,7 +191,7 @@ def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
         tracemalloc.stop()
     assert (peaks[2] - peaks[0]) / 2000 < 512 and (peaks[3] - peaks[1]) / 2000 < 512, (
         peaks
-    )  # bytes; its mean alone is 4096
+    )  # bytes; its mean alone has 4096
 
 
 def test_a_damaged_clip_is_found(tmp_path):
@@ -212,7 +212,7 @@ def test_a_damaged_clip_is_found(tmp_path):
 
 
 def test_a_batch_opens_nothing(tmp_path, monkeypatch):
-    """The data sets of all shards stay open: to open one takes longer than to read a clip, and the longer the larger it is."""
+    """The data sets of all shards stay open, because opening one is slower than reading a clip."""
     found = store.FeatureStore([shards(tmp_path, 3)[1]])
     monkeypatch.setattr(h5py.Group, "__getitem__", None)
     assert found.read(np.array([9, 0, 4])).any()
@@ -233,7 +233,7 @@ def test_files_of_two_precisions(tmp_path):
 
 
 def test_a_hundred_shards_beside_a_plain_file(tmp_path):
-    content, path = shards(tmp_path, 100)  # ninety of them empty
+    content, path = shards(tmp_path, 100)  # ninety shards are empty
     more = clips(["more 1", "more 2"], seed=1)
     found = store.FeatureStore([write(tmp_path / "more.h5", more), path])
     rows = found.rows([*content, *more])
@@ -252,7 +252,7 @@ def shards(folder, count=3, name="my.train.h5"):
 
 
 def test_shards_are_read_as_one(tmp_path):
-    content, path = shards(tmp_path, 11)  # one of them empty, and 10 sorts before 2
+    content, path = shards(tmp_path, 11)  # one shard is empty, and 10 sorts before 2
     assert sorted(p.name for p in tmp_path.iterdir())[:2] == [
         "my.train.1-of-11.h5",
         "my.train.10-of-11.h5",
@@ -395,7 +395,7 @@ def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
     path = write(tmp_path / "a.h5", content)
     plain, kept = store.FeatureStore([path]), store.FeatureStore([path])
     kept.cache(np.array([7, 2, 0, 5, 3]))
-    kept._data = [None]  # the file is not asked
+    kept._data = [None]  # so that reading from the file fails
     for rows in ([2], [5, 0, 3], [7, 7, 2], [3, 5, 7, 0, 2]):
         np.testing.assert_array_equal(kept.read(np.array(rows)), plain.read(np.array(rows)))
     with pytest.raises(AttributeError):

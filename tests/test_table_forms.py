@@ -1,7 +1,7 @@
-"""Every table and list: its reader finds the same in every form, or refuses it with the cause.
+"""All tables and lists: a reader finds the same in each form, or refuses it with the reason.
 
-The forms are those that spreadsheets, pandas and other systems write: tabs at the end of lines,
-other line ends, blank lines, a byte order mark, letters stored as other characters.
+The forms are those of spreadsheets, pandas and other programs: tabs at the end of lines, other line
+ends, blank lines, a byte order mark, letters stored as other characters.
 """
 
 import unicodedata
@@ -49,7 +49,7 @@ FORMS = {
 
 
 def begins_blank(form):
-    """Whether there is a blank line before the header, by which a table of scores is known."""
+    """Whether a blank line is before the header, by which a table of scores is recognised."""
     return form in ("blank lines before", "a mark and a blank line")
 
 
@@ -101,7 +101,7 @@ def test_a_list_in_all_forms(tmp_path, table, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_data_directory_in_all_forms(tmp_path, form):
-    """The same set with the same fingerprint; but a path stays as it is, byte by byte."""
+    """The set and its fingerprint are the same; but paths are kept byte by byte."""
     folder = write_set(
         tmp_path / "set", CLIPS, LABELS, [(name, label) for name, _, _, label in EVENTS], EVENTS
     )
@@ -152,7 +152,7 @@ def test_spaces_around_fields_and_capitals_in_headers_change_nothing(tmp_path, s
     for table in ("clips.tsv", "tags.tsv", "events.tsv"):
         lists[table] = read_list(folder / table)[:2] if table != "clips.tsv" else None
         header, *rows = (folder / table).read_text(encoding="utf-8").splitlines()
-        if table != "clips.tsv":  # whose names and paths are as they stand there
+        if table != "clips.tsv":  # its names and paths are kept unchanged
             rows = [space + row.replace("\t", f"{space}\t{space}") + space for row in rows]
         text = "\n".join([header.upper().replace("\t", f"{space}\t"), *rows, ""])
         (folder / table).write_text(text, encoding="utf-8")
@@ -176,7 +176,7 @@ def test_names_with_spaces_around_them_stay_apart(tmp_path):
 
 
 def test_a_tag_that_is_not_a_number_is_refused_alike(tmp_path):
-    """Without times beside it, `nan` may be a tag that was lost."""
+    """Without times beside it, `nan` may be a lost tag."""
     folder = write_set(tmp_path / "set", CLIPS, LABELS, [("b.wav", "nan")])
     message = "tags.tsv:2: names no class, but 'nan': write one, or the file name alone for a clip"
     for read in (datadir.read, lambda folder: read_list(folder / "tags.tsv")):
@@ -308,7 +308,7 @@ def test_classes_that_differ_in_their_form_only_are_one(tmp_path):
 
 
 def test_writing_gives_one_form(tmp_path):
-    """What was read in another form is written in the one form, but for the paths."""
+    """Tables in other forms are written in one form, except for paths."""
     nfd = unicodedata.normalize("NFD", "é.wav")
     folder = write_set(
         tmp_path / "set", [(nfd, nfd, 1)], ["Möwe"], [(nfd, unicodedata.normalize("NFD", "Möwe"))]

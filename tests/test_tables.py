@@ -1,4 +1,4 @@
-"""Tables in blocks: the same rows, line numbers and faults whatever the size of the blocks; names that are looked up."""
+"""Tables in blocks: the size of the blocks does not change rows, line numbers or faults."""
 
 import unicodedata
 
@@ -21,7 +21,10 @@ ANY_TABLE = settings(
 
 
 def read(path, block_bytes, columns=COLUMNS):
-    """What `TableFile.rows` gives with blocks of so many bytes: [(line number, cells)] and [(is an error, path, line, message)]."""
+    """Return the results of `TableFile.rows` with blocks of this many bytes.
+
+    [(line number, cells)] and [(is an error, path, line, message)].
+    """
     table, rows = TableFile(path), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table_files, "_BLOCK_BYTES", block_bytes)
@@ -41,7 +44,7 @@ LINE_ENDS = st.one_of(
 
 
 def without_blank_ends(cells):
-    """The cells of a row, three of them where what follows is blank, in the form NFC."""
+    """Return the cells of a row in NFC; three if the rest is blank."""
     while len(cells) > 3 and not cells[-1].strip():
         cells = cells[:-1]
     return tuple(unicodedata.normalize("NFC", cell) for cell in cells)

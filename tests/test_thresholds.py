@@ -1,4 +1,4 @@
-"""Thresholds: against exhaustive search and scikit-learn on many small random cases."""
+"""Thresholds compared with exhaustive search and scikit-learn on many small random cases."""
 
 import itertools
 
@@ -10,7 +10,10 @@ from wsedtk.decoding import thresholds
 
 
 def small_case(seed, max_classes=4):
-    """Scores (N, K) float32 and truth (N, K): ties, all-equal scores, classes without positives, one clip."""
+    """Return scores (N, K) float32 and truth (N, K).
+
+    Some have ties, equal scores, classes without positives, or one clip.
+    """
     rng = np.random.default_rng(seed)
     num_clips, num_classes = int(rng.integers(1, 9)), int(rng.integers(1, max_classes + 1))
     truth = rng.random((num_clips, num_classes)) < rng.choice(
@@ -27,19 +30,19 @@ def small_case(seed, max_classes=4):
 
 
 def all_candidates(scores):
-    """Thresholds of one class by the definition: -inf, the float64 midpoints of neighbours, +inf."""
+    """Return the thresholds of one class by definition: -inf, float64 midpoints, +inf."""
     distinct = sorted({float(s) for s in scores})
     return [-np.inf, *((a + b) / 2 for a, b in itertools.pairwise(distinct)), np.inf]
 
 
 def counts_of(scores, truth, threshold):
-    """TP and predicted positives of one class at one threshold."""
+    """Return TP and predicted positives of one class at one threshold."""
     said = [float(s) >= threshold for s in scores]
     return sum(a and b for a, b in zip(said, truth)), sum(said)
 
 
 def exhaustive(choices, positives):
-    """The best micro F1 over all combinations, and all combinations that reach it, as an index array (M, K).
+    """Return the best micro F1 over all combinations, and those that reach it, indices (M, K).
 
     choices: for each class a list of (TP, predicted).
     """
@@ -76,7 +79,8 @@ def test_tune_equals_exhaustive_search():
         chosen = thresholds.tune(scores, truth)
         assert chosen.dtype == np.float64 and chosen.shape == (truth.shape[1],)
         assert reached(scores, truth, chosen) == pytest.approx(best, abs=1e-12), seed
-        # Among equals the highest: the optima are a product of sets, so the highest of every class together is one of them.
+        # Among optima, the highest thresholds. The optima are a product of sets, so the combination
+        # of the highest thresholds of all classes is one of them.
         highest = [max(grid[i] for i in set(optima[:, k].tolist())) for k, grid in enumerate(grids)]
         assert chosen.tolist() == highest, seed
 
@@ -100,7 +104,7 @@ def test_tune_of_many_clips_is_no_worse_than_any_random_thresholds():
     alone = np.array([thresholds.tune(scores[:, [k]], truth[:, [k]])[0] for k in range(17)])
     assert best > reached(
         scores, truth, alone
-    )  # each class alone for its own F1 is not the micro optimum
+    )  # the optimum of each class alone is not the micro optimum
     tuned = thresholds.tune(scores, truth)
     for _ in range(100):
         assert best >= reached(scores, truth, tuned + rng.normal(0, 0.02, 17))
@@ -149,7 +153,7 @@ def test_f1_score():
     ]
 
 
-# ---- several ways of making a class's scores ----
+# ---- several options for the scores of a class ----
 
 
 def test_search_over_options_equals_exhaustive_search():
@@ -182,7 +186,7 @@ def test_search_over_options_equals_exhaustive_search():
         assert (2 * tp / (predicted + truth.sum()) if predicted + truth.sum() else 0.0) == best, (
             seed
         )
-        for k in range(num_classes):  # among equals the first option, then the highest threshold
+        for k in range(num_classes):  # among optima the first option, then the highest threshold
             expected = min(
                 (choices[k][i] for i in set(optima[:, k].tolist())),
                 key=lambda pair: (pair[0], -pair[1]),
@@ -190,11 +194,11 @@ def test_search_over_options_equals_exhaustive_search():
             assert (option[k], chosen[k]) == expected, seed
 
 
-# ---- Wang's own procedure ----
+# ---- the procedure of Wang, Li & Metze ----
 
 
 def test_published_never_silences_a_class():
-    # The score of class B only harms, and yet Wang's second step gives it its best finite threshold.
+    # The scores of class B only do harm, but Wang's second step gives it its best finite threshold.
     scores = np.array([[0.9, 0.8], [0.1, 0.2]])
     truth = np.array([[True, False], [False, False]])
     assert thresholds.tune(scores, truth).tolist() == [0.5, np.inf]
@@ -261,7 +265,7 @@ HOURS = 2.5
 
 
 def by_hand(hits, predicted, positives):
-    """Precision, recall and false alarms an hour of counts."""
+    """Return precision, recall and false alarms per hour of counts."""
     return {
         "precision": hits / predicted if predicted else 0.0,
         "recall": hits / positives if positives else 0.0,
@@ -271,11 +275,11 @@ def by_hand(hits, predicted, positives):
 
 @pytest.mark.parametrize("quantity, value", TARGETS)
 def test_a_target_is_met_with_the_best_of_the_other_quantity(quantity, value):
-    """Against every threshold of every way of making the scores, class by class."""
+    """Compared with all thresholds of all options for the scores, class by class."""
     num_met = num_missed = 0
     for seed in range(150):
         scores, truth = small_case(seed)
-        others = np.roll(scores, 1, axis=0)  # a second way
+        others = np.roll(scores, 1, axis=0)  # a second option
         options = [
             [thresholds.candidates(way[:, k], truth[:, k]) for way in (scores, others)]
             for k in range(truth.shape[1])
@@ -313,7 +317,7 @@ def test_a_target_is_met_with_the_best_of_the_other_quantity(quantity, value):
                     assert best[quantity] == (min if quantity.startswith("false") else max)(
                         v[quantity] for v in every
                     )
-    assert num_met > 50 and num_missed > 20  # neither case is left out
+    assert num_met > 50 and num_missed > 20  # both cases occur
 
 
 @pytest.mark.parametrize("value", [0.5, 0.8, 0.9, 0.95])

@@ -1,4 +1,4 @@
-"""train: learning, the golden start of a loss curve, resuming, and what is refused."""
+"""train: learning, golden loss curves, resuming, and errors."""
 
 import shutil
 
@@ -17,7 +17,7 @@ from wsedtk.models.network import build_network
 from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training import resuming, training_loop
 
-SIZES = {  # each network at a size that a test affords
+SIZES = {  # each network at a small size
     "dcase-crnn": {"channels": (8, 8, 8), "num_hidden": 16},
     "talnet": {"embedding_size": 32, "num_convs": 4, "num_pools": 2},
     "gated-crnn": {"num_channels": 6, "num_top_channels": 12, "num_hidden": 16, "dropout": 0.0},
@@ -25,7 +25,7 @@ SIZES = {  # each network at a size that a test affords
 
 
 def test_a_model_directory_has_every_part(trained, corpus):
-    names = {p.name for p in trained.iterdir()} - {"tensorboard"}  # where that is installed
+    names = {p.name for p in trained.iterdir()} - {"tensorboard"}  # if TensorBoard is installed
     assert names == {
         "model.safetensors",
         "model.yaml",
@@ -42,7 +42,7 @@ def test_a_model_directory_has_every_part(trained, corpus):
     rounding = {
         "rtol": 2.0**-24,
         "atol": 1e-9,
-    }  # half of a float32's last bit, which they are rounded to
+    }  # rounding to float32: half of the last bit
     np.testing.assert_allclose(spec.mean, frames.mean(axis=0), **rounding)
     np.testing.assert_allclose(spec.std, frames.std(axis=0), **rounding)
     rows = [line.split("\t") for line in (trained / "history.tsv").read_text().splitlines()]
@@ -131,11 +131,11 @@ def test_the_loss_is_sklearns_log_loss():
     found = training_loop.binary_cross_entropy(
         torch.from_numpy(p), torch.from_numpy(t).float()
     ).item()
-    assert found == pytest.approx(expected, abs=1e-6)  # the loss is taken in float32
+    assert found == pytest.approx(expected, abs=1e-6)  # the loss is computed in float32
 
 
 def losses_of(run, *command):
-    """The losses of the batches that a training goes through."""
+    """Return the losses of the batches of a training."""
     losses, original = [], training_loop.Trainer.run_batch
 
     def recording(self, *batch):
@@ -149,7 +149,9 @@ def losses_of(run, *command):
     return losses
 
 
-GOLDEN = {  # measured with torch 2.13.0 on a CPU; made anew when the GRU's initialisation became that of Wang's code
+# Measured with torch 2.13.0 on a CPU, after the initialisation of the GRU was changed to that of
+# Wang's code.
+GOLDEN = {
     "audioset/conf/talnet_attention.yaml": [0.752406, 0.680443, 0.279665, 0.11301, 0.077797],
     "audioset/conf/talnet_average.yaml": [0.703319, 0.639313, 0.218264, 0.108061, 0.068781],
     "audioset/conf/talnet_exp.yaml": [0.703616, 0.635262, 0.216223, 0.107879, 0.06779],
@@ -225,7 +227,7 @@ GOLDEN = {  # measured with torch 2.13.0 on a CPU; made anew when the GRU's init
     "mini/conf/crnn_attention.yaml": [0.760291, 0.710344, 0.704012, 0.673619, 0.680139],
     "mini/conf/crnn_linear.yaml": [0.653912, 0.695571, 0.681045, 0.664832, 0.686051],
 }
-for _pooling in ("attention", "exp", "linear"):  # a plain hierarchy is single pooling
+for _pooling in ("attention", "exp", "linear"):  # a plain hierarchy equals single pooling
     _single = f"dcase2017/conf/gated_crnn_{_pooling}.yaml"
     GOLDEN[_single.replace(".yaml", "_plain.yaml")] = GOLDEN[_single]
 
@@ -241,9 +243,10 @@ def one_thread():
 @pytest.mark.parametrize("config", GOLDEN)
 @pytest.mark.usefixtures("one_thread")
 def test_the_loss_curve_of_a_fixed_seed_stays(corpus, tmp_path, run, config):
-    """The first five batches in float32, on one thread. The numbers guard against changes that no one meant; they are not a target.
+    """Compare the losses of the first five batches in float32 on one thread.
 
-    Adam's first steps blow up rounding where batch norm is: at this learning rate one and two threads differ by up to 1.2e-3.
+    The numbers detect unintended changes; they are not a target. Adam's first steps amplify
+    rounding before batch norm: at this learning rate, one and two threads differ by up to 1.2e-3.
     """
     prefix = "he_" if "gated" in config else ""
     command = [
@@ -266,7 +269,7 @@ def test_the_loss_curve_of_a_fixed_seed_stays(corpus, tmp_path, run, config):
         "learning_rate=1e-4",
     ):
         command += ["--set", setting]
-    if "published_all" in config:  # of 12 frames [5, 5] would make one group
+    if "published_all" in config:  # with 12 frames, [5, 5] would give one group
         command += ["--set", "groups=[3, 2]"]
     np.testing.assert_allclose(losses_of(run, *command), GOLDEN[config], rtol=1e-3)
 
@@ -301,7 +304,7 @@ def test_dry_run_prints_the_network(corpus, tmp_path, run):
 
 
 class Halving(Network):
-    """A network that says of itself what is not true."""
+    """A network with wrong attributes."""
 
     time_reduction = 1
 
@@ -362,7 +365,7 @@ def test_another_pooling_keeps_what_it_can(corpus, tmp_path, run, before, after)
 
 
 def with_other_classes(corpus, folder):
-    """The corpus's sets with a class more, and other names."""
+    """The sets of the corpus with one more class, and other names."""
     for name in ("fit", "valid"):
         (folder / name).mkdir()
         for table in ("clips.tsv", "tags.tsv"):
@@ -472,7 +475,7 @@ def test_a_start_from_another_front_end_is_refused(corpus, trained, tmp_path, ru
 
 
 def with_events(corpus, folder, half=True):
-    """The corpus's fit set with an event in every clip: its first half or its second."""
+    """The fit set of the corpus with an event in each clip: its first or its second half."""
     (folder / "fit").mkdir(parents=True)
     for table in ("clips.tsv", "tags.tsv", "labels.txt"):
         (folder / "fit" / table).write_text(
@@ -489,7 +492,7 @@ def with_events(corpus, folder, half=True):
 
 
 def test_frames_are_learnt_from_events(corpus, tmp_path, run):
-    """Tones last the whole clip, their events half of it: only the frame loss can teach the network to fall silent."""
+    """Tones last the whole clip, and events half of it: only the frame loss can teach silence."""
     frames = {}
     fit = with_events(corpus, tmp_path)
     for weight in (0, 3):
@@ -632,7 +635,7 @@ def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path,
     )
     assert (
         "training is done" in run(*arguments(corpus, tmp_path / "m", "--cache")).stderr
-    )  # which needs none
+    )  # it needs none
 
 
 def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, monkeypatch):

@@ -1,4 +1,4 @@
-"""`wsedtk.train`: it equals the command line, and leaves the process of its caller as it was."""
+"""`wsedtk.train` equals the command line, and does not change the process of its caller."""
 
 import dataclasses
 import logging
@@ -131,7 +131,7 @@ def test_an_interrupted_training_is_resumed(corpus, trained, tmp_path, monkeypat
 
 
 def test_a_program_can_stop_a_training(corpus, trained, tmp_path, monkeypatch):
-    """As the command line does with signals: the state of the very batch is saved."""
+    """As the command line does on signals: the state of the last batch is saved."""
     original = training_loop.Trainer.run_batch
 
     def stopping(self, *batch):
@@ -148,7 +148,7 @@ def test_a_program_can_stop_a_training(corpus, trained, tmp_path, monkeypatch):
 
 
 def test_in_another_thread_beside_a_second_training(corpus, trained, tmp_path, monkeypatch):
-    """It works there; a second training in the process is refused, and possible afterwards."""
+    """It works there. A second training in the process is refused, and possible afterwards."""
     original, refused, results = training_loop.Trainer.run_batch, [], []
 
     def trying(self, *batch):
@@ -171,7 +171,7 @@ def test_in_another_thread_beside_a_second_training(corpus, trained, tmp_path, m
 
 
 def test_nothing_else_changes(corpus, trained, tmp_path):
-    """Neither after a training, nor after one that fails; signals not even within it."""
+    """Neither after a training nor after a failed one; signals not even during it."""
     code = (
         STATE
         + """
@@ -236,7 +236,7 @@ def test_on_a_gpu_its_settings_and_random_numbers_stay(corpus, tmp_path):
 
 
 def test_random_numbers_of_the_caller_do_not_matter_and_stay(corpus, trained, tmp_path, run):
-    """The command line in the same process leaves them too."""
+    """The command line in the same process does not change them either."""
     torch.manual_seed(7)
     before = torch.get_rng_state()
     wsedtk.train(options_of(corpus, tmp_path / "a"))

@@ -1,4 +1,4 @@
-"""tune: what it claims to reach is what decode and score then give, and nothing reaches more."""
+"""tune: decode and score give the F1 that it reports, and no other thresholds give more."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
 
 def tune_to(folder, scores="scores.h5", **changes):
-    """Run the stage with the files of a folder; returns the operating point."""
+    """Run the stage on the files of a folder, and return the operating point."""
     options = {
         "criterion": "tags",
         "published": False,
@@ -42,16 +42,16 @@ def make_world(
     with_frames=True,
     with_events=True,
 ):
-    """A data set and scores of it in a folder, small enough for exhaustive search.
+    """Write a data set and its scores to a folder, small enough for exhaustive search.
 
-    lengths: how much shorter or longer, in seconds, the recordings may be than the set's nominal durations.
+    lengths: the difference in seconds between recordings and nominal durations.
     """
     rng = np.random.default_rng(seed)
     labels, names = LABELS[:num_classes], [f"clip {i}.wav" for i in range(num_clips)]
     nominal = np.round(rng.uniform(1.0, 3.0, num_clips), 2)
     measured = np.maximum(np.round(nominal + rng.uniform(*lengths, num_clips), 2), 0.5)
     rows, tags = [], []
-    for name, duration in zip(names[:-1], nominal):  # the last clip has nothing at all
+    for name, duration in zip(names[:-1], nominal):  # the last clip has no tags or events
         for k, label in enumerate(labels):
             if rng.random() < (0.9 if k == 0 else 0.4):
                 tags.append((name, label))
@@ -77,7 +77,7 @@ def make_world(
         i, k = names.index(name), labels.index(label)
         frame[i, int(onset / step) : int(np.ceil(offset / step)), k] += 0.3
     frame = np.clip(np.round(frame, 1), 0.1, 1).astype(np.float32)
-    order = rng.permutation(num_clips)  # a score file need not be in the order of the set
+    order = rng.permutation(num_clips)  # a score file may have another order than the set
     write_score_file(
         folder / "scores.h5",
         [names[i] for i in order],
@@ -92,7 +92,7 @@ def make_world(
 
 
 def segments_of(rows, durations, num_classes):
-    """Booleans (S, K) of (clip, onset, offset, class) by a plain loop over the seconds of every clip."""
+    """Return booleans (S, K) of (clip, onset, offset, class) by a loop over the seconds."""
     out = []
     for clip, duration in enumerate(durations):
         for second in range(int(np.ceil(duration))):
@@ -113,7 +113,7 @@ def segments_of(rows, durations, num_classes):
 
 
 def exhaustive_frames(folder, criterion, grid, common=False):
-    """The best micro F1 that any thresholds and filters of the grid reach, by decoding with every one of them.
+    """Return the best micro F1 of all thresholds and filters of the grid, by decoding each.
 
     common: all classes have the same threshold and filters.
     """
@@ -296,7 +296,8 @@ def test_the_frame_f1_that_is_printed_is_the_one_decoded(run, tmp_path, capsys, 
 def test_a_filter_that_no_frame_of_a_clip_passes_is_not_talked_away(
     run, tmp_path, capsys, criterion
 ):
-    # Both clips have the event, but the second is shorter than the shortest event allowed: no threshold, -inf neither, finds it.
+    # Both clips have the event, but the second clip is shorter than the minimum duration: no
+    # threshold finds it, not even -inf.
     write_set(
         tmp_path / "set",
         [("a", "", 1), ("b", "", 0.3)],
@@ -425,7 +426,7 @@ def test_scores_of_other_clips(tmp_path, capsys):
     )
     assert (
         "1 clips" in tune_to(folder, scores="some.h5").tuned_on
-    )  # and x.wav, no clip of the set, counts for nothing
+    )  # x.wav is not a clip of the set, and is ignored
     assert (
         "4 clips of" in (said := capsys.readouterr().err)
         and "are left out, their audio could not be read: clip 1.wav" in said
@@ -470,7 +471,7 @@ def test_thresholds_part_adjacent_float32_scores_through_the_file(run, tmp_path)
 
 def test_nothing_but_an_operating_point_is_overwritten(tmp_path):
     make_world(tmp_path, 0)
-    (tmp_path / "point.yaml").write_text("network: dcase-crnn\n")  # a model's
+    (tmp_path / "point.yaml").write_text("network: dcase-crnn\n")  # of a model
     with pytest.raises(
         InputError,
         match="point.yaml: unknown key 'network'.*; it is not overwritten: name another output, or remove it",
@@ -481,7 +482,10 @@ def test_nothing_but_an_operating_point_is_overwritten(tmp_path):
 
 
 def reached_when_decoded(run, folder, criterion):
-    """TP, predicted and positives (K,) of the decoded events, in the criterion's unit, and of the decoded tags, in clips."""
+    """Return TP, predicted and positives (K,) of decoded events, and of decoded tags.
+
+    Events are counted in the unit of the criterion, tags in clips.
+    """
     _, decoded, truth = decode_and_score(run, folder)
     tags, said = truth.tag_matrix(), decoded.tag_matrix()
     pairs = [(tags, said)]

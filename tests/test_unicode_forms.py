@@ -1,4 +1,4 @@
-"""Names and classes match in every Unicode form: NFC, the usual one, or NFD, that of macOS."""
+"""Names and classes match in all Unicode forms: NFC, the usual one, and NFD, that of macOS."""
 
 import json
 import unicodedata
@@ -21,7 +21,7 @@ NAMES, LABELS = ["Café.wav", "b.wav"], ["Möwe", "Dog"]
 
 
 def nfd(text):
-    """The text in the form NFD, which is another one."""
+    """Return the text in the form NFD, which differs."""
     found = unicodedata.normalize("NFD", text)
     assert found != text
     return found

@@ -52,7 +52,7 @@ def test_every_fault_of_several_folders(run, small_set, tmp_path):
 
 @pytest.fixture
 def heard(run, tmp_path):
-    """What validate --audio says of one clip `a b` at the path, of 1 s by its table."""
+    """Return the messages of validate --audio about a clip `a b` at the path, of nominally 1 s."""
 
     def heard(path):
         data = write_set(tmp_path / "set", [("a b", path, 1)], ["Car"], [("a b", "Car")])
@@ -161,7 +161,7 @@ def test_a_warning_of_audio(heard, tmp_path, samples, rate, message):
     [(1, 16000, 0.5), (1.09, 48000, 0.5), (0.91, 44100, 0.9989), (1, 16000, 1.0)],
 )
 def test_good_audio(heard, tmp_path, seconds, rate, peak):
-    """A tone that reaches full scale in a sample or two is not clipped."""
+    """A tone that reaches full scale in one or two samples is not clipped."""
     samples = tone(seconds, min(peak, 0.99), rate)
     samples[77] = peak
     write_floats(tmp_path / "x.wav", samples, rate)
@@ -174,7 +174,7 @@ def test_no_audio_is_a_warning(heard):
 
 @pytest.fixture
 def many(tmp_path):
-    """Sixty clips of 1 s, in the opposite of the order of their names: ten without faults, then five kinds of ten each."""
+    """Sixty clips of 1 s in reverse order: ten without faults, then ten of each of five faults."""
     rows = []
     for i in range(60):
         path, kind = tmp_path / "audio" / f"{i:02d}.wav", i // 10
@@ -215,7 +215,7 @@ def test_audio_is_not_opened_before_the_tables_are_right(run, many):
 
 
 def warnings_of(result, data):
-    """The warnings of a result that are about clips of a set, without their beginning."""
+    """Return the warnings about clips of a set, without their beginning."""
     start = f"warning: {data}/clips.tsv:"
     assert result.exit_code == 0
     return [
@@ -224,7 +224,7 @@ def warnings_of(result, data):
 
 
 def test_clips_that_are_another_of_the_set(run, tmp_path):
-    """By name, by path, by content, whatever the format; two silent clips are no copies."""
+    """By name, path, and content in any format; two silent clips are not duplicates."""
     write_sound(tmp_path / "one.wav")
     soundfile.write(tmp_path / "two.flac", *soundfile.read(tmp_path / "one.wav"))
     for name in ("three", "four"):
@@ -261,7 +261,7 @@ def test_clips_that_are_another_of_the_set(run, tmp_path):
 
 
 def test_what_sets_share(run, tmp_path):
-    """Clips, recordings and, with --audio, sounds, of which silence is none; a set is not compared with itself."""
+    """Clips, recordings and, with --audio, sounds (not silence); no set is compared with itself."""
     sets = {
         "train": ["Yabcdefghijk_0_1.wav", "other.wav", "x_2_3.wav", "z.wav"],
         "test": [
@@ -330,20 +330,20 @@ def test_the_names_of_field_recorders_share_no_recording(run, tmp_path):
             {"1-2-B": "r", "x_1_2": "t"},
             [],
             ["1-2-B"],
-        ),  # a group goes before the name
+        ),  # a group has priority over the name
         (
             {"1-2-A": "r", "x_0_1": ""},
             {"1-2-B": "", "x_1_2": "t"},
             ["x_1_2"],
             [],
-        ),  # where one has none, names decide
+        ),  # without a group, the name decides
         ({"1-2-A": "r", "x_0_1": "s"}, {"1-2-B": "", "x_1_2": ""}, ["x_1_2"], []),
         ({"x_0_1": None}, {"x_1_2": "t", "y_0_1": "x"}, ["x_1_2"], ["y_0_1"]),
         ({"x_0_1": "e\u0301"}, {"y_1_2": "é"}, [], ["y_1_2"]),
         ({"x_0_1": "s"}, {"x_1_2": "s"}, [], ["x_1_2"]),
         ({"x_0_1": "s"}, {"x_1_2": "t"}, [], []),
         ({"x_0_1": None}, {"x_1_2": None}, ["x_1_2"], []),
-        # x_0_1 has no group: it goes with t, as x_1_2 does, and with all that are of t
+        # x_0_1 has no group: it belongs to t, as x_1_2 does, and to all clips of t
         ({"x_0_1": "", "y_0_1": "u"}, {"x_1_2": "t", "z": "t"}, ["x_1_2"], ["z"]),
         ({"z": "t", "y_0_1": "u"}, {"x_0_1": "", "x_1_2": "t"}, [], ["x_0_1", "x_1_2"]),
     ],
@@ -370,7 +370,7 @@ def test_what_grouped_sets_share(run, tmp_path, train, test, shared, groups):
 
 
 def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path):
-    """Events of length zero and events that overlap; no clip and no video is in two of the sets."""
+    """Events of length zero and overlapping events; no clip and no video is in two of the sets."""
     assert (
         run("prepare", "dcase2017", "--metadata-only", real_data / "dcase2017", tmp_path).exit_code
         == 0

@@ -1,4 +1,4 @@
-"""Zero-length events and times a hair off: `score` and `score-files` against sed_eval."""
+"""Zero-length events and rounded times: `score` and `score-files` compared with sed_eval."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def test_zero_length_truth_is_a_tag_and_no_event(run, tmp_path):
 
 
 def test_zero_length_estimates_count_as_sed_eval_counts_them(run, tmp_path):
-    """Each is an event, and makes the segment around it active; on a boundary there is none."""
+    """Each is an event, and activates its segment; on a boundary, no segment is activated."""
     truth = write_list(tmp_path / "t", [("a_0_4", 1, 2, "Dog")])
     said = write_list(tmp_path / "e", [("a_0_4", t, t, "Dog") for t in (0, 1.5, 3, 3.5, 4)])
     report, warnings = scored(run, truth, said)
@@ -57,7 +57,7 @@ def test_zero_length_estimates_count_as_sed_eval_counts_them(run, tmp_path):
     ]
     assert scored(run, *found)[0]["event"] == pytest.approx(
         {"precision": 0.5, "recall": 1.0, "f1": 2 / 3}
-    )  # it lasts to 5 s
+    )  # the event lasts to 5 s
     late = write_list(
         tmp_path / "l",
         [("a_0_4", 1, 2, "Dog"), ("a_0_4", 4.5, 4.5, "Dog"), ("a_0_4", 4.5, 6, "Dog")],
@@ -86,7 +86,7 @@ def test_dropped_truth_is_told_beside_the_figures(run, tmp_path):
 
 
 def test_times_are_rounded_to_the_microsecond(run, tmp_path):
-    """In lists, and in lengths by file name, where 10 - 7.1 s are 2.9000000000000004 s."""
+    """In lists, and in durations by file name, where 10 - 7.1 s are 2.9000000000000004 s."""
     assert 10.0 - 7.1 != 2.9 and 8.3 - 4.3 > 4
     spans = ("0.0", "3.0000000000000004"), ("1e-9", "2.9999999999"), ("0.0000004", "3.0000004")
     for times in spans:
@@ -123,7 +123,7 @@ def test_times_are_rounded_to_the_microsecond(run, tmp_path):
     backwards = write_list(tmp_path / "b", [("a", "1.0000004", "1.0000003", "Dog")])
     assert (
         scored(run, twice, backwards)[0]["event"]["precision"] == 0.0
-    )  # of length zero, after rounding
+    )  # of length zero after rounding
     assert "the event ends (1 s) before it starts (1.5 s)" in refused(
         run, twice, write_list(tmp_path / "x", [("a", 1.5, 1, "Dog")])
     )
@@ -150,14 +150,14 @@ SPAN = st.tuples(st.integers(0, 2), TIME, TIME, st.integers(0, 2)).map(
 
 
 def exact(rows):
-    """The rows with times to the microsecond, each once."""
+    """Return the rows without duplicates, with times to the microsecond."""
     return sorted(
         {(c, round(float(onset), 6), round(float(offset), 6), k) for c, onset, offset, k in rows}
     )
 
 
 def by_lists(run, folder, lists):
-    """The report of score-files."""
+    """Return the report of score-files."""
     paths = [
         write_list(folder / f"{i}.tsv", [*rows, *((n,) for n in CLIPS)], EVENTS)
         for i, rows in enumerate(lists)
@@ -166,7 +166,7 @@ def by_lists(run, folder, lists):
 
 
 def by_folders(run, folder, lists):
-    """The report of score on a set and a decoded folder of the same rows."""
+    """Return the report of score on a set and a decoded folder of the same rows."""
     for name, rows in zip(("set", "out"), lists):
         write_set(
             folder / name,
@@ -191,7 +191,7 @@ def by_folders(run, folder, lists):
     backwards=st.booleans(),
 )
 def test_both_verbs_give_the_figures_of_sed_eval(run, tmp_path, reference, estimate, backwards):
-    """Of events that touch, overlap, stand twice or last for nothing, in any order.
+    """Lists with touching, overlapping, repeated or zero-length events, in any order.
 
     sed_eval's reference is without zero-length events.
     """
@@ -225,7 +225,8 @@ def test_both_verbs_give_the_figures_of_sed_eval(run, tmp_path, reference, estim
         for key, value in figures[section].items():
             interval = ours[section][f"{key}_ci"]
             assert interval is None or interval[0] <= value <= interval[1]
-    for name in ("nothing", "system_tags", "true_tags"):  # labels.txt may add classes to the other
+    # labels.txt may add classes to the other baseline
+    for name in ("nothing", "system_tags", "true_tags"):
         assert ours["baselines"][name]["segment"] == same["baselines"][name]["segment"]
     assert (
         ours["zero_length_reference_events"]

@@ -1,6 +1,7 @@
-"""What the benchmarks share: sounds, features and models to work on, timing in turn, processes, and the rows of the table.
+"""Shared parts of the benchmarks: sounds, features, models, timing, processes, rows of the table.
 
-Import it first: work "per core" needs its threads set before numpy starts (`import common; common.one_thread()`).
+Import this module first. For measurements on one core, the number of threads must be set before
+numpy is imported: `import common; common.one_thread()`.
 """
 
 import argparse
@@ -31,13 +32,13 @@ HEADER = (
 
 
 def one_thread():
-    """Have numpy, scipy and torch use one thread. To be called before any of them is imported."""
+    """Make numpy, scipy and torch use one thread. Call it before any of them is imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
 
 
 def parser(description):
-    """A parser with what every benchmark takes: --rows and --folder."""
+    """Return a parser with the options of all benchmarks, --rows and --folder."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -47,13 +48,13 @@ def parser(description):
 
 
 class Table:
-    """Prints rows and, where a file is named, adds them to it."""
+    """Prints rows, and appends them to a file if one is given."""
 
     def __init__(self, path):
         self.path = path
 
     def row(self, stage, other, ours, theirs, figure, target, met, peak=None):
-        """Add one row; `met`: True, False or None where there is no target; peak: MiB."""
+        """Add one row. met: True, False, or None if there is no target; peak: MiB."""
         verdict = {True: "yes", False: "no", None: ""}[met]
         self.line(
             stage,
@@ -83,7 +84,10 @@ def temporary(folder):
 
 
 def in_turn(functions, rounds):
-    """Seconds of each function, {name: [one a round]}, called one after the other in each round, after one call to warm up."""
+    """Return {name: seconds per round} of functions that are called in alternation.
+
+    Each function is first called once to warm up.
+    """
     seconds = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
@@ -95,16 +99,16 @@ def in_turn(functions, rounds):
 
 
 def ratio(seconds, one, other):
-    """How many times as long `one` takes as `other`: the median over the rounds."""
+    """Return the median over the rounds of the ratio of the times of `one` and `other`."""
     return statistics.median(a / b for a, b in zip(seconds[one], seconds[other]))
 
 
 def peak():
-    """The most memory that this process has held, MiB."""
+    """Return the peak memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-# A process is born with the peak memory of the one that starts it: this small one stands between.
+# A new process starts with the peak memory of its parent. This small process is started between.
 _LAUNCHER = """
 import json, resource, subprocess, sys, time
 started = time.perf_counter()
@@ -115,9 +119,9 @@ print(json.dumps([done.returncode, done.stderr, wall, used.ru_utime + used.ru_st
 
 
 def process(*command):
-    """Run a command: (wall seconds, CPU seconds, peak MiB), of it and of what it waits for. Raises where it fails.
+    """Run a command, and return (wall seconds, CPU seconds, peak MiB); raise if it fails.
 
-    What a pool of processes uses is not in it: nobody waits for them.
+    The figures include child processes, except those of a process pool, which are not waited for.
     """
     shown = subprocess.run(
         [sys.executable, "-S", "-c", _LAUNCHER, *map(str, command)],
@@ -132,12 +136,12 @@ def process(*command):
 
 
 def wsedtk(*arguments):
-    """Run a verb in a process of its own; see `process`."""
+    """Run a verb in a separate process; see `process`."""
     return process(sys.executable, "-m", "wsedtk", *arguments)
 
 
 def write_sounds(folder, count, rate=44100):
-    """Write 10 s of filtered noise, 16 bits, one channel: `count` files. Returns their paths."""
+    """Write `count` files of 10 s of filtered noise with 16 bits, mono; return their paths."""
     import numpy as np
     import soundfile
 
@@ -154,12 +158,12 @@ def write_sounds(folder, count, rate=44100):
 
 
 def names_of(num_clips):
-    """File names of clips, sorted."""
+    """Return sorted file names of clips."""
     return [f"{number:011d}_30.000_40.000.wav" for number in range(num_clips)]
 
 
 def write_set(folder, num_clips, num_classes, paths=("",)):
-    """Write a data directory whose clips lie in a few sound files, again and again, and have one or two tags each."""
+    """Write a data directory whose clips share a few sound files and have one or two tags each."""
     folder.mkdir(parents=True, exist_ok=True)
     names = names_of(num_clips)
     clips = [f"{name}\t{paths[i % len(paths)]}\t{SECONDS:g}\n" for i, name in enumerate(names)]
@@ -178,7 +182,7 @@ def write_set(folder, num_clips, num_classes, paths=("",)):
 
 
 def write_features(path, num_clips, frontend, dtype="float32", shards=1):
-    """Write a feature file of noise, fifty clips again and again. frontend: a FrontendConfig."""
+    """Write a feature file of noise in which fifty clips repeat. frontend: a FrontendConfig."""
     import numpy as np
 
     from wsedtk.core import config
@@ -201,7 +205,7 @@ def write_features(path, num_clips, frontend, dtype="float32", shards=1):
 
 
 def features_by_librosa(path, filters):
-    """Wang's front end by librosa alone, in float32, one file at a time: (T, F). filters: mel filters (F, bins)."""
+    """Return Wang's front end (T, F) by librosa in float32, for one file. filters: (F, bins)."""
     import librosa
     import numpy as np
 
@@ -213,7 +217,7 @@ def features_by_librosa(path, filters):
 
 
 def front_ends():
-    """The papers' front ends, {network: FrontendConfig}."""
+    """Return {network: FrontendConfig} of the papers."""
     from wsedtk.audio.frontend import FrontendConfig
 
     wang = FrontendConfig()
@@ -234,7 +238,10 @@ NUM_CLASSES = {"dcase-crnn": 17, "talnet": 527, "gated-crnn": 17}  # at the publ
 
 
 def write_model(folder, name):
-    """Write a model directory of a network at its published size, with fresh weights and the statistics of `write_features`."""
+    """Write a model directory of a network at its published size, with random weights.
+
+    The statistics are those of `write_features`.
+    """
     import torch
 
     from wsedtk.core import config
@@ -257,7 +264,7 @@ def write_model(folder, name):
 
 
 def need_disk(folder, gigabytes):
-    """Stop where a folder's disk has less than that free."""
+    """Exit if the disk of a folder has less free space than this."""
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
         sys.exit(
@@ -266,7 +273,7 @@ def need_disk(folder, gigabytes):
 
 
 def trained_model(folder, settings, name="model"):
-    """Train recipes/mini's CRNN on the built-in sounds, features and all, as far as `settings` say. Returns the model directory."""
+    """Train the CRNN of recipes/mini on synthesised sounds, and return the model directory."""
     recipe = Path(__file__).resolve().parents[2] / "recipes" / "mini" / "conf"
     if not (folder / "test.h5").exists():
         wsedtk(

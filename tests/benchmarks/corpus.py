@@ -1,10 +1,13 @@
-"""AudioSet's size: prepare, validate and balance a list of two million clips. Prints seconds and peak memory of each.
+"""Measure prepare, validate and balance on a list of the size of AudioSet.
 
-    python tests/benchmarks/corpus.py METADATA_DIR [--rows 2041789] [--num-valid 20000] [--folder DIR]
+    python tests/benchmarks/corpus.py METADATA_DIR [--rows 2041789]
+        [--num-valid 20000] [--folder DIR]
 
-METADATA_DIR holds AudioSet's own files. The list has random video IDs; times and class IDs are those of rows drawn from the balanced
-training list and the evaluation list. Each verb runs as a process of its own, as a user runs it, and last a minibatch sampler of 250
-clips over all classes' queues. Needs 0.5 GB of disk for two million rows (in a temporary folder, unless --folder names one).
+METADATA_DIR contains the official files of AudioSet. The list has random video IDs. Its times and
+class IDs are drawn from rows of the balanced training list and the evaluation list. Each verb runs
+in a separate process. At the end, a sampler draws batches of 250 clips. Prints the seconds and the
+peak memory of each step. Two million rows need 0.5 GB of disk, in a temporary folder or in that of
+--folder.
 """
 
 import argparse
@@ -35,7 +38,7 @@ print(f"{(time.perf_counter() - started) / 200 * 1000:.1f} ms a batch of 250 ove
 
 
 def write_list(metadata_dir, path, num_rows):
-    """Write a list of `num_rows` segments that looks as AudioSet's unbalanced training list does."""
+    """Write a list of `num_rows` segments that resembles AudioSet's unbalanced training list."""
     rows = [
         line
         for name in ("balanced_train_segments.csv", "eval_segments.csv")
@@ -58,7 +61,7 @@ def write_list(metadata_dir, path, num_rows):
 
 
 def measure(name, *arguments):
-    """Run a process; print its seconds, its peak memory and the last line that it prints."""
+    """Run a process; print its seconds, its peak memory and the last line of its output."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(

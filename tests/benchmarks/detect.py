@@ -1,11 +1,13 @@
-"""From sound files to events: extract, predict and decode beside a librosa and plain torch script that does the same.
+"""Measure extract, predict, decode and detect beside a script with librosa and plain torch.
 
     python tests/benchmarks/detect.py [--rounds 3] [--clips 60]
 
-Files of 10 s at 44.1 kHz, dcase-crnn at its published size with fresh weights, thresholds of 0.5, a median filter of 0.5 s. wsedtk: its
-three stages, one after the other in one process, features and scores going through files between them; and `detect`, on the same files
-and on all of them in one recording, where half-overlapping windows mean every second is scored twice. The script: librosa's load and
-front end, the network in float32 in batches of 16, scipy's median filter, runs. The frame scores are compared.
+Files have 10 s at 44.1 kHz. The network is dcase-crnn at its published size with random weights.
+Thresholds are 0.5, and the median filter has 0.5 s. Measured are the three stages of wsedtk, in one
+process, with files between them; and `detect`, on the same files and on one recording that joins
+them. There, half-overlapping windows mean that each second is scored twice. The script uses
+librosa's load and front end, the network in float32 in batches of 16, scipy's median filter, and
+runs. The frame scores are compared.
 """
 
 import warnings
@@ -26,7 +28,7 @@ MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)
 
 
 def script(paths, network, spec):
-    """Frame scores (N, T, K), and events as (path, onset, offset, class)."""
+    """Return frame scores (N, T, K), and events as (path, onset, offset, class)."""
     mean, std = (torch.tensor(v, dtype=torch.float32) for v in (spec.mean, spec.std))
     frames, events = [], []
     for start in range(0, len(paths), 16):

@@ -1,14 +1,16 @@
-"""extract: the work on a clip beside a librosa loop and beside its floor, per core; two jobs beside one; memory as the set grows.
+"""Measure extract beside a librosa loop and a lower bound, with one and two jobs.
 
     python tests/benchmarks/extract.py [--rounds 7] [--clips 4000]
 
-Per core: 40 files of 10 s at 44.1 kHz, Wang's front end, one thread, the files in the system's cache, all three in turn. wsedtk: what
-`extract` does with a clip, its writing included. librosa: load and resample, STFT, mel, dB. The floor: decode, resample, one bare
-real FFT of the same frames by torch, in blocks, and the product with the mel filters, in bands. The outputs of wsedtk and librosa are
-compared.
+Per core: 40 files of 10 s at 44.1 kHz in the file cache, Wang's front end, one thread. Three
+programs run in alternation. The first is the work of `extract` on a clip, including writing. The
+second is librosa: load and resample, STFT, mel, dB. The third is the lower bound: decode, resample,
+a bare real FFT of the same frames by torch, in blocks, and the product with the mel filters, in
+bands. The outputs of wsedtk and librosa are compared.
 
-Jobs: `wsedtk extract` with 1 and 2 jobs in turn, both with the allocator's settings that a pool's processes have. Rates are of the
-clips by which a set is larger than another, so without start-up.
+Jobs: `wsedtk extract` with 1 and 2 jobs in alternation, both with the allocator settings of a
+process pool. Start-up time is excluded: rates are computed from the difference between a large and
+a small set.
 """
 
 import common
@@ -35,12 +37,15 @@ BANDS = [(bins, weights.float()) for _, bins, weights in _bands(torch.from_numpy
 
 
 def by_librosa(path):
-    """The features of a file by librosa alone, (T, F)."""
+    """Return the features (T, F) of a file by librosa."""
     return common.features_by_librosa(path, MEL)
 
 
 def floor(path, padded=torch.zeros(64, 4096)):
-    """The work that can't be left out, done as fast as it can be. (The windows' product, magnitudes and logarithms are not in it.)"""
+    """Do only the necessary work, as fast as possible.
+
+    Windowing, magnitudes and logarithms are left out.
+    """
     samples, rate = soundfile.read(path, dtype="int16")
     samples = soxr.resample(samples.astype(np.float32), rate, 16000)
     ends = np.zeros(399 * 400 + 1024, np.float32)
@@ -56,7 +61,7 @@ def floor(path, padded=torch.zeros(64, 4096)):
 
 
 def per_core(table, paths, rounds, folder):
-    """wsedtk, librosa and the floor in turn on the same files."""
+    """Measure wsedtk, librosa and the lower bound in alternation on the same files."""
     settings = config.to_mapping(WANG)
 
     def ours():
@@ -106,7 +111,7 @@ def per_core(table, paths, rounds, folder):
 
 
 def jobs(table, paths, num_clips, rounds, folder):
-    """One job and two in turn, on a set and on a tenth of it."""
+    """Measure one job and two jobs in alternation, on a set and on a tenth of it."""
     small, large = (
         common.write_set(folder / f"set{n}", n, 17, paths) for n in (num_clips // 10, num_clips)
     )

@@ -1,13 +1,16 @@
-"""Cost per clip of each stage as the corpus grows. Prints one table.
+"""Measure the cost per clip of each stage for growing sets, and print one table.
 
     python tests/benchmarks/growth.py [--clips 1000,10000,100000] [--jobs 2]
 
-Each verb runs as a process on sets of that many clips of 10 s at 44.1 kHz (forty sound files, again and again), 17 classes, float16
-features. Cells: wall time in ms a clip, start-up left out (it is that of the verb on ten clips), and in brackets the peak memory of
-the verb's process in MiB; the processes that decode for `extract` are not in it. The network is tiny, so that what `train` and
-`predict` do besides computing shows: what a network itself takes stands in train.py's and predict.py's rows. `train` goes through 100
-batches of 100 clips whatever the size, and its cost is that of one of these, start-up and a validation of 100 clips included.
-`validate`, `balance` and `score` work on tags, without events.
+Each verb runs in a separate process on sets of clips of 10 s at 44.1 kHz (forty sound files,
+repeated), with 17 classes and float16 features. A cell is the wall time in ms per clip, and in
+brackets the peak memory of the process in MiB. Start-up time, measured on ten clips, is subtracted.
+The memory of the decoding processes of `extract` is not included.
+
+The network is tiny, so the table shows the work of `train` and `predict` besides the network.
+`train` runs 100 batches of 100 clips for all sizes. Its cost is that of one batch, including
+start-up and a validation on 100 clips. `validate`, `balance` and `score` work on tags, without
+events.
 """
 
 import common
@@ -22,7 +25,7 @@ STAGES = ("validate", "balance", "extract", "train", "predict", "tune", "decode"
 
 
 def measure(folder, num_clips, paths, jobs):
-    """Wall seconds and peak MiB of every stage, {stage: (seconds, MiB)}."""
+    """Return {stage: (wall seconds, peak MiB)}."""
     data, model = common.write_set(folder / "data", num_clips, 17, paths), folder / "model"
     feats, scores, point, out = (
         folder / "feats.h5",
@@ -66,7 +69,7 @@ def measure(folder, num_clips, paths, jobs):
 
 
 def main():
-    """Measure every size and print a row a stage."""
+    """Measure all sizes and print one row per stage."""
     parser = common.parser(__doc__)
     parser.add_argument(
         "--clips", default="1000,10000,100000", help="sizes, with commas between them"

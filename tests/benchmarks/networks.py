@@ -1,9 +1,10 @@
-"""Network x pooling: parameters, seconds a frame, training speed. Prints one table.
+"""Measure parameters, resolution and training speed of each network with each pooling.
 
     python tests/benchmarks/networks.py [--batch 32] [--steps 3] [--precision bf16]
 
-Each network at its published size on ten-second clips of its own front end, one step of training being forward, loss, backward and
-Adam. Speeds are in clips a second, and as a ratio to the network's linear pooling, measured in the same run.
+Each network has its published size, and clips have ten seconds in its own front end. A training
+step is forward, loss, backward and Adam. Speeds are in clips per second, and relative to linear
+pooling of the same network in the same run.
 """
 
 import argparse
@@ -24,7 +25,7 @@ NETWORKS = {
 
 
 def seconds_of(step, num_steps):
-    """The shortest of `num_steps` runs of a step, after one to warm up."""
+    """Return the shortest time of `num_steps` steps, after one step to warm up."""
     step()
     found = []
     for _ in range(num_steps):
@@ -35,7 +36,7 @@ def seconds_of(step, num_steps):
 
 
 def main():
-    """Measure every combination and print a row each."""
+    """Measure all combinations and print one row each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

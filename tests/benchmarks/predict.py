@@ -1,11 +1,12 @@
-"""predict: a network as wsedtk runs it beside the plain float32 forward pass over the same features.
+"""Measure predict beside a plain float32 forward pass over the same features.
 
     python tests/benchmarks/predict.py [--rounds 3]
 
-Speed: the three networks at their published sizes, fresh weights, `inference.score` over a feature file, segments included, beside a
-loop that reads batches of 16, as wsedtk does on a CPU, normalises them and calls the network under `no_grad`. All cores.
-Scores: those of a network that was trained on the built-in sounds for a minute, as `predict` and `predict --precise` write them,
-against the plain loop's.
+Speed: the three networks at their published sizes with random weights run over a feature file,
+including segments. The plain loop reads batches of 16, as wsedtk does on a CPU, normalises them,
+and calls the network under `no_grad`. All cores are used. Scores: a network that was trained for a
+minute on synthesised sounds. The scores of `predict` and `predict --precise` are compared with
+those of the plain loop.
 """
 
 import common
@@ -21,7 +22,7 @@ TRAINING = ["--set", "max_checkpoints=4", "--set", "checkpoint_every=40"]
 
 
 def plain_scores(network, spec, features, batch=16):
-    """Clip and frame probabilities by torch alone."""
+    """Return clip and frame probabilities by torch alone."""
     mean, std = (torch.tensor(v, dtype=torch.float32) for v in (spec.mean, spec.std))
     clips, frames = [], []
     with torch.no_grad():
@@ -36,7 +37,7 @@ def plain_scores(network, spec, features, batch=16):
 
 
 def speed(table, folder, name, rounds):
-    """Both ways of wsedtk beside the plain loop."""
+    """Measure both precisions of wsedtk and the plain loop."""
     spec, network, _ = checkpoint.load_model(common.write_model(folder / name, name))
     features = store.FeatureStore(
         [common.write_features(folder / f"{name}.h5", CLIPS[name], common.front_ends()[name])]
@@ -82,7 +83,7 @@ def speed(table, folder, name, rounds):
 
 
 def scores(table, folder):
-    """The differences of the scores of a trained network."""
+    """Compare the scores of a trained network."""
     model = common.trained_model(folder, TRAINING)
     spec, network, _ = checkpoint.load_model(model)
     clip, frame = plain_scores(network, spec, store.FeatureStore([folder / "test.h5"]))

@@ -1,10 +1,12 @@
-"""MAP and MAUC of AudioSet's size: wsedtk beside a loop of scikit-learn, on one core. Prints seconds, their ratio, differences, memory.
+"""Measure MAP and MAUC at the size of AudioSet, beside a scikit-learn loop, on one core.
 
     python tests/benchmarks/ranking.py [--list eval_segments.csv] [--clips 20371] [--classes 527]
 
-Scores are random float32 of 1,000 distinct values, so that there are ties. Tags are those of a list in AudioSet's form (--list) or,
-without one, random with a long tail like that of AudioSet's evaluation set: from a class in 28 % of the clips down to 60 of 20,371 for
-most (Gemmeke et al. 2017: at least 59 a class). Memory is that of a second call, which tracemalloc watches and slows.
+Scores are random float32 with 1,000 distinct values, so there are ties. Tags are those of a list in
+AudioSet's format (--list). Without a list, they are random with a long tail, like AudioSet's
+evaluation set: the most frequent class is in 28 % of the clips, and most classes have 60 of 20,371
+clips (Gemmeke et al. 2017: at least 59). Prints seconds, ratio, differences and memory. Memory is
+measured by tracemalloc in a second call, because it slows the call down.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import time
 import tracemalloc
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # before numpy starts
+    os.environ[name] = "1"  # before numpy is imported
 
 import numpy as np  # noqa: E402
 from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: E402
@@ -23,7 +25,7 @@ from wsedtk.evaluation import average_precision  # noqa: E402
 
 
 def read_tags(path):
-    """Tags (N, K) of a list in AudioSet's form, K the classes that it names."""
+    """Return the tags (N, K) of a list in AudioSet's format; K is the number of classes in it."""
     with open(path, encoding="utf-8") as file:
         rows = [
             row[3].split(",")
@@ -39,14 +41,14 @@ def read_tags(path):
 
 
 def random_tags(num_clips, num_classes, rng):
-    """Tags (N, K) with a long tail: the share of clips falls with the rank of the class, from 0.28 to 0.003."""
+    """Return tags (N, K) whose class frequencies fall from 0.28 to 0.003 with the rank."""
     return rng.random((num_clips, num_classes)) < np.maximum(
         0.28 / np.arange(1, num_classes + 1) ** 1.1, 0.003
     )
 
 
 def timed(function, *arguments):
-    """What a call returns, its seconds, and the megabytes that it holds at most beyond its arguments."""
+    """Return the result of a call, its seconds, and its peak memory in MB without its arguments."""
     started = time.perf_counter()
     found = function(*arguments)
     seconds = time.perf_counter() - started
@@ -58,7 +60,7 @@ def timed(function, *arguments):
 
 
 def loop_of_scikit_learn(scores, tags):
-    """Average precision and ROC AUC of each class with positives and negatives: (2, K), else NaN."""
+    """Return average precision and ROC AUC (2, K); NaN without positives or negatives."""
     found = np.full((2, tags.shape[1]), np.nan)
     for k in np.flatnonzero(tags.any(axis=0) & ~tags.all(axis=0)):
         found[:, k] = (
@@ -69,7 +71,7 @@ def loop_of_scikit_learn(scores, tags):
 
 
 def main():
-    """Measure both and print what was found."""
+    """Measure both and print the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,7 +88,7 @@ def main():
     scores = rng.random(tags.shape, np.float32)
     scores += 0.3 * tags
     np.floor(scores * 1000, out=scores)
-    average_precision.class_ranking(scores[:100], tags[:100])  # to warm up
+    average_precision.class_ranking(scores[:100], tags[:100])  # warm up
     print(
         f"{tags.shape[0]:,} clips x {tags.shape[1]} classes, {tags.sum():,} positives, {tags.any(axis=0).sum()} classes with some; "
         f"scores: {scores.nbytes / 2**20:.0f} MB"

@@ -1,11 +1,12 @@
-"""Reading sound files beside libsndfile alone, which is how wsedtk 0.1 read them.
+"""Measure reading of sound files beside libsndfile alone, which wsedtk 0.1 used.
 
     python tests/benchmarks/read.py [--rounds 20] [--files 40]
 
-Files of 10 s at 44.1 kHz with 16 bits, WAV and FLAC, one and two channels, in the system's cache,
-one thread, both ways in turn. wsedtk: `audio.read`, which looks at the container first and compares
-the announced length with the decoded one. libsndfile alone: open, decode to int16, scale, mean of
-the channels. The samples are compared. `audio.info` is timed beside libsndfile's reading of the header.
+Files have 10 s at 44.1 kHz with 16 bits, as WAV and FLAC with one and two channels, in the file
+cache. Both programs use one thread, in alternation. `audio.read` of wsedtk first reads the
+container, and compares the announced length with the decoded one. The program with libsndfile
+opens, decodes to int16, scales, and averages the channels. The samples are compared. `audio.info`
+is timed beside libsndfile's reading of the header.
 """
 
 import common
@@ -21,7 +22,7 @@ RATE = 44100
 
 
 def alone(path):
-    """The samples (S,) of a file, by libsndfile."""
+    """Return the samples (S,) of a file by libsndfile."""
     with open(path, "rb"):
         pass
     with soundfile.SoundFile(path) as file:
@@ -37,7 +38,7 @@ def alone(path):
 
 
 def write(folder, suffix, channels, count):
-    """Write `count` files of filtered noise. Returns their paths."""
+    """Write `count` files of filtered noise, and return their paths."""
     generator, paths = np.random.default_rng(0), []
     for number in range(count):
         noise = generator.normal(0, 0.1, (round(common.SECONDS * RATE), channels))

@@ -3,8 +3,9 @@
 #
 #     bash tests/benchmarks/run.sh [TABLE.md]
 #
-# Without a name the table is table.md in the working directory. It takes about twenty minutes on two cores; other work on the
-# machine shows in it. Each script can run alone: --help tells what it compares. growth.py, which needs 7 GB of disk, is not among them.
+# The default is table.md in the working directory. The run takes about twenty minutes on two cores;
+# other programs on the machine affect it. Each script also runs alone, and --help describes it.
+# growth.py is not included, because it needs 7 GB of disk.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 case ${1:-} in
@@ -21,7 +22,7 @@ import platform
 
 import common
 import torch
-from wsedtk import provenance
+from wsedtk.core import provenance
 
 card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
 print(f"commit {provenance.commit()}, torch {torch.__version__}, Python {platform.python_version()}, "

@@ -1,9 +1,10 @@
-"""tune, decode and score on a set of the size of DCASE 2017 task 4's evaluation set, beside sed_eval alone on the same lists.
+"""Measure tune, decode and score on a set of the size of DCASE 2017's evaluation set.
 
     python tests/benchmarks/scoring.py [--rounds 5]
 
-1,103 clips, 17 classes, 100 frames; scores of noise that rises where events are. The verbs run as processes, start-up included, in turn
-with a script that reads the same two lists of events with sed_eval's own reader and evaluates segments of 1 s and events.
+The set has 1,103 clips, 17 classes and 100 frames. Scores are noise that rises where events are.
+The verbs run as processes, including start-up, in alternation with a script that reads the same two
+lists of events with sed_eval and evaluates 1 s segments and events.
 """
 
 import statistics
@@ -40,7 +41,7 @@ for metric in metrics:
 
 
 def write(folder):
-    """A set with tags and events, and a score file of it. Returns their paths."""
+    """Write a set with tags and events, and a score file of it; return their paths."""
     generator = np.random.default_rng(0)
     data, names, labels = folder / "eval", common.names_of(CLIPS), common.CLASSES[:CLASSES]
     common.write_set(data, CLIPS, CLASSES)

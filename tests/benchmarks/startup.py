@@ -1,4 +1,4 @@
-"""Start-up: process time of `wsedtk --help`, and of `validate` and `score-files` on a handful of clips.
+"""Measure the process time of `wsedtk --help`, and of validate and score-files on a few clips.
 
 python tests/benchmarks/startup.py [--rounds 7]
 """

@@ -1,13 +1,16 @@
-"""Feature stores of growing size: writing, opening, random reading. Prints one table.
+"""Measure writing, opening and random reading of feature stores of growing size.
 
     python tests/benchmarks/store.py [--clips 1000,10000,100000] [--shards 10] [--rows FILE]
     python tests/benchmarks/store.py --names 2000000
 
-Clips are float16, 400 frames x 64 bins, in shards as `wsedtk extract --shard` makes them. Batches of random clips are read as training
-reads them, into float32 tensors; `cold` is the first time, after the system was told to forget the files, `cached` the median of
-more batches once they are in memory. `h5py` is the plain loop over an open file, one clip at a time in float32, over the same clips.
-Each row is measured in a process of its own, whose peak memory, writing included, is the last column. `--names` measures a store of
-that many clips of a single number each, where names are all there is. The files are removed at the end.
+Clips are float16 with 400 frames x 64 bins, in shards as `wsedtk extract --shard` writes them.
+Batches of random clips are read into float32 tensors, as in training. `cold` is the first reading,
+after the files were dropped from the file cache. `cached` is the median of further batches. `h5py`
+is a plain loop over an open file that reads the same clips one at a time in float32.
+
+Each row is measured in a separate process. The last column is its peak memory, including writing.
+`--names` measures a store with this number of clips of a single number each, so that names
+dominate. The files are removed at the end.
 """
 
 import contextlib
@@ -32,7 +35,7 @@ NUM_BATCHES = 20
 
 
 def write(path, num_clips, num_shards, shape):
-    """Write clips, the same fifty again and again, into shards of a feature file."""
+    """Write fifty clips repeatedly into shards of a feature file."""
     made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(np.float16)
     for k in range(1, num_shards + 1):
         with store.writing_features(
@@ -43,7 +46,7 @@ def write(path, num_clips, num_shards, shape):
 
 
 def files_of(path):
-    """The shards of a feature file, as (path, open for reading)."""
+    """Return the shards of a feature file as (path, file open for reading)."""
     return [(p, p.open("rb")) for p in store.find_shards(path)]
 
 
@@ -55,7 +58,7 @@ def forget(path):
 
 
 def remember(path):
-    """Read the files, so that they are in the system's cache."""
+    """Read the files, so that they are in the file cache."""
     for _, file in files_of(path):
         while file.read(1 << 24):
             pass
@@ -63,20 +66,20 @@ def remember(path):
 
 
 def timed(function, *arguments):
-    """Seconds that a call takes, and what it returns."""
+    """Return the seconds of a call and its result."""
     started = time.perf_counter()
     result = function(*arguments)
     return time.perf_counter() - started, result
 
 
 def plain_loop(features, starts, rows):
-    """The clips of rows one at a time: the data sets are open, their first rows `starts`."""
+    """Read clips one at a time from open data sets. starts: the first row of each data set."""
     files = np.searchsorted(starts, rows, side="right") - 1
     return np.stack([features[f][r - starts[f]].astype(np.float32) for f, r in zip(files, rows)])
 
 
 def measure(folder, num_clips, num_shards, shape, batch):
-    """Figures of one store, in their order in the table."""
+    """Return the figures of one store, in the order of the table."""
     torch.set_num_threads(1)
     path = Path(folder) / "f.h5"
     write_seconds, _ = timed(write, path, num_clips, num_shards, shape)
@@ -108,7 +111,7 @@ def measure(folder, num_clips, num_shards, shape, batch):
 
 
 def main():
-    """Measure every size and print a row each."""
+    """Measure all sizes and print one row each."""
     parser = common.parser(__doc__)
     parser.add_argument(
         "--clips", default="1000,10000,100000", help="sizes, with commas between them"

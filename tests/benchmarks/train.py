@@ -1,13 +1,16 @@
-"""train: the training loop beside the same network written plainly, and what its precision does to what is learnt.
+"""Measure the training loop beside a plain loop, and the effect of its precision on learning.
 
-    python tests/benchmarks/train.py [--rounds 3] [--device cpu] [--networks dcase-crnn,talnet,gated-crnn] [--batch 250]
+    python tests/benchmarks/train.py [--rounds 3] [--device cpu] [--batch 250]
+        [--networks dcase-crnn,talnet,gated-crnn]
 
-Speed: the three networks at their published sizes, 10 s clips: `Trainer.run_batches` over a feature file, as `wsedtk train` runs it,
-beside a loop in float32 and torch's default layout with torch's own BCE and Adam, which is given its batches ready made. Both in turn.
-On a GPU also the arithmetic that torch counts, forward and backward (it may leave the GRU out), and that of a large product of bf16
-matrices on the same card.
-Learning: a small CRNN on the built-in sounds, in bf16 and in float32 with the same seeds: the difference of the validation losses and
-its 95 % interval (on a CPU alone).
+Speed: the three networks at their published sizes on 10 s clips. `Trainer.run_batches` over a
+feature file, as in `wsedtk train`, runs in alternation with a loop in float32 with torch's default
+layout, BCE and Adam, whose batches are already in memory. On a GPU, the floating-point operations
+that torch counts, forward and backward (possibly without the GRU), and those of a large product of
+bf16 matrices on the same card are printed too.
+
+Learning: a small CRNN is trained on synthesised sounds in bf16 and float32 with the same seeds.
+Prints the difference of the validation losses with its 95 % interval (on a CPU only).
 """
 
 import statistics
@@ -26,12 +29,12 @@ from wsedtk.training.train_config import TrainConfig
 
 BATCH = {"dcase-crnn": 100, "talnet": 32, "gated-crnn": 32}
 TARGET = {"dcase-crnn": 2.5, "talnet": 2, "gated-crnn": 2}
-STEPS = {"cpu": 2, "cuda": 20}  # in a round
+STEPS = {"cpu": 2, "cuda": 20}  # per round
 SEEDS = 4
 
 
 def synchronised(function, device):
-    """The function, and then the wait until the device has done it."""
+    """Return a function that also waits until the device has finished."""
 
     def run():
         function()
@@ -42,7 +45,7 @@ def synchronised(function, device):
 
 
 def teraflops_of_card(device):
-    """What the card does on the product of two 8192 x 8192 matrices in bf16, TFLOP/s."""
+    """Return the TFLOP/s of a product of two 8192 x 8192 matrices in bf16."""
     a = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
     seconds = common.in_turn(
         {"product": synchronised(lambda: [a @ a for _ in range(10)], device)}, 3
@@ -51,7 +54,7 @@ def teraflops_of_card(device):
 
 
 def speed(table, folder, name, device, batch, rounds):
-    """The trainer beside the plain loop."""
+    """Measure the trainer beside the plain loop."""
     frontend, num_classes, steps = (
         common.front_ends()[name],
         common.NUM_CLASSES[name],
@@ -99,7 +102,7 @@ def speed(table, folder, name, device, batch, rounds):
     seconds = common.in_turn(
         {"wsedtk": synchronised(ours, device), "plain": synchronised(plainly, device)}, rounds
     )
-    del waits[0]  # the warm-up's
+    del waits[0]  # warm-up
     rates = {kind: steps * batch / min(values) for kind, values in seconds.items()}
     gain, wait = (
         common.ratio(seconds, "plain", "wsedtk"),
@@ -148,7 +151,7 @@ def speed(table, folder, name, device, batch, rounds):
 
 
 def learning(table, folder):
-    """Validation losses of bf16 and float32, seed by seed."""
+    """Return the validation losses in bf16 and float32 for each seed."""
     last = {"bf16": [], "float32": []}
     for seed in range(SEEDS):
         for precision, losses in last.items():
@@ -185,7 +188,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--networks", default="dcase-crnn,talnet,gated-crnn")
-    torch.backends.cudnn.allow_tf32 = False  # float32 is float32
+    torch.backends.cudnn.allow_tf32 = False  # no reduced precision in float32
     parser.add_argument(
         "--batch", type=int, help="clips; without it as many as fit a small machine"
     )

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# A Slurm cluster of one node, this machine, for tests: loopback only, its configuration, state and logs in one folder.
+# Start and stop a Slurm cluster of one node, this machine, for tests. It uses only the loopback
+# interface, and one folder for configuration, state and logs.
 #
-#     bash tests/cluster/cluster.sh up FOLDER       starts it; then SLURM_CONF=FOLDER/slurm.conf sinfo, sbatch, ...
-#     bash tests/cluster/cluster.sh down FOLDER     ends it, and what runs on it
+#     bash tests/cluster/cluster.sh up FOLDER       start; use it with SLURM_CONF=FOLDER/slurm.conf
+#     bash tests/cluster/cluster.sh down FOLDER     stop it, with all jobs
 #
-# Needs munge, slurmctld and slurmd (Debian: apt-get install slurm-wlm munge). FOLDER's name is short and without spaces: sockets
-# lie in it.
+# It needs munge, slurmctld and slurmd (Debian: apt-get install slurm-wlm munge). The path of FOLDER
+# must be short and without spaces, because sockets are created in it.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-daemons='slurmd slurmctld munged' # in the order in which they are ended
+daemons='slurmd slurmctld munged' # in the order of stopping
 
 fail() {
     echo "cluster.sh: $1" >&2
@@ -54,14 +55,14 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_min_interval=1,defer_batch=0
 ReturnToService=2
-SlurmdParameters=config_overrides # as many jobs at once as a test likes
+SlurmdParameters=config_overrides # allow any number of jobs at once
 KillWait=5
 MailProg=/bin/true
 GresTypes=gpu
 NodeName=node NodeHostname=$(uname -n) NodeAddr=127.0.0.1 Gres=gpu:2 CPUs=8 RealMemory=16000
 PartitionName=all Nodes=node Default=YES MaxTime=60 State=UP
 CONF
-    printf 'Name=gpu File=%s\n' /dev/null /dev/zero > "$folder/gres.conf" # no GPUs, but what can be asked for
+    printf 'Name=gpu File=%s\n' /dev/null /dev/zero > "$folder/gres.conf" # stand-ins for GPUs
     export SLURM_CONF=$folder/slurm.conf
     slurmctld
     slurmd -N node

@@ -1,4 +1,4 @@
-"""bin/slurm.sh and recipes/mini on a real Slurm of one node, which cluster.sh beside this file brings up and ends."""
+"""Test bin/slurm.sh and recipes/mini on a real Slurm with one node, started by cluster.sh."""
 
 import json
 import os
@@ -35,12 +35,15 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def slurm():
-    """A Slurm cluster; the tests are skipped where WSEDTK_TEST_CLUSTER does not ask for one. Returns the environment to use it in."""
+    """Start a Slurm cluster, and return the environment to use it.
+
+    The tests are skipped unless WSEDTK_TEST_CLUSTER is set.
+    """
     if not os.environ.get("WSEDTK_TEST_CLUSTER"):
         pytest.skip(
             "WSEDTK_TEST_CLUSTER is not set, which has these tests start munge and Slurm here, where they are installed"
         )
-    folder = tempfile.mkdtemp(prefix="slurm")  # sockets want a short path
+    folder = tempfile.mkdtemp(prefix="slurm")  # paths of sockets must be short
     script = ["bash", str(ROOT / "tests" / "cluster" / "cluster.sh")]
     try:
         subprocess.run([*script, "up", folder], check=True, timeout=60)
@@ -52,14 +55,14 @@ def slurm():
 
 @pytest.fixture
 def submit(slurm):
-    """Start bin/slurm.sh with these words, as a process whose output is kept."""
+    """Start bin/slurm.sh with these arguments, as a process whose output is captured."""
 
     def start(*words, script=DISPATCHER, cwd=None):
         heeding = [
             "env",
             "--default-signal=INT,HUP",
             "bash",
-        ]  # these tests may themselves run where a signal is ignored: under nohup
+        ]  # these tests may run where a signal is ignored, for example under nohup
         return subprocess.Popen(
             [*heeding, str(script), *map(str, words)],
             stdout=subprocess.PIPE,
@@ -74,7 +77,7 @@ def submit(slurm):
 
 
 def finish(process, seconds=120):
-    """Wait for a process of `submit`: (exit status, stdout, stderr)."""
+    """Wait for a process of `submit`, and return (exit status, stdout, stderr)."""
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
@@ -88,21 +91,24 @@ def wait_for(what, seconds=60):
 
 
 def ask(slurm, *words):
-    """What one of Slurm's commands prints."""
+    """Return the output of a Slurm command."""
     return subprocess.run(
         words, env=slurm, capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
 def queue(slurm):
-    """Names and states of the jobs that Slurm has."""
+    """Return the names and states of the jobs in Slurm."""
     return ask(slurm, "squeue", "--noheader", "--format", "%j %T")
 
 
 @pytest.fixture(scope="module")
 def doomed(slurm, tmp_path_factory):
-    """Three jobs with a minute each, begun before the other tests run: the first saves its work when it is warned, the second does not
-    care, and the third kills the shell that writes the end of its log."""
+    """Start three jobs with a time limit of one minute before the other tests run.
+
+    The first saves its work when it is warned. The second ignores the warning. The third kills the
+    shell that writes the end of its log.
+    """
     folder = tmp_path_factory.mktemp("doomed")
     script = (
         "case JOB in 1) trap 'echo saved; exit 75' TERM ;; 2) trap '' TERM ;; 3) kill -9 $PPID; exit 0 ;; esac; "
@@ -147,14 +153,15 @@ def test_arguments_and_names_pass_untouched(submit, doomed, tmp_path):
 
 
 def test_a_log_with_a_leading_dash(submit, tmp_path):
-    assert finish(submit("-l.log", "true", cwd=tmp_path))[0] == 2  # an option that there is not
+    assert finish(submit("-l.log", "true", cwd=tmp_path))[0] == 2  # an unknown option
     assert (
         finish(submit("./-l.log", "true", cwd=tmp_path))[0] == 0 and (tmp_path / "-l.log").exists()
     )
 
 
 def test_an_array_with_a_job_that_fails(submit, tmp_path):
-    wait = "for i in $(seq 100); do [ $(ls | grep -c '^on') -lt 2 ] || break; sleep 0.1; done"  # for another job, if one may run
+    # for a second job, if one may run
+    wait = "for i in $(seq 100); do [ $(ls | grep -c '^on') -lt 2 ] || break; sleep 0.1; done"
     script = f"cd {tmp_path}; touch on.JOB; {wait}; ls | grep -c '^on' > count.JOB; sleep 0.3; rm on.JOB; echo said JOB; [ JOB != 3 ]"
     status, _, err = finish(
         submit("--max-jobs-run", 2, "JOB=1:4", tmp_path / "l.JOB.log", "bash", "-c", script)
@@ -171,7 +178,7 @@ def test_an_array_with_a_job_that_fails(submit, tmp_path):
 
 
 def test_only_a_jobs_own_last_line_counts(submit, tmp_path):
-    """Not one that it prints, nor one of another job that writes to the same log."""
+    """Only the exit status of the job's own log counts, not one that it or another job prints."""
     log = tmp_path / "l.log"
     assert finish(submit(log, "printf", "no end of the line"))[:2] == (0, "no end of the line\n")
     script = f"cp '{log}' '{tmp_path}/old'; cat '{tmp_path}/old'; sed 's/job [0-9]*/job 99/' '{tmp_path}/old'; sleep 3; exit 4"
@@ -181,7 +188,7 @@ def test_only_a_jobs_own_last_line_counts(submit, tmp_path):
 
 
 def test_jobs_that_are_cancelled_by_hand_have_saved_their_work(submit, slurm, tmp_path):
-    """Slurm sends TERM to the job's shell and to the command at once."""
+    """Slurm sends TERM to the shell of the job and to the command at once."""
     script = f"trap 'echo saved; exit 75' TERM; touch {tmp_path}/on.JOB; sleep 60 & wait"
     process = submit("JOB=1:6", tmp_path / "byhand.JOB.log", "bash", "-c", script)
     wait_for(lambda: len(list(tmp_path.glob("on.*"))) == 6)
@@ -211,7 +218,8 @@ def test_ctrl_c_cancels_what_was_submitted(submit, slurm, tmp_path):
 
 
 def test_a_job_that_can_never_start_says_so_and_is_cancelled(submit, slurm, tmp_path):
-    process = submit("--time", 100, tmp_path / "never.log", "true")  # the partition has 60 minutes
+    # the partition has a limit of 60 minutes
+    process = submit("--time", 100, tmp_path / "never.log", "true")
     assert (
         "job " in process.stderr.readline()
         and "waits: PartitionTimeLimit" in process.stderr.readline()
@@ -234,7 +242,10 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(submit, slurm, tmp_path, mom
 
 @pytest.fixture(scope="module")
 def experiment(slurm, tmp_path_factory):
-    """The whole mini recipe through bin/slurm.sh, in a folder whose name holds spaces and quotes: (folder, options, process)."""
+    """Run the mini recipe through bin/slurm.sh, in a folder with spaces and quotes in its name.
+
+    Returns (folder, options, process).
+    """
     folder = tmp_path_factory.mktemp('it\'s "ours"')
     (folder / "tiny.yaml").write_text(CONFIG)
     options = ["--exp", folder / "exp", "--config", folder / "tiny.yaml", "--jobs", "2", *TINY]
@@ -262,7 +273,7 @@ def test_the_mini_recipe_runs_on_it(experiment):
 
 
 def test_a_shard_that_fails_is_named(experiment, slurm, tmp_path):
-    """One recording is gone: more than the hundredth of a shard that may be."""
+    """One missing recording is more than the allowed hundredth of a shard."""
     exp, options, _ = experiment
     shutil.copytree(exp / "data", tmp_path / "exp" / "data")
     (
@@ -340,7 +351,7 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(experiment, subm
 
 
 def test_a_training_in_two_processes(experiment, submit, slurm):
-    """As on two GPUs; where there are none, on two CPUs."""
+    """The training uses two GPUs if there are any, otherwise two CPUs."""
     exp, options, _ = experiment
     process = submit(
         *options,

@@ -9,14 +9,15 @@ from trials import Site
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """Inputs of every stage, and what each makes of them undisturbed."""
+    """The inputs of all stages, and the outputs of undisturbed runs."""
     return Site(tmp_path_factory.mktemp("site"))
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print a line a fault: trials, how many ended as they must, and tests that were skipped.
+    """Print one line per fault: trials, how many ended as expected, and skipped tests.
 
-    A test that makes several trials records their number as `trials`, and where it allows some to fail, as `survived`.
+    A test of several trials records their number as `trials`. If some may fail, it records the
+    number of successful ones as `survived`.
     """
     if not FULL:
         return

@@ -1,4 +1,4 @@
-"""Damage to files, the same every time, and what may come of it: a result, or an InputError that names the file."""
+"""Reproducible damage to files. The result is valid, or an InputError names the file."""
 
 import contextlib
 import os
@@ -10,23 +10,26 @@ import numpy as np
 from wsedtk.core.errors import InputError
 
 FULL = bool(os.environ.get("WSEDTK_TEST_FULL"))
-LONGEST_SECONDS = 4  # that one file may take
+LONGEST_SECONDS = 4  # per file
 
 
 def count(full, few):
-    """How many trials: `full` where WSEDTK_TEST_FULL is set, `few` elsewhere."""
+    """Return the number of trials: `full` if WSEDTK_TEST_FULL is set, otherwise `few`."""
     return full if FULL else few
 
 
 def mutate(data, seed):
-    """Bytes with one to three things done to them: bits turned, cut off, bytes put in, left out, zeroed, repeated or overwritten."""
+    """Return bytes with one to three changes.
+
+    A change flips bits, or truncates, inserts, removes, zeroes, repeats or overwrites bytes.
+    """
     rng, data = np.random.default_rng(seed), bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
         if not data:
             break
         kind, start = int(rng.integers(8)), int(rng.integers(len(data)))
         if rng.random() < 0.3:
-            start = min(start, int(rng.integers(4096)))  # the head, where structures lie
+            start = min(start, int(rng.integers(4096)))  # the head contains the structures
         length = int(rng.choice([1, 2, 4, 8, 64, 512]))
         if kind < 2:
             data[start] ^= 1 << int(rng.integers(8))
@@ -52,7 +55,7 @@ def _too_long(number, frame):
 
 @contextlib.contextmanager
 def in_time(seconds=LONGEST_SECONDS):
-    """Raise TimeoutError where the block takes longer."""
+    """Raise TimeoutError if the block takes longer."""
     before = signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(seconds)
     try:
@@ -63,9 +66,9 @@ def in_time(seconds=LONGEST_SECONDS):
 
 
 def survives(read, path, *names):
-    """Whether `read(path)` gives a result, not an InputError. Anything else is raised, also where the message names nothing.
+    """Return whether `read(path)` gives a result instead of an InputError; raise other exceptions.
 
-    names: of what else the message may speak than of the file.
+    names: other names that the message may contain instead of the name of the file.
     """
     try:
         with in_time(), warnings.catch_warnings():

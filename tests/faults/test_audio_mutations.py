@@ -1,4 +1,7 @@
-"""Damaged, odd and hostile sound files through whole command lines: each is used or told with a reason, and the others are unharmed."""
+"""Damaged, unusual and hostile sound files: each is used, or reported with a reason.
+
+The other files are not affected.
+"""
 
 import collections
 import functools
@@ -25,7 +28,7 @@ COMMAND = [sys.executable, "-m", "wsedtk"]
 
 
 def encode(samples, rate, format_name="WAV", subtype=None):
-    """The bytes of a sound file."""
+    """Return the bytes of a sound file."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=format_name, subtype=subtype)
     return file.getvalue()
@@ -33,7 +36,7 @@ def encode(samples, rate, format_name="WAV", subtype=None):
 
 @pytest.fixture(scope="module", params=["synthesised", "real"])
 def recordings(request):
-    """Sounds of at most 5 s: (samples (S,), rate) each."""
+    """Return sounds of at most 5 s as (samples (S,), rate)."""
     if request.param == "real":
         paths = sorted(request.getfixturevalue("real_data").glob("esc10/*/*.ogg"))
         return [soundfile.read(path) for path in paths[:: len(paths) // 8][:8]]
@@ -47,11 +50,11 @@ def recordings(request):
     ]
 
 
-# --- the mutations: each takes (path, samples, rate, rng) and makes what is at the path ---
+# --- mutations: functions of (path, samples, rate, rng) that write the file at the path ---
 
 
 def cut(format_name):
-    """Only the first part of a file."""
+    """Keep only the first part of a file."""
 
     def make(path, samples, rate, rng):
         content = encode(samples, rate, format_name)
@@ -61,7 +64,7 @@ def cut(format_name):
 
 
 def flipped(format_name, first=None):
-    """Up to 40 bits turned over, anywhere or among the first bytes."""
+    """Flip up to 40 bits, anywhere or among the first bytes."""
 
     def make(path, samples, rate, rng):
         content = np.frombuffer(encode(samples, rate, format_name), np.uint8).copy()
@@ -73,7 +76,10 @@ def flipped(format_name, first=None):
 
 
 def lying(format_name, mark, offset, size):
-    """Another number, of `size` bytes, where the header has a length, a rate or a number of channels: so far from the last `mark`."""
+    """Replace a length, a rate or a number of channels in the header.
+
+    It has `size` bytes and lies at this distance from the last `mark`.
+    """
 
     def make(path, samples, rate, rng):
         content = bytearray(encode(samples, rate, format_name))
@@ -86,17 +92,17 @@ def lying(format_name, mark, offset, size):
 
 
 def encoded(*arguments):
-    """A whole file, whatever its extension says."""
+    """Write an intact file whose extension belongs to another format."""
     return lambda path, samples, rate, rng: path.write_bytes(encode(samples, rate, *arguments))
 
 
 def at_rate(rate):
-    """A whole file whose samples are of another rate."""
+    """Write an intact file with another sample rate."""
     return lambda path, samples, _, rng: path.write_bytes(encode(samples[: rate * 5], rate))
 
 
 def planted(value, subtype):
-    """A few samples that are no level."""
+    """Write a few samples that are not finite."""
 
     def make(path, samples, rate, rng):
         samples = samples.copy()
@@ -107,7 +113,7 @@ def planted(value, subtype):
 
 
 def an_hour(path, samples, rate, rng):
-    """The recording and then silence, for an hour."""
+    """Append an hour of silence to the recording."""
     with soundfile.SoundFile(path, "w", 8000, 1, format="FLAC") as file:
         file.write(samples[:40000])
         for _ in range(60):
@@ -115,7 +121,7 @@ def an_hour(path, samples, rate, rng):
 
 
 def holes(path, samples, rate, rng):
-    """Kilobytes of zeros in a compressed file."""
+    """Write a compressed file with kilobytes of zeros."""
     content = bytearray(encode(samples, rate, FORMATS[rng.integers(1, 4)]))
     start = rng.integers(len(content))
     content[start : start + 2000] = bytes(len(content[start : start + 2000]))
@@ -123,13 +129,13 @@ def holes(path, samples, rate, rng):
 
 
 def unreadable(path, samples, rate, rng):
-    """A file without permissions."""
+    """Remove all permissions of the file."""
     encoded()(path, samples, rate, rng)
     path.chmod(0)
 
 
 def by_pyav(change, *arguments):
-    """A file that PyAV writes in a format (name, codec), changed by a function of (bytes, rng)."""
+    """Write a file by PyAV in a format (name, codec), and apply a function of (bytes, rng)."""
 
     def make(path, samples, rate, rng):
         write_by_pyav(path, samples, rate, *arguments)
@@ -139,12 +145,12 @@ def by_pyav(change, *arguments):
 
 
 def cut_anywhere(content, rng):
-    """The first part of a file."""
+    """Return the first part of a file."""
     return content[: rng.integers(1, len(content))]
 
 
 def some_bits(content, rng):
-    """Up to 40 bits turned over."""
+    """Return the bytes with up to 40 bits flipped."""
     content = np.frombuffer(content, np.uint8).copy()
     for _ in range(rng.integers(1, 41)):
         content[rng.integers(len(content))] ^= 1 << rng.integers(8)
@@ -152,14 +158,14 @@ def some_bits(content, rng):
 
 
 def unclosed(path, samples, rate, rng):
-    """A WAV file whose sizes are placeholders."""
+    """Write a WAV file whose sizes are placeholders."""
     content = bytearray(encode(samples, rate))
     content[4:8] = content[40:44] = (bytes(4), b"\xff" * 4, b"\xff\xff\xff\x7f")[rng.integers(3)]
     path.write_bytes(content)
 
 
 def joined(format_name):
-    """Two files one after the other, the first one whole."""
+    """Join two files, of which the first is intact."""
 
     def make(path, samples, rate, rng):
         content = encode(samples[: rate * 2], rate, format_name)
@@ -249,7 +255,10 @@ COUNT = count(300, len(MUTATIONS))
 
 
 class Trial:
-    """Two sets: some good sounds, and the same among COUNT mutated ones. A mutated clip is named `<number> <mutation>.wav`."""
+    """Two sets: some intact sounds, and the same sounds with COUNT mutated ones.
+
+    A mutated clip is named `<number> <mutation>.wav`.
+    """
 
     def __init__(self, folder, recordings):
         (folder / "audio").mkdir()
@@ -274,7 +283,7 @@ class Trial:
             )
 
     def run(self, *arguments):
-        """Run `wsedtk ARGUMENT...`; a crash, a traceback or ten minutes are failures."""
+        """Run `wsedtk ARGUMENT...`; fail on a crash, a traceback, or after ten minutes."""
         result = subprocess.run(
             [*COMMAND, *map(str, arguments)],
             cwd=self.folder,
@@ -294,12 +303,12 @@ def trial(recordings, tmp_path_factory):
     return Trial(tmp_path_factory.mktemp("mutations"), recordings)
 
 
-# --- the verbs: each gives {clip: why it failed, or None} of the mixed set ---
+# --- verbs: each function returns {clip: reason of failure, or None} for the mixed set ---
 
 
 @functools.cache
 def extract(trial):
-    """Features of the mixed set."""
+    """Extract features of the mixed set."""
     result = trial.run(
         "extract", "mixed", "mixed.h5", "--max-failures", 1, "--device", "cpu", "--jobs", 2
     )
@@ -311,7 +320,7 @@ def extract(trial):
 
 @functools.cache
 def validate(trial):
-    """The doctor's report of the mixed set. That a clip is too long for `extract` is none of its errors."""
+    """Validate the mixed set. A clip that is too long for `extract` is not an error here."""
     result = trial.run("validate", "--audio", "mixed", "--jobs", 2)
     assert result.returncode == 1
     names = [
@@ -331,7 +340,7 @@ def validate(trial):
 
 @functools.cache
 def detect(trial):
-    """Events of the folder of sounds, as a small network with fresh weights finds them. An hour is not too long for it."""
+    """Detect events in the folder of sounds by a small network; an hour is not too long here."""
     labels, frontend = ("Car", "never"), {"num_mels": 64}
     spec = checkpoint.ModelSpec(
         "dcase-crnn",
@@ -410,7 +419,7 @@ def test_every_mutated_file_is_used_or_told_with_a_reason(trial, verb, capsys, r
 
 
 def test_all_verbs_find_the_same_files_at_fault(trial):
-    """But for those that are too long for `extract`."""
+    """Clips that are too long for `extract` are not compared."""
     by_extract, by_validate, by_detect = extract(trial), validate(trial), detect(trial)
     for name in trial.kinds:
         if "longer than 10 s" not in (by_extract[name] or ""):
@@ -472,7 +481,7 @@ def test_more_than_one_in_a_hundred_failures_are_too_many(trial):
 
 
 def crc(content, polynomial, num_bits):
-    """The checksum of a FLAC frame."""
+    """Return the checksum of a FLAC frame."""
     value = 0
     for byte in content:
         value ^= byte << (num_bits - 8)
@@ -484,7 +493,10 @@ def crc(content, polynomial, num_bits):
 
 
 def flac_of_zeros(num_blocks=280, rate=500, channels=8):
-    """Ten hours in 10 KB: every block is 65,535 zeros, which FLAC writes as one number a channel."""
+    """Return ten hours of sound in 10 KB.
+
+    Each block has 65,535 zeros, which FLAC stores as one number per channel.
+    """
     size = 65535
     start = (rate << 44 | (channels - 1) << 41 | 15 << 36 | num_blocks * size).to_bytes(8, "big")
     content = (
@@ -503,7 +515,7 @@ def flac_of_zeros(num_blocks=280, rate=500, channels=8):
 
 
 def claiming(format_name, mark, offset, number):
-    """A sound of half a second whose header says another length."""
+    """Return a sound of half a second whose header declares another length."""
     content = bytearray(
         encode(np.random.default_rng(0).uniform(-0.5, 0.5, 4000), 8000, format_name)
     )
@@ -549,7 +561,7 @@ BOMBS = {
 def test_a_small_file_that_holds_or_claims_ten_hours_takes_little_memory(
     tmp_path, kind, arguments, message
 ):
-    """What there is of the claimed ones is half a second, at a low rate."""
+    """Files that declare ten hours contain half a second, at a low rate."""
     (tmp_path / "a.wav").write_bytes(BOMBS[kind])
     write_set(tmp_path / "set", [("a", "../a.wav", 0.5)], ["x", "never"], [("a", "x")])
     assert (tmp_path / "a.wav").stat().st_size < 10_000

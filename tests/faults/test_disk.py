@@ -1,4 +1,7 @@
-"""Disks that fill up, limits on the size of files, folders that can't be written: the message says so, and nothing half is left."""
+"""Full disks, file size limits and read-only folders: the message names the cause.
+
+No incomplete file is left.
+"""
 
 import contextlib
 import os
@@ -23,7 +26,7 @@ OUTPUTS = {
     "report": "(report.html|figures)",
 }
 PAGE = 4096
-# stages, and the shares of what they need at their peak that there is room for
+# Stages, and the free disk space as shares of their peak use.
 FULL_DISKS = (
     [(stage, share) for stage in OUTPUTS for share in (0, 0.05, 0.3, 0.6, 0.9, 1)]
     if FULL
@@ -40,7 +43,7 @@ PRINTING = (
 
 @contextlib.contextmanager
 def mounted(folder, *options):
-    """Mount something on a folder. Skips the test where that is not allowed."""
+    """Mount a file system on a folder, or skip the test if that is not allowed."""
     folder.mkdir(exist_ok=True)
     made = subprocess.run(
         ["mount", *map(str, options), str(folder)], capture_output=True, text=True
@@ -50,7 +53,7 @@ def mounted(folder, *options):
     try:
         yield folder
     finally:
-        for _ in range(50):  # until what was killed has let go
+        for _ in range(50):  # until killed processes have released it
             if subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0:
                 break
             time.sleep(0.1)
@@ -66,7 +69,7 @@ def pages_free(folder):
 
 
 def fill(path, pages_left):
-    """Write a file that leaves `pages_left` pages of the disk."""
+    """Write a file that leaves `pages_left` pages of the disk free."""
     with open(path, "wb") as file:
         os.posix_fallocate(file.fileno(), 0, max(pages_free(path.parent) - pages_left, 1) * PAGE)
     assert pages_free(path.parent) == pages_left
@@ -78,7 +81,7 @@ def peaks():
 
 
 def peak(site, stage, folder, peaks):
-    """The pages that a stage takes at most, all files together."""
+    """Return the peak number of pages that a stage uses."""
     if stage not in peaks:
         with disk(folder) as there:
             site.prepare(stage, there)
@@ -92,7 +95,7 @@ def peak(site, stage, folder, peaks):
 
 
 def check_nothing_half(stage, folder, before, reference):
-    """Assert that there is nothing but what was there before, what is whole, and the finished parts of `extract`."""
+    """Check that only earlier files, complete files and finished parts of `extract` exist."""
     check_whole(folder, reference.content, before)
     hidden = [
         p
@@ -103,7 +106,7 @@ def check_nothing_half(stage, folder, before, reference):
 
 
 def check_message(job, stage, reason):
-    """Assert that the command refused, for a reason, naming one of its outputs."""
+    """Check that the command failed with a reason and named one of its outputs."""
     check_refusal(job, reason)
     assert re.search(rf"^wsedtk: (\S*/)?\.?{OUTPUTS[stage]}\b.*{reason}", job.stderr, re.M), (
         f"which file? {job.stderr}"
@@ -128,7 +131,10 @@ def test_full_disk(site, tmp_path, peaks, stage, share):
 
 @pytest.mark.parametrize("stage", LIMITED)
 def test_file_size_limit(site, tmp_path, stage):
-    """`ulimit -f`: files that grow beyond half of the largest output. Python ignores SIGXFSZ, so that writing fails."""
+    """Files can't grow beyond half of the largest output (`ulimit -f`).
+
+    Python ignores SIGXFSZ, so writing raises an error.
+    """
     reference, arguments = site.reference(stage), site.arguments(stage)
     folder = site.prepare(stage, tmp_path / "folder")
     before = content(folder)
@@ -158,7 +164,7 @@ def test_read_only_folder(site, tmp_path, stage):
                 path.chmod(0o555)
                 stack.callback(path.chmod, 0o755)
             reason = "Permission denied"
-        else:  # whom permissions don't bind
+        else:  # root, who is not bound by permissions
             reason = "Read-only file system"
             stack.enter_context(mounted(folder, "--bind", folder))
             subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
@@ -177,7 +183,7 @@ def test_read_only_folder(site, tmp_path, stage):
 
 @pytest.mark.parametrize("command", PRINTING, ids=" ".join)
 def test_results_printed_to_a_full_disk(site, tmp_path, command):
-    """`wsedtk score --json > results.json` where that can't be written does not end as if it had been."""
+    """`wsedtk score --json > results.json` fails if the output can't be written."""
     stage, *more = command
     arguments = [stage] if stage.startswith("-") else [*site.arguments(stage), *more]
     folder = tmp_path if stage.startswith("-") else site.prepare(stage, tmp_path / "folder")

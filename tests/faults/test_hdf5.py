@@ -1,4 +1,4 @@
-"""Feature and score files that are damaged, or made by somebody who means harm."""
+"""Feature and score files that are damaged or hostile."""
 
 import faulthandler
 import os
@@ -67,7 +67,7 @@ KINDS = {"features": (features, read_features), "scores": (scores, read_scores)}
 
 
 def work(kind, folder, first, last):
-    """Read mutants number `first` to `last` of a file, in a process of its own: HDF5, a C library, can take a process along."""
+    """Read mutants number `first` to `last` of a file in a process, which HDF5 may crash."""
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
     read = KINDS[kind][1]
@@ -90,7 +90,7 @@ def test_damaged_bytes(tmp_path, kind, record_property):
     KINDS[kind][0](tmp_path / "whole.h5")
     first, last, outcomes = 0, count(3000, 120), {}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    while first < last:  # from after the mutant that ended the process, if one did
+    while first < last:  # continue after a mutant that ended the process
         process = subprocess.run(
             [sys.executable, __file__, kind, tmp_path, str(first), str(last)],
             capture_output=True,
@@ -120,7 +120,7 @@ def refused(kind, path, message):
 
 
 def replaced(path, name, make):
-    """The file with one of its members made anew: make(file, name, what was there)."""
+    """Copy the file with one member replaced: make(file, name, previous content)."""
     with h5py.File(path, "r+") as file:
         before = file[name][()]
         del file[name]
@@ -235,7 +235,7 @@ def test_a_text_that_many_point_at_is_not_read(tmp_path):
     with h5py.File(path) as file:
         place = file["failed"].id.get_offset()
     data = bytearray(path.read_bytes())
-    data[place : place + 3200] = data[place : place + 16] * 200  # all of them the first
+    data[place : place + 3200] = data[place : place + 16] * 200  # all equal to the first
     size = place + 3200 + 70000
     path.write_bytes(data)
     assert size < 200 * 60000
@@ -298,7 +298,7 @@ def test_members_of_another_form(tmp_path, kind, name):
     for number, make in enumerate(WRONG.values()):
         path = replaced(KINDS[kind][0](tmp_path / f"{number}.h5"), name, make)
         results += survives(KINDS[kind][1], path)
-    assert results <= 1  # frame and failed scores may be left out
+    assert results <= 1  # frame and failed scores may be missing
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_attributes_of_another_form(tmp_path, kind, name, value):
         del file.attrs[name]
         if value is not None:
             file.attrs[name] = value
-    free = name in ("fingerprint", "model") and isinstance(value, str)  # any text is good
+    free = name in ("fingerprint", "model") and isinstance(value, str)  # any text is valid
     assert survives(KINDS[kind][1], path) == free
 
 

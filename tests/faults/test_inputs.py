@@ -1,4 +1,7 @@
-"""Inputs that vanish or change under a running stage, or between a kill and the next run: never a mix, and a message that says what."""
+"""Inputs that vanish or change during a stage, or between a kill and the next run.
+
+Old and new inputs are never mixed, and the message names the cause.
+"""
 
 import os
 import shutil
@@ -24,7 +27,7 @@ from wsedtk.data import store
 
 
 def put(source, path, by):
-    """Put one file in the place of another: by rename, or by writing over its bytes."""
+    """Replace a file by another, by rename or by overwriting its bytes."""
     if by == "by rename":
         shutil.copy(source, path.with_name("new"))
         os.replace(path.with_name("new"), path)
@@ -36,7 +39,7 @@ def put(source, path, by):
 
 @pytest.fixture(scope="session")
 def other(site):
-    """The same sets with other tags and other sounds, the features and the model that these give."""
+    """The same sets with other tags and sounds, and the features and the model of these."""
     folder = site.folder / "other"
     inputs = site.copy_inputs(folder / "inputs")
     for name in ("all", "fit", "valid"):
@@ -62,7 +65,7 @@ def other(site):
 
 @pytest.mark.parametrize("number", repeat(10, 1))
 def test_audio_folder_vanishes(site, tmp_path, number):
-    """Where more clips fail than the 1 % that may, `extract` refuses; given again, with the folder there, it ends as ever."""
+    """`extract` fails if more than 1 % of the clips fail; when the folder is back, it succeeds."""
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     stage = f"extract{1 + number % 2}"
     out.mkdir()
@@ -84,7 +87,10 @@ def test_audio_folder_vanishes(site, tmp_path, number):
 @pytest.mark.parametrize("number", repeat(10, 1))
 @pytest.mark.parametrize("what", some(["features file", "features folder", "data set"], 1))
 def test_inputs_of_train_vanish(site, tmp_path, what, number):
-    """What is open or read stays; else the message names what is missing. Either way the same command ends as if nothing had been."""
+    """Open or already read files are kept; otherwise the message names the missing file.
+
+    Repeating the command gives the undisturbed result.
+    """
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     feats = tmp_path / "feats" / "all.h5"
     feats.parent.mkdir()
@@ -109,7 +115,7 @@ def test_inputs_of_train_vanish(site, tmp_path, what, number):
 @pytest.mark.parametrize("by", some(["by rename", "in place"], 1))
 @pytest.mark.parametrize("number", repeat(5, 1))
 def test_audio_changes_under_extract(site, other, tmp_path, number, by):
-    """Each clip's features are of the old sound or of the new one, or it failed."""
+    """The features of each clip are those of the old or the new sound, or the clip failed."""
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     out.mkdir()
     stage = f"extract{1 + number % 2}"
@@ -143,7 +149,7 @@ def _other_features(site, other):
 )
 @pytest.mark.parametrize("number", range(1, 6) if FULL else [1])
 def test_inputs_of_train_change(site, other, tmp_path, number, what, by):
-    """The result is that of the old input or that of the new one, or `train` refuses naming the file: never a mix."""
+    """The result is that of the old or the new input, or `train` fails and names the file."""
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     feats = tmp_path / "all.h5"
     shutil.copy(site.made("extract1") / "all.h5", feats)
@@ -181,7 +187,10 @@ def test_inputs_of_train_change(site, other, tmp_path, number, what, by):
 @pytest.mark.parametrize("by", some(["by rename", "in place"], 0))
 @pytest.mark.parametrize("number", repeat(5, 1))
 def test_model_changes_under_predict(site, tmp_path, number, by):
-    """The scores, and the fingerprint of the model that stands beside them, are of one model; by rename it changes all the time."""
+    """The scores and the fingerprint of the model beside them belong to one model.
+
+    The model is replaced by rename all the time.
+    """
     old, model, other_model = site.made("train") / "model", tmp_path / "model", tmp_path / "other"
     for folder in (model, other_model):
         shutil.copytree(old, folder)
@@ -249,7 +258,7 @@ CHANGES = [
 @pytest.mark.parametrize("number", repeat(3, 1))
 @pytest.mark.parametrize("what", some(CHANGES, 3, 4))
 def test_a_change_between_kill_and_extract(site, other, tmp_path, what, number):
-    """The next run gives what a run that was never killed gives of the inputs as they are now."""
+    """The next run gives the result of an undisturbed run on the present inputs."""
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     out.mkdir()
     stage = f"extract{1 + number % 2}"
@@ -306,7 +315,10 @@ def test_a_change_between_kill_and_extract(site, other, tmp_path, what, number):
     ),
 )
 def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
-    """`train` refuses, says what differs, and leaves what is there; with the old input it goes on to the same end."""
+    """`train` refuses other inputs, names the difference, and changes nothing.
+
+    With the old input it resumes and gives the same result.
+    """
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"
     out.mkdir()
     feats, kept, changed_path = tmp_path / "all.h5", tmp_path / "kept", None
@@ -314,7 +326,7 @@ def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
     arguments = changed_arguments = site.arguments("train", inputs, feats)
     reference = site.reference("train")
     job = Job(out, arguments)
-    while not list(out.rglob("*.pt")):  # until there is something to go on from
+    while not list(out.rglob("*.pt")):  # until there is a checkpoint
         assert job.is_running
         time.sleep(0.002)
     job.process.kill()
@@ -324,7 +336,7 @@ def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
         source = other / "inputs" / changed_path.parent.name / "tags.tsv"
     elif what.startswith("features"):
         changed_path, source = feats, _other_features(site, other)
-        if "valid" in what:  # those of the fit set stay
+        if "valid" in what:  # those of the fit set are unchanged
             source = _mixed(site.made("extract1") / "all.h5", source, tmp_path / "mixed.h5")
     elif what == "front end":
         changed_path, source = feats, tmp_path / "small" / "all.h5"
@@ -350,14 +362,14 @@ def test_a_change_between_kill_and_train(site, other, tmp_path, what, word):
 
 
 def _kept_of(folder):
-    """The files of a training that a refusal leaves as they are."""
+    """Return the files of a training that a refusal must not change."""
     return {
         path: of for path, of in listing(folder).items() if path.endswith((".pt", ".yaml", ".tsv"))
     }
 
 
 def _mixed(first, second, path):
-    """Features whose first 60 clips, those of the fit set, come from one file and the rest from another."""
+    """Write features whose first 60 clips (the fit set) are from one file, others from another."""
     import h5py
 
     shutil.copy(first, path)

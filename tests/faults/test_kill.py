@@ -1,4 +1,7 @@
-"""Stages ended by signals at random moments: nothing half is taken for whole, and the same command completes with the same result."""
+"""Stages that are killed at random moments: no incomplete file is taken for complete.
+
+The same command then gives the undisturbed result.
+"""
 
 import contextlib
 import os
@@ -13,14 +16,14 @@ STAGES = ["extract", "train", "predict"]
 
 
 def variant(stage, number):
-    """`extract` with one process and with two in turn."""
+    """Run `extract` with one process and with two processes in alternation."""
     return f"{stage}{1 + number % 2}" if stage == "extract" else stage
 
 
 @pytest.mark.parametrize("number", repeat(20, 3))
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill(site, tmp_path, stage, number):
-    """Once, twice or three times in a row."""
+    """Kill it once, twice or three times."""
     reference, arguments = (of(variant(stage, number)) for of in (site.reference, site.arguments))
     generator = np.random.default_rng([STAGES.index(stage), number])
     for again in range(1 + number // 2 % 3):
@@ -36,11 +39,11 @@ def test_kill(site, tmp_path, stage, number):
 @pytest.mark.parametrize("number", repeat(20, 2))
 @pytest.mark.parametrize("stage", STAGES)
 def test_signal(site, tmp_path, stage, number):
-    """SIGTERM, SIGINT or SIGUSR1, to the process alone or, as a terminal and schedulers do, to its whole group.
+    """Send SIGTERM, SIGINT or SIGUSR1 to the process, or to its group as terminals do.
 
-    The system itself ends the process (the exit status is the signal) in the first tenths of a second, before Python runs the
-    command line, when nothing is begun, and while Python takes itself down, when all is done. After the last write the command may
-    also be done with 0.
+    In the first tenths of a second, before Python runs the command line, and while Python shuts
+    down, the system ends the process itself, and the exit status is the signal. After the last
+    write, the exit status may also be 0.
     """
     reference, arguments = (of(variant(stage, number)) for of in (site.reference, site.arguments))
     generator = np.random.default_rng([STAGES.index(stage), number, 1])

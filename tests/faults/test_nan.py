@@ -1,4 +1,7 @@
-"""A NaN planted somewhere: the message names the clip, the file and line, or the tensor, and nothing goes on with it."""
+"""A NaN in an input: the message names the clip, the file and line, or the tensor.
+
+No result depends on it.
+"""
 
 import shutil
 
@@ -14,7 +17,7 @@ NAN = float("nan")
 
 @pytest.fixture
 def planted(site, tmp_path):
-    """Copy a file of the site's and change a dataset of it: planted(path, name, place, value) -> the copy."""
+    """Copy a file and change a dataset: planted(path, name, place, value) -> path of the copy."""
 
     def planted(path, name, place, value=NAN):
         copy = shutil.copy(path, tmp_path / path.name)
@@ -26,13 +29,13 @@ def planted(site, tmp_path):
 
 
 def refused(folder, arguments, *words):
-    """Assert that a command in a new folder refuses, and leaves nothing whole there."""
+    """Check that a command in a new folder fails and leaves no complete output."""
     folder.mkdir()
     check_refusal(Job(folder, arguments), *words)
     left = [
         name for name in content(folder) if name.endswith((".h5", "model.yaml", ".safetensors"))
     ]
-    assert not left, left  # of a training there may be what came before
+    assert not left, left  # earlier files of a training may be there
 
 
 FEATURES = [
@@ -90,7 +93,7 @@ def test_in_a_weight(site, tmp_path):
     name = next(name for name in tensors if name.endswith("weight"))
     tensors[name].view(-1)[0] = NAN
     safetensors.torch.save_file(tensors, model / "model.safetensors")
-    yaml = (model / "model.yaml").read_text().splitlines()  # as if it had been trained so
+    yaml = (model / "model.yaml").read_text().splitlines()  # as if it had been trained with it
     (model / "model.yaml").write_text(
         "\n".join(line for line in yaml if not line.startswith("weights_fingerprint")) + "\n"
     )
@@ -127,7 +130,7 @@ def test_in_the_statistics_of_a_model(site, tmp_path):
     "where", some(["network", "optimizer", "best_tensors", "schedule", "history"], 1)
 )
 def test_in_a_checkpoint(site, tmp_path, where):
-    """`train` says so, goes back to the checkpoint before, and ends as if nothing had been."""
+    """`train` reports it, resumes from the checkpoint before, and gives the undisturbed result."""
     reference, arguments = site.reference("train"), site.arguments("train")
     job = Job(tmp_path, arguments)
     while not list(tmp_path.rglob("step*.pt")) or len(list(tmp_path.rglob("*.pt"))) < 2:
@@ -213,7 +216,7 @@ def test_in_an_operating_point(site, tmp_path, key):
 
 
 def test_in_sound(site, tmp_path):
-    """The clip is among those that failed, and the others are as they were."""
+    """The clip is listed as failed, and the other clips are unchanged."""
     import soundfile
 
     inputs, out = site.copy_inputs(tmp_path / "inputs"), tmp_path / "out"

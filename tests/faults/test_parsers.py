@@ -1,4 +1,4 @@
-"""Every parser on damaged files and on made-up ones: a result, or an InputError that names the file."""
+"""All parsers on damaged and on random files: a result, or an InputError that names the file."""
 
 import shutil
 
@@ -104,7 +104,7 @@ def make_model(folder):
 
 
 def file_of(name, write):
-    """A maker of a folder with one file."""
+    """Return a function that writes a folder with one file."""
 
     def make(folder):
         folder.mkdir()
@@ -126,7 +126,7 @@ def write_normalizer(path):
     np.savetxt(path, np.stack([np.arange(8.0), np.ones(8)]))
 
 
-# name: (what makes a folder, what reads it)
+# name: (function that writes a folder, function that reads it)
 PARSERS = {
     "data directory": (make_set, datadir.read),
     "decoded folder": (make_decoded, lambda f: datadir.read_decoded(f, LABELS)),
@@ -194,7 +194,7 @@ PARSERS = {
 
 
 def damage(folder, read, what, number, record_property):
-    """Mutate one file of a folder at a time, so many times, and read the folder."""
+    """Mutate one file of a folder at a time, and read the folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     record_property("trials", number)
     for seed in range(number):

@@ -1,4 +1,4 @@
-"""Models and checkpoints of somebody who means harm: they run no code, and take no more memory than they are long."""
+"""Hostile models and checkpoints run no code, and use no more memory than their size."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def edit(model, **changes):
 
 
 class Evil:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -153,4 +153,4 @@ def test_training_does_not_run_what_a_checkpoint_holds(corpus, trained, tmp_path
         and "it holds more than tensors and plain values" in result.stderr
     )
     torch.load(tmp_path / "evil.pt", weights_only=False)["step"].close()
-    assert (tmp_path / "ran").exists()  # which it would have done
+    assert (tmp_path / "ran").exists()  # it would otherwise have run

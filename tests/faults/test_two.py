@@ -1,4 +1,4 @@
-"""Two processes on one output: the second refuses at once and names the first, which goes on undisturbed."""
+"""Two processes with one output: the second fails at once and names the first."""
 
 import re
 import time
@@ -36,7 +36,7 @@ def test_the_second_refuses(site, tmp_path, stage):
 @pytest.mark.parametrize("number", repeat(10, 1))
 @pytest.mark.parametrize("stage", some(STAGES[1:], 1))
 def test_begun_together(site, tmp_path, stage, number):
-    """Each ends with the result, or refuses naming another that is at work; one at least has the result."""
+    """Each process completes, or fails and names the other one; at least one completes."""
     reference, arguments = site.reference(stage), site.arguments(stage)
     jobs = [Job(tmp_path, arguments) for _ in range(3)]
     statuses = [job.end() for job in jobs]

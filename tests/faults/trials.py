@@ -1,6 +1,7 @@
-"""What the fault trials share: the real command line in processes of its own, what it leaves behind, and whether that is whole.
+"""Shared parts of the fault trials: run the command line, and check its outputs.
 
-A stage runs in a folder of its own and writes there under a relative name, so that what two runs leave can be compared.
+A stage runs in a folder of its own and writes there under a relative name, so that the outputs of
+two runs can be compared.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ import wsedtk
 NUM_CLIPS, NUM_FIT, NUM_VALID = 400, 60, 40
 ROOT = Path(wsedtk.__file__).resolve().parent.parent
 MARK = "WSEDTK_TRIAL"
-SECONDS = 120  # after which a process that should have ended hangs
+SECONDS = 120  # a process that takes longer hangs
 TRAIN = [
     "--set",
     "network_options={channels: [4, 6, 8], num_hidden: 8}",
@@ -46,7 +47,8 @@ TRAIN = [
 ]
 
 
-# The command line, but that `extract` ends a part after a twentieth of a second instead of twenty: else these small sets are one part.
+# The command line, except that `extract` ends a part after 0.05 s instead of 20 s. Otherwise these
+# small sets would have one part.
 LAUNCHER = """
 import wsedtk.cli.main
 from wsedtk.cli.main import systems
@@ -61,21 +63,21 @@ wsedtk.cli.main.main()
 
 
 def repeat(full, few):
-    """Numbers of trials, see `count`."""
+    """Return the numbers of trials, see `count`."""
     return range(count(full, few))
 
 
 def some(trials, *few):
-    """All trials where WSEDTK_TEST_FULL is set, elsewhere those at the places `few`."""
+    """Return all trials if WSEDTK_TEST_FULL is set, otherwise those at the places `few`."""
     return list(trials) if FULL else [list(trials)[place] for place in few]
 
 
 class Job:
-    """A running `wsedtk ARGUMENT...`. Its processes carry a mark in their environment."""
+    """A running `wsedtk ARGUMENT...`. Its processes are marked in their environment."""
 
     def __init__(self, folder, arguments, before=lambda: None, stdout=None):
         self.mark, self.started, self.stderr = uuid.uuid4().hex, time.monotonic(), None
-        self.before = listing(Path(folder))  # what lay there
+        self.before = listing(Path(folder))  # earlier content
         self._said = tempfile.TemporaryFile()  # a pipe would wait for orphans
         environment = {
             **os.environ,
@@ -106,11 +108,11 @@ class Job:
 
     @property
     def is_running(self):
-        """Whether the command itself has not ended."""
+        """Whether the command has not ended."""
         return self.process.poll() is None
 
     def end(self):
-        """Wait for the end. Returns the exit status; what was said is in `stderr` then."""
+        """Wait for the end, and return the exit status; `stderr` then has the output."""
         if self.stderr is not None:
             return self.process.returncode
         try:
@@ -124,7 +126,7 @@ class Job:
         return status
 
     def survivors(self, patience=10.0):
-        """The marked processes that are left after `patience` seconds; they are ended then."""
+        """Return the marked processes that remain after `patience` seconds, and kill them."""
         deadline = time.monotonic() + patience
         while (found := self._marked()) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -152,7 +154,7 @@ class Job:
 
 
 def listing(folder):
-    """Names, sizes and times of everything below a folder."""
+    """Return the names, sizes and times of all files below a folder."""
     found = {}
     for path in folder.rglob("*"):
         try:
@@ -164,16 +166,17 @@ def listing(folder):
 
 
 def wait_for_change(job, folder, before):
-    """Wait until a job changes its folder from the listing `before`, or ends. Returns the seconds since it started."""
+    """Wait until a job changes its folder from the listing `before`, or ends; return seconds."""
     while job.is_running and listing(folder) == before:
         time.sleep(0.002)
     return time.monotonic() - job.started
 
 
 def strike_at(job, reference, when, folder):
-    """Wait until a moment (number, share): for every fifth number while modules are loaded, else while the stage works or writes.
+    """Wait until a moment (number, share).
 
-    share: how far into that, from 0 to 1 of its time in the undisturbed run.
+    Every fifth number is while modules are imported; the others are while the stage works or
+    writes. share: the moment as a fraction of the time in the undisturbed run.
     """
     number, share = when
     if number % 5 == 4:
@@ -184,7 +187,7 @@ def strike_at(job, reference, when, folder):
 
 
 def _store_content(path):
-    """What an HDF5 file holds, for comparison."""
+    """Return the content of an HDF5 file, for comparison."""
     found = {}
     with h5py.File(path, "r") as file:
         for name, value in file.attrs.items():
@@ -202,19 +205,19 @@ def _store_content(path):
 
 
 def _history(path):
-    """Rows of history.tsv without their seconds; the whole header."""
+    """Return the rows of history.tsv without their seconds, and the whole header."""
     header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
     place = header.index("seconds")
     return [header, *(row[:place] + row[place + 1 :] for row in rows)]
 
 
 def is_hidden(path):
-    """Whether a relative path is, or lies in, something hidden: lock files aside, which stay."""
+    """Whether a relative path contains a hidden name, except the lock files, which remain."""
     return any(part.startswith(".") for part in path.parts) and not path.name.endswith("lock")
 
 
 def content(folder):
-    """What is in a folder under the names that people see: {relative path: comparable content}. All of it must be readable."""
+    """Return {relative path: content} of the visible files of a folder; all must be readable."""
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
@@ -237,7 +240,7 @@ def content(folder):
 
 
 def check_whole(folder, *references):
-    """Assert that every file is whole: as in one of the finished `references`; of a history, its first rows."""
+    """Check that each file equals one of `references`; a history equals its first rows."""
     found = content(folder)
     for name, value in found.items():
         wholes = [reference[name] for reference in references if name in reference]
@@ -250,7 +253,7 @@ def check_whole(folder, *references):
 
 
 def check_same(folder, reference):
-    """Assert that a folder holds what an undisturbed run leaves, and nothing hidden."""
+    """Check that a folder equals that of an undisturbed run, without hidden files."""
     found = content(folder)
     assert sorted(found) == sorted(reference)
     for name, value in found.items():
@@ -261,7 +264,7 @@ def check_same(folder, reference):
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """An undisturbed run: what it left, seconds until it first touched its folder, and in all."""
+    """An undisturbed run: its outputs, the seconds until its first write, and the total seconds."""
 
     folder: Path
     content: dict
@@ -270,7 +273,7 @@ class Reference:
 
 
 class Site:
-    """Inputs of the stages, under `inputs`, and their undisturbed runs, each made when it is first asked for."""
+    """Inputs of the stages, under `inputs`, and their undisturbed runs, each made on first use."""
 
     def __init__(self, folder):
         self.folder, self.inputs, self._references = folder, folder / "inputs", {}
@@ -297,11 +300,14 @@ class Site:
             )
 
     def copy_inputs(self, folder):
-        """The data sets and their audio, to be changed."""
+        """The data sets and their audio, which may be changed."""
         return shutil.copytree(self.inputs, folder)
 
     def arguments(self, stage, inputs=None, feats=None, model=None):
-        """The command line of a stage, which writes below the folder that it runs in; `inputs`, `feats`, `model` in place of the site's."""
+        """Return the command line of a stage that writes below its working directory.
+
+        inputs, feats, model: replacements for those of the site.
+        """
         inputs, made = inputs or self.inputs, self.made
         if stage.startswith("extract"):
             return [
@@ -360,7 +366,7 @@ class Site:
         raise ValueError(stage)
 
     def prepare(self, stage, folder):
-        """Put what a stage adds to, into the folder that it runs in."""
+        """Copy the files that a stage extends into its working directory."""
         folder.mkdir(parents=True, exist_ok=True)
         if stage == "score":
             shutil.copytree(self.made("decode"), folder, dirs_exist_ok=True)
@@ -371,11 +377,11 @@ class Site:
         return folder
 
     def made(self, stage):
-        """The folder of a stage's undisturbed run."""
+        """Return the folder of the undisturbed run of a stage."""
         return self.reference(stage).folder
 
     def reference(self, stage):
-        """The undisturbed run of a stage."""
+        """Return the undisturbed run of a stage."""
         if stage not in self._references:
             arguments = self.arguments(stage)
             self._references[stage] = undisturbed(
@@ -385,7 +391,7 @@ class Site:
 
 
 def undisturbed(folder, arguments):
-    """Run a command in its folder and keep what it leaves, as a Reference."""
+    """Run a command in its folder, and return its outputs as a Reference."""
     before = listing(folder)
     job = Job(folder, arguments)
     first = wait_for_change(job, folder, before)
@@ -395,7 +401,7 @@ def undisturbed(folder, arguments):
 
 
 def complete(folder, arguments, reference):
-    """Run a command that must end well and leave what `reference` has."""
+    """Run a command, and check that it succeeds with the outputs of `reference`."""
     job = Job(folder, arguments)
     status = job.end()
     assert status == 0, f"exit status {status}\n{job.stderr}"
@@ -405,7 +411,7 @@ def complete(folder, arguments, reference):
 
 
 def check_refusal(job, *words, status=1):
-    """Assert that a command ended with an exit status and one message that holds all words."""
+    """Check that a command ended with an exit status and one message that contains all words."""
     found, text = job.end(), job.stderr
     assert found == status, f"exit status {found}\n{text}"
     assert "Traceback" not in text, text

@@ -22,12 +22,12 @@ import numpy as np
 import safetensors.numpy
 import yaml
 
-# What names the program, the time or the place: it differs although the content is the same.
+# These keys name the program, the time or the place, and differ for equal content.
 MADE = {"made_from", "made_by", "wsedtk", "commit", "tuned_on"}
 
 
 def make_program(folder):
-    """Write a `wsedtk` that runs the package on PYTHONPATH, whatever is installed."""
+    """Write a `wsedtk` that runs the package on PYTHONPATH, even if another one is installed."""
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "wsedtk"
     command = f"exec {shlex.quote(sys.executable)} -m wsedtk"
@@ -73,7 +73,8 @@ def contents(exp):
         read = READERS.get(path.name) or READERS.get(path.suffix)
         if read is not None and path.is_file() and path.name != "history.tsv":
             content = read(path)
-            if path.suffix == ".tsv":  # paths of sound files may begin with that of the experiment
+            # the paths of sound files may start with that of the experiment
+            if path.suffix == ".tsv":
                 content = {"text": content["text"].replace(str(exp), "EXP")}
             found[str(path.relative_to(exp))] = content
     return found

@@ -1,12 +1,15 @@
-"""A stand-in for a corpus' audio: real names, real tags, real events, synthesised sound.
+"""Write stand-in audio for a corpus: real names, tags and events with synthesised sound.
 
-    python tests/recipes/standin.py CORPUS METADATA_DIR AUDIO_DIR [--train 300] [--test 100] [--eval 100] [--seed 0] [--broken]
+    python tests/recipes/standin.py CORPUS METADATA_DIR AUDIO_DIR
+        [--train 300] [--test 100] [--eval 100] [--seed 0] [--broken]
 
-CORPUS is dcase2017 or audioset, METADATA_DIR holds its lists. For some of their clips AUDIO_DIR gets a file in which every class is a
-sound of its own, the same in both corpora, placed where the truth says that the class occurs; where the truth has no times, anywhere.
-A class that lies above another tag of the clip in AudioSet's ontology makes no sound: it is heard in the other.
-File names come with and without Y, in several formats and folders, as they lie on people's disks. With --broken some clips of each set
-are missing, empty, cut short, silent, too short or copies of another.
+CORPUS is dcase2017 or audioset, and METADATA_DIR contains its lists. The script writes files for
+some of their clips to AUDIO_DIR. Each class has its own sound, which is the same in both corpora.
+It is placed at the true event times, or at random if these are unknown. If a class is above another
+tag of the clip in AudioSet's ontology, it has no sound of its own.
+
+File names have a Y or not, and files are in several formats and folders, as on users' disks. With
+--broken, some clips of each set are missing, empty, truncated, silent, too short or duplicates.
 """
 
 import argparse
@@ -22,11 +25,14 @@ CORPORA = {"dcase2017": dcase2017.read, "audioset": audioset.read}
 DCASE_IDS = (
     "/m/0284vy3 /m/05x_td /m/02mfyn /m/02rhddq /m/0199g /m/06_fw /m/012n7d /m/012ndj /m/0dgbq /m/04qvtq /m/03qc9zr /m/0k4j "
     "/t/dd00134 /m/01bjv /m/07r04 /m/04_sv /m/07jdr"
-).split()  # their sounds are numbers 0 to 16
+).split()  # they have sounds number 0 to 16
 
 
 def sound(label, num_samples, rng):
-    """Sound number `label`: a tone of its own pitch, vibrato and pulse, over a band of noise; from 17 on with a second tone."""
+    """Return sound number `label`: a tone with its own pitch, vibrato and pulse, over noise.
+
+    From number 17 on there is a second tone.
+    """
     t = np.arange(num_samples) / RATE
     pitch = 250 * 1.19 ** (label % 17) * rng.uniform(0.97, 1.03)
     pulse = 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * (1 + label % 5) * t + rng.uniform(0, 6)))
@@ -46,7 +52,10 @@ def sound(label, num_samples, rng):
 
 
 def classes_above(metadata_dir, mids):
-    """Which classes lie above which (K, K), see audioset.ancestors; none where there is no ontology."""
+    """Return which classes are above which (K, K), see audioset.ancestors.
+
+    Without an ontology, no class is above another.
+    """
     path = Path(metadata_dir) / audioset_metadata.ONTOLOGY
     return (
         audioset.ancestors(audioset_metadata.read_ontology(path), mids)
@@ -56,7 +65,10 @@ def classes_above(metadata_dir, mids):
 
 
 def clip_audio(dataset, clip, above, rng):
-    """The samples of a clip: its events, or its tags anywhere, over a quiet background. above: as `classes_above` gives."""
+    """Return the samples of a clip: events, or tags at random times, over a quiet background.
+
+    above: the result of `classes_above`.
+    """
     num_samples, mids = round(dataset.durations[clip] * RATE), dataset.info["class_ids"]
     samples = 0.01 * rng.normal(size=num_samples)
     if dataset.events is not None:
@@ -77,7 +89,7 @@ def clip_audio(dataset, clip, above, rng):
 
 
 def choose(dataset, count, rng):
-    """Clips (count,) of a set, the classes in turn, so that the rare ones are there too."""
+    """Select clips (count,) of a set, class by class in turn, so that rare classes are included."""
     chosen, queues = (
         set(),
         [rng.permutation(clips).tolist() for clips in dataset.clips_of_classes()[:-1]],
@@ -92,7 +104,7 @@ def choose(dataset, count, rng):
 
 
 def break_some(paths, rng):
-    """Spoil seven of the files. Returns {kind: name of the clip}."""
+    """Damage seven of the files, and return {kind: name of the clip}."""
     picked = [paths[i] for i in rng.permutation(len(paths))[:7].tolist()]
     missing, empty, cut, silent, short, copy, original = picked
     missing.unlink()
@@ -113,7 +125,7 @@ def break_some(paths, rng):
 
 
 def make(corpus, metadata_dir, audio_dir, counts, seed=0, broken=False):
-    """Write the audio of counts = {set: number of clips}. Returns {set: {kind: clip}} of what was broken."""
+    """Write the audio of counts = {set: number of clips}; return {set: {kind: damaged clip}}."""
     spoilt = {}
     for number, (name, dataset) in enumerate(CORPORA[corpus](metadata_dir).items()):
         rng, paths, above = (

@@ -1,4 +1,4 @@
-"""recipes/audioset from run.sh, on a stand-in for AudioSet's and the challenge's audio, at a tiny size."""
+"""Run recipes/audioset on stand-in audio for AudioSet and DCASE 2017, at a tiny size."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ OFFICIAL = {"train": 22160, "eval": 20371}
 COUNTS = {
     "train": 60,
     "eval": 26,
-}  # files made; of each set one is then missing and two can't be read
+}  # files; in each set one is then missing and two are unreadable
 DCASE_COUNTS = {"train": 40, "test": 30, "eval": 44}
 CONFIG = """\
 network: talnet
@@ -36,7 +36,7 @@ select_by: map
 
 
 def call(script, *options, cwd="/"):
-    """Run a script of the recipe from another folder; returns the finished process."""
+    """Run a script of the recipe from another folder, and return the finished process."""
     return subprocess.run(
         ["bash", str(RECIPE / script), *map(str, options)],
         capture_output=True,
@@ -54,7 +54,7 @@ def names_of(data_set):
 
 
 def videos_of(lists, name):
-    """The IDs of a list of segments."""
+    """Return the IDs of a list of segments."""
     lines = (lists / f"{name}_segments.csv").read_text().splitlines()
     return {line[:11] for line in lines if not line.startswith("#")}
 
@@ -74,7 +74,7 @@ def report_of(folder):
 
 @pytest.fixture(scope="module")
 def experiment(real_data, tmp_path_factory):
-    """The whole recipe, in a folder whose name holds spaces and quotes: (folder, options, process)."""
+    """Run the whole recipe in a folder with spaces and quotes: (folder, options, process)."""
     folder = tmp_path_factory.mktemp('it\'s "theirs"')
     standin.make(
         "audioset", real_data / "audioset", folder / "the audio", COUNTS, seed=3, broken=True
@@ -206,7 +206,7 @@ def test_map_and_mauc_are_scikit_learns(experiment):
         np.mean([roc_auc_score(truth[:, k], scores[:, k]) for k in used]), abs=1e-9
     )
     assert report["clips"]["official"] == OFFICIAL["eval"] and report["audioset"]["map_ci"] is None
-    reason = "of 527 classes have fewer than 2 positive clips"  # of so few clips
+    reason = "of 527 classes have fewer than 2 positive clips"  # with so few clips
     assert reason in (exp / "tiny/eval/segment/report.txt").read_text()
     k = int(used[0])
     assert report["classes"][labels[k]]["audioset"]["ap"] == pytest.approx(
@@ -252,7 +252,7 @@ def test_a_model_trained_without_them_has_seen_no_video_of_the_test_sets(experim
             in process.stdout
         )
         assert report_of(exp / "dcase/tiny" / part / "segment")["clips"]["scored"] == count
-        assert not (exp / "dcase/tiny" / f"{part}_unseen").exists()  # it would be the same again
+        assert not (exp / "dcase/tiny" / f"{part}_unseen").exists()  # it would have the same clips
     rows = [line.split("\t") for line in (exp / "dcase/tiny/overlap.tsv").read_text().splitlines()]
     assert [row[0] for row in rows[1:3]] == ["AudioSet balanced", "AudioSet eval"] and rows[0][
         1
@@ -262,7 +262,10 @@ def test_a_model_trained_without_them_has_seen_no_video_of_the_test_sets(experim
 
 @pytest.fixture(scope="module")
 def imported(experiment, real_data, tmp_path_factory):
-    """A file laid out as TALNet.pt, imported with class IDs for names, and scored on DCASE: (model, process, experiment)."""
+    """Import a file like TALNet.pt, with class IDs as names, and evaluate it on DCASE 2017.
+
+    Returns (model, process, experiment).
+    """
     exp, options, _ = experiment
     folder = tmp_path_factory.mktemp("their model")
     torch.manual_seed(0)
@@ -296,7 +299,7 @@ def imported(experiment, real_data, tmp_path_factory):
         12,
         "--bootstrap",
         0,
-    ]  # no audio of AudioSet
+    ]  # without audio of AudioSet
     return (
         folder / "-talnet",
         call("run.sh", "--stage", 10, "--model", folder / "-talnet", *options),
@@ -369,7 +372,7 @@ def test_what_it_may_have_been_trained_on_is_left_out_of_a_second_score(imported
             f"{part}: {len(unseen)} of {len(names)} clips are of videos that the model was not trained on"
             in process.stdout
         )
-    assert len(unseen) < len(names)  # else this test shows nothing
+    assert len(unseen) < len(names)  # otherwise the test would check nothing
     evaluated = videos_of(real_data / "audioset", "eval")
     rows = [
         line.split("\t") for line in (exp / "dcase/-talnet/overlap.tsv").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""bin/: the dispatcher's contract, option parsing, and the environment script."""
+"""bin/: dispatchers, option parsing and the environment script."""
 
 import os
 import signal
@@ -142,7 +142,7 @@ def test_usage(tmp_path):
 
 
 def parse(*words):
-    """Parse options as a recipe does, and print what came of them."""
+    """Parse options as a recipe does, and print the result."""
     script = f"""set -euo pipefail
 option_names='name flag many'; name=default flag=false many=()
 . '{ROOT}/bin/parse_options.sh' "$@"
@@ -175,7 +175,7 @@ def test_wrong_options_exit_with_2():
 
 
 def test_the_environment_script_never_exits_its_caller(tmp_path):
-    """Without a usable Python it says so and returns non-zero, and the caller goes on."""
+    """Without a usable Python it prints a message and returns non-zero; the caller continues."""
     script = f". '{ROOT}/bin/env.sh'; PATH=/usr/bin:/bin PYTHON=/bin/false wsedtk_environment '' || echo still here $?"
     copy = tmp_path / "checkout"  # a checkout without an environment
     (copy / "bin").mkdir(parents=True)
@@ -200,12 +200,15 @@ for number in ${numbers:+$(seq $numbers)}; do SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_
 printf 'a line of the site\\n' | tee -a "$(dirname "$0")"/*.log > /dev/null
 echo 'noise of a site'
 echo '12;cluster'
-"""  # sbatch that runs the jobs at once
+"""  # an sbatch that runs the jobs at once
 
 
 @pytest.fixture
 def slurm(tmp_path):
-    """Run bin/slurm.sh with a stand-in for sbatch and these lines of a site's configuration: (process, what sbatch was asked for)."""
+    """Run bin/slurm.sh with a stand-in for sbatch and these lines as configuration.
+
+    Returns (process, arguments of sbatch).
+    """
 
     def run(lines, *words):
         (tmp_path / "sbatch").write_text(FAKE)

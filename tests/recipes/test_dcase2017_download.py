@@ -1,4 +1,4 @@
-"""recipes/dcase2017, stage 0: lists from a server, audio by a program; here both are stand-ins on this machine."""
+"""Stage 0 of recipes/dcase2017, with local stand-ins for the server and for yt-dlp."""
 
 import os
 import stat
@@ -28,7 +28,7 @@ WEAK = {
 
 @pytest.fixture
 def server(tmp_path):
-    """A folder of lists, as the organisers' server has it."""
+    """A folder of lists, like that of the organisers' server."""
     folder = tmp_path / "server"
     (folder / "groundtruth_release").mkdir(parents=True)
     (folder / "sound_event_list_17_classes.txt").write_text(
@@ -47,7 +47,7 @@ def server(tmp_path):
 
 @pytest.fixture
 def download(tmp_path, server):
-    """Run stage 0, and maybe more, with a yt-dlp of our own on the path: returns the process."""
+    """Run stage 0, and possibly later stages, with a stand-in for yt-dlp on the PATH."""
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "yt-dlp").write_text(YT_DLP.format(log=str(tmp_path / "asked.txt")))
@@ -92,12 +92,13 @@ def test_lists_and_audio_are_fetched_once_and_prepared(download, tmp_path):
         and "eval: 1 of 1 official clips" in result.stdout
     )
     asked = (tmp_path / "asked.txt").read_text()
-    # Each once, and one again, to tell whether `dead_video0` is gone or this address is blocked
+    # Each is requested once. One is requested again, to decide whether `dead_video0` is gone or
+    # this address is blocked.
     assert len(asked.splitlines()) == 6 and asked.count("dead_video0") == 1
     assert download("--stop-stage", "0").returncode == 0
     assert (
         tmp_path / "asked.txt"
-    ).read_text() == asked  # what is there, and what is dead, is not asked for again
+    ).read_text() == asked  # existing and dead clips are not requested again
 
 
 def test_a_dry_run_fetches_nothing(download, tmp_path, server):

@@ -1,6 +1,6 @@
-"""recipes/dcase2017 from run.sh, on a stand-in for the challenge's audio, at a tiny size.
+"""Run recipes/dcase2017 on stand-in audio for the challenge, at a tiny size.
 
-Not named after the recipe alone: pytest wants no two test files of one name, and tests/test_dcase2017.py is another.
+pytest needs different names of test files, and tests/test_dcase2017.py exists already.
 """
 
 import csv
@@ -24,7 +24,7 @@ COUNTS = {
     "train": 45,
     "test": 14,
     "eval": 16,
-}  # files made; of each set one is then missing and two can't be read
+}  # files; in each set one is then missing and two are unreadable
 MODES = ("segment", "frame", "frame_common")
 CONFIG = """\
 network_options: {channels: [4, 4, 4], num_hidden: 4}
@@ -44,7 +44,7 @@ max_checkpoints: 1
 
 
 def call(script, *options, cwd="/", **environment):
-    """Run a script of the recipe from another folder; returns the finished process."""
+    """Run a script of the recipe from another folder, and return the finished process."""
     return subprocess.run(
         ["bash", str(RECIPE / script), *map(str, options)],
         capture_output=True,
@@ -70,7 +70,10 @@ def report_of(model, part, mode):
 
 @pytest.fixture(scope="module")
 def experiment(real_data, tmp_path_factory):
-    """The whole recipe, in a folder whose name holds spaces and quotes: (folder, options, process, what is broken)."""
+    """Run the whole recipe in a folder with spaces and quotes in its name.
+
+    Returns (folder, options, process, damaged clips).
+    """
     folder = tmp_path_factory.mktemp('it\'s "theirs"')
     spoilt = standin.make(
         "dcase2017", real_data / "dcase2017", folder / "the audio", COUNTS, seed=3, broken=True
@@ -145,7 +148,7 @@ def test_every_artefact_is_there(experiment):
         assert (exp / name).stat().st_size > 0, name
     assert not any(
         (exp / "data" / part / "events.tsv").exists() for part in ("train", "fit", "valid")
-    )  # trained on tags alone
+    )  # trained on tags only
     assert not list(exp.rglob("*.tmp")) and not (exp / "feats/frontend_he").exists()
     assert f"everything is in {exp}; open {exp}/report.html" in process.stdout
 
@@ -249,7 +252,7 @@ def test_a_score_says_of_how_many_clips_and_where_it_was_tuned(experiment, part,
 
 
 def fingerprint(clips_tsv):
-    """The documented fingerprint of a list of clips."""
+    """Return the documented fingerprint of a list of clips."""
     names = sorted(line.split("\t")[0] for line in clips_tsv.read_text().splitlines()[1:])
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
@@ -355,7 +358,7 @@ COLUMNS = {
 
 @pytest.fixture(scope="module")
 def comparison(experiment, tmp_path_factory):
-    """Two systems with two seeds on the features that are there, without the evaluation set, to save time."""
+    """Two systems with two seeds on the existing features, without the evaluation set."""
     exp, options, _, _ = experiment
     folder = tmp_path_factory.mktemp("comparison's place")
     for part in ("fit", "valid", "test"):
@@ -393,7 +396,7 @@ def values_of(exp, system, mode, name):
 
 
 def compared(exp):
-    """compare.tsv as {(table, system, measure): value}; two seeds have no intervals."""
+    """Return compare.tsv as {(table, system, measure): value}; two seeds have no intervals."""
     with open(exp / "compare.tsv", encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     assert rows[0] == ["table", "system", "measure", "value", "low", "high"]
@@ -408,7 +411,7 @@ def test_a_comparison_is_written_and_printed(comparison):
     assert process.stdout.endswith(page) and page.count("11 of 488 official clips, 2 seeds; ") == 3
     assert (
         page.count("\n## ") + page.startswith("## ") == 3 and "evaluation" not in page
-    )  # no audio of it, no table
+    )  # without its audio there is no table
     titles = [line for line in page.splitlines() if line.startswith("## ")]
     assert titles == [
         "## Segment mode on the development set (as Wang, Li & Metze, table 2)",
@@ -476,7 +479,7 @@ def test_a_comparison_that_is_stopped_says_how_to_go_on(tmp_path):
     process.terminate()
     errors = process.communicate(timeout=30)[1]
     assert process.returncode == 75 and errors.endswith(
-        "compare_pooling.sh: stopped; give the same command again to go on\n"
+        "compare_pooling.sh: stopped; run the same command again to resume\n"
     )
 
 
@@ -523,10 +526,10 @@ def test_a_difference_is_that_of_the_means(comparison):
             value = found[f"test {mode} difference", "tiny_linear_hierarchical - tiny_linear", name]
             assert value == pytest.approx(hierarchical - single, abs=1e-5)
             values.append(value)
-    assert any(values)  # else the systems are too small to tell
+    assert any(values)  # otherwise the systems are too small for this test
 
 
-# --- what can be wrong ---
+# --- errors ---
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""recipes/mini from run.sh, at a tiny size, as a user runs it."""
+"""Run recipes/mini as a user does, at a tiny size."""
 
 import json
 import os
@@ -34,7 +34,8 @@ max_checkpoints: 2
 """
 
 
-# A dispatcher that writes down what is asked of it, beside itself; and runs it here, if it is named local.
+# A dispatcher that records its arguments in a file beside itself. If it is named local, it also
+# runs the command.
 RECORDER = f"""\
 #!/usr/bin/env bash
 printf ' %s' "$@" >> "$0.asked"
@@ -44,7 +45,7 @@ case $0 in */local) exec bash '{ROOT}/bin/local.sh' "$@" ;; esac
 
 
 def recorder(path):
-    """Write RECORDER to a path. Returns the file that it writes to."""
+    """Write RECORDER to a path, and return the path of its record."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(RECORDER)
     path.chmod(0o755)
@@ -52,7 +53,7 @@ def recorder(path):
 
 
 def call(script, *options, **environment):
-    """Run a script of the recipe from another folder; returns the finished process."""
+    """Run a script of the recipe from another folder, and return the finished process."""
     return subprocess.run(
         ["bash", str(RECIPE / script), *map(str, options)],
         capture_output=True,
@@ -65,7 +66,7 @@ def call(script, *options, **environment):
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    """The whole recipe, in a folder whose name holds spaces and quotes: (folder, options, process)."""
+    """Run the whole recipe in a folder with spaces and quotes: (folder, options, process)."""
     folder = tmp_path_factory.mktemp('it\'s "mine"')
     (folder / "tiny.yaml").write_text(CONFIG)
     options = ["--exp", folder / "exp", "--config", folder / "tiny.yaml", *TINY]
@@ -83,7 +84,7 @@ def test_every_artefact_is_there(experiment):
         tiny/test/frame/events.tsv tiny/test/frame/report.json tiny/test/frame/report.txt"""
     for name in names.split():
         assert (exp / name).stat().st_size > 0, name
-    assert not (exp / "data/train/events.tsv").exists()  # trained on tags alone
+    assert not (exp / "data/train/events.tsv").exists()  # trained on tags only
     assert not list(exp.rglob("*.tmp"))
     assert len((exp / "data/train/tags.tsv").read_text().splitlines()) > 60
 
@@ -142,11 +143,15 @@ def test_a_stage_runs_alone_and_changes_nothing(experiment):
 
 @pytest.fixture(scope="module")
 def sharded(experiment, tmp_path_factory):
-    """The same with another dispatcher and features in shards, to stage 7: (folder, what the dispatcher was asked, line by line)."""
+    """Run stages 1 to 7 with another dispatcher and features in shards.
+
+    Returns (folder, lines of the dispatcher's record).
+    """
     _, options, _ = experiment
     folder = tmp_path_factory.mktemp("a cluster's")
     asked = recorder(folder / "local")
-    relative = os.path.relpath(folder / "local", "/")  # from where the recipe is called
+    # relative to the working directory of the recipe
+    relative = os.path.relpath(folder / "local", "/")
     process = call(
         "run.sh",
         *options,
@@ -284,7 +289,7 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
     model = exp / f"stopped {name}"
     (tmp_path / "long.yaml").write_text(
         CONFIG.replace("max_checkpoints: 2", "max_checkpoints: 30")
-    )  # it must not end first
+    )  # it must still run
     options = [
         *options,
         "--stage",
@@ -297,9 +302,7 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
         tmp_path / "long.yaml",
     ]
     script, environment = RECIPE / "run.sh", None
-    if (
-        name == "TERM"
-    ):  # as Slurm runs it: a copy of the batch script, from the checkout, the signal for that process alone
+    if name == "TERM":  # as Slurm runs it: a copy of the script, which alone gets the signal
         (tmp_path / "my checkout").symlink_to(ROOT)
         script = shutil.copy(RECIPE / "batch.sbatch", tmp_path / "slurm_script")
         environment = {**os.environ, "SLURM_SUBMIT_DIR": str(tmp_path / "my checkout")}
@@ -313,13 +316,13 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
         stderr=subprocess.PIPE,
         text=True,
     )
-    for _ in range(2400):  # until the first checkpoint is there
+    for _ in range(2400):  # until the first checkpoint exists
         if list(model.glob("checkpoints/step*.pt")):
             break
         time.sleep(0.05)
     process.send_signal(getattr(signal, f"SIG{name}"))
     errors = process.communicate(timeout=30)[1]
-    assert process.returncode == 75 and "run it again with --stage 4 to go on" in errors
+    assert process.returncode == 75 and "run it again with --stage 4 to resume" in errors
     alive = subprocess.run(
         ["pgrep", "-f", f"wsedtk.*{model.name}"], capture_output=True, text=True
     ).stdout
@@ -386,7 +389,7 @@ def test_help_is_the_header():
     process = call("run.sh", "--help")
     assert (
         process.returncode == 0
-        and process.stdout.startswith("The whole chain in minutes")
+        and process.stdout.startswith("Mix soundscapes, train")
         and "--bank DIR" in process.stdout
     )
     assert "pipefail" not in process.stdout
