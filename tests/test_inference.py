@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from wsedtk import models
-from wsedtk.data.store import FeatureStore, writing_features
+from wsedtk.data.store import FeatureLayout, FeatureStore, writing_features
 from wsedtk.inference import network_runner
 
 
@@ -13,7 +13,8 @@ from wsedtk.inference import network_runner
 def store(tmp_path):
     """A hundred clips of 4 to 40 frames, some bins far from zero, one that never varies."""
     generator = np.random.default_rng(0)
-    with writing_features(tmp_path / "f.h5", 40, 8, "float32", {"hop": 1}, "f") as (append, _):
+    layout = FeatureLayout(40, 8, "float32", {"hop": 1}, "f")
+    with writing_features(tmp_path / "f.h5", layout) as (append, _):
         for i in range(100):
             x = generator.normal(-50, 10, (int(generator.integers(4, 41)), 8))
             x[:, 5] = -80
