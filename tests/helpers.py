@@ -166,7 +166,7 @@ def write_score_file(
         list(labels),
         shapes,
         [batch],
-        dict.fromkeys(failed, "why"),
+        failed=dict.fromkeys(failed, "why"),
         seconds_per_frame=seconds_per_frame,
         model="m",
         features="f",

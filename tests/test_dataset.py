@@ -12,7 +12,7 @@ import torch
 from wsedtk.core.errors import InputError
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
-from wsedtk.data.store import FeatureStore, writing_features
+from wsedtk.data.store import FeatureLayout, FeatureStore, writing_features
 from wsedtk.inference.network_runner import load_features
 from wsedtk.training import augmentations
 from wsedtk.training.augmentations import Batch, FeatureLayout
@@ -207,7 +207,8 @@ def test_an_unknown_balancer_is_refused():
 @pytest.fixture
 def store(tmp_path):
     generator = np.random.default_rng(0)
-    with writing_features(tmp_path / "f.h5", 8, 2, "float32", {"hop": 1}, "f") as (append, failed):
+    layout = FeatureLayout(8, 2, "float32", {"hop": 1}, "f")
+    with writing_features(tmp_path / "f.h5", layout) as (append, failed):
         for i, frames in enumerate((8, 3, 5)):
             append(f"{i:03d}.wav", generator.normal(size=(frames, 2)), float(frames))
         failed["003.wav"] = "broken"

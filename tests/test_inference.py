@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsedtk.data.store import FeatureStore, writing_features
+from wsedtk.data.store import FeatureLayout, FeatureStore, writing_features
 from wsedtk.inference import network_runner
 from wsedtk.models.network import build_network
 
@@ -13,7 +13,8 @@ from wsedtk.models.network import build_network
 def store(tmp_path):
     """A hundred clips of 4 to 40 frames; some bins are far from zero, and one is constant."""
     generator = np.random.default_rng(0)
-    with writing_features(tmp_path / "f.h5", 40, 8, "float32", {"hop": 1}, "f") as (append, _):
+    layout = FeatureLayout(40, 8, "float32", {"hop": 1}, "f")
+    with writing_features(tmp_path / "f.h5", layout) as (append, _):
         for i in range(100):
             x = generator.normal(-50, 10, (int(generator.integers(4, 41)), 8))
             x[:, 5] = -80

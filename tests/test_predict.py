@@ -94,14 +94,9 @@ def test_predict_of_a_set_and_without_frames(corpus, trained, tmp_path, run):
 
 
 def test_clips_whose_audio_failed_are_told_and_left_out_to_the_end(corpus, trained, tmp_path, run):
-    with store.writing_features(
-        tmp_path / "some.h5",
-        40,
-        64,
-        "float32",
-        (found := store.FeatureStore([corpus / "valid.h5"])).frontend,
-        found.fingerprint,
-    ) as (append, failed):
+    found = store.FeatureStore([corpus / "valid.h5"])
+    layout = store.FeatureLayout(40, 64, "float32", found.frontend, found.fingerprint)
+    with store.writing_features(tmp_path / "some.h5", layout) as (append, failed):
         for row in range(5):
             append(str(found.filenames[row]), found.read(np.array([row]))[0], 1.0)
         failed.update({"17.wav": "broken", "elsewhere.wav": "broken"})

@@ -27,9 +27,8 @@ def clips(names, seed=0, scale=1.0):
 
 
 def write(path, content, dtype="float32", frontend=None, failed=()):
-    with store.writing_features(
-        path, T, F, dtype, frontend or {"hop": 400}, f"print-{frontend}"
-    ) as (append, failures):
+    layout = store.FeatureLayout(T, F, dtype, frontend or {"hop": 400}, f"print-{frontend}")
+    with store.writing_features(path, layout) as (append, failures):
         for name, (features, duration) in content.items():
             append(name, features, duration)
         failures.update(failed)
@@ -177,9 +176,8 @@ def test_memory_does_not_grow_with_the_clips(tmp_path, monkeypatch):
     try:
         for count in (500, 2500):
             tracemalloc.reset_peak()
-            with store.writing_features(
-                tmp_path / f"{count}.h5", 1, num_bins, "float16", {}, "x"
-            ) as (append, _):
+            layout = store.FeatureLayout(1, num_bins, "float16", {}, "x")
+            with store.writing_features(tmp_path / f"{count}.h5", layout) as (append, _):
                 for i in range(count):
                     append(f"{i:08d}.wav", features, 1.0)
             peaks.append(tracemalloc.get_traced_memory()[1])
@@ -401,10 +399,8 @@ def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
     with pytest.raises(AttributeError):
         kept.read(np.array([2, 1]))  # row 1 is not kept
     longer = tmp_path / "b.h5"
-    with store.writing_features(longer, T + 5, F, "float32", {"hop": 400}, "print-None") as (
-        append,
-        _,
-    ):
+    layout = store.FeatureLayout(T + 5, F, "float32", {"hop": 400}, "print-None")
+    with store.writing_features(longer, layout) as (append, _):
         append("long.wav", np.ones((T + 4, F)), 2.0)
     both, kept = (store.FeatureStore([path, longer]) for _ in range(2))
     kept.cache(np.arange(10))
@@ -500,7 +496,8 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, before):
     path = tmp_path / "a.h5"
     old = write(path, clips("a")).read_bytes() if before else None
     with pytest.raises(ZeroDivisionError):
-        with store.writing_features(path, T, F, "float32", {}, "x") as (append, _):
+        layout = store.FeatureLayout(T, F, "float32", {}, "x")
+        with store.writing_features(path, layout) as (append, _):
             append("b", np.ones((2, F)), 1.0)
             1 / 0  # noqa: B018
     with pytest.raises(InputError if before else IndexError):

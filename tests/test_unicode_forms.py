@@ -62,14 +62,8 @@ def test_clips_without_scores_that_are_listed_as_failed(tmp_path, data_set):
 
 
 def test_features_and_a_data_set(tmp_path, data_set):
-    layout = {
-        "max_frames": 4,
-        "num_bins": 2,
-        "dtype": "float32",
-        "frontend": {},
-        "frontend_fingerprint": "f",
-    }
-    with store.writing_features(tmp_path / "f.h5", **layout) as (append, failed):
+    layout = store.FeatureLayout(4, 2, "float32", {}, "f")
+    with store.writing_features(tmp_path / "f.h5", layout) as (append, failed):
         append(nfd(NAMES[0]), np.ones((3, 2), np.float32), 1.0)
         failed["b.wav"] = "why"
     found = store.FeatureStore([tmp_path / "f.h5"])

@@ -194,11 +194,10 @@ def write_features(path, num_clips, frontend, dtype="float32", shards=1):
     )
     made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(dtype)
     names = names_of(num_clips)
+    layout = store.FeatureLayout(*shape, dtype, settings, config.fingerprint(settings))
     for k in range(1, shards + 1):
         output = path if shards == 1 else store.shard_path(path, k, shards)
-        with store.writing_features(
-            output, *shape, dtype, settings, config.fingerprint(settings)
-        ) as (append, _):
+        with store.writing_features(output, layout) as (append, _):
             for i in range(k - 1, num_clips, shards):
                 append(names[i], made[i % 50], SECONDS)
     return path

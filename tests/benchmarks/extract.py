@@ -65,9 +65,8 @@ def per_core(table, paths, rounds, folder):
     settings = config.to_mapping(WANG)
 
     def ours():
-        with store.writing_features(
-            folder / "core.h5", 400, 64, "float32", settings, "benchmark"
-        ) as (append, _):
+        layout = store.FeatureLayout(400, 64, "float32", settings, "benchmark")
+        with store.writing_features(folder / "core.h5", layout) as (append, _):
             for path in paths:
                 append(path.name, *extract.clip_features(WANG, common.SECONDS, False, path)[:2])
 

@@ -38,9 +38,8 @@ def write(path, num_clips, num_shards, shape):
     """Write fifty clips repeatedly into shards of a feature file."""
     made = np.random.default_rng(0).normal(-40, 15, (50, *shape)).astype(np.float16)
     for k in range(1, num_shards + 1):
-        with store.writing_features(
-            store.shard_path(path, k, num_shards), *shape, "float16", {}, "benchmark"
-        ) as (append, _):
+        layout = store.FeatureLayout(*shape, "float16", {}, "benchmark")
+        with store.writing_features(store.shard_path(path, k, num_shards), layout) as (append, _):
             for i in range(k - 1, num_clips, num_shards):
                 append(f"{i:011d}_30.000_40.000.wav", made[i % 50], 10.0)
 

@@ -24,7 +24,8 @@ NAMES = [f"clip {i}.wav" for i in range(N)]
 
 def features(path):
     rng = np.random.default_rng(0)
-    with store.writing_features(path, T, F, "float32", {"hop": 400}, "print") as (append, failed):
+    layout = store.FeatureLayout(T, F, "float32", {"hop": 400}, "print")
+    with store.writing_features(path, layout) as (append, failed):
         for i, name in enumerate(NAMES):
             append(name, rng.normal(size=(T - i, F)), 1.0 + i)
         failed["bad.wav"] = "why"

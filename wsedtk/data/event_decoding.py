@@ -17,7 +17,7 @@ import numpy.typing as npt
 from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data.events import Events
 
-Values = TypeVar("Values", bound=npt.NDArray[np.generic])  # booleans or scores
+Scalar = TypeVar("Scalar", bound=np.generic)  # of decisions (bool) or of scores (float)
 
 
 class Filters(NamedTuple):
@@ -103,11 +103,11 @@ def filter_frames(
 
 
 def smooth(
-    x: Values,
+    x: npt.NDArray[Scalar],
     median_frames: int | Integers,
     min_frames: int | Integers,
     max_gap_frames: int | Integers,
-) -> Values:
+) -> npt.NDArray[Scalar]:
     """Apply a median filter, drop short runs of frames, then join runs with short gaps.
 
     Frames before and after `x` count as 0. Zeros after the last frame of a clip therefore stay 0
@@ -150,8 +150,7 @@ def smooth(
             y = _extremes(_padded(y, gap), gap + 1, np.maximum)
             y = _extremes(y, gap + 1, np.minimum)
         out[..., columns] = y
-    smoothed: Values = out.astype(x.dtype)
-    return smoothed
+    return out.astype(x.dtype)
 
 
 def _median(y: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:

@@ -1,74 +1,123 @@
-"""What an extraction has finished: feature files of consecutive clips, in a hidden folder beside the file that they will make.
+"""Resume an extraction: its parts are feature files of consecutive clips in a hidden folder.
 
-N clips of a data set, in its order. A part counts only for the very settings, clips, paths and sound files that it was made of.
+The folder is beside the file that the parts become. A part is valid only for the settings, clips,
+paths and sound files that it was made from.
+
+N clips of a data set, in its order; T frames, F mel bins.
 """
 
 import contextlib
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import config
 from wsedtk.core.atomic import hidden, locking
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.progress import say
 from wsedtk.core.signals import noted
+from wsedtk.core.types import Floats, PathLike
 from wsedtk.data import store
+from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.store import FeatureLayout
+from wsedtk.data.store.layouts import Value
 from wsedtk.data.tables import slices
 
-PART_SECONDS = 20  # of work, which is what a kill without warning can lose
-_CLIPS_AT_ONCE = 64  # that are copied
+PART_SECONDS = 20  # of work in a part, which is what a kill without warning can lose
+_CLIPS_AT_ONCE = 64  # clips that are copied at once
 
 
-def _fingerprint_states(states):
+class Extracted(NamedTuple):
+    """The features of a clip of the set: its index, features (T, F) and duration in seconds."""
+
+    clip: int
+    features: Floats
+    duration: float
+
+
+class Failed(NamedTuple):
+    """A clip of the set without features: its index, and the reason."""
+
+    clip: int
+    reason: str
+
+
+class _Part(NamedTuple):
+    """A part: the number of its clips, and the reason for each of them that failed."""
+
+    num_clips: int
+    failed: dict[str, str]
+
+
+def _fingerprint_states(states: Iterable[os.stat_result]) -> str:
     return config.fingerprint([[state.st_size, state.st_mtime_ns] for state in states])
 
 
 class Parts:
     """The parts of one feature file.
 
-    settings: all that the features depend on but for the clips, as a plain mapping; layout: as `store.writing_features` takes it;
-    signals: see `signals.noted`; work ends early, and raises NotFinished, once it holds one.
+    Parameters
+    ----------
+    output : path-like
+        The feature file.
+    settings : mapping
+        Everything that the features depend on, except for the clips, as plain values.
+    layout : FeatureLayout
+    dataset : DataSet
+    signals : list
+        See `signals.noted`. Once it holds a signal, work ends early and raises NotFinished.
     """
 
-    def __init__(self, output, settings, layout, dataset, signals):
-        self.output, self.settings, self.layout, self.dataset, self.signals = (
-            Path(output),
-            settings,
-            layout,
-            dataset,
-            signals,
-        )
+    def __init__(
+        self,
+        output: PathLike,
+        settings: Mapping[str, Any],
+        layout: FeatureLayout,
+        dataset: DataSet,
+        signals: list[str],
+    ) -> None:
+        self.output = Path(output)
+        self.settings = settings
+        self.layout = layout
+        self.dataset = dataset
+        self.signals = signals
         self.folder = hidden(output, "parts")
-        self._there = {}  # first clip of each part -> (how many clips it holds, {file name: reason} of those among them that failed)
+        self._parts: dict[int, _Part] = {}  # by the index of their first clip
 
-    def _path(self, first):
+    def _path(self, first: int) -> Path:
         return self.folder / f"{first:09d}.h5"
 
-    def _fingerprint(self, clips):
-        return config.fingerprint(
-            [
-                self.settings,
-                self.dataset.filenames[clips].tolist(),
-                self.dataset.paths[clips].tolist(),
-            ]
-        )
+    def _fingerprint(self, clips: slice) -> str:
+        """Return the fingerprint of the settings and of the names and paths of some clips."""
+        names, paths = self.dataset.filenames[clips], self.dataset.paths[clips]
+        return config.fingerprint([self.settings, names.tolist(), paths.tolist()])
 
-    def _states(self, clips, failed):
-        """os.stat of the sound files of a slice of clips, but for those that failed, as far as they are there."""
+    def _states(self, clips: slice, failed: Mapping[str, str]) -> list[os.stat_result]:
+        """Return the state of each sound file of some clips that exists and did not fail."""
+        has_failed = np.isin(self.dataset.filenames[clips], list(failed))
         states = []
-        for path in self.dataset.paths[clips][
-            ~np.isin(self.dataset.filenames[clips], list(failed))
-        ].tolist():
+        for path in self.dataset.paths[clips][~has_failed].tolist():
             with contextlib.suppress(OSError, ValueError):
                 states.append(os.stat(path))
         return states
 
-    def _look(self, path, end, can_be_read):
-        """What a part holds, as in `_there`, if it counts and begins at clip `end` or later; else None."""
+    def _read(self, path: Path, end: int, can_be_read: Callable[[str], bool]) -> _Part | None:
+        """Return the part in a file, or None if it is not valid.
+
+        Parameters
+        ----------
+        path : Path
+        end : int
+            The end of the part before, which must not overlap.
+        can_be_read : callable
+            Takes the path of a sound file.
+        """
         try:
             about, failed = store.read_about(path)
             first, count, begun = int(path.stem), int(about["count"]), float(about["begun"])
@@ -78,121 +127,157 @@ class Parts:
         except (InputError, KeyError, ValueError):
             return None
         states = self._states(clips, failed)
-        if any(
-            max(state.st_mtime, state.st_ctime) > begun for state in states
-        ):  # written, replaced or renamed since
+        # Sound files that were written, replaced or renamed since
+        if any(max(state.st_mtime, state.st_ctime) > begun for state in states):
             return None
-        if states and about.get("files") != _fingerprint_states(
-            states
-        ):  # with none there, the folder is away, and none is another
+        # Without any state the whole folder is away, and no file was exchanged.
+        if states and about.get("files") != _fingerprint_states(states):
             return None
-        retried = self.dataset.paths[clips][np.isin(self.dataset.filenames[clips], list(failed))]
-        return None if any(map(can_be_read, retried.tolist())) else (count, failed)
+        has_failed = np.isin(self.dataset.filenames[clips], list(failed))
+        if any(map(can_be_read, self.dataset.paths[clips][has_failed].tolist())):
+            return None
+        return _Part(count, failed)
 
-    def find(self, can_be_read):
-        """Look which parts there are, and remove those that don't count, among them those that lack clips which `can_be_read`(path)."""
-        end, dropped = 0, 0
+    def find(self, can_be_read: Callable[[str], bool]) -> None:
+        """Find the parts from before, and remove those that are not valid.
+
+        Parameters
+        ----------
+        can_be_read : callable
+            Takes the path of a sound file. A part is removed if a clip of it failed that can be
+            read now.
+        """
+        end = num_removed = 0
         for path in sorted(self.folder.glob("*.h5")):
             self._check_signals()
-            found = self._look(path, end, can_be_read)
-            if found is None:
+            part = self._read(path, end, can_be_read)
+            if part is None:
                 path.unlink()
-                dropped += 1
+                num_removed += 1
             else:
                 first = int(path.stem)
-                self._there[first], end = found, first + found[0]
-        if dropped:
+                self._parts[first] = part
+                end = first + part.num_clips
+        if num_removed:
             say(
-                f"{self.output}: {dropped} parts from before are made anew: of other settings, clips or sound files, or damaged"
+                f"{self.output}: {num_removed} parts from before are made anew: of other settings, "
+                "clips or sound files, or damaged"
             )
 
-    def missing(self):
-        """The clips that no part holds, ascending (any number,)."""
-        there = np.zeros(len(self.dataset), bool)
-        for first, (count, _) in self._there.items():
-            there[first : first + count] = True
-        return np.flatnonzero(~there)
+    def missing(self) -> npt.NDArray[np.int64]:
+        """Return the clips (any number,) that no part holds, in ascending order."""
+        is_there = np.zeros(len(self.dataset), bool)
+        for first, part in self._parts.items():
+            is_there[first : first + part.num_clips] = True
+        return np.flatnonzero(~is_there)
 
-    def failed(self):
-        """{file name: reason} of the clips that failed."""
-        return {
-            name: reason
-            for _, (_, failed) in sorted(self._there.items())
-            for name, reason in failed.items()
-        }
+    def failed(self) -> dict[str, str]:
+        """Return the reason for each clip that failed, by file name."""
+        found: dict[str, str] = {}
+        for _, part in sorted(self._parts.items()):
+            found.update(part.failed)
+        return found
 
-    def _check_signals(self):
+    def _check_signals(self) -> None:
         if self.signals:
             raise NotFinished(
-                f"{self.output}: stopped by {self.signals[0]}, {len(self.missing())} of {len(self.dataset)} clips are left; "
-                "give the same command again"
+                f"{self.output}: stopped by {self.signals[0]}, {len(self.missing())} of "
+                f"{len(self.dataset)} clips are left; give the same command again"
             )
 
-    def write(self, results):
-        """Write results as parts: (clip, features, duration), or (clip, None, why not), by ascending clip."""
-        begun, result = time.time(), next(results, None)
+    def write(self, results: Iterator[Extracted | Failed]) -> None:
+        """Write results as parts.
+
+        Parameters
+        ----------
+        results : iterator
+            By ascending clip.
+        """
+        begun = time.time()
+        result = next(results, None)
         while result is not None:
             self._check_signals()
-            started, first, count, about = time.time(), result[0], 0, {}
-            with store.writing_features(self._path(first), **self.layout, about=about) as (
-                append,
-                failed,
-            ):
-                while True:
-                    clip, features, duration = result
-                    name = str(self.dataset.filenames[clip])
-                    if features is None:
-                        failed[name] = duration
-                    else:
-                        append(name, features, duration)
-                    count, result = count + 1, next(results, None)
-                    if (
-                        result is None
-                        or result[0] != first + count
-                        or self.signals
-                        or time.time() - started > PART_SECONDS
-                    ):
-                        break
-                clips = slice(first, first + count)
-                about.update(
-                    part=self._fingerprint(clips),
-                    count=count,
-                    begun=begun,
-                    files=_fingerprint_states(self._states(clips, failed)),
-                )
-            self._there[first] = count, failed
-            begun = started  # some of the next part's files have been read ahead since then
+            started = time.time()
+            result = self._write_part(result, results, begun)
+            begun = started  # sound files of the next part are read ahead since then
 
-    def join(self, about):
-        """Write the one file of all clips."""
-        with store.writing_features(self.output, **self.layout, about=about) as (
-            append,
-            all_failed,
-        ):
-            for first in sorted(self._there):
+    def _write_part(
+        self, result: Extracted | Failed, results: Iterator[Extracted | Failed], begun: float
+    ) -> Extracted | Failed | None:
+        """Write a part that begins with a result. Return the next result, or None at the end.
+
+        begun: the time in seconds when the first of its sound files may have been read.
+        """
+        started, first, count = time.time(), result.clip, 0
+        about: dict[str, Value] = {}
+        following: Extracted | Failed | None = result
+        path = self._path(first)
+        with store.writing_features(path, self.layout, about=about) as (append, failed):
+            while following is not None and following.clip == first + count:
+                name = str(self.dataset.filenames[following.clip])
+                if isinstance(following, Failed):
+                    failed[name] = following.reason
+                else:
+                    append(name, following.features, following.duration)
+                count += 1
+                following = next(results, None)
+                if self.signals or time.time() - started > PART_SECONDS:
+                    break
+            clips = slice(first, first + count)
+            about.update(
+                part=self._fingerprint(clips),
+                count=count,
+                begun=begun,
+                files=_fingerprint_states(self._states(clips, failed)),
+            )
+        self._parts[first] = _Part(count, failed)
+        return following
+
+    def join(self, about: Mapping[str, Value]) -> None:
+        """Join the parts into the feature file.
+
+        Parameters
+        ----------
+        about : mapping
+            Attributes of the file.
+
+        Raises
+        ------
+        NotFinished
+            If a part is damaged, or a signal stops the work.
+        """
+        with store.writing_features(self.output, self.layout, about=about) as (append, failed):
+            for first in sorted(self._parts):
                 self._check_signals()
                 try:
                     part = store.FeatureStore([self._path(first)])
                     for block in slices(len(part), _CLIPS_AT_ONCE):
                         rows = np.arange(block.start, block.stop)
                         for row, features in zip(rows.tolist(), part.read(rows)):
-                            append(
-                                str(part.filenames[row]),
-                                features[: part.num_frames[row]],
-                                float(part.durations[row]),
-                            )
+                            name, duration = str(part.filenames[row]), float(part.durations[row])
+                            append(name, features[: part.num_frames[row]], duration)
                 except InputError as error:
                     self._path(first).unlink()
                     raise NotFinished(
-                        f"{error}. That part of {self.output} is removed now: give the same command again, "
-                        "which makes it anew"
+                        f"{error}. That part of {self.output} is removed now: give the same "
+                        "command again, which makes it anew"
                     ) from None
-            all_failed.update(self.failed())
+            failed.update(self.failed())
 
 
 @contextlib.contextmanager
-def finishing(output, settings, layout, dataset):
-    """Yield the Parts of a feature file, which go when the block succeeds. Raises InputError where another process is at work on it."""
+def finishing(
+    output: PathLike, settings: Mapping[str, Any], layout: FeatureLayout, dataset: DataSet
+) -> Iterator[Parts]:
+    """Yield the parts of a feature file. They are removed if the block succeeds.
+
+    See `Parts` for the parameters.
+
+    Raises
+    ------
+    InputError
+        If another process is at work on the file.
+    """
     with noted() as signals:
         parts = Parts(output, settings, layout, dataset, signals)
         with locking(parts.folder / ".lock", output):

@@ -1,77 +1,136 @@
-"""Folders of frame scores in the form that sed_scores_eval reads and writes, one table a clip.
+"""Folders of frame scores in the format of sed_scores_eval: a table `<clip>.tsv` for each clip.
 
-    <clip>.tsv    onset  offset  <class>  <class> ...      one row a frame, seconds, scores in [0, 1]
+`score_tables` describes a table. Tables may lie in subfolders, as `detect` writes them; the name of
+a clip then begins with those.
 
-Tables may lie in subfolders, as `detect` puts them there: a clip's name then begins with those.
-
-N clips, T frames, S segments, K classes. `ScoreFolder` reads one as `store.ScoreFile` reads a score file.
+N clips, T frames, S segments, K classes.
 """
 
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core.atomic import writing_folder
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress, say
 from wsedtk.core.provenance import UNKNOWN_MODEL
+from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data import folders
 from wsedtk.data.clip_names import without_extension, without_y
 from wsedtk.data.events import num_segments
+from wsedtk.data.frame_lengths import FrameTimes, measure, roundest
 from wsedtk.data.score_tables import (
     BOM,
     ROUNDING_SECONDS,
-    Table,
+    ScoreTable,
+    TableWriter,
     is_table,
     parse_header,
     read_table,
 )
-from wsedtk.data.tables import first, normal, round_seconds, unfit
+from wsedtk.data.tables import Names, first, normal, round_seconds, unfit
 
-# Names of tables and folders that are read again, here and elsewhere
+# Names of tables and folders that wsedtk and other programs read again
 _TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
 _FOLDER_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]+")
 _LONGEST_NAME = 255  # bytes, on most file systems
 
 
-def _clip_name(path):
-    """The clip's file name: that of the table, without a Y before a YouTube ID, with .wav where it has no extension of a sound file."""
+class Overview(TypedDict):
+    """The content of a folder of score tables, as `look` returns it.
+
+    `odd` are the names of the tables whose header differs from that of the first one.
+    """
+
+    tables: int
+    labels: list[str]
+    seconds_per_frame: float
+    odd: list[str]
+
+
+def _clip_name(path: Path) -> str:
+    """Return the file name of the clip of a table.
+
+    It has no Y before a YouTube ID. If the table's name has no extension of a sound file, `.wav` is
+    added.
+    """
     name = without_y(normal(path.name).removesuffix(".tsv"))
     return name if without_extension(name) != name else f"{name}.wav"
 
 
-def _steps_that_fit(onsets):
-    """The shortest and the longest frame with which no frame begins off its onset (T,) too far."""
-    if len(onsets) == 1:
-        return 0.0, np.inf
-    frame = np.arange(1, len(onsets))
-    slack = min(ROUNDING_SECONDS, onsets[-1] / (len(onsets) - 1) / 4)
-    return ((onsets[1:] - slack) / frame).max(), ((onsets[1:] + slack) / frame).min()
-
-
-def _roundest(low, high):
-    """The length of a frame between two of the fewest digits, its own or those of its inverse.
-
-    The middle of the two where no more than six digits give one.
-    """
-    middle = (low + high) / 2
-    for digits in range(1, 7):
-        steps = float(f"{middle:.{digits}g}"), 1 / float(f"{1 / middle:.{digits}g}")
-        steps = [step for step in steps if low <= step <= high]
-        if steps:
-            return min(steps, key=lambda step: abs(step - middle))
-    return float(middle)
-
-
 class ScoreFolder:
-    """A folder of frame scores; clip and segment scores are the maxima of their frames. Tables are read as they are asked for."""
+    """A folder of frame scores. It is used as `store.ScoreFile` is.
 
-    def __init__(self, path):
+    Clip and segment scores are the maxima of the frame scores. Frame scores are read when they are
+    needed.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Attributes
+    ----------
+    path : Path
+    filenames : (N,) str
+        The clips, sorted.
+    labels : list of str
+        The K classes.
+    clip : (N, K) float32
+        The clip scores.
+    num_frames : (N,) int64
+    durations : (N,) float64
+        In seconds.
+    seconds_per_frame : float
+    attributes : dict
+        The model and the fingerprint.
+    failed : dict
+        Empty: no clips are known to have failed.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no tables, a table can't be read, two are of one clip, or their classes
+        or the lengths of their frames differ.
+    """
+
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
-        paths, odd = {}, []
+        paths = self._find_tables()
+        self.filenames: Names = np.array(sorted(paths))
+        self._paths = [paths[name] for name in self.filenames.tolist()]
+        self.labels: list[str] = []
+        self.failed: dict[str, str] = {}
+        digest = hashlib.sha256()
+        clip, times = [], []
+        for table in progress(self._paths, "read scores"):
+            found = self._read(table)
+            content = (table.name, found.labels, found.edges.tolist())
+            digest.update(repr(content).encode() + found.scores.tobytes())
+            clip.append(found.scores.max(axis=0))
+            times.append(measure(found.edges))
+        self.clip: npt.NDArray[np.float32] = np.stack(clip)
+        self.num_frames: Integers = np.array([one.num_frames for one in times])
+        durations = np.array([one.duration for one in times])
+        self.seconds_per_frame = self._find_seconds_per_frame(times)
+        whole = self.num_frames * self.seconds_per_frame  # if the last frame is not cut short
+        is_whole = np.abs(durations - whole) <= ROUNDING_SECONDS
+        self.durations = round_seconds(np.where(is_whole, whole, durations))
+        self.attributes: dict[str, str | bool | int | float] = {
+            "model": UNKNOWN_MODEL,
+            "features": "",
+            "fingerprint": digest.hexdigest()[:16],
+        }
+
+    def _find_tables(self) -> dict[str, Path]:
+        """Return the table of each clip. Warn of tables that no clip can be named as."""
+        paths: dict[str, Path] = {}
+        odd = []
         for table in tables_of(self.path):
             name = (table.parent.relative_to(self.path) / _clip_name(table)).as_posix()
             if unfit([name]) is not None:
@@ -79,7 +138,8 @@ class ScoreFolder:
                 continue
             if name in paths:
                 raise InputError(
-                    f"{table}: is of the clip {name!r}, as {paths[name].name} is; remove one of them"
+                    f"{table}: is of the clip {name!r}, as {paths[name].name} is; "
+                    "remove one of them"
                 )
             paths[name] = table
         if odd:
@@ -88,79 +148,75 @@ class ScoreFolder:
                 f"so: {first(odd)}; rename them, without tabs and line ends"
             )
         if not paths:
-            raise InputError(f"{path}: holds no .tsv of scores; expected one a clip")
-        self.filenames, self.labels, self.failed = np.array(sorted(paths)), None, {}
-        self._paths, digest = [paths[name] for name in self.filenames.tolist()], hashlib.sha256()
-        clip, edges, steps = [], [], []
-        for table in progress(self._paths, "read scores"):
-            labels, times, scores = read_table(table)
-            self.labels = self.labels or labels
-            if labels != self.labels:
-                raise InputError(
-                    f"{table}: its classes are not those of {self._paths[0].name}: {first(labels)} here, "
-                    f"{first(self.labels)} there; every table needs the same columns in the same order"
-                )
-            digest.update(repr((table.name, labels, times.tolist())).encode() + scores.tobytes())
-            clip.append(scores.max(axis=0))
-            edges.append((len(scores), times[-2], times[-1]))
-            steps.append(_steps_that_fit(times[:-1]))
-        self.clip = np.stack(clip)
-        self.num_frames, last, self.durations = (np.array(column) for column in zip(*edges))
-        self.seconds_per_frame = self._seconds_per_frame(last, *np.transpose(steps))
-        whole = self.num_frames * self.seconds_per_frame  # where the last frame is not cut short
-        is_whole = np.abs(self.durations - whole) <= ROUNDING_SECONDS
-        self.durations = round_seconds(np.where(is_whole, whole, self.durations))
-        self.attributes = {
-            "model": UNKNOWN_MODEL,
-            "features": "",
-            "fingerprint": digest.hexdigest()[:16],
-        }
+            raise InputError(f"{self.path}: holds no .tsv of scores; expected one a clip")
+        return paths
 
-    def _seconds_per_frame(self, last, low, high):
-        """The length of all frames: the roundest one that fits the times, rounded or float32.
-
-        last: (N,) the onset of each clip's last frame; low, high: (N,), see `_steps_that_fit`.
-        Raises InputError where clips differ.
-        """
-        longest = int(self.num_frames.argmax())
-        is_single = self.num_frames[longest] == 1
-        step = self.durations.max() if is_single else last[longest] / (self.num_frames[longest] - 1)
-        odd = self.durations - last > 2 * step + ROUNDING_SECONDS
-        if low.max() > high.min():
-            odd |= (low > step) | (high < step)
-        if odd.any():
+    def _read(self, path: Path) -> ScoreTable:
+        """Read a table, and check that its classes are those of the first one."""
+        found = read_table(path)
+        self.labels = self.labels or found.labels
+        if found.labels != self.labels:
             raise InputError(
-                f"{self._paths[odd.argmax()]}: its frames are of another length than those of "
-                f"{self._paths[longest].name}, {step:g} s; all clips need the same"
+                f"{path}: its classes are not those of {self._paths[0].name}: "
+                f"{first(found.labels)} here, {first(self.labels)} there; every table needs the "
+                "same columns in the same order"
             )
-        return float(step) if is_single else _roundest(low.max(), high.min())
+        return found
 
-    def __len__(self):
+    def _find_seconds_per_frame(self, times: list[FrameTimes]) -> float:
+        """Return the length of all frames: the roundest one that fits the times (N).
+
+        Times may be rounded, or of float32. Raise InputError if the clips differ.
+        """
+        longest = max(times, key=lambda one: one.num_frames)
+        if longest.num_frames == 1:
+            step = float(max(one.duration for one in times))
+        else:
+            step = float(longest.last / (longest.num_frames - 1))
+        low = max(one.shortest for one in times)
+        high = min(one.longest for one in times)
+        for path, one in zip(self._paths, times):
+            is_odd = one.duration - one.last > 2 * step + ROUNDING_SECONDS
+            if low > high:
+                is_odd |= one.shortest > step or one.longest < step
+            if is_odd:
+                raise InputError(
+                    f"{path}: its frames are of another length than those of "
+                    f"{self._paths[times.index(longest)].name}, {step:g} s; all clips need the same"
+                )
+        return step if longest.num_frames == 1 else roundest(low, high)
+
+    def __len__(self) -> int:
         return len(self.filenames)
 
-    def has(self, name):
-        """Whether there are scores of that kind: `frame`, but no `weight`."""
+    def has(self, name: str) -> bool:
+        """Return whether there are scores of a kind: "frame" and "segment", but no "weight"."""
         return name in ("frame", "segment")
 
-    def frames(self, row):
-        """Frame scores of one clip: (T, K)."""
-        return read_table(self._paths[row])[2]
+    def frames(self, row: int) -> npt.NDArray[np.float32]:
+        """Return the frame scores (T, K) of one clip."""
+        return read_table(self._paths[row]).scores
 
-    def segments(self, row):
-        """Segment scores of one clip, of the frames whose centre each second holds: (S, K)."""
+    def segments(self, row: int) -> npt.NDArray[np.float32]:
+        """Return the segment scores (S, K) of one clip.
+
+        A frame belongs to the second that holds its centre.
+        """
         frames = self.frames(row)
         out = np.zeros((int(num_segments(self.durations[row])), len(self.labels)), np.float32)
-        place = np.floor(
-            np.round((np.arange(len(frames)) + 0.5) * self.seconds_per_frame, 6)
-        ).astype(int)
-        np.maximum.at(out, np.minimum(place, len(out) - 1), frames)
+        centres = np.round((np.arange(len(frames)) + 0.5) * self.seconds_per_frame, 6)
+        segment = np.minimum(np.floor(centres).astype(int), len(out) - 1)
+        np.maximum.at(out, segment, frames)
         return out
 
 
-def tables_of(folder):
-    """The tables in a folder and its subfolders, sorted.
+def tables_of(folder: PathLike) -> list[Path]:
+    """Return the tables in a folder and its subfolders, sorted.
 
-    Raises InputError where the folder can't be entered.
+    Raises
+    ------
+    InputError
+        If the folder can't be entered.
     """
     return sorted(
         Path(parent, name)
@@ -170,49 +226,54 @@ def tables_of(folder):
     )
 
 
-def look(folder):
-    """What a folder of frame scores is, of its first table and the headers: {tables, labels, seconds_per_frame, odd}.
+def look(folder: PathLike) -> Overview:
+    """Return the content of a folder of score tables, from its first table and all headers.
 
-    odd: the names of tables with another header. Raises InputError where the first is no table of scores.
+    Raises
+    ------
+    InputError
+        If the first table is no table of scores.
     """
     paths = tables_of(folder)
-    labels, edges, _ = read_table(paths[0])
+    found = read_table(paths[0])
     headers = []
     for path in paths:
         with open(path, "rb") as file:
             line = file.readline(1 << 20).removeprefix(BOM).split(b"\r")[0].removesuffix(b"\n")
-            headers.append(parse_header(normal(line.decode(errors="replace"))))
-    odd = [path.name for path, header in zip(paths, headers) if header != headers[0]]
+        headers.append(parse_header(normal(line.decode(errors="replace"))))
     return {
         "tables": len(paths),
-        "labels": labels,
-        "seconds_per_frame": round(float(edges[1]), 6),
-        "odd": odd,
+        "labels": found.labels,
+        "seconds_per_frame": round(float(found.edges[1]), 6),
+        "odd": [path.name for path, header in zip(paths, headers) if header != headers[0]],
     }
 
 
-def check_overwrite(folder):
-    """Raise InputError where a folder holds, at any depth, anything but tables of scores."""
-    subfolders, files = folders.look(folder) if os.path.isdir(folder) else ([], [])
-    for path in (Path(folder, name) for name in sorted([*subfolders, *files])):
+def check_overwrite(folder: PathLike) -> None:
+    """Raise InputError if a folder holds, at any depth, anything but tables of scores."""
+    if not os.path.isdir(folder):
+        return
+    content = folders.look(folder)
+    for path in (Path(folder, name) for name in sorted([*content.folders, *content.files])):
         if path.is_dir() and not path.is_symlink() and _FOLDER_NAME.fullmatch(path.name):
             check_overwrite(path)
         elif not is_table(path):
             raise InputError(
-                f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; name another folder"
+                f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; "
+                "name another folder"
             )
 
 
-def check_labels(folder, labels):
-    """Raise InputError where a table can't have a column of each class."""
+def check_labels(folder: PathLike, labels: Iterable[str]) -> None:
+    """Raise InputError if a table can't have a column for each class."""
     if not set(labels).isdisjoint(("onset", "offset")):
         raise InputError(
             f"{folder}: a class can't be named onset or offset there, as the columns of times are"
         )
 
 
-def _fault_of_place(place):
-    """Why there can't be a table in a place of a folder, a path with `/`; None where there can."""
+def _fault_of_place(place: str) -> str | None:
+    """Return why no table can be in a place of a folder, or None. `place` is a path with `/`."""
     *parents, name = place.split("/")
     longest = max(len(os.fsencode(part)) for part in (*parents, name))
     if longest > _LONGEST_NAME:
@@ -222,15 +283,14 @@ def _fault_of_place(place):
     return None
 
 
-def _places(folder, filenames):
-    """Where the tables of clips (N,) lie in a folder, paths with `/`; None for a clip without one.
+def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
+    """Return the places of the tables of clips (N,) in a folder, as paths with `/`.
 
-    Clips without one are warned of. Raises InputError where two clips have one place, or none has
-    any.
+    A clip that can't have a table has None and is warned of. Raise InputError if two clips have one
+    place, or no clip has any.
     """
     places = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
-    faults = list(map(_fault_of_place, places))
-    seen = {}
+    seen: dict[str, str] = {}
     for name, place in zip(filenames, places):
         other = seen.setdefault(place, name)
         if other is not name:
@@ -238,6 +298,7 @@ def _places(folder, filenames):
                 f"{folder}: {other!r} and {name!r} would have one table, {place!r}; "
                 "rename one of these clips"
             )
+    faults = list(map(_fault_of_place, places))
     odd = [f"{name!r} ({fault})" for name, fault in zip(filenames, faults) if fault]
     if odd and len(odd) == len(places):
         raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
@@ -246,23 +307,48 @@ def _places(folder, filenames):
     return [None if fault else place for place, fault in zip(places, faults)]
 
 
-def write(folder, filenames, labels, seconds_per_frame, clips):
-    """Write a folder of frame scores, whole or not at all, in the place of one that is there.
+def write(
+    folder: PathLike,
+    filenames: Sequence[str],
+    labels: Sequence[str],
+    seconds_per_frame: float,
+    clips: Iterable[tuple[Floats, float]],
+) -> int:
+    """Write a folder of frame scores atomically. It replaces an older one.
 
-    filenames: of N clips, `.wav` is left out of the tables' names, and what stands before a `/` is
-    a subfolder; clips yields their (frames (T, K), duration in seconds). Frames that begin after
-    the clip's end are left out, and clips whose names can't be those of tables, with a warning.
-    Returns the number of tables. Raises InputError where the folder holds anything but tables of
-    these clips, or two clips are one to the file system.
+    Frames that begin after the clip ends are left out. Clips that no table can be named as are left
+    out with a warning.
+
+    Parameters
+    ----------
+    folder : path-like
+    filenames : sequence of str
+        The N clips. Tables are named without `.wav`. The part before a `/` is a subfolder.
+    labels : sequence of str
+        The K classes.
+    seconds_per_frame : float
+    clips : iterable of ((T, K) float, float)
+        The frame scores of each clip, and its duration in seconds.
+
+    Returns
+    -------
+    int
+        The number of tables.
+
+    Raises
+    ------
+    InputError
+        If the folder holds anything but tables of these clips, or two clips have the same table.
     """
     check_overwrite(folder)
     places = _places(folder, filenames)
     there = tables_of(folder) if os.path.isdir(folder) else []
-    others = sorted({normal(path.relative_to(folder).as_posix()) for path in there} - set(places))
+    old_places = {normal(path.relative_to(folder).as_posix()) for path in there}
+    others = sorted(old_places.difference(place for place in places if place is not None))
     if others:
         raise InputError(
-            f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, which would be lost; "
-            "name another folder, or remove it"
+            f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, "
+            "which would be lost; name another folder, or remove it"
         )
     check_labels(folder, labels)
     with writing_folder(folder) as temporary:
@@ -271,7 +357,7 @@ def write(folder, filenames, labels, seconds_per_frame, clips):
                 continue
             (temporary / place).parent.mkdir(parents=True, exist_ok=True)
             with open(temporary / place, "x", encoding="utf-8", newline="") as file:
-                table = Table(file, labels, seconds_per_frame)
+                table = TableWriter(file, labels, seconds_per_frame)
                 table.append(frames)
                 table.finish(duration)
     return len(places) - places.count(None)

@@ -237,7 +237,7 @@ def _write_file(output, ensemble, filenames, labels):
         labels,
         shapes,
         batches(),
-        failed,
+        failed=failed,
         seconds_per_frame=one.seconds_per_frame,
         model=ensemble.model(),
         fingerprint=config.fingerprint(identity),

@@ -136,7 +136,9 @@ class _Job:
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
             with open(temporary, "x", encoding="utf-8", newline="") as file:
-                yield score_tables.Table(file, self.finder.labels, self.detector.seconds_per_frame)
+                yield score_tables.TableWriter(
+                    file, self.finder.labels, self.detector.seconds_per_frame
+                )
 
     def _plot(self, source, seconds, curve, spectrogram, found):
         from wsedtk.report import plots  # slow to import

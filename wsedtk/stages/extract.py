@@ -4,6 +4,7 @@ S samples, T frames, F mel bins.
 """
 
 import contextlib
+import dataclasses
 import functools
 
 import numpy as np
@@ -16,7 +17,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import progress, say
 from wsedtk.data import datadir, store
-from wsedtk.data.feature_parts import finishing
+from wsedtk.data.feature_parts import Extracted, Failed, finishing
 from wsedtk.inference import network_runner
 
 # The processes of --jobs begin as copies of one that has these: each by itself would import them for seconds.
@@ -72,7 +73,7 @@ def tell_failure(name, reason):
 
 
 def _results(parts, work, jobs, frontend, description):
-    """Yield (clip, features, duration) of each clip that is missing, or (clip, None, why not), which is told.
+    """Yield the result of each clip that is missing, and tell of those that failed.
 
     frontend: computes features of what `work` gives, where it gives samples; else None.
     """
@@ -85,7 +86,10 @@ def _results(parts, work, jobs, frontend, description):
                 tell_failure(name, duration)
             for remark in remarks:
                 say(f"warning: extract: {name!r}: {parts.dataset.paths[clip]}: {remark}")
-            yield clip, found if found is None or frontend is None else frontend(found), duration
+            if found is None:
+                yield Failed(clip, duration)
+            else:
+                yield Extracted(clip, found if frontend is None else frontend(found), duration)
 
 
 def run(
@@ -116,13 +120,13 @@ def run(
         dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
     settings = config.to_mapping(frontend_config)
     max_frames = most_frames(frontend_config, max_seconds)
-    layout = {
-        "max_frames": max_frames,
-        "num_bins": frontend_config.num_mels,
-        "dtype": dtype,
-        "frontend": settings,
-        "frontend_fingerprint": config.fingerprint(settings),
-    }
+    layout = store.FeatureLayout(
+        max_frames=max_frames,
+        num_bins=frontend_config.num_mels,
+        dtype=dtype,
+        frontend=settings,
+        frontend_fingerprint=config.fingerprint(settings),
+    )
     device = network_runner.pick_device(device)
     on_cpu = device.type == "cpu"
     work = functools.partial(
@@ -132,7 +136,7 @@ def run(
         None if on_cpu else lambda samples: _frontend(frontend_config, device)(samples)[:max_frames]
     )
     identity = {
-        **layout,
+        **dataclasses.asdict(layout),
         "max_seconds": max_seconds,
         "crop": crop,
         "device": device.type,

@@ -113,7 +113,7 @@ def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, de
         labels,
         shapes,
         batches(),
-        failed,
+        failed=failed,
         seconds_per_frame=samples_per_frame / frontend.sample_rate,
         model=model_fingerprint,
         features=str(Path(feats).absolute()),

@@ -1,85 +1,105 @@
-"""The file that HDF5 writes to, where a disk may be full: HDF5 itself, once a write has failed, brings the process down on closing."""
+"""The file that HDF5 writes to. It survives a full disk.
+
+HDF5 itself ends the process if it closes a file after a write has failed.
+"""
 
 import contextlib
 import io
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from wsedtk.core.types import PathLike
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class _Kept(NamedTuple):
+    """Bytes that the disk did not take, and their place in the file."""
+
+    place: int
+    data: bytes
 
 
 class Disk(io.RawIOBase):
-    """A new file for h5py.File(file, "w"): writes never fail; `check` tells later, and soon, that one did.
+    """A new file for `h5py.File(file, "w")` whose writes never fail.
 
-    What the disk does not take is kept, for HDF5 to read again until the caller gives up.
+    `check` raises the error of the first write that failed. The bytes that the disk did not take
+    are kept in memory, because HDF5 reads them again until the caller gives up.
+
+    Parameters
+    ----------
+    path : path-like
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-        self._position, self._error, self._kept = 0, None, []  # kept: (position, bytes)
+        self._position = 0
+        self._error: OSError | None = None
+        self._kept: list[_Kept] = []
 
-    def check(self):
+    def check(self) -> None:
         """Raise the OSError of the first write that failed."""
         if self._error is not None:
             raise self._error
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
         if not self.closed:
             os.close(self._file)
         super().close()
 
-    def seek(self, offset, whence=os.SEEK_SET):
-        """Go to a place."""
-        self._position = offset + (
-            0
-            if whence == os.SEEK_SET
-            else self._position
-            if whence == os.SEEK_CUR
-            else self._size()
-        )
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position and return it."""
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}
+        start = starts[whence] if whence in starts else self._size()
+        self._position = start + offset
         return self._position
 
-    def tell(self):
-        """The place."""
+    def tell(self) -> int:
+        """Return the position."""
         return self._position
 
-    def _size(self):
-        return max(
-            [os.fstat(self._file).st_size, *(place + len(data) for place, data in self._kept)]
-        )
+    def _size(self) -> int:
+        ends = [place + len(data) for place, data in self._kept]
+        return max([os.fstat(self._file).st_size, *ends])
 
-    def truncate(self, size=None):
-        """Cut or lengthen the file."""
-        with self._noting():
-            os.ftruncate(self._file, self._position if size is None else size)
+    def truncate(self, size: int | None = None) -> int:
+        """Cut or extend the file to a size, by default to the position. Return the size."""
+        size = self._position if size is None else size
+        with self._noting_error():
+            os.ftruncate(self._file, size)
         return size
 
     @contextlib.contextmanager
-    def _noting(self):
+    def _noting_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             self._error = self._error or error
 
-    def write(self, data):
-        """Write bytes at the place, and go behind them."""
+    def write(self, data: "Buffer") -> int:
+        """Write bytes at the position, and move behind them."""
         data, done = memoryview(data), 0
-        with self._noting():
+        with self._noting_error():
             while done < len(data) and self._error is None:
                 done += os.pwrite(self._file, data[done:], self._position + done)
         if done < len(data):
-            self._kept.append((self._position + done, bytes(data[done:])))
+            self._kept.append(_Kept(self._position + done, bytes(data[done:])))
         self._position += len(data)
         return len(data)
 
-    def readinto(self, buffer):
-        """Read the bytes at the place, and go behind them; zeros beyond the end."""
-        start, found = (
-            self._position,
-            bytearray(os.pread(self._file, len(buffer), self._position).ljust(len(buffer), b"\0")),
-        )
+    def readinto(self, buffer: "Buffer") -> int:
+        """Read the bytes at the position, and move behind them. Beyond the end they are zeros."""
+        buffer = memoryview(buffer)
+        start, end = self._position, self._position + len(buffer)
+        on_disk = os.pread(self._file, len(buffer), start)
+        found = bytearray(on_disk.ljust(len(buffer), b"\0"))
         for place, data in self._kept:
-            first, last = max(place, start), min(place + len(data), start + len(buffer))
+            first, last = max(place, start), min(place + len(data), end)
             if first < last:
                 found[first - start : last - start] = data[first - place : last - place]
         buffer[:] = found
-        self._position += len(buffer)
+        self._position = end
         return len(buffer)

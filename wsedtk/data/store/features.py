@@ -1,136 +1,90 @@
-"""Feature files: see the package."""
+"""Feature files (see the package). N clips, T frames, F mel bins, B rows of a block."""
 
 import contextlib
-import json
 import os
-import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import h5py
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import detail
-from wsedtk.data.clip_sets import fingerprint_clips
-from wsedtk.data.folders import look
+from wsedtk.core.types import Floats, Integers, PathLike
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import files, layouts
 from wsedtk.data.store.files import (
-    BLOCK_BYTES,
-    TEXT,
-    Columns,
-    creating,
     open_file,
     read_failed,
     read_names,
     rows_of_set_in,
 )
-from wsedtk.data.tables import find, slices
+from wsedtk.data.store.layouts import Value
+from wsedtk.data.store.shards import find_shards
+from wsedtk.data.tables import Names, find, slices
 
-_CLIPS_CACHED = 256  # that are read at once
-_CLIPS_AT_ONCE = 8  # whose features are written together: each alone takes longer
+_CLIPS_CACHED = 256  # clips that `cache` reads at once
+_MEMORY_SHARE = 0.9  # of the available memory, that `cache` may take
 
 
-@contextlib.contextmanager
-def writing_features(path, max_frames, num_bins, dtype, frontend, frontend_fingerprint, about=None):
-    """Yield `append(filename, features, duration)` for the clips of a new feature file, and a dict for those that failed.
+class About(NamedTuple):
+    """The attributes of a feature file, and the reason for each clip that failed."""
 
-    features: (T, F) with T <= max_frames; duration: seconds; frontend: a plain mapping; the dict takes filename -> reason.
-    about: more attributes, plain values, as they are when the block ends.
+    attributes: dict[str, Value]
+    failed: dict[str, str]
+
+
+class Statistics(NamedTuple):
+    """The mean (F,) and the standard deviation (F,) of each mel bin."""
+
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+
+
+class _Block(NamedTuple):
+    """A block of the rows of one file.
+
+    Attributes
+    ----------
+    file : h5py.File
+    block : slice
+        The rows of the file.
+    places : (B,) int
+        The clips that are asked for, as indices within the block.
+    num_frames : (B,) float64
+        Their frames.
     """
-    attributes = {"frontend": json.dumps(frontend), "fingerprint": frontend_fingerprint}
-    shape, bins, failed = (max_frames, num_bins), (np.float64, (num_bins,)), {}
-    with creating(path, "features", attributes) as (file, check):
-        file.create_dataset(
-            "features",
-            (0, *shape),
-            dtype,
-            maxshape=(None, *shape),
-            chunks=(1, *shape),
-            fletcher32=True,
-        )
-        at_once = min(
-            _CLIPS_AT_ONCE, 1 + BLOCK_BYTES // (max_frames * num_bins * np.dtype(dtype).itemsize)
-        )
-        clips = Columns(file, {"features": (dtype, shape)}, at_once)
-        columns = Columns(
-            file,
-            {
-                "filename": (TEXT, ()),
-                "num_frames": (np.int32, ()),
-                "duration": (np.float64, ()),
-                "mean": bins,
-                "squared_deviations": bins,
-            },
-        )
 
-        def append(filename, features, duration):
-            row = np.zeros(shape, dtype)
-            row[: len(features)] = features
-            stored = row[: len(features)].astype(np.float64)
-            mean = stored.mean(axis=0)
-            stored -= mean
-            columns.append(
-                filename, len(features), duration, mean, np.square(stored, out=stored).sum(axis=0)
-            )
-            clips.append(row)
-            check()
-
-        yield append, failed
-        clips.flush()
-        columns.flush()
-        file.attrs["clips_fingerprint"] = fingerprint_clips(read_names([file["filename"]]))
-        file.create_dataset(
-            "failed", data=np.array(list(failed.items()), object).reshape(-1, 2), dtype=TEXT
-        )
-        file.attrs.update(about or {})
+    file: h5py.File
+    block: slice
+    places: Integers
+    num_frames: npt.NDArray[np.float64]
 
 
-def read_about(path):
-    """The attributes of a feature file, and {file name: reason} of the clips that failed. Raises InputError."""
+def read_about(path: PathLike) -> About:
+    """Return the attributes of a feature file, and its clips that failed.
+
+    Raises
+    ------
+    InputError
+        If it is no feature file.
+    """
     with open_file(path, "features") as file:
-        return layouts.attributes(file), read_failed(file)
+        return About(layouts.attributes(file), read_failed(file))
 
 
-def shard_path(path, shard, num_shards):
-    """The file of one shard: `<set>.K-of-N.h5`."""
-    path = Path(path)
-    return path.with_name(f"{path.stem}.{shard}-of-{num_shards}{path.suffix}")
-
-
-def find_shards(path):
-    """The files behind a feature path: itself, or all of its shards. Raises InputError where one is missing."""
-    path = Path(path)
-    if path.exists():
-        return [path]
-    pattern = re.compile(re.escape(path.stem) + r"\.(\d+)-of-(\d+)" + re.escape(path.suffix))
-    names = look(path.parent)[1] if os.path.isdir(path.parent) else []
-    counts = sorted({int(m.group(2)) for m in map(pattern.fullmatch, names) if m})
-    if not counts:
-        raise InputError(f"{path}: no such file, nor shards of it; wsedtk extract makes it")
-    if len(counts) > 1:
-        raise InputError(
-            f"{path}: shards of {' and of '.join(map(str, counts))} lie side by side; remove the old ones"
-        )
-    shards = [shard_path(path, k, counts[0]) for k in range(1, counts[0] + 1)]
-    missing = [p.name for p in shards if not p.exists()]
-    if missing:
-        raise InputError(
-            f"{path}: shard {missing[0]} is missing ({len(missing)} of {counts[0]} are)"
-        )
-    return shards
-
-
-def _available_bytes():
-    """Memory that can be had without pushing others out of it, as far as the system tells; in a container what that may take."""
+def _available_bytes() -> int:
+    """Return the memory that this process can take, within the limit of its container."""
     try:
-        lines = dict(
-            line.split(":")
-            for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        )
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        lines = dict(line.split(":") for line in text.splitlines())
         available = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # no such limit
+    with contextlib.suppress(OSError, ValueError):  # without a limit these files lack numbers
         limit, taken = (
             int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii"))
             for name in ("max", "current")
@@ -139,68 +93,88 @@ def _available_bytes():
     return available
 
 
-def _last_change(file):
-    """When an open file was last written to, and its size."""
+def _last_change(file: h5py.File) -> tuple[int, int]:
+    """Return the time at which an open file was last written to, and its size."""
     status = os.fstat(file.id.get_vfd_handle())
     return status.st_mtime_ns, status.st_size
 
 
-class FeatureStore:
-    """Feature files read as one. Rows are numbered over all files, in their order."""
-
-    def __init__(self, paths):
-        self._files, self.failed, self.paths, self.audio, self._opened = (
-            [],
-            {},
-            [str(p) for p in paths],
-            [],
-            [],
-        )
-        for path, is_first in [
-            (shard, not number) for p in paths for number, shard in enumerate(find_shards(p))
-        ]:
-            file = open_file(path, "features")
-            self._files.append(file)
-            self._opened.append(_last_change(file))
-            self.failed.update(read_failed(file))
-            first = self._files[0]
-            for what, mine, theirs in (
-                ("front end", file.attrs["fingerprint"], first.attrs["fingerprint"]),
-                ("number of mel bins", file["features"].shape[2], first["features"].shape[2]),
-            ):
-                if mine != theirs:
-                    raise InputError(
-                        f"{path}: made with another {what} ({mine}) than {first.filename} ({theirs}); extract both alike"
-                    )
-            audio = str(file.attrs.get("audio_fingerprint", ""))
-            if is_first:
-                self.audio.append(audio)  # one a path
-            elif audio != self.audio[-1]:
-                raise InputError(
-                    f"{path}: extracted from another version of the set ({audio or 'unknown'}) than the shards before it "
-                    f"({self.audio[-1] or 'unknown'}); extract it again"
-                )
-        self.frontend = layouts.frontend(self._files[0].attrs["frontend"], self._files[0].filename)
-        self.fingerprint = str(self._files[0].attrs["fingerprint"])
-        self.filenames = read_names([f["filename"] for f in self._files])
-        with layouts.reading(", ".join(self.paths)):
-            self.num_frames = np.concatenate([f["num_frames"][:] for f in self._files]).astype(
-                np.int64
+def _check_alike(file: h5py.File, first: h5py.File) -> None:
+    """Raise InputError if two files have different front ends or numbers of mel bins."""
+    for what, mine, theirs in (
+        ("front end", file.attrs["fingerprint"], first.attrs["fingerprint"]),
+        ("number of mel bins", file["features"].shape[2], first["features"].shape[2]),
+    ):
+        if mine != theirs:
+            raise InputError(
+                f"{file.filename}: made with another {what} ({mine}) than {first.filename} "
+                f"({theirs}); extract both alike"
             )
-            self.durations = np.concatenate([f["duration"][:] for f in self._files])
-        self._data = [
-            f["features"] for f in self._files
-        ]  # kept open: to open one takes longer than to read a clip
+
+
+class FeatureStore:
+    """Feature files that are read as one. Rows are numbered over all files, in their order.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        Feature files. Of a file in shards, its plain name.
+
+    Attributes
+    ----------
+    paths : list of str
+    filenames : (N,) str
+        The clips.
+    num_frames : (N,) int64
+    durations : (N,) float64
+        In seconds.
+    order : (N,) int64
+        The rows in the order of the file names.
+    frontend : dict
+        The configuration of the front end.
+    fingerprint : str
+        The fingerprint of the front end.
+    audio : list of str
+        The fingerprint of the audio of each path, "" if it is unknown.
+    failed : dict
+        The reason for each clip without features, because its audio could not be read.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, the files are of different front ends, or the shards of one
+        file of different audio.
+    """
+
+    def __init__(self, paths: Iterable[PathLike]) -> None:
+        self.paths = [str(path) for path in paths]
+        self.audio: list[str] = []
+        self.failed: dict[str, str] = {}
+        self._files: list[h5py.File] = []
+        self._opened: list[tuple[int, int]] = []  # the last change of each file, see `read`
+        for path in self.paths:
+            self._open(path)
+        first = self._files[0]
+        self.frontend = layouts.frontend(first.attrs["frontend"], first.filename)
+        self.fingerprint = str(first.attrs["fingerprint"])
+        self.filenames: Names = read_names([file["filename"] for file in self._files])
+        with layouts.reading(", ".join(self.paths)):
+            num_frames = np.concatenate([file["num_frames"][:] for file in self._files])
+            self.num_frames: npt.NDArray[np.int64] = num_frames.astype(np.int64)
+            self.durations: npt.NDArray[np.float64] = np.concatenate(
+                [file["duration"][:] for file in self._files]
+            )
+        # Datasets stay open, as opening one takes longer than reading a clip.
+        self._data = [file["features"] for file in self._files]
         self._starts = np.cumsum([0, *map(len, self._data)])
-        self._kept = self._place_kept = (
-            None  # features in memory, and where each row's are among them, see `cache`
-        )
-        self.order = np.argsort(
-            self.filenames, kind="stable"
-        )  # (N,) rows by file name; quick where files are sorted
+        # Features in memory, and the place of each row among them, see `cache`
+        self._cached: Floats | None = None
+        self._cached_places = np.full(len(self), -1)
+        # A stable sort is fast for files that are sorted.
+        self.order = np.argsort(self.filenames, kind="stable")
         layouts.check_once(", ".join(self.paths), self.filenames, self.order)
-        for file, first, data in zip(self._files, self._starts.tolist(), self._data):
-            part = slice(first, first + len(data))
+        for file, start, data in zip(self._files, self._starts.tolist(), self._data):
+            part = slice(start, start + len(data))
             layouts.check_clips(
                 file.filename,
                 self.filenames[part],
@@ -212,121 +186,175 @@ class FeatureStore:
                 f"read {file.filename}: features of {len(data)} clips, front end {self.fingerprint}"
             )
 
-    def __len__(self):
+    def _open(self, path: PathLike) -> None:
+        """Open a file, or its shards, and check that it can be read with those before."""
+        shards = []
+        for shard in find_shards(path):
+            file = open_file(shard, "features")
+            self._files.append(file)
+            self._opened.append(_last_change(file))
+            self.failed.update(read_failed(file))
+            _check_alike(file, self._files[0])
+            audio = str(file.attrs.get("audio_fingerprint", ""))
+            shards.append(audio)
+            if audio != shards[0]:
+                raise InputError(
+                    f"{shard}: extracted from another version of the set ({audio or 'unknown'}) "
+                    f"than the shards before it ({shards[0] or 'unknown'}); extract it again"
+                )
+        self.audio.append(shards[0])
+
+    def __len__(self) -> int:
         return len(self.filenames)
 
-    def rows(self, filenames):
-        """The row of each file name (N,); -1 where the store does not hold it."""
+    def rows(self, filenames: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return the row of each file name (M,), -1 if it is missing."""
         return find(self.filenames, filenames, self.order)
 
-    def rows_of_set(self, dataset, folder):
-        """The row of each clip (N,) of a set; -1 for one whose audio failed.
+    def rows_of_set(self, dataset: DataSet, folder: PathLike) -> npt.NDArray[np.int64]:
+        """Return the row of each clip (M,) of a set, -1 for a clip whose audio failed.
 
-        Raises InputError where any other is missing, or the features are of other audio than the set's.
+        Parameters
+        ----------
+        dataset : DataSet
+        folder : path-like
+            The set, for messages.
+
+        Raises
+        ------
+        InputError
+            If any other clip is missing, or the features are of other audio than the set.
         """
-        rows = rows_of_set_in(
-            self,
-            dataset.filenames,
-            folder,
-            f"features in {', '.join(self.paths)}",
-            "extract the features of this set",
-        )
+        what = f"features in {', '.join(self.paths)}"
+        remedy = "extract the features of this set"
+        rows = rows_of_set_in(self, dataset.filenames, folder, what, remedy)
         audio = dataset.info.get("audio_fingerprint")
-        for path, stored in zip(self.paths, self.audio if audio not in self.audio else ()):
-            provenance.check_audio(path, stored, folder, audio)
+        if audio not in self.audio:
+            for path, stored in zip(self.paths, self.audio):
+                provenance.check_audio(path, stored, folder, audio)
         return rows
 
-    def content_fingerprint(self, rows):
-        """What names the clips of rows (M,) and their features, by the statistics of each, whatever files they lie in."""
-        digests = [
-            provenance.fingerprint(mean.tobytes() + squares.tobytes())
-            for file, block, places, _ in self._blocks_of(rows)
-            for mean, squares in zip(
-                *(
-                    self._statistic(file, name, block, places)
-                    for name in ("mean", "squared_deviations")
-                )
-            )
-        ]
+    def content_fingerprint(self, rows: Integers) -> str:
+        """Return a fingerprint of the clips (M,) and their features, in any files.
+
+        It is computed from the statistics of each clip.
+        """
+        digests = []
+        for block in self._blocks_of(rows):
+            means = self._statistic(block, "mean")
+            squares = self._statistic(block, "squared_deviations")
+            digests += [
+                provenance.fingerprint(mean.tobytes() + square.tobytes())
+                for mean, square in zip(means, squares)
+            ]
         return provenance.fingerprint_audio(self.filenames[np.sort(rows)], np.array(digests))
 
-    def cache(self, rows):
-        """Keep the features of rows (M,), in any order, in memory, where `read` then finds them. Raises InputError where they don't fit."""
+    def cache(self, rows: Integers) -> None:
+        """Keep the features of rows (M,) in memory, for `read`.
+
+        Raises
+        ------
+        InputError
+            If they do not fit.
+        """
         shape = (len(rows), int(self.num_frames[rows].max(initial=0)), self._data[0].shape[2])
-        kind = np.result_type(*self._data)
-        available = _available_bytes() // int(
-            os.environ.get("LOCAL_WORLD_SIZE", 1)
-        )  # torchrun's processes, each of which asks for it
-        needed = int(np.prod(shape)) * kind.itemsize
-        if needed > 0.9 * available:
+        dtype = np.result_type(*self._data)
+        # Each process of torchrun on this machine keeps features.
+        available = _available_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        needed = int(np.prod(shape)) * dtype.itemsize
+        if needed > _MEMORY_SHARE * available:
             raise InputError(
-                f"{', '.join(self.paths)}: {len(rows)} clips take {needed / 1e9:.1f} GB of memory, and "
-                f"{available / 1e9:.1f} GB are free; leave them in the file, or extract them with --dtype float16"
+                f"{', '.join(self.paths)}: {len(rows)} clips take {needed / 1e9:.1f} GB of memory, "
+                f"and {available / 1e9:.1f} GB are free; leave them in the file, or extract them "
+                "with --dtype float16"
             )
-        rows, kept = np.sort(rows), np.zeros(shape, kind)
+        rows, cached = np.sort(rows), np.zeros(shape, dtype)
         for block in slices(len(rows), _CLIPS_CACHED):
             read = self.read(rows[block])
-            kept[block, : read.shape[1]] = read
-        self._kept, self._place_kept = kept, np.full(len(self), -1)
-        self._place_kept[rows] = np.arange(len(rows))
+            cached[block, : read.shape[1]] = read
+        self._cached, self._cached_places = cached, np.full(len(self), -1)
+        self._cached_places[rows] = np.arange(len(rows))
 
-    def read(self, rows):
-        """Features of rows (B,) as (B, T, F) in the precision of the files, T the longest of them, zeros after a clip's frames."""
+    def read(self, rows: Integers) -> Floats:
+        """Return the features of some clips.
+
+        Parameters
+        ----------
+        rows : (B,) int
+
+        Returns
+        -------
+        (B, T, F)
+            In the precision of the files. T is the longest of the clips. Zeros follow the last
+            frame of a clip.
+
+        Raises
+        ------
+        InputError
+            If a file is damaged, or was changed after it was opened.
+        """
         num_frames = self.num_frames[rows].tolist()
-        if self._kept is not None and (self._place_kept[rows] >= 0).all():
-            return self._kept[self._place_kept[rows], : max(num_frames)]
-        files = np.searchsorted(self._starts, rows, side="right") - 1
-        places, files = (np.asarray(rows) - self._starts[files]).tolist(), files.tolist()
-        out = np.zeros(
-            (len(rows), max(num_frames), self._data[0].shape[2]), np.result_type(*self._data)
-        )
+        if self._cached is not None and (self._cached_places[rows] >= 0).all():
+            return self._cached[self._cached_places[rows], : max(num_frames)]
+        file_of_row = np.searchsorted(self._starts, rows, side="right") - 1
+        places = (np.asarray(rows) - self._starts[file_of_row]).tolist()
+        numbers = file_of_row.tolist()
+        shape = (len(rows), max(num_frames), self._data[0].shape[2])
+        out = np.zeros(shape, np.result_type(*self._data))
         for i in np.argsort(rows).tolist():  # in the order of the files
             try:
-                out[i, : num_frames[i]] = self._data[files[i]][places[i], : num_frames[i]]
+                out[i, : num_frames[i]] = self._data[numbers[i]][places[i], : num_frames[i]]
             except OSError as error:
                 raise InputError(
-                    f"{self._files[files[i]].filename}: the features of {str(self.filenames[rows[i]])!r} can't be read "
-                    f"({error}); the file is damaged, extract it again"
+                    f"{self._files[numbers[i]].filename}: the features of "
+                    f"{str(self.filenames[rows[i]])!r} can't be read ({error}); the file is "
+                    "damaged, extract it again"
                 ) from None
-        for number in set(files):
+        for number in set(numbers):
             if _last_change(self._files[number]) != self._opened[number]:
                 raise InputError(
-                    f"{self._files[number].filename}: was written to while it was being read; give the command again when "
-                    "nothing changes it"
+                    f"{self._files[number].filename}: was written to while it was being read; "
+                    "give the command again when nothing changes it"
                 )
         return out
 
-    def _blocks_of(self, rows):
-        """Yield (file, slice of it, rows (B,) within the slice, their frames (B,)), block by block, of rows (M,) in any order."""
+    def _blocks_of(self, rows: Integers) -> Iterator[_Block]:
+        """Yield the blocks of the files that hold rows (M,), which may be in any order."""
         rows = np.sort(rows)
         for file, first in zip(self._files, self._starts.tolist()):
             for block in slices(len(file["num_frames"]), files.BLOCK):
                 start = first + block.start
                 found = rows[slice(*np.searchsorted(rows, (start, first + block.stop)))]
                 if len(found):
-                    yield file, block, found - start, self.num_frames[found].astype(np.float64)
+                    num_frames = self.num_frames[found].astype(np.float64)
+                    yield _Block(file, block, found - start, num_frames)
 
     @staticmethod
-    def _statistic(file, name, block, places):
-        """The statistic (B, F) of the clips at `places` of a slice of a file. Raises InputError naming the first that is not finite."""
-        values = file[name][block][places]
-        odd = places[~np.isfinite(values).all(axis=1)]
+    def _statistic(block: _Block, name: str) -> npt.NDArray[np.float64]:
+        """Return a statistic (B, F) of the clips of a block.
+
+        Raise InputError that names the first clip whose statistic is not finite.
+        """
+        values: npt.NDArray[np.float64] = block.file[name][block.block][block.places]
+        odd = block.places[~np.isfinite(values).all(axis=1)]
         if len(odd):
+            clip = block.file["filename"].asstr()[block.block][odd[0]]
             raise InputError(
-                f"{file.filename}: the {name} of {file['filename'].asstr()[block][odd[0]]!r} is not finite; "
+                f"{block.file.filename}: the {name} of {clip!r} is not finite; "
                 "the file is damaged, extract it again"
             )
         return values
 
-    def statistics(self, rows):
-        """Mean and standard deviation (F,), (F,) of each bin over all frames of the rows (M,), which may be in any order."""
-        mean, squares, total = 0.0, 0.0, self.num_frames[rows].sum()
+    def statistics(self, rows: Integers) -> Statistics:
+        """Return the mean and the standard deviation of each bin over all frames of rows (M,)."""
+        total = self.num_frames[rows].sum()
+        mean: npt.NDArray[np.float64] = np.zeros(self._data[0].shape[2])
+        squares = np.zeros_like(mean)
         with layouts.reading(", ".join(self.paths)):
-            for file, block, places, weight in self._blocks_of(rows):
-                mean += weight @ self._statistic(file, "mean", block, places) / total
-            for file, block, places, weight in self._blocks_of(rows):
-                squares += (
-                    self._statistic(file, "squared_deviations", block, places).sum(axis=0)
-                    + weight @ (file["mean"][block][places] - mean) ** 2
-                )
-        return mean, np.sqrt(squares / total)
+            for block in self._blocks_of(rows):
+                mean += block.num_frames @ self._statistic(block, "mean") / total
+            for block in self._blocks_of(rows):
+                within = self._statistic(block, "squared_deviations").sum(axis=0)
+                between = block.num_frames @ (self._statistic(block, "mean") - mean) ** 2
+                squares += within + between
+        return Statistics(mean, np.sqrt(squares / total))

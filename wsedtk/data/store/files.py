@@ -1,66 +1,130 @@
-"""HDF5 files of ours: created whole or not at all, opened only where they are what they say."""
+"""HDF5 files of wsedtk: written atomically, and checked when they are opened.
+
+N clips.
+"""
 
 import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, Protocol, TypedDict
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import atomic
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import PathLike
 from wsedtk.data.store import layouts
 from wsedtk.data.store.disk import Disk
-from wsedtk.data.tables import normal, normal_all, slices
+from wsedtk.data.store.layouts import Value
+from wsedtk.data.tables import Names, normal, normal_all, slices
 
 TEXT = h5py.string_dtype("utf-8")
 BLOCK_BYTES = 1 << 24  # of features or frame scores that are written or read together
-BLOCK = 4096  # rows of the small columns that are read and written at once: those of two million clips are gigabytes
+# Rows of small columns that are read and written at once: columns of two million clips are gigabytes
+BLOCK = 4096
 
 
-def check_overwrite(path, kind):
-    """Raise InputError where a path holds anything but a file of this kind."""
+class Overview(TypedDict):
+    """The content of a file without its arrays, as `look` returns it.
+
+    `kind` is "features" or "scores". `shapes` has the shape of each dataset. `dtype` is that of the
+    features or scores. `seconds` is the duration of all clips. `labels` are the classes, None for
+    features. `failed` has the reason for each clip whose audio could not be read.
+    """
+
+    kind: str
+    attributes: dict[str, Value]
+    shapes: dict[str, tuple[int, ...]]
+    dtype: str
+    clips: int
+    seconds: float
+    labels: list[str] | None
+    failed: dict[str, str]
+
+
+class NewFile(NamedTuple):
+    """A file that is being written, and a function that raises OSError once the disk is full."""
+
+    file: h5py.File
+    check: Callable[[], None]
+
+
+class Source(Protocol):
+    """Files of features or of scores, in which clips are looked up."""
+
+    failed: dict[str, str]
+
+    def rows(self, filenames: Names) -> npt.NDArray[np.int64]:
+        """Return the row of each clip (M,), -1 if it is missing."""
+
+
+def check_overwrite(path: PathLike, kind: str) -> None:
+    """Raise InputError if a path holds anything but a file of this kind."""
     if Path(path).is_dir():
         raise InputError(f"{path}: a folder; name a file to write")
     atomic.check_overwrite(path, lambda path: open_file(path, kind).close())
 
 
 @contextlib.contextmanager
-def creating(path, kind, attributes):
-    """Yield a new HDF5 file, that becomes `path` when the block succeeds, and a function that raises OSError once the disk refuses more.
+def creating(path: PathLike, kind: str, attributes: Mapping[str, Value]) -> Iterator[NewFile]:
+    """Yield a new HDF5 file, which becomes `path` if the block succeeds.
 
-    Raises InputError where it refuses, or `path` can't be written, see `check_overwrite`. Not to be ended by a signal: HDF5 does not
-    survive an exception in `Disk`, so that callers note signals (`signals.noted`).
+    A signal must not end the block, as HDF5 does not survive an exception in `Disk`. Callers note
+    signals instead (`signals.noted`).
+
+    Parameters
+    ----------
+    path : path-like
+    kind : str
+        "features" or "scores".
+    attributes : mapping
+
+    Raises
+    ------
+    InputError
+        If `path` can't be written (see `check_overwrite`), or the disk is full.
     """
     check_overwrite(path, kind)
     with atomic.locking(atomic.hidden(path, "lock"), path), atomic.writing(path) as temporary:
         with contextlib.closing(Disk(temporary)) as disk:
             with h5py.File(disk, "w") as file:
                 file.attrs.update({"kind": kind, **attributes})
-                yield file, disk.check
+                yield NewFile(file, disk.check)
             disk.check()
 
 
-def _opened(path):
+def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        return h5py.File(
-            path, "r", rdcc_nbytes=0
-        )  # a chunk is a clip: to keep the last ones, file by file, would serve nobody
+        return h5py.File(path, "r", rdcc_nbytes=0)  # no cache: a chunk is a clip, read once
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
 
 
-def open_file(path, kind):
-    """Open a whole HDF5 file of a kind for reading. Raises InputError that says what is there instead."""
+def open_file(path: PathLike, kind: str) -> h5py.File:
+    """Open a file of a kind for reading.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : str
+        "features" or "scores".
+
+    Raises
+    ------
+    InputError
+        If it is no such file, or a damaged one.
+    """
     path = Path(path)
     if path.is_dir():
-        remedy = f"; of tables of frame scores, wsedtk average {path} scores.h5 makes one"
-        raise InputError(
-            f"{path}: expected a file of wsedtk {kind}, found a folder"
-            + (remedy if kind == "scores" else "")
-        )
-    file = _opened(path)
+        remedy = ""
+        if kind == "scores":
+            remedy = f"; of tables of frame scores, wsedtk average {path} scores.h5 makes one"
+        raise InputError(f"{path}: expected a file of wsedtk {kind}, found a folder{remedy}")
+    file = _open(path)
     try:
         with layouts.reading(path):
             found = layouts.attributes(file).get("kind", "an unknown kind")
@@ -73,19 +137,20 @@ def open_file(path, kind):
     return file
 
 
-def look(path):
-    """What a file of ours is, without its arrays: {kind, attributes, shapes, dtype, clips, seconds, labels or None, failed}.
+def look(path: PathLike) -> Overview:
+    """Return the content of a file of features or scores without its arrays.
 
-    seconds: of all clips; dtype: of features or frames. Raises InputError where it is no such file, or a damaged one.
+    Raises
+    ------
+    InputError
+        If it is no such file, or a damaged one.
     """
     path = Path(path)
-    with _opened(path) as file:
-        with layouts.reading(path):
-            kind = layouts.attributes(file).get("kind")
-    if kind not in layouts.DATASETS:
-        raise InputError(
-            f"{path}: expected a file of wsedtk features or scores, found {kind or 'another HDF5 file'}"
-        )
+    with _open(path) as file, layouts.reading(path):
+        kind = layouts.attributes(file).get("kind")
+    if not isinstance(kind, str) or kind not in layouts.DATASETS:
+        found = kind or "another HDF5 file"
+        raise InputError(f"{path}: expected a file of wsedtk features or scores, found {found}")
     with open_file(path, kind) as file, layouts.reading(path):
         shapes = {name: dataset.shape for name, dataset in file.items()}
         main = next(name for name in ("features", "frame", "clip") if name in shapes)
@@ -101,13 +166,13 @@ def look(path):
         }
 
 
-def read_names(datasets):
-    """Text datasets, one after the other, as one numpy array of str."""
+def read_names(datasets: Sequence[h5py.Dataset]) -> Names:
+    """Return the texts of datasets, one after the other, as one array."""
     names, end = np.empty(sum(map(len, datasets)), "<U1"), 0
     for dataset in datasets:
         for block in slices(len(dataset), BLOCK):
             with layouts.reading(dataset.file.filename):
-                read = np.array(normal_all(dataset.asstr()[block].tolist()), dtype=str)
+                read = np.array(normal_all(dataset.asstr()[block].tolist()), "U")
             if read.dtype.itemsize > names.dtype.itemsize:
                 names = names.astype(read.dtype)
             names[end : end + len(read)] = read
@@ -115,49 +180,91 @@ def read_names(datasets):
     return names
 
 
-def read_failed(file):
-    """The clips that could not be read, with the reason: {file name: reason}."""
+def read_failed(file: h5py.File) -> dict[str, str]:
+    """Return the reason for each clip whose audio could not be read, by file name."""
     with layouts.reading(file.filename):
-        pairs = file["failed"].asstr()[:].tolist() if "failed" in file else []
-        return {normal(name): reason for name, reason in pairs}
+        if "failed" not in file:
+            return {}
+        return {normal(name): reason for name, reason in file["failed"].asstr()[:].tolist()}
 
 
-def rows_of_set_in(source, filenames, folder, what, remedy):
-    """The row of each clip (N,) of a set; -1 for one that the source lists as failed. Raises InputError where any other is missing."""
+def failed_pairs(failed: Mapping[str, str]) -> npt.NDArray[np.object_]:
+    """Return file names and reasons as a dataset (M, 2) for `read_failed`."""
+    return np.array(list(failed.items()), object).reshape(-1, 2)
+
+
+def rows_of_set_in(
+    source: Source, filenames: Names, folder: PathLike, what: str, remedy: str
+) -> npt.NDArray[np.int64]:
+    """Return the row of each clip (N,) of a set, -1 for a clip that the source lists as failed.
+
+    Parameters
+    ----------
+    source : Source
+    filenames : (N,) str
+        The clips of the set.
+    folder : path-like
+        The set, for messages.
+    what, remedy : str
+        What a missing clip lacks and what to do, for messages.
+
+    Raises
+    ------
+    InputError
+        If any other clip is missing.
+    """
     rows = source.rows(filenames)
     missing = filenames[rows < 0]
     missing = missing[~np.isin(missing, list(source.failed))]
     if len(missing):
         raise InputError(
-            f"{folder}: {len(missing)} of {len(filenames)} clips have no {what}, the first {str(missing[0])!r}; {remedy}"
+            f"{folder}: {len(missing)} of {len(filenames)} clips have no {what}, "
+            f"the first {str(missing[0])!r}; {remedy}"
         )
     return rows
 
 
+class Column(NamedTuple):
+    """A dataset with one row a clip: its type, and the shape of a row."""
+
+    dtype: npt.DTypeLike
+    shape: tuple[int, ...] = ()
+
+
 class Columns:
-    """Datasets that hold one row a clip, written `rows` (BLOCK) rows at a time."""
+    """Datasets with one row a clip, which are written in blocks.
 
-    def __init__(self, file, kinds, rows=None):
-        self._file, self._kinds, self._size, self._rows = (
-            file,
-            kinds,
-            rows or BLOCK,
-            [],
-        )  # kinds: {name: (dtype, shape of a row)}
+    Parameters
+    ----------
+    file : h5py.File
+    columns : dict of Column
+        By the name of the dataset.
+    num_rows : int, optional
+        The rows of a block (default BLOCK).
+    """
 
-    def append(self, *row):
-        """Add one value to each dataset."""
+    def __init__(
+        self, file: h5py.File, columns: dict[str, Column], num_rows: int | None = None
+    ) -> None:
+        self._file = file
+        self._columns = columns
+        self._num_rows = num_rows or BLOCK
+        self._rows: list[tuple[object, ...]] = []
+
+    def append(self, *row: object) -> None:
+        """Add a row: one value for each dataset."""
         self._rows.append(row)
-        if len(self._rows) == self._size:
+        if len(self._rows) == self._num_rows:
             self.flush()
 
-    def flush(self):
-        """Write the rows that are waiting. Where a dataset is new, their number becomes the size of its chunks."""
-        count, columns = (
-            len(self._rows),
-            zip(*self._rows) if self._rows else [()] * len(self._kinds),
-        )
-        for (name, (dtype, shape)), values in zip(self._kinds.items(), columns):
+    def flush(self) -> None:
+        """Write the rows that are not written yet.
+
+        For a new dataset their number becomes the size of a chunk.
+        """
+        count = len(self._rows)
+        values = zip(*self._rows) if self._rows else [()] * len(self._columns)
+        for (name, (dtype, shape)), column in zip(self._columns.items(), values):
             if name not in self._file:
                 self._file.create_dataset(
                     name,
@@ -168,7 +275,6 @@ class Columns:
                 )
             dataset = self._file[name]
             dataset.resize(len(dataset) + count, axis=0)
-            dataset[len(dataset) - count :] = np.array(
-                values, object if dtype is TEXT else dtype
-            ).reshape(count, *shape)
+            block = np.array(column, object if dtype is TEXT else dtype)
+            dataset[len(dataset) - count :] = block.reshape(count, *shape)
         self._rows = []

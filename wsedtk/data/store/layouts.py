@@ -1,59 +1,95 @@
-"""What files of features and of scores must look like. It is looked at before anything in them is read: they may come from anybody.
+"""The layout of files of features and of scores, and the check that a file has it.
+
+Files may come from anybody, so they are checked before anything in them is read. HDF5 lets a file
+name other files (links, external storage, virtual datasets), unpack itself to any size, and refer
+to one text a million times. Files of wsedtk do none of this, so such files are rejected. Reading
+the others takes no more memory than the file is long.
+
+The records of texts are parsed here: h5py tells the length of a text only by reading it, and texts
+of a fixed length would change the file format.
 
 N clips, T frames, F mel bins, S segments, K classes, M failed clips.
-
-HDF5 lets a file name others (links, external storage, virtual datasets), unpack itself to any size, and repeat one text a million
-times. None of that is in files that wsedtk writes, so none is read. What is left takes no more memory than the file is long.
 """
 
 import contextlib
 import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Booleans, Floats, Integers, PathLike
 from wsedtk.data.clip_names import LONGEST_SECONDS
-from wsedtk.data.tables import slices, unfit
+from wsedtk.data.tables import Names, slices, unfit
 
-DATASETS = {  # name: (float, integer or text; its axes, the same letter the same length)
+
+class Layout(NamedTuple):
+    """The layout of a dataset.
+
+    Attributes
+    ----------
+    kind : str
+        A key of `_WORDS`: floating-point numbers (f), integers (i) or texts (t).
+    axes : str
+        One character an axis. A letter has the same length in all datasets of a file; a digit is
+        the length.
+    """
+
+    kind: str
+    axes: str
+
+
+Value = str | bool | int | float  # of an attribute
+
+DATASETS = {
     "features": {
-        "features": ("f", "NTF"),
-        "num_frames": ("i", "N"),
-        "duration": ("f", "N"),
-        "mean": ("f", "NF"),
-        "squared_deviations": ("f", "NF"),
-        "filename": ("t", "N"),
-        "failed": ("t", "M2"),
+        "features": Layout("f", "NTF"),
+        "num_frames": Layout("i", "N"),
+        "duration": Layout("f", "N"),
+        "mean": Layout("f", "NF"),
+        "squared_deviations": Layout("f", "NF"),
+        "filename": Layout("t", "N"),
+        "failed": Layout("t", "M2"),
     },
     "scores": {
-        "clip": ("f", "NK"),
-        "frame": ("f", "NTK"),
-        "segment": ("f", "NSK"),
-        "weight": ("f", "NTK"),
-        "num_frames": ("i", "N"),
-        "duration": ("f", "N"),
-        "filename": ("t", "N"),
-        "labels": ("t", "K"),
-        "failed": ("t", "M2"),
+        "clip": Layout("f", "NK"),
+        "frame": Layout("f", "NTK"),
+        "segment": Layout("f", "NSK"),
+        "weight": Layout("f", "NTK"),
+        "num_frames": Layout("i", "N"),
+        "duration": Layout("f", "N"),
+        "filename": Layout("t", "N"),
+        "labels": Layout("t", "K"),
+        "failed": Layout("t", "M2"),
     },
 }
-OPTIONAL = {"features": (), "scores": ("frame", "weight", "failed")}
-ATTRIBUTES = {
+OPTIONAL: dict[str, tuple[str, ...]] = {"features": (), "scores": ("frame", "weight", "failed")}
+_ATTRIBUTES: dict[str, dict[str, type]] = {
     "features": {"frontend": str, "fingerprint": str},
     "scores": {"seconds_per_frame": float, "model": str, "fingerprint": str},
 }
 _WORDS = {"f": "floating-point numbers", "i": "whole numbers", "t": "text"}
-_FLETCHER32 = 3  # the filter that our files have: checksums
-_TEXT_RECORD = np.dtype(
-    [("length", "<u4"), ("address", "<u8"), ("index", "<u4")]
-)  # what stands for a text in a dataset
+_NUMPY_KINDS = {"f": "f", "i": "iu"}
+_FLETCHER32 = 3  # the one filter that files of wsedtk have: checksums
+# The record of a text in a dataset of texts
+_TEXT_RECORD = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _LONGEST_TEXT = 1 << 16  # bytes
 _BLOCK_ROWS = 4096  # names that are compared at once
 
 
 @contextlib.contextmanager
-def reading(path):
-    """Turn what damaged bytes make HDF5 raise into an InputError that names the file."""
+def reading(path: PathLike) -> Iterator[None]:
+    """Turn the exceptions that h5py raises for damaged files into an InputError.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or what of it is read, for the message.
+    """
     try:
         yield
     except (
@@ -66,14 +102,13 @@ def reading(path):
         OverflowError,
         MemoryError,
     ) as error:
-        raise InputError(
-            f"{path}: a damaged file ({(str(error).splitlines() or [type(error).__name__])[0]})"
-        ) from None
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{path}: a damaged file ({lines[0]})") from None
 
 
-def attributes(file):
-    """The attributes of an open HDF5 file that are one text or number each."""
-    found = {}
+def attributes(file: h5py.File) -> dict[str, Value]:
+    """Return the attributes of an open HDF5 file that are one text or number each."""
+    found: dict[str, Value] = {}
     for name in file.attrs:
         if file.attrs.get_id(name).shape == ():
             value = file.attrs[name]
@@ -83,129 +118,207 @@ def attributes(file):
     return found
 
 
-def _spans(dataset):
-    """Where a dataset lies in its file: (start, bytes) of each part."""
-    if dataset.chunks is None:
-        return (
-            [(dataset.id.get_offset(), dataset.id.get_storage_size())]
-            if dataset.id.get_offset() is not None
-            else []
-        )
-    infos = (dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks()))
-    return [(info.byte_offset, info.size) for info in infos]
+class _Checker:
+    """Checks the datasets of one file against their layouts.
 
+    Parameters
+    ----------
+    path : Path
+    """
 
-def _check_texts(dataset, where, path, size):
-    """Raise InputError where texts are too long, or longer together than the file: many may point at the same bytes of it."""
-    total, records = 0, 0
-    with open(path, "rb") as file:
-        for start, length in _spans(dataset):
-            file.seek(start)
-            lengths = np.frombuffer(
-                file.read(length - length % _TEXT_RECORD.itemsize), _TEXT_RECORD
-            )["length"]
-            records += len(lengths)
-            total += int(lengths.sum(dtype=np.uint64))
-            if lengths.max(initial=0) > _LONGEST_TEXT or total > size:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        # The length of each axis, and the dataset that has it
+        self._lengths: dict[str, tuple[int, str]] = {}
+
+    def check(self, name: str, dataset: h5py.Dataset, layout: Layout) -> None:
+        """Raise InputError if a dataset has another layout, or can't be read safely."""
+        where = f"{self._path}: {name}"
+        if getattr(dataset, "shape", None) is None:
+            expected = f"a table of {_WORDS[layout.kind]}"
+            raise InputError(f"{where}: expected {expected}, found a group, or nothing")
+        _check_storage(dataset, where)
+        _check_type(dataset, where, layout.kind)
+        self._check_shape(dataset.shape, where, layout.axes)
+        self._check_size(dataset, where)
+        if layout.kind == "t":
+            self._check_texts(dataset, where)
+
+    def _check_shape(self, shape: tuple[int, ...], where: str, axes: str) -> None:
+        names = f"({', '.join(axes)})"
+        if len(shape) != len(axes):
+            raise InputError(f"{where}: expected {len(axes)} axes, {names}, found {shape}")
+        for axis, length in zip(axes, shape):
+            if axis.isalpha():
+                expected, other = self._lengths.setdefault(axis, (length, where))
+            else:
+                expected, other = int(axis), "a pair of texts"
+            if length != expected:
                 raise InputError(
-                    f"{where}: texts of {max(total, int(lengths.max())):,} bytes in a file of {size:,}; not read"
+                    f"{where}: {shape} does not fit {other}: expected {expected} along {axis} "
+                    f"of {names}"
                 )
-    if records < dataset.size:
-        raise InputError(
-            f"{where}: {dataset.size:,} texts, of which the file holds {records:,}; not read"
-        )
+
+    def _check_size(self, dataset: h5py.Dataset, where: str) -> None:
+        """Raise InputError if a dataset claims more bytes than the file has."""
+        width = _TEXT_RECORD.itemsize if _is_text(dataset) else dataset.dtype.itemsize
+        shapes = (dataset.shape, dataset.chunks or ())
+        claimed = width * max(int(np.prod(shape, dtype=object)) for shape in shapes)
+        if claimed > self._size and 0 not in dataset.shape:
+            raise InputError(
+                f"{where}: claims {claimed:,} bytes in a file of {self._size:,}; "
+                "it is damaged, or made to fill the memory"
+            )
+
+    def _check_texts(self, dataset: h5py.Dataset, where: str) -> None:
+        """Raise InputError if texts are too long, or longer together than the file.
+
+        Many texts may refer to the same bytes of the file.
+        """
+        total = num_records = 0
+        with open(self._path, "rb") as file:
+            for start, length in _spans(dataset):
+                file.seek(start)
+                records = file.read(length - length % _TEXT_RECORD.itemsize)
+                lengths = np.frombuffer(records, _TEXT_RECORD)["length"]
+                num_records += len(lengths)
+                total += int(lengths.sum(dtype=np.uint64))
+                longest = int(lengths.max(initial=0))
+                if longest > _LONGEST_TEXT or total > self._size:
+                    raise InputError(
+                        f"{where}: texts of {max(total, longest):,} bytes in a file of "
+                        f"{self._size:,}; not read"
+                    )
+        if num_records < dataset.size:
+            raise InputError(
+                f"{where}: {dataset.size:,} texts, of which the file holds {num_records:,}; "
+                "not read"
+            )
 
 
-def _check_dataset(dataset, where, path, size, kind, axes, lengths):
-    """Check one dataset; `lengths` collects {axis: (length, where it was found)}."""
-    shape, dtype = getattr(dataset, "shape", None), getattr(dataset, "dtype", None)
-    if shape is None:
-        raise InputError(f"{where}: expected a table of {_WORDS[kind]}, found a group, or nothing")
+def _is_text(dataset: h5py.Dataset) -> bool:
+    return (dataset.dtype.metadata or {}).get("vlen") is str
+
+
+def _spans(dataset: h5py.Dataset) -> list[tuple[int, int]]:
+    """Return the start and the number of bytes of each part of a dataset in its file."""
+    if dataset.chunks is None:
+        start = dataset.id.get_offset()
+        return [] if start is None else [(start, dataset.id.get_storage_size())]
+    chunks = (dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks()))
+    return [(chunk.byte_offset, chunk.size) for chunk in chunks]
+
+
+def _check_storage(dataset: h5py.Dataset, where: str) -> None:
+    """Raise InputError if the data of a dataset are in another file, or compressed."""
     if dataset.external:
         raise InputError(
-            f"{where}: its data are said to lie in another file, {dataset.external[0][0]!r}, which is not opened"
+            f"{where}: its data are said to lie in another file, {dataset.external[0][0]!r}, "
+            "which is not opened"
         )
     if dataset.is_virtual:
         raise InputError(
             f"{where}: is a virtual dataset, made of other files, which are not opened"
         )
-    plist = dataset.id.get_create_plist()
-    filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
     if any(number != _FLETCHER32 for number, *_ in filters):
         raise InputError(
-            f"{where}: is compressed, which is not read here: it may be of any size; `h5repack -f NONE IN OUT` unpacks it"
+            f"{where}: is compressed, which is not read here: it may be of any size; "
+            "`h5repack -f NONE IN OUT` unpacks it"
         )
-    is_text = (dtype.metadata or {}).get("vlen") is str
-    if not (
-        is_text
-        if kind == "t"
-        else dtype.kind in {"f": "f", "i": "iu"}[kind] and dtype.itemsize <= 8
-    ):
-        raise InputError(
-            f"{where}: expected {_WORDS[kind]}, found {dtype if dtype.kind != 'O' else 'something else'}"
-        )
-    if len(shape) != len(axes):
-        raise InputError(f"{where}: expected {len(axes)} axes, ({', '.join(axes)}), found {shape}")
-    for axis, length in zip(axes, shape):
-        expected, other = (
-            lengths.setdefault(axis, (length, where))
-            if axis.isalpha()
-            else (int(axis), "a pair of texts")
-        )
-        if length != expected:
-            raise InputError(
-                f"{where}: {shape} does not fit {other}: expected {expected} along {axis} of ({', '.join(axes)})"
-            )
-    width = _TEXT_RECORD.itemsize if is_text else dtype.itemsize
-    claimed = width * max(
-        int(np.prod(part, dtype=object)) for part in (shape, dataset.chunks or ())
-    )
-    if claimed > size and 0 not in shape:
-        raise InputError(
-            f"{where}: claims {claimed:,} bytes in a file of {size:,}; it is damaged, or made to fill the memory"
-        )
-    if is_text:
-        _check_texts(dataset, where, path, size)
 
 
-def check(file, kind, path):
-    """Raise InputError where an open HDF5 file is not as the layout of its kind says, or holds what is not to be followed."""
+def _check_type(dataset: h5py.Dataset, where: str, kind: str) -> None:
+    """Raise InputError if the type of a dataset is not of a kind (see `Layout`)."""
+    dtype = dataset.dtype
+    if kind == "t":
+        is_right = _is_text(dataset)
+    else:
+        is_right = dtype.kind in _NUMPY_KINDS[kind] and dtype.itemsize <= 8
+    if not is_right:
+        found = dtype if dtype.kind != "O" else "something else"
+        raise InputError(f"{where}: expected {_WORDS[kind]}, found {found}")
+
+
+def check(file: h5py.File, kind: str, path: Path) -> None:
+    """Check an open HDF5 file against the layout of its kind, "features" or "scores".
+
+    Raises
+    ------
+    InputError
+        If it has another layout, or can't be read safely.
+    """
     for name in file:
         link = type(file.get(name, getlink=True)).__name__
         if link != "HardLink":
             raise InputError(
-                f"{path}: {name!r} is a link to something else ({link}), which is not followed; expected the data themselves"
+                f"{path}: {name!r} is a link to something else ({link}), which is not followed; "
+                "expected the data themselves"
             )
-    size, lengths = path.stat().st_size, {}
-    for name, (word, axes) in DATASETS[kind].items():
+    checker = _Checker(path)
+    for name, layout in DATASETS[kind].items():
         if name in file:
-            _check_dataset(file[name], f"{path}: {name}", path, size, word, axes, lengths)
+            checker.check(name, file[name], layout)
         elif name not in OPTIONAL[kind]:
             raise InputError(f"{path}: lacks {name!r}, which a file of {kind} has")
     found = attributes(file)
-    for name, expected in ATTRIBUTES[kind].items():
+    for name, expected in _ATTRIBUTES[kind].items():
         if not isinstance(found.get(name), expected):
             raise InputError(
-                f"{path}: the attribute {name!r}: expected {expected.__name__}, found {found.get(name)!r}"
+                f"{path}: the attribute {name!r}: expected {expected.__name__}, "
+                f"found {found.get(name)!r}"
             )
 
 
-def check_clips(path, filenames, num_frames, durations, most_frames):
-    """Raise InputError naming the first clip (N,) whose frames or seconds can't be; most_frames: T, or None."""
-    for what, values, wrong in (
-        ("frames", num_frames, (num_frames < 1) | (num_frames > (most_frames or np.inf))),
-        ("seconds", durations, ~((durations > 0) & (durations <= LONGEST_SECONDS))),
-    ):
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise InputError(
-                f"{path}: {int(wrong.sum())} clips have an impossible number of {what}, the first "
-                f"{str(filenames[first])!r}: {values[first]}"
-            )
+def check_clips(
+    path: PathLike,
+    filenames: Names,
+    num_frames: Integers,
+    durations: Floats,
+    most_frames: int | None,
+) -> None:
+    """Raise InputError if the number of frames or the duration of a clip (N,) is impossible.
+
+    Parameters
+    ----------
+    path : path-like
+    filenames : (N,) str
+    num_frames : (N,) int
+    durations : (N,) float
+        In seconds.
+    most_frames : int or None
+        T, the frames that the file has room for. None if it has no frames.
+    """
+    wrong_frames = num_frames < 1
+    if most_frames:
+        wrong_frames |= num_frames > most_frames
+    _check_each(path, "frames", filenames, num_frames, wrong_frames)
+    wrong_seconds = ~((durations > 0) & (durations <= LONGEST_SECONDS))
+    _check_each(path, "seconds", filenames, durations, wrong_seconds)
 
 
-def frontend(text, path):
-    """The front end of a feature file, a mapping, of its JSON. Raises InputError."""
+def _check_each(
+    path: PathLike, what: str, filenames: Names, values: npt.NDArray[Any], is_wrong: Booleans
+) -> None:
+    """Raise InputError that names the first clip (N,) whose value (N,) is wrong (N,)."""
+    if is_wrong.any():
+        first = int(is_wrong.argmax())
+        raise InputError(
+            f"{path}: {int(is_wrong.sum())} clips have an impossible number of {what}, "
+            f"the first {str(filenames[first])!r}: {values[first]}"
+        )
+
+
+def frontend(text: str, path: PathLike) -> dict[str, Any]:
+    """Return the front end of a feature file, which is stored as JSON.
+
+    Raises
+    ------
+    InputError
+        If it is no mapping.
+    """
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -217,15 +330,23 @@ def frontend(text, path):
     return found
 
 
-def check_texts(path, texts):
-    """Raise InputError for the first of some names and classes that is empty, or that a table can't hold."""
+def check_texts(path: PathLike, texts: Collection[str]) -> None:
+    """Raise InputError if a name or class is empty, or a table can't hold it."""
     odd = "" if "" in texts else unfit(texts)
     if odd is not None:
         raise InputError(f"{path}: {odd[:200]!r}: a clip or class can't be named so")
 
 
-def check_once(path, filenames, order):
-    """Raise InputError where a file name (N,) stands twice, or can't stand in a table; order: what sorts them."""
+def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
+    """Raise InputError if a file name occurs twice, or a table can't hold it.
+
+    Parameters
+    ----------
+    path : path-like
+    filenames : (N,) str
+    order : (N,) int
+        The order that sorts them.
+    """
     for block in slices(len(filenames), _BLOCK_ROWS):
         names = filenames[order[block.start : block.stop + 1]]
         check_texts(path, names.tolist())
@@ -234,23 +355,12 @@ def check_once(path, filenames, order):
             raise InputError(f"{path}: the clip {str(names[twice[0]])!r} stands in them twice")
 
 
-def check_scores(scores, most_frames):
-    """Raise InputError where the clips, classes and times of a score file can't be; most_frames: T, or None."""
-    labels = scores.labels
-    if not len(scores) or not labels or len(set(labels)) < len(labels):
-        raise InputError(
-            f"{scores.path}: expected clips, and classes, each once; found {len(scores)} clips, the classes {labels[:20]}"
-        )
-    check_texts(scores.path, labels)
-    check_once(scores.path, scores.filenames, np.argsort(scores.filenames, kind="stable"))
-    if not 1e-6 <= scores.seconds_per_frame <= LONGEST_SECONDS:
-        raise InputError(
-            f"{scores.path}: the attribute 'seconds_per_frame': expected seconds, found {scores.seconds_per_frame}"
-        )
-    check_clips(scores.path, scores.filenames, scores.num_frames, scores.durations, most_frames)
+def wrong_rows(name: str, values: Floats) -> Booleans:
+    """Return which rows (B,) of scores (B, ..., K) hold a number that is none from 0 to 1.
 
-
-def wrong_rows(name, values):
-    """Which rows (B,) of scores (B, ..., K), or of weights, hold any that is none. A millionth above 1 is rounding."""
+    A millionth above 1 is rounding. Weights (`name` is "weight") have no upper limit.
+    """
     highest = np.finfo(values.dtype).max if name == "weight" else 1 + 1e-6
-    return ~((values >= 0) & (values <= highest)).all(axis=tuple(range(1, values.ndim)))
+    is_right = (values >= 0) & (values <= highest)
+    wrong: Booleans = np.logical_not(is_right.all(axis=tuple(range(1, values.ndim))))
+    return wrong

@@ -1,154 +1,274 @@
-"""Score files: see the package."""
+"""Score files (see the package). N clips, T frames, S segments, K classes, B rows of a block."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.progress import detail
 from wsedtk.core.signals import noted
+from wsedtk.core.types import Floats, Integers, PathLike
+from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.clip_sets import fingerprint_clips
 from wsedtk.data.store import files, layouts
 from wsedtk.data.store.files import (
     BLOCK_BYTES,
     TEXT,
     creating,
+    failed_pairs,
     open_file,
     read_failed,
     read_names,
     rows_of_set_in,
 )
+from wsedtk.data.store.layouts import Value
 from wsedtk.data.tables import find_clips, slices
 
+_SHORTEST_FRAME = 1e-6  # seconds
+_DTYPES = {"num_frames": np.int32, "duration": np.float64}  # of the others: float32
 
-def write_scores(path, filenames, labels, shapes, batches, failed=None, **attributes):
-    """Write a score file from batches.
 
-    shapes: {dataset: shape of one clip}, for clip, frame, segment, weight; batches yields (rows, {dataset: array}) where
-    rows (B,) index `filenames`, a list or an array (N,); num_frames and duration are arrays among them. failed: {file name: reason} of
-    clips that have no scores because their audio could not be read. Attributes are plain values.
+def write_scores(
+    path: PathLike,
+    filenames: Sequence[str],
+    labels: Sequence[str],
+    shapes: Mapping[str, tuple[int, ...]],
+    batches: Iterable[tuple[Integers, Mapping[str, npt.NDArray[np.number]]]],
+    *,
+    failed: Mapping[str, str] | None = None,
+    **attributes: Value,
+) -> None:
+    """Write a score file from batches of clips.
+
+    Parameters
+    ----------
+    path : path-like
+    filenames : sequence of str
+        The N clips.
+    labels : sequence of str
+        The K classes.
+    shapes : mapping
+        The shape of one clip in each dataset: clip, frame, segment, weight, num_frames, duration.
+    batches : iterable of ((B,) int, mapping)
+        The rows of a batch, as indices of `filenames`, and its values (B, ...) by dataset.
+    failed : mapping, optional
+        The reason for each clip that has no scores because its audio could not be read.
+    **attributes
+        Attributes of the file.
+
+    Raises
+    ------
+    InputError
+        If `path` can't be written.
+    NotFinished
+        If a signal stops the work.
     """
     about = {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}
     with noted() as signals, creating(path, "scores", about) as (file, check):
-        names = file.create_dataset("filename", len(filenames), TEXT)
-        for block in slices(len(filenames), files.BLOCK):
-            names[block] = np.array(filenames[block], object)
-        file.create_dataset("labels", data=np.array(labels, object), dtype=TEXT)
-        file.create_dataset(
-            "failed", data=np.array(list((failed or {}).items()), object).reshape(-1, 2), dtype=TEXT
-        )
-        for name, shape in shapes.items():
-            kind = {"num_frames": np.int32, "duration": np.float64}.get(name, np.float32)
-            layout = {"chunks": (1, *shape), "fletcher32": True} if len(shape) > 1 else {}
-            file.create_dataset(name, (len(filenames), *shape), kind, **layout)
+        _create_datasets(file, filenames, labels, shapes)
+        file.create_dataset("failed", data=failed_pairs(failed or {}), dtype=TEXT)
         for rows, arrays in batches:
             if signals:
                 raise NotFinished(f"{path}: stopped by {signals[0]}; give the same command again")
-            order = np.argsort(rows)  # HDF5 wants them ascending
+            order = np.argsort(rows)  # HDF5 needs them in ascending order
             for name, values in arrays.items():
                 place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
                 file[name][place] = values[order]
             check()
 
 
-class ScoreFile:
-    """A score file, open for reading. `clip` is in memory, the rest is read as asked for.
+def _create_datasets(
+    file: h5py.File,
+    filenames: Sequence[str],
+    labels: Sequence[str],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Create the datasets of a score file, and write names and classes."""
+    names = file.create_dataset("filename", len(filenames), TEXT)
+    for block in slices(len(filenames), files.BLOCK):
+        names[block] = np.array(filenames[block], object)
+    file.create_dataset("labels", data=np.array(labels, object), dtype=TEXT)
+    for name, shape in shapes.items():
+        dtype = _DTYPES.get(name, np.float32)
+        layout = {"chunks": (1, *shape), "fletcher32": True} if len(shape) > 1 else {}
+        file.create_dataset(name, (len(filenames), *shape), dtype, **layout)
 
-    Scores that are no numbers from 0 to 1 raise InputError when they are read.
+
+class ScoreFile:
+    """A score file, open for reading. Clip scores are in memory, and others are read when needed.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Attributes
+    ----------
+    path : Path
+    filenames : (N,) str
+    labels : list of str
+        The K classes.
+    clip : (N, K) float32
+        The clip scores.
+    num_frames : (N,) int64
+    durations : (N,) float64
+        In seconds.
+    seconds_per_frame : float
+    attributes : dict
+    failed : dict
+        The reason for each clip that has no scores because its audio could not be read.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or is no score file. Reading scores that are not numbers from 0 to 1
+        raises it too.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         self._file = open_file(path, "scores")
-        self.filenames, self.failed = read_names([self._file["filename"]]), read_failed(self._file)
-        self.labels = read_names([self._file["labels"]]).tolist()
+        self.filenames = read_names([self._file["filename"]])
+        self.failed = read_failed(self._file)
+        self.labels: list[str] = read_names([self._file["labels"]]).tolist()
         with layouts.reading(path):
-            self.clip = self._file["clip"][:]
-            self.num_frames = self._file["num_frames"][:].astype(np.int64)
-            self.durations = self._file["duration"][:]
-        self.attributes = {"features": "", **layouts.attributes(self._file)}
-        self.seconds_per_frame = self.attributes["seconds_per_frame"]
-        layouts.check_scores(self, self._file["frame"].shape[1] if self.has("frame") else None)
+            self.clip: npt.NDArray[np.float32] = self._file["clip"][:]
+            self.num_frames: npt.NDArray[np.int64] = self._file["num_frames"][:].astype(np.int64)
+            self.durations: npt.NDArray[np.float64] = self._file["duration"][:]
+        self.attributes: dict[str, Value] = {"features": "", **layouts.attributes(self._file)}
+        self.seconds_per_frame = float(self.attributes["seconds_per_frame"])
+        self._check_content()
         self._check("clip", self.clip)
         detail(
-            f"read {path}: scores of {len(self)} clips, {len(self.labels)} classes, {self.attributes['fingerprint']}"
+            f"read {path}: scores of {len(self)} clips, {len(self.labels)} classes, "
+            f"{self.attributes['fingerprint']}"
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.filenames)
 
-    def rows(self, filenames):
-        """The row of each clip (N,), named in whatever way; -1 where the file does not hold it."""
+    def _check_content(self) -> None:
+        """Raise InputError if the clips, classes or times are impossible."""
+        labels = self.labels
+        if not len(self) or not labels or len(set(labels)) < len(labels):
+            raise InputError(
+                f"{self.path}: expected clips, and classes, each once; found {len(self)} clips, "
+                f"the classes {labels[:20]}"
+            )
+        layouts.check_texts(self.path, labels)
+        order = np.argsort(self.filenames, kind="stable")
+        layouts.check_once(self.path, self.filenames, order)
+        if not _SHORTEST_FRAME <= self.seconds_per_frame <= LONGEST_SECONDS:
+            raise InputError(
+                f"{self.path}: the attribute 'seconds_per_frame': expected seconds, "
+                f"found {self.seconds_per_frame}"
+            )
+        most_frames = self._file["frame"].shape[1] if self.has("frame") else None
+        layouts.check_clips(self.path, self.filenames, self.num_frames, self.durations, most_frames)
+
+    def rows(self, filenames: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Return the row of each clip (M,), -1 if it is missing.
+
+        Any way to write the name counts (see `clip_names.clip_key`).
+        """
         return find_clips(self.filenames, filenames)
 
-    def rows_of_set(self, filenames, folder):
-        """The row of each clip (N,) of a set; -1 for one whose audio failed. Raises InputError where any other is missing."""
-        return rows_of_set_in(
-            self,
-            filenames,
-            folder,
-            f"scores in {self.path}",
-            "predict them too, or take them out of the set",
-        )
+    def rows_of_set(
+        self, filenames: npt.NDArray[np.str_], folder: PathLike
+    ) -> npt.NDArray[np.int64]:
+        """Return the row of each clip (M,) of a set, -1 for a clip whose audio failed.
 
-    def _dataset(self, name):
+        Parameters
+        ----------
+        filenames : (M,) str
+        folder : path-like
+            The set, for messages.
+
+        Raises
+        ------
+        InputError
+            If any other clip is missing.
+        """
+        remedy = "predict them too, or take them out of the set"
+        return rows_of_set_in(self, filenames, folder, f"scores in {self.path}", remedy)
+
+    def _dataset(self, name: str) -> h5py.Dataset:
         if name not in self._file:
             raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
         return self._file[name]
 
-    def _check(self, name, values):
-        """Raise InputError where scores (B, ..., K) are no numbers from 0 to 1, weights none from 0 on."""
-        if layouts.wrong_rows(name, values).any():
-            parts = (
-                [(None, values)] if name == "clip" else self._read(np.arange(len(self)), name)
-            )  # of all clips, to count them
-            wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
-            raise InputError(
-                f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
-                f"{'on' if name == 'weight' else 'to 1'}, the first {str(self.filenames[wrong.argmax()])!r}"
-            )
+    def _check(self, name: str, values: Floats) -> None:
+        """Raise InputError if scores (B, ..., K) are not from 0 to 1, or weights not from 0 on.
 
-    def has(self, name):
-        """Whether the file holds the dataset `frame`, `segment` or `weight`."""
+        The message counts the clips of the whole file.
+        """
+        if not layouts.wrong_rows(name, values).any():
+            return
+        wrong = layouts.wrong_rows(name, self.clip)
+        if name != "clip":
+            parts = self._read(np.arange(len(self)), name)
+            wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
+        raise InputError(
+            f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
+            f"{'on' if name == 'weight' else 'to 1'}, the first "
+            f"{str(self.filenames[wrong.argmax()])!r}"
+        )
+
+    def has(self, name: str) -> bool:
+        """Return whether the file holds the dataset "frame", "segment" or "weight"."""
         return name in self._file
 
-    def frames(self, row, name="frame"):
-        """Frame scores, or weights, of one clip without its padding: (T, K)."""
+    def frames(self, row: int, name: str = "frame") -> npt.NDArray[np.float32]:
+        """Return the frame scores, or the weights, of one clip without its padding: (T, K)."""
         dataset = self._dataset(name)
         with layouts.reading(f"{self.path}: the {name} scores of {str(self.filenames[row])!r}"):
-            values = dataset[row, : self.num_frames[row]]
+            values: npt.NDArray[np.float32] = dataset[row, : self.num_frames[row]]
         self._check(name, values[None])
         return values
 
-    def blocks(self, rows, name="frame"):
-        """Yield (slice of rows, values (B, T, K)) of the dataset `frame` or `segment`, block by block, over rows (N,).
+    def blocks(
+        self, rows: Integers, name: str = "frame"
+    ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+        """Yield the scores of many clips block by block.
 
-        Zeros follow a clip's last frame.
+        Parameters
+        ----------
+        rows : (M,) int
+        name : str
+            The dataset: "frame", "segment" or "weight".
+
+        Yields
+        ------
+        slice
+            The part of `rows`.
+        (B, T, K) float32
+            Its scores. Zeros follow the last frame of a clip.
         """
         for block, values in self._read(rows, name):
             self._check(name, values)
             yield block, values
 
-    def _read(self, rows, name):
-        """What `blocks` yields, unchecked."""
+    def _read(self, rows: Integers, name: str) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+        """Yield what `blocks` yields, unchecked."""
         dataset = self._dataset(name)
-        for block in slices(
-            len(rows), max(1, BLOCK_BYTES // max(1, 4 * int(np.prod(dataset.shape[1:]))))
-        ):
+        clip_bytes = 4 * int(np.prod(dataset.shape[1:]))
+        for block in slices(len(rows), max(1, BLOCK_BYTES // max(1, clip_bytes))):
             these = np.asarray(rows[block])
             with layouts.reading(f"{self.path}: the {name} scores"):
                 if (np.diff(these) == 1).all():
-                    values = dataset[these[0] : these[-1] + 1]
+                    values: npt.NDArray[np.float32] = dataset[these[0] : these[-1] + 1]
                 else:
                     values = np.stack([dataset[row] for row in these.tolist()])
             if name != "segment":
                 values[np.arange(values.shape[1]) >= self.num_frames[these][:, None]] = 0
             yield block, values
 
-    def segments(self, row):
-        """Segment scores of one clip: (S, K), as many segments as its duration holds, begun ones included."""
+    def segments(self, row: int) -> npt.NDArray[np.float32]:
+        """Return the segment scores (S, K) of one clip. A partial segment counts as one."""
         count = max(1, int(np.ceil(round(self.durations[row], 6))))
         with layouts.reading(f"{self.path}: the segment scores of {str(self.filenames[row])!r}"):
-            values = self._file["segment"][row, :count]
+            values: npt.NDArray[np.float32] = self._file["segment"][row, :count]
         self._check("segment", values[None])
         return values

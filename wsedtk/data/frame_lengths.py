@@ -1,0 +1,58 @@
+"""The length of frames, found in their times, which may be rounded. T frames."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wsedtk.core.types import Floats
+from wsedtk.data.score_tables import ROUNDING_SECONDS
+
+_MOST_DIGITS = 6  # of the length of a frame in seconds
+
+
+class FrameTimes(NamedTuple):
+    """The times of the frames of a table.
+
+    Attributes
+    ----------
+    num_frames : int
+    last : float
+        The onset of the last frame in seconds.
+    duration : float
+        The offset of the last frame in seconds.
+    shortest, longest : float
+        The range of the length of a frame, in seconds, that fits all onsets.
+    """
+
+    num_frames: int
+    last: float
+    duration: float
+    shortest: float
+    longest: float
+
+
+def measure(edges: Floats) -> FrameTimes:
+    """Return the times of frames with the edges (T + 1,)."""
+    onsets = edges[:-1]
+    shortest, longest = 0.0, np.inf
+    if len(onsets) > 1:
+        frame = np.arange(1, len(onsets))
+        slack = min(ROUNDING_SECONDS, onsets[-1] / (len(onsets) - 1) / 4)
+        shortest = ((onsets[1:] - slack) / frame).max()
+        longest = ((onsets[1:] + slack) / frame).min()
+    return FrameTimes(len(onsets), onsets[-1], edges[-1], shortest, longest)
+
+
+def roundest(low: float, high: float) -> float:
+    """Return the length of a frame between two that has the fewest digits.
+
+    Its inverse may have the fewest digits instead. If no number of few digits fits, return the
+    middle.
+    """
+    middle = float((low + high) / 2)
+    for digits in range(1, _MOST_DIGITS + 1):
+        steps = [float(f"{middle:.{digits}g}"), 1 / float(f"{1 / middle:.{digits}g}")]
+        steps = [step for step in steps if low <= step <= high]
+        if steps:
+            return min(steps, key=lambda step: abs(step - middle))
+    return middle

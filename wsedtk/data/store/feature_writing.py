@@ -1,0 +1,129 @@
+"""Write feature files (see the package). T frames, F mel bins."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from wsedtk.core.types import Floats, PathLike
+from wsedtk.data.clip_sets import fingerprint_clips
+from wsedtk.data.store.files import (
+    BLOCK_BYTES,
+    TEXT,
+    Column,
+    Columns,
+    creating,
+    failed_pairs,
+    read_names,
+)
+from wsedtk.data.store.layouts import Value
+
+_CLIPS_AT_ONCE = 8  # clips whose features are written together, as each alone takes longer
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureLayout:
+    """What all features of a file have in common.
+
+    Attributes
+    ----------
+    max_frames : int
+        T_max, the number of frames that the file has room for.
+    num_bins : int
+        F, the number of mel bins.
+    dtype : str
+        "float16" or "float32".
+    frontend : mapping
+        The configuration of the front end, as plain values.
+    frontend_fingerprint : str
+    """
+
+    max_frames: int
+    num_bins: int
+    dtype: str
+    frontend: Mapping[str, Any]
+    frontend_fingerprint: str
+
+
+class Append(Protocol):
+    """A function that adds a clip to a new feature file."""
+
+    def __call__(self, filename: str, features: Floats, duration: float) -> None:
+        """Add a clip: its name, features (T, F) with T <= T_max, and duration in seconds."""
+
+
+@contextlib.contextmanager
+def writing_features(
+    path: PathLike, layout: FeatureLayout, *, about: Mapping[str, Value] | None = None
+) -> Iterator[tuple[Append, dict[str, str]]]:
+    """Write a new feature file.
+
+    Parameters
+    ----------
+    path : path-like
+    layout : FeatureLayout
+    about : mapping, optional
+        More attributes, as they are when the block ends.
+
+    Yields
+    ------
+    append : callable
+        Adds a clip, see `Append`.
+    failed : dict
+        Takes the reason for each clip whose audio can't be read, by file name.
+
+    Raises
+    ------
+    InputError
+        If `path` can't be written.
+    """
+    attributes = {
+        "frontend": json.dumps(layout.frontend),
+        "fingerprint": layout.frontend_fingerprint,
+    }
+    shape = (layout.max_frames, layout.num_bins)
+    dtype = np.dtype(layout.dtype)
+    failed: dict[str, str] = {}
+    with creating(path, "features", attributes) as (file, check):
+        file.create_dataset(
+            "features",
+            (0, *shape),
+            dtype,
+            maxshape=(None, *shape),
+            chunks=(1, *shape),
+            fletcher32=True,
+        )
+        clip_bytes = layout.max_frames * layout.num_bins * dtype.itemsize
+        at_once = min(_CLIPS_AT_ONCE, 1 + BLOCK_BYTES // clip_bytes)
+        clips = Columns(file, {"features": Column(dtype, shape)}, at_once)
+        columns = Columns(
+            file,
+            {
+                "filename": Column(TEXT),
+                "num_frames": Column(np.int32),
+                "duration": Column(np.float64),
+                "mean": Column(np.float64, (layout.num_bins,)),
+                "squared_deviations": Column(np.float64, (layout.num_bins,)),
+            },
+        )
+
+        def append(filename: str, features: Floats, duration: float) -> None:
+            row = np.zeros(shape, dtype)
+            row[: len(features)] = features
+            stored = row[: len(features)].astype(np.float64)
+            mean = stored.mean(axis=0)
+            stored -= mean
+            squares = np.square(stored, out=stored).sum(axis=0)
+            columns.append(filename, len(features), duration, mean, squares)
+            clips.append(row)
+            check()
+
+        yield append, failed
+        clips.flush()
+        columns.flush()
+        file.attrs["clips_fingerprint"] = fingerprint_clips(read_names([file["filename"]]))
+        file.create_dataset("failed", data=failed_pairs(failed), dtype=TEXT)
+        file.attrs.update(about or {})
