@@ -98,8 +98,8 @@ class About:
         self.inputs.append(
             {
                 "what": what,
-                "path": str(path) if path else None,
-                "fingerprint": str(fingerprint) if fingerprint else None,
+                "path": None if path is None else str(path),
+                "fingerprint": None if fingerprint is None else str(fingerprint),
                 "state": state,
             }
         )
