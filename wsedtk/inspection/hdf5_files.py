@@ -1,7 +1,7 @@
 """Describe HDF5 files of features and scores, and unfinished extractions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,7 +129,7 @@ def _extraction_record(path: Path) -> Record | None:
     return record_of(whole, shard=shard)
 
 
-def _add_features(about: About, path: Path, found: list[Mapping[str, Any]]) -> None:
+def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) -> None:
     """Add what is known of a feature file, or of its shards.
 
     found: what `store.look` returns, for each file.

@@ -136,7 +136,7 @@ def describe_decoded(path: Path) -> About:
         "clips": len(found),
         "hours": hours(found.durations.sum()),
         "tags": len(found.tag_clip),
-        "events": len(found.events),
+        "events": 0 if found.events is None else len(found.events),
         "classes": len(labels),
         "tuned_on": info.get("tuned_on"),
     }
