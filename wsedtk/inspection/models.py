@@ -154,9 +154,10 @@ def _describe_training(path: Path) -> About:
         str(path), "model directory", complete=False, made=when_made(path / "config.yaml", record)
     )
     resolved = config.read_yaml(path / "config.yaml")
-    resolved = resolved if isinstance(resolved, dict) else {}
-    by = resolved.get("made_by")
-    about.made = {**(made_by(by) if isinstance(by, dict) else {}), **about.made}
+    if not isinstance(resolved, dict):
+        resolved = {}
+    if isinstance(resolved.get("made_by"), dict):
+        about.made = {**made_by(resolved["made_by"]), **about.made}
     found = sorted(
         (p.stem for p in (path / "checkpoints").glob("*.pt")),
         key=lambda stem: stem.lstrip("stepresum"),  # noqa: B005 # the number of the batch
@@ -202,7 +203,7 @@ def describe_checkpoint(path: Path) -> About:
             "step": int(found["step"]),
             "validations": len(found["history"]),
             "training_finished": bool(found["finished"]),
-            "best": best and f"{abs(best[0]):.4f} at batch {int(best[1])}",
+            "best": f"{abs(best[0]):.4f} at batch {int(best[1])}" if best else best,
             "parameters": sum(
                 t.numel() for t in found["network"].values() if t.is_floating_point()
             ),
@@ -241,9 +242,9 @@ def _read_onnx(path: Path) -> "onnx.ModelProto":
 def describe_onnx(path: Path) -> About:
     """Describe a file of `wsedtk export` by its metadata, or another ONNX file."""
     model = _read_onnx(path)
-    told = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     about = About(
-        str(path), "exported model", made={**made_by(told), **when_made(path, record_of(path))}
+        str(path), "exported model", made={**made_by(metadata), **when_made(path, record_of(path))}
     )
     about.content = {
         "inputs": [value.name for value in model.graph.input],
@@ -251,31 +252,31 @@ def describe_onnx(path: Path) -> About:
     }
     if not about.content["outputs"]:
         raise InputError(f"{path}: not an ONNX file, or a damaged one (it has no outputs)")
-    if not set(_EXPORTED) <= set(told):
+    if not set(_EXPORTED) <= set(metadata):
         about.kind = "ONNX file"
         about.content["hint"] = "not of wsedtk export, or without its metadata"
         return about
     try:
         read = {
-            key: json.loads(told[key])
+            key: json.loads(metadata[key])
             for key in ("labels", "sample_rate", "seconds_per_frame", "gate_by_tags")
-            if key in told
+            if key in metadata
         }
         about.content.update(
-            network=told["network"],
-            pooling=told["pooling"],
+            network=metadata["network"],
+            pooling=metadata["pooling"],
             sample_rate=int(read["sample_rate"]),
             seconds_per_frame=float(read["seconds_per_frame"]),
             classes=len(read["labels"]),
             labels=listed(map(str, read["labels"])),
-            operating_point="inside" if "frame_thresholds" in told else "none",
-            mode=told.get("mode"),
+            operating_point="inside" if "frame_thresholds" in metadata else "none",
+            mode=metadata.get("mode"),
             gate_by_tags=read.get("gate_by_tags"),
-            tuned_on=told.get("tuned_on"),
+            tuned_on=metadata.get("tuned_on"),
         )
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         about.faults.append(f"{path}: its metadata are damaged ({error})")
-    about.add_input("model", fingerprint=told["model"])
+    about.add_input("model", fingerprint=metadata["model"])
     return about
 
 
