@@ -15,7 +15,7 @@ from wsedtk.data.events import Events
 from wsedtk.data.store import FeatureLayout, FeatureStore, writing_features
 from wsedtk.inference.network_runner import load_features
 from wsedtk.training import augmentations
-from wsedtk.training.augmentations import Batch, FeatureLayout
+from wsedtk.training.augmentations import Batch
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.frame_targets import FrameTargets
 from wsedtk.training.sampler import BALANCERS, Sampler
@@ -347,7 +347,9 @@ def augmentation(frames_masked=0, frames_shifted=0, **settings):
         time_shift_seconds=0.5 * REDUCTION * frames_shifted,
         **settings,
     )
-    layout = FeatureLayout(seconds_per_frame=0.5, time_reduction=REDUCTION, num_mels=64)
+    layout = augmentations.FeatureLayout(
+        seconds_per_frame=0.5, time_reduction=REDUCTION, num_mels=64
+    )
     found = augmentations.create(config, layout)
 
     def apply(generators, *parts):

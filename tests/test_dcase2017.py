@@ -937,15 +937,15 @@ def test_a_path_that_no_table_can_hold_is_named_and_the_rest_is_used(meta, place
     audio.mkdir()
     odd = repr(f"{add(place / 'new', CLIP).rename(audio / name)}/{CLIP}")
     refused(
-        f"can be used; '{CLIP}': unreadable: {re.escape(odd)}: no data directory holds a path",
+        f"can be used; '{CLIP}': unreadable: {re.escape(odd)}: a data directory can't hold a path",
         meta,
         audio,
     )
     add(audio, other)
     prepare(meta, audio, place / "data")
     assert [row[0] for row in table(place / "data/train")] == [other]
-    assert remarks(place)[CLIP].startswith(f"unreadable: {odd}: no data directory holds")
-    add(audio / "z", CLIP)  # a usable file is preferred to the first one
+    assert remarks(place)[CLIP].startswith(f"unreadable: {odd}: a data directory can't hold")
+    add(audio / "z", CLIP)  # one that can be used is preferred to the first
     prepare(meta, audio, place / "data")
     assert [row[0] for row in table(place / "data/train")] == [CLIP, other]
 

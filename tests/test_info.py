@@ -360,7 +360,7 @@ def test_an_exported_model(made, tmp_path, run, monkeypatch):
     result = run("info", tmp_path / "m.onnx")
     assert (
         result.exit_code == 1
-        and "m.onnx: needs the package onnx, which is not installed: pip install 'wsedtk[export]'"
+        and "m.onnx: the package onnx is not installed; run pip install 'wsedtk[export]'"
         in result.stderr
     )
 

@@ -127,6 +127,7 @@ def _mel_edges(config: FrontendConfig) -> Floats:
     corner = corner_hz / hz_per_mel
 
     def to_mel(hz: float) -> float:
+        """Convert a frequency in Hz to mel."""
         if hz < corner_hz:
             return hz / hz_per_mel
         return corner + float(np.log(hz / corner_hz)) / log_step

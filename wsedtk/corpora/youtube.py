@@ -1,44 +1,73 @@
-"""Excerpts of YouTube videos, the clips of DCASE 2017 task 4 and of AudioSet: their names, and the audio at hand for them.
+"""Clips from YouTube videos (DCASE 2017 task 4 and AudioSet): their names, and their sound files.
 
-N clips, K classes. A clip is named `<11-character ID>_<start>_<end>.wav`, in seconds with three decimals, whatever its audio is.
+N clips, K classes, A sound files. A clip is named `<11-character ID>_<start>_<end>.wav`, with start
+and end in seconds with three decimals. The extension is .wav whatever the format of its sound file.
 """
 
 import dataclasses
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import printable, progress
-from wsedtk.data import clip_sets, datadir, tables
+from wsedtk.core.types import Booleans, PathLike
+from wsedtk.data import clip_sets, tables
 from wsedtk.data.clip_names import excerpt_times, youtube_key
 from wsedtk.data.folders import walk
+from wsedtk.data.set_tables import TEXT, path_array
 from wsedtk.data.tables import find, normal, slices, texts
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
-SHORTEST = 1.0  # seconds: the shortest official clip of DCASE 2017 lasts so long; less is told as too short
-MOST_LINES = 40  # classes that a table on the screen shows
+SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
+MOST_LINES = 40  # rows of a table on the screen
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
+Names = npt.NDArray[np.str_]
+Texts = np.ndarray[tuple[int, ...], np.dtype[np.str_] | np.dtypes.StringDType]
 
-def normal_name(filename):
-    """The clip that a file name stands for, with or without `Y` and extension; None where it is no excerpt's name."""
+
+def normal_name(filename: str) -> str | None:
+    """Return the clip's name for a file name, with or without `Y` and extension.
+
+    Returns None if the file name is not that of a clip from a video.
+    """
     key = youtube_key(filename)
     return f"{key}.wav" if key else None
 
 
-def seconds_of(name):
-    """Nominal length of a clip in seconds: end - start of its name; 0 where the end is not later."""
+def seconds_of(name: str) -> float:
+    """Return the duration of a clip in seconds by its name; 0 if the end is not after the start."""
     start, end = excerpt_times(name) or (0.0, 0.0)
     return round(end - start, 6)
 
 
-def find_metadata(folder, what):
-    """The files in a folder and its subfolders: {file name: path}, the least deep of a name. Raises InputError where there is no folder."""
+def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
+    """Find all files in a folder and its subfolders.
+
+    Parameters
+    ----------
+    folder : path-like
+    what : str
+        What the folder should hold, for messages.
+
+    Returns
+    -------
+    dict
+        The path for each file name. If a name occurs twice, the path with fewer folders is taken.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    """
     folder = Path(folder)
     if not os.path.isdir(folder):
         raise InputError(f"{folder}: no folder of that name; it should hold {what}")
@@ -47,97 +76,140 @@ def find_metadata(folder, what):
     return {path.name: path for path in paths if path.is_file()}
 
 
-def videos_of(filenames):
-    """The ID of the video that each clip (N,) is of, as an array of text (N,); empty for what is no excerpt's name."""
-    return np.array(
-        [
-            (youtube_key(name) or "")[:11]
-            for part in slices(len(filenames))
-            for name in filenames[part].tolist()
-        ],
-        "U11",
-    )
+def videos_of(filenames: Names) -> Names:
+    """Return the ID of the video of each clip (N,), "" for names of other forms."""
+    ids = [
+        (youtube_key(name) or "")[:11]
+        for part in slices(len(filenames))
+        for name in filenames[part].tolist()
+    ]
+    return np.array(ids, "U11")
 
 
-def _walk(folders):
-    """Yield, folder by folder, the names of the clips that sound files are of, their paths, and how many other files there are."""
+class _FolderContent(NamedTuple):
+    """The sound files in one folder, without its subfolders."""
+
+    clips: list[str]
+    paths: list[str]
+    num_others: int  # other files
+
+
+def _walk(folders: Iterable[PathLike]) -> Iterator[_FolderContent]:
+    """Yield the sound files of clips in folders and their subfolders."""
     for folder in map(Path, folders):
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no folder of that name; it should hold the audio")
         for parent, files in walk(folder):
-            names = [
-                (normal_name(normal(file)), file)
-                for file in files
-                if file.lower().endswith(EXTENSIONS)
-            ]
-            there = [
-                (name, os.path.abspath(os.path.join(parent, file)))
-                for name, file in names
-                if name is not None
-            ]
-            yield [name for name, _ in there], [path for _, path in there], len(files) - len(there)
+            clips, paths = [], []
+            for file in files:
+                clip = normal_name(normal(file)) if file.lower().endswith(EXTENSIONS) else None
+                if clip is not None:
+                    clips.append(clip)
+                    paths.append(os.path.abspath(os.path.join(parent, file)))
+            yield _FolderContent(clips, paths, len(files) - len(clips))
 
 
-def find_audio(folders):
-    """The sound files in folders, however deep.
+class AudioFiles(NamedTuple):
+    """The sound files of clips in some folders.
 
-    Returns names of clips (A,), sorted, their paths (A,), how many files no clip's name fits, and
-    {name: path} of the clips whose path no table can hold.
-
-    Of several files for a clip the first in alphabetical order is taken; those behind links come
-    after all others, and a path that no table can hold, which is "" among the paths, only where
-    there is no other. Raises InputError where a folder is missing.
+    Attributes
+    ----------
+    names : (A,) str
+        The names of the clips, sorted.
+    paths : (A,) str
+        The paths of their sound files; "" if a table can't hold the path.
+    num_others : int
+        The number of files whose names are not those of clips.
+    unfit : dict
+        The path of each clip whose path a table can't hold.
     """
-    names, paths, others, unfit = [np.array([], str)], [np.array([], datadir.TEXT)], 0, {}
-    for found, where, num_others in _walk(folders):
-        others += num_others
-        if found:
-            names.append(np.array(found))
-            if tables.unfit(where) is not None:
-                odd = {path for path in where if tables.unfit([path]) is not None}
-                unfit.update((name, path) for name, path in zip(found, where) if path in odd)
-                where = ["" if path in odd else path for path in where]
-            paths.append(datadir.path_array(where))
-    names, paths = np.concatenate(names), np.concatenate(paths)
-    order = np.argsort(paths == "", kind="stable")
+
+    names: Names
+    paths: Texts
+    num_others: int
+    unfit: dict[str, str]
+
+
+def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
+    """Find the sound files of clips in folders and all their subfolders.
+
+    If a clip has several files, the first path in alphabetical order is taken. Files behind links
+    come after all others. A path that a table can't hold is taken only if there is no other.
+
+    Raises
+    ------
+    InputError
+        If a folder does not exist.
+    """
+    all_names, all_paths = [np.array([], np.str_)], [path_array([])]
+    num_others = 0
+    unfit: dict[str, str] = {}
+    for found in _walk(folders):
+        num_others += found.num_others
+        if not found.clips:
+            continue
+        paths = found.paths
+        if tables.unfit(paths) is not None:
+            is_unfit = [tables.unfit([path]) is not None for path in paths]
+            unfit.update((clip, path) for clip, path, no in zip(found.clips, paths, is_unfit) if no)
+            paths = ["" if no else path for path, no in zip(paths, is_unfit)]
+        all_names.append(np.array(found.clips))
+        all_paths.append(path_array(paths))
+    names, paths_of_names = np.concatenate(all_names), np.concatenate(all_paths)
+    order = np.argsort(paths_of_names == "", kind="stable")
     names, first = np.unique(names[order], return_index=True)
-    return names, paths[order][first], others, unfit
+    return AudioFiles(names, paths_of_names[order][first], num_others, unfit)
 
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """What there is of a set's official clips: for each of COUNTS which clips (N,) it is true of, and what is odd about clips."""
+    """The official clips of a set, and whether the sound file of each can be used.
+
+    Attributes
+    ----------
+    dataset : DataSet
+        All official clips, with the paths of their sound files.
+    is_true : dict
+        A mask of the clips (N,) for each name in COUNTS.
+    remarks : dict
+        By the index of a clip that has a file: why it is not used, or its faults.
+    """
 
     dataset: clip_sets.DataSet
-    is_true: dict
-    remarks: dict  # {index of a clip that was listened to: why it is not used, or what is odd}
+    is_true: dict[str, Booleans]
+    remarks: dict[int, str]
 
-    def remark(self, clip):
-        """Why a clip is not used, or what is odd about it."""
+    def remark(self, clip: int) -> str:
+        """Return why a clip is not used, or its faults."""
         return "missing" if self.is_true["missing"][clip] else self.remarks[clip]
 
-    def per_class(self):
-        """{official or one of COUNTS: how many clips of each class (K,)}."""
-        return {
-            "official": self.dataset.clips_per_class(),
-            **{
-                name: self.dataset.clips_per_class(members)
-                for name, members in self.is_true.items()
-            },
-        }
+    def totals(self) -> dict[str, int]:
+        """Return the number of clips for each name in COUNTS."""
+        return {name: int(members.sum()) for name, members in self.is_true.items()}
 
-    def table(self, title):
-        """A line a class and one for all clips, as text; of many classes the ones of which least is there."""
+    def per_class(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Return the number of clips of each class (K,), for "official" and each name in COUNTS."""
+        counts = {"official": self.dataset.clips_per_class()}
+        for name, members in self.is_true.items():
+            counts[name] = self.dataset.clips_per_class(members)
+        return counts
+
+    def table(self, title: str) -> str:
+        """Format the counts as a table with a line for each class, and one for all clips.
+
+        If there are many classes, only those with the lowest share of used clips are shown.
+        """
         counts, labels = self.per_class(), [printable(label) for label in self.dataset.labels]
-        total = [len(self.dataset), *(int(members.sum()) for members in self.is_true.values())]
-        shown, rest = range(len(labels)), ""
+        shown, rest = list(range(len(labels))), ""
         if len(labels) > MOST_LINES:
             share = counts["used"] / np.maximum(counts["official"], 1)
             shown = np.argsort(share, kind="stable")[: MOST_LINES // 4].tolist()
-            rest = f"\n(of {len(labels)} classes those {len(shown)} of which the least is there; info.yaml has them all)"
-        rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown] + [
-            ("clips", total)
-        ]
+            rest = (
+                f"\n(of {len(labels)} classes those {len(shown)} of which the least is there; "
+                "info.yaml has them all)"
+            )
+        rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown]
+        rows.append(("clips", [len(self.dataset), *self.totals().values()]))
         width = max(len(title), *(len(label) for label, _ in rows))
         lines = [f"{title:{width}}  {'official':>8}" + "".join(f"  {name:>10}" for name in COUNTS)]
         for label, (official, *numbers) in rows:
@@ -146,12 +218,9 @@ class Coverage:
             )
         return "\n".join(lines) + rest
 
-    def used(self):
-        """The set of the clips that can be used; its info says how many there are of each class, and what is odd."""
-        counts, numbers = (
-            self.per_class(),
-            {name: int(members.sum()) for name, members in self.is_true.items()},
-        )
+    def used(self) -> clip_sets.DataSet:
+        """Return the set of the clips that can be used. Its info holds the counts."""
+        counts, numbers = self.per_class(), self.totals()
         per_class = {
             label: {name: int(column[k]) for name, column in counts.items()}
             for k, label in enumerate(self.dataset.labels)
@@ -160,56 +229,75 @@ class Coverage:
         return dataclasses.replace(self.dataset.select(self.is_true["used"]), info=info)
 
 
-def cover(dataset, audio_names, audio_paths, unfit, jobs):
-    """Find out which clips of an official set have audio that can be used, listening to each in `jobs` processes.
+def _faults_of(found: audio_files.Examination) -> list[str]:
+    """Return the remarks on a sound file that can be used."""
+    faults = []
+    if found.duration < SHORTEST:
+        faults.append(f"short: lasts {found.duration:.3f} s")
+    faults += found.remarks
+    if found.remark_on_mean:
+        faults.append(found.remark_on_mean)
+    elif found.is_silent:
+        faults.append("silent")
+    return faults
 
-    audio_names, audio_paths, unfit: as `find_audio` gives. Missing and unreadable clips can't be
-    used; short and silent ones, and ones that sound exactly like an earlier one (`twice`), are used
-    and counted.
+
+def cover(
+    dataset: clip_sets.DataSet,
+    audio_names: Names,
+    audio_paths: Texts,
+    unfit: dict[str, str],
+    jobs: int,
+) -> Coverage:
+    """Decode the sound file of each clip of an official set, and find out which can be used.
+
+    Missing and unreadable clips can't be used. Clips that are short, silent or equal to an earlier
+    clip (`twice`) are used and counted.
+
+    Parameters
+    ----------
+    dataset : DataSet
+    audio_names, audio_paths, unfit
+        As in AudioFiles.
+    jobs : int
+        Number of processes.
     """
     places = find(audio_names, dataset.filenames)
-    paths = np.full(len(dataset), "", datadir.TEXT)
+    paths = np.full(len(dataset), "", TEXT)
     paths[places >= 0] = audio_paths[places[places >= 0]]
-    is_true, remarks = {name: np.zeros(len(dataset), bool) for name in COUNTS}, {}
+    is_true: dict[str, Booleans] = {name: np.zeros(len(dataset), bool) for name in COUNTS}
     is_true["missing"] = places < 0
     is_true["unreadable"] = (places >= 0) & (paths == "")
+    remarks: dict[int, list[str]] = {}
     for i in np.flatnonzero(is_true["unreadable"]).tolist():
-        path = unfit[dataset.filenames[i]]
-        remarks[i] = (
-            f"unreadable: {path!r}: no data directory holds a path with a tab, a line "
-            "end or what is not UTF-8; rename the file or folder"
-        )
-    there = np.flatnonzero(paths != "")
-    contents = np.zeros(len(dataset), "S16")  # "" where there is nothing to compare
+        path = unfit[str(dataset.filenames[i])]
+        remarks[i] = [
+            f"unreadable: {path!r}: a data directory can't hold a path with a tab, a line end or "
+            "bytes that are not UTF-8; rename the file or folder"
+        ]
+    existing = np.flatnonzero(paths != "")
+    contents = np.zeros(len(dataset), "S16")  # b"" if there is nothing to compare
     with mapping(jobs) as spread:
-        examined = spread(audio_files.examine, texts(paths[there]))
-        for i, found in progress(zip(there.tolist(), examined), "listen to the audio", len(there)):
+        examined = zip(existing.tolist(), spread(audio_files.examine, texts(paths[existing])))
+        for i, found in progress(examined, "listen to the audio", len(existing)):
             if found.fault is not None:
                 is_true["unreadable"][i] = True
-                remarks[i] = f"unreadable: {found.fault}"
+                remarks[i] = [f"unreadable: {found.fault}"]
                 continue
             is_true["used"][i] = True
-            if found.duration < SHORTEST:
-                is_true["short"][i] = True
-                remarks[i] = f"short: lasts {found.duration:.3f} s"
+            is_true["short"][i] = found.duration < SHORTEST
             is_true["silent"][i] = found.is_silent
             if not found.is_silent:
                 contents[i] = found.content
-            odd = [*found.remarks, found.remark_on_mean or ("silent" if found.is_silent else "")]
-            if any(odd):
-                remarks[i] = "; ".join(filter(None, [remarks.get(i), *odd]))
+            if faults := _faults_of(found):
+                remarks[i] = faults
     _, first, inverse = np.unique(contents, return_index=True, return_inverse=True)
     is_true["twice"] = (contents != b"") & (first[inverse] != np.arange(len(contents)))
     for i in np.flatnonzero(is_true["twice"]).tolist():
-        remarks[i] = "; ".join(
-            [
-                *filter(None, [remarks.get(i)]),
-                f"sounds exactly like {dataset.filenames[first[inverse[i]]]}",
-            ]
-        )
+        other = dataset.filenames[first[inverse[i]]]
+        remarks.setdefault(i, []).append(f"sounds exactly like {other}")
     used = is_true["used"]
-    info = {
-        **dataset.info,
-        "audio_fingerprint": provenance.fingerprint_audio(dataset.filenames[used], contents[used]),
-    }
-    return Coverage(dataclasses.replace(dataset, paths=paths, info=info), is_true, remarks)
+    fingerprint = provenance.fingerprint_audio(dataset.filenames[used], contents[used])
+    info = {**dataset.info, "audio_fingerprint": fingerprint}
+    covered = dataclasses.replace(dataset, paths=paths, info=info)
+    return Coverage(covered, is_true, {i: "; ".join(faults) for i, faults in remarks.items()})

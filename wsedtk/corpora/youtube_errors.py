@@ -1,14 +1,19 @@
-"""What yt-dlp's error messages say of a YouTube video, and of the site.
+"""Classify yt-dlp's error messages: is the video gone, or did the download fail for now?
 
-A message is mostly a sentence of YouTube's (`reason` and `subreason` of the player's
-`playabilityStatus`, which yt-dlp passes on: extractor/youtube/_video.py), in English unless yt-dlp
-is told otherwise; some are yt-dlp's own. A message that is not listed here, as in another language,
-says nothing: the video is asked for again.
+Most messages are sentences of YouTube (`reason` and `subreason` of the player's
+`playabilityStatus`, which yt-dlp passes on: extractor/youtube/_video.py). They are in English
+unless yt-dlp is configured otherwise. Other messages are those of yt-dlp. If a message is not
+listed here, for example because it is in another language, the download is tried again.
+
+Each table maps a kind of message to its patterns. A comment names the messages and their source.
 """
 
 import re
+from typing import Literal
 
-# The video can't be had, now or later, from where it was asked for. By kind:
+Verdict = Literal["dead", "account", "blocked", "unexplained", "retry"]
+
+# The video will never be available from this location.
 _GONE = {
     # YouTube: LOGIN_REQUIRED "Private video" with "Sign in if you've been granted access to this
     # video"; "This video is private"
@@ -24,7 +29,7 @@ _GONE = {
         "video (?:isn't|is not) available anymore",
         "video does not exist",
     ],
-    # YouTube, of a stream that was not kept
+    # YouTube, if a live stream was not recorded
     "stream": ["live stream recording is not available"],
     # YouTube: UNPLAYABLE "The uploader has not made this video available in your country", "This
     # video contains content from ..., who has blocked it in your country on copyright grounds",
@@ -43,17 +48,17 @@ _GONE = {
     "payment": ["video requires payment", "only available to [a-z ]*premium members"],
 }
 
-# The video is there for whoever signs in, as by cookies. By kind:
+# The video is available to users who sign in, for example with cookies.
 _ACCOUNT = {
     # YouTube: LOGIN_REQUIRED "Sign in to confirm your age", "This video may be inappropriate for
-    # some users"; AGE_VERIFICATION_REQUIRED "This video is age-restricted". With the cookies of an
-    # adult's account yt-dlp fetches it (yt-dlp issues 8583, 11296)
+    # some users"; AGE_VERIFICATION_REQUIRED "This video is age-restricted". yt-dlp
+    # downloads it with the cookies of an adult's account (yt-dlp issues 8583, 11296)
     "age": ["confirm your age", "inappropriate for some users", "video is age.restricted"],
 }
 
-# YouTube refuses the address that asks, whatever the video. By kind:
+# YouTube refuses all requests of this IP address.
 _BLOCK = {
-    # YouTube, of an address that it takes for a robot's: "Sign in to confirm you're not a bot",
+    # YouTube, if it takes the client for a robot: "Sign in to confirm you're not a bot",
     # "Please sign in" (yt-dlp issues 10128, 11201); yt-dlp: "YouTube is requiring a captcha
     # challenge before playback", "Your IP is likely being blocked by Youtube"
     "robot check": [
@@ -68,17 +73,17 @@ _BLOCK = {
     "rate limit": ["content isn't available", "try again", "rate.?limit", "too many requests"],
 }
 
-# The network, the site or the program failed, whatever else the message says. By kind:
+# The network, the site or yt-dlp failed. The message says nothing about the video.
 _PASSING = {
     # yt-dlp: "Login details are needed to download this content", and raise_login_required in
     # extractor/common.py, "only available for registered users"
     "sign-in": ["login details are needed", "registered users"],
-    # Google's page for people who come from Europe, "Before you continue to YouTube", at
+    # Google's page for visitors from Europe, "Before you continue to YouTube", at
     # consent.youtube.com; yt-dlp: "Invalid cookie consent redirect URL"
     "consent": ["before you continue", "consent"],
     # yt-dlp: networking/exceptions.py, and ExtractorError's "(caused by ...)"
     "network": ["http error", "caused by", "timed out", "unable to download", "unable to connect"],
-    # YouTube, of the player that yt-dlp stands in for: "Playback on other websites has been
+    # YouTube, about the player that yt-dlp imitates: "Playback on other websites has been
     # disabled by the video owner" (issue 17497), "who has blocked it from display on this website
     # or application", "The following content is not available on this app" (issue 10108), "The
     # page needs to be reloaded" (issue 17389); all formats encrypted for some players, "This video
@@ -96,21 +101,22 @@ _PASSING = {
     "not yet": ["live event", "premieres in", "processing this video", "check back later"],
 }
 
-# YouTube gives no reason: "Video unavailable", "This video is not available". So it says of videos
-# that were deleted, but also of any, to addresses that it blocks (yt-dlp issues 7861, 9353).
+# YouTube gives no reason: "Video unavailable", "This video is not available". These messages
+# stand for deleted videos, but also for all videos if YouTube blocks the IP address (yt-dlp issues
+# 7861, 9353).
 _NO_REASON = re.compile(
-    r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and the ID where it stands
+    r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and the ID if there is one
     r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*",
     re.I,
 )
 
 
-def _pattern(kinds):
+def _pattern(kinds: dict[str, list[str]]) -> re.Pattern[str]:
     return re.compile("|".join(phrase for phrases in kinds.values() for phrase in phrases), re.I)
 
 
-# The first that is found in a message decides
-_PATTERNS = {
+# The first pattern that occurs in a message decides.
+_PATTERNS: dict[Verdict, re.Pattern[str]] = {
     "blocked": _pattern(_BLOCK),
     "retry": _pattern(_PASSING),
     "account": _pattern(_ACCOUNT),
@@ -118,14 +124,31 @@ _PATTERNS = {
 }
 
 
-def verdict(video, message):
-    """Return what an error message says of a video, given by its ID.
+def verdict(video: str, message: str) -> Verdict:
+    """Return what an error message means for a video.
 
-    `dead`: it can't be had. `account`: only by signing in. `blocked`: the site refuses this
-    address. `unexplained`: it is unavailable, without a reason; true only where the site does not
-    say so of any video. `retry`: none of these.
+    Parameters
+    ----------
+    video : str
+        The ID of the video.
+    message : str
+        The error message of yt-dlp.
+
+    Returns
+    -------
+    "dead"
+        The video is gone.
+    "account"
+        The video is available only to users who sign in.
+    "blocked"
+        The site refuses this IP address.
+    "unexplained"
+        The video is unavailable without a reason. If the site says this about all videos, it
+        blocks this IP address.
+    "retry"
+        None of these: the download can be tried again.
     """
-    # Where yt-dlp, an address or a file name has the ID, which may spell anything
+    # Remove the ID from addresses, file names and yt-dlp's prefix, because it can spell any word.
     text = re.sub(rf"(\[youtube\] |v=|Y){re.escape(video)}", r"\1", message)
     text = text.replace("\u2019", "'")
     for found, pattern in _PATTERNS.items():

@@ -1,21 +1,29 @@
-"""Artefacts: what is this, made by what, when, from what, is it whole?
+"""Describe an artefact: what it is, what made it, when and from what, and whether it is complete.
 
-A kind is a name, a quick look whether a path is of it, and a function that describes it as an `About`, from heads and attributes as far
-as these tell: a file of any size is described at once. Nothing in an artefact is run; what is damaged is a fault, not an error.
+A description reads only headers and attributes where possible, so that large files take no longer
+than small ones. No code in an artefact is run. Damage is reported as a fault of the artefact, not
+as an error.
 """
 
+import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
-from wsedtk.data import datadir, folders
+from wsedtk.core.progress import warning
+from wsedtk.core.types import PathLike
+from wsedtk.data import folders
 from wsedtk.data.clip_names import has_audio_extension
+from wsedtk.data.set_tables import COLUMNS
 from wsedtk.inspection import hdf5_files, models, sets, text_files
 from wsedtk.inspection.description import About, when_made
 
+_EXPERIMENT = "experiment directory"
+
+# Files that are described as the folder that they belong to.
 _OF_A_FOLDER = {
-    *datadir.COLUMNS,
+    *COLUMNS,
     "labels.txt",
     "info.yaml",
     "coverage.tsv",
@@ -28,6 +36,7 @@ _OF_A_FOLDER = {
     "train.log",
     "README.md",
 }
+# What the line of a part of an experiment shows of its content.
 _SUMMARY = (
     "network",
     "pooling",
@@ -44,144 +53,185 @@ _SUMMARY = (
 )
 
 
-def _parts_of(path):
-    """The artefacts of an experiment directory in the order of the chain, none of another folder.
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of artefact.
 
-    Also returns messages about folders in it that can't be entered.
+    Attributes
+    ----------
+    name : str
+    matches : function
+        Returns whether a path is an artefact of this kind. It only looks at names and headers.
+    describe : function
+        Describes an artefact. It returns None if a closer look shows another kind. It raises
+        InputError if the artefact is damaged.
     """
-    closed = []
-    places = folders.open_folders(path, closed)
-    if path / "data" in places:
-        places = [*folders.open_folders(path / "data", closed), *places]
-    found = [p for p in places if sets.is_data_directory(p)]
-    features = path / "feats"
+
+    name: str
+    matches: Callable[[Path], bool]
+    describe: Callable[[Path], About | None]
+
+
+def _features_in(folder: Path, closed: list[str]) -> list[Path]:
+    """Return the feature files in a folder, and the folders of unfinished extractions."""
+    files = {
+        hdf5_files.shard_of(folder / name).path
+        for name in folders.look(folder)[1]
+        if name.endswith(".h5") and not name.startswith(".")
+    }
+    unfinished = [
+        path for path in folders.open_folders(folder, closed) if hdf5_files.is_parts(path)
+    ]
+    return sorted({*files, *unfinished})
+
+
+def _results_in(system: Path, closed: list[str]) -> list[Path]:
+    """Return the score files and decoded folders of a system, sorted by set."""
+    found: list[Path] = []
+    for folder in folders.open_folders(system, closed):
+        if (folder / "scores.h5").is_file():
+            found.append(folder / "scores.h5")
+        for path in folders.open_folders(folder, closed):
+            if not path.name.startswith(".") and sets.is_decoded(path):
+                found.append(path)
+    return found
+
+
+def _parts_of(path: Path, closed: list[str]) -> list[Path]:
+    """Return the artefacts of an experiment directory, in the order in which stages write them.
+
+    Messages about folders that can't be entered are appended to `closed`.
+    """
+    places: list[Path] = folders.open_folders(path, closed)
+    data, features = path / "data", path / "feats"
+    candidates = places
+    if data in places:
+        candidates = [*folders.open_folders(data, closed), *places]
+    found = [place for place in candidates if sets.is_data_directory(place)]
     if features in places:
-        feature_files = {
-            hdf5_files.shard_of(features / name)[0]
-            for name in folders.look(features)[1]
-            if name.endswith(".h5") and not name.startswith(".")
-        }
-        making = filter(hdf5_files.is_parts, folders.open_folders(features, closed))
-        found += sorted({*feature_files, *making})
-    for system in filter(models.is_model_directory, places):
-        found.append(system)
-        for place in folders.open_folders(system, closed):
-            found += [p for p in [place / "scores.h5"] if p.is_file()]
-            found += [
-                p
-                for p in folders.open_folders(place, closed)
-                if not p.name.startswith(".") and sets.is_decoded(p)
-            ]
-    return found, list(dict.fromkeys(closed))
+        found += _features_in(features, closed)
+    for place in candidates:
+        if models.is_model_directory(place):
+            found += [place, *_results_in(place, closed)]
+    return found
 
 
-def _experiment(path):
-    """Describe an experiment directory: a line for each of its parts."""
-    about, lines = About(str(path), "experiment directory", made=when_made(path)), {}
-    found, closed = _parts_of(path)
-    for reason in closed:
-        say(f"warning: {reason}")
-    for place in found:
+def _is_experiment(path: Path) -> bool:
+    return path.is_dir() and bool(_parts_of(path, []))
+
+
+def _state(part: About) -> str:
+    if part.faults:
+        return "damaged, or does not fit"
+    return "whole" if part.complete else "in the making"
+
+
+def _experiment(path: Path) -> About:
+    """Describe an experiment directory by one line for each of its parts."""
+    about, lines = About(str(path), _EXPERIMENT, made=when_made(path)), {}
+    closed: list[str] = []
+    parts = _parts_of(path, closed)
+    for reason in dict.fromkeys(closed):
+        warning(reason)
+    for place in parts:
         part = describe(place)
         facts = [
             f"{key.replace('_', ' ')} {part.content[key]}"
             for key in _SUMMARY
             if part.content.get(key) is not None
         ]
-        state = (
-            "damaged, or does not fit"
-            if part.faults
-            else "whole"
-            if part.complete
-            else "in the making"
-        )
-        lines[str(place.relative_to(path))] = f"{part.kind}, {state}; {', '.join(facts)}"
-        about.complete &= part.complete
+        lines[str(place.relative_to(path))] = f"{part.kind}, {_state(part)}; {', '.join(facts)}"
+        about.complete = bool(about.complete and part.complete)
         about.faults += part.faults
     about.content["parts"] = lines
     return about
 
 
-def _is_sound(path):
+def _is_sound(path: Path) -> bool:
     if not path.is_file():
         return False
     if has_audio_extension(path.name):
         return True
     try:
-        sets.sound(path)
+        sets.describe_sound(path)
     except InputError:
         return False
     return True
 
 
+# The first kind that matches decides.
 KINDS = (
-    (
-        "data directory",
-        lambda path: path.is_dir() and sets.is_data_directory(path),
-        sets.data_directory,
+    Kind("data directory", sets.is_data_directory, sets.describe_data_directory),
+    Kind("features in the making", hdf5_files.is_parts, hdf5_files.describe_parts),
+    Kind("feature or score file", hdf5_files.is_hdf5, hdf5_files.describe_hdf5),
+    Kind("model directory", models.is_model_directory, models.describe_model_directory),
+    Kind("decoded folder", sets.is_decoded, sets.describe_decoded),
+    Kind("folder of score tables", sets.is_score_tables, sets.describe_score_tables),
+    Kind(_EXPERIMENT, _is_experiment, _experiment),
+    Kind("training checkpoint", models.is_checkpoint, models.describe_checkpoint),
+    Kind("ONNX file", models.is_onnx, models.describe_onnx),
+    Kind("report.json", sets.is_report, sets.describe_report),
+    Kind(
+        "operating point, record or configuration (YAML)",
+        text_files.is_yaml,
+        text_files.describe_yaml,
     ),
-    ("features in the making", hdf5_files.is_parts, hdf5_files.parts),
-    ("feature or score file", hdf5_files.is_hdf5, hdf5_files.hdf5),
-    (
-        "model directory",
-        lambda path: path.is_dir() and models.is_model_directory(path),
-        models.model_directory,
-    ),
-    ("decoded folder", lambda path: path.is_dir() and sets.is_decoded(path), sets.decoded),
-    (
-        "folder of score tables",
-        lambda path: path.is_dir() and sets.is_score_tables(path),
-        sets.score_tables,
-    ),
-    ("experiment directory", lambda path: path.is_dir() and bool(_parts_of(path)[0]), _experiment),
-    ("training checkpoint", models.is_checkpoint, models.checkpoint_file),
-    ("ONNX file", models.is_onnx, models.onnx_file),
-    ("report.json", lambda path: path.is_file() and path.name == "report.json", sets.report),
-    ("operating point, record or configuration (YAML)", text_files.is_yaml, text_files.yaml),
-    ("report page", text_files.is_page, text_files.page),
-    ("log of a job", text_files.is_log, text_files.log),
-    ("sound file", _is_sound, sets.sound),
+    Kind("report page", text_files.is_page, text_files.describe_page),
+    Kind("log of a job", text_files.is_log, text_files.describe_log),
+    Kind("sound file", _is_sound, sets.describe_sound),
 )
 
 
-def describe(path):
-    """Describe an artefact. Raises InputError where there is nothing, or nothing that is known."""
+def describe(path: PathLike) -> About:
+    """Describe an artefact.
+
+    Parameters
+    ----------
+    path : path-like
+        A file or folder. A file that belongs to a folder, such as tags.tsv, stands for the folder.
+
+    Returns
+    -------
+    About
+
+    Raises
+    ------
+    InputError
+        If the path does not exist, can't be read, or is not an artefact of a known kind.
+    """
     path = Path(path)
     if os.path.isdir(path):
-        folders.look(path)  # which tells where it can't be entered
+        folders.look(path)  # raises InputError if the folder can't be entered
     try:
-        if (
-            path.name in _OF_A_FOLDER
-            and path.is_file()
-            and (found := _find(path.parent))
-            and found[0] != "experiment directory"
-        ):
-            return describe(path.parent)
-        found = _find(path)
-        if found is not None:
-            try:
-                about = found[1](path)
-            except InputError as error:
-                about = About(
-                    str(path),
-                    found[0],
-                    complete=False,
-                    faults=[str(error)],
-                    made=when_made(path) if path.exists() else {},
-                )
-            if about is not None:
-                return about
+        about = _describe_by_kind(path)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise InputError(
-            f"{path}: can't be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: can't be read: {reason}") from None
+    if about is not None:
+        return about
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    raise InputError(
-        f"{path}: not an artefact that is known here; known are: {'; '.join(name for name, *_ in KINDS)}"
-    )
+    known = "; ".join(kind.name for kind in KINDS)
+    raise InputError(f"{path}: not an artefact that is known here; known are: {known}")
 
 
-def _find(path):
-    """(name, describing function) of the first kind that a path is of; None where it is of none."""
-    return next(((name, look) for name, is_it, look in KINDS if is_it(path)), None)
+def _describe_by_kind(path: Path) -> About | None:
+    """Describe an artefact; return None if it is of no known kind."""
+    if path.name in _OF_A_FOLDER and path.is_file():
+        kind = _kind_of(path.parent)
+        if kind is not None and kind.name != _EXPERIMENT:
+            return describe(path.parent)
+    kind = _kind_of(path)
+    if kind is None:
+        return None
+    try:
+        return kind.describe(path)
+    except InputError as error:
+        about = About(str(path), kind.name, complete=False, faults=[str(error)])
+        if path.exists():
+            about.made = when_made(path)
+        return about
+
+
+def _kind_of(path: Path) -> Kind | None:
+    return next((kind for kind in KINDS if kind.matches(path)), None)

@@ -1,158 +1,266 @@
-"""What is told of an artefact, whatever its kind, and what several kinds find out alike."""
+"""The description of an artefact, and functions that describe several kinds of artefacts."""
 
 import dataclasses
 import datetime
 import os
 import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal, TypedDict
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import PathLike
 
-_HIGHEST = 4  # folders above an artefact, beside which the log folder of its experiment may lie
+_HIGHEST = 4  # folders above an artefact in which the log folder of its experiment is searched
 _MOST_RECORDS = 1000
+
+State = Literal["there", "changed", "gone"]
+
+
+class Input(TypedDict):
+    """Something that an artefact was made from."""
+
+    what: str
+    path: str | None
+    fingerprint: str | None
+    state: State | None  # None if it is unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """The record that `wsedtk --record` wrote of a command.
+
+    Attributes
+    ----------
+    command : str
+        For example "wsedtk train".
+    arguments : list of str
+        The arguments of the command line.
+    options : dict
+        The options by name.
+    inputs : dict
+        The fingerprints of the input files by path.
+    started : str
+        The time of the start.
+    about_machine : dict
+        "host" and "python", the version of Python.
+    made_by : dict
+        "wsedtk" and "commit", as far as they are known.
+    """
+
+    command: str
+    arguments: list[str]
+    options: dict[str, Any]
+    inputs: dict[str, str]
+    started: str
+    about_machine: dict[str, Any]
+    made_by: dict[str, str]
 
 
 @dataclasses.dataclass
 class About:
-    """One artefact. All values are plain: numbers, texts, and lists and mappings of them."""
+    """The description of one artefact. All values are plain: numbers, texts, lists and mappings.
+
+    Attributes
+    ----------
+    path, kind : str
+    complete : bool or None
+        False if the artefact is unfinished or damaged. None if this was not checked.
+    faults : list of str
+        Damage, and things that do not belong together.
+    made : dict
+        "wsedtk", "commit", "command", "when" and others: what made it, as far as known.
+    inputs : list of Input
+        What it was made from.
+    content : dict
+        What it holds. The keys depend on the kind.
+    """
 
     path: str
     kind: str
-    complete: bool | None = True  # False: in the making, or damaged; None: not looked at
-    faults: list = dataclasses.field(
-        default_factory=list
-    )  # sentences: what is damaged, or does not fit together
-    made: dict = dataclasses.field(default_factory=dict)  # by: wsedtk and commit; command; when
-    inputs: list = dataclasses.field(
-        default_factory=list
-    )  # of mappings: what, and of path, fingerprint, state what is known
-    content: dict = dataclasses.field(default_factory=dict)  # what is in it, by the kind
+    complete: bool | None = True
+    faults: list[str] = dataclasses.field(default_factory=list)
+    made: dict[str, Any] = dataclasses.field(default_factory=dict)
+    inputs: list[Input] = dataclasses.field(default_factory=list)
+    content: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def add_input(self, what, path=None, fingerprint=None, state=None):
-        """Note something that it was made from. state: there, changed, gone; None: not known."""
-        if path is not None or fingerprint is not None:
-            self.inputs.append(
-                {
-                    "what": what,
-                    "path": path and str(path),
-                    "fingerprint": fingerprint and str(fingerprint),
-                    "state": state,
-                }
-            )
+    def add_input(
+        self,
+        what: str,
+        path: PathLike | None = None,
+        fingerprint: object = None,
+        state: State | None = None,
+    ) -> None:
+        """Add something that the artefact was made from, if its path or fingerprint is known."""
+        if path is None and fingerprint is None:
+            return
+        self.inputs.append(
+            {
+                "what": what,
+                "path": None if path is None else str(path),
+                "fingerprint": None if fingerprint is None else str(fingerprint),
+                "state": state,
+            }
+        )
 
-    def add_files(self, record):
-        """Note the files that the record of what made it names, and whether they are still those."""
-        for name, fingerprint in record["inputs"].items() if record else ():
+    def add_files(self, record: Record | None) -> None:
+        """Add the input files of a record, and whether they have changed since."""
+        if record is None:
+            return
+        for name, fingerprint in record.inputs.items():
             self.add_input("files", name, fingerprint, file_state(name, fingerprint))
 
 
-def made_by(mapping):
-    """{wsedtk, commit} of the attributes or the YAML of an artefact, as far as they are there."""
+def made_by(mapping: Mapping[str, Any]) -> dict[str, str]:
+    """Return "wsedtk" and "commit" of the attributes or the YAML of an artefact, if they exist."""
     return {name: str(mapping[name]) for name in ("wsedtk", "commit") if mapping.get(name)}
 
 
-def text_time(seconds):
-    """A time as text, with its zone."""
+def text_time(seconds: float) -> str:
+    """Format a time in seconds since 1970, with its time zone."""
     return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
-def when_made(path, record=None):
-    """{command, when, recorded}: by the record of what made it, else when its file was last written."""
+def when_made(path: PathLike, record: Record | None = None) -> dict[str, Any]:
+    """Return "command", "when" and "recorded" of an artefact.
+
+    Without a record, the time is that of the last change of the file, and the command is unknown.
+    """
     if record is None:
         return {"when": text_time(os.stat(path).st_mtime), "recorded": False}
-    arguments = [str(a) for a in record["arguments"]]
-    arguments = arguments[2:] if arguments[:1] == ["--record"] else arguments
+    arguments = record.arguments
+    if arguments[:1] == ["--record"]:
+        arguments = arguments[2:]
     return {
         "command": shlex.join(["wsedtk", *arguments]),
-        "when": str(record.get("started")),
+        "when": record.started,
         "recorded": True,
     }
 
 
-def read_record(path):
-    """A `--record` file as a mapping; None where it is none. Raises InputError where it can't be read."""
-    found = config.read_yaml(path)
+def read_record(path: PathLike) -> Record | None:
+    """Read a record. Returns None if the file is another YAML file.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read as YAML.
+    """
+    return as_record(config.read_yaml(path))
+
+
+def as_record(found: object) -> Record | None:
+    """Return the content of a YAML file as a Record; None if it is not one."""
     kinds = {"command": str, "options": dict, "inputs": dict, "arguments": list}
-    return (
-        found
-        if isinstance(found, dict)
-        and all(isinstance(found.get(key), kind) for key, kind in kinds.items())
-        else None
+    if not isinstance(found, dict):
+        return None
+    if not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+        return None
+    return Record(
+        command=found["command"],
+        arguments=[str(argument) for argument in found["arguments"]],
+        options=found["options"],
+        inputs={str(name): str(value) for name, value in found["inputs"].items()},
+        started=str(found.get("started")),
+        about_machine={key: found.get(key) for key in ("host", "python")},
+        made_by=made_by(found),
     )
 
 
-def _wrote(record, target, verb, shard):
-    """Whether a command, that is a record's, wrote a path: it is among its options, and is not, and does not hold, an input."""
-    if shard is not None and record["options"].get("shard") != shard:
-        return False
-    if verb is not None:
-        if record["command"] != f"wsedtk {verb}":
-            return False
-    elif any(Path(name).absolute().is_relative_to(target) for name in record["inputs"]):
-        return False
-    found = {target, target.parent} if record["command"].startswith("wsedtk prepare") else {target}
-    for value in record["options"].values():
-        for name in [
-            Path(v)
-            for v in (value if isinstance(value, list) else [value])
-            if isinstance(v, str) and "\0" not in v
-        ]:
-            if (
-                name in found
-                or 1 < len(name.parts)
-                and any(place.parts[-len(name.parts) :] == name.parts for place in found)
-            ):
-                return True  # where it is relative, by its end: to what is not known, and a single word may be anything
-    return False
+def _option_paths(options: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield all values of options that can be paths."""
+    for value in options.values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str) and "\0" not in item:
+                yield Path(item)
 
 
-def record_of(path, verb=None, shard=None):
-    """The record of the command that wrote a path last, in log/ of a folder above it; None where there is none.
+def _can_mean(name: Path, target: Path) -> bool:
+    """Return whether a path in a record can mean an absolute path.
 
-    verb: the one that wrote it, where the path is a folder that this verb reads too. shard: [k, n], of the command's options.
+    The folder in which the command ran is unknown. Therefore a relative path of at least two names
+    means every path that ends with it.
     """
-    target, found = Path(path).absolute(), []
-    for folder in list(target.parents)[:_HIGHEST]:
+    if name == target:
+        return True
+    num_names = len(name.parts)
+    return num_names > 1 and target.parts[-num_names:] == name.parts
+
+
+def _wrote(record: Record, target: Path, verb: str | None, shard: list[int] | None) -> bool:
+    """Return whether the command of a record wrote a path. See `record_of`."""
+    if shard is not None and record.options.get("shard") != shard:
+        return False
+    if verb is None:
+        if any(Path(name).absolute().is_relative_to(target) for name in record.inputs):
+            return False
+    elif record.command != f"wsedtk {verb}":
+        return False
+    targets = [target]
+    if record.command.startswith("wsedtk prepare"):  # it writes several folders into one
+        targets.append(target.parent)
+    names = list(_option_paths(record.options))
+    return any(_can_mean(name, place) for name in names for place in targets)
+
+
+def _records_in(folder: Path) -> Iterator[Record]:
+    """Yield the readable records in a folder."""
+    try:
+        paths = sorted(path for path in folder.glob("*.yaml") if path.is_file())
+    except OSError:
+        return
+    for path in paths[:_MOST_RECORDS]:
         try:
-            records = sorted(p for p in (folder / "log").glob("*.yaml") if p.is_file())[
-                :_MOST_RECORDS
-            ]
-        except OSError:
+            record = read_record(path)
+        except InputError:
             continue
-        for name in records:
-            try:
-                record = read_record(name)
-            except InputError:
-                continue
-            if record is not None and _wrote(record, target, verb, shard):
-                found.append(record)
+        if record is not None:
+            yield record
+
+
+def record_of(
+    path: PathLike, verb: str | None = None, shard: list[int] | None = None
+) -> Record | None:
+    """Return the record of the last command that wrote a path; None if there is none.
+
+    Records are searched in the folder log/ of each folder above the path.
+
+    Parameters
+    ----------
+    path : path-like
+    verb : str, optional
+        The verb that writes the path. It is necessary if the verb also reads the path.
+    shard : [k, n], optional
+        The shard that the command wrote.
+    """
+    target = Path(path).absolute()
+    for folder in list(target.parents)[:_HIGHEST]:
+        found = [r for r in _records_in(folder / "log") if _wrote(r, target, verb, shard)]
         if found:
-            return max(found, key=lambda record: str(record.get("started")))
+            return max(found, key=lambda record: record.started)
     return None
 
 
-def file_state(path, fingerprint):
-    """there, changed or gone: a file that has, or had, a fingerprint as `provenance.fingerprint_file` gives."""
+def file_state(path: PathLike, fingerprint: str) -> State:
+    """Return whether a file still has the fingerprint of `provenance.fingerprint_file`."""
     try:
         path = Path(path)
-        return (
-            "gone"
-            if not path.is_file()
-            else "there"
-            if provenance.fingerprint_file(path) == fingerprint
-            else "changed"
-        )
+        if not path.is_file():
+            return "gone"
+        return "there" if provenance.fingerprint_file(path) == fingerprint else "changed"
     except (OSError, ValueError):
         return "gone"
 
 
-def hours(seconds):
-    """Seconds as hours, to a thousandth."""
+def hours(seconds: float) -> float:
+    """Convert seconds to hours, rounded to a thousandth."""
     return round(float(seconds) / 3600, 3)
 
 
-def listed(items, most=40):
-    """A list, but where it is long its beginning and how many more there are."""
+def listed(items: Iterable[str], most: int = 40) -> list[str]:
+    """Return a list of at most `most` items, followed by the number of omitted items."""
     items = list(items)
-    return items if len(items) <= most else [*items[:most], f"and {len(items) - most} more"]
+    if len(items) <= most:
+        return items
+    return [*items[:most], f"and {len(items) - most} more"]

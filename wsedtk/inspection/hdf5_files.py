@@ -1,7 +1,9 @@
-"""HDF5 files of features and scores, and extractions in the making."""
+"""Describe HDF5 files of features and scores, and unfinished extractions."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from wsedtk.core import atomic, provenance
 from wsedtk.core.errors import InputError
@@ -9,6 +11,8 @@ from wsedtk.data import folders, store
 from wsedtk.data.store import layouts
 from wsedtk.inspection.description import (
     About,
+    Record,
+    State,
     hours,
     listed,
     made_by,
@@ -18,72 +22,91 @@ from wsedtk.inspection.description import (
 )
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_NUMBERS = r"\.(\d{1,6})-of-(\d{1,6})"  # of a shard, and of all shards, in a file name
 
 
-def is_hdf5(path):
-    """Whether a file is HDF5, or is named as such, or shards or the parts of one stand for it."""
+class ShardOf(NamedTuple):
+    """The feature file that a shard belongs to."""
+
+    path: Path
+    shard: list[int] | None  # [k, n] of a shard; None if the path is not that of a shard
+
+
+class _Count(NamedTuple):
+    """What the parts of an unfinished extraction hold."""
+
+    clips: int
+    failed: int  # clips that could not be extracted
+    damaged: list[str]  # names of damaged parts
+
+
+def is_hdf5(path: Path) -> bool:
+    """Return whether a path is an HDF5 file, or an .h5 file that exists as shards or parts."""
     if path.is_file():
         with open(path, "rb") as file:
             return path.suffix == ".h5" or file.read(len(_HDF5)) == _HDF5
-    return (
-        path.suffix == ".h5"
-        and not path.exists()
-        and (bool(_shards(path)) or atomic.hidden(path, "parts").is_dir())
-    )
+    if path.suffix != ".h5" or path.exists():
+        return False
+    return bool(_shards(path)) or atomic.hidden(path, "parts").is_dir()
 
 
-def _shards(path):
-    """{number of shards: {number of a shard: its file}} that stand for a feature file."""
-    found, pattern = (
-        {},
-        re.compile(re.escape(path.stem) + r"\.(\d{1,6})-of-(\d{1,6})" + re.escape(path.suffix)),
-    )
-    for name in folders.look(path.parent)[1] if path.parent.is_dir() else ():
+def _shards(path: Path) -> dict[int, dict[int, Path]]:
+    """Return the shards of a feature file: {number of shards: {number of a shard: file}}."""
+    if not path.parent.is_dir():
+        return {}
+    found: dict[int, dict[int, Path]] = {}
+    pattern = re.compile(re.escape(path.stem) + _NUMBERS + re.escape(path.suffix))
+    for name in folders.look(path.parent)[1]:
         match = pattern.fullmatch(name)
         if match:
             found.setdefault(int(match.group(2)), {})[int(match.group(1))] = path.with_name(name)
     return found
 
 
-def shard_of(path):
-    """(the feature file that a shard, or its parts' output, is of, [k, n]); (path, None) where it is no shard."""
-    match = re.fullmatch(r"(.+)\.(\d{1,6})-of-(\d{1,6})\.h5", path.name)
-    return (
-        (path.with_name(f"{match.group(1)}.h5"), [int(match.group(2)), int(match.group(3))])
-        if match
-        else (path, None)
-    )
+def shard_of(path: Path) -> ShardOf:
+    """Return the feature file that a file is a shard of. If it is not a shard, return its path."""
+    match = re.fullmatch(rf"(.+){_NUMBERS}\.h5", path.name)
+    if match is None:
+        return ShardOf(path, None)
+    whole = path.with_name(f"{match.group(1)}.h5")
+    return ShardOf(whole, [int(match.group(2)), int(match.group(3))])
 
 
-def hdf5(path):
-    """Describe a file of features or of scores, or the shards of one of features."""
+def describe_hdf5(path: Path) -> About:
+    """Describe a file of features or of scores, or the shards or parts of a feature file."""
     if not path.exists():
         shards = _shards(path)
-        return _of_shards(path, shards) if shards else parts(atomic.hidden(path, "parts"))
+        return _describe_shards(path, shards) if shards else describe_parts(_parts_folder(path))
     found = store.look(path)
-    return (
-        scores(path, found)
-        if found["kind"] == "scores"
-        else _features(About(str(path), "feature file"), path, [found])
-    )
+    if found["kind"] == "scores":
+        return _describe_scores(path, found)
+    about = About(str(path), "feature file")
+    _add_features(about, path, [found])
+    return about
 
 
-def _of_shards(path, shards):
-    """Describe feature files that are shards of one."""
+def _parts_folder(path: Path) -> Path:
+    """Return the hidden folder in which an extraction to a path keeps its finished parts."""
+    return atomic.hidden(path, "parts")
+
+
+def _describe_shards(path: Path, shards: dict[int, dict[int, Path]]) -> About:
+    """Describe a feature file that exists as shards."""
     about = About(str(path), "feature file in shards")
     if len(shards) > 1:
-        about.faults.append(
-            f"{path}: shards of {' and of '.join(map(str, sorted(shards)))} lie side by side; remove the old ones"
-        )
-    count, there = max(shards.items(), key=lambda item: len(item[1]))
-    missing = [store.shard_path(path, k, count).name for k in range(1, count + 1) if k not in there]
+        counts = " and of ".join(map(str, sorted(shards)))
+        about.faults.append(f"{path}: there are shards of {counts}; remove the old ones")
+    count, existing = max(shards.items(), key=lambda item: len(item[1]))
+    missing = [
+        store.shard_path(path, k, count).name for k in range(1, count + 1) if k not in existing
+    ]
     found = []
-    for number in sorted(there):
+    for number in sorted(existing):
         try:
-            found.append(store.look(there[number]))
+            found.append(store.look(existing[number]))
         except InputError as error:
             about.faults.append(str(error))
-    about.content["shards"] = f"{len(there)} of {count}"
+    about.content["shards"] = f"{len(existing)} of {count}"
     if missing:
         about.complete = False
         about.content["missing"] = listed(missing)
@@ -92,98 +115,105 @@ def _of_shards(path, shards):
         ("audio_fingerprint", "versions of the set's audio"),
     ):
         if len({look["attributes"].get(key) for look in found}) > 1:
-            about.faults.append(f"{path}: its shards are of different {what}; extract them alike")
-    return _features(about, there[min(there)], found) if found else about
+            about.faults.append(
+                f"{path}: the shards have different {what}; extract all shards again"
+            )
+    if found:
+        _add_features(about, existing[min(existing)], found)
+    return about
 
 
-def _record_of(path):
-    """The record of the extraction that wrote a feature file or, of a shard, this shard."""
+def _extraction_record(path: Path) -> Record | None:
+    """Return the record of the extraction that wrote a feature file or a shard."""
     whole, shard = shard_of(path)
     return record_of(whole, shard=shard)
 
 
-def _features(about, path, found):
-    """Fill in what feature files, as `store.look` gives them, are."""
+def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) -> None:
+    """Add what is known of a feature file, or of its shards.
+
+    found: what `store.look` returns, for each file.
+    """
     first = found[0]["attributes"]
     frontend, shape = layouts.frontend(first["frontend"], path), found[0]["shapes"]["features"]
     failed = {name: why for look in found for name, why in look["failed"].items()}
-    record = _record_of(Path(about.path))
+    record = _extraction_record(Path(about.path))
     about.made = {**made_by(first), **when_made(path, record)}
     about.content.update(
-        {
-            "clips": sum(look["clips"] for look in found),
-            "hours": hours(sum(look["seconds"] for look in found)),
-            "failed_clips": len(failed),
-            "failed": listed([f"{name}: {why}" for name, why in failed.items()], 5),
-            "frames": shape[1],
-            "mel_bins": shape[2],
-            "precision": found[0]["dtype"],
-            "frontend": frontend,
-            "frontend_fingerprint": first["fingerprint"],
-        }
+        clips=sum(look["clips"] for look in found),
+        hours=hours(sum(look["seconds"] for look in found)),
+        failed_clips=len(failed),
+        failed=listed([f"{name}: {why}" for name, why in failed.items()], 5),
+        frames=shape[1],
+        mel_bins=shape[2],
+        precision=found[0]["dtype"],
+        frontend=frontend,
+        frontend_fingerprint=first["fingerprint"],
     )
-    making = atomic.hidden(about.path, "parts")
-    if making.is_dir():
-        about.content["extracted_anew"] = f"{_count(making)[0]} clips, in {making.name}"
+    parts = _parts_folder(Path(about.path))
+    if parts.is_dir():
+        about.content["extracted_anew"] = f"{_count(parts).clips} clips, in {parts.name}"
     about.add_input("data set", fingerprint=first.get("data_fingerprint"))
     about.add_input("audio", fingerprint=first.get("audio_fingerprint"))
     about.add_files(record)
-    return about
 
 
-def is_parts(path):
-    """Whether a folder is the hidden one in which an extraction keeps what it has finished."""
+def is_parts(path: Path) -> bool:
+    """Return whether a path is the hidden folder in which an extraction keeps finished parts."""
     return path.is_dir() and path.name.startswith(".") and path.name.endswith(".h5.parts")
 
 
-def _count(folder):
-    """Clips that the parts of an extraction hold, how many of them failed, and the parts that are damaged."""
-    clips, failed, damaged = 0, 0, []
+def _count(folder: Path) -> _Count:
+    """Count the clips in the parts of an extraction."""
+    clips, failed = 0, 0
+    damaged: list[str] = []
     for path in sorted(folder.glob("*.h5")):
         try:
             about, reasons = store.read_about(path)
             clips, failed = clips + int(about["count"]), failed + len(reasons)
         except (InputError, KeyError, ValueError):
             damaged.append(path.name)
-    return clips, failed, damaged
+    return _Count(clips, failed, damaged)
 
 
-def parts(path):
-    """Describe an extraction that is not finished."""
+def describe_parts(path: Path) -> About:
+    """Describe an unfinished extraction."""
     output = path.parent / path.name.removeprefix(".").removesuffix(".parts")
-    record = _record_of(output)
+    record = _extraction_record(output)
     about = About(str(path), "features in the making", complete=False, made=when_made(path, record))
     about.add_files(record)
     clips, failed, damaged = _count(path)
-    last = max((p.stat().st_mtime for p in path.glob("*.h5")), default=path.stat().st_mtime)
+    last = max((part.stat().st_mtime for part in path.glob("*.h5")), default=path.stat().st_mtime)
     about.content = {
         "output": output.name,
         "clips_done": clips,
-        "clips_in_all": _clips_asked_for(record, output),
+        "clips_in_all": _num_requested(record, output),
         "failed_clips": failed,
         "last_part": text_time(last),
     }
     if damaged:
-        about.content["damaged_parts"] = (
-            f"{', '.join(damaged[:3])}: made anew when the command is given again"
-        )
+        names = ", ".join(damaged[:3])
+        about.content["damaged_parts"] = f"{names}: made anew when the command is given again"
     return about
 
 
-def _clips_asked_for(record, output):
-    """How many clips the feature file will hold, by its record and the set that this names, where both are there; else None."""
-    k, n = shard_of(output)[1] or (1, 1)
-    try:
-        with open(Path(str(record["options"]["data_set"])) / "clips.tsv", "rb") as file:
-            count = sum(1 for line in file if line.strip()) - 1
-    except (TypeError, KeyError, OSError, ValueError):
+def _num_requested(record: Record | None, output: Path) -> int | None:
+    """Return the number of clips that a feature file will hold, if its data set can be read."""
+    if record is None or "data_set" not in record.options:
         return None
-    return len(range(k - 1, count, n))
+    k, n = shard_of(output).shard or (1, 1)
+    try:
+        with open(Path(str(record.options["data_set"])) / "clips.tsv", "rb") as file:
+            count = sum(1 for line in file if line.strip()) - 1
+        return len(range(k - 1, count, n))
+    except (OSError, ValueError):
+        return None
 
 
-def scores(path, found):
-    """Describe a score file, as `store.look` gives it."""
-    about, attributes = About(str(path), "score file"), found["attributes"]
+def _describe_scores(path: Path, found: Mapping[str, Any]) -> About:
+    """Describe a score file. found: what `store.look` returns."""
+    attributes = found["attributes"]
+    about = About(str(path), "score file")
     about.made = {**made_by(attributes), **when_made(path, record_of(path))}
     about.content = {
         "clips": found["clips"],
@@ -198,21 +228,7 @@ def scores(path, found):
         "fingerprint": attributes["fingerprint"],
         "frontend_fingerprint": attributes.get("features_fingerprint"),
     }
-    model = path.absolute().parent.parent
-    there = provenance.fingerprint_model_directory(model)
-    known = provenance.known_model(attributes)
-    if known is None:
-        there = None
-    about.add_input(
-        "model",
-        model if there else None,
-        attributes["model"],
-        there and ("there" if there == known else "changed"),
-    )
-    if there and there != known:
-        about.faults.append(
-            f"{path}: was predicted by another model ({attributes['model']}) than {model} ({there}); predict again"
-        )
+    _add_model(about, path, attributes)
     features = attributes.get("features")
     if features:
         about.add_input(
@@ -224,18 +240,32 @@ def scores(path, found):
     return about
 
 
-def _state_of_features(path, attributes):
-    """there, changed or gone: the features that scores were made of, by their front end and the audio."""
+def _add_model(about: About, path: Path, attributes: Mapping[str, Any]) -> None:
+    """Add the model of a score file, and whether it is the one in the folder above."""
+    folder, model = path.absolute().parent.parent, attributes["model"]
+    known = provenance.known_model(attributes)
+    found = None if known is None else provenance.fingerprint_model_directory(folder)
+    if not found:
+        about.add_input("model", fingerprint=model)
+        return
+    about.add_input("model", folder, model, "there" if found == known else "changed")
+    if found != known:
+        about.faults.append(
+            f"{path}: was predicted by another model ({model}) than {folder} ({found}); "
+            "predict again"
+        )
+
+
+def _state_of_features(path: str, attributes: Mapping[str, Any]) -> State:
+    """Return whether features still have the front end and the audio that scores were made of."""
     try:
         now = store.look(store.find_shards(path)[0])["attributes"]
     except (InputError, OSError, ValueError):
         return "gone"
-    same = all(
-        now.get(mine) == attributes[theirs]
-        for mine, theirs in (
-            ("fingerprint", "features_fingerprint"),
-            ("audio_fingerprint", "audio_fingerprint"),
-        )
-        if attributes.get(theirs)
-    )
-    return "there" if same else "changed"
+    for mine, theirs in (
+        ("fingerprint", "features_fingerprint"),
+        ("audio_fingerprint", "audio_fingerprint"),
+    ):
+        if attributes.get(theirs) and now.get(mine) != attributes[theirs]:
+            return "changed"
+    return "there"

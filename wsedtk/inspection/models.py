@@ -1,16 +1,21 @@
-"""Model directories, checkpoints, exported models, operating points."""
+"""Describe model directories, checkpoints, exported models and operating points."""
 
 import importlib.util
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.decoding import operating_point
-from wsedtk.inspection.description import About, listed, made_by, record_of, when_made
+from wsedtk.inspection.description import About, State, listed, made_by, record_of, when_made
 
+if TYPE_CHECKING:
+    import onnx
+
+# The metadata that every file of `wsedtk export` holds.
 _EXPORTED = (
     "labels",
     "sample_rate",
@@ -18,25 +23,24 @@ _EXPORTED = (
     "network",
     "pooling",
     "model",
-)  # what an exported file tells of itself
-_LARGEST_ONNX = 1 << 31  # bytes; more can't be one file
+)
+_LARGEST_ONNX = 1 << 31  # bytes; the format allows no larger files
 _TO_SHARE = ("model.safetensors", "model.yaml", "operating_point.yaml", "README.md")
+_CHECKPOINT_KEYS = {"step", "network", "optimizer", "history", "finished"}
 
 
-def is_model_directory(path):
-    """Whether a folder holds a model, or a training that has begun."""
-    return (
-        (path / "model.yaml").is_file()
-        or (path / "config.yaml").is_file()
-        and (path / "checkpoints").is_dir()
-    )
+def is_model_directory(path: Path) -> bool:
+    """Return whether a folder holds a model, or a training that has begun."""
+    if (path / "model.yaml").is_file():
+        return True
+    return (path / "config.yaml").is_file() and (path / "checkpoints").is_dir()
 
 
-def model_directory(path):
-    """Describe a model directory, and check what is needed to share it."""
+def describe_model_directory(path: Path) -> About:
+    """Describe a model directory, and list what is missing to share it."""
     if not (path / "model.yaml").is_file():
-        return _in_training(path)
-    from wsedtk.models import checkpoint  # torch, which most kinds need not wait for
+        return _describe_training(path)
+    from wsedtk.models import checkpoint  # imports torch, which most kinds do not need
 
     about = About(str(path), "model directory")
     spec = checkpoint.read_spec(path)
@@ -78,15 +82,15 @@ def model_directory(path):
     about.add_input("model begun from", fingerprint=trained.get("init"))
     about.add_input("published weights", trained.get("imported_from"), trained.get("fingerprint"))
     about.add_files(record)
-    about.content["last_validation"] = _history(path)
-    if not about.faults:  # of damaged weights the fingerprint is nobody's
+    about.content["last_validation"] = _last_validation(path)
+    if not about.faults:  # the fingerprint of damaged weights means nothing
         _check_point(about, path / "operating_point.yaml", list(spec.labels), fingerprint)
         about.content["to_share"] = _to_share(path, fingerprint)
     return about
 
 
-def _check_point(about, path, labels, fingerprint):
-    """Tell whether the operating point of a model directory belongs to its model."""
+def _check_point(about: About, path: Path, labels: list[str], fingerprint: str | None) -> None:
+    """Check whether the operating point of a model directory belongs to its model."""
     if not path.is_file():
         about.content["operating_point"] = "none; wsedtk tune writes one"
         return
@@ -96,10 +100,11 @@ def _check_point(about, path, labels, fingerprint):
         about.faults.append(str(error))
         return
     if point.labels != labels:
-        about.faults.append(f"{path}: its classes are not those of the model; tune again")
+        about.faults.append(f"{path}: its classes differ from those of the model; tune again")
     elif point.model not in (None, provenance.UNKNOWN_MODEL, fingerprint):
         about.faults.append(
-            f"{path}: was tuned on the scores of another model ({point.model}) than this ({fingerprint}); tune again"
+            f"{path}: was tuned on the scores of another model ({point.model}) than this "
+            f"({fingerprint}); tune again"
         )
     else:
         about.content["operating_point"] = (
@@ -107,17 +112,19 @@ def _check_point(about, path, labels, fingerprint):
         )
 
 
-def _to_share(path, fingerprint):
-    """What a model directory lacks of what others need: sentences, none where it is ready."""
+def _to_share(path: Path, fingerprint: str | None) -> list[str]:
+    """Return what a model directory lacks before others can use it."""
     from wsedtk.report import model_card
 
-    return [
-        f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()
-    ] + model_card.faults(path, fingerprint)
+    missing = [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()]
+    return missing + model_card.faults(path, fingerprint)
 
 
-def _add_sources(about, mapping):
-    """Note the sets and the features of a training, of which model.yaml or config.yaml has the fingerprints."""
+def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
+    """Add the sets and the front end of a training.
+
+    mapping: their fingerprints, from model.yaml or config.yaml.
+    """
     for key, what in (
         ("fit", "set fitted on"),
         ("valid", "set validated on"),
@@ -126,46 +133,42 @@ def _add_sources(about, mapping):
         about.add_input(what, fingerprint=mapping.get(f"{key}_fingerprint"))
 
 
-def _history(path):
-    """The last line of history.tsv, {column: number}; None where there is none."""
+def _last_validation(path: Path) -> dict[str, float] | None:
+    """Return the last row of history.tsv; None if there is none or it is damaged."""
     if not (path / "history.tsv").is_file():
         return None
     try:
-        lines = [
-            line.split("\t")
-            for line in (path / "history.tsv").read_text(encoding="utf-8").splitlines()
-        ]
-        values = [int(text) if text.isdecimal() else float(text) for text in lines[-1]]
-        return (
-            dict(zip(lines[0], values, strict=True))
-            if len(lines) > 1 and np.isfinite(values).all()
-            else None
-        )
-    except (OSError, ValueError, IndexError):
+        text = (path / "history.tsv").read_text(encoding="utf-8")
+        header, *rows = [line.split("\t") for line in text.splitlines()]
+        values = [int(value) if value.isdecimal() else float(value) for value in rows[-1]]
+        row = dict(zip(header, values, strict=True))
+        return row if all(map(math.isfinite, values)) else None
+    except (OSError, ValueError, IndexError, OverflowError):
         return None
 
 
-def _in_training(path):
+def _describe_training(path: Path) -> About:
     """Describe a model directory whose training is not finished."""
     record = record_of(path)
     about = About(
         str(path), "model directory", complete=False, made=when_made(path / "config.yaml", record)
     )
     resolved = config.read_yaml(path / "config.yaml")
-    resolved = resolved if isinstance(resolved, dict) else {}
-    by = resolved.get("made_by")
-    about.made = {**(made_by(by) if isinstance(by, dict) else {}), **about.made}
+    if not isinstance(resolved, dict):
+        resolved = {}
+    if isinstance(resolved.get("made_by"), dict):
+        about.made = {**made_by(resolved["made_by"]), **about.made}
     found = sorted(
         (p.stem for p in (path / "checkpoints").glob("*.pt")),
-        key=lambda stem: stem.lstrip("stepresum"),  # noqa: B005
-    )  # by batch
+        key=lambda stem: stem.lstrip("stepresum"),  # noqa: B005 # the number of the batch
+    )
     every, most = resolved.get("checkpoint_every"), resolved.get("max_checkpoints")
     about.content = {
         "network": resolved.get("network"),
         "pooling": resolved.get("pooling"),
         "state": "in training, or stopped",
         "last_checkpoint": found[-1] if found else None,
-        "last_validation": _history(path),
+        "last_validation": _last_validation(path),
     }
     if isinstance(every, int) and isinstance(most, int):
         about.content["batches_in_all"] = f"at most {every * most}"
@@ -174,29 +177,24 @@ def _in_training(path):
     return about
 
 
-def is_checkpoint(path):
-    """Whether a file is named as PyTorch's are."""
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file has an extension of PyTorch."""
     return path.is_file() and path.suffix in (".pt", ".pth")
 
 
-def checkpoint_file(path):
-    """Describe a checkpoint of `wsedtk train`, or another file of PyTorch's."""
+def describe_checkpoint(path: Path) -> About:
+    """Describe a checkpoint of `wsedtk train`, or another file of PyTorch."""
     from wsedtk.models import checkpoint
 
-    found = checkpoint.load_checkpoint(path)
+    found: Any = checkpoint.load_checkpoint(path)
     about = About(str(path), "training checkpoint", made=when_made(path))
-    if not isinstance(found, dict) or not {
-        "step",
-        "network",
-        "optimizer",
-        "history",
-        "finished",
-    } <= set(found):
+    if not isinstance(found, dict) or not set(found) >= _CHECKPOINT_KEYS:
         about.kind = "PyTorch file"
         tensors = found if isinstance(found, dict) else {}
         about.content = {
-            "tensors": sum(hasattr(v, "shape") for v in tensors.values()),
-            "hint": "no checkpoint of wsedtk train; published weights become a model directory with wsedtk import",
+            "tensors": sum(hasattr(value, "shape") for value in tensors.values()),
+            "hint": "no checkpoint of wsedtk train; "
+            "published weights become a model directory with wsedtk import",
         }
         return about
     try:
@@ -205,48 +203,48 @@ def checkpoint_file(path):
             "step": int(found["step"]),
             "validations": len(found["history"]),
             "training_finished": bool(found["finished"]),
-            "best": best and f"{abs(best[0]):.4f} at batch {int(best[1])}",
+            "best": f"{abs(best[0]):.4f} at batch {int(best[1])}" if best else best,
             "parameters": sum(
                 t.numel() for t in found["network"].values() if t.is_floating_point()
             ),
             "processes": 1 + len(found.get("random_of_others", [])),
         }
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        about.faults.append(f"{path}: is no whole checkpoint ({error})")
+        about.faults.append(f"{path}: is not a complete checkpoint ({error})")
     return about
 
 
-def is_onnx(path):
-    """Whether a file is named as ONNX. Raises InputError where the package that reads it is not installed."""
+def is_onnx(path: Path) -> bool:
+    """Return whether a file has the extension of ONNX. Raises InputError if onnx is missing."""
     if not path.is_file() or path.suffix != ".onnx":
         return False
     if importlib.util.find_spec("onnx") is None:
         raise InputError(
-            f"{path}: needs the package onnx, which is not installed: pip install 'wsedtk[export]'"
+            f"{path}: the package onnx is not installed; run pip install 'wsedtk[export]'"
         )
     return True
 
 
-def _read_onnx(path):
-    """The ONNX model of a file, without what lies in others. Raises InputError."""
+def _read_onnx(path: Path) -> "onnx.ModelProto":
+    """Read an ONNX model, but no other files that it names. Raises InputError."""
     import onnx
 
-    if path.stat().st_size >= _LARGEST_ONNX:
-        raise InputError(f"{path}: {path.stat().st_size} bytes are more than an ONNX file can have")
+    num_bytes = path.stat().st_size
+    if num_bytes >= _LARGEST_ONNX:
+        raise InputError(f"{path}: {num_bytes} bytes are more than an ONNX file can have")
     try:
         return onnx.load_model(path, format="protobuf", load_external_data=False)
-    except Exception as error:  # protobuf's and onnx's own, which have no common class
-        raise InputError(
-            f"{path}: not an ONNX file, or a damaged one ({(str(error).splitlines() or [type(error).__name__])[0]})"
-        ) from None
+    except Exception as error:  # the errors of protobuf and onnx have no common class
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{path}: not an ONNX file, or a damaged one ({reason[0]})") from None
 
 
-def onnx_file(path):
-    """Describe a file of `wsedtk export`, or another ONNX file, by what it tells of itself."""
+def describe_onnx(path: Path) -> About:
+    """Describe a file of `wsedtk export` by its metadata, or another ONNX file."""
     model = _read_onnx(path)
-    told = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     about = About(
-        str(path), "exported model", made={**made_by(told), **when_made(path, record_of(path))}
+        str(path), "exported model", made={**made_by(metadata), **when_made(path, record_of(path))}
     )
     about.content = {
         "inputs": [value.name for value in model.graph.input],
@@ -254,35 +252,35 @@ def onnx_file(path):
     }
     if not about.content["outputs"]:
         raise InputError(f"{path}: not an ONNX file, or a damaged one (it has no outputs)")
-    if not set(_EXPORTED) <= set(told):
+    if not set(_EXPORTED) <= set(metadata):
         about.kind = "ONNX file"
         about.content["hint"] = "not of wsedtk export, or without its metadata"
         return about
     try:
         read = {
-            key: json.loads(told[key])
+            key: json.loads(metadata[key])
             for key in ("labels", "sample_rate", "seconds_per_frame", "gate_by_tags")
-            if key in told
+            if key in metadata
         }
         about.content.update(
-            network=told["network"],
-            pooling=told["pooling"],
+            network=metadata["network"],
+            pooling=metadata["pooling"],
             sample_rate=int(read["sample_rate"]),
             seconds_per_frame=float(read["seconds_per_frame"]),
             classes=len(read["labels"]),
             labels=listed(map(str, read["labels"])),
-            operating_point="inside" if "frame_thresholds" in told else "none",
-            mode=told.get("mode"),
+            operating_point="inside" if "frame_thresholds" in metadata else "none",
+            mode=metadata.get("mode"),
             gate_by_tags=read.get("gate_by_tags"),
-            tuned_on=told.get("tuned_on"),
+            tuned_on=metadata.get("tuned_on"),
         )
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         about.faults.append(f"{path}: its metadata are damaged ({error})")
-    about.add_input("model", fingerprint=told["model"])
+    about.add_input("model", fingerprint=metadata["model"])
     return about
 
 
-def point(path):
+def describe_operating_point(path: Path) -> About:
     """Describe an operating point."""
     found = operating_point.read(path)
     tuned = found.tuned or {}
@@ -290,7 +288,7 @@ def point(path):
         str(path), "operating point", made={**made_by(tuned), **when_made(path, record_of(path))}
     )
     never = [
-        label for label, value in zip(found.labels, found.clip_thresholds) if value == float("inf")
+        label for label, value in zip(found.labels, found.clip_thresholds) if value == math.inf
     ]
     about.content = {
         "mode": found.mode,
@@ -300,14 +298,16 @@ def point(path):
         "tuned_on": found.tuned_on,
         "tuned": {key: value for key, value in tuned.items() if key not in ("wsedtk", "commit")},
     }
-    folder = Path(path).absolute().parent
-    there = provenance.fingerprint_model_directory(folder)
-    is_known = there is not None and found.model not in (None, provenance.UNKNOWN_MODEL)
-    state = ("there" if there == found.model else "changed") if is_known else None
-    about.add_input("model", folder if there else None, found.model, state)
+    folder = path.absolute().parent
+    beside = provenance.fingerprint_model_directory(folder)
+    state: State | None = None
+    if beside is not None and found.model not in (None, provenance.UNKNOWN_MODEL):
+        state = "there" if beside == found.model else "changed"
+    about.add_input("model", folder if beside else None, found.model, state)
     if state == "changed":
         about.faults.append(
-            f"{path}: was tuned on the scores of another model ({found.model}) than that beside it ({there}); tune again"
+            f"{path}: was tuned on the scores of another model ({found.model}) than the one "
+            f"beside it ({beside}); tune again"
         )
     about.add_input("scores", fingerprint=tuned.get("scores"))
     about.add_input("data set", fingerprint=tuned.get("set_fingerprint"))

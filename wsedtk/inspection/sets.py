@@ -1,4 +1,4 @@
-"""Data directories, decoded folders, reports, tables of scores, sounds."""
+"""Describe data directories, decoded folders, reports, score tables and sound files."""
 
 from pathlib import Path
 
@@ -8,68 +8,71 @@ from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, folders, score_folders, store
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.score_tables import is_table
+from wsedtk.data.set_tables import COLUMNS
 from wsedtk.data.table_files import TableFile
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
-from wsedtk.inspection.description import About, hours, listed, made_by, record_of, when_made
+from wsedtk.inspection.description import (
+    About,
+    State,
+    hours,
+    listed,
+    made_by,
+    record_of,
+    when_made,
+)
 
-_LOOKED_AT = 100  # sound files of a set, evenly over its clips
+_MOST_CHECKED = 100  # sound files of a set that are searched, evenly over its clips
+_DECODED_COLUMNS = {**COLUMNS, "clips.tsv": ("filename", "duration")}
 
 
-def is_data_directory(path):
-    """Whether a folder has what only data directories have: labels.txt beside a table."""
-    return (path / "labels.txt").is_file() and any(
-        (path / name).is_file() for name in datadir.COLUMNS
-    )
+def is_data_directory(path: Path) -> bool:
+    """Return whether a folder holds labels.txt and a table. Only data directories hold both."""
+    return (path / "labels.txt").is_file() and any((path / name).is_file() for name in COLUMNS)
 
 
-def _in_the_making(path, kind):
-    """What is told of a folder without clips.tsv, which is written last."""
+def _describe_unfinished(path: Path, kind: str) -> About:
+    """Describe a folder without clips.tsv, which is written last."""
     about = About(str(path), kind, complete=False, made=when_made(path))
     about.content["missing"] = [
-        "clips.tsv, which is written last: it is being made, or the command that made it was stopped"
+        "clips.tsv, which is written last: it is being made, "
+        "or the command that made it was stopped"
     ]
     return about
 
 
-def _audio_there(dataset):
-    """How many clips have a path, and of some, evenly over the set, how many sound files are there."""
+def _count_audio(dataset: DataSet) -> str:
+    """Return how many clips have a path, and how many of some sound files exist."""
     with_path = np.flatnonzero(dataset.paths != "")
-    some = (
-        with_path[
-            np.unique(
-                np.linspace(0, len(with_path) - 1, min(_LOOKED_AT, len(with_path))).astype(int)
-            )
-        ]
-        if len(with_path)
-        else []
+    num_checked = min(_MOST_CHECKED, len(with_path))
+    chosen = np.unique(np.linspace(0, max(0, len(with_path) - 1), num_checked).astype(int))
+    paths = dataset.paths[with_path[chosen]].tolist()
+    existing = sum(Path(path).is_file() for path in paths)
+    return (
+        f"{len(with_path)} clips have a path; "
+        f"of {len(paths)} looked at {existing} sound files are there"
     )
-    there = sum(Path(path).is_file() for path in dataset.paths[some].tolist())
-    return f"{len(with_path)} clips have a path; of {len(some)} looked at {there} sound files are there"
 
 
-def data_directory(path):
-    """Describe data/<set>."""
+def describe_data_directory(path: Path) -> About:
+    """Describe a data directory."""
     if not (path / "clips.tsv").is_file():
-        return _in_the_making(path, "data directory")
+        return _describe_unfinished(path, "data directory")
     dataset, faults = datadir.check(path)
-    about = About(
-        str(path),
-        "data directory",
-        faults=[str(f).removeprefix("error: ") for f in faults if f.is_error][:5],
-    )
+    errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
+    about = About(str(path), "data directory", faults=errors[:5])
     if dataset is None:
         about.complete = False
         about.made = when_made(path / "clips.tsv", record_of(path))
         return about
     info = dataset.info
     record = record_of(path)
-    about.made = {
-        **made_by(info),
-        **({"verb": str(info["made_by"])} if "made_by" in info else {}),
-        **when_made(path / "clips.tsv", record),
-    }
+    about.made = {**made_by(info)}
+    if "made_by" in info:
+        about.made["verb"] = str(info["made_by"])
+    about.made.update(when_made(path / "clips.tsv", record))
     events = dataset.events
     about.content = {
         "corpus": str(info["corpus"]) if "corpus" in info else None,
@@ -78,10 +81,10 @@ def data_directory(path):
         "hours": hours(dataset.durations.sum()),
         "tags": len(dataset.tag_clip),
         "events": None if events is None else len(events),
-        "audio": _audio_there(dataset),
+        "audio": _count_audio(dataset),
         "fingerprint": dataset.fingerprint(),
         "audio_fingerprint": info.get("audio_fingerprint"),
-        "warnings": sum(not f.is_error for f in faults),
+        "warnings": sum(not fault.is_error for fault in faults),
         "classes": len(dataset.labels),
     }
     if type(info.get("official_clips")) is int:
@@ -95,19 +98,12 @@ def data_directory(path):
     return about
 
 
-def is_decoded(path):
-    """Whether a folder has the tables of a decoded one: those of a data directory, without classes."""
-    return any(
-        _has_header(path / name, columns)
-        for name, columns in (
-            ("clips.tsv", ("filename", "duration")),
-            ("tags.tsv", datadir.COLUMNS["tags.tsv"]),
-            ("events.tsv", datadir.COLUMNS["events.tsv"]),
-        )
-    )
+def is_decoded(path: Path) -> bool:
+    """Return whether a folder holds a table of a decoded folder."""
+    return any(_has_header(path / name, columns) for name, columns in _DECODED_COLUMNS.items())
 
 
-def _has_header(path, columns):
+def _has_header(path: Path, columns: tuple[str, ...]) -> bool:
     try:
         with open(path, "rb") as file:
             return file.readline(1000).rstrip(b"\r\n") == "\t".join(columns).encode()
@@ -115,21 +111,21 @@ def _has_header(path, columns):
         return False
 
 
-def _labels_of(folder):
-    """The classes that a decoded folder's tables name, which may be all it tells of them."""
-    labels = set()
+def _labels_of(folder: Path) -> list[str]:
+    """Return the classes that the tables of a decoded folder name."""
+    labels: set[str] = set()
     for name in ("tags.tsv", "events.tsv"):
         table = TableFile(folder / name)
-        for _, columns in table.rows(datadir.COLUMNS[name]):
+        for _, columns in table.rows(COLUMNS[name]):
             labels.update(columns[-1])
         table.raise_errors("decode the scores again")
     return sorted(labels)
 
 
-def decoded(path):
-    """Describe <system>/<set>/<mode>/, or the reference in it."""
+def describe_decoded(path: Path) -> About:
+    """Describe a decoded folder, <system>/<set>/<mode>/, or the reference in it."""
     if not (path / "clips.tsv").is_file():
-        return _in_the_making(path, "decoded folder")
+        return _describe_unfinished(path, "decoded folder")
     is_reference = path.name == "reference" and is_decoded(path.parent)
     about = About(str(path), "reference of a scored folder" if is_reference else "decoded folder")
     point_path = path / "operating_point.yaml"
@@ -142,7 +138,7 @@ def decoded(path):
         "clips": len(found),
         "hours": hours(found.durations.sum()),
         "tags": len(found.tag_clip),
-        "events": len(found.events),
+        "events": 0 if found.events is None else len(found.events),
         "classes": len(labels),
         "tuned_on": info.get("tuned_on"),
     }
@@ -151,43 +147,47 @@ def decoded(path):
     failed = path / "failed.tsv"
     if failed.exists():
         about.content["failed_clips"] = len(TableFile(failed).numbered_lines()) - 1
-    report = (
-        report_data.read_report(path / "report.json") if (path / "report.json").exists() else None
-    )
+    report = None
+    if (path / "report.json").exists():
+        report = report_data.read_report(path / "report.json")
     about.content["scored"] = report is not None
-    for what, place, now in (
+    scores, point = path.parent / "scores.h5", model / "operating_point.yaml"
+    for what, source, now in (
         ("model", model, provenance.fingerprint_model_directory(model)),
-        ("scores", path.parent / "scores.h5", _fingerprint_of_scores(path.parent / "scores.h5")),
-        (
-            "operating point",
-            model / "operating_point.yaml",
-            _fingerprint_of(model / "operating_point.yaml"),
-        ),
+        ("scores", scores, _fingerprint_of_scores(scores)),
+        ("operating point", point, _fingerprint_of(point)),
     ):
         before = info.get(what.replace(" ", "_"))
         if before is not None:
-            about.add_input(
-                what,
-                place,
-                before,
-                "gone" if now is None else "there" if now == before else "changed",
-            )
+            about.add_input(what, source, before, _state(before, now))
     about.faults += staleness.breaks(model, path, report)
     return about
 
 
-def _fingerprint_of(path):
+def _state(before: object, now: str | None) -> State:
+    """Return the state of an input by its fingerprints."""
+    if now is None:
+        return "gone"
+    return "there" if now == before else "changed"
+
+
+def _fingerprint_of(path: Path) -> str | None:
     return provenance.fingerprint_file(path) if path.is_file() else None
 
 
-def _fingerprint_of_scores(path):
+def _fingerprint_of_scores(path: Path) -> str | None:
     try:
         return str(store.look(path)["attributes"].get("fingerprint"))
     except InputError:
         return None
 
 
-def report(path):
+def is_report(path: Path) -> bool:
+    """Return whether a file is named report.json."""
+    return path.is_file() and path.name == "report.json"
+
+
+def describe_report(path: Path) -> About:
     """Describe a report.json."""
     found = report_data.read_report(path)
     made_from, clips = found.get("made_from", {}), found["clips"]
@@ -214,14 +214,16 @@ def report(path):
     return about
 
 
-def is_score_tables(path):
-    """Whether a folder holds tables of frame scores."""
+def is_score_tables(path: Path) -> bool:
+    """Return whether a path is a folder of tables of frame scores."""
+    if not path.is_dir():
+        return False
     names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
     return bool(names) and is_table(path / names[0])
 
 
-def score_tables(path):
-    """Describe a folder of tables of frame scores; the first of them is read, and the header of the others."""
+def describe_score_tables(path: Path) -> About:
+    """Describe a folder of tables of frame scores, by the first table and all headers."""
     found = score_folders.look(path)
     about = About(str(path), "folder of score tables", made=when_made(path, record_of(path)))
     about.content = {
@@ -231,20 +233,20 @@ def score_tables(path):
         "seconds_per_frame": found["seconds_per_frame"],
     }
     about.faults = [
-        f"{path / name}: is no table of scores, or one with other columns than the first"
+        f"{path / name}: is not a table of scores, or its columns differ from the first table"
         for name in found["odd"][:5]
     ]
     return about
 
 
-def sound(path):
-    """Describe a sound file, without looking for damage (as wsedtk validate --audio does)."""
+def describe_sound(path: Path) -> About:
+    """Describe a sound file. Damage is not searched; `wsedtk validate --audio` does that."""
     found = audio_files.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {
         "format": found.format,
         "sample_rate": found.sample_rate,
         "channels": found.num_channels,
-        "seconds": round(found.duration, 3),
+        "seconds": None if found.duration is None else round(found.duration, 3),
     }
     return about

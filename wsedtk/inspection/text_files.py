@@ -1,139 +1,157 @@
-"""Records, configurations, pages and logs."""
+"""Describe records, configurations, pages and logs."""
 
+import dataclasses
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
+from wsedtk.inspection import models
 from wsedtk.inspection.description import (
     About,
+    Record,
+    as_record,
     made_by,
-    read_record,
     record_of,
     when_made,
 )
 from wsedtk.training.train_config import TrainConfig
 
-_ENDS = 4096  # bytes of a log that are looked at, at either end
+_ENDS = 4096  # bytes that are read at the beginning and at the end of a page or log
+_GENERATOR = re.compile(r'<meta name="generator" content="wsedtk ([^",<]+), commit ([^",<]+)">')
+_LOG_START = re.compile(r"# host (.*), started (.*)")
+_LOG_END = re.compile(r"# ended (\S+ \S+ \S+) after (\d+) s.*, exit status (\d+)$")
+_CONFIGURATIONS: dict[str, type[TrainConfig] | type[FrontendConfig]] = {
+    "configuration of a system": TrainConfig,
+    "configuration of a front end": FrontendConfig,
+}
 
 
-def record(path, found):
-    """Describe a record that `wsedtk --record` wrote, the mapping `found`."""
-    about = About(str(path), "record of a command")
-    about.made = {**made_by(found), **when_made(path, found)}
-    about.content = {
-        "verb": found["command"],
-        "host": found.get("host"),
-        "python": found.get("python"),
-        "options": found["options"],
-    }
-    about.add_files(found)
-    return about
+class _Ends(NamedTuple):
+    """The lines at the beginning and at the end of a file."""
+
+    head: list[str]
+    tail: list[str]
 
 
-def is_yaml(path):
-    """Whether a file is named as YAML."""
+def is_yaml(path: Path) -> bool:
+    """Return whether a file has the extension of YAML."""
     return path.is_file() and path.suffix in (".yaml", ".yml")
 
 
-def configuration(path, found):
-    """Describe the configuration of a system or of a front end, the mapping `found`; None where it is neither."""
-    kinds = {
-        "configuration of a system": TrainConfig,
-        "configuration of a front end": FrontendConfig,
-    }
-    known = {name: len(set(found) & set(kind.__dataclass_fields__)) for name, kind in kinds.items()}
-    name = max(known, key=known.get)
-    if not known[name]:
+def describe_yaml(path: Path) -> About | None:
+    """Describe a YAML file. Returns None if it is of no known kind."""
+    found = config.read_yaml(path)
+    if not isinstance(found, dict):
         return None
-    about = About(str(path), name, made=when_made(path))
+    if {"mode", "labels", "clip_thresholds"} <= set(found):
+        return models.describe_operating_point(path)
+    record = as_record(found)
+    if record is not None:
+        return _describe_record(path, record)
+    return _describe_configuration(path, found)
+
+
+def _describe_record(path: Path, record: Record) -> About:
+    about = About(str(path), "record of a command")
+    about.made = {**record.made_by, **when_made(path, record)}
+    about.content = {
+        "verb": record.command,
+        **record.about_machine,
+        "options": record.options,
+    }
+    about.add_files(record)
+    return about
+
+
+def _describe_configuration(path: Path, found: Mapping[str, Any]) -> About | None:
+    """Describe the configuration of a system or a front end. Returns None if it is neither."""
+    num_known = {}
+    for name, kind in _CONFIGURATIONS.items():
+        fields = {field.name for field in dataclasses.fields(kind)}
+        num_known[name] = len(set(found) & fields)
+    best = max(num_known, key=lambda name: num_known[name])
+    if num_known[best] == 0:
+        return None
+    about = About(str(path), best, made=when_made(path))
     try:
-        settings = config.to_mapping(config.from_mapping(kinds[name], found, str(path)))
-        about.content = {"settings": settings, "of_these_given": list(found)}
+        settings = config.from_mapping(_CONFIGURATIONS[best], found, str(path))
+        about.content = {"settings": config.to_mapping(settings), "of_these_given": list(found)}
     except InputError as error:
         about.faults.append(str(error))
     return about
 
 
-def yaml(path):
-    """Describe a YAML file; None where it is of no kind that is known."""
-    found = config.read_yaml(path)
-    if not isinstance(found, dict):
-        return None
-    if {"mode", "labels", "clip_thresholds"} <= set(found):
-        from wsedtk.inspection import models
-
-        return models.point(path)
-    as_record = read_record(path)
-    return configuration(path, found) if as_record is None else record(path, as_record)
-
-
-def _ends(path):
+def _ends(path: Path) -> _Ends:
+    """Read the beginning and the end of a file."""
     with open(path, "rb") as file:
         head = file.read(_ENDS)
         file.seek(max(0, path.stat().st_size - _ENDS))
-        return head.decode(errors="replace").splitlines(), file.read().decode(
-            errors="replace"
-        ).splitlines()
+        tail = file.read()
+    return _Ends(
+        head.decode(errors="replace").splitlines(), tail.decode(errors="replace").splitlines()
+    )
 
 
-def _generator(path):
-    """What a page of `wsedtk report` says of what made it, as {wsedtk, commit}; None of any other file."""
+def _generator(path: Path) -> dict[str, str] | None:
+    """Return "wsedtk" and "commit" that a page of `wsedtk report` names; None for other files."""
     if path.suffix not in (".html", ".htm") or not path.is_file():
         return None
-    found = re.search(
-        r'<meta name="generator" content="wsedtk ([^",<]+), commit ([^",<]+)">',
-        "".join(_ends(path)[0]),
-    )
-    return found and {"wsedtk": found.group(1), "commit": found.group(2)}
+    found = _GENERATOR.search("".join(_ends(path).head))
+    return {"wsedtk": found.group(1), "commit": found.group(2)} if found else None
 
 
-def is_page(path):
-    """Whether a file is a page that `wsedtk report` wrote."""
+def is_page(path: Path) -> bool:
+    """Return whether `wsedtk report` wrote a file."""
     return _generator(path) is not None
 
 
-def page(path):
-    """Describe a report page, by its head, and by its end, which says that it is whole."""
+def describe_page(path: Path) -> About:
+    """Describe a page of `wsedtk report`. It is complete if its end exists."""
     record = record_of(path)
-    about = About(
-        str(path), "report page", made={**made_by(_generator(path)), **when_made(path, record)}
-    )
+    made = {**made_by(_generator(path) or {}), **when_made(path, record)}
+    about = About(str(path), "report page", made=made)
     about.add_files(record)
-    if "</html>" not in "".join(_ends(path)[1]):
+    if "</html>" not in "".join(_ends(path).tail):
         about.complete = False
-        about.faults.append(f"{path}: its end is missing; make it anew")
+        about.faults.append(f"{path}: its end is missing; write the report again")
     return about
 
 
-def is_log(path):
-    """Whether a file begins as the log of a job of bin/local.sh or bin/slurm.sh does."""
+def _find_start(head: list[str]) -> int | None:
+    """Return the number of the line that names the host, after the line of the command."""
+    for number, line in enumerate(head[:20]):
+        if number > 0 and _LOG_START.match(line):
+            return number
+    return None
+
+
+def is_log(path: Path) -> bool:
+    """Return whether a file begins like the log of a job of bin/local.sh or bin/slurm.sh."""
     if not path.is_file():
         return False
-    head = _ends(path)[0]
-    return any(re.match(r"# host .*, started ", line) for line in head[1:20]) and head[
-        0
-    ].startswith(("# ", "slurm"))
+    head = _ends(path).head
+    return _find_start(head) is not None and head[0].startswith(("# ", "slurm"))
 
 
-def log(path):
-    """Describe the log of a job: what ran, and how it ended."""
+def describe_log(path: Path) -> About | None:
+    """Describe the log of a job: its command, its host, and how it ended."""
     head, tail = _ends(path)
-    host = next(
-        number for number, line in enumerate(head) if re.match(r"# host .*, started ", line)
-    )
-    match = re.match(r"# host (.*), started (.*)", head[host])
-    about = About(
-        str(path),
-        "log of a job",
-        made={
-            "command": head[host - 1].removeprefix("# ").strip(),
-            "when": match.group(2),
-            "recorded": True,
-        },
-    )
+    start = _find_start(head)
+    match = None if start is None else _LOG_START.match(head[start])
+    if start is None or match is None:
+        return None
+    made = {
+        "command": head[start - 1].removeprefix("# ").strip(),
+        "when": match.group(2),
+        "recorded": True,
+    }
+    about = About(str(path), "log of a job", made=made)
     about.content["host"] = match.group(1)
-    ended = re.match(r"# ended (\S+ \S+ \S+) after (\d+) s.*, exit status (\d+)$", tail[-1])
+    ended = _LOG_END.match(tail[-1])
     if ended:
         about.content.update(
             ended=ended.group(1), seconds=int(ended.group(2)), exit_status=int(ended.group(3))

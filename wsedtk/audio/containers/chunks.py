@@ -155,8 +155,8 @@ class _Samples:
         self.must_correct, self.remark = True, UNCLOSED
 
 
-def look(file: BinaryIO, size: int, head: bytes) -> Layout | None:
-    """Return the Layout of a file that begins with `head`; None if it is no such container."""
+def find_layout(file: BinaryIO, size: int, head: bytes) -> Layout | None:
+    """Return the Layout of a file that begins with `head`; None for other containers."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _waves(file, size)
     if head.startswith(_W64["riff"]):

@@ -26,7 +26,7 @@ class _Extent(NamedTuple):
     end: int | None  # None if it is unknown
 
 
-def look(file: BinaryIO, size: int, demuxer: str) -> Layout:
+def find_layout(file: BinaryIO, size: int, demuxer: str) -> Layout:
     """Return the Layout of a file that FFmpeg reads by this demuxer."""
     measure = _MEASURES.get(demuxer)
     starts, end = _Extent([0], None) if measure is None else measure(file, size)

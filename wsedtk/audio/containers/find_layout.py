@@ -92,19 +92,19 @@ def find_layout(file: BinaryIO, size: int) -> Layout:
     start = _after_id3(file, size)
     head = read_at(file, start, _HEAD)
     if head.startswith(b"fLaC"):
-        return flac.look()
+        return flac.find_layout()
     if start == 0:
         if head.startswith(b"OggS"):
-            return ogg.look(file, size)
-        found = chunks.look(file, size, head)
+            return ogg.find_layout(file, size)
+        found = chunks.find_layout(file, size, head)
         if found is not None:
             return found
         name = _demuxer(head)
         if name:
-            return films.look(file, size, name)
+            return films.find_layout(file, size, name)
     if _is_adts(file, size, start):
         return Layout((Part(demuxer="aac", by_libsndfile=False),))
-    found = mpeg.look(file, size, start)
+    found = mpeg.find_layout(file, size, start)
     if found is None and start == 0 and mpeg.is_header(head):
         # libsndfile would search the whole file for frames, and decode noise.
         return Layout((Part(by_libsndfile=False),))

@@ -10,7 +10,7 @@ _STREAM_BYTES = 8
 _BLOCK = 1 << 22
 
 
-def look() -> Layout:
+def find_layout() -> Layout:
     """Return the Layout of a FLAC file."""
     return Layout((Part(demuxer="flac"),), is_flac=True)
 

@@ -1,8 +1,9 @@
 """MPEG audio (MP3, MP2): a sequence of frames, each with a header that gives its length.
 
-Tags may stand before, between and after the frames, and several files may be joined. The first
-frame of an encoder may hold the number of the others and no sound (Xing, Info, VBRI). A walk from
-header to header finds all frames, and the offset where the file breaks off.
+There can be tags before, between and after the frames, and several files can be joined. The first
+frame that an encoder writes may hold the number of frames instead of sound (Xing, Info, VBRI). The
+length in each header leads to the next frame. Thus all frames are found, and the offset where the
+file breaks off.
 """
 
 import dataclasses
@@ -244,7 +245,10 @@ def _after_tags(reader: _Reader, offset: int) -> int:
 def _next_stream(
     reader: _Reader, offset: int, header: _Header, current: _Stream | None
 ) -> _Stream | None:
-    """Return the stream of the frame at an offset: `current` or a new one; None if it is damaged."""
+    """Return the stream of the frame at an offset: `current` or a new one.
+
+    Returns None if the frame is damaged.
+    """
     is_other = current is not None and header.coding != current.coding
     if is_other and not _is_start(reader, offset, header.coding):
         return None
@@ -307,7 +311,7 @@ def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | No
     return covered if covered < 1 and len(streams) == 1 else None
 
 
-def look(file: BinaryIO, size: int, start: int) -> Layout | None:
+def find_layout(file: BinaryIO, size: int, start: int) -> Layout | None:
     """Return the Layout of a file with frames at `start` or soon after; None without frames."""
     reader = _Reader(file, size)
     first = _first_frame(reader, start)

@@ -153,7 +153,7 @@ def _share(file: BinaryIO, size: int, links: list[_Link]) -> float | None:
     return last.position / announced if announced and last.position < announced else None
 
 
-def look(file: BinaryIO, size: int) -> Layout:
+def find_layout(file: BinaryIO, size: int) -> Layout:
     """Return the Layout of an Ogg file."""
     links = _links(file, size)
     if not links:
