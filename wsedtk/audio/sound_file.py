@@ -12,7 +12,7 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -317,7 +317,7 @@ class Sound:
         rest: Floats = resampler.resample_chunk(self._no_samples(), last=True)
         return rest.reshape(-1, self.channels)
 
-    def blocks(self, num_frames: int = sys.maxsize) -> Iterator[Block]:
+    def blocks(self, num_frames: int = sys.maxsize) -> Generator[Block, None, None]:
         """Decode the first `num_frames` samples, block by block.
 
         Yields

@@ -1,30 +1,60 @@
-"""Run a network over stored features.
+"""Run a network over stored features, or over features in memory.
 
-B clips in a batch, T frames, F mel bins, S segments, K classes.
+B clips in a batch, N clips, T frames, F mel bins, S segments, K classes.
 """
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
+from wsedtk.core.types import Floats, Integers
 from wsedtk.data import tables
-from wsedtk.models import pooling
-from wsedtk.models.layers import Output
+from wsedtk.models.layers import Network, Output
+from wsedtk.models.pooling import pool_segments, segment_of_frame
+
+if TYPE_CHECKING:  # h5py takes long to import, and features in memory do not need it
+    from wsedtk.data.store import FeatureStore
+
+OptionalTensor = TypeVar("OptionalTensor", Tensor, Tensor | None)
 
 
-def load_features(store, rows):
-    """Features (B, T, F) float32 and mask (B, T), True = real frame, of store rows (B,). Raises InputError where one is not finite."""
+def load_features(store: "FeatureStore", rows: Integers) -> tuple[Tensor, Tensor]:
+    """Read the features of clips.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        The feature files.
+    rows : (B,) int
+        The rows of the clips.
+
+    Returns
+    -------
+    x : (B, T, F) float32 Tensor
+        The features.
+    mask : (B, T) Tensor of bool
+        True for real frames.
+
+    Raises
+    ------
+    InputError
+        If features are not finite.
+    """
     x = torch.from_numpy(store.read(rows)).float()
     odd = np.flatnonzero(~torch.isfinite(x).flatten(1).all(dim=1).numpy())
     if len(odd):
+        names = tables.first(store.filenames[rows[odd]].tolist())
         raise InputError(
-            f"{', '.join(store.paths)}: the features of {tables.first(store.filenames[rows[odd]].tolist())} hold numbers "
-            "that are not finite; extract them again"
+            f"{', '.join(store.paths)}: the features of {names} hold numbers that are not finite; "
+            "extract them again"
         )
     mask = torch.arange(x.shape[1]) < torch.from_numpy(store.num_frames[rows])[:, None]
     return x, mask
@@ -45,60 +75,106 @@ def pick_device(name: str, option: str = "--device") -> torch.device:
     InputError
         If the device cannot be used.
     """
-    if name != "auto":
-        try:
-            device = torch.device(name)
-            torch.zeros(1, device=device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{option} {name}: can't be used here ({reason})") from None
-        return device
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{option} {name}: can't be used here ({reason})") from None
+    return device
 
 
 @dataclasses.dataclass
 class Runner:
-    """A network with the normalisation of its inputs and the precision that it runs in."""
+    """A network with the normalisation of its features and the precision that it runs in.
 
-    network: torch.nn.Module
-    mean: torch.Tensor  # (F,)
-    std: torch.Tensor  # (F,)
+    Attributes
+    ----------
+    network : Network
+        The network, on `device`.
+    mean, std : (F,) Tensor
+        Mean and standard deviation of the training features; 1 for a bin that never varies.
+    device : torch.device
+        The device.
+    precise : bool
+        Whether all computations are in float32. If not, convolutions are in bfloat16, and so is the
+        GRU except in evaluation on a CPU.
+    """
+
+    network: Network
+    mean: Tensor
+    std: Tensor
     device: torch.device
-    precise: bool = False  # float32 throughout; else bf16 for convolutions, and for the GRU but in evaluation on a CPU
+    precise: bool = False
 
     @classmethod
-    def of(cls, network, mean, std, device, precise=False):
-        """Put a network on a device. mean, std: (F,) of the training features; a bin that never varies is left as it is."""
-        mean, std = (
-            torch.as_tensor(np.asarray(v), dtype=torch.float32, device=device) for v in (mean, std)
-        )
-        network = network.to(device, memory_format=torch.channels_last)
-        return cls(network, mean, torch.where(std > 0, std, 1.0), device, precise)
+    def of(
+        cls,
+        network: Network,
+        mean: npt.ArrayLike,
+        std: npt.ArrayLike,
+        device: torch.device,
+        precise: bool = False,
+    ) -> "Runner":
+        """Put a network on a device.
+
+        Parameters
+        ----------
+        network : Network
+            The network. It is moved, not copied.
+        mean, std : (F,) array
+            Mean and standard deviation of the training features. A bin that never varies is not
+            scaled.
+        device, precise
+            See the class.
+        """
+        centre = torch.as_tensor(np.asarray(mean), dtype=torch.float32, device=device)
+        scale = torch.as_tensor(np.asarray(std), dtype=torch.float32, device=device)
+        # The overloads of Module.to lack `memory_format` together with a device.
+        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # see above
+        return cls(network, centre, torch.where(scale > 0, scale, 1.0), device, precise)
 
     @property
-    def batch_size(self):
-        """Clips that are scored at once: on a CPU as few as its cache likes."""
+    def batch_size(self) -> int:
+        """The number of clips that are scored at once. Small batches suit the cache of a CPU."""
         return 16 if self.device.type == "cpu" else 64
 
-    def staged(self, *tensors):
-        """Tensors (or None) in memory that the device can copy from while it computes."""
-        return tuple(
-            t.pin_memory() if t is not None and self.device.type == "cuda" else t for t in tensors
-        )
+    def staged(self, *tensors: OptionalTensor) -> tuple[OptionalTensor, ...]:
+        """Return tensors (or None) in memory that a GPU can copy from while it computes."""
+        if self.device.type != "cuda":
+            return tensors
+        return tuple(None if t is None else t.pin_memory() for t in tensors)
 
-    def normalize(self, x, mask):
-        """Features (B, T, F) as stored and mask (B, T) -> both on the device, normalised, padded frames 0."""
+    def normalize(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise features on the device.
+
+        Parameters
+        ----------
+        x : (B, T, F) Tensor
+            Features as they are stored.
+        mask : (B, T) Tensor of bool
+            True for real frames.
+
+        Returns
+        -------
+        x : (B, T, F) Tensor
+            Normalised features on the device, 0 in padded frames.
+        mask : (B, T) Tensor of bool
+            The mask on the device.
+        """
         x, mask = x.to(self.device, non_blocking=True), mask.to(self.device, non_blocking=True)
         return (x - self.mean) / self.std * mask.unsqueeze(-1), mask
 
-    def run(self, x, mask):
-        """Normalised features (B, T, F) and mask (B, T) -> the network's Output."""
+    def run(self, x: Tensor, mask: Tensor) -> Output:
+        """Run the network on normalised features (B, T, F) with their mask (B, T)."""
         is_exact = self.precise and self.device.type == "cuda"
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not self.precise)
         with _without_tf32() if is_exact else contextlib.nullcontext(), autocast:
             return self.network(x, mask)
 
-    def score_features(self, features: Sequence[np.ndarray]) -> Output:
+    def score_features(self, features: Sequence[Floats]) -> Output:
         """Run the network on the features of B clips, without gradients.
 
         Parameters
@@ -116,8 +192,9 @@ class Runner:
         for row, found in zip(x, features):
             row[: len(found)] = found
         mask = torch.arange(longest) < torch.tensor([len(found) for found in features])[:, None]
+        staged, staged_mask = self.staged(torch.from_numpy(x), mask)
         with torch.inference_mode():
-            return self.run(*self.normalize(*self.staged(torch.from_numpy(x), mask)))
+            return self.run(*self.normalize(staged, staged_mask))
 
 
 @contextlib.contextmanager
@@ -131,28 +208,74 @@ def _without_tf32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def score(runner, store, rows, samples_per_frame=None, samples_per_segment=None):
-    """Yield (positions (B,), Output, segment scores (B, S, K) or None) over store rows (N,), in batches of like lengths.
+class ScoredBatch(NamedTuple):
+    """The scores of a batch of clips.
 
-    Positions index `rows`. Segments are pooled where both sample counts are given. The next batches are read meanwhile.
+    Attributes
+    ----------
+    positions : (B,) int
+        The positions of the clips among the rows that are scored.
+    output : Output
+        The output of the network.
+    segments : (B, S, K) Tensor or None
+        The scores of segments.
+    """
+
+    positions: npt.NDArray[np.intp]
+    output: Output
+    segments: Tensor | None
+
+
+def score(
+    runner: Runner,
+    store: "FeatureStore",
+    rows: Integers,
+    samples_per_frame: int | None = None,
+    samples_per_segment: int | None = None,
+) -> Iterator[ScoredBatch]:
+    """Score stored clips in batches of similar lengths.
+
+    The next batches are read in the meantime.
+
+    Parameters
+    ----------
+    runner : Runner
+        The network. It is put into evaluation mode.
+    store : FeatureStore
+        The feature files.
+    rows : (N,) int
+        The rows of the clips to score.
+    samples_per_frame, samples_per_segment : int, optional
+        The lengths in samples of an output frame and a segment. Segments are scored if both are
+        given.
+
+    Yields
+    ------
+    ScoredBatch
+
+    Raises
+    ------
+    InputError
+        If features are not finite.
     """
     runner.network.eval()
     order = np.argsort(store.num_frames[rows], kind="stable")
-    parts = [
-        order[start : start + runner.batch_size]
-        for start in range(0, len(order), runner.batch_size)
-    ]
-    with contextlib.closing(
-        ahead(lambda positions: runner.staged(*load_features(store, rows[positions])), parts)
-    ) as batches:
-        for positions, batch in zip(parts, batches):
+    size = runner.batch_size
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+
+    def load(positions: npt.NDArray[np.intp]) -> tuple[Tensor, ...]:
+        return runner.staged(*load_features(store, rows[positions]))
+
+    with contextlib.closing(ahead(load, parts)) as batches:
+        for positions, (x, mask) in zip(parts, batches):
+            segments = None
             with torch.inference_mode():
-                output, segments = runner.run(*runner.normalize(*batch)), None
-                if samples_per_segment is not None:
-                    place = pooling.segment_of_frame(
+                output = runner.run(*runner.normalize(x, mask))
+                if samples_per_frame is not None and samples_per_segment is not None:
+                    place = segment_of_frame(
                         output.frame.shape[1], samples_per_frame, samples_per_segment
                     )
-                    segments = pooling.pool_segments(
+                    segments = pool_segments(
                         runner.network.pooling, output.frame, output.weight, output.mask, place
                     )
-            yield positions, output, segments
+            yield ScoredBatch(positions, output, segments)

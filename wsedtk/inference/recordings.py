@@ -1,68 +1,118 @@
-"""Recordings of any length, in any format that libsndfile or FFmpeg's libraries read. S samples."""
+"""Recordings of any length, in any format that libsndfile or FFmpeg's libraries read.
+
+S samples.
+"""
 
 import contextlib
 import glob
 import os
 from collections import Counter
+from collections.abc import Generator, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from wsedtk.audio import audio_files
 from wsedtk.audio.sound_file import Sound
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Floats, PathLike
 from wsedtk.data.clip_names import has_audio_extension
 from wsedtk.data.folders import as_text, check_reach, matching, walk
 from wsedtk.data.tables import normal
 
 
-def find(arguments, by_path=False):
-    """The recordings that files, folders (at any depth) and patterns stand for: [(path, name)], each once, in order.
+class Recording(NamedTuple):
+    """A sound file that an argument of the user stands for.
 
-    The name is that of the file; below a folder, its path from there; with `by_path` the whole path, where names would be alike. It is
-    text whatever the file system holds. Raises InputError where an argument stands for none.
+    Attributes
+    ----------
+    path : Path
+        The file.
+    name : str
+        Its name in tables: that of the file, or its path below a folder.
     """
-    found = {}
-    for argument in map(str, arguments):
-        path = Path(argument)
-        check_reach(path)
-        if os.path.isdir(path):
-            files = sorted(
-                Path(parent, name)
-                for parent, names in walk(path)
-                for name in names
-                if has_audio_extension(name) and not name.startswith(".")
-            )
-            some = [(p, str(p.relative_to(path))) for p in files]
-            missing = "no sound files in this folder"
-        elif os.path.lexists(path) or not glob.has_magic(argument):
-            some, missing = [(path, path.name)], ""
-        else:
-            some = [(p, p.name) for p in matching(argument)]
-            missing = "no file has such a name"
-        if not some:
-            raise InputError(f"{argument}: {missing}")
-        for path, name in some:
-            found.setdefault(path.absolute(), (path, as_text(name)))
+
+    path: Path
+    name: str
+
+
+def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording]:
+    """Find the recordings of files, folders (at any depth) and patterns.
+
+    Parameters
+    ----------
+    arguments : iterable of path-like
+        Files, folders and patterns such as `night*.wav`.
+    by_path : bool
+        Whether recordings with equal names get their whole paths as names.
+
+    Returns
+    -------
+    list of Recording
+        Each recording once, in the order of the arguments. The names are valid text, whatever bytes
+        the file system holds.
+
+    Raises
+    ------
+    InputError
+        If an argument stands for no recording.
+    """
+    found: dict[Path, Recording] = {}
+    for argument in arguments:
+        for recording in _find_one(str(argument)):
+            found.setdefault(recording.path.absolute(), recording)
     counts = Counter(normal(name) for _, name in found.values())
     return [
-        (path, as_text(path) if by_path and counts[normal(name)] > 1 else name)
+        Recording(path, as_text(path) if by_path and counts[normal(name)] > 1 else name)
         for path, name in found.values()
     ]
 
 
-def stream(path, sample_rate, channel=None, remarks=None):
+def _find_one(argument: str) -> list[Recording]:
+    """Return the recordings of a file, a folder or a pattern. Raises InputError."""
+    path = Path(argument)
+    check_reach(path)
+    if os.path.isdir(path):
+        files = sorted(
+            Path(parent, name)
+            for parent, names in walk(path)
+            for name in names
+            if has_audio_extension(name) and not name.startswith(".")
+        )
+        if not files:
+            raise InputError(f"{argument}: no sound files in this folder")
+        return [Recording(file, as_text(file.relative_to(path))) for file in files]
+    if os.path.lexists(path) or not glob.has_magic(argument):
+        return [Recording(path, as_text(path.name))]
+    files = matching(argument)
+    if not files:
+        raise InputError(f"{argument}: no file has such a name")
+    return [Recording(file, as_text(file.name)) for file in files]
+
+
+def stream(
+    path: PathLike,
+    sample_rate: int,
+    channel: int | None = None,
+    remarks: list[str] | None = None,
+) -> Generator[Floats, None, None]:
     """Yield the samples that `audio.read` returns, as blocks (S,), in constant memory.
 
     Parameters
     ----------
     path : path-like
+        The sound file.
     sample_rate : int
         Rate to resample to, in Hz.
     channel : int, optional
         The channel, from 0. By default the mean of all.
     remarks : list, optional
         Receives the faults of the recording, at its end.
+
+    Yields
+    ------
+    (S,) float32
 
     Raises
     ------

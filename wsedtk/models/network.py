@@ -126,7 +126,14 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
     try:
         with torch.inference_mode():
             output = network.eval()(torch.zeros(2, num_frames, num_mels), mask)
+            weights = network.pooling.weights(output.frame, output.weight, output.mask)
         _check_output(output, num_frames, num_classes, where)
+        if weights.shape != output.frame.shape or not (weights >= 0).all():
+            raise InputError(
+                f"pooling {network.pooling.method!r}: expected weights >= 0 of the shape "
+                f"{tuple(output.frame.shape)}, found the shape {tuple(weights.shape)} and a "
+                f"smallest weight of {weights.min():g}"
+            )
     except InputError:
         raise
     except Exception as error:  # a network of a user's own may raise anything
