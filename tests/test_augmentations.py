@@ -115,7 +115,7 @@ def test_a_training_from_before_the_list_is_resumed(corpus, trained, tmp_path, r
     state = next((tmp_path / "m" / "checkpoints").glob("*.pt"))
     torch.save({**torch.load(state), "finished": False}, state)
     result = run(*command)
-    assert result.exit_code == 0 and "from batch 5" in result.stderr
+    assert result.exit_code == 0 and "resuming from batch 5" in result.stderr
     assert equal_but_for_time(tmp_path / "m", trained)
 
 

@@ -342,7 +342,7 @@ def test_a_training_that_is_requeued_ends_with_the_same_weights(experiment, subm
     assert (
         log.count("# host ") == 2
         and "exit status 75" in log
-        and "going on from batch" in log
+        and "resuming from batch" in log
         and log.rstrip().endswith("exit status 0")
     )
     assert (exp / "again/model.safetensors").read_bytes() == (

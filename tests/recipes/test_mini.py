@@ -331,7 +331,7 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
     process = call("run.sh", *options)
     assert (
         process.returncode == 0
-        and "going on from batch" in process.stderr
+        and "resuming from batch" in process.stderr
         and (model / "model.yaml").exists()
     )
 

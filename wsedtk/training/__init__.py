@@ -1,4 +1,4 @@
-"""Train a network: batches, frame targets, augmentations, the loop, several processes.
+"""Training: sampler, frame targets, augmentations, the training loop, checkpoints, processes.
 
-It may import `evaluation`, `inference` and the folders below them.
+This folder may import `evaluation`, `inference` and the folders below them.
 """

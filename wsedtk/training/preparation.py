@@ -1,10 +1,9 @@
-"""The inputs of a training: data directories, network and first weights.
+"""The inputs of a training: data directories, the network and its initial weights.
 
-B clips, T frames, F mel bins, K classes.
+F mel bins.
 """
 
 import dataclasses
-import os
 import platform
 
 import numpy as np
@@ -13,7 +12,8 @@ import torch
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import say, warning
+from wsedtk.core.types import PathLike
 from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
@@ -22,12 +22,11 @@ from wsedtk.models.layers import Network
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
 
-PathLike = str | os.PathLike[str]
 Statistics = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def made_by() -> dict[str, str]:
-    """Return the versions that train a model."""
+    """Return the versions of wsedtk, PyTorch and Python."""
     return {
         **provenance.made_by(),
         "torch": str(torch.__version__),
@@ -38,13 +37,26 @@ def made_by() -> dict[str, str]:
 def model_spec(
     cfg: TrainConfig, store: FeatureStore, fit: FeatureBatches, statistics: Statistics
 ) -> ModelSpec:
-    """Return the description of the model that is to be trained.
+    """Return the description of a model to train.
 
-    statistics: mean and standard deviation of the training features, each (F,). Raises InputError.
+    Parameters
+    ----------
+    cfg : TrainConfig
+        The settings.
+    store : FeatureStore
+        The features.
+    fit : FeatureBatches
+        The clips to train on.
+    statistics : pair of (F,) arrays
+        Mean and standard deviation of the training features.
+
+    Raises
+    ------
+    InputError
+        If the settings do not fit the features.
     """
-    mean, std = (
-        v.astype(np.float32) for v in statistics
-    )  # as the network gets them: the last digits depend on the order of the files
+    # In float32, as the network uses them: later digits depend on the order of the files.
+    mean, std = (v.astype(np.float32) for v in statistics)
     longest = (
         int(store.num_frames[fit.rows].max())
         * store.frontend["hop"]
@@ -62,7 +74,8 @@ def model_spec(
     options = {"num_mels": store.frontend["num_mels"], **cfg.network_options}
     if options["num_mels"] != store.frontend["num_mels"]:
         raise InputError(
-            f"network_options: num_mels {options['num_mels']!r}: the features have {store.frontend['num_mels']}; leave it out"
+            f"network_options: num_mels {options['num_mels']!r}: the features have "
+            f"{store.frontend['num_mels']}; leave it out"
         )
     return checkpoint.ModelSpec(
         cfg.network,
@@ -79,9 +92,10 @@ def model_spec(
 
 
 def describe(network: Network, spec: ModelSpec) -> str:
-    """The layers with parameters and output shapes for ten seconds, and the time resolution, as text."""
+    """Return a table of the layers with output shapes for 10 s, parameters, and time resolution."""
     frontend = spec.frontend_config()
-    rows, hooks = [], []
+    rows: list[tuple[str, str, str, int]] = []
+    hooks = []
     for name, module in network.named_modules():
         if name and not list(module.children()):
 
@@ -108,16 +122,31 @@ def describe(network: Network, spec: ModelSpec) -> str:
     lines += [f"{name:16} {kind:12} {shape:>18} {count:11,}" for name, kind, shape, count in rows]
     hierarchy = f", hierarchy {spec.hierarchy} {list(spec.groups)}" if spec.hierarchy else ""
     lines += [
-        f"{sum(p.numel() for p in network.parameters()):,} parameters, {spec.pooling} pooling{hierarchy}, "
-        f"{output.frame.shape[1]} frames of {seconds:g} s in 10 s, {len(spec.labels)} classes"
+        f"{sum(p.numel() for p in network.parameters()):,} parameters, {spec.pooling} "
+        f"pooling{hierarchy}, {output.frame.shape[1]} frames of {seconds:g} s in 10 s, "
+        f"{len(spec.labels)} classes"
     ]
     return "\n".join(lines)
 
 
 def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
-    """Raise InputError where one group holds the longest clip, of so many feature frames.
+    """Check that hierarchical pooling passes gradients to its weights.
 
-    See `Pooling.has_constant_weights`.
+    It passes none if one group holds all frames of a clip. See `Pooling.has_constant_weights`.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    num_frames : int
+        The number of feature frames of the longest clip.
+    fit_set : path-like
+        The data directory of the clips, for messages.
+
+    Raises
+    ------
+    InputError
+        If one group holds the longest clip.
     """
     pooling, num_frames = network.pooling, max(1, num_frames // network.time_reduction)
     if pooling.has_constant_weights(num_frames):
@@ -133,75 +162,116 @@ def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
 def read_sets(
     fit_set: PathLike, valid_set: PathLike, store: FeatureStore
 ) -> tuple[FeatureBatches, FeatureBatches]:
-    """Read the data directories and find their features. Raises InputError."""
+    """Read the data directories of a training, and find their features.
+
+    Parameters
+    ----------
+    fit_set, valid_set : path-like
+        The data directories to train and to validate on.
+    store : FeatureStore
+        The features.
+
+    Returns
+    -------
+    fit, valid : FeatureBatches
+        The clips of each set that have features.
+
+    Raises
+    ------
+    InputError
+        If a set can't be read, has no tags, or lacks features; or if the sets have other classes,
+        or share clips.
+    """
     fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
     if fit_data.labels != valid_data.labels:
         raise InputError(f"{valid_set}: its labels.txt is not that of {fit_set}")
     shared = np.intersect1d(fit_data.filenames, valid_data.filenames)
     if len(shared):
         raise InputError(
-            f"{valid_set}: shares {len(shared)} clips with {fit_set}: {tables.first(shared.tolist())}"
+            f"{valid_set}: shares {len(shared)} clips with {fit_set}: "
+            f"{tables.first(shared.tolist())}"
         )
-    fit, valid = (
-        FeatureBatches(store, fit_data, fit_set),
-        FeatureBatches(store, valid_data, valid_set),
-    )
+    fit = FeatureBatches(store, fit_data, fit_set)
+    valid = FeatureBatches(store, valid_data, valid_set)
     for batches, folder in ((fit, fit_set), (valid, valid_set)):
         if not len(batches.dataset.tag_clip):
             raise InputError(
-                f"{folder}: none of its {len(batches.dataset)} clips has a tag: there is nothing to learn from"
+                f"{folder}: none of its {len(batches.dataset)} clips has a tag; "
+                "add tags to tags.tsv"
             )
         untagged = len(batches.dataset.clips_of_classes()[-1])
         if batches.num_left_out:
-            say(
-                f"warning: {folder}: {batches.num_left_out} clips left out: their audio could not be read"
+            warning(
+                f"{folder}: {batches.num_left_out} clips are left out, because their audio could "
+                "not be read"
             )
         if untagged:
-            say(
-                f"warning: {folder}: {untagged} clips without tags; they count as clips in which nothing occurs"
-            )
+            warning(f"{folder}: {untagged} clips without tags count as clips without any class")
     return fit, valid
 
 
 def _outputs(spec: ModelSpec) -> set[str]:
-    """The names of a network's output tensors: those whose shape depends on the number of classes."""
-    tensors, wider = (
-        spec.build().state_dict(),
-        dataclasses.replace(spec, labels=(*spec.labels, "")).build().state_dict(),
-    )
+    """Return the names of the tensors whose shape depends on the number of classes."""
+    tensors = spec.build().state_dict()
+    wider = dataclasses.replace(spec, labels=(*spec.labels, "")).build().state_dict()
     return {name for name, tensor in tensors.items() if wider[name].shape != tensor.shape}
 
 
 def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSpec:
-    """Copy the weights of a model directory into a network of the same kind, and take its statistics.
+    """Copy the weights of a model directory into a network.
 
-    Of the output layer only what both have is copied, and that where the classes are the same, in the same order; the rest stays
-    fresh. Returns the ModelSpec with the model's statistics. Raises InputError where front end or network do not fit.
+    Tensors whose shape depends on the number of classes are copied only if both have the same
+    classes in the same order.
+
+    Parameters
+    ----------
+    network : Network
+        The network to change.
+    spec : ModelSpec
+        Its description.
+    init_dir : path-like
+        The model directory.
+
+    Returns
+    -------
+    ModelSpec
+        The description with the statistics of the model directory.
+
+    Raises
+    ------
+    InputError
+        If the model directory has another front end or network.
     """
     found, source, fingerprint = checkpoint.load_model(
         init_dir, trusted=(spec.network, spec.pooling)
     )
     if found.frontend != spec.frontend:
         raise InputError(
-            f"{init_dir}: trained on another front end; extract the features with its own (model.yaml: frontend)"
+            f"{init_dir}: trained on another front end; extract the features with its own "
+            "(model.yaml: frontend)"
         )
-    what = f"{init_dir}: is {found.network} {found.network_options}, not the network of this configuration"
+    what = (
+        f"{init_dir}: is {found.network} {found.network_options}, "
+        "not the network of this configuration"
+    )
     if found.network != spec.network or source.time_reduction != network.time_reduction:
         raise InputError(f"{what}, {spec.network} {spec.network_options}")
     theirs, mine = source.state_dict(), network.state_dict()
-    generator = torch.get_rng_state()
+    generator = torch.get_rng_state()  # building a network draws random weights
     outputs, their_outputs = _outputs(spec), _outputs(found)
     torch.set_rng_state(generator)
     kept = {name for name in outputs & their_outputs if found.labels == spec.labels}
     tensors = {
         name: tensor for name, tensor in theirs.items() if name not in their_outputs or name in kept
     }
-    fresh = {name: mine[name] for name in mine if name in outputs - kept}
-    if fresh:
-        why = "" if found.labels == spec.labels else "its classes are others, or in another order: "
-        say(f"{init_dir}: {why}{', '.join(fresh)} start afresh")
-    checkpoint.check_tensors({**tensors, **fresh}, mine, what)
-    network.load_state_dict({**tensors, **fresh})
+    new = {name: mine[name] for name in mine if name in outputs - kept}
+    if new:
+        why = ""
+        if found.labels != spec.labels:
+            why = "its classes are others, or in another order: "
+        say(f"{init_dir}: {why}{', '.join(new)} start from new weights")
+    checkpoint.check_tensors({**tensors, **new}, mine, what)
+    network.load_state_dict({**tensors, **new})
     return dataclasses.replace(
         spec, mean=found.mean, std=found.std, trained={**spec.trained, "init": fingerprint}
     )

@@ -1,6 +1,6 @@
-"""The settings of the process that a training needs, and their restoration.
+"""The process-wide settings of a training, and their restoration.
 
-They are PyTorch's random state and flags, its number of threads, and an environment variable.
+The settings are PyTorch's random state, flags and number of threads, and an environment variable.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from wsedtk.core.caches import environment
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed the random numbers of the CPU. `torch.manual_seed` seeds every GPU as well."""
+    """Seed the random numbers of the CPU only. `torch.manual_seed` seeds each GPU as well."""
     torch.default_generator.manual_seed(seed)
 
 
@@ -21,8 +21,8 @@ def seed_cpu(seed: int) -> None:
 def restored() -> Iterator[None]:
     """Restore the CPU's random state, the number of threads and the environment after the block.
 
-    Within it cuBLAS has the fixed workspace without which its sums differ from run to run. It reads
-    the variable when it starts on a GPU.
+    Within the block, cuBLAS has a workspace of fixed size. Otherwise its sums would differ from run
+    to run. It reads the environment variable when it starts on a GPU.
     """
     threads = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
@@ -38,7 +38,10 @@ def restored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def reproducible(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed a device, and have it compute reproducibly. A GPU's settings are restored afterwards."""
+    """Seed a device, and make its results reproducible within the block.
+
+    The settings of GPUs are restored after the block.
+    """
     if device.type != "cuda":
         if device.type != "cpu":
             getattr(torch, device.type).manual_seed(seed)

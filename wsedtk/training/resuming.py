@@ -1,4 +1,4 @@
-"""The saved state of a training: checkpoints, history, resuming."""
+"""The saved state of a training: checkpoints, history, and how it is resumed."""
 
 import contextlib
 import dataclasses
@@ -15,28 +15,25 @@ import torch
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError, NotFinished
-from wsedtk.core.progress import say
+from wsedtk.core.progress import say, warning
+from wsedtk.core.types import PathLike
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 from wsedtk.training.distributed import Group
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
 
-PathLike = str | os.PathLike[str]
-
-HOUSEKEEPING = (
-    "keep_checkpoints",
-    "resume_seconds",
-    "made_by",
-)  # in config.yaml, but nothing that a result depends on
+# The settings of config.yaml that the result of a training does not depend on.
+HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")
 _MEANING = {
-    "content_fingerprint": ", that is other features",
-    "features_fingerprint": ", that is another front end",
-    "fit_fingerprint": ", that is another FIT_SET",
-    "valid_fingerprint": ", that is another VALID_SET",
-    "init": ", the --init",
+    "content_fingerprint": ", the values of the features",
+    "features_fingerprint": ", the front end",
+    "fit_fingerprint": ", the training set",
+    "valid_fingerprint": ", the validation set",
+    "init": ", the initial model",
 }
-# Makes a context that yields a list, to which the names of signals are added as they come.
+_OVERWRITE = "choose another directory, or train anew with overwrite (--overwrite)"
+# Returns a context manager that yields a list, to which the names of arriving signals are appended.
 StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
@@ -49,7 +46,7 @@ class Checkpoint:
     step : int
         Batches trained.
     train_loss : float
-        Mean loss of the batches since the checkpoint before.
+        Mean loss of the batches since the previous checkpoint.
     valid_loss, valid_f1, valid_map : float
         Loss, micro F1 at tuned thresholds, and mean average precision on the validation set.
     learning_rate : float
@@ -71,51 +68,59 @@ HISTORY = tuple(field.name for field in dataclasses.fields(Checkpoint))
 
 
 def teller(folder: Path) -> Callable[[str], None]:
-    """A `say` that also adds its line, with the time, to the model directory's train.log."""
+    """Return a function that logs a message, and appends it to train.log of a model directory."""
 
     def tell(message: str) -> None:
         say(message)
+        path = folder / "train.log"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with open(
-                folder / "train.log", "a", encoding="utf-8", errors="backslashreplace"
-            ) as file:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
         except OSError as error:
-            raise InputError(
-                f"{folder / 'train.log'}: can't be written: {error.strerror}"
-            ) from error
+            raise InputError(f"{path}: can't be written: {error.strerror}") from error
 
     return tell
 
 
 def _number(path: Path) -> tuple[int, bool]:
-    """What orders checkpoints: the batches trained, and at the same batch what follows validation comes later."""
+    """Return a key that sorts checkpoints by time: step*.pt is written after resume*.pt."""
     return int(path.stem.removeprefix("step").removeprefix("resume")), path.stem.startswith("step")
 
 
 def checkpoints(folder: PathLike) -> list[Path]:
-    """The files of a model directory to go on from, newest first: step*.pt of validations, resume*.pt between them."""
-    found = (
+    """Return the checkpoints of a model directory, newest first.
+
+    Files named step*.pt are written after a validation, resume*.pt between two validations.
+    """
+    found = [
         path
         for path in (Path(folder) / "checkpoints").glob("*.pt")
         if re.fullmatch(r"(step|resume)\d+\.pt", path.name)
-    )
+    ]
     return sorted(found, key=_number, reverse=True)
 
 
 def _write_history(trainer: Trainer, folder: Path) -> None:
-    lines = ["\t".join(HISTORY)] + [
-        "\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row)
-        for row in trainer.history
-    ]
+    lines = ["\t".join(HISTORY)]
+    for row in trainer.history:
+        lines.append("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
     write_text(folder / "history.tsv", "\n".join(lines) + "\n")
 
 
 def save(trainer: Trainer, folder: Path, kind: Literal["step", "resume"] = "step") -> None:
-    """Write a checkpoint and history.tsv, and remove checkpoints that are no longer needed. kind: step, or resume between validations.
+    """Write a checkpoint and history.tsv, and remove checkpoints that are no longer needed.
 
-    All processes are to call it.
+    All processes must call it.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The training.
+    folder : Path
+        Its model directory.
+    kind : {"step", "resume"}
+        "step" after a validation, "resume" between two validations.
     """
     state = trainer.state()
     trainer.group.first(lambda: _write(state, trainer, folder, kind))
@@ -126,35 +131,32 @@ def _write(state: dict[str, Any], trainer: Trainer, folder: Path, kind: str) -> 
     checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
     found = checkpoints(folder)
-    steps = [
-        path for path in found if path.stem.startswith("step") and _number(path)[0] <= trainer.step
-    ]  # else it was damaged
+    # A later one is damaged: the training was resumed from an earlier one.
+    steps = [p for p in found if p.stem.startswith("step") and _number(p)[0] <= trainer.step]
     best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
     for old in {*found} - {written, *steps[: trainer.cfg.keep_checkpoints], *best}:
         old.unlink(missing_ok=True)
 
 
-def _text(made_by: object) -> str:
-    return (
-        ", ".join(f"{k} {v}" for k, v in made_by.items())
-        if isinstance(made_by, dict)
-        else "an older wsedtk"
-    )
+def _versions(made_by: object) -> str:
+    if not isinstance(made_by, dict):
+        return "an older wsedtk"
+    return ", ".join(f"{name} {version}" for name, version in made_by.items())
 
 
 def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
-    """Raise InputError where a model directory holds the training of something else."""
+    """Check that the training of a model directory has the same settings. Raises InputError."""
     # A setting that the file lacks did not exist when the training began.
     previous = config.to_mapping(TrainConfig())
     content = config.read_yaml(folder / "config.yaml")
     if isinstance(content, dict):
         previous.update(content)
-    processes, here = (settings.get("processes", 1) for settings in (previous, resolved))
-    if processes != here:
+    before, here = (settings.get("processes", 1) for settings in (previous, resolved))
+    if before != here:
         raise InputError(
-            f"{folder}: its training goes on in as many processes as it began in: {processes} there, {here} here (torchrun "
-            "--nproc-per-node, times --nnodes; without torchrun 1); give as many, choose another directory, or --overwrite "
-            "to train it anew"
+            f"{folder}: its training began in {before} processes, found {here}; start {before} "
+            "(torchrun --nproc-per-node, times --nnodes; 1 is without torchrun), "
+            f"{_OVERWRITE}"
         )
     odd = [
         f"{k}: {previous.get(k)!r} there, {resolved.get(k)!r} here{_MEANING.get(k, '')}"
@@ -163,18 +165,30 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     ]
     if odd:
         raise InputError(
-            f"{folder}: holds a model trained with other settings ({'; '.join(odd)}); "
-            "choose another directory, or --overwrite to train it anew"
+            f"{folder}: holds a model trained with other settings ({'; '.join(odd)}); {_OVERWRITE}"
         )
-    before, now = previous.get("made_by"), resolved["made_by"]
-    if before != now:
-        say(
-            f"warning: {folder}: was begun by {_text(before)}, and goes on by {_text(now)}: the result may differ in the last digits"
+    if previous.get("made_by") != resolved["made_by"]:
+        warning(
+            f"{folder}: the training began with {_versions(previous.get('made_by'))}, and is "
+            f"resumed with {_versions(resolved['made_by'])}; the last digits of the result may differ"
         )
 
 
 def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
-    """Raise InputError where processes, on other machines say, would train on something else than rank 0."""
+    """Check that all processes train on the same inputs.
+
+    Parameters
+    ----------
+    group : Group
+        The processes.
+    resolved : dict
+        The content of config.yaml in this process.
+
+    Raises
+    ------
+    InputError
+        If it is different in another process.
+    """
     first, *others = group.gather(resolved)
     for rank, other in enumerate(others, 1):
         odd = [
@@ -184,72 +198,122 @@ def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
         ]
         if odd:
             raise InputError(
-                f"the processes of this training do not have the same before them ({'; '.join(odd)}); give all of them the "
-                "same command, files and installation"
+                f"the processes of this training have different inputs ({'; '.join(odd)}); give "
+                "all of them the same command, files and installation"
             )
 
 
 def set_threads(trainer: Trainer) -> None:
-    """Compute with as many threads as before, on which the last bits depend, but where the user says otherwise."""
-    threads = trainer.threads
-    if threads == torch.get_num_threads():
+    """Set the number of threads of a resumed training, on which the last digits depend.
+
+    If the environment sets OMP_NUM_THREADS, keep that number.
+    """
+    threads, here = trainer.threads, torch.get_num_threads()
+    if threads == here:
         return
     if "OMP_NUM_THREADS" in os.environ:
         trainer.tell(
-            f"train: with {torch.get_num_threads()} threads, {threads} before: the result may differ in the last digits"
+            f"train: using {here} threads, {threads} before; "
+            "the last digits of the result may differ"
         )
     else:
         trainer.tell(
-            f"train: with {threads} threads, as before ({torch.get_num_threads()} here; OMP_NUM_THREADS sets another number)"
+            f"train: using {threads} threads, as before (default {here}; "
+            "OMP_NUM_THREADS sets another number)"
         )
         torch.set_num_threads(threads)
 
 
 def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str, Any] | None:
-    """Restore the newest whole checkpoint, and return its state; None where there is none.
+    """Restore the newest undamaged checkpoint of a model directory.
 
-    Raises InputError where the directory holds the training of something else.
+    Parameters
+    ----------
+    trainer : Trainer
+        The training.
+    folder : Path
+        Its model directory.
+    resolved : dict
+        The content of config.yaml for this training.
+
+    Returns
+    -------
+    dict or None
+        The state of the checkpoint. None if there is no checkpoint.
+
+    Raises
+    ------
+    InputError
+        If the directory holds another training or model, or all checkpoints are damaged.
     """
     if not (folder / "config.yaml").exists():
         if (folder / "model.yaml").exists():
             raise InputError(
-                f"{folder}: holds a model that was not trained there; choose another directory, or --overwrite it "
-                "(to go on from it, give it as --init)"
+                f"{folder}: holds a model that was not trained there; {_OVERWRITE}; to start from "
+                "that model, give it as the initial model (--init)"
             )
         return None
     _check_same_training(folder, resolved)
     found = checkpoints(folder)
     for path in found:
-        try:
-            state: dict[str, Any] = checkpoint.load_checkpoint(path)
-            trainer.restore(state)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = (
-                error
-                if isinstance(error, InputError)
-                else f"{path}: is not a checkpoint of this training ({error})"
-            )
-            trainer.tell(f"train: {reason}; going back to the checkpoint before")
+        state = _restore(trainer, path)
+        if state is None:
             continue
         if trainer.finished:
             trainer.tell(f"{folder}: training is done")
         else:
-            trainer.tell(f"train: going on from batch {trainer.step}")
+            trainer.tell(f"train: resuming from batch {trainer.step}")
         _write_history(trainer, folder)
         return state
     if found:
         raise InputError(
-            f"{folder}: none of its {len(found)} checkpoints can be gone on from; --overwrite trains anew"
+            f"{folder}: none of its {len(found)} checkpoints can be resumed; {_OVERWRITE}"
         )
+    return None
+
+
+def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
+    """Restore a checkpoint and return its state, or log why it can't be restored."""
+    try:
+        state: dict[str, Any] = checkpoint.load_checkpoint(path)
+        trainer.restore(state)
+        return state
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except InputError as error:
+        reason = str(error)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = f"{path}: is not a checkpoint of this training ({error})"
+    trainer.tell(f"train: {reason}; trying the previous checkpoint")
     return None
 
 
 def begin(
     trainer: Trainer, folder: Path, resolved: dict[str, Any], overwrite: bool
 ) -> dict[str, Any] | None:
-    """Have the model directory hold this training, and go back to its newest checkpoint. Returns its state, or None."""
+    """Begin a training in a model directory, or resume it.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The training.
+    folder : Path
+        Its model directory.
+    resolved : dict
+        The content of config.yaml for this training.
+    overwrite : bool
+        Remove a training or model that the directory holds.
+
+    Returns
+    -------
+    dict or None
+        The state that the training is resumed from, if any.
+
+    Raises
+    ------
+    InputError
+        See `resume`.
+    """
     if overwrite:
         names = ("model.yaml", "model.safetensors", "config.yaml", "train.log", "history.tsv")
         for old in [*checkpoints(folder), *(folder / name for name in names)]:
@@ -261,9 +325,23 @@ def begin(
 
 
 def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignals) -> None:
-    """Train, saving what is needed to go on: at each checkpoint, every `resume_seconds`, and at a signal, which raises NotFinished.
+    """Train until the training is finished.
 
-    stop_signals: see StopSignals.
+    The state is saved at each checkpoint, every `resume_seconds`, and when a signal arrives.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The training.
+    model_dir : Path
+        Its model directory.
+    stop_signals : StopSignals
+        Notes the signals that stop the training.
+
+    Raises
+    ------
+    NotFinished
+        If a signal stops the training.
     """
     saved = time.monotonic()
     with (
@@ -282,14 +360,15 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
             if number:
                 name = signal.Signals(int(number)).name
                 raise NotFinished(
-                    f"{model_dir}: stopped by {name} at batch {trainer.step}; give the same command again to go on"
+                    f"{model_dir}: stopped by {name} at batch {trainer.step}; "
+                    "give the same command again to resume"
                 )
 
         while not trainer.finished:
             trainer.run_to_checkpoint(after_batch)
-            step, *values = trainer.history[
-                -1
-            ]  # before the checkpoint is saved: of what is gone on from no point is then missing
-            trainer.group.first(lambda: points.write(step, dict(zip(HISTORY[1:], values))))
+            step, *values = trainer.history[-1]
+            figures = dict(zip(HISTORY[1:], values))
+            # Before the checkpoint: a training that is resumed from it lacks no point.
+            trainer.group.first(lambda: points.write(step, figures))
             save(trainer, model_dir)
             saved = time.monotonic()

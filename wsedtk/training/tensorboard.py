@@ -1,64 +1,92 @@
-"""The scalars of a training as TensorBoard shows them, where it is installed."""
+"""The figures of a training for TensorBoard, if it is installed."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import warning
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _EVENTS = "events.out.tfevents.*"
 
 
-def _writer_class():
-    """torch's SummaryWriter; None where it can't be had: TensorBoard is not installed, or its installation is broken."""
+def _writer_class() -> "type[SummaryWriter] | None":
+    """Return torch's SummaryWriter, or None if TensorBoard is missing or its installation broken."""
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except Exception:  # of protobuf anything; no training ends for want of a picture of it
+    except Exception:  # protobuf may raise anything; a training does not fail for want of curves
         return None
     return SummaryWriter
 
 
 class Scalars:
-    """Event files in a folder, begun at the first point; nothing where TensorBoard is not installed.
+    """A folder of event files. Without TensorBoard nothing is written.
 
-    What an earlier run, before it was lost, wrote of that step and later ones is then purged: the training that was gone on with
-    is what the files show.
+    The first point purges the points of that step and later ones, which an interrupted run may have
+    written.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder. It is created with the first point.
     """
 
-    def __init__(self, folder):
-        self.folder, self._writer, self._begun = Path(folder), None, False
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writer: SummaryWriter | None = None
+        self._is_open = False
 
-    def write(self, step, values):
-        """Add {name: number} at a step, for TensorBoard to see at once. Raises InputError where the disk refuses."""
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add points at a step.
+
+        Parameters
+        ----------
+        step : int
+            The number of batches trained.
+        values : mapping of str to float
+            The figures by name.
+
+        Raises
+        ------
+        InputError
+            If the file can't be written.
+        """
         try:
-            with (
-                warnings.catch_warnings()
-            ):  # of the libraries behind it: nobody can do anything about them here
+            with warnings.catch_warnings():  # of TensorBoard's own libraries
                 warnings.simplefilter("ignore")
-                if not self._begun:
-                    self._begun, kind = True, _writer_class()
-                    self._writer = kind and kind(str(self.folder), purge_step=step)
+                if not self._is_open:
+                    self._is_open = True
+                    self._open(step)
                 if self._writer is not None:
                     for name, value in values.items():
                         self._writer.add_scalar(name, value, step)
                     self._writer.flush()
-        except UnicodeEncodeError:  # before the first point; no training ends for want of a picture
-            say(f"warning: {self.folder}: gets no curves for TensorBoard: the path is not UTF-8")
+        except UnicodeEncodeError:  # from the first point
+            warning(f"{self.folder}: no curves for TensorBoard, because the path is not UTF-8")
         except OSError as error:
             raise InputError(
                 f"{self.folder}: can't be written: {error.strerror or error}"
             ) from error
 
-    def close(self):
-        """End the file."""
+    def _open(self, step: int) -> None:
+        kind = _writer_class()
+        if kind is not None:
+            self._writer = kind(str(self.folder), purge_step=step)
+
+    def close(self) -> None:
+        """Close the event file."""
         if self._writer is not None:
             self._writer.close()
 
 
-def remove(folder):
-    """Remove the event files of a folder, and the folder where nothing else is in it."""
-    found = list(Path(folder).glob(_EVENTS))
+def remove(folder: Path) -> None:
+    """Remove the event files of a folder, and the folder if it is then empty."""
+    found = list(folder.glob(_EVENTS))
     for path in found:
         path.unlink(missing_ok=True)
-    if found and not any(Path(folder).iterdir()):
-        Path(folder).rmdir()
+    if found and not any(folder.iterdir()):
+        folder.rmdir()
