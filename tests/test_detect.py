@@ -21,7 +21,7 @@ from wsedtk.data import event_decoding, score_folders
 from wsedtk.decoding import operating_point
 from wsedtk.inference import network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
-from wsedtk.stages import detect
+from wsedtk.report import recording_picture
 
 RATE, STEP = 16000, 0.1
 FILTERS = {
@@ -716,14 +716,14 @@ def test_curves_are_read_again(model, run, sounds, tmp_path):
 @pytest.mark.parametrize("num_frames", [0, 1, 2999, 3000, 3001, 50000])
 def test_an_overview_holds_every_maximum(num_frames):
     values = np.random.default_rng(0).random((num_frames, 2))
-    overview = detect.Overview()
+    overview = recording_picture.Overview()
     for part in np.array_split(values, 7):
         overview.add(part)
     found = overview.values()
     expected = [
         values[i : i + overview.span].max(axis=0) for i in range(0, num_frames, overview.span)
     ]
-    assert len(found) <= 2 * detect.MOST_COLUMNS and np.array_equal(
+    assert len(found) <= 2 * recording_picture.MOST_COLUMNS and np.array_equal(
         found, np.array(expected).reshape(-1, 2)
     )
 

@@ -10,9 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
-from wsedtk.audio import audio_files
 from wsedtk.core.atomic import make_folder, write_text, writing
 from wsedtk.core.config import suggest_fraction
 from wsedtk.core.console import json_text
@@ -21,9 +18,10 @@ from wsedtk.core.progress import clock, progress_in_time, say
 from wsedtk.data import class_lists, formats, score_folders, score_tables
 from wsedtk.data.tables import normal, unfit
 from wsedtk.inference import event_finding, network_runner, recordings, sliding_windows
+from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models import checkpoint
+from wsedtk.report import recording_picture
 
-MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
 NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nor any other recording's file
 
 
@@ -57,39 +55,6 @@ def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
     )
 
 
-class Overview:
-    """The maxima of a curve's frames over equal spans of time, so few that they make a picture."""
-
-    def __init__(self):
-        self.span, self._columns, self._rest = 1, None, None  # frames a column
-
-    def add(self, values):
-        """Add frames (T, F)."""
-        self._rest = values if self._rest is None else np.concatenate([self._rest, values])
-        if self._columns is None:
-            self._columns = values[:0]
-        while len(self._rest) >= self.span:
-            count = min(2 * MOST_COLUMNS - len(self._columns), len(self._rest) // self.span)
-            new = self._rest[: count * self.span].reshape(count, self.span, -1).max(axis=1)
-            self._columns, self._rest = (
-                np.concatenate([self._columns, new]),
-                self._rest[count * self.span :],
-            )
-            if len(self._columns) == 2 * MOST_COLUMNS:
-                self._columns, self.span = (
-                    self._columns.reshape(MOST_COLUMNS, 2, -1).max(axis=1),
-                    2 * self.span,
-                )
-
-    def values(self):
-        """The columns (C, F)."""
-        return (
-            np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)])
-            if len(self._rest)
-            else self._columns
-        )
-
-
 @dataclasses.dataclass
 class _Job:
     """What is done with each curve."""
@@ -106,7 +71,7 @@ class _Job:
 
     def decode(self, source, pieces, tell):
         """Read a curve to its end, keep it where that is wanted. Returns its events and seconds."""
-        curve, spectrogram = Overview(), Overview()
+        curve, spectrogram = recording_picture.Overview(), recording_picture.Overview()
         with self._table(source) as table:
 
             def watch(piece, scores):
@@ -185,56 +150,6 @@ def _readable(pieces):
         yield from pieces
     except InputError as error:
         raise _Failed(str(error)) from None
-
-
-def _sources(found, channels):
-    """What to make curves of: [Source], and how long that is in seconds, None where it can't be told."""
-    sources, total = [], 0.0
-    for path, name in found:
-        count, seconds, rate = 1, 0.0, None
-        with contextlib.suppress(InputError):  # told when its turn comes
-            about = audio_files.info(path, count=False)
-            count, seconds, rate = (
-                about.num_channels if channels == "each" else 1,
-                about.duration,
-                about.sample_rate,
-            )
-        total = None if total is None or seconds is None else total + count * seconds
-        if count == 1:
-            sources.append(sliding_windows.Source(path, name, None, rate))
-            continue
-        sources += [
-            sliding_windows.Source(path, f"{name}.ch{channel + 1}", channel, rate)
-            for channel in range(count)
-        ]
-    return sources, total
-
-
-def _check_names(sources, in_files):
-    """Tell of sources of one name. Returns the sources to use, and why others fail.
-
-    in_files: whether each source has files of its own. Then the second of two fails whose names
-    differ in their Unicode form only. Raises InputError where names are the same even so.
-    """
-    seen, used, failed = {}, [], []
-    for source in sources:
-        other = seen.setdefault(normal(source.name), source)
-        one, two = map(recordings.as_text, (source.path, other.path))
-        remedy = "give the folder that holds both, or one at a time"
-        if other.name != source.name:
-            remedy = "they differ in their Unicode form only, rename one of them"
-        message = f"{one}: has the same name as {two}; {remedy}"
-        if other is source:
-            used.append(source)
-        elif not in_files:
-            say(f"warning: {message}")
-            used.append(source)
-        elif other.name == source.name:
-            raise InputError(message)
-        else:
-            say(f"warning: detect: {source.name} failed: {message}")
-            failed.append(message)
-    return used, failed
 
 
 def _writer(stack, form, output, output_dir):
@@ -329,9 +244,11 @@ def run(
     spec, network, fingerprint = checkpoint.load_model(model_dir)
     names = class_lists.choose(classes, spec.labels, model_dir)
     point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)
-    sources, total = _sources(recordings.find(paths, not any((output_dir, scores, plot))), channels)
+    sources, total = sources_of(
+        recordings.find(paths, not any((output_dir, scores, plot))), channels
+    )
     _check_outputs(form, sources, output, output_dir, scores)
-    used, failed = _check_names(sources, any((output_dir, scores, plot)))
+    used, failed = check_names(sources, any((output_dir, scores, plot)))
     for folder in filter(None, (output_dir, scores, plot)):
         make_folder(folder)
     if remark := event_finding.remark_on_rates(sources, spec.frontend_config().max_hz):
