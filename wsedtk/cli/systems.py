@@ -56,6 +56,8 @@ def extract(
     cli,
     "balance",
     BalanceOptions,
+    fit_set=Parameter(type=OUT),
+    valid_set=Parameter(type=OUT),
     num_valid=Parameter(type=click.IntRange(1)),
     seed=Parameter(type=click.IntRange(0)),
 )
@@ -75,6 +77,7 @@ def balance(options: BalanceOptions) -> None:
     cli,
     "train",
     TrainOptions,
+    model_dir=Parameter(type=OUT),
     feats=Parameter(flag="--feats"),
     config=Parameter(key="config_path"),
     settings=Parameter(flag="--set", key="overrides", metavar="KEY=VALUE"),
