@@ -13,7 +13,9 @@ from wsedtk.cli.common import Shard
 
 def verbs(group=cli.cli, path=()):
     """Every command as (its words, the command), groups not included."""
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from verbs(command, (*path, name))
         else:

@@ -30,7 +30,8 @@ def bank(tmp_path_factory):
 
 def mixed(bank, folder, seed=3, num_train=24, num_test=40, **options):
     options = {"backgrounds": BEDS, "test_folds": (3,), "sample_rate": RATE} | options
-    soundscapes.prepare(bank, folder, num_train=num_train, num_test=num_test, seed=seed, **options)
+    numbers = {"num_train": num_train, "num_test": num_test, "seed": seed}
+    soundscapes.prepare(soundscapes.SoundscapesOptions(bank, folder, **numbers, **options))
     return folder
 
 
@@ -284,7 +285,7 @@ def test_ratio_of_event_to_background(bank, monkeypatch):
 
 def test_a_short_background_is_looped_without_a_gap(tmp_path):
     rng = np.random.default_rng(0)
-    bed = mixing._bed(rng.standard_normal(RATE), 10 * RATE, rng, RATE)
+    bed = mixing._background(rng.standard_normal(RATE), 10 * RATE, rng, RATE)
     level = np.sqrt(np.mean(bed.reshape(-1, RATE // 20) ** 2, axis=1))
     assert len(bed) == 10 * RATE and 0.7 < level.min() and level.max() < 1.3
 

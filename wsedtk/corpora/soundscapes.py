@@ -1,17 +1,18 @@
 """Soundscapes: recordings of a sound bank mixed into 10 s clips, with exact events.
 
-A bank is a folder of class folders with recordings named `<fold>-<id>-<take>.<ext>`, as ESC-10 and ESC-50 are; the takes of
-one id come from one source recording, in whatever class folder they lie. Some classes are backgrounds, the others events.
-A soundscape is one background and up to three events at random places and random levels above it.
+A soundscape is one background and up to three events at random positions and random levels above
+it. Test soundscapes draw from the test folds of the bank, training soundscapes from the other
+folds. The training recordings are dealt into groups, and each training soundscape draws from one
+group. Its name tells the group (`mix03_170.000_180.000.wav` is the 18th of group 3), and so does
+the column `group` of clips.tsv: `balance` keeps groups whole.
 
-Nothing leaks: test soundscapes draw from the test folds, training ones from the other folds. The training recordings are dealt
-into groups, and each training soundscape draws from one group. Its name says which (`mix03_170.000_180.000.wav` is the 18th
-of group 3), and so does the column `group` of clips.tsv: `balance` keeps groups whole.
-
-G groups, K event classes.
+K event classes. See `wsedtk.corpora.sound_bank` for the form of a bank.
 """
 
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,126 +20,247 @@ from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
+from wsedtk.core.types import PathLike
 from wsedtk.corpora import builtin_bank
-from wsedtk.corpora.mixing import CLIP_SECONDS, load, mix
-from wsedtk.corpora.sound_bank import BUILTIN, split
-from wsedtk.data import clip_sets, datadir
+from wsedtk.corpora.mixing import CLIP_SECONDS, Sounds, Soundscape, load, mix
+from wsedtk.corpora.registry import CORPORA, PreparedSet, PrepareResult
+from wsedtk.corpora.sound_bank import BUILTIN, Pool, split
+from wsedtk.data import datadir
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.tables import normal
 
 MADE_BY = "prepare soundscapes"
 MAX_EVENTS = 3
-EMPTY_EVERY = (
-    20  # one soundscape in so many holds no event: a system must also learn to say nothing
-)
-_EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP, _GROUPS = range(
-    1, 6
-)  # what a random generator is for: part of its seed
+EMPTY_EVERY = 20  # one soundscape in so many holds no event, so that systems learn silence
+# Part of the seed: the purpose of a random generator. `wsedtk.corpora.sound_bank` uses 5.
+_EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP = range(1, 5)
 
 
-def _classes_of_clip(set_number, index, num_classes, seed):
-    """The classes of a soundscape's events: none to MAX_EVENTS indices.
+@dataclasses.dataclass(frozen=True)
+class SoundscapesOptions:
+    """The inputs, the output and the settings of `prepare soundscapes`.
 
-    All clips read from one endless row of shuffled class lists, MAX_EVENTS places a clip, so that classes come out balanced
-    and seldom twice in a clip. A clip's place in the row depends on its index alone.
+    Parameters
+    ----------
+    bank_dir : path-like
+        The folder with the recordings, one folder for each class, or "builtin" for a bank that is
+        synthesised in `data_dir`.
+    data_dir : path-like
+        The folder to write the data directories to.
+    backgrounds : sequence of str
+        A class folder that holds backgrounds. Repeatable. The built-in bank has defaults.
+    test_folds : sequence of int
+        The folds whose recordings only the test set uses.
+    num_train : int
+        Number of training soundscapes of 10 s.
+    num_test : int
+        Number of test soundscapes of 10 s.
+    seed : int
+        Seed of all random choices. The same seed gives the same bytes.
+    sample_rate : int
+        The sample rate in Hz, at least 8000.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
     """
 
-    def generator(number, purpose):
-        return np.random.default_rng((seed, set_number, number, purpose))
-
-    if generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY) == index % EMPTY_EVERY:
-        return []
-    num_events = int(generator(index, _NUM_EVENTS).integers(1, MAX_EVENTS + 1))
-    places = range(index * MAX_EVENTS, index * MAX_EVENTS + num_events)
-    order = {
-        r: generator(r, _CLASS_ORDER).permutation(num_classes)
-        for r in {p // num_classes for p in places}
-    }
-    return [int(order[p // num_classes][p % num_classes]) for p in places]
-
-
-def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info):
-    """Mix and write one data directory with its audio."""
-    folder, set_number, labels = Path(data_dir) / name, int(name == "test"), sorted(pools[0].events)
-    rows, tags, clips, contents = [], set(), [], []
-    for (
-        table
-    ) in datadir.COLUMNS:  # a run that is stopped half-way leaves no old tables beside new audio
-        (folder / table).unlink(missing_ok=True)
-    for index in range(num_clips):
-        group, n = index % len(pools), index // len(pools)
-        prefix = "test" if name == "test" else f"mix{group:02d}"
-        clips.append(
-            (f"{prefix}_{n * CLIP_SECONDS:.3f}_{(n + 1) * CLIP_SECONDS:.3f}", group, index)
-        )
-    clips.sort()
-    for position, (stem, group, index) in enumerate(progress(clips, f"mixing {name}")):
-        classes = _classes_of_clip(set_number, index, len(labels), seed)
-        rng = np.random.default_rng((seed, set_number, index, _CLIP))
-        samples, events = mix(pools[group], classes, sounds, rng, sample_rate)
-        audio_files.write(Path(data_dir) / "audio" / name / f"{stem}.flac", samples, sample_rate)
-        contents.append(provenance.fingerprint(samples.tobytes()))
-        rows += [
-            (position, round(start / sample_rate, 6), round(end / sample_rate, 6), k)
-            for start, end, k in events
-        ]
-        tags |= {(position, k) for _, _, k in events}
-    tag_clip, tag_label = np.array(sorted(tags), np.int64).reshape(-1, 2).T
-    filenames = np.array([f"{stem}.wav" for stem, _, _ in clips])
-    info = {
-        **info,
-        "audio_fingerprint": provenance.fingerprint_audio(filenames, np.array(contents)),
-    }
-    groups = None if name == "test" else np.array([stem.partition("_")[0] for stem, _, _ in clips])
-    datadir.write(
-        folder,
-        clip_sets.DataSet(
-            filenames=filenames,
-            paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips], datadir.TEXT),
-            durations=np.full(len(clips), float(CLIP_SECONDS)),
-            labels=labels,
-            tag_clip=tag_clip,
-            tag_label=tag_label,
-            events=Events.from_rows(rows) if name == "test" else None,
-            info=info,
-            groups=groups,
-        ),
+    bank_dir: PathLike
+    data_dir: PathLike
+    _: dataclasses.KW_ONLY
+    backgrounds: Sequence[str] = dataclasses.field(
+        default=(), metadata={"flag": "--background", "metavar": "CLASS"}
     )
+    test_folds: Sequence[int] = dataclasses.field(
+        default=(4,), metadata={"comma_separated": "folds"}
+    )
+    num_train: int = dataclasses.field(default=600, metadata={"minimum": 1})
+    num_test: int = dataclasses.field(default=120, metadata={"minimum": 1})
+    seed: int = dataclasses.field(default=0, metadata={"minimum": 0})
+    sample_rate: int = dataclasses.field(default=16000, metadata={"hidden_from_cli": True})
+
+    def __post_init__(self) -> None:
+        if min(self.num_train, self.num_test) < 1:
+            raise InputError(
+                "expected at least one training and one test soundscape, "
+                f"found {self.num_train} and {self.num_test}"
+            )
+        if self.seed < 0 or self.sample_rate < 8000:
+            raise InputError(
+                "expected a seed of at least 0 and a sample rate of at least 8000 Hz, "
+                f"found {self.seed} and {self.sample_rate}"
+            )
 
 
-def prepare(
-    bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed, sample_rate=16000
-):
-    """Mix soundscapes of a bank into data_dir/train (tags) and data_dir/test (tags and events), audio in data_dir/audio.
+class _Clip(NamedTuple):
+    """A soundscape to mix: its name without suffix, its pool, and its number in the set."""
 
-    bank_dir: folder of class folders, or the word `builtin`: a bank is then synthesised into data_dir/bank.
-    backgrounds: names of class folders; may be empty for `builtin`. test_folds: whole numbers. sample_rate: Hz.
-    The same seed gives the same bytes, and the first clips do not depend on how many there are. Raises InputError.
+    stem: str
+    group: int
+    index: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mixer:
+    """The settings of the soundscapes of one set."""
+
+    name: str
+    pools: Sequence[Pool]
+    sounds: Sounds
+    seed: int
+    sample_rate: int
+
+    @property
+    def number(self) -> int:
+        """The set's part of the seeds."""
+        return int(self.name == "test")
+
+    @property
+    def labels(self) -> list[str]:
+        """The K event classes."""
+        return sorted(self.pools[0].events)
+
+    def clips(self, count: int) -> list[_Clip]:
+        """Return the soundscapes of the set, sorted by name."""
+        clips = []
+        for index in range(count):
+            n, group = divmod(index, len(self.pools))
+            prefix = "test" if self.name == "test" else f"mix{group:02d}"
+            stem = f"{prefix}_{n * CLIP_SECONDS:.3f}_{(n + 1) * CLIP_SECONDS:.3f}"
+            clips.append(_Clip(stem, group, index))
+        return sorted(clips)
+
+    def classes_of_clip(self, index: int) -> list[int]:
+        """Return the classes of a soundscape's events: none to MAX_EVENTS indices.
+
+        All soundscapes read from one endless sequence of shuffled class lists, each at MAX_EVENTS
+        positions, so that classes are balanced and rarely repeated within a soundscape. The
+        positions depend on the index of the soundscape alone.
+        """
+        num_classes = len(self.labels)
+        first = self._generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY)
+        if first == index % EMPTY_EVERY:
+            return []
+        num_events = int(self._generator(index, _NUM_EVENTS).integers(1, MAX_EVENTS + 1))
+        start = index * MAX_EVENTS
+        return [
+            self._class_at(position, num_classes) for position in range(start, start + num_events)
+        ]
+
+    def _class_at(self, position: int, num_classes: int) -> int:
+        """Return the class at a position of the endless sequence."""
+        number, place = divmod(position, num_classes)
+        return int(self._generator(number, _CLASS_ORDER).permutation(num_classes)[place])
+
+    def mix(self, clip: _Clip) -> Soundscape:
+        """Mix one soundscape."""
+        rng = self._generator(clip.index, _CLIP)
+        classes = self.classes_of_clip(clip.index)
+        return mix(self.pools[clip.group], classes, self.sounds, rng, self.sample_rate)
+
+    def _generator(self, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, self.number, number, purpose))
+
+
+def _write_set(
+    data_dir: Path, mixer: _Mixer, num_clips: int, info: Mapping[str, object]
+) -> PreparedSet:
+    """Mix one set, and write its data directory and its audio."""
+    folder, is_test = data_dir / mixer.name, mixer.name == "test"
+    audio_dir = data_dir / "audio" / mixer.name
+    for table in datadir.COLUMNS:  # after an interruption, no old tables stand beside new audio
+        (folder / table).unlink(missing_ok=True)
+    clips = mixer.clips(num_clips)
+    rows, contents = [], []
+    for position, clip in enumerate(progress(clips, f"mixing {mixer.name}")):
+        samples, events = mixer.mix(clip)
+        audio_files.write(audio_dir / f"{clip.stem}.flac", samples, mixer.sample_rate)
+        contents.append(provenance.fingerprint(samples.tobytes()))
+        for start, end, label in events:
+            onset, offset = (round(time / mixer.sample_rate, 6) for time in (start, end))
+            rows.append((position, onset, offset, label))
+    tags = sorted({(position, label) for position, _, _, label in rows})
+    tag_clip, tag_label = np.array(tags, np.int64).reshape(-1, 2).T
+    filenames = np.array([f"{clip.stem}.wav" for clip in clips])
+    audio_fingerprint = provenance.fingerprint_audio(filenames, np.array(contents))
+    groups = np.array([clip.stem.partition("_")[0] for clip in clips])
+    paths = [f"../audio/{mixer.name}/{clip.stem}.flac" for clip in clips]
+    dataset = DataSet(
+        filenames=filenames,
+        paths=np.array(paths, datadir.TEXT),
+        durations=np.full(len(clips), float(CLIP_SECONDS)),
+        labels=mixer.labels,
+        tag_clip=tag_clip,
+        tag_label=tag_label,
+        events=Events.from_rows(rows) if is_test else None,
+        info={**info, "audio_fingerprint": audio_fingerprint},
+        groups=None if is_test else groups,
+    )
+    datadir.write(folder, dataset)
+    return PreparedSet(folder, dataset)
+
+
+def _mixers(
+    options: SoundscapesOptions, folder: Path, backgrounds: list[str]
+) -> Iterator[tuple[_Mixer, int]]:
+    """Yield the mixer of each set, and its number of soundscapes."""
+    train, test = split(folder, backgrounds, options.test_folds, options.seed)
+    sounds = load([*train, test], options.sample_rate)
+    for name, pools, num_clips in (
+        ("train", train, options.num_train),
+        ("test", [test], options.num_test),
+    ):
+        yield _Mixer(name, pools, sounds, options.seed, options.sample_rate), num_clips
+
+
+@CORPORA.register("soundscapes")
+def prepare(options: SoundscapesOptions) -> PrepareResult:
+    """Mix the recordings of a bank into 10 s soundscapes.
+
+    DATA_DIR/train gets tags, DATA_DIR/test tags and events. BANK_DIR holds one folder for each
+    class, with files named fold-id-take.ext. The word `builtin` in its place synthesises a small
+    bank. The first soundscapes do not depend on how many there are.
+
+    Parameters
+    ----------
+    options : SoundscapesOptions
+        The folders and the settings.
+
+    Returns
+    -------
+    PrepareResult
+
+    Raises
+    ------
+    InputError
+        If the bank has another form, or a recording is unreadable or silent.
+
+    Examples
+    --------
+    wsedtk prepare soundscapes builtin data --num-train 100 --num-test 20
     """
-    if min(num_train, num_test) < 1:
-        raise InputError(
-            f"expected at least one training and one test soundscape, found {num_train} and {num_test}"
-        )
-    if seed < 0 or sample_rate < 8000:
-        raise InputError(
-            f"expected a seed of at least 0 and a sample rate of at least 8000 Hz, found {seed} and {sample_rate}"
-        )
+    data_dir = Path(options.data_dir)
     for name in ("train", "test"):
-        datadir.check_overwrite(Path(data_dir) / name, MADE_BY)
-    folder, backgrounds = bank_dir, list(dict.fromkeys(map(normal, backgrounds)))
-    if str(bank_dir) == BUILTIN:
-        folder, backgrounds = Path(data_dir) / "bank", backgrounds or list(builtin_bank.BACKGROUNDS)
-        builtin_bank.synthesise(folder, seed, sample_rate=sample_rate)
-    train, test = split(folder, backgrounds, test_folds, seed)
-    sounds = load([*train, test], sample_rate)
-    for name, pools, num_clips in (("train", train, num_train), ("test", [test], num_test)):
+        datadir.check_overwrite(data_dir / name, MADE_BY)
+    folder, backgrounds = (
+        Path(options.bank_dir),
+        list(dict.fromkeys(map(normal, options.backgrounds))),
+    )
+    if str(options.bank_dir) == BUILTIN:
+        folder, backgrounds = data_dir / "bank", backgrounds or list(builtin_bank.BACKGROUNDS)
+        builtin_bank.synthesise(folder, options.seed, sample_rate=options.sample_rate)
+    written = []
+    for mixer, num_clips in _mixers(options, folder, backgrounds):
         info = {
             "made_by": MADE_BY,
             "corpus": "soundscapes",
-            "bank": str(bank_dir),
-            "seed": seed,
+            "bank": str(options.bank_dir),
+            "seed": options.seed,
             "official_clips": num_clips,
-            "test_folds": sorted(set(test_folds)),
+            "test_folds": sorted(set(options.test_folds)),
             "backgrounds": backgrounds,
         }
-        _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info)
+        written.append(_write_set(data_dir, mixer, num_clips, info))
+    return PrepareResult(tuple(written))
