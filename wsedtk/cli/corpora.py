@@ -18,16 +18,25 @@ class CorporaGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the registered corpora."""
-        with while_importing():
-            from wsedtk.corpora.registry import CORPORA
-
-            return sorted(CORPORA.names())
+        self._add_registered()
+        return super().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of a corpus, or None if there is no such corpus."""
-        if ":" not in cmd_name and cmd_name not in self.list_commands(ctx):
-            return None
-        return _command(cmd_name)
+        if ":" in cmd_name:
+            return _command(cmd_name)
+        self._add_registered()
+        return super().get_command(ctx, cmd_name)
+
+    def _add_registered(self) -> None:
+        if self.commands:
+            return
+        with while_importing():
+            from wsedtk.corpora.registry import CORPORA
+
+            names = CORPORA.names()
+        for name in names:
+            self.add_command(_command(name))
 
 
 def _command(name: str) -> click.Command:

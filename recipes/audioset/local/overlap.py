@@ -48,7 +48,8 @@ def seen_videos(metadata_dir, data_sets):
         )
     if trained == ["AudioSet balanced"]:
         say(
-            f"warning: {metadata_dir}: {audioset_metadata.LISTS['unbalanced']} is not there. A model that learnt from it has seen more videos than "
+            f"warning: {metadata_dir}: {audioset_metadata.LISTS['unbalanced']} is not there. A model that learnt from it has seen "
+            "more videos than "
             "are counted here, and what is called unseen is not: put the list there"
         )
     if not trained:
