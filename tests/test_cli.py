@@ -12,8 +12,10 @@ from wsedtk.cli.common import Shard
 
 
 def verbs(group=cli.cli, path=()):
-    """Return all commands as (words, command), without groups."""
-    for name, command in sorted(group.commands.items()):
+    """Yield all commands as (words, command), without groups."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from verbs(command, (*path, name))
         else:

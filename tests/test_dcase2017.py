@@ -21,6 +21,7 @@ from helpers import contents, table, write_sound
 from wsedtk.cli import main as cli
 from wsedtk.core.errors import InputError
 from wsedtk.corpora import dcase2017
+from wsedtk.corpora.dcase2017 import Dcase2017Options
 from wsedtk.data import datadir
 
 PARTS = {"train": "training", "test": "testing", "eval": "evaluation"}
@@ -988,7 +989,7 @@ def test_what_contradicts_itself_or_can_not_be_written_is_refused(mixture, meta,
         InputError,
         match="file/data: can't be written: .*file is no folder, or not yours to write to",
     ):
-        dcase2017.prepare(meta, [mixture], place / "file" / "data", False, False, 1)
+        dcase2017.prepare(Dcase2017Options(meta, mixture, place / "file" / "data"))
 
 
 def test_a_cut_strong_truth_is_told(meta, place):

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsedtk.core.errors import InputError
-from wsedtk.corpora import soundscapes, youtube
+from wsedtk.corpora import sound_bank, youtube
 from wsedtk.data import folders
 from wsedtk.evaluation import scored_systems
 from wsedtk.inference import recordings
@@ -199,16 +199,16 @@ def test_a_folder_of_recordings_that_can_not_be_entered(tmp_path, closed, mode):
 def test_a_bank_with_a_class_that_can_not_be_entered(tmp_path, closed, mode):
     """Omitting a class without a message would change the soundscapes, so it is an error."""
     make(tmp_path, "Dog/1-1-A.wav", "Cat/2-1-A.wav", "elsewhere/3-1-A.wav", "Rain -> elsewhere")
-    assert list(soundscapes.scan(tmp_path)) == ["Cat", "Dog", "Rain", "elsewhere"]
+    assert list(sound_bank.scan(tmp_path)) == ["Cat", "Dog", "Rain", "elsewhere"]
     closed(tmp_path / "Dog", mode)
     with pytest.raises(InputError, match=f"^{tmp_path}/Dog: can't be entered"):
-        soundscapes.scan(tmp_path)
+        sound_bank.scan(tmp_path)
 
 
 def test_classes_of_a_bank_in_two_forms(tmp_path):
     nfd = unicodedata.normalize("NFD", "Möwe")
     make(tmp_path, f"{nfd}/1-1-A.wav", "Dog/2-1-A.wav")
-    found = soundscapes.scan(tmp_path)
+    found = sound_bank.scan(tmp_path)
     assert (
         list(found) == ["Dog", "Möwe"]
         and found["Möwe"][0].path == tmp_path / nfd / "1-1-A.wav"
@@ -219,7 +219,7 @@ def test_classes_of_a_bank_in_two_forms(tmp_path):
         InputError,
         match="is the class of .* in another Unicode form; put what they hold into one folder",
     ):
-        soundscapes.scan(tmp_path)
+        sound_bank.scan(tmp_path)
 
 
 @pytest.mark.usefixtures("printed_messages")

@@ -15,7 +15,8 @@ from wsedtk.core import config
 
 def groups(group=cli.cli):
     yield group
-    for command in group.commands.values():
+    context = click.Context(group)
+    for command in (group.get_command(context, name) for name in group.list_commands(context)):
         if isinstance(command, click.Group):
             yield from groups(command)
 

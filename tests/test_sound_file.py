@@ -10,7 +10,7 @@ from sounds import RATE, by_pyav, by_pyav_file, encode, le, noise, put, unknown_
 
 from wsedtk.audio import audio_files, sound_file
 from wsedtk.core.errors import InputError
-from wsedtk.corpora import soundscapes, youtube
+from wsedtk.corpora import mixing, sound_bank, youtube
 from wsedtk.data import datadir
 from wsedtk.decoding import operating_point
 
@@ -364,6 +364,6 @@ def test_prepare_remarks_on_faulty_files(tmp_path, capsys):
     covered = youtube.cover(data, np.array([name]), datadir.path_array([str(path)]), {}, 1)
     assert covered.remarks == {0: "short: lasts 0.750 s; breaks off after 0.75 of 1 s"}
     assert covered.is_true["used"].all()
-    pool = soundscapes.Pool({"x": [soundscapes.Recording(path, "x", 1, "a")]}, [])
-    assert len(soundscapes.load([pool], RATE)[path]) == 1
+    pool = sound_bank.Pool({"x": [sound_bank.Recording(path, "x", 1, "a")]}, [])
+    assert len(mixing.load([pool], RATE)[path]) == 1
     assert f"warning: {path}: breaks off after 0.75 of 1 s" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import soundfile
 
 from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
-from wsedtk.corpora import builtin_bank, soundscapes
+from wsedtk.corpora import builtin_bank, mixing, sound_bank, soundscapes
 from wsedtk.data import clip_names, datadir
 
 RATE = 8000  # Hz; half of the default, to save time
@@ -30,7 +30,8 @@ def bank(tmp_path_factory):
 
 def mixed(bank, folder, seed=3, num_train=24, num_test=40, **options):
     options = {"backgrounds": BEDS, "test_folds": (3,), "sample_rate": RATE} | options
-    soundscapes.prepare(bank, folder, num_train=num_train, num_test=num_test, seed=seed, **options)
+    numbers = {"num_train": num_train, "num_test": num_test, "seed": seed}
+    soundscapes.prepare(soundscapes.SoundscapesOptions(bank, folder, **numbers, **options))
     return folder
 
 
@@ -67,7 +68,7 @@ def test_bank_has_varied_classes_and_names_of_the_form(bank):
     assert len(builtin_bank.EVENT_CLASSES) >= 6 and any(
         "," in name for name in builtin_bank.EVENT_CLASSES
     )
-    found = soundscapes.scan(bank)
+    found = sound_bank.scan(bank)
     assert set(found) == {*builtin_bank.EVENT_CLASSES, *BEDS}
     assert all(len(found[label]) == 6 for label in builtin_bank.EVENT_CLASSES)
     sources = [r.source for recordings in found.values() for r in recordings]
@@ -109,31 +110,31 @@ def test_bank_is_the_same_for_a_seed_and_leaves_nothing_of_an_earlier_one(tmp_pa
 
 def test_audible_leaves_silence_out_and_splits_at_long_pauses():
     sound, short, long = np.full(RATE, 0.1), np.zeros(RATE // 2), np.zeros(3 * RATE // 2)
-    assert soundscapes.audible(np.concatenate([short, sound, short]), RATE) == [
+    assert mixing.audible(np.concatenate([short, sound, short]), RATE) == [
         (RATE // 2, 3 * RATE // 2)
     ]
-    assert soundscapes.audible(np.concatenate([sound, short, sound]), RATE) == [(0, 5 * RATE // 2)]
-    assert soundscapes.audible(np.concatenate([sound, long, sound]), RATE) == [
+    assert mixing.audible(np.concatenate([sound, short, sound]), RATE) == [(0, 5 * RATE // 2)]
+    assert mixing.audible(np.concatenate([sound, long, sound]), RATE) == [
         (0, RATE),
         (5 * RATE // 2, 7 * RATE // 2),
     ]
-    assert soundscapes.audible(np.concatenate([sound, sound / 100, short]), RATE) == [
+    assert mixing.audible(np.concatenate([sound, sound / 100, short]), RATE) == [
         (0, RATE)
     ]  # -40 dB
-    assert soundscapes.audible(sound / 1000, RATE) == []  # -80 dB: below the floor
+    assert mixing.audible(sound / 1000, RATE) == []  # -80 dB: under the floor
     click = np.full(RATE // 25, 0.1)  # 40 ms
-    assert soundscapes.audible(np.concatenate([sound, long, click]), RATE) == [(0, RATE)]
-    assert soundscapes.audible(np.concatenate([click, long]), RATE) == [(0, RATE // 25)]
-    assert soundscapes.audible(np.full(RATE + 1, 0.1), RATE) == [(0, RATE + 1)]
+    assert mixing.audible(np.concatenate([sound, long, click]), RATE) == [(0, RATE)]
+    assert mixing.audible(np.concatenate([click, long]), RATE) == [(0, RATE // 25)]
+    assert mixing.audible(np.full(RATE + 1, 0.1), RATE) == [(0, RATE + 1)]
 
 
 # --- the split ---
 
 
 def check_split(bank, backgrounds, test_folds, seed, backgrounds_too=True):
-    train, test = soundscapes.split(bank, backgrounds, test_folds, seed)
+    train, test = sound_bank.split(bank, backgrounds, test_folds, seed)
     pools = [*train, test]
-    labels = sorted(set(soundscapes.scan(bank)) - set(backgrounds))
+    labels = sorted(set(sound_bank.scan(bank)) - set(backgrounds))
     sources = [
         {r.source for recordings in pool.events.values() for r in recordings} for pool in pools
     ]
@@ -157,7 +158,7 @@ def test_no_source_recording_is_in_two_groups_or_on_both_sides(bank):
     )  # 2 folds of 2 recordings
     assert all(len(pool.backgrounds) == 3 for pool in train) and len(test.backgrounds) == 6
     assert [p.events for p in train] != [
-        p.events for p in soundscapes.split(bank, BEDS, (3,), seed=1)[0]
+        p.events for p in sound_bank.split(bank, BEDS, (3,), seed=1)[0]
     ]
 
 
@@ -228,7 +229,7 @@ def test_events_match_tags_and_never_overlap_within_a_class(made):
     for (clip, onset, offset, label), (next_clip, next_onset, _, next_label) in zip(rows, rows[1:]):
         assert 0 <= onset < offset <= 10
         if (clip, label) == (next_clip, next_label):
-            assert next_onset - offset >= soundscapes.SAME_CLASS_GAP_SECONDS - 1e-6
+            assert next_onset - offset >= mixing.SAME_CLASS_GAP_SECONDS - 1e-6
 
 
 def test_events_of_a_single_class_do_not_overlap(tmp_path):
@@ -240,12 +241,12 @@ def test_events_of_a_single_class_do_not_overlap(tmp_path):
     gaps = [
         b[1] - a[2] for a, b in zip(list(events.rows()), list(events.rows())[1:]) if a[0] == b[0]
     ]
-    assert len(gaps) > 10 and min(gaps) >= soundscapes.SAME_CLASS_GAP_SECONDS - 1e-6
+    assert len(gaps) > 10 and min(gaps) >= mixing.SAME_CLASS_GAP_SECONDS - 1e-6
 
 
 def test_truth_is_where_the_energy_is(tmp_path, monkeypatch):
     """A padded tone 60 dB above the background: sound between onset and offset, none outside."""
-    monkeypatch.setattr(soundscapes, "RATIO_DB", (60.0, 60.0))
+    monkeypatch.setattr(mixing, "RATIO_DB", (60.0, 60.0))
     for fold in (1, 2):
         tone(tmp_path / "bank" / "Dog" / f"{fold}-1{fold}-A.wav", 1.5, before=1.0, after=0.7)
         audio_files.write(
@@ -269,12 +270,12 @@ def test_truth_is_where_the_energy_is(tmp_path, monkeypatch):
 
 
 def test_ratio_of_event_to_background(bank, monkeypatch):
-    _, pool = soundscapes.split(bank, BEDS, (3,), 0)
-    sounds = soundscapes.load([pool], RATE)
+    _, pool = sound_bank.split(bank, BEDS, (3,), 0)
+    sounds = mixing.load([pool], RATE)
     powers = {}
     for ratio in (-100.0, 10.0):
-        monkeypatch.setattr(soundscapes, "RATIO_DB", (ratio, ratio))
-        samples, events = soundscapes.mix(pool, [2], sounds, np.random.default_rng(5), RATE)
+        monkeypatch.setattr(mixing, "RATIO_DB", (ratio, ratio))
+        samples, events = mixing.mix(pool, [2], sounds, np.random.default_rng(5), RATE)
         first, end, _ = events[0]
         powers[ratio] = samples
     bed = powers[-100.0]
@@ -284,7 +285,7 @@ def test_ratio_of_event_to_background(bank, monkeypatch):
 
 def test_a_short_background_is_looped_without_a_gap(tmp_path):
     rng = np.random.default_rng(0)
-    bed = soundscapes._bed(rng.standard_normal(RATE), 10 * RATE, rng, RATE)
+    bed = mixing._background(rng.standard_normal(RATE), 10 * RATE, rng, RATE)
     level = np.sqrt(np.mean(bed.reshape(-1, RATE // 20) ** 2, axis=1))
     assert len(bed) == 10 * RATE and 0.7 < level.min() and level.max() < 1.3
 

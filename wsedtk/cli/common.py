@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -203,9 +204,22 @@ class _Choice(click.Choice):
 
 
 def verb(
-    group: click.Group, name: str, options_class: type | None = None, **changes: Parameter
+    group: click.Group, name: str, options_class: type | None = None, /, **changes: Parameter
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Return a decorator that makes a function a command of a group.
+    """Return a decorator that makes a function a command of a group, see `make_command`."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        command = make_command(name, options_class, **changes)(function)
+        group.add_command(command)
+        return command
+
+    return decorate
+
+
+def make_command(
+    name: str, options_class: type | None = None, /, **changes: Parameter
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Return a decorator that makes a function a command.
 
     The command has --quiet and --verbose, and a parameter for each field of the options' class. It
     checks its outputs, removes what an interrupted run left of them, writes the record that is
@@ -213,8 +227,6 @@ def verb(
 
     Parameters
     ----------
-    group : click.Group
-        The group of the command.
     name : str
         The name of the command.
     options_class : type, optional
@@ -233,9 +245,11 @@ def verb(
                 raise InputError(
                     f"{name}: runs in one process, torchrun started {size}; only train takes several"
                 )
-            outputs = [parameter.name for parameter in ctx.command.params if parameter.type is OUT]
+            outputs = [
+                str(parameter.name) for parameter in ctx.command.params if parameter.type is OUT
+            ]
             with _suggesting(ctx.command, values), _telling(ctx, values, outputs):
-                if rank == 0:  # the first process sees to the outputs
+                if rank == 0:
                     _prepare(ctx, values, outputs)
                 if options_class is None:
                     function(**values)
@@ -246,7 +260,7 @@ def verb(
         command.__doc__ = function.__doc__
         own = getattr(function, "__click_params__", [])
         command.__click_params__ = [*reversed(TELLING), *own, *reversed(made.values())]
-        made_command = group.command(name)(command)
+        made_command = click.command(name)(command)
         for parameter in made_command.params:
             if type(parameter.type) is click.Choice:
                 parameter.type = _Choice(parameter.type.choices)
@@ -269,9 +283,17 @@ def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> 
         provenance.write(ctx.obj, ctx.command_path, values, outputs)
 
 
-def stage(name):
-    """Import a stage, ready to be interrupted."""
-    with signals.handled(_leave):
+def while_importing() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which signals end the command at once.
+
+    While modules are imported, an exception can get lost, and there is nothing to save.
+    """
+    return signals.handled(_leave)
+
+
+def stage(name: str) -> ModuleType:
+    """Import a stage."""
+    with while_importing():
         return importlib.import_module(f"wsedtk.stages.{name}")
 
 
@@ -285,7 +307,6 @@ def tell_stopped(number):
 
 
 def _leave(number, frame):
-    """End the command at once: while modules are imported an exception can get lost, and there is nothing to save."""
     tell_stopped(number)
     os._exit(75)
 

@@ -1,130 +1,76 @@
 """Commands that make and check data directories."""
 
+import dataclasses
+import inspect
+import re
+
 import click
 
-from wsedtk.cli.common import IN_DIR, OUT, TELLING, NumberList, cli, stage, verb
+from wsedtk.cli.common import IN_DIR, OUT, TELLING, cli, make_command, stage, verb, while_importing
+from wsedtk.cli.options import Parameter
 
 
-@cli.group(params=list(TELLING))
-def prepare():
-    """Turn other people's metadata and audio into data directories."""
+class CorporaGroup(click.Group):
+    """The commands of the registered corpora, and of `package.module:function` of the user's own.
 
-
-@verb(prepare, "soundscapes")
-@click.argument("bank_dir", type=IN_DIR)
-@click.argument("data_dir", type=OUT)
-@click.option(
-    "--background",
-    "backgrounds",
-    multiple=True,
-    metavar="CLASS",
-    help="A folder of the bank that is background. Repeatable.",
-)
-@click.option(
-    "--test-folds",
-    default="4",
-    type=NumberList(int, "folds"),
-    help="Folds (of fold-id-take.ext) that only the test set uses.",
-)
-@click.option(
-    "--num-train", default=600, type=click.IntRange(1), help="Training soundscapes of 10 s."
-)
-@click.option("--num-test", default=120, type=click.IntRange(1), help="Test soundscapes of 10 s.")
-@click.option("--seed", default=0, type=click.IntRange(0))
-def prepare_soundscapes(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed):
-    """Mix the recordings of a bank into 10 s soundscapes: DATA_DIR/train with tags, DATA_DIR/test with events too.
-
-    BANK_DIR holds one folder a class, files named fold-id-take.ext; `builtin` synthesises a small bank of its own.
-
-    \b
-    Example: wsedtk prepare soundscapes builtin data --num-train 100 --num-test 20
+    Corpora are imported when a command is looked up.
     """
-    stage("prepare").soundscapes(
-        bank_dir, data_dir, list(backgrounds), list(test_folds), num_train, num_test, seed
-    )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the registered corpora."""
+        self._add_registered()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a corpus, or None if there is no such corpus."""
+        if ":" in cmd_name:
+            return _command(cmd_name)
+        self._add_registered()
+        return super().get_command(ctx, cmd_name)
+
+    def _add_registered(self) -> None:
+        if self.commands:
+            return
+        with while_importing():
+            from wsedtk.corpora.registry import CORPORA
+
+            names = CORPORA.names()
+        for name in names:
+            self.add_command(_command(name))
 
 
-@verb(prepare, "dcase2017")
-@click.argument("metadata_dir", type=IN_DIR)
-@click.argument("audio_dirs", type=IN_DIR, nargs=-1, metavar="AUDIO_DIR...")
-@click.argument("data_dir", type=OUT)
-@click.option("--metadata-only", is_flag=True, help="Keep every official clip, without audio.")
-@click.option("--strict", is_flag=True, help="Refuse to go on with an official clip missing.")
-@click.option(
-    "--jobs", default=1, type=click.IntRange(1), help="Processes that listen to the audio."
-)
-def prepare_dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
-    """Make DATA_DIR/train, DATA_DIR/test and DATA_DIR/eval of DCASE 2017 task 4.
+def _command(name: str) -> click.Command:
+    """Return the command of a corpus."""
+    with while_importing():
+        from wsedtk.corpora.registry import CORPORA, options_class
 
-    METADATA_DIR holds the challenge's own lists; AUDIO_DIR files named Y<ID>_<start>_<end>.wav, with or without the Y, also
-    .flac, .ogg or .mp3, at any depth. What is missing or odd is counted, class by class, and the rest goes on.
+        corpus, kind = CORPORA.get(name), options_class(name)
 
-    \b
-    Example: wsedtk prepare dcase2017 dcase/lists dcase/audio dcase --jobs 2
+    def run(options: object) -> None:
+        print(stage("prepare").run(name, options).to_text(), end="")
+
+    run.__doc__ = _help(inspect.getdoc(corpus) or "")
+    fields = {field.name for field in dataclasses.fields(kind)}
+    outputs = {"data_dir": Parameter(type=OUT)} if "data_dir" in fields else {}
+    return make_command(name, kind, **outputs)(run)
+
+
+def _help(docstring: str) -> str:
+    """Return the help of a command from a NumPy docstring: its text, and its examples."""
+    text, *sections = re.split(r"\n+^(\w+)\n-+\n", docstring, flags=re.M)
+    examples = dict(zip(sections[::2], sections[1::2])).get("Examples")
+    if examples is None:
+        return text
+    lines = "\n         ".join(examples.strip().splitlines())
+    return f"{text}\n\n\b\nExample: {lines}"
+
+
+@cli.group(cls=CorporaGroup, params=list(TELLING))
+def prepare() -> None:
+    """Turn the metadata and audio of a corpus into data directories.
+
+    The corpus may also be a function of your own: package.module:function.
     """
-    stage("prepare").dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
-
-
-@verb(prepare, "audioset")
-@click.argument("metadata_dir", type=IN_DIR)
-@click.argument("audio_dirs", type=IN_DIR, nargs=-1, metavar="AUDIO_DIR...")
-@click.argument("data_dir", type=OUT)
-@click.option(
-    "--subset",
-    default="balanced",
-    type=click.Choice(["balanced", "unbalanced", "all"]),
-    help="The training list, or both.",
-)
-@click.option(
-    "--exclude",
-    "excluded",
-    multiple=True,
-    type=IN_DIR,
-    metavar="DATA_SET",
-    help="Leave clips out of the training set whose video this set has clips of. Repeatable.",
-)
-@click.option(
-    "--ancestors",
-    "with_ancestors",
-    is_flag=True,
-    help="Tag clips with the classes above their own in the ontology too.",
-)
-@click.option("--metadata-only", is_flag=True, help="Keep every official clip, without audio.")
-@click.option("--strict", is_flag=True, help="Refuse to go on with an official clip missing.")
-@click.option(
-    "--jobs", default=1, type=click.IntRange(1), help="Processes that listen to the audio."
-)
-def prepare_audioset(
-    metadata_dir,
-    audio_dirs,
-    data_dir,
-    subset,
-    excluded,
-    with_ancestors,
-    metadata_only,
-    strict,
-    jobs,
-):
-    """Make DATA_DIR/train and DATA_DIR/eval of AudioSet.
-
-    METADATA_DIR holds the published lists of segments, class_labels_indices.csv and, if you have it, ontology.json; AUDIO_DIR files
-    named Y<ID>_<start>_<end>.wav, with or without the Y, also .flac, .ogg or .mp3, at any depth. What is missing or odd is counted,
-    class by class, and the rest goes on.
-
-    \b
-    Example: wsedtk prepare audioset audioset/lists audioset/audio audioset --exclude dcase/test --exclude dcase/eval
-    """
-    stage("prepare").audioset(
-        metadata_dir,
-        audio_dirs,
-        data_dir,
-        subset,
-        excluded,
-        with_ancestors,
-        metadata_only,
-        strict,
-        jobs,
-    )
 
 
 @verb(cli, "download")

@@ -1,4 +1,4 @@
-"""Other people's corpora and banks of sounds become data directories.
+"""Corpora and banks of sounds, each prepared as data directories by one function.
 
 It may import `evaluation`, `inference` and the folders below them.
 """

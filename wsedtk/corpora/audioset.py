@@ -1,59 +1,118 @@
-"""AudioSet: the published lists of segments, and a folder of audio -> data/{train,eval}.
+"""AudioSet: the published lists of segments and a folder of audio -> data/{train,eval}.
 
-METADATA_DIR holds, at any depth, the files as Google published them, or as a spreadsheet or another tool saved them again:
-
-    balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv     ID, start, end, "class ID,class ID,..."
-    class_labels_indices.csv                                                          index, class ID, name: the classes in order
-    ontology.json                                                                     may be missing: which class lies under which
-
-Lists may have comment lines or a header, quotes, spaces, commas, semicolons or tabs, `10` for `10.000`, any line ends.
+K classes. See `wsedtk.corpora.audioset_metadata` for the files that are read.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.path_lists import as_paths
+from wsedtk.core.progress import warning
+from wsedtk.core.types import Booleans, PathLike
 from wsedtk.corpora import audioset_metadata, official_sets, youtube
+from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY, ONTOLOGY, OntologyClass
+from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
+from wsedtk.corpora.registry import CORPORA
 from wsedtk.data import datadir
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.tables import first
 
-SUBSETS = {
+Subset = Literal["balanced", "unbalanced", "all"]
+SUBSETS: Mapping[Subset, tuple[str, ...]] = {
     "balanced": ("balanced",),
     "unbalanced": ("unbalanced",),
     "all": ("balanced", "unbalanced"),
 }
 
 
-def ancestors(ontology, mids):
-    """Which of the classes lie above each, at any height, as booleans (K, K): [k, j] where j is above k."""
-    index, above = {mid: k for k, mid in enumerate(mids)}, np.zeros((len(mids), len(mids)), bool)
+@dataclasses.dataclass(frozen=True)
+class AudioSetOptions(OfficialSetsOptions):
+    """The inputs, the output and the settings of `prepare audioset`.
+
+    The parameters of `OfficialSetsOptions` come first.
+
+    Parameters
+    ----------
+    subset : {"balanced", "unbalanced", "all"}
+        The list of training segments: one of the two, or both.
+    excluded : path-like, or sequence of path-like
+        Exclude training clips whose source video also occurs in this set. Repeatable.
+    with_ancestors : bool
+        Tag clips also with the classes above their own in the ontology.
+
+    Raises
+    ------
+    InputError
+        If the subset is unknown, or options of all corpora are wrong.
+    """
+
+    _: dataclasses.KW_ONLY
+    subset: Subset = "balanced"
+    excluded: PathLike | Sequence[PathLike] = dataclasses.field(
+        default=(), metadata={"flag": "--exclude", "metavar": "DATA_SET"}
+    )
+    with_ancestors: bool = dataclasses.field(default=False, metadata={"flag": "--ancestors"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.subset not in SUBSETS:
+            raise InputError(f"subset: found {self.subset!r}; expected {', '.join(SUBSETS)}")
+
+
+def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Booleans:
+    """Return which classes lie above each class in the ontology.
+
+    Parameters
+    ----------
+    ontology : mapping of str to OntologyClass
+        The ontology, by class ID.
+    mids : sequence of str
+        The IDs of the K classes.
+
+    Returns
+    -------
+    (K, K) bool
+        Element [k, j] tells whether class j lies above class k, at any height.
+    """
+    index = {mid: k for k, mid in enumerate(mids)}
+    above = np.zeros((len(mids), len(mids)), bool)
     for j, mid in enumerate(mids):
-        waiting, seen = list(ontology[mid][1]), set()
+        waiting, seen = list(ontology[mid].child_ids), set()
         while waiting:
             child = waiting.pop()
             if child not in seen:
                 seen.add(child)
-                waiting += ontology.get(child, ("", ()))[1]
+                if child in ontology:
+                    waiting += ontology[child].child_ids
         above[[index[child] for child in seen if child in index], j] = True
     return above
 
 
-def join(sets):
-    """One set of several without a clip in common. Raises InputError where they have one."""
+def join(sets: Sequence[DataSet]) -> DataSet:
+    """Return one set with the clips of several sets.
+
+    Raises
+    ------
+    InputError
+        If two sets have a clip in common.
+    """
     filenames = np.concatenate([dataset.filenames for dataset in sets])
     order = np.argsort(filenames, kind="stable")
-    twice = np.flatnonzero(filenames[order][1:] == filenames[order][:-1])
-    if len(twice):
+    repeated = np.flatnonzero(filenames[order][1:] == filenames[order][:-1])
+    if len(repeated):
         raise InputError(
-            f"the lists share {len(twice)} segments: {first(filenames[order][twice].tolist())}; each must stand in one list"
+            f"the lists share {len(repeated)} segments: "
+            f"{first(filenames[order][repeated].tolist())}; each must stand in one list"
         )
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
     starts = np.cumsum([0, *(len(dataset) for dataset in sets)])
-    clips = place[
+    clips = position[
         np.concatenate([dataset.tag_clip + start for dataset, start in zip(sets, starts)])
     ]
     labels = np.concatenate([dataset.tag_label for dataset in sets])
@@ -69,9 +128,18 @@ def join(sets):
     )
 
 
-def add_ancestors(dataset, above):
-    """The set with every clip tagged, too, with the classes above its own; above: (K, K) as `ancestors` gives."""
-    width, keys = len(dataset.labels), dataset.tag_clip * len(dataset.labels) + dataset.tag_label
+def add_ancestors(dataset: DataSet, above: Booleans) -> DataSet:
+    """Return the set with each clip tagged also with the classes above its own.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        A set of K classes.
+    above : (K, K) bool
+        The result of `ancestors`.
+    """
+    width = len(dataset.labels)
+    keys = dataset.tag_clip * width + dataset.tag_label
     for k in np.flatnonzero(above.any(axis=1)).tolist():
         clips = dataset.tag_clip[dataset.tag_label == k]
         keys = np.append(keys, (clips[:, None] * width + np.flatnonzero(above[k])).ravel())
@@ -79,104 +147,146 @@ def add_ancestors(dataset, above):
     return dataclasses.replace(dataset, tag_clip=tag_clip, tag_label=tag_label)
 
 
-def exclude(dataset, data_sets):
-    """The set without the clips of the videos that other sets have clips of; its info says how many went, and for which set."""
-    videos, gone, counts = youtube.videos_of(dataset.filenames), np.zeros(len(dataset), bool), {}
+def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[Path, int]]:
+    """Exclude the clips whose source video also occurs in other sets.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        The set to reduce.
+    data_sets : sequence of Path
+        The data directories of the other sets.
+
+    Returns
+    -------
+    dataset : DataSet
+        The remaining clips. Its `info` holds the counts.
+    counts : dict of Path to int
+        For each other set, the number of clips whose video occurs in it.
+
+    Raises
+    ------
+    InputError
+        If no clip remains.
+    """
+    if not data_sets:
+        return dataset, {}
+    videos = youtube.videos_of(dataset.filenames)
+    is_excluded = np.zeros(len(dataset), bool)
+    counts = {}
     for folder in data_sets:
-        theirs = youtube.videos_of(datadir.read(folder).filenames)
-        shared = np.isin(videos, theirs[theirs != ""])
-        counts[str(folder)] = int(shared.sum())
-        gone |= shared
-        print(f"excluded: {counts[str(folder)]:,} clips of videos that {folder} has clips of")
-    if gone.all():
+        others = youtube.videos_of(datadir.read(folder).filenames)
+        is_shared = np.isin(videos, others[others != ""])
+        counts[folder] = int(is_shared.sum())
+        is_excluded |= is_shared
+    if is_excluded.all():
         raise InputError(
-            "--exclude: no clip is left of the training set: every video of it is in the sets to exclude"
+            "--exclude: no clip is left of the training set: every video of it is in the sets to "
+            "exclude"
         )
-    return (
-        dataclasses.replace(dataset.select(~gone), info={**dataset.info, "excluded": counts})
-        if data_sets
-        else dataset
-    )
+    info = {**dataset.info, "excluded": {str(folder): count for folder, count in counts.items()}}
+    return dataclasses.replace(dataset.select(~is_excluded), info=info), counts
 
 
-def read(metadata_dir, subset="balanced", with_ancestors=False):
-    """The official sets without audio: {train, eval: DataSet}. Raises InputError where the metadata are not whole."""
+def read(
+    metadata_dir: PathLike, subset: Subset = "balanced", with_ancestors: bool = False
+) -> dict[str, DataSet]:
+    """Read the official sets without audio, as {"train", "eval": DataSet}.
+
+    Parameters
+    ----------
+    metadata_dir : path-like
+        The folder with the published files.
+    subset : {"balanced", "unbalanced", "all"}
+        The list of training segments: one of the two, or both.
+    with_ancestors : bool
+        Tag clips also with the classes above their own in the ontology.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or wrong.
+    """
     files = youtube.find_metadata(
-        metadata_dir,
-        f"AudioSet's lists, {audioset_metadata.CLASSES} and {audioset_metadata.LISTS['eval']} among them",
+        metadata_dir, f"AudioSet's lists, {CLASSES} and {LISTS['eval']} among them"
     )
-    lists = [audioset_metadata.LISTS[name] for name in SUBSETS[subset]]
-    for name in (
-        audioset_metadata.CLASSES,
-        *lists,
-        audioset_metadata.LISTS["eval"],
-        *([audioset_metadata.ONTOLOGY] if with_ancestors else []),
-    ):
+    lists = [LISTS[name] for name in SUBSETS[subset]]
+    for name in (CLASSES, *lists, LISTS["eval"], *([ONTOLOGY] if with_ancestors else [])):
         if name not in files:
             raise InputError(
                 f"{metadata_dir}: {name} is not there; is it the folder of AudioSet's metadata?"
             )
-    names, mids = audioset_metadata.read_classes(files[audioset_metadata.CLASSES])
-    ontology = (
-        audioset_metadata.read_ontology(files[audioset_metadata.ONTOLOGY])
-        if audioset_metadata.ONTOLOGY in files
-        else {}
-    )
-    odd = [
-        f"{mid}: {name!r}, {ontology[mid][0]!r}"
-        for mid, name in zip(mids, names)
-        if ontology.get(mid, (name,))[0] != name
+    classes = audioset_metadata.read_classes(files[CLASSES])
+    ontology = {}
+    if ONTOLOGY in files:
+        ontology = audioset_metadata.read_ontology(files[ONTOLOGY])
+    differing = [
+        f"{mid}: {name!r}, {ontology[mid].name!r}"
+        for mid, name in zip(classes.mids, classes.names)
+        if mid in ontology and ontology[mid].name != name
     ]
-    if odd:
-        say(
-            f"warning: {files[audioset_metadata.CLASSES]} and {files[audioset_metadata.ONTOLOGY]} name {len(odd)} classes differently: {first(odd)}"
+    if differing:
+        warning(
+            f"{files[CLASSES]} and {files[ONTOLOGY]} name {len(differing)} classes differently: "
+            f"{first(differing)}"
         )
-    parts = [audioset_metadata.read_list(files[name], names, mids) for name in lists]
+    parts = [audioset_metadata.read_list(files[name], *classes) for name in lists]
     sets = {
         "train": join(parts) if len(parts) > 1 else parts[0],
-        "eval": audioset_metadata.read_list(files[audioset_metadata.LISTS["eval"]], names, mids),
+        "eval": audioset_metadata.read_list(files[LISTS["eval"]], *classes),
     }
-    del parts
+    del parts  # of the unbalanced list, they take gigabytes
     sets["train"].info["corpus"] = f"AudioSet, {' and '.join(SUBSETS[subset])} training list"
     sets["eval"].info["corpus"] = "AudioSet, evaluation list"
     if with_ancestors:
-        unknown = [mid for mid in mids if mid not in ontology]
+        unknown = [mid for mid in classes.mids if mid not in ontology]
         if unknown:
             raise InputError(
-                f"{files[audioset_metadata.ONTOLOGY]}: {len(unknown)} classes of {files[audioset_metadata.CLASSES]} are not there: {first(unknown)}; --ancestors "
-                "needs the ontology with the classes of the lists"
+                f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are not there: "
+                f"{first(unknown)}; --ancestors needs the ontology with the classes of the lists"
             )
-        above = ancestors(ontology, mids)
+        above = ancestors(ontology, classes.mids)
         for name, dataset in sets.items():
             dataset.info["with_ancestors"] = True
             sets[name] = add_ancestors(dataset, above)
     return sets
 
 
-def prepare(
-    metadata_dir,
-    audio_dirs,
-    data_dir,
-    subset,
-    excluded,
-    with_ancestors,
-    metadata_only,
-    strict,
-    jobs,
-):
-    """Write data_dir/{train,eval} with what audio there is, or all official clips without any."""
-    data_dir = Path(data_dir)
-    official_sets.check_prepare(
-        data_dir, ("train", "eval"), audioset_metadata.MADE_BY, metadata_only, strict
-    )
-    sets = read(metadata_dir, subset, with_ancestors)
-    sets["train"] = exclude(sets["train"], excluded)
-    shared = np.intersect1d(*(youtube.videos_of(dataset.filenames) for dataset in sets.values()))
+@CORPORA.register("audioset")
+def prepare(options: AudioSetOptions) -> OfficialSetsResult:
+    """Make DATA_DIR/train and DATA_DIR/eval of AudioSet.
+
+    METADATA_DIR holds the published lists of segments, class_labels_indices.csv and, if you have
+    it, ontology.json. AUDIO_DIR holds files named Y<ID>_<start>_<end>.wav at any depth. The Y may
+    be missing, and .flac, .ogg and .mp3 are read too. Clips whose audio is missing or unusable are
+    counted for each class, and left out.
+
+    Parameters
+    ----------
+    options : AudioSetOptions
+        The folders and the settings.
+
+    Returns
+    -------
+    OfficialSetsResult
+
+    Raises
+    ------
+    InputError
+        If the metadata are incomplete or wrong, or no clip has usable audio.
+
+    Examples
+    --------
+    wsedtk prepare audioset audioset/lists audioset/audio audioset --exclude dcase/eval
+    """
+    official_sets.check_outputs(options, ("train", "eval"), MADE_BY)
+    sets = read(options.metadata_dir, options.subset, options.with_ancestors)
+    sets["train"], excluded = exclude(sets["train"], as_paths(options.excluded))
+    train, evaluation = (youtube.videos_of(dataset.filenames) for dataset in sets.values())
+    shared = np.intersect1d(train, evaluation)
     if len(shared):
-        say(
-            f"warning: the training and the evaluation list share {len(shared)} videos: {first(shared.tolist())}"
+        warning(
+            f"the training and the evaluation list share {len(shared)} videos: "
+            f"{first(shared.tolist())}"
         )
-    if metadata_only:
-        official_sets.write_without_audio(sets, data_dir)
-    else:
-        official_sets.prepare(sets, audio_dirs, data_dir, strict, jobs)
+    return dataclasses.replace(official_sets.write(sets, options), excluded=excluded)

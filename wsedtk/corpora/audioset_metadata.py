@@ -1,15 +1,34 @@
-"""The published metadata of AudioSet: lists of segments, classes and ontology."""
+"""The published metadata of AudioSet: lists of segments, classes and ontology.
+
+The metadata folder holds, at any depth, the files as Google published them, or as a spreadsheet or
+another tool saved them again:
+
+    balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv
+                                ID, start, end, "class ID,class ID,..."
+    class_labels_indices.csv    index, class ID, name: the classes in order
+    ontology.json               optional: the classes below each class
+
+Lists may have comment lines or a header, quotes, spaces, commas, semicolons or tabs, `10` for
+`10.000`, and any line ends.
+
+B rows of a block, M tags, K classes.
+"""
 
 import csv
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
-from wsedtk.data import clip_sets, datadir
+from wsedtk.core.progress import warning
+from wsedtk.core.types import PathLike
+from wsedtk.data import datadir
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import normal
 
@@ -27,38 +46,81 @@ _COLUMNS = (
     ("end_seconds", "end"),
     ("positive_labels", "labels", "mids"),
 )
+_MAX_FAULTS = 100
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
-_COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')  # not what spreadsheets make of IDs: #NAME?
+_COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')  # spreadsheets replace some IDs by #NAME?
 _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
-_PUBLISHED = re.compile(
-    r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"'
-)  # a row as published: four times as fast
+# A row as published. The expression is four times as fast as the csv module.
+_PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')
 
 
-def _cells(line, delimiter):
-    """The cells of a line, without the empty ones that a spreadsheet puts at its end."""
-    cells = [
-        cell.strip()
-        for cell in next(
-            csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
-        )
-    ]
+class Classes(NamedTuple):
+    """The names of the K classes and their IDs, in order."""
+
+    names: list[str]
+    mids: list[str]
+
+
+class OntologyClass(NamedTuple):
+    """A class of the ontology: its name, and the IDs of the classes directly below it."""
+
+    name: str
+    child_ids: frozenset[str]
+
+
+class _Cells(NamedTuple):
+    """The cells of a row of a list. The class IDs are one text with commas."""
+
+    video: str
+    start: str
+    end: str
+    mids: str
+
+
+class _Segment(NamedTuple):
+    """A row of a list: the clip's name, its duration in seconds, its classes as indices."""
+
+    name: str
+    seconds: float
+    classes: list[int]
+
+
+class _Block(NamedTuple):
+    """Rows of a list: names (B,), durations (B,), and the row and the class of each tag (M,)."""
+
+    names: npt.NDArray[np.str_]
+    seconds: npt.NDArray[np.float64]
+    row_of_tag: npt.NDArray[np.int64]
+    class_of_tag: npt.NDArray[np.int64]
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line, without the empty ones that spreadsheets append."""
+    (row,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
+    cells = [cell.strip() for cell in row]
     while cells and not cells[-1]:
         cells.pop()
     return cells
 
 
-def read_classes(path):
-    """The classes of class_labels_indices.csv: their names and their IDs, in order. Raises InputError."""
-    table, rows = TableFile(path), []
+def read_classes(path: PathLike) -> Classes:
+    """Read class_labels_indices.csv.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a row is wrong, or a class is repeated.
+    """
+    table = TableFile(path)
     lines = [(number, line.strip()) for number, line in table.numbered_lines()]
     table.raise_errors("it is published with AudioSet")
     head = lines[0][1] if lines else ""
     delimiter = next((mark for mark in "\t;" if re.match(rf"\w+ *{mark}", head)), ",")
+    rows: list[list[str]] = []
     for number, line in lines:
         try:
-            row = _cells(line, delimiter)
+            row = _split(line, delimiter)
         except csv.Error:
             row = [line]
         if not row or (not rows and row[0].lower() == "index"):
@@ -70,113 +132,133 @@ def read_classes(path):
             or not row[2]
         ):
             raise InputError(
-                f"{path}:{number}: expected {len(rows)}, class ID and name of a class, found {','.join(row)[:200]!r}"
+                f"{path}:{number}: expected {len(rows)}, class ID and name of a class, "
+                f"found {','.join(row)[:200]!r}"
             )
         rows.append(row)
     if not rows:
         raise InputError(f"{path}: no classes there; expected rows of index, class ID, name")
-    names, mids = [row[2] for row in rows], [row[1] for row in rows]
-    for what, values in (("names", names), ("IDs", mids)):
+    classes = Classes([row[2] for row in rows], [row[1] for row in rows])
+    for what, values in (("names", classes.names), ("IDs", classes.mids)):
         if len(set(values)) < len(values):
             raise InputError(
-                f"{path}: expected classes, each once; their {what} are not different from each other"
+                f"{path}: expected classes, each once; their {what} are not different from each "
+                "other"
             )
-    return names, mids
+    return classes
 
 
-def read_ontology(path):
-    """The ontology: {class ID: (name, IDs of the classes right under it)}. Raises InputError."""
+def read_ontology(path: PathLike) -> dict[str, OntologyClass]:
+    """Read the ontology, as {class ID: OntologyClass}.
+
+    Raises
+    ------
+    InputError
+        If the file is not AudioSet's ontology.
+    """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
         return {
-            entry["id"]: (normal(str(entry["name"])), frozenset(entry["child_ids"]))
+            entry["id"]: OntologyClass(normal(str(entry["name"])), frozenset(entry["child_ids"]))
             for entry in entries
         }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids ({repr(error)[-300:]})"
+            f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids "
+            f"({repr(error)[-300:]})"
         ) from None
 
 
 class _Form:
-    """How a list is written: what parts its fields, and in which of them ID, start, end and class IDs stand."""
+    """The form of a list: its delimiter, and the columns of ID, start, end and class IDs."""
 
-    def __init__(self, path, number, line):
+    def __init__(self, path: Path, number: int, line: str) -> None:
         for self.delimiter in "\t;,":
             fields = self.fields(line)
             if len(fields) >= 4:
                 break
         self.is_header = any(field.lower() in names for field in fields for names in _COLUMNS)
-        self.places = (0, 1, 2, 3)
+        self.columns = [0, 1, 2, 3]
         if self.is_header:
-            columns = [field.lower() for field in fields]
-            self.places = [
-                next((columns.index(name) for name in names if name in columns), None)
-                for names in _COLUMNS
-            ]
-            if None in self.places:
+            header = [field.lower() for field in fields]
+            found = [[header.index(name) for name in names if name in header] for names in _COLUMNS]
+            self.columns = [places[0] for places in found if places]
+            if len(self.columns) != len(_COLUMNS):
                 raise InputError(
-                    f"{path}:{number}: expected YTID, start_seconds, end_seconds, positive_labels, found {line[:200]!r}"
+                    f"{path}:{number}: expected YTID, start_seconds, end_seconds, "
+                    f"positive_labels, found {line[:200]!r}"
                 )
-        self.labels_are_last = not self.is_header or not any(fields[self.places[3] + 1 :])
+        self.labels_are_last = not self.is_header or not any(fields[self.columns[3] + 1 :])
         self.num_fields = len(fields)
 
-    def fields(self, line):
-        """The fields of a line. Quotes that stand in the middle of a field are left over from a wrong reading, and go."""
+    def fields(self, line: str) -> list[str]:
+        """Return the fields of a line.
+
+        Quotes in the middle of a field are removed: they remain from a wrong reading of the list.
+        """
         (row,) = csv.reader([line], delimiter=self.delimiter, skipinitialspace=True)
         return [field.strip(" '\"") for field in row]
 
-    def row(self, fields):
-        """ID, start, end, and the class IDs with commas between them; None where fields are missing, or have no column."""
-        if (
-            len(fields) <= max(self.places)
-            or not self.labels_are_last
-            and any(fields[self.num_fields :])
-        ):
+    def cells(self, fields: list[str]) -> _Cells | None:
+        """Return the cells of a row, or None if fields are missing or have no column."""
+        has_more = not self.labels_are_last and any(fields[self.num_fields :])
+        if len(fields) <= max(self.columns) or has_more:
             return None
-        video, start, end, labels = (fields[place] for place in self.places)
-        if self.labels_are_last:
-            labels = ",".join(
-                fields[self.places[3] :]
-            )  # a list that is not quoted falls apart at its commas
-        return video, start, end, labels
+        video, start, end, mids = (fields[column] for column in self.columns)
+        if self.labels_are_last:  # class IDs without quotes are several fields
+            mids = ",".join(fields[self.columns[3] :])
+        return _Cells(video, start, end, mids)
 
 
-def _read_row(form, line, index):
-    """A line as (clip's name, its seconds, class numbers). Raises ValueError that says what is wrong."""
-    published = _PUBLISHED.fullmatch(line) if not form.is_header else None
+def _read_row(form: _Form, line: str, index: Mapping[str, int]) -> _Segment:
+    """Return a row of a list. Raises ValueError with the reason if it is wrong."""
+    published = None if form.is_header else _PUBLISHED.fullmatch(line)
     if not published and line.count('"') % 2:
         raise ValueError("a quote is not closed; is the list cut off?")
-    row = published.groups() if published else form.row(form.fields(line))
-    if row is None:
+    cells = _Cells(*published.groups()) if published else form.cells(form.fields(line))
+    if cells is None:
         raise ValueError("expected ID, start, end and class IDs")
-    video, start, end, labels = row
+    video, start, end, labels = cells
     if not _VIDEO.fullmatch(video):
         raise ValueError(
-            f"expected a video ID of 11 characters, found {video!r} (spreadsheets take some IDs for numbers or formulas; "
-            "use the list as it was published)"
+            f"expected a video ID of 11 characters, found {video!r} (spreadsheets take some IDs "
+            "for numbers or formulas; use the list as it was published)"
         )
     if not (_TIME.fullmatch(start) and _TIME.fullmatch(end) and float(start) < float(end)):
         raise ValueError(f"expected start and later end in seconds, found {start!r} and {end!r}")
-    start, end = float(start), float(end)
     mids = [mid for mid in (mid.strip(" '\"") for mid in labels.split(",")) if mid]
     for mid in mids:
         if mid not in index:
             raise ValueError(f"the class {mid!r} is not in {CLASSES}")
     if not mids:
         raise ValueError("no class IDs")
-    return f"{video}_{start:.3f}_{end:.3f}.wav", round(end - start, 6), [index[mid] for mid in mids]
+    onset, offset = float(start), float(end)
+    name = f"{video}_{onset:.3f}_{offset:.3f}.wav"
+    return _Segment(name, round(offset - onset, 6), [index[mid] for mid in mids])
 
 
-def _segments(table, mids):
-    """Yield blocks of a list's rows: names (B,), seconds (B,), the place of the clip in the block (M,) and the class (M,) of each tag."""
-    index, form, number, num_rows, said = {mid: k for k, mid in enumerate(mids)}, None, 0, 0, None
+def _block(rows: Sequence[_Segment]) -> _Block:
+    counts = [len(row.classes) for row in rows]
+    return _Block(
+        np.array([row.name for row in rows]),
+        np.array([row.seconds for row in rows]),
+        np.repeat(np.arange(len(rows)), counts),
+        np.array([label for row in rows for label in row.classes], np.int64),
+    )
+
+
+def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
+    """Yield the rows of a list in blocks, and collect the faults of rows in the table."""
+    index = {mid: k for k, mid in enumerate(mids)}
+    form: _Form | None = None
+    announced: re.Match[str] | None = None
+    number = num_rows = 0
     for lines in table.line_blocks():
-        names, seconds, counts, tags = [], [], [], []
+        rows = []
         for line in lines:
             number += 1
             if not line.strip(' ,;\t"') or _COMMENT.match(line):
-                said = _NUM_SEGMENTS.search(line) or said
+                announced = _NUM_SEGMENTS.search(line) or announced
                 continue
             line = line.rstrip("\t")
             try:
@@ -184,58 +266,61 @@ def _segments(table, mids):
                     form = _Form(table.path, number, line)
                     if form.is_header:
                         continue
-                name, duration, classes = _read_row(form, line, index)
+                rows.append(_read_row(form, line, index))
             except (ValueError, csv.Error) as error:
                 table.error(number, f"{error}: {line[:200]!r}")
-                continue
-            names.append(name)
-            seconds.append(duration)
-            counts.append(len(classes))
-            tags += classes
-        if len(table.faults) > 100:
+        if len(table.faults) > _MAX_FAULTS:
             return
-        if names:
-            num_rows += len(names)
-            yield (
-                np.array(names),
-                np.array(seconds),
-                np.repeat(np.arange(len(names)), counts),
-                np.array(tags, np.int64),
-            )
-    if said and int(said.group(1)) != num_rows and not table.faults:
-        say(
-            f"warning: {table.path}: its head speaks of {int(said.group(1)):,} segments, there are {num_rows:,}; is the list cut off?"
+        if rows:
+            num_rows += len(rows)
+            yield _block(rows)
+    if announced and int(announced.group(1)) != num_rows and not table.faults:
+        warning(
+            f"{table.path}: its head speaks of {int(announced.group(1)):,} segments, there are "
+            f"{num_rows:,}; is the list cut off?"
         )
 
 
-def read_list(path, names, mids):
-    """A list of segments as a DataSet without audio. names, mids: of the K classes. Raises InputError naming its first faults.
+def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
+    """Read a list of segments as a set without audio.
 
-    A segment that stands there several times has the tags of all its rows.
+    A segment in several rows gets the tags of all of them.
+
+    Parameters
+    ----------
+    path : path-like
+        The list.
+    names, mids : list of str
+        The names and the IDs of the K classes.
+
+    Raises
+    ------
+    InputError
+        If the list cannot be read or has wrong rows. The message names the first of them.
     """
-    table, blocks, num_rows = TableFile(path), [], 0
-    for found, seconds, clip, label in _segments(table, mids):
-        blocks.append((found, seconds, clip + num_rows, label))
-        num_rows += len(found)
+    table, blocks, num_rows = TableFile(path), list[_Block](), 0
+    for block in _blocks(table, mids):
+        blocks.append(block._replace(row_of_tag=block.row_of_tag + num_rows))
+        num_rows += len(block.names)
     table.raise_errors("mend the list, or fetch it anew")
     if not blocks:
         raise InputError(f'{path}: no segments there; expected rows of ID, start, end, "class IDs"')
-    filenames, seconds, row_of_tag, labels = (np.concatenate(column) for column in zip(*blocks))
-    del blocks
+    rows = _Block(*(np.concatenate(column) for column in zip(*blocks)))
+    del blocks  # of the unbalanced list, they take a gigabyte
     filenames, row_of_clip, clip_of_row = np.unique(
-        filenames, return_index=True, return_inverse=True
+        rows.names, return_index=True, return_inverse=True
     )
     if len(filenames) < num_rows:
-        say(
-            f"warning: {path}: {num_rows - len(filenames)} rows name a segment that another row names too; their tags are put together"
+        warning(
+            f"{path}: {num_rows - len(filenames)} rows name a segment that another row names too; "
+            "their tags are put together"
         )
-    tag_clip, tag_label = np.divmod(
-        np.unique(clip_of_row[row_of_tag] * len(mids) + labels), len(mids)
-    )
-    return clip_sets.DataSet(
+    keys = clip_of_row[rows.row_of_tag] * len(mids) + rows.class_of_tag
+    tag_clip, tag_label = np.divmod(np.unique(keys), len(mids))
+    return DataSet(
         filenames,
         np.full(len(filenames), "", datadir.TEXT),
-        seconds[row_of_clip],
+        rows.seconds[row_of_clip],
         names,
         tag_clip,
         tag_label,

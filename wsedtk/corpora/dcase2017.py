@@ -1,28 +1,37 @@
-"""DCASE 2017 task 4: the challenge's own metadata and a folder of audio -> data/{train,test,eval}.
+"""DCASE 2017 task 4: the published metadata and a folder of audio -> data/{train,test,eval}.
 
-METADATA_DIR holds, at any depth, the files as the organisers published them:
+The metadata folder holds, at any depth, the files as the organisers published them:
 
-    sound_event_list_17_classes.txt                 ID, confidence and name of each class, apart by tabs or spaces
-    groundtruth_weak_label_<set>_set.csv            file, start, end, label; tab-separated, a row a label
-    <set>_set.csv                                   ID,start,end,"labels","IDs"; serves where the one above is missing
-    groundtruth_strong_label_<set>_set.csv          file, onset, offset, label; for testing and evaluation
+    sound_event_list_17_classes.txt             ID, confidence and name of each class, with tabs or
+                                                spaces between them
+    groundtruth_weak_label_<set>_set.csv        file, start, end, label; tab-separated, one label a row
+    <set>_set.csv                               ID,start,end,"labels","IDs"; used if the file above
+                                                is missing
+    groundtruth_strong_label_<set>_set.csv      file, onset, offset, label; for testing and evaluation
 
-A row of a truth file whose other columns are empty or nan is a clip without events.
-
-Lines end in LF or CRLF; a label holds commas that a space follows, and a list of labels is split at the other commas.
+A row of a truth file whose other columns are empty or nan is a clip without events. Lines end in LF
+or CRLF. Labels contain commas that are followed by a space. A list of labels is split at the other
+commas.
 """
 
 import collections
 import csv
+import dataclasses
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import warning
+from wsedtk.core.types import PathLike
 from wsedtk.corpora import official_sets, youtube
-from wsedtk.data import clip_sets, datadir, set_events, tables
+from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
+from wsedtk.corpora.registry import CORPORA
+from wsedtk.data import clip_sets, datadir, tables
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.table_files import TableFile
 
@@ -31,8 +40,36 @@ SETS = {"train": "training", "test": "testing", "eval": "evaluation"}
 CLASSES = "sound_event_list_17_classes.txt"
 
 
-def _lines(path):
-    """(line number, text without tabs at its end) of each line that is not blank."""
+@dataclasses.dataclass(frozen=True)
+class Dcase2017Options(OfficialSetsOptions):
+    """The inputs, the output and the settings of `prepare dcase2017`."""
+
+
+class Classes(NamedTuple):
+    """The names of the classes and their AudioSet IDs, in order."""
+
+    names: list[str]
+    mids: list[str]
+
+
+class Row(NamedTuple):
+    """One row of a truth file, in seconds. The label is None for a clip without events."""
+
+    clip: str
+    onset: float
+    offset: float
+    label: str | None
+
+
+class _Tags(NamedTuple):
+    """The tags of each clip of a set, and the file that they were read from."""
+
+    of_clips: Mapping[str, set[str]]
+    path: Path
+
+
+def _lines(path: PathLike) -> list[tuple[int, str]]:
+    """Return (line number, text without tabs at its end) of each line that is not blank."""
     table = TableFile(path)
     lines = [(number, line.rstrip("\t")) for number, line in table.numbered_lines()]
     table.raise_errors("fetch the list anew")
@@ -41,8 +78,14 @@ def _lines(path):
     return lines
 
 
-def read_classes(path):
-    """The classes of the challenge's list: their names and their AudioSet IDs, in order."""
+def read_classes(path: PathLike) -> Classes:
+    """Read the list of classes of the challenge.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a line is no class.
+    """
     names, mids = [], []
     for number, line in _lines(path):
         match = re.fullmatch(r"(/\w/\w+)\s+\d+\s+(\S.*?)\s*", line)
@@ -55,22 +98,29 @@ def read_classes(path):
             )
     if not names or len(set(names)) < len(names):
         raise InputError(f"{path}: expected the challenge's classes, each once, found {names}")
-    return names, mids
+    return Classes(names, mids)
 
 
-def _place(path, number, video, start, end):
-    """The clip's name. Raises InputError where it is no excerpt."""
+def _clip_name(place: str, video: str, start: str, end: str) -> str:
+    """Return the name of a clip. Raises InputError, with `place`, if it is no excerpt."""
     name = youtube.normal_name(f"{video}_{start}_{end}")
     if name is None or youtube.seconds_of(name) <= 0:
         raise InputError(
-            f"{path}:{number}: expected a video ID of 11 characters, start and later end, found {video!r}, {start!r}, {end!r}"
+            f"{place}: expected a video ID of 11 characters, start and later end, "
+            f"found {video!r}, {start!r}, {end!r}"
         )
     return name
 
 
-def read_list(path):
-    """Tags of a `<set>_set.csv`: {clip: [label, ...]}."""
-    tags = {}
+def read_list(path: PathLike) -> dict[str, list[str]]:
+    """Read the tags of a file `<set>_set.csv`, as {clip: labels}.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a line is no clip.
+    """
+    tags: dict[str, list[str]] = {}
     for number, line in _lines(path):
         try:
             (row,) = csv.reader([line], strict=True)
@@ -78,17 +128,14 @@ def read_list(path):
             row = []
         if len(row) < 4:
             raise InputError(f'{path}:{number}: expected ID,start,end,"labels", found {line!r}')
-        name = _place(path, number, *(field.strip() for field in row[:3]))
+        video, start, end = (field.strip() for field in row[:3])
+        name = _clip_name(f"{path}:{number}", video, start, end)
         tags.setdefault(name, []).extend(label.strip() for label in re.split(r",(?! )", row[3]))
     return tags
 
 
-def _rows(path):
-    """(clip, onset, offset, label) of a tab-separated truth file.
-
-    A row without times and label, or with nan in their place, is a clip without any; its label is
-    None.
-    """
+def _rows(path: PathLike) -> Iterator[Row]:
+    """Yield the rows of a tab-separated truth file."""
     for number, line in _lines(path):
         fields = [field.strip() for field in line.split("\t")]
         is_bare = all(map(tables.is_nothing, fields[1:]))
@@ -97,42 +144,56 @@ def _rows(path):
                 f"{path}:{number}: expected file, onset, offset and label with tabs "
                 f"between them, found {line!r}"
             )
-        file, onset, offset, label = (fields[0], "0", "0", None) if is_bare else fields
+        if is_bare:
+            yield _row(path, number, line, Row(fields[0], 0.0, 0.0, None))
+            continue
+        file, onset, offset, label = fields
         table = TableFile(path)
-        onset = table.seconds(number, "onset", onset)
-        offset = table.seconds(number, "offset", offset)
+        start = table.seconds(number, "onset", onset)
+        end = table.seconds(number, "offset", offset)
         table.raise_errors("fetch the list anew")
-        name = youtube.normal_name(file)
-        if name is None or youtube.seconds_of(name) <= 0 or onset > offset:
-            raise InputError(
-                f"{path}:{number}: expected <video>_<start>_<later end>.wav and "
-                f"onset <= offset, found {line!r}"
-            )
-        yield name, onset, offset, label
+        assert start is not None and end is not None  # else the table has an error
+        yield _row(path, number, line, Row(file, start, end, label))
 
 
-def read_truth(path):
-    """Events of a truth file, exactly repeated rows once: [(clip, onset, offset, label), ...] in the file's order."""
-    return list(dict.fromkeys(row for row in _rows(path) if row[3] is not None))
+def _row(path: PathLike, number: int, line: str, row: Row) -> Row:
+    """Return a row with the clip's name in place of the file's. Raises InputError."""
+    name = youtube.normal_name(row.clip)
+    if name is None or youtube.seconds_of(name) <= 0 or row.onset > row.offset:
+        raise InputError(
+            f"{path}:{number}: expected <video>_<start>_<later end>.wav and "
+            f"onset <= offset, found {line!r}"
+        )
+    return row._replace(clip=name)
 
 
-def _tags(files, part):
-    """The tags of a set from its weak truth, its list, or both, which must agree: ({clip: {label, ...}}, path); None without any."""
+def read_truth(path: PathLike) -> list[Row]:
+    """Read the events of a truth file, in the order of the file. Repeated rows count once.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a row is wrong.
+    """
+    return list(dict.fromkeys(row for row in _rows(path) if row.label is not None))
+
+
+def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
+    """Read the tags of a set from its weak truth or its list, or both if they agree.
+
+    None if the set has neither.
+    """
     weak, listed = f"groundtruth_weak_label_{part}_set.csv", f"{part}_set.csv"
     found = []
     if weak in files:
-        tags = collections.defaultdict(set)
-        for name, _, _, label in _rows(files[weak]):
-            tags[name].update(() if label is None else (label,))
-        found.append((dict(tags), files[weak]))
+        tags: dict[str, set[str]] = collections.defaultdict(set)
+        for row in _rows(files[weak]):
+            tags[row.clip].update(() if row.label is None else (row.label,))
+        found.append(_Tags(dict(tags), files[weak]))
     if listed in files:
-        found.append(
-            (
-                {name: set(labels) for name, labels in read_list(files[listed]).items()},
-                files[listed],
-            )
-        )
-    if len(found) == 2 and found[0][0] != found[1][0]:
+        labels_of = read_list(files[listed])
+        found.append(_Tags({name: set(x) for name, x in labels_of.items()}, files[listed]))
+    if len(found) == 2 and found[0].of_clips != found[1].of_clips:
         (a, path), (b, other) = found
         odd = sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
         raise InputError(
@@ -142,39 +203,60 @@ def _tags(files, part):
     return found[0] if found else None
 
 
-def read_set(files, part, labels, mids):
-    """One official set (`training`, `testing` or `evaluation`), without audio; None where its lists are not there."""
-    found = _tags(files, part)
+def read_set(files: Mapping[str, Path], part: str, classes: Classes) -> DataSet | None:
+    """Read one official set, without audio.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        The metadata, by file name.
+    part : {"training", "testing", "evaluation"}
+        The challenge's word for the set.
+    classes : Classes
+        The classes of the challenge.
+
+    Returns
+    -------
+    DataSet or None
+        None if the lists of the set are missing.
+
+    Raises
+    ------
+    InputError
+        If the lists are wrong, or contradict each other.
+    """
+    found = _read_tags(files, part)
     if found is None:
         return None
     tags, path = found
     strong = files.get(f"groundtruth_strong_label_{part}_set.csv")
     rows = list(dict.fromkeys(_rows(strong))) if strong is not None else []
-    names, number = sorted(tags), {label: k for k, label in enumerate(labels)}
+    names = sorted(tags)
+    index = {label: k for k, label in enumerate(classes.names)}
     clip = {name: i for i, name in enumerate(names)}
-    for where, name, label in [
-        *((path, n, label) for n in names for label in tags[n]),
-        *((strong, r[0], r[3]) for r in rows),
+    for table, name, label in [
+        *((path, clip_name, label) for clip_name in names for label in tags[clip_name]),
+        *((strong, row.clip, row.label) for row in rows),
     ]:
-        if label is not None and label not in number:
-            raise InputError(f"{where}: {name!r}: {label!r} is not a class of {CLASSES}")
+        if label is not None and label not in index:
+            raise InputError(f"{table}: {name!r}: {label!r} is not a class of {CLASSES}")
         if name not in clip:
-            raise InputError(f"{where}: {name!r} is not in {path}")
+            raise InputError(f"{table}: {name!r} is not in {path}")
     pairs = np.array(
-        sorted((clip[name], number[label]) for name in names for label in tags[name]), np.int64
+        sorted((clip[name], index[label]) for name in names for label in tags[name]), np.int64
     ).reshape(-1, 2)
     events = None
     if strong is not None:
         events = Events.from_rows(
-            (clip[name], onset, offset, number[label])
-            for name, onset, offset, label in rows
-            if label is not None
+            (clip[row.clip], row.onset, row.offset, index[row.label])
+            for row in rows
+            if row.label is not None
         )
     return clip_sets.DataSet(
         filenames=np.array(names),
         paths=np.full(len(names), "", datadir.TEXT),
-        durations=np.array([youtube.seconds_of(n) for n in names]),
-        labels=labels,
+        durations=np.array([youtube.seconds_of(name) for name in names]),
+        labels=classes.names,
         tag_clip=pairs[:, 0],
         tag_label=pairs[:, 1],
         events=events,
@@ -182,13 +264,19 @@ def read_set(files, part, labels, mids):
             "made_by": MADE_BY,
             "corpus": f"DCASE 2017 task 4, {part} set",
             "official_clips": len(names),
-            "class_ids": mids,
+            "class_ids": classes.mids,
         },
     )
 
 
-def read(metadata_dir):
-    """The official sets without audio: {train, test, eval: DataSet}. Raises InputError where the metadata are not whole."""
+def read(metadata_dir: PathLike) -> dict[str, DataSet]:
+    """Read the official sets without audio, as {"train", "test", "eval": DataSet}.
+
+    Raises
+    ------
+    InputError
+        If a list is missing or wrong.
+    """
     files = youtube.find_metadata(
         metadata_dir, f"the challenge's metadata, {CLASSES} and the other lists"
     )
@@ -196,35 +284,58 @@ def read(metadata_dir):
         raise InputError(
             f"{metadata_dir}: {CLASSES} is not there; is it the folder of the challenge's metadata?"
         )
-    labels, mids = read_classes(files[CLASSES])
-    sets = {name: read_set(files, part, labels, mids) for name, part in SETS.items()}
-    for name, dataset in sets.items():
+    classes = read_classes(files[CLASSES])
+    sets = {}
+    for name, part in SETS.items():
+        dataset = read_set(files, part, classes)
         if dataset is None:
-            raise InputError(
-                f"{metadata_dir}: groundtruth_weak_label_{SETS[name]}_set.csv is not there"
-            )
+            raise InputError(f"{metadata_dir}: groundtruth_weak_label_{part}_set.csv is not there")
         if name != "train" and dataset.events is None:
             raise InputError(
-                f"{metadata_dir}: groundtruth_strong_label_{SETS[name]}_set.csv is not there"
+                f"{metadata_dir}: groundtruth_strong_label_{part}_set.csv is not there"
             )
+        sets[name] = dataset
     return sets
 
 
-def prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
-    """Write data_dir/{train,test,eval} with what audio there is, or all official clips without any."""
-    data_dir = Path(data_dir)
-    official_sets.check_prepare(data_dir, SETS, MADE_BY, metadata_only, strict)
-    sets = read(metadata_dir)
+def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
+    pairs = set_events.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
+    without = [dataset.filenames[clip] for clip, _ in pairs]
+    if without:
+        warning(
+            f"{name}: {len(without)} tags have no row in the strong truth, which officially has "
+            f"one for each; is it whole? {tables.first(without)}"
+        )
+
+
+@CORPORA.register("dcase2017")
+def prepare(options: Dcase2017Options) -> OfficialSetsResult:
+    """Make DATA_DIR/train, DATA_DIR/test and DATA_DIR/eval of DCASE 2017 task 4.
+
+    METADATA_DIR holds the lists that the challenge published. AUDIO_DIR holds files named
+    Y<ID>_<start>_<end>.wav at any depth. The Y may be missing, and .flac, .ogg and .mp3 are read
+    too. Clips whose audio is missing or unusable are counted for each class, and left out.
+
+    Parameters
+    ----------
+    options : Dcase2017Options
+        The folders and the settings.
+
+    Returns
+    -------
+    OfficialSetsResult
+
+    Raises
+    ------
+    InputError
+        If the metadata are incomplete or wrong, or no clip has usable audio.
+
+    Examples
+    --------
+    wsedtk prepare dcase2017 dcase/lists dcase/audio dcase --jobs 2
+    """
+    official_sets.check_outputs(options, SETS, MADE_BY)
+    sets = read(options.metadata_dir)
     for name in ("test", "eval"):
-        dataset = sets[name]
-        pairs = set_events.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
-        without = [dataset.filenames[clip] for clip, _ in pairs]
-        if without:
-            say(
-                f"warning: {name}: {len(without)} tags have no row in the strong truth, which officially has one for each; "
-                f"is it whole? {tables.first(without)}"
-            )
-    if metadata_only:
-        official_sets.write_without_audio(sets, data_dir)
-        return
-    official_sets.prepare(sets, audio_dirs, data_dir, strict, jobs)
+        _warn_of_tags_without_events(name, sets[name])
+    return official_sets.write(sets, options)

@@ -1,24 +1,156 @@
-"""The official sets of a corpus, written as data directories with the audio there is for them."""
+"""The official sets of a corpus, written as data directories with the audio there is for them.
 
+N clips of a set.
+"""
+
+import dataclasses
 import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
-from wsedtk.corpora.youtube import cover, find_audio
+from wsedtk.core.path_lists import as_paths
+from wsedtk.core.progress import warning
+from wsedtk.core.types import PathLike
+from wsedtk.corpora.registry import PreparedSet, PrepareResult
+from wsedtk.corpora.youtube import Coverage, cover, find_audio
 from wsedtk.data import datadir
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.tables import find, write_rows
 
 
-def check_prepare(data_dir, names, made_by, metadata_only, strict):
-    """Raise InputError where the sets can't be written there, or the options contradict each other: before hours of listening."""
+@dataclasses.dataclass(frozen=True)
+class OfficialSetsOptions:
+    """The options that all corpora of excerpts of YouTube videos have.
+
+    Parameters
+    ----------
+    metadata_dir : path-like
+        The folder with the published metadata, at any depth.
+    audio_dirs : path-like, or sequence of path-like
+        The folders with the audio, at any depth.
+    data_dir : path-like
+        The folder to write the data directories to.
+    metadata_only : bool
+        Write all official clips, without audio.
+    strict : bool
+        Stop with an error if an official clip has no usable audio.
+    jobs : int
+        Number of processes that examine the audio.
+
+    Raises
+    ------
+    InputError
+        If `jobs` is less than 1, or both `strict` and `metadata_only` are set.
+    """
+
+    metadata_dir: PathLike
+    audio_dirs: PathLike | Sequence[PathLike] = dataclasses.field(
+        metadata={"required": False, "metavar": "AUDIO_DIR..."}
+    )
+    data_dir: PathLike
+    _: dataclasses.KW_ONLY
+    metadata_only: bool = False
+    strict: bool = False
+    jobs: int = dataclasses.field(default=1, metadata={"minimum": 1})
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise InputError(f"jobs: found {self.jobs}; expected at least 1")
+        if self.strict and self.metadata_only:
+            raise InputError(
+                "--strict asks for the audio of every clip, --metadata-only for none; give one "
+                "of them"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class OfficialSetsResult(PrepareResult):
+    """The official sets that were written, and the audio that was found for them.
+
+    Attributes
+    ----------
+    sets : tuple of PreparedSet
+        The data directories that were written. Sets without usable audio are not.
+    coverage : mapping of Path to Coverage
+        For each data directory, also those that were not written, which official clips have
+        audio. Empty if the sets were written without audio.
+    audio_dirs : tuple of Path
+        The folders that were searched for audio.
+    num_other_files : int
+        Number of files in these folders that belong to no official clip.
+    excluded : mapping of Path to int
+        For each set whose videos were excluded, the number of clips that were left out.
+    """
+
+    coverage: Mapping[Path, Coverage] = dataclasses.field(default_factory=dict)
+    audio_dirs: tuple[Path, ...] = ()
+    num_other_files: int = 0
+    excluded: Mapping[Path, int] = dataclasses.field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """Return the number of clips of each set, and tables of their audio by class."""
+        lines = [
+            f"excluded: {count:,} clips of videos that {folder} has clips of"
+            for folder, count in self.excluded.items()
+        ]
+        if not self.coverage:
+            lines += [_counts(one) for one in self.sets]
+        for folder, coverage in self.coverage.items():
+            lines += _coverage_lines(folder, coverage)
+        if self.num_other_files:
+            folders = ", ".join(map(str, self.audio_dirs))
+            lines.append(
+                f"{folders}: {self.num_other_files} files that are of no clip of these sets"
+            )
+        return "".join(f"{line}\n" for line in lines)
+
+
+def _counts(prepared: PreparedSet) -> str:
+    dataset = prepared.dataset
+    events = "" if dataset.events is None else f", {len(dataset.events):,} events"
+    num_clips, num_tags = len(dataset), len(dataset.tag_clip)
+    return f"{prepared.folder}: {num_clips:,} clips, {num_tags:,} tags{events}, no audio"
+
+
+def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
+    """Return the table of a set's audio, and a summary if there is any."""
+    table = coverage.table(str(folder))
+    num_used = int(coverage.is_true["used"].sum())
+    if not num_used:
+        return [table]
+    num_official = coverage.dataset.info["official_clips"]
+    num_excluded = num_official - len(coverage.dataset)
+    excluded = f", of which {num_excluded:,} were excluded" if num_excluded else ""
+    summary = (
+        f"{folder}: {num_used:,} of {num_official:,} official clips{excluded}; "
+        f"remarks on clips: {folder / 'coverage.tsv'}"
+    )
+    return [table, summary, ""]
+
+
+def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: str) -> None:
+    """Check that the sets can be written, before hours of work.
+
+    Parameters
+    ----------
+    options : OfficialSetsOptions
+        The options of the corpus.
+    names : iterable of str
+        The names of the sets.
+    made_by : str
+        The command whose earlier output is overwritten.
+
+    Raises
+    ------
+    InputError
+        If a folder holds something else, or cannot be written.
+    """
+    data_dir = Path(options.data_dir)
     for name in names:
         datadir.check_overwrite(data_dir / name, made_by)
-    if strict and metadata_only:
-        raise InputError(
-            "--strict asks for the audio of every clip, --metadata-only for none; give one of them"
-        )
     above = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise InputError(
@@ -26,63 +158,53 @@ def check_prepare(data_dir, names, made_by, metadata_only, strict):
         )
 
 
-def remove(folder):
-    """Remove what an earlier run wrote of a set."""
+def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> OfficialSetsResult:
+    """Write the data directories of official sets.
+
+    Parameters
+    ----------
+    sets : mapping of str to DataSet
+        All official clips of each set, by the name of its data directory.
+    options : OfficialSetsOptions
+        The folders, and whether audio is used.
+
+    Returns
+    -------
+    OfficialSetsResult
+
+    Raises
+    ------
+    InputError
+        If no official clip has usable audio, or, with `strict`, if one has none.
+    """
+    if options.metadata_only:
+        return _write_without_audio(sets, Path(options.data_dir))
+    return _write_with_audio(sets, options)
+
+
+def remove(folder: Path) -> None:
+    """Remove the files of a set that an earlier run wrote."""
     for name in (*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv"):
         (folder / name).unlink(missing_ok=True)
 
 
-def _write(self, folder):
-    """Print the table, and write the data directory with coverage.tsv, what there is to say of single clips, beside it."""
-    print(self.table(str(folder)))
-    num_used = int(self.is_true["used"].sum())
-    if num_used:
-        odd = self.is_true["missing"].copy()
-        odd[list(self.remarks)] = True
-        names = self.dataset.filenames
-        write_rows(
-            folder / "coverage.tsv",
-            ("filename", "remark"),
-            [
-                (
-                    (str(names[clip]), " ".join(self.remark(clip).split()))
-                    for clip in np.flatnonzero(odd).tolist()
-                )
-            ],
-        )
-        datadir.write(folder, self.used())
-        num_excluded = self.dataset.info["official_clips"] - len(self.dataset)
-        print(
-            f"{folder}: {num_used:,} of {self.dataset.info['official_clips']:,} official clips"
-            + (f", of which {num_excluded:,} were excluded" if num_excluded else "")
-            + f"; remarks on clips: {folder / 'coverage.tsv'}\n"
-        )
-    else:
-        remove(folder)
-        say(f"warning: {folder}: no audio of this set that can be used; it is not written")
-
-
-def write_without_audio(sets, data_dir):
-    """Write the data directories of official sets ({name: DataSet}), every clip, none with audio."""
+def _write_without_audio(sets: Mapping[str, DataSet], data_dir: Path) -> OfficialSetsResult:
+    written = []
     for name, dataset in sets.items():
         remove(data_dir / name)
         datadir.write(data_dir / name, dataset)
-        print(
-            f"{data_dir / name}: {len(dataset):,} clips, {len(dataset.tag_clip):,} tags"
-            + (f", {len(dataset.events):,} events" if dataset.events is not None else "")
-            + ", no audio"
-        )
+        written.append(PreparedSet(data_dir / name, dataset))
+    return OfficialSetsResult(tuple(written))
 
 
-def prepare(sets, audio_dirs, data_dir, strict, jobs):
-    """Write the data directories of official sets ({name: DataSet}) with the audio there is for them, and tell what there is not.
-
-    A set without any audio is not written. Raises InputError where none has any, or, with `strict`, where a clip has none that
-    can be used.
-    """
+def _write_with_audio(
+    sets: Mapping[str, DataSet], options: OfficialSetsOptions
+) -> OfficialSetsResult:
+    audio_dirs, data_dir = as_paths(options.audio_dirs), Path(options.data_dir)
     if not audio_dirs:
         raise InputError(
-            "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only goes without audio"
+            "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only "
+            "goes without audio"
         )
     names, paths, num_others, unfit = find_audio(audio_dirs)
     is_official = np.zeros(len(names), bool)
@@ -92,24 +214,53 @@ def prepare(sets, audio_dirs, data_dir, strict, jobs):
     folders = ", ".join(map(str, audio_dirs))
     if not is_official.any():
         raise InputError(
-            f"{folders}: no audio of any official clip ({num_others} other files); expected Y<ID>_<start>_<end>.wav, "
-            "with or without the Y, also .flac, .ogg, .mp3. --metadata-only goes without audio"
+            f"{folders}: no audio of any official clip ({num_others} other files); expected "
+            "Y<ID>_<start>_<end>.wav, with or without the Y, also .flac, .ogg, .mp3. "
+            "--metadata-only goes without audio"
         )
-    covered = {name: cover(dataset, names, paths, unfit, jobs) for name, dataset in sets.items()}
-    unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered.values()]
+    covered = {
+        data_dir / name: cover(dataset, names, paths, unfit, options.jobs)
+        for name, dataset in sets.items()
+    }
+    _check_used(list(covered.values()), folders, options.strict)
+    written = []
+    for folder, coverage in covered.items():
+        if coverage.is_true["used"].any():
+            written.append(_write_covered(coverage, folder))
+        else:
+            remove(folder)
+            warning(f"{folder}: no audio of this set that can be used; it is not written")
+    return OfficialSetsResult(tuple(written), covered, audio_dirs, num_others)
+
+
+def _check_used(covered: Sequence[Coverage], folders: str, strict: bool) -> None:
+    """Raise InputError if no clip can be used, or, with `strict`, if not every clip can."""
+    unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered]
     if strict and any(len(clips) for _, clips in unused):
         found, clips = next(pair for pair in unused if len(pair[1]))
         raise InputError(
-            f"--strict: {sum(len(clips) for _, clips in unused)} official clips can't be used, the first "
-            f"{str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}"
+            f"--strict: {sum(len(clips) for _, clips in unused)} official clips can't be used, "
+            f"the first {str(found.dataset.filenames[clips[0]])!r}: {found.remark(clips[0])}"
         )
-    if not any(found.is_true["used"].any() for found in covered.values()):
-        found = next(found for found in covered.values() if found.remarks)
+    if not any(found.is_true["used"].any() for found in covered):
+        found = next(found for found in covered if found.remarks)
         clip, reason = next(iter(found.remarks.items()))
         raise InputError(
-            f"{folders}: none of the official clips there can be used; {str(found.dataset.filenames[clip])!r}: {reason}"
+            f"{folders}: none of the official clips there can be used; "
+            f"{str(found.dataset.filenames[clip])!r}: {reason}"
         )
-    for name, found in covered.items():
-        _write(found, data_dir / name)
-    if num_others:
-        print(f"{folders}: {num_others} files that are of no clip of these sets")
+
+
+def _write_covered(coverage: Coverage, folder: Path) -> PreparedSet:
+    """Write the clips that can be used, and remarks on clips to coverage.tsv."""
+    has_remark = coverage.is_true["missing"].copy()
+    has_remark[list(coverage.remarks)] = True
+    names = coverage.dataset.filenames
+    rows = [
+        (str(names[clip]), " ".join(coverage.remark(clip).split()))
+        for clip in np.flatnonzero(has_remark).tolist()
+    ]
+    write_rows(folder / "coverage.tsv", ("filename", "remark"), [rows])
+    dataset = coverage.used()
+    datadir.write(folder, dataset)
+    return PreparedSet(folder, dataset)

@@ -1,428 +1,266 @@
 """Soundscapes: recordings of a sound bank mixed into 10 s clips, with exact events.
 
-A bank is a folder of class folders with recordings named `<fold>-<id>-<take>.<ext>`, as ESC-10 and ESC-50 are; the takes of
-one id come from one source recording, in whatever class folder they lie. Some classes are backgrounds, the others events.
-A soundscape is one background and up to three events at random places and random levels above it.
+A soundscape is one background and up to three events at random positions and random levels above
+it. Test soundscapes draw from the test folds of the bank, training soundscapes from the other
+folds. The training recordings are dealt into groups, and each training soundscape draws from one
+group. Its name tells the group (`mix03_170.000_180.000.wav` is the 18th of group 3), and so does
+the column `group` of clips.tsv: `balance` keeps groups whole.
 
-Nothing leaks: test soundscapes draw from the test folds, training ones from the other folds. The training recordings are dealt
-into groups, and each training soundscape draws from one group. Its name says which (`mix03_170.000_180.000.wav` is the 18th
-of group 3), and so does the column `group` of clips.tsv: `balance` keeps groups whole.
-
-G groups, K event classes.
+K event classes. See `wsedtk.corpora.sound_bank` for the form of a bank.
 """
 
 import dataclasses
-import os
-import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from wsedtk.audio import audio_files
 from wsedtk.core import provenance
-from wsedtk.core.config import nearest, suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import progress, say
+from wsedtk.core.progress import progress
+from wsedtk.core.types import PathLike
 from wsedtk.corpora import builtin_bank
-from wsedtk.data import clip_sets, datadir
-from wsedtk.data.clip_names import AUDIO_EXTENSIONS
+from wsedtk.corpora.mixing import CLIP_SECONDS, Sounds, Soundscape, load, mix
+from wsedtk.corpora.registry import CORPORA, PreparedSet, PrepareResult
+from wsedtk.corpora.sound_bank import BUILTIN, Pool, split
+from wsedtk.data import datadir
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
-from wsedtk.data.folders import look
 from wsedtk.data.tables import normal
 
-BUILTIN = "builtin"
 MADE_BY = "prepare soundscapes"
-CLIP_SECONDS = 10
-MAX_GROUPS = 10
 MAX_EVENTS = 3
-EMPTY_EVERY = (
-    20  # one soundscape in so many holds no event: a system must also learn to say nothing
-)
-RATIO_DB = (0.0, 20.0)  # RMS of an event over the RMS of its background
-BACKGROUND_DB = (-38.0, -28.0)  # RMS, relative to full scale
-MAX_PEAK = 0.95
-EVENT_SECONDS = (
-    2.0,
-    6.0,
-)  # a longer event is cut to a random length in here: else all engines would last 5 s
-SAME_CLASS_GAP_SECONDS = (
-    0.25  # least silence between two events of a class: closer ones would be heard as one
-)
-FRAME_SECONDS = 0.02
-AUDIBLE_DB = 30.0  # a frame is audible down to this far below the recording's loudest frame,
-FLOOR_DB = -60.0  # and above this RMS, relative to full scale
-PAUSE_SECONDS = 1.0  # a longer silence separates two events
-SHORTEST_SECONDS = (
-    0.1  # a shorter stretch of sound is a click beside the event, unless there is nothing else
-)
-EVENT_FADE_SECONDS = 0.005
-LOOP_FADE_SECONDS = 0.5
-_NAME = re.compile(r"(\d+)-([^-]+)-([^-]+)")
-_EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP, _GROUPS = range(
-    1, 6
-)  # what a random generator is for: part of its seed
+EMPTY_EVERY = 20  # one soundscape in so many holds no event, so that systems learn silence
+# Part of the seed: the purpose of a random generator. `wsedtk.corpora.sound_bank` uses 5.
+_EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP = range(1, 5)
 
 
 @dataclasses.dataclass(frozen=True)
-class Recording:
-    """One file of a bank."""
+class SoundscapesOptions:
+    """The inputs, the output and the settings of `prepare soundscapes`.
 
-    path: Path
-    label: str  # its class folder
-    fold: int
-    source: str  # the id that all takes of one source recording share
+    Parameters
+    ----------
+    bank_dir : path-like
+        The folder with the recordings, one folder for each class, or "builtin" for a bank that is
+        synthesised in `data_dir`.
+    data_dir : path-like
+        The folder to write the data directories to.
+    backgrounds : sequence of str
+        A class folder that holds backgrounds. Repeatable. The built-in bank has defaults.
+    test_folds : sequence of int
+        The folds whose recordings only the test set uses.
+    num_train : int
+        Number of training soundscapes of 10 s.
+    num_test : int
+        Number of test soundscapes of 10 s.
+    seed : int
+        Seed of all random choices. The same seed gives the same bytes.
+    sample_rate : int
+        The sample rate in Hz, at least 8000.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
+    """
+
+    bank_dir: PathLike
+    data_dir: PathLike
+    _: dataclasses.KW_ONLY
+    backgrounds: Sequence[str] = dataclasses.field(
+        default=(), metadata={"flag": "--background", "metavar": "CLASS"}
+    )
+    test_folds: Sequence[int] = dataclasses.field(
+        default=(4,), metadata={"comma_separated": "folds"}
+    )
+    num_train: int = dataclasses.field(default=600, metadata={"minimum": 1})
+    num_test: int = dataclasses.field(default=120, metadata={"minimum": 1})
+    seed: int = dataclasses.field(default=0, metadata={"minimum": 0})
+    sample_rate: int = dataclasses.field(default=16000, metadata={"hidden_from_cli": True})
+
+    def __post_init__(self) -> None:
+        if min(self.num_train, self.num_test) < 1:
+            raise InputError(
+                "expected at least one training and one test soundscape, "
+                f"found {self.num_train} and {self.num_test}"
+            )
+        if self.seed < 0 or self.sample_rate < 8000:
+            raise InputError(
+                "expected a seed of at least 0 and a sample rate of at least 8000 Hz, "
+                f"found {self.seed} and {self.sample_rate}"
+            )
+
+
+class _Clip(NamedTuple):
+    """A soundscape to mix: its name without suffix, its pool, and its number in the set."""
+
+    stem: str
+    group: int
+    index: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Pool:
-    """What a soundscape may draw from."""
+class _Mixer:
+    """The settings of the soundscapes of one set."""
 
-    events: dict  # class -> recordings
-    backgrounds: list  # recordings
+    name: str
+    pools: Sequence[Pool]
+    sounds: Sounds
+    seed: int
+    sample_rate: int
 
+    @property
+    def number(self) -> int:
+        """The set's part of the seeds."""
+        return int(self.name == "test")
 
-def scan(bank_dir):
-    """List the recordings of a bank, sorted, as {class folder: recordings}. Raises InputError on names of another form."""
-    bank_dir = Path(bank_dir)
-    if not os.path.isdir(bank_dir):
-        near = nearest(bank_dir, [BUILTIN])
-        raise InputError(
-            f"{bank_dir}: no such folder; a bank is a folder of class folders with recordings, "
-            f"or the word {BUILTIN}" + (f"; did you mean {near!r}?" if near else "")
-        )
-    found, folders = {}, {}
-    for folder in (bank_dir / name for name in look(bank_dir)[0] if not name.startswith(".")):
-        label = normal(folder.name)
-        if label in found:
-            raise InputError(
-                f"{folder}: is the class of {folders[label]} in another Unicode form; "
-                "put what they hold into one folder"
-            )
-        found[label], folders[label] = [], folder
-        for path in (folder / name for name in look(folder)[1]):
-            if path.suffix.lower() not in AUDIO_EXTENSIONS or path.name.startswith("."):
-                continue
-            match = _NAME.fullmatch(path.stem)
-            if not match:
-                raise InputError(
-                    f"{path}: expected a name like 1-100032-A{path.suffix} (fold-id-take, the fold a whole number), "
-                    f"found {path.name!r}; rename it so that it says its fold and source recording"
-                )
-            found[label].append(Recording(path, label, int(match[1]), normal(match[2])))
-    if not found:
-        raise InputError(
-            f"{bank_dir}: holds no class folders; expected one folder a class, with recordings in each"
-        )
-    return found
+    @property
+    def labels(self) -> list[str]:
+        """The K event classes."""
+        return sorted(self.pools[0].events)
 
+    def clips(self, count: int) -> list[_Clip]:
+        """Return the soundscapes of the set, sorted by name."""
+        clips = []
+        for index in range(count):
+            n, group = divmod(index, len(self.pools))
+            prefix = "test" if self.name == "test" else f"mix{group:02d}"
+            stem = f"{prefix}_{n * CLIP_SECONDS:.3f}_{(n + 1) * CLIP_SECONDS:.3f}"
+            clips.append(_Clip(stem, group, index))
+        return sorted(clips)
 
-def _check_backgrounds(bank_dir, found, backgrounds):
-    """Raise InputError unless the backgrounds are class folders, and leave some class for events."""
-    if not backgrounds:
-        raise InputError(
-            f"{bank_dir}: no background was named; say which of its class folders are backgrounds: "
-            f"{', '.join(found)}"
-        )
-    for name in backgrounds:
-        if name not in found:
-            raise InputError(
-                f"{bank_dir}: holds no class folder {name!r} to be a background; {suggest(name, found)}"
-            )
-    if not set(found) - set(backgrounds):
-        raise InputError(
-            f"{bank_dir}: every class folder is a background, none is left for events; name fewer backgrounds"
-        )
+    def classes_of_clip(self, index: int) -> list[int]:
+        """Return the classes of a soundscape's events: none to MAX_EVENTS indices.
 
-
-def _check_folds(bank_dir, found, test_folds):
-    """Raise InputError unless every class has recordings on both sides and no source recording lies on both."""
-    folds = sorted({r.fold for recordings in found.values() for r in recordings})
-    training_folds = [f for f in folds if f not in test_folds]
-    for label, recordings in found.items():
-        for side, wanted in (("test", sorted(set(test_folds))), ("training", training_folds)):
-            if not any(r.fold in wanted for r in recordings):
-                raise InputError(
-                    f"{bank_dir}: the class {label!r} has no recording in the {side} folds {wanted}; "
-                    f"the bank has the folds {folds}: choose other test folds, or take the class out"
-                )
-    side_of = {}
-    for r in (r for recordings in found.values() for r in recordings):
-        other = side_of.setdefault(r.source, r)
-        if (other.fold in test_folds) != (r.fold in test_folds):
-            raise InputError(
-                f"{r.path}: the id {r.source!r} lies in fold {r.fold} and, as {other.path}, in fold {other.fold}: "
-                "one for testing, one for training; put all takes of a source recording into one fold"
-            )
-
-
-def _deal(lists, num_groups, group_of):
-    """Deal the ids of each list to the groups with the fewest of that list, into the dict `group_of`, {id: group}."""
-    for ids in lists:
-        counts = np.bincount([group_of[i] for i in ids if i in group_of], minlength=num_groups)
-        for i in (i for i in ids if i not in group_of):
-            group_of[i] = int(counts.argmin())
-            counts[group_of[i]] += 1
-
-
-def split(bank_dir, backgrounds, test_folds, seed):
-    """Split a bank as `prepare` does. Returns (G training pools, test pool); no source recording is in two of them.
-
-    The exception: with fewer background ids than groups, groups share backgrounds. Raises InputError.
-    """
-    found = scan(bank_dir)
-    _check_backgrounds(bank_dir, found, backgrounds)
-    _check_folds(bank_dir, found, test_folds)
-    labels = [label for label in found if label not in backgrounds]
-    training = {
-        label: [r for r in recordings if r.fold not in test_folds]
-        for label, recordings in found.items()
-    }
-    rng = np.random.default_rng((seed, 0, 0, _GROUPS))
-    shuffled = {
-        label: rng.permutation(sorted({r.source for r in training[label]})).tolist()
-        for label in found
-    }
-    scarce_first = sorted((shuffled[label] for label in labels), key=len)
-    background_ids = list(
-        dict.fromkeys(i for label in found if label in backgrounds for i in shuffled[label])
-    )
-    for num_groups in range(min(MAX_GROUPS, len(scarce_first[0])), 0, -1):
-        group_of = {}
-        _deal(scarce_first, num_groups, group_of)
-        if all(len({group_of[i] for i in ids}) == num_groups for ids in scarce_first):
-            break  # always so, unless classes share ids: then fewer groups can still give each group every class
-    _deal([background_ids], num_groups, group_of)
-    pools = []
-    for g in range(num_groups):
-        events = {
-            label: [r for r in training[label] if group_of[r.source] == g] for label in labels
-        }
-        beds = [r for label in backgrounds for r in training[label] if group_of[r.source] == g]
-        if not beds:  # fewer background ids than groups: this one uses an id again, so a validation split may share it
-            again = background_ids[g % len(background_ids)]
-            beds = [r for label in backgrounds for r in training[label] if r.source == again]
-        pools.append(Pool(events, beds))
-    test = {
-        label: [r for r in recordings if r.fold in test_folds]
-        for label, recordings in found.items()
-    }
-    return pools, Pool(
-        {label: test[label] for label in labels}, [r for label in backgrounds for r in test[label]]
-    )
-
-
-def audible(samples, sample_rate):
-    """Find the stretches of sound in a recording: [(first sample, end sample)], none where it is silent.
-
-    A stretch holds no silence longer than PAUSE_SECONDS, and begins and ends with an audible frame (see AUDIBLE_DB, FLOOR_DB).
-    """
-    frame = round(FRAME_SECONDS * sample_rate)
-    frames = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)  # (num_frames, frame)
-    level = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
-    loud = np.flatnonzero(level > max(level.max() - AUDIBLE_DB, FLOOR_DB))
-    if not len(loud):
-        return []
-    pieces = np.split(loud, np.flatnonzero(np.diff(loud) > PAUSE_SECONDS / FRAME_SECONDS) + 1)
-    stretches = [(int(p[0]) * frame, min(int(p[-1] + 1) * frame, len(samples))) for p in pieces]
-    return [s for s in stretches if s[1] - s[0] >= SHORTEST_SECONDS * sample_rate] or [
-        max(stretches, key=lambda s: s[1] - s[0])
-    ]
-
-
-def load(pools, sample_rate):
-    """Read the recordings of pools: {path: stretches of sound}. Raises InputError naming a broken or silent one."""
-    paths = {
-        r.path
-        for pool in pools
-        for recordings in [*pool.events.values(), pool.backgrounds]
-        for r in recordings
-    }
-    sounds = {}
-    for path in progress(sorted(paths), "reading the bank"):
-        remarks = []
-        samples, _ = audio_files.read(path, sample_rate, remarks=remarks)
-        for remark in remarks:
-            say(f"warning: {path}: {remark}")
-        samples = samples - samples.mean()  # a constant offset is no sound
-        stretches = audible(samples, sample_rate)
-        if not stretches:
-            raise InputError(
-                f"{path}: silent: no {FRAME_SECONDS:g} s of it is louder than {FLOOR_DB:g} dB below full scale; "
-                "replace it or take it out of the bank"
-            )
-        sounds[path] = [samples[start:end] for start, end in stretches]
-    return sounds
-
-
-def _rms(samples):
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-
-
-def _bed(samples, length, rng, sample_rate):
-    """`length` samples of a background from a random position; a shorter one is looped with a crossfade of equal power."""
-    if len(samples) < length:
-        fade = min(int(LOOP_FADE_SECONDS * sample_rate), len(samples) // 4)
-        angle = np.linspace(0, np.pi / 2, fade)
-        period = samples[: len(samples) - fade].copy()
-        period[:fade] = samples[:fade] * np.sin(angle) + samples[len(samples) - fade :] * np.cos(
-            angle
-        )
-        samples = np.tile(period, length // len(period) + 2)
-        start = rng.integers(len(period))
-    else:
-        start = rng.integers(len(samples) - length + 1)
-    return samples[start : start + length]
-
-
-def _event(samples, rng, sample_rate):
-    """One event of RMS 1: a stretch of sound, or where it is long a random part of it, with short fades."""
-    longest = int(rng.uniform(*EVENT_SECONDS) * sample_rate)
-    if len(samples) > longest:
-        start = rng.integers(len(samples) - longest + 1)
-        samples = samples[start : start + longest]
-        ends = audible(samples, sample_rate)  # the cut may begin or end in a pause
-        samples = samples[ends[0][0] : ends[-1][1]] if ends else samples
-    fade = min(int(EVENT_FADE_SECONDS * sample_rate), len(samples) // 2)
-    gain = np.ones(len(samples))
-    gain[:fade] = np.linspace(0, 1, fade)
-    gain[len(gain) - fade :] = np.linspace(1, 0, fade)
-    return samples * gain / _rms(samples)
-
-
-def _classes_of_clip(set_number, index, num_classes, seed):
-    """The classes of a soundscape's events: none to MAX_EVENTS indices.
-
-    All clips read from one endless row of shuffled class lists, MAX_EVENTS places a clip, so that classes come out balanced
-    and seldom twice in a clip. A clip's place in the row depends on its index alone.
-    """
-
-    def generator(number, purpose):
-        return np.random.default_rng((seed, set_number, number, purpose))
-
-    if generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY) == index % EMPTY_EVERY:
-        return []
-    num_events = int(generator(index, _NUM_EVENTS).integers(1, MAX_EVENTS + 1))
-    places = range(index * MAX_EVENTS, index * MAX_EVENTS + num_events)
-    order = {
-        r: generator(r, _CLASS_ORDER).permutation(num_classes)
-        for r in {p // num_classes for p in places}
-    }
-    return [int(order[p // num_classes][p % num_classes]) for p in places]
-
-
-def mix(pool, classes, sounds, rng, sample_rate):
-    """Mix one soundscape of events of the given classes (indices into the pool's sorted classes).
-
-    Returns (samples (CLIP_SECONDS * sample_rate,), events [(first sample, end sample, class index)]). An event that finds no
-    place beside others of its class is left out.
-    """
-
-    def pick(items):
-        return items[rng.integers(len(items))]
-
-    length, labels, gap = (
-        CLIP_SECONDS * sample_rate,
-        sorted(pool.events),
-        SAME_CLASS_GAP_SECONDS * sample_rate,
-    )
-    stretches = sounds[pick(pool.backgrounds).path]
-    bed = _bed(max(stretches, key=len), length, rng, sample_rate)
-    bed_rms = 10 ** (rng.uniform(*BACKGROUND_DB) / 20)
-    out, events = bed * (bed_rms / max(_rms(bed), 1e-6)), []
-    for k in classes:
-        event = _event(pick(sounds[pick(pool.events[labels[k]]).path]), rng, sample_rate)
-        gain = bed_rms * 10 ** (rng.uniform(*RATIO_DB) / 20)
-        for start in rng.integers(length - len(event) + 1, size=100).tolist():
-            end = start + len(event)
-            if all(end + gap <= s or e + gap <= start for s, e, other in events if other == k):
-                out[start:end] += gain * event
-                events.append((start, end, k))
-                break
-    return out * min(1, MAX_PEAK / np.abs(out).max()), events
-
-
-def _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info):
-    """Mix and write one data directory with its audio."""
-    folder, set_number, labels = Path(data_dir) / name, int(name == "test"), sorted(pools[0].events)
-    rows, tags, clips, contents = [], set(), [], []
-    for (
-        table
-    ) in datadir.COLUMNS:  # a run that is stopped half-way leaves no old tables beside new audio
-        (folder / table).unlink(missing_ok=True)
-    for index in range(num_clips):
-        group, n = index % len(pools), index // len(pools)
-        prefix = "test" if name == "test" else f"mix{group:02d}"
-        clips.append(
-            (f"{prefix}_{n * CLIP_SECONDS:.3f}_{(n + 1) * CLIP_SECONDS:.3f}", group, index)
-        )
-    clips.sort()
-    for position, (stem, group, index) in enumerate(progress(clips, f"mixing {name}")):
-        classes = _classes_of_clip(set_number, index, len(labels), seed)
-        rng = np.random.default_rng((seed, set_number, index, _CLIP))
-        samples, events = mix(pools[group], classes, sounds, rng, sample_rate)
-        audio_files.write(Path(data_dir) / "audio" / name / f"{stem}.flac", samples, sample_rate)
-        contents.append(provenance.fingerprint(samples.tobytes()))
-        rows += [
-            (position, round(start / sample_rate, 6), round(end / sample_rate, 6), k)
-            for start, end, k in events
+        All soundscapes read from one endless sequence of shuffled class lists, each at MAX_EVENTS
+        positions, so that classes are balanced and rarely repeated within a soundscape. The
+        positions depend on the index of the soundscape alone.
+        """
+        num_classes = len(self.labels)
+        first = self._generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY)
+        if first == index % EMPTY_EVERY:
+            return []
+        num_events = int(self._generator(index, _NUM_EVENTS).integers(1, MAX_EVENTS + 1))
+        start = index * MAX_EVENTS
+        return [
+            self._class_at(position, num_classes) for position in range(start, start + num_events)
         ]
-        tags |= {(position, k) for _, _, k in events}
-    tag_clip, tag_label = np.array(sorted(tags), np.int64).reshape(-1, 2).T
-    filenames = np.array([f"{stem}.wav" for stem, _, _ in clips])
-    info = {
-        **info,
-        "audio_fingerprint": provenance.fingerprint_audio(filenames, np.array(contents)),
-    }
-    groups = None if name == "test" else np.array([stem.partition("_")[0] for stem, _, _ in clips])
-    datadir.write(
-        folder,
-        clip_sets.DataSet(
-            filenames=filenames,
-            paths=np.array([f"../audio/{name}/{stem}.flac" for stem, _, _ in clips], datadir.TEXT),
-            durations=np.full(len(clips), float(CLIP_SECONDS)),
-            labels=labels,
-            tag_clip=tag_clip,
-            tag_label=tag_label,
-            events=Events.from_rows(rows) if name == "test" else None,
-            info=info,
-            groups=groups,
-        ),
+
+    def _class_at(self, position: int, num_classes: int) -> int:
+        """Return the class at a position of the endless sequence."""
+        number, place = divmod(position, num_classes)
+        return int(self._generator(number, _CLASS_ORDER).permutation(num_classes)[place])
+
+    def mix(self, clip: _Clip) -> Soundscape:
+        """Mix one soundscape."""
+        rng = self._generator(clip.index, _CLIP)
+        classes = self.classes_of_clip(clip.index)
+        return mix(self.pools[clip.group], classes, self.sounds, rng, self.sample_rate)
+
+    def _generator(self, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, self.number, number, purpose))
+
+
+def _write_set(
+    data_dir: Path, mixer: _Mixer, num_clips: int, info: Mapping[str, object]
+) -> PreparedSet:
+    """Mix one set, and write its data directory and its audio."""
+    folder, is_test = data_dir / mixer.name, mixer.name == "test"
+    audio_dir = data_dir / "audio" / mixer.name
+    for table in datadir.COLUMNS:  # after an interruption, no old tables stand beside new audio
+        (folder / table).unlink(missing_ok=True)
+    clips = mixer.clips(num_clips)
+    rows, contents = [], []
+    for position, clip in enumerate(progress(clips, f"mixing {mixer.name}")):
+        samples, events = mixer.mix(clip)
+        audio_files.write(audio_dir / f"{clip.stem}.flac", samples, mixer.sample_rate)
+        contents.append(provenance.fingerprint(samples.tobytes()))
+        for start, end, label in events:
+            onset, offset = (round(time / mixer.sample_rate, 6) for time in (start, end))
+            rows.append((position, onset, offset, label))
+    tags = sorted({(position, label) for position, _, _, label in rows})
+    tag_clip, tag_label = np.array(tags, np.int64).reshape(-1, 2).T
+    filenames = np.array([f"{clip.stem}.wav" for clip in clips])
+    audio_fingerprint = provenance.fingerprint_audio(filenames, np.array(contents))
+    groups = np.array([clip.stem.partition("_")[0] for clip in clips])
+    paths = [f"../audio/{mixer.name}/{clip.stem}.flac" for clip in clips]
+    dataset = DataSet(
+        filenames=filenames,
+        paths=np.array(paths, datadir.TEXT),
+        durations=np.full(len(clips), float(CLIP_SECONDS)),
+        labels=mixer.labels,
+        tag_clip=tag_clip,
+        tag_label=tag_label,
+        events=Events.from_rows(rows) if is_test else None,
+        info={**info, "audio_fingerprint": audio_fingerprint},
+        groups=None if is_test else groups,
     )
+    datadir.write(folder, dataset)
+    return PreparedSet(folder, dataset)
 
 
-def prepare(
-    bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed, sample_rate=16000
-):
-    """Mix soundscapes of a bank into data_dir/train (tags) and data_dir/test (tags and events), audio in data_dir/audio.
+def _mixers(
+    options: SoundscapesOptions, folder: Path, backgrounds: list[str]
+) -> Iterator[tuple[_Mixer, int]]:
+    """Yield the mixer of each set, and its number of soundscapes."""
+    train, test = split(folder, backgrounds, options.test_folds, options.seed)
+    sounds = load([*train, test], options.sample_rate)
+    for name, pools, num_clips in (
+        ("train", train, options.num_train),
+        ("test", [test], options.num_test),
+    ):
+        yield _Mixer(name, pools, sounds, options.seed, options.sample_rate), num_clips
 
-    bank_dir: folder of class folders, or the word `builtin`: a bank is then synthesised into data_dir/bank.
-    backgrounds: names of class folders; may be empty for `builtin`. test_folds: whole numbers. sample_rate: Hz.
-    The same seed gives the same bytes, and the first clips do not depend on how many there are. Raises InputError.
+
+@CORPORA.register("soundscapes")
+def prepare(options: SoundscapesOptions) -> PrepareResult:
+    """Mix the recordings of a bank into 10 s soundscapes.
+
+    DATA_DIR/train gets tags, DATA_DIR/test tags and events. BANK_DIR holds one folder for each
+    class, with files named fold-id-take.ext. The word `builtin` in its place synthesises a small
+    bank. The first soundscapes do not depend on how many there are.
+
+    Parameters
+    ----------
+    options : SoundscapesOptions
+        The folders and the settings.
+
+    Returns
+    -------
+    PrepareResult
+
+    Raises
+    ------
+    InputError
+        If the bank has another form, or a recording is unreadable or silent.
+
+    Examples
+    --------
+    wsedtk prepare soundscapes builtin data --num-train 100 --num-test 20
     """
-    if min(num_train, num_test) < 1:
-        raise InputError(
-            f"expected at least one training and one test soundscape, found {num_train} and {num_test}"
-        )
-    if seed < 0 or sample_rate < 8000:
-        raise InputError(
-            f"expected a seed of at least 0 and a sample rate of at least 8000 Hz, found {seed} and {sample_rate}"
-        )
+    data_dir = Path(options.data_dir)
     for name in ("train", "test"):
-        datadir.check_overwrite(Path(data_dir) / name, MADE_BY)
-    folder, backgrounds = bank_dir, list(dict.fromkeys(map(normal, backgrounds)))
-    if str(bank_dir) == BUILTIN:
-        folder, backgrounds = Path(data_dir) / "bank", backgrounds or list(builtin_bank.BACKGROUNDS)
-        builtin_bank.synthesise(folder, seed, sample_rate=sample_rate)
-    train, test = split(folder, backgrounds, test_folds, seed)
-    sounds = load([*train, test], sample_rate)
-    for name, pools, num_clips in (("train", train, num_train), ("test", [test], num_test)):
+        datadir.check_overwrite(data_dir / name, MADE_BY)
+    folder, backgrounds = (
+        Path(options.bank_dir),
+        list(dict.fromkeys(map(normal, options.backgrounds))),
+    )
+    if str(options.bank_dir) == BUILTIN:
+        folder, backgrounds = data_dir / "bank", backgrounds or list(builtin_bank.BACKGROUNDS)
+        builtin_bank.synthesise(folder, options.seed, sample_rate=options.sample_rate)
+    written = []
+    for mixer, num_clips in _mixers(options, folder, backgrounds):
         info = {
             "made_by": MADE_BY,
             "corpus": "soundscapes",
-            "bank": str(bank_dir),
-            "seed": seed,
+            "bank": str(options.bank_dir),
+            "seed": options.seed,
             "official_clips": num_clips,
-            "test_folds": sorted(set(test_folds)),
+            "test_folds": sorted(set(options.test_folds)),
             "backgrounds": backgrounds,
         }
-        _write_set(data_dir, name, pools, num_clips, sounds, seed, sample_rate, info)
+        written.append(_write_set(data_dir, mixer, num_clips, info))
+    return PrepareResult(tuple(written))

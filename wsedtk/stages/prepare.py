@@ -1,40 +1,43 @@
-"""prepare: other people's metadata and audio -> data directories."""
+"""prepare: the metadata and audio of a corpus -> data directories."""
 
-from wsedtk.corpora import audioset as audioset_corpus
-from wsedtk.corpora import dcase2017 as dcase2017_corpus
-from wsedtk.corpora import soundscapes as corpus
-
-
-def soundscapes(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed):
-    """Mix a bank of recordings into data_dir/train (tags) and data_dir/test (tags and events)."""
-    corpus.prepare(bank_dir, data_dir, backgrounds, test_folds, num_train, num_test, seed)
+from wsedtk.core.errors import InputError
+from wsedtk.corpora.registry import CORPORA, PrepareResult, options_class
 
 
-def dcase2017(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs):
-    """Make data_dir/{train,test,eval} of the challenge's metadata and the audio at hand."""
-    dcase2017_corpus.prepare(metadata_dir, audio_dirs, data_dir, metadata_only, strict, jobs)
+def run(corpus: str, options: object) -> PrepareResult:
+    """Write the data directories of a corpus, as `wsedtk prepare` does.
 
+    Parameters
+    ----------
+    corpus : str
+        The name of a corpus, or the user's own `package.module:function`.
+    options : object
+        An instance of the dataclass that the corpus takes.
 
-def audioset(
-    metadata_dir,
-    audio_dirs,
-    data_dir,
-    subset,
-    excluded,
-    with_ancestors,
-    metadata_only,
-    strict,
-    jobs,
-):
-    """Make data_dir/{train,eval} of AudioSet's lists and the audio at hand."""
-    audioset_corpus.prepare(
-        metadata_dir,
-        audio_dirs,
-        data_dir,
-        subset,
-        excluded,
-        with_ancestors,
-        metadata_only,
-        strict,
-        jobs,
-    )
+    Returns
+    -------
+    PrepareResult
+
+    Raises
+    ------
+    InputError
+        If there is no such corpus, the options are those of another, or an input is wrong.
+
+    Examples
+    --------
+    >>> from wsedtk.corpora.dcase2017 import Dcase2017Options
+    >>> result = run("dcase2017", Dcase2017Options("lists", "audio", "data", jobs=4))
+    >>> [(one.folder, len(one.dataset)) for one in result.sets]
+    """
+    kind = options_class(corpus)
+    if not isinstance(options, kind):
+        raise InputError(
+            f"corpus {corpus!r}: found options of {type(options).__name__}; "
+            f"expected {kind.__name__}"
+        )
+    result = CORPORA.get(corpus)(options)
+    if not isinstance(result, PrepareResult):
+        raise InputError(
+            f"corpus {corpus!r}: returned {type(result).__name__}; expected a PrepareResult"
+        )
+    return result

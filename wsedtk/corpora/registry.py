@@ -1,0 +1,85 @@
+"""The registry of corpora, and what a corpus returns.
+
+A corpus is a function from options to data directories:
+
+    @CORPORA.register("name")
+    def prepare(options: NameOptions) -> PrepareResult:
+
+`NameOptions` is a frozen dataclass with a NumPy docstring. `wsedtk prepare name` has a parameter for
+each of its fields (see `wsedtk.cli.options`), and the docstring of the function as its help. The
+field `data_dir`, if there is one, is the folder that the corpus writes.
+"""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+from wsedtk.core.errors import InputError
+from wsedtk.core.registry import Registry
+from wsedtk.data.clip_sets import DataSet
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSet:
+    """A data directory that a corpus has written.
+
+    Attributes
+    ----------
+    folder : Path
+        The data directory.
+    dataset : DataSet
+        Its clips.
+    """
+
+    folder: Path
+    dataset: DataSet
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareResult:
+    """What a corpus has written.
+
+    Attributes
+    ----------
+    sets : tuple of PreparedSet
+        The data directories.
+    """
+
+    sets: tuple[PreparedSet, ...]
+
+    def to_text(self) -> str:
+        """Return what `wsedtk prepare` prints, with line ends. By default it prints nothing."""
+        return ""
+
+
+Corpus = Callable[..., PrepareResult]
+CORPORA: Registry[Corpus] = Registry("corpus", "wsedtk.corpora")
+
+
+def options_class(name: str) -> type:
+    """Return the dataclass of the options of a corpus.
+
+    Parameters
+    ----------
+    name : str
+        The name of the corpus, or `package.module:function`.
+
+    Raises
+    ------
+    InputError
+        If there is no such corpus, or its one parameter is not annotated with a dataclass.
+    """
+    function = CORPORA.get(name)
+    try:
+        (parameter,) = inspect.signature(function).parameters
+        kind = typing.get_type_hints(function)[parameter]
+    except (TypeError, ValueError, KeyError, NameError):
+        kind = None
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise InputError(
+            f"corpus {name!r}: expected a function of one parameter that is annotated with the "
+            "dataclass of its options"
+        )
+    return kind
