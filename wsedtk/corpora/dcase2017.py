@@ -30,7 +30,7 @@ from wsedtk.core.types import PathLike
 from wsedtk.corpora import official_sets, youtube
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA
-from wsedtk.data import clip_sets, datadir, tables
+from wsedtk.data import clip_sets, datadir, set_events, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.table_files import TableFile
