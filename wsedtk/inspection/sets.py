@@ -10,6 +10,8 @@ from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, folders, score_folders, store, tables
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
+from wsedtk.evaluation.columns import columns as figure_columns
+from wsedtk.evaluation.metric import Place
 from wsedtk.inspection.description import About, hours, listed, made_by, record_of, when_made
 
 _LOOKED_AT = 100  # sound files of a set, evenly over its clips
@@ -199,11 +201,11 @@ def report(path):
         "tuned_on_these": bool(clips.get("tuned_on_these")),
         "classes": len(found["classes"]),
     }
-    for name, section, key in report_data.FIGURES:
-        if found[section][key] is not None:
-            about.content[name] = report_data.cell(
-                found[section][key], found[section].get(f"{key}_ci")
-            )
+    for column in figure_columns(Place.SUMMARY):
+        value = report_data.figure(found, column)
+        if value is not None:
+            ends = report_data.interval(found, column)
+            about.content[column.heading] = report_data.cell(value, ends)
     for what in ("data", "model", "scores", "operating_point"):
         about.add_input(what.replace("_", " "), fingerprint=made_from.get(what))
     if (path.parent / "info.yaml").exists():
