@@ -104,9 +104,10 @@ def completed(report: object) -> dict[str, Any]:
     baselines = report.get("baselines", {})
     if isinstance(baselines, dict) and not set(baselines) <= set(BASELINES):
         raise _odd(f"baselines are {sorted(baselines)}; expected {list(BASELINES)}")
+    known_clips = {key: clips.get(key) for key in pattern["clips"]}
     del pattern["made_from"], pattern["clips"]
     found = {**report, **_completed(report, pattern, "")}
-    return {**found, "clips": dict(clips), "made_from": dict(made_from)}
+    return {**found, "clips": known_clips, "made_from": dict(made_from)}
 
 
 def _completed(found: Mapping[str, Any], pattern: Mapping[str, Any], where: str) -> dict[str, Any]:
