@@ -6,7 +6,7 @@ N clips, T frames, S segments of all clips together, K classes.
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,17 @@ import numpy.typing as npt
 from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events, num_segments
-from wsedtk.data.store import ScoreFile
 from wsedtk.data.tables import find_clips
 from wsedtk.evaluation import average_precision, metrics, sed_eval_metrics
+
+if TYPE_CHECKING:  # It imports h5py, which is slow, and which lists of events do not need.
+    from wsedtk.data.store import ScoreFile
 
 
 class FrameScores(Sequence[Floats]):
     """The frame scores (T, K) of N clips, each read from the score file when it is indexed."""
 
-    def __init__(self, file: ScoreFile, rows: Integers) -> None:
+    def __init__(self, file: "ScoreFile", rows: Integers) -> None:
         self._file, self._rows = file, rows
 
     def __len__(self) -> int:
@@ -63,7 +65,7 @@ class Scores:
     durations: Floats
 
     @classmethod
-    def from_file(cls, file: ScoreFile, rows: Integers) -> "Scores":
+    def from_file(cls, file: "ScoreFile", rows: Integers) -> "Scores":
         """Return the scores of the clips in these rows (N,) of a score file."""
         frames = FrameScores(file, rows) if file.has("frame") else None
         return cls(file.clip[rows], frames, file.seconds_per_frame, file.durations[rows])
