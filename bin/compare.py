@@ -19,24 +19,9 @@ from pathlib import Path
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.evaluation import intervals, report_data, seeds
+from wsedtk.evaluation.columns import columns, legends, metrics_of
+from wsedtk.evaluation.metric import Place
 from wsedtk.evaluation.scored_systems import Scored
-
-TAGGING = [
-    ("tag Pre", "tagging", "precision"),
-    ("tag Rec", "tagging", "recall"),
-    ("tag F1", "tagging", "f1"),
-]
-SEGMENT = [
-    ("Sub", "segment", "substitution_rate"),
-    ("Del", "segment", "deletion_rate"),
-    ("Ins", "segment", "insertion_rate"),
-    ("ER", "segment", "error_rate"),
-    ("Pre", "segment", "precision"),
-    ("Rec", "segment", "recall"),
-    ("F1", "segment", "f1"),
-]
-RANKING = [("MAP", "audioset", "map"), ("MAUC", "audioset", "mauc"), ("d'", "audioset", "dprime")]
-COMPARED = {"ER", "Del", "Ins", "Rec", "F1", "MAP", "MAUC", "d'", "tag F1"}  # and consistency
 
 
 def read_runs(exp, systems, numbers, place):
@@ -113,6 +98,13 @@ def difference_rows(found, columns, table):
     return rows, flat
 
 
+def columns_of(place, reports):
+    """Return the columns that are measured. With segments, MAP, MAUC and d' are left out."""
+    shown = report_data.measured(columns(place, reports), reports)
+    sections = {column.section for column in shown}
+    return [one for one in shown if one.section != "audioset" or "segment" not in sections]
+
+
 def table_of(exp, systems, numbers, place, title):
     """Return a table with its differences, (lines of Markdown, lines of compare.tsv), or None.
 
@@ -124,11 +116,9 @@ def table_of(exp, systems, numbers, place, title):
     clips, reports = runs[systems[0]][0].report["clips"], []
     for several in runs.values():
         reports += [one.report for one in several]
-    middle = SEGMENT if report_data.measured(SEGMENT, reports) else RANKING
-    consistency = report_data.measured(seeds.CONSISTENCY, reports)
-    columns = TAGGING + middle + consistency
+    shown = columns_of(Place.SEED_MEANS, reports)
     table = place.replace("/", " ")
-    rows, flat = mean_rows(runs, columns, table)
+    rows, flat = mean_rows(runs, shown, table)
     what = f"no intervals over fewer than {intervals.MIN_SEEDS} seeds"
     if len(numbers) >= intervals.MIN_SEEDS:
         what = "mean ± half of its 95 % interval over seeds, on these clips"
@@ -136,22 +126,24 @@ def table_of(exp, systems, numbers, place, title):
         f"## {title}\n",
         f"{clips['scored']:,} of {clips['official']:,} official clips, "
         f"{len(numbers)} seeds; {what}\n",
-        markdown(["system", *(name for name, *_ in columns)], rows),
+        markdown(["system", *(name for name, *_ in shown)], rows),
     ]
-    if consistency:
-        page.append(f"{seeds.CONSISTENCY_LEGEND}\n")
-    columns = [column for column in middle + TAGGING if column[0] in COMPARED] + consistency
-    found = seeds.differences(runs, [tuple(key) for _, *key in columns])
+    explained = [column for column in shown if column.section not in ("tagging", "segment")]
+    explained = [column for column in explained if column.section != "audioset"]
+    if explained:
+        page.append(f"{'; '.join(legends(explained, metrics_of(reports)))}\n")
+    compared = columns_of(Place.SEED_DIFFERENCES, reports)
+    found = seeds.differences(runs, [tuple(key) for _, *key in compared])
     if found:
-        rows, more = difference_rows(found, columns, table)
+        rows, more = difference_rows(found, compared, table)
         what = found[0].why or "95 % intervals over seeds and clips"
         page += [
             f"Differences of the means; {what}\n",
-            markdown(["difference", *(name for name, *_ in columns)], rows),
+            markdown(["difference", *(name for name, *_ in compared)], rows),
         ]
         flat += more
         if not found[0].why:
-            page += without_interval(runs, found, columns)
+            page += without_interval(runs, found, compared)
     return page, flat
 
 

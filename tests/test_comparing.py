@@ -19,6 +19,8 @@ from wsedtk.evaluation import (
     scored_systems,
     sed_eval_metrics,
 )
+from wsedtk.evaluation.columns import columns
+from wsedtk.evaluation.metric import Place
 
 LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
@@ -80,12 +82,17 @@ def systems(exp):
     return scored_systems.read_systems(scored_systems.find_systems([exp]))
 
 
+def active_segments(one):
+    evidence = one.evidence
+    return evidence.true_segments, evidence.decoded_segments, evidence.clip_of_segment
+
+
 # ---- differences ----
 
 
 def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(systems):
     good, poor = (one for one in systems if one.mode == "frame")
-    ((other, found),) = comparisons.paired_differences([good, poor])
+    ((other, found),) = comparisons.paired_differences([good, poor], columns(Place.PAGE))
     assert other is poor
     for section, key in (
         ("tagging", "f1"),
@@ -96,31 +103,31 @@ def test_paired_differences_are_those_of_the_reports_and_of_loops_over_clips(sys
         ("audioset", "mauc"),
         ("psds", "psds1"),
     ):
-        assert found[section][key][0] == pytest.approx(
+        assert found[section, key][0] == pytest.approx(
             poor.report[section][key] - good.report[section][key]
         )
-    assert found["segment"]["f1"][0] < 0 and found["segment"]["f1"][1][1] < 0  # clearly worse
+    assert found["segment", "f1"][0] < 0 and found["segment", "f1"][1][1] < 0  # it is surely worse
     rates = []
     for weight in bootstrap.clip_weights(12, 1000):
         drawn = np.repeat(np.arange(12), weight.astype(int))
         both = []
         for one in (poor, good):
-            true, said, clip_of = report_data.active_segments(one.truth, one.decoded)
+            true, said, clip_of = active_segments(one)
             per_clip = metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, 12)
-            both.append(metrics.rates(per_clip[drawn].sum(axis=0))["error_rate"])
+            both.append(metrics.segment_figures(per_clip[drawn].sum(axis=0))["error_rate"])
         rates.append(both[0] - both[1])
-    assert found["segment"]["error_rate"][1] == pytest.approx(np.percentile(rates, [2.5, 97.5]))
+    assert found["segment", "error_rate"][1] == pytest.approx(np.percentile(rates, [2.5, 97.5]))
 
 
 def test_a_system_does_not_differ_from_itself(systems):
-    ((_, found),) = comparisons.paired_differences([systems[0], systems[0]])
-    assert [found["segment"][key] for key in ("f1", "error_rate")] == [(0, [0, 0])] * 2
-    assert found["audioset"]["map"] == (0, [0, 0]) and found["tagging"]["precision"] == (0, [0, 0])
+    ((_, found),) = comparisons.paired_differences([systems[0]] * 2, columns(Place.PAGE))
+    assert [found["segment", key] for key in ("f1", "error_rate")] == [(0, [0, 0])] * 2
+    assert found["audioset", "map"] == (0, [0, 0]) and found["tagging", "precision"] == (0, [0, 0])
 
 
 def test_paired_differences_of_map_are_those_of_the_influences(systems):
     good, poor = (one for one in systems if one.mode == "frame")
-    ((_, found),) = comparisons.paired_differences([good, poor])
+    ((_, found),) = comparisons.paired_differences([good, poor], columns(Place.PAGE))
     tags = good.truth.tag_matrix()
     clip = [one.scores.clip[one.rows] for one in (good, poor)]
     without = np.empty((2, 12))
@@ -129,7 +136,7 @@ def test_paired_differences_of_map_are_those_of_the_influences(systems):
             left = np.delete(tags, i, axis=0), np.delete(scores, i, axis=0)
             without[system, i] = sklearn.metrics.average_precision_score(*left, average="macro")
     spread = 11 * np.var(without[1] - without[0])  # (N - 1) / N times the sum of squares
-    value, (low, high) = found["audioset"]["map"]
+    value, (low, high) = found["audioset", "map"]
     assert value == pytest.approx(poor.report["audioset"]["map"] - good.report["audioset"]["map"])
     assert low <= value <= high and high - low > 2 * 1.96 * np.sqrt(spread)
 
@@ -137,7 +144,7 @@ def test_paired_differences_of_map_are_those_of_the_influences(systems):
 def test_a_difference_of_what_is_not_there():
     nothing = np.zeros((4, 3))
     assert bootstrap.paired_intervals(
-        metrics.f1_of, bootstrap.clip_weights(4, 10), nothing, nothing
+        metrics.f1_figures, bootstrap.clip_weights(4, 10), nothing, nothing
     )["f1"] == (None, None)
     found = average_precision.ranking_estimates(np.ones((4, 1)), np.zeros((4, 1), bool))
     assert found == {"map": None, "mauc": None, "dprime": None}
@@ -146,7 +153,8 @@ def test_a_difference_of_what_is_not_there():
 def test_event_counts_are_those_of_the_event_metrics(systems):
     for one in systems:
         arguments = (
-            *report_data.scored_events(one.truth, one.decoded),
+            one.evidence.true_events,
+            one.evidence.decoded_events,
             one.truth.durations,
             one.truth.labels,
         )
@@ -169,7 +177,7 @@ def test_precision_and_recall_are_scikit_learns():
 
 def test_a_thinned_curve_keeps_its_ends_and_its_points():
     precision, recall = np.linspace(1, 0.2, 10000), np.linspace(0, 1, 10000)
-    thin = comparisons.thinned(precision, recall)
+    thin = comparisons.thinned(average_precision.Curve(precision, recall))
     assert len(thin[0]) <= 400 and (thin[0][0], thin[1][-1], thin[0][-1]) == (1, 1, 0.2)
     assert set(zip(*thin)) <= set(zip(precision, recall))
 
@@ -196,7 +204,7 @@ def test_segment_scores_are_those_of_each_clip(systems):
 def test_class_errors_are_those_of_sed_eval(systems):
     for one in systems:
         missed, added = comparisons.class_errors(one)
-        true, _, _ = report_data.active_segments(one.truth, one.decoded)
+        true, _, _ = active_segments(one)
         for k, label in enumerate(LABELS):
             rates, count = one.report["classes"][label]["segment"], true[:, k].sum()
             assert (missed[k], added[k]) == pytest.approx(

@@ -157,13 +157,13 @@ def test_differences_of_map_and_mauc_on_the_same_clips(qualities, num_clips):
 def test_bootstrap_of_segments(level, num_clips):
     rng, names = np.random.default_rng(2), ("f1", "error_rate", "precision")
     many = draw_decoded_systems(200_000, 1, 0.0, rng, 0.3, level)[:, 0].sum(axis=1)
-    first, second = (metrics.rates(counts) for counts in many)
+    first, second = (metrics.segment_figures(counts) for counts in many)
     hits, paired = {name: [] for name in names}, {name: [] for name in names}
     for _ in range(counts_of_draws(num_clips) // 2):
         ours, theirs = draw_decoded_systems(num_clips, 1, 0.0, rng, 0.3, level)[:, 0]
         weights = bootstrap.clip_weights(num_clips, 400, seed=rng.integers(2**32))
-        alone = bootstrap.intervals(metrics.rates, weights, ours)
-        both = bootstrap.paired_intervals(metrics.rates, weights, ours, theirs)
+        alone = bootstrap.intervals(metrics.segment_figures, weights, ours)
+        both = bootstrap.paired_intervals(metrics.segment_figures, weights, ours, theirs)
         for name in names:
             hits[name].append(fits(alone[name], first[name])[0])
             paired[name].append(fits(both[name][1], second[name] - first[name])[0])

@@ -64,7 +64,7 @@ def test_segment_figures_equal_sed_eval(seed):
         metrics.activity(events, durations, len(LABELS)) for events in lists
     )
     counts = metrics.segment_counts(truth, said)
-    assert_segment_figures(metrics.rates(counts.sum(axis=0)), theirs)
+    assert_segment_figures(metrics.segment_figures(counts.sum(axis=0)), theirs)
     per_clip = metrics.sum_by_clip(counts, clip_of, len(durations))
     for clip in (0, 5):
         alone = segment_based(reference, estimate, durations, clips=[clip]).overall
@@ -245,7 +245,7 @@ def test_zero_length_references_are_not_missed_events():
 def test_baselines_by_hand():
     tags, said = np.array([[True, False], [False, True]]), np.array([[True, True], [False, False]])
     active, clip_of = np.array([[1, 0], [0, 0], [0, 1]], bool), np.array([0, 0, 1])
-    found = metrics.baselines(tags, said, active, clip_of)
+    found = metrics.baselines(tags, said, metrics.Activity(active, clip_of))
     assert list(found) == ["nothing", "everything", "system_tags", "true_tags"]
     assert (
         found["nothing"]["tagging"]["f1"] == 0 and found["nothing"]["segment"]["error_rate"] == 1.0
@@ -300,15 +300,19 @@ def test_consistency_by_hand():
     )
     # 4 positive segments, of which (0, class 1) and (2, class 2) lack their tag; 3 tags, of which 2
     # have no segment
-    assert metrics.consistency(tags, active, clip_of) == {
+    assert consistency(tags, active, clip_of) == {
         "segments_without_tag": 0.5,
         "tags_without_segment": pytest.approx(2 / 3),
     }
     nothing = np.zeros_like(tags), np.zeros_like(active)
-    assert metrics.consistency(*nothing, clip_of) == {
+    assert consistency(*nothing, clip_of) == {
         "segments_without_tag": None,
         "tags_without_segment": None,
     }
+
+
+def consistency(*arrays):
+    return metrics.consistency_figures(metrics.consistency_counts(*arrays).sum(axis=0))
 
 
 # ---- intervals ----
@@ -381,7 +385,7 @@ def test_weighted_segment_rates_equal_sed_eval_on_resampled_clips():
             durations,
             clips=np.repeat(np.arange(len(durations)), w.astype(int)).tolist(),
         )
-        (found,) = bootstrap.resampled(metrics.rates, w[None], per_clip)
+        (found,) = bootstrap.resampled(metrics.segment_figures, w[None], per_clip)
         assert_segment_figures(found, theirs)
 
 
@@ -407,8 +411,8 @@ def test_intervals_hold_the_values_of_few_clips_and_resamples(num_clips, num_res
             rng.random((num_clips, 7)) < 0.5
         )  # of rare classes
         values, ends = (
-            metrics.rates(counts.sum(axis=0)),
-            bootstrap.intervals(metrics.rates, weights, counts),
+            metrics.segment_figures(counts.sum(axis=0)),
+            bootstrap.intervals(metrics.segment_figures, weights, counts),
         )
         for name, value in values.items():
             if ends[name] is not None:
@@ -416,7 +420,7 @@ def test_intervals_hold_the_values_of_few_clips_and_resamples(num_clips, num_res
                 assert low <= value <= high and (num_clips > 1 or low == high)
                 held += 1
         first, second = counts[:, 4:], counts[::-1, [5, 4, 6]]
-        pairs = bootstrap.paired_intervals(metrics.f1_of, weights, first, second)
+        pairs = bootstrap.paired_intervals(metrics.f1_figures, weights, first, second)
         for value, interval in pairs.values():
             assert interval is None or interval[0] <= value <= interval[1]
     assert held > 50

@@ -23,7 +23,9 @@ def drawn(figure):
 
 
 def test_a_timeline_of_two_systems_with_attention():
-    figure = plots.timelines("", 2.0, LABELS, tracks(), [(0.5, 1.5, 1)], np.zeros((80, 8)), 0.025)
+    figure = plots.timelines(
+        "", 2.0, LABELS, tracks(), truth=[(0.5, 1.5, 1)], spectrogram=(np.zeros((80, 8)), 0.025)
+    )
     assert drawn(figure) == ["mel bin", "probability", "attention", "probability", "attention", ""]
     assert [axes.get_title("left") for axes in figure.axes[1::2]] == ["one", "two", ""]
     attention, bars = figure.axes[2], figure.axes[-1]
@@ -52,9 +54,8 @@ def test_a_timeline_without_truth_features_or_attention():
 
 def test_a_timeline_has_room_for_so_many_classes():
     labels, found = [f"class {k}" for k in range(30)], [(0, 0.1 * (k + 1), k) for k in range(29)]
-    figure = plots.timeline(
-        "", 3.0, labels, np.full((30, 30), 0.5), 0.1, np.full(30, 0.5), found, [(0, 1, 29)]
-    )
+    track = plots.Track("found", np.full((30, 30), 0.5), 0.1, np.full(30, 0.5), found)
+    figure = plots.timelines("", 3.0, labels, [track], truth=[(0, 1, 29)])
     bars = figure.axes[-1]
     assert (
         len(bars.get_yticks()) == 16
@@ -69,7 +70,12 @@ def test_a_timeline_has_room_for_so_many_classes():
 @pytest.mark.parametrize("kind, start", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_the_same_figure_is_the_same_file(kind, start):
     first, second = (
-        plots.render(plots.timelines("", 2.0, LABELS, tracks(), [], np.eye(80, 8), 0.025), kind)
+        plots.render(
+            plots.timelines(
+                "", 2.0, LABELS, tracks(), truth=[], spectrogram=(np.eye(80, 8), 0.025)
+            ),
+            kind,
+        )
         for _ in range(2)
     )
     assert first == second and first.startswith(start) and len(first) > 5000

@@ -176,14 +176,14 @@ def test_many_classes_of_a_set_without_events(tmp_path, run):
         for table in re.findall("<table>.*?</table>", page)
     ]
     assert (
-        headers[0] == ["system/<wbr>set/<wbr>mode", "clips", "tag F1", "MAP", "MAUC", "d&#x27;"]
+        headers[0] == ["system/<wbr>set/<wbr>mode", "clips", "tag F1", "MAP", "MAUC", "d&#39;"]
         and len(headers) == 4
     )
     assert (
         headers[1]
         == headers[2]
         == headers[3]
-        == ["class", "clips", "AP", "AUC", "d&#x27;", "tagging F1"]
+        == ["class", "clips", "AP", "AUC", "d&#39;", "tagging F1"]
     )
     shown, folded = page.split("<details><summary>All 50 classes</summary>")
     row = '<th scope="row">class '
@@ -208,17 +208,14 @@ def test_a_broken_report_is_told(system, tmp_path, run):
 
 def test_a_timeline_draws_what_it_is_given():
     frames = np.linspace(0, 1, 80).reshape(40, 2)
-    figure = plots.timeline(
+    track = plots.Track("found", frames, 0.1, np.array([0.5, np.inf]), [(0, 1, 0)])
+    figure = plots.timelines(
         "a",
         4.0,
         LABELS,
-        frames,
-        0.1,
-        np.array([0.5, np.inf]),
-        [(0, 1, 0)],
-        [(0.5, 2, 0), (2, 3, 1)],
-        np.zeros((160, 8)),
-        0.025,
+        [track],
+        truth=[(0.5, 2, 0), (2, 3, 1)],
+        spectrogram=plots.Spectrogram(np.zeros((160, 8)), 0.025),
     )
     spectrogram, curves, bars = figure.axes
     assert spectrogram.get_images()[0].get_extent()[1] == pytest.approx(4.0)

@@ -238,7 +238,7 @@ def test_a_figure_of_a_long_name(tmp_path):
         (("classes",), ["<script>"]),
         (("segment",), None),
         (("made_from",), "<script>"),
-        (("classes", "<script>"), {}),
+        (("classes", "<script>"), []),
     ],
 )
 def test_another_persons_report_is_refused_where_it_is_none(system, tmp_path, run, change, value):
@@ -284,16 +284,8 @@ def test_a_history_that_is_none(system, tmp_path, run, text):
     ],
 )
 def test_any_label_can_be_drawn_and_stands_in_the_legend(label):
-    figure = plots.timeline(
-        label,
-        2.0,
-        [label, "b"],
-        np.full((20, 2), 0.5),
-        0.1,
-        np.full(2, 0.5),
-        [(0, 1, 0)],
-        [(0, 1, 1)],
-    )
+    track = plots.Track("found", np.full((20, 2), 0.5), 0.1, np.full(2, 0.5), [(0, 1, 0)])
+    figure = plots.timelines(label, 2.0, [label, "b"], [track], truth=[(0, 1, 1)])
     assert len(plots.png(figure)) > 5000
     assert len(figure.legends[0].get_texts()) == 2
     plots.png(plots.training_curves({name: [1.0] for name in plots.HISTORY}, label))

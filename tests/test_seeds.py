@@ -16,7 +16,6 @@ from wsedtk.decoding import operating_point
 from wsedtk.evaluation import scored_systems, seeds
 from wsedtk.report import difference_tables
 from wsedtk.report.page import Page
-from wsedtk.report.score_tables import COLUMNS
 
 LABELS = ["Car", "Dog", "Bell"]
 SYSTEMS = {"net_linear": 0.2, "net_linear_plain": 0.25, "net_max": 0.6}  # noise of their scores
@@ -280,7 +279,7 @@ def sections(*folders):
     """Return {title: text} of the tables of differences between these folders."""
     page = Page()
     found = scored_systems.read_systems(scored_systems.find_systems(folders))
-    difference_tables.add_differences(page, found, COLUMNS)
+    difference_tables.add_differences(page, found)
     parts = re.split("<h2.*?>(.*?)</h2>", "".join(page.parts).replace("<wbr>", ""))
     texts = [re.sub(r"\s+", " ", html.unescape(re.sub("<.*?>", " ", part))) for part in parts[1:]]
     return dict(zip(texts[::2], texts[1::2]))

@@ -196,14 +196,21 @@ def decode(scores, operating_point, out_dir, mode):
     type=click.IntRange(0),
     help="Resamples for 95 % intervals over clips.",
 )
+@click.option(
+    "--metric",
+    "own_metrics",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="A metric of your own, as package.module:NAME. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON and nothing else.")
-def score(data_set, out_dir, scores_path, num_resamples, as_json):
+def score(data_set, out_dir, scores_path, num_resamples, own_metrics, as_json):
     """Compare decoded tags and events with the truth: tagging, segment and event metrics, baselines.
 
     \b
     Example: wsedtk score data/test exp/linear/test/frame --scores exp/linear/test/scores.h5 --bootstrap 1000
     """
-    stage("score").run(data_set, out_dir, scores_path, num_resamples, as_json)
+    stage("score").run(data_set, out_dir, scores_path, num_resamples, as_json, own_metrics)
 
 
 @verb(cli, "score-files")

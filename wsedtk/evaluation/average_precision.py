@@ -1,61 +1,98 @@
 """Average precision, area under the ROC curve and d' of many classes, and their intervals.
 
-N clips, K classes, G distinct scores of a class's positive clips.
+N clips, K classes, G distinct scores of the positive clips of a class.
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import scipy.stats
 
+from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.evaluation import intervals
+from wsedtk.evaluation.metrics import Figures
 
-FEW_POSITIVES = 2  # a class with fewer is rare: without its only positive clip it has no figure
-MOST_RARE = 0.1  # share of the classes that may be rare where there are intervals
+FEW_POSITIVES = 2  # A class with fewer is rare: without its only positive clip it has no figure.
+MOST_RARE = 0.1  # Largest share of rare classes with which there are intervals.
+
+
+class ClassFigures(TypedDict):
+    """The figures of one class.
+
+    Attributes
+    ----------
+    ap, auc, dprime : float or None
+        Average precision, area under the ROC curve, and d'.
+    positives : int
+        Number of positive clips.
+    """
+
+    ap: float | None
+    auc: float | None
+    dprime: float | None
+    positives: int
+
+
+class _Areas(NamedTuple):
+    """Average precision and area under the ROC curve. NaN if undefined."""
+
+    ap: float
+    auc: float
 
 
 @dataclasses.dataclass(frozen=True)
 class _Ranks:
-    """The clips of one class by score, counted by their weights.
+    """The clips of one class, counted by score and weight.
 
-    positives: (G,), positives with each score, from the highest; upto: (G,), positives with at
-    least that score; above, with_ties: (G,), negatives with a higher score, and with at least that
-    score; negatives: all of them.
+    Attributes
+    ----------
+    positives : (G,)
+        Positives with each score, from the highest.
+    upto : (G,)
+        Positives with at least that score.
+    above, with_ties : (G,)
+        Negatives with a higher score, and with at least that score.
+    negatives : float
+        All negatives.
     """
 
-    positives: np.ndarray
-    upto: np.ndarray
-    above: np.ndarray
-    with_ties: np.ndarray
+    positives: Floats
+    upto: Floats
+    above: Floats
+    with_ties: Floats
     negatives: float
 
     @property
-    def outranked(self):
-        """The negatives (G,) below each score, ties counted half."""
-        return self.negatives - (self.above + self.with_ties) / 2
+    def outranked(self) -> Floats:
+        """The negatives (G,) below each score. A tie counts half."""
+        below: Floats = self.negatives - (self.above + self.with_ties) / 2
+        return below
 
-    def areas(self):
-        """Average precision and area under the ROC curve; NaN where they are undefined."""
+    def areas(self) -> _Areas:
+        """Return average precision and area under the ROC curve."""
         precision = _share(self.upto, self.with_ties)
         with np.errstate(invalid="ignore"):
-            return (
+            return _Areas(
                 (self.positives * precision).sum() / self.upto[-1],
                 (self.positives * self.outranked).sum() / (self.upto[-1] * self.negatives),
             )
 
 
-def _share(part, rest):
-    """part / (part + rest); 0 where both are 0."""
-    return part / np.maximum(part + rest, np.finfo(float).tiny)
+def _share(part: Floats, rest: Floats) -> Floats:
+    """Return part / (part + rest). 0 if both are 0."""
+    share: Floats = part / np.maximum(part + rest, np.finfo(float).tiny)
+    return share
 
 
-def _rank(scores, truth, weight):
-    """Return the _Ranks of one class with a positive clip, and the score (G,) of each rank.
+def _rank(scores: Floats, truth: Booleans, weight: Floats) -> tuple[_Ranks, Floats]:
+    """Return the ranks of one class with a positive clip, and the score (G,) of each rank.
 
-    scores, weight: (N,); truth: (N,) booleans.
+    scores, weight: (N,); truth: (N,) bool.
     """
     falling, group = np.unique(-scores[truth], return_inverse=True)
-    positives = np.bincount(group, weight[truth], len(falling))
+    positives = np.asarray(np.bincount(group, weight[truth], len(falling)), np.float64)
     negatives = -scores[~truth]
     order = np.argsort(negatives)
     negatives = negatives[order]
@@ -66,107 +103,132 @@ def _rank(scores, truth, weight):
     return ranks, -falling
 
 
-def dprime(auc):
-    """Return d', sqrt(2) times the inverse normal of an area under the ROC curve.
+def dprime(auc: float | None) -> float | None:
+    """Return d' of an area under the ROC curve: sqrt(2) times its inverse normal.
 
-    None where it is infinite (area 0 or 1).
+    None if it is infinite (area 0 or 1).
     """
     if auc is None or not 0 < auc < 1:
         return None
     return float(np.sqrt(2) * scipy.stats.norm.ppf(auc))
 
 
-def class_ranking(scores, truth, weight=None):
-    """Rank each class: K times {ap, auc, dprime, positives}.
+def class_ranking(
+    scores: Floats, truth: Booleans, weight: Floats | None = None
+) -> list[ClassFigures]:
+    """Return the ranking metrics of each of K classes.
 
-    ap: the area under the precision-recall steps, as scikit-learn's average_precision_score; auc:
-    the area under the ROC curve, ties counted half, as roc_auc_score; positives: their number.
-    Figures are None without positives, auc and dprime without negatives too.
-    scores: (N, K); truth: (N, K) booleans; weight: (N,) of the clips, or None.
+    Average precision is the area under the steps of the precision-recall curve, as in
+    scikit-learn's `average_precision_score`. The area under the ROC curve counts ties half, as
+    `roc_auc_score`. All figures are None without positives. The area and d' are also None without
+    negatives.
+
+    Parameters
+    ----------
+    scores : (N, K) float
+    truth : (N, K) bool
+    weight : (N,) float, optional
+        Weight of each clip. By default 1.
     """
-    weight = np.ones(len(truth)) if weight is None else np.asarray(weight, np.float64)
-    found = []
+    weights = np.ones(len(truth)) if weight is None else np.asarray(weight, np.float64)
+    found: list[ClassFigures] = []
     for k, count in enumerate(truth.sum(axis=0).tolist()):
         ap = auc = None
         if count:
-            ranks, _ = _rank(scores[:, k], truth[:, k], weight)
+            ranks, _ = _rank(scores[:, k], truth[:, k], weights)
             ap, auc = (None if np.isnan(area) else float(area) for area in ranks.areas())
         found.append({"ap": ap, "auc": auc, "dprime": dprime(auc), "positives": count})
     return found
 
 
-def average_precision(scores, truth, weight=None):
-    """Return `class_ranking`'s ap of a single class.
+def average_precision(
+    scores: Floats, truth: Booleans, weight: Floats | None = None
+) -> float | None:
+    """Return the average precision of a single class, as `class_ranking`.
 
-    scores: (N,); truth: (N,) booleans; weight: (N,) or None.
+    Parameters
+    ----------
+    scores : (N,) float
+    truth : (N,) bool
+    weight : (N,) float, optional
     """
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["ap"]
 
 
-def roc_auc(scores, truth, weight=None):
-    """Return `class_ranking`'s auc of a single class, as `average_precision`."""
+def roc_auc(scores: Floats, truth: Booleans, weight: Floats | None = None) -> float | None:
+    """Return the area under the ROC curve of a single class, as `average_precision`."""
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["auc"]
 
 
-def _mean(values):
-    """Return the mean of the values that are not None; None where all are."""
-    values = [value for value in values if value is not None]
-    return float(np.mean(values)) if values else None
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are not None. None if there are none."""
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
 
 
-def mean_ranking(classes):
-    """Return {map, mauc, dprime} of `class_ranking`.
+def mean_ranking(classes: Sequence[ClassFigures]) -> Figures:
+    """Return {map, mauc, dprime} of the figures of classes.
 
-    map, mauc: means over the classes where they are defined; dprime: d' of the mean area.
+    MAP and MAUC are means over the classes for which they are defined. d' is that of MAUC.
     """
-    mauc = _mean([c["auc"] for c in classes])
-    return {"map": _mean([c["ap"] for c in classes]), "mauc": mauc, "dprime": dprime(mauc)}
+    mauc = _mean(one["auc"] for one in classes)
+    return {"map": _mean(one["ap"] for one in classes), "mauc": mauc, "dprime": dprime(mauc)}
 
 
-def ranking_metrics(scores, truth, weight=None):
-    """Return {map, mauc, dprime} over the classes with positives, see `class_ranking`."""
+def ranking_metrics(scores: Floats, truth: Booleans, weight: Floats | None = None) -> Figures:
+    """Return {map, mauc, dprime} over the classes with positives. See `class_ranking`."""
     return mean_ranking(class_ranking(scores, truth, weight))
 
 
-def precision_recall(scores, truth):
-    """Return precision and recall (C,), (C,) of one class at each distinct score as a threshold.
+class Curve(NamedTuple):
+    """Precision and recall (C,) at C thresholds, from the highest."""
 
-    From the highest score. truth: (N,) booleans.
+    precision: Floats
+    recall: Floats
+
+
+def precision_recall(scores: Floats, truth: Booleans) -> Curve:
+    """Return the precision-recall curve of one class, with each distinct score as a threshold.
+
+    Parameters
+    ----------
+    scores : (N,) float
+    truth : (N,) bool
     """
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     hits = np.cumsum(truth[order])[last]
-    return hits / (last + 1), hits / max(int(truth.sum()), 1)
+    return Curve(hits / (last + 1), hits / max(int(truth.sum()), 1))
 
 
 # ---- intervals ----
 
 
-def _precision_by_others(ranks):
+def _precision_by_others(ranks: _Ranks) -> float:
     """Return the mean over positive clips of the precision of the other clips at their score.
 
-    A positive clip counts in its own precision. That is why average precision is biased upwards on
-    few clips. A positive clip that no other is ranked with or above has precision 1.
+    A positive clip counts in its own precision, so that average precision is biased upwards if
+    there are few clips. A positive clip that is alone at the top has precision 1.
     """
     count = ranks.upto[-1]
     others = ranks.upto - 1
     precision = _share(others * count / max(count - 1, 1), ranks.with_ties)
     precision[others + ranks.with_ties == 0] = 1
-    return (ranks.positives * precision).sum() / count
+    return float((ranks.positives * precision).sum() / count)
 
 
-def _without_each(scores, truth):
-    """Return a class's average precision and area (2, N) without each clip, and its _Ranks.
+def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
+    """Return average precision and area (2, N) of a class without each clip, and its ranks.
 
-    NaN where that is undefined. scores: (N,); truth: (N,) booleans, at least one of them True.
+    NaN if undefined. scores: (N,); truth: (N,) bool, at least one of them True.
     """
     ranks, levels = _rank(scores, truth, np.ones(len(truth)))
     count, upto = ranks.upto[-1], ranks.upto
     place = np.searchsorted(-levels, -scores)  # (N,), how many levels are above each score
     found = np.empty((2, len(truth)))
 
-    def from_each(values):
-        """Sums (G + 1,) of the values from each level down, 0 last."""
+    def from_each(values: Floats) -> Floats:
+        """Return the sums (G + 1,) of the values from each level down, 0 last."""
         return np.append(np.cumsum(values[::-1])[::-1], 0.0)
 
     terms = ranks.positives * _share(upto, ranks.with_ties)
@@ -187,11 +249,16 @@ def _without_each(scores, truth):
     return found, ranks
 
 
-def why_no_interval(positives):
-    """Say why MAP, MAUC and d' have no intervals with so many positive clips; None where they have.
+def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
+    """Return why MAP, MAUC and d' have no intervals. None if they have.
 
-    positives: (K,), the positive clips of each class. Where classes are rare, or absent by chance,
-    nothing in these clips tells how the mean over the classes would differ on others.
+    If classes are rare, or absent by chance, these clips do not show how the mean over the classes
+    would differ on other clips.
+
+    Parameters
+    ----------
+    positives : (K,) int
+        Number of positive clips of each class.
     """
     num_rare = sum(count < FEW_POSITIVES for count in positives)
     if num_rare <= MOST_RARE * len(positives):
@@ -199,57 +266,73 @@ def why_no_interval(positives):
     return f"{num_rare} of {len(positives)} classes have fewer than {FEW_POSITIVES} positive clips"
 
 
-def ranking_estimates(scores, truth):
-    """Return {map, mauc, dprime}, each an `intervals.Estimate` of `ranking_metrics`, or None.
+def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Estimate | None]:
+    """Return the Estimate of each of {map, mauc, dprime}, or None if it is undefined.
 
     The centre of MAP is the mean over positive clips of the precision of the *other* clips at their
-    score: unlike MAP itself it is not biased upwards where classes have few positives. Influences
-    are None where there is no right interval, see `why_no_interval`.
-    scores: (N, K); truth: (N, K) booleans.
+    score. Unlike MAP itself, it is not biased upwards if classes have few positives. Influences are
+    None if there is no valid interval, see `why_no_interval`.
+
+    Parameters
+    ----------
+    scores : (N, K) float
+    truth : (N, K) bool
     """
     num_clips, positives = len(truth), truth.sum(axis=0)
     total, number = np.zeros((2, num_clips)), np.zeros((2, num_clips))
-    areas, centres = [], []
+    class_areas: list[_Areas] = []
+    centres: list[float] = []
     for k in np.flatnonzero(positives):
         without, ranks = _without_each(scores[:, k], truth[:, k])
         total += np.nan_to_num(without)
         number += ~np.isnan(without)
-        areas.append(ranks.areas())
+        class_areas.append(ranks.areas())
         centres.append(_precision_by_others(ranks))
-    defined = [area for _, area in areas if not np.isnan(area)]
-    values = {"map": _mean([ap for ap, _ in areas]), "mauc": _mean(defined)}
+    defined = [area.auc for area in class_areas if not np.isnan(area.auc)]
     with np.errstate(invalid="ignore"):
-        without = dict(zip(values, total / number))
+        map_without, mauc_without = total / number  # (N,) without each clip
     if why_no_interval(positives) is not None:
-        without = dict.fromkeys(values, np.full(num_clips, np.nan))
-    found = {
-        name: intervals.jackknife(values[name], without[name], centre)
-        for name, centre in (("map", _mean(centres)), ("mauc", None))
+        map_without = mauc_without = np.full(num_clips, np.nan)
+    mean_ap = _mean(area.ap for area in class_areas)
+    area = intervals.jackknife(_mean(defined), mauc_without)
+    return {
+        "map": intervals.jackknife(mean_ap, map_without, _mean(centres)),
+        "mauc": area,
+        "dprime": _dprime_estimate(area),
     }
-    found["dprime"] = _dprime_estimate(found["mauc"])
-    return found
 
 
-def _dprime_estimate(area):
-    """Return the Estimate of d' of the Estimate of an area, by the slope of d' there, or None."""
+def _dprime_estimate(area: intervals.Estimate | None) -> intervals.Estimate | None:
+    """Return the Estimate of d' from that of an area, by the slope of d' there."""
     value = dprime(area.value) if area is not None else None
-    if value is None:
+    if area is None or value is None:
         return None
     slope = np.sqrt(2) / scipy.stats.norm.pdf(value / np.sqrt(2))
     influence = None if area.influence is None else slope * area.influence
     return intervals.Estimate(value, value, influence)
 
 
-def ranking_intervals(scores, truth):
-    """Return 95 % intervals over clips of `ranking_metrics`: {map, mauc, dprime}.
+def ranking_intervals(scores: Floats, truth: Booleans) -> dict[str, intervals.Interval | None]:
+    """Return 95 % intervals over clips [low, high] of {map, mauc, dprime}.
 
-    Each is [low, high], or None where `ranking_estimates` has no influences. They are Student's on
-    the scale of the logit around the centre of the estimate, with the variance of the jackknife,
-    and are widened where need be to hold the value. The interval of d' is that of MAUC,
-    transformed. In the populations of tests/test_coverage.py, draws of 147 and 1,103 clips, they
-    cover the figure of the whole population in 90 to 97 % of draws; in others the share may differ.
+    They are Student's intervals on the scale of the logit around the centre of the estimate, with
+    the variance of the jackknife. They are widened if necessary to contain the figure. The interval
+    of d' is that of MAUC, transformed. None if `ranking_estimates` has no influences.
+
+    In the populations of tests/test_coverage.py, with draws of 147 and 1,103 clips, they contain
+    the figure of the whole population in 90 to 97 % of the draws. In other populations this share
+    may differ.
+
+    Parameters
+    ----------
+    scores : (N, K) float
+    truth : (N, K) bool
     """
     estimates = ranking_estimates(scores, truth)
-    found = {name: intervals.over_clips(estimates[name]) for name in ("map", "mauc")}
-    ends = [dprime(area) for area in found["mauc"] or [None]]
-    return {**found, "dprime": None if None in ends else ends}
+    area = intervals.over_clips(estimates["mauc"])
+    found = {"map": intervals.over_clips(estimates["map"]), "mauc": area, "dprime": None}
+    if area is not None:
+        low, high = map(dprime, area)
+        if low is not None and high is not None:
+            found["dprime"] = [low, high]
+    return found

@@ -1,73 +1,126 @@
 """Bootstrap intervals over clips.
 
-N clips, R resamples.
+N clips, R resamples. A metric here is a function of arrays that are summed over clips.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.types import Floats
+from wsedtk.evaluation.intervals import Interval
+from wsedtk.evaluation.metrics import Counts, Figures
+
+Intervals = dict[str, Interval | None]
+Metric = Callable[..., Figures]
+_PERCENTILES = [2.5, 97.5]
 
 
-def clip_weights(num_clips, num_resamples, seed=0):
-    """How often each clip is drawn in each bootstrap resample: (R, N) float32, which holds such numbers exactly."""
-    generator, weights = (
-        np.random.default_rng(seed),
-        np.empty((num_resamples, num_clips), np.float32),
-    )
+class Difference(NamedTuple):
+    """The difference of a figure between two systems, with its interval. None if undefined."""
+
+    value: float | None
+    interval: Interval | None
+
+
+def clip_weights(num_clips: int, num_resamples: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Return how often each resample draws each clip, (R, N)."""
+    generator = np.random.default_rng(seed)
+    weights = np.empty((num_resamples, num_clips), np.float32)
     for row in weights:
         row[:] = generator.multinomial(num_clips, np.full(num_clips, 1 / num_clips))
     return weights
 
 
-def resampled(metric, weights, *arrays):
-    """What a metric gives of each bootstrap resample: R times {name: value}. See `intervals`."""
-    return [metric(*(np.tensordot(w, a, axes=1) for a in arrays)) for w in weights]
+def resampled(metric: Metric, weights: Floats, *arrays: Counts) -> list[Figures]:
+    """Return the figures of each of the R resamples. See `intervals`."""
+    return [metric(*(np.tensordot(w, array, axes=1) for array in arrays)) for w in weights]
 
 
-def intervals(metric, weights, *arrays):
-    """95 % percentile intervals of a metric over bootstrap resamples of clips.
+def intervals(metric: Metric, weights: Floats, *arrays: Counts) -> Intervals:
+    """Return 95 % percentile intervals of the figures of a metric.
 
-    metric: turns the arrays' weighted sums over clips into {name: value}; weights: (R, N) as `clip_weights`; arrays: (N, ...).
-    Returns {name: [low, high]}; None where a metric is undefined in every resample.
+    Parameters
+    ----------
+    metric : callable
+        Returns {name: figure} of the weighted sums of the arrays over clips.
+    weights : (R, N) float32
+        As `clip_weights` returns them.
+    arrays : (N, ...) float or int
+        The contributions of each clip.
+
+    Returns
+    -------
+    dict
+        {name: [low, high]}. None for a figure that is undefined in every resample.
     """
-    values = metric(*(a.sum(axis=0) for a in arrays))
+    values = metric(*(array.sum(axis=0) for array in arrays))
     return interval_of(resampled(metric, weights, *arrays), values)
 
 
-def interval_of(results, values):
-    """{name: [low, high]} of a list of {name: value}: the 2.5th and 97.5th percentiles.
+def interval_of(results: Sequence[Mapping[str, float | None]], values: Figures) -> Intervals:
+    """Return the 2.5th and 97.5th percentiles {name: [low, high]} of resampled figures.
 
-    values: {name: value} of all clips. An interval always holds its value: where the percentiles
-    leave it out, as those of few clips or resamples can, the nearer end is moved to it.
+    An interval always contains the figure of all clips. If the percentiles exclude it, which
+    happens with few clips or resamples, the nearer end is moved to it.
+
+    Parameters
+    ----------
+    results : sequence of mappings
+        {name: figure} of each resample.
+    values : dict
+        {name: figure} of all clips.
     """
-    found = {}
+    found: Intervals = {}
     for name, value in values.items():
-        defined = [result[name] for result in results if result[name] is not None]
+        figures = [result[name] for result in results]
+        defined = [figure for figure in figures if figure is not None]
         found[name] = None
         if defined:
-            found[name] = extend_interval(np.percentile(defined, [2.5, 97.5]).tolist(), value)
+            found[name] = extend_interval(np.percentile(defined, _PERCENTILES).tolist(), value)
     return found
 
 
-def extend_interval(interval, value):
-    """The interval [low, high], extended to a value that lies outside."""
+def extend_interval(interval: Interval, value: float | None) -> Interval:
+    """Return the interval [low, high], extended to a value that lies outside."""
     low, high = interval
     return [low, high] if value is None else [min(low, value), max(high, value)]
 
 
-def paired_intervals(metric, weights, first, second):
-    """What `metric` gives of the second array less what it gives of the first, with `intervals` of it over the same resamples of clips.
+def paired_intervals(
+    metric: Metric,
+    weights: Floats,
+    first: Counts,
+    second: Counts,
+) -> dict[str, Difference]:
+    """Return the differences of the figures of two systems, second minus first.
 
-    first, second: (N, ...). Returns {name: (difference, [low, high])}, None for what is undefined.
+    Both systems are evaluated on the same resamples of the clips.
+
+    Parameters
+    ----------
+    metric, weights
+        As in `intervals`.
+    first, second : (N, ...) float or int
+        The contributions of each clip.
+
+    Returns
+    -------
+    dict
+        {name: Difference}
     """
 
-    def less(a, b):
-        ours, theirs = metric(a), metric(b)
-        return {
-            name: None if None in (ours[name], theirs[name]) else theirs[name] - ours[name]
-            for name in ours
-        }
+    def difference(first_sum: Counts, second_sum: Counts) -> Figures:
+        ours, theirs = metric(first_sum), metric(second_sum)
+        return {name: subtract(theirs[name], ours[name]) for name in ours}
 
-    values, ends = (
-        less(first.sum(axis=0), second.sum(axis=0)),
-        intervals(less, weights, first, second),
-    )
-    return {name: (values[name], ends[name]) for name in values}
+    values = difference(first.sum(axis=0), second.sum(axis=0))
+    ends = intervals(difference, weights, first, second)
+    return {name: Difference(values[name], ends[name]) for name in values}
+
+
+def subtract(first: float | None, second: float | None) -> float | None:
+    """Return first - second. None if one is None."""
+    return None if first is None or second is None else first - second

@@ -1,144 +1,215 @@
-"""Scored systems beside each other: paired differences, whose errors are of which classes, what each threshold would give.
+"""Evaluated systems beside each other: paired differences, errors by class, and curves.
 
 N clips, S segments of all clips together, K classes.
 """
 
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 
+from wsedtk.core.types import Floats, Integers
 from wsedtk.data import events
-from wsedtk.evaluation import (
-    average_precision,
-    bootstrap,
-    intervals,
-    metrics,
-    psds,
-    report_data,
-    sed_eval_metrics,
-)
+from wsedtk.evaluation import average_precision, bootstrap, intervals, metrics
+from wsedtk.evaluation.bootstrap import Difference
+from wsedtk.evaluation.columns import Column, built_in
+from wsedtk.evaluation.intervals import Estimate
+from wsedtk.evaluation.metric import Counted
+from wsedtk.evaluation.report_data import figure
+from wsedtk.evaluation.scored_systems import Scored
 
-RESAMPLES = 1000  # of the clips
+NUM_RESAMPLES = 1000  # of the clips
 
 
-def _counts(scored):
-    """Return {section: (metric, counts (N, ...) of each clip)}, for `bootstrap.paired_intervals`."""
-    truth, decoded = scored.truth, scored.decoded
-    found = {
-        "tagging": (metrics.f1_of, report_data.tag_counts(truth.tag_matrix(), decoded.tag_matrix()))
-    }
-    if scored.has_events:
-        found["segment"] = metrics.rates, segment_counts(scored)
-        found["event"] = (
-            metrics.f1_of,
-            sed_eval_metrics.event_counts(
-                *report_data.scored_events(truth, decoded), truth.durations, truth.labels
-            ),
-        )
+class PairedDifferences(NamedTuple):
+    """The differences of a system from the first one of its group.
+
+    Attributes
+    ----------
+    system : Scored
+    figures : dict
+        {(section, key): Difference}
+    """
+
+    system: Scored
+    figures: dict[tuple[str, str], Difference]
+
+
+class ClassErrors(NamedTuple):
+    """The wrong segments of each class: false negatives (K,) and false positives (K,)."""
+
+    missed: Integers
+    false_positives: Integers
+
+
+class OperatingPoint(NamedTuple):
+    """Precision and recall of a class at its threshold."""
+
+    precision: float
+    recall: float
+
+
+class ChosenClips(NamedTuple):
+    """The clips with the fewest errors and those with the most, as indices."""
+
+    best: list[int]
+    worst: list[int]
+
+
+def counted_sections(scored: Scored) -> dict[str, Counted]:
+    """Return the sections of figures that are ratios of sums over clips, for one folder."""
+    found = {}
+    for metric in built_in():
+        if metric.counted is None:
+            continue
+        needs_events = metric.section in ("segment", "event")
+        if not needs_events or scored.has_events:
+            found[metric.section] = metric.counted
     return found
 
 
-def segment_counts(scored):
-    """Return the `metrics.segment_counts` (N, 7) of each clip."""
-    true, said, clip_of = report_data.active_segments(scored.truth, scored.decoded)
-    return metrics.sum_by_clip(metrics.segment_counts(true, said), clip_of, len(scored.truth))
-
-
-def ranking_estimates(scored):
-    """Return `average_precision.ranking_estimates` of a Scored folder; {} without MAP or its scores."""
+def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
+    """Return the Estimates of MAP, MAUC and d'. {} without these figures or their scores."""
     if scored.report["audioset"]["map"] is None or scored.scores is None:
         return {}
-    return average_precision.ranking_estimates(
-        scored.scores.clip[scored.rows], scored.truth.tag_matrix()
-    )
+    clip_scores = scored.scores.clip[scored.rows]
+    return average_precision.ranking_estimates(clip_scores, scored.evidence.true_tags)
 
 
-def paired_differences(group):
-    """Yield what each system of a group has more than the first: (system, differences).
+def paired_differences(
+    group: Sequence[Scored], columns: Sequence[Column]
+) -> Iterator[PairedDifferences]:
+    """Yield the differences of each system of a group from the first one.
 
-    group: at least two Scored folders of the same set and mode, with their reference. differences:
-    {section: {name: (difference, [low, high])}}, None for what is undefined. The intervals are of
-    95 % over clips, both systems on the same ones, and speak of these trained systems: percentiles
-    of `RESAMPLES` bootstrap resamples; of MAP, MAUC and d' `intervals.difference_over_clips`.
+    The 95 % intervals are over clips, with the same clips for both systems, and for these trained
+    systems. They are percentiles of `NUM_RESAMPLES` bootstrap resamples, and for MAP, MAUC and d'
+    those of `intervals.difference_over_clips`. Other figures have no intervals.
+
+    Parameters
+    ----------
+    group : sequence of Scored
+        At least two folders of the same set and mode, with their reference.
+    columns : sequence of Column
+        The figures to compare.
     """
     first = group[0]
-    weights = bootstrap.clip_weights(len(first.truth), RESAMPLES)
-    counts, ours = _counts(first), ranking_estimates(first)
+    weights = bootstrap.clip_weights(len(first.truth), NUM_RESAMPLES)
+    wanted = {column.section for column in columns}
+    sections = {name: one for name, one in counted_sections(first).items() if name in wanted}
+    counts = {name: one.counts(first.evidence) for name, one in sections.items()}
+    ours = ranking_estimates(first)
     for other in group[1:]:
-        found = {
-            section: bootstrap.paired_intervals(metric, weights, counts[section][1], theirs)
-            for section, (metric, theirs) in _counts(other).items()
-            if section in counts
-        }
-        theirs = ranking_estimates(other)
-        found["audioset"] = {
-            name: _difference(ours[name], theirs[name]) for name in ours if name in theirs
-        }
-        if None not in (first.report["psds"]["psds1"], other.report["psds"]["psds1"]):
-            found["psds"] = {
-                name: (other.report["psds"][name] - first.report["psds"][name], None)
-                for name in psds.PSDS_SETTINGS
-            }
-        yield other, found
+        found: dict[tuple[str, str], Difference] = {}
+        available = counted_sections(other)
+        for name, one in sections.items():
+            if name in available:
+                theirs = one.counts(other.evidence)
+                differences = bootstrap.paired_intervals(one.figures, weights, counts[name], theirs)
+                found.update({(name, key): value for key, value in differences.items()})
+        estimates = ranking_estimates(other)
+        for key, estimate in ours.items():
+            if key in estimates:
+                found["audioset", key] = _difference(estimate, estimates[key])
+        for column in columns:
+            if (column.section, column.key) not in found and column.section not in sections:
+                if column.section != "audioset":
+                    found[column.section, column.key] = _plain_difference(first, other, column)
+        yield PairedDifferences(other, found)
 
 
-def _difference(first, second):
-    """Return the difference of two Estimates or None, second less first, with its interval."""
+def _difference(first: Estimate | None, second: Estimate | None) -> Difference:
+    """Return the difference of two Estimates, second minus first."""
     value = None if first is None or second is None else second.value - first.value
-    return value, intervals.difference_over_clips(first, second)
+    return Difference(value, intervals.difference_over_clips(first, second))
 
 
-def class_errors(scored):
-    """The segments (K,) of each class that a system missed, and those (K,) that it said too much."""
-    true, said, _ = report_data.active_segments(scored.truth, scored.decoded)
-    _, added, missed = metrics.decision_counts(true, said)
-    return missed, added
+def _plain_difference(first: Scored, second: Scored, column: Column) -> Difference:
+    """Return the difference of two figures without an interval, second minus first."""
+    ours, theirs = figure(first.report, column), figure(second.report, column)
+    return Difference(bootstrap.subtract(theirs, ours), None)
 
 
-def clip_errors(scored):
-    """Errors (N,) of each clip: of segments (S + D + I) where events were scored, else of tags."""
+def class_errors(scored: Scored) -> ClassErrors:
+    """Return the wrong segments of each class."""
+    truth, decoded = scored.evidence.true_segments, scored.evidence.decoded_segments
+    _, false_positives, missed = metrics.decision_counts(truth, decoded)
+    return ClassErrors(missed, false_positives)
+
+
+def clip_errors(scored: Scored) -> Floats | Integers:
+    """Return the errors (N,) of each clip.
+
+    They are segment errors (S + D + I) if events were evaluated, else wrong tags.
+    """
+    counted = counted_sections(scored)
     if scored.has_events:
-        return segment_counts(scored)[:, :3].sum(axis=1)
-    return report_data.tag_counts(scored.truth.tag_matrix(), scored.decoded.tag_matrix())[
-        :, 1:
-    ].sum(axis=1)
+        errors = counted["segment"].counts(scored.evidence)[:, :3]
+    else:
+        errors = counted["tagging"].counts(scored.evidence)[:, 1:]
+    total: Floats | Integers = errors.sum(axis=1)
+    return total
 
 
-def choose_clips(errors, num_true, count):
-    """The clips with the most errors, and of those with something true the ones with the fewest: two lists of at most `count`.
+def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> ChosenClips:
+    """Return the clips with the fewest and with the most errors, at most `count` each.
 
-    errors: (N,); num_true: (N,) events, or tags, of each clip, of which the more make a clip the better one among equals.
+    Parameters
+    ----------
+    errors : (N,)
+        Errors of each clip.
+    num_true : (N,) int
+        True events, or tags, of each clip. Clips without any are not among the best. Of clips with
+        equal errors, those with more come first.
+    count : int
     """
     worst = [i for i in np.argsort(-errors, kind="stable")[:count].tolist() if errors[i] > 0]
     best = [i for i in np.lexsort((-num_true, errors)).tolist() if i not in worst and num_true[i]]
-    return best[:count], worst
+    return ChosenClips(best[:count], worst)
 
 
-def segment_scores(scored, classes):
-    """Scores of the 1 s segments of every clip for some classes (M,): (S, M), beside `scoring.active_segments`."""
+def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
+    """Return the scores (S, M) of the segments of all clips, for M classes.
+
+    Raises
+    ------
+    ValueError
+        If the folder has no scores.
+    """
+    if scored.scores is None:
+        raise ValueError(f"{scored.folder}: there are no scores")
     counts, parts = events.num_segments(scored.truth.durations), []
     for block, values in scored.scores.blocks(scored.rows, "segment"):
-        values = np.pad(
-            values[:, :, classes],
-            ((0, 0), (0, max(0, counts[block].max() - values.shape[1])), (0, 0)),
-        )  # (B, S', M)
+        missing = max(0, counts[block].max() - values.shape[1])
+        values = np.pad(values[:, :, classes], ((0, 0), (0, missing), (0, 0)))  # (B, S', M)
         parts.append(values[np.arange(values.shape[1]) < counts[block][:, None]])
     return np.concatenate(parts)
 
 
-def operating_points(scored, classes):
-    """(precision, recall) of some classes (M,) at the clip thresholds; None where nothing is said, or there is no threshold."""
-    if scored.point is None:
+def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPoint | None]:
+    """Return precision and recall of M classes at their clip thresholds.
+
+    None for a class that no clip is tagged with, and if there are no thresholds or scores.
+    """
+    if scored.point is None or scored.scores is None:
         return [None] * len(classes)
-    said = scored.scores.clip[scored.rows][:, classes] >= scored.point.clip_thresholds[classes]
-    counts = metrics.decision_counts(scored.truth.tag_matrix()[:, classes], said).T
-    return [
-        (tp / (tp + fp), tp / max(tp + fn, 1)) if tp + fp else None
-        for tp, fp, fn in counts.tolist()
-    ]
+    clip_scores = scored.scores.clip[scored.rows][:, classes]
+    decided = clip_scores >= scored.point.clip_thresholds[classes]
+    found: list[OperatingPoint | None] = []
+    counts = metrics.decision_counts(scored.evidence.true_tags[:, classes], decided)
+    for tp, fp, fn in counts.T.tolist():
+        point = OperatingPoint(tp / (tp + fp), tp / max(tp + fn, 1)) if tp + fp else None
+        found.append(point)
+    return found
 
 
-def thinned(precision, recall, most=400):
-    """A curve of at most about so many points: the first and the last, the best and the worst, of each recall that can be told apart."""
+def thinned(curve: average_precision.Curve, most: int = 400) -> average_precision.Curve:
+    """Return a precision-recall curve with about `most` points at most.
+
+    The first and the last point of each distinguishable recall are kept.
+    """
+    precision, recall = curve
     places = np.linspace(0, 1, most // 2)
-    first, after = (np.searchsorted(recall, places, side=side) for side in ("left", "right"))
+    first = np.searchsorted(recall, places, side="left")
+    after = np.searchsorted(recall, places, side="right")
     keep = np.unique(np.concatenate([first, after - 1]).clip(0, len(recall) - 1))
-    return precision[keep], recall[keep]
+    return average_precision.Curve(precision[keep], recall[keep])

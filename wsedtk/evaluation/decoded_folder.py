@@ -3,24 +3,25 @@
 N clips, K classes.
 """
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import PathLike
 from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
 from wsedtk.data.table_files import Repeat, TableFile
-from wsedtk.evaluation import average_precision, bootstrap, psds, report_data
+from wsedtk.evaluation import bootstrap, input_warnings, report_data
+from wsedtk.evaluation.evidence import Evidence, Scores, match_clips
+from wsedtk.evaluation.input_warnings import Warn
+from wsedtk.evaluation.measure import measure
+from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report
-from wsedtk.evaluation.report_data import Warn
-
-PathLike = str | os.PathLike[str]
 
 
 def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
@@ -30,10 +31,10 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
     for path in dict.fromkeys(fault.path for fault in repeats):
         lines = [fault.line for fault in repeats if fault.path == path]
-        report_data.warn_of_repeats(warn, path, lines)
+        input_warnings.warn_of_repeats(warn, path, lines)
     if truth.events is not None:
         path, names = Path(data_set) / "events.tsv", truth.filenames
-        report_data.warn_of_late(warn, path, truth.events, names, truth.durations)
+        input_warnings.warn_of_late(warn, path, truth.events, names, truth.durations)
     return truth
 
 
@@ -54,7 +55,7 @@ def _match(
 
     Raises InputError if a clip of the truth was not decoded although its audio did not fail.
     """
-    found, in_decoded = report_data.matched(decoded, truth.filenames)
+    found, in_decoded = match_clips(decoded, truth.filenames)
     if not len(found):
         raise InputError(f"{folder}: none of its {len(decoded)} clips is in {data_set}")
     if len(found) < len(decoded):
@@ -122,27 +123,6 @@ def _rows(
     return rows
 
 
-def _measure_scores(
-    report: dict[str, Any], truth: DataSet, decoded: DataSet, path: PathLike, with_intervals: bool
-) -> None:
-    """Fill in the metrics that need scores: MAP, MAUC, d' and PSDS."""
-    scores = ScoreFile(path)
-    rows = _rows(scores, truth, decoded, path)
-    clip, tags = scores.clip[rows], truth.tag_matrix()  # (N, K)
-    classes = average_precision.class_ranking(clip, tags)
-    for label, found in zip(truth.labels, classes):
-        report["classes"][label]["audioset"] = found
-    report["audioset"] = average_precision.mean_ranking(classes)
-    if with_intervals:
-        found = average_precision.ranking_intervals(clip, tags)
-        report["audioset"].update({f"{name}_ci": ends for name, ends in found.items()})
-    if truth.events is not None and scores.has("frame"):
-        frames = [scores.frames(row) for row in rows]
-        report["psds"], report["psds_classes"] = psds.measure(
-            frames, scores.seconds_per_frame, truth.events, truth.durations, scores.durations[rows]
-        )
-
-
 def evaluate_folder(
     data_set: PathLike,
     folder: PathLike,
@@ -150,6 +130,7 @@ def evaluate_folder(
     num_resamples: int = 0,
     *,
     warn: Warn,
+    own: Sequence[Metric] = (),
 ) -> tuple[Report, DataSet]:
     """Evaluate the tags and events of a decoded folder.
 
@@ -165,6 +146,8 @@ def evaluate_folder(
         Bootstrap resamples of the clips for 95 % intervals. 0 for none.
     warn : callable
         Called with each warning, as text.
+    own : sequence of Metric
+        Metrics of the user's own.
 
     Returns
     -------
@@ -193,9 +176,9 @@ def evaluate_folder(
         "fingerprint": clip_sets.fingerprint_clips(truth.filenames),
         "tuned_on_these": tuned_on == decoded.info.get("scores"),
     }
-    report_data.measure_tags(report, truth, decoded, weights)
-    if truth.events is not None:
-        report_data.measure_events(report, truth, decoded, weights)
+    found = None
     if scores is not None:
-        _measure_scores(report, truth, decoded, scores, weights is not None)
+        file = ScoreFile(scores)
+        found = Scores.from_file(file, _rows(file, truth, decoded, scores))
+    measure(report, Evidence(truth, decoded, found), weights, own)
     return Report.from_dict(report, str(folder), "folder"), truth

@@ -1,15 +1,17 @@
 """Evaluate the decisions of a system against the truth."""
 
 import logging
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import PathLike
+from wsedtk.evaluation.columns import load_metrics
+from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_text import Kind
 
 _LOGGER = logging.getLogger(__name__)
-PathLike = str | os.PathLike[str]
 
 
 def evaluate(
@@ -19,6 +21,7 @@ def evaluate(
     scores: PathLike | None = None,
     kind: Kind | None = None,
     num_resamples: int = 0,
+    metrics: Sequence[str | Metric] = (),
 ) -> Report:
     """Evaluate tags and events against the truth, as `wsedtk score` and `score-files` do.
 
@@ -37,6 +40,9 @@ def evaluate(
         The kind of lists. By default it is determined from their rows.
     num_resamples : int
         Bootstrap resamples of the clips for 95 % intervals. 0 for none.
+    metrics : sequence of str or Metric
+        Metrics of your own: each a `wsedtk.evaluation.metric.Metric`, or its place as
+        "package.module:NAME".
 
     Returns
     -------
@@ -56,6 +62,7 @@ def evaluate(
     if num_resamples < 0:
         raise InputError(f"num_resamples: found {num_resamples}; expected a number of at least 0")
     reference, estimate = Path(reference), Path(estimate)
+    own = load_metrics(metrics)
     if reference.is_file() or (estimate.is_file() and not reference.is_dir()):
         if scores is not None:
             raise InputError(f"scores: {reference} is a list, which is evaluated without scores")
@@ -63,10 +70,14 @@ def evaluate(
             raise InputError(f"kind: found {kind!r}; expected 'tags' or 'events'")
         from wsedtk.evaluation.lists import evaluate_lists
 
-        return evaluate_lists(reference, estimate, kind, num_resamples, warn=_LOGGER.warning)
+        return evaluate_lists(
+            reference, estimate, kind, num_resamples, warn=_LOGGER.warning, own=own
+        )
     if kind is not None:
         raise InputError(f"kind: {reference} is no list; leave it out")
     from wsedtk.evaluation.decoded_folder import evaluate_folder
 
-    report, _ = evaluate_folder(reference, estimate, scores, num_resamples, warn=_LOGGER.warning)
+    report, _ = evaluate_folder(
+        reference, estimate, scores, num_resamples, warn=_LOGGER.warning, own=own
+    )
     return report

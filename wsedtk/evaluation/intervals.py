@@ -1,42 +1,83 @@
-"""Intervals from what each clip and each seed contributes to a figure, without resampling.
+"""Intervals from the influence of each clip and the spread over seeds, without resampling.
 
 N clips, M seeds.
 
 The jackknife (Efron & Stein 1981, "The jackknife estimate of variance") leaves out one clip at a
-time. How far that moves a figure is the influence of the clip, and the spread of the influences
-gives the variance of the figure. A difference between two systems that were evaluated on the same
-clips has the differences of their influences. How often these intervals are right in the
-populations of tests/test_coverage.py and tests/test_false_alarms.py stands there.
+time. The change of the figure is the influence of that clip. The spread of the influences gives the
+variance of the figure. The difference between two systems that were evaluated on the same clips has
+the differences of their influences. tests/test_coverage.py and tests/test_false_alarms.py measure
+how often these intervals are right in some populations.
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import scipy.special
 import scipy.stats
 
-MIN_SEEDS = 3  # with fewer there is no interval over seeds: one deviation does not tell a spread
-_QUANTILE = 0.975  # of an interval of 95 %
+from wsedtk.core.types import Floats, Integers
+
+Interval = list[float]  # [low, high]
+MIN_SEEDS = 3  # The fewest seeds with an interval: a single deviation does not show a spread.
+_QUANTILE = 0.975  # of a 95 % interval
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A figure of one system, as reported, with what an interval needs.
+    """A figure of one system, with its centre and the influences of the clips.
 
-    value: the figure; centre: the figure without its bias on few clips; influence: (N,), what each
-    clip adds to (N - 1) times the figure, of mean 0; None where no interval can be given.
+    Attributes
+    ----------
+    value : float
+        The figure, as reported.
+    centre : float
+        The figure without its bias on few clips.
+    influence : (N,) float, or None
+        The contribution of each clip to (N - 1) times the figure, with mean 0. None if there is no
+        valid interval.
     """
 
     value: float
     centre: float
-    influence: np.ndarray | None
+    influence: Floats | None
 
 
-def jackknife(value, without, centre=None):
-    """Return the Estimate of a figure.
+class _Variance(NamedTuple):
+    """A variance with its degrees of freedom."""
 
-    value: the figure, or None where it is undefined: then None is returned. without: (N,), the
-    figure without each clip; centre: the figure without its bias, where that is not `value`.
+    value: float
+    freedom: float
+
+
+class SeedMean(NamedTuple):
+    """The mean of a figure over seeds, and half of its 95 % interval, None with too few seeds."""
+
+    mean: float
+    half: float | None
+
+
+class SeedDifference(NamedTuple):
+    """The difference of two means over seeds, with its 95 % interval, or None."""
+
+    value: float
+    interval: Interval | None
+
+
+def jackknife(value: float | None, without: Floats, centre: float | None = None) -> Estimate | None:
+    """Return the Estimate of a figure. None if the figure is undefined.
+
+    Parameters
+    ----------
+    value : float or None
+        The figure.
+    without : (N,) float
+        The figure without each clip.
+    centre : float, optional
+        The figure without its bias. By default the figure.
     """
     if value is None:
         return None
@@ -46,10 +87,13 @@ def jackknife(value, without, centre=None):
     return Estimate(value, value if centre is None else centre, influence)
 
 
-def ratio(numerators, denominators):
-    """Return the Estimate of a ratio of sums over clips; None where the denominator is 0.
+def ratio(numerators: Floats | Integers, denominators: Floats | Integers) -> Estimate | None:
+    """Return the Estimate of a ratio of sums over clips. None if the denominator is 0.
 
-    numerators, denominators: (N,) of the clips.
+    Parameters
+    ----------
+    numerators, denominators : (N,) float or int
+        The contributions of each clip.
     """
     numerator, denominator = numerators.sum(), denominators.sum()
     if not denominator:
@@ -59,40 +103,42 @@ def ratio(numerators, denominators):
     return jackknife(float(numerator / denominator), without)
 
 
-def _satterthwaite(parts):
-    """Return the degrees of freedom of a sum of independent variances.
-
-    parts: (variance, degrees of freedom) of each. Satterthwaite 1946.
-    """
+def _satterthwaite(parts: Sequence[_Variance]) -> float:
+    """Return the degrees of freedom of a sum of independent variances (Satterthwaite 1946)."""
     uncertainty = sum(variance**2 / freedom for variance, freedom in parts)
-    return sum(variance for variance, _ in parts) ** 2 / uncertainty if uncertainty else np.inf
+    if not uncertainty:
+        return math.inf
+    return sum(variance for variance, _ in parts) ** 2 / uncertainty
 
 
-def _clip_variance(influence):
-    """Return the variance of a figure over draws of the clips, and its degrees of freedom.
+def _clip_variance(influence: Floats) -> _Variance:
+    """Return the variance of a figure over draws of the clips. influence: (N,).
 
-    The fewer clips the variance comes from, the fewer are its degrees of freedom. influence: (N,).
+    If a few clips contribute most of the variance, it has few degrees of freedom.
     """
     squares = influence**2
     total, num_clips = squares.sum(), len(influence)
     if not total:
-        return 0.0, np.inf
+        return _Variance(0.0, math.inf)
     uncertainty = (squares**2).sum() / total**2 - 1 / num_clips
-    freedom = 2 / uncertainty - 1 if uncertainty > 1e-12 else np.inf  # N - 1 of normal influences
-    return total / num_clips / (num_clips - 1), max(freedom, 1.0)
+    freedom = math.inf
+    if uncertainty > 1e-12:
+        freedom = 2 / uncertainty - 1  # N - 1 for normal influences
+    return _Variance(total / num_clips / (num_clips - 1), max(freedom, 1.0))
 
 
-def _around(centre, variance, freedom, value):
-    """Return [low, high], Student's interval of 95 %, widened where need be to hold the value."""
+def _around(centre: float, variance: float, freedom: float, value: float) -> Interval:
+    """Return Student's 95 % interval, widened if necessary to contain the value."""
     half = scipy.stats.t.ppf(_QUANTILE, freedom) * np.sqrt(variance)
     return [float(min(centre - half, value)), float(max(centre + half, value))]
 
 
-def over_clips(estimate):
-    """Return the 95 % interval [low, high] over clips of a figure between 0 and 1, or None.
+def over_clips(estimate: Estimate | None) -> Interval | None:
+    """Return the 95 % interval [low, high] over clips of a figure between 0 and 1.
 
-    It is Student's on the scale of the logit, around the centre, widened where need be to hold the
-    value. None where nothing can be told of the spread, as when every clip is ranked perfectly.
+    It is Student's interval on the scale of the logit, around the centre. It is widened if
+    necessary to contain the value. None if the spread is unknown, for example if every clip is
+    ranked perfectly.
     """
     if estimate is None or estimate.influence is None or not 0 < estimate.centre < 1:
         return None
@@ -105,11 +151,16 @@ def over_clips(estimate):
     return [float(min(ends[0], estimate.value)), float(max(ends[1], estimate.value))]
 
 
-def difference_over_clips(first, second):
-    """Return the 95 % interval [low, high] over clips of the second figure less the first.
+def difference_over_clips(first: Estimate | None, second: Estimate | None) -> Interval | None:
+    """Return the 95 % interval [low, high] over clips of a difference, second minus first.
 
-    first, second: Estimates of two systems on the same clips. It speaks of these two trained
-    systems, not of training them again. None where there is none.
+    The interval is for these two trained systems. It does not cover the variation between
+    trainings. None if a figure has no influences.
+
+    Parameters
+    ----------
+    first, second : Estimate or None
+        Of two systems on the same clips.
     """
     if first is None or second is None or first.influence is None or second.influence is None:
         return None
@@ -118,47 +169,62 @@ def difference_over_clips(first, second):
     return _around(centre, variance, freedom, second.value - first.value)
 
 
-def over_seeds(values):
+def over_seeds(values: npt.ArrayLike) -> SeedMean:
     """Return the mean of a figure over seeds and half of its 95 % interval (Student's).
 
-    It speaks of other seeds on the same clips. The half is None with fewer than `MIN_SEEDS`.
-    values: (M,).
+    The interval is for other seeds on the same clips. There is none with fewer than `MIN_SEEDS`.
+
+    Parameters
+    ----------
+    values : (M,) float
+        The figure of each seed.
     """
     values = np.asarray(values, float)
     if len(values) < MIN_SEEDS:
-        return float(values.mean()), None
+        return SeedMean(float(values.mean()), None)
     spread = values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(scipy.stats.t.ppf(_QUANTILE, len(values) - 1) * spread)
+    half = float(scipy.stats.t.ppf(_QUANTILE, len(values) - 1) * spread)
+    return SeedMean(float(values.mean()), half)
 
 
-def difference_over_seeds(first, second):
-    """Return the difference of the means over seeds, second less first, with its 95 % interval.
+def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate]) -> SeedDifference:
+    """Return the difference of the means over seeds, second minus first, with its 95 % interval.
 
-    first, second: a list of Estimates, one a seed, of each system, all on the same clips. Seeds of
-    the two systems are no pairs. Returns (difference, [low, high]); None for the interval with
-    fewer than `MIN_SEEDS` seeds of a system, or where a figure has no influences.
+    The variance of the difference is the sum of three parts: the variance between the seeds of the
+    first system on these clips, that of the second system, and the variance over clips, which both
+    systems share. The interaction of a seed with single clips is part of the variance between
+    seeds. It is subtracted from the variance over clips of the mean influences, as in a two-way
+    analysis of variance. The degrees of freedom are those of Welch and Satterthwaite.
 
-    The variance of the difference is the sum of three parts: that between the seeds of the first
-    system on these clips, that of the second, and the clips' own, of which both systems share every
-    clip. A seed's own luck with single clips is in the spread between seeds, and is taken out of
-    the variance over clips of the mean influences (as in a two-way analysis of variance). The
-    degrees of freedom are Welch's and Satterthwaite's.
+    Parameters
+    ----------
+    first, second : sequence of Estimate
+        One Estimate for each seed, all on the same clips. The seeds of the systems are not paired.
+
+    Returns
+    -------
+    SeedDifference
+        Without an interval if a system has fewer than `MIN_SEEDS` seeds, or if a figure has no
+        influences.
     """
     values = [np.array([one.value for one in system]) for system in (first, second)]
     difference = float(values[1].mean() - values[0].mean())
-    if min(map(len, values)) < MIN_SEEDS or any(one.influence is None for one in first + second):
-        return difference, None
-    means, parts, own = [], [], 0.0
+    if min(map(len, values)) < MIN_SEEDS:
+        return SeedDifference(difference, None)
+    centres, mean_influences, parts, interaction = [], [], [], 0.0
     for system in (first, second):
-        influence = np.stack([one.influence for one in system])  # (M, N)
+        influences = [one.influence for one in system if one.influence is not None]
+        if len(influences) < len(system):
+            return SeedDifference(difference, None)
+        influence = np.stack(influences)  # (M, N)
         num_seeds, num_clips = influence.shape
-        centres = [one.centre for one in system]
-        parts.append((np.var(centres, ddof=1) / num_seeds, num_seeds - 1))
-        own += influence.var(axis=0, ddof=1).mean() / num_clips / num_seeds
-        means.append((np.mean(centres), influence.mean(axis=0)))
-    (first_centre, first_influence), (second_centre, second_influence) = means
-    clips, freedom = _clip_variance(second_influence - first_influence)
-    parts.append((max(clips - own, 0.0), freedom))
-    variance = sum(part for part, _ in parts)
-    ends = _around(second_centre - first_centre, variance, _satterthwaite(parts), difference)
-    return difference, ends
+        seed_centres = [one.centre for one in system]
+        parts.append(_Variance(float(np.var(seed_centres, ddof=1)) / num_seeds, num_seeds - 1))
+        interaction += influence.var(axis=0, ddof=1).mean() / num_clips / num_seeds
+        centres.append(float(np.mean(seed_centres)))
+        mean_influences.append(influence.mean(axis=0))
+    clips = _clip_variance(mean_influences[1] - mean_influences[0])
+    parts.append(_Variance(max(clips.value - interaction, 0.0), clips.freedom))
+    variance = sum(part.value for part in parts)
+    ends = _around(centres[1] - centres[0], variance, _satterthwaite(parts), difference)
+    return SeedDifference(difference, ends)

@@ -3,7 +3,6 @@
 N clips, K classes.
 """
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,18 +10,21 @@ import numpy.typing as npt
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import PathLike
 from wsedtk.data import clip_sets, table_files, tables
 from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.formats import dcase
 from wsedtk.data.formats.dcase import EventList
-from wsedtk.evaluation import bootstrap, report_data
+from wsedtk.evaluation import bootstrap, input_warnings, report_data
+from wsedtk.evaluation.evidence import Evidence
+from wsedtk.evaluation.input_warnings import Warn
+from wsedtk.evaluation.measure import measure
+from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report
-from wsedtk.evaluation.report_data import Warn
 from wsedtk.evaluation.report_text import Kind
 
-PathLike = str | os.PathLike[str]
 SLACK_SECONDS = 0.1  # events that end at most this much after their clip are cut without a warning
 
 
@@ -61,7 +63,7 @@ def _shown(label: str, known: set[str]) -> str:
 def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
     """Warn of clips and classes of one list only. Raises InputError if no clip is in both."""
     for found in (reference, estimate):
-        report_data.warn_of_repeats(warn, found.path, found.repeated)
+        input_warnings.warn_of_repeats(warn, found.path, found.repeated)
     unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
     if unknown and len(unknown) == len(estimate.names):
         raise InputError(
@@ -70,10 +72,10 @@ def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
             "(columns are separated by tabs)"
         )
     what = f"clips of {estimate.path} are not in {reference.path} and are not scored"
-    report_data.warn_of(warn, unknown, what)
+    input_warnings.warn_of(warn, unknown, what)
     missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
     what = f"clips of {reference.path} are not in {estimate.path} and count as without predictions"
-    report_data.warn_of(warn, missing, what)
+    input_warnings.warn_of(warn, missing, what)
     classes = {row.label for row in reference.rows}
     said = {row.label for row in estimate.rows if row.clip in reference.names}
     odd = sorted(said - classes)
@@ -81,7 +83,7 @@ def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
         f"classes of {estimate.path} are not in {reference.path}, so that every prediction of "
         "them is false"
     )
-    report_data.warn_of(warn, [*(_shown(label, classes) for label in odd[:3]), *odd[3:]], what)
+    input_warnings.warn_of(warn, [*(_shown(label, classes) for label in odd[:3]), *odd[3:]], what)
 
 
 def _last_offsets(event_list: EventList, clips: Sequence[str]) -> dict[str, float]:
@@ -110,7 +112,7 @@ def _durations(
             for clip in clips
             if times[clip] and not excerpt_times(reference.names[clip], true_ends[clip])
         ]
-        report_data.warn_of(
+        input_warnings.warn_of(
             warn,
             [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted],
             f"names of clips of {reference.path} are not taken for start and end, as events lie "
@@ -162,9 +164,9 @@ def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
     late = np.flatnonzero((events.offset > ends + SLACK_SECONDS) & (events.onset < ends))
     shown = [f"{data_set.filenames[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
     what = f"events of {path} end after their clip, by its name, and count up to its end"
-    report_data.warn_of(warn, shown, what)
+    input_warnings.warn_of(warn, shown, what)
     names = data_set.filenames.tolist()
-    report_data.warn_of_late(warn, path, events, names, data_set.durations)
+    input_warnings.warn_of_late(warn, path, events, names, data_set.durations)
 
 
 def evaluate_lists(
@@ -174,6 +176,7 @@ def evaluate_lists(
     num_resamples: int = 0,
     *,
     warn: Warn,
+    own: Sequence[Metric] = (),
 ) -> Report:
     """Evaluate a list of tags or events on every clip of the reference.
 
@@ -187,6 +190,8 @@ def evaluate_lists(
         Bootstrap resamples of the clips for 95 % intervals. 0 for none.
     warn : callable
         Called with each warning, as text.
+    own : sequence of Metric
+        Metrics of the user's own.
 
     Returns
     -------
@@ -211,10 +216,7 @@ def evaluate_lists(
     report = report_data.empty_report(labels)
     fingerprint = clip_sets.fingerprint_clips([f"{clip}.wav" for clip in clips])
     report["clips"].update(scored=len(clips), official=len(clips), fingerprint=fingerprint)
-    if kind == "tags":
-        report_data.measure_tags(report, truth, said, weights)
-    else:
-        report_data.measure_events(report, truth, said, weights)
+    measure(report, Evidence(truth, said, has_tags=kind == "tags"), weights, own)
     title = (
         f"{estimate.path} against {reference.path}: {len(clips)} clips, {len(labels)} classes, "
         f"{kind}"

@@ -1,109 +1,178 @@
-"""Tagging, segment and event metrics, and their bootstrap intervals.
+"""Tagging and segment metrics from counts.
 
-N clips, S segments of all clips together, K classes, R resamples. TP, FP, FN: true positives, false positives, false negatives.
+N clips, S segments of all clips together, K classes. TP, FP, FN: true positives, false positives,
+false negatives.
 
-Conventions, where they differ from a scorer that others use:
-    1. A ratio whose parts are both 0 is 0 where something exists to score (a reference or a prediction) and None where nothing
-       does. sed_eval gives NaN.
-    2. Zero-length reference events are left out of segment and event metrics. sed_eval's event
+Conventions, where they differ from those of sed_eval:
+    1. A ratio of two zeros is 0 if there is a reference or a prediction, and None if there is
+       neither. sed_eval gives NaN.
+    2. Reference events of length zero are left out of segment and event metrics. sed_eval's event
        metrics count them as missed, and its segment metrics as active in the segment around them.
-       Zero-length estimates count as sed_eval counts them: in the segment around them (in none on
+       Estimated events of length zero count as in sed_eval: in the segment around them (in none on
        a boundary), and as events.
-    3. Every clip that was scored counts, with or without events, and its length is that of the reference.
-The segment and event figures that `wsedtk score` reports are sed_eval's (`segment_metrics`, `event_metrics`); the arrays here
-(`activity`, `segment_counts`) give the same numbers (held by a test) and serve baselines and intervals.
+    3. Every evaluated clip counts, with or without events. Its duration is that of the reference.
+
+`wsedtk score` reports the segment and event figures of sed_eval (`sed_eval_metrics`). The arrays
+here (`activity`, `segment_counts`) give the same numbers, as a test asserts. Baselines and
+intervals are computed from them.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from wsedtk.data.events import num_segments
+from wsedtk.core.types import Booleans, Floats, Integers
+from wsedtk.data.events import Events, num_segments
+
+Counts = Integers | Floats
+Figures = dict[str, float | None]
+Parts = Mapping[str, tuple[Counts, Counts]]  # numerator and denominator of each figure
 
 
-def ratio(numerator, denominator, exists=True):
-    """numerator / denominator as a float; 0 where the denominator is 0, None where nothing exists to score."""
+def ratio(numerator: float, denominator: float, exists: bool = True) -> float | None:
+    """Return numerator / denominator.
+
+    Parameters
+    ----------
+    numerator, denominator : float
+    exists : bool
+        Whether there is anything to evaluate.
+
+    Returns
+    -------
+    float or None
+        If the denominator is 0: 0 if there is anything to evaluate, else None.
+    """
     if denominator:
         return float(numerator / denominator)
     return 0.0 if exists else None
 
 
-def f1_parts(counts):
-    """Return {name: (numerator, denominator)} of precision, recall and F1.
+def _figures(parts: Parts, exists: bool) -> Figures:
+    """Return the ratio of each part of summed counts."""
+    return {name: ratio(float(n), float(d), exists) for name, (n, d) in parts.items()}
 
-    counts: TP, FP, FN along the last axis, (3,) or (N, 3).
+
+def f1_parts(counts: Counts) -> Parts:
+    """Return numerators and denominators of precision, recall and F1.
+
+    Parameters
+    ----------
+    counts : (3,) or (N, 3) int
+        TP, FP, FN.
     """
     tp, fp, fn = counts.T
     return {"precision": (tp, tp + fp), "recall": (tp, tp + fn), "f1": (2 * tp, 2 * tp + fp + fn)}
 
 
-def precision_recall_f1(tp, fp, fn):
-    """{precision, recall, f1} of counts."""
-    parts, exists = f1_parts(np.array([tp, fp, fn])), tp + fp + fn > 0
-    return {name: ratio(*part, exists) for name, part in parts.items()}
+def precision_recall_f1(tp: float, fp: float, fn: float) -> Figures:
+    """Return {precision, recall, f1} of counts."""
+    return _figures(f1_parts(np.array([tp, fp, fn])), exists=tp + fp + fn > 0)
 
 
-def f1_of(counts):
-    """`precision_recall_f1` of an array (3,): TP, FP, FN."""
+def f1_figures(counts: Counts) -> Figures:
+    """Return {precision, recall, f1} of TP, FP, FN (3,)."""
     return precision_recall_f1(*counts.tolist())
 
 
-def decision_counts(truth, predicted):
-    """TP, FP, FN of boolean arrays (..., K), summed over all axes but the last: (3, K)."""
+def decision_counts(truth: Booleans, predicted: Booleans) -> Integers:
+    """Return TP, FP, FN (3, K) of decisions.
+
+    Parameters
+    ----------
+    truth, predicted : (..., K) bool
+        Counts are summed over all axes but the last.
+    """
     axes = tuple(range(truth.ndim - 1))
-    return np.stack(
-        [
-            (truth & predicted).sum(axis=axes),
-            (~truth & predicted).sum(axis=axes),
-            (truth & ~predicted).sum(axis=axes),
-        ]
-    )
+    tp = (truth & predicted).sum(axis=axes)
+    fp = (~truth & predicted).sum(axis=axes)
+    fn = (truth & ~predicted).sum(axis=axes)
+    return np.stack([tp, fp, fn])
+
+
+def tag_counts(truth: Booleans, predicted: Booleans) -> Integers:
+    """Return TP, FP, FN (N, 3) of the tags (N, K) of each clip."""
+    return decision_counts(truth.T, predicted.T).T
+
+
+def sum_by_clip(values: Integers, clip_of_segment: Integers, num_clips: int) -> Floats:
+    """Return the sums (N, C) over the segments of each clip of values (S, C)."""
+    sums = np.zeros((num_clips, values.shape[1]))
+    np.add.at(sums, clip_of_segment, values)
+    return sums
 
 
 # ---- segments ----
 
 
-def activity(events, durations, num_classes, seconds=1.0):
-    """Which classes are active in which segments: booleans (S, K), and the clip (S,) of each segment.
+class Activity(NamedTuple):
+    """The active classes of segments.
 
-    An event is active in every segment that it touches; what lies past a clip's end is cut off.
+    Attributes
+    ----------
+    active : (S, K) bool
+    clip : (S,) int
+        The clip of each segment, as an index.
+    """
+
+    active: Booleans
+    clip: Integers
+
+
+def activity(events: Events, durations: Floats, num_classes: int, seconds: float = 1.0) -> Activity:
+    """Return which classes are active in which segments.
+
+    An event is active in every segment that it overlaps. Its part beyond the end of the clip is
+    ignored.
+
+    Parameters
+    ----------
+    events : Events
+    durations : (N,) float
+        Durations of the clips in seconds.
+    num_classes : int
+    seconds : float
+        Length of a segment.
     """
     counts = num_segments(durations, seconds)
     starts = np.cumsum(counts) - counts
     active = np.zeros((int(counts.sum()), num_classes), bool)
     first = np.floor(events.onset / seconds).astype(np.int64)
-    lengths = np.maximum(
-        np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip]) - first,
-        0,
-    )
-    within = np.arange(lengths.sum()) - np.repeat(
-        np.cumsum(lengths) - lengths, lengths
-    )  # 0, 1, ... of each event
-    active[
-        np.repeat(starts[events.clip] + first, lengths) + within, np.repeat(events.label, lengths)
-    ] = True
-    return active, np.repeat(np.arange(len(counts)), counts)
+    ends = np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip])
+    lengths = np.maximum(ends - first, 0)
+    # 0, 1, ... for the segments of each event
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    segments = np.repeat(starts[events.clip] + first, lengths) + within
+    active[segments, np.repeat(events.label, lengths)] = True
+    return Activity(active, np.repeat(np.arange(len(counts)), counts))
 
 
-def segment_counts(truth, predicted):
-    """Per segment: substitutions, deletions, insertions, references, TP, FP, FN: (S, 7). truth, predicted: (S, K) booleans.
+def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:
+    """Return substitutions, deletions, insertions, references, TP, FP, FN (S, 7) of each segment.
 
-    S = min(FN, FP), D = FN - S, I = FP - S within each segment (Mesaros, Heittola & Virtanen 2016).
+    Within a segment, S = min(FN, FP), D = FN - S, I = FP - S (Mesaros, Heittola & Virtanen 2016).
+
+    Parameters
+    ----------
+    truth, predicted : (S, K) bool
     """
-    tp, fp, fn = (
-        (a & b).sum(axis=1)
-        for a, b in ((truth, predicted), (~truth, predicted), (truth, ~predicted))
-    )
+    tp = (truth & predicted).sum(axis=1)
+    fp = (~truth & predicted).sum(axis=1)
+    fn = (truth & ~predicted).sum(axis=1)
     substitutions = np.minimum(fp, fn)
-    return np.stack(
-        [substitutions, fn - substitutions, fp - substitutions, tp + fn, tp, fp, fn], axis=1
-    )
+    deletions, insertions = fn - substitutions, fp - substitutions
+    return np.stack([substitutions, deletions, insertions, tp + fn, tp, fp, fn], axis=1)
 
 
-def error_rate_parts(counts):
-    """Return {name: (numerator, denominator)} of the error rate and its parts.
+def error_rate_parts(counts: Counts) -> Parts:
+    """Return numerators and denominators of the error rate and its parts.
 
-    counts: as `segment_counts`, (7,) or (N, 7).
+    Parameters
+    ----------
+    counts : (7,) or (N, 7) int
+        As `segment_counts` returns them.
     """
     substitutions, deletions, insertions, references = counts[..., :4].T
     numerators = {
@@ -115,61 +184,91 @@ def error_rate_parts(counts):
     return {name: (numerator, references) for name, numerator in numerators.items()}
 
 
-def rates(counts):
-    """Segment metrics of summed `segment_counts` (7,): error rate with its parts, precision, recall, F1."""
-    errors = error_rate_parts(counts).items()
-    return {**{name: ratio(*part, exists=False) for name, part in errors}, **f1_of(counts[4:])}
+def segment_parts(counts: Counts) -> Parts:
+    """Return numerators and denominators of all segment metrics, as `error_rate_parts`."""
+    return {**error_rate_parts(counts), **f1_parts(counts[..., 4:])}
 
 
-def drop_zero_length(events):
-    """The events that last."""
+def segment_figures(counts: Counts) -> Figures:
+    """Return the segment metrics of summed `segment_counts` (7,)."""
+    rates = _figures(error_rate_parts(counts), exists=False)
+    return {**rates, **f1_figures(counts[4:])}
+
+
+def drop_zero_length(events: Events) -> Events:
+    """Return the events whose length is not zero."""
     return events.select(events.offset > events.onset)
 
 
-def cut(events, durations):
-    """Events cut at the end of their clip, without those that are not in it. durations: (N,).
+def cut(events: Events, durations: Floats) -> Events:
+    """Cut events at the end of their clip, and drop those that begin after it.
 
-    An event of length zero at the very end is in the clip.
+    An event of length zero at the very end is kept.
+
+    Parameters
+    ----------
+    events : Events
+    durations : (N,) float
+        Durations of the clips in seconds.
     """
     ends = durations[events.clip]
     events = events.select((events.onset < ends) | (events.offset <= ends))
     return dataclasses.replace(events, offset=np.minimum(events.offset, durations[events.clip]))
 
 
-def baselines(true_tags, system_tags, true_active=None, clip_of_segment=None):
-    """Tagging and segment metrics of four systems without a network: {name: {tagging, segment}}.
+# ---- systems without a network ----
 
-    nothing; everything; system_tags and true_tags: those tags spread over the whole clip. true_tags, system_tags: (N, K)
-    booleans; true_active: (S, K), clip_of_segment: (S,) as `activity` gives; without them tagging only.
+
+BASELINES = ("nothing", "everything", "system_tags", "true_tags")
+
+
+def baseline_tags(true_tags: Booleans, system_tags: Booleans) -> dict[str, Booleans]:
+    """Return the tags (N, K) of each of `BASELINES`, which are systems without a network.
+
+    "nothing" and "everything" assign no class and each class to every clip. "system_tags" and
+    "true_tags" are the given tags, whose events last for the whole clip.
     """
-    tags = {
-        "nothing": np.zeros_like(true_tags),
-        "everything": np.ones_like(true_tags),
-        "system_tags": system_tags,
-        "true_tags": true_tags,
-    }
-    found = {
-        name: {
-            "tagging": precision_recall_f1(*decision_counts(true_tags, said).sum(axis=1).tolist())
-        }
-        for name, said in tags.items()
-    }
-    if true_active is not None:
-        for name, said in tags.items():
-            found[name]["segment"] = rates(
-                segment_counts(true_active, said[clip_of_segment]).sum(axis=0)
-            )
+    nothing, everything = np.zeros_like(true_tags), np.ones_like(true_tags)
+    return dict(zip(BASELINES, (nothing, everything, system_tags, true_tags)))
+
+
+def baselines(
+    true_tags: Booleans, system_tags: Booleans, truth: Activity | None = None
+) -> dict[str, dict[str, Figures]]:
+    """Return the metrics {name: {"tagging", "segment"}} of the systems of `baseline_tags`.
+
+    Parameters
+    ----------
+    true_tags, system_tags : (N, K) bool
+    truth : Activity, optional
+        The true segments. Without them there are no segment metrics.
+    """
+    found = {}
+    for name, tags in baseline_tags(true_tags, system_tags).items():
+        counts = decision_counts(true_tags, tags).sum(axis=1)
+        found[name] = {"tagging": f1_figures(counts)}
+        if truth is not None:
+            counts = segment_counts(truth.active, tags[truth.clip]).sum(axis=0)
+            found[name]["segment"] = segment_figures(counts)
     return found
 
 
-def consistency_counts(tags, active, clip_of_segment):
-    """Return what `consistency` divides, of each clip: (N, 4).
+# ---- consistency of tags and segments ----
 
-    Positive (segment, class) pairs whose clip is not tagged with the class, all positive pairs,
-    tagged classes of the clip without a positive segment, all tagged classes.
-    tags: (N, K) booleans; active: (S, K), clip_of_segment: (S,).
+
+def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Integers) -> Integers:
+    """Return the counts (N, 4) of each clip that `consistency_parts` divides.
+
+    They are the active (segment, class) pairs whose clip lacks the tag, all active pairs, the tags
+    without an active segment, and all tags.
+
+    Parameters
+    ----------
+    tags : (N, K) bool
+    active : (S, K) bool
+    clip_of_segment : (S,) int
     """
-    segment, label = np.nonzero(active)  # of each positive pair
+    segment, label = np.nonzero(active)  # of each active pair
     clip, reached = clip_of_segment[segment], np.zeros_like(tags)
     reached[clip, label] = True
     pairs = np.bincount(clip, minlength=len(tags))
@@ -177,25 +276,22 @@ def consistency_counts(tags, active, clip_of_segment):
     return np.stack([untagged, pairs, (tags & ~reached).sum(axis=1), tags.sum(axis=1)], axis=1)
 
 
-def consistency(tags, active, clip_of_segment):
-    """Wang, Li & Metze's third criterion, of a system against itself.
+def consistency_parts(counts: Counts) -> Parts:
+    """Return numerators and denominators of the consistency of a system's tags and segments.
 
-    segments_without_tag: the share of positive (segment, class) pairs whose clip is not tagged with the class;
-    tags_without_segment: the share of tagged (clip, class) pairs without a positive segment. None where there are no such pairs.
-    tags: (N, K) booleans; active: (S, K), clip_of_segment: (S,).
+    "segments_without_tag" is the share of the active (segment, class) pairs whose clip lacks the
+    tag, "tags_without_segment" the share of the tags without an active segment. They are the third
+    criterion of Wang, Li & Metze 2019.
+
+    Parameters
+    ----------
+    counts : (4,) or (N, 4) int
+        As `consistency_counts` returns them.
     """
-    parts = consistency_parts(consistency_counts(tags, active, clip_of_segment).sum(axis=0))
-    return {name: ratio(*part, exists=False) for name, part in parts.items()}
-
-
-def consistency_parts(counts):
-    """Return {name: (numerator, denominator)} of `consistency`, of counts (4,) or (N, 4)."""
     untagged, pairs, empty, tagged = counts.T
     return {"segments_without_tag": (untagged, pairs), "tags_without_segment": (empty, tagged)}
 
 
-def sum_by_clip(values, clip_of_segment, num_clips):
-    """Sums of (S, C) values over each clip's segments: (N, C)."""
-    sums = np.zeros((num_clips, values.shape[1]))
-    np.add.at(sums, clip_of_segment, values)
-    return sums
+def consistency_figures(counts: Counts) -> Figures:
+    """Return the shares of `consistency_parts` of summed counts (4,). None without any pair."""
+    return _figures(consistency_parts(counts), exists=False)

@@ -1,12 +1,32 @@
-"""Polyphonic sound detection scores (PSDS), by sed_scores_eval. N clips, K classes."""
+"""Polyphonic sound detection scores (PSDS), by sed_scores_eval.
+
+N clips, T frames, K classes.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from wsedtk.core.caches import matplotlib_importable
+from wsedtk.core.types import Floats
 from wsedtk.data import events
+from wsedtk.data.events import Events
 from wsedtk.evaluation import metrics, sed_eval_metrics
 
-PSDS_SETTINGS = {
+
+class _Settings(TypedDict):
+    """The parameters of `sed_scores_eval.intersection_based.psds`."""
+
+    dtc_threshold: float
+    gtc_threshold: float
+    cttc_threshold: float | None
+    alpha_ct: float
+    alpha_st: float
+
+
+# The two scenarios of DCASE.
+PSDS_SETTINGS: dict[str, _Settings] = {
     "psds1": {
         "dtc_threshold": 0.7,
         "gtc_threshold": 0.7,
@@ -24,31 +44,57 @@ PSDS_SETTINGS = {
 }
 
 
-def measure(frame_scores, seconds_per_frame, reference, durations, recorded):
-    """PSDS 1 and 2 by sed_scores_eval, from frame scores without a threshold: ({psds1, psds2}, number of classes scored).
+class Psds(NamedTuple):
+    """PSDS 1 and 2, None without events, and the number of classes that they average."""
 
-    frame_scores: N arrays (T, K); durations: (N,) of the clips; recorded: (N,) of their recordings,
-    which may be shorter: frames end with them. Overlaps of a class in the reference are merged,
-    classes without events left out. A single class has no cross triggers. None without events.
+    figures: metrics.Figures
+    num_classes: int
+
+
+def measure(
+    frame_scores: Iterable[Floats],
+    seconds_per_frame: float,
+    reference: Events,
+    durations: Floats,
+    recorded: Floats,
+) -> Psds:
+    """Return PSDS 1 and 2 from frame scores without a threshold.
+
+    Overlapping reference events of a class are merged. Classes without events are left out. A
+    single class has no cross triggers.
+
+    Parameters
+    ----------
+    frame_scores : N arrays (T, K)
+        Probabilities of the classes in each frame.
+    seconds_per_frame : float
+    reference : Events
+    durations : (N,) float
+        Durations of the clips in seconds.
+    recorded : (N,) float
+        Durations of the recordings in seconds, which may be shorter. Frames end with them.
     """
-    reference = metrics.drop_zero_length(metrics.cut(reference, np.asarray(durations)))
+    durations = np.asarray(durations)
+    reference = metrics.drop_zero_length(metrics.cut(reference, durations))
     used = np.unique(reference.label).tolist()
     if not used:
-        return dict.fromkeys(PSDS_SETTINGS), 0
+        return Psds(dict.fromkeys(PSDS_SETTINGS), 0)
     with sed_eval_metrics.quiet_imports(), matplotlib_importable():  # which it imports
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
-    truth = {str(clip): [] for clip in range(len(durations))}
+    spans: dict[str, list[tuple[float, float, str]]]
+    spans = {str(clip): [] for clip in range(len(durations))}
     for clip, onset, offset, label in reference.rows():
-        truth[str(clip)].append((onset, offset, str(label)))
-    truth = {clip: events.merge_overlaps(spans) for clip, spans in truth.items()}
+        spans[str(clip)].append((onset, offset, str(label)))
+    truth = {clip: events.merge_overlaps(some) for clip, some in spans.items()}
+    names = [str(label) for label in used]  # sed_scores_eval refuses some labels
     scores = {}
-    for clip, (frames, end) in enumerate(zip(frame_scores, np.minimum(durations, recorded))):
+    for number, (frames, end) in enumerate(zip(frame_scores, np.minimum(durations, recorded))):
         edges = events.frame_edges(len(frames), seconds_per_frame, end)
-        scores[str(clip)] = create_score_dataframe(
-            frames[: len(edges) - 1, used], edges, list(map(str, used))
-        )  # it refuses some labels
-    lengths, found = {str(clip): float(d) for clip, d in enumerate(durations)}, {}
+        values = frames[: len(edges) - 1, used]
+        scores[str(number)] = create_score_dataframe(values, edges, names)
+    lengths = {str(clip): float(duration) for clip, duration in enumerate(durations)}
+    found: metrics.Figures = {}
     for name, settings in PSDS_SETTINGS.items():
         if len(used) == 1:
             settings = {**settings, "cttc_threshold": None, "alpha_ct": 0.0}
@@ -56,4 +102,4 @@ def measure(frame_scores, seconds_per_frame, reference, durations, recorded):
             scores, truth, lengths, unit_of_time="hour", max_efpr=100.0, **settings
         )
         found[name] = float(value)
-    return found, len(used)
+    return Psds(found, len(used))

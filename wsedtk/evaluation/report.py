@@ -9,7 +9,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from wsedtk.evaluation import report_text
+from wsedtk.evaluation import columns, report_data, report_text
+from wsedtk.evaluation.metric import Description
 
 Interval = tuple[float, float]
 Intervals = Mapping[str, Interval | None]
@@ -187,6 +188,10 @@ class Report:
     clips : Clips
     made_from : mapping
         Fingerprints of the inputs, and the version of wsedtk.
+    own_metrics : tuple of Description
+        The metrics of the user's own.
+    own : mapping of section to {key: figure}
+        Their figures.
     title : str
         The first words of the text.
     layout : {"folder", "tags", "events"}
@@ -205,6 +210,8 @@ class Report:
     baselines: Mapping[str, Baseline]
     clips: Clips
     made_from: Mapping[str, str | None]
+    own_metrics: tuple[Description, ...] = dataclasses.field(metadata={"in_json": False})
+    own: Mapping[str, Mapping[str, float | None]] = dataclasses.field(metadata={"in_json": False})
     title: str = dataclasses.field(metadata={"in_json": False})
     layout: report_text.Layout = dataclasses.field(metadata={"in_json": False})
 
@@ -212,14 +219,36 @@ class Report:
     def from_dict(
         cls, mapping: Mapping[str, Any], title: str, layout: report_text.Layout
     ) -> "Report":
-        """Return the Report of the mapping of a report.json."""
+        """Return the Report of the content of a report.json.
+
+        Figures that it lacks, because it was written before the metric existed, are None.
+
+        Parameters
+        ----------
+        mapping : mapping
+        title : str
+            The first words of the text.
+        layout : {"folder", "tags", "events"}
+            The kind of estimate.
+
+        Raises
+        ------
+        InputError
+            If the mapping is not the content of a report.json.
+        """
+        complete = report_data.completed(mapping)
         kinds = _json_fields(typing.cast(Any, cls))
-        read = {name: _read(mapping[name], kind) for name, kind in kinds.items()}
-        return cls(**read, title=title, layout=layout)
+        read = {name: _read(complete[name], kind) for name, kind in kinds.items()}
+        described = columns.own_metrics(complete)
+        own = {metric.section: dict(complete[metric.section]) for metric in described}
+        return cls(**read, own_metrics=tuple(described), own=own, title=title, layout=layout)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the mapping of report.json: plain values, with `<key>_ci` for intervals."""
+        """Return the content of report.json: plain values, with `<key>_ci` for intervals."""
         written: dict[str, Any] = _write(self)
+        if self.own_metrics:
+            written.update({section: dict(figures) for section, figures in self.own.items()})
+            written[columns.OWN_METRICS] = columns.descriptions_to_json(self.own_metrics)
         return written
 
     def to_text(self) -> str:

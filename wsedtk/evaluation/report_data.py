@@ -1,315 +1,229 @@
-"""A report: two sets of tags and events -> the keys of report.json, and tables of them.
+"""The content of report.json, and its figures as text.
 
-N clips, S segments of all clips together, K classes.
+K classes. The metrics themselves are listed in `wsedtk.evaluation.metric_list`.
 """
 
-import dataclasses
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable
+from wsedtk.core.types import PathLike
 from wsedtk.data import tables
-from wsedtk.data.events import Events
-from wsedtk.data.tables import find_clips
-from wsedtk.evaluation import average_precision, bootstrap, metrics, psds, sed_eval_metrics
+from wsedtk.evaluation import average_precision
+from wsedtk.evaluation.columns import Column, built_in, own_metrics
+from wsedtk.evaluation.metric_list import CLASS_METRICS
+from wsedtk.evaluation.metrics import BASELINES
 
-Warn = Callable[[str], None]  # is called with each warning, as text
-SEGMENT_KEYS = (
-    "error_rate",
-    "substitution_rate",
-    "deletion_rate",
-    "insertion_rate",
-    "precision",
-    "recall",
-    "f1",
-)
-CLASS_SEGMENT_KEYS = ("error_rate", "deletion_rate", "insertion_rate", "precision", "recall", "f1")
-F1_KEYS = ("precision", "recall", "f1")
-RANKING_KEYS = ("ap", "auc", "dprime", "positives")
-FIGURES = (
-    ("tagging F1", "tagging", "f1"),
-    ("MAP", "audioset", "map"),
-    ("segment ER", "segment", "error_rate"),
-    ("segment F1", "segment", "f1"),
-    ("event F1", "event", "f1"),
-    ("PSDS1", "psds", "psds1"),
-    ("PSDS2", "psds", "psds2"),
-)  # in short
-MANY_CLASSES = 40  # with more, a reader sees the best and the worst before all of them
-NUM_EXTREMES = 10  # so many of each
+MANY_CLASSES = 40  # With more classes, the best and the worst are shown first.
+NUM_EXTREMES = 10  # number of best classes and of worst classes
+_CI = "_ci"  # ends the key of an interval
 
 
-def empty_report(labels):
-    """A report with every key, null until it is measured."""
-    segment, f1 = dict.fromkeys(SEGMENT_KEYS), dict.fromkeys(F1_KEYS)
+class Extremes(NamedTuple):
+    """The best and the worst classes, each from the best or worst on, and what ranks them."""
+
+    by: str
+    best: list[str]
+    worst: list[str]
+
+
+# ---- report.json ----
+
+
+def empty_report(labels: Iterable[str]) -> dict[str, Any]:
+    """Return the content of a report.json with all keys and no figures."""
+    sections: dict[str, dict[str, None]] = {}
+    for metric in built_in():
+        sections.setdefault(metric.section, {})[metric.key] = None
+    class_sections: dict[str, dict[str, None]] = {}
+    for class_metric in CLASS_METRICS:
+        class_sections.setdefault(class_metric.section, {})[class_metric.key] = None
+    baseline = {name: sections[name] for name in ("tagging", "segment")}
+    sources = dict.fromkeys(("data", "model", "scores", "operating_point"))
     return {
-        "tagging": dict(f1),
-        "segment": dict(segment),
-        "event": dict(f1),
-        "psds": dict.fromkeys(psds.PSDS_SETTINGS),
+        **_copy(sections),
         "psds_classes": None,
         "zero_length_reference_events": None,
-        "audioset": {"map": None, "mauc": None, "dprime": None},
-        "consistency": {"segments_without_tag": None, "tags_without_segment": None},
-        "classes": {
-            label: {
-                "tagging": dict(f1),
-                "segment": dict.fromkeys(CLASS_SEGMENT_KEYS),
-                "event": dict(f1),
-                "audioset": dict.fromkeys(RANKING_KEYS),
-            }
-            for label in labels
-        },
-        "baselines": {
-            n: {"tagging": dict(f1), "segment": dict(segment)}
-            for n in ("nothing", "everything", "system_tags", "true_tags")
-        },
+        "classes": {label: _copy(class_sections) for label in labels},
+        "baselines": {name: _copy(baseline) for name in BASELINES},
         "clips": {"scored": 0, "official": 0, "fingerprint": None, "tuned_on_these": None},
-        "made_from": {
-            **dict.fromkeys(("data", "model", "scores", "operating_point")),
-            **provenance.made_by(),
-        },
-    }  # fingerprints
+        "made_from": {**sources, **provenance.made_by()},
+    }
 
 
-def matched(dataset, filenames):
-    """Return a set's clips among sorted file names (N,), named so, and which (N,) it has.
+def _copy(sections: Mapping[str, Mapping[str, None]]) -> dict[str, dict[str, None]]:
+    return {name: dict(section) for name, section in sections.items()}
 
-    A name stands for the clip of that name, else for one that is named so in another way.
+
+def read_report(path: PathLike) -> dict[str, Any]:
+    """Read and check a report.json. Figures that it lacks are None.
+
+    A report that was written before a metric existed is therefore readable.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, or is not what `wsedtk score` writes.
     """
-    places = find_clips(dataset.filenames, filenames)
-    found = places >= 0
-    clips, position = places[found], np.full(len(dataset), -1)
-    position[clips] = np.arange(len(clips))
-    tag_clip, events = position[dataset.tag_clip], dataset.events
-    kept = np.flatnonzero(tag_clip >= 0)
-    kept = kept[np.lexsort((dataset.tag_label[kept], tag_clip[kept]))]
-    if events is not None:
-        e = events.select(position[events.clip] >= 0)
-        events = Events.from_columns(position[e.clip], e.onset, e.offset, e.label)
-    return dataclasses.replace(
-        dataset,
-        filenames=filenames[found],
-        paths=dataset.paths[clips],
-        durations=dataset.durations[clips],
-        tag_clip=tag_clip[kept],
-        tag_label=dataset.tag_label[kept],
-        events=events,
-    ), found
-
-
-def _fits(found, pattern):
-    """Whether a value of a report has the form of an empty report's: sections as sections, figures as numbers or null."""
-    if isinstance(pattern, dict):
-        intervals = (
-            [v for k, v in found.items() if k.endswith("_ci") and v is not None]
-            if isinstance(found, dict)
-            else []
-        )
-        return (
-            isinstance(found, dict)
-            and all(_fits(found.get(key), value) for key, value in pattern.items())
-            and all(
-                isinstance(v, list)
-                and len(v) == 2
-                and all(isinstance(end, (int, float)) for end in v)
-                for v in intervals
-            )
-        )
-    return found is None or isinstance(found, (int, float))
-
-
-def read_report(path):
-    """Read a report.json. Raises InputError where it is not one that `empty_report` is the form of."""
     try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        report = completed(found)
+    except (OSError, ValueError, RecursionError, InputError) as error:
         raise InputError(f"{path}: can't be read as a report: {error}") from None
-    pattern = empty_report(
-        report["classes"]
-        if isinstance(report, dict) and isinstance(report.get("classes"), dict)
-        else ()
-    )
-    del pattern["psds_classes"], pattern["clips"]["fingerprint"], pattern["made_from"]
-    if (
-        not _fits(report, pattern)
-        or set(report["baselines"]) != set(pattern["baselines"])
-        or not isinstance(report.setdefault("made_from", {}), dict)
-    ):
-        raise InputError(
-            f"{path}: can't be read as a report: its keys and values are not those that wsedtk score writes; score again"
-        )
-    by_class = report["classes"].items()
-    report["classes"] = {tables.normal(label): values for label, values in by_class}
+    classes = report["classes"].items()
+    report["classes"] = {tables.normal(label): sections for label, sections in classes}
     return report
 
 
-def _add_intervals(values, metric, weights, per_clip):
-    if weights is not None:
-        found = bootstrap.intervals(metric, weights, per_clip)
-        values.update({f"{name}_ci": found[name] for name in list(values)})
+def completed(report: object) -> dict[str, Any]:
+    """Return the content of a report.json with all keys, None for figures that it lacks.
 
-
-def tag_counts(true, said):
-    """Of tags (N, K), booleans, each clip's TP, FP, FN: (N, 3)."""
-    return np.stack(
-        [(true & said).sum(axis=1), (~true & said).sum(axis=1), (true & ~said).sum(axis=1)], axis=1
-    )
-
-
-def scored_events(truth, decoded):
-    """The true and the decoded Events that are compared: cut at the clips' ends, true ones that last."""
-    return (
-        metrics.drop_zero_length(metrics.cut(truth.events, truth.durations)),
-        metrics.cut(decoded.events, truth.durations),
-    )
-
-
-def warn_of(warn: Warn, items: Sequence[object], what: str) -> None:
-    """Warn of the number of some items, and name the first, if there are any."""
-    if items:
-        warn(f"{len(items)} {what}: {tables.first(items)}")
-
-
-def warn_of_repeats(warn: Warn, path: str | os.PathLike[str], lines: Sequence[int]) -> None:
-    """Warn of the rows of a table that repeat an earlier one."""
-    warn_of(warn, lines, f"rows of {path} repeat an earlier one and count once, lines")
-
-
-def warn_of_late(
-    warn: Warn,
-    path: str | os.PathLike[str],
-    events: Events,
-    names: Sequence[str],
-    durations: npt.NDArray[np.float64],
-) -> None:
-    """Warn of the events of a table that begin after the end of their clip, which `cut` leaves out.
-
-    names, durations: (N,) of the clips.
+    Raises
+    ------
+    InputError
+        If it is not what `wsedtk score` writes.
     """
-    ends = durations[events.clip]
-    late = np.flatnonzero((events.onset >= ends) & (events.offset > ends))
-    places = [f"{names[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
-    what = f"events of {path} begin after the end of their clip and do not count"
-    warn_of(warn, places, f"{what} (sed_eval counts them)")
+    if not isinstance(report, dict):
+        raise _odd(f"found {type(report).__name__}; expected a mapping")
+    classes, clips = report.get("classes"), report.get("clips")
+    if not isinstance(classes, dict) or not isinstance(clips, dict):
+        raise _odd("it has no classes or no clips")
+    for key in ("scored", "official"):
+        if type(clips.get(key)) is not int:
+            raise _odd(f"clips.{key} is {clips.get(key)!r}; expected a whole number")
+    pattern = empty_report(classes)
+    for metric in own_metrics(report):
+        pattern.setdefault(metric.section, {})[metric.key] = None
+    made_from = report.get("made_from", {})
+    if not isinstance(made_from, dict):
+        raise _odd(f"made_from is {made_from!r}; expected a mapping")
+    baselines = report.get("baselines", {})
+    if isinstance(baselines, dict) and not set(baselines) <= set(BASELINES):
+        raise _odd(f"baselines are {sorted(baselines)}; expected {list(BASELINES)}")
+    known_clips = {key: clips.get(key) for key in pattern["clips"]}
+    del pattern["made_from"], pattern["clips"]
+    found = {**report, **_completed(report, pattern, "")}
+    return {**found, "clips": known_clips, "made_from": dict(made_from)}
 
 
-def active_segments(truth, decoded):
-    """Which classes are true and decoded in which segments: (S, K), (S, K), and the clip (S,) of each segment."""
-    (true, clip_of), (said, _) = (
-        metrics.activity(e, truth.durations, len(truth.labels))
-        for e in scored_events(truth, decoded)
+def _completed(found: Mapping[str, Any], pattern: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a section with the keys of a pattern, checked."""
+    result: dict[str, Any] = {}
+    for key, expected in pattern.items():
+        value, place = found.get(key), f"{where}.{key}" if where else key
+        if isinstance(expected, dict):
+            section = found.get(key, {})
+            if not isinstance(section, dict):
+                raise _odd(f"{place} is {section!r}; expected a mapping")
+            result[key] = _completed(section, expected, place)
+        else:
+            if not isinstance(value, int | float | None):
+                raise _odd(f"{place} is {value!r}; expected a number or null")
+            result[key] = value
+    for key, value in found.items():
+        if key.endswith(_CI):
+            result[key] = _checked_interval(value, f"{where}.{key}")
+    return result
+
+
+def _checked_interval(value: object, place: str) -> list[float] | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(isinstance(end, int | float) for end in value)
+    ):
+        raise _odd(f"{place} is {value!r}; expected [low, high] or null")
+    return value
+
+
+def _odd(what: str) -> InputError:
+    return InputError(
+        f"{what}; its keys and values are not those that wsedtk score writes; score again"
     )
-    return true, said, clip_of
 
 
-def decoded_segments(truth, decoded):
-    """Return which classes are decoded in which segments: (S, K), and the clip (S,) of each."""
-    events = metrics.cut(decoded.events, truth.durations)
-    return metrics.activity(events, truth.durations, len(truth.labels))
+def figure(source: Mapping[str, Any], column: Column) -> float | None:
+    """Return the figure of a column in a report, a baseline or a class. None if it has none."""
+    value: float | None = source.get(column.section, {}).get(column.key)
+    return value
 
 
-def measure_tags(report, truth, decoded, weights):
-    """Fill in what needs no true events: tagging, with its intervals, classes and baselines, and the system's consistency.
+def interval(source: Mapping[str, Any], column: Column) -> list[float] | None:
+    """Return the interval [low, high] of a column, as `figure`."""
+    ends: list[float] | None = source.get(column.section, {}).get(column.key + _CI)
+    return ends
 
-    truth, decoded: DataSets of the same clips and classes; weights: (R, N) as `bootstrap.clip_weights`, or None for no intervals.
+
+def measured(columns: Iterable[Column], sources: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """Return the columns of sections that at least one source has a figure of.
+
+    Columns of tags are always returned.
+
+    Parameters
+    ----------
+    columns : iterable of Column
+    sources : iterable of mappings
+        Reports, or classes of them.
     """
-    true, said = truth.tag_matrix(), decoded.tag_matrix()
-    counts = metrics.decision_counts(true, said)
-    report["tagging"] = metrics.precision_recall_f1(*counts.sum(axis=1).tolist())
-    for label, column in zip(truth.labels, counts.T.tolist()):
-        report["classes"][label]["tagging"] = metrics.precision_recall_f1(*column)
-    if decoded.events is not None:
-        active, clip_of = decoded_segments(truth, decoded)
-        report["consistency"] = metrics.consistency(said, active, clip_of)
-    for name, found in metrics.baselines(true, said).items():
-        report["baselines"][name]["tagging"] = found["tagging"]
-    _add_intervals(report["tagging"], metrics.f1_of, weights, tag_counts(true, said))
+    sections = {"tagging"}
+    for source in sources:
+        for section, values in source.items():
+            if isinstance(values, dict) and any(value is not None for value in values.values()):
+                sections.add(section)
+    return [column for column in columns if column.section in sections]
 
 
-def measure_events(report, truth, decoded, weights):
-    """Fill in segment and event metrics, with their intervals, classes and baselines; see `measure_tags`."""
-    durations, labels = truth.durations, truth.labels
-    true, said = scored_events(truth, decoded)
-    micro, by_class = sed_eval_metrics.segment_metrics(true, said, durations, labels)
-    report["segment"] = micro
-    report["event"], event_classes, event_counts = sed_eval_metrics.event_metrics(
-        true, said, durations, labels
-    )
-    lasting = metrics.drop_zero_length(truth.events)
-    report["zero_length_reference_events"] = len(truth.events) - len(lasting)
-    for label in labels:
-        report["classes"][label].update(segment=by_class[label], event=event_classes[label])
-    true_active, said_active, clip_of = active_segments(truth, decoded)
-    counts = metrics.sum_by_clip(
-        metrics.segment_counts(true_active, said_active), clip_of, len(truth)
-    )
-    for name, found in metrics.baselines(
-        truth.tag_matrix(), decoded.tag_matrix(), true_active, clip_of
-    ).items():
-        report["baselines"][name]["segment"] = found["segment"]
-    _add_intervals(report["segment"], metrics.rates, weights, counts)
-    _add_intervals(report["event"], metrics.f1_of, weights, event_counts)
+def extreme_classes(report: Mapping[str, Any]) -> Extremes | None:
+    """Return the best and the worst classes of a report with many classes. Else None.
 
-
-def measured(columns, sources):
-    """The columns, (header, section, key), of sections that any source (a report, or a class of it) measures; tagging always."""
-
-    def there(section):
-        return any(
-            value is not None for source in sources for value in source.get(section, {}).values()
-        )
-
-    return [column for column in columns if column[1] == "tagging" or there(column[1])]
-
-
-def extreme_classes(report):
-    """The best and the worst classes of a report with many: (what by, labels from the best, labels from the worst). Else None.
-
-    By average precision where that was measured, by tagging F1 elsewhere; classes without a figure are neither.
+    They are ranked by average precision if that was measured, else by tagging F1. Classes without
+    the figure are left out.
     """
     classes = report["classes"]
     if len(classes) <= MANY_CLASSES:
         return None
-    for name, section, key in (("AP", "audioset", "ap"), ("tag F1", "tagging", "f1")):
-        values = {
-            label: c[section][key]
-            for label, c in classes.items()
-            if c.get(section, {}).get(key) is not None
-        }
+    for column in (Column("AP", "audioset", "ap"), Column("tag F1", "tagging", "f1")):
+        values = {}
+        for label, one in classes.items():
+            value = figure(one, column)
+            if value is not None:
+                values[label] = value
         if values:
-            ranked = sorted(values, key=values.get, reverse=True)
-            return name, ranked[:NUM_EXTREMES], ranked[NUM_EXTREMES:][: -NUM_EXTREMES - 1 : -1]
+            ranked = sorted(values, key=lambda label: values[label], reverse=True)
+            worst = ranked[NUM_EXTREMES:][: -NUM_EXTREMES - 1 : -1]
+            return Extremes(column.heading, ranked[:NUM_EXTREMES], worst)
     return None
 
 
-def cell(value, interval=None):
-    """A figure as text, with its interval where there is one; a count as it is; None: -."""
+# ---- text ----
+
+
+def cell(value: float | None, ends: Sequence[float] | None = None) -> str:
+    """Return a figure as text, with its interval [low, high] if there is one. "-" for None."""
     if value is None:
         return "-"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+    return f"{value:.3f}" + (f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else "")
 
 
-def zero_length_note(report):
-    """The number of dropped zero-length reference events, to print beside the event F1.
+def zero_length_note(report: Mapping[str, Any]) -> str:
+    """Return the number of reference events of length zero, to show beside the event F1.
 
-    Empty where none was dropped, or where an older report doesn't say.
+    "" if there are none, or if an older report does not tell.
     """
     count = report.get("zero_length_reference_events")
     return f" (zero-length reference events dropped: {count:,})" if count else ""
 
 
-def psds_note(report):
-    """How many classes the PSDS is over, to print beside it; "" where that is not known."""
+def psds_note(report: Mapping[str, Any]) -> str:
+    """Return how many classes PSDS averages, to show beside it. "" if this is unknown."""
     num_classes = report.get("psds_classes")
     if not num_classes:
         return ""
@@ -317,32 +231,40 @@ def psds_note(report):
     return note + ("; PSDS2 of one class has no cross triggers" if num_classes == 1 else "")
 
 
-def why_no_interval(report):
-    """Say which of MAP, MAUC and d' have no interval, and why: (names, reason).
+class NoInterval(NamedTuple):
+    """Metrics without an interval, as text, and the reason."""
 
-    None where all have one, or none was asked for.
+    names: str
+    reason: str
+
+
+def why_no_interval(report: Mapping[str, Any]) -> NoInterval | None:
+    """Return which of MAP, MAUC and d' have no interval, and why.
+
+    None if all have one, or if no intervals were computed.
     """
-    found, classes = report["audioset"], report["classes"].values()
-    names = [
-        name
-        for key, name in (("map", "MAP"), ("mauc", "MAUC"), ("dprime", "d'"))
-        if found[key] is not None and found.get(f"{key}_ci", ()) is None
-    ]
+    names = []
+    for metric in built_in():
+        figures = report.get(metric.section, {})
+        has_none = metric.key + _CI in figures and figures[metric.key + _CI] is None
+        if metric.section == "audioset" and has_none and figures.get(metric.key) is not None:
+            names.append(metric.heading)
     if not names:
         return None
-    reason = average_precision.why_no_interval([c["audioset"]["positives"] or 0 for c in classes])
+    counts = [one["audioset"]["positives"] or 0 for one in report["classes"].values()]
+    reason = average_precision.why_no_interval(counts)
     *others, last = names
-    names = f"{', '.join(others)} and {last}" if others else last
-    return names, reason or "leaving out a clip changes nothing, so that the spread is unknown"
+    text = f"{', '.join(others)} and {last}" if others else last
+    return NoInterval(
+        text, reason or "leaving out a clip changes nothing, so that the spread is unknown"
+    )
 
 
-def text_table(header, rows):
-    """Lines of a table: the first column flush left, the others flush right."""
-    rows = [[printable(row[0]), *row[1:]] for row in rows]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]
-        ).rstrip()
-        for row in [header, *rows]
-    ]
+def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table. The first column is aligned left, the others right."""
+    from tabulate import tabulate  # slow to import
+
+    lines = [list(header), *([printable(row[0]), *row[1:]] for row in rows)]
+    align = ["left", *["right"] * (len(header) - 1)]
+    text = tabulate(lines, tablefmt="plain", colalign=align, disable_numparse=True)
+    return [line.rstrip() for line in str(text).split("\n")]

@@ -1,15 +1,15 @@
 """The tables of a report as text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from wsedtk.evaluation.columns import Column, class_columns, columns, metrics_of, own_metrics
+from wsedtk.evaluation.metric import Place
 from wsedtk.evaluation.report_data import (
-    CLASS_SEGMENT_KEYS,
-    F1_KEYS,
-    RANKING_KEYS,
-    SEGMENT_KEYS,
     cell,
     extreme_classes,
+    figure,
+    interval,
     measured,
     psds_note,
     text_table,
@@ -19,35 +19,7 @@ from wsedtk.evaluation.report_data import (
 
 Kind = Literal["tags", "events"]
 Layout = Literal["folder", "tags", "events"]
-Column = tuple[str, str, str]  # header, section of report.json, key in that section
-Row = tuple[str, Mapping[str, Any]]  # title; a report, a baseline or a class
-
-
-def _columns(section: str, headers: Sequence[str], keys: Sequence[str]) -> tuple[Column, ...]:
-    return tuple((header, section, key) for header, key in zip(headers, keys))
-
-
-_RATES = ("ER", "Sub", "Del", "Ins", "Pre", "Rec", "seg F1")
-_TAGGING = _columns("tagging", ("tag Pre", "tag Rec", "tag F1"), F1_KEYS)
-_EVENTS_COLUMNS = (_TAGGING[2], *_columns("segment", _RATES, SEGMENT_KEYS))
-_TAGS_COLUMNS = (  # without events
-    *_TAGGING,
-    *_columns("audioset", ("MAP", "MAUC", "d'"), ("map", "mauc", "dprime")),
-)
-_CLASS_COLUMNS = (
-    *_TAGGING,
-    *_columns("audioset", ("AP", "AUC", "d'", "clips"), RANKING_KEYS),
-    *_columns("segment", ("seg ER", "Del", "Ins", "Pre", "Rec", "seg F1"), CLASS_SEGMENT_KEYS),
-    ("event F1", "event", "f1"),
-)
-_WITH_INTERVAL = ("f1", "error_rate", "map", "mauc", "dprime")
-
-_TAG_LIST_COLUMNS = _columns("tagging", ("Pre", "Rec", "F1"), F1_KEYS)
-_EVENT_LIST_COLUMNS = (
-    *_columns("segment", (*_RATES[:-1], "F1"), SEGMENT_KEYS),
-    *_columns("event", ("event Pre", "event Rec", "event F1"), F1_KEYS),
-)
-_ALL_KEYS = tuple({key for _, _, key in _EVENT_LIST_COLUMNS})
+Row = tuple[str, Mapping[str, Any]]  # title, and a report, a baseline or a class
 
 _BASELINES = {"nothing": "nothing", "everything": "everything"}
 _EVENT_BASELINES = {
@@ -57,8 +29,15 @@ _EVENT_BASELINES = {
 }
 
 
-def parts(report: Mapping[str, Any], title: str, layout: Layout) -> tuple[str, str]:
-    """Return the text of a report in two parts: averages beside the baselines, and the classes.
+class Parts(NamedTuple):
+    """The text of a report: averages beside the baselines, and the classes."""
+
+    averages: str
+    classes: str
+
+
+def parts(report: Mapping[str, Any], title: str, layout: Layout) -> Parts:
+    """Return the text of a report in two parts.
 
     Parameters
     ----------
@@ -75,41 +54,51 @@ def parts(report: Mapping[str, Any], title: str, layout: Layout) -> tuple[str, s
 
 
 def _table(
-    first: str, rows: Iterable[Row], columns: Sequence[Column], with_interval: Sequence[str]
+    first: str,
+    rows: Iterable[Row],
+    columns: Sequence[Column],
+    with_interval: Iterable[Column],
 ) -> list[str]:
-    """Return the lines of a table. with_interval: the keys whose intervals are shown."""
+    """Return the lines of a table. with_interval: the columns whose intervals are shown."""
     lines = []
     for title, source in rows:
         line = [title]
-        for _, section, key in columns:
-            figures = source.get(section, {})
-            interval = figures.get(f"{key}_ci") if key in with_interval else None
-            line.append(cell(figures.get(key), interval))
+        for column in columns:
+            ends = interval(source, column) if column in with_interval else None
+            line.append(cell(figure(source, column), ends))
         lines.append(line)
-    table: list[str] = text_table([first, *(header for header, *_ in columns)], lines)
-    return table
+    return text_table([first, *(column.heading for column in columns)], lines)
 
 
-def _list_parts(report: Mapping[str, Any], title: str, layout: Layout) -> tuple[str, str]:
-    columns, titles = _TAG_LIST_COLUMNS, _BASELINES
+def _list_parts(report: Mapping[str, Any], title: str, layout: Layout) -> Parts:
+    place, titles = Place.TAG_LIST, _BASELINES
     if layout == "events":
-        columns, titles = _EVENT_LIST_COLUMNS, _EVENT_BASELINES
-    systems = [("estimate", report)]
+        place, titles = Place.EVENT_LIST, _EVENT_BASELINES
+    shown = columns(place, [report])
+    systems: list[Row] = [("estimate", report)]
     systems += [(text, report["baselines"][name]) for name, text in titles.items()]
-    lines = [title, "", *_table("system", systems, columns, _ALL_KEYS)]
+    lines = [title, "", *_table("system", systems, shown, shown)]
     if dropped := report["zero_length_reference_events"]:
         lines.append(
             "zero-length reference events dropped from event and segment figures: "
             f"{dropped:,} (sed_eval counts them)"
         )
-    of_class = [column for column in columns if column[2] != "substitution_rate"]
-    classes = ["", *_table("class", report["classes"].items(), of_class, _ALL_KEYS)]
-    return "\n".join(lines) + "\n", "\n".join(classes) + "\n"
+    lines += _own_legends(report)
+    of_class = class_columns(place)
+    classes = ["", *_table("class", report["classes"].items(), of_class, of_class)]
+    return Parts("\n".join(lines) + "\n", "\n".join(classes) + "\n")
 
 
-def _folder_parts(report: Mapping[str, Any], title: str) -> tuple[str, str]:
-    with_events = measured(_EVENTS_COLUMNS, [report]) == list(_EVENTS_COLUMNS)
-    columns = _EVENTS_COLUMNS if with_events else measured(_TAGS_COLUMNS, [report])
+def _with_interval(shown: Iterable[Column], report: Mapping[str, Any]) -> list[Column]:
+    """Return the columns whose intervals are shown."""
+    names = {metric.name for metric in metrics_of([report]) if metric.interval_in_text}
+    return [column for column in shown if f"{column.section}.{column.key}" in names]
+
+
+def _folder_parts(report: Mapping[str, Any], title: str) -> Parts:
+    with_events = any(value is not None for value in report["segment"].values())
+    place = Place.EVENT_TEXT if with_events else Place.TAG_TEXT
+    shown = measured(columns(place, [report]), [report])
     clips = report["clips"]
     first = (
         f"{title}: {clips['scored']:,} of {clips['official']:,} official clips "
@@ -117,53 +106,78 @@ def _folder_parts(report: Mapping[str, Any], title: str) -> tuple[str, str]:
     )
     if clips["tuned_on_these"]:
         first += ", the very clips that its thresholds were tuned on"
-    systems = [("this system", report)]
+    systems: list[Row] = [("this system", report)]
     titles = _EVENT_BASELINES if with_events else _BASELINES
     systems += [(text, report["baselines"][name]) for name, text in titles.items()]
-    lines = [first, "", *_table("system", systems, columns, _WITH_INTERVAL)]
-    lines += ["", *_notes(report, with_events), ""]
+    lines = [first, "", *_table("system", systems, shown, _with_interval(shown, report))]
+    lines += ["", *_notes(report, with_events), *_own_legends(report), ""]
     classes = report["classes"]
-    columns = measured(_CLASS_COLUMNS, classes.values())
+    of_class = measured(class_columns(Place.CLASS_TEXT), classes.values())
     if extremes := extreme_classes(report):
-        what, best, worst = extremes
-        shown = [(label, classes[label]) for label in [*best, *worst]]
-        header, *rows = _table("class", shown, columns, _WITH_INTERVAL)
-        for name, some in (("best", rows[: len(best)]), ("worst", rows[len(best) :])):
-            lines += [f"{name} {len(some)} of {len(classes)} classes by {what}", header, *some, ""]
-    of_classes = _table("class", classes.items(), columns, _WITH_INTERVAL)
-    return "\n".join(lines) + "\n", "\n".join(of_classes) + "\n"
+        labels = [*extremes.best, *extremes.worst]
+        header, *rows = _table("class", [(one, classes[one]) for one in labels], of_class, ())
+        num_best = len(extremes.best)
+        for name, some in (("best", rows[:num_best]), ("worst", rows[num_best:])):
+            title = f"{name} {len(some)} of {len(classes)} classes by {extremes.by}"
+            lines += [title, header, *some, ""]
+    of_classes = _table("class", classes.items(), of_class, ())
+    return Parts("\n".join(lines) + "\n", "\n".join(of_classes) + "\n")
 
 
 def _averaged_over(report: Mapping[str, Any]) -> str:
-    """Say which classes MAP averages; "" if it was not measured."""
+    """Return which classes MAP averages. "" if it was not measured."""
     counts = [one["audioset"]["positives"] for one in report["classes"].values()]
     if None in counts:
         return ""
     text = f"over {sum(map(bool, counts))} of {len(counts)} classes, those with positives"
     if without := why_no_interval(report):
-        text += "; no interval of {}, because {}".format(*without)
+        text += f"; no interval of {without.names}, because {without.reason}"
     return text
+
+
+def _section(report: Mapping[str, Any], section: str) -> list[Column]:
+    """Return the columns of a section with their usual headings."""
+    return [
+        Column(metric.heading, metric.section, metric.key)
+        for metric in metrics_of([report])
+        if metric.section == section
+    ]
+
+
+def _in_words(report: Mapping[str, Any], shown: Iterable[Column]) -> str:
+    """Return "MAP 0.5 [0.4, 0.6], MAUC 0.7": the figures, the first one with its interval."""
+    words = []
+    for number, column in enumerate(shown):
+        ends = interval(report, column) if number == 0 else None
+        words.append(f"{column.heading} {cell(figure(report, column), ends)}")
+    return ", ".join(words)
 
 
 def _notes(report: Mapping[str, Any], with_events: bool) -> Iterator[str]:
     """Yield the lines between the tables."""
-    tagging, event, psds = report["tagging"], report["event"], report["psds"]
-    ranked, own = report["audioset"], report["consistency"]
     over = _averaged_over(report)
+    ranking = _section(report, "audioset")
     if with_events:
+        precision, recall = report["tagging"]["precision"], report["tagging"]["recall"]
         yield (
-            f"tagging: precision {cell(tagging['precision'])}, recall {cell(tagging['recall'])}; "
-            f"MAP {cell(ranked['map'], ranked.get('map_ci'))}, MAUC {cell(ranked['mauc'])}, "
-            f"d' {cell(ranked['dprime'])}" + (f" {over}" if over else "")
+            f"tagging: precision {cell(precision)}, recall {cell(recall)}; "
+            f"{_in_words(report, ranking)}" + (f" {over}" if over else "")
         )
+        event = Column("F1", "event", "f1")
         yield (
-            f"events (200 ms): F1 {cell(event['f1'], event.get('f1_ci'))}"
-            f"{zero_length_note(report)}; PSDS1 {cell(psds['psds1'])}, PSDS2 {cell(psds['psds2'])}"
-            f" {psds_note(report)}".rstrip()
+            f"events (200 ms): {_in_words(report, [event])}{zero_length_note(report)}; "
+            f"{_in_words(report, _section(report, 'psds'))} {psds_note(report)}".rstrip()
         )
     elif over:
-        yield f"MAP, MAUC, d': {over}"
-    yield (
-        f"its own segments in clips without its tag: {cell(own['segments_without_tag'])}; "
-        f"its tags without a segment: {cell(own['tags_without_segment'])}"
+        yield f"{', '.join(column.heading for column in ranking)}: {over}"
+    yield "; ".join(
+        f"{metric.full_heading}: {cell(report['consistency'][metric.key])}"
+        for metric in metrics_of([report])
+        if metric.section == "consistency"
     )
+
+
+def _own_legends(report: Mapping[str, Any]) -> list[str]:
+    """Return the legends of metrics of the user's own, as lines."""
+    legends = dict.fromkeys(metric.legend for metric in own_metrics(report))
+    return [legend for legend in legends if legend]

@@ -1,4 +1,4 @@
-"""Scored systems: what lies in `<model>/<set>/<mode>/` once `wsedtk score` was there, and whether it belongs together.
+"""Evaluated systems: folders `<system>/<set>/<mode>/` with a report.json.
 
 N clips, K classes.
 """
@@ -6,130 +6,161 @@ N clips, K classes.
 import dataclasses
 import functools
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
+from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data import datadir
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.folders import below, open_folders
 from wsedtk.data.store import FeatureStore, ScoreFile
 from wsedtk.decoding import operating_point
+from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.evaluation import report_data, staleness
+from wsedtk.evaluation.evidence import Evidence, match_clips
 
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """One scored folder. What else it holds is read when it is asked for, and kept."""
+    """A decoded folder that was evaluated. Its files are read when they are first needed.
 
-    system: str  # its name on the page
+    Attributes
+    ----------
+    system : str
+        The name of the system on the page.
+    folder : Path
+    report : dict
+        The content of report.json, as `report_data.read_report` returns it.
+    """
+
+    system: str
     folder: Path
-    report: dict  # report.json
+    report: dict[str, Any]
 
     @property
-    def set(self):
-        """The name of the set that it was scored on."""
+    def set(self) -> str:
+        """The name of the set."""
         return self.folder.parent.name
 
     @property
-    def mode(self):
-        """How it was decoded: segment or frame, the name of the folder."""
+    def mode(self) -> str:
+        """The name of the folder, usually "segment" or "frame"."""
         return self.folder.name
 
     @property
-    def labels(self):
-        """K class names."""
+    def labels(self) -> list[str]:
+        """The K classes."""
         return list(self.report["classes"])
 
     @property
-    def has_events(self):
-        """Whether segments and events were scored."""
+    def has_events(self) -> bool:
+        """Whether segments and events were evaluated."""
         return self.report["segment"]["f1"] is not None
 
     @property
-    def has_reference(self):
-        """Whether the truth that it was scored against is there, which older versions did not keep."""
+    def has_reference(self) -> bool:
+        """Whether the folder has a copy of the truth. Older versions did not write it."""
         return (self.folder / "reference").is_dir()
 
     @functools.cached_property
-    def model(self):
-        """The fingerprint of the model directory that it is in; None where that is none."""
+    def model(self) -> str | None:
+        """The fingerprint of the model directory. None if there is no model."""
         return provenance.fingerprint_model_directory(self.folder.parent.parent)
 
     @functools.cached_property
-    def info(self):
-        """What decode says of the folder: a mapping."""
+    def info(self) -> dict[str, Any]:
+        """The content of info.yaml."""
         return staleness.read_info(self.folder)
 
     @functools.cached_property
-    def truth(self):
-        """The truth of the scored clips, a DataSet."""
+    def truth(self) -> DataSet:
+        """The true tags and events of the evaluated clips."""
         return datadir.read_decoded(self.folder / "reference", self.labels)
 
     @functools.cached_property
-    def decoded(self):
-        """What the system says of the scored clips, a DataSet."""
+    def decoded(self) -> DataSet:
+        """The decided tags and events of the evaluated clips."""
         decoded = datadir.read_decoded(self.folder, self.labels)
-        return report_data.matched(decoded, self.truth.filenames)[0]
+        return match_clips(decoded, self.truth.filenames)[0]
 
     @functools.cached_property
-    def scores(self):
-        """The scores that it was decoded from; None where they are gone, or are not of these clips and classes."""
+    def evidence(self) -> Evidence:
+        """Truth and decisions, for metrics that need no scores."""
+        return Evidence(self.truth, self.decoded)
+
+    @functools.cached_property
+    def scores(self) -> ScoreFile | None:
+        """The scores of these clips and classes. None if they are gone or are others."""
         path = self.folder.parent / "scores.h5"
-        scores = ScoreFile(path) if path.exists() else None
-        return (
-            scores
-            if scores
-            and scores.labels == self.labels
-            and (scores.rows(self.truth.filenames) >= 0).all()
-            else None
-        )
+        if not path.exists():
+            return None
+        scores = ScoreFile(path)
+        if scores.labels != self.labels or (scores.rows(self.truth.filenames) < 0).any():
+            return None
+        return scores
 
     @functools.cached_property
-    def rows(self):
-        """The row (N,) of each clip of the truth in `scores`."""
-        return self.scores.rows(self.truth.filenames)
+    def rows(self) -> Integers:
+        """The row (N,) of each clip in `scores`.
+
+        Raises ValueError without scores.
+        """
+        if self.scores is None:
+            raise ValueError(f"{self.folder}: there are no scores")
+        rows: Integers = self.scores.rows(self.truth.filenames)
+        return rows
 
     @functools.cached_property
-    def point(self):
-        """The operating point that it was decoded with, or None."""
+    def point(self) -> OperatingPoint | None:
+        """The operating point that was used for decoding, if it is known."""
         path = self.folder / "operating_point.yaml"
-        point = operating_point.read(path) if path.exists() else None
-        return point if point and point.labels == self.labels else None
+        if not path.exists():
+            return None
+        point = operating_point.read(path)
+        return point if point.labels == self.labels else None
 
     @property
-    def by_frames(self):
-        """Whether its events were decoded from frames, and not from 1 s segments."""
-        return self.info.get("mode", self.mode) == "frame"
+    def by_frames(self) -> bool:
+        """Whether events were decoded from frames. Else they were from segments of 1 s."""
+        return bool(self.info.get("mode", self.mode) == "frame")
 
     @property
-    def thresholds(self):
-        """The thresholds (K,) that its events come from; +inf where they are not known."""
+    def thresholds(self) -> Floats:
+        """The thresholds (K,) that events were decoded with. +inf if they are unknown."""
         if self.point is None:
             return np.full(len(self.labels), np.inf)
         return self.point.frame_thresholds if self.by_frames else self.point.clip_thresholds
 
     @functools.cached_property
-    def features(self):
-        """The features that the scores were made from, where they are still there, and still those; else None."""
-        path = self.scores.attributes.get("features")
-        expected = [self.scores.attributes.get(f"{k}_fingerprint") for k in ("features", "audio")]
+    def features(self) -> FeatureStore | None:
+        """The features that the scores were computed from. None if they are gone or changed."""
+        if self.scores is None:
+            return None
+        attributes = self.scores.attributes
+        path = attributes.get("features")
+        if not path:
+            return None
         try:
-            features = FeatureStore([path]) if path else None
+            features = FeatureStore([path])
         except InputError:
             return None
-        return (
-            features
-            if features is None
-            or expected in ([None, None], [features.fingerprint, features.audio[0]])
-            else None
-        )
+        expected = [attributes.get(f"{name}_fingerprint") for name in ("features", "audio")]
+        if expected in ([None, None], [features.fingerprint, features.audio[0]]):
+            return features
+        return None
 
     @functools.cached_property
-    def recordings(self):
-        """{file name: path} of the scored clips' audio, as the data set says it that they were scored against; {} where it is gone."""
+    def recordings(self) -> dict[str, str]:
+        """The audio of the clips, {file name: path}. {} if the data directory is gone or changed.
+
+        It is the data directory that the folder was evaluated against.
+        """
         place = self.truth.info.get("data_set")
         if not isinstance(place, str):
             return {}
@@ -137,49 +168,54 @@ class Scored:
             data = datadir.read(place)
         except InputError:
             return {}
-        audio = [info.get("audio_fingerprint") for info in (self.info, data.info)]
-        if (
-            data.fingerprint() != self.report["made_from"].get("data")
-            or None not in audio
-            and audio[0] != audio[1]
-        ):
+        if data.fingerprint() != self.report["made_from"].get("data"):
             return {}
-        return {
-            name: path for name, path in zip(data.filenames.tolist(), data.paths.tolist()) if path
-        }
+        ours, theirs = (info.get("audio_fingerprint") for info in (self.info, data.info))
+        if ours is not None and theirs is not None and ours != theirs:
+            return {}
+        paths = zip(data.filenames.tolist(), data.paths.tolist())
+        return {name: path for name, path in paths if path}
 
 
-def _is_system(folder):
-    """Whether a folder is a model directory, or holds a scored folder."""
-    return any((folder / name).is_file() for name in ("model.yaml", "history.tsv")) or any(
-        folder.glob("*/*/report.json")
-    )
+def _is_system(folder: Path) -> bool:
+    """Return whether a folder is a model directory, or has evaluated folders."""
+    names = ("model.yaml", "history.tsv")
+    return any((folder / name).is_file() for name in names) or any(folder.glob("*/*/report.json"))
 
 
-def find_systems(folders):
-    """{name: folder} of the systems that folders are, or hold as experiment directories, in their order; each once.
+def _systems_in(folder: Path) -> list[Path]:
+    """Return the folder if it is a system, else the systems in it."""
+    closed: list[str] = []
+    systems = []
+    if os.path.isdir(folder):
+        inside = open_folders(folder, closed)
+        systems = [folder] if _is_system(folder) else list(filter(_is_system, inside))
+    for reason in closed:
+        say(f"warning: {reason}")
+    if systems:
+        return systems
+    if folder.is_dir():
+        raise InputError(f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it")
+    what = "not a folder" if folder.exists() else "no such folder"
+    raise InputError(f"{folder}: {what}; name a model directory or an experiment directory")
 
-    Systems of the same name, from several experiments, are named with their experiment. Raises InputError where a folder is and
-    holds none.
+
+def find_systems(folders: Iterable[PathLike]) -> dict[str, Path]:
+    """Return the systems {name: folder} of model and experiment directories, each once.
+
+    Systems of the same name in several experiments are named with their experiment.
+
+    Raises
+    ------
+    InputError
+        If a folder is no system and has none.
     """
-    unique = {}
+    unique: dict[Path, Path] = {}
     for folder in map(Path, folders):
-        systems, closed = [], []
-        if os.path.isdir(folder):
-            inside = open_folders(folder, closed)
-            systems = [folder] if _is_system(folder) else list(filter(_is_system, inside))
-        for reason in closed:
-            say(f"warning: {reason}")
-        if not systems:
-            raise InputError(
-                f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it"
-                if folder.is_dir()
-                else f"{folder}: {'not a' if folder.exists() else 'no such'} folder; name a model directory or an experiment "
-                "directory"
-            )
-        for system in systems:
+        for system in _systems_in(folder):
             unique.setdefault(system.resolve(), system)
     places = [system.absolute().parts for system in unique.values()]
+    names: list[str] = []
     for count in range(1, 1 + max(map(len, places))):
         names = ["/".join(parts[-count:]) for parts in places]
         if len(set(names)) == len(names):
@@ -187,8 +223,14 @@ def find_systems(folders):
     return dict(zip(names, unique.values()))
 
 
-def read_systems(systems):
-    """Every scored folder of the systems ({name: folder}), checked against each other and its own sources. Raises InputError."""
+def read_systems(systems: Mapping[str, Path]) -> list[Scored]:
+    """Return the evaluated folders of systems {name: folder}.
+
+    Raises
+    ------
+    InputError
+        If there are none, if folders of one set do not belong together, or if one is stale.
+    """
     found = [
         Scored(name, path.parent, report_data.read_report(path))
         for name, system in systems.items()
@@ -196,18 +238,25 @@ def read_systems(systems):
     ]
     if not found:
         raise InputError(
-            f"{', '.join(map(str, systems.values()))}: no report.json in SET/MODE/ there; wsedtk score writes it"
+            f"{', '.join(map(str, systems.values()))}: no report.json in SET/MODE/ there; "
+            "wsedtk score writes it"
         )
     check_sets(found)
-    for one in found:  # model, scores, decoded folder and report must come from one another
+    for one in found:
         for message in staleness.breaks(one.folder.parent.parent, one.folder, one.report):
             raise InputError(message)
     return found
 
 
-def check_sets(found):
-    """Raise InputError where folders of one set's name were scored against other truth, on other clips, or with other classes."""
-    seen = {}
+def check_sets(found: Iterable[Scored]) -> None:
+    """Check that folders of one set were evaluated with the same truth, clips and classes.
+
+    Raises
+    ------
+    InputError
+        If they were not.
+    """
+    seen: dict[tuple[str, str], tuple[Path, str | None]] = {}
     for one in found:
         sources = {
             "truth": one.report["made_from"].get("data"),
@@ -218,6 +267,7 @@ def check_sets(found):
             other, before = seen.setdefault((one.set, what), (one.folder, fingerprint))
             if before and fingerprint and before != fingerprint:
                 raise InputError(
-                    f"{one.folder}: scored against other {what} of the set {one.set!r} ({fingerprint}) than {other} "
-                    f"({before}); score both against the same, or make two reports"
+                    f"{one.folder}: scored against other {what} of the set {one.set!r} "
+                    f"({fingerprint}) than {other} ({before}); score both against the same, "
+                    "or make two reports"
                 )

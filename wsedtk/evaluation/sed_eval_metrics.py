@@ -5,23 +5,141 @@ N clips, K classes.
 
 import contextlib
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsedtk.data.events import num_segments
-from wsedtk.evaluation.metrics import drop_zero_length, precision_recall_f1, rates, ratio
+from wsedtk.core.types import Floats, Integers
+from wsedtk.data.events import Events, num_segments
+from wsedtk.evaluation.metrics import (
+    Figures,
+    drop_zero_length,
+    precision_recall_f1,
+    ratio,
+    segment_figures,
+)
+
+T_COLLAR = 0.2  # seconds that an onset or offset may differ
+PERCENTAGE_OF_LENGTH = 0.2  # or, for an offset, this share of the length of the true event
+
+
+class SegmentMetrics(NamedTuple):
+    """Segment metrics: micro averages, and those of each class, which have no substitutions."""
+
+    average: Figures
+    classes: dict[str, Figures]
+
+
+class EventMetrics(NamedTuple):
+    """Event metrics: micro averages, those of each class, and TP, FP, FN (N, 3) of each clip."""
+
+    average: Figures
+    classes: dict[str, Figures]
+    counts: Integers
 
 
 @contextlib.contextmanager
-def quiet_imports():
-    """For imports of scorers, which are slow, so late, and warn that pkg_resources is old."""
+def quiet_imports() -> Iterator[None]:
+    """Ignore warnings in this block, in which slow libraries for evaluation are imported.
+
+    They warn that pkg_resources is deprecated.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _by_clip(events, labels, num_clips):
-    lists = [[] for _ in range(num_clips)]
+def segment_metrics(
+    reference: Events,
+    estimated: Events,
+    durations: Floats,
+    labels: Sequence[str],
+    seconds: float = 1.0,
+) -> SegmentMetrics:
+    """Return segment-based metrics.
+
+    Parameters
+    ----------
+    reference, estimated : Events
+        Events of the clips 0 to N - 1.
+    durations : (N,) float
+        Durations of the clips in seconds.
+    labels : sequence of str
+        The K classes.
+    seconds : float
+        Length of a segment.
+    """
+    with quiet_imports():
+        import sed_eval
+
+    metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
+    # sed_eval counts one segment more in 10.000000000000002 s than in 10 s.
+    lengths = num_segments(durations, seconds) * seconds
+    _evaluate(metric, drop_zero_length(reference), estimated, labels, lengths)
+    overall = metric.overall
+    counts = [
+        overall["S"],
+        overall["D"],
+        overall["I"],
+        overall["Nref"],
+        overall["Ntp"],
+        overall["Nsys"] - overall["Ntp"],
+        overall["Nref"] - overall["Ntp"],
+    ]
+    by_class, rates = _class_f1(metric, labels), _class_rates(metric, labels)
+    classes = {label: {**rates[label], **by_class[label]} for label in labels}
+    return SegmentMetrics(segment_figures(np.array(counts)), classes)
+
+
+def event_metrics(
+    reference: Events, estimated: Events, durations: Floats, labels: Sequence[str]
+) -> EventMetrics:
+    """Return event-based metrics.
+
+    An onset may differ by 200 ms, an offset by 200 ms or 20 % of the length of the true event.
+
+    Parameters
+    ----------
+    reference, estimated, durations, labels
+        As in `segment_metrics`.
+    """
+    metric, counts = _event_counts(reference, estimated, labels, labels, len(durations))
+    average = precision_recall_f1(*counts.sum(axis=0).tolist())
+    return EventMetrics(average, _class_f1(metric, labels), counts)
+
+
+def event_counts(
+    reference: Events, estimated: Events, durations: Floats, labels: Sequence[str]
+) -> Integers:
+    """Return the counts of `event_metrics` alone, in a fraction of its time."""
+    return _event_counts(reference, estimated, labels, [], len(durations))[1]
+
+
+def _event_counts(
+    reference: Events,
+    estimated: Events,
+    labels: Sequence[str],
+    by_class: Sequence[str],
+    num_clips: int,
+) -> tuple[Any, Integers]:
+    """Return sed_eval's metric, which also counts the classes `by_class`, and TP, FP, FN (N, 3)."""
+    with quiet_imports():
+        import sed_eval
+
+    metric = sed_eval.sound_event.EventBasedMetrics(
+        by_class, t_collar=T_COLLAR, percentage_of_length=PERCENTAGE_OF_LENGTH
+    )
+    lengths = [None] * num_clips
+    totals = _evaluate(metric, drop_zero_length(reference), estimated, labels, lengths)
+    tp, said, true = np.diff(totals, axis=0, prepend=0).T
+    return metric, np.stack([tp, said - tp, true - tp], axis=1)
+
+
+def _events_by_clip(
+    events: Events, labels: Sequence[str], num_clips: int
+) -> list[list[dict[str, str | float]]]:
+    lists: list[list[dict[str, str | float]]] = [[] for _ in range(num_clips)]
     for clip, onset, offset, label in events.rows():
         lists[clip].append(
             {"filename": str(clip), "onset": onset, "offset": offset, "event_label": labels[label]}
@@ -29,106 +147,56 @@ def _by_clip(events, labels, num_clips):
     return lists
 
 
-def _evaluate(metric, reference, estimated, durations, labels, with_length):
-    """Feed a sed_eval metric clip by clip; returns its overall counts after each clip, (N, 3): TP, predicted, references."""
+def _evaluate(
+    metric: Any,
+    reference: Events,
+    estimated: Events,
+    labels: Sequence[str],
+    lengths: Sequence[float | None] | Floats,
+) -> Floats:
+    """Evaluate clip by clip with a metric of sed_eval.
+
+    lengths: (N,) seconds to evaluate, or None for each clip. Returns the total TP, predictions and
+    references (N, 3) after each clip.
+    """
     with quiet_imports():
         from dcase_util.containers import MetaDataContainer
 
-    pairs = zip(
-        _by_clip(reference, labels, len(durations)),
-        _by_clip(estimated, labels, len(durations)),
-        durations,
-    )
+    true_lists = _events_by_clip(reference, labels, len(lengths))
+    estimated_lists = _events_by_clip(estimated, labels, len(lengths))
     totals = []
-    for true_events, said_events, duration in pairs:
-        lengths = {"evaluated_length_seconds": float(duration)} if with_length else {}
+    for true_events, estimated_events, length in zip(true_lists, estimated_lists, lengths):
+        options = {} if length is None else {"evaluated_length_seconds": float(length)}
         metric.evaluate(
             reference_event_list=MetaDataContainer(true_events),
-            estimated_event_list=MetaDataContainer(said_events),
-            **lengths,
+            estimated_event_list=MetaDataContainer(estimated_events),
+            **options,
         )
         totals.append([metric.overall["Ntp"], metric.overall["Nsys"], metric.overall["Nref"]])
     return np.array(totals, np.float64).reshape(-1, 3)
 
 
-def _class_f1(metric, labels):
-    """{label: {precision, recall, f1}} from a sed_eval metric's class-wise counts."""
+def _class_f1(metric: Any, labels: Sequence[str]) -> dict[str, Figures]:
     found = {}
     for label in labels:
-        c = metric.class_wise[label]
-        found[label] = precision_recall_f1(c["Ntp"], c["Nsys"] - c["Ntp"], c["Nref"] - c["Ntp"])
+        counts = metric.class_wise[label]
+        tp = counts["Ntp"]
+        found[label] = precision_recall_f1(tp, counts["Nsys"] - tp, counts["Nref"] - tp)
     return found
 
 
-def _class_rates(metric, labels):
-    """{label: {error_rate, deletion_rate, insertion_rate}}: a single class has no substitutions. None without references."""
+def _class_rates(metric: Any, labels: Sequence[str]) -> dict[str, Figures]:
+    """Return error, deletion and insertion rates of each class. None without references."""
     found = {}
     for label in labels:
-        c = metric.class_wise[label]
-        deletions, insertions = c["Nref"] - c["Ntp"], c["Nsys"] - c["Ntp"]
-        parts = {
+        counts = metric.class_wise[label]
+        deletions, insertions = counts["Nref"] - counts["Ntp"], counts["Nsys"] - counts["Ntp"]
+        numerators = {
             "error_rate": deletions + insertions,
             "deletion_rate": deletions,
             "insertion_rate": insertions,
         }
         found[label] = {
-            name: ratio(value, c["Nref"], exists=False) for name, value in parts.items()
+            name: ratio(value, counts["Nref"], exists=False) for name, value in numerators.items()
         }
     return found
-
-
-def segment_metrics(reference, estimated, durations, labels, seconds=1.0):
-    """Segment-based metrics by sed_eval. Returns (micro averages, {label: the same without substitutions}).
-
-    reference, estimated: Events of the clips 0..N-1; durations: (N,) seconds; labels: K names.
-    """
-    with quiet_imports():
-        import sed_eval
-
-    metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
-    # whole segments: sed_eval would count one more in 10.000000000000002 s than in 10 s
-    lengths = num_segments(durations, seconds) * seconds
-    _evaluate(metric, drop_zero_length(reference), estimated, lengths, labels, with_length=True)
-    o = metric.overall
-    counts = [
-        o["S"],
-        o["D"],
-        o["I"],
-        o["Nref"],
-        o["Ntp"],
-        o["Nsys"] - o["Ntp"],
-        o["Nref"] - o["Ntp"],
-    ]
-    by_class, class_rates = _class_f1(metric, labels), _class_rates(metric, labels)
-    return rates(np.array(counts)), {
-        label: {**class_rates[label], **by_class[label]} for label in labels
-    }
-
-
-def event_metrics(reference, estimated, durations, labels):
-    """Event-based metrics by sed_eval: onset within 200 ms, offset within max(200 ms, 20 % of the event).
-
-    Returns (micro averages, {label: {precision, recall, f1}}, per-clip counts (N, 3): TP, FP, FN).
-    """
-    metric, counts = _event_counts(reference, estimated, durations, labels, labels)
-    return precision_recall_f1(*counts.sum(axis=0).tolist()), _class_f1(metric, labels), counts
-
-
-def event_counts(reference, estimated, durations, labels):
-    """The per-clip counts (N, 3) of `event_metrics` alone, which cost a fraction of the figures of each class."""
-    return _event_counts(reference, estimated, durations, labels, [])[1]
-
-
-def _event_counts(reference, estimated, durations, labels, by_class):
-    """sed_eval's metric, which counts the classes `by_class` one by one too, and TP, FP, FN of each clip."""
-    with quiet_imports():
-        import sed_eval
-
-    metric = sed_eval.sound_event.EventBasedMetrics(
-        by_class, t_collar=0.2, percentage_of_length=0.2
-    )
-    totals = _evaluate(
-        metric, drop_zero_length(reference), estimated, durations, labels, with_length=False
-    )
-    tp, said, true = np.diff(totals, axis=0, prepend=0).T
-    return metric, np.stack([tp, said - tp, true - tp], axis=1)

@@ -1,207 +1,259 @@
-"""Systems that were trained with several seeds: means over the seeds, differences of these means.
+"""Systems that were trained with several seeds: means over the seeds, and their differences.
 
 bin/compare.py and the report page show them. N clips, K classes.
 """
 
 import dataclasses
 import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from wsedtk.evaluation import (
-    average_precision,
-    comparisons,
-    intervals,
-    metrics,
-    report_data,
-    sed_eval_metrics,
-)
+from wsedtk.evaluation import average_precision, comparisons, intervals
+from wsedtk.evaluation.columns import Column
+from wsedtk.evaluation.intervals import Estimate, SeedDifference, SeedMean
+from wsedtk.evaluation.report_data import figure
+from wsedtk.evaluation.scored_systems import Scored
 
-_OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names them
+Key = tuple[str, str]  # section and key of a figure
+_OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names it
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
-_READINGS = ("", "hierarchical", "published_all")  # single pooling, He's hierarchical one as read
-CONSISTENCY = [
-    ("seg w/o tag", "consistency", "segments_without_tag"),
-    ("tag w/o seg", "consistency", "tags_without_segment"),
-]
-CONSISTENCY_LEGEND = (
-    "seg w/o tag: the share of a system's positive segments in clips without its tag; "
-    "tag w/o seg: the share of its tags without a positive segment "
-    "(Wang, Li & Metze's third criterion)"
-)
+# Single pooling, and the readings of He's hierarchical pooling that are compared with each other.
+_READINGS = ("", "hierarchical", "published_all")
 NULL = (
     "equals single pooling by algebra, so this row is the null of the claim for hierarchical "
     "pooling: whatever it differs by is noise"
 )
 
 
-def _name(one):
-    """Return the name of a Scored folder's system without its seed."""
+class Trainings(NamedTuple):
+    """Folders of one set and mode: one of each training, and the others.
+
+    Attributes
+    ----------
+    kept : list of Scored
+    repeated : list of (Scored, Scored)
+        A folder that is left out, and the folder of the same model that is kept.
+    """
+
+    kept: list[Scored]
+    repeated: list[tuple[Scored, Scored]]
+
+
+class Pair(NamedTuple):
+    """The names of two systems that are compared: system minus base."""
+
+    base: str
+    system: str
+
+
+class _Name(NamedTuple):
+    """The name of a system: that with single pooling, and the hierarchy, "" for none."""
+
+    single: str
+    hierarchy: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """The differences of the means over seeds of two systems, system minus base.
+
+    Attributes
+    ----------
+    base, system : str
+    figures : dict
+        {(section, key): SeedDifference} of the figures that every seed of both systems has.
+    why : str
+        Why there are no intervals. "" if there are.
+    """
+
+    base: str
+    system: str
+    figures: dict[Key, SeedDifference]
+    why: str
+
+
+def _name(one: Scored) -> str:
+    """Return the name of the system of a folder, without its seed."""
     match = _OF_A_SEED.fullmatch(one.system)
     return match[1] if match else one.system
 
 
-def trainings(found):
-    """Split Scored folders of one set and mode into one for each training, and the others.
+def trainings(found: Iterable[Scored]) -> Trainings:
+    """Split folders of one set and mode into one of each training, and the others.
 
-    Two folders of one system whose model directories hold the same model are one training, as that
-    of run.sh and that of compare_pooling.sh with the same seed are. Returns ([Scored], [(Scored
-    that is left out, the one that stands for it)]).
+    Two folders of one system whose model directories hold the same model are of one training. This
+    happens if run.sh and compare_pooling.sh train with the same seed.
     """
-    kept, repeated, models = [], [], {}
+    kept: list[Scored] = []
+    repeated: list[tuple[Scored, Scored]] = []
+    models: dict[tuple[str, str], Scored] = {}
     for one in found:
         first = one if one.model is None else models.setdefault((_name(one), one.model), one)
         if first is one:
             kept.append(one)
         else:
             repeated.append((one, first))
-    return kept, repeated
+    return Trainings(kept, repeated)
 
 
-def by_system(found):
-    """Group Scored folders of one set and mode by system: {system: [Scored, one a training]}."""
-    systems = {}
-    for one in trainings(found)[0]:
+def by_system(found: Iterable[Scored]) -> dict[str, list[Scored]]:
+    """Group folders of one set and mode by system: {name: one folder a training}."""
+    systems: dict[str, list[Scored]] = {}
+    for one in trainings(found).kept:
         systems.setdefault(_name(one), []).append(one)
     return systems
 
 
-def _split(system):
-    """Return a name as (the single-pooling system's name, its hierarchy or "")."""
+def _split(system: str) -> _Name:
     for hierarchy in _HIERARCHIES:
         if system.endswith(f"_{hierarchy}"):
-            return system.removesuffix(f"_{hierarchy}"), hierarchy
-    return system, ""
+            return _Name(system.removesuffix(f"_{hierarchy}"), hierarchy)
+    return _Name(system, "")
 
 
-def pairs_of(systems):
-    """Return the pairs (base, system) of names that are compared.
+def pairs_of(systems: Sequence[str]) -> list[Pair]:
+    """Return the pairs of systems that are compared.
 
-    They are those that the papers make claims about: every pooling with linear softmax and with max
-    pooling of the same network (Wang, Li & Metze), hierarchical poolings with linear softmax in the
-    same reading too (He, Shen & Zhang, section 4.1), every hierarchy with the same pooling without
-    one. Names are <network>_<pooling>[_<hierarchy>]. A system that no such pair holds is compared
-    with the first one.
+    They are the pairs that the papers make claims about. Every pooling is compared with linear
+    softmax and with max pooling of the same network (Wang, Li & Metze). Hierarchical poolings are
+    also compared with linear softmax in the same reading (He, Shen & Zhang, section 4.1). Every
+    hierarchy is compared with the same pooling without one. A system that is in no such pair is
+    compared with the first system.
+
+    Parameters
+    ----------
+    systems : sequence of str
+        Names: <network>_<pooling>[_<hierarchy>].
     """
-    pairs = []
-    for base in ("linear", "max"):
+    pairs: list[Pair] = []
+    for pooling in ("linear", "max"):
         for system in systems:
-            single, hierarchy = _split(system)
-            network, _, pooling = single.rpartition("_")
-            other = "_".join(filter(None, (network, base, hierarchy)))
-            if (
-                network
-                and hierarchy in _READINGS
-                and pooling != base
-                and other in systems
-                and (system, other) not in pairs
-            ):
-                pairs.append((other, system))
+            base = _same_with(pooling, system)
+            if base is None or base not in systems or base == system:
+                continue
+            if Pair(system, base) not in pairs:
+                pairs.append(Pair(base, system))
     for system in systems:
         single, hierarchy = _split(system)
         if hierarchy and single in systems:
-            pairs.append((single, system))
+            pairs.append(Pair(single, system))
     first, *others = systems
     for system in others:
         if not any(system in pair for pair in pairs):
-            pairs.append((first, system))
+            pairs.append(Pair(first, system))
     if others and not any(first in pair for pair in pairs):
-        pairs.append((first, others[0]))
+        pairs.append(Pair(first, others[0]))
     return pairs
 
 
-def note_of(base, system):
-    """Return what a table must say beside system - base; "" where nothing."""
+def _same_with(pooling: str, system: str) -> str | None:
+    """Return the name of a system with another pooling. None if they are not compared."""
+    single, hierarchy = _split(system)
+    network, _, _ = single.rpartition("_")
+    if not network or hierarchy not in _READINGS:
+        return None
+    return "_".join(filter(None, (network, pooling, hierarchy)))
+
+
+def note_of(base: str, system: str) -> str:
+    """Return what a table must say beside the difference of a pair. "" for nothing."""
     return NULL if _split(system) == (base, "plain") else ""
 
 
-def estimates(scored, sections):
-    """Return {(section, key): `intervals.Estimate`} of a Scored folder that has its reference.
+def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate | None]:
+    """Return the Estimate of each figure of a folder that has its reference.
 
-    sections: those of report.json that are needed, of tagging, segment, event, consistency,
-    audioset.
+    Parameters
+    ----------
+    scored : Scored
+    sections : collection of str
+        The sections of report.json that are needed.
     """
-    truth, decoded = scored.truth, scored.decoded
-    tags, said, parts = truth.tag_matrix(), decoded.tag_matrix(), {}
-    if "tagging" in sections:
-        parts["tagging"] = metrics.f1_parts(report_data.tag_counts(tags, said))
-    if "segment" in sections and scored.has_events:
-        counts = comparisons.segment_counts(scored)
-        parts["segment"] = {**metrics.error_rate_parts(counts), **metrics.f1_parts(counts[:, 4:])}
-    if "event" in sections and scored.has_events:
-        events = report_data.scored_events(truth, decoded)
-        parts["event"] = metrics.f1_parts(
-            sed_eval_metrics.event_counts(*events, truth.durations, truth.labels)
-        )
-    if "consistency" in sections and decoded.events is not None:
-        counts = metrics.consistency_counts(said, *report_data.decoded_segments(truth, decoded))
-        parts["consistency"] = metrics.consistency_parts(counts)
-    found = {
-        (section, key): intervals.ratio(*part)
-        for section, keys in parts.items()
-        for key, part in keys.items()
-    }
-    ranked = comparisons.ranking_estimates(scored) if "audioset" in sections else {}
-    return {**found, **{("audioset", key): one for key, one in ranked.items()}}
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """One system less another: means over their seeds.
-
-    figures: {(section, key): (difference, [low, high] or None)} of the measures that every seed of
-    both has; why: why there are no intervals, "" where there are.
-    """
-
-    base: str
-    system: str
-    figures: dict
-    why: str
-
-
-def means(runs, columns):
-    """Return (mean, half of the 95 % interval or None) over seeds of a system's reports a column.
-
-    None for a column that a seed has no figure of. runs: [Scored]; columns: (header, section, key).
-    """
-    found = []
-    for _, section, key in columns:
-        values = [one.report[section][key] for one in runs]
-        found.append(None if None in values else intervals.over_seeds(values))
+    found: dict[Key, Estimate | None] = {}
+    for section, counted in comparisons.counted_sections(scored).items():
+        if section in sections:
+            parts = counted.parts(counted.counts(scored.evidence))
+            for key, (numerators, denominators) in parts.items():
+                found[section, key] = intervals.ratio(numerators, denominators)
+    if "audioset" in sections:
+        for key, estimate in comparisons.ranking_estimates(scored).items():
+            found["audioset", key] = estimate
     return found
 
 
-def differences(systems, keys):
-    """Return a Difference for each of `pairs_of` the systems.
+def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | None]:
+    """Return the mean over seeds for each column. None if a seed lacks the figure.
 
-    systems: {name: [Scored, one a seed]}, all on the same clips; keys: the (section, key) that are
-    compared. Estimates need the reference, and for MAP, MAUC and d' the scores, of every seed.
+    Parameters
+    ----------
+    runs : sequence of Scored
+        One folder a seed.
+    columns : iterable of Column
+    """
+    found: list[SeedMean | None] = []
+    for column in columns:
+        values = [figure(one.report, column) for one in runs]
+        defined = [value for value in values if value is not None]
+        found.append(intervals.over_seeds(defined) if len(defined) == len(values) else None)
+    return found
+
+
+def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) -> list[Difference]:
+    """Return the differences of each of `pairs_of` the systems.
+
+    Intervals need the reference of every seed, and for MAP, MAUC and d' the scores.
+
+    Parameters
+    ----------
+    systems : mapping
+        {name: one folder a seed}, all on the same clips.
+    keys : sequence of (section, key)
+        The figures to compare.
     """
     pairs = pairs_of(list(systems))
-    known, found = {}, []
+    known: dict[str, list[dict[Key, Estimate | None]]] = {}
     for name in dict.fromkeys(name for pair in pairs for name in pair):
         known[name] = [_figures(one, keys) for one in systems[name]]
+    found = []
     for base, system in pairs:
         figures = {}
         for key in keys:
-            ours, theirs = ([one[key] for one in known[name]] for name in (base, system))
-            if None not in ours + theirs:
+            ours, theirs = _defined(known[base], key), _defined(known[system], key)
+            if len(ours) == len(known[base]) and len(theirs) == len(known[system]):
                 figures[key] = intervals.difference_over_seeds(ours, theirs)
         found.append(Difference(base, system, figures, _why(systems[base], systems[system])))
     return found
 
 
-def _figures(scored, keys):
-    """Return {key: Estimate or None}; where only the report has a figure, it has no influences."""
+def _defined(known: Sequence[Mapping[Key, Estimate | None]], key: Key) -> list[Estimate]:
+    """Return the Estimates of a figure of those seeds that have it."""
+    estimates = [one[key] for one in known]
+    return [estimate for estimate in estimates if estimate is not None]
+
+
+def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
+    """Return the Estimate of each figure. If only the report has it, it has no influences."""
     sections = {section for section, _ in keys}
-    exact, found = estimates(scored, sections) if scored.has_reference else {}, {}
+    exact = estimates(scored, sections) if scored.has_reference else {}
+    found: dict[Key, Estimate | None] = {}
     for section, key in keys:
-        value, found[section, key] = scored.report[section][key], exact.get((section, key))
+        value = figure(scored.report, Column("", section, key))
+        found[section, key] = exact.get((section, key))
         if found[section, key] is None and value is not None:
-            found[section, key] = intervals.Estimate(value, value, None)
+            found[section, key] = Estimate(value, value, None)
     return found
 
 
-def why_no_interval(runs, section):
-    """Say why a difference between Scored folders has no interval of the figures of a section."""
+def why_no_interval(runs: Iterable[Scored], section: str) -> str:
+    """Return why the differences of the figures of a section have no interval.
+
+    Parameters
+    ----------
+    runs : iterable of Scored
+        The folders of both systems.
+    section : str
+    """
+    runs = list(runs)
     for one in runs:
         if not one.has_reference:
             return f"the reference of {one.system} is gone; score it again"
@@ -213,8 +265,8 @@ def why_no_interval(runs, section):
     return reason or "without one of the clips a figure is undefined"
 
 
-def _why(*systems):
-    """Say why there is no interval of the difference of two systems, each [Scored]; "" if so."""
+def _why(*systems: Sequence[Scored]) -> str:
+    """Return why there is no interval of the difference of two systems. "" if there is one."""
     fewest = min(map(len, systems))
     if fewest >= intervals.MIN_SEEDS:
         return ""

@@ -1,50 +1,75 @@
-"""Whether what lies in a system's folders still comes from one another: model, scores, decoded folder, report."""
+"""Whether the files of a system are up to date: model, scores, decoded folder and report."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from wsedtk.core import provenance
 from wsedtk.core.config import read_yaml
+from wsedtk.core.types import PathLike
 from wsedtk.data import store
 
 
-def read_info(folder):
-    """The mapping of a folder's info.yaml; {} where there is none. Raises InputError where it is not YAML."""
+class _Link(NamedTuple):
+    """An input of a decoded folder, or a report in it.
+
+    before: the fingerprint that the folder names; now: that of the file; None if unknown.
+    """
+
+    what: str
+    before: object
+    now: object
+    remedy: str
+
+
+def read_info(folder: PathLike) -> dict[str, Any]:
+    """Return the content of the info.yaml of a folder. {} if there is none.
+
+    Raises
+    ------
+    InputError
+        If it is not YAML.
+    """
     path = Path(folder) / "info.yaml"
     info = read_yaml(path) if path.exists() else {}
     return info if isinstance(info, dict) else {}
 
 
-def breaks(model, folder, report=None):
-    """What a decoded folder <model>/<set>/<mode>/, or the report in it, does not come from any more: sentences, in the order of the chain.
+def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -> list[str]:
+    """Return what in a decoded folder, or in its report, is stale.
 
-    report: the content of its report.json, where it has one. What is not known, or not there, is not a break.
+    Parameters
+    ----------
+    model : Path
+        The model directory.
+    folder : Path
+        The decoded folder <model>/<set>/<mode>/.
+    report : mapping, optional
+        The content of its report.json.
+
+    Returns
+    -------
+    list of str
+        A message for each input that has changed, in the order of the stages. An input that is
+        missing or unknown is not reported.
     """
-    info, made_from, scores = (
-        read_info(folder),
-        (report or {}).get("made_from", {}),
-        folder.parent / "scores.h5",
-    )
-    there = store.look(scores)["attributes"].get("fingerprint") if scores.exists() else None
+    info, scores = read_info(folder), folder.parent / "scores.h5"
+    scores_now = None
+    if scores.exists():
+        scores_now = store.look(scores)["attributes"].get("fingerprint")
+    remedy = "predict, tune, decode and score again, or remove the folder"
+    model_now = provenance.fingerprint_model_directory(model)
     links = [
-        (
-            f"the model in {model}",
-            info.get("model"),
-            provenance.fingerprint_model_directory(model),
-            "predict, tune, decode and score again, or remove the folder",
-        ),
-        (scores, info.get("scores"), there, "decode and score again"),
-        *(
-            (
-                f"{folder / 'report.json'}, by its {key}",
-                info.get(key),
-                made_from.get(key),
-                "score again",
-            )
-            for key in ("scores", "operating_point")
-        ),
+        _Link(f"the model in {model}", info.get("model"), model_now, remedy),
+        _Link(str(scores), info.get("scores"), scores_now, "decode and score again"),
     ]
+    made_from = (report or {}).get("made_from", {})
+    for key in ("scores", "operating_point"):
+        what = f"{folder / 'report.json'}, by its {key}"
+        links.append(_Link(what, info.get(key), made_from.get(key), "score again"))
     return [
-        f"{folder}: comes from something else ({left}) than {what} ({right}), which was made anew; {remedy}"
-        for what, left, right, remedy in links
-        if left and right and left != right
+        f"{folder}: comes from something else ({one.before}) than {one.what} ({one.now}), "
+        f"which was made anew; {one.remedy}"
+        for one in links
+        if one.before and one.now and one.before != one.now
     ]

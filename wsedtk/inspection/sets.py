@@ -14,6 +14,8 @@ from wsedtk.data.set_tables import COLUMNS
 from wsedtk.data.table_files import TableFile
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
+from wsedtk.evaluation.columns import columns as figure_columns
+from wsedtk.evaluation.metric import Place
 from wsedtk.inspection.description import (
     About,
     State,
@@ -202,11 +204,11 @@ def describe_report(path: Path) -> About:
         "tuned_on_these": bool(clips.get("tuned_on_these")),
         "classes": len(found["classes"]),
     }
-    for name, section, key in report_data.FIGURES:
-        if found[section][key] is not None:
-            about.content[name] = report_data.cell(
-                found[section][key], found[section].get(f"{key}_ci")
-            )
+    for column in figure_columns(Place.SUMMARY):
+        value = report_data.figure(found, column)
+        if value is not None:
+            ends = report_data.interval(found, column)
+            about.content[column.heading] = report_data.cell(value, ends)
     for what in ("data", "model", "scores", "operating_point"):
         about.add_input(what.replace("_", " "), fingerprint=made_from.get(what))
     if (path.parent / "info.yaml").exists():

@@ -1,9 +1,9 @@
-"""The clips that systems did best and worst on, as pictures over time with their sound, for a page.
+"""The best and the worst clips of systems on a page, as pictures over time with their sound.
 
-N clips, K classes.
+N clips, T frames, F mel bins, K classes.
 """
 
-import html
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,139 +11,144 @@ from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
 from wsedtk.data import tables
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.evaluation import comparisons, metrics
+from wsedtk.evaluation.scored_systems import Scored
 from wsedtk.report import plots
+from wsedtk.report.page import Page, note
+from wsedtk.report.plots import Spectrogram, TimedEvent, Track
+from wsedtk.report.rendering import part
 
-NUM_CLIPS = 10  # the best, and as many of the worst
-MAX_SYSTEMS = 5  # in one picture, as in Wang, Li & Metze's figure 3
+NUM_CLIPS = 10  # best clips, and worst clips
+MAX_SYSTEMS = 5  # in one picture, as in figure 3 of Wang, Li & Metze
 SOUND_RATE = 16000  # Hz
-LONGEST_SOUND = 30.0  # seconds; 10 s are 54 KB of the page
-MOST_SOUNDS = 200  # a page: 11 MB where they are of 10 s
+LONGEST_SOUND = 30.0  # seconds. 10 s take 54 KB of the page.
+MOST_SOUNDS = 200  # on a page. With 10 s each, they take 11 MB.
 
 
-def _events_by_clip(dataset):
-    lists = [[] for _ in range(len(dataset))]
-    for clip, onset, offset, label in dataset.events.rows():
-        lists[clip].append((onset, offset, label))
+def _events_by_clip(dataset: DataSet) -> list[list[TimedEvent]]:
+    lists: list[list[TimedEvent]] = [[] for _ in range(len(dataset))]
+    if dataset.events is not None:
+        for clip, onset, offset, label in dataset.events.rows():
+            lists[clip].append(TimedEvent(onset, offset, label))
     return lists
 
 
 class ClipPages:
-    """Pictures and sounds of one set's clips.
+    """Pictures and sounds of the clips of one set.
 
-    group: Scored folders of the same set, each of another system, with frame scores and reference; those beyond MAX_SYSTEMS are not
-    drawn. sounds: how many sounds the page may still hold.
+    Parameters
+    ----------
+    group : sequence of Scored
+        Folders of the same set, one a system, with frame scores and their reference. At most
+        `MAX_SYSTEMS` are drawn.
+    sounds : int
+        The number of sounds that the page may still hold.
+
+    Attributes
+    ----------
+    sounds : int
+        The number that is left.
     """
 
-    def __init__(self, group, sounds):
-        self.group, self.truth = group[:MAX_SYSTEMS], group[0].truth
-        self.true = _events_by_clip(self.truth) if group[0].has_events else None
-        self.found = [_events_by_clip(one.decoded) for one in self.group]
-        self.features = next((one.features for one in self.group if one.features is not None), None)
-        self.recordings, self.sounds, self.without_sound = group[0].recordings, sounds, []
-        self.errors = np.stack([comparisons.clip_errors(one) for one in self.group])  # (systems, N)
+    def __init__(self, group: Sequence[Scored], sounds: int) -> None:
+        self._group, self._truth = group[:MAX_SYSTEMS], group[0].truth
+        self._true = _events_by_clip(self._truth) if group[0].has_events else None
+        self._found = [_events_by_clip(one.decoded) for one in self._group]
+        features = [one.features for one in self._group if one.features is not None]
+        self._features = features[0] if features else None
+        self._recordings, self.sounds = group[0].recordings, sounds
+        self._without_sound: list[str] = []  # why, for each such clip
+        # (systems, N)
+        self._errors = np.stack([comparisons.clip_errors(one) for one in self._group])
 
-    def add(self, page):
+    def add(self, page: Page) -> None:
         """Add the best and the worst clips to a page."""
-        clips = self.truth.tag_clip
-        if self.true is not None:
-            clips = metrics.drop_zero_length(self.truth.events).clip  # what can be found
-        num_true = np.bincount(clips, minlength=len(self.truth))
-        best, worst = comparisons.choose_clips(self.errors.sum(axis=0), num_true, NUM_CLIPS)
-        kind = "segment errors" if self.true is not None else "wrong tags"
-        for title, clips in (
-            (f"Best clips: those with the fewest {kind}", best),
-            (f"Worst clips: those with the most {kind}", worst),
+        clips, kind = self._truth.tag_clip, "wrong tags"
+        if self._truth.events is not None and self._true is not None:
+            clips, kind = metrics.drop_zero_length(self._truth.events).clip, "segment errors"
+        num_true = np.bincount(clips, minlength=len(self._truth))
+        chosen = comparisons.choose_clips(self._errors.sum(axis=0), num_true, NUM_CLIPS)
+        for name, text, some in (
+            ("Best clips", f"those with the fewest {kind}", chosen.best),
+            ("Worst clips", f"those with the most {kind}", chosen.worst),
         ):
-            if clips:
-                page.add(f"<h3>{title}</h3>")
-            for clip in progress(clips, f"{title.split(':')[0].lower()} of {self.group[0].set}"):
+            if some:
+                page.add(part("subsection", title=f"{name}: {text}"))
+            for clip in progress(some, f"{name.lower()} of {self._group[0].set}"):
                 self._add_clip(page, clip, kind)
-        if self.without_sound:
-            page.add(
-                f'<p class="note">Without sound: {len(self.without_sound)} of these clips ({html.escape(self.without_sound[0])}).</p>'
-            )
+        if self._without_sound:
+            count, first = len(self._without_sound), self._without_sound[0]
+            page.add(note(f"Without sound: {count} of these clips ({first})."))
 
-    def _tracks(self, clip):
-        for one, found in zip(self.group, self.found):
+    def _tracks(self, clip: int) -> Iterator[Track]:
+        for one, found in zip(self._group, self._found):
+            if one.scores is None:
+                continue
             row = one.rows[clip]
-            weights = one.scores.frames(row, "weight") if one.scores.has("weight") else None
-            name = one.system if len(self.group) > 1 else "found"
-            yield plots.Track(
-                name,
+            yield Track(
+                one.system if len(self._group) > 1 else "found",
                 one.scores.frames(row),
                 one.scores.seconds_per_frame,
                 one.thresholds,
                 found[clip],
-                weights,
+                one.scores.frames(row, "weight") if one.scores.has("weight") else None,
             )
 
-    def _spectrogram(self, name):
-        """Its features (T, F), and the seconds of each; None where there are none."""
-        row = self.features.rows([name])[0] if self.features is not None else -1
+    def _spectrogram(self, name: str) -> Spectrogram | None:
+        """Return the features of a clip, if they are there."""
+        if self._features is None:
+            return None
+        row = self._features.rows([name])[0]
         if row < 0:
-            return None, None
-        return self.features.read([row])[0], self.features.frontend["hop"] / self.features.frontend[
-            "sample_rate"
-        ]
+            return None
+        frontend = self._features.frontend
+        return Spectrogram(self._features.read([row])[0], frontend["hop"] / frontend["sample_rate"])
 
-    def _sound(self, name, duration):
-        """The clip as MP3, or None; why is noted where a recording should be there."""
-        path = self.recordings.get(name)
+    def _sound(self, name: str, duration: float) -> bytes | None:
+        """Return a clip as MP3. None if there is no recording, or if it does not fit."""
+        path = self._recordings.get(name)
         if path is None:
             return None
-        if self.sounds <= 0 or duration > LONGEST_SOUND:
-            self.without_sound.append(
-                f"{name} is longer than {LONGEST_SOUND:g} s"
-                if self.sounds > 0
-                else f"the page holds {MOST_SOUNDS}, and no more"
-            )
+        if self.sounds <= 0:
+            self._without_sound.append(f"the page holds {MOST_SOUNDS}, and no more")
+            return None
+        if duration > LONGEST_SOUND:
+            self._without_sound.append(f"{name} is longer than {LONGEST_SOUND:g} s")
             return None
         try:
             samples, _ = audio_files.read(path, SOUND_RATE, LONGEST_SOUND)
-            sound = audio_files.mp3(samples, SOUND_RATE)
+            sound: bytes = audio_files.mp3(samples, SOUND_RATE)
         except InputError as error:
-            self.without_sound.append(str(error))
+            self._without_sound.append(str(error))
             return None
         self.sounds -= 1
         return sound
 
-    def _add_clip(self, page, clip, kind):
-        name, duration, labels = (
-            str(self.truth.filenames[clip]),
-            self.truth.durations[clip],
-            self.truth.labels,
-        )
+    def _add_clip(self, page: Page, clip: int, kind: str) -> None:
+        name, labels = str(self._truth.filenames[clip]), self._truth.labels
+        duration = float(self._truth.durations[clip])
         tracks = list(self._tracks(clip))
+        truth = self._true[clip] if self._true is not None else None
         picture = plots.timelines(
-            "",
-            duration,
-            labels,
-            tracks,
-            self.true[clip] if self.true is not None else None,
-            *self._spectrogram(name),
+            "", duration, labels, tracks, truth=truth, spectrogram=self._spectrogram(name)
         )
-        said = [("true", self.true[clip])] if self.true is not None else []
-        alt = "; ".join(
-            f"{who}: {_in_words(events, labels)}"
-            for who, events in [*said, *((t.name, t.found) for t in tracks)]
-        )
-        counts = [
-            f"{errors:.0f}" + (f" ({one.system})" if len(self.group) > 1 else "")
-            for one, errors in zip(self.group, self.errors[:, clip])
-        ]
-        tags = ", ".join(labels[k] for k in self.truth.tags_of(clip)) or "no tags"
-        caption = f"<b>{html.escape(name)}</b> ({html.escape(tags)}); {kind}: {html.escape(', '.join(counts))}"
+        words = [] if truth is None else [f"true: {_in_words(truth, labels)}"]
+        words += [f"{track.name}: {_in_words(track.found, labels)}" for track in tracks]
+        counts = []
+        for one, errors in zip(self._group, self._errors[:, clip]):
+            counts.append(f"{errors:.0f}" + (f" ({one.system})" if len(self._group) > 1 else ""))
+        tags = ", ".join(labels[k] for k in self._truth.tags_of(clip)) or "no tags"
         page.figure(
-            f"{self.group[0].set}: {name}",
+            f"{self._group[0].set}: {name}",
             picture,
-            f"{name} over time. {alt}",
-            caption,
-            True,
-            self._sound(name, duration),
+            alt=f"{name} over time. {'; '.join(words)}",
+            caption=part("clip_caption", name=name, tags=tags, kind=kind, counts=", ".join(counts)),
+            of_clip=True,
+            sound=self._sound(name, duration),
         )
 
 
-def _in_words(events, labels):
+def _in_words(events: Sequence[tuple[float, float, int]], labels: Sequence[str]) -> str:
     words = [f"{labels[k]} {onset:.1f} to {offset:.1f} s" for onset, offset, k in events]
     return tables.first(words, 20) or "nothing"

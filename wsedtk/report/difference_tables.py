@@ -1,9 +1,13 @@
-"""The report page's tables of differences between systems, over clips and over seeds."""
+"""Tables of differences between systems on a report page, over clips and over seeds."""
 
-import html
+from collections.abc import Iterable, Sequence
 
 from wsedtk.evaluation import average_precision, comparisons, intervals, report_data, seeds
-from wsedtk.report.page import breakable, table
+from wsedtk.evaluation.columns import Column, columns, legends, metrics_of
+from wsedtk.evaluation.intervals import Interval, SeedMean
+from wsedtk.evaluation.metric import Description, Place
+from wsedtk.evaluation.scored_systems import Scored
+from wsedtk.report.page import Cell, Page, Row, note, table
 
 _OVER_CLIPS = (
     "Small figures: 95 % intervals of the paired difference over clips, the same clips for both "
@@ -19,116 +23,148 @@ _OVER_SEEDS = (
     "PSDS has none; MAP, MAUC and d' have none where the scores of a system are gone or too many "
     "classes have fewer than {} positive clips."
 )
+_EMPTY = Cell("–")
 
 
-def _cell(value, ends):
-    """Return a difference with its interval, [low, high] or None, as HTML."""
-    if value is None:
-        return "–"
-    is_sure = ends is not None and (ends[0] > 0 or ends[1] < 0)
-    text = f'<span class="sure">{value:+.3f}</span>' if is_sure else f"{value:+.3f}"
-    if ends is not None:
-        text += f' <span class="ci">{ends[0]:+.3f} to {ends[1]:+.3f}</span>'
+def _minus(text: str) -> str:
+    """Return a number with a minus sign in place of a hyphen."""
     return text.replace("-", "−")
 
 
-def _title(system, base, note):
-    return f'{breakable(system)} − {breakable(base)} <span class="ci">{breakable(note)}</span>'
+def _difference_cell(value: float | None, ends: Interval | None) -> Cell:
+    """Return a difference with its interval below. It is bold if the interval excludes 0."""
+    if value is None:
+        return _EMPTY
+    text = _minus(f"{value:+.3f}")
+    if ends is None:
+        return Cell(text)
+    excludes_zero = ends[0] > 0 or ends[1] < 0
+    return Cell(text, (_minus(f"{ends[0]:+.3f} to {ends[1]:+.3f}"),), bold=excludes_zero)
 
 
-def _note(text):
-    return f'<p class="note">{html.escape(text)}</p>'
+def _mean_cell(found: SeedMean | None) -> Cell:
+    """Return a mean with half of its interval below."""
+    if found is None:
+        return _EMPTY
+    small = () if found.half is None else (f"± {found.half:.3f}",)
+    return Cell(report_data.cell(found.mean), small)
 
 
-def _table(first, rows, columns):
-    """Return a table without the columns that are empty. rows: (title, a cell of HTML a column)."""
-    used = [i for i in range(len(columns)) if any(cells[i] != "–" for _, cells in rows)]
-    return table(
-        [first, *(columns[i][0] for i in used)],
-        [("", [title, *(cells[i] for i in used)]) for title, cells in rows],
-    )
+def _title(system: str, base: str, remark: str) -> Cell:
+    return Cell(f"{system} − {base}", (remark,), breakable=True)
 
 
-def add_differences(page, found, columns):
-    """Add what systems of the same set and mode differ by, where there are several.
+def _add_table(page: Page, first: str, rows: Sequence[Row], shown: Sequence[Column]) -> None:
+    """Add a table without the columns that are empty."""
+    used = [i for i in range(len(shown)) if any(row.cells[i] != _EMPTY for row in rows)]
+    kept = [Row(row.title, [row.cells[i] for i in used]) for row in rows]
+    page.add(table([first, *(shown[i].heading for i in used)], kept))
 
-    Where a system was trained with several seeds, means over seeds are shown and compared; else
-    each system with the first. found: Scored folders; columns: (header, section, key).
+
+def _directions(shown: Iterable[Column], metrics: Iterable[Description]) -> str:
+    """Return which figures are better if they are lower, as a sentence. "" if there are none."""
+    lower = {metric.name for metric in metrics if metric.direction == "lower"}
+    headings = [one.heading for one in shown if f"{one.section}.{one.key}" in lower]
+    return f" Lower is better: {', '.join(headings)}." if headings else ""
+
+
+def add_differences(page: Page, found: Iterable[Scored]) -> None:
+    """Add the differences of systems of the same set and mode, if there are several.
+
+    If a system was trained with several seeds, means over seeds are shown and compared. Else each
+    system is compared with the first one.
+
+    Parameters
+    ----------
+    page : Page
+    found : iterable of Scored
     """
-    groups, repeated = {}, {}
+    groups: dict[tuple[str, str], list[Scored]] = {}
     for one in found:
         groups.setdefault((one.set, one.mode), []).append(one)
-    single, several = [], []
+    single: list[list[Scored]] = []
+    several: list[list[Scored]] = []
+    repeated: dict[str, str] = {}
     for group in groups.values():
-        group, left_out = seeds.trainings(group)
+        kept, left_out = seeds.trainings(group)
         repeated.update({one.system: first.system for one, first in left_out})
-        is_several = len(seeds.by_system(group)) < len(group)
-        (several if is_several else single).append(group)
+        is_several = len(seeds.by_system(kept)) < len(kept)
+        (several if is_several else single).append(kept)
     if several:
-        _add_over_seeds(page, several, columns)
+        _add_over_seeds(page, several)
     single = [[one for one in group if one.has_reference] for group in single]
     single = [group for group in single if len(group) > 1]
     if single:
-        _add_over_clips(page, single, columns)
+        _add_over_clips(page, single)
     if (several or single) and repeated:
         pairs = "; ".join(f"{name} and {first}" for name, first in repeated.items())
-        page.add(_note(f"These hold the same model and count as one training: {pairs}."))
+        page.add(note(f"These hold the same model and count as one training: {pairs}."))
 
 
-def _add_over_clips(page, groups, columns):
-    """Add the differences of each system from the first of its group."""
-    rows = []
-    for group in groups:
-        for other, found in comparisons.paired_differences(group):
-            cells = [
-                _cell(*found.get(section, {}).get(key, (None, None))) for _, section, key in columns
-            ]
-            rows.append((_title(other.system, group[0].system, f"{other.set}/{other.mode}"), cells))
-    page.section("Differences")
-    page.add(_table("difference", rows, columns))
-    page.add(_note(_OVER_CLIPS.format(intervals.MIN_SEEDS)))
-
-
-def _add_over_seeds(page, groups, columns):
-    """Add the means over seeds of each system, and their differences."""
-    means, rows = [], []
+def _add_over_clips(page: Page, groups: Sequence[Sequence[Scored]]) -> None:
+    """Add the differences of each system from the first one of its group."""
     reports = [one.report for group in groups for one in group]
-    consistency = report_data.measured(seeds.CONSISTENCY, reports)
-    columns = [*columns, *consistency]
+    shown, rows = columns(Place.PAGE, reports), []
     for group in groups:
-        systems, place = seeds.by_system(group), f"{group[0].set}/{group[0].mode}"
+        for other, found in comparisons.paired_differences(group, shown):
+            cells = []
+            for column in shown:
+                value, ends = found.get((column.section, column.key), (None, None))
+                cells.append(_difference_cell(value, ends))
+            rows.append(Row(_title(other.system, group[0].system, _place(other)), cells))
+    page.section("Differences")
+    _add_table(page, "difference", rows, shown)
+    text = _OVER_CLIPS.format(intervals.MIN_SEEDS)
+    page.add(note(text + _directions(shown, metrics_of(reports))))
+
+
+def _place(one: Scored) -> str:
+    return f"{one.set}/{one.mode}"
+
+
+def _add_over_seeds(page: Page, groups: Sequence[Sequence[Scored]]) -> None:
+    """Add the means over seeds of each system, and their differences."""
+    reports = [one.report for group in groups for one in group]
+    metrics = metrics_of(reports)
+    shown = columns(Place.PAGE_SEEDS, reports)
+    consistency = [column for column in shown if column.section == "consistency"]
+    measured = report_data.measured(consistency, reports)
+    shown = [column for column in shown if column not in consistency or column in measured]
+    means, rows = [], []
+    for group in groups:
+        systems, place = seeds.by_system(group), _place(group[0])
         for name, runs in systems.items():
-            title = (
-                f'{breakable(name)} <span class="ci">{breakable(place)}, '
-                f"{len(runs)} seed{'s' * (len(runs) > 1)}</span>"
-            )
-            means.append((title, [_mean(one) for one in seeds.means(runs, columns)]))
+            remark = f"{place}, {len(runs)} seed{'s' * (len(runs) > 1)}"
+            cells = [_mean_cell(one) for one in seeds.means(runs, shown)]
+            means.append(Row(Cell(name, (remark,), breakable=True), cells))
         if len(systems) > 1:
-            for one in seeds.differences(systems, [tuple(key) for _, *key in columns]):
-                null = seeds.note_of(one.base, one.system)
-                notes = [note for note in (place, null, one.why) if note]
-                cells = [_cell(*one.figures.get(tuple(key), (None, None))) for _, *key in columns]
-                rows.append((_title(one.system, one.base, "; ".join(notes)), cells))
+            rows += _difference_rows(systems, shown, place)
     page.section("Means over seeds")
-    page.add(_table("system", means, columns))
-    page.add(
-        _note(
-            "Small figures: half of the 95 % interval (Student's) over seeds, on these clips; "
-            f"none with fewer than {intervals.MIN_SEEDS} seeds."
-            + (f" {seeds.CONSISTENCY_LEGEND}." if consistency else "")
-        )
+    _add_table(page, "system", means, shown)
+    text = (
+        "Small figures: half of the 95 % interval (Student's) over seeds, on these clips; "
+        f"none with fewer than {intervals.MIN_SEEDS} seeds."
     )
+    if measured:
+        text += f" {'; '.join(legends(measured, metrics))}."
+    page.add(note(text))
     if rows:
         page.section("Differences over seeds")
-        page.add(_table("difference", rows, columns))
-        page.add(_note(_OVER_SEEDS.format(average_precision.FEW_POSITIVES)))
+        _add_table(page, "difference", rows, shown)
+        text = _OVER_SEEDS.format(average_precision.FEW_POSITIVES)
+        page.add(note(text + _directions(shown, metrics)))
 
 
-def _mean(found):
-    """Return a mean and half of its interval, (mean, half or None) or None, as HTML."""
-    if found is None:
-        return "–"
-    mean, half = found
-    return report_data.cell(mean) + (
-        "" if half is None else f' <span class="ci">± {half:.3f}</span>'
-    )
+def _difference_rows(
+    systems: dict[str, list[Scored]], shown: Sequence[Column], place: str
+) -> list[Row]:
+    rows = []
+    for one in seeds.differences(systems, [(column.section, column.key) for column in shown]):
+        remarks = [place, seeds.note_of(one.base, one.system), one.why]
+        cells = []
+        for column in shown:
+            value, ends = one.figures.get((column.section, column.key), (None, None))
+            cells.append(_difference_cell(value, ends))
+        title = _title(one.system, one.base, "; ".join(filter(None, remarks)))
+        rows.append(Row(title, cells))
+    return rows

@@ -1,51 +1,61 @@
-"""README.md of a model directory: the card of a model that is shared, filled with what is known of it.
+"""The model card: README.md of a model directory.
 
-Between two marks stands what wsedtk writes, and writes anew; what is outside, the licence first of all, is its owner's. The same files
-give the same card, and no path, host or user gets into it.
+wsedtk writes the text between two marks, and replaces it when the model or its scores change. The
+text outside the marks, above all the licence, belongs to the owner. The same files give the same
+card. It contains no path, host name or user name.
 """
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from wsedtk.core import config, provenance
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import printable, say
+from wsedtk.core.progress import say
+from wsedtk.core.types import PathLike
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness
+from wsedtk.evaluation.columns import columns, legends, metrics_of
+from wsedtk.evaluation.metric import Place
 from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.report.rendering import escape_markdown, render
 
-BEGIN = "<!-- wsedtk:begin. Train and report write what is from here to wsedtk:end anew; your own text goes before or after. -->"
+# Cards of earlier versions have these marks, so they must not change.
+BEGIN = (
+    "<!-- wsedtk:begin. Train and report write what is from here to wsedtk:end anew; "
+    "your own text goes before or after. -->"
+)
 END = "<!-- wsedtk:end -->"
 _MARKED = re.compile(
     r"^<!-- wsedtk:begin\b[^\n]*-->\r?$.*?^<!-- wsedtk:end -->", re.MULTILINE | re.DOTALL
 )
 _FRONT_MATTER = re.compile(r"---\r?\n(.*?)^---\r?$", re.MULTILINE | re.DOTALL)
-_HEAD = """---
-license: unknown
-library_name: wsedtk
-tags:
-- sound-event-detection
----
-
-# Sound event detection: {name}
-
-"""
 _NOT_SETTINGS = ("init", "made_by", "processes", "resume_seconds", "keep_checkpoints")
+# What the card says about a training: key of model.yaml, and words.
+_TRAINING = {
+    "wsedtk": "wsedtk",
+    "commit": "commit",
+    "torch": "PyTorch",
+    "python": "Python",
+    "seed": "seed",
+    "step": "best after batch",
+    "f1": "F1 on the validation set",
+    "map": "MAP on the validation set",
+    "loss": "loss on the validation set",
+    "init": "begun from the model",
+    "imported_from": "imported from",
+}
 
 
-def escape(text):
-    """Text of others as Markdown that shows just that text, in a line: no markup, link, HTML, formula or cell of a table."""
-    line = " ".join(printable(text).split())
-    line = re.sub(
-        r"[&<>|~$@:^]|(?<=\bwww)\.", lambda found: f"&#{ord(found.group())};", line
-    )  # in any dialect: just the character
-    line = re.sub(r"(?<!&)#|[\\`*_{}\[\]!]", r"\\\g<0>", line)
-    return re.sub(r"^(\d*)([-+.)=])(?!\d)", r"\1\\\2", line)
+def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
+    """Return what a card says about a data set that a model was trained with.
 
-
-def facts(dataset):
-    """What a card says of a set that a model was made from, for model.yaml."""
+    Training writes this mapping into model.yaml.
+    """
     official, corpus = dataset.info.get("official_clips"), dataset.info.get("corpus")
     return {
         "corpus": str(corpus) if corpus is not None else None,
@@ -55,264 +65,267 @@ def facts(dataset):
     }
 
 
-def _table(header, rows):
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
+def _row(cells: Iterable[str]) -> str:
+    """Return a row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
 
 
-def _fenced(text):
-    """Text as a block of code, that no line of it can end."""
-    text = text.replace("<!--", "<!- -")
+def _header(cells: Sequence[str]) -> str:
+    return f"{_row(cells)}\n{_row(['---'] * len(cells))}"
+
+
+def _fenced(text: str) -> str:
+    """Return text as a block of code. No line of the text can end the block."""
+    text = text.replace("<!--", "<!- -").rstrip("\n")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return [f"{fence}yaml", *text.rstrip("\n").split("\n"), fence]
+    return f"{fence}yaml\n{text}\n{fence}"
 
 
-def _what(spec, fingerprint):
-    trained, frontend = spec.trained, spec.frontend_config()
-    size = (
-        f", {trained['parameters']:,} parameters"
-        if isinstance(trained.get("parameters"), int)
-        else ""
-    )
-    step = (
-        f", scores every {trained['seconds_per_frame']:g} s"
-        if isinstance(trained.get("seconds_per_frame"), float)
-        else ""
-    )
-    hierarchy = (
-        f", hierarchy {escape(spec.hierarchy)} {list(spec.groups)}" if spec.hierarchy else ""
-    )
-    yield from (
-        f"It tags recordings with {len(spec.labels)} classes of sounds and says when they occur.",
-        "",
-    )
-    yield f"- Network: {escape(spec.network)}, {escape(spec.pooling)} pooling{hierarchy}{size}{step}"
-    yield (
-        f"- Front end: {frontend.num_mels} mel bins from {frontend.min_hz:g} to {frontend.max_hz:g} Hz, "
-        f"{1 / frontend.seconds_per_frame:g} frames a second, of audio at {frontend.sample_rate} Hz (others are resampled)"
-    )
-    yield f"- Fingerprint: {fingerprint}"
+def _number(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}" if value >= 10 else f"{value:,.3f}"
+    return "unknown"
 
 
-def _use(folder):
-    point = folder / "operating_point.yaml"
-    yield from (
-        "",
-        "## Use",
-        "",
-        "With wsedtk installed, and this folder for MODEL_DIR:",
-        "",
-        "```bash",
-        "wsedtk detect MODEL_DIR recording.wav",
-        "```",
-        "",
-    )
-    if point.is_file():
-        found = operating_point.read(point)
-        yield f"Its thresholds and filters, in `operating_point.yaml`, were tuned on: {escape(found.tuned_on)}."
-    else:
-        yield "It has no operating point yet: `wsedtk tune` chooses thresholds, which detection needs."
-
-
-def _number(value):
-    return (
-        f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:,.{1 if value >= 10 else 3}f}"
-        if isinstance(value, float)
-        else "unknown"
-    )
-
-
-def _data(trained):
-    rows = [
-        (what, found)
-        for what, found in (
-            ("fitted on", trained.get("fit")),
-            ("validated on", trained.get("valid")),
-        )
-        if isinstance(found, dict)
-    ]
-    yield from ("", "## Data", "")
-    if rows:
-        yield from _table(
-            ["", "corpus", "clips", "of official clips", "hours"],
-            [
-                [
-                    what,
-                    escape(found.get("corpus") or "unknown"),
-                    *(_number(found.get(key)) for key in ("clips", "official_clips", "hours")),
-                ]
-                for what, found in rows
-            ],
-        )
-    else:
-        yield "Unknown: it was not trained by this version of wsedtk."
-
-
-def _training(folder, trained):
-    yield from ("", "## Training", "")
-    words = {
-        "wsedtk": "wsedtk",
-        "commit": "commit",
-        "torch": "PyTorch",
-        "python": "Python",
-        "seed": "seed",
-        "step": "best after batch",
-        "f1": "F1 on the validation set",
-        "map": "MAP on the validation set",
-        "loss": "loss on the validation set",
-        "init": "begun from the model",
-        "imported_from": "imported from",
+def _network(spec: ModelSpec) -> dict[str, str]:
+    """Return the values of the template that describe the network and the front end."""
+    parameters = spec.trained.get("parameters")
+    seconds_per_frame = spec.trained.get("seconds_per_frame")
+    size = step = hierarchy = ""
+    if isinstance(parameters, int):
+        size = f", {parameters:,} parameters"
+    if isinstance(seconds_per_frame, float):
+        step = f", scores every {seconds_per_frame:g} s"
+    if spec.hierarchy:
+        hierarchy = f", hierarchy {escape_markdown(spec.hierarchy)} {list(spec.groups)}"
+    frontend = spec.frontend_config()
+    return {
+        "network": spec.network,
+        "pooling": spec.pooling,
+        "hierarchy": hierarchy,
+        "size": size,
+        "step": step,
+        "frontend": f"{frontend.num_mels} mel bins from {frontend.min_hz:g} to "
+        f"{frontend.max_hz:g} Hz, {1 / frontend.seconds_per_frame:g} frames a second, of audio at "
+        f"{frontend.sample_rate} Hz (others are resampled)",
     }
-    yield from (
-        f"- {word}: {escape(f'{trained[key]:.4f}' if isinstance(trained[key], float) else trained[key])}"
-        for key, word in words.items()
-        if trained.get(key) is not None
-    )
-    settings = (
-        config.read_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else None
-    )
-    if isinstance(settings, dict):
-        kept = {
-            key: value
-            for key, value in settings.items()
-            if key not in _NOT_SETTINGS and not key.endswith("fingerprint")
-        }
-        yield from (
-            "",
-            "With these settings (`wsedtk train --config`):",
-            "",
-            *_fenced(config.to_yaml(kept)),
-        )
 
 
-def _score_row(folder, report):
-    """The row of one scored folder <set>/<mode>/, as a line of the table."""
+def _use(folder: Path) -> str:
+    """Return the section on how to use the model."""
+    path = folder / "operating_point.yaml"
+    tuned_on = operating_point.read(path).tuned_on if path.is_file() else None
+    return render("model_card_use.md", tuned_on=tuned_on).rstrip("\n")
+
+
+def _data_rows(trained: Mapping[str, Any]) -> list[str]:
+    """Return the rows of the table of training and validation data."""
+    rows = []
+    for words, key in (("fitted on", "fit"), ("validated on", "valid")):
+        found = trained.get(key)
+        if isinstance(found, dict):
+            corpus = escape_markdown(found.get("corpus") or "unknown")
+            numbers = [_number(found.get(name)) for name in ("clips", "official_clips", "hours")]
+            rows.append(_row([words, corpus, *numbers]))
+    return rows
+
+
+def _training(trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is known about the training: words, and a value."""
+    for key, words in _TRAINING.items():
+        value = trained.get(key)
+        if value is not None:
+            yield words, f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _settings(folder: Path) -> str:
+    """Return the training configuration as a block of code. "" if there is none."""
+    path = folder / "config.yaml"
+    settings = config.read_yaml(path) if path.is_file() else None
+    if not isinstance(settings, dict):
+        return ""
+    kept = {
+        key: value
+        for key, value in settings.items()
+        if key not in _NOT_SETTINGS and not key.endswith("fingerprint")
+    }
+    return _fenced(config.to_yaml(kept))
+
+
+def _score_row(folder: Path, report: Mapping[str, Any]) -> str:
+    """Return the row of an evaluated folder <set>/<mode>/."""
     clips = report["clips"]
-    name = escape("/".join(folder.parts[-2:])) + (
-        " (tuned on this very set)" if clips.get("tuned_on_these") else ""
-    )
+    name = escape_markdown("/".join(folder.parts[-2:]))
+    if clips.get("tuned_on_these"):
+        name += " (tuned on this very set)"
     cells = []
-    for _, section, key in report_data.FIGURES:
-        note = report_data.zero_length_note(report) if section == "event" else ""
-        num_classes = report.get("psds_classes")
-        if section == "psds" and num_classes and num_classes < len(report["classes"]):
-            note = f" ({num_classes} of {len(report['classes'])} classes)"
-        cells.append(
-            report_data.cell(report[section][key], report[section].get(f"{key}_ci")) + note
-        )
-    return [name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells]
+    for column in columns(Place.SUMMARY):
+        note = report_data.zero_length_note(report) if column.section == "event" else ""
+        num_classes, num_labels = report.get("psds_classes"), len(report["classes"])
+        if column.section == "psds" and num_classes and num_classes < num_labels:
+            note = f" ({num_classes} of {num_labels} classes)"
+        ends = report_data.interval(report, column)
+        cells.append(report_data.cell(report_data.figure(report, column), ends) + note)
+    return _row([name, f"{_number(clips['scored'])} of {_number(clips['official'])}", *cells])
 
 
-def _scored(folder, fingerprint):
-    """Yield (folder, report) of the scored folders of a model directory that are this model's; the others are of an earlier one."""
+def _scored(folder: Path, fingerprint: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield (folder, report) of the evaluated folders that are of this model.
+
+    Folders of an earlier model are left out.
+    """
     for path in sorted(folder.glob("*/*/report.json")):
         report = report_data.read_report(path)
-        if report.get("made_from", {}).get("model") in (None, fingerprint) and not staleness.breaks(
-            folder, path.parent, report
-        ):
+        is_same = report["made_from"].get("model") in (None, fingerprint)
+        if is_same and not staleness.breaks(folder, path.parent, report):
             yield path.parent, report
 
 
-def _scores(folder, fingerprint):
-    rows = [_score_row(*scored) for scored in _scored(folder, fingerprint)]
-    yield from ("", "## Scores", "")
-    if rows:
-        yield from _table(
-            ["set/mode", "clips, of official ones", *(name for name, *_ in report_data.FIGURES)],
-            rows,
-        )
-        legend = (
-            "In brackets: 95 % intervals over clips. ER: error rate, of segments of 1 s. "
-            "PSDS: over the classes with events; PSDS2 of one class has no cross triggers."
-        )
-        yield from ("", legend)
-    else:
-        yield "Not scored yet."
+def _legend() -> str:
+    texts = legends(columns(Place.SUMMARY), metrics_of([]))
+    return (
+        f"In brackets: 95 % intervals over clips. {'; '.join(texts)}. "
+        "PSDS averages the classes with events; PSDS2 of one class has no cross triggers."
+    )
 
 
-def generated(folder, spec, fingerprint):
-    """What stands between the marks, without them, of a model directory with this ModelSpec and fingerprint. Raises InputError."""
+def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str:
+    """Return the text between the marks.
+
+    Parameters
+    ----------
+    folder : path-like
+        A model directory.
+    spec : ModelSpec
+        Its model.
+    fingerprint : str
+        Its fingerprint.
+
+    Raises
+    ------
+    InputError
+        If a file that the card is made from is damaged.
+    """
     folder = Path(folder)
-    lines = [
-        *_what(spec, fingerprint),
-        *_use(folder),
-        *_data(spec.trained),
-        *_training(folder, spec.trained),
-        *_scores(folder, fingerprint),
-        "",
-        "## Classes",
-        "",
-        *(f"- {escape(label)}" for label in spec.labels),
-    ]
-    return "\n".join(lines) + "\n"
+    headings = [column.heading for column in columns(Place.SUMMARY)]
+    return render(
+        "model_card.md",
+        **_network(spec),
+        labels=spec.labels,
+        fingerprint=fingerprint,
+        use=_use(folder),
+        data=_data_rows(spec.trained),
+        data_header=_header(["", "corpus", "clips", "of official clips", "hours"]),
+        training=list(_training(spec.trained)),
+        settings=_settings(folder),
+        scores=[_score_row(*one) for one in _scored(folder, fingerprint)],
+        scores_header=_header(["set/mode", "clips, of official ones", *headings]),
+        legend=_legend(),
+    )
 
 
-def _read(path):
-    """A card's text, line ends as they are; None where it can't be read."""
+def _read(path: Path) -> str | None:
+    """Return the text of a card, with its line ends. None if it can't be read."""
     try:
         return path.read_bytes().decode() if path.is_file() else None
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def refresh(folder):
-    """Write the card of a model directory, or what is between the marks anew; where there is no model, nothing.
+def refresh(folder: PathLike) -> None:
+    """Write the card of a model directory, or replace the text between its marks.
 
-    A README.md without the marks is left as it is. Raises InputError where something that a card is made from is damaged.
+    Nothing is written if there is no model, or if README.md has no marks.
+
+    Parameters
+    ----------
+    folder : path-like
+
+    Raises
+    ------
+    InputError
+        If a file that the card is made from is damaged.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
         return
     spec = checkpoint.read_spec(folder)
-    part = (
-        f"{BEGIN}\n{generated(folder, spec, provenance.fingerprint_model_directory(folder))}{END}"
-    )
-    path = folder / "README.md"
-    text = (
-        _read(path)
-        if path.exists()
-        else _HEAD.format(name=escape(folder.absolute().name)) + f"{BEGIN}\n{END}\n"
-    )
+    content = generated(folder, spec, provenance.fingerprint_model_directory(folder))
+    marked, path = f"{BEGIN}\n{content}{END}", folder / "README.md"
+    if path.exists():
+        text = _read(path)
+    else:
+        head = render("model_card_head.md", name=folder.absolute().name)
+        text = f"{head}{BEGIN}\n{END}\n"
     if text is None or not _MARKED.search(text):
         say(
-            f"{path}: was not written by wsedtk, and is left as it is; take it away for a model card to be made"
+            f"{path}: was not written by wsedtk, and is left as it is; "
+            "remove or rename it to get a model card"
         )
-    elif (new := _MARKED.sub(lambda _: part, text, count=1)) != text or not path.exists():
+        return
+    new = _MARKED.sub(lambda _: marked, text, count=1)
+    if new != text or not path.exists():
         write_text(path, new)
 
 
-def faults(folder, fingerprint):
-    """What is wrong with the card of a model directory, if it has one: sentences. Raises InputError where a report is damaged."""
-    path = Path(folder) / "README.md"
-    text = _read(path) if path.exists() else ""
-    if text == "":
-        return [] if not path.exists() else ["README.md is empty"]
+def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
+    """Return the faults of the card of a model directory, if it has one.
+
+    Parameters
+    ----------
+    folder : path-like
+    fingerprint : str
+        That of the model.
+
+    Raises
+    ------
+    InputError
+        If a report is damaged.
+    """
+    folder = Path(folder)
+    path = folder / "README.md"
+    if not path.exists():
+        return []
+    text = _read(path)
     if text is None:
         return ["README.md can't be read as text"]
-    found, match = [], _FRONT_MATTER.match(text)
+    if text == "":
+        return ["README.md is empty"]
+    found = (
+        []
+        if _has_licence(path, text)
+        else ["README.md says no licence: write one in its first lines, `license: ...`"]
+    )
+    if not _MARKED.search(text):
+        return found
+    text = text.replace("\r\n", "\n")
+    if f"- Fingerprint: {fingerprint}\n" not in text:
+        found.append("README.md is of another model; wsedtk report writes it anew")
+    missing = [
+        "/".join(scored.parts[-2:])
+        for scored, report in _scored(folder, fingerprint)
+        if _score_row(scored, report) not in text
+    ]
+    if missing:
+        found.append(
+            f"README.md lacks the scores, as they are now, of {', '.join(missing)}; "
+            "wsedtk report writes them into it"
+        )
+    if _use(folder) not in text:
+        found.append(
+            "README.md tells of another operating point, or of none; wsedtk report writes it anew"
+        )
+    return found
+
+
+def _has_licence(path: Path, text: str) -> bool:
+    """Return whether the front matter of a card names a licence."""
+    match = _FRONT_MATTER.match(text)
     try:
         head = config.parse_yaml(match.group(1), path) if match else None
     except InputError:
         head = None
     licence = head.get("license") if isinstance(head, dict) else None
-    if licence in (None, "", "unknown"):
-        found.append("README.md says no licence: write one in its first lines, `license: ...`")
-    if not _MARKED.search(text):
-        return found
-    if f"- Fingerprint: {fingerprint}\n" not in text.replace("\r\n", "\n"):
-        found.append("README.md is of another model; wsedtk report writes it anew")
-    missing = [
-        "/".join(scored.parts[-2:])
-        for scored, report in _scored(Path(folder), fingerprint)
-        if _table(_score_row(scored, report), [])[0] not in text
-    ]
-    if missing:
-        found.append(
-            f"README.md lacks the scores, as they are now, of {', '.join(missing)}; wsedtk report writes them into it"
-        )
-    if "\n".join(_use(Path(folder))) not in text.replace("\r\n", "\n"):
-        found.append(
-            "README.md tells of another operating point, or of none; wsedtk report writes it anew"
-        )
-    return found
+    return licence not in (None, "", "unknown")

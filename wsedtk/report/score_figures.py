@@ -1,37 +1,50 @@
-"""Figures of a report page: poolings, curves, errors, training.
+"""Figures of a report page: poolings, curves, errors and training.
 
 N clips, K classes.
 """
 
-import html
+import functools
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from wsedtk.core.config import read_yaml
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.evaluation import average_precision, comparisons, report_data
+from wsedtk.evaluation.columns import columns
+from wsedtk.evaluation.metric import Place
+from wsedtk.evaluation.scored_systems import Scored
 from wsedtk.report import plots
 from wsedtk.report.clip_pages import MAX_SYSTEMS
-from wsedtk.report.page import breakable, table
-from wsedtk.report.score_tables import COLUMNS
+from wsedtk.report.page import Cell, Page, Row, table
+from wsedtk.report.plots import Curve, Figure, Interval, Panel, Point, SystemErrors, SystemFigures
 
-MOST_PANELS = 20  # classes whose curves are drawn; of more the best and the worst
-NUM_WORST = 15  # classes in the picture of errors, those with the most
-NUM_NAMED = 3  # classes named in a table's cell
-# The measures of the picture that compares poolings.
-FOREST = ("tag F1", "seg F1", "ER", "event F1", "MAP")
+MOST_PANELS = 20  # Most classes whose curves are drawn. Of more, the best and the worst are.
+NUM_WORST = 15  # classes with the most errors in the picture of errors
+NUM_NAMED = 3  # classes named in a cell
+MAX_MODES = 3  # ways of decoding that are marked in curves
 
 
-def one_a_system(group):
-    """Of each system the folder that was decoded from frames, else its first."""
-    chosen = {}
+def one_a_system(group: Iterable[Scored]) -> list[Scored]:
+    """Return one folder of each system: the one that was decoded from frames, else the first."""
+    chosen: dict[str, Scored] = {}
     for one in group:
         if one.system not in chosen or one.by_frames:
             chosen[one.system] = one
     return list(chosen.values())
 
 
-def read_history(path):
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Read a training history: {column: values}.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, or lacks a column that is drawn.
+    """
     try:
         lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
         history = {name: [float(row[i]) for row in lines[1:]] for i, name in enumerate(lines[0])}
@@ -42,113 +55,121 @@ def read_history(path):
     return history
 
 
-def _pooling(folder):
-    """The pooling, and its hierarchy, that a model directory names; empty where it is none."""
+def _pooling(folder: Path) -> str:
+    """Return the pooling of a model directory, with its hierarchy. "" without a model."""
     path = folder / "model.yaml"
     described = read_yaml(path) if path.exists() else None
-    found = (
-        [described.get(key) for key in ("pooling", "hierarchy")]
-        if isinstance(described, dict)
-        else []
-    )
-    return ", ".join(str(name) for name in found if name)
+    if not isinstance(described, dict):
+        return ""
+    names = [described.get(key) for key in ("pooling", "hierarchy")]
+    return ", ".join(str(name) for name in names if name)
 
 
-def pooling_figure(group, poolings):
-    """The systems of one set and mode beside each other, with their intervals. poolings: {system: its pooling}."""
-    columns = [
-        c for c in report_data.measured(COLUMNS, [one.report for one in group]) if c[0] in FOREST
-    ]
-    systems = [
-        (
-            one.system,
-            poolings[one.system],
-            [
-                (one.report[section][key], *(one.report[section].get(f"{key}_ci") or (None, None)))
-                for _, section, key in columns
-            ],
-        )
-        for one in group
-    ]
-    return plots.pooling_comparison([name for name, *_ in columns], systems)
+def pooling_figure(group: Sequence[Scored], poolings: Mapping[str, str]) -> Figure:
+    """Return a figure of the systems of one set and mode side by side, with their intervals.
+
+    Parameters
+    ----------
+    group : sequence of Scored
+    poolings : mapping
+        {system: its pooling}
+    """
+    reports = [one.report for one in group]
+    shown = report_data.measured(columns(Place.PICTURE, reports), reports)
+    systems = []
+    for one in group:
+        figures = []
+        for column in shown:
+            low, high = report_data.interval(one.report, column) or (None, None)
+            figures.append(Interval(report_data.figure(one.report, column), low, high))
+        systems.append(SystemFigures(one.system, poolings[one.system], figures))
+    return plots.pooling_comparison([column.heading for column in shown], systems)
 
 
-def add_poolings(page, found, systems):
-    """Where there are several systems: a picture a set and mode of their figures with intervals."""
+def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path]) -> None:
+    """Add a figure for each set and mode that several systems were evaluated on.
+
+    Parameters
+    ----------
+    page : Page
+    found : iterable of Scored
+    systems : mapping
+        {name: model directory}
+    """
     poolings = {name: _pooling(folder) for name, folder in systems.items()}
-    groups = {}
+    groups: dict[str, list[Scored]] = {}
     for one in found:
-        groups.setdefault((one.set, one.mode), []).append(one)
-    for (name, mode), group in groups.items():
+        groups.setdefault(f"{one.set}/{one.mode}", []).append(one)
+    for name, group in groups.items():
         if len(group) > 1:
-            page.figure(
-                f"{name}/{mode}: poolings",
-                pooling_figure(group, poolings),
-                caption=f"{html.escape(f'{name}/{mode}')}: each system and its pooling; the bars are 95 % intervals over clips.",
+            caption = (
+                f"{name}: each system and its pooling; the bars are 95 % intervals over clips."
             )
+            page.figure(f"{name}: poolings", pooling_figure(group, poolings), caption=caption)
 
 
-def _curve(system, values, truth):
-    """A curve of `plots.precision_recall`. values: (N,); truth: (N,) booleans."""
-    precision, recall = comparisons.thinned(*average_precision.precision_recall(values, truth))
-    return system, recall, precision, f"AP {average_precision.average_precision(values, truth):.3f}"
+def _curve(system: int, values: Floats, truth: Booleans) -> Curve:
+    """Return the curve of a class. values: (N,); truth: (N,) bool."""
+    curve = comparisons.thinned(average_precision.precision_recall(values, truth))
+    text = f"AP {average_precision.average_precision(values, truth):.3f}"
+    return Curve(system, curve.recall, curve.precision, text)
 
 
-def _panels(one, occurring, section):
-    """The classes, of those that occur, that are drawn: all, or the best and the worst by F1; and how a caption calls them."""
+def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[int], str]:
+    """Return which of the occurring classes are drawn, and what a caption calls them."""
     if len(occurring) <= MOST_PANELS:
-        return occurring, "every class that occurs"
-    by_f1 = sorted(
-        occurring, key=lambda k: -(one.report["classes"][one.labels[k]][section]["f1"] or 0)
-    )
-    return by_f1[: MOST_PANELS // 2] + by_f1[
-        -MOST_PANELS // 2 :
-    ], f"the best and the worst by F1 of {len(occurring)} classes that occur"
+        return list(occurring), "every class that occurs"
+    classes = one.report["classes"]
+    ranked = sorted(occurring, key=lambda k: -(classes[one.labels[k]][section]["f1"] or 0))
+    half = MOST_PANELS // 2
+    text = f"the best and the worst by F1 of {len(occurring)} classes that occur"
+    return ranked[:half] + ranked[-half:], text
 
 
-def add_curves(page, group):
-    """Precision over recall of clips, and of 1 s segments, for the classes of one set. group: a folder a system."""
+def add_curves(page: Page, group: Sequence[Scored]) -> None:
+    """Add precision-recall curves of the tags of one set. group: one folder a system."""
     group = [one for one in group if one.scores is not None][:MAX_SYSTEMS]
     if not group:
         return
     first = group[0]
-    ranked = report_data.extreme_classes(first.report)
-    chosen = (
-        [first.labels.index(label) for part in ranked[1:] for label in part]
-        if ranked
-        else range(len(first.labels))
-    )
-    classes, which = _panels(
-        first, [k for k in chosen if first.truth.clips_per_class()[k]], "tagging"
-    )
+    extremes = report_data.extreme_classes(first.report)
+    chosen: Sequence[int] = range(len(first.labels))
+    if extremes:
+        chosen = [first.labels.index(label) for label in (*extremes.best, *extremes.worst)]
+    clips_per_class = first.truth.clips_per_class()
+    classes, which = _panels(first, [k for k in chosen if clips_per_class[k]], "tagging")
     if not classes:
         return
-    tags, names = first.truth.tag_matrix(), [one.system for one in group]
-    points = [comparisons.operating_points(one, classes) for one in group]
-    panels = []
-    for i, k in enumerate(classes):
-        curves = [
-            _curve(s, one.scores.clip[one.rows, k], tags[:, k]) for s, one in enumerate(group)
-        ]
-        panels.append(
-            (
-                first.labels[k],
-                curves,
-                [(s, 0, *found[i][::-1]) for s, found in enumerate(points) if found[i]],
-            )
-        )
-    which = (
-        f"the best and the worst of {len(first.labels)} classes by {ranked[0]}" if ranked else which
-    )
+    if extremes:
+        which = f"the best and the worst of {len(first.labels)} classes by {extremes.by}"
+    tags = first.evidence.true_tags
+    panels = [Panel(first.labels[k], [], []) for k in classes]
+    for number, one in enumerate(group):
+        if one.scores is None:
+            continue
+        points = comparisons.operating_points(one, classes)
+        for panel, k, point in zip(panels, classes, points):
+            values = one.scores.clip[one.rows, k]
+            panel.curves.append(_curve(number, values, tags[:, k]))
+            if point:
+                panel.points.append(Point(number, 0, point.recall, point.precision))
     page.figure(
         f"{first.set}: precision and recall of tags",
-        plots.precision_recall(panels, names, ["at the clip threshold"]),
-        caption=f"Tags of clips, {which}; AP: average precision. The point is where the clip threshold lies.",
+        plots.precision_recall(panels, [one.system for one in group], ["at the clip threshold"]),
+        caption=f"Tags of clips, {which}; AP: average precision. "
+        "The point is where the clip threshold lies.",
     )
 
 
-def add_segment_curves(page, found):
-    """The same of 1 s segments, with the points of each way of decoding. found: all Scored folders of one set."""
+def add_segment_curves(page: Page, found: Sequence[Scored]) -> None:
+    """Add precision-recall curves of segments of 1 s, with a point for each way of decoding.
+
+    Parameters
+    ----------
+    page : Page
+    found : sequence of Scored
+        All folders of one set.
+    """
     group = [
         one
         for one in one_a_system(found)
@@ -156,97 +177,92 @@ def add_segment_curves(page, found):
     ][:MAX_SYSTEMS]
     if not group:
         return
-    first, modes = group[0], list(dict.fromkeys(one.mode for one in found))[:3]
-    true, _, _ = report_data.active_segments(first.truth, first.decoded)
+    first, modes = group[0], list(dict.fromkeys(one.mode for one in found))[:MAX_MODES]
+    true = first.evidence.true_segments
     classes, which = _panels(first, np.flatnonzero(true.any(axis=0)).tolist(), "segment")
-    panels = [(first.labels[k], [], []) for k in classes]
-    for s, one in enumerate(group):
+    panels = [Panel(first.labels[k], [], []) for k in classes]
+    for number, one in enumerate(group):
         values = comparisons.segment_scores(one, classes)
-        for i, k in enumerate(classes):
-            panels[i][1].append(_curve(s, values[:, i], true[:, k]))
-            for other in found:
+        decoded = [other for other in found if other.system == one.system and other.mode in modes]
+        for i, (panel, k) in enumerate(zip(panels, classes)):
+            panel.curves.append(_curve(number, values[:, i], true[:, k]))
+            for other in decoded:
                 figures = other.report["classes"][first.labels[k]]["segment"]
-                if other.system == one.system and other.mode in modes and figures["precision"]:
-                    panels[i][2].append(
-                        (s, modes.index(other.mode), figures["recall"], figures["precision"])
-                    )
+                if figures["precision"]:
+                    mark = modes.index(other.mode)
+                    point = Point(number, mark, figures["recall"], figures["precision"])
+                    panel.points.append(point)
+    marks = [f"decoded: {mode}" for mode in modes]
     page.figure(
         f"{first.set}: precision and recall of segments",
-        plots.precision_recall(
-            panels, [one.system for one in group], [f"decoded: {mode}" for mode in modes]
-        ),
-        caption=f"Segments of 1 s, {which}: the curve is of the scores that the model gives a segment, AP its area. The points "
-        "are where the decoded events lie; those of filtered frames need not be on the curve.",
+        plots.precision_recall(panels, [one.system for one in group], marks),
+        caption=f"Segments of 1 s, {which}: the curve is of the scores that the model gives a "
+        "segment, AP its area. The points are where the decoded events lie; those of filtered "
+        "frames need not be on the curve.",
     )
 
 
-def add_errors(page, group):
-    """What kinds of errors each system makes, and on which classes. group: Scored folders of one set with events."""
+def add_errors(page: Page, group: Sequence[Scored]) -> None:
+    """Add the kinds of errors of each system, and the classes with the most errors.
+
+    Parameters
+    ----------
+    page : Page
+    group : sequence of Scored
+        Folders of one set, with events and their reference.
+    """
     first = group[0]
+    names = [f"{one.system}/{one.mode}" for one in group]
+    rates = []
+    for name, one in zip(names, group):
+        segment = one.report["segment"]
+        parts = (segment[f"{part}_rate"] or 0 for part in ("substitution", "deletion", "insertion"))
+        rates.append(plots.ErrorRates(name, *parts))
     page.figure(
         f"{first.set}: errors",
-        plots.error_rates(
-            [
-                (
-                    f"{one.system}/{one.mode}",
-                    *(
-                        one.report["segment"][f"{part}_rate"] or 0
-                        for part in ("substitution", "deletion", "insertion")
-                    ),
-                )
-                for one in group
-            ]
-        ),
-        caption="Segments of 1 s. A substitution is a wrong class in place of a true one, a deletion a true one that is missed, an "
-        "insertion a class that is said too much.",
+        plots.error_rates(rates),
+        caption="Segments of 1 s. A substitution is a wrong class in place of a true one, "
+        "a deletion a true one that is missed, an insertion a false positive.",
     )
-    counts, rows = [comparisons.class_errors(one) for one in group], []
-    for one, (missed, added) in zip(group, counts):
-        rows.append(
-            (
-                "",
-                [
-                    breakable(f"{one.system}/{one.mode}"),
-                    f"{missed.sum():,}",
-                    _most(missed, first.labels),
-                    f"{added.sum():,}",
-                    _most(added, first.labels),
-                ],
-            )
-        )
-    page.add(
-        table(
-            ["system/mode", "segments missed", "most of them", "said too much", "most of them"],
-            rows,
-            text_columns=(2, 4),
-        )
+    errors = [comparisons.class_errors(one) for one in group]
+    page.add(_error_table(names, errors, first.labels))
+    one_each = one_a_system(group)
+    chosen = [i for i, one in enumerate(group) if any(one is other for other in one_each)]
+    chosen = chosen[:MAX_SYSTEMS]
+    sums = [errors[i].missed + errors[i].false_positives for i in chosen]
+    total = functools.reduce(operator.add, sums)
+    worst = [k for k in np.argsort(-total, kind="stable")[:NUM_WORST].tolist() if total[k]]
+    if not worst:
+        return
+    which = "Every class"
+    if len(worst) < len(first.labels):
+        which = f"The {len(worst)} classes with the most errors"
+    systems = [
+        SystemErrors(names[i], errors[i].missed[worst], errors[i].false_positives[worst])
+        for i in chosen
+    ]
+    page.figure(
+        f"{first.set}: errors by class",
+        plots.class_errors([first.labels[k] for k in worst], systems),
+        caption=f"{which}: segments missed to the left, false positives to the right.",
     )
-    chosen = [
-        i for i, one in enumerate(group) if any(one is other for other in one_a_system(group))
-    ][:MAX_SYSTEMS]
-    total = sum(missed + added for missed, added in (counts[i] for i in chosen))
-    worst = [k for k in np.argsort(-total, kind="stable")[:NUM_WORST] if total[k]]
-    if worst:
-        page.figure(
-            f"{first.set}: errors by class",
-            plots.class_errors(
-                [first.labels[k] for k in worst],
-                [
-                    (f"{group[i].system}/{group[i].mode}", counts[i][0][worst], counts[i][1][worst])
-                    for i in chosen
-                ],
-            ),
-            caption=f"{'Every class' if len(worst) == len(first.labels) else f'The {len(worst)} classes with the most errors'}: "
-            "segments missed to the left, segments said too much to the right.",
-        )
 
 
-def _most(counts, labels):
-    """The classes that most of the errors are of, with their share."""
-    worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED] if counts[k]]
-    return (
-        html.escape(
-            "; ".join(f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst)
-        )
-        or "–"
-    )
+def _error_table(
+    names: Sequence[str], errors: Sequence[comparisons.ClassErrors], labels: Sequence[str]
+) -> str:
+    rows = []
+    for name, one in zip(names, errors):
+        cells = []
+        for counts in (one.missed, one.false_positives):
+            cells += [Cell(f"{counts.sum():,}"), Cell(_most(counts, labels))]
+        rows.append(Row(Cell(name, breakable=True), cells))
+    header = ["system/mode", "segments missed", "most of them", "false positives", "most of them"]
+    return table(header, rows, text_columns=(2, 4))
+
+
+def _most(counts: Integers, labels: Sequence[str]) -> str:
+    """Return the classes with the most errors, and their shares."""
+    worst = [k for k in np.argsort(-counts, kind="stable")[:NUM_NAMED].tolist() if counts[k]]
+    words = [f"{labels[k]} {counts[k]:,} ({counts[k] / counts.sum():.0%})" for k in worst]
+    return "; ".join(words) or "–"

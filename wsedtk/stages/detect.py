@@ -110,18 +110,12 @@ class _Job:
 
         labels = self.finder.labels
         events = [(event.onset, event.offset, labels.index(event.label)) for event in found]
-        figure = plots.timeline(
-            source.name,
-            seconds,
-            labels,
-            curve.values(),
-            self.detector.seconds_per_frame * curve.span,
-            self.finder.thresholds,
-            events,
-            None,
-            spectrogram.values(),
-            self.detector.seconds_per_feature * spectrogram.span,
+        seconds_per_frame = self.detector.seconds_per_frame * curve.span
+        track = plots.Track("", curve.values(), seconds_per_frame, self.finder.thresholds, events)
+        features = plots.Spectrogram(
+            spectrogram.values(), self.detector.seconds_per_feature * spectrogram.span
         )
+        figure = plots.timelines(source.name, seconds, labels, [track], spectrogram=features)
         with _of_one_recording(), writing(self.plots / f"{source.name}.png") as temporary:
             temporary.write_bytes(plots.png(figure))
 

@@ -8,7 +8,7 @@ import html
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
-from wsedtk.evaluation import report_data, scored_systems
+from wsedtk.evaluation import scored_systems
 from wsedtk.report import model_card, plots
 from wsedtk.report.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
 from wsedtk.report.difference_tables import add_differences
@@ -22,13 +22,12 @@ from wsedtk.report.score_figures import (
     read_history,
 )
 from wsedtk.report.score_tables import (
-    COLUMNS,
-    LEGEND,
     by_set,
     class_tables,
     classes_side_by_side,
     comparison,
     coverage,
+    legend,
     notes,
     place,
 )
@@ -81,16 +80,16 @@ def run(folders, output, figures, kind):
     page = Page(figures, kind)
     page.section("Scores")
     page.add(comparison(found))
-    legend = [text for text, *_ in report_data.measured(LEGEND, [one.report for one in found])]
+    legends = legend(found)
     if any(one.report.get("zero_length_reference_events") for one in found):
-        legend.append("dropped: zero-length reference events, which sed_eval counts as missed")
+        legends.append("dropped: zero-length reference events, which sed_eval counts as missed")
     remarks = "".join(f" {note}." for note in notes(found))
     page.add(
-        f'<p class="note">{html.escape("; ".join(legend))}. Small '
+        f'<p class="note">{html.escape("; ".join(legends))}. Small '
         "figures: 95 % intervals over clips, of these trained systems."
         f"{html.escape(remarks)}</p>"
     )
-    add_differences(page, found, COLUMNS)
+    add_differences(page, found)
     add_poolings(page, found, systems)
     histories = {
         name: folder / "history.tsv"

@@ -1,16 +1,19 @@
 """score: decoded tags and events against the truth -> report.json and report.txt."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsedtk.core import console
 from wsedtk.core.atomic import write_text
 from wsedtk.core.progress import warning
+from wsedtk.core.types import PathLike
 from wsedtk.data import datadir, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.evaluation import report_text
-from wsedtk.evaluation.decoded_folder import PathLike, evaluate_folder
+from wsedtk.evaluation.columns import load_metrics
+from wsedtk.evaluation.decoded_folder import evaluate_folder
 from wsedtk.evaluation.report_data import MANY_CLASSES
 
 
@@ -31,13 +34,17 @@ def run(
     scores_path: PathLike | None,
     num_resamples: int,
     as_json: bool,
+    own_metrics: Sequence[str] = (),
 ) -> None:
     """Evaluate a decoded folder; write report.json, report.txt and the reference into it.
 
     See `wsedtk.evaluation.decoded_folder.evaluate_folder`.
     """
     out_dir = Path(out_dir)
-    report, truth = evaluate_folder(data_set, out_dir, scores_path, num_resamples, warn=warning)
+    own = load_metrics(own_metrics)
+    report, truth = evaluate_folder(
+        data_set, out_dir, scores_path, num_resamples, warn=warning, own=own
+    )
     _write_reference(out_dir / "reference", truth, data_set)
     mapping = report.to_dict()
     content = json.dumps(mapping, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -4,7 +4,8 @@ import json
 
 from wsedtk.core import console
 from wsedtk.core.progress import warning
-from wsedtk.evaluation.lists import PathLike, evaluate_lists
+from wsedtk.core.types import PathLike
+from wsedtk.evaluation.lists import evaluate_lists
 from wsedtk.evaluation.report_text import Kind
 
 

@@ -1,23 +1,50 @@
-"""Figures. Each function returns a matplotlib Figure; `render` turns it into the bytes of a PNG, SVG or PDF.
+"""Figures. Each function returns a matplotlib Figure; `render` returns its bytes as PNG, SVG or PDF.
 
 timelines.py    one clip over time: spectrogram, probabilities, attention, events
 curves.py       training, precision and recall
 comparisons.py  systems side by side: errors, poolings
-gradients.py    what a pooling function tells its frames; imports torch, hence not loaded here
+gradients.py    gradients of pooling functions; imports torch, so it is not imported here
 """
 
 from wsedtk.core.caches import matplotlib_importable
 
 with matplotlib_importable():
-    from wsedtk.report.plots.comparisons import class_errors, error_rates, pooling_comparison
-    from wsedtk.report.plots.curves import HISTORY, precision_recall, training_curves
+    from matplotlib.figure import Figure
+
+    from wsedtk.report.plots.comparisons import (
+        ErrorRates,
+        Interval,
+        SystemErrors,
+        SystemFigures,
+        class_errors,
+        error_rates,
+        pooling_comparison,
+    )
+    from wsedtk.report.plots.curves import (
+        HISTORY,
+        Curve,
+        Panel,
+        Point,
+        precision_recall,
+        training_curves,
+    )
     from wsedtk.report.plots.style import COLORS, FORMATS, color, png, render
-    from wsedtk.report.plots.timelines import Track, timeline, timelines
+    from wsedtk.report.plots.timelines import Spectrogram, TimedEvent, Track, timelines
 
 __all__ = [
     "COLORS",
     "FORMATS",
     "HISTORY",
+    "Curve",
+    "ErrorRates",
+    "Figure",
+    "Interval",
+    "Panel",
+    "Point",
+    "Spectrogram",
+    "SystemErrors",
+    "SystemFigures",
+    "TimedEvent",
     "Track",
     "class_errors",
     "color",
@@ -26,7 +53,6 @@ __all__ = [
     "pooling_comparison",
     "precision_recall",
     "render",
-    "timeline",
     "timelines",
     "training_curves",
 ]

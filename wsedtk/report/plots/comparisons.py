@@ -1,20 +1,58 @@
-"""Systems side by side: what kinds of errors they make, on which classes, and how their poolings compare."""
+"""Systems side by side: kinds of errors, errors by class, and poolings."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from wsedtk.core.types import Integers
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
 _PARTS = (("substitutions", COLORS[6]), ("deletions", COLORS[0]), ("insertions", COLORS[1]))
 
 
+class ErrorRates(NamedTuple):
+    """The parts of the error rate of a system."""
+
+    name: str
+    substitutions: float
+    deletions: float
+    insertions: float
+
+
+class SystemErrors(NamedTuple):
+    """The errors of a system: false negatives and false positives (M,) of M classes."""
+
+    name: str
+    missed: Integers
+    false_positives: Integers
+
+
+class Interval(NamedTuple):
+    """A figure with the ends of its interval, all None if there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class SystemFigures(NamedTuple):
+    """The figures of a system, one for each metric, and its pooling, "" if it is unknown."""
+
+    name: str
+    pooling: str
+    figures: Sequence[Interval]
+
+
 @styled
-def error_rates(systems):
-    """Stacked bars: substitutions, deletions and insertions of each system, as rates. systems: (name, S, D, I)."""
+def error_rates(systems: Sequence[ErrorRates]) -> Figure:
+    """Draw stacked bars of the substitution, deletion and insertion rates of each system."""
     figure = Figure(figsize=(7.5, 0.3 * len(systems) + 0.85), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(systems))
-    for (name, tint), values in zip(_PARTS, zip(*(rates for _, *rates in systems))):
+    parts = np.array([rates for _, *rates in systems]).T
+    for (name, tint), values in zip(_PARTS, parts):
         axes.barh(range(len(systems)), values, left=left, color=tint, label=name, height=0.7)
         left += values
     for place, total in enumerate(left):
@@ -30,10 +68,14 @@ def error_rates(systems):
 
 
 @styled
-def class_errors(labels, systems):
-    """Segments that each system missed (to the left) and said too much (to the right) of each class.
+def class_errors(labels: Sequence[str], systems: Sequence[SystemErrors]) -> Figure:
+    """Draw bars of false negatives (to the left) and false positives (to the right).
 
-    labels: M names, from top to bottom; systems: (name, missed (M,), too much (M,)).
+    Parameters
+    ----------
+    labels : sequence of str
+        M classes, from top to bottom.
+    systems : sequence of SystemErrors
     """
     height = 0.8 / max(len(systems), 1)
     figure = Figure(
@@ -42,9 +84,9 @@ def class_errors(labels, systems):
     )
     axes = figure.subplots()
     places, largest = np.arange(len(labels)), 1
-    for number, (name, missed, added) in enumerate(systems):
+    for number, (name, missed, false_positives) in enumerate(systems):
         rows = places + (number - (len(systems) - 1) / 2) * height
-        largest = max(largest, missed.max(initial=0), added.max(initial=0))
+        largest = max(largest, missed.max(initial=0), false_positives.max(initial=0))
         axes.barh(
             rows,
             -missed,
@@ -56,7 +98,7 @@ def class_errors(labels, systems):
         )
         axes.barh(
             rows,
-            added,
+            false_positives,
             height=height,
             color=color(number),
             label=plain(name, 40),
@@ -68,7 +110,7 @@ def class_errors(labels, systems):
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     axes.set_yticks(places, [plain(label, 40) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_xlabel("← segments missed          segments said too much →")
+    axes.set_xlabel("← segments missed          false positives →")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     if len(systems) > 1:
@@ -79,20 +121,26 @@ def class_errors(labels, systems):
 
 
 @styled
-def pooling_comparison(measures, systems):
-    """Each system's figures with their intervals, one panel a measure. A colour a pooling.
+def pooling_comparison(metrics: Sequence[str], systems: Sequence[SystemFigures]) -> Figure:
+    """Draw the figures of each system with their intervals, one panel a metric.
 
-    measures: names; systems: (name, pooling or "", [(value, low, high) a measure, the ends None where there is no interval]).
+    Each pooling has a colour.
+
+    Parameters
+    ----------
+    metrics : sequence of str
+        The headings of the panels.
+    systems : sequence of SystemFigures
     """
-    columns = min(5, len(measures))
-    rows = -(-len(measures) // columns)
+    columns = min(5, len(metrics))
+    rows = -(-len(metrics) // columns)
     figure = Figure(figsize=(7.5, rows * (0.22 * len(systems) + 0.75) + 0.2), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     tints = {
         pooling: color(i)
         for i, pooling in enumerate(dict.fromkeys(pooling for _, pooling, _ in systems))
     }
-    for number, (axes, title) in enumerate(zip(grid.flat, measures)):
+    for number, (axes, title) in enumerate(zip(grid.flat, metrics)):
         for place, (_, pooling, values) in enumerate(systems):
             value, low, high = values[number]
             if value is not None:
@@ -112,7 +160,7 @@ def pooling_comparison(measures, systems):
         axes.locator_params(axis="x", nbins=3)
         axes.grid()
         axes.tick_params(axis="y", length=0)
-    for axes in grid.flat[len(measures) :]:
+    for axes in grid.flat[len(metrics) :]:
         axes.set_visible(False)
     names = [
         plain(name, 30) + (f" ({plain(pooling)})" if pooling else "")

@@ -1,27 +1,56 @@
-"""Curves: how a training went, and what each threshold would give.
-
-N clips or segments, K classes.
-"""
+"""Curves of training, and of precision and recall."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from wsedtk.core.types import Floats
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
-HISTORY = (
-    "step",
-    "train_loss",
-    "valid_loss",
-    "valid_f1",
-    "valid_map",
-)  # the columns of a training history that are drawn
+# The columns of a training history that are drawn.
+HISTORY = ("step", "train_loss", "valid_loss", "valid_f1", "valid_map")
+_MARKERS = "oDs"
+
+
+class Curve(NamedTuple):
+    """A precision-recall curve (C,) of a system, by its number, with a text in its colour."""
+
+    system: int
+    recall: Floats
+    precision: Floats
+    text: str
+
+
+class Point(NamedTuple):
+    """Precision and recall of a system at a threshold. system, mark: their numbers."""
+
+    system: int
+    mark: int
+    recall: float
+    precision: float
+
+
+class Panel(NamedTuple):
+    """The curves and points of a class."""
+
+    title: str
+    curves: list[Curve]
+    points: list[Point]
 
 
 @styled
-def training_curves(history, title):
-    """Losses on the left, validation F1 and MAP on the right, over batches. history: {column: list of numbers}."""
+def training_curves(history: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """Draw losses on the left, and validation F1 and MAP on the right, over batches.
+
+    Parameters
+    ----------
+    history : mapping
+        {column: values}, with at least the columns of `HISTORY`.
+    title : str
+    """
     figure = Figure(figsize=(7.5, 2.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, text, style in (("train_loss", "fit", COLORS[0]), ("valid_loss", "valid", COLORS[1])):
@@ -44,11 +73,18 @@ def training_curves(history, title):
 
 
 @styled
-def precision_recall(panels, systems, marks=()):
-    """Small multiples: precision over recall of each class, a colour a system, and the points that it works at.
+def precision_recall(
+    panels: Sequence[Panel], systems: Sequence[str], marks: Sequence[str] = ()
+) -> Figure:
+    """Draw precision over recall, one panel a class and one colour a system.
 
-    panels: (title, curves, points) a class; curves: (system, recall (C,), precision (C,), a text); points: (system, mark, recall,
-    precision), with numbers of systems and marks; systems: their names; marks: what each mark stands for.
+    Parameters
+    ----------
+    panels : sequence of Panel
+    systems : sequence of str
+        The names of the systems.
+    marks : sequence of str
+        The meaning of each mark of a point.
     """
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -67,11 +103,11 @@ def precision_recall(panels, systems, marks=()):
                 color=color(system),
                 fontsize=7,
             )
-        for system, mark, recall, precision in points:
+        for system, mark, x, y in points:
             axes.plot(
-                recall,
-                precision,
-                "oDs"[mark],
+                x,
+                y,
+                _MARKERS[mark],
                 color=color(system),
                 markersize=5.5,
                 markeredgecolor="white",
@@ -88,7 +124,7 @@ def precision_recall(panels, systems, marks=()):
         axes.grid()
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    for column in range(columns):  # the lowest panel of each column carries the numbers
+    for column in range(columns):
         lowest = grid[(len(panels) - 1 - column) // columns][column]
         lowest.set_xlabel("recall")
         lowest.tick_params(labelbottom=True)
@@ -105,7 +141,7 @@ def precision_recall(panels, systems, marks=()):
     )
     handles = [Line2D([], [], color=color(i)) for i in range(len(systems))]
     handles += [
-        Line2D([], [], linestyle="", marker="oDs"[i], color="#444") for i in range(len(marks))
+        Line2D([], [], linestyle="", marker=_MARKERS[i], color="#444") for i in range(len(marks))
     ]
     figure.legend(
         handles,

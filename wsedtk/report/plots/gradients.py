@@ -1,61 +1,98 @@
-"""What a pooling function tells its frames: dy/dx_i over x_i (Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, table A-1).
+"""Gradients of pooling functions, dy/dx_i.
 
-T frames.
+Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, table A-1. T frames.
 """
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from wsedtk.core.types import Floats
 from wsedtk.models.pooling import Pooling
 from wsedtk.report.plots.style import COLORS, styled
 
 NUM_FRAMES, GROUPS, EVENT = 100, (5, 5), (50, 85)  # frames
 METHODS = ("max", "average", "linear", "exp", "attention")
-_WEIGHTS = np.ones(
-    NUM_FRAMES
-)  # attention's are the network's: all alike, to show what is left of it
+# Attention weights come from the network. With equal weights, the rest of the function shows.
+_WEIGHTS = np.ones(NUM_FRAMES)
 
 
-def example(seed=0):
-    """Frame probabilities (T,) of a clip with one event: low before and after, high and unsteady inside."""
+class Gradient(NamedTuple):
+    """The clip probability y, and dy/dx (T,) times T, which is 1 for average pooling."""
+
+    y: float
+    over_x: Floats
+
+
+class _Line(NamedTuple):
+    """A line over time. values: (T,); options: further ones of matplotlib."""
+
+    label: str
+    values: Floats
+    tint: str
+    options: dict[str, Any]
+
+
+def example(seed: int = 0) -> Floats:
+    """Return frame probabilities (T,) of a clip with one event.
+
+    They are low before and after the event, and high and noisy within it.
+    """
     rng = np.random.default_rng(seed)
     time = np.arange(NUM_FRAMES) + 0.5
     inside = 1 / (1 + np.exp(-(np.diff(EVENT) / 2 - np.abs(time - np.mean(EVENT))) / 2))
-    return np.clip(0.06 + 0.74 * inside + rng.normal(0, 0.07, NUM_FRAMES), 0.01, 0.99)
+    noisy: Floats = np.clip(0.06 + 0.74 * inside + rng.normal(0, 0.07, NUM_FRAMES), 0.01, 0.99)
+    return noisy
 
 
-def gradient(method, x, hierarchy=None):
-    """y and dy/dx (T,), times T so that average pooling's is 1, of one clip's frame probabilities x (T,); by autograd, in float64."""
+def gradient(method: str, x: Floats, hierarchy: str | None = None) -> Gradient:
+    """Return the gradient of a pooling function by autograd, in float64.
+
+    Parameters
+    ----------
+    method : str
+    x : (T,) float
+        Frame probabilities of one clip.
+    hierarchy : str, optional
+    """
     frames = torch.tensor(x[None, :, None], dtype=torch.float64, requires_grad=True)  # (1, T, 1)
     pooling = Pooling(method, 1, hierarchy, GROUPS if hierarchy else ())
     y = pooling(frames, torch.tensor(_WEIGHTS[None, :, None]) if pooling.needs_weights else None)
     y.sum().backward()
-    return float(y.detach()), frames.grad[0, :, 0].numpy() * len(x)
+    if frames.grad is None:
+        raise RuntimeError("the pooling function has no gradient")
+    return Gradient(float(y.detach()), frames.grad[0, :, 0].numpy() * len(x))
 
 
-def _over_time(axes, lines):
-    """lines: (label, values (T,), colour, more of matplotlib's)."""
-    for label, values, tint, more in lines:
-        axes.stairs(
-            values, np.arange(NUM_FRAMES + 1), baseline=None, label=label, color=tint, **more
-        )
+def _over_time(axes: Axes, lines: Iterable[_Line]) -> None:
+    edges = np.arange(NUM_FRAMES + 1)
+    for label, values, tint, options in lines:
+        axes.stairs(values, edges, baseline=None, label=label, color=tint, **options)
     axes.set(xlabel="frame", xlim=(0, NUM_FRAMES))
     axes.legend(fontsize=7, loc="upper left", borderaxespad=0.1)
 
 
 @styled
-def pooling_gradients():
-    """A clip's frame probabilities, and the gradient that each pooling function gives its frames: over x_i, and over time."""
+def pooling_gradients() -> Figure:
+    """Draw frame probabilities of a clip, and the gradient of each pooling function.
+
+    The gradient is drawn over x_i and over time.
+    """
     x = example()
     figure = Figure(figsize=(7.5, 5.8), layout="constrained")
     (clip, over_x), (over_time, hierarchical) = figure.subplots(2, 2)
     clip.axvspan(*EVENT, color="#f0f0f0")
     clip.stairs(x, np.arange(NUM_FRAMES + 1), baseline=None, color="#444")
-    found = {method: (*gradient(method, x), tint) for method, tint in zip(METHODS, COLORS)}
-    for method, (y, _, tint) in found.items():
+    found = {method: gradient(method, x) for method in METHODS}
+    tints = dict(zip(METHODS, COLORS))
+    for method, one in found.items():
         if method != "attention":
-            clip.axhline(y, color=tint, linewidth=1, label=f"{method}, y = {y:.2f}")
+            label = f"{method}, y = {one.y:.2f}"
+            clip.axhline(one.y, color=tints[method], linewidth=1, label=label)
     clip.legend(
         fontsize=7,
         loc="upper left",
@@ -72,45 +109,25 @@ def pooling_gradients():
         ylim=(0, 1.02),
         xlim=(0, NUM_FRAMES),
     )
-    order, y = np.argsort(x), found["linear"][0]
+    order, linear = np.argsort(x), found["linear"]
     for method in METHODS[1:-1]:
-        over_x.plot(x[order], found[method][1][order], color=found[method][2], label=method)
-    top = found["linear"][1].max()
-    over_x.plot(
-        x.max(),
-        top,
-        "^",
-        color=COLORS[0],
-        clip_on=False,
-        label=f"max: {NUM_FRAMES}, one frame alone",
-    )
-    over_x.plot(y / 2, 0, "o", color=COLORS[2], markersize=4, label="linear: 0 at y / 2")
+        over_x.plot(x[order], found[method].over_x[order], color=tints[method], label=method)
+    label = f"max: {NUM_FRAMES}, one frame alone"
+    over_x.plot(x.max(), linear.over_x.max(), "^", color=COLORS[0], clip_on=False, label=label)
+    over_x.plot(linear.y / 2, 0, "o", color=COLORS[2], markersize=4, label="linear: 0 at y / 2")
     over_x.legend(fontsize=7, loc="upper left", borderaxespad=0.1)
     over_x.set(title="Gradient over probability", xlabel="$x_i$")
-    single = [(method, found[method][1], found[method][2], {}) for method in METHODS[1:-1]]
-    _over_time(
-        over_time,
-        [
-            *single,
-            (
-                "attention of equal weights",
-                found["attention"][1],
-                COLORS[4],
-                {"linestyle": (0, (2, 3))},
-            ),
-        ],
-    )
+    lines = [_Line(method, found[method].over_x, tints[method], {}) for method in METHODS[1:-1]]
+    dotted = {"linestyle": (0, (2, 3))}
+    equal = _Line("attention of equal weights", found["attention"].over_x, COLORS[4], dotted)
+    _over_time(over_time, [*lines, equal])
     over_time.set_title("Gradient over time")
-    lines = [
-        (
-            f"{method}, {hierarchy or 'single'}",
-            gradient(method, x, hierarchy)[1],
-            found[method][2],
-            {"linewidth": 1.6} if hierarchy else {"alpha": 0.5},
-        )
-        for method in ("linear", "exp")
-        for hierarchy in (None, "published")
-    ]
+    lines = []
+    for method in ("linear", "exp"):
+        single, published = gradient(method, x), gradient(method, x, "published")
+        tint = tints[method]
+        lines.append(_Line(f"{method}, single", single.over_x, tint, {"alpha": 0.5}))
+        lines.append(_Line(f"{method}, published", published.over_x, tint, {"linewidth": 1.6}))
     _over_time(hierarchical, lines)
     hierarchical.set_title("Hierarchical pooling, reading published (5 x 5 frames)")
     hierarchical.sharey(over_time)

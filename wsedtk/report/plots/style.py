@@ -1,12 +1,17 @@
-"""What all figures share: colours, sizes, and how names and whole figures are written out."""
+"""Colours and sizes of all figures, names as matplotlib shows them, and figures as bytes."""
 
 import functools
 import io
 import warnings
+from collections.abc import Callable, Collection
+from typing import ParamSpec
 
 import matplotlib
+from matplotlib.figure import Figure
 
 from wsedtk.core.progress import printable
+
+P = ParamSpec("P")
 
 COLORS = [
     "#0072b2",
@@ -41,9 +46,9 @@ _STYLE = {
     "xtick.labelcolor": "#333",
     "ytick.labelcolor": "#333",
     "legend.frameon": False,
-    "svg.hashsalt": "wsedtk",
-    "pdf.fonttype": 42,
-}  # the same figure is the same file; its fonts can be edited
+    "svg.hashsalt": "wsedtk",  # The same figure gives the same file.
+    "pdf.fonttype": 42,  # Text in a PDF can be edited.
+}
 _NO_DATE = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -51,45 +56,54 @@ _NO_DATE = {
 }
 
 
-def styled(function):
-    """Draw a figure in the common style."""
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Make a function draw in the common style."""
 
     @functools.wraps(function)
-    def draw(*arguments, **options):
+    def draw(*arguments: P.args, **options: P.kwargs) -> Figure:
         with matplotlib.rc_context(_STYLE):
             return function(*arguments, **options)
 
     return draw
 
 
-def render(figure, kind):
-    """The figure as bytes of one of FORMATS, the same each time."""
+def render(figure: Figure, kind: str) -> bytes:
+    """Return a figure as bytes. The same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    kind : {"png", "svg", "pdf"}
+    """
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing from font"
-        )  # a box stands for it; the page's text has the name itself
+        # matplotlib draws a box for such a character. The text of the page has the name itself.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format=kind, dpi=120, metadata=_NO_DATE[kind])
     return buffer.getvalue()
 
 
-def png(figure):
-    """The figure as PNG bytes."""
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG bytes."""
     return render(figure, "png")
 
 
-def color(label):
-    """The colour of class, or system, number `label`; they repeat after ten."""
-    return COLORS[label % len(COLORS)]
+def color(number: int) -> str:
+    """Return the colour of a class or system. Colours repeat after ten."""
+    return COLORS[number % len(COLORS)]
 
 
-def legend_columns(names):
-    """How many columns of a legend fit a picture's width."""
+def legend_columns(names: Collection[str]) -> int:
+    """Return how many columns of a legend fit into the width of a figure."""
     return max(1, min(len(names), 110 // (max(map(len, names), default=0) + 7)))
 
 
-def plain(text, longest=60):
-    """A name as matplotlib shows it: a dollar sign begins no formula, an underscore at the front hides no class, a long one is cut."""
-    text = printable(text if len(text) <= longest else f"{text[: longest - 3]}...")
+def plain(text: str, longest: int = 60) -> str:
+    """Return a name so that matplotlib shows it as it is. A long one is cut.
+
+    A dollar sign would begin a formula. An underscore in front would hide a class in the legend.
+    """
+    shortened = text if len(text) <= longest else f"{text[: longest - 3]}..."
+    text = str(printable(shortened))
     text = text.replace("\n", " ").replace("\t", " ").replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

@@ -1,48 +1,82 @@
-"""One clip over time, as one system or several see it (Wang, Li & Metze 2019, figure 3; He, Shen & Zhang 2019, figure 5).
+"""One clip over time, with the scores and events of one system or several.
 
-T frames, F mel bins, K classes.
+Wang, Li & Metze 2019, figure 3; He, Shen & Zhang 2019, figure 5. T frames, F mel bins, K classes.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
 from wsedtk.core.progress import clock
+from wsedtk.core.types import Floats
 from wsedtk.report.plots.style import COLORS, color, legend_columns, plain, styled
 
-MAX_CLASSES, MAX_ROWS = 8, 24  # that a picture has room for
-LONG_SECONDS = 300  # from which on times are hours, minutes and seconds
-_STEPS = (
-    60,
-    120,
-    300,
-    600,
-    900,
-    1800,
-    3600,
-    7200,
-    14400,
-    28800,
-)  # seconds from one time that is written to the next
-LONGEST_NAME = 24  # of a system beside its events; longer ones are numbered there
+MAX_CLASSES = 8  # in one figure
+MAX_ROWS = 24  # of events in one figure
+LONG_SECONDS = 300  # From this duration on, times are hours, minutes and seconds.
+# Seconds from one tick to the next.
+_STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
+_SECONDS_A_DAY = 86400
+LONGEST_NAME = 24  # of a system beside its events. Longer ones are replaced by numbers there.
+
+Tints = Mapping[int, str]  # the colour of each class that is drawn
+
+
+class TimedEvent(NamedTuple):
+    """An event: onset and offset in seconds, and the number of its class."""
+
+    onset: float
+    offset: float
+    label: int
+
+
+class Spectrogram(NamedTuple):
+    """Log-mel features (T, F) of a clip, and the seconds between frames."""
+
+    features: Floats
+    seconds_per_frame: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """What one system says of a clip."""
+    """The scores and events of one system for a clip.
+
+    Attributes
+    ----------
+    name : str
+    frame_scores : (T, K) float
+    seconds_per_frame : float
+    thresholds : (K,) float
+    found : sequence of (onset, offset, class)
+    weights : (T, K) float, optional
+        Attention weights of any scale.
+    """
 
     name: str
-    frame_scores: np.ndarray  # (T, K)
+    frame_scores: Floats
     seconds_per_frame: float
-    thresholds: np.ndarray  # (K,)
-    found: list  # of (onset, offset, class)
-    weights: np.ndarray | None = None  # (T, K) attention
+    thresholds: Floats
+    found: Sequence[tuple[float, float, int]]
+    weights: Floats | None = None
 
 
-def _spectrogram(axes, features, seconds_per_frame):
+class _Row(NamedTuple):
+    """The events of one class by one system, or by the truth."""
+
+    label: int
+    source: str
+    is_true: bool
+    spans: list[tuple[float, float]]
+
+
+def _draw_spectrogram(axes: Axes, spectrogram: Spectrogram) -> None:
+    features, seconds_per_frame = spectrogram
     axes.imshow(
         features.T,
         origin="lower",
@@ -54,7 +88,7 @@ def _spectrogram(axes, features, seconds_per_frame):
     axes.set_ylabel("mel bin")
 
 
-def _curves(axes, track, tints):
+def _draw_scores(axes: Axes, track: Track, tints: Tints) -> None:
     edges = np.arange(len(track.frame_scores) + 1) * track.seconds_per_frame
     for k, tint in tints.items():
         axes.stairs(track.frame_scores[:, k], edges, color=tint, linewidth=1.3)
@@ -65,83 +99,121 @@ def _curves(axes, track, tints):
     axes.set_ylabel("probability")
 
 
-def _attention(axes, track, tints):
-    """The weights of each class beside its largest: (T, K) of any scale."""
-    edges = np.arange(len(track.weights) + 1) * track.seconds_per_frame
+def _draw_attention(axes: Axes, weights: Floats, seconds_per_frame: float, tints: Tints) -> None:
+    """Draw the weights of each class relative to its largest."""
+    edges = np.arange(len(weights) + 1) * seconds_per_frame
     for k, tint in tints.items():
-        largest = track.weights[:, k].max(initial=0)
-        axes.stairs(
-            track.weights[:, k] / (largest or 1),
-            edges,
-            color=tint,
-            linewidth=0.8,
-            fill=True,
-            alpha=0.3,
-        )
-        axes.stairs(track.weights[:, k] / (largest or 1), edges, color=tint, linewidth=0.8)
+        relative = weights[:, k] / (weights[:, k].max(initial=0) or 1)
+        axes.stairs(relative, edges, color=tint, linewidth=0.8, fill=True, alpha=0.3)
+        axes.stairs(relative, edges, color=tint, linewidth=0.8)
     axes.set_ylim(-0.02, 1.05)
     axes.set_yticks([0, 1], ["0", "max"])
     axes.set_ylabel("attention")
 
 
-def _bars(axes, rows, labels, tints):
-    """rows: (class, what it is, is it the truth, [(onset, offset)]) from top to bottom."""
-    for place, (k, _, is_true, spans) in enumerate(rows):
+def _draw_events(axes: Axes, rows: Sequence[_Row], labels: Sequence[str], tints: Tints) -> None:
+    """Draw a bar for each event, in rows from top to bottom."""
+    names = []
+    for place, row in enumerate(rows):
+        tint = tints[row.label]
         axes.broken_barh(
-            [(a, b - a) for a, b in spans],
+            [(onset, offset - onset) for onset, offset in row.spans],
             (place - 0.38, 0.76),
-            color=tints[k],
-            alpha=0.45 if is_true else 1,
-            hatch="///" if is_true else None,
-            edgecolor="white" if is_true else tints[k],
-            linewidth=0 if is_true else 0.7,
+            color=tint,
+            alpha=0.45 if row.is_true else 1,
+            hatch="///" if row.is_true else None,
+            edgecolor="white" if row.is_true else tint,
+            linewidth=0 if row.is_true else 0.7,
         )
-    names = [
-        kind if i and rows[i - 1][0] == k else ": ".join(filter(None, [plain(labels[k], 40), kind]))
-        for i, (k, kind, *_) in enumerate(rows)
-    ]
+        words = [row.source]
+        if not place or rows[place - 1].label != row.label:
+            words = list(filter(None, [plain(labels[row.label], 40), row.source]))
+        names.append(": ".join(words))
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
 
 
-def _shown(tracks, truth):
-    """The classes that are drawn, ascending: those of the truth first, then those that were found for the longest time."""
-    seconds = {}
-    for onset, offset, k in [event for track in tracks for event in track.found]:
-        seconds[k] = seconds.get(k, 0) + offset - onset
+class _Shown(NamedTuple):
+    """The classes that are drawn, in ascending order, and the number of those left out."""
+
+    classes: list[int]
+    num_left_out: int
+
+
+def _choose_classes(
+    tracks: Sequence[Track], truth: Sequence[tuple[float, float, int]] | None
+) -> _Shown:
+    """Return the classes of the truth, then those with the longest events, as far as they fit."""
+    seconds: dict[int, float] = {}
+    for track in tracks:
+        for onset, offset, k in track.found:
+            seconds[k] = seconds.get(k, 0) + offset - onset
     true = {k for *_, k in truth or []}
     ranked = [*sorted(true), *sorted(set(seconds) - true, key=lambda k: (-seconds[k], k))]
     most = min(MAX_CLASSES, max(MAX_ROWS // (len(tracks) + 1), 1))
-    return sorted(ranked[:most]) or [int(tracks[0].frame_scores.max(axis=0).argmax())], len(
-        ranked[most:]
-    )
+    if not ranked:
+        return _Shown([int(tracks[0].frame_scores.max(axis=0).argmax())], 0)
+    return _Shown(sorted(ranked[:most]), len(ranked[most:]))
+
+
+def _label_time(axes: Axes, duration: float, num_left_out: int) -> None:
+    """Set ticks and the label of the time axis."""
+    unit = "seconds"
+    if duration > LONG_SECONDS:
+        unit = "hours:minutes:seconds"
+        step = next((step for step in _STEPS if duration <= 8 * step), _SECONDS_A_DAY)
+        axes.xaxis.set_major_locator(MultipleLocator(step))
+        axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds))
+    remark = f" ({num_left_out} more classes were found, for a shorter time)"
+    axes.set_xlabel(unit + (remark if num_left_out else ""))
 
 
 @styled
-def timelines(title, duration, labels, tracks, truth=None, features=None, seconds_per_feature=None):
-    """One clip: spectrogram; each system's frame probabilities with their thresholds (dotted), and attention; events beside the true ones.
+def timelines(
+    title: str,
+    duration: float,
+    labels: Sequence[str],
+    tracks: Sequence[Track],
+    *,
+    truth: Sequence[tuple[float, float, int]] | None = None,
+    spectrogram: Spectrogram | None = None,
+) -> Figure:
+    """Draw one clip over time.
 
-    tracks: a Track a system; truth: a list of (onset, offset, class), None where it is not known; features: (T, F) log-mel or None.
-    Of more than MAX_CLASSES classes those that were found for the shortest time are left out.
+    The panels are the spectrogram, the frame probabilities of each system with their thresholds
+    (dotted) and attention weights, and the events. If there are too many classes, those with the
+    shortest events are left out.
+
+    Parameters
+    ----------
+    title : str
+    duration : float
+        Seconds.
+    labels : sequence of str
+        The K classes.
+    tracks : sequence of Track
+        One for each system.
+    truth : sequence of (onset, offset, class), optional
+        The true events, if they are known.
+    spectrogram : Spectrogram, optional
     """
-    shown, num_left_out = _shown(tracks, truth)
-    tints = {
-        k: color(k if len(labels) <= len(COLORS) else place) for place, k in enumerate(shown)
-    }  # its own where there are enough
-    kinds = [("true", truth, True)] if truth is not None else []
+    shown, num_left_out = _choose_classes(tracks, truth)
+    # With few classes, each has the same colour in all figures.
+    has_own_colors = len(labels) <= len(COLORS)
+    tints = {k: color(k if has_own_colors else place) for place, k in enumerate(shown)}
     is_short = max(len(track.name) for track in tracks) <= LONGEST_NAME
     names = [
         plain(track.name) if is_short else f"{number}" for number, track in enumerate(tracks, 1)
     ]
-    kinds += [(name, track.found, False) for name, track in zip(names, tracks)]
-    rows = [
-        (k, kind, is_true, [(a, b) for a, b, label in spans if label == k])
-        for k in shown
-        for kind, spans, is_true in kinds
-    ]
-    heights = [1.3] if features is not None else []
+    rows = []
+    for k in shown:
+        if truth is not None:
+            rows.append(_Row(k, "true", True, _spans(truth, k)))
+        for name, track in zip(names, tracks):
+            rows.append(_Row(k, name, False, _spans(track.found, k)))
+    heights = [1.3] if spectrogram is not None else []
     for track in tracks:
         heights += [1.2] if track.weights is None else [1.2, 0.5]
     heights.append(0.21 * len(rows) + 0.1)
@@ -155,62 +227,25 @@ def timelines(title, duration, labels, tracks, truth=None, features=None, second
         figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     )
     rest = iter(panels)
-    if features is not None:
-        _spectrogram(next(rest), features, seconds_per_feature)
-    for number, track in enumerate(tracks):
+    if spectrogram is not None:
+        _draw_spectrogram(next(rest), spectrogram)
+    for name, track in zip(names, tracks):
         axes = next(rest)
-        _curves(axes, track, tints)
+        _draw_scores(axes, track, tints)
         if len(tracks) > 1:
-            axes.set_title(
-                names[number] if is_short else f"{names[number]}: {plain(track.name)}",
-                loc="left",
-                fontsize=8,
-                pad=3,
-            )
+            heading = name if is_short else f"{name}: {plain(track.name)}"
+            axes.set_title(heading, loc="left", fontsize=8, pad=3)
         if track.weights is not None:
-            _attention(next(rest), track, tints)
-    _bars(panels[-1], rows, labels, tints)
+            _draw_attention(next(rest), track.weights, track.seconds_per_frame, tints)
+    _draw_events(panels[-1], rows, labels, tints)
     panels[-1].set_xlim(0, duration)
-    is_long = duration > LONG_SECONDS
-    if is_long:
-        panels[-1].xaxis.set_major_locator(
-            MultipleLocator(next((s for s in _STEPS if duration <= 8 * s), 86400))
-        )
-        panels[-1].xaxis.set_major_formatter(lambda seconds, _: clock(seconds))
-    panels[-1].set_xlabel(
-        ("hours:minutes:seconds" if is_long else "seconds")
-        + (f" ({num_left_out} more classes were found, for a shorter time)" if num_left_out else "")
-    )
+    _label_time(panels[-1], duration, num_left_out)
     panels[0].set_title(plain(title), loc="left")
     lines = [Line2D([], [], color=tint) for tint in tints.values()]
     figure.legend(lines, classes, loc="outside upper right", ncols=legend_columns(classes))
     return figure
 
 
-def timeline(
-    title,
-    duration,
-    labels,
-    frame_scores,
-    seconds_per_frame,
-    thresholds,
-    found,
-    truth=None,
-    features=None,
-    seconds_per_feature=None,
-    weights=None,
-):
-    """`timelines` of a single system.
-
-    frame_scores: (T, K); thresholds: (K,); found, truth: lists of (onset, offset, class); weights: (T, K) attention, or None.
-    """
-    name = "" if truth is None else "found"
-    return timelines(
-        title,
-        duration,
-        labels,
-        [Track(name, frame_scores, seconds_per_frame, thresholds, found, weights)],
-        truth,
-        features,
-        seconds_per_feature,
-    )
+def _spans(events: Sequence[tuple[float, float, int]], label: int) -> list[tuple[float, float]]:
+    """Return onset and offset of the events of a class."""
+    return [(onset, offset) for onset, offset, k in events if k == label]

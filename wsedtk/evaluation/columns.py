@@ -1,0 +1,249 @@
+"""The columns of the tables of figures, and the metrics of a user's own in reports.
+
+`wsedtk.evaluation.metric_list` says where each metric is shown. This module arranges the columns.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from wsedtk.core.errors import InputError
+from wsedtk.evaluation.metric import Description, Metric, Place
+from wsedtk.evaluation.metric_list import CLASS_METRICS, METRICS
+
+OWN_METRICS = "own_metrics"  # the key of report.json that describes metrics of the user's own
+
+
+class Column(NamedTuple):
+    """A column of a table of figures: its heading, and where report.json holds the figures."""
+
+    heading: str
+    section: str
+    key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """How a table arranges its columns.
+
+    order: sections, or single metrics ("segment.f1"). Metrics that it does not name come last.
+    short_section: the section whose metrics have short headings. full: whether headings are full.
+    """
+
+    order: tuple[str, ...]
+    short_section: str = ""
+    full: bool = False
+
+
+_PARTS_FIRST = ("segment.substitution_rate", "segment.deletion_rate", "segment.insertion_rate")
+_LAYOUTS = {
+    Place.EVENT_TEXT: _Layout(("tagging", "segment")),
+    Place.TAG_TEXT: _Layout(("tagging", "audioset")),
+    Place.EVENT_LIST: _Layout(("segment", "event"), short_section="segment"),
+    Place.TAG_LIST: _Layout(("tagging",), short_section="tagging"),
+    Place.CLASS_TEXT: _Layout(("tagging", "audioset", "segment", "event")),
+    Place.PAGE: _Layout(("tagging", "segment", "event", "psds", "audioset")),
+    Place.PAGE_SEEDS: _Layout(("tagging", "segment", "event", "psds", "audioset", "consistency")),
+    Place.PAGE_CLASSES: _Layout(
+        ("audioset.positives", "audioset", "tagging", "segment", "event"), full=True
+    ),
+    Place.PICTURE: _Layout(("tagging", "segment", "event", "audioset")),
+    Place.SUMMARY: _Layout(("tagging", "audioset", "segment", "event", "psds"), full=True),
+    Place.SEED_MEANS: _Layout(
+        ("tagging", *_PARTS_FIRST, "segment", "audioset", "consistency"), short_section="segment"
+    ),
+    Place.SEED_DIFFERENCES: _Layout(
+        (*_PARTS_FIRST, "segment", "audioset", "tagging", "consistency"), short_section="segment"
+    ),
+}
+
+
+def built_in() -> list[Metric]:
+    """Return the metrics of the package, in the order of report.json."""
+    return [METRICS.get(name) for name in METRICS.names()]
+
+
+def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
+    """Return and check metrics of the user's own.
+
+    Parameters
+    ----------
+    wanted : sequence of str or Metric
+        Each a metric, or its place as "package.module:NAME". The name of a metric of the package
+        ("segment.f1") is ignored, because it is always evaluated.
+
+    Raises
+    ------
+    InputError
+        If a metric can't be imported, is no `Metric`, or uses a section of the package or the key
+        of another one.
+    """
+    taken = {metric.section for metric in built_in()}
+    found: dict[str, Metric] = {}
+    for one in wanted:
+        metric: object = METRICS.get(one) if isinstance(one, str) else one
+        if not isinstance(metric, Metric):
+            raise InputError(
+                f"metric {one!r}: found {type(metric).__name__}; "
+                "expected a wsedtk.evaluation.metric.Metric"
+            )
+        if isinstance(one, str) and ":" not in one:
+            continue
+        where = f"metric {one!r}" if isinstance(one, str) else f"metric {metric.name!r}"
+        _check(metric, where, taken)
+        if found.setdefault(metric.name, metric) != metric:
+            raise InputError(f"{where}: another metric has the key {metric.name!r} too")
+    return list(found.values())
+
+
+# The keys of report.json that are no sections of metrics.
+_RESERVED = frozenset(
+    {
+        "psds_classes",
+        "zero_length_reference_events",
+        "classes",
+        "baselines",
+        "clips",
+        "made_from",
+        OWN_METRICS,
+    }
+)
+
+
+def _check(metric: Description, where: str, taken: Iterable[str]) -> None:
+    texts = (metric.section, metric.key, metric.heading, metric.legend)
+    if not all(isinstance(text, str) for text in texts) or not all(texts[:3]):
+        raise InputError(f"{where}: section, key and heading must be texts that are not empty")
+    if metric.section in _RESERVED.union(taken):
+        raise InputError(
+            f"{where}: the section {metric.section!r} belongs to wsedtk; name another one"
+        )
+    if metric.key.endswith("_ci"):
+        raise InputError(f"{where}: the key {metric.key!r} ends in _ci, as intervals do")
+    if metric.direction not in ("higher", "lower", None):
+        raise InputError(
+            f"{where}: direction is {metric.direction!r}; expected 'higher', 'lower' or None"
+        )
+
+
+def checked_figure(value: object, where: str) -> float | None:
+    """Return a figure of a user's function as a plain number.
+
+    Raises
+    ------
+    InputError
+        If it is neither a finite number nor None.
+    """
+    if value is None:
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what can't be converted is refused below
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{where}: found {value!r}; expected a finite number or None")
+    return number
+
+
+def descriptions_to_json(metrics: Iterable[Description]) -> list[dict[str, str | None]]:
+    """Return what report.json holds of metrics of the user's own: plain values."""
+    return [
+        {
+            "section": metric.section,
+            "key": metric.key,
+            "heading": metric.heading,
+            "legend": metric.legend,
+            "direction": metric.direction,
+        }
+        for metric in metrics
+    ]
+
+
+def own_metrics(report: Mapping[str, Any]) -> list[Description]:
+    """Return the metrics of the user's own that a report describes.
+
+    Parameters
+    ----------
+    report : mapping
+        The content of report.json.
+
+    Raises
+    ------
+    InputError
+        If a description is wrong.
+    """
+    listed = report.get(OWN_METRICS, [])
+    if not isinstance(listed, list):
+        raise InputError(f"{OWN_METRICS}: found {type(listed).__name__}; expected a list")
+    taken = {metric.section for metric in built_in()}
+    found = []
+    for one in listed:
+        if not isinstance(one, dict):
+            raise InputError(f"{OWN_METRICS}: found {one!r}; expected a mapping")
+        description = Description(
+            section=one.get("section", ""),
+            key=one.get("key", ""),
+            heading=one.get("heading", ""),
+            legend=one.get("legend", ""),
+            direction=one.get("direction"),
+        )
+        _check(description, OWN_METRICS, taken)
+        found.append(description)
+    return found
+
+
+def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
+    """Return the metrics of the package, and those of the user's own in any of the reports."""
+    own: dict[str, Description] = {}
+    for report in reports:
+        for metric in own_metrics(report):
+            own.setdefault(metric.name, metric)
+    return [*built_in(), *own.values()]
+
+
+def columns(place: Place, reports: Iterable[Mapping[str, Any]] = ()) -> list[Column]:
+    """Return the columns of a table of averages.
+
+    Parameters
+    ----------
+    place : Place
+    reports : iterable of mappings
+        Contents of report.json, whose own metrics are shown too.
+    """
+    return _arranged(place, metrics_of(reports))
+
+
+def class_columns(place: Place) -> list[Column]:
+    """Return the columns of a table of classes."""
+    return _arranged(place, CLASS_METRICS)
+
+
+def _arranged(place: Place, metrics: Iterable[Description]) -> list[Column]:
+    layout = _LAYOUTS[place]
+    shown = [metric for metric in metrics if place in metric.places]
+    shown.sort(key=lambda metric: _position(layout, metric))
+    return [Column(_heading(layout, metric), metric.section, metric.key) for metric in shown]
+
+
+def _position(layout: _Layout, metric: Description) -> int:
+    for name in (metric.name, metric.section):
+        if name in layout.order:
+            return layout.order.index(name)
+    return len(layout.order)
+
+
+def _heading(layout: _Layout, metric: Description) -> str:
+    heading = metric.heading
+    if layout.full:
+        heading = metric.full_heading
+    elif metric.section == layout.short_section:
+        heading = metric.short_heading
+    return heading or metric.heading
+
+
+def legends(shown: Iterable[Column], metrics: Iterable[Description]) -> list[str]:
+    """Return the legends of the metrics in these columns, each once."""
+    by_name = {metric.name: metric for metric in metrics}
+    found = [by_name[f"{column.section}.{column.key}"].legend for column in shown]
+    return [legend for legend in dict.fromkeys(found) if legend]

@@ -1,0 +1,110 @@
+"""Evidence -> the content of report.json.
+
+N clips, S segments of all clips together, K classes, R resamples.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wsedtk.core.errors import InputError
+from wsedtk.core.types import Floats
+from wsedtk.evaluation import average_precision, bootstrap, metrics
+from wsedtk.evaluation.columns import (
+    OWN_METRICS,
+    built_in,
+    checked_figure,
+    descriptions_to_json,
+)
+from wsedtk.evaluation.evidence import Evidence
+from wsedtk.evaluation.metric import Metric
+from wsedtk.evaluation.metric_list import CLASS_METRICS
+
+
+def measure(
+    report: dict[str, Any],
+    evidence: Evidence,
+    weights: Floats | None = None,
+    own: Sequence[Metric] = (),
+) -> None:
+    """Fill in all figures that the evidence suffices for.
+
+    Parameters
+    ----------
+    report : dict
+        As `wsedtk.evaluation.report_data.empty_report` returns it.
+    evidence : Evidence
+    weights : (R, N) float32, optional
+        As `wsedtk.evaluation.bootstrap.clip_weights` returns them. Without them there are no
+        intervals.
+    own : sequence of Metric
+        Metrics of the user's own.
+
+    Raises
+    ------
+    InputError
+        If the function of a metric of the user's own returns anything but figures.
+    """
+    _measure_averages(report, evidence, weights)
+    for section, function in {one.section: one.function for one in CLASS_METRICS}.items():
+        for label, figures in function(evidence).items():
+            report["classes"][label][section] = dict(figures)
+    _measure_baselines(report, evidence)
+    if evidence.truth.events is not None:
+        lasting = metrics.drop_zero_length(evidence.truth.events)
+        report["zero_length_reference_events"] = len(evidence.truth.events) - len(lasting)
+    if evidence.has_events and evidence.scores is not None and evidence.scores.frames is not None:
+        report["psds_classes"] = len(np.unique(evidence.true_events.label))
+    if own:
+        _measure_own(report, evidence, own)
+
+
+def _measure_averages(report: dict[str, Any], evidence: Evidence, weights: Floats | None) -> None:
+    """Fill in the figures of the metrics of the package, with their intervals."""
+    for section, metric in {metric.section: metric for metric in built_in()}.items():
+        figures = metric.function(evidence)
+        if not figures:
+            continue
+        report[section] = dict(figures)
+        if weights is not None:
+            for key, ends in _intervals(metric, evidence, weights).items():
+                report[section][f"{key}_ci"] = ends
+
+
+def _intervals(metric: Metric, evidence: Evidence, weights: Floats) -> bootstrap.Intervals:
+    """Return the intervals of the figures of the section of a metric. {} if it has none."""
+    if metric.section == "audioset" and evidence.scores is not None:
+        return average_precision.ranking_intervals(evidence.scores.clip, evidence.true_tags)
+    if metric.counted is None or not metric.counted.in_report:
+        return {}
+    counts = metric.counted.counts(evidence)
+    return bootstrap.intervals(metric.counted.figures, weights, counts)
+
+
+def _measure_baselines(report: dict[str, Any], evidence: Evidence) -> None:
+    """Fill in the figures of systems without a network."""
+    truth = None
+    if evidence.has_events:
+        truth = metrics.Activity(evidence.true_segments, evidence.clip_of_segment)
+    found = metrics.baselines(evidence.true_tags, evidence.decoded_tags, truth)
+    for name, sections in found.items():
+        if not evidence.has_tags:
+            del sections["tagging"]
+        report["baselines"][name].update(sections)
+
+
+def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metric]) -> None:
+    """Fill in the figures of metrics of the user's own, and their descriptions."""
+    results = {function: function(evidence) for function in {one.function for one in own}}
+    for metric in own:
+        where = f"metric {metric.name!r}"
+        figures = results[metric.function]
+        if not isinstance(figures, Mapping):
+            raise InputError(
+                f"{where}: its function returned {type(figures).__name__}; "
+                "expected a mapping of key to figure"
+            )
+        value = checked_figure(figures.get(metric.key), where)
+        report.setdefault(metric.section, {})[metric.key] = value
+    report[OWN_METRICS] = descriptions_to_json(own)

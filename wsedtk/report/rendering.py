@@ -1,0 +1,55 @@
+"""The templates of pages and model cards, which lie in `wsedtk/templates/`."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from wsedtk.core.progress import printable
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("wsedtk", "templates"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["breakable"] = breakable
+    environment.filters["markdown"] = escape_markdown
+    return environment
+
+
+def render(template: str, /, **values: Any) -> str:
+    """Return a template with these values as text. In HTML, all but Markup is escaped."""
+    return _environment().get_template(template).render(values)
+
+
+def part(macro: str, /, **values: Any) -> Markup:
+    """Return a macro of parts.html with these values as HTML."""
+    module = _environment().get_template("parts.html").module
+    function: Callable[..., str] = getattr(module, macro)
+    return Markup(function(**values))
+
+
+def breakable(name: str) -> Markup:
+    """Return a name as HTML that breaks after slashes and underscores."""
+    return Markup(re.sub("([/_])(?=.)", r"\1<wbr>", str(escape(name))))
+
+
+def escape_markdown(text: object) -> str:
+    """Return text as one line of Markdown that shows this text.
+
+    It becomes no markup, link, HTML, formula or cell of a table.
+    """
+    line = " ".join(printable(str(text)).split())
+    # As entities, these characters have no meaning in any dialect of Markdown.
+    line = re.sub(r"[&<>|~$@:^]|(?<=\bwww)\.", lambda found: f"&#{ord(found.group())};", line)
+    line = re.sub(r"(?<!&)#|[\\`*_{}\[\]!]", r"\\\g<0>", line)
+    return re.sub(r"^(\d*)([-+.)=])(?!\d)", r"\1\\\2", line)
