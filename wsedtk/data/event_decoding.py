@@ -170,7 +170,7 @@ def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
 
 
 def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.NDArray[np.generic]:
-    """Return the minimum or maximum of each window of frames: (..., T, K) -> (..., T - size + 1, K).
+    """Return the minimum or maximum of each window of frames.
 
     Windows of 1, 2, 4, ... frames are each made from two of half their length, and the last from
     two that overlap.
@@ -182,6 +182,10 @@ def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.N
         The length of the windows in frames.
     extreme : ufunc
         np.minimum or np.maximum.
+
+    Returns
+    -------
+    (..., T - size + 1, K)
     """
     length = 1
     while length < size:

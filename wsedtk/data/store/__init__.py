@@ -1,6 +1,6 @@
-"""HDF5 files of features and of scores. No other module of `data` knows h5py.
+"""HDF5 files of features and of scores, which are written atomically.
 
-It may import the other modules of `data`, and `core`. Files are written atomically.
+No other module of `data` uses h5py. It may import the other modules of `data`, and `core`.
 
     features.h5   features (N, T_max, F), num_frames (N,), duration (N,), mean (N, F),
                   squared_deviations (N, F), filename (N,), failed (M, 2): file name and reason of

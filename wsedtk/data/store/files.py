@@ -22,7 +22,8 @@ from wsedtk.data.tables import Names, normal, normal_all, slices
 
 TEXT = h5py.string_dtype("utf-8")
 BLOCK_BYTES = 1 << 24  # of features or frame scores that are written or read together
-# Rows of small columns that are read and written at once: columns of two million clips are gigabytes
+# Rows of small columns that are read and written at once. Columns of two million clips take
+# gigabytes.
 BLOCK = 4096
 
 
