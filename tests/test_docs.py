@@ -56,6 +56,7 @@ def folder(tmp_path, run, monkeypatch):
         assert run(*words).exit_code == 0
     shutil.copy("data/test/events.tsv", "true_events.tsv")
     shutil.copy("data/test/events.tsv", "my_events.tsv")
+    Path("recordings.txt").write_text("0.wav\tDog bark\n1.wav\tSiren\n")
     level = logging.getLogger("wsedtk").level
     yield tmp_path
     logging.getLogger("wsedtk").setLevel(level)
