@@ -265,6 +265,9 @@ def test_a_flac_that_is_longer_than_it_announces(hear, tmp_path, prefix):
     assert audio_files.info(tmp_path / "x.flac").duration == 10
     garbage = np.random.default_rng(0).bytes(50_000)
     assert hear(content + garbage)[2] == [] and len(hear(content + garbage)[0]) == 10 * RATE
+    longer, _, remarks = hear(prefix + flac_total(content, 3 * RATE) + garbage)
+    np.testing.assert_array_equal(longer, found)
+    assert remarks == ["is longer than its header announces", "breaks off after 10 s"]
 
 
 def test_the_largest_length_of_a_flac_is_a_placeholder(hear):

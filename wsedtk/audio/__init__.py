@@ -1,4 +1,4 @@
-"""Sound files of every format, as samples, and the front end that makes log-mel features of them.
+"""Sound files of all formats (decode, resample, write), and the log-mel front end.
 
 It may import `core`.
 """

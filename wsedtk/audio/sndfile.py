@@ -130,9 +130,14 @@ class SndFile:
         return np.concatenate(found)[:num_frames]
 
     def skip(self, num_samples: int) -> None:
-        """Decode samples and drop them."""
-        self._drop(num_samples, _SKIPPED)
-        self._num_read += num_samples
+        """Skip the first samples of a stream that has not been read."""
+        try:
+            self._file.seek(num_samples)
+        except ERRORS:  # for example because other bytes follow the stream
+            self.close()
+            self._file = self._open()
+            self._drop(num_samples, _SKIPPED)
+        self._num_read = num_samples
 
     def has_samples(self) -> bool:
         """Return whether samples follow."""

@@ -28,6 +28,8 @@ from wsedtk.data.tables import find, normal, slices, texts
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
 MOST_LINES = 40  # rows of a table on the screen
+# What is counted of the clips of a set. Clips that are short, silent or equal to an earlier clip
+# ("twice") are also used.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
 Names = npt.NDArray[np.str_]

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,11 @@ def _last_validation(path: Path) -> dict[str, float] | None:
         return None
 
 
+def _batch_of(checkpoint: str) -> int:
+    """Return the number of the batch in the name of a checkpoint, such as step00000015."""
+    return int(re.sub(r"[^0-9]", "", checkpoint)[:18] or -1)
+
+
 def _describe_training(path: Path) -> About:
     """Describe a model directory whose training is not finished."""
     record = record_of(path)
@@ -158,16 +164,13 @@ def _describe_training(path: Path) -> About:
         resolved = {}
     if isinstance(resolved.get("made_by"), dict):
         about.made = {**made_by(resolved["made_by"]), **about.made}
-    found = sorted(
-        (p.stem for p in (path / "checkpoints").glob("*.pt")),
-        key=lambda stem: stem.lstrip("stepresum"),  # noqa: B005 # the number of the batch
-    )
+    checkpoints = [file.stem for file in (path / "checkpoints").glob("*.pt")]
     every, most = resolved.get("checkpoint_every"), resolved.get("max_checkpoints")
     about.content = {
         "network": resolved.get("network"),
         "pooling": resolved.get("pooling"),
         "state": "in training, or stopped",
-        "last_checkpoint": found[-1] if found else None,
+        "last_checkpoint": max(checkpoints, key=_batch_of, default=None),
         "last_validation": _last_validation(path),
     }
     if isinstance(every, int) and isinstance(most, int):

@@ -1,4 +1,4 @@
-"""Find the streams of sound in a file from its container, without decoding.
+"""Find the streams of sound in a file by its container, without decoding.
 
 `find_layout` returns where the streams lie, corrects header fields that were never filled in, and
 compares the announced length with the bytes that exist. It reads a few hundred bytes of WAV, AIFF,

@@ -1,9 +1,9 @@
 """MPEG audio (MP3, MP2): a sequence of frames, each with a header that gives its length.
 
 There can be tags before, between and after the frames, and several files can be joined. The first
-frame that an encoder writes may hold the number of frames instead of sound (Xing, Info, VBRI). The
-length in each header leads to the next frame. Thus all frames are found, and the offset where the
-file breaks off.
+frame that an encoder writes may hold the number of frames instead of sound (Xing, Info, VBRI).
+Each header gives the offset of the next frame. Following them finds all frames, and the offset
+where the file breaks off.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 
-_BITRATES = {  # (MPEG 1, layer) -> kbit/s
+_BITRATES = {  # (whether MPEG 1, layer) -> kbit/s
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -23,12 +23,12 @@ _BITRATES = {  # (MPEG 1, layer) -> kbit/s
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = (44100, 48000, 32000)
-# (whether MPEG 1, whether mono) -> bytes of side information before the description of the others
+# (whether MPEG 1, whether mono) -> bytes of side information before the announcement
 _SIDE_BYTES = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
 _SEARCHED = 1 << 18  # bytes in which the first frame must begin
 _BLOCK = 1 << 20
 _LARGEST_FRAME = 4096
-_FIRST = 192  # bytes of the first frame that can describe the others
+_FIRST = 192  # bytes of the first frame that can hold an announcement
 _DECODER_DELAY = 529  # samples
 _ENOUGH = 3  # consecutive frames that are not a coincidence
 _LYRICS = 1 << 14  # maximum bytes of a tag with lyrics
@@ -54,7 +54,7 @@ class _Header(NamedTuple):
 
 
 class _Announcement(NamedTuple):
-    """What the first frame of an encoder announces."""
+    """What the first frame announces about the stream, if it holds no sound."""
 
     num_frames: int = 0  # 0 if it is unknown
     num_before: int = 0  # samples to cut off at the beginning
@@ -70,10 +70,10 @@ def _header(head: bytes) -> _Header | None:
     rate_code, bitrate_code, padding = head[2] >> 2 & 3, head[2] >> 4, head[2] >> 1 & 1
     if version == 1 or layer == 4 or rate_code == 3 or bitrate_code in (0, 15):
         return None
-    is_first = version == 3
+    is_mpeg1 = version == 3
     rate = _RATES[rate_code] >> {3: 0, 2: 1, 0: 2}[version]
-    bitrate = 1000 * _BITRATES[is_first, layer][bitrate_code - 1]
-    num_samples = {1: 384, 2: 1152, 3: 1152 if is_first else 576}[layer]
+    bitrate = 1000 * _BITRATES[is_mpeg1, layer][bitrate_code - 1]
+    num_samples = {1: 384, 2: 1152, 3: 1152 if is_mpeg1 else 576}[layer]
     if layer == 1:
         num_bytes = 4 * (12 * bitrate // rate + padding)
     else:
@@ -95,7 +95,7 @@ def id3_length(head: bytes) -> int:
 
 
 def _announced(frame: bytes, coding: _Coding) -> _Announcement | None:
-    """Parse the first frame of an encoder. Returns None if the frame holds sound."""
+    """Parse the announcement in the first frame. Returns None if the frame holds sound."""
     side = _SIDE_BYTES[coding.version == 3, coding.is_mono]
     for offset in (4 + side, 6 + side):
         if frame[offset : offset + 4] in (b"Xing", b"Info") and len(frame) >= offset + 12:
@@ -128,7 +128,7 @@ class _Reader:
 
 
 def _is_start(reader: _Reader, offset: int, coding: _Coding | None = None) -> bool:
-    """Return whether several frames of one stream follow, or fewer that end with the file."""
+    """Return whether a few frames of one stream follow, or fewer up to the end of the file."""
     for number in range(_ENOUGH):
         header = _header(reader.at(offset, 4))
         if header is None or (coding is not None and header.coding != coding):
@@ -138,7 +138,7 @@ def _is_start(reader: _Reader, offset: int, coding: _Coding | None = None) -> bo
 
 
 def _first_frame(reader: _Reader, offset: int) -> int | None:
-    """Return where the first frame begins; None if none does soon after `offset`."""
+    """Return the offset of the first frame after `offset`; None if it is too far away."""
     content = reader.at(offset, _SEARCHED)
     for found in _SYNC.finditer(content):
         if _is_start(reader, offset + found.start()):
@@ -163,7 +163,7 @@ class _Lengths(NamedTuple):
 
 @dataclasses.dataclass
 class _Stream:
-    """Frames that a decoder reads as one stream."""
+    """Consecutive frames that a decoder reads as one stream."""
 
     coding: _Coding
     announcement: _Announcement | None  # None if the first frame holds sound
@@ -178,11 +178,14 @@ class _Stream:
         return self.announcement.num_frames if self.announcement else 0
 
     def is_complete(self) -> bool:
-        """Return whether it has as many frames as it announces."""
+        """Return whether the stream has all the frames that it announces."""
         return 0 < self.announced <= self.num_frames
 
     def is_full(self) -> bool:
-        """Return whether it has more frames than it announces, by more than encoders miscount."""
+        """Return whether the stream has at least two frames more than it announces.
+
+        Some encoders miscount by one frame.
+        """
         return self.announced > 0 and self.num_frames >= self.announced + 2
 
     def lengths(self) -> _Lengths:
