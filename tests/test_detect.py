@@ -846,4 +846,4 @@ def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):
     soundfile.write(tmp_path / "low.wav", tones(4, 8000), 8000)
     result = run("detect", model, tmp_path)
     assert result.exit_code == 0 and "cut.wav: breaks off after 20 of 40 s" in result.stderr
-    assert "low.wav: of 8000 samples a second, with nothing above 4000 Hz" in result.stderr
+    assert "low.wav: the sample rate is 8000 Hz, so there is nothing above 4000 Hz" in result.stderr

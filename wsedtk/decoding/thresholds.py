@@ -327,11 +327,12 @@ def tune(scores: Floats, truth: Booleans) -> npt.NDArray[np.float64]:
 
 
 def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArray[np.float64]:
-    """Return the thresholds (K,) of the procedure of Wang, Li & Metze (2019), with their start values.
+    """Return the thresholds (K,) of the published procedure of Wang, Li & Metze (2019).
 
-    First, each class is tuned alone for its own F1. Then one class at a time, in random order, is
-    tuned for the micro F1 with the counts of the other classes, until no threshold changes. Each of
-    the latter searches starts from F1 = 0, not from the F1 without predictions of the class.
+    The start values are those of their code. First, each class is tuned alone for its own F1. Then
+    one class at a time, in random order, is tuned for the micro F1 with the counts of the other
+    classes, until no threshold changes. Each of these later searches starts from F1 = 0, not from
+    the F1 without predictions of the class.
     Therefore a class always has predictions, and the result can be below the optimum of `tune`.
 
     Parameters

@@ -227,7 +227,10 @@ class Power(PoolingFunction):
 
 @POOLINGS.register("general")
 class General(PoolingFunction):
-    """x^beta exp(alpha x), both learnt for each class. Proposed in Wang, Li & Metze 2019, section 4."""
+    """x^beta exp(alpha x), with both learnt for each class.
+
+    Wang, Li & Metze 2019 propose it in section 4.
+    """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
         """Return alpha = 0 and beta = 1, which is linear pooling."""
