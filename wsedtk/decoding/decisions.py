@@ -1,93 +1,41 @@
-"""The thresholds of all classes, and their decisions on the set that they were tuned on.
+"""Thresholds of several classes, and the decisions that they lead to.
 
 N clips, S segments, K classes.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.decoding import thresholds
-from wsedtk.decoding.thresholds import Candidates, Counts
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class Decisions:
-    """The chosen thresholds, and their decisions on the set.
+    """The thresholds that were chosen, and what they lead to on the set; each array (K,)."""
 
-    Attributes
-    ----------
-    unit : str
-        What the decisions are about, such as "clips", for messages.
-    option : (K,) int
-        The chosen way to compute the scores.
-    threshold : (K,) float64
-        The thresholds.
-    true_positives, predicted, positives : (K,) int
-        The numbers of true positives, of positive decisions, and of positives in the truth.
-    nearest : list of Counts or None, or None
-        For a target, see `thresholds.TargetChoice`.
-    """
-
-    unit: str
-    option: npt.NDArray[np.int64]
-    threshold: npt.NDArray[np.float64]
-    true_positives: Integers
-    predicted: Integers
-    positives: Integers
-    nearest: list[Counts | None] | None = None
+    unit: str  # what is decided on: clips, or 1 s segments
+    option: np.ndarray  # which of the ways of making scores
+    threshold: np.ndarray
+    true_positives: np.ndarray
+    predicted: np.ndarray
+    positives: np.ndarray
+    nearest: list | None = None  # see `thresholds.search_target`
 
 
-def choose(
-    options: Sequence[Sequence[Candidates]],
-    truth: Booleans,
-    unit: str,
-    hours: float,
-    target: tuple[str, float] | None,
-    *,
-    published: Floats | None = None,
-) -> Decisions:
-    """Choose thresholds for a target, or else for the best micro F1.
-
-    Parameters
-    ----------
-    options : sequence of sequence of Candidates
-        As for `thresholds.search`.
-    truth : (N, K) or (S, K) bool
-        Which classes occur.
-    unit : str
-        What the decisions are about.
-    hours : float
-        The duration of the audio in hours.
-    target : (str, float) or None
-        A quantity of `thresholds.TARGETS` and its value.
-    published : (K,) float, optional
-        Thresholds to use instead, without a target. They are among the first options.
-
-    Returns
-    -------
-    Decisions
-    """
-    positives = truth.sum(axis=0)
-    nearest = None
+def choose(options, truth, unit, hours, target, published=None):
+    """Choose thresholds for a target, as (quantity, value), or without one for the best micro F1; or take those `published` (K,)."""
+    positives, nearest = truth.sum(axis=0), None
     if target:
-        quantity, value = target
-        option, threshold, nearest = thresholds.search_target(
-            options, positives.tolist(), hours, quantity, value
-        )
+        option, threshold, nearest = thresholds.search_target(options, positives, hours, *target)
     elif published is not None:
-        option, threshold = np.zeros(len(options), np.int64), np.asarray(published, np.float64)
+        option, threshold = np.zeros(len(options), np.int64), published
     else:
         option, threshold = thresholds.search(options, int(positives.sum()))
-    hits, predicted = [], []
-    for alternatives, number, limit in zip(options, option, threshold):
-        chosen = alternatives[number]
-        place = np.flatnonzero(chosen.thresholds == limit)[0]
-        hits.append(chosen.true_positives[place])
-        predicted.append(chosen.predicted[place])
-    return Decisions(
-        unit, option, threshold, np.array(hits), np.array(predicted), positives, nearest
+    chosen = [alternatives[o] for alternatives, o in zip(options, option)]
+    place = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(chosen, threshold)]
+    hits, predicted = (
+        np.array([getattr(c, name)[i] for c, i in zip(chosen, place)])
+        for name in ("true_positives", "predicted")
     )
+    return Decisions(unit, option, threshold, hits, predicted, positives, nearest)

@@ -1,83 +1,42 @@
-"""The highest frame scores of clips and segments: an event needs a threshold that they reach.
+"""The highest scores of clips and segments, which an event needs to beat.
 
-B clips, N clips (or segments), T frames, S segments, K classes.
+B clips, T frames, S segments, K classes.
 """
 
 import numpy as np
 
-from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.decoding import thresholds
-from wsedtk.decoding.thresholds import Candidates
 
 
-def clip_maxima(frames: Floats, seconds_per_frame: float, durations: Floats) -> Floats:
-    """Return the highest score of the frames that begin before the end of each clip.
-
-    Parameters
-    ----------
-    frames : (B, T, K) float
-        Frame scores >= 0.
-    seconds_per_frame : float
-        The distance of two frames.
-    durations : (B,) float
-        The duration of each clip in seconds.
-
-    Returns
-    -------
-    (B, K) float
-    """
+def clip_maxima(frames, seconds_per_frame, durations):
+    """The highest score (B, K) of the frames (B, T, K) that begin before the recording's end: what any event needs to beat."""
     onset = np.round(np.arange(frames.shape[1]) * seconds_per_frame, 6)
-    is_inside = onset < np.round(durations, 6)[:, None]  # (B, T)
-    maxima: Floats = (frames * is_inside[..., None]).max(axis=1, initial=0)
-    return maxima
+    return (frames * (onset < np.round(durations, 6)[:, None])[..., None]).max(axis=1, initial=0)
 
 
-def segment_maxima(
-    frames: Floats, seconds_per_frame: float, ends: Floats, num_segments: Integers
-) -> Floats:
-    """Return the highest score of the frames that overlap with each 1 s segment of a clip.
+def segment_maxima(frames, seconds_per_frame, ends, num_segments):
+    """The highest score of the frames (B, T, K) that touch each 1 s segment of a clip before its end: what an event there must beat.
 
-    Parameters
-    ----------
-    frames : (B, T, K) float
-        Frame scores >= 0.
-    seconds_per_frame : float
-        The distance of two frames.
-    ends : (B,) float
-        The end of each clip in seconds. Frames end there at the latest.
-    num_segments : (B,) int
-        The number of segments of each clip.
-
-    Returns
-    -------
-    (sum of num_segments, K) float
-        The segments of all clips, one clip after the other.
+    ends: (B,) seconds; num_segments: (B,). Returns (S, K), the segments of all clips one after the other.
     """
     out = np.zeros((len(frames), int(num_segments.max()), frames.shape[2]), frames.dtype)
     edges = np.arange(frames.shape[1] + 1) * seconds_per_frame
-    onset = np.round(edges[:-1], 6)  # (T,)
-    offset = np.round(np.minimum(edges[1:], ends[:, None]), 6)  # (B, T)
+    onset, offset = (
+        np.round(edges[:-1], 6),
+        np.round(np.minimum(edges[1:], ends[:, None]), 6),
+    )  # (T,), (B, T)
     for s in range(out.shape[1]):
         near = np.flatnonzero((onset < s + 1) & (np.round(edges[1:], 6) > s))
         if len(near):
-            span = slice(near[0], near[-1] + 1)
-            overlaps = (offset[:, span] > s) & (offset[:, span] > onset[span])
-            out[:, s] = (frames[:, span] * overlaps[..., None]).max(axis=1)
-    maxima: Floats = out[np.arange(out.shape[1]) < num_segments[:, None]]
-    return maxima
+            near = slice(near[0], near[-1] + 1)
+            touching = (offset[:, near] > s) & (offset[:, near] > onset[near])
+            out[:, s] = (frames[:, near] * touching[..., None]).max(axis=1)
+    return out[np.arange(out.shape[1]) < num_segments[:, None]]
 
 
-def frame_candidates(values: Floats, truth: Booleans) -> Candidates:
-    """Return the candidates of one class for the maxima of filtered frame scores.
-
-    Parameters
-    ----------
-    values : (N,) float
-        Maxima. 0 means that no frame remains: no threshold lets it pass.
-    truth : (N,) bool
-        Whether the class occurs.
-    """
+def frame_candidates(values, truth):
+    """Candidates of one class for scores (N,) after filtering, where 0 is as good as no frame: no threshold lets it pass."""
     c = thresholds.candidates(values, truth)
     if len(values) and values.min() > 0:
         return c
-    return Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])
+    return thresholds.Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])

@@ -57,8 +57,8 @@ class Choice(NamedTuple):
     threshold: npt.NDArray[np.float64]
 
 
-class Counts(NamedTuple):
-    """The decisions of one candidate."""
+class Nearest(NamedTuple):
+    """The decisions of the candidate that comes nearest to a target."""
 
     true_positives: int
     predicted: int
@@ -73,14 +73,14 @@ class TargetChoice(NamedTuple):
         The index of the `Candidates` among those of the class.
     threshold : (K,) float64
         The threshold; +inf if no candidate meets the target.
-    nearest : list of Counts or None
+    nearest : list of Nearest or None
         For each class None, or if no candidate meets the target, the decisions of the candidate
         that comes nearest. They are (0, 0) if no candidate finds anything.
     """
 
     option: npt.NDArray[np.int64]
     threshold: npt.NDArray[np.float64]
-    nearest: list[Counts | None]
+    nearest: list[Nearest | None]
 
 
 def candidates(scores: Floats, truth: Booleans) -> Candidates:
@@ -279,7 +279,7 @@ class _One(NamedTuple):
 
     option: int
     threshold: float
-    nearest: Counts | None
+    nearest: Nearest | None
 
 
 def _search_one(
@@ -293,7 +293,7 @@ def _search_one(
     sign = -1 if quantity == "false-alarms-per-hour" else 1
     other = "precision" if quantity == "recall" else "recall"
     best, best_values = None, (-np.inf, -np.inf)
-    nearest, nearest_values = Counts(0, 0), (-np.inf, -np.inf)
+    nearest, nearest_values = Nearest(0, 0), (-np.inf, -np.inf)
     for number, c in enumerate(alternatives):
         values = reached(c.true_positives, c.predicted, num_positives, hours)
         own, rest = sign * values[quantity], values[other]
@@ -306,7 +306,7 @@ def _search_one(
                 best, best_values = _One(number, c.thresholds[i], None), (rest[i], own[i])
         if len(finds):
             i = _top(own, rest, finds)
-            counts = Counts(int(c.true_positives[i]), int(c.predicted[i]))
+            counts = Nearest(int(c.true_positives[i]), int(c.predicted[i]))
             if ((own[i], rest[i]), counts) > (nearest_values, nearest):
                 nearest, nearest_values = counts, (own[i], rest[i])
     return best if best is not None else _One(0, np.inf, nearest)

@@ -234,7 +234,7 @@ def run(
         "clips",
         hours,
         target,
-        published=thresholds.tune_published(clip, truth, seed) if published else None,
+        thresholds.tune_published(clip, truth, seed) if published else None,
     )
     num_classes = len(dataset.labels)
     by_frame, settings, frame_thresholds = (
