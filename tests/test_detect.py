@@ -113,14 +113,14 @@ def test_windows_cover_a_stream_whatever_its_blocks(num_samples, size):
     assert all(after[0] - before[0] == 5 for before, after in itertools.pairwise(found[:-1]))
     num_frames = max(1, num_samples // 80)
     windows = [
-        (start, np.arange(start, start + max(1, len(samples) // 80))) for start, samples in found
+        (start, [np.arange(start, start + max(1, len(samples) // 80))]) for start, samples in found
     ]
     joined = np.concatenate([part for (part,) in sliding_windows.join(windows)])
     assert joined.tolist() == list(range(num_frames))
 
 
 def test_frames_come_from_the_window_that_they_are_deepest_in():
-    windows = [(0, np.full(10, 0)), (5, np.full(10, 1)), (10, np.full(10, 2)), (12, np.full(10, 3))]
+    windows = [(start, [np.full(10, k)]) for k, start in enumerate((0, 5, 10, 12))]
     joined = np.concatenate([part for (part,) in sliding_windows.join(windows)])
     assert joined.tolist() == [0] * 7 + [1] * 5 + [2] * 4 + [3] * 6
 
@@ -846,4 +846,4 @@ def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):
     soundfile.write(tmp_path / "low.wav", tones(4, 8000), 8000)
     result = run("detect", model, tmp_path)
     assert result.exit_code == 0 and "cut.wav: breaks off after 20 of 40 s" in result.stderr
-    assert "low.wav: of 8000 samples a second, with nothing above 4000 Hz" in result.stderr
+    assert "low.wav: the sample rate is 8000 Hz, so there is nothing above 4000 Hz" in result.stderr

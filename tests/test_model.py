@@ -213,7 +213,7 @@ def test_faults_of_recordings_are_logged(model, tmp_path, caplog):
     (tmp_path / "cut.wav").write_bytes(content[: len(content) // 2])
     model.detect(tmp_path / "cut.wav")
     low, cut = [record.getMessage() for record in caplog.records]
-    assert "cut.wav: of 8000 samples a second" in low
+    assert "cut.wav: the sample rate is 8000 Hz" in low
     assert "cut.wav: breaks off after 2 of 4 s" in cut
     for record in caplog.records:
         assert (record.name, record.levelname) == ("wsedtk.inference.model", "WARNING")

@@ -1,15 +1,21 @@
-"""operating_point.yaml: the thresholds and filters that turn a model's scores into tags and events."""
+"""operating_point.yaml: the thresholds and filters that turn scores into tags and events.
+
+T frames, K classes.
+"""
 
 import dataclasses
-import typing
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import say
 from wsedtk.core.provenance import UNKNOWN_MODEL
+from wsedtk.core.types import PathLike
 from wsedtk.data import event_decoding
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import first, normal
@@ -23,26 +29,53 @@ PER_CLASS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+_OPTIONAL = ("model", "tuned")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class OperatingPoint:
-    """One value of each kind for each class, in the order of `labels`. A decision is positive where score >= threshold."""
+    """Thresholds and filters of each class. A decision is positive where score >= threshold.
 
-    mode: typing.Literal["segment", "frame"]  # what decode does unless told otherwise
-    labels: list
-    clip_thresholds: np.ndarray  # (K,) for clips, and for segments in segment mode; +inf: never
-    frame_thresholds: np.ndarray  # (K,) for frames in frame mode
-    median_seconds: np.ndarray  # (K,) length of the median filter, 0: none
-    min_seconds: np.ndarray  # (K,) shorter events are dropped
-    max_gap_seconds: np.ndarray  # (K,) events of a class at most this far apart are joined
-    gate_by_tags: bool  # events only of the classes that the clip is tagged with
+    Attributes
+    ----------
+    mode : {"segment", "frame"}
+        How `wsedtk decode` decodes by default.
+    labels : list of str
+        The K classes.
+    clip_thresholds : (K,) float64
+        Thresholds of clips, and of segments in segment mode. +inf for never.
+    frame_thresholds : (K,) float64
+        Thresholds of frames in frame mode.
+    median_seconds : (K,) float64
+        Length of the median filter in seconds; 0 for none.
+    min_seconds : (K,) float64
+        Shortest event in seconds.
+    max_gap_seconds : (K,) float64
+        Longest gap in seconds between two events of a class that are joined.
+    gate_by_tags : bool
+        Whether only classes that the clip is tagged with have events.
+    tuned_on : str
+        The scores and the criterion, for the reader.
+    model : str or None
+        The fingerprint of the model whose scores were used. None for any model.
+    tuned : dict or None
+        The settings of `wsedtk tune`, for the reader. None if the file was written by hand.
+    """
+
+    mode: Literal["segment", "frame"]
+    labels: list[str]
+    clip_thresholds: npt.NDArray[np.float64]
+    frame_thresholds: npt.NDArray[np.float64]
+    median_seconds: npt.NDArray[np.float64]
+    min_seconds: npt.NDArray[np.float64]
+    max_gap_seconds: npt.NDArray[np.float64]
+    gate_by_tags: bool
     tuned_on: str
-    model: str | None = (
-        None  # fingerprint of the model whose scores it was tuned on; None: for any model
-    )
-    tuned: dict | None = None  # how and on what, for the reader; None: by hand
+    model: str | None = None
+    tuned: dict[str, Any] | None = None
 
 
-def write(path, point):
+def write(path: PathLike, point: OperatingPoint) -> None:
     """Write an operating point, atomically."""
     mapping = {f.name: getattr(point, f.name) for f in dataclasses.fields(point)}
     for name in PER_CLASS:
@@ -54,32 +87,47 @@ def write(path, point):
     )
 
 
-def _per_class(mapping, labels, where, is_seconds=False):
-    """The values of {label: number} in the order of the labels."""
+def _per_class(
+    mapping: object, labels: Sequence[str], where: str, is_seconds: bool
+) -> npt.NDArray[np.float64]:
+    """Return the values of a mapping of label to number, in the order of the labels."""
     if not isinstance(mapping, dict) or sorted(map(normal, mapping)) != sorted(labels):
-        found = list(mapping) if isinstance(mapping, dict) else mapping
-        odd = config.shown(
-            sorted(set(map(str, found)) ^ set(labels)) if isinstance(found, list) else found
-        )
+        odd = mapping
+        if isinstance(mapping, dict):
+            odd = sorted(set(map(str, mapping)) ^ set(labels))
         raise InputError(
-            f"{where}: expected one number for each of the {len(labels)} labels; look at {odd}"
+            f"{where}: expected one number for each of the {len(labels)} labels; look at "
+            f"{config.shown(odd)}"
         )
     values = {normal(label): value for label, value in mapping.items()}
-    values = [values[label] for label in labels]
-    for label, value in zip(labels, values):
+    for label in labels:
+        value = values[label]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise InputError(f"{where}: {label}: expected a number, found {config.shown(value)}")
-        if is_seconds and not 0 <= value <= LONGEST_SECONDS:
+        if not is_seconds:
+            check_threshold(value, f"{where}: {label}")
+        elif not 0 <= value <= LONGEST_SECONDS:
             raise InputError(
                 f"{where}: {label}: expected seconds from 0 to {LONGEST_SECONDS:g}, found {value!r}"
             )
-        if not is_seconds:
-            check_threshold(value, f"{where}: {label}")
-    return np.array(values, np.float64)
+    return np.array([values[label] for label in labels], np.float64)
 
 
-def check_threshold(value, where):
-    """Raise InputError unless a threshold is a probability, or infinite: for never or always."""
+def check_threshold(value: float, where: str) -> None:
+    """Check that a threshold is from 0 to 1, or infinite.
+
+    Parameters
+    ----------
+    value : float
+        The threshold. +inf means never, -inf always.
+    where : str
+        The start of the message.
+
+    Raises
+    ------
+    InputError
+        If the value is no threshold.
+    """
     if not (0 <= value <= 1 or np.isinf(value)):
         raise InputError(
             f"{where}: expected a number from 0 to 1, or inf for never, found "
@@ -87,8 +135,14 @@ def check_threshold(value, where):
         )
 
 
-def read(path):
-    """Read an operating point. Raises InputError naming what is missing, unknown or no number."""
+def read(path: PathLike) -> OperatingPoint:
+    """Read an operating point.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or a key is missing, unknown, or has a wrong value.
+    """
     mapping = config.read_yaml(path)
     names = [f.name for f in dataclasses.fields(OperatingPoint)]
     if not isinstance(mapping, dict):
@@ -99,70 +153,121 @@ def read(path):
                 f"{path}: unknown key {config.shown(name)}; {config.suggest(name, names)}"
             )
     for name in names:
-        if name not in mapping and name not in ("model", "tuned"):
+        if name not in mapping and name not in _OPTIONAL:
             raise InputError(f"{path}: missing key {name!r}")
-    labels = mapping["labels"]
-    is_list = isinstance(labels, list) and labels and all(isinstance(v, str) for v in labels)
-    labels = mapping["labels"] = list(map(normal, labels)) if is_list else []
+    labels = _read_labels(mapping["labels"], path)
+    _check_values(mapping, path)
+    values = {
+        name: _per_class(mapping[name], labels, f"{path}: {name}", name.endswith("_seconds"))
+        for name in PER_CLASS
+    }
+    return OperatingPoint(**{**mapping, **values, "labels": labels})
+
+
+def _read_labels(value: object, path: PathLike) -> list[str]:
+    """Return the labels of an operating point. Raises InputError."""
+    labels = []
+    if isinstance(value, list) and all(isinstance(label, str) for label in value):
+        labels = [normal(label) for label in value]
     if not labels or len(set(labels)) < len(labels):
         raise InputError(f"{path}: labels: expected a list of class names, each once")
+    return labels
+
+
+def _check_values(mapping: dict[str, Any], path: PathLike) -> None:
+    """Check the values of an operating point that are not one for each class."""
+
+    def refuse(name: str, expected: str) -> InputError:
+        return InputError(
+            f"{path}: {name}: expected {expected}, found {config.shown(mapping[name])}"
+        )
+
     if mapping["mode"] not in ("segment", "frame"):
-        raise InputError(
-            f"{path}: mode: expected segment or frame, found {config.shown(mapping['mode'])}"
-        )
+        raise refuse("mode", "segment or frame")
     if not isinstance(mapping["gate_by_tags"], bool):
-        raise InputError(
-            f"{path}: gate_by_tags: expected true or false, found {config.shown(mapping['gate_by_tags'])}"
-        )
+        raise refuse("gate_by_tags", "true or false")
     for name in ("tuned_on", "model"):
         if not isinstance(mapping.get(name), (str, type(None))):
-            raise InputError(f"{path}: {name}: expected text, found {config.shown(mapping[name])}")
+            raise refuse(name, "text")
     if not isinstance(mapping.get("tuned") or {}, dict):
-        raise InputError(
-            f"{path}: tuned: expected `key: value` lines, found {config.shown(mapping['tuned'])}"
-        )
-    for name in PER_CLASS:
-        mapping[name] = _per_class(
-            mapping[name], labels, f"{path}: {name}", name.endswith("_seconds")
-        )
-    return OperatingPoint(**mapping)
+        raise refuse("tuned", "`key: value` lines")
 
 
-def untuned(labels, threshold):
-    """An operating point for frame mode by hand: one threshold for all classes, and the filters that `tune` takes unless told otherwise."""
-    values = [
-        np.full(len(labels), value, np.float64) for value in (threshold, threshold, 0.5, 0.2, 0.2)
-    ]
-    return OperatingPoint("frame", list(labels), *values, False, "by hand")
+def untuned(labels: Sequence[str], threshold: float) -> OperatingPoint:
+    """Return an operating point for frame mode without tuning.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The K classes.
+    threshold : float
+        The threshold of all classes. The filters are those that `wsedtk tune` uses by default.
+    """
+
+    def repeated(value: float) -> npt.NDArray[np.float64]:
+        return np.full(len(labels), value, np.float64)
+
+    return OperatingPoint(
+        mode="frame",
+        labels=list(labels),
+        clip_thresholds=repeated(threshold),
+        frame_thresholds=repeated(threshold),
+        median_seconds=repeated(0.5),
+        min_seconds=repeated(0.2),
+        max_gap_seconds=repeated(0.2),
+        gate_by_tags=False,
+        tuned_on="by hand",
+    )
 
 
-def check(point, path, labels, model, other):
-    """Raise InputError where a point that was read from `path` is not for what `other` is of.
+def check(
+    point: OperatingPoint,
+    path: PathLike,
+    labels: Sequence[str],
+    model: str | None,
+    other: PathLike,
+) -> None:
+    """Check that an operating point fits scores or a model. Warn if their model is not known.
 
-    labels: its classes; model: the fingerprint of its model, None where it is not known, which is
-    told.
+    Parameters
+    ----------
+    point : OperatingPoint
+        The operating point.
+    path : path-like
+        The file that it was read from.
+    labels : sequence of str
+        The classes of the scores or the model.
+    model : str or None
+        The fingerprint of the model. None if it is not known.
+    other : path-like
+        The file or folder of the scores or the model.
+
+    Raises
+    ------
+    InputError
+        If the classes differ, or the operating point was tuned on another model.
     """
     if list(point.labels) != list(labels):
         odd = sorted(set(labels) ^ set(point.labels))
-        raise InputError(
-            f"{path}: its classes are not those of {other}"
-            + (f": {first(odd)}" if odd else ", or in another order")
-        )
-    known = point.model not in (None, UNKNOWN_MODEL)
-    if known and model is None:
+        difference = f": {first(odd)}" if odd else ", or in another order"
+        raise InputError(f"{path}: its classes are not those of {other}{difference}")
+    if point.model is None or point.model == UNKNOWN_MODEL:
+        return
+    if model is None:
         say(
-            f"warning: {other}: does not name its model, as it comes from tables: take care that "
-            f"{path} is for the same one"
+            f"warning: {other}: does not name its model, because it comes from tables; make sure "
+            f"that {path} was tuned on the same model"
         )
-    elif known and point.model != model:
+    elif point.model != model:
         raise InputError(
-            f"{path}: was tuned on the scores of another model ({point.model}) than {other} ({model}); tune on this model's, "
-            "or take `model:` out of the file to use it all the same"
+            f"{path}: was tuned on the scores of another model ({point.model}) than {other} "
+            f"({model}); tune on this model's, or take `model:` out of the file to use it all the "
+            "same"
         )
 
 
-def frame_filters(point, seconds_per_frame):
-    """The filters of an operating point in frames: median, shortest event and longest gap, each (K,)."""
+def frame_filters(point: OperatingPoint, seconds_per_frame: float) -> event_decoding.Filters:
+    """Return the lengths (K,) of the filters of an operating point in frames."""
     settings = zip(point.median_seconds, point.min_seconds, point.max_gap_seconds)
     lengths = [event_decoding.filter_frames(*setting, seconds_per_frame) for setting in settings]
     return event_decoding.Filters(*map(np.array, zip(*lengths)))

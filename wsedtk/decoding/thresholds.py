@@ -1,92 +1,221 @@
-"""Class-wise thresholds for the best micro-averaged F1, or for a target that each class has to meet.
+"""Class-wise thresholds for the best micro-averaged F1, or for a target of each class.
 
-N clips (or segments), K classes. A decision is positive where score >= threshold. The candidates of a class are the float64
-midpoints between its distinct neighbouring scores, -inf and +inf; among equals the highest wins.
+N clips (or segments), C candidates, K classes. A decision is positive where score >= threshold. The
+candidates of a class are the float64 midpoints between its distinct adjacent scores, -inf and +inf.
+Among equally good candidates, the highest is chosen.
 
-Micro F1 is 2 TP / (positives predicted + positives true), summed over classes. `tune` finds its global optimum: for a value L,
-each class alone maximises 2 TP - L * predicted; L rises to the F1 so reached until it stops rising (Dinkelbach 1967). All
-comparisons are in integers, so that equals are equals. `tune_published` is the procedure of Wang, Li & Metze (2019).
-`search_target` goes through each class alone.
+Micro F1 is 2 TP / (number predicted + number true), summed over classes. `tune` finds its global
+optimum: for a value L, each class alone maximises 2 TP - L * predicted. L rises to the F1 that this
+gives, until it stops rising (Dinkelbach 1967). All comparisons are between integers, so that equal
+values are equal. `tune_published` is the procedure of Wang, Li & Metze (2019). `search_target`
+treats each class alone.
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, overload
 
 import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.types import Booleans, Floats, Integers
 
 TARGETS = ("precision", "recall", "false-alarms-per-hour")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Candidates:
-    """What each threshold of one class leads to; thresholds descend from +inf to -inf."""
+    """The candidate thresholds of one class, and the decisions that they give.
 
-    thresholds: np.ndarray  # (C,) float64
-    true_positives: np.ndarray  # (C,) int64
-    predicted: np.ndarray  # (C,) int64
+    Attributes
+    ----------
+    thresholds : (C,) float64
+        The thresholds, from +inf down to -inf.
+    true_positives : (C,) int64
+        The number of true positives.
+    predicted : (C,) int64
+        The number of positive decisions.
+    """
+
+    thresholds: npt.NDArray[np.float64]
+    true_positives: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
 
 
-def candidates(scores, truth):
-    """Candidate thresholds of one class. scores: (N,) finite, truth: (N,) booleans."""
+class Choice(NamedTuple):
+    """One candidate for each class.
+
+    Attributes
+    ----------
+    option : (K,) int64
+        The index of the `Candidates` among those of the class.
+    threshold : (K,) float64
+        The threshold.
+    """
+
+    option: npt.NDArray[np.int64]
+    threshold: npt.NDArray[np.float64]
+
+
+class Nearest(NamedTuple):
+    """The decisions of the candidate that comes nearest to a target."""
+
+    true_positives: int
+    predicted: int
+
+
+class TargetChoice(NamedTuple):
+    """One candidate for each class, for a target.
+
+    Attributes
+    ----------
+    option : (K,) int64
+        The index of the `Candidates` among those of the class.
+    threshold : (K,) float64
+        The threshold; +inf if no candidate meets the target.
+    nearest : list of Nearest or None
+        For each class None, or if no candidate meets the target, the decisions of the candidate
+        that comes nearest. They are (0, 0) if no candidate finds anything.
+    """
+
+    option: npt.NDArray[np.int64]
+    threshold: npt.NDArray[np.float64]
+    nearest: list[Nearest | None]
+
+
+def candidates(scores: Floats, truth: Booleans) -> Candidates:
+    """Return the candidate thresholds of one class.
+
+    Parameters
+    ----------
+    scores : (N,) float
+        Finite scores.
+    truth : (N,) bool
+        Whether the class occurs.
+
+    Returns
+    -------
+    Candidates
+
+    Raises
+    ------
+    ValueError
+        If a score is not finite.
+    """
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
     scores = np.asarray(scores, np.float64)
     order = np.argsort(-scores, kind="stable")
-    sorted_scores = scores[order]
-    last_of_equals = (
-        np.flatnonzero(np.append(np.diff(sorted_scores) != 0, True))
-        if len(scores)
-        else np.array([], np.int64)
-    )
-    middle = (sorted_scores[last_of_equals[:-1]] + sorted_scores[last_of_equals[:-1] + 1]) / 2
-    # Neighbouring float64 numbers have no midpoint between them: round up to the larger, which still parts them.
-    middle = np.where(
-        middle > sorted_scores[last_of_equals[:-1] + 1], middle, sorted_scores[last_of_equals[:-1]]
-    )
+    ranked = scores[order]
+    is_last_of_equals = np.ones(len(ranked), bool)
+    is_last_of_equals[:-1] = np.diff(ranked) != 0
+    last_of_equals = np.flatnonzero(is_last_of_equals)
+    upper, lower = ranked[last_of_equals[:-1]], ranked[last_of_equals[:-1] + 1]
+    middle = (upper + lower) / 2
+    # There is no number between adjacent float64 numbers: the upper one separates them too.
+    middle = np.where(middle > lower, middle, upper)
     hits = np.cumsum(np.asarray(truth, np.int64)[order])[last_of_equals]
-    thresholds = np.concatenate([[np.inf], middle, [-np.inf] if len(scores) else []])
     return Candidates(
-        thresholds, np.append(0, hits), np.append(0, last_of_equals + 1).astype(np.int64)
+        np.concatenate([[np.inf], middle, [-np.inf] if len(scores) else []]),
+        np.append(0, hits),
+        np.append(0, last_of_equals + 1).astype(np.int64),
     )
 
 
-def f1_score(true_positives, predicted, positives):
-    """2 TP / (predicted + positives), 0 where both are 0; numbers or arrays."""
+@overload
+def f1_score(true_positives: int, predicted: int, positives: int) -> float: ...
+@overload
+def f1_score(true_positives: Integers, predicted: Integers, positives: int) -> Floats: ...
+def f1_score(
+    true_positives: int | Integers, predicted: int | Integers, positives: int
+) -> float | Floats:
+    """Return F1 = 2 TP / (predicted + positives), or 0 where both are 0.
+
+    Parameters
+    ----------
+    true_positives, predicted : int, or array of int
+        The number of true positives and of positive decisions.
+    positives : int
+        The number of positives in the truth.
+    """
     total = np.asarray(predicted + positives)
-    return 2 * true_positives / np.where(total == 0, 1, total)
+    score: float | Floats = 2 * true_positives / np.where(total == 0, 1, total)
+    return score
 
 
-def search(options, num_positives):
+def search(options: Sequence[Sequence[Candidates]], num_positives: int) -> Choice:
     """Choose one candidate of each class for the best micro F1, globally.
 
-    options: for each class a list of `Candidates`, one for each way of making its scores (filter settings, say).
-    num_positives: positives of the truth over all classes.
-    Returns (option, threshold): (K,) int and (K,) float64. Among equals the first option, then the highest threshold.
+    Parameters
+    ----------
+    options : sequence of sequence of Candidates
+        For each class the candidates of each way to compute its scores, such as filter settings.
+    num_positives : int
+        The number of positives in the truth, over all classes.
+
+    Returns
+    -------
+    Choice
+        Among equally good candidates, the first option and then the highest threshold.
     """
     numerator, denominator = 0, 1  # L as a fraction
     while True:
-        chosen, hits, predicted = [], 0, 0
-        for alternatives in options:
-            best = None
-            for number, c in enumerate(alternatives):
-                gain = 2 * c.true_positives * denominator - numerator * c.predicted
-                top = int(np.argmax(gain))  # the first maximum: the highest threshold
-                if best is None or gain[top] > best[0]:
-                    best = (gain[top], number, top)
-            chosen.append(best[1:])
-            hits += int(alternatives[best[1]].true_positives[best[2]])
-            predicted += int(alternatives[best[1]].predicted[best[2]])
-        reached, total = 2 * hits, predicted + num_positives
-        if total == 0 or reached * denominator <= numerator * total:
+        chosen = [_best_gain(alternatives, numerator, denominator) for alternatives in options]
+        best = [alternatives[c.option] for alternatives, c in zip(options, chosen)]
+        hits = sum(int(b.true_positives[c.place]) for b, c in zip(best, chosen))
+        predicted = sum(int(b.predicted[c.place]) for b, c in zip(best, chosen))
+        total = predicted + num_positives
+        if total == 0 or 2 * hits * denominator <= numerator * total:
             break
-        numerator, denominator = reached, total
-    thresholds = [
-        alternatives[option].thresholds[top] for alternatives, (option, top) in zip(options, chosen)
-    ]
-    return np.array([option for option, _ in chosen], np.int64), np.array(thresholds, np.float64)
+        numerator, denominator = 2 * hits, total
+    return Choice(
+        np.array([c.option for c in chosen], np.int64),
+        np.array([b.thresholds[c.place] for b, c in zip(best, chosen)], np.float64),
+    )
 
 
-def reached(true_positives, predicted, positives, hours):
-    """{quantity: value} of decisions, numbers or arrays; precision and recall are 0 where nothing is predicted or true."""
+class _Selected(NamedTuple):
+    """A candidate of a class: the option, and its place there."""
+
+    option: int
+    place: int
+
+
+def _best_gain(alternatives: Sequence[Candidates], numerator: int, denominator: int) -> _Selected:
+    """Return the candidate of a class that maximises 2 TP - L * predicted."""
+    gains = [2 * c.true_positives * denominator - numerator * c.predicted for c in alternatives]
+    tops = [int(np.argmax(gain)) for gain in gains]  # the first maximum: the highest threshold
+    option = max(range(len(gains)), key=lambda number: gains[number][tops[number]])
+    return _Selected(option, tops[option])
+
+
+@overload
+def reached(
+    true_positives: int, predicted: int, positives: int, hours: float
+) -> dict[str, float]: ...
+@overload
+def reached(
+    true_positives: Integers, predicted: Integers, positives: int, hours: float
+) -> dict[str, Floats]: ...
+def reached(
+    true_positives: int | Integers, predicted: int | Integers, positives: int, hours: float
+) -> dict[str, float] | dict[str, Floats]:
+    """Return the quantities of TARGETS that decisions reach.
+
+    Parameters
+    ----------
+    true_positives, predicted : int, or array of int
+        The number of true positives and of positive decisions.
+    positives : int
+        The number of positives in the truth.
+    hours : float
+        The duration of the audio in hours.
+
+    Returns
+    -------
+    dict
+        Each quantity by name. Precision and recall are 0 if their denominators are 0.
+    """
     return {
         "precision": true_positives / np.maximum(predicted, 1),
         "recall": true_positives / np.maximum(positives, 1),
@@ -94,72 +223,134 @@ def reached(true_positives, predicted, positives, hours):
     }
 
 
-def _top(first, second, among):
-    """The index, of those `among`, with the highest value of `first`; of equals that with the highest of `second`, and the earliest."""
+def _top(first: Floats, second: Floats, among: Integers) -> int:
+    """Return the index with the highest value of `first`, and among equals of `second`.
+
+    Only the indices `among` count. Among equals in both, the earliest is returned.
+    """
     best = among[first[among] == first[among].max()]
     return int(best[np.argmax(second[best])])
 
 
-def search_target(options, positives, hours, quantity, value):
-    """Choose one candidate of each class alone: of those that find anything and meet a target, the best of the other quantity.
+def search_target(
+    options: Sequence[Sequence[Candidates]],
+    positives: Iterable[int],
+    hours: float,
+    quantity: str,
+    value: float,
+) -> TargetChoice:
+    """Choose one candidate of each class for a target.
 
-    At least this precision or recall, or at most so many false alarms an hour: `quantity` is one of TARGETS. A recall is to be had
-    with the highest precision, the others with the highest recall. Among equals the one that exceeds the target the most wins, then
-    the first option, then the highest threshold.
+    For a target precision or a limit of false alarms, the recall is maximised. For a target recall,
+    the precision is maximised. Candidates without true positives are not considered. Among equally
+    good candidates, the one that exceeds the target most is chosen, then the first option, then the
+    highest threshold.
 
-    options: as for `search`; positives: (K,) of the truth; hours: of the audio that was decided on.
-    Returns (option, threshold, nearest): (K,) int, (K,) float64, and for each class None, or where no candidate meets the target,
-    so that the threshold is +inf, the (true positives, predicted) of the one that comes nearest; (0, 0) where none finds anything.
+    Parameters
+    ----------
+    options : sequence of sequence of Candidates
+        As for `search`.
+    positives : iterable of int
+        The number of positives in the truth of each class.
+    hours : float
+        The duration of the audio in hours.
+    quantity : str
+        One of TARGETS.
+    value : float
+        The lowest precision or recall, or the highest number of false alarms per hour.
+
+    Returns
+    -------
+    TargetChoice
     """
-    sign, other = (
-        (-1 if quantity == "false-alarms-per-hour" else 1),
-        "precision" if quantity == "recall" else "recall",
+    found = [
+        _search_one(alternatives, count, hours, quantity, value)
+        for alternatives, count in zip(options, positives)
+    ]
+    return TargetChoice(
+        np.array([one.option for one in found], np.int64),
+        np.array([one.threshold for one in found], np.float64),
+        [one.nearest for one in found],
     )
-    chosen, found, nearest = [], [], []
-    for alternatives, count in zip(options, positives):
-        best = near = ()
-        for number, c in enumerate(alternatives):
-            values = reached(c.true_positives, c.predicted, count, hours)
-            own, rest = sign * values[quantity], values[other]
-            finds = np.flatnonzero(c.true_positives > 0)
-            meets = finds[
-                own[finds] >= sign * value - 1e-9 * value
-            ]  # met exactly, but for the rounding of a quotient, is met
-            if len(meets):
-                i = _top(rest, own, meets)
-                best = max(best, ((rest[i], own[i], -number), c.thresholds[i]))
-            if len(finds):
-                i = _top(own, rest, finds)
-                near = max(
-                    near, ((own[i], rest[i]), (int(c.true_positives[i]), int(c.predicted[i])))
-                )
-        chosen.append(-best[0][2] if best else 0)
-        found.append(best[1] if best else np.inf)
-        nearest.append(None if best else near[1] if near else (0, 0))
-    return np.array(chosen, np.int64), np.array(found, np.float64), nearest
 
 
-def tune(scores, truth):
-    """Thresholds (K,) float64 for the best micro F1 of scores (N, K) against truth (N, K) booleans."""
-    truth = np.asarray(truth, bool)
-    return search(
-        [[candidates(scores[:, k], truth[:, k])] for k in range(truth.shape[1])], int(truth.sum())
-    )[1]
+class _One(NamedTuple):
+    """What `TargetChoice` contains for one class."""
+
+    option: int
+    threshold: float
+    nearest: Nearest | None
 
 
-def tune_published(scores, truth, seed=0):
-    """Thresholds (K,) float64 as Wang, Li & Metze tuned them, with his start values.
+def _search_one(
+    alternatives: Sequence[Candidates],
+    num_positives: int,
+    hours: float,
+    quantity: str,
+    value: float,
+) -> _One:
+    """Choose a candidate of one class; see `search_target`."""
+    sign = -1 if quantity == "false-alarms-per-hour" else 1
+    other = "precision" if quantity == "recall" else "recall"
+    best, best_values = None, (-np.inf, -np.inf)
+    nearest, nearest_values = Nearest(0, 0), (-np.inf, -np.inf)
+    for number, c in enumerate(alternatives):
+        values = reached(c.true_positives, c.predicted, num_positives, hours)
+        own, rest = sign * values[quantity], values[other]
+        finds = np.flatnonzero(c.true_positives > 0)
+        # The rounding of a quotient must not exclude a candidate that meets the target exactly.
+        meets = finds[own[finds] >= sign * value - 1e-9 * value]
+        if len(meets):
+            i = _top(rest, own, meets)
+            if (rest[i], own[i]) > best_values:
+                best, best_values = _One(number, c.thresholds[i], None), (rest[i], own[i])
+        if len(finds):
+            i = _top(own, rest, finds)
+            counts = Nearest(int(c.true_positives[i]), int(c.predicted[i]))
+            if ((own[i], rest[i]), counts) > (nearest_values, nearest):
+                nearest, nearest_values = counts, (own[i], rest[i])
+    return best if best is not None else _One(0, np.inf, nearest)
 
-    (1) Each class alone for its own F1. (2) One class at a time, in random order, for the micro F1 given the other classes'
-    counts, until none changes. Each search of (2) starts from F1 = 0 and not from "none of this class predicted", so that a
-    class is never silenced: the result can lie below the optimum that `tune` finds.
+
+def tune(scores: Floats, truth: Booleans) -> npt.NDArray[np.float64]:
+    """Return the thresholds (K,) for the best micro F1.
+
+    Parameters
+    ----------
+    scores : (N, K) float
+        Finite scores.
+    truth : (N, K) bool
+        Which classes occur.
+    """
+    options = [[candidates(scores[:, k], truth[:, k])] for k in range(truth.shape[1])]
+    return search(options, int(np.count_nonzero(truth))).threshold
+
+
+def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArray[np.float64]:
+    """Return the thresholds (K,) of the published procedure of Wang, Li & Metze (2019).
+
+    The start values are those of their code. First, each class is tuned alone for its own F1. Then
+    one class at a time, in random order, is tuned for the micro F1 with the counts of the other
+    classes, until no threshold changes. Each of these later searches starts from F1 = 0, not from
+    the F1 without predictions of the class.
+    Therefore a class always has predictions, and the result can be below the optimum of `tune`.
+
+    Parameters
+    ----------
+    scores : (N, K) float
+        Finite scores.
+    truth : (N, K) bool
+        Which classes occur.
+    seed : int
+        The seed of the order.
     """
     truth, generator = np.asarray(truth, bool), np.random.default_rng(seed)
-    num_classes, positives = truth.shape[1], truth.sum(axis=0)
+    num_classes, positives = truth.shape[1], truth.sum(axis=0).tolist()
     options = [candidates(scores[:, k], truth[:, k]) for k in range(num_classes)]
-    chosen = np.array(
-        [np.argmax(f1_score(c.true_positives, c.predicted, p)) for c, p in zip(options, positives)]
-    )
+    chosen = [
+        int(np.argmax(f1_score(c.true_positives, c.predicted, count)))
+        for c, count in zip(options, positives)
+    ]
     waiting = set(range(num_classes))
     while waiting:
         k = int(generator.choice(sorted(waiting)))
@@ -168,9 +359,8 @@ def tune_published(scores, truth, seed=0):
         hits = sum(int(options[j].true_positives[chosen[j]]) for j in others)
         predicted = sum(int(options[j].predicted[chosen[j]]) for j in others)
         c = options[k]
-        f1 = f1_score(
-            c.true_positives[1:] + hits, c.predicted[1:] + predicted, positives.sum()
-        )  # +inf is no candidate
+        # The threshold +inf, of index 0, is no candidate.
+        f1 = f1_score(c.true_positives[1:] + hits, c.predicted[1:] + predicted, sum(positives))
         best = int(np.argmax(f1)) + 1 if len(f1) and f1.max() > 0 else 0
         if best != chosen[k]:
             chosen[k] = best

@@ -5,15 +5,16 @@ T frames, K classes.
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import PathLike
 from wsedtk.data import event_decoding
 from wsedtk.data.events import Event
 from wsedtk.decoding import operating_point
@@ -65,8 +66,8 @@ def _replace_thresholds(
 
 
 def read_point(
-    path: str | os.PathLike[str],
-    model_dir: str | os.PathLike[str],
+    path: PathLike,
+    model_dir: PathLike,
     fingerprint: str,
     labels: Sequence[str],
     *,
@@ -105,7 +106,7 @@ def read_point(
     """
     path = Path(path)
     if path.exists():
-        point: OperatingPoint = operating_point.read(path)
+        point = operating_point.read(path)
         operating_point.check(point, path, labels, fingerprint, model_dir)
     elif any(one.label is None for one in thresholds):
         point = operating_point.untuned(labels, np.inf)
@@ -130,6 +131,21 @@ def read_point(
     return point
 
 
+class Found(NamedTuple):
+    """The events of a recording.
+
+    Attributes
+    ----------
+    events : list of Event
+        Ordered by onset.
+    seconds : float
+        The duration of the recording.
+    """
+
+    events: list[Event]
+    seconds: float
+
+
 @dataclasses.dataclass(frozen=True)
 class EventFinder:
     """Thresholds and filters that turn the score curves of a model into events.
@@ -149,9 +165,9 @@ class EventFinder:
     seconds_per_frame: float
 
     @functools.cached_property
-    def _columns(self) -> list[int]:
+    def _columns(self) -> npt.NDArray[np.intp]:
         """The columns of the classes in a score curve."""
-        return [self.point.labels.index(label) for label in self.names]
+        return np.array([self.point.labels.index(label) for label in self.names], np.intp)
 
     @property
     def labels(self) -> list[str]:
@@ -161,12 +177,9 @@ class EventFinder:
     @property
     def thresholds(self) -> npt.NDArray[np.float64]:
         """The frame thresholds of the classes."""
-        thresholds: npt.NDArray[np.float64] = self.point.frame_thresholds[self._columns]
-        return thresholds
+        return self.point.frame_thresholds[self._columns]
 
-    def find(
-        self, pieces: Iterable[Piece], watch: Watch | None = None
-    ) -> tuple[list[Event], float]:
+    def find(self, pieces: Iterable[Piece], watch: Watch | None = None) -> Found:
         """Read a score curve to its end and return its events.
 
         Parameters
@@ -178,10 +191,7 @@ class EventFinder:
 
         Returns
         -------
-        events : list of Event
-            Ordered by onset.
-        seconds : float
-            The duration of the recording.
+        Found
         """
         limits = self.point.clip_thresholds[self._columns]
         filters = operating_point.frame_filters(self.point, self.seconds_per_frame)
@@ -201,24 +211,29 @@ class EventFinder:
             Event(onset, offset, labels[k], score)
             for onset, offset, k, score in decoder.finish(seconds)
         ]
-        return found, seconds
+        return Found(found, seconds)
 
 
 def remark_on_rates(sources: Iterable[Source], max_hz: float) -> str:
-    """Return a remark if recordings lack high frequencies that a model uses, else "".
+    """Return a warning if recordings lack high frequencies that a model uses, else "".
 
     Parameters
     ----------
     sources : iterable of Source
+        The recordings.
     max_hz : float
         The highest frequency of the front end.
     """
-    low = [one for one in sources if one.sample_rate and one.sample_rate < 2 * _LOW * max_hz]
-    if not low:
+    rates = [
+        (source.path, source.sample_rate)
+        for source in sources
+        if source.sample_rate and source.sample_rate < 2 * _LOW * max_hz
+    ]
+    if not rates:
         return ""
-    more = f" and {len(low) - 1} more" if len(low) > 1 else ""
+    path, rate = rates[0]
+    more = f" and {len(rates) - 1} more" if len(rates) > 1 else ""
     return (
-        f"{low[0].path}{more}: of {low[0].sample_rate} samples a second, with nothing above "
-        f"{(low[0].sample_rate or 0) / 2:g} Hz, where the model listens up to {max_hz:g} Hz: "
-        "that may be nonsense"
+        f"{path}{more}: the sample rate is {rate} Hz, so there is nothing above {rate / 2:g} Hz, "
+        f"but the model uses frequencies up to {max_hz:g} Hz; results may be unreliable"
     )

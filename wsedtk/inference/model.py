@@ -20,6 +20,7 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import make_folder
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Floats, PathLike
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal
@@ -32,9 +33,6 @@ from wsedtk.models.checkpoint import ModelSpec
 
 _LOGGER = logging.getLogger(__name__)
 _POINT = "operating_point.yaml"
-
-PathLike = str | os.PathLike[str]
-Samples = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,9 +53,9 @@ class Prediction:
         Frame t covers `[t, t + 1) * seconds_per_frame`.
     """
 
-    clip: Samples
-    frame: Samples
-    weight: Samples | None
+    clip: npt.NDArray[np.float32]
+    frame: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32] | None
     labels: tuple[str, ...]
     seconds_per_frame: float
 
@@ -67,7 +65,7 @@ class Prediction:
         return len(self.frame)
 
 
-def _check_samples(samples: npt.ArrayLike) -> npt.NDArray[np.floating]:
+def _check_samples(samples: npt.ArrayLike) -> Floats:
     """Return samples as an array (S, C) of floating-point numbers. Raises InputError."""
     array = np.asarray(samples)
     if not np.issubdtype(array.dtype, np.floating):
@@ -79,7 +77,7 @@ def _check_samples(samples: npt.ArrayLike) -> npt.NDArray[np.floating]:
         raise InputError(
             f"samples: found the shape {array.shape}; expected (samples,) or (samples, channels)"
         )
-    channels: npt.NDArray[np.floating] = array.reshape(len(array), -1)  # (S, C)
+    channels: Floats = array.reshape(len(array), -1)  # (S, C)
     if channels.shape[1] > len(channels):
         raise InputError(
             f"samples: found {channels.shape[1]} channels of {len(channels)} samples; expected "
@@ -88,14 +86,14 @@ def _check_samples(samples: npt.ArrayLike) -> npt.NDArray[np.floating]:
     return channels
 
 
-def _mono(samples: npt.ArrayLike, channel: int | None) -> Samples:
+def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
     """Return one channel of samples (S,) or (S, C), or the mean of all: (S,). Raises InputError."""
     channels = _check_samples(samples)
     if channel is not None:
         _check_channel(channel, channels.shape[1], "samples")
         channels = channels[:, channel : channel + 1]
     with np.errstate(over="ignore", invalid="ignore"):
-        mono: Samples = mean_of_channels(np.array(channels, np.float32))
+        mono: Floats = mean_of_channels(np.array(channels, np.float32))
     if not (np.abs(mono) <= LOUDEST).all():
         raise InputError(f"samples: hold values that are not finite, or beyond {LOUDEST:g}")
     return mono
@@ -192,8 +190,8 @@ class Model:
         output = self._detector.runner.score_features([features])
         num_frames = max(1, len(features) // self._detector.reduction)
 
-        def array(scores: torch.Tensor) -> Samples:
-            values: Samples = scores[0].float().cpu().numpy()
+        def array(scores: torch.Tensor) -> npt.NDArray[np.float32]:
+            values: npt.NDArray[np.float32] = scores[0].float().cpu().numpy()
             return values
 
         weight = output.weight if self._detector.runner.network.pooling.needs_weights else None

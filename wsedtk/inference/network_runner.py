@@ -132,8 +132,10 @@ class Runner:
         """
         centre = torch.as_tensor(np.asarray(mean), dtype=torch.float32, device=device)
         scale = torch.as_tensor(np.asarray(std), dtype=torch.float32, device=device)
-        # The overloads of Module.to lack `memory_format` together with a device.
-        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # see above
+        network = network.to(
+            device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]  # an incomplete stub
+        )
         return cls(network, centre, torch.where(scale > 0, scale, 1.0), device, precise)
 
     @property

@@ -97,7 +97,7 @@ def stream(
     channel: int | None = None,
     remarks: list[str] | None = None,
 ) -> Generator[Floats, None, None]:
-    """Yield the samples that `audio.read` returns, as blocks (S,), in constant memory.
+    """Yield the samples that `audio_files.read` returns, as blocks (S,), in constant memory.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def stream(
     Raises
     ------
     InputError
-        See `audio.read`.
+        See `audio_files.read`.
     """
     with Sound(path) as sound:
         source_rate, num_read, num_given, resampler = sound.samplerate, 0, 0, None

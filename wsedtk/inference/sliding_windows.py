@@ -1,43 +1,67 @@
-"""Score curves of recordings of any length: windows that overlap by half, their centres joined. All in constant memory.
+"""Score curves of recordings of any length, in constant memory.
 
-S samples, T frames of the network's output, F mel bins, R feature frames an output frame, K classes.
+A network sees windows that overlap by half. Where two windows overlap, each gives the half that is
+nearer to its own centre.
+
+S samples, T frames of the network's output, F mel bins, R feature frames in an output frame, K
+classes.
 """
 
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from wsedtk.audio.frontend import LogMel
 from wsedtk.core.config import shown
 from wsedtk.core.errors import InputError
+from wsedtk.core.types import Floats, PathLike
 from wsedtk.inference import recordings
+from wsedtk.inference.network_runner import Runner
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.models.layers import Network
 
-CLIP_SECONDS = 10.0  # windows of models that don't say what they were trained on
-_BLOCK = 1 << 20  # samples of an array that are taken at once
+CLIP_SECONDS = 10.0  # windows of models that do not name the length of their training clips
+_BLOCK = 1 << 20  # samples of an array that are used at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One curve to make: a recording, or one channel of it."""
+    """The source of one score curve: a recording, or one channel of it.
 
-    path: object
+    Attributes
+    ----------
+    path : path-like
+        The sound file.
+    name : str
+        The name of the recording in tables.
+    channel : int or None
+        The channel, from 0. None for the mean of all.
+    sample_rate : int or None
+        The sample rate of the file in Hz, if it is known.
+    remarks : list of str
+        The faults of the recording. Complete after reading.
+    samples : (S,) float32 or None
+        Samples at the sample rate of the model, instead of a file.
+    """
+
+    path: PathLike
     name: str
-    channel: int | None = None  # from 0; None: the mean of all
-    sample_rate: int | None = None  # of its file
-    remarks: list = dataclasses.field(default_factory=list, compare=False)  # faults, after reading
-    # (S,) float32 at the model's rate, instead of a file
-    samples: np.ndarray | None = dataclasses.field(default=None, compare=False)
+    channel: int | None = None
+    sample_rate: int | None = None
+    remarks: list[str] = dataclasses.field(default_factory=list, compare=False)
+    samples: Floats | None = dataclasses.field(default=None, compare=False)
 
-    def blocks(self, sample_rate: int) -> Generator[np.ndarray, None, None]:
+    def blocks(self, sample_rate: int) -> Generator[Floats, None, None]:
         """Yield the samples, block by block.
 
         Parameters
         ----------
         sample_rate : int
-            The model's sample rate in Hz.
+            The sample rate of the model in Hz.
 
         Yields
         ------
@@ -57,91 +81,212 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """The next part of a curve."""
+    """A part of a score curve. Pieces follow each other without gap or overlap.
 
-    frame: np.ndarray  # (T, K) frame scores
-    tags: np.ndarray  # (T, K) clip scores of the window that each frame is from
-    features: np.ndarray  # (T * R, F) as the front end gives them
-    seconds: float  # of the recording, that are now read
+    Attributes
+    ----------
+    frame : (T, K) float32
+        Frame scores.
+    tags : (T, K) float32
+        Clip scores of the window that each frame is from.
+    features : (T * R, F) float32
+        Features, as the front end computes them.
+    seconds : float
+        The duration of the recording up to the end of the last window that was read.
+    """
+
+    frame: Floats
+    tags: Floats
+    features: Floats
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
 class _Window:
+    """A window of a recording, or the error that ended its reading."""
+
     source: Source
-    start: int  # output frame of the curve
-    samples: np.ndarray | None  # (S,)
-    seconds: float  # of the recording, up to its end
+    start: int = 0  # the output frame of the curve
+    samples: Floats | None = None  # (S,); None after an error
+    seconds: float = 0.0  # duration of the recording up to the end of the window
     error: InputError | None = None
 
 
-def cut(blocks, length, step, unit):
-    """Cut a stream of sample blocks into windows of `length` output frames, `step` from one to the next, of `unit` samples each.
+class Cut(NamedTuple):
+    """A window of a stream of samples.
 
-    Yields (start in output frames, samples (S,)). The last window ends with the stream: it begins less than `step` after the one
-    before, and holds the samples that no longer make a frame; a stream that is shorter than a window is one.
+    Attributes
+    ----------
+    start : int
+        The output frame at which it begins.
+    samples : (S,) float32
+        Its samples.
     """
-    start, held, blocks = 0, np.zeros(0, np.float32), iter(blocks)
 
-    def fill(num_samples):
-        nonlocal held
-        parts = [held]
-        while sum(map(len, parts)) < num_samples and (block := next(blocks, None)) is not None:
+    start: int
+    samples: Floats
+
+
+class _Scores(NamedTuple):
+    """The scores and features of a window."""
+
+    frame: Floats  # (T, K)
+    tags: Floats  # (T, K)
+    features: Floats  # (T, R, F)
+
+
+class _Buffer:
+    """The samples of a stream that were read and are still needed."""
+
+    def __init__(self, blocks: Iterable[Floats]) -> None:
+        self._blocks = iter(blocks)
+        self.samples: Floats = np.zeros(0, np.float32)
+
+    def fill(self, num_samples: int) -> bool:
+        """Read until there are at least `num_samples`. Return False if the stream ends before."""
+        parts, length = [self.samples], len(self.samples)
+        while length < num_samples:
+            block = next(self._blocks, None)
+            if block is None:
+                break
             parts.append(block)
-        held = np.concatenate(parts)
-        return len(held) >= num_samples
+            length += len(block)
+        self.samples = np.concatenate(parts)
+        return length >= num_samples
 
-    if not fill((length + 1) * unit):
-        yield 0, held
-        return
-    yield 0, held[: length * unit]
-    while fill((step + length + 1) * unit):
-        start, held = start + step, held[step * unit :]
-        yield start, held[: length * unit]
-    rest = len(held) // unit - length
-    yield start + rest, held[rest * unit :]
+    def drop(self, num_samples: int) -> None:
+        """Forget the first samples."""
+        self.samples = self.samples[num_samples:]
 
 
-def join(windows):
-    """Join overlapping windows: each gives way to the next in the middle of what both hold.
+def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator[Cut]:
+    """Cut a stream of samples into overlapping windows.
 
-    windows: (start, value, ...) with values that are slices of frames by `value[a:b]`; yields the parts [value[a:b], ...] that make
-    the whole, in order.
+    Parameters
+    ----------
+    blocks : iterable of (S,) float32
+        The stream.
+    length : int
+        The length of a window in output frames.
+    step : int
+        The distance of two windows in output frames.
+    unit : int
+        The length of an output frame in samples.
+
+    Yields
+    ------
+    Cut
+        The last window ends with the stream: it begins at most `step` after the one before, and
+        includes samples that are too few for a frame. A stream that is shorter than a window is one
+        window.
     """
-    before, given = None, 0
-    for start, *values in windows:
+    buffer, start = _Buffer(blocks), 0
+    if not buffer.fill((length + 1) * unit):
+        yield Cut(0, buffer.samples)
+        return
+    yield Cut(0, buffer.samples[: length * unit])
+    while buffer.fill((step + length + 1) * unit):
+        buffer.drop(step * unit)
+        start += step
+        yield Cut(start, buffer.samples[: length * unit])
+    rest = len(buffer.samples) // unit - length
+    yield Cut(start + rest, buffer.samples[rest * unit :])
+
+
+def join(windows: Iterable[tuple[int, Sequence[Floats]]]) -> Iterator[list[Floats]]:
+    """Join overlapping windows: each gives way to the next in the middle of their overlap.
+
+    Parameters
+    ----------
+    windows : iterable of (int, sequence of arrays)
+        The first frame of each window, and arrays with a row for each of its frames.
+
+    Yields
+    ------
+    list of arrays
+        The next rows of each array, without overlap.
+    """
+    before: tuple[int, Sequence[Floats]] | None = None
+    given = 0  # frames that were yielded
+    for start, values in windows:
         if before is not None:
-            seam = (start + before[0] + len(before[1])) // 2
-            yield [value[given - before[0] : seam - before[0]] for value in before[1:]]
+            first, old = before
+            seam = (start + first + len(old[0])) // 2
+            yield [value[given - first : seam - first] for value in old]
             given = seam
-        before = (start, *values)
+        before = (start, values)
     if before is not None:
-        yield [value[given - before[0] :] for value in before[1:]]
+        first, old = before
+        yield [value[given - first :] for value in old]
 
 
 class Detector:
-    """A model, ready for recordings. `curves` gives their score curves."""
+    """A model that computes the score curves of recordings.
 
-    def __init__(self, spec, network, runner):
+    Parameters
+    ----------
+    spec : ModelSpec
+        The description of the model.
+    network : Network
+        The network.
+    runner : Runner
+        The same network, on its device.
+
+    Attributes
+    ----------
+    frontend : LogMel
+        The front end.
+    runner : Runner
+        The network, on its device.
+    reduction : int
+        The number of feature frames R in an output frame.
+    seconds_per_frame, seconds_per_feature : float
+        The distance of two output frames, and of two feature frames.
+    window_frames, step_frames : int
+        The length and the distance of windows in output frames.
+
+    Raises
+    ------
+    InputError
+        If the front end or the length of the training clips is wrong in model.yaml.
+    """
+
+    def __init__(self, spec: ModelSpec, network: Network, runner: Runner) -> None:
         self.frontend = LogMel(spec.frontend_config(), runner.device)
         self.runner, config = runner, self.frontend.config
-        self.reduction = network.time_reduction  # R
+        self.reduction = network.time_reduction
         self._unit = config.hop * self.reduction  # samples
         self.seconds_per_frame = self._unit / config.sample_rate
         self.seconds_per_feature = config.seconds_per_frame
-        seconds = spec.trained.get("clip_seconds", CLIP_SECONDS)
-        if (
-            isinstance(seconds, bool)
-            or not isinstance(seconds, (int, float))
-            or not 0 < seconds <= 3600
-        ):
-            raise InputError(
-                f"model.yaml: trained: clip_seconds: expected seconds above 0, up to 3600, found {shown(seconds)}"
-            )
-        seconds = max(seconds, config.pad_to_seconds or 0)
+        seconds = max(_clip_seconds(spec), config.pad_to_seconds or 0)
         self.window_frames = max(2, round(seconds * config.sample_rate) // self._unit)
         self.step_frames = self.window_frames // 2
 
-    def _windows(self, sources):
+    def curves(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Iterator[Piece]]]:
+        """Compute the score curves of recordings.
+
+        Parameters
+        ----------
+        sources : iterable of Source
+            The recordings.
+
+        Yields
+        ------
+        source : Source
+            The next recording.
+        pieces : iterator of Piece
+            Its score curve. Read it before the next recording. Reading raises InputError if the
+            recording is broken.
+        """
+        self.runner.network.eval()
+        windows = self._windows(sources)
+        with contextlib.closing(windows):
+            scored = self._scored(windows)
+            for source, group in itertools.groupby(scored, key=lambda item: item[0].source):
+                yield source, _pieces(group)
+
+    def _windows(self, sources: Iterable[Source]) -> Generator[_Window, None, None]:
+        """Yield the windows of all recordings."""
         rate = self.frontend.config.sample_rate
         for source in sources:
             try:
@@ -149,65 +294,65 @@ class Detector:
                     for start, samples in cut(
                         blocks, self.window_frames, self.step_frames, self._unit
                     ):
-                        yield _Window(
-                            source,
-                            start,
-                            samples,
-                            start * self.seconds_per_frame + len(samples) / rate,
-                        )
+                        seconds = start * self.seconds_per_frame + len(samples) / rate
+                        yield _Window(source, start, samples, seconds)
             except InputError as error:
-                yield _Window(source, 0, None, 0.0, error)
+                yield _Window(source, error=error)
 
-    def _scored(self, windows):
-        """Yield (window, frame scores (T, K), clip scores (T, K), features in frames (T, R, F)), or (window, None, ...), in order."""
-
-        def batches():
-            while batch := list(itertools.islice(windows, self.runner.batch_size)):
-                yield batch
-
-        for batch in batches():
-            good = [window for window in batch if window.error is None]
-            scored = iter(self._run([window.samples for window in good]) if good else ())
+    def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, _Scores | None]]:
+        """Yield the windows with their scores, in order; None for a window with an error."""
+        while batch := list(itertools.islice(windows, self.runner.batch_size)):
+            samples = [window.samples for window in batch if window.samples is not None]
+            scores = iter(self._run(samples))
             for window in batch:
-                yield window, *(next(scored) if window.error is None else [None] * 3)
+                yield window, next(scores) if window.samples is not None else None
 
-    def _run(self, samples):
+    def _run(self, samples: Sequence[Floats]) -> list[_Scores]:
+        """Return the scores of windows of samples."""
+        if not samples:
+            return []
         features = [self.frontend(s) for s in samples]
         output = self.runner.score_features(features)
         frame, clip = output.frame.float().cpu().numpy(), output.clip.float().cpu().numpy()
-        for found, scores, tags in zip(features, frame, clip):
+        scores = []
+        for found, values, tags in zip(features, frame, clip):
             num_frames = max(1, len(found) // self.reduction)
             found = np.pad(found, [(0, max(0, self.reduction - len(found))), (0, 0)], mode="edge")
-            yield (
-                scores[:num_frames],
-                np.broadcast_to(tags, (num_frames, len(tags))),
-                found[: num_frames * self.reduction].reshape(num_frames, self.reduction, -1),
+            found = found[: num_frames * self.reduction]
+            scores.append(
+                _Scores(
+                    values[:num_frames],
+                    np.broadcast_to(tags, (num_frames, len(tags))),
+                    found.reshape(num_frames, self.reduction, -1),
+                )
             )
+        return scores
 
-    def curves(self, sources):
-        """Yield (source, pieces) of each source, in order; pieces iterates over its `Piece`s, and is to be read before the next source.
 
-        Reading them raises InputError where the recording is broken, or turns out to be.
-        """
-        self.runner.network.eval()
-        windows = self._windows(sources)
-        with contextlib.closing(windows):
-            for source, group in itertools.groupby(
-                self._scored(windows), key=lambda item: item[0].source
-            ):
-                yield source, self._pieces(group)
+def _clip_seconds(spec: ModelSpec) -> float:
+    """Return the length of the longest training clip. Raises InputError."""
+    seconds = spec.trained.get("clip_seconds", CLIP_SECONDS)
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 < seconds <= 3600:
+        raise InputError(
+            "model.yaml: trained: clip_seconds: expected seconds above 0, up to 3600, found "
+            f"{shown(seconds)}"
+        )
+    return float(seconds)
 
-    @staticmethod
-    def _pieces(group):
-        seconds = 0.0
 
-        def windows():
-            nonlocal seconds
-            for window, *values in group:
-                if window.error is not None:
-                    raise window.error
-                seconds = window.seconds
-                yield window.start, *values
+def _pieces(scored: Iterable[tuple[_Window, _Scores | None]]) -> Iterator[Piece]:
+    """Yield the score curve of one recording. Raises the InputError of its reading."""
+    seconds = 0.0
 
-        for frame, tags, features in join(windows()):
-            yield Piece(frame, tags, features.reshape(-1, features.shape[-1]), seconds)
+    def windows() -> Iterator[tuple[int, _Scores]]:
+        nonlocal seconds
+        for window, scores in scored:
+            if window.error is not None:
+                raise window.error
+            assert scores is not None  # a window without error has samples
+            seconds = window.seconds
+            yield window.start, scores
+
+    for frame, tags, features in join(windows()):
+        yield Piece(frame, tags, features.reshape(-1, features.shape[-1]), seconds)

@@ -203,7 +203,7 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
-    """The contract of a network: features (B, T, F) to an Output of T' = T // time_reduction frames.
+    """The contract of a network: features (B, T, F) to an Output of T // time_reduction frames.
 
     A network of your own derives from this class, or from `torch.nn.Module` with the same
     attributes. It is constructed with a `Pooling`, `num_mels`, and options of its own. Its file is

@@ -1,8 +1,8 @@
 """A model as one ONNX graph: samples, front end, normalisation, network, probabilities.
 
-B recordings of one length, S samples, T feature frames, T' output frames, F mel bins, K classes. The
-TorchScript-based exporter of PyTorch traces the graph; the newer exporter fails on a bidirectional
-GRU over an unknown length.
+B recordings of one length, S samples, T feature frames, T' output frames, F mel bins, K classes.
+The TorchScript-based exporter of PyTorch traces the graph; the newer exporter fails on a
+bidirectional GRU over an unknown length.
 
 All numbers are float32. If all mel bands of a recording contain energy, the scores differ from
 those of PyTorch by at most 1e-3, mostly by 1e-6. In empty bands, the levels of `LogMel` and of the
@@ -29,7 +29,7 @@ _CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first one gives a single frame
 
 
 class Runner(Protocol):
-    """A network with the normalisation of its features: `wsedtk.inference.network_runner.Runner`."""
+    """A network with the normalisation of its features, as in `wsedtk.inference`."""
 
     @property
     def network(self) -> Network:

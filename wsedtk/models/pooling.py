@@ -26,37 +26,43 @@ The methods are classes of `wsedtk.models.pooling_functions`, which also shows h
 own. The score of a segment is the same average over the frames of the segment (`pool_segments`).
 
 **Hierarchical pooling.** He, Shen & Zhang average first within groups of M frames and then over the
-groups. The weight of a group is the mean of its frames' weights (eqs. (A-4) to (A-6)). As written,
-this changes nothing: a group's weight times its average is its sum of w x divided by M, so the sums
-telescope. The value and the gradient are those of single pooling, for every weight. The gradients
-that the paper prints, (8), (A-18), (A-20) and (A-23), follow only if the weights inside an average
-are treated as constants while the weights of its groups keep their gradient. Then a frame is pushed
-by (xs_j - y) where single pooling pushes it by (x_i - y); xs_j is the average over its group.
+groups. The weight of a group is the mean of the weights of its frames (eqs. (A-4) to (A-6)). As
+written, this changes nothing: the weight of a group times its average is its sum of w x divided by
+M, and the sums telescope. Value and gradient are those of single pooling, for any weights.
 
-The paper's derivation (A-7) to (A-11) has one inner average, frames to groups. Its networks have two:
-125 frames -> 25 groups of 5 -> 5 groups of 25 -> 1 clip (`groups` [5, 5]). The text does not say
-whether the second inner average is derived in the same way, so there are two readings:
+The gradients printed in the paper, (8), (A-18), (A-20) and (A-23), follow only under one condition:
+the weights inside an average are constants, and the weights of the groups keep their gradient. The
+gradient of a frame then contains (xs_j - y) instead of the (x_i - y) of single pooling; xs_j is the
+average over the group of the frame.
+
+The derivation (A-7) to (A-11) has one inner average, from frames to groups. The networks of the
+paper have two: 125 frames -> 25 groups of 5 -> 5 groups of 25 -> 1 clip (`groups` [5, 5]). The text
+does not say whether the second inner average is derived in the same way. There are two readings:
 
     published      only the weights of the first inner average (frames to groups) are constant. xs_j
-                   is the average over the frame's first group, 5 frames, whatever follows: groups
-                   [5] and [5, 5] have the same gradient. Values of single pooling, the gradients of
-                   table A-1 to the letter.
+                   is the average over the first group of the frame, 5 frames. Therefore groups
+                   [5] and [5, 5] have the same gradient. The values are those of single pooling;
+                   the gradients are exactly those of table A-1.
     published-all  the weights of every inner average are constant. xs_j is the average over the
-                   frame's last group, 25 frames for groups [5, 5]. Values of single pooling, the
-                   derivation applied at every stage.
-    plain          all gradients are kept: equal to single pooling in value and gradient. The null
-                   hypothesis of the paper's claim: what it gains over single pooling is noise.
-    nested         the group weights are computed from the groups' averages, w_j = n_j f(xs_j), with
-                   n_j real frames in the group; for attention f is the geometric mean of the frames'
-                   weights. A different value. Not from the paper.
+                   last group of the frame, 25 frames for groups [5, 5]. The values are those of
+                   single pooling; the derivation is applied at every stage.
 
-Where all frames are in one group whose weights are constant, no weight keeps a gradient: attention
-learns nothing, and linear and exp lose the term that comes from their weights. That is so where the
-first of `groups` (`published`), or the product of all (`published-all`), is at least the number of
+Two further hierarchies are for comparison:
+
+    plain          all gradients are kept. Values and gradients are those of single pooling. This is
+                   the null hypothesis for the claim of the paper: any difference in the results
+                   from single pooling is noise.
+    nested         the weights of groups are computed from their averages, w_j = n_j f(xs_j), with
+                   n_j real frames in the group. For attention, f is the geometric mean of the
+                   weights of the frames. The values differ. This is not from the paper.
+
+If all frames are in one group with constant weights, no weight has a gradient: attention learns
+nothing, and linear and exp lose the term that comes from their weights. This happens if the first
+of `groups` (`published`), or the product of all (`published-all`), is at least the number of
 frames. `wsedtk train` refuses such groups.
 
-In both published readings learnt alpha and beta learn from the differences between groups alone.
-`max` and `average` are the same under any hierarchy, and ignore it.
+In both published readings, alpha and beta learn only from the differences between groups. `max` and
+`average` are the same with any hierarchy, and ignore it.
 """
 
 import math

@@ -12,8 +12,9 @@ B clips, T frames, K classes. A pooling function of your own is one class:
             return frames.x**2
 
 `--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` use it, alone
-and with a hierarchy. A model directory then names `my_module:Square`, which must be importable
-wherever the model is used.
+and with a hierarchy. The model directory then names `my_module:Square`. Wherever the model is used,
+`my_module` must be importable, and the environment variable WSEDTK_NETWORKS must name it (see
+`wsedtk.models.checkpoint`).
 """
 
 import abc
@@ -227,7 +228,10 @@ class Power(PoolingFunction):
 
 @POOLINGS.register("general")
 class General(PoolingFunction):
-    """x^beta exp(alpha x), both learnt for each class. Proposed in Wang, Li & Metze 2019, section 4."""
+    """x^beta exp(alpha x), with both learnt for each class.
+
+    Wang, Li & Metze 2019 propose it in section 4.
+    """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
         """Return alpha = 0 and beta = 1, which is linear pooling."""
