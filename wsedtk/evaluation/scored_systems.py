@@ -147,7 +147,7 @@ class Scored:
         if not path:
             return None
         try:
-            features = FeatureStore([path])
+            features = FeatureStore([str(path)])
         except InputError:
             return None
         expected = [attributes.get(f"{name}_fingerprint") for name in ("features", "audio")]
