@@ -252,7 +252,7 @@ def test_systems_of_other_classes_are_not_compared(systems):
             "classes": dict(list(systems[1].report["classes"].items())[::-1]),
         },
     )
-    with pytest.raises(InputError, match="scored against other classes of the set 'test'"):
+    with pytest.raises(InputError, match="evaluated with other classes of the set 'test'"):
         scored_systems.check_sets([systems[0], other])
 
 
@@ -273,7 +273,7 @@ def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
     tags = data / "tags.tsv"
     before = tags.read_text()
     tags.write_text(before.replace("clip 00.wav\tCar\n", ""))
-    assert recordings() == {}  # another set than was scored against
+    assert recordings() == {}  # another set than was evaluated with
     tags.write_text(before)
     (folder / "reference/info.yaml").write_text("data_set: [1]\n")
     assert recordings() == {}

@@ -66,7 +66,7 @@ def _match(
         is_odd = tables.find_clips(truth.filenames, decoded.filenames) < 0
         odd = decoded.filenames[is_odd].tolist()
         warn(
-            f"{len(odd)} decoded clips are not in {data_set} and are not scored: "
+            f"{len(odd)} decoded clips are not in {data_set} and are not evaluated: "
             f"{tables.first(odd)}"
         )
     failed = _failed(Path(folder) / "failed.tsv")
@@ -80,7 +80,7 @@ def _match(
         )
     if left_out:
         warn(
-            f"{len(left_out)} clips of {data_set} are not scored, their audio could not be read: "
+            f"{len(left_out)} clips of {data_set} are not evaluated because their audio could not be read: "
             f"{tables.first(left_out)}"
         )
     return truth.select(in_decoded), found
@@ -122,7 +122,7 @@ def _rows(
     missing = truth.filenames[rows < 0].tolist()
     if missing:
         raise InputError(
-            f"{path}: holds no scores of {len(missing)} scored clips, the first {missing[0]!r}"
+            f"{path}: lacks the scores of {len(missing)} evaluated clips, the first {missing[0]!r}"
         )
     return rows
 

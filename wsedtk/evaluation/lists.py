@@ -38,7 +38,7 @@ def _read(
     tables.raise_on_errors(faults, "mend these first")
     if not reference.rows:
         raise InputError(
-            f"{reference.path}: names no class in any clip, so there is nothing to score; "
+            f"{reference.path}: names no class in any clip, so there is nothing to evaluate; "
             "are its columns separated by tabs?"
         )
     if kind is None:
@@ -75,7 +75,7 @@ def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
             f"{tables.first(unknown)} here, {tables.first(list(reference.names.values()))} there "
             "(columns are separated by tabs)"
         )
-    what = f"clips of {estimate.path} are not in {reference.path} and are not scored"
+    what = f"clips of {estimate.path} are not in {reference.path} and are not evaluated"
     input_warnings.warn_of(warn, unknown, what)
     missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
     what = f"clips of {reference.path} are not in {estimate.path} and count as without predictions"

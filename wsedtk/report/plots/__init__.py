@@ -1,6 +1,5 @@
 """Figures. Each function returns a matplotlib Figure, which `render` turns into bytes.
 
-
 timelines.py    one clip over time: spectrogram, probabilities, attention, events
 curves.py       training, precision and recall
 comparisons.py  systems side by side: errors, poolings
