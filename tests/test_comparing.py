@@ -273,7 +273,7 @@ def test_recordings_are_those_of_the_set_that_was_scored_against(exp, tmp_path):
     tags = data / "tags.tsv"
     before = tags.read_text()
     tags.write_text(before.replace("clip 00.wav\tCar\n", ""))
-    assert recordings() == {}  # another set than was evaluated with
+    assert recordings() == {}  # another set than was scored against
     tags.write_text(before)
     (folder / "reference/info.yaml").write_text("data_set: [1]\n")
     assert recordings() == {}

@@ -28,12 +28,12 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
     """Read the truth, and warn of rows and events that are ignored."""
     truth, faults = datadir.check(data_set)
     tables.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
-    if truth is None:
-        raise InputError(f"{data_set}: can't be read as a data directory")
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
     for path in dict.fromkeys(fault.path for fault in repeats):
         lines = [one.line for one in repeats if one.path == path and one.line is not None]
         input_warnings.warn_of_repeats(warn, path, lines)
+    if truth is None:
+        raise InputError(f"{data_set}: can't be read as a data directory")
     if truth.events is not None:
         path, names = Path(data_set) / "events.tsv", truth.filenames
         input_warnings.warn_of_late(warn, path, truth.events, names, truth.durations)

@@ -31,7 +31,7 @@ SLACK_SECONDS = 0.1
 def _read(
     reference_path: PathLike, estimate_path: PathLike, kind: Kind | None
 ) -> tuple[EventList, EventList, Kind]:
-    """Read both lists, and determine their kind. Raises InputError with their first faults."""
+    """Read both lists, and determine their kind. Raises InputError naming their first faults."""
     faults: list[tables.Fault] = []
     reference: EventList = event_lists.read(reference_path, faults)
     estimate: EventList = event_lists.read(estimate_path, faults)
