@@ -255,7 +255,7 @@ def test_systems_of_other_classes_are_not_compared(systems):
             "classes": dict(list(systems[1].report["classes"].items())[::-1]),
         },
     )
-    with pytest.raises(InputError, match="scored against other classes of the set 'test'"):
+    with pytest.raises(InputError, match="evaluated with other classes of the set 'test'"):
         scored_systems.check_sets([systems[0], other])
 
 

@@ -100,7 +100,7 @@ def test_what_it_says_of_a_training_is_true(model):
     assert settings["max_checkpoints"] == 3 and all(
         given[key] == value for key, value in settings.items()
     )
-    assert "no operating point yet" in text and "Not scored yet." in text
+    assert "no operating point yet" in text and "Not evaluated yet." in text
     assert text.split("## Classes\n\n")[1].split("\n<!--")[0].split("\n") == [
         f"- {label}" for label in LABELS
     ]
@@ -121,7 +121,7 @@ def test_it_names_no_place_and_nobody(scored, corpus, tmp_path, run):
 
 
 def test_the_scores_come_with_the_report(scored, tmp_path, run):
-    assert "Not scored yet." in card(scored) and any(
+    assert "Not evaluated yet." in card(scored) and any(
         "lacks the scores, as they are now, of valid/segment" in f for f in faults(scored)
     )
     assert run("report", scored, tmp_path / "r.html").exit_code == 0
@@ -156,7 +156,7 @@ def test_scores_of_an_earlier_model_are_not_its(scored, tmp_path, run):
     (scored / "operating_point.yaml").unlink()
     assert any("is of another model" in fault for fault in faults(scored))
     model_card.refresh(scored)
-    assert "Not scored yet." in card(scored) and "valid/segment" not in card(scored)
+    assert "Not evaluated yet." in card(scored) and "valid/segment" not in card(scored)
 
 
 def test_the_same_files_give_the_same_card(scored, tmp_path):

@@ -86,7 +86,9 @@ def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     for key in ("error_rate", "f1", "precision"):
         assert f"{report['segment'][key]:.3f}" in page
     assert (
-        "3/3" in page and "scored on all 3 official clips" in page and "baseline: true tags" in page
+        "3/3" in page
+        and "evaluated on all 3 official clips" in page
+        and "baseline: true tags" in page
     )
     images = pictures(page)
     assert (

@@ -461,7 +461,7 @@ def test_only_clips_of_both_sides_are_scored(run, tmp_path):
     report = json.loads(result.stdout)
     assert "1 decoded clips are not in" in result.stderr and "other.wav" in result.stderr
     assert (
-        f"2 clips of {tmp_path / 'set'} are not scored, their audio could not be read: {name_of(1)}, {name_of(5)}"
+        f"2 clips of {tmp_path / 'set'} are not evaluated because their audio could not be read: {name_of(1)}, {name_of(5)}"
         in result.stderr
     )
     assert report["clips"].items() >= {"scored": 10, "official": 488}.items()
@@ -629,7 +629,7 @@ def test_wrong_scores(tmp_path):
     )
     refused(
         tmp_path,
-        "few.h5: holds no scores of 2 scored clips, the first 'clip 10.wav'",
+        "few.h5: lacks the scores of 2 evaluated clips, the first 'clip 10.wav'",
         tmp_path / "few.h5",
     )
 

@@ -394,7 +394,7 @@ def test_clips_that_one_list_lacks(run, tmp_path):
     )
     report, warnings = scored(run, truth, said)
     assert (
-        f"warning: 2 clips of {said} are not in {truth} and are not scored: x y.wav, z.wav\n"
+        f"warning: 2 clips of {said} are not in {truth} and are not evaluated: x y.wav, z.wav\n"
         in warnings
     )
     assert (
@@ -649,7 +649,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         (b"\n\r\n \n", "is empty"),
         (
             EVENTS.encode(),
-            "names no class in any clip, so there is nothing to score; are its columns separated by tabs?",
+            "names no class in any clip, so there is nothing to evaluate; are its columns separated by tabs?",
         ),
         (b"a.wav\nb.wav\n", "names no class in any clip"),
         (b"\x89HDF\r\n\x1a\n\x00\xff", r"not UTF-8 text"),

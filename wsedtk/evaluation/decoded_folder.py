@@ -25,13 +25,15 @@ from wsedtk.evaluation.report import Report
 
 
 def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
-    """Read the truth, and warn of its rows and events that do not count."""
+    """Read the truth, and warn of rows and events that are ignored."""
     truth, faults = datadir.check(data_set)
     table_files.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
     for path in dict.fromkeys(fault.path for fault in repeats):
-        lines = [fault.line for fault in repeats if fault.path == path]
+        lines = [one.line for one in repeats if one.path == path and one.line is not None]
         input_warnings.warn_of_repeats(warn, path, lines)
+    if truth is None:
+        raise InputError(f"{data_set}: can't be read as a data directory")
     if truth.events is not None:
         path, names = Path(data_set) / "events.tsv", truth.filenames
         input_warnings.warn_of_late(warn, path, truth.events, names, truth.durations)
@@ -62,7 +64,7 @@ def _match(
         is_odd = tables.find_clips(truth.filenames, decoded.filenames) < 0
         odd = decoded.filenames[is_odd].tolist()
         warn(
-            f"{len(odd)} decoded clips are not in {data_set} and are not scored: "
+            f"{len(odd)} decoded clips are not in {data_set} and are not evaluated: "
             f"{tables.first(odd)}"
         )
     failed = _failed(Path(folder) / "failed.tsv")
@@ -76,7 +78,7 @@ def _match(
         )
     if left_out:
         warn(
-            f"{len(left_out)} clips of {data_set} are not scored, their audio could not be read: "
+            f"{len(left_out)} clips of {data_set} are not evaluated because their audio could not be read: "
             f"{tables.first(left_out)}"
         )
     return truth.select(in_decoded), found
@@ -118,7 +120,7 @@ def _rows(
     missing = truth.filenames[rows < 0].tolist()
     if missing:
         raise InputError(
-            f"{path}: holds no scores of {len(missing)} scored clips, the first {missing[0]!r}"
+            f"{path}: lacks the scores of {len(missing)} evaluated clips, the first {missing[0]!r}"
         )
     return rows
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core.types import Floats, PathLike
 from wsedtk.data import tables
 from wsedtk.data.events import Events
 
 Warn = Callable[[str], None]  # is called with each warning, as text
+Names = Sequence[str] | npt.NDArray[np.str_]
 
 
 def warn_of(warn: Warn, items: Sequence[object], what: str) -> None:
@@ -23,7 +25,7 @@ def warn_of_repeats(warn: Warn, path: PathLike, lines: Sequence[int]) -> None:
 
 
 def warn_of_late(
-    warn: Warn, path: PathLike, events: Events, names: Sequence[str], durations: Floats
+    warn: Warn, path: PathLike, events: Events, names: Names, durations: Floats
 ) -> None:
     """Warn of the events of a table that begin after the end of their clip.
 

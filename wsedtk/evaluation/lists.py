@@ -1,4 +1,4 @@
-"""Evaluate a list of tags or events against a list of the true ones, in the forms of challenges.
+"""Evaluate a list of tags or events against a list of the true ones, as challenges write them.
 
 N clips, K classes.
 """
@@ -25,7 +25,8 @@ from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_text import Kind
 
-SLACK_SECONDS = 0.1  # events that end at most this much after their clip are cut without a warning
+# Events that end at most this long after their clip are cut without a warning.
+SLACK_SECONDS = 0.1
 
 
 def _read(
@@ -37,7 +38,7 @@ def _read(
     table_files.raise_on_errors([*reference.faults, *estimate.faults], "mend these first")
     if not reference.rows:
         raise InputError(
-            f"{reference.path}: names no class in any clip, so there is nothing to score; "
+            f"{reference.path}: names no class in any clip, so there is nothing to evaluate; "
             "are its columns separated by tabs?"
         )
     if kind is None:
@@ -71,7 +72,7 @@ def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
             f"{tables.first(unknown)} here, {tables.first(list(reference.names.values()))} there "
             "(columns are separated by tabs)"
         )
-    what = f"clips of {estimate.path} are not in {reference.path} and are not scored"
+    what = f"clips of {estimate.path} are not in {reference.path} and are not evaluated"
     input_warnings.warn_of(warn, unknown, what)
     missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
     what = f"clips of {reference.path} are not in {estimate.path} and count as without predictions"
@@ -101,8 +102,8 @@ def _durations(
     """Return the duration (N,) of each clip in seconds.
 
     It is that of the file name. If there is none, or if events of the reference lie beyond it, the
-    clip lasts until the last offset of either list. Events of the estimate do not count for this:
-    the truth determines the duration that systems are evaluated on.
+    clip lasts until the last offset of either list. Whether the name is valid depends on the
+    reference alone, because the truth determines the duration that systems are evaluated on.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -119,10 +120,10 @@ def _durations(
             "beyond",
         )
         times.update(dict.fromkeys(doubted))
-    seconds = [
-        times[clip][1] - times[clip][0] if times[clip] else max(true_ends[clip], said_ends[clip])
-        for clip in clips
-    ]
+    seconds = []
+    for clip in clips:
+        start, end = times[clip] or (0.0, max(true_ends[clip], said_ends[clip]))
+        seconds.append(end - start)
     durations: npt.NDArray[np.float64] = tables.round_seconds(np.array(seconds))
     longest = int(durations.argmax())
     if durations[longest] > LONGEST_SECONDS:
@@ -149,14 +150,16 @@ def _data_set(
     events = None
     if with_events:
         events = Events.from_rows(
-            (index[row.clip], row.onset, row.offset, label_index[row.label]) for row in rows
+            (index[row.clip], row.onset, row.offset, label_index[row.label])
+            for row in rows
+            if row.onset is not None and row.offset is not None
         )
     names, paths = np.array(clips), np.full(len(clips), "")
     return DataSet(names, paths, durations, labels, tag_clip, tag_label, events)
 
 
 def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
-    """Warn of events that end, or even begin, after their clip."""
+    """Warn of events that end or begin after their clip."""
     events = data_set.events
     if events is None:
         return

@@ -82,12 +82,15 @@ def measure(
     with sed_eval_metrics.quiet_imports(), matplotlib_importable():  # which it imports
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
-    spans: dict[str, list[tuple[float, float, str]]]
-    spans = {str(clip): [] for clip in range(len(durations))}
+    spans: list[list[tuple[float, float, int]]] = [[] for _ in range(len(durations))]
     for clip, onset, offset, label in reference.rows():
-        spans[str(clip)].append((onset, offset, str(label)))
-    truth = {clip: events.merge_overlaps(some) for clip, some in spans.items()}
-    names = [str(label) for label in used]  # sed_scores_eval refuses some labels
+        spans[clip].append((onset, offset, label))
+    # sed_scores_eval refuses some names of classes. Numbers stand for them.
+    truth = {
+        str(clip): [(*times, str(label)) for *times, label in events.merge_overlaps(some)]
+        for clip, some in enumerate(spans)
+    }
+    names = [str(label) for label in used]
     scores = {}
     for number, (frames, end) in enumerate(zip(frame_scores, np.minimum(durations, recorded))):
         edges = events.frame_edges(len(frames), seconds_per_frame, end)

@@ -147,7 +147,7 @@ class Scored:
         if not path:
             return None
         try:
-            features = FeatureStore([path])
+            features = FeatureStore([str(path)])
         except InputError:
             return None
         expected = [attributes.get(f"{name}_fingerprint") for name in ("features", "audio")]
@@ -267,7 +267,7 @@ def check_sets(found: Iterable[Scored]) -> None:
             other, before = seen.setdefault((one.set, what), (one.folder, fingerprint))
             if before and fingerprint and before != fingerprint:
                 raise InputError(
-                    f"{one.folder}: scored against other {what} of the set {one.set!r} "
-                    f"({fingerprint}) than {other} ({before}); score both against the same, "
+                    f"{one.folder}: evaluated with other {what} of the set {one.set!r} "
+                    f"({fingerprint}) than {other} ({before}); score both with the same, "
                     "or make two reports"
                 )

@@ -103,7 +103,9 @@ class ClipPages:
         if row < 0:
             return None
         frontend = self._features.frontend
-        return Spectrogram(self._features.read([row])[0], frontend["hop"] / frontend["sample_rate"])
+        return Spectrogram(
+            self._features.read(np.array([row]))[0], frontend["hop"] / frontend["sample_rate"]
+        )
 
     def _sound(self, name: str, duration: float) -> bytes | None:
         """Return a clip as MP3. None if there is no recording, or if it does not fit."""

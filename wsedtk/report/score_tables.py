@@ -83,7 +83,7 @@ def coverage(found: Iterable[Scored]) -> Iterator[str]:
         else:
             share = f" ({scored / official:.1%})" if official else ""
             text = f"{scored:,} of {official:,} official clips{share}"
-        yield f"Set {name}: scored on {text}"
+        yield f"Set {name}: evaluated on {text}"
 
 
 def _class_table(one: Scored, labels: Iterable[str]) -> Markup:

@@ -1,4 +1,4 @@
-"""Figures. Each function returns a matplotlib Figure; `render` returns its bytes as PNG, SVG or PDF.
+"""Figures. Each function returns a matplotlib Figure, which `render` turns into bytes.
 
 timelines.py    one clip over time: spectrogram, probabilities, attention, events
 curves.py       training, precision and recall
