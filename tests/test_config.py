@@ -186,11 +186,11 @@ def test_overrides_come_last_and_in_order(load):
 @pytest.mark.parametrize(
     "override, message",
     [
-        ("rate", "--set rate: expected key=value"),
-        ("rat=1", r"my recipe.yaml with --set rat=1: unknown key 'rat'; did you mean 'rate'\?"),
+        ("rate", "setting rate: expected key=value"),
+        ("rat=1", r"my recipe.yaml with settings rat=1: unknown key 'rat'; did you mean 'rate'\?"),
         ("=1", "unknown key ''"),
-        ("rate=x", "with --set rate=x: rate: expected float, found 'x'"),
-        ("sizes=[1", r"--set sizes=\[1: not valid YAML"),
+        ("rate=x", "with settings rate=x: rate: expected float, found 'x'"),
+        ("sizes=[1", r"setting sizes=\[1: not valid YAML"),
     ],
 )
 def test_a_bad_override(load, override, message):
