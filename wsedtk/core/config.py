@@ -61,9 +61,9 @@ class _Loader(yaml.SafeLoader):
         elif tag is not None:
             fault = f"{tag}: tags are not read here; write the value alone"
         elif self.depth >= _DEEPEST:
-            fault = f"more than {_DEEPEST} levels"
+            fault = f"found more than {_DEEPEST} levels of nesting"
         elif _ODD_TEXT.search(getattr(event, "value", "")):
-            fault = "a character that no text may hold"
+            fault = "found a character that text can't hold; remove it"
         else:
             return
         assert event.start_mark is not None  # every event of a parser has one
@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
                     f"line {line}: {shown(key)} can't be a key; is it a name that needs quotes?"
                 )
             if key in mapping:
-                raise yaml.YAMLError(f"line {line}: the key {shown(key)} stands twice")
+                raise yaml.YAMLError(f"line {line}: the key {shown(key)} is repeated; keep one")
             mapping[key] = self.construct_object(value_node, deep=True)
         return mapping
 
