@@ -84,7 +84,8 @@ class Sampler:
         if self.cumulative is not None:
             draws = np.random.default_rng((self.seed, 3, step)).random(self.batch_size)
             places = np.searchsorted(self.cumulative, draws * self.cumulative[-1], side="right")
-            return np.minimum(places, len(self.cumulative) - 1)
+            clips: Integers = np.minimum(places, len(self.cumulative) - 1)
+            return clips
         numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         rounds, turns = np.divmod(numbers, len(self.queues))
         orders = {
