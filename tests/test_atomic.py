@@ -145,7 +145,7 @@ def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
     with atomic.locking(tmp_path / "m" / ".lock"):
         with pytest.raises(
             InputError,
-            match=rf"m: process {os.getpid()} on .* is at work there; wait for it, or end it",
+            match=rf"m: is in use by process {os.getpid()} on .*; wait until that process ends",
         ):
             with atomic.locking(tmp_path / "m" / ".lock"):
                 raise AssertionError("taken twice")

@@ -112,9 +112,9 @@ def test_a_value_is_read_as_its_type(load, text, key, value):
         ("3: 3", r"line 1: 3 can't be a key; is it a name that needs quotes?"),
         (
             "rate: 1\nname: x\nrate: 2",
-            r"my recipe.yaml: not valid YAML: line 3: the key 'rate' stands twice",
+            r"my recipe.yaml: not valid YAML: line 3: the key 'rate' is repeated; keep one",
         ),
-        ("options: {a: 1, a: 2}", r"the key 'a' stands twice"),
+        ("options: {a: 1, a: 2}", r"the key 'a' is repeated"),
         ("[a]: 3", r"line 1: \['a'\] can't be a key"),
         ("batch_size: true", r"my recipe.yaml: batch_size: expected int, found True"),
         ("batch_size: 2.0", r"expected int, found 2.0"),
@@ -146,8 +146,8 @@ def test_a_value_is_read_as_its_type(load, text, key, value):
         ),
         ("name: !!bool x", r"line 1: .*: tags are not read here"),
         ("rate: 1\nname: &a [*a]", r"line 2: \*a: aliases are not read here"),
-        ('name: "\\0"', r"line 1: a character that no text may hold"),
-        ('name: "\\ud800"', r"line 1: a character that no text may hold"),
+        ('name: "\\0"', r"line 1: found a character that text can't hold"),
+        ('name: "\\ud800"', r"line 1: found a character that text can't hold"),
         ('name: "\\UFFFFFFFF"', r"not valid YAML"),
         ("rate: 0x" + "f" * 20000, r"rate: expected float, found '0xf*\.\.\."),
         ("rate: 1" + ":59" * 20000 + ".5", r"rate: expected float, found '1:59"),
@@ -186,11 +186,11 @@ def test_overrides_come_last_and_in_order(load):
 @pytest.mark.parametrize(
     "override, message",
     [
-        ("rate", "--set rate: expected key=value"),
-        ("rat=1", r"my recipe.yaml with --set rat=1: unknown key 'rat'; did you mean 'rate'\?"),
+        ("rate", "setting rate: expected key=value"),
+        ("rat=1", r"my recipe.yaml with settings rat=1: unknown key 'rat'; did you mean 'rate'\?"),
         ("=1", "unknown key ''"),
-        ("rate=x", "with --set rate=x: rate: expected float, found 'x'"),
-        ("sizes=[1", r"--set sizes=\[1: not valid YAML"),
+        ("rate=x", "with settings rate=x: rate: expected float, found 'x'"),
+        ("sizes=[1", r"setting sizes=\[1: not valid YAML"),
     ],
 )
 def test_a_bad_override(load, override, message):

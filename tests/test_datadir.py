@@ -422,7 +422,7 @@ def test_events_may_be_absent(folder):
         ("a: [", "not valid YAML"),
         ("- 1", r"expected `key: value` lines, found \[1\]"),
         ("just text", "expected `key: value` lines"),
-        ("a: 1\na: 2", "not valid YAML: line 2: the key 'a' stands twice"),
+        ("a: 1\na: 2", "not valid YAML: line 2: the key 'a' is repeated; keep one"),
     ],
 )
 def test_a_broken_info(folder, text, message):

@@ -146,7 +146,7 @@ def test_wrong_files_are_refused(tmp_path, change, message):
         ("- a\n- b\n", "not an operating point; wsedtk tune writes one"),
         ("", "not an operating point"),
         ("mode: [", "not valid YAML"),
-        ("mode: frame\nmode: segment\n", "'mode' stands twice"),
+        ("mode: frame\nmode: segment\n", "'mode' is repeated"),
     ],
 )
 def test_files_that_are_something_else(tmp_path, text, message):

@@ -236,6 +236,7 @@ def test_another_version_goes_on_and_says_so(
         interrupted(tmp_path / "m", 7, stop)
     monkeypatch.setattr(preparation.provenance, "made_by", lambda: {"wsedtk": "9", "commit": "abc"})
     result = run(*arguments(corpus, tmp_path / "m"))
-    assert "and goes on by wsedtk 9, commit abc, torch " in result.stderr and equal_but_for_time(
-        tmp_path / "m", trained
+    assert (
+        "and is resumed with wsedtk 9, commit abc, torch " in result.stderr
+        and equal_but_for_time(tmp_path / "m", trained)
     )

@@ -46,6 +46,7 @@ def test_the_weights_are_those_of_the_command_line(corpus, trained, tmp_path, ca
         assert (tmp_path / "m" / name).read_bytes() == (trained / name).read_bytes()
     assert capfd.readouterr() == ("", "")
     logged = [record.getMessage() for record in caplog.records]
+    logged = [line for line in logged if "train loss" in line]  # not the progress of a slow machine
     log = (tmp_path / "m" / "train.log").read_text().splitlines()
     assert logged == [line.split(" ", 2)[2] for line in log] and len(logged) == 3
     assert logged[0].startswith("checkpoint 1 of 3: train loss ")

@@ -23,7 +23,7 @@ def test_the_second_refuses(site, tmp_path, stage):
     before = listing(tmp_path)
     try:
         second = Job(tmp_path, arguments)
-        check_refusal(second, f"process {first.process.pid} on ", "is at work there")
+        check_refusal(second, f"process {first.process.pid} on ", "is in use by")
         assert time.monotonic() - second.started < reference.total + 5
         assert listing(tmp_path) == before
     finally:
@@ -43,7 +43,7 @@ def test_begun_together(site, tmp_path, stage, number):
     assert 0 in statuses, jobs[0].stderr
     for job in jobs:
         if job.end() != 0:
-            check_refusal(job, "is at work there")
+            check_refusal(job, "is in use by")
             assert int(re.search(r"process (\d+) on ", job.stderr)[1]) in {
                 other.process.pid for other in jobs if other is not job
             }

@@ -236,7 +236,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
             from wsedtk.core.progress import say
 
             say(
-                f"warning: {path}: can't be locked here ({error.strerror}); "
+                f"warning: {path}: can't be locked ({error.strerror}); "
                 "make sure that no other process writes there"
             )
             is_held = False
@@ -247,8 +247,8 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
         if is_held:
             file.seek(0)
             raise InputError(
-                f"{what}: process {file.read().decode() or 'unknown'} is at work there; "
-                "wait for it, or end it"
+                f"{what}: is in use by process {file.read().decode() or 'unknown'}; "
+                "wait until that process ends, or stop it"
             )
         try:
             with _explained(what):

@@ -73,7 +73,7 @@ def _can_start_helpers(jobs: int) -> bool:
         _start_helpers()
     except OSError as error:
         say(
-            f"warning: --jobs {jobs}: one process does the work, as no others can be started "
+            f"warning: --jobs {jobs}: using one process, because no others can be started "
             f"({error.strerror or error}); set TMPDIR to a folder with a short path"
         )
         return False
@@ -206,8 +206,8 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
                 yield over_the_pool
             except concurrent.futures.process.BrokenProcessPool:
                 raise InputError(
-                    f"--jobs {jobs}: a process was killed, as the system does when memory "
-                    "runs out; run the command again, with fewer jobs"
+                    f"--jobs {jobs}: a process was killed, probably because memory ran out; "
+                    "run the command again, with fewer jobs"
                 ) from None
             except BaseException:
                 # Waits for the processes: otherwise the end of the interpreter does, and may fail.

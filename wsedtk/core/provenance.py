@@ -174,13 +174,12 @@ def check_audio(
         return
     if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
         raise InputError(
-            f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), though the "
-            "clips have the same names; run the stages from extract on again, for both to come "
-            "from the same"
+            f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), although the "
+            "clips have the same names; run extract and all later stages again"
         )
     warn(
-        f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set: "
-        "the clips of one are not all those of the other"
+        f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set, "
+        "with different lists of clips"
     )
 
 

@@ -109,7 +109,7 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = _no_signals) -> Tr
     """Train a network on clip tags, or resume its training, as `wsedtk train` does.
 
     Nothing is printed: messages are logged, warnings at the level WARNING and progress at INFO, by
-    the logger `wsedtk.core.progress`, and the model directory gets a train.log. PyTorch's settings
+    the logger `wsedtk`, and the model directory gets a train.log. PyTorch's settings
     and random state, and the environment, are restored at the end. A process runs one training at a
     time, in any thread.
 

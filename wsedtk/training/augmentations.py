@@ -288,8 +288,8 @@ def _listed(entry: Mapping[str, object], layout: FeatureLayout) -> Augmentation:
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise InputError(
-            f"augmentations: found {dict(entry)!r}; expected a mapping with the key `name`, such as "
-            "{name: package.module:Class}"
+            f"augmentations: found {dict(entry)!r}; expected a mapping with the key `name`, such "
+            "as {name: package.module:Class}"
         )
     kind = AUGMENTATIONS.get(name)
     if not (isinstance(kind, type) and issubclass(kind, Augmentation)):

@@ -55,7 +55,7 @@ class FrameTargets:
         target = np.zeros((len(clips), num_frames, self.known.shape[1]), np.float32)
         edges = np.arange(num_frames + 1) * self.seconds_per_frame
         for row, clip in enumerate(clips.tolist()):
-            events = self.events.select(slice(self.starts[clip], self.starts[clip + 1]))
+            events = self.events.select(np.arange(self.starts[clip], self.starts[clip + 1]))
             for onset, offset, label in merge_overlaps([span[1:] for span in events.rows()]):
                 covered = np.minimum(offset, edges[1:]) - np.maximum(onset, edges[:-1])
                 target[row, :, label] += covered.clip(min=0) / self.seconds_per_frame

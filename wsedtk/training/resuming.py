@@ -170,7 +170,8 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
     if previous.get("made_by") != resolved["made_by"]:
         warning(
             f"{folder}: the training began with {_versions(previous.get('made_by'))}, and is "
-            f"resumed with {_versions(resolved['made_by'])}; the last digits of the result may differ"
+            f"resumed with {_versions(resolved['made_by'])}; the last digits of the result may "
+            "differ"
         )
 
 

@@ -25,10 +25,10 @@ class Sampler:
     seed : int
         The seed of the random numbers.
     balancer : {"classes", "weighted", "none"}
-        "classes" are the balanced batches of Wang, Li & Metze (2019, section 3.1): each class has an
-        endless shuffled queue of its clips, and each round takes one clip from each queue. A clip
-        with several tags is in several queues. Clips without tags have a queue of their own. The
-        order of the queues is shuffled in each round, and batches may end within a round.
+        "classes" are the balanced batches of Wang, Li & Metze (2019, section 3.1): each class has
+        an endless shuffled queue of its clips, and each round takes one clip from each queue. A
+        clip with several tags is in several queues. Clips without tags have a queue of their own.
+        The order of the queues is shuffled in each round, and batches may end within a round.
 
         "weighted" draws clips with replacement. The probability of a clip is proportional to the
         sum over its tags of 1 / (clips with that tag). Clips without tags count as one more class.
@@ -84,7 +84,8 @@ class Sampler:
         if self.cumulative is not None:
             draws = np.random.default_rng((self.seed, 3, step)).random(self.batch_size)
             places = np.searchsorted(self.cumulative, draws * self.cumulative[-1], side="right")
-            return np.minimum(places, len(self.cumulative) - 1)
+            clips: Integers = np.minimum(places, len(self.cumulative) - 1)
+            return clips
         numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         rounds, turns = np.divmod(numbers, len(self.queues))
         orders = {

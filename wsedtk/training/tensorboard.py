@@ -15,7 +15,7 @@ _EVENTS = "events.out.tfevents.*"
 
 
 def _writer_class() -> "type[SummaryWriter] | None":
-    """Return torch's SummaryWriter, or None if TensorBoard is missing or its installation broken."""
+    """Return torch's SummaryWriter, or None if TensorBoard is missing or broken."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except Exception:  # protobuf may raise anything; a training does not fail for want of curves

@@ -196,7 +196,8 @@ class Trainer:
         if device.type == "cuda" and self.runner.precise:
             torch.backends.cudnn.allow_tf32 = False  # also in the backward pass
         wrapped = group.wrap(network, device, bool(cfg.frame_loss_weight))
-        self.forward = dataclasses.replace(self.runner, network=wrapped).run
+        runner = dataclasses.replace(self.runner, network=wrapped)  # type: ignore[arg-type]  # DDP
+        self.forward = runner.run
         fused = True if device.type == "cuda" else None
         with torch_without_compiler_cache(), warnings.catch_warnings():  # sympy adds a filter
             self.optimizer = torch.optim.Adam(network.parameters(), cfg.learning_rate, fused=fused)
@@ -363,7 +364,8 @@ class Trainer:
                 "checkpoint is good; look for broken features, or lower learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        (loss * self.group.size).backward()  # DDP takes the mean over the processes
+        total = loss * self.group.size  # DDP takes the mean over the processes
+        total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.optimizer.step()
         self.runner.network.pooling.project()
         self.step += 1
