@@ -76,7 +76,7 @@ def read_events(table: TableFile, clips: Clips, labels: list[str], tags: Tags) -
     is_repeat = repeats(*rows[:4])
     for i in np.flatnonzero(is_repeat).tolist():
         name, label_name = str(clips.filenames[rows.clip[i]]), labels[rows.label[i]]
-        message = f"an event of {label_name!r} in {name!r} stands twice and counts once"
+        message = f"an event of {label_name!r} in {name!r} occurs twice and counts once"
         table.warn_of_repeat(int(rows.lines[i]), message)
     rows = rows.select(~is_repeat)
     table.sort_faults()

@@ -192,7 +192,7 @@ class _Reader:
         """Return the text of each column of a line, or None if it is blank or faulty."""
         control = _CONTROL.search(line)
         if control:
-            message = f"holds the control character {control.group()!r}: not a list of text"
+            message = f"holds the control character {control.group()!r}; expected text"
             self.table.error(number, message)
             return None
         fields = [field.strip() for field in line.split("\t")]
@@ -236,7 +236,7 @@ class _Reader:
                 self.table.error(number, names_no_class(label))
                 break
             if len(label) > 1 and label[0] == label[-1] == '"':
-                message = f"the class {label} stands in quotes: write it without"
+                message = f"the class {label} is in quotes; write it without them"
                 self.table.error(number, message)
                 break
         return tuple(labels)
