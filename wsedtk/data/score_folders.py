@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from wsedtk.core.atomic import writing_folder
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import progress, say
+from wsedtk.core.progress import progress, warning
 from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data import folders
@@ -143,8 +143,8 @@ class ScoreFolder:
                 )
             paths[name] = table
         if odd:
-            say(
-                f"warning: {self.path}: {len(odd)} tables are left out, as no clip can be named "
+            warning(
+                f"{self.path}: {len(odd)} tables are left out, as no clip can be named "
                 f"so: {first(odd)}; rename them, without tabs and line ends"
             )
         if not paths:
@@ -303,7 +303,7 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     if odd and len(odd) == len(places):
         raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
     if odd:
-        say(f"warning: {folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
+        warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
     return [None if fault else place for place, fault in zip(places, faults)]
 
 

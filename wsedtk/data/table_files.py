@@ -83,6 +83,11 @@ def names_no_class(text: str) -> str:
     return f"expected a class, found {found}; for a clip without any, write the file name alone"
 
 
+def ends_before_start(onset: float, offset: float) -> str:
+    """Return the message for an event whose times, in seconds, are in the wrong order."""
+    return f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
+
+
 class TableFile:
     """A text file that is read line by line, and the faults that were found in it.
 

@@ -15,12 +15,13 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from wsedtk.core.types import PathLike
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
-from wsedtk.data.table_files import Fault, TableFile, names_no_class
+from wsedtk.data.table_files import Fault, TableFile, ends_before_start, names_no_class
 from wsedtk.data.tables import cut_blank, is_blank, is_nothing
 
 HEADERS = (
@@ -98,7 +99,7 @@ class EventList:
     repeated: list[int]
     faults: list[Fault]
 
-    def kind(self) -> str | None:
+    def kind(self) -> Literal["tags", "events"] | None:
         """Return "tags" or "events", or None for a list without rows.
 
         A row is a tag if it has no times, or those in its file name. A list of tags has no events.
@@ -222,8 +223,7 @@ class _Reader:
         onset = self.table.seconds(number, "onset", fields["onset"])
         offset = self.table.seconds(number, "offset", fields["offset"])
         if onset is not None and offset is not None and offset < onset:
-            message = f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
-            self.table.error(number, message)
+            self.table.error(number, ends_before_start(onset, offset))
         return onset, offset
 
     def _labels(self, number: int, fields: dict[str, str]) -> tuple[str, ...]:
