@@ -47,6 +47,7 @@ class DcaseTable(EventFormat):
     header = "\t".join(HEADERS[0]) + "\n"
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        """Return a row for each event."""
         name = one_field(recording.name)
         return "".join(
             f"{name}\t{e.onset:.3f}\t{e.offset:.3f}\t{one_field(e.label)}\n" for e in events
