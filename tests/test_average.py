@@ -394,7 +394,7 @@ def test_outputs_that_can_not_be(run, tmp_path):
     twins = write_score_file(
         tmp_path / "t.h5", ["a/b.wav", "a/b"], ["Car"], np.ones((2, 1)), np.ones((2, 100, 1))
     )
-    message = "tables: 'a/b' and 'a/b.wav' would have one table, 'a/b.tsv'; rename one"
+    message = "tables: 'a/b' and 'a/b.wav' would share the table 'a/b.tsv'; rename one"
     assert message in refused(run, twins, tmp_path / "tables")
     assert run("average", path).exit_code == 2 and path.read_bytes() == before
 
@@ -515,11 +515,11 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must follow"),
         (
             "onset\toffset\tCar\n0\t0.2\t0.5\n0.2\t0.4\t0.5\n",
-            "a.tsv: its frames are of another length than those of b.tsv, 0.1 s",
+            "a.tsv: its frames do not have the length of those of b.tsv, 0.1 s",
         ),
         (
             "onset\toffset\tCar\n0\t2\t0.5\n",
-            "a.tsv: its frames are of another length than those of b.tsv, 0.1 s",
+            "a.tsv: its frames do not have the length of those of b.tsv, 0.1 s",
         ),
     ],
 )
@@ -544,7 +544,7 @@ def test_wrong_folders(run, tmp_path):
     assert "a.tsv: not an HDF5 file" in refused(run, tmp_path / "tables" / "a.tsv", out)
     for name in ("a", "a.wav"):
         (tmp_path / "tables" / f"{name}.tsv").write_text("onset\toffset\tCar\n" + ROW)
-    assert "a.wav.tsv: is of the clip 'a.wav', as a.tsv is" in refused(
+    assert "a.wav.tsv: is a second table of the clip 'a.wav', beside a.tsv" in refused(
         run, tmp_path / "tables", out
     )
 
@@ -663,15 +663,15 @@ def test_psds_of_the_tables_is_that_of_the_scores(run, theirs):
 def test_names_that_tables_can_not_have(tmp_path):
     with pytest.raises(InputError, match="a class can't be named onset or offset there"):
         score_folders.write(tmp_path / "t", ["a.wav"], ["onset"], 0.1, [])
-    with pytest.raises(InputError, match="'a.wav' and 'a' would have one table, 'a.tsv'; rename"):
+    with pytest.raises(InputError, match="'a.wav' and 'a' would share the table 'a.tsv'; rename"):
         score_folders.write(tmp_path / "t", ["a.wav", "a"], ["Car"], 0.1, [])
     for name, cause in (
-        ("../a", "'../a.tsv' is no file name"),
-        ("/a", "'/a.tsv' is no"),
+        ("../a", "'../a.tsv' can't be the name of a table"),
+        ("/a", "'/a.tsv' can't"),
         ("a//b", "'a//b.tsv'"),
-        (".a/b", "'.a/b.tsv' is no"),
-        ("a/", "'a/.tsv' is no"),
-        ("a\\b", "is no file name"),
+        (".a/b", "'.a/b.tsv' can't"),
+        ("a/", "'a/.tsv' can't"),
+        ("a\\b", "can't be the name of a table"),
         ("é" * 126, "name has 256 bytes; expected at most 255"),
         ("b" * 256 + "/a", "has 256 bytes"),
     ):

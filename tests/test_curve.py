@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsedtk.data import event_decoding
+from wsedtk.data.curve_decoder import CurveDecoder
 
 
 def whole(scores, thresholds, step, duration, filters):
@@ -12,7 +13,7 @@ def whole(scores, thresholds, step, duration, filters):
 
 
 def in_pieces(scores, thresholds, step, duration, filters, cuts, passes=None):
-    decoder = event_decoding.CurveDecoder(thresholds, step, filters)
+    decoder = CurveDecoder(thresholds, step, filters)
     for a, b in zip([0, *cuts], [*cuts, len(scores)]):
         decoder.push(scores[a:b], *([] if passes is None else [passes[a:b]]))
     return decoder.finish(duration)
@@ -71,7 +72,7 @@ def test_the_gate_keeps_events_that_any_of_their_frames_passes():
 
 
 def test_memory_does_not_grow_with_the_curve():
-    decoder = event_decoding.CurveDecoder(np.full(3, 0.5), 0.1, event_decoding.Filters(5, 2, 2))
+    decoder = CurveDecoder(np.full(3, 0.5), 0.1, event_decoding.Filters(5, 2, 2))
     for _ in range(2000):
         decoder.push(np.full((50, 3), 0.9, np.float32))
     assert len(decoder._scores) <= 2 * (2 + 1 + 2)

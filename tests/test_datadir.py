@@ -118,7 +118,7 @@ def test_a_folder_whose_name_is_not_utf8_is_named(folder):
             "a.wav /far/a.wav",
             r"clips.tsv:3: expected 3 tab-separated fields .*, found 2: 'a.wav /far",
         ),
-        ("clips.tsv", "a.wav\t", "b.wav\t", r"clips.tsv:3: the filename 'b.wav' stands twice"),
+        ("clips.tsv", "a.wav\t", "b.wav\t", r"clips.tsv:3: the filename 'b.wav' occurs twice"),
         ("clips.tsv", "a.wav\t", "\t", r"clips.tsv:3: empty filename"),
         ("clips.tsv", "2.5", "0", r"clips.tsv:3: duration of 'a.wav' is 0"),
         ("clips.tsv", "2.5", "", r"clips.tsv:3: duration must be a number of seconds, found ''"),
@@ -179,12 +179,12 @@ def test_a_folder_whose_name_is_not_utf8_is_named(folder):
             "3\tnan",
             r"events.tsv:2: offset must be a number of seconds, found 'nan'",
         ),
-        ("labels.txt", "Car\n", "Car\nCar\n", r"labels.txt:3: the class 'Car' stands twice"),
+        ("labels.txt", "Car\n", "Car\nCar\n", r"labels.txt:3: the class 'Car' occurs twice"),
         (
             "labels.txt",
             "Car\n",
             "Car\nA\tB\n",
-            r"labels.txt:3: a class name must be text without tabs, found 'A\\tB'",
+            r"labels.txt:3: expected a class without tabs, found 'A\\tB'",
         ),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_bad_duration_is_one_fault(folder, text):
         (
             "events.tsv",
             "c.wav\t1.0000000001\t2\tCar",
-            r"events.tsv:6: an event of 'Car' in 'c.wav' stands twice and counts once",
+            r"events.tsv:6: an event of 'Car' in 'c.wav' occurs twice and counts once",
         ),
         (
             "events.tsv",
@@ -360,7 +360,7 @@ def test_every_fault_at_once(folder):
 def test_the_empty_set_is_told_beside_other_faults(folder):
     write_set(folder, [], ["Car", "Car"], [], [])
     assert [m.split(": ", 2)[2] for m in messages(folder)] == [
-        "the class 'Car' stands twice",
+        "the class 'Car' occurs twice",
         "no clips: the set is empty",
     ]
 
@@ -406,7 +406,7 @@ def test_a_missing_folder(tmp_path):
 def test_a_folder_of_data_directories_is_told_as_such(folder):
     with pytest.raises(
         InputError,
-        match=f"^{folder.parent}: is no data directory but holds some: {folder.name}; name one of them$",
+        match=f"^{folder.parent}: expected a data directory, found a folder of them; name one of {folder.name}$",
     ):
         datadir.read(folder.parent)
 
@@ -598,7 +598,7 @@ def test_groups_there_and_back(folder, tmp_path):
     data = datadir.read(grouped(folder, [" B", "A e\u0301 ", None]))
     assert same(data, plain) and data.groups.tolist() == ["A é", "B", ""]
     assert messages(folder, errors=False) == [
-        f"warning: {folder}/clips.tsv: 1 clips have no group, their names tell it: c.wav"
+        f"warning: {folder}/clips.tsv: 1 clips have no group and are grouped by their names: c.wav"
     ]
     assert [block.tolist() for block in data.recordings()] == [["a", "b", "c"]]
     datadir.write(tmp_path / "out", data)

@@ -642,8 +642,8 @@ def test_a_cut_npz_normalizer_is_refused_and_closed(tmp_path):
     [
         ("a\nb\n", "bad.txt: 2 classes, but the network in .*n.pt has 3 outputs"),
         ("a\nb\nc\nd", "bad.txt: 4 classes, .* 3 outputs"),
-        ("a, b\nc\na, b\n", "bad.txt:3: the class 'a, b' stands twice"),
-        ("a\n\tb\tc\n", "bad.txt:2: a class name must be text without tabs"),
+        ("a, b\nc\na, b\n", "bad.txt:3: the class 'a, b' occurs twice"),
+        ("a\n\tb\tc\n", "bad.txt:2: expected a class without tabs"),
         ("a\n\nb\n", "bad.txt: 2 classes, but the network in .*n.pt has 3 outputs"),
         ("", "bad.txt: no classes: write one a line"),
         (None, "bad.txt: no such file"),

@@ -653,7 +653,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         ),
         (b"a.wav\nb.wav\n", "names no class in any clip"),
         (b"\x89HDF\r\n\x1a\n\x00\xff", r"not UTF-8 text"),
-        (b"ab\x00\x01\x02\n", ":1: holds the control character '\\x00': not a list of text"),
+        (b"ab\x00\x01\x02\n", ":1: holds the control character '\\x00'; expected text"),
         ("a.wav\tCar\n".encode("utf-16"), "not UTF-8 text"),
         (
             b"a.wav 0 10 Car\n",
@@ -671,11 +671,11 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
             b"a.wav\t-1\t1\tCar\n",
             ":1: onset must be a number of seconds, found '-1', which is negative",
         ),
-        (b"a.wav\t0\t1\tnan\n", ":1: names no class"),
+        (b"a.wav\t0\t1\tnan\n", ":1: expected a class, found 'nan'"),
         ("a.wav\t0\t１.５\tCar\n".encode(), "found '１.５'; write it with the digits 0 to 9"),
         (b"a.wav\t\t1\tCar\n", ":1: onset must be a number of seconds, found ''"),
         (b"a.wav\t0,5\t1\tCar\n", ":1: onset must be a number of seconds, found '0,5'"),
-        (b'a.wav\t0\t1\t"Car"\n', ':1: the class "Car" stands in quotes: write it without'),
+        (b'a.wav\t0\t1\t"Car"\n', ':1: the class "Car" is in quotes; write it without them'),
         (b"filename\tevent_label\tscore\n", ":1: expected filename<TAB>event_label or"),
         (
             b"filename\tonset\toffset\tevent_label\na.wav\t0\t1\n",
@@ -683,9 +683,9 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         ),
         (
             b"filename\tonset\toffset\tevent_label\na.wav\t0\t1\t\n",
-            ":2: names no class: write one, or the file name alone",
+            ":2: expected a class, found an empty field; for a clip without any, write",
         ),
-        (b"filename\tevent_labels\na.wav\tCar,\n", ":2: names no class"),
+        (b"filename\tevent_labels\na.wav\tCar,\n", ":2: expected a class, found an empty field"),
         (b"a.wav\t0\t1e7\tCar\n", "lasts 1e+07 s, more than a day; times are in seconds"),
     ],
 )

@@ -126,7 +126,7 @@ def test_a_name_with_line_ends_adds_no_rows_to_a_decoded_table(run, tmp_path):
         result = run("decode", scores, tmp_path / "p.yaml", tmp_path / "out")
         assert (
             result.exit_code == 1
-            and "a clip or class can't be named so" in result.stderr
+            and "no clip or class can have this name" in result.stderr
             and not (tmp_path / "out").exists()
         )
         (tmp_path / "s.h5").unlink()

@@ -302,7 +302,7 @@ def test_shards_of_two_counts(tmp_path):
 def test_missing_features(tmp_path, name):
     shards(tmp_path)
     with pytest.raises(
-        InputError, match=f"{name}: no such file, nor shards of it; wsedtk extract makes it"
+        InputError, match=f"{name}: no such file or shards; create it with wsedtk extract"
     ):
         store.FeatureStore([tmp_path / name])
 
@@ -314,7 +314,7 @@ def test_another_front_end(tmp_path):
     ]
     with pytest.raises(
         InputError,
-        match=r"b.h5: made with another front end \(print-.*\) than .*a.h5 \(print-None\); extract both alike",
+        match=r"b.h5: has another front end \(print-.*\) than .*a.h5 \(print-None\); extract both with one",
     ):
         store.FeatureStore(paths)
 
@@ -323,7 +323,7 @@ def test_another_front_end(tmp_path):
 def test_a_clip_twice(tmp_path, others):
     write(tmp_path / "b.h5", clips(["2", "3"]))
     write(tmp_path / "a.h5", clips(["1", "2"]))
-    with pytest.raises(InputError, match="a.h5.*: the clip '[12]' stands in them twice"):
+    with pytest.raises(InputError, match="a.h5.*: the clip '[12]' occurs twice"):
         store.FeatureStore(
             [tmp_path / n for n in [*others, "a.h5"]]
             if len(others) == 1

@@ -178,7 +178,9 @@ def test_names_with_spaces_around_them_stay_apart(tmp_path):
 def test_a_tag_that_is_not_a_number_is_refused_alike(tmp_path):
     """Without times beside it, `nan` may be a lost tag."""
     folder = write_set(tmp_path / "set", CLIPS, LABELS, [("b.wav", "nan")])
-    message = "tags.tsv:2: names no class, but 'nan': write one, or the file name alone for a clip"
+    message = (
+        "tags.tsv:2: expected a class, found 'nan'; for a clip without any, write the file name"
+    )
     for read in (datadir.read, lambda folder: read_list(folder / "tags.tsv")):
         with pytest.raises(InputError, match=message):
             read(folder)
@@ -234,7 +236,7 @@ def test_an_event_without_a_class_is_refused_alike(tmp_path, label):
         for fault in datadir.check(folder)[1]
         if fault.path.name == "events.tsv"
     ][0] == (2, True)
-    with pytest.raises(InputError, match="events.tsv:2: names no class"):
+    with pytest.raises(InputError, match="events.tsv:2: expected a class"):
         read_list(folder / "events.tsv")
 
 
@@ -294,7 +296,7 @@ def test_clips_that_differ_in_their_form_only_are_one(tmp_path, names):
         tmp_path / "set", [(name, "", 1) for name in names], ["x"], [(names[0], "x")]
     )
     message = (
-        f"the filename {unicodedata.normalize('NFC', names[0])!r} stands twice, maybe in two "
+        f"the filename {unicodedata.normalize('NFC', names[0])!r} occurs twice, possibly in two "
         "Unicode forms; every clip needs its own"
     )
     assert [(fault.line, fault.message) for fault in datadir.check(folder)[1]] == [(3, message)]
@@ -304,7 +306,7 @@ def test_classes_that_differ_in_their_form_only_are_one(tmp_path):
     folder = write_set(tmp_path / "set", CLIPS, ["é", "e\u0301"], [("b.wav", "e\u0301")])
     assert [
         (fault.line, fault.message) for fault in datadir.check(folder)[1] if fault.is_error
-    ] == [(2, "the class 'é' stands twice, maybe in two Unicode forms")]
+    ] == [(2, "the class 'é' occurs twice, possibly in two Unicode forms")]
 
 
 def test_writing_gives_one_form(tmp_path):

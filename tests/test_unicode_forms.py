@@ -74,7 +74,7 @@ def test_one_name_in_two_forms_in_a_file_of_scores(tmp_path):
     scores = write_score_file(
         tmp_path / "s.h5", [NAMES[0], nfd(NAMES[0])], LABELS, [[0.9, 0.1]] * 2
     )
-    with pytest.raises(InputError, match="'Café.wav' stands in them twice"):
+    with pytest.raises(InputError, match="'Café.wav' occurs twice"):
         store.ScoreFile(scores)
 
 
@@ -167,7 +167,7 @@ def test_folders_of_scores(run, tmp_path, form):
 def test_two_tables_of_one_name(tmp_path):
     for name in ("Café.tsv", nfd("Café.tsv")):
         (tmp_path / name).write_text("onset\toffset\tDog\n0\t0.1\t0.5\n")
-    with pytest.raises(InputError, match="is of the clip 'Café.wav', as "):
+    with pytest.raises(InputError, match="is a second table of the clip 'Café.wav', beside "):
         score_folders.ScoreFolder(tmp_path)
 
 

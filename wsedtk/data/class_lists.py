@@ -50,13 +50,13 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
         elif name not in labels:
             message = f"{model_dir} has no class {name!r}; {config.suggest(name, labels)}"
         elif twice:
-            message = f"the {twice[0]} {twice[1]!r} stands twice, first in line {lines[twice]}"
+            message = f"the {twice[0]} {twice[1]!r} occurs twice, first in line {lines[twice]}"
         else:
             names[name] = new
             lines.update(dict.fromkeys(keys, number))
             continue
         table.error(number, message)
-    table.raise_errors("mend these first")
+    table.raise_errors("correct these first")
     return names
 
 

@@ -134,7 +134,7 @@ def _fault_of_folder(folder: Path) -> Fault | None:
     below = sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
     if not below:
         return None
-    message = f"is no data directory but holds some: {first(below)}; name one of them"
+    message = f"expected a data directory, found a folder of them; name one of {first(below)}"
     return Fault(True, folder, None, message)
 
 
@@ -155,7 +155,9 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
     is_grouped = dataset.is_grouped()
     if is_grouped.any() and not is_grouped.all():
         without = filenames[~is_grouped]
-        message = f"{len(without)} clips have no group, their names tell it: {first(without)}"
+        message = (
+            f"{len(without)} clips have no group and are grouped by their names: {first(without)}"
+        )
         yield Fault(False, folder / "clips.tsv", None, message)
     if not len(filenames) or not labels:
         return
@@ -204,7 +206,7 @@ def read_labels(path: PathLike) -> list[str]:
     """
     table = TableFile(path)
     labels = set_tables.read_labels(table)
-    table.raise_errors("mend these first")
+    table.raise_errors("correct these first")
     return labels
 
 

@@ -160,8 +160,8 @@ class Parts:
                 end = first + part.num_clips
         if num_removed:
             say(
-                f"{self.output}: {num_removed} parts from before are made anew: of other settings, "
-                "clips or sound files, or damaged"
+                f"{self.output}: {num_removed} parts from before are extracted again: their "
+                "settings, clips or sound files have changed, or they are damaged"
             )
 
     def missing(self) -> npt.NDArray[np.int64]:
@@ -260,7 +260,7 @@ class Parts:
                     self._path(first).unlink()
                     raise NotFinished(
                         f"{error}. That part of {self.output} is removed now: give the same "
-                        "command again, which makes it anew"
+                        "command again to extract it again"
                     ) from None
             failed.update(self.failed())
 

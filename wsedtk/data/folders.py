@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import warning
 from wsedtk.core.types import PathLike
 from wsedtk.data.tables import first, normal
 
@@ -149,13 +149,13 @@ def _holds(folder: str, other: str) -> bool:
 def _warn(folder: PathLike, closed: Sequence[str], loops: Sequence[str]) -> None:
     """Warn of folders that can't be entered, and of links that form loops."""
     if closed:
-        say(
-            f"warning: {as_text(folder)}: folders that can't be entered are left out: "
+        warning(
+            f"{as_text(folder)}: folders that can't be entered are left out: "
             f"{first(closed)}; change their permissions, or run as their owner"
         )
     if loops:
-        say(
-            f"warning: {as_text(folder)}: links to a folder that they lie in are not followed: "
+        warning(
+            f"{as_text(folder)}: links to a folder that they lie in are not followed: "
             f"{first(list(map(as_text, loops)))}; remove them"
         )
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from wsedtk.core.atomic import writing_folder
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import progress, say
+from wsedtk.core.progress import progress, warning
 from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data import folders
@@ -138,13 +138,13 @@ class ScoreFolder:
                 continue
             if name in paths:
                 raise InputError(
-                    f"{table}: is of the clip {name!r}, as {paths[name].name} is; "
+                    f"{table}: is a second table of the clip {name!r}, beside {paths[name].name}; "
                     "remove one of them"
                 )
             paths[name] = table
         if odd:
-            say(
-                f"warning: {self.path}: {len(odd)} tables are left out, as no clip can be named "
+            warning(
+                f"{self.path}: {len(odd)} tables are left out, as no clip can be named "
                 f"so: {first(odd)}; rename them, without tabs and line ends"
             )
         if not paths:
@@ -181,7 +181,7 @@ class ScoreFolder:
                 is_odd |= one.shortest > step or one.longest < step
             if is_odd:
                 raise InputError(
-                    f"{path}: its frames are of another length than those of "
+                    f"{path}: its frames do not have the length of those of "
                     f"{self._paths[times.index(longest)].name}, {step:g} s; all clips need the same"
                 )
         return step if longest.num_frames == 1 else roundest(low, high)
@@ -279,7 +279,7 @@ def _fault_of_place(place: str) -> str | None:
     if longest > _LONGEST_NAME:
         return f"its table's name has {longest} bytes; expected at most {_LONGEST_NAME}"
     if not (_TABLE_NAME.fullmatch(name) and all(map(_FOLDER_NAME.fullmatch, parents))):
-        return f"{place!r} is no file name that is read again"
+        return f"{place!r} can't be the name of a table"
     return None
 
 
@@ -295,7 +295,7 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
         other = seen.setdefault(place, name)
         if other is not name:
             raise InputError(
-                f"{folder}: {other!r} and {name!r} would have one table, {place!r}; "
+                f"{folder}: {other!r} and {name!r} would share the table {place!r}; "
                 "rename one of these clips"
             )
     faults = list(map(_fault_of_place, places))
@@ -303,7 +303,7 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     if odd and len(odd) == len(places):
         raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
     if odd:
-        say(f"warning: {folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
+        warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
     return [None if fault else place for place, fault in zip(places, faults)]
 
 

@@ -52,7 +52,7 @@ def read_table(path: Path) -> ScoreTable:
     """
     table = TableFile(path)
     header, *rest = table.lines() or [""]
-    table.raise_errors("mend these first")
+    table.raise_errors("correct these first")
     columns = parse_header(header)
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
         raise InputError(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from wsedtk.core.types import Booleans, Integers
 from wsedtk.data.events import Events
 from wsedtk.data.set_tables import COLUMNS, Clips, RowNames, Tags, rows_without_any
-from wsedtk.data.table_files import TableFile
+from wsedtk.data.table_files import TableFile, ends_before_start
 from wsedtk.data.tables import find, first, is_nothing, no_seconds, parse_seconds, repeats
 
 _LATE_SECONDS = 0.1  # that an event may end after its clip without a warning
@@ -76,7 +76,7 @@ def read_events(table: TableFile, clips: Clips, labels: list[str], tags: Tags) -
     is_repeat = repeats(*rows[:4])
     for i in np.flatnonzero(is_repeat).tolist():
         name, label_name = str(clips.filenames[rows.clip[i]]), labels[rows.label[i]]
-        message = f"an event of {label_name!r} in {name!r} stands twice and counts once"
+        message = f"an event of {label_name!r} in {name!r} occurs twice and counts once"
         table.warn_of_repeat(int(rows.lines[i]), message)
     rows = rows.select(~is_repeat)
     table.sort_faults()
@@ -98,7 +98,7 @@ def _check_rows(
     for i in np.flatnonzero(is_odd).tolist():
         line, start, end = int(block.lines[i]), block.onset[i], block.offset[i]
         if end < start:
-            table.error(line, f"the event ends ({end:g} s) before it starts ({start:g} s)")
+            table.error(line, ends_before_start(start, end))
             continue
         if end == start:
             table.warn(

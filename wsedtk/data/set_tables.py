@@ -82,7 +82,7 @@ def read_labels(table: TableFile) -> list[str]:
     for number, line in table.numbered_lines():
         label = line.rstrip("\t")
         if "\t" in label:
-            table.error(number, f"a class name must be text without tabs, found {label!r}")
+            table.error(number, f"expected a class without tabs, found {label!r}")
         elif label in labels:
             table.error(number, stands_twice("class", label))
         else:

@@ -79,8 +79,13 @@ def raise_on_errors(faults: Iterable[Fault], remedy: str) -> None:
 
 def names_no_class(text: str) -> str:
     """Return the message for a row whose class is empty or `nan`."""
-    found = f", but {text!r}" if text else ""
-    return f"names no class{found}: write one, or the file name alone for a clip without any"
+    found = repr(text) if text else "an empty field"
+    return f"expected a class, found {found}; for a clip without any, write the file name alone"
+
+
+def ends_before_start(onset: float, offset: float) -> str:
+    """Return the message for an event whose times, in seconds, are in the wrong order."""
+    return f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
 
 
 class TableFile:
@@ -164,7 +169,7 @@ class TableFile:
             self.error(None, "not UTF-8 text but UTF-16, it seems; save it as UTF-8")
             return
         line = next(i for i, line in enumerate(lines, number) if "\0" in line)
-        self.error(line, f"holds the control character {chr(0)!r}: not a list of text")
+        self.error(line, f"holds the control character {chr(0)!r}; expected text")
 
     def _add_not_utf8(self, error: UnicodeDecodeError, start: int) -> None:
         """Add the error of a block, from the byte `start`, that is not UTF-8."""

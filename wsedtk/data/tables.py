@@ -54,8 +54,8 @@ def stands_twice(what: str, name: str) -> str:
 
     Two Unicode forms of one name look the same, so the message mentions them.
     """
-    message = f"the {what} {name!r} stands twice"
-    return message if name.isascii() else f"{message}, maybe in two Unicode forms"
+    message = f"the {what} {name!r} occurs twice"
+    return message if name.isascii() else f"{message}, possibly in two Unicode forms"
 
 
 def is_blank(text: str) -> bool:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.types import PathLike
-from wsedtk.data import event_decoding
+from wsedtk.data.curve_decoder import CurveDecoder
 from wsedtk.data.events import Event
 from wsedtk.decoding import operating_point
 from wsedtk.decoding.operating_point import OperatingPoint
@@ -195,7 +195,7 @@ class EventFinder:
         """
         limits = self.point.clip_thresholds[self._columns]
         filters = operating_point.frame_filters(self.point, self.seconds_per_frame)
-        decoder = event_decoding.CurveDecoder(
+        decoder = CurveDecoder(
             self.thresholds, self.seconds_per_frame, filters.select(self._columns)
         )
         seconds = 0.0

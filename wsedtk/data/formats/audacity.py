@@ -17,4 +17,5 @@ class AudacityLabels(EventFormat):
     holds_several = False
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        """Return a line for each event."""
         return "".join(f"{e.onset:.6f}\t{e.offset:.6f}\t{one_field(e.label)}\n" for e in events)

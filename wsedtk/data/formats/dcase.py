@@ -15,12 +15,13 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from wsedtk.core.types import PathLike
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
-from wsedtk.data.table_files import Fault, TableFile, names_no_class
+from wsedtk.data.table_files import Fault, TableFile, ends_before_start, names_no_class
 from wsedtk.data.tables import cut_blank, is_blank, is_nothing
 
 HEADERS = (
@@ -46,6 +47,7 @@ class DcaseTable(EventFormat):
     header = "\t".join(HEADERS[0]) + "\n"
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        """Return a row for each event."""
         name = one_field(recording.name)
         return "".join(
             f"{name}\t{e.onset:.3f}\t{e.offset:.3f}\t{one_field(e.label)}\n" for e in events
@@ -98,7 +100,7 @@ class EventList:
     repeated: list[int]
     faults: list[Fault]
 
-    def kind(self) -> str | None:
+    def kind(self) -> Literal["tags", "events"] | None:
         """Return "tags" or "events", or None for a list without rows.
 
         A row is a tag if it has no times, or those in its file name. A list of tags has no events.
@@ -192,7 +194,7 @@ class _Reader:
         """Return the text of each column of a line, or None if it is blank or faulty."""
         control = _CONTROL.search(line)
         if control:
-            message = f"holds the control character {control.group()!r}: not a list of text"
+            message = f"holds the control character {control.group()!r}; expected text"
             self.table.error(number, message)
             return None
         fields = [field.strip() for field in line.split("\t")]
@@ -222,8 +224,7 @@ class _Reader:
         onset = self.table.seconds(number, "onset", fields["onset"])
         offset = self.table.seconds(number, "offset", fields["offset"])
         if onset is not None and offset is not None and offset < onset:
-            message = f"the event ends ({offset:g} s) before it starts ({onset:g} s)"
-            self.table.error(number, message)
+            self.table.error(number, ends_before_start(onset, offset))
         return onset, offset
 
     def _labels(self, number: int, fields: dict[str, str]) -> tuple[str, ...]:
@@ -236,7 +237,7 @@ class _Reader:
                 self.table.error(number, names_no_class(label))
                 break
             if len(label) > 1 and label[0] == label[-1] == '"':
-                message = f"the class {label} stands in quotes: write it without"
+                message = f"the class {label} is in quotes; write it without them"
                 self.table.error(number, message)
                 break
         return tuple(labels)

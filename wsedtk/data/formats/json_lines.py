@@ -18,6 +18,7 @@ class JsonLines(EventFormat):
     is_json = True
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        """Return an object for each event."""
         return "".join(self._line(recording, event) for event in events)
 
     def _line(self, recording: Recording, event: Event) -> str:

@@ -28,6 +28,7 @@ class RavenTable(EventFormat):
     holds_several = False
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
+        """Return a selection for each event."""
         return "".join(
             self._row(recording, number, event) for number, event in enumerate(events, 1)
         )

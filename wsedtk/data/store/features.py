@@ -107,8 +107,8 @@ def _check_alike(file: h5py.File, first: h5py.File) -> None:
     ):
         if mine != theirs:
             raise InputError(
-                f"{file.filename}: made with another {what} ({mine}) than {first.filename} "
-                f"({theirs}); extract both alike"
+                f"{file.filename}: has another {what} ({mine}) than {first.filename} "
+                f"({theirs}); extract both with one configuration"
             )
 
 

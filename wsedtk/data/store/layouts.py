@@ -168,7 +168,7 @@ class _Checker:
         if claimed > self._size and 0 not in dataset.shape:
             raise InputError(
                 f"{where}: claims {claimed:,} bytes in a file of {self._size:,}; "
-                "it is damaged, or made to fill the memory"
+                "it is damaged or malicious"
             )
 
     def _check_texts(self, dataset: h5py.Dataset, where: str) -> None:
@@ -214,7 +214,7 @@ def _check_storage(dataset: h5py.Dataset, where: str) -> None:
     """Raise InputError if the data of a dataset are in another file, or compressed."""
     if dataset.external:
         raise InputError(
-            f"{where}: its data are said to lie in another file, {dataset.external[0][0]!r}, "
+            f"{where}: its data are in another file, {dataset.external[0][0]!r}, "
             "which is not opened"
         )
     if dataset.is_virtual:
@@ -254,8 +254,7 @@ def check(file: h5py.File, kind: str, path: Path) -> None:
         link = type(file.get(name, getlink=True)).__name__
         if link != "HardLink":
             raise InputError(
-                f"{path}: {name!r} is a link to something else ({link}), which is not followed; "
-                "expected the data themselves"
+                f"{path}: {name!r} is a link ({link}), which is not followed; expected the data"
             )
     checker = _Checker(path)
     for name, layout in DATASETS[kind].items():
@@ -334,7 +333,7 @@ def check_texts(path: PathLike, texts: Collection[str]) -> None:
     """Raise InputError if a name or class is empty, or a table can't hold it."""
     odd = "" if "" in texts else unfit(texts)
     if odd is not None:
-        raise InputError(f"{path}: {odd[:200]!r}: a clip or class can't be named so")
+        raise InputError(f"{path}: {odd[:200]!r}: no clip or class can have this name")
 
 
 def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
@@ -352,7 +351,7 @@ def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
         check_texts(path, names.tolist())
         twice = np.flatnonzero(names[1:] == names[:-1])
         if len(twice):
-            raise InputError(f"{path}: the clip {str(names[twice[0]])!r} stands in them twice")
+            raise InputError(f"{path}: the clip {str(names[twice[0]])!r} occurs twice")
 
 
 def wrong_rows(name: str, values: Floats) -> Booleans:

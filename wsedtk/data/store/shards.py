@@ -30,7 +30,7 @@ def find_shards(path: PathLike) -> list[Path]:
     names = look(path.parent).files if os.path.isdir(path.parent) else []
     counts = sorted({int(match.group(2)) for match in map(pattern.fullmatch, names) if match})
     if not counts:
-        raise InputError(f"{path}: no such file, nor shards of it; wsedtk extract makes it")
+        raise InputError(f"{path}: no such file or shards; create it with wsedtk extract")
     if len(counts) > 1:
         raise InputError(
             f"{path}: shards of {' and of '.join(map(str, counts))} lie side by side; "

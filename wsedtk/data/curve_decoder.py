@@ -1,0 +1,147 @@
+"""Decode a score curve that comes in pieces into events. T frames, K classes."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from wsedtk.core.types import Booleans, Floats
+from wsedtk.data.event_decoding import NO_FILTERS, Filters, smooth
+
+
+class CurveEvent(NamedTuple):
+    """An event of a score curve: onset and offset in seconds, class, and highest frame score."""
+
+    onset: float
+    offset: float
+    label: int
+    score: float
+
+
+class _Open(NamedTuple):
+    """An event of a curve whose end is not known yet: its first frame, and what was seen of it."""
+
+    first: int
+    peak: float
+    passes: bool  # whether any of its frames passes the gate
+
+
+class _Closed(NamedTuple):
+    """An event of a curve, from its first frame to the frame after its last one."""
+
+    first: int
+    end: int
+    label: int
+    peak: float
+
+
+class CurveDecoder:
+    """Decodes a score curve of any length that comes in pieces, in frame mode.
+
+    It finds the events that `decode_frames` finds in the whole curve. The filters reach only some
+    frames to either side. The decoder keeps these frames, so the ends of the pieces do not matter.
+
+    Parameters
+    ----------
+    thresholds : (K,) float64
+    seconds_per_frame : float
+    filters : Filters
+    """
+
+    def __init__(
+        self, thresholds: Floats, seconds_per_frame: float, filters: Filters = NO_FILTERS
+    ) -> None:
+        self._thresholds = np.asarray(thresholds, np.float64)
+        self._seconds_per_frame = seconds_per_frame
+        num_classes = len(self._thresholds)
+        median, shortest, gap = (np.broadcast_to(lengths, num_classes) for lengths in filters)
+        self._filters = (median, shortest, gap)
+        self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
+        # Of the frames that may still matter, from the frame number `_first` on
+        self._scores: npt.NDArray[np.float32] = np.zeros((0, num_classes), np.float32)
+        self._passes: Booleans = np.zeros((0, num_classes), bool)
+        self._first = 0
+        self._settled = 0  # the number of frames whose smoothing is known
+        self._open: dict[int, _Open] = {}  # by class
+        self._closed: list[_Closed] = []
+
+    def push(self, scores: npt.NDArray[np.float32], passes: Booleans | bool = True) -> None:
+        """Add the next frames of the curve.
+
+        Parameters
+        ----------
+        scores : (T, K) float32
+        passes : (T, K) bool, or bool
+            Whether the frames pass the gate by tags. An event none of whose frames passes is
+            dropped.
+        """
+        self._scores = np.concatenate([self._scores, scores])
+        self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])
+        self._settle(self._first + len(self._scores) - self._reach)
+
+    def finish(self, duration: float) -> list[CurveEvent]:
+        """End the curve and return its events, ordered by onset.
+
+        Parameters
+        ----------
+        duration : float
+            The duration of the recording in seconds. No event ends later.
+        """
+        end = self._first + len(self._scores)
+        self._settle(end)
+        for label in sorted(self._open):
+            self._close(label, end)
+        step = self._seconds_per_frame
+        found = [
+            CurveEvent(
+                onset=round(event.first * step, 6),
+                offset=round(min(event.end * step, duration), 6),
+                label=event.label,
+                score=event.peak,
+            )
+            for event in self._closed
+        ]
+        found.sort(key=lambda event: (event.onset, event.label, event.offset, event.score))
+        return [event for event in found if event.offset > event.onset]
+
+    def _settle(self, end: int) -> None:
+        """Smooth the frames before `end`, and find the events in them."""
+        if end <= self._settled:
+            return
+        active = self._scores >= self._thresholds
+        columns = np.flatnonzero(active.any(axis=0))
+        filters = (lengths[columns] for lengths in self._filters)
+        active[:, columns] = smooth(active[:, columns], *filters)
+        settled = slice(self._settled - self._first, end - self._first)
+        for label in sorted({*self._open, *np.flatnonzero(active[settled].any(axis=0)).tolist()}):
+            self._follow(label, active[settled, label], settled)
+        self._settled = end
+        num_outdated = max(0, end - self._reach - self._first)
+        self._first += num_outdated
+        self._scores = self._scores[num_outdated:]
+        self._passes = self._passes[num_outdated:]
+
+    def _follow(self, label: int, active: Booleans, settled: slice) -> None:
+        """Follow the events of a class through frames whose smoothing is now known.
+
+        active: (T,) of the frames `settled` of those that are kept.
+        """
+        scores, passes = self._scores[settled, label], self._passes[settled, label]
+        is_on = label in self._open
+        changes = np.flatnonzero(np.diff(active, prepend=is_on)).tolist()
+        for start, stop in zip([0, *changes], [*changes, len(active)]):
+            if is_on:
+                event = self._open.get(label, _Open(self._settled + start, 0.0, False))
+                self._open[label] = _Open(
+                    event.first,
+                    max(event.peak, float(scores[start:stop].max(initial=0))),
+                    event.passes or bool(passes[start:stop].any()),
+                )
+                if stop < len(active):
+                    self._close(label, self._settled + stop)
+            is_on = not is_on
+
+    def _close(self, label: int, end: int) -> None:
+        event = self._open.pop(label)
+        if event.passes:
+            self._closed.append(_Closed(event.first, end, label, event.peak))
