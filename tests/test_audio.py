@@ -27,7 +27,7 @@ def tone(seconds=1.0, rate=RATE):
 @pytest.mark.parametrize(
     "name", ["a.wav", "-rf 'x'.flac", "clip", "音 é.ogg", "x.mp3", "x.raw", "x.au", "x.gsm"]
 )
-def test_formats_are_told_by_content(tmp_path, format_name, tolerance, name):
+def test_formats_are_reported_by_content(tmp_path, format_name, tolerance, name):
     path = tmp_path / name
     soundfile.write(path, tone(), RATE, format=format_name)
     samples, rate = audio_files.read(path)
@@ -208,7 +208,7 @@ def test_impossible_rates(tmp_path, rate, good):
         (-np.inf, "not finite"),
     ],
 )
-def test_levels_that_are_none(tmp_path, value, message):
+def test_samples_that_are_not_finite(tmp_path, value, message):
     """The mean of two channels near the largest float is finite, without a warning."""
     soundfile.write(tmp_path / "a.wav", np.full((4, 2), value), RATE, subtype="DOUBLE")
     if message is None:

@@ -58,7 +58,7 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch):
     assert out == "" and "read" in err and "3" in err
 
 
-def test_a_failing_loop_tells_its_error(clock):
+def test_a_failing_loop_raises_its_error(clock):
     def items():
         yield 1
         raise KeyError("stop")
@@ -72,7 +72,7 @@ def test_say(capsys):
     assert capsys.readouterr() == ("", "one é\n")
 
 
-def test_when_quiet_only_warnings_and_errors_are_told(capsys, monkeypatch, clock):
+def test_quiet_prints_only_warnings_and_errors(capsys, monkeypatch, clock):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     clock.step = 10
     with progress.telling("quiet"):

@@ -135,7 +135,7 @@ def test_psds_of_one_event_in_five_clips(value, score):
     assert used == 1 and found == {"psds1": score, "psds2": score}
 
 
-def test_psds_merges_overlaps_and_drops_what_is_past_the_end():
+def test_psds_merges_overlaps_and_drops_events_after_the_end():
     rng = np.random.default_rng(1)
     frames = [
         frames_of(PSDS_ROWS, clip, round(d * 10), 0.1, rng) for clip, d in enumerate(PSDS_DURATIONS)

@@ -346,7 +346,7 @@ def test_several_labels_in_a_row(run, tmp_path):
         ([("b", 1, 2, "Car")], [("b",)], [], "events"),
     ],
 )
-def test_what_the_lists_hold(run, tmp_path, truth, said, options, kind):
+def test_contents_of_the_lists(run, tmp_path, truth, said, options, kind):
     report, _ = scored(
         run, write_list(tmp_path / "t", truth), write_list(tmp_path / "e", said), *options
     )

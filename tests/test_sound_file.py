@@ -48,7 +48,7 @@ def test_other_formats(hear, tmp_path, name, format_name, codec, tolerance):
 
 
 @pytest.mark.parametrize("format_name, codec", [("matroska", "pcm_s16le"), ("adts", "aac")])
-def test_other_formats_that_break_off(hear, tmp_path, format_name, codec):
+def test_truncated_files_of_other_formats(hear, tmp_path, format_name, codec):
     whole = by_pyav_file(tmp_path, noise(6 * RATE), RATE, format_name, codec)
     found, _, remarks = hear(whole[: len(whole) // 2])
     assert 2.5 * RATE < len(found) <= 3.1 * RATE
@@ -67,7 +67,7 @@ def test_other_formats_that_break_off(hear, tmp_path, format_name, codec):
         ("asf", "wmav2", "msmpeg4v3"),
     ],
 )
-def test_films_that_break_off(hear, tmp_path, format_name, codec, video_codec):
+def test_truncated_films(hear, tmp_path, format_name, codec, video_codec):
     """FFmpeg reports neither the fault nor the true duration."""
     made = by_pyav_file(
         tmp_path, noise(6 * RATE), RATE, format_name, codec, video_codec=video_codec
@@ -139,7 +139,7 @@ def test_camcorders_put_four_bytes_before_each_packet(hear, tmp_path):
     assert remarks == []
 
 
-def test_damage_that_sounds_like_an_explosion(hear, tmp_path):
+def test_damage_that_decodes_to_a_burst(hear, tmp_path):
     """Lossy codecs decode damaged packets to arbitrary samples without an error."""
     samples = noise(4 * RATE)
     samples[2 * RATE :] *= 100
@@ -184,7 +184,7 @@ def test_eight_channels(tmp_path):
     np.testing.assert_array_equal(found, np.tile(levels / 2**15, (RATE, 1)))
 
 
-def test_an_mp4_that_breaks_off(hear, tmp_path):
+def test_a_truncated_mp4(hear, tmp_path):
     """The index is at the front."""
     options = {"movflags": "faststart"}
     whole = by_pyav_file(tmp_path, noise(6 * RATE), RATE, "mp4", "alac", options=options)
@@ -211,7 +211,7 @@ def test_missing_packets_are_silent(hear, tmp_path):
     assert remarks == ["lacks 3.0 s, the first after 2.0 s; silence replaces them"]
 
 
-def test_the_first_of_several_tracks_is_heard(hear, tmp_path):
+def test_the_first_of_several_tracks_is_read(hear, tmp_path):
     content = by_pyav_file(tmp_path, noise(RATE), RATE, "matroska", "pcm_s16le", tracks=2)
     found, _, remarks = hear(content)
     np.testing.assert_allclose(found, noise(RATE)[:, 0], atol=1e-4)
@@ -298,7 +298,7 @@ def model(trained, tmp_path):
     return [trained, "--operating-point", tmp_path / "point.yaml"]
 
 
-def test_every_verb_tells_the_same(run, model, tmp_path):
+def test_all_verbs_report_the_same(run, model, tmp_path):
     """All files are used by `detect`, `extract` and `validate`, in one process or more."""
     flac, wav = encode(noise(5 * RATE), "FLAC"), encode(noise(4 * RATE))
     mp3 = encode(noise(3 * RATE), "MP3")

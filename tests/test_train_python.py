@@ -53,7 +53,7 @@ def test_the_weights_are_those_of_the_command_line(corpus, trained, tmp_path, ca
 
 
 @pytest.mark.parametrize("select_by", ["loss", "f1", "map"])
-def test_the_result_is_what_the_files_say(corpus, tmp_path, select_by):
+def test_the_result_equals_the_files(corpus, tmp_path, select_by):
     settings = {**SETTINGS, "select_by": select_by}
     result = wsedtk.train(options_of(corpus, tmp_path, settings=settings))
     header, *rows = [
@@ -223,7 +223,7 @@ assert handlers == [usual] * 16
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_its_settings_and_random_numbers_stay(corpus, tmp_path):
+def test_settings_and_random_state_of_a_gpu_are_unchanged(corpus, tmp_path):
     torch.backends.cudnn.allow_tf32 = True
     settings = {**SETTINGS, "precision": "float32"}
     torch.cuda.manual_seed(7)
@@ -235,7 +235,7 @@ def test_on_a_gpu_its_settings_and_random_numbers_stay(corpus, tmp_path):
     assert torch.backends.cudnn.allow_tf32 and not torch.are_deterministic_algorithms_enabled()
 
 
-def test_random_numbers_of_the_caller_do_not_matter_and_stay(corpus, trained, tmp_path, run):
+def test_random_state_of_the_caller_is_neither_used_nor_changed(corpus, trained, tmp_path, run):
     """The command line in the same process does not change them either."""
     torch.manual_seed(7)
     before = torch.get_rng_state()

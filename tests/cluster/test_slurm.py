@@ -197,7 +197,7 @@ def test_jobs_that_are_cancelled_by_hand_have_saved_their_work(submit, slurm, tm
     assert status == 75 and "6 of 6 jobs were interrupted" in err
 
 
-def test_what_slurm_refuses_is_told(submit, tmp_path):
+def test_what_slurm_refuses_is_reported(submit, tmp_path):
     conf = tmp_path / "site.conf"
     conf.write_text("command sbatch --partition=nowhere\n")
     status, _, err = finish(submit("--conf", conf, tmp_path / "l.log", "true"))
@@ -217,7 +217,7 @@ def test_ctrl_c_cancels_what_was_submitted(submit, slurm, tmp_path):
     )
 
 
-def test_a_job_that_can_never_start_says_so_and_is_cancelled(submit, slurm, tmp_path):
+def test_a_job_that_can_never_start_is_reported_and_cancelled(submit, slurm, tmp_path):
     # the partition has a limit of 60 minutes
     process = submit("--time", 100, tmp_path / "never.log", "true")
     assert (
@@ -302,7 +302,7 @@ def test_a_shard_that_fails_is_named(experiment, slurm, tmp_path):
     assert [p.name for p in (tmp_path / "exp/feats").glob("*.h5")] == ["train.2-of-2.h5"]
 
 
-def test_a_recipe_that_is_stopped_cancels_its_jobs_and_goes_on(experiment, submit, slurm):
+def test_a_stopped_recipe_cancels_its_jobs_and_resumes(experiment, submit, slurm):
     exp, options, _ = experiment
     words = [*options, "--system", "stopped", "--stage", 4, "--stop-stage", 4]
     process = submit(*words, script=ROOT / "recipes/mini/run.sh")

@@ -224,7 +224,7 @@ def test_long_texts_are_not_read(tmp_path):
     refused("scores", path, "a.h5: labels: texts of 100,001 bytes in a file of")
 
 
-def test_a_text_that_many_point_at_is_not_read(tmp_path):
+def test_a_text_with_many_references_is_not_read(tmp_path):
     path = replaced(
         features(tmp_path / "a.h5"),
         "failed",
@@ -368,7 +368,7 @@ def test_attributes_of_another_form(tmp_path, kind, name, value):
         ("labels", 1, "Car", "expected clips, and classes, each once"),
     ],
 )
-def test_values_that_can_not_be(tmp_path, name, place, value, message):
+def test_impossible_values(tmp_path, name, place, value, message):
     path = scores(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
         file[name][place] = value

@@ -108,7 +108,7 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
         ),
     ],
 )
-def test_sizes_that_lie(model, changes, message):
+def test_false_sizes(model, changes, message):
     edit(model, **changes)
     with pytest.raises(InputError, match=message) as error:
         checkpoint.load_model(model)
