@@ -227,7 +227,7 @@ def encoded(tmp_path):
         with soundfile.SoundFile(tmp_path / format_name, "w", rate, 2, format=format_name) as file:
             for start in range(
                 0, len(samples), 8000
-            ):  # of many samples at once its Vorbis encoder overflows the stack
+            ):  # its Vorbis encoder overflows the stack if it gets many samples at once
                 file.write(samples[start : start + 8000])
         return tmp_path / format_name
 

@@ -28,7 +28,7 @@ HEADER = (
     "target",
     "met",
     "peak MiB",
-)  # of the table
+)  # columns of the table
 
 
 def one_thread():

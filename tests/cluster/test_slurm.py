@@ -236,7 +236,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(submit, slurm, tmp_path, mom
     assert finish(process)[0] in (
         75,
         -signal.SIGINT,
-    )  # the latter where bash had not come as far as to be told
+    )  # the latter if bash had not yet set its trap
     wait_for(lambda: "many" not in queue(slurm))
 
 

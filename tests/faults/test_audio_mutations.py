@@ -354,7 +354,7 @@ def detect(trial):
     checkpoint.save_model(trial.folder / "model", spec, spec.build().state_dict())
     names = [
         name for name, kind in trial.kinds.items() if kind in ("missing", "folder")
-    ]  # of which a folder of sounds tells nothing
+    ]  # these do not apply to a folder of sounds
     found = {
         name: trial.run("detect", "model", f"audio/{name}", "--threshold", 1).stderr.removeprefix(
             "wsedtk: "
@@ -448,9 +448,7 @@ def test_mutated_files_do_not_change_the_events_of_others(trial):
             np.loadtxt(folder / path.name, skiprows=1, ndmin=2)
             for folder in (path.parent, trial.folder / "curves")
         )
-        np.testing.assert_allclose(
-            alone, among, atol=5e-3
-        )  # in bf16, in batches of other recordings
+        np.testing.assert_allclose(alone, among, atol=5e-3)  # bf16 in batches with other recordings
 
 
 def test_mutated_files_do_not_change_the_features_of_others(trial):

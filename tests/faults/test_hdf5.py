@@ -77,7 +77,7 @@ def work(kind, folder, first, last):
         print(seed, flush=True)
         faulthandler.dump_traceback_later(
             LONGEST_SECONDS, exit=True
-        )  # from outside Python, which C code keeps from running
+        )  # a timer in Python does not run during C code
         try:
             print("read" if survives(read, path, "set: ") else "refused", flush=True)
         except Exception as error:
@@ -106,7 +106,7 @@ def test_damaged_bytes(tmp_path, kind, record_property):
     lost = {seed: outcome for seed, outcome in outcomes.items() if outcome.startswith("lost")}
     died = sum(
         outcome.startswith("HDF5") for outcome in outcomes.values()
-    )  # in C code, which nothing in the same process can end
+    )  # in C code, which only another process can end
     record_property("trials", last)
     record_property("survived", last - died)
     assert died <= max(2, last // 50) and not lost, (

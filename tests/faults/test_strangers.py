@@ -58,7 +58,7 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
     monkeypatch.delenv("WSEDTK_NETWORKS")
     assert (
         checkpoint.load_model(model, "theirs:Net")[1].time_reduction == 4
-    )  # which the user's own configuration names
+    )  # named by the user's own configuration
     edit(model, network="subprocess:Popen")
     monkeypatch.setenv("WSEDTK_NETWORKS", "subprocess")
     with pytest.raises(

@@ -18,7 +18,7 @@ def test_the_second_refuses(site, tmp_path, stage):
         time.sleep(0.002)
     first.process.send_signal(
         19
-    )  # SIGSTOP: it is in the middle of its work however long the second takes
+    )  # SIGSTOP: it stays in the middle of its work while the second runs
     assert first.is_running
     before = listing(tmp_path)
     try:

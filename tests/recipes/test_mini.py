@@ -310,7 +310,7 @@ def test_a_signal_stops_all_and_a_new_run_resumes(experiment, tmp_path, name):
         env=environment,
         preexec_fn=lambda: signal.signal(
             signal.SIGINT, signal.default_int_handler
-        ),  # shells ignore it in `&`
+        ),  # shells ignore it in background processes
         stderr=subprocess.PIPE,
         text=True,
     )
