@@ -409,7 +409,8 @@ def test_each_mutated_file_is_used_or_reported_with_a_reason(trial, verb, capsys
         used, failed = (sum(pair[i] for pair in totals.values()) for i in (0, 1))
         with capsys.disabled():
             print(
-                f"\n{verb}, {COUNT} mutated files, all survived: {used} used, {failed} told to have failed"
+                f"\n{verb}, {COUNT} mutated files, all survived: {used} used, {failed} told "
+                "to have failed"
             )
             print(
                 "\n".join(

@@ -100,7 +100,10 @@ def test_damaged_bytes(tmp_path, kind, record_property):
         )
         lines = process.stdout.splitlines()
         assert lines, process.stderr
-        ended = f"{'HDF5' if 'h5py/_hl' in process.stderr else 'lost'}: the process ended with {process.returncode}: {process.stderr[:600]}"
+        ended = (
+            f"{'HDF5' if 'h5py/_hl' in process.stderr else 'lost'}: "
+            f"the process ended with {process.returncode}: {process.stderr[:600]}"
+        )
         outcomes.update(zip(map(int, lines[::2]), [*lines[1::2], ended]))
         first = max(outcomes) + 1
     lost = {seed: outcome for seed, outcome in outcomes.items() if outcome.startswith("lost")}
@@ -166,7 +169,8 @@ def test_data_outside_the_file_are_not_read(tmp_path):
     refused(
         "features",
         path,
-        "a.h5: duration: its data are said to lie in another file, '/etc/passwd', which is not opened",
+        "a.h5: duration: its data are said to lie in another file, '/etc/passwd', which is "
+        "not opened",
     )
 
 
@@ -209,7 +213,8 @@ def test_more_than_the_file_holds_is_not_read(tmp_path, options):
     refused(
         "scores",
         path,
-        "a.h5: frame: claims 34,359,738,368 bytes in a file of [0-9,]+; it is damaged, or made to fill the memory",
+        "a.h5: frame: claims 34,359,738,368 bytes in a file of [0-9,]+; it is damaged, or "
+        "made to fill the memory",
     )
 
 

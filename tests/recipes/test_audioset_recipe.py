@@ -369,8 +369,8 @@ def test_possible_training_videos_are_excluded_in_a_second_result(imported, real
             "scored"
         ] == len(unseen)
         assert (
-            f"{part}: {len(unseen)} of {len(names)} clips are of videos that the model was not trained on"
-            in process.stdout
+            f"{part}: {len(unseen)} of {len(names)} clips are of videos that the model was "
+            "not trained on" in process.stdout
         )
     assert len(unseen) < len(names)  # otherwise the test would check nothing
     evaluated = videos_of(real_data / "audioset", "eval")

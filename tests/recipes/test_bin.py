@@ -58,7 +58,10 @@ def test_jobs_run_at_once_and_the_failed_ones_are_named(tmp_path):
 
 
 def test_few_jobs_run_at_once(tmp_path):
-    script = f"touch {tmp_path}/on.JOB; ls {tmp_path} | grep -c on > {tmp_path}/count.JOB; sleep 0.2; rm {tmp_path}/on.JOB"
+    script = (
+        f"touch {tmp_path}/on.JOB; ls {tmp_path} | grep -c on > {tmp_path}/count.JOB; "
+        f"sleep 0.2; rm {tmp_path}/on.JOB"
+    )
     assert (
         local(
             "--max-jobs-run", 2, "JOB=1:5", tmp_path / "l.JOB.log", "bash", "-c", script
@@ -114,7 +117,10 @@ def test_a_signal_ends_the_jobs(tmp_path):
 @pytest.mark.parametrize("name", ["TERM", "USR1"])
 @pytest.mark.parametrize("array", [[], ["--max-jobs-run", 1, "JOB=1:3"]], ids=["one", "array"])
 def test_jobs_have_time_to_save_their_work(tmp_path, name, array):
-    script = f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; touch {tmp_path}/ready; sleep 60 & wait"
+    script = (
+        f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; "
+        f"touch {tmp_path}/ready; sleep 60 & wait"
+    )
     log = "l.JOB.log" if array else "l.1.log"
     process = subprocess.Popen(
         ["bash", LOCAL, *map(str, array), str(tmp_path / log), "bash", "-c", script],
@@ -176,7 +182,10 @@ def test_wrong_options_exit_with_2():
 
 def test_the_environment_script_never_exits_its_caller(tmp_path):
     """Without a usable Python it prints a message and returns non-zero; the caller continues."""
-    script = f". '{ROOT}/bin/env.sh'; PATH=/usr/bin:/bin PYTHON=/bin/false wsedtk_environment '' || echo still here $?"
+    script = (
+        f". '{ROOT}/bin/env.sh'; "
+        "PATH=/usr/bin:/bin PYTHON=/bin/false wsedtk_environment '' || echo still here $?"
+    )
     copy = tmp_path / "checkout"  # a checkout without an environment
     (copy / "bin").mkdir(parents=True)
     for name in ("setup.cfg", "constraints.txt", "bin/env.sh"):

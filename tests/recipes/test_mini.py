@@ -77,10 +77,12 @@ def test_every_artefact_is_there(experiment):
     exp, _, process = experiment
     assert process.returncode == 0, process.stderr
     names = """
-        data/train/clips.tsv data/train/tags.tsv data/train/labels.txt data/train/info.yaml data/test/events.tsv
+        data/train/clips.tsv data/train/tags.tsv data/train/labels.txt data/train/info.yaml
+        data/test/events.tsv
         data/fit/clips.tsv data/valid/clips.tsv feats/train.h5 feats/test.h5 report.html
-        tiny/model.safetensors tiny/model.yaml tiny/config.yaml tiny/history.tsv tiny/train.log tiny/operating_point.yaml
-        tiny/valid/scores.h5 tiny/test/scores.h5 tiny/test/segment/report.json tiny/test/frame/clips.tsv tiny/test/frame/tags.tsv
+        tiny/model.safetensors tiny/model.yaml tiny/config.yaml tiny/history.tsv tiny/train.log
+        tiny/operating_point.yaml tiny/valid/scores.h5 tiny/test/scores.h5
+        tiny/test/segment/report.json tiny/test/frame/clips.tsv tiny/test/frame/tags.tsv
         tiny/test/frame/events.tsv tiny/test/frame/report.json tiny/test/frame/report.txt"""
     for name in names.split():
         assert (exp / name).stat().st_size > 0, name
@@ -192,7 +194,8 @@ def test_jobs_request_their_resources(sharded):
     for name, command in (("train", train), ("test", test)):
         log = f"{exp}/log/02_extract_{name}.WSEDTK_SHARD"
         assert (
-            f" --mem 4 --max-jobs-run 2 WSEDTK_SHARD=1:2 {log}.log wsedtk --record {log}.yaml extract --config "
+            f" --mem 4 --max-jobs-run 2 WSEDTK_SHARD=1:2 {log}.log wsedtk --record {log}.yaml "
+            "extract --config "
             f"{RECIPE}/conf/frontend_wang.yaml --shard WSEDTK_SHARD/2 -- {command}" in asked
         )
         assert [
