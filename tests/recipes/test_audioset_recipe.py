@@ -440,7 +440,7 @@ def test_poolings_are_compared_on_both_corpora(experiment):
         (["--shards", "x"], "--shards 'x': expected a number from 1"),
         (
             ["--dcase-metadata", "/tmp", "--dcase-audio", "/no/such"],
-            "/no/such: no such folder; --dcase-audio",
+            "/no/such: no such folder; give the DCASE audio as --dcase-audio",
         ),
         (["--stage", 11], "stage at most 10"),
         (["--subset", "everything"], "everything"),
