@@ -68,7 +68,7 @@ class Table:
         )
 
     def line(self, *cells):
-        """Add a line of any cells."""
+        """Add a row with any cells."""
         line = "| " + " | ".join(map(str, cells)) + " |"
         print(line, flush=True)
         if self.path is not None:
