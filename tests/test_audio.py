@@ -246,7 +246,7 @@ def test_blocks_make_no_difference(encoded, monkeypatch, format_name):
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
 def test_a_limit_leaves_the_beginning_as_it_is(encoded, rate):
-    """Also after resampling, except for the last second, where the filter needs later samples."""
+    """It also holds after resampling, except in the last second, which needs later samples."""
     path = encoded("WAV", rate)
     np.testing.assert_array_equal(
         audio_files.read(path, RATE, max_seconds=1.5)[0][: RATE // 2],

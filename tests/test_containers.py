@@ -119,7 +119,7 @@ def test_what_ffmpeg_writes_into_a_pipe(hear, tmp_path, format_name, codec):
 @pytest.mark.parametrize("num_samples", [1, 999, 1000])
 @pytest.mark.parametrize("padded", [True, False])
 def test_a_chunk_after_the_samples_is_no_sound(hear, num_samples, padded):
-    """Also after an odd number of bytes, with or without a byte of padding."""
+    """The chunk may follow an odd number of bytes, with or without a byte of padding."""
     whole = encode(noise(num_samples), "WAV", "PCM_U8")
     head = whole[:44] + whole[44 : 44 + num_samples] + b"\0" * (num_samples % 2 if padded else 0)
     for tail in (
@@ -273,7 +273,7 @@ def test_the_largest_length_of_a_flac_is_a_placeholder(hear):
 
 
 def test_damage_after_the_limit_is_not_reported(tmp_path):
-    """With a limit before the damage."""
+    """The limit is before the damage."""
     content = encode(noise(5 * RATE), "FLAC")
     (tmp_path / "x.flac").write_bytes(content[: len(content) // 2])
     remarks = []

@@ -263,7 +263,7 @@ def test_a_warning(folder, table, line, message):
 
 
 def test_events_that_overlap_one_of_their_class_are_reported_with_their_lines(folder):
-    """In any order. One may start where another ends; other classes and clips may overlap."""
+    """Events may be in any order. One may start where another ends; other classes may overlap."""
     events = [
         ("c.wav", 4, 6, "Car"),
         ("c.wav", 1, 2, "Car"),
@@ -285,7 +285,7 @@ def test_events_that_overlap_one_of_their_class_are_reported_with_their_lines(fo
 
 
 def test_times_are_rounded_and_repeated_rows_count_once(tmp_path):
-    """Differences of binary fractions: 10.000000000000002 s are 10 s."""
+    """Differences of binary fractions are rounded: 10.000000000000002 s are 10 s."""
     write_set(
         tmp_path / "set",
         [("a", "", "10.000000000000002"), ("b", "", "2.9999999999999996")],
@@ -587,7 +587,7 @@ def grouped(folder, groups):
 
 @pytest.mark.parametrize("nothing", ["nan", "NaN", " nan ", " "])
 def test_an_empty_group_is_no_group(folder, nothing):
-    """As pandas and str() write it."""
+    """pandas and str() write an empty cell in this way."""
     data = datadir.read(grouped(folder, ["A", nothing, nothing]))
     assert data.groups.tolist() == ["", "A", ""]  # b.wav is the first row of the table
     assert len(set(clip_sets.sources(data)[0].tolist())) == 3

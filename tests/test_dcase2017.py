@@ -310,7 +310,7 @@ def test_times_of_the_truth_are_rounded_to_the_microsecond(tmp_path):
 
 @pytest.mark.parametrize("nothing", ["\tnan\tnan\tnan", "\tNaN\t\tnan", "\t\t\t", ""])
 def test_an_empty_row_is_a_clip_without_events(meta, place, refused, nothing):
-    """As in the tables of data directories and in lists."""
+    """Tables of data directories and lists are read in the same way."""
     weak = meta / "groundtruth_weak_label_training_set.csv"
     (meta / "training_set.csv").unlink()
     prepare("--metadata-only", meta, place / "plain")

@@ -338,7 +338,7 @@ def set_clip_seconds(model, seconds):
 
 
 def test_twenty_minutes_take_no_more_memory_than_six(model, tmp_path):
-    """In a FLAC file of 44.1 kHz stereo; in memory the difference would be 300 MB."""
+    """The recording is FLAC in 44.1 kHz stereo. In memory, the difference would be 300 MB."""
     shutil.copytree(model, tmp_path / "model")
     set_clip_seconds(tmp_path / "model", 10)
     for name, minutes in (("short.flac", 6), ("long.flac", 20)):

@@ -318,7 +318,7 @@ def test_only_values_of_another_process_are_losses():
 
 
 def test_a_process_pads_its_clips_as_the_whole_batch(corpus):
-    """For batch norm, which uses padded frames; clip 3 of the corpus has half the length."""
+    """Batch norm uses padded frames, and clip 3 of the corpus has half the length."""
     fit = FeatureBatches(FeatureStore([corpus / "fit.h5"]), datadir.read(corpus / "fit"), "fit")
     x, mask = fit.load(np.array([3]), of=np.array([3, 0]))
     assert (

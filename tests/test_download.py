@@ -435,7 +435,7 @@ def test_an_address_that_is_partly_blocked_leaves_no_video_dead(
 
 
 def test_videos_with_an_age_limit_are_requested_again(fetch, stand_in, tmp_path):
-    """As with the cookies of an account. Many in a row say nothing about the site."""
+    """The cookies of an account have this effect too. Many in a row say nothing about the site."""
     videos = many(15)
     text = f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}"
     stand_in.behave(dict.fromkeys(videos[:14], ("fail", text)))

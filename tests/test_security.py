@@ -314,7 +314,7 @@ PLAYLISTS = {
 @pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("name", ["x.mp4", "x.m3u8", "x.wav"])
 def test_a_playlist_opens_no_other_file_and_no_connection(tmp_path, monkeypatch, kind, name):
-    """Nor if FFmpeg is told that it is one."""
+    """A playlist opens no connection even if FFmpeg is told that it is a playlist."""
     monkeypatch.chdir(tmp_path)
     write_by_pyav("other.ts", np.zeros(16000), 16000, "mpegts", "aac")
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -219,7 +219,7 @@ def test_the_first_of_several_tracks_is_read(hear, tmp_path):
 
 
 def test_a_picture_beside_the_sound(hear, tmp_path):
-    """For example the cover in an m4a file, or a film."""
+    """The picture is, for example, the cover in an m4a file, or a film."""
     with av.open(str(tmp_path / "made"), "w", format="mov") as container:
         video = container.add_stream("mjpeg", rate=1, options={"strict": "unofficial"})
         video.width, video.height, video.pix_fmt = 32, 32, "yuvj420p"
@@ -244,7 +244,7 @@ NAMES = "wav mp3 au snd vox gsm raw aac ac3 mp4 ts dts mpg wma flac ogg opus".sp
     "start", [b"", b"\xff\xfb\x90\xc4", b"\xff\xf1\x50\x80", b"ID3\x04\0\0\0\0\0\x10"]
 )
 def test_random_bytes_are_no_sound(tmp_path, start, capfd):
-    """For any extension, and with a start that looks like a frame."""
+    """This holds for any extension, and with a start that looks like a frame."""
     for i, name in enumerate(NAMES):
         path = tmp_path / f"x.{name}"
         path.write_bytes(start + np.random.default_rng(i).bytes(20000))
@@ -281,7 +281,7 @@ def antiphase(seconds=1.0, offset=0.0, scale=1.0):
     ],
 )
 def test_channels_that_cancel_each_other(hear, samples, weaker):
-    """A correlation below -0.9; a constant is not sound, and sound below -80 dB is not counted."""
+    """The correlation must be below -0.9. Constants and sound below -80 dB are not counted."""
     *_, remarks = hear(encode(samples, "WAV", "FLOAT"))
     found = [re.search("their mean is (.*);", remark).group(1) for remark in remarks]
     assert found == ([weaker] if weaker else [])
@@ -356,7 +356,7 @@ def test_all_verbs_report_the_same(run, model, tmp_path):
 
 
 def test_prepare_remarks_on_faulty_files(tmp_path, capsys):
-    """In coverage.tsv; for a sound bank on the screen."""
+    """Remarks are in coverage.tsv; those of a sound bank are printed."""
     name, path = "abcdefghijk_0.000_1.000.wav", tmp_path / "1-a-A.wav"
     path.write_bytes(encode(noise(RATE), "WAV", "PCM_16")[:-8000])
     data = datadir.read(write_set(tmp_path / "set", [(name, "", 1)], ["x"], [(name, "x")]))

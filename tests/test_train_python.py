@@ -131,7 +131,7 @@ def test_an_interrupted_training_is_resumed(corpus, trained, tmp_path, monkeypat
 
 
 def test_a_program_can_stop_a_training(corpus, trained, tmp_path, monkeypatch):
-    """As the command line does on signals: the state of the last batch is saved."""
+    """The state of the last batch is saved, as the command line does on signals."""
     original = training_loop.Trainer.run_batch
 
     def stopping(self, *batch):
@@ -171,7 +171,7 @@ def test_in_another_thread_beside_a_second_training(corpus, trained, tmp_path, m
 
 
 def test_nothing_else_changes(corpus, trained, tmp_path):
-    """Neither after a training nor after a failed one; signals not even during it."""
+    """No setting is changed after a training, even a failed one; nor are signals during it."""
     code = (
         STATE
         + """

@@ -86,7 +86,7 @@ def test_dropped_true_events_are_reported_beside_the_figures(run, tmp_path):
 
 
 def test_times_are_rounded_to_the_microsecond(run, tmp_path):
-    """In lists, and in durations by file name, where 10 - 7.1 s are 2.9000000000000004 s."""
+    """Times and durations in file names are rounded: 10 - 7.1 s are 2.9000000000000004 s."""
     assert 10.0 - 7.1 != 2.9 and 8.3 - 4.3 > 4
     spans = ("0.0", "3.0000000000000004"), ("1e-9", "2.9999999999"), ("0.0000004", "3.0000004")
     for times in spans:
