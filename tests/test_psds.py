@@ -166,7 +166,7 @@ def test_psds_merges_overlaps_and_drops_events_after_the_end():
 
 
 def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
-    """True events extend to the nominal end, as in DCASE 2017. Events after all frames are missed."""
+    """True events extend to the nominal end, as in DCASE 2017; events after frames are missed."""
     rows, _, frames = random_scores(3, (0, 2))
     recorded = np.where(np.arange(60) % 3, 10.0, 3.04)
     frames = [np.concatenate([f, f])[: int(10 * end)] for f, end in zip(frames, recorded)]
