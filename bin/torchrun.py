@@ -44,7 +44,8 @@ def main():
     except (RendezvousError, DistError) as error:
         print(
             f"torchrun.py: the machines did not connect ({type(error).__name__} {error}); "
-            "check that torchrun runs on all --nnodes and that the port of --rdzv-endpoint is free; "
+            "check that torchrun runs on all --nnodes and that the port of --rdzv-endpoint is "
+            "free; "
             "--standalone is for one machine",
             file=sys.stderr,
         )

@@ -122,7 +122,7 @@ def test_a_folder_is_never_lost_between_two_renames(tmp_path, monkeypatch):
     assert everything(tmp_path) == ["old", "out"]
 
 
-def test_what_dead_processes_left_goes_and_what_others_write_stays(tmp_path):
+def test_only_files_of_dead_processes_are_removed(tmp_path):
     dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True).stdout.strip()
     mine = atomic._beside(tmp_path / "a.h5", "tmp")
     theirs = mine.with_name(mine.name.replace(f".{os.getpid()}.", f".{dead}."))
@@ -153,7 +153,7 @@ def test_a_lock_is_held_once_and_names_its_holder(tmp_path):
         assert (tmp_path / "m" / ".lock").exists()
 
 
-def test_a_name_beyond_the_file_systems_encoding_is_told(tmp_path):
+def test_a_name_beyond_the_file_systems_encoding_is_an_error(tmp_path):
     """The C locale, in which Python does not use UTF-8."""
     code = "import pathlib, wsedtk.core.atomic; wsedtk.core.atomic.write_text(pathlib.Path('\\xfc.txt'), '')"
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -27,7 +27,7 @@ def tone(seconds=1.0, rate=RATE):
 @pytest.mark.parametrize(
     "name", ["a.wav", "-rf 'x'.flac", "clip", "音 é.ogg", "x.mp3", "x.raw", "x.au", "x.gsm"]
 )
-def test_formats_are_told_by_content(tmp_path, format_name, tolerance, name):
+def test_formats_are_reported_by_content(tmp_path, format_name, tolerance, name):
     path = tmp_path / name
     soundfile.write(path, tone(), RATE, format=format_name)
     samples, rate = audio_files.read(path)
@@ -208,7 +208,7 @@ def test_impossible_rates(tmp_path, rate, good):
         (-np.inf, "not finite"),
     ],
 )
-def test_levels_that_are_none(tmp_path, value, message):
+def test_samples_that_are_not_finite(tmp_path, value, message):
     """The mean of two channels near the largest float is finite, without a warning."""
     soundfile.write(tmp_path / "a.wav", np.full((4, 2), value), RATE, subtype="DOUBLE")
     if message is None:
@@ -227,7 +227,7 @@ def encoded(tmp_path):
         with soundfile.SoundFile(tmp_path / format_name, "w", rate, 2, format=format_name) as file:
             for start in range(
                 0, len(samples), 8000
-            ):  # of many samples at once its Vorbis encoder overflows the stack
+            ):  # its Vorbis encoder overflows the stack if it gets many samples at once
                 file.write(samples[start : start + 8000])
         return tmp_path / format_name
 
@@ -246,7 +246,7 @@ def test_blocks_make_no_difference(encoded, monkeypatch, format_name):
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
 def test_a_limit_leaves_the_beginning_as_it_is(encoded, rate):
-    """Also after resampling, except for the last second, where the filter needs later samples."""
+    """It also holds after resampling, except in the last second, which needs later samples."""
     path = encoded("WAV", rate)
     np.testing.assert_array_equal(
         audio_files.read(path, RATE, max_seconds=1.5)[0][: RATE // 2],

@@ -212,7 +212,7 @@ def test_every_form_gives_the_same_sets(tmp_path, plain, form):
     assert contents(tmp_path / "data") == plain
 
 
-def test_a_list_that_was_cut_off_at_a_line_end_is_told(tmp_path):
+def test_a_list_that_was_cut_off_at_a_line_end_is_reported(tmp_path):
     write_lists(tmp_path)
     assert prepare("--metadata-only", tmp_path, tmp_path / "data").stderr == ""
     path = tmp_path / NAMES["balanced"]
@@ -234,7 +234,7 @@ def test_lists_may_lie_in_subfolders(tmp_path, plain):
     assert contents(tmp_path / "data") == plain
 
 
-def test_a_segment_that_stands_twice_has_the_tags_of_both_rows(tmp_path, plain):
+def test_a_repeated_segment_has_the_tags_of_both_rows(tmp_path, plain):
     rows = LISTS["balanced"]
     halves = [(*row[:3], mid) for row in rows for mid in row[3].split(",")]
     result = prepare(
@@ -363,7 +363,7 @@ def test_a_header_without_a_column_is_named_by_its_line(refused, header):
     )
 
 
-def test_labels_that_fall_apart_before_another_column_are_refused(refused):
+def test_labels_that_are_split_before_another_column_are_refused(refused):
     refused(
         "balanced_train_segments.csv:2: expected ID, start, end and class IDs: '--PJHxphWEs,30,40,/m/09x0r,/t/dd00088,train'",
         balanced="".join(
@@ -373,7 +373,7 @@ def test_labels_that_fall_apart_before_another_column_are_refused(refused):
     )
 
 
-def test_faults_are_counted_and_told_what_to_do_about(refused):
+def test_faults_are_counted_and_have_a_remedy(refused):
     text = published(LISTS["balanced"] + [(f"{i}", 1, 2, "/m/09x0r") for i in range(9)])
     refused(r"(?s):10: .*:14: .*and 4 more: mend the list, or fetch it anew", balanced=text)
 
@@ -488,7 +488,7 @@ def test_forms_of_the_class_index(tmp_path, plain, text):
     assert contents(tmp_path / "data") == plain
 
 
-def test_what_is_no_list_is_told_as_such(refused):
+def test_files_that_are_not_lists_are_refused(refused):
     utf16 = published(LISTS["balanced"]).replace(", ", "\t").encode("utf-16")
     remedy = "not UTF-8 text but UTF-16; save it as UTF-8"
     refused(f"balanced_train_segments.csv: {remedy}", balanced=utf16)
@@ -557,7 +557,7 @@ def test_ancestors_need_an_ontology_with_the_classes(refused):
     )
 
 
-def test_names_that_the_ontology_gives_otherwise_are_told(tmp_path):
+def test_names_that_differ_in_the_ontology_are_reported(tmp_path):
     result = prepare(
         "--metadata-only",
         write_lists(

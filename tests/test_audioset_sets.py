@@ -148,7 +148,7 @@ def test_a_set_that_leaves_nothing_is_refused(refused, tmp_path):
         ("file", "file: no such folder; a data directory"),
     ],
 )
-def test_what_is_no_set_cannot_be_left_out(refused, tmp_path, what, message):
+def test_only_data_sets_can_be_excluded(refused, tmp_path, what, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     refused(message, "--metadata-only", "--exclude", tmp_path / what)
@@ -189,7 +189,7 @@ def test_lists_that_share_segments_are_not_joined(refused, meta, tmp_path):
     prepare("--metadata-only", "--subset", "unbalanced", meta, tmp_path / "data")
 
 
-def test_videos_in_training_and_evaluation_are_told(meta, tmp_path):
+def test_videos_in_training_and_evaluation_are_reported(meta, tmp_path):
     write_lists(meta, eval=published([*LISTS["eval"], ("abcdefghijk", 200, 210, "/m/09x0r")]))
     assert (
         "evaluation list share 1 videos: abcdefghijk"

@@ -238,7 +238,7 @@ def test_rounded_times(run, tmp_path, step, decimals):
 
 
 @pytest.mark.parametrize("step", [0.1, 0.08, 10 / 156, 0.02])
-def test_there_and_back(run, tmp_path, step):
+def test_round_trip(run, tmp_path, step):
     rng = np.random.default_rng(1)
     num_frames = np.array([120, 1, 37])
     durations = num_frames * step - [0.4 * step, 0.1 * step, -0.9 * step]
@@ -373,7 +373,7 @@ def test_other_peoples_folders_are_not_overwritten(run, tmp_path, name, content)
     assert other.exists() and len(list((tmp_path / "tables").iterdir())) == 5
 
 
-def test_outputs_that_can_not_be(run, tmp_path):
+def test_impossible_outputs(run, tmp_path):
     path = write_system(tmp_path / "a.h5")[0]
     before = path.read_bytes()
     assert "is an input of this command and would be overwritten" in refused(run, path, path)

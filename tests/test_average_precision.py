@@ -237,7 +237,7 @@ def test_there_is_no_interval_where_too_many_classes_are_rare():
     assert average_precision.ranking_metrics(scores, truth)["map"] is not None
 
 
-def test_there_is_no_interval_of_what_no_clip_changes():
+def test_a_constant_metric_has_no_interval():
     truth = np.arange(10)[:, None] < 4
     perfect = -np.arange(10.0)[:, None]
     assert average_precision.ranking_metrics(perfect, truth)["map"] == 1

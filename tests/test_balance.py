@@ -251,7 +251,7 @@ def test_relative_folders_keep_their_audio(run, folder, tmp_path, monkeypatch):
     assert valid.paths.tolist() == [str(tmp_path / "all" / f"{n}.wav") for n in valid.filenames]
 
 
-def test_fewer_than_asked_for_is_told(run, folder, tmp_path):
+def test_fewer_than_asked_for_is_reported(run, folder, tmp_path):
     result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", 15)
     assert (
         result.exit_code == 0
@@ -260,7 +260,7 @@ def test_fewer_than_asked_for_is_told(run, folder, tmp_path):
     )
 
 
-def test_clips_in_neither_are_told(run, folder, tmp_path):
+def test_clips_in_neither_are_reported(run, folder, tmp_path):
     names = [f"{i}_{s}_{s + 1}.wav" for i in range(10) for s in (0, 1)]
     data = folder(names, [(n, "rare, é") for n in names])
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 3)

@@ -45,7 +45,7 @@ def test_a_benchmark_adds_its_rows(tmp_path, script, options, num_rows):
     ] == ["rows.md"]
 
 
-def test_the_script_of_all_says_what_it_is():
+def test_run_sh_prints_its_help():
     shown = subprocess.run(
         ["bash", BENCHMARKS / "run.sh", "--help"], check=True, capture_output=True, text=True
     ).stdout

@@ -42,7 +42,7 @@ def model(tmp_path):
     return tmp_path / "m", spec, network
 
 
-def test_a_model_comes_back_exactly(model):
+def test_a_model_is_read_back_exactly(model):
     folder, spec, network = model
     loaded_spec, loaded, fingerprint = checkpoint.load_model(folder)
     assert (
@@ -54,7 +54,7 @@ def test_a_model_comes_back_exactly(model):
     assert loaded_spec.frontend_config().seconds_per_frame == 0.025
 
 
-def test_a_bit_that_flipped_is_told(model):
+def test_a_flipped_bit_is_an_error(model):
     folder, _, _ = model
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-3] ^= 1
@@ -74,7 +74,7 @@ def test_the_fingerprint_follows_the_weights(model):
     assert checkpoint.load_model(folder)[2] != before
 
 
-def test_no_model_and_an_unfinished_one_are_told(tmp_path):
+def test_a_missing_or_unfinished_model_is_an_error(tmp_path):
     with pytest.raises(
         InputError,
         match="no model.yaml there: not a model directory, or its training is not finished",
@@ -82,7 +82,7 @@ def test_no_model_and_an_unfinished_one_are_told(tmp_path):
         checkpoint.load_model(tmp_path)
 
 
-def test_damaged_and_foreign_tensors_are_told(model):
+def test_damaged_or_foreign_tensors_are_an_error(model):
     folder, spec, network = model
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
@@ -122,7 +122,7 @@ def test_damaged_and_foreign_tensors_are_told(model):
         ),
     ],
 )
-def test_a_model_yaml_edited_to_nonsense_is_told(model, change, message):
+def test_a_wrong_model_yaml_is_an_error(model, change, message):
     folder, spec, _ = model
     mapping = config.to_mapping(spec) | {name: list(value) for name, value in change.items()}
     (folder / "model.yaml").write_text(config.to_yaml(mapping))
@@ -130,7 +130,7 @@ def test_a_model_yaml_edited_to_nonsense_is_told(model, change, message):
         checkpoint.load_model(folder)
 
 
-def test_weights_that_are_not_finite_are_told(model):
+def test_weights_that_are_not_finite_are_an_error(model):
     folder, _, network = model
     tensors = dict(network.state_dict())
     tensors["conv1.bias"] = tensors["conv1.bias"] * float("nan")
@@ -174,7 +174,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     assert not (tmp_path / "evil").exists()
 
 
-def test_a_cut_checkpoint_is_told(tmp_path):
+def test_a_truncated_checkpoint_is_an_error(tmp_path):
     checkpoint.save_checkpoint(tmp_path / "c.pt", {"w": torch.arange(1000.0)})
     whole = (tmp_path / "c.pt").read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 100):

@@ -171,7 +171,7 @@ def test_what_is_not_imported(modules, heavy):
     assert (result.returncode, result.stdout) == (0, "[]\n"), result.stderr
 
 
-def test_a_reader_that_has_seen_enough(tmp_path, small_set):
+def test_a_closed_pipe(tmp_path, small_set):
     """`wsedtk validate ... | head -0` ends without a traceback."""
     many = [str(small_set)] * 200
     read, write = os.pipe()

@@ -141,7 +141,7 @@ def test_paired_differences_of_map_are_those_of_the_influences(systems):
     assert low <= value <= high and high - low > 2 * 1.96 * np.sqrt(spread)
 
 
-def test_a_difference_of_what_is_not_there():
+def test_a_difference_of_missing_metrics():
     nothing = np.zeros((4, 3))
     assert bootstrap.paired_intervals(
         metrics.f1_figures, bootstrap.clip_weights(4, 10), nothing, nothing

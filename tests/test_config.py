@@ -159,7 +159,7 @@ def test_a_value_is_read_as_its_type(load, text, key, value):
         (b"name: \xff", r"my recipe.yaml: can't be read: .*utf-8"),
     ],
 )
-def test_what_is_wrong_is_told(load, text, message):
+def test_what_is_wrong_is_reported(load, text, message):
     with pytest.raises(InputError, match=message):
         load(text)
 
@@ -198,12 +198,12 @@ def test_a_bad_override(load, override, message):
         load("", override)
 
 
-def test_overrides_of_what_is_no_mapping(load):
+def test_overrides_of_a_file_without_mapping(load):
     with pytest.raises(InputError, match="expected `key: value` lines"):
         load("- 1", "rate=1")
 
 
-def test_there_and_back(load):
+def test_round_trip(load):
     made = Recipe(
         batch_size=7,
         rate=1e-20,
@@ -260,7 +260,7 @@ def bomb(levels=60):
     ],
     ids=["anchors", "anchors below", "itself", "lists", "mappings", "indented", "deep"],
 )
-def test_bombs_are_refused_at_once(load, text):
+def test_decompression_bombs_are_refused(load, text):
     start = time.process_time()
     with pytest.raises(InputError, match="my recipe.yaml: not valid YAML") as error:
         load(text)

@@ -54,7 +54,7 @@ def test_a_table_has_escapes_for_what_the_encoding_lacks(lists, tmp_path, encodi
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_json_stays_json(lists, tmp_path, encoding):
+def test_json_is_valid_on_any_terminal(lists, tmp_path, encoding):
     status, text, _ = wsedtk(*lists, "--json", encoding=encoding, cwd=tmp_path)
     assert status == 0 and list(json.loads(text)["classes"]) == [LABEL]
     assert (LABEL in text) == (encoding != "ascii")
@@ -77,13 +77,13 @@ def test_events_on_an_ascii_terminal(trained, tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-def test_a_name_that_is_no_text(tmp_path, encoding):
+def test_a_name_that_is_not_utf_8(tmp_path, encoding):
     status, text, told = wsedtk("validate", "no\udcff", encoding=encoding, cwd=tmp_path)
     assert (status, told.count("\n")) == (1, 1) and "have errors: no\\udcff" in told
     assert "error: no\\udcff: no such folder" in text and "no\\udcff: 1 errors" in text
 
 
-def test_files_that_name_a_path_that_is_no_text(run, tmp_path):
+def test_files_with_a_path_that_is_not_utf_8(run, tmp_path):
     """A report, a record and an average contain the name with escapes, and are read again."""
     names, labels = ["a.wav", "b.wav"], ["Car", "Air horn, truck horn"]
     tags = list(zip(names, labels))

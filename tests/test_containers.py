@@ -53,7 +53,7 @@ def test_other_containers_without_their_sizes(hear, format_name, fields, subtype
 @pytest.mark.parametrize(
     "format_name, field", [("AU", (b".snd", 8, be(-1))), ("CAF", (b"data", 4, be(-1, 8)))]
 )
-def test_a_length_that_may_be_left_open(hear, format_name, field):
+def test_a_permitted_unknown_length(hear, format_name, field):
     whole = encode(noise(), format_name)
     found, _, remarks = hear(put(whole, field))
     np.testing.assert_array_equal(found, hear(whole)[0])
@@ -119,7 +119,7 @@ def test_what_ffmpeg_writes_into_a_pipe(hear, tmp_path, format_name, codec):
 @pytest.mark.parametrize("num_samples", [1, 999, 1000])
 @pytest.mark.parametrize("padded", [True, False])
 def test_a_chunk_after_the_samples_is_no_sound(hear, num_samples, padded):
-    """Also after an odd number of bytes, with or without a byte of padding."""
+    """The chunk may follow an odd number of bytes, with or without a byte of padding."""
     whole = encode(noise(num_samples), "WAV", "PCM_U8")
     head = whole[:44] + whole[44 : 44 + num_samples] + b"\0" * (num_samples % 2 if padded else 0)
     for tail in (
@@ -144,7 +144,7 @@ def test_an_empty_wav_with_chunks_behind_is_empty(hear):
             hear(empty + tail)
 
 
-def test_bytes_behind_the_end_are_told_and_not_heard(hear):
+def test_bytes_after_the_end_are_reported_and_skipped(hear):
     whole = encode(noise())
     found, _, remarks = hear(whole + b"\xfe\x01\x80\x02" * 2000)
     np.testing.assert_array_equal(found, hear(whole)[0])
@@ -152,7 +152,7 @@ def test_bytes_behind_the_end_are_told_and_not_heard(hear):
 
 
 @pytest.mark.parametrize("format_name", ["AIFF", "AU", "CAF", "W64"])
-def test_a_second_file_behind_the_end_is_told_and_not_heard(hear, format_name):
+def test_a_second_file_after_the_end_is_reported_and_skipped(hear, format_name):
     content = encode(noise(), format_name)
     found, _, remarks = hear(2 * content)
     np.testing.assert_array_equal(found, hear(content)[0])
@@ -169,7 +169,7 @@ def test_the_size_of_the_file_in_place_of_that_of_the_samples(hear, excess):
     assert (len(found), remarks) == (RATE, [])
 
 
-def test_more_than_a_header_of_32_bits_can_tell_of(tmp_path):
+def test_more_than_32_bits_of_size(tmp_path):
     """A sparse file of 5 GB; the header counts modulo 4 GB."""
     with open(tmp_path / "x.wav", "wb") as file:
         file.write(
@@ -187,7 +187,7 @@ def test_more_than_a_header_of_32_bits_can_tell_of(tmp_path):
     "format_name, header",
     [("WAV", 44), ("RF64", 104), ("W64", 104), ("AIFF", 54), ("AU", 24), ("CAF", 4096)],
 )
-def test_samples_that_break_off(hear, format_name, header):
+def test_truncated_samples(hear, format_name, header):
     whole = encode(noise(2 * RATE), format_name, "PCM_16")
     found, _, remarks = hear(whole[: header + 2 * 12000])
     np.testing.assert_array_equal(found, hear(whole)[0][:12000])
@@ -208,7 +208,7 @@ def test_a_size_that_is_one_byte_too_large(hear, format_name, field, order):
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
 @pytest.mark.parametrize("share", [0.3, 0.74, 0.99])
-def test_a_flac_that_breaks_off(hear, subtype, share):
+def test_a_truncated_flac(hear, subtype, share):
     """The file is read up to its last whole frame, for any size of block."""
     whole = encode(noise(5 * RATE), "FLAC", subtype)
     content = whole[: round(share * len(whole))]
@@ -218,7 +218,7 @@ def test_a_flac_that_breaks_off(hear, subtype, share):
     assert remarks == [f"breaks off after {sound_file.shown_seconds(len(found) / RATE)} of 5 s"]
 
 
-def test_a_damaged_flac_is_heard_up_to_the_damage(hear):
+def test_a_damaged_flac_is_read_up_to_the_damage(hear):
     whole = encode(noise(5 * RATE), "FLAC")
     content = bytearray(whole)
     content[len(content) // 2] ^= 16
@@ -275,8 +275,8 @@ def test_the_largest_length_of_a_flac_is_a_placeholder(hear):
     assert (len(found), remarks) == (RATE, [])
 
 
-def test_what_is_not_decoded_is_not_told(tmp_path):
-    """With a limit before the damage."""
+def test_damage_after_the_limit_is_not_reported(tmp_path):
+    """The limit is before the damage."""
     content = encode(noise(5 * RATE), "FLAC")
     (tmp_path / "x.flac").write_bytes(content[: len(content) // 2])
     remarks = []
@@ -352,7 +352,7 @@ def test_chained_ogg_with_other_bytes_between(hear, between):
     assert remarks == []
 
 
-def test_an_ogg_without_its_end_does_not_tell_how_long_it_was(hear):
+def test_an_ogg_without_its_end_has_no_length(hear):
     content = encode(noise(20 * RATE), "OGG")
     found, _, remarks = hear(content[: len(content) * 6 // 10])
     assert remarks == [f"breaks off after {sound_file.shown_seconds(len(found) / RATE)} s"]
@@ -368,7 +368,7 @@ def test_chained_flac_in_ogg(hear, tmp_path):
 
 
 @pytest.mark.parametrize("format_name", ["OGG", "WAV", "MP3", "FLAC"])
-def test_a_change_of_the_rate_or_the_channels_is_told(tmp_path, format_name):
+def test_a_change_of_the_rate_or_the_channels_is_reported(tmp_path, format_name):
     """Later parts are read with the rate and the channels of the first part."""
     tones = [0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate) for rate in (RATE, 44100)]
     stereo = np.stack([tones[1], tones[1]], axis=1)
@@ -412,7 +412,7 @@ def test_a_tag_in_the_middle_of_an_mp3(hear):
     assert remarks == []
 
 
-def test_an_mp3_of_changing_bit_rate_that_does_not_say_how_long_it_is(hear):
+def test_a_variable_bit_rate_mp3_without_length(hear):
     """libsndfile estimates the length from the first frames."""
     samples = np.concatenate([noise(4 * RATE), np.zeros((8 * RATE, 1), np.float32)])
     content = mp3(samples, write_xing="0", id3v2_version="0")
@@ -422,7 +422,7 @@ def test_an_mp3_of_changing_bit_rate_that_does_not_say_how_long_it_is(hear):
     assert len(found) == by_pyav(content) >= 12 * RATE and remarks == []
 
 
-def test_an_mp3_that_breaks_off(hear):
+def test_a_truncated_mp3(hear):
     whole = encode(noise(6 * RATE), "MP3")
     found, _, remarks = hear(whole[: len(whole) // 2])
     assert 2.8 * RATE < len(found) < 3 * RATE
@@ -430,7 +430,7 @@ def test_an_mp3_that_breaks_off(hear):
     assert remarks == [f"breaks off after {sound_file.shown_seconds(len(found) / RATE)} of 6 s"]
 
 
-def test_a_damaged_mp3_is_heard_up_to_the_damage(hear):
+def test_a_damaged_mp3_is_read_up_to_the_damage(hear):
     whole = encode(noise(6 * RATE), "MP3")
     content = whole[: len(whole) // 2] + b"U" * 5000 + whole[len(whole) // 2 + 5000 :]
     found, _, remarks = hear(content)
@@ -441,14 +441,14 @@ def test_a_damaged_mp3_is_heard_up_to_the_damage(hear):
     )
 
 
-def test_other_bytes_behind_an_mp3_that_is_complete(hear):
+def test_other_bytes_after_a_complete_mp3(hear):
     content, garbage = mp3(noise(6 * RATE)), np.random.default_rng(0).bytes(50_000)
     found, _, remarks = hear(content + garbage)
     np.testing.assert_allclose(found, hear(content)[0], atol=1e-5)  # another decoder
     assert remarks == []
 
 
-def test_an_mp3_that_lacks_bytes_is_no_louder_there(hear):
+def test_missing_bytes_of_an_mp3_cause_no_burst(hear):
     """FFmpeg decodes the frame after the gap to a loud burst."""
     content = mp3(noise(6 * RATE))
     for place in range(len(content) // 2, len(content) // 2 + 2000, 100):
@@ -458,7 +458,7 @@ def test_an_mp3_that_lacks_bytes_is_no_louder_there(hear):
 
 @pytest.mark.parametrize("damage", ["cut", "hole", "bit"])
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_a_damaged_ogg_is_heard_up_to_the_damage(hear, damage, subtype):
+def test_a_damaged_ogg_is_read_up_to_the_damage(hear, damage, subtype):
     """Decoders omit a page with a wrong checksum, so later samples come too early."""
     whole = encode(noise(30 * RATE), "OGG", subtype)
     middle = len(whole) // 2

@@ -262,8 +262,8 @@ def test_a_warning(folder, table, line, message):
     assert datadir.read(folder) is not None
 
 
-def test_events_that_overlap_one_of_their_class_are_told_with_their_lines(folder):
-    """In any order. One may start where another ends; other classes and clips may overlap."""
+def test_events_that_overlap_one_of_their_class_are_reported_with_their_lines(folder):
+    """Events may be in any order. One may start where another ends; other classes may overlap."""
     events = [
         ("c.wav", 4, 6, "Car"),
         ("c.wav", 1, 2, "Car"),
@@ -284,8 +284,8 @@ def test_events_that_overlap_one_of_their_class_are_told_with_their_lines(folder
     ]
 
 
-def test_times_are_rounded_and_rows_that_stand_twice_count_once(tmp_path):
-    """Differences of binary fractions: 10.000000000000002 s are 10 s."""
+def test_times_are_rounded_and_repeated_rows_count_once(tmp_path):
+    """Differences of binary fractions are rounded: 10.000000000000002 s are 10 s."""
     write_set(
         tmp_path / "set",
         [("a", "", "10.000000000000002"), ("b", "", "2.9999999999999996")],
@@ -322,7 +322,7 @@ def decoded_again(place):
     return datadir.read_decoded(out, data.labels)
 
 
-def test_an_event_just_past_the_end_is_none(folder):
+def test_an_event_just_after_the_end_is_ignored(folder):
     with open(folder / "events.tsv", "a") as file:
         file.write("c.wav\t2\t10.1\tCar\n")
     assert messages(folder, errors=False) == []
@@ -357,7 +357,7 @@ def test_every_fault_at_once(folder):
         datadir.read(folder)
 
 
-def test_the_empty_set_is_told_beside_other_faults(folder):
+def test_an_empty_set_is_reported_with_other_faults(folder):
     write_set(folder, [], ["Car", "Car"], [], [])
     assert [m.split(": ", 2)[2] for m in messages(folder)] == [
         "the class 'Car' occurs twice",
@@ -403,7 +403,7 @@ def test_a_missing_folder(tmp_path):
             datadir.read(tmp_path / name)
 
 
-def test_a_folder_of_data_directories_is_told_as_such(folder):
+def test_a_folder_of_data_directories_is_reported(folder):
     with pytest.raises(
         InputError,
         match=f"^{folder.parent}: expected a data directory, found a folder of them; name one of {folder.name}$",
@@ -488,7 +488,7 @@ def odd():
     )
 
 
-def test_there_and_back(tmp_path, odd):
+def test_round_trip(tmp_path, odd):
     folder = tmp_path / "new" / "set"
     datadir.write(folder, odd)
     back = datadir.read(folder)
@@ -586,14 +586,14 @@ def grouped(folder, groups):
 
 
 @pytest.mark.parametrize("nothing", ["nan", "NaN", " nan ", " "])
-def test_a_group_of_nothing_is_none(folder, nothing):
-    """As pandas and str() write it."""
+def test_an_empty_group_is_no_group(folder, nothing):
+    """pandas and str() write an empty cell in this way."""
     data = datadir.read(grouped(folder, ["A", nothing, nothing]))
     assert data.groups.tolist() == ["", "A", ""]  # b.wav is the first row of the table
     assert len(set(clip_sets.sources(data)[0].tolist())) == 3
 
 
-def test_groups_there_and_back(folder, tmp_path):
+def test_groups_round_trip(folder, tmp_path):
     plain = datadir.read(folder)
     data = datadir.read(grouped(folder, [" B", "A e\u0301 ", None]))
     assert same(data, plain) and data.groups.tolist() == ["A é", "B", ""]
@@ -650,7 +650,7 @@ def test_a_group_that_no_table_can_hold(tmp_path, odd):
         "filename\tpath\tduration\tsite",
     ],
 )
-def test_another_column_is_told(folder, header):
+def test_another_column_is_reported(folder, header):
     (folder / "clips.tsv").write_text(f"{header}\na.wav\t\t10\tA\n")
     assert re.search(
         "clips.tsv:1: expected the header filename<TAB>path<TAB>duration, found .*; "
@@ -693,7 +693,7 @@ def test_first(items, text):
     assert tables.first(items) == text
 
 
-def test_decoded_there_and_back(tmp_path, odd):
+def test_decoded_round_trip(tmp_path, odd):
     tags = odd.tag_matrix()
     datadir.write_decoded(
         tmp_path / "frame", odd.filenames, odd.durations, odd.labels, tags, events=odd.events
@@ -749,7 +749,7 @@ def test_broken_decoded_folders(tmp_path, break_it, message):
         datadir.read_decoded(tmp_path / "none", ["Car"])
 
 
-def test_a_set_that_another_made_is_not_overwritten(folder, tmp_path):
+def test_sets_of_other_verbs_are_not_overwritten(folder, tmp_path):
     datadir.check_overwrite(tmp_path / "new", "balance")
     with pytest.raises(
         InputError,

@@ -110,7 +110,7 @@ def is_seconds(text):
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_every_line_at_fault_is_told_and_no_other(tmp_path, seed):
+def test_every_line_at_fault_is_reported_and_no_other(tmp_path, seed):
     """Compared with a reader that takes one line at a time, for classes that are no fault."""
     lines = {**some_tables(seed), "labels.txt": LABELS}
     write_tables(tmp_path / "set", lines)

@@ -310,8 +310,8 @@ def test_times_of_the_truth_are_rounded_to_the_microsecond(tmp_path):
 
 
 @pytest.mark.parametrize("nothing", ["\tnan\tnan\tnan", "\tNaN\t\tnan", "\t\t\t", ""])
-def test_a_row_of_nothing_is_a_clip_without_events(meta, place, refused, nothing):
-    """As in the tables of data directories and in lists."""
+def test_an_empty_row_is_a_clip_without_events(meta, place, refused, nothing):
+    """Tables of data directories and lists are read in the same way."""
     weak = meta / "groundtruth_weak_label_training_set.csv"
     (meta / "training_set.csv").unlink()
     prepare("--metadata-only", meta, place / "plain")
@@ -748,7 +748,7 @@ def test_only_used_clips_are_in_the_set(mixture, meta, place):
     assert info_of(place)["official_clips"] == 9 and info_of(place, "test")["official_clips"] == 3
 
 
-def test_every_remark_says_what_is_the_matter(mixture, meta, place):
+def test_each_remark_names_the_fault(mixture, meta, place):
     prepare(meta, mixture, place / "data")
     found = remarks(place)
     patterns = {
@@ -822,7 +822,7 @@ def test_a_file_without_samples_is_unreadable(meta, place):
 
 
 @pytest.mark.parametrize("extension", [".flac", ".ogg", ".mp3"])
-def test_a_file_that_breaks_off_stops_nothing(meta, place, extension):
+def test_a_truncated_file_does_not_stop_the_others(meta, place, extension):
     """Half of a file is used, or reported as unreadable: the decoders of libsndfile differ."""
     add(place / "audio", CLIP)
     path = (
@@ -885,7 +885,7 @@ def gone(mixture, meta, place):
     return prepare(meta, mixture, place / "data")
 
 
-def test_a_set_without_audio_is_told_and_an_old_one_goes(gone, place, run):
+def test_a_set_without_audio_is_reported_and_an_old_one_removed(gone, place, run):
     assert (
         f"warning: {place / 'data/eval'}: no audio of this set that can be used; it is not written"
         in gone.stderr
@@ -976,7 +976,7 @@ def test_strict_names_the_first(mixture, meta, place, refused):
     )
 
 
-def test_what_contradicts_itself_or_can_not_be_written_is_refused(mixture, meta, place, refused):
+def test_contradictions_and_unwritable_outputs_are_refused(mixture, meta, place, refused):
     refused(
         "--strict asks for the audio of every clip, --metadata-only for none",
         "--strict",
@@ -992,7 +992,7 @@ def test_what_contradicts_itself_or_can_not_be_written_is_refused(mixture, meta,
         dcase2017.prepare(Dcase2017Options(meta, mixture, place / "file" / "data"))
 
 
-def test_a_cut_strong_truth_is_told(meta, place):
+def test_a_cut_strong_truth_is_reported(meta, place):
     path = meta / "groundtruth_strong_label_testing_set.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
     assert re.search(
@@ -1014,7 +1014,7 @@ def test_two_processes_write_the_same_and_so_does_a_second_run(mixture, meta, pl
     assert contents(place / "data") == files
 
 
-def test_a_data_folder_of_somebody_else_is_refused(mixture, meta, place, run):
+def test_foreign_data_folders_are_refused(mixture, meta, place, run):
     prepare(meta, mixture, place / "data")
     (place / "data/test/info.yaml").write_text("made_by: me\n")
     (place / "data/test/clips.tsv").write_text("my own\n")

@@ -133,7 +133,7 @@ def test_a_clip_without_anything_is_in_the_list(run, tmp_path):
     ).read_text() == f"filename\tonset\toffset\tevent_label\nb\t0\t10\t{CAR}\n"
 
 
-def test_decoding_anew_replaces_what_was_there(run, files, tmp_path):
+def test_decoding_again_replaces_what_was_there(run, files, tmp_path):
     decoded(run, files, tmp_path / "out")
     tags, events, _ = decoded(run, files, tmp_path / "out", clip_thresholds=np.full(2, np.inf))
     assert tags == [] and events == []

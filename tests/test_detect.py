@@ -264,7 +264,7 @@ def good_model(tmp_path_factory):
     "shift, tolerance, least",
     [(0.7, 1e-6, 0.97), (1.5, 1e-6, 0.97), (0.25, STEP, 0.9), (0.33, STEP, 0.9)],
 )
-def test_a_shift_against_the_windows_changes_next_to_nothing(
+def test_a_shift_against_the_windows_changes_little(
     good_model, run, tmp_path, shift, tolerance, least
 ):
     """A shift by whole frames gives the same events; another one moves them by at most a frame."""
@@ -324,7 +324,7 @@ def test_other_formats(tmp_path, form, codec, tolerance, model, run, monkeypatch
 
 
 @pytest.mark.parametrize("content", [b"\0\0\0\x20ftypisom" + bytes(1000), b"no sound", bytes(1000)])
-def test_what_is_no_sound_fails_by_name(tmp_path, model, run, content):
+def test_files_without_sound_fail_by_name(tmp_path, model, run, content):
     (tmp_path / "a.mp4").write_bytes(content)
     result = run("detect", model, tmp_path / "a.mp4")
     assert result.exit_code == 1 and "a.mp4 failed: " in result.stderr
@@ -339,7 +339,7 @@ def set_clip_seconds(model, seconds):
 
 
 def test_twenty_minutes_take_no_more_memory_than_six(model, tmp_path):
-    """In a FLAC file of 44.1 kHz stereo; in memory the difference would be 300 MB."""
+    """The recording is FLAC in 44.1 kHz stereo. In memory, the difference would be 300 MB."""
     shutil.copytree(model, tmp_path / "model")
     set_clip_seconds(tmp_path / "model", 10)
     for name, minutes in (("short.flac", 6), ("long.flac", 20)):
@@ -655,7 +655,7 @@ def test_two_recordings_of_one_name(model, run, sounds, tmp_path):
     assert run("detect", model, sounds / "-a [1].wav", sounds / "sub").exit_code == 0
 
 
-def test_broken_recordings_are_told_and_the_others_go_on(model, run, sounds, tmp_path):
+def test_broken_recordings_are_reported_and_skipped(model, run, sounds, tmp_path):
     (sounds / "empty.wav").write_bytes(b"")
     samples = tones(30)
     samples[29 * RATE] = np.nan
@@ -692,7 +692,7 @@ def test_broken_recordings_are_told_and_the_others_go_on(model, run, sounds, tmp
     assert run("detect", model, sounds, "--max-failures", 0.5).exit_code == 0
 
 
-def test_a_recording_that_was_cut_off(model, run, tmp_path):
+def test_a_truncated_recording(model, run, tmp_path):
     soundfile.write(tmp_path / "whole.mp3", tones(60), RATE)
     content = (tmp_path / "whole.mp3").read_bytes()
     (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
@@ -729,7 +729,7 @@ def test_an_overview_holds_every_maximum(num_frames):
 
 
 @pytest.mark.parametrize("seconds", ["10", 0, -1, float("inf"), 1e9])
-def test_a_model_that_says_nonsense_of_its_clips(model, run, sounds, tmp_path, seconds):
+def test_a_model_with_a_wrong_clip_duration(model, run, sounds, tmp_path, seconds):
     shutil.copytree(model, tmp_path / "odd")
     set_clip_seconds(tmp_path / "odd", seconds)
     result = run("detect", tmp_path / "odd", sounds)
@@ -739,7 +739,7 @@ def test_a_model_that_says_nonsense_of_its_clips(model, run, sounds, tmp_path, s
     )
 
 
-def test_recordings_of_one_name_are_told_apart_where_they_are_listed(model, run, sounds):
+def test_recordings_of_one_name_are_distinguished_in_lists(model, run, sounds):
     shutil.copy(sounds / "-a [1].wav", sounds / "sub")
     found = {
         row[0] for row in rows(run("detect", model, sounds / "-a [1].wav", sounds / "sub").stdout)
@@ -810,7 +810,7 @@ def test_a_recording_whose_output_cannot_be_written_fails_alone(model, run, tmp_
     assert result.exit_code == 1 and "2 of 4 recordings failed" in result.stderr
 
 
-def test_a_folder_that_takes_no_file_is_told_at_once(model, run, tmp_path, monkeypatch):
+def test_an_unwritable_folder_is_reported_first(model, run, tmp_path, monkeypatch):
     for name in "ab":
         write_sound(tmp_path / "in" / f"{name}.wav")
     for number, times in ((errno.ENOSPC, 1), (errno.EACCES, 2)):
@@ -838,7 +838,7 @@ def test_arguments_that_are_no_file_names(model, run, tmp_path):
     assert "x failed: " in result.stderr and "File name too long" in result.stderr
 
 
-def test_what_a_header_tells_that_may_make_nonsense(model, run, tmp_path):
+def test_headers_that_make_results_unreliable(model, run, tmp_path):
     """A truncated WAV file, and one without the frequencies of the model."""
     soundfile.write(tmp_path / "cut.wav", tones(40), RATE)
     content = (tmp_path / "cut.wav").read_bytes()

@@ -100,7 +100,7 @@ def test_no_file_is_edited_by_hand(scored, run, tmp_path):
     )
 
 
-def test_what_is_tuned_on_tables_serves_any_model(scored, run, tmp_path):
+def test_operating_points_of_tables_serve_any_model(scored, run, tmp_path):
     point = tmp_path / "point.yaml"
     result = run("tune", scored / "scores.h5", scored / "set", point, "--criterion", "segments")
     assert result.exit_code == 0 and operating_point.read(point).model is None

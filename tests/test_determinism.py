@@ -281,7 +281,7 @@ def test_another_seed_gives_other_audio(experiments, tmp_path, run):
     )
 
 
-def test_every_artefact_says_what_made_it_from_what(experiments):
+def test_each_artefact_records_program_and_inputs(experiments):
     _, exp = experiments
     made, model = provenance.made_by(), exp / "model"
     sets = {name: datadir.read(exp / "data" / name) for name in ("train", "test", "fit", "valid")}
@@ -435,7 +435,7 @@ def test_features_scores_and_decoded_folders_of_other_audio(exp, run, experiment
     )
 
 
-def test_features_of_more_clips_are_told_and_taken(exp, run):
+def test_features_of_more_clips_are_accepted_with_a_message(exp, run):
     train = datadir.read(exp / "data/train")
     some = train.select(np.arange(len(train)) < 20)
     audio = provenance.fingerprint_audio(
@@ -509,7 +509,7 @@ def report_of(exp):
     return ["report", exp / "model", exp / "new.html"]
 
 
-def test_a_report_of_what_does_not_come_from_one_another(exp, run):
+def test_a_report_of_files_that_do_not_belong_together(exp, run):
     steps, folder = chain("bank", str(exp), "1"), exp / "model/test/frame"
     assert run(*report_of(exp)).exit_code == 0
     point = exp / "model/operating_point.yaml"

@@ -147,7 +147,7 @@ def test_two_processes_reproduce_the_curve_of_one(lasting, tmp_path, run, severa
     np.testing.assert_allclose(history(tmp_path / "two"), history(tmp_path / "one"), rtol=1e-6)
 
 
-def test_stopped_or_killed_and_resumed_equals_never_stopped(corpus, tmp_path, run, several):
+def test_interrupted_and_resumed_equals_uninterrupted(corpus, tmp_path, run, several):
     """With dropout, each process draws random numbers of its own."""
     more = ["--set", "network_options={channels: [4, 6, 8], num_hidden: 8, dropout: 0.3}"]
     assert several(NUMBER, tmp_path / "whole", *more).returncode == 0
@@ -236,7 +236,7 @@ def test_the_shares_make_the_whole():
     )
 
 
-def test_processes_with_other_files_before_them_are_refused():
+def test_processes_with_different_inputs_are_refused():
     resuming.check_same_inputs(Pair(0, {"seed": 0}), {"seed": 0})
     with pytest.raises(
         InputError,
@@ -293,7 +293,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
         group.device("auto")
 
 
-def test_only_what_comes_from_another_process_is_a_loss():
+def test_only_values_of_another_process_are_losses():
     assert distributed._is_loss(
         RuntimeError(
             "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer"
@@ -317,7 +317,7 @@ def test_only_what_comes_from_another_process_is_a_loss():
 
 
 def test_a_process_pads_its_clips_as_the_whole_batch(corpus):
-    """For batch norm, which uses padded frames; clip 3 of the corpus has half the length."""
+    """Batch norm uses padded frames, and clip 3 of the corpus has half the length."""
     fit = FeatureBatches(FeatureStore([corpus / "fit.h5"]), datadir.read(corpus / "fit"), "fit")
     x, mask = fit.load(np.array([3]), of=np.array([3, 0]))
     assert (

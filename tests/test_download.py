@@ -205,7 +205,7 @@ def test_clips_are_fetched_once(fetch, stand_in, tmp_path):
     assert failures(audio) == {}
 
 
-def test_what_is_there_is_not_asked_for(fetch, stand_in, tmp_path):
+def test_existing_clips_are_not_requested(fetch, stand_in, tmp_path):
     audio, videos = tmp_path / "audio", many(6)
     there = [
         "a b/c/Yvideo000000_30.000_31.000.FLAC",
@@ -222,7 +222,7 @@ def test_what_is_there_is_not_asked_for(fetch, stand_in, tmp_path):
     assert all("500K" in argv for argv in stand_in.log("argv")) and stand_in.asked() == videos[4:]
 
 
-def test_dead_videos_are_not_asked_for_twice(fetch, stand_in, tmp_path):
+def test_dead_videos_are_not_requested_twice(fetch, stand_in, tmp_path):
     names = [f"{IDS[0]}_{start}.000_{start + 1}.000.wav" for start in (5, 10, 20)]
     one, two = (
         make_set(tmp_path / "one", [*names[1:], *many(3)]),
@@ -434,8 +434,8 @@ def test_an_address_that_is_partly_blocked_leaves_no_video_dead(
     assert result.exit_code == 0 and "2 there, 2 fetched, 1 dead" in result.stdout
 
 
-def test_videos_that_ask_for_the_age_are_asked_for_again(fetch, stand_in, tmp_path):
-    """As with the cookies of an account. Many in a row say nothing about the site."""
+def test_videos_with_an_age_limit_are_requested_again(fetch, stand_in, tmp_path):
+    """The cookies of an account have this effect too. Many in a row say nothing about the site."""
     videos = many(15)
     text = f"Sign in to confirm your age. This video may be inappropriate for some users. {COOKIES}"
     stand_in.behave(dict.fromkeys(videos[:14], ("fail", text)))
@@ -570,7 +570,7 @@ def test_failures_here_and_there_do_not_stop_it(fetch, stand_in, tmp_path, monke
     assert len(failures(tmp_path / "audio")) == 7
 
 
-def test_so_many_at_once_and_no_more(fetch, stand_in, tmp_path):
+def test_number_of_downloads_at_once(fetch, stand_in, tmp_path):
     clips = [*many(9), *(f"{IDS[0]}_{start}.000_{start + 1}.000.wav" for start in range(4))]
     stand_in.behave(dict.fromkeys([*many(9), IDS[0]], ("slow", "0.15")))
     assert fetch(make_set(tmp_path / "set", clips), tmp_path / "audio", "--jobs", 3).exit_code == 0
@@ -684,7 +684,7 @@ def test_a_read_only_folder(fetch, stand_in, tmp_path):
     assert result.exit_code == 1 and "can't be written" in result.stderr and stand_in.asked() == []
 
 
-def test_a_folder_that_refuses_half_way(fetch, stand_in, tmp_path):
+def test_a_folder_that_becomes_unwritable(fetch, stand_in, tmp_path):
     """A folder in place of a clip is an error that names it, not a failure to retry."""
     name = f"Y{IDS[0]}_30.000_31.000.wav"
     (tmp_path / "audio" / name).mkdir(parents=True)
@@ -697,7 +697,7 @@ def test_a_folder_that_refuses_half_way(fetch, stand_in, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["a b", 'it\'s "q" $HOME %(id)s', "-o", "~", "é\n*"])
-def test_odd_folders(fetch, stand_in, tmp_path, monkeypatch, folder):
+def test_unusual_folder_names(fetch, stand_in, tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
     data = make_set(tmp_path / "set", IDS[:2])
     assert fetch("--", data, folder).exit_code == 0

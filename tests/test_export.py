@@ -117,7 +117,7 @@ def metadata(path):
 
 
 @needs_extra
-def test_what_the_file_says(model, tmp_path, run):
+def test_metadata_of_the_file(model, tmp_path, run):
     _, _, fingerprint = checkpoint.load_model(model)
     point = make_point(
         labels=LABELS,
@@ -202,7 +202,7 @@ def test_an_operating_point_of_another_model(model, tmp_path, run, changes, mess
 
 
 @needs_extra
-def test_somebodys_own_network(own, tmp_path, run):
+def test_a_network_of_a_user(own, tmp_path, run):
     assert run("export", own("Good"), tmp_path / "m.onnx").exit_code == 0
 
 
@@ -285,7 +285,7 @@ def example(folder, sound):
     ], result.stderr
 
 
-def test_the_example_is_as_short_as_it_says():
+def test_the_example_has_ten_lines():
     assert "ten lines" in README and len(EXAMPLE.splitlines()) == 10
     assert re.findall(r"^import (.*)$", EXAMPLE, re.MULTILINE) == [
         "json, numpy, onnxruntime, soundfile, sys"

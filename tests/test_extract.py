@@ -196,7 +196,7 @@ def stopped(run, small_set, tmp_path, monkeypatch):
     return until
 
 
-def test_it_goes_on_at_the_first_missing_clip(run, stopped, tmp_path):
+def test_it_resumes_at_the_first_missing_clip(run, stopped, tmp_path):
     command, _ = stopped(None)
     assert run(*command).exit_code == 0
     whole = everything(tmp_path / "a.h5")
@@ -276,7 +276,7 @@ def test_parts_of_anything_else_do_not_count(run, stopped, tmp_path, small_set, 
     assert run(*command).exit_code == 0 and everything(tmp_path / "a.h5") == mixed
 
 
-def test_a_part_with_damaged_features_goes_and_is_made_anew(run, stopped, tmp_path):
+def test_a_part_with_damaged_features_is_made_again(run, stopped, tmp_path):
     stopped(8)
     part = sorted(tmp_path.glob(".a.h5.parts/*.h5"))[3]
     with h5py.File(part) as file:
@@ -438,7 +438,7 @@ def test_shards_of_separate_processes(run, tmp_path):
     )
 
 
-def test_neither_clips_nor_results_pile_up():
+def test_clips_and_results_do_not_accumulate():
     """If the reader pauses, the processes do not run through the whole corpus."""
     taken = itertools.count()
     with mapping(2) as spread:
@@ -452,7 +452,7 @@ def test_neither_clips_nor_results_pile_up():
         )
 
 
-def test_a_mixed_lot(run, tmp_path):
+def test_a_mixed_set(run, tmp_path):
     """A set with stereo, an MP3 named .wav, other rates, a single sample, and unusual names."""
     folder = tmp_path / "au dio"
     write_sound(folder / "stereo.wav", 0.5, channels=2)
@@ -578,7 +578,7 @@ def test_crop_keeps_the_beginning(run, one, tmp_path):
 
 
 @pytest.mark.parametrize("num_samples, good", [(16000, True), (16399, True), (16400, False)])
-def test_a_rest_shorter_than_a_frame_is_no_excess(tmp_path, num_samples, good):
+def test_less_than_a_frame_too_much_is_accepted(tmp_path, num_samples, good):
     write_sound(tmp_path / "x.wav", num_samples / 16000)
     features, *_ = extract.clip_features(FrontendConfig(), 1.0, False, tmp_path / "x.wav")
     assert (features is not None) == good and (not good or features.shape == (40, 64))

@@ -284,7 +284,7 @@ def test_mel_filters_are_librosas_to_the_bit(rate, num_mels):
             np.testing.assert_array_equal(mel_filters(config), theirs)
 
 
-def test_filters_without_a_bin_are_told():
+def test_filters_without_a_bin_are_reported():
     """Of the bins at 0, 4000 and 8000 Hz, only the second is within a filter, the third filter."""
     with pytest.warns(UserWarning, match="2 of 3 mel filters contain no FFT bin"):
         filters = mel_filters(dataclasses.replace(WANG, window=4, num_fft=4, num_mels=3))

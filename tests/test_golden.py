@@ -1,8 +1,8 @@
-"""Artefacts of commit 9398ead are read, and give the results of then.
+"""Artefacts of commit 9398ead are read, and give the same results as at that commit.
 
-tests/golden/make_artefacts.py made them; its docstring lists them. Commit 9398ead is the last one
-before two series of changes: corrections of figures, which `CORRECTED` names, and the division of
-the package into folders, which changes no number.
+tests/golden/make_artefacts.py made the artefacts, and its docstring lists them. After this commit,
+the intervals in `CORRECTED` were corrected, and the package was divided into folders. The latter
+must not change any number.
 """
 
 import json
@@ -79,7 +79,7 @@ def test_data_directories_are_read():
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_predict_gives_the_scores_of_then(run, tmp_path, system):
+def test_predict_gives_the_same_scores(run, tmp_path, system):
     """The tolerance allows for processors that add float32 numbers in another order."""
     model, scores = ARTEFACTS / system, tmp_path / "scores.h5"
     command = ("predict", model, ARTEFACTS / "feats/test.h5", scores, "--precise", "--device")
@@ -92,7 +92,7 @@ def test_predict_gives_the_scores_of_then(run, tmp_path, system):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_decode_gives_the_events_of_then(run, tmp_path, folder):
+def test_decode_gives_the_same_events(run, tmp_path, folder):
     expected = ARTEFACTS / folder
     model, mode = expected.parents[1], expected.name
     command = ("decode", model / "test/scores.h5", model / "operating_point.yaml", tmp_path / "d")
@@ -102,7 +102,7 @@ def test_decode_gives_the_events_of_then(run, tmp_path, folder):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_evaluate_gives_the_figures_of_then(folder):
+def test_evaluate_gives_the_same_figures(folder):
     """All figures of a report and their intervals, except the ones in CORRECTED, are equal."""
     scores = (ARTEFACTS / folder).parent / "scores.h5"
     report = wsedtk.evaluate(
@@ -116,7 +116,7 @@ def test_evaluate_gives_the_figures_of_then(folder):
 
 
 def test_reports_are_read(run, tmp_path):
-    """The page shows the figures of reports that lack the keys in ADDED."""
+    """The page shows the figures of reports without the keys in ADDED."""
     for system in SYSTEMS:
         shutil.copytree(ARTEFACTS / system, tmp_path / system)
     systems = [tmp_path / system for system in SYSTEMS]
@@ -127,7 +127,7 @@ def test_reports_are_read(run, tmp_path):
         assert f"{report['segment']['f1']:.3f} " in page, folder
 
 
-def test_a_training_of_then_is_resumed(tmp_path):
+def test_a_stopped_training_is_resumed(tmp_path):
     """The resumed training ends with the weights and history of the uninterrupted one.
 
     The tolerance allows for processors that round the last batch and validation differently.

@@ -110,7 +110,7 @@ def test_verbose_tells_where_an_error_comes_from(run, small_set, tmp_path):
     assert "Traceback" not in run("extract", small_set, tmp_path / "a.h5").stderr
 
 
-def test_the_record_has_nothing_of_it(run, small_set, tmp_path):
+def test_the_record_does_not_depend_on_them(run, small_set, tmp_path):
     records = []
     for words in ((), ("--quiet",), ("--verbose",)):
         assert run("--record", tmp_path / "r.yaml", *words, "validate", small_set).exit_code == 0
@@ -142,14 +142,14 @@ def test_not_both(run, arguments):
         (["decode", "a", "b", "c", "--mode", "Frame"], "frame"),
     ],
 )
-def test_words_of_the_command_line(run, arguments, suggestion):
+def test_suggestions_for_unknown_words(run, arguments, suggestion):
     result = run(*arguments)
     assert result.exit_code == 2 and f"Did you mean '{suggestion}'?" in " ".join(
         result.stderr.split()
     )
 
 
-def test_a_choice_that_is_like_none(run):
+def test_an_unknown_choice_without_similar_ones(run):
     result = run("tune", "a", "b", "c.yaml", "--criterion", "xyz")
     assert (
         result.exit_code == 2

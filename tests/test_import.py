@@ -546,7 +546,7 @@ def test_a_pickled_normalizer_is_refused_with_a_command_that_converts_it(
     np.testing.assert_array_equal(np.array([spec.mean, spec.std], np.float32), pair)
 
 
-def test_a_normalizer_as_a_windows_editor_leaves_it(imported, command, tmp_path):
+def test_a_normalizer_saved_by_a_windows_editor(imported, command, tmp_path):
     first = imported(dcase_tensors())[0]
     text = (tmp_path / "normalizer.txt").read_text()
     for start in ("", "\ufeff"):
@@ -626,7 +626,7 @@ def test_damaged_npz_normalizers_are_refused(tmp_path, save):
             assert read_normalizer(tmp_path / "a.npz", 16)[0].tolist() == mean.tolist()
 
 
-def test_a_cut_npz_normalizer_is_refused_and_closed(tmp_path):
+def test_a_truncated_npz_normalizer_is_refused_and_closed(tmp_path):
     mean, std = statistics()
     np.savez(tmp_path / "a.npz", mean=mean, std=std)
     whole = (tmp_path / "a.npz").read_bytes()
@@ -756,7 +756,7 @@ def test_tensors_that_are_not_finite_are_named(refused, tmp_path, name, value):
     ],
     ids=repr,
 )
-def test_a_file_without_a_network_is_told(refused, tmp_path, content):
+def test_a_file_without_a_network_is_an_error(refused, tmp_path, content):
     torch.save(content, tmp_path / "n.pt")
     refused("n.pt: holds no network: expected a dict of tensors, or one under the key 'model'")
 
@@ -764,7 +764,7 @@ def test_a_file_without_a_network_is_told(refused, tmp_path, content):
 @pytest.mark.parametrize(
     "data", [b"", b"conv1.weight 3 4 5\n", b"PK\x03\x04", pickle.dumps([1, 2], 2), None]
 )
-def test_a_file_that_is_no_checkpoint_is_told(refused, tmp_path, data):
+def test_a_file_that_is_no_checkpoint_is_an_error(refused, tmp_path, data):
     if data is not None:
         (tmp_path / "n.pt").write_bytes(data)
     refused(
@@ -788,7 +788,7 @@ def test_code_in_a_file_does_not_run(refused, tmp_path, monkeypatch):
     assert not (tmp_path / "evil").exists()
 
 
-def test_what_a_checkpoint_holds_beside_tensors_is_told(refused, tmp_path):
+def test_other_objects_in_a_checkpoint_are_reported(refused, tmp_path):
     torch.save({"model": Evil()}, tmp_path / "n.pt")
     told = refused("n.pt: not a checkpoint, or a damaged one .*mkdir")
     assert "weights_only` set to `False`" not in told  # it does not advise to run the file
@@ -831,14 +831,14 @@ def test_a_front_end_that_does_not_fit_is_refused(refused, tmp_path):
     refused("frontend.yaml: unknown key 'num_mel'")
 
 
-def test_a_front_end_that_does_not_fit_talnet_is_told_with_a_file(refused, tmp_path):
+def test_a_front_end_that_does_not_fit_talnet_is_reported_with_a_file(refused, tmp_path):
     write_inputs(tmp_path, 32)
     torch.save(talnet_tensors(), tmp_path / "n.pt")
     refused("n.pt: does not fit .*frontend.yaml")
 
 
 @pytest.mark.parametrize("name", ["model.yaml", "config.yaml"])
-def test_a_model_that_is_there_or_in_training_stays(imported, command, tmp_path, name):
+def test_existing_models_and_trainings_are_kept(imported, command, tmp_path, name):
     imported(dcase_tensors())
     (tmp_path / "model" / "model.yaml").rename(tmp_path / "model" / name)
     before = {p: p.read_bytes() for p in (tmp_path / "model").iterdir()}

@@ -175,7 +175,7 @@ def test_each_kind_is_known_and_whole(made, path, kind):
     assert all(one["state"] in (None, "there") for one in about.inputs)
 
 
-def test_what_is_told(made):
+def test_output_of_each_kind(made):
     data = told(made / "data/fit")[0].content
     assert data["clips"] == 12 and data["hours"] == 0.003 and data["tags"] == data["events"] == 12
     assert (
@@ -239,7 +239,7 @@ def test_json_is_the_same_as_python_has_it(made, run):
     ]
 
 
-def test_what_was_made_anew_or_is_gone_is_told(exp, run):
+def test_changed_and_missing_inputs_are_reported(exp, run):
     record = yaml.safe_load((exp / "log/tune.yaml").read_text())
     record["inputs"] = {str(exp / "gone.h5"): "0" * 16, str(exp / "data/valid/tags.tsv"): "1" * 16}
     (exp / "log/tune.yaml").write_text(yaml.safe_dump(record))
@@ -262,7 +262,7 @@ def test_what_was_made_anew_or_is_gone_is_told(exp, run):
     assert result.exit_code == 1 and "damaged, or does not fit" in result.stdout
 
 
-def test_in_the_making_is_no_error(exp, run):
+def test_unfinished_artefacts_are_no_error(exp, run):
     (exp / "feats/fit.2-of-2.h5").unlink()
     for name in ("model.yaml", "model.safetensors", "README.md"):
         (exp / "linear" / name).unlink()
@@ -447,7 +447,7 @@ def test_names_and_labels_of_others_are_shown_as_text(tmp_path, run):
     assert json.loads(run("info", "--json", "--", path).stdout)[0]["content"]["labels"] == labels
 
 
-def test_values_that_json_has_not(exp, tmp_path, run):
+def test_values_without_json_form(exp, tmp_path, run):
     text = (exp / "linear/model.yaml").read_text()
     assert text.count("\n  seed: 0\n") == 1
     odd = "\n  seed: .nan\n  a: [.inf, 1]\n"
@@ -537,7 +537,7 @@ def test_a_file_that_was_cut_off_is_damaged(exp, run, path, message):
     assert "fault" not in told(exp / "data/valid")[1]
 
 
-def test_weights_that_are_damaged_accuse_nothing_else(exp):
+def test_damaged_weights_are_the_only_reported_fault(exp):
     content = bytearray((exp / "linear/model.safetensors").read_bytes())
     content[-3] ^= 1
     (exp / "linear/model.safetensors").write_bytes(content)
@@ -588,7 +588,7 @@ def test_nothing_in_an_artefact_is_run_or_followed(made, exp, tmp_path, monkeypa
     assert not (tmp_path / "ran").exists()
 
 
-def test_bombs_are_refused_at_once(tmp_path):
+def test_decompression_bombs_are_refused(tmp_path):
     (tmp_path / "bomb.yaml").write_text(
         "a: &a [x, x, x, x, x, x, x, x, x]\n"
         + "".join(
@@ -610,7 +610,7 @@ def test_bombs_are_refused_at_once(tmp_path):
         )
 
 
-def test_pipes_in_the_place_of_files_are_not_waited_for(exp):
+def test_pipes_do_not_block(exp):
     for name in (
         "linear/history.tsv",
         "linear/README.md",
@@ -629,7 +629,7 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(exp):
     assert "README.md can't be read as text" in about.content["to_share"]
 
 
-def test_big_files_are_told_of_at_once(tmp_path):
+def test_big_files_are_described_quickly(tmp_path):
     rows, frames, classes = 2000, 240, 50
     names = [f"{i}.wav" for i in range(rows)]
     write_score_file(

@@ -41,7 +41,10 @@ def installed(tmp_path_factory):
 
 @pytest.mark.parametrize("place", [".", "..", "wsedtk", "/"])
 def test_it_is_imported_from_any_folder(installed, place):
-    """Without packages of this environment; `-c` puts the working directory first on the path."""
+    """Run Python without packages of this environment.
+
+    `-c` puts the working directory first on the path.
+    """
     checkout, site = installed
     code = (
         f"import site; site.addsitedir({str(site)!r}); "
@@ -59,6 +62,6 @@ def test_it_is_imported_from_any_folder(installed, place):
 
 
 def test_a_folder_of_that_name_does_not_hide_it(installed, tmp_path):
-    """For example of the results of a user."""
+    """Such a folder may contain the results of a user."""
     (tmp_path / "wsedtk" / "errors").mkdir(parents=True)
     test_it_is_imported_from_any_folder(installed, tmp_path)

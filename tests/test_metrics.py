@@ -440,7 +440,7 @@ def test_an_event_of_length_zero_at_the_very_end_is_in_its_clip():
 
 
 def test_a_length_that_is_off_by_less_than_a_microsecond_adds_no_segment():
-    """Of 10 - 0.1 - 7 s and 3.0000000000000004 s, which are differences of times."""
+    """Differences of times give such durations: 10 - 0.1 - 7 s, and 3.0000000000000004 s."""
     events, durations = (
         Events.from_rows([(0, 0.0, 2.9, 0), (1, 0.0, 3.0, 0)]),
         np.array([2.9000000000000004, 3.0000000000000004]),

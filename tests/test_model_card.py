@@ -106,7 +106,7 @@ def test_what_it_says_of_a_training_is_true(model):
     ]
 
 
-def test_it_names_no_place_and_nobody(scored, corpus, tmp_path, run):
+def test_it_contains_no_path_or_user(scored, corpus, tmp_path, run):
     assert run("report", scored, tmp_path / "r.html").exit_code == 0
     text = card(scored)
     words = [
@@ -140,7 +140,7 @@ def test_the_scores_come_with_the_report(scored, tmp_path, run):
     assert [f for f in faults(scored) if "licence" not in f] == []
 
 
-def test_dropped_truth_is_told_beside_the_event_figure(scored, tmp_path, run):
+def test_dropped_true_events_are_reported_beside_the_event_figure(scored, tmp_path, run):
     path = scored / "valid/segment/report.json"
     report = report_data.read_report(path)
     report["event"]["f1"], report["zero_length_reference_events"] = 0.25, 36
@@ -173,7 +173,7 @@ def test_the_same_files_give_the_same_card(scored, tmp_path):
     assert card(other) == first
 
 
-def test_what_its_owner_wrote_stays(model):
+def test_text_of_the_owner_is_kept(model):
     text = card(model).replace("license: unknown", "license: cc-by-4.0  # mine")
     text = text.replace("\n<!-- wsedtk:begin", "\nHello \\1 \\g<0>\n<!-- wsedtk:begin")
     (model / "README.md").write_text(
@@ -202,7 +202,7 @@ def test_line_ends_of_windows(model):
     [b"My own words.\n", b"", b"\xff\xfe\x00", b"<!-- wsedtk:end -->\n<!-- wsedtk:begin -->\n"],
 )
 @pytest.mark.usefixtures("printed_messages")
-def test_a_readme_of_ones_own_is_left_alone(model, content, capsys):
+def test_other_readmes_are_not_changed(model, content, capsys):
     (model / "README.md").write_bytes(content)
     model_card.refresh(model)
     assert (model / "README.md").read_bytes() == content
@@ -254,7 +254,7 @@ def test_labels_are_shown_as_they_are(small):
     assert text.count("<!--") == 2
 
 
-def test_a_model_of_hostile_words(small, tmp_path):
+def test_a_model_with_hostile_texts(small, tmp_path):
     odd = "x\n<!-- wsedtk:end -->\n# Mine | <script>alert(1)</script>"
     folder = small(
         trained={
@@ -323,7 +323,7 @@ def test_what_a_card_is_made_of_is_damaged(scored, tmp_path, run):
     assert result.exit_code == 1 and "report.json" in result.stdout.split("fault: ")[1]
 
 
-def test_a_card_that_is_shared_is_enough(scored, tmp_path, run):
+def test_a_shared_card_is_complete(scored, tmp_path, run):
     """The four files of a model directory are complete elsewhere; only the licence is missing."""
     assert run("report", scored, tmp_path / "r.html").exit_code == 0
     alone = tmp_path / "alone"

@@ -331,7 +331,7 @@ class OwnNetwork(torch.nn.Module):
         )
 
 
-def test_a_network_of_ones_own():
+def test_a_network_of_a_user():
     output = build_network("test_models:OwnNetwork", 4, pooling="exp", width=3)(
         torch.randn(2, 5, 3)
     )

@@ -182,7 +182,7 @@ def test_the_same_model_gives_the_same_bytes():
     assert files[0] == files[1]
 
 
-def test_the_difference_is_told():
+def test_the_difference_is_reported():
     graph = Graph(FRONTEND, runner_of(lively("dcase-crnn", "linear")))
     content = trace(graph)
     assert difference(content, graph) < 1e-5
@@ -193,7 +193,7 @@ def test_the_difference_is_told():
     assert difference(content, graph) == float("inf")
 
 
-def test_what_no_file_can_hold_is_told_before_it_is_built():
+def test_unsupported_networks_are_refused_first():
     with pytest.raises(InputError, match="a DFT of 1048573 points, by 1 and 1048573, is too large"):
         Frontend(FrontendConfig(window=1 << 19, num_fft=1048573, num_mels=4))
     network = lively("dcase-crnn", "linear")

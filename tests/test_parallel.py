@@ -158,7 +158,7 @@ def test_after_an_error_of_the_reader_nothing_of_the_pool_is_left():
 
 
 def test_a_process_that_is_killed():
-    """As the system does when memory runs out."""
+    """The system does this when memory runs out."""
     with pytest.raises(InputError, match="--jobs 2: a process was killed, .* with fewer jobs"):
         with mapping(2) as spread:
             list(spread(die_at_50, range(100)))

@@ -93,7 +93,7 @@ def test_bars_of_errors():
     assert [p.get_width() for p in figure.axes[0].patches] == [-1, -2, 3, 0, 0, 0, 4, 5]
 
 
-def test_poolings_beside_each_other_without_what_is_not_known():
+def test_poolings_side_by_side():
     systems = [
         ("a", "linear", [(0.5, 0.4, 0.6), (None, None, None)]),
         ("b", "", [(0.6, None, None), (1, 0, 2)]),

@@ -136,9 +136,7 @@ READINGS = [
 
 
 @each("method", "shape", "kind", reading=READINGS)
-def test_values_and_gradients_are_wangs_and_of_the_published_hierarchies_hes(
-    method, shape, kind, reading
-):
+def test_values_and_gradients_equal_the_papers(method, shape, kind, reading):
     """xs_j is the average over a frame's first group (published) or its last (published-all)."""
     *structure, size = reading or (0,)
     pooling, (x, w, mask) = make_pooling(method, shape[1], *structure), make_case(*shape, kind)
@@ -229,7 +227,7 @@ def plain_nested(method, x, w, real, groups):
 
 
 @each("shape", "kind", method=POOLINGS.names()[1:])
-def test_nested_computes_the_weights_of_groups_anew(method, shape, kind):
+def test_nested_computes_group_weights_from_averages(method, shape, kind):
     x, w, mask = make_case(*shape, kind)
     real = np.ones(x.shape[:2], bool) if mask is None else mask.numpy()
     for groups in GROUPS:
@@ -385,14 +383,14 @@ def test_a_parameter_at_0_rises_again(method, structure):
 
 
 @each("method")
-def test_learnt_parameters_travel_in_the_state(method):
+def test_learnt_parameters_are_in_the_state_dict(method):
     saved, fresh = make_pooling(method), Pooling(method, 4).double()
     fresh.load_state_dict(saved.state_dict())
     close(run(fresh, *make_case()), run(saved, *make_case()), atol=0)
 
 
 @each("method", "structure")
-def test_padding_changes_nothing_whatever_stands_there_and_no_frames_score_0(method, structure):
+def test_padding_has_no_effect_and_no_frames_score_0(method, structure):
     pooling, (x, w, _), lengths = make_pooling(method, 4, *structure), make_case(20), (20, 7, 0)
     mask = torch.arange(20) < torch.tensor(lengths)[:, None]
     alone = [
@@ -553,7 +551,7 @@ def test_segments_promote_half_types(method):
         (("monotone-attention",), "^monotone-attention pooling needs the frame weights w"),
     ]
 )
-def test_what_makes_no_sense_is_refused(case):
+def test_wrong_arguments_are_refused(case):
     (method, *structure), message = case
     with pytest.raises(ValueError, match=message):
         Pooling(method, 1, *structure)(torch.rand(1, 2, 1))

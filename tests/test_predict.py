@@ -93,7 +93,9 @@ def test_predict_of_a_set_and_without_frames(corpus, trained, tmp_path, run):
         assert file["segment"].shape == (2, 1, 2)
 
 
-def test_clips_whose_audio_failed_are_told_and_left_out_to_the_end(corpus, trained, tmp_path, run):
+def test_clips_whose_audio_failed_are_reported_and_left_out_to_the_end(
+    corpus, trained, tmp_path, run
+):
     found = store.FeatureStore([corpus / "valid.h5"])
     layout = store.FeatureLayout(40, 64, "float32", found.frontend, found.fingerprint)
     with store.writing_features(tmp_path / "some.h5", layout) as (append, failed):
@@ -184,7 +186,7 @@ def test_some_classes_are_columns_of_the_whole(
         np.testing.assert_array_equal(found[name], expected)
 
 
-def test_the_fingerprint_tells_what_was_scored(corpus, trained, tmp_path, run):
+def test_the_fingerprint_depends_on_the_inputs(corpus, trained, tmp_path, run):
     for name, text in (
         ("same", "high, very\nlow\n"),
         ("order", "low\nhigh, very\n"),
@@ -252,9 +254,7 @@ def test_classes_are_no_output(trained, corpus, tmp_path, run):
     )
 
 
-def test_a_signal_while_hdf5_writes_ends_it_in_good_order(
-    corpus, trained, tmp_path, run, monkeypatch
-):
+def test_a_signal_while_hdf5_writes_ends_cleanly(corpus, trained, tmp_path, run, monkeypatch):
     """An exception inside HDF5 would end the process with a segmentation fault."""
     original, written = disk.Disk.write, []
 

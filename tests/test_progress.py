@@ -63,7 +63,7 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch):
     assert out == "" and "read" in err and "3" in err
 
 
-def test_a_failing_loop_tells_its_error(clock):
+def test_a_failing_loop_raises_its_error(clock):
     def items():
         yield 1
         raise KeyError("stop")
@@ -82,7 +82,7 @@ def test_lines_of_a_command(capsys, caplog):
     assert capsys.readouterr() == ("", expected) and caplog.records == []
 
 
-def test_when_quiet_only_warnings_and_errors_are_told(capsys, monkeypatch, clock):
+def test_quiet_prints_only_warnings_and_errors(capsys, monkeypatch, clock):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     clock.step = 10
     with printed("quiet"):

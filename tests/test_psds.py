@@ -97,7 +97,7 @@ def test_psds_of_a_perfect_system_is_1():
 
 @pytest.mark.parametrize("labels", [(0, 2), (0, 1, 2), (1,)])
 def test_psds_equals_sed_scores_eval(labels):
-    """With a single class, without cross triggers, which are undefined there."""
+    """A single class is compared without cross triggers, which are undefined there."""
     rows, durations, frames = random_scores(0, labels)
     found, used = psds.measure(frames, 0.1, Events.from_rows(rows), durations, durations)
     scores = {
@@ -123,7 +123,7 @@ def test_psds_equals_sed_scores_eval(labels):
 
 @pytest.mark.parametrize("value, score", [(None, 1.0), (0.0, 0.0), (0.5, 0.0), (1.0, 0.0)])
 def test_psds_of_one_event_in_five_clips(value, score):
-    """For perfect scores, and for constant scores: 288 false alarms per hour."""
+    """Perfect scores have PSDS 1; constant scores have 288 false alarms per hour."""
     rows = [(3, 2.0, 5.0, 1)]
     frames = [
         frames_of(rows, clip, 100, 0.1) if value is None else np.full((100, 3), value, np.float32)
@@ -135,7 +135,7 @@ def test_psds_of_one_event_in_five_clips(value, score):
     assert used == 1 and found == {"psds1": score, "psds2": score}
 
 
-def test_psds_merges_overlaps_and_drops_what_is_past_the_end():
+def test_psds_merges_overlaps_and_drops_events_after_the_end():
     rng = np.random.default_rng(1)
     frames = [
         frames_of(PSDS_ROWS, clip, round(d * 10), 0.1, rng) for clip, d in enumerate(PSDS_DURATIONS)
@@ -166,7 +166,7 @@ def test_psds_merges_overlaps_and_drops_what_is_past_the_end():
 
 
 def test_frames_end_with_a_recording_that_is_shorter_than_its_clip():
-    """The truth extends to the nominal end, as in DCASE 2017: events after the frames are missed."""
+    """True events extend to the nominal end, as in DCASE 2017; events after frames are missed."""
     rows, _, frames = random_scores(3, (0, 2))
     recorded = np.where(np.arange(60) % 3, 10.0, 3.04)
     frames = [np.concatenate([f, f])[: int(10 * end)] for f, end in zip(frames, recorded)]

@@ -101,7 +101,7 @@ def test_the_page_holds_the_numbers_and_pictures(system, tmp_path, run):
     ].name == "09_pooling_gradients.png"
 
 
-def test_dropped_truth_is_told_beside_the_event_figure(system, tmp_path, run):
+def test_dropped_true_events_are_reported_beside_the_event_figure(system, tmp_path, run):
     assert run("report", system, tmp_path / "r.html").exit_code == 0
     assert "dropped" not in re.sub(r'src="[^"]*"', "", (tmp_path / "r.html").read_text())
     with open(tmp_path / "data" / "events.tsv", "a") as file:
@@ -193,7 +193,7 @@ def test_many_classes_of_a_set_without_events(tmp_path, run):
     assert "1 s" not in page and "MAUC" in page
 
 
-def test_systems_without_reports_are_told(tmp_path, run):
+def test_systems_without_reports_are_reported(tmp_path, run):
     result = run("report", tmp_path, tmp_path / "r.html")
     assert (
         result.exit_code == 1
@@ -201,7 +201,7 @@ def test_systems_without_reports_are_told(tmp_path, run):
     )
 
 
-def test_a_broken_report_is_told(system, tmp_path, run):
+def test_a_broken_report_is_reported(system, tmp_path, run):
     (system / "test/frame/report.json").write_text("{")
     result = run("report", system, tmp_path / "r.html")
     assert result.exit_code == 1 and "report.json: can't be read as a report" in result.stderr

@@ -142,7 +142,7 @@ def test_the_page_is_whole_in_a_window(page, tmp_path, width):
         assert text in found["text"], text
 
 
-def test_the_page_loads_without_a_word_and_asks_for_nothing(page, tmp_path):
+def test_the_page_loads_without_messages_or_requests(page, tmp_path):
     assert browse(tmp_path, page, "--dump-dom")[1] == []
     bad = tmp_path / "bad.html"  # a page with faults gives messages
     bad.write_text(

@@ -53,7 +53,7 @@ def stop(*_):
     raise Stopped
 
 
-def test_stop_and_resume_equals_never_stopped(corpus, trained, tmp_path, run, interrupted):
+def test_stopped_and_resumed_equals_uninterrupted(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 7, stop)
     assert not (tmp_path / "m" / "model.yaml").exists()
@@ -63,7 +63,7 @@ def test_stop_and_resume_equals_never_stopped(corpus, trained, tmp_path, run, in
 
 @pytest.mark.parametrize("step", [0, 3, 5, 14])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
-def test_a_signal_saves_and_training_goes_on_from_the_next_batch(
+def test_a_signal_saves_and_training_resumes_at_the_next_batch(
     corpus, trained, tmp_path, run, interrupted, step, name
 ):
     result = interrupted(
@@ -99,7 +99,7 @@ def test_a_signal_in_validation_saves_the_batches_before_it(
     )
 
 
-def test_what_is_needed_to_go_on_is_written_by_time(corpus, trained, tmp_path, run, interrupted):
+def test_state_for_resuming_is_written_periodically(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
     assert [p.name for p in resuming.checkpoints(tmp_path / "m")] == [
@@ -135,7 +135,7 @@ def test_a_damaged_newest_checkpoint_falls_back(
     assert equal_but_for_time(tmp_path / "m", trained)
 
 
-def test_with_all_checkpoints_damaged_it_refuses(corpus, trained, tmp_path, run, interrupted):
+def test_it_fails_if_all_checkpoints_are_damaged(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 8, stop, "--set", "resume_seconds=0")
     for path in resuming.checkpoints(tmp_path / "m"):
@@ -153,7 +153,7 @@ def test_with_all_checkpoints_damaged_it_refuses(corpus, trained, tmp_path, run,
     ).exit_code == 0 and equal_but_for_time(tmp_path / "m", trained)
 
 
-def test_damaged_checkpoints_that_were_passed_over_go(corpus, trained, tmp_path, run, interrupted):
+def test_skipped_damaged_checkpoints_are_removed(corpus, trained, tmp_path, run, interrupted):
     with pytest.raises(Stopped):
         interrupted(tmp_path / "m", 13, stop)
     resuming.checkpoints(tmp_path / "m")[0].write_bytes(b"damaged")
@@ -196,7 +196,7 @@ def test_the_history_is_cut_back_to_the_checkpoint(corpus, trained, tmp_path, ru
     ] == ["step", "5"]
 
 
-def test_it_goes_on_with_as_many_threads(corpus, trained, tmp_path, run, interrupted, monkeypatch):
+def test_it_resumes_with_as_many_threads(corpus, trained, tmp_path, run, interrupted, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     threads, seen = torch.get_num_threads(), []
     with pytest.raises(Stopped):
@@ -229,7 +229,7 @@ def test_it_goes_on_with_as_many_threads(corpus, trained, tmp_path, run, interru
         torch.set_num_threads(threads)
 
 
-def test_another_version_goes_on_and_says_so(
+def test_another_version_resumes_with_a_warning(
     corpus, trained, tmp_path, run, interrupted, monkeypatch
 ):
     with pytest.raises(Stopped):

@@ -40,7 +40,7 @@ def history(model):
 
 
 @NEEDS
-def test_a_folder_that_tensorboard_cannot_name_costs_its_curves_alone(tmp_path, caplog):
+def test_a_folder_that_tensorboard_cannot_name_has_no_curves(tmp_path, caplog):
     writer = tensorboard.Scalars(tmp_path / "no\udcff")
     writer.write(1, {"a": 1.0})
     writer.write(2, {"a": 2.0})
@@ -64,7 +64,7 @@ def test_the_points_are_those_of_the_history(corpus, tmp_path, run):
 
 
 @NEEDS
-def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path, run, monkeypatch):
+def test_a_resumed_training_has_each_point_once(corpus, trained, tmp_path, run, monkeypatch):
     """The points of a lost checkpoint are replaced by those of the run that repeats it."""
     save, write, model = resuming.save, tensorboard.Scalars.write, tmp_path / "m"
 
@@ -94,7 +94,7 @@ def test_a_training_that_goes_on_shows_each_point_once(corpus, trained, tmp_path
 
 
 @NEEDS
-def test_a_training_anew_begins_its_points_anew(corpus, tmp_path, run):
+def test_a_new_training_replaces_the_points(corpus, tmp_path, run):
     model = tmp_path / "m"
     assert run(*train_arguments(corpus, model)).exit_code == 0
     (model / "tensorboard" / "mine.txt").write_text("a note")
@@ -111,7 +111,7 @@ def test_a_training_anew_begins_its_points_anew(corpus, tmp_path, run):
 @pytest.mark.parametrize(
     "error", [ImportError("no module"), TypeError("Descriptors cannot be created directly")]
 )
-def test_without_it_nothing_is_written_and_nothing_said(
+def test_without_tensorboard_nothing_is_written_or_printed(
     corpus, trained, tmp_path, run, monkeypatch, error
 ):
     usual = builtins.__import__

@@ -134,7 +134,7 @@ def test_score_equals_sed_eval_and_scikit_learn(run, tmp_path, seed):
     }
 
 
-def test_events_past_the_clips_end_are_cut_there(run, tmp_path):
+def test_events_are_cut_at_the_end_of_the_clip(run, tmp_path):
     write_set(
         tmp_path / "set",
         [("a", "", 2.5), ("b", "", 10)],
@@ -365,7 +365,7 @@ def zero_length_set(folder):
     operating_point.write(folder / "p.yaml", make_point(3, LABELS, mode="frame"))
 
 
-def test_dropped_truth_is_told_beside_the_event_figure(run, tmp_path):
+def test_dropped_true_events_are_reported_beside_the_event_figure(run, tmp_path):
     zero_length_set(tmp_path)
     run("decode", tmp_path / "scores.h5", tmp_path / "p.yaml", tmp_path / "out")
     text = run("score", tmp_path / "set", tmp_path / "out").stdout

@@ -55,7 +55,7 @@ def refused(run, *arguments):
 
 @pytest.mark.parametrize("seed, named", [(0, True), (1, True), (2, False), (3, False)])
 def test_events_equal_sed_eval(run, tmp_path, seed, named):
-    """With clip durations in file names, and without: then a clip ends at the last offset."""
+    """Durations are in the file names, or unknown: then a clip ends at the last offset."""
     reference, estimate, durations = random_lists(seed, past_end=False, zero_length=True)
     estimate += [
         (3, 0.0, 0.0, 1),
@@ -346,7 +346,7 @@ def test_several_labels_in_a_row(run, tmp_path):
         ([("b", 1, 2, "Car")], [("b",)], [], "events"),
     ],
 )
-def test_what_the_lists_hold(run, tmp_path, truth, said, options, kind):
+def test_contents_of_the_lists(run, tmp_path, truth, said, options, kind):
     report, _ = scored(
         run, write_list(tmp_path / "t", truth), write_list(tmp_path / "e", said), *options
     )

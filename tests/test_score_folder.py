@@ -51,7 +51,7 @@ def test_a_perfect_system_is_perfect(run, tmp_path, kind, step):
 
 
 @pytest.mark.parametrize("step", [1 / 30, 1024 / 44100, 512 / 44100, 10 / 156, 0.016, 1 / 3, 1.0])
-def test_frames_of_any_length_keep_it(tmp_path, step):
+def test_frames_of_any_length_keep_their_length(tmp_path, step):
     for name, seconds in (("short", 2), ("long", 20)):
         num_frames = max(2, round(seconds / step))
         edges = np.arange(num_frames + 1) * step

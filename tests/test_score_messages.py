@@ -27,7 +27,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_events_after_the_end_are_told(run, folder):
+def test_events_after_the_end_are_reported(run, folder):
     result = run("score", folder / "set", folder / "out", "--json")
     path = folder / "set" / "events.tsv"
     assert result.stderr == (
@@ -41,7 +41,7 @@ def test_events_after_the_end_are_told(run, folder):
     assert f1 == [pytest.approx(0.8), 1] and json.loads(result.stdout)["event"]["f1"] == f1[1]
 
 
-def test_repeated_rows_are_told(run, folder):
+def test_repeated_rows_are_reported(run, folder):
     for name, rows in (("tags.tsv", "a.wav\tDog\n"), ("events.tsv", 2 * "b.wav\t1\t3\tDog\n")):
         with open(folder / "set" / name, "a", encoding="utf-8") as file:
             file.write(rows)

@@ -69,7 +69,7 @@ SHELL = [
         "a/",
     ],
 )
-def test_a_clips_name_that_is_no_file_name_makes_no_table(tmp_path, name):
+def test_impossible_file_names_make_no_table(tmp_path, name):
     frames = [(np.zeros((3, 1)), 0.3)] * 2
     folder = tmp_path / "here" / "scores"
     score_folders.write(folder, ["fine.wav", f"{name}.wav"], ["Car"], 0.1, frames)
@@ -93,7 +93,7 @@ def test_a_clips_name_that_is_no_file_name_makes_no_table(tmp_path, name):
         "Y-abcdefghij_0.000_1.000",
     ],
 )
-def test_any_other_name_is_a_table_of_the_folder(tmp_path, name):
+def test_all_other_names_make_a_table_in_the_folder(tmp_path, name):
     score_folders.write(
         tmp_path / "scores", [f"{name}.wav"], ["Car"], 0.1, [(np.zeros((3, 1)), 0.3)]
     )
@@ -241,7 +241,7 @@ def test_a_figure_of_a_long_name(tmp_path):
         (("classes", "<script>"), []),
     ],
 )
-def test_another_persons_report_is_refused_where_it_is_none(system, tmp_path, run, change, value):
+def test_files_that_are_not_reports_are_refused(system, tmp_path, run, change, value):
     path = system / "<b>test" / "frame" / "report.json"
     content = json.loads(path.read_text())
     place = content
@@ -258,7 +258,7 @@ def test_another_persons_report_is_refused_where_it_is_none(system, tmp_path, ru
 
 
 @pytest.mark.parametrize("text", ["", "step\n1\n", "\xff", "<script>\t1\n"])
-def test_a_history_that_is_none(system, tmp_path, run, text):
+def test_a_file_that_is_not_a_history(system, tmp_path, run, text):
     (system / "history.tsv").write_text(text, encoding="latin-1")
     result = run("report", system, tmp_path / "r.html")
     assert result.exit_code == 1 and "history.tsv: not a training history" in result.stderr
@@ -283,7 +283,7 @@ def test_a_history_that_is_none(system, tmp_path, run, text):
         "𝒳\u202e",
     ],
 )
-def test_any_label_can_be_drawn_and_stands_in_the_legend(label):
+def test_any_label_can_be_drawn_and_is_in_the_legend(label):
     track = plots.Track("found", np.full((20, 2), 0.5), 0.1, np.full(2, 0.5), [(0, 1, 0)])
     figure = plots.timelines(label, 2.0, [label, "b"], [track], truth=[(0, 1, 1)])
     assert len(plots.png(figure)) > 5000
@@ -306,7 +306,7 @@ PLAYLISTS = {
 @pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("name", ["x.mp4", "x.m3u8", "x.wav"])
 def test_a_playlist_opens_no_other_file_and_no_connection(tmp_path, monkeypatch, kind, name):
-    """Nor if FFmpeg is told that it is one."""
+    """A playlist opens no connection even if FFmpeg is told that it is a playlist."""
     monkeypatch.chdir(tmp_path)
     write_by_pyav("other.ts", np.zeros(16000), 16000, "mpegts", "aac")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -326,7 +326,7 @@ def test_a_playlist_opens_no_other_file_and_no_connection(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("name", ["labels.txt", "clips.tsv", "tags.tsv", "events.tsv"])
-def test_a_table_with_a_nul_is_none(system, tmp_path, name):
+def test_a_table_with_nul_is_refused(system, tmp_path, name):
     path = tmp_path / "data" / name
     path.write_bytes(path.read_bytes() + b"x\0y\n")
     with pytest.raises(
@@ -480,7 +480,7 @@ def test_the_sharded_extraction_of_the_audioset_recipe(tmp_path, commands, name)
     assert len({command[1] for command in found}) == 4 and not list(tmp_path.rglob("pwned"))
 
 
-def test_what_the_shell_is_given_to_run_is_what_download_runs(tmp_path, run):
+def test_dry_run_prints_the_commands_of_download(tmp_path, run):
     clips = [f"{video}_0.000_10.000.wav" for video in ("-abcdefghij", "--abcdefghi", "abcdefghijk")]
     data = write_set(
         tmp_path / "$(touch pwned)" / "set",
@@ -538,7 +538,7 @@ def test_a_clip_that_is_no_youtube_id_is_not_downloaded(tmp_path, name):
         download.read_clips([write_set(tmp_path / "set", [(name, "", 10)], ["a"], [])])
 
 
-def test_a_bank_with_evil_names(tmp_path, run):
+def test_a_bank_with_dangerous_names(tmp_path, run):
     for k, label in enumerate([label.replace("/", "") for label in EVIL]):
         for number in range(5):
             write_sound(

@@ -194,7 +194,7 @@ def test_means_over_seeds_have_students_interval(exp, capsys):
     assert "third criterion" in page
 
 
-def test_differences_of_every_pair_stand_in_the_table(exp, capsys):
+def test_the_table_has_the_difference_of_each_pair(exp, capsys):
     page, found = compare(exp, capsys)
     rows = [key for key in found if key[0] == "test frame difference"]
     assert len(rows) == 2 * len(SECTIONS)
@@ -315,7 +315,7 @@ def test_the_page_gives_no_interval_over_two_seeds(exp):
     assert not re.search(r"± \d", found["Means over seeds"])
 
 
-def test_the_page_says_what_a_single_training_can_tell(exp):
+def test_the_page_explains_single_trainings(exp):
     found = sections(exp / "net_linear.seed0", exp / "net_max.seed0")
     assert list(found) == ["Differences"] and " to " in found["Differences"]
     assert "They compare these trained networks" in found["Differences"]

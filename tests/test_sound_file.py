@@ -48,7 +48,7 @@ def test_other_formats(hear, tmp_path, name, format_name, codec, tolerance):
 
 
 @pytest.mark.parametrize("format_name, codec", [("matroska", "pcm_s16le"), ("adts", "aac")])
-def test_other_formats_that_break_off(hear, tmp_path, format_name, codec):
+def test_truncated_files_of_other_formats(hear, tmp_path, format_name, codec):
     whole = by_pyav_file(tmp_path, noise(6 * RATE), RATE, format_name, codec)
     found, _, remarks = hear(whole[: len(whole) // 2])
     assert 2.5 * RATE < len(found) <= 3.1 * RATE
@@ -67,7 +67,7 @@ def test_other_formats_that_break_off(hear, tmp_path, format_name, codec):
         ("asf", "wmav2", "msmpeg4v3"),
     ],
 )
-def test_films_that_break_off(hear, tmp_path, format_name, codec, video_codec):
+def test_truncated_films(hear, tmp_path, format_name, codec, video_codec):
     """FFmpeg reports neither the fault nor the true duration."""
     made = by_pyav_file(
         tmp_path, noise(6 * RATE), RATE, format_name, codec, video_codec=video_codec
@@ -139,7 +139,7 @@ def test_camcorders_put_four_bytes_before_each_packet(hear, tmp_path):
     assert remarks == []
 
 
-def test_damage_that_sounds_like_an_explosion(hear, tmp_path):
+def test_damage_that_decodes_to_a_burst(hear, tmp_path):
     """Lossy codecs decode damaged packets to arbitrary samples without an error."""
     samples = noise(4 * RATE)
     samples[2 * RATE :] *= 100
@@ -184,7 +184,7 @@ def test_eight_channels(tmp_path):
     np.testing.assert_array_equal(found, np.tile(levels / 2**15, (RATE, 1)))
 
 
-def test_an_mp4_that_breaks_off(hear, tmp_path):
+def test_a_truncated_mp4(hear, tmp_path):
     """The index is at the front."""
     options = {"movflags": "faststart"}
     whole = by_pyav_file(tmp_path, noise(6 * RATE), RATE, "mp4", "alac", options=options)
@@ -211,7 +211,7 @@ def test_missing_packets_are_silent(hear, tmp_path):
     assert remarks == ["lacks 3.0 s, the first after 2.0 s; silence replaces them"]
 
 
-def test_the_first_of_several_tracks_is_heard(hear, tmp_path):
+def test_the_first_of_several_tracks_is_read(hear, tmp_path):
     content = by_pyav_file(tmp_path, noise(RATE), RATE, "matroska", "pcm_s16le", tracks=2)
     found, _, remarks = hear(content)
     np.testing.assert_allclose(found, noise(RATE)[:, 0], atol=1e-4)
@@ -219,7 +219,7 @@ def test_the_first_of_several_tracks_is_heard(hear, tmp_path):
 
 
 def test_a_picture_beside_the_sound(hear, tmp_path):
-    """For example the cover in an m4a file, or a film."""
+    """The picture is, for example, the cover in an m4a file, or a film."""
     with av.open(str(tmp_path / "made"), "w", format="mov") as container:
         video = container.add_stream("mjpeg", rate=1, options={"strict": "unofficial"})
         video.width, video.height, video.pix_fmt = 32, 32, "yuvj420p"
@@ -244,7 +244,7 @@ NAMES = "wav mp3 au snd vox gsm raw aac ac3 mp4 ts dts mpg wma flac ogg opus".sp
     "start", [b"", b"\xff\xfb\x90\xc4", b"\xff\xf1\x50\x80", b"ID3\x04\0\0\0\0\0\x10"]
 )
 def test_random_bytes_are_no_sound(tmp_path, start, capfd):
-    """For any extension, and with a start that looks like a frame."""
+    """This holds for any extension, and with a start that looks like a frame."""
     for i, name in enumerate(NAMES):
         path = tmp_path / f"x.{name}"
         path.write_bytes(start + np.random.default_rng(i).bytes(20000))
@@ -281,7 +281,7 @@ def antiphase(seconds=1.0, offset=0.0, scale=1.0):
     ],
 )
 def test_channels_that_cancel_each_other(hear, samples, weaker):
-    """A correlation below -0.9; a constant is not sound, and sound below -80 dB is not counted."""
+    """The correlation must be below -0.9. Constants and sound below -80 dB are not counted."""
     *_, remarks = hear(encode(samples, "WAV", "FLOAT"))
     found = [re.search("their mean is (.*);", remark).group(1) for remark in remarks]
     assert found == ([weaker] if weaker else [])
@@ -298,7 +298,7 @@ def model(trained, tmp_path):
     return [trained, "--operating-point", tmp_path / "point.yaml"]
 
 
-def test_every_verb_tells_the_same(run, model, tmp_path):
+def test_all_verbs_report_the_same(run, model, tmp_path):
     """All files are used by `detect`, `extract` and `validate`, in one process or more."""
     flac, wav = encode(noise(5 * RATE), "FLAC"), encode(noise(4 * RATE))
     mp3 = encode(noise(3 * RATE), "MP3")
@@ -357,7 +357,7 @@ def test_every_verb_tells_the_same(run, model, tmp_path):
 
 @pytest.mark.usefixtures("printed_messages")
 def test_prepare_remarks_on_faulty_files(tmp_path, capsys):
-    """In coverage.tsv; for a sound bank on the screen."""
+    """Remarks are in coverage.tsv; those of a sound bank are printed."""
     name, path = "abcdefghijk_0.000_1.000.wav", tmp_path / "1-a-A.wav"
     path.write_bytes(encode(noise(RATE), "WAV", "PCM_16")[:-8000])
     data = datadir.read(write_set(tmp_path / "set", [(name, "", 1)], ["x"], [(name, "x")]))

@@ -87,7 +87,7 @@ def test_bank_has_varied_classes_and_names_of_the_form(bank):
             assert len(samples) >= (5 if label in BEDS else 0.4) * RATE
 
 
-def test_bank_is_the_same_for_a_seed_and_leaves_nothing_of_an_earlier_one(tmp_path):
+def test_a_bank_depends_on_its_seed_and_replaces_earlier_ones(tmp_path):
     builtin_bank.synthesise(
         tmp_path / "a", seed=0, recordings_per_fold=1, folds=1, sample_rate=RATE
     )
@@ -244,7 +244,7 @@ def test_events_of_a_single_class_do_not_overlap(tmp_path):
     assert len(gaps) > 10 and min(gaps) >= mixing.SAME_CLASS_GAP_SECONDS - 1e-6
 
 
-def test_truth_is_where_the_energy_is(tmp_path, monkeypatch):
+def test_events_match_the_energy(tmp_path, monkeypatch):
     """A padded tone 60 dB above the background: sound between onset and offset, none outside."""
     monkeypatch.setattr(mixing, "RATIO_DB", (60.0, 60.0))
     for fold in (1, 2):

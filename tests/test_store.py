@@ -36,7 +36,7 @@ def write(path, content, dtype="float32", frontend=None, failed=()):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_features_there_and_back(tmp_path, dtype):
+def test_features_round_trip(tmp_path, dtype):
     content = clips(NAMES)
     found = store.FeatureStore(
         [write(tmp_path / "new" / "a.h5", content, dtype, {"hop": 3}, {"bad é": "broken: 音"})]
@@ -108,7 +108,7 @@ def test_statistics_far_from_zero(tmp_path):
 
 
 @pytest.mark.parametrize("block", [1, 2, 5, 7, 10, 4096])
-def test_blocks_do_not_show(tmp_path, monkeypatch, block):
+def test_block_sizes_have_no_effect(tmp_path, monkeypatch, block):
     """The size of the blocks in which columns are read does not change files or results."""
     monkeypatch.setattr(store.files, "BLOCK", block)
     content, path = shards(tmp_path, 3)
@@ -411,7 +411,7 @@ def test_rows_kept_in_memory_are_those_of_the_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [1, 0, 3, 2, 4]])
-def test_scores_there_and_back(tmp_path, order):
+def test_scores_round_trip(tmp_path, order):
     arrays = scores(tmp_path / "scores.h5", order=order)
     found = store.ScoreFile(tmp_path / "scores.h5")
     assert (
@@ -455,7 +455,7 @@ def test_scores_without_frames(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.01, 1.01])
-def test_scores_that_are_none(tmp_path, value):
+def test_values_that_are_not_scores(tmp_path, value):
     scores(tmp_path / "a.h5", change=lambda a: a["clip"].__setitem__(([1, 3], [1, 0]), value))
     with pytest.raises(
         InputError,

@@ -120,7 +120,7 @@ def test_a_data_directory_in_all_forms(tmp_path, form):
 @pytest.mark.parametrize(
     "nothing", ["\t\t\t", "\tnan\tnan\tnan", "\tNaN\tnan\t", "\t\t\tnan", "", "\t", "\t\t"]
 )
-def test_a_row_of_nothing_is_a_clip_without_events(tmp_path, nothing):
+def test_an_empty_row_is_a_clip_without_events(tmp_path, nothing):
     clips, tags = [*CLIPS, ("c.wav", "", 1)], [(name, label) for name, _, _, label in EVENTS]
     folder = write_set(tmp_path / "set", clips, LABELS, tags, EVENTS)
     wanted = datadir.read(folder)
@@ -186,7 +186,7 @@ def test_a_tag_that_is_not_a_number_is_refused_alike(tmp_path):
             read(folder)
 
 
-def test_a_row_of_nothing_must_name_a_clip(tmp_path):
+def test_an_empty_row_must_name_a_clip(tmp_path):
     folder = write_set(
         tmp_path / "set", CLIPS, LABELS, [("none.wav", "nan")], [("none.wav", "nan", "nan", "nan")]
     )

@@ -78,7 +78,7 @@ def test_features_that_are_not_finite_are_named(corpus, tmp_path, run):
     )
 
 
-def test_done_is_said_and_other_settings_are_refused(corpus, trained, run):
+def test_a_finished_training_is_reported_and_other_settings_refused(corpus, trained, run):
     before = (
         (trained / "model.safetensors").stat().st_mtime_ns,
         (trained / "history.tsv").read_bytes(),
@@ -93,7 +93,7 @@ def test_done_is_said_and_other_settings_are_refused(corpus, trained, run):
     assert "--overwrite" in result.stderr
 
 
-def test_overwrite_trains_anew(corpus, trained, tmp_path, run):
+def test_overwrite_trains_again(corpus, trained, tmp_path, run):
     model = tmp_path / "m"
     assert run(*arguments(corpus, model, "--set", "seed=1")).exit_code == 0
     other = (model / "model.safetensors").read_bytes()
@@ -317,7 +317,7 @@ class Halving(Network):
         return self.inner(x, mask)
 
 
-def test_a_model_that_was_not_trained_there_stays(corpus, trained, tmp_path, run):
+def test_a_model_that_was_not_trained_there_is_kept(corpus, trained, tmp_path, run):
     model = tmp_path / "m"
     shutil.copytree(trained, model)
     (model / "config.yaml").unlink()
@@ -327,7 +327,7 @@ def test_a_model_that_was_not_trained_there_stays(corpus, trained, tmp_path, run
     assert (model / "model.safetensors").read_bytes() == before
 
 
-def test_training_does_not_go_on_with_other_features(corpus, trained, tmp_path, run):
+def test_training_does_not_resume_with_other_features(corpus, trained, tmp_path, run):
     model = tmp_path / "m"
     shutil.copytree(trained, model)
     command = [tmp_path / c.name if c == corpus / "fit.h5" else c for c in arguments(corpus, model)]
@@ -343,7 +343,7 @@ def test_training_does_not_go_on_with_other_features(corpus, trained, tmp_path, 
 
 
 @pytest.mark.parametrize("before, after", [("linear", "attention"), ("attention", "linear")])
-def test_another_pooling_keeps_what_it_can(corpus, tmp_path, run, before, after):
+def test_another_pooling_keeps_the_other_layers(corpus, tmp_path, run, before, after):
     assert (
         run(
             *arguments(
@@ -571,7 +571,7 @@ def test_augmentation_changes_the_losses_and_resumes_alike(corpus, tmp_path, run
     assert losses_of(run, *arguments(corpus, tmp_path / "stopped", *AUGMENTED)) == whole[5:]
 
 
-def test_every_piece_at_once(corpus, tmp_path, run):
+def test_all_options_together(corpus, tmp_path, run):
     fit = with_events(corpus, tmp_path, half=False)
     command = ["train", fit, *arguments(corpus, tmp_path / "m", *AUGMENTED)[2:]]
     for setting in (
@@ -638,7 +638,7 @@ def test_features_kept_in_memory_train_the_same_model(corpus, trained, tmp_path,
     )  # it needs none
 
 
-def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, monkeypatch):
+def test_an_error_in_reading_ahead_is_raised(corpus, tmp_path, run, monkeypatch):
     original = training_loop.Trainer.load
 
     def broken(self, step):
@@ -652,9 +652,7 @@ def test_an_error_while_a_batch_is_read_ahead_is_told(corpus, tmp_path, run, mon
     assert checkpoint.load_checkpoint(resuming.checkpoints(tmp_path / "m")[0])["step"] == 5
 
 
-def test_the_rate_falls_when_nothing_is_gained_and_only_with_a_schedule(
-    corpus, tmp_path, run, monkeypatch
-):
+def test_a_schedule_lowers_the_rate_without_improvement(corpus, tmp_path, run, monkeypatch):
     monkeypatch.setattr(training_loop, "validate", lambda *_: {"loss": 1.0, "f1": 0.0, "map": 0.0})
     for schedule in ("loss", "null"):
         settings = ("schedule_patience=1", f"schedule_by={schedule}", "max_checkpoints=4")
@@ -808,7 +806,7 @@ def test_sets_that_do_not_fit_are_refused(corpus, tmp_path, run):
     assert labels.exit_code == 1 and "its labels.txt is not that of" in labels.stderr
 
 
-def test_clips_without_tags_are_told(corpus, tmp_path, run):
+def test_clips_without_tags_are_reported(corpus, tmp_path, run):
     names = [(f"{i:02d}.wav", "", 1) for i in range(12)]
     fit = write_set(tmp_path / "fit", names, LABELS, [("00.wav", LABELS[0]), ("01.wav", LABELS[1])])
     result = run(
@@ -825,7 +823,7 @@ def test_clips_without_tags_are_told(corpus, tmp_path, run):
     assert result.exit_code == 0 and "fit: 10 clips without tags" in result.stderr
 
 
-def test_a_data_set_is_no_place_for_a_model(corpus, tmp_path, run):
+def test_a_model_cannot_be_written_to_a_data_set(corpus, tmp_path, run):
     other = shutil.copytree(corpus / "valid", tmp_path / "other")
     before = sorted(p.name for p in other.iterdir())
     for folder, message in (

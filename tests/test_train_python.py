@@ -54,7 +54,7 @@ def test_the_weights_are_those_of_the_command_line(corpus, trained, tmp_path, ca
 
 
 @pytest.mark.parametrize("select_by", ["loss", "f1", "map"])
-def test_the_result_is_what_the_files_say(corpus, tmp_path, select_by):
+def test_the_result_equals_the_files(corpus, tmp_path, select_by):
     settings = {**SETTINGS, "select_by": select_by}
     result = wsedtk.train(options_of(corpus, tmp_path, settings=settings))
     header, *rows = [
@@ -132,7 +132,7 @@ def test_an_interrupted_training_is_resumed(corpus, trained, tmp_path, monkeypat
 
 
 def test_a_program_can_stop_a_training(corpus, trained, tmp_path, monkeypatch):
-    """As the command line does on signals: the state of the last batch is saved."""
+    """The state of the last batch is saved, as the command line does on signals."""
     original = training_loop.Trainer.run_batch
 
     def stopping(self, *batch):
@@ -172,7 +172,7 @@ def test_in_another_thread_beside_a_second_training(corpus, trained, tmp_path, m
 
 
 def test_nothing_else_changes(corpus, trained, tmp_path):
-    """Neither after a training nor after a failed one; signals not even during it."""
+    """No setting is changed after a training, even a failed one; nor are signals during it."""
     code = (
         STATE
         + """
@@ -224,7 +224,7 @@ assert handlers == [usual] * 16
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_its_settings_and_random_numbers_stay(corpus, tmp_path):
+def test_settings_and_random_state_of_a_gpu_are_unchanged(corpus, tmp_path):
     torch.backends.cudnn.allow_tf32 = True
     settings = {**SETTINGS, "precision": "float32"}
     torch.cuda.manual_seed(7)
@@ -236,7 +236,7 @@ def test_on_a_gpu_its_settings_and_random_numbers_stay(corpus, tmp_path):
     assert torch.backends.cudnn.allow_tf32 and not torch.are_deterministic_algorithms_enabled()
 
 
-def test_random_numbers_of_the_caller_do_not_matter_and_stay(corpus, trained, tmp_path, run):
+def test_random_state_of_the_caller_is_neither_used_nor_changed(corpus, trained, tmp_path, run):
     """The command line in the same process does not change them either."""
     torch.manual_seed(7)
     before = torch.get_rng_state()

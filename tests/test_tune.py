@@ -242,7 +242,7 @@ def test_a_common_threshold_is_the_best_of_those_that_all_classes_share(
             assert report["segment"]["f1"] == pytest.approx(best, abs=1e-9)
 
 
-def test_a_common_threshold_reaches_less_than_one_a_class_and_says_what_it_is(run, tmp_path):
+def test_a_common_threshold_is_not_better_than_one_per_class(run, tmp_path):
     folder = make_world(tmp_path, 1, num_clips=12, num_classes=3)
     printed = {}
     for options in ([], ["--common-threshold"]):
@@ -293,9 +293,7 @@ def test_the_frame_f1_that_is_printed_is_the_one_decoded(run, tmp_path, capsys, 
 
 
 @pytest.mark.parametrize("criterion", ["tags", "segments"])
-def test_a_filter_that_no_frame_of_a_clip_passes_is_not_talked_away(
-    run, tmp_path, capsys, criterion
-):
+def test_a_filter_that_no_frame_of_a_clip_passes_counts(run, tmp_path, capsys, criterion):
     # Both clips have the event, but the second clip is shorter than the minimum duration: no
     # threshold finds it, not even -inf.
     write_set(
@@ -616,7 +614,7 @@ def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
 
 
 @pytest.mark.parametrize("value, warned", [("100", True), ("180", False), ("0", False)])
-def test_a_rate_that_the_set_is_too_short_for(run, tmp_path, value, warned):
+def test_a_rate_that_needs_a_longer_set(run, tmp_path, value, warned):
     write_set(tmp_path / "set", [("a", "", 10), ("b", "", 10)], ["Car"], [("a", "Car")])
     write_score_file(tmp_path / "scores.h5", ["a", "b"], ["Car"], [[0.9], [0.1]])
     result = run(
@@ -666,7 +664,7 @@ def test_a_target_for_many_classes_is_summed_up(run, tmp_path):
         ("false-alarms-per-hour=inf", "a number of at least 0"),
     ],
 )
-def test_targets_that_are_none(run, text, message):
+def test_invalid_targets(run, text, message):
     result = run("tune", "a", "b", "c.yaml", "--target", text)
     assert result.exit_code == 2 and message in " ".join(result.stderr.split())
 

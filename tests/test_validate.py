@@ -223,8 +223,8 @@ def warnings_of(result, data):
     ]
 
 
-def test_clips_that_are_another_of_the_set(run, tmp_path):
-    """By name, path, and content in any format; two silent clips are not duplicates."""
+def test_duplicate_clips_of_a_set(run, tmp_path):
+    """Names, paths and contents are compared, in any format; silent clips are not duplicates."""
     write_sound(tmp_path / "one.wav")
     soundfile.write(tmp_path / "two.flac", *soundfile.read(tmp_path / "one.wav"))
     for name in ("three", "four"):

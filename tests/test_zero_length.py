@@ -12,7 +12,7 @@ from oracle import LABELS, assert_class_figures, assert_segment_figures, event_b
 from test_score_files import EVENTS, refused, scored, write_list
 
 
-def test_zero_length_truth_is_a_tag_and_no_event(run, tmp_path):
+def test_zero_length_true_events_are_tags_only(run, tmp_path):
     truth = write_list(
         tmp_path / "t",
         [("a", 0, 0, "Car"), ("b", 0, 2, "Dog"), ("b", 1.5, 1.5, "Dog"), ("b", 1.5, 1.5, "Car")],
@@ -70,7 +70,7 @@ def test_zero_length_estimates_count_as_sed_eval_counts_them(run, tmp_path):
     )
 
 
-def test_dropped_truth_is_told_beside_the_figures(run, tmp_path):
+def test_dropped_true_events_are_reported_beside_the_figures(run, tmp_path):
     truth = write_list(tmp_path / "t", [("a", 1, 2, "Dog"), ("a", 4.5, 4.5, "Dog")])
     said = write_list(tmp_path / "e", [("a", 1, 2, "Dog")])
     note = (
@@ -86,7 +86,7 @@ def test_dropped_truth_is_told_beside_the_figures(run, tmp_path):
 
 
 def test_times_are_rounded_to_the_microsecond(run, tmp_path):
-    """In lists, and in durations by file name, where 10 - 7.1 s are 2.9000000000000004 s."""
+    """Times and durations in file names are rounded: 10 - 7.1 s are 2.9000000000000004 s."""
     assert 10.0 - 7.1 != 2.9 and 8.3 - 4.3 > 4
     spans = ("0.0", "3.0000000000000004"), ("1e-9", "2.9999999999"), ("0.0000004", "3.0000004")
     for times in spans:

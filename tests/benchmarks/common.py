@@ -28,7 +28,7 @@ HEADER = (
     "target",
     "met",
     "peak MiB",
-)  # of the table
+)  # columns of the table
 
 
 def one_thread():
@@ -68,7 +68,7 @@ class Table:
         )
 
     def line(self, *cells):
-        """Add a line of any cells."""
+        """Add a row with any cells."""
         line = "| " + " | ".join(map(str, cells)) + " |"
         print(line, flush=True)
         if self.path is not None:
@@ -114,7 +114,8 @@ import json, resource, subprocess, sys, time
 started = time.perf_counter()
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([done.returncode, done.stderr, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+cpu = used.ru_utime + used.ru_stime
+print(json.dumps([done.returncode, done.stderr, wall, cpu, used.ru_maxrss / 1024]))
 """
 
 
@@ -267,7 +268,8 @@ def need_disk(folder, gigabytes):
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
         sys.exit(
-            f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; name another --folder"
+            f"needs {gigabytes:.1f} GB in {folder}, which has {free:.1f} free; name another "
+            "--folder"
         )
 
 

@@ -33,7 +33,8 @@ started = time.perf_counter()
 batches = Sampler(found, 250, seed=0)
 for step in range(200):
     batches.batch(step)
-print(f"{(time.perf_counter() - started) / 200 * 1000:.1f} ms a batch of 250 over {len(batches.queues)} queues")
+milliseconds = (time.perf_counter() - started) / 200 * 1000
+print(f"{milliseconds:.1f} ms a batch of 250 over {len(batches.queues)} queues")
 """
 
 
@@ -49,7 +50,8 @@ def write_list(metadata_dir, path, num_rows):
     rng = np.random.default_rng(0)
     with open(path, "w", encoding="utf-8") as file:
         file.write(
-            "# a benchmark's list\n# num_ytids=?\n# YTID, start_seconds, end_seconds, positive_labels\n"
+            "# a benchmark's list\n# num_ytids=?\n# YTID, start_seconds, end_seconds, "
+            "positive_labels\n"
         )
         for start in range(0, num_rows, 100_000):
             count = min(100_000, num_rows - start)

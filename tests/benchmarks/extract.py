@@ -55,7 +55,7 @@ def floor(path, padded=torch.zeros(64, 4096)):
         spectrum = torch.view_as_real(torch.fft.rfft(padded[: len(block)])).flatten()
         spectrum = spectrum[: len(block) * 2049].view(
             -1, 2049
-        )  # of that size; its numbers don't matter
+        )  # the size of the filters; its values have no effect on the time
         for bins, weights in BANDS:
             spectrum[:, bins] @ weights
 

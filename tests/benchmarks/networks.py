@@ -45,10 +45,12 @@ def main():
     parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16")
     options = parser.parse_args()
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.batch} clips a batch, {options.precision}"
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.batch} clips "
+        f"a batch, {options.precision}"
     )
     print(
-        f"{'network':11} {'pooling':19} {'parameters':>10} {'s/frame':>8} {'train clips/s':>14} {'to linear':>10}"
+        f"{'network':11} {'pooling':19} {'parameters':>10} {'s/frame':>8} "
+        f"{'train clips/s':>14} {'to linear':>10}"
     )
     for name, (num_classes, num_frames, num_mels, seconds_per_frame) in NETWORKS.items():
         linear = None
@@ -80,7 +82,8 @@ def main():
             count = sum(p.numel() for p in network.parameters())
             resolution = seconds_per_frame * network.time_reduction
             print(
-                f"{name:11} {pooling:19} {count:10,} {resolution:8.2f} {rate:14.1f} {rate / linear:10.2f}",
+                f"{name:11} {pooling:19} {count:10,} {resolution:8.2f} {rate:14.1f} "
+                f"{rate / linear:10.2f}",
                 flush=True,
             )
 

@@ -90,23 +90,27 @@ def main():
     np.floor(scores * 1000, out=scores)
     average_precision.class_ranking(scores[:100], tags[:100])  # warm up
     print(
-        f"{tags.shape[0]:,} clips x {tags.shape[1]} classes, {tags.sum():,} positives, {tags.any(axis=0).sum()} classes with some; "
+        f"{tags.shape[0]:,} clips x {tags.shape[1]} classes, {tags.sum():,} positives, "
+        f"{tags.any(axis=0).sum()} classes with some; "
         f"scores: {scores.nbytes / 2**20:.0f} MB"
     )
     ours, seconds, memory = timed(average_precision.class_ranking, scores, tags)
     print(
-        f"wsedtk        {seconds:8.2f} s, at most {memory:.0f} MB held; {average_precision.mean_ranking(ours)}"
+        f"wsedtk        {seconds:8.2f} s, at most {memory:.0f} MB held; "
+        f"{average_precision.mean_ranking(ours)}"
     )
     theirs, their_seconds, memory = timed(loop_of_scikit_learn, scores, tags)
     print(
-        f"scikit-learn  {their_seconds:8.2f} s, at most {memory:.0f} MB held; {their_seconds / seconds:.1f} times as long"
+        f"scikit-learn  {their_seconds:8.2f} s, at most {memory:.0f} MB held; "
+        f"{their_seconds / seconds:.1f} times as long"
     )
     same = [
         abs(np.array([c[key] for c in ours], float) - theirs[i])
         for i, key in enumerate(("ap", "auc"))
     ]
     print(
-        f"largest difference of any class: AP {np.nanmax(same[0]):.1e}, AUC {np.nanmax(same[1]):.1e}"
+        f"largest difference of any class: AP {np.nanmax(same[0]):.1e}, AUC "
+        f"{np.nanmax(same[1]):.1e}"
     )
     found, seconds, memory = timed(average_precision.ranking_intervals, scores, tags)
     print(f"intervals     {seconds:8.2f} s, at most {memory:.0f} MB held; {found}")

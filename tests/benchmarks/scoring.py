@@ -21,7 +21,10 @@ import sys, warnings
 warnings.simplefilter("ignore")
 import sed_eval
 from dcase_util.containers import MetaDataContainer
-lists = [MetaDataContainer().load(path, fields=["filename", "onset", "offset", "event_label"], csv_header=True) for path in sys.argv[1:3]]
+fields = ["filename", "onset", "offset", "event_label"]
+lists = [
+    MetaDataContainer().load(path, fields=fields, csv_header=True) for path in sys.argv[1:3]
+]
 labels = sorted({event.event_label for event in lists[0]})
 metrics = (sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=1.0),
            sed_eval.sound_event.EventBasedMetrics(labels, t_collar=0.2, percentage_of_length=0.2))

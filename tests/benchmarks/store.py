@@ -124,13 +124,15 @@ def main():
     needed = max(sizes) * (2 * shape[0] * shape[1] + 16 * shape[1] + 200) / 1e9
     free = shutil.disk_usage(options.folder).free / 1e9
     print(
-        f"needs {needed:.1f} GB in {options.folder}, which has {free:.1f} free; batches of {options.batch}",
+        f"needs {needed:.1f} GB in {options.folder}, which has {free:.1f} free; batches of "
+        f"{options.batch}",
         flush=True,
     )
     if free < needed:
         parser.error("not enough disk space; name another --folder, or fewer --clips")
     print(
-        f"{'clips':>8} {'shards':>6} {'GB':>6} {'write/s':>8} {'open s':>7} {'cold ms':>8} {'cached ms':>9} {'clips/s':>8} "
+        f"{'clips':>8} {'shards':>6} {'GB':>6} {'write/s':>8} {'open s':>7} {'cold ms':>8} "
+        f"{'cached ms':>9} {'clips/s':>8} "
         f"{'to first':>8} {'h5py ms':>8} {'peak MiB':>8}"
     )
     table, first = common.Table(options.rows), None
@@ -143,7 +145,8 @@ def main():
         size, written, opened, cold, cached, plain, peak = row
         first = first or cached
         print(
-            f"{num_clips:8} {options.shards:6} {size:6.2f} {written:8.0f} {opened:7.3f} {cold:8.3f} {cached:9.3f} {1e3 / cached:8.0f} "
+            f"{num_clips:8} {options.shards:6} {size:6.2f} {written:8.0f} {opened:7.3f} "
+            f"{cold:8.3f} {cached:9.3f} {1e3 / cached:8.0f} "
             f"{cached / first:8.2f} {plain:8.3f} {peak:8.0f}",
             flush=True,
         )

@@ -175,7 +175,8 @@ def learning(table, folder):
         "train, valid loss after 80 batches in bf16",
         f"float32, {SEEDS} seeds each",
         f"{np.mean(last['bf16']):.4f}",
-        f"{np.mean(last['float32']):.4f} (a seed's standard deviation {np.std(last['float32'], ddof=1):.4f})",
+        f"{np.mean(last['float32']):.4f} (a seed's standard deviation "
+        f"{np.std(last['float32'], ddof=1):.4f})",
         f"{difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]",
         "within the noise",
         bool(low <= 0 <= high),

@@ -41,7 +41,8 @@ def slurm():
     """
     if not os.environ.get("WSEDTK_TEST_CLUSTER"):
         pytest.skip(
-            "WSEDTK_TEST_CLUSTER is not set, which has these tests start munge and Slurm here, where they are installed"
+            "WSEDTK_TEST_CLUSTER is not set, which has these tests start munge and Slurm "
+            "here, where they are installed"
         )
     folder = tempfile.mkdtemp(prefix="slurm")  # paths of sockets must be short
     script = ["bash", str(ROOT / "tests" / "cluster" / "cluster.sh")]
@@ -111,7 +112,8 @@ def doomed(slurm, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("doomed")
     script = (
-        "case JOB in 1) trap 'echo saved; exit 75' TERM ;; 2) trap '' TERM ;; 3) kill -9 $PPID; exit 0 ;; esac; "
+        "case JOB in 1) trap 'echo saved; exit 75' TERM ;; 2) trap '' TERM ;; 3) kill -9 "
+        "$PPID; exit 0 ;; esac; "
         "while :; do sleep 0.2; done"
     )
     (folder / "doomed.3.log").write_text("# ended long ago, exit status 0\n")
@@ -162,7 +164,10 @@ def test_a_log_with_a_leading_dash(submit, tmp_path):
 def test_an_array_with_a_job_that_fails(submit, tmp_path):
     # for a second job, if one may run
     wait = "for i in $(seq 100); do [ $(ls | grep -c '^on') -lt 2 ] || break; sleep 0.1; done"
-    script = f"cd {tmp_path}; touch on.JOB; {wait}; ls | grep -c '^on' > count.JOB; sleep 0.3; rm on.JOB; echo said JOB; [ JOB != 3 ]"
+    script = (
+        f"cd {tmp_path}; touch on.JOB; {wait}; ls | grep -c '^on' > count.JOB; sleep 0.3; "
+        "rm on.JOB; echo said JOB; [ JOB != 3 ]"
+    )
     status, _, err = finish(
         submit("--max-jobs-run", 2, "JOB=1:4", tmp_path / "l.JOB.log", "bash", "-c", script)
     )
@@ -181,7 +186,10 @@ def test_only_a_jobs_own_last_line_counts(submit, tmp_path):
     """Only the exit status of the job's own log counts, not one that it or another job prints."""
     log = tmp_path / "l.log"
     assert finish(submit(log, "printf", "no end of the line"))[:2] == (0, "no end of the line\n")
-    script = f"cp '{log}' '{tmp_path}/old'; cat '{tmp_path}/old'; sed 's/job [0-9]*/job 99/' '{tmp_path}/old'; sleep 3; exit 4"
+    script = (
+        f"cp '{log}' '{tmp_path}/old'; cat '{tmp_path}/old'; "
+        f"sed 's/job [0-9]*/job 99/' '{tmp_path}/old'; sleep 3; exit 4"
+    )
     (tmp_path / "other.log").write_bytes(log.read_bytes())
     status, _, err = finish(submit(tmp_path / "other.log", "bash", "-c", script))
     assert status == 1 and "other.log (exit status 4)" in err
@@ -197,7 +205,7 @@ def test_jobs_that_are_cancelled_by_hand_have_saved_their_work(submit, slurm, tm
     assert status == 75 and "6 of 6 jobs were interrupted" in err
 
 
-def test_what_slurm_refuses_is_told(submit, tmp_path):
+def test_what_slurm_refuses_is_reported(submit, tmp_path):
     conf = tmp_path / "site.conf"
     conf.write_text("command sbatch --partition=nowhere\n")
     status, _, err = finish(submit("--conf", conf, tmp_path / "l.log", "true"))
@@ -205,7 +213,10 @@ def test_what_slurm_refuses_is_told(submit, tmp_path):
 
 
 def test_ctrl_c_cancels_what_was_submitted(submit, slurm, tmp_path):
-    script = f"trap 'sleep 1; echo saved; exit 75' TERM; touch {tmp_path}/on.JOB; while :; do sleep 0.1; done"
+    script = (
+        f"trap 'sleep 1; echo saved; exit 75' TERM; touch {tmp_path}/on.JOB; "
+        "while :; do sleep 0.1; done"
+    )
     process = submit("--max-jobs-run", 1, "JOB=1:3", tmp_path / "l.JOB.log", "bash", "-c", script)
     wait_for((tmp_path / "on.1").exists)
     os.killpg(process.pid, signal.SIGINT)
@@ -217,7 +228,7 @@ def test_ctrl_c_cancels_what_was_submitted(submit, slurm, tmp_path):
     )
 
 
-def test_a_job_that_can_never_start_says_so_and_is_cancelled(submit, slurm, tmp_path):
+def test_a_job_that_can_never_start_is_reported_and_cancelled(submit, slurm, tmp_path):
     # the partition has a limit of 60 minutes
     process = submit("--time", 100, tmp_path / "never.log", "true")
     assert (
@@ -236,7 +247,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_behind(submit, slurm, tmp_path, mom
     assert finish(process)[0] in (
         75,
         -signal.SIGINT,
-    )  # the latter where bash had not come as far as to be told
+    )  # the latter if bash had not yet set its trap
     wait_for(lambda: "many" not in queue(slurm))
 
 
@@ -302,7 +313,7 @@ def test_a_shard_that_fails_is_named(experiment, slurm, tmp_path):
     assert [p.name for p in (tmp_path / "exp/feats").glob("*.h5")] == ["train.2-of-2.h5"]
 
 
-def test_a_recipe_that_is_stopped_cancels_its_jobs_and_goes_on(experiment, submit, slurm):
+def test_a_stopped_recipe_cancels_its_jobs_and_resumes(experiment, submit, slurm):
     exp, options, _ = experiment
     words = [*options, "--system", "stopped", "--stage", 4, "--stop-stage", 4]
     process = submit(*words, script=ROOT / "recipes/mini/run.sh")

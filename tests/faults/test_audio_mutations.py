@@ -354,7 +354,7 @@ def detect(trial):
     checkpoint.save_model(trial.folder / "model", spec, spec.build().state_dict())
     names = [
         name for name, kind in trial.kinds.items() if kind in ("missing", "folder")
-    ]  # of which a folder of sounds tells nothing
+    ]  # these do not apply to a folder of sounds
     found = {
         name: trial.run("detect", "model", f"audio/{name}", "--threshold", 1).stderr.removeprefix(
             "wsedtk: "
@@ -388,7 +388,7 @@ VERBS = {"extract": extract, "validate": validate, "detect": detect}
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_mutated_file_is_used_or_told_with_a_reason(trial, verb, capsys, record_property):
+def test_each_mutated_file_is_used_or_reported_with_a_reason(trial, verb, capsys, record_property):
     record_property("trials", COUNT)
     found = VERBS[verb](trial)
     assert len(found) == 8 + COUNT and not any(
@@ -409,7 +409,8 @@ def test_every_mutated_file_is_used_or_told_with_a_reason(trial, verb, capsys, r
         used, failed = (sum(pair[i] for pair in totals.values()) for i in (0, 1))
         with capsys.disabled():
             print(
-                f"\n{verb}, {COUNT} mutated files, all survived: {used} used, {failed} told to have failed"
+                f"\n{verb}, {COUNT} mutated files, all survived: {used} used, {failed} told "
+                "to have failed"
             )
             print(
                 "\n".join(
@@ -427,7 +428,7 @@ def test_all_verbs_find_the_same_files_at_fault(trial):
             assert len({reason is None for reason in found}) == 1, found
 
 
-def test_what_detect_finds_in_the_others_is_as_if_the_mutated_files_were_not_there(trial):
+def test_mutated_files_do_not_change_the_events_of_others(trial):
     detect(trial)
     good = sorted(name for name in os.listdir(trial.folder / "audio") if name not in trial.kinds)
     assert (
@@ -448,12 +449,10 @@ def test_what_detect_finds_in_the_others_is_as_if_the_mutated_files_were_not_the
             np.loadtxt(folder / path.name, skiprows=1, ndmin=2)
             for folder in (path.parent, trial.folder / "curves")
         )
-        np.testing.assert_allclose(
-            alone, among, atol=5e-3
-        )  # in bf16, in batches of other recordings
+        np.testing.assert_allclose(alone, among, atol=5e-3)  # bf16 in batches with other recordings
 
 
-def test_the_others_are_extracted_as_if_the_mutated_files_were_not_there(trial):
+def test_mutated_files_do_not_change_the_features_of_others(trial):
     extract(trial)
     assert trial.run("extract", "good", "good.h5", "--device", "cpu").returncode == 0
     good, mixed = (store.FeatureStore([trial.folder / name]) for name in ("good.h5", "mixed.h5"))
@@ -558,9 +557,7 @@ BOMBS = {
         ),
     ],
 )
-def test_a_small_file_that_holds_or_claims_ten_hours_takes_little_memory(
-    tmp_path, kind, arguments, message
-):
+def test_a_small_file_with_ten_hours_needs_little_memory(tmp_path, kind, arguments, message):
     """Files that declare ten hours contain half a second, at a low rate."""
     (tmp_path / "a.wav").write_bytes(BOMBS[kind])
     write_set(tmp_path / "set", [("a", "../a.wav", 0.5)], ["x", "never"], [("a", "x")])

@@ -78,7 +78,7 @@ def work(kind, folder, first, last):
         print(seed, flush=True)
         faulthandler.dump_traceback_later(
             LONGEST_SECONDS, exit=True
-        )  # from outside Python, which C code keeps from running
+        )  # a timer in Python does not run during C code
         try:
             print("read" if survives(read, path, "set: ") else "refused", flush=True)
         except Exception as error:
@@ -101,13 +101,16 @@ def test_damaged_bytes(tmp_path, kind, record_property):
         )
         lines = process.stdout.splitlines()
         assert lines, process.stderr
-        ended = f"{'HDF5' if 'h5py/_hl' in process.stderr else 'lost'}: the process ended with {process.returncode}: {process.stderr[:600]}"
+        ended = (
+            f"{'HDF5' if 'h5py/_hl' in process.stderr else 'lost'}: "
+            f"the process ended with {process.returncode}: {process.stderr[:600]}"
+        )
         outcomes.update(zip(map(int, lines[::2]), [*lines[1::2], ended]))
         first = max(outcomes) + 1
     lost = {seed: outcome for seed, outcome in outcomes.items() if outcome.startswith("lost")}
     died = sum(
         outcome.startswith("HDF5") for outcome in outcomes.values()
-    )  # in C code, which nothing in the same process can end
+    )  # in C code, which only another process can end
     record_property("trials", last)
     record_property("survived", last - died)
     assert died <= max(2, last // 50) and not lost, (
@@ -223,7 +226,7 @@ def test_long_texts_are_not_read(tmp_path):
     refused("scores", path, "a.h5: labels: texts of 100,001 bytes in a file of")
 
 
-def test_a_text_that_many_point_at_is_not_read(tmp_path):
+def test_a_text_with_many_references_is_not_read(tmp_path):
     path = replaced(
         features(tmp_path / "a.h5"),
         "failed",
@@ -367,7 +370,7 @@ def test_attributes_of_another_form(tmp_path, kind, name, value):
         ("labels", 1, "Car", "expected clips, and classes, each once"),
     ],
 )
-def test_values_that_can_not_be(tmp_path, name, place, value, message):
+def test_impossible_values(tmp_path, name, place, value, message):
     path = scores(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
         file[name][place] = value

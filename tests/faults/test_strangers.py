@@ -37,7 +37,10 @@ class Evil:
 
 
 def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
-    code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\nfrom wsedtk.models.networks.dcase_crnn import DcaseCrnn as Net\n"
+    code = (
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+        "from wsedtk.models.networks.dcase_crnn import DcaseCrnn as Net\n"
+    )
     (tmp_path / "theirs.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     for name, package in (
@@ -48,7 +51,8 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
         edit(model, network=name)
         with pytest.raises(
             InputError,
-            match=f"m: model.yaml names code from outside wsedtk, '{name}', .*set WSEDTK_NETWORKS={package} in",
+            match=f"m: model.yaml names code from outside wsedtk, '{name}', .*set "
+            f"WSEDTK_NETWORKS={package} in",
         ):
             checkpoint.load_model(model)
     assert "theirs" not in sys.modules and not (tmp_path / "ran").exists()
@@ -108,7 +112,7 @@ def test_a_model_imports_nothing_from_outside(model, tmp_path, monkeypatch):
         ),
     ],
 )
-def test_sizes_that_lie(model, changes, message):
+def test_false_sizes(model, changes, message):
     edit(model, **changes)
     with pytest.raises(InputError, match=message) as error:
         checkpoint.load_model(model)
@@ -123,7 +127,8 @@ def test_tensors_of_other_kinds(model, dtype):
     )
     with pytest.raises(
         InputError,
-        match=f"the tensor 'conv1.bias' in model.safetensors holds {dtype}, not floating-point numbers",
+        match=f"the tensor 'conv1.bias' in model.safetensors holds {dtype}, not "
+        "floating-point numbers",
     ):
         checkpoint.load_model(model)
 

@@ -18,7 +18,7 @@ def test_the_second_refuses(site, tmp_path, stage):
         time.sleep(0.002)
     first.process.send_signal(
         19
-    )  # SIGSTOP: it is in the middle of its work however long the second takes
+    )  # SIGSTOP: it stays in the middle of its work while the second runs
     assert first.is_running
     before = listing(tmp_path)
     try:
@@ -35,7 +35,7 @@ def test_the_second_refuses(site, tmp_path, stage):
 
 @pytest.mark.parametrize("number", repeat(10, 1))
 @pytest.mark.parametrize("stage", some(STAGES[1:], 1))
-def test_begun_together(site, tmp_path, stage, number):
+def test_started_together(site, tmp_path, stage, number):
     """Each process completes, or fails and names the other one; at least one completes."""
     reference, arguments = site.reference(stage), site.arguments(stage)
     jobs = [Job(tmp_path, arguments) for _ in range(3)]

@@ -78,7 +78,9 @@ class Job:
     def __init__(self, folder, arguments, before=lambda: None, stdout=None):
         self.mark, self.started, self.stderr = uuid.uuid4().hex, time.monotonic(), None
         self.before = listing(Path(folder))  # earlier content
-        self._said = tempfile.TemporaryFile()  # a pipe would wait for orphans
+        self._said = (
+            tempfile.TemporaryFile()
+        )  # with a pipe, reading would wait for orphaned processes
         environment = {
             **os.environ,
             MARK: self.mark,
@@ -89,9 +91,7 @@ class Job:
         }
 
         def prepare():
-            signal.signal(
-                signal.SIGINT, signal.SIG_DFL
-            )  # ignored in what a shell runs in the background
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells ignore it in background processes
             before()
 
         program = ["-c", LAUNCHER] if arguments[0] == "extract" else ["-m", "wsedtk"]
@@ -223,7 +223,7 @@ def content(folder):
         relative = path.relative_to(folder)
         unseen = any(
             part.startswith(".") or part == "tensorboard" for part in relative.parts
-        )  # TensorBoard's hold times
+        )  # those of TensorBoard contain times
         if not path.is_file() or unseen or path.name == "train.log":
             continue
         if path.suffix == ".h5":
@@ -231,7 +231,7 @@ def content(folder):
         elif path.suffix == ".pt":
             torch.load(
                 path, map_location="cpu", weights_only=True
-            )  # it must be whole; which ones there are depends on the kills
+            )  # each must be complete; their number depends on the kills
         elif path.name == "history.tsv":
             found[str(relative)] = _history(path)
         else:

@@ -1,11 +1,12 @@
-"""Run the mini recipe of two checkouts on this machine, and compare what they make bit by bit.
+"""Run the mini recipe of two checkouts on this machine, and compare the results bit by bit.
 
     python tests/golden/compare_checkouts.py BEFORE AFTER [--exp DIR] [OPTION VALUE ...]
 
 BEFORE and AFTER are checkouts of the project. OPTION VALUE is given to recipes/mini/run.sh of both,
-for example `--seed 1` or `--num-train 60`. Compared are features, weights, scores, tables of tags
-and events, operating points, and the figures of report.json. The exit status is 1 if any differ.
-Both use this Python's environment. Equal bits are expected on one machine only.
+for example `--seed 1` or `--num-train 200`. The script compares features, weights, scores, tables
+of tags and events, operating points, and the figures of report.json. The exit status is 1 if any
+differ. Both checkouts use the environment of this Python. Results are bit-identical only on the same
+machine.
 """
 
 import argparse

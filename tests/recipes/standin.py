@@ -23,7 +23,8 @@ from wsedtk.corpora import audioset, audioset_metadata, dcase2017, youtube
 RATE = 16000
 CORPORA = {"dcase2017": dcase2017.read, "audioset": audioset.read}
 DCASE_IDS = (
-    "/m/0284vy3 /m/05x_td /m/02mfyn /m/02rhddq /m/0199g /m/06_fw /m/012n7d /m/012ndj /m/0dgbq /m/04qvtq /m/03qc9zr /m/0k4j "
+    "/m/0284vy3 /m/05x_td /m/02mfyn /m/02rhddq /m/0199g /m/06_fw /m/012n7d /m/012ndj /m/0dgbq "
+    "/m/04qvtq /m/03qc9zr /m/0k4j "
     "/t/dd00134 /m/01bjv /m/07r04 /m/04_sv /m/07jdr"
 ).split()  # they have sounds number 0 to 16
 

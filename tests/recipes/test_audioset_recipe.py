@@ -154,7 +154,7 @@ def test_every_artefact_is_there(experiment):
     assert not list(exp.rglob("*.tmp")) and f"open {exp}/report.html" in process.stdout
 
 
-def test_all_classes_are_labels_and_coverage_is_told(experiment, real_data):
+def test_all_classes_are_labels_and_coverage_is_reported(experiment, real_data):
     exp, _, process = experiment
     with open(
         real_data / "audioset/class_labels_indices.csv", encoding="utf-8", newline=""
@@ -243,7 +243,7 @@ def test_dcase_scores_are_the_columns_of_its_classes_by_id(experiment, run, tmp_
     )
 
 
-def test_a_model_trained_without_them_has_seen_no_video_of_the_test_sets(experiment):
+def test_a_model_trained_without_the_test_videos_has_seen_none(experiment):
     exp, _, process = experiment
     for part in ("test", "eval"):
         count = len(names_of(exp / "dcase/data" / part))
@@ -322,7 +322,7 @@ def test_an_imported_model_is_scored_without_training(imported):
     ] == "/m/05x_td\tAir horn, truck horn"
 
 
-def test_a_model_that_can_not_be_scored_is_refused_before_any_work(imported, real_data, tmp_path):
+def test_a_model_that_can_not_be_evaluated_is_refused_first(imported, real_data, tmp_path):
     model, _, _ = imported
     options = [
         "--metadata",
@@ -357,7 +357,7 @@ def test_a_model_that_can_not_be_scored_is_refused_before_any_work(imported, rea
         ), process.stderr
 
 
-def test_what_it_may_have_been_trained_on_is_left_out_of_a_second_score(imported, real_data):
+def test_possible_training_videos_are_excluded_in_a_second_result(imported, real_data):
     _, process, exp = imported
     assert "unbalanced_train_segments.csv is not there" in process.stderr
     trained = videos_of(real_data / "audioset", "balanced_train")
@@ -369,8 +369,8 @@ def test_what_it_may_have_been_trained_on_is_left_out_of_a_second_score(imported
             "scored"
         ] == len(unseen)
         assert (
-            f"{part}: {len(unseen)} of {len(names)} clips are of videos that the model was not trained on"
-            in process.stdout
+            f"{part}: {len(unseen)} of {len(names)} clips are of videos that the model was "
+            "not trained on" in process.stdout
         )
     assert len(unseen) < len(names)  # otherwise the test would check nothing
     evaluated = videos_of(real_data / "audioset", "eval")
@@ -381,7 +381,7 @@ def test_what_it_may_have_been_trained_on_is_left_out_of_a_second_score(imported
     assert row[3] == str(sum(name[:11] in evaluated for name in names)) != "0"
 
 
-def test_a_model_that_was_trained_on_other_clips_is_not_taken_for_one_of_these(experiment):
+def test_a_model_trained_on_other_clips_is_refused(experiment):
     exp, options, _ = experiment
     assert call("stages/03_balance.sh", *options, "--seed", 7).returncode == 0
     process = call("stages/10_transfer.sh", *options, "--config", exp.parent / "tiny.yaml")
@@ -392,7 +392,7 @@ def test_a_model_that_was_trained_on_other_clips_is_not_taken_for_one_of_these(e
     ), process.stderr
 
 
-def test_other_shards_take_the_place_of_the_old_ones(experiment):
+def test_new_shards_replace_old_ones(experiment):
     exp, options, _ = experiment
     process = call("stages/02_extract.sh", *options, "--shards", 2)
     assert process.returncode == 0, process.stderr
@@ -440,14 +440,14 @@ def test_poolings_are_compared_on_both_corpora(experiment):
         (["--shards", "x"], "--shards 'x': expected a number from 1"),
         (
             ["--dcase-metadata", "/tmp", "--dcase-audio", "/no/such"],
-            "/no/such: no such folder; --dcase-audio",
+            "/no/such: no such folder; give the DCASE audio as --dcase-audio",
         ),
         (["--stage", 11], "stage at most 10"),
         (["--subset", "everything"], "everything"),
         (["--dry-run"], "--dry-run is for stage 0"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path, options, message):
+def test_what_is_wrong_is_reported(tmp_path, options, message):
     process = call(
         "run.sh", "--exp", tmp_path / "exp", "--metadata", tmp_path, "--audio", tmp_path, *options
     )

@@ -28,7 +28,7 @@ def test_arguments_pass_untouched(tmp_path):
     assert str(words) in (tmp_path / "log dir" / "l.log").read_text()
 
 
-def test_a_log_tells_command_host_times_and_status(tmp_path):
+def test_a_log_has_command_host_times_and_status(tmp_path):
     process = local(
         "--mem",
         "4",
@@ -58,7 +58,10 @@ def test_jobs_run_at_once_and_the_failed_ones_are_named(tmp_path):
 
 
 def test_few_jobs_run_at_once(tmp_path):
-    script = f"touch {tmp_path}/on.JOB; ls {tmp_path} | grep -c on > {tmp_path}/count.JOB; sleep 0.2; rm {tmp_path}/on.JOB"
+    script = (
+        f"touch {tmp_path}/on.JOB; ls {tmp_path} | grep -c on > {tmp_path}/count.JOB; "
+        f"sleep 0.2; rm {tmp_path}/on.JOB"
+    )
     assert (
         local(
             "--max-jobs-run", 2, "JOB=1:5", tmp_path / "l.JOB.log", "bash", "-c", script
@@ -68,7 +71,7 @@ def test_few_jobs_run_at_once(tmp_path):
     assert max(int((tmp_path / f"count.{i}").read_text()) for i in range(1, 6)) <= 2
 
 
-def test_not_finished_is_told_apart(tmp_path):
+def test_exit_status_75_means_not_finished(tmp_path):
     assert (
         local(
             "JOB=1:2", tmp_path / "l.JOB.log", "bash", "-c", "exit $((JOB == 2 ? 75 : 0))"
@@ -113,8 +116,11 @@ def test_a_signal_ends_the_jobs(tmp_path):
 
 @pytest.mark.parametrize("name", ["TERM", "USR1"])
 @pytest.mark.parametrize("array", [[], ["--max-jobs-run", 1, "JOB=1:3"]], ids=["one", "array"])
-def test_a_job_that_saves_its_work_is_waited_for(tmp_path, name, array):
-    script = f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; touch {tmp_path}/ready; sleep 60 & wait"
+def test_jobs_have_time_to_save_their_work(tmp_path, name, array):
+    script = (
+        f"trap 'sleep 0.5; echo saved > {tmp_path}/saved; echo said; exit 75' TERM; "
+        f"touch {tmp_path}/ready; sleep 60 & wait"
+    )
     log = "l.JOB.log" if array else "l.1.log"
     process = subprocess.Popen(
         ["bash", LOCAL, *map(str, array), str(tmp_path / log), "bash", "-c", script],
@@ -176,7 +182,10 @@ def test_wrong_options_exit_with_2():
 
 def test_the_environment_script_never_exits_its_caller(tmp_path):
     """Without a usable Python it prints a message and returns non-zero; the caller continues."""
-    script = f". '{ROOT}/bin/env.sh'; PATH=/usr/bin:/bin PYTHON=/bin/false wsedtk_environment '' || echo still here $?"
+    script = (
+        f". '{ROOT}/bin/env.sh'; "
+        "PATH=/usr/bin:/bin PYTHON=/bin/false wsedtk_environment '' || echo still here $?"
+    )
     copy = tmp_path / "checkout"  # a checkout without an environment
     (copy / "bin").mkdir(parents=True)
     for name in ("setup.cfg", "constraints.txt", "bin/env.sh"):
@@ -235,7 +244,7 @@ def slurm(tmp_path):
     return run
 
 
-def test_what_slurm_is_asked_for(slurm, tmp_path):
+def test_arguments_of_sbatch(slurm, tmp_path):
     conf = (ROOT / "recipes/conf/slurm.conf").read_text()
     log = tmp_path / "a b" / "100%.JOB.log"
     process, asked = slurm(
@@ -281,7 +290,7 @@ def test_what_slurm_is_asked_for(slurm, tmp_path):
     )
 
 
-def test_a_site_says_what_its_slurm_wants(slurm, tmp_path):
+def test_a_site_configures_its_slurm(slurm, tmp_path):
     conf = """# ours
 command sbatch -A lab
 option gpu=0 -p cpu   # no GPU
@@ -321,21 +330,21 @@ option time=*"""
         ),
     ],
 )
-def test_a_wrong_configuration_or_option_is_told_before_anything_is_submitted(
+def test_a_wrong_configuration_or_option_is_reported_before_anything_is_submitted(
     slurm, tmp_path, conf, words, message
 ):
     process, asked = slurm(conf, *words, tmp_path / "l.log", "true")
     assert process.returncode == 2 and message in process.stderr and asked is None
 
 
-def test_what_is_no_log_is_not_overwritten(tmp_path):
+def test_only_logs_are_overwritten(tmp_path):
     (tmp_path / "mine.sh").write_text("echo mine\n")
     process = local(tmp_path / "mine.sh", "true")
     assert process.returncode == 1 and "mine.sh: holds something else than a log" in process.stderr
     assert (tmp_path / "mine.sh").read_text() == "echo mine\n"
 
 
-def test_output_without_a_line_end_leaves_the_last_line_its_own(tmp_path):
+def test_output_without_a_newline_does_not_change_the_last_line(tmp_path):
     assert local("JOB=1:1", tmp_path / "l.JOB.log", "printf", "no end").returncode == 0
     lines = (tmp_path / "l.1.log").read_text().splitlines()
     assert lines[2] == "no end" and lines[3].startswith("# ended ")

@@ -114,7 +114,7 @@ def test_a_dry_run_fetches_nothing(download, tmp_path, server):
     assert not (tmp_path / "asked.txt").exists() and not list((tmp_path / "my exp").rglob("*.wav"))
 
 
-def test_a_server_that_lacks_a_list_is_told(download, tmp_path, server):
+def test_a_server_that_lacks_a_list_is_reported(download, tmp_path, server):
     (server / "groundtruth_weak_label_testing_set.csv").unlink()
     result = download("--stop-stage", "0")
     assert result.returncode != 0 and "curl" in result.stderr

@@ -231,7 +231,7 @@ def test_held_out_clips_share_no_video_with_the_rest(experiment):
 
 @pytest.mark.parametrize("part", ["test", "eval"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_score_says_of_how_many_clips_and_where_it_was_tuned(experiment, part, mode):
+def test_a_report_states_its_clips_and_where_it_was_tuned(experiment, part, mode):
     exp, _, process, _ = experiment
     clips, text = (
         report_of(exp / "tiny", part, mode)["clips"],
@@ -415,7 +415,8 @@ def test_a_comparison_is_written_and_printed(comparison):
     titles = [line for line in page.splitlines() if line.startswith("## ")]
     assert titles == [
         "## Segment mode on the development set (as Wang, Li & Metze, table 2)",
-        "## Frame mode with a threshold for each class on the development set, which it is tuned on",
+        "## Frame mode with a threshold for each class on the development set, which it is "
+        "tuned on",
         "## Frame mode with one threshold on the development set, which it is tuned on "
         "(as He, Shen & Zhang, table 2)",
     ]
@@ -429,7 +430,7 @@ def test_a_comparison_is_written_and_printed(comparison):
     ]
 
 
-def test_a_comparison_asks_for_one_job_a_system_and_seed(tmp_path):
+def test_a_comparison_starts_one_job_per_system_and_seed(tmp_path):
     (tmp_path / "ask").write_text(
         '#!/bin/sh\nprintf \' %s\' "$@" >> "$0.asked"\necho >> "$0.asked"\n'
     )
@@ -459,7 +460,7 @@ def test_a_comparison_asks_for_one_job_a_system_and_seed(tmp_path):
     )
 
 
-def test_a_comparison_that_is_stopped_says_how_to_go_on(tmp_path):
+def test_a_stopped_comparison_says_how_to_resume(tmp_path):
     (tmp_path / "wait").write_text('#!/bin/sh\ntouch "$0.ready"\nexec sleep 60\n')
     (tmp_path / "wait").chmod(0o755)
     process = subprocess.Popen(
@@ -616,7 +617,7 @@ def test_a_wrong_folder_stops_the_recipe_and_names_the_log(real_data, tmp_path, 
     assert "01_prepare.log" in process.stderr and "stage 2" not in process.stderr
 
 
-def test_a_dry_run_only_says_what_would_be_fetched(tmp_path):
+def test_a_dry_run_only_prints_commands(tmp_path):
     url = "http://127.0.0.1:9/x"
     process = call(
         "run.sh",

@@ -77,10 +77,12 @@ def test_every_artefact_is_there(experiment):
     exp, _, process = experiment
     assert process.returncode == 0, process.stderr
     names = """
-        data/train/clips.tsv data/train/tags.tsv data/train/labels.txt data/train/info.yaml data/test/events.tsv
+        data/train/clips.tsv data/train/tags.tsv data/train/labels.txt data/train/info.yaml
+        data/test/events.tsv
         data/fit/clips.tsv data/valid/clips.tsv feats/train.h5 feats/test.h5 report.html
-        tiny/model.safetensors tiny/model.yaml tiny/config.yaml tiny/history.tsv tiny/train.log tiny/operating_point.yaml
-        tiny/valid/scores.h5 tiny/test/scores.h5 tiny/test/segment/report.json tiny/test/frame/clips.tsv tiny/test/frame/tags.tsv
+        tiny/model.safetensors tiny/model.yaml tiny/config.yaml tiny/history.tsv tiny/train.log
+        tiny/operating_point.yaml tiny/valid/scores.h5 tiny/test/scores.h5
+        tiny/test/segment/report.json tiny/test/frame/clips.tsv tiny/test/frame/tags.tsv
         tiny/test/frame/events.tsv tiny/test/frame/report.json tiny/test/frame/report.txt"""
     for name in names.split():
         assert (exp / name).stat().st_size > 0, name
@@ -186,13 +188,14 @@ def test_the_same_seed_gives_the_same_scores_and_events_in_one_job_and_in_two(ex
         assert (exp / "tiny" / path).read_bytes() == (again / "tiny" / path).read_bytes(), path
 
 
-def test_a_job_asks_for_what_it_takes(sharded):
+def test_jobs_request_their_resources(sharded):
     exp, asked = sharded
     train, test = f"{exp}/data/train {exp}/feats/train.h5", f"{exp}/data/test {exp}/feats/test.h5"
     for name, command in (("train", train), ("test", test)):
         log = f"{exp}/log/02_extract_{name}.WSEDTK_SHARD"
         assert (
-            f" --mem 4 --max-jobs-run 2 WSEDTK_SHARD=1:2 {log}.log wsedtk --record {log}.yaml extract --config "
+            f" --mem 4 --max-jobs-run 2 WSEDTK_SHARD=1:2 {log}.log wsedtk --record {log}.yaml "
+            "extract --config "
             f"{RECIPE}/conf/frontend_wang.yaml --shard WSEDTK_SHARD/2 -- {command}" in asked
         )
         assert [
@@ -211,7 +214,7 @@ def test_a_job_asks_for_what_it_takes(sharded):
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 3])
-def test_the_networks_jobs_ask_for_gpus_and_train_with_a_process_on_each(tmp_path, gpus):
+def test_training_jobs_request_gpus_with_a_process_on_each(tmp_path, gpus):
     asked = recorder(tmp_path / "only asked")
     for script in ("04_train", "05_predict"):
         process = call(
@@ -237,9 +240,7 @@ def test_the_networks_jobs_ask_for_gpus_and_train_with_a_process_on_each(tmp_pat
         assert f" --gpu {min(gpus, 1)} " in line and ".log wsedtk --record " in line
 
 
-def test_an_extraction_goes_on_in_as_many_jobs_and_leaves_nothing_of_another_number(
-    experiment, tmp_path
-):
+def test_an_extraction_resumes_with_as_many_jobs_or_starts_again(experiment, tmp_path):
     exp, options, _ = experiment
     shutil.copytree(exp / "data", tmp_path / "exp/data")
     options = [*options, "--exp", tmp_path / "exp", "--stage", 2, "--stop-stage", 2]
@@ -266,7 +267,7 @@ def test_an_extraction_goes_on_in_as_many_jobs_and_leaves_nothing_of_another_num
     ]
 
 
-def test_training_goes_on_where_it_was(experiment):
+def test_training_resumes(experiment):
     _, options, _ = experiment
     process = call("run.sh", *options, "--stage", 4, "--stop-stage", 4)
     assert process.returncode == 0 and "training is done" in process.stderr
@@ -284,7 +285,7 @@ def test_a_second_system_joins_the_report(experiment):
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
-def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
+def test_a_signal_stops_all_and_a_new_run_resumes(experiment, tmp_path, name):
     exp, options, _ = experiment
     model = exp / f"stopped {name}"
     (tmp_path / "long.yaml").write_text(
@@ -312,7 +313,7 @@ def test_a_signal_stops_all_and_a_new_run_goes_on(experiment, tmp_path, name):
         env=environment,
         preexec_fn=lambda: signal.signal(
             signal.SIGINT, signal.default_int_handler
-        ),  # shells ignore it in `&`
+        ),  # shells ignore it in background processes
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -366,7 +367,7 @@ def test_wrong_options_are_refused(options, message):
 
 
 @pytest.mark.parametrize("recipe", ["mini", "dcase2017", "audioset"])
-def test_a_batch_job_from_elsewhere_than_the_checkout_is_told_so(tmp_path, recipe):
+def test_a_batch_job_outside_the_checkout_is_an_error(tmp_path, recipe):
     script = shutil.copy(ROOT / "recipes" / recipe / "batch.sbatch", tmp_path / "slurm_script")
     elsewhere, here = (
         {**os.environ, "SLURM_SUBMIT_DIR": str(folder)} for folder in (tmp_path, ROOT)
