@@ -22,12 +22,12 @@ from test_checkpoint import small_spec
 from wsedtk import __version__
 from wsedtk import inspection as artefacts
 from wsedtk.cli import main as cli
+from wsedtk.cli import printing_info
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import feature_parts
 from wsedtk.models import checkpoint
 from wsedtk.report.page import Page
-from wsedtk.stages import info
 
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
 from mutations import count, in_time, mutate  # noqa: E402
@@ -115,8 +115,8 @@ def exp(made, tmp_path):
 def told(path):
     """What is told of an artefact, which both forms can show: (About, text)."""
     about = artefacts.describe(path)
-    json.dumps(info._plain(dataclasses.asdict(about)), allow_nan=False)
-    return about, info.text_of(about)
+    json.dumps(printing_info.json_of(about), allow_nan=False)
+    return about, printing_info.text_of(about)
 
 
 def inputs(about):
