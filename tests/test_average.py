@@ -388,7 +388,7 @@ def test_impossible_outputs(run, tmp_path):
     made(run, path, other, tmp_path / "c.h5")
     for name in "xy":
         assert run("average", path, tmp_path / name).exit_code == 0
-    assert "y: is there already, and" in refused(run, tmp_path / "x", tmp_path / "y")
+    assert "y: exists already, and" in refused(run, tmp_path / "x", tmp_path / "y")
     (tmp_path / "d.h5").mkdir()
     assert "d.h5: a folder; name a file to write" in refused(run, path, tmp_path / "d.h5")
     twins = write_score_file(

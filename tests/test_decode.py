@@ -11,6 +11,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, store
 from wsedtk.decoding import operating_point
 from wsedtk.stages import decode
+from wsedtk.stages.options.results import DecodeOptions
 
 LABELS = ["Car", "Air horn, truck horn"]
 
@@ -146,7 +147,7 @@ def test_frames_are_needed_for_frame_mode_only(run, tmp_path):
     with pytest.raises(
         InputError, match="s.h5: holds no frame scores; predict without --no-frames"
     ):
-        decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", "frame")
+        decode.run(DecodeOptions(scores, tmp_path / "p.yaml", tmp_path / "out", mode="frame"))
 
 
 @pytest.mark.parametrize("labels", [LABELS[::-1], ["Car", "Dog"], ["Car"]])
@@ -154,22 +155,22 @@ def test_the_classes_must_be_those_of_the_scores(tmp_path, files, labels):
     point = make_point(len(labels), labels)
     operating_point.write(tmp_path / "p.yaml", point)
     with pytest.raises(InputError, match="p.yaml: its classes are not those of .*scores.h5"):
-        decode.run(files[0], tmp_path / "p.yaml", tmp_path / "out", None)
+        decode.run(DecodeOptions(files[0], tmp_path / "p.yaml", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_and_wrong_files(files, tmp_path):
     scores, point = files
     with pytest.raises(InputError, match="nothing.h5: no such file"):
-        decode.run(tmp_path / "nothing.h5", point(), tmp_path / "out", None)
+        decode.run(DecodeOptions(tmp_path / "nothing.h5", point(), tmp_path / "out"))
     with pytest.raises(InputError, match="nothing.yaml: no such file"):
-        decode.run(scores, tmp_path / "nothing.yaml", tmp_path / "out", None)
+        decode.run(DecodeOptions(scores, tmp_path / "nothing.yaml", tmp_path / "out"))
     (tmp_path / "empty.h5").write_bytes(b"")
     with pytest.raises(InputError, match="empty.h5: not an HDF5 file"):
-        decode.run(tmp_path / "empty.h5", point(), tmp_path / "out", None)
+        decode.run(DecodeOptions(tmp_path / "empty.h5", point(), tmp_path / "out"))
     (tmp_path / "empty.yaml").write_text("")
     with pytest.raises(InputError, match="empty.yaml: not an operating point"):
-        decode.run(scores, tmp_path / "empty.yaml", tmp_path / "out", None)
+        decode.run(DecodeOptions(scores, tmp_path / "empty.yaml", tmp_path / "out"))
 
 
 def test_scores_that_are_not_finite(tmp_path):
@@ -178,7 +179,7 @@ def test_scores_that_are_not_finite(tmp_path):
     with pytest.raises(
         InputError, match="1 clips have clip scores that are not numbers from 0 to 1, the first 'b'"
     ):
-        decode.run(scores, tmp_path / "p.yaml", tmp_path / "out", None)
+        decode.run(DecodeOptions(scores, tmp_path / "p.yaml", tmp_path / "out"))
 
 
 def test_decoding_gates_with_the_tags_it_is_given(files):
@@ -196,7 +197,7 @@ def test_decoding_gates_with_the_tags_it_is_given(files):
 
 def test_an_operating_point_of_another_model_is_refused(files, tmp_path):
     scores, point = files
-    decode.run(scores, point(model="m"), tmp_path / "own", None)
+    decode.run(DecodeOptions(scores, point(model="m"), tmp_path / "own"))
     assert datadir.read_decoded(tmp_path / "own", LABELS).info == {
         "mode": "segment",
         "model": "m",
@@ -209,5 +210,5 @@ def test_an_operating_point_of_another_model_is_refused(files, tmp_path):
     with pytest.raises(
         InputError, match=r"point.yaml: was tuned on the scores of another model \(other\)"
     ):
-        decode.run(scores, point(model="other"), tmp_path / "out", None)
+        decode.run(DecodeOptions(scores, point(model="other"), tmp_path / "out"))
     assert not (tmp_path / "out").exists()

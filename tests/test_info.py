@@ -21,13 +21,13 @@ from test_checkpoint import small_spec
 
 from wsedtk import __version__
 from wsedtk.cli import main as cli
+from wsedtk.cli import printing_info
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
 from wsedtk.data import feature_parts
 from wsedtk.inspection import artefacts
 from wsedtk.models import checkpoint
 from wsedtk.report.page import Page
-from wsedtk.stages import info
 
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
 from mutations import count, in_time, mutate  # noqa: E402
@@ -118,8 +118,8 @@ def exp(made, tmp_path):
 def told(path):
     """Return the description of an artefact, checked in both formats: (About, text)."""
     about = artefacts.describe(path)
-    json.dumps(info._plain(dataclasses.asdict(about)), allow_nan=False)
-    return about, info.text_of(about)
+    json.dumps(printing_info.json_of(about), allow_nan=False)
+    return about, printing_info.text_of(about)
 
 
 def inputs(about):

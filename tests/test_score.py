@@ -23,6 +23,7 @@ from wsedtk.data import datadir, events
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import average_precision
 from wsedtk.stages import score
+from wsedtk.stages.options.results import ScoreOptions
 
 SEGMENT = {
     "error_rate",
@@ -574,7 +575,7 @@ def test_the_reference_is_written_beside_the_report(run, tmp_path):
 
 def refused(folder, message, scores=None):
     with pytest.raises(InputError, match=message):
-        score.run(folder / "set", folder / "out", scores, 0, True)
+        score.run(ScoreOptions(folder / "set", folder / "out", scores=scores))
 
 
 def test_wrong_folders(tmp_path):

@@ -9,26 +9,20 @@ import pytest
 from helpers import write_score_file, write_set
 from sklearn.metrics import f1_score
 
+from wsedtk.cli import printing_results
 from wsedtk.core.errors import InputError
 from wsedtk.data import datadir, event_decoding, store
 from wsedtk.decoding import operating_point, thresholds
 from wsedtk.stages import tune
+from wsedtk.stages.options.results import TuneOptions
 
 LABELS = ["Car", "Air horn, truck horn", "Dog"]
 
 
-def tune_to(folder, scores="scores.h5", **changes):
-    """Run the stage on the files of a folder, and return the operating point."""
-    options = {
-        "criterion": "tags",
-        "published": False,
-        "seed": 0,
-        "median_seconds": (0.5,),
-        "min_seconds": (0.2,),
-        "max_gap_seconds": (0.2,),
-        "gate_by_tags": False,
-    }
-    tune.run(folder / scores, folder / "set", folder / "point.yaml", **{**options, **changes})
+def tune_to(folder, scores="scores.h5", **options):
+    """Run the stage with the files of a folder, and print its result. Return the operating point."""
+    paths = (folder / scores, folder / "set", folder / "point.yaml")
+    printing_results.print_tune(tune.run(TuneOptions(*paths, **options)))
     return operating_point.read(folder / "point.yaml")
 
 
@@ -219,7 +213,7 @@ def test_a_common_threshold_is_the_best_of_those_that_all_classes_share(
 ):
     for seed in range(3):
         folder = make_world(tmp_path / str(seed), seed, num_classes=3, lengths=(-0.9, 0.9))
-        point = tune_to(folder, criterion=criterion, common=True, **grid)
+        point = tune_to(folder, criterion=criterion, common_threshold=True, **grid)
         printed = capsys.readouterr().out
         for name in operating_point.PER_CLASS:
             assert len(set(getattr(point, name).tolist())) == 1, name
@@ -574,7 +568,7 @@ def test_a_target_is_met_by_what_is_decoded(run, tmp_path, criterion, target, ga
                     "false-alarms-per-hour": -alarms,
                 }[quantity]
                 assert reached >= float(value) * (-1 if quantity.startswith("false") else 1)
-        assert "warning: " in result.stderr and "rest on fewer than 30 clips: " in result.stderr
+        assert "warning: " in result.stderr and "have fewer than 30 clips: " in result.stderr
     assert found_any >= 4
 
 
@@ -608,9 +602,7 @@ def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
         "Never <b> 1 - 0.000 0.00 never predicted, at best precision 0.250, recall 1.000, 270.00 false alarms an hour"
     ) in lines
     assert "Absent 0 - 0.000 0.00 never predicted, nothing is found with any threshold" in lines
-    assert (
-        "3 classes rest on fewer than 30 clips: Absent (0), Never <b> (1), Car (2)" in result.stderr
-    )
+    assert "3 classes have fewer than 30 clips: Absent (0), Never <b> (1), Car (2)" in result.stderr
 
 
 @pytest.mark.parametrize("value, warned", [("100", True), ("180", False), ("0", False)])
@@ -625,7 +617,7 @@ def test_a_rate_that_needs_a_longer_set(run, tmp_path, value, warned):
         "--target",
         f"false-alarms-per-hour={value}",
     )
-    assert ("a single false alarm is 180 an hour: 100 means none here" in result.stderr) == warned
+    assert ("a single false alarm is 180 an hour: 100 allows none here" in result.stderr) == warned
 
 
 def test_a_target_for_many_classes_is_summed_up(run, tmp_path):

@@ -16,6 +16,7 @@ from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
 from wsedtk.stages import detect, tune
+from wsedtk.stages.options.results import DetectOptions
 
 NAMES, LABELS = ["Café.wav", "b.wav"], ["Möwe", "Dog"]
 
@@ -85,9 +86,10 @@ def test_an_operating_point(tmp_path):
     )
     point = operating_point.read(tmp_path / "p.yaml")
     assert point.labels == LABELS and point.frame_thresholds.tolist() == [0.5, 0.5]
-    point = detect.read_point(
-        tmp_path, tmp_path / "p.yaml", "any", LABELS, [f"{nfd('Möwe')}=0.25"], None
+    options = DetectOptions(
+        tmp_path, [], operating_point=tmp_path / "p.yaml", thresholds=[f"{nfd('Möwe')}=0.25"]
     )
+    point = detect.read_point(options, "any", LABELS)
     assert point.frame_thresholds.tolist() == [0.25, 0.5]
     content = yaml.safe_load((tmp_path / "p.yaml").read_text(encoding="utf-8"))
     content["frame_thresholds"]["Möwe"] = 0.1

@@ -23,6 +23,7 @@ from wsedtk.data import store
 from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
 from wsedtk.stages import decode, detect, extract, predict
+from wsedtk.stages.options.results import DecodeOptions, DetectOptions, PredictOptions
 
 MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)
 
@@ -78,26 +79,20 @@ def main():
 
         def ours():
             extract.run(data, folder / "f.h5", None, 1, None, common.SECONDS, "float32", False, 0.0)
-            predict.run(model, folder / "f.h5", folder / "s.h5", None, False, False, None, "cpu")
-            decode.run(folder / "s.h5", folder / "point.yaml", folder / "out", "frame")
+            predict.run(PredictOptions(model, folder / "f.h5", folder / "s.h5", device="cpu"))
+            paths = (folder / "s.h5", folder / "point.yaml", folder / "out")
+            decode.run(DecodeOptions(*paths, mode="frame"))
 
         def detection(sounds):
             detect.run(
-                model,
-                sounds,
-                folder / "e.tsv",
-                None,
-                "tsv",
-                "mix",
-                (),
-                (),
-                None,
-                folder / "point.yaml",
-                None,
-                None,
-                0.0,
-                False,
-                "cpu",
+                DetectOptions(
+                    model,
+                    sounds,
+                    output=folder / "e.tsv",
+                    operating_point=folder / "point.yaml",
+                    max_failures=0,
+                    device="cpu",
+                )
             )
 
         soundfile.write(

@@ -1,5 +1,7 @@
 """Kinds of values that parameters of commands take."""
 
+import importlib
+
 import click
 
 
@@ -98,3 +100,29 @@ class Target(click.ParamType):
                 ctx,
             )
         return key, number
+
+
+class Extension(click.ParamType):
+    """The name of a built-in object of an extension point, or `package.module:Object`.
+
+    The names come from the registry. It is imported only when a value or the help needs it, which
+    keeps `wsedtk --help` fast.
+    """
+
+    name = "extension"
+
+    def __init__(self, module: str, registry: str) -> None:
+        self._module = module
+        self._registry = registry
+
+    def _names(self) -> "click.Choice[str]":  # click 8.1 can't subscript it
+        registry = getattr(importlib.import_module(self._module), self._registry)
+        return click.Choice(registry.names())
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names as the help shows them."""
+        return f"[{'|'.join(self._names().choices)}|package.module:Class]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, which is checked here only if it is that of a built-in object."""
+        return value if ":" in value else self._names().convert(value, param, ctx)

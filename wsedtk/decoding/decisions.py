@@ -1,41 +1,132 @@
 """Thresholds of several classes, and the decisions that they lead to.
 
-N clips, S segments, K classes.
+N clips (or segments), K classes.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from wsedtk.core.types import Booleans, Floats
 from wsedtk.decoding import thresholds
+from wsedtk.decoding.thresholds import Candidates
 
 
-@dataclasses.dataclass(frozen=True)
+class Target(NamedTuple):
+    """A quantity and the value that the decisions of each class must reach.
+
+    `hours` is the duration of the audio, for rates.
+    """
+
+    quantity: str
+    value: float
+    hours: float
+
+
+class Counts(NamedTuple):
+    """The numbers of true positives, of positive decisions, and of positives in the truth."""
+
+    true_positives: int
+    predicted: int
+    positives: int
+
+    @property
+    def precision(self) -> float:
+        """The share of the positive decisions that are true, 0 without any."""
+        return self.true_positives / max(self.predicted, 1)
+
+    @property
+    def recall(self) -> float:
+        """The share of the positives that are found, 0 without any."""
+        return self.true_positives / max(self.positives, 1)
+
+    @property
+    def f1(self) -> float:
+        """The F1 score, 0 without positives and positive decisions."""
+        return float(thresholds.f1_score(*self))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Decisions:
-    """The thresholds that were chosen, and what they lead to on the set; each array (K,)."""
+    """Thresholds, and the decisions that they lead to. K is 1 for common thresholds.
 
-    unit: str  # what is decided on: clips, or 1 s segments
-    option: np.ndarray  # which of the ways of making scores
-    threshold: np.ndarray
-    true_positives: np.ndarray
-    predicted: np.ndarray
-    positives: np.ndarray
-    nearest: list | None = None  # see `thresholds.search_target`
+    Attributes
+    ----------
+    unit : str
+        What is decided on, such as "clips" or "1 s segments".
+    setting : (K,) int64
+        The filters of each class, as an index into the settings to choose from.
+    threshold : (K,) float64
+    true_positives, predicted, positives : (K,) int64
+        The numbers of true positives, of positive decisions, and of positives in the truth.
+    nearest : tuple of (int, int) or None, optional
+        For each class that cannot reach the target, the true positives and positive decisions of
+        the threshold that comes nearest: (0, 0) if no threshold finds anything. None for the
+        other classes. The tuple itself is None without a target.
+    """
+
+    unit: str
+    setting: npt.NDArray[np.int64]
+    threshold: npt.NDArray[np.float64]
+    true_positives: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    positives: npt.NDArray[np.int64]
+    nearest: tuple[tuple[int, int] | None, ...] | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """The counts, summed over classes."""
+        sums = (self.true_positives.sum(), self.predicted.sum(), self.positives.sum())
+        return Counts(*map(int, sums))
 
 
-def choose(options, truth, unit, hours, target, published=None):
-    """Choose thresholds for a target, as (quantity, value), or without one for the best micro F1; or take those `published` (K,)."""
+def choose(
+    candidates: Sequence[Sequence[Candidates]],
+    truth: Booleans,
+    unit: str,
+    *,
+    target: Target | None = None,
+    published: Floats | None = None,
+) -> Decisions:
+    """Choose a setting and a threshold for each class, for the best micro F1 or for a target.
+
+    Parameters
+    ----------
+    candidates : K sequences of Candidates
+        For each class, the candidate thresholds with each setting.
+    truth : (N, K) bool
+    unit : str
+        What is decided on.
+    target : Target, optional
+        The target that each class must reach.
+    published : (K,), optional
+        Thresholds to take instead.
+
+    Returns
+    -------
+    Decisions
+    """
     positives, nearest = truth.sum(axis=0), None
-    if target:
-        option, threshold, nearest = thresholds.search_target(options, positives, hours, *target)
+    if target is not None:
+        setting, threshold, near = thresholds.search_target(
+            candidates, positives, target.hours, target.quantity, target.value
+        )
+        nearest = tuple(near)
     elif published is not None:
-        option, threshold = np.zeros(len(options), np.int64), published
+        setting, threshold = np.zeros(len(candidates), np.int64), published
     else:
-        option, threshold = thresholds.search(options, int(positives.sum()))
-    chosen = [alternatives[o] for alternatives, o in zip(options, option)]
-    place = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(chosen, threshold)]
-    hits, predicted = (
-        np.array([getattr(c, name)[i] for c, i in zip(chosen, place)])
-        for name in ("true_positives", "predicted")
+        setting, threshold = thresholds.search(candidates, int(positives.sum()))
+    chosen = [of_class[number] for of_class, number in zip(candidates, setting)]
+    places = [int(np.flatnonzero(c.thresholds == t)[0]) for c, t in zip(chosen, threshold)]
+    return Decisions(
+        unit,
+        setting,
+        threshold,
+        np.array([c.true_positives[place] for c, place in zip(chosen, places)]),
+        np.array([c.predicted[place] for c, place in zip(chosen, places)]),
+        positives,
+        nearest,
     )
-    return Decisions(unit, option, threshold, hits, predicted, positives, nearest)

@@ -1,42 +1,80 @@
-"""The highest scores of clips and segments, which an event needs to beat.
+"""The highest frame scores of clips and segments: events need thresholds of at most these.
 
 B clips, T frames, S segments, K classes.
 """
 
 import numpy as np
 
+from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.decoding import thresholds
+from wsedtk.decoding.thresholds import Candidates
 
 
-def clip_maxima(frames, seconds_per_frame, durations):
-    """The highest score (B, K) of the frames (B, T, K) that begin before the recording's end: what any event needs to beat."""
-    onset = np.round(np.arange(frames.shape[1]) * seconds_per_frame, 6)
-    return (frames * (onset < np.round(durations, 6)[:, None])[..., None]).max(axis=1, initial=0)
+def clip_maxima(frames: Floats, seconds_per_frame: float, durations: Floats) -> Floats:
+    """Return the highest score (B, K) of the frames that begin before the end of each clip.
 
-
-def segment_maxima(frames, seconds_per_frame, ends, num_segments):
-    """The highest score of the frames (B, T, K) that touch each 1 s segment of a clip before its end: what an event there must beat.
-
-    ends: (B,) seconds; num_segments: (B,). Returns (S, K), the segments of all clips one after the other.
+    Parameters
+    ----------
+    frames : (B, T, K)
+        Frame scores.
+    seconds_per_frame : float
+    durations : (B,)
+        The duration of each clip in seconds.
     """
-    out = np.zeros((len(frames), int(num_segments.max()), frames.shape[2]), frames.dtype)
-    edges = np.arange(frames.shape[1] + 1) * seconds_per_frame
-    onset, offset = (
-        np.round(edges[:-1], 6),
-        np.round(np.minimum(edges[1:], ends[:, None]), 6),
-    )  # (T,), (B, T)
-    for s in range(out.shape[1]):
+    onset = np.round(np.arange(frames.shape[1]) * seconds_per_frame, 6)
+    begins_inside = onset < np.round(durations, 6)[:, None]  # (B, T)
+    maxima: Floats = (frames * begins_inside[..., None]).max(axis=1, initial=0)
+    return maxima
+
+
+def segment_maxima(
+    frames: Floats, seconds_per_frame: float, ends: Floats, num_segments: Integers
+) -> Floats:
+    """Return the highest score of the frames that touch each 1 s segment.
+
+    Parameters
+    ----------
+    frames : (B, T, K)
+        Frame scores.
+    seconds_per_frame : float
+    ends : (B,)
+        The end of each clip in seconds. Frames count up to it.
+    num_segments : (B,)
+        The number of segments of each clip.
+
+    Returns
+    -------
+    (S, K)
+        The segments of all clips, one clip after the other.
+    """
+    num_frames, most_segments = frames.shape[1], int(num_segments.max())
+    out = np.zeros((len(frames), most_segments, frames.shape[2]), frames.dtype)
+    edges = np.arange(num_frames + 1) * seconds_per_frame
+    onset = np.round(edges[:-1], 6)  # (T,)
+    offset = np.round(np.minimum(edges[1:], ends[:, None]), 6)  # (B, T)
+    for s in range(most_segments):
         near = np.flatnonzero((onset < s + 1) & (np.round(edges[1:], 6) > s))
         if len(near):
-            near = slice(near[0], near[-1] + 1)
-            touching = (offset[:, near] > s) & (offset[:, near] > onset[near])
-            out[:, s] = (frames[:, near] * touching[..., None]).max(axis=1)
-    return out[np.arange(out.shape[1]) < num_segments[:, None]]
+            span = slice(near[0], near[-1] + 1)
+            touching = (offset[:, span] > s) & (offset[:, span] > onset[span])
+            out[:, s] = (frames[:, span] * touching[..., None]).max(axis=1)
+    segments: Floats = out[np.arange(most_segments) < num_segments[:, None]]
+    return segments
 
 
-def frame_candidates(values, truth):
-    """Candidates of one class for scores (N,) after filtering, where 0 is as good as no frame: no threshold lets it pass."""
-    c = thresholds.candidates(values, truth)
-    if len(values) and values.min() > 0:
-        return c
-    return thresholds.Candidates(c.thresholds[:-1], c.true_positives[:-1], c.predicted[:-1])
+def candidates(maxima: Floats, truth: Booleans) -> Candidates:
+    """Return the candidate thresholds of one class.
+
+    A maximum of 0 means that the filters leave no frame. No threshold makes such a decision
+    positive.
+
+    Parameters
+    ----------
+    maxima : (N,)
+        The highest filtered frame score of each clip or segment.
+    truth : (N,) bool
+    """
+    found: Candidates = thresholds.candidates(maxima, truth)
+    if len(maxima) and maxima.min() > 0:
+        return found
+    return Candidates(found.thresholds[:-1], found.true_positives[:-1], found.predicted[:-1])

@@ -1,59 +1,100 @@
-"""The score curves to make of recordings."""
+"""The score curves to make of recordings: one for each, or one for each channel."""
 
 import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import warning
+from wsedtk.data.folders import as_text
 from wsedtk.data.tables import normal
-from wsedtk.inference import recordings, sliding_windows
+from wsedtk.inference.sliding_windows import Source
 
 
-def sources_of(found, channels):
-    """What to make curves of: [Source], and how long that is in seconds, None where it can't be told."""
-    sources, total = [], 0.0
+class Sources(NamedTuple):
+    """The score curves to make, and their duration in seconds, None if it is not known."""
+
+    sources: list[Source]
+    seconds: float | None
+
+
+class Clash(NamedTuple):
+    """A source that has the name of another one, and a message that says so."""
+
+    source: Source
+    message: str
+
+
+def sources_of(found: Iterable[tuple[Path, str]], *, each_channel: bool) -> Sources:
+    """Return the score curves to make of recordings.
+
+    Parameters
+    ----------
+    found : iterable of (Path, str)
+        The path and the name of each recording. Files that are not sounds count as sources too:
+        they fail when they are read.
+    each_channel : bool
+        Whether each channel has a curve of its own. Otherwise the channels are mixed.
+    """
+    sources: list[Source] = []
+    total: float | None = 0.0
     for path, name in found:
-        count, seconds, rate = 1, 0.0, None
-        with contextlib.suppress(InputError):  # told when its turn comes
+        count, rate = 1, None
+        seconds: float | None = 0.0
+        with contextlib.suppress(InputError):  # raised again when the recording is read
             about = audio_files.info(path, count=False)
-            count, seconds, rate = (
-                about.num_channels if channels == "each" else 1,
-                about.duration,
-                about.sample_rate,
-            )
+            seconds, rate = about.duration, about.sample_rate
+            count = about.num_channels if each_channel else 1
         total = None if total is None or seconds is None else total + count * seconds
         if count == 1:
-            sources.append(sliding_windows.Source(path, name, None, rate))
+            sources.append(Source(path, name, None, rate))
             continue
         sources += [
-            sliding_windows.Source(path, f"{name}.ch{channel + 1}", channel, rate)
-            for channel in range(count)
+            Source(path, f"{name}.ch{channel + 1}", channel, rate) for channel in range(count)
         ]
-    return sources, total
+    return Sources(sources, total)
 
 
-def check_names(sources, in_files):
-    """Tell of sources of one name. Returns the sources to use, and why others fail.
+def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Source], list[Clash]]:
+    """Find sources that have the same name.
 
-    in_files: whether each source has files of its own. Then the second of two fails whose names
-    differ in their Unicode form only. Raises InputError where names are the same even so.
+    Parameters
+    ----------
+    sources : iterable of Source
+    in_files : bool
+        Whether each source has files of its own, which need different names.
+
+    Returns
+    -------
+    sources : list of Source
+        The sources to use. Without files these are all, and a warning names those that clash.
+    clashes : list of Clash
+        With files, the sources that can't be used, because their names differ from others in
+        their Unicode form only.
+
+    Raises
+    ------
+    InputError
+        With files, if two names are equal.
     """
-    seen, used, failed = {}, [], []
+    seen: dict[str, Source] = {}
+    used, clashes = [], []
     for source in sources:
         other = seen.setdefault(normal(source.name), source)
-        one, two = map(recordings.as_text, (source.path, other.path))
+        if other is source:
+            used.append(source)
+            continue
         remedy = "give the folder that holds both, or one at a time"
         if other.name != source.name:
             remedy = "they differ in their Unicode form only, rename one of them"
-        message = f"{one}: has the same name as {two}; {remedy}"
-        if other is source:
-            used.append(source)
-        elif not in_files:
-            say(f"warning: {message}")
+        message = f"{as_text(source.path)}: has the same name as {as_text(other.path)}; {remedy}"
+        if not in_files:
+            warning(message)
             used.append(source)
         elif other.name == source.name:
             raise InputError(message)
         else:
-            say(f"warning: detect: {source.name} failed: {message}")
-            failed.append(message)
-    return used, failed
+            clashes.append(Clash(source, message))
+    return used, clashes

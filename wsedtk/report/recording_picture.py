@@ -1,41 +1,101 @@
-"""A picture of a recording, in constant memory.
+"""A picture of the scores and events of one recording, in constant memory.
 
-C columns, T frames, F features.
+C columns, T frames, R feature frames a frame, F mel bins, K classes.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+
+from wsedtk.core.types import Floats
+from wsedtk.data.events import Event
+from wsedtk.inference.sliding_windows import Detector
 
 MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
 
 
 class Overview:
-    """The maxima of a curve's frames over equal spans of time, so few that they make a picture."""
+    """The maxima of a curve's frames over equal spans of time, as the columns of a picture."""
 
-    def __init__(self):
-        self.span, self._columns, self._rest = 1, None, None  # frames a column
+    def __init__(self) -> None:
+        self.span = 1  # frames a column
+        self._columns: Floats | None = None
+        self._rest: Floats | None = None
 
-    def add(self, values):
+    def add(self, values: Floats) -> None:
         """Add frames (T, F)."""
-        self._rest = values if self._rest is None else np.concatenate([self._rest, values])
-        if self._columns is None:
-            self._columns = values[:0]
-        while len(self._rest) >= self.span:
-            count = min(2 * MOST_COLUMNS - len(self._columns), len(self._rest) // self.span)
-            new = self._rest[: count * self.span].reshape(count, self.span, -1).max(axis=1)
-            self._columns, self._rest = (
-                np.concatenate([self._columns, new]),
-                self._rest[count * self.span :],
-            )
-            if len(self._columns) == 2 * MOST_COLUMNS:
-                self._columns, self.span = (
-                    self._columns.reshape(MOST_COLUMNS, 2, -1).max(axis=1),
-                    2 * self.span,
-                )
+        columns = values[:0] if self._columns is None else self._columns
+        rest = values if self._rest is None else np.concatenate([self._rest, values])
+        while len(rest) >= self.span:
+            count = min(2 * MOST_COLUMNS - len(columns), len(rest) // self.span)
+            new = rest[: count * self.span].reshape(count, self.span, -1).max(axis=1)
+            columns, rest = np.concatenate([columns, new]), rest[count * self.span :]
+            if len(columns) == 2 * MOST_COLUMNS:
+                columns = columns.reshape(MOST_COLUMNS, 2, -1).max(axis=1)
+                self.span *= 2
+        self._columns, self._rest = columns, rest
 
-    def values(self):
-        """The columns (C, F)."""
-        return (
-            np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)])
-            if len(self._rest)
-            else self._columns
+    def values(self) -> Floats:
+        """Return the columns (C, F).
+
+        Raises
+        ------
+        ValueError
+            If nothing was added.
+        """
+        if self._columns is None or self._rest is None:
+            raise ValueError("expected frames; none were added")
+        if not len(self._rest):
+            return self._columns
+        return np.concatenate([self._columns, self._rest.max(axis=0, keepdims=True)])
+
+
+class RecordingPicture:
+    """A picture of the frame scores, the events and the spectrogram of one recording.
+
+    Parameters
+    ----------
+    detector : Detector
+        The model that computes the scores.
+    labels : sequence of str
+        The K classes to show.
+    thresholds : (K,)
+        Their frame thresholds.
+    """
+
+    def __init__(self, detector: Detector, labels: Sequence[str], thresholds: Floats) -> None:
+        self._detector, self._labels, self._thresholds = detector, list(labels), thresholds
+        self._curve, self._spectrogram = Overview(), Overview()
+
+    def add(self, scores: Floats, features: Floats) -> None:
+        """Add frame scores (T, K), and the log-mel features (T * R, F) of the same time."""
+        self._curve.add(scores)
+        self._spectrogram.add(features)
+
+    def png(self, name: str, seconds: float, events: Iterable[Event]) -> bytes:
+        """Return the picture as a PNG file.
+
+        Parameters
+        ----------
+        name : str
+            The name of the recording.
+        seconds : float
+            Its duration.
+        events : iterable of Event
+        """
+        from wsedtk.report import plots  # slow to import
+
+        track = plots.Track(
+            "",
+            self._curve.values(),
+            self._detector.seconds_per_frame * self._curve.span,
+            self._thresholds,
+            [(one.onset, one.offset, self._labels.index(one.label)) for one in events],
+        )
+        spectrogram = plots.Spectrogram(
+            self._spectrogram.values(),
+            self._detector.seconds_per_feature * self._spectrogram.span,
+        )
+        return plots.png(
+            plots.timelines(name, seconds, self._labels, [track], spectrogram=spectrogram)
         )

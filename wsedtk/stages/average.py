@@ -1,79 +1,191 @@
-"""average: several systems' scores of the same clips -> their mean, as a score file or a folder of tables.
+"""average: the scores of several systems for the same clips -> their mean.
 
 N clips, T frames, S segments, K classes.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
-from wsedtk.data import datadir, score_folders, score_tables, store, tables
+from wsedtk.core.types import Floats, PathLike
+from wsedtk.data import datadir, score_folders, store, tables
 from wsedtk.data.clip_names import clip_key, youtube_key
 from wsedtk.data.events import num_segments
+from wsedtk.data.score_folders import ScoreFolder
+from wsedtk.data.store import ScoreFile
+from wsedtk.stages.options.results import AverageOptions
+
+Scores = ScoreFile | ScoreFolder
+Rows = npt.NDArray[np.int64]
 
 
-def _open(path):
-    """A score file, or a folder of tables of them."""
-    return score_folders.ScoreFolder(path) if Path(path).is_dir() else store.ScoreFile(path)
+@dataclasses.dataclass(frozen=True)
+class AverageResult:
+    """The mean scores of several systems. `run` returns one.
+
+    Attributes
+    ----------
+    output : Path
+        The score file, or the folder of frame scores.
+    num_systems, num_clips : int
+        The numbers of systems and of clips.
+    labels : tuple of str
+        The K classes.
+    seconds_per_frame : float
+        Distance of two frames of the scores.
+    """
+
+    output: Path
+    num_systems: int
+    num_clips: int
+    labels: tuple[str, ...]
+    seconds_per_frame: float
 
 
-def _check_output(score_paths, output, to_file):
-    """Raise InputError where the output is there and is no average, as when the last of the scores stands in its place."""
-    if to_file and output.is_file():
-        if "average_of" not in _open(output).attributes:
-            raise InputError(
-                f"{output}: holds scores that are no average, so it is not overwritten; name another output, or remove it"
-            )
-    elif not to_file:
+@dataclasses.dataclass(frozen=True)
+class _Member:
+    """The scores of one system: those of the N clips and K classes of the mean."""
+
+    scores: Scores
+    columns: list[int]  # (K,) of the classes
+    rows: Rows  # (N,) of the clips
+    weight: float  # the weights of all systems sum to 1
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ensemble:
+    """The scores of several systems for the same clips and classes."""
+
+    members: list[_Member]
+    labels: list[str]
+    filenames: list[str]
+    num_frames: Rows  # (N,) that all systems have of each clip
+
+    @property
+    def first(self) -> Scores:
+        """The scores of the first system."""
+        return self.members[0].scores
+
+    @property
+    def durations(self) -> Floats:
+        """The duration (N,) of each clip in seconds."""
+        durations: Floats = self.first.durations[self.members[0].rows]
+        return durations
+
+    @property
+    def model(self) -> str:
+        """The fingerprint of the model: that of a single system, else of all in any order."""
+        models = [str(one.scores.attributes["model"]) for one in self.members]
+        if len(models) == 1:
+            return models[0]
+        weights = [one.weight for one in self.members]
+        fingerprint: str = config.fingerprint({"models": sorted(zip(models, weights))})
+        return fingerprint
+
+    def clip(self, i: int) -> Floats:
+        """Return the mean clip scores (K,) of clip `i`."""
+        parts = [one.weight * one.scores.clip[one.rows[i], one.columns] for one in self.members]
+        mean: Floats = functools.reduce(np.add, parts)
+        return mean
+
+    def segments(self, i: int) -> Floats:
+        """Return the mean segment scores (S, K) of clip `i`."""
+        return self._mean(
+            [one.scores.segments(one.rows[i])[:, one.columns] for one in self.members]
+        )
+
+    def frames(self, i: int) -> Floats:
+        """Return the mean frame scores (T, K) of clip `i`."""
+        count = self.num_frames[i]
+        return self._mean(
+            [one.scores.frames(one.rows[i])[:count, one.columns] for one in self.members]
+        )
+
+    def _mean(self, arrays: Sequence[Floats]) -> Floats:
+        """Return the mean of arrays (T, K). Shorter ones continue with zeros."""
+        out = np.zeros((max(map(len, arrays)), arrays[0].shape[1]))
+        for one, array in zip(self.members, arrays):
+            out[: len(array)] += one.weight * array
+        return out
+
+
+def _open(path: PathLike) -> Scores:
+    """Read a score file, or a folder of frame scores."""
+    return ScoreFolder(path) if Path(path).is_dir() else ScoreFile(path)
+
+
+def _writes_file(output: Path) -> bool:
+    """Return whether the output is a score file. Otherwise it is a folder."""
+    return output.suffix == ".h5"
+
+
+def _check_output(score_paths: Sequence[Path], output: Path) -> None:
+    """Raise InputError if the output exists and is not a mean, so that it may be an input."""
+    if not _writes_file(output):
         score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
             raise InputError(
-                f"{output}: is there already, and {score_paths[0]} alone has no mean; name the output last"
+                f"{output}: exists already, and {score_paths[0]} alone has no mean; name the "
+                "output last"
             )
+    elif output.is_file() and "average_of" not in _open(output).attributes:
+        raise InputError(
+            f"{output}: holds scores that are no average, so it is not overwritten; name another "
+            "output, or remove it"
+        )
 
 
-def _columns(sources, labels_path):
-    """The classes of the mean, and their columns in each source. Raises InputError where sources differ, or lack one."""
+def _labels(sources: Sequence[Scores], labels_path: PathLike | None) -> list[str]:
+    """Return the classes of the mean. Raises InputError if classes differ, or one is missing."""
     if labels_path is None:
-        labels = sources[0].labels
-        for source in sources[1:]:
-            if source.labels != labels:
-                odd = sorted(set(source.labels) ^ set(labels))
-                what = f"in one of them only: {tables.first(odd)}" if odd else "in another order"
-                raise InputError(
-                    f"{source.path}: its classes are not those of {sources[0].path}, {what}; "
-                    "--labels FILE chooses and orders the classes"
-                )
-    else:
-        labels = datadir.read_labels(labels_path)
-        for source in sources:
-            missing = [label for label in labels if label not in source.labels]
-            if missing:
-                raise InputError(
-                    f"{source.path}: lacks {len(missing)} classes of {labels_path}: {tables.first(missing)}; "
-                    f"{config.suggest(missing[0], source.labels)}"
-                )
-    return labels, [[source.labels.index(label) for label in labels] for source in sources]
+        return _common_labels(sources)
+    labels: list[str] = datadir.read_labels(labels_path)
+    for source in sources:
+        missing = [label for label in labels if label not in source.labels]
+        if missing:
+            raise InputError(
+                f"{source.path}: lacks {len(missing)} classes of {labels_path}: "
+                f"{tables.first(missing)}; {config.suggest(missing[0], source.labels)}"
+            )
+    return labels
 
 
-def _full_key(name):
-    """As `clip_key`, but recordings a.flac and a.mp3 are two."""
-    return youtube_key(name) or name
+def _common_labels(sources: Sequence[Scores]) -> list[str]:
+    labels: list[str] = sources[0].labels
+    for source in sources[1:]:
+        if source.labels != labels:
+            odd = sorted(set(source.labels) ^ set(labels))
+            detail = f"in one of them only: {tables.first(odd)}" if odd else "in another order"
+            raise InputError(
+                f"{source.path}: its classes are not those of {sources[0].path}, {detail}; "
+                "--labels FILE chooses and orders the classes"
+            )
+    return labels
 
 
-def _key_function(sources):
+def _full_key(name: str) -> str:
+    """Return the key of a clip as `clip_key`, but keep the extensions of recordings."""
+    key: str = youtube_key(name) or name
+    return key
+
+
+def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
     """Return `clip_key`, or `_full_key` if names in a source differ by their extension alone.
 
     Raises InputError if a clip has two names even so.
     """
     if all(len(set(map(clip_key, source.filenames.tolist()))) == len(source) for source in sources):
-        return clip_key
+        key_of: Callable[[str], str] = clip_key
+        return key_of
     for source in sources:
-        names = {}
+        names: dict[str, str] = {}
         for name in source.filenames.tolist():
             other = names.setdefault(_full_key(name), name)
             if other != name:
@@ -84,8 +196,11 @@ def _key_function(sources):
     return _full_key
 
 
-def _rows(sources):
-    """The rows of each source in the order of the first one's file names: a list of (N,). Raises InputError where clips differ."""
+def _rows(sources: Sequence[Scores]) -> list[Rows]:
+    """Return the rows (N,) of each source, in the order of the file names of the first source.
+
+    Raises InputError if clips differ.
+    """
     key_of = _key_function(sources)
     order = np.argsort(sources[0].filenames, kind="stable")
     keys = [key_of(sources[0].filenames[row]) for row in order.tolist()]
@@ -103,110 +218,73 @@ def _rows(sources):
     return found
 
 
-def _check_frames(sources, rows):
-    """The frames (N,) that all sources have of each clip. Raises InputError where frames or durations differ.
+def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
+    """Return the number of frames (N,) that all sources have of each clip.
 
-    Frames that begin after the clip's end may be there or not.
+    A source may have or lack frames that begin after the end of a clip. Raises InputError if
+    other frames, or durations, differ.
     """
-    one = sources[0]
-    has = [source.has("frame") for source in sources]
-    if any(has) != all(has):
+    has_frames = [source.has("frame") for source in sources]
+    if any(has_frames) != all(has_frames):
+        without, other = sources[has_frames.index(False)], sources[has_frames.index(True)]
         raise InputError(
-            f"{sources[has.index(False)].path}: holds no frame scores, and {sources[has.index(True)].path} does; "
-            "predict without --no-frames"
+            f"{without.path}: holds no frame scores, and {other.path} does; predict without "
+            "--no-frames"
         )
-    durations = one.durations[rows[0]]
-    num_frames = np.min([source.num_frames[r] for source, r in zip(sources, rows)], axis=0)
+    one, durations = sources[0], sources[0].durations[rows[0]]
+    counts = [source.num_frames[r] for source, r in zip(sources, rows)]
+    num_frames: Rows = np.min(counts, axis=0)
+    ends_before = np.round(num_frames * one.seconds_per_frame, 6) < np.round(durations, 6)
     for source, r in zip(sources, rows):
-        step = abs(source.seconds_per_frame - one.seconds_per_frame)
-        if (
-            step > 1e-3 * one.seconds_per_frame
-            or step * num_frames.max() > score_tables.ROUNDING_SECONDS
-        ):
-            raise InputError(
-                f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of {one.path} "
-                f"{one.seconds_per_frame:g} s; only scores at one resolution have a mean"
-            )
-        ends = np.round(num_frames * one.seconds_per_frame, 6)
-        for what, odd in (
-            ("lasts {:g} s", np.abs(source.durations[r] - durations) > one.seconds_per_frame),
-            (
-                "has {} frames",
-                (source.num_frames[r] > num_frames) & (ends < np.round(durations, 6)),
-            ),
-        ):
-            if odd.any():
-                i = int(odd.argmax())
-                here = (source.durations if "lasts" in what else source.num_frames)[r[i]]
-                raise InputError(
-                    f"{source.path}: {str(source.filenames[r[i]])!r} {what.format(here)}, unlike in the other scores; "
-                    "are they of the same audio?"
-                )
+        _check_resolution(source, one, int(num_frames.max()))
+        differs = np.abs(source.durations[r] - durations) > one.seconds_per_frame
+        if differs.any():
+            row = r[differs.argmax()]
+            raise _unlike(source, row, f"lasts {source.durations[row]:g} s")
+        differs = (source.num_frames[r] > num_frames) & ends_before
+        if differs.any():
+            row = r[differs.argmax()]
+            raise _unlike(source, row, f"has {source.num_frames[row]} frames")
     return num_frames
 
 
-@dataclasses.dataclass(frozen=True)
-class _Ensemble:
-    """Several systems' scores of the same N clips and K classes."""
-
-    sources: list
-    columns: list  # of each source, those of the K classes
-    rows: list  # of each source, those of the clips (N,)
-    weights: list  # of each source; their sum is 1
-    num_frames: np.ndarray  # (N,)
-
-    def clip(self, i):
-        """The mean clip scores (K,) of clip i."""
-        return sum(w * source.clip[r[i], k] for source, k, r, w in self._parts())
-
-    def segments(self, i):
-        """The mean segment scores (S, K) of clip i."""
-        return self._mean([source.segments(r[i])[:, k] for source, k, r, _ in self._parts()])
-
-    def frames(self, i):
-        """The mean frame scores (T, K) of clip i."""
-        return self._mean(
-            [source.frames(r[i])[: self.num_frames[i], k] for source, k, r, _ in self._parts()]
+def _check_resolution(source: Scores, other: Scores, most_frames: int) -> None:
+    """Raise InputError if the frames of two sources differ in length."""
+    difference = abs(source.seconds_per_frame - other.seconds_per_frame)
+    drift = difference * most_frames
+    if difference > 1e-3 * other.seconds_per_frame or drift > score_folders.ROUNDING_SECONDS:
+        raise InputError(
+            f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of "
+            f"{other.path} {other.seconds_per_frame:g} s; only scores at one resolution have a mean"
         )
 
-    def model(self):
-        """What names the model: that of the scores where there is one, else that of the ensemble, in whatever order it is given."""
-        models = [source.attributes["model"] for source in self.sources]
-        return (
-            models[0]
-            if len(models) == 1
-            else config.fingerprint({"models": sorted(zip(models, self.weights))})
-        )
 
-    def _parts(self):
-        return zip(self.sources, self.columns, self.rows, self.weights)
-
-    def _mean(self, arrays):
-        """The mean of (L, K) arrays; where one is shorter than the longest, 0 stands."""
-        out = np.zeros((max(map(len, arrays)), arrays[0].shape[1]))
-        for array, weight in zip(arrays, self.weights):
-            out[: len(array)] += weight * array
-        return out
+def _unlike(source: Scores, row: int, found: str) -> InputError:
+    name = str(source.filenames[row])
+    return InputError(
+        f"{source.path}: {name!r} {found}, unlike in the other scores; are they of the same audio?"
+    )
 
 
-def _write_file(output, ensemble, filenames, labels):
-    """The mean as a score file. Returns the number of clips in it."""
-    one, num_classes = ensemble.sources[0], len(labels)
-    durations = one.durations[ensemble.rows[0]]
-    shapes = {
+def _write_file(output: Path, ensemble: _Ensemble) -> int:
+    """Write the mean as a score file. Return the number of clips in it."""
+    one, num_classes = ensemble.first, len(ensemble.labels)
+    durations = ensemble.durations
+    most_segments = max(1, int(num_segments(durations).max()))
+    shapes: dict[str, tuple[int, ...]] = {
         "clip": (num_classes,),
         "num_frames": (),
         "duration": (),
-        "segment": (max(1, int(num_segments(durations).max())), num_classes),
+        "segment": (most_segments, num_classes),
     }
     if one.has("frame"):
         shapes["frame"] = (int(ensemble.num_frames.max()), num_classes)
 
-    def batches():
-        for i in progress(range(len(filenames)), "average"):
+    def batches() -> Iterator[tuple[Rows, dict[str, npt.NDArray[np.generic]]]]:
+        for i in progress(range(len(ensemble.filenames)), "average"):
             arrays = {
                 "clip": ensemble.clip(i),
-                "segment": ensemble.segments(i)[: shapes["segment"][0]],
+                "segment": ensemble.segments(i)[:most_segments],
                 "num_frames": ensemble.num_frames[i],
                 "duration": durations[i],
             }
@@ -214,65 +292,90 @@ def _write_file(output, ensemble, filenames, labels):
                 arrays["frame"] = ensemble.frames(i)
             yield np.array([i]), {name: np.asarray(values)[None] for name, values in arrays.items()}
 
-    failed = {name: reason for source in ensemble.sources for name, reason in source.failed.items()}
-    features, audio = (
-        {source.attributes.get(key, "") for source in ensemble.sources} - {""}
-        for key in ("features", "audio_fingerprint")
-    )
+    sources = [member.scores for member in ensemble.members]
+    failed = {name: reason for source in sources for name, reason in source.failed.items()}
     identity = {
-        "scores": [
-            [s.attributes["fingerprint"], w] for s, w in zip(ensemble.sources, ensemble.weights)
-        ],
-        "labels": labels,
-    }
-    about = {
-        "features": features.pop() if len(features) == 1 else "",
-        "audio_fingerprint": audio.pop() if len(audio) == 1 else "",
-        "average_of": ", ".join(config.as_text(source.path) for source in ensemble.sources),
-        **provenance.made_by(),
+        "scores": [[one.scores.attributes["fingerprint"], one.weight] for one in ensemble.members],
+        "labels": ensemble.labels,
     }
     store.write_scores(
         output,
-        filenames,
-        labels,
+        ensemble.filenames,
+        ensemble.labels,
         shapes,
         batches(),
         failed=failed,
         seconds_per_frame=one.seconds_per_frame,
-        model=ensemble.model(),
+        model=ensemble.model,
         fingerprint=config.fingerprint(identity),
-        **about,
+        features=_common_attribute(sources, "features"),
+        audio_fingerprint=_common_attribute(sources, "audio_fingerprint"),
+        average_of=", ".join(config.as_text(source.path) for source in sources),
+        **provenance.made_by(),
     )
-    return len(filenames)
+    return len(ensemble.filenames)
 
 
-def _write_folder(output, ensemble, filenames, labels):
-    """The mean of the frame scores as a folder of tables. Returns the number of clips in it."""
-    one = ensemble.sources[0]
-    if not one.has("frame"):
+def _common_attribute(sources: Sequence[Scores], key: str) -> str:
+    """Return an attribute that is the same in all sources that have it, else ""."""
+    values = {str(source.attributes.get(key, "")) for source in sources} - {""}
+    return values.pop() if len(values) == 1 else ""
+
+
+def _write_folder(output: Path, ensemble: _Ensemble) -> int:
+    """Write the mean as a folder of frame scores. Return the number of clips in it."""
+    if not ensemble.first.has("frame"):
         raise InputError(
-            f"{one.path}: holds no frame scores, which a folder of tables is made of; predict without --no-frames, "
-            "or name an output that ends in .h5"
+            f"{ensemble.first.path}: holds no frame scores, which a folder of tables is made of; "
+            "predict without --no-frames, or name an output that ends in .h5"
         )
+    durations = ensemble.durations
     clips = (
-        (ensemble.frames(i), one.durations[row])
-        for i, row in enumerate(progress(ensemble.rows[0], "average"))
+        (ensemble.frames(i), durations[i])
+        for i in progress(range(len(ensemble.filenames)), "average")
     )
-    return score_folders.write(output, filenames, labels, one.seconds_per_frame, clips)
+    num_clips: int = score_folders.write(
+        output, ensemble.filenames, ensemble.labels, ensemble.first.seconds_per_frame, clips
+    )
+    return num_clips
 
 
-def run(score_paths, output, weights, labels_path):
-    """Write the mean of the scores: a score file where the output's name ends in .h5, else a folder of tables."""
-    if weights is not None and (len(weights) != len(score_paths) or not sum(weights)):
+def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
+    """Return weights that sum to 1. Raises InputError if there is not one for each system."""
+    if weights is None:
+        return [1 / num_systems] * num_systems
+    total = sum(weights)
+    if len(weights) != num_systems or not total:
+        found = ",".join(f"{weight:g}" for weight in weights)
         raise InputError(
-            f"--weights {','.join(f'{w:g}' for w in weights)}: expected {len(score_paths)} numbers, "
-            "one for each of the scores, not all of them 0"
+            f"--weights {found}: expected {num_systems} numbers, one for each of the scores, not "
+            "all of them 0"
         )
-    output = Path(output)
-    to_file = output.suffix == ".h5"
-    _check_output(score_paths, output, to_file)
-    sources = [_open(path) for path in score_paths]
-    weights = [w / sum(weights) for w in weights] if weights else [1 / len(sources)] * len(sources)
+    return [weight / total for weight in weights]
+
+
+def run(options: AverageOptions) -> AverageResult:
+    """Write the mean of the scores of several systems, or one system's scores in another form.
+
+    Parameters
+    ----------
+    options : AverageOptions
+        The inputs, the output, and the weights and classes.
+
+    Returns
+    -------
+    AverageResult
+
+    Raises
+    ------
+    InputError
+        If an input is wrong, if the scores differ in clips, classes or frames, or if the output
+        exists and is not a mean.
+    """
+    weights = _shares(options.weights, len(options.scores))
+    output, paths = Path(options.output), [Path(path) for path in options.scores]
+    _check_output(paths, output)
+    sources = [_open(path) for path in paths]
     for source in sources[1:]:
         provenance.check_audio(
             source.path,
@@ -280,11 +383,16 @@ def run(score_paths, output, weights, labels_path):
             sources[0].path,
             sources[0].attributes.get("audio_fingerprint"),
         )
-    (labels, columns), rows = _columns(sources, labels_path), _rows(sources)
-    ensemble = _Ensemble(sources, columns, rows, weights, _check_frames(sources, rows))
+    labels, rows = _labels(sources, options.labels), _rows(sources)
+    members = [
+        _Member(source, [source.labels.index(label) for label in labels], r, weight)
+        for source, r, weight in zip(sources, rows, weights)
+    ]
     filenames = sources[0].filenames[rows[0]].tolist()
-    num_clips = (_write_file if to_file else _write_folder)(output, ensemble, filenames, labels)
-    print(
-        f"{output}: the mean of {len(sources)} systems, {num_clips} clips, "
-        f"{len(labels)} classes, {sources[0].seconds_per_frame:g} s a frame"
-    )
+    ensemble = _Ensemble(members, labels, filenames, _common_frames(sources, rows))
+    if _writes_file(output):
+        num_clips = _write_file(output, ensemble)
+    else:
+        num_clips = _write_folder(output, ensemble)
+    step = sources[0].seconds_per_frame
+    return AverageResult(output, len(sources), num_clips, tuple(labels), step)

@@ -1,18 +1,67 @@
-"""decode: scores and an operating point -> tags and events."""
+"""decode: scores and an operating point -> tags and events.
+
+N clips, K classes.
+"""
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from wsedtk.core import provenance
-from wsedtk.data import datadir, event_decoding, events, store
+from wsedtk.core.types import Booleans
+from wsedtk.data import datadir, event_decoding
+from wsedtk.data.events import Events
+from wsedtk.data.store import ScoreFile
 from wsedtk.decoding import operating_point
+from wsedtk.decoding.operating_point import OperatingPoint
+from wsedtk.stages.options.results import DecodeOptions
 
 
-def decode_all(scores, point, mode, tags):
-    """Events of every clip of a score file. mode: segment or frame; tags: (N, K) the clips' own tag decisions, for the gate."""
-    filters, found = operating_point.frame_filters(point, scores.seconds_per_frame), []
+@dataclasses.dataclass(frozen=True)
+class DecodeResult:
+    """The tags and events of a decoded folder. `run` returns one.
+
+    Attributes
+    ----------
+    out_dir : Path
+        The decoded folder.
+    mode : {"segment", "frame"}
+        Whether the events are from 1 s segments or from smoothed frames.
+    num_clips, num_tags, num_events : int
+        The numbers of clips, tags and events.
+    """
+
+    out_dir: Path
+    mode: Literal["segment", "frame"]
+    num_clips: int
+    num_tags: int
+    num_events: int
+
+
+def decode_all(
+    scores: ScoreFile, point: OperatingPoint, mode: Literal["segment", "frame"], tags: Booleans
+) -> Events:
+    """Return the events of all clips of a score file.
+
+    Parameters
+    ----------
+    scores : ScoreFile
+        The scores of N clips.
+    point : OperatingPoint
+        The thresholds and filters.
+    mode : {"segment", "frame"}
+        Whether to decode 1 s segments or frames.
+    tags : (N, K) bool
+        The tags of each clip. If the operating point says so, only their classes have events.
+
+    Returns
+    -------
+    Events
+    """
+    filters = operating_point.frame_filters(point, scores.seconds_per_frame)
+    parts = []
     for block, values in scores.blocks(np.arange(len(scores)), mode):
         durations = scores.durations[block]
         if mode == "segment":
@@ -26,39 +75,56 @@ def decode_all(scores, point, mode, tags):
                 filters,
                 num_frames=scores.num_frames[block],
             )
-        found.append(dataclasses.replace(part, clip=part.clip + block.start))
-    found = events.Events.joined(found)
+        parts.append(dataclasses.replace(part, clip=part.clip + block.start))
+    found: Events = Events.joined(parts)
     return found.select(tags[found.clip, found.label]) if point.gate_by_tags else found
 
 
-def run(scores_path, point_path, output, mode):
-    """Write tags.tsv, events.tsv and the list of decoded clips, and of those whose audio failed."""
-    scores, point = store.ScoreFile(scores_path), operating_point.read(point_path)
+def run(options: DecodeOptions) -> DecodeResult:
+    """Turn scores into tags and events, with the thresholds and filters of an operating point.
+
+    The folder gets clips.tsv, tags.tsv, events.tsv, failed.tsv for clips whose audio failed,
+    info.yaml, and a copy of the operating point.
+
+    Parameters
+    ----------
+    options : DecodeOptions
+        The inputs, the output and the mode.
+
+    Returns
+    -------
+    DecodeResult
+
+    Raises
+    ------
+    InputError
+        If an input is missing or wrong, or if the operating point is for other classes or another
+        model.
+    """
+    scores, point = ScoreFile(options.scores), operating_point.read(options.operating_point)
     model = provenance.known_model(scores.attributes)
-    operating_point.check(point, point_path, scores.labels, model, scores_path)
-    mode = mode or point.mode
-    tags = scores.clip >= point.clip_thresholds
+    operating_point.check(point, options.operating_point, scores.labels, model, options.scores)
+    mode = options.mode or point.mode
+    tags: Booleans = scores.clip >= point.clip_thresholds
     found = decode_all(scores, point, mode, tags)
+    info = {
+        "mode": mode,
+        "model": model,
+        "scores": scores.attributes["fingerprint"],
+        "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
+        "operating_point": provenance.fingerprint_file(Path(options.operating_point)),
+        "tuned_on": point.tuned_on,
+    }
+    out_dir = Path(options.out_dir)
     datadir.write_decoded(
-        output,
+        out_dir,
         scores.filenames,
         scores.durations,
         scores.labels,
         tags,
         events=found,
-        info={
-            "mode": mode,
-            "model": model,
-            "scores": scores.attributes["fingerprint"],
-            "audio_fingerprint": scores.attributes.get("audio_fingerprint", ""),
-            "operating_point": provenance.fingerprint_file(Path(point_path)),
-            "tuned_on": point.tuned_on,
-        },
+        info=info,
         failed=scores.failed,
     )
-    operating_point.write(
-        Path(output) / "operating_point.yaml", point
-    )  # what these events were decoded with
-    print(
-        f"{output}: {len(scores)} clips, {int(tags.sum())} tags, {len(found)} events ({mode} mode)"
-    )
+    operating_point.write(out_dir / "operating_point.yaml", point)
+    return DecodeResult(out_dir, mode, len(scores), int(tags.sum()), len(found))

@@ -6,97 +6,188 @@ T frames, F features, K classes.
 import contextlib
 import dataclasses
 import errno
-import sys
+import itertools
 import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+import torch
 
 from wsedtk.core.atomic import make_folder, write_text, writing
 from wsedtk.core.config import suggest_fraction
-from wsedtk.core.console import json_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import clock, progress_in_time, say
+from wsedtk.core.progress import clock, progress_in_time, say, warning
+from wsedtk.core.types import Floats, PathLike
 from wsedtk.data import class_lists, formats, score_folders, score_tables
+from wsedtk.data.events import Event
+from wsedtk.data.folders import as_text
 from wsedtk.data.tables import normal, unfit
-from wsedtk.inference import event_finding, network_runner, recordings, sliding_windows
+from wsedtk.decoding.operating_point import OperatingPoint
+from wsedtk.inference import event_finding, network_runner, recordings
+from wsedtk.inference.event_finding import EventFinder, Threshold
+from wsedtk.inference.sliding_windows import Detector, Piece, Source
 from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models import checkpoint
-from wsedtk.report import recording_picture
+from wsedtk.report.recording_picture import RecordingPicture
+from wsedtk.stages.options.results import DetectOptions
 
-NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nor any other recording's file
+# With these errors, no other recording can be written either.
+_NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordingResult:
+    """The events of one recording, or of one of its channels.
+
+    Attributes
+    ----------
+    path : Path
+        The sound file.
+    name : str
+        The name of the recording in outputs.
+    channel : int or None
+        The channel, from 0. None for the mean of all channels.
+    events : tuple of Event
+        The events, ordered by onset.
+    seconds : float
+        The duration of the recording.
+    text : str
+        The events in the format of the options, without its header.
+    failure : str or None
+        Why the recording failed, if it did. It has no events then.
+    """
+
+    path: Path
+    name: str
+    channel: int | None
+    events: tuple[Event, ...] = ()
+    seconds: float = 0.0
+    text: str = ""
+    failure: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectResult:
+    """The totals of a detection. `run` returns one.
+
+    Attributes
+    ----------
+    num_recordings, num_events : int
+        The numbers of recordings (or channels) that did not fail, and of their events.
+    seconds : float
+        Their duration.
+    failures : tuple of str
+        Why each of the other recordings failed.
+    """
+
+    num_recordings: int
+    num_events: int
+    seconds: float
+    failures: tuple[str, ...]
 
 
 class _Failed(Exception):
-    """A recording that can't be used, or whose output can't be written, and why."""
+    """A recording can't be used, or its output can't be written. The message says why."""
 
 
-def _threshold(text: str) -> event_finding.Threshold:
-    """The Threshold of a text, `0.5` for all classes or `class=0.5`. Raises InputError."""
+def _threshold(text: str) -> Threshold:
+    """Return the threshold that a text gives, 0.5 for all classes or class=0.5.
+
+    Raises InputError if the text gives none.
+    """
     label, equals, number = normal(text).rpartition("=")
     try:
         value = float(number)
-        if value != value:
-            raise ValueError
     except ValueError:
+        value = float("nan")
+    if np.isnan(value):
         message = f"--threshold {text!r}: expected a number, or CLASS=NUMBER"
-        raise InputError(message + suggest_fraction(number)) from None
-    return event_finding.Threshold(value, label if equals else None, text)
+        raise InputError(message + suggest_fraction(number))
+    return Threshold(value, label if equals else None, text)
 
 
-def read_point(model_dir, path, fingerprint, labels, thresholds, min_duration):
-    """The operating point to detect with: the file's, else the model's own, with what the command line sets. Raises InputError."""
-    path = path or Path(model_dir) / "operating_point.yaml"
+def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) -> OperatingPoint:
+    """Read the operating point of a detection, and apply what the options change in it.
+
+    Parameters
+    ----------
+    options : DetectOptions
+    fingerprint : str
+        The fingerprint of the model.
+    labels : sequence of str
+        The K classes of the model.
+
+    Raises
+    ------
+    InputError
+        If the operating point is missing, wrong or of another model, or if a threshold is wrong.
+    """
     return event_finding.read_point(
-        path,
-        model_dir,
+        options.operating_point or Path(options.model_dir) / "operating_point.yaml",
+        options.model_dir,
         fingerprint,
         labels,
-        min_seconds=min_duration,
-        thresholds=list(map(_threshold, thresholds)),
+        min_seconds=options.min_duration,
+        thresholds=[_threshold(text) for text in options.thresholds],
     )
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class _Job:
-    """What is done with each curve."""
+    """The work on each score curve."""
 
-    detector: sliding_windows.Detector
-    finder: event_finding.EventFinder
+    detector: Detector
+    finder: EventFinder
     form: formats.EventFormat
     scores: Path | None
     plots: Path | None
 
-    def __post_init__(self):
-        if self.scores:
-            score_folders.check_labels(self.scores, self.finder.labels)
+    def result(
+        self, source: Source, pieces: Iterable[Piece], show: Callable[[float], None]
+    ) -> RecordingResult:
+        """Read a curve to its end, keep it if that is asked for, and return its events.
 
-    def decode(self, source, pieces, tell):
-        """Read a curve to its end, keep it where that is wanted. Returns its events and seconds."""
-        curve, spectrogram = recording_picture.Overview(), recording_picture.Overview()
+        show: is called with the seconds that are done.
+        """
+        labels, thresholds = self.finder.labels, self.finder.thresholds
+        picture = None
+        if self.plots is not None:
+            picture = RecordingPicture(self.detector, labels, thresholds)
         with self._table(source) as table:
 
-            def watch(piece, scores):
-                if table:
+            def watch(piece: Piece, scores: Floats) -> None:
+                if table is not None:
                     table.append(scores)
-                if self.plots:
-                    curve.add(scores)
-                    spectrogram.add(piece.features)
-                tell(piece.seconds)
+                if picture is not None:
+                    picture.add(scores, piece.features)
+                show(piece.seconds)
 
             found, seconds = self.finder.find(_readable(pieces), watch)
-            if table:
+            if table is not None:
                 table.finish(seconds)
-        if self.plots:
-            self._plot(source, seconds, curve, spectrogram, found)
-        return found, seconds
+        if self.plots is not None and picture is not None:
+            content = picture.png(source.name, seconds, found)
+            with _of_one_recording(), writing(self.plots / f"{source.name}.png") as temporary:
+                temporary.write_bytes(content)
+        return dataclasses.replace(
+            _empty_result(source),
+            events=tuple(found),
+            seconds=seconds,
+            text=self._text(source, found),
+        )
 
     @contextlib.contextmanager
-    def _table(self, source):
-        if self.scores is None or unfit([source.name]) is not None:
-            if self.scores is not None:
-                say(
-                    f"warning: detect: no table of scores of {source.name!r}: a clip's name can't "
-                    "hold a tab or a line end; rename the recording"
-                )
+    def _table(self, source: Source) -> Iterator[score_tables.TableWriter | None]:
+        """Yield the table of a recording's scores, or None if there is none to write."""
+        if self.scores is None:
+            yield None
+            return
+        if unfit([source.name]) is not None:
+            warning(
+                f"detect: no table of scores of {source.name!r}: a clip's name can't hold a tab "
+                "or a line end; rename the recording"
+            )
             yield None
             return
         with _of_one_recording(), writing(self.scores / f"{source.name}.tsv") as temporary:
@@ -105,165 +196,199 @@ class _Job:
                     file, self.finder.labels, self.detector.seconds_per_frame
                 )
 
-    def _plot(self, source, seconds, curve, spectrogram, found):
-        from wsedtk.report import plots  # slow to import
-
-        labels = self.finder.labels
-        events = [(event.onset, event.offset, labels.index(event.label)) for event in found]
-        seconds_per_frame = self.detector.seconds_per_frame * curve.span
-        track = plots.Track("", curve.values(), seconds_per_frame, self.finder.thresholds, events)
-        features = plots.Spectrogram(
-            spectrogram.values(), self.detector.seconds_per_feature * spectrogram.span
-        )
-        figure = plots.timelines(source.name, seconds, labels, [track], spectrogram=features)
-        with _of_one_recording(), writing(self.plots / f"{source.name}.png") as temporary:
-            temporary.write_bytes(plots.png(figure))
-
-    def text(self, source, found):
-        """The events as lines of the output."""
+    def _text(self, source: Source, found: Sequence[Event]) -> str:
+        """Return the events in the format of the output."""
         channel = None if source.channel is None else source.channel + 1
-        file_name = recordings.as_text(Path(source.path).name)
+        file_name = as_text(Path(source.path).name)
         high_hz = self.detector.frontend.config.max_hz
         recording = formats.Recording(source.name, file_name, channel, high_hz)
         return self.form.text(recording, found)
 
 
+def _empty_result(source: Source, failure: str | None = None) -> RecordingResult:
+    return RecordingResult(Path(source.path), source.name, source.channel, failure=failure)
+
+
 @contextlib.contextmanager
-def _of_one_recording():
-    """Have a file that can't be written fail its recording alone, where others can be written."""
+def _of_one_recording() -> Iterator[None]:
+    """Let a file that can't be written fail its recording alone, if others can be written."""
     try:
         yield
     except InputError as error:
-        if getattr(error.__cause__, "errno", None) in NO_FILE_AT_ALL:
+        if getattr(error.__cause__, "errno", None) in _NO_FILE_AT_ALL:
             raise
         raise _Failed(str(error)) from None
 
 
-def _readable(pieces):
+def _readable(pieces: Iterable[Piece]) -> Iterator[Piece]:
     try:
         yield from pieces
     except InputError as error:
         raise _Failed(str(error)) from None
 
 
-def _writer(stack, form, output, output_dir):
-    """A function of (source, text) that writes what was found in a recording: a file of its own, one for all, or standard output."""
-    if output_dir is not None:
+Write = Callable[[RecordingResult], None]
 
-        def write_one(source, text):
+
+@contextlib.contextmanager
+def _writing(form: formats.EventFormat, options: DetectOptions) -> Iterator[Write]:
+    """Yield a function that writes the events of a recording to the files of the options."""
+    if options.output_dir is not None:
+        folder = Path(options.output_dir)
+
+        def write_one(result: RecordingResult) -> None:
             with _of_one_recording():
-                write_text(output_dir / f"{source.name}{form.suffix}", form.header + text)
+                write_text(folder / f"{result.name}{form.suffix}", form.header + result.text)
 
-        return write_one
-    file = sys.stdout
-    if output is not None:
-        file = stack.enter_context(
-            open(stack.enter_context(writing(output)), "w", encoding="utf-8", newline="")
-        )
-    file.write(form.header)
+        yield write_one
+    elif options.output is not None:
+        with (
+            writing(options.output) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,
+        ):
+            file.write(form.header)
 
-    is_json = output is None and form.is_json
+            def write(result: RecordingResult) -> None:
+                file.write(result.text)
+                file.flush()
 
-    def write(_, text):
-        file.write(json_text(text) if is_json else text)
-        file.flush()
-
-    return write
+            yield write
+    else:
+        yield lambda result: None
 
 
-def _check_outputs(form, sources, output, output_dir, scores):
-    """Raise InputError where the outputs can't hold what is to come."""
+def _is_same(path: PathLike, other: PathLike) -> bool:
+    return Path(path).resolve() == Path(other).resolve()
+
+
+def _check_outputs(
+    form: formats.EventFormat, sources: Sequence[Source], options: DetectOptions
+) -> None:
+    """Raise InputError if the outputs can't hold the events."""
+    output, output_dir, scores = options.output, options.output_dir, options.scores
     if output is not None and output_dir is not None:
         raise InputError(
             "--output is one file for all recordings, --output-dir one for each; give one of them"
         )
     if output is not None and not str(output).endswith(form.suffix):
         raise InputError(f"--output {output}: must have a name that ends in {form.suffix}")
-    if (
-        output_dir is not None
-        and scores is not None
-        and Path(output_dir).resolve() == Path(scores).resolve()
-    ):
+    if output_dir is not None and scores is not None and _is_same(output_dir, scores):
         raise InputError(
-            "--scores and --output-dir: the same folder; tables of scores and of events need one each"
+            "--scores and --output-dir: the same folder; tables of scores and of events need one "
+            "each"
         )
     if output_dir is None and len(sources) > 1 and not form.holds_several:
         raise InputError(
-            "such a file is about one recording; with several, or channels, name a folder for them: --output-dir DIR"
+            "such a file is about one recording; with several, or channels, name a folder for "
+            "them: --output-dir DIR"
         )
 
 
-def _detect(job, sources, write, total):
-    """Go through all sources. Returns why some failed, and how many events there are in how many seconds of the others."""
-    failed, num_events, done = [], 0, 0.0
-    with progress_in_time("detect", total) as tell:
+def _results(
+    job: _Job, sources: Sequence[Source], write: Write, total: float | None
+) -> Generator[RecordingResult, None, None]:
+    """Yield the result of each source, written. total: the duration of all sources, if known."""
+    done = 0.0
+    with progress_in_time("detect", total) as show:
         for source, pieces in job.detector.curves(sources):
             try:
-                found, seconds = job.decode(source, pieces, lambda now: tell(done + now))
-                write(source, job.text(source, found))
+                result = job.result(source, pieces, lambda seconds: show(done + seconds))
+                write(result)
             except _Failed as error:
-                failed.append(str(error))
-                say(f"warning: detect: {source.name} failed: {error}")
+                warning(f"detect: {source.name} failed: {error}")
+                yield _empty_result(source, str(error))
                 continue
             for remark in source.remarks:
-                say(f"warning: {source.path}: {remark}")
-            num_events, done = num_events + len(found), done + seconds
-            tell(done)
-    return failed, num_events, done
+                warning(f"{source.path}: {remark}")
+            done += result.seconds
+            show(done)
+            yield result
+
+
+def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
+    """Load the model, and read the classes, thresholds and filters to detect with."""
+    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+        spec, network, fingerprint = checkpoint.load_model(options.model_dir)
+    names = class_lists.choose(options.classes, spec.labels, options.model_dir)
+    point = read_point(options, fingerprint, spec.labels)
+    device = network_runner.pick_device(options.device)
+    runner = network_runner.Runner.of(network, spec.mean, spec.std, device, options.precise)
+    detector = Detector(spec, network, runner)
+    return _Job(
+        detector,
+        EventFinder(point, names, detector.seconds_per_frame),
+        form,
+        scores=None if options.scores is None else Path(options.scores),
+        plots=None if options.plot is None else Path(options.plot),
+    )
 
 
 def run(
-    model_dir,
-    paths,
-    output,
-    output_dir,
-    format_name,
-    channels,
-    thresholds,
-    classes,
-    min_duration,
-    point_path,
-    scores,
-    plot,
-    max_failures,
-    precise,
-    device,
-):
-    """Find the events of recordings. Those that can't be used are told; more than the fraction `max_failures` raise InputError.
+    options: DetectOptions, *, on_recording: Callable[[RecordingResult], object] | None = None
+) -> DetectResult:
+    """Find the events of recordings of any length.
 
-    paths: files, folders and patterns; thresholds, classes: texts, see `_threshold` and
-    `class_lists.choose`.
+    Recordings that cannot be used are logged as warnings and skipped.
+
+    Parameters
+    ----------
+    options : DetectOptions
+        The inputs, the outputs and the settings.
+    on_recording : callable, optional
+        Called with the result of each recording as soon as it is there, also of those that fail.
+
+    Returns
+    -------
+    DetectResult
+
+    Raises
+    ------
+    InputError
+        If an input is missing or wrong, if an output can't hold the events, or if more recordings
+        fail than the options allow.
+
+    Examples
+    --------
+    >>> results = []
+    >>> run(DetectOptions("exp/linear", ["recordings"]), on_recording=results.append)
     """
-    form = formats.event_format(format_name)
-    spec, network, fingerprint = checkpoint.load_model(model_dir)
-    names = class_lists.choose(classes, spec.labels, model_dir)
-    point = read_point(model_dir, point_path, fingerprint, spec.labels, thresholds, min_duration)
-    sources, total = sources_of(
-        recordings.find(paths, not any((output_dir, scores, plot))), channels
-    )
-    _check_outputs(form, sources, output, output_dir, scores)
-    used, failed = check_names(sources, any((output_dir, scores, plot)))
-    for folder in filter(None, (output_dir, scores, plot)):
-        make_folder(folder)
-    if remark := event_finding.remark_on_rates(sources, spec.frontend_config().max_hz):
-        say(f"warning: {remark}")
-    runner = network_runner.Runner.of(
-        network, spec.mean, spec.std, network_runner.pick_device(device), precise
-    )
-    detector = sliding_windows.Detector(spec, network, runner)
-    finder = event_finding.EventFinder(point, names, detector.seconds_per_frame)
-    job = _Job(detector, finder, form, scores, plot)
+    form = formats.event_format(options.format_name)
+    job = _prepare(options, form)
+    in_files = options.has_file_per_recording
+    found = recordings.find(options.audio, not in_files)
+    sources, total = sources_of(found, each_channel=options.channels == "each")
+    _check_outputs(form, sources, options)
+    used, clashes = check_names(sources, in_files=in_files)
+    for source, message in clashes:
+        warning(f"detect: {source.name} failed: {message}")
+    failed = [_empty_result(source, message) for source, message in clashes]
+    for folder in (options.output_dir, options.scores, options.plot):
+        if folder is not None:
+            make_folder(folder)
+    if job.scores is not None:
+        score_folders.check_labels(job.scores, job.finder.labels)
+    if remark := event_finding.remark_on_rates(sources, job.detector.frontend.config.max_hz):
+        warning(remark)
     started = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        write = _writer(stack, form, output, output_dir)
-        more, num_events, seconds = _detect(job, used, write, total)
-        failed += more
+    num_events, seconds, failures = 0, 0.0, []
+    with (
+        _writing(form, options) as write,
+        contextlib.closing(_results(job, used, write, total)) as results,
+    ):
+        for result in itertools.chain(failed, results):
+            num_events, seconds = num_events + len(result.events), seconds + result.seconds
+            if result.failure is not None:
+                failures.append(result.failure)
+            if on_recording is not None:
+                on_recording(result)
+    num_recordings = len(sources) - len(failures)
     say(
-        f"detect: recordings: {len(sources) - len(failed)}, audio: {clock(seconds)}, events: {num_events}; "
+        f"detect: recordings: {num_recordings}, audio: {clock(seconds)}, events: {num_events}; "
         f"x {seconds / (time.monotonic() - started):.0f} real time"
     )
-    if len(failed) > max_failures * len(sources):
+    if len(failures) > options.max_failures * len(sources):
         raise InputError(
-            f"{len(failed)} of {len(sources)} recordings failed, more than --max-failures {max_failures:g} allows; the first: "
-            f"{failed[0]}"
+            f"{len(failures)} of {len(sources)} recordings failed, more than --max-failures "
+            f"{options.max_failures:g} allows; the first: {failures[0]}"
         )
+    return DetectResult(num_recordings, num_events, seconds, tuple(failures))

@@ -1,129 +1,211 @@
 """predict: a model and features -> clip, frame and segment scores.
 
-T frames, S segments, K classes.
+N clips, B clips in a batch, T frames, S segments, K classes.
 """
 
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
+from wsedtk.core.types import Integers, PathLike
 from wsedtk.data import class_lists, datadir, store
+from wsedtk.data.store import FeatureStore
 from wsedtk.inference import network_runner
+from wsedtk.inference.network_runner import Runner
 from wsedtk.models import checkpoint
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.stages.options.results import PredictOptions
 
 
-def _choose_rows(features, data_set):
-    """Rows of the store to score, in the order of the file names, and {file name: reason} of the clips whose audio failed.
+@dataclasses.dataclass(frozen=True)
+class PredictResult:
+    """The scores of a model in a file. `run` returns one.
 
-    They are those of a data set where one is given.
+    Attributes
+    ----------
+    scores : Path
+        The score file.
+    num_clips : int
+        The number N of scored clips.
+    labels : tuple of str
+        The K classes.
+    seconds_per_frame : float
+        Distance of two frames of the scores.
+    failed : mapping of str to str
+        Clips without scores, each with the reason why its audio could not be read.
+    """
+
+    scores: Path
+    num_clips: int
+    labels: tuple[str, ...]
+    seconds_per_frame: float
+    failed: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """The clips to score, and the scores to write."""
+
+    runner: Runner
+    features: FeatureStore
+    rows: Integers  # (N,) rows of the features
+    columns: list[int]  # indices of the classes to write
+    samples_per_frame: int
+    sample_rate: int
+    no_frames: bool
+
+    @functools.cached_property
+    def num_frames(self) -> npt.NDArray[np.int64]:
+        """The number of frames (N,) of each clip, at least 1."""
+        reduction = self.runner.network.time_reduction
+        counts: npt.NDArray[np.int64] = self.features.num_frames[self.rows] // reduction
+        return np.maximum(counts, 1)
+
+    @functools.cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of the arrays of one clip."""
+        num_classes, most_frames = len(self.columns), int(self.num_frames.max())
+        last_centre = (2 * most_frames - 1) * self.samples_per_frame  # in half samples
+        num_segments = last_centre // (2 * self.sample_rate) + 1
+        shapes: dict[str, tuple[int, ...]] = {
+            "clip": (num_classes,),
+            "segment": (num_segments, num_classes),
+            "num_frames": (),
+            "duration": (),
+        }
+        if not self.no_frames:
+            shapes["frame"] = (most_frames, num_classes)
+            if self.runner.network.pooling.needs_weights:
+                shapes["weight"] = shapes["frame"]
+        return shapes
+
+    def batches(self) -> Iterator[tuple[Integers, dict[str, npt.NDArray[np.generic]]]]:
+        """Yield the positions (B,) of the clips of a batch, and their arrays by name."""
+        scored = network_runner.score(
+            self.runner, self.features, self.rows, self.samples_per_frame, self.sample_rate
+        )
+        num_batches = -(-len(self.rows) // self.runner.batch_size)
+        for positions, output, segments in progress(scored, "predict", num_batches):
+            tensors = {"clip": output.clip, "segment": segments}
+            if "frame" in self.shapes:
+                tensors["frame"] = output.frame
+            if "weight" in self.shapes:
+                tensors["weight"] = output.weight
+            arrays: dict[str, npt.NDArray[np.generic]] = {
+                name: tensor[..., self.columns].float().cpu().numpy()
+                for name, tensor in tensors.items()
+            }
+            arrays["num_frames"] = self.num_frames[positions]
+            arrays["duration"] = self.features.durations[self.rows[positions]]
+            yield positions, arrays
+
+
+def _check_frontend(features: FeatureStore, spec: ModelSpec, options: PredictOptions) -> None:
+    """Raise InputError if the features are of another front end than the model's."""
+    if features.frontend == spec.frontend:
+        return
+    differences = [
+        f"{key}: {spec.frontend.get(key)} there, {features.frontend.get(key)} here"
+        for key in sorted({*spec.frontend, *features.frontend})
+        if spec.frontend.get(key) != features.frontend.get(key)
+    ]
+    raise InputError(
+        f"{options.feats}: made with another front end ({features.fingerprint}) than "
+        f"{options.model_dir} was trained on ({config.fingerprint(spec.frontend)}): "
+        f"{'; '.join(differences)}"
+    )
+
+
+def _choose_rows(
+    features: FeatureStore, data_set: PathLike | None
+) -> tuple[Integers, dict[str, str]]:
+    """Return the rows (N,) of the clips to score, by file name, and why the audio of others failed.
+
+    data_set: the data directory whose clips to score, None for all clips.
     """
     if data_set is None:
         return features.order, features.failed
     dataset = datadir.read(data_set)
     rows = features.rows_of_set(dataset, data_set)
-    return rows[rows >= 0], {
-        name: features.failed[name] for name in dataset.filenames[rows < 0].tolist()
-    }
+    failed = {name: features.failed[name] for name in dataset.filenames[rows < 0].tolist()}
+    return rows[rows >= 0], failed
 
 
-def run(model_dir, feats, output_path, data_set, precise, no_frames, classes, device):
-    """Score every clip of the feature files, or those of a data set only; `classes`: a file of the classes to keep, or None."""
-    spec, network, model_fingerprint = checkpoint.load_model(model_dir)
-    names = (
-        {label: label for label in spec.labels}
-        if classes is None
-        else class_lists.read(classes, spec.labels, model_dir)
-    )
-    columns, labels = [spec.labels.index(name) for name in names], list(names.values())
-    features = store.FeatureStore([feats])
-    if features.frontend != spec.frontend:
-        odd = [
-            f"{k}: {spec.frontend.get(k)} there, {features.frontend.get(k)} here"
-            for k in sorted({*spec.frontend, *features.frontend})
-            if spec.frontend.get(k) != features.frontend.get(k)
-        ]
-        raise InputError(
-            f"{feats}: made with another front end ({features.fingerprint}) than {model_dir} was trained on "
-            f"({config.fingerprint(spec.frontend)}): {'; '.join(odd)}"
-        )
-    rows, failed = _choose_rows(features, data_set)
+def run(options: PredictOptions) -> PredictResult:
+    """Score clips, frames and 1 s segments with a trained model.
+
+    Parameters
+    ----------
+    options : PredictOptions
+        The inputs, the output and the settings.
+
+    Returns
+    -------
+    PredictResult
+
+    Raises
+    ------
+    InputError
+        If an input is missing or wrong, if the features are not those of the model's front end, or
+        if there is no clip to score.
+    """
+    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+        spec, network, model = checkpoint.load_model(options.model_dir)
+    names: Mapping[str, str] = {label: label for label in spec.labels}
+    if options.classes is not None:
+        names = class_lists.read(options.classes, spec.labels, options.model_dir)
+    features = FeatureStore([options.feats])
+    _check_frontend(features, spec, options)
+    rows, failed = _choose_rows(features, options.data_set)
     if not len(rows):
-        raise InputError(f"{feats}: no clips to score")
-    frontend, num_classes = spec.frontend_config(), len(labels)
-    samples_per_frame = frontend.hop * network.time_reduction
-    runner = network_runner.Runner.of(
-        network, spec.mean, spec.std, network_runner.pick_device(device), precise
+        raise InputError(f"{options.feats}: no clips to score")
+    frontend = spec.frontend_config()
+    device = network_runner.pick_device(options.device)
+    job = _Job(
+        runner=Runner.of(network, spec.mean, spec.std, device, options.precise),
+        features=features,
+        rows=rows,
+        columns=[spec.labels.index(name) for name in names],
+        samples_per_frame=frontend.hop * network.time_reduction,
+        sample_rate=frontend.sample_rate,
+        no_frames=options.no_frames,
     )
-    num_frames = np.maximum(features.num_frames[rows] // network.time_reduction, 1)
-    num_segments = ((2 * int(num_frames.max()) - 1) * samples_per_frame) // (
-        2 * frontend.sample_rate
-    ) + 1
-    shapes = {
-        "clip": (num_classes,),
-        "segment": (num_segments, num_classes),
-        "num_frames": (),
-        "duration": (),
-    }
-    if not no_frames:
-        shapes["frame"] = (int(num_frames.max()), num_classes)
-        if network.pooling.needs_weights:
-            shapes["weight"] = shapes["frame"]
-
-    def batches():
-        scored = network_runner.score(
-            runner, features, rows, samples_per_frame, frontend.sample_rate
-        )
-        for positions, output, segments in progress(
-            scored, "predict", -(-len(rows) // runner.batch_size)
-        ):
-            arrays = {
-                "clip": output.clip,
-                "segment": segments,
-                "frame": output.frame,
-                "weight": output.weight,
-            }
-            arrays = {
-                name: arrays[name][..., columns].float().cpu().numpy()
-                for name in shapes
-                if name in arrays
-            }
-            yield (
-                positions,
-                {
-                    **arrays,
-                    "num_frames": num_frames[positions],
-                    "duration": features.durations[rows[positions]],
-                },
-            )
-
-    filenames = features.filenames[rows]
+    result = PredictResult(
+        Path(options.scores),
+        len(rows),
+        tuple(names.values()),
+        job.samples_per_frame / job.sample_rate,
+        failed,
+    )
     identity = {
-        "model": model_fingerprint,
+        "model": model,
         "frontend": features.fingerprint,
         "features": features.content_fingerprint(rows),
-        "precise": precise,
+        "precise": options.precise,
         "classes": list(names.items()),
     }
     store.write_scores(
-        output_path,
-        filenames,
-        labels,
-        shapes,
-        batches(),
-        failed=failed,
-        seconds_per_frame=samples_per_frame / frontend.sample_rate,
-        model=model_fingerprint,
-        features=str(Path(feats).absolute()),
+        options.scores,
+        features.filenames[rows],
+        list(result.labels),
+        job.shapes,
+        job.batches(),
+        failed,
+        seconds_per_frame=result.seconds_per_frame,
+        model=model,
+        features=str(Path(options.feats).absolute()),
         features_fingerprint=features.fingerprint,
         audio_fingerprint=features.audio[0],
-        precise=precise,
+        precise=options.precise,
         fingerprint=config.fingerprint(identity),
         **provenance.made_by(),
     )
-    print(
-        f"{output_path}: {len(rows)} clips, {num_classes} classes, {samples_per_frame / frontend.sample_rate:g} s a frame"
-        + (f"; {len(failed)} clips failed and have no scores" if failed else "")
-    )
+    return result

@@ -1,14 +1,15 @@
-"""report: trained and scored systems -> one self-contained page, and its figures as files.
+"""report: trained and evaluated systems -> one self-contained page, and its figures as files."""
 
-N clips, K classes.
-"""
-
+import dataclasses
 import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
+from wsedtk.core.progress import warning
 from wsedtk.evaluation import scored_systems
+from wsedtk.evaluation.scored_systems import Scored
 from wsedtk.report import model_card, plots
 from wsedtk.report.clip_pages import MAX_SYSTEMS, MOST_SOUNDS, ClipPages
 from wsedtk.report.difference_tables import add_differences
@@ -31,12 +32,35 @@ from wsedtk.report.score_tables import (
     notes,
     place,
 )
+from wsedtk.stages.options.results import ReportOptions
 
 TITLE = "Sound event detection report"
 
 
-def _add_set(page, name, group, sounds):
-    """Everything about one set. Returns how many sounds the page may still hold."""
+@dataclasses.dataclass(frozen=True)
+class ReportResult:
+    """A page about trained and evaluated systems. `run` returns one.
+
+    Attributes
+    ----------
+    page : Path
+        The HTML file.
+    systems : mapping of str to Path
+        The folder of each system, by the name that the page gives it.
+    scored : tuple of Path
+        The scored folders of the systems.
+    """
+
+    page: Path
+    systems: Mapping[str, Path]
+    scored: tuple[Path, ...]
+
+
+def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int:
+    """Add the sections of the set `name`, and return how many sounds the page may still hold.
+
+    group: the scored folders of the set; sounds: how many sounds the page may hold.
+    """
     page.section(f"Set {name}: curves and thresholds")
     complete = [one for one in group if one.has_reference]
     if complete:
@@ -46,38 +70,40 @@ def _add_set(page, name, group, sounds):
         page.add(classes_side_by_side(group))
     for one in group:
         title = html.escape(f"{place(one)}: by class")
-        page.add(
-            f"<h3>{title}</h3>{class_tables(one)}"
-            if len(group) <= 2
-            else f"<details><summary>{title}</summary>{class_tables(one)}</details>"
-        )
+        if len(group) <= 2:
+            page.add(f"<h3>{title}</h3>{class_tables(one)}")
+        else:
+            page.add(f"<details><summary>{title}</summary>{class_tables(one)}</details>")
     with_events = [one for one in complete if one.has_events]
     if with_events:
         page.section(f"Set {name}: errors")
         add_errors(page, with_events)
-    drawn = [
-        one for one in one_a_system(complete) if one.scores is not None and one.scores.has("frame")
-    ]
-    if drawn:
-        page.section(f"Set {name}: clips")
-        systems = (
-            f"The first {MAX_SYSTEMS} of {len(drawn)} systems. " if len(drawn) > MAX_SYSTEMS else ""
-        )
-        page.add(
-            f'<p class="note">{systems}Dotted: thresholds. Attention: beside the largest weight of its class in the clip. '
-            "Hatched bars: the truth.</p>"
-        )
-        clips = ClipPages(drawn, sounds)
-        clips.add(page)
-        sounds = clips.sounds
-    return sounds
+    scores = [(one, one.scores) for one in one_a_system(complete)]
+    drawn = [one for one, found in scores if found is not None and found.has("frame")]
+    return _add_clips(page, name, drawn, sounds) if drawn else sounds
 
 
-def run(folders, output, figures, kind):
-    """Write the page about every scored folder `<model>/<set>/<mode>/` of the systems that the folders are or hold."""
-    systems = scored_systems.find_systems(folders)
-    found = scored_systems.read_systems(systems)
-    page = Page(figures, kind)
+def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> int:
+    """Add the section of clips of the set `name`, and return the number of sounds as `_add_set`.
+
+    drawn: the scored folders that have frame scores.
+    """
+    page.section(f"Set {name}: clips")
+    systems = ""
+    if len(drawn) > MAX_SYSTEMS:
+        systems = f"The first {MAX_SYSTEMS} of {len(drawn)} systems. "
+    page.add(
+        f'<p class="note">{systems}Dotted: thresholds. Attention: beside the largest weight of its '
+        "class in the clip. Hatched bars: the truth.</p>"
+    )
+    clips = ClipPages(drawn, sounds)
+    clips.add(page)
+    left: int = clips.sounds
+    return left
+
+
+def _add_scores(page: Page, found: Sequence[Scored], systems: Mapping[str, Path]) -> None:
+    """Add the tables of all scored folders and their comparisons."""
     page.section("Scores")
     page.add(comparison(found))
     legends = legend(found)
@@ -91,28 +117,60 @@ def run(folders, output, figures, kind):
     )
     add_differences(page, found)
     add_poolings(page, found, systems)
-    histories = {
-        name: folder / "history.tsv"
-        for name, folder in systems.items()
-        if (folder / "history.tsv").exists()
-    }
+
+
+def _add_training(page: Page, systems: Mapping[str, Path]) -> None:
+    """Add the training curves of the systems that have a history."""
+    histories = {name: folder / "history.tsv" for name, folder in systems.items()}
+    histories = {name: path for name, path in histories.items() if path.exists()}
     if histories:
         page.section("Training")
     for name, path in histories.items():
         page.figure(f"{name}: training", plots.training_curves(read_history(path), name))
+
+
+def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
+    """Update the model card of each system, and warn of those that cannot be updated."""
+    for folder in systems.values():
+        try:
+            model_card.refresh(folder)
+        except InputError as error:  # the page is complete without it
+            warning(f"{folder}: its model card is left as it is: {error}")
+
+
+def run(options: ReportOptions) -> ReportResult:
+    """Write an HTML page about every scored folder `<model>/<set>/<mode>/` of systems.
+
+    The model cards of the systems are updated too.
+
+    Parameters
+    ----------
+    options : ReportOptions
+        The inputs, the outputs and the settings.
+
+    Returns
+    -------
+    ReportResult
+
+    Raises
+    ------
+    InputError
+        If a folder has no scored folders, or if scored folders do not fit together.
+    """
+    systems = scored_systems.find_systems(options.folders)
+    found = scored_systems.read_systems(systems)
+    page = Page(options.figures, options.figure_format)
+    _add_scores(page, found, systems)
+    _add_training(page, systems)
     sounds = MOST_SOUNDS
     for name, group in by_set(found).items():
         sounds = _add_set(page, name, group, sounds)
-    if figures is not None:
-        from wsedtk.report.plots import gradients  # torch, which nothing else here needs
+    if options.figures is not None:
+        from wsedtk.report.plots import gradients  # imports torch
 
         page.save("pooling gradients", gradients.pooling_gradients())
     names = ", ".join(systems) if len(systems) <= 5 else f"{len(systems)} systems"
     introduction = "".join(f"<p>{html.escape(line)}.</p>" for line in (names, *coverage(found)))
-    write_text(output, page.text(TITLE, introduction))
-    for folder in systems.values():
-        try:
-            model_card.refresh(folder)
-        except InputError as error:  # the page, which was asked for, is there
-            say(f"warning: {folder}: its model card is left as it is: {error}")
-    print(f"{output}: {len(found)} scored folders of {len(systems)} systems")
+    write_text(options.output, page.text(TITLE, introduction))
+    _refresh_model_cards(systems)
+    return ReportResult(Path(options.output), systems, tuple(one.folder for one in found))

@@ -1,20 +1,39 @@
 """score: decoded tags and events against the truth -> report.json and report.txt."""
 
+import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-from wsedtk.core import console
 from wsedtk.core.atomic import write_text
 from wsedtk.core.progress import warning
 from wsedtk.core.types import PathLike
 from wsedtk.data import datadir, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
-from wsedtk.evaluation import report_text
 from wsedtk.evaluation.columns import load_metrics
 from wsedtk.evaluation.decoded_folder import evaluate_folder
-from wsedtk.evaluation.report_data import MANY_CLASSES
+from wsedtk.evaluation.report import Report
+from wsedtk.stages.options.results import ScoreOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreResult:
+    """The evaluation of a decoded folder. `run` returns one.
+
+    Attributes
+    ----------
+    report : Report
+        The metrics.
+    report_json, report_text : Path
+        The files with the metrics and their tables.
+    reference : Path
+        The folder with the truth of the evaluated clips.
+    """
+
+    report: Report
+    report_json: Path
+    report_text: Path
+    reference: Path
 
 
 def _write_reference(folder: Path, truth: DataSet, data_set: PathLike) -> None:
@@ -28,32 +47,39 @@ def _write_reference(folder: Path, truth: DataSet, data_set: PathLike) -> None:
     )
 
 
-def run(
-    data_set: PathLike,
-    out_dir: PathLike,
-    scores_path: PathLike | None,
-    num_resamples: int,
-    as_json: bool,
-    own_metrics: Sequence[str] = (),
-) -> None:
-    """Evaluate a decoded folder; write report.json, report.txt and the reference into it.
+def run(options: ScoreOptions) -> ScoreResult:
+    """Evaluate a decoded folder, and write report.json, report.txt and reference/ into it.
 
-    See `wsedtk.evaluation.decoded_folder.evaluate_folder`.
+    `wsedtk.evaluate` computes the same report, and writes nothing.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+        The inputs and the settings.
+
+    Returns
+    -------
+    ScoreResult
+
+    Raises
+    ------
+    InputError
+        If a folder is wrong, or if the folders and scores do not belong together.
     """
-    out_dir = Path(out_dir)
-    own = load_metrics(own_metrics)
+    out_dir = Path(options.out_dir)
     report, truth = evaluate_folder(
-        data_set, out_dir, scores_path, num_resamples, warn=warning, own=own
+        options.data_set,
+        out_dir,
+        options.scores,
+        options.num_resamples,
+        warn=warning,
+        own=load_metrics(options.own_metrics),
     )
-    _write_reference(out_dir / "reference", truth, data_set)
-    mapping = report.to_dict()
-    content = json.dumps(mapping, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_text(out_dir / "report.txt", report.to_text())
-    write_text(out_dir / "report.json", content)
-    if as_json:
-        print(console.json_text(content), end="")
-        return
-    summary, classes = report_text.parts(mapping, report.title, report.layout)
-    if len(report.classes) > MANY_CLASSES:
-        classes = f"all {len(report.classes)} classes: {out_dir / 'report.txt'}\n"
-    print(summary + classes, end="")
+    result = ScoreResult(
+        report, out_dir / "report.json", out_dir / "report.txt", out_dir / "reference"
+    )
+    _write_reference(result.reference, truth, options.data_set)
+    content = json.dumps(report.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
+    write_text(result.report_text, report.to_text())
+    write_text(result.report_json, content + "\n")
+    return result

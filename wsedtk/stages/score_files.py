@@ -1,28 +1,46 @@
 """score-files: a list of tags or events against a list of the true ones."""
 
-import json
+import dataclasses
 
-from wsedtk.core import console
 from wsedtk.core.progress import warning
-from wsedtk.core.types import PathLike
 from wsedtk.evaluation.lists import evaluate_lists
-from wsedtk.evaluation.report_text import Kind
+from wsedtk.evaluation.report import Report
+from wsedtk.stages.options.results import ScoreFilesOptions
 
 
-def run(
-    reference_path: PathLike,
-    estimate_path: PathLike,
-    kind: Kind | None,
-    as_json: bool,
-    num_resamples: int,
-) -> None:
-    """Evaluate every clip of the reference and print the report.
+@dataclasses.dataclass(frozen=True)
+class ScoreFilesResult:
+    """The evaluation of a list. `run` returns one.
 
-    See `wsedtk.evaluation.lists.evaluate_lists`.
+    Attributes
+    ----------
+    report : Report
+        The metrics.
     """
-    report = evaluate_lists(reference_path, estimate_path, kind, num_resamples, warn=warning)
-    if not as_json:
-        print(report.to_text(), end="")
-        return
-    content = json.dumps(report.to_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-    print(console.json_text(content))
+
+    report: Report
+
+
+def run(options: ScoreFilesOptions) -> ScoreFilesResult:
+    """Evaluate a list of tags or events on every clip of the reference.
+
+    `wsedtk.evaluate` does the same.
+
+    Parameters
+    ----------
+    options : ScoreFilesOptions
+        The inputs and the settings.
+
+    Returns
+    -------
+    ScoreFilesResult
+
+    Raises
+    ------
+    InputError
+        If a list is wrong, or if the lists have no clip in common.
+    """
+    report = evaluate_lists(
+        options.reference, options.estimate, options.kind, options.num_resamples, warn=warning
+    )
+    return ScoreFilesResult(report)

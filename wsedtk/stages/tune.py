@@ -1,163 +1,293 @@
 """tune: scores and truth of a validation set -> an operating point.
 
-N clips, T frames, S segments, K classes.
+N clips, B clips in a block, T frames, S segments, K classes.
 """
 
+import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.atomic import check_overwrite
+from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import printable, say
-from wsedtk.data import datadir, event_decoding, events, store, tables
+from wsedtk.core.progress import warning
+from wsedtk.core.types import Floats, PathLike
+from wsedtk.data import datadir, event_decoding, events, tables
+from wsedtk.data.clip_sets import DataSet
+from wsedtk.data.store import ScoreFile
 from wsedtk.decoding import operating_point, score_maxima, thresholds
-from wsedtk.decoding.decisions import choose
+from wsedtk.decoding.decisions import Decisions, Target, choose
+from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.evaluation import metrics
+from wsedtk.stages.options.results import TuneOptions
 
-MOST_LINES = 40  # classes that are printed
-FEW_CLIPS = 30  # a target that rests on fewer positives is warned of
+FEW_CLIPS = 30  # with fewer positive clips, a warning says that a target may be missed elsewhere
 
 
-def align(scores, dataset, data_set):
-    """Rows of the score file for the clips of a set: (rows (N,), the set without clips whose audio failed). Raises InputError."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class TuneResult:
+    """An operating point, and what it reaches on the set that it was tuned on. `run` returns one.
+
+    Attributes
+    ----------
+    path : Path
+        The file of the operating point.
+    point : OperatingPoint
+        The thresholds and filters.
+    clips : Decisions
+        The tags of clips.
+    frames : Decisions or None
+        The decisions by frame thresholds. None if the scores have no frames.
+    num_clips : int
+        The number N of clips.
+    hours : float
+        Their duration.
+    target : Target or None
+        The target that each class had to reach.
+    """
+
+    path: Path
+    point: OperatingPoint
+    clips: Decisions
+    frames: Decisions | None
+    num_clips: int
+    hours: float
+    target: Target | None
+
+
+def align(
+    scores: ScoreFile, dataset: DataSet, data_set: PathLike
+) -> tuple[npt.NDArray[np.int64], DataSet]:
+    """Find the scores of the clips of a set.
+
+    Parameters
+    ----------
+    scores : ScoreFile
+    dataset : DataSet
+        The set.
+    data_set : path-like
+        The data directory of the set, for messages.
+
+    Returns
+    -------
+    rows : (N,) int64
+        The row of each clip in the scores.
+    dataset : DataSet
+        The N clips of the set whose audio did not fail.
+
+    Raises
+    ------
+    InputError
+        If classes or audio differ, or clips are missing.
+    """
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
-        raise InputError(
-            f"{scores.path}: its classes are not those of {data_set}"
-            + (f": {tables.first(odd)}" if odd else ", or in another order")
-        )
-    provenance.check_audio(
-        scores.path,
-        scores.attributes.get("audio_fingerprint"),
-        data_set,
-        dataset.info.get("audio_fingerprint"),
-    )
-    rows = scores.rows_of_set(dataset.filenames, data_set)
+        detail = f": {tables.first(odd)}" if odd else ", or in another order"
+        raise InputError(f"{scores.path}: its classes are not those of {data_set}{detail}")
+    audio = scores.attributes.get("audio_fingerprint")
+    true_audio = dataset.info.get("audio_fingerprint")
+    provenance.check_audio(scores.path, audio, data_set, true_audio)
+    rows: npt.NDArray[np.int64] = scores.rows_of_set(dataset.filenames, data_set)
     scored = rows >= 0
     if not scored.any():
         raise InputError(
             f"{scores.path}: holds none of the clips of {data_set}: the audio of all of them failed"
         )
     if not scored.all():
-        odd = dataset.filenames[~scored].tolist()
-        say(
-            f"warning: {len(odd)} clips of {data_set} are left out, their audio could not be read: {tables.first(odd)}"
+        names = dataset.filenames[~scored].tolist()
+        warning(
+            f"{len(names)} clips of {data_set} are left out, their audio could not be read: "
+            f"{tables.first(names)}"
         )
     return rows[scored], dataset.select(scored)
 
 
-def in_common(values):
-    """Scores or truth (N, K) as those of one class, (N K, 1): a threshold for it is one for all classes."""
+def _as_one_class(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return scores or truth (N, K) as those of one class (N * K, 1), for a common threshold."""
     return values.reshape(-1, 1)
 
 
-def frame_options(scores, rows, dataset, criterion, grid, gate, common=False):
-    """What each class's frame thresholds lead to with each setting of the grid, and the truth that this is counted against.
+@dataclasses.dataclass(frozen=True)
+class _Tuning:
+    """The clips to tune on, and how."""
 
-    tags: a clip is tagged where any frame is left after filtering (all that a weakly labelled set allows). segments: 1 s
-    segments against events.tsv. grid: a list of (median, min, max gap) in seconds; gate: (N, K) booleans, where it is false no
-    frame passes; common: one threshold and one setting for all classes, which are one class then (K = 1).
-    Returns `Candidates` as `thresholds.search` takes them, and booleans (N, K) or (S, K).
-    """
-    if criterion == "tags":
-        truth = dataset.tag_matrix()
-    else:
-        truth, _ = metrics.activity(
-            metrics.drop_zero_length(dataset.events), dataset.durations, len(dataset.labels)
+    options: TuneOptions
+    scores: ScoreFile
+    rows: npt.NDArray[np.int64]  # (N,) of the scores
+    dataset: DataSet
+
+    @property
+    def hours(self) -> float:
+        """The duration of the clips."""
+        return float(self.dataset.durations.sum()) / 3600
+
+    @property
+    def target(self) -> Target | None:
+        """The target of each class."""
+        given = self.options.target
+        return None if given is None else Target(*given, self.hours)
+
+    @property
+    def settings(self) -> list[tuple[float, float, float]]:
+        """The filters to choose from: median, shortest event and longest gap in seconds."""
+        options = self.options
+        grid = itertools.product(
+            options.median_seconds, options.min_seconds, options.max_gap_seconds
         )
-    step, recorded, values = scores.seconds_per_frame, scores.durations[rows], [[] for _ in grid]
-    filters = [event_decoding.filter_frames(*setting, step) for setting in grid]
-    for block, frames in scores.blocks(rows):
-        for found, setting in zip(values, filters):
-            smoothed = (
-                event_decoding.smooth(frames, *setting) * gate[block, None]
-            )  # filters commute with thresholds, see wsedtk.data.event_decoding
-            if criterion == "tags":
-                found.append(score_maxima.clip_maxima(smoothed, step, recorded[block]))
-            else:
-                nominal = dataset.durations[block]
-                found.append(
-                    score_maxima.segment_maxima(
-                        smoothed,
-                        step,
-                        np.minimum(recorded[block], nominal),
-                        events.num_segments(nominal),
-                    )
-                )
-    values = [np.concatenate(found) for found in values]  # (N, K) or (S, K), for each setting
-    if common:
-        values, truth = [in_common(v) for v in values], in_common(truth)
-    return [
-        [score_maxima.frame_candidates(v[:, k], truth[:, k]) for v in values]
-        for k in range(truth.shape[1])
-    ], truth
+        return list(grid)
 
-
-def print_classes(labels, clip_thresholds, frame_thresholds, settings):
-    """Print a line a class. clip_thresholds, frame_thresholds: (K,); settings: (K, 3), see `tune_frames`."""
-    labels = [printable(label) for label in labels]
-    width = max(map(len, labels))
-    print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
-    for k, label in enumerate(labels):
-        print(
-            f"{label:{width}}  {clip_thresholds[k]:14.4f}  {frame_thresholds[k]:15.4f}  "
-            f"{settings[k, 0]:8g}  {settings[k, 1]:5g}  {settings[k, 2]:9g}"
-        )
-
-
-def print_reached(labels, decisions, hours, target):
-    """Print what a target came to: a line a class, or of many classes how many meet it. labels: K names."""
-    quantity, value = target
-    aim = f"{quantity}={value:g} in {decisions.unit}"
-    best = [
-        thresholds.reached(*n, p, hours) if n else None
-        for n, p in zip(decisions.nearest, decisions.positives)
-    ]
-    if len(labels) > MOST_LINES:
-        missed = [
-            f"{printable(label)} (at best {b[quantity]:.3g})" for label, b in zip(labels, best) if b
+    def clip_decisions(self) -> Decisions:
+        """Choose the clip thresholds."""
+        truth, clip = self.dataset.tag_matrix(), self.scores.clip[self.rows]  # (N, K)
+        published = None
+        if self.options.published:
+            published = thresholds.tune_published(clip, truth, self.options.seed)
+        if self.options.common_threshold:
+            clip, truth = _as_one_class(clip), _as_one_class(truth)
+        candidates = [
+            [thresholds.candidates(clip[:, k], truth[:, k])] for k in range(truth.shape[1])
         ]
-        print(
-            f"{aim}: met for {len(labels) - len(missed)} of {len(labels)} classes"
-            + (f", the others are never predicted: {tables.first(missed)}" if missed else "")
-        )
-        return
-    labels = [printable(label) for label in labels]
-    width = max(map(len, labels))
-    text = "precision {precision:.3f}, recall {recall:.3f}, {false-alarms-per-hour:.2f} false alarms an hour"
-    print(
-        f"{aim}, {hours:.2f} hours:\n{'class':{width}}  positives  precision  recall  false alarms/h"
-    )
-    for k, label in enumerate(labels):
-        found = thresholds.reached(
-            decisions.true_positives[k], decisions.predicted[k], decisions.positives[k], hours
-        )
-        precision = f"{found['precision']:9.3f}" if decisions.predicted[k] else f"{'-':>9}"
-        missed = (
-            ""
-            if best[k] is None
-            else "  never predicted, "
-            + (
-                f"at best {text.format(**best[k])}"
-                if decisions.nearest[k][0]
-                else "nothing is found with any threshold"
+        return choose(candidates, truth, "clips", target=self.target, published=published)
+
+    def frame_decisions(self, clip_thresholds: Floats) -> Decisions:
+        """Choose the frame thresholds and filters. clip_thresholds: (K,), for the gate by tags."""
+        unit = "tags of the clips with any frame left"
+        truth = self.dataset.tag_matrix()
+        if self.options.criterion == "segments":
+            unit = "1 s segments"
+            truth, _ = metrics.activity(
+                metrics.drop_zero_length(self.dataset.events),
+                self.dataset.durations,
+                len(self.dataset.labels),
             )
-        )
-        print(
-            f"{label:{width}}  {decisions.positives[k]:9}  {precision}  {found['recall']:6.3f}  {found['false-alarms-per-hour']:14.2f}"
-            + missed
+        maxima = self._frame_maxima(clip_thresholds)
+        if self.options.common_threshold:
+            maxima, truth = [_as_one_class(values) for values in maxima], _as_one_class(truth)
+        candidates = [
+            [score_maxima.candidates(values[:, k], truth[:, k]) for values in maxima]
+            for k in range(truth.shape[1])
+        ]
+        return choose(candidates, truth, unit, target=self.target)
+
+    def _frame_maxima(self, clip_thresholds: Floats) -> list[Floats]:
+        """Return the highest filtered score in each clip (N, K) or segment (S, K), by setting."""
+        step = self.scores.seconds_per_frame
+        filters = [event_decoding.filter_frames(*setting, step) for setting in self.settings]
+        passes = np.ones((len(self.rows), len(self.dataset.labels)), bool)
+        if self.options.gate_by_tags:
+            passes = self.scores.clip[self.rows] >= clip_thresholds
+        parts: list[list[Floats]] = [[] for _ in filters]
+        for block, frames in self.scores.blocks(self.rows):
+            recorded = self.scores.durations[self.rows][block]
+            nominal = self.dataset.durations[block]
+            for of_setting, setting in zip(parts, filters):
+                # Filters of scores commute with thresholds, see wsedtk.data.event_decoding.
+                smoothed = event_decoding.smooth(frames, *setting) * passes[block, None]
+                if self.options.criterion == "tags":
+                    maxima = score_maxima.clip_maxima(smoothed, step, recorded)
+                else:
+                    ends, count = np.minimum(recorded, nominal), events.num_segments(nominal)
+                    maxima = score_maxima.segment_maxima(smoothed, step, ends, count)
+                of_setting.append(maxima)
+        return [np.concatenate(of_setting) for of_setting in parts]
+
+    def point(self, clips: Decisions, frames: Decisions | None) -> OperatingPoint:
+        """Return the operating point with the chosen thresholds and filters."""
+        options, num_classes = self.options, len(self.dataset.labels)
+        filters: Floats = np.zeros((num_classes, 3))
+        frame_thresholds: Floats = np.full(num_classes, np.inf)
+        if frames is not None:
+            chosen = np.array(self.settings, np.float64)[frames.setting]
+            filters = np.broadcast_to(chosen, (num_classes, 3))
+            frame_thresholds = np.broadcast_to(frames.threshold, num_classes)
+        is_for_frames = options.criterion == "segments" or (options.target and frames is not None)
+        fingerprint = self.scores.attributes["fingerprint"]
+        return OperatingPoint(
+            mode="frame" if is_for_frames else "segment",
+            labels=self.dataset.labels,
+            clip_thresholds=np.broadcast_to(clips.threshold, num_classes),
+            frame_thresholds=frame_thresholds,
+            median_seconds=filters[:, 0],
+            min_seconds=filters[:, 1],
+            max_gap_seconds=filters[:, 2],
+            gate_by_tags=options.gate_by_tags,
+            tuned_on=f"{fingerprint} {_summary(options)}, {len(self.dataset)} clips",
+            model=provenance.known_model(self.scores.attributes),
         )
 
 
-def warn_of_few(dataset, hours, target):
-    """Tell of the classes with so few clips, and of a rate so small, that what was reached on them says little."""
+def _summary(options: TuneOptions) -> str:
+    """Return the way of tuning in a few words, for the operating point."""
+    words: list[str] = [options.criterion]
+    if options.published:
+        words.append("published")
+    if options.common_threshold:
+        words.append("common threshold")
+    if options.target:
+        words.append("{}={:g}".format(*options.target))
+    return " ".join(words)
+
+
+def _record(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> dict[str, object]:
+    """Return what the operating point tells of its tuning. dataset: all clips of the set."""
+    return {
+        "set": Path(options.data_set).absolute().name,
+        "set_fingerprint": dataset.fingerprint(),
+        "scores": scores.attributes["fingerprint"],
+        "criterion": options.criterion,
+        "target": dict([options.target]) if options.target else None,
+        "published": options.published,
+        "common_threshold": options.common_threshold,
+        "seed": options.seed if options.published else None,
+        "median_seconds": list(options.median_seconds),
+        "min_seconds": list(options.min_seconds),
+        "max_gap_seconds": list(options.max_gap_seconds),
+        **provenance.made_by(),
+    }
+
+
+def _check_target(target: tuple[str, float]) -> None:
+    """Raise InputError if a target is none that decisions can reach."""
     quantity, value = target
+    if quantity not in thresholds.TARGETS:
+        near = suggest(quantity, thresholds.TARGETS)
+        raise InputError(f"target: found {quantity!r}; {near}")
+    if quantity == "false-alarms-per-hour":
+        if not 0 <= value < float("inf"):
+            raise InputError(f"target: found {quantity}={value}; expected a number of at least 0")
+    elif not 0 < value <= 1:
+        raise InputError(
+            f"target: found {quantity}={value}; expected a number above 0 and at most 1"
+        )
+
+
+def _check_inputs(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> None:
+    """Raise InputError if the criterion needs events or frame scores that are not there."""
+    if options.criterion == "tags":
+        return
+    if dataset.events is None:
+        raise InputError(
+            f"{options.data_set}: has no events.tsv, which --criterion segments needs; tune on tags"
+        )
+    if not scores.has("frame"):
+        raise InputError(
+            f"{options.scores}: holds no frame scores, which --criterion segments needs; predict "
+            "without --no-frames"
+        )
+
+
+def _warn_of_few(dataset: DataSet, target: Target) -> None:
+    """Warn of a low target rate, and of classes with few clips: other audio may miss the target."""
+    quantity, value, hours = target
     if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
-        say(
-            f"warning: on {hours:.2f} hours of audio a single false alarm is {1 / hours:.3g} an hour: {value:g} means none here"
+        warning(
+            f"on {hours:.2f} hours of audio, a single false alarm is {1 / hours:.3g} an hour: "
+            f"{value:g} allows none here"
         )
     counts = dataset.tag_matrix().sum(axis=0).tolist()
     few = [
@@ -166,144 +296,60 @@ def warn_of_few(dataset, hours, target):
         if count < FEW_CLIPS
     ]
     if few:
-        say(
-            f"warning: on other audio expect less or more than was reached here; {len(few)} classes rest on fewer than {FEW_CLIPS} clips: "
-            f"{tables.first(few, 5)}"
+        warning(
+            f"on other audio, figures may be higher or lower than here; {len(few)} classes have "
+            f"fewer than {FEW_CLIPS} clips: {tables.first(few, 5)}"
         )
 
 
-def run(
-    scores_path,
-    data_set,
-    output,
-    criterion,
-    published,
-    seed,
-    median_seconds,
-    min_seconds,
-    max_gap_seconds,
-    gate_by_tags,
-    target=None,
-    common=False,
-):
-    """Choose thresholds and filters on a set and write them. Prints the micro F1 that they reach there.
+def run(options: TuneOptions) -> TuneResult:
+    """Choose thresholds and filters on a set, and write them as an operating point.
 
-    target: None, or a quantity of `thresholds.TARGETS` and its value, which the decisions of each class, in clips and in the unit of
-    the criterion, have to meet; where none does, the class is never predicted.
-    common: choose one clip threshold, one frame threshold and one set of filters for all classes (He, Shen & Zhang 2019, "a threshold").
+    Without a target, clip thresholds maximise the micro F1 of tags, and frame thresholds and
+    filters that of the criterion. With a target, each class gets the thresholds that reach it with
+    the highest recall (for a target of recall: precision). A class that cannot reach it gets
+    infinite thresholds. The source of common thresholds is He, Shen & Zhang (2019).
+
+    Parameters
+    ----------
+    options : TuneOptions
+        The inputs, the output and the settings.
+
+    Returns
+    -------
+    TuneResult
+
+    Raises
+    ------
+    InputError
+        If an input is missing or wrong, if scores and set do not belong together, if there is no
+        tag to tune for, or if options exclude each other.
     """
-    check_overwrite(output, operating_point.read)
-    scores, dataset = store.ScoreFile(scores_path), datadir.read(data_set)
-    if criterion == "segments" and dataset.events is None:
-        raise InputError(
-            f"{data_set}: has no events.tsv, which --criterion segments needs; tune on tags"
-        )
-    if criterion == "segments" and not scores.has("frame"):
-        raise InputError(
-            f"{scores_path}: holds no frame scores, which --criterion segments needs; predict without --no-frames"
-        )
-    tuned = {
-        "set": Path(data_set).absolute().name,
-        "set_fingerprint": dataset.fingerprint(),
-        "scores": scores.attributes["fingerprint"],
-        "criterion": criterion,
-        "target": dict([target]) if target else None,
-        "published": published,
-        "common_threshold": common,
-        "seed": seed if published else None,
-        "median_seconds": list(median_seconds),
-        "min_seconds": list(min_seconds),
-        "max_gap_seconds": list(max_gap_seconds),
-        **provenance.made_by(),
-    }
-    rows, dataset = align(scores, dataset, data_set)
+    options.check_ways()
+    if options.target is not None:
+        _check_target(options.target)
+    check_overwrite(options.operating_point, operating_point.read)
+    scores, dataset = ScoreFile(options.scores), datadir.read(options.data_set)
+    _check_inputs(options, scores, dataset)
+    record = _record(options, scores, dataset)
+    rows, dataset = align(scores, dataset, options.data_set)
     if not len(dataset.tag_clip):
         raise InputError(
-            f"{data_set}: none of its {len(dataset)} scored clips has a tag: there is nothing to tune for"
+            f"{options.data_set}: none of its {len(dataset)} scored clips has a tag: there is "
+            "nothing to tune for"
         )
-    truth, clip, hours = (
-        dataset.tag_matrix(),
-        scores.clip[rows],
-        float(dataset.durations.sum()) / 3600,
-    )
-    ranked, true = (in_common(clip), in_common(truth)) if common else (clip, truth)
-    options = [[thresholds.candidates(ranked[:, k], true[:, k])] for k in range(true.shape[1])]
-    by_clip = choose(
-        options,
-        true,
-        "clips",
-        hours,
-        target,
-        thresholds.tune_published(clip, truth, seed) if published else None,
-    )
-    num_classes = len(dataset.labels)
-    by_frame, settings, frame_thresholds = (
-        None,
-        np.zeros((num_classes, 3)),
-        np.full(num_classes, np.inf),
-    )
+    tuning = _Tuning(options, scores, rows, dataset)
+    clips, frames = tuning.clip_decisions(), None
     if scores.has("frame"):
-        grid = list(itertools.product(median_seconds, min_seconds, max_gap_seconds))
-        gate = clip >= by_clip.threshold if gate_by_tags else np.ones(clip.shape, bool)
-        options, truth = frame_options(scores, rows, dataset, criterion, grid, gate, common)
-        unit = (
-            "1 s segments" if criterion == "segments" else "tags of the clips with any frame left"
-        )
-        by_frame = choose(options, truth, unit, hours, target)
-        settings = np.broadcast_to(np.array(grid, np.float64)[by_frame.option], (num_classes, 3))
-        frame_thresholds = np.broadcast_to(by_frame.threshold, num_classes)
-    how = (
-        f"{criterion}{' published' if published else ''}{' common threshold' if common else ''}"
-        f"{' {}={:g}'.format(*target) if target else ''}"
-    )
-    point = operating_point.OperatingPoint(
-        "frame" if criterion == "segments" or (target and by_frame) else "segment",
-        dataset.labels,
-        np.broadcast_to(by_clip.threshold, num_classes),
-        frame_thresholds,
-        *settings.T,
-        gate_by_tags,
-        f"{scores.attributes['fingerprint']} {how}, {len(dataset)} clips",
-        provenance.known_model(scores.attributes),
-        tuned,
-    )
-    operating_point.write(output, point)
-    tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target)
-
-
-def tell(scores_path, output, dataset, point, by_clip, by_frame, hours, target):
-    """Print the operating point and what it reaches; by_frame: None where there are no frame scores."""
-    if by_frame is None:
-        say(
-            f"warning: {scores_path} holds no frame scores: {output} is for segment mode; in frame mode it finds nothing"
-        )
-    if len(dataset.labels) > MOST_LINES:
-        print(
-            f"{output}: thresholds of {len(dataset.labels)} classes; {int(np.isposinf(point.clip_thresholds).sum())} are never predicted"
-        )
+        frames = tuning.frame_decisions(clips.threshold)
     else:
-        print_classes(
-            dataset.labels,
-            point.clip_thresholds,
-            point.frame_thresholds,
-            np.stack([point.median_seconds, point.min_seconds, point.max_gap_seconds], axis=1),
+        warning(
+            f"{options.scores} holds no frame scores: {options.operating_point} is for segment "
+            "mode; in frame mode it finds nothing"
         )
-    if target:
-        for decisions in filter(None, (by_clip, by_frame)):
-            print_reached(dataset.labels, decisions, hours, target)
-        warn_of_few(dataset, hours, target)
-    hits, predicted, positives = (
-        int(v.sum()) for v in (by_clip.true_positives, by_clip.predicted, by_clip.positives)
-    )
-    print(
-        f"tagging F1 on these {len(dataset)} clips: {thresholds.f1_score(hits, predicted, positives):.4f} "
-        f"(precision {hits / max(predicted, 1):.4f}, recall {hits / positives:.4f})"
-    )
-    if by_frame is not None:
-        f1 = thresholds.f1_score(
-            *(
-                int(v.sum())
-                for v in (by_frame.true_positives, by_frame.predicted, by_frame.positives)
-            )
-        )
-        print(f"F1 of the frame decisions, as {by_frame.unit}: {f1:.4f}")
+    point = dataclasses.replace(tuning.point(clips, frames), tuned=record)
+    operating_point.write(options.operating_point, point)
+    if tuning.target is not None:
+        _warn_of_few(dataset, tuning.target)
+    path = Path(options.operating_point)
+    return TuneResult(path, point, clips, frames, len(dataset), tuning.hours, tuning.target)

@@ -1,0 +1,195 @@
+"""What the commands from a trained system to its results print. K classes."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from wsedtk.core.console import json_text
+
+if TYPE_CHECKING:
+    from wsedtk.data.formats import EventFormat
+    from wsedtk.decoding.decisions import Decisions, Target
+    from wsedtk.decoding.operating_point import OperatingPoint
+    from wsedtk.evaluation.report import Report
+    from wsedtk.stages.average import AverageResult
+    from wsedtk.stages.decode import DecodeResult
+    from wsedtk.stages.detect import RecordingResult
+    from wsedtk.stages.predict import PredictResult
+    from wsedtk.stages.report import ReportResult
+    from wsedtk.stages.score import ScoreResult
+    from wsedtk.stages.tune import TuneResult
+
+MOST_LINES = 40  # tables of more classes are not printed
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, with escapes for characters that standard output cannot encode."""
+    print(json_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)))
+
+
+def print_predict(result: "PredictResult") -> None:
+    """Print the size of a score file."""
+    text = (
+        f"{result.scores}: {result.num_clips} clips, {len(result.labels)} classes, "
+        f"{result.seconds_per_frame:g} s a frame"
+    )
+    if result.failed:
+        text += f"; {len(result.failed)} clips failed and have no scores"
+    print(text)
+
+
+def print_decode(result: "DecodeResult") -> None:
+    """Print the numbers of tags and events."""
+    print(
+        f"{result.out_dir}: {result.num_clips} clips, {result.num_tags} tags, "
+        f"{result.num_events} events ({result.mode} mode)"
+    )
+
+
+def print_average(result: "AverageResult") -> None:
+    """Print the size of mean scores."""
+    print(
+        f"{result.output}: the mean of {result.num_systems} systems, {result.num_clips} clips, "
+        f"{len(result.labels)} classes, {result.seconds_per_frame:g} s a frame"
+    )
+
+
+def print_report_page(result: "ReportResult") -> None:
+    """Print the contents of an HTML report."""
+    print(f"{result.page}: {len(result.scored)} scored folders of {len(result.systems)} systems")
+
+
+def print_score(result: "ScoreResult") -> None:
+    """Print the tables of an evaluation. With many classes, name the file with all of them."""
+    from wsedtk.evaluation import report_text
+    from wsedtk.evaluation.report_data import MANY_CLASSES
+
+    report: Report = result.report
+    summary, classes = report_text.parts(report.to_dict(), report.title, report.layout)
+    if len(report.classes) > MANY_CLASSES:
+        classes = f"all {len(report.classes)} classes: {result.report_text}\n"
+    print(summary + classes, end="")
+
+
+class EventPrinter:
+    """Prints the events of each recording as soon as they are found.
+
+    Parameters
+    ----------
+    form : EventFormat
+        The format of the events. JSON has escapes for characters that standard output can't encode.
+    """
+
+    def __init__(self, form: "EventFormat") -> None:
+        self._form = form
+        self._is_first = True
+
+    def __call__(self, result: "RecordingResult") -> None:
+        """Print the events of a recording, after the header of the format for the first one."""
+        if self._is_first:
+            sys.stdout.write(self._form.header)
+            self._is_first = False
+        sys.stdout.write(json_text(result.text) if self._form.is_json else result.text)
+        sys.stdout.flush()
+
+
+def print_tune(result: "TuneResult") -> None:
+    """Print an operating point, and the figures that it reaches on its set."""
+    point = result.point
+    if len(point.labels) > MOST_LINES:
+        never = sum(threshold == float("inf") for threshold in point.clip_thresholds)
+        print(
+            f"{result.path}: thresholds of {len(point.labels)} classes; {never} are never predicted"
+        )
+    else:
+        _print_point(point)
+    if result.target is not None:
+        for decisions in (result.clips, result.frames):
+            if decisions is not None:
+                _print_target(point.labels, decisions, result.target)
+    counts = result.clips.counts
+    print(
+        f"tagging F1 on these {result.num_clips} clips: {counts.f1:.4f} "
+        f"(precision {counts.precision:.4f}, recall {counts.recall:.4f})"
+    )
+    if result.frames is not None:
+        unit, f1 = result.frames.unit, result.frames.counts.f1
+        print(f"F1 of the frame decisions, as {unit}: {f1:.4f}")
+
+
+def _print_point(point: "OperatingPoint") -> None:
+    """Print the thresholds and filters of each class."""
+    from wsedtk.core.progress import printable
+
+    labels = [printable(label) for label in point.labels]
+    width = max(map(len, labels))
+    print(f"{'class':{width}}  clip threshold  frame threshold  median s  min s  max gap s")
+    for k, label in enumerate(labels):
+        print(
+            f"{label:{width}}  {point.clip_thresholds[k]:14.4f}  {point.frame_thresholds[k]:15.4f}"
+            f"  {point.median_seconds[k]:8g}  {point.min_seconds[k]:5g}"
+            f"  {point.max_gap_seconds[k]:9g}"
+        )
+
+
+def _print_target(labels: list[str], decisions: "Decisions", target: "Target") -> None:
+    """Print which classes reach a target. With many classes, print only how many."""
+    aim = f"{target.quantity}={target.value:g} in {decisions.unit}"
+    if len(labels) > MOST_LINES:
+        print(f"{aim}: {_summary_of_target(labels, decisions, target)}")
+    else:
+        print(f"{aim}, {target.hours:.2f} hours:")
+        _print_classes_of_target(labels, decisions, target)
+
+
+def _summary_of_target(labels: list[str], decisions: "Decisions", target: "Target") -> str:
+    from wsedtk.core.progress import printable
+    from wsedtk.data.tables import first
+
+    missed = [
+        f"{printable(label)} (at best {best[target.quantity]:.3g})"
+        for label, best in zip(labels, _nearest(decisions, target))
+        if best is not None
+    ]
+    text = f"met for {len(labels) - len(missed)} of {len(labels)} classes"
+    return f"{text}, the others are never predicted: {first(missed)}" if missed else text
+
+
+def _nearest(decisions: "Decisions", target: "Target") -> list[dict[str, float] | None]:
+    """Return the figures of each class at the threshold that comes nearest to a target.
+
+    None for classes that reach it.
+    """
+    from wsedtk.decoding import thresholds
+
+    return [
+        None if counts is None else thresholds.reached(*counts, positives, target.hours)
+        for counts, positives in zip(decisions.nearest or (), decisions.positives)
+    ]
+
+
+def _print_classes_of_target(labels: list[str], decisions: "Decisions", target: "Target") -> None:
+    from wsedtk.core.progress import printable
+    from wsedtk.decoding import thresholds
+
+    shown = [printable(label) for label in labels]
+    width = max(map(len, shown))
+    print(f"{'class':{width}}  positives  precision  recall  false alarms/h")
+    for k, (label, best) in enumerate(zip(shown, _nearest(decisions, target))):
+        hits, predicted = decisions.true_positives[k], decisions.predicted[k]
+        positives = decisions.positives[k]
+        found = thresholds.reached(hits, predicted, positives, target.hours)
+        precision = f"{found['precision']:9.3f}" if predicted else f"{'-':>9}"
+        row = (
+            f"{label:{width}}  {positives:9}  {precision}  {found['recall']:6.3f}"
+            f"  {found['false-alarms-per-hour']:14.2f}"
+        )
+        if best is None:
+            print(row)
+        elif best["recall"]:
+            print(
+                f"{row}  never predicted, at best precision {best['precision']:.3f}, recall "
+                f"{best['recall']:.3f}, {best['false-alarms-per-hour']:.2f} false alarms an hour"
+            )
+        else:
+            print(f"{row}  never predicted, nothing is found with any threshold")

@@ -1,0 +1,63 @@
+"""Checks of options that the command line checks by its types, and Python callers can get wrong."""
+
+import math
+import types
+import typing
+from collections.abc import Sequence
+
+from wsedtk.core.errors import InputError
+
+
+def check_choices(options: object) -> None:
+    """Check the fields of a dataclass that are annotated with Literal.
+
+    Raises
+    ------
+    InputError
+        If a field has a value that its annotation does not list.
+    """
+    for name, kind in typing.get_type_hints(type(options)).items():
+        choices = _choices(kind)
+        if choices and getattr(options, name) not in choices:
+            expected = " or ".join(map(repr, choices))
+            raise InputError(f"{name}: found {getattr(options, name)!r}; expected {expected}")
+
+
+def _choices(kind: object) -> list[object]:
+    """Return the values that an annotation lists, and None if it allows None."""
+    if typing.get_origin(kind) is typing.Literal:
+        return list(typing.get_args(kind))
+    if typing.get_origin(kind) not in (types.UnionType, typing.Union):
+        return []
+    found = [value for inner in typing.get_args(kind) for value in _choices(inner)]
+    return [*found, None] if found and type(None) in typing.get_args(kind) else found
+
+
+def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
+    """Check that a number is from `low` to `high`. NaN is not.
+
+    Raises
+    ------
+    InputError
+        If the number is not in the range.
+    """
+    if high is None and not low <= value:
+        raise InputError(f"{name}: found {value}; expected a number of at least {low:g}")
+    if high is not None and not low <= value <= high:
+        raise InputError(f"{name}: found {value}; expected a number from {low:g} to {high:g}")
+
+
+def check_numbers(name: str, values: Sequence[float]) -> None:
+    """Check that several numbers are finite and at least 0.
+
+    Raises
+    ------
+    InputError
+        If there are none, or one is negative, infinite or NaN.
+    """
+    if not values:
+        raise InputError(f"{name}: found none; expected at least one number")
+    for value in values:
+        check_range(name, value, 0)
+        if math.isinf(value):
+            raise InputError(f"{name}: found {value}; expected a finite number")
