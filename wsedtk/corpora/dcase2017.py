@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import warning
-from wsedtk.core.types import PathLike
 from wsedtk.corpora import official_sets, youtube
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA

@@ -18,7 +18,7 @@ import numpy as np
 
 from wsedtk.core.config import nearest, suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS
 from wsedtk.data.folders import look
 from wsedtk.data.tables import normal

@@ -19,8 +19,8 @@ import numpy as np
 from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
-from wsedtk.core.types import PathLike
 from wsedtk.corpora import builtin_bank
 from wsedtk.corpora.mixing import CLIP_SECONDS, Sounds, Soundscape, load, mix
 from wsedtk.corpora.registry import CORPORA, PreparedSet, PrepareResult
