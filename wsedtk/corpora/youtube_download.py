@@ -1,14 +1,23 @@
-"""Downloads of excerpts of YouTube videos by yt-dlp, one process for each clip."""
+"""Downloads of excerpts of YouTube videos by yt-dlp, one process for each clip.
+
+AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; the Y protects IDs that begin with -
+AUDIO_DIR/failures.tsv               filename, status, reason of each clip that could not be
+                                     fetched; the status is `dead` or `retry`
+AUDIO_DIR/.download-*/               incomplete files
+"""
 
 import collections
 import contextlib
+import dataclasses
 import os
 import re
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Collection, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import IO, NamedTuple
 
 from wsedtk.audio import audio_files
 from wsedtk.core.atomic import write_text
@@ -16,18 +25,56 @@ from wsedtk.core.errors import InputError
 from wsedtk.corpora import youtube, youtube_errors
 from wsedtk.data.tables import cut_blank
 
-CLIP_SECONDS = 600  # the longest that one download may take
+CLIP_SECONDS = 600  # the longest duration of one download
 POLL_SECONDS = 0.02
 PARTS = ".download-"
 HEADER = "filename\tstatus\treason"
 
 
-def command_line(program, clip, limit_rate):
-    """The command that makes `part-Y<clip>` in the folder that it runs in: the arguments, as a list."""
-    video, start, end = clip[:11], *clip[12:].removesuffix(".wav").split("_")
-    seconds = (
-        f"{youtube.seconds_of(clip):.3f}"  # of what it cuts whole packets remain, up to 26 ms more
-    )
+class Failure(NamedTuple):
+    """Why a clip could not be fetched. The status is "dead" or "retry"."""
+
+    status: str
+    reason: str
+
+
+class Outcome(NamedTuple):
+    """The end of a download.
+
+    Attributes
+    ----------
+    clip : str
+        The clip.
+    status : str
+        "fetched", or a verdict of `youtube_errors`.
+    reason : str
+        Why it failed.
+    started : float
+        When it was started, by `time.monotonic`.
+    """
+
+    clip: str
+    status: str
+    reason: str
+    started: float
+
+
+def command_line(program: str, clip: str, limit_rate: str) -> list[str]:
+    """Return the command that writes `part-Y<clip>` to the folder that it runs in.
+
+    Parameters
+    ----------
+    program : str
+        The downloader.
+    clip : str
+        The clip.
+    limit_rate : str
+        Bytes per second.
+    """
+    video = clip[:11]
+    start, end = clip[12:].removesuffix(".wav").split("_")
+    # --download-sections cuts at whole packets, which keeps up to 26 ms more.
+    seconds = f"{youtube.seconds_of(clip):.3f}"
     return [
         program,
         "--ignore-config",
@@ -56,16 +103,16 @@ def command_line(program, clip, limit_rate):
     ]
 
 
-def _last_error(text):
-    """The last error in what the program wrote on stderr, in one line."""
-    before, mark, error = text.rpartition("ERROR:")
+def _last_error(text: str) -> str:
+    """Return the last error that a program wrote on stderr, in one line."""
+    _, mark, error = text.rpartition("ERROR:")
     lines = [error] if mark else [line for line in text.splitlines() if line.strip()][-1:]
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", "".join(lines)).strip()[:1000]
 
 
 @contextlib.contextmanager
-def _using(path):
-    """Turn the system's refusals into an InputError that names the path."""
+def _using(path: Path) -> Iterator[None]:
+    """Turn an OSError into an InputError that names the path."""
     try:
         yield
     except OSError as error:
@@ -73,10 +120,22 @@ def _using(path):
 
 
 class Failures:
-    """failures.tsv: the last failure of each clip that is not there, {clip: (`dead` or `retry`, reason)}, the oldest first."""
+    """The last failure of each clip that was not fetched, the oldest first, as in failures.tsv.
 
-    def __init__(self, path):
-        self.path, self.rows = path, {}
+    Parameters
+    ----------
+    path : Path
+        The file, which need not exist.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a row is wrong.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, Failure] = {}
         columns, text = HEADER.split("\t"), HEADER
         with _using(path):
             if path.exists():
@@ -87,59 +146,55 @@ class Failures:
             for number, line in enumerate(lines, 1)
             if line.strip()
         ]
-        for place, (number, fields) in enumerate(rows):
-            if place == 0 and [field.strip().lower() for field in fields] == columns:
+        for position, (number, fields) in enumerate(rows):
+            if position == 0 and [field.strip().lower() for field in fields] == columns:
                 continue
-            if place > 0 and len(fields) == 3 and fields[1] in ("dead", "retry"):
-                self._set(*fields)
-            elif place == 0 or number < len(lines):  # a machine that goes down leaves half a line
+            if position > 0 and len(fields) == 3 and fields[1] in ("dead", "retry"):
+                self._set(fields[0], Failure(fields[1], fields[2]))
+            elif position == 0 or number < len(lines):  # a crash leaves half of the last line
                 raise InputError(
                     f"{path}:{number}: expected filename, dead or retry, and the reason, with tabs "
-                    f"between them and the header {columns}, found {lines[number - 1]!r}; mend it, "
-                    "or remove the file"
+                    f"between them and the header {columns}, found {lines[number - 1]!r}; mend "
+                    "it, or remove the file"
                 )
 
-    def _set(self, clip, status, reason):
-        self.rows.pop(clip, None)  # to the end
-        self.rows[clip] = (status, reason)
+    def _set(self, clip: str, failure: Failure) -> None:
+        self.rows.pop(clip, None)  # the last failure stands last
+        self.rows[clip] = failure
 
-    def append(self, clip, status, reason):
-        """Add a failure, to the file too, at once."""
-        self._set(clip, status, reason)
+    def append(self, clip: str, failure: Failure) -> None:
+        """Add a failure, also to the file, at once."""
+        self._set(clip, failure)
         with _using(self.path), open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(f"{clip}\t{status}\t{reason}\n")
+            file.write("\t".join([clip, *failure]) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def write(self, there):
-        """Write the file anew, without the clips that are there."""
+    def write(self, there: Collection[str]) -> None:
+        """Write the file anew, without the clips that exist."""
         self.rows = {clip: row for clip, row in self.rows.items() if clip not in there}
-        write_text(
-            self.path,
-            "".join(
-                f"{line}\n"
-                for line in [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]
-            ),
-        )
+        lines = [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]
+        write_text(self.path, "".join(f"{line}\n" for line in lines))
 
-    def dead_videos(self):
-        """{ID: reason} of the videos whose last failure says that they are dead."""
+    def dead_videos(self) -> dict[str, str]:
+        """Return {ID: reason} of the videos whose last failure says that they are dead."""
         last = {clip[:11]: row for clip, row in self.rows.items()}
-        return {video: reason for video, (status, reason) in last.items() if status == "dead"}
+        return {video: row.reason for video, row in last.items() if row.status == "dead"}
 
 
 class _Download:
-    """A running process that fetches the first of a video's clips."""
+    """A process that fetches the first of a video's clips."""
 
-    def __init__(self, clips, program, limit_rate, folder):
-        self.clips, self.part = clips, folder / f"part-Y{clips[0]}"
+    def __init__(self, clips: Sequence[str], settings: "Downloads", folder: Path) -> None:
+        self.clips, self.program = clips, settings.program
+        self.part = folder / f"part-Y{clips[0]}"
         self.started = time.monotonic()
         self.deadline = self.started + CLIP_SECONDS
         with _using(folder):
-            self.errors = open(self.part.with_suffix(".err"), "w+b")
+            self.errors: IO[bytes] = open(self.part.with_suffix(".err"), "w+b")
         try:
             self.process = subprocess.Popen(
-                command_line(program, clips[0], limit_rate),
+                command_line(settings.program, clips[0], settings.limit_rate),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -148,14 +203,16 @@ class _Download:
             )
         except OSError as error:
             self.errors.close()
-            raise InputError(f"{program}: can't be run: {error.strerror or error}") from None
+            raise InputError(
+                f"{settings.program}: can't be run: {error.strerror or error}"
+            ) from None
 
-    def has_ended(self):
-        """Whether there is an outcome."""
+    def has_ended(self) -> bool:
+        """Return whether there is an outcome."""
         return self.process.poll() is not None or time.monotonic() > self.deadline
 
-    def end(self):
-        """End the process and those that it started, and remove what it made."""
+    def end(self) -> None:
+        """End the process and those that it started, and remove its files."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -164,30 +221,30 @@ class _Download:
         for file in self.part.parent.glob(f"{self.part.stem}.*"):
             file.unlink(missing_ok=True)
 
-    def outcome(self, audio_dir):
-        """(`fetched`, the clip lying in `audio_dir`, or a verdict of `youtube_errors`; and why)."""
-        clip, status = self.clips[0], self.process.poll()
+    def outcome(self, audio_dir: Path) -> Outcome:
+        """Return the outcome. A clip that was fetched is moved to `audio_dir`."""
+        status, reason = self._status(audio_dir)
+        return Outcome(self.clips[0], status, reason, self.started)
+
+    def _status(self, audio_dir: Path) -> tuple[str, str]:
+        clip, exit_status = self.clips[0], self.process.poll()
         self.errors.seek(0)
         reason = _last_error(self.errors.read().decode("utf-8", "replace"))
-        if status is None:
+        if exit_status is None:
             return "retry", f"took longer than {CLIP_SECONDS} s"
-        if status == 2:
+        if exit_status == 2:
             raise InputError(
-                f"{self.process.args[0]} doesn't take these options; is it an old one? It says: {reason}"
+                f"{self.program} doesn't take these options; is it an old one? It says: {reason}"
             )
-        if status != 0:
-            return (
-                youtube_errors.verdict(clip[:11], reason),
-                reason or f"exit status {status}, without a message",
-            )
+        if exit_status != 0:
+            verdict = youtube_errors.verdict(clip[:11], reason)
+            return verdict, reason or f"exit status {exit_status}, without a message"
         try:
             if audio_files.info(self.part).duration == 0:
                 raise InputError("holds no samples")
         except InputError as error:
-            return (
-                "retry",
-                f"what {Path(self.process.args[0]).name} made is no sound: {_last_error(str(error))}",
-            )
+            name = Path(self.program).name
+            return "retry", f"what {name} made is no sound: {_last_error(str(error))}"
         with _using(audio_dir / f"Y{clip}"):
             with open(self.part, "rb+") as file:
                 os.fsync(file.fileno())
@@ -195,49 +252,79 @@ class _Download:
         return "fetched", ""
 
 
-def _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals):
-    """Download clips, `jobs` at once but those of a video one after the other, until `signals` holds one.
+@dataclasses.dataclass(frozen=True)
+class Downloads:
+    """The settings of downloads.
 
-    videos: the clips of each, a list of lists. Yields (clip, status, reason, when it was begun) as
-    they end, see `_Download.outcome`; of a dead video all clips that are left, untried. Whatever
-    runs when the generator is closed is ended, and what is not whole removed.
+    Attributes
+    ----------
+    program : str
+        The downloader.
+    limit_rate : str
+        Bytes per second of a download.
+    jobs : int
+        Number of concurrent downloads.
+    sleep_seconds : float
+        Pause in seconds after each download.
+    signals : sequence of str
+        The downloads stop when it is no longer empty.
     """
-    waiting, running, free = (
-        collections.deque(videos),
-        [],
-        [0.0] * jobs,
-    )  # when each free worker may go on, in order
-    with contextlib.ExitStack() as stack:
-        with _using(audio_dir):
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True)
-            )
-        stack.callback(lambda: [download.end() for download in running])
-        while (waiting or running) and not signals:
-            while waiting and free and free[0] <= time.monotonic():
-                running.append(_Download(waiting.popleft(), program, limit_rate, Path(folder)))
-                free.pop(0)
-            for download in [d for d in running if d.has_ended()]:
-                status, reason = download.outcome(audio_dir)
-                download.end()
-                running.remove(download)
-                free.append(time.monotonic() + sleep_seconds)
-                clip, *rest = download.clips
-                yield clip, status, reason, download.started
-                if status == "dead":
-                    yield from ((other, status, reason, download.started) for other in rest)
-                elif rest:
-                    waiting.appendleft(rest)
-            time.sleep(POLL_SECONDS)
+
+    program: str
+    limit_rate: str
+    jobs: int
+    sleep_seconds: float
+    signals: Sequence[str]
+
+    def fetch(
+        self, videos: Sequence[Sequence[str]], audio_dir: Path
+    ) -> Generator[Outcome, None, None]:
+        """Download clips. Those of one video are downloaded one after the other.
+
+        If the generator is closed, running downloads are ended and incomplete files removed.
+
+        Parameters
+        ----------
+        videos : sequence of sequence of str
+            The clips of each video.
+        audio_dir : Path
+            The folder to write the clips to.
+
+        Yields
+        ------
+        Outcome
+            Of each clip that ended. If a video is dead, so are all its other clips, untried.
+        """
+        waiting = collections.deque(videos)
+        running: list[_Download] = []
+        free = [0.0] * self.jobs  # when each free worker may start its next download, ascending
+        with contextlib.ExitStack() as stack:
+            with _using(audio_dir):
+                folder = stack.enter_context(_parts_folder(audio_dir))
+            stack.callback(lambda: [download.end() for download in running])
+            while (waiting or running) and not self.signals:
+                while waiting and free and free[0] <= time.monotonic():
+                    running.append(_Download(waiting.popleft(), self, Path(folder)))
+                    free.pop(0)
+                for download in [one for one in running if one.has_ended()]:
+                    outcome = download.outcome(audio_dir)
+                    download.end()
+                    running.remove(download)
+                    free.append(time.monotonic() + self.sleep_seconds)
+                    yield outcome
+                    _, *rest = download.clips
+                    if outcome.status == "dead":
+                        yield from (outcome._replace(clip=other) for other in rest)
+                    elif rest:
+                        waiting.appendleft(rest)
+                time.sleep(POLL_SECONDS)
+
+    def ask_again(self, clip: str, audio_dir: Path) -> str | None:
+        """Download a clip and discard it. Return its status, None after a signal."""
+        with _using(audio_dir), _parts_folder(audio_dir) as folder:
+            once = dataclasses.replace(self, jobs=1, sleep_seconds=0.0)
+            return next((one.status for one in once.fetch([[clip]], Path(folder))), None)
 
 
-def _ask_again(clip, audio_dir, program, limit_rate, signals):
-    """Download a clip that could be had, and throw it away. Returns its outcome, or None."""
-    with (
-        _using(audio_dir),
-        tempfile.TemporaryDirectory(
-            prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True
-        ) as folder,
-    ):
-        outcomes = _fetch([[clip]], Path(folder), program, limit_rate, 1, 0, signals)
-        return next((status for _, status, *_ in outcomes), None)
+def _parts_folder(audio_dir: Path) -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix=PARTS, dir=audio_dir, ignore_cleanup_errors=True)

@@ -1,8 +1,6 @@
-"""download: the audio of YouTube excerpts, which yt-dlp fetches into one folder, one process a clip.
+"""download: the audio of excerpts of YouTube videos, fetched by yt-dlp into one folder.
 
-AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; the Y protects IDs that begin with -
-AUDIO_DIR/failures.tsv               filename  status  reason    what there is not: `dead` for good, or `retry` next time
-AUDIO_DIR/.download-*/               files that are not whole yet, under names that no clip has
+See `wsedtk.corpora.youtube_download` for the files of that folder.
 """
 
 import contextlib
@@ -10,29 +8,106 @@ import dataclasses
 import os
 import random
 import re
-import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from wsedtk.core.atomic import locking
-from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.progress import progress, say
-from wsedtk.core.signals import noted
 from wsedtk.corpora import youtube
-from wsedtk.corpora.youtube_download import PARTS, Failures, _ask_again, _fetch, command_line
+from wsedtk.corpora.youtube_download import (
+    PARTS,
+    Downloads,
+    Failure,
+    Failures,
+    Outcome,
+    command_line,
+)
 from wsedtk.data import datadir
+from wsedtk.stages.options.corpora import DownloadOptions
 
 MAX_RETRIES_IN_A_ROW = 10
 _CLIP = re.compile(r"[A-Za-z0-9_-]{11}_[0-9.]+_[0-9.]+\.wav")
 
+StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
-def find_program(name):
-    """The absolute path of the program. Raises InputError, with what to install, where it or ffmpeg is missing."""
-    beside_python = os.path.dirname(sys.executable)  # an environment's own, though it is not active
-    found = shutil.which(
-        name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), beside_python])
-    )
+
+@dataclasses.dataclass(frozen=True)
+class DownloadPlan:
+    """What a download would do. `plan` returns one.
+
+    Attributes
+    ----------
+    commands : tuple of list of str
+        The command line of each clip to fetch.
+    num_clips : int
+        Number of clips of the data directories.
+    num_dead : int
+        Number of clips of videos that are listed as dead.
+    """
+
+    commands: tuple[list[str], ...]
+    num_clips: int
+    num_dead: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadResult:
+    """The audio that was fetched. `run` returns one.
+
+    Attributes
+    ----------
+    audio_dir : Path
+        The folder with the audio.
+    failures : Path
+        The table of the clips that could not be fetched, with the reasons.
+    num_clips : int
+        Number of clips of the data directories.
+    num_there : int
+        Number of clips that existed before.
+    fetched : tuple of str
+        The clips that were fetched.
+    dead : mapping of str to str
+        The reason for each clip of a dead video.
+    left : tuple of str
+        The clips that may be fetched another time.
+    stopped : str or None
+        Why not all clips were tried.
+    """
+
+    audio_dir: Path
+    failures: Path
+    num_clips: int
+    num_there: int
+    fetched: tuple[str, ...]
+    dead: Mapping[str, str]
+    left: tuple[str, ...]
+    stopped: str | None
+
+
+class _Order(NamedTuple):
+    """The clips to try, by video, and the reason for each clip of a dead video."""
+
+    videos: list[list[str]]
+    dead: dict[str, str]
+
+
+def find_program(name: str) -> str:
+    """Return the absolute path of the downloader.
+
+    Raises
+    ------
+    InputError
+        If it or ffmpeg is missing. The message says how to install it.
+    """
+    beside_python = os.path.dirname(sys.executable)  # an environment that is not activated
+    search_path = os.pathsep.join([os.environ.get("PATH", os.defpath), beside_python])
+    found = shutil.which(name, path=search_path)
     if found is None:
         raise InputError(
             f"{name}: no such program. The extra [download] of wsedtk brings yt-dlp, and so does "
@@ -40,143 +115,214 @@ def find_program(name):
         )
     if shutil.which("ffmpeg") is None:
         raise InputError(
-            "ffmpeg: no such program; yt-dlp cuts and converts with it. Install it: `apt install ffmpeg`, "
-            "`conda install ffmpeg`, or `brew install ffmpeg`"
+            "ffmpeg: no such program; yt-dlp cuts and converts with it. Install it: "
+            "`apt install ffmpeg`, `conda install ffmpeg`, or `brew install ffmpeg`"
         )
     return os.path.abspath(found)
 
 
-def read_clips(data_sets):
-    """The clips of data directories, each once. Raises InputError where one is no excerpt of a YouTube video."""
-    clips = {}
+def read_clips(data_sets: Collection[PathLike]) -> list[str]:
+    """Return the clips of data directories, each once, sorted.
+
+    Raises
+    ------
+    InputError
+        If a clip is no excerpt of a YouTube video.
+    """
+    clips = set()
     for data_set in data_sets:
         for name in datadir.read(data_set).filenames.tolist():
             clip = youtube.normal_name(name) if _CLIP.fullmatch(name) else None
             if clip is None or youtube.seconds_of(clip) <= 0:
                 raise InputError(
-                    f"{data_set}: {name!r} is no excerpt of a YouTube video: expected <11-character ID>_<start>_<end>.wav"
+                    f"{data_set}: {name!r} is no excerpt of a YouTube video: expected "
+                    "<11-character ID>_<start>_<end>.wav"
                 )
-            clips[clip] = None
+            clips.add(clip)
     return sorted(clips)
 
 
-def plan(clips, there, failures, retry_dead):
-    """What to try, the clips of each video together, and the clips of dead videos: ([[clip, ...], ...], {clip: reason}).
+def _order(
+    clips: Sequence[str], there: Collection[str], failures: Failures, retry_dead: bool
+) -> _Order:
+    """Return the clips to try.
 
-    Videos that never failed come first, then those that failed longest ago: no run begins with what stopped the last one.
+    Videos that never failed come first, then those whose last failure is the oldest. A run thus
+    never begins with what stopped the last one.
     """
     dead = {} if retry_dead else failures.dead_videos()
     missing = [clip for clip in clips if clip not in there]
-    videos, last_failure = {}, {clip[:11]: i for i, clip in enumerate(failures.rows)}
+    last_failure = {clip[:11]: i for i, clip in enumerate(failures.rows)}
+    videos: dict[str, list[str]] = {}
     for clip in missing:
         if clip[:11] not in dead:
             videos.setdefault(clip[:11], []).append(clip)
     order = sorted(videos, key=lambda video: last_failure.get(video, -1))
-    return [videos[video] for video in order], {
-        clip: dead[clip[:11]] for clip in missing if clip[:11] in dead
-    }
+    dead_clips = {clip: dead[clip[:11]] for clip in missing if clip[:11] in dead}
+    return _Order([videos[video] for video in order], dead_clips)
 
 
 @dataclasses.dataclass
 class _Outcomes:
-    """What became of the clips of a run."""
+    """What became of the clips of a run.
 
-    fetched: set = dataclasses.field(default_factory=set)
-    unexplained: dict = dataclasses.field(default_factory=dict)  # {clip: (reason, when it ended)}
-    proven: set = dataclasses.field(default_factory=set)  # unexplained; one begun later was fetched
+    Attributes
+    ----------
+    fetched : set of str
+        The clips that were fetched.
+    unexplained : dict of str to (str, float)
+        The reason and the end, by `time.monotonic`, of each failure without an explanation.
+    proven : set of str
+        The clips of `unexplained` after which a download was started that succeeded.
+    is_blocked : bool
+        Whether the site refused a download.
+    stopped : str or None
+        Why not all clips were tried.
+    """
+
+    fetched: set[str] = dataclasses.field(default_factory=set)
+    unexplained: dict[str, tuple[str, float]] = dataclasses.field(default_factory=dict)
+    proven: set[str] = dataclasses.field(default_factory=set)
     is_blocked: bool = False
-    stopped: str | None = None  # why not all were tried
+    stopped: str | None = None
 
 
-def _try_all(videos, failures, outcomes, description):
-    """List the failures among the outcomes, an unexplained one as `retry`. Returns `_Outcomes`."""
-    found, in_a_row = _Outcomes(), 0
-    with contextlib.closing(outcomes):
-        for clip, status, reason, begun in progress(outcomes, description, sum(map(len, videos))):
-            if status == "fetched":
-                in_a_row = 0
-                found.fetched.add(clip)
-                found.proven |= {c for c, (_, ended) in found.unexplained.items() if ended < begun}
-                continue
-            if status == "unexplained":
-                found.unexplained[clip] = reason, time.monotonic()
-            found.is_blocked |= status == "blocked"
-            in_a_row = 0 if status in ("dead", "account") else in_a_row + 1
-            failures.append(clip, "dead" if status == "dead" else "retry", reason)
-            if status != "dead":
-                say(f"download: {clip}: {reason}")
-            if in_a_row == MAX_RETRIES_IN_A_ROW:
-                found.stopped = (
-                    f"stopped after {in_a_row} failures in a row: the network is "
-                    "down, or the site blocks you"
-                )
-                break
+def _try_all(
+    outcomes: Iterator[Outcome], failures: Failures, description: str, num_clips: int
+) -> _Outcomes:
+    """Download, and list failures. Unexplained ones are listed as `retry`."""
+    found, num_in_a_row = _Outcomes(), 0
+    for outcome in progress(outcomes, description, num_clips):
+        clip, status, reason, started = outcome
+        if status == "fetched":
+            num_in_a_row = 0
+            found.fetched.add(clip)
+            found.proven |= {c for c, (_, ended) in found.unexplained.items() if ended < started}
+            continue
+        if status == "unexplained":
+            found.unexplained[clip] = reason, time.monotonic()
+        found.is_blocked |= status == "blocked"
+        num_in_a_row = 0 if status in ("dead", "account") else num_in_a_row + 1
+        failures.append(clip, Failure("dead" if status == "dead" else "retry", reason))
+        if status != "dead":
+            say(f"download: {clip}: {reason}")
+        if num_in_a_row == MAX_RETRIES_IN_A_ROW:
+            found.stopped = (
+                f"stopped after {num_in_a_row} failures in a row: the network is down, or the "
+                "site blocks you"
+            )
+            break
     return found
 
 
-def _list_dead(found, known, failures, *how):
-    """List unexplained failures as `dead` where the site did not refuse everything.
+def _list_dead(
+    found: _Outcomes,
+    known: Sequence[str],
+    failures: Failures,
+    ask_again: Callable[[str], str | None],
+) -> None:
+    """List unexplained failures as `dead` if the site did not refuse all downloads.
 
-    So it is where it refused nothing as `blocked`, and a download that was begun later succeeded,
-    if need be one of the clips `known` again. how: further arguments of `_ask_again`.
+    That is so if it refused none as `blocked`, and a download that was started later succeeded. If
+    there is none, one of the clips `known` is downloaded again.
     """
-    again = "fetched"
+    again: str | None = "fetched"
     if found.unexplained.keys() - found.proven and known and not found.is_blocked:
-        again = _ask_again(random.choice(known), *how)
-        found.proven |= found.unexplained.keys() if again == "fetched" else set()
+        again = ask_again(random.choice(known))
+        if again == "fetched":
+            found.proven |= found.unexplained.keys()
     if again in ("fetched", None) and not found.is_blocked:
         for clip in sorted(found.proven):
-            failures.append(clip, "dead", found.unexplained[clip][0])
+            failures.append(clip, Failure("dead", found.unexplained[clip][0]))
 
 
-def run(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run):
-    """Fetch the audio that is missing, and list what can't be fetched; with `dry_run` only print the command lines.
+@contextlib.contextmanager
+def _no_signals() -> Iterator[Sequence[str]]:
+    yield ()
 
-    Raises NotFinished where clips are left that may be had another time.
+
+def _clips_there(audio_dir: Path) -> set[str]:
+    names: list[str] = youtube.find_audio([audio_dir])[0].tolist()
+    return set(names)
+
+
+def plan(options: DownloadOptions) -> DownloadPlan:
+    """Return what `run` would do. Nothing is downloaded or written.
+
+    Raises
+    ------
+    InputError
+        If a data directory or the table of failures is wrong.
     """
-    if not 0 <= sleep_seconds < float("inf"):
-        raise InputError(f"--sleep-seconds {sleep_seconds}: expected a number of seconds from 0")
-    clips, failures_path = read_clips(data_sets), audio_dir / "failures.tsv"
-    if dry_run:
-        there = set(youtube.find_audio([audio_dir])[0].tolist()) if audio_dir.exists() else set()
-        videos, dead = plan(clips, there, Failures(failures_path), retry_dead)
-        commands = [
-            shlex.join(command_line(program, clip, limit_rate))
-            for video in videos
-            for clip in video
-        ]
-        print(
-            *commands,
-            f"# {len(commands)} of {len(clips)} clips to fetch, {len(dead)} dead",
-            sep="\n",
-        )
-        return
-    program = find_program(program)
-    with locking(audio_dir / ".lock"), noted() as signals:
-        for folder in audio_dir.glob(f"{PARTS}*"):  # a killed run's
+    audio_dir = Path(options.audio_dir)
+    clips = read_clips(as_paths(options.data_sets))
+    there = _clips_there(audio_dir) if audio_dir.exists() else set()
+    failures = Failures(audio_dir / "failures.tsv")
+    videos, dead = _order(clips, there, failures, options.retry_dead)
+    commands = tuple(
+        command_line(options.program, clip, options.limit_rate)
+        for video in videos
+        for clip in video
+    )
+    return DownloadPlan(commands, len(clips), len(dead))
+
+
+def run(options: DownloadOptions, *, stop_signals: StopSignals = _no_signals) -> DownloadResult:
+    """Fetch the audio that is missing, as `wsedtk download` does.
+
+    Clips that cannot be fetched are listed in AUDIO_DIR/failures.tsv.
+
+    Parameters
+    ----------
+    options : DownloadOptions
+        The data directories, the folder and the settings.
+    stop_signals : callable, optional
+        Returns a context manager that yields a list. When the list gets the name of a signal, such
+        as "SIGTERM", the download stops. By default nothing stops it, and no signal is handled.
+
+    Returns
+    -------
+    DownloadResult
+
+    Raises
+    ------
+    InputError
+        If an input is wrong, a program is missing, or another process downloads into the folder.
+
+    Examples
+    --------
+    >>> result = run(DownloadOptions(["data/train", "data/test"], "audio", jobs=2))
+    >>> len(result.fetched), result.left
+    """
+    audio_dir = Path(options.audio_dir)
+    clips, failures_path = read_clips(as_paths(options.data_sets)), audio_dir / "failures.tsv"
+    program = find_program(options.program)
+    with locking(audio_dir / ".lock"), stop_signals() as signals:
+        for folder in audio_dir.glob(f"{PARTS}*"):  # of a run that was killed
             shutil.rmtree(folder, ignore_errors=True)
-        there, failures = set(youtube.find_audio([audio_dir])[0].tolist()), Failures(failures_path)
-        videos, dead = plan(clips, there, failures, retry_dead)
-        failures.rows.update({clip: ("dead", reason) for clip, reason in dead.items()})
+        there, failures = _clips_there(audio_dir), Failures(failures_path)
+        videos, dead = _order(clips, there, failures, options.retry_dead)
+        failures.rows.update({clip: Failure("dead", reason) for clip, reason in dead.items()})
         failures.write(there)
-        outcomes = _fetch(videos, audio_dir, program, limit_rate, jobs, sleep_seconds, signals)
-        description = f"download {audio_dir}"
-        found = _try_all(videos, failures, outcomes, description)
-        known = sorted(found.fetched or there.intersection(clips))
-        _list_dead(found, known, failures, audio_dir, program, limit_rate, signals)
-        fetched = found.fetched
-        failures.write(there | fetched)
-    num_there, dead = (
-        sum(clip in there for clip in clips),
-        plan(clips, there | fetched, failures, False)[1],
-    )
-    left = len(clips) - num_there - len(fetched) - len(dead)
-    print(
-        f"{audio_dir}: {len(clips)} clips: {num_there} there, {len(fetched)} fetched, {len(dead)} dead, {left} to retry"
-    )
-    if left:
-        stopped = found.stopped or f"the reasons are in {failures_path}"
-        stopped = "stopped by a signal" if signals else stopped
-        raise NotFinished(
-            f"{left} of {len(clips)} clips are not there yet; {stopped}. Run the same command again to go on"
+        downloads = Downloads(
+            program, options.limit_rate, options.jobs, options.sleep_seconds, signals
         )
+        with contextlib.closing(downloads.fetch(videos, audio_dir)) as outcomes:
+            num_clips = sum(map(len, videos))
+            found = _try_all(outcomes, failures, f"download {audio_dir}", num_clips)
+        known = sorted(found.fetched or there.intersection(clips))
+        _list_dead(found, known, failures, lambda clip: downloads.ask_again(clip, audio_dir))
+        failures.write(there | found.fetched)
+        stopped = "stopped by a signal" if signals else found.stopped
+    have = there | found.fetched
+    dead = _order(clips, have, failures, False).dead
+    return DownloadResult(
+        audio_dir,
+        failures_path,
+        len(clips),
+        sum(clip in there for clip in clips),
+        tuple(sorted(found.fetched)),
+        dead,
+        tuple(clip for clip in clips if clip not in have and clip not in dead),
+        stopped,
+    )
