@@ -300,6 +300,7 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
 
 
 def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
+    assert dataset.events is not None  # `read` checks it
     pairs = set_tables.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
     without = [dataset.filenames[clip] for clip, _ in pairs]
     if without:

@@ -185,7 +185,7 @@ def _deal(ids: Iterable[str], num_groups: int, group_of: dict[str, int]) -> None
 class _Groups(NamedTuple):
     """The number of groups, and the group of each id."""
 
-    count: int
+    num_groups: int
     group_of: dict[str, int]
 
 

@@ -252,6 +252,11 @@ class _Download:
         return "fetched", ""
 
 
+def _end_all(downloads: list[_Download]) -> None:
+    for download in downloads:
+        download.end()
+
+
 @dataclasses.dataclass(frozen=True)
 class Downloads:
     """The settings of downloads.
@@ -301,7 +306,7 @@ class Downloads:
         with contextlib.ExitStack() as stack:
             with _using(audio_dir):
                 folder = stack.enter_context(_parts_folder(audio_dir))
-            stack.callback(lambda: [download.end() for download in running])
+            stack.callback(_end_all, running)
             while (waiting or running) and not self.signals:
                 while waiting and free and free[0] <= time.monotonic():
                     running.append(_Download(waiting.popleft(), self, Path(folder)))

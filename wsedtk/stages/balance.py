@@ -198,13 +198,13 @@ def _sources_per_class(dataset: DataSet) -> list[int]:
 def _class_counts(
     dataset: DataSet, fit: DataSet, valid: DataSet, exhausted: Indices
 ) -> tuple[ClassCounts, ...]:
-    counts = zip(*(part.clips_per_class().tolist() for part in (dataset, fit, valid)))
-    is_exhausted = np.isin(np.arange(len(dataset.labels)), exhausted).tolist()
+    in_all, in_fit, in_valid = (part.clips_per_class() for part in (dataset, fit, valid))
+    num_sources = _sources_per_class(dataset)
     return tuple(
-        ClassCounts(label, *numbers, num_sources, out)
-        for label, numbers, num_sources, out in zip(
-            dataset.labels, counts, _sources_per_class(dataset), is_exhausted
+        ClassCounts(
+            label, int(in_all[k]), int(in_fit[k]), int(in_valid[k]), num_sources[k], k in exhausted
         )
+        for k, label in enumerate(dataset.labels)
     )
 
 

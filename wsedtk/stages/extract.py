@@ -6,7 +6,7 @@ S samples, T frames, F mel bins.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,7 +181,7 @@ def _work(
 
 def _results(
     parts: Parts, work: _Work, jobs: int, description: str
-) -> Iterator[tuple[int, Floats | None, float | str]]:
+) -> Generator[tuple[int, Floats | None, float | str], None, None]:
     """Yield (clip, features, duration), or (clip, None, reason), of each clip that is missing."""
     clips = parts.missing()
     with mapping(jobs, _PRELOADED) as spread:
@@ -270,8 +270,9 @@ def run(options: ExtractOptions) -> ExtractResult:
         feats = store.shard_path(feats, number, count)
         dataset = dataset.select(np.arange(len(dataset)) % count == number - 1)
     settings = config.to_mapping(frontend_config)
+    max_frames = most_frames(frontend_config, options.max_seconds)
     layout = {
-        "max_frames": most_frames(frontend_config, options.max_seconds),
+        "max_frames": max_frames,
         "num_bins": frontend_config.num_mels,
         "dtype": options.dtype,
         "frontend": settings,
@@ -291,4 +292,4 @@ def run(options: ExtractOptions) -> ExtractResult:
         failed = _extract(parts, work, options)
         parts.join(made)
     num_clips = len(dataset) - len(failed)
-    return ExtractResult(feats, num_clips, failed, layout["max_frames"], layout["num_bins"])
+    return ExtractResult(feats, num_clips, failed, max_frames, frontend_config.num_mels)
