@@ -88,22 +88,15 @@ def corpus(tmp_path_factory):
             tags.append((f"{i:02d}.wav", LABELS[i % 2]))
         sets[name] = write_set(folder / name, clips, LABELS, tags)
     from wsedtk.stages import extract
+    from wsedtk.stages.options.systems import ExtractOptions
 
     he = (RECIPES / "dcase2017/conf/frontend_he.yaml").read_text()
     (folder / "he.yaml").write_text(he.replace("pad_to_seconds: 10", "pad_to_seconds: null"))
     for name, data_set in sets.items():
-        extract.run(data_set, folder / f"{name}.h5", None, 1, None, 10.0, "float32", False, 0.0)
-        extract.run(
-            data_set,
-            folder / f"he_{name}.h5",
-            folder / "he.yaml",
-            1,
-            None,
-            10.0,
-            "float32",
-            False,
-            0.0,
-        )
+        made = {"feats": folder / f"{name}.h5", "max_failures": 0.0, "device": "cpu"}
+        extract.run(ExtractOptions(data_set, **made))
+        made |= {"feats": folder / f"he_{name}.h5", "config": folder / "he.yaml"}
+        extract.run(ExtractOptions(data_set, **made))
     return folder
 
 

@@ -16,7 +16,7 @@ import soundfile
 from helpers import write_set
 
 from wsedtk.core import atomic
-from wsedtk.corpora import youtube_errors
+from wsedtk.corpora import youtube_download, youtube_errors
 from wsedtk.stages import download
 
 IDS = ["-abcdefghij", "--abcdefghi", "_bcdefghijk", "abcdefghij-", "Yabcdefghij"]
@@ -466,7 +466,7 @@ def test_the_list_of_failures_as_programs_save_it(tmp_path, change):
         "_bcdefghijk_30.000_31.000.wav\tretry\t\n"
     )
     (tmp_path / "failures.tsv").write_bytes(change(text).encode())
-    assert download.Failures(tmp_path / "failures.tsv").rows == {
+    assert youtube_download.Failures(tmp_path / "failures.tsv").rows == {
         "-abcdefghij_30.000_31.000.wav": ("dead", "gone é"),
         "_bcdefghijk_30.000_31.000.wav": ("retry", ""),
     }
@@ -522,7 +522,7 @@ def test_a_failure_may_pass(fetch, stand_in, tmp_path):
 
 
 def test_a_download_that_hangs_is_ended(fetch, stand_in, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "CLIP_SECONDS", 0.5)
+    monkeypatch.setattr(youtube_download, "CLIP_SECONDS", 0.5)
     stand_in.behave({IDS[0]: ("hang", "")})
     result = fetch(make_set(tmp_path / "set", [IDS[0], IDS[3]]), tmp_path / "audio")
     assert result.exit_code == 75 and failures(tmp_path / "audio") == {
@@ -611,7 +611,8 @@ def test_a_dry_run_only_prints(fetch, stand_in, tmp_path):
     *lines, count = result.stdout.splitlines()
     assert result.exit_code == 0 and count == "# 5 of 5 clips to fetch, 0 dead"
     assert [shlex.split(line) for line in lines] == [
-        download.command_line("yt-dlp", f"{video}_30.000_31.000.wav", "1M") for video in sorted(IDS)
+        youtube_download.command_line("yt-dlp", f"{video}_30.000_31.000.wav", "1M")
+        for video in sorted(IDS)
     ]
     assert not audio.exists() and stand_in.asked() == []
     stand_in.behave({IDS[0]: ("fail", "Private video"), IDS[1]: ("fail", "HTTP Error 500")})

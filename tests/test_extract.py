@@ -658,5 +658,5 @@ def test_the_environment_stays(monkeypatch):
 def test_padding_counts_as_frames_and_not_as_seconds(tmp_path):
     write_sound(tmp_path / "x.wav", 0.3)
     config = dataclasses.replace(FrontendConfig(), pad_to_seconds=1.0)
-    features, duration, _ = extract.clip_features(config, 1.0, False, tmp_path / "x.wav")
+    features, duration, *_ = extract.clip_features(config, 1.0, False, tmp_path / "x.wav")
     assert len(features) == 40 and duration == 0.3

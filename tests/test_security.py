@@ -19,6 +19,7 @@ from wsedtk.audio.av_file import AvFile
 from wsedtk.audio.containers.layout import Part, Window
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import printable
+from wsedtk.corpora import youtube_download
 from wsedtk.data import datadir, score_folders
 from wsedtk.decoding import operating_point
 from wsedtk.report import plots
@@ -510,7 +511,8 @@ def test_dry_run_prints_the_commands_of_download(tmp_path, run):
     )
     assert process.returncode == 0 and not list(tmp_path.rglob("pwned"))
     expected = [
-        download.command_line(str(program), clip, "$(touch pwned)") for clip in sorted(clips)
+        youtube_download.command_line(str(program), clip, "$(touch pwned)")
+        for clip in sorted(clips)
     ]
     assert sorted(
         shlex.split(line) for line in result.stdout.splitlines() if not line.startswith("#")

@@ -24,6 +24,7 @@ from wsedtk.decoding import operating_point
 from wsedtk.models import checkpoint
 from wsedtk.stages import decode, detect, extract, predict
 from wsedtk.stages.options.results import DecodeOptions, DetectOptions, PredictOptions
+from wsedtk.stages.options.systems import ExtractOptions
 
 MEL = librosa.filters.mel(sr=16000, n_fft=4096, n_mels=64)
 
@@ -78,7 +79,10 @@ def main():
         plain.load_state_dict(network.state_dict())
 
         def ours():
-            extract.run(data, folder / "f.h5", None, 1, None, common.SECONDS, "float32", False, 0.0)
+            options = ExtractOptions(
+                data, folder / "f.h5", max_seconds=common.SECONDS, max_failures=0, device="cpu"
+            )
+            extract.run(options)
             predict.run(PredictOptions(model, folder / "f.h5", folder / "s.h5", device="cpu"))
             paths = (folder / "s.h5", folder / "point.yaml", folder / "out")
             decode.run(DecodeOptions(*paths, mode="frame"))

@@ -1,25 +1,26 @@
-"""What the commands share: the group that they are in, kinds of parameters, and the care for outputs and records."""
+"""The group of all commands, and the decorator that makes a function a command."""
 
 import contextlib
 import importlib
-import itertools
 import logging
 import os
-import re
 import resource
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import click
 
 from wsedtk import __version__
-from wsedtk.cli.options import IN_DIR, OUT, Parameter, build, parameters
+from wsedtk.cli.options import IN_DIR as IN_DIR
+from wsedtk.cli.options import OUT, Parameter, build, parameters
+from wsedtk.cli.path_checks import Values, check_inputs, check_outputs, suggesting, values_of
+from wsedtk.cli.value_types import Choice
 from wsedtk.cli.value_types import Fraction as Fraction
 from wsedtk.cli.value_types import Number as Number
 from wsedtk.cli.value_types import NumberList as NumberList
@@ -33,174 +34,80 @@ from wsedtk.core.process_rank import rank_and_size
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
-def _check_outputs(command, options):
-    """Refuse outputs that are an input of the same command, or whose name is that of another kind of file."""
-    inputs = {
-        Path(v).resolve()
-        for p in command.params
-        if p.type is IN_DIR
-        for v in _values(options[p.name])
-    }
-    for parameter in command.params:
-        for value in _values(options[parameter.name]) if parameter.type is OUT else ():
-            suffix = Path(parameter.metavar or "").suffix
-            if suffix and value.suffix != suffix:
-                raise InputError(
-                    f"{value}: the output of `{command.name}` must have a name that ends in {suffix}"
-                )
-            if value.resolve() in inputs:
-                raise InputError(
-                    f"{value}: is an input of this command and would be overwritten; name another output"
-                )
-
-
-def _check_inputs(command, options):
-    """Name a folder that can't be entered, where an input is one or lies below it."""
-    from wsedtk.data.folders import check_reach
-
-    for parameter in command.params:
-        for value in _values(options[parameter.name]) if parameter.type is IN_DIR else ():
-            check_reach(value)
-
-
-def _values(value):
-    """The paths of an option: none, one or several."""
-    return [] if value is None else list(value) if isinstance(value, tuple) else [value]
-
-
-def _tell(ctx, parameter, value):
-    """Note --quiet or --verbose, before the verb or after it."""
+def _note_telling(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Note --quiet or --verbose, which may stand before or after the verb."""
     if value and ctx.meta.setdefault(_HOW, parameter.name) != parameter.name:
         raise click.UsageError("--quiet and --verbose: give one of them")
 
 
-_HOW = "wsedtk.how"  # in click's context: what is told
+_HOW = "wsedtk.how"  # the key in the metadata of click's context
 TELLING = (
     click.Option(
         ["--quiet"],
         is_flag=True,
         expose_value=False,
-        callback=_tell,
-        help="Tell warnings and errors only; print nothing but what is asked for.",
+        callback=_note_telling,
+        help="Print only the result, warnings and errors.",
     ),
     click.Option(
         ["--verbose"],
         is_flag=True,
         expose_value=False,
-        callback=_tell,
-        help="Tell more: options, what is read and written, time, memory.",
+        callback=_note_telling,
+        help="Print also options, inputs, outputs, time and memory.",
     ),
 )
 
 
 @contextlib.contextmanager
-def _telling(ctx, options, outputs):
-    """Tell less or more within the block, as --quiet and --verbose want it.
+def _telling(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
+    """Apply --quiet and --verbose within the block.
 
-    --quiet silences what is printed, but for the result itself: where no output is named that it goes to, or JSON or a dry run asked for.
+    --quiet suppresses all output except the result: what is printed if no output is named, JSON,
+    and the text of a dry run.
     """
     from wsedtk.cli import messages
-    from wsedtk.core import progress
 
     how = ctx.meta.get(_HOW)
-    written = any(
-        _values(options[p.name])
+    has_output = any(
+        values_of(options[str(p.name)])
         for p in ctx.command.params
-        if p.type is OUT and (isinstance(p, click.Argument) or p.name.startswith("output"))
-    )  # else it is printed
+        if p.type is OUT and (isinstance(p, click.Argument) or str(p.name).startswith("output"))
+    )
     with messages.printed(how), contextlib.ExitStack() as stack:
-        if how == "quiet" and written and not (options.get("as_json") or options.get("dry_run")):
+        is_result = options.get("as_json") or options.get("dry_run") or not has_output
+        if how == "quiet" and not is_result:
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        if how != "verbose" or rank_and_size()[0] > 0:
-            yield
-            return
-        from wsedtk.core import provenance
-
-        record, started = provenance.describe(ctx.command_path, options, outputs), time.monotonic()
-        progress.detail(
-            f"wsedtk {record['wsedtk']} ({record['commit']}), Python {record['python']}, {record['host']}"
-        )
-        for name in ("options", "inputs"):
-            for key, value in record[name].items():
-                progress.detail(f"{name[:-1]} {key}: {value}")
-        try:
-            yield
-        except (InputError, NotFinished):
-            progress.detail(traceback.format_exc().rstrip())
-            raise
-        finally:
-            most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # MB
-            progress.detail(
-                f"{ctx.command.name}: {time.monotonic() - started:.1f} s, at most {most} MB in this process"
-            )
-
-
-def _near_path(path):
-    """The path that is there and most like one that is not; None where none is. Several shards count as the one file that they make."""
-    from wsedtk.core.config import nearest
-    from wsedtk.core.provenance import files_of
-
-    found = Path()
-    try:
-        if files_of(path):
-            return None
-        for part in path.parts:
-            if not (found / part).exists():
-                with os.scandir(found) as entries:
-                    names = {
-                        re.sub(r"\.\d+-of-\d+(?=\.\w+$)", "", e.name)
-                        for e in itertools.islice(entries, 10000)
-                    }
-                part = nearest(part, sorted(name for name in names if not name.startswith(".")))
-                if part is None:
-                    return None
-            found /= part
-    except OSError:  # a file in the place of a folder, or a folder that may not be read
-        return None
-    return found
+        if how == "verbose" and rank_and_size()[0] == 0:
+            stack.enter_context(_details(ctx, options, outputs))
+        yield
 
 
 @contextlib.contextmanager
-def _suggesting(command, options):
-    """Add to an InputError that tells of a missing input which path was meant, where one is near."""
+def _details(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
+    """Print what --verbose adds: options, inputs, time and memory."""
+    from wsedtk.core import progress, provenance
+
+    record, started = provenance.describe(ctx.command_path, options, outputs), time.monotonic()
+    progress.detail(
+        f"wsedtk {record['wsedtk']} ({record['commit']}), Python {record['python']}, "
+        f"{record['host']}"
+    )
+    for name in ("options", "inputs"):
+        for key, value in record[name].items():
+            progress.detail(f"{name[:-1]} {key}: {value}")
     try:
         yield
-    except InputError as error:
-        inputs, lines = (
-            [v for p in command.params if p.type is IN_DIR for v in _values(options[p.name])],
-            str(error).split("\n"),
+    except (InputError, NotFinished):
+        progress.detail(traceback.format_exc().rstrip())
+        raise
+    finally:
+        megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        progress.detail(
+            f"{ctx.command.name}: {time.monotonic() - started:.1f} s, at most {megabytes} MB in "
+            "this process"
         )
-        for path in inputs:
-            of_it = re.compile(rf"(^|\s){re.escape(str(path))}([:/,]|$)")
-            number = next(
-                (
-                    i
-                    for i, line in enumerate(lines)
-                    if of_it.search(line) and "did you mean" not in line
-                ),
-                None,
-            )
-            if number is not None and (near := _near_path(path)):
-                lines[number] += f"; did you mean {str(near)!r}?"
-        if lines == str(error).split("\n"):
-            raise
-        raise InputError("\n".join(lines)) from error
-
-
-class _Choice(click.Choice):
-    """A choice whose message names the nearest."""
-
-    def convert(self, value, param, ctx):
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter as error:
-            from wsedtk.core.config import nearest
-
-            near = nearest(value, self.choices)
-            if near is not None:
-                error.message += f" Did you mean {near!r}?"
-            raise
 
 
 def verb(
@@ -248,7 +155,7 @@ def make_command(
             outputs = [
                 str(parameter.name) for parameter in ctx.command.params if parameter.type is OUT
             ]
-            with _suggesting(ctx.command, values), _telling(ctx, values, outputs):
+            with suggesting(ctx.command, values), _telling(ctx, values, outputs):
                 if rank == 0:
                     _prepare(ctx, values, outputs)
                 if options_class is None:
@@ -259,22 +166,23 @@ def make_command(
 
         command.__doc__ = function.__doc__
         own = getattr(function, "__click_params__", [])
-        command.__click_params__ = [*reversed(TELLING), *own, *reversed(made.values())]
+        all_parameters = [*reversed(TELLING), *own, *reversed(made.values())]
+        command.__click_params__ = all_parameters
         made_command = click.command(name)(command)
         for parameter in made_command.params:
             if type(parameter.type) is click.Choice:
-                parameter.type = _Choice(parameter.type.choices)
+                parameter.type = Choice(parameter.type.choices)
         return made_command
 
     return decorate
 
 
 def _prepare(ctx: click.Context, values: dict[str, Any], outputs: list[str]) -> None:
-    """Check the outputs and inputs of a command, remove unfinished files, and write its record."""
-    _check_outputs(ctx.command, values)
-    _check_inputs(ctx.command, values)
+    """Check the outputs and inputs of a command, remove incomplete files, and write its record."""
+    check_outputs(ctx.command, values)
+    check_inputs(ctx.command, values)
     for name in outputs:
-        for path in _values(values[name]):
+        for path in values_of(values[name]):
             remove_left_over(path)
     if ctx.obj is not None:
         from wsedtk.core import provenance
@@ -297,8 +205,8 @@ def stage(name: str) -> ModuleType:
         return importlib.import_module(f"wsedtk.stages.{name}")
 
 
-def tell_stopped(number):
-    """Say, in the first process, that a signal stopped the command."""
+def tell_stopped(number: int) -> None:
+    """Print, in the first process, that a signal stopped the command."""
     if rank_and_size()[0] == 0:
         print(
             f"wsedtk: stopped by {signal.Signals(number).name}; give the same command again",
@@ -306,7 +214,7 @@ def tell_stopped(number):
         )
 
 
-def _leave(number, frame):
+def _leave(number: int, frame: FrameType | None) -> None:
     tell_stopped(number)
     os._exit(75)
 
@@ -319,10 +227,11 @@ def _leave(number, frame):
     help="Write the resolved options and the fingerprints of the inputs to this YAML file.",
 )
 @click.pass_context
-def cli(ctx, record):
-    """Weakly supervised sound event detection: from clips that only say which sounds occur to which and when.
+def cli(ctx: click.Context, record: Path | None) -> None:
+    """Weakly supervised sound event detection: train on clip tags, detect events with times.
 
-    The verbs make a chain of files; `bash recipes/mini/run.sh` goes through all of it.
+    Each command reads files and writes files that the next one reads. `bash recipes/mini/run.sh`
+    runs the whole chain.
     """
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr

@@ -3,11 +3,18 @@
 import dataclasses
 import inspect
 import re
+from typing import TYPE_CHECKING
 
 import click
 
-from wsedtk.cli.common import IN_DIR, OUT, TELLING, cli, make_command, stage, verb, while_importing
-from wsedtk.cli.options import Parameter
+from wsedtk.cli.common import TELLING, cli, make_command, stage, verb, while_importing
+from wsedtk.cli.options import OUT, Parameter
+from wsedtk.core import signals
+from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.stages.options.corpora import DownloadOptions, ValidateOptions
+
+if TYPE_CHECKING:
+    from wsedtk.stages.validate import ValidatedSet
 
 
 class CorporaGroup(click.Group):
@@ -73,61 +80,79 @@ def prepare() -> None:
     """
 
 
-@verb(cli, "download")
-@click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
-@click.argument("audio_dir", type=OUT)
-@click.option("--jobs", default=4, type=click.IntRange(1), help="Workers: downloads at once.")
-@click.option(
-    "--limit-rate",
-    default="1M",
-    help="Bytes a second (500K, 1M, ...), passed on; yt-dlp heeds it where not ffmpeg downloads.",
-)
-@click.option(
-    "--sleep-seconds",
-    default=1.0,
-    type=click.FloatRange(0),
-    help="Pause between a worker's downloads.",
-)
-@click.option(
-    "--retry-dead", is_flag=True, help="Ask again for the videos that are listed as dead."
-)
-@click.option(
-    "--program",
-    default="yt-dlp",
-    help="The downloader, or a script of yours that runs it with more options.",
+@verb(
+    cli,
+    "download",
+    DownloadOptions,
+    data_sets=Parameter(metavar="DATA_SET..."),
+    audio_dir=Parameter(type=OUT),
+    jobs=Parameter(minimum=1),
+    sleep_seconds=Parameter(type=click.FloatRange(0)),
 )
 @click.option("--dry-run", is_flag=True, help="Print the command lines and stop.")
-def download(data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run):
-    """Fetch the audio of YouTube excerpts, clips named <ID>_<start>_<end>.wav, with yt-dlp and ffmpeg.
+def download(options: DownloadOptions, dry_run: bool) -> None:
+    """Fetch the audio of YouTube excerpts with yt-dlp and ffmpeg.
 
-    What is in AUDIO_DIR, in whatever folder, is not fetched again; run again, it goes on. Clips that can't be had are listed in
-    AUDIO_DIR/failures.tsv: `dead` for good, or `retry` the next time. Exit status 75 where there are clips to retry.
+    The clips are named <ID>_<start>_<end>.wav. Clips that exist in AUDIO_DIR, at any depth, are not
+    fetched again, so an interrupted download can be resumed. Clips that cannot be fetched are
+    listed in AUDIO_DIR/failures.tsv, as `dead` for good, or as `retry` for the next time. The exit
+    status is 75 if there are clips to retry.
 
     \b
     Example: wsedtk download dcase/train dcase/test dcase/eval dcase/audio --jobs 2
     """
-    stage("download").run(
-        data_sets, audio_dir, jobs, limit_rate, sleep_seconds, retry_dead, program, dry_run
-    )
+    module = stage("download")
+    from wsedtk.cli import printing_corpora
+
+    if dry_run:
+        print(printing_corpora.download_plan(module.plan(options)))
+        return
+    result = module.run(options, stop_signals=signals.noted)
+    print(printing_corpora.download(result))
+    if result.left:
+        stopped = result.stopped or f"the reasons are in {result.failures}"
+        raise NotFinished(
+            f"{len(result.left)} of {result.num_clips} clips are not there yet; {stopped}. Run the "
+            "same command again to resume"
+        )
 
 
-@verb(cli, "validate")
-@click.argument("data_sets", type=IN_DIR, nargs=-1, required=True, metavar="DATA_SET...")
-@click.option("--audio", "with_audio", is_flag=True, help="Open every sound file too.")
-@click.option("--jobs", default=1, type=click.IntRange(1), help="Processes that open sound files.")
-def validate(data_sets, with_audio, jobs):
-    """List every fault of data directories at once, and what they share: clips, groups, recordings.
+@verb(
+    cli,
+    "validate",
+    ValidateOptions,
+    data_sets=Parameter(metavar="DATA_SET..."),
+    audio=Parameter(key="with_audio"),
+    jobs=Parameter(minimum=1),
+)
+def validate(options: ValidateOptions) -> None:
+    """List all faults of data directories at once, and the clips, groups and recordings they share.
 
-    A group is what the column `group` of clips.tsv says: a source, such as a site, whose clips must
-    not be in two sets. A recording is what clips are cut from, by their names.
+    A group is a source, such as a site, whose clips must not be in two sets. The column `group` of
+    clips.tsv gives it. A recording is the source of clips that were cut from it, as their names
+    indicate.
 
-    Errors, exit status 1, are what no later stage can use; warnings what it can, but is odd: events of length zero or beyond their
-    clip, classes without clips, clips of two sets. --audio opens every file: missing, unreadable, empty or not finite is an error.
-    It warns of silence (all samples the same), clipping (0.1 % at full scale), levels beyond twice full scale, rates that are
-    unusual in the set or below 16 kHz, 0.1 s more or less than clips.tsv says, less than 0.1 s at all, and clips that sound
-    exactly alike.
+    Errors are faults that no later stage can handle. The exit status is 1 if there are any.
+    Warnings are faults that stages can handle: events of length zero or beyond their clip, classes
+    without clips, clips of two sets.
+
+    With --audio, missing, unreadable, empty and non-finite files are errors. There are warnings of
+    silence (all samples are equal), clipping (0.1 % of the samples at full scale), levels beyond
+    twice full scale, sample rates that are unusual in the set or below 16 kHz, durations that
+    differ by 0.1 s from clips.tsv or are below 0.1 s, and clips that sound exactly alike.
 
     \b
     Example: wsedtk validate --audio data/train data/test --jobs 2
     """
-    stage("validate").run(data_sets, with_audio, jobs)
+    module = stage("validate")
+    from wsedtk.cli import printing_corpora
+
+    def show(found: "ValidatedSet") -> None:
+        print(printing_corpora.validated(found, options.audio))
+
+    result = module.run(options, on_set=show)
+    if result.faulty:
+        raise InputError(
+            f"{len(result.faulty)} of {len(result.sets)} data directories have errors: "
+            f"{', '.join(map(str, result.faulty))}"
+        )

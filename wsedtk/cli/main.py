@@ -1,35 +1,42 @@
-"""The command line. Everything heavy is imported inside the commands, so that `wsedtk --help` answers at once."""
+"""The command line. Commands import what is slow to import, so that `wsedtk --help` is fast."""
 
 import contextlib
 import errno
 import os
 import signal
 import sys
+from types import FrameType
 
-from wsedtk.cli import corpora, results, systems  # noqa: F401  # they join the group
+from wsedtk.cli import corpora, results, systems  # noqa: F401  # they add commands
 from wsedtk.cli.common import cli, tell_stopped
 from wsedtk.core import console, signals
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
 
 
-def _stop(number, frame):
-    """End the command as an exception does: its processes end, and temporary files go. Other signals come too late to disturb that."""
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the command by an exception, so that processes end and temporary files are removed.
+
+    Further signals are ignored meanwhile.
+    """
     for other in signals.STOPPING:
         signal.signal(other, signal.SIG_IGN)
     tell_stopped(number)
     sys.exit(75)
 
 
-def _tell(error):
+def _print_error(error: object) -> None:
     from wsedtk.core.progress import printable
 
-    if str(error):  # else another process has said it
+    if str(error):  # otherwise another process has printed it
         print(f"wsedtk: {printable(error)}", file=sys.stderr)
 
 
-def main():
-    """Run the command line. Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal."""
+def main() -> None:
+    """Run the command line.
+
+    Exit status: 0 done, 1 InputError, 2 usage, 75 NotFinished or stopped by a signal.
+    """
     try:
         _run()
     except SystemExit as end:
@@ -38,7 +45,7 @@ def main():
         raise
 
 
-def _leave(status):
+def _leave(status: int) -> None:
     """End one of several processes of a training at once.
 
     The threads of torch.distributed may still free tensors. If the interpreter ends meanwhile, they
@@ -51,7 +58,7 @@ def _leave(status):
     os._exit(status)
 
 
-def _run():
+def _run() -> None:
     console.prepare()
     try:
         with signals.handled(_stop):
@@ -60,20 +67,19 @@ def _run():
             finally:
                 sys.stdout.flush()
     except InputError as error:
-        _tell(error)
+        _print_error(error)
         sys.exit(1)
     except NotFinished as error:
-        _tell(error)
+        _print_error(error)
         sys.exit(75)
     except OSError as error:
         if error.filename is not None:
-            _tell(f"{os.fsdecode(error.filename)}: {error.strerror}")
+            _print_error(f"{os.fsdecode(error.filename)}: {error.strerror}")
             sys.exit(1)
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # for what Python tries to write when it ends
-        if error.errno != errno.EPIPE:  # of which the reader, `head` say, knows: it has seen enough
-            _tell(f"standard output can't be written: {error.strerror}")
+        # Python flushes standard output again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:  # the reader, such as `head`, has read enough
+            _print_error(f"standard output can't be written: {error.strerror}")
         sys.exit(1)

@@ -1,5 +1,14 @@
-"""The type of paths in signatures."""
+"""The type of paths in signatures, and lists of paths."""
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 PathLike = str | os.PathLike[str]
+
+
+def as_paths(paths: PathLike | Iterable[PathLike]) -> tuple[Path, ...]:
+    """Return one path, or each of several, as a tuple of paths."""
+    if isinstance(paths, (str, os.PathLike)):
+        return (Path(paths),)
+    return tuple(map(Path, paths))

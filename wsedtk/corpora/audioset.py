@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.path_lists import as_paths
+from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.progress import warning
-from wsedtk.core.types import Booleans, PathLike
+from wsedtk.core.types import Booleans
 from wsedtk.corpora import audioset_metadata, official_sets, youtube
 from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY, ONTOLOGY, OntologyClass
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import warning
-from wsedtk.core.types import PathLike
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.table_files import TableFile

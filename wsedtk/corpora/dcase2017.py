@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import warning
-from wsedtk.core.types import PathLike
 from wsedtk.corpora import official_sets, youtube
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA
@@ -299,6 +299,7 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
 
 
 def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
+    assert dataset.events is not None  # `read` checks it
     pairs = set_events.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
     without = [dataset.filenames[clip] for clip, _ in pairs]
     if without:

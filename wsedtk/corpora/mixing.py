@@ -199,14 +199,14 @@ def mix(
     """
     length, labels = CLIP_SECONDS * sample_rate, sorted(pool.events)
     gap = SAME_CLASS_GAP_SECONDS * sample_rate
-    recording = pool.backgrounds[rng.integers(len(pool.backgrounds))]
+    recording = pool.backgrounds[int(rng.integers(len(pool.backgrounds)))]
     background = _background(max(sounds[recording.path], key=len), length, rng, sample_rate)
     background_rms = 10 ** (rng.uniform(*BACKGROUND_DB) / 20)
     mixed = background * (background_rms / max(_rms(background), 1e-6))
     events: list[MixedEvent] = []
     for label in classes:
         recordings = pool.events[labels[label]]
-        stretches = sounds[recordings[rng.integers(len(recordings))].path]
+        stretches = sounds[recordings[int(rng.integers(len(recordings)))].path]
         event = _event(stretches[rng.integers(len(stretches))], rng, sample_rate)
         gain = background_rms * 10 ** (rng.uniform(*RATIO_DB) / 20)
         others = [other for other in events if other.label == label]

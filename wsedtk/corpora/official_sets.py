@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.path_lists import as_paths
+from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.progress import warning
-from wsedtk.core.types import PathLike
 from wsedtk.corpora.registry import PreparedSet, PrepareResult
 from wsedtk.corpora.youtube import Coverage, cover, find_audio
 from wsedtk.data import datadir

@@ -18,7 +18,7 @@ import numpy as np
 
 from wsedtk.core.config import nearest, suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS
 from wsedtk.data.folders import look
 from wsedtk.data.tables import normal
@@ -185,7 +185,7 @@ def _deal(ids: Iterable[str], num_groups: int, group_of: dict[str, int]) -> None
 class _Groups(NamedTuple):
     """The number of groups, and the group of each id."""
 
-    count: int
+    num_groups: int
     group_of: dict[str, int]
 
 

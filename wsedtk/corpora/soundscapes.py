@@ -19,8 +19,8 @@ import numpy as np
 from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
-from wsedtk.core.types import PathLike
 from wsedtk.corpora import builtin_bank
 from wsedtk.corpora.mixing import CLIP_SECONDS, Sounds, Soundscape, load, mix
 from wsedtk.corpora.registry import CORPORA, PreparedSet, PrepareResult
@@ -99,7 +99,7 @@ class _Clip(NamedTuple):
 
     stem: str
     group: int
-    index: int
+    number: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,8 +156,8 @@ class _Mixer:
 
     def mix(self, clip: _Clip) -> Soundscape:
         """Mix one soundscape."""
-        rng = self._generator(clip.index, _CLIP)
-        classes = self.classes_of_clip(clip.index)
+        rng = self._generator(clip.number, _CLIP)
+        classes = self.classes_of_clip(clip.number)
         return mix(self.pools[clip.group], classes, self.sounds, rng, self.sample_rate)
 
     def _generator(self, number: int, purpose: int) -> np.random.Generator:

@@ -15,7 +15,7 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
 from wsedtk.core.types import Floats, PathLike
-from wsedtk.data import datadir, score_folders, store, tables
+from wsedtk.data import datadir, score_folders, score_tables, store, tables
 from wsedtk.data.clip_names import clip_key, youtube_key
 from wsedtk.data.events import num_segments
 from wsedtk.data.score_folders import ScoreFolder
@@ -252,7 +252,7 @@ def _check_resolution(source: Scores, other: Scores, most_frames: int) -> None:
     """Raise InputError if the frames of two sources differ in length."""
     difference = abs(source.seconds_per_frame - other.seconds_per_frame)
     drift = difference * most_frames
-    if difference > 1e-3 * other.seconds_per_frame or drift > score_folders.ROUNDING_SECONDS:
+    if difference > 1e-3 * other.seconds_per_frame or drift > score_tables.ROUNDING_SECONDS:
         raise InputError(
             f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of "
             f"{other.path} {other.seconds_per_frame:g} s; only scores at one resolution have a mean"

@@ -1,197 +1,265 @@
-"""balance: a training set -> the part to fit on, and a balanced part to validate on."""
+"""balance: a training set -> the part to fit on, and a balanced part to validate on.
+
+N clips, K classes.
+"""
 
 import dataclasses
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import printable
+from wsedtk.core.types import Booleans
 from wsedtk.data import clip_sets, datadir
+from wsedtk.data.clip_sets import DataSet
+from wsedtk.stages.options.systems import BalanceOptions
 
 MADE_BY = "balance"
-MOST_LINES = 40  # classes that the table shows
+
+Indices = npt.NDArray[np.int64]
 
 
-class _Classes:
-    """Each class's clips in random order, those of sources that are already held out first. Clips without tags are one more class."""
+class ClassCounts(NamedTuple):
+    """What became of the clips of one class.
 
-    def __init__(self, dataset, sources, generator):
+    Attributes
+    ----------
+    label : str
+        The class.
+    num_clips, num_fit, num_valid : int
+        Number of its clips in the whole set, in the part to fit on, in the part to validate on.
+    num_sources : int
+        Number of sources that its clips come from.
+    is_exhausted : bool
+        Whether one more clip was to be held out, and none could be.
+    """
+
+    label: str
+    num_clips: int
+    num_fit: int
+    num_valid: int
+    num_sources: int
+    is_exhausted: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class BalanceResult:
+    """The two parts of a set. `run` returns one.
+
+    Attributes
+    ----------
+    fit_set, valid_set : Path
+        The data directories that were written.
+    num_clips, num_fit, num_valid : int
+        Number of clips of the whole set and of its parts. Clips whose source is held out only
+        partly are in neither part.
+    classes : tuple of ClassCounts
+        The counts of each class, in the order of labels.txt.
+    """
+
+    fit_set: Path
+    valid_set: Path
+    num_clips: int
+    num_fit: int
+    num_valid: int
+    classes: tuple[ClassCounts, ...]
+
+
+class Split(NamedTuple):
+    """The clips to fit on (N,) and to validate on (N,), and the exhausted classes (any number,)."""
+
+    fit: Booleans
+    valid: Booleans
+    exhausted: Indices
+
+
+class _Drawing:
+    """The clips of each class in random order, those of sources that are held out already first.
+
+    Clips without tags count as one more class.
+    """
+
+    def __init__(self, dataset: DataSet, sources: Indices, rng: np.random.Generator) -> None:
         self.dataset, self.sources = dataset, sources
         clips = dataset.clips_of_classes()
-        self.waiting = [generator.permutation(members) for members in clips]
+        self.waiting = [rng.permutation(members) for members in clips]
         self.next_waiting = [0] * len(clips)
-        self.opened = [[] for _ in clips]
-        self.members = np.argsort(
-            sources, kind="stable"
-        )  # of source s: those from starts[s] to starts[s + 1]
+        self.opened: list[list[int]] = [[] for _ in clips]
+        # The clips of source s are members[starts[s] : starts[s + 1]].
+        self.members = np.argsort(sources, kind="stable")
         self.starts = np.cumsum(np.append(0, np.bincount(sources)))
-        self.left_to_fit = np.array(
-            [len(members) for members in clips]
-        )  # clips of each class from sources that are not held out
-        self.least_to_fit = (self.left_to_fit + 1) // 2  # half of each class stays to fit on
+        # The clips of each class whose source is not held out. Half of each class stays.
+        self.left_to_fit = np.array([len(members) for members in clips])
+        self.least_to_fit = (self.left_to_fit + 1) // 2
         self.is_open = np.zeros(len(self.starts) - 1, bool)
 
-    def classes_of(self, clip):
-        """The classes that a clip stands in."""
-        tags = self.dataset.tags_of(clip).tolist()
+    def classes_of(self, clip: int) -> list[int]:
+        """Return the classes of a clip."""
+        tags: list[int] = self.dataset.tags_of(clip).tolist()
         return tags or [len(self.dataset.labels)]
 
-    def draw(self, label, taken):
-        """A clip of the class that is not taken, opening its source; None where none may be."""
+    def draw(self, label: int, is_taken: Booleans) -> int | None:
+        """Return a clip of the class that is not taken, and hold out its source.
+
+        None if no source can be held out any more.
+        """
         while self.opened[label]:
             clip = self.opened[label].pop()
-            if not taken[clip]:
+            if not is_taken[clip]:
                 return clip
         while self.next_waiting[label] < len(self.waiting[label]):
             clip = int(self.waiting[label][self.next_waiting[label]])
             self.next_waiting[label] += 1
-            source = self.sources[clip]
-            if taken[clip] or self.is_open[source]:
-                continue
-            members = self.members[self.starts[source] : self.starts[source + 1]].tolist()
-            places = [(k, member) for member in members for k in self.classes_of(member)]
-            cost = np.bincount([k for k, _ in places], minlength=len(self.left_to_fit))
-            if (self.left_to_fit - cost < np.minimum(self.least_to_fit, self.left_to_fit)).any():
-                continue
-            self.left_to_fit -= cost
-            self.is_open[source] = True
-            for k, member in places:
-                self.opened[k].append(member)
-            return clip
+            if not is_taken[clip] and self._open(self.sources[clip]):
+                return clip
         return None
 
+    def _open(self, source: np.int64) -> bool:
+        """Hold out a source, unless too few clips of a class would stay. Return whether it is new."""
+        if self.is_open[source]:
+            return False
+        members = self.members[self.starts[source] : self.starts[source + 1]].tolist()
+        pairs = [(k, member) for member in members for k in self.classes_of(member)]
+        cost = np.bincount([k for k, _ in pairs], minlength=len(self.left_to_fit))
+        if (self.left_to_fit - cost < np.minimum(self.least_to_fit, self.left_to_fit)).any():
+            return False
+        self.left_to_fit -= cost
+        self.is_open[source] = True
+        for k, member in pairs:
+            self.opened[k].append(member)
+        return True
 
-def split(dataset, num_valid, seed):
-    """Choose a balanced held-out set.
 
-    Returns boolean masks (N,), (N,), clips to fit on and clips to validate on, and the classes (any
-    number,) that were asked for one more clip and had none.
+def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
+    """Choose a balanced set of clips to hold out.
 
-    Turn by turn every class, the rarest first, that has fewer held-out clips than there were turns gets one more, until
-    `num_valid` are held out (Wang, Li & Metze 2019, section 3.1, hold out 1,142 of DCASE's 51,172 so). At least half of each
-    class stays to fit on. The clips of one source (`clip_sets.sources`) never lie on both sides: what
-    is left of a source that was drawn from is in neither. Clips without tags get their share of
-    `num_valid`, and at least half of them stay too.
+    In each turn, every class that has fewer held-out clips than there were turns gets one more, the
+    rarest class first, until `num_valid` are held out. At least half of each class stays to fit on.
+    The clips of one source (`clip_sets.sources`) never lie on both sides: what is left of a source
+    that was drawn from is in neither. Clips without tags get their share of `num_valid`, and at
+    least half of them stay too.
+
+    Source: Wang, Li & Metze 2019, section 3.1, hold out 1,142 of the 51,172 clips of DCASE 2017 in
+    this way.
+
+    Parameters
+    ----------
+    dataset : DataSet
+        The whole set.
+    num_valid : int
+        Number of clips to hold out.
+    seed : int
+        Seed of the random choice of clips.
+
+    Returns
+    -------
+    Split
     """
     (sources,) = clip_sets.sources(dataset)
-    classes = _Classes(dataset, sources, np.random.default_rng(seed))
-    *counts, num_untagged = classes.left_to_fit.tolist()
+    drawing = _Drawing(dataset, sources, np.random.default_rng(seed))
+    *counts, num_untagged = drawing.left_to_fit.tolist()
     num_tagged = num_valid - round(num_valid * num_untagged / len(dataset))
     valid, held, num_held = np.zeros(len(dataset), bool), np.zeros(len(counts), np.int64), 0
     rarest_first = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k]]
-    turn, spent = 0, []
+    turn, exhausted = 0, []
     while rarest_first and num_held < num_tagged:
         turn += 1
         for k in list(rarest_first):
             if held[k] >= turn or num_held >= num_tagged:
                 continue
-            clip = classes.draw(k, valid)
+            clip = drawing.draw(k, valid)
             if clip is None:
                 rarest_first.remove(k)
-                spent.append(k)
+                exhausted.append(k)
                 continue
             valid[clip] = True
             held[dataset.tags_of(clip)] += 1
             num_held += 1
     for _ in range(num_valid - num_tagged):
-        clip = classes.draw(len(counts), valid)
+        clip = drawing.draw(len(counts), valid)
         if clip is None:
             break
         valid[clip] = True
-    return ~classes.is_open[sources], valid, np.array(sorted(spent), np.int64)
+    return Split(~drawing.is_open[sources], valid, np.array(sorted(exhausted), np.int64))
 
 
-def _why_no_more(dataset, label, num_held):
-    """Why no more clips of a class are held out."""
-    clips = dataset.tag_clip[dataset.tag_label == label]
-    if num_held >= len(clips) // 2:
-        return f"at least half of its {len(clips)} clips stay to fit on"
+def _sources_per_class(dataset: DataSet) -> list[int]:
+    """Return the number of sources of each class (K,)."""
     (sources,) = clip_sets.sources(dataset)
-    if len(np.unique(sources[clips])) == 1:
-        return f"all its {len(clips)} clips are of one source"
-    return (
-        f"the sources of its {len(clips)} clips stay whole, and half of each class stays to fit on"
+    pairs = np.unique(sources[dataset.tag_clip] * len(dataset.labels) + dataset.tag_label)
+    counts: list[int] = np.bincount(
+        pairs % len(dataset.labels), minlength=len(dataset.labels)
+    ).tolist()
+    return counts
+
+
+def _class_counts(
+    dataset: DataSet, fit: DataSet, valid: DataSet, exhausted: Indices
+) -> tuple[ClassCounts, ...]:
+    in_all, in_fit, in_valid = (part.clips_per_class() for part in (dataset, fit, valid))
+    num_sources = _sources_per_class(dataset)
+    return tuple(
+        ClassCounts(
+            label, int(in_all[k]), int(in_fit[k]), int(in_valid[k]), num_sources[k], k in exhausted
+        )
+        for k, label in enumerate(dataset.labels)
     )
 
 
-def tell(dataset, fit, valid, spent):
-    """Print how many clips of each class went where; of many classes the rarest.
+def run(options: BalanceOptions) -> BalanceResult:
+    """Hold out a validation set, as `wsedtk balance` does.
 
-    spent: the classes that had no more to hold out.
+    Parameters
+    ----------
+    options : BalanceOptions
+        The set to split, the two data directories to write, and the settings.
+
+    Returns
+    -------
+    BalanceResult
+
+    Raises
+    ------
+    InputError
+        If the set is wrong, a folder holds something else, or no clip can be held out.
+
+    Examples
+    --------
+    >>> result = run(BalanceOptions("data/train", "data/fit", "data/valid", num_valid=100))
+    >>> result.num_fit, result.num_valid
     """
-    labels = [printable(label) for label in dataset.labels]
-    counts = np.array([part.clips_per_class() for part in (dataset, fit, valid)])  # (3, K)
-    shown = (
-        list(range(len(labels)))
-        if len(labels) <= MOST_LINES
-        else np.argsort(counts[1], kind="stable")[: MOST_LINES // 4].tolist()
-    )
-    width = max(len(labels[k]) for k in shown)
-    print(f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes")
-    for k in shown:
-        passes = f"{counts[1].max() / counts[1, k]:8.1f}" if counts[1, k] else f"{'-':>8}"
-        print(
-            f"{labels[k]:{width}}  " + "  ".join(f"{n:7}" for n in counts[:, k].tolist()) + passes
-        )
-    left_out = len(dataset) - len(fit) - len(valid)
-    print(
-        f"{'clips':{width}}  {len(dataset):7}  {len(fit):7}  {len(valid):7}"
-        + (f"; {left_out} clips of the held-out sources are in neither" if left_out else "")
-    )
-    if len(shown) < len(labels):
-        print(f"(of {len(labels)} classes the {len(shown)} with the fewest clips to fit on)")
-    print(
-        "passes: how often balanced minibatches go through a class's clips while they go once through the largest class's"
-    )
-    share = counts[2].max()
-    short = spent[counts[2, spent] < 0.9 * share].tolist()
-    if len(short) > MOST_LINES // 4:
-        print(
-            f"{len(short)} classes have fewer clips held out than others, which have up to "
-            f"{share}: sources stay whole, and half of each class stays to fit on"
-        )
-        return
-    for k in short:
-        print(
-            f"{labels[k]}: {counts[2, k]} held out (others: up to {share}); "
-            f"{_why_no_more(dataset, k, counts[2, k])}"
-        )
-
-
-def run(options):
-    """Write the two data directories and print how many clips of each class went where."""
-    data_set, fit_set, valid_set = options.data_set, options.fit_set, options.valid_set
-    num_valid, seed = options.num_valid, options.seed
+    data_set, num_valid = options.data_set, options.num_valid
+    fit_set, valid_set = Path(options.fit_set), Path(options.valid_set)
     dataset = datadir.read(data_set)
     if not 1 <= num_valid < len(dataset):
         raise InputError(
-            f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has {len(dataset)} clips"
+            f"--num-valid {num_valid}: expected 1 to {len(dataset) - 1}; {data_set} has "
+            f"{len(dataset)} clips"
         )
-    if len({folder.resolve() for folder in (data_set, fit_set, valid_set)}) < 3:
+    if len({folder.resolve() for folder in (Path(data_set), fit_set, valid_set)}) < 3:
         raise InputError(
-            f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; each needs its own, the set stays as it is"
+            f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; name three folders"
         )
     for folder in (fit_set, valid_set):
         datadir.check_overwrite(folder, MADE_BY)
-    fit_mask, valid_mask, spent = split(dataset, num_valid, seed)
-    if not valid_mask.any():
+    found = split(dataset, num_valid, options.seed)
+    if not found.valid.any():
         raise InputError(
             f"{data_set}: no clip can be held out: every source recording holds more "
             "than half of the clips of a class; a column `group` of clips.tsv can say "
             "which clips are of one source"
         )
-    fit, valid = dataset.select(fit_mask), dataset.select(valid_mask)
+    fit, valid = dataset.select(found.fit), dataset.select(found.valid)
     for part, folder in ((fit, fit_set), (valid, valid_set)):
         info = {
             **dataset.info,
             "made_by": MADE_BY,
             "official_clips": len(part),
-            "seed_of_split": seed,
+            "seed_of_split": options.seed,
             "source_fingerprint": dataset.fingerprint(),
         }
         datadir.write(folder, dataclasses.replace(part, info=info))
-    tell(dataset, fit, valid, spent)
-    if len(valid) < num_valid:
-        print(
-            f"{len(valid)} of the {num_valid} clips asked for: sources stay whole, and half of each class stays to fit on"
-        )
+    classes = _class_counts(dataset, fit, valid, found.exhausted)
+    return BalanceResult(fit_set, valid_set, len(dataset), len(fit), len(valid), classes)

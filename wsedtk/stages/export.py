@@ -1,5 +1,6 @@
 """export: a model directory -> one ONNX file, front end included."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -10,125 +11,172 @@ import torch
 from wsedtk.core import provenance
 from wsedtk.core.atomic import writing
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import say
 from wsedtk.decoding import operating_point
+from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint, onnx_graph
+from wsedtk.models.checkpoint import ModelSpec
+from wsedtk.stages.options.systems import ExportOptions
 
-_TOLERANCE = 1e-3  # how far a score may be from torch's
+_TOLERANCE = 1e-3  # the largest difference of a score from torch's
 
 
-def _metadata(spec, network, fingerprint, point):
-    """What a user of the file needs to know, as texts; all but names are JSON. point: an OperatingPoint, or None."""
-    frontend = spec.frontend_config()
-    step = frontend.hop * network.time_reduction / frontend.sample_rate
-    about = {
+@dataclasses.dataclass(frozen=True)
+class ExportResult:
+    """An ONNX file. `run` returns one.
+
+    Attributes
+    ----------
+    output : Path
+        The file that was written.
+    outputs : tuple of str
+        The names of the outputs of the graph.
+    num_classes : int
+        Number of classes.
+    num_bytes : int
+        Size of the file.
+    difference : float or None
+        The largest difference of a score by onnxruntime from torch's, on noise. None if
+        onnxruntime is not installed.
+    """
+
+    output: Path
+    outputs: tuple[str, ...]
+    num_classes: int
+    num_bytes: int
+    difference: float | None
+
+
+def _metadata(
+    spec: ModelSpec, seconds_per_frame: float, fingerprint: str, point: OperatingPoint | None
+) -> dict[str, str]:
+    """Return the metadata of the file. All values but names are JSON."""
+    metadata = {
         "labels": json.dumps(spec.labels),
-        "sample_rate": json.dumps(frontend.sample_rate),
-        "seconds_per_frame": json.dumps(step),
+        "sample_rate": json.dumps(spec.frontend_config().sample_rate),
+        "seconds_per_frame": json.dumps(seconds_per_frame),
         "network": spec.network,
         "pooling": spec.pooling,
         "model": fingerprint,
         **provenance.made_by(),
     }
-    if point is not None:
-        for name in (
-            "clip_thresholds",
-            "frame_thresholds",
-        ):  # JSON has no infinity; no score is beyond 0 and 1
-            about[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
-        for name, frames in zip(
-            ("median_frames", "min_frames", "max_gap_frames"),
-            operating_point.frame_filters(point, step),
-        ):
-            about[name] = json.dumps(
-                np.maximum(frames, name == "min_frames").tolist()
-            )  # the shortest event is a frame
-        about.update(
-            mode=point.mode, gate_by_tags=json.dumps(point.gate_by_tags), tuned_on=point.tuned_on
-        )
-    return about
+    if point is None:
+        return metadata
+    for name in ("clip_thresholds", "frame_thresholds"):
+        # JSON has no infinity, and all scores lie between 0 and 1.
+        metadata[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
+    filters = operating_point.frame_filters(point, seconds_per_frame)
+    for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), filters):
+        least = 1 if name == "min_frames" else 0  # the shortest event is one frame
+        metadata[name] = json.dumps(np.maximum(frames, least).tolist())
+    metadata["mode"] = point.mode
+    metadata["gate_by_tags"] = json.dumps(point.gate_by_tags)
+    metadata["tuned_on"] = point.tuned_on
+    return metadata
 
 
-def _read_point(model_dir, spec, fingerprint):
-    """The model's own operating point; None where it has none. Raises InputError where it is another's."""
+def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> OperatingPoint | None:
+    """Read the model's operating point, if it has one. Raises InputError if it is another's."""
     path = Path(model_dir) / "operating_point.yaml"
     if not path.exists():
-        say(f"{path}: no such file; what is exported has no thresholds (wsedtk tune makes them)")
+        say(f"{path}: no such file; the ONNX file gets no thresholds (run wsedtk tune for them)")
         return None
     point = operating_point.read(path)
     operating_point.check(point, path, spec.labels, fingerprint, model_dir)
     return point
 
 
-def _trace(graph, network, description, metadata):
-    """The bytes of the ONNX file. Raises InputError where somebody's own network can't be traced."""
+def _trace(
+    graph: onnx_graph.Graph, network: str, description: str, metadata: dict[str, str]
+) -> bytes:
+    """Return the ONNX file. Raises InputError if a network of the user's own can't be traced."""
     try:
-        return onnx_graph.with_metadata(onnx_graph.trace(graph), description, metadata)
+        content: bytes = onnx_graph.with_metadata(onnx_graph.trace(graph), description, metadata)
+        return content
     except Exception as error:
         if ":" not in network:
             raise
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise InputError(
-            f"network {network!r}: can't be exported to ONNX ({reason}); torch.onnx.export traces its forward pass, "
-            "which must be made of what ONNX knows"
+            f"network {network!r}: can't be exported to ONNX ({reason}); torch.onnx.export traces "
+            "its forward pass, which must consist of operations that ONNX has"
         ) from None
 
 
-def _check(content, graph, network):
-    """The largest difference from torch. Raises InputError where it is more than rounding."""
+def _check(content: bytes, graph: onnx_graph.Graph, network: str) -> float:
+    """Return the largest difference from torch. Raises InputError if it is more than rounding."""
+    reason = ""
     try:
-        worst, reason = onnx_graph.difference(content, graph), ""
-    except Exception as error:  # onnxruntime's own have no common class
-        worst, reason = float("inf"), f" ({(str(error).splitlines() or [''])[0]})"
-    if worst <= _TOLERANCE:
-        return worst
-    what = (
-        "can't be run"
-        if reason
-        else f"differs from the network by {worst:.2g}"
-        if worst < float("inf")
-        else "gives other shapes than the network, or other than numbers,"
-    )
-    advice = (
-        "A forward pass may depend on its input's length through tensor operations alone, not through Python's `if`, `int` or `range`"
-        if ":" in network
-        else "A std near 0 in model.yaml would magnify rounding so"
-    )
+        difference: float = onnx_graph.difference(content, graph)
+    except Exception as error:  # the exceptions of onnxruntime have no common class
+        difference, reason = float("inf"), f" ({(str(error).splitlines() or [''])[0]})"
+    if difference <= _TOLERANCE:
+        return difference
+    if reason:
+        fault = "can't be run"
+    elif difference < float("inf"):
+        fault = f"differs from the network by {difference:.2g}"
+    else:
+        fault = "gives other shapes than the network, or other than numbers,"
+    advice = "A std near 0 in model.yaml would magnify rounding so"
+    if ":" in network:
+        advice = (
+            "A forward pass may depend on its input's length through tensor operations alone, not "
+            "through Python's `if`, `int` or `range`"
+        )
     raise InputError(
-        f"network {network!r}: the graph {what} on noise of other lengths than it was traced with{reason}; nothing is "
-        f"written. {advice}"
+        f"network {network!r}: the graph {fault} on noise of other lengths than it was traced "
+        f"with{reason}; nothing is written. {advice}"
     )
 
 
-def run(model_dir, output):
-    """Write the ONNX file, and say how near onnxruntime comes to torch."""
+def run(options: ExportOptions) -> ExportResult:
+    """Write a model as an ONNX file, as `wsedtk export` does.
+
+    Parameters
+    ----------
+    options : ExportOptions
+        The model directory and the file.
+
+    Returns
+    -------
+    ExportResult
+
+    Raises
+    ------
+    InputError
+        If the package onnx is missing, the model is wrong, or the graph differs from the network.
+    """
     if importlib.util.find_spec("onnx") is None:
         raise InputError(
-            "export: needs the package onnx, which is missing; in the checkout: pip install -c constraints.txt '.[export]'"
+            "export: needs the package onnx, which is missing; in the checkout: pip install -c "
+            "constraints.txt '.[export]'"
         )
-    spec, network, fingerprint = checkpoint.load_model(model_dir)
-    point, frontend = _read_point(model_dir, spec, fingerprint), spec.frontend_config()
-    metadata = _metadata(spec, network, fingerprint, point)
+    spec, network, fingerprint = checkpoint.load_model(options.model_dir)
+    frontend = spec.frontend_config()
+    point = _read_point(options.model_dir, spec, fingerprint)
+    seconds_per_frame = frontend.hop * network.time_reduction / frontend.sample_rate
+    metadata = _metadata(spec, seconds_per_frame, fingerprint, point)
     runner = network_runner.Runner.of(
         network, spec.mean, spec.std, torch.device("cpu"), precise=True
     )
     try:
         graph = onnx_graph.Graph(frontend, runner)
     except InputError as error:
-        raise InputError(f"{model_dir}: {error}") from None
+        raise InputError(f"{options.model_dir}: {error}") from None
     description = (
-        f"wsedtk {metadata['wsedtk']}: sound event detection. samples (batch, samples): mono float32 in [-1, 1] at "
-        f"{frontend.sample_rate} Hz. clip (batch, classes), frame (batch, frames, classes): probabilities. One frame is "
-        f"{metadata['seconds_per_frame']} s."
+        f"wsedtk {metadata['wsedtk']}: sound event detection. samples (batch, samples): mono "
+        f"float32 in [-1, 1] at {frontend.sample_rate} Hz. clip (batch, classes), frame (batch, "
+        f"frames, classes): probabilities. One frame is {metadata['seconds_per_frame']} s."
     )
     content = _trace(graph, spec.network, description, metadata)
-    if importlib.util.find_spec("onnxruntime") is None:
-        checked = "not checked: onnxruntime is not installed"
-    else:
-        checked = f"onnxruntime's scores differ from torch's by at most {_check(content, graph, spec.network):.1e} on noise"
-    with writing(output) as temporary:
+    difference = None
+    if importlib.util.find_spec("onnxruntime") is not None:
+        difference = _check(content, graph, spec.network)
+    with writing(options.output) as temporary:
         temporary.write_bytes(content)
-    print(
-        f"{output}: {', '.join(graph.outputs)} of {len(spec.labels)} classes, {len(content) / 1e6:.1f} MB; {checked}"
+    return ExportResult(
+        Path(options.output), tuple(graph.outputs), len(spec.labels), len(content), difference
     )

@@ -6,163 +6,290 @@ S samples, T frames, F mel bins.
 import contextlib
 import dataclasses
 import functools
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from wsedtk import __version__
 from wsedtk.audio import audio_files
 from wsedtk.audio.frontend import FrontendConfig, LogMel
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.processes import mapping
-from wsedtk.core.progress import progress, say
+from wsedtk.core.progress import progress, say, warning
+from wsedtk.core.types import Floats
 from wsedtk.data import datadir, store
-from wsedtk.data.feature_parts import Extracted, Failed, finishing
+from wsedtk.data.feature_parts import Extracted, Failed, Parts, finishing
 from wsedtk.inference import network_runner
+from wsedtk.stages.options.systems import ExtractOptions
 
-# The processes of --jobs begin as copies of one that has these: each by itself would import them for seconds.
+# Worker processes are copies of one process that has imported these modules, which takes seconds.
 _PRELOADED = ("wsedtk.stages.extract",)
 
 
+@dataclasses.dataclass(frozen=True)
+class ExtractResult:
+    """A feature file. `run` returns one.
+
+    Attributes
+    ----------
+    feats : Path
+        The file that was written: with --shard, the shard.
+    num_clips : int
+        Number of clips with features.
+    failed : mapping of str to str
+        The reason for each clip that could not be read.
+    max_frames : int
+        Number of frames T that a clip may have.
+    num_bins : int
+        Number of mel bins F.
+    """
+
+    feats: Path
+    num_clips: int
+    failed: Mapping[str, str]
+    max_frames: int
+    num_bins: int
+
+
+class Clip(NamedTuple):
+    """The samples or features of a clip.
+
+    Attributes
+    ----------
+    values : (S,) or (T, F) float32, or None
+        The samples or the features. None if the sound file could not be read.
+    seconds : float
+        The duration in seconds.
+    remarks : sequence of str
+        What is odd about the sound file.
+    failure : str
+        Why it could not be read.
+    """
+
+    values: Floats | None
+    seconds: float = 0.0
+    remarks: Sequence[str] = ()
+    failure: str = ""
+
+
 @functools.lru_cache(maxsize=1)
-def _frontend(frontend_config, device="cpu"):
+def _frontend(frontend_config: FrontendConfig, device: torch.device | str = "cpu") -> LogMel:
     return LogMel(frontend_config, device)
 
 
-def most_frames(frontend_config, max_seconds):
-    """Frames of a clip of `max_seconds`: the T_max of the feature file."""
+def most_frames(frontend_config: FrontendConfig, max_seconds: float) -> int:
+    """Return the number of frames of a clip of `max_seconds`."""
     return max(1, round(max_seconds * frontend_config.sample_rate) // frontend_config.hop)
 
 
-def clip_samples(frontend_config, max_seconds, crop, path):
-    """Read a sound file at the front end's rate.
+def clip_samples(
+    frontend_config: FrontendConfig, max_seconds: float, crop: bool, path: PathLike
+) -> Clip:
+    """Read a sound file at the sample rate of a front end.
 
-    Returns (samples (S,) float32, duration in seconds, remarks); (None, reason, []) on failure.
+    Parameters
+    ----------
+    frontend_config : FrontendConfig
+        The front end.
+    max_seconds : float
+        The longest duration in seconds that a clip may have.
+    crop : bool
+        Whether longer clips are cut. Otherwise they fail.
+    path : path-like
+        The sound file, or "" for a clip without audio, which fails.
+
+    Returns
+    -------
+    Clip
+        With samples (S,).
     """
-    remarks = []
+    remarks: list[str] = []
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        # a second more than any clip may have: the resampler's end is then beyond what --crop keeps
+        # The end of the resampled signal depends on what follows: read a second more than is kept.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
                 raise InputError(
-                    f"{path}: lasts {audio_files.info(path).duration:.3f} s, longer than {max_seconds:g} s; "
-                    "--crop keeps its beginning, --max-seconds takes longer clips"
+                    f"{path}: lasts {audio_files.info(path).duration:.3f} s, longer than "
+                    f"{max_seconds:g} s; --crop keeps its beginning, --max-seconds takes longer "
+                    "clips"
                 )
             samples = samples[: round(max_seconds * rate)]
-        return samples, len(samples) / rate, remarks
+        return Clip(samples, len(samples) / rate, remarks)
     except InputError as error:
-        return None, str(error), []
+        return Clip(None, failure=str(error))
 
 
-def clip_features(frontend_config, max_seconds, crop, path):
-    """Compute (features (T, F) float32, duration in seconds, remarks), like `clip_samples`."""
-    samples, duration, remarks = clip_samples(frontend_config, max_seconds, crop, path)
-    if samples is None:
-        return None, duration, remarks
-    features = _frontend(frontend_config)(samples)
-    return features[: most_frames(frontend_config, max_seconds)], duration, remarks
+def clip_features(
+    frontend_config: FrontendConfig, max_seconds: float, crop: bool, path: PathLike
+) -> Clip:
+    """Compute the features (T, F) of a sound file. Parameters as of `clip_samples`."""
+    clip = clip_samples(frontend_config, max_seconds, crop, path)
+    if clip.values is None:
+        return clip
+    features = _frontend(frontend_config)(clip.values)
+    return clip._replace(values=features[: most_frames(frontend_config, max_seconds)])
 
 
-def tell_failure(name, reason):
-    """Say that a clip failed, and why."""
-    say(f"warning: extract: {name!r} failed: {reason}")
+def _warn_of_failure(name: str, reason: str) -> None:
+    warning(f"extract: {name!r} failed: {reason}")
 
 
-def _results(parts, work, jobs, frontend, description):
-    """Yield the result of each clip that is missing, and tell of those that failed.
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """How the features of a clip are computed.
 
-    frontend: computes features of what `work` gives, where it gives samples; else None.
+    Attributes
+    ----------
+    in_worker : callable
+        What a worker process does for the path of a sound file.
+    on_device : callable, optional
+        What this process then does with the samples, if the worker returns samples.
     """
+
+    in_worker: Callable[[str], Clip]
+    on_device: Callable[[Floats], Floats] | None
+
+    def can_be_read(self, path: str) -> bool:
+        """Return whether a sound file can be read."""
+        return self.in_worker(path).values is not None
+
+
+def _work(
+    frontend_config: FrontendConfig, max_seconds: float, crop: bool, device: torch.device
+) -> _Work:
+    """Compute in the workers on a CPU, and in this process on another device."""
+    settings = (frontend_config, max_seconds, crop)
+    if device.type == "cpu":
+        return _Work(functools.partial(clip_features, *settings), None)
+    max_frames = most_frames(frontend_config, max_seconds)
+
+    def features(samples: Floats) -> Floats:
+        found: Floats = _frontend(frontend_config, device)(samples)[:max_frames]
+        return found
+
+    return _Work(functools.partial(clip_samples, *settings), features)
+
+
+def _results(
+    parts: Parts, work: _Work, jobs: int, description: str
+) -> Generator[Extracted | Failed, None, None]:
+    """Yield the result of each clip that is missing."""
     clips = parts.missing()
     with mapping(jobs, _PRELOADED) as spread:
-        computed = zip(clips.tolist(), spread(work, map(str, parts.dataset.paths[clips])))
-        for clip, (found, duration, remarks) in progress(computed, description, len(clips)):
-            name = str(parts.dataset.filenames[clip])
-            if found is None:
-                tell_failure(name, duration)
-            for remark in remarks:
-                say(f"warning: extract: {name!r}: {parts.dataset.paths[clip]}: {remark}")
-            if found is None:
-                yield Failed(clip, duration)
+        computed = zip(clips.tolist(), spread(work.in_worker, map(str, parts.dataset.paths[clips])))
+        for index, clip in progress(computed, description, len(clips)):
+            name = str(parts.dataset.filenames[index])
+            for remark in clip.remarks:
+                warning(f"extract: {name!r}: {parts.dataset.paths[index]}: {remark}")
+            if clip.values is None:
+                _warn_of_failure(name, clip.failure)
+                yield Failed(index, clip.failure)
+            elif work.on_device is None:
+                yield Extracted(index, clip.values, clip.seconds)
             else:
-                yield Extracted(clip, found if frontend is None else frontend(found), duration)
+                yield Extracted(index, work.on_device(clip.values), clip.seconds)
 
 
-def run(
-    data_set, output, config_path, jobs, shard, max_seconds, dtype, crop, max_failures, device="cpu"
-):
-    """Write the features of a set, or of shard (K, N) of it: the clips K, K + N, ... counted from 1.
-
-    `jobs` processes decode and resample, and compute the features too where the device is a CPU; else this one does that there.
-    Clips that can't be read are told and listed in the file as `failed`; more than the fraction `max_failures` of them raise
-    InputError, and no file is written. What was finished before is kept beside it then, and where a signal raises NotFinished.
-    """
-    if not 0 < max_seconds < float("inf"):
-        raise InputError(f"--max-seconds {max_seconds}: expected a number of seconds above 0")
-    dataset = datadir.read(data_set)
-    frontend_config = config.load(FrontendConfig, config_path)
-    if frontend_config.pad_to_seconds is not None and frontend_config.pad_to_seconds > max_seconds:
+def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, str]:
+    """Write the parts that are missing. Return the reasons for the clips that failed."""
+    dataset, feats = parts.dataset, parts.output
+    parts.find(work.can_be_read)
+    num_there = len(dataset) - len(parts.missing())
+    if num_there:
+        say(f"extract: {num_there} of {len(dataset)} clips of {feats} are there from before")
+    for name, reason in parts.failed().items():
+        _warn_of_failure(name, reason)
+    with contextlib.closing(_results(parts, work, options.jobs, f"extract {feats}")) as results:
+        parts.write(results)
+    failed: dict[str, str] = parts.failed()
+    if len(failed) > options.max_failures * len(dataset):
         raise InputError(
-            f"{config_path}: pad_to_seconds {frontend_config.pad_to_seconds:g} is longer than "
-            f"--max-seconds {max_seconds:g}"
+            f"{options.data_set}: {len(failed)} of {len(dataset)} clips failed, more than "
+            f"--max-failures {options.max_failures:g} allows; the first: "
+            f"{next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
+            "the features of the others are kept for when the command is given again."
+        )
+    return failed
+
+
+def run(options: ExtractOptions) -> ExtractResult:
+    """Compute the features of a set, as `wsedtk extract` does.
+
+    `jobs` processes decode and resample, and compute the features too if the device is a CPU;
+    otherwise this process does. Clips that cannot be read are logged as warnings and listed in the
+    file. If the work is interrupted or fails, the finished clips are kept beside the file, and the
+    next call with the same options resumes. Signals that stop a command, such as SIGINT, are noted
+    until the part in progress is complete.
+
+    Parameters
+    ----------
+    options : ExtractOptions
+        The set, the file to write and the settings.
+
+    Returns
+    -------
+    ExtractResult
+
+    Raises
+    ------
+    InputError
+        If an input is wrong, or too many clips cannot be read. No file is written then.
+    NotFinished
+        If a signal stopped the work.
+
+    Examples
+    --------
+    >>> result = run(ExtractOptions("data/train", "feats/train.h5", jobs=4))
+    >>> result.num_clips, result.failed
+    """
+    dataset = datadir.read(options.data_set)
+    frontend_config = config.load(FrontendConfig, options.config)
+    padded = frontend_config.pad_to_seconds
+    if padded is not None and padded > options.max_seconds:
+        raise InputError(
+            f"{options.config}: pad_to_seconds {padded:g} is longer than "
+            f"--max-seconds {options.max_seconds:g}"
         )
     made = {
         "data_fingerprint": dataset.fingerprint(),
         "audio_fingerprint": str(dataset.info.get("audio_fingerprint") or ""),
         **provenance.made_by(),
     }
-    if shard is not None:
-        output = store.shard_path(output, *shard)
-        dataset = dataset.select(np.arange(len(dataset)) % shard[1] == shard[0] - 1)
+    feats = Path(options.feats)
+    if options.shard is not None:
+        number, count = options.shard
+        feats = store.shard_path(feats, number, count)
+        dataset = dataset.select(np.arange(len(dataset)) % count == number - 1)
     settings = config.to_mapping(frontend_config)
-    max_frames = most_frames(frontend_config, max_seconds)
+    max_frames = most_frames(frontend_config, options.max_seconds)
     layout = store.FeatureLayout(
         max_frames=max_frames,
         num_bins=frontend_config.num_mels,
-        dtype=dtype,
+        dtype=options.dtype,
         frontend=settings,
         frontend_fingerprint=config.fingerprint(settings),
     )
-    device = network_runner.pick_device(device)
-    on_cpu = device.type == "cpu"
-    work = functools.partial(
-        clip_features if on_cpu else clip_samples, frontend_config, max_seconds, crop
-    )
-    frontend = (
-        None if on_cpu else lambda samples: _frontend(frontend_config, device)(samples)[:max_frames]
-    )
+    device = network_runner.pick_device(options.device)
     identity = {
         **dataclasses.asdict(layout),
-        "max_seconds": max_seconds,
-        "crop": crop,
+        "max_seconds": options.max_seconds,
+        "crop": options.crop,
         "device": device.type,
         "wsedtk": __version__,
     }
-    store.check_overwrite(output, "features")
-    with finishing(output, identity, layout, dataset) as parts:
-        parts.find(lambda path: work(path)[0] is not None)
-        num_there = len(dataset) - len(parts.missing())
-        if num_there:
-            say(f"extract: {num_there} of {len(dataset)} clips of {output} are there from before")
-        for name, reason in parts.failed().items():
-            tell_failure(name, reason)
-        with contextlib.closing(
-            _results(parts, work, jobs, frontend, f"extract {output}")
-        ) as results:
-            parts.write(results)
-        failed = parts.failed()
-        if len(failed) > max_failures * len(dataset):
-            raise InputError(
-                f"{data_set}: {len(failed)} of {len(dataset)} clips failed, more than --max-failures {max_failures:g} "
-                f"allows; the first: {next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
-                "the features of the others are kept for when the command is given again."
-            )
+    store.check_overwrite(feats, "features")
+    work = _work(frontend_config, options.max_seconds, options.crop, device)
+    with finishing(feats, identity, layout, dataset) as parts:
+        failed = _extract(parts, work, options)
         parts.join(made)
-    print(
-        f"{output}: {len(dataset) - len(failed)} clips, at most {max_frames} frames x {frontend_config.num_mels} bins"
-        + (f"; {len(failed)} clips failed" if failed else "")
-    )
+    num_clips = len(dataset) - len(failed)
+    return ExtractResult(feats, num_clips, failed, max_frames, frontend_config.num_mels)

@@ -1,171 +1,291 @@
-"""import: the published weights of Wang, Li & Metze's networks (the cmu-thesis checkpoints) -> a model directory.
+"""import: the published weights of Wang, Li & Metze's networks -> a model directory.
 
-F mel bins, E embedding size, K classes.
+The weights are the checkpoints of cmu-thesis. F mel bins.
 """
 
 import dataclasses
 import io
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.data import datadir
 from wsedtk.models import checkpoint
 from wsedtk.report import model_card
+from wsedtk.stages.options.systems import ImportOptions
 
 _CONVERT = (
-    "python3 -c \"import pickle, numpy; numpy.savetxt('normalizer.txt', pickle.load(open('normalizer.pkl', 'rb'), "
-    "encoding='latin1'))\""
+    "python3 -c \"import pickle, numpy; numpy.savetxt('normalizer.txt', "
+    "pickle.load(open('normalizer.pkl', 'rb'), encoding='latin1'))\""
 )
 
+Tensors = dict[str, torch.Tensor]
 
-def read_normalizer(path, num_mels):
-    """Mean and standard deviation (F,), (F,) of a text file of two rows, or of an npz with `mean` and `std`."""
+
+@dataclasses.dataclass(frozen=True)
+class ImportResult:
+    """A model directory with imported weights. `run` returns one.
+
+    Attributes
+    ----------
+    model_dir : Path
+        The model directory.
+    network : str
+        The name of the network.
+    num_classes : int
+        Number of classes.
+    num_parameters : int
+        Number of parameters of the network.
+    pooling : str
+        The pooling method.
+    pooling_is_assumed : bool
+        Whether the pooling is assumed, because neither the options nor the weights tell it.
+    """
+
+    model_dir: Path
+    network: str
+    num_classes: int
+    num_parameters: int
+    pooling: str
+    pooling_is_assumed: bool
+
+
+class Normalizer(NamedTuple):
+    """The mean (F,) and the standard deviation (F,) of each mel bin."""
+
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+
+
+class Recognised(NamedTuple):
+    """The name of a network, and its options."""
+
+    network: str
+    options: dict[str, Any]
+
+
+def _parse_normalizer(content: bytes) -> Normalizer:
+    """Return the two rows of an npz or text file. Damaged files raise any exception."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy warns of a text without numbers
+        if content[:2] == b"PK":
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                mean, std = (
+                    np.asarray(arrays[name], np.float64).reshape(-1) for name in ("mean", "std")
+                )
+        else:
+            text = io.StringIO(content.decode("utf-8-sig"))
+            mean, std = np.loadtxt(text, dtype=np.float64, ndmin=2)
+    return Normalizer(mean, std)
+
+
+def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
+    """Read the statistics of the mel bins.
+
+    Parameters
+    ----------
+    path : path-like
+        A text file of two rows, or an npz file with the arrays `mean` and `std`.
+    num_mels : int
+        The number of mel bins F.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or its numbers are wrong.
+    """
     path = Path(path)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of a text without numbers
-            if content[:2] == b"PK":
-                with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                    mean, std = (
-                        np.asarray(arrays[name], np.float64).reshape(-1) for name in ("mean", "std")
-                    )
-            else:
-                mean, std = np.loadtxt(
-                    io.StringIO(content.decode("utf-8-sig")), dtype=np.float64, ndmin=2
-                )
+        mean, std = _parse_normalizer(content)
     except KeyError:
         raise InputError(f"{path}: expected arrays named mean and std in it") from None
     except Exception:  # damaged bytes make the readers raise anything
-        pickled = path.suffix == ".pkl" or content[:1] in (b"\x80", b"(", b"c")
-        raise InputError(
-            f"{path}: expected two rows of numbers, the mean and the standard deviation of each mel bin."
-            + (
-                f" A pickle can run anybody's code and is not read here; if you trust it, convert it:\n    {_CONVERT}"
-                if pickled
-                else ""
+        advice = ""
+        if path.suffix == ".pkl" or content[:1] in (b"\x80", b"(", b"c"):
+            advice = (
+                " A pickle can run anybody's code and is not read here; if you trust it, convert "
+                f"it:\n    {_CONVERT}"
             )
+        raise InputError(
+            f"{path}: expected two rows of numbers, the mean and the standard deviation of each "
+            f"mel bin.{advice}"
         ) from None
     for name, values in (("mean", mean), ("standard deviation", std)):
         if values.shape != (num_mels,):
             raise InputError(
-                f"{path}: the {name}: expected {num_mels} numbers, one a mel bin of the front end, found {values.size}"
+                f"{path}: the {name}: expected {num_mels} numbers, one a mel bin of the front end, "
+                f"found {values.size}"
             )
         if not np.isfinite(values).all():
             raise InputError(f"{path}: the {name} holds numbers that are not finite")
     if not (std > 0).all():
         raise InputError(
-            f"{path}: a standard deviation is not above 0; the first row must be the means, the second the deviations"
+            f"{path}: a standard deviation is not above 0; the first row must be the means, the "
+            "second the deviations"
         )
-    return mean, std
+    return Normalizer(mean, std)
 
 
-def read_tensors(path):
-    """The tensors of a checkpoint by name: those of its entry `model`, or of the file itself."""
+def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
+    """Raise InputError unless a tensor is an array of finite floating-point numbers."""
+    if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
+        raise InputError(
+            f"{path}: the tensor {name!r} holds {tensor.dtype}, not floating-point numbers"
+        )
+    if (
+        tensor.is_quantized
+        or tensor.layout != torch.strided
+        or tensor.is_meta
+        or tensor.is_complex()
+        or tensor.numel() == 0
+    ):
+        raise InputError(f"{path}: the tensor {name!r} is no plain array of numbers")
+    is_negative = name.endswith(".running_var") and bool((tensor < 0).any())
+    if is_negative or not torch.isfinite(tensor).all():
+        raise InputError(
+            f"{path}: the tensor {name!r} holds numbers that are not finite, or negative variances"
+        )
+
+
+def read_tensors(path: PathLike) -> Tensors:
+    """Read the tensors of a checkpoint, by name.
+
+    They are the entry `model` of the file, or the file itself.
+
+    Raises
+    ------
+    InputError
+        If the file holds no tensors, or tensors with invalid numbers.
+    """
     content = checkpoint.load_checkpoint(path)
     tensors = content.get("model", content) if isinstance(content, dict) else None
     if (
         not isinstance(tensors, dict)
         or not tensors
-        or not all(isinstance(t, torch.Tensor) for t in tensors.values())
+        or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values())
     ):
         raise InputError(
             f"{path}: holds no network: expected a dict of tensors, or one under the key 'model'"
         )
-    tensors = {
-        str(name).removeprefix("module."): tensor for name, tensor in tensors.items()
-    }  # as DataParallel names them
+    # DataParallel adds the prefix.
+    tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
-            raise InputError(
-                f"{path}: the tensor {name!r} holds {tensor.dtype}, not floating-point numbers"
-            )
-        if (
-            tensor.is_quantized
-            or tensor.layout != torch.strided
-            or tensor.is_meta
-            or tensor.is_complex()
-            or tensor.numel() == 0
-        ):
-            raise InputError(f"{path}: the tensor {name!r} is no plain array of numbers")
-        if not torch.isfinite(tensor).all() or (
-            name.endswith(".running_var") and (tensor < 0).any()
-        ):
-            raise InputError(
-                f"{path}: the tensor {name!r} holds numbers that are not finite, or below 0 where that can't be"
-            )
+        _check_tensor(path, name, tensor)
     return tensors
 
 
-def _shape(tensors, name, axis, otherwise):
+def _size(tensors: Mapping[str, torch.Tensor], name: str, axis: int, default: int) -> int:
+    """Return the size of an axis of a tensor, or the default if there is no such axis."""
     tensor = tensors.get(name)
-    return tensor.shape[axis] if tensor is not None and tensor.dim() > axis else otherwise
+    return tensor.shape[axis] if tensor is not None and tensor.dim() > axis else default
 
 
-def recognise(tensors, num_mels):
-    """The network that the tensors belong to and its options: (name, options). Sizes that they do not show are the published ones."""
-    options = {"num_mels": num_mels}
+def recognise(tensors: Mapping[str, torch.Tensor], num_mels: int) -> Recognised:
+    """Return the network that tensors belong to, and its options.
+
+    Sizes that the tensors do not show are the published ones.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        The weights.
+    num_mels : int
+        The number of mel bins F of the front end.
+    """
+    numbers = [int(m[1]) for m in (re.match(r"conv(\d{1,2})\.", name) for name in tensors) if m]
     if any(re.fullmatch(r"conv\d{1,2}\.(conv|bn)\..*", name) for name in tensors):
-        embedding_size = _shape(tensors, "gru.weight_ih_l0", 1, 1024)
-        num_convs = max(
-            int(m.group(1)) for m in (re.match(r"conv(\d{1,2})\.", name) for name in tensors) if m
-        )
-        num_bins = max(
-            1, embedding_size // _shape(tensors, f"conv{num_convs}.conv.weight", 0, 512)
-        )  # after the last pooling
-        num_pools = max(1, (num_mels // num_bins).bit_length() - 1)
-        return "talnet", {
-            **options,
+        embedding_size = _size(tensors, "gru.weight_ih_l0", 1, 1024)
+        num_convs = max(numbers)
+        num_channels = _size(tensors, f"conv{num_convs}.conv.weight", 0, 512)
+        num_bins = max(1, embedding_size // num_channels)  # after the last pooling
+        options = {
+            "num_mels": num_mels,
             "embedding_size": embedding_size,
             "num_convs": num_convs,
-            "num_pools": num_pools,
+            "num_pools": max(1, (num_mels // num_bins).bit_length() - 1),
         }
+        return Recognised("talnet", options)
     channels = [
-        _shape(tensors, f"conv{i}.weight", 0, size) for i, size in ((1, 32), (2, 64), (3, 128))
+        _size(tensors, f"conv{i}.weight", 0, size) for i, size in ((1, 32), (2, 64), (3, 128))
     ]
-    return "dcase-crnn", {
-        **options,
-        "channels": channels,
-        "num_hidden": _shape(tensors, "gru.weight_hh_l0", 1, 100),
-    }
+    num_hidden = _size(tensors, "gru.weight_hh_l0", 1, 100)
+    return Recognised(
+        "dcase-crnn", {"num_mels": num_mels, "channels": channels, "num_hidden": num_hidden}
+    )
 
 
-def run(source, model_dir, labels_path, normalizer, frontend_path, pooling):
-    """Write a model directory from a published checkpoint, its normaliser, its classes and its front end."""
-    model_dir = Path(model_dir)
+def _pooling(tensors: Mapping[str, torch.Tensor], wanted: str | None) -> tuple[str, bool]:
+    """Return the pooling method, and whether it is assumed."""
+    if wanted is not None:
+        return wanted, False
+    if any(name.startswith("fc_att.") for name in tensors):
+        return "attention", False
+    return "linear", True
+
+
+def _load_weights(network: torch.nn.Module, tensors: Tensors, message: str) -> None:
+    """Copy published tensors into a network. Raises InputError if they do not fit."""
+    expected = {name.removeprefix("head."): tensor for name, tensor in network.state_dict().items()}
+    for name in expected:
+        if name.endswith(".num_batches_tracked"):  # older releases of torch did not count them
+            tensors.setdefault(name, expected[name])
+    checkpoint.check_tensors(tensors, expected, message)
+    network.load_state_dict(
+        {name: tensors[name.removeprefix("head.")] for name in network.state_dict()}
+    )
+
+
+def run(options: ImportOptions) -> ImportResult:
+    """Make a model directory from published weights, as `wsedtk import` does.
+
+    Parameters
+    ----------
+    options : ImportOptions
+        The inputs and the model directory.
+
+    Returns
+    -------
+    ImportResult
+
+    Raises
+    ------
+    InputError
+        If an input is wrong, the inputs do not fit each other, or the directory holds a model.
+    """
+    source, model_dir = options.checkpoint, Path(options.model_dir)
     if (model_dir / "model.yaml").exists() or (model_dir / "config.yaml").exists():
         raise InputError(
-            f"{model_dir}: holds a model, or the training of one; name another directory, or remove it"
+            f"{model_dir}: holds a model, or the training of one; name another directory, or "
+            "remove it"
         )
-    frontend = config.load(FrontendConfig, frontend_path)
-    labels, (mean, std) = (
-        tuple(datadir.read_labels(labels_path)),
-        read_normalizer(normalizer, frontend.num_mels),
-    )
+    frontend = config.load(FrontendConfig, options.frontend)
+    labels = tuple(datadir.read_labels(Path(options.labels)))
+    mean, std = read_normalizer(options.normalizer, frontend.num_mels)
     tensors = read_tensors(source)
-    network_name, options = recognise(tensors, frontend.num_mels)
-    has_attention = any(name.startswith("fc_att.") for name in tensors)
-    assumed = pooling is None and not has_attention
-    if pooling is None:
-        pooling = "attention" if has_attention else "linear"
+    network_name, network_options = recognise(tensors, frontend.num_mels)
+    pooling, is_assumed = _pooling(tensors, options.pooling)
     trained = {
         "imported_from": Path(source).name,
-        "fingerprint": provenance.fingerprint_file(source),
+        "fingerprint": provenance.fingerprint_file(Path(source)),
         **provenance.made_by(),
     }
     spec = checkpoint.ModelSpec(
         network_name,
-        options,
+        network_options,
         pooling,
         labels,
         config.to_mapping(frontend),
@@ -177,27 +297,19 @@ def run(source, model_dir, labels_path, normalizer, frontend_path, pooling):
         network = spec.build()
     except InputError as error:
         raise InputError(
-            f"{source}: does not fit {frontend_path} and {pooling} pooling: {error}"
+            f"{source}: does not fit {options.frontend} and {pooling} pooling: {error}"
         ) from None
-    expected = {name.removeprefix("head."): tensor for name, tensor in network.state_dict().items()}
-    for name in expected:
-        if name.endswith(".num_batches_tracked"):  # older releases of torch did not count them
-            tensors.setdefault(name, expected[name])
-    num_outputs = _shape(tensors, "fc_prob.weight", 0, len(labels))
+    num_outputs = _size(tensors, "fc_prob.weight", 0, len(labels))
     if num_outputs != len(labels):
         raise InputError(
-            f"{labels_path}: {len(labels)} classes, but the network in {source} has {num_outputs} outputs"
+            f"{options.labels}: {len(labels)} classes, but the network in {source} has "
+            f"{num_outputs} outputs"
         )
-    checkpoint.check_tensors(
-        tensors, expected, f"{source}: is not a {network_name} with {pooling} pooling as published"
-    )
-    network.load_state_dict(
-        {name: tensors[name.removeprefix("head.")] for name in network.state_dict()}
+    _load_weights(
+        network, tensors, f"{source}: is not a {network_name} with {pooling} pooling as published"
     )
     spec = dataclasses.replace(spec, trained={**spec.trained, **spec.size(network)})
     checkpoint.save_model(model_dir, spec, network.state_dict())
     model_card.refresh(model_dir)
-    print(
-        f"{model_dir}: {network_name}, {len(labels)} classes, {spec.trained['parameters']:,} parameters, {pooling} pooling"
-        + (" (the tensors do not tell; --pooling says otherwise)" if assumed else "")
-    )
+    num_parameters = int(spec.trained["parameters"])
+    return ImportResult(model_dir, network_name, len(labels), num_parameters, pooling, is_assumed)

@@ -260,5 +260,6 @@ def _write_model(prepared: _Prepared, trainer: Trainer, result: TrainResult) -> 
         result.select_by: result.best_figure,
     }
     spec = dataclasses.replace(prepared.spec, trained=trained)
+    assert trainer.best_tensors is not None  # a finished training has a checkpoint
     checkpoint.save_model(result.model_dir, spec, trainer.best_tensors)
     model_card.refresh(result.model_dir)

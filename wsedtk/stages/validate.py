@@ -1,68 +1,130 @@
-"""validate: every fault of data directories at once.
+"""validate: all faults of data directories at once.
 
-N clips of a set. What makes training or scoring wrong or impossible is an error, what is merely odd
-a warning: one line for every error and for every damaged sound file, one for all clips of a set
-that are odd in the same way. Which sets are to be kept apart is not known here (a part held out has
-all its clips in the whole), so that what they share is a warning.
+N clips of a set. What makes training or evaluation wrong or impossible is an error, what is odd is
+a warning. There is one fault for each error and each damaged sound file, and one for all clips of a
+set that are odd in the same way. Which sets must be kept apart is not known here (a part that is
+held out shares all its clips with the whole), so clips that sets share are a warning.
 """
 
 import collections
 import dataclasses
 import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from wsedtk.audio import audio_files
-from wsedtk.core.errors import InputError
+from wsedtk.core.paths import as_paths
 from wsedtk.core.processes import mapping
-from wsedtk.core.progress import printable, progress
+from wsedtk.core.progress import progress
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.clip_names import clip_key
+from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.table_files import Fault, TableFile
 from wsedtk.data.tables import find, first, texts
+from wsedtk.stages.options.corpora import ValidateOptions
 
-SLACK = 0.1  # seconds that a sound may be shorter or longer than clips.tsv says
-SHORTEST = 0.1  # seconds: less is no clip
-LOWEST_RATE = 16000  # Hz: every recipe's front end looks up to 8 kHz
-CLIPPED = 0.001  # fraction of the samples at full scale,
-FAR_OUTSIDE = 2.0  # and the peak that lossy codecs do not reach
+SLACK = 0.1  # seconds by which a sound may be shorter or longer than clips.tsv says
+SHORTEST = 0.1  # seconds that a clip lasts at least
+LOWEST_RATE = 16000  # Hz: the front end of every recipe uses frequencies up to 8 kHz
+CLIPPED = 0.001  # fraction of the samples at full scale
+FAR_OUTSIDE = 2.0  # a peak that lossy codecs do not reach
+
+Keys = npt.NDArray[np.int64]
+_Detail = tuple[int, str]  # a clip, and what is to be told of it
 
 
-def _keys(names):
-    """A number (N,) for each text, 0 for an empty one: of millions of clips the texts would take gigabytes."""
+@dataclasses.dataclass(frozen=True)
+class ValidatedSet:
+    """A data directory and its faults.
+
+    Attributes
+    ----------
+    folder : Path
+        The data directory.
+    dataset : DataSet or None
+        Its content. None if its tables have errors, in which case its audio is not opened.
+    faults : tuple of Fault
+        What was found.
+    """
+
+    folder: Path
+    dataset: DataSet | None
+    faults: tuple[Fault, ...]
+
+    @property
+    def num_errors(self) -> int:
+        """Number of faults that no later stage can handle."""
+        return sum(fault.is_error for fault in self.faults)
+
+    @property
+    def num_warnings(self) -> int:
+        """Number of faults that are odd only."""
+        return len(self.faults) - self.num_errors
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidateResult:
+    """The data directories that were checked. `run` returns one.
+
+    Attributes
+    ----------
+    sets : tuple of ValidatedSet
+        The data directories, in the order of the options.
+    """
+
+    sets: tuple[ValidatedSet, ...]
+
+    @property
+    def faulty(self) -> tuple[Path, ...]:
+        """The data directories that have errors."""
+        return tuple(one.folder for one in self.sets if one.num_errors)
+
+
+class _Copies(NamedTuple):
+    """Indices of elements that equal an earlier one, and the indices of these earlier ones."""
+
+    copies: npt.NDArray[np.intp]
+    originals: npt.NDArray[np.intp]
+
+
+def _keys(names: Iterable[str]) -> Keys:
+    """Return a number (N,) for each text, 0 for "". Millions of texts would take gigabytes."""
     return np.fromiter(map(hash, names), np.int64)
 
 
-def _twice(keys):
-    """The places of the keys (N,) that an earlier one is equal to, and the places of these; 0 equals none."""
+def _find_copies(keys: Keys) -> _Copies:
+    """Return the elements of keys (N,) that equal an earlier one. 0 equals nothing."""
     _, earliest, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    places = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != 0))
-    return places, earliest[inverse[places]]
+    copies = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != 0))
+    return _Copies(copies, earliest[inverse[copies]])
 
 
-@dataclasses.dataclass
-class Report:
+def _quoted(names: npt.NDArray[np.str_]) -> list[str]:
+    return [repr(name) for name in names.tolist()]
+
+
+class _Inspection:
     """What is found of one set, clip by clip."""
 
-    folder: Path
-    dataset: clip_sets.DataSet
-    errors: list = dataclasses.field(default_factory=list)  # (clip, message)
-    damaged: list = dataclasses.field(default_factory=list)  # (clip, message), of usable files
-    odd: dict = dataclasses.field(
-        default_factory=lambda: collections.defaultdict(list)
-    )  # {what is odd: [(clip, detail)]}
-    contents: np.ndarray | None = (
-        None  # (N,) a key for what each clip sounds like; 0 where it is silent or not known
-    )
+    def __init__(self, folder: Path, dataset: DataSet) -> None:
+        self.folder, self.dataset = folder, dataset
+        self.errors: list[_Detail] = []
+        self.damaged: list[_Detail] = []  # files that can be used
+        self.odd: dict[str, list[_Detail]] = collections.defaultdict(list)
+        # A key (N,) of the sound of each clip. 0 if it is silent or not known.
+        self.contents: Keys | None = None
 
     @functools.cached_property
-    def name_keys(self):
+    def name_keys(self) -> Keys:
         """A key (N,) for each clip, the same for every way to write its name."""
         return _keys(map(clip_key, texts(self.dataset.filenames)))
 
-    def faults(self):
-        """Faults, with the clips' lines of clips.tsv."""
+    def faults(self) -> list[Fault]:
+        """Return the faults, with the lines of the clips in clips.tsv."""
         table, names = self.folder / "clips.tsv", self.dataset.filenames
         if not self.errors and not self.damaged and not self.odd:
             return []
@@ -80,104 +142,94 @@ class Report:
                 f"{str(names[clip])!r} (line {lines[clip]}{detail and f', {detail}'})"
                 for clip, detail in clips
             ]
-            faults.append(
-                Fault(
-                    False,
-                    table,
-                    int(lines[clips[0][0]]),
-                    f"{len(clips)} clips {what}: {first(shown)}",
-                )
-            )
+            message = f"{len(clips)} clips {what}: {first(shown)}"
+            faults.append(Fault(False, table, int(lines[clips[0][0]]), message))
         return faults
 
-    def add(self, what, clips, details=()):
+    def add(
+        self, what: str, clips: npt.NDArray[np.intp], details: Sequence[str] | None = None
+    ) -> None:
         """Note that clips (any number,) are odd in the same way."""
         if len(clips):
-            self.odd[what] += zip(np.asarray(clips).tolist(), details or [""] * len(clips))
+            self.odd[what] += zip(clips.tolist(), details or [""] * len(clips))
 
-    def find_copies(self):
-        """Note the clips that are another of their set: by name, or by the path of their audio."""
+    def find_copies(self) -> None:
+        """Note the clips that equal another of their set, by name or by the path of their audio."""
         names, paths = self.dataset.filenames, self.dataset.paths
-        copies, originals = _twice(self.name_keys)
+        copies, originals = _find_copies(self.name_keys)
         self.add(
             "are named as another, but for a Y, the extension or the digits",
             copies,
-            [repr(n) for n in names[originals].tolist()],
+            _quoted(names[originals]),
         )
-        copies, originals = _twice(_keys(texts(paths)))
-        self.add(
-            "have the same sound file as another",
-            copies,
-            [repr(n) for n in names[originals].tolist()],
-        )
+        copies, originals = _find_copies(_keys(texts(paths)))
+        self.add("have the same sound file as another", copies, _quoted(names[originals]))
 
-    def listen(self, jobs):
-        """Open every sound file, in `jobs` processes, and note what it sounds like."""
-        there = np.flatnonzero(self.dataset.paths != "")
-        self.add("have no audio", np.flatnonzero(self.dataset.paths == ""))
-        rates, self.contents = (
-            np.zeros(len(self.dataset), np.int64),
-            np.zeros(len(self.dataset), np.int64),
-        )
+    def open_audio(self, jobs: int) -> None:
+        """Open each sound file, in `jobs` processes, and note what is odd about it."""
+        paths = self.dataset.paths
+        there = np.flatnonzero(paths != "")
+        self.add("have no audio", np.flatnonzero(paths == ""))
+        rates = np.zeros(len(self.dataset), np.int64)
+        contents = np.zeros(len(self.dataset), np.int64)
         with mapping(jobs, ["wsedtk.audio.audio_files"]) as spread:
-            examined = spread(audio_files.examine, texts(self.dataset.paths[there]))
+            examined = spread(audio_files.examine, texts(paths[there]))
             for clip, found in progress(zip(there.tolist(), examined), "open audio", len(there)):
                 if found.fault is not None:
                     self.errors.append((clip, found.fault))
                     continue
-                path = self.dataset.paths[clip]
-                self.damaged += [(clip, f"{path}: {remark}") for remark in found.remarks]
+                self.damaged += [(clip, f"{paths[clip]}: {remark}") for remark in found.remarks]
                 rates[clip] = found.sample_rate
                 if not found.is_silent:
-                    self.contents[clip] = hash(found.content)
+                    contents[clip] = hash(found.content)
                 for what, detail in _oddities(found, self.dataset.durations[clip]):
                     self.odd[what].append((clip, detail))
+        self.contents = contents
+        self._compare_rates(rates)
+        copies, originals = _find_copies(contents)
+        is_other = paths[copies] != paths[originals]
+        names = self.dataset.filenames[originals[is_other]]
+        self.add("sound exactly like another", copies[is_other], _quoted(names))
+
+    def _compare_rates(self, rates: npt.NDArray[np.int64]) -> None:
+        """Note the clips whose sample rate (N,) differs from most others. 0 is unknown."""
         known = rates[rates > 0]
         if len(known):
             usual = np.bincount(known).argmax()
             odd = np.flatnonzero((rates > 0) & (rates != usual))
-            self.add(
-                f"have another rate than the most, {usual} Hz",
-                odd,
-                [f"{rate} Hz" for rate in rates[odd].tolist()],
-            )
-        copies, originals = _twice(self.contents)
-        other = self.dataset.paths[copies] != self.dataset.paths[originals]
-        self.add(
-            "sound exactly like another",
-            copies[other],
-            [repr(n) for n in self.dataset.filenames[originals[other]].tolist()],
-        )
+            details = [f"{rate} Hz" for rate in rates[odd].tolist()]
+            self.add(f"have another rate than the most, {usual} Hz", odd, details)
 
-    def compare(self, earlier):
-        """Note what the set shares with another: clips, recordings that clips are cut from, and sounds."""
+    def compare(self, earlier: "_Inspection") -> None:
+        """Note the clips, recordings and sounds that the set shares with another."""
         if self.folder.samefile(earlier.folder):
             return
-        same = np.isin(self.name_keys, earlier.name_keys)
-        self.add(f"are in {earlier.folder} too", np.flatnonzero(same))
-        mine, theirs = clip_sets.sources(self.dataset, earlier.dataset)
-        shared = np.isin(mine, theirs) & ~same
-        (recordings, groups), (others, other_groups) = (
-            one.dataset.source_keys for one in (self, earlier)
-        )
-        by_name = np.isin(recordings, others) & ~((groups != 0) & np.isin(groups, other_groups))
-        for what, clips in (("cut from a recording", by_name), ("of a group", ~by_name)):
+        is_same = np.isin(self.name_keys, earlier.name_keys)
+        self.add(f"are in {earlier.folder} too", np.flatnonzero(is_same))
+        sources, their_sources = clip_sets.sources(self.dataset, earlier.dataset)
+        is_shared = np.isin(sources, their_sources) & ~is_same
+        recordings, groups = self.dataset.source_keys
+        their_recordings, their_groups = earlier.dataset.source_keys
+        has_shared_group = (groups != 0) & np.isin(groups, their_groups)
+        by_recording = np.isin(recordings, their_recordings) & ~has_shared_group
+        for what, clips in (("cut from a recording", by_recording), ("of a group", ~by_recording)):
             self.add(
-                f"are {what} that {earlier.folder} has clips of too", np.flatnonzero(shared & clips)
+                f"are {what} that {earlier.folder} has clips of too",
+                np.flatnonzero(is_shared & clips),
             )
-        if self.contents is not None:
+        if self.contents is not None and earlier.contents is not None:
             contents, clips = np.unique(earlier.contents, return_index=True)
             places = find(contents, self.contents)
-            copies = np.flatnonzero((places >= 0) & (self.contents != 0) & ~same)
-            self.add(
-                f"sound exactly like one of {earlier.folder}",
-                copies,
-                [repr(n) for n in earlier.dataset.filenames[clips[places[copies]]].tolist()],
-            )
+            copies = np.flatnonzero((places >= 0) & (self.contents != 0) & ~is_same)
+            names = earlier.dataset.filenames[clips[places[copies]]]
+            self.add(f"sound exactly like one of {earlier.folder}", copies, _quoted(names))
 
 
-def _oddities(found, duration):
-    """Yield what is odd about an Examination, and the detail, of a clip of `duration` seconds by its table."""
+def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple[str, str]]:
+    """Yield what is odd about a sound file, and the detail.
+
+    `duration` is the clip's in seconds, as its table says.
+    """
     if found.duration < SHORTEST:
         yield f"last less than {SHORTEST:g} s", f"{found.duration:.3f} s"
     elif found.duration < duration - SLACK:
@@ -202,42 +254,45 @@ def _oddities(found, duration):
         )
 
 
-def run(folders, with_audio, jobs):
-    """Print every fault of the data directories, and a line about each. Raises InputError where one has errors."""
-    wrong, reports = [], []
-    for folder in folders:
+def _nothing(found: ValidatedSet) -> None:
+    pass
+
+
+def run(
+    options: ValidateOptions, *, on_set: Callable[[ValidatedSet], None] = _nothing
+) -> ValidateResult:
+    """Find all faults of data directories, as `wsedtk validate` does.
+
+    Parameters
+    ----------
+    options : ValidateOptions
+        The data directories and the settings.
+    on_set : callable, optional
+        Takes each ValidatedSet as soon as it is complete.
+
+    Returns
+    -------
+    ValidateResult
+
+    Examples
+    --------
+    >>> result = run(ValidateOptions(["data/train", "data/test"], audio=True))
+    >>> [str(fault) for one in result.sets for fault in one.faults]
+    """
+    validated: list[ValidatedSet] = []
+    inspections: list[_Inspection] = []
+    for folder in as_paths(options.data_sets):
         dataset, faults = datadir.check(folder)
-        size, rest = (
-            "",
-            "; its audio was not opened: mend the tables first"
-            if with_audio and dataset is None
-            else "",
-        )
         if dataset is not None:
-            report = Report(folder, dataset)
-            report.find_copies()
-            if with_audio:
-                report.listen(jobs)
-            for earlier in reports:
-                report.compare(earlier)
-            reports.append(report)
-            faults += report.faults()
-            size = (
-                f"{len(dataset)} clips, {len(dataset.labels)} classes, {len(dataset.tag_clip)} tags, "
-                + (
-                    f"{len(dataset.events)} events"
-                    if dataset.events is not None
-                    else "no events.tsv"
-                )
-                + ": "
-            )
-        for fault in faults:
-            print(printable(fault))
-        num_errors = sum(fault.is_error for fault in faults)
-        if num_errors:
-            wrong.append(folder)
-        print(f"{folder}: {size}{num_errors} errors, {len(faults) - num_errors} warnings{rest}")
-    if wrong:
-        raise InputError(
-            f"{len(wrong)} of {len(folders)} data directories have errors: {', '.join(map(str, wrong))}"
-        )
+            inspection = _Inspection(folder, dataset)
+            inspection.find_copies()
+            if options.audio:
+                inspection.open_audio(options.jobs)
+            for earlier in inspections:
+                inspection.compare(earlier)
+            inspections.append(inspection)
+            faults = [*faults, *inspection.faults()]
+        found = ValidatedSet(folder, dataset, tuple(faults))
+        validated.append(found)
+        on_set(found)
+    return ValidateResult(tuple(validated))

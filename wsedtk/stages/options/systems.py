@@ -1,11 +1,76 @@
 """Options of the stages from audio to a trained system."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.paths import PathLike
+from wsedtk.core.paths import PathLike, as_paths
+from wsedtk.stages.options.checks import check_range
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractOptions:
+    """The input, the output and the settings of `extract`.
+
+    Parameters
+    ----------
+    data_set : path-like
+        The data directory.
+    feats : path-like
+        The feature file to write, FEATS.h5.
+    config : path-like, optional
+        The front end (YAML). By default the one of Wang, Li & Metze 2019.
+    jobs : int
+        Number of processes.
+    shard : tuple of int, optional
+        (K, N) for the K-th of N parts of the set, counted from 1. It is written to
+        FEATS.K-of-N.h5.
+    max_seconds : float
+        The longest duration in seconds that a clip may have.
+    crop : bool
+        Cut longer clips. By default they fail.
+    dtype : {"float32", "float16"}
+        The precision of the features in the file.
+    max_failures : float
+        The fraction of clips that may fail.
+    device : str
+        The device that computes the features: "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if
+        there is one.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range, or `dtype` is unknown.
+    """
+
+    data_set: PathLike
+    feats: PathLike
+    _: dataclasses.KW_ONLY
+    config: PathLike | None = None
+    jobs: int = 1
+    shard: tuple[int, int] | None = None
+    max_seconds: float = 10.0
+    crop: bool = False
+    dtype: Literal["float16", "float32"] = "float32"
+    max_failures: float = 0.01
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_range("jobs", self.jobs, 1)
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            raise InputError(f"shard: found {self.shard}; expected (K, N) with 1 <= K <= N")
+        if not 0 < self.max_seconds < float("inf"):
+            raise InputError(
+                f"--max-seconds {self.max_seconds}: expected a number of seconds above 0"
+            )
+        if self.dtype not in ("float16", "float32"):
+            raise InputError(f"dtype: found {self.dtype!r}; expected 'float16' or 'float32'")
+        if not 0 <= self.max_failures <= 1:
+            raise InputError(
+                f"max_failures: found {self.max_failures}; expected a fraction from 0 to 1"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +151,52 @@ class TrainOptions:
             raise InputError("feats: found none; expected the feature files of the clips")
 
     @property
-    def feature_paths(self) -> list[PathLike]:
+    def feature_paths(self) -> tuple[Path, ...]:
         """The feature files."""
-        return [self.feats] if isinstance(self.feats, (str, os.PathLike)) else [*self.feats]
+        return as_paths(self.feats)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportOptions:
+    """The inputs, the output and the settings of `import`.
+
+    Parameters
+    ----------
+    checkpoint : path-like
+        The published checkpoint.
+    model_dir : path-like
+        The model directory to write.
+    labels : path-like
+        The file with the classes, one a line, in the order of the network's outputs.
+    normalizer : path-like
+        The mean and the standard deviation of each mel bin: two rows of text, or an npz file.
+    frontend : path-like
+        The front end that the network was trained with (YAML).
+    pooling : {"max", "average", "linear", "exp", "attention"}, optional
+        The pooling that the network was trained with. By default attention if the checkpoint has
+        weights for it, else linear.
+    """
+
+    checkpoint: PathLike
+    model_dir: PathLike
+    _: dataclasses.KW_ONLY
+    labels: PathLike
+    normalizer: PathLike
+    frontend: PathLike
+    pooling: Literal["max", "average", "linear", "exp", "attention"] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """The input and the output of `export`.
+
+    Parameters
+    ----------
+    model_dir : path-like
+        The model directory.
+    output : path-like
+        The ONNX file to write.
+    """
+
+    model_dir: PathLike
+    output: PathLike

@@ -1,0 +1,119 @@
+"""The texts that the commands from audio to a trained system print."""
+
+from typing import TYPE_CHECKING
+
+from wsedtk.core.progress import printable
+
+if TYPE_CHECKING:
+    from wsedtk.stages.balance import BalanceResult, ClassCounts
+    from wsedtk.stages.export import ExportResult
+    from wsedtk.stages.extract import ExtractResult
+    from wsedtk.stages.import_ import ImportResult
+    from wsedtk.stages.train import TrainResult
+
+MOST_CLASSES = 40  # a table of more classes shows a quarter as many
+_REST = "sources stay whole, and half of each class stays to fit on"
+_PASSES = (
+    "passes: how often balanced minibatches go through a class's clips while they go once "
+    "through the largest class's"
+)
+
+
+def balance(result: "BalanceResult", num_wanted: int) -> str:
+    """Return a table of the clips of each class, and why classes have fewer clips than others."""
+    lines = [*_balance_table(result), _PASSES, *_short_classes(result)]
+    if result.num_valid < num_wanted:
+        lines.append(f"{result.num_valid} of the {num_wanted} clips asked for: {_REST}")
+    return "\n".join(lines)
+
+
+def _balance_table(result: "BalanceResult") -> list[str]:
+    classes = result.classes
+    if len(classes) > MOST_CLASSES:
+        classes = tuple(sorted(classes, key=lambda one: one.num_fit)[: MOST_CLASSES // 4])
+    labels = [printable(one.label) for one in classes]
+    width = max(map(len, labels))
+    most = max(one.num_fit for one in result.classes)
+    lines = [f"{'class':{width}}  {'all':>7}  {'fit':>7}  {'valid':>7}  passes"]
+    for label, one in zip(labels, classes):
+        passes = f"{most / one.num_fit:.1f}" if one.num_fit else "-"
+        lines.append(
+            f"{label:{width}}  {one.num_clips:7}  {one.num_fit:7}  {one.num_valid:7}{passes:>8}"
+        )
+    rest = result.num_clips - result.num_fit - result.num_valid
+    neither = f"; {rest} clips of the held-out sources are in neither" if rest else ""
+    lines.append(
+        f"{'clips':{width}}  {result.num_clips:7}  {result.num_fit:7}  {result.num_valid:7}{neither}"
+    )
+    if len(classes) < len(result.classes):
+        lines.append(
+            f"(of {len(result.classes)} classes the {len(classes)} with the fewest clips to fit on)"
+        )
+    return lines
+
+
+def _short_classes(result: "BalanceResult") -> list[str]:
+    """Return why classes have clearly fewer clips held out than others."""
+    most = max(one.num_valid for one in result.classes)
+    short = [one for one in result.classes if one.is_exhausted and one.num_valid < 0.9 * most]
+    if len(short) > MOST_CLASSES // 4:
+        return [
+            f"{len(short)} classes have fewer clips held out than others, which have up to {most}: "
+            f"{_REST}"
+        ]
+    return [
+        f"{printable(one.label)}: {one.num_valid} held out (others: up to {most}); "
+        f"{_why_no_more(one)}"
+        for one in short
+    ]
+
+
+def _why_no_more(one: "ClassCounts") -> str:
+    if one.num_valid >= one.num_clips // 2:
+        return f"at least half of its {one.num_clips} clips stay to fit on"
+    if one.num_sources == 1:
+        return f"all its {one.num_clips} clips are of one source"
+    return (
+        f"the sources of its {one.num_clips} clips stay whole, and half of each class stays to "
+        "fit on"
+    )
+
+
+def extract(result: "ExtractResult") -> str:
+    """Return the size of a feature file."""
+    failed = f"; {len(result.failed)} clips failed" if result.failed else ""
+    return (
+        f"{result.feats}: {result.num_clips} clips, at most {result.max_frames} frames x "
+        f"{result.num_bins} bins{failed}"
+    )
+
+
+def train(result: "TrainResult") -> str:
+    """Return the batch whose weights are the model, and its validation figure."""
+    return (
+        f"{result.model_dir}: the model is batch {result.best.step} of {result.history[-1].step}, "
+        f"valid {result.select_by} {result.best_figure:.4f}"
+    )
+
+
+def import_(result: "ImportResult") -> str:
+    """Return the kind and the size of an imported network."""
+    assumed = " (the tensors do not tell; --pooling says otherwise)"
+    return (
+        f"{result.model_dir}: {result.network}, {result.num_classes} classes, "
+        f"{result.num_parameters:,} parameters, {result.pooling} pooling"
+        + (assumed if result.pooling_is_assumed else "")
+    )
+
+
+def export(result: "ExportResult") -> str:
+    """Return the outputs and the size of an ONNX file, and how close its scores are to torch's."""
+    checked = "not checked: onnxruntime is not installed"
+    if result.difference is not None:
+        checked = (
+            f"onnxruntime's scores differ from torch's by at most {result.difference:.1e} on noise"
+        )
+    return (
+        f"{result.output}: {', '.join(result.outputs)} of {result.num_classes} classes, "
+        f"{result.num_bytes / 1e6:.1f} MB; {checked}"
+    )
