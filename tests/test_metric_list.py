@@ -6,6 +6,8 @@ import importlib.util
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -143,7 +145,7 @@ def test_evaluate_takes_metrics_of_ones_own(tmp_path, own):
     )
     paths = tmp_path / "set", tmp_path / "out"
     found = evaluate(*paths, metrics=[metric, f"{own}:TAGS", "segment.f1"])
-    assert found.own["mine"] == {"clips": 12} and list(found.own) == ["mine", "density"]
+    assert found.further["mine"] == {"clips": 12} and list(found.further) == ["mine", "density"]
     assert [one.heading for one in found.own_metrics] == ["clips", "tags <b>"]
     mapping = json.loads(json.dumps(found.to_dict()))
     again = report.Report.from_dict(mapping, found.title, "folder")  # without the module
@@ -238,6 +240,34 @@ def test_compare_shows_a_metric_of_ones_own(exp, monkeypatch, capsys):
     assert len(headers) == 2 and all("| tags <b> |" in header for header in headers)
     assert "tags: a <i>clip</i>" in page
     assert "\ttags <b>\t" in (exp / "compare.tsv").read_text()
+
+
+# ---- a new metric of the package ----
+
+NEW = """
+import sys
+from wsedtk.evaluation.metric import Metric
+from wsedtk.evaluation.metric_list import METRICS
+from wsedtk.cli.main import cli
+
+for section, key in (("segment", "clips"), ("new", "clips")):
+    metric = Metric(section=section, key=key, heading=f"{section} N", legend="N: clips",
+                    function=lambda evidence: {**evidence.segment_metrics.average, "clips": 12})
+    METRICS.register(metric.name)(metric)
+cli(sys.argv[1:])
+"""
+
+
+def test_a_new_metric_of_the_package_needs_one_entry(tmp_path):
+    make_lists(tmp_path)
+    folders = [str(tmp_path / name) for name in ("set", "out")]
+    command = [sys.executable, "-c", NEW, "score", *folders]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+    assert "segment N" in process.stdout and "new N" in process.stdout
+    found = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert found["new"] == {"clips": 12} and found["segment"]["clips"] == 12
+    assert "own_metrics" not in found
 
 
 # ---- reports from before a metric existed ----

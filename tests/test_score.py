@@ -287,7 +287,7 @@ def test_json_alone_is_on_stdout(run, tmp_path):
     assert json.loads(result.stdout)["clips"].items() >= {"scored": 11, "official": 12}.items()
     assert (
         "1 clips of" in result.stderr
-        and "are not scored, their audio could not be read: clip 11.wav" in result.stderr
+        and "are not evaluated because their audio could not be read: clip 11.wav" in result.stderr
     )
     plain = run("score", tmp_path / "set", tmp_path / "out")
     assert plain.stdout == (tmp_path / "out" / "report.txt").read_text(encoding="utf-8")

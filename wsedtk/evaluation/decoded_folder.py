@@ -78,7 +78,8 @@ def _match(
         )
     if left_out:
         warn(
-            f"{len(left_out)} clips of {data_set} are not evaluated because their audio could not be read: "
+            f"{len(left_out)} clips of {data_set} are not evaluated "
+            "because their audio could not be read: "
             f"{tables.first(left_out)}"
         )
     return truth.select(in_decoded), found

@@ -104,7 +104,8 @@ class Metric(Description):
         Returns {key: figure} of an `Evidence`, for all metrics of the section. A figure is a finite
         number, or None if it is undefined. Metrics with the same function share one call.
     counted : Counted, optional
-        For intervals, if the figures of the section are ratios of sums over clips.
+        For intervals, if the figures of the section are ratios of sums over clips. Only metrics of
+        the package have intervals.
 
     Examples
     --------

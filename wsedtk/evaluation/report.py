@@ -190,8 +190,8 @@ class Report:
         Fingerprints of the inputs, and the version of wsedtk.
     own_metrics : tuple of Description
         The metrics of the user's own.
-    own : mapping of section to {key: figure}
-        Their figures.
+    further : mapping of section to {key: figure}
+        Their figures, and those of metrics of the package that have no attribute here.
     title : str
         The first words of the text.
     layout : {"folder", "tags", "events"}
@@ -211,7 +211,9 @@ class Report:
     clips: Clips
     made_from: Mapping[str, str | None]
     own_metrics: tuple[Description, ...] = dataclasses.field(metadata={"in_json": False})
-    own: Mapping[str, Mapping[str, float | None]] = dataclasses.field(metadata={"in_json": False})
+    further: Mapping[str, Mapping[str, float | None]] = dataclasses.field(
+        metadata={"in_json": False}
+    )
     title: str = dataclasses.field(metadata={"in_json": False})
     layout: report_text.Layout = dataclasses.field(metadata={"in_json": False})
 
@@ -239,15 +241,21 @@ class Report:
         complete = report_data.completed(mapping)
         kinds = _json_fields(typing.cast(Any, cls))
         read = {name: _read(complete[name], kind) for name, kind in kinds.items()}
-        described = columns.own_metrics(complete)
-        own = {metric.section: dict(complete[metric.section]) for metric in described}
-        return cls(**read, own_metrics=tuple(described), own=own, title=title, layout=layout)
+        own = tuple(columns.own_metrics(complete))
+        further: dict[str, dict[str, float | None]] = {}
+        for metric in (*columns.built_in(), *own):
+            kind = kinds.get(metric.section)
+            if kind is None or metric.key not in _json_fields(kind):
+                figure = complete[metric.section].get(metric.key)
+                further.setdefault(metric.section, {})[metric.key] = figure
+        return cls(**read, own_metrics=own, further=further, title=title, layout=layout)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of report.json: plain values, with `<key>_ci` for intervals."""
         written: dict[str, Any] = _write(self)
+        for section, figures in self.further.items():
+            written.setdefault(section, {}).update(figures)
         if self.own_metrics:
-            written.update({section: dict(figures) for section, figures in self.own.items()})
             written[columns.OWN_METRICS] = columns.descriptions_to_json(self.own_metrics)
         return written
 
@@ -280,7 +288,7 @@ def _read_section(values: Mapping[str, Any], section: Any) -> Any:
     for key, value in values.items():
         if key.endswith(_CI):
             intervals[key.removesuffix(_CI)] = None if value is None else tuple(value)
-        else:
+        elif key in kinds:
             figures[key] = _read(value, kinds[key])
     return section(**figures, **({"intervals": intervals} if "intervals" in kinds else {}))
 
