@@ -783,7 +783,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         ),
         (["--device", "cuda:99"], "device cuda:99: can't be used here"),
         (["--device", "foo"], "device foo: can't be used here"),
-        (["--set", "learning_rate"], "--set learning_rate: expected key=value"),
+        (["--set", "learning_rate"], "setting learning_rate: expected key=value"),
         (["--feats", "no.h5"], "no.h5: no such file or shards"),
     ],
 )

@@ -167,7 +167,7 @@ def make_command(
         command.__doc__ = function.__doc__
         own = getattr(function, "__click_params__", [])
         all_parameters = [*reversed(TELLING), *own, *reversed(made.values())]
-        command.__click_params__ = all_parameters
+        vars(command)["__click_params__"] = all_parameters
         made_command = click.command(name)(command)
         for parameter in made_command.params:
             if type(parameter.type) is click.Choice:

@@ -370,6 +370,6 @@ def to_mapping(config: "DataclassInstance") -> dict[str, Any]:
     return mapping
 
 
-def fingerprint(mapping: Mapping[str, object]) -> str:
-    """Return 16 hexadecimal digits that identify a plain mapping, in any order of its keys."""
-    return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()[:16]
+def fingerprint(content: Mapping[str, object] | Sequence[object]) -> str:
+    """Return 16 hexadecimal digits that identify plain content, in any order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

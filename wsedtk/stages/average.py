@@ -280,7 +280,7 @@ def _write_file(output: Path, ensemble: _Ensemble) -> int:
     if one.has("frame"):
         shapes["frame"] = (int(ensemble.num_frames.max()), num_classes)
 
-    def batches() -> Iterator[tuple[Rows, dict[str, npt.NDArray[np.generic]]]]:
+    def batches() -> Iterator[tuple[Rows, dict[str, npt.NDArray[np.number]]]]:
         for i in progress(range(len(ensemble.filenames)), "average"):
             arrays = {
                 "clip": ensemble.clip(i),
@@ -379,9 +379,9 @@ def run(options: AverageOptions) -> AverageResult:
     for source in sources[1:]:
         provenance.check_audio(
             source.path,
-            source.attributes.get("audio_fingerprint"),
+            str(source.attributes.get("audio_fingerprint") or ""),
             sources[0].path,
-            sources[0].attributes.get("audio_fingerprint"),
+            str(sources[0].attributes.get("audio_fingerprint") or ""),
         )
     labels, rows = _labels(sources, options.labels), _rows(sources)
     members = [

@@ -87,7 +87,7 @@ class _Job:
                 shapes["weight"] = shapes["frame"]
         return shapes
 
-    def batches(self) -> Iterator[tuple[Integers, dict[str, npt.NDArray[np.generic]]]]:
+    def batches(self) -> Iterator[tuple[Integers, dict[str, npt.NDArray[np.number]]]]:
         """Yield the positions (B,) of the clips of a batch, and their arrays by name."""
         scored = network_runner.score(
             self.runner, self.features, self.rows, self.samples_per_frame, self.sample_rate
@@ -97,9 +97,9 @@ class _Job:
             tensors = {"clip": output.clip, "segment": segments}
             if "frame" in self.shapes:
                 tensors["frame"] = output.frame
-            if "weight" in self.shapes:
+            if "weight" in self.shapes and output.weight is not None:
                 tensors["weight"] = output.weight
-            arrays: dict[str, npt.NDArray[np.generic]] = {
+            arrays: dict[str, npt.NDArray[np.number]] = {
                 name: tensor[..., self.columns].float().cpu().numpy()
                 for name, tensor in tensors.items()
             }
@@ -194,11 +194,11 @@ def run(options: PredictOptions) -> PredictResult:
     }
     store.write_scores(
         options.scores,
-        features.filenames[rows],
+        features.filenames[rows].tolist(),
         list(result.labels),
         job.shapes,
         job.batches(),
-        failed,
+        failed=failed,
         seconds_per_frame=result.seconds_per_frame,
         model=model,
         features=str(Path(options.feats).absolute()),
