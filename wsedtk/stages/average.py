@@ -7,6 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import progress
 from wsedtk.core.types import Floats, PathLike
-from wsedtk.data import datadir, score_folders, store, tables
+from wsedtk.data import datadir, score_folders, score_tables, store, tables
 from wsedtk.data.clip_names import clip_key, youtube_key
 from wsedtk.data.events import num_segments
 from wsedtk.data.score_folders import ScoreFolder
@@ -252,7 +253,7 @@ def _check_resolution(source: Scores, other: Scores, most_frames: int) -> None:
     """Raise InputError if the frames of two sources differ in length."""
     difference = abs(source.seconds_per_frame - other.seconds_per_frame)
     drift = difference * most_frames
-    if difference > 1e-3 * other.seconds_per_frame or drift > score_folders.ROUNDING_SECONDS:
+    if difference > 1e-3 * other.seconds_per_frame or drift > score_tables.ROUNDING_SECONDS:
         raise InputError(
             f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of "
             f"{other.path} {other.seconds_per_frame:g} s; only scores at one resolution have a mean"
@@ -280,7 +281,7 @@ def _write_file(output: Path, ensemble: _Ensemble) -> int:
     if one.has("frame"):
         shapes["frame"] = (int(ensemble.num_frames.max()), num_classes)
 
-    def batches() -> Iterator[tuple[Rows, dict[str, npt.NDArray[np.generic]]]]:
+    def batches() -> Iterator[tuple[Rows, dict[str, npt.NDArray[np.number[Any]]]]]:
         for i in progress(range(len(ensemble.filenames)), "average"):
             arrays = {
                 "clip": ensemble.clip(i),
@@ -376,13 +377,11 @@ def run(options: AverageOptions) -> AverageResult:
     output, paths = Path(options.output), [Path(path) for path in options.scores]
     _check_output(paths, output)
     sources = [_open(path) for path in paths]
-    for source in sources[1:]:
-        provenance.check_audio(
-            source.path,
-            source.attributes.get("audio_fingerprint"),
-            sources[0].path,
-            sources[0].attributes.get("audio_fingerprint"),
-        )
+    first_audio, *audio = [
+        str(source.attributes.get("audio_fingerprint", "")) for source in sources
+    ]
+    for source, its_audio in zip(sources[1:], audio):
+        provenance.check_audio(source.path, its_audio, sources[0].path, first_audio)
     labels, rows = _labels(sources, options.labels), _rows(sources)
     members = [
         _Member(source, [source.labels.index(label) for label in labels], r, weight)
