@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wsedtk.core.types import Booleans, Floats
+from wsedtk.core.types import Booleans
 from wsedtk.decoding import thresholds
 from wsedtk.decoding.thresholds import Candidates
 
@@ -89,7 +89,7 @@ def choose(
     unit: str,
     *,
     target: Target | None = None,
-    published: Floats | None = None,
+    published: npt.NDArray[np.float64] | None = None,
 ) -> Decisions:
     """Choose a setting and a threshold for each class, for the best micro F1 or for a target.
 

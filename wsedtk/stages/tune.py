@@ -16,7 +16,7 @@ from wsedtk.core.atomic import check_overwrite
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.progress import warning
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.types import Booleans, Floats, PathLike
 from wsedtk.data import datadir, event_decoding, events, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
@@ -89,7 +89,7 @@ def align(
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         detail = f": {tables.first(odd)}" if odd else ", or in another order"
         raise InputError(f"{scores.path}: its classes are not those of {data_set}{detail}")
-    audio = scores.attributes.get("audio_fingerprint")
+    audio = str(scores.attributes.get("audio_fingerprint", ""))
     true_audio = dataset.info.get("audio_fingerprint")
     provenance.check_audio(scores.path, audio, data_set, true_audio)
     rows: npt.NDArray[np.int64] = scores.rows_of_set(dataset.filenames, data_set)
@@ -158,7 +158,7 @@ class _Tuning:
         """Choose the frame thresholds and filters. clip_thresholds: (K,), for the gate by tags."""
         unit = "tags of the clips with any frame left"
         truth = self.dataset.tag_matrix()
-        if self.options.criterion == "segments":
+        if self.options.criterion == "segments" and self.dataset.events is not None:
             unit = "1 s segments"
             truth, _ = metrics.activity(
                 metrics.drop_zero_length(self.dataset.events),
@@ -178,7 +178,7 @@ class _Tuning:
         """Return the highest filtered score in each clip (N, K) or segment (S, K), by setting."""
         step = self.scores.seconds_per_frame
         filters = [event_decoding.filter_frames(*setting, step) for setting in self.settings]
-        passes = np.ones((len(self.rows), len(self.dataset.labels)), bool)
+        passes: Booleans = np.ones((len(self.rows), len(self.dataset.labels)), bool)
         if self.options.gate_by_tags:
             passes = self.scores.clip[self.rows] >= clip_thresholds
         parts: list[list[Floats]] = [[] for _ in filters]
@@ -199,8 +199,8 @@ class _Tuning:
     def point(self, clips: Decisions, frames: Decisions | None) -> OperatingPoint:
         """Return the operating point with the chosen thresholds and filters."""
         options, num_classes = self.options, len(self.dataset.labels)
-        filters: Floats = np.zeros((num_classes, 3))
-        frame_thresholds: Floats = np.full(num_classes, np.inf)
+        filters: npt.NDArray[np.float64] = np.zeros((num_classes, 3))
+        frame_thresholds: npt.NDArray[np.float64] = np.full(num_classes, np.inf)
         if frames is not None:
             chosen = np.array(self.settings, np.float64)[frames.setting]
             filters = np.broadcast_to(chosen, (num_classes, 3))
