@@ -122,7 +122,10 @@ def decode(options: DecodeOptions) -> None:
 )
 @_JSON
 def score(options: ScoreOptions, as_json: bool) -> None:
-    """Compare decoded tags and events with the truth: tagging, segment and event metrics, baselines.
+    """Evaluate decoded tags and events against the truth.
+
+    The report has metrics of tags, segments and events, and baselines. It is printed, and written
+    to report.json and report.txt in OUT_DIR.
 
     \b
     Example: wsedtk score data/test exp/linear/test/frame --scores exp/linear/test/scores.h5 --bootstrap 1000
@@ -137,7 +140,7 @@ def score(options: ScoreOptions, as_json: bool) -> None:
 @verb(cli, "score-files", ScoreFilesOptions, num_resamples=_BOOTSTRAP)
 @_JSON
 def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
-    """Compare a list of tags or events with a list of the true ones.
+    """Evaluate a list of tags or events against a list of the true ones.
 
     The lists are tab-separated, with or without a header: `filename event_label` for tags,
     `filename onset offset event_label` for events, `filename` alone for a clip without any. If all

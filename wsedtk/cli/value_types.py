@@ -129,7 +129,7 @@ class Target(ParamType):
         return key, number
 
 
-class Extension(click.ParamType):
+class Extension(ParamType):
     """The name of a built-in object of an extension point, or `package.module:Object`.
 
     The names come from the registry. It is imported only when a value or the help needs it, which

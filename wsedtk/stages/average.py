@@ -7,6 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -280,7 +281,7 @@ def _write_file(output: Path, ensemble: _Ensemble) -> int:
     if one.has("frame"):
         shapes["frame"] = (int(ensemble.num_frames.max()), num_classes)
 
-    def batches() -> Iterator[tuple[Rows, dict[str, npt.NDArray[np.number]]]]:
+    def batches() -> Iterator[tuple[Rows, dict[str, npt.NDArray[np.number[Any]]]]]:
         for i in progress(range(len(ensemble.filenames)), "average"):
             arrays = {
                 "clip": ensemble.clip(i),
@@ -376,13 +377,11 @@ def run(options: AverageOptions) -> AverageResult:
     output, paths = Path(options.output), [Path(path) for path in options.scores]
     _check_output(paths, output)
     sources = [_open(path) for path in paths]
-    for source in sources[1:]:
-        provenance.check_audio(
-            source.path,
-            str(source.attributes.get("audio_fingerprint") or ""),
-            sources[0].path,
-            str(sources[0].attributes.get("audio_fingerprint") or ""),
-        )
+    first_audio, *audio = [
+        str(source.attributes.get("audio_fingerprint", "")) for source in sources
+    ]
+    for source, its_audio in zip(sources[1:], audio):
+        provenance.check_audio(source.path, its_audio, sources[0].path, first_audio)
     labels, rows = _labels(sources, options.labels), _rows(sources)
     members = [
         _Member(source, [source.labels.index(label) for label in labels], r, weight)

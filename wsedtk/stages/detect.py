@@ -274,20 +274,23 @@ def _check_outputs(
         raise InputError(f"--output {output}: must have a name that ends in {form.suffix}")
     if output_dir is not None and scores is not None and _is_same(output_dir, scores):
         raise InputError(
-            "--scores and --output-dir: the same folder; tables of scores and of events need one "
-            "each"
+            "--scores and --output-dir: found the same folder; expected two, one for tables of "
+            "scores and one for tables of events"
         )
     if output_dir is None and len(sources) > 1 and not form.holds_several:
         raise InputError(
-            "such a file is about one recording; with several, or channels, name a folder for "
-            "them: --output-dir DIR"
+            "a file in this format holds the events of one recording; for several recordings or "
+            "channels, name a folder: --output-dir DIR"
         )
 
 
 def _results(
     job: _Job, sources: Sequence[Source], write: Write, total: float | None
 ) -> Generator[RecordingResult, None, None]:
-    """Yield the result of each source, written. total: the duration of all sources, if known."""
+    """Write and yield the result of each source.
+
+    total: the duration of all sources in seconds, None if it is not known.
+    """
     done = 0.0
     with progress_in_time("detect", total) as show:
         for source, pieces in job.detector.curves(sources):

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,21 +88,23 @@ class _Job:
                 shapes["weight"] = shapes["frame"]
         return shapes
 
-    def batches(self) -> Iterator[tuple[Integers, dict[str, npt.NDArray[np.number]]]]:
+    def batches(self) -> Iterator[tuple[Integers, dict[str, npt.NDArray[np.number[Any]]]]]:
         """Yield the positions (B,) of the clips of a batch, and their arrays by name."""
         scored = network_runner.score(
             self.runner, self.features, self.rows, self.samples_per_frame, self.sample_rate
         )
         num_batches = -(-len(self.rows) // self.runner.batch_size)
         for positions, output, segments in progress(scored, "predict", num_batches):
-            tensors = {"clip": output.clip, "segment": segments}
-            if "frame" in self.shapes:
-                tensors["frame"] = output.frame
-            if "weight" in self.shapes and output.weight is not None:
-                tensors["weight"] = output.weight
-            arrays: dict[str, npt.NDArray[np.number]] = {
+            tensors = {
+                "clip": output.clip,
+                "segment": segments,
+                "frame": output.frame,
+                "weight": output.weight,
+            }
+            arrays: dict[str, npt.NDArray[np.number[Any]]] = {
                 name: tensor[..., self.columns].float().cpu().numpy()
                 for name, tensor in tensors.items()
+                if name in self.shapes and tensor is not None
             }
             arrays["num_frames"] = self.num_frames[positions]
             arrays["duration"] = self.features.durations[self.rows[positions]]

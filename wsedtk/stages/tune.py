@@ -89,7 +89,7 @@ def align(
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
         detail = f": {tables.first(odd)}" if odd else ", or in another order"
         raise InputError(f"{scores.path}: its classes are not those of {data_set}{detail}")
-    audio = str(scores.attributes.get("audio_fingerprint") or "")
+    audio = str(scores.attributes.get("audio_fingerprint", ""))
     true_audio = dataset.info.get("audio_fingerprint")
     provenance.check_audio(scores.path, audio, data_set, true_audio)
     rows: npt.NDArray[np.int64] = scores.rows_of_set(dataset.filenames, data_set)
@@ -158,7 +158,7 @@ class _Tuning:
         """Choose the frame thresholds and filters. clip_thresholds: (K,), for the gate by tags."""
         unit = "tags of the clips with any frame left"
         truth = self.dataset.tag_matrix()
-        if self.options.criterion == "segments":
+        if self.options.criterion == "segments" and self.dataset.events is not None:
             unit = "1 s segments"
             assert self.dataset.events is not None  # `run` checks it
             true_events = metrics.drop_zero_length(self.dataset.events)

@@ -236,15 +236,16 @@ class DetectOptions:
         A folder for the events of each recording, a file each. Existing files are replaced.
     format_name : str
         The format of the events: DCASE table ("tsv"), JSON lines ("jsonl"), Audacity labels
-        ("audacity"), Raven selection table ("raven"), or package.module:Class of your own.
+        ("audacity"), Raven selection table ("raven"), or a class of your own, as
+        package.module:Class.
     channels : {"mix", "each"}
         Use the mean of all channels, or each channel on its own.
     thresholds : sequence of str
         Frame threshold that replaces the one of the operating point: NUMBER for all classes, or
-        CLASS=NUMBER. It is from 0 to 1, or inf for never. Can be given several times.
+        CLASS=NUMBER. It is from 0 to 1, or inf for never. Repeatable.
     classes : sequence of str
         The class to find, or a file of classes, one per line. A line NAME<TAB>NEW renames a class.
-        Can be given several times. By default all classes.
+        Repeatable. By default all classes.
     min_duration : float, optional
         Shortest event in seconds, instead of the values of the operating point.
     operating_point : path-like, optional
