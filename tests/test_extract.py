@@ -288,7 +288,7 @@ def test_a_part_with_damaged_features_is_made_again(run, stopped, tmp_path):
     result = run(*command)
     assert result.exit_code == 75 and "'clip 03.wav' can't be read" in result.stderr
     assert (
-        f"part of {tmp_path}/a.h5 is removed now: give the same command again, which makes it anew"
+        f"part of {tmp_path}/a.h5 is removed now: give the same command again to extract it again"
         in result.stderr
     )
     computed.clear()
@@ -318,7 +318,7 @@ def test_two_at_once_are_refused(run, small_set, tmp_path):
         result = run("extract", small_set, tmp_path / "a.h5")
     assert (
         result.exit_code == 1
-        and f"a.h5: process {os.getpid()} on " in result.stderr
+        and f"a.h5: is in use by process {os.getpid()} on " in result.stderr
         and not (tmp_path / "a.h5").exists()
     )
 

@@ -88,7 +88,7 @@ def test_validate(small_set, tmp_path):
     assert wrong.num_errors == 1 and wrong.faults[0].path == bad / "clips.tsv"
     again = in_a_thread(validate.run, ValidateOptions(small_set))
     assert again.sets[0].num_warnings == good.num_warnings and not again.faulty
-    with pytest.raises(InputError, match="jobs: found 0; expected at least 1"):
+    with pytest.raises(InputError, match="jobs: found 0; expected a number of at least 1"):
         ValidateOptions(small_set, jobs=0)
 
 
