@@ -1,40 +1,54 @@
-"""A sound bank made of formulas: something to train on where there are no recordings.
+"""A synthesised sound bank, to train on without recordings.
 
-    <folder>/<class>/<fold>-<id>-A.flac     the form of ESC-10 and ESC-50; every id is one recording
+    <folder>/<class>/<fold>-<id>-A.flac     the form of ESC-10 and ESC-50; each id is one recording
 
-Seven classes of events and three of backgrounds. Two recordings of a class share its formula and nothing else: pitch, tempo,
-timbre, length and room are drawn anew for each. n samples a recording.
+It has seven classes of events and three of backgrounds. The recordings of a class share a formula;
+pitch, tempo, timbre, length and room are drawn anew for each. n samples of a recording.
 """
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import scipy.interpolate
 import scipy.signal
 
 from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
 from wsedtk.data.folders import look
 
 FADE_SECONDS = 0.01
 BACKGROUNDS_PER_FOLD = 3
-TOP = 0.45  # highest partial, as a share of the sample rate: the rest would alias
+TOP = 0.45  # highest partial as a fraction of the sample rate; higher ones would alias
+
+Samples = npt.NDArray[np.float64]
+Formula = Callable[[np.random.Generator, int], Samples]
 
 
-def _seconds(n, sample_rate):
-    """Time of each sample (n,), in seconds."""
+def _seconds(n: int, sample_rate: int) -> Samples:
+    """Return the time of each sample (n,) in seconds."""
     return np.arange(n) / sample_rate
 
 
-def _length(rng, shortest, longest, sample_rate):
-    """A random number of samples between two lengths in seconds."""
+def _length(rng: np.random.Generator, shortest: float, longest: float, sample_rate: int) -> int:
+    """Return a random number of samples between two durations in seconds."""
     return int(rng.uniform(shortest, longest) * sample_rate)
 
 
-def _harmonics(frequency, strengths, rng, sample_rate):
-    """Sum of harmonics of a moving fundamental (n,) in Hz; strengths[k - 1] is the amplitude of the k-th."""
+def _harmonics(
+    frequency: Samples,
+    strengths: Sequence[float] | Samples,
+    rng: np.random.Generator,
+    sample_rate: int,
+) -> Samples:
+    """Return the sum of the harmonics of a moving fundamental (n,) in Hz.
+
+    strengths[k - 1] is the amplitude of the k-th harmonic.
+    """
     phase = 2 * np.pi * np.cumsum(frequency) / sample_rate
     out, highest = np.zeros(len(frequency)), TOP * sample_rate / frequency.max()
     for k, strength in enumerate(strengths, 1):
@@ -43,51 +57,56 @@ def _harmonics(frequency, strengths, rng, sample_rate):
     return out
 
 
-def _falling(count, slope):
-    """Amplitudes 1 / k^slope of `count` harmonics."""
-    return np.arange(1, count + 1) ** -float(slope)
+def _falling(count: int, slope: float) -> Samples:
+    """Return the amplitudes 1 / k^slope of `count` harmonics."""
+    amplitudes: Samples = np.arange(1, count + 1) ** np.float64(-slope)
+    return amplitudes
 
 
-def _noise(rng, n, low, high, sample_rate):
-    """Noise (n,) of RMS 1 between two frequencies in Hz, with gentle slopes (12 dB an octave)."""
+def _noise(rng: np.random.Generator, n: int, low: float, high: float, sample_rate: int) -> Samples:
+    """Return noise (n,) of RMS 1 between two frequencies in Hz, with slopes of 12 dB per octave."""
     band = [low, min(high, TOP * sample_rate)]
-    out = scipy.signal.sosfilt(
+    out: Samples = scipy.signal.sosfilt(
         scipy.signal.butter(2, band, "bandpass", fs=sample_rate, output="sos"),
         rng.standard_normal(n),
     )
-    return out / np.sqrt(np.mean(out**2))
+    normalised: Samples = out / np.sqrt(np.mean(out**2))
+    return normalised
 
 
-def _wander(rng, n, rate, sample_rate):
-    """A smooth random curve (n,) between 0 and 1 that turns about `rate` times a second."""
+def _wander(rng: np.random.Generator, n: int, rate: float, sample_rate: int) -> Samples:
+    """Return a smooth random curve (n,) between 0 and 1 with about `rate` turns per second."""
     points = rng.random(int(n / sample_rate * rate) + 5)
     where = np.arange(n) / sample_rate * rate + 1
-    return np.clip(scipy.interpolate.CubicSpline(np.arange(len(points)), points)(where), 0, 1)
+    curve = scipy.interpolate.CubicSpline(np.arange(len(points)), points)(where)
+    clipped: Samples = np.clip(curve, 0, 1)
+    return clipped
 
 
-def _room(samples, rng, sample_rate):
-    """Add a short, faint reverberation (0.05 to 0.3 s, decaying by 60 dB) and tilt the spectrum a little."""
+def _room(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Add a faint reverberation that decays by 60 dB in 0.05 to 0.3 s, and tilt the spectrum."""
     n = _length(rng, 0.05, 0.3, sample_rate)
     response = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
     response *= rng.uniform(0, 0.4) / np.sqrt(np.sum(response**2))
     response[0] = 1
     out = scipy.signal.fftconvolve(samples, response)[: len(samples)]
-    return scipy.signal.lfilter([1, rng.uniform(-0.4, 0.4)], [1], out)
+    tilted: Samples = scipy.signal.lfilter([1, rng.uniform(-0.4, 0.4)], [1], out)
+    return tilted
 
 
-def _siren(rng, sample_rate):
-    """A slow wail or a quicker yelp: a tone sweeping up and down with falling harmonics."""
+def _siren(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return a slow wail or a quicker yelp: a tone that sweeps up and down, with harmonics."""
     n = _length(rng, 1.5, 4, sample_rate)
     period = rng.uniform(0.8, 3)
     cycle = (_seconds(n, sample_rate) / period + rng.random()) % 1
-    rise = rng.uniform(0.3, 0.6)  # share of the period spent rising
+    rise = rng.uniform(0.3, 0.6)  # fraction of the period in which the pitch rises
     sweep = np.where(cycle < rise, cycle / rise, (1 - cycle) / (1 - rise))
     frequency = rng.uniform(450, 700) * 2 ** (rng.uniform(0.8, 1.3) * np.sin(sweep * np.pi / 2))
     return _harmonics(frequency, _falling(8, rng.uniform(1, 1.8)), rng, sample_rate)
 
 
-def _reversing_beeps(rng, sample_rate):
-    """Two to five equal beeps of one pitch, as long as the pauses between them."""
+def _reversing_beeps(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return two to five equal beeps of one pitch, with pauses of about the same length."""
     beep = _length(rng, 0.25, 0.5, sample_rate)
     pause, count = int(beep * rng.uniform(0.8, 1.2)), int(rng.integers(2, 6))
     tone = _harmonics(
@@ -97,14 +116,16 @@ def _reversing_beeps(rng, sample_rate):
     return np.concatenate([np.pad(tone, (0, pause))] * (count - 1) + [tone])
 
 
-def _air_horn(rng, sample_rate):
-    """Two low notes a third or a fourth apart, rich in harmonics, that swell in and stay."""
+def _air_horn(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return two low notes, a third or a fourth apart, with many harmonics and a soft onset."""
     n = _length(rng, 0.5, 2.5, sample_rate)
     fundamental, interval = (
         rng.uniform(180, 330),
         rng.choice([1.19, 1.26, 1.335]) * rng.uniform(0.99, 1.01),
     )
-    bend = 1 - 0.04 * np.exp(-_seconds(n, sample_rate) / 0.06)  # the pitch comes up as the air does
+    bend = 1 - 0.04 * np.exp(
+        -_seconds(n, sample_rate) / 0.06
+    )  # the pitch rises with the air pressure
     slope = rng.uniform(0.4, 0.9)
     notes = sum(
         _harmonics(fundamental * ratio * bend, _falling(24, slope), rng, sample_rate)
@@ -115,8 +136,8 @@ def _air_horn(rng, sample_rate):
     )
 
 
-def _bell(rng, sample_rate):
-    """One to three strokes of a bell: inharmonic partials, the higher the sooner gone."""
+def _bell(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return one to three strokes of a bell: inharmonic partials, of which higher ones decay faster."""
     ratios = np.array(
         [0.5, 1, 1.183, 1.506, 2, 2.514, 2.662, 3.011, 4.166, 5.43, 6.8]
     ) * rng.uniform(0.99, 1.01, 11)
@@ -138,16 +159,15 @@ def _bell(rng, sample_rate):
     return out
 
 
-def _engine(rng, sample_rate):
-    """A running engine: harmonics of a low firing rate, noise that comes in its pulses, and a throttle that moves."""
+def _engine(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return an engine: harmonics of a low firing rate that changes, and noise in its pulses."""
     n = _length(rng, 1.5, 4, sample_rate)
     firing = rng.uniform(28, 70) * (
         1 + rng.uniform(0.1, 0.8) * _wander(rng, n, rng.uniform(0.5, 1.5), sample_rate)
     )
     strengths = _falling(30, rng.uniform(0.5, 1)) * rng.uniform(0.3, 1, 30)
-    pulses = 0.5 + 0.5 * np.sin(
-        np.pi * np.cumsum(firing) / sample_rate
-    )  # half the firing rate: two strokes a turn
+    # Half the firing rate: the engine fires twice in a turn.
+    pulses = 0.5 + 0.5 * np.sin(np.pi * np.cumsum(firing) / sample_rate)
     noise = _noise(rng, n, 80, rng.uniform(500, 1500), sample_rate)
     return (
         _harmonics(firing, strengths, rng, sample_rate) * (0.5 + 0.5 * pulses)
@@ -155,8 +175,8 @@ def _engine(rng, sample_rate):
     )
 
 
-def _scream(rng, sample_rate):
-    """A high voice with vibrato, three formants and breath, that rises and then falls."""
+def _scream(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return a high voice with vibrato, three formants and breath, that rises and then falls."""
     n = _length(rng, 0.6, 2, sample_rate)
     time = _seconds(n, sample_rate) / (n / sample_rate)  # 0 to 1
     knots = [0, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.9), 1]
@@ -170,7 +190,8 @@ def _scream(rng, sample_rate):
     )
     at = base * np.arange(1, 11)
     formants = [rng.uniform(1100, 1600), rng.uniform(2600, 3400), rng.uniform(4000, 5200)]
-    strengths = 0.05 + sum(np.exp(-(((at - f) / 500) ** 2)) for f in formants)
+    low, middle, high = (np.exp(-(((at - f) / 500) ** 2)) for f in formants)
+    strengths = 0.05 + (low + middle + high)
     voice = _harmonics(frequency, strengths, rng, sample_rate) * (
         1 + 0.4 * _wander(rng, n, 40, sample_rate)
     )
@@ -178,8 +199,8 @@ def _scream(rng, sample_rate):
     return (voice + breath) * np.interp(time, [0, 0.1, 0.8, 1], [0.1, 1, 0.8, 0.1])
 
 
-def _car_alarm(rng, sample_rate):
-    """Quick two-tone alternation or a row of upward chirps, hard as a square wave."""
+def _car_alarm(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return a fast alternation of two tones, or upward chirps, with the timbre of a square wave."""
     n = _length(rng, 1.5, 4, sample_rate)
     cycle = (_seconds(n, sample_rate) * rng.uniform(3, 7)) % 1
     low = rng.uniform(900, 1300)
@@ -191,8 +212,8 @@ def _car_alarm(rng, sample_rate):
     return _harmonics(frequency, square, rng, sample_rate)
 
 
-def _rain(rng, sample_rate):
-    """High hiss with slow changes, and drops: many short clicks of random strength."""
+def _rain(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return a high hiss with slow changes, and drops: many short clicks of random strength."""
     n = _length(rng, 6, 9, sample_rate)
     hiss = _noise(rng, n, rng.uniform(600, 1500), 7500, sample_rate) * (
         0.8 + 0.4 * _wander(rng, n, 0.7, sample_rate)
@@ -201,11 +222,12 @@ def _rain(rng, sample_rate):
     click = np.exp(-np.arange(100) / 15) * np.cos(
         2 * np.pi * rng.uniform(1500, 4000) / sample_rate * np.arange(100)
     )
-    return hiss + rng.uniform(1, 3) * scipy.signal.fftconvolve(drops, click)[:n]
+    rain: Samples = hiss + rng.uniform(1, 3) * scipy.signal.fftconvolve(drops, click)[:n]
+    return rain
 
 
-def _wind(rng, sample_rate):
-    """Low rumble in gusts, with a faint whistle that follows them."""
+def _wind(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return a low rumble in gusts, with a faint whistle that follows them."""
     n = _length(rng, 6, 9, sample_rate)
     gusts = 0.25 + _wander(rng, n, rng.uniform(0.4, 1), sample_rate) ** 1.5
     rumble = _noise(rng, n, 40, rng.uniform(200, 450), sample_rate)
@@ -214,30 +236,23 @@ def _wind(rng, sample_rate):
     return rumble * gusts + rng.uniform(0.05, 0.25) * whistle * gusts**2
 
 
-def _traffic(rng, sample_rate):
-    """A distant road's hum, and cars that pass, each a swell of brighter noise."""
+def _traffic(rng: np.random.Generator, sample_rate: int) -> Samples:
+    """Return the hum of a distant road, and cars that pass: swells of brighter noise."""
     n = _length(rng, 6, 9, sample_rate)
     out = _noise(rng, n, 50, rng.uniform(300, 600), sample_rate) * (
         0.8 + 0.4 * _wander(rng, n, 0.5, sample_rate)
     )
     for _ in range(rng.integers(2, 5)):
-        swell = np.exp(
-            -(
-                (
-                    (_seconds(n, sample_rate) - rng.uniform(0, n / sample_rate))
-                    / rng.uniform(0.5, 1.3)
-                )
-                ** 2
-            )
-        )
+        centre, width = rng.uniform(0, n / sample_rate), rng.uniform(0.5, 1.3)
+        swell = np.exp(-(((_seconds(n, sample_rate) - centre) / width) ** 2))
         out += (
             rng.uniform(0.4, 1) * swell * _noise(rng, n, 150, rng.uniform(1200, 2500), sample_rate)
         )
     return out
 
 
-_EVENT_CLASSES = {
-    "Air horn, truck horn": _air_horn,  # a comma, as in DCASE 2017's labels: lists of labels must survive it
+_EVENT_CLASSES: dict[str, Formula] = {
+    "Air horn, truck horn": _air_horn,  # with a comma, as labels of DCASE 2017 have
     "Bell": _bell,
     "Car alarm": _car_alarm,
     "Engine": _engine,
@@ -245,12 +260,12 @@ _EVENT_CLASSES = {
     "Scream": _scream,
     "Siren": _siren,
 }
-_BACKGROUND_CLASSES = {"Rain": _rain, "Traffic": _traffic, "Wind": _wind}
+_BACKGROUND_CLASSES: dict[str, Formula] = {"Rain": _rain, "Traffic": _traffic, "Wind": _wind}
 EVENT_CLASSES = tuple(_EVENT_CLASSES)
 BACKGROUNDS = tuple(_BACKGROUND_CLASSES)
 
 
-def _fade(samples, sample_rate):
+def _fade(samples: Samples, sample_rate: int) -> Samples:
     """Fade in and out over FADE_SECONDS."""
     ramp = np.sin(np.linspace(0, np.pi / 2, int(FADE_SECONDS * sample_rate))) ** 2
     samples = samples.copy()
@@ -259,11 +274,32 @@ def _fade(samples, sample_rate):
     return samples
 
 
-def synthesise(folder, seed, recordings_per_fold=5, folds=4, sample_rate=16000):
-    """Write the bank: `folds` x `recordings_per_fold` recordings of each event class, BACKGROUNDS_PER_FOLD of each background.
+def synthesise(
+    folder: PathLike,
+    seed: int,
+    recordings_per_fold: int = 5,
+    folds: int = 4,
+    sample_rate: int = 16000,
+) -> None:
+    """Write the bank. The output of an earlier call is replaced.
 
-    The same seed gives the same bytes. What an earlier call wrote there is replaced. Raises InputError where `folder` holds
-    other folders: they would count as classes.
+    Parameters
+    ----------
+    folder : path-like
+        The folder to write.
+    seed : int
+        The same seed gives the same bytes.
+    recordings_per_fold : int
+        Number of recordings of each event class in a fold. Backgrounds have BACKGROUNDS_PER_FOLD.
+    folds : int
+        Number of folds.
+    sample_rate : int
+        The sample rate in Hz.
+
+    Raises
+    ------
+    InputError
+        If the folder holds other folders, which would count as classes.
     """
     folder, written = Path(folder), set()
     formulas = _EVENT_CLASSES | _BACKGROUND_CLASSES
