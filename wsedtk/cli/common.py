@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import inspect
 import logging
 import os
 import resource
@@ -146,11 +147,12 @@ def make_command(
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @click.pass_context
-        def command(ctx: click.Context, /, **values: Any) -> None:
+        def invoke(ctx: click.Context, /, **values: Any) -> None:
             rank, size = rank_and_size()
             if size > 1 and name != "train":
                 raise InputError(
-                    f"{name}: runs in one process, torchrun started {size}; only train takes several"
+                    f"{name}: runs in one process, torchrun started {size}; only train takes "
+                    "several"
                 )
             outputs = [
                 str(parameter.name) for parameter in ctx.command.params if parameter.type is OUT
@@ -164,15 +166,17 @@ def make_command(
                     options, others = build(options_class, made, values)
                     function(options, **others)
 
-        command.__doc__ = function.__doc__
-        own = getattr(function, "__click_params__", [])
-        all_parameters = [*reversed(TELLING), *own, *reversed(made.values())]
-        vars(command)["__click_params__"] = all_parameters
-        made_command = click.command(name)(command)
-        for parameter in made_command.params:
+        own = reversed(getattr(function, "__click_params__", []))  # from click's decorators
+        command = click.Command(
+            name,
+            callback=invoke,
+            params=[*made.values(), *own, *TELLING],
+            help=inspect.getdoc(function),
+        )
+        for parameter in command.params:
             if type(parameter.type) is click.Choice:
                 parameter.type = Choice(parameter.type.choices)
-        return made_command
+        return command
 
     return decorate
 

@@ -40,11 +40,10 @@ def _balance_table(result: "BalanceResult") -> list[str]:
         lines.append(
             f"{label:{width}}  {one.num_clips:7}  {one.num_fit:7}  {one.num_valid:7}{passes:>8}"
         )
+    totals = result.num_clips, result.num_fit, result.num_valid
     rest = result.num_clips - result.num_fit - result.num_valid
     neither = f"; {rest} clips of the held-out sources are in neither" if rest else ""
-    lines.append(
-        f"{'clips':{width}}  {result.num_clips:7}  {result.num_fit:7}  {result.num_valid:7}{neither}"
-    )
+    lines.append(f"{'clips':{width}}  " + "  ".join(f"{count:7}" for count in totals) + neither)
     if len(classes) < len(result.classes):
         lines.append(
             f"(of {len(result.classes)} classes the {len(classes)} with the fewest clips to fit on)"

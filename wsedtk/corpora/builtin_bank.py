@@ -137,7 +137,7 @@ def _air_horn(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _bell(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return one to three strokes of a bell: inharmonic partials, of which higher ones decay faster."""
+    """Return one to three strokes of a bell, with inharmonic partials that decay."""
     ratios = np.array(
         [0.5, 1, 1.183, 1.506, 2, 2.514, 2.662, 3.011, 4.166, 5.43, 6.8]
     ) * rng.uniform(0.99, 1.01, 11)
@@ -200,7 +200,7 @@ def _scream(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _car_alarm(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a fast alternation of two tones, or upward chirps, with the timbre of a square wave."""
+    """Return two tones in fast alternation, or upward chirps, with the timbre of square waves."""
     n = _length(rng, 1.5, 4, sample_rate)
     cycle = (_seconds(n, sample_rate) * rng.uniform(3, 7)) % 1
     low = rng.uniform(900, 1300)

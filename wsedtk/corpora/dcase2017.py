@@ -2,12 +2,13 @@
 
 The metadata folder holds, at any depth, the files as the organisers published them:
 
-    sound_event_list_17_classes.txt             ID, confidence and name of each class, with tabs or
-                                                spaces between them
-    groundtruth_weak_label_<set>_set.csv        file, start, end, label; tab-separated, one label a row
-    <set>_set.csv                               ID,start,end,"labels","IDs"; used if the file above
-                                                is missing
-    groundtruth_strong_label_<set>_set.csv      file, onset, offset, label; for testing and evaluation
+    sound_event_list_17_classes.txt           ID, confidence and name of each class, with tabs or
+                                              spaces between them
+    groundtruth_weak_label_<set>_set.csv      file, start, end, label; tab-separated, one label in
+                                              each row
+    <set>_set.csv                             ID,start,end,"labels","IDs"; used if the file above is
+                                              missing
+    groundtruth_strong_label_<set>_set.csv    file, onset, offset, label; for testing and evaluation
 
 A row of a truth file whose other columns are empty or nan is a clip without events. Lines end in LF
 or CRLF. Labels contain commas that are followed by a space. A list of labels is split at the other

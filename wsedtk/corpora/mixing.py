@@ -121,8 +121,8 @@ def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
         stretches = audible(samples, sample_rate)
         if not stretches:
             raise InputError(
-                f"{path}: silent: no {FRAME_SECONDS:g} s of it is louder than {FLOOR_DB:g} dB below "
-                "full scale; replace it or take it out of the bank"
+                f"{path}: silent: no {FRAME_SECONDS:g} s of it is louder than {FLOOR_DB:g} dB "
+                "below full scale; replace it or take it out of the bank"
             )
         sounds[path] = [samples[start:end] for start, end in stretches]
     return sounds

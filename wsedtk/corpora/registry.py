@@ -5,9 +5,10 @@ A corpus is a function from options to data directories:
     @CORPORA.register("name")
     def prepare(options: NameOptions) -> PrepareResult:
 
-`NameOptions` is a frozen dataclass with a NumPy docstring. `wsedtk prepare name` has a parameter for
-each of its fields (see `wsedtk.cli.options`), and the docstring of the function as its help. The
-field `data_dir`, if there is one, is the folder that the corpus writes.
+`NameOptions` is a frozen dataclass with a NumPy docstring. `wsedtk prepare name` has a parameter
+for each of its fields (see `wsedtk.cli.options`), and the docstring of the function as its help.
+The field `data_dir`, if there is one, is the folder that the corpus writes. A corpus of the user's
+own needs no registration: it is found as `package.module:function`.
 """
 
 import dataclasses

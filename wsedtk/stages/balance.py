@@ -117,7 +117,7 @@ class _Drawing:
         return None
 
     def _open(self, source: np.int64) -> bool:
-        """Hold out a source, unless too few clips of a class would stay. Return whether it is new."""
+        """Hold out a source if enough clips of each class stay. Return whether it was done."""
         if self.is_open[source]:
             return False
         members = self.members[self.starts[source] : self.starts[source + 1]].tolist()
