@@ -8,7 +8,7 @@ import pytest
 from wsedtk import __version__
 from wsedtk.cli import corpora
 from wsedtk.cli import main as cli
-from wsedtk.cli.common import Shard
+from wsedtk.cli.value_types import Shard
 
 
 def verbs(group=cli.cli, path=()):

@@ -17,7 +17,8 @@ from test_cli import VERBS
 from test_import import TALNET, talnet_tensors, write_inputs
 
 import wsedtk
-from wsedtk.cli.common import CONTEXT, OUT
+from wsedtk.cli.common import CONTEXT
+from wsedtk.cli.options import OUT
 
 
 def conf(folder):

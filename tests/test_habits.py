@@ -9,7 +9,7 @@ from helpers import LABELS, write_score_file, write_set, write_sound
 from test_cli import VERBS
 
 from wsedtk.cli import main as cli
-from wsedtk.cli.common import TELLING
+from wsedtk.cli.common import VERBOSITY_OPTIONS
 from wsedtk.core import config
 
 
@@ -23,9 +23,9 @@ def groups(group=cli.cli):
 
 def test_every_command_has_both_options_once():
     for command in (*groups(), *VERBS.values()):
-        assert [p for p in command.params if p.name in ("quiet", "verbose")] == list(TELLING), (
-            command.name
-        )
+        assert [p for p in command.params if p.name in ("quiet", "verbose")] == list(
+            VERBOSITY_OPTIONS
+        ), command.name
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])

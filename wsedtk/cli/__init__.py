@@ -1,4 +1,4 @@
-"""The command line: arguments become options, a stage runs, and its result is printed.
+"""The command line: it turns arguments into options, calls a stage, and prints its result.
 
-It may import every folder. The verbs stand in `corpora.py`, `systems.py` and `results.py`.
+It may import every folder. The commands are in `corpora.py`, `systems.py` and `results.py`.
 """

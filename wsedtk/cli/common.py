@@ -18,15 +18,9 @@ from typing import Any
 import click
 
 from wsedtk import __version__
-from wsedtk.cli.options import IN_DIR as IN_DIR
 from wsedtk.cli.options import OUT, Parameter, build, parameters
 from wsedtk.cli.path_checks import Values, check_inputs, check_outputs, suggesting, values_of
 from wsedtk.cli.value_types import Choice
-from wsedtk.cli.value_types import Fraction as Fraction
-from wsedtk.cli.value_types import Number as Number
-from wsedtk.cli.value_types import NumberList as NumberList
-from wsedtk.cli.value_types import Shard as Shard
-from wsedtk.cli.value_types import Target as Target
 from wsedtk.core import signals
 from wsedtk.core.atomic import remove_left_over
 from wsedtk.core.errors import InputError, NotFinished
@@ -35,52 +29,52 @@ from wsedtk.core.process_rank import rank_and_size
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
-def _note_telling(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Note --quiet or --verbose, which may stand before or after the verb."""
-    if value and ctx.meta.setdefault(_HOW, parameter.name) != parameter.name:
+def _note_verbosity(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Note --quiet or --verbose, which are options of the group and of each command."""
+    if value and ctx.meta.setdefault(_VERBOSITY, parameter.name) != parameter.name:
         raise click.UsageError("--quiet and --verbose: give one of them")
 
 
-_HOW = "wsedtk.how"  # the key in the metadata of click's context
-TELLING = (
+_VERBOSITY = "wsedtk.how"  # the key in the metadata of click's context
+VERBOSITY_OPTIONS = (
     click.Option(
         ["--quiet"],
         is_flag=True,
         expose_value=False,
-        callback=_note_telling,
+        callback=_note_verbosity,
         help="Print only the result, warnings and errors.",
     ),
     click.Option(
         ["--verbose"],
         is_flag=True,
         expose_value=False,
-        callback=_note_telling,
+        callback=_note_verbosity,
         help="Print also options, inputs, outputs, time and memory.",
     ),
 )
 
 
 @contextlib.contextmanager
-def _telling(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
+def _with_verbosity(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
     """Apply --quiet and --verbose within the block.
 
-    --quiet suppresses all output except the result: what is printed if no output is named, JSON,
-    and the text of a dry run.
+    --quiet suppresses all output except the result. The printed text is the result if the command
+    has no output file, if it is JSON, and in a dry run.
     """
     from wsedtk.cli import messages
 
-    how = ctx.meta.get(_HOW)
+    verbosity = ctx.meta.get(_VERBOSITY)
     has_output = any(
         values_of(options[str(p.name)])
         for p in ctx.command.params
         if p.type is OUT and (isinstance(p, click.Argument) or str(p.name).startswith("output"))
     )
-    with messages.printed(how), contextlib.ExitStack() as stack:
+    with messages.printed(verbosity), contextlib.ExitStack() as stack:
         is_result = options.get("as_json") or options.get("dry_run") or not has_output
-        if how == "quiet" and not is_result:
+        if verbosity == "quiet" and not is_result:
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        if how == "verbose" and rank_and_size()[0] == 0:
+        if verbosity == "verbose" and rank_and_size()[0] == 0:
             stack.enter_context(_details(ctx, options, outputs))
         yield
 
@@ -139,7 +133,7 @@ def make_command(
         The name of the command.
     options_class : type, optional
         The dataclass of the stage's options. The function gets an instance as its first argument,
-        and the values of its own click parameters by name. Without a class it gets these alone.
+        and the values of its own click parameters by name. Without a class it gets only these.
     **changes : Parameter
         What differs from `wsedtk.cli.options`, by field.
     """
@@ -157,7 +151,7 @@ def make_command(
             outputs = [
                 str(parameter.name) for parameter in ctx.command.params if parameter.type is OUT
             ]
-            with suggesting(ctx.command, values), _telling(ctx, values, outputs):
+            with suggesting(ctx.command, values), _with_verbosity(ctx, values, outputs):
                 if rank == 0:
                     _prepare(ctx, values, outputs)
                 if options_class is None:
@@ -170,7 +164,7 @@ def make_command(
         command = click.Command(
             name,
             callback=invoke,
-            params=[*made.values(), *own, *TELLING],
+            params=[*made.values(), *own, *VERBOSITY_OPTIONS],
             help=inspect.getdoc(function),
         )
         for parameter in command.params:
@@ -209,7 +203,7 @@ def stage(name: str) -> ModuleType:
         return importlib.import_module(f"wsedtk.stages.{name}")
 
 
-def tell_stopped(number: int) -> None:
+def print_stopped(number: int) -> None:
     """Print, in the first process, that a signal stopped the command."""
     if rank_and_size()[0] == 0:
         print(
@@ -219,11 +213,12 @@ def tell_stopped(number: int) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    tell_stopped(number)
+    """End the process at once."""
+    print_stopped(number)
     os._exit(75)
 
 
-@click.group(context_settings=CONTEXT, params=list(TELLING))
+@click.group(context_settings=CONTEXT, params=list(VERBOSITY_OPTIONS))
 @click.version_option(__version__, prog_name="wsedtk")
 @click.option(
     "--record",

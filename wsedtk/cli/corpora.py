@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsedtk.cli.common import TELLING, cli, make_command, stage, verb, while_importing
+from wsedtk.cli.common import VERBOSITY_OPTIONS, cli, make_command, stage, verb, while_importing
 from wsedtk.cli.options import OUT, Parameter
 from wsedtk.core import signals
 from wsedtk.core.errors import InputError, NotFinished
@@ -72,7 +72,7 @@ def _help(docstring: str) -> str:
     return f"{text}\n\n\b\nExample: {lines}"
 
 
-@cli.group(cls=CorporaGroup, params=list(TELLING))
+@cli.group(cls=CorporaGroup, params=list(VERBOSITY_OPTIONS))
 def prepare() -> None:
     """Turn the metadata and audio of a corpus into data directories.
 
@@ -95,8 +95,8 @@ def download(options: DownloadOptions, dry_run: bool) -> None:
 
     The clips are named <ID>_<start>_<end>.wav. Clips that exist in AUDIO_DIR, at any depth, are not
     fetched again, so an interrupted download can be resumed. Clips that cannot be fetched are
-    listed in AUDIO_DIR/failures.tsv, as `dead` for good, or as `retry` for the next time. The exit
-    status is 75 if there are clips to retry.
+    listed in AUDIO_DIR/failures.tsv. Those with the status `retry` are tried again by the next run,
+    those with the status `dead` are not. The exit status is 75 if there are clips to retry.
 
     \b
     Example: wsedtk download dcase/train dcase/test dcase/eval dcase/audio --jobs 2

@@ -1,4 +1,4 @@
-"""The command line. Commands import what is slow to import, so that `wsedtk --help` is fast."""
+"""The command line. Slow imports are inside the commands, so that `wsedtk --help` is fast."""
 
 import contextlib
 import errno
@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 
 from wsedtk.cli import corpora, results, systems  # noqa: F401  # they add commands
-from wsedtk.cli.common import cli, tell_stopped
+from wsedtk.cli.common import cli, print_stopped
 from wsedtk.core import console, signals
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
@@ -21,7 +21,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
     """
     for other in signals.STOPPING:
         signal.signal(other, signal.SIG_IGN)
-    tell_stopped(number)
+    print_stopped(number)
     sys.exit(75)
 
 

@@ -83,7 +83,7 @@ class Parameter:
 def descriptions(options: type) -> dict[str, str]:
     """Return {field: description} from the NumPy docstrings of a class and its bases.
 
-    The descriptions stand in the sections called Parameters.
+    The descriptions are in the sections called Parameters.
     """
     found: dict[str, str] = {}
     for base in reversed(options.__mro__):

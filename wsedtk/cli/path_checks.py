@@ -57,7 +57,7 @@ def check_outputs(command: click.Command, options: Values) -> None:
 
 
 def check_inputs(command: click.Command, options: Values) -> None:
-    """Raise InputError if an input is, or lies in, a folder that cannot be entered."""
+    """Raise InputError if an input, or a folder above it, cannot be entered."""
     from wsedtk.data.folders import check_reach
 
     for path in _paths(command, options, IN_DIR):
@@ -88,7 +88,7 @@ def _near_path(path: Path) -> Path | None:
             if near is None:
                 return None
             found /= near
-    except OSError:  # a file in the place of a folder, or a folder that may not be read
+    except OSError:  # a file is in the place of a folder, or a folder cannot be read
         return None
     return found
 

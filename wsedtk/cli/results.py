@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from wsedtk.cli import printing_results
-from wsedtk.cli.common import Fraction, Number, NumberList, Target, cli, stage, verb
+from wsedtk.cli.common import cli, stage, verb
 from wsedtk.cli.options import OUT, Parameter
-from wsedtk.cli.value_types import Extension
+from wsedtk.cli.value_types import Extension, Fraction, Number, NumberList, Target
 from wsedtk.core.errors import InputError
 from wsedtk.stages.options.results import (
     LONGEST_EVENT_SECONDS,

@@ -65,7 +65,7 @@ class AudioSetOptions(OfficialSetsOptions):
 
 
 def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Booleans:
-    """Return which classes lie above each class in the ontology.
+    """Return the classes above each class in the ontology.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
     Returns
     -------
     (K, K) bool
-        Element [k, j] tells whether class j lies above class k, at any height.
+        Element [k, j] is true if class j is above class k, at any height.
     """
     index = {mid: k for k, mid in enumerate(mids)}
     above = np.zeros((len(mids), len(mids)), bool)

@@ -2,8 +2,8 @@
 
     <folder>/<class>/<fold>-<id>-A.flac     the form of ESC-10 and ESC-50; each id is one recording
 
-It has seven classes of events and three of backgrounds. The recordings of a class share a formula;
-pitch, tempo, timbre, length and room are drawn anew for each. n samples of a recording.
+It has seven classes of events and three of backgrounds. The recordings of a class share a formula.
+Pitch, tempo, timbre, length and room are random for each recording. n samples of a recording.
 """
 
 import os

@@ -3,8 +3,8 @@
 A soundscape is one background and up to three events at random positions and random levels above
 it. Test soundscapes draw from the test folds of the bank, training soundscapes from the other
 folds. The training recordings are dealt into groups, and each training soundscape draws from one
-group. Its name tells the group (`mix03_170.000_180.000.wav` is the 18th of group 3), and so does
-the column `group` of clips.tsv: `balance` keeps groups whole.
+group. Its name contains the group (`mix03_170.000_180.000.wav` is the 18th of group 3). The column
+`group` of clips.tsv contains it too, so that `balance` keeps groups whole.
 
 K event classes. See `wsedtk.corpora.sound_bank` for the form of a bank.
 """
@@ -137,7 +137,7 @@ class _Mixer:
 
         All soundscapes read from one endless sequence of shuffled class lists, each at MAX_EVENTS
         positions, so that classes are balanced and rarely repeated within a soundscape. The
-        positions depend on the index of the soundscape alone.
+        positions depend only on the index of the soundscape.
         """
         num_classes = len(self.labels)
         first = self._generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY)
@@ -170,7 +170,7 @@ def _write_set(
     """Mix one set, and write its data directory and its audio."""
     folder, is_test = data_dir / mixer.name, mixer.name == "test"
     audio_dir = data_dir / "audio" / mixer.name
-    for table in datadir.COLUMNS:  # after an interruption, no old tables stand beside new audio
+    for table in datadir.COLUMNS:  # so that an interruption leaves no old tables beside new audio
         (folder / table).unlink(missing_ok=True)
     clips = mixer.clips(num_clips)
     rows, contents = [], []

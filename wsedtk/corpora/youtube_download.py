@@ -159,7 +159,7 @@ class Failures:
                 )
 
     def _set(self, clip: str, failure: Failure) -> None:
-        self.rows.pop(clip, None)  # the last failure stands last
+        self.rows.pop(clip, None)  # the latest failure comes last
         self.rows[clip] = failure
 
     def append(self, clip: str, failure: Failure) -> None:
@@ -171,7 +171,7 @@ class Failures:
             os.fsync(file.fileno())
 
     def write(self, there: Collection[str]) -> None:
-        """Write the file anew, without the clips that exist."""
+        """Replace the file, without the clips that exist."""
         self.rows = {clip: row for clip, row in self.rows.items() if clip not in there}
         lines = [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]
         write_text(self.path, "".join(f"{line}\n" for line in lines))

@@ -53,8 +53,8 @@ class BalanceResult:
     fit_set, valid_set : Path
         The data directories that were written.
     num_clips, num_fit, num_valid : int
-        Number of clips of the whole set and of its parts. Clips whose source is held out only
-        partly are in neither part.
+        Number of clips of the whole set and of its parts. Some clips of held-out sources are in
+        neither part.
     classes : tuple of ClassCounts
         The counts of each class, in the order of labels.txt.
     """
@@ -137,9 +137,9 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
 
     In each turn, every class that has fewer held-out clips than there were turns gets one more, the
     rarest class first, until `num_valid` are held out. At least half of each class stays to fit on.
-    The clips of one source (`clip_sets.sources`) never lie on both sides: what is left of a source
-    that was drawn from is in neither. Clips without tags get their share of `num_valid`, and at
-    least half of them stay too.
+    The clips of one source (`clip_sets.sources`) are never on both sides. If a source is held out,
+    its clips that were not chosen are in neither part. Clips without tags get their share of
+    `num_valid`, and at least half of them stay too.
 
     Source: Wang, Li & Metze 2019, section 3.1, hold out 1,142 of the 51,172 clips of DCASE 2017 in
     this way.

@@ -75,7 +75,7 @@ class DownloadResult:
     dead : mapping of str to str
         The reason for each clip of a dead video.
     left : tuple of str
-        The clips that may be fetched another time.
+        The clips that the next run tries again.
     stopped : str or None
         Why not all clips were tried.
     """

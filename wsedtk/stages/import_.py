@@ -49,7 +49,7 @@ class ImportResult:
     pooling : str
         The pooling method.
     pooling_is_assumed : bool
-        Whether the pooling is assumed, because neither the options nor the weights tell it.
+        Whether the pooling is assumed, because neither the options nor the weights determine it.
     """
 
     model_dir: Path

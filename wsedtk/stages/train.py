@@ -183,7 +183,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
 def _resolved(
     prepared: _Prepared, rows: npt.NDArray[np.int64], device: torch.device, group: Group
 ) -> dict[str, Any]:
-    """Return the content of config.yaml: what the result of a training depends on."""
+    """Return the content of config.yaml: all settings and inputs that affect the result."""
     spec, store = prepared.spec, prepared.store
     resolved = {
         **config.to_mapping(prepared.cfg),

@@ -1,9 +1,9 @@
 """validate: all faults of data directories at once.
 
-N clips of a set. What makes training or evaluation wrong or impossible is an error, what is odd is
-a warning. There is one fault for each error and each damaged sound file, and one for all clips of a
-set that are odd in the same way. Which sets must be kept apart is not known here (a part that is
-held out shares all its clips with the whole), so clips that sets share are a warning.
+N clips of a set. Faults that make training or evaluation wrong or impossible are errors, other
+faults are warnings. Each error and each damaged sound file is one fault. All clips of a set with
+the same peculiarity are one fault together. Clips that two sets share are a warning, because some
+sets share clips by design, such as a held-out part and the whole set.
 """
 
 import collections
@@ -34,7 +34,7 @@ CLIPPED = 0.001  # fraction of the samples at full scale
 FAR_OUTSIDE = 2.0  # a peak that lossy codecs do not reach
 
 Keys = npt.NDArray[np.int64]
-_Detail = tuple[int, str]  # a clip, and what is to be told of it
+_Detail = tuple[int, str]  # a clip, and a message or a detail
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _quoted(names: npt.NDArray[np.str_]) -> list[str]:
 
 
 class _Inspection:
-    """What is found of one set, clip by clip."""
+    """The faults of one set, by clip."""
 
     def __init__(self, folder: Path, dataset: DataSet) -> None:
         self.folder, self.dataset = folder, dataset
@@ -149,7 +149,7 @@ class _Inspection:
     def add(
         self, what: str, clips: npt.NDArray[np.intp], details: Sequence[str] | None = None
     ) -> None:
-        """Note that clips (any number,) are odd in the same way."""
+        """Note a peculiarity of clips (any number,)."""
         if len(clips):
             self.odd[what] += zip(clips.tolist(), details or [""] * len(clips))
 
@@ -166,7 +166,7 @@ class _Inspection:
         self.add("have the same sound file as another", copies, _quoted(names[originals]))
 
     def open_audio(self, jobs: int) -> None:
-        """Open each sound file, in `jobs` processes, and note what is odd about it."""
+        """Open each sound file, in `jobs` processes, and note its faults."""
         paths = self.dataset.paths
         there = np.flatnonzero(paths != "")
         self.add("have no audio", np.flatnonzero(paths == ""))
@@ -226,7 +226,7 @@ class _Inspection:
 
 
 def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple[str, str]]:
-    """Yield what is odd about a sound file, and the detail.
+    """Yield the peculiarities of a sound file, each with a detail.
 
     `duration` is the clip's in seconds, as its table says.
     """

@@ -1,4 +1,4 @@
-"""The options of the stages, a frozen dataclass each. Their docstrings are the command line's help.
+"""The options of the stages: one frozen dataclass each, whose docstring is the help of the command.
 
-They may import `core` alone, and nothing that is slow to import, so that help is shown at once.
+They may import `core` alone, and nothing that is slow to import, so that `--help` is fast.
 """

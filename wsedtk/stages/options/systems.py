@@ -124,7 +124,7 @@ class TrainOptions:
     cache : bool
         Keep all features in memory.
     overwrite : bool
-        Train anew in a directory that holds another model.
+        Replace the training that `model_dir` holds by a new one.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
 
