@@ -1,6 +1,7 @@
 """Work in several processes: ordered results, errors, and a bounded number of items ahead."""
 
 import itertools
+import logging
 import os
 import signal
 import threading
@@ -9,9 +10,10 @@ import tracemalloc
 import pytest
 
 from wsedtk.cli.messages import printed
-from wsedtk.core import progress
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead, mapping
+
+LOG = logging.getLogger("wsedtk.of_a_test")
 
 AHEAD = 2 * 4 * 8 + 8  # two processes, chunks of eight
 
@@ -33,9 +35,9 @@ def die_at_50(number):
 
 
 def tell(number):
-    progress.warning(f"odd: {number}")
-    progress.say(f"note: {number}")
-    progress.detail(f"detail: {number}")
+    LOG.warning(f"odd: {number}")
+    LOG.info(f"note: {number}")
+    LOG.debug(f"detail: {number}")
     return number
 
 
@@ -183,5 +185,5 @@ def test_messages_of_the_processes_are_those_of_the_program(capsys, how, kinds):
 def test_a_library_logs_the_messages_of_its_processes(caplog, capfd):
     with mapping(2) as spread:
         assert list(spread(tell, range(9))) == list(range(9))
-    assert caplog.record_tuples == [("wsedtk", 30, f"odd: {number}") for number in range(9)]
+    assert caplog.record_tuples == [(LOG.name, 30, f"odd: {number}") for number in range(9)]
     assert capfd.readouterr() == ("", "")

@@ -7,6 +7,8 @@ import pytest
 from wsedtk.cli.messages import printed
 from wsedtk.core import progress
 
+LOG = logging.getLogger("wsedtk.of_a_test")
+
 
 @pytest.fixture
 def clock(monkeypatch):
@@ -74,9 +76,9 @@ def test_a_failing_loop_raises_its_error(clock):
 
 def test_lines_of_a_command(capsys, caplog):
     with printed():
-        progress.say("one é")
-        progress.warning("an odd\x1b one: 100 %s")
-        progress.detail("more")
+        LOG.info("one é")
+        LOG.warning("an odd\x1b one: 100 %s")
+        LOG.debug("more")
         logging.getLogger("wsedtk.models").warning("from %s", "a child")
     expected = "one é\nwarning: an odd\\x1b one: 100 %s\nwarning: from a child\n"
     assert capsys.readouterr() == ("", expected) and caplog.records == []
@@ -87,21 +89,21 @@ def test_quiet_prints_only_warnings_and_errors(capsys, monkeypatch, clock):
     clock.step = 10
     with printed("quiet"):
         assert list(progress.progress(clock.tick(range(100)), "read", 100)) == list(range(100))
-        progress.say("a note: no warning")
-        progress.say("warning: odd")
-        progress.say("wsedtk: why it ends")
-        progress.detail("more")
+        LOG.info("a note: no warning")
+        LOG.warning("odd")
+        LOG.error("why it ends")
+        LOG.debug("more")
     assert capsys.readouterr() == ("", "warning: odd\nwsedtk: why it ends\n")
-    progress.say("a note")
+    LOG.info("a note")
     assert capsys.readouterr() == ("", "")
 
 
 def test_details_when_verbose(capsys):
     with pytest.raises(KeyError, match="x"), printed("verbose"):
-        progress.say("a note")
-        progress.detail("more")
+        LOG.info("a note")
+        LOG.debug("more")
         raise KeyError("x")
-    progress.detail("and more")
+    LOG.debug("and more")
     assert capsys.readouterr() == ("", "a note\nmore\n")
 
 
@@ -110,10 +112,10 @@ def test_progress_of_a_library_function_is_logged(capsys, caplog, monkeypatch, c
     clock.step = 10
     caplog.set_level(logging.DEBUG)
     assert list(progress.progress(clock.tick(range(3)), "read", 3)) == [0, 1, 2]
-    progress.say("a \x1bnote")
-    progress.say("warning: odd: 100 %s")
-    progress.say("wsedtk: why it ends")
-    progress.detail("more")
+    LOG.info("a \x1bnote")
+    LOG.warning("odd: 100 %s")
+    LOG.error("why it ends")
+    LOG.debug("more")
     with progress.progress_in_time("heard", 10) as tell:
         clock.now += 10
         tell(10)
@@ -128,19 +130,19 @@ def test_progress_of_a_library_function_is_logged(capsys, caplog, monkeypatch, c
         ("DEBUG", "more"),
         ("INFO", "heard: 0:00:10 of 0:00:10, x 1 real time"),
     ]
-    assert {record.name for record in caplog.records} == {"wsedtk"}
+    assert {r.name for r in caplog.records} == {LOG.name, "wsedtk.core.progress"}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_without_logging_nothing_is_printed(method, tmp_path):
     """Neither by the library nor by its worker processes."""
     code = f"""
-import multiprocessing, wsedtk
-from wsedtk.core.progress import say
+import logging, multiprocessing, wsedtk
+from wsedtk.core import errors  # whose folder sets up logging
 def work(number):
-    say(f"warning: {{number}}")
+    logging.getLogger("wsedtk").warning(str(number))
 if __name__ == "__main__":
-    say("warning: here")
+    logging.getLogger("wsedtk").warning("here")
     process = multiprocessing.get_context("{method}").Process(target=work, args=(1,))
     process.start()
     process.join()

@@ -26,6 +26,8 @@ from wsedtk.core.atomic import remove_left_over
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
 
+_LOG = logging.getLogger(__name__)
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
 
@@ -82,24 +84,24 @@ def _with_verbosity(ctx: click.Context, options: Values, outputs: Sequence[str])
 @contextlib.contextmanager
 def _details(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
     """Print what --verbose adds: options, inputs, time and memory."""
-    from wsedtk.core import progress, provenance
+    from wsedtk.core import provenance
 
     record, started = provenance.describe(ctx.command_path, options, outputs), time.monotonic()
-    progress.detail(
+    _LOG.debug(
         f"wsedtk {record['wsedtk']} ({record['commit']}), Python {record['python']}, "
         f"{record['host']}"
     )
     for name in ("options", "inputs"):
         for key, value in record[name].items():
-            progress.detail(f"{name[:-1]} {key}: {value}")
+            _LOG.debug(f"{name[:-1]} {key}: {value}")
     try:
         yield
     except (InputError, NotFinished):
-        progress.detail(traceback.format_exc().rstrip())
+        _LOG.debug(traceback.format_exc().rstrip())
         raise
     finally:
         megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        progress.detail(
+        _LOG.debug(
             f"{ctx.command.name}: {time.monotonic() - started:.1f} s, at most {megabytes} MB in "
             "this process"
         )

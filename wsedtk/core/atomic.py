@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import glob
+import logging
 import os
 import platform
 import re
@@ -21,6 +22,8 @@ from wsedtk.core.errors import InputError
 
 if TYPE_CHECKING:  # it imports numpy, for which `wsedtk --help` does not wait
     from wsedtk.core.types import PathLike
+
+_LOG = logging.getLogger(__name__)
 
 
 def _machine() -> str:
@@ -163,9 +166,9 @@ def writing(path: "PathLike") -> Iterator[Path]:
                 os.fsync(file.fileno())
                 size = os.fstat(file.fileno()).st_size
             os.replace(temporary, path)
-        from wsedtk.core.progress import detail  # it imports tqdm: slow for `wsedtk --help`
+        # it imports tqdm: slow for `wsedtk --help`
 
-        detail(f"wrote {path}: {size:,} bytes")
+        _LOG.debug(f"wrote {path}: {size:,} bytes")
     finally:
         with contextlib.suppress(OSError, UnicodeEncodeError):
             temporary.unlink(missing_ok=True)
@@ -233,10 +236,8 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
         except BlockingIOError:
             is_held = True
         except OSError as error:
-            from wsedtk.core.progress import say
-
-            say(
-                f"warning: {path}: can't be locked ({error.strerror}); "
+            _LOG.warning(
+                f"{path}: can't be locked ({error.strerror}); "
                 "make sure that no other process writes there"
             )
             is_held = False

@@ -5,6 +5,7 @@ import concurrent.futures.process
 import contextlib
 import dataclasses
 import itertools
+import logging
 import logging.handlers
 import multiprocessing.connection
 import multiprocessing.forkserver
@@ -18,8 +19,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
 from wsedtk.core.signals import STOPPING
+
+_LOG = logging.getLogger(__name__)
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,8 +75,8 @@ def _can_start_helpers(jobs: int) -> bool:
     try:
         _start_helpers()
     except OSError as error:
-        say(
-            f"warning: --jobs {jobs}: using one process, because no others can be started "
+        _LOG.warning(
+            f"--jobs {jobs}: using one process, because no others can be started "
             f"({error.strerror or error}); set TMPDIR to a folder with a short path"
         )
         return False

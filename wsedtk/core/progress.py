@@ -1,8 +1,4 @@
-"""Messages and progress of the library, which it logs.
-
-The library logs to the logger "wsedtk" and prints nothing. The command line prints what is logged
-(`wsedtk.cli.messages`), and shows bars on a terminal.
-"""
+"""Progress of loops, which the library logs and the command line shows as bars on a terminal."""
 
 import contextlib
 import logging
@@ -16,9 +12,7 @@ from tqdm import tqdm
 
 PLAIN_LINES = 5  # the most lines of a loop that has no bar
 QUIET_SECONDS = 5.0  # the shortest time from one line to the next
-_LOGGER = logging.getLogger("wsedtk")
-_LOGGER.addHandler(logging.NullHandler())  # else Python prints warnings where nobody handles them
-_PREFIXES = {"warning: ": logging.WARNING, "wsedtk: ": logging.ERROR}
+_LOG = logging.getLogger(__name__)
 _shows_bars = False
 
 Item = TypeVar("Item")
@@ -69,7 +63,7 @@ def progress(
         part = done * PLAIN_LINES // max(total, 1)
         if part > shown and now - last >= QUIET_SECONDS:
             shown, last = part, now
-            say(f"{description}: {done} of {total}, {now - started:.0f} s")
+            _LOG.info(f"{description}: {done} of {total}, {now - started:.0f} s")
 
 
 def printable(text: object) -> str:
@@ -80,29 +74,6 @@ def printable(text: object) -> str:
     return re.sub(
         r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], str(text)
     )
-
-
-def say(message: str) -> None:
-    """Log a message.
-
-    Its level is WARNING if it begins with "warning: ", ERROR if it begins with "wsedtk: ", else
-    INFO. The prefix is removed.
-    """
-    for prefix, level in _PREFIXES.items():
-        if message.startswith(prefix):
-            _LOGGER.log(level, "%s", message.removeprefix(prefix))
-            return
-    _LOGGER.info("%s", message)
-
-
-def warning(message: str) -> None:
-    """Log a message at the level WARNING."""
-    _LOGGER.warning("%s", message)
-
-
-def detail(message: str) -> None:
-    """Log a message at the level DEBUG. The command line prints it with --verbose."""
-    _LOGGER.debug("%s", message)
 
 
 def clock(seconds: float) -> str:
@@ -172,6 +143,6 @@ def _lines_in_time(
         part = int(seconds * PLAIN_LINES / total_seconds) if total_seconds else shown + 1
         if part > shown and now - last >= QUIET_SECONDS:
             shown, last = part, now
-            say(f"{description}: {text(seconds)}")
+            _LOG.info(f"{description}: {text(seconds)}")
 
     return show

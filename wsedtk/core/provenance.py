@@ -5,6 +5,7 @@ import datetime
 import functools
 import glob
 import hashlib
+import logging
 import os
 import platform
 import subprocess
@@ -20,8 +21,10 @@ from wsedtk import __version__
 from wsedtk.core import config, configurations
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import warning
 from wsedtk.core.types import PathLike
+
+_LOG = logging.getLogger(__name__)
+
 
 UNKNOWN_MODEL = "imported"  # the model of scores from tables, which do not name their model
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
@@ -152,7 +155,7 @@ def check_audio(
     audio: str | None,
     other: PathLike,
     other_audio: str | None,
-    warn: Callable[[str], object] = warning,
+    warn: Callable[[str], object] = _LOG.warning,
 ) -> None:
     """Check that two files were made from the same audio.
 

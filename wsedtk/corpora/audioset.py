@@ -4,6 +4,7 @@ K classes. See `wsedtk.corpora.audioset_metadata` for the files that are read.
 """
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,6 @@ import numpy as np
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
-from wsedtk.core.progress import warning
 from wsedtk.core.types import Booleans
 from wsedtk.corpora import audioset_metadata, official_sets, youtube
 from wsedtk.corpora.audioset_metadata import CLASSES, LISTS, MADE_BY, ONTOLOGY, OntologyClass
@@ -21,6 +21,9 @@ from wsedtk.corpora.registry import CORPORA
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.tables import first
+
+_LOG = logging.getLogger(__name__)
+
 
 Subset = Literal["balanced", "unbalanced", "all"]
 SUBSETS: Mapping[Subset, tuple[str, ...]] = {
@@ -226,7 +229,7 @@ def read(
         if mid in ontology and ontology[mid].name != name
     ]
     if differing:
-        warning(
+        _LOG.warning(
             f"{files[CLASSES]} and {files[ONTOLOGY]} name {len(differing)} classes differently: "
             f"{first(differing)}"
         )
@@ -285,7 +288,7 @@ def prepare(options: AudioSetOptions) -> OfficialSetsResult:
     train, evaluation = (youtube.videos_of(dataset.filenames) for dataset in sets.values())
     shared = np.intersect1d(train, evaluation)
     if len(shared):
-        warning(
+        _LOG.warning(
             f"the training and the evaluation list share {len(shared)} videos: "
             f"{first(shared.tolist())}"
         )

@@ -16,6 +16,7 @@ B rows of a block, M tags, K classes.
 
 import csv
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,11 +27,13 @@ import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.core.progress import warning
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import normal
+
+_LOG = logging.getLogger(__name__)
+
 
 MADE_BY = "prepare audioset"
 LISTS = {
@@ -275,7 +278,7 @@ def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
             num_rows += len(rows)
             yield _block(rows)
     if announced and int(announced.group(1)) != num_rows and not table.faults:
-        warning(
+        _LOG.warning(
             f"{table.path}: its head speaks of {int(announced.group(1)):,} segments, there are "
             f"{num_rows:,}; is the list cut off?"
         )
@@ -311,7 +314,7 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
         rows.names, return_index=True, return_inverse=True
     )
     if len(filenames) < num_rows:
-        warning(
+        _LOG.warning(
             f"{path}: {num_rows - len(filenames)} rows name a segment that another row names too; "
             "their tags are put together"
         )

@@ -18,6 +18,7 @@ commas.
 import collections
 import csv
 import dataclasses
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +28,6 @@ import numpy as np
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.core.progress import warning
 from wsedtk.corpora import official_sets, youtube
 from wsedtk.corpora.official_sets import OfficialSetsOptions, OfficialSetsResult
 from wsedtk.corpora.registry import CORPORA
@@ -35,6 +35,9 @@ from wsedtk.data import clip_sets, datadir, set_events, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events
 from wsedtk.data.table_files import TableFile
+
+_LOG = logging.getLogger(__name__)
+
 
 MADE_BY = "prepare dcase2017"
 SETS = {"train": "training", "test": "testing", "eval": "evaluation"}
@@ -304,7 +307,7 @@ def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
     pairs = set_events.tags_without_events(dataset.tag_clip, dataset.tag_label, dataset.events)
     without = [dataset.filenames[clip] for clip, _ in pairs]
     if without:
-        warning(
+        _LOG.warning(
             f"{name}: {len(without)} tags have no row in the strong truth, which officially has "
             f"one for each; is it whole? {tables.first(without)}"
         )

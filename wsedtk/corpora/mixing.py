@@ -1,5 +1,6 @@
 """Recordings of a bank mixed into soundscapes."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +10,12 @@ import numpy.typing as npt
 
 from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import progress, warning
+from wsedtk.core.progress import progress
 from wsedtk.core.types import Floats
 from wsedtk.corpora.sound_bank import Pool
+
+_LOG = logging.getLogger(__name__)
+
 
 CLIP_SECONDS = 10
 RATIO_DB = (0.0, 20.0)  # RMS of an event over the RMS of its background
@@ -116,7 +120,7 @@ def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
         remarks: list[str] = []
         samples, _ = audio_files.read(path, sample_rate, remarks=remarks)
         for remark in remarks:
-            warning(f"{path}: {remark}")
+            _LOG.warning(f"{path}: {remark}")
         samples = samples - samples.mean()  # a constant offset is no sound
         stretches = audible(samples, sample_rate)
         if not stretches:

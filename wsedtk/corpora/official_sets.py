@@ -4,6 +4,7 @@ N clips of a set.
 """
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,12 +13,13 @@ import numpy as np
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
-from wsedtk.core.progress import warning
 from wsedtk.corpora.registry import PreparedSet, PrepareResult
 from wsedtk.corpora.youtube import Coverage, cover, find_audio
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.tables import find, write_rows
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +230,7 @@ def _write_with_audio(
             written.append(_write_covered(coverage, folder))
         else:
             remove(folder)
-            warning(f"{folder}: no audio of this set that can be used; it is not written")
+            _LOG.warning(f"{folder}: no audio of this set that can be used; it is not written")
     return OfficialSetsResult(tuple(written), covered, audio_dirs, num_others)
 
 

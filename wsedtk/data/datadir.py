@@ -14,6 +14,7 @@ clips.tsv without `path`.
 """
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,6 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import remove, write_text
 from wsedtk.core.config import read_yaml, to_yaml
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import detail
 from wsedtk.core.types import Booleans, PathLike
 from wsedtk.data import set_tables
 from wsedtk.data.clip_sets import DataSet
@@ -54,6 +54,9 @@ from wsedtk.data.tables import (
     unfit,
     write_rows,
 )
+
+_LOG = logging.getLogger(__name__)
+
 
 __all__ = [
     "COLUMNS",
@@ -192,7 +195,7 @@ def read(folder: PathLike) -> DataSet:
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
     assert dataset is not None  # there are no errors
-    detail(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
+    _LOG.debug(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
     return dataset
 
 

@@ -7,6 +7,7 @@ N clips of a data set, in its order; T frames, F mel bins.
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import time
@@ -20,7 +21,6 @@ import numpy.typing as npt
 from wsedtk.core import config
 from wsedtk.core.atomic import hidden, locking
 from wsedtk.core.errors import InputError, NotFinished
-from wsedtk.core.progress import say
 from wsedtk.core.signals import noted
 from wsedtk.core.types import Floats, PathLike
 from wsedtk.data import store
@@ -28,6 +28,9 @@ from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import FeatureLayout
 from wsedtk.data.store.layouts import Value
 from wsedtk.data.tables import slices
+
+_LOG = logging.getLogger(__name__)
+
 
 PART_SECONDS = 20  # of work in a part, which is what a kill without warning can lose
 _CLIPS_AT_ONCE = 64  # clips that are copied at once
@@ -159,7 +162,7 @@ class Parts:
                 self._parts[first] = part
                 end = first + part.num_clips
         if num_removed:
-            say(
+            _LOG.info(
                 f"{self.output}: {num_removed} parts from before are extracted again: their "
                 "settings, clips or sound files have changed, or they are damaged"
             )

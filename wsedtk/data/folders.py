@@ -7,15 +7,18 @@ import collections
 import errno
 import fnmatch
 import glob
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import warning
 from wsedtk.core.types import PathLike
 from wsedtk.data.tables import first, normal
+
+_LOG = logging.getLogger(__name__)
+
 
 _REMEDY = "change its permissions, or run as its owner"
 
@@ -149,12 +152,12 @@ def _holds(folder: str, other: str) -> bool:
 def _warn(folder: PathLike, closed: Sequence[str], loops: Sequence[str]) -> None:
     """Warn of folders that can't be entered, and of links that form loops."""
     if closed:
-        warning(
+        _LOG.warning(
             f"{as_text(folder)}: folders that can't be entered are left out: "
             f"{first(closed)}; change their permissions, or run as their owner"
         )
     if loops:
-        warning(
+        _LOG.warning(
             f"{as_text(folder)}: links to a folder that they lie in are not followed: "
             f"{first(list(map(as_text, loops)))}; remove them"
         )

@@ -7,6 +7,7 @@ N clips, T frames, S segments, K classes.
 """
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from wsedtk.core.atomic import writing_folder
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import progress, warning
+from wsedtk.core.progress import progress
 from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data import folders
@@ -35,6 +36,9 @@ from wsedtk.data.score_tables import (
     read_table,
 )
 from wsedtk.data.tables import Names, first, normal, round_seconds, unfit
+
+_LOG = logging.getLogger(__name__)
+
 
 # Names of tables and folders that wsedtk and other programs read again
 _TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
@@ -143,7 +147,7 @@ class ScoreFolder:
                 )
             paths[name] = table
         if odd:
-            warning(
+            _LOG.warning(
                 f"{self.path}: {len(odd)} tables are left out, as no clip can be named "
                 f"so: {first(odd)}; rename them, without tabs and line ends"
             )
@@ -303,7 +307,7 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     if odd and len(odd) == len(places):
         raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
     if odd:
-        warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
+        _LOG.warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
     return [None if fault else place for place, fault in zip(places, faults)]
 
 

@@ -4,6 +4,7 @@ T frames, K classes.
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -13,12 +14,14 @@ import numpy.typing as npt
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
 from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.core.types import PathLike
 from wsedtk.data import event_decoding
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import first, normal
+
+_LOG = logging.getLogger(__name__)
+
 
 PER_CLASS = (
     "clip_thresholds",
@@ -254,8 +257,8 @@ def check(
     if point.model is None or point.model == UNKNOWN_MODEL:
         return
     if model is None:
-        say(
-            f"warning: {other}: does not name its model, because it comes from tables; make sure "
+        _LOG.warning(
+            f"{other}: does not name its model, because it comes from tables; make sure "
             f"that {path} was tuned on the same model"
         )
     elif point.model != model:

@@ -5,6 +5,7 @@ N clips, K classes.
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +15,6 @@ import numpy as np
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
 from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
@@ -24,6 +24,8 @@ from wsedtk.decoding import operating_point
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.evaluation import report_data, staleness
 from wsedtk.evaluation.evidence import Evidence, match_clips
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +193,7 @@ def _systems_in(folder: Path) -> list[Path]:
         inside = open_folders(folder, closed)
         systems = [folder] if _is_system(folder) else list(filter(_is_system, inside))
     for reason in closed:
-        say(f"warning: {reason}")
+        _LOG.warning(f"{reason}")
     if systems:
         return systems
     if folder.is_dir():

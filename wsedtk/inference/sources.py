@@ -1,16 +1,18 @@
 """The score curves to make of recordings: one for each, or one for each channel."""
 
 import contextlib
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from wsedtk.audio import audio_files
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import warning
 from wsedtk.data.folders import as_text
 from wsedtk.data.tables import normal
 from wsedtk.inference.sliding_windows import Source
+
+_LOG = logging.getLogger(__name__)
 
 
 class Sources(NamedTuple):
@@ -91,7 +93,7 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
             remedy = "they differ in their Unicode form only, rename one of them"
         message = f"{as_text(source.path)}: has the same name as {as_text(other.path)}; {remedy}"
         if not in_files:
-            warning(message)
+            _LOG.warning(message)
             used.append(source)
         elif other.name == source.name:
             raise InputError(message)

@@ -6,18 +6,21 @@ as an error.
 """
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import warning
 from wsedtk.core.types import PathLike
 from wsedtk.data import folders
 from wsedtk.data.clip_names import has_audio_extension
 from wsedtk.data.set_tables import COLUMNS
 from wsedtk.inspection import hdf5_files, models, sets, text_files
 from wsedtk.inspection.description import About, when_made
+
+_LOG = logging.getLogger(__name__)
+
 
 _EXPERIMENT = "experiment directory"
 
@@ -132,7 +135,7 @@ def _experiment(path: Path) -> About:
     closed: list[str] = []
     parts = _parts_of(path, closed)
     for reason in dict.fromkeys(closed):
-        warning(reason)
+        _LOG.warning(reason)
     for place in parts:
         part = describe(place)
         facts = [

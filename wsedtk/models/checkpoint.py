@@ -16,6 +16,7 @@ from harmful modules.
 
 import dataclasses
 import io
+import logging
 import os
 import re
 import warnings
@@ -33,11 +34,13 @@ from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config, provenance
 from wsedtk.core.atomic import write_text, writing
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import detail
 from wsedtk.core.types import PathLike
 from wsedtk.data.tables import normal
 from wsedtk.models.layers import Network
 from wsedtk.models.network import build_network
+
+_LOG = logging.getLogger(__name__)
+
 
 TRUSTED = "WSEDTK_NETWORKS"
 _DTYPES = (
@@ -307,7 +310,7 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     network = _build(spec, tensors, folder)
     _check_finite(tensors, folder)
     found = provenance.fingerprint(content)
-    detail(f"read {folder}: {spec.network}, {len(spec.labels)} classes, {found}")
+    _LOG.debug(f"read {folder}: {spec.network}, {len(spec.labels)} classes, {found}")
     if spec.weights_fingerprint not in (None, found):
         raise InputError(
             f"{folder}: model.safetensors is damaged, or of another model than model.yaml: its "

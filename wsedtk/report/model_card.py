@@ -5,6 +5,7 @@ text outside the marks, above all the licence, belongs to the owner. The same fi
 card. It contains no path, host name or user name.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 from wsedtk.core import config, provenance
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
 from wsedtk.core.types import PathLike
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.decoding import operating_point
@@ -23,6 +23,9 @@ from wsedtk.evaluation.metric import Place
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.report.rendering import escape_markdown, render
+
+_LOG = logging.getLogger(__name__)
+
 
 # Cards of earlier versions have these marks, so they must not change.
 BEGIN = (
@@ -260,7 +263,7 @@ def refresh(folder: PathLike) -> None:
         head = render("model_card_head.md", name=folder.absolute().name)
         text = f"{head}{BEGIN}\n{END}\n"
     if text is None or not _MARKED.search(text):
-        say(
+        _LOG.info(
             f"{path}: was not written by wsedtk, and is left as it is; "
             "remove or rename it to get a model card"
         )

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import errno
 import itertools
+import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from wsedtk.core.atomic import make_folder, write_text, writing
 from wsedtk.core.config import suggest_fraction
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import clock, progress_in_time, say, warning
+from wsedtk.core.progress import clock, progress_in_time
 from wsedtk.core.types import Floats, PathLike
 from wsedtk.data import class_lists, formats, score_folders, score_tables
 from wsedtk.data.events import Event
@@ -31,6 +32,9 @@ from wsedtk.inference.sources import check_names, sources_of
 from wsedtk.models import checkpoint
 from wsedtk.report.recording_picture import RecordingPicture
 from wsedtk.stages.options.results import DetectOptions
+
+_LOG = logging.getLogger(__name__)
+
 
 # With these errors, no other recording can be written either.
 _NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -184,7 +188,7 @@ class _Job:
             yield None
             return
         if unfit([source.name]) is not None:
-            warning(
+            _LOG.warning(
                 f"detect: no table of scores of {source.name!r}: a clip's name can't hold a tab "
                 "or a line end; rename the recording"
             )
@@ -298,11 +302,11 @@ def _results(
                 result = job.result(source, pieces, lambda seconds: show(done + seconds))
                 write(result)
             except _Failed as error:
-                warning(f"detect: {source.name} failed: {error}")
+                _LOG.warning(f"detect: {source.name} failed: {error}")
                 yield _empty_result(source, str(error))
                 continue
             for remark in source.remarks:
-                warning(f"{source.path}: {remark}")
+                _LOG.warning(f"{source.path}: {remark}")
             done += result.seconds
             show(done)
             yield result
@@ -363,7 +367,7 @@ def run(
     _check_outputs(form, sources, options)
     used, clashes = check_names(sources, in_files=in_files)
     for source, message in clashes:
-        warning(f"detect: {source.name} failed: {message}")
+        _LOG.warning(f"detect: {source.name} failed: {message}")
     failed = [_empty_result(source, message) for source, message in clashes]
     for folder in (options.output_dir, options.scores, options.plot):
         if folder is not None:
@@ -371,7 +375,7 @@ def run(
     if job.scores is not None:
         score_folders.check_labels(job.scores, job.finder.labels)
     if remark := event_finding.remark_on_rates(sources, job.detector.frontend.config.max_hz):
-        warning(remark)
+        _LOG.warning(remark)
     started = time.monotonic()
     num_events, seconds, failures = 0, 0.0, []
     with (
@@ -385,7 +389,7 @@ def run(
             if on_recording is not None:
                 on_recording(result)
     num_recordings = len(sources) - len(failures)
-    say(
+    _LOG.info(
         f"detect: recordings: {num_recordings}, audio: {clock(seconds)}, events: {num_events}; "
         f"x {seconds / (time.monotonic() - started):.0f} real time"
     )

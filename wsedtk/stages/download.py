@@ -5,6 +5,7 @@ See `wsedtk.corpora.youtube_download` for the files of that folder.
 
 import contextlib
 import dataclasses
+import logging
 import os
 import random
 import re
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
-from wsedtk.core.progress import progress, say
+from wsedtk.core.progress import progress
 from wsedtk.corpora import youtube
 from wsedtk.corpora.youtube_download import (
     PARTS,
@@ -30,6 +31,9 @@ from wsedtk.corpora.youtube_download import (
 )
 from wsedtk.data import datadir
 from wsedtk.stages.options.corpora import DownloadOptions
+
+_LOG = logging.getLogger(__name__)
+
 
 MAX_RETRIES_IN_A_ROW = 10
 _CLIP = re.compile(r"[A-Za-z0-9_-]{11}_[0-9.]+_[0-9.]+\.wav")
@@ -205,7 +209,7 @@ def _try_all(
         num_in_a_row = 0 if status in ("dead", "account") else num_in_a_row + 1
         failures.append(clip, Failure("dead" if status == "dead" else "retry", reason))
         if status != "dead":
-            say(f"download: {clip}: {reason}")
+            _LOG.info(f"download: {clip}: {reason}")
         if num_in_a_row == MAX_RETRIES_IN_A_ROW:
             found.stopped = (
                 f"stopped after {num_in_a_row} failures in a row: the network is down, or the "

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import writing
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.core.progress import say
 from wsedtk.decoding import operating_point
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference import network_runner
 from wsedtk.models import checkpoint, onnx_graph
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.stages.options.systems import ExportOptions
+
+_LOG = logging.getLogger(__name__)
+
 
 _TOLERANCE = 1e-3  # the largest difference of a score from torch's
 
@@ -81,7 +84,9 @@ def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> Opera
     """Read the model's operating point, if it has one. Raises InputError if it is another's."""
     path = Path(model_dir) / "operating_point.yaml"
     if not path.exists():
-        say(f"{path}: no such file; the ONNX file gets no thresholds (run wsedtk tune for them)")
+        _LOG.info(
+            f"{path}: no such file; the ONNX file gets no thresholds (run wsedtk tune for them)"
+        )
         return None
     point = operating_point.read(path)
     operating_point.check(point, path, spec.labels, fingerprint, model_dir)

@@ -6,6 +6,7 @@ S samples, T frames, F mel bins.
 import contextlib
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +21,15 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.processes import mapping
-from wsedtk.core.progress import progress, say, warning
+from wsedtk.core.progress import progress
 from wsedtk.core.types import Floats
 from wsedtk.data import datadir, store
 from wsedtk.data.feature_parts import Extracted, Failed, Parts, finishing
 from wsedtk.inference import network_runner
 from wsedtk.stages.options.systems import ExtractOptions
+
+_LOG = logging.getLogger(__name__)
+
 
 # Worker processes are copies of one process that has imported these modules, which takes seconds.
 _PRELOADED = ("wsedtk.stages.extract",)
@@ -140,7 +144,7 @@ def clip_features(
 
 
 def _warn_of_failure(name: str, reason: str) -> None:
-    warning(f"extract: {name!r} failed: {reason}")
+    _LOG.warning(f"extract: {name!r} failed: {reason}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +193,7 @@ def _results(
         for index, clip in progress(computed, description, len(clips)):
             name = str(parts.dataset.filenames[index])
             for remark in clip.remarks:
-                warning(f"extract: {name!r}: {parts.dataset.paths[index]}: {remark}")
+                _LOG.warning(f"extract: {name!r}: {parts.dataset.paths[index]}: {remark}")
             if clip.values is None:
                 _warn_of_failure(name, clip.failure)
                 yield Failed(index, clip.failure)
@@ -205,7 +209,7 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
     parts.find(work.can_be_read)
     num_there = len(dataset) - len(parts.missing())
     if num_there:
-        say(f"extract: {num_there} of {len(dataset)} clips of {feats} are there from before")
+        _LOG.info(f"extract: {num_there} of {len(dataset)} clips of {feats} are there from before")
     for name, reason in parts.failed().items():
         _warn_of_failure(name, reason)
     with contextlib.closing(_results(parts, work, options.jobs, f"extract {feats}")) as results:

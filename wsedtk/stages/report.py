@@ -2,12 +2,12 @@
 
 import dataclasses
 import html
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import warning
 from wsedtk.evaluation import scored_systems
 from wsedtk.evaluation.scored_systems import Scored
 from wsedtk.report import model_card, plots
@@ -33,6 +33,9 @@ from wsedtk.report.score_tables import (
     place,
 )
 from wsedtk.stages.options.results import ReportOptions
+
+_LOG = logging.getLogger(__name__)
+
 
 TITLE = "Sound event detection report"
 
@@ -135,7 +138,7 @@ def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
         try:
             model_card.refresh(folder)
         except InputError as error:  # the page is complete without it
-            warning(f"{folder}: its model card is left as it is: {error}")
+            _LOG.warning(f"{folder}: its model card is left as it is: {error}")
 
 
 def run(options: ReportOptions) -> ReportResult:

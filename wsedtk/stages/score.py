@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 
 from wsedtk.core.atomic import write_text
-from wsedtk.core.progress import warning
 from wsedtk.core.types import PathLike
 from wsedtk.data import datadir, tables
 from wsedtk.data.clip_sets import DataSet
@@ -14,6 +14,8 @@ from wsedtk.evaluation.columns import load_metrics
 from wsedtk.evaluation.decoded_folder import evaluate_folder
 from wsedtk.evaluation.report import Report
 from wsedtk.stages.options.results import ScoreOptions
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ def run(options: ScoreOptions) -> ScoreResult:
         out_dir,
         options.scores,
         options.num_resamples,
-        warn=warning,
+        warn=_LOG.warning,
         own=load_metrics(options.own_metrics),
     )
     result = ScoreResult(

@@ -1,11 +1,13 @@
 """score-files: a list of tags or events against a list of the true ones."""
 
 import dataclasses
+import logging
 
-from wsedtk.core.progress import warning
 from wsedtk.evaluation.lists import evaluate_lists
 from wsedtk.evaluation.report import Report
 from wsedtk.stages.options.results import ScoreFilesOptions
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,6 @@ def run(options: ScoreFilesOptions) -> ScoreFilesResult:
         If a list is wrong, or if the lists have no clip in common.
     """
     report = evaluate_lists(
-        options.reference, options.estimate, options.kind, options.num_resamples, warn=warning
+        options.reference, options.estimate, options.kind, options.num_resamples, warn=_LOG.warning
     )
     return ScoreFilesResult(report)

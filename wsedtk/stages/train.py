@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ import torch
 from wsedtk.core import config
 from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
@@ -28,6 +28,9 @@ from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.resuming import Checkpoint, StopSignals
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
+
+_LOG = logging.getLogger(__name__)
+
 
 _RUNNING = threading.Lock()
 
@@ -222,7 +225,7 @@ def _train(
         statistics=(spec.mean, spec.std),
         seconds_per_frame=spec.frontend_config().seconds_per_frame,
         device=device,
-        tell=say if group.rank else resuming.teller(model_dir),
+        tell=_LOG.info if group.rank else resuming.teller(model_dir),
         group=group,
     )
     state = group.first(lambda: resuming.begin(trainer, model_dir, resolved, options.overwrite))

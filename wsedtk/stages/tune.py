@@ -5,6 +5,7 @@ N clips, B clips in a block, T frames, S segments, K classes.
 
 import dataclasses
 import itertools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import check_overwrite
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import warning
 from wsedtk.core.types import Booleans, Floats, PathLike
 from wsedtk.data import datadir, event_decoding, events, tables
 from wsedtk.data.clip_sets import DataSet
@@ -25,6 +25,9 @@ from wsedtk.decoding.decisions import Decisions, Target, choose
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.evaluation import metrics
 from wsedtk.stages.options.results import TuneOptions
+
+_LOG = logging.getLogger(__name__)
+
 
 FEW_CLIPS = 30  # with fewer positive clips, a warning says that a target may be missed elsewhere
 
@@ -100,7 +103,7 @@ def align(
         )
     if not scored.all():
         names = dataset.filenames[~scored].tolist()
-        warning(
+        _LOG.warning(
             f"{len(names)} clips of {data_set} are left out, their audio could not be read: "
             f"{tables.first(names)}"
         )
@@ -284,7 +287,7 @@ def _warn_of_few(dataset: DataSet, target: Target) -> None:
     """Warn of a low target rate, and of classes with few clips: other audio may miss the target."""
     quantity, value, hours = target
     if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
-        warning(
+        _LOG.warning(
             f"on {hours:.2f} hours of audio, a single false alarm is {1 / hours:.3g} an hour: "
             f"{value:g} allows none here"
         )
@@ -295,7 +298,7 @@ def _warn_of_few(dataset: DataSet, target: Target) -> None:
         if count < FEW_CLIPS
     ]
     if few:
-        warning(
+        _LOG.warning(
             f"on other audio, figures may be higher or lower than here; {len(few)} classes have "
             f"fewer than {FEW_CLIPS} clips: {tables.first(few, 5)}"
         )
@@ -342,7 +345,7 @@ def run(options: TuneOptions) -> TuneResult:
     if scores.has("frame"):
         frames = tuning.frame_decisions(clips.threshold)
     else:
-        warning(
+        _LOG.warning(
             f"{options.scores} holds no frame scores: {options.operating_point} is for segment "
             "mode; in frame mode it finds nothing"
         )

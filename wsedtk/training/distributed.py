@@ -6,6 +6,7 @@ between GPUs, by NCCL.
 
 import contextlib
 import datetime
+import logging
 import os
 import platform
 import signal
@@ -19,13 +20,15 @@ from torch.distributed.rendezvous import rendezvous
 
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
-from wsedtk.core.progress import say
 from wsedtk.core.signals import handled, noted
 from wsedtk.inference.network_runner import pick_device
 from wsedtk.models.layers import Network, Output
 
 if TYPE_CHECKING:  # torch.distributed does not export it to type checkers
     from torch._C._distributed_c10d import Store
+
+_LOG = logging.getLogger(__name__)
+
 
 _TOLD = "told"  # in the shared store: the number of processes that have told why the training ends
 _PATIENCE = datetime.timedelta(seconds=2)
@@ -206,8 +209,8 @@ class Several(Group):
             isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
             for module in network.modules()
         ):
-            say(
-                "warning: on CPUs, batch norm uses the statistics of each process's share of a "
+            _LOG.warning(
+                "on CPUs, batch norm uses the statistics of each process's share of a "
                 "batch; the model will differ from one trained in one process or on GPUs"
             )
         # With this option DDP does not sort the parameters again after the first batch. Otherwise
@@ -257,7 +260,7 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
     """
     told = 0
     if store is None:
-        say(f"wsedtk: {message}")
+        _LOG.error(message)
         return
     with noted():  # torchrun sends signals to this process meanwhile
         with contextlib.suppress(RuntimeError):
@@ -266,7 +269,7 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
                     store.wait([_TOLD], _PATIENCE)
             told = store.add(_TOLD, 1) - 1
         if not told and message is not None:
-            say(f"wsedtk: {message}")
+            _LOG.error(message)
 
 
 @contextlib.contextmanager

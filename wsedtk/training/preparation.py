@@ -4,6 +4,7 @@ F mel bins.
 """
 
 import dataclasses
+import logging
 import platform
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say, warning
 from wsedtk.core.types import PathLike
 from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.store import FeatureStore
@@ -21,6 +21,9 @@ from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.train_config import TrainConfig
+
+_LOG = logging.getLogger(__name__)
+
 
 Statistics = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -201,12 +204,14 @@ def read_sets(
             )
         untagged = len(batches.dataset.clips_of_classes()[-1])
         if batches.num_left_out:
-            warning(
+            _LOG.warning(
                 f"{folder}: {batches.num_left_out} clips are left out, because their audio could "
                 "not be read"
             )
         if untagged:
-            warning(f"{folder}: {untagged} clips without tags count as clips without any class")
+            _LOG.warning(
+                f"{folder}: {untagged} clips without tags count as clips without any class"
+            )
     return fit, valid
 
 
@@ -269,7 +274,7 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
         why = ""
         if found.labels != spec.labels:
             why = "its classes are others, or in another order: "
-        say(f"{init_dir}: {why}{', '.join(new)} start from new weights")
+        _LOG.info(f"{init_dir}: {why}{', '.join(new)} start from new weights")
     checkpoint.check_tensors({**tensors, **new}, mine, what)
     network.load_state_dict({**tensors, **new})
     return dataclasses.replace(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import re
 import signal
@@ -15,13 +16,15 @@ import torch
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError, NotFinished
-from wsedtk.core.progress import say, warning
 from wsedtk.core.types import PathLike
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 from wsedtk.training.distributed import Group
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
+
+_LOG = logging.getLogger(__name__)
+
 
 # The settings of config.yaml that the result of a training does not depend on.
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")
@@ -71,7 +74,7 @@ def teller(folder: Path) -> Callable[[str], None]:
     """Return a function that logs a message, and appends it to train.log of a model directory."""
 
     def tell(message: str) -> None:
-        say(message)
+        _LOG.info(message)
         path = folder / "train.log"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +171,7 @@ def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
             f"{folder}: holds a model trained with other settings ({'; '.join(odd)}); {_OVERWRITE}"
         )
     if previous.get("made_by") != resolved["made_by"]:
-        warning(
+        _LOG.warning(
             f"{folder}: the training began with {_versions(previous.get('made_by'))}, and is "
             f"resumed with {_versions(resolved['made_by'])}; the last digits of the result may "
             "differ"

@@ -1,15 +1,18 @@
 """The figures of a training for TensorBoard, if it is installed."""
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import warning
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+_LOG = logging.getLogger(__name__)
+
 
 _EVENTS = "events.out.tfevents.*"
 
@@ -66,7 +69,7 @@ class Scalars:
                         self._writer.add_scalar(name, value, step)
                     self._writer.flush()
         except UnicodeEncodeError:  # from the first point
-            warning(f"{self.folder}: no curves for TensorBoard, because the path is not UTF-8")
+            _LOG.warning(f"{self.folder}: no curves for TensorBoard, because the path is not UTF-8")
         except OSError as error:
             raise InputError(
                 f"{self.folder}: can't be written: {error.strerror or error}"

@@ -5,6 +5,7 @@ B clips, T frames, T' output frames, F mel bins, K classes.
 
 import contextlib
 import dataclasses
+import logging
 import time
 import warnings
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 from wsedtk.core.caches import torch_without_compiler_cache
 from wsedtk.core.errors import InputError
 from wsedtk.core.processes import ahead
-from wsedtk.core.progress import progress, say
+from wsedtk.core.progress import progress
 from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data import tables
 from wsedtk.decoding import thresholds
@@ -30,6 +31,9 @@ from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.frame_targets import FrameTargets
 from wsedtk.training.sampler import Sampler
 from wsedtk.training.train_config import TrainConfig
+
+_LOG = logging.getLogger(__name__)
+
 
 _EPSILON = 1e-7  # the smallest distance of a probability from 0 and 1, as in Wang's published code
 
@@ -185,7 +189,7 @@ class Trainer:
         statistics: tuple[Floats | tuple[float, ...], Floats | tuple[float, ...]],
         seconds_per_frame: float,
         device: torch.device,
-        tell: Callable[[str], None] = say,
+        tell: Callable[[str], None] = _LOG.info,
         group: Group = Group(),
     ) -> None:
         self.cfg, self.fit, self.valid, self.tell, self.group = cfg, fit, valid, tell, group

@@ -20,13 +20,12 @@ import numpy as np
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import say
 from wsedtk.corpora import audioset_metadata, official_sets, youtube
 from wsedtk.data import clip_sets, datadir
 from wsedtk.data.store import FeatureStore
 from wsedtk.evaluation import report_data
 from wsedtk.models import checkpoint
-from wsedtk.training.batching import FeatureBatches
+from wsedtk.training.feature_batches import FeatureBatches
 
 
 def seen_videos(metadata_dir, data_sets):
@@ -51,9 +50,10 @@ def seen_videos(metadata_dir, data_sets):
             (str(folder), youtube.videos_of(datadir.read(folder).filenames)) for folder in data_sets
         )
     if trained == ["AudioSet balanced"]:
-        say(
+        print(
             f"warning: {metadata_dir}: {audioset_metadata.LISTS['unbalanced']} is not there. A model that "
-            "was trained on it has seen more videos than are counted here: put the list there"
+            "was trained on it has seen more videos than are counted here: put the list there",
+            file=sys.stderr,
         )
     if not trained:
         raise InputError(

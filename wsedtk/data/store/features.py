@@ -1,6 +1,7 @@
 """Feature files (see the package). N clips, T frames, F mel bins, B rows of a block."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.progress import detail
 from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import files, layouts
@@ -25,6 +25,9 @@ from wsedtk.data.store.files import (
 from wsedtk.data.store.layouts import Value
 from wsedtk.data.store.shards import find_shards
 from wsedtk.data.tables import Names, find, slices
+
+_LOG = logging.getLogger(__name__)
+
 
 _CLIPS_CACHED = 256  # clips that `cache` reads at once
 _MEMORY_SHARE = 0.9  # of the available memory, that `cache` may take
@@ -182,7 +185,7 @@ class FeatureStore:
                 self.durations[part],
                 data.shape[1],
             )
-            detail(
+            _LOG.debug(
                 f"read {file.filename}: features of {len(data)} clips, front end {self.fingerprint}"
             )
 

@@ -1,5 +1,6 @@
 """Score files (see the package). N clips, T frames, S segments, K classes, B rows of a block."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.errors import InputError, NotFinished
-from wsedtk.core.progress import detail
 from wsedtk.core.signals import noted
 from wsedtk.core.types import Floats, Integers, PathLike
 from wsedtk.data.clip_names import LONGEST_SECONDS
@@ -26,6 +26,9 @@ from wsedtk.data.store.files import (
 )
 from wsedtk.data.store.layouts import Value
 from wsedtk.data.tables import find_clips, slices
+
+_LOG = logging.getLogger(__name__)
+
 
 _SHORTEST_FRAME = 1e-6  # seconds
 _DTYPES = {"num_frames": np.int32, "duration": np.float64}  # of the others: float32
@@ -141,7 +144,7 @@ class ScoreFile:
         self.seconds_per_frame = float(self.attributes["seconds_per_frame"])
         self._check_content()
         self._check("clip", self.clip)
-        detail(
+        _LOG.debug(
             f"read {path}: scores of {len(self)} clips, {len(self.labels)} classes, "
             f"{self.attributes['fingerprint']}"
         )
