@@ -16,6 +16,7 @@ intervals.
 import argparse
 from pathlib import Path
 
+from wsedtk.cli.messages import printed
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.evaluation import intervals, report_data, seeds
@@ -198,4 +199,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with printed():  # the warnings of the library
+        main()

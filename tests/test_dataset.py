@@ -347,7 +347,7 @@ def augmentation(frames_masked=0, frames_shifted=0, **settings):
         time_shift_seconds=0.5 * REDUCTION * frames_shifted,
         **settings,
     )
-    layout = augmentations.FeatureLayout(
+    layout = augmentations.FeatureResolution(
         seconds_per_frame=0.5, time_reduction=REDUCTION, num_mels=64
     )
     found = augmentations.create(config, layout)

@@ -176,7 +176,7 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
     check_network(network, spec.network, num_mels, len(spec.labels))
     preparation.check_groups(network, int(store.num_frames[fit.rows].max()), options.fit_set)
     seconds_per_frame = spec.frontend_config().seconds_per_frame
-    layout = augmentations.FeatureLayout(seconds_per_frame, network.time_reduction, num_mels)
+    layout = augmentations.FeatureResolution(seconds_per_frame, network.time_reduction, num_mels)
     augmentations.create(cfg, layout)
     if options.init_dir is not None:
         spec = preparation.initialise(network, spec, options.init_dir)

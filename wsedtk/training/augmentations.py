@@ -47,7 +47,7 @@ class Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureLayout:
+class FeatureResolution:
     """The time and frequency resolution of a training's features.
 
     Attributes
@@ -73,7 +73,7 @@ class Augmentation(abc.ABC):
 
     Parameters
     ----------
-    layout : FeatureLayout
+    layout : FeatureResolution
         The resolution of the features.
 
     Attributes
@@ -85,7 +85,7 @@ class Augmentation(abc.ABC):
 
     mixes_clips = False
 
-    def __init__(self, layout: FeatureLayout) -> None:
+    def __init__(self, layout: FeatureResolution) -> None:
         self.layout = layout
 
     @abc.abstractmethod
@@ -115,13 +115,13 @@ class TimeShift(Augmentation):
 
     Parameters
     ----------
-    layout : FeatureLayout
+    layout : FeatureResolution
         The resolution of the features.
     seconds : float
         The longest shift in either direction.
     """
 
-    def __init__(self, layout: FeatureLayout, seconds: float) -> None:
+    def __init__(self, layout: FeatureResolution, seconds: float) -> None:
         super().__init__(layout)
         self.num_frames = _frames(seconds, layout.seconds_per_frame * layout.time_reduction)
 
@@ -150,7 +150,7 @@ class MixUp(Augmentation):
 
     Parameters
     ----------
-    layout : FeatureLayout
+    layout : FeatureResolution
         The resolution of the features.
     alpha : float
         The proportion of a clip in its mixture is drawn from Beta(alpha, alpha).
@@ -158,7 +158,7 @@ class MixUp(Augmentation):
 
     mixes_clips = True
 
-    def __init__(self, layout: FeatureLayout, alpha: float) -> None:
+    def __init__(self, layout: FeatureResolution, alpha: float) -> None:
         super().__init__(layout)
         if not 0 < alpha < float("inf"):
             raise ValueError(f"alpha must be above 0, found {alpha}")
@@ -190,13 +190,13 @@ class TimeMasks(Augmentation):
 
     Parameters
     ----------
-    layout : FeatureLayout
+    layout : FeatureResolution
         The resolution of the features.
     seconds : float
         The longest duration of a span.
     """
 
-    def __init__(self, layout: FeatureLayout, seconds: float) -> None:
+    def __init__(self, layout: FeatureResolution, seconds: float) -> None:
         super().__init__(layout)
         self.num_frames = _frames(seconds, layout.seconds_per_frame)
 
@@ -211,13 +211,13 @@ class MelMasks(Augmentation):
 
     Parameters
     ----------
-    layout : FeatureLayout
+    layout : FeatureResolution
         The resolution of the features.
     bins : int
         The largest number of bins of a range.
     """
 
-    def __init__(self, layout: FeatureLayout, bins: int) -> None:
+    def __init__(self, layout: FeatureResolution, bins: int) -> None:
         super().__init__(layout)
         if not 0 <= bins <= layout.num_mels:
             raise ValueError(f"the features have {layout.num_mels} mel bins, found {bins}")
@@ -257,7 +257,7 @@ def _outside_spans(
     return torch.from_numpy(keep)
 
 
-def create(config: TrainConfig, layout: FeatureLayout) -> list[Augmentation]:
+def create(config: TrainConfig, layout: FeatureResolution) -> list[Augmentation]:
     """Return the augmentations of a configuration, in the order in which they are applied.
 
     Raises
@@ -282,7 +282,7 @@ def create(config: TrainConfig, layout: FeatureLayout) -> list[Augmentation]:
     return found + [_listed(entry, layout) for entry in config.augmentations]
 
 
-def _listed(entry: Mapping[str, object], layout: FeatureLayout) -> Augmentation:
+def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentation:
     """Return the augmentation of an entry of `augmentations`: a name, and options."""
     options = dict(entry)
     name = options.pop("name", None)

@@ -25,7 +25,7 @@ from wsedtk.evaluation import average_precision, metrics
 from wsedtk.inference import network_runner
 from wsedtk.models.layers import Network
 from wsedtk.training import augmentations
-from wsedtk.training.augmentations import Batch, FeatureLayout
+from wsedtk.training.augmentations import Batch, FeatureResolution
 from wsedtk.training.distributed import Group
 from wsedtk.training.feature_batches import FeatureBatches
 from wsedtk.training.frame_targets import FrameTargets
@@ -217,7 +217,7 @@ class Trainer:
         if cfg.frame_loss_weight:
             seconds = seconds_per_frame * network.time_reduction
             self.frame_targets = FrameTargets(fit.dataset, seconds)
-        layout = FeatureLayout(seconds_per_frame, network.time_reduction, len(mean))
+        layout = FeatureResolution(seconds_per_frame, network.time_reduction, len(mean))
         self.augmentations = augmentations.create(cfg, layout)
         self.mixes_clips = any(one.mixes_clips for one in self.augmentations)
         rows = range(cfg.batch_size)

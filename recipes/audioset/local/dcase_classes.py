@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from wsedtk.audio.frontend import FrontendConfig
+from wsedtk.cli.messages import printed
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
@@ -85,4 +86,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with printed():  # the warnings of the library
+        main()

@@ -13,10 +13,12 @@ data/test_unseen and data/eval_unseen beside OVERLAP.tsv.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from wsedtk.cli.messages import printed
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
@@ -51,8 +53,9 @@ def seen_videos(metadata_dir, data_sets):
         )
     if trained == ["AudioSet balanced"]:
         print(
-            f"warning: {metadata_dir}: {audioset_metadata.LISTS['unbalanced']} is not there. A model that "
-            "was trained on it has seen more videos than are counted here: put the list there",
+            f"warning: {metadata_dir}: {audioset_metadata.LISTS['unbalanced']} is not there. A "
+            "model that was trained on it has seen more videos than are counted here: put the "
+            "list there",
             file=sys.stderr,
         )
     if not trained:
@@ -133,4 +136,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with printed():  # the warnings of the library
+        main()
