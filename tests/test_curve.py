@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsedtk.data import event_decoding
-from wsedtk.data.curve_decoder import CurveDecoder
+from wsedtk.decoding import event_decoding
+from wsedtk.decoding.curve_decoder import CurveDecoder
 
 
 def whole(scores, thresholds, step, duration, filters):

@@ -17,8 +17,8 @@ from helpers import LABELS, make_point, train_arguments, write_by_pyav, write_se
 from wsedtk.audio import audio_files, sound_file
 from wsedtk.cli import main as cli
 from wsedtk.core import config
-from wsedtk.data import event_decoding, score_folders
-from wsedtk.decoding import operating_point
+from wsedtk.data import score_folders
+from wsedtk.decoding import event_decoding, operating_point
 from wsedtk.inference import network_runner, recordings, sliding_windows
 from wsedtk.models import checkpoint
 from wsedtk.report import recording_picture

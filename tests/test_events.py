@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from wsedtk.data import event_decoding, events
-from wsedtk.data.event_decoding import Filters
+from wsedtk.data import events
+from wsedtk.decoding import event_decoding
+from wsedtk.decoding.event_decoding import Filters
 
 
 def spans(found):

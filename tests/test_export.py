@@ -14,8 +14,8 @@ from helpers import LABELS, RECIPES, make_point, write_sound
 
 from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config
-from wsedtk.data import datadir, event_decoding
-from wsedtk.decoding import operating_point
+from wsedtk.data import datadir
+from wsedtk.decoding import event_decoding, operating_point
 from wsedtk.models import checkpoint
 from wsedtk.models.network import build_network
 from wsedtk.stages import export

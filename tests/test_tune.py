@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 
 from wsedtk.cli import printing_results
 from wsedtk.core.errors import InputError
-from wsedtk.data import datadir, event_decoding, store
-from wsedtk.decoding import operating_point, thresholds
+from wsedtk.data import datadir, store
+from wsedtk.decoding import event_decoding, operating_point, thresholds
 from wsedtk.stages import tune
 from wsedtk.stages.options.results import TuneOptions
 

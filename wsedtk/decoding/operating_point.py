@@ -16,9 +16,9 @@ from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
 from wsedtk.core.provenance import UNKNOWN_MODEL
 from wsedtk.core.types import PathLike
-from wsedtk.data import event_decoding
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import first, normal
+from wsedtk.decoding import event_decoding
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.types import PathLike
-from wsedtk.data.curve_decoder import CurveDecoder
 from wsedtk.data.events import Event
 from wsedtk.decoding import operating_point
+from wsedtk.decoding.curve_decoder import CurveDecoder
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference.sliding_windows import Piece, Source
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from wsedtk.core import provenance
 from wsedtk.core.types import Booleans
-from wsedtk.data import datadir, event_decoding
+from wsedtk.data import datadir
 from wsedtk.data.events import Events
 from wsedtk.data.store import ScoreFile
-from wsedtk.decoding import operating_point
+from wsedtk.decoding import event_decoding, operating_point
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.stages.options.results import DecodeOptions
 

@@ -17,10 +17,10 @@ from wsedtk.core.atomic import check_overwrite
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
 from wsedtk.core.types import Booleans, Floats, PathLike
-from wsedtk.data import datadir, event_decoding, events, tables
+from wsedtk.data import datadir, events, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile
-from wsedtk.decoding import operating_point, score_maxima, thresholds
+from wsedtk.decoding import event_decoding, operating_point, score_maxima, thresholds
 from wsedtk.decoding.decisions import Decisions, Target, choose
 from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.evaluation import metrics
@@ -188,7 +188,7 @@ class _Tuning:
             recorded = self.scores.durations[self.rows][block]
             nominal = self.dataset.durations[block]
             for of_setting, setting in zip(parts, filters):
-                # Filters of scores commute with thresholds, see wsedtk.data.event_decoding.
+                # Filters of scores commute with thresholds, see wsedtk.decoding.event_decoding.
                 smoothed = event_decoding.smooth(frames, *setting) * passes[block, None]
                 if self.options.criterion == "tags":
                     maxima = score_maxima.clip_maxima(smoothed, step, recorded)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.types import Booleans, Floats
-from wsedtk.data.event_decoding import NO_FILTERS, Filters, smooth
+from wsedtk.decoding.event_decoding import NO_FILTERS, Filters, smooth
 
 
 class CurveEvent(NamedTuple):
