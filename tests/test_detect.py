@@ -611,7 +611,7 @@ def test_the_gate_by_tags(model, run, sounds, tmp_path):
         (["--threshold", "101"], "or inf for never, found 101"),
         (["--classes", "lwo"], "neither a class of"),
         (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
-        (["--format", "audacity"], "name a folder for them: --output-dir DIR"),
+        (["--format", "audacity"], "name a folder: --output-dir DIR"),
         (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),
         (["--output", "a.wav"], "must have a name that ends in .tsv"),
         (["--output", "a.tsv", "--output-dir", "b"], "give one of them"),
