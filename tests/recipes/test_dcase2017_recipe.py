@@ -1,6 +1,6 @@
 """Run recipes/dcase2017 on stand-in audio for the challenge, at a tiny size.
 
-pytest needs different names of test files, and tests/test_dcase2017.py exists already.
+pytest needs different names of test files, and tests/corpora/test_dcase2017.py exists already.
 """
 
 import csv

@@ -12,7 +12,7 @@ from wsedtk.models.network import build_network
 from wsedtk.models.pooling_functions import POOLINGS
 from wsedtk.training.train_config import TrainConfig
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = sorted(RECIPES.glob("*/conf/*.yaml"))
 SYSTEMS = [path for path in FILES if not path.name.startswith("frontend_")]
 

@@ -7,7 +7,7 @@ alarm is a 95 % interval of `intervals.difference_over_seeds` that excludes 0. T
 against 10 gave 5.2 to 8.5 %. Power is the fraction of intervals that exclude 0 if the second system
 is better by the difference in the table.
 
-`bash tests/run.sh --full tests/test_false_alarms.py -s` prints the figures below, in about 3
+`bash tests/run.sh --full tests/evaluation/test_false_alarms.py -s` prints the figures below, in about 3
 minutes: percent of 2,000 pairs (power: 500), with 3, 5 and 10 seeds per system. The number before a
 colon is the standard deviation of the metric between seeds on the same clips. With low spread, it
 comes from the effect of a seed on single clips.

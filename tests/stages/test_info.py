@@ -29,7 +29,7 @@ from wsedtk.inspection import artefacts
 from wsedtk.models import checkpoint
 from wsedtk.report.page import Page
 
-sys.path.insert(0, str(Path(__file__).parent / "faults"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 from mutations import count, in_time, mutate  # noqa: E402
 
 needs_onnx = pytest.mark.skipif(

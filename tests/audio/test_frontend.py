@@ -82,7 +82,7 @@ def librosas(config, samples):
     ).T
 
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 PADDED = {
     name: dataclasses.replace(config, pad_to_seconds=10.0)
     for name, config in (("Wang padded", WANG), ("He padded", HE))

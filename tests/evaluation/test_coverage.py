@@ -3,7 +3,7 @@
 Clips are drawn again for each interval. The nominal coverage is 95 %; 90 to 97 % is accepted. This
 holds in these populations. With 17 classes of 3 % each and a MAP of 0.115, 89 % of the intervals of
 MAP over 147 clips contain the value; near chance and near a perfect ranking, 98 % do. `bash
-tests/run.sh --full tests/test_coverage.py -s` prints the figures below, in about 8 minutes.
+tests/run.sh --full tests/evaluation/test_coverage.py -s` prints the figures below, in about 8 minutes.
 
 MAP and MAUC (`average_precision.ranking_intervals`), 17 classes, 2,000 draws of 147 clips and 1,000 of 1,103.
 A cell is the percentage of intervals that contain the value of the population, and in brackets the
