@@ -109,7 +109,8 @@ ORDER = {
 
 def examples(command):
     """Return the command lines of a verb's example."""
-    lines = command.help.partition("Example: ")[2].partition("\n\n")[0].splitlines()
+    text = command.help.partition("Example: ")[2].partition("\n\n")[0]
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -86,7 +86,8 @@ def tune(options: TuneOptions) -> None:
 
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
-             wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/careful.yaml --target precision=0.9
+             wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/careful.yaml \\
+                 --target precision=0.9
     """
     try:
         options.check_ways()
@@ -107,7 +108,8 @@ def decode(options: DecodeOptions) -> None:
     """Turn scores into tags and events.
 
     \b
-    Example: wsedtk decode exp/linear/test/scores.h5 exp/linear/operating_point.yaml exp/linear/test/frame --mode frame
+    Example: wsedtk decode exp/linear/test/scores.h5 exp/linear/operating_point.yaml \\
+                 exp/linear/test/frame --mode frame
     """
     printing_results.print_decode(stage("decode").run(options))
 
@@ -128,7 +130,8 @@ def score(options: ScoreOptions, as_json: bool) -> None:
     to report.json and report.txt in OUT_DIR.
 
     \b
-    Example: wsedtk score data/test exp/linear/test/frame --scores exp/linear/test/scores.h5 --bootstrap 1000
+    Example: wsedtk score data/test exp/linear/test/frame \\
+                 --scores exp/linear/test/scores.h5 --bootstrap 1000
     """
     result: ScoreResult = stage("score").run(options)
     if as_json:
@@ -150,7 +153,8 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     in ESTIMATE as sed_eval counts them, and are dropped from REFERENCE.
 
     \b
-    Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv --bootstrap 1000
+    Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv \\
+                 --bootstrap 1000
     """
     result: ScoreFilesResult = stage("score_files").run(options)
     if as_json:
@@ -185,7 +189,8 @@ def detect(options: DetectOptions) -> None:
 
     \b
     Example: wsedtk detect exp/linear recording.flac
-             wsedtk detect exp/linear recordings/ 'more/*.mp3' --output-dir labels --format audacity --plot pictures
+             wsedtk detect exp/linear recordings/ 'more/*.mp3' --output-dir labels \\
+                 --format audacity --plot pictures
     """
     run = stage("detect").run
     if options.output is not None or options.output_dir is not None:
@@ -215,7 +220,8 @@ def average(options: AverageOptions) -> None:
     without a Y before a YouTube ID.
 
     \b
-    Example: wsedtk average exp/linear/test/scores.h5 exp/attention/test/scores.h5 exp/both/test/scores.h5 --weights 2,1
+    Example: wsedtk average exp/linear/test/scores.h5 exp/attention/test/scores.h5 \\
+                 exp/both/test/scores.h5 --weights 2,1
              wsedtk average exp/linear/test/scores.h5 exp/linear/test/scores_tsv
              wsedtk average their_scores_tsv exp/theirs/test/scores.h5 --labels data/test/labels.txt
     """

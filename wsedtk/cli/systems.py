@@ -31,8 +31,8 @@ def extract(options: ExtractOptions) -> None:
     """Compute the log-mel features of a set's audio.
 
     \b
-    Example: wsedtk extract data/train feats/train.h5 --config conf/frontend_wang.yaml --jobs 2
-             wsedtk extract data/test feats/test.h5 --config conf/frontend_wang.yaml --jobs 2
+    Example: wsedtk extract data/train feats/train.h5 --config frontend_wang --jobs 2
+             wsedtk extract data/test feats/test.h5 --config frontend_wang --jobs 2
     """
     result = stage("extract").run(options)
     from wsedtk.cli import printing_systems
@@ -83,8 +83,10 @@ def train(options: TrainOptions, dry_run: bool) -> None:
     of `batch_size` clips. README describes training on several machines, and bin/torchrun.py.
 
     \b
-    Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 --config conf/crnn_linear.yaml
-             wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 --config conf/crnn_attention.yaml
+    Example: wsedtk train data/fit data/valid exp/linear --feats feats/train.h5 \\
+                 --config mini/crnn_linear
+             wsedtk train data/fit data/valid exp/attention --feats feats/train.h5 \\
+                 --config mini/crnn_attention
     """
     module = stage("train")
     if dry_run:
@@ -111,7 +113,8 @@ def import_(options: ImportOptions) -> None:
     These are TALNet.pt and their networks for DCASE 2017.
 
     \b
-    Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt --frontend conf/frontend_wang.yaml
+    Example: wsedtk import TALNet.pt talnet --labels labels.txt --normalizer norm.txt \\
+                 --frontend frontend_wang
     """
     result = stage("import_").run(options)
     from wsedtk.cli import printing_systems

@@ -319,9 +319,9 @@ def ranking_intervals(scores: Floats, truth: Booleans) -> dict[str, intervals.In
     the variance of the jackknife. They are widened if necessary to contain the figure. The interval
     of d' is that of MAUC, transformed. None if `ranking_estimates` has no influences.
 
-    In the populations of tests/evaluation/test_coverage.py, with draws of 147 and 1,103 clips, they contain
-    the figure of the whole population in 90 to 97 % of the draws. In other populations this share
-    may differ.
+    In the populations of tests/evaluation/test_coverage.py, with draws of 147 and 1,103 clips,
+    they contain the figure of the whole population in 90 to 97 % of the draws. In other
+    populations this share may differ.
 
     Parameters
     ----------

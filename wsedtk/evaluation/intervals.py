@@ -5,8 +5,8 @@ N clips, M seeds.
 The jackknife (Efron & Stein 1981, "The jackknife estimate of variance") leaves out one clip at a
 time. The change of the figure is the influence of that clip. The spread of the influences gives the
 variance of the figure. The difference between two systems that were evaluated on the same clips has
-the differences of their influences. tests/evaluation/test_coverage.py and tests/evaluation/test_false_alarms.py measure
-how often these intervals are right in some populations.
+the differences of their influences. test_coverage.py and test_false_alarms.py in tests/evaluation/
+measure how often these intervals are right in some populations.
 """
 
 import dataclasses

@@ -18,8 +18,9 @@ _OVER_CLIPS = (
 _OVER_SEEDS = (
     "Differences of the means over seeds. Small figures: 95 % intervals over seeds and clips, that "
     "is, for systems that are trained again and evaluated on other such clips; bold where they "
-    "exclude 0. In the populations of tests/evaluation/test_false_alarms.py they exclude 0 for 3 to 7 % of "
-    "pairs of equal systems with equal numbers of seeds, and for 5 to 9 % with 3 and 10 seeds. "
+    "exclude 0. In the populations of tests/evaluation/test_false_alarms.py they exclude 0 for 3 "
+    "to 7 % of pairs of equal systems with equal numbers of seeds, and for 5 to 9 % with 3 and 10 "
+    "seeds. "
     "PSDS has none; MAP, MAUC and d' have none where the scores of a system are gone or too many "
     "classes have fewer than {} positive clips."
 )
