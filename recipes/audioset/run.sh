@@ -23,7 +23,7 @@
 #   --frontend FILE|NAME        front end (conf/frontend_wang.yaml)
 #   --num-valid N               clips to hold out of the training set (2000)
 #   --shards N                  feature files per set, each made by one job (2)
-#   --jobs N                    number of these jobs at once; processes that check the audio (2)
+#   --jobs N                    jobs that run at once; processes that check the audio (2)
 #   --gpus N                    GPUs of the training, one process per GPU; 0: no GPU requested (1)
 #   --dispatcher FILE           runs the jobs: bin/local.sh, bin/slurm.sh or your own (see cmd.sh)
 #   --bootstrap N               resamples for the intervals of the results; 0: no intervals (100)

@@ -219,7 +219,7 @@ def test_a_list_that_was_cut_off_at_a_line_end_is_reported(tmp_path):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     result = prepare("--metadata-only", tmp_path, tmp_path / "data")
     assert (
-        f"warning: {path}: its head speaks of 6 segments, there are 5; is the list cut off?"
+        f"warning: {path}: its header announces 6 segments, found 5; is the list truncated?"
         in result.stderr
     )
 
@@ -375,7 +375,7 @@ def test_labels_that_are_split_before_another_column_are_refused(refused):
 
 def test_faults_are_counted_and_have_a_remedy(refused):
     text = published(LISTS["balanced"] + [(f"{i}", 1, 2, "/m/09x0r") for i in range(9)])
-    refused(r"(?s):10: .*:14: .*and 4 more: mend the list, or fetch it anew", balanced=text)
+    refused(r"(?s):10: .*:14: .*and 4 more: correct the list, or download it again", balanced=text)
 
 
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 22])

@@ -85,7 +85,8 @@ def test_the_videos_of_dcases_sets_are_left_out(dcase, real_data, tmp_path):
     )
     for name, count in (("test", 21), ("eval", 85)):
         assert (
-            f"excluded: {count} clips of videos that {excluded[name]} has clips of" in result.stdout
+            f"excluded: {count} clips whose source video also occurs in {excluded[name]}"
+            in result.stdout
         )
     assert contents(tmp_path / "data" / "eval") == contents(tmp_path / "all" / "eval")
 
@@ -132,9 +133,7 @@ def test_a_set_that_leaves_nothing_is_refused(refused, tmp_path):
     everything = write_set(
         tmp_path / "x", [(clip_of(row), "", 1) for row in LISTS["balanced"]], ["a"], []
     )
-    refused(
-        "--exclude: no clip is left of the training set", "--metadata-only", "--exclude", everything
-    )
+    refused("--exclude: no training clip remains", "--metadata-only", "--exclude", everything)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_lists_that_share_segments_are_not_joined(refused, meta, tmp_path):
     shared = [("abcdefghijk", 5, 15, "/m/09x0r"), ("-0DLPzsiXXE", 0, 9.5, "/m/012xff")]
     write_lists(meta, unbalanced=published([*LISTS["unbalanced"], *shared]))
     refused(
-        "the lists share 2 segments: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; each must stand in one list",
+        "the lists share 2 segments: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; each may be in one list only",
         "--metadata-only",
         "--subset",
         "all",
@@ -368,7 +367,7 @@ def test_coverage(audio, meta, tmp_path):
         "train: 5 of 6 official clips; remarks on clips: " in result.stdout
         and "eval: 1 of 2 official clips" in result.stdout
     )
-    assert "1 files that are of no clip of these sets" in result.stdout
+    assert "1 files that belong to no clip of these sets" in result.stdout
 
 
 def test_the_official_lists_with_little_audio(real_data, tmp_path, run):
@@ -386,7 +385,7 @@ def test_the_official_lists_with_little_audio(real_data, tmp_path, run):
     )
     assert (
         "train: 5 of 22,160 official clips" in result.stdout
-        and "(of 527 classes those 10 of which the least is there;" in result.stdout
+        and "(the 10 of 527 classes with the smallest share of used clips;" in result.stdout
     )
     info = info_of(tmp_path / "data" / "train")
     assert (
@@ -463,10 +462,10 @@ def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):
         in result.stderr
     )
     refused(
-        "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only goes without audio"
+        "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only needs no audio"
     )
     refused(
-        "nowhere: no folder of that name; it should hold the audio", audio, tmp_path / "nowhere"
+        "nowhere: no such folder; expected the folder with the audio", audio, tmp_path / "nowhere"
     )
     (tmp_path / "empty").mkdir()
     refused(
@@ -476,7 +475,7 @@ def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):
     result = run("prepare", "audioset", tmp_path / "nowhere", audio, tmp_path / "data")
     assert (
         result.exit_code == 1
-        and "nowhere: no folder of that name; it should hold AudioSet's lists, class_labels_"
+        and "nowhere: no such folder; expected the folder with AudioSet's lists, class_labels_"
         in result.stderr
     )
     result = run("prepare", "audioset", meta, audio, meta)
@@ -488,7 +487,7 @@ def test_outputs_that_can_not_be_written(audio, meta, run, tmp_path):
     for data in ("file", "file/data"):
         result = run("prepare", "audioset", meta, audio, tmp_path / data)
         assert result.exit_code == 1 and re.search(
-            "can't be written: .*file is no folder, or not yours to write to", result.stderr
+            "can't be written: .*file is not a folder, or not writable", result.stderr
         )
 
 

@@ -595,7 +595,7 @@ def test_names_that_stand_for_no_clip_are_counted(meta, place, refused, file):
         place / "audio",
     )
     result = prepare(meta, add(place / "audio", "-ucdefghijk_0.000_9.000.wav"), place / "data")
-    assert "audio: 1 files that are of no clip of these sets" in result.stdout
+    assert "audio: 1 files that belong to no clip of these sets" in result.stdout
     assert (
         table(place / "data/test")[0][0] == "-ucdefghijk_0.000_9.000.wav"
         and not (place / "data/train/clips.tsv").exists()
@@ -913,20 +913,20 @@ def test_a_set_whose_audio_is_all_broken_is_not_written(meta, place):
 def test_no_audio_at_all_is_refused(meta, place, refused):
     (place / "audio").mkdir()
     refused(
-        r"audio: no audio of any official clip \(0 other files\); .*--metadata-only goes without audio",
+        r"audio: no audio of any official clip \(0 other files\); .*--metadata-only needs no audio",
         meta,
         place / "audio",
     )
     refused("no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR", meta)
     refused(
-        "nowhere: no folder of that name; it should hold the audio",
+        "nowhere: no such folder; expected the folder with the audio",
         meta,
         place / "audio",
         place / "nowhere",
     )
     (place / "sound.wav").write_bytes(b"")
     refused(
-        "sound.wav: no folder of that name; it should hold the audio|sound.wav: not a folder",
+        "sound.wav: no such folder; expected the folder with the audio|sound.wav: not a folder",
         meta,
         place / "sound.wav",
     )
@@ -987,7 +987,7 @@ def test_contradictions_and_unwritable_outputs_are_refused(mixture, meta, place,
     (place / "file").write_text("")
     with pytest.raises(
         InputError,
-        match="file/data: can't be written: .*file is no folder, or not yours to write to",
+        match="file/data: can't be written: .*file is not a folder, or not writable",
     ):
         dcase2017.prepare(Dcase2017Options(meta, mixture, place / "file" / "data"))
 

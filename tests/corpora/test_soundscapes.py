@@ -392,7 +392,7 @@ def test_faults_of_recordings(tmp_path):
     refuses(
         bank,
         tmp_path,
-        "the id '01' lies in fold 2 and, as .*1-01-A.wav, in fold 1: .*put all takes",
+        "the id '01' is in fold 2 and, as .*1-01-A.wav, in fold 1: .*put all takes",
     )
     path = bank / "Dog" / "2-01-B.wav"
     path.unlink()

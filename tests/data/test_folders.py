@@ -94,7 +94,7 @@ def test_loops_are_refused_and_named(tmp_path, capsys, links):
     error = capsys.readouterr().err
     where = "in/a/there/up" if len(links) == 2 else links[-1].split(" ")[0]
     assert error == (
-        f"warning: {tmp_path / 'in'}: links to a folder that they lie in are not followed: "
+        f"warning: {tmp_path / 'in'}: links to a folder that contains them are not followed: "
         f"{tmp_path / where}; remove them\n"
     )
 

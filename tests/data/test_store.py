@@ -293,7 +293,7 @@ def test_a_missing_shard(tmp_path):
 def test_shards_of_two_counts(tmp_path):
     shards(tmp_path, 2)
     with pytest.raises(
-        InputError, match="my.train.h5: shards of 2 and of 3 lie side by side; remove the old ones"
+        InputError, match="my.train.h5: found shards of 2 and of 3; remove the old ones"
     ):
         store.FeatureStore([shards(tmp_path, 3)[1]])
 

@@ -266,7 +266,7 @@ def test_two_seeds_give_no_interval_and_say_why(exp, capsys):
     )
     assert "2 seeds; no intervals over fewer than 3 seeds\n" in page
     assert (
-        "Differences of the means; 2 seeds do not tell how far trainings differ; "
+        "Differences of the means; 2 seeds do not show the variation over seeds; "
         "intervals need at least 3" in page
     )
     assert found["test frame difference", "net_max - net_linear", "F1"][0]
@@ -306,7 +306,7 @@ def test_the_page_gives_no_interval_over_two_seeds(exp):
         exp / "net_linear_plain.seed0",
     )
     table, note = found["Differences over seeds"].split("Differences of the means over seeds")
-    assert "2 seeds do not tell how far trainings differ; intervals need at least 3" in table
+    assert "2 seeds do not show the variation over seeds; intervals need at least 3" in table
     assert (
         "1 seed does not tell" in table
         and " to " not in table

@@ -248,7 +248,7 @@ def test_a_report_states_its_clips_and_where_it_was_tuned(experiment, part, mode
     )
     line = f"{part}/{mode}: {COUNTS[part] - 3} of {OFFICIAL[part]:,} official clips"
     assert line in text and line in process.stdout
-    assert ("the very clips that its thresholds were tuned on" in text) == tuned_on_these
+    assert ("the clips that its thresholds were tuned on" in text) == tuned_on_these
 
 
 def fingerprint(clips_tsv):
@@ -511,7 +511,7 @@ def test_means_are_those_of_the_reports(comparison):
                 mean = sum(values_of(exp, system, mode, name)) / 2
                 assert found[f"test {mode}", system, name] == pytest.approx(mean, abs=1e-5)
             assert f" | {found[f'test {mode}', system, 'F1']:.3f} | " in page
-    assert "±" not in page and page.count("2 seeds do not tell how far trainings differ") == len(
+    assert "±" not in page and page.count("2 seeds do not show the variation over seeds") == len(
         MODES
     )
 
@@ -602,8 +602,8 @@ def test_help_is_the_header(script, option):
 @pytest.mark.parametrize(
     "option, message",
     [
-        ("--metadata", "no folder of that name; it should hold the challenge's metadata"),
-        ("--audio", "no folder of that name; it should hold the audio"),
+        ("--metadata", "no such folder; expected the folder with the challenge's metadata"),
+        ("--audio", "no such folder; expected the folder with the audio"),
     ],
 )
 def test_a_wrong_folder_stops_the_recipe_and_names_the_log(real_data, tmp_path, option, message):

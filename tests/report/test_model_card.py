@@ -122,7 +122,7 @@ def test_it_contains_no_path_or_user(scored, corpus, tmp_path, run):
 
 def test_the_scores_come_with_the_report(scored, tmp_path, run):
     assert "Not evaluated yet." in card(scored) and any(
-        "lacks the scores, as they are now, of valid/segment" in f for f in faults(scored)
+        "lacks the current results of valid/segment" in f for f in faults(scored)
     )
     assert run("report", scored, tmp_path / "r.html").exit_code == 0
     report, text = report_data.read_report(scored / "valid/segment/report.json"), card(scored)
@@ -293,7 +293,7 @@ def test_the_name_of_the_folder_is_text(tmp_path):
 
 
 def test_what_is_wrong_with_a_card(model):
-    licence = "README.md says no licence: write one in its first lines, `license: ...`"
+    licence = "README.md names no licence; add `license: ...` to its first lines"
     assert faults(model) == [licence]
     text = card(model).replace("license: unknown", "license: mit")
     other = text.replace("Fingerprint: ", "Fingerprint: 0")
@@ -307,7 +307,7 @@ def test_what_is_wrong_with_a_card(model):
         ("---\n- a\n---\n", [licence]),
         ("---\nlicense: unknown\n---\n", [licence]),
         ("---\nlicense:\n---\n", [licence]),
-        (other, ["README.md is of another model; wsedtk report writes it anew"]),
+        (other, ["README.md describes another model; run wsedtk report to update it"]),
     ):
         (model / "README.md").write_bytes(content.encode("latin1"))
         assert faults(model) == expected, content[:40]

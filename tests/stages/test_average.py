@@ -414,8 +414,8 @@ def test_scores_that_differ(run, tmp_path):
     b = write_system(tmp_path / "b.h5", order=(0, 1, 2))[0]
     assert "b.h5: its clips are not those of" in refused(
         run, a, b, out
-    ) and "1 only there: 音" in refused(run, a, b, out)
-    assert "1 only here: 音" in refused(run, b, a, out)
+    ) and "1 missing here: 音" in refused(run, a, b, out)
+    assert "1 unexpected: 音" in refused(run, b, a, out)
     b = write_system(tmp_path / "b.h5", labels=LABELS[::-1])[0]
     assert (
         "its classes are not those of" in (message := refused(run, a, b, out))

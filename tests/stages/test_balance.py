@@ -203,7 +203,7 @@ def test_classes_that_cannot_give_more_are_named(run, folder, tmp_path):
     rows, told, _ = printed(run, data, tmp_path, 13)
     assert rows == {"rare, é": ["6", "3", "3", "8.0"], "common": ["34", "24", "10", "1.0"]}
     assert told == [
-        "rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay to fit on"
+        "rare, é: 3 held out (others: up to 10); at least half of its 6 clips stay for training"
     ]
 
 
@@ -255,7 +255,7 @@ def test_fewer_than_asked_for_is_reported(run, folder, tmp_path):
     result = run("balance", plain(folder), tmp_path / "fit", tmp_path / "valid", "--num-valid", 15)
     assert (
         result.exit_code == 0
-        and "10 of the 15 clips asked for: sources stay whole, and half of each class stays"
+        and "10 of the 15 clips asked for: sources are not split, and half of each class stays"
         in result.stdout
     )
 
@@ -412,7 +412,7 @@ def test_recordings_of_which_some_clips_have_a_group_stay_whole(run, folder, tmp
     )
     assert not fit & valid and len(fit | valid) == 20
     told = run("validate", tmp_path / "fit", tmp_path / "valid").stdout
-    assert "has clips of too" not in told
+    assert "also occurs in" not in told
 
 
 @pytest.mark.parametrize("seed", range(20))

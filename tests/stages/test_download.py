@@ -643,7 +643,7 @@ def test_a_missing_program(fetch, stand_in, tmp_path, monkeypatch):
     result = fetch(data, audio, "--jobs", "1")
     assert (
         result.exit_code == 1
-        and "yt-dlp doesn't take these options" in result.stderr
+        and "yt-dlp refuses the options" in result.stderr
         and "no such option" in result.stderr
     )
     (stand_in.folder / "ffmpeg").unlink()

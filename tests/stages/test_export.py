@@ -167,7 +167,7 @@ def test_metadata_of_the_file(model, tmp_path, run):
 @needs_extra
 def test_a_model_without_an_operating_point(model, tmp_path, run):
     result = run("export", "--", model, tmp_path / "m.onnx")
-    assert result.exit_code == 0 and "the ONNX file gets no thresholds" in result.stderr
+    assert result.exit_code == 0 and "the ONNX file has no thresholds" in result.stderr
     assert not {"frame_thresholds", "mode"} & metadata(tmp_path / "m.onnx").keys()
 
 

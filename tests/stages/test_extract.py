@@ -301,9 +301,7 @@ def test_clips_that_failed_are_tried_again(run, stopped, tmp_path):
     command, computed = stopped(None)
     result = run(*command[:-2])
     assert result.exit_code == 1 and "12 of 12 clips failed" in result.stderr
-    assert (
-        "the features of the others are kept for when the command is given again" in result.stderr
-    )
+    assert "the features of the other clips are kept for the next run" in result.stderr
     (tmp_path / "away").rename(audio)
     computed.clear()
     assert run(*command).exit_code == 0

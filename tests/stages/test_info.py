@@ -180,7 +180,7 @@ def test_output_of_each_kind(made):
     assert data["clips"] == 12 and data["hours"] == 0.003 and data["tags"] == data["events"] == 12
     assert (
         data["clips_per_class"] == dict.fromkeys(LABELS, 6)
-        and "of 12 looked at 12 sound files are there" in data["audio"]
+        and "12 of 12 sound files that were checked exist" in data["audio"]
     )
     model, text = told(made / "linear")
     spec, network, fingerprint = checkpoint.load_model(made / "linear")
@@ -193,9 +193,9 @@ def test_output_of_each_kind(made):
         and model.content["labels"] == LABELS
     )
     assert model.content["to_share"] == [
-        "README.md says no licence: write one in its first lines, `license: ...`",
-        "README.md lacks the scores, as they are now, of valid/frame; wsedtk report writes them into it",
-        "README.md tells of another operating point, or of none; wsedtk report writes it anew",
+        "README.md names no licence; add `license: ...` to its first lines",
+        "README.md lacks the current results of valid/frame; run wsedtk report to update it",
+        "README.md describes another operating point, or none; run wsedtk report to update it",
     ]
     assert (
         model.made["command"].startswith(f"wsedtk train {made / 'data/fit'} ")
@@ -251,15 +251,17 @@ def test_changed_and_missing_inputs_are_reported(exp, run):
         ("linear", "tune again"),
         ("linear/operating_point.yaml", "was tuned on the scores of another model"),
         ("linear/valid/scores.h5", "predict again"),
-        ("linear/valid/frame", "which was made anew"),
-        ("linear/valid/frame/report.json", "which was made anew"),
+        ("linear/valid/frame", "was made from other content"),
+        ("linear/valid/frame/report.json", "was made from other content"),
     ):
         about = told(exp / path)[0]
         assert about.complete and any(message in fault for fault in about.faults), path
         assert path == "linear" or inputs(about)["model"][1] in ("changed", None)
-    assert "README.md is of another model" in " ".join(told(exp / "linear")[0].content["to_share"])
+    assert "README.md describes another model" in " ".join(
+        told(exp / "linear")[0].content["to_share"]
+    )
     result = run("info", exp)
-    assert result.exit_code == 1 and "damaged, or does not fit" in result.stdout
+    assert result.exit_code == 1 and "damaged or inconsistent" in result.stdout
 
 
 def test_unfinished_artefacts_are_no_error(exp, run):
@@ -530,7 +532,7 @@ def test_a_file_that_was_cut_off_is_damaged(exp, run, path, message):
     result = run("info", exp / path)
     assert (
         result.exit_code == 1
-        and f"damaged, or not fitting together: {exp}" in result.stderr
+        and f"damaged or inconsistent: {exp}" in result.stderr
         and "fault: " in result.stdout
     )
     assert message in result.stdout.split("fault: ")[1]

@@ -362,7 +362,7 @@ def test_lists_of_two_kinds(run, tmp_path):
         write_list(tmp_path / "e", [("a_30_40", 1, 2, "Car")]),
     )
     assert (
-        f"{tags} holds tags, {times} events: give two lists of one kind, or say --kind"
+        f"{tags} holds tags, {times} events: give two lists of one kind, or set --kind"
         in refused(run, tags, times)
     )
     assert f"{times} holds events, {tags} tags" in refused(run, times, tags)
@@ -463,7 +463,7 @@ def test_true_events_far_beyond_a_name_show_that_it_is_no_excerpt(
     assert warnings == (
         f"warning: 1 events of {late_list} end after their clip, by its name, and count up to its end: take_1_3 at 0 s\n"
         if is_believed
-        else f"warning: 1 names of clips of {paths[0]} are not taken for start and end, as events lie beyond: "
+        else f"warning: 1 clips of {paths[0]} have events beyond the end in their names, so the times in these names are ignored: "
         f"take_1_3.wav up to {end:g} s\n"
     )
     length = 2.0 if is_believed else end

@@ -601,7 +601,7 @@ def test_a_target_that_cannot_be_met_names_the_best(run, tmp_path):
     assert (
         "Never <b> 1 - 0.000 0.00 never predicted, at best precision 0.250, recall 1.000, 270.00 false alarms an hour"
     ) in lines
-    assert "Absent 0 - 0.000 0.00 never predicted, nothing is found with any threshold" in lines
+    assert "Absent 0 - 0.000 0.00 never predicted, no threshold gives a true positive" in lines
     assert "3 classes have fewer than 30 clips: Absent (0), Never <b> (1), Car (2)" in result.stderr
 
 

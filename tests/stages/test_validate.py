@@ -120,11 +120,11 @@ def test_an_error_of_audio(heard, tmp_path, make, message):
 @pytest.mark.parametrize(
     "samples, rate, message",
     [
-        (np.zeros(16000), 16000, "are silent, one sample like the other: 'a b' (line 2)"),
+        (np.zeros(16000), 16000, "are silent: all samples are equal: 'a b' (line 2)"),
         (
             np.full((16000, 2), -0.25),
             16000,
-            "are silent, one sample like the other: 'a b' (line 2)",
+            "are silent: all samples are equal: 'a b' (line 2)",
         ),
         (tone(1.2), 16000, "are longer than clips.tsv says: 'a b' (line 2, 1.200 s, there 1 s)"),
         (tone(0.8), 16000, "are shorter than clips.tsv says: 'a b' (line 2, 0.800 s, there 1 s)"),
@@ -142,7 +142,7 @@ def test_an_error_of_audio(heard, tmp_path, make, message):
         (
             np.tile([0.5, -32768], 8000),
             16000,
-            "reach far beyond full scale, a matter of level and no damage: 'a b' (line 2, peak 32768)",
+            "far exceed full scale; only the level is wrong: 'a b' (line 2, peak 32768)",
         ),
         (
             tone(rate=8000),
@@ -197,10 +197,10 @@ def test_every_error_has_a_line_and_every_kind_of_warning_one(run, many, jobs):
     for i, line in zip(range(40, 60), errors):
         assert line.startswith(f"error: {many}/clips.tsv:{61 - i}: '{i}.wav': ")
     assert [line.removeprefix(f"warning: {many}/clips.tsv:") for line in warnings] == [
-        "51: 10 clips are silent, one sample like the other: '10.wav' (line 51), '11.wav' (line 50), '12.wav' (line 49) and 7 more",
+        "51: 10 clips are silent: all samples are equal: '10.wav' (line 51), '11.wav' (line 50), '12.wav' (line 49) and 7 more",
         "41: 20 clips are longer than clips.tsv says: '20.wav' (line 41, 2.000 s, there 1 s), '21.wav' (line 40, 2.000 s, there 1 s), "
         "'22.wav' (line 39, 2.000 s, there 1 s) and 17 more",
-        "31: 10 clips have another rate than the most, 16000 Hz: '30.wav' (line 31, 48000 Hz), '31.wav' (line 30, 48000 Hz), "
+        "31: 10 clips have another sample rate than most clips, 16000 Hz: '30.wav' (line 31, 48000 Hz), '31.wav' (line 30, 48000 Hz), "
         "'32.wav' (line 29, 48000 Hz) and 7 more",
     ]
 
@@ -210,7 +210,7 @@ def test_audio_is_not_opened_before_the_tables_are_right(run, many):
         file.write("none\tCar\n")
     lines = run("validate", "--audio", many).stdout.splitlines()
     assert lines[1:] == [
-        f"{many}: 1 errors, 0 warnings; its audio was not opened: mend the tables first"
+        f"{many}: 1 errors, 0 warnings; its audio was not opened: correct the tables first"
     ]
 
 
@@ -245,7 +245,7 @@ def test_duplicate_clips_of_a_set(run, tmp_path):
         [(n, "x") for n, _ in clips],
     )
     named = [
-        "4: 1 clips are named as another, but for a Y, the extension or the digits: 'abcdefghijk_0.000_1.000.wav' (line 4, "
+        "4: 1 clips have the name of another, except for a Y, the extension or the digits: 'abcdefghijk_0.000_1.000.wav' (line 4, "
         "'Yabcdefghijk_0_1.flac')",
         "3: 1 clips have the same sound file as another: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')",
     ]
@@ -290,12 +290,12 @@ def test_what_sets_share(run, tmp_path):
     train, test = tmp_path / "train", tmp_path / "test"
     by_name = [
         f"2: 2 clips are in {train} too: 'abcdefghijk_0.000_1.000.wav' (line 2), 'x_2_3.wav' (line 5)",
-        f"3: 2 clips are cut from a recording that {train} has clips of too: 'abcdefghijk_5.000_6.000.wav' (line 3), "
+        f"3: 2 clips are cut from a recording that also occurs in {train}: 'abcdefghijk_5.000_6.000.wav' (line 3), "
         "'x_4_5.wav' (line 6)",
     ]
     result = run("validate", train, test)
     assert warnings_of(result, test) == by_name and warnings_of(result, train) == []
-    silent = "8: 1 clips are silent, one sample like the other: '~test.wav' (line 8)"
+    silent = "8: 1 clips are silent: all samples are equal: '~test.wav' (line 8)"
     assert warnings_of(run("validate", "--audio", train, test), test) == [
         silent,
         *by_name,
@@ -317,7 +317,7 @@ def test_the_names_of_field_recorders_share_no_recording(run, tmp_path):
         )
     result = run("validate", tmp_path / "a", tmp_path / "b")
     assert warnings_of(result, tmp_path / "b") == [
-        f"5: 1 clips are cut from a recording that {tmp_path / 'a'} has clips of too: "
+        f"5: 1 clips are cut from a recording that also occurs in {tmp_path / 'a'}: "
         "'5C3A1B2F_2_9.wav' (line 5)"
     ]
 

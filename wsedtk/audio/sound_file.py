@@ -262,7 +262,7 @@ class Sound:
             return
         missing = reader.announced - reader.seconds
         is_short = missing > reader.slack
-        # FFmpeg announces only those fragments of a file that it has found.
+        # For a fragmented file, FFmpeg announces only the fragments that it has found.
         is_faulty = isinstance(reader, AvFile) and reader.fault is not None
         self._breaks_off = is_short or is_faulty
         self._announced = self._num_read / self.samplerate + missing if is_short else None

@@ -60,8 +60,8 @@ VERBOSITY_OPTIONS = (
 def _with_verbosity(ctx: click.Context, options: Values, outputs: Sequence[str]) -> Iterator[None]:
     """Apply --quiet and --verbose within the block.
 
-    --quiet suppresses all output except the result. The printed text is the result if the command
-    has no output file, if it is JSON, and in a dry run.
+    --quiet suppresses all output except the result, warnings and errors. The printed text is the
+    result if the command has no output file, if it is JSON, and in a dry run.
     """
     from wsedtk.cli import messages
 

@@ -112,7 +112,7 @@ def download(options: DownloadOptions, dry_run: bool) -> None:
     if result.left:
         stopped = result.stopped or f"the reasons are in {result.failures}"
         raise NotFinished(
-            f"{len(result.left)} of {result.num_clips} clips are not there yet; {stopped}. Run the "
+            f"{len(result.left)} of {result.num_clips} clips are missing; {stopped}; run the "
             "same command again to resume"
         )
 

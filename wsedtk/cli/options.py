@@ -10,8 +10,8 @@ description in the class's docstring (NumPy style). A field becomes a parameter 
     a sequence, with a default             an option that can be repeated
     the rest                               an option
 
-A command overrides what differs with a `Parameter`. A corpus, whose command is made when it is
-used, gives the fields of `Parameter` as the metadata of its own fields:
+A command overrides the settings that differ with a `Parameter`. A corpus, whose command is made
+when it is used, gives the fields of `Parameter` as the metadata of its own fields:
 
     classes: Sequence[str] = dataclasses.field(default=(), metadata={"flag": "--class"})
 """

@@ -73,7 +73,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _near_path(path: Path) -> Path | None:
-    """Return the existing path that is most similar to a missing one, if any is near."""
+    """Return the existing path that is most similar to a missing path, or None."""
     from wsedtk.core.config import nearest
     from wsedtk.core.provenance import files_of
 

@@ -21,7 +21,7 @@ def validated(found: "ValidatedSet", with_audio: bool) -> str:
             f"{events}: "
         )
     elif with_audio:
-        rest = "; its audio was not opened: mend the tables first"
+        rest = "; its audio was not opened: correct the tables first"
     summary = (
         f"{found.folder}: {size}{found.num_errors} errors, {found.num_warnings} warnings{rest}"
     )

@@ -10,7 +10,7 @@ from wsedtk.core.progress import printable
 from wsedtk.inspection.description import About
 
 _INDENT = "    "
-_STATES = {"there": "still there", "changed": "another by now", "gone": "no longer there"}
+_STATES = {"there": "still there", "changed": "changed since", "gone": "missing"}
 
 
 def text_of(about: About) -> str:

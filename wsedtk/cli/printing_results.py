@@ -192,4 +192,4 @@ def _print_classes_of_target(labels: list[str], decisions: "Decisions", target: 
                 f"{best['recall']:.3f}, {best['false-alarms-per-hour']:.2f} false alarms an hour"
             )
         else:
-            print(f"{row}  never predicted, nothing is found with any threshold")
+            print(f"{row}  never predicted, no threshold gives a true positive")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from wsedtk.stages.train import TrainResult
 
 MOST_CLASSES = 40  # a table of more classes shows a quarter as many
-_REST = "sources stay whole, and half of each class stays to fit on"
+_REST = "sources are not split, and half of each class stays for training"
 _PASSES = (
     "passes: how often balanced minibatches go through a class's clips while they go once "
     "through the largest class's"
@@ -69,7 +69,7 @@ def _short_classes(result: "BalanceResult") -> list[str]:
 
 def _why_no_more(one: "ClassCounts") -> str:
     if one.num_valid >= one.num_clips // 2:
-        return f"at least half of its {one.num_clips} clips stay to fit on"
+        return f"at least half of its {one.num_clips} clips stay for training"
     if one.num_sources == 1:
         return f"all its {one.num_clips} clips are of one source"
     return (

@@ -53,8 +53,8 @@ def predict(options: PredictOptions) -> None:
     """Score clips, frames and 1 s segments with a trained model.
 
     The frame scores of a clip of 10 s take 0.2 MB with 527 classes and frames of 0.1 s: 4 GB for
-    20 000 clips, 400 GB for two million. --no-frames leaves them out. --classes reduces all scores
-    in proportion to the number of classes.
+    20,000 clips, 400 GB for two million. --no-frames omits them. --classes reduces the size of all
+    scores in proportion to the number of classes.
 
     \b
     Example: wsedtk predict exp/linear feats/test.h5 exp/linear/test/scores.h5
@@ -78,11 +78,11 @@ def predict(options: PredictOptions) -> None:
 def tune(options: TuneOptions) -> None:
     """Choose the thresholds of each class for the best micro F1 on a validation set.
 
-    With --target, each class gets thresholds that reach the target on this set; of those, the
-    thresholds with the highest recall (for a target of recall: precision). A class that cannot
-    reach it is never predicted. Clips are counted, and with --criterion segments, for frame
-    thresholds, 1 s segments. Each positive decision for a class that is absent is a false alarm: in
-    segments, an alarm of 3 s counts as three.
+    With --target, each class gets the thresholds that reach the target on this set with the highest
+    recall. For a target recall, the precision is maximised. A class that cannot reach it is never
+    predicted. Decisions are counted by clip. With --criterion segments, those of frame thresholds
+    are counted by 1 s segment. Each positive decision for a class that is absent is a false alarm:
+    in segments, an alarm of 3 s counts as three.
 
     \b
     Example: wsedtk tune exp/linear/valid/scores.h5 data/valid exp/linear/operating_point.yaml
@@ -148,9 +148,9 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     The lists are tab-separated, with or without a header: `filename event_label` for tags,
     `filename onset offset event_label` for events, `filename` alone for a clip without any. If all
     times of a list are those in the file names (<id>_30.000_40.000.wav, 30.000, 40.000), it holds
-    tags: DCASE 2017 writes its weak labels so. A Y before a YouTube ID and the extension make no
-    difference. Only clips of REFERENCE are evaluated, and all of them. Events of length zero count
-    in ESTIMATE as sed_eval counts them, and are dropped from REFERENCE.
+    tags: DCASE 2017 has this format for weak labels. A Y before a YouTube ID and the extension make
+    no difference. Only clips of REFERENCE are evaluated, and all of them. Events of length zero
+    count in ESTIMATE as sed_eval counts them, and are dropped from REFERENCE.
 
     \b
     Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv \\
@@ -258,14 +258,14 @@ def report(options: ReportOptions) -> None:
     "--json", "as_json", is_flag=True, help="Print a list of descriptions as JSON and nothing else."
 )
 def info(options: InfoOptions, as_json: bool) -> None:
-    """Describe artefacts: made by what, when and from what, and whether they are complete.
+    """Describe artefacts: what made them, when, their inputs, and whether they are complete.
 
     An artefact is a data directory, features (also shards and unfinished ones), a model directory,
     a checkpoint, scores, an operating point, a decoded folder, a report, an exported model, a
     record, a configuration, a report page, the log of a job, a sound, or an experiment directory.
     For a model directory, the description also says what is missing to share it. The exit status is
     1 if an artefact is damaged, or does not fit the inputs that it names. Unfinished artefacts are
-    `complete: no`, which is no error.
+    `complete: no`, which is not an error.
 
     \b
     Example: wsedtk info exp/linear feats/train.h5
@@ -281,8 +281,7 @@ def info(options: InfoOptions, as_json: bool) -> None:
     errors = list(result.errors)
     if damaged := [about.path for about in result.descriptions if about.faults]:
         errors.append(
-            f"{len(damaged)} of {len(options.paths)} damaged, or not fitting together: "
-            f"{', '.join(damaged)}"
+            f"{len(damaged)} of {len(options.paths)} damaged or inconsistent: {', '.join(damaged)}"
         )
     if errors:
         raise InputError("\n".join(errors))

@@ -44,7 +44,7 @@ def _beside(path: Path, kind: str) -> Path:
 
 
 def _is_left_over(name: str) -> bool:
-    """Return whether a name is of `_beside`, in a process of this machine that has ended."""
+    """Return whether an ended process of this machine made a name by `_beside`."""
     match = re.fullmatch(rf"\..*\.{re.escape(_MACHINE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return (
         match is not None

@@ -71,7 +71,7 @@ def known_model(attributes: Mapping[str, Any]) -> str | None:
 def made_by() -> dict[str, str]:
     """Return the version and the commit of wsedtk, to be stored in artefacts.
 
-    They are no part of the fingerprint of an artefact.
+    They are not part of the fingerprint of an artefact.
     """
     return {"wsedtk": __version__, "commit": commit()}
 

@@ -110,7 +110,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     if len(repeated):
         raise InputError(
             f"the lists share {len(repeated)} segments: "
-            f"{first(filenames[order][repeated].tolist())}; each must stand in one list"
+            f"{first(filenames[order][repeated].tolist())}; each may be in one list only"
         )
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))
@@ -184,8 +184,8 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
         is_excluded |= is_shared
     if is_excluded.all():
         raise InputError(
-            "--exclude: no clip is left of the training set: every video of it is in the sets to "
-            "exclude"
+            "--exclude: no training clip remains, because the sets to exclude contain all their "
+            "videos"
         )
     info = {**dataset.info, "excluded": {str(folder): count for folder, count in counts.items()}}
     return dataclasses.replace(dataset.select(~is_excluded), info=info), counts

@@ -197,7 +197,7 @@ class _Form:
     def fields(self, line: str) -> list[str]:
         """Return the fields of a line.
 
-        Quotes in the middle of a field are removed: they remain from a wrong reading of the list.
+        Quotes at the ends of a field are removed: a program that misread the list leaves them.
         """
         (row,) = csv.reader([line], delimiter=self.delimiter, skipinitialspace=True)
         return [field.strip(" '\"") for field in row]
@@ -279,8 +279,8 @@ def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
             yield _block(rows)
     if announced and int(announced.group(1)) != num_rows and not table.faults:
         _LOG.warning(
-            f"{table.path}: its head speaks of {int(announced.group(1)):,} segments, there are "
-            f"{num_rows:,}; is the list cut off?"
+            f"{table.path}: its header announces {int(announced.group(1)):,} segments, found "
+            f"{num_rows:,}; is the list truncated?"
         )
 
 
@@ -305,7 +305,7 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     for block in _blocks(table, mids):
         blocks.append(block._replace(row_of_tag=block.row_of_tag + num_rows))
         num_rows += len(block.names)
-    table.raise_errors("mend the list, or fetch it anew")
+    table.raise_errors("correct the list, or download it again")
     if not blocks:
         raise InputError(f'{path}: no segments there; expected rows of ID, start, end, "class IDs"')
     rows = _Block(*(np.concatenate(column) for column in zip(*blocks)))

@@ -76,7 +76,7 @@ def _lines(path: PathLike) -> list[tuple[int, str]]:
     """Return (line number, text without tabs at its end) of each line that is not blank."""
     table = TableFile(path)
     lines = [(number, line.rstrip("\t")) for number, line in table.numbered_lines()]
-    table.raise_errors("fetch the list anew")
+    table.raise_errors("download the list again")
     if not lines:
         raise InputError(f"{path}: is empty")
     return lines
@@ -155,7 +155,7 @@ def _rows(path: PathLike) -> Iterator[Row]:
         table = TableFile(path)
         start = table.seconds(number, "onset", onset)
         end = table.seconds(number, "offset", offset)
-        table.raise_errors("fetch the list anew")
+        table.raise_errors("download the list again")
         assert start is not None and end is not None  # else the table has an error
         yield _row(path, number, line, Row(file, start, end, label))
 
@@ -309,7 +309,7 @@ def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
     if without:
         _LOG.warning(
             f"{name}: {len(without)} tags have no row in the strong truth, which officially has "
-            f"one for each; is it whole? {tables.first(without)}"
+            f"one for each; is the file complete? {tables.first(without)}"
         )
 
 

@@ -23,7 +23,7 @@ BACKGROUND_DB = (-38.0, -28.0)  # RMS, relative to full scale
 MAX_PEAK = 0.95
 # A longer event is cut to a random length in this range, so that engines do not all last 5 s.
 EVENT_SECONDS = (2.0, 6.0)
-# The least silence between two events of a class. Closer events would be heard as one.
+# The shortest silence between two events of a class. Listeners hear closer events as one.
 SAME_CLASS_GAP_SECONDS = 0.25
 MAX_TRIES = 100  # random positions that are tried for an event
 FRAME_SECONDS = 0.02

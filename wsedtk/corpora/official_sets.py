@@ -1,4 +1,4 @@
-"""The official sets of a corpus, written as data directories with the audio there is for them.
+"""Write the official sets of a corpus as data directories, with the available audio.
 
 N clips of a set.
 """
@@ -94,7 +94,7 @@ class OfficialSetsResult(PrepareResult):
     def to_text(self) -> str:
         """Return the number of clips of each set, and tables of their audio by class."""
         lines = [
-            f"excluded: {count:,} clips of videos that {folder} has clips of"
+            f"excluded: {count:,} clips whose source video also occurs in {folder}"
             for folder, count in self.excluded.items()
         ]
         if not self.coverage:
@@ -104,7 +104,7 @@ class OfficialSetsResult(PrepareResult):
         if self.num_other_files:
             folders = ", ".join(map(str, self.audio_dirs))
             lines.append(
-                f"{folders}: {self.num_other_files} files that are of no clip of these sets"
+                f"{folders}: {self.num_other_files} files that belong to no clip of these sets"
             )
         return "".join(f"{line}\n" for line in lines)
 
@@ -154,9 +154,7 @@ def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: s
         datadir.check_overwrite(data_dir / name, made_by)
     above = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise InputError(
-            f"{data_dir}: can't be written: {above} is no folder, or not yours to write to"
-        )
+        raise InputError(f"{data_dir}: can't be written: {above} is not a folder, or not writable")
 
 
 def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> OfficialSetsResult:
@@ -205,7 +203,7 @@ def _write_with_audio(
     if not audio_dirs:
         raise InputError(
             "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only "
-            "goes without audio"
+            "needs no audio"
         )
     names, paths, num_others, unfit = find_audio(audio_dirs)
     is_official = np.zeros(len(names), bool)
@@ -217,7 +215,7 @@ def _write_with_audio(
         raise InputError(
             f"{folders}: no audio of any official clip ({num_others} other files); expected "
             "Y<ID>_<start>_<end>.wav, with or without the Y, also .flac, .ogg, .mp3. "
-            "--metadata-only goes without audio"
+            "--metadata-only needs no audio"
         )
     covered = {
         data_dir / name: cover(dataset, names, paths, unfit, options.jobs)

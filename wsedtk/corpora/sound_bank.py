@@ -166,7 +166,7 @@ def _check_folds(
         other = first_of.setdefault(r.source, r)
         if (other.fold in test_folds) != (r.fold in test_folds):
             raise InputError(
-                f"{r.path}: the id {r.source!r} lies in fold {r.fold} and, as {other.path}, in "
+                f"{r.path}: the id {r.source!r} is in fold {r.fold} and, as {other.path}, in "
                 f"fold {other.fold}: one for testing, one for training; put all takes of a source "
                 "recording into one fold"
             )

@@ -114,7 +114,7 @@ class _Mixer:
 
     @property
     def number(self) -> int:
-        """The set's part of the seeds."""
+        """The number of the set in the seeds: 0 for train, 1 for test."""
         return int(self.name == "test")
 
     @property

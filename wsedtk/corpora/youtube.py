@@ -72,7 +72,7 @@ def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
     """
     folder = Path(folder)
     if not os.path.isdir(folder):
-        raise InputError(f"{folder}: no folder of that name; it should hold {what}")
+        raise InputError(f"{folder}: no such folder; expected the folder with {what}")
     paths = [Path(parent, name) for parent, names in walk(folder) for name in names if "." in name]
     paths.sort(key=lambda p: (-len(p.parts), p))
     return {path.name: path for path in paths if path.is_file()}
@@ -100,7 +100,7 @@ def _walk(folders: Iterable[PathLike]) -> Iterator[_FolderContent]:
     """Yield the sound files of clips in folders and their subfolders."""
     for folder in map(Path, folders):
         if not os.path.isdir(folder):
-            raise InputError(f"{folder}: no folder of that name; it should hold the audio")
+            raise InputError(f"{folder}: no such folder; expected the folder with the audio")
         for parent, files in walk(folder):
             clips, paths = [], []
             for file in files:
@@ -135,8 +135,9 @@ class AudioFiles(NamedTuple):
 def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
     """Find the sound files of clips in folders and all their subfolders.
 
-    If a clip has several files, the first path in alphabetical order is taken. Files behind links
-    come after all others. A path that a table can't hold is taken only if there is no other.
+    If a clip has several files, the first path in alphabetical order is taken. Files that are
+    reached through links come after all others. A path that a table can't hold is taken only if
+    there is no other.
 
     Raises
     ------
@@ -207,8 +208,8 @@ class Coverage:
             share = counts["used"] / np.maximum(counts["official"], 1)
             shown = np.argsort(share, kind="stable")[: MOST_LINES // 4].tolist()
             rest = (
-                f"\n(of {len(labels)} classes those {len(shown)} of which the least is there; "
-                "info.yaml has them all)"
+                f"\n(the {len(shown)} of {len(labels)} classes with the smallest share of used "
+                "clips; info.yaml lists all)"
             )
         rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown]
         rows.append(("clips", [len(self.dataset), *self.totals().values()]))

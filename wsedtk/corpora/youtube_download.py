@@ -154,8 +154,8 @@ class Failures:
             elif position == 0 or number < len(lines):  # a crash leaves half of the last line
                 raise InputError(
                     f"{path}:{number}: expected filename, dead or retry, and the reason, with tabs "
-                    f"between them and the header {columns}, found {lines[number - 1]!r}; mend "
-                    "it, or remove the file"
+                    f"between them and the header {columns}, found {lines[number - 1]!r}; "
+                    "correct it, or remove the file"
                 )
 
     def _set(self, clip: str, failure: Failure) -> None:
@@ -234,7 +234,7 @@ class _Download:
             return "retry", f"took longer than {CLIP_SECONDS} s"
         if exit_status == 2:
             raise InputError(
-                f"{self.program} doesn't take these options; is it an old one? It says: {reason}"
+                f"{self.program} refuses the options ({reason}); is its version too old?"
             )
         if exit_status != 0:
             verdict = youtube_errors.verdict(clip[:11], reason)
@@ -244,7 +244,7 @@ class _Download:
                 raise InputError("holds no samples")
         except InputError as error:
             name = Path(self.program).name
-            return "retry", f"what {name} made is no sound: {_last_error(str(error))}"
+            return "retry", f"{name} wrote no sound file: {_last_error(str(error))}"
         with _using(audio_dir / f"Y{clip}"):
             with open(self.part, "rb+") as file:
                 os.fsync(file.fileno())

@@ -101,9 +101,8 @@ _PASSING = {
     "not yet": ["live event", "premieres in", "processing this video", "check back later"],
 }
 
-# YouTube gives no reason: "Video unavailable", "This video is not available". These messages
-# stand for deleted videos, but also for all videos if YouTube blocks the IP address (yt-dlp issues
-# 7861, 9353).
+# YouTube gives no reason: "Video unavailable", "This video is not available". YouTube shows them
+# for deleted videos, and for all videos if it blocks the IP address (yt-dlp issues 7861, 9353).
 _NO_REASON = re.compile(
     r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and the ID if there is one
     r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*",

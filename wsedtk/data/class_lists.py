@@ -11,7 +11,7 @@ from wsedtk.data.tables import normal
 
 
 def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
-    """Read the classes that a file chooses.
+    """Read the chosen classes from a file.
 
     The file has one class a line. `name<TAB>new name` renames it. Blank lines and tabs at the end
     of lines are ignored.

@@ -44,7 +44,8 @@ def _match_excerpt(form: re.Pattern[str], stem: str, last: float = 0.0) -> re.Ma
 
     Return None unless the two numbers can be times. The end must be after the start. Both must lie
     within the longest recording. They must not be part of a date and time, as in
-    <unit>_<YYYYMMDD>_<HHMMSS>. The clip must hold its last event, which ends at `last` seconds.
+    <unit>_<YYYYMMDD>_<HHMMSS>. The clip must be long enough for its last event, which ends at
+    `last` seconds.
     """
     match = form.fullmatch(stem)
     if match is None:

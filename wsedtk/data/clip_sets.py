@@ -178,8 +178,8 @@ class DataSet:
 def sources(*datasets: DataSet) -> list[npt.NDArray[np.int64]]:
     """Number the sources of the clips. A split keeps the clips of one source together.
 
-    The source of a clip is its group. A clip without a group belongs to the recording that its name
-    tells. The groups of other clips of this recording then are the same source.
+    The source of a clip is its group. The source of a clip without a group is the recording in its
+    name. Groups of other clips of this recording belong to the same source.
 
     Returns
     -------

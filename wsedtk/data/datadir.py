@@ -128,7 +128,7 @@ def check(folder: PathLike) -> Checked:
 
 
 def _fault_of_folder(folder: Path) -> Fault | None:
-    """Return the error of a path that is no data directory, or None."""
+    """Return the error of a path that is not a data directory, or None."""
     if not folder.is_dir():
         message = "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt"
         return Fault(True, folder, None, message)
@@ -252,7 +252,7 @@ def _check_names(names: list[str]) -> None:
     if odd is not None:
         raise InputError(
             f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, "
-            "or what is not UTF-8"
+            "or bytes that are not UTF-8"
         )
 
 

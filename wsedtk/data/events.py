@@ -100,7 +100,7 @@ class Events:
         )
 
     def select(self, keep: Booleans | Integers) -> "Events":
-        """Return the events of a boolean mask (E,), or of indices (any number,)."""
+        """Return the events that a boolean mask (E,) or indices (M,) select."""
         return Events(self.clip[keep], self.onset[keep], self.offset[keep], self.label[keep])
 
 
@@ -124,8 +124,8 @@ def frame_edges(
 ) -> npt.NDArray[np.float64]:
     """Return the onsets of the frames of a clip and the offset of the last one, in seconds.
 
-    Frames that begin after the clip are left out. The last frame ends with the clip, so it may be
-    shorter or longer than the others, but never longer than two of them.
+    Frames that begin after the clip are left out. The last frame ends with the clip, but lasts at
+    most two frame lengths.
 
     Parameters
     ----------

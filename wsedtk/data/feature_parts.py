@@ -133,7 +133,7 @@ class Parts:
         # Sound files that were written, replaced or renamed since
         if any(max(state.st_mtime, state.st_ctime) > begun for state in states):
             return None
-        # Without any state the whole folder is away, and no file was exchanged.
+        # Without any state, the folder is unavailable, and no file was replaced.
         if states and about.get("files") != _fingerprint_states(states):
             return None
         has_failed = np.isin(self.dataset.filenames[clips], list(failed))
@@ -279,7 +279,7 @@ def finishing(
     Raises
     ------
     InputError
-        If another process is at work on the file.
+        If another process writes the file.
     """
     with noted() as signals:
         parts = Parts(output, settings, layout, dataset, signals)

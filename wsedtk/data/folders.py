@@ -158,7 +158,7 @@ def _warn(folder: PathLike, closed: Sequence[str], loops: Sequence[str]) -> None
         )
     if loops:
         _LOG.warning(
-            f"{as_text(folder)}: links to a folder that they lie in are not followed: "
+            f"{as_text(folder)}: links to a folder that contains them are not followed: "
             f"{first(list(map(as_text, loops)))}; remove them"
         )
 
@@ -232,7 +232,7 @@ def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool 
     ----------
     names, pattern : tuple of str
     is_beginning : bool
-        Whether it is enough that a longer path which begins so can fit.
+        Whether a path that is the beginning of a matching path fits too.
     """
     if not pattern or (is_beginning and not names):
         return not names

@@ -1,7 +1,7 @@
 """Folders of frame scores in the format of sed_scores_eval: a table `<clip>.tsv` for each clip.
 
-`score_tables` describes a table. Tables may lie in subfolders, as `detect` writes them; the name of
-a clip then begins with those.
+`score_tables` describes a table. Tables may be in subfolders, as `detect` writes them; the name of
+a clip then begins with its subfolders.
 
 N clips, T frames, S segments, K classes.
 """
@@ -168,9 +168,10 @@ class ScoreFolder:
         return found
 
     def _find_seconds_per_frame(self, times: list[FrameTimes]) -> float:
-        """Return the length of all frames: the roundest one that fits the times (N).
+        """Return the length of all frames: of those that fit the times (N,), the shortest number.
 
-        Times may be rounded, or of float32. Raise InputError if the clips differ.
+        Times may be rounded, or have the precision of float32. Raise InputError if the clips have
+        frames of different lengths.
         """
         longest = max(times, key=lambda one: one.num_frames)
         if longest.num_frames == 1:

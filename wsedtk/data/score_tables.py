@@ -154,7 +154,7 @@ class TableWriter:
         self._file = file
         self._seconds_per_frame = seconds_per_frame
         self._num_written = 0
-        # The last piece, which is written once it is known whether the clip goes on
+        # The last piece is held until it is known whether more frames follow.
         self._held: Floats = np.zeros((0, len(labels)), np.float32)
         self._format = ["%.12g"] * 2 + ["%.9g"] * len(labels)
         csv.writer(file, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])

@@ -34,8 +34,8 @@ COLUMNS = {
 }
 DECODED_COLUMNS = ("filename", "duration")  # of the clips.tsv of a decoded folder
 GROUP = "group"  # the column that clips.tsv may have after the others
-# The type of paths and groups, each as long as it is. File names have one width, which numpy sorts
-# and searches faster.
+# The type of paths and groups, of variable width. File names have a fixed width, because numpy
+# sorts and searches fixed-width text faster.
 TEXT = np.dtypes.StringDType()
 _MOST_SUGGESTIONS = 100  # for unknown classes, as the search for a similar one is slow
 
@@ -99,7 +99,8 @@ def read_clips(
 ) -> Clips:
     """Return the clips of a clips.tsv.
 
-    A clip with a faulty duration stays, with the duration NaN, so that its tags are no faults too.
+    A clip with a faulty duration stays, with the duration NaN, so that its tags are not reported
+    too.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def read_clips(
     columns : tuple of str
         Its columns: `filename`, `duration`, and maybe `path`.
     optional : str, optional
-        The column that may follow.
+        An optional last column.
     """
     blocks = []
     for lines, texts in table.rows(columns, optional):
@@ -221,7 +222,7 @@ class RowNames:
         names, texts : sequence of str
             The columns of file names and classes.
         without_any : (B,) bool
-            Rows that name a clip without a class. The missing class is no error.
+            Rows that name a clip without a class. The missing class is not an error.
         """
         clips, classes = self._filenames.places(names), self._labels.places(texts)
         for i in np.flatnonzero((clips < 0) | (classes < 0)).tolist():

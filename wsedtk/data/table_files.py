@@ -192,7 +192,7 @@ class TableFile:
         return [(number, line) for number, line in enumerate(self.lines(), 1) if line.strip()]
 
     def seconds(self, line: int, column: str, text: str) -> float | None:
-        """Return the time in a field (see `parse_seconds`), or None and an error if it is none."""
+        """Return the time in a field (see `parse_seconds`), or add an error and return None."""
         value = float(parse_seconds([text])[0])
         if value == value:
             return value

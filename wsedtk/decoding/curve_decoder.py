@@ -19,7 +19,7 @@ class CurveEvent(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """An event of a curve whose end is not known yet: its first frame, and what was seen of it."""
+    """An event of a curve whose end is not known yet: its first frame, and its state so far."""
 
     first: int
     peak: float

@@ -264,8 +264,8 @@ def check(
     elif point.model != model:
         raise InputError(
             f"{path}: was tuned on the scores of another model ({point.model}) than {other} "
-            f"({model}); tune on this model's, or take `model:` out of the file to use it all the "
-            "same"
+            f"({model}); tune on this model's, or remove `model:` from the file to use it "
+            "anyway"
         )
 
 

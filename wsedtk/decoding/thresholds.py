@@ -75,7 +75,7 @@ class TargetChoice(NamedTuple):
         The threshold; +inf if no candidate meets the target.
     nearest : list of Nearest or None
         For each class None, or if no candidate meets the target, the decisions of the candidate
-        that comes nearest. They are (0, 0) if no candidate finds anything.
+        that comes nearest. They are (0, 0) if no candidate has a true positive.
     """
 
     option: npt.NDArray[np.int64]
@@ -200,7 +200,7 @@ def reached(
 def reached(
     true_positives: int | Integers, predicted: int | Integers, positives: int, hours: float
 ) -> dict[str, float] | dict[str, Floats]:
-    """Return the quantities of TARGETS that decisions reach.
+    """Return the value of each quantity of TARGETS for some decisions.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ def search_target(
 
 
 class _One(NamedTuple):
-    """What `TargetChoice` contains for one class."""
+    """The content of `TargetChoice` for one class."""
 
     option: int
     threshold: float

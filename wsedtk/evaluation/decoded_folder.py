@@ -99,7 +99,7 @@ def _official_clips(truth: DataSet, data_set: PathLike) -> int:
 
 
 def _sources(truth: DataSet, decoded: DataSet) -> dict[str, str | None]:
-    """Return the fingerprints of the inputs. None where info.yaml does not tell."""
+    """Return the fingerprints of the inputs. None if info.yaml does not contain it."""
     names = ("model", "scores", "operating_point")
     found = {name: decoded.info.get(name) for name in names}
     texts = {name: None if value is None else str(value) for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""What metrics are computed from: the truth, the decisions and the scores of the same clips.
+"""The inputs of metrics: the truth, the decisions and the scores of the same clips.
 
 N clips, T frames, S segments of all clips together, K classes.
 """

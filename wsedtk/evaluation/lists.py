@@ -35,7 +35,7 @@ def _read(
     """Read both lists, and determine their kind. Raises InputError naming their first faults."""
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
-    table_files.raise_on_errors([*reference.faults, *estimate.faults], "mend these first")
+    table_files.raise_on_errors([*reference.faults, *estimate.faults], "correct these first")
     if not reference.rows:
         raise InputError(
             f"{reference.path}: names no class in any clip, so there is nothing to evaluate; "
@@ -45,13 +45,13 @@ def _read(
         if estimate.kind() not in (None, reference.kind()):
             raise InputError(
                 f"{reference.path} holds {reference.kind()}, {estimate.path} {estimate.kind()}: "
-                "give two lists of one kind, or say --kind (tags: every row's times are those in "
+                "give two lists of one kind, or set --kind (tags: every row's times are those in "
                 "its file name, or it has none)"
             )
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
         faults = [*reference.faults_of_tags(), *estimate.faults_of_tags()]
-        table_files.raise_on_errors(faults, "mend these first")
+        table_files.raise_on_errors(faults, "correct these first")
     return reference, estimate, kind
 
 
@@ -116,8 +116,8 @@ def _durations(
         input_warnings.warn_of(
             warn,
             [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted],
-            f"names of clips of {reference.path} are not taken for start and end, as events lie "
-            "beyond",
+            f"clips of {reference.path} have events beyond the end in their names, so the times in "
+            "these names are ignored",
         )
         times.update(dict.fromkeys(doubted))
     seconds = []

@@ -1,4 +1,4 @@
-"""What a metric is: its names, its legend, its direction, its function, and where it is shown."""
+"""A metric: its names, its legend, its direction, its function, and where it is shown."""
 
 import dataclasses
 import enum

@@ -259,7 +259,7 @@ _RANKING = (
         section="audioset",
         key="dprime",
         heading="d'",
-        legend="d': MAUC as a distance between unit normals",
+        legend="d': MAUC as the distance between two unit-variance normal distributions",
         places=_RANKING_PLACES,
         function=_ranking,
     ),

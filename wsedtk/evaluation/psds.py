@@ -85,7 +85,7 @@ def measure(
     spans: list[list[tuple[float, float, int]]] = [[] for _ in range(len(durations))]
     for clip, onset, offset, label in reference.rows():
         spans[clip].append((onset, offset, label))
-    # sed_scores_eval refuses some names of classes. Numbers stand for them.
+    # sed_scores_eval refuses some names of classes. They are replaced by numbers.
     truth = {
         str(clip): [(*times, str(label)) for *times, label in events.merge_overlaps(some)]
         for clip, some in enumerate(spans)

@@ -216,7 +216,7 @@ def cell(value: float | None, ends: Sequence[float] | None = None) -> str:
 def zero_length_note(report: Mapping[str, Any]) -> str:
     """Return the number of reference events of length zero, to show beside the event F1.
 
-    "" if there are none, or if an older report does not tell.
+    "" if there are none, or if an older report lacks it.
     """
     count = report.get("zero_length_reference_events")
     return f" (zero-length reference events dropped: {count:,})" if count else ""

@@ -210,7 +210,7 @@ def find_systems(folders: Iterable[PathLike]) -> dict[str, Path]:
     Raises
     ------
     InputError
-        If a folder is no system and has none.
+        If a folder is neither a system nor contains one.
     """
     unique: dict[Path, Path] = {}
     for folder in map(Path, folders):

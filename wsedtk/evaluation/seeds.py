@@ -20,8 +20,8 @@ _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
 # Single pooling, and the readings of He's hierarchical pooling that are compared with each other.
 _READINGS = ("", "hierarchical", "published_all")
 NULL = (
-    "equals single pooling by algebra, so this row is the null of the claim for hierarchical "
-    "pooling: whatever it differs by is noise"
+    "equals single pooling by algebra, so this row is the null hypothesis for hierarchical "
+    "pooling: any difference is noise"
 )
 
 
@@ -199,9 +199,9 @@ def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | 
 
 
 def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) -> list[Difference]:
-    """Return the differences of each of `pairs_of` the systems.
+    """Return the differences of each pair that `pairs_of` returns for the systems.
 
-    Intervals need the reference of every seed, and for MAP, MAUC and d' the scores.
+    Intervals need the reference of every seed. Those of MAP, MAUC and d' also need its scores.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
 
 
 def why_no_interval(runs: Iterable[Scored], section: str) -> str:
-    """Return why the differences of the figures of a section have no interval.
+    """Return the reason why the differences in a section have no intervals.
 
     Parameters
     ----------
@@ -272,6 +272,6 @@ def _why(*systems: Sequence[Scored]) -> str:
         return ""
     count = f"{fewest} seed" + ("s do" if fewest > 1 else " does")
     return (
-        f"{count} not tell how far trainings differ; intervals need at least "
+        f"{count} not show the variation over seeds; intervals need at least "
         f"{intervals.MIN_SEEDS} of each system"
     )

@@ -36,7 +36,7 @@ def read_info(folder: PathLike) -> dict[str, Any]:
 
 
 def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -> list[str]:
-    """Return what in a decoded folder, or in its report, is stale.
+    """Return the stale inputs of a decoded folder and of its report.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -
         what = f"{folder / 'report.json'}, by its {key}"
         links.append(_Link(what, info.get(key), made_from.get(key), "score again"))
     return [
-        f"{folder}: comes from something else ({one.before}) than {one.what} ({one.now}), "
-        f"which was made anew; {one.remedy}"
+        f"{folder}: was made from other content ({one.before}) than that of {one.what} now "
+        f"({one.now}); {one.remedy}"
         for one in links
         if one.before and one.now and one.before != one.now
     ]

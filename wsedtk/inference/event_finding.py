@@ -126,7 +126,7 @@ def read_point(
             )
         raise InputError(
             f"{path}: has no frame thresholds that a score can reach: it was tuned on scores "
-            f"without frames; tune on others, or give {option}"
+            f"without frames; tune on scores with frames, or give {option}"
         )
     return point
 

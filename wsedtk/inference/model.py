@@ -182,7 +182,7 @@ class Model:
         Raises
         ------
         InputError
-            If the samples have another shape or type, are not finite, or the rate is no rate.
+            If the samples have another shape or type, are not finite, or the rate is invalid.
         """
         rate = _check_rate(sample_rate)
         mono = audio_files.resample(_mono(samples, None), rate, self.sample_rate)
@@ -225,7 +225,7 @@ class Model:
         sound : path-like, or (S,) or (S, C) array of floating-point numbers
             A sound file, or samples in [-1, 1].
         sample_rate : int, optional
-            Sample rate of the samples in Hz. Not for a file.
+            Sample rate of the samples in Hz. Required for samples, and not allowed for a file.
         threshold : float or mapping of class to float, optional
             Frame thresholds from 0 to 1, or infinity for never, instead of those of the operating
             point: one for all classes, or of single classes.

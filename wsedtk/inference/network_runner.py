@@ -237,7 +237,7 @@ def score(
 ) -> Iterator[ScoredBatch]:
     """Score stored clips in batches of similar lengths.
 
-    The next batches are read in the meantime.
+    A background thread reads the next batches.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from wsedtk.data.tables import normal
 
 
 class Recording(NamedTuple):
-    """A sound file that an argument of the user stands for.
+    """A sound file that matches an argument of the user.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Raises
     ------
     InputError
-        If an argument stands for no recording.
+        If an argument matches no recording.
     """
     found: dict[Path, Recording] = {}
     for argument in arguments:

@@ -194,7 +194,7 @@ def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator
 
 
 def join(windows: Iterable[tuple[int, Sequence[Floats]]]) -> Iterator[list[Floats]]:
-    """Join overlapping windows: each gives way to the next in the middle of their overlap.
+    """Join overlapping windows: each is used up to the middle of its overlap with the next.
 
     Parameters
     ----------

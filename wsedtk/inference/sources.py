@@ -1,4 +1,4 @@
-"""The score curves to make of recordings: one for each, or one for each channel."""
+"""The score curves of recordings: one per recording, or one per channel."""
 
 import contextlib
 import logging

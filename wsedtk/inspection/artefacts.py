@@ -64,9 +64,9 @@ class Kind:
     ----------
     name : str
     matches : function
-        Returns whether a path is an artefact of this kind. It only looks at names and headers.
+        Returns whether a path is an artefact of this kind. It reads only names and headers.
     describe : function
-        Describes an artefact. It returns None if a closer look shows another kind. It raises
+        Describes an artefact. It returns None if the content is of another kind. It raises
         InputError if the artefact is damaged.
     """
 
@@ -125,7 +125,7 @@ def _is_experiment(path: Path) -> bool:
 
 def _state(part: About) -> str:
     if part.faults:
-        return "damaged, or does not fit"
+        return "damaged or inconsistent"
     return "whole" if part.complete else "in the making"
 
 
@@ -191,7 +191,8 @@ def describe(path: PathLike) -> About:
     Parameters
     ----------
     path : path-like
-        A file or folder. A file that belongs to a folder, such as tags.tsv, stands for the folder.
+        A file or folder. For a file that belongs to a folder, such as tags.tsv, the folder is
+        described.
 
     Returns
     -------

@@ -193,7 +193,7 @@ def describe_parts(path: Path) -> About:
     }
     if damaged:
         names = ", ".join(damaged[:3])
-        about.content["damaged_parts"] = f"{names}: made anew when the command is given again"
+        about.content["damaged_parts"] = f"{names}: written again when the command is run again"
     return about
 
 

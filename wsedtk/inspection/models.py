@@ -80,7 +80,7 @@ def describe_model_directory(path: Path) -> About:
         if key not in ("wsedtk", "commit", "init") and "fingerprint" not in key
     }
     _add_sources(about, trained)
-    about.add_input("model begun from", fingerprint=trained.get("init"))
+    about.add_input("initial model", fingerprint=trained.get("init"))
     about.add_input("published weights", trained.get("imported_from"), trained.get("fingerprint"))
     about.add_files(record)
     about.content["last_validation"] = _last_validation(path)
@@ -127,8 +127,8 @@ def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
     mapping: their fingerprints, from model.yaml or config.yaml.
     """
     for key, what in (
-        ("fit", "set fitted on"),
-        ("valid", "set validated on"),
+        ("fit", "training set"),
+        ("valid", "validation set"),
         ("features", "front end"),
     ):
         about.add_input(what, fingerprint=mapping.get(f"{key}_fingerprint"))

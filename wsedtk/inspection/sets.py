@@ -54,7 +54,7 @@ def _count_audio(dataset: DataSet) -> str:
     existing = sum(Path(path).is_file() for path in paths)
     return (
         f"{len(with_path)} clips have a path; "
-        f"of {len(paths)} looked at {existing} sound files are there"
+        f"{existing} of {len(paths)} sound files that were checked exist"
     )
 
 

@@ -271,7 +271,7 @@ def read_spec(folder: PathLike) -> ModelSpec:
 def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     """Read a model directory.
 
-    The docstring of the module says what the model directory of a stranger can cause.
+    See the docstring of the module for the risks of a model directory from an untrusted source.
 
     Parameters
     ----------

@@ -156,7 +156,7 @@ class Graph(nn.Module):
     Raises
     ------
     InputError
-        If front end or network are too large for an ONNX file.
+        If the front end or the network is too large for an ONNX file.
     """
 
     def __init__(self, frontend: FrontendConfig, runner: Runner) -> None:

@@ -49,7 +49,7 @@ _TRAINING = {
     "f1": "F1 on the validation set",
     "map": "MAP on the validation set",
     "loss": "loss on the validation set",
-    "init": "begun from the model",
+    "init": "initial model",
     "imported_from": "imported from",
 }
 
@@ -299,13 +299,13 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
     found = (
         []
         if _has_licence(path, text)
-        else ["README.md says no licence: write one in its first lines, `license: ...`"]
+        else ["README.md names no licence; add `license: ...` to its first lines"]
     )
     if not _MARKED.search(text):
         return found
     text = text.replace("\r\n", "\n")
     if f"- Fingerprint: {fingerprint}\n" not in text:
-        found.append("README.md is of another model; wsedtk report writes it anew")
+        found.append("README.md describes another model; run wsedtk report to update it")
     missing = [
         "/".join(scored.parts[-2:])
         for scored, report in _scored(folder, fingerprint)
@@ -313,12 +313,12 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
     ]
     if missing:
         found.append(
-            f"README.md lacks the scores, as they are now, of {', '.join(missing)}; "
-            "wsedtk report writes them into it"
+            f"README.md lacks the current results of {', '.join(missing)}; "
+            "run wsedtk report to update it"
         )
     if _use(folder) not in text:
         found.append(
-            "README.md tells of another operating point, or of none; wsedtk report writes it anew"
+            "README.md describes another operating point, or none; run wsedtk report to update it"
         )
     return found
 

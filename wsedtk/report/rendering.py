@@ -44,12 +44,12 @@ def breakable(name: str) -> Markup:
 
 
 def escape_markdown(text: object) -> str:
-    """Return text as one line of Markdown that shows this text.
+    """Escape text as one line of Markdown.
 
-    It becomes no markup, link, HTML, formula or cell of a table.
+    The line contains no markup, link, HTML, formula or table cell.
     """
     line = " ".join(printable(str(text)).split())
-    # As entities, these characters have no meaning in any dialect of Markdown.
+    # Written as entities, these characters have no special meaning in any Markdown dialect.
     line = re.sub(r"[&<>|~$@:^]|(?<=\bwww)\.", lambda found: f"&#{ord(found.group())};", line)
     line = re.sub(r"(?<!&)#|[\\`*_{}\[\]!]", r"\\\g<0>", line)
     return re.sub(r"^(\d*)([-+.)=])(?!\d)", r"\1\\\2", line)

@@ -157,7 +157,7 @@ def add_curves(page: Page, group: Sequence[Scored]) -> None:
         f"{first.set}: precision and recall of tags",
         plots.precision_recall(panels, [one.system for one in group], ["at the clip threshold"]),
         caption=f"Tags of clips, {which}; AP: average precision. "
-        "The point is where the clip threshold lies.",
+        "The point shows the clip threshold.",
     )
 
 
@@ -197,8 +197,8 @@ def add_segment_curves(page: Page, found: Sequence[Scored]) -> None:
         f"{first.set}: precision and recall of segments",
         plots.precision_recall(panels, [one.system for one in group], marks),
         caption=f"Segments of 1 s, {which}: the curve is of the scores that the model gives a "
-        "segment, AP its area. The points are where the decoded events lie; those of filtered "
-        "frames need not be on the curve.",
+        "segment, AP its area. The points show the decoded events; filters can move a point "
+        "off the curve.",
     )
 
 

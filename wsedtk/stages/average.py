@@ -55,8 +55,8 @@ class _Member:
     """The scores of one system: those of the N clips and K classes of the mean."""
 
     scores: Scores
-    columns: list[int]  # (K,) of the classes
-    rows: Rows  # (N,) of the clips
+    columns: list[int]  # (K,), the column of each class
+    rows: Rows  # (N,), the row of each clip
     weight: float  # the weights of all systems sum to 1
 
 
@@ -110,7 +110,7 @@ class _Ensemble:
         )
 
     def _mean(self, arrays: Sequence[Floats]) -> Floats:
-        """Return the mean of arrays (T, K). Shorter ones continue with zeros."""
+        """Return the weighted mean of arrays (T, K), padded with zeros to the longest one."""
         out = np.zeros((max(map(len, arrays)), arrays[0].shape[1]))
         for one, array in zip(self.members, arrays):
             out[: len(array)] += one.weight * array
@@ -212,8 +212,8 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
         if missing or odd:
             raise InputError(
                 f"{source.path}: its clips are not those of {sources[0].path}"
-                + (f"; {len(missing)} only there: {tables.first(missing)}" if missing else "")
-                + (f"; {len(odd)} only here: {tables.first(odd)}" if odd else "")
+                + (f"; {len(missing)} missing here: {tables.first(missing)}" if missing else "")
+                + (f"; {len(odd)} unexpected: {tables.first(odd)}" if odd else "")
             )
         found.append(np.array([rows[key] for key in keys]))
     return found
@@ -222,7 +222,7 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
 def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
     """Return the number of frames (N,) that all sources have of each clip.
 
-    A source may have or lack frames that begin after the end of a clip. Raises InputError if
+    Sources may differ in frames that begin after the end of a clip. Raises InputError if
     other frames, or durations, differ.
     """
     has_frames = [source.has("frame") for source in sources]
@@ -256,7 +256,7 @@ def _check_resolution(source: Scores, other: Scores, most_frames: int) -> None:
     if difference > 1e-3 * other.seconds_per_frame or drift > score_tables.ROUNDING_SECONDS:
         raise InputError(
             f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of "
-            f"{other.path} {other.seconds_per_frame:g} s; only scores at one resolution have a mean"
+            f"{other.path} {other.seconds_per_frame:g} s; only equal frames can be averaged"
         )
 
 

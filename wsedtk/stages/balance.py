@@ -22,7 +22,7 @@ Indices = npt.NDArray[np.int64]
 
 
 class ClassCounts(NamedTuple):
-    """What became of the clips of one class.
+    """The numbers of clips of one class in the split.
 
     Attributes
     ----------

@@ -268,7 +268,7 @@ def _is_same(path: PathLike, other: PathLike) -> bool:
 def _check_outputs(
     form: formats.EventFormat, sources: Sequence[Source], options: DetectOptions
 ) -> None:
-    """Raise InputError if the outputs can't hold the events."""
+    """Raise InputError if output options exclude each other, or can't hold the events."""
     output, output_dir, scores = options.output, options.output_dir, options.scores
     if output is not None and output_dir is not None:
         raise InputError(

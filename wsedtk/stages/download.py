@@ -151,8 +151,8 @@ def _order(
 ) -> _Order:
     """Return the clips to try.
 
-    Videos that never failed come first, then those whose last failure is the oldest. A run thus
-    never begins with what stopped the last one.
+    Videos that never failed come first, then those whose last failure is the oldest. Therefore a
+    run does not start with the videos that stopped the previous run.
     """
     dead = {} if retry_dead else failures.dead_videos()
     missing = [clip for clip in clips if clip not in there]
@@ -168,7 +168,7 @@ def _order(
 
 @dataclasses.dataclass
 class _Outcomes:
-    """What became of the clips of a run.
+    """The outcomes of the clips of a run.
 
     Attributes
     ----------

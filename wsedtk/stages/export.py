@@ -85,7 +85,7 @@ def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> Opera
     path = Path(model_dir) / "operating_point.yaml"
     if not path.exists():
         _LOG.info(
-            f"{path}: no such file; the ONNX file gets no thresholds (run wsedtk tune for them)"
+            f"{path}: no such file; the ONNX file has no thresholds (wsedtk tune writes them)"
         )
         return None
     point = operating_point.read(path)

@@ -135,7 +135,7 @@ def clip_samples(
 def clip_features(
     frontend_config: FrontendConfig, max_seconds: float, crop: bool, path: PathLike
 ) -> Clip:
-    """Compute the features (T, F) of a sound file. Parameters as of `clip_samples`."""
+    """Compute the features (T, F) of a sound file; see `clip_samples` for the parameters."""
     clip = clip_samples(frontend_config, max_seconds, crop, path)
     if clip.values is None:
         return clip
@@ -170,7 +170,7 @@ class _Work:
 def _work(
     frontend_config: FrontendConfig, max_seconds: float, crop: bool, device: torch.device
 ) -> _Work:
-    """Compute in the workers on a CPU, and in this process on another device."""
+    """Return how to compute features: by the workers on a CPU, else by this process."""
     settings = (frontend_config, max_seconds, crop)
     if device.type == "cpu":
         return _Work(functools.partial(clip_features, *settings), None)
@@ -219,8 +219,8 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
         raise InputError(
             f"{options.data_set}: {len(failed)} of {len(dataset)} clips failed, more than "
             f"--max-failures {options.max_failures:g} allows; the first: "
-            f"{next(iter(failed.values()))}\nMend the files, or take the clips out of the set; "
-            "the features of the others are kept for when the command is given again."
+            f"{next(iter(failed.values()))}\ncorrect the files, or remove the clips from the set; "
+            "the features of the other clips are kept for the next run"
         )
     return failed
 

@@ -1,4 +1,4 @@
-"""report: trained and evaluated systems -> one self-contained page, and its figures as files."""
+"""report: evaluated systems -> one self-contained HTML page, and its figures as files."""
 
 import dataclasses
 import html

@@ -166,8 +166,8 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
         raise InputError(f"{options.fit_set}: has no events, which frame_loss_weight needs")
     if group.size > min(cfg.batch_size, len(valid.dataset)):
         raise InputError(
-            f"{group.size} processes can't share out the {len(valid.dataset)} clips of "
-            f"{options.valid_set}, or a batch of {cfg.batch_size}; train in fewer"
+            f"{group.size} processes can't divide the {len(valid.dataset)} clips of "
+            f"{options.valid_set}, or a batch of {cfg.batch_size}; start fewer processes"
         )
     spec = preparation.model_spec(cfg, store, fit, store.statistics(fit.rows))
     num_mels = spec.frontend["num_mels"]
@@ -215,7 +215,7 @@ def _train(
     resolved = _resolved(prepared, rows, device, group)
     if group.size > 1:
         resuming.check_same_inputs(group, resolved)
-    if group.rank:  # the weights are drawn; dropout is to be each process's own
+    if group.rank:  # all ranks have drawn the same weights; dropout must differ
         torch.manual_seed(int(np.random.default_rng((cfg.seed, 5, group.rank)).integers(2**63)))
     trainer = Trainer(
         cfg,

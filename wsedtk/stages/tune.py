@@ -236,7 +236,7 @@ def _summary(options: TuneOptions) -> str:
 
 
 def _record(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> dict[str, object]:
-    """Return what the operating point tells of its tuning. dataset: all clips of the set."""
+    """Return the entry `tuned` of the operating point. dataset: all clips of the set."""
     return {
         "set": Path(options.data_set).absolute().name,
         "set_fingerprint": dataset.fingerprint(),
@@ -254,7 +254,7 @@ def _record(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> dict[s
 
 
 def _check_target(target: tuple[str, float]) -> None:
-    """Raise InputError if a target is none that decisions can reach."""
+    """Raise InputError if the quantity or the value of a target is invalid."""
     quantity, value = target
     if quantity not in thresholds.TARGETS:
         near = suggest(quantity, thresholds.TARGETS)

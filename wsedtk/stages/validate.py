@@ -92,7 +92,7 @@ class _Copies(NamedTuple):
 
 
 def _keys(names: Iterable[str]) -> Keys:
-    """Return a number (N,) for each text, 0 for "". Millions of texts would take gigabytes."""
+    """Return the hash (N,) of each text, 0 for "". Millions of texts would take gigabytes."""
     return np.fromiter(map(hash, names), np.int64)
 
 
@@ -158,7 +158,7 @@ class _Inspection:
         names, paths = self.dataset.filenames, self.dataset.paths
         copies, originals = _find_copies(self.name_keys)
         self.add(
-            "are named as another, but for a Y, the extension or the digits",
+            "have the name of another, except for a Y, the extension or the digits",
             copies,
             _quoted(names[originals]),
         )
@@ -198,7 +198,7 @@ class _Inspection:
             usual = np.bincount(known).argmax()
             odd = np.flatnonzero((rates > 0) & (rates != usual))
             details = [f"{rate} Hz" for rate in rates[odd].tolist()]
-            self.add(f"have another rate than the most, {usual} Hz", odd, details)
+            self.add(f"have another sample rate than most clips, {usual} Hz", odd, details)
 
     def compare(self, earlier: "_Inspection") -> None:
         """Note the clips, recordings and sounds that the set shares with another."""
@@ -214,7 +214,7 @@ class _Inspection:
         by_recording = np.isin(recordings, their_recordings) & ~has_shared_group
         for what, clips in (("cut from a recording", by_recording), ("of a group", ~by_recording)):
             self.add(
-                f"are {what} that {earlier.folder} has clips of too",
+                f"are {what} that also occurs in {earlier.folder}",
                 np.flatnonzero(is_shared & clips),
             )
         if self.contents is not None and earlier.contents is not None:
@@ -239,9 +239,9 @@ def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple
     if found.remark_on_mean:
         yield "are lost in the mean of their channels", found.remark_on_mean
     elif found.is_silent:
-        yield "are silent, one sample like the other", ""
+        yield "are silent: all samples are equal", ""
     elif found.peak > FAR_OUTSIDE:
-        yield "reach far beyond full scale, a matter of level and no damage", f"peak {found.peak:g}"
+        yield "far exceed full scale; only the level is wrong", f"peak {found.peak:g}"
     elif found.full_scale >= CLIPPED:
         yield (
             f"are clipped, {CLIPPED:.1%} or more of their samples at full scale",

@@ -68,7 +68,7 @@ class FeatureResolution:
 class Augmentation(abc.ABC):
     """A random change of training batches.
 
-    A subclass is created with the layout of the features, and with the options that the
+    A subclass is created with the resolution of the features, and with the options that the
     configuration lists. It raises ValueError if an option is wrong.
 
     Parameters

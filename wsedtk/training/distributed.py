@@ -111,7 +111,7 @@ class Group:
 
 
 class _LossOutputs(torch.nn.Module):
-    """A network whose output is detached from what the loss does not depend on.
+    """A network that detaches the outputs on which the loss does not depend.
 
     DDP would wait for the gradients of the rest forever.
     """
@@ -221,7 +221,7 @@ class Several(Group):
 
 
 def _is_loss(error: BaseException) -> bool:
-    """Return whether an exception says that another process can't be reached."""
+    """Return whether an exception means that the communication of the processes failed."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
@@ -295,7 +295,7 @@ def joining(device: str) -> Iterator[Group]:
         return
     store = None
     try:
-        # No Python handler runs while this process waits for the others, so that signals end it.
+        # While this process waits for the others, Python runs no handlers: let signals end it.
         with handled(signal.SIG_DFL):
             store, _, _ = next(rendezvous("env://"))
             on_cpu = device == "cpu" or not torch.cuda.is_available()

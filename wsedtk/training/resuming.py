@@ -35,7 +35,7 @@ _MEANING = {
     "valid_fingerprint": ", the validation set",
     "init": ", the initial model",
 }
-_OVERWRITE = "choose another directory, or train anew with overwrite (--overwrite)"
+_OVERWRITE = "choose another directory, or start again with overwrite (--overwrite)"
 # Returns a context manager that yields a list, to which the names of arriving signals are appended.
 StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 

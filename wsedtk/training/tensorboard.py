@@ -21,7 +21,7 @@ def _writer_class() -> "type[SummaryWriter] | None":
     """Return torch's SummaryWriter, or None if TensorBoard is missing or broken."""
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except Exception:  # protobuf may raise anything; a training does not fail for want of curves
+    except Exception:  # protobuf may raise anything; missing curves must not end a training run
         return None
     return SummaryWriter
 

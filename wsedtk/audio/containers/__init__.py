@@ -1,4 +1,4 @@
-"""Containers: where the streams of sound lie in a file, found without decoding.
+"""Find the streams of sound in container files, without decoding.
 
 It may import `core`.
 """

@@ -1,9 +1,9 @@
 """Find the streams of sound in a file by its container, without decoding.
 
-`find_layout` returns where the streams lie, corrects header fields that were never filled in, and
-compares the announced length with the bytes that exist. It reads a few hundred bytes of WAV, AIFF,
-AU, CAF, W64 and FLAC files. It reads all pages of Ogg files and all frames of MP3 files, because
-their headers do not hold the length.
+`find_layout` returns the offsets of the streams, corrects header fields that were never filled in,
+and compares the announced length with the bytes that exist. It reads a few hundred bytes of WAV,
+AIFF, AU, CAF, W64 and FLAC files. It reads all pages of Ogg files and all frames of MP3 files,
+because their headers do not hold the length.
 """
 
 from typing import BinaryIO

@@ -5,8 +5,8 @@
                                            and no spaces after the commas)
     filename                               a clip without any
 
-A clip without any may also be a row of the other forms whose other columns are empty. In a row with
-times they may also be `nan`. Lists are tab-separated UTF-8 with any line ends, with a header (the
+A clip without tags or events may also have a row of another form with all other columns empty, or
+`nan` in a row with times. Lists are tab-separated UTF-8 with any line ends, with a header (the
 columns in any order) or without one (in the order above). Tabs at the end of a line, spaces around
 fields and blank lines are ignored.
 """
@@ -36,7 +36,7 @@ _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
 # A row that is separated by something else than tabs, read as the name of one clip
 _NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_SAME_SECONDS = 5e-4  # that times may differ from those in the file name
+_SAME_SECONDS = 5e-4  # tolerance in seconds between times and those in the file name
 
 
 @FORMATS.register("tsv")

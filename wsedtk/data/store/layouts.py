@@ -337,7 +337,7 @@ def check_texts(path: PathLike, texts: Collection[str]) -> None:
 
 
 def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
-    """Raise InputError if a file name occurs twice, or a table can't hold it.
+    """Raise InputError if a file name occurs twice, or has characters that tables can't hold.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
 
 
 def wrong_rows(name: str, values: Floats) -> Booleans:
-    """Return which rows (B,) of scores (B, ..., K) hold a number that is none from 0 to 1.
+    """Return which rows (B,) of scores (B, ..., K) hold a number that is not from 0 to 1.
 
     A millionth above 1 is rounding. Weights (`name` is "weight") have no upper limit.
     """

@@ -153,7 +153,7 @@ class ScoreFile:
         return len(self.filenames)
 
     def _check_content(self) -> None:
-        """Raise InputError if the clips, classes or times are impossible."""
+        """Raise InputError if the clips, classes or times are invalid."""
         labels = self.labels
         if not len(self) or not labels or len(set(labels)) < len(labels):
             raise InputError(

@@ -33,8 +33,7 @@ def find_shards(path: PathLike) -> list[Path]:
         raise InputError(f"{path}: no such file or shards; create it with wsedtk extract")
     if len(counts) > 1:
         raise InputError(
-            f"{path}: shards of {' and of '.join(map(str, counts))} lie side by side; "
-            "remove the old ones"
+            f"{path}: found shards of {' and of '.join(map(str, counts))}; remove the old ones"
         )
     shards = [shard_path(path, k, counts[0]) for k in range(1, counts[0] + 1)]
     missing = [shard.name for shard in shards if not shard.exists()]

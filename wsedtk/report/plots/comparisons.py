@@ -122,7 +122,7 @@ def class_errors(labels: Sequence[str], systems: Sequence[SystemErrors]) -> Figu
 
 @styled
 def pooling_comparison(metrics: Sequence[str], systems: Sequence[SystemFigures]) -> Figure:
-    """Draw the figures of each system with their intervals, one panel a metric.
+    """Draw the metrics of each system with their intervals, one panel per metric.
 
     Each pooling has a colour.
 

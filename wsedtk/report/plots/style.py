@@ -99,9 +99,10 @@ def legend_columns(names: Collection[str]) -> int:
 
 
 def plain(text: str, longest: int = 60) -> str:
-    """Return a name so that matplotlib shows it as it is. A long one is cut.
+    """Escape a name for matplotlib, and cut it to `longest` characters.
 
-    A dollar sign would begin a formula. An underscore in front would hide a class in the legend.
+    matplotlib reads a dollar sign as the start of a formula, and hides legend entries that begin
+    with an underscore.
     """
     shortened = text if len(text) <= longest else f"{text[: longest - 3]}..."
     text = str(printable(shortened))

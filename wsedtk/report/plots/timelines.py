@@ -23,7 +23,7 @@ LONG_SECONDS = 300  # From this duration on, times are hours, minutes and second
 # Seconds from one tick to the next.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-LONGEST_NAME = 24  # of a system beside its events. Longer ones are replaced by numbers there.
+LONGEST_NAME = 24  # characters of a name beside its events; longer ones become numbers
 
 Tints = Mapping[int, str]  # the colour of each class that is drawn
 

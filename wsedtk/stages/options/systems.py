@@ -101,7 +101,7 @@ class BalanceOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """The inputs, the output and the settings of a training. `train` takes them.
+    """The inputs, the output and the settings of a training run. `train` takes them.
 
     Parameters
     ----------
