@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import wsedtk
 from wsedtk import __version__
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
@@ -142,11 +143,16 @@ def asked_anew():
 
 
 def test_outside_a_checkout(tmp_path, monkeypatch, asked_anew):
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "core" / "provenance.py"))
     assert (
         provenance.made_by() == {"wsedtk": __version__, "commit": "unknown"}
         and record(tmp_path)["commit"] == "unknown"
     )
+
+
+def test_the_file_is_two_folders_below_the_checkout():
+    """`commit` looks there for the repository."""
+    assert Path(provenance.__file__).parents[1] == Path(wsedtk.__file__).parent
 
 
 def test_without_git(tmp_path, monkeypatch, asked_anew):
@@ -164,20 +170,20 @@ def git(folder, *arguments):
 
 
 def test_a_checkouts_commit_and_whether_it_is_changed(tmp_path, monkeypatch, asked_anew):
-    (tmp_path / "wsedtk").mkdir()
-    (tmp_path / "wsedtk" / "provenance.py").write_text("1")
+    (tmp_path / "wsedtk" / "core").mkdir(parents=True)
+    (tmp_path / "wsedtk" / "core" / "provenance.py").write_text("1")
     (tmp_path / "other").mkdir()
     for folder, name in ((tmp_path, "wsedtk"), (tmp_path / "other", "")):
         git(folder, "init", "--quiet")
         git(folder, "add", "--all", f"./{name}")
         git(folder, "commit", "--quiet", "--allow-empty", "--message", "x")
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "wsedtk" / "core" / "provenance.py"))
     monkeypatch.setenv(
         "GIT_DIR", str(tmp_path / "other" / ".git")
     )  # as in a hook of another checkout
     clean = provenance.commit()
     assert len(clean) == 12 and clean == git_head(tmp_path)[:12]
-    (tmp_path / "wsedtk" / "provenance.py").write_text("2")
+    (tmp_path / "wsedtk" / "core" / "provenance.py").write_text("2")
     assert provenance.commit() == clean  # cached for the process
     provenance.commit.cache_clear()
     assert provenance.commit() == clean + "+"

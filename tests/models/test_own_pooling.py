@@ -197,7 +197,7 @@ def test_a_model_directory_imports_no_pooling_without_consent(own, corpus, tmp_p
         ("Negative", r"Negative': expected weights >= 0 of the shape \(2, 12, 3\), found"),
         ("PerFrame", r"PerFrame': expected weights >= 0 .*, found the shape \(2, 12, 1\)"),
         ("Forgetful", "there are no weights of the network; set needs_weights = True"),
-        ("Broken", "network 'dcase-crnn': the table of weights is missing"),
+        ("Broken", "network 'dcase-crnn': RuntimeError: the table of weights is missing"),
         ("Other", "Other': is not a subclass of wsedtk.models.pooling_functions.PoolingFunction"),
         ("Missing", "Missing': module 'poolings_of_a_test' has no attribute 'Missing'"),
     ],

@@ -847,3 +847,19 @@ def test_headers_that_make_results_unreliable(model, run, tmp_path):
     result = run("detect", model, tmp_path)
     assert result.exit_code == 0 and "cut.wav: breaks off after 20 of 40 s" in result.stderr
     assert "low.wav: the sample rate is 8000 Hz, so there is nothing above 4000 Hz" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--output", "--output-dir", "--scores", "--plot"])
+def test_recordings_are_not_replaced(model, run, tmp_path, option):
+    """A recording may have the name of an output, here of that of the recording `a`."""
+    suffix = ".png" if option == "--plot" else ".tsv"
+    names = ("a", f"a{suffix}")
+    for name in names:
+        soundfile.write(tmp_path / name, tones(2), RATE, format="WAV")
+    recording = tmp_path / names[1]
+    content = recording.read_bytes()
+    output = recording if option == "--output" else tmp_path
+    result = run("detect", model, *(tmp_path / name for name in names), option, output)
+    assert result.exit_code == 1, result.stderr
+    assert "is a recording, and an output would replace it" in result.stderr
+    assert recording.read_bytes() == content

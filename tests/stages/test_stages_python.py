@@ -208,7 +208,8 @@ def test_info(scored, tmp_path, silent):
 )
 def test_values_that_would_go_unnoticed(name, values, message):
     kind = getattr(options, f"{name}Options")
-    paths = {"Tune": "abc", "Decode": "abc"}.get(name, "ab")
+    several = {"Detect": ("a", ["b"]), "Average": (["a"], "b"), "Report": (["a"], "b")}
+    paths = {"Tune": "abc", "Decode": "abc", **several}.get(name, "ab")
     with pytest.raises(InputError, match=message):
         kind(*paths, **values)
 
@@ -229,3 +230,22 @@ def test_values_that_would_go_unnoticed(name, values, message):
 def test_targets_that_are_none(values, message):
     with pytest.raises(InputError, match=message):
         tune.run(options.TuneOptions("a", "b", "c", **values))
+
+
+@pytest.mark.parametrize(
+    "kind, arguments, name",
+    [
+        (options.DetectOptions, ("m", "a.wav"), "audio"),
+        (options.ReportOptions, ("exp/m", "r.html"), "folders"),
+        (options.InfoOptions, ("exp/m",), "paths"),
+        (options.AverageOptions, ("a.h5", "b.h5"), "scores"),
+    ],
+)
+def test_a_text_is_no_sequence(kind, arguments, name):
+    with pytest.raises(InputError, match=f"{name}: found '.*'; expected a sequence, such as \\['"):
+        kind(*arguments)
+
+
+def test_a_target_is_a_pair():
+    with pytest.raises(InputError, match="target: found 'precision=0.9'; expected a quantity and"):
+        options.TuneOptions("s.h5", "data", "p.yaml", target="precision=0.9")

@@ -38,7 +38,7 @@ def commit() -> str:
     If files of the checkout are changed, the name ends in "+".
     """
     here = Path(__file__).absolute().parent
-    if not (here.parent / ".git").exists():
+    if not (here.parents[1] / ".git").exists():
         return "unknown"
     # In a git hook, such variables can name another checkout.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

@@ -85,9 +85,9 @@ class Registry(Generic[T]):
         module_name, _, attribute = name.partition(":")
         try:
             found: T = getattr(importlib.import_module(module_name), attribute)
-        except Exception as error:  # a user's module may raise anything
-            reason = str(error) or type(error).__name__
-            raise InputError(f"{self.kind} {name!r}: {reason}") from None
+        except (Exception, SystemExit) as error:  # a user's module may raise anything
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self.kind} {name!r}: {reason}") from error
         return found
 
     def _import_modules(self) -> None:

@@ -3,7 +3,7 @@
 N clips, S segments of all clips together, K classes, R resamples.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from wsedtk.evaluation.columns import (
     descriptions_to_json,
 )
 from wsedtk.evaluation.evidence import Evidence
-from wsedtk.evaluation.metric import Metric
+from wsedtk.evaluation.metric import Figures, Metric
 from wsedtk.evaluation.metric_list import CLASS_METRICS
 
 
@@ -96,14 +96,26 @@ def _measure_baselines(report: dict[str, Any], evidence: Evidence) -> None:
 
 def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metric]) -> None:
     """Fill in the figures of metrics of the user's own, and their descriptions."""
-    results = {function: function(evidence) for function in {one.function for one in own}}
+    results: dict[Callable[[Evidence], Figures], Figures] = {}
     for metric in own:
         where = f"metric {metric.name!r}"
+        if metric.function not in results:
+            try:
+                results[metric.function] = metric.function(evidence)
+            except Exception as error:  # a function of the user's may raise anything
+                raise InputError(
+                    f"{where}: its function raised {type(error).__name__}: {error}; --verbose "
+                    "shows where"
+                ) from error
         figures = results[metric.function]
         if not isinstance(figures, Mapping):
             raise InputError(
                 f"{where}: its function returned {type(figures).__name__}; "
                 "expected a mapping of key to figure"
+            )
+        if metric.key not in figures:
+            raise InputError(
+                f"{where}: its function returned no {metric.key!r}; found {', '.join(figures)}"
             )
         value = checked_figure(figures.get(metric.key), where)
         report.setdefault(metric.section, {})[metric.key] = value

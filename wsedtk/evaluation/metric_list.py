@@ -14,6 +14,7 @@ from wsedtk.core.types import Floats, Integers
 from wsedtk.evaluation import average_precision, metrics, psds
 from wsedtk.evaluation.evidence import Evidence
 from wsedtk.evaluation.metric import ClassMetric, Counted, Figures, Metric, Place
+from wsedtk.evaluation.sed_eval_metrics import T_COLLAR
 
 METRICS: Registry[Metric] = Registry("metric", __name__)
 
@@ -166,7 +167,7 @@ def _event_counts(evidence: Evidence) -> Integers:
 _event_metric = functools.partial(
     Metric,
     section="event",
-    legend="event F1: onsets within 200 ms",
+    legend=f"event F1: onsets within {1000 * T_COLLAR:g} ms",
     function=_event,
     counted=Counted(_event_counts, metrics.f1_figures, metrics.f1_parts),
 )

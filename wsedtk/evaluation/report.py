@@ -19,7 +19,7 @@ _CI = "_ci"  # ends the key of an interval in report.json
 
 @dataclasses.dataclass(frozen=True)
 class F1:
-    """Precision, recall and F1: of tags, or of events (onset within 200 ms).
+    """Precision, recall and F1: of tags, or of events (see `sed_eval_metrics`).
 
     Attributes
     ----------

@@ -16,6 +16,7 @@ from wsedtk.evaluation.report_data import (
     why_no_interval,
     zero_length_note,
 )
+from wsedtk.evaluation.sed_eval_metrics import T_COLLAR
 
 Kind = Literal["tags", "events"]
 Layout = Literal["folder", "tags", "events"]
@@ -165,7 +166,8 @@ def _notes(report: Mapping[str, Any], with_events: bool) -> Iterator[str]:
         )
         event = Column("F1", "event", "f1")
         yield (
-            f"events (200 ms): {_in_words(report, [event])}{zero_length_note(report)}; "
+            f"events ({1000 * T_COLLAR:g} ms): {_in_words(report, [event])}"
+            f"{zero_length_note(report)}; "
             f"{_in_words(report, _section(report, 'psds'))} {psds_note(report)}".rstrip()
         )
     elif over:

@@ -97,7 +97,8 @@ def event_metrics(
 ) -> EventMetrics:
     """Return event-based metrics.
 
-    An onset may differ by 200 ms, an offset by 200 ms or 20 % of the length of the true event.
+    An onset may differ by T_COLLAR, an offset by T_COLLAR or PERCENTAGE_OF_LENGTH of the length
+    of the true event.
 
     Parameters
     ----------

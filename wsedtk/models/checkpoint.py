@@ -248,18 +248,24 @@ def _package(name: str) -> str:
     return name.partition(":")[0].partition(".")[0]
 
 
-def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> str | None:
-    """Return the first network or pooling function of a model whose code is not trusted."""
-    packages = os.environ.get(TRUSTED, "").split(",")
-    for name in (spec.network, spec.pooling):
-        if ":" in name and name not in trusted and _package(name) not in packages:
-            return name
-    return None
+def _trusted_packages() -> list[str]:
+    packages = [package.strip() for package in os.environ.get(TRUSTED, "").split(",")]
+    return [package for package in packages if package]
+
+
+def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> list[str]:
+    """Return the network and the pooling function of a model if their code is not trusted."""
+    packages = _trusted_packages()
+    return [
+        name
+        for name in (spec.network, spec.pooling)
+        if ":" in name and name not in trusted and _package(name) not in packages
+    ]
 
 
 def is_trusted(spec: ModelSpec) -> bool:
     """Whether loading the model runs only code of wsedtk, or of packages that the user trusts."""
-    return _untrusted(spec) is None
+    return not _untrusted(spec)
 
 
 def read_spec(folder: PathLike) -> ModelSpec:
@@ -298,11 +304,12 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
         )
     described = config.read_yaml(folder / "model.yaml")
     spec = config.from_mapping(ModelSpec, described, str(folder / "model.yaml"))
-    untrusted = _untrusted(spec, trusted)
-    if untrusted is not None:
+    if untrusted := _untrusted(spec, trusted):
+        names = " and ".join(map(repr, untrusted))
+        packages = dict.fromkeys([*_trusted_packages(), *map(_package, untrusted)])
         raise InputError(
-            f"{folder}: model.yaml names code from outside wsedtk, {untrusted!r}, which is not run "
-            f"without your consent; if you trust it, set {TRUSTED}={_package(untrusted)} in the "
+            f"{folder}: model.yaml names code from outside wsedtk, {names}, which is not run "
+            f"without your consent; if you trust it, set {TRUSTED}={','.join(packages)} in the "
             "environment"
         )
     tensors, content = _read_weights(folder / "model.safetensors")

@@ -66,7 +66,7 @@ def build_network(
     try:
         return found(Pooling(pooling, num_classes, hierarchy, groups), **options)
     except Exception as error:  # options that do not fit make PyTorch raise various exceptions
-        raise InputError(f"{where}: {_first_line(error)} (options: {options})") from None
+        raise InputError(f"{where}: {_first_line(error)} (options: {options})") from error
 
 
 def _check_sizes(options: dict[str, object], where: str) -> None:
@@ -90,8 +90,12 @@ def _is_too_large(value: object) -> bool:
 
 
 def _first_line(error: Exception) -> str:
+    """Return the type of an exception, and the first line of its message."""
+    if isinstance(error, InputError):
+        return str(error)
     lines = str(error).splitlines()
-    return lines[0] if lines and lines[0] else type(error).__name__
+    name = type(error).__name__
+    return f"{name}: {lines[0]}" if lines and lines[0] else name
 
 
 def check_network(network: Network, name: str, num_mels: int, num_classes: int) -> None:
@@ -138,8 +142,9 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
         raise
     except Exception as error:  # a network of a user's own may raise anything
         raise InputError(
-            f"{where}: can't be run on {num_mels} mel bins: {_first_line(error)}"
-        ) from None
+            f"{where} with pooling {network.pooling.method!r}: can't be run on {num_mels} mel "
+            f"bins: {_first_line(error)}; --verbose shows where"
+        ) from error
     finally:
         network.train()
 

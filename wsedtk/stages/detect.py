@@ -286,6 +286,19 @@ def _check_outputs(
             "a file in this format holds the events of one recording; for several recordings or "
             "channels, name a folder: --output-dir DIR"
         )
+    written = {Path(output).resolve()} if output is not None else set()
+    for folder, suffix in (
+        (output_dir, form.suffix),
+        (scores, ".tsv"),
+        (options.plot, ".png"),
+    ):
+        if folder is not None:
+            written |= {Path(folder, f"{one.name}{suffix}").resolve() for one in sources}
+    for one in sources:
+        if Path(one.path).resolve() in written:
+            raise InputError(
+                f"{one.path}: is a recording, and an output would replace it; name another output"
+            )
 
 
 def _results(

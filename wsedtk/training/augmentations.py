@@ -298,5 +298,34 @@ def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentat
         )
     try:
         return kind(layout, **options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"augmentations: {name!r}: {error}") from None
+    except Exception as error:  # a class of the user's may raise anything
+        raise InputError(f"augmentations: {name!r}: {error or type(error).__name__}") from error
+
+
+def apply(augmentation: Augmentation, batch: Batch, generators: Generators) -> Batch:
+    """Apply an augmentation to a batch, and check its contract.
+
+    Raises
+    ------
+    InputError
+        If the result is not a batch of the same shapes and types.
+    """
+    changed: object = augmentation(batch, generators)
+    kind = type(augmentation)
+    where = f"augmentation {kind.__module__}:{kind.__name__}"
+    if not isinstance(changed, Batch):
+        raise InputError(f"{where}: found {type(changed).__name__}; expected a Batch")
+    for field in dataclasses.fields(Batch):
+        before, after = getattr(batch, field.name), getattr(changed, field.name)
+        if _layout(before) != _layout(after):
+            raise InputError(
+                f"{where}: {field.name}: found {_layout(after)}; expected {_layout(before)}, as in "
+                "the batch that it gets"
+            )
+    return changed
+
+
+def _layout(value: object) -> str:
+    if not isinstance(value, torch.Tensor):
+        return repr(value)[:80]
+    return f"a tensor {tuple(value.shape)} of {value.dtype} on {value.device}"

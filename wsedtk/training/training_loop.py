@@ -337,7 +337,7 @@ class Trainer:
                 np.random.default_rng((self.cfg.seed, 4, self.step, row)) for row in self.rows
             ]
             for augmentation in self.augmentations:
-                batch = augmentation(batch, generators)
+                batch = augmentations.apply(augmentation, batch, generators)
         if not self.mixes_clips:
             return batch
         share = self.group.share

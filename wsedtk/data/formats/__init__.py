@@ -104,6 +104,12 @@ def event_format(name: str) -> EventFormat:
             f"event format {name!r}: the class lacks 'suffix' or 'text'; define both, as "
             "wsedtk.data.formats.EventFormat describes"
         )
+    suffix = found.suffix
+    if not isinstance(suffix, str) or not suffix.startswith(".") or "/" in suffix:
+        raise InputError(
+            f"event format {name!r}: found the suffix {suffix!r}; expected the end of a file name, "
+            "such as '.csv'"
+        )
     return found()
 
 

@@ -1,6 +1,7 @@
 """Checks of options that the command line checks by its types, and Python callers can get wrong."""
 
 import math
+import os
 import types
 import typing
 from collections.abc import Sequence
@@ -8,26 +9,38 @@ from collections.abc import Sequence
 from wsedtk.core.errors import InputError
 
 
-def check_choices(options: object) -> None:
-    """Check the fields of a dataclass that are annotated with Literal.
+def check_fields(options: object) -> None:
+    """Check the fields of a dataclass that are annotated with Literal or Sequence.
 
     Raises
     ------
     InputError
-        If a field has a value that its annotation does not list.
+        If a field has a value that its Literal does not list, or is a single text or path, or a
+        number, where a sequence is expected.
     """
     for name, kind in typing.get_type_hints(type(options)).items():
-        choices = _choices(kind)
-        if choices and getattr(options, name) not in choices:
+        if name == "_":  # dataclasses.KW_ONLY
+            continue
+        value, choices = getattr(options, name), _choices(kind)
+        if choices and value not in choices:
             expected = " or ".join(map(repr, choices))
-            raise InputError(f"{name}: found {getattr(options, name)!r}; expected {expected}")
+            raise InputError(f"{name}: found {value!r}; expected {expected}")
+        alternatives = typing.get_args(kind) if _is_union(kind) else (kind,)
+        takes_several = any(typing.get_origin(one) is Sequence for one in alternatives)
+        is_single = isinstance(value, (str, os.PathLike, int, float))
+        if takes_several and is_single and str not in alternatives:
+            raise InputError(f"{name}: found {value!r}; expected a sequence, such as [{value!r}]")
+
+
+def _is_union(kind: object) -> bool:
+    return typing.get_origin(kind) in (types.UnionType, typing.Union)
 
 
 def _choices(kind: object) -> list[object]:
     """Return the values that an annotation lists, and None if it allows None."""
     if typing.get_origin(kind) is typing.Literal:
         return list(typing.get_args(kind))
-    if typing.get_origin(kind) not in (types.UnionType, typing.Union):
+    if not _is_union(kind):
         return []
     found = [value for inner in typing.get_args(kind) for value in _choices(inner)]
     return [*found, None] if found and type(None) in typing.get_args(kind) else found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.stages.options.checks import check_range
+from wsedtk.stages.options.checks import check_fields, check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,7 @@ class ValidateOptions:
     jobs: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_range("jobs", self.jobs, 1)
 
 
@@ -75,6 +76,7 @@ class DownloadOptions:
     program: str = "yt-dlp"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_range("jobs", self.jobs, 1)
         if not (0 <= self.sleep_seconds and math.isfinite(self.sleep_seconds)):
             raise InputError(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.stages.options.checks import check_choices, check_numbers, check_range
+from wsedtk.stages.options.checks import check_fields, check_numbers, check_range
 
 LONGEST_EVENT_SECONDS = 86400  # the longest `min_duration`
 
@@ -103,10 +103,16 @@ class TuneOptions:
     gate_by_tags: bool = False
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
         check_range("seed", self.seed, 0)
         for name in ("median_seconds", "min_seconds", "max_gap_seconds"):
             check_numbers(name, getattr(self, name))
+
+        if self.target is not None and (isinstance(self.target, str) or len(self.target) != 2):
+            raise InputError(
+                f"target: found {self.target!r}; expected a quantity and its value, such as "
+                "('precision', 0.9)"
+            )
 
     def check_ways(self) -> None:
         """Raise InputError if several options choose the same thresholds."""
@@ -151,7 +157,7 @@ class DecodeOptions:
     mode: Literal["segment", "frame"] | None = None
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +191,7 @@ class ScoreOptions:
     own_metrics: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_range("num_resamples", self.num_resamples, 0)
 
 
@@ -216,7 +223,7 @@ class ScoreFilesOptions:
     num_resamples: int = 0
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
         check_range("num_resamples", self.num_resamples, 0)
 
 
@@ -285,7 +292,7 @@ class DetectOptions:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
         check_range("max_failures", self.max_failures, 0, 1)
         if self.min_duration is not None:
             check_range("min_duration", self.min_duration, 0, LONGEST_EVENT_SECONDS)
@@ -325,6 +332,7 @@ class AverageOptions:
     labels: PathLike | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.weights is not None:
             check_numbers("weights", self.weights)
 
@@ -357,7 +365,7 @@ class ReportOptions:
     figure_format: Literal["png", "svg", "pdf"] = "png"
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -371,3 +379,6 @@ class InfoOptions:
     """
 
     paths: Sequence[PathLike]
+
+    def __post_init__(self) -> None:
+        check_fields(self)

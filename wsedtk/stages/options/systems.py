@@ -7,7 +7,7 @@ from typing import Literal
 
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
-from wsedtk.stages.options.checks import check_range
+from wsedtk.stages.options.checks import check_fields, check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,8 @@ class ExtractOptions:
     feats : path-like
         The feature file to write, FEATS.h5.
     config : path-like, optional
-        The front end (YAML). By default the one of Wang, Li & Metze 2019.
+        The front end: a YAML file, or the name of an installed one, such as frontend_wang. By
+        default the one of Wang, Li & Metze 2019.
     jobs : int
         Number of processes.
     shard : tuple of int, optional
@@ -58,6 +59,7 @@ class ExtractOptions:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_range("jobs", self.jobs, 1)
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise InputError(f"shard: found {self.shard}; expected (K, N) with 1 <= K <= N")
@@ -98,6 +100,10 @@ class BalanceOptions:
     num_valid: int
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_range("seed", self.seed, 0)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
@@ -115,9 +121,11 @@ class TrainOptions:
     feats : path-like, or sequence of path-like
         The feature files of the clips of both sets.
     config : path-like, optional
-        The system (YAML). By default the CRNN of `wsedtk.training.train_config.TrainConfig`.
+        The system: a YAML file, or the name of an installed one, such as mini/crnn_linear. By
+        default the CRNN of `wsedtk.training.train_config.TrainConfig`.
     settings : mapping of str to object, or sequence of str
-        Settings that replace those of `config`: {"batch_size": 50}, or "batch_size=50".
+        Settings that replace those of the system, as batch_size=50. Repeatable. In Python also a
+        mapping, as {"batch_size": 50}.
     init_dir : path-like, optional
         The model directory whose weights training starts from. Layers of other classes start from
         new weights.
@@ -147,6 +155,7 @@ class TrainOptions:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.feature_paths:
             raise InputError("feats: found none; expected the feature files of the clips")
 
