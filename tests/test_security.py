@@ -535,7 +535,7 @@ def test_dry_run_prints_the_commands_of_download(tmp_path, run):
 )
 def test_a_clip_that_is_no_youtube_id_is_not_downloaded(tmp_path, name):
     with pytest.raises(
-        InputError, match="is no excerpt of a YouTube video|expected 3 tab-separated fields"
+        InputError, match="is not an excerpt of a YouTube video|expected 3 tab-separated fields"
     ):
         download.read_clips([write_set(tmp_path / "set", [(name, "", 10)], ["a"], [])])
 

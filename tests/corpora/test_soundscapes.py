@@ -101,7 +101,7 @@ def test_a_bank_depends_on_its_seed_and_replaces_earlier_ones(tmp_path):
     )
     assert a == contents(tmp_path / "b", ["*/*.flac"])
     (tmp_path / "b" / "Dog bark").mkdir()
-    with pytest.raises(InputError, match="'Dog bark', which is no class of the built-in bank"):
+    with pytest.raises(InputError, match="'Dog bark', which is not a class of the built-in bank"):
         builtin_bank.synthesise(tmp_path / "b", seed=0)
 
 

@@ -367,7 +367,7 @@ def test_an_empty_set_is_reported_with_other_faults(folder):
 
 def test_no_classes(folder):
     write_set(folder, CLIPS, [], [], [])
-    assert [m.split(": ", 2)[2] for m in messages(folder)] == ["no classes: write one a line"]
+    assert [m.split(": ", 2)[2] for m in messages(folder)] == ["no classes: write one per line"]
 
 
 @pytest.mark.parametrize("table", ["clips.tsv", "tags.tsv", "labels.txt"])

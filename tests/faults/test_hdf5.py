@@ -223,7 +223,7 @@ def test_long_texts_are_not_read(tmp_path):
             name, data=["x" * 100000, "y"], dtype=h5py.string_dtype()
         ),
     )
-    refused("scores", path, "a.h5: labels: texts of 100,001 bytes in a file of")
+    refused("scores", path, "a.h5: labels: its texts have 100,001 bytes, but the file has")
 
 
 def test_a_text_with_many_references_is_not_read(tmp_path):
@@ -241,7 +241,7 @@ def test_a_text_with_many_references_is_not_read(tmp_path):
     size = place + 3200 + 70000
     path.write_bytes(data)
     assert size < 200 * 60000
-    refused("features", path, "a.h5: failed: texts of 12,000,000 bytes in a file of")
+    refused("features", path, "a.h5: failed: its texts have 12,000,000 bytes, but the file has")
 
 
 def some(shape, kind):

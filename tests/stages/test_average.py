@@ -329,7 +329,7 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     assert run("average", path, tables).exit_code == 0
     before = {p.name: p.read_bytes() for p in tables.iterdir()}
     (tables / "old.tsv").write_text("onset\toffset\tCar\n0\t1\t0.5\n")
-    assert "holds 1 tables of other clips, 'old.tsv' the first, which would be lost" in refused(
+    assert "holds 1 tables of other clips, the first 'old.tsv'; they would be lost" in refused(
         run, path, tables
     )
     assert (tables / "old.tsv").exists()
@@ -381,7 +381,7 @@ def test_impossible_outputs(run, tmp_path):
     assert "file: a file; name a folder to write" in refused(run, path, tmp_path / "file")
     assert "can't be written" in refused(run, path, tmp_path / "file" / "tables")
     other = write_system(tmp_path / "b.h5", 1)[0]
-    assert "b.h5: holds scores that are no average, so it is not overwritten" in refused(
+    assert "b.h5: holds scores that are not an average, so it is not overwritten" in refused(
         run, path, path, other
     )
     assert made(run, path, path, tmp_path / "c.h5").attributes["average_of"] == f"{path}, {path}"
@@ -476,7 +476,7 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("", "a.tsv:1: expected the header onset<TAB>offset<TAB>one column a class, found ''"),
+        ("", "a.tsv:1: expected the header onset<TAB>offset<TAB>one column per class, found ''"),
         ("onset offset Car\n" + ROW, "a.tsv:1: expected the header"),
         ("onset\toffset\n", "a.tsv:1: expected the header"),
         ("onset\toffset\tCar\tCar\n", "a.tsv:1: expected the header"),
@@ -536,7 +536,7 @@ def test_wrong_folders(run, tmp_path):
     out = tmp_path / "out.h5"
     assert refused(run, tmp_path / "no", out) == f"{tmp_path / 'no'}: no such file"
     (tmp_path / "tables").mkdir()
-    assert "tables: holds no .tsv of scores; expected one a clip" in refused(
+    assert "tables: holds no .tsv of scores; expected one per clip" in refused(
         run, tmp_path / "tables", out
     )
     (tmp_path / "tables" / "a.tsv").write_bytes(b"\x89HDF\r\n\x1a\n\xff\x00")

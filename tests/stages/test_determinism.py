@@ -519,7 +519,7 @@ def test_a_report_of_files_that_do_not_belong_together(exp, run):
         run,
         report_of(exp),
         folder,
-        "report.json, by its operating_point",
+        "the operating_point that",
         provenance.fingerprint_file(point),
         "score again",
     )

@@ -165,7 +165,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(corpus, tmp_path, run, sev
             and "Traceback" not in killed.stderr
         )
         assert (
-            killed.stderr.count(f"another of the {NUMBER} processes of this training has ended (")
+            killed.stderr.count(
+                f"another of the {NUMBER} processes of this training run has ended ("
+            )
             == 1
         )
     one = run(*train_arguments(corpus, tmp_path / "m", *more))
@@ -263,7 +265,7 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
         device=torch.device("cpu"),
         group=Pair(0),
     )
-    with pytest.raises(ValueError, match="of a training in 1 processes"):
+    with pytest.raises(ValueError, match="of a training run in 1 processes"):
         trainer.restore(state)
 
 

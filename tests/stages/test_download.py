@@ -731,7 +731,9 @@ def test_one_process_a_folder(fetch, stand_in, tmp_path):
 )
 def test_clips_that_are_no_excerpts(fetch, stand_in, tmp_path, name):
     result = fetch(make_set(tmp_path / "set", [IDS[0], name]), tmp_path / "audio")
-    assert result.exit_code == 1 and f"{name!r} is no excerpt of a YouTube video" in result.stderr
+    assert (
+        result.exit_code == 1 and f"{name!r} is not an excerpt of a YouTube video" in result.stderr
+    )
     assert not (tmp_path / "audio").exists()
 
 

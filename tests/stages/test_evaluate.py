@@ -98,7 +98,7 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     "names, options, message",
     [
         (("set", "out"), {"num_resamples": -1}, "num_resamples: found -1"),
-        (("set", "out"), {"kind": "tags"}, "kind: .*set is no list"),
+        (("set", "out"), {"kind": "tags"}, "kind: .*set is not a list"),
         (("a.tsv", "a.tsv"), {"kind": "folder"}, "kind: found 'folder'"),
         (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*a.tsv is a list"),
         (("a.tsv", "out"), {}, "out: a folder; name a list"),

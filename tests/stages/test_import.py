@@ -573,11 +573,11 @@ ROW, DEVIATIONS = " ".join(["-40.5"] * 16), " ".join(["10"] * 16)
         ("\udcff\udcfe", "expected two rows of numbers"),
         (
             f"{ROW} -40\n{DEVIATIONS} 10",
-            "the mean: expected 16 numbers, one a mel bin of the front end, found 17",
+            "the mean: expected 16 numbers, one per mel bin of the front end, found 17",
         ),
         (
             f"{ROW[5:]}\n{DEVIATIONS[3:]}",
-            "the mean: expected 16 numbers, one a mel bin of the front end, found 15",
+            "the mean: expected 16 numbers, one per mel bin of the front end, found 15",
         ),
         (f"nan {ROW[5:]}\n{DEVIATIONS}", "the mean holds numbers that are not finite"),
         (
@@ -604,7 +604,7 @@ def test_npz_normalizers_at_fault_are_refused(refused, tmp_path):
     refused("a.npz: expected arrays named mean and std in it", normalizer="a.npz")
     np.savez(tmp_path / "a.npz", mean=mean[:3], std=std[:3])
     refused(
-        "a.npz: the mean: expected 16 numbers, one a mel bin of the front end, found 3",
+        "a.npz: the mean: expected 16 numbers, one per mel bin of the front end, found 3",
         normalizer="a.npz",
     )
     np.savez(tmp_path / "a.npz", mean=np.array([Evil()]), std=std)
@@ -645,7 +645,7 @@ def test_a_truncated_npz_normalizer_is_refused_and_closed(tmp_path):
         ("a, b\nc\na, b\n", "bad.txt:3: the class 'a, b' occurs twice"),
         ("a\n\tb\tc\n", "bad.txt:2: expected a class without tabs"),
         ("a\n\nb\n", "bad.txt: 2 classes, but the network in .*n.pt has 3 outputs"),
-        ("", "bad.txt: no classes: write one a line"),
+        ("", "bad.txt: no classes: write one per line"),
         (None, "bad.txt: no such file"),
     ],
 )

@@ -212,8 +212,8 @@ def test_the_fingerprint_depends_on_the_inputs(corpus, trained, tmp_path, run):
 @pytest.mark.parametrize(
     "text, faults",
     [
-        ("", [": no classes: write one a line"]),
-        ("\n", [": no classes: write one a line"]),
+        ("", [": no classes: write one per line"]),
+        ("\n", [": no classes: write one per line"]),
         ("lwo\n", [":1: MODEL has no class 'lwo'; did you mean 'low'?"]),
         ("Music\tlow\n", [":1: MODEL has no class 'Music'; known: high, very, low"]),
         ("low\n\thigh, very\n", [":2: expected a class"]),

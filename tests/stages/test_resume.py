@@ -145,7 +145,7 @@ def test_it_fails_if_all_checkpoints_are_damaged(corpus, trained, tmp_path, run,
     result = run(*arguments(corpus, tmp_path / "m"))
     assert (
         result.exit_code == 1
-        and result.stderr.count("is not a checkpoint of this training ('best')") == 2
+        and result.stderr.count("is not a checkpoint of this training run ('best')") == 2
     )
     assert "m: none of its 2 checkpoints can be resumed; choose another directory" in result.stderr
     assert run(

@@ -756,7 +756,7 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
         ),
         (
             ["--set", "augmentations=[{name: 'os:sep'}]"],
-            "augmentations: 'os:sep' is no subclass of wsedtk.training.augmentations.Augmentation",
+            "augmentations: 'os:sep' is not a subclass of wsedtk.training.augmentations.Augmentation",
         ),
         (
             ["--set", "augmentations=[mixup]"],

@@ -154,7 +154,9 @@ def test_in_another_thread_beside_a_second_training(corpus, trained, tmp_path, m
 
     def trying(self, *batch):
         if self.step == 7:
-            with pytest.raises(wsedtk.InputError, match="another training runs in this process"):
+            with pytest.raises(
+                wsedtk.InputError, match="another training run is active in this process"
+            ):
                 wsedtk.train(options_of(corpus, tmp_path / "second"))
             refused.append(True)
         return original(self, *batch)

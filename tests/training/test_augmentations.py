@@ -125,7 +125,7 @@ def test_a_training_from_before_the_list_is_resumed(corpus, trained, tmp_path, r
         ({"name": "own_levels:Level", "deviation": -1}, "deviation must be at least 0, found -1"),
         ({"name": "own_levels:Level", "sigma": 1}, "'own_levels:Level': .*argument 'sigma'"),
         ({"name": "own_levels:Levels"}, "augmentation 'own_levels:Levels': .* no attribute"),
-        ({"name": "own_levels:Function"}, "is no subclass of wsedtk.*.Augmentation"),
+        ({"name": "own_levels:Function"}, "is not a subclass of wsedtk.*.Augmentation"),
         ({"name": "no_module:Level"}, "augmentation 'no_module:Level': No module named"),
         ({"name": 3}, "augmentations: found {'name': 3}; expected a mapping with the key `name`"),
     ],

@@ -121,7 +121,7 @@ def _mel_edges(config: FrontendConfig) -> Floats:
     Filter k is above 0 between frequencies k and k + 2.
 
     Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010. A mel is
-    200/3 Hz up to 1 kHz. From there, 27 mels are a factor of 6.4.
+    200/3 Hz up to 1 kHz. Above 1 kHz, 27 mels correspond to a frequency ratio of 6.4.
     """
     hz_per_mel, corner_hz, log_step = 200 / 3, 1000.0, float(np.log(6.4)) / 27
     corner = corner_hz / hz_per_mel

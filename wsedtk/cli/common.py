@@ -232,7 +232,7 @@ def cli(ctx: click.Context, record: Path | None) -> None:
     """Weakly supervised sound event detection: train on clip tags, detect events with times.
 
     Each command reads files and writes files that the next one reads. `bash recipes/mini/run.sh`
-    runs the whole chain.
+    runs all stages.
     """
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CorporaGroup(click.Group):
-    """The commands of the registered corpora, and of `package.module:function` of the user's own.
+    """The commands of the registered corpora, and of user-defined ones (`package.module:function`).
 
     Corpora are imported when a command is looked up.
     """
@@ -76,7 +76,7 @@ def _help(docstring: str) -> str:
 def prepare() -> None:
     """Turn the metadata and audio of a corpus into data directories.
 
-    The corpus may also be a function of your own: package.module:function.
+    The corpus may also be a user-defined function: package.module:function.
     """
 
 

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _leave(status: int) -> None:
-    """End one of several processes of a training at once.
+    """End one of several processes of a training run immediately.
 
     The threads of torch.distributed may still free tensors. If the interpreter ends meanwhile, they
     abort the process.

@@ -1,4 +1,4 @@
-"""What the commands from a trained system to its results print. K classes."""
+"""The output of the commands that lead from a trained system to its results. K classes."""
 
 import json
 import sys

@@ -20,7 +20,7 @@ _PASSES = (
 
 
 def balance(result: "BalanceResult", num_wanted: int) -> str:
-    """Return a table of the clips of each class, and why classes have fewer clips than others."""
+    """Return a table of the clips of each class, and the reasons why some classes have fewer."""
     lines = [*_balance_table(result), _PASSES, *_short_classes(result)]
     if result.num_valid < num_wanted:
         lines.append(f"{result.num_valid} of the {num_wanted} clips asked for: {_REST}")

@@ -124,7 +124,7 @@ def decode(options: DecodeOptions) -> None:
 )
 @_JSON
 def score(options: ScoreOptions, as_json: bool) -> None:
-    """Evaluate decoded tags and events against the truth.
+    """Evaluate decoded tags and events against the reference.
 
     The report has metrics of tags, segments and events, and baselines. It is printed, and written
     to report.json and report.txt in OUT_DIR.
@@ -148,9 +148,10 @@ def score_files(options: ScoreFilesOptions, as_json: bool) -> None:
     The lists are tab-separated, with or without a header: `filename event_label` for tags,
     `filename onset offset event_label` for events, `filename` alone for a clip without any. If all
     times of a list are those in the file names (<id>_30.000_40.000.wav, 30.000, 40.000), it holds
-    tags: DCASE 2017 has this format for weak labels. A Y before a YouTube ID and the extension make
-    no difference. Only clips of REFERENCE are evaluated, and all of them. Events of length zero
-    count in ESTIMATE as sed_eval counts them, and are dropped from REFERENCE.
+    tags: DCASE 2017 has this format for weak labels. A Y before a YouTube ID, and the extension,
+    are ignored when file names are compared. Only clips of REFERENCE are evaluated, and all of
+    them. Events of length zero count in ESTIMATE as sed_eval counts them, and are dropped from
+    REFERENCE.
 
     \b
     Example: wsedtk score-files groundtruth_strong_label_evaluation_set.csv my_events.tsv \\
@@ -243,8 +244,8 @@ def report(options: ReportOptions) -> None:
     The page has tables, curves, errors, and the best and worst clips to look at and listen to. Each
     EXP is a model directory, or an experiment directory for all systems in it. Several systems are
     compared, with intervals over clips of their differences from the first. Systems that were
-    trained with several seeds (NAME.seed0, NAME.seed1, ...) are compared by their means, with
-    intervals over seeds and clips from three seeds on. The page is one file that needs no network.
+    trained with several seeds (NAME.seed0, NAME.seed1, ...) are compared by their means; with three
+    seeds or more, with intervals over seeds and clips. The page is one file that needs no network.
 
     \b
     Example: wsedtk report exp/linear exp/attention exp/report.html

@@ -76,7 +76,7 @@ def balance(options: BalanceOptions) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Print the network's layers and stop.")
 def train(options: TrainOptions, dry_run: bool) -> None:
-    """Train a network on clip tags. An interrupted training is resumed from its last checkpoint.
+    """Train a network on clip tags. An interrupted run is resumed from its last checkpoint.
 
     To train on several GPUs, start it with torchrun, one process for each GPU:
     `torchrun --standalone --nproc-per-node 4 -m wsedtk train ...`. The processes share each batch

@@ -1,7 +1,7 @@
 """Atomic files and folders: write under a temporary name in the same folder, fsync, rename. Locks.
 
-Temporary names carry the machine and the process, so that a later run can tell which of them belong
-to a process that has ended.
+Temporary names contain the machine and the process, so that a later run can find the files of
+processes that have ended.
 """
 
 import contextlib
@@ -59,8 +59,8 @@ def remove_left_over(path: "PathLike") -> None:
     Parameters
     ----------
     path : path-like
-        A file, whose temporary files and those of its shards are removed, or a folder, in which
-        all are removed.
+        A file or a folder. For a file, its temporary files and those of its shards are removed; for
+        a folder, all temporary files in it.
     """
     if not Path("/proc/self").exists():  # the living processes are not known
         return

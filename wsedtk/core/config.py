@@ -281,8 +281,8 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
     Raises
     ------
     InputError
-        If `mapping` is no dict, a key is unknown or missing, or a value is of another type or out
-        of range.
+        If `mapping` is not a dict, a key is unknown or missing, or a value is of another type or
+        out of range.
     """
     if mapping is None:
         mapping = {}
@@ -371,5 +371,5 @@ def to_mapping(config: "DataclassInstance") -> dict[str, Any]:
 
 
 def fingerprint(content: Mapping[str, object] | Sequence[object]) -> str:
-    """Return 16 hexadecimal digits that identify plain content, in any order of its keys."""
+    """Return 16 hexadecimal digits that identify plain content, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

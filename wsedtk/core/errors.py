@@ -2,7 +2,7 @@
 
 
 class InputError(Exception):
-    """An error in what the user gave: a file, a folder or an option.
+    """An error in the user's input: a file, a folder or an option.
 
     The message says where, what was found, what was expected, and what to do.
     """

@@ -69,7 +69,7 @@ def progress(
 def printable(text: object) -> str:
     r"""Return text with control characters, which a terminal obeys, as escapes such as \x1b.
 
-    Line ends and tabs stay.
+    Line ends and tabs are kept.
     """
     return re.sub(
         r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], str(text)

@@ -14,8 +14,8 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """The networks, the poolings, or another kind of object that users can add to.
 
-    Built-in objects register themselves by name where they are defined. An object of the user's own
-    needs no registration: it is found as `package.module:Object`.
+    Built-in objects register themselves by name where they are defined. A user-defined object needs
+    no registration: it is found as `package.module:Object`.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """Return the object of a name, or of `package.module:Object`.
 
-        The kind of a user's own object is not checked here.
+        The kind of a user-defined object is not checked here.
 
         Raises
         ------

@@ -132,7 +132,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
 
 
 def add_ancestors(dataset: DataSet, above: Booleans) -> DataSet:
-    """Return the set with each clip tagged also with the classes above its own.
+    """Return the set in which each clip also has the tags of the classes above its own.
 
     Parameters
     ----------

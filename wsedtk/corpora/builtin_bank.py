@@ -307,7 +307,7 @@ def synthesise(
     strangers = sorted(set(folders) - set(formulas))
     if strangers:
         raise InputError(
-            f"{folder}: holds {strangers[0]!r}, which is no class of the built-in bank; "
+            f"{folder}: holds {strangers[0]!r}, which is not a class of the built-in bank; "
             "give another folder, or name this one as the bank"
         )
     items = [

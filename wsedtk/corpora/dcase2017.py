@@ -88,7 +88,7 @@ def read_classes(path: PathLike) -> Classes:
     Raises
     ------
     InputError
-        If the file cannot be read, or a line is no class.
+        If the file cannot be read, or a line is not a class.
     """
     names, mids = [], []
     for number, line in _lines(path):
@@ -106,7 +106,7 @@ def read_classes(path: PathLike) -> Classes:
 
 
 def _clip_name(place: str, video: str, start: str, end: str) -> str:
-    """Return the name of a clip. Raises InputError, with `place`, if it is no excerpt."""
+    """Return the name of a clip. Raises InputError, with `place`, if it is not an excerpt."""
     name = youtube.normal_name(f"{video}_{start}_{end}")
     if name is None or youtube.seconds_of(name) <= 0:
         raise InputError(
@@ -122,7 +122,7 @@ def read_list(path: PathLike) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        If the file cannot be read, or a line is no clip.
+        If the file cannot be read, or a line is not a clip.
     """
     tags: dict[str, list[str]] = {}
     for number, line in _lines(path):

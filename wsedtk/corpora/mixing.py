@@ -121,7 +121,7 @@ def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
         samples, _ = audio_files.read(path, sample_rate, remarks=remarks)
         for remark in remarks:
             _LOG.warning(f"{path}: {remark}")
-        samples = samples - samples.mean()  # a constant offset is no sound
+        samples = samples - samples.mean()  # a constant offset is not a sound
         stretches = audible(samples, sample_rate)
         if not stretches:
             raise InputError(

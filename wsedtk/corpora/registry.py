@@ -1,4 +1,4 @@
-"""The registry of corpora, and what a corpus returns.
+"""The registry of corpora, and the result of a corpus.
 
 A corpus is a function from options to data directories:
 
@@ -7,8 +7,8 @@ A corpus is a function from options to data directories:
 
 `NameOptions` is a frozen dataclass with a NumPy docstring. `wsedtk prepare name` has a parameter
 for each of its fields (see `wsedtk.cli.options`), and the docstring of the function as its help.
-The field `data_dir`, if there is one, is the folder that the corpus writes. A corpus of the user's
-own needs no registration: it is found as `package.module:function`.
+The field `data_dir`, if there is one, is the folder that the corpus writes. A user-defined corpus
+needs no registration: it is found as `package.module:function`.
 """
 
 import dataclasses

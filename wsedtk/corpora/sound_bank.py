@@ -1,8 +1,8 @@
 """A bank of recordings, and its split into pools that share no source recording.
 
 A bank is a folder of class folders with recordings named `<fold>-<id>-<take>.<ext>`, as in ESC-10
-and ESC-50. The takes of one id come from one source recording, in any class folder. Some classes
-are backgrounds, the others events.
+and ESC-50. All takes of one id come from the same source recording, even if they are in different
+class folders. Some classes are backgrounds, the others events.
 
 G groups.
 """
@@ -80,7 +80,7 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
     Raises
     ------
     InputError
-        If there is no bank, or a recording has a name of another form.
+        If there is no bank, or the name of a recording does not have the form above.
     """
     bank_dir = Path(bank_dir)
     if not os.path.isdir(bank_dir):
@@ -96,14 +96,14 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
         label = normal(folder.name)
         if label in found:
             raise InputError(
-                f"{folder}: is the class of {folders[label]} in another Unicode form; "
-                "put what they hold into one folder"
+                f"{folder}: has the name of {folders[label]} in another Unicode form; "
+                "put the files of both into one folder"
             )
         found[label], folders[label] = _recordings(folder, label), folder
     if not found:
         raise InputError(
-            f"{bank_dir}: holds no class folders; expected one folder a class, with recordings in "
-            "each"
+            f"{bank_dir}: holds no class folders; expected one folder per class, with recordings "
+            "in each"
         )
     return found
 
@@ -190,7 +190,7 @@ class _Groups(NamedTuple):
 
 
 def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
-    """Deal the ids of each event class to as many groups as give each group every class."""
+    """Split the ids into the largest number of groups that all contain every event class."""
     scarce_first = sorted(ids_of_classes, key=len)
     for count in range(min(MAX_GROUPS, len(scarce_first[0])), 1, -1):
         group_of: dict[str, int] = {}
@@ -218,7 +218,7 @@ def split(
     test_folds : sequence of int
         The folds of the test pool.
     seed : int
-        Seed of the order in which ids are dealt to groups.
+        Seed of the order in which ids are assigned to groups.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def split(
     Raises
     ------
     InputError
-        If the bank cannot be split so.
+        If the bank cannot be split in this way.
     """
     found = scan(bank_dir)
     _check_backgrounds(bank_dir, found, backgrounds)

@@ -2,7 +2,7 @@
 
 A soundscape is one background and up to three events at random positions and random levels above
 it. Test soundscapes draw from the test folds of the bank, training soundscapes from the other
-folds. The training recordings are dealt into groups, and each training soundscape draws from one
+folds. The training recordings are divided into groups, and each training soundscape draws from one
 group. Its name contains the group (`mix03_170.000_180.000.wav` is the 18th of group 3). The column
 `group` of clips.tsv contains it too, so that `balance` keeps groups whole.
 

@@ -39,7 +39,7 @@ class Failure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The end of a download.
+    """The result of the download of one clip.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class Failures:
                 continue
             if position > 0 and len(fields) == 3 and fields[1] in ("dead", "retry"):
                 self._set(fields[0], Failure(fields[1], fields[2]))
-            elif position == 0 or number < len(lines):  # a crash leaves half of the last line
+            elif position == 0 or number < len(lines):  # a crash can truncate the last line
                 raise InputError(
                     f"{path}:{number}: expected filename, dead or retry, and the reason, with tabs "
                     f"between them and the header {columns}, found {lines[number - 1]!r}; "
@@ -298,7 +298,8 @@ class Downloads:
         Yields
         ------
         Outcome
-            Of each clip that ended. If a video is dead, so are all its other clips, untried.
+            Of each clip that ended. If a video is dead, its other clips are not tried and are dead
+            too.
         """
         waiting = collections.deque(videos)
         running: list[_Download] = []

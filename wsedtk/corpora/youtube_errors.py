@@ -1,4 +1,4 @@
-"""Classify yt-dlp's error messages: is the video gone, or did the download fail for now?
+"""Classify yt-dlp's error messages: was the video removed, or did the download fail temporarily?
 
 Most messages are sentences of YouTube (`reason` and `subreason` of the player's
 `playabilityStatus`, which yt-dlp passes on: extractor/youtube/_video.py). They are in English
@@ -124,7 +124,7 @@ _PATTERNS: dict[Verdict, re.Pattern[str]] = {
 
 
 def verdict(video: str, message: str) -> Verdict:
-    """Return what an error message means for a video.
+    """Classify an error message about a video.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Lists of classes: the choice of some classes of a model, under their own names or others."""
+"""Lists of classes: the selection of classes of a model, with optional new names."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from wsedtk.data.tables import normal
 def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
     """Read the chosen classes from a file.
 
-    The file has one class a line. `name<TAB>new name` renames it. Blank lines and tabs at the end
+    The file has one class per line. `name<TAB>new name` renames it. Blank lines and tabs at the end
     of lines are ignored.
 
     Parameters
@@ -39,7 +39,7 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
     lines: dict[tuple[str, str], int] = {}  # of each ("class", name) and ("name", new name)
     numbered = table.numbered_lines()
     if not numbered and not table.faults:
-        table.error(None, "no classes: write one a line")
+        table.error(None, "no classes: write one per line")
     for number, line in numbered:
         name, tab, new = line.rstrip("\t").partition("\t")
         new = new if tab else name

@@ -28,7 +28,7 @@ _CLOCK = re.compile(
 def without_extension(name: str) -> str:
     """Return the name without the extension of a sound file.
 
-    `a.WAV` becomes `a`; `Dr. No_1.5` has no such extension and stays.
+    `a.WAV` becomes `a`; `Dr. No_1.5` has no such extension and is unchanged.
     """
     stem, dot, extension = name.rpartition(".")
     return stem if stem and dot + extension.lower() in AUDIO_EXTENSIONS else name
@@ -79,7 +79,7 @@ def youtube_key(name: str) -> str | None:
 
 
 def clip_key(name: str) -> str:
-    """Return a text that is the same for all ways to write a clip's name.
+    """Return a key that is the same for all spellings of a clip's name.
 
     It is the result of `youtube_key`, or the name without extension.
     """
@@ -103,9 +103,9 @@ def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
 def source_of(filename: str, last: float = 0.0) -> str:
     """Return the recording that a clip was cut from.
 
-    `<recording>_<start>_<end>.wav` gives `<recording>`; any other name is a recording of its own.
-    DCASE 2017 and AudioSet name clips of YouTube videos so, also with a Y before the ID. A split
-    keeps the clips of one recording together.
+    `<recording>_<start>_<end>.wav` gives `<recording>`; any other name counts as a separate
+    recording. DCASE 2017 and AudioSet name clips of YouTube videos so, also with a Y before the ID.
+    A split keeps the clips of one recording together.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 """Data directories: a set of clips with its tags, events and classes, as tables in one folder.
 
-    clips.tsv    filename  path  duration               one row a clip; path absolute or relative to
+    clips.tsv    filename  path  duration               a row per clip; path absolute or relative to
                                                         the folder, empty: no audio
                  [group]                                optional; a split keeps a group together
-    tags.tsv     filename  event_label                  one row a tag
-    labels.txt                                          one class a line, in order
+    tags.tsv     filename  event_label                  one row per tag
+    labels.txt                                          one class per line, in order
     events.tsv   filename  onset  offset  event_label   optional; seconds
     info.yaml                                           optional; where the set comes from
 
@@ -200,7 +200,7 @@ def read(folder: PathLike) -> DataSet:
 
 
 def read_labels(path: PathLike) -> list[str]:
-    """Return the classes of a text file, one a line, in order.
+    """Return the classes of a text file, one per line, in order.
 
     Raises
     ------

@@ -47,7 +47,7 @@ class _Waiting(NamedTuple):
     names : tuple of str
         The names from the folder where the walk began to this one.
     holders : tuple of str
-        The real paths of the folders whose links led here.
+        The real paths of the folders whose links were followed to this one.
     """
 
     path: str
@@ -145,7 +145,7 @@ def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
 
 
 def _holds(folder: str, other: str) -> bool:
-    """Return whether a folder is another one or lies above it. Both are real paths."""
+    """Return whether a folder is equal to another one or contains it. Both are real paths."""
     return os.path.commonpath([folder, other]) == folder
 
 
@@ -172,15 +172,16 @@ def walk(
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the path of a folder and of all folders below it, with the sorted names of its files.
 
-    Each folder is visited once, and folders behind links after all others. Folders that can't be
-    entered and links that form loops are warned of at the end.
+    Each folder is visited once, and folders behind links after all others. At the end, warnings
+    name the folders that can't be entered and links that form loops.
 
     Parameters
     ----------
     folder : path-like
     may_enter : callable, optional
-        Takes the names from `folder` to a folder below it. That folder is skipped if the result is
-        false. By default hidden folders are skipped, whose names begin with a dot.
+        Called with the names of the folders on the path from `folder` to a subfolder. The subfolder
+        is skipped if the result is false. By default, hidden folders are skipped; their names begin
+        with a dot.
 
     Raises
     ------

@@ -152,7 +152,7 @@ class ScoreFolder:
                 f"so: {first(odd)}; rename them, without tabs and line ends"
             )
         if not paths:
-            raise InputError(f"{self.path}: holds no .tsv of scores; expected one a clip")
+            raise InputError(f"{self.path}: holds no .tsv of scores; expected one per clip")
         return paths
 
     def _read(self, path: Path) -> ScoreTable:
@@ -237,7 +237,7 @@ def look(folder: PathLike) -> Overview:
     Raises
     ------
     InputError
-        If the first table is no table of scores.
+        If the first table is not a table of scores.
     """
     paths = tables_of(folder)
     found = read_table(paths[0])
@@ -255,7 +255,7 @@ def look(folder: PathLike) -> Overview:
 
 
 def check_overwrite(folder: PathLike) -> None:
-    """Raise InputError if a folder holds, at any depth, anything but tables of scores."""
+    """Raise InputError if a folder contains, at any depth, files that are not tables of scores."""
     if not os.path.isdir(folder):
         return
     content = folders.look(folder)
@@ -291,8 +291,8 @@ def _fault_of_place(place: str) -> str | None:
 def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     """Return the places of the tables of clips (N,) in a folder, as paths with `/`.
 
-    A clip that can't have a table has None and is warned of. Raise InputError if two clips have one
-    place, or no clip has any.
+    A clip that can't have a table has None, and a warning names it. Raise InputError if two clips
+    have one place, or no clip has any.
     """
     places = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
     seen: dict[str, str] = {}
@@ -321,8 +321,8 @@ def write(
 ) -> int:
     """Write a folder of frame scores atomically. It replaces an older one.
 
-    Frames that begin after the clip ends are left out. Clips that no table can be named as are left
-    out with a warning.
+    Frames that begin after the clip ends are left out. Clips whose names cannot be the names of
+    tables are left out with a warning.
 
     Parameters
     ----------
@@ -343,7 +343,8 @@ def write(
     Raises
     ------
     InputError
-        If the folder holds anything but tables of these clips, or two clips have the same table.
+        If the folder holds other files than tables of these clips, or two clips have the same
+        table.
     """
     check_overwrite(folder)
     places = _places(folder, filenames)
@@ -352,8 +353,8 @@ def write(
     others = sorted(old_places.difference(place for place in places if place is not None))
     if others:
         raise InputError(
-            f"{folder}: holds {len(others)} tables of other clips, {others[0]!r} the first, "
-            "which would be lost; name another folder, or remove it"
+            f"{folder}: holds {len(others)} tables of other clips, the first {others[0]!r}; "
+            "they would be lost: name another folder, or remove it"
         )
     check_labels(folder, labels)
     with writing_folder(folder) as temporary:

@@ -1,6 +1,6 @@
 """Tables of frame scores in the format of sed_scores_eval: a text table for each clip.
 
-    onset  offset  <class>  <class> ...    one row a frame: seconds, and scores from 0 to 1
+    onset  offset  <class>  <class> ...    one row per frame: seconds, and scores from 0 to 1
 
 T frames, K classes.
 """
@@ -48,7 +48,7 @@ def read_table(path: Path) -> ScoreTable:
     Raises
     ------
     InputError
-        If it is no table of scores, or its frames leave gaps, overlap or differ in length.
+        If it is not a table of scores, or its frames leave gaps, overlap or differ in length.
     """
     table = TableFile(path)
     header, *rest = table.lines() or [""]
@@ -56,7 +56,7 @@ def read_table(path: Path) -> ScoreTable:
     columns = parse_header(header)
     if columns[:2] != ["onset", "offset"] or len(columns) < 3 or len(set(columns)) < len(columns):
         raise InputError(
-            f"{path}:1: expected the header onset<TAB>offset<TAB>one column a class, "
+            f"{path}:1: expected the header onset<TAB>offset<TAB>one column per class, "
             f"found {header[:100]!r}"
         )
     numbered = [(number, line.rstrip("\t")) for number, line in enumerate(rest, 2) if line.strip()]

@@ -90,7 +90,7 @@ def read_labels(table: TableFile) -> list[str]:
             if label != label.strip():
                 table.warn(number, f"the class {label!r} has spaces around it")
     if not labels and not table.faults:
-        table.error(None, "no classes: write one a line")
+        table.error(None, "no classes: write one per line")
     return labels
 
 
@@ -99,7 +99,7 @@ def read_clips(
 ) -> Clips:
     """Return the clips of a clips.tsv.
 
-    A clip with a faulty duration stays, with the duration NaN, so that its tags are not reported
+    A clip with a faulty duration is kept, with the duration NaN, so that its tags are not reported
     too.
 
     Parameters
@@ -170,7 +170,7 @@ def rows_without_any(
 
 
 class _Names:
-    """Names that rows may refer to. Spaces around a name matter only if they tell two apart."""
+    """Names that rows may refer to. Spaces around names matter only if two differ only in them."""
 
     def __init__(self, names: npt.ArrayLike) -> None:
         self.names: Names = np.asarray(names, str)

@@ -29,7 +29,7 @@ class Fault:
     Attributes
     ----------
     is_error : bool
-        Whether the file can't be used. A fault that is no error is a warning.
+        Whether the file can't be used. A fault that is not an error is a warning.
     path : Path
         The file.
     line : int or None
@@ -211,7 +211,7 @@ class TableFile:
         optional : str, optional
             A column that may follow them in the header. Rows may lack it.
         alone : bool
-            Whether a row may consist of the first field alone. The others are then "".
+            Whether a row may consist of the first field alone. The other fields are then "".
         """
         header = None
         number = 1

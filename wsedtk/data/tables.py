@@ -1,7 +1,7 @@
 """Columns and fields of text tables: names, times, blocks of rows and look-up.
 
-B rows of a block, N names. Millions of rows are handled as arrays, block by block, so that they are
-never Python objects all at once. `table_files` reads tables.
+B rows of a block, N names. Millions of rows are handled as arrays, block by block, so that only a
+few of them are Python objects at a time. `table_files` reads tables.
 """
 
 import re
@@ -69,7 +69,7 @@ def is_nothing(text: str) -> bool:
 
 
 def cut_blank(texts: list[str], count: int = 0) -> list[str]:
-    """Return the texts without the blank ones at the end; the first `count` stay."""
+    """Return the texts without the blank ones at the end; the first `count` are kept."""
     end = len(texts)
     while end > count and not texts[end - 1].strip():
         end -= 1
@@ -137,7 +137,7 @@ def slices(length: int, rows: int | None = None) -> list[slice]:
 
 
 def texts(column: Texts) -> Iterator[str]:
-    """Yield the texts of an array (N,). Only one block at a time is Python objects."""
+    """Yield the texts of an array (N,). Only one block at a time is converted to Python objects."""
     for part in slices(len(column)):
         yield from column[part].tolist()
 

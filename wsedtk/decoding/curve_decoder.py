@@ -72,8 +72,8 @@ class CurveDecoder:
         ----------
         scores : (T, K) float32
         passes : (T, K) bool, or bool
-            Whether the frames pass the gate by tags. An event none of whose frames passes is
-            dropped.
+            Whether the frames pass the gate by tags. An event is dropped if none of its frames
+            passes.
         """
         self._scores = np.concatenate([self._scores, scores])
         self._passes = np.concatenate([self._passes, np.broadcast_to(passes, scores.shape)])

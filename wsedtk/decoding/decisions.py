@@ -103,7 +103,7 @@ def choose(
     target : Target, optional
         The target that each class must reach.
     published : (K,), optional
-        Thresholds to take instead.
+        Thresholds to use instead.
 
     Returns
     -------

@@ -129,7 +129,7 @@ def check_threshold(value: float, where: str) -> None:
     Raises
     ------
     InputError
-        If the value is no threshold.
+        If the value is not a threshold.
     """
     if not (0 <= value <= 1 or np.isinf(value)):
         raise InputError(

@@ -359,7 +359,7 @@ def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArra
         hits = sum(int(options[j].true_positives[chosen[j]]) for j in others)
         predicted = sum(int(options[j].predicted[chosen[j]]) for j in others)
         c = options[k]
-        # The threshold +inf, of index 0, is no candidate.
+        # The threshold +inf, of index 0, is not a candidate.
         f1 = f1_score(c.true_positives[1:] + hits, c.predicted[1:] + predicted, sum(positives))
         best = int(np.argmax(f1)) + 1 if len(f1) and f1.max() > 0 else 0
         if best != chosen[k]:

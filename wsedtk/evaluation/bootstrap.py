@@ -84,7 +84,7 @@ def interval_of(results: Sequence[Mapping[str, float | None]], values: Figures) 
 
 
 def extend_interval(interval: Interval, value: float | None) -> Interval:
-    """Return the interval [low, high], extended to a value that lies outside."""
+    """Return the interval [low, high], extended to contain the value."""
     low, high = interval
     return [low, high] if value is None else [min(low, value), max(high, value)]
 

@@ -1,4 +1,4 @@
-"""The columns of the tables of figures, and the metrics of a user's own in reports.
+"""The columns of the tables of figures, and user-defined metrics in reports.
 
 `wsedtk.evaluation.metric_list` says where each metric is shown. This module arranges the columns.
 """
@@ -12,7 +12,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.evaluation.metric import Description, Metric, Place
 from wsedtk.evaluation.metric_list import CLASS_METRICS, METRICS
 
-OWN_METRICS = "own_metrics"  # the key of report.json that describes metrics of the user's own
+OWN_METRICS = "own_metrics"  # the key of report.json that describes user-defined metrics
 
 
 class Column(NamedTuple):
@@ -65,7 +65,7 @@ def built_in() -> list[Metric]:
 
 
 def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
-    """Return and check metrics of the user's own.
+    """Return and check user-defined metrics.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
     Raises
     ------
     InputError
-        If a metric can't be imported, is no `Metric`, or uses a section of the package or the key
-        of another one.
+        If a metric can't be imported, is not a `Metric`, or uses a section of the package or the
+        key of another one.
     """
     taken = {metric.section for metric in built_in()}
     found: dict[str, Metric] = {}
@@ -97,7 +97,7 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
     return list(found.values())
 
 
-# The keys of report.json that are no sections of metrics.
+# The keys of report.json that are not sections of metrics.
 _RESERVED = frozenset(
     {
         "psds_classes",
@@ -147,7 +147,7 @@ def checked_figure(value: object, where: str) -> float | None:
 
 
 def descriptions_to_json(metrics: Iterable[Description]) -> list[dict[str, str | None]]:
-    """Return what report.json holds of metrics of the user's own: plain values."""
+    """Return the content of report.json about user-defined metrics, as plain values."""
     return [
         {
             "section": metric.section,
@@ -161,7 +161,7 @@ def descriptions_to_json(metrics: Iterable[Description]) -> list[dict[str, str |
 
 
 def own_metrics(report: Mapping[str, Any]) -> list[Description]:
-    """Return the metrics of the user's own that a report describes.
+    """Return the user-defined metrics that a report describes.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def own_metrics(report: Mapping[str, Any]) -> list[Description]:
 
 
 def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
-    """Return the metrics of the package, and those of the user's own in any of the reports."""
+    """Return the metrics of the package, and the user-defined ones in any of the reports."""
     own: dict[str, Description] = {}
     for report in reports:
         for metric in own_metrics(report):
@@ -209,7 +209,7 @@ def columns(place: Place, reports: Iterable[Mapping[str, Any]] = ()) -> list[Col
     ----------
     place : Place
     reports : iterable of mappings
-        Contents of report.json, whose own metrics are shown too.
+        Contents of report.json. Their user-defined metrics are shown too.
     """
     return _arranged(place, metrics_of(reports))
 

@@ -158,8 +158,8 @@ def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> C
     errors : (N,)
         Errors of each clip.
     num_true : (N,) int
-        True events, or tags, of each clip. Clips without any are not among the best. Of clips with
-        equal errors, those with more come first.
+        True events, or tags, of each clip. Clips without any are never among the best. Among clips
+        with equal errors, those with more true events or tags come first.
     count : int
     """
     worst = [i for i in np.argsort(-errors, kind="stable")[:count].tolist() if errors[i] > 0]

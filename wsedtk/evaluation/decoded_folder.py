@@ -150,7 +150,7 @@ def evaluate_folder(
     warn : callable
         Called with each warning, as text.
     own : sequence of Metric
-        Metrics of the user's own.
+        User-defined metrics.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Evaluate the decisions of a system against the truth."""
+"""Evaluate the decisions of a system against the reference."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def evaluate(
     num_resamples: int = 0,
     metrics: Sequence[str | Metric] = (),
 ) -> Report:
-    """Evaluate tags and events against the truth, as `wsedtk score` and `score-files` do.
+    """Evaluate tags and events against the reference, as `wsedtk score` and `score-files` do.
 
     Nothing is written. Warnings, for example about clips that are missing on one side, are logged
     by the logger `wsedtk.evaluation.evaluate`.
@@ -31,7 +31,7 @@ def evaluate(
     Parameters
     ----------
     reference : path-like
-        The truth: a data directory, or a list of tags or events in the form of a challenge.
+        The reference: a data directory, or a list of tags or events in the form of a challenge.
     estimate : path-like
         A decoded folder for a data directory, or a list for a list.
     scores : path-like, optional
@@ -74,7 +74,7 @@ def evaluate(
             reference, estimate, kind, num_resamples, warn=_LOGGER.warning, own=own
         )
     if kind is not None:
-        raise InputError(f"kind: {reference} is no list; leave it out")
+        raise InputError(f"kind: {reference} is not a list; leave it out")
     from wsedtk.evaluation.decoded_folder import evaluate_folder
 
     report, _ = evaluate_folder(

@@ -53,7 +53,7 @@ class Scores:
     clip : (N, K) float32
         Probability of each class in each clip.
     frames : sequence of (T, K) float32, or None
-        Probability of each class in each frame, one array a clip. None if they were not kept.
+        Probability of each class in each frame, one array per clip. None if they were not kept.
     seconds_per_frame : float
     durations : (N,) float64
         Durations of the recordings in seconds. Frames end with them.

@@ -136,7 +136,7 @@ def _around(centre: float, variance: float, freedom: float, value: float) -> Int
 def over_clips(estimate: Estimate | None) -> Interval | None:
     """Return the 95 % interval [low, high] over clips of a figure between 0 and 1.
 
-    It is Student's interval on the scale of the logit, around the centre. It is widened if
+    It is Student's t interval around the centre, computed on the logit scale. It is widened if
     necessary to contain the value. None if the spread is unknown, for example if every clip is
     ranked perfectly.
     """
@@ -154,8 +154,8 @@ def over_clips(estimate: Estimate | None) -> Interval | None:
 def difference_over_clips(first: Estimate | None, second: Estimate | None) -> Interval | None:
     """Return the 95 % interval [low, high] over clips of a difference, second minus first.
 
-    The interval is for these two trained systems. It does not cover the variation between
-    trainings. None if a figure has no influences.
+    The interval is for these two trained systems. It does not cover the variation between training
+    runs. None if a figure has no influences.
 
     Parameters
     ----------

@@ -101,9 +101,9 @@ def _durations(
 ) -> npt.NDArray[np.float64]:
     """Return the duration (N,) of each clip in seconds.
 
-    It is that of the file name. If there is none, or if events of the reference lie beyond it, the
+    It is that of the file name. If there is none, or if events of the reference end after it, the
     clip lasts until the last offset of either list. Whether the name is valid depends on the
-    reference alone, because the truth determines the duration that systems are evaluated on.
+    reference alone, because it determines the duration that systems are evaluated on.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -194,7 +194,7 @@ def evaluate_lists(
     warn : callable
         Called with each warning, as text.
     own : sequence of Metric
-        Metrics of the user's own.
+        User-defined metrics.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def measure(
     weights: Floats | None = None,
     own: Sequence[Metric] = (),
 ) -> None:
-    """Fill in all figures that the evidence suffices for.
+    """Fill in all figures that can be computed from the evidence.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def measure(
         As `wsedtk.evaluation.bootstrap.clip_weights` returns them. Without them there are no
         intervals.
     own : sequence of Metric
-        Metrics of the user's own.
+        User-defined metrics.
 
     Raises
     ------
     InputError
-        If the function of a metric of the user's own returns anything but figures.
+        If the function of a user-defined metric returns something other than figures.
     """
     _measure_averages(report, evidence, weights)
     for section, function in {one.section: one.function for one in CLASS_METRICS}.items():
@@ -95,7 +95,7 @@ def _measure_baselines(report: dict[str, Any], evidence: Evidence) -> None:
 
 
 def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metric]) -> None:
-    """Fill in the figures of metrics of the user's own, and their descriptions."""
+    """Fill in the figures of user-defined metrics, and their descriptions."""
     results: dict[Callable[[Evidence], Figures], Figures] = {}
     for metric in own:
         where = f"metric {metric.name!r}"

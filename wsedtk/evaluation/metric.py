@@ -136,7 +136,8 @@ class ClassMetric(Description):
     Attributes
     ----------
     function : callable
-        Returns {label: {key: figure}} of an `Evidence`. {} if the evidence does not suffice.
+        Returns {label: {key: figure}} of an `Evidence`. {} if it can't be computed from the
+        evidence.
     """
 
     function: Callable[[Evidence], Mapping[str, Figures]]

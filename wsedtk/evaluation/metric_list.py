@@ -1,9 +1,9 @@
 """The list of metrics, from which every table, page, legend, comparison and text is made.
 
-To add a metric to the package, add an entry to this list. A metric of your own needs no change
-here: write a `Metric` in a module of your own and name it as `package.module:NAME`.
+To add a metric to the package, add an entry to this list. A user-defined metric needs no change
+here: write a `Metric` in your own module and name it as `package.module:NAME`.
 
-A function returns {} if the evidence does not suffice for its figures.
+A function returns {} if its figures can't be computed from the evidence.
 """
 
 import functools

@@ -201,9 +201,9 @@ def drop_zero_length(events: Events) -> Events:
 
 
 def cut(events: Events, durations: Floats) -> Events:
-    """Cut events at the end of their clip, and drop those that begin after it.
+    """Cut events at the end of their clip, and drop those that begin there or later.
 
-    An event of length zero at the very end is kept.
+    An event of length zero at the end of its clip is kept.
 
     Parameters
     ----------

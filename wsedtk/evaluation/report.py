@@ -189,7 +189,7 @@ class Report:
     made_from : mapping
         Fingerprints of the inputs, and the version of wsedtk.
     own_metrics : tuple of Description
-        The metrics of the user's own.
+        The user-defined metrics.
     further : mapping of section to {key: figure}
         Their figures, and those of metrics of the package that have no attribute here.
     title : str

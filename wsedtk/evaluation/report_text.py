@@ -180,6 +180,6 @@ def _notes(report: Mapping[str, Any], with_events: bool) -> Iterator[str]:
 
 
 def _own_legends(report: Mapping[str, Any]) -> list[str]:
-    """Return the legends of metrics of the user's own, as lines."""
+    """Return the legends of user-defined metrics, as lines."""
     legends = dict.fromkeys(metric.legend for metric in own_metrics(report))
     return [legend for legend in legends if legend]

@@ -67,7 +67,7 @@ class Scored:
 
     @property
     def has_reference(self) -> bool:
-        """Whether the folder has a copy of the truth. Older versions did not write it."""
+        """Whether the folder has a copy of the reference. Older versions did not write it."""
         return (self.folder / "reference").is_dir()
 
     @functools.cached_property
@@ -93,7 +93,7 @@ class Scored:
 
     @functools.cached_property
     def evidence(self) -> Evidence:
-        """Truth and decisions, for metrics that need no scores."""
+        """Reference and decisions, for metrics that need no scores."""
         return Evidence(self.truth, self.decoded)
 
     @functools.cached_property
@@ -251,7 +251,7 @@ def read_systems(systems: Mapping[str, Path]) -> list[Scored]:
 
 
 def check_sets(found: Iterable[Scored]) -> None:
-    """Check that folders of one set were evaluated with the same truth, clips and classes.
+    """Check that folders of one set were evaluated with the same reference, clips and classes.
 
     Raises
     ------

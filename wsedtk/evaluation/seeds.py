@@ -26,7 +26,7 @@ NULL = (
 
 
 class Trainings(NamedTuple):
-    """Folders of one set and mode: one of each training, and the others.
+    """Folders of one set and mode: one of each training run, and the others.
 
     Attributes
     ----------
@@ -79,10 +79,10 @@ def _name(one: Scored) -> str:
 
 
 def trainings(found: Iterable[Scored]) -> Trainings:
-    """Split folders of one set and mode into one of each training, and the others.
+    """Split folders of one set and mode into one of each training run, and the others.
 
-    Two folders of one system whose model directories hold the same model are of one training. This
-    happens if run.sh and compare_pooling.sh train with the same seed.
+    Two folders of one system whose model directories hold the same model are of one training run.
+    This happens if run.sh and compare_pooling.sh train with the same seed.
     """
     kept: list[Scored] = []
     repeated: list[tuple[Scored, Scored]] = []
@@ -97,7 +97,7 @@ def trainings(found: Iterable[Scored]) -> Trainings:
 
 
 def by_system(found: Iterable[Scored]) -> dict[str, list[Scored]]:
-    """Group folders of one set and mode by system: {name: one folder a training}."""
+    """Group folders of one set and mode by system: {name: one folder per run}."""
     systems: dict[str, list[Scored]] = {}
     for one in trainings(found).kept:
         systems.setdefault(_name(one), []).append(one)
@@ -187,7 +187,7 @@ def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | 
     Parameters
     ----------
     runs : sequence of Scored
-        One folder a seed.
+        One folder per seed.
     columns : iterable of Column
     """
     found: list[SeedMean | None] = []
@@ -206,7 +206,7 @@ def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) ->
     Parameters
     ----------
     systems : mapping
-        {name: one folder a seed}, all on the same clips.
+        {name: one folder per seed}, all on the same clips.
     keys : sequence of (section, key)
         The figures to compare.
     """
@@ -262,7 +262,7 @@ def why_no_interval(runs: Iterable[Scored], section: str) -> str:
     reason = None
     if section == "audioset":
         reason = average_precision.why_no_interval(runs[0].truth.clips_per_class())
-    return reason or "without one of the clips a figure is undefined"
+    return reason or "a figure is undefined if one of the clips is omitted"
 
 
 def _why(*systems: Sequence[Scored]) -> str:

@@ -65,7 +65,7 @@ def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -
     ]
     made_from = (report or {}).get("made_from", {})
     for key in ("scores", "operating_point"):
-        what = f"{folder / 'report.json'}, by its {key}"
+        what = f"the {key} that {folder / 'report.json'} names"
         links.append(_Link(what, info.get(key), made_from.get(key), "score again"))
     return [
         f"{folder}: was made from other content ({one.before}) than that of {one.what} now "

@@ -217,7 +217,7 @@ class Model:
         """Find the events of a recording of any length, as `wsedtk detect` does.
 
         The network sees windows of the length that it was trained on, which overlap by half. A
-        file is read in constant memory. Faults of a file that can be used all the same are logged
+        file is read in constant memory. Faults of a file that is still usable are logged
         as warnings of the logger `wsedtk.inference.model`.
 
         Parameters

@@ -23,14 +23,14 @@ class Sources(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """A source that has the name of another one, and a message that says so."""
+    """A source with the same name as another one, and the message that reports it."""
 
     source: Source
     message: str
 
 
 def sources_of(found: Iterable[tuple[Path, str]], *, each_channel: bool) -> Sources:
-    """Return the score curves to make of recordings.
+    """Return the sources of the score curves of recordings.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def sources_of(found: Iterable[tuple[Path, str]], *, each_channel: bool) -> Sour
         The path and the name of each recording. Files that are not sounds count as sources too:
         they fail when they are read.
     each_channel : bool
-        Whether each channel has a curve of its own. Otherwise the channels are mixed.
+        Whether each channel has its own curve. Otherwise the channels are mixed.
     """
     sources: list[Source] = []
     total: float | None = 0.0
@@ -66,7 +66,7 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
     ----------
     sources : iterable of Source
     in_files : bool
-        Whether each source has files of its own, which need different names.
+        Whether each source gets its own output files. Their names must then differ.
 
     Returns
     -------

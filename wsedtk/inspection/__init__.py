@@ -1,4 +1,4 @@
-"""Artefacts: what a file or folder is, what made it, from what, and whether it is complete.
+"""Descriptions of artefacts: kind, command, inputs, and whether the artefact is complete.
 
 It may import `corpora`, `report`, `training` and the folders below them.
 """

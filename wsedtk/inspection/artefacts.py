@@ -1,4 +1,4 @@
-"""Describe an artefact: what it is, what made it, when and from what, and whether it is complete.
+"""Describe an artefact: its kind, command, time and inputs, and whether it is complete.
 
 A description reads only headers and attributes where possible, so that large files take no longer
 than small ones. No code in an artefact is run. Damage is reported as a fault of the artefact, not
@@ -39,7 +39,7 @@ _OF_A_FOLDER = {
     "train.log",
     "README.md",
 }
-# What the line of a part of an experiment shows of its content.
+# The content that is shown in the line of a part of an experiment.
 _SUMMARY = (
     "network",
     "pooling",

@@ -198,7 +198,7 @@ def _wrote(record: Record, target: Path, verb: str | None, shard: list[int] | No
     elif record.command != f"wsedtk {verb}":
         return False
     targets = [target]
-    if record.command.startswith("wsedtk prepare"):  # it writes several folders into one
+    if record.command.startswith("wsedtk prepare"):  # it writes several sets into one folder
         targets.append(target.parent)
     names = list(_option_paths(record.options))
     return any(_can_mean(name, place) for name in names for place in targets)

@@ -33,7 +33,7 @@ class ShardOf(NamedTuple):
 
 
 class _Count(NamedTuple):
-    """What the parts of an unfinished extraction hold."""
+    """The content of the parts of an unfinished extraction."""
 
     clips: int
     failed: int  # clips that could not be extracted
@@ -130,7 +130,7 @@ def _extraction_record(path: Path) -> Record | None:
 
 
 def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) -> None:
-    """Add what is known of a feature file, or of its shards.
+    """Add the known properties of a feature file, or of its shards.
 
     found: what `store.look` returns, for each file.
     """

@@ -31,7 +31,7 @@ _CHECKPOINT_KEYS = {"step", "network", "optimizer", "history", "finished"}
 
 
 def is_model_directory(path: Path) -> bool:
-    """Return whether a folder holds a model, or a training that has begun."""
+    """Return whether a folder holds a model, or a training run that has begun."""
     if (path / "model.yaml").is_file():
         return True
     return (path / "config.yaml").is_file() and (path / "checkpoints").is_dir()
@@ -114,7 +114,7 @@ def _check_point(about: About, path: Path, labels: list[str], fingerprint: str |
 
 
 def _to_share(path: Path, fingerprint: str | None) -> list[str]:
-    """Return what a model directory lacks before others can use it."""
+    """Return what is missing in a model directory before others can use it."""
     from wsedtk.report import model_card
 
     missing = [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()]
@@ -122,7 +122,7 @@ def _to_share(path: Path, fingerprint: str | None) -> list[str]:
 
 
 def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
-    """Add the sets and the front end of a training.
+    """Add the sets and the front end of a training run.
 
     mapping: their fingerprints, from model.yaml or config.yaml.
     """

@@ -4,14 +4,13 @@ A model directory contains `model.safetensors` (the tensors of the network) and 
 (`ModelSpec`: everything else that is needed to run it). Checkpoints are written by `torch.save`;
 they contain tensors and plain Python values, and are loaded with `weights_only`.
 
-**Models from strangers.** Reading a model directory runs no code of its own, and takes no more
-memory than its weights do. There is one exception: `model.yaml` can name a network or a pooling
-function as `package.module:Class`. Loading the model then imports `package.module` and calls the
-class, which runs any code of that module with the rights of the user. Therefore such a model is
-refused with an InputError, before anything is imported, unless the environment variable
-WSEDTK_NETWORKS contains the name of the package. The class must derive from `torch.nn.Module` or
-from `PoolingFunction`. This is checked after the import: it detects mistakes, and does not protect
-from harmful modules.
+**Untrusted models.** Reading a model directory runs no code from it, and needs no more memory than
+its weights. There is one exception: `model.yaml` can name a network or a pooling function as
+`package.module:Class`. Loading the model then imports `package.module` and calls the class, which
+runs any code of that module with the rights of the user. Therefore such a model is refused with an
+InputError, before anything is imported, unless the environment variable WSEDTK_NETWORKS contains
+the name of the package. The class must derive from `torch.nn.Module` or from `PoolingFunction`.
+This is checked after the import: it detects mistakes, and does not protect from harmful modules.
 """
 
 import dataclasses
@@ -294,8 +293,8 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     Raises
     ------
     InputError
-        If the folder is no complete model directory, is damaged, or names code that is not trusted
-        or not a network or pooling function.
+        If the folder is not a complete model directory, is damaged, or names code that is not
+        trusted or not a network or pooling function.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():

@@ -205,8 +205,8 @@ class Head(nn.Module):
 class Network(nn.Module):
     """The contract of a network: features (B, T, F) to an Output of T // time_reduction frames.
 
-    A network of your own derives from this class, or from `torch.nn.Module` with the same
-    attributes. It is constructed with a `Pooling`, `num_mels`, and options of its own. Its file is
+    A user-defined network derives from this class, or from `torch.nn.Module` with the same
+    attributes. It is constructed with a `Pooling`, `num_mels`, and its own options. Its file is
     one class, and users name it `package.module:Class`:
 
         import torch

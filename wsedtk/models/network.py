@@ -140,7 +140,7 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
             )
     except InputError:
         raise
-    except Exception as error:  # a network of a user's own may raise anything
+    except Exception as error:  # a user-defined network may raise any exception
         raise InputError(
             f"{where} with pooling {network.pooling.method!r}: can't be run on {num_mels} mel "
             f"bins: {_first_line(error)}; --verbose shows where"

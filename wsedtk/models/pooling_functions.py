@@ -1,6 +1,6 @@
 """The weights of pooling functions: the registry, the contract, and the methods of wsedtk.
 
-B clips, T frames, K classes. A pooling function of your own is one class:
+B clips, T frames, K classes. A user-defined pooling function is one class:
 
     from torch import Tensor
 
@@ -76,14 +76,14 @@ class PoolingFunction(abc.ABC):
     Attributes
     ----------
     needs_weights : bool
-        Whether the network computes weights of its own, `Frames.w`, with a linear layer.
+        Whether the network computes the weights `Frames.w` with a linear layer.
     one_weight_per_clip : bool
         Whether `Frames.w` is averaged over the clip: (B, 1, K).
     ignores_hierarchy : bool
         Whether the clip probability is the same with any hierarchy.
     lowest_parameter : float
-        The lowest value of a learnt parameter; `-math.inf` for no limit. A training sets lower
-        values to this one after each step.
+        The lowest value of a learnt parameter; `-math.inf` for no limit. After each training step,
+        lower values are set to this one.
     """
 
     needs_weights: ClassVar[bool] = False

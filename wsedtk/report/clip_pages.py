@@ -40,7 +40,7 @@ class ClipPages:
     Parameters
     ----------
     group : sequence of Scored
-        Folders of the same set, one a system, with frame scores and their reference. At most
+        Folders of the same set, one per system, with frame scores and their reference. At most
         `MAX_SYSTEMS` are drawn.
     sounds : int
         The number of sounds that the page may still hold.

@@ -44,7 +44,7 @@ def _difference_cell(value: float | None, ends: Interval | None) -> Cell:
 
 
 def _mean_cell(found: SeedMean | None) -> Cell:
-    """Return a mean with half of its interval below."""
+    """Return a mean, with half the width of its interval below it."""
     if found is None:
         return _EMPTY
     small = () if found.half is None else (f"± {found.half:.3f}",)
@@ -63,7 +63,7 @@ def _add_table(page: Page, first: str, rows: Sequence[Row], shown: Sequence[Colu
 
 
 def _directions(shown: Iterable[Column], metrics: Iterable[Description]) -> str:
-    """Return which figures are better if they are lower, as a sentence. "" if there are none."""
+    """Return a sentence that names the figures for which lower is better. "" if there are none."""
     lower = {metric.name for metric in metrics if metric.direction == "lower"}
     headings = [one.heading for one in shown if f"{one.section}.{one.key}" in lower]
     return f" Lower is better: {', '.join(headings)}." if headings else ""
@@ -99,7 +99,7 @@ def add_differences(page: Page, found: Iterable[Scored]) -> None:
         _add_over_clips(page, single)
     if (several or single) and repeated:
         pairs = "; ".join(f"{name} and {first}" for name, first in repeated.items())
-        page.add(note(f"These hold the same model and count as one training: {pairs}."))
+        page.add(note(f"These hold the same model and count as one training run: {pairs}."))
 
 
 def _add_over_clips(page: Page, groups: Sequence[Sequence[Scored]]) -> None:

@@ -38,7 +38,7 @@ _MARKED = re.compile(
 )
 _FRONT_MATTER = re.compile(r"---\r?\n(.*?)^---\r?$", re.MULTILINE | re.DOTALL)
 _NOT_SETTINGS = ("init", "made_by", "processes", "resume_seconds", "keep_checkpoints")
-# What the card says about a training: key of model.yaml, and words.
+# What the card says about a training run: key of model.yaml, and words.
 _TRAINING = {
     "wsedtk": "wsedtk",
     "commit": "commit",
@@ -55,7 +55,7 @@ _TRAINING = {
 
 
 def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
-    """Return what a card says about a data set that a model was trained with.
+    """Return the text of a card about a data set that a model was trained with.
 
     Training writes this mapping into model.yaml.
     """
@@ -136,7 +136,7 @@ def _data_rows(trained: Mapping[str, Any]) -> list[str]:
 
 
 def _training(trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what is known about the training: words, and a value."""
+    """Yield the known properties of the training run: words, and a value."""
     for key, words in _TRAINING.items():
         value = trained.get(key)
         if value is not None:

@@ -1,6 +1,6 @@
 """A picture of the scores and events of one recording, in constant memory.
 
-C columns, T frames, R feature frames a frame, F mel bins, K classes.
+C columns, T frames, R feature frames per frame, F mel bins, K classes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ class Overview:
     """The maxima of a curve's frames over equal spans of time, as the columns of a picture."""
 
     def __init__(self) -> None:
-        self.span = 1  # frames a column
+        self.span = 1  # frames per column
         self._columns: Floats | None = None
         self._rest: Floats | None = None
 

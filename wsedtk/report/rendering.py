@@ -1,4 +1,4 @@
-"""The templates of pages and model cards, which lie in `wsedtk/templates/`."""
+"""The templates of pages and model cards, which are in `wsedtk/templates/`."""
 
 import functools
 import re

@@ -127,7 +127,7 @@ def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[i
 
 
 def add_curves(page: Page, group: Sequence[Scored]) -> None:
-    """Add precision-recall curves of the tags of one set. group: one folder a system."""
+    """Add precision-recall curves of the tags of one set. group: one folder per system."""
     group = [one for one in group if one.scores is not None][:MAX_SYSTEMS]
     if not group:
         return

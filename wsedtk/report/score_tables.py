@@ -49,7 +49,7 @@ def page_columns(found: Iterable[Scored]) -> list[Column]:
 
 
 def legend(found: Sequence[Scored]) -> list[str]:
-    """Return what the legend of the first table says about its columns."""
+    """Return the legend of the first table: the descriptions of its columns."""
     return legends(page_columns(found), metrics_of(one.report for one in found))
 
 

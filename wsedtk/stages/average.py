@@ -138,8 +138,8 @@ def _check_output(score_paths: Sequence[Path], output: Path) -> None:
             )
     elif output.is_file() and "average_of" not in _open(output).attributes:
         raise InputError(
-            f"{output}: holds scores that are no average, so it is not overwritten; name another "
-            "output, or remove it"
+            f"{output}: holds scores that are not an average, so it is not overwritten; name "
+            "another output, or remove it"
         )
 
 

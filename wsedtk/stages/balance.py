@@ -101,7 +101,7 @@ class _Drawing:
         return tags or [len(self.dataset.labels)]
 
     def draw(self, label: int, is_taken: Booleans) -> int | None:
-        """Return a clip of the class that is not taken, and hold out its source.
+        """Return a clip of the class that is not taken yet, and hold out its source.
 
         None if no source can be held out any more.
         """
@@ -117,7 +117,7 @@ class _Drawing:
         return None
 
     def _open(self, source: np.int64) -> bool:
-        """Hold out a source if enough clips of each class stay. Return whether it was done."""
+        """Hold out a source if enough clips of each class remain. Return whether it was done."""
         if self.is_open[source]:
             return False
         members = self.members[self.starts[source] : self.starts[source + 1]].tolist()
@@ -136,10 +136,10 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     """Choose a balanced set of clips to hold out.
 
     In each turn, every class that has fewer held-out clips than there were turns gets one more, the
-    rarest class first, until `num_valid` are held out. At least half of each class stays to fit on.
-    The clips of one source (`clip_sets.sources`) are never on both sides. If a source is held out,
-    its clips that were not chosen are in neither part. Clips without tags get their share of
-    `num_valid`, and at least half of them stay too.
+    rarest class first, until `num_valid` are held out. At least half of each class is left for
+    training. The clips of one source (`clip_sets.sources`) are never on both sides. If a source is
+    held out, its clips that were not chosen are in neither part. Clips without tags get their share
+    of `num_valid`, and at least half of them stay too.
 
     Source: Wang, Li & Metze 2019, section 3.1, hold out 1,142 of the 51,172 clips of DCASE 2017 in
     this way.

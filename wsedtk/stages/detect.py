@@ -355,7 +355,7 @@ def run(
     options : DetectOptions
         The inputs, the outputs and the settings.
     on_recording : callable, optional
-        Called with the result of each recording as soon as it is there, also of those that fail.
+        Called with the result of each recording as soon as it is known, also of those that fail.
 
     Returns
     -------

@@ -43,7 +43,7 @@ StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 @dataclasses.dataclass(frozen=True)
 class DownloadPlan:
-    """What a download would do. `plan` returns one.
+    """The plan of a download. `plan` returns one.
 
     Attributes
     ----------
@@ -126,12 +126,12 @@ def find_program(name: str) -> str:
 
 
 def read_clips(data_sets: Collection[PathLike]) -> list[str]:
-    """Return the clips of data directories, each once, sorted.
+    """Return the clips of data directories, sorted and without repetitions.
 
     Raises
     ------
     InputError
-        If a clip is no excerpt of a YouTube video.
+        If a clip is not an excerpt of a YouTube video.
     """
     clips = set()
     for data_set in data_sets:
@@ -139,7 +139,7 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
             clip = youtube.normal_name(name) if _CLIP.fullmatch(name) else None
             if clip is None or youtube.seconds_of(clip) <= 0:
                 raise InputError(
-                    f"{data_set}: {name!r} is no excerpt of a YouTube video: expected "
+                    f"{data_set}: {name!r} is not an excerpt of a YouTube video: expected "
                     "<11-character ID>_<start>_<end>.wav"
                 )
             clips.add(clip)

@@ -68,7 +68,7 @@ def _metadata(
     if point is None:
         return metadata
     for name in ("clip_thresholds", "frame_thresholds"):
-        # JSON has no infinity, and all scores lie between 0 and 1.
+        # JSON has no infinity. All scores are in [0, 1], so that -1 means always and 2 means never.
         metadata[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
     filters = operating_point.frame_filters(point, seconds_per_frame)
     for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), filters):
@@ -81,7 +81,7 @@ def _metadata(
 
 
 def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> OperatingPoint | None:
-    """Read the model's operating point, if it has one. Raises InputError if it is another's."""
+    """Read the model's operating point, if any. Raises InputError if it is of another model."""
     path = Path(model_dir) / "operating_point.yaml"
     if not path.exists():
         _LOG.info(
@@ -96,7 +96,7 @@ def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> Opera
 def _trace(
     graph: onnx_graph.Graph, network: str, description: str, metadata: dict[str, str]
 ) -> bytes:
-    """Return the ONNX file. Raises InputError if a network of the user's own can't be traced."""
+    """Return the ONNX file. Raises InputError if a user-defined network can't be traced."""
     try:
         content: bytes = onnx_graph.with_metadata(onnx_graph.trace(graph), description, metadata)
         return content

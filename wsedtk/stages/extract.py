@@ -154,9 +154,9 @@ class _Work:
     Attributes
     ----------
     in_worker : callable
-        What a worker process does for the path of a sound file.
+        The function that a worker process calls with the path of a sound file.
     on_device : callable, optional
-        What this process then does with the samples, if the worker returns samples.
+        The function that this process then applies to the samples, if the worker returns samples.
     """
 
     in_worker: Callable[[str], Clip]

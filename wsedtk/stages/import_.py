@@ -127,8 +127,8 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
     for name, values in (("mean", mean), ("standard deviation", std)):
         if values.shape != (num_mels,):
             raise InputError(
-                f"{path}: the {name}: expected {num_mels} numbers, one a mel bin of the front end, "
-                f"found {values.size}"
+                f"{path}: the {name}: expected {num_mels} numbers, one per mel bin of the front "
+                f"end, found {values.size}"
             )
         if not np.isfinite(values).all():
             raise InputError(f"{path}: the {name} holds numbers that are not finite")
@@ -153,7 +153,7 @@ def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
         or tensor.is_complex()
         or tensor.numel() == 0
     ):
-        raise InputError(f"{path}: the tensor {name!r} is no plain array of numbers")
+        raise InputError(f"{path}: the tensor {name!r} is not a plain array of numbers")
     is_negative = name.endswith(".running_var") and bool((tensor < 0).any())
     if is_negative or not torch.isfinite(tensor).all():
         raise InputError(

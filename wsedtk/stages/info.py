@@ -15,7 +15,7 @@ class InfoResult:
     Attributes
     ----------
     descriptions : tuple of About
-        A description of each known artefact. Its `faults` tell what is damaged.
+        A description of each known artefact. Its `faults` describe the damage.
     errors : tuple of str
         For each of the other paths, why it has no description.
     """

@@ -1,4 +1,4 @@
-"""score: decoded tags and events against the truth -> report.json and report.txt."""
+"""score: decoded tags and events against the reference -> report.json and report.txt."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ class ScoreResult:
     report_json, report_text : Path
         The files with the metrics and their tables.
     reference : Path
-        The folder with the truth of the evaluated clips.
+        The folder with the reference of the evaluated clips.
     """
 
     report: Report
@@ -39,7 +39,7 @@ class ScoreResult:
 
 
 def _write_reference(folder: Path, truth: DataSet, data_set: PathLike) -> None:
-    """Write the truth of the evaluated clips, and where the data directory with its audio is."""
+    """Write the reference of the evaluated clips, and the path of the set with its audio."""
     where = str(Path(data_set).absolute())
     info = {"data_set": None if tables.unfit([where]) is not None else where}
     events = truth.events if truth.events is not None else Events.from_rows([])

@@ -37,7 +37,7 @@ _RUNNING = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """A finished training. `train` returns one.
+    """A finished training run. `train` returns one.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class TrainResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Prepared:
-    """The inputs of a training, checked, and its network with its first weights."""
+    """The inputs of a training run, checked, and its network with its first weights."""
 
     cfg: TrainConfig
     store: FeatureStore
@@ -89,10 +89,11 @@ def _no_signals() -> Iterator[Sequence[str]]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Keep two trainings of one process from using the same random numbers. Raises InputError."""
+    """Keep two training runs of a process from sharing random numbers. Raises InputError."""
     if not _RUNNING.acquire(blocking=False):
         raise InputError(
-            "another training runs in this process; wait for its end, or start another process"
+            "another training run is active in this process; wait until it ends, or start another "
+            "process"
         )
     try:
         yield
@@ -101,7 +102,7 @@ def _alone() -> Iterator[None]:
 
 
 def describe(options: TrainOptions) -> str:
-    """Check the inputs of a training, and return its network's layers as text."""
+    """Check the inputs of a training run, and return its network's layers as text."""
     with _alone(), process_settings.restored(), distributed.joining(options.device) as group:
         prepared = _prepare(options, group)
         text: str = preparation.describe(prepared.network, prepared.spec)
@@ -113,11 +114,12 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = _no_signals) -> Tr
 
     Nothing is printed: messages are logged, warnings at the level WARNING and progress at INFO, by
     the logger `wsedtk`, and the model directory gets a train.log. PyTorch's settings
-    and random state, and the environment, are restored at the end. A process runs one training at a
-    time, in any thread.
+    and random state, and the environment, are restored at the end. A process does one training run
+    at a time, in any thread.
 
-    An exception such as KeyboardInterrupt ends a training. Called again with the same options, it
-    is resumed from the last state that was saved, at a checkpoint or after `resume_seconds`.
+    An exception such as KeyboardInterrupt ends a training run. If `run` is called again with the
+    same options, it resumes from the last state that was saved, at a checkpoint or after
+    `resume_seconds`.
 
     Parameters
     ----------
@@ -135,8 +137,8 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = _no_signals) -> Tr
     Raises
     ------
     InputError
-        If an input is missing or wrong, if the model directory holds another training, or if
-        another training runs in this process.
+        If an input is missing or wrong, if the model directory holds another training run, or if
+        another run is active in this process.
 
     Examples
     --------
@@ -246,7 +248,7 @@ def _train(
 
 def _result(trainer: Trainer, model_dir: Path, was_done: bool) -> TrainResult:
     history = tuple(Checkpoint(*row) for row in trainer.history)
-    assert trainer.best is not None  # a finished training has a checkpoint
+    assert trainer.best is not None  # a finished training run has a checkpoint
     _, best_step = trainer.best
     best = next(one for one in history if one.step == best_step)
     return TrainResult(model_dir, history, best, trainer.cfg.select_by, was_done)
@@ -263,6 +265,6 @@ def _write_model(prepared: _Prepared, trainer: Trainer, result: TrainResult) -> 
         result.select_by: result.best_figure,
     }
     spec = dataclasses.replace(prepared.spec, trained=trained)
-    assert trainer.best_tensors is not None  # a finished training has a checkpoint
+    assert trainer.best_tensors is not None  # a finished training run has a checkpoint
     checkpoint.save_model(result.model_dir, spec, trainer.best_tensors)
     model_card.refresh(result.model_dir)

@@ -34,7 +34,7 @@ FEW_CLIPS = 30  # with fewer positive clips, a warning says that a target may be
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TuneResult:
-    """An operating point, and what it reaches on the set that it was tuned on. `run` returns one.
+    """An operating point, and its results on the set that it was tuned on. `run` returns one.
 
     Attributes
     ----------

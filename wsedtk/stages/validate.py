@@ -62,7 +62,7 @@ class ValidatedSet:
 
     @property
     def num_warnings(self) -> int:
-        """Number of faults that are odd only."""
+        """Number of faults that are warnings."""
         return len(self.faults) - self.num_errors
 
 

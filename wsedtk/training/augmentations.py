@@ -2,7 +2,7 @@
 
 B clips, T frames, T' output frames, F mel bins, K classes.
 
-A training applies a list of augmentations to each batch: first the built-in ones that its
+A training run applies a list of augmentations to each batch: first the built-in ones that its
 configuration turns on, then those that the configuration lists under `augmentations`. To add one,
 write a subclass of `Augmentation` in a module of your own, and list it as `package.module:Class`.
 """
@@ -48,7 +48,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class FeatureResolution:
-    """The time and frequency resolution of a training's features.
+    """The time and frequency resolution of the features of a training run.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Augmentation(abc.ABC):
         batch : Batch
             The batch. Its tensors must not be changed.
         generators : sequence of np.random.Generator
-            The source of random numbers of each clip. A resumed training gets the same ones.
+            The source of random numbers of each clip. A resumed training run gets the same ones.
 
         Returns
         -------
@@ -294,7 +294,8 @@ def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentat
     kind = AUGMENTATIONS.get(name)
     if not (isinstance(kind, type) and issubclass(kind, Augmentation)):
         raise InputError(
-            f"augmentations: {name!r} is no subclass of wsedtk.training.augmentations.Augmentation"
+            f"augmentations: {name!r} is not a subclass of "
+            "wsedtk.training.augmentations.Augmentation"
         )
     try:
         return kind(layout, **options)

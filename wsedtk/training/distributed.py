@@ -1,4 +1,4 @@
-"""The processes of one training, which torchrun starts, and their communication.
+"""The processes of one training run, which torchrun starts, and their communication.
 
 Values are exchanged between CPUs, by gloo. Gradients and the sums of batch norm are exchanged
 between GPUs, by NCCL.
@@ -45,7 +45,7 @@ Items = TypeVar("Items", bound=_Sliceable)
 
 
 class Group:
-    """The processes of a training. This class is a training in one process.
+    """The processes of a training run. This class is a run in one process.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Group:
         return value
 
     def highest(self, numbers: list[float]) -> list[float]:
-        """Return the maximum over the processes of each number."""
+        """Return the maximum of each number over the processes."""
         return numbers
 
     def gather(self, value: Value) -> list[Value]:
@@ -127,7 +127,7 @@ class _LossOutputs(torch.nn.Module):
 
 
 class Several(Group):
-    """A training in several processes. See `Group`.
+    """A training run in several processes. See `Group`.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Several(Group):
         return summed.item()
 
     def highest(self, numbers: list[float]) -> list[float]:
-        """Return the maximum over the processes of each number."""
+        """Return the maximum of each number over the processes."""
         found = torch.tensor(numbers, dtype=torch.float64)
         dist.all_reduce(found, dist.ReduceOp.MAX)
         highest: list[float] = found.tolist()
@@ -214,7 +214,7 @@ class Several(Group):
                 "batch; the model will differ from one trained in one process or on GPUs"
             )
         # With this option DDP does not sort the parameters again after the first batch. Otherwise
-        # the sums of three processes would depend on the batch from which a training is resumed.
+        # the sums of three processes would depend on the batch at which a run is resumed.
         return torch.nn.parallel.DistributedDataParallel(
             _LossOutputs(network, with_frames), find_unused_parameters=True
         )
@@ -232,16 +232,16 @@ def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if not is_joined:
         return (
-            f"the {size} processes of this training can't connect ({reason}); set the network "
+            f"the {size} processes of this run can't connect ({reason}); set the network "
             "interface with GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME"
         )
     if isinstance(error, dist.DistBackendError) and "remote" not in reason.lower():
         return (
-            f"the GPUs of this training can't communicate ({reason}); "
+            f"the GPUs of this training run can't communicate ({reason}); "
             "set NCCL_DEBUG=INFO for details"
         )
     return (
-        f"another of the {size} processes of this training has ended ({reason}); "
+        f"another of the {size} processes of this training run has ended ({reason}); "
         "give the same command again to resume from the last checkpoint"
     )
 

@@ -1,4 +1,4 @@
-"""The inputs of a training: data directories, the network and its initial weights.
+"""The inputs of a training run: data directories, the network and its initial weights.
 
 F mel bins.
 """
@@ -165,7 +165,7 @@ def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
 def read_sets(
     fit_set: PathLike, valid_set: PathLike, store: FeatureStore
 ) -> tuple[FeatureBatches, FeatureBatches]:
-    """Read the data directories of a training, and find their features.
+    """Read the data directories of a training run, and find their features.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The process-wide settings of a training, and their restoration.
+"""The process-wide settings of a training run, and their restoration.
 
 The settings are PyTorch's random state, flags and number of threads, and an environment variable.
 """

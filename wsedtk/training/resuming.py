@@ -1,4 +1,4 @@
-"""The saved state of a training: checkpoints, history, and how it is resumed."""
+"""The saved state of a training run: checkpoints, history, and how it is resumed."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ from wsedtk.training.training_loop import Trainer
 _LOG = logging.getLogger(__name__)
 
 
-# The settings of config.yaml that the result of a training does not depend on.
+# The settings of config.yaml that the result of a training run does not depend on.
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")
 _MEANING = {
     "content_fingerprint": ", the values of the features",
@@ -202,13 +202,13 @@ def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
         ]
         if odd:
             raise InputError(
-                f"the processes of this training have different inputs ({'; '.join(odd)}); give "
+                f"the processes of this run have different inputs ({'; '.join(odd)}); give "
                 "all of them the same command, files and installation"
             )
 
 
 def set_threads(trainer: Trainer) -> None:
-    """Set the number of threads of a resumed training, on which the last digits depend.
+    """Set the number of threads of a resumed training run. The last digits depend on it.
 
     If the environment sets OMP_NUM_THREADS, keep that number.
     """
@@ -248,7 +248,7 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
     Raises
     ------
     InputError
-        If the directory holds another training or model, or all checkpoints are damaged.
+        If the directory holds another training run or model, or all checkpoints are damaged.
     """
     if not (folder / "config.yaml").exists():
         if (folder / "model.yaml").exists():
@@ -287,7 +287,7 @@ def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
     except InputError as error:
         reason = str(error)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = f"{path}: is not a checkpoint of this training ({error})"
+        reason = f"{path}: is not a checkpoint of this training run ({error})"
     trainer.tell(f"train: {reason}; trying the previous checkpoint")
     return None
 
@@ -295,7 +295,7 @@ def _restore(trainer: Trainer, path: Path) -> dict[str, Any] | None:
 def begin(
     trainer: Trainer, folder: Path, resolved: dict[str, Any], overwrite: bool
 ) -> dict[str, Any] | None:
-    """Begin a training in a model directory, or resume it.
+    """Begin a training run in a model directory, or resume it.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ def begin(
     resolved : dict
         The content of config.yaml for this training.
     overwrite : bool
-        Remove a training or model that the directory holds.
+        Remove a training run or model that the directory holds.
 
     Returns
     -------
@@ -372,7 +372,7 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
             trainer.run_to_checkpoint(after_batch)
             step, *values = trainer.history[-1]
             figures = dict(zip(HISTORY[1:], values))
-            # Before the checkpoint: a training that is resumed from it lacks no point.
+            # Before the checkpoint, so that a run resumed from it has all points.
             trainer.group.first(lambda: points.write(step, figures))
             save(trainer, model_dir)
             saved = time.monotonic()

@@ -1,7 +1,7 @@
 """Sampling of batches: which clips a batch holds.
 
 N clips, B clips in a batch, K classes. A batch depends only on the seed and on its number, so that
-a resumed training continues with the same batches.
+a resumed training run continues with the same batches.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ class Sampler:
     balancer : {"classes", "weighted", "none"}
         "classes" are the balanced batches of Wang, Li & Metze (2019, section 3.1): each class has
         an endless shuffled queue of its clips, and each round takes one clip from each queue. A
-        clip with several tags is in several queues. Clips without tags have a queue of their own.
+        clip with several tags is in several queues. Clips without tags have a separate queue.
         The order of the queues is shuffled in each round, and batches may end within a round.
 
         "weighted" draws clips with replacement. The probability of a clip is proportional to the

@@ -1,4 +1,4 @@
-"""The figures of a training for TensorBoard, if it is installed."""
+"""The figures of a training run for TensorBoard, if it is installed."""
 
 import logging
 import warnings

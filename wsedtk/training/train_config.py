@@ -1,4 +1,4 @@
-"""The settings of a training, with their checks."""
+"""The settings of a training run, with their checks."""
 
 import dataclasses
 from typing import Any, Literal
@@ -10,7 +10,7 @@ Figure = Literal["loss", "f1", "map"]
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The settings of a training: the content of a configuration file such as mini/crnn_linear.
+    """The settings of a training run: the content of a file such as mini/crnn_linear.yaml.
 
     At each checkpoint, the network is validated and the state of the training is saved.
 

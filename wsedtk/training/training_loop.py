@@ -152,7 +152,7 @@ def _check_finite(value: object, name: str) -> None:
 
 
 class Trainer:
-    """A training: the network, its optimiser, the batches, and the state of a checkpoint.
+    """A training run: the network, its optimiser, the batches, and the state of a checkpoint.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ class Trainer:
     tell : callable
         Logs a message.
     group : Group
-        The processes of the training.
+        The processes of the training run.
 
     Raises
     ------
@@ -265,7 +265,7 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         randoms = [[state["random"], state["random_cuda"]], *state.get("random_of_others", [])]
         if len(randoms) != self.group.size:
-            raise ValueError(f"of a training in {len(randoms)} processes")
+            raise ValueError(f"of a training run in {len(randoms)} processes")
         random, random_cuda = randoms[self.group.rank]
         torch.set_rng_state(random)
         if random_cuda is not None and self.runner.device.type == "cuda":
@@ -404,7 +404,7 @@ class Trainer:
         ----------
         after_batch : callable
             Called after each batch, of validation too. It may save `state` and raise; a training
-            that restores this state continues from there.
+            run that restores this state continues from there.
         """
         number, trained_before = len(self.history) + 1, len(self.losses)
         self.runner.network.train()

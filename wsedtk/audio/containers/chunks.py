@@ -2,7 +2,7 @@
 
 The header announces how many bytes of samples follow. Recording programs first write a placeholder:
 0, the size of the header, or the largest number that the field holds. After a crash or in a pipe,
-the placeholder stays. The samples then extend to the end of the file.
+the placeholder remains. The samples then extend to the end of the file.
 """
 
 import struct
@@ -101,7 +101,7 @@ class _Samples:
     Attributes
     ----------
     end, share, remark
-        The offset after the last sample, and as in Layout. `judge` sets them.
+        `end` is the offset after the last sample; the others are as in Layout. `judge` sets them.
     must_correct : bool
         Whether the header must be corrected. `judge` sets it.
     """

@@ -63,7 +63,7 @@ def _mov(file: BinaryIO, size: int) -> _Extent:
 
 
 def _flv(file: BinaryIO, size: int) -> _Extent:
-    """Measure Flash: tags of announced sizes. Each file begins with a header."""
+    """Measure Flash files: each is a header and then tags, whose headers contain their sizes."""
     starts, offset = [0], _FLV_HEADER
     while offset < size:
         head = read_at(file, offset, 4)

@@ -75,7 +75,7 @@ class Layout:
 
 
 def read_at(file: BinaryIO, offset: int, num_bytes: int) -> bytes:
-    """Read bytes at an offset of a file; fewer at its end."""
+    """Read bytes at an offset of a file, or as many as there are before its end."""
     file.seek(offset)
     content = file.read(num_bytes) or b""
     while len(content) < num_bytes and (more := file.read(num_bytes - len(content))):

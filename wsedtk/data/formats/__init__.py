@@ -1,7 +1,7 @@
 """Formats of event lists, one file each: DCASE tables, JSON lines, Audacity labels, Raven tables.
 
-`FORMATS` is the registry of them, and `EventFormat` is the class that a format of your own derives
-from. It may import the other modules of `data`, and `core`; not torch.
+`FORMATS` is their registry, and `EventFormat` is the base class of user-defined formats. The
+modules of this folder may import those of `data` and `core`, but not torch.
 """
 
 import abc

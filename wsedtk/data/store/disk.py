@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Kept(NamedTuple):
-    """Bytes that the disk did not take, and their place in the file."""
+    """Bytes that could not be written, and their offset in the file."""
 
     place: int
     data: bytes
@@ -25,8 +25,8 @@ class _Kept(NamedTuple):
 class Disk(io.RawIOBase):
     """A new file for `h5py.File(file, "w")` whose writes never fail.
 
-    `check` raises the error of the first write that failed. The bytes that the disk did not take
-    are kept in memory, because HDF5 reads them again until the caller gives up.
+    `check` raises the error of the first write that failed. The bytes that could not be written are
+    kept in memory, because HDF5 reads them again until the caller gives up.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def read_about(path: PathLike) -> About:
     Raises
     ------
     InputError
-        If it is no feature file.
+        If it is not a feature file.
     """
     with open_file(path, "features") as file:
         return About(layouts.attributes(file), read_failed(file))
@@ -336,7 +336,7 @@ class FeatureStore:
     def _statistic(block: _Block, name: str) -> npt.NDArray[np.float64]:
         """Return a statistic (B, F) of the clips of a block.
 
-        Raise InputError that names the first clip whose statistic is not finite.
+        Raise an InputError that names the first clip whose statistic is not finite.
         """
         values: npt.NDArray[np.float64] = block.file[name][block.block][block.places]
         odd = block.places[~np.isfinite(values).all(axis=1)]

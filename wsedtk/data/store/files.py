@@ -62,7 +62,7 @@ class Source(Protocol):
 
 
 def check_overwrite(path: PathLike, kind: str) -> None:
-    """Raise InputError if a path holds anything but a file of this kind."""
+    """Raise InputError if a path exists and is not a file of this kind."""
     if Path(path).is_dir():
         raise InputError(f"{path}: a folder; name a file to write")
     atomic.check_overwrite(path, lambda path: open_file(path, kind).close())
@@ -117,13 +117,13 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
     Raises
     ------
     InputError
-        If it is no such file, or a damaged one.
+        If it is not such a file, or is damaged.
     """
     path = Path(path)
     if path.is_dir():
         remedy = ""
         if kind == "scores":
-            remedy = f"; of tables of frame scores, wsedtk average {path} scores.h5 makes one"
+            remedy = f"; wsedtk average {path} scores.h5 makes one from tables of frame scores"
         raise InputError(f"{path}: expected a file of wsedtk {kind}, found a folder{remedy}")
     file = _open(path)
     try:
@@ -144,7 +144,7 @@ def look(path: PathLike) -> Overview:
     Raises
     ------
     InputError
-        If it is no such file, or a damaged one.
+        If it is not such a file, or is damaged.
     """
     path = Path(path)
     with _open(path) as file, layouts.reading(path):
@@ -226,14 +226,14 @@ def rows_of_set_in(
 
 
 class Column(NamedTuple):
-    """A dataset with one row a clip: its type, and the shape of a row."""
+    """A dataset with one row per clip: its type, and the shape of a row."""
 
     dtype: npt.DTypeLike
     shape: tuple[int, ...] = ()
 
 
 class Columns:
-    """Datasets with one row a clip, which are written in blocks.
+    """Datasets with one row per clip, which are written in blocks.
 
     Parameters
     ----------

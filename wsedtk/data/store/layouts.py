@@ -1,12 +1,12 @@
 """The layout of files of features and of scores, and the check that a file has it.
 
-Files may come from anybody, so they are checked before anything in them is read. HDF5 lets a file
-name other files (links, external storage, virtual datasets), unpack itself to any size, and refer
-to one text a million times. Files of wsedtk do none of this, so such files are rejected. Reading
-the others takes no more memory than the file is long.
+Files may come from untrusted sources, so they are checked before anything in them is read. An HDF5
+file can refer to other files (links, external storage, virtual datasets), expand to any size when
+it is decompressed, and refer to one text a million times. Files of wsedtk do none of this, so such
+files are rejected. Reading the other files takes no more memory than the size of the file.
 
-The records of texts are parsed here: h5py tells the length of a text only by reading it, and texts
-of a fixed length would change the file format.
+The records of texts are parsed here: h5py returns the length of a text only after reading it, and
+texts of a fixed length would change the file format.
 
 N clips, T frames, F mel bins, S segments, K classes, M failed clips.
 """
@@ -187,8 +187,8 @@ class _Checker:
                 longest = int(lengths.max(initial=0))
                 if longest > _LONGEST_TEXT or total > self._size:
                     raise InputError(
-                        f"{where}: texts of {max(total, longest):,} bytes in a file of "
-                        f"{self._size:,}; not read"
+                        f"{where}: its texts have {max(total, longest):,} bytes, but the file has "
+                        f"{self._size:,}; it is not read"
                     )
         if num_records < dataset.size:
             raise InputError(
@@ -301,7 +301,7 @@ def check_clips(
 def _check_each(
     path: PathLike, what: str, filenames: Names, values: npt.NDArray[Any], is_wrong: Booleans
 ) -> None:
-    """Raise InputError that names the first clip (N,) whose value (N,) is wrong (N,)."""
+    """Raise an InputError that names the first clip (N,) whose value (N,) is wrong (N,)."""
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise InputError(
@@ -316,7 +316,7 @@ def frontend(text: str, path: PathLike) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is no mapping.
+        If it is not a mapping.
     """
     try:
         found = json.loads(text)

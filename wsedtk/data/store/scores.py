@@ -126,8 +126,8 @@ class ScoreFile:
     Raises
     ------
     InputError
-        If the file is damaged, or is no score file. Reading scores that are not numbers from 0 to 1
-        raises it too.
+        If the file is damaged, or is not a score file. Reading scores that are not numbers from 0
+        to 1 raises it too.
     """
 
     def __init__(self, path: PathLike) -> None:

@@ -28,9 +28,9 @@ from wsedtk.models.pooling import Pooling
 class DcaseCrnn(Network):
     """Three 5x5 convolutions with ReLU and max-pooling, a bidirectional GRU, one output layer.
 
-    T feature frames become T / 4 output frames (10 a second of Wang's 40). There is no batch norm.
-    Convolutions and output layer start with Xavier-uniform weights and zero biases, the GRU as
-    `layers.init_gru` says.
+    T feature frames become T / 4 output frames (10 per second of Wang's 40). There is no batch
+    norm. Convolutions and output layer start with Xavier-uniform weights and zero biases.
+    `layers.init_gru` initialises the GRU.
 
     Parameters
     ----------

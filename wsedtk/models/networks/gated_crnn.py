@@ -49,10 +49,10 @@ class GatedCrnn(Network):
     """Blocks of two gated convolutions, one more convolution, a bidirectional GRU, an output layer.
 
     A block ends with dropout and max-pooling. With the default `time_pools`, T feature frames
-    become T / 4 output frames (12.5 a second of He's 50). Convolutions and output layer start with
-    Xavier-uniform weights and zero biases. The paper does not say how the GRU starts; here it
-    starts as those of the other networks do (`layers.init_gru`). In training, batch norm includes
-    padded frames.
+    become T / 4 output frames (12.5 per second of He's 50). Convolutions and output layer start
+    with Xavier-uniform weights and zero biases. The paper does not give the initial weights of the
+    GRU; here they are those of the other networks (`layers.init_gru`). In training, batch norm
+    includes padded frames.
 
     Parameters
     ----------

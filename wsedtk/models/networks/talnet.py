@@ -44,7 +44,7 @@ class TalNet(Network):
     """Convolutions with max-pooling, a bidirectional GRU and one output layer.
 
     The first two max-poolings halve time and frequency, later ones halve frequency alone: T feature
-    frames become T / 4 output frames (10 a second of Wang's 40). With f frequency bins after the
+    frames become T / 4 output frames (10 per second of Wang's 40). With f frequency bins after the
     max-pooling, a pooled layer has E / f channels. A layer without max-pooling has 2 E / f, with f
     of its input. The published network has 32, 32, 64, 64, 128, 128, 256, 256, 512, 512 channels.
     Frame probabilities are clamped to [1e-7, 1 - 1e-7]. In training, batch norm includes padded

@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Precision and recall of a system at a threshold. system, mark: their numbers."""
+    """Precision and recall of a system at a threshold, and the numbers of system and mark."""
 
     system: int
     mark: int
@@ -76,7 +76,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str) -> Figur
 def precision_recall(
     panels: Sequence[Panel], systems: Sequence[str], marks: Sequence[str] = ()
 ) -> Figure:
-    """Draw precision over recall, one panel a class and one colour a system.
+    """Draw precision over recall, one panel per class and one colour per system.
 
     Parameters
     ----------

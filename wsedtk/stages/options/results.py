@@ -167,7 +167,7 @@ class ScoreOptions:
     Parameters
     ----------
     data_set : path-like
-        The data directory with the truth.
+        The data directory with the reference.
     out_dir : path-like
         The decoded folder to evaluate, as `decode` writes it.
     scores : path-like, optional
@@ -299,7 +299,7 @@ class DetectOptions:
 
     @property
     def has_file_per_recording(self) -> bool:
-        """Whether each recording has files of its own."""
+        """Whether each recording has its own files."""
         return any(folder is not None for folder in (self.output_dir, self.scores, self.plot))
 
 

@@ -116,8 +116,8 @@ class TrainOptions:
     valid_set : path-like
         The data directory with the clips to validate on. It shares no clips with `fit_set`.
     model_dir : path-like
-        The model directory to write. If it holds an unfinished training with the same settings,
-        that training is resumed.
+        The model directory to write. If it holds an unfinished training run with the same settings,
+        that run is resumed.
     feats : path-like, or sequence of path-like
         The feature files of the clips of both sets.
     config : path-like, optional
@@ -132,7 +132,7 @@ class TrainOptions:
     cache : bool
         Keep all features in memory.
     overwrite : bool
-        Replace the training that `model_dir` holds by a new one.
+        Replace the training run that `model_dir` holds by a new one.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
 
@@ -176,7 +176,7 @@ class ImportOptions:
     model_dir : path-like
         The model directory to write.
     labels : path-like
-        The file with the classes, one a line, in the order of the network's outputs.
+        The file with the classes, one per line, in the order of the network's outputs.
     normalizer : path-like
         The mean and the standard deviation of each mel bin: two rows of text, or an npz file.
     frontend : path-like
