@@ -2,8 +2,12 @@
 
 import contextlib
 import ctypes
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -259,3 +263,35 @@ def as_no_root():
         if os.geteuid() == 0:
             sets[0] = before
             assert libc.capset(header, sets) == 0
+
+
+class Measured(NamedTuple):
+    """A process that has ended: its exit status, its output, and its largest resident memory."""
+
+    returncode: int
+    output: str
+    peak_mb: float
+
+
+_MEASURE = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(json.dumps([done.returncode, done.stdout, peak / (1024 if sys.platform == "linux" else 1 << 20)]))
+"""
+
+
+def measured(command, folder):
+    """Run a command in a folder, and return what it was like.
+
+    A small process starts it: Linux counts the memory of the process that starts another one as
+    memory of the other one.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, *map(str, command)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return Measured(*json.loads(done.stdout))

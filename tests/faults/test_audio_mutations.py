@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from helpers import write_by_pyav, write_set
+from helpers import measured, write_by_pyav, write_set
 from mutations import FULL, count
 
 from wsedtk.audio.frontend import FrontendConfig
@@ -562,17 +562,8 @@ def test_a_small_file_with_ten_hours_needs_little_memory(tmp_path, kind, argumen
     (tmp_path / "a.wav").write_bytes(BOMBS[kind])
     write_set(tmp_path / "set", [("a", "../a.wav", 0.5)], ["x", "never"], [("a", "x")])
     assert (tmp_path / "a.wav").stat().st_size < 10_000
-    with open(tmp_path / "log", "w+") as log:
-        process = subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        log.seek(0)
-        text = log.read()
-    assert (
-        message in text
-        and "Traceback" not in text
-        and process.returncode == ("longer than 10 s" in text or "error: " in text)
-    )
-    assert (
-        usage.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20) < 600
-    )  # MB: PyTorch is most of it
+    done = measured([*COMMAND, *arguments], tmp_path)
+    text = done.output
+    assert message in text and "Traceback" not in text
+    assert done.returncode == ("longer than 10 s" in text or "error: " in text)
+    assert done.peak_mb < 600  # PyTorch is most of it

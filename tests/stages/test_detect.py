@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -12,7 +11,15 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner
-from helpers import LABELS, make_point, train_arguments, write_by_pyav, write_set, write_sound
+from helpers import (
+    LABELS,
+    make_point,
+    measured,
+    train_arguments,
+    write_by_pyav,
+    write_set,
+    write_sound,
+)
 
 from wsedtk.audio import audio_files, sound_file
 from wsedtk.cli import main as cli
@@ -348,27 +355,10 @@ def test_twenty_minutes_take_no_more_memory_than_six(model, tmp_path):
                 file.write(np.zeros((60 * 44100, 2), np.float32))
     peaks = []
     for name in ("short.flac", "long.flac"):
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "wsedtk",
-                "detect",
-                "model",
-                name,
-                "--plot",
-                "pictures",
-                "--scores",
-                "scores",
-            ],
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        peaks.append(usage.ru_maxrss / 1024)
+        command = [sys.executable, "-m", "wsedtk", "detect", "model", name]
+        done = measured([*command, "--plot", "pictures", "--scores", "scores"], tmp_path)
+        assert done.returncode == 0, done.output
+        peaks.append(done.peak_mb)
     assert (
         peaks[1] < peaks[0] + 100
         and (tmp_path / "pictures" / "long.flac.png").stat().st_size > 10_000
