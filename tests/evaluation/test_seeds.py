@@ -308,7 +308,7 @@ def test_the_page_gives_no_interval_over_two_seeds(exp):
     table, note = found["Differences over seeds"].split("Differences of the means over seeds")
     assert "2 seeds do not show the variation over seeds; intervals need at least 3" in table
     assert (
-        "1 seed does not tell" in table
+        "1 seed does not show" in table
         and " to " not in table
         and " to " not in found["Means over seeds"]
     )

@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import itertools
 import logging
+import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -286,16 +287,16 @@ def _check_outputs(
             "a file in this format holds the events of one recording; for several recordings or "
             "channels, name a folder: --output-dir DIR"
         )
-    written = {Path(output).resolve()} if output is not None else set()
+    written = {os.path.realpath(output)} if output is not None else set()
     for folder, suffix in (
         (output_dir, form.suffix),
         (scores, ".tsv"),
         (options.plot, ".png"),
     ):
         if folder is not None:
-            written |= {Path(folder, f"{one.name}{suffix}").resolve() for one in sources}
+            written |= {os.path.realpath(Path(folder, f"{one.name}{suffix}")) for one in sources}
     for one in sources:
-        if Path(one.path).resolve() in written:
+        if os.path.realpath(one.path) in written:  # unlike `resolve`, it takes links to themselves
             raise InputError(
                 f"{one.path}: is a recording, and an output would replace it; name another output"
             )
