@@ -1,4 +1,4 @@
-"""Sound files of all formats (decode, resample, write), and the log-mel front end.
+"""Decode, resample and write sound files of all formats, and compute log-mel features.
 
 It may import `core`.
 """

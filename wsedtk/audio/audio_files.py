@@ -1,6 +1,6 @@
-"""Sound files: decode, mix to mono, resample, write.
+"""Decode sound files, mix them to mono, resample and write them.
 
-Every verb reads sound through `sound_file.Sound`. The format is recognised by the content, not by
+All functions read sound through `sound_file.Sound`. The format is recognised by the content, not by
 the extension. S samples.
 """
 
@@ -46,15 +46,16 @@ class AudioInfo:
 def info(path: PathLike, count: bool = True) -> AudioInfo:
     """Return the AudioInfo of a sound file.
 
-    The duration is that of the samples that `read` returns. For WAV and similar formats, Ogg, MP3
-    and FLAC, it is found without decoding. In a FLAC file, only the last frame is checked.
+    Its duration equals the duration of the samples that `read` returns. For WAV and similar
+    formats, Ogg, MP3 and FLAC, the duration is found without decoding the whole file. Of a FLAC
+    file, only the last frame is decoded.
 
     Parameters
     ----------
     path : path-like
     count : bool
         Whether to decode the file if its duration can't be found otherwise. If false, the duration
-        is that in the header, or None.
+        is read from the header, or is None.
 
     Raises
     ------
@@ -71,13 +72,13 @@ def info(path: PathLike, count: bool = True) -> AudioInfo:
 def resampled_length(num_samples: int, source_rate: float, target_rate: float) -> int:
     """Return the number of samples after resampling, by librosa's rule.
 
-    soxr's own number can differ by one sample.
+    The number of samples that soxr returns can differ by one.
     """
     return int(np.ceil(num_samples * target_rate / source_rate))
 
 
 def resample(samples: Floats, source_rate: float, target_rate: float) -> Floats:
-    """Resample mono samples (S,) with soxr's high quality setting, as librosa does."""
+    """Resample mono samples (S,) with soxr's "HQ" setting, as librosa does by default."""
     if source_rate == target_rate:
         return samples
     import soxr
@@ -95,7 +96,7 @@ def read(
     max_seconds: float | None = None,
     remarks: list[str] | None = None,
 ) -> tuple[Floats, int]:
-    """Read a sound file as mono float32 in [-1, 1]: the mean of its channels.
+    """Read a sound file as mono float32, full scale 1. Mono is the mean of the channels.
 
     Parameters
     ----------
@@ -103,9 +104,9 @@ def read(
     sample_rate : int, optional
         Rate to resample to, in Hz. By default, the file is not resampled.
     max_seconds : float, optional
-        Decode only the first seconds.
+        Decode only this duration from the beginning, in seconds.
     remarks : list of str, optional
-        Faults of a file that can still be used are appended to it.
+        Faults of a file that can still be used are appended to this list.
 
     Returns
     -------
@@ -116,8 +117,8 @@ def read(
     Raises
     ------
     InputError
-        If the file is missing or cannot be decoded, or if it holds no samples, or samples that are
-        not finite.
+        If the file is missing or cannot be decoded, if it holds no samples, or if samples are not
+        finite.
     """
     with Sound(path) as sound:
         rate = sound.samplerate
@@ -144,13 +145,14 @@ class Examination:
     sample_rate : int
         In Hz.
     is_silent : bool
-        Whether all samples of the mean of the channels are equal.
+        Whether all mono samples (the mean of the channels) are equal.
     peak : float
         The highest absolute sample of any channel; full scale is 1.
     full_scale : float
         The fraction of the samples at full scale or beyond.
     content : str
-        A fingerprint of the samples. Two files with equal samples have the same one.
+        A fingerprint of the sample rate and the mono samples. Files with equal mono samples have
+        equal fingerprints.
     remarks : tuple of str
         Faults of a file that can still be used.
     remark_on_mean : str
@@ -171,9 +173,9 @@ class Examination:
 
 
 def examine(path: PathLike) -> Examination:
-    """Decode a sound file, in constant memory, and return its properties.
+    """Decode a sound file in constant memory, and return its properties.
 
-    A file that cannot be decoded raises no error: see `Examination.fault`.
+    If the file cannot be decoded, no error is raised, and `Examination.fault` gives the reason.
     """
     num_samples, num_full_scale = 0, 0
     peak, lowest, highest = 0.0, math.inf, -math.inf
@@ -205,7 +207,7 @@ def examine(path: PathLike) -> Examination:
 def write(path: PathLike, samples: Floats, sample_rate: int) -> None:
     """Write mono samples (S,) with 16 bits per sample. The file is written atomically.
 
-    The format is that of the extension (.wav, .flac).
+    The extension (.wav, .flac) determines the format.
     """
     format_name = Path(path).suffix[1:].upper()
     with writing(path) as temporary:
@@ -213,7 +215,9 @@ def write(path: PathLike, samples: Floats, sample_rate: int) -> None:
 
 
 def mp3(samples: Floats, sample_rate: int) -> bytes:
-    """Encode mono samples (S,) as an MP3 file, which all browsers play: 32 kbit/s at 16 kHz.
+    """Encode mono samples (S,) as an MP3 file, because all browsers play MP3.
+
+    The bit rate is constant: 32 kbit/s at a sample rate of 16 kHz.
 
     Raises
     ------

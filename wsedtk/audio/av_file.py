@@ -1,7 +1,7 @@
 """Decode the first audio track of a file by PyAV, which contains FFmpeg's libraries.
 
-The caller names the format; FFmpeg does not guess it. FFmpeg reads from an open file and opens no
-other files, local or remote. S samples, C channels.
+The caller gives the format, so that FFmpeg does not guess it. FFmpeg reads from an open file. It
+can't open other files, local or remote. S samples, C channels.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _FULL_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl":
 _WITH_DURATION = {"mov", "matroska", "asf", "flv", "avi", "ape", "tta", "wv"}
 # Formats whose time stamps are reliable.
 _WITH_TIMES = {"mov", "matroska", "asf", "flv", "mpegts"}
-_GAP_SECONDS = 0.5  # time stamps that are this far ahead of the samples mean a gap
+_GAP_SECONDS = 0.5  # if time stamps are this far ahead of the samples, samples are missing
 _MOST_PLANES = 8  # with this many channels or more, PyAV reads beyond the last plane
 _FILM_SLACK = 2.0  # seconds by which the pictures may last longer than the sound
-_MOST_SILENCE = 3600.0  # seconds of silence that replace missing samples in a file
+_MOST_SILENCE = 3600.0  # maximum seconds of silence that replace missing samples in a file
 _SILENCE = 1 << 16  # samples of silence in one block
-_LOUDEST_LOSSY = 16.0  # full scales; only damaged packets of lossy codecs hold louder samples
-_MOST_BAD_PACKETS = 1000  # before the first good one
+_LOUDEST_LOSSY = 16.0  # times full scale; lossy codecs exceed it only in damaged packets
+_MOST_BAD_PACKETS = 1000  # maximum number of damaged packets before the first undamaged one
 
 
 class _Block(NamedTuple):
@@ -50,32 +50,34 @@ def _reason(error: Exception) -> str:
 
 
 class AvFile:
-    """A file whose first audio track PyAV decodes, from front to back.
+    """The first audio track of a file, which PyAV decodes from the beginning to the end.
 
     Parameters
     ----------
     path : path-like
         The path for messages.
     file : Window
+        The open file.
     demuxer : str
         FFmpeg's name of the format.
 
     Attributes
     ----------
     samplerate, channels : int
-        Of the samples that were read last.
+        The sample rate in Hz and the number of channels of the samples that were read last.
     announced : float or None
-        The duration in seconds according to the header, if it holds one.
+        The duration in seconds according to the header; None if the header holds none.
     seconds : float
-        The duration that was decoded so far.
+        The duration in seconds that has been decoded.
     slack : float
         The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None
-        The reason why the stream breaks off. It is set when the stream breaks off.
+        The reason why the stream breaks off; None until then.
     remarks : list of str
         Other faults.
     film_seconds : float or None
-        The duration of sound and pictures according to the header, if it holds one.
+        The duration in seconds of sound and pictures according to the header; None if the header
+        holds none.
 
     Raises
     ------
@@ -127,7 +129,7 @@ class AvFile:
         return InputError(f"{self._path}: can't be read as sound ({reason})")
 
     def _start(self) -> None:
-        """Decode the first samples: their rate and channels can differ from those in the header."""
+        """Decode the first samples, because the header can name another rate or other channels."""
         import av
 
         tracks = self._container.streams.audio
@@ -153,7 +155,7 @@ class AvFile:
         self.format = f"{self._demuxer.upper()} {codec.name.upper()}"
 
     def _duration(self) -> float | None:
-        """Return the duration of the track according to the header, in seconds."""
+        """Return the duration in seconds of the track according to the header, if it is known."""
         start = self._first_time or 0.0
         if self._track.duration and self._track.time_base:
             duration = float(self._track.duration * self._track.time_base)
@@ -163,13 +165,13 @@ class AvFile:
         return None
 
     def lacks_sound(self) -> bool:
-        """Return whether the pictures last longer than the sound: some sound may be lost."""
+        """Return whether the pictures last longer than the sound, so that sound may be missing."""
         if self.film_seconds is None:
             return False
         return self.film_seconds - (self._first_time or 0.0) - self.seconds > _FILM_SLACK
 
     def _frames(self) -> Iterator[AudioFrame]:
-        """Yield frames before the first damaged packet. Skips damaged packets at the beginning."""
+        """Skip damaged packets at the beginning, and yield frames up to the next damaged packet."""
         num_bad, has_begun = 0, False
         try:
             for packet in self._container.demux(self._track):
@@ -190,13 +192,13 @@ class AvFile:
                         has_begun = True
                         yield frame
         except IndexError:
-            # PyAV raises it at the end of a file if FFmpeg found another track during decoding.
+            # PyAV raises IndexError at the end of a file if FFmpeg found another track meanwhile.
             self.remarks.append("holds a track that begins later, which is not decoded")
         except self._errors as error:
             self.fault = _reason(error)
 
     def _decode(self) -> Iterator[_Block]:
-        """Yield samples, with silence where the time stamps show missing samples."""
+        """Yield samples. Where time stamps show that samples are missing, yield silence."""
         import av
 
         for frame in self._frames():
@@ -246,7 +248,7 @@ class AvFile:
         return converted
 
     def _gap(self, frame: AudioFrame) -> float:
-        """Return the duration in seconds of missing samples before a frame, by its time stamp."""
+        """Return how many seconds of samples are missing before a frame, by its time stamp."""
         if frame.pts is None or not frame.time_base:
             return 0.0
         time = float(frame.pts * frame.time_base)
@@ -256,7 +258,7 @@ class AvFile:
         gap = time - self._first_time - self.seconds
         if abs(gap) < _GAP_SECONDS:
             return 0.0
-        if gap < 0:  # another programme begins
+        if gap < 0:  # time stamps restart, for example at the next programme of a broadcast
             self._first_time = time - self.seconds
             return 0.0
         longest = _MOST_SILENCE - self._missing
@@ -271,9 +273,9 @@ class AvFile:
         return gap
 
     def read(self, num_frames: int) -> Floats:
-        """Decode the next samples (S, C), at most `num_frames`: none at the end.
+        """Decode at most `num_frames` samples (S, C). Returns no samples at the end.
 
-        There are fewer if the sample rate or the number of channels changes.
+        It returns fewer if the sample rate or the number of channels changes.
         """
         parts: list[Floats] = []
         count = 0

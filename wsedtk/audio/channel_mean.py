@@ -1,4 +1,4 @@
-"""The mean of the channels of a recording, and whether the channels cancel each other in it.
+"""Compute the mean of the channels of a recording, and find channels that cancel each other.
 
 S samples, C channels.
 """
@@ -7,15 +7,15 @@ import numpy as np
 
 from wsedtk.core.types import Floats
 
-# Channels cancel each other if the power of their mean is below this fraction of the power that
-# the mean of uncorrelated channels has. For two channels, their correlation is then below -0.9.
+# Channels cancel each other if their mean has less than this fraction of the power that the mean of
+# uncorrelated channels would have. For two channels, the correlation is then below -0.9.
 _CANCELLED = 0.1
-_SILENT = 1e-10  # -100 dB: only rounding errors are left in the mean
-_AUDIBLE = 1e-8  # -80 dB below full scale: the least power of channels that carry sound
+_SILENT = 1e-10  # -100 dB relative to the channels: the mean then holds only rounding errors
+_AUDIBLE = 1e-8  # -80 dB relative to full scale: channels with less power are silent
 
 
 def mean_of_channels(samples: Floats) -> Floats:
-    """Return the mean (S,) of channels (S, C), ten times as fast as numpy.mean for few channels."""
+    """Return the mean (S,) of channels (S, C). For few channels, it is faster than numpy.mean."""
     mono = samples[:, 0]
     if samples.shape[1] > 1:
         mono = mono.copy()
@@ -26,13 +26,13 @@ def mean_of_channels(samples: Floats) -> Floats:
 
 
 def _energy_of_variation(samples: Floats) -> float:
-    """Return the energy of channels (S, C) without their constant offsets, averaged over them."""
+    """Return the energy of samples (S, C) without constant offsets, averaged over channels."""
     varying = samples - samples.mean(axis=0, dtype=np.float64)
     return float(np.square(varying).sum()) / samples.shape[1]
 
 
 class CancellationMeter:
-    """Measures whether the channels of a recording cancel each other in their mean.
+    """A meter for channels of a recording that cancel each other in their mean.
 
     Parameters
     ----------
@@ -43,18 +43,18 @@ class CancellationMeter:
         self._num_channels = num_channels
         self._num_samples = 0
         self._of_mean = 0.0  # energy of the mean
-        self._of_channels = 0.0  # energy of the channels, averaged over them
+        self._of_channels = 0.0  # energy, averaged over the channels
 
     def add(self, samples: Floats, mono: Floats) -> None:
         """Add a block of samples (S, C) and their mean (S,)."""
         self._num_samples += len(mono)
         if self._num_channels == 1:
             return
-        offset = float(mono[::64].mean())  # exact enough if the rest of the mean is weak
+        offset = float(mono[::64].mean())  # an estimate; its error is small if the mean is weak
         of_mean = float(np.vdot(mono, mono)) - len(mono) * offset**2
         of_channels = float(np.vdot(samples, samples)) / self._num_channels
         if of_mean * self._num_channels < _CANCELLED * of_channels:
-            # This is rare, and only here exact values make a difference.
+            # Exact values are slow to compute, and make a difference only in this rare case.
             of_mean = _energy_of_variation(mono[:, None])
             of_channels = _energy_of_variation(samples)
         self._of_mean += of_mean

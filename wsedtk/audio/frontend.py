@@ -1,4 +1,4 @@
-"""Log-mel features of samples, equal to those of librosa.
+"""Compute log-mel features of samples, as librosa does.
 
 S samples, T frames, F mel bins, B clips, D bins of the FFT (num_fft / 2 + 1).
 """
@@ -16,16 +16,16 @@ from wsedtk.core.types import Floats
 
 _BLOCK_FRAMES = 64  # frames that are transformed at once; their spectra fit into the CPU's cache
 _BAND = 16  # neighbouring mel filters that are multiplied with the same bins of the spectrum
-_MOST_SAMPLES = 1 << 20  # in a second, window, hop or FFT
+_MOST_SAMPLES = 1 << 20  # maximum of sample_rate, window, hop and num_fft
 _MOST_MELS = 1 << 12
-_MOST_WEIGHTS = 1 << 27  # num_mels * num_fft; larger filters would fill the memory
+_MOST_WEIGHTS = 1 << 27  # maximum of num_mels * num_fft, to bound the memory
 
 
 @dataclasses.dataclass(frozen=True)
 class FrontendConfig:
     """The settings of a log-mel front end.
 
-    The defaults are those of Wang, Li and Metze (2019), from the authors' published recipe.
+    The defaults are the settings of Wang, Li and Metze (2019) in the authors' published recipe.
 
     Attributes
     ----------
@@ -40,9 +40,10 @@ class FrontendConfig:
     power : int
         1 for the magnitude spectrum, 2 for the power spectrum.
     min_power : float
-        Values of the mel spectrum are at least this.
+        Smaller values of the mel spectrum are replaced by this value.
     top_db : float or None
-        Levels are at least this many dB below the maximum of the clip. None means no limit.
+        Levels that are more than this many dB below the maximum of the clip are raised to this
+        limit. None means no limit.
     pad_to_seconds : float or None
         Shorter clips are padded with zeros to this duration in seconds. None means no padding.
 
@@ -118,7 +119,7 @@ class FrontendConfig:
 def _mel_edges(config: FrontendConfig) -> Floats:
     """Return F + 2 frequencies in Hz, equally spaced on Slaney's mel scale.
 
-    Filter k is above 0 between frequencies k and k + 2.
+    The weights of filter k are above 0 between frequencies k and k + 2.
 
     Source: M. Slaney, Auditory Toolbox, Interval Research Technical Report 1998-010. A mel is
     200/3 Hz up to 1 kHz. Above 1 kHz, 27 mels correspond to a frequency ratio of 6.4.
@@ -140,10 +141,10 @@ def _mel_edges(config: FrontendConfig) -> Floats:
 
 
 def mel_filters(config: FrontendConfig) -> Floats:
-    """Return the mel filters (F, D) of a front end, float64: triangles of area 1.
+    """Return the mel filters (F, D) of a front end, float64. Each is a triangle of area 1.
 
-    They are equal to `librosa.filters.mel`. librosa is not used because the import of its filters
-    compiles other code with numba. This takes a second and fails without a writable cache folder.
+    They are equal to `librosa.filters.mel`. librosa is not used because numba compiles other code
+    when its filters are imported. This takes a second, and fails without a writable cache folder.
 
     Warns
     -----
@@ -173,7 +174,7 @@ def window_and_filters(config: FrontendConfig) -> tuple[torch.Tensor, torch.Tens
 
 @contextlib.contextmanager
 def _one_thread(device: torch.device) -> Iterator[None]:
-    """Use one thread of torch within the block, on a CPU.
+    """On a CPU, use one thread of torch within the `with` block.
 
     Work is distributed over processes, and results must not depend on the number of threads.
     """
@@ -196,7 +197,7 @@ def _magnitude(spectrum: torch.Tensor) -> torch.Tensor:
 
 
 class _Band(NamedTuple):
-    """Neighbouring mel filters, and the bins of the FFT where one of them is above 0."""
+    """Neighbouring mel filters, and the range of FFT bins in which they are above 0."""
 
     filters: slice
     bins: slice
@@ -222,7 +223,7 @@ class _Constants(NamedTuple):
 
 
 class LogMel:
-    """A log-mel front end: a function from samples to features.
+    """A log-mel front end, which computes features from samples.
 
     Parameters
     ----------
@@ -242,7 +243,7 @@ class LogMel:
         self._by_dtype: dict[torch.dtype, _Constants] = {}
 
     def _constants(self, dtype: torch.dtype) -> _Constants:
-        """Return the window and the filters in a precision, on the device."""
+        """Return the window and the filters with a dtype, on the device."""
         if dtype not in self._by_dtype:
             window, bands = self._float64
             self._by_dtype[dtype] = _Constants(
@@ -254,14 +255,14 @@ class LogMel:
     def __call__(self, samples: Floats) -> Floats:
         """Return the log-mel levels of samples.
 
-        Frame t is centred on sample t * hop, with zeros before and after the clip. The first
-        max(1, S // hop) frames are kept. If the window is shorter than `num_fft`, zeros follow it
-        in the FFT.
+        Frame t is centred on sample t * hop. The clip is padded with zeros on both sides. The first
+        `config.num_frames(S)` frames are returned: max(1, S // hop) without `pad_to_seconds`. If
+        the window is shorter than `num_fft`, each windowed frame is padded with zeros at its end.
 
-        In float64, the levels equal those of librosa to 1e-6 dB. In float32, they equal them to
-        0.005 dB down to 50 dB below the clip's maximum for magnitudes, and 100 dB for powers. Lower
-        levels, as in bins above the bandwidth of the source, differ by 1 to 2 dB, because librosa
-        computes the FFT in float64.
+        In float64, the levels differ from those of librosa by at most 1e-6 dB. In float32, they
+        differ by at most 0.005 dB for levels down to 50 dB below the clip's maximum (magnitude
+        spectrum) or 100 dB (power spectrum). Lower levels, for example in bins above the bandwidth
+        of the source, differ by 1 to 2 dB, because librosa computes the FFT in float64.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Decode sound files by libsndfile, from front to back. S samples, C channels."""
+"""Decode sound files by libsndfile, from the beginning to the end. S samples, C channels."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from wsedtk.audio.containers.layout import Window
 from wsedtk.core.types import Floats
 
 ERRORS: tuple[type[Exception], ...] = (soundfile.SoundFileError, RuntimeError)
-_STEPS = (1024, 1)  # samples per call, near damage
-_SKIPPED = 1 << 16  # samples that are decoded at once to skip them
-_FLAC_LIMIT = (1 << 36) - 1  # the largest number of samples that FLAC can announce: a placeholder
-_UNKNOWN = 1 << 60  # libsndfile announces more samples than this if it does not know their number
+_STEPS = (1024, 1)  # samples per call near damage
+_SKIPPED = 1 << 16  # samples that are decoded at once when samples are skipped
+_FLAC_LIMIT = (1 << 36) - 1  # placeholder: the largest number of samples that FLAC can announce
+_UNKNOWN = 1 << 60  # if libsndfile does not know the number of samples, it returns at least this
 
 
 class _InOrder(soundfile.SoundFile):  # type: ignore[misc] # soundfile ships no types
-    """A sound file without seeks. python-soundfile seeks after each block; some decoders fail."""
+    """A sound file without seeks, because some decoders fail if soundfile seeks after a block."""
 
     def seekable(self) -> bool:
         return False
 
 
 class SndFile:
-    """A stream that libsndfile decodes, from front to back.
+    """A stream that libsndfile decodes from the beginning to the end.
 
     Parameters
     ----------
     source : int or Window
-        A file descriptor, which stays open, or a Window.
+        A Window, or a file descriptor. The file descriptor is not closed.
     num_samples : int, optional
         The number of samples that the stream holds, if known.
 
@@ -42,11 +42,11 @@ class SndFile:
     num_frames : int
         The number of samples per channel according to the header; sys.maxsize if it is unknown.
     announced : float or None
-        The announced duration in seconds, if known.
+        The announced duration in seconds; None if it is unknown.
     slack : float
         The number of seconds by which an undamaged stream may be shorter than announced.
     fault : str or None
-        The reason why the stream breaks off. It is set when the stream breaks off.
+        The reason why the stream breaks off; None until then.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class SndFile:
 
     @property
     def seconds(self) -> float:
-        """The duration that was read so far."""
+        """The duration in seconds that has been read."""
         return self._num_read / self.samplerate
 
     def _no_samples(self) -> Floats:
@@ -90,7 +90,7 @@ class SndFile:
         return _InOrder(self._source)
 
     def _decode(self, num_frames: int) -> Floats:
-        """Decode the next samples (S, C) float32. numpy scales 16-bit samples faster."""
+        """Decode the next samples (S, C) float32. 16-bit samples are scaled by numpy for speed."""
         samples: Floats
         if self.subtype != "PCM_16":
             samples = self._file.read(num_frames, dtype="float32", always_2d=True)
@@ -100,7 +100,7 @@ class SndFile:
         return samples
 
     def read(self, num_frames: int) -> Floats:
-        """Decode the next samples (S, C), at most `num_frames`: none at the end."""
+        """Decode at most `num_frames` samples (S, C). Returns no samples at the end."""
         if len(self._ahead):
             samples, self._ahead = self._ahead, self._no_samples()
             return samples
@@ -118,7 +118,7 @@ class SndFile:
         return samples
 
     def _up_to_damage(self, num_frames: int) -> Floats:
-        """Decode the next samples in small steps, because an error discards a whole block."""
+        """Decode the samples before damage in small steps, because an error discards a block."""
         found = [self._no_samples()]
         for step in _STEPS:
             self.close()
@@ -150,9 +150,10 @@ class SndFile:
             num_samples -= num_done
 
     def end(self) -> int | None:
-        """Seek to the last sample. Returns the position in the file; None if decoding it fails.
+        """Decode the last sample. Returns the position in the file; None if this fails.
 
-        Only for a reader of a file descriptor. For FLAC, the seek is as fast as opening the file.
+        It also returns None if the source is a Window. For FLAC, the seek is as fast as opening the
+        file.
         """
         if self.announced is None or not isinstance(self._source, int):
             return None

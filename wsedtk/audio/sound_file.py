@@ -1,7 +1,7 @@
 """Open any sound file: by libsndfile, or by PyAV if libsndfile cannot read all of it.
 
-Every verb reads sound through the class Sound. If a file was never closed, was joined from several
-files or breaks off, Sound returns all samples that exist, and `Sound.remarks` describes the fault.
+All sound is read through the class Sound. If a file was never closed, was joined from several files
+or breaks off, Sound returns all samples that exist, and `Sound.remarks` describes the fault.
 
 S samples, C channels.
 """
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 22  # samples of all channels that are decoded at once, to bound the memory
 RATES = (100, 1_000_000)  # Hz; a damaged header can hold any rate up to 2^31
-LOUDEST = 2.0**32  # 32-bit integers as floats are in use; louder samples overflow a front end
+LOUDEST = 2.0**32  # some files hold 32-bit integers as floats; larger ones overflow a front end
 _READ_AHEAD = 1 << 14  # bytes that a FLAC decoder may have read beyond the end of a stream
-_FAR = 1 << 20  # bytes that it may have read in search of the next frame
+_FAR = 1 << 20  # bytes that a FLAC decoder may have read in search of the next frame
 _NOT_OPENED: tuple[type[Exception], ...] = (*ERRORS, TypeError, ValueError)
 
 
@@ -45,7 +45,7 @@ def _open(path: PathLike) -> BinaryIO:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{path}: a folder, not a sound file")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for its writer
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
             raise InputError(f"{path}: a pipe, socket or device, not a sound file")
         if status.st_size == 0:
             raise InputError(f"{path}: an empty file")
@@ -84,9 +84,9 @@ class Block(NamedTuple):
 
 
 class Sound:
-    """An open sound file: the samples of its streams, one after the other.
+    """An open sound file. The samples of its streams are read one after the other.
 
-    All samples have the sample rate and the number of channels of the first stream.
+    All samples are converted to the sample rate and the number of channels of the first stream.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ class Sound:
         self._is_over = False  # whether all samples have been read
         self._is_bounded = True  # whether all samples so far were 16-bit integers
         self._num_read = 0  # samples that have been read
-        self._num_before = 0  # samples of them that belong to earlier streams
+        self._num_before = 0  # samples of earlier streams that have been read
         self._num_flac = 1  # FLAC streams
-        self._announced: float | None = None  # seconds, of a file that breaks off
+        self._announced: float | None = None  # announced seconds of a file that breaks off
         self._breaks_off = False
         self._remarks: list[str] = []
         try:
@@ -170,7 +170,7 @@ class Sound:
         return AvFile(self._path, window, part.demuxer)
 
     def read(self, num_frames: int) -> Floats:
-        """Decode the next samples (S, C) float32, about `num_frames` or fewer: none at the end."""
+        """Decode about `num_frames` samples or fewer, (S, C) float32. Returns none at the end."""
         while not self._is_over:
             samples = self._reader.read(num_frames)
             self._is_bounded = self._is_bounded and self._reader.subtype == "PCM_16"
@@ -187,7 +187,7 @@ class Sound:
         return np.zeros((0, self.channels), np.float32)
 
     def _end_of_part(self) -> Floats:
-        """Begin the next stream, if any. Returns the samples that the resampler held (S, C)."""
+        """Begin the next stream. If there is none, return the resampler's last samples (S, C)."""
         self._note_end()
         self._is_over = self._breaks_off or not self._begin_next()
         return self._flush() if self._is_over else self._no_samples()
@@ -225,7 +225,7 @@ class Sound:
         return None if is_at_end or reader.fault else self._rest_of_flac(reader)
 
     def _rest_of_flac(self, reader: SndFile) -> tuple[Part, SndFile] | None:
-        """Return the rest of a FLAC stream that is longer than its header announces."""
+        """Return the samples of a FLAC stream after the length that its header announces."""
         start = flac.next_stream(self._file, self._part_start(), self._size)
         if reader.announced is None or start is None:
             return None
@@ -247,17 +247,17 @@ class Sound:
     def _flac_start(self, reader: SndFile, ahead: int, limit: int) -> int | None:
         """Return the offset of the next FLAC stream before `limit`; None if there is none.
 
-        ahead: number of bytes of the stream that the decoder may have read.
+        ahead: number of bytes that the decoder may have read beyond the end of the current stream.
         """
         start = max(self._part_start() + 1, reader.file_offset() - ahead)
         return flac.next_stream(self._file, start, limit)
 
     def _note_end(self) -> None:
-        """Note whether the current stream held all that it announced, and the reader's remarks."""
+        """Note whether the current stream is shorter than announced, and the reader's remarks."""
         reader = self._reader
         self._remarks += [remark for remark in reader.remarks if remark not in self._remarks]
         if reader.announced is None:
-            # A FLAC decoder reports another stream as an error.
+            # A FLAC decoder reports the beginning of another stream as an error.
             self._breaks_off = reader.fault is not None and not self._is_before_flac(reader)
             return
         missing = reader.announced - reader.seconds
@@ -268,13 +268,13 @@ class Sound:
         self._announced = self._num_read / self.samplerate + missing if is_short else None
 
     def _is_before_flac(self, reader: SndFile | AvFile) -> bool:
-        """Return whether a FLAC stream begins before the decoder's position."""
+        """Return whether another FLAC stream begins before the decoder's position."""
         if not (self._layout.is_flac and isinstance(reader, SndFile)):
             return False
         return self._flac_start(reader, _FAR, reader.file_offset()) is not None
 
     def _fit(self, samples: Floats, rate: int) -> Floats:
-        """Convert samples to the rate and number of channels of the first stream: (S, C)."""
+        """Convert samples to the rate and number of channels of the first stream, (S, C)."""
         before = shown_seconds(self._num_read / self.samplerate)
         held = self._no_samples()
         if rate != self._rate:
@@ -329,7 +329,7 @@ class Sound:
         Raises
         ------
         InputError
-            If nothing can be decoded, or samples are not finite or too large.
+            If no samples can be decoded, or if samples are not finite or are too large.
         """
         size, left = max(1, _BLOCK // self.channels), num_frames
         while left > 0 and len(samples := self.read(min(size, left))):
@@ -355,7 +355,7 @@ class Sound:
         return self._cancellation.remark()
 
     def remarks(self) -> list[str]:
-        """Return the file's faults as texts. They are complete after the file has been read."""
+        """Return the file's faults as texts. The list is complete after the file has been read."""
         found = list(self._remarks)
         if not self._is_over:
             return found
@@ -402,7 +402,7 @@ class Sound:
         return Duration(total, total is not None)
 
     def _is_one_flac(self, reader: SndFile) -> bool:
-        """Return whether a FLAC file holds one stream, of the announced length."""
+        """Return whether a FLAC file holds only one stream, and its length is as announced."""
         end = reader.end()
         if end is None or self._size - end > _READ_AHEAD:
             return False

@@ -1,4 +1,4 @@
-"""Corpora and banks of sounds, each prepared as data directories by one function.
+"""Prepare corpora and sound banks as data directories.
 
 It may import `evaluation`, `inference` and the folders below them.
 """

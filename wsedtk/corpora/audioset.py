@@ -1,4 +1,4 @@
-"""AudioSet: the published lists of segments and a folder of audio -> data/{train,eval}.
+"""Prepare AudioSet: published lists of segments and a folder of audio -> data/{train,eval}.
 
 K classes. See `wsedtk.corpora.audioset_metadata` for the files that are read.
 """
@@ -80,7 +80,7 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
     Returns
     -------
     (K, K) bool
-        Element [k, j] is true if class j is above class k, at any height.
+        Element [k, j] is true if class j is above class k, directly or through other classes.
     """
     index = {mid: k for k, mid in enumerate(mids)}
     above = np.zeros((len(mids), len(mids)), bool)
@@ -102,7 +102,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     Raises
     ------
     InputError
-        If two sets have a clip in common.
+        If the same clip occurs in two sets.
     """
     filenames = np.concatenate([dataset.filenames for dataset in sets])
     order = np.argsort(filenames, kind="stable")
@@ -132,7 +132,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
 
 
 def add_ancestors(dataset: DataSet, above: Booleans) -> DataSet:
-    """Return the set in which each clip also has the tags of the classes above its own.
+    """Add to each clip the tags of all classes above its tags.
 
     Parameters
     ----------
@@ -194,16 +194,16 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
 def read(
     metadata_dir: PathLike, subset: Subset = "balanced", with_ancestors: bool = False
 ) -> dict[str, DataSet]:
-    """Read the official sets without audio, as {"train", "eval": DataSet}.
+    """Read the official sets without audio, as {"train": DataSet, "eval": DataSet}.
 
     Parameters
     ----------
     metadata_dir : path-like
         The folder with the published files.
     subset : {"balanced", "unbalanced", "all"}
-        The list of training segments: one of the two, or both.
+        The list of training segments. "all" reads both lists.
     with_ancestors : bool
-        Tag clips also with the classes above their own in the ontology.
+        Also tag each clip with the classes above its tags in the ontology.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def read(
         "train": join(parts) if len(parts) > 1 else parts[0],
         "eval": audioset_metadata.read_list(files[LISTS["eval"]], *classes),
     }
-    del parts  # of the unbalanced list, they take gigabytes
+    del parts  # frees gigabytes for the unbalanced list
     sets["train"].info["corpus"] = f"AudioSet, {' and '.join(SUBSETS[subset])} training list"
     sets["eval"].info["corpus"] = "AudioSet, evaluation list"
     if with_ancestors:

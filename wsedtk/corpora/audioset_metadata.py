@@ -1,15 +1,15 @@
-"""The published metadata of AudioSet: lists of segments, classes and ontology.
+"""Read the published metadata of AudioSet: lists of segments, classes and ontology.
 
-The metadata folder holds, at any depth, the files as Google published them, or as a spreadsheet or
-another tool saved them again:
+The metadata folder holds the files that Google published, in any subfolder. A spreadsheet or
+another tool may have saved them again:
 
     balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv
                                 ID, start, end, "class ID,class ID,..."
     class_labels_indices.csv    index, class ID, name: the classes in order
-    ontology.json               optional: the classes below each class
+    ontology.json               optional: the classes directly below each class
 
-Lists may have comment lines or a header, quotes, spaces, commas, semicolons or tabs, `10` for
-`10.000`, and any line ends.
+Lists may have comment lines, a header, quotes and spaces. Their delimiter is a comma, semicolon or
+tab. A time may be written as `10` instead of `10.000`. All line ends are read.
 
 B rows of a block, M tags, K classes.
 """
@@ -52,9 +52,10 @@ _COLUMNS = (
 _MAX_FAULTS = 100
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
-_COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')  # spreadsheets replace some IDs by #NAME?
+# A comment begins with #. A row whose ID a spreadsheet has replaced by #NAME? is not a comment.
+_COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')
 _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
-# A row as published. The expression is four times as fast as the csv module.
+# A row in the published form. The expression is four times as fast as the csv module.
 _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')
 
 
@@ -66,14 +67,14 @@ class Classes(NamedTuple):
 
 
 class OntologyClass(NamedTuple):
-    """A class of the ontology: its name, and the IDs of the classes directly below it."""
+    """The name of a class of the ontology, and the IDs of the classes directly below it."""
 
     name: str
     child_ids: frozenset[str]
 
 
 class _Cells(NamedTuple):
-    """The cells of a row of a list. The class IDs are one text with commas."""
+    """The cells of a row of a list. `mids` holds the class IDs, with commas between them."""
 
     video: str
     start: str
@@ -82,7 +83,7 @@ class _Cells(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """A row of a list: the clip's name, its duration in seconds, its classes as indices."""
+    """The name, the duration in seconds and the classes (as indices) of a row of a list."""
 
     name: str
     seconds: float
@@ -90,7 +91,7 @@ class _Segment(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Rows of a list: names (B,), durations (B,), and the row and the class of each tag (M,)."""
+    """B rows of a list: names (B,), durations (B,), and the row and the class of each tag (M,)."""
 
     names: npt.NDArray[np.str_]
     seconds: npt.NDArray[np.float64]
@@ -99,7 +100,7 @@ class _Block(NamedTuple):
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    """Return the cells of a line, without the empty ones that spreadsheets append."""
+    """Return the cells of a line, without the empty cells that spreadsheets append."""
     (row,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
     cells = [cell.strip() for cell in row]
     while cells and not cells[-1]:
@@ -157,7 +158,7 @@ def read_ontology(path: PathLike) -> dict[str, OntologyClass]:
     Raises
     ------
     InputError
-        If the file is not AudioSet's ontology.
+        If the file cannot be read or does not hold AudioSet's ontology.
     """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
@@ -173,7 +174,7 @@ def read_ontology(path: PathLike) -> dict[str, OntologyClass]:
 
 
 class _Form:
-    """The form of a list: its delimiter, and the columns of ID, start, end and class IDs."""
+    """The delimiter of a list, and its columns of ID, start, end and class IDs."""
 
     def __init__(self, path: Path, number: int, line: str) -> None:
         for self.delimiter in "\t;,":
@@ -197,24 +198,24 @@ class _Form:
     def fields(self, line: str) -> list[str]:
         """Return the fields of a line.
 
-        Quotes at the ends of a field are removed: a program that misread the list leaves them.
+        Quotes at both ends of a field are removed. A program that misread the list can leave them.
         """
         (row,) = csv.reader([line], delimiter=self.delimiter, skipinitialspace=True)
         return [field.strip(" '\"") for field in row]
 
     def cells(self, fields: list[str]) -> _Cells | None:
-        """Return the cells of a row, or None if fields are missing or have no column."""
+        """Return the cells of a row; None if fields are missing or there are too many."""
         has_more = not self.labels_are_last and any(fields[self.num_fields :])
         if len(fields) <= max(self.columns) or has_more:
             return None
         video, start, end, mids = (fields[column] for column in self.columns)
-        if self.labels_are_last:  # class IDs without quotes are several fields
+        if self.labels_are_last:  # without quotes, each class ID is a field
             mids = ",".join(fields[self.columns[3] :])
         return _Cells(video, start, end, mids)
 
 
 def _read_row(form: _Form, line: str, index: Mapping[str, int]) -> _Segment:
-    """Return a row of a list. Raises ValueError with the reason if it is wrong."""
+    """Parse a row of a list. Raises ValueError with the reason if the row is wrong."""
     published = None if form.is_header else _PUBLISHED.fullmatch(line)
     if not published and line.count('"') % 2:
         raise ValueError("a quote is not closed; is the list cut off?")
@@ -251,7 +252,7 @@ def _block(rows: Sequence[_Segment]) -> _Block:
 
 
 def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
-    """Yield the rows of a list in blocks, and collect the faults of rows in the table."""
+    """Yield the rows of a list in blocks, and add the faults of rows to the table."""
     index = {mid: k for k, mid in enumerate(mids)}
     form: _Form | None = None
     announced: re.Match[str] | None = None
@@ -287,7 +288,7 @@ def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
 def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     """Read a list of segments as a set without audio.
 
-    A segment in several rows gets the tags of all of them.
+    If several rows name the same segment, it gets the tags of all these rows.
 
     Parameters
     ----------
@@ -299,7 +300,7 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     Raises
     ------
     InputError
-        If the list cannot be read or has wrong rows. The message names the first of them.
+        If the list cannot be read or has wrong rows. The message gives the first wrong rows.
     """
     table, blocks, num_rows = TableFile(path), list[_Block](), 0
     for block in _blocks(table, mids):
@@ -309,7 +310,7 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     if not blocks:
         raise InputError(f'{path}: no segments there; expected rows of ID, start, end, "class IDs"')
     rows = _Block(*(np.concatenate(column) for column in zip(*blocks)))
-    del blocks  # of the unbalanced list, they take a gigabyte
+    del blocks  # frees a gigabyte for the unbalanced list
     filenames, row_of_clip, clip_of_row = np.unique(
         rows.names, return_index=True, return_inverse=True
     )

@@ -1,9 +1,10 @@
-"""A synthesised sound bank, to train on without recordings.
+"""Synthesise a sound bank, for training without recordings.
 
-    <folder>/<class>/<fold>-<id>-A.flac     the form of ESC-10 and ESC-50; each id is one recording
+    <folder>/<class>/<fold>-<id>-A.flac     as in ESC-10 and ESC-50; each recording has a unique id
 
-It has seven classes of events and three of backgrounds. The recordings of a class share a formula.
-Pitch, tempo, timbre, length and room are random for each recording. n samples of a recording.
+The bank has seven event classes and three background classes. One formula generates all recordings
+of a class. Pitch, tempo, timbre, length and room are random for each recording. n samples of a
+recording.
 """
 
 import os
@@ -23,7 +24,7 @@ from wsedtk.data.folders import look
 
 FADE_SECONDS = 0.01
 BACKGROUNDS_PER_FOLD = 3
-TOP = 0.45  # highest partial as a fraction of the sample rate; higher ones would alias
+TOP = 0.45  # the highest partial as a fraction of the sample rate, to prevent aliasing
 
 Samples = npt.NDArray[np.float64]
 Formula = Callable[[np.random.Generator, int], Samples]
@@ -45,7 +46,7 @@ def _harmonics(
     rng: np.random.Generator,
     sample_rate: int,
 ) -> Samples:
-    """Return the sum of the harmonics of a moving fundamental (n,) in Hz.
+    """Return the sum (n,) of harmonics. `frequency` is the fundamental (n,) in Hz over time.
 
     strengths[k - 1] is the amplitude of the k-th harmonic.
     """
@@ -64,7 +65,7 @@ def _falling(count: int, slope: float) -> Samples:
 
 
 def _noise(rng: np.random.Generator, n: int, low: float, high: float, sample_rate: int) -> Samples:
-    """Return noise (n,) of RMS 1 between two frequencies in Hz, with slopes of 12 dB per octave."""
+    """Return band-pass noise (n,) with RMS 1, between two frequencies in Hz (12 dB per octave)."""
     band = [low, min(high, TOP * sample_rate)]
     out: Samples = scipy.signal.sosfilt(
         scipy.signal.butter(2, band, "bandpass", fs=sample_rate, output="sos"),
@@ -75,7 +76,7 @@ def _noise(rng: np.random.Generator, n: int, low: float, high: float, sample_rat
 
 
 def _wander(rng: np.random.Generator, n: int, rate: float, sample_rate: int) -> Samples:
-    """Return a smooth random curve (n,) between 0 and 1 with about `rate` turns per second."""
+    """Return a smooth random curve (n,) from 0 to 1 through `rate` random points per second."""
     points = rng.random(int(n / sample_rate * rate) + 5)
     where = np.arange(n) / sample_rate * rate + 1
     curve = scipy.interpolate.CubicSpline(np.arange(len(points)), points)(where)
@@ -95,7 +96,7 @@ def _room(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Sampl
 
 
 def _siren(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a slow wail or a quicker yelp: a tone that sweeps up and down, with harmonics."""
+    """Return a tone with harmonics that sweeps up and down, slowly (wail) or quickly (yelp)."""
     n = _length(rng, 1.5, 4, sample_rate)
     period = rng.uniform(0.8, 3)
     cycle = (_seconds(n, sample_rate) / period + rng.random()) % 1
@@ -106,7 +107,7 @@ def _siren(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _reversing_beeps(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return two to five equal beeps of one pitch, with pauses of about the same length."""
+    """Return two to five equal beeps, with pauses of about the same length."""
     beep = _length(rng, 0.25, 0.5, sample_rate)
     pause, count = int(beep * rng.uniform(0.8, 1.2)), int(rng.integers(2, 6))
     tone = _harmonics(
@@ -160,13 +161,13 @@ def _bell(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _engine(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return an engine: harmonics of a low firing rate that changes, and noise in its pulses."""
+    """Return harmonics of a low firing rate that changes, and noise that pulses with the engine."""
     n = _length(rng, 1.5, 4, sample_rate)
     firing = rng.uniform(28, 70) * (
         1 + rng.uniform(0.1, 0.8) * _wander(rng, n, rng.uniform(0.5, 1.5), sample_rate)
     )
     strengths = _falling(30, rng.uniform(0.5, 1)) * rng.uniform(0.3, 1, 30)
-    # Half the firing rate: the engine fires twice in a turn.
+    # The pulses have half the firing rate, because the engine fires twice per turn.
     pulses = 0.5 + 0.5 * np.sin(np.pi * np.cumsum(firing) / sample_rate)
     noise = _noise(rng, n, 80, rng.uniform(500, 1500), sample_rate)
     return (
@@ -213,7 +214,7 @@ def _car_alarm(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _rain(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a high hiss with slow changes, and drops: many short clicks of random strength."""
+    """Return a high hiss that changes slowly, and short clicks of random strength (drops)."""
     n = _length(rng, 6, 9, sample_rate)
     hiss = _noise(rng, n, rng.uniform(600, 1500), 7500, sample_rate) * (
         0.8 + 0.4 * _wander(rng, n, 0.7, sample_rate)
@@ -227,7 +228,7 @@ def _rain(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _wind(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a low rumble in gusts, with a faint whistle that follows them."""
+    """Return a low rumble in gusts, with a faint whistle that follows the gusts."""
     n = _length(rng, 6, 9, sample_rate)
     gusts = 0.25 + _wander(rng, n, rng.uniform(0.4, 1), sample_rate) ** 1.5
     rumble = _noise(rng, n, 40, rng.uniform(200, 450), sample_rate)
@@ -237,7 +238,7 @@ def _wind(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _traffic(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return the hum of a distant road, and cars that pass: swells of brighter noise."""
+    """Return the hum of a distant road, and swells of brighter noise (passing cars)."""
     n = _length(rng, 6, 9, sample_rate)
     out = _noise(rng, n, 50, rng.uniform(300, 600), sample_rate) * (
         0.8 + 0.4 * _wander(rng, n, 0.5, sample_rate)
@@ -252,7 +253,7 @@ def _traffic(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 _EVENT_CLASSES: dict[str, Formula] = {
-    "Air horn, truck horn": _air_horn,  # with a comma, as labels of DCASE 2017 have
+    "Air horn, truck horn": _air_horn,  # contains a comma, like some labels of DCASE 2017
     "Bell": _bell,
     "Car alarm": _car_alarm,
     "Engine": _engine,
@@ -281,7 +282,7 @@ def synthesise(
     folds: int = 4,
     sample_rate: int = 16000,
 ) -> None:
-    """Write the bank. The output of an earlier call is replaced.
+    """Write the bank. Replaces the output of an earlier call.
 
     Parameters
     ----------
@@ -290,7 +291,8 @@ def synthesise(
     seed : int
         The same seed gives the same bytes.
     recordings_per_fold : int
-        Number of recordings of each event class in a fold. Backgrounds have BACKGROUNDS_PER_FOLD.
+        Number of recordings of each event class in a fold. For each background class, this number
+        is BACKGROUNDS_PER_FOLD.
     folds : int
         Number of folds.
     sample_rate : int
@@ -299,7 +301,7 @@ def synthesise(
     Raises
     ------
     InputError
-        If the folder holds other folders, which would count as classes.
+        If the folder holds folders that are not classes of the bank.
     """
     folder, written = Path(folder), set()
     formulas = _EVENT_CLASSES | _BACKGROUND_CLASSES

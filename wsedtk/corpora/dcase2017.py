@@ -1,6 +1,6 @@
-"""DCASE 2017 task 4: the published metadata and a folder of audio -> data/{train,test,eval}.
+"""Prepare DCASE 2017 task 4: published metadata and a folder of audio -> data/{train,test,eval}.
 
-The metadata folder holds, at any depth, the files as the organisers published them:
+The metadata folder holds the files that the organisers published, in any subfolder:
 
     sound_event_list_17_classes.txt           ID, confidence and name of each class, with tabs or
                                               spaces between them
@@ -10,9 +10,9 @@ The metadata folder holds, at any depth, the files as the organisers published t
                                               missing
     groundtruth_strong_label_<set>_set.csv    file, onset, offset, label; for testing and evaluation
 
-A row of a truth file whose other columns are empty or nan is a clip without events. Lines end in LF
-or CRLF. Labels contain commas that are followed by a space. A list of labels is split at the other
-commas.
+The groundtruth_* files are called truth files here. If all columns after the file name are empty or
+nan, the row is a clip without events. Lines end with LF or CRLF. Within a label, a comma is
+followed by a space. A list of labels is split at the other commas.
 """
 
 import collections
@@ -57,7 +57,7 @@ class Classes(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of a truth file, in seconds. The label is None for a clip without events."""
+    """One row of a truth file. Times are in seconds. A clip without events has the label None."""
 
     clip: str
     onset: float
@@ -73,7 +73,7 @@ class _Tags(NamedTuple):
 
 
 def _lines(path: PathLike) -> list[tuple[int, str]]:
-    """Return (line number, text without tabs at its end) of each line that is not blank."""
+    """Return (line number, text) of each line that is not blank, without tabs at the end."""
     table = TableFile(path)
     lines = [(number, line.rstrip("\t")) for number, line in table.numbered_lines()]
     table.raise_errors("download the list again")
@@ -88,7 +88,7 @@ def read_classes(path: PathLike) -> Classes:
     Raises
     ------
     InputError
-        If the file cannot be read, or a line is not a class.
+        If the file cannot be read, if a line does not describe a class, or if a class is repeated.
     """
     names, mids = [], []
     for number, line in _lines(path):
@@ -106,7 +106,7 @@ def read_classes(path: PathLike) -> Classes:
 
 
 def _clip_name(place: str, video: str, start: str, end: str) -> str:
-    """Return the name of a clip. Raises InputError, with `place`, if it is not an excerpt."""
+    """Return the name of a clip. Raises InputError, with `place`, if a value is invalid."""
     name = youtube.normal_name(f"{video}_{start}_{end}")
     if name is None or youtube.seconds_of(name) <= 0:
         raise InputError(
@@ -122,7 +122,7 @@ def read_list(path: PathLike) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        If the file cannot be read, or a line is not a clip.
+        If the file cannot be read, or a line does not describe a clip.
     """
     tags: dict[str, list[str]] = {}
     for number, line in _lines(path):
@@ -156,12 +156,12 @@ def _rows(path: PathLike) -> Iterator[Row]:
         start = table.seconds(number, "onset", onset)
         end = table.seconds(number, "offset", offset)
         table.raise_errors("download the list again")
-        assert start is not None and end is not None  # else the table has an error
+        assert start is not None and end is not None  # otherwise raise_errors has raised
         yield _row(path, number, line, Row(file, start, end, label))
 
 
 def _row(path: PathLike, number: int, line: str, row: Row) -> Row:
-    """Return a row with the clip's name in place of the file's. Raises InputError."""
+    """Replace the file name in a row by the name of the clip. Raises InputError."""
     name = youtube.normal_name(row.clip)
     if name is None or youtube.seconds_of(name) <= 0 or row.onset > row.offset:
         raise InputError(
@@ -172,7 +172,7 @@ def _row(path: PathLike, number: int, line: str, row: Row) -> Row:
 
 
 def read_truth(path: PathLike) -> list[Row]:
-    """Read the events of a truth file, in the order of the file. Repeated rows count once.
+    """Read the events of a truth file, in the order of the file. Repeated rows are ignored.
 
     Raises
     ------
@@ -183,9 +183,9 @@ def read_truth(path: PathLike) -> list[Row]:
 
 
 def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
-    """Read the tags of a set from its weak truth or its list, or both if they agree.
+    """Read the tags of a set from its truth file or from its list.
 
-    None if the set has neither.
+    Returns None if both are missing. Raises InputError if both exist and differ.
     """
     weak, listed = f"groundtruth_weak_label_{part}_set.csv", f"{part}_set.csv"
     found = []
@@ -215,7 +215,7 @@ def read_set(files: Mapping[str, Path], part: str, classes: Classes) -> DataSet 
     files : mapping of str to Path
         The metadata, by file name.
     part : {"training", "testing", "evaluation"}
-        The challenge's word for the set.
+        The challenge's name for the set.
     classes : Classes
         The classes of the challenge.
 
@@ -227,7 +227,7 @@ def read_set(files: Mapping[str, Path], part: str, classes: Classes) -> DataSet 
     Raises
     ------
     InputError
-        If the lists are wrong, or contradict each other.
+        If a list is wrong, or if lists contradict each other.
     """
     found = _read_tags(files, part)
     if found is None:
@@ -274,7 +274,7 @@ def read_set(files: Mapping[str, Path], part: str, classes: Classes) -> DataSet 
 
 
 def read(metadata_dir: PathLike) -> dict[str, DataSet]:
-    """Read the official sets without audio, as {"train", "test", "eval": DataSet}.
+    """Read the official sets "train", "test" and "eval" without audio, as {name: DataSet}.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Recordings of a bank mixed into soundscapes."""
+"""Mix recordings of a bank into soundscapes."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -18,19 +18,20 @@ _LOG = logging.getLogger(__name__)
 
 
 CLIP_SECONDS = 10
-RATIO_DB = (0.0, 20.0)  # RMS of an event over the RMS of its background
-BACKGROUND_DB = (-38.0, -28.0)  # RMS, relative to full scale
+RATIO_DB = (0.0, 20.0)  # range of the RMS of an event, relative to the RMS of its background
+BACKGROUND_DB = (-38.0, -28.0)  # range of the RMS of a background, relative to full scale
 MAX_PEAK = 0.95
-# A longer event is cut to a random length in this range, so that engines do not all last 5 s.
+# The maximum duration of each event is random in this range, and longer events are cut. Otherwise
+# all continuous sounds, such as engines, would last as long as their recordings.
 EVENT_SECONDS = (2.0, 6.0)
-# The shortest silence between two events of a class. Listeners hear closer events as one.
+# The shortest gap between two events of a class. Listeners hear closer events as one event.
 SAME_CLASS_GAP_SECONDS = 0.25
-MAX_TRIES = 100  # random positions that are tried for an event
+MAX_TRIES = 100  # maximum number of random positions that are tried for an event
 FRAME_SECONDS = 0.02
-AUDIBLE_DB = 30.0  # a frame is audible down to this far below the recording's loudest frame,
-FLOOR_DB = -60.0  # and above this RMS, relative to full scale
-PAUSE_SECONDS = 1.0  # a longer silence separates two events
-SHORTEST_SECONDS = 0.1  # a shorter stretch is a click beside the event, unless it is the only one
+AUDIBLE_DB = 30.0  # audible frames are less than this far below the recording's loudest frame
+FLOOR_DB = -60.0  # audible frames have an RMS above this, relative to full scale
+PAUSE_SECONDS = 1.0  # a longer silence separates two stretches of sound
+SHORTEST_SECONDS = 0.1  # shorter stretches are dropped as clicks; one stretch always remains
 EVENT_FADE_SECONDS = 0.005
 LOOP_FADE_SECONDS = 0.5
 
@@ -40,7 +41,7 @@ Sounds = dict[Path, list[Samples]]
 
 
 class Stretch(NamedTuple):
-    """A part of a recording, in samples. The end is exclusive."""
+    """A part of a recording: its start and end in samples. The end is exclusive."""
 
     start: int
     end: int
@@ -64,8 +65,8 @@ class Soundscape(NamedTuple):
 def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
     """Find the stretches of sound in a recording.
 
-    A stretch begins and ends with an audible frame (see AUDIBLE_DB and FLOOR_DB), and contains no
-    silence longer than PAUSE_SECONDS.
+    A stretch begins and ends with an audible frame (see AUDIBLE_DB and FLOOR_DB). It does not
+    contain silence that is longer than PAUSE_SECONDS.
 
     Parameters
     ----------
@@ -95,12 +96,12 @@ def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
 
 
 def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
-    """Read the audible stretches of the recordings of pools.
+    """Read the audible stretches of all recordings in pools.
 
     Parameters
     ----------
     pools : iterable of Pool
-        The recordings.
+        The pools of recordings.
     sample_rate : int
         The sample rate in Hz of the result.
 
@@ -121,7 +122,7 @@ def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
         samples, _ = audio_files.read(path, sample_rate, remarks=remarks)
         for remark in remarks:
             _LOG.warning(f"{path}: {remark}")
-        samples = samples - samples.mean()  # a constant offset is not a sound
+        samples = samples - samples.mean()  # a constant offset is inaudible
         stretches = audible(samples, sample_rate)
         if not stretches:
             raise InputError(
@@ -141,7 +142,7 @@ def _background(
 ) -> Samples:
     """Return `length` samples of a background from a random position.
 
-    A shorter background is looped with a crossfade of equal power.
+    A shorter background is looped with an equal-power crossfade.
     """
     if len(samples) < length:
         fade = min(int(LOOP_FADE_SECONDS * sample_rate), len(samples) // 4)
@@ -157,7 +158,7 @@ def _background(
 
 
 def _event(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return an event of RMS 1 with short fades: a stretch of sound, or a random part of it."""
+    """Return a stretch of sound, or a random part of it, with RMS 1 and short fades."""
     longest = int(rng.uniform(*EVENT_SECONDS) * sample_rate)
     if len(samples) > longest:
         start = rng.integers(len(samples) - longest + 1)
@@ -181,7 +182,8 @@ def mix(
 ) -> Soundscape:
     """Mix one soundscape.
 
-    An event that finds no position beside others of its class is left out.
+    An event is omitted if MAX_TRIES random positions are all too close to another event of its
+    class.
 
     Parameters
     ----------

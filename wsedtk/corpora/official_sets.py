@@ -1,7 +1,4 @@
-"""Write the official sets of a corpus as data directories, with the available audio.
-
-N clips of a set.
-"""
+"""Write the official sets of a corpus as data directories, with the available audio."""
 
 import dataclasses
 import logging
@@ -74,16 +71,16 @@ class OfficialSetsResult(PrepareResult):
     Attributes
     ----------
     sets : tuple of PreparedSet
-        The data directories that were written. Sets without usable audio are not.
+        The data directories that were written. Sets without usable audio are not written.
     coverage : mapping of Path to Coverage
-        For each data directory, also those that were not written, which official clips have
-        audio. Empty if the sets were written without audio.
+        For each data directory, the official clips that have audio. It includes data directories
+        that were not written. It is empty if the sets were written without audio.
     audio_dirs : tuple of Path
         The folders that were searched for audio.
     num_other_files : int
-        Number of files in these folders that belong to no official clip.
+        Number of files in these folders that do not belong to an official clip.
     excluded : mapping of Path to int
-        For each set whose videos were excluded, the number of clips that were left out.
+        For each set whose videos were excluded, the number of excluded clips.
     """
 
     coverage: Mapping[Path, Coverage] = dataclasses.field(default_factory=dict)
@@ -117,7 +114,7 @@ def _counts(prepared: PreparedSet) -> str:
 
 
 def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
-    """Return the table of a set's audio, and a summary if there is any."""
+    """Return the table of a set's audio, and a summary if audio can be used."""
     table = coverage.table(str(folder))
     num_used = int(coverage.is_true["used"].sum())
     if not num_used:
@@ -133,7 +130,7 @@ def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
 
 
 def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: str) -> None:
-    """Check that the sets can be written, before hours of work.
+    """Check that the sets can be written, because the preparation can take hours.
 
     Parameters
     ----------
@@ -147,7 +144,7 @@ def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: s
     Raises
     ------
     InputError
-        If a folder holds something else, or cannot be written.
+        If a folder holds other files, or cannot be written.
     """
     data_dir = Path(options.data_dir)
     for name in names:
@@ -174,7 +171,8 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
     Raises
     ------
     InputError
-        If no official clip has usable audio, or, with `strict`, if one has none.
+        If no official clip has usable audio, or if `strict` is set and an official clip has no
+        usable audio.
     """
     if options.metadata_only:
         return _write_without_audio(sets, Path(options.data_dir))
@@ -233,7 +231,7 @@ def _write_with_audio(
 
 
 def _check_used(covered: Sequence[Coverage], folders: str, strict: bool) -> None:
-    """Raise InputError if no clip can be used, or, with `strict`, if not every clip can."""
+    """Raise InputError if no clip can be used; with `strict`, if any clip can't be used."""
     unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered]
     if strict and any(len(clips) for _, clips in unused):
         found, clips = next(pair for pair in unused if len(pair[1]))

@@ -1,14 +1,14 @@
 """The registry of corpora, and the result of a corpus.
 
-A corpus is a function from options to data directories:
+A corpus is a function that writes data directories. Its parameter holds the options:
 
     @CORPORA.register("name")
     def prepare(options: NameOptions) -> PrepareResult:
 
 `NameOptions` is a frozen dataclass with a NumPy docstring. `wsedtk prepare name` has a parameter
-for each of its fields (see `wsedtk.cli.options`), and the docstring of the function as its help.
-The field `data_dir`, if there is one, is the folder that the corpus writes. A user-defined corpus
-needs no registration: it is found as `package.module:function`.
+for each field of this dataclass (see `wsedtk.cli.options`). The docstring of the function is its
+help. The optional field `data_dir` is the folder to which the corpus writes. A user-defined corpus
+need not be registered; its name is `package.module:function`.
 """
 
 import dataclasses
@@ -40,18 +40,18 @@ class PreparedSet:
 
 @dataclasses.dataclass(frozen=True)
 class PrepareResult:
-    """What a corpus has written.
+    """The data directories that a corpus has written.
 
     Attributes
     ----------
     sets : tuple of PreparedSet
-        The data directories.
+        One item for each data directory.
     """
 
     sets: tuple[PreparedSet, ...]
 
     def to_text(self) -> str:
-        """Return what `wsedtk prepare` prints, with line ends. By default it prints nothing."""
+        """Return the text that `wsedtk prepare` prints, with line ends. By default it is empty."""
         return ""
 
 
@@ -70,7 +70,8 @@ def options_class(name: str) -> type:
     Raises
     ------
     InputError
-        If there is no such corpus, or its one parameter is not annotated with a dataclass.
+        If the corpus does not exist, or if it does not have exactly one parameter that is annotated
+        with a dataclass.
     """
     function = CORPORA.get(name)
     try:

@@ -1,8 +1,8 @@
-"""A bank of recordings, and its split into pools that share no source recording.
+"""Split a bank of recordings into pools that do not share source recordings.
 
-A bank is a folder of class folders with recordings named `<fold>-<id>-<take>.<ext>`, as in ESC-10
+A bank is a folder of class folders. Recordings are named `<fold>-<id>-<take>.<ext>`, as in ESC-10
 and ESC-50. All takes of one id come from the same source recording, even if they are in different
-class folders. Some classes are backgrounds, the others events.
+class folders. Some classes are backgrounds, and the other classes are events.
 
 G groups.
 """
@@ -26,7 +26,7 @@ from wsedtk.data.tables import normal
 BUILTIN = "builtin"
 MAX_GROUPS = 10
 _NAME = re.compile(r"(\d+)-([^-]+)-([^-]+)")
-_GROUPS = 5  # part of the seed: the purpose of the random generator
+_GROUPS = 5  # the purpose of the random generator, as part of its seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Recording:
     path : Path
         The sound file.
     label : str
-        Its class folder.
+        The name of its class folder.
     fold : int
-        Its fold.
+        The number of its fold.
     source : str
         The id that all takes of one source recording share.
     """
@@ -53,7 +53,7 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """The recordings that a soundscape may draw from.
+    """The recordings that can be mixed into a soundscape.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
     Raises
     ------
     InputError
-        If there is no bank, or the name of a recording does not have the form above.
+        If the folder is not a bank, or a file name does not have the form <fold>-<id>-<take>.
     """
     bank_dir = Path(bank_dir)
     if not os.path.isdir(bank_dir):
@@ -109,7 +109,7 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
 
 
 def _recordings(folder: Path, label: str) -> list[Recording]:
-    """Return the recordings of a class folder. Raises InputError if a name has another form."""
+    """Return the recordings of a class folder. Raises InputError if a file name is invalid."""
     recordings = []
     for path in (folder / name for name in look(folder)[1]):
         if path.suffix.lower() not in AUDIO_EXTENSIONS or path.name.startswith("."):
@@ -128,7 +128,7 @@ def _recordings(folder: Path, label: str) -> list[Recording]:
 def _check_backgrounds(
     bank_dir: PathLike, found: Mapping[str, object], backgrounds: Sequence[str]
 ) -> None:
-    """Raise InputError unless backgrounds are class folders, and other classes remain."""
+    """Raise InputError unless all backgrounds are class folders and other classes remain."""
     if not backgrounds:
         raise InputError(
             f"{bank_dir}: no background was named; say which of its class folders are "
@@ -150,7 +150,11 @@ def _check_backgrounds(
 def _check_folds(
     bank_dir: PathLike, found: Mapping[str, Sequence[Recording]], test_folds: Sequence[int]
 ) -> None:
-    """Raise InputError unless each class has recordings on both sides, and no source has."""
+    """Check the split into test folds and training folds.
+
+    Raises InputError if a class has no recordings in one of the two parts, or if takes of a source
+    recording are in both.
+    """
     folds = sorted({r.fold for recordings in found.values() for r in recordings})
     training_folds = [fold for fold in folds if fold not in test_folds]
     for label, recordings in found.items():
@@ -173,7 +177,7 @@ def _check_folds(
 
 
 def _deal(ids: Iterable[str], num_groups: int, group_of: dict[str, int]) -> None:
-    """Add ids to `group_of`, {id: group}: each to the group that has the fewest of these ids."""
+    """Assign each new id to the group with the fewest of `ids`. Updates `group_of`, {id: group}."""
     ids = list(ids)
     counts = np.bincount([group_of[i] for i in ids if i in group_of], minlength=num_groups)
     for i in ids:
@@ -190,13 +194,13 @@ class _Groups(NamedTuple):
 
 
 def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
-    """Split the ids into the largest number of groups that all contain every event class."""
+    """Split the ids into as many groups as possible. Each group contains all event classes."""
     scarce_first = sorted(ids_of_classes, key=len)
     for count in range(min(MAX_GROUPS, len(scarce_first[0])), 1, -1):
         group_of: dict[str, int] = {}
         for ids in scarce_first:
             _deal(ids, count, group_of)
-        # It is false only where classes share ids.
+        # The condition can be false only if classes share ids.
         if all(len({group_of[i] for i in ids}) == count for ids in scarce_first):
             return _Groups(count, group_of)
     return _Groups(1, {i: 0 for ids in scarce_first for i in ids})
@@ -205,9 +209,10 @@ def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
 def split(
     bank_dir: PathLike, backgrounds: Sequence[str], test_folds: Sequence[int], seed: int
 ) -> Pools:
-    """Split a bank into training pools and a test pool that share no source recording.
+    """Split a bank into training pools and a test pool.
 
-    If there are fewer background ids than groups, groups share backgrounds.
+    The test pool shares no source recording with the training pools. Training pools share
+    backgrounds only if there are fewer background ids than groups.
 
     Parameters
     ----------

@@ -1,10 +1,11 @@
-"""Soundscapes: recordings of a sound bank mixed into 10 s clips, with exact events.
+"""Mix recordings of a sound bank into soundscapes: clips of 10 s whose events are known exactly.
 
-A soundscape is one background and up to three events at random positions and random levels above
-it. Test soundscapes draw from the test folds of the bank, training soundscapes from the other
-folds. The training recordings are divided into groups, and each training soundscape draws from one
-group. Its name contains the group (`mix03_170.000_180.000.wav` is the 18th of group 3). The column
-`group` of clips.tsv contains it too, so that `balance` keeps groups whole.
+A soundscape is a mixture of one background and up to three events. The positions of the events, and
+their levels above the background, are random. Test soundscapes use recordings of the test folds of
+the bank, and training soundscapes use recordings of the other folds. The training recordings are
+divided into groups, and each training soundscape uses one group. Its name contains the number of
+the group (`mix03_170.000_180.000.wav` is the 18th soundscape of group 3). The column `group` of
+clips.tsv contains the group too, so that `balance` keeps groups whole.
 
 K event classes. See `wsedtk.corpora.sound_bank` for the form of a bank.
 """
@@ -32,8 +33,9 @@ from wsedtk.data.tables import normal
 
 MADE_BY = "prepare soundscapes"
 MAX_EVENTS = 3
-EMPTY_EVERY = 20  # one soundscape in so many holds no event, so that systems learn silence
-# Part of the seed: the purpose of a random generator. `wsedtk.corpora.sound_bank` uses 5.
+EMPTY_EVERY = 20  # one of 20 soundscapes holds no event, so that systems learn backgrounds
+# Each purpose of a random generator has a number, which is part of its seed.
+# `wsedtk.corpora.sound_bank` uses 5.
 _EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP = range(1, 5)
 
 
@@ -95,7 +97,7 @@ class SoundscapesOptions:
 
 
 class _Clip(NamedTuple):
-    """A soundscape to mix: its name without suffix, its pool, and its number in the set."""
+    """The name without suffix of a soundscape, its group, and its number in the set."""
 
     stem: str
     group: int
@@ -114,7 +116,7 @@ class _Mixer:
 
     @property
     def number(self) -> int:
-        """The number of the set in the seeds: 0 for train, 1 for test."""
+        """The number that stands for the set in seeds: 0 for train, 1 for test."""
         return int(self.name == "test")
 
     @property
@@ -133,11 +135,11 @@ class _Mixer:
         return sorted(clips)
 
     def classes_of_clip(self, index: int) -> list[int]:
-        """Return the classes of a soundscape's events: none to MAX_EVENTS indices.
+        """Return the classes of a soundscape's events, as 0 to MAX_EVENTS indices.
 
-        All soundscapes read from one endless sequence of shuffled class lists, each at MAX_EVENTS
-        positions, so that classes are balanced and rarely repeated within a soundscape. The
-        positions depend only on the index of the soundscape.
+        The classes are taken from an endless sequence of shuffled lists of all classes. Soundscape
+        `index` uses up to MAX_EVENTS positions, beginning at `index * MAX_EVENTS`. Thus classes are
+        balanced, and are rarely repeated within a soundscape.
         """
         num_classes = len(self.labels)
         first = self._generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY)
@@ -170,7 +172,7 @@ def _write_set(
     """Mix one set, and write its data directory and its audio."""
     folder, is_test = data_dir / mixer.name, mixer.name == "test"
     audio_dir = data_dir / "audio" / mixer.name
-    for table in datadir.COLUMNS:  # so that an interruption leaves no old tables beside new audio
+    for table in datadir.COLUMNS:  # after an interruption, old tables would not match new audio
         (folder / table).unlink(missing_ok=True)
     clips = mixer.clips(num_clips)
     rows, contents = [], []
@@ -205,7 +207,7 @@ def _write_set(
 def _mixers(
     options: SoundscapesOptions, folder: Path, backgrounds: list[str]
 ) -> Iterator[tuple[_Mixer, int]]:
-    """Yield the mixer of each set, and its number of soundscapes."""
+    """Yield the mixer of each set, and the number of soundscapes of the set."""
     train, test = split(folder, backgrounds, options.test_folds, options.seed)
     sounds = load([*train, test], options.sample_rate)
     for name, pools, num_clips in (

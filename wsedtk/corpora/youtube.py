@@ -1,7 +1,8 @@
-"""Clips from YouTube videos (DCASE 2017 task 4 and AudioSet): their names, and their sound files.
+"""Names and sound files of clips from YouTube videos (DCASE 2017 task 4 and AudioSet).
 
-N clips, K classes, A sound files. A clip is named `<11-character ID>_<start>_<end>.wav`, with start
-and end in seconds with three decimals. The extension is .wav whatever the format of its sound file.
+A clip is named `<11-character ID>_<start>_<end>.wav`. Start and end are in seconds with three
+decimals. The extension is always .wav and does not depend on the format of the sound file. N clips,
+K classes, A sound files.
 """
 
 import dataclasses
@@ -27,9 +28,9 @@ from wsedtk.data.tables import find, normal, slices, texts
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
-MOST_LINES = 40  # rows of a table on the screen
-# What is counted of the clips of a set. Clips that are short, silent or equal to an earlier clip
-# ("twice") are also used.
+MOST_LINES = 40  # maximum number of classes for which a printed table shows all classes
+# Properties for which the clips of a set are counted. Clips that are short, silent or equal to an
+# earlier clip ("twice") are used, too.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
 Names = npt.NDArray[np.str_]
@@ -37,16 +38,16 @@ Texts = np.ndarray[tuple[int, ...], np.dtype[np.str_] | np.dtypes.StringDType]
 
 
 def normal_name(filename: str) -> str | None:
-    """Return the clip's name for a file name, with or without `Y` and extension.
+    """Return the name of the clip for a file name. `Y` and the extension may be missing.
 
-    Returns None if the file name is not that of a clip from a video.
+    Returns None if the file name does not name a clip from a video.
     """
     key = youtube_key(filename)
     return f"{key}.wav" if key else None
 
 
 def seconds_of(name: str) -> float:
-    """Return the duration of a clip in seconds by its name; 0 if the end is not after the start."""
+    """Return the duration in seconds that the name of a clip gives; 0 if the name is invalid."""
     start, end = excerpt_times(name) or (0.0, 0.0)
     return round(end - start, 6)
 
@@ -58,12 +59,13 @@ def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
     ----------
     folder : path-like
     what : str
-        What the folder should hold, for messages.
+        The expected content of the folder, for messages.
 
     Returns
     -------
     dict
-        The path for each file name. If a name occurs twice, the path with fewer folders is taken.
+        The path for each file name. If a name occurs twice, the path with fewer folders is
+        returned.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
 
 
 def videos_of(filenames: Names) -> Names:
-    """Return the ID of the video of each clip (N,), "" for names of other forms."""
+    """Return the ID of the video of each clip (N,); "" for names of another form."""
     ids = [
         (youtube_key(name) or "")[:11]
         for part in slices(len(filenames))
@@ -121,7 +123,7 @@ class AudioFiles(NamedTuple):
     paths : (A,) str
         The paths of their sound files; "" if a table can't hold the path.
     num_others : int
-        The number of files whose names are not those of clips.
+        The number of files whose names do not name a clip.
     unfit : dict
         The path of each clip whose path a table can't hold.
     """
@@ -135,9 +137,9 @@ class AudioFiles(NamedTuple):
 def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
     """Find the sound files of clips in folders and all their subfolders.
 
-    If a clip has several files, the first path in alphabetical order is taken. Files that are
-    reached through links come after all others. A path that a table can't hold is taken only if
-    there is no other.
+    If a clip has several files, the first path in alphabetical order is used. Files that are
+    reached through links come after all other files. A path that a table can't hold is used only if
+    the clip has no other path.
 
     Raises
     ------
@@ -175,7 +177,7 @@ class Coverage:
     is_true : dict
         A mask of the clips (N,) for each name in COUNTS.
     remarks : dict
-        By the index of a clip that has a file: why it is not used, or its faults.
+        For the index of a clip that has a file: the reason why it is not used, or its faults.
     """
 
     dataset: clip_sets.DataSet
@@ -183,7 +185,7 @@ class Coverage:
     remarks: dict[int, str]
 
     def remark(self, clip: int) -> str:
-        """Return why a clip is not used, or its faults."""
+        """Return the reason why a clip is not used, or its faults."""
         return "missing" if self.is_true["missing"][clip] else self.remarks[clip]
 
     def totals(self) -> dict[str, int]:
@@ -198,9 +200,9 @@ class Coverage:
         return counts
 
     def table(self, title: str) -> str:
-        """Format the counts as a table with a line for each class, and one for all clips.
+        """Format the counts as a table with one line for each class and one line for all clips.
 
-        If there are many classes, only those with the lowest share of used clips are shown.
+        If there are many classes, only the classes with the lowest share of used clips are shown.
         """
         counts, labels = self.per_class(), [printable(label) for label in self.dataset.labels]
         shown, rest = list(range(len(labels))), ""
@@ -222,7 +224,7 @@ class Coverage:
         return "\n".join(lines) + rest
 
     def used(self) -> clip_sets.DataSet:
-        """Return the set of the clips that can be used. Its info holds the counts."""
+        """Return a set of the clips that can be used. Its info holds the counts."""
         counts, numbers = self.per_class(), self.totals()
         per_class = {
             label: {name: int(column[k]) for name, column in counts.items()}
@@ -252,7 +254,7 @@ def cover(
     unfit: dict[str, str],
     jobs: int,
 ) -> Coverage:
-    """Decode the sound file of each clip of an official set, and find out which can be used.
+    """Decode the sound file of each clip of an official set, and find which clips can be used.
 
     Missing and unreadable clips can't be used. Clips that are short, silent or equal to an earlier
     clip (`twice`) are used and counted.
@@ -279,7 +281,7 @@ def cover(
             "bytes that are not UTF-8; rename the file or folder"
         ]
     existing = np.flatnonzero(paths != "")
-    contents = np.zeros(len(dataset), "S16")  # b"" if there is nothing to compare
+    contents = np.zeros(len(dataset), "S16")  # b"" if the clip is not compared with others
     with mapping(jobs) as spread:
         examined = zip(existing.tolist(), spread(audio_files.examine, texts(paths[existing])))
         for i, found in progress(examined, "listen to the audio", len(existing)):

@@ -1,8 +1,8 @@
-"""Downloads of excerpts of YouTube videos by yt-dlp, one process for each clip.
+"""Download excerpts of YouTube videos by yt-dlp, with one process for each clip.
 
-AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; the Y protects IDs that begin with -
-AUDIO_DIR/failures.tsv               filename, status, reason of each clip that could not be
-                                     fetched; the status is `dead` or `retry`
+AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; because of the Y, no file name begins with -
+AUDIO_DIR/failures.tsv               filename, status and reason of each clip that could not be
+                                     downloaded; the status is `dead` or `retry`
 AUDIO_DIR/.download-*/               incomplete files
 """
 
@@ -25,14 +25,14 @@ from wsedtk.core.errors import InputError
 from wsedtk.corpora import youtube, youtube_errors
 from wsedtk.data.tables import cut_blank
 
-CLIP_SECONDS = 600  # the longest duration of one download
+CLIP_SECONDS = 600  # the maximum time for the download of one clip
 POLL_SECONDS = 0.02
 PARTS = ".download-"
 HEADER = "filename\tstatus\treason"
 
 
 class Failure(NamedTuple):
-    """Why a clip could not be fetched. The status is "dead" or "retry"."""
+    """The reason why a clip could not be downloaded. The status is "dead" or "retry"."""
 
     status: str
     reason: str
@@ -44,13 +44,13 @@ class Outcome(NamedTuple):
     Attributes
     ----------
     clip : str
-        The clip.
+        The name of the clip.
     status : str
         "fetched", or a verdict of `youtube_errors`.
     reason : str
-        Why it failed.
+        The reason for a failure; "" if the clip was downloaded.
     started : float
-        When it was started, by `time.monotonic`.
+        The time at which the download started, by `time.monotonic`.
     """
 
     clip: str
@@ -60,20 +60,20 @@ class Outcome(NamedTuple):
 
 
 def command_line(program: str, clip: str, limit_rate: str) -> list[str]:
-    """Return the command that writes `part-Y<clip>` to the folder that it runs in.
+    """Return the command that writes `part-Y<clip>` to its working directory.
 
     Parameters
     ----------
     program : str
         The downloader.
     clip : str
-        The clip.
+        The name of the clip.
     limit_rate : str
-        Bytes per second.
+        The maximum rate in bytes per second, in yt-dlp's notation.
     """
     video = clip[:11]
     start, end = clip[12:].removesuffix(".wav").split("_")
-    # --download-sections cuts at whole packets, which keeps up to 26 ms more.
+    # --download-sections cuts only at packets. Without -t, the clip would be up to 26 ms too long.
     seconds = f"{youtube.seconds_of(clip):.3f}"
     return [
         program,
@@ -112,7 +112,7 @@ def _last_error(text: str) -> str:
 
 @contextlib.contextmanager
 def _using(path: Path) -> Iterator[None]:
-    """Turn an OSError into an InputError that names the path."""
+    """Convert an OSError to an InputError with the path."""
     try:
         yield
     except OSError as error:
@@ -120,12 +120,12 @@ def _using(path: Path) -> Iterator[None]:
 
 
 class Failures:
-    """The last failure of each clip that was not fetched, the oldest first, as in failures.tsv.
+    """The last failure of each clip that was not downloaded, as in failures.tsv, oldest first.
 
     Parameters
     ----------
     path : Path
-        The file, which need not exist.
+        The file failures.tsv. It need not exist.
 
     Raises
     ------
@@ -163,7 +163,7 @@ class Failures:
         self.rows[clip] = failure
 
     def append(self, clip: str, failure: Failure) -> None:
-        """Add a failure, also to the file, at once."""
+        """Add a failure, and append it to the file immediately."""
         self._set(clip, failure)
         with _using(self.path), open(self.path, "a", encoding="utf-8", newline="\n") as file:
             file.write("\t".join([clip, *failure]) + "\n")
@@ -171,19 +171,19 @@ class Failures:
             os.fsync(file.fileno())
 
     def write(self, there: Collection[str]) -> None:
-        """Replace the file, without the clips that exist."""
+        """Remove the clips in `there`, which exist, and write the file again."""
         self.rows = {clip: row for clip, row in self.rows.items() if clip not in there}
         lines = [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]
         write_text(self.path, "".join(f"{line}\n" for line in lines))
 
     def dead_videos(self) -> dict[str, str]:
-        """Return {ID: reason} of the videos whose last failure says that they are dead."""
+        """Return {ID: reason} of the videos whose last failure has the status "dead"."""
         last = {clip[:11]: row for clip, row in self.rows.items()}
         return {video: row.reason for video, row in last.items() if row.status == "dead"}
 
 
 class _Download:
-    """A process that fetches the first of a video's clips."""
+    """A process that downloads the first of several clips of one video."""
 
     def __init__(self, clips: Sequence[str], settings: "Downloads", folder: Path) -> None:
         self.clips, self.program = clips, settings.program
@@ -208,11 +208,11 @@ class _Download:
             ) from None
 
     def has_ended(self) -> bool:
-        """Return whether there is an outcome."""
+        """Return whether the process has ended or has exceeded its time limit."""
         return self.process.poll() is not None or time.monotonic() > self.deadline
 
     def end(self) -> None:
-        """End the process and those that it started, and remove its files."""
+        """Kill the process and its child processes, and remove its files."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -222,7 +222,7 @@ class _Download:
             file.unlink(missing_ok=True)
 
     def outcome(self, audio_dir: Path) -> Outcome:
-        """Return the outcome. A clip that was fetched is moved to `audio_dir`."""
+        """Return the outcome. A downloaded clip is moved to `audio_dir`."""
         status, reason = self._status(audio_dir)
         return Outcome(self.clips[0], status, reason, self.started)
 
@@ -266,13 +266,13 @@ class Downloads:
     program : str
         The downloader.
     limit_rate : str
-        Bytes per second of a download.
+        The maximum rate of a download in bytes per second, in yt-dlp's notation.
     jobs : int
         Number of concurrent downloads.
     sleep_seconds : float
         Pause in seconds after each download.
     signals : sequence of str
-        The downloads stop when it is no longer empty.
+        The downloads stop when this sequence is no longer empty.
     """
 
     program: str
@@ -284,9 +284,9 @@ class Downloads:
     def fetch(
         self, videos: Sequence[Sequence[str]], audio_dir: Path
     ) -> Generator[Outcome, None, None]:
-        """Download clips. Those of one video are downloaded one after the other.
+        """Download clips. The clips of one video are downloaded one after the other.
 
-        If the generator is closed, running downloads are ended and incomplete files removed.
+        If the generator is closed, running downloads are killed and incomplete files are removed.
 
         Parameters
         ----------
@@ -298,12 +298,12 @@ class Downloads:
         Yields
         ------
         Outcome
-            Of each clip that ended. If a video is dead, its other clips are not tried and are dead
-            too.
+            The outcome of each clip. If a video is dead, its other clips are not tried, and their
+            outcome is "dead" too.
         """
         waiting = collections.deque(videos)
         running: list[_Download] = []
-        free = [0.0] * self.jobs  # when each free worker may start its next download, ascending
+        free = [0.0] * self.jobs  # times at which free workers may start a download, ascending
         with contextlib.ExitStack() as stack:
             with _using(audio_dir):
                 folder = stack.enter_context(_parts_folder(audio_dir))
@@ -326,7 +326,7 @@ class Downloads:
                 time.sleep(POLL_SECONDS)
 
     def ask_again(self, clip: str, audio_dir: Path) -> str | None:
-        """Download a clip and discard it. Return its status, None after a signal."""
+        """Download a clip again and discard it. Returns its status; None after a signal."""
         with _using(audio_dir), _parts_folder(audio_dir) as folder:
             once = dataclasses.replace(self, jobs=1, sleep_seconds=0.0)
             return next((one.status for one in once.fetch([[clip]], Path(folder))), None)

@@ -1,11 +1,12 @@
 """Classify yt-dlp's error messages: was the video removed, or did the download fail temporarily?
 
-Most messages are sentences of YouTube (`reason` and `subreason` of the player's
-`playabilityStatus`, which yt-dlp passes on: extractor/youtube/_video.py). They are in English
-unless yt-dlp is configured otherwise. Other messages are those of yt-dlp. If a message is not
-listed here, for example because it is in another language, the download is tried again.
+Most messages are sentences of YouTube. yt-dlp reads them from `reason` and `subreason` in the
+player's `playabilityStatus` (extractor/youtube/_video.py). They are in English unless yt-dlp is
+configured otherwise. yt-dlp itself writes the other messages. If a message is not listed here, for
+example because it is in another language, the download is tried again.
 
-Each table maps a kind of message to its patterns. A comment names the messages and their source.
+Each table maps a kind of message to its patterns. A comment quotes the messages and names their
+source.
 """
 
 import re
@@ -58,7 +59,7 @@ _ACCOUNT = {
 
 # YouTube refuses all requests of this IP address.
 _BLOCK = {
-    # YouTube, if it takes the client for a robot: "Sign in to confirm you're not a bot",
+    # YouTube, if it considers the client a robot: "Sign in to confirm you're not a bot",
     # "Please sign in" (yt-dlp issues 10128, 11201); yt-dlp: "YouTube is requiring a captcha
     # challenge before playback", "Your IP is likely being blocked by Youtube"
     "robot check": [
@@ -73,7 +74,7 @@ _BLOCK = {
     "rate limit": ["content isn't available", "try again", "rate.?limit", "too many requests"],
 }
 
-# The network, the site or yt-dlp failed. The message says nothing about the video.
+# The network, the site or yt-dlp failed. The message is not about the video.
 _PASSING = {
     # yt-dlp: "Login details are needed to download this content", and raise_login_required in
     # extractor/common.py, "only available for registered users"
@@ -86,8 +87,8 @@ _PASSING = {
     # YouTube, about the player that yt-dlp imitates: "Playback on other websites has been
     # disabled by the video owner" (issue 17497), "who has blocked it from display on this website
     # or application", "The following content is not available on this app" (issue 10108), "The
-    # page needs to be reloaded" (issue 17389); all formats encrypted for some players, "This video
-    # is DRM protected" (issue 12563); yt-dlp: "Requested format is not available"
+    # page needs to be reloaded" (issue 17389), "This video is DRM protected" if YouTube encrypts
+    # all formats for a player (issue 12563); yt-dlp: "Requested format is not available"
     "player": [
         "on other websites",
         "on this website",
@@ -101,10 +102,11 @@ _PASSING = {
     "not yet": ["live event", "premieres in", "processing this video", "check back later"],
 }
 
-# YouTube gives no reason: "Video unavailable", "This video is not available". YouTube shows them
-# for deleted videos, and for all videos if it blocks the IP address (yt-dlp issues 7861, 9353).
+# YouTube gives no reason: "Video unavailable", "This video is not available". It shows these
+# messages for deleted videos, and for all videos if it blocks the IP address (yt-dlp issues 7861,
+# 9353).
 _NO_REASON = re.compile(
-    r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and the ID if there is one
+    r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and an optional ID
     r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*",
     re.I,
 )
@@ -136,18 +138,18 @@ def verdict(video: str, message: str) -> Verdict:
     Returns
     -------
     "dead"
-        The video is gone.
+        The video will never be available from this location.
     "account"
         The video is available only to users who sign in.
     "blocked"
-        The site refuses this IP address.
+        YouTube refuses requests of this IP address.
     "unexplained"
-        The video is unavailable without a reason. If the site says this about all videos, it
+        The video is unavailable, and no reason is given. If all videos have this verdict, YouTube
         blocks this IP address.
     "retry"
-        None of these: the download can be tried again.
+        The message has none of these meanings. The download can be tried again.
     """
-    # Remove the ID from addresses, file names and yt-dlp's prefix, because it can spell any word.
+    # Remove the ID from addresses, file names and yt-dlp's prefix, because it can contain any word.
     text = re.sub(rf"(\[youtube\] |v=|Y){re.escape(video)}", r"\1", message)
     text = text.replace("\u2019", "'")
     for found, pattern in _PATTERNS.items():

@@ -1,8 +1,8 @@
 """Describe an artefact: its kind, command, time and inputs, and whether it is complete.
 
-A description reads only headers and attributes where possible, so that large files take no longer
-than small ones. No code in an artefact is run. Damage is reported as a fault of the artefact, not
-as an error.
+Where possible, only headers and attributes are read, so that large files take no longer than small
+ones. Code in an artefact is never run. If an artefact is damaged, no error is raised: its
+description lists the damage as a fault.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 _EXPERIMENT = "experiment directory"
 
-# Files that are described as the folder that they belong to.
+# For these files, the folder that contains them is described.
 _OF_A_FOLDER = {
     *COLUMNS,
     "labels.txt",
@@ -39,7 +39,7 @@ _OF_A_FOLDER = {
     "train.log",
     "README.md",
 }
-# The content that is shown in the line of a part of an experiment.
+# The items of `About.content` that the description of an experiment shows for each part.
 _SUMMARY = (
     "network",
     "pooling",
@@ -66,7 +66,7 @@ class Kind:
     matches : function
         Returns whether a path is an artefact of this kind. It reads only names and headers.
     describe : function
-        Describes an artefact. It returns None if the content is of another kind. It raises
+        Describes an artefact. It returns None if the content belongs to another kind. It raises
         InputError if the artefact is damaged.
     """
 
@@ -89,7 +89,7 @@ def _features_in(folder: Path, closed: list[str]) -> list[Path]:
 
 
 def _results_in(system: Path, closed: list[str]) -> list[Path]:
-    """Return the score files and decoded folders of a system, sorted by set."""
+    """Return the score files and decoded folders of a system, in the order of its sets."""
     found: list[Path] = []
     for folder in folders.open_folders(system, closed):
         if (folder / "scores.h5").is_file():
@@ -103,7 +103,7 @@ def _results_in(system: Path, closed: list[str]) -> list[Path]:
 def _parts_of(path: Path, closed: list[str]) -> list[Path]:
     """Return the artefacts of an experiment directory, in the order in which stages write them.
 
-    Messages about folders that can't be entered are appended to `closed`.
+    If a folder can't be entered, a message is appended to `closed`.
     """
     places: list[Path] = folders.open_folders(path, closed)
     data, features = path / "data", path / "feats"
@@ -162,7 +162,7 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
-# The first kind that matches decides.
+# An artefact has the first kind that matches.
 KINDS = (
     Kind("data directory", sets.is_data_directory, sets.describe_data_directory),
     Kind("features in the making", hdf5_files.is_parts, hdf5_files.describe_parts),
@@ -191,8 +191,8 @@ def describe(path: PathLike) -> About:
     Parameters
     ----------
     path : path-like
-        A file or folder. For a file that belongs to a folder, such as tags.tsv, the folder is
-        described.
+        A file or folder. If a file is part of an artefact that is a folder, such as tags.tsv in a
+        data directory, the folder is described.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def describe(path: PathLike) -> About:
 
 
 def _describe_by_kind(path: Path) -> About | None:
-    """Describe an artefact; return None if it is of no known kind."""
+    """Describe an artefact. Returns None if its kind is unknown."""
     if path.name in _OF_A_FOLDER and path.is_file():
         kind = _kind_of(path.parent)
         if kind is not None and kind.name != _EXPERIMENT:

@@ -1,4 +1,4 @@
-"""The description of an artefact, and functions that describe several kinds of artefacts."""
+"""The description of an artefact, and functions that several kinds of artefacts need."""
 
 import dataclasses
 import datetime
@@ -12,14 +12,14 @@ from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
 from wsedtk.core.types import PathLike
 
-_HIGHEST = 4  # folders above an artefact in which the log folder of its experiment is searched
+_HIGHEST = 4  # the number of folders above an artefact in which a folder log/ is searched
 _MOST_RECORDS = 1000
 
 State = Literal["there", "changed", "gone"]
 
 
 class Input(TypedDict):
-    """Something that an artefact was made from."""
+    """An input from which an artefact was made."""
 
     what: str
     path: str | None
@@ -29,24 +29,24 @@ class Input(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """The record that `wsedtk --record` wrote of a command.
+    """A record of a command, written by `wsedtk --record`.
 
     Attributes
     ----------
     command : str
-        For example "wsedtk train".
+        The command, for example "wsedtk train".
     arguments : list of str
         The arguments of the command line.
     options : dict
-        The options by name.
+        The value of each option, by name.
     inputs : dict
-        The fingerprints of the input files by path.
+        The fingerprint of each input file, by path.
     started : str
-        The time of the start.
+        The time at which the command started.
     about_machine : dict
-        "host" and "python", the version of Python.
+        "host", and "python" for the version of Python.
     made_by : dict
-        "wsedtk" and "commit", as far as they are known.
+        The version "wsedtk" and the "commit", if they are known.
     """
 
     command: str
@@ -68,13 +68,13 @@ class About:
     complete : bool or None
         False if the artefact is unfinished or damaged. None if this was not checked.
     faults : list of str
-        Damage, and things that do not belong together.
+        Damage, and inconsistencies with other artefacts.
     made : dict
-        "wsedtk", "commit", "command", "when" and others: what made it, as far as known.
+        How it was made, as far as this is known: "wsedtk", "commit", "command", "when" and others.
     inputs : list of Input
-        What it was made from.
+        The inputs from which it was made.
     content : dict
-        What it holds. The keys depend on the kind.
+        Its content. The keys depend on the kind.
     """
 
     path: str
@@ -92,7 +92,7 @@ class About:
         fingerprint: object = None,
         state: State | None = None,
     ) -> None:
-        """Add something that the artefact was made from, if its path or fingerprint is known."""
+        """Add an input from which the artefact was made, if its path or fingerprint is known."""
         if path is None and fingerprint is None:
             return
         self.inputs.append(
@@ -105,7 +105,7 @@ class About:
         )
 
     def add_files(self, record: Record | None) -> None:
-        """Add the input files of a record, and whether they have changed since."""
+        """Add the input files of a record, and whether they have changed since then."""
         if record is None:
             return
         for name, fingerprint in record.inputs.items():
@@ -113,7 +113,7 @@ class About:
 
 
 def made_by(mapping: Mapping[str, Any]) -> dict[str, str]:
-    """Return "wsedtk" and "commit" of the attributes or the YAML of an artefact, if they exist."""
+    """Return "wsedtk" and "commit" from the attributes or the YAML of an artefact, if present."""
     return {name: str(mapping[name]) for name in ("wsedtk", "commit") if mapping.get(name)}
 
 
@@ -125,7 +125,7 @@ def text_time(seconds: float) -> str:
 def when_made(path: PathLike, record: Record | None = None) -> dict[str, Any]:
     """Return "command", "when" and "recorded" of an artefact.
 
-    Without a record, the time is that of the last change of the file, and the command is unknown.
+    Without a record, "when" is the time of the file's last change, and the command is unknown.
     """
     if record is None:
         return {"when": text_time(os.stat(path).st_mtime), "recorded": False}
@@ -151,7 +151,7 @@ def read_record(path: PathLike) -> Record | None:
 
 
 def as_record(found: object) -> Record | None:
-    """Return the content of a YAML file as a Record; None if it is not one."""
+    """Return the content of a YAML file as a Record; None if it is not a record."""
     kinds = {"command": str, "options": dict, "inputs": dict, "arguments": list}
     if not isinstance(found, dict):
         return None
@@ -177,10 +177,10 @@ def _option_paths(options: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _can_mean(name: Path, target: Path) -> bool:
-    """Return whether a path in a record can mean an absolute path.
+    """Return whether a path in a record can refer to an absolute path.
 
     The folder in which the command ran is unknown. Therefore a relative path of at least two names
-    means every path that ends with it.
+    can refer to every path that ends with it.
     """
     if name == target:
         return True
@@ -189,7 +189,7 @@ def _can_mean(name: Path, target: Path) -> bool:
 
 
 def _wrote(record: Record, target: Path, verb: str | None, shard: list[int] | None) -> bool:
-    """Return whether the command of a record wrote a path. See `record_of`."""
+    """Return whether the command of a record wrote `target`. See `record_of`."""
     if shard is not None and record.options.get("shard") != shard:
         return False
     if verb is None:
@@ -198,7 +198,7 @@ def _wrote(record: Record, target: Path, verb: str | None, shard: list[int] | No
     elif record.command != f"wsedtk {verb}":
         return False
     targets = [target]
-    if record.command.startswith("wsedtk prepare"):  # it writes several sets into one folder
+    if record.command.startswith("wsedtk prepare"):  # writes several sets into one folder
         targets.append(target.parent)
     names = list(_option_paths(record.options))
     return any(_can_mean(name, place) for name in names for place in targets)
@@ -222,17 +222,18 @@ def _records_in(folder: Path) -> Iterator[Record]:
 def record_of(
     path: PathLike, verb: str | None = None, shard: list[int] | None = None
 ) -> Record | None:
-    """Return the record of the last command that wrote a path; None if there is none.
+    """Return the record of the last command that wrote a path; None if no record is found.
 
-    Records are searched in the folder log/ of each folder above the path.
+    Records are searched in the folder log/ of each of the four folders above the path. If several
+    of these folders have a matching record, the nearest folder is used.
 
     Parameters
     ----------
     path : path-like
     verb : str, optional
-        The verb that writes the path. It is necessary if the verb also reads the path.
+        The subcommand that writes the path. It is necessary if this subcommand also reads the path.
     shard : [k, n], optional
-        The shard that the command wrote.
+        The shard that the command wrote: number k of n shards.
     """
     target = Path(path).absolute()
     for folder in list(target.parents)[:_HIGHEST]:
@@ -243,7 +244,7 @@ def record_of(
 
 
 def file_state(path: PathLike, fingerprint: str) -> State:
-    """Return whether a file still has the fingerprint of `provenance.fingerprint_file`."""
+    """Return whether a file exists, and whether its fingerprint is still `fingerprint`."""
     try:
         path = Path(path)
         if not path.is_file():

@@ -22,18 +22,18 @@ from wsedtk.inspection.description import (
 )
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_NUMBERS = r"\.(\d{1,6})-of-(\d{1,6})"  # of a shard, and of all shards, in a file name
+_NUMBERS = r"\.(\d{1,6})-of-(\d{1,6})"  # in a file name: number of a shard, number of shards
 
 
 class ShardOf(NamedTuple):
-    """The feature file that a shard belongs to."""
+    """The path of a feature file, and which shard of it a file holds."""
 
     path: Path
-    shard: list[int] | None  # [k, n] of a shard; None if the path is not that of a shard
+    shard: list[int] | None  # [k, n] for shard k of n; None if the file is not a shard
 
 
 class _Count(NamedTuple):
-    """The content of the parts of an unfinished extraction."""
+    """The numbers of clips in the parts of an unfinished extraction."""
 
     clips: int
     failed: int  # clips that could not be extracted
@@ -41,7 +41,7 @@ class _Count(NamedTuple):
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return whether a path is an HDF5 file, or an .h5 file that exists as shards or parts."""
+    """Return whether a path is an HDF5 file, or an .h5 file of which shards or parts exist."""
     if path.is_file():
         with open(path, "rb") as file:
             return path.suffix == ".h5" or file.read(len(_HDF5)) == _HDF5
@@ -51,7 +51,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def _shards(path: Path) -> dict[int, dict[int, Path]]:
-    """Return the shards of a feature file: {number of shards: {number of a shard: file}}."""
+    """Return the shards of a feature file as {n: {k: file of shard k of n}}."""
     if not path.parent.is_dir():
         return {}
     found: dict[int, dict[int, Path]] = {}
@@ -64,7 +64,7 @@ def _shards(path: Path) -> dict[int, dict[int, Path]]:
 
 
 def shard_of(path: Path) -> ShardOf:
-    """Return the feature file that a file is a shard of. If it is not a shard, return its path."""
+    """Return the path of the feature file to which a shard belongs, or the path of another file."""
     match = re.fullmatch(rf"(.+){_NUMBERS}\.h5", path.name)
     if match is None:
         return ShardOf(path, None)
@@ -73,7 +73,7 @@ def shard_of(path: Path) -> ShardOf:
 
 
 def describe_hdf5(path: Path) -> About:
-    """Describe a file of features or of scores, or the shards or parts of a feature file."""
+    """Describe a feature file or a score file, or the shards or parts of a feature file."""
     if not path.exists():
         shards = _shards(path)
         return _describe_shards(path, shards) if shards else describe_parts(_parts_folder(path))
@@ -86,12 +86,12 @@ def describe_hdf5(path: Path) -> About:
 
 
 def _parts_folder(path: Path) -> Path:
-    """Return the hidden folder in which an extraction to a path keeps its finished parts."""
+    """Return the hidden folder for the finished parts of an extraction to a path."""
     return atomic.hidden(path, "parts")
 
 
 def _describe_shards(path: Path, shards: dict[int, dict[int, Path]]) -> About:
-    """Describe a feature file that exists as shards."""
+    """Describe the shards of a feature file."""
     about = About(str(path), "feature file in shards")
     if len(shards) > 1:
         counts = " and of ".join(map(str, sorted(shards)))
@@ -132,7 +132,7 @@ def _extraction_record(path: Path) -> Record | None:
 def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) -> None:
     """Add the known properties of a feature file, or of its shards.
 
-    found: what `store.look` returns, for each file.
+    found: the result of `store.look` for each file.
     """
     first = found[0]["attributes"]
     frontend, shape = layouts.frontend(first["frontend"], path), found[0]["shapes"]["features"]
@@ -159,7 +159,7 @@ def _add_features(about: About, path: Path, found: Sequence[Mapping[str, Any]]) 
 
 
 def is_parts(path: Path) -> bool:
-    """Return whether a path is the hidden folder in which an extraction keeps finished parts."""
+    """Return whether a path is a hidden folder for the finished parts of an extraction."""
     return path.is_dir() and path.name.startswith(".") and path.name.endswith(".h5.parts")
 
 
@@ -198,7 +198,7 @@ def describe_parts(path: Path) -> About:
 
 
 def _num_requested(record: Record | None, output: Path) -> int | None:
-    """Return the number of clips that a feature file will hold, if its data set can be read."""
+    """Return how many clips a feature file or shard will hold; None if it is unknown."""
     if record is None or "data_set" not in record.options:
         return None
     k, n = shard_of(output).shard or (1, 1)
@@ -211,7 +211,7 @@ def _num_requested(record: Record | None, output: Path) -> int | None:
 
 
 def _describe_scores(path: Path, found: Mapping[str, Any]) -> About:
-    """Describe a score file. found: what `store.look` returns."""
+    """Describe a score file. found: the result of `store.look`."""
     attributes = found["attributes"]
     about = About(str(path), "score file")
     about.made = {**made_by(attributes), **when_made(path, record_of(path))}
@@ -241,7 +241,7 @@ def _describe_scores(path: Path, found: Mapping[str, Any]) -> About:
 
 
 def _add_model(about: About, path: Path, attributes: Mapping[str, Any]) -> None:
-    """Add the model of a score file, and whether it is the one in the folder above."""
+    """Add the model of a score file, and whether the model directory above still holds it."""
     folder, model = path.absolute().parent.parent, attributes["model"]
     known = provenance.known_model(attributes)
     found = None if known is None else provenance.fingerprint_model_directory(folder)
@@ -257,7 +257,7 @@ def _add_model(about: About, path: Path, attributes: Mapping[str, Any]) -> None:
 
 
 def _state_of_features(path: str, attributes: Mapping[str, Any]) -> State:
-    """Return whether features still have the front end and the audio that scores were made of."""
+    """Return whether features still have the front end and the audio recorded in a score file."""
     try:
         now = store.look(store.find_shards(path)[0])["attributes"]
     except (InputError, OSError, ValueError):

@@ -16,7 +16,7 @@ from wsedtk.inspection.description import About, State, listed, made_by, record_
 if TYPE_CHECKING:
     import onnx
 
-# The metadata that every file of `wsedtk export` holds.
+# The metadata that `wsedtk export` writes into every file.
 _EXPORTED = (
     "labels",
     "sample_rate",
@@ -31,17 +31,17 @@ _CHECKPOINT_KEYS = {"step", "network", "optimizer", "history", "finished"}
 
 
 def is_model_directory(path: Path) -> bool:
-    """Return whether a folder holds a model, or a training run that has begun."""
+    """Return whether a folder holds a model, or a training run that is not finished."""
     if (path / "model.yaml").is_file():
         return True
     return (path / "config.yaml").is_file() and (path / "checkpoints").is_dir()
 
 
 def describe_model_directory(path: Path) -> About:
-    """Describe a model directory, and list what is missing to share it."""
+    """Describe a model directory, and list what must be added before it can be shared."""
     if not (path / "model.yaml").is_file():
         return _describe_training(path)
-    from wsedtk.models import checkpoint  # imports torch, which most kinds do not need
+    from wsedtk.models import checkpoint  # imports torch, which is slow and rarely needed here
 
     about = About(str(path), "model directory")
     spec = checkpoint.read_spec(path)
@@ -84,7 +84,7 @@ def describe_model_directory(path: Path) -> About:
     about.add_input("published weights", trained.get("imported_from"), trained.get("fingerprint"))
     about.add_files(record)
     about.content["last_validation"] = _last_validation(path)
-    if not about.faults:  # the fingerprint of damaged weights means nothing
+    if not about.faults:  # damaged weights have no valid fingerprint
         _check_point(about, path / "operating_point.yaml", list(spec.labels), fingerprint)
         about.content["to_share"] = _to_share(path, fingerprint)
     return about
@@ -114,7 +114,7 @@ def _check_point(about: About, path: Path, labels: list[str], fingerprint: str |
 
 
 def _to_share(path: Path, fingerprint: str | None) -> list[str]:
-    """Return what is missing in a model directory before others can use it."""
+    """Return what must be added to a model directory before it can be shared."""
     from wsedtk.report import model_card
 
     missing = [f"{name} is missing" for name in _TO_SHARE if not (path / name).is_file()]
@@ -122,9 +122,9 @@ def _to_share(path: Path, fingerprint: str | None) -> list[str]:
 
 
 def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
-    """Add the sets and the front end of a training run.
+    """Add the sets and the front end of a training run as inputs.
 
-    mapping: their fingerprints, from model.yaml or config.yaml.
+    mapping: the values of model.yaml or config.yaml, which contain their fingerprints.
     """
     for key, what in (
         ("fit", "training set"),
@@ -135,7 +135,7 @@ def _add_sources(about: About, mapping: Mapping[str, Any]) -> None:
 
 
 def _last_validation(path: Path) -> dict[str, float] | None:
-    """Return the last row of history.tsv; None if there is none or it is damaged."""
+    """Return the last row of history.tsv; None if the file is missing, empty or damaged."""
     if not (path / "history.tsv").is_file():
         return None
     try:
@@ -154,7 +154,7 @@ def _batch_of(checkpoint: str) -> int:
 
 
 def _describe_training(path: Path) -> About:
-    """Describe a model directory whose training is not finished."""
+    """Describe a model directory in which the training run is not finished."""
     record = record_of(path)
     about = About(
         str(path), "model directory", complete=False, made=when_made(path / "config.yaml", record)
@@ -181,12 +181,12 @@ def _describe_training(path: Path) -> About:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Return whether a file has an extension of PyTorch."""
+    """Return whether a file has the extension .pt or .pth."""
     return path.is_file() and path.suffix in (".pt", ".pth")
 
 
 def describe_checkpoint(path: Path) -> About:
-    """Describe a checkpoint of `wsedtk train`, or another file of PyTorch."""
+    """Describe a checkpoint of `wsedtk train`, or another PyTorch file."""
     from wsedtk.models import checkpoint
 
     found: Any = checkpoint.load_checkpoint(path)
@@ -218,7 +218,10 @@ def describe_checkpoint(path: Path) -> About:
 
 
 def is_onnx(path: Path) -> bool:
-    """Return whether a file has the extension of ONNX. Raises InputError if onnx is missing."""
+    """Return whether a file has the extension .onnx.
+
+    Raises InputError if it has, and the package onnx is not installed.
+    """
     if not path.is_file() or path.suffix != ".onnx":
         return False
     if importlib.util.find_spec("onnx") is None:
@@ -229,7 +232,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def _read_onnx(path: Path) -> "onnx.ModelProto":
-    """Read an ONNX model, but no other files that it names. Raises InputError."""
+    """Read an ONNX model without external data files. Raises InputError."""
     import onnx
 
     num_bytes = path.stat().st_size
@@ -237,13 +240,13 @@ def _read_onnx(path: Path) -> "onnx.ModelProto":
         raise InputError(f"{path}: {num_bytes} bytes are more than an ONNX file can have")
     try:
         return onnx.load_model(path, format="protobuf", load_external_data=False)
-    except Exception as error:  # the errors of protobuf and onnx have no common class
+    except Exception as error:  # the errors of protobuf and onnx have no other common base class
         reason = str(error).splitlines() or [type(error).__name__]
         raise InputError(f"{path}: not an ONNX file, or a damaged one ({reason[0]})") from None
 
 
 def describe_onnx(path: Path) -> About:
-    """Describe a file of `wsedtk export` by its metadata, or another ONNX file."""
+    """Describe an ONNX file, by its metadata if `wsedtk export` wrote it."""
     model = _read_onnx(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     about = About(

@@ -26,7 +26,7 @@ from wsedtk.inspection.description import (
     when_made,
 )
 
-_MOST_CHECKED = 100  # sound files of a set that are searched, evenly over its clips
+_MOST_CHECKED = 100  # maximum number of sound files that are searched, evenly over the clips
 _DECODED_COLUMNS = {**COLUMNS, "clips.tsv": ("filename", "duration")}
 
 
@@ -46,7 +46,7 @@ def _describe_unfinished(path: Path, kind: str) -> About:
 
 
 def _count_audio(dataset: DataSet) -> str:
-    """Return how many clips have a path, and how many of some sound files exist."""
+    """Return how many clips have a path, and how many of the checked sound files exist."""
     with_path = np.flatnonzero(dataset.paths != "")
     num_checked = min(_MOST_CHECKED, len(with_path))
     chosen = np.unique(np.linspace(0, max(0, len(with_path) - 1), num_checked).astype(int))
@@ -114,7 +114,7 @@ def _has_header(path: Path, columns: tuple[str, ...]) -> bool:
 
 
 def _labels_of(folder: Path) -> list[str]:
-    """Return the classes that the tables of a decoded folder name."""
+    """Return the classes that occur in the tables of a decoded folder."""
     labels: set[str] = set()
     for name in ("tags.tsv", "events.tsv"):
         table = TableFile(folder / name)
@@ -125,7 +125,7 @@ def _labels_of(folder: Path) -> list[str]:
 
 
 def describe_decoded(path: Path) -> About:
-    """Describe a decoded folder, <system>/<set>/<mode>/, or the reference in it."""
+    """Describe a decoded folder, <system>/<set>/<mode>/, or the folder reference/ in it."""
     if not (path / "clips.tsv").is_file():
         return _describe_unfinished(path, "decoded folder")
     is_reference = path.name == "reference" and is_decoded(path.parent)
@@ -167,7 +167,7 @@ def describe_decoded(path: Path) -> About:
 
 
 def _state(before: object, now: str | None) -> State:
-    """Return the state of an input by its fingerprints."""
+    """Compare the fingerprint of an input when it was used with its fingerprint now."""
     if now is None:
         return "gone"
     return "there" if now == before else "changed"
@@ -217,7 +217,7 @@ def describe_report(path: Path) -> About:
 
 
 def is_score_tables(path: Path) -> bool:
-    """Return whether a path is a folder of tables of frame scores."""
+    """Return whether a path is a folder with tables of frame scores."""
     if not path.is_dir():
         return False
     names = [n for n in folders.look(path)[1] if n.endswith(".tsv") and not n.startswith("._")]
@@ -225,7 +225,7 @@ def is_score_tables(path: Path) -> bool:
 
 
 def describe_score_tables(path: Path) -> About:
-    """Describe a folder of tables of frame scores, by the first table and all headers."""
+    """Describe a folder with tables of frame scores, by the first table and all headers."""
     found = score_folders.look(path)
     about = About(str(path), "folder of score tables", made=when_made(path, record_of(path)))
     about.content = {
@@ -242,7 +242,7 @@ def describe_score_tables(path: Path) -> About:
 
 
 def describe_sound(path: Path) -> About:
-    """Describe a sound file. Damage is not searched; `wsedtk validate --audio` does that."""
+    """Describe a sound file. It is not checked for damage; `wsedtk validate --audio` does this."""
     found = audio_files.info(path)
     about = About(str(path), "sound file", complete=None, made=when_made(path))
     about.content = {

@@ -1,4 +1,4 @@
-"""Describe records, configurations, pages and logs."""
+"""Describe records, configurations, report pages and logs."""
 
 import dataclasses
 import re
@@ -20,7 +20,7 @@ from wsedtk.inspection.description import (
 )
 from wsedtk.training.train_config import TrainConfig
 
-_ENDS = 4096  # bytes that are read at the beginning and at the end of a page or log
+_ENDS = 4096  # number of bytes that are read at the beginning and at the end of a page or log
 _GENERATOR = re.compile(r'<meta name="generator" content="wsedtk ([^",<]+), commit ([^",<]+)">')
 _LOG_START = re.compile(r"# host (.*), started (.*)")
 _LOG_END = re.compile(r"# ended (\S+ \S+ \S+) after (\d+) s.*, exit status (\d+)$")
@@ -38,12 +38,12 @@ class _Ends(NamedTuple):
 
 
 def is_yaml(path: Path) -> bool:
-    """Return whether a file has the extension of YAML."""
+    """Return whether a file has the extension .yaml or .yml."""
     return path.is_file() and path.suffix in (".yaml", ".yml")
 
 
 def describe_yaml(path: Path) -> About | None:
-    """Describe a YAML file. Returns None if it is of no known kind."""
+    """Describe a YAML file. Returns None if its kind is unknown."""
     found = config.read_yaml(path)
     if not isinstance(found, dict):
         return None
@@ -97,7 +97,7 @@ def _ends(path: Path) -> _Ends:
 
 
 def _generator(path: Path) -> dict[str, str] | None:
-    """Return "wsedtk" and "commit" that a page of `wsedtk report` names; None for other files."""
+    """Return "wsedtk" and "commit" from a page of `wsedtk report`; None for other files."""
     if path.suffix not in (".html", ".htm") or not path.is_file():
         return None
     found = _GENERATOR.search("".join(_ends(path).head))
@@ -110,7 +110,7 @@ def is_page(path: Path) -> bool:
 
 
 def describe_page(path: Path) -> About:
-    """Describe a page of `wsedtk report`. It is complete if its end exists."""
+    """Describe a page of `wsedtk report`. It is complete if it ends with </html>."""
     record = record_of(path)
     made = {**made_by(_generator(path) or {}), **when_made(path, record)}
     about = About(str(path), "report page", made=made)
@@ -130,7 +130,7 @@ def _find_start(head: list[str]) -> int | None:
 
 
 def is_log(path: Path) -> bool:
-    """Return whether a file begins like the log of a job of bin/local.sh or bin/slurm.sh."""
+    """Return whether a file begins like a log that bin/local.sh or bin/slurm.sh writes."""
     if not path.is_file():
         return False
     head = _ends(path).head
@@ -138,7 +138,7 @@ def is_log(path: Path) -> bool:
 
 
 def describe_log(path: Path) -> About | None:
-    """Describe the log of a job: its command, its host, and how it ended."""
+    """Describe the log of a job: its command, its host, and its exit status."""
     head, tail = _ends(path)
     start = _find_start(head)
     match = None if start is None else _LOG_START.match(head[start])

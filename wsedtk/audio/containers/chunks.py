@@ -1,8 +1,8 @@
-"""Containers of one block of samples behind a header: WAV, RF64, W64, AIFF, AU and CAF.
+"""Find the samples in WAV, RF64, W64, AIFF, AU and CAF: a header and one block of samples.
 
-The header announces how many bytes of samples follow. Recording programs first write a placeholder:
-0, the size of the header, or the largest number that the field holds. After a crash or in a pipe,
-the placeholder remains. The samples then extend to the end of the file.
+The header announces the number of bytes of samples. Recording programs first write a placeholder:
+0, the size of the header, or the largest number that fits into the field. After a crash or in a
+pipe, the placeholder remains. The samples then extend to the end of the file.
 """
 
 import struct
@@ -12,11 +12,11 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 from wsedtk.audio.containers.layout import Layout, Part, Patch, Range, read_at
 
 UNCLOSED = "was never closed"
-_LIMIT = 1 << 32  # 32-bit fields count modulo this
-_NEAR = 1 << 16  # a size this close to the largest numbers is a placeholder
-_HUGE = 1 << 50  # a 64-bit size from here on is a placeholder
-_HEADER_BYTES = 4096  # a size up to this may be that of the header or of the first block
-_MOST_CHUNKS = 1000  # in a header or a trailer
+_LIMIT = 1 << 32  # 32-bit fields hold sizes modulo this
+_NEAR = 1 << 16  # a 32-bit size that is this close to 2^31 or to 2^32 is a placeholder
+_HUGE = 1 << 50  # a 64-bit size of at least this is a placeholder
+_HEADER_BYTES = 4096  # a size up to this may belong to the header or to the first block
+_MOST_CHUNKS = 1000  # maximum number of chunks in a header or a trailer
 _TRAILERS = set(  # chunks that programs append after the samples
     b"LIST,id3 ,ID3 ,bext,iXML,axml,fact,PEAK,cue ,JUNK,junk,PAD ,smpl,inst,DISP,afsp,cart,_PMX,"
     b"guan,wamd,ANNO,NAME,AUTH,APPL".split(b",")
@@ -29,20 +29,20 @@ _W64 = {  # identifiers of chunks
 }
 
 
-# What follows the samples: nothing more, complete chunks, another WAV file, or bytes without a
-# known structure.
+# The kind of the bytes after the samples: none (or an incomplete chunk), complete chunks, another
+# WAV file, or bytes without a known structure.
 _TailKind = Literal["end", "chunks", "file", "bytes"]
 
 
 class _Tail(NamedTuple):
-    """What follows the samples, and the offset to which it was examined."""
+    """The kind of the bytes after the samples, and the offset up to which they were examined."""
 
     kind: _TailKind
     offset: int
 
 
 def _is_placeholder(announced: int, num_bits: int = 32) -> bool:
-    """Return whether programs write this size before they know the true one."""
+    """Return whether programs write this size before they know the true size."""
     if num_bits == 64 and announced >= _HUGE:
         return True
     return any(abs(announced - mark) <= _NEAR for mark in (1 << 31, _LIMIT - 1))
@@ -68,22 +68,22 @@ def _tail_at(file: BinaryIO, offset: int, size: int, order: str) -> _Tail:
 
 
 def _tail_after(file: BinaryIO, end: int, size: int, order: str) -> _Tail:
-    """Classify the bytes after samples that end at `end`, with or without a byte of padding."""
+    """Classify the bytes after samples that end at `end`, and after a byte of padding if any."""
     found = _tail_at(file, end + (end & 1), size, order)
     return _tail_at(file, end, size, order) if found.kind == "bytes" and end & 1 else found
 
 
 def _simple_tail(file: BinaryIO, end: int, announced: int, magic: bytes) -> _TailKind:
-    """Classify the bytes after samples of a format whose other chunks are not checked.
+    """Classify the bytes after samples without a check of the chunks there.
 
-    magic: the first bytes of such a file.
+    magic: the first bytes of a file of this format.
     """
     is_file = read_at(file, end, len(magic)) == magic
     return "bytes" if announced <= 0 or is_file else "end"
 
 
 class _Samples:
-    """A block of samples, whose header may announce a wrong size.
+    """A block of samples. Its header may announce a wrong size.
 
     Parameters
     ----------
@@ -94,14 +94,15 @@ class _Samples:
     announced : int
         Size of the block in bytes, according to the header.
     block_bytes : int
-        Bytes per sample of all channels.
+        Number of bytes of one sample of all channels.
     num_bits : int
-        Width of the field that announces the size.
+        Number of bits of the field that announces the size.
 
     Attributes
     ----------
     end, share, remark
-        `end` is the offset after the last sample; the others are as in Layout. `judge` sets them.
+        `end` is the offset after the last sample. `share` and `remark` are as in Layout. `judge`
+        sets all three.
     must_correct : bool
         Whether the header must be corrected. `judge` sets it.
     """
@@ -138,19 +139,19 @@ class _Samples:
             self.remark = f"has {rest} bytes after the announced end, which are ignored"
 
     def _judge_missing(self) -> None:
-        """Decide whether samples are missing, or a placeholder was announced."""
+        """Decide whether samples are missing, or the announced size is a placeholder."""
         if _is_placeholder(self.announced, self._num_bits):
             self._extend_to_end()
             return
         size, self.must_correct = self.start + self._existing, True
-        if self.announced in (size, size - 8):  # some programs write the size of the file here
+        if self.announced in (size, size - 8):  # some programs write the size of the whole file
             return
         missing = self.announced // self._block - self._existing // self._block
         if missing > 1:
             self.share = self._existing / self.announced
 
     def _extend_to_end(self) -> None:
-        """Take all bytes to the end of the file as samples."""
+        """Extend the samples to the end of the file."""
         self.end = self.start + self._existing
         self.must_correct, self.remark = True, UNCLOSED
 
@@ -171,7 +172,7 @@ def find_layout(file: BinaryIO, size: int, head: bytes) -> Layout | None:
 
 
 def _layout(samples: _Samples, patch: Patch, demuxer: str) -> Layout:
-    """Return a Layout of one part, whose header is corrected if necessary."""
+    """Return a Layout of one part. The patch corrects its header if necessary."""
     part = Part(demuxer=demuxer)
     if samples.must_correct:
         part = Part((Range(0, samples.end),), (patch,), demuxer)
@@ -179,7 +180,7 @@ def _layout(samples: _Samples, patch: Patch, demuxer: str) -> Layout:
 
 
 def _unpack_at(file: BinaryIO, offset: int, form: str) -> tuple[Any, ...]:
-    """Return the fields of a struct format at an offset; zeros beyond the end of the file."""
+    """Unpack fields with the struct format `form`. Bytes beyond the end of the file are zeros."""
     length = struct.calcsize(form)
     return struct.unpack(form, read_at(file, offset, length).ljust(length, b"\0"))
 
@@ -192,7 +193,7 @@ class _Chunk(NamedTuple):
 
 
 def _chunk(file: BinaryIO, offset: int, size: int, form: str) -> _Chunk | None:
-    """Return the header at an offset, of a struct format; None beyond the end of the file."""
+    """Unpack a header with the struct format `form`; None beyond the end of the file."""
     head = read_at(file, offset, struct.calcsize(form)) if offset < size else b""
     if len(head) < struct.calcsize(form):
         return None
@@ -207,7 +208,7 @@ class _Wave(NamedTuple):
 
 
 def _waves(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of a WAV file, or of several that were joined into one."""
+    """Return the Layout of a WAV file, or of several WAV files that were joined into one file."""
     found: list[_Wave] = []
     start = 0
     while (wave := _wave(file, start, size)) is not None:
@@ -260,7 +261,7 @@ def _wave(file: BinaryIO, first: int, size: int) -> _Wave | None:
 
 
 def _wave64(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of a Sony W64 file: 64-bit sizes include the chunk's header of 24 bytes."""
+    """Return the Layout of a Sony W64 file. Sizes include the chunk's header of 24 bytes."""
     offset, block = 40, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, offset, size, "<16sq")
@@ -284,7 +285,7 @@ def _wave64(file: BinaryIO, size: int) -> Layout:
 
 
 def _aiff(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of an AIFF or AIFF-C file: 8 bytes precede the samples in SSND."""
+    """Return the Layout of an AIFF or AIFF-C file. 8 bytes precede the samples in SSND."""
     offset, block = 12, 1
     for _ in range(_MOST_CHUNKS):
         found = _chunk(file, offset, size, ">4sI")
@@ -304,7 +305,7 @@ def _aiff(file: BinaryIO, size: int) -> Layout:
 
 
 def _au(head: bytes, size: int) -> Layout:
-    """Return the Layout of a Sun AU file. A length of -1 is valid and means that it is unknown."""
+    """Return the Layout of a Sun AU file. A length of -1 is valid: the length is unknown."""
     order = ">" if head[:4] == b".snd" else "<"
     if len(head) < 24:
         return Layout((Part(demuxer="au"),))
@@ -316,9 +317,9 @@ def _au(head: bytes, size: int) -> Layout:
 
 
 def _caf(file: BinaryIO, size: int) -> Layout:
-    """Return the Layout of an Apple CAF file: 4 bytes precede the samples in the data chunk.
+    """Return the Layout of an Apple CAF file. 4 bytes precede the samples in the data chunk.
 
-    A length of -1 is valid and means that it is unknown.
+    A length of -1 is valid: the length is unknown.
     """
     offset, block = 8, 1
     for _ in range(_MOST_CHUNKS):

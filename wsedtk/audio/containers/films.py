@@ -1,8 +1,8 @@
-"""Containers that FFmpeg reads and that can hold pictures beside the sound.
+"""Find the streams in containers that FFmpeg reads and that can hold both pictures and sound.
 
-If a file breaks off, FFmpeg often reports neither this nor the true duration. If a header announces
-the number of bytes, it is therefore compared with the size of the file. A file may consist of
-several files, one after the other.
+If a file breaks off, FFmpeg often does not report it, and returns a wrong duration. Therefore, the
+number of bytes that a header announces is compared with the size of the file. A file may consist
+of several files, one after the other.
 """
 
 import struct
@@ -11,19 +11,19 @@ from typing import BinaryIO, NamedTuple
 
 from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 
-_MOST_BOXES = 1_000_000  # in a file
+_MOST_BOXES = 1_000_000  # maximum number of boxes in a file
 _FLV_HEADER, _FLV_TAG = 13, 15  # bytes, including the field with the size of the previous tag
 _FLV_KINDS = (8, 9, 18)  # tags with sound, pictures and text
 _SEGMENT = b"\x18\x53\x80\x67"
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a file that was not closed
+_UNKNOWN = (0, 0xFFFFFFFF)  # the header of a file that was not closed holds one of these sizes
 
 
 class _Extent(NamedTuple):
-    """The files in a file: the offsets where they begin, and where the last one should end."""
+    """The offsets at which the files in a file begin, and the offset at which the last ends."""
 
     starts: list[int]
-    end: int | None  # None if it is unknown
+    end: int | None  # according to the headers; None if it is unknown
 
 
 def find_layout(file: BinaryIO, size: int, demuxer: str) -> Layout:
@@ -41,7 +41,7 @@ def find_layout(file: BinaryIO, size: int, demuxer: str) -> Layout:
 
 
 def _mov(file: BinaryIO, size: int) -> _Extent:
-    """Measure MP4, M4A, 3GP and MOV: boxes of announced sizes. Each file begins with `ftyp`."""
+    """Measure MP4, M4A, 3GP and MOV by the sizes of their boxes. Each file begins with `ftyp`."""
     starts, offset = [0], 0
     for _ in range(_MOST_BOXES):
         head = read_at(file, offset, 16)
@@ -54,7 +54,7 @@ def _mov(file: BinaryIO, size: int) -> _Extent:
             starts.append(offset)
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
-        if length < 8:  # 0: up to the end
+        if length < 8:  # 0 means that the box extends to the end of the file
             return _Extent(starts, None)
         offset += length
         if offset >= size:
@@ -63,7 +63,7 @@ def _mov(file: BinaryIO, size: int) -> _Extent:
 
 
 def _flv(file: BinaryIO, size: int) -> _Extent:
-    """Measure Flash files: each is a header and then tags, whose headers contain their sizes."""
+    """Measure Flash files by the sizes of their tags, which follow the header of each file."""
     starts, offset = [0], _FLV_HEADER
     while offset < size:
         head = read_at(file, offset, 4)
@@ -78,7 +78,7 @@ def _flv(file: BinaryIO, size: int) -> _Extent:
 
 
 def _avi(file: BinaryIO, size: int) -> _Extent:
-    """Measure AVI: RIFF chunks of announced sizes, the first named AVI, the others AVIX."""
+    """Measure AVI by the sizes of its RIFF chunks. The first is named AVI, the others AVIX."""
     starts, offset = [0], 0
     while offset < size:
         head = read_at(file, offset, 12)
@@ -94,7 +94,7 @@ def _avi(file: BinaryIO, size: int) -> _Extent:
 
 
 def _matroska(file: BinaryIO, size: int) -> _Extent:
-    """Measure Matroska and WebM: a segment of announced size after the header."""
+    """Measure Matroska and WebM by the size of the segment after the header."""
     head = read_at(file, 0, 4096)
     offset = head.find(_SEGMENT)
     if not 0 <= offset < len(head) - 12:
@@ -109,7 +109,7 @@ def _matroska(file: BinaryIO, size: int) -> _Extent:
 
 
 def _asf(file: BinaryIO, size: int) -> _Extent:
-    """Measure WMA: the file properties hold the size of the file."""
+    """Measure WMA by the size of the file in the file properties."""
     head = read_at(file, 0, 1 << 16)
     offset = head.find(_FILE_PROPERTIES)
     if offset < 0 or len(head) < offset + 48:

@@ -1,7 +1,7 @@
-"""Find the streams of sound in a file by its container, without decoding.
+"""Find the streams of sound in a container file, without decoding.
 
 `find_layout` returns the offsets of the streams, corrects header fields that were never filled in,
-and compares the announced length with the bytes that exist. It reads a few hundred bytes of WAV,
+and compares the announced length with the number of bytes that exist. It reads only headers of WAV,
 AIFF, AU, CAF, W64 and FLAC files. It reads all pages of Ogg files and all frames of MP3 files,
 because their headers do not hold the length.
 """
@@ -12,10 +12,10 @@ from wsedtk.audio.containers import chunks, films, flac, mpeg, ogg
 from wsedtk.audio.containers.layout import Layout, Part, read_at
 
 _ID3_HEADER = 10
-_MOST_TAGS = 100  # at the beginning of a file
-_HEAD = 400  # bytes; they identify every format
+_MOST_TAGS = 100  # maximum number of tags at the beginning of a file
+_HEAD = 400  # number of first bytes, from which every format is recognised
 
-# MPEG transport streams: the offset of the first sync byte "G", and the bytes to the next one
+# MPEG transport streams: the offset of the first sync byte "G", and the distance between sync bytes
 _TS_PACKETS = ((0, 188), (4, 192))
 
 # (offset, bytes) -> FFmpeg's name of the format, for formats that libsndfile does not read
@@ -54,7 +54,7 @@ def _after_id3(file: BinaryIO, size: int) -> int:
 
 
 def _is_adts(file: BinaryIO, size: int, offset: int) -> bool:
-    """Return whether three AAC frames follow, or fewer frames that end with the file."""
+    """Return whether three AAC frames follow, or fewer if the last one ends with the file."""
     for number in range(3):
         head = read_at(file, offset, 6)
         if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
@@ -106,6 +106,6 @@ def find_layout(file: BinaryIO, size: int) -> Layout:
         return Layout((Part(demuxer="aac", by_libsndfile=False),))
     found = mpeg.find_layout(file, size, start)
     if found is None and start == 0 and mpeg.is_header(head):
-        # libsndfile would search the whole file for frames, and decode noise.
+        # libsndfile would search the whole file for frames, and decode other bytes as noise.
         return Layout((Part(by_libsndfile=False),))
     return found or Layout()

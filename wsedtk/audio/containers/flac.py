@@ -1,4 +1,4 @@
-"""FLAC: another stream may follow the first, at an offset that is known only after decoding."""
+"""Find streams in FLAC files. The offset of a following stream is known only after decoding."""
 
 import re
 from typing import BinaryIO
@@ -16,9 +16,9 @@ def find_layout() -> Layout:
 
 
 def without_total(file: BinaryIO, start: int) -> Patch:
-    """Return a patch that makes the number of samples of the stream at `start` unknown.
+    """Return a patch that sets the number of samples of the stream at `start` to 0 (unknown).
 
-    The number consists of the last 4 bits of a byte and the 4 bytes after it.
+    The header stores the number in the last 4 bits of a byte and the 4 bytes after it.
     """
     offset = start + 21
     byte = read_at(file, offset, 1)[0]

@@ -1,4 +1,4 @@
-"""The streams of a file (Layout, Part), and a view of one stream for decoders (Window).
+"""Describe the streams of a file (Layout, Part), and read one stream as a file (Window).
 
 All offsets and lengths are in bytes.
 """
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Range(NamedTuple):
-    """A range of bytes of a file: `end` is the offset after the last byte."""
+    """A range of bytes of a file. `end` is the offset after the last byte."""
 
     start: int
     end: int
 
 
 class Patch(NamedTuple):
-    """Bytes that replace those at an offset of a file: a corrected header field."""
+    """A corrected header field: an offset in a file, and the bytes that replace those there."""
 
     offset: int
     content: bytes
@@ -38,9 +38,9 @@ class Part:
     patches : tuple of Patch
         Corrected header fields.
     demuxer : str
-        FFmpeg's name of the format, "" if FFmpeg does not read it.
+        FFmpeg's name of the format; "" if FFmpeg does not read it.
     num_samples : int or None
-        The number of samples that the stream holds, if known.
+        The number of samples that the stream holds; None if it is unknown.
     by_libsndfile : bool
         Whether to try libsndfile before FFmpeg.
     """
@@ -60,12 +60,12 @@ class Layout:
     ----------
     parts : tuple of Part
     share : float or None
-        The fraction of the last stream's announced length that exists. None if the stream breaks
-        off and its announced length is unknown.
+        The last stream's existing length as a fraction of its announced length. None if the stream
+        breaks off and its announced length is unknown.
     remark : str
         Another fault of the file, or "".
     is_flac : bool
-        More streams may follow. Their offsets are known only after decoding.
+        Whether the file is FLAC. More streams may then follow; they are found after decoding.
     """
 
     parts: tuple[Part, ...] = (Part(),)
@@ -75,7 +75,7 @@ class Layout:
 
 
 def read_at(file: BinaryIO, offset: int, num_bytes: int) -> bytes:
-    """Read bytes at an offset of a file, or as many as there are before its end."""
+    """Read bytes at an offset of a file. Returns fewer bytes at the end of the file."""
     file.seek(offset)
     content = file.read(num_bytes) or b""
     while len(content) < num_bytes and (more := file.read(num_bytes - len(content))):
@@ -99,8 +99,8 @@ class _Piece(NamedTuple):
 class Window(io.RawIOBase):
     """A read-only file that consists of the bytes of a Part.
 
-    Decoders call it from C, where an exception would be printed and lost. Therefore an impossible
-    seek returns -1, and a read error ends the window.
+    C code calls its methods, and would only print an exception and ignore it. Therefore `seek`
+    returns -1 for an impossible position, and a read error ends the window.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Window(io.RawIOBase):
     Attributes
     ----------
     error : str or None
-        The reason of a read error.
+        The reason for a read error; None without an error.
     """
 
     def __init__(self, file: BinaryIO, part: Part, size: int) -> None:
@@ -135,7 +135,7 @@ class Window(io.RawIOBase):
         return self._offset
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Set the position. Returns it, or -1 if it is impossible."""
+        """Set the position. Returns the position, or -1 if it is impossible."""
         bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._length}
         if whence not in bases or not 0 <= bases[whence] + offset < 1 << 62:
             return -1
@@ -150,7 +150,7 @@ class Window(io.RawIOBase):
         return self._pieces[-1].start + self._pieces[-1].length
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read bytes of one piece into a buffer. Returns their number: 0 at the end."""
+        """Read bytes of one piece into a buffer. Returns the number of bytes, 0 at the end."""
         view = memoryview(buffer).cast("B")
         piece = next((p for p in self._pieces if p.begin <= self._offset < p.end), None)
         if piece is None:

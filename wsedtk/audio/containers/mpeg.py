@@ -1,9 +1,9 @@
-"""MPEG audio (MP3, MP2): a sequence of frames, each with a header that gives its length.
+"""Find the frames of MPEG audio (MP3, MP2). Each frame has a header that gives its length.
 
-There can be tags before, between and after the frames, and several files can be joined. The first
-frame that an encoder writes may hold the number of frames instead of sound (Xing, Info, VBRI).
-Each header gives the offset of the next frame. Following them finds all frames, and the offset
-where the file breaks off.
+Tags can precede, separate and follow the frames, and several files can be joined. The first frame
+that an encoder writes may hold the number of frames instead of sound (Xing, Info, VBRI). The length
+of each frame gives the offset of the next frame. By these offsets, all frames are found, and the
+offset at which the file breaks off.
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ _BITRATES = {  # (whether MPEG 1, layer) -> kbit/s
 _RATES = (44100, 48000, 32000)
 # (whether MPEG 1, whether mono) -> bytes of side information before the announcement
 _SIDE_BYTES = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}
-_SEARCHED = 1 << 18  # bytes in which the first frame must begin
+_SEARCHED = 1 << 18  # the first frame must begin within this number of bytes
 _BLOCK = 1 << 20
 _LARGEST_FRAME = 4096
 _FIRST = 192  # bytes of the first frame that can hold an announcement
 _DECODER_DELAY = 529  # samples
-_ENOUGH = 3  # consecutive frames that are not a coincidence
-_LYRICS = 1 << 14  # maximum bytes of a tag with lyrics
-_MOST_TAGS = 100  # consecutive tags
+_ENOUGH = 3  # a stream begins where this number of consecutive frames is found
+_LYRICS = 1 << 14  # maximum number of bytes of a tag with lyrics
+_MOST_TAGS = 100  # maximum number of consecutive tags
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 
 
@@ -54,7 +54,7 @@ class _Header(NamedTuple):
 
 
 class _Announcement(NamedTuple):
-    """What the first frame announces about the stream, if it holds no sound."""
+    """The properties of the stream that a first frame without sound announces."""
 
     num_frames: int = 0  # 0 if it is unknown
     num_before: int = 0  # samples to cut off at the beginning
@@ -82,12 +82,12 @@ def _header(head: bytes) -> _Header | None:
 
 
 def is_header(head: bytes) -> bool:
-    """Return whether a file begins like a frame whose header gives its length."""
+    """Return whether bytes begin like a frame header that gives the length of the frame."""
     return len(head) > 3 and head[0] == 0xFF and head[1] >= 0xE0 and head[2] >> 4 != 0
 
 
 def id3_length(head: bytes) -> int:
-    """Return the number of bytes of the ID3v2 tag that begins with these 10 bytes."""
+    """Return the number of bytes of the ID3v2 tag that begins with `head`, its first 10 bytes."""
     length = 0
     for byte in head[6:10]:
         length = length << 7 | byte & 0x7F
@@ -112,7 +112,7 @@ def _announced(frame: bytes, coding: _Coding) -> _Announcement | None:
 
 
 class _Reader:
-    """Reads a file in large blocks, at ascending offsets."""
+    """A file that is read in large blocks, at ascending offsets."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.size = size
@@ -128,7 +128,7 @@ class _Reader:
 
 
 def _is_start(reader: _Reader, offset: int, coding: _Coding | None = None) -> bool:
-    """Return whether a few frames of one stream follow, or fewer up to the end of the file."""
+    """Return whether _ENOUGH frames of one stream follow, or fewer at the end of the file."""
     for number in range(_ENOUGH):
         header = _header(reader.at(offset, 4))
         if header is None or (coding is not None and header.coding != coding):
@@ -138,7 +138,7 @@ def _is_start(reader: _Reader, offset: int, coding: _Coding | None = None) -> bo
 
 
 def _first_frame(reader: _Reader, offset: int) -> int | None:
-    """Return the offset of the first frame after `offset`; None if it is too far away."""
+    """Return the offset of the first frame at `offset` or later; None if it is too far away."""
     content = reader.at(offset, _SEARCHED)
     for found in _SYNC.finditer(content):
         if _is_start(reader, offset + found.start()):
@@ -151,11 +151,11 @@ class _Frame(NamedTuple):
 
     offset: int
     num_bytes: int
-    num_samples: int  # 0 if the frame holds no sound, but the announcement
+    num_samples: int  # 0 if the frame holds the announcement instead of sound
 
 
 class _Lengths(NamedTuple):
-    """The number of samples of a stream that exist, and the number that it announces."""
+    """The number of existing samples of a stream, and the announced number."""
 
     existing: int
     announced: int
@@ -189,7 +189,7 @@ class _Stream:
         return self.announced > 0 and self.num_frames >= self.announced + 2
 
     def lengths(self) -> _Lengths:
-        """Return the number of samples that exist, and the number that is announced."""
+        """Return the number of existing samples, and the announced number."""
         if self.announcement is None or self.num_frames >= self.announced:
             return _Lengths(self.num_samples, self.num_samples)
         _, before, after = self.announcement
@@ -207,7 +207,7 @@ class _Stream:
         self.last = frame
 
     def drop_last(self) -> None:
-        """Remove the last frame. If no frame follows it, its own end is uncertain."""
+        """Remove the last frame. Without a following frame, it may be incomplete."""
         if self.last is not None:
             self.ranges[-1] = Range(self.ranges[-1].start, self.last.offset)
             self._count(self.last, -1)
@@ -267,11 +267,11 @@ class _Walk(NamedTuple):
 
     streams: list[_Stream]
     end: int
-    is_whole: bool  # whether the last stream ends there, and does not break off
+    is_whole: bool  # whether the last stream is complete, and does not break off
 
 
 def _walk(reader: _Reader, offset: int) -> _Walk:
-    """Find all frames from an offset to the end of the file, or to damage."""
+    """Find all frames from an offset to the end of the file or to the first damage."""
     streams: list[_Stream] = []
     current: _Stream | None = None
     while True:
@@ -296,7 +296,7 @@ def _walk(reader: _Reader, offset: int) -> _Walk:
 
 
 def _is_end(reader: _Reader, offset: int) -> bool:
-    """Return whether no more frames follow."""
+    """Return whether no frame follows an offset."""
     rest = reader.at(offset, _BLOCK)
     if not rest.strip(b"\0"):
         return True
@@ -304,7 +304,7 @@ def _is_end(reader: _Reader, offset: int) -> bool:
 
 
 def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | None:
-    """Return the `share` of a Layout. covered: fraction of the file's bytes in the streams."""
+    """Return the `share` of a Layout. covered: the streams' fraction of the bytes of the file."""
     last = streams[-1]
     if is_whole and last.num_frames >= last.announced - 1:  # some encoders count the first frame
         return 1.0
@@ -315,7 +315,7 @@ def _share(streams: list[_Stream], is_whole: bool, covered: float) -> float | No
 
 
 def find_layout(file: BinaryIO, size: int, start: int) -> Layout | None:
-    """Return the Layout of a file with frames at `start` or soon after; None without frames."""
+    """Return the Layout of a file; None if no frame begins at `start` or soon after."""
     reader = _Reader(file, size)
     first = _first_frame(reader, start)
     if first is None:
@@ -328,7 +328,7 @@ def find_layout(file: BinaryIO, size: int, start: int) -> Layout | None:
     share = _share(streams, is_whole, covered)
     one, ignored = streams[0], size - end
     is_simple = len(streams) == 1 and len(one.ranges) == 1 and share == 1 and first == start
-    # libsndfile's decoder prints a warning if it finds more bytes than these after the frames.
+    # If more than this fraction of bytes follows the frames, libsndfile's decoder prints a warning.
     if is_simple and ignored <= (end - first) / 100:
         num_samples = None if one.announced else one.num_samples
         return Layout((Part(demuxer="mp3", num_samples=num_samples),))

@@ -1,4 +1,4 @@
-"""Ogg: pages with checksums. Streams may be chained, one after the other (RFC 3533, section 4)."""
+"""Find the streams in Ogg files. Streams may be chained (RFC 3533, section 4)."""
 
 import dataclasses
 import re
@@ -13,7 +13,7 @@ from wsedtk.audio.containers.layout import Layout, Part, Range, read_at
 _HEAD = struct.Struct("<4sBBqIIIB")
 _BEGINS, _ENDS = 2, 4  # flags of the first and of the last page of a stream
 _BLOCK = 1 << 20
-_LARGEST = 27 + 255 + 255 * 255  # bytes of a page
+_LARGEST = 27 + 255 + 255 * 255  # maximum number of bytes of a page
 _NO_POSITION = -1  # position of a page on which no packet ends
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -22,7 +22,7 @@ class _Page(NamedTuple):
     """The fields of a page that are used here."""
 
     flags: int
-    position: int  # granule position: that of its last sample
+    position: int  # the granule position of its last sample
     serial: int
     number: int
     num_bytes: int
@@ -30,7 +30,7 @@ class _Page(NamedTuple):
 
 @dataclasses.dataclass
 class _Link:
-    """One of several chained streams, with the streams that are multiplexed with it."""
+    """One of several chained streams, and the streams that are multiplexed with it."""
 
     start: int
     end: int
@@ -43,13 +43,13 @@ class _Link:
 
 
 def checksum(content: bytes) -> int:
-    """Return Ogg's CRC-32 of a page with a checksum of 0: zlib's with the bits in reverse order."""
+    """Return Ogg's CRC-32 of a page whose checksum field is 0. Its bit order is not zlib's."""
     value = zlib.crc32(content.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(value.to_bytes(4, "little").translate(_REVERSED), "big")
 
 
 def _page(content: bytes, offset: int) -> _Page | None:
-    """Return the page at an offset of `content`; None if there is none or it is damaged."""
+    """Return the page at an offset of `content`; None if no page begins there or it is damaged."""
     if len(content) - offset < _HEAD.size:
         return None
     fields = _HEAD.unpack_from(content, offset)
@@ -80,7 +80,7 @@ def _pages(file: BinaryIO, offset: int, size: int) -> Iterator[tuple[int, _Page]
 
 
 def _belongs(link: _Link, page: _Page) -> bool | None:
-    """Return whether a page continues a link; None if it begins another one."""
+    """Return whether a page continues a link; None if the page begins another link."""
     if page.flags & _BEGINS:
         return None if link.has_begun or page.serial in link.numbers else True
     return link.numbers.get(page.serial) == page.number
@@ -98,7 +98,7 @@ def _next_start(file: BinaryIO, offset: int, size: int) -> int | None:
 
 
 def _links(file: BinaryIO, size: int) -> list[_Link]:
-    """Return the links of a file before the first damage. Other bytes between them are skipped."""
+    """Return the links of a file before the first damage. Other bytes between links are skipped."""
     links: list[_Link] = []
     offset: int | None = 0
     while offset is not None:
@@ -128,7 +128,7 @@ def _add_links(links: list[_Link], file: BinaryIO, start: int, size: int) -> Non
 
 
 def _last_position(file: BinaryIO, size: int, serials: Container[int]) -> int | None:
-    """Return the granule position of the file's last page if it ends one of these streams."""
+    """Return the last granule position of the file if its page ends one of these streams."""
     content = read_at(file, max(0, size - 2 * _LARGEST), 2 * _LARGEST)
     offset = content.rfind(b"OggS")
     while offset >= 0:
