@@ -1,4 +1,4 @@
 """Metrics, intervals, reports, comparisons of systems, and whether results are up to date.
 
-It may import `decoding`, `models`, `audio`, `data` and `core`; not torch.
+This folder may import `decoding`, `models`, `audio`, `data` and `core`. It must not import torch.
 """

@@ -14,8 +14,9 @@ from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.evaluation import intervals
 from wsedtk.evaluation.metrics import Figures
 
-FEW_POSITIVES = 2  # A class with fewer is rare: without its only positive clip it has no figure.
-MOST_RARE = 0.1  # Largest share of rare classes with which there are intervals.
+# A class with fewer positive clips is rare. The jackknife can't leave out its only positive clip.
+FEW_POSITIVES = 2
+MOST_RARE = 0.1  # With a larger share of rare classes there are no intervals.
 
 
 class ClassFigures(TypedDict):
@@ -44,18 +45,20 @@ class _Areas(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Ranks:
-    """The clips of one class, counted by score and weight.
+    """The numbers of clips of one class by score. Clips are counted with their weights.
 
     Attributes
     ----------
-    positives : (G,)
-        Positives with each score, from the highest.
-    upto : (G,)
-        Positives with at least that score.
-    above, with_ties : (G,)
-        Negatives with a higher score, and with at least that score.
+    positives : (G,) float
+        Positive clips with each score. The scores are in descending order.
+    upto : (G,) float
+        Positive clips with at least that score.
+    above : (G,) float
+        Negative clips with a higher score.
+    with_ties : (G,) float
+        Negative clips with at least that score.
     negatives : float
-        All negatives.
+        All negative clips.
     """
 
     positives: Floats
@@ -66,7 +69,7 @@ class _Ranks:
 
     @property
     def outranked(self) -> Floats:
-        """The negatives (G,) below each score. A tie counts half."""
+        """The number (G,) of negative clips below each score. A tie counts half."""
         below: Floats = self.negatives - (self.above + self.with_ties) / 2
         return below
 
@@ -87,9 +90,9 @@ def _share(part: Floats, rest: Floats) -> Floats:
 
 
 def _rank(scores: Floats, truth: Booleans, weight: Floats) -> tuple[_Ranks, Floats]:
-    """Return the ranks of one class with a positive clip, and the score (G,) of each rank.
+    """Return the `_Ranks` of one class, and the scores (G,) of its positive clips, highest first.
 
-    scores, weight: (N,); truth: (N,) bool.
+    scores, weight: (N,) float; truth: (N,) bool, at least one of them True.
     """
     falling, group = np.unique(-scores[truth], return_inverse=True)
     positives = np.asarray(np.bincount(group, weight[truth], len(falling)), np.float64)
@@ -104,9 +107,10 @@ def _rank(scores: Floats, truth: Booleans, weight: Floats) -> tuple[_Ranks, Floa
 
 
 def dprime(auc: float | None) -> float | None:
-    """Return d' of an area under the ROC curve: sqrt(2) times its inverse normal.
+    """Return d' for an area under the ROC curve.
 
-    None if it is infinite (area 0 or 1).
+    d' is sqrt(2) times the normal quantile of the area. None if the area is None, or if d' is
+    infinite (area 0 or 1).
     """
     if auc is None or not 0 < auc < 1:
         return None
@@ -119,9 +123,9 @@ def class_ranking(
     """Return the ranking metrics of each of K classes.
 
     Average precision is the area under the steps of the precision-recall curve, as in
-    scikit-learn's `average_precision_score`. The area under the ROC curve counts ties half, as
-    `roc_auc_score`. All figures are None without positives. The area and d' are also None without
-    negatives.
+    scikit-learn's `average_precision_score`. The area under the ROC curve counts ties half, as in
+    `roc_auc_score`. If a class has no positive clips, all its figures are None. If it has no
+    negative clips, the area and d' are None.
 
     Parameters
     ----------
@@ -144,7 +148,7 @@ def class_ranking(
 def average_precision(
     scores: Floats, truth: Booleans, weight: Floats | None = None
 ) -> float | None:
-    """Return the average precision of a single class, as `class_ranking`.
+    """Return the average precision of a single class. See `class_ranking`.
 
     Parameters
     ----------
@@ -156,7 +160,7 @@ def average_precision(
 
 
 def roc_auc(scores: Floats, truth: Booleans, weight: Floats | None = None) -> float | None:
-    """Return the area under the ROC curve of a single class, as `average_precision`."""
+    """Return the area under the ROC curve of a single class. See `class_ranking`."""
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["auc"]
 
 
@@ -167,9 +171,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def mean_ranking(classes: Sequence[ClassFigures]) -> Figures:
-    """Return {map, mauc, dprime} of the figures of classes.
+    """Return {map, mauc, dprime} from the figures of each class.
 
-    MAP and MAUC are means over the classes for which they are defined. d' is that of MAUC.
+    MAP is the mean of the defined average precisions. MAUC is the mean of the defined areas. d' is
+    computed from MAUC.
     """
     mauc = _mean(one["auc"] for one in classes)
     return {"map": _mean(one["ap"] for one in classes), "mauc": mauc, "dprime": dprime(mauc)}
@@ -181,14 +186,14 @@ def ranking_metrics(scores: Floats, truth: Booleans, weight: Floats | None = Non
 
 
 class Curve(NamedTuple):
-    """Precision and recall (C,) at C thresholds, from the highest."""
+    """Precision and recall (C,) at C thresholds in descending order."""
 
     precision: Floats
     recall: Floats
 
 
 def precision_recall(scores: Floats, truth: Booleans) -> Curve:
-    """Return the precision-recall curve of one class, with each distinct score as a threshold.
+    """Return the precision-recall curve of one class. Each distinct score is a threshold.
 
     Parameters
     ----------
@@ -205,10 +210,11 @@ def precision_recall(scores: Floats, truth: Booleans) -> Curve:
 
 
 def _precision_by_others(ranks: _Ranks) -> float:
-    """Return the mean over positive clips of the precision of the other clips at their score.
+    """Return the average precision, corrected for its upward bias.
 
-    A positive clip counts in its own precision, so that average precision is biased upwards if
-    there are few clips. A positive clip that is alone at the top has precision 1.
+    Average precision is biased upwards if there are few positive clips, because a positive clip
+    counts in the precision at its own score. Here this precision is computed from the other clips.
+    It is 1 if no other clip has at least this score.
     """
     count = ranks.upto[-1]
     others = ranks.upto - 1
@@ -218,22 +224,22 @@ def _precision_by_others(ranks: _Ranks) -> float:
 
 
 def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
-    """Return average precision and area (2, N) of a class without each clip, and its ranks.
+    """Return average precision and area (2, N) with each clip left out, and the `_Ranks`.
 
-    NaN if undefined. scores: (N,); truth: (N,) bool, at least one of them True.
+    An undefined value is NaN. scores: (N,); truth: (N,) bool, at least one of them True.
     """
     ranks, levels = _rank(scores, truth, np.ones(len(truth)))
     count, upto = ranks.upto[-1], ranks.upto
-    place = np.searchsorted(-levels, -scores)  # (N,), how many levels are above each score
+    place = np.searchsorted(-levels, -scores)  # (N,), the number of levels above each score
     found = np.empty((2, len(truth)))
 
     def from_each(values: Floats) -> Floats:
-        """Return the sums (G + 1,) of the values from each level down, 0 last."""
+        """Return the sums (G + 1,) of the values from each level to the lowest. The last is 0."""
         return np.append(np.cumsum(values[::-1])[::-1], 0.0)
 
     terms = ranks.positives * _share(upto, ranks.with_ties)
-    before = np.append(0.0, np.cumsum(terms))  # (G + 1,), of the levels above each
-    one_less = _share(upto - 1, ranks.with_ties)  # without a positive with at least that score
+    before = np.append(0.0, np.cumsum(terms))  # (G + 1,), sums over the levels above each level
+    one_less = _share(upto - 1, ranks.with_ties)  # with one positive clip fewer
     own, below = (ranks.positives - 1) * one_less, from_each(ranks.positives * one_less)
     fewer_false = ranks.positives * _share(upto, np.maximum(ranks.with_ties - 1, 0))
     at, over = place[truth], place[~truth]
@@ -250,10 +256,10 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
 
 
 def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
-    """Return why MAP, MAUC and d' have no intervals. None if they have.
+    """Return why MAP, MAUC and d' have no intervals. None if they have intervals.
 
-    If classes are rare, or absent by chance, these clips do not show how the mean over the classes
-    would differ on other clips.
+    If many classes are rare or absent, these clips do not show how much the mean over the classes
+    varies between sets of clips.
 
     Parameters
     ----------
@@ -269,9 +275,9 @@ def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
 def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Estimate | None]:
     """Return the Estimate of each of {map, mauc, dprime}, or None if it is undefined.
 
-    The centre of MAP is the mean over positive clips of the precision of the *other* clips at their
-    score. Unlike MAP itself, it is not biased upwards if classes have few positives. Influences are
-    None if there is no valid interval, see `why_no_interval`.
+    For the centre of MAP, the precision at the score of a positive clip is computed from the
+    *other* clips. Unlike MAP, the centre is not biased upwards if classes have few positive clips.
+    Influences are None if there is no valid interval (see `why_no_interval`).
 
     Parameters
     ----------
@@ -290,7 +296,7 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
         centres.append(_precision_by_others(ranks))
     defined = [area.auc for area in class_areas if not np.isnan(area.auc)]
     with np.errstate(invalid="ignore"):
-        map_without, mauc_without = total / number  # (N,) without each clip
+        map_without, mauc_without = total / number  # (N,), with each clip left out
     if why_no_interval(positives) is not None:
         map_without = mauc_without = np.full(num_clips, np.nan)
     mean_ap = _mean(area.ap for area in class_areas)
@@ -303,7 +309,10 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
 
 
 def _dprime_estimate(area: intervals.Estimate | None) -> intervals.Estimate | None:
-    """Return the Estimate of d' from that of an area, by the slope of d' there."""
+    """Return the Estimate of d' from the Estimate of an area.
+
+    The influences are multiplied by the slope of d' at this area.
+    """
     value = dprime(area.value) if area is not None else None
     if area is None or value is None:
         return None
@@ -315,13 +324,14 @@ def _dprime_estimate(area: intervals.Estimate | None) -> intervals.Estimate | No
 def ranking_intervals(scores: Floats, truth: Booleans) -> dict[str, intervals.Interval | None]:
     """Return 95 % intervals over clips [low, high] of {map, mauc, dprime}.
 
-    They are Student's intervals on the scale of the logit around the centre of the estimate, with
-    the variance of the jackknife. They are widened if necessary to contain the figure. The interval
-    of d' is that of MAUC, transformed. None if `ranking_estimates` has no influences.
+    The intervals of MAP and MAUC are Student's t intervals around the centre of the Estimate. They
+    are computed on the logit scale with the jackknife variance, and widened if necessary to contain
+    the figure. The interval of d' is computed from the ends of the interval of MAUC. An interval is
+    None if `ranking_estimates` has no influences.
 
-    In the populations of tests/evaluation/test_coverage.py, with draws of 147 and 1,103 clips,
-    they contain the figure of the whole population in 90 to 97 % of the draws. In other
-    populations this share may differ.
+    tests/evaluation/test_coverage.py draws 147 and 1,103 clips from some populations. The intervals
+    contain the figure of the whole population in 90 to 97 % of these draws. In other populations
+    this share may differ.
 
     Parameters
     ----------

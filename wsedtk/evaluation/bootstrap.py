@@ -1,6 +1,7 @@
 """Bootstrap intervals over clips.
 
-N clips, R resamples. A metric here is a function of arrays that are summed over clips.
+N clips, R resamples. In this module, a metric is a function of arrays that were summed
+over clips.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ class Difference(NamedTuple):
 
 
 def clip_weights(num_clips: int, num_resamples: int, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Return how often each resample draws each clip, (R, N)."""
+    """Return how often each of R resamples draws each of N clips, (R, N)."""
     generator = np.random.default_rng(seed)
     weights = np.empty((num_resamples, num_clips), np.float32)
     for row in weights:
@@ -45,9 +46,9 @@ def intervals(metric: Metric, weights: Floats, *arrays: Counts) -> Intervals:
     Parameters
     ----------
     metric : callable
-        Returns {name: figure} of the weighted sums of the arrays over clips.
+        Returns {name: figure} from the weighted sums of the arrays over clips.
     weights : (R, N) float32
-        As `clip_weights` returns them.
+        The result of `clip_weights`.
     arrays : (N, ...) float or int
         The contributions of each clip.
 
@@ -63,8 +64,8 @@ def intervals(metric: Metric, weights: Floats, *arrays: Counts) -> Intervals:
 def interval_of(results: Sequence[Mapping[str, float | None]], values: Figures) -> Intervals:
     """Return the 2.5th and 97.5th percentiles {name: [low, high]} of resampled figures.
 
-    An interval always contains the figure of all clips. If the percentiles exclude it, which
-    happens with few clips or resamples, the nearer end is moved to it.
+    An interval always contains the figure of all clips. With few clips or resamples, the
+    percentiles may exclude this figure. In this case the nearer end is moved to the figure.
 
     Parameters
     ----------
@@ -122,5 +123,5 @@ def paired_intervals(
 
 
 def subtract(first: float | None, second: float | None) -> float | None:
-    """Return first - second. None if one is None."""
+    """Return first - second. None if either is None."""
     return None if first is None or second is None else first - second

@@ -1,6 +1,7 @@
 """The columns of the tables of figures, and user-defined metrics in reports.
 
-`wsedtk.evaluation.metric_list` says where each metric is shown. This module arranges the columns.
+`wsedtk.evaluation.metric_list` defines which tables show each metric. This module arranges the
+columns.
 """
 
 import dataclasses
@@ -25,10 +26,16 @@ class Column(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """How a table arranges its columns.
+    """The arrangement of the columns of a table.
 
-    order: sections, or single metrics ("segment.f1"). Metrics that it does not name come last.
-    short_section: the section whose metrics have short headings. full: whether headings are full.
+    Attributes
+    ----------
+    order : tuple of str
+        Sections, or single metrics ("segment.f1"). All other metrics come last.
+    short_section : str
+        The section whose metrics have short headings.
+    full : bool
+        Whether the headings are full headings.
     """
 
     order: tuple[str, ...]
@@ -60,24 +67,24 @@ _LAYOUTS = {
 
 
 def built_in() -> list[Metric]:
-    """Return the metrics of the package, in the order of report.json."""
+    """Return the built-in metrics, in the order of report.json."""
     return [METRICS.get(name) for name in METRICS.names()]
 
 
 def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
-    """Return and check user-defined metrics.
+    """Load and check user-defined metrics.
 
     Parameters
     ----------
     wanted : sequence of str or Metric
-        Each a metric, or its place as "package.module:NAME". The name of a metric of the package
-        ("segment.f1") is ignored, because it is always evaluated.
+        Each item is a metric, or its location as "package.module:NAME". Names of built-in metrics
+        ("segment.f1") are ignored, because these metrics are always evaluated.
 
     Raises
     ------
     InputError
-        If a metric can't be imported, is not a `Metric`, or uses a section of the package or the
-        key of another one.
+        If a metric can't be imported or is not a `Metric`, if its section is used by wsedtk, or if
+        another metric has the same section and key.
     """
     taken = {metric.section for metric in built_in()}
     found: dict[str, Metric] = {}
@@ -128,17 +135,17 @@ def _check(metric: Description, where: str, taken: Iterable[str]) -> None:
 
 
 def checked_figure(value: object, where: str) -> float | None:
-    """Return a figure of a user's function as a plain number.
+    """Return a figure of a user-defined metric as a float. None stays None.
 
     Raises
     ------
     InputError
-        If it is neither a finite number nor None.
+        If the figure is neither a finite number nor None.
     """
     if value is None:
         return None
     try:
-        number = float(value)  # type: ignore[arg-type]  # what can't be converted is refused below
+        number = float(value)  # type: ignore[arg-type]  # other types are refused below
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
@@ -147,7 +154,7 @@ def checked_figure(value: object, where: str) -> float | None:
 
 
 def descriptions_to_json(metrics: Iterable[Description]) -> list[dict[str, str | None]]:
-    """Return the content of report.json about user-defined metrics, as plain values."""
+    """Return the descriptions of user-defined metrics for report.json, as plain values."""
     return [
         {
             "section": metric.section,
@@ -171,7 +178,7 @@ def own_metrics(report: Mapping[str, Any]) -> list[Description]:
     Raises
     ------
     InputError
-        If a description is wrong.
+        If a description is invalid.
     """
     listed = report.get(OWN_METRICS, [])
     if not isinstance(listed, list):
@@ -194,7 +201,7 @@ def own_metrics(report: Mapping[str, Any]) -> list[Description]:
 
 
 def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
-    """Return the metrics of the package, and the user-defined ones in any of the reports."""
+    """Return the built-in metrics, and the user-defined metrics of all reports."""
     own: dict[str, Description] = {}
     for report in reports:
         for metric in own_metrics(report):
@@ -243,7 +250,7 @@ def _heading(layout: _Layout, metric: Description) -> str:
 
 
 def legends(shown: Iterable[Column], metrics: Iterable[Description]) -> list[str]:
-    """Return the legends of the metrics in these columns, each once."""
+    """Return the legends of the metrics in these columns, without duplicates."""
     by_name = {metric.name: metric for metric in metrics}
     found = [by_name[f"{column.section}.{column.key}"].legend for column in shown]
     return [legend for legend in dict.fromkeys(found) if legend]

@@ -1,4 +1,4 @@
-"""Evaluated systems beside each other: paired differences, errors by class, and curves.
+"""Comparisons of evaluated systems: paired differences, errors by class, and curves.
 
 N clips, S segments of all clips together, K classes.
 """
@@ -18,11 +18,11 @@ from wsedtk.evaluation.metric import Counted
 from wsedtk.evaluation.report_data import figure
 from wsedtk.evaluation.scored_systems import Scored
 
-NUM_RESAMPLES = 1000  # of the clips
+NUM_RESAMPLES = 1000  # bootstrap resamples of the clips
 
 
 class PairedDifferences(NamedTuple):
-    """The differences of a system from the first one of its group.
+    """The differences between a system and the first system of its group.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class PairedDifferences(NamedTuple):
 
 
 class ClassErrors(NamedTuple):
-    """The wrong segments of each class: false negatives (K,) and false positives (K,)."""
+    """The segment errors of each class: false negatives (K,) and false positives (K,)."""
 
     missed: Integers
     false_positives: Integers
@@ -50,14 +50,17 @@ class OperatingPoint(NamedTuple):
 
 
 class ChosenClips(NamedTuple):
-    """The clips with the fewest errors and those with the most, as indices."""
+    """Indices of the clips with the fewest errors, and of the clips with the most errors."""
 
     best: list[int]
     worst: list[int]
 
 
 def counted_sections(scored: Scored) -> dict[str, Counted]:
-    """Return the sections of figures that are ratios of sums over clips, for one folder."""
+    """Return {section: Counted} for the figures that are ratios of sums over clips.
+
+    The sections "segment" and "event" are left out if the folder has no events.
+    """
     found = {}
     for metric in built_in():
         if metric.counted is None:
@@ -69,7 +72,7 @@ def counted_sections(scored: Scored) -> dict[str, Counted]:
 
 
 def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
-    """Return the Estimates of MAP, MAUC and d'. {} without these figures or their scores."""
+    """Return the Estimates of MAP, MAUC and d'. {} if they or the scores are missing."""
     if scored.report["audioset"]["map"] is None or scored.scores is None:
         return {}
     clip_scores = scored.scores.clip[scored.rows]
@@ -79,16 +82,17 @@ def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
 def paired_differences(
     group: Sequence[Scored], columns: Sequence[Column]
 ) -> Iterator[PairedDifferences]:
-    """Yield the differences of each system of a group from the first one.
+    """Yield the differences between each system of a group and the first system.
 
-    The 95 % intervals are over clips, with the same clips for both systems, and for these trained
-    systems. They are percentiles of `NUM_RESAMPLES` bootstrap resamples, and for MAP, MAUC and d'
-    those of `intervals.difference_over_clips`. Other figures have no intervals.
+    The 95 % intervals show the variation over clips for these trained systems. Both systems are
+    evaluated on the same clips. For ratios of sums over clips, the intervals are percentiles of
+    `NUM_RESAMPLES` bootstrap resamples. For MAP, MAUC and d', they are computed by
+    `intervals.difference_over_clips`. Other figures have no intervals.
 
     Parameters
     ----------
     group : sequence of Scored
-        At least two folders of the same set and mode, with their reference.
+        At least two folders of the same set and mode. Each has a copy of the reference.
     columns : sequence of Column
         The figures to compare.
     """
@@ -130,7 +134,7 @@ def _plain_difference(first: Scored, second: Scored, column: Column) -> Differen
 
 
 def class_errors(scored: Scored) -> ClassErrors:
-    """Return the wrong segments of each class."""
+    """Return the segment errors of each class."""
     truth, decoded = scored.evidence.true_segments, scored.evidence.decoded_segments
     _, false_positives, missed = metrics.decision_counts(truth, decoded)
     return ClassErrors(missed, false_positives)
@@ -139,7 +143,8 @@ def class_errors(scored: Scored) -> ClassErrors:
 def clip_errors(scored: Scored) -> Floats | Integers:
     """Return the errors (N,) of each clip.
 
-    They are segment errors (S + D + I) if events were evaluated, else wrong tags.
+    If events were evaluated, the errors are substitutions, deletions and insertions of segments.
+    Otherwise they are false positive and false negative tags.
     """
     counted = counted_sections(scored)
     if scored.has_events:
@@ -151,15 +156,15 @@ def clip_errors(scored: Scored) -> Floats | Integers:
 
 
 def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> ChosenClips:
-    """Return the clips with the fewest and with the most errors, at most `count` each.
+    """Return the clips with the fewest and with the most errors, at most `count` of each.
 
     Parameters
     ----------
     errors : (N,)
         Errors of each clip.
     num_true : (N,) int
-        True events, or tags, of each clip. Clips without any are never among the best. Among clips
-        with equal errors, those with more true events or tags come first.
+        Number of true events or tags of each clip. If it is 0, the clip is never among the best.
+        Among the best clips with equal errors, clips with more true events or tags come first.
     count : int
     """
     worst = [i for i in np.argsort(-errors, kind="stable")[:count].tolist() if errors[i] > 0]
@@ -188,7 +193,7 @@ def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
 def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPoint | None]:
     """Return precision and recall of M classes at their clip thresholds.
 
-    None for a class that no clip is tagged with, and if there are no thresholds or scores.
+    None if no clip is tagged with the class, or if there are no thresholds or scores.
     """
     if scored.point is None or scored.scores is None:
         return [None] * len(classes)
@@ -203,9 +208,10 @@ def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPo
 
 
 def thinned(curve: average_precision.Curve, most: int = 400) -> average_precision.Curve:
-    """Return a precision-recall curve with about `most` points at most.
+    """Return a precision-recall curve with at most `most` points.
 
-    The first and the last point of each distinguishable recall are kept.
+    For each of `most` // 2 equidistant recalls, two points are kept: the first point with at least
+    this recall, and the last point with at most this recall.
     """
     precision, recall = curve
     places = np.linspace(0, 1, most // 2)

@@ -25,7 +25,7 @@ from wsedtk.evaluation.report import Report
 
 
 def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
-    """Read the truth, and warn of rows and events that are ignored."""
+    """Read the truth. Warn of rows and events that are ignored."""
     truth, faults = datadir.check(data_set)
     table_files.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
@@ -41,7 +41,7 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
 
 
 def _failed(path: Path) -> list[str]:
-    """Return the clips that decode lists as failed, because their audio could not be read."""
+    """Return the clips whose audio could not be read, from the list of `wsedtk decode`."""
     if not path.exists():
         return []
     table = TableFile(path)
@@ -53,9 +53,10 @@ def _failed(path: Path) -> list[str]:
 def _match(
     truth: DataSet, decoded: DataSet, data_set: PathLike, folder: PathLike, warn: Warn
 ) -> tuple[DataSet, DataSet]:
-    """Return the clips that both sets hold, named as in the truth.
+    """Return the clips that are in both sets, with their names in the truth.
 
-    Raises InputError if a clip of the truth was not decoded although its audio did not fail.
+    Raises InputError if no clip is in both sets, or if a clip of the truth was neither decoded nor
+    listed as failed.
     """
     found, in_decoded = match_clips(decoded, truth.filenames)
     if not len(found):
@@ -86,7 +87,7 @@ def _match(
 
 
 def _official_clips(truth: DataSet, data_set: PathLike) -> int:
-    """Return how many clips the set officially has, present or not."""
+    """Return the official number of clips of the set, including clips that are missing."""
     official = truth.info.get("official_clips")
     if official is None:
         return len(truth)
@@ -99,7 +100,7 @@ def _official_clips(truth: DataSet, data_set: PathLike) -> int:
 
 
 def _sources(truth: DataSet, decoded: DataSet) -> dict[str, str | None]:
-    """Return the fingerprints of the inputs. None if info.yaml does not contain it."""
+    """Return the fingerprints of the inputs. None if info.yaml lacks a fingerprint."""
     names = ("model", "scores", "operating_point")
     found = {name: decoded.info.get(name) for name in names}
     texts = {name: None if value is None else str(value) for name, value in found.items()}
@@ -109,7 +110,10 @@ def _sources(truth: DataSet, decoded: DataSet) -> dict[str, str | None]:
 def _rows(
     scores: ScoreFile, truth: DataSet, decoded: DataSet, path: PathLike
 ) -> npt.NDArray[np.int64]:
-    """Return the row (N,) of each clip in the scores. Raises InputError if one is missing."""
+    """Return the row (N,) of each clip in the scores.
+
+    Raises InputError if a clip is missing, or if the scores do not belong to the folder.
+    """
     if decoded.info.get("scores") not in (None, scores.attributes["fingerprint"]):
         raise InputError(
             f"{path}: the folder was decoded from other scores ({decoded.info['scores']}) "
@@ -140,15 +144,16 @@ def evaluate_folder(
     Parameters
     ----------
     data_set : path-like
-        A data directory, the truth.
+        A data directory with the true tags and events.
     folder : path-like
         A decoded folder, as `wsedtk decode` writes it.
     scores : path-like, optional
         The score file that was decoded, for MAP, MAUC, d' and PSDS.
     num_resamples : int
-        Bootstrap resamples of the clips for 95 % intervals. 0 for none.
+        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, there are no
+        intervals.
     warn : callable
-        Called with each warning, as text.
+        Called with the text of each warning.
     own : sequence of Metric
         User-defined metrics.
 
@@ -161,7 +166,7 @@ def evaluate_folder(
     Raises
     ------
     InputError
-        If a folder is wrong, or the folders and scores do not belong together.
+        If a folder is invalid, or if the folders and scores do not belong together.
     """
     truth = _read_truth(data_set, warn)
     decoded = datadir.read_decoded(folder, truth.labels)

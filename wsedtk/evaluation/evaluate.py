@@ -25,34 +25,36 @@ def evaluate(
 ) -> Report:
     """Evaluate tags and events against the reference, as `wsedtk score` and `score-files` do.
 
-    Nothing is written. Warnings, for example about clips that are missing on one side, are logged
-    by the logger `wsedtk.evaluation.evaluate`.
+    No files are written. Warnings are logged by the logger `wsedtk.evaluation.evaluate`, for
+    example if the estimate lacks clips of the reference.
 
     Parameters
     ----------
     reference : path-like
-        The reference: a data directory, or a list of tags or events in the form of a challenge.
+        A data directory, or a list of tags or events in the format of a challenge.
     estimate : path-like
-        A decoded folder for a data directory, or a list for a list.
+        A decoded folder if the reference is a data directory. A list if the reference is a list.
     scores : path-like, optional
         For a decoded folder: the score file that was decoded, for MAP, MAUC, d' and PSDS.
     kind : {"tags", "events"}, optional
         The kind of lists. By default it is determined from their rows.
     num_resamples : int
-        Bootstrap resamples of the clips for 95 % intervals. 0 for none.
+        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, there are no
+        intervals.
     metrics : sequence of str or Metric
-        Metrics of your own: each a `wsedtk.evaluation.metric.Metric`, or its place as
+        User-defined metrics. Each item is a `wsedtk.evaluation.metric.Metric`, or its location as
         "package.module:NAME".
 
     Returns
     -------
     Report
-        Its figures are fractions. `to_dict` gives the content of report.json, `to_text` tables.
+        Its figures are fractions. `to_dict` returns the content of report.json. `to_text` returns
+        tables.
 
     Raises
     ------
     InputError
-        If an input is missing or wrong, or if the inputs do not belong together.
+        If an input is missing or invalid, or if the inputs do not belong together.
 
     Examples
     --------

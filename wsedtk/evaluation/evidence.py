@@ -1,4 +1,4 @@
-"""The inputs of metrics: the truth, the decisions and the scores of the same clips.
+"""The inputs of metrics: the truth, the decoded tags and events, and the scores of clips.
 
 N clips, T frames, S segments of all clips together, K classes.
 """
@@ -17,12 +17,12 @@ from wsedtk.data.events import Events, num_segments
 from wsedtk.data.tables import find_clips
 from wsedtk.evaluation import average_precision, metrics, sed_eval_metrics
 
-if TYPE_CHECKING:  # It imports h5py, which is slow, and which lists of events do not need.
+if TYPE_CHECKING:  # Lists of events do not need h5py, which is slow to import.
     from wsedtk.data.store import ScoreFile
 
 
 class FrameScores(Sequence[Floats]):
-    """The frame scores (T, K) of N clips, each read from the score file when it is indexed."""
+    """The frame scores (T, K) of N clips. Indexing reads the scores of a clip from the file."""
 
     def __init__(self, file: "ScoreFile", rows: Integers) -> None:
         self._file, self._rows = file, rows
@@ -46,17 +46,18 @@ class FrameScores(Sequence[Floats]):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """The scores of N clips, before any threshold.
+    """The scores of N clips, before thresholds are applied.
 
     Attributes
     ----------
     clip : (N, K) float32
         Probability of each class in each clip.
     frames : sequence of (T, K) float32, or None
-        Probability of each class in each frame, one array per clip. None if they were not kept.
+        Probability of each class in each frame, one array per clip. None if the score
+        file has no frame scores.
     seconds_per_frame : float
     durations : (N,) float64
-        Durations of the recordings in seconds. Frames end with them.
+        Durations of the recordings in seconds. The last frame ends with the recording.
     """
 
     clip: Floats
@@ -73,14 +74,14 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evidence:
-    """What metrics are computed from. Truth and decisions are of the same N clips in one order.
+    """The inputs of metrics. `truth` and `decoded` contain the same N clips in the same order.
 
     Attributes
     ----------
     truth : DataSet
         The true tags and events. `truth.events` is None if the events are unknown.
     decoded : DataSet
-        The decided tags and events. `decoded.events` is None if there are none.
+        The decoded tags and events. `decoded.events` is None if events were not decoded.
     scores : Scores or None
         The scores that were decoded. None if they were not given.
     has_tags : bool
@@ -104,7 +105,7 @@ class Evidence:
 
     @property
     def has_events(self) -> bool:
-        """Whether events are evaluated: the truth has events."""
+        """Whether events are evaluated. They are evaluated if the truth has events."""
         return self.truth.events is not None
 
     @functools.cached_property
@@ -114,12 +115,12 @@ class Evidence:
 
     @functools.cached_property
     def decoded_tags(self) -> Booleans:
-        """The decided tags (N, K)."""
+        """The decoded tags (N, K)."""
         return self.decoded.tag_matrix()
 
     @functools.cached_property
     def true_events(self) -> Events:
-        """The true events, cut at the ends of the clips, without those of length zero.
+        """The true events, cut at the ends of the clips, without events of length zero.
 
         Raises ValueError if the truth has no events.
         """
@@ -129,9 +130,9 @@ class Evidence:
 
     @functools.cached_property
     def decoded_events(self) -> Events:
-        """The decided events, cut at the ends of the clips.
+        """The decoded events, cut at the ends of the clips.
 
-        Raises ValueError if there are none.
+        Raises ValueError if events were not decoded.
         """
         if self.decoded.events is None:
             raise ValueError("no events were decided")
@@ -139,38 +140,38 @@ class Evidence:
 
     @functools.cached_property
     def true_segments(self) -> Booleans:
-        """The classes that are active in each segment of 1 s (S, K), by the truth."""
+        """The true activity of each class in each segment of 1 s, (S, K)."""
         return metrics.activity(self.true_events, self.durations, len(self.labels))[0]
 
     @functools.cached_property
     def decoded_segments(self) -> Booleans:
-        """The classes that are active in each segment of 1 s (S, K), by the decisions."""
+        """The decoded activity of each class in each segment of 1 s, (S, K)."""
         return metrics.activity(self.decoded_events, self.durations, len(self.labels))[0]
 
     @functools.cached_property
     def clip_of_segment(self) -> Integers:
-        """The clip (S,) of each segment, as an index."""
+        """The index (S,) of the clip of each segment."""
         counts = num_segments(self.durations)
         clips: Integers = np.repeat(np.arange(len(counts)), counts)
         return clips
 
     @functools.cached_property
     def segment_metrics(self) -> sed_eval_metrics.SegmentMetrics:
-        """The segment metrics by sed_eval, micro-averaged and of each class."""
+        """The segment metrics of sed_eval, micro-averaged and of each class."""
         return sed_eval_metrics.segment_metrics(
             self.true_events, self.decoded_events, self.durations, self.labels
         )
 
     @functools.cached_property
     def event_metrics(self) -> sed_eval_metrics.EventMetrics:
-        """The event metrics by sed_eval, micro-averaged and of each class."""
+        """The event metrics of sed_eval, micro-averaged and of each class."""
         return sed_eval_metrics.event_metrics(
             self.true_events, self.decoded_events, self.durations, self.labels
         )
 
     @functools.cached_property
     def event_counts(self) -> Integers:
-        """TP, FP and FN (N, 3) of the events of each clip by sed_eval."""
+        """TP, FP and FN (N, 3) of the events of each clip, counted by sed_eval."""
         if "event_metrics" in self.__dict__:
             return self.event_metrics.counts
         return sed_eval_metrics.event_counts(
@@ -181,7 +182,7 @@ class Evidence:
     def class_ranking(self) -> list[average_precision.ClassFigures]:
         """Average precision, area under the ROC curve and d' of each class, from clip scores.
 
-        Raises ValueError without scores.
+        Raises ValueError if there are no scores.
         """
         if self.scores is None:
             raise ValueError("there are no scores")
@@ -189,9 +190,9 @@ class Evidence:
 
 
 def match_clips(dataset: DataSet, filenames: npt.NDArray[np.str_]) -> tuple[DataSet, Booleans]:
-    """Select the clips of a set by name, and name them as asked for.
+    """Select clips of a set by name. The selected clips get the given names.
 
-    A name also selects a clip whose name differs in form only, see `wsedtk.data.clip_names`.
+    Names that differ only in form also match (see `wsedtk.data.clip_names`).
 
     Parameters
     ----------

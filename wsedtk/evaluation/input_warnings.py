@@ -1,4 +1,4 @@
-"""Warnings about tables of tags and events that are evaluated."""
+"""Warnings about the tables of tags and events in an evaluation."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,25 +9,25 @@ from wsedtk.core.types import Floats, PathLike
 from wsedtk.data import tables
 from wsedtk.data.events import Events
 
-Warn = Callable[[str], None]  # is called with each warning, as text
+Warn = Callable[[str], None]  # called with the text of each warning
 Names = Sequence[str] | npt.NDArray[np.str_]
 
 
 def warn_of(warn: Warn, items: Sequence[object], what: str) -> None:
-    """Warn of the number of some items and name the first ones, if there are any."""
+    """If there are any items, warn of their number and name the first ones."""
     if items:
         warn(f"{len(items)} {what}: {tables.first(items)}")
 
 
 def warn_of_repeats(warn: Warn, path: PathLike, lines: Sequence[int]) -> None:
-    """Warn of the rows of a table that repeat an earlier row."""
+    """Warn of rows of a table that repeat an earlier row."""
     warn_of(warn, lines, f"rows of {path} repeat an earlier one and count once, lines")
 
 
 def warn_of_late(
     warn: Warn, path: PathLike, events: Events, names: Names, durations: Floats
 ) -> None:
-    """Warn of the events of a table that begin after the end of their clip.
+    """Warn of events of a table that begin at or after the end of their clip.
 
     Parameters
     ----------
@@ -35,10 +35,11 @@ def warn_of_late(
     path : path-like
         The table.
     events : Events
-        Its events.
+        The events of the table.
     names : (N,) str
+        Names of the clips.
     durations : (N,) float
-        Of the clips, in seconds.
+        Durations of the clips in seconds.
     """
     ends = durations[events.clip]
     late = np.flatnonzero((events.onset >= ends) & (events.offset > ends))

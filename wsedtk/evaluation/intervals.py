@@ -4,9 +4,9 @@ N clips, M seeds.
 
 The jackknife (Efron & Stein 1981, "The jackknife estimate of variance") leaves out one clip at a
 time. The change of the figure is the influence of that clip. The spread of the influences gives the
-variance of the figure. The difference between two systems that were evaluated on the same clips has
-the differences of their influences. test_coverage.py and test_false_alarms.py in tests/evaluation/
-measure how often these intervals are right in some populations.
+variance of the figure. If two systems were evaluated on the same clips, the influence of a clip on
+their difference is the difference of its two influences. test_coverage.py and test_false_alarms.py
+in tests/evaluation/ measure how often these intervals contain the true value in some populations.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ import scipy.stats
 from wsedtk.core.types import Floats, Integers
 
 Interval = list[float]  # [low, high]
-MIN_SEEDS = 3  # The fewest seeds with an interval: a single deviation does not show a spread.
+MIN_SEEDS = 3  # smallest number for an interval; two seeds do not show the spread
 _QUANTILE = 0.975  # of a 95 % interval
 
 
@@ -35,10 +35,10 @@ class Estimate:
     value : float
         The figure, as reported.
     centre : float
-        The figure without its bias on few clips.
+        The figure, corrected for its bias on few clips.
     influence : (N,) float, or None
-        The contribution of each clip to (N - 1) times the figure, with mean 0. None if there is no
-        valid interval.
+        (N - 1) times the decrease of the figure if this clip is left out, minus the mean over all
+        clips. None if there is no valid interval.
     """
 
     value: float
@@ -54,14 +54,20 @@ class _Variance(NamedTuple):
 
 
 class SeedMean(NamedTuple):
-    """The mean of a figure over seeds, and half of its 95 % interval, None with too few seeds."""
+    """The mean of a figure over seeds, and half the width of its 95 % interval.
+
+    `half` is None if there are too few seeds.
+    """
 
     mean: float
     half: float | None
 
 
 class SeedDifference(NamedTuple):
-    """The difference of two means over seeds, with its 95 % interval, or None."""
+    """The difference of two means over seeds, and its 95 % interval.
+
+    `interval` is None if it can't be computed.
+    """
 
     value: float
     interval: Interval | None
@@ -75,9 +81,9 @@ def jackknife(value: float | None, without: Floats, centre: float | None = None)
     value : float or None
         The figure.
     without : (N,) float
-        The figure without each clip.
+        The figure with each clip left out.
     centre : float, optional
-        The figure without its bias. By default the figure.
+        The figure, corrected for its bias. By default `value`.
     """
     if value is None:
         return None
@@ -112,9 +118,9 @@ def _satterthwaite(parts: Sequence[_Variance]) -> float:
 
 
 def _clip_variance(influence: Floats) -> _Variance:
-    """Return the variance of a figure over draws of the clips. influence: (N,).
+    """Return the variance of a figure over draws of the clips.
 
-    If a few clips contribute most of the variance, it has few degrees of freedom.
+    influence: (N,). If a few clips cause most of the variance, its degrees of freedom are few.
     """
     squares = influence**2
     total, num_clips = squares.sum(), len(influence)
@@ -123,12 +129,12 @@ def _clip_variance(influence: Floats) -> _Variance:
     uncertainty = (squares**2).sum() / total**2 - 1 / num_clips
     freedom = math.inf
     if uncertainty > 1e-12:
-        freedom = 2 / uncertainty - 1  # N - 1 for normal influences
+        freedom = 2 / uncertainty - 1  # equals N - 1 for normal influences
     return _Variance(total / num_clips / (num_clips - 1), max(freedom, 1.0))
 
 
 def _around(centre: float, variance: float, freedom: float, value: float) -> Interval:
-    """Return Student's 95 % interval, widened if necessary to contain the value."""
+    """Return Student's 95 % t interval. It is widened if necessary to contain the value."""
     half = scipy.stats.t.ppf(_QUANTILE, freedom) * np.sqrt(variance)
     return [float(min(centre - half, value)), float(max(centre + half, value))]
 
@@ -160,7 +166,7 @@ def difference_over_clips(first: Estimate | None, second: Estimate | None) -> In
     Parameters
     ----------
     first, second : Estimate or None
-        Of two systems on the same clips.
+        Estimates of two systems on the same clips.
     """
     if first is None or second is None or first.influence is None or second.influence is None:
         return None
@@ -170,9 +176,10 @@ def difference_over_clips(first: Estimate | None, second: Estimate | None) -> In
 
 
 def over_seeds(values: npt.ArrayLike) -> SeedMean:
-    """Return the mean of a figure over seeds and half of its 95 % interval (Student's).
+    """Return the mean of a figure over seeds and half the width of its 95 % interval.
 
-    The interval is for other seeds on the same clips. There is none with fewer than `MIN_SEEDS`.
+    It is Student's t interval for other seeds on the same clips. With fewer than `MIN_SEEDS` seeds
+    there is no interval.
 
     Parameters
     ----------
@@ -190,11 +197,11 @@ def over_seeds(values: npt.ArrayLike) -> SeedMean:
 def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate]) -> SeedDifference:
     """Return the difference of the means over seeds, second minus first, with its 95 % interval.
 
-    The variance of the difference is the sum of three parts: the variance between the seeds of the
-    first system on these clips, that of the second system, and the variance over clips, which both
-    systems share. The interaction of a seed with single clips is part of the variance between
-    seeds. It is subtracted from the variance over clips of the mean influences, as in a two-way
-    analysis of variance. The degrees of freedom are those of Welch and Satterthwaite.
+    The variance of the difference is the sum of three parts. Two parts are the variances between
+    the seeds of each system on these clips. The third part is the variance over clips, which both
+    systems share. The interaction of seeds and clips is already part of the variance between seeds.
+    It is therefore subtracted from the variance over clips of the mean influences, as in a two-way
+    analysis of variance. The degrees of freedom are computed with the Welch-Satterthwaite equation.
 
     Parameters
     ----------
@@ -204,7 +211,7 @@ def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate])
     Returns
     -------
     SeedDifference
-        Without an interval if a system has fewer than `MIN_SEEDS` seeds, or if a figure has no
+        Its interval is None if a system has fewer than `MIN_SEEDS` seeds, or if a figure has no
         influences.
     """
     values = [np.array([one.value for one in system]) for system in (first, second)]

@@ -1,4 +1,4 @@
-"""Evaluate a list of tags or events against a list of the true ones, as challenges write them.
+"""Evaluate a list of tags or events against a reference list, in the formats of challenges.
 
 N clips, K classes.
 """
@@ -25,14 +25,17 @@ from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report
 from wsedtk.evaluation.report_text import Kind
 
-# Events that end at most this long after their clip are cut without a warning.
+# Events that end at most this long after the end of their clip are cut without a warning.
 SLACK_SECONDS = 0.1
 
 
 def _read(
     reference_path: PathLike, estimate_path: PathLike, kind: Kind | None
 ) -> tuple[EventList, EventList, Kind]:
-    """Read both lists, and determine their kind. Raises InputError naming their first faults."""
+    """Read both lists, and determine their kind.
+
+    Raises InputError with the first faults of both lists, if there are any.
+    """
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
     table_files.raise_on_errors([*reference.faults, *estimate.faults], "correct these first")
@@ -56,13 +59,16 @@ def _read(
 
 
 def _shown(label: str, known: set[str]) -> str:
-    """Return a class in quotes, with the nearest known one."""
+    """Return a class in quotes, with the most similar known class."""
     near = config.nearest(label, known)
     return repr(label) + ("" if near is None else f" (did you mean {near!r}?)")
 
 
 def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
-    """Warn of clips and classes of one list only. Raises InputError if no clip is in both."""
+    """Warn of repeated rows, and of clips and classes that are in only one list.
+
+    Raises InputError if no clip is in both lists.
+    """
     for found in (reference, estimate):
         input_warnings.warn_of_repeats(warn, found.path, found.repeated)
     unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
@@ -88,7 +94,7 @@ def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
 
 
 def _last_offsets(event_list: EventList, clips: Sequence[str]) -> dict[str, float]:
-    """Return the last offset of each clip in seconds, 0 without events."""
+    """Return the last offset of each clip in seconds. 0 if it has no events."""
     ends = dict.fromkeys(clips, 0.0)
     for row in event_list.rows:
         if row.clip in ends and row.offset is not None:
@@ -101,9 +107,9 @@ def _durations(
 ) -> npt.NDArray[np.float64]:
     """Return the duration (N,) of each clip in seconds.
 
-    It is that of the file name. If there is none, or if events of the reference end after it, the
-    clip lasts until the last offset of either list. Whether the name is valid depends on the
-    reference alone, because it determines the duration that systems are evaluated on.
+    The duration is computed from the times in the file name. If there are no times, or if the
+    reference has events beyond them, the clip lasts until the last offset in both lists. Only the
+    reference decides whether the times are valid. This decision is thus the same for all systems.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -141,7 +147,7 @@ def _data_set(
     durations: npt.NDArray[np.float64],
     with_events: bool,
 ) -> DataSet:
-    """Return the rows of a list for these clips as a DataSet."""
+    """Return the rows of a list as a DataSet of these clips."""
     index = {clip: number for number, clip in enumerate(clips)}
     label_index = {label: number for number, label in enumerate(labels)}
     rows = [row for row in event_list.rows if row.clip in index]
@@ -159,7 +165,7 @@ def _data_set(
 
 
 def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
-    """Warn of events that end or begin after their clip."""
+    """Warn of events that end or begin after the end of their clip."""
     events = data_set.events
     if events is None:
         return
@@ -186,13 +192,14 @@ def evaluate_lists(
     Parameters
     ----------
     reference_path, estimate_path : path-like
-        Tab-separated lists: see `wsedtk.data.formats.dcase`.
+        Tab-separated lists. See `wsedtk.data.formats.dcase`.
     kind : {"tags", "events"}, optional
         The kind of the lists. By default it is determined from their rows.
     num_resamples : int
-        Bootstrap resamples of the clips for 95 % intervals. 0 for none.
+        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, there are no
+        intervals.
     warn : callable
-        Called with each warning, as text.
+        Called with the text of each warning.
     own : sequence of Metric
         User-defined metrics.
 
@@ -203,7 +210,7 @@ def evaluate_lists(
     Raises
     ------
     InputError
-        If a list is wrong, or the lists have no clip in common.
+        If a list is invalid, or if the lists have no clip in common.
     """
     reference, estimate, kind = _read(reference_path, estimate_path, kind)
     _check_match(reference, estimate, warn)

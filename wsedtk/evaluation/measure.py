@@ -1,4 +1,4 @@
-"""Evidence -> the content of report.json.
+"""Compute the figures of report.json from the evidence.
 
 N clips, S segments of all clips together, K classes, R resamples.
 """
@@ -28,23 +28,22 @@ def measure(
     weights: Floats | None = None,
     own: Sequence[Metric] = (),
 ) -> None:
-    """Fill in all figures that can be computed from the evidence.
+    """Fill in all figures of a report that can be computed from the evidence.
 
     Parameters
     ----------
     report : dict
-        As `wsedtk.evaluation.report_data.empty_report` returns it.
+        The result of `wsedtk.evaluation.report_data.empty_report`. It is changed in place.
     evidence : Evidence
     weights : (R, N) float32, optional
-        As `wsedtk.evaluation.bootstrap.clip_weights` returns them. Without them there are no
-        intervals.
+        The result of `wsedtk.evaluation.bootstrap.clip_weights`. By default there are no intervals.
     own : sequence of Metric
         User-defined metrics.
 
     Raises
     ------
     InputError
-        If the function of a user-defined metric returns something other than figures.
+        If the function of a user-defined metric raises an error or returns invalid figures.
     """
     _measure_averages(report, evidence, weights)
     for section, function in {one.section: one.function for one in CLASS_METRICS}.items():
@@ -61,7 +60,7 @@ def measure(
 
 
 def _measure_averages(report: dict[str, Any], evidence: Evidence, weights: Floats | None) -> None:
-    """Fill in the figures of the metrics of the package, with their intervals."""
+    """Fill in the figures of the built-in metrics, with their intervals."""
     for section, metric in {metric.section: metric for metric in built_in()}.items():
         figures = metric.function(evidence)
         if not figures:
@@ -73,7 +72,7 @@ def _measure_averages(report: dict[str, Any], evidence: Evidence, weights: Float
 
 
 def _intervals(metric: Metric, evidence: Evidence, weights: Floats) -> bootstrap.Intervals:
-    """Return the intervals of the figures of the section of a metric. {} if it has none."""
+    """Return {key: interval} for the section of a metric. {} if it has no intervals."""
     if metric.section == "audioset" and evidence.scores is not None:
         return average_precision.ranking_intervals(evidence.scores.clip, evidence.true_tags)
     if metric.counted is None or not metric.counted.in_report:
@@ -83,7 +82,7 @@ def _intervals(metric: Metric, evidence: Evidence, weights: Floats) -> bootstrap
 
 
 def _measure_baselines(report: dict[str, Any], evidence: Evidence) -> None:
-    """Fill in the figures of systems without a network."""
+    """Fill in the figures of the baselines."""
     truth = None
     if evidence.has_events:
         truth = metrics.Activity(evidence.true_segments, evidence.clip_of_segment)
@@ -102,7 +101,7 @@ def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metri
         if metric.function not in results:
             try:
                 results[metric.function] = metric.function(evidence)
-            except Exception as error:  # a function of the user's may raise anything
+            except Exception as error:  # a user-defined function may raise any exception
                 raise InputError(
                     f"{where}: its function raised {type(error).__name__}: {error}; --verbose "
                     "shows where"

@@ -1,4 +1,4 @@
-"""A metric: its names, its legend, its direction, its function, and where it is shown."""
+"""The classes that describe a metric, and the tables and plots that show metrics."""
 
 import dataclasses
 import enum
@@ -13,7 +13,7 @@ Figures = Mapping[str, float | None]
 
 
 class Place(enum.Enum):
-    """A table or a picture of figures. `wsedtk.evaluation.columns` arranges each."""
+    """A table or a plot of figures. `wsedtk.evaluation.columns` arranges its columns."""
 
     EVENT_TEXT = "text table of a folder with events"
     TAG_TEXT = "text table of a folder without events"
@@ -34,18 +34,18 @@ AVERAGES = frozenset(Place) - {Place.CLASS_TEXT, Place.PAGE_CLASSES, Place.SUMMA
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """Figures that are ratios of sums over clips, for intervals.
+    """Functions for the intervals of figures that are ratios of sums over clips.
 
     Attributes
     ----------
     counts : callable
-        Returns the counts (N, C) of the N clips of an `Evidence`.
+        Returns C counts of each of the N clips of an `Evidence`, (N, C).
     figures : callable
-        Returns {key: figure} of the sum (C,) of the counts.
+        Returns {key: figure} from the sums (C,) of the counts over clips.
     parts : callable
-        Returns {key: (numerators (N,), denominators (N,))} of the counts.
+        Returns {key: (numerators (N,), denominators (N,))} from the counts.
     in_report : bool
-        Whether report.json holds the intervals. Comparisons have them in any case.
+        Whether report.json holds the intervals. Comparisons always have intervals.
     """
 
     counts: Callable[[Evidence], metrics.Counts]
@@ -56,7 +56,7 @@ class Counted:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Description:
-    """How a metric is named and shown.
+    """The names of a metric, and the places that show it.
 
     Attributes
     ----------
@@ -65,15 +65,16 @@ class Description:
     heading : str
         The heading of its column.
     legend : str
-        What a legend says about it. Metrics with the same legend share it. "" for none.
+        The text of the legend. If several metrics have the same text, it is shown once. "" if the
+        metric has no legend.
     direction : {"higher", "lower"} or None
-        Which values are better. None if neither is.
+        Which values are better. None if neither is better.
     full_heading : str
-        The heading where nothing else names the section. By default the heading.
+        The heading in tables that do not show the section otherwise. By default `heading`.
     short_heading : str
-        The heading in tables of its section alone. By default the heading.
+        The heading in tables whose main section is the section of the metric. By default `heading`.
     places : frozenset of Place
-        Where it is shown. By default in every table of averages.
+        The tables and plots that show the metric. By default all tables and plots of averages.
     interval_in_text : bool
         Whether report.txt shows its interval.
     """
@@ -90,7 +91,7 @@ class Description:
 
     @property
     def name(self) -> str:
-        """Section and key, for example "segment.f1"."""
+        """The section and the key, for example "segment.f1"."""
         return f"{self.section}.{self.key}"
 
 
@@ -101,15 +102,16 @@ class Metric(Description):
     Attributes
     ----------
     function : callable
-        Returns {key: figure} of an `Evidence`, for all metrics of the section. A figure is a finite
-        number, or None if it is undefined. Metrics with the same function share one call.
+        Returns {key: figure} from an `Evidence`, for all metrics of the section. A figure is a
+        finite number, or None if it is undefined. If several metrics have the same function, it is
+        called once.
     counted : Counted, optional
-        For intervals, if the figures of the section are ratios of sums over clips. Only metrics of
-        the package have intervals.
+        The functions for intervals, if the figures of the section are ratios of sums over clips.
+        Only built-in metrics have intervals.
 
     Examples
     --------
-    In a module `my_metrics` of your own:
+    Write this in your own module `my_metrics`:
 
     >>> def tags_per_clip(evidence):
     ...     return {"tags_per_clip": float(evidence.decoded_tags.sum(axis=1).mean())}
@@ -131,13 +133,13 @@ class Metric(Description):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassMetric(Description):
-    """A metric of single classes.
+    """A metric with one figure for each class.
 
     Attributes
     ----------
     function : callable
-        Returns {label: {key: figure}} of an `Evidence`. {} if it can't be computed from the
-        evidence.
+        Returns {label: {key: figure}} from an `Evidence`. {} if the figures can't be computed from
+        the evidence.
     """
 
     function: Callable[[Evidence], Mapping[str, Figures]]

@@ -1,9 +1,9 @@
-"""The list of metrics, from which every table, page, legend, comparison and text is made.
+"""The list of metrics. All tables, pages, legends, comparisons and texts use this list.
 
-To add a metric to the package, add an entry to this list. A user-defined metric needs no change
-here: write a `Metric` in your own module and name it as `package.module:NAME`.
+To add a built-in metric, add an entry to this list. A user-defined metric needs no change here.
+Write a `Metric` in your own module, and give its location as `package.module:NAME`.
 
-A function returns {} if its figures can't be computed from the evidence.
+The functions of metrics return {} if their figures can't be computed from the evidence.
 """
 
 import functools
@@ -311,7 +311,7 @@ _CONSISTENCY = (
     ),
 )
 
-# The order is that of the sections in report.json.
+# This is also the order of the sections in report.json.
 for _metric in (*_TAGGING, *_SEGMENT, *_EVENT, *_PSDS, *_RANKING, *_CONSISTENCY):
     METRICS.register(_metric.name)(_metric)
 

@@ -3,18 +3,20 @@
 N clips, S segments of all clips together, K classes. TP, FP, FN: true positives, false positives,
 false negatives.
 
-Conventions, where they differ from those of sed_eval:
-    1. A ratio of two zeros is 0 if there is a reference or a prediction, and None if there is
-       neither. sed_eval gives NaN.
-    2. Reference events of length zero are left out of segment and event metrics. sed_eval's event
-       metrics count them as missed, and its segment metrics as active in the segment around them.
-       Estimated events of length zero count as in sed_eval: in the segment around them (in none on
-       a boundary), and as events.
-    3. Every evaluated clip counts, with or without events. Its duration is that of the reference.
+These conventions differ from sed_eval:
+    1. A ratio of two zeros is 0 if there is a reference or a prediction. Otherwise it is None.
+       sed_eval returns NaN.
+    2. Reference events of length zero are left out of segment and event metrics. In sed_eval, event
+       metrics count them as missed, and segment metrics count them as active in the segment that
+       contains them. Estimated events of length zero count as in sed_eval. Event metrics count them
+       as events. Segment metrics count them in the segment that contains them, except on a boundary
+       of two segments.
+    3. Clips without events are evaluated too. The duration of a clip is its duration in the
+       reference.
 
-`wsedtk score` reports the segment and event figures of sed_eval (`sed_eval_metrics`). The arrays
-here (`activity`, `segment_counts`) give the same numbers, as a test asserts. Baselines and
-intervals are computed from them.
+`wsedtk score` reports the segment and event figures of sed_eval (`sed_eval_metrics`). The functions
+`activity` and `segment_counts` give the same figures, as a test asserts. Baselines and intervals
+are computed with these functions.
 """
 
 import dataclasses
@@ -43,7 +45,8 @@ def ratio(numerator: float, denominator: float, exists: bool = True) -> float | 
     Returns
     -------
     float or None
-        If the denominator is 0: 0 if there is anything to evaluate, else None.
+        If the denominator is 0, the result is 0 if there is anything to evaluate. Otherwise it is
+        None.
     """
     if denominator:
         return float(numerator / denominator)
@@ -51,12 +54,12 @@ def ratio(numerator: float, denominator: float, exists: bool = True) -> float | 
 
 
 def _figures(parts: Parts, exists: bool) -> Figures:
-    """Return the ratio of each part of summed counts."""
+    """Return {name: ratio} of numerators and denominators that were summed over clips."""
     return {name: ratio(float(n), float(d), exists) for name, (n, d) in parts.items()}
 
 
 def f1_parts(counts: Counts) -> Parts:
-    """Return numerators and denominators of precision, recall and F1.
+    """Return {name: (numerator, denominator)} of precision, recall and F1.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def tag_counts(truth: Booleans, predicted: Booleans) -> Integers:
 
 
 def sum_by_clip(values: Integers, clip_of_segment: Integers, num_clips: int) -> Floats:
-    """Return the sums (N, C) over the segments of each clip of values (S, C)."""
+    """Return values (S, C) summed over the segments of each clip, (N, C)."""
     sums = np.zeros((num_clips, values.shape[1]))
     np.add.at(sums, clip_of_segment, values)
     return sums
@@ -108,13 +111,14 @@ def sum_by_clip(values: Integers, clip_of_segment: Integers, num_clips: int) -> 
 
 
 class Activity(NamedTuple):
-    """The active classes of segments.
+    """The active classes of each segment.
 
     Attributes
     ----------
     active : (S, K) bool
+        Whether each class is active in each segment.
     clip : (S,) int
-        The clip of each segment, as an index.
+        The index of the clip of each segment.
     """
 
     active: Booleans
@@ -122,7 +126,7 @@ class Activity(NamedTuple):
 
 
 def activity(events: Events, durations: Floats, num_classes: int, seconds: float = 1.0) -> Activity:
-    """Return which classes are active in which segments.
+    """Return which classes are active in each segment.
 
     An event is active in every segment that it overlaps. Its part beyond the end of the clip is
     ignored.
@@ -134,7 +138,7 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
         Durations of the clips in seconds.
     num_classes : int
     seconds : float
-        Length of a segment.
+        Length of a segment in seconds.
     """
     counts = num_segments(durations, seconds)
     starts = np.cumsum(counts) - counts
@@ -142,7 +146,7 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
     first = np.floor(events.onset / seconds).astype(np.int64)
     ends = np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip])
     lengths = np.maximum(ends - first, 0)
-    # 0, 1, ... for the segments of each event
+    # The segments of each event are numbered from 0.
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     segments = np.repeat(starts[events.clip] + first, lengths) + within
     active[segments, np.repeat(events.label, lengths)] = True
@@ -150,9 +154,11 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
 
 
 def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:
-    """Return substitutions, deletions, insertions, references, TP, FP, FN (S, 7) of each segment.
+    """Return the counts (S, 7) of each segment.
 
-    Within a segment, S = min(FN, FP), D = FN - S, I = FP - S (Mesaros, Heittola & Virtanen 2016).
+    The columns are substitutions, deletions, insertions, references, TP, FP and FN. In each
+    segment, substitutions = min(FN, FP), deletions = FN - substitutions and
+    insertions = FP - substitutions (Mesaros, Heittola & Virtanen 2016).
 
     Parameters
     ----------
@@ -167,12 +173,12 @@ def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:
 
 
 def error_rate_parts(counts: Counts) -> Parts:
-    """Return numerators and denominators of the error rate and its parts.
+    """Return {name: (numerator, denominator)} of the error rate and its parts.
 
     Parameters
     ----------
     counts : (7,) or (N, 7) int
-        As `segment_counts` returns them.
+        The columns of `segment_counts`, summed over segments.
     """
     substitutions, deletions, insertions, references = counts[..., :4].T
     numerators = {
@@ -185,12 +191,12 @@ def error_rate_parts(counts: Counts) -> Parts:
 
 
 def segment_parts(counts: Counts) -> Parts:
-    """Return numerators and denominators of all segment metrics, as `error_rate_parts`."""
+    """Return {name: (numerator, denominator)} of all segment metrics. See `error_rate_parts`."""
     return {**error_rate_parts(counts), **f1_parts(counts[..., 4:])}
 
 
 def segment_figures(counts: Counts) -> Figures:
-    """Return the segment metrics of summed `segment_counts` (7,)."""
+    """Return the segment metrics from the sums (7,) of `segment_counts`."""
     rates = _figures(error_rate_parts(counts), exists=False)
     return {**rates, **f1_figures(counts[4:])}
 
@@ -201,7 +207,7 @@ def drop_zero_length(events: Events) -> Events:
 
 
 def cut(events: Events, durations: Floats) -> Events:
-    """Cut events at the end of their clip, and drop those that begin there or later.
+    """Cut events at the end of their clip. Drop events that begin at this end or later.
 
     An event of length zero at the end of its clip is kept.
 
@@ -216,17 +222,18 @@ def cut(events: Events, durations: Floats) -> Events:
     return dataclasses.replace(events, offset=np.minimum(events.offset, durations[events.clip]))
 
 
-# ---- systems without a network ----
+# ---- baselines ----
 
 
 BASELINES = ("nothing", "everything", "system_tags", "true_tags")
 
 
 def baseline_tags(true_tags: Booleans, system_tags: Booleans) -> dict[str, Booleans]:
-    """Return the tags (N, K) of each of `BASELINES`, which are systems without a network.
+    """Return {name: tags (N, K)} of the `BASELINES`, which are systems without a network.
 
-    "nothing" and "everything" assign no class and each class to every clip. "system_tags" and
-    "true_tags" are the given tags, whose events last for the whole clip.
+    "nothing" assigns no class to any clip. "everything" assigns all classes to every clip.
+    "system_tags" and "true_tags" are the given tags. Each tag is an event that lasts for the whole
+    clip.
     """
     nothing, everything = np.zeros_like(true_tags), np.ones_like(true_tags)
     return dict(zip(BASELINES, (nothing, everything, system_tags, true_tags)))
@@ -235,13 +242,13 @@ def baseline_tags(true_tags: Booleans, system_tags: Booleans) -> dict[str, Boole
 def baselines(
     true_tags: Booleans, system_tags: Booleans, truth: Activity | None = None
 ) -> dict[str, dict[str, Figures]]:
-    """Return the metrics {name: {"tagging", "segment"}} of the systems of `baseline_tags`.
+    """Return {name: {"tagging": figures, "segment": figures}} of the `BASELINES`.
 
     Parameters
     ----------
     true_tags, system_tags : (N, K) bool
     truth : Activity, optional
-        The true segments. Without them there are no segment metrics.
+        The true segments. By default there are no segment metrics.
     """
     found = {}
     for name, tags in baseline_tags(true_tags, system_tags).items():
@@ -257,10 +264,10 @@ def baselines(
 
 
 def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Integers) -> Integers:
-    """Return the counts (N, 4) of each clip that `consistency_parts` divides.
+    """Return the counts (N, 4) of each clip for `consistency_parts`.
 
-    They are the active (segment, class) pairs whose clip lacks the tag, all active pairs, the tags
-    without an active segment, and all tags.
+    The columns are the active (segment, class) pairs whose clip lacks the tag, all active pairs,
+    the tags without an active segment, and all tags.
 
     Parameters
     ----------
@@ -277,21 +284,24 @@ def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Intege
 
 
 def consistency_parts(counts: Counts) -> Parts:
-    """Return numerators and denominators of the consistency of a system's tags and segments.
+    """Return {name: (numerator, denominator)} for the consistency of tags and segments.
 
     "segments_without_tag" is the share of the active (segment, class) pairs whose clip lacks the
-    tag, "tags_without_segment" the share of the tags without an active segment. They are the third
-    criterion of Wang, Li & Metze 2019.
+    tag. "tags_without_segment" is the share of the tags without an active segment. They measure the
+    third criterion of Wang, Li & Metze 2019.
 
     Parameters
     ----------
     counts : (4,) or (N, 4) int
-        As `consistency_counts` returns them.
+        The result of `consistency_counts`, or its sums over clips.
     """
     untagged, pairs, empty, tagged = counts.T
     return {"segments_without_tag": (untagged, pairs), "tags_without_segment": (empty, tagged)}
 
 
 def consistency_figures(counts: Counts) -> Figures:
-    """Return the shares of `consistency_parts` of summed counts (4,). None without any pair."""
+    """Return the shares in `consistency_parts` from summed counts (4,).
+
+    A share is None if its denominator is 0.
+    """
     return _figures(consistency_parts(counts), exists=False)

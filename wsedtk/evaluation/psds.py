@@ -1,4 +1,4 @@
-"""Polyphonic sound detection scores (PSDS), by sed_scores_eval.
+"""Polyphonic sound detection scores (PSDS), computed by sed_scores_eval.
 
 N clips, T frames, K classes.
 """
@@ -45,7 +45,10 @@ PSDS_SETTINGS: dict[str, _Settings] = {
 
 
 class Psds(NamedTuple):
-    """PSDS 1 and 2, None without events, and the number of classes that they average."""
+    """PSDS 1 and 2, and the number of classes over which they are averaged.
+
+    PSDS 1 and 2 are None if there are no events.
+    """
 
     figures: metrics.Figures
     num_classes: int
@@ -58,10 +61,10 @@ def measure(
     durations: Floats,
     recorded: Floats,
 ) -> Psds:
-    """Return PSDS 1 and 2 from frame scores without a threshold.
+    """Return PSDS 1 and 2 from frame scores, over all thresholds.
 
-    Overlapping reference events of a class are merged. Classes without events are left out. A
-    single class has no cross triggers.
+    Overlapping reference events of a class are merged. Classes without events are left out. If only
+    one class has events, cross triggers are not counted.
 
     Parameters
     ----------
@@ -72,20 +75,21 @@ def measure(
     durations : (N,) float
         Durations of the clips in seconds.
     recorded : (N,) float
-        Durations of the recordings in seconds, which may be shorter. Frames end with them.
+        Durations of the recordings in seconds. A recording may be shorter than its clip. The last
+        frame ends with the recording.
     """
     durations = np.asarray(durations)
     reference = metrics.drop_zero_length(metrics.cut(reference, durations))
     used = np.unique(reference.label).tolist()
     if not used:
         return Psds(dict.fromkeys(PSDS_SETTINGS), 0)
-    with sed_eval_metrics.quiet_imports(), matplotlib_importable():  # which it imports
+    with sed_eval_metrics.quiet_imports(), matplotlib_importable():  # sed_scores_eval imports it
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
     spans: list[list[tuple[float, float, int]]] = [[] for _ in range(len(durations))]
     for clip, onset, offset, label in reference.rows():
         spans[clip].append((onset, offset, label))
-    # sed_scores_eval refuses some names of classes. They are replaced by numbers.
+    # Class names are replaced by numbers, because sed_scores_eval rejects some names.
     truth = {
         str(clip): [(*times, str(label)) for *times, label in events.merge_overlaps(some)]
         for clip, some in enumerate(spans)

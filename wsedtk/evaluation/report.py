@@ -1,6 +1,6 @@
 """The report of an evaluation, in typed sections. K classes.
 
-All figures are fractions, not per cent. A figure is None if it was not measured, or is undefined.
+All figures are fractions, not per cent. A figure is None if it was not computed or is undefined.
 """
 
 import dataclasses
@@ -14,18 +14,18 @@ from wsedtk.evaluation.metric import Description
 
 Interval = tuple[float, float]
 Intervals = Mapping[str, Interval | None]
-_CI = "_ci"  # ends the key of an interval in report.json
+_CI = "_ci"  # the suffix of the key of an interval in report.json
 
 
 @dataclasses.dataclass(frozen=True)
 class F1:
-    """Precision, recall and F1: of tags, or of events (see `sed_eval_metrics`).
+    """Precision, recall and F1 of tags, or of events (see `sed_eval_metrics`).
 
     Attributes
     ----------
     precision, recall, f1 : float or None
     intervals : mapping of figure to (low, high) or None
-        95 % bootstrap intervals over clips. Empty without resamples.
+        95 % bootstrap intervals over clips. Empty if there were no resamples.
     """
 
     precision: float | None
@@ -57,7 +57,7 @@ class Segments:
     substitution_rate, deletion_rate, insertion_rate : float or None
     precision, recall, f1 : float or None
     intervals : mapping of figure to (low, high) or None
-        95 % bootstrap intervals over clips. Empty without resamples.
+        95 % bootstrap intervals over clips. Empty if there were no resamples.
     """
 
     error_rate: float | None
@@ -86,7 +86,7 @@ class Ranking:
     ----------
     map, mauc, dprime : float or None
     intervals : mapping of figure to (low, high) or None
-        95 % intervals over clips. Empty without resamples.
+        95 % intervals over clips. Empty if there were no resamples.
     """
 
     map: float | None
@@ -107,7 +107,7 @@ class ClassRanking:
 
 @dataclasses.dataclass(frozen=True)
 class Consistency:
-    """The tags of a system compared with its own segments.
+    """The consistency between the tags and the segments of a system.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class ClassReport:
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """The figures of a system that needs no network."""
+    """The figures of a baseline, which is a system without a network."""
 
     tagging: F1
     segment: Segments
@@ -148,7 +148,7 @@ class Clips:
     scored : int
         The number of clips that were evaluated.
     official : int
-        The number of clips that the set has officially.
+        The official number of clips of the set.
     fingerprint : str or None
         A hash of the list of evaluated clips.
     tuned_on_these : bool or None
@@ -170,14 +170,14 @@ class Report:
     tagging : F1
         Tags of clips, micro-averaged.
     segment : Segments
-        1 s segments, by sed_eval.
+        1 s segments, evaluated by sed_eval.
     event : F1
-        Events, by sed_eval.
+        Events, evaluated by sed_eval.
     psds : Psds
     psds_classes : int or None
-        The number of classes that PSDS averages.
+        The number of classes over which PSDS is averaged.
     zero_length_reference_events : int or None
-        Reference events of length zero, which are left out.
+        The number of reference events of length zero. They are not evaluated.
     audioset : Ranking
         Clip scores, averaged over classes.
     consistency : Consistency
@@ -191,7 +191,7 @@ class Report:
     own_metrics : tuple of Description
         The user-defined metrics.
     further : mapping of section to {key: figure}
-        Their figures, and those of metrics of the package that have no attribute here.
+        The figures of user-defined metrics, and of built-in metrics that have no attribute here.
     title : str
         The first words of the text.
     layout : {"folder", "tags", "events"}
@@ -221,9 +221,9 @@ class Report:
     def from_dict(
         cls, mapping: Mapping[str, Any], title: str, layout: report_text.Layout
     ) -> "Report":
-        """Return the Report of the content of a report.json.
+        """Return a Report with the content of a report.json.
 
-        Figures that it lacks, because it was written before the metric existed, are None.
+        If the file was written before a metric existed, the figure of this metric is None.
 
         Parameters
         ----------
@@ -251,7 +251,7 @@ class Report:
         return cls(**read, own_metrics=own, further=further, title=title, layout=layout)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of report.json: plain values, with `<key>_ci` for intervals."""
+        """Return the content of report.json as plain values. Keys of intervals are `<key>_ci`."""
         written: dict[str, Any] = _write(self)
         for section, figures in self.further.items():
             written.setdefault(section, {}).update(figures)
@@ -260,23 +260,23 @@ class Report:
         return written
 
     def to_text(self) -> str:
-        """Return the tables as text, as report.txt holds them."""
+        """Return the tables as text, as in report.txt."""
         return "".join(report_text.parts(self.to_dict(), self.title, self.layout))
 
 
 @functools.cache
 def _json_fields(section: Any) -> dict[str, Any]:
-    """Return {name: type} of the fields of a section that report.json holds."""
+    """Return {name: type} of those fields of a section that are in report.json."""
     types = typing.get_type_hints(section)
     fields = [f for f in dataclasses.fields(section) if f.metadata.get("in_json", True)]
     return {field.name: types[field.name] for field in fields}
 
 
 def _read(value: Any, kind: Any) -> Any:
-    """Return a value of report.json as the type of a field."""
+    """Convert a value of report.json to the type of a field."""
     if dataclasses.is_dataclass(kind):
         return _read_section(value, kind)
-    of_values = typing.get_args(kind)[1:]  # of a mapping
+    of_values = typing.get_args(kind)[1:]  # of the values, if kind is a mapping
     if isinstance(value, dict) and of_values and dataclasses.is_dataclass(of_values[0]):
         return {key: _read(inner, of_values[0]) for key, inner in value.items()}
     return value
@@ -294,7 +294,7 @@ def _read_section(values: Mapping[str, Any], section: Any) -> Any:
 
 
 def _write(value: Any) -> Any:
-    """Return a section, or a mapping of sections, as report.json holds it."""
+    """Convert a section, or a mapping of sections, to the content of report.json."""
     if isinstance(value, Mapping):
         return {key: _write(inner) for key, inner in value.items()}
     if not dataclasses.is_dataclass(value):

@@ -18,13 +18,16 @@ from wsedtk.evaluation.columns import Column, built_in, own_metrics
 from wsedtk.evaluation.metric_list import CLASS_METRICS
 from wsedtk.evaluation.metrics import BASELINES
 
-MANY_CLASSES = 40  # With more classes, the best and the worst are shown first.
+MANY_CLASSES = 40  # With more classes, the best and the worst classes are shown first.
 NUM_EXTREMES = 10  # number of best classes and of worst classes
-_CI = "_ci"  # ends the key of an interval
+_CI = "_ci"  # the suffix of the key of an interval
 
 
 class Extremes(NamedTuple):
-    """The best and the worst classes, each from the best or worst on, and what ranks them."""
+    """The best and the worst classes, and the heading of the metric that ranks them.
+
+    `best` begins with the best class, and `worst` with the worst class.
+    """
 
     by: str
     best: list[str]
@@ -60,14 +63,14 @@ def _copy(sections: Mapping[str, Mapping[str, None]]) -> dict[str, dict[str, Non
 
 
 def read_report(path: PathLike) -> dict[str, Any]:
-    """Read and check a report.json. Figures that it lacks are None.
+    """Read and check a report.json.
 
-    A report that was written before a metric existed is therefore readable.
+    Missing figures are None, so that reports of older versions can be read.
 
     Raises
     ------
     InputError
-        If it can't be read, or is not what `wsedtk score` writes.
+        If the file can't be read, or is not a report of `wsedtk score`.
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -80,12 +83,12 @@ def read_report(path: PathLike) -> dict[str, Any]:
 
 
 def completed(report: object) -> dict[str, Any]:
-    """Return the content of a report.json with all keys, None for figures that it lacks.
+    """Return the content of a report.json with all keys. Missing figures are None.
 
     Raises
     ------
     InputError
-        If it is not what `wsedtk score` writes.
+        If it is not the content of a report of `wsedtk score`.
     """
     if not isinstance(report, dict):
         raise _odd(f"found {type(report).__name__}; expected a mapping")
@@ -111,7 +114,7 @@ def completed(report: object) -> dict[str, Any]:
 
 
 def _completed(found: Mapping[str, Any], pattern: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a section with the keys of a pattern, checked."""
+    """Check a section, and return it with the keys of a pattern."""
     result: dict[str, Any] = {}
     for key, expected in pattern.items():
         value, place = found.get(key), f"{where}.{key}" if where else key
@@ -149,19 +152,19 @@ def _odd(what: str) -> InputError:
 
 
 def figure(source: Mapping[str, Any], column: Column) -> float | None:
-    """Return the figure of a column in a report, a baseline or a class. None if it has none."""
+    """Return the figure of a column in a report, a baseline or a class. None if it is missing."""
     value: float | None = source.get(column.section, {}).get(column.key)
     return value
 
 
 def interval(source: Mapping[str, Any], column: Column) -> list[float] | None:
-    """Return the interval [low, high] of a column, as `figure`."""
+    """Return the interval [low, high] of a column. See `figure`."""
     ends: list[float] | None = source.get(column.section, {}).get(column.key + _CI)
     return ends
 
 
 def measured(columns: Iterable[Column], sources: Iterable[Mapping[str, Any]]) -> list[Column]:
-    """Return the columns of sections that at least one source has a figure of.
+    """Return the columns of the sections for which at least one source has a figure.
 
     Columns of tags are always returned.
 
@@ -169,7 +172,7 @@ def measured(columns: Iterable[Column], sources: Iterable[Mapping[str, Any]]) ->
     ----------
     columns : iterable of Column
     sources : iterable of mappings
-        Reports, or classes of them.
+        Reports, or the classes of reports.
     """
     sections = {"tagging"}
     for source in sources:
@@ -180,10 +183,10 @@ def measured(columns: Iterable[Column], sources: Iterable[Mapping[str, Any]]) ->
 
 
 def extreme_classes(report: Mapping[str, Any]) -> Extremes | None:
-    """Return the best and the worst classes of a report with many classes. Else None.
+    """Return the best and the worst classes of a report. None if it has few classes.
 
-    They are ranked by average precision if that was measured, else by tagging F1. Classes without
-    the figure are left out.
+    Classes are ranked by average precision. If it was not computed, they are ranked by tagging F1.
+    Classes without the figure are left out.
     """
     classes = report["classes"]
     if len(classes) <= MANY_CLASSES:
@@ -214,16 +217,16 @@ def cell(value: float | None, ends: Sequence[float] | None = None) -> str:
 
 
 def zero_length_note(report: Mapping[str, Any]) -> str:
-    """Return the number of reference events of length zero, to show beside the event F1.
+    """Return a note for the event F1 about reference events of length zero.
 
-    "" if there are none, or if an older report lacks it.
+    "" if there are no such events, or if an older report lacks their number.
     """
     count = report.get("zero_length_reference_events")
     return f" (zero-length reference events dropped: {count:,})" if count else ""
 
 
 def psds_note(report: Mapping[str, Any]) -> str:
-    """Return how many classes PSDS averages, to show beside it. "" if this is unknown."""
+    """Return a note about the number of classes in PSDS. "" if the number is unknown."""
     num_classes = report.get("psds_classes")
     if not num_classes:
         return ""
@@ -241,7 +244,7 @@ class NoInterval(NamedTuple):
 def why_no_interval(report: Mapping[str, Any]) -> NoInterval | None:
     """Return which of MAP, MAUC and d' have no interval, and why.
 
-    None if all have one, or if no intervals were computed.
+    None if all of them have an interval, or if no intervals were computed.
     """
     names = []
     for metric in built_in():

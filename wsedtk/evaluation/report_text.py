@@ -31,7 +31,7 @@ _EVENT_BASELINES = {
 
 
 class Parts(NamedTuple):
-    """The text of a report: averages beside the baselines, and the classes."""
+    """The text of a report: the averages with the baselines, and the classes."""
 
     averages: str
     classes: str
@@ -126,7 +126,7 @@ def _folder_parts(report: Mapping[str, Any], title: str) -> Parts:
 
 
 def _averaged_over(report: Mapping[str, Any]) -> str:
-    """Return which classes MAP averages. "" if it was not measured."""
+    """Return over which classes MAP is averaged. "" if MAP was not computed."""
     counts = [one["audioset"]["positives"] for one in report["classes"].values()]
     if None in counts:
         return ""
@@ -146,7 +146,10 @@ def _section(report: Mapping[str, Any], section: str) -> list[Column]:
 
 
 def _in_words(report: Mapping[str, Any], shown: Iterable[Column]) -> str:
-    """Return "MAP 0.5 [0.4, 0.6], MAUC 0.7": the figures, the first one with its interval."""
+    """Return the figures as text, for example "MAP 0.500 [0.400, 0.600], MAUC 0.700".
+
+    Only the first figure is shown with its interval.
+    """
     words = []
     for number, column in enumerate(shown):
         ends = interval(report, column) if number == 0 else None

@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A decoded folder that was evaluated. Its files are read when they are first needed.
+    """A decoded folder that was evaluated. Its files are read at first use.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Scored:
         The name of the system on the page.
     folder : Path
     report : dict
-        The content of report.json, as `report_data.read_report` returns it.
+        The content of report.json, the result of `report_data.read_report`.
     """
 
     system: str
@@ -87,18 +87,18 @@ class Scored:
 
     @functools.cached_property
     def decoded(self) -> DataSet:
-        """The decided tags and events of the evaluated clips."""
+        """The decoded tags and events of the evaluated clips."""
         decoded = datadir.read_decoded(self.folder, self.labels)
         return match_clips(decoded, self.truth.filenames)[0]
 
     @functools.cached_property
     def evidence(self) -> Evidence:
-        """Reference and decisions, for metrics that need no scores."""
+        """The true and the decoded tags and events, for metrics that need no scores."""
         return Evidence(self.truth, self.decoded)
 
     @functools.cached_property
     def scores(self) -> ScoreFile | None:
-        """The scores of these clips and classes. None if they are gone or are others."""
+        """The scores. None if the file is missing, or if it has other clips or classes."""
         path = self.folder.parent / "scores.h5"
         if not path.exists():
             return None
@@ -111,7 +111,7 @@ class Scored:
     def rows(self) -> Integers:
         """The row (N,) of each clip in `scores`.
 
-        Raises ValueError without scores.
+        Raises ValueError if there are no scores.
         """
         if self.scores is None:
             raise ValueError(f"{self.folder}: there are no scores")
@@ -120,7 +120,7 @@ class Scored:
 
     @functools.cached_property
     def point(self) -> OperatingPoint | None:
-        """The operating point that was used for decoding, if it is known."""
+        """The operating point that was used for decoding. None if it is unknown."""
         path = self.folder / "operating_point.yaml"
         if not path.exists():
             return None
@@ -129,19 +129,19 @@ class Scored:
 
     @property
     def by_frames(self) -> bool:
-        """Whether events were decoded from frames. Else they were from segments of 1 s."""
+        """Whether events were decoded from frames. False if from segments of 1 s."""
         return bool(self.info.get("mode", self.mode) == "frame")
 
     @property
     def thresholds(self) -> Floats:
-        """The thresholds (K,) that events were decoded with. +inf if they are unknown."""
+        """The thresholds (K,) with which events were decoded. +inf if they are unknown."""
         if self.point is None:
             return np.full(len(self.labels), np.inf)
         return self.point.frame_thresholds if self.by_frames else self.point.clip_thresholds
 
     @functools.cached_property
     def features(self) -> FeatureStore | None:
-        """The features that the scores were computed from. None if they are gone or changed."""
+        """The features of the scores. None if they are missing or have changed."""
         if self.scores is None:
             return None
         attributes = self.scores.attributes
@@ -159,9 +159,10 @@ class Scored:
 
     @functools.cached_property
     def recordings(self) -> dict[str, str]:
-        """The audio of the clips, {file name: path}. {} if the data directory is gone or changed.
+        """The audio files of the clips, {file name: path}.
 
-        It is the data directory that the folder was evaluated against.
+        They are listed in the data directory that the folder was evaluated against. {} if this data
+        directory is missing or has changed.
         """
         place = self.truth.info.get("data_set")
         if not isinstance(place, str):
@@ -186,7 +187,7 @@ def _is_system(folder: Path) -> bool:
 
 
 def _systems_in(folder: Path) -> list[Path]:
-    """Return the folder if it is a system, else the systems in it."""
+    """Return the folder if it is a system. Otherwise return the systems in it."""
     closed: list[str] = []
     systems = []
     if os.path.isdir(folder):
@@ -203,9 +204,10 @@ def _systems_in(folder: Path) -> list[Path]:
 
 
 def find_systems(folders: Iterable[PathLike]) -> dict[str, Path]:
-    """Return the systems {name: folder} of model and experiment directories, each once.
+    """Return the systems {name: folder} in model and experiment directories.
 
-    Systems of the same name in several experiments are named with their experiment.
+    Each system occurs once. If two systems have the same folder name, all names also contain the
+    parent folders that make them unique.
 
     Raises
     ------
@@ -231,7 +233,8 @@ def read_systems(systems: Mapping[str, Path]) -> list[Scored]:
     Raises
     ------
     InputError
-        If there are none, if folders of one set do not belong together, or if one is stale.
+        If there are no evaluated folders, if folders of one set do not belong together, or if a
+        folder is stale.
     """
     found = [
         Scored(name, path.parent, report_data.read_report(path))
@@ -256,7 +259,7 @@ def check_sets(found: Iterable[Scored]) -> None:
     Raises
     ------
     InputError
-        If they were not.
+        If two folders of a set differ in one of these.
     """
     seen: dict[tuple[str, str], tuple[Path, str | None]] = {}
     for one in found:

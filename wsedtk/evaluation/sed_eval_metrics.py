@@ -1,4 +1,4 @@
-"""Segment and event metrics by sed_eval.
+"""Segment and event metrics, computed by sed_eval.
 
 N clips, K classes.
 """
@@ -20,19 +20,19 @@ from wsedtk.evaluation.metrics import (
     segment_figures,
 )
 
-T_COLLAR = 0.2  # seconds that an onset or offset may differ
-PERCENTAGE_OF_LENGTH = 0.2  # or, for an offset, this share of the length of the true event
+T_COLLAR = 0.2  # tolerance of onsets and offsets in seconds
+PERCENTAGE_OF_LENGTH = 0.2  # tolerance of offsets, as a share of the length of the true event
 
 
 class SegmentMetrics(NamedTuple):
-    """Segment metrics: micro averages, and those of each class, which have no substitutions."""
+    """Segment metrics, micro-averaged and of each class. A class has no substitutions."""
 
     average: Figures
     classes: dict[str, Figures]
 
 
 class EventMetrics(NamedTuple):
-    """Event metrics: micro averages, those of each class, and TP, FP, FN (N, 3) of each clip."""
+    """Event metrics, micro-averaged and of each class, and TP, FP, FN (N, 3) of each clip."""
 
     average: Figures
     classes: dict[str, Figures]
@@ -41,9 +41,9 @@ class EventMetrics(NamedTuple):
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Ignore warnings in this block, in which slow libraries for evaluation are imported.
+    """Suppress warnings while libraries for evaluation are imported.
 
-    They warn that pkg_resources is deprecated.
+    These libraries warn that pkg_resources is deprecated.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,13 +68,13 @@ def segment_metrics(
     labels : sequence of str
         The K classes.
     seconds : float
-        Length of a segment.
+        Length of a segment in seconds.
     """
     with quiet_imports():
         import sed_eval
 
     metric = sed_eval.sound_event.SegmentBasedMetrics(labels, time_resolution=seconds)
-    # sed_eval counts one segment more in 10.000000000000002 s than in 10 s.
+    # sed_eval counts one more segment in 10.000000000000002 s than in 10 s.
     lengths = num_segments(durations, seconds) * seconds
     _evaluate(metric, drop_zero_length(reference), estimated, labels, lengths)
     overall = metric.overall
@@ -97,8 +97,8 @@ def event_metrics(
 ) -> EventMetrics:
     """Return event-based metrics.
 
-    An onset may differ by T_COLLAR, an offset by T_COLLAR or PERCENTAGE_OF_LENGTH of the length
-    of the true event.
+    The tolerance of onsets is `T_COLLAR`. The tolerance of offsets is the larger one of `T_COLLAR`
+    and `PERCENTAGE_OF_LENGTH` times the length of the true event.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def event_metrics(
 def event_counts(
     reference: Events, estimated: Events, durations: Floats, labels: Sequence[str]
 ) -> Integers:
-    """Return the counts of `event_metrics` alone, in a fraction of its time."""
+    """Return only the counts of `event_metrics`, in a fraction of the time."""
     return _event_counts(reference, estimated, labels, [], len(durations))[1]
 
 
@@ -124,7 +124,10 @@ def _event_counts(
     by_class: Sequence[str],
     num_clips: int,
 ) -> tuple[Any, Integers]:
-    """Return sed_eval's metric, which also counts the classes `by_class`, and TP, FP, FN (N, 3)."""
+    """Return the metric of sed_eval, and TP, FP, FN (N, 3) of each clip.
+
+    The metric also counts each of the classes `by_class`.
+    """
     with quiet_imports():
         import sed_eval
 
@@ -157,8 +160,8 @@ def _evaluate(
 ) -> Floats:
     """Evaluate clip by clip with a metric of sed_eval.
 
-    lengths: (N,) seconds to evaluate, or None for each clip. Returns the total TP, predictions and
-    references (N, 3) after each clip.
+    lengths: (N,) evaluated seconds of each clip, or None if the metric does not use them. Returns
+    the cumulative TP, predictions and references (N, 3) after each clip.
     """
     with quiet_imports():
         from dcase_util.containers import MetaDataContainer
@@ -187,7 +190,7 @@ def _class_f1(metric: Any, labels: Sequence[str]) -> dict[str, Figures]:
 
 
 def _class_rates(metric: Any, labels: Sequence[str]) -> dict[str, Figures]:
-    """Return error, deletion and insertion rates of each class. None without references."""
+    """Return error, deletion and insertion rates of each class. None if it has no references."""
     found = {}
     for label in labels:
         counts = metric.class_wise[label]

@@ -1,4 +1,4 @@
-"""Systems that were trained with several seeds: means over the seeds, and their differences.
+"""Means over seeds of systems that were trained with several seeds, and their differences.
 
 bin/compare.py and the report page show them. N clips, K classes.
 """
@@ -15,9 +15,10 @@ from wsedtk.evaluation.report_data import figure
 from wsedtk.evaluation.scored_systems import Scored
 
 Key = tuple[str, str]  # section and key of a figure
-_OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory, as compare_pooling.sh names it
+_OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory of compare_pooling.sh
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
-# Single pooling, and the readings of He's hierarchical pooling that are compared with each other.
+# Poolings are compared within each of these. "" is single pooling. The others are readings of the
+# paper of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
 NULL = (
     "equals single pooling by algebra, so this row is the null hypothesis for hierarchical "
@@ -26,13 +27,14 @@ NULL = (
 
 
 class Trainings(NamedTuple):
-    """Folders of one set and mode: one of each training run, and the others.
+    """The folders of one set and mode, with one folder for each training run.
 
     Attributes
     ----------
     kept : list of Scored
+        One folder for each training run.
     repeated : list of (Scored, Scored)
-        A folder that is left out, and the folder of the same model that is kept.
+        Each folder that is left out, and the folder of the same model that is kept.
     """
 
     kept: list[Scored]
@@ -40,14 +42,18 @@ class Trainings(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """The names of two systems that are compared: system minus base."""
+    """The names of two systems that are compared. Differences are system minus base."""
 
     base: str
     system: str
 
 
 class _Name(NamedTuple):
-    """The name of a system: that with single pooling, and the hierarchy, "" for none."""
+    """The name of a system, split into two parts.
+
+    `single` is the name of the same system with single pooling. `hierarchy` is "" if the system has
+    single pooling.
+    """
 
     single: str
     hierarchy: str
@@ -61,9 +67,9 @@ class Difference:
     ----------
     base, system : str
     figures : dict
-        {(section, key): SeedDifference} of the figures that every seed of both systems has.
+        {(section, key): SeedDifference}. It has the figures that all seeds of both systems have.
     why : str
-        Why there are no intervals. "" if there are.
+        The reason if there are too few seeds for intervals. Otherwise "".
     """
 
     base: str
@@ -79,10 +85,10 @@ def _name(one: Scored) -> str:
 
 
 def trainings(found: Iterable[Scored]) -> Trainings:
-    """Split folders of one set and mode into one of each training run, and the others.
+    """Select one folder for each training run. All folders have the same set and mode.
 
-    Two folders of one system whose model directories hold the same model are of one training run.
-    This happens if run.sh and compare_pooling.sh train with the same seed.
+    If the model directories of two folders of a system hold the same model, both folders are from
+    the same training run. This happens if run.sh and compare_pooling.sh train with the same seed.
     """
     kept: list[Scored] = []
     repeated: list[tuple[Scored, Scored]] = []
@@ -97,7 +103,7 @@ def trainings(found: Iterable[Scored]) -> Trainings:
 
 
 def by_system(found: Iterable[Scored]) -> dict[str, list[Scored]]:
-    """Group folders of one set and mode by system: {name: one folder per run}."""
+    """Group folders of one set and mode by system: {name: one folder per training run}."""
     systems: dict[str, list[Scored]] = {}
     for one in trainings(found).kept:
         systems.setdefault(_name(one), []).append(one)
@@ -114,11 +120,11 @@ def _split(system: str) -> _Name:
 def pairs_of(systems: Sequence[str]) -> list[Pair]:
     """Return the pairs of systems that are compared.
 
-    They are the pairs that the papers make claims about. Every pooling is compared with linear
-    softmax and with max pooling of the same network (Wang, Li & Metze). Hierarchical poolings are
-    also compared with linear softmax in the same reading (He, Shen & Zhang, section 4.1). Every
-    hierarchy is compared with the same pooling without one. A system that is in no such pair is
-    compared with the first system.
+    The papers make claims about these pairs. Every pooling is compared with linear softmax and with
+    max pooling of the same network (Wang, Li & Metze). Hierarchical poolings are also compared with
+    linear softmax in the same reading (He, Shen & Zhang, section 4.1). Every hierarchical pooling
+    is compared with the same pooling without a hierarchy. A system without a pair is compared with
+    the first system.
 
     Parameters
     ----------
@@ -147,7 +153,7 @@ def pairs_of(systems: Sequence[str]) -> list[Pair]:
 
 
 def _same_with(pooling: str, system: str) -> str | None:
-    """Return the name of a system with another pooling. None if they are not compared."""
+    """Return the name of the system with another pooling. None if both are not compared."""
     single, hierarchy = _split(system)
     network, _, _ = single.rpartition("_")
     if not network or hierarchy not in _READINGS:
@@ -156,7 +162,7 @@ def _same_with(pooling: str, system: str) -> str | None:
 
 
 def note_of(base: str, system: str) -> str:
-    """Return what a table must say beside the difference of a pair. "" for nothing."""
+    """Return the note that a table shows with the difference of a pair. "" for no note."""
     return NULL if _split(system) == (base, "plain") else ""
 
 
@@ -182,7 +188,7 @@ def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate |
 
 
 def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | None]:
-    """Return the mean over seeds for each column. None if a seed lacks the figure.
+    """Return the mean over seeds for each column. None if the figure of a seed is missing.
 
     Parameters
     ----------
@@ -199,9 +205,10 @@ def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | 
 
 
 def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) -> list[Difference]:
-    """Return the differences of each pair that `pairs_of` returns for the systems.
+    """Return the differences for each pair in `pairs_of`.
 
-    Intervals need the reference of every seed. Those of MAP, MAUC and d' also need its scores.
+    Intervals need the reference of every seed. Intervals of MAP, MAUC and d'
+    also need the scores of every seed.
 
     Parameters
     ----------
@@ -226,13 +233,16 @@ def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) ->
 
 
 def _defined(known: Sequence[Mapping[Key, Estimate | None]], key: Key) -> list[Estimate]:
-    """Return the Estimates of a figure of those seeds that have it."""
+    """Return the Estimates of a figure for the seeds that have this figure."""
     estimates = [one[key] for one in known]
     return [estimate for estimate in estimates if estimate is not None]
 
 
 def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
-    """Return the Estimate of each figure. If only the report has it, it has no influences."""
+    """Return the Estimate of each figure.
+
+    If a figure is known only from the report, its Estimate has no influences.
+    """
     sections = {section for section, _ in keys}
     exact = estimates(scored, sections) if scored.has_reference else {}
     found: dict[Key, Estimate | None] = {}
@@ -266,7 +276,7 @@ def why_no_interval(runs: Iterable[Scored], section: str) -> str:
 
 
 def _why(*systems: Sequence[Scored]) -> str:
-    """Return why there is no interval of the difference of two systems. "" if there is one."""
+    """Return why two systems have too few seeds for intervals. "" if they have enough seeds."""
     fewest = min(map(len, systems))
     if fewest >= intervals.MIN_SEEDS:
         return ""

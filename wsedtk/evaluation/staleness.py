@@ -11,9 +11,10 @@ from wsedtk.data import store
 
 
 class _Link(NamedTuple):
-    """An input of a decoded folder, or a report in it.
+    """An input of a decoded folder, or an input of its report.
 
-    before: the fingerprint that the folder names; now: that of the file; None if unknown.
+    `before` is its fingerprint in the info.yaml of the decoded folder. `now` is the fingerprint of
+    the file, or the fingerprint in the report. A fingerprint is None if it is unknown.
     """
 
     what: str
@@ -28,7 +29,7 @@ def read_info(folder: PathLike) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is not YAML.
+        If the file is not valid YAML.
     """
     path = Path(folder) / "info.yaml"
     info = read_yaml(path) if path.exists() else {}
@@ -36,7 +37,7 @@ def read_info(folder: PathLike) -> dict[str, Any]:
 
 
 def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the stale inputs of a decoded folder and of its report.
+    """Return messages about stale inputs of a decoded folder and of its report.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -
     folder : Path
         The decoded folder <model>/<set>/<mode>/.
     report : mapping, optional
-        The content of its report.json.
+        The content of report.json in this folder.
 
     Returns
     -------
