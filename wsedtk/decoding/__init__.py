@@ -1,4 +1,4 @@
-"""Thresholds and operating points: how scores become tags and events.
+"""Thresholds and operating points, which turn scores into tags and events.
 
-It may import `audio`, `data` and `core`; not torch.
+It may import `audio`, `data` and `core`, but not torch.
 """

@@ -1,4 +1,4 @@
-"""Decode a score curve that comes in pieces into events. T frames, K classes."""
+"""Decode a score curve into events, piece by piece. T frames, K classes."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class CurveEvent(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """An event of a curve whose end is not known yet: its first frame, and its state so far."""
+    """An event whose end is not known yet, with its first frame and its state so far."""
 
     first: int
     peak: float
@@ -27,7 +27,7 @@ class _Open(NamedTuple):
 
 
 class _Closed(NamedTuple):
-    """An event of a curve, from its first frame to the frame after its last one."""
+    """A complete event, from its first frame to the frame after its last frame."""
 
     first: int
     end: int
@@ -36,10 +36,11 @@ class _Closed(NamedTuple):
 
 
 class CurveDecoder:
-    """Decodes a score curve of any length that comes in pieces, in frame mode.
+    """A decoder in frame mode for a score curve of any length that is passed in pieces.
 
-    It finds the events that `decode_frames` finds in the whole curve. The filters reach only some
-    frames to either side. The decoder keeps these frames, so the ends of the pieces do not matter.
+    It finds the same events as `decode_frames` finds in the whole curve. The filters use only a few
+    frames before and after each frame. The decoder keeps these frames. Therefore the events do not
+    depend on the lengths of the pieces.
 
     Parameters
     ----------
@@ -57,11 +58,11 @@ class CurveDecoder:
         median, shortest, gap = (np.broadcast_to(lengths, num_classes) for lengths in filters)
         self._filters = (median, shortest, gap)
         self._reach = int((median // 2 + np.maximum(shortest - 1, 0) + gap).max())
-        # Of the frames that may still matter, from the frame number `_first` on
+        # Scores and gate of the frames that are still needed; the first is frame `_first`.
         self._scores: npt.NDArray[np.float32] = np.zeros((0, num_classes), np.float32)
         self._passes: Booleans = np.zeros((0, num_classes), bool)
         self._first = 0
-        self._settled = 0  # the number of frames whose smoothing is known
+        self._settled = 0  # the number of frames that are completely smoothed
         self._open: dict[int, _Open] = {}  # by class
         self._closed: list[_Closed] = []
 
@@ -85,7 +86,7 @@ class CurveDecoder:
         Parameters
         ----------
         duration : float
-            The duration of the recording in seconds. No event ends later.
+            The duration of the recording in seconds. Events are cut at this time.
         """
         end = self._first + len(self._scores)
         self._settle(end)
@@ -122,9 +123,9 @@ class CurveDecoder:
         self._passes = self._passes[num_outdated:]
 
     def _follow(self, label: int, active: Booleans, settled: slice) -> None:
-        """Follow the events of a class through frames whose smoothing is now known.
+        """Update the events of a class with newly smoothed frames.
 
-        active: (T,) of the frames `settled` of those that are kept.
+        active: (T,), the smoothed decisions. settled: the positions of these frames in `_scores`.
         """
         scores, passes = self._scores[settled, label], self._passes[settled, label]
         is_on = label in self._open

@@ -1,4 +1,4 @@
-"""Thresholds of several classes, and the decisions that they lead to.
+"""Thresholds of several classes, and the resulting decisions.
 
 N clips (or segments), K classes.
 """
@@ -18,7 +18,7 @@ from wsedtk.decoding.thresholds import Candidates
 class Target(NamedTuple):
     """A quantity and the value that the decisions of each class must reach.
 
-    `hours` is the duration of the audio, for rates.
+    `hours` is the duration of the audio, which is needed for rates.
     """
 
     quantity: str
@@ -35,37 +35,37 @@ class Counts(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """The share of the positive decisions that are true, 0 without any."""
+        """The share of the positive decisions that are true. 0 if there are none."""
         return self.true_positives / max(self.predicted, 1)
 
     @property
     def recall(self) -> float:
-        """The share of the positives that are found, 0 without any."""
+        """The share of the positives that are found. 0 if there are none."""
         return self.true_positives / max(self.positives, 1)
 
     @property
     def f1(self) -> float:
-        """The F1 score, 0 without positives and positive decisions."""
+        """The F1 score. 0 if there are neither positives nor positive decisions."""
         return float(thresholds.f1_score(*self))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decisions:
-    """Thresholds, and the decisions that they lead to. K is 1 for common thresholds.
+    """Thresholds, and the resulting decisions. K is 1 for common thresholds.
 
     Attributes
     ----------
     unit : str
-        What is decided on, such as "clips" or "1 s segments".
+        The unit of the decisions, such as "clips" or "1 s segments".
     setting : (K,) int64
         The filters of each class, as an index into the settings to choose from.
     threshold : (K,) float64
     true_positives, predicted, positives : (K,) int64
         The numbers of true positives, of positive decisions, and of positives in the truth.
     nearest : tuple of (int, int) or None, optional
-        For each class that cannot reach the target, the true positives and positive decisions of
-        the threshold that comes nearest: (0, 0) if no threshold finds anything. None for the
-        other classes. The tuple itself is None without a target.
+        None if there is no target. Otherwise, one item for each class: None if the class reaches
+        the target. If not, the true positives and positive decisions of the threshold that comes
+        nearest, or (0, 0) if no threshold has a true positive.
     """
 
     unit: str
@@ -99,11 +99,11 @@ def choose(
         For each class, the candidate thresholds with each setting.
     truth : (N, K) bool
     unit : str
-        What is decided on.
+        The unit of the decisions; see `Decisions`.
     target : Target, optional
         The target that each class must reach.
     published : (K,), optional
-        Thresholds to use instead.
+        Thresholds to use instead of a search.
 
     Returns
     -------

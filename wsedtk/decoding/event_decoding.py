@@ -1,12 +1,13 @@
-"""Decode scores into events: thresholds, median filter, shortest event and longest gap.
+"""Decode scores into events with thresholds, median filters, shortest events and longest gaps.
 
 B clips, T frames, S segments, K classes, P pairs of a clip and a class. Many clips are decoded at
 once, as (B, T, K), with zeros after the last frame of shorter clips. Frame t covers the seconds
 from t x seconds_per_frame to (t + 1) x seconds_per_frame.
 
 The filters are flat rank filters (median, opening, closing), which commute with thresholding: a
-threshold on filtered scores gives the same frames as filters on thresholded scores. `smooth`
-therefore serves both decoding (of zeros and ones) and tuning (of scores, once for all thresholds).
+threshold on filtered scores gives the same frames as filters on thresholded scores. Therefore
+decoding and tuning both use `smooth`. Decoding smooths zeros and ones. Tuning smooths scores, once
+for all thresholds.
 """
 
 from typing import NamedTuple, TypeVar
@@ -26,11 +27,11 @@ class Filters(NamedTuple):
     Attributes
     ----------
     median : int or (K,) int
-        The length of the median filter, odd. 1 filters nothing.
+        The length of the median filter, an odd number. 1 means no filter.
     shortest : int or (K,) int
-        The shortest event. 0 and 1 keep all.
+        The shortest event. 0 and 1 keep all events.
     gap : int or (K,) int
-        The longest gap between two events that are joined. 0 joins none.
+        The longest gap between two events that are joined. 0 means that no events are joined.
     """
 
     median: int | Integers = 1
@@ -84,8 +85,8 @@ def smooth(
 ) -> npt.NDArray[Scalar]:
     """Apply a median filter, drop short runs of frames, then join runs with short gaps.
 
-    Frames before and after `x` count as 0. Zeros after the last frame of a clip therefore stay 0
-    and change nothing.
+    Frames before and after `x` count as 0. Therefore zeros after the last frame of a clip stay 0
+    and do not change the result.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def smooth(
 
     Returns
     -------
-    (..., T, K), of the dtype of `x`
+    (..., T, K), with the dtype of `x`
 
     Notes
     -----
@@ -107,7 +108,7 @@ def smooth(
         np.stack(np.broadcast_arrays(median_frames, min_frames, max_gap_frames), -1),
         (num_classes, 3),
     )
-    # Longer filters change nothing more, and cost memory.
+    # Longer filters give the same result, but need more memory.
     longest = np.array([2 * num_frames + 1, num_frames + 1, num_frames])
     dtype = np.uint8 if x.dtype == bool else x.dtype
     out: npt.NDArray[np.generic] = np.array(x, dtype)
@@ -146,8 +147,8 @@ def _padded(y: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
 def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.NDArray[np.generic]:
     """Return the minimum or maximum of each window of frames.
 
-    Windows of 1, 2, 4, ... frames are each made from two of half their length, and the last from
-    two that overlap.
+    A window of 2, 4, 8, ... frames is combined from two windows of half its length. The last window
+    is combined from two windows that overlap.
 
     Parameters
     ----------
@@ -172,8 +173,8 @@ def _extremes(y: npt.NDArray[np.generic], size: int, extreme: np.ufunc) -> npt.N
 def runs(active: Booleans, seconds_per_step: float, durations: npt.ArrayLike) -> Events:
     """Return the runs of True in each class of each clip as events.
 
-    A run ends where its last step ends, and at the latest with its clip. Times are rounded to the
-    microsecond, so that 3 x 0.1 s is 0.3 s.
+    A run ends at the end of its last step, but not after the end of its clip. Times are rounded to
+    the microsecond, so that 3 x 0.1 s is 0.3 s.
 
     Parameters
     ----------
@@ -182,7 +183,7 @@ def runs(active: Booleans, seconds_per_step: float, durations: npt.ArrayLike) ->
     durations : (B,) float, or float
         The durations of the clips in seconds.
     """
-    clip, label = np.nonzero(active.any(axis=1))  # few classes of hundreds are active
+    clip, label = np.nonzero(active.any(axis=1))  # of many classes, few are active
     return _runs_of_pairs(active[clip, :, label].T, clip, label, seconds_per_step, durations)
 
 
@@ -193,10 +194,10 @@ def _runs_of_pairs(
     seconds_per_step: float,
     durations: npt.ArrayLike,
 ) -> Events:
-    """Return the `runs` of columns (T, P), each of a clip (P,) and a class (P,)."""
+    """Return the runs of True in columns (T, P) as events. clip and label: (P,)."""
     edges = np.diff(np.pad(columns.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (P, T + 1)
     pair, first = np.nonzero(edges == 1)
-    _, end = np.nonzero(edges == -1)  # in the same order
+    _, end = np.nonzero(edges == -1)  # in the order of `first`
     last = np.asarray(durations)
     if last.ndim:
         last = last[clip[pair]]
@@ -251,7 +252,7 @@ def decode_frames(
         The durations of the clips in seconds.
     filters : Filters
     num_frames : (B,) int, optional
-        The frames of each clip. T by default.
+        The number of frames of each clip. The default is T.
 
     Notes
     -----
@@ -260,7 +261,7 @@ def decode_frames(
     active = frame_scores >= thresholds
     if num_frames is not None:
         active &= (np.arange(active.shape[1]) < np.asarray(num_frames)[:, None])[..., None]
-    clip, label = np.nonzero(active.any(axis=1))  # a class that is never active stays so
+    clip, label = np.nonzero(active.any(axis=1))  # smoothing never activates other classes
     settings = (np.broadcast_to(lengths, active.shape[2])[label] for lengths in filters)
     smoothed = smooth(active[clip, :, label].T, *settings)
     return _runs_of_pairs(smoothed, clip, label, seconds_per_frame, durations)

@@ -37,32 +37,32 @@ _OPTIONAL = ("model", "tuned")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OperatingPoint:
-    """Thresholds and filters of each class. A decision is positive where score >= threshold.
+    """Thresholds and filters of each class. A decision is positive if score >= threshold.
 
     Attributes
     ----------
     mode : {"segment", "frame"}
-        How `wsedtk decode` decodes by default.
+        The mode that `wsedtk decode` uses by default.
     labels : list of str
         The K classes.
     clip_thresholds : (K,) float64
-        Thresholds of clips, and of segments in segment mode. +inf for never.
+        Thresholds of clips, and of segments in segment mode. +inf means never.
     frame_thresholds : (K,) float64
         Thresholds of frames in frame mode.
     median_seconds : (K,) float64
-        Length of the median filter in seconds; 0 for none.
+        Length of the median filter in seconds. 0 means no filter.
     min_seconds : (K,) float64
         Shortest event in seconds.
     max_gap_seconds : (K,) float64
         Longest gap in seconds between two events of a class that are joined.
     gate_by_tags : bool
-        Whether only classes that the clip is tagged with have events.
+        Whether events are dropped if their class is not a tag of the clip.
     tuned_on : str
-        The scores and the criterion, for the reader.
+        The fingerprint of the scores and the criterion of the tuning, as text.
     model : str or None
-        The fingerprint of the model whose scores were used. None for any model.
+        The fingerprint of the model whose scores were used. None means any model.
     tuned : dict or None
-        The settings of `wsedtk tune`, for the reader. None if the file was written by hand.
+        The settings of `wsedtk tune`, for information. None if the file was written by hand.
     """
 
     mode: Literal["segment", "frame"]
@@ -178,7 +178,7 @@ def _read_labels(value: object, path: PathLike) -> list[str]:
 
 
 def _check_values(mapping: dict[str, Any], path: PathLike) -> None:
-    """Check the values of an operating point that are not one for each class."""
+    """Check the values of an operating point that are common to all classes."""
 
     def refuse(name: str, expected: str) -> InputError:
         return InputError(
@@ -204,7 +204,7 @@ def untuned(labels: Sequence[str], threshold: float) -> OperatingPoint:
     labels : sequence of str
         The K classes.
     threshold : float
-        The threshold of all classes. The filters are those that `wsedtk tune` uses by default.
+        The threshold of all classes. The filters are the defaults of `wsedtk tune`.
     """
 
     def repeated(value: float) -> npt.NDArray[np.float64]:
@@ -230,7 +230,9 @@ def check(
     model: str | None,
     other: PathLike,
 ) -> None:
-    """Check that an operating point fits scores or a model. Warn if their model is not known.
+    """Check that an operating point fits scores or a model.
+
+    Log a warning if the model of the scores is not known.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
-"""The highest frame scores of clips and segments: events need thresholds of at most these.
+"""The highest frame scores of clips and segments.
 
-B clips, T frames, S segments, K classes.
+A clip or segment has an event only if its highest frame score is at least the threshold. B clips, T
+frames, S segments, K classes.
 """
 
 import numpy as np
@@ -38,7 +39,7 @@ def segment_maxima(
         Frame scores.
     seconds_per_frame : float
     ends : (B,)
-        The end of each clip in seconds. Frames count up to it.
+        The end of each clip in seconds. Later frames are ignored.
     num_segments : (B,)
         The number of segments of each clip.
 
@@ -65,8 +66,8 @@ def segment_maxima(
 def candidates(maxima: Floats, truth: Booleans) -> Candidates:
     """Return the candidate thresholds of one class.
 
-    A maximum of 0 means that the filters leave no frame. No threshold makes such a decision
-    positive.
+    A maximum of 0 means that no frame remains after filtering. No threshold makes such a decision
+    positive. Therefore -inf is then not a candidate.
 
     Parameters
     ----------

@@ -1,14 +1,14 @@
-"""Class-wise thresholds for the best micro-averaged F1, or for a target of each class.
+"""Class-wise thresholds for the best micro-averaged F1, or for a target value in each class.
 
-N clips (or segments), C candidates, K classes. A decision is positive where score >= threshold. The
-candidates of a class are the float64 midpoints between its distinct adjacent scores, -inf and +inf.
+N clips (or segments), C candidates, K classes. A decision is positive if score >= threshold. The
+candidates of a class are -inf, +inf, and the float64 midpoints between adjacent distinct scores.
 Among equally good candidates, the highest is chosen.
 
 Micro F1 is 2 TP / (number predicted + number true), summed over classes. `tune` finds its global
-optimum: for a value L, each class alone maximises 2 TP - L * predicted. L rises to the F1 that this
-gives, until it stops rising (Dinkelbach 1967). All comparisons are between integers, so that equal
-values are equal. `tune_published` is the procedure of Wang, Li & Metze (2019). `search_target`
-treats each class alone.
+optimum (Dinkelbach 1967). For a value L, each class is treated separately: its threshold maximises
+2 TP - L * predicted. Then L is set to the resulting F1. This is repeated until L stops rising. All
+comparisons use integers, so rounding does not affect ties. `tune_published` is the procedure of
+Wang, Li & Metze (2019). `search_target` treats each class separately.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ class Choice(NamedTuple):
     Attributes
     ----------
     option : (K,) int64
-        The index of the `Candidates` among those of the class.
+        The index of the chosen `Candidates` in the options of the class.
     threshold : (K,) float64
         The threshold.
     """
@@ -70,12 +70,12 @@ class TargetChoice(NamedTuple):
     Attributes
     ----------
     option : (K,) int64
-        The index of the `Candidates` among those of the class.
+        The index of the chosen `Candidates` in the options of the class.
     threshold : (K,) float64
         The threshold; +inf if no candidate meets the target.
     nearest : list of Nearest or None
-        For each class None, or if no candidate meets the target, the decisions of the candidate
-        that comes nearest. They are (0, 0) if no candidate has a true positive.
+        One item for each class: None if a candidate meets the target, otherwise the decisions of
+        the candidate that comes nearest. They are (0, 0) if no candidate has a true positive.
     """
 
     option: npt.NDArray[np.int64]
@@ -112,7 +112,7 @@ def candidates(scores: Floats, truth: Booleans) -> Candidates:
     last_of_equals = np.flatnonzero(is_last_of_equals)
     upper, lower = ranked[last_of_equals[:-1]], ranked[last_of_equals[:-1] + 1]
     middle = (upper + lower) / 2
-    # There is no number between adjacent float64 numbers: the upper one separates them too.
+    # Adjacent float64 numbers have no number between them. Then the upper number separates them.
     middle = np.where(middle > lower, middle, upper)
     hits = np.cumsum(np.asarray(truth, np.int64)[order])[last_of_equals]
     return Candidates(
@@ -129,7 +129,7 @@ def f1_score(true_positives: Integers, predicted: Integers, positives: int) -> F
 def f1_score(
     true_positives: int | Integers, predicted: int | Integers, positives: int
 ) -> float | Floats:
-    """Return F1 = 2 TP / (predicted + positives), or 0 where both are 0.
+    """Return F1 = 2 TP / (predicted + positives), or 0 if both are 0.
 
     Parameters
     ----------
@@ -144,19 +144,19 @@ def f1_score(
 
 
 def search(options: Sequence[Sequence[Candidates]], num_positives: int) -> Choice:
-    """Choose one candidate of each class for the best micro F1, globally.
+    """Choose one candidate for each class, so that micro F1 is globally optimal.
 
     Parameters
     ----------
     options : sequence of sequence of Candidates
-        For each class the candidates of each way to compute its scores, such as filter settings.
+        For each class, the candidates with each setting for its scores, such as filter lengths.
     num_positives : int
         The number of positives in the truth, over all classes.
 
     Returns
     -------
     Choice
-        Among equally good candidates, the first option and then the highest threshold.
+        Among equally good candidates, the first option is chosen, then the highest threshold.
     """
     numerator, denominator = 0, 1  # L as a fraction
     while True:
@@ -175,7 +175,7 @@ def search(options: Sequence[Sequence[Candidates]], num_positives: int) -> Choic
 
 
 class _Selected(NamedTuple):
-    """A candidate of a class: the option, and its place there."""
+    """A candidate of a class: the index of the option, and the index of the threshold in it."""
 
     option: int
     place: int
@@ -200,7 +200,7 @@ def reached(
 def reached(
     true_positives: int | Integers, predicted: int | Integers, positives: int, hours: float
 ) -> dict[str, float] | dict[str, Floats]:
-    """Return the value of each quantity of TARGETS for some decisions.
+    """Return the value of each quantity of TARGETS for given decisions.
 
     Parameters
     ----------
@@ -224,9 +224,10 @@ def reached(
 
 
 def _top(first: Floats, second: Floats, among: Integers) -> int:
-    """Return the index with the highest value of `first`, and among equals of `second`.
+    """Return the index with the highest value of `first`. The value of `second` breaks ties.
 
-    Only the indices `among` count. Among equals in both, the earliest is returned.
+    Only the indices in `among` are considered. If both values are equal, the first index is
+    returned.
     """
     best = among[first[among] == first[among].max()]
     return int(best[np.argmax(second[best])])
@@ -239,7 +240,7 @@ def search_target(
     quantity: str,
     value: float,
 ) -> TargetChoice:
-    """Choose one candidate of each class for a target.
+    """Choose one candidate for each class for a target.
 
     For a target precision or a limit of false alarms, the recall is maximised. For a target recall,
     the precision is maximised. Candidates without true positives are not considered. Among equally
@@ -249,7 +250,7 @@ def search_target(
     Parameters
     ----------
     options : sequence of sequence of Candidates
-        As for `search`.
+        See `search`.
     positives : iterable of int
         The number of positives in the truth of each class.
     hours : float
@@ -329,11 +330,11 @@ def tune(scores: Floats, truth: Booleans) -> npt.NDArray[np.float64]:
 def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArray[np.float64]:
     """Return the thresholds (K,) of the published procedure of Wang, Li & Metze (2019).
 
-    The start values are those of their code. First, each class is tuned alone for its own F1. Then
-    one class at a time, in random order, is tuned for the micro F1 with the counts of the other
-    classes, until no threshold changes. Each of these later searches starts from F1 = 0, not from
-    the F1 without predictions of the class.
-    Therefore a class always has predictions, and the result can be below the optimum of `tune`.
+    The initial values are the same as in their code. First, each class is tuned separately for its
+    own F1. Then one class at a time, in random order, is tuned for the micro F1 with the counts of
+    the other classes, until no threshold changes. Each of these later searches starts from F1 = 0,
+    not from the F1 without predictions of the class. Therefore a class always has predictions, and
+    the result can be below the optimum of `tune`.
 
     Parameters
     ----------
@@ -359,7 +360,7 @@ def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArra
         hits = sum(int(options[j].true_positives[chosen[j]]) for j in others)
         predicted = sum(int(options[j].predicted[chosen[j]]) for j in others)
         c = options[k]
-        # The threshold +inf, of index 0, is not a candidate.
+        # Index 0, the threshold +inf, is not a candidate.
         f1 = f1_score(c.true_positives[1:] + hits, c.predicted[1:] + predicted, sum(positives))
         best = int(np.argmax(f1)) + 1 if len(f1) and f1.max() > 0 else 0
         if best != chosen[k]:

@@ -22,7 +22,7 @@ from wsedtk.decoding.operating_point import OperatingPoint
 from wsedtk.inference.sliding_windows import Piece, Source
 
 # A recording lacks high frequencies if half its sample rate is below this share of the highest
-# frequency of the front end. 22,050 Hz recordings are above it for a model of 16 kHz.
+# frequency of the front end. For example, 22,050 Hz is enough for a highest frequency of 15 kHz.
 _LOW = 0.7
 
 Watch = Callable[[Piece, npt.NDArray[np.float32]], None]
@@ -30,14 +30,14 @@ Watch = Callable[[Piece, npt.NDArray[np.float32]], None]
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """A frame threshold that replaces the one of the operating point.
+    """A frame threshold that replaces thresholds of the operating point.
 
     Attributes
     ----------
     value : float
-        From 0 to 1, or infinity for never.
+        A number from 0 to 1. Infinity means never.
     label : str or None
-        The class. None for all classes.
+        The class. None means all classes.
     text : str
         The threshold as messages show it.
     """
@@ -50,7 +50,7 @@ class Threshold:
 def _replace_thresholds(
     point: OperatingPoint, thresholds: Sequence[Threshold], option: str
 ) -> OperatingPoint:
-    """Return the operating point with other frame thresholds. Later ones replace earlier ones."""
+    """Return the operating point with new frame thresholds. Later thresholds take precedence."""
     values = dict(zip(point.labels, point.frame_thresholds.tolist()))
     for one in thresholds:
         where = f"{option} {one.text!r}"
@@ -75,7 +75,7 @@ def read_point(
     min_seconds: float | None = None,
     option: str = "--threshold",
 ) -> OperatingPoint:
-    """Read the operating point to find events with.
+    """Read the operating point that is used to find events.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def read_point(
     labels : sequence of str
         The K classes of the model.
     thresholds : sequence of Threshold
-        Thresholds that replace those of the file.
+        Thresholds that replace the thresholds of the file.
     min_seconds : float, optional
-        Shortest event in seconds, instead of the values of the file.
+        Shortest event in seconds. It replaces the values of the file.
     option : str
         The name of the thresholds in messages.
 
@@ -101,8 +101,8 @@ def read_point(
     Raises
     ------
     InputError
-        If the file is missing or wrong, belongs to another model, or if no class has a threshold
-        that a score can reach.
+        If the file is missing or wrong, if it belongs to another model, or if no class has a
+        threshold that a score can reach.
     """
     path = Path(path)
     if path.exists():
@@ -137,7 +137,7 @@ class Found(NamedTuple):
     Attributes
     ----------
     events : list of Event
-        Ordered by onset.
+        The events, ordered by onset.
     seconds : float
         The duration of the recording.
     """
@@ -157,7 +157,7 @@ class EventFinder:
     names : mapping
         The classes to find, each with its name in the events.
     seconds_per_frame : float
-        Distance of two frames of a score curve.
+        Distance between two frames of a score curve.
     """
 
     point: OperatingPoint
@@ -215,7 +215,7 @@ class EventFinder:
 
 
 def remark_on_rates(sources: Iterable[Source], max_hz: float) -> str:
-    """Return a warning if recordings lack high frequencies that a model uses, else "".
+    """Return a warning if recordings lack high frequencies that a model uses, otherwise "".
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ class Prediction:
     frame : (T, K) float32
         The score of each class in each frame.
     weight : (T, K) float32 or None
-        The weight of each frame in `clip`, of any scale. None if the pooling has no learnt weights.
+        The weight of each frame in `clip`, on any scale. None if the network computes no weights.
     labels : tuple of str
         The K classes.
     seconds_per_frame : float
@@ -87,7 +87,7 @@ def _check_samples(samples: npt.ArrayLike) -> Floats:
 
 
 def _mono(samples: npt.ArrayLike, channel: int | None) -> Floats:
-    """Return one channel of samples (S,) or (S, C), or the mean of all: (S,). Raises InputError."""
+    """Return one channel of samples (S,) or (S, C), or the mean, as (S,). Raises InputError."""
     channels = _check_samples(samples)
     if channel is not None:
         _check_channel(channel, channels.shape[1], "samples")
@@ -117,7 +117,7 @@ def _check_rate(sample_rate: object) -> int:
 
 
 def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold]:
-    """Return the thresholds of an argument of `Model.detect`."""
+    """Return the thresholds that the argument `threshold` of `Model.detect` gives."""
     if threshold is None:
         return []
     if isinstance(threshold, Mapping):
@@ -129,14 +129,14 @@ def _thresholds(threshold: float | Mapping[str, float] | None) -> list[Threshold
 
 
 class Model:
-    """A trained model, ready for clips and recordings. `load_model` returns one.
+    """A trained model for clips and recordings. `load_model` creates it.
 
     Attributes
     ----------
     labels : tuple of str
         The K classes, in the order of the scores.
     seconds_per_frame : float
-        Distance of two frames of the scores.
+        Distance between two frames of the scores.
     sample_rate : int
         The rate in Hz that sound is resampled to.
 
@@ -165,8 +165,8 @@ class Model:
     def predict(self, samples: npt.ArrayLike, sample_rate: int) -> Prediction:
         """Compute the scores of a clip, as `wsedtk extract` and `wsedtk predict` do.
 
-        The network sees the whole clip at once. Memory grows with its length: use `detect` for
-        recordings that are much longer than the clips that the model was trained on.
+        The network processes the whole clip at once. Memory grows with the length of the clip. Use
+        `detect` for recordings that are much longer than the training clips of the model.
 
         Parameters
         ----------
@@ -216,9 +216,9 @@ class Model:
     ) -> list[Event]:
         """Find the events of a recording of any length, as `wsedtk detect` does.
 
-        The network sees windows of the length that it was trained on, which overlap by half. A
-        file is read in constant memory. Faults of a file that is still usable are logged
-        as warnings of the logger `wsedtk.inference.model`.
+        The network processes windows that overlap by half. They are as long as the longest training
+        clip. A file is read in constant memory. Faults of a file that is still usable are logged as
+        warnings by the logger `wsedtk.inference.model`.
 
         Parameters
         ----------
@@ -227,26 +227,26 @@ class Model:
         sample_rate : int, optional
             Sample rate of the samples in Hz. Required for samples, and not allowed for a file.
         threshold : float or mapping of class to float, optional
-            Frame thresholds from 0 to 1, or infinity for never, instead of those of the operating
-            point: one for all classes, or of single classes.
+            Frame thresholds from 0 to 1 that replace thresholds of the operating point. Infinity
+            means never. A number applies to all classes, a mapping to the classes that it names.
         classes : sequence of str, optional
-            The classes to find. By default all.
+            The classes to find. By default, all classes.
         min_seconds : float, optional
-            Shortest event in seconds, instead of those of the operating point.
+            Shortest event in seconds. It replaces the values of the operating point.
         operating_point : path-like, optional
-            Thresholds and filters. By default those of the model directory.
+            The file with thresholds and filters. By default, the file in the model directory.
         channel : int, optional
-            The channel to use, from 0. By default the mean of all.
+            The channel to use, from 0. By default, the mean of all channels.
 
         Returns
         -------
         list of Event
-            Ordered by onset.
+            The events, ordered by onset.
 
         Raises
         ------
         InputError
-            If the recording cannot be used, if there are no thresholds, or if an argument is wrong.
+            If the recording cannot be used, thresholds are missing, or an argument is wrong.
         """
         finder = self._finder(
             operating_point or self._folder / _POINT, _thresholds(threshold), min_seconds, classes
@@ -311,12 +311,12 @@ class Model:
         Parameters
         ----------
         folder : path-like
-            The model directory. It is made if it is missing.
+            The model directory. It is created if it is missing.
 
         Raises
         ------
         InputError
-            If the folder holds a model or the training of one, or cannot be written.
+            If the folder already contains a model or a training run, or cannot be written.
         """
         folder = Path(folder)
         for name in ("model.yaml", "config.yaml", _POINT):
@@ -333,7 +333,7 @@ class Model:
             folder, self._spec, {name: tensor.cpu() for name, tensor in tensors.items()}
         )
         if point is not None:
-            if point.model == self._fingerprint:  # an older model.yaml has another form
+            if point.model == self._fingerprint:  # an old model.yaml changes when saved
                 fingerprint = provenance.fingerprint_model_directory(folder)
                 point = dataclasses.replace(point, model=fingerprint)
             operating_points.write(folder / _POINT, point)
@@ -349,7 +349,7 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
     precise : bool
-        Compute in float32 throughout. By default, convolutions compute in bfloat16.
+        Whether all computations are in float32. By default, some are in bfloat16.
 
     Returns
     -------
@@ -358,7 +358,7 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     Raises
     ------
     InputError
-        If the folder holds no complete model, names a network from outside wsedtk that is not
+        If the folder does not contain a complete model, if model.yaml names code that is not
         trusted, or if the device cannot be used.
 
     Examples
@@ -366,7 +366,7 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     >>> model = wsedtk.load_model("exp/linear")
     """
     runs_on = network_runner.pick_device(device, "device")
-    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+    with torch.random.fork_rng(devices=[]):  # random initial weights are replaced
         spec, network, fingerprint = checkpoint.load_model(path)
     runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
     return Model(path, spec, Detector(spec, network, runner), fingerprint)

@@ -68,7 +68,7 @@ def pick_device(name: str, option: str = "--device") -> torch.device:
     name : str
         The name of a device, or "auto" for a GPU if there is one.
     option : str
-        The name of this choice in messages.
+        The name of the option in messages.
 
     Raises
     ------
@@ -95,12 +95,12 @@ class Runner:
     network : Network
         The network, on `device`.
     mean, std : (F,) Tensor
-        Mean and standard deviation of the training features; 1 for a bin that never varies.
+        Mean and standard deviation of the training features. `std` is 1 for a constant mel bin.
     device : torch.device
         The device.
     precise : bool
-        Whether all computations are in float32. If not, convolutions are in bfloat16, and so is the
-        GRU except in evaluation on a CPU.
+        Whether all computations are in float32. If not, convolutions and the GRU are in bfloat16.
+        In evaluation mode on a CPU, the GRU is always in float32.
     """
 
     network: Network
@@ -118,15 +118,14 @@ class Runner:
         device: torch.device,
         precise: bool = False,
     ) -> "Runner":
-        """Put a network on a device.
+        """Move a network to a device, and return its runner.
 
         Parameters
         ----------
         network : Network
             The network. It is moved, not copied.
         mean, std : (F,) array
-            Mean and standard deviation of the training features. A bin that never varies is not
-            scaled.
+            Mean and standard deviation of the training features. A constant mel bin is not scaled.
         device, precise
             See the class.
         """
@@ -140,11 +139,11 @@ class Runner:
 
     @property
     def batch_size(self) -> int:
-        """The number of clips that are scored at once. Small batches suit the cache of a CPU."""
+        """The number of clips in a batch. Small batches fit into the cache of a CPU."""
         return 16 if self.device.type == "cpu" else 64
 
     def staged(self, *tensors: OptionalTensor) -> tuple[OptionalTensor, ...]:
-        """Return tensors (or None) in memory that a GPU can copy from while it computes."""
+        """Return tensors (or None) in pinned memory, which a GPU copies while it computes."""
         if self.device.type != "cuda":
             return tensors
         return tuple(None if t is None else t.pin_memory() for t in tensors)
@@ -187,7 +186,7 @@ class Runner:
         Returns
         -------
         Output
-            The scores of the clips, padded to the longest one.
+            The scores of the clips, padded to the longest clip.
         """
         longest = max(map(len, features))
         x = np.zeros((len(features), longest, features[0].shape[1]), np.float32)
@@ -201,7 +200,7 @@ class Runner:
 
 @contextlib.contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Keep cuDNN from rounding the inputs of convolutions and GRUs to TF32 within the block."""
+    """Disable TF32 in cuDNN within the block, so that inputs of layers are not rounded to it."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
@@ -242,7 +241,7 @@ def score(
     Parameters
     ----------
     runner : Runner
-        The network. It is put into evaluation mode.
+        The network. It is set to evaluation mode.
     store : FeatureStore
         The feature files.
     rows : (N,) int

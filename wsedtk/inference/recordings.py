@@ -30,7 +30,7 @@ class Recording(NamedTuple):
     path : Path
         The file.
     name : str
-        Its name in tables: that of the file, or its path below a folder.
+        Its name in tables: the file name, or the path below a folder.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Recording(NamedTuple):
 
 
 def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording]:
-    """Find the recordings of files, folders (at any depth) and patterns.
+    """Find recordings in files, folders (at any depth) and patterns.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def find(arguments: Iterable[PathLike], by_path: bool = False) -> list[Recording
     Returns
     -------
     list of Recording
-        Each recording once, in the order of the arguments. The names are valid text, whatever bytes
-        the file system holds.
+        Each recording once, in the order of the arguments. The names are valid text, even if file
+        names contain invalid bytes.
 
     Raises
     ------
@@ -106,9 +106,9 @@ def stream(
     sample_rate : int
         Rate to resample to, in Hz.
     channel : int, optional
-        The channel, from 0. By default the mean of all.
+        The channel, from 0. By default, the mean of all channels.
     remarks : list, optional
-        Receives the faults of the recording, at its end.
+        A list to which the faults of the recording are added at its end.
 
     Yields
     ------

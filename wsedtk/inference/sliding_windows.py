@@ -1,7 +1,7 @@
 """Score curves of recordings of any length, in constant memory.
 
-A network sees windows that overlap by half. Where two windows overlap, each gives the half that is
-nearer to its own centre.
+A network processes windows that overlap by half. For each frame in an overlap, the scores come from
+the window whose centre is nearer.
 
 S samples, T frames of the network's output, F mel bins, R feature frames in an output frame, K
 classes.
@@ -24,8 +24,8 @@ from wsedtk.inference.network_runner import Runner
 from wsedtk.models.checkpoint import ModelSpec
 from wsedtk.models.layers import Network
 
-CLIP_SECONDS = 10.0  # windows of models that do not name the length of their training clips
-_BLOCK = 1 << 20  # samples of an array that are used at once
+CLIP_SECONDS = 10.0  # window length if model.yaml does not give the length of training clips
+_BLOCK = 1 << 20  # samples in a block of an array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Source:
     name : str
         The name of the recording in tables.
     channel : int or None
-        The channel, from 0. None for the mean of all.
+        The channel, from 0. None means the mean of all channels.
     sample_rate : int or None
         The sample rate of the file in Hz, if it is known.
     remarks : list of str
-        The faults of the recording. Complete after reading.
+        The faults of the recording. The list is complete after reading.
     samples : (S,) float32 or None
         Samples at the sample rate of the model, instead of a file.
     """
@@ -81,14 +81,14 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A part of a score curve. Pieces follow each other without gap or overlap.
+    """A part of a score curve. Pieces follow each other without gaps or overlap.
 
     Attributes
     ----------
     frame : (T, K) float32
         Frame scores.
     tags : (T, K) float32
-        Clip scores of the window that each frame is from.
+        For each frame, the clip scores of its window.
     features : (T * R, F) float32
         Features, as the front end computes them.
     seconds : float
@@ -120,7 +120,7 @@ class Cut(NamedTuple):
     start : int
         The output frame at which it begins.
     samples : (S,) float32
-        Its samples.
+        The samples of the window.
     """
 
     start: int
@@ -143,7 +143,7 @@ class _Buffer:
         self.samples: Floats = np.zeros(0, np.float32)
 
     def fill(self, num_samples: int) -> bool:
-        """Read until there are at least `num_samples`. Return False if the stream ends before."""
+        """Read at least `num_samples`. Return False if the stream has fewer samples."""
         parts, length = [self.samples], len(self.samples)
         while length < num_samples:
             block = next(self._blocks, None)
@@ -155,7 +155,7 @@ class _Buffer:
         return length >= num_samples
 
     def drop(self, num_samples: int) -> None:
-        """Forget the first samples."""
+        """Remove the first `num_samples` samples."""
         self.samples = self.samples[num_samples:]
 
 
@@ -169,16 +169,16 @@ def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator
     length : int
         The length of a window in output frames.
     step : int
-        The distance of two windows in output frames.
+        The distance between two windows in output frames.
     unit : int
         The length of an output frame in samples.
 
     Yields
     ------
     Cut
-        The last window ends with the stream: it begins at most `step` after the one before, and
-        includes samples that are too few for a frame. A stream that is shorter than a window is one
-        window.
+        The next window. The last window ends at the end of the stream. It includes samples that do
+        not fill a frame, and begins at most `step` frames after the previous window. A stream that
+        is shorter than a window gives one window.
     """
     buffer, start = _Buffer(blocks), 0
     if not buffer.fill((length + 1) * unit):
@@ -194,7 +194,7 @@ def cut(blocks: Iterable[Floats], length: int, step: int, unit: int) -> Iterator
 
 
 def join(windows: Iterable[tuple[int, Sequence[Floats]]]) -> Iterator[list[Floats]]:
-    """Join overlapping windows: each is used up to the middle of its overlap with the next.
+    """Join overlapping windows. They are joined at the middle of each overlap.
 
     Parameters
     ----------
@@ -241,9 +241,9 @@ class Detector:
     reduction : int
         The number of feature frames R in an output frame.
     seconds_per_frame, seconds_per_feature : float
-        The distance of two output frames, and of two feature frames.
+        The distance between two output frames, and between two feature frames.
     window_frames, step_frames : int
-        The length and the distance of windows in output frames.
+        The length of windows, and the distance between windows, in output frames.
 
     Raises
     ------
@@ -300,7 +300,7 @@ class Detector:
                 yield _Window(source, error=error)
 
     def _scored(self, windows: Iterator[_Window]) -> Iterator[tuple[_Window, _Scores | None]]:
-        """Yield the windows with their scores, in order; None for a window with an error."""
+        """Yield the windows with their scores, in order. A window with an error has no scores."""
         while batch := list(itertools.islice(windows, self.runner.batch_size)):
             samples = [window.samples for window in batch if window.samples is not None]
             scores = iter(self._run(samples))
@@ -342,7 +342,7 @@ def _clip_seconds(spec: ModelSpec) -> float:
 
 
 def _pieces(scored: Iterable[tuple[_Window, _Scores | None]]) -> Iterator[Piece]:
-    """Yield the score curve of one recording. Raises the InputError of its reading."""
+    """Yield the score curve of one recording. Raises InputError if the recording is broken."""
     seconds = 0.0
 
     def windows() -> Iterator[tuple[int, _Scores]]:

@@ -1,4 +1,4 @@
-"""The score curves of recordings: one per recording, or one per channel."""
+"""The sources of score curves: each recording, or each channel, is one source."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Sources(NamedTuple):
-    """The score curves to make, and their duration in seconds, None if it is not known."""
+    """The sources of score curves, and their total duration in seconds (None if not known)."""
 
     sources: list[Source]
     seconds: float | None
@@ -35,8 +35,8 @@ def sources_of(found: Iterable[tuple[Path, str]], *, each_channel: bool) -> Sour
     Parameters
     ----------
     found : iterable of (Path, str)
-        The path and the name of each recording. Files that are not sounds count as sources too:
-        they fail when they are read.
+        The path and the name of each recording. Files that are not sound files become sources too.
+        They cause an error when they are read.
     each_channel : bool
         Whether each channel has its own curve. Otherwise the channels are mixed.
     """
@@ -71,15 +71,16 @@ def check_names(sources: Iterable[Source], *, in_files: bool) -> tuple[list[Sour
     Returns
     -------
     sources : list of Source
-        The sources to use. Without files these are all, and a warning names those that clash.
+        The sources to use. Without output files, all sources are used, and equal names are logged
+        as warnings.
     clashes : list of Clash
-        With files, the sources that can't be used, because their names differ from others in
-        their Unicode form only.
+        With output files, the sources that cannot be used, because their names differ from other
+        names only in their Unicode form.
 
     Raises
     ------
     InputError
-        With files, if two names are equal.
+        With output files, if two names are equal.
     """
     seen: dict[str, Source] = {}
     used, clashes = [], []

@@ -1,16 +1,17 @@
 """Model directories and training checkpoints.
 
 A model directory contains `model.safetensors` (the tensors of the network) and `model.yaml`
-(`ModelSpec`: everything else that is needed to run it). Checkpoints are written by `torch.save`;
-they contain tensors and plain Python values, and are loaded with `weights_only`.
+(`ModelSpec`, all other information that is needed to run the network). Checkpoints are written by
+`torch.save`. They contain tensors and plain Python values, and are loaded with `weights_only`.
 
-**Untrusted models.** Reading a model directory runs no code from it, and needs no more memory than
-its weights. There is one exception: `model.yaml` can name a network or a pooling function as
-`package.module:Class`. Loading the model then imports `package.module` and calls the class, which
-runs any code of that module with the rights of the user. Therefore such a model is refused with an
-InputError, before anything is imported, unless the environment variable WSEDTK_NETWORKS contains
-the name of the package. The class must derive from `torch.nn.Module` or from `PoolingFunction`.
-This is checked after the import: it detects mistakes, and does not protect from harmful modules.
+**Untrusted models.** Reading a model directory does not run code from it, and does not need more
+memory than its weights. There is one exception: `model.yaml` can name a network or a pooling
+function as `package.module:Class`. Loading the model then imports `package.module` and calls the
+class, which can run any code of that module with the rights of the user. Therefore such a model is
+refused with an InputError, before anything is imported, unless the environment variable
+WSEDTK_NETWORKS contains the name of the package. The class must derive from `torch.nn.Module` or
+from `PoolingFunction`. This check follows the import. It detects mistakes, but does not protect
+from harmful modules.
 """
 
 import dataclasses
@@ -47,7 +48,7 @@ _DTYPES = (
     torch.float64,
     torch.float16,
     torch.bfloat16,
-    torch.int64,  # of batch norm's counters
+    torch.int64,  # counters of batch norm
 )
 
 
@@ -140,8 +141,8 @@ class ModelSpec:
         Returns
         -------
         dict
-            `parameters`, the number of weights, and `seconds_per_frame`, the distance of two frames
-            of the scores.
+            `parameters` is the number of weights. `seconds_per_frame` is the distance between two
+            frames of the scores.
         """
         seconds = round(self.frontend_config().seconds_per_frame * network.time_reduction, 9)
         return {
@@ -171,7 +172,7 @@ class LoadedModel(NamedTuple):
 def save_tensors(path: PathLike, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors by name as safetensors, atomically."""
     content = safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()})
-    # safetensors and torch write files themselves too, but do not raise OSError on a full disk.
+    # The write functions of safetensors and torch do not raise OSError if the disk is full.
     with writing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -198,20 +199,21 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], bytes]:
 def check_tensors(
     tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str
 ) -> None:
-    """Check that tensors have the names and shapes of those of a network.
+    """Check that tensors have the same names and shapes as the tensors of a network.
 
     Parameters
     ----------
     tensors, expected : mapping of str to Tensor
-        The tensors to check, and those of the network.
+        The tensors to check, and the tensors of the network.
     where : str
         The start of messages.
 
     Raises
     ------
     InputError
-        Names the first tensor, in the order of the network, that is missing or has another shape,
-        else the first unknown one.
+        If a tensor is missing, has another shape, or is unknown. The message names the first tensor
+        of the network that is missing or has another shape. If there is none, it names the first
+        unknown tensor.
     """
     for name, tensor in expected.items():
         if name not in tensors:
@@ -231,7 +233,7 @@ def check_tensors(
 def save_model(folder: PathLike, spec: ModelSpec, tensors: Mapping[str, Tensor]) -> None:
     """Write a model directory.
 
-    model.yaml is written last: a directory that has one is complete.
+    model.yaml is written last. Therefore a directory that contains model.yaml is complete.
     """
     folder = Path(folder)
     save_tensors(folder / "model.safetensors", tensors)
@@ -253,7 +255,7 @@ def _trusted_packages() -> list[str]:
 
 
 def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> list[str]:
-    """Return the network and the pooling function of a model if their code is not trusted."""
+    """Return the names of the network and the pooling function whose code is not trusted."""
     packages = _trusted_packages()
     return [
         name
@@ -263,7 +265,7 @@ def _untrusted(spec: ModelSpec, trusted: Collection[str] = ()) -> list[str]:
 
 
 def is_trusted(spec: ModelSpec) -> bool:
-    """Whether loading the model runs only code of wsedtk, or of packages that the user trusts."""
+    """Return whether loading the model runs only code of wsedtk and of trusted packages."""
     return not _untrusted(spec)
 
 
@@ -283,8 +285,8 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     folder : path-like
         The model directory.
     trusted : collection of str
-        Networks and pooling functions, `package.module:Class`, that may be imported in addition to
-        those of the packages in the environment variable WSEDTK_NETWORKS, such as "mine,theirs".
+        Networks and pooling functions, as `package.module:Class`, that may be imported. Packages in
+        the environment variable WSEDTK_NETWORKS, such as "mine,theirs", may be imported too.
 
     Returns
     -------
@@ -293,8 +295,8 @@ def load_model(folder: PathLike, trusted: Collection[str] = ()) -> LoadedModel:
     Raises
     ------
     InputError
-        If the folder is not a complete model directory, is damaged, or names code that is not
-        trusted or not a network or pooling function.
+        If the folder is not a complete model directory or is damaged, if model.yaml names code that
+        is not trusted, or if that code is neither a network nor a pooling function.
     """
     folder = Path(folder)
     if not (folder / "model.yaml").is_file():
@@ -413,7 +415,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _why_not_loaded(error: Exception) -> str:
-    """Return the fault in an exception of torch.load, without its advice to load unsafely."""
+    """Return the reason from an exception of torch.load, without its advice to load unsafely."""
     found = re.search(r"unsupported GLOBAL \S+|GLOBAL \S+", str(error), re.I)
     if found:
         return f"it holds more than tensors and plain values: {found.group()}"

@@ -1,4 +1,4 @@
-"""Parts that networks share: the contract, the output, masks that follow max-pooling, the head.
+"""Parts that networks share: the contract, the output, masks after max-pooling, and the head.
 
 B clips, T frames, F mel bins, C channels, H hidden units, K classes.
 """
@@ -47,7 +47,8 @@ def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
 def pool_mask(mask: Tensor | None, factor: int) -> Tensor | None:
     """Return the mask (B, T / factor) after max-pooling over time.
 
-    The number of real frames is rounded down; at least one remains. No mask remains no mask.
+    The number of real frames is rounded down, but at least one remains. Without a mask, the result
+    is None.
     """
     if factor == 1 or mask is None:
         return mask
@@ -63,7 +64,7 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
     x : (B, T, F) Tensor
         Features.
     mask : (B, T) Tensor of bool, or None
-        True for real frames. None if all are.
+        True for real frames. None if all frames are real.
     shortest : int
         The smallest number of frames.
 
@@ -78,7 +79,7 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
     if is_tracing():
         missing = missing.clamp_min(0)  # type: ignore[attr-defined]  # a trace has tensors as sizes
     elif missing <= 0:
-        # Tested once here: each test on a GPU waits for its queue.
+        # The mask is tested only here: on a GPU, each test waits for all queued computations.
         return x, None if mask is None or bool(mask.all()) else mask
     if mask is None:
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -88,8 +89,9 @@ def pad_time(x: Tensor, mask: Tensor | None, shortest: int) -> tuple[Tensor, Ten
 def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
     """Run a batch-first bidirectional GRU over the real frames.
 
-    In evaluation on a CPU it computes in the precision of its weights, also under autocast: the
-    matrices of a step are so small that rounding them takes longer than it saves.
+    In evaluation mode on a CPU, the GRU computes in the precision of its weights, even under
+    autocast. The matrices of one step are small: to convert them would take longer than the lower
+    precision saves.
 
     Parameters
     ----------
@@ -126,8 +128,9 @@ def run_gru(gru: nn.GRU, x: Tensor, mask: Tensor | None) -> Tensor:
 def init_gru(gru: nn.GRU) -> None:
     """Initialise a GRU as the published code of Wang, Li & Metze (2019) does.
 
-    Each weight (3 H, inputs), of the three gates together, is one orthogonal matrix: its singular
-    values are 1, and the standard deviation of `weight_hh` is 1 / sqrt(3 H). Biases are zero.
+    Each weight (3 H, inputs) contains the three gates, and is initialised as one orthogonal matrix.
+    Its singular values are 1. The standard deviation of `weight_hh` is 1 / sqrt(3 H). Biases are
+    zero.
     """
     for name, parameter in gru.named_parameters():
         if "weight" in name:
@@ -144,10 +147,10 @@ def init_xavier(layer: nn.Linear | nn.Conv2d) -> None:
 
 
 class Head(nn.Module):
-    """The last layer of a network: hidden states (B, T, H) to an Output.
+    """The last layer of a network, which turns hidden states (B, T, H) into an `Output`.
 
-    It computes frame probabilities, the weights if the pooling function needs them, and clip
-    probabilities, in float32 whatever precision the network runs in.
+    It computes frame probabilities, clip probabilities, and the weights if the pooling function
+    needs them. It computes in the precision of its own weights (float32), even under autocast.
 
     Parameters
     ----------
@@ -189,7 +192,10 @@ class Head(nn.Module):
             init_xavier(self.fc_att)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Output:
-        """Compute the output of hidden states (B, T, H). Without a mask (B, T), all are real."""
+        """Compute the output from hidden states (B, T, H).
+
+        Without a mask (B, T), all frames are real.
+        """
         if mask is None:
             mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
         with torch.autocast(hidden.device.type, enabled=False):
@@ -203,11 +209,12 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
-    """The contract of a network: features (B, T, F) to an Output of T // time_reduction frames.
+    """The contract of a network.
 
-    A user-defined network derives from this class, or from `torch.nn.Module` with the same
-    attributes. It is constructed with a `Pooling`, `num_mels`, and its own options. Its file is
-    one class, and users name it `package.module:Class`:
+    A network turns features (B, T, F) into an `Output` of T // time_reduction frames. A
+    user-defined network derives from this class, or from `torch.nn.Module` with the same
+    attributes. It is constructed with a `Pooling`, `num_mels`, and options that it defines. Users
+    name the class as `package.module:Class`:
 
         import torch
         from torch import nn
@@ -231,9 +238,9 @@ class Network(nn.Module):
     time_reduction : int
         The number of feature frames in an output frame.
     head : Head
-        The last layer. A network without one overrides `pooling`.
+        The last layer. A network without a head overrides `pooling`.
     pooling : Pooling
-        The pooling function that the network was constructed with. Segments are pooled with it too.
+        The pooling function that the network was constructed with. It also pools segments.
     """
 
     time_reduction: int
@@ -253,7 +260,7 @@ class Network(nn.Module):
         x : (B, T, F) Tensor
             Normalised features, 0 in padded frames.
         mask : (B, T) Tensor of bool, optional
-            True for real frames. By default all are.
+            True for real frames. By default, all frames are real.
 
         Returns
         -------

@@ -1,7 +1,7 @@
-"""Networks: the registry, and how a network is built and checked.
+"""The registry of networks, and functions to build and check a network.
 
 B clips, T feature frames, F mel bins, T' output frames, K classes. `wsedtk.models.layers.Network`
-is the contract of a network.
+defines the contract of a network.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from wsedtk.models.layers import Network, Output
 from wsedtk.models.pooling import Pooling
 
 NETWORKS: Registry[type[Network]] = Registry("network", "wsedtk.models.networks")
-LARGEST_SIZE = 1 << 16  # of a layer, the number of layers, the number of classes
-_CHECKED_FRAMES = 12  # output frames of the clips that `check_network` runs
+LARGEST_SIZE = 1 << 16  # limit for the size of a layer, and the numbers of layers and classes
+_CHECKED_FRAMES = 12  # output frames of the test clips in `check_network`
 
 
 def build_network(
@@ -33,15 +33,15 @@ def build_network(
     Parameters
     ----------
     name : str
-        The name of a network of `NETWORKS`, or `package.module:Class` of your own. The class
-        derives from `torch.nn.Module`, and follows the contract of
+        The name of a network in `NETWORKS`, or `package.module:Class` of a user-defined network.
+        The class derives from `torch.nn.Module`, and follows the contract of
         `wsedtk.models.layers.Network`. `package.module` is imported.
     num_classes : int
         The number of classes K.
     pooling, hierarchy, groups
         See `wsedtk.models.pooling.Pooling`.
     **options
-        The network's own options, such as `num_mels`.
+        Options of the network, such as `num_mels`.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def build_network(
     _check_sizes({**options, "num_classes": num_classes}, where)
     try:
         return found(Pooling(pooling, num_classes, hierarchy, groups), **options)
-    except Exception as error:  # options that do not fit make PyTorch raise various exceptions
+    except Exception as error:  # wrong options make PyTorch raise various exceptions
         raise InputError(f"{where}: {_first_line(error)} (options: {options})") from error
 
 
@@ -83,7 +83,7 @@ def _check_sizes(options: dict[str, object], where: str) -> None:
 
 
 def _is_too_large(value: object) -> bool:
-    """Whether an option is, or contains, a size that no network has."""
+    """Return whether an option is or contains too large a number, or too long a list."""
     if isinstance(value, (list, tuple)):
         return len(value) > 1000 or any(map(_is_too_large, value))
     return isinstance(value, (int, float)) and not abs(value) <= LARGEST_SIZE
@@ -115,9 +115,9 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
     Raises
     ------
     InputError
-        If the network cannot be run, or its output does not follow the contract of
-        `wsedtk.models.layers.Network`, or the weights of its pooling function that of
-        `wsedtk.models.pooling_functions.PoolingFunction`.
+        If the network cannot be run, if its output breaks the contract of
+        `wsedtk.models.layers.Network`, or if the weights of its pooling function break the contract
+        of `wsedtk.models.pooling_functions.PoolingFunction`.
     """
     where = f"network {name!r}"
     reduction = getattr(network, "time_reduction", None)

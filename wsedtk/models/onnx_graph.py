@@ -1,12 +1,14 @@
-"""A model as one ONNX graph: samples, front end, normalisation, network, probabilities.
+"""A model as one ONNX graph, which computes probabilities from samples.
 
-B recordings of one length, S samples, T feature frames, T' output frames, F mel bins, K classes.
-The TorchScript-based exporter of PyTorch traces the graph; the newer exporter fails on a
-bidirectional GRU over an unknown length.
+The graph contains the front end, the normalisation and the network. B recordings of equal length, S
+samples, T feature frames, T' output frames, F mel bins, K classes. The TorchScript-based exporter
+of PyTorch traces the graph. The newer exporter fails on a bidirectional GRU if the number of frames
+is unknown.
 
-All numbers are float32. If all mel bands of a recording contain energy, the scores differ from
-those of PyTorch by at most 1e-3, mostly by 1e-6. In empty bands, the levels of `LogMel` and of the
-graph differ by the rounding of the Fourier transform (see `LogMel`), and scores by up to 4e-3.
+All numbers are float32. If all mel bands of a recording contain energy, the scores differ from the
+scores of PyTorch by at most 1e-3, and usually by 1e-6. In empty bands, `LogMel` and the graph round
+the Fourier transform differently (see `LogMel`). Therefore levels differ there, and scores differ
+by up to 4e-3.
 """
 
 import io
@@ -24,12 +26,12 @@ from wsedtk.core.errors import InputError
 from wsedtk.models.layers import Network, Output
 
 OPSET = 17  # released in 2022
-_MOST_BYTES = 2**31 - 2**24  # of the numbers in a graph; an ONNX file is limited to 2 GiB
-_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first one gives a single frame
+_MOST_BYTES = 2**31 - 2**24  # limit for the tensors of a graph; an ONNX file has at most 2 GiB
+_CHECKED_SECONDS = (0.0, 1.0, 12.34)  # the first duration gives a single frame
 
 
 class Runner(Protocol):
-    """A network with the normalisation of its features, as in `wsedtk.inference`."""
+    """A network with the normalisation of its features; see `wsedtk.inference.network_runner`."""
 
     @property
     def network(self) -> Network:
@@ -43,20 +45,21 @@ class Runner(Protocol):
 
 
 def _waves(rows: Tensor, columns: Tensor, period: int) -> tuple[Tensor, Tensor]:
-    """Return cos and sin of 2 pi r c / period for whole numbers rows (R,) and columns (C,).
+    """Return cos and sin of 2 pi r c / period for whole numbers r in rows and c in columns.
 
-    Both are (R, C), computed in float64 and rounded to float32.
+    rows: (R,); columns: (C,). Both results are (R, C), computed in float64 and rounded to float32.
     """
     angles = 2 * math.pi * ((rows[:, None] * columns) % period).double() / period
     return torch.cos(angles).float(), torch.sin(angles).float()
 
 
 class Frontend(nn.Module):
-    """`LogMel` in float32 for a graph: samples (B, S) of any length to levels (B, T, F).
+    """`LogMel` in float32 for a graph. It turns samples (B, S) into levels (B, T, F).
 
-    A DFT of P * Q points is a DFT of P points, a rotation of each number, and a DFT of Q points
-    (Cooley & Tukey 1965), with sample Q p + q and bin i + P j. Each DFT is a product with two
-    matrices. P and Q are as near to each other as `num_fft` permits.
+    S can be any number. A DFT of P * Q points is computed as a DFT of P points, a rotation of each
+    number, and a DFT of Q points (Cooley & Tukey 1965). Sample indices are Q p + q, and bin indices
+    are i + P j. Each DFT is a product with two matrices. P and Q are as close to each other as
+    `num_fft` permits.
 
     Parameters
     ----------
@@ -95,7 +98,7 @@ class Frontend(nn.Module):
         p, q = torch.arange(self.num_filled), torch.arange(self.num_columns)
         i, j = torch.arange(num_rows), torch.arange(self.num_columns // 2 + 1)
         bins = (i[:, None] + num_rows * j).flatten()  # (P * (Q / 2 + 1))
-        # Bins above num_fft / 2 mirror others.
+        # Bins above num_fft / 2 mirror lower bins, so they are not used.
         is_used = bins <= num_fft // 2
         weights = filters.T[bins.clamp_max(num_fft // 2)] * is_used[:, None]
         self.register_buffer("window", window.float())
@@ -142,16 +145,18 @@ class Frontend(nn.Module):
 
 
 class Graph(nn.Module):
-    """The exported graph: samples (B, S) to clip (B, K), frame (B, T', K) and weight (B, T', K).
+    """The exported graph.
 
-    There is no weight if the pooling function needs none of the network.
+    The input is samples (B, S). The outputs are clip (B, K), frame (B, T', K) and weight
+    (B, T', K). The graph has no output `weight` if the pooling function does not need weights of
+    the network.
 
     Parameters
     ----------
     frontend : FrontendConfig
         The front end of the model.
     runner : Runner
-        The network with the normalisation of its features, on the CPU and with `precise`.
+        The network with the normalisation of its features. It is on the CPU and `precise`.
 
     Raises
     ------
@@ -199,15 +204,15 @@ def trace(graph: Graph) -> bytes:
     Raises
     ------
     Exception
-        Any exception of a network that cannot be traced.
+        If the network cannot be traced. Any exception is possible.
     """
     samples = torch.zeros(2, 3 * graph.network.time_reduction * graph.frontend.config.hop)
     axes = {name: {0: "batch", 1: "frames"} for name in graph.outputs}
     axes.update(samples={0: "batch", 1: "samples"}, clip={0: "batch"})
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # The exporter warns of its age, and of lengths that might become constants; `difference`
-        # detects the latter.
+        # The exporter warns that it is outdated, and that lengths might become constants.
+        # `difference` detects such constants.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph.eval(),
@@ -225,7 +230,7 @@ def trace(graph: Graph) -> bytes:
 def with_metadata(content: bytes, description: str, metadata: Mapping[str, str]) -> bytes:
     """Add a description and metadata to the content of an ONNX file.
 
-    The result is the same for the same input.
+    The same input gives the same bytes.
     """
     import onnx
 
@@ -238,7 +243,7 @@ def with_metadata(content: bytes, description: str, metadata: Mapping[str, str])
 
 
 def difference(content: bytes, graph: Graph) -> float:
-    """Compare the outputs of an ONNX file with those of `LogMel` and the network.
+    """Compare the outputs of an ONNX file with the outputs of `LogMel` and the network.
 
     Parameters
     ----------
@@ -250,15 +255,15 @@ def difference(content: bytes, graph: Graph) -> float:
     Returns
     -------
     float
-        The largest difference on noise of several lengths. Infinite if shapes differ or an output
-        is not a number.
+        The largest difference on noise of several lengths. It is infinite if shapes differ or an
+        output is not finite.
 
     Raises
     ------
     ImportError
         If onnxruntime is not installed.
     Exception
-        Any exception of onnxruntime.
+        If onnxruntime fails. Any exception is possible.
     """
     import onnxruntime
 

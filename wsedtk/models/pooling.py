@@ -1,4 +1,4 @@
-"""Pooling functions: frame probabilities to clip probabilities.
+"""Pooling functions, which turn frame probabilities into clip probabilities.
 
 B clips, T frames, K classes, L frames of a group. Every method is a weighted average over time,
 y = sum_t w x / sum_t w. The methods differ in the weight w:
@@ -19,20 +19,22 @@ y = sum_t w x / sum_t w. The methods differ in the weight w:
 
 alpha and beta are learnt, one for each class, and stay >= 0 (`Pooling.project`). `general` includes
 average (alpha 0, beta 0), linear (0, 1), exp (1, 0), power and auto, and approaches max as alpha
-grows. With `monotone-attention` a frame of higher probability never has a smaller weight: the
+grows. With `monotone-attention`, a frame with a higher probability never has a smaller weight. The
 network only chooses how steeply the weights rise.
 
-The methods are classes of `wsedtk.models.pooling_functions`, which also shows how to write your
-own. The score of a segment is the same average over the frames of the segment (`pool_segments`).
+The methods are classes in `wsedtk.models.pooling_functions`. Its docstring shows how to write a
+user-defined method. The score of a segment is the same average over the frames of the segment
+(`pool_segments`).
 
 **Hierarchical pooling.** He, Shen & Zhang average first within groups of M frames and then over the
 groups. The weight of a group is the mean of the weights of its frames (eqs. (A-4) to (A-6)). As
-written, this changes nothing: the weight of a group times its average is its sum of w x divided by
-M, and the sums telescope. Value and gradient are those of single pooling, for any weights.
+written, this changes nothing. The weight of a group, multiplied by its average, is the sum of w x
+over its frames, divided by M. The sums telescope: they add up to the sum over all frames. Therefore
+value and gradient are the same as in single pooling, for any weights.
 
 The gradients printed in the paper, (8), (A-18), (A-20) and (A-23), follow only under one condition:
 the weights inside an average are constants, and the weights of the groups keep their gradient. The
-gradient of a frame then contains (xs_j - y) instead of the (x_i - y) of single pooling; xs_j is the
+gradient of a frame then contains (xs_j - y), where single pooling has (x_i - y). xs_j is the
 average over the group of the frame.
 
 The derivation (A-7) to (A-11) has one inner average, from frames to groups. The networks of the
@@ -40,29 +42,30 @@ paper have two: 125 frames -> 25 groups of 5 -> 5 groups of 25 -> 1 clip (`group
 does not say whether the second inner average is derived in the same way. There are two readings:
 
     published      only the weights of the first inner average (frames to groups) are constant. xs_j
-                   is the average over the first group of the frame, 5 frames. Therefore groups
-                   [5] and [5, 5] have the same gradient. The values are those of single pooling;
-                   the gradients are exactly those of table A-1.
+                   is the average over the first group of the frame (5 frames). Therefore groups
+                   [5] and [5, 5] have the same gradient. The values are the same as in single
+                   pooling. The gradients are exactly the gradients of table A-1.
     published-all  the weights of every inner average are constant. xs_j is the average over the
-                   last group of the frame, 25 frames for groups [5, 5]. The values are those of
-                   single pooling; the derivation is applied at every stage.
+                   last group of the frame (25 frames for groups [5, 5]). The values are the same as
+                   in single pooling. The derivation is applied at every stage.
 
-Two further hierarchies are for comparison:
+Two further hierarchies allow comparisons:
 
-    plain          all gradients are kept. Values and gradients are those of single pooling. This is
-                   the null hypothesis for the claim of the paper: any difference in the results
-                   from single pooling is noise.
+    plain          all gradients are kept. Values and gradients are the same as in single pooling.
+                   This is the null hypothesis for the claim of the paper: any difference from the
+                   results of single pooling is noise.
     nested         the weights of groups are computed from their averages, w_j = n_j f(xs_j), with
                    n_j real frames in the group. For attention, f is the geometric mean of the
-                   weights of the frames. The values differ. This is not from the paper.
+                   weights of the frames. The values differ from single pooling. This hierarchy is
+                   not from the paper.
 
-If all frames are in one group with constant weights, no weight has a gradient: attention learns
-nothing, and linear and exp lose the term that comes from their weights. This happens if the first
-of `groups` (`published`), or the product of all (`published-all`), is at least the number of
-frames. `wsedtk train` refuses such groups.
+If all frames are in one group with constant weights, no weight has a gradient. Then attention
+learns nothing, and linear and exp lose the term that comes from their weights. This happens if the
+first number of `groups` (`published`), or the product of all numbers (`published-all`), is at least
+the number of frames. `wsedtk train` refuses such groups.
 
 In both published readings, alpha and beta learn only from the differences between groups. `max` and
-`average` are the same with any hierarchy, and ignore it.
+`average` give the same result with any hierarchy, so they ignore it.
 """
 
 import math
@@ -78,7 +81,7 @@ HIERARCHIES = ("published", "published-all", "plain", "nested")
 
 
 def _scaled(w: Tensor, count: Tensor) -> Tensor:
-    """Scale weights (..., T, K) to a maximum of 1 over time; `count` where all of them are 0.
+    """Scale weights (..., T, K) to a maximum of 1 over time. If all are 0, return `count`.
 
     This changes neither the value nor the gradient of an average, and keeps both finite for any
     weights.
@@ -97,22 +100,21 @@ def weighted_average(x: Tensor, w: Tensor, count: Tensor) -> Tensor:
     x : (..., T, K) Tensor
         The values.
     w : (..., T, K) Tensor
-        Weights >= 0. Where all of them are 0, or below the smallest normal number, `count` takes
-        their place.
+        Weights >= 0. If all of them are below the smallest normal number, `count` replaces them.
     count : (..., T, 1) Tensor
         The number of real frames of each value: 0 in the padding.
 
     Returns
     -------
     (..., K) Tensor
-        The averages, 0 where there are no real frames.
+        The averages. They are 0 if there are no real frames.
     """
     w = _scaled(w, count)
     return (w * x).sum(dim=-2) / w.sum(dim=-2).clamp_min(torch.finfo(w.dtype).tiny)
 
 
 def _promoted(a: Tensor) -> Tensor:
-    """Return float32 for half types, the other types unchanged."""
+    """Convert half-precision types to float32. Leave other types unchanged."""
     return a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
 
 
@@ -129,7 +131,7 @@ def _groups(a: Tensor, size: int) -> Tensor:
 
 
 def is_tracing() -> bool:
-    """Whether the network is being traced, for an ONNX graph: lengths are then not known."""
+    """Return whether the network is being traced for an ONNX graph. Then lengths are not known."""
     traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # no stub
     return traced
 
@@ -161,33 +163,33 @@ def _check_hierarchy(hierarchy: str | None, groups: Sequence[int]) -> None:
 
 
 class Pooling(nn.Module):
-    """A pooling function: frame probabilities (B, T, K) to clip probabilities (B, K).
+    """A pooling function.
 
+    It turns frame probabilities (B, T, K) into clip probabilities (B, K).
     `help(wsedtk.models.pooling)` describes the methods and the hierarchies.
 
     Parameters
     ----------
     method : str
         "max", "average", "linear", "exp", "attention", "auto", "power", "general",
-        "monotone-attention", or `package.module:Class` of your own: a subclass of
+        "monotone-attention", or `package.module:Class` of a user-defined subclass of
         `wsedtk.models.pooling_functions.PoolingFunction`.
     num_classes : int
         The number of classes K.
     hierarchy : str, optional
         One of HIERARCHIES: "published", "published-all", "plain" or "nested".
     groups : sequence of int
-        With a hierarchy: the frames of a group at each stage. (5, 5) takes 125 frames to 25, to 5,
-        to 1. The number of frames need not be a multiple.
+        With a hierarchy, the size of the groups at each stage. (5, 5) turns 125 frames into 25
+        groups, then 5 groups, then 1 clip. The last group of a stage can be incomplete.
 
     Attributes
     ----------
     function : PoolingFunction
-        Computes the weights of the frames.
+        The function that computes the weights of the frames.
     needs_weights : bool
-        Whether `forward` needs the weights `w`, which the network learns.
+        Whether `forward` needs the weights `w`, which the network computes.
     alpha, beta : (K,) Parameter
-        Learnt exponents, of the methods that have them. Call `project` after each step of the
-        optimiser.
+        The learnt exponents, if the method has them. Call `project` after each optimiser step.
 
     Raises
     ------
@@ -224,9 +226,10 @@ class Pooling(nn.Module):
         return self.function.needs_weights
 
     def has_constant_weights(self, num_frames: int) -> bool:
-        """Whether the weights of `num_frames` frames have no gradient.
+        """Return whether the weights of `num_frames` frames have no gradient.
 
-        That is so if the constant weights of a published hierarchy are those of one group.
+        They have none if a published hierarchy puts all frames into one group with constant
+        weights.
         """
         if self.function.ignores_hierarchy:
             return False
@@ -236,10 +239,10 @@ class Pooling(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Set learnt parameters below their lowest value to it. Call it after each optimiser step.
+        """Raise learnt parameters to at least their lowest value.
 
-        A clamp in `forward` would set the gradient to 0 instead: a parameter that once falls below
-        would stay there.
+        Call this method after each optimiser step. A clamp in `forward` would set the gradient to 0
+        instead: a parameter that falls below the lowest value would stay there.
         """
         for parameter in self.parameters():
             parameter.clamp_(min=self.function.lowest_parameter)
@@ -255,7 +258,7 @@ class Pooling(nn.Module):
         Returns
         -------
         (B, T, K) Tensor
-            Weights of any scale, 0 in padded frames.
+            Weights on any scale, 0 in padded frames.
         """
         frames = self._frames(x, w, mask)
         return torch.where(frames.count > 0, self.function.weights(frames), 0.0)
@@ -268,16 +271,16 @@ class Pooling(nn.Module):
     ) -> Tensor:
         """Pool frames to clips.
 
-        Half types are promoted to float32, also under autocast; float64 stays float64.
+        Half-precision inputs are converted to float32, even under autocast. float64 stays float64.
 
         Parameters
         ----------
         x : (B, T, K) Tensor
             Frame probabilities in [0, 1].
         w : (B, T, K) Tensor, optional
-            Weights >= 0 of the network, for a method that needs them.
+            Weights >= 0 of the network. Required if the method needs weights.
         mask : (B, T) Tensor of bool, optional
-            True for real frames. By default all are.
+            True for real frames. By default, all frames are real.
 
         Returns
         -------
@@ -286,7 +289,7 @@ class Pooling(nn.Module):
         Raises
         ------
         ValueError
-            If the method needs weights and there are none.
+            If the method needs weights and `w` is None.
         """
         with torch.autocast(x.device.type, enabled=False):
             frames = self._frames(x, w, mask)
@@ -299,7 +302,7 @@ class Pooling(nn.Module):
             return weighted_average(frames.x, weights, frames.count)
 
     def _frames(self, x: Tensor, w: Tensor | None, mask: Tensor | None) -> Frames:
-        """Return what the weights of frames (B, T, K) can depend on."""
+        """Return frames (B, T, K) with all values that their weights can depend on."""
         if self.needs_weights and w is None:
             raise ValueError(f"{self.method} pooling needs the frame weights w")
         x = _promoted(x)
@@ -319,11 +322,11 @@ class Pooling(nn.Module):
         self, frames: Frames, weights: Tensor, stage: int, size: int
     ) -> tuple[Frames, Tensor]:
         """Pool groups of `size` frames. Return the groups as frames, with their weights."""
-        if not is_tracing():  # the length of a trace is not known
+        if not is_tracing():  # in a trace, the length is not known
             size = min(size, frames.x.shape[1])
         count = _groups(frames.count, size)  # (B, J, L, 1)
         inner = _groups(weights, size)  # (B, J, L, K)
-        # He, Shen & Zhang 2019, eq. (A-5). An incomplete last group counts by its frames.
+        # He, Shen & Zhang 2019, eq. (A-5). An incomplete last group has a smaller weight.
         weights = inner.sum(dim=2) / size
         if self.hierarchy == "published-all" or (self.hierarchy == "published" and stage == 0):
             inner = inner.detach()
@@ -338,7 +341,7 @@ class Pooling(nn.Module):
         return groups, weights
 
     def extra_repr(self) -> str:
-        """Return what `print` shows of the module."""
+        """Return the text that `print` shows for the module."""
         text = f"{self.method}, num_classes={self.num_classes}"
         if self.hierarchy:
             text += f", hierarchy={self.hierarchy}, groups={list(self.groups)}"
@@ -346,7 +349,7 @@ class Pooling(nn.Module):
 
 
 def segment_of_frame(num_frames: int, samples_per_frame: int, samples_per_segment: int) -> Tensor:
-    """Return the segment of each frame: the one that contains the centre of the frame.
+    """Return for each frame the segment that contains the centre of the frame.
 
     Parameters
     ----------
@@ -376,12 +379,12 @@ def pool_segments(
     x : (B, T, K) Tensor
         Frame probabilities.
     w : (B, T, K) Tensor or None
-        Weights of the network. Attention normalises them over each segment; the steepness of
-        monotone attention remains that of the clip.
+        Weights of the network. Attention normalises them over each segment. Monotone attention uses
+        the steepness of the clip for all its segments.
     mask : (B, T) Tensor of bool
         True for real frames.
     segments : (T,) Tensor
-        As `segment_of_frame` returns them.
+        The segment of each frame, as returned by `segment_of_frame`.
 
     Returns
     -------

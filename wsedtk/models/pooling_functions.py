@@ -11,10 +11,10 @@ B clips, T frames, K classes. A user-defined pooling function is one class:
         def weights(self, frames: Frames) -> Tensor:
             return frames.x**2
 
-`--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` use it, alone
-and with a hierarchy. The model directory then names `my_module:Square`. Wherever the model is used,
-`my_module` must be importable, and the environment variable WSEDTK_NETWORKS must name it (see
-`wsedtk.models.checkpoint`).
+`--set pooling=my_module:Square` and `wsedtk.Pooling("my_module:Square", num_classes)` use it, with
+or without a hierarchy. The model directory then contains the name `my_module:Square`. On each
+machine that uses the model, `my_module` must be importable, and the environment variable
+WSEDTK_NETWORKS must name it (see `wsedtk.models.checkpoint`).
 """
 
 import abc
@@ -29,18 +29,18 @@ from wsedtk.core.registry import Registry
 
 SoftmaxOver = Literal["time", "class"]
 
-_SMALLEST_BASE = 1e-7  # of x^beta, whose gradient is not finite at x = 0 if beta < 1
+_SMALLEST_BASE = 1e-7  # smallest x in x^beta: the gradient is not finite at x = 0 if beta < 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frames:
-    """The frames that get weights. With a hierarchy, also the groups of frames.
+    """The frames, or with a hierarchy the groups of frames, that get weights.
 
     Attributes
     ----------
     x : (B, T, K) Tensor
-        Probabilities in [0, 1] of float32 or float64: of the frames, or averaged over each group. 0
-        in padded frames.
+        Probabilities of the frames, or their averages over each group, in [0, 1]. The dtype is
+        float32 or float64. They are 0 in padded frames.
     count : (B, T, 1) Tensor
         The number of real frames: 1 for a frame, 0 for a padded frame, any number for a group.
     learnt : mapping of str to Tensor
@@ -61,7 +61,7 @@ class Frames:
         Raises
         ------
         ValueError
-            If the network computed none.
+            If the network computed no weights.
         """
         if self.network_weights is None:
             raise ValueError("there are no weights of the network; set needs_weights = True")
@@ -69,9 +69,10 @@ class Frames:
 
 
 class PoolingFunction(abc.ABC):
-    """The weights of the frames in the clip probability, y = sum_t w x / sum_t w.
+    """A pooling function: it computes the weights w in y = sum_t w x / sum_t w.
 
-    A subclass defines `weights`, and is constructed without arguments.
+    y is the clip probability, and x are the frame probabilities. A subclass defines `weights`, and
+    is constructed without arguments.
 
     Attributes
     ----------
@@ -82,8 +83,8 @@ class PoolingFunction(abc.ABC):
     ignores_hierarchy : bool
         Whether the clip probability is the same with any hierarchy.
     lowest_parameter : float
-        The lowest value of a learnt parameter; `-math.inf` for no limit. After each training step,
-        lower values are set to this one.
+        The lowest value of a learnt parameter; `-math.inf` means no limit. After each training
+        step, lower values are set to this value.
     """
 
     needs_weights: ClassVar[bool] = False
@@ -98,20 +99,22 @@ class PoolingFunction(abc.ABC):
         Parameters
         ----------
         frames : Frames
-            The frames, and what the weights can depend on.
+            The frames, with all values that the weights can depend on.
 
         Returns
         -------
         (B, T, K) Tensor
-            Weights >= 0 of any scale. The weights of padded frames are not used.
+            Weights >= 0 on any scale. The weights of padded frames are not used.
         """
 
     def parameters(self, num_classes: int) -> Mapping[str, Tensor]:
-        """Return the start values of the learnt parameters, by name. By default there are none."""
+        """Return the initial values of the learnt parameters, by name. The default is none."""
         return {}
 
     def activate(self, logit: Tensor, real: Tensor, softmax_over: SoftmaxOver) -> Tensor:
-        """Turn the output of the network's linear layer into weights >= 0. By default a softmax.
+        """Turn the output of the network's linear layer into weights >= 0.
+
+        The default is a softmax.
 
         Parameters
         ----------
@@ -120,8 +123,7 @@ class PoolingFunction(abc.ABC):
         real : (B, T, 1) Tensor of bool
             False for padded frames.
         softmax_over : {"time", "class"}
-            Whether the weights of a class over the frames, or those of a frame over the classes,
-            add up to 1.
+            Whether weights add up to 1 over the frames of a class, or over the classes of a frame.
 
         Returns
         -------
@@ -137,7 +139,7 @@ POOLINGS: Registry[type[PoolingFunction]] = Registry("pooling", "wsedtk.models.p
 
 
 def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
-    """Return weights of given logarithms, scaled so that they are finite.
+    """Compute weights from their logarithms, scaled so that they are finite.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def exponential(logarithm: Tensor, count: Tensor) -> Tensor:
 
 @POOLINGS.register("max")
 class Max(PoolingFunction):
-    """1 at the first maximum, else 0. Wang, Li & Metze 2019, table 1."""
+    """The weight is 1 at the first maximum, otherwise 0. Wang, Li & Metze 2019, table 1."""
 
     ignores_hierarchy = True
 
@@ -168,7 +170,7 @@ class Max(PoolingFunction):
 
 @POOLINGS.register("average")
 class Average(PoolingFunction):
-    """1. Wang, Li & Metze 2019, table 1."""
+    """The weight is 1. Wang, Li & Metze 2019, table 1."""
 
     ignores_hierarchy = True
 
@@ -178,7 +180,7 @@ class Average(PoolingFunction):
 
 @POOLINGS.register("linear")
 class Linear(PoolingFunction):
-    """x. Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, eq. (6)."""
+    """The weight is x. Wang, Li & Metze 2019, table 1; He, Shen & Zhang 2019, eq. (6)."""
 
     def weights(self, frames: Frames) -> Tensor:
         return frames.x
@@ -186,7 +188,7 @@ class Linear(PoolingFunction):
 
 @POOLINGS.register("exp")
 class Exponential(PoolingFunction):
-    """exp(x). Wang, Li & Metze 2019, table 1."""
+    """The weight is exp(x). Wang, Li & Metze 2019, table 1."""
 
     def weights(self, frames: Frames) -> Tensor:
         return exponential(frames.x, frames.count)
@@ -194,7 +196,7 @@ class Exponential(PoolingFunction):
 
 @POOLINGS.register("attention")
 class Attention(PoolingFunction):
-    """Weights that the network computes. Wang, Li & Metze 2019, table 1 and section 3.1."""
+    """The network computes the weight. Wang, Li & Metze 2019, table 1 and section 3.1."""
 
     needs_weights = True
 
@@ -204,7 +206,10 @@ class Attention(PoolingFunction):
 
 @POOLINGS.register("auto")
 class Auto(PoolingFunction):
-    """exp(alpha x), with alpha >= 0 learnt for each class. McFee, Salamon & Bello 2018."""
+    """The weight is exp(alpha x). alpha >= 0 is learnt for each class.
+
+    McFee, Salamon & Bello 2018.
+    """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
         """Return alpha = 1."""
@@ -216,7 +221,10 @@ class Auto(PoolingFunction):
 
 @POOLINGS.register("power")
 class Power(PoolingFunction):
-    """x^beta, with beta >= 0 learnt for each class. Liu et al. 2020, arXiv 2010.09985."""
+    """The weight is x^beta. beta >= 0 is learnt for each class.
+
+    Liu et al. 2020, arXiv 2010.09985.
+    """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
         """Return beta = 1, which is linear pooling."""
@@ -228,9 +236,9 @@ class Power(PoolingFunction):
 
 @POOLINGS.register("general")
 class General(PoolingFunction):
-    """x^beta exp(alpha x), with both learnt for each class.
+    """The weight is x^beta exp(alpha x). alpha and beta are learnt for each class.
 
-    Wang, Li & Metze 2019 propose it in section 4.
+    Wang, Li & Metze 2019 propose this function in section 4.
     """
 
     def parameters(self, num_classes: int) -> dict[str, Tensor]:
@@ -244,10 +252,11 @@ class General(PoolingFunction):
 
 @POOLINGS.register("monotone-attention")
 class MonotoneAttention(PoolingFunction):
-    """exp(a x), with a >= 0 computed by the network for each clip and class.
+    """The weight is exp(a x). The network computes a >= 0 for each clip and class.
 
-    A frame of higher probability never has a smaller weight: the network only chooses how steeply
-    the weights rise. Wang, Li & Metze 2019, section 4, ask for such a function.
+    A frame with a higher probability never has a smaller weight. The network only chooses how
+    steeply the weights rise. Wang, Li & Metze 2019 ask for a function with this property in
+    section 4.
     """
 
     needs_weights = True

@@ -1,4 +1,4 @@
-"""The best and the worst clips of systems on a page, as pictures over time with their sound.
+"""Pictures and sounds of the best and the worst clips of systems, for a report page.
 
 N clips, T frames, F mel bins, K classes.
 """
@@ -40,15 +40,15 @@ class ClipPages:
     Parameters
     ----------
     group : sequence of Scored
-        Folders of the same set, one per system, with frame scores and their reference. At most
-        `MAX_SYSTEMS` are drawn.
+        Evaluated folders of the same set, one for each system. They have frame scores and a
+        reference. At most `MAX_SYSTEMS` are drawn.
     sounds : int
-        The number of sounds that the page may still hold.
+        The number of sounds that can still be added to the page.
 
     Attributes
     ----------
     sounds : int
-        The number that is left.
+        The number of sounds that can still be added.
     """
 
     def __init__(self, group: Sequence[Scored], sounds: int) -> None:
@@ -58,7 +58,7 @@ class ClipPages:
         features = [one.features for one in self._group if one.features is not None]
         self._features = features[0] if features else None
         self._recordings, self.sounds = group[0].recordings, sounds
-        self._without_sound: list[str] = []  # why, for each such clip
+        self._without_sound: list[str] = []  # the reason for each missing sound
         # (systems, N)
         self._errors = np.stack([comparisons.clip_errors(one) for one in self._group])
 
@@ -96,7 +96,7 @@ class ClipPages:
             )
 
     def _spectrogram(self, name: str) -> Spectrogram | None:
-        """Return the features of a clip, if they are there."""
+        """Return the features of a clip, or None if there are none."""
         if self._features is None:
             return None
         row = self._features.rows([name])[0]
@@ -108,7 +108,7 @@ class ClipPages:
         )
 
     def _sound(self, name: str, duration: float) -> bytes | None:
-        """Return a clip as MP3. None if there is no recording, or if it does not fit."""
+        """Return a clip as MP3. None if its recording is missing, unreadable or beyond a limit."""
         path = self._recordings.get(name)
         if path is None:
             return None

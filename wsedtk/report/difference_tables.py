@@ -63,7 +63,7 @@ def _add_table(page: Page, first: str, rows: Sequence[Row], shown: Sequence[Colu
 
 
 def _directions(shown: Iterable[Column], metrics: Iterable[Description]) -> str:
-    """Return a sentence that names the figures for which lower is better. "" if there are none."""
+    """Return a sentence that names the metrics for which lower is better. "" if there are none."""
     lower = {metric.name for metric in metrics if metric.direction == "lower"}
     headings = [one.heading for one in shown if f"{one.section}.{one.key}" in lower]
     return f" Lower is better: {', '.join(headings)}." if headings else ""
@@ -72,8 +72,8 @@ def _directions(shown: Iterable[Column], metrics: Iterable[Description]) -> str:
 def add_differences(page: Page, found: Iterable[Scored]) -> None:
     """Add the differences of systems of the same set and mode, if there are several.
 
-    If a system was trained with several seeds, means over seeds are shown and compared. Else each
-    system is compared with the first one.
+    If a system was trained with several seeds, means over seeds are shown and compared. Otherwise,
+    each system is compared with the first system.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def add_differences(page: Page, found: Iterable[Scored]) -> None:
 
 
 def _add_over_clips(page: Page, groups: Sequence[Sequence[Scored]]) -> None:
-    """Add the differences of each system from the first one of its group."""
+    """Add the differences between each system and the first system of its group."""
     reports = [one.report for group in groups for one in group]
     shown, rows = columns(Place.PAGE, reports), []
     for group in groups:

@@ -1,8 +1,8 @@
 """The model card: README.md of a model directory.
 
 wsedtk writes the text between two marks, and replaces it when the model or its scores change. The
-text outside the marks, above all the licence, belongs to the owner. The same files give the same
-card. It contains no path, host name or user name.
+owner of the model writes the text outside the marks, such as the licence. wsedtk does not change
+it. The same files give the same card. The generated text contains no path, host name or user name.
 """
 
 import logging
@@ -38,7 +38,7 @@ _MARKED = re.compile(
 )
 _FRONT_MATTER = re.compile(r"---\r?\n(.*?)^---\r?$", re.MULTILINE | re.DOTALL)
 _NOT_SETTINGS = ("init", "made_by", "processes", "resume_seconds", "keep_checkpoints")
-# What the card says about a training run: key of model.yaml, and words.
+# Properties of a training run: key in model.yaml, and text on the card.
 _TRAINING = {
     "wsedtk": "wsedtk",
     "commit": "commit",
@@ -55,9 +55,9 @@ _TRAINING = {
 
 
 def facts(dataset: DataSet) -> dict[str, str | int | float | None]:
-    """Return the text of a card about a data set that a model was trained with.
+    """Return the properties of a training set that the card shows.
 
-    Training writes this mapping into model.yaml.
+    They are stored in model.yaml during training.
     """
     official, corpus = dataset.info.get("official_clips"), dataset.info.get("corpus")
     return {
@@ -78,7 +78,7 @@ def _header(cells: Sequence[str]) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Return text as a block of code. No line of the text can end the block."""
+    """Return text as a code block that no line of the text can end."""
     text = text.replace("<!--", "<!- -").rstrip("\n")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}yaml\n{text}\n{fence}"
@@ -136,7 +136,7 @@ def _data_rows(trained: Mapping[str, Any]) -> list[str]:
 
 
 def _training(trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the known properties of the training run: words, and a value."""
+    """Yield the name and the value of each known property of the training run."""
     for key, words in _TRAINING.items():
         value = trained.get(key)
         if value is not None:
@@ -144,7 +144,7 @@ def _training(trained: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _settings(folder: Path) -> str:
-    """Return the training configuration as a block of code. "" if there is none."""
+    """Return the training configuration as a code block. "" if there is none."""
     path = folder / "config.yaml"
     settings = config.read_yaml(path) if path.is_file() else None
     if not isinstance(settings, dict):
@@ -175,9 +175,9 @@ def _score_row(folder: Path, report: Mapping[str, Any]) -> str:
 
 
 def _scored(folder: Path, fingerprint: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield (folder, report) of the evaluated folders that are of this model.
+    """Yield (folder, report) of each evaluated folder of this model.
 
-    Folders of an earlier model are left out.
+    Folders of an earlier model are skipped.
     """
     for path in sorted(folder.glob("*/*/report.json")):
         report = report_data.read_report(path)
@@ -202,9 +202,9 @@ def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str
     folder : path-like
         A model directory.
     spec : ModelSpec
-        Its model.
+        The content of its model.yaml.
     fingerprint : str
-        Its fingerprint.
+        The fingerprint of the model.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def generated(folder: PathLike, spec: ModelSpec, fingerprint: str | None) -> str
 
 
 def _read(path: Path) -> str | None:
-    """Return the text of a card, with its line ends. None if it can't be read."""
+    """Return the text of a card, with its line ends. None if it cannot be read."""
     try:
         return path.read_bytes().decode() if path.is_file() else None
     except (OSError, UnicodeDecodeError):
@@ -280,7 +280,7 @@ def faults(folder: PathLike, fingerprint: str | None) -> list[str]:
     ----------
     folder : path-like
     fingerprint : str
-        That of the model.
+        The fingerprint of the model.
 
     Raises
     ------

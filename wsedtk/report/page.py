@@ -17,7 +17,7 @@ from wsedtk.report.rendering import part, render
 
 # Browsers enforce this policy.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
-_LONGEST_NAME = 200  # bytes of a file name, of which file systems allow 255
+_LONGEST_NAME = 200  # bytes in a file name; file systems allow 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """The heading of a column. is_text: whether its cells hold words, not numbers."""
+    """The heading of a column. is_text: whether its cells contain words, not numbers."""
 
     heading: str
     is_text: bool = False
 
 
 def table(header: Sequence[str], rows: Iterable[Row], text_columns: Iterable[int] = ()) -> Markup:
-    """Return a table as HTML. It scrolls by itself in a narrow window.
+    """Return a table as HTML. In a narrow window, the table can be scrolled.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def table(header: Sequence[str], rows: Iterable[Row], text_columns: Iterable[int
         Headings of the columns.
     rows : iterable of Row
     text_columns : iterable of int
-        Numbers of the columns that hold words.
+        Numbers of the columns that contain words.
     """
     words = set(text_columns)
     headings = [Heading(name, number in words) for number, name in enumerate(header)]
@@ -80,12 +80,12 @@ def note(text: str) -> Markup:
 
 
 class Page:
-    """A page under construction.
+    """A page to which parts are added.
 
     Parameters
     ----------
     folder : path-like, optional
-        A folder into which each figure is also written as a file.
+        A folder. Each figure is also written into it as a file.
     kind : {"png", "svg", "pdf"}
         The format of these files.
     """
@@ -96,7 +96,7 @@ class Page:
         self._sections: list[str] = []
 
     def add(self, html: str) -> None:
-        """Add a part that is HTML."""
+        """Add a part as HTML."""
         self.parts.append(Markup(html))
 
     def section(self, title: str) -> None:
@@ -110,7 +110,7 @@ class Page:
         Parameters
         ----------
         name : str
-            Becomes the name of the file.
+            The name of the figure, which becomes part of the file name.
         figure : matplotlib Figure
         content : bytes, optional
             The figure as PNG, if it is known.
@@ -142,10 +142,10 @@ class Page:
         name : str
         figure : matplotlib Figure
         alt : str
-            Describes the figure in words. By default the name.
+            The description of the figure in words. By default, the name.
         caption : str or Markup
         of_clip : bool
-            Whether it shows a clip over time. Two of these fit on a printed page.
+            Whether the figure shows a clip over time. Two such figures fit on a printed page.
         sound : bytes, optional
             An MP3 file, whose player is shown below the figure.
         """

@@ -1,6 +1,6 @@
 """A picture of the scores and events of one recording, in constant memory.
 
-C columns, T frames, R feature frames per frame, F mel bins, K classes.
+C columns, T frames, R feature frames in an output frame, F mel bins, K classes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,11 +11,11 @@ from wsedtk.core.types import Floats
 from wsedtk.data.events import Event
 from wsedtk.inference.sliding_windows import Detector
 
-MOST_COLUMNS = 1500  # of a picture, at least; twice as many at most
+MOST_COLUMNS = 1500  # a long recording gives this number to twice this number of columns
 
 
 class Overview:
-    """The maxima of a curve's frames over equal spans of time, as the columns of a picture."""
+    """The columns of a picture: the maxima of a curve over equal spans of time."""
 
     def __init__(self) -> None:
         self.span = 1  # frames per column
@@ -41,7 +41,7 @@ class Overview:
         Raises
         ------
         ValueError
-            If nothing was added.
+            If no frames were added.
         """
         if self._columns is None or self._rest is None:
             raise ValueError("expected frames; none were added")
@@ -60,7 +60,7 @@ class RecordingPicture:
     labels : sequence of str
         The K classes to show.
     thresholds : (K,)
-        Their frame thresholds.
+        The frame thresholds of these classes.
     """
 
     def __init__(self, detector: Detector, labels: Sequence[str], thresholds: Floats) -> None:
@@ -68,7 +68,7 @@ class RecordingPicture:
         self._curve, self._spectrogram = Overview(), Overview()
 
     def add(self, scores: Floats, features: Floats) -> None:
-        """Add frame scores (T, K), and the log-mel features (T * R, F) of the same time."""
+        """Add frame scores (T, K), and the log-mel features (T * R, F) of the same frames."""
         self._curve.add(scores)
         self._spectrogram.add(features)
 
@@ -80,7 +80,7 @@ class RecordingPicture:
         name : str
             The name of the recording.
         seconds : float
-            Its duration.
+            The duration of the recording in seconds.
         events : iterable of Event
         """
         from wsedtk.report import plots  # slow to import

@@ -27,19 +27,19 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, /, **values: Any) -> str:
-    """Return a template with these values as text. In HTML, all but Markup is escaped."""
+    """Fill a template with values. In HTML, all values except Markup are escaped."""
     return _environment().get_template(template).render(values)
 
 
 def part(macro: str, /, **values: Any) -> Markup:
-    """Return a macro of parts.html with these values as HTML."""
+    """Call a macro of parts.html with values, and return HTML."""
     module = _environment().get_template("parts.html").module
     function: Callable[..., str] = getattr(module, macro)
     return Markup(function(**values))
 
 
 def breakable(name: str) -> Markup:
-    """Return a name as HTML that breaks after slashes and underscores."""
+    """Return a name as HTML in which lines can break after slashes and underscores."""
     return Markup(re.sub("([/_])(?=.)", r"\1<wbr>", str(escape(name))))
 
 

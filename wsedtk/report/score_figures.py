@@ -22,14 +22,14 @@ from wsedtk.report.clip_pages import MAX_SYSTEMS
 from wsedtk.report.page import Cell, Page, Row, table
 from wsedtk.report.plots import Curve, Figure, Interval, Panel, Point, SystemErrors, SystemFigures
 
-MOST_PANELS = 20  # Most classes whose curves are drawn. Of more, the best and the worst are.
+MOST_PANELS = 20  # limit for the classes with curves; beyond it, the best and worst are drawn
 NUM_WORST = 15  # classes with the most errors in the picture of errors
 NUM_NAMED = 3  # classes named in a cell
 MAX_MODES = 3  # ways of decoding that are marked in curves
 
 
 def one_a_system(group: Iterable[Scored]) -> list[Scored]:
-    """Return one folder of each system: the one that was decoded from frames, else the first."""
+    """Return one folder of each system. Folders that were decoded from frames take precedence."""
     chosen: dict[str, Scored] = {}
     for one in group:
         if one.system not in chosen or one.by_frames:
@@ -43,7 +43,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     Raises
     ------
     InputError
-        If it can't be read, or lacks a column that is drawn.
+        If the history cannot be read, or lacks a column that is drawn.
     """
     try:
         lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
@@ -56,7 +56,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 
 def _pooling(folder: Path) -> str:
-    """Return the pooling of a model directory, with its hierarchy. "" without a model."""
+    """Return the pooling of a model directory, with its hierarchy. "" if there is no model."""
     path = folder / "model.yaml"
     described = read_yaml(path) if path.exists() else None
     if not isinstance(described, dict):
@@ -87,7 +87,7 @@ def pooling_figure(group: Sequence[Scored], poolings: Mapping[str, str]) -> Figu
 
 
 def add_poolings(page: Page, found: Iterable[Scored], systems: Mapping[str, Path]) -> None:
-    """Add a figure for each set and mode that several systems were evaluated on.
+    """Add a figure for each set and mode with which several systems were evaluated.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def _curve(system: int, values: Floats, truth: Booleans) -> Curve:
 
 
 def _panels(one: Scored, occurring: Sequence[int], section: str) -> tuple[list[int], str]:
-    """Return which of the occurring classes are drawn, and what a caption calls them."""
+    """Return the occurring classes that are drawn, and their description in a caption."""
     if len(occurring) <= MOST_PANELS:
         return list(occurring), "every class that occurs"
     classes = one.report["classes"]

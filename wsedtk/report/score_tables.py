@@ -43,7 +43,7 @@ def by_set(found: Iterable[Scored]) -> dict[str, list[Scored]]:
 
 
 def page_columns(found: Iterable[Scored]) -> list[Column]:
-    """Return the columns of the first table that at least one folder has figures of."""
+    """Return the columns of the first table for which at least one folder has a figure."""
     reports = [one.report for one in found]
     return measured(columns(Place.PAGE, reports), reports)
 
@@ -74,7 +74,7 @@ def comparison(found: Sequence[Scored]) -> Markup:
 
 
 def coverage(found: Iterable[Scored]) -> Iterator[str]:
-    """Yield how many of its official clips each set was evaluated on."""
+    """Yield, for each set, the number of its official clips that were evaluated."""
     for name, group in by_set(found).items():
         clips = group[0].report["clips"]
         scored, official = clips["scored"], clips["official"]
@@ -112,7 +112,7 @@ def _threshold(value: float) -> str:
 def class_tables(one: Scored) -> Markup:
     """Return a table of all classes.
 
-    Of many classes, the best and the worst are shown, and all of them are folded up.
+    If there are many classes, the best and the worst are shown, and the full table is collapsed.
     """
     classes, extremes = one.report["classes"], report_data.extreme_classes(one.report)
     whole = _class_table(one, classes)
@@ -129,7 +129,7 @@ def class_tables(one: Scored) -> Markup:
 def classes_side_by_side(group: Sequence[Scored]) -> Markup:
     """Return a table of the F1 and threshold of each class in every folder of one set.
 
-    Of many classes, the best and the worst of the first folder are shown.
+    If there are many classes, the best and the worst of the first folder are shown.
     """
     first = group[0]
     section = "segment" if first.has_events else "tagging"
@@ -149,7 +149,7 @@ def classes_side_by_side(group: Sequence[Scored]) -> Markup:
 
 
 def notes(found: Iterable[Scored]) -> Iterator[str]:
-    """Yield which classes PSDS averages, and why intervals that were asked for are missing."""
+    """Yield notes on the classes that PSDS averages, and on missing intervals."""
     for name, group in by_set(found).items():
         for text in dict.fromkeys(report_data.psds_note(one.report) for one in group):
             if text:

@@ -1,1 +1,1 @@
-"""The networks of wsedtk: one module, one class each."""
+"""The networks of wsedtk. Each module contains one network."""

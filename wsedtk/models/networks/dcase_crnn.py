@@ -1,7 +1,7 @@
 """The CRNN for DCASE 2017 of Wang, Li & Metze 2019, figure 2 left.
 
-B clips, T frames, F mel bins, C channels, K classes. It has 936,041 parameters with 64 mel bins and
-17 classes, without attention.
+B clips, T frames, F mel bins, C channels, K classes. The network has 936,041 parameters with 64 mel
+bins and 17 classes, without attention.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ from wsedtk.models.pooling import Pooling
 class DcaseCrnn(Network):
     """Three 5x5 convolutions with ReLU and max-pooling, a bidirectional GRU, one output layer.
 
-    T feature frames become T / 4 output frames (10 per second of Wang's 40). There is no batch
-    norm. Convolutions and output layer start with Xavier-uniform weights and zero biases.
-    `layers.init_gru` initialises the GRU.
+    T feature frames become T / 4 output frames: Wang's 40 feature frames per second become 10.
+    There is no batch norm. Convolutions and output layer start with Xavier-uniform weights and zero
+    biases. `layers.init_gru` initialises the GRU.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class DcaseCrnn(Network):
     Raises
     ------
     ValueError
-        If the sizes do not fit.
+        If `num_mels` or the length of `channels` is wrong.
     """
 
     time_reduction = 4
@@ -86,7 +86,7 @@ class DcaseCrnn(Network):
         for conv, factor in ((self.conv1, 1), (self.conv2, 2), (self.conv3, 2)):
             x = conv(zero_padding(x, mask))
             x = nn.functional.max_pool2d(x, (factor, 2))  # (B, C, T / factor, F / 2)
-            x = torch.relu(x)  # the same as before the max-pooling, on fewer numbers
+            x = torch.relu(x)  # same result as ReLU before max-pooling, but cheaper
             mask = pool_mask(mask, factor)
         x = x.permute(0, 2, 1, 3).flatten(2)  # (B, T', C * F')
         return self.head(self.dropout(run_gru(self.gru, self.dropout(x), mask)), mask)

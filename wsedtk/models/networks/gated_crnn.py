@@ -1,10 +1,10 @@
 """The gated CRNN of He, Shen & Zhang 2019, figure 3.
 
-B clips, T frames, F mel bins, C channels, H hidden units, K classes. It has 1,755,281 parameters
-with 80 mel bins and 17 classes, without attention. The paper gives no widths, and calls the network
-similar to that of Xu, Kong, Wang & Plumbley (ICASSP 2018): the widths here are theirs. The
-max-pooling over time follows from the frame rates in the paper. The dropout rate is not from a
-paper.
+B clips, T frames, F mel bins, C channels, H hidden units, K classes. The network has 1,755,281
+parameters with 80 mel bins and 17 classes, without attention. The paper gives no widths, but says
+that the network is similar to the network of Xu, Kong, Wang & Plumbley (ICASSP 2018). The widths
+here are taken from Xu et al. The max-pooling over time follows from the frame rates in the paper.
+The dropout rate does not come from a paper.
 """
 
 from collections.abc import Sequence
@@ -49,10 +49,10 @@ class GatedCrnn(Network):
     """Blocks of two gated convolutions, one more convolution, a bidirectional GRU, an output layer.
 
     A block ends with dropout and max-pooling. With the default `time_pools`, T feature frames
-    become T / 4 output frames (12.5 per second of He's 50). Convolutions and output layer start
-    with Xavier-uniform weights and zero biases. The paper does not give the initial weights of the
-    GRU; here they are those of the other networks (`layers.init_gru`). In training, batch norm
-    includes padded frames.
+    become T / 4 output frames: He's 50 feature frames per second become 12.5. Convolutions and
+    output layer start with Xavier-uniform weights and zero biases. The paper does not give the
+    initial weights of the GRU. `layers.init_gru` initialises it, as in the other networks. In
+    training, batch norm includes padded frames.
 
     Parameters
     ----------
@@ -72,15 +72,15 @@ class GatedCrnn(Network):
         The dropout rate, from 0 to 1.
     gru_gate : bool
         Whether half of the GRU's outputs gate the other half by a sigmoid, as in Xu et al. The
-        paper does not say.
+        paper does not specify this.
     attention_softmax : {"time", "class"}
         Whether the softmax of attention weights runs over the frames of a class, or over the
-        classes of a frame as in Xu et al. The paper does not say.
+        classes of a frame as in Xu et al. The paper does not specify this.
 
     Raises
     ------
     ValueError
-        If an option is wrong, or the sizes do not fit.
+        If an option is wrong, or `num_mels` does not fit the number of blocks.
     """
 
     def __init__(

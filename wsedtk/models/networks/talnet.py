@@ -1,8 +1,8 @@
 """TALNet of Wang, Li & Metze 2019, figure 2 right.
 
-B clips, T frames, F mel bins, C channels, E embedding size, K classes. It has 9,980,527 parameters
-with 64 mel bins and 527 classes, without attention. The tensors are named as in the authors'
-published weights.
+B clips, T frames, F mel bins, C channels, E embedding size, K classes. The network has 9,980,527
+parameters with 64 mel bins and 527 classes, without attention. The tensors have the same names as
+in the authors' published weights.
 """
 
 import torch
@@ -25,7 +25,7 @@ from wsedtk.models.pooling import Pooling
 class ConvBlock(nn.Module):
     """A 3x3 convolution, batch norm and ReLU.
 
-    As published, weights are Xavier-uniform and biases are PyTorch's default.
+    As in the published code, weights start as Xavier-uniform and biases as PyTorch's default.
     """
 
     def __init__(self, num_inputs: int, num_outputs: int) -> None:
@@ -43,12 +43,13 @@ class ConvBlock(nn.Module):
 class TalNet(Network):
     """Convolutions with max-pooling, a bidirectional GRU and one output layer.
 
-    The first two max-poolings halve time and frequency, later ones halve frequency alone: T feature
-    frames become T / 4 output frames (10 per second of Wang's 40). With f frequency bins after the
-    max-pooling, a pooled layer has E / f channels. A layer without max-pooling has 2 E / f, with f
-    of its input. The published network has 32, 32, 64, 64, 128, 128, 256, 256, 512, 512 channels.
-    Frame probabilities are clamped to [1e-7, 1 - 1e-7]. In training, batch norm includes padded
-    frames, as published.
+    The first two max-poolings halve time and frequency. Later ones only halve frequency. T feature
+    frames become T / 4 output frames: Wang's 40 feature frames per second become 10. A layer with
+    max-pooling has E / f channels, where f is the number of frequency bins after the max-pooling. A
+    layer without max-pooling has 2 E / f channels, where f is the number of frequency bins of its
+    input. The published network has 32, 32, 64, 64, 128, 128, 256, 256, 512, 512 channels. Frame
+    probabilities are clamped to [1e-7, 1 - 1e-7]. In training, batch norm includes padded frames,
+    as in the published code.
 
     Parameters
     ----------
@@ -57,16 +58,16 @@ class TalNet(Network):
     num_mels : int
         The number of mel bins F, a multiple of 2 ** num_pools.
     embedding_size : int
-        The size E of the GRU's inputs and outputs, an even multiple of num_mels / 2.
+        The size E of the GRU's inputs and outputs: an even number, and a multiple of num_mels / 2.
     num_convs : int
         The number of convolutions, a multiple of `num_pools`.
     num_pools : int
-        The number of max-poolings, at equal distances.
+        The number of max-poolings. Each one follows num_convs / num_pools convolutions.
 
     Raises
     ------
     ValueError
-        If the sizes do not fit.
+        If a size does not fit the others.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class TalNet(Network):
         self.time_reduction = 2 ** min(num_pools, 2)
         num_inputs, num_bins = 1, num_mels
         for number in range(1, num_convs + 1):
-            # For a pooled layer this is E / f too: its max-pooling halves num_bins.
+            # For a layer with max-pooling, this equals E / f, because max-pooling halves num_bins.
             num_outputs = 2 * embedding_size // num_bins
             self.add_module(f"conv{number}", ConvBlock(num_inputs, num_outputs))
             num_inputs = num_outputs

@@ -22,7 +22,7 @@ class ErrorRates(NamedTuple):
 
 
 class SystemErrors(NamedTuple):
-    """The errors of a system: false negatives and false positives (M,) of M classes."""
+    """The errors of a system: false negatives and false positives (M,) for M classes."""
 
     name: str
     missed: Integers
@@ -30,7 +30,7 @@ class SystemErrors(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A figure with the ends of its interval, all None if there is none."""
+    """A figure and the ends of its interval. Missing numbers are None."""
 
     value: float | None
     low: float | None
@@ -38,7 +38,7 @@ class Interval(NamedTuple):
 
 
 class SystemFigures(NamedTuple):
-    """The figures of a system, one for each metric, and its pooling, "" if it is unknown."""
+    """The pooling of a system ("" if unknown), and its figures, one for each metric."""
 
     name: str
     pooling: str

@@ -16,7 +16,7 @@ _MARKERS = "oDs"
 
 
 class Curve(NamedTuple):
-    """A precision-recall curve (C,) of a system, by its number, with a text in its colour."""
+    """A precision-recall curve (C,), the number of its system, and a text in its colour."""
 
     system: int
     recall: Floats
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Precision and recall of a system at a threshold, and the numbers of system and mark."""
+    """Precision and recall at a threshold, with the numbers of the system and of the mark."""
 
     system: int
     mark: int

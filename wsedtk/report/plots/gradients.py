@@ -17,7 +17,7 @@ from wsedtk.report.plots.style import COLORS, styled
 
 NUM_FRAMES, GROUPS, EVENT = 100, (5, 5), (50, 85)  # frames
 METHODS = ("max", "average", "linear", "exp", "attention")
-# Attention weights come from the network. With equal weights, the other terms are drawn.
+# The network computes attention weights. For the gradient over x, they are all equal here.
 _WEIGHTS = np.ones(NUM_FRAMES)
 
 
@@ -29,7 +29,7 @@ class Gradient(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A line over time: its values (T,), and further options of matplotlib."""
+    """A line over time: its values (T,), and other options of matplotlib."""
 
     label: str
     values: Floats

@@ -57,7 +57,7 @@ _NO_DATE = {
 
 
 def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Make a function draw in the common style."""
+    """Return a function that draws in the common style."""
 
     @functools.wraps(function)
     def draw(*arguments: P.args, **options: P.kwargs) -> Figure:
@@ -77,7 +77,7 @@ def render(figure: Figure, kind: str) -> bytes:
     """
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # matplotlib draws a box for such a character. The text of the page has the name itself.
+        # matplotlib draws a box for a missing character. The text of the page shows the name.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format=kind, dpi=120, metadata=_NO_DATE[kind])
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""One clip over time, with the scores and events of one system or several.
+"""One clip over time, with the scores and events of one or more systems.
 
 Wang, Li & Metze 2019, figure 3; He, Shen & Zhang 2019, figure 5. T frames, F mel bins, K classes.
 """
@@ -23,7 +23,7 @@ LONG_SECONDS = 300  # From this duration on, times are hours, minutes and second
 # Seconds from one tick to the next.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
 _SECONDS_A_DAY = 86400
-LONGEST_NAME = 24  # characters of a name beside its events; longer ones become numbers
+LONGEST_NAME = 24  # characters of a name beside its events; longer names become numbers
 
 Tints = Mapping[int, str]  # the colour of each class that is drawn
 
@@ -67,7 +67,7 @@ class Track:
 
 
 class _Row(NamedTuple):
-    """The events of one class by one system, or by the truth."""
+    """The events of one class, found by one system or from the truth."""
 
     label: int
     source: str
@@ -100,7 +100,7 @@ def _draw_scores(axes: Axes, track: Track, tints: Tints) -> None:
 
 
 def _draw_attention(axes: Axes, weights: Floats, seconds_per_frame: float, tints: Tints) -> None:
-    """Draw the weights of each class relative to its largest."""
+    """Draw the weights of each class relative to its largest weight."""
     edges = np.arange(len(weights) + 1) * seconds_per_frame
     for k, tint in tints.items():
         relative = weights[:, k] / (weights[:, k].max(initial=0) or 1)
@@ -136,7 +136,7 @@ def _draw_events(axes: Axes, rows: Sequence[_Row], labels: Sequence[str], tints:
 
 
 class _Shown(NamedTuple):
-    """The classes that are drawn, in ascending order, and the number of those left out."""
+    """The classes that are drawn, in ascending order, and the number of other classes."""
 
     classes: list[int]
     num_left_out: int
@@ -145,7 +145,7 @@ class _Shown(NamedTuple):
 def _choose_classes(
     tracks: Sequence[Track], truth: Sequence[tuple[float, float, int]] | None
 ) -> _Shown:
-    """Return the classes of the truth, then those with the longest events, as far as they fit."""
+    """Choose the classes of the truth, then the classes with the longest events, up to a limit."""
     seconds: dict[int, float] = {}
     for track in tracks:
         for onset, offset, k in track.found:
