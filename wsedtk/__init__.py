@@ -69,7 +69,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _PLACES[name].partition(":")
     found: object = getattr(importlib.import_module(module), attribute)
-    globals()[name] = found  # not to be looked up again
+    globals()[name] = found  # later look-ups skip this function
     return found
 
 

@@ -1,4 +1,4 @@
-"""One module for each verb. Its function `run` takes options and returns a result.
+"""One module for each command. Its function `run` takes options and returns a result.
 
-It may import `inspection` and the folders below it. Stages do not import each other.
+The modules may import `inspection` and the folders below it. They do not import each other.
 """

@@ -40,7 +40,7 @@ class AverageResult:
     labels : tuple of str
         The K classes.
     seconds_per_frame : float
-        Distance of two frames of the scores.
+        The hop of the frame scores in seconds.
     """
 
     output: Path
@@ -52,7 +52,7 @@ class AverageResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Member:
-    """The scores of one system: those of the N clips and K classes of the mean."""
+    """The scores of one system, with their rows and columns for the N clips and K classes."""
 
     scores: Scores
     columns: list[int]  # (K,), the column of each class
@@ -67,7 +67,7 @@ class _Ensemble:
     members: list[_Member]
     labels: list[str]
     filenames: list[str]
-    num_frames: Rows  # (N,) that all systems have of each clip
+    num_frames: Rows  # (N,), the number of frames that all systems have for each clip
 
     @property
     def first(self) -> Scores:
@@ -82,7 +82,10 @@ class _Ensemble:
 
     @property
     def model(self) -> str:
-        """The fingerprint of the model: that of a single system, else of all in any order."""
+        """The fingerprint of the models and weights, regardless of their order.
+
+        For a single system, it is the fingerprint of the model.
+        """
         models = [str(one.scores.attributes["model"]) for one in self.members]
         if len(models) == 1:
             return models[0]
@@ -110,7 +113,7 @@ class _Ensemble:
         )
 
     def _mean(self, arrays: Sequence[Floats]) -> Floats:
-        """Return the weighted mean of arrays (T, K), padded with zeros to the longest one."""
+        """Return the weighted mean of arrays (T, K), padded with zeros to the longest array."""
         out = np.zeros((max(map(len, arrays)), arrays[0].shape[1]))
         for one, array in zip(self.members, arrays):
             out[: len(array)] += one.weight * array
@@ -128,7 +131,7 @@ def _writes_file(output: Path) -> bool:
 
 
 def _check_output(score_paths: Sequence[Path], output: Path) -> None:
-    """Raise InputError if the output exists and is not a mean, so that it may be an input."""
+    """Raise InputError if the output exists and is not a mean: then it may be an input."""
     if not _writes_file(output):
         score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
@@ -144,7 +147,7 @@ def _check_output(score_paths: Sequence[Path], output: Path) -> None:
 
 
 def _labels(sources: Sequence[Scores], labels_path: PathLike | None) -> list[str]:
-    """Return the classes of the mean. Raises InputError if classes differ, or one is missing."""
+    """Return the classes of the mean. Raises InputError if classes differ or are missing."""
     if labels_path is None:
         return _common_labels(sources)
     labels: list[str] = datadir.read_labels(labels_path)
@@ -172,15 +175,15 @@ def _common_labels(sources: Sequence[Scores]) -> list[str]:
 
 
 def _full_key(name: str) -> str:
-    """Return the key of a clip as `clip_key`, but keep the extensions of recordings."""
+    """Return the key of a clip. Unlike `clip_key`, keep the extensions of recordings."""
     key: str = youtube_key(name) or name
     return key
 
 
 def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
-    """Return `clip_key`, or `_full_key` if names in a source differ by their extension alone.
+    """Return `clip_key`, or `_full_key` if names in a source differ only in their extension.
 
-    Raises InputError if a clip has two names even so.
+    Raises InputError if two names in a source have the same full key.
     """
     if all(len(set(map(clip_key, source.filenames.tolist()))) == len(source) for source in sources):
         key_of: Callable[[str], str] = clip_key
@@ -200,7 +203,7 @@ def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
 def _rows(sources: Sequence[Scores]) -> list[Rows]:
     """Return the rows (N,) of each source, in the order of the file names of the first source.
 
-    Raises InputError if clips differ.
+    Raises InputError if the sources have different clips.
     """
     key_of = _key_function(sources)
     order = np.argsort(sources[0].filenames, kind="stable")
@@ -222,8 +225,8 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
 def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
     """Return the number of frames (N,) that all sources have of each clip.
 
-    Sources may differ in frames that begin after the end of a clip. Raises InputError if
-    other frames, or durations, differ.
+    Sources may have different numbers of frames after the end of a clip. Raises InputError if the
+    sources differ in other frames, in the duration of clips, or in the length of frames.
     """
     has_frames = [source.has("frame") for source in sources]
     if any(has_frames) != all(has_frames):
@@ -318,7 +321,7 @@ def _write_file(output: Path, ensemble: _Ensemble) -> int:
 
 
 def _common_attribute(sources: Sequence[Scores], key: str) -> str:
-    """Return an attribute that is the same in all sources that have it, else ""."""
+    """Return an attribute if all sources that have it agree. Otherwise return ""."""
     values = {str(source.attributes.get(key, "")) for source in sources} - {""}
     return values.pop() if len(values) == 1 else ""
 
@@ -342,7 +345,7 @@ def _write_folder(output: Path, ensemble: _Ensemble) -> int:
 
 
 def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
-    """Return weights that sum to 1. Raises InputError if there is not one for each system."""
+    """Return weights that sum to 1. Raises InputError if their number is wrong or all are 0."""
     if weights is None:
         return [1 / num_systems] * num_systems
     total = sum(weights)
@@ -356,7 +359,7 @@ def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
 
 
 def run(options: AverageOptions) -> AverageResult:
-    """Write the mean of the scores of several systems, or one system's scores in another form.
+    """Write the mean of the scores of several systems, or convert the scores of one system.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""balance: a training set -> the part to fit on, and a balanced part to validate on.
+"""balance: a training set -> a fit set and a balanced validation set.
 
 N clips, K classes.
 """
@@ -29,11 +29,11 @@ class ClassCounts(NamedTuple):
     label : str
         The class.
     num_clips, num_fit, num_valid : int
-        Number of its clips in the whole set, in the part to fit on, in the part to validate on.
+        Number of its clips in the whole set, in the fit set and in the validation set.
     num_sources : int
         Number of sources that its clips come from.
     is_exhausted : bool
-        Whether one more clip was to be held out, and none could be.
+        Whether the class was due for another held-out clip, but no clip was left.
     """
 
     label: str
@@ -68,7 +68,7 @@ class BalanceResult:
 
 
 class Split(NamedTuple):
-    """The clips to fit on (N,) and to validate on (N,), and the exhausted classes (any number,)."""
+    """Masks (N,) of the fit set and the validation set, and the indices of exhausted classes."""
 
     fit: Booleans
     valid: Booleans
@@ -76,9 +76,10 @@ class Split(NamedTuple):
 
 
 class _Drawing:
-    """The clips of each class in random order, those of sources that are held out already first.
+    """The clips of each class in random order.
 
-    Clips without tags count as one more class.
+    Clips of sources that are already held out come first. Clips without tags count as one more
+    class.
     """
 
     def __init__(self, dataset: DataSet, sources: Indices, rng: np.random.Generator) -> None:
@@ -90,7 +91,7 @@ class _Drawing:
         # The clips of source s are members[starts[s] : starts[s + 1]].
         self.members = np.argsort(sources, kind="stable")
         self.starts = np.cumsum(np.append(0, np.bincount(sources)))
-        # The clips of each class whose source is not held out. Half of each class stays.
+        # Number of clips of each class in sources that are not held out. At least half remain.
         self.left_to_fit = np.array([len(members) for members in clips])
         self.least_to_fit = (self.left_to_fit + 1) // 2
         self.is_open = np.zeros(len(self.starts) - 1, bool)
@@ -103,7 +104,7 @@ class _Drawing:
     def draw(self, label: int, is_taken: Booleans) -> int | None:
         """Return a clip of the class that is not taken yet, and hold out its source.
 
-        None if no source can be held out any more.
+        Return None if no further source can be held out.
         """
         while self.opened[label]:
             clip = self.opened[label].pop()
@@ -135,14 +136,16 @@ class _Drawing:
 def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     """Choose a balanced set of clips to hold out.
 
-    In each turn, every class that has fewer held-out clips than there were turns gets one more, the
-    rarest class first, until `num_valid` are held out. At least half of each class is left for
-    training. The clips of one source (`clip_sets.sources`) are never on both sides. If a source is
-    held out, its clips that were not chosen are in neither part. Clips without tags get their share
-    of `num_valid`, and at least half of them stay too.
+    Clips are held out in turns, until there are `num_valid`. In turn t, each class with fewer than
+    t held-out clips gets one more clip. The rarest class comes first. At least half of each class
+    remains for training. Clips without tags are held out in proportion to their number in the set,
+    and at least half of them remain too.
 
-    Source: Wang, Li & Metze 2019, section 3.1, hold out 1,142 of the 51,172 clips of DCASE 2017 in
-    this way.
+    Clips of one source (`clip_sets.sources`) are never in both parts. If a source is held out, its
+    clips that were not chosen are in neither part.
+
+    Source: Wang, Li & Metze (2019, section 3.1). They hold out 1,142 of the 51,172 clips of DCASE
+    2017 in this way.
 
     Parameters
     ----------

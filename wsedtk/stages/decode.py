@@ -54,7 +54,8 @@ def decode_all(
     mode : {"segment", "frame"}
         Whether to decode 1 s segments or frames.
     tags : (N, K) bool
-        The tags of each clip. If the operating point says so, only their classes have events.
+        The tags of each clip. If the operating point gates by tags, events of other classes
+        are dropped.
 
     Returns
     -------
@@ -83,8 +84,8 @@ def decode_all(
 def run(options: DecodeOptions) -> DecodeResult:
     """Turn scores into tags and events, with the thresholds and filters of an operating point.
 
-    The folder gets clips.tsv, tags.tsv, events.tsv, failed.tsv for clips whose audio failed,
-    info.yaml, and a copy of the operating point.
+    The output folder gets clips.tsv, tags.tsv, events.tsv, info.yaml and a copy of the operating
+    point. Clips whose audio could not be read are listed in failed.tsv.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ from wsedtk.stages.options.results import DetectOptions
 _LOG = logging.getLogger(__name__)
 
 
-# With these errors, no other recording can be written either.
+# After one of these errors, no other file can be written either.
 _NO_FILE_AT_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -58,9 +58,9 @@ class RecordingResult:
     seconds : float
         The duration of the recording.
     text : str
-        The events in the format of the options, without its header.
+        The events in the output format, without the header.
     failure : str or None
-        Why the recording failed, if it did. It has no events then.
+        The reason if the recording failed. `events` is then empty.
     """
 
     path: Path
@@ -79,11 +79,11 @@ class DetectResult:
     Attributes
     ----------
     num_recordings, num_events : int
-        The numbers of recordings (or channels) that did not fail, and of their events.
+        The number of recordings (or channels) that did not fail, and the number of their events.
     seconds : float
-        Their duration.
+        The total duration of these recordings.
     failures : tuple of str
-        Why each of the other recordings failed.
+        The reason for each recording that failed.
     """
 
     num_recordings: int
@@ -97,9 +97,9 @@ class _Failed(Exception):
 
 
 def _threshold(text: str) -> Threshold:
-    """Return the threshold that a text gives, 0.5 for all classes or class=0.5.
+    """Parse a threshold, such as "0.5" for all classes or "class=0.5" for one class.
 
-    Raises InputError if the text gives none.
+    Raises InputError if the text is not a threshold.
     """
     label, equals, number = normal(text).rpartition("=")
     try:
@@ -113,7 +113,7 @@ def _threshold(text: str) -> Threshold:
 
 
 def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) -> OperatingPoint:
-    """Read the operating point of a detection, and apply what the options change in it.
+    """Read the operating point of a detection, and apply the changes that the options specify.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) 
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """The work on each score curve."""
+    """The detector, and the settings that apply to every recording."""
 
     detector: Detector
     finder: EventFinder
@@ -151,9 +151,9 @@ class _Job:
     def result(
         self, source: Source, pieces: Iterable[Piece], show: Callable[[float], None]
     ) -> RecordingResult:
-        """Read a curve to its end, keep it if that is asked for, and return its events.
+        """Find the events in a score curve, and write its table and picture if options ask for it.
 
-        show: is called with the seconds that are done.
+        `show` is called with the number of seconds that have been processed.
         """
         labels, thresholds = self.finder.labels, self.finder.thresholds
         picture = None
@@ -184,7 +184,7 @@ class _Job:
 
     @contextlib.contextmanager
     def _table(self, source: Source) -> Iterator[score_tables.TableWriter | None]:
-        """Yield the table of a recording's scores, or None if there is none to write."""
+        """Yield the writer of a recording's score table, or None if no table is written."""
         if self.scores is None:
             yield None
             return
@@ -216,7 +216,7 @@ def _empty_result(source: Source, failure: str | None = None) -> RecordingResult
 
 @contextlib.contextmanager
 def _of_one_recording() -> Iterator[None]:
-    """Let a file that can't be written fail its recording alone, if others can be written."""
+    """If a file can't be written, fail this recording only, unless no file can be written."""
     try:
         yield
     except InputError as error:
@@ -237,7 +237,7 @@ Write = Callable[[RecordingResult], None]
 
 @contextlib.contextmanager
 def _writing(form: formats.EventFormat, options: DetectOptions) -> Iterator[Write]:
-    """Yield a function that writes the events of a recording to the files of the options."""
+    """Yield a function that writes the events of a recording to the output file or folder."""
     if options.output_dir is not None:
         folder = Path(options.output_dir)
 
@@ -269,7 +269,7 @@ def _is_same(path: PathLike, other: PathLike) -> bool:
 def _check_outputs(
     form: formats.EventFormat, sources: Sequence[Source], options: DetectOptions
 ) -> None:
-    """Raise InputError if output options exclude each other, or can't hold the events."""
+    """Raise InputError if the outputs conflict, or if they can't hold the events."""
     output, output_dir, scores = options.output, options.output_dir, options.scores
     if output is not None and output_dir is not None:
         raise InputError(
@@ -307,7 +307,7 @@ def _results(
 ) -> Generator[RecordingResult, None, None]:
     """Write and yield the result of each source.
 
-    total: the duration of all sources in seconds, None if it is not known.
+    `total` is the duration of all sources in seconds, or None if it is not known.
     """
     done = 0.0
     with progress_in_time("detect", total) as show:
@@ -328,7 +328,7 @@ def _results(
 
 def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
     """Load the model, and read the classes, thresholds and filters to detect with."""
-    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+    with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         spec, network, fingerprint = checkpoint.load_model(options.model_dir)
     names = class_lists.choose(options.classes, spec.labels, options.model_dir)
     point = read_point(options, fingerprint, spec.labels)
@@ -356,7 +356,8 @@ def run(
     options : DetectOptions
         The inputs, the outputs and the settings.
     on_recording : callable, optional
-        Called with the result of each recording as soon as it is known, also of those that fail.
+        Called with the result of each recording as soon as it is known. A recording that failed
+        has a result too.
 
     Returns
     -------

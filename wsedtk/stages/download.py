@@ -73,7 +73,7 @@ class DownloadResult:
     num_clips : int
         Number of clips of the data directories.
     num_there : int
-        Number of clips that existed before.
+        Number of clips whose audio existed before.
     fetched : tuple of str
         The clips that were fetched.
     dead : mapping of str to str
@@ -81,7 +81,7 @@ class DownloadResult:
     left : tuple of str
         The clips that the next run tries again.
     stopped : str or None
-        Why not all clips were tried.
+        The reason if not all clips were tried.
     """
 
     audio_dir: Path
@@ -107,9 +107,9 @@ def find_program(name: str) -> str:
     Raises
     ------
     InputError
-        If it or ffmpeg is missing. The message says how to install it.
+        If the downloader or ffmpeg is missing. The message says how to install it.
     """
-    beside_python = os.path.dirname(sys.executable)  # an environment that is not activated
+    beside_python = os.path.dirname(sys.executable)  # if the environment is not activated
     search_path = os.pathsep.join([os.environ.get("PATH", os.defpath), beside_python])
     found = shutil.which(name, path=search_path)
     if found is None:
@@ -151,8 +151,8 @@ def _order(
 ) -> _Order:
     """Return the clips to try.
 
-    Videos that never failed come first, then those whose last failure is the oldest. Therefore a
-    run does not start with the videos that stopped the previous run.
+    Videos that never failed come first. The other videos follow, with the oldest failure first.
+    Therefore a run does not start with the videos that stopped the previous run.
     """
     dead = {} if retry_dead else failures.dead_videos()
     missing = [clip for clip in clips if clip not in there]
@@ -175,13 +175,13 @@ class _Outcomes:
     fetched : set of str
         The clips that were fetched.
     unexplained : dict of str to (str, float)
-        The reason and the end, by `time.monotonic`, of each failure without an explanation.
+        The reason of each unexplained failure, and its time by `time.monotonic`.
     proven : set of str
-        The clips of `unexplained` after which a download was started that succeeded.
+        The clips of `unexplained` that failed before a successful download started.
     is_blocked : bool
         Whether the site refused a download.
     stopped : str or None
-        Why not all clips were tried.
+        The reason if not all clips were tried.
     """
 
     fetched: set[str] = dataclasses.field(default_factory=set)
@@ -194,7 +194,7 @@ class _Outcomes:
 def _try_all(
     outcomes: Iterator[Outcome], failures: Failures, description: str, num_clips: int
 ) -> _Outcomes:
-    """Download, and list failures. Unexplained ones are listed as `retry`."""
+    """Download clips, and list failures. Unexplained failures are listed as `retry`."""
     found, num_in_a_row = _Outcomes(), 0
     for outcome in progress(outcomes, description, num_clips):
         clip, status, reason, started = outcome
@@ -227,8 +227,8 @@ def _list_dead(
 ) -> None:
     """List unexplained failures as `dead` if the site did not refuse all downloads.
 
-    That is so if it refused none as `blocked`, and a download that was started later succeeded. If
-    there is none, one of the clips `known` is downloaded again.
+    A failure is listed if no download was refused as `blocked`, and if a download that started
+    later succeeded. If no later download succeeded, one of the clips `known` is downloaded again.
     """
     again: str | None = "fetched"
     if found.unexplained.keys() - found.proven and known and not found.is_blocked:
@@ -302,7 +302,7 @@ def run(options: DownloadOptions, *, stop_signals: StopSignals = _no_signals) ->
     clips, failures_path = read_clips(as_paths(options.data_sets)), audio_dir / "failures.tsv"
     program = find_program(options.program)
     with locking(audio_dir / ".lock"), stop_signals() as signals:
-        for folder in audio_dir.glob(f"{PARTS}*"):  # of a run that was killed
+        for folder in audio_dir.glob(f"{PARTS}*"):  # left by a run that was killed
             shutil.rmtree(folder, ignore_errors=True)
         there, failures = _clips_there(audio_dir), Failures(failures_path)
         videos, dead = _order(clips, there, failures, options.retry_dead)

@@ -23,7 +23,7 @@ from wsedtk.stages.options.systems import ExportOptions
 _LOG = logging.getLogger(__name__)
 
 
-_TOLERANCE = 1e-3  # the largest difference of a score from torch's
+_TOLERANCE = 1e-3  # the largest accepted difference from the scores of torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ExportResult:
     num_bytes : int
         Size of the file.
     difference : float or None
-        The largest difference of a score by onnxruntime from torch's, on noise. None if
+        The largest difference between scores of onnxruntime and of torch, on noise. None if
         onnxruntime is not installed.
     """
 
@@ -55,7 +55,7 @@ class ExportResult:
 def _metadata(
     spec: ModelSpec, seconds_per_frame: float, fingerprint: str, point: OperatingPoint | None
 ) -> dict[str, str]:
-    """Return the metadata of the file. All values but names are JSON."""
+    """Return the metadata of the file. Numbers, booleans and lists are JSON."""
     metadata = {
         "labels": json.dumps(spec.labels),
         "sample_rate": json.dumps(spec.frontend_config().sample_rate),
@@ -68,7 +68,7 @@ def _metadata(
     if point is None:
         return metadata
     for name in ("clip_thresholds", "frame_thresholds"):
-        # JSON has no infinity. All scores are in [0, 1], so that -1 means always and 2 means never.
+        # JSON has no infinity. Scores are in [0, 1]: all reach a threshold of -1, none reaches 2.
         metadata[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
     filters = operating_point.frame_filters(point, seconds_per_frame)
     for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), filters):
@@ -111,7 +111,7 @@ def _trace(
 
 
 def _check(content: bytes, graph: onnx_graph.Graph, network: str) -> float:
-    """Return the largest difference from torch. Raises InputError if it is more than rounding."""
+    """Return the largest difference from torch. Raises InputError if it exceeds _TOLERANCE."""
     reason = ""
     try:
         difference: float = onnx_graph.difference(content, graph)

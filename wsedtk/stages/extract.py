@@ -42,13 +42,13 @@ class ExtractResult:
     Attributes
     ----------
     feats : Path
-        The file that was written: with --shard, the shard.
+        The file that was written. With --shard, it is the shard.
     num_clips : int
         Number of clips with features.
     failed : mapping of str to str
         The reason for each clip that could not be read.
     max_frames : int
-        Number of frames T that a clip may have.
+        The largest number of frames T of a clip.
     num_bins : int
         Number of mel bins F.
     """
@@ -70,9 +70,9 @@ class Clip(NamedTuple):
     seconds : float
         The duration in seconds.
     remarks : sequence of str
-        What is odd about the sound file.
+        Warnings about the sound file.
     failure : str
-        Why it could not be read.
+        The reason if the sound file could not be read.
     """
 
     values: Floats | None
@@ -103,7 +103,7 @@ def clip_samples(
     max_seconds : float
         The longest duration in seconds that a clip may have.
     crop : bool
-        Whether longer clips are cut. Otherwise they fail.
+        Whether to cut longer clips. Otherwise they fail.
     path : path-like
         The sound file, or "" for a clip without audio, which fails.
 
@@ -116,7 +116,7 @@ def clip_samples(
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        # The end of the resampled signal depends on what follows: read a second more than is kept.
+        # The end of a resampled signal depends on later samples: read a second more than needed.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
@@ -135,7 +135,7 @@ def clip_samples(
 def clip_features(
     frontend_config: FrontendConfig, max_seconds: float, crop: bool, path: PathLike
 ) -> Clip:
-    """Compute the features (T, F) of a sound file; see `clip_samples` for the parameters."""
+    """Compute the features (T, F) of a sound file. See `clip_samples` for the parameters."""
     clip = clip_samples(frontend_config, max_seconds, crop, path)
     if clip.values is None:
         return clip
@@ -170,7 +170,7 @@ class _Work:
 def _work(
     frontend_config: FrontendConfig, max_seconds: float, crop: bool, device: torch.device
 ) -> _Work:
-    """Return how to compute features: by the workers on a CPU, else by this process."""
+    """Return how to compute features. Unless the device is a CPU, this process computes them."""
     settings = (frontend_config, max_seconds, crop)
     if device.type == "cpu":
         return _Work(functools.partial(clip_features, *settings), None)
@@ -228,11 +228,13 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
 def run(options: ExtractOptions) -> ExtractResult:
     """Compute the features of a set, as `wsedtk extract` does.
 
-    `jobs` processes decode and resample, and compute the features too if the device is a CPU;
-    otherwise this process does. Clips that cannot be read are logged as warnings and listed in the
-    file. If the work is interrupted or fails, the finished clips are kept beside the file, and the
-    next call with the same options resumes. Signals that stop a command, such as SIGINT, are noted
-    until the part in progress is complete.
+    `jobs` processes decode and resample the audio. If the device is a CPU, they also compute the
+    features. Otherwise this process computes the features. Clips that cannot be read are logged as
+    warnings and listed in the file.
+
+    If the work is interrupted or fails, the finished clips are kept beside the file. The next call
+    with the same options resumes the work. After a signal such as SIGINT, the features that were
+    computed so far are written before NotFinished is raised.
 
     Parameters
     ----------

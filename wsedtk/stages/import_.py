@@ -75,9 +75,9 @@ class Recognised(NamedTuple):
 
 
 def _parse_normalizer(content: bytes) -> Normalizer:
-    """Return the two rows of an npz or text file. Damaged files raise any exception."""
+    """Return the two rows of an npz or text file. A damaged file may raise any exception."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy warns of a text without numbers
+        warnings.simplefilter("error")  # numpy only warns if a text has no numbers
         if content[:2] == b"PK":
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 mean, std = (
@@ -95,7 +95,7 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
     Parameters
     ----------
     path : path-like
-        A text file of two rows, or an npz file with the arrays `mean` and `std`.
+        A text file with two rows, or an npz file with the arrays `mean` and `std`.
     num_mels : int
         The number of mel bins F.
 
@@ -113,7 +113,7 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
         mean, std = _parse_normalizer(content)
     except KeyError:
         raise InputError(f"{path}: expected arrays named mean and std in it") from None
-    except Exception:  # damaged bytes make the readers raise anything
+    except Exception:  # damaged files may raise any exception
         advice = ""
         if path.suffix == ".pkl" or content[:1] in (b"\x80", b"(", b"c"):
             advice = (
@@ -164,7 +164,7 @@ def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
 def read_tensors(path: PathLike) -> Tensors:
     """Read the tensors of a checkpoint, by name.
 
-    They are the entry `model` of the file, or the file itself.
+    The file holds a dict of tensors, either directly or under the key `model`.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def _size(tensors: Mapping[str, torch.Tensor], name: str, axis: int, default: in
 def recognise(tensors: Mapping[str, torch.Tensor], num_mels: int) -> Recognised:
     """Return the network that tensors belong to, and its options.
 
-    Sizes that the tensors do not show are the published ones.
+    If the tensors do not determine a size, the published size is used.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def recognise(tensors: Mapping[str, torch.Tensor], num_mels: int) -> Recognised:
         embedding_size = _size(tensors, "gru.weight_ih_l0", 1, 1024)
         num_convs = max(numbers)
         num_channels = _size(tensors, f"conv{num_convs}.conv.weight", 0, 512)
-        num_bins = max(1, embedding_size // num_channels)  # after the last pooling
+        num_bins = max(1, embedding_size // num_channels)  # after all pooling layers
         options = {
             "num_mels": num_mels,
             "embedding_size": embedding_size,
@@ -241,7 +241,7 @@ def _load_weights(network: torch.nn.Module, tensors: Tensors, message: str) -> N
     """Copy published tensors into a network. Raises InputError if they do not fit."""
     expected = {name.removeprefix("head."): tensor for name, tensor in network.state_dict().items()}
     for name in expected:
-        if name.endswith(".num_batches_tracked"):  # older releases of torch did not count them
+        if name.endswith(".num_batches_tracked"):  # old releases of torch did not save it
             tensors.setdefault(name, expected[name])
     checkpoint.check_tensors(tensors, expected, message)
     network.load_state_dict(

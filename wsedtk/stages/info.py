@@ -1,4 +1,4 @@
-"""info: any artefact -> what it is, made by what, when, from what, and whether it is complete."""
+"""info: any artefact -> its kind, origin, date, inputs and completeness."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ class InfoResult:
     descriptions : tuple of About
         A description of each known artefact. Its `faults` describe the damage.
     errors : tuple of str
-        For each of the other paths, why it has no description.
+        The reason for each path that has no description.
     """
 
     descriptions: tuple[About, ...]

@@ -39,9 +39,9 @@ class PredictResult:
     labels : tuple of str
         The K classes.
     seconds_per_frame : float
-        Distance of two frames of the scores.
+        The hop of the frame scores in seconds.
     failed : mapping of str to str
-        Clips without scores, each with the reason why its audio could not be read.
+        The reason for each clip without scores because its audio could not be read.
     """
 
     scores: Path
@@ -112,7 +112,7 @@ class _Job:
 
 
 def _check_frontend(features: FeatureStore, spec: ModelSpec, options: PredictOptions) -> None:
-    """Raise InputError if the features are of another front end than the model's."""
+    """Raise InputError if the features and the model have different front ends."""
     if features.frontend == spec.frontend:
         return
     differences = [
@@ -130,9 +130,9 @@ def _check_frontend(features: FeatureStore, spec: ModelSpec, options: PredictOpt
 def _choose_rows(
     features: FeatureStore, data_set: PathLike | None
 ) -> tuple[Integers, dict[str, str]]:
-    """Return the rows (N,) of the clips to score, by file name, and why the audio of others failed.
+    """Return the rows (N,) of the clips to score, by file name, and the reasons for failed clips.
 
-    data_set: the data directory whose clips to score, None for all clips.
+    `data_set` is the data directory with the clips to score. None selects all clips.
     """
     if data_set is None:
         return features.order, features.failed
@@ -157,10 +157,10 @@ def run(options: PredictOptions) -> PredictResult:
     Raises
     ------
     InputError
-        If an input is missing or wrong, if the features are not those of the model's front end, or
-        if there is no clip to score.
+        If an input is missing or wrong, if the features and the model have different front ends,
+        or if there is no clip to score.
     """
-    with torch.random.fork_rng(devices=[]):  # building draws weights, which are then replaced
+    with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         spec, network, model = checkpoint.load_model(options.model_dir)
     names: Mapping[str, str] = {label: label for label in spec.labels}
     if options.classes is not None:

@@ -10,7 +10,7 @@ def run(corpus: str, options: object) -> PrepareResult:
     Parameters
     ----------
     corpus : str
-        The name of a corpus, or the user's own `package.module:function`.
+        The name of a built-in corpus, or `package.module:function` of a user-defined corpus.
     options : object
         An instance of the dataclass that the corpus takes.
 
@@ -21,7 +21,7 @@ def run(corpus: str, options: object) -> PrepareResult:
     Raises
     ------
     InputError
-        If there is no such corpus, the options are those of another, or an input is wrong.
+        If the corpus is unknown, if the options are for another corpus, or if an input is wrong.
 
     Examples
     --------

@@ -49,7 +49,7 @@ class ReportResult:
     page : Path
         The HTML file.
     systems : mapping of str to Path
-        The folder of each system, by the name that the page gives it.
+        The folder of each system, by its name on the page.
     scored : tuple of Path
         The scored folders of the systems.
     """
@@ -60,9 +60,10 @@ class ReportResult:
 
 
 def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int:
-    """Add the sections of the set `name`, and return how many sounds the page may still hold.
+    """Add the sections of the set `name`, and return how many more sounds the page may hold.
 
-    group: the scored folders of the set; sounds: how many sounds the page may hold.
+    `group` contains the scored folders of the set. `sounds` is the number of sounds that the page
+    may hold before these sections are added.
     """
     page.section(f"Set {name}: curves and thresholds")
     complete = [one for one in group if one.has_reference]
@@ -87,9 +88,9 @@ def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int
 
 
 def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> int:
-    """Add the section of clips of the set `name`, and return the number of sounds as `_add_set`.
+    """Add the section of clips of the set `name`. See `_add_set` for `sounds` and the result.
 
-    drawn: the scored folders that have frame scores.
+    `drawn` contains the scored folders that have frame scores.
     """
     page.section(f"Set {name}: clips")
     systems = ""
@@ -137,7 +138,7 @@ def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
     for folder in systems.values():
         try:
             model_card.refresh(folder)
-        except InputError as error:  # the page is complete without it
+        except InputError as error:  # the page does not need the card
             _LOG.warning(f"{folder}: its model card is left as it is: {error}")
 
 

@@ -1,4 +1,4 @@
-"""score: decoded tags and events against the reference -> report.json and report.txt."""
+"""score: decoded tags and events, and their reference -> report.json and report.txt."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ class ScoreResult:
     report_json, report_text : Path
         The files with the metrics and their tables.
     reference : Path
-        The folder with the reference of the evaluated clips.
+        The folder with the reference tags and events of the evaluated clips.
     """
 
     report: Report

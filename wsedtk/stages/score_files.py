@@ -1,4 +1,4 @@
-"""score-files: a list of tags or events against a list of the true ones."""
+"""score-files: a list of tags or events, and a reference list -> metrics."""
 
 import dataclasses
 import logging

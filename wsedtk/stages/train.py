@@ -48,9 +48,9 @@ class TrainResult:
     best : Checkpoint
         The checkpoint whose weights are the model.
     select_by : {"loss", "f1", "map"}
-        The validation figure by which it was selected.
+        The validation figure that selected the best checkpoint.
     was_done : bool
-        Whether the training had been finished before.
+        Whether the run was already finished before this call.
     """
 
     model_dir: Path
@@ -61,7 +61,7 @@ class TrainResult:
 
     @property
     def best_figure(self) -> float:
-        """The validation figure of the best checkpoint by which it was selected."""
+        """The value of the figure `select_by` at the best checkpoint."""
         figures = {
             "loss": self.best.valid_loss,
             "f1": self.best.valid_f1,
@@ -72,7 +72,7 @@ class TrainResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Prepared:
-    """The inputs of a training run, checked, and its network with its first weights."""
+    """The checked inputs of a training run, and the network with its initial weights."""
 
     cfg: TrainConfig
     store: FeatureStore
@@ -89,7 +89,7 @@ def _no_signals() -> Iterator[Sequence[str]]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Keep two training runs of a process from sharing random numbers. Raises InputError."""
+    """Raise InputError if another run is active: the runs would share random numbers."""
     if not _RUNNING.acquire(blocking=False):
         raise InputError(
             "another training run is active in this process; wait until it ends, or start another "
@@ -112,14 +112,14 @@ def describe(options: TrainOptions) -> str:
 def run(options: TrainOptions, *, stop_signals: StopSignals = _no_signals) -> TrainResult:
     """Train a network on clip tags, or resume its training, as `wsedtk train` does.
 
-    Nothing is printed: messages are logged, warnings at the level WARNING and progress at INFO, by
-    the logger `wsedtk`, and the model directory gets a train.log. PyTorch's settings
-    and random state, and the environment, are restored at the end. A process does one training run
-    at a time, in any thread.
+    Nothing is printed. The logger `wsedtk` logs warnings at the level WARNING and progress at the
+    level INFO. The model directory gets a train.log. At the end, PyTorch's settings, its random
+    state and the environment are restored. Only one training run at a time can be active in a
+    process, even if it has several threads.
 
     An exception such as KeyboardInterrupt ends a training run. If `run` is called again with the
-    same options, it resumes from the last state that was saved, at a checkpoint or after
-    `resume_seconds`.
+    same options, it resumes from the last saved state. The state is saved at each checkpoint and
+    every `resume_seconds`.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = _no_signals) -> Tr
 
 
 def _prepare(options: TrainOptions, group: Group) -> _Prepared:
-    """Read the inputs, and build the network with its first weights. Raises InputError."""
+    """Read the inputs, and build the network with its initial weights. Raises InputError."""
     cfg = config.load(TrainConfig, options.config, options.settings)
     store = FeatureStore(options.feature_paths)
     fit, valid = preparation.read_sets(options.fit_set, options.valid_set, store)
@@ -211,13 +211,13 @@ def _train(
     group: Group,
     stop_signals: StopSignals,
 ) -> TrainResult:
-    """Train, or resume, in a model directory that no other process uses, and write the model."""
+    """Train or resume a run whose model directory is locked, and write the model."""
     cfg, spec, model_dir = prepared.cfg, prepared.spec, Path(options.model_dir)
     rows = np.concatenate([prepared.fit.rows, prepared.valid.rows])
     resolved = _resolved(prepared, rows, device, group)
     if group.size > 1:
         resuming.check_same_inputs(group, resolved)
-    if group.rank:  # all ranks have drawn the same weights; dropout must differ
+    if group.rank:  # all ranks have the same initial weights, but dropout must differ
         torch.manual_seed(int(np.random.default_rng((cfg.seed, 5, group.rank)).integers(2**63)))
     trainer = Trainer(
         cfg,
@@ -255,7 +255,7 @@ def _result(trainer: Trainer, model_dir: Path, was_done: bool) -> TrainResult:
 
 
 def _write_model(prepared: _Prepared, trainer: Trainer, result: TrainResult) -> None:
-    """Write the best weights as the model of the model directory, with its model card."""
+    """Write the best weights and the model card to the model directory."""
     trained = {
         **prepared.spec.trained,
         "fit": model_card.facts(prepared.fit.dataset),

@@ -29,7 +29,7 @@ from wsedtk.stages.options.results import TuneOptions
 _LOG = logging.getLogger(__name__)
 
 
-FEW_CLIPS = 30  # with fewer positive clips, a warning says that a target may be missed elsewhere
+FEW_CLIPS = 30  # classes with fewer positive clips are named in a warning
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,13 +45,13 @@ class TuneResult:
     clips : Decisions
         The tags of clips.
     frames : Decisions or None
-        The decisions by frame thresholds. None if the scores have no frames.
+        The decisions by frame thresholds. None if the file has no frame scores.
     num_clips : int
         The number N of clips.
     hours : float
-        Their duration.
+        The total duration of these clips.
     target : Target or None
-        The target that each class had to reach.
+        The target that each class had to reach. None if no target was given.
     """
 
     path: Path
@@ -111,22 +111,22 @@ def align(
 
 
 def _as_one_class(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return scores or truth (N, K) as those of one class (N * K, 1), for a common threshold."""
+    """Reshape scores or truth (N, K) to one class (N * K, 1), for a common threshold."""
     return values.reshape(-1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Tuning:
-    """The clips to tune on, and how."""
+    """A set to tune on, its scores, and the options."""
 
     options: TuneOptions
     scores: ScoreFile
-    rows: npt.NDArray[np.int64]  # (N,) of the scores
+    rows: npt.NDArray[np.int64]  # (N,), the row of each clip in the scores
     dataset: DataSet
 
     @property
     def hours(self) -> float:
-        """The duration of the clips."""
+        """The total duration of the clips."""
         return float(self.dataset.durations.sum()) / 3600
 
     @property
@@ -137,7 +137,7 @@ class _Tuning:
 
     @property
     def settings(self) -> list[tuple[float, float, float]]:
-        """The filters to choose from: median, shortest event and longest gap in seconds."""
+        """The candidate filters: median, shortest event and longest gap, in seconds."""
         options = self.options
         grid = itertools.product(
             options.median_seconds, options.min_seconds, options.max_gap_seconds
@@ -158,7 +158,7 @@ class _Tuning:
         return choose(candidates, truth, "clips", target=self.target, published=published)
 
     def frame_decisions(self, clip_thresholds: Floats) -> Decisions:
-        """Choose the frame thresholds and filters. clip_thresholds: (K,), for the gate by tags."""
+        """Choose the frame thresholds and filters. Gating by tags uses `clip_thresholds` (K,)."""
         unit = "tags of the clips with any frame left"
         truth = self.dataset.tag_matrix()
         if self.options.criterion == "segments" and self.dataset.events is not None:
@@ -177,7 +177,7 @@ class _Tuning:
         return choose(candidates, truth, unit, target=self.target)
 
     def _frame_maxima(self, clip_thresholds: Floats) -> list[Floats]:
-        """Return the highest filtered score in each clip (N, K) or segment (S, K), by setting."""
+        """Return the highest filtered scores of clips (N, K) or segments (S, K), by setting."""
         step = self.scores.seconds_per_frame
         filters = [event_decoding.filter_frames(*setting, step) for setting in self.settings]
         passes: Booleans = np.ones((len(self.rows), len(self.dataset.labels)), bool)
@@ -188,7 +188,7 @@ class _Tuning:
             recorded = self.scores.durations[self.rows][block]
             nominal = self.dataset.durations[block]
             for of_setting, setting in zip(parts, filters):
-                # Filters of scores commute with thresholds, see wsedtk.decoding.event_decoding.
+                # Filters commute with thresholds. See wsedtk.decoding.event_decoding.
                 smoothed = event_decoding.smooth(frames, *setting) * passes[block, None]
                 if self.options.criterion == "tags":
                     maxima = score_maxima.clip_maxima(smoothed, step, recorded)
@@ -224,7 +224,7 @@ class _Tuning:
 
 
 def _summary(options: TuneOptions) -> str:
-    """Return the way of tuning in a few words, for the operating point."""
+    """Return a short description of the tuning, for the operating point."""
     words: list[str] = [options.criterion]
     if options.published:
         words.append("published")
@@ -236,7 +236,7 @@ def _summary(options: TuneOptions) -> str:
 
 
 def _record(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> dict[str, object]:
-    """Return the entry `tuned` of the operating point. dataset: all clips of the set."""
+    """Return the entry `tuned` of the operating point. `dataset` has all clips of the set."""
     return {
         "set": Path(options.data_set).absolute().name,
         "set_fingerprint": dataset.fingerprint(),
@@ -269,7 +269,7 @@ def _check_target(target: tuple[str, float]) -> None:
 
 
 def _check_inputs(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> None:
-    """Raise InputError if the criterion needs events or frame scores that are not there."""
+    """Raise InputError if the criterion needs events or frame scores that are missing."""
     if options.criterion == "tags":
         return
     if dataset.events is None:
@@ -284,7 +284,7 @@ def _check_inputs(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> 
 
 
 def _warn_of_few(dataset: DataSet, target: Target) -> None:
-    """Warn of a low target rate, and of classes with few clips: other audio may miss the target."""
+    """Warn if a target rate above 0 allows no false alarm here, or if classes have few clips."""
     quantity, value, hours = target
     if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
         _LOG.warning(
@@ -307,10 +307,11 @@ def _warn_of_few(dataset: DataSet, target: Target) -> None:
 def run(options: TuneOptions) -> TuneResult:
     """Choose thresholds and filters on a set, and write them as an operating point.
 
-    Without a target, clip thresholds maximise the micro F1 of tags, and frame thresholds and
-    filters that of the criterion. With a target, each class gets the thresholds that reach it with
-    the highest recall (for a target of recall: precision). A class that cannot reach it gets
-    infinite thresholds. The source of common thresholds is He, Shen & Zhang (2019).
+    Without a target, clip thresholds maximise the micro F1 of tags. Frame thresholds and filters
+    maximise the micro F1 of the criterion. With a target, each class gets the thresholds that reach
+    the target with the highest recall. If the target is a recall, they reach it with the highest
+    precision. A class that cannot reach the target gets infinite thresholds. Common thresholds are
+    described by He, Shen & Zhang (2019).
 
     Parameters
     ----------
@@ -325,7 +326,7 @@ def run(options: TuneOptions) -> TuneResult:
     ------
     InputError
         If an input is missing or wrong, if scores and set do not belong together, if there is no
-        tag to tune for, or if options exclude each other.
+        tag to tune for, or if options conflict.
     """
     options.check_ways()
     if options.target is not None:

@@ -1,9 +1,9 @@
-"""validate: all faults of data directories at once.
+"""validate: data directories -> all of their faults.
 
-N clips of a set. Faults that make training or evaluation wrong or impossible are errors, other
-faults are warnings. Each error and each damaged sound file is one fault. All clips of a set with
-the same peculiarity are one fault together. Clips that two sets share are a warning, because some
-sets share clips by design, such as a held-out part and the whole set.
+N clips of a set. Faults that make training or evaluation wrong or impossible are errors. Other
+faults are warnings. Each error and each damaged sound file is a separate fault. All clips of a set
+with the same peculiarity are reported as one fault. If two sets share clips, this is only a
+warning, because some sets share clips by design. An example is a held-out part and the whole set.
 """
 
 import collections
@@ -27,11 +27,11 @@ from wsedtk.data.table_files import Fault, TableFile
 from wsedtk.data.tables import find, first, texts
 from wsedtk.stages.options.corpora import ValidateOptions
 
-SLACK = 0.1  # seconds by which a sound may be shorter or longer than clips.tsv says
-SHORTEST = 0.1  # seconds that a clip lasts at least
+SLACK = 0.1  # accepted difference in seconds from the duration in clips.tsv
+SHORTEST = 0.1  # the shortest accepted duration of a sound file in seconds
 LOWEST_RATE = 16000  # Hz: the front end of every recipe uses frequencies up to 8 kHz
-CLIPPED = 0.001  # fraction of the samples at full scale
-FAR_OUTSIDE = 2.0  # a peak that lossy codecs do not reach
+CLIPPED = 0.001  # the fraction of samples at full scale from which a clip is reported
+FAR_OUTSIDE = 2.0  # peaks of lossy codecs are below this value
 
 Keys = npt.NDArray[np.int64]
 _Detail = tuple[int, str]  # a clip, and a message or a detail
@@ -46,9 +46,9 @@ class ValidatedSet:
     folder : Path
         The data directory.
     dataset : DataSet or None
-        Its content. None if its tables have errors, in which case its audio is not opened.
+        Its content. None if its tables have errors. Its audio is then not opened.
     faults : tuple of Fault
-        What was found.
+        The errors and warnings.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class ValidatedSet:
 
     @property
     def num_errors(self) -> int:
-        """Number of faults that no later stage can handle."""
+        """Number of faults that are errors."""
         return sum(fault.is_error for fault in self.faults)
 
     @property
@@ -85,19 +85,19 @@ class ValidateResult:
 
 
 class _Copies(NamedTuple):
-    """Indices of elements that equal an earlier one, and the indices of these earlier ones."""
+    """Indices of repeated elements, and the index of the first occurrence of each."""
 
     copies: npt.NDArray[np.intp]
     originals: npt.NDArray[np.intp]
 
 
 def _keys(names: Iterable[str]) -> Keys:
-    """Return the hash (N,) of each text, 0 for "". Millions of texts would take gigabytes."""
+    """Return the hash (N,) of each text, 0 for "". Hashes need less memory than texts."""
     return np.fromiter(map(hash, names), np.int64)
 
 
 def _find_copies(keys: Keys) -> _Copies:
-    """Return the elements of keys (N,) that equal an earlier one. 0 equals nothing."""
+    """Return the repeated elements of keys (N,). Keys of 0 are ignored."""
     _, earliest, inverse = np.unique(keys, return_index=True, return_inverse=True)
     copies = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != 0))
     return _Copies(copies, earliest[inverse[copies]])
@@ -113,18 +113,18 @@ class _Inspection:
     def __init__(self, folder: Path, dataset: DataSet) -> None:
         self.folder, self.dataset = folder, dataset
         self.errors: list[_Detail] = []
-        self.damaged: list[_Detail] = []  # files that can be used
+        self.damaged: list[_Detail] = []  # damaged files that can be used
         self.odd: dict[str, list[_Detail]] = collections.defaultdict(list)
         # A key (N,) of the sound of each clip. 0 if it is silent or not known.
         self.contents: Keys | None = None
 
     @functools.cached_property
     def name_keys(self) -> Keys:
-        """A key (N,) for each clip, the same for every way to write its name."""
+        """A key (N,) for each clip. All spellings of a name have the same key."""
         return _keys(map(clip_key, texts(self.dataset.filenames)))
 
     def faults(self) -> list[Fault]:
-        """Return the faults, with the lines of the clips in clips.tsv."""
+        """Return the faults, with the line of each clip in clips.tsv."""
         table, names = self.folder / "clips.tsv", self.dataset.filenames
         if not self.errors and not self.damaged and not self.odd:
             return []
@@ -149,12 +149,12 @@ class _Inspection:
     def add(
         self, what: str, clips: npt.NDArray[np.intp], details: Sequence[str] | None = None
     ) -> None:
-        """Note a peculiarity of clips (any number,)."""
+        """Add the clips with these indices to the clips that have the peculiarity `what`."""
         if len(clips):
             self.odd[what] += zip(clips.tolist(), details or [""] * len(clips))
 
     def find_copies(self) -> None:
-        """Note the clips that equal another of their set, by name or by the path of their audio."""
+        """Record the clips that have the name or the sound file of another clip of the set."""
         names, paths = self.dataset.filenames, self.dataset.paths
         copies, originals = _find_copies(self.name_keys)
         self.add(
@@ -166,7 +166,7 @@ class _Inspection:
         self.add("have the same sound file as another", copies, _quoted(names[originals]))
 
     def open_audio(self, jobs: int) -> None:
-        """Open each sound file, in `jobs` processes, and note its faults."""
+        """Open each sound file, in `jobs` processes, and record its faults."""
         paths = self.dataset.paths
         there = np.flatnonzero(paths != "")
         self.add("have no audio", np.flatnonzero(paths == ""))
@@ -192,7 +192,7 @@ class _Inspection:
         self.add("sound exactly like another", copies[is_other], _quoted(names))
 
     def _compare_rates(self, rates: npt.NDArray[np.int64]) -> None:
-        """Note the clips whose sample rate (N,) differs from most others. 0 is unknown."""
+        """Record the clips whose sample rate is not the most common one. 0 is unknown."""
         known = rates[rates > 0]
         if len(known):
             usual = np.bincount(known).argmax()
@@ -201,7 +201,7 @@ class _Inspection:
             self.add(f"have another sample rate than most clips, {usual} Hz", odd, details)
 
     def compare(self, earlier: "_Inspection") -> None:
-        """Note the clips, recordings and sounds that the set shares with another."""
+        """Record the clips, recordings and sounds that this set shares with an earlier set."""
         if self.folder.samefile(earlier.folder):
             return
         is_same = np.isin(self.name_keys, earlier.name_keys)
@@ -228,7 +228,7 @@ class _Inspection:
 def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple[str, str]]:
     """Yield the peculiarities of a sound file, each with a detail.
 
-    `duration` is the clip's in seconds, as its table says.
+    `duration` is the duration of the clip in clips.tsv, in seconds.
     """
     if found.duration < SHORTEST:
         yield f"last less than {SHORTEST:g} s", f"{found.duration:.3f} s"

@@ -2,9 +2,10 @@
 
 B clips, T frames, T' output frames, F mel bins, K classes.
 
-A training run applies a list of augmentations to each batch: first the built-in ones that its
-configuration turns on, then those that the configuration lists under `augmentations`. To add one,
-write a subclass of `Augmentation` in a module of your own, and list it as `package.module:Class`.
+A training run applies a list of augmentations to each batch. The built-in augmentations that the
+configuration turns on come first. The augmentations that the configuration lists under
+`augmentations` follow. To add an augmentation, write a subclass of `Augmentation` in your own
+module, and list it as `package.module:Class`.
 """
 
 import abc
@@ -23,18 +24,18 @@ Generators = Sequence[np.random.Generator]
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """The inputs and targets of a training batch, on the device of the training.
+    """The inputs and targets of a training batch, on the device of the training run.
 
     Attributes
     ----------
     x : (B, T, F) float tensor
-        The features, normalised to mean 0 and standard deviation 1 per bin; 0 in padded frames.
+        The features, normalised to mean 0 and standard deviation 1 per bin. Padding is 0.
     mask : (B, T) bool tensor
         Whether a frame is real, not padding.
     tags : (B, K) float tensor
         The target of each clip, in [0, 1].
     frames : (B, T', K) float tensor or None
-        The target of each output frame, in [0, 1]. None if the training uses no frame targets.
+        The target of each output frame, in [0, 1]. None if the run uses no frame targets.
     known : (B, 1, K) float tensor or None
         1 where `frames` is known, 0 elsewhere. None if `frames` is None.
     """
@@ -79,8 +80,8 @@ class Augmentation(abc.ABC):
     Attributes
     ----------
     mixes_clips : bool
-        Whether a changed clip depends on other clips of the batch. If so, each process of a
-        training in several processes loads the whole batch.
+        Whether a changed clip depends on other clips of the batch. If so, each process of the
+        training run loads the whole batch.
     """
 
     mixes_clips = False
@@ -97,12 +98,12 @@ class Augmentation(abc.ABC):
         batch : Batch
             The batch. Its tensors must not be changed.
         generators : sequence of np.random.Generator
-            The source of random numbers of each clip. A resumed training run gets the same ones.
+            A random generator for each clip. A resumed training run gets the same generators.
 
         Returns
         -------
         Batch
-            The changed batch, with tensors of the same shapes, and 0 in padded frames of `x`.
+            The changed batch. Its tensors have the same shapes, and padded frames of `x` are 0.
         """
 
 
@@ -214,7 +215,7 @@ class MelMasks(Augmentation):
     layout : FeatureResolution
         The resolution of the features.
     bins : int
-        The largest number of bins of a range.
+        The largest number of bins in a range.
     """
 
     def __init__(self, layout: FeatureResolution, bins: int) -> None:
@@ -247,7 +248,10 @@ def _lengths(batch: Batch) -> list[int]:
 def _outside_spans(
     generators: Generators, lengths: Sequence[int], size: int, longest: int
 ) -> torch.Tensor:
-    """Return (B, size): 0 inside two random spans of the first `lengths` places, 1 elsewhere."""
+    """Return an array (B, size) that is 0 in two random spans of each row and 1 elsewhere.
+
+    The spans of a row lie in its first `length` elements, where `length` is its entry in `lengths`.
+    """
     keep = np.ones((len(lengths), size), np.float32)
     for row, (generator, length) in enumerate(zip(generators, lengths)):
         for _ in range(2):
@@ -283,7 +287,7 @@ def create(config: TrainConfig, layout: FeatureResolution) -> list[Augmentation]
 
 
 def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentation:
-    """Return the augmentation of an entry of `augmentations`: a name, and options."""
+    """Create the augmentation that an entry of `augmentations` specifies by name and options."""
     options = dict(entry)
     name = options.pop("name", None)
     if not isinstance(name, str):
@@ -299,12 +303,12 @@ def _listed(entry: Mapping[str, object], layout: FeatureResolution) -> Augmentat
         )
     try:
         return kind(layout, **options)
-    except Exception as error:  # a class of the user's may raise anything
+    except Exception as error:  # a user-defined class may raise any exception
         raise InputError(f"augmentations: {name!r}: {error or type(error).__name__}") from error
 
 
 def apply(augmentation: Augmentation, batch: Batch, generators: Generators) -> Batch:
-    """Apply an augmentation to a batch, and check its contract.
+    """Apply an augmentation to a batch, and check the shapes and types of the result.
 
     Raises
     ------

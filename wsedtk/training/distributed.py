@@ -1,7 +1,7 @@
-"""The processes of one training run, which torchrun starts, and their communication.
+"""Communication between the processes of a training run. torchrun starts these processes.
 
-Values are exchanged between CPUs, by gloo. Gradients and the sums of batch norm are exchanged
-between GPUs, by NCCL.
+gloo exchanges values between CPUs. NCCL exchanges values between GPUs, such as gradients and the
+sums of batch norm.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # torch.distributed does not export it to type checkers
 _LOG = logging.getLogger(__name__)
 
 
-_TOLD = "told"  # in the shared store: the number of processes that have told why the training ends
+_TOLD = "told"  # key in the shared store: the number of processes that reported the end
 _PATIENCE = datetime.timedelta(seconds=2)
 
 Value = TypeVar("Value")
@@ -45,7 +45,7 @@ Items = TypeVar("Items", bound=_Sliceable)
 
 
 class Group:
-    """The processes of a training run. This class is a run in one process.
+    """The processes of a training run. This base class is for a run in one process.
 
     Attributes
     ----------
@@ -59,12 +59,12 @@ class Group:
     size = 1
 
     def share(self, items: Items) -> Items:
-        """Return this process's share of items: an array, a tensor or a sequence."""
+        """Return this process's share of the items of an array, a tensor or a sequence."""
         share: Items = items[self.rank :: self.size]
         return share
 
     def total(self, value: Number) -> Number:
-        """Return the sum over the processes of a number or tensor, computed in float64."""
+        """Return the sum of a number or tensor over the processes, computed in float64."""
         return value
 
     def highest(self, numbers: list[float]) -> list[float]:
@@ -72,13 +72,13 @@ class Group:
         return numbers
 
     def gather(self, value: Value) -> list[Value]:
-        """Return the value of each process, by rank."""
+        """Return the values of all processes, ordered by rank."""
         return [value]
 
     def first(self, function: Callable[[], Value]) -> Value:
         """Call a function in rank 0 alone, and return its result in all processes.
 
-        If it raises InputError or NotFinished, all processes raise it.
+        If the function raises InputError or NotFinished, all processes raise this exception.
         """
         return function()
 
@@ -96,12 +96,12 @@ class Group:
         return pick_device(name, "device")
 
     def wrap(self, network: Network, device: torch.device, with_frames: bool) -> torch.nn.Module:
-        """Return a module that runs a network in the forward pass of all processes.
+        """Return the module that each process calls in the forward pass.
 
         Parameters
         ----------
         network : Network
-            The network, whose weights the module shares.
+            The network. The module shares its weights.
         device : torch.device
             The device of this process.
         with_frames : bool
@@ -111,9 +111,9 @@ class Group:
 
 
 class _LossOutputs(torch.nn.Module):
-    """A network that detaches the outputs on which the loss does not depend.
+    """A wrapped network. Outputs are detached if the loss does not depend on them.
 
-    DDP would wait for the gradients of the rest forever.
+    Otherwise DDP would wait forever for the gradients of these outputs.
     """
 
     def __init__(self, network: Network, with_frames: bool) -> None:
@@ -127,7 +127,7 @@ class _LossOutputs(torch.nn.Module):
 
 
 class Several(Group):
-    """A training run in several processes. See `Group`.
+    """The processes of a training run that has several processes. See `Group`.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class Several(Group):
         self.rank, self.size = rank, size
 
     def total(self, value: Number) -> Number:
-        """Return the sum over the processes of a number or tensor, computed in float64."""
+        """Return the sum of a number or tensor over the processes, computed in float64."""
         summed = torch.as_tensor(value).detach().to("cpu", torch.float64, copy=True)
         dist.all_reduce(summed)
         if isinstance(value, torch.Tensor):
@@ -154,7 +154,7 @@ class Several(Group):
         return highest
 
     def gather(self, value: Value) -> list[Value]:
-        """Return the value of each process, by rank."""
+        """Return the values of all processes, ordered by rank."""
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
@@ -179,7 +179,7 @@ class Several(Group):
             dist.broadcast(buffer, 0)
 
     def device(self, name: str) -> torch.device:
-        """Return the CPU, or the GPU of this machine with this process's local rank."""
+        """Return the CPU, or the GPU whose index is the local rank of this process."""
         if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
             return pick_device("cpu", "device")
         if name not in ("auto", "cuda"):
@@ -198,7 +198,7 @@ class Several(Group):
         return device
 
     def wrap(self, network: Network, device: torch.device, with_frames: bool) -> torch.nn.Module:
-        """Return a DDP module. Gradients become the mean over the processes.
+        """Return a DDP module, which averages gradients over the processes.
 
         On GPUs, batch norm uses the statistics of the whole batch.
         """
@@ -213,22 +213,22 @@ class Several(Group):
                 "on CPUs, batch norm uses the statistics of each process's share of a "
                 "batch; the model will differ from one trained in one process or on GPUs"
             )
-        # With this option DDP does not sort the parameters again after the first batch. Otherwise
-        # the sums of three processes would depend on the batch at which a run is resumed.
+        # With this option, DDP does not reorder the parameters after the first batch. Otherwise
+        # sums over three or more processes would depend on the batch at which a run is resumed.
         return torch.nn.parallel.DistributedDataParallel(
             _LossOutputs(network, with_frames), find_unused_parameters=True
         )
 
 
 def _is_loss(error: BaseException) -> bool:
-    """Return whether an exception means that the communication of the processes failed."""
+    """Return whether an exception means that communication between processes failed."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
 
 
 def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
-    """Return the message for an exception of `_is_loss`."""
+    """Return the message for an exception that `_is_loss` accepts."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if not is_joined:
         return (
@@ -247,7 +247,7 @@ def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
 
 
 def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> None:
-    """Log why the training ends, unless another process has done so.
+    """Log why the training run ends, unless another process has logged it.
 
     Parameters
     ----------
@@ -256,13 +256,13 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
     message : str or None
         The message. None if this process prints it later.
     patiently : bool
-        Whether to give rank 0 a moment to log its own message.
+        Whether to wait first, so that rank 0 can log its message.
     """
     told = 0
     if store is None:
         _LOG.error(message)
         return
-    with noted():  # torchrun sends signals to this process meanwhile
+    with noted():  # torchrun may send signals to this process now
         with contextlib.suppress(RuntimeError):
             if patiently:
                 with contextlib.suppress(RuntimeError):
@@ -274,7 +274,7 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
 
 @contextlib.contextmanager
 def joining(device: str) -> Iterator[Group]:
-    """Yield the group of the processes that torchrun started, or of this one alone.
+    """Yield the group of the processes that torchrun started, or a group of one process.
 
     In the block, ranks other than 0 print nothing. If the block raises InputError or NotFinished,
     one process logs the message, and the other processes raise the exception without a message.
@@ -295,7 +295,7 @@ def joining(device: str) -> Iterator[Group]:
         return
     store = None
     try:
-        # While this process waits for the others, Python runs no handlers: let signals end it.
+        # Python runs no signal handlers while this process waits: signals must end it directly.
         with handled(signal.SIG_DFL):
             store, _, _ = next(rendezvous("env://"))
             on_cpu = device == "cpu" or not torch.cuda.is_available()

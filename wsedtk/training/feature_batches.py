@@ -36,7 +36,7 @@ class FeatureBatches:
     Raises
     ------
     InputError
-        If no clip has features, or a clip is missing in the store.
+        If no clip has features, or if the store lacks a clip.
     """
 
     def __init__(self, store: FeatureStore, dataset: DataSet, folder: PathLike) -> None:
@@ -51,15 +51,15 @@ class FeatureBatches:
     def load(
         self, clips: Integers, of: Integers | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Load features.
+        """Load the features of clips.
 
         Parameters
         ----------
         clips : (B,) array of int
             The positions of the clips in `dataset`.
         of : array of int, optional
-            All clips of the batch, if `clips` are a part of it. The features are then padded to the
-            longest clip of the whole batch: batch norm depends on padding.
+            All clips of the batch, if `clips` are only a part of it. The features are then padded
+            to the longest clip of the whole batch, because batch norm depends on padding.
 
         Returns
         -------

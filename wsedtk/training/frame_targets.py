@@ -14,9 +14,9 @@ from wsedtk.data.events import merge_overlaps
 class FrameTargets:
     """The fraction of each output frame that events of each class cover.
 
-    The targets of a clip are known only if it has events. In such a clip, a class with a tag but
-    without an event longer than 0 s stays unknown. Each other class is absent wherever it has no
-    event.
+    Only clips with events have known targets. In these clips, a class is unknown if it has a tag
+    but no event longer than 0 s. The targets of all other classes are known, and are 0 outside
+    their events.
 
     Parameters
     ----------

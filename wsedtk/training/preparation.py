@@ -58,7 +58,7 @@ def model_spec(
     InputError
         If the settings do not fit the features.
     """
-    # In float32, as the network uses them: later digits depend on the order of the files.
+    # The network uses float32. Further digits depend on the order of the feature files.
     mean, std = (v.astype(np.float32) for v in statistics)
     longest = (
         int(store.num_frames[fit.rows].max())
@@ -135,7 +135,8 @@ def describe(network: Network, spec: ModelSpec) -> str:
 def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
     """Check that hierarchical pooling passes gradients to its weights.
 
-    It passes none if one group holds all frames of a clip. See `Pooling.has_constant_weights`.
+    If one group holds all frames of a clip, the weights get no gradient. See
+    `Pooling.has_constant_weights`.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def check_groups(network: Network, num_frames: int, fit_set: PathLike) -> None:
     Raises
     ------
     InputError
-        If one group holds the longest clip.
+        If one group holds all frames of the longest clip.
     """
     pooling, num_frames = network.pooling, max(1, num_frames // network.time_reduction)
     if pooling.has_constant_weights(num_frames):
@@ -182,8 +183,8 @@ def read_sets(
     Raises
     ------
     InputError
-        If a set can't be read, has no tags, or lacks features; or if the sets have other classes,
-        or share clips.
+        If a set can't be read, has no tags, or lacks features; or if the two sets have different
+        classes or share clips.
     """
     fit_data, valid_data = datadir.read(fit_set), datadir.read(valid_set)
     if fit_data.labels != valid_data.labels:
@@ -225,8 +226,8 @@ def _outputs(spec: ModelSpec) -> set[str]:
 def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSpec:
     """Copy the weights of a model directory into a network.
 
-    Tensors whose shape depends on the number of classes are copied only if both have the same
-    classes in the same order.
+    Tensors whose shape depends on the number of classes are copied only if both models have the
+    same classes in the same order.
 
     Parameters
     ----------
@@ -240,12 +241,12 @@ def initialise(network: Network, spec: ModelSpec, init_dir: PathLike) -> ModelSp
     Returns
     -------
     ModelSpec
-        The description with the statistics of the model directory.
+        The description, with the mean and standard deviation of the model directory.
 
     Raises
     ------
     InputError
-        If the model directory has another front end or network.
+        If the model in the directory has another front end or network.
     """
     found, source, fingerprint = checkpoint.load_model(
         init_dir, trusted=(spec.network, spec.pooling)

@@ -1,4 +1,4 @@
-"""The process-wide settings of a training run, and their restoration.
+"""Set and restore the process-wide settings of a training run.
 
 The settings are PyTorch's random state, flags and number of threads, and an environment variable.
 """
@@ -22,7 +22,7 @@ def restored() -> Iterator[None]:
     """Restore the CPU's random state, the number of threads and the environment after the block.
 
     Within the block, cuBLAS has a workspace of fixed size. Otherwise its sums would differ from run
-    to run. It reads the environment variable when it starts on a GPU.
+    to run. cuBLAS reads CUBLAS_WORKSPACE_CONFIG when it starts on a GPU.
     """
     threads = torch.get_num_threads()
     with contextlib.ExitStack() as stack:

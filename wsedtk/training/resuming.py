@@ -1,4 +1,4 @@
-"""The saved state of a training run: checkpoints, history, and how it is resumed."""
+"""Save the checkpoints and the history of a training run, and resume it."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ from wsedtk.training.training_loop import Trainer
 _LOG = logging.getLogger(__name__)
 
 
-# The settings of config.yaml that the result of a training run does not depend on.
+# Settings in config.yaml that do not affect the result of a training run.
 HOUSEKEEPING = ("keep_checkpoints", "resume_seconds", "made_by")
 _MEANING = {
     "content_fingerprint": ", the values of the features",
@@ -36,7 +36,7 @@ _MEANING = {
     "init": ", the initial model",
 }
 _OVERWRITE = "choose another directory, or start again with overwrite (--overwrite)"
-# Returns a context manager that yields a list, to which the names of arriving signals are appended.
+# Returns a context manager that yields a list. The name of each arriving signal is appended.
 StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
@@ -47,15 +47,15 @@ class Checkpoint:
     Attributes
     ----------
     step : int
-        Batches trained.
+        The number of batches trained so far.
     train_loss : float
         Mean loss of the batches since the previous checkpoint.
     valid_loss, valid_f1, valid_map : float
         Loss, micro F1 at tuned thresholds, and mean average precision on the validation set.
     learning_rate : float
-        The learning rate of these batches.
+        The learning rate during these batches.
     seconds : float
-        Duration of their training and of the validation.
+        The time spent on these batches and on validation.
     """
 
     step: int
@@ -87,7 +87,7 @@ def teller(folder: Path) -> Callable[[str], None]:
 
 
 def _number(path: Path) -> tuple[int, bool]:
-    """Return a key that sorts checkpoints by time: step*.pt is written after resume*.pt."""
+    """Return a key that sorts checkpoints by time. resume*.pt precedes step*.pt of equal number."""
     return int(path.stem.removeprefix("step").removeprefix("resume")), path.stem.startswith("step")
 
 
@@ -119,7 +119,7 @@ def save(trainer: Trainer, folder: Path, kind: Literal["step", "resume"] = "step
     Parameters
     ----------
     trainer : Trainer
-        The training.
+        The training run.
     folder : Path
         Its model directory.
     kind : {"step", "resume"}
@@ -134,7 +134,7 @@ def _write(state: dict[str, Any], trainer: Trainer, folder: Path, kind: str) -> 
     checkpoint.save_checkpoint(written, state)
     _write_history(trainer, folder)
     found = checkpoints(folder)
-    # A later one is damaged: the training was resumed from an earlier one.
+    # Later checkpoints are damaged: the run was resumed from an earlier one.
     steps = [p for p in found if p.stem.startswith("step") and _number(p)[0] <= trainer.step]
     best = [path for path in steps if trainer.best and _number(path)[0] == trainer.best[1]]
     for old in {*found} - {written, *steps[: trainer.cfg.keep_checkpoints], *best}:
@@ -148,8 +148,8 @@ def _versions(made_by: object) -> str:
 
 
 def _check_same_training(folder: Path, resolved: dict[str, Any]) -> None:
-    """Check that the training of a model directory has the same settings. Raises InputError."""
-    # A setting that the file lacks did not exist when the training began.
+    """Raise InputError if the training run of a model directory has other settings."""
+    # A setting that the file lacks did not exist when the run began: use its default.
     previous = config.to_mapping(TrainConfig())
     content = config.read_yaml(folder / "config.yaml")
     if isinstance(content, dict):
@@ -191,7 +191,7 @@ def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
     Raises
     ------
     InputError
-        If it is different in another process.
+        If the content differs between processes.
     """
     first, *others = group.gather(resolved)
     for rank, other in enumerate(others, 1):
@@ -208,9 +208,10 @@ def check_same_inputs(group: Group, resolved: dict[str, Any]) -> None:
 
 
 def set_threads(trainer: Trainer) -> None:
-    """Set the number of threads of a resumed training run. The last digits depend on it.
+    """Set the number of threads to that of the run before it was resumed.
 
-    If the environment sets OMP_NUM_THREADS, keep that number.
+    The last digits of the result depend on the number of threads. If the environment sets
+    OMP_NUM_THREADS, the number is not changed.
     """
     threads, here = trainer.threads, torch.get_num_threads()
     if threads == here:
@@ -234,11 +235,11 @@ def resume(trainer: Trainer, folder: Path, resolved: dict[str, Any]) -> dict[str
     Parameters
     ----------
     trainer : Trainer
-        The training.
+        The training run.
     folder : Path
         Its model directory.
     resolved : dict
-        The content of config.yaml for this training.
+        The content of config.yaml for this training run.
 
     Returns
     -------
@@ -300,18 +301,18 @@ def begin(
     Parameters
     ----------
     trainer : Trainer
-        The training.
+        The training run.
     folder : Path
         Its model directory.
     resolved : dict
-        The content of config.yaml for this training.
+        The content of config.yaml for this training run.
     overwrite : bool
         Remove a training run or model that the directory holds.
 
     Returns
     -------
     dict or None
-        The state that the training is resumed from, if any.
+        The state from which the run is resumed. None for a new run.
 
     Raises
     ------
@@ -329,23 +330,23 @@ def begin(
 
 
 def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignals) -> None:
-    """Train until the training is finished.
+    """Train until the training run is finished.
 
     The state is saved at each checkpoint, every `resume_seconds`, and when a signal arrives.
 
     Parameters
     ----------
     trainer : Trainer
-        The training.
+        The training run.
     model_dir : Path
         Its model directory.
     stop_signals : StopSignals
-        Notes the signals that stop the training.
+        Records the signals that stop the run.
 
     Raises
     ------
     NotFinished
-        If a signal stops the training.
+        If a signal stops the run.
     """
     saved = time.monotonic()
     with (
@@ -372,7 +373,7 @@ def train_to_the_end(trainer: Trainer, model_dir: Path, stop_signals: StopSignal
             trainer.run_to_checkpoint(after_batch)
             step, *values = trainer.history[-1]
             figures = dict(zip(HISTORY[1:], values))
-            # Before the checkpoint, so that a run resumed from it has all points.
+            # Written before the checkpoint, so that a run resumed from it has all points.
             trainer.group.first(lambda: points.write(step, figures))
             save(trainer, model_dir)
             saved = time.monotonic()

@@ -1,7 +1,7 @@
-"""Sampling of batches: which clips a batch holds.
+"""Sampling of the clips of each training batch.
 
-N clips, B clips in a batch, K classes. A batch depends only on the seed and on its number, so that
-a resumed training run continues with the same batches.
+N clips, B clips in a batch, K classes. A batch depends only on the data set, the settings and its
+number. Therefore a resumed training run continues with the same batches.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ class Sampler:
         if balancer not in BALANCERS:
             raise ValueError(f"unknown balancer {balancer!r}; known: {', '.join(BALANCERS)}")
         self.batch_size, self.seed = batch_size, seed
-        self.cumulative: npt.NDArray[np.float64] | None = None  # of "weighted": (N,)
+        self.cumulative: npt.NDArray[np.float64] | None = None  # (N,), for "weighted"
         queues = dataset.clips_of_classes()
         if balancer == "weighted":
             weights = np.zeros(len(dataset))
@@ -57,10 +57,10 @@ class Sampler:
         if balancer != "classes":
             queues = [np.arange(len(dataset))]
         self.queues: list[Integers] = [queue for queue in queues if len(queue)]
-        self._orders: dict[int, tuple[int, Integers]] = {}  # each queue's pass, and its order in it
+        self._orders: dict[int, tuple[int, Integers]] = {}  # by queue: a pass, and its order
 
     def _clip(self, queue: int, round_number: int) -> int:
-        """Return the clip that a queue gives in a round."""
+        """Return the clip that is taken from a queue in a round."""
         clips = self.queues[queue]
         number, place = divmod(round_number, len(clips))
         if queue not in self._orders or self._orders[queue][0] != number:

@@ -1,4 +1,4 @@
-"""The figures of a training run for TensorBoard, if it is installed."""
+"""Write the figures of a training run for TensorBoard, if it is installed."""
 
 import logging
 import warnings
@@ -27,15 +27,15 @@ def _writer_class() -> "type[SummaryWriter] | None":
 
 
 class Scalars:
-    """A folder of event files. Without TensorBoard nothing is written.
+    """A folder of event files. If TensorBoard is missing, nothing is written.
 
-    The first point purges the points of that step and later ones, which an interrupted run may have
-    written.
+    When the first point is written, TensorBoard discards existing points of the same step and of
+    later steps. An interrupted run may have written them.
 
     Parameters
     ----------
     folder : Path
-        The folder. It is created with the first point.
+        The folder. It is created when the first point is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +59,7 @@ class Scalars:
             If the file can't be written.
         """
         try:
-            with warnings.catch_warnings():  # of TensorBoard's own libraries
+            with warnings.catch_warnings():  # from libraries that TensorBoard uses
                 warnings.simplefilter("ignore")
                 if not self._is_open:
                     self._is_open = True
@@ -68,7 +68,7 @@ class Scalars:
                     for name, value in values.items():
                         self._writer.add_scalar(name, value, step)
                     self._writer.flush()
-        except UnicodeEncodeError:  # from the first point
+        except UnicodeEncodeError:  # only raised when the first point is written
             _LOG.warning(f"{self.folder}: no curves for TensorBoard, because the path is not UTF-8")
         except OSError as error:
             raise InputError(

@@ -12,7 +12,7 @@ Figure = Literal["loss", "f1", "map"]
 class TrainConfig:
     """The settings of a training run: the content of a file such as mini/crnn_linear.yaml.
 
-    At each checkpoint, the network is validated and the state of the training is saved.
+    At each checkpoint, the network is validated and the state of the run is saved.
 
     Parameters
     ----------
@@ -28,13 +28,13 @@ class TrainConfig:
         For hierarchical pooling: the number of output frames in each group, then the number of
         groups in each group of the next level, and so on.
     balancer : {"classes", "weighted", "none"}
-        How batches are balanced. See `wsedtk.training.sampler`.
+        The method that balances the batches. See `wsedtk.training.sampler`.
     batch_size : int
-        Clips in a batch.
+        The number of clips in a batch.
     learning_rate : float
         The first learning rate of Adam.
     frame_loss_weight : float
-        The weight of the loss of frames in clips that have events. 0 turns it off.
+        The weight of the frame loss, for clips with events. 0 turns it off.
     mixup_alpha : float
         Mix clips in proportions drawn from Beta(alpha, alpha). 0 turns it off.
     time_mask_seconds : float
@@ -48,29 +48,29 @@ class TrainConfig:
         `package.module:Class`, or a built-in name; the other keys are options of that class. See
         `wsedtk.training.augmentations`.
     checkpoint_every : int, optional
-        Batches between checkpoints. With None (null in YAML), as many as an epoch has.
+        The number of batches between checkpoints. None (null in YAML) means one epoch.
     max_checkpoints : int
         The number of checkpoints after which training ends.
     schedule_by : {"loss", "f1", "map"}, optional
-        The validation figure that reduces the learning rate when it stops improving (PyTorch's
+        The learning rate is reduced when this validation figure stops improving (PyTorch's
         ReduceLROnPlateau). With None, the learning rate is constant.
     schedule_factor : float
-        The factor that the learning rate is multiplied by.
+        The learning rate is multiplied by this factor when it is reduced.
     schedule_patience : int
-        Checkpoints without improvement before the learning rate is reduced.
+        The number of checkpoints without improvement before the learning rate is reduced.
     stop_patience : int, optional
-        Checkpoints without improvement of `select_by` after which training ends. With None,
-        training ends after `max_checkpoints`.
+        Training ends after this number of checkpoints without improvement of `select_by`. With
+        None, training ends after `max_checkpoints`.
     select_by : {"loss", "f1", "map"}
-        The validation figure that selects the best checkpoint, whose weights are the model.
+        The validation figure that selects the best checkpoint. The model has its weights.
     precision : {"bf16", "float32"}
         The precision of the network's computations in training.
     seed : int
         The seed of all random numbers.
     keep_checkpoints : int
-        The number of newest checkpoints to keep, beside the best.
+        The number of newest checkpoints to keep. The best checkpoint is also kept.
     resume_seconds : float
-        The time in seconds after which the state is saved between checkpoints too.
+        The interval in seconds at which the state is also saved between checkpoints.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The training loop, validation, and the state that a checkpoint holds.
+"""The training loop, the validation, and the state that a checkpoint holds.
 
 B clips, T frames, T' output frames, F mel bins, K classes.
 """
@@ -35,7 +35,7 @@ from wsedtk.training.train_config import TrainConfig
 _LOG = logging.getLogger(__name__)
 
 
-_EPSILON = 1e-7  # the smallest distance of a probability from 0 and 1, as in Wang's published code
+_EPSILON = 1e-7  # probabilities are clamped to [eps, 1 - eps], as in Wang's published code
 
 Staged = tuple[torch.Tensor | None, ...]  # features, mask, tags, frame targets, known
 
@@ -52,7 +52,7 @@ def binary_cross_entropy(
 ) -> torch.Tensor:
     """Return the mean binary cross-entropy (Wang, Li & Metze 2019, eq. (1)).
 
-    PyTorch's own function stops the process if a probability is NaN on a GPU. This one returns NaN.
+    If a probability on a GPU is NaN, PyTorch's function stops the process. This one returns NaN.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def validate(
         If a score is not finite.
     """
     scores = np.zeros(truth.shape, np.float32)
-    # Repeated clips make the shares equal: all processes have the same number of batches.
+    # Repeat some clips, so that all processes have the same number of batches.
     share = np.resize(group.share(np.arange(len(truth))), -(-len(truth) // group.size))
     for positions, output, _ in network_runner.score(runner, batches.store, batches.rows[share]):
         scores[share[positions]] = output.clip.float().cpu().numpy()
@@ -136,7 +136,7 @@ def _figures(scores: Floats, truth: Booleans) -> dict[str, float]:
 def _check_finite(value: object, name: str) -> None:
     """Raise ValueError if a tensor of a state is not finite, or a number is NaN.
 
-    An infinite number is valid: the schedule of the learning rate holds some.
+    Infinite numbers are valid, because the learning rate schedule holds some.
     """
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -159,7 +159,7 @@ class Trainer:
     cfg : TrainConfig
         The settings.
     network : Network
-        The network, with its first weights.
+        The network, with its initial weights.
     fit, valid : FeatureBatches
         The clips to train and to validate on.
     statistics : pair of (F,) arrays
@@ -167,7 +167,7 @@ class Trainer:
     seconds_per_frame : float
         The hop of the features.
     device : torch.device
-        The device that computes.
+        The device on which the network runs.
     tell : callable
         Logs a message.
     group : Group
@@ -221,19 +221,19 @@ class Trainer:
         self.augmentations = augmentations.create(cfg, layout)
         self.mixes_clips = any(one.mixes_clips for one in self.augmentations)
         rows = range(cfg.batch_size)
-        self.rows = rows if self.mixes_clips else group.share(rows)  # of a batch, to load here
+        self.rows = rows if self.mixes_clips else group.share(rows)  # rows of a batch to load
         self.valid_truth = valid.dataset.tag_matrix()
         self.step = 0
         self.history: list[list[Any]] = []  # a row of history.tsv for each checkpoint
         self.best: list[Any] | None = None  # the value of `select_by`, and the step
         self.best_tensors: dict[str, torch.Tensor] | None = None
         self.finished = False
-        self.losses: list[float] = []  # of the batches since the last checkpoint
-        self.seconds = 0.0  # the time that they took
+        self.losses: list[float] = []  # losses since the last checkpoint
+        self.seconds = 0.0  # training time since the last checkpoint
         self.threads = torch.get_num_threads()
 
     def state(self) -> dict[str, Any]:
-        """Return all that the rest of the training depends on, as tensors and plain values.
+        """Return the state that the rest of the run depends on, as tensors and plain values.
 
         All processes must call it.
         """
@@ -258,7 +258,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Return to the state of a checkpoint. Raises ValueError if it is damaged."""
+        """Restore the state of a checkpoint. Raises ValueError if it is damaged."""
         _check_finite(state, "")
         self.runner.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -295,7 +295,7 @@ class Trainer:
         clips : (B,) array of int
             The clips of the batch.
         staged : tuple of tensors
-            The rows of this process, as in `Batch`, on the CPU and not normalised.
+            The tensors of a `Batch` with this process's rows, on the CPU and not normalised.
         """
         clips = self.sampler.batch(step)
         own = clips[self.rows]
@@ -310,10 +310,10 @@ class Trainer:
     def loss(
         self, x: torch.Tensor, mask: torch.Tensor, *targets: torch.Tensor | None
     ) -> torch.Tensor:
-        """Return the loss of a batch as `load` returns it: of its tags, and of its frames.
+        """Return the loss of a batch that `load` returned: tag loss plus weighted frame loss.
 
-        In several processes, each returns its part: the loss of its share of the clips, divided by
-        the size of the whole batch.
+        In a run of several processes, each process returns the part of its share of the clips. The
+        sum of these parts is the loss of the whole batch.
         """
         x, mask = self.runner.normalize(x, mask)
         tags, frames, known = (
@@ -350,7 +350,7 @@ class Trainer:
         )
 
     def run_batch(self, clips: Integers, staged: Staged) -> float:
-        """Make one step of the optimiser on a batch as `load` returns it, and return the loss.
+        """Make one optimiser step on a batch that `load` returned, and return its loss.
 
         Raises
         ------
@@ -368,7 +368,7 @@ class Trainer:
                 "checkpoint is good; look for broken features, or lower learning_rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        total = loss * self.group.size  # DDP takes the mean over the processes
+        total = loss * self.group.size  # DDP averages over the processes
         total.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.optimizer.step()
         self.runner.network.pooling.project()
@@ -383,7 +383,7 @@ class Trainer:
         seconds : float
             The time that the training took.
         waited : float
-            The seconds of it that were spent waiting for batches.
+            The part of this time that was spent waiting for batches.
         """
         started, before, waited = time.monotonic(), self.seconds, 0.0
         steps = range(self.step, self.step + self.checkpoint_every - len(self.losses))
@@ -403,15 +403,15 @@ class Trainer:
         Parameters
         ----------
         after_batch : callable
-            Called after each batch, of validation too. It may save `state` and raise; a training
-            run that restores this state continues from there.
+            Called after each batch of training and of validation. It may save `state` and raise.
+            A training run that restores this state continues from there.
         """
         number, trained_before = len(self.history) + 1, len(self.losses)
         self.runner.network.train()
         name = f"checkpoint {number} of {self.cfg.max_checkpoints}"
         trained, waited = self.run_batches(name, after_batch)
         started = time.monotonic()
-        self.group.align(self.runner.network)  # the running means of batch norm on a CPU
+        self.group.align(self.runner.network)  # running statistics of batch norm on CPUs
         found = validate(self.runner, self.valid, self.valid_truth, after_batch, self.group)
         rate = self.optimizer.param_groups[0]["lr"]
         loss, seconds = float(np.mean(self.losses)), self.seconds + time.monotonic() - started
@@ -431,7 +431,7 @@ class Trainer:
         )
 
     def _select(self, found: dict[str, float]) -> bool:
-        """Keep the weights of a checkpoint if it is the best, and return whether it is."""
+        """Keep the weights if this checkpoint is the best, and return whether it is."""
         value = found[self.cfg.select_by]
         if self.cfg.select_by == "loss":
             value = -value
