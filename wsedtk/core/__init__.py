@@ -1,10 +1,10 @@
-"""Errors, configuration, logging, processes and atomic files, for every other folder.
+"""Errors, configuration, logging, processes and atomic files, which all other folders use.
 
-This folder imports no other folder of wsedtk, and neither torch nor h5py.
+Modules of this folder do not import other folders of wsedtk, torch or h5py.
 """
 
 import logging
 
-# Each module logs to the logger of its name. The command line prints these messages. Without a
-# handler, Python would print warnings on stderr.
+# Each module logs to the logger that has its name. The command line prints these messages. Without
+# this handler, Python would print warnings to stderr when wsedtk is used as a library.
 logging.getLogger("wsedtk").addHandler(logging.NullHandler())

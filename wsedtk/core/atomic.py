@@ -1,7 +1,8 @@
-"""Atomic files and folders: write under a temporary name in the same folder, fsync, rename. Locks.
+"""Write files and folders atomically, and lock files.
 
-Temporary names contain the machine and the process, so that a later run can find the files of
-processes that have ended.
+A file is written under a temporary name in the same folder. Then it is synced to the disk (fsync)
+and renamed. A temporary name contains the machine and the process id, so that a later run can find
+the files of processes that have ended.
 """
 
 import contextlib
@@ -20,14 +21,14 @@ from typing import TYPE_CHECKING
 
 from wsedtk.core.errors import InputError
 
-if TYPE_CHECKING:  # it imports numpy, for which `wsedtk --help` does not wait
+if TYPE_CHECKING:  # it imports numpy, which is slow for `wsedtk --help`
     from wsedtk.core.types import PathLike
 
 _LOG = logging.getLogger(__name__)
 
 
 def _machine() -> str:
-    """Return a short name of this machine or container, within which process ids are unique."""
+    """Return a short name of this machine or container. Process ids are unique in it."""
     name = platform.node()
     with contextlib.suppress(OSError):
         name += os.readlink("/proc/self/ns/pid")
@@ -38,13 +39,13 @@ _MACHINE = _machine()
 
 
 def _beside(path: Path, kind: str) -> Path:
-    """Return a hidden name beside a path that only this process uses."""
-    # 40 characters are at most 160 bytes; a name may have 255
+    """Return a hidden path in the folder of `path`. Only this process uses it."""
+    # 40 characters have at most 160 bytes; a file name may have 255 bytes
     return path.parent / f".{path.name[:40]}.{_MACHINE}.{os.getpid()}.{kind}"
 
 
 def _is_left_over(name: str) -> bool:
-    """Return whether an ended process of this machine made a name by `_beside`."""
+    """Return whether `_beside` made a name in a process of this machine that has ended."""
     match = re.fullmatch(rf"\..*\.{re.escape(_MACHINE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return (
         match is not None
@@ -54,15 +55,15 @@ def _is_left_over(name: str) -> bool:
 
 
 def remove_left_over(path: "PathLike") -> None:
-    """Remove the temporary files that killed processes of this machine left.
+    """Remove temporary files of processes of this machine that were killed.
 
     Parameters
     ----------
     path : path-like
-        A file or a folder. For a file, its temporary files and those of its shards are removed; for
-        a folder, all temporary files in it.
+        A file or a folder. Its temporary files and the temporary files of its shards are removed.
+        For a folder, the temporary files in the folder and its subfolders are removed too.
     """
-    if not Path("/proc/self").exists():  # the living processes are not known
+    if not Path("/proc/self").exists():  # without /proc, running processes can't be found
         return
     path = Path(path)
     with contextlib.suppress(OSError):
@@ -87,20 +88,20 @@ def remove_left_over(path: "PathLike") -> None:
 
 
 def hidden(path: "PathLike", kind: str) -> Path:
-    """Return a hidden name beside a path that is the same in every process."""
-    path = Path(path)  # the last 60 characters of its name include the number of a shard
+    """Return a hidden path in the folder of `path`. It is the same in all processes."""
+    path = Path(path)  # the last 60 characters of its name include the shard number
     return path.parent / f".{path.name[-60:]}.{kind}"
 
 
 def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> None:
-    """Check that a file to be overwritten, if there is one, is of the kind that will be written.
+    """Check that an existing file is of the same kind as the file that will replace it.
 
     Parameters
     ----------
     path : path-like
         The file.
     read : callable
-        Reads a file of that kind. It raises InputError for another file.
+        A function that reads a file of this kind, and raises InputError for other files.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> N
 
 @contextlib.contextmanager
 def _explained(path: "PathLike") -> Iterator[None]:
-    """Turn an OSError of the block into an InputError that names the path."""
+    """Turn an OSError in the block into an InputError. Its message contains the path."""
     try:
         yield
     except (
@@ -130,12 +131,12 @@ def _explained(path: "PathLike") -> Iterator[None]:
 
 
 def make_folder(path: "PathLike") -> None:
-    """Create a folder to write files into, with its parents, unless it exists.
+    """Create a folder and its parents unless they exist, and check that it can be written.
 
     Raises
     ------
     InputError
-        If it can't be created or written.
+        If the folder can't be created or written.
     """
     with _explained(path):
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -166,7 +167,6 @@ def writing(path: "PathLike") -> Iterator[Path]:
                 os.fsync(file.fileno())
                 size = os.fstat(file.fileno()).st_size
             os.replace(temporary, path)
-        # it imports tqdm: slow for `wsedtk --help`
 
         _LOG.debug(f"wrote {path}: {size:,} bytes")
     finally:
@@ -176,9 +176,10 @@ def writing(path: "PathLike") -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing_folder(path: "PathLike") -> Iterator[Path]:
-    """Yield a temporary folder, and put it in the place of `path` at the end of the block.
+    """Yield a temporary folder, and rename it to `path` at the end of the block.
 
-    The parent folders are created. If the block raises, the temporary folder is removed.
+    An existing folder is replaced. The parent folders are created. If the block raises, the
+    temporary folder is removed.
 
     Raises
     ------
@@ -196,7 +197,7 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
             for written in filter(Path.is_file, temporary.rglob("*")):
                 with open(written, "rb+") as file:
                     os.fsync(file.fileno())
-            if path.exists():  # the system replaces only an empty folder in one step
+            if path.exists():  # a rename can replace only an empty folder
                 path.rename(old)
             temporary.rename(path)
     finally:
@@ -210,19 +211,20 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
 def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
     """Hold a lock file within the block.
 
-    The system releases the lock when the process ends, even if it is killed.
+    The operating system releases the lock when the process ends, even if the process is killed.
 
     Parameters
     ----------
     path : path-like
         The lock file. It is removed at the end of the block.
     what : path-like, optional
-        The file or folder that is locked, for messages. By default the folder of the lock file.
+        The file or folder that is locked, for messages. By default it is the folder of the lock
+        file.
 
     Raises
     ------
     InputError
-        If another process holds the lock. The message names that process.
+        If another process holds the lock. The message contains its process id.
     """
     path = Path(path)
     what = what or path.parent
@@ -262,7 +264,7 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
 
 
 def remove(path: "PathLike") -> None:
-    """Remove a file if it exists. Raises InputError if the system refuses."""
+    """Remove a file if it exists. Raise InputError if it can't be removed."""
     with _explained(path):
         Path(path).unlink(missing_ok=True)
 
@@ -270,7 +272,8 @@ def remove(path: "PathLike") -> None:
 def write_text(path: "PathLike", text: str) -> None:
     """Write a UTF-8 text file atomically.
 
-    Characters that UTF-8 can't encode, as in paths that are not UTF-8, are written as escapes.
+    Characters that UTF-8 can't encode are written as escapes. They occur in paths that are not
+    UTF-8.
     """
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -1,4 +1,4 @@
-"""The cache folders of other libraries: work without writable ones, and leave none behind."""
+"""Handle the cache folders of other libraries if they can't be written or are not needed."""
 
 import contextlib
 import logging
@@ -24,14 +24,14 @@ def environment(name: str, value: str) -> Iterator[None]:
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    for place in (None, "/dev/shm"):  # None: TMPDIR, /tmp and others
+    for place in (None, "/dev/shm"):  # None means TMPDIR, /tmp and others
         with contextlib.suppress(OSError):
             return tempfile.TemporaryDirectory(prefix="wsedtk-", dir=place)
     raise InputError("no folder for temporary files can be written; set TMPDIR to one that can")
 
 
 def _matplotlib_folders() -> list[Path]:
-    """Return the folders that matplotlib chooses for its settings and its font list."""
+    """Return the folders in which matplotlib stores its settings and its font list."""
     if os.environ.get("MPLCONFIGDIR"):
         return [Path(os.environ["MPLCONFIGDIR"])]
     return [
@@ -41,12 +41,12 @@ def _matplotlib_folders() -> list[Path]:
 
 
 def _matplotlib_has_folders() -> bool:
-    """Return whether matplotlib's own folders can be created and written."""
+    """Create the default folders of matplotlib. Return whether they can be written."""
     try:
         folders = _matplotlib_folders()
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: the user has no home
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         return False
     return all(os.access(folder, os.W_OK | os.X_OK) for folder in folders)
 
@@ -55,8 +55,8 @@ def _matplotlib_has_folders() -> bool:
 def matplotlib_importable() -> Iterator[None]:
     """Import matplotlib and its font list, and run the block.
 
-    If matplotlib's own folders can't be written, the import uses a temporary folder. Without one,
-    matplotlib would warn, or fail if the user has no home folder.
+    If the default folders of matplotlib can't be written, a temporary folder is used. Otherwise,
+    matplotlib would print a warning, or fail if the user has no home folder.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def matplotlib_importable() -> Iterator[None]:
         if not _matplotlib_has_folders():
             folder = stack.enter_context(_temporary_folder())
             stack.enter_context(environment("MPLCONFIGDIR", folder))
-        logger.setLevel(logging.ERROR)  # it warns if the disk is too full for its font list
+        logger.setLevel(logging.ERROR)  # it warns if the disk is too full for the font list
         stack.callback(logger.setLevel, level)
         import matplotlib.font_manager  # noqa: F401
 
@@ -80,8 +80,9 @@ def matplotlib_importable() -> Iterator[None]:
 def torch_without_compiler_cache() -> Iterator[None]:
     """Keep torch from creating a cache folder for its compiler within the block.
 
-    The first optimiser imports the compiler, which wsedtk does not use. On import it creates the
-    folder that TORCHINDUCTOR_CACHE_DIR names, or else one among the temporary files.
+    Creating the first optimiser imports the compiler, which wsedtk does not use. On import, the
+    compiler creates the folder in TORCHINDUCTOR_CACHE_DIR. If this variable is not set, it creates
+    a folder in the folder for temporary files.
     """
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         yield

@@ -1,11 +1,12 @@
-"""Frozen dataclasses from flat YAML files, and back.
+"""Convert flat YAML files to frozen dataclasses, and dataclasses to YAML.
 
 A configuration is a frozen dataclass. The type of each field is int, float, str, bool, `Literal`,
-`tuple[X, ...]` or dict, or one of them `| None`. Its file is one flat YAML mapping. A field that
-the file omits has its default. Unknown keys, repeated keys and values of other types are errors.
+`tuple[X, ...]` or dict, or one of these types `| None`. The YAML file contains one flat mapping. A
+field that is not in the file has its default. Unknown keys, repeated keys and values of other types
+are errors.
 
-No library does this: msgspec ignores unknown keys and accepts NaN, cattrs casts "3" to 3, and
-neither says which value it found.
+The libraries msgspec and cattrs do not meet these requirements. msgspec ignores unknown keys and
+accepts NaN, and cattrs casts "3" to 3. Their messages do not contain the value that was found.
 """
 
 import dataclasses
@@ -31,17 +32,17 @@ if typing.TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_MOST_BYTES = 8 << 20  # of a YAML file: the parser needs seconds for that many
+_MOST_BYTES = 8 << 20  # the largest YAML file; the parser takes seconds for it
 _DEEPEST = 20
 _LONGEST_NUMBER = 100  # characters; a longer value is text
-# Escapes in YAML can write these characters, but no file name or text file can hold them.
+# YAML escapes can produce these characters, but file names and text files can't contain them.
 _ODD_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses repeated keys, aliases, tags and deep nesting.
+    """A SafeLoader that rejects repeated keys, aliases, tags and deep nesting.
 
-    It reads `1e-3` as a number, like YAML 1.2, and dates as text.
+    It reads `1e-3` as a number, as YAML 1.2 does. It reads dates as text.
     """
 
     depth = 0
@@ -56,7 +57,7 @@ class _Loader(yaml.SafeLoader):
 
     def _check(self, event: yaml.Event) -> None:
         tag = getattr(event, "tag", None)
-        if isinstance(event, yaml.AliasEvent):  # a few aliases can expand beyond the memory
+        if isinstance(event, yaml.AliasEvent):  # a few aliases can expand until memory runs out
             fault = f"*{event.anchor}: aliases are not read here; write the value out"
         elif tag is not None:
             fault = f"{tag}: tags are not read here; write the value alone"
@@ -103,12 +104,12 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _Loader.
 
 
 def as_text(path: "PathLike") -> str:
-    """Return a path as UTF-8 text, with escapes for bytes that are not UTF-8."""
+    """Return a path as UTF-8 text. Bytes that are not UTF-8 become escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 class _Dumper(yaml.SafeDumper):
-    """A SafeDumper that writes repeated values in full, and text that is not UTF-8 with escapes."""
+    """A SafeDumper that writes repeated values in full, and escapes text that is not UTF-8."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -118,7 +119,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
-# The dumper needs this rule too: it must quote text such as `12e3`, which some fingerprints are.
+# The dumper needs this rule too, because it must quote text such as `12e3`. A fingerprint can have
+# this form.
 for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver(
         "tag:yaml.org,2002:float",
@@ -145,7 +147,7 @@ def parse_yaml(text: str, where: object) -> Any:
     Raises
     ------
     InputError
-        If the text is not valid YAML, or longer than 8 MB.
+        If the text is not valid YAML, or is longer than 8 MB.
     """
     if len(text) > _MOST_BYTES:
         raise InputError(
@@ -192,21 +194,21 @@ def read_yaml(path: "PathLike") -> Any:
 
 
 def to_yaml(mapping: Mapping[str, object]) -> str:
-    """Return a mapping of plain Python values as YAML text, with the keys in their order."""
+    """Return a mapping of plain Python values as YAML text. The order of the keys is kept."""
     text: str = yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return text
 
 
 def shown(value: object) -> str:
-    """Return the representation of a value for a message, at most 203 characters long."""
+    """Return `repr(value)` for a message, shortened to at most 203 characters."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def nearest(word: object, known: Iterable[object]) -> str | None:
-    """Return the known word that is most similar to a word, or None if none is similar.
+    """Return the known word that is most similar to `word`, or None if no word is similar.
 
-    Upper and lower case count as equal.
+    The case of letters is ignored.
     """
     folded: dict[str, str] = {}
     for name in map(str, known):
@@ -216,7 +218,7 @@ def nearest(word: object, known: Iterable[object]) -> str | None:
 
 
 def suggest(word: object, known: Iterable[object]) -> str:
-    """Return "did you mean X?" if a known word is similar, else the first 20 known words."""
+    """Return "did you mean X?" if a known word is similar. Otherwise list up to 20 known words."""
     names = [str(name) for name in known]
     near = nearest(word, names)
     if near is not None:
@@ -226,7 +228,7 @@ def suggest(word: object, known: Iterable[object]) -> str:
 
 
 def suggest_fraction(value: object) -> str:
-    """Return "; did you mean 0.5?" for 50 or "50 %", where a fraction is expected, else ""."""
+    """Return "; did you mean 0.5?" for 50 or "50 %", and "" for values that are not percentages."""
     text = str(value).strip()
     try:
         number = float(text.removesuffix("%"))
@@ -237,7 +239,7 @@ def suggest_fraction(value: object) -> str:
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
-    """Return a value as the annotated type `kind`. Only an int is cast, to float."""
+    """Check that a value has the annotated type `kind`, and return it. Cast an int to a float."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
@@ -253,7 +255,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         return tuple(_convert(v, args[0], where) for v in value)
     kind = origin or kind  # dict of dict[str, X]
     if kind is float and type(value) is int:
-        return float(value)  # no overflow: the loader reads longer numbers as text
+        return float(value)  # it can't overflow: the loader reads long numbers as text
     if kind is float and value != value:
         raise InputError(f"{where}: expected a number, found NaN")
     if type(value) is not kind:
@@ -269,7 +271,7 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
     cls : type
         The frozen dataclass of the configuration.
     mapping : dict or None
-        Values by field. None is an empty mapping.
+        The values by the names of the fields. None is an empty mapping.
     where : str
         The source of the mapping, for messages.
 
@@ -281,8 +283,8 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
     Raises
     ------
     InputError
-        If `mapping` is not a dict, a key is unknown or missing, or a value is of another type or
-        out of range.
+        If `mapping` is not a dict, if a key is unknown or missing, or if a value has another type
+        or is out of range.
     """
     if mapping is None:
         mapping = {}
@@ -307,7 +309,7 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return settings as plain YAML values, with lists for tuples. Raises InputError."""
+    """Return settings as plain YAML values. Tuples become lists. Other types raise InputError."""
     try:
         text = to_yaml(dict(settings))
     except yaml.YAMLError as error:
@@ -322,17 +324,17 @@ def load(
     path: "PathLike | None" = None,
     overrides: Mapping[str, object] | Sequence[str] = (),
 ) -> T:
-    """Read a configuration from a YAML file, and replace values.
+    """Read a configuration from a YAML file. Values of the file can be replaced.
 
     Parameters
     ----------
     cls : type
         The frozen dataclass of the configuration.
     path : path-like, optional
-        The YAML file, or the name of an installed configuration (`wsedtk.core.configurations`). By
-        default each field has its default.
+        The YAML file, or the name of an installed configuration (`wsedtk.core.configurations`).
+        Without a path, each field has its default.
     overrides : mapping of str to object, or sequence of str
-        The values that replace those of the file, as a mapping or as texts `key=value` (YAML).
+        Values that replace the values of the file: a mapping, or texts `key=value` in YAML.
 
     Returns
     -------
@@ -342,7 +344,7 @@ def load(
     Raises
     ------
     InputError
-        If the file is missing or can't be read, or a key or a value is wrong.
+        If the file is missing or can't be read, or if a key or a value is invalid.
     """
     mapping = {} if path is None else read_yaml(configurations.find(path))
     where = str(path) if path is not None else "defaults"
@@ -362,7 +364,7 @@ def load(
 
 
 def to_mapping(config: "DataclassInstance") -> dict[str, Any]:
-    """Return a configuration as a mapping that YAML can hold, with lists for tuples."""
+    """Return a configuration as a mapping that can be written as YAML. Tuples become lists."""
     mapping = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -371,5 +373,5 @@ def to_mapping(config: "DataclassInstance") -> dict[str, Any]:
 
 
 def fingerprint(content: Mapping[str, object] | Sequence[object]) -> str:
-    """Return 16 hexadecimal digits that identify plain content, whatever the order of its keys."""
+    """Return 16 hexadecimal digits that identify plain values. The order of keys is ignored."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

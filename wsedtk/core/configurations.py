@@ -1,4 +1,4 @@
-"""The configurations that are installed with wsedtk, found by name.
+"""Find the configurations that are installed with wsedtk by their names.
 
 The file wsedtk/configurations/mini/crnn_linear.yaml has the full name `mini/crnn_linear` and the
 short name `crnn_linear`.
@@ -28,20 +28,21 @@ def find(name_or_path: "PathLike") -> Path:
     Parameters
     ----------
     name_or_path : path-like
-        The path of a file; the full name of an installed configuration, such as
-        `mini/crnn_linear`; or its short name, such as `ours`, if no other configuration has it. An
-        existing file takes precedence over a name.
+        The path of a file, the full name of an installed configuration, such as
+        `mini/crnn_linear`, or its short name, such as `ours`. No other configuration may have the
+        same short name. An existing file takes precedence over a name.
 
     Returns
     -------
     Path
-        The path of the file. It may not exist if `name_or_path` can't be a name: a name has no
-        suffix and at most one slash.
+        The path of the file. If `name_or_path` can't be a name, the file may be missing. A name has
+        no suffix and at most one slash.
 
     Raises
     ------
     InputError
-        If several configurations have the short name, or no file and no configuration is found.
+        If several configurations have the short name, or if neither a file nor a configuration is
+        found.
     """
     path = Path(name_or_path)
     if os.path.exists(path) and not path.is_dir():

@@ -1,4 +1,4 @@
-"""Standard input, output and error of any encoding, open or closed."""
+"""Prepare the standard streams. They may be closed and have any encoding."""
 
 import io
 import json
@@ -10,9 +10,9 @@ import sys
 def prepare() -> None:
     """Make standard output accept any character, and replace closed streams by the null device.
 
-    Characters that the encoding of standard output lacks are written as escapes. Python does the
-    same on standard error. If a stream stayed closed, the next file to be opened would get its
-    descriptor.
+    Characters that standard output can't encode are written as escapes. Python already does this
+    for standard error. Without the null device, the next file that is opened would get the file
+    descriptor of the closed stream.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -23,7 +23,7 @@ def prepare() -> None:
 
 
 def json_text(text: str) -> str:
-    """Return JSON text with JSON escapes for characters that standard output can't encode."""
+    """Return JSON text. Use JSON escapes if standard output can't encode the text."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
         return text

@@ -8,7 +8,7 @@ PathLike = str | os.PathLike[str]
 
 
 def as_paths(paths: PathLike | Iterable[PathLike]) -> tuple[Path, ...]:
-    """Return one path, or each of several, as a tuple of paths."""
+    """Return one path or several paths as a tuple of paths."""
     if isinstance(paths, (str, os.PathLike)):
         return (Path(paths),)
     return tuple(map(Path, paths))

@@ -1,4 +1,4 @@
-"""Parallel work: `map` over processes or in one thread."""
+"""Run work in parallel: a `map` over several processes, or ahead of the reader in a thread."""
 
 import collections
 import concurrent.futures.process
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger("wsedtk")
-_RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()  # in a process of a pool
+_RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()  # used in a process of a pool
 
 # Each process uses one thread for linear algebra. The allocator (glibc) keeps the memory of large
 # arrays: returning it to the system and requesting it again takes longer than many computations.
@@ -39,12 +39,12 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
-_CHUNK = 8  # items that a process gets at once
-_AHEAD = 4  # chunks per process that are in work or wait to be read
+_CHUNK = 8  # items that a process gets together
+_AHEAD = 4  # chunks per process that are being computed or wait for the reader
 
 
 class Map(Protocol):
-    """A function like `map` over one iterable. Its results are in the order of the items."""
+    """A function like `map` for one iterable. The results have the order of the items."""
 
     def __call__(
         self, function: Callable[[Item], Result], items: Iterable[Item], /
@@ -52,10 +52,10 @@ class Map(Protocol):
 
 
 def _start_helpers() -> None:
-    """Start the processes that a pool needs beside its own. They ignore signals.
+    """Start the two helper processes that a pool needs. They ignore signals.
 
-    A process inherits the signals that are blocked when it starts. The start of the resource
-    tracker unblocks some of them, so that it comes first.
+    A process inherits the set of blocked signals when it starts. Starting the resource tracker
+    unblocks some signals. It is therefore started first, and the signals are blocked again.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
@@ -67,10 +67,10 @@ def _start_helpers() -> None:
 
 
 def _can_start_helpers(jobs: int) -> bool:
-    """Start the helpers and return True. If the system refuses, warn and return False.
+    """Start the helper processes and return True. If this fails, warn and return False.
 
-    They listen at a socket in the folder for temporary files. That folder may be read-only, or its
-    path may be too long for a socket.
+    A helper process listens on a socket in the folder for temporary files. The start fails if this
+    folder is read-only, or if its path is too long for a socket.
     """
     try:
         _start_helpers()
@@ -84,9 +84,9 @@ def _can_start_helpers(jobs: int) -> bool:
 
 
 def _end_with_parent() -> None:
-    """Start a thread that ends this process of a pool when the program ends, even by a kill."""
+    """Start a thread that ends this process of a pool when the main program ends or is killed."""
     parent = multiprocessing.process.parent_process()
-    assert parent is not None  # this runs in the processes of a pool only
+    assert parent is not None  # this runs only in processes of a pool
 
     def wait() -> None:
         multiprocessing.connection.wait([parent.sentinel])
@@ -96,7 +96,7 @@ def _end_with_parent() -> None:
 
 
 def _prepare_process(level: int) -> None:
-    """Prepare a process of a pool: keep its log records of `level` and above for the program."""
+    """Prepare a process of a pool. Keep log records of `level` and above for the main program."""
     _end_with_parent()
     _LOGGER.setLevel(level)
     _LOGGER.addHandler(logging.handlers.QueueHandler(_RECORDS))
@@ -104,7 +104,7 @@ def _prepare_process(level: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Done(Generic[Result]):
-    """The results of a chunk of items, and the log records that a process has kept until then."""
+    """The results of a chunk of items, and the log records that the process has kept."""
 
     results: list[Result]
     records: list[logging.LogRecord]
@@ -122,7 +122,7 @@ def _chunk_by_chunk(
     chunk_size: int,
     max_chunks: int,
 ) -> Iterator[Result]:
-    """Yield the result of each chunk in order. At most `max_chunks` are ahead of the reader."""
+    """Yield the result of each chunk in order, and work at most `max_chunks` chunks ahead."""
     left = iter(items)
     pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     while True:
@@ -136,9 +136,9 @@ def _chunk_by_chunk(
 def ahead(
     function: Callable[[Item], Result], items: Iterable[Item], depth: int = 2
 ) -> Generator[Result, None, None]:
-    """Map in a thread that works up to `depth` items ahead of the reader.
+    """Apply a function to items in a thread that works up to `depth` items ahead of the reader.
 
-    `items` may be endless. Close the generator if it is not read to its end.
+    `items` may be infinite. Close the generator if it is not read to its end.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
 
@@ -161,17 +161,18 @@ def _in_this_process(
 def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
     """Yield a function like `map` that works in several processes.
 
-    Each process uses one thread for linear algebra. The items may be endless: neither they nor the
-    results accumulate. Log messages of the processes are logged here, before the results.
+    Each process uses one thread for linear algebra. The iterable may be infinite, because neither
+    items nor results accumulate. Log messages of a chunk of items are logged in this process before
+    its results are yielded.
 
     Parameters
     ----------
     jobs : int
         The number of processes. For 1, the work is done in this process.
     modules : sequence of str
-        The modules that the work needs and that are slow to import. One process imports them, and
-        the others start as copies of it. Only the modules of the first `mapping` of a program
-        count.
+        Modules that the work needs and that are slow to import. One process imports them, and the
+        other processes start as copies of this process. Only the first `mapping` with several
+        processes in a program can choose the modules.
 
     Raises
     ------
@@ -182,7 +183,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         yield _in_this_process
         return
     before = dict(os.environ)
-    os.environ.update(_ENVIRONMENT)  # a process reads it when it starts and imports numpy
+    os.environ.update(_ENVIRONMENT)  # read when a process starts and imports numpy
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
@@ -213,7 +214,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
                     "run the command again, with fewer jobs"
                 ) from None
             except BaseException:
-                # Waits for the processes: otherwise the end of the interpreter does, and may fail.
+                # Wait for the processes here: the interpreter may fail to do so at exit.
                 pool.shutdown(cancel_futures=True)
                 raise
     finally:

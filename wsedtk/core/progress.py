@@ -1,4 +1,4 @@
-"""Progress of loops, which the library logs and the command line shows as bars on a terminal."""
+"""Report the progress of loops. It is logged, or shown as a bar on the command line."""
 
 import contextlib
 import logging
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-PLAIN_LINES = 5  # the most lines of a loop that has no bar
-QUIET_SECONDS = 5.0  # the shortest time from one line to the next
+PLAIN_LINES = 5  # the most log lines of a loop without a bar
+QUIET_SECONDS = 5.0  # the shortest time between two log lines
 _LOG = logging.getLogger(__name__)
 _shows_bars = False
 
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 @contextlib.contextmanager
 def bars() -> Iterator[None]:
-    """Show progress as bars within the block if stderr is a terminal. The command line uses it."""
+    """Show progress as bars in the block if stderr is a terminal. The command line uses this."""
     global _shows_bars
     before, _shows_bars = _shows_bars, True
     try:
@@ -32,7 +32,7 @@ def bars() -> Iterator[None]:
 def progress(
     iterable: Iterable[Item], description: str, total: int | None = None
 ) -> Iterator[Item]:
-    """Iterate over items, and log or show how many are done.
+    """Iterate over items. Log or show how many items are done.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ def progress(
     description : str
         The name of the work.
     total : int, optional
-        The number of items. By default the length of `iterable`.
+        The number of items. By default it is the length of `iterable`.
 
     Yields
     ------
     object
-        Each item.
+        The items.
     """
     if total is None:
         if not isinstance(iterable, Sized):
@@ -67,7 +67,7 @@ def progress(
 
 
 def printable(text: object) -> str:
-    r"""Return text with control characters, which a terminal obeys, as escapes such as \x1b.
+    r"""Replace control characters, which can change a terminal, by escapes such as \x1b.
 
     Line ends and tabs are kept.
     """
@@ -77,7 +77,7 @@ def printable(text: object) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a duration in seconds as text, such as 1:02:03."""
+    """Return a duration in seconds as text of the form 1:02:03."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
@@ -86,19 +86,19 @@ def clock(seconds: float) -> str:
 def progress_in_time(
     description: str, total_seconds: float | None
 ) -> Iterator[Callable[[float], None]]:
-    """Log or show how much of a recording is done, and how much faster than real time.
+    """Log or show how much of a recording is done, and the speed relative to real time.
 
     Parameters
     ----------
     description : str
         The name of the work.
     total_seconds : float or None
-        The duration of the recording in seconds, if it is known.
+        The duration of the recording in seconds. None if it is unknown.
 
     Yields
     ------
     callable
-        A function to be called with the number of seconds that are done.
+        A function that takes the number of seconds that are done.
     """
     started = time.monotonic()
     end = "" if total_seconds is None else f" of {clock(total_seconds)}"

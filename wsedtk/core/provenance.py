@@ -1,4 +1,4 @@
-"""The record of a command: its options, versions, machine, and the fingerprints of its inputs."""
+"""Record how an output was made: options, versions, machine and fingerprints of the inputs."""
 
 import contextlib
 import datetime
@@ -26,21 +26,21 @@ from wsedtk.core.types import PathLike
 _LOG = logging.getLogger(__name__)
 
 
-UNKNOWN_MODEL = "imported"  # the model of scores from tables, which do not name their model
+UNKNOWN_MODEL = "imported"  # the model of scores from tables, which do not contain their model
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
-_LARGE = 64 << 20  # bytes; the fingerprint of a larger file is of its size, its start and its end
+_LARGE = 64 << 20  # bytes; for a larger file, only its size, start and end are hashed
 
 
 @functools.cache
 def commit() -> str:
-    """Return the commit of the checkout that contains this file, or "unknown" without a checkout.
+    """Return the git commit of the checkout of this file, or "unknown" if there is no checkout.
 
-    If files of the checkout are changed, the name ends in "+".
+    If files of the checkout are changed, the text ends in "+".
     """
     here = Path(__file__).absolute().parent
     if not (here.parents[1] / ".git").exists():
         return "unknown"
-    # In a git hook, such variables can name another checkout.
+    # In a git hook, these variables can refer to another checkout.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         found = subprocess.run(
@@ -57,7 +57,7 @@ def commit() -> str:
 
 
 def known_model(attributes: Mapping[str, Any]) -> str | None:
-    """Return the fingerprint of the model that made scores, or None if it is unknown.
+    """Return the fingerprint of the model that predicted the scores, or None if it is unknown.
 
     Parameters
     ----------
@@ -69,15 +69,15 @@ def known_model(attributes: Mapping[str, Any]) -> str | None:
 
 
 def made_by() -> dict[str, str]:
-    """Return the version and the commit of wsedtk, to be stored in artefacts.
+    """Return the version and the commit of wsedtk. They are stored in output files.
 
-    They are not part of the fingerprint of an artefact.
+    The fingerprint of an output file does not depend on them.
     """
     return {"wsedtk": __version__, "commit": commit()}
 
 
 def fingerprint_file(path: Path) -> str:
-    """Return 16 hexadecimal digits that identify the content of a file.
+    """Return 16 hexadecimal digits that identify the content of a file (see `_LARGE`).
 
     Raises
     ------
@@ -110,7 +110,7 @@ def fingerprint_model(described: Mapping[str, object], weights: bytes) -> str:
     Parameters
     ----------
     described : mapping
-        The content of model.yaml. Its entry `trained`, the origin of the weights, does not count.
+        The content of model.yaml. Its entry `trained`, the origin of the weights, is ignored.
     weights : bytes
         The content of model.safetensors.
     """
@@ -119,7 +119,7 @@ def fingerprint_model(described: Mapping[str, object], weights: bytes) -> str:
 
 
 def fingerprint_model_directory(folder: Path) -> str | None:
-    """Return `fingerprint_model` of a model directory, or None if the folder is none."""
+    """Return the `fingerprint_model` of a model directory, or None for any other folder."""
     try:
         described = config.read_yaml(folder / "model.yaml")
         weights = (folder / "model.safetensors").read_bytes()
@@ -129,7 +129,7 @@ def fingerprint_model_directory(folder: Path) -> str | None:
 
 
 def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.bytes_]) -> str:
-    """Return a text that identifies the audio of clips, for the info.yaml of their set.
+    """Return a text that identifies the audio of clips. It is stored in the info.yaml of the set.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.byte
     Returns
     -------
     str
-        16 hexadecimal digits that identify the names, a dash, and 16 that identify the samples.
+        16 hexadecimal digits that identify the names, a dash, and 16 digits for the samples.
     """
     order = np.argsort(filenames)
     return "-".join(
@@ -164,14 +164,14 @@ def check_audio(
     path, other : path-like
         The two files, for messages.
     audio, other_audio : str or None
-        The `fingerprint_audio` of each file. If one is None or empty, nothing is checked.
+        The `fingerprint_audio` of each file. If one of them is None or empty, nothing is checked.
     warn : callable
-        It is called with a message if the files were made from different lists of clips.
+        A function that takes a message. It is called if the lists of clips of the files differ.
 
     Raises
     ------
     InputError
-        If the clips have the same names, but other samples.
+        If the clips have the same names but different samples.
     """
     if not audio or not other_audio or audio == other_audio:
         return
@@ -187,7 +187,10 @@ def check_audio(
 
 
 def fingerprints(path: Path) -> dict[str, str]:
-    """Return the fingerprint of a file, or of each table of a data or model directory."""
+    """Return the fingerprint of a file, or the fingerprints of the tables in a folder, by path.
+
+    Tables are files whose suffix is in `_TABLES`.
+    """
     files = [path]
     if not path.is_file():
         files = sorted(p for p in path.glob("*") if p.is_file() and p.suffix in _TABLES)
@@ -195,7 +198,7 @@ def fingerprints(path: Path) -> dict[str, str]:
 
 
 def _input_files(path: Path) -> list[Path]:
-    """Return the files of an input, which may also be the name of an installed configuration."""
+    """Return the files of an input. It may also be the name of an installed configuration."""
     files = files_of(path)
     if not files:
         with contextlib.suppress(InputError):
@@ -204,7 +207,7 @@ def _input_files(path: Path) -> list[Path]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the path itself if it exists, else the paths of its shards."""
+    """Return the path itself if it exists, or else the paths of its shards."""
     if path.exists():
         return [path]
     return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
@@ -220,9 +223,10 @@ def describe(
     command : str
         The command, such as "wsedtk extract".
     options : mapping of str to object
-        Its options. Those that are paths are inputs, whose fingerprints are recorded.
+        The options of the command. Options that are paths count as inputs, and the fingerprints of
+        inputs are recorded.
     outputs : collection of str
-        The names of the options that are outputs.
+        The names of options that are outputs, not inputs.
 
     Raises
     ------
@@ -254,5 +258,5 @@ def describe(
 def write(
     path: PathLike, command: str, options: Mapping[str, object], outputs: Collection[str] = ()
 ) -> None:
-    """Write the record of a command to a YAML file; the other parameters are as in `describe`."""
+    """Write the record of a command to a YAML file. `describe` documents the other parameters."""
     write_text(path, config.to_yaml(describe(command, options, outputs)))

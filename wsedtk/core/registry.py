@@ -1,4 +1,4 @@
-"""Extension points: objects of one kind, found by name or as `package.module:Object`."""
+"""Registries of objects, which are found by name or as `package.module:Object`."""
 
 import importlib
 import pkgutil
@@ -12,18 +12,18 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The networks, the poolings, or another kind of object that users can add to.
+    """A registry of objects of one kind, such as networks or poolings. Users can add objects.
 
-    Built-in objects register themselves by name where they are defined. A user-defined object needs
-    no registration: it is found as `package.module:Object`.
+    A built-in object is registered under a name in the module that defines it. A user-defined
+    object needs no registration. It is found as `package.module:Object`.
 
     Parameters
     ----------
     kind : str
         The word for one object in messages, such as "pooling".
     modules : str
-        The module, or the package of modules, that defines the built-in objects. It is imported
-        when the first object is looked up.
+        The module that defines the built-in objects, or a package whose modules define them. It is
+        imported when a built-in object is first looked up.
 
     Examples
     --------
@@ -40,12 +40,12 @@ class Registry(Generic[T]):
         self._objects: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that adds an object under a name.
+        """Return a decorator that registers an object under a name.
 
         Raises
         ------
         ValueError
-            If another object has the name.
+            If another object is registered under this name.
         """
 
         def add(item: T) -> T:
@@ -62,14 +62,14 @@ class Registry(Generic[T]):
         return tuple(self._objects)
 
     def get(self, name: str) -> T:
-        """Return the object of a name, or of `package.module:Object`.
+        """Return the object with a name, or the object at `package.module:Object`.
 
-        The kind of a user-defined object is not checked here.
+        This method does not check the kind of a user-defined object.
 
         Raises
         ------
         InputError
-            If the name is unknown, or the module can't be imported or lacks the object.
+            If the name is unknown, if the module can't be imported, or if it lacks the object.
         """
         if ":" in name:
             return self._own(name)

@@ -1,4 +1,4 @@
-"""The signals that ask a command to stop. A user or a cluster's scheduler sends them."""
+"""Handle the signals that ask a command to stop. A user or a scheduler sends them."""
 
 import contextlib
 import signal
@@ -15,9 +15,9 @@ def handled(
 ) -> Iterator[None]:
     """Call `handler(number, frame)` for the signals of `STOPPING` within the block.
 
-    Ignored signals stay ignored: a shell ignores SIGINT for background jobs, and nohup ignores
-    SIGHUP. In a thread other than the main one, nothing changes, because Python handles signals
-    only in the main thread.
+    Signals that are already ignored stay ignored. For example, a shell ignores SIGINT in background
+    jobs, and nohup ignores SIGHUP. In a thread other than the main thread, the handlers are not
+    changed, because Python handles signals only in the main thread.
     """
     before = {number: signal.getsignal(number) for number in STOPPING}
     is_main = threading.current_thread() is threading.main_thread()
@@ -33,9 +33,9 @@ def handled(
 
 @contextlib.contextmanager
 def noted() -> Iterator[list[str]]:
-    """Yield a list to which the names of arriving signals are appended.
+    """Yield a list. The name of each signal that arrives is appended to it.
 
-    The signals do not interrupt the block, so that it can stop at a point that can be resumed.
+    Signals do not interrupt the block. The block can stop at a point from which it can be resumed.
     """
     names: list[str] = []
     with handled(lambda number, frame: names.append(signal.Signals(number).name)):

@@ -1,5 +1,5 @@
-"""Data directories, events, text tables, names of clips, class lists and HDF5 files.
+"""Read and write data directories, events, text tables, clip names, class lists and HDF5 files.
 
-Event formats are in `formats/`, and the HDF5 files of features and scores are in `store/`.
-It may import `core`, and h5py; not torch.
+Event formats are in `formats/`. The HDF5 files of features and scores are in `store/`.
+This folder may import `core` and h5py, but not torch.
 """

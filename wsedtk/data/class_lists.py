@@ -1,4 +1,4 @@
-"""Lists of classes: the selection of classes of a model, with optional new names."""
+"""Read lists of classes. A list selects classes of a model and may rename them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from wsedtk.data.tables import normal
 def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
     """Read the chosen classes from a file.
 
-    The file has one class per line. `name<TAB>new name` renames it. Blank lines and tabs at the end
-    of lines are ignored.
+    The file has one class per line. The line `name<TAB>new name` renames the class. Blank lines and
+    tabs at the end of lines are ignored.
 
     Parameters
     ----------
@@ -27,16 +27,16 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
     Returns
     -------
     dict
-        The new name of each chosen class, in the order of the file.
+        The new names by class, in the order of the file.
 
     Raises
     ------
     InputError
-        If a line is wrong. The message names the first faults.
+        If a line is invalid. The message lists the first faults.
     """
     table = TableFile(path)
     names: dict[str, str] = {}
-    lines: dict[tuple[str, str], int] = {}  # of each ("class", name) and ("name", new name)
+    lines: dict[tuple[str, str], int] = {}  # keys: ("class", name) and ("name", new name)
     numbered = table.numbered_lines()
     if not numbered and not table.faults:
         table.error(None, "no classes: write one per line")
@@ -61,12 +61,12 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
 
 
 def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) -> dict[str, str]:
-    """Return the classes that the values of `--classes` choose.
+    """Return the classes that are chosen by the values of `--classes`.
 
     Parameters
     ----------
     values : iterable of str
-        Classes of the model, or files as `read` takes them. None choose all classes.
+        Classes of the model, or files that `read` can read. Without values, all classes are chosen.
     labels : sequence of str
         The classes of the model.
     model_dir : path-like
@@ -75,7 +75,7 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
     Returns
     -------
     dict
-        The new name of each chosen class.
+        The new names by class.
 
     Raises
     ------

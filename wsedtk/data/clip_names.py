@@ -1,24 +1,24 @@
-"""Names of clips: the recording, start and end that a file name contains.
+"""Parse names of clips. A name can contain a recording, a start and an end.
 
-Names are of the form `<recording>_<start>_<end>`, with the times in seconds.
+Such a name has the form `<recording>_<start>_<end>`. The times are in seconds.
 """
 
 import re
 
-AUDIO_EXTENSIONS = tuple(  # of sound files, and of videos with sound
+AUDIO_EXTENSIONS = tuple(  # extensions of audio files and of videos with sound
     (
         ".wav .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .w64 .rf64 .caf "
         ".m4a .m4b .aac .ac3 .amr .ape .mka .tta .wma .wv .3gp .avi .flv .m2ts .m4v .mkv "
         ".mov .mp4 .mpeg .mpg .mts .weba .webm .wmv"
     ).split()
 )
-LONGEST_SECONDS = 86400.0  # of a clip or a recording
-LATE_SECONDS = 1.0  # that events may end after their clip, as labels and frames are rounded
+LONGEST_SECONDS = 86400.0  # the longest duration of a clip or a recording
+LATE_SECONDS = 1.0  # events may end this long after their clip, as labels and frames are rounded
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")
-# A leading Y that belongs to the YouTube ID is one of its 11 characters.
+# A YouTube ID has 11 characters. An optional Y before the ID is not one of them.
 _YOUTUBE = re.compile(rf"Y?(.{{11}})_{_TIME}_{_TIME}")
-# A date and a time, as field recorders write them into file names
+# A date and a time, as in the file names of field recorders
 _CLOCK = re.compile(
     r"(?<![0-9])(?:19|20)[0-9]{2}([-_]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])"
     r"[-_T ](?:[01][0-9]|2[0-3])([-_]?)[0-5][0-9]\2[0-5][0-9](?![0-9]|\.[0-9])"
@@ -26,26 +26,26 @@ _CLOCK = re.compile(
 
 
 def without_extension(name: str) -> str:
-    """Return the name without the extension of a sound file.
+    """Return the name without its audio extension.
 
-    `a.WAV` becomes `a`; `Dr. No_1.5` has no such extension and is unchanged.
+    `a.WAV` becomes `a`. `Dr. No_1.5` has no audio extension and is returned unchanged.
     """
     stem, dot, extension = name.rpartition(".")
     return stem if stem and dot + extension.lower() in AUDIO_EXTENSIONS else name
 
 
 def has_audio_extension(name: str) -> bool:
-    """Return whether a file name has the extension of a sound file, or of a video."""
+    """Return whether a file name has the extension of an audio file or a video."""
     return name.lower().endswith(AUDIO_EXTENSIONS)
 
 
 def _match_excerpt(form: re.Pattern[str], stem: str, last: float = 0.0) -> re.Match[str] | None:
-    """Match a stem with a form of `<recording>_<start>_<end>`.
+    """Match a file stem with one pattern for `<recording>_<start>_<end>`.
 
-    Return None unless the two numbers can be times. The end must be after the start. Both must lie
-    within the longest recording. They must not be part of a date and time, as in
-    <unit>_<YYYYMMDD>_<HHMMSS>. The clip must be long enough for its last event, which ends at
-    `last` seconds.
+    Return None unless the two numbers can be times. The end must be after the start, and at most
+    `LONGEST_SECONDS`. The numbers must not be part of a date and time, as in
+    <unit>_<YYYYMMDD>_<HHMMSS>. The clip must be long enough for its last event, which ends `last`
+    seconds after the start of the clip.
     """
     match = form.fullmatch(stem)
     if match is None:
@@ -60,7 +60,7 @@ def _match_excerpt(form: re.Pattern[str], stem: str, last: float = 0.0) -> re.Ma
 def without_y(name: str) -> str:
     """Return the name without the Y that many corpora put before a YouTube ID.
 
-    Only `Y<11 characters>_<start>_<end>` loses its Y.
+    The Y is removed only from names of the form `Y<11 characters>_<start>_<end>`.
     """
     match = _match_excerpt(_YOUTUBE, without_extension(name))
     return name[match.start(1) :] if match else name
@@ -69,8 +69,8 @@ def without_y(name: str) -> str:
 def youtube_key(name: str) -> str | None:
     """Return the standard name of an excerpt of a YouTube video, or None for any other name.
 
-    It is `<11-character ID>_<start>_<end>` with three decimals, whether or not the name has a Y
-    and an extension.
+    It is `<11-character ID>_<start>_<end>`. The times have three decimals. A Y before the ID and an
+    audio extension are removed.
     """
     match = _match_excerpt(_YOUTUBE, without_extension(name))
     if match is None:
@@ -81,20 +81,20 @@ def youtube_key(name: str) -> str | None:
 def clip_key(name: str) -> str:
     """Return a key that is the same for all spellings of a clip's name.
 
-    It is the result of `youtube_key`, or the name without extension.
+    It is the result of `youtube_key`. For other names it is the name without its audio extension.
     """
     return youtube_key(name) or without_extension(name)
 
 
 def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
-    """Return start and end of an excerpt in seconds, or None for any other name.
+    """Return the start and the end of an excerpt in seconds, or None for any other name.
 
     Parameters
     ----------
     name : str
     last : float
-        The end of the clip's last event, in seconds. The times are ignored if the clip would be
-        too short for it.
+        The end of the last event of the clip, in seconds from the start of the clip. If the clip
+        would be too short for this event, None is returned.
     """
     match = _match_excerpt(_EXCERPT, without_extension(name), last)
     return (float(match.group(2)), float(match.group(3))) if match else None
@@ -103,9 +103,9 @@ def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
 def source_of(filename: str, last: float = 0.0) -> str:
     """Return the recording that a clip was cut from.
 
-    `<recording>_<start>_<end>.wav` gives `<recording>`; any other name counts as a separate
-    recording. DCASE 2017 and AudioSet name clips of YouTube videos so, also with a Y before the ID.
-    A split keeps the clips of one recording together.
+    The recording of `<recording>_<start>_<end>.wav` is `<recording>`. Any other name counts as a
+    separate recording. DCASE 2017 and AudioSet use the first form for clips of YouTube videos,
+    sometimes with a Y before the ID. A split keeps the clips of one recording together.
 
     Parameters
     ----------

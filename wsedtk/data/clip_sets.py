@@ -1,4 +1,4 @@
-"""A set of clips in memory, with its tags, events and classes. N clips, M tags, K classes."""
+"""A set of N clips in memory, with M tags, E events and K classes."""
 
 import dataclasses
 import functools
@@ -17,9 +17,9 @@ from wsedtk.data.tables import Names, Texts, slices, texts
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """N clips with their tags and events of K classes. `read_data` returns one.
+    """A set of N clips with tags and events of K classes. `read_data` returns a set.
 
-    AudioSet's two million clips take 0.5 GB.
+    The two million clips of AudioSet take 0.5 GB of memory.
 
     Attributes
     ----------
@@ -32,16 +32,16 @@ class DataSet:
     labels : list of str
         The K classes.
     tag_clip, tag_label : (M,) int64
-        The clip and the class of each of the M tags, as indices. Clips ascend, and the classes
-        within a clip. `tag_matrix()` gives the tags as booleans (N, K).
+        The index of the clip and the index of the class of each of the M tags. Tags are sorted by
+        clip, then by class. `tag_matrix()` returns the tags as booleans (N, K).
     events : Events or None
         E events as columns (E,): `clip` and `label` (indices), `onset` and `offset` (seconds).
         None if the set has no events.tsv.
     info : dict
         The content of info.yaml.
     groups : (N,) str, or None
-        The group of each clip, "" for none. A split keeps clips of one group together. None if no
-        clip has a group.
+        The group of each clip, or "" for a clip without a group. A split keeps the clips of one
+        group together. None if no clip has a group.
 
     Examples
     --------
@@ -64,15 +64,15 @@ class DataSet:
 
     @functools.cached_property
     def _tag_starts(self) -> npt.NDArray[np.int64]:
-        """The index of the first tag of each clip, and the number of tags: (N + 1,)."""
+        """The index of the first tag of each clip, followed by the number of tags: (N + 1,)."""
         return np.searchsorted(self.tag_clip, np.arange(len(self) + 1))
 
     def tags_of(self, clip: int) -> npt.NDArray[np.int64]:
-        """Return the classes of one clip, as indices."""
+        """Return the indices of the classes of one clip."""
         return self.tag_label[self._tag_starts[clip] : self._tag_starts[clip + 1]]
 
     def tag_matrix(self, clips: npt.ArrayLike | None = None) -> npt.NDArray[np.bool_]:
-        """Return the tags of the clips (B,), indices, or of all clips, as booleans (B, K)."""
+        """Return the tags of clips as booleans (B, K). `clips` (B,) are indices (default: all)."""
         clips = np.arange(len(self)) if clips is None else np.asarray(clips)
         counts = self._tag_starts[clips + 1] - self._tag_starts[clips]
         rows = np.repeat(np.arange(len(clips)), counts)
@@ -84,9 +84,9 @@ class DataSet:
         return tags
 
     def clips_of_classes(self) -> list[npt.NDArray[np.int64]]:
-        """Return the clips of each of the K classes, and then the clips without tags.
+        """Return the clips of each of the K classes, followed by the clips without tags.
 
-        These are K + 1 arrays of indices in ascending order.
+        The list has K + 1 arrays of indices. Each array is in ascending order.
         """
         by_class = self.tag_clip[np.argsort(self.tag_label, kind="stable")]
         return [
@@ -100,13 +100,13 @@ class DataSet:
         Parameters
         ----------
         members : (N,) bool, optional
-            The clips to count. All by default.
+            The clips to count. By default all clips are counted.
         """
         labels = self.tag_label if members is None else self.tag_label[members[self.tag_clip]]
         return np.bincount(labels, minlength=len(self.labels))
 
     def recordings(self) -> Iterator[Names]:
-        """Yield the recordings that clips are cut from, by their names, in blocks (B,)."""
+        """Yield blocks (B,) of the recordings in the names of the clips."""
         last = np.zeros(len(self))  # the end of the last event of each clip, in seconds
         if self.events is not None:
             np.maximum.at(last, self.events.clip, self.events.offset)
@@ -122,7 +122,7 @@ class DataSet:
 
     @functools.cached_property
     def source_keys(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """A key of the recording of each clip (N,), and a key of its group (N,), 0 for none."""
+        """A key of the recording (N,) and of the group (N,) of each clip. 0 means no group."""
         recordings = (text for block in self.recordings() for text in block.tolist())
         recording_keys = np.fromiter(map(hash, recordings), np.int64, len(self))
         if self.groups is None:
@@ -130,14 +130,14 @@ class DataSet:
         return recording_keys, np.fromiter(map(hash, texts(self.groups)), np.int64)
 
     def select(self, keep: Booleans) -> "DataSet":
-        """Return the set of some clips, with their tags and events.
+        """Return a set with only some of the clips, and with their tags and events.
 
         Parameters
         ----------
         keep : (N,) bool
             The clips to keep.
         """
-        position = np.cumsum(keep) - 1  # the new index of each old one
+        position = np.cumsum(keep) - 1  # the new index of each clip that is kept
         kept_tags = keep[self.tag_clip]
         events = self.events
         if events is not None:
@@ -157,8 +157,8 @@ class DataSet:
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits of a hash of the clips, tags, events, classes and groups.
 
-        The paths of the audio are not part of it. Without groups it is the same as in versions
-        that had no groups.
+        The paths of the sound files are not hashed. Groups are hashed only if a clip has one, so
+        that the fingerprints of older versions without groups stay valid.
         """
         digest = hashlib.sha256()
         _hash_names(digest, self.filenames)
@@ -178,13 +178,14 @@ class DataSet:
 def sources(*datasets: DataSet) -> list[npt.NDArray[np.int64]]:
     """Number the sources of the clips. A split keeps the clips of one source together.
 
-    The source of a clip is its group. The source of a clip without a group is the recording in its
-    name. Groups of other clips of this recording belong to the same source.
+    The source of a clip is its group, or the recording in its name if it has no group. If other
+    clips of this recording have groups, these groups belong to the same source.
 
     Returns
     -------
     list of (N,) int64
-        The source of each clip of each set. Sources have the same numbers in all sets.
+        The number of the source of each clip, one array for each set. A source has the same number
+        in all sets.
     """
     recordings, groups = map(np.concatenate, zip(*(dataset.source_keys for dataset in datasets)))
     is_grouped = groups != 0
@@ -206,7 +207,7 @@ def _hash_names(digest: "hashlib._Hash", names: Texts) -> None:
 
 
 def fingerprint_clips(filenames: npt.ArrayLike) -> str:
-    """Return 16 hexadecimal digits of a hash of file names (N,), whatever their order."""
+    """Return 16 hexadecimal digits of a hash of file names (N,). Their order does not matter."""
     digest = hashlib.sha256()
     names: Names = np.sort(filenames)
     _hash_names(digest, names)

@@ -1,16 +1,19 @@
-"""Data directories: a set of clips with its tags, events and classes, as tables in one folder.
+"""Read and write data directories and decoded folders.
 
-    clips.tsv    filename  path  duration               a row per clip; path absolute or relative to
-                                                        the folder, empty: no audio
+A data directory is a set of clips with tags, events and classes. It has these files:
+
+    clips.tsv    filename  path  duration               one row per clip; the path is absolute or
+                                                        relative to the folder; empty: no audio
                  [group]                                optional; a split keeps a group together
     tags.tsv     filename  event_label                  one row per tag
     labels.txt                                          one class per line, in order
-    events.tsv   filename  onset  offset  event_label   optional; seconds
-    info.yaml                                           optional; where the set comes from
+    events.tsv   filename  onset  offset  event_label   optional; times in seconds
+    info.yaml                                           optional; the origin of the set
 
-Tables are UTF-8 with a header line, without quoting, sorted by filename. `filename` names the clip
-everywhere. A decoded folder (<system>/<set>/<mode>/) has the same tables, but no labels.txt, and a
-clips.tsv without `path`.
+Tables are UTF-8 with a header line and without quoting. Their rows are written in the order of the
+file names. The column `filename` identifies the clip in each table. A decoded folder
+(<system>/<set>/<mode>/) has the same tables, but no labels.txt, and its clips.tsv has no column
+`path`.
 """
 
 import dataclasses
@@ -75,14 +78,14 @@ __all__ = [
 
 
 class Checked(NamedTuple):
-    """The result of `check`: the set, None if there are errors, and the faults of its tables."""
+    """The result of `check`: the faults of the tables, and the set, or None if there are errors."""
 
     dataset: DataSet | None
     faults: list[Fault]
 
 
 def _absolute(folder: Path, paths: Texts) -> Texts:
-    """Return the paths (N,) of clips.tsv, which may be relative to the folder, as absolute ones."""
+    """Return the paths (N,) of clips.tsv as absolute paths. They may be relative to the folder."""
     base = str(folder.absolute())
     blocks = [np.array([], TEXT)]
     for part in slices(len(paths)):
@@ -103,7 +106,7 @@ def check(folder: PathLike) -> Checked:
     labels = set_tables.read_labels(labels_table)
     clips = read_clips(clips_table)
     tags, events = NO_TAGS, None
-    if len(clips.filenames) and labels:  # without them each row would be an error too
+    if len(clips.filenames) and labels:  # without clips or classes, each row would be an error
         tags = read_tags(tags_table, clips.filenames, labels)
         if events_table.path.exists():
             events = read_events(events_table, clips, labels, tags)
@@ -142,7 +145,7 @@ def _fault_of_folder(folder: Path) -> Fault | None:
 
 
 def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
-    """Read info.yaml. Return its content, {} without the file, and its faults."""
+    """Read info.yaml. Return its content and its faults. Without the file, the content is {}."""
     try:
         info = (read_yaml(path) if path.exists() else None) or {}
         if not isinstance(info, dict):
@@ -175,12 +178,12 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
 
 
 def read(folder: PathLike) -> DataSet:
-    """Read a data directory. In Python it is `wsedtk.read_data`.
+    """Read a data directory. This function is also `wsedtk.read_data`.
 
     Parameters
     ----------
     folder : path-like
-        A folder with clips.tsv, tags.tsv and labels.txt, and if there are events, events.tsv.
+        A folder with clips.tsv, tags.tsv and labels.txt, and optionally events.tsv.
 
     Returns
     -------
@@ -190,7 +193,7 @@ def read(folder: PathLike) -> DataSet:
     Raises
     ------
     InputError
-        If a table is missing or wrong. The message names the first faults, with file and line.
+        If a table is missing or invalid. The message lists the first faults with file and line.
     """
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
@@ -205,7 +208,7 @@ def read_labels(path: PathLike) -> list[str]:
     Raises
     ------
     InputError
-        If the file is wrong. The message names the first faults.
+        If the file is invalid. The message lists the first faults.
     """
     table = TableFile(path)
     labels = set_tables.read_labels(table)
@@ -230,9 +233,10 @@ def _write_tags_and_events(
 
 
 def check_overwrite(folder: PathLike, made_by: str) -> None:
-    """Raise InputError if a folder holds a data set that the verb `made_by` did not make.
+    """Raise InputError if a folder contains a data set that another command made.
 
-    The verb that made a set is `made_by` in its info.yaml.
+    The command that made a set is the entry `made_by` of its info.yaml. The parameter `made_by` is
+    the command that will write the folder.
     """
     folder = Path(folder)
     if not (folder / "clips.tsv").exists():
@@ -247,7 +251,7 @@ def check_overwrite(folder: PathLike, made_by: str) -> None:
 
 
 def _check_names(names: list[str]) -> None:
-    """Raise InputError for the first of some texts that a table can't hold."""
+    """Raise InputError for the first text that a table can't contain."""
     odd = unfit(names)
     if odd is not None:
         raise InputError(
@@ -257,15 +261,15 @@ def _check_names(names: list[str]) -> None:
 
 
 def write(folder: PathLike, dataset: DataSet) -> None:
-    """Write a data directory, each table atomically.
+    """Write a data directory. Each file is written atomically.
 
-    An old clips.tsv is removed first, and the new one is written last. An unfinished folder is
-    therefore no data directory.
+    An old clips.tsv is removed first, and the new clips.tsv is written last. An unfinished folder
+    is therefore not a valid data directory.
 
     Raises
     ------
     InputError
-        If the tables can't hold a name.
+        If a table can't contain a name.
     """
     folder = Path(folder)
     _check_names(dataset.labels)
@@ -288,7 +292,7 @@ def write(folder: PathLike, dataset: DataSet) -> None:
 
 
 def _clip_rows(dataset: DataSet, part: slice, groups: Texts | None) -> Iterable[tuple[str, ...]]:
-    """Return the rows of clips.tsv of a part of the clips."""
+    """Return the rows of clips.tsv for a part of the clips."""
     columns = [
         dataset.filenames[part].tolist(),
         dataset.paths[part].tolist(),
@@ -324,14 +328,15 @@ def write_decoded(
     tags : (N, K) bool
     events : Events or None
     info : mapping, optional
-        The origin of tags and events, for info.yaml.
+        The origin of the tags and events. It is written to info.yaml.
     failed : iterable of str
-        The clips without scores because their audio can't be read, for failed.tsv.
+        The clips that have no scores because their audio can't be read. They are written to
+        failed.tsv.
 
     Raises
     ------
     InputError
-        If the folder is a data directory, or its tables can't hold a name.
+        If the folder is a data directory, or if a table can't contain a name.
     """
     folder = Path(folder)
     names: Names = np.asarray(filenames)
@@ -360,12 +365,12 @@ def read_decoded(folder: PathLike, labels: Iterable[str]) -> DataSet:
     ----------
     folder : path-like
     labels : iterable of str
-        The classes, which the folder does not name.
+        The classes. The folder does not contain a list of them.
 
     Raises
     ------
     InputError
-        If a table is missing or wrong. The message names the first faults.
+        If a table is missing or invalid. The message lists the first faults.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Events of recordings, and lists of events of many clips. E events."""
+"""Events of recordings, and lists of E events of many clips."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class Events:
-    """A list of events as columns (E,), in the order of clip, then onset, then class.
+    """A list of events as columns (E,), sorted by clip, then onset, then class, then offset.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Events:
         offset: npt.ArrayLike,
         label: npt.ArrayLike,
     ) -> "Events":
-        """Return the events of columns (E,) in any order."""
+        """Return the events in columns (E,). The rows may have any order."""
         events = cls(
             clip=np.asarray(clip, np.int64),
             onset=np.asarray(onset, np.float64),
@@ -73,7 +73,7 @@ class Events:
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[int, float, float, int]]) -> "Events":
-        """Return the events of rows (clip, onset, offset, label) in any order."""
+        """Return the events in rows (clip, onset, offset, label). The rows may have any order."""
         columns = list(zip(*rows))
         if not columns:
             return cls.from_columns([], [], [], [])
@@ -82,7 +82,7 @@ class Events:
 
     @classmethod
     def joined(cls, parts: Iterable["Events"]) -> "Events":
-        """Join lists of events. The clips of each must come after those of the one before."""
+        """Join lists of events. The clips of a list must follow the clips of the preceding list."""
         parts = list(parts)
         if not parts:
             return cls.from_rows([])
@@ -105,14 +105,14 @@ class Events:
 
 
 def num_segments(durations: npt.ArrayLike, seconds: float = 1.0) -> npt.NDArray[np.int64]:
-    """Return the number of segments (N,) of clips, a partial segment counted as one.
+    """Return the number of segments (N,) of clips. A partial segment counts as one.
 
     Parameters
     ----------
     durations : (N,) float
         The durations of the clips in seconds.
     seconds : float
-        The length of a segment.
+        The length of a segment in seconds.
     """
     lengths = np.round(np.asarray(durations) / seconds, 6)
     counts: npt.NDArray[np.int64] = np.ceil(lengths).astype(np.int64)
@@ -122,15 +122,15 @@ def num_segments(durations: npt.ArrayLike, seconds: float = 1.0) -> npt.NDArray[
 def frame_edges(
     num_frames: int, seconds_per_frame: float, duration: float
 ) -> npt.NDArray[np.float64]:
-    """Return the onsets of the frames of a clip and the offset of the last one, in seconds.
+    """Return the onsets of the frames of a clip and the offset of the last frame, in seconds.
 
-    Frames that begin after the clip are left out. The last frame ends with the clip, but lasts at
-    most two frame lengths.
+    Frames that begin after the end of the clip are left out. The last frame ends at the end of the
+    clip, but its length is at most two frame lengths.
 
     Parameters
     ----------
     num_frames : int
-        T, the number of frames that there are scores for.
+        T, the number of frames that have scores.
     seconds_per_frame : float
     duration : float
         The duration of the clip in seconds.
@@ -138,7 +138,7 @@ def frame_edges(
     Returns
     -------
     (T' + 1,) float64
-        Of T' <= T frames, rounded to the microsecond.
+        The edges of the T' <= T frames, rounded to the microsecond.
     """
     onsets, end = np.round(np.arange(num_frames) * seconds_per_frame, 6), round(float(duration), 6)
     onsets = onsets[onsets < end]
@@ -146,7 +146,7 @@ def frame_edges(
 
 
 def merge_overlaps(spans: Iterable[Span]) -> list[Span]:
-    """Join the (onset, offset, class) of one class that overlap or touch."""
+    """Join events of the same class that overlap or touch."""
     merged: list[Span] = []
     for onset, offset, label in sorted(spans, key=lambda span: (span[2], span[0], span[1])):
         if merged and merged[-1][2] == label and onset <= merged[-1][1]:

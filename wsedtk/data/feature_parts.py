@@ -1,9 +1,10 @@
-"""Resume an extraction: its parts are feature files of consecutive clips in a hidden folder.
+"""Write the parts of a feature file, so that an interrupted extraction can be resumed.
 
-The folder is beside the file that the parts become. A part is valid only for the settings, clips,
-paths and sound files that it was made from.
+A part is a feature file of consecutive clips. The parts are in a hidden folder beside the feature
+file, and are joined at the end. A part is valid only if its settings, clips, paths and sound files
+have not changed.
 
-N clips of a data set, in its order; T frames, F mel bins.
+Sizes: T frames, F mel bins.
 """
 
 import contextlib
@@ -32,12 +33,12 @@ from wsedtk.data.tables import slices
 _LOG = logging.getLogger(__name__)
 
 
-PART_SECONDS = 20  # of work in a part, which is what a kill without warning can lose
-_CLIPS_AT_ONCE = 64  # clips that are copied at once
+PART_SECONDS = 20  # the length of the work in a part; a killed process loses the last part
+_CLIPS_AT_ONCE = 64  # clips that are read and copied together
 
 
 class Extracted(NamedTuple):
-    """The features of a clip of the set: its index, features (T, F) and duration in seconds."""
+    """One clip of the data set: its index, its features (T, F) and its duration in seconds."""
 
     clip: int
     features: Floats
@@ -45,14 +46,14 @@ class Extracted(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A clip of the set without features: its index, and the reason."""
+    """A clip of the data set without features: its index and the reason."""
 
     clip: int
     reason: str
 
 
 class _Part(NamedTuple):
-    """A part: the number of its clips, and the reason for each of them that failed."""
+    """A part: the number of its clips, and the reason for each clip that failed, by file name."""
 
     num_clips: int
     failed: dict[str, str]
@@ -70,11 +71,12 @@ class Parts:
     output : path-like
         The feature file.
     settings : mapping
-        Everything that the features depend on, except for the clips, as plain values.
+        Everything that the features depend on, except for the clips. All values are plain.
     layout : FeatureLayout
     dataset : DataSet
     signals : list
-        See `signals.noted`. Once it holds a signal, work ends early and raises NotFinished.
+        The signals that have arrived, from `signals.noted`. If there is one, work stops and raises
+        NotFinished.
     """
 
     def __init__(
@@ -91,18 +93,18 @@ class Parts:
         self.dataset = dataset
         self.signals = signals
         self.folder = hidden(output, "parts")
-        self._parts: dict[int, _Part] = {}  # by the index of their first clip
+        self._parts: dict[int, _Part] = {}  # keys: the index of the first clip of each part
 
     def _path(self, first: int) -> Path:
         return self.folder / f"{first:09d}.h5"
 
     def _fingerprint(self, clips: slice) -> str:
-        """Return the fingerprint of the settings and of the names and paths of some clips."""
+        """Return one fingerprint of the settings and of the names and paths of some clips."""
         names, paths = self.dataset.filenames[clips], self.dataset.paths[clips]
         return config.fingerprint([self.settings, names.tolist(), paths.tolist()])
 
     def _states(self, clips: slice, failed: Mapping[str, str]) -> list[os.stat_result]:
-        """Return the state of each sound file of some clips that exists and did not fail."""
+        """Return the file states of the clips that did not fail, without missing files."""
         has_failed = np.isin(self.dataset.filenames[clips], list(failed))
         states = []
         for path in self.dataset.paths[clips][~has_failed].tolist():
@@ -117,9 +119,9 @@ class Parts:
         ----------
         path : Path
         end : int
-            The end of the part before, which must not overlap.
+            The end of the preceding part. The two parts must not overlap.
         can_be_read : callable
-            Takes the path of a sound file.
+            It takes the path of a sound file, and returns whether the file can be read.
         """
         try:
             about, failed = store.read_about(path)
@@ -130,10 +132,10 @@ class Parts:
         except (InputError, KeyError, ValueError):
             return None
         states = self._states(clips, failed)
-        # Sound files that were written, replaced or renamed since
+        # A sound file was written, replaced or renamed after the part was begun.
         if any(max(state.st_mtime, state.st_ctime) > begun for state in states):
             return None
-        # Without any state, the folder is unavailable, and no file was replaced.
+        # If no sound file is found, the folder is unavailable, and the part stays valid.
         if states and about.get("files") != _fingerprint_states(states):
             return None
         has_failed = np.isin(self.dataset.filenames[clips], list(failed))
@@ -142,13 +144,13 @@ class Parts:
         return _Part(count, failed)
 
     def find(self, can_be_read: Callable[[str], bool]) -> None:
-        """Find the parts from before, and remove those that are not valid.
+        """Find the parts of an interrupted extraction. Remove the parts that are not valid.
 
         Parameters
         ----------
         can_be_read : callable
-            Takes the path of a sound file. A part is removed if a clip of it failed that can be
-            read now.
+            It takes the path of a sound file, and returns whether the file can be read. A part is
+            removed if it contains a clip that failed and can be read now.
         """
         end = num_removed = 0
         for path in sorted(self.folder.glob("*.h5")):
@@ -168,7 +170,7 @@ class Parts:
             )
 
     def missing(self) -> npt.NDArray[np.int64]:
-        """Return the clips (any number,) that no part holds, in ascending order."""
+        """Return the indices of the clips that are in no part, in ascending order."""
         is_there = np.zeros(len(self.dataset), bool)
         for first, part in self._parts.items():
             is_there[first : first + part.num_clips] = True
@@ -194,7 +196,7 @@ class Parts:
         Parameters
         ----------
         results : iterator
-            By ascending clip.
+            The results of clips in ascending order.
         """
         begun = time.time()
         result = next(results, None)
@@ -202,14 +204,15 @@ class Parts:
             self._check_signals()
             started = time.time()
             result = self._write_part(result, results, begun)
-            begun = started  # sound files of the next part are read ahead since then
+            begun = started  # sound files of the next part may have been read since then
 
     def _write_part(
         self, result: Extracted | Failed, results: Iterator[Extracted | Failed], begun: float
     ) -> Extracted | Failed | None:
-        """Write a part that begins with a result. Return the next result, or None at the end.
+        """Write a part that begins with `result`. Return the next result, or None at the end.
 
-        begun: the time in seconds when the first of its sound files may have been read.
+        `begun` is the earliest time, in seconds, at which a sound file of the part
+        may have been read.
         """
         started, first, count = time.time(), result.clip, 0
         about: dict[str, Value] = {}
@@ -242,7 +245,7 @@ class Parts:
         Parameters
         ----------
         about : mapping
-            Attributes of the file.
+            The attributes of the feature file.
 
         Raises
         ------
@@ -274,12 +277,12 @@ def finishing(
 ) -> Iterator[Parts]:
     """Yield the parts of a feature file. They are removed if the block succeeds.
 
-    See `Parts` for the parameters.
+    The parameters are described in `Parts`.
 
     Raises
     ------
     InputError
-        If another process writes the file.
+        If another process is writing the file.
     """
     with noted() as signals:
         parts = Parts(output, settings, layout, dataset, signals)

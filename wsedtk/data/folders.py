@@ -1,4 +1,4 @@
-"""Walk the folders of users, at any depth: all verbs find files in the same way.
+"""Find files in folders and their subfolders. All commands use these functions.
 
 Links to folders are followed unless they form a loop. Folders that can't be entered are reported.
 """
@@ -24,14 +24,14 @@ _REMEDY = "change its permissions, or run as its owner"
 
 
 class Content(NamedTuple):
-    """The names of the folders and of the files in a folder, each sorted."""
+    """The names of the subfolders and of the files in a folder. Each list is sorted."""
 
     folders: list[str]
     files: list[str]
 
 
 class _Scan(NamedTuple):
-    """The names of the folders, of the links to folders and of the files in a folder, sorted."""
+    """The sorted names of the subfolders, the links to folders, and the files in a folder."""
 
     folders: list[str]
     links: list[str]
@@ -45,9 +45,9 @@ class _Waiting(NamedTuple):
     ----------
     path : str
     names : tuple of str
-        The names from the folder where the walk began to this one.
+        The names of the folders on the path from the start of the walk to this folder.
     holders : tuple of str
-        The real paths of the folders whose links were followed to this one.
+        The real paths of the folders that contain the links that led to this folder.
     """
 
     path: str
@@ -56,12 +56,12 @@ class _Waiting(NamedTuple):
 
 
 def as_text(name: PathLike) -> str:
-    """Return a file name or path as text, with replacements for what is not UTF-8."""
+    """Return a file name or path as text. Bytes that are not UTF-8 are replaced."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder, or a link to one.
+    """Return whether an entry is a folder or a link to a folder.
 
     A link whose target can't be examined counts as a folder unless its name has an extension.
     """
@@ -73,7 +73,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _scan(folder: PathLike) -> _Scan:
     """List a folder. Raise OSError if it can't be entered."""
-    os.stat(os.path.join(folder, "."))  # fails if only the names in it can be read
+    os.stat(os.path.join(folder, "."))  # fails if the folder can be listed but not entered
     found = _Scan([], [], [])
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -94,24 +94,24 @@ def _cannot_enter(folder: PathLike, error: OSError) -> str:
 
 
 def check_reach(path: PathLike) -> None:
-    """Raise InputError if a folder on the way to a path can't be entered."""
+    """Raise InputError if a path, or a folder that contains it, can't be entered."""
     path = Path(path).absolute()
     for place in (*reversed(path.parents), path):
         try:
             os.stat(os.path.join(place, "."))
         except PermissionError as error:
             raise InputError(_cannot_enter(place, error)) from None
-        except (OSError, ValueError):  # a file, or nothing, which the reader reports
+        except (OSError, ValueError):  # a file or a missing path; its reader reports it
             return
 
 
 def look(folder: PathLike) -> Content:
-    """Return the names in a folder.
+    """Return the sorted names in a folder.
 
     Raises
     ------
     InputError
-        If it can't be entered.
+        If the folder can't be entered.
     """
     try:
         found = _scan(folder)
@@ -121,13 +121,13 @@ def look(folder: PathLike) -> Content:
 
 
 def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
-    """Return the folders in a folder that can be entered, as sorted paths.
+    """Return the sorted paths of the subfolders that can be entered.
 
     Parameters
     ----------
     folder : path-like
     closed : list of str
-        Receives a message about each of the other folders.
+        A message about each subfolder that can't be entered is appended.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
 
 
 def _holds(folder: str, other: str) -> bool:
-    """Return whether a folder is equal to another one or contains it. Both are real paths."""
+    """Return whether `folder` contains `other` or is equal to it. Both are real paths."""
     return os.path.commonpath([folder, other]) == folder
 
 
@@ -170,18 +170,18 @@ def _is_visible(names: tuple[str, ...]) -> bool:
 def walk(
     folder: PathLike, may_enter: Callable[[tuple[str, ...]], bool] = _is_visible
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield the path of a folder and of all folders below it, with the sorted names of its files.
+    """Yield the path of each folder in a tree, starting with `folder`, and its sorted file names.
 
-    Each folder is visited once, and folders behind links after all others. At the end, warnings
-    name the folders that can't be entered and links that form loops.
+    Each folder is visited once. Links to folders are followed after all other folders. At the end,
+    warnings list the folders that can't be entered and the links that form loops.
 
     Parameters
     ----------
     folder : path-like
     may_enter : callable, optional
-        Called with the names of the folders on the path from `folder` to a subfolder. The subfolder
-        is skipped if the result is false. By default, hidden folders are skipped; their names begin
-        with a dot.
+        It takes the names of the folders on the path from `folder` to a subfolder. If it returns
+        False, the subfolder is skipped. By default, hidden folders are skipped: folders whose names
+        begin with a dot.
 
     Raises
     ------
@@ -221,23 +221,23 @@ def walk(
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Return whether a name fits a pattern. For a hidden name the pattern must begin with a dot."""
+    """Return whether a name matches a pattern. Hidden names need a pattern with a leading dot."""
     is_visible = pattern.startswith(".") or not name.startswith(".")
     return is_visible and fnmatch.fnmatch(normal(name), normal(pattern))
 
 
 def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool = False) -> bool:
-    """Return whether a path fits a pattern, both as tuples of names.
+    """Return whether a path matches a pattern. Both are tuples of names.
 
     Parameters
     ----------
     names, pattern : tuple of str
     is_beginning : bool
-        Whether a path that is the beginning of a matching path fits too.
+        Whether a path also matches if it is only the beginning of a matching path.
     """
     if not pattern or (is_beginning and not names):
         return not names
-    if pattern == ("**",) and not is_beginning:  # here the last name is that of a file
+    if pattern == ("**",) and not is_beginning:  # here the last name is a file name
         return bool(names) and not any(name.startswith(".") for name in names)
     if pattern[0] == "**":
         if _match(names, pattern[1:], is_beginning):
@@ -250,7 +250,7 @@ def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool 
 
 
 def matching(pattern: PathLike) -> list[Path]:
-    """Return the sorted files that fit a pattern of `*`, `?`, `[abc]` and `**`."""
+    """Return the sorted files that match a pattern. It may contain `*`, `?`, `[abc]` and `**`."""
     parts = Path(pattern).parts
     magic = (number for number, part in enumerate(parts) if glob.has_magic(part))
     start = next(magic, len(parts))
@@ -259,7 +259,7 @@ def matching(pattern: PathLike) -> list[Path]:
 
 
 def below(folder: PathLike, pattern: tuple[str, ...]) -> list[Path]:
-    """Return the sorted files below a folder that fit a pattern, given as a tuple of names."""
+    """Return the sorted files below a folder that match a pattern, which is a tuple of names."""
     found = []
     for path, files in walk(folder, lambda names: _match(names, pattern, is_beginning=True)):
         names = Path(path).relative_to(folder).parts

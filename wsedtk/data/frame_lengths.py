@@ -1,4 +1,4 @@
-"""The length of frames, found in their times, which may be rounded. T frames."""
+"""Estimate the length of T frames from their times. The times may be rounded."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ import numpy as np
 from wsedtk.core.types import Floats
 from wsedtk.data.score_tables import ROUNDING_SECONDS
 
-_MOST_DIGITS = 6  # of the length of a frame in seconds
+_MOST_DIGITS = 6  # the most digits of the length of a frame in seconds
 
 
 class FrameTimes(NamedTuple):
-    """The times of the frames of a table.
+    """The times of the frames of one table.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class FrameTimes(NamedTuple):
     duration : float
         The offset of the last frame in seconds.
     shortest, longest : float
-        The range of the length of a frame, in seconds, that fits all onsets.
+        The smallest and the largest length of a frame, in seconds, that fit all onsets.
     """
 
     num_frames: int
@@ -32,7 +32,7 @@ class FrameTimes(NamedTuple):
 
 
 def measure(edges: Floats) -> FrameTimes:
-    """Return the times of frames with the edges (T + 1,)."""
+    """Return the times of frames with the edges (T + 1,) in seconds."""
     onsets = edges[:-1]
     shortest, longest = 0.0, np.inf
     if len(onsets) > 1:
@@ -44,10 +44,10 @@ def measure(edges: Floats) -> FrameTimes:
 
 
 def roundest(low: float, high: float) -> float:
-    """Return the length of a frame between two that has the fewest digits.
+    """Return the number from `low` to `high` that has the fewest digits.
 
-    Its inverse may have the fewest digits instead. If no number of few digits fits, return the
-    middle.
+    A number whose inverse has few digits counts too. If no number with at most 6 digits is in the
+    range, return the middle of the range.
     """
     middle = float((low + high) / 2)
     for digits in range(1, _MOST_DIGITS + 1):

@@ -1,9 +1,9 @@
-"""Folders of frame scores in the format of sed_scores_eval: a table `<clip>.tsv` for each clip.
+"""Read and write folders of frame scores in the format of sed_scores_eval.
 
-`score_tables` describes a table. Tables may be in subfolders, as `detect` writes them; the name of
-a clip then begins with its subfolders.
+Each clip has one table, `<clip>.tsv`. `score_tables` describes its content. Tables may be in
+subfolders, where `detect` writes them. The name of a clip then begins with the subfolders.
 
-N clips, T frames, S segments, K classes.
+Sizes: N clips, T frames, S segments, K classes.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ from wsedtk.data.tables import Names, first, normal, round_seconds, unfit
 _LOG = logging.getLogger(__name__)
 
 
-# Names of tables and folders that wsedtk and other programs read again
+# Names of tables and folders that wsedtk and other programs can read
 _TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
 _FOLDER_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]+")
 _LONGEST_NAME = 255  # bytes, on most file systems
@@ -49,7 +49,7 @@ _LONGEST_NAME = 255  # bytes, on most file systems
 class Overview(TypedDict):
     """The content of a folder of score tables, as `look` returns it.
 
-    `odd` are the names of the tables whose header differs from that of the first one.
+    `odd` has the names of the tables whose header differs from the header of the first table.
     """
 
     tables: int
@@ -59,9 +59,9 @@ class Overview(TypedDict):
 
 
 def _clip_name(path: Path) -> str:
-    """Return the file name of the clip of a table.
+    """Return the file name of the clip that a table belongs to.
 
-    It has no Y before a YouTube ID. If the table's name has no extension of a sound file, `.wav` is
+    A Y before a YouTube ID is removed. If the name of the table has no audio extension, `.wav` is
     added.
     """
     name = without_y(normal(path.name).removesuffix(".tsv"))
@@ -69,10 +69,10 @@ def _clip_name(path: Path) -> str:
 
 
 class ScoreFolder:
-    """A folder of frame scores. It is used as `store.ScoreFile` is.
+    """A folder of frame scores. It has the attributes of `store.ScoreFile` and some of its methods.
 
-    Clip and segment scores are the maxima of the frame scores. Frame scores are read when they are
-    needed.
+    Clip and segment scores are the maxima of the frame scores. All tables are read once to compute
+    the clip scores. Frame and segment scores are read again on request.
 
     Parameters
     ----------
@@ -92,15 +92,15 @@ class ScoreFolder:
         In seconds.
     seconds_per_frame : float
     attributes : dict
-        The model and the fingerprint.
+        `model`, `features` and `fingerprint`, as in a score file.
     failed : dict
-        Empty: no clips are known to have failed.
+        It is always empty, because the folder does not record clips that failed.
 
     Raises
     ------
     InputError
-        If the folder holds no tables, a table can't be read, two are of one clip, or their classes
-        or the lengths of their frames differ.
+        If the folder contains no tables, a table can't be read, two tables belong to one clip, or
+        the classes or frame lengths of the tables differ.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -122,7 +122,7 @@ class ScoreFolder:
         self.num_frames: Integers = np.array([one.num_frames for one in times])
         durations = np.array([one.duration for one in times])
         self.seconds_per_frame = self._find_seconds_per_frame(times)
-        whole = self.num_frames * self.seconds_per_frame  # if the last frame is not cut short
+        whole = self.num_frames * self.seconds_per_frame  # if the last frame is complete
         is_whole = np.abs(durations - whole) <= ROUNDING_SECONDS
         self.durations = round_seconds(np.where(is_whole, whole, durations))
         self.attributes: dict[str, str | bool | int | float] = {
@@ -132,7 +132,7 @@ class ScoreFolder:
         }
 
     def _find_tables(self) -> dict[str, Path]:
-        """Return the table of each clip. Warn of tables that no clip can be named as."""
+        """Return the table of each clip. Warn of tables whose names can't be names of clips."""
         paths: dict[str, Path] = {}
         odd = []
         for table in tables_of(self.path):
@@ -156,7 +156,7 @@ class ScoreFolder:
         return paths
 
     def _read(self, path: Path) -> ScoreTable:
-        """Read a table, and check that its classes are those of the first one."""
+        """Read a table. Check that it has the classes of the first table."""
         found = read_table(path)
         self.labels = self.labels or found.labels
         if found.labels != self.labels:
@@ -168,10 +168,10 @@ class ScoreFolder:
         return found
 
     def _find_seconds_per_frame(self, times: list[FrameTimes]) -> float:
-        """Return the length of all frames: of those that fit the times (N,), the shortest number.
+        """Return the frame length, in seconds, that fits the times (N,) and has the fewest digits.
 
-        Times may be rounded, or have the precision of float32. Raise InputError if the clips have
-        frames of different lengths.
+        The times may be rounded or have the precision of float32. Raise InputError if the frame
+        length differs between clips.
         """
         longest = max(times, key=lambda one: one.num_frames)
         if longest.num_frames == 1:
@@ -195,7 +195,7 @@ class ScoreFolder:
         return len(self.filenames)
 
     def has(self, name: str) -> bool:
-        """Return whether there are scores of a kind: "frame" and "segment", but no "weight"."""
+        """Return whether the folder has scores of a kind. It has "frame" and "segment" scores."""
         return name in ("frame", "segment")
 
     def frames(self, row: int) -> npt.NDArray[np.float32]:
@@ -205,7 +205,7 @@ class ScoreFolder:
     def segments(self, row: int) -> npt.NDArray[np.float32]:
         """Return the segment scores (S, K) of one clip.
 
-        A frame belongs to the second that holds its centre.
+        A segment is one second long. A frame belongs to the segment that contains its centre.
         """
         frames = self.frames(row)
         out = np.zeros((int(num_segments(self.durations[row])), len(self.labels)), np.float32)
@@ -232,7 +232,7 @@ def tables_of(folder: PathLike) -> list[Path]:
 
 
 def look(folder: PathLike) -> Overview:
-    """Return the content of a folder of score tables, from its first table and all headers.
+    """Return the content of a folder from its first table and the headers of all tables.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def look(folder: PathLike) -> Overview:
 
 
 def check_overwrite(folder: PathLike) -> None:
-    """Raise InputError if a folder contains, at any depth, files that are not tables of scores."""
+    """Raise InputError if a folder or a subfolder contains a file that is not a table of scores."""
     if not os.path.isdir(folder):
         return
     content = folders.look(folder)
@@ -270,7 +270,7 @@ def check_overwrite(folder: PathLike) -> None:
 
 
 def check_labels(folder: PathLike, labels: Iterable[str]) -> None:
-    """Raise InputError if a table can't have a column for each class."""
+    """Raise InputError if a class has the name of a column of times."""
     if not set(labels).isdisjoint(("onset", "offset")):
         raise InputError(
             f"{folder}: a class can't be named onset or offset there, as the columns of times are"
@@ -278,7 +278,7 @@ def check_labels(folder: PathLike, labels: Iterable[str]) -> None:
 
 
 def _fault_of_place(place: str) -> str | None:
-    """Return why no table can be in a place of a folder, or None. `place` is a path with `/`."""
+    """Return why a table can't have the relative path `place`, or None. The separator is `/`."""
     *parents, name = place.split("/")
     longest = max(len(os.fsencode(part)) for part in (*parents, name))
     if longest > _LONGEST_NAME:
@@ -289,10 +289,10 @@ def _fault_of_place(place: str) -> str | None:
 
 
 def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
-    """Return the places of the tables of clips (N,) in a folder, as paths with `/`.
+    """Return the relative paths, with the separator `/`, of the tables of clips (N,) in a folder.
 
-    A clip that can't have a table has None, and a warning names it. Raise InputError if two clips
-    have one place, or no clip has any.
+    The path is None for a clip that can't have a table. A warning lists these clips. Raise
+    InputError if two clips have the same path, or if no clip can have a table.
     """
     places = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
     seen: dict[str, str] = {}
@@ -319,16 +319,17 @@ def write(
     seconds_per_frame: float,
     clips: Iterable[tuple[Floats, float]],
 ) -> int:
-    """Write a folder of frame scores atomically. It replaces an older one.
+    """Write a folder of frame scores atomically. It replaces an existing folder.
 
-    Frames that begin after the clip ends are left out. Clips whose names cannot be the names of
+    Frames that begin after the end of the clip are left out. Clips whose names can't be names of
     tables are left out with a warning.
 
     Parameters
     ----------
     folder : path-like
     filenames : sequence of str
-        The N clips. Tables are named without `.wav`. The part before a `/` is a subfolder.
+        The N clips. A table has the name of its clip without `.wav`. The part before a `/` is a
+        subfolder.
     labels : sequence of str
         The K classes.
     seconds_per_frame : float
@@ -338,13 +339,13 @@ def write(
     Returns
     -------
     int
-        The number of tables.
+        The number of tables that were written.
 
     Raises
     ------
     InputError
-        If the folder holds other files than tables of these clips, or two clips have the same
-        table.
+        If the folder contains files other than tables of these clips, or if two clips would have
+        the same table.
     """
     check_overwrite(folder)
     places = _places(folder, filenames)

@@ -1,8 +1,8 @@
-"""Tables of frame scores in the format of sed_scores_eval: a text table for each clip.
+"""Read and write frame scores in the format of sed_scores_eval. Each clip has one text table.
 
     onset  offset  <class>  <class> ...    one row per frame: seconds, and scores from 0 to 1
 
-T frames, K classes.
+Sizes: T frames, K classes.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from wsedtk.data.events import frame_edges
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import cut_blank, round_seconds
 
-ROUNDING_SECONDS = 0.002  # that times may be off
+ROUNDING_SECONDS = 0.002  # the largest rounding error of times
 BOM = b"\xef\xbb\xbf"
 _HEADER = b"onset\toffset\t"
 
@@ -33,7 +33,7 @@ class ScoreTable(NamedTuple):
     labels : list of str
         The K classes.
     edges : (T + 1,) float64
-        The onsets of the frames, and the offset of the last one, in seconds.
+        The onsets of the frames and the offset of the last frame, in seconds.
     scores : (T, K) float32
     """
 
@@ -48,7 +48,8 @@ def read_table(path: Path) -> ScoreTable:
     Raises
     ------
     InputError
-        If it is not a table of scores, or its frames leave gaps, overlap or differ in length.
+        If the file is not a table of scores, or if its frames leave gaps, overlap or differ in
+        length.
     """
     table = TableFile(path)
     header, *rest = table.lines() or [""]
@@ -76,7 +77,7 @@ def read_table(path: Path) -> ScoreTable:
 
 
 def parse_header(line: str) -> list[str]:
-    """Return the columns that the first line of a table names; none if it can't be parsed."""
+    """Return the columns in the first line of a table, or no columns if it can't be parsed."""
     try:
         return cut_blank(next(csv.reader([line], delimiter="\t"), []), 1)
     except csv.Error:
@@ -84,7 +85,7 @@ def parse_header(line: str) -> list[str]:
 
 
 def _cause(line: str) -> str:
-    """Return what is wrong with the first number of a line that a table can't hold."""
+    """Return why the first invalid number of a line is invalid, or "" if there is none."""
     for column, text in enumerate(line.split("\t")):
         with contextlib.suppress(ValueError):
             value = float(text)
@@ -96,7 +97,7 @@ def _cause(line: str) -> str:
 
 
 def _parse_numbers(lines: list[str], num_columns: int) -> npt.NDArray[np.float64] | None:
-    """Return lines of onset, offset and scores as an array (T, num_columns), or None."""
+    """Parse lines of onset, offset and scores. Return an array (T, num_columns) or None."""
     if not all(map(str.strip, lines)):
         return None
     try:
@@ -111,7 +112,7 @@ def _parse_numbers(lines: list[str], num_columns: int) -> npt.NDArray[np.float64
 
 
 def _edges(path: Path, onset: Floats, offset: Floats) -> npt.NDArray[np.float64]:
-    """Return the edges (T + 1,) of frames with onsets (T,) and offsets (T,).
+    """Return the edges (T + 1,) of frames from their onsets (T,) and offsets (T,).
 
     Raise InputError if the frames leave gaps, overlap or differ in length.
     """
@@ -132,7 +133,7 @@ def _edges(path: Path, onset: Floats, offset: Floats) -> npt.NDArray[np.float64]
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a file begins as a table of scores does."""
+    """Return whether a file is a `.tsv` that begins with the columns onset and offset."""
     if not (path.name.endswith(".tsv") and path.is_file()):
         return False
     with open(path, "rb") as file:
@@ -140,7 +141,7 @@ def is_table(path: Path) -> bool:
 
 
 class TableWriter:
-    """Writes the table of a clip into an open file. Its frames may come in pieces.
+    """A writer of the table of one clip. The frames may be appended in several pieces.
 
     Parameters
     ----------
@@ -154,13 +155,13 @@ class TableWriter:
         self._file = file
         self._seconds_per_frame = seconds_per_frame
         self._num_written = 0
-        # The last piece is held until it is known whether more frames follow.
+        # The last piece is kept in memory: `finish` may have to shorten it.
         self._held: Floats = np.zeros((0, len(labels)), np.float32)
         self._format = ["%.12g"] * 2 + ["%.9g"] * len(labels)
         csv.writer(file, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
 
     def _write(self, edges: Floats) -> None:
-        """Write the frames that are held. edges: (T + 1,) in seconds."""
+        """Write the frames that are kept in memory. `edges` (T + 1,) is in seconds."""
         scores = self._held[: len(edges) - 1].astype(np.float32)
         table = np.column_stack([edges[:-1], edges[1:], scores])
         np.savetxt(self._file, table, fmt=self._format, delimiter="\t")
@@ -174,7 +175,7 @@ class TableWriter:
         self._held = frames
 
     def finish(self, duration: float) -> None:
-        """Write the last frames, without those that begin after the clip ends.
+        """Write the last frames. Frames that begin after the end of the clip are left out.
 
         Parameters
         ----------

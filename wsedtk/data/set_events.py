@@ -1,6 +1,6 @@
-"""Read the events of a data directory (see `datadir`), and compare them with its clips and tags.
+"""Read the events of a data directory (see `datadir`). Compare them with its clips and tags.
 
-N clips, E events, B rows of a block.
+Sizes: N clips, M tags, E events, B rows of a block.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ from wsedtk.data.set_tables import COLUMNS, Clips, RowNames, Tags, rows_without_
 from wsedtk.data.table_files import TableFile, ends_before_start
 from wsedtk.data.tables import find, first, is_nothing, no_seconds, parse_seconds, repeats
 
-_LATE_SECONDS = 0.1  # that an event may end after its clip without a warning
+_LATE_SECONDS = 0.1  # an event may end this long after its clip without a warning
 
 
 class _Block(NamedTuple):
-    """Rows of an events.tsv: clip and class as indices, -1 for an unknown one; times in seconds."""
+    """Rows of an events.tsv. Clips and classes are indices (-1: unknown). Times are in seconds."""
 
     clip: Integers
     onset: npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ class _Block(NamedTuple):
     lines: Integers
 
     def select(self, keep: Booleans) -> "_Block":
-        """Return the rows of a boolean mask (B,)."""
+        """Return the rows that a boolean mask (B,) selects."""
         return _Block(
             self.clip[keep], self.onset[keep], self.offset[keep], self.label[keep], self.lines[keep]
         )
@@ -44,13 +44,13 @@ _NO_ROWS = _Block(
 
 
 def read_events(table: TableFile, clips: Clips, labels: list[str], tags: Tags) -> Events:
-    """Return the events of an events.tsv, each once.
+    """Return the events of an events.tsv without repeats.
 
     Parameters
     ----------
     table : TableFile
-        The table. It gets the faults of rows, and warnings about events that the clips and tags do
-        not agree with.
+        The table. Faulty rows are added to its faults, and so are warnings about events that
+        contradict the clips or tags.
     clips : Clips
     labels : list of str
     tags : Tags
@@ -91,7 +91,7 @@ def _check_rows(
 ) -> None:
     """Add the faults of rows with known clips, classes and times.
 
-    is_tagged: (B,) whether the clip has a tag of the class.
+    `is_tagged` (B,) says whether the clip of each row has a tag of its class.
     """
     is_late = block.offset > clips.durations[block.clip] + _LATE_SECONDS
     is_odd = (block.offset <= block.onset) | is_late | ~is_tagged
@@ -114,7 +114,7 @@ def _check_rows(
 
 
 def _warn_of_overlaps(table: TableFile, rows: _Block, clips: Clips, labels: Sequence[str]) -> None:
-    """Warn of events that overlap another of their clip and class."""
+    """Warn of events that overlap another event of the same clip and class."""
     found = [
         f"{str(clips.filenames[clip])!r} at {onset:g} s (line {line}): {labels[label]!r}"
         for clip, onset, label, line in _overlapping(rows)
@@ -124,7 +124,7 @@ def _warn_of_overlaps(table: TableFile, rows: _Block, clips: Clips, labels: Sequ
 
 
 def _overlapping(rows: _Block) -> Iterator[tuple[int, float, int, int]]:
-    """Yield (clip, onset, class, line) of events that begin before an earlier one ends."""
+    """Yield (clip, onset, class, line) of each event that begins before an earlier event ends."""
     ends: dict[tuple[int, int], float] = {}
     order = np.lexsort((rows.offset, rows.label, rows.onset, rows.clip))  # the order of `Events`
     for clip, onset, offset, label, line in zip(*(column[order].tolist() for column in rows)):
@@ -147,7 +147,7 @@ def _warn_of_tags_without_events(
 def tags_without_events(
     tag_clip: Integers, tag_label: Integers, events: Events
 ) -> list[tuple[int, int]]:
-    """Return the (clip, class) of tags (M,), (M,), in their order, that have no event."""
+    """Return (clip, class) of each of the M tags that has no event, in the order of the tags."""
     width = max(tag_label.max(initial=0), events.label.max(initial=0)) + 1
     without = ~np.isin(tag_clip * width + tag_label, events.clip * width + events.label)
     return list(zip(tag_clip[without].tolist(), tag_label[without].tolist()))

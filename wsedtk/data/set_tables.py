@@ -1,8 +1,9 @@
 """Read the classes, clips and tags of a data directory (see `datadir`).
 
-Each reader takes a `TableFile`, which collects the faults. Faulty rows are left out.
+Each reader takes a `TableFile`, which collects the faults. Faulty rows are left out, except for
+clips whose duration is faulty.
 
-N clips, M tags, B rows of a block.
+Sizes: N clips, M tags, B rows of a block.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,16 +33,16 @@ COLUMNS = {
     "tags.tsv": ("filename", "event_label"),
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
-DECODED_COLUMNS = ("filename", "duration")  # of the clips.tsv of a decoded folder
+DECODED_COLUMNS = ("filename", "duration")  # the columns of the clips.tsv of a decoded folder
 GROUP = "group"  # the column that clips.tsv may have after the others
-# The type of paths and groups, of variable width. File names have a fixed width, because numpy
-# sorts and searches fixed-width text faster.
+# The type of paths and groups, which has a variable width. File names have a fixed width, because
+# numpy sorts and searches fixed-width text faster.
 TEXT = np.dtypes.StringDType()
-_MOST_SUGGESTIONS = 100  # for unknown classes, as the search for a similar one is slow
+_MOST_SUGGESTIONS = 100  # the most unknown classes that get a suggestion: the search is slow
 
 
 class Clips(NamedTuple):
-    """The clips of a clips.tsv: each field is a column (N,), sorted by file name."""
+    """The clips of a clips.tsv, sorted by file name. Each field is a column (N,)."""
 
     filenames: Names
     paths: Texts
@@ -50,7 +51,10 @@ class Clips(NamedTuple):
 
 
 class Tags(NamedTuple):
-    """The clip (M,) and the class (M,) of each tag, as indices, in ascending order."""
+    """The clip (M,) and the class (M,) of each tag, as indices.
+
+    Tags are sorted by clip, then by class.
+    """
 
     clip: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]
@@ -99,14 +103,13 @@ def read_clips(
 ) -> Clips:
     """Return the clips of a clips.tsv.
 
-    A clip with a faulty duration is kept, with the duration NaN, so that its tags are not reported
-    too.
+    A clip with a faulty duration is kept, so that its tags are not reported as errors too.
 
     Parameters
     ----------
     table : TableFile
     columns : tuple of str
-        Its columns: `filename`, `duration`, and maybe `path`.
+        The columns: `filename`, `duration`, and optionally `path`.
     optional : str, optional
         An optional last column.
     """
@@ -124,7 +127,7 @@ def read_clips(
             table.error(None, "no clips: the set is empty")
         return Clips(np.array([], str), np.array([], TEXT), np.array([]), np.array([], TEXT))
     columns_found = [np.concatenate(column) for column in zip(*blocks)]
-    del blocks  # frees the memory before the columns are sorted
+    del blocks  # free the memory before the columns are sorted
     names = columns_found[0]
     if not (names[1:] > names[:-1]).all():
         order = np.argsort(names, kind="stable")
@@ -146,7 +149,7 @@ def _check_clips(
     durations: npt.NDArray[np.float64],
     texts: Sequence[str],
 ) -> None:
-    """Add the errors of file names (B,) and durations (B,), which are written as `texts` (B,)."""
+    """Add the errors of file names (B,) and durations (B,). `texts` (B,) are duration fields."""
     is_right = (durations > 0) & (durations <= LONGEST_SECONDS) & (names != "")
     for i in np.flatnonzero(~is_right).tolist():
         line, name = int(lines[i]), str(names[i])
@@ -163,22 +166,22 @@ def _check_clips(
 def rows_without_any(
     is_empty: Callable[[str], bool], labels: Sequence[str], *columns: Sequence[str]
 ) -> Booleans:
-    """Return which rows (B,) list a clip without tags or events: all their fields are empty."""
+    """Return which rows (B,) list a clip without tags or events. All other fields are empty."""
     if not any(map(is_empty, set(labels))):
         return np.zeros(len(labels), bool)
     return np.array([all(map(is_empty, row)) for row in zip(labels, *columns)])
 
 
 class _Names:
-    """Names that rows may refer to. Spaces around names matter only if two differ only in them."""
+    """Names that rows may refer to. Without an exact match, surrounding spaces are ignored."""
 
     def __init__(self, names: npt.ArrayLike) -> None:
         self.names: Names = np.asarray(names, str)
         self._order = np.argsort(self.names, kind="stable")
-        self._stripped: tuple[Names, Integers] | None = None  # these names, and their order
+        self._stripped: tuple[Names, Integers] | None = None  # stripped names, and their order
 
     def places(self, wanted: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Return the index (B,) of each wanted name (B,), -1 if it is missing."""
+        """Return the index (B,) of each wanted name (B,), or -1 if it is missing."""
         wanted = np.asarray(wanted, str)
         places = find(self.names, wanted, self._order)
         missing = np.flatnonzero(places < 0)
@@ -197,9 +200,9 @@ class RowNames:
     Parameters
     ----------
     table : TableFile
-        The table. It gets the errors of unknown names.
+        The table. Unknown names are added to its errors.
     what : str
-        What a row is: "tag" or "event".
+        The word for a row in messages: "tag" or "event".
     filenames : (N,) str
     labels : list of str
     """
@@ -214,7 +217,7 @@ class RowNames:
     def places(
         self, lines: Integers, names: Sequence[str], texts: Sequence[str], without_any: Booleans
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the clip (B,) and the class (B,) of each row of a block, -1 for an unknown one.
+        """Return the clip (B,) and the class (B,) of each row as indices. -1 means unknown.
 
         Parameters
         ----------
@@ -222,7 +225,7 @@ class RowNames:
         names, texts : sequence of str
             The columns of file names and classes.
         without_any : (B,) bool
-            Rows that name a clip without a class. The missing class is not an error.
+            Which rows list a clip without a class. The missing class is not an error.
         """
         clips, classes = self._filenames.places(names), self._labels.places(texts)
         for i in np.flatnonzero((clips < 0) | (classes < 0)).tolist():
@@ -245,7 +248,7 @@ class RowNames:
 
 
 def read_tags(table: TableFile, filenames: Names, labels: list[str]) -> Tags:
-    """Return the tags of a tags.tsv, each once.
+    """Return the tags of a tags.tsv without repeats.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Text tables in files: `TableFile` reads one in blocks of rows and collects its faults.
+"""Read text tables from files. `TableFile` reads a table in blocks of B rows.
 
-B rows of a block.
+It also collects the faults of the table.
 """
 
 import codecs
@@ -17,9 +17,9 @@ from wsedtk.core.types import PathLike
 from wsedtk.data.tables import cut_blank, no_seconds, normal, normal_all, parse_seconds
 
 _BLOCK_BYTES = 1 << 22
-_EXACT = ("path",)  # file systems compare paths byte by byte, so these are not normalised
+_EXACT = ("path",)  # columns that are not normalised, as file systems compare paths byte by byte
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_MOST_SHOWN = 5  # faults in the message of an InputError
+_MOST_SHOWN = 5  # the most faults in the message of an InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Fault:
     Attributes
     ----------
     is_error : bool
-        Whether the file can't be used. A fault that is not an error is a warning.
+        Whether the fault is an error: the file can't be used. Otherwise it is a warning.
     path : Path
         The file.
     line : int or None
-        The line, from 1. None if the fault is of the whole file.
+        The line, counted from 1. None if the fault concerns the whole file.
     message : str
-        What is wrong, and what to do.
+        A text that says what is wrong and what to do.
     """
 
     is_error: bool
@@ -49,11 +49,11 @@ class Fault:
 
 
 class Repeat(Fault):
-    """A warning that a row repeats an earlier one. Both count once."""
+    """A warning that a row is equal to an earlier row. The two rows count once."""
 
 
 class Rows(NamedTuple):
-    """A block of rows: their line numbers (B,), and for each column its B texts."""
+    """A block of rows: the line number of each row (B,), and the B texts of each column."""
 
     lines: npt.NDArray[np.int64]
     columns: tuple[Sequence[str], ...]
@@ -65,9 +65,9 @@ def raise_on_errors(faults: Iterable[Fault], remedy: str) -> None:
     Parameters
     ----------
     faults : iterable of Fault
-        Warnings among them are ignored.
+        The faults. Warnings are ignored.
     remedy : str
-        What to do about the errors that the message does not list.
+        A text for the message. It says what to do about the errors that are not listed.
     """
     errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
     if not errors:
@@ -89,17 +89,17 @@ def ends_before_start(onset: float, offset: float) -> str:
 
 
 class TableFile:
-    """A text file that is read line by line, and the faults that were found in it.
+    """A text file that is read in blocks of lines, and the faults that were found in it.
 
-    The file is UTF-8. Lines end in LF, CRLF or CR. A table has a header line, in capitals or small
-    letters, and columns separated by tabs, without quoting. Blank lines and blank fields after the
-    last column are ignored. Texts are normalised (see `tables.normal`), except for paths.
+    The file is UTF-8. Lines end in LF, CRLF or CR. A table has a header line. Its case is
+    ignored. Tabs separate the columns, and there is no quoting. Blank lines and blank fields after
+    the last column are ignored. Texts are normalised (see `tables.normal`), except for paths.
 
     Attributes
     ----------
     path : Path
     faults : list of Fault
-        The faults so far.
+        The faults that were found so far.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -107,19 +107,19 @@ class TableFile:
         self.faults: list[Fault] = []
 
     def error(self, line: int | None, message: str) -> None:
-        """Add an error, of one line or of the whole file (None)."""
+        """Add an error. `line` is None if it concerns the whole file."""
         self.faults.append(Fault(True, self.path, line, message))
 
     def warn(self, line: int | None, message: str) -> None:
-        """Add a warning, of one line or of the whole file (None)."""
+        """Add a warning. `line` is None if it concerns the whole file."""
         self.faults.append(Fault(False, self.path, line, message))
 
     def warn_of_repeat(self, line: int, message: str) -> None:
-        """Add the warning that a row repeats an earlier one."""
+        """Add a warning that a row is equal to an earlier row."""
         self.faults.append(Repeat(False, self.path, line, message))
 
     def sort_faults(self) -> None:
-        """Sort the faults by line. Faults of the whole file come last."""
+        """Sort the faults by line. Faults that concern the whole file come last."""
         self.faults.sort(key=lambda fault: fault.line or np.inf)
 
     def raise_errors(self, remedy: str) -> None:
@@ -127,14 +127,14 @@ class TableFile:
         raise_on_errors(self.faults, remedy)
 
     def line_blocks(self, exact: bool = False) -> Iterator[list[str]]:
-        """Yield the lines without their ends, in lists; at least one line.
+        """Yield lists of lines without line ends. An empty file gives one empty line.
 
         If the file can't be read, an error is added and the iteration ends.
 
         Parameters
         ----------
         exact : bool
-            Whether the texts are not normalised.
+            Whether the texts stay as they are in the file. Otherwise they are normalised.
         """
         done = number = 0
         try:
@@ -147,7 +147,7 @@ class TableFile:
                     if "\r" in text:
                         text = text.replace("\r\n", "\n").replace("\r", "\n")
                     lines = (text if exact else normal(text)).split("\n")
-                    if b"\0" in block:  # HDF5 and the system end names there
+                    if b"\0" in block:  # HDF5 and the system end a name at a NUL
                         self._add_nul(block, number + 1, lines)
                         return
                     is_last = not block.endswith(b"\n")
@@ -164,7 +164,7 @@ class TableFile:
             self.error(None, f"can't be read: {error.strerror}")
 
     def _add_nul(self, block: bytes, number: int, lines: list[str]) -> None:
-        """Add the error of a block that holds a NUL. `number` is that of its first line."""
+        """Add the error of a block that contains a NUL. Its first line has the number `number`."""
         if 3 * block.count(b"\0") >= len(block):
             self.error(None, "not UTF-8 text but UTF-16, it seems; save it as UTF-8")
             return
@@ -172,7 +172,7 @@ class TableFile:
         self.error(line, f"holds the control character {chr(0)!r}; expected text")
 
     def _add_not_utf8(self, error: UnicodeDecodeError, start: int) -> None:
-        """Add the error of a block, from the byte `start`, that is not UTF-8."""
+        """Add the error of a block that is not UTF-8. The block begins at the byte `start`."""
         found = f" ({error.reason} at byte {start + error.start})"
         remedy = "save it as such"
         if start == 0 and error.object.startswith(b"\x1f\x8b"):
@@ -182,13 +182,13 @@ class TableFile:
         self.error(None, f"not UTF-8 text{found}; {remedy}")
 
     def lines(self) -> list[str]:
-        """Return the lines without their ends, at least one; none if the file can't be read."""
+        """Return the lines without line ends. The list is empty only if the file can't be read."""
         num_faults = len(self.faults)
         lines = [line for block in self.line_blocks() for line in block]
         return lines if len(self.faults) == num_faults else []
 
     def numbered_lines(self) -> list[tuple[int, str]]:
-        """Return the lines that are not blank, each with its number from 1."""
+        """Return the number, counted from 1, and the text of each line that is not blank."""
         return [(number, line) for number, line in enumerate(self.lines(), 1) if line.strip()]
 
     def seconds(self, line: int, column: str, text: str) -> float | None:
@@ -202,16 +202,16 @@ class TableFile:
     def rows(
         self, columns: tuple[str, ...], optional: str | None = None, *, alone: bool = False
     ) -> Iterator[Rows]:
-        """Yield the rows of a table in blocks. A line with other fields is an error.
+        """Yield the rows of a table in blocks. A line whose number of fields is wrong is an error.
 
         Parameters
         ----------
         columns : tuple of str
             The columns of the header, in order.
         optional : str, optional
-            A column that may follow them in the header. Rows may lack it.
+            A column that may follow the others in the header. Rows may lack it.
         alone : bool
-            Whether a row may consist of the first field alone. The other fields are then "".
+            Whether a row may have only the first field. The other fields are then "".
         """
         header = None
         number = 1
@@ -237,7 +237,7 @@ class TableFile:
     def _split(
         self, lines: list[str], number: int, header: tuple[str, ...], least: int, alone: bool
     ) -> Rows:
-        """Split lines into the columns of a header. Rows have at least `least` fields."""
+        """Split lines into the columns of a header. A row needs at least `least` fields."""
         rows = [line.split("\t") for line in lines]
         numbers = np.arange(number, number + len(rows))
         whole = np.array([len(row) == len(header) and row[0].strip() != "" for row in rows], bool)
@@ -263,7 +263,7 @@ class TableFile:
     def _add_no_header(
         self, number: int, line: str, columns: tuple[str, ...], optional: str | None
     ) -> None:
-        """Add the error of a table that begins with another line than its header."""
+        """Add the error of a table whose first line is not its header."""
         more = f"; the column {optional} may follow" if optional else ""
         self.error(number, f"expected the header {'<TAB>'.join(columns)}, found {line!r}{more}")
 
@@ -271,7 +271,7 @@ class TableFile:
 def _parse_header(
     line: str, columns: tuple[str, ...], optional: str | None
 ) -> tuple[str, ...] | None:
-    """Return `columns`, then `optional` if the header has it; None if it has others."""
+    """Return the columns of a header line, or None if they are not the expected columns."""
     fields = [field.strip().lower() for field in normal(line).split("\t")]
     found = tuple(cut_blank(fields, len(columns)))
     if found == columns or (optional is not None and found == (*columns, optional)):
@@ -280,7 +280,7 @@ def _parse_header(
 
 
 def _complete(fields: list[str], least: int, most: int, alone: bool) -> list[str]:
-    """Return the fields of a row without blank ones after `most`, and with "" for missing ones."""
+    """Remove blank fields after the first `most` fields, and append "" for missing fields."""
     fields = cut_blank(fields, most)
     if least <= len(fields) or (alone and not any(map(str.strip, fields[1:]))):
         return fields + [""] * (most - len(fields))

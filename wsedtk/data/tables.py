@@ -1,7 +1,9 @@
-"""Columns and fields of text tables: names, times, blocks of rows and look-up.
+"""Parse, format and look up the fields of text tables: names and times.
 
-B rows of a block, N names. Millions of rows are handled as arrays, block by block, so that only a
-few of them are Python objects at a time. `table_files` reads tables.
+Tables may have millions of rows. They are handled as arrays and in blocks, so that only a few rows
+are Python objects at the same time. `table_files` reads tables.
+
+Sizes: B rows of a block, N names, M wanted names.
 """
 
 import re
@@ -22,14 +24,14 @@ _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 
 
 def unfit(texts: Collection[str]) -> str | None:
-    """Return the first of the texts that a table can't hold, or None."""
-    if not _NOT_IN_TABLES.search("".join(texts)):  # one search is faster than millions
+    """Return the first text that a table can't contain, or None."""
+    if not _NOT_IN_TABLES.search("".join(texts)):  # one search is faster than one per text
         return None
     return next(text for text in texts if _NOT_IN_TABLES.search(text))
 
 
 def first(items: Sequence[object] | Texts, count: int = 3) -> str:
-    """Return 'a, b, c and 7 more' of a list of names, for messages."""
+    """Return the first items as text for messages, such as 'a, b, c and 7 more'."""
     shown = ", ".join(str(i) for i in items[:count])
     return shown + (f" and {len(items) - count} more" if len(items) > count else "")
 
@@ -37,22 +39,22 @@ def first(items: Sequence[object] | Texts, count: int = 3) -> str:
 def normal(text: str) -> str:
     """Return a name or class in the Unicode form NFC.
 
-    A letter may be stored in several ways: `é` is one character, or (in the form NFD, as on macOS)
-    an `e` and an accent. Names and classes are normalised where they are read, so that they can be
-    compared.
+    Unicode has several forms of one letter. In the form NFC, `é` is one character. In the form NFD,
+    which macOS uses, it is an `e` and an accent. Names and classes are normalised when they are
+    read, so that they can be compared.
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def normal_all(texts: Sequence[str]) -> Sequence[str]:
-    """Return the texts as `normal` returns each."""
+    """Return the texts in the Unicode form NFC, see `normal`."""
     return texts if all(map(str.isascii, texts)) else tuple(map(normal, texts))
 
 
 def stands_twice(what: str, name: str) -> str:
     """Return the message for a name or class that occurs twice.
 
-    Two Unicode forms of one name look the same, so the message mentions them.
+    Two Unicode forms of one name look equal. The message therefore mentions them.
     """
     message = f"the {what} {name!r} occurs twice"
     return message if name.isascii() else f"{message}, possibly in two Unicode forms"
@@ -69,7 +71,7 @@ def is_nothing(text: str) -> bool:
 
 
 def cut_blank(texts: list[str], count: int = 0) -> list[str]:
-    """Return the texts without the blank ones at the end; the first `count` are kept."""
+    """Return the texts without blank ones at the end. The first `count` are always kept."""
     end = len(texts)
     while end > count and not texts[end - 1].strip():
         end -= 1
@@ -77,7 +79,7 @@ def cut_blank(texts: list[str], count: int = 0) -> list[str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a number is in plain digits. Python reads 1_0 as 10, and other scripts."""
+    """Return whether a number is ASCII without `_`. `float` also accepts 1_0 and other scripts."""
     return text.strip().isascii() and "_" not in text
 
 
@@ -100,7 +102,7 @@ def round_seconds(values: Floats) -> npt.NDArray[np.float64]:
 def parse_seconds(texts: Sequence[str]) -> npt.NDArray[np.float64]:
     """Return the times (B,) in seconds of texts, rounded to the microsecond.
 
-    A text that is not a finite number >= 0 after rounding gives NaN.
+    The result is NaN for a text that is not a finite number >= 0 after rounding.
     """
     try:
         values = np.array([float(text) for text in texts], np.float64)
@@ -114,7 +116,7 @@ def parse_seconds(texts: Sequence[str]) -> npt.NDArray[np.float64]:
 
 
 def no_seconds(column: str, text: str) -> str:
-    """Return the message for a text in a column of seconds that is not a finite number >= 0."""
+    """Return the message for a field that must be a finite number of seconds >= 0 but is not."""
     value, cause = _parse_number(text), ""
     if np.isinf(value):
         cause = ", which is not finite"
@@ -126,7 +128,7 @@ def no_seconds(column: str, text: str) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """Return seconds as text, to the microsecond, without trailing zeros."""
+    """Return seconds as text, rounded to the microsecond, without trailing zeros."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
@@ -137,7 +139,7 @@ def slices(length: int, rows: int | None = None) -> list[slice]:
 
 
 def texts(column: Texts) -> Iterator[str]:
-    """Yield the texts of an array (N,). Only one block at a time is converted to Python objects."""
+    """Yield the texts of an array (N,). It is converted to Python objects block by block."""
     for part in slices(len(column)):
         yield from column[part].tolist()
 
@@ -162,9 +164,9 @@ def write_rows(
 
 
 def find_clips(names: npt.ArrayLike, wanted: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return the index (M,) of each wanted clip (M,) among names (N,), -1 if it is missing.
+    """Return the index (M,) of each wanted clip (M,) in the names (N,), -1 if it is missing.
 
-    If no name is identical, another way to write the name counts (see `clip_names.clip_key`).
+    If no name is identical, a name with the same key is found (see `clip_names.clip_key`).
     """
     names, wanted = np.asarray(names, str), np.asarray(wanted, str)
     places = find(names, wanted, np.argsort(names))
@@ -183,19 +185,19 @@ def find_clips(names: npt.ArrayLike, wanted: npt.ArrayLike) -> npt.NDArray[np.in
 def find(
     names: Names | Integers, wanted: npt.ArrayLike, order: Integers | None = None
 ) -> npt.NDArray[np.int64]:
-    """Return the index (M,) of each wanted name or number (M,) among names (N,), -1 if missing.
+    """Return the index (M,) of each wanted name or number (M,) in the names (N,), -1 if missing.
 
     Parameters
     ----------
     names : (N,) str or int
     wanted : (M,) str or int
     order : (N,) int, optional
-        The order that sorts the names. Sorted names need none.
+        The indices that sort the names. They are not needed if the names are sorted.
     """
     wanted = np.asarray(wanted)
     if not len(names) or not len(wanted):
         return np.full(len(wanted), -1)
-    narrow = wanted.astype(names.dtype)  # numpy would copy `names` for texts of another width
+    narrow = wanted.astype(names.dtype)  # numpy copies `names` if the widths of the texts differ
     places = np.searchsorted(names, narrow, sorter=order).clip(max=len(names) - 1)
     places = places if order is None else order[places]
     found: npt.NDArray[np.int64] = np.where(names[places] == wanted, places, -1)
@@ -203,8 +205,8 @@ def find(
 
 
 def repeats(*columns: npt.NDArray[np.generic]) -> Booleans:
-    """Return which rows (B,) of columns (B,) equal an earlier row."""
-    order = np.lexsort(columns)  # stable: equal rows stay in their order
+    """Return which rows (B,) are equal to an earlier row. Each column has the shape (B,)."""
+    order = np.lexsort(columns)  # a stable sort: equal rows keep their order
     is_repeat = np.zeros(len(order), bool)
     is_equal = [column[order[1:]] == column[order[:-1]] for column in columns]
     is_repeat[order[1:]] = np.all(is_equal, axis=0)

@@ -1,7 +1,7 @@
-"""Formats of event lists, one file each: DCASE tables, JSON lines, Audacity labels, Raven tables.
+"""Formats of event lists: DCASE tables, JSON lines, Audacity labels and Raven tables.
 
-`FORMATS` is their registry, and `EventFormat` is the base class of user-defined formats. The
-modules of this folder may import those of `data` and `core`, but not torch.
+Each format has one module. `FORMATS` is the registry of the formats, and `EventFormat` is their
+base class. The modules of this folder may import modules of `data` and `core`, but not torch.
 """
 
 import abc
@@ -20,16 +20,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """A recording, as the list of its events names it.
+    """A recording whose events are written.
 
     Attributes
     ----------
     name : str
-        The name of the recording, with the folders below the one that was searched.
+        The path of the recording relative to the folder that was searched.
     file_name : str
         The name of the sound file without folders.
     channel : int or None
-        The channel, from 1. None for the mean of all channels.
+        The channel, counted from 1. None for the mean of all channels.
     max_hz : float
         The highest frequency that the model analyses, in Hz.
     """
@@ -43,20 +43,20 @@ class Recording:
 class EventFormat(abc.ABC):
     r"""A format in which `wsedtk detect` writes events.
 
-    Derive a class and define `suffix` and `text`. Register a built-in one in `FORMATS`. Give your
-    own as `wsedtk detect --format package.module:Class`.
+    Derive a class and define `suffix` and `text`. A built-in format is registered in `FORMATS`. Use
+    a format of your own with `wsedtk detect --format package.module:Class`.
 
     Attributes
     ----------
     suffix : str
-        The end of the names of the files, such as ".tsv".
+        The end of each file name, such as ".tsv".
     header : str
         The text at the beginning of a file, with its line end.
     holds_several : bool
         Whether one file can list the events of several recordings.
     is_json : bool
-        Whether the text is JSON. Characters that standard output can't encode are then written as
-        JSON escapes.
+        Whether the text is JSON. If it is, characters that standard output can't encode are written
+        as JSON escapes.
 
     Examples
     --------
@@ -76,9 +76,9 @@ class EventFormat(abc.ABC):
 
     @abc.abstractmethod
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return the lines of the events of one recording, each with its line end.
+        """Return the lines of the events of one recording. Each line has its line end.
 
-        The text follows the header, or the text of another recording where one file holds several.
+        In a file, the text follows the header or the text of another recording.
         """
 
 
@@ -86,12 +86,12 @@ FORMATS: Registry[type[EventFormat]] = Registry("event format", "wsedtk.data.for
 
 
 def event_format(name: str) -> EventFormat:
-    """Return the event format of a name, or of `package.module:Class`.
+    """Return the event format with a name, or the format `package.module:Class`.
 
     Raises
     ------
     InputError
-        If there is no such format, or the class is not a complete `EventFormat`.
+        If no such format exists, or if the class is not a complete `EventFormat`.
     """
     found: object = FORMATS.get(name)
     if not (isinstance(found, type) and issubclass(found, EventFormat)):
@@ -114,5 +114,5 @@ def event_format(name: str) -> EventFormat:
 
 
 def one_field(text: str) -> str:
-    """Return a text as one field of a table: tabs, line ends and control characters as spaces."""
+    """Replace tabs, line ends and control characters by spaces, so that a text fits one field."""
     return _CONTROL.sub(" ", text)

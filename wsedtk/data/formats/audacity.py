@@ -1,4 +1,4 @@
-"""Audacity labels: onset, offset and class of each event, of one recording."""
+"""Audacity labels: the onset, offset and class of each event of one recording."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field
 
 @FORMATS.register("audacity")
 class AudacityLabels(EventFormat):
-    """Audacity labels, to import with File > Import > Labels.
+    """The format of Audacity labels. Audacity imports them with File > Import > Labels.
 
     Source: https://manual.audacityteam.org/man/importing_and_exporting_labels.html
     """

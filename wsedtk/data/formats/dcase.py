@@ -1,14 +1,14 @@
-"""DCASE lists of tags or events: DCASE 2017 task 4, DESED, and wsedtk's own tables.
+"""Read DCASE lists of tags or events, such as those of DCASE 2017 task 4, DESED and wsedtk.
 
-    filename  onset  offset  event_label   an event; or a tag, if the times are those of the name
-    filename  event_label                  a tag (event_labels: several, with commas between them
-                                           and no spaces after the commas)
-    filename                               a clip without any
+    filename  onset  offset  event_label   an event; or a tag, if the file name has the same times
+    filename  event_label                  a tag (event_labels: several tags, separated by commas
+                                           without spaces)
+    filename                               a clip without tags or events
 
-A clip without tags or events may also have a row of another form with all other columns empty, or
-`nan` in a row with times. Lists are tab-separated UTF-8 with any line ends, with a header (the
-columns in any order) or without one (in the order above). Tabs at the end of a line, spaces around
-fields and blank lines are ignored.
+A clip without tags or events may also have a row of another form in which all other columns are
+empty. In a row with times, they may also be `nan`. Lists are tab-separated UTF-8 text with any line
+ends. With a header, the columns may have any order. Without a header, they have the order above.
+Tabs at the end of a line, spaces around fields and blank lines are ignored.
 """
 
 import dataclasses
@@ -30,10 +30,10 @@ HEADERS = (
     ("filename",),
     ("filename", "event_labels"),
 )
-_COLUMNS = {len(header): header for header in HEADERS[:3]}  # of rows without a header
+_COLUMNS = {len(header): header for header in HEADERS[:3]}  # the columns of rows without a header
 _EXPECTED = "expected filename<TAB>event_label or filename<TAB>onset<TAB>offset<TAB>event_label"
 _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
-# A row that is separated by something else than tabs, read as the name of one clip
+# A row without tabs whose fields are separated by spaces, commas or semicolons
 _NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SAME_SECONDS = 5e-4  # tolerance in seconds between times and those in the file name
@@ -41,7 +41,7 @@ _SAME_SECONDS = 5e-4  # tolerance in seconds between times and those in the file
 
 @FORMATS.register("tsv")
 class DcaseTable(EventFormat):
-    """A table of DCASE: file name, onset, offset and class of each event."""
+    """The format of DCASE tables: the file name, onset, offset and class of each event."""
 
     suffix = ".tsv"
     header = "\t".join(HEADERS[0]) + "\n"
@@ -56,18 +56,18 @@ class DcaseTable(EventFormat):
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A tag or an event of a list. Rows of different lines may be equal.
+    """A tag or an event of a list. Rows are compared without their line numbers.
 
     Attributes
     ----------
     clip : str
-        The key of the clip, see `clip_names.clip_key`.
+        The key of the clip (see `clip_names.clip_key`).
     onset, offset : float or None
         The times in seconds. None if the row has no times.
     label : str
         The class.
     line : int
-        The line, from 1.
+        The line, counted from 1.
     """
 
     clip: str
@@ -85,11 +85,12 @@ class EventList:
     ----------
     path : Path
     names : dict
-        The file name of each clip as the list writes it, by its key. Clips without rows included.
+        The first file name of each clip in the list, by the key of the clip. It includes clips
+        without tags or events.
     rows : list of Row
-        Each tag or event once.
+        The tags or events without repeats.
     repeated : list of int
-        The lines that repeat an earlier one.
+        The lines that are equal to an earlier line.
     faults : list of Fault
         The faults of the lines that were left out.
     """
@@ -103,7 +104,8 @@ class EventList:
     def kind(self) -> Literal["tags", "events"] | None:
         """Return "tags" or "events", or None for a list without rows.
 
-        A row is a tag if it has no times, or those in its file name. A list of tags has no events.
+        A row is a tag if it has no times, or if its times are those in its file name. If all rows
+        are tags, the list is a list of tags. Otherwise it is a list of events.
         """
         if not self.rows:
             return None
@@ -120,7 +122,7 @@ class EventList:
         )
 
     def faults_of_tags(self) -> list[Fault]:
-        """Return a fault for each row without times, for lists that must hold events."""
+        """Return an error for each row without times. A list of events can't have such rows."""
         return [
             Fault(True, self.path, row.line, "no onset and offset: a tag, not an event")
             for row in self.rows
@@ -130,7 +132,7 @@ class EventList:
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """One line: a file name with the times and the classes of a tag or an event, if it has any."""
+    """One line of a list: a file name, and the times and classes if the line has them."""
 
     name: str
     onset: float | None = None
@@ -139,7 +141,7 @@ class _Line:
 
 
 class _Reader:
-    """Reads the lines of one list."""
+    """A reader of the lines of one list."""
 
     def __init__(self, path: PathLike) -> None:
         self.table = TableFile(path)
@@ -161,7 +163,7 @@ class _Reader:
                 yield number, parsed
 
     def _rows(self, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-        """Read the header, if there is one. Return the lines after it; none if it is faulty."""
+        """Read the header if there is one. Return the other lines, or [] if the header is wrong."""
         if not lines:
             return []
         number, line = lines[0]
@@ -218,7 +220,7 @@ class _Reader:
         return None
 
     def _times(self, number: int, fields: dict[str, str]) -> tuple[float | None, float | None]:
-        """Return onset and offset, None if there are no such columns, or if they are faulty."""
+        """Return onset and offset. Each is None if its column is missing or its text is faulty."""
         if "onset" not in fields:
             return None, None
         onset = self.table.seconds(number, "onset", fields["onset"])
@@ -228,7 +230,7 @@ class _Reader:
         return onset, offset
 
     def _labels(self, number: int, fields: dict[str, str]) -> tuple[str, ...]:
-        """Return the classes of a row. A faulty one is an error."""
+        """Return the classes of a row. A faulty class is added as an error."""
         labels = [fields["event_label"]] if "event_label" in fields else []
         if "event_labels" in fields:
             labels = re.split(r",(?! )", fields["event_labels"])
@@ -244,11 +246,11 @@ class _Reader:
 
 
 def read(path: PathLike) -> EventList:
-    """Read a list of tags or events. Its faults are in the result."""
+    """Read a list of tags or events. The result contains the faults."""
     reader = _Reader(path)
     names: dict[str, str] = {}
     rows: list[Row] = []
-    seen: set[str | Row] = set()  # rows, and the keys of clips without any
+    seen: set[str | Row] = set()  # rows, and keys of clips without tags or events
     repeated = []
     for number, line in reader.lines():
         clip = clip_key(line.name)

@@ -9,9 +9,9 @@ from wsedtk.data.formats import FORMATS, EventFormat, Recording
 
 @FORMATS.register("jsonl")
 class JsonLines(EventFormat):
-    """JSON lines with `filename`, `onset`, `offset`, `event_label` and `score`.
+    """The format JSON lines, with `filename`, `onset`, `offset`, `event_label` and `score`.
 
-    An event of one channel also has `channel`.
+    If the events are those of one channel, each object also has `channel`.
     """
 
     suffix = ".jsonl"

@@ -1,4 +1,4 @@
-"""Raven selection tables: one selection for each event, of one recording."""
+"""Raven selection tables: one selection for each event of one recording."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ COLUMNS = (
 
 @FORMATS.register("raven")
 class RavenTable(EventFormat):
-    """A Raven selection table. Each selection spans the frequencies that the model analyses."""
+    """The format of Raven tables. Selections span the frequencies that the model analyses."""
 
     suffix = ".selections.txt"
     header = "\t".join(COLUMNS) + "\n"

@@ -1,6 +1,6 @@
-"""The file that HDF5 writes to. It survives a full disk.
+"""A file object that HDF5 writes to, and that hides a full disk from HDF5.
 
-HDF5 itself ends the process if it closes a file after a write has failed.
+Without it, HDF5 ends the process when it closes a file after a write has failed.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ class _Kept(NamedTuple):
 
 
 class Disk(io.RawIOBase):
-    """A new file for `h5py.File(file, "w")` whose writes never fail.
+    """A new file for `h5py.File(file, "w")`. Its writes never raise an error.
 
     `check` raises the error of the first write that failed. The bytes that could not be written are
-    kept in memory, because HDF5 reads them again until the caller gives up.
+    kept in memory, because HDF5 can read them again before the caller stops.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Disk(io.RawIOBase):
         return max([os.fstat(self._file).st_size, *ends])
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut or extend the file to a size, by default to the position. Return the size."""
+        """Change the size of the file, by default to the current position. Return the size."""
         size = self._position if size is None else size
         with self._noting_error():
             os.ftruncate(self._file, size)
@@ -80,7 +80,7 @@ class Disk(io.RawIOBase):
             self._error = self._error or error
 
     def write(self, data: "Buffer") -> int:
-        """Write bytes at the position, and move behind them."""
+        """Write bytes at the position. Move the position to their end."""
         data, done = memoryview(data), 0
         with self._noting_error():
             while done < len(data) and self._error is None:
@@ -91,7 +91,7 @@ class Disk(io.RawIOBase):
         return len(data)
 
     def readinto(self, buffer: "Buffer") -> int:
-        """Read the bytes at the position, and move behind them. Beyond the end they are zeros."""
+        """Read bytes at the position and move it. Bytes after the end of the file are zeros."""
         buffer = memoryview(buffer)
         start, end = self._position, self._position + len(buffer)
         on_disk = os.pread(self._file, len(buffer), start)

@@ -1,4 +1,4 @@
-"""Write feature files (see the package). T frames, F mel bins."""
+"""Write feature files with T frames and F mel bins. The package describes their content."""
 
 import contextlib
 import dataclasses
@@ -21,17 +21,17 @@ from wsedtk.data.store.files import (
 )
 from wsedtk.data.store.layouts import Value
 
-_CLIPS_AT_ONCE = 8  # clips whose features are written together, as each alone takes longer
+_CLIPS_AT_ONCE = 8  # clips whose features are written together, which is faster
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureLayout:
-    """What all features of a file have in common.
+    """The properties that all features of a file share.
 
     Attributes
     ----------
     max_frames : int
-        T_max, the number of frames that the file has room for.
+        T_max, the most frames that a clip in the file can have.
     num_bins : int
         F, the number of mel bins.
     dtype : str
@@ -52,7 +52,7 @@ class Append(Protocol):
     """A function that adds a clip to a new feature file."""
 
     def __call__(self, filename: str, features: Floats, duration: float) -> None:
-        """Add a clip: its name, features (T, F) with T <= T_max, and duration in seconds."""
+        """Add a clip with features (T, F), where T <= T_max, and a duration in seconds."""
 
 
 @contextlib.contextmanager
@@ -66,14 +66,14 @@ def writing_features(
     path : path-like
     layout : FeatureLayout
     about : mapping, optional
-        More attributes, as they are when the block ends.
+        Further attributes. They are written at the end of the block.
 
     Yields
     ------
     append : callable
-        Adds a clip, see `Append`.
+        A function that adds a clip (see `Append`).
     failed : dict
-        Takes the reason for each clip whose audio can't be read, by file name.
+        The caller adds the reason for each clip whose audio can't be read, by file name.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Feature files (see the package). N clips, T frames, F mel bins, B rows of a block."""
+"""Read feature files. The docstring of the package describes their content.
+
+Sizes: N clips, T frames, F mel bins, B rows of a block, M requested rows.
+"""
 
 import contextlib
 import logging
@@ -29,12 +32,12 @@ from wsedtk.data.tables import Names, find, slices
 _LOG = logging.getLogger(__name__)
 
 
-_CLIPS_CACHED = 256  # clips that `cache` reads at once
-_MEMORY_SHARE = 0.9  # of the available memory, that `cache` may take
+_CLIPS_CACHED = 256  # clips that `cache` reads together
+_MEMORY_SHARE = 0.9  # the part of the available memory that `cache` may use
 
 
 class About(NamedTuple):
-    """The attributes of a feature file, and the reason for each clip that failed."""
+    """The attributes of a feature file, and the reason for each failed clip, by file name."""
 
     attributes: dict[str, Value]
     failed: dict[str, str]
@@ -56,9 +59,9 @@ class _Block(NamedTuple):
     block : slice
         The rows of the file.
     places : (B,) int
-        The clips that are asked for, as indices within the block.
+        The requested clips, as indices within the block.
     num_frames : (B,) float64
-        Their frames.
+        The number of frames of these clips.
     """
 
     file: h5py.File
@@ -68,26 +71,26 @@ class _Block(NamedTuple):
 
 
 def read_about(path: PathLike) -> About:
-    """Return the attributes of a feature file, and its clips that failed.
+    """Return the attributes and the failed clips of a feature file.
 
     Raises
     ------
     InputError
-        If it is not a feature file.
+        If the file is not a feature file.
     """
     with open_file(path, "features") as file:
         return About(layouts.attributes(file), read_failed(file))
 
 
 def _available_bytes() -> int:
-    """Return the memory that this process can take, within the limit of its container."""
+    """Return the available memory in bytes. A limit of the container is respected."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
         lines = dict(line.split(":") for line in text.splitlines())
         available = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # without a limit these files lack numbers
+    with contextlib.suppress(OSError, ValueError):  # no limit: no such file, or no number in it
         limit, taken = (
             int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii"))
             for name in ("max", "current")
@@ -97,7 +100,7 @@ def _available_bytes() -> int:
 
 
 def _last_change(file: h5py.File) -> tuple[int, int]:
-    """Return the time at which an open file was last written to, and its size."""
+    """Return the time of the last change of an open file, and its size."""
     status = os.fstat(file.id.get_vfd_handle())
     return status.st_mtime_ns, status.st_size
 
@@ -116,12 +119,12 @@ def _check_alike(file: h5py.File, first: h5py.File) -> None:
 
 
 class FeatureStore:
-    """Feature files that are read as one. Rows are numbered over all files, in their order.
+    """Feature files that are read as one file. Rows are numbered consecutively over all files.
 
     Parameters
     ----------
     paths : iterable of path-like
-        Feature files. Of a file in shards, its plain name.
+        Feature files. For a file with shards, give its path without the shard number.
 
     Attributes
     ----------
@@ -132,21 +135,21 @@ class FeatureStore:
     durations : (N,) float64
         In seconds.
     order : (N,) int64
-        The rows in the order of the file names.
+        The indices that sort the rows by file name.
     frontend : dict
         The configuration of the front end.
     fingerprint : str
         The fingerprint of the front end.
     audio : list of str
-        The fingerprint of the audio of each path, "" if it is unknown.
+        The fingerprint of the audio of each path, or "" if it is unknown.
     failed : dict
-        The reason for each clip without features, because its audio could not be read.
+        The reason for each clip that has no features because its audio could not be read.
 
     Raises
     ------
     InputError
-        If a file is missing or damaged, the files are of different front ends, or the shards of one
-        file of different audio.
+        If a file is missing or damaged, if the front ends of the files differ, or if the audio
+        fingerprints of the shards of one file differ.
     """
 
     def __init__(self, paths: Iterable[PathLike]) -> None:
@@ -154,7 +157,7 @@ class FeatureStore:
         self.audio: list[str] = []
         self.failed: dict[str, str] = {}
         self._files: list[h5py.File] = []
-        self._opened: list[tuple[int, int]] = []  # the last change of each file, see `read`
+        self._opened: list[tuple[int, int]] = []  # the last change of each file; `read` checks it
         for path in self.paths:
             self._open(path)
         first = self._files[0]
@@ -167,13 +170,13 @@ class FeatureStore:
             self.durations: npt.NDArray[np.float64] = np.concatenate(
                 [file["duration"][:] for file in self._files]
             )
-        # Datasets stay open, as opening one takes longer than reading a clip.
+        # The datasets stay open, because opening a dataset takes longer than reading a clip.
         self._data = [file["features"] for file in self._files]
         self._starts = np.cumsum([0, *map(len, self._data)])
-        # Features in memory, and the place of each row among them, see `cache`
+        # The features that `cache` keeps in memory, and the index of each row in them, or -1
         self._cached: Floats | None = None
         self._cached_places = np.full(len(self), -1)
-        # A stable sort is fast for files that are sorted.
+        # A stable sort is fast if the file names are already sorted.
         self.order = np.argsort(self.filenames, kind="stable")
         layouts.check_once(", ".join(self.paths), self.filenames, self.order)
         for file, start, data in zip(self._files, self._starts.tolist(), self._data):
@@ -190,7 +193,7 @@ class FeatureStore:
             )
 
     def _open(self, path: PathLike) -> None:
-        """Open a file, or its shards, and check that it can be read with those before."""
+        """Open a file or its shards. Check that they match the files that were opened before."""
         shards = []
         for shard in find_shards(path):
             file = open_file(shard, "features")
@@ -211,11 +214,11 @@ class FeatureStore:
         return len(self.filenames)
 
     def rows(self, filenames: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Return the row of each file name (M,), -1 if it is missing."""
+        """Return the row of each file name (M,), or -1 if it is missing."""
         return find(self.filenames, filenames, self.order)
 
     def rows_of_set(self, dataset: DataSet, folder: PathLike) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,) of a set, -1 for a clip whose audio failed.
+        """Return the row of each clip (M,) of a set, or -1 for a clip whose audio can't be read.
 
         Parameters
         ----------
@@ -226,7 +229,7 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If any other clip is missing, or the features are of other audio than the set.
+            If any other clip is missing, or if the features and the set come from different audio.
         """
         what = f"features in {', '.join(self.paths)}"
         remedy = "extract the features of this set"
@@ -238,9 +241,10 @@ class FeatureStore:
         return rows
 
     def content_fingerprint(self, rows: Integers) -> str:
-        """Return a fingerprint of the clips (M,) and their features, in any files.
+        """Return a fingerprint of the clips (M,) and their features.
 
-        It is computed from the statistics of each clip.
+        It is computed from the statistics of each clip, and does not depend on the file that
+        contains a clip.
         """
         digests = []
         for block in self._blocks_of(rows):
@@ -253,16 +257,16 @@ class FeatureStore:
         return provenance.fingerprint_audio(self.filenames[np.sort(rows)], np.array(digests))
 
     def cache(self, rows: Integers) -> None:
-        """Keep the features of rows (M,) in memory, for `read`.
+        """Keep the features of rows (M,) in memory. `read` then returns them from memory.
 
         Raises
         ------
         InputError
-            If they do not fit.
+            If the features do not fit into the memory.
         """
         shape = (len(rows), int(self.num_frames[rows].max(initial=0)), self._data[0].shape[2])
         dtype = np.result_type(*self._data)
-        # Each process of torchrun on this machine keeps features.
+        # Each process of torchrun on this machine keeps features in memory.
         available = _available_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         needed = int(np.prod(shape)) * dtype.itemsize
         if needed > _MEMORY_SHARE * available:
@@ -288,13 +292,13 @@ class FeatureStore:
         Returns
         -------
         (B, T, F)
-            In the precision of the files. T is the longest of the clips. Zeros follow the last
-            frame of a clip.
+            The features in the precision of the files. T is the number of frames of the longest of
+            these clips. Shorter clips are padded with zeros.
 
         Raises
         ------
         InputError
-            If a file is damaged, or was changed after it was opened.
+            If a file is damaged or was changed after it was opened.
         """
         num_frames = self.num_frames[rows].tolist()
         if self._cached is not None and (self._cached_places[rows] >= 0).all():
@@ -322,7 +326,7 @@ class FeatureStore:
         return out
 
     def _blocks_of(self, rows: Integers) -> Iterator[_Block]:
-        """Yield the blocks of the files that hold rows (M,), which may be in any order."""
+        """Yield the blocks of the files that contain the rows (M,). The rows may have any order."""
         rows = np.sort(rows)
         for file, first in zip(self._files, self._starts.tolist()):
             for block in slices(len(file["num_frames"]), files.BLOCK):
@@ -334,9 +338,9 @@ class FeatureStore:
 
     @staticmethod
     def _statistic(block: _Block, name: str) -> npt.NDArray[np.float64]:
-        """Return a statistic (B, F) of the clips of a block.
+        """Return a statistic (B, F) of the requested clips of a block.
 
-        Raise an InputError that names the first clip whose statistic is not finite.
+        Raise InputError if a statistic is not finite. The message contains the first such clip.
         """
         values: npt.NDArray[np.float64] = block.file[name][block.block][block.places]
         odd = block.places[~np.isfinite(values).all(axis=1)]
@@ -349,7 +353,7 @@ class FeatureStore:
         return values
 
     def statistics(self, rows: Integers) -> Statistics:
-        """Return the mean and the standard deviation of each bin over all frames of rows (M,)."""
+        """Return the mean and standard deviation of each mel bin over all frames of rows (M,)."""
         total = self.num_frames[rows].sum()
         mean: npt.NDArray[np.float64] = np.zeros(self._data[0].shape[2])
         squares = np.zeros_like(mean)

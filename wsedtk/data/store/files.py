@@ -1,6 +1,6 @@
-"""HDF5 files of wsedtk: written atomically, and checked when they are opened.
+"""Create, open and describe HDF5 files of wsedtk. N is the number of clips.
 
-N clips.
+Files are written atomically and are checked when they are opened.
 """
 
 import contextlib
@@ -21,18 +21,19 @@ from wsedtk.data.store.layouts import Value
 from wsedtk.data.tables import Names, normal, normal_all, slices
 
 TEXT = h5py.string_dtype("utf-8")
-BLOCK_BYTES = 1 << 24  # of features or frame scores that are written or read together
-# Rows of small columns that are read and written at once. Columns of two million clips take
-# gigabytes.
+BLOCK_BYTES = 1 << 24  # bytes of features or frame scores that are written or read together
+# Rows of small columns that are read and written together. A whole column of two million clips can
+# take gigabytes.
 BLOCK = 4096
 
 
 class Overview(TypedDict):
     """The content of a file without its arrays, as `look` returns it.
 
-    `kind` is "features" or "scores". `shapes` has the shape of each dataset. `dtype` is that of the
-    features or scores. `seconds` is the duration of all clips. `labels` are the classes, None for
-    features. `failed` has the reason for each clip whose audio could not be read.
+    `kind` is "features" or "scores". `shapes` has the shape of each dataset. `dtype` is the type of
+    the features or scores. `clips` is the number of clips. `seconds` is the total duration of all
+    clips. `labels` has the classes, or is None for features. `failed` has the reason for each clip
+    whose audio could not be read.
     """
 
     kind: str
@@ -46,19 +47,19 @@ class Overview(TypedDict):
 
 
 class NewFile(NamedTuple):
-    """A file that is being written, and a function that raises OSError once the disk is full."""
+    """A file that is being written, and a function that raises OSError if a write has failed."""
 
     file: h5py.File
     check: Callable[[], None]
 
 
 class Source(Protocol):
-    """Files of features or of scores, in which clips are looked up."""
+    """Feature files or a score file in which clips are looked up."""
 
     failed: dict[str, str]
 
     def rows(self, filenames: Names) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,), -1 if it is missing."""
+        """Return the row of each clip (M,), or -1 if it is missing."""
 
 
 def check_overwrite(path: PathLike, kind: str) -> None:
@@ -70,10 +71,10 @@ def check_overwrite(path: PathLike, kind: str) -> None:
 
 @contextlib.contextmanager
 def creating(path: PathLike, kind: str, attributes: Mapping[str, Value]) -> Iterator[NewFile]:
-    """Yield a new HDF5 file, which becomes `path` if the block succeeds.
+    """Yield a new HDF5 file. If the block succeeds, the file is renamed to `path`.
 
-    A signal must not end the block, as HDF5 does not survive an exception in `Disk`. Callers note
-    signals instead (`signals.noted`).
+    A signal must not raise an exception in the block, because HDF5 can't handle an exception in
+    `Disk`. Callers use `signals.noted` instead.
 
     Parameters
     ----------
@@ -100,13 +101,13 @@ def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        return h5py.File(path, "r", rdcc_nbytes=0)  # no cache: a chunk is a clip, read once
+        return h5py.File(path, "r", rdcc_nbytes=0)  # no cache: a chunk is one clip, read once
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
 
 
 def open_file(path: PathLike, kind: str) -> h5py.File:
-    """Open a file of a kind for reading.
+    """Open a feature file or a score file for reading.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
     Raises
     ------
     InputError
-        If it is not such a file, or is damaged.
+        If the file is not of this kind or is damaged.
     """
     path = Path(path)
     if path.is_dir():
@@ -139,12 +140,12 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
 
 
 def look(path: PathLike) -> Overview:
-    """Return the content of a file of features or scores without its arrays.
+    """Return the content of a feature file or score file without its arrays.
 
     Raises
     ------
     InputError
-        If it is not such a file, or is damaged.
+        If the file is neither a feature file nor a score file, or is damaged.
     """
     path = Path(path)
     with _open(path) as file, layouts.reading(path):
@@ -168,7 +169,7 @@ def look(path: PathLike) -> Overview:
 
 
 def read_names(datasets: Sequence[h5py.Dataset]) -> Names:
-    """Return the texts of datasets, one after the other, as one array."""
+    """Concatenate the texts of several datasets to one array."""
     names, end = np.empty(sum(map(len, datasets)), "<U1"), 0
     for dataset in datasets:
         for block in slices(len(dataset), BLOCK):
@@ -190,14 +191,14 @@ def read_failed(file: h5py.File) -> dict[str, str]:
 
 
 def failed_pairs(failed: Mapping[str, str]) -> npt.NDArray[np.object_]:
-    """Return file names and reasons as a dataset (M, 2) for `read_failed`."""
+    """Return an array (M, 2) of file names and reasons, which `read_failed` can read."""
     return np.array(list(failed.items()), object).reshape(-1, 2)
 
 
 def rows_of_set_in(
     source: Source, filenames: Names, folder: PathLike, what: str, remedy: str
 ) -> npt.NDArray[np.int64]:
-    """Return the row of each clip (N,) of a set, -1 for a clip that the source lists as failed.
+    """Return the row of each clip (N,) of a set, or -1 for a clip that failed in the source.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def rows_of_set_in(
     folder : path-like
         The set, for messages.
     what, remedy : str
-        What a missing clip lacks and what to do, for messages.
+        Two texts for messages: what a missing clip lacks, and what to do.
 
     Raises
     ------
@@ -226,22 +227,22 @@ def rows_of_set_in(
 
 
 class Column(NamedTuple):
-    """A dataset with one row per clip: its type, and the shape of a row."""
+    """The type and the row shape of a dataset that has one row per clip."""
 
     dtype: npt.DTypeLike
     shape: tuple[int, ...] = ()
 
 
 class Columns:
-    """Datasets with one row per clip, which are written in blocks.
+    """Datasets with one row per clip. They are written in blocks.
 
     Parameters
     ----------
     file : h5py.File
     columns : dict of Column
-        By the name of the dataset.
+        The columns by the names of their datasets.
     num_rows : int, optional
-        The rows of a block (default BLOCK).
+        The number of rows of a block (default BLOCK).
     """
 
     def __init__(
@@ -253,7 +254,7 @@ class Columns:
         self._rows: list[tuple[object, ...]] = []
 
     def append(self, *row: object) -> None:
-        """Add a row: one value for each dataset."""
+        """Add a row. It has one value for each dataset."""
         self._rows.append(row)
         if len(self._rows) == self._num_rows:
             self.flush()
@@ -261,7 +262,7 @@ class Columns:
     def flush(self) -> None:
         """Write the rows that are not written yet.
 
-        For a new dataset their number becomes the size of a chunk.
+        For a new dataset, the number of these rows becomes the number of rows of a chunk.
         """
         count = len(self._rows)
         values = zip(*self._rows) if self._rows else [()] * len(self._columns)

@@ -1,14 +1,14 @@
-"""The layout of files of features and of scores, and the check that a file has it.
+"""The layouts of feature files and score files, and functions that check a file against its layout.
 
-Files may come from untrusted sources, so they are checked before anything in them is read. An HDF5
-file can refer to other files (links, external storage, virtual datasets), expand to any size when
-it is decompressed, and refer to one text a million times. Files of wsedtk do none of this, so such
-files are rejected. Reading the other files takes no more memory than the size of the file.
+Files may come from untrusted sources, so they are checked before their data are read. An HDF5 file
+can refer to other files (links, external storage, virtual datasets). It can also expand to any size
+when it is decompressed, and refer to one text a million times. Files of wsedtk do none of this, so
+files that do are rejected. Reading a file that is accepted takes no more memory than its size.
 
-The records of texts are parsed here: h5py returns the length of a text only after reading it, and
-texts of a fixed length would change the file format.
+The records of texts are parsed in this module, because h5py returns the length of a text only after
+it has read the text. Texts of a fixed length would change the file format.
 
-N clips, T frames, F mel bins, S segments, K classes, M failed clips.
+Sizes: N clips, T frames, F mel bins, S segments, K classes, M failed clips.
 """
 
 import contextlib
@@ -35,15 +35,15 @@ class Layout(NamedTuple):
     kind : str
         A key of `_WORDS`: floating-point numbers (f), integers (i) or texts (t).
     axes : str
-        One character an axis. A letter has the same length in all datasets of a file; a digit is
-        the length.
+        One character per axis. Axes with the same letter have the same length in all datasets of a
+        file. A digit is the length of its axis.
     """
 
     kind: str
     axes: str
 
 
-Value = str | bool | int | float  # of an attribute
+Value = str | bool | int | float  # the value of an attribute
 
 DATASETS = {
     "features": {
@@ -74,11 +74,11 @@ _ATTRIBUTES: dict[str, dict[str, type]] = {
 }
 _WORDS = {"f": "floating-point numbers", "i": "whole numbers", "t": "text"}
 _NUMPY_KINDS = {"f": "f", "i": "iu"}
-_FLETCHER32 = 3  # the one filter that files of wsedtk have: checksums
+_FLETCHER32 = 3  # checksums, the only filter in files of wsedtk
 # The record of a text in a dataset of texts
 _TEXT_RECORD = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _LONGEST_TEXT = 1 << 16  # bytes
-_BLOCK_ROWS = 4096  # names that are compared at once
+_BLOCK_ROWS = 4096  # rows of names that are compared together
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def reading(path: PathLike) -> Iterator[None]:
     Parameters
     ----------
     path : path-like
-        The file, or what of it is read, for the message.
+        The file, or the part of it that is read. It is used in the message.
     """
     try:
         yield
@@ -107,7 +107,7 @@ def reading(path: PathLike) -> Iterator[None]:
 
 
 def attributes(file: h5py.File) -> dict[str, Value]:
-    """Return the attributes of an open HDF5 file that are one text or number each."""
+    """Return the attributes of an open HDF5 file that are a single text or number."""
     found: dict[str, Value] = {}
     for name in file.attrs:
         if file.attrs.get_id(name).shape == ():
@@ -119,7 +119,7 @@ def attributes(file: h5py.File) -> dict[str, Value]:
 
 
 class _Checker:
-    """Checks the datasets of one file against their layouts.
+    """A checker of the datasets of one file against their layouts.
 
     Parameters
     ----------
@@ -129,11 +129,11 @@ class _Checker:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._size = path.stat().st_size
-        # The length of each axis, and the dataset that has it
+        # The length of each axis, and the first dataset with this axis
         self._lengths: dict[str, tuple[int, str]] = {}
 
     def check(self, name: str, dataset: h5py.Dataset, layout: Layout) -> None:
-        """Raise InputError if a dataset has another layout, or can't be read safely."""
+        """Raise InputError if a dataset does not have its layout or can't be read safely."""
         where = f"{self._path}: {name}"
         if getattr(dataset, "shape", None) is None:
             expected = f"a table of {_WORDS[layout.kind]}"
@@ -161,7 +161,7 @@ class _Checker:
                 )
 
     def _check_size(self, dataset: h5py.Dataset, where: str) -> None:
-        """Raise InputError if a dataset claims more bytes than the file has."""
+        """Raise InputError if the shape of a dataset needs more bytes than the file has."""
         width = _TEXT_RECORD.itemsize if _is_text(dataset) else dataset.dtype.itemsize
         shapes = (dataset.shape, dataset.chunks or ())
         claimed = width * max(int(np.prod(shape, dtype=object)) for shape in shapes)
@@ -172,9 +172,9 @@ class _Checker:
             )
 
     def _check_texts(self, dataset: h5py.Dataset, where: str) -> None:
-        """Raise InputError if texts are too long, or longer together than the file.
+        """Raise InputError if a text is too long, or if all texts together exceed the file size.
 
-        Many texts may refer to the same bytes of the file.
+        The second case can occur because many texts can refer to the same bytes of the file.
         """
         total = num_records = 0
         with open(self._path, "rb") as file:
@@ -202,7 +202,7 @@ def _is_text(dataset: h5py.Dataset) -> bool:
 
 
 def _spans(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """Return the start and the number of bytes of each part of a dataset in its file."""
+    """Return (start, number of bytes) of each part of a dataset in its file."""
     if dataset.chunks is None:
         start = dataset.id.get_offset()
         return [] if start is None else [(start, dataset.id.get_storage_size())]
@@ -211,7 +211,7 @@ def _spans(dataset: h5py.Dataset) -> list[tuple[int, int]]:
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """Raise InputError if the data of a dataset are in another file, or compressed."""
+    """Raise InputError if the data of a dataset are in another file or are compressed."""
     if dataset.external:
         raise InputError(
             f"{where}: its data are in another file, {dataset.external[0][0]!r}, "
@@ -231,7 +231,7 @@ def _check_storage(dataset: h5py.Dataset, where: str) -> None:
 
 
 def _check_type(dataset: h5py.Dataset, where: str, kind: str) -> None:
-    """Raise InputError if the type of a dataset is not of a kind (see `Layout`)."""
+    """Raise InputError if the type of a dataset does not match `kind` (see `Layout`)."""
     dtype = dataset.dtype
     if kind == "t":
         is_right = _is_text(dataset)
@@ -243,12 +243,12 @@ def _check_type(dataset: h5py.Dataset, where: str, kind: str) -> None:
 
 
 def check(file: h5py.File, kind: str, path: Path) -> None:
-    """Check an open HDF5 file against the layout of its kind, "features" or "scores".
+    """Check an open HDF5 file against the layouts of its kind, "features" or "scores".
 
     Raises
     ------
     InputError
-        If it has another layout, or can't be read safely.
+        If the file does not have this layout or can't be read safely.
     """
     for name in file:
         link = type(file.get(name, getlink=True)).__name__
@@ -288,7 +288,7 @@ def check_clips(
     durations : (N,) float
         In seconds.
     most_frames : int or None
-        T, the frames that the file has room for. None if it has no frames.
+        T, the number of frames per clip that the file can contain. None if it has no frames.
     """
     wrong_frames = num_frames < 1
     if most_frames:
@@ -301,7 +301,7 @@ def check_clips(
 def _check_each(
     path: PathLike, what: str, filenames: Names, values: npt.NDArray[Any], is_wrong: Booleans
 ) -> None:
-    """Raise an InputError that names the first clip (N,) whose value (N,) is wrong (N,)."""
+    """Raise InputError if a value (N,) is wrong. The message contains the first such clip."""
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise InputError(
@@ -311,12 +311,12 @@ def _check_each(
 
 
 def frontend(text: str, path: PathLike) -> dict[str, Any]:
-    """Return the front end of a feature file, which is stored as JSON.
+    """Parse the front end of a feature file from JSON.
 
     Raises
     ------
     InputError
-        If it is not a mapping.
+        If the text is not a JSON mapping.
     """
     try:
         found = json.loads(text)
@@ -330,21 +330,21 @@ def frontend(text: str, path: PathLike) -> dict[str, Any]:
 
 
 def check_texts(path: PathLike, texts: Collection[str]) -> None:
-    """Raise InputError if a name or class is empty, or a table can't hold it."""
+    """Raise InputError if a name or class is empty or can't be written to a table."""
     odd = "" if "" in texts else unfit(texts)
     if odd is not None:
         raise InputError(f"{path}: {odd[:200]!r}: no clip or class can have this name")
 
 
 def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
-    """Raise InputError if a file name occurs twice, or has characters that tables can't hold.
+    """Raise InputError if a file name occurs twice, is empty or can't be written to a table.
 
     Parameters
     ----------
     path : path-like
     filenames : (N,) str
     order : (N,) int
-        The order that sorts them.
+        The indices that sort the file names.
     """
     for block in slices(len(filenames), _BLOCK_ROWS):
         names = filenames[order[block.start : block.stop + 1]]
@@ -355,9 +355,10 @@ def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
 
 
 def wrong_rows(name: str, values: Floats) -> Booleans:
-    """Return which rows (B,) of scores (B, ..., K) hold a number that is not from 0 to 1.
+    """Return which rows (B,) of scores (B, ..., K) contain a value that is not from 0 to 1.
 
-    A millionth above 1 is rounding. Weights (`name` is "weight") have no upper limit.
+    Because of rounding, a score may exceed 1 by a millionth. Weights (`name` is "weight") have no
+    upper limit.
     """
     highest = np.finfo(values.dtype).max if name == "weight" else 1 + 1e-6
     is_right = (values >= 0) & (values <= highest)

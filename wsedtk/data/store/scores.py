@@ -1,4 +1,7 @@
-"""Score files (see the package). N clips, T frames, S segments, K classes, B rows of a block."""
+"""Read and write score files. The docstring of the package describes their content.
+
+Sizes: N clips, T frames, S segments, K classes, B rows of a block, M requested rows.
+"""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 
 
 _SHORTEST_FRAME = 1e-6  # seconds
-_DTYPES = {"num_frames": np.int32, "duration": np.float64}  # of the others: float32
+_DTYPES = {"num_frames": np.int32, "duration": np.float64}  # all other datasets are float32
 
 
 def write_scores(
@@ -56,7 +59,7 @@ def write_scores(
     shapes : mapping
         The shape of one clip in each dataset: clip, frame, segment, weight, num_frames, duration.
     batches : iterable of ((B,) int, mapping)
-        The rows of a batch, as indices of `filenames`, and its values (B, ...) by dataset.
+        The rows of each batch, as indices of `filenames`, and its values (B, ...) by dataset.
     failed : mapping, optional
         The reason for each clip that has no scores because its audio could not be read.
     **attributes
@@ -76,7 +79,7 @@ def write_scores(
         for rows, arrays in batches:
             if signals:
                 raise NotFinished(f"{path}: stopped by {signals[0]}; give the same command again")
-            order = np.argsort(rows)  # HDF5 needs them in ascending order
+            order = np.argsort(rows)  # HDF5 needs the rows in ascending order
             for name, values in arrays.items():
                 place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
                 file[name][place] = values[order]
@@ -89,7 +92,7 @@ def _create_datasets(
     labels: Sequence[str],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> None:
-    """Create the datasets of a score file, and write names and classes."""
+    """Create the datasets of a score file. Write the file names and classes."""
     names = file.create_dataset("filename", len(filenames), TEXT)
     for block in slices(len(filenames), files.BLOCK):
         names[block] = np.array(filenames[block], object)
@@ -101,7 +104,7 @@ def _create_datasets(
 
 
 class ScoreFile:
-    """A score file, open for reading. Clip scores are in memory, and others are read when needed.
+    """A score file that is open for reading. Clip scores are in memory; others are read on request.
 
     Parameters
     ----------
@@ -126,8 +129,8 @@ class ScoreFile:
     Raises
     ------
     InputError
-        If the file is damaged, or is not a score file. Reading scores that are not numbers from 0
-        to 1 raises it too.
+        If the file is damaged or is not a score file. It is also raised when scores are read that
+        are not numbers from 0 to 1.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -172,16 +175,16 @@ class ScoreFile:
         layouts.check_clips(self.path, self.filenames, self.num_frames, self.durations, most_frames)
 
     def rows(self, filenames: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,), -1 if it is missing.
+        """Return the row of each clip (M,), or -1 if it is missing.
 
-        Any way to write the name counts (see `clip_names.clip_key`).
+        A clip is also found by another spelling of its name (see `clip_names.clip_key`).
         """
         return find_clips(self.filenames, filenames)
 
     def rows_of_set(
         self, filenames: npt.NDArray[np.str_], folder: PathLike
     ) -> npt.NDArray[np.int64]:
-        """Return the row of each clip (M,) of a set, -1 for a clip whose audio failed.
+        """Return the row of each clip (M,) of a set, or -1 for a clip whose audio can't be read.
 
         Parameters
         ----------
@@ -203,9 +206,9 @@ class ScoreFile:
         return self._file[name]
 
     def _check(self, name: str, values: Floats) -> None:
-        """Raise InputError if scores (B, ..., K) are not from 0 to 1, or weights not from 0 on.
+        """Raise InputError if scores (B, ..., K) are not from 0 to 1, or if weights are negative.
 
-        The message counts the clips of the whole file.
+        The message contains the number of such clips in the whole file.
         """
         if not layouts.wrong_rows(name, values).any():
             return
@@ -220,11 +223,11 @@ class ScoreFile:
         )
 
     def has(self, name: str) -> bool:
-        """Return whether the file holds the dataset "frame", "segment" or "weight"."""
+        """Return whether the file contains the dataset "frame", "segment" or "weight"."""
         return name in self._file
 
     def frames(self, row: int, name: str = "frame") -> npt.NDArray[np.float32]:
-        """Return the frame scores, or the weights, of one clip without its padding: (T, K)."""
+        """Return the frame scores or weights (T, K) of one clip, without padding."""
         dataset = self._dataset(name)
         with layouts.reading(f"{self.path}: the {name} scores of {str(self.filenames[row])!r}"):
             values: npt.NDArray[np.float32] = dataset[row, : self.num_frames[row]]
@@ -247,14 +250,14 @@ class ScoreFile:
         slice
             The part of `rows`.
         (B, T, K) float32
-            Its scores. Zeros follow the last frame of a clip.
+            The scores of this part. Shorter clips are padded with zeros.
         """
         for block, values in self._read(rows, name):
             self._check(name, values)
             yield block, values
 
     def _read(self, rows: Integers, name: str) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-        """Yield what `blocks` yields, unchecked."""
+        """Yield the same items as `blocks`, but without the check of the values."""
         dataset = self._dataset(name)
         clip_bytes = 4 * int(np.prod(dataset.shape[1:]))
         for block in slices(len(rows), max(1, BLOCK_BYTES // max(1, clip_bytes))):

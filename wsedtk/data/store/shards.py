@@ -1,4 +1,4 @@
-"""Feature files in shards, which are read as one file."""
+"""Find the shards of feature files. The shards of a file are read as one file."""
 
 import os
 import re
@@ -10,18 +10,18 @@ from wsedtk.data.folders import look
 
 
 def shard_path(path: PathLike, shard: int, num_shards: int) -> Path:
-    """Return the file of a shard, `<set>.K-of-N.h5`. Shards are counted from 1."""
+    """Return the path of shard K of N, `<set>.K-of-N.h5`. Shards are counted from 1."""
     path = Path(path)
     return path.with_name(f"{path.stem}.{shard}-of-{num_shards}{path.suffix}")
 
 
 def find_shards(path: PathLike) -> list[Path]:
-    """Return the files behind a feature path: the file itself, or all of its shards.
+    """Return the path itself if it exists, or else the paths of all of its shards.
 
     Raises
     ------
     InputError
-        If there is no such file, or a shard is missing.
+        If neither the file nor its shards exist, or if a shard is missing.
     """
     path = Path(path)
     if path.exists():
