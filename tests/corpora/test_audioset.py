@@ -244,7 +244,7 @@ def test_a_repeated_segment_has_the_tags_of_both_rows(tmp_path, plain):
     )
     assert contents(tmp_path / "data") == plain
     assert (
-        f"balanced_train_segments.csv: {len(halves) - len(rows)} rows name a segment that another row names too"
+        f"balanced_train_segments.csv: {len(halves) - len(rows)} rows repeat the segment of an earlier row"
         in result.stderr
     )
 

@@ -135,7 +135,8 @@ def make_command(
         The name of the command.
     options_class : type, optional
         The dataclass of the stage's options. The function gets an instance as its first argument,
-        and the values of its own click parameters by name. Without a class it gets only these.
+        and the values of its own click parameters by name. If `options_class` is None, the function
+        gets only the values of these parameters.
     **changes : Parameter
         What differs from `wsedtk.cli.options`, by field.
     """

@@ -65,7 +65,7 @@ def check_inputs(command: click.Command, options: Values) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return names in a folder, sorted. The shards of a file count as the one file."""
+    """Return names in a folder, sorted. All shards of a file are listed as one name."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in itertools.islice(entries, _MAX_NAMES)]
     without_shard = {re.sub(r"\.\d+-of-\d+(?=\.\w+$)", "", name) for name in names}

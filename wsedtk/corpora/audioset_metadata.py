@@ -316,8 +316,8 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     )
     if len(filenames) < num_rows:
         _LOG.warning(
-            f"{path}: {num_rows - len(filenames)} rows name a segment that another row names too; "
-            "their tags are put together"
+            f"{path}: {num_rows - len(filenames)} rows repeat the segment of an earlier row; "
+            "their tags are merged"
         )
     keys = clip_of_row[rows.row_of_tag] * len(mids) + rows.class_of_tag
     tag_clip, tag_label = np.divmod(np.unique(keys), len(mids))

@@ -110,7 +110,7 @@ def _clip_name(place: str, video: str, start: str, end: str) -> str:
     name = youtube.normal_name(f"{video}_{start}_{end}")
     if name is None or youtube.seconds_of(name) <= 0:
         raise InputError(
-            f"{place}: expected a video ID of 11 characters, start and later end, "
+            f"{place}: expected a video ID of 11 characters, a start, and an end after the start, "
             f"found {video!r}, {start!r}, {end!r}"
         )
     return name

@@ -87,8 +87,8 @@ _PASSING = {
     # YouTube, about the player that yt-dlp imitates: "Playback on other websites has been
     # disabled by the video owner" (issue 17497), "who has blocked it from display on this website
     # or application", "The following content is not available on this app" (issue 10108), "The
-    # page needs to be reloaded" (issue 17389), "This video is DRM protected" if YouTube encrypts
-    # all formats for a player (issue 12563); yt-dlp: "Requested format is not available"
+    # page needs to be reloaded" (issue 17389). yt-dlp: "Requested format is not available", and, if
+    # YouTube encrypts all formats for a player, "This video is DRM protected" (issue 12563).
     "player": [
         "on other websites",
         "on this website",

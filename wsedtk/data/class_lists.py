@@ -95,6 +95,8 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
             )
         for label, name in names.items():
             if label in chosen or name in chosen.values():
-                raise InputError(f"--classes: the class {label!r} is chosen twice")
+                raise InputError(
+                    f"--classes: the class {label!r} or the name {name!r} is chosen twice"
+                )
         chosen.update(names)
     return chosen or {label: label for label in labels}

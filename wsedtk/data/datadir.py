@@ -269,7 +269,7 @@ def write(folder: PathLike, dataset: DataSet) -> None:
     Raises
     ------
     InputError
-        If a table can't contain a name.
+        If a name contains a character that is not possible in a table, such as a tab.
     """
     folder = Path(folder)
     _check_names(dataset.labels)

@@ -124,7 +124,10 @@ def _warn_of_overlaps(table: TableFile, rows: _Block, clips: Clips, labels: Sequ
 
 
 def _overlapping(rows: _Block) -> Iterator[tuple[int, float, int, int]]:
-    """Yield (clip, onset, class, line) of each event that begins before an earlier event ends."""
+    """Yield (clip, onset, class, line) of events that overlap an earlier one of the same class.
+
+    Only events of the same clip are compared.
+    """
     ends: dict[tuple[int, int], float] = {}
     order = np.lexsort((rows.offset, rows.label, rows.onset, rows.clip))  # the order of `Events`
     for clip, onset, offset, label, line in zip(*(column[order].tolist() for column in rows)):

@@ -75,7 +75,7 @@ def path_array(paths: Sequence[str]) -> Texts:
         return np.array(paths, TEXT)
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{error.object!r}: a path that is not UTF-8, which no data directory holds; "
+            f"{error.object!r}: the path is not UTF-8, so a data directory can't contain it; "
             "rename the file or folder"
         ) from None
 

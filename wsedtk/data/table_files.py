@@ -17,7 +17,8 @@ from wsedtk.core.types import PathLike
 from wsedtk.data.tables import cut_blank, no_seconds, normal, normal_all, parse_seconds
 
 _BLOCK_BYTES = 1 << 22
-_EXACT = ("path",)  # columns that are not normalised, as file systems compare paths byte by byte
+# Columns that are not normalised, because file systems compare paths byte by byte.
+_EXACT = ("path",)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_SHOWN = 5  # the most faults in the message of an InputError
 

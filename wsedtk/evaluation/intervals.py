@@ -199,9 +199,10 @@ def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate])
 
     The variance of the difference is the sum of three parts. Two parts are the variances between
     the seeds of each system on these clips. The third part is the variance over clips, which both
-    systems share. The interaction of seeds and clips is already part of the variance between seeds.
-    It is therefore subtracted from the variance over clips of the mean influences, as in a two-way
-    analysis of variance. The degrees of freedom are computed with the Welch-Satterthwaite equation.
+    systems share. It is computed from the influence of each clip, averaged over seeds. This result
+    also contains the interaction of seeds and clips, which is already part of the variance between
+    seeds. The interaction is therefore subtracted, as in a two-way analysis of variance. The
+    degrees of freedom are computed with the Welch-Satterthwaite equation.
 
     Parameters
     ----------

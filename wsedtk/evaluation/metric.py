@@ -70,7 +70,7 @@ class Description:
     direction : {"higher", "lower"} or None
         Which values are better. None if neither is better.
     full_heading : str
-        The heading in tables that do not show the section otherwise. By default `heading`.
+        The heading in tables where nothing else names the section. By default `heading`.
     short_heading : str
         The heading in tables whose main section is the section of the metric. By default `heading`.
     places : frozenset of Place

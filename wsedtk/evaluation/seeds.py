@@ -17,8 +17,8 @@ from wsedtk.evaluation.scored_systems import Scored
 Key = tuple[str, str]  # section and key of a figure
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory of compare_pooling.sh
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
-# Poolings are compared within each of these. "" is single pooling. The others are readings of the
-# paper of He, Shen & Zhang.
+# Systems with one of these hierarchies are compared with linear and max pooling in the same
+# hierarchy. "" is single pooling. The others are readings of the paper of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
 NULL = (
     "equals single pooling by algebra, so this row is the null hypothesis for hierarchical "

@@ -39,8 +39,8 @@ def _describe_unfinished(path: Path, kind: str) -> About:
     """Describe a folder without clips.tsv, which is written last."""
     about = About(str(path), kind, complete=False, made=when_made(path))
     about.content["missing"] = [
-        "clips.tsv, which is written last: it is being made, "
-        "or the command that made it was stopped"
+        "clips.tsv, which is written last: the folder is still being written, "
+        "or the command that wrote it was stopped"
     ]
     return about
 

@@ -91,8 +91,8 @@ class Frontend(nn.Module):
         self.num_filled = -(-config.window // self.num_columns)
         if 8 * num_rows * self.num_filled > _MOST_BYTES:
             raise InputError(
-                f"a DFT of {num_fft} points, by {self.num_columns} and {num_rows}, is too large "
-                "for an ONNX file"
+                f"a DFT of {num_fft} points, factored as {self.num_columns} x {num_rows}, is too "
+                "large for an ONNX file"
             )
         window, filters = window_and_filters(config)
         p, q = torch.arange(self.num_filled), torch.arange(self.num_columns)

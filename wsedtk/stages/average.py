@@ -131,7 +131,11 @@ def _writes_file(output: Path) -> bool:
 
 
 def _check_output(score_paths: Sequence[Path], output: Path) -> None:
-    """Raise InputError if the output exists and is not a mean: then it may be an input."""
+    """Raise InputError if the output exists and may be an input that was named last by mistake.
+
+    A score file must be a mean. A folder must contain only tables of scores. It must not exist if
+    the only source is a folder.
+    """
     if not _writes_file(output):
         score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
@@ -201,7 +205,7 @@ def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
 
 
 def _rows(sources: Sequence[Scores]) -> list[Rows]:
-    """Return the rows (N,) of each source, in the order of the file names of the first source.
+    """Return the rows (N,) of each source, sorted by the file names of the first source.
 
     Raises InputError if the sources have different clips.
     """

@@ -127,8 +127,8 @@ class TrainOptions:
         Settings that replace those of the system, as batch_size=50. Repeatable. In Python also a
         mapping, as {"batch_size": 50}.
     init_dir : path-like, optional
-        The model directory whose weights training starts from. Layers of other classes start from
-        new weights.
+        The model directory whose weights training starts from. If its classes are different, the
+        layers that depend on the classes start from new weights.
     cache : bool
         Keep all features in memory.
     overwrite : bool
