@@ -265,7 +265,7 @@ def test_clips_in_neither_are_reported(run, folder, tmp_path):
     data = folder(names, [(n, "rare, é") for n in names])
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 3)
     assert result.exit_code == 0 and "17        16  " not in result.stdout
-    assert "; 1 clips of the held-out sources are in neither" in result.stdout
+    assert "; 1 clips of held-out sources are not in fit or valid" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,10 @@ class Sound:
         return None if is_at_end or reader.fault else self._rest_of_flac(reader)
 
     def _rest_of_flac(self, reader: SndFile) -> tuple[Part, SndFile] | None:
-        """Return the samples of a FLAC stream after the length that its header announces."""
+        """Return a reader of the rest of a FLAC stream that is longer than its header announces.
+
+        The reader starts after the announced samples. Returns None if there are no more samples.
+        """
         start = flac.next_stream(self._file, self._part_start(), self._size)
         if reader.announced is None or start is None:
             return None

@@ -55,7 +55,7 @@ def print_average(result: "AverageResult") -> None:
 
 
 def print_report_page(result: "ReportResult") -> None:
-    """Print the contents of an HTML report."""
+    """Print the path of an HTML report and the numbers of its scored folders and systems."""
     print(f"{result.page}: {len(result.scored)} scored folders of {len(result.systems)} systems")
 
 

@@ -42,7 +42,7 @@ def _balance_table(result: "BalanceResult") -> list[str]:
         )
     totals = result.num_clips, result.num_fit, result.num_valid
     rest = result.num_clips - result.num_fit - result.num_valid
-    neither = f"; {rest} clips of the held-out sources are in neither" if rest else ""
+    neither = f"; {rest} clips of held-out sources are not in fit or valid" if rest else ""
     lines.append(f"{'clips':{width}}  " + "  ".join(f"{count:7}" for count in totals) + neither)
     if len(classes) < len(result.classes):
         lines.append(

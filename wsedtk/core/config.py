@@ -60,7 +60,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):  # a few aliases can expand until memory runs out
             fault = f"*{event.anchor}: aliases are not read here; write the value out"
         elif tag is not None:
-            fault = f"{tag}: tags are not read here; write the value alone"
+            fault = f"{tag}: YAML tags are not supported; write the value without a tag"
         elif self.depth >= _DEEPEST:
             fault = f"found more than {_DEEPEST} levels of nesting"
         elif _ODD_TEXT.search(getattr(event, "value", "")):

@@ -198,7 +198,8 @@ class _Form:
     def fields(self, line: str) -> list[str]:
         """Return the fields of a line.
 
-        Quotes at both ends of a field are removed. A program that misread the list can leave them.
+        Quotes and spaces at both ends of a field are removed. Such quotes remain if a program read
+        the list wrongly and wrote it again.
         """
         (row,) = csv.reader([line], delimiter=self.delimiter, skipinitialspace=True)
         return [field.strip(" '\"") for field in row]

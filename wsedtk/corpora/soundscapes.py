@@ -237,7 +237,7 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
     Raises
     ------
     InputError
-        If the bank has another form, or a recording is unreadable or silent.
+        If the bank does not have this structure, or a recording is unreadable or silent.
 
     Examples
     --------

@@ -47,7 +47,8 @@ class _Waiting(NamedTuple):
     names : tuple of str
         The names of the folders on the path from the start of the walk to this folder.
     holders : tuple of str
-        The real paths of the folders that contain the links that led to this folder.
+        One real path for each symbolic link on the path to this folder: the folder that contains
+        the link.
     """
 
     path: str

@@ -360,7 +360,7 @@ def tune_published(scores: Floats, truth: Booleans, seed: int = 0) -> npt.NDArra
         hits = sum(int(options[j].true_positives[chosen[j]]) for j in others)
         predicted = sum(int(options[j].predicted[chosen[j]]) for j in others)
         c = options[k]
-        # Index 0, the threshold +inf, is not a candidate.
+        # Index 0, the threshold +inf, is chosen only if no other candidate has F1 > 0.
         f1 = f1_score(c.true_positives[1:] + hits, c.predicted[1:] + predicted, sum(positives))
         best = int(np.argmax(f1)) + 1 if len(f1) and f1.max() > 0 else 0
         if best != chosen[k]:

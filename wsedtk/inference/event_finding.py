@@ -35,7 +35,7 @@ class Threshold:
     Attributes
     ----------
     value : float
-        A number from 0 to 1. Infinity means never.
+        A number from 0 to 1. With infinity, the class is never found.
     label : str or None
         The class. None means all classes.
     text : str

@@ -227,8 +227,9 @@ class Model:
         sample_rate : int, optional
             Sample rate of the samples in Hz. Required for samples, and not allowed for a file.
         threshold : float or mapping of class to float, optional
-            Frame thresholds from 0 to 1 that replace thresholds of the operating point. Infinity
-            means never. A number applies to all classes, a mapping to the classes that it names.
+            Frame thresholds from 0 to 1 that replace thresholds of the operating point. A class
+            with the threshold infinity is never detected. A number applies to all classes, a
+            mapping to the classes that it names.
         classes : sequence of str, optional
             The classes to find. By default, all classes.
         min_seconds : float, optional
@@ -366,7 +367,7 @@ def load_model(path: PathLike, device: str = "auto", precise: bool = False) -> M
     >>> model = wsedtk.load_model("exp/linear")
     """
     runs_on = network_runner.pick_device(device, "device")
-    with torch.random.fork_rng(devices=[]):  # random initial weights are replaced
+    with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         spec, network, fingerprint = checkpoint.load_model(path)
     runner = network_runner.Runner.of(network, spec.mean, spec.std, runs_on, precise)
     return Model(path, spec, Detector(spec, network, runner), fingerprint)

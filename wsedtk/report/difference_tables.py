@@ -12,8 +12,8 @@ from wsedtk.report.page import Cell, Page, Row, note, table
 _OVER_CLIPS = (
     "Small figures: 95 % intervals of the paired difference over clips, the same clips for both "
     "systems; bold where they exclude 0. They compare these trained networks on these and similar "
-    "clips, not the methods: a network that is trained again with another seed differs, too. For "
-    "that, train each system with at least {} seeds (model directories NAME.seedN)."
+    "clips, not the methods: a network that is trained again with another seed differs, too. To "
+    "compare methods, train each system with at least {} seeds (model directories NAME.seedN)."
 )
 _OVER_SEEDS = (
     "Differences of the means over seeds. Small figures: 95 % intervals over seeds and clips, that "

@@ -170,7 +170,10 @@ class _Work:
 def _work(
     frontend_config: FrontendConfig, max_seconds: float, crop: bool, device: torch.device
 ) -> _Work:
-    """Return how to compute features. Unless the device is a CPU, this process computes them."""
+    """Return the functions that compute features, as a _Work.
+
+    On a CPU, `in_worker` computes the features. On other devices, `on_device` computes them.
+    """
     settings = (frontend_config, max_seconds, crop)
     if device.type == "cpu":
         return _Work(functools.partial(clip_features, *settings), None)

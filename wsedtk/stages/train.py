@@ -168,8 +168,9 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
         raise InputError(f"{options.fit_set}: has no events, which frame_loss_weight needs")
     if group.size > min(cfg.batch_size, len(valid.dataset)):
         raise InputError(
-            f"{group.size} processes can't divide the {len(valid.dataset)} clips of "
-            f"{options.valid_set}, or a batch of {cfg.batch_size}; start fewer processes"
+            f"{group.size} processes need at least {group.size} clips in {options.valid_set} "
+            f"(found {len(valid.dataset)}) and in a batch (found batch_size {cfg.batch_size}); "
+            "start fewer processes"
         )
     spec = preparation.model_spec(cfg, store, fit, store.statistics(fit.rows))
     num_mels = spec.frontend["num_mels"]

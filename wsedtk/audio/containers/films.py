@@ -1,8 +1,8 @@
 """Find the streams in containers that FFmpeg reads and that can hold both pictures and sound.
 
 If a file breaks off, FFmpeg often does not report it, and returns a wrong duration. Therefore, the
-number of bytes that a header announces is compared with the size of the file. A file may consist
-of several files, one after the other.
+number of bytes that a header announces is compared with the size of the file. A file may also be a
+concatenation of several complete files.
 """
 
 import struct

@@ -272,7 +272,7 @@ class FeatureStore:
         if needed > _MEMORY_SHARE * available:
             raise InputError(
                 f"{', '.join(self.paths)}: {len(rows)} clips take {needed / 1e9:.1f} GB of memory, "
-                f"and {available / 1e9:.1f} GB are free; leave them in the file, or extract them "
+                f"and {available / 1e9:.1f} GB are free; omit --cache, or extract the features "
                 "with --dtype float16"
             )
         rows, cached = np.sort(rows), np.zeros(shape, dtype)

@@ -26,7 +26,8 @@ class PredictOptions:
     data_set : path-like, optional
         The data directory whose clips to score. By default all clips of the features.
     precise : bool
-        Compute in float32 throughout. By default, convolutions compute in bfloat16.
+        Compute in float32 throughout. By default, convolutions (on a GPU also the GRU) use
+        bfloat16.
     no_frames : bool
         Leave out the frame scores, which are most of the file.
     classes : path-like, optional
@@ -264,7 +265,8 @@ class DetectOptions:
     max_failures : float
         The fraction of recordings that may fail.
     precise : bool
-        Compute in float32 throughout. By default, convolutions compute in bfloat16.
+        Compute in float32 throughout. By default, convolutions (on a GPU also the GRU) use
+        bfloat16.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
 
