@@ -154,7 +154,7 @@ def test_scores_of_an_earlier_model_are_not_its(scored, tmp_path, run):
     network.head.fc_prob.bias.data += 1
     checkpoint.save_model(scored, spec, network.state_dict())
     (scored / "operating_point.yaml").unlink()
-    assert any("is of another model" in fault for fault in faults(scored))
+    assert any("describes another model" in fault for fault in faults(scored))
     model_card.refresh(scored)
     assert "Not evaluated yet." in card(scored) and "valid/segment" not in card(scored)
 

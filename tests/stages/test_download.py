@@ -502,7 +502,7 @@ def test_a_failure_may_pass(fetch, stand_in, tmp_path):
     result = fetch(data, audio)
     assert result.exit_code == 75 and "2 fetched, 0 dead, 5 to retry" in result.stdout
     assert (
-        "5 of 7 clips are not there yet" in result.stderr
+        "5 of 7 clips are missing" in result.stderr
         and "failures.tsv" in result.stderr
         and message in result.stderr
     )
@@ -793,7 +793,7 @@ def test_stop_and_resume(fetch, stand_in, tmp_path, number):
     else:
         assert (
             process.returncode == 75
-            and "stopped by a signal. Run the same command again" in stderr
+            and "stopped by a signal; run the same command again" in stderr
             and "Traceback" not in stderr
         )
         assert (
