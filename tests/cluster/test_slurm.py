@@ -196,8 +196,12 @@ def test_only_a_jobs_own_last_line_counts(submit, tmp_path):
 
 
 def test_jobs_that_are_cancelled_by_hand_have_saved_their_work(submit, slurm, tmp_path):
-    """Slurm sends TERM to the shell of the job and to the command at once."""
-    script = f"trap 'echo saved; exit 75' TERM; touch {tmp_path}/on.JOB; sleep 60 & wait"
+    """Slurm sends TERM to the shell of the job and to the command at once.
+
+    The signal may reach the command's `sleep` before the command, which must not end by that.
+    """
+    loop = "while :; do sleep 0.1; done"
+    script = f"trap 'echo saved; exit 75' TERM; touch {tmp_path}/on.JOB; {loop}"
     process = submit("JOB=1:6", tmp_path / "byhand.JOB.log", "bash", "-c", script)
     wait_for(lambda: len(list(tmp_path.glob("on.*"))) == 6)
     ask(slurm, "scancel", "--name", "byhand.JOB")

@@ -364,7 +364,11 @@ def test_what_grouped_sets_share(run, tmp_path, train, test, shared, groups):
             (folder / "clips.tsv").write_text(text.replace("duration", "duration\tgroup"))
     printed = run("validate", tmp_path / "train", tmp_path / "test").stdout.splitlines()
     for what, clips in (("cut from a recording", shared), ("of a group", groups)):
-        told = [line for line in printed if f"are {what} that also occurs in {tmp_path / 'train'}" in line]
+        told = [
+            line
+            for line in printed
+            if f"are {what} that also occurs in {tmp_path / 'train'}" in line
+        ]
         assert [clip for clip in test if told and repr(clip) in told[0]] == clips
         assert len(told) == bool(clips)
 
