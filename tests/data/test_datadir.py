@@ -97,7 +97,7 @@ def test_a_folder_whose_name_is_not_utf8_is_named(folder):
     with pytest.raises(
         InputError,
         match=re.escape(repr(f"{odd}/../audio/b.wav"))
-        + ": a path that is not UTF-8, .*; rename the",
+        + ": the path is not UTF-8, .*; rename the",
     ):
         datadir.read(odd)
 
