@@ -96,8 +96,7 @@ def test_a_folder_whose_name_is_not_utf8_is_named(folder):
     odd = folder.rename(folder.parent / "l\udce9")
     with pytest.raises(
         InputError,
-        match=re.escape(repr(f"{odd}/../audio/b.wav"))
-        + ": the path is not UTF-8, .*; rename the",
+        match=re.escape(repr(f"{odd}/../audio/b.wav")) + ": the path is not UTF-8, .*; rename the",
     ):
         datadir.read(odd)
 
