@@ -49,8 +49,6 @@ class Parameter:
         The type of its values. Paths are inputs unless it is OUT.
     metavar : str, optional
         The name of its value in the help.
-    help : str, optional
-        The help text.
     required : bool, optional
         Whether the parameter must be given. By default arguments must, and options without a
         default.
@@ -59,10 +57,6 @@ class Parameter:
     comma_separated : str, optional
         The word for the values of a sequence of whole numbers that are typed as one text, with
         commas between them.
-    show_default : bool
-        Whether the help shows the default.
-    default : str, optional
-        The default as typed, for a type that converts text.
     hidden_from_cli : bool
         Whether the command line has no such parameter.
     """
@@ -71,12 +65,9 @@ class Parameter:
     key: str | None = None
     type: "click.ParamType[Any] | None" = None
     metavar: str | None = None
-    help: str | None = None
     required: bool | None = None
     minimum: int | None = None
     comma_separated: str | None = None
-    show_default: bool = True
-    default: str | None = None
     hidden_from_cli: bool = False
 
 
@@ -141,23 +132,21 @@ def _parameter(
         if is_sequence:
             settings["nargs"] = -1
         return click.Argument([key], **settings)
-    settings |= {"help": change.help or text, "show_default": change.show_default}
+    settings["help"] = text
     settings["required"] = not has_default if change.required is None else change.required
-    default = _default(field.default, change)
+    is_one_text = isinstance(settings["type"], NumberList)
     if has_default and not settings["required"]:
-        settings["default"] = field.default if default is None else default
-    if is_sequence and not isinstance(settings["type"], NumberList):
+        settings["default"] = _as_typed(field.default) if is_one_text else field.default
+    if is_sequence and not is_one_text:
         settings["multiple"] = True
     if element is bool:
         settings |= {"is_flag": True, "type": None}
     return click.Option([change.flag or "--" + field.name.replace("_", "-"), key], **settings)
 
 
-def _default(value: object, change: Parameter) -> str | None:
-    """Return the default as typed, where the type of the parameter converts text; else None."""
-    if change.comma_separated is not None and isinstance(value, Sequence):
-        return ",".join(map(str, value))
-    return change.default
+def _as_typed(numbers: Any) -> str | None:
+    """Return the default of a list of numbers as one text, as users type it."""
+    return None if numbers is None else ",".join(f"{number:g}" for number in numbers)
 
 
 def _element(kind: Any) -> tuple[Any, bool]:

@@ -1,6 +1,5 @@
 """Commands from a trained system to results."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -31,13 +30,10 @@ if TYPE_CHECKING:
 _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON and nothing else."
 )
-_BOOTSTRAP = Parameter(flag="--bootstrap", type=click.IntRange(0))
+_BOOTSTRAP = Parameter(flag="--bootstrap", minimum=0)
 
 
-def _seconds(default: Sequence[float]) -> Parameter:
-    """Return the parameter of an option that takes several values with commas between them."""
-    text = ",".join(f"{value:g}" for value in default)
-    return Parameter(type=NumberList(float, "seconds"), default=text)
+_SECONDS = Parameter(type=NumberList(float, "seconds"))
 
 
 @verb(
@@ -70,10 +66,10 @@ def predict(options: PredictOptions) -> None:
     scores=Parameter(metavar="SCORES.h5"),
     operating_point=Parameter(type=OUT, metavar="OPERATING_POINT.yaml"),
     target=Parameter(type=Target()),
-    seed=Parameter(type=click.IntRange(0)),
-    median_seconds=_seconds(TuneOptions.median_seconds),
-    min_seconds=_seconds(TuneOptions.min_seconds),
-    max_gap_seconds=_seconds(TuneOptions.max_gap_seconds),
+    seed=Parameter(minimum=0),
+    median_seconds=_SECONDS,
+    min_seconds=_SECONDS,
+    max_gap_seconds=_SECONDS,
 )
 def tune(options: TuneOptions) -> None:
     """Choose the thresholds of each class for the best micro F1 on a validation set.

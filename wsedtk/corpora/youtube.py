@@ -24,7 +24,7 @@ from wsedtk.data import clip_sets, tables
 from wsedtk.data.clip_names import excerpt_times, youtube_key
 from wsedtk.data.folders import walk
 from wsedtk.data.set_tables import TEXT, path_array
-from wsedtk.data.tables import find, normal, slices, texts
+from wsedtk.data.tables import Names, Texts, find, normal, slices, texts
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
@@ -32,9 +32,6 @@ MOST_LINES = 40  # maximum number of classes for which a printed table shows all
 # Properties for which the clips of a set are counted. Clips that are short, silent or equal to an
 # earlier clip ("twice") are used, too.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
-
-Names = npt.NDArray[np.str_]
-Texts = np.ndarray[tuple[int, ...], np.dtype[np.str_] | np.dtypes.StringDType]
 
 
 def normal_name(filename: str) -> str | None:

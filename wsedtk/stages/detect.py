@@ -287,16 +287,21 @@ def _check_outputs(
             "a file in this format holds the events of one recording; for several recordings or "
             "channels, name a folder: --output-dir DIR"
         )
-    written = {os.path.realpath(output)} if output is not None else set()
-    for folder, suffix in (
-        (output_dir, form.suffix),
-        (scores, ".tsv"),
-        (options.plot, ".png"),
-    ):
+    _check_recordings_stay(form, sources, options)
+
+
+def _check_recordings_stay(
+    form: formats.EventFormat, sources: Sequence[Source], options: DetectOptions
+) -> None:
+    """Raise InputError if an output would replace one of the recordings."""
+    outputs = [] if options.output is None else [Path(options.output)]
+    folders = ((options.output_dir, form.suffix), (options.scores, ".tsv"), (options.plot, ".png"))
+    for folder, suffix in folders:
         if folder is not None:
-            written |= {os.path.realpath(Path(folder, f"{one.name}{suffix}")) for one in sources}
-    for one in sources:
-        if os.path.realpath(one.path) in written:  # unlike `resolve`, it takes links to themselves
+            outputs += [Path(folder, f"{one.name}{suffix}") for one in sources]
+    written = set(map(os.path.realpath, outputs))  # unlike `resolve`, it takes links to themselves
+    for one in sources if written else ():
+        if os.path.realpath(one.path) in written:
             raise InputError(
                 f"{one.path}: is a recording, and an output would replace it; name another output"
             )
