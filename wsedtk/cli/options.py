@@ -132,7 +132,7 @@ def _parameter(
         if is_sequence:
             settings["nargs"] = -1
         return click.Argument([key], **settings)
-    settings["help"] = text
+    settings |= {"help": text, "show_default": True}
     settings["required"] = not has_default if change.required is None else change.required
     is_one_text = isinstance(settings["type"], NumberList)
     if has_default and not settings["required"]:
