@@ -17,7 +17,8 @@ import soundfile
 from wsedtk.audio.sound_file import Sound
 from wsedtk.core.atomic import writing
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 
 FULL_SCALE = 0.999
 

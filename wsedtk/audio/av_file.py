@@ -14,7 +14,8 @@ import numpy as np
 
 from wsedtk.audio.containers.layout import Window
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

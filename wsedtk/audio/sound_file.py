@@ -25,7 +25,8 @@ from wsedtk.audio.containers.find_layout import find_layout
 from wsedtk.audio.containers.layout import Part, Range, Window
 from wsedtk.audio.sndfile import ERRORS, SndFile
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 
 if TYPE_CHECKING:
     from soxr import ResampleStream

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from wsedtk.core.errors import InputError
 
 if TYPE_CHECKING:  # it imports numpy, which is slow for `wsedtk --help`
-    from wsedtk.core.types import PathLike
+    from wsedtk.core.paths import PathLike
 
 _LOG = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from wsedtk.core.errors import InputError
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from wsedtk.core.types import PathLike
+    from wsedtk.core.paths import PathLike
 
 T = TypeVar("T", bound="DataclassInstance")
 

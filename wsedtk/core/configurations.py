@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wsedtk.core.errors import InputError
 
 if TYPE_CHECKING:
-    from wsedtk.core.types import PathLike
+    from wsedtk.core.paths import PathLike
 
 FOLDER = Path(__file__).parent.parent / "configurations"
 

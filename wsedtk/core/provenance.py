@@ -21,7 +21,7 @@ from wsedtk import __version__
 from wsedtk.core import config, configurations
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from wsedtk.audio import audio_files
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import printable, progress
-from wsedtk.core.types import Booleans, PathLike
+from wsedtk.core.types import Booleans
 from wsedtk.data import clip_sets, tables
 from wsedtk.data.clip_names import excerpt_times, youtube_key
 from wsedtk.data.folders import walk

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import normal
 

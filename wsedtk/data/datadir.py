@@ -30,7 +30,8 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import remove, write_text
 from wsedtk.core.config import read_yaml, to_yaml
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Booleans, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Booleans
 from wsedtk.data import set_tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events

@@ -22,8 +22,9 @@ import numpy.typing as npt
 from wsedtk.core import config
 from wsedtk.core.atomic import hidden, locking
 from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.paths import PathLike
 from wsedtk.core.signals import noted
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.types import Floats
 from wsedtk.data import store
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import FeatureLayout

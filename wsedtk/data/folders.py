@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.tables import first, normal
 
 _LOG = logging.getLogger(__name__)

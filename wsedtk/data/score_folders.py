@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from wsedtk.core.atomic import writing_folder
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
 from wsedtk.core.provenance import UNKNOWN_MODEL
-from wsedtk.core.types import Floats, Integers, PathLike
+from wsedtk.core.types import Floats, Integers
 from wsedtk.data import folders
 from wsedtk.data.clip_names import without_extension, without_y
 from wsedtk.data.events import num_segments

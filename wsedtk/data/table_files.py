@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.tables import cut_blank, no_seconds, normal, normal_all, parse_seconds
 
 _BLOCK_BYTES = 1 << 22

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.atomic import writing
-from wsedtk.core.types import Booleans, Floats, Integers, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data.clip_names import clip_key
 
 BLOCK_ROWS = 1 << 16

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.provenance import UNKNOWN_MODEL
-from wsedtk.core.types import PathLike
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import first, normal
 from wsedtk.decoding import event_decoding

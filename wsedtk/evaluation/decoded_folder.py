@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data import clip_sets, datadir, table_files, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.evaluation.columns import load_metrics
 from wsedtk.evaluation.metric import Metric
 from wsedtk.evaluation.report import Report

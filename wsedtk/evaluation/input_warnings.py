@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 from wsedtk.data import tables
 from wsedtk.data.events import Events
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from wsedtk.core import config
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data import clip_sets, table_files, tables
 from wsedtk.data.clip_names import LONGEST_SECONDS, excerpt_times
 from wsedtk.data.clip_sets import DataSet

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import printable
-from wsedtk.core.types import PathLike
 from wsedtk.data import tables
 from wsedtk.evaluation import average_precision
 from wsedtk.evaluation.columns import Column, built_in, own_metrics

@@ -15,7 +15,8 @@ import numpy as np
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, Integers, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats, Integers
 from wsedtk.data import datadir
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.folders import below, open_folders

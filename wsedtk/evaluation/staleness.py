@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from wsedtk.core import provenance
 from wsedtk.core.config import read_yaml
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data import store
 
 

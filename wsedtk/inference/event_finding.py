@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.events import Event
 from wsedtk.decoding import operating_point
 from wsedtk.decoding.curve_decoder import CurveDecoder

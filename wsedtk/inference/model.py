@@ -20,7 +20,8 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import make_folder
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.events import Event
 from wsedtk.data.tables import normal

@@ -16,7 +16,8 @@ import numpy as np
 from wsedtk.audio import audio_files
 from wsedtk.audio.sound_file import Sound
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 from wsedtk.data.clip_names import has_audio_extension
 from wsedtk.data.folders import as_text, check_reach, matching, walk
 from wsedtk.data.tables import normal

@@ -18,7 +18,8 @@ import numpy as np
 from wsedtk.audio.frontend import LogMel
 from wsedtk.core.config import shown
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 from wsedtk.inference import recordings
 from wsedtk.inference.network_runner import Runner
 from wsedtk.models.checkpoint import ModelSpec

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data import folders
 from wsedtk.data.clip_names import has_audio_extension
 from wsedtk.data.set_tables import COLUMNS

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 
 _HIGHEST = 4  # the number of folders above an artefact in which a folder log/ is searched
 _MOST_RECORDS = 1000

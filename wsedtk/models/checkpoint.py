@@ -34,7 +34,7 @@ from wsedtk.audio.frontend import FrontendConfig
 from wsedtk.core import config, provenance
 from wsedtk.core.atomic import write_text, writing
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.tables import normal
 from wsedtk.models.layers import Network
 from wsedtk.models.network import build_network

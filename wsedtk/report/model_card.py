@@ -14,7 +14,7 @@ from typing import Any
 from wsedtk.core import config, provenance
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.decoding import operating_point
 from wsedtk.evaluation import report_data, staleness

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from wsedtk.core import provenance
 from wsedtk.core.atomic import writing
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.report import plots
 from wsedtk.report.rendering import part, render
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.types import Floats
 from wsedtk.data import datadir, score_folders, score_tables, store, tables
 from wsedtk.data.clip_names import clip_key, youtube_key
 from wsedtk.data.events import num_segments

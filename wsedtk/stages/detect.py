@@ -19,8 +19,9 @@ import torch
 from wsedtk.core.atomic import make_folder, write_text, writing
 from wsedtk.core.config import suggest_fraction
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import clock, progress_in_time
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.types import Floats
 from wsedtk.data import class_lists, formats, score_folders, score_tables
 from wsedtk.data.events import Event
 from wsedtk.data.folders import as_text

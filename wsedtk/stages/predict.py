@@ -15,8 +15,9 @@ import torch
 
 from wsedtk.core import config, provenance
 from wsedtk.core.errors import InputError
+from wsedtk.core.paths import PathLike
 from wsedtk.core.progress import progress
-from wsedtk.core.types import Integers, PathLike
+from wsedtk.core.types import Integers
 from wsedtk.data import class_lists, datadir, store
 from wsedtk.data.store import FeatureStore
 from wsedtk.inference import network_runner

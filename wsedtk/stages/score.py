@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from wsedtk.core.atomic import write_text
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data import datadir, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.events import Events

@@ -16,7 +16,8 @@ from wsedtk.core import provenance
 from wsedtk.core.atomic import check_overwrite
 from wsedtk.core.config import suggest
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Booleans, Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Booleans, Floats
 from wsedtk.data import datadir, events, tables
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import ScoreFile

@@ -6,7 +6,8 @@ N clips, B clips in a batch, T frames, F mel bins.
 import torch
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Integers, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Integers
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import FeatureStore
 from wsedtk.inference.network_runner import load_features

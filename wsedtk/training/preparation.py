@@ -13,7 +13,7 @@ import torch
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data import clip_sets, datadir, tables
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint

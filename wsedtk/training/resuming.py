@@ -16,7 +16,7 @@ import torch
 from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError, NotFinished
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 from wsedtk.training.distributed import Group

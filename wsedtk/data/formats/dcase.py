@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.clip_names import AUDIO_EXTENSIONS, clip_key, excerpt_times
 from wsedtk.data.events import Event
 from wsedtk.data.formats import FORMATS, EventFormat, Recording, one_field

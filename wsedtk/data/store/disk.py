@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

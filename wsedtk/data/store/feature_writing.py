@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wsedtk.core.types import Floats, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats
 from wsedtk.data.clip_sets import fingerprint_clips
 from wsedtk.data.store.files import (
     BLOCK_BYTES,

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from wsedtk.core import provenance
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Floats, Integers, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Floats, Integers
 from wsedtk.data.clip_sets import DataSet
 from wsedtk.data.store import files, layouts
 from wsedtk.data.store.files import (

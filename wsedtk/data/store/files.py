@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from wsedtk.core import atomic
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.store import layouts
 from wsedtk.data.store.disk import Disk
 from wsedtk.data.store.layouts import Value

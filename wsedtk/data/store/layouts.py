@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import Booleans, Floats, Integers, PathLike
+from wsedtk.core.paths import PathLike
+from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.tables import Names, slices, unfit
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.paths import PathLike
 from wsedtk.core.signals import noted
-from wsedtk.core.types import Floats, Integers, PathLike
+from wsedtk.core.types import Floats, Integers
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.clip_sets import fingerprint_clips
 from wsedtk.data.store import files, layouts

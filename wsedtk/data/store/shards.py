@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from wsedtk.core.errors import InputError
-from wsedtk.core.types import PathLike
+from wsedtk.core.paths import PathLike
 from wsedtk.data.folders import look
 
 
