@@ -265,6 +265,31 @@ def as_no_root():
             assert libc.capset(header, sets) == 0
 
 
+def write_perfect_scores(folder, labels):
+    """Write a set of two clips, one of each class, and scores that find them.
+
+    Return the data directory and the score file.
+    """
+    names = ["a.wav", "b.wav"]
+    tags = list(zip(names, labels))
+    data = write_set(
+        folder / "set",
+        [(name, "", 1) for name in names],
+        labels,
+        tags,
+        [(name, 0, 1, label) for name, label in tags],
+    )
+    scores = write_score_file(
+        folder / "s.h5",
+        names,
+        labels,
+        [[1, 0], [0, 1]],
+        frame=[[[1, 0]] * 10, [[0, 1]] * 10],
+        durations=[1, 1],
+    )
+    return data, scores
+
+
 class Measured(NamedTuple):
     """A process that has ended: its exit status, its output, and its largest resident memory."""
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import make_point, write_score_file, write_set, write_sound
+from helpers import make_point, write_perfect_scores, write_sound
 
 from wsedtk.cli import corpora
 from wsedtk.cli import main as cli
@@ -85,23 +85,7 @@ def test_a_name_that_is_not_utf_8(tmp_path, encoding):
 
 def test_files_with_a_path_that_is_not_utf_8(run, tmp_path):
     """A report, a record and an average contain the name with escapes, and are read again."""
-    names, labels = ["a.wav", "b.wav"], ["Car", "Air horn, truck horn"]
-    tags = list(zip(names, labels))
-    data = write_set(
-        tmp_path / "set",
-        [(name, "", 1) for name in names],
-        labels,
-        tags,
-        [(name, 0, 1, label) for name, label in tags],
-    )
-    scores = write_score_file(
-        tmp_path / "s.h5",
-        names,
-        labels,
-        [[1, 0], [0, 1]],
-        frame=[[[1, 0]] * 10, [[0, 1]] * 10],
-        durations=[1, 1],
-    )
+    data, scores = write_perfect_scores(tmp_path, ["Car", "Air horn, truck horn"])
     operating_point.write(tmp_path / "point.yaml", make_point())
     assert run("decode", scores, tmp_path / "point.yaml", tmp_path / "out").exit_code == 0
     (tmp_path / "out").rename(tmp_path / "no\udcff")

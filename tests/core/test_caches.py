@@ -6,7 +6,7 @@ import sys
 import tempfile
 
 import pytest
-from helpers import SMALL, write_score_file, write_set, write_sound
+from helpers import SMALL, write_perfect_scores, write_sound
 
 from wsedtk.core import caches
 from wsedtk.core.errors import InputError
@@ -96,23 +96,7 @@ def test_no_command_needs_a_home(bare, trained, corpus, tmp_path):
 def test_psds_needs_no_home(bare, run, tmp_path):
     """sed_scores_eval imports matplotlib, which would create a folder and warn about it."""
     pytest.importorskip("sed_scores_eval")
-    names, labels = ["a.wav", "b.wav"], ["Car", "Dog"]
-    tags = list(zip(names, labels))
-    data = write_set(
-        tmp_path / "set",
-        [(name, "", 1) for name in names],
-        labels,
-        tags,
-        [(name, 0, 1, label) for name, label in tags],
-    )
-    scores = write_score_file(
-        tmp_path / "s.h5",
-        names,
-        labels,
-        [[1, 0], [0, 1]],
-        frame=[[[1, 0]] * 10, [[0, 1]] * 10],
-        durations=[1, 1],
-    )
+    data, scores = write_perfect_scores(tmp_path, ["Car", "Dog"])
     (tmp_path / "point.yaml").write_text(
         "mode: frame\nlabels: [Car, Dog]\ngate_by_tags: false\ntuned_on: hand\n"
         + "".join(
