@@ -658,3 +658,11 @@ def test_padding_counts_as_frames_and_not_as_seconds(tmp_path):
     config = dataclasses.replace(FrontendConfig(), pad_to_seconds=1.0)
     features, duration, *_ = extract.clip_features(config, 1.0, False, tmp_path / "x.wav")
     assert len(features) == 40 and duration == 0.3
+
+
+def test_a_record_of_options_is_complete(small_set, tmp_path, run):
+    """A record has the same keys as the options that the command line had before."""
+    run("--record", tmp_path / "r.yaml", "extract", small_set, tmp_path / "f.h5")
+    keys = "data_set feats config_path jobs shard max_seconds crop dtype max_failures device"
+    options = yaml.safe_load((tmp_path / "r.yaml").read_text())["options"]
+    assert sorted(options) == sorted(keys.split())

@@ -39,13 +39,6 @@ def scored(corpus, trained, tmp_path_factory):
     return {**paths, **results}
 
 
-@pytest.fixture
-def silent(capfd):
-    """Check at the end that nothing was printed."""
-    yield
-    assert capfd.readouterr() == ("", "")
-
-
 def test_predict(corpus, trained, scored, tmp_path, silent):
     result, scores = scored["predict"], ScoreFile(scored["scores.h5"])
     assert result.scores == scored["scores.h5"] and result.num_clips == len(scores) == 6

@@ -34,7 +34,7 @@ def extract(options: ExtractOptions) -> None:
     Example: wsedtk extract data/train feats/train.h5 --config frontend_wang --jobs 2
              wsedtk extract data/test feats/test.h5 --config frontend_wang --jobs 2
     """
-    result = stage("extract").run(options)
+    result = stage("extract").run(options, stop_signals=signals.noted)
     from wsedtk.cli import printing_systems
 
     print(printing_systems.extract(result))

@@ -3,10 +3,13 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+# Returns a context manager that yields a list of the names of the signals that have arrived.
+StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
 @contextlib.contextmanager
@@ -40,3 +43,9 @@ def noted() -> Iterator[list[str]]:
     names: list[str] = []
     with handled(lambda number, frame: names.append(signal.Signals(number).name)):
         yield names
+
+
+@contextlib.contextmanager
+def unhandled() -> Iterator[Sequence[str]]:
+    """Yield an empty list. No signal is handled."""
+    yield ()

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,6 @@ from wsedtk.core import config
 from wsedtk.core.atomic import hidden, locking
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.paths import PathLike
-from wsedtk.core.signals import noted
 from wsedtk.core.types import Floats
 from wsedtk.data import store
 from wsedtk.data.clip_sets import DataSet
@@ -75,8 +74,8 @@ class Parts:
         Everything that the features depend on, except for the clips. All values are plain.
     layout : FeatureLayout
     dataset : DataSet
-    signals : list
-        The signals that have arrived, from `signals.noted`. If there is one, work stops and raises
+    signals : sequence of str
+        The names of the signals that have arrived. If there is one, work stops and raises
         NotFinished.
     """
 
@@ -86,7 +85,7 @@ class Parts:
         settings: Mapping[str, Any],
         layout: FeatureLayout,
         dataset: DataSet,
-        signals: list[str],
+        signals: Sequence[str],
     ) -> None:
         self.output = Path(output)
         self.settings = settings
@@ -273,20 +272,14 @@ class Parts:
 
 
 @contextlib.contextmanager
-def finishing(
-    output: PathLike, settings: Mapping[str, Any], layout: FeatureLayout, dataset: DataSet
-) -> Iterator[Parts]:
+def finishing(parts: Parts) -> Iterator[Parts]:
     """Yield the parts of a feature file. They are removed if the block succeeds.
-
-    The parameters are described in `Parts`.
 
     Raises
     ------
     InputError
         If another process is writing the file.
     """
-    with noted() as signals:
-        parts = Parts(output, settings, layout, dataset, signals)
-        with locking(parts.folder / ".lock", output):
-            yield parts
-            shutil.rmtree(parts.folder, ignore_errors=True)
+    with locking(parts.folder / ".lock", parts.output):
+        yield parts
+        shutil.rmtree(parts.folder, ignore_errors=True)

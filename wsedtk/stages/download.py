@@ -20,6 +20,7 @@ from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike, as_paths
 from wsedtk.core.progress import progress
+from wsedtk.core.signals import StopSignals, unhandled
 from wsedtk.corpora import youtube
 from wsedtk.corpora.youtube_download import (
     PARTS,
@@ -37,8 +38,6 @@ _LOG = logging.getLogger(__name__)
 
 MAX_RETRIES_IN_A_ROW = 10
 _CLIP = re.compile(r"[A-Za-z0-9_-]{11}_[0-9.]+_[0-9.]+\.wav")
-
-StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,11 +239,6 @@ def _list_dead(
             failures.append(clip, Failure("dead", found.unexplained[clip][0]))
 
 
-@contextlib.contextmanager
-def _no_signals() -> Iterator[Sequence[str]]:
-    yield ()
-
-
 def _clips_there(audio_dir: Path) -> set[str]:
     names: list[str] = youtube.find_audio([audio_dir])[0].tolist()
     return set(names)
@@ -271,7 +265,7 @@ def plan(options: DownloadOptions) -> DownloadPlan:
     return DownloadPlan(commands, len(clips), len(dead))
 
 
-def run(options: DownloadOptions, *, stop_signals: StopSignals = _no_signals) -> DownloadResult:
+def run(options: DownloadOptions, *, stop_signals: StopSignals = unhandled) -> DownloadResult:
     """Fetch the audio that is missing, as `wsedtk download` does.
 
     Clips that cannot be fetched are listed in AUDIO_DIR/failures.tsv.

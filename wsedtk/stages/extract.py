@@ -22,6 +22,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.core.processes import mapping
 from wsedtk.core.progress import progress
+from wsedtk.core.signals import StopSignals, unhandled
 from wsedtk.core.types import Floats
 from wsedtk.data import datadir, store
 from wsedtk.data.feature_parts import Extracted, Failed, Parts, finishing
@@ -228,21 +229,24 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
     return failed
 
 
-def run(options: ExtractOptions) -> ExtractResult:
+def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> ExtractResult:
     """Compute the features of a set, as `wsedtk extract` does.
 
     `jobs` processes decode and resample the audio. If the device is a CPU, they also compute the
     features. Otherwise this process computes the features. Clips that cannot be read are logged as
     warnings and listed in the file.
 
-    If the work is interrupted or fails, the finished clips are kept beside the file. The next call
-    with the same options resumes the work. After a signal such as SIGINT, the features that were
-    computed so far are written before NotFinished is raised.
+    If the work is interrupted or fails, the finished clips are kept beside the file, except for
+    those of the last 20 seconds. The next call with the same options resumes the work.
 
     Parameters
     ----------
     options : ExtractOptions
         The set, the file to write and the settings.
+    stop_signals : callable, optional
+        Returns a context manager that yields a list. When the list gets the name of a signal, such
+        as "SIGTERM", all finished clips are kept and NotFinished is raised. By default nothing
+        stops the work, and no signal is handled.
 
     Returns
     -------
@@ -253,7 +257,7 @@ def run(options: ExtractOptions) -> ExtractResult:
     InputError
         If an input is wrong, or too many clips cannot be read. No file is written then.
     NotFinished
-        If a signal stopped the work.
+        If a signal of `stop_signals` stopped the work, or a part of the file was damaged.
 
     Examples
     --------
@@ -297,7 +301,10 @@ def run(options: ExtractOptions) -> ExtractResult:
     }
     store.check_overwrite(feats, "features")
     work = _work(frontend_config, options.max_seconds, options.crop, device)
-    with finishing(feats, identity, layout, dataset) as parts:
+    with (
+        stop_signals() as signals,
+        finishing(Parts(feats, identity, layout, dataset, signals)) as parts,
+    ):
         failed = _extract(parts, work, options)
         parts.join(made)
     num_clips = len(dataset) - len(failed)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from wsedtk.core import config
 from wsedtk.core.atomic import locking
 from wsedtk.core.errors import InputError
+from wsedtk.core.signals import StopSignals, unhandled
 from wsedtk.data.store import FeatureStore
 from wsedtk.models import checkpoint
 from wsedtk.models.checkpoint import ModelSpec
@@ -25,7 +26,7 @@ from wsedtk.stages.options.systems import TrainOptions
 from wsedtk.training import augmentations, distributed, preparation, process_settings, resuming
 from wsedtk.training.distributed import Group
 from wsedtk.training.feature_batches import FeatureBatches
-from wsedtk.training.resuming import Checkpoint, StopSignals
+from wsedtk.training.resuming import Checkpoint
 from wsedtk.training.train_config import TrainConfig
 from wsedtk.training.training_loop import Trainer
 
@@ -83,11 +84,6 @@ class _Prepared:
 
 
 @contextlib.contextmanager
-def _no_signals() -> Iterator[Sequence[str]]:
-    yield ()
-
-
-@contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Raise InputError if another run is active: the runs would share random numbers."""
     if not _RUNNING.acquire(blocking=False):
@@ -109,7 +105,7 @@ def describe(options: TrainOptions) -> str:
         return text
 
 
-def run(options: TrainOptions, *, stop_signals: StopSignals = _no_signals) -> TrainResult:
+def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> TrainResult:
     """Train a network on clip tags, or resume its training, as `wsedtk train` does.
 
     Nothing is printed. The logger `wsedtk` logs warnings at the level WARNING and progress at the

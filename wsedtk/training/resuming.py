@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from wsedtk.core import config
 from wsedtk.core.atomic import write_text
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.paths import PathLike
+from wsedtk.core.signals import StopSignals
 from wsedtk.models import checkpoint
 from wsedtk.training import tensorboard
 from wsedtk.training.distributed import Group
@@ -36,8 +37,6 @@ _MEANING = {
     "init": ", the initial model",
 }
 _OVERWRITE = "choose another directory, or start again with overwrite (--overwrite)"
-# Returns a context manager that yields a list. The name of each arriving signal is appended.
-StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 
 
 @dataclasses.dataclass(frozen=True)

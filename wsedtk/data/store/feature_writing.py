@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+import h5py
 import numpy as np
 
 from wsedtk.core.paths import PathLike
@@ -88,20 +89,14 @@ def writing_features(
     shape = (layout.max_frames, layout.num_bins)
     dtype = np.dtype(layout.dtype)
     failed: dict[str, str] = {}
-    with creating(path, "features", attributes) as (file, check):
-        file.create_dataset(
-            "features",
-            (0, *shape),
-            dtype,
-            maxshape=(None, *shape),
-            chunks=(1, *shape),
-            fletcher32=True,
-        )
+    with creating(path, "features", attributes) as new:
+        file, write = new
+        write(_create_features, file, shape, dtype)
         clip_bytes = layout.max_frames * layout.num_bins * dtype.itemsize
         at_once = min(_CLIPS_AT_ONCE, 1 + BLOCK_BYTES // clip_bytes)
-        clips = Columns(file, {"features": Column(dtype, shape)}, at_once)
+        clips = Columns(new, {"features": Column(dtype, shape)}, at_once)
         columns = Columns(
-            file,
+            new,
             {
                 "filename": Column(TEXT),
                 "num_frames": Column(np.int32),
@@ -120,11 +115,25 @@ def writing_features(
             squares = np.square(stored, out=stored).sum(axis=0)
             columns.append(filename, len(features), duration, mean, squares)
             clips.append(row)
-            check()
 
         yield append, failed
         clips.flush()
         columns.flush()
-        file.attrs["clips_fingerprint"] = fingerprint_clips(read_names([file["filename"]]))
-        file.create_dataset("failed", data=failed_pairs(failed), dtype=TEXT)
-        file.attrs.update(about or {})
+        write(_finish, file, failed, about or {})
+
+
+def _create_features(file: h5py.File, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    file.create_dataset(
+        "features",
+        (0, *shape),
+        dtype,
+        maxshape=(None, *shape),
+        chunks=(1, *shape),
+        fletcher32=True,
+    )
+
+
+def _finish(file: h5py.File, failed: Mapping[str, str], about: Mapping[str, Value]) -> None:
+    file.attrs["clips_fingerprint"] = fingerprint_clips(read_names([file["filename"]]))
+    file.create_dataset("failed", data=failed_pairs(failed), dtype=TEXT)
+    file.attrs.update(about)

@@ -5,8 +5,9 @@ Files are written atomically and are checked when they are opened.
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypedDict
+from typing import NamedTuple, ParamSpec, Protocol, TypedDict
 
 import h5py
 import numpy as np
@@ -19,6 +20,8 @@ from wsedtk.data.store import layouts
 from wsedtk.data.store.disk import Disk
 from wsedtk.data.store.layouts import Value
 from wsedtk.data.tables import Names, normal, normal_all, slices
+
+P = ParamSpec("P")
 
 TEXT = h5py.string_dtype("utf-8")
 BLOCK_BYTES = 1 << 24  # bytes of features or frame scores that are written or read together
@@ -46,11 +49,18 @@ class Overview(TypedDict):
     failed: dict[str, str]
 
 
+class Write(Protocol):
+    """A function that calls a function, which writes to a new file, and waits for its end."""
+
+    def __call__(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call `function(*args, **kwargs)`. Raise OSError if a write has failed."""
+
+
 class NewFile(NamedTuple):
-    """A file that is being written, and a function that raises OSError if a write has failed."""
+    """A file that is being written, and the function through which everything is written."""
 
     file: h5py.File
-    check: Callable[[], None]
+    write: Write
 
 
 class Source(Protocol):
@@ -73,8 +83,9 @@ def check_overwrite(path: PathLike, kind: str) -> None:
 def creating(path: PathLike, kind: str, attributes: Mapping[str, Value]) -> Iterator[NewFile]:
     """Yield a new HDF5 file. If the block succeeds, the file is renamed to `path`.
 
-    A signal must not raise an exception in the block, because HDF5 can't handle an exception in
-    `Disk`. Callers use `signals.noted` instead.
+    HDF5 can't handle an exception in `Disk`. Handlers of signals may raise one, for example
+    KeyboardInterrupt, but only in the main thread. All calls of HDF5 are therefore made in another
+    thread, by `NewFile.write`.
 
     Parameters
     ----------
@@ -90,10 +101,18 @@ def creating(path: PathLike, kind: str, attributes: Mapping[str, Value]) -> Iter
     """
     check_overwrite(path, kind)
     with atomic.locking(atomic.hidden(path, "lock"), path), atomic.writing(path) as temporary:
-        with contextlib.closing(Disk(temporary)) as disk:
-            with h5py.File(disk, "w") as file:
-                file.attrs.update({"kind": kind, **attributes})
-                yield NewFile(file, disk.check)
+        with contextlib.closing(Disk(temporary)) as disk, ThreadPoolExecutor(1) as thread:
+
+            def write(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+                thread.submit(function, *args, **kwargs).result()
+                disk.check()
+
+            file = thread.submit(h5py.File, disk, "w").result()
+            try:
+                write(file.attrs.update, {"kind": kind, **attributes})
+                yield NewFile(file, write)
+            finally:
+                thread.submit(file.close).result()
             disk.check()
 
 
@@ -238,7 +257,7 @@ class Columns:
 
     Parameters
     ----------
-    file : h5py.File
+    new : NewFile
     columns : dict of Column
         The columns by the names of their datasets.
     num_rows : int, optional
@@ -246,9 +265,9 @@ class Columns:
     """
 
     def __init__(
-        self, file: h5py.File, columns: dict[str, Column], num_rows: int | None = None
+        self, new: NewFile, columns: dict[str, Column], num_rows: int | None = None
     ) -> None:
-        self._file = file
+        self._file, self._write = new
         self._columns = columns
         self._num_rows = num_rows or BLOCK
         self._rows: list[tuple[object, ...]] = []
@@ -264,8 +283,12 @@ class Columns:
 
         For a new dataset, the number of these rows becomes the number of rows of a chunk.
         """
-        count = len(self._rows)
-        values = zip(*self._rows) if self._rows else [()] * len(self._columns)
+        self._write(self._write_rows, self._rows)
+        self._rows = []
+
+    def _write_rows(self, rows: list[tuple[object, ...]]) -> None:
+        count = len(rows)
+        values = zip(*rows) if rows else [()] * len(self._columns)
         for (name, (dtype, shape)), column in zip(self._columns.items(), values):
             if name not in self._file:
                 self._file.create_dataset(
@@ -279,4 +302,3 @@ class Columns:
             dataset.resize(len(dataset) + count, axis=0)
             block = np.array(column, object if dtype is TEXT else dtype)
             dataset[len(dataset) - count :] = block.reshape(count, *shape)
-        self._rows = []

@@ -6,14 +6,14 @@ Sizes: N clips, T frames, S segments, K classes, B rows of a block, M requested 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from wsedtk.core.errors import InputError, NotFinished
+from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
-from wsedtk.core.signals import noted
 from wsedtk.core.types import Floats, Integers
 from wsedtk.data.clip_names import LONGEST_SECONDS
 from wsedtk.data.clip_sets import fingerprint_clips
@@ -70,21 +70,21 @@ def write_scores(
     ------
     InputError
         If `path` can't be written.
-    NotFinished
-        If a signal stops the work.
     """
     about = {**attributes, "clips_fingerprint": fingerprint_clips(filenames)}
-    with noted() as signals, creating(path, "scores", about) as (file, check):
-        _create_datasets(file, filenames, labels, shapes)
-        file.create_dataset("failed", data=failed_pairs(failed or {}), dtype=TEXT)
+    with creating(path, "scores", about) as (file, write):
+        write(_create_datasets, file, filenames, labels, shapes, failed or {})
         for rows, arrays in batches:
-            if signals:
-                raise NotFinished(f"{path}: stopped by {signals[0]}; give the same command again")
-            order = np.argsort(rows)  # HDF5 needs the rows in ascending order
-            for name, values in arrays.items():
-                place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
-                file[name][place] = values[order]
-            check()
+            write(_write_batch, file, rows, arrays)
+
+
+def _write_batch(
+    file: h5py.File, rows: Integers, arrays: Mapping[str, npt.NDArray[np.number[Any]]]
+) -> None:
+    order = np.argsort(rows)  # HDF5 needs the rows in ascending order
+    for name, values in arrays.items():
+        place = (rows[order], slice(values.shape[1])) if values.ndim > 1 else rows[order]
+        file[name][place] = values[order]
 
 
 def _create_datasets(
@@ -92,8 +92,9 @@ def _create_datasets(
     filenames: Sequence[str],
     labels: Sequence[str],
     shapes: Mapping[str, tuple[int, ...]],
+    failed: Mapping[str, str],
 ) -> None:
-    """Create the datasets of a score file. Write the file names and classes."""
+    """Create the datasets of a score file. Write the file names, classes and failed clips."""
     names = file.create_dataset("filename", len(filenames), TEXT)
     for block in slices(len(filenames), files.BLOCK):
         names[block] = np.array(filenames[block], object)
@@ -102,6 +103,7 @@ def _create_datasets(
         dtype = _DTYPES.get(name, np.float32)
         layout = {"chunks": (1, *shape), "fletcher32": True} if len(shape) > 1 else {}
         file.create_dataset(name, (len(filenames), *shape), dtype, **layout)
+    file.create_dataset("failed", data=failed_pairs(failed), dtype=TEXT)
 
 
 class ScoreFile:
