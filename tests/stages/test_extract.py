@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from helpers import write_set, write_sound
 
 from wsedtk.audio import audio_files
