@@ -6,8 +6,11 @@ The results equal those of a single process.
 import contextlib
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -229,6 +232,32 @@ class Pair(distributed.Group):
         return [value, self.other]
 
 
+def test_a_signal_ends_a_process_that_waits_for_others(corpus, tmp_path):
+    """Rank 0 listens, and waits until the other process connects."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    listener.close()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wsedtk", *map(str, train_arguments(corpus, tmp_path / "m"))],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            **{"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"},
+            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "one"},
+        },
+    )
+    is_listening = f":{port:04X} "
+    while process.poll() is None:
+        sockets = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+        if is_listening in sockets:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 75 and messages.count("wsedtk: stopped by SIGTERM") == 1
+
+
 def test_the_shares_make_the_whole():
     items = np.arange(7)
     shares = [Pair(rank).share(items).tolist() for rank in (0, 1)]
@@ -270,7 +299,7 @@ def test_a_checkpoint_of_other_processes_is_not_restored(corpus, trained, tmp_pa
 
 
 def test_more_processes_than_there_are_clips_for_are_refused(corpus, tmp_path, run, monkeypatch):
-    monkeypatch.setattr(distributed, "joining", lambda device: contextlib.nullcontext(Pair(0)))
+    monkeypatch.setattr(distributed, "joining", lambda *_: contextlib.nullcontext(Pair(0)))
     result = run(*train_arguments(corpus, tmp_path / "m", "--set", "batch_size=1"))
     assert result.exit_code == 1 and "2 processes need at least 2 clips in " in result.stderr
     assert not (tmp_path / "m").exists()

@@ -99,7 +99,11 @@ def _alone() -> Iterator[None]:
 
 def describe(options: TrainOptions) -> str:
     """Check the inputs of a training run, and return its network's layers as text."""
-    with _alone(), process_settings.restored(), distributed.joining(options.device) as group:
+    with (
+        _alone(),
+        process_settings.restored(),
+        distributed.joining(options.device, unhandled) as group,
+    ):
         prepared = _prepare(options, group)
         text: str = preparation.describe(prepared.network, prepared.spec)
         return text
@@ -142,7 +146,11 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
     >>> result = wsedtk.train(options)
     >>> result.best.valid_f1
     """
-    with _alone(), process_settings.restored(), distributed.joining(options.device) as group:
+    with (
+        _alone(),
+        process_settings.restored(),
+        distributed.joining(options.device, stop_signals) as group,
+    ):
         prepared = _prepare(options, group)
         device = group.device(options.device)
         model_dir = Path(options.model_dir)

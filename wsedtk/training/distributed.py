@@ -9,9 +9,10 @@ import datetime
 import logging
 import os
 import platform
-import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
@@ -20,7 +21,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from wsedtk.core.errors import InputError, NotFinished
 from wsedtk.core.process_rank import rank_and_size
-from wsedtk.core.signals import handled, noted
+from wsedtk.core.signals import StopSignals
 from wsedtk.inference.network_runner import pick_device
 from wsedtk.models.layers import Network, Output
 
@@ -246,7 +247,32 @@ def _why_lost(error: BaseException, size: int, is_joined: bool) -> str:
     )
 
 
-def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> None:
+def _connect(device: str, rank: int, size: int) -> "Store":
+    """Join the group of processes. Return the store that the processes share.
+
+    This is done in another thread, because Python calls signal handlers while the main thread waits
+    for a thread, but not while it waits for torch.
+    """
+    connected: Future[Store] = Future()
+
+    def connect() -> None:
+        try:
+            store, _, _ = next(rendezvous("env://"))
+            on_cpu = device == "cpu" or not torch.cuda.is_available()
+            backend = "gloo" if on_cpu else "cpu:gloo,cuda:nccl"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+        except BaseException as error:
+            connected.set_exception(error)
+        else:
+            connected.set_result(store)
+
+    threading.Thread(target=connect, daemon=True).start()
+    return connected.result()
+
+
+def _tell_once(
+    store: "Store | None", message: str | None, patiently: bool, stop_signals: StopSignals
+) -> None:
     """Log why the training run ends, unless another process has logged it.
 
     Parameters
@@ -257,12 +283,14 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
         The message. None if this process prints it later.
     patiently : bool
         Whether to wait first, so that rank 0 can log its message.
+    stop_signals : StopSignals
+        Handles the signals that torchrun may send to this process meanwhile.
     """
     told = 0
     if store is None:
         _LOG.error(message)
         return
-    with noted():  # torchrun may send signals to this process now
+    with stop_signals():
         with contextlib.suppress(RuntimeError):
             if patiently:
                 with contextlib.suppress(RuntimeError):
@@ -273,7 +301,7 @@ def _tell_once(store: "Store | None", message: str | None, patiently: bool) -> N
 
 
 @contextlib.contextmanager
-def joining(device: str) -> Iterator[Group]:
+def joining(device: str, stop_signals: StopSignals) -> Iterator[Group]:
     """Yield the group of the processes that torchrun started, or a group of one process.
 
     In the block, ranks other than 0 print nothing. If the block raises InputError or NotFinished,
@@ -283,6 +311,8 @@ def joining(device: str) -> Iterator[Group]:
     ----------
     device : str
         The name of the device, as in `Group.device`.
+    stop_signals : StopSignals
+        Handles the signals that arrive while a message is logged.
 
     Raises
     ------
@@ -295,12 +325,7 @@ def joining(device: str) -> Iterator[Group]:
         return
     store = None
     try:
-        # Python runs no signal handlers while this process waits: signals must end it directly.
-        with handled(signal.SIG_DFL):
-            store, _, _ = next(rendezvous("env://"))
-            on_cpu = device == "cpu" or not torch.cuda.is_available()
-            backend = "gloo" if on_cpu else "cpu:gloo,cuda:nccl"
-            dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+        store = _connect(device, rank, size)
         with (
             open(os.devnull, "w", encoding="utf-8") as nowhere,
             contextlib.redirect_stdout(nowhere if rank else sys.stdout),
@@ -311,12 +336,12 @@ def joining(device: str) -> Iterator[Group]:
         where = f"rank {rank} of {size} on {platform.node()}: " if rank else ""
         if _is_loss(error):
             reason = _why_lost(error, size, dist.is_initialized())
-            _tell_once(store, where + reason, patiently=False)
+            _tell_once(store, where + reason, False, stop_signals)
             raise InputError("") from error
         if rank and isinstance(error, (InputError, NotFinished)):
-            _tell_once(store, f"{where}{error}", patiently=True)
+            _tell_once(store, f"{where}{error}", True, stop_signals)
             raise type(error)("") from error
         if store is not None and (rank == 0 or isinstance(error, Exception)):
-            _tell_once(store, None, patiently=False)
+            _tell_once(store, None, False, stop_signals)
         raise
     dist.destroy_process_group()
