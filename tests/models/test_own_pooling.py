@@ -59,6 +59,16 @@ class Negative(PoolingFunction):
         return frames.x - 2
 
 
+class NegativeForRare(PoolingFunction):
+    def weights(self, frames):
+        return frames.x - 0.2
+
+
+class Inverse(PoolingFunction):
+    def weights(self, frames):
+        return 1 / frames.x
+
+
 class PerFrame(PoolingFunction):
     def weights(self, frames):
         return frames.x.sum(dim=2, keepdim=True)
@@ -194,8 +204,14 @@ def test_a_model_directory_imports_no_pooling_without_consent(own, corpus, tmp_p
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("Negative", r"Negative': expected weights >= 0 of the shape \(2, 12, 3\), found"),
-        ("PerFrame", r"PerFrame': expected weights >= 0 .*, found the shape \(2, 12, 1\)"),
+        (
+            "Negative",
+            r"Negative': expected finite weights >= 0 of the shape \(2, 12, 3\), found weights "
+            "from -1.5",
+        ),
+        ("NegativeForRare", "NegativeForRare': expected finite weights >= 0 .* from -0.2 to 0.8 "),
+        ("Inverse", "Inverse': expected finite weights >= 0 .* from 0 to inf of the shape "),
+        ("PerFrame", r"PerFrame': expected finite weights >= 0 .* of the shape \(2, 12, 1\)"),
         ("Forgetful", "there are no weights of the network; set needs_weights = True"),
         ("Broken", "network 'dcase-crnn': RuntimeError: the table of weights is missing"),
         ("Other", "Other': is not a subclass of wsedtk.models.pooling_functions.PoolingFunction"),

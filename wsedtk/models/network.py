@@ -7,7 +7,7 @@ defines the contract of a network.
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wsedtk.core.config import suggest_fraction
 from wsedtk.core.errors import InputError
@@ -130,14 +130,11 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
     try:
         with torch.inference_mode():
             output = network.eval()(torch.zeros(2, num_frames, num_mels), mask)
-            weights = network.pooling.weights(output.frame, output.weight, output.mask)
-        _check_output(output, num_frames, num_classes, where)
-        if weights.shape != output.frame.shape or not (weights >= 0).all():
-            raise InputError(
-                f"pooling {network.pooling.method!r}: expected weights >= 0 of the shape "
-                f"{tuple(output.frame.shape)}, found the shape {tuple(weights.shape)} and a "
-                f"smallest weight of {weights.min():g}"
-            )
+            _check_output(output, num_frames, num_classes, where)
+            _check_weights(network.pooling, output.frame, output.weight, output.mask)
+            # The network is run on silence only; the function must accept all probabilities.
+            x = torch.linspace(0, 1, num_frames)[None, :, None].expand(2, -1, num_classes)
+            _check_weights(network.pooling, x, x, mask)
     except InputError:
         raise
     except Exception as error:  # a user-defined network may raise any exception
@@ -147,6 +144,18 @@ def check_network(network: Network, name: str, num_mels: int, num_classes: int) 
         ) from error
     finally:
         network.train()
+
+
+def _check_weights(pooling: Pooling, x: Tensor, w: Tensor | None, mask: Tensor) -> None:
+    """Raise InputError unless the weights of frames (B, T, K) are finite and at least 0."""
+    weights = pooling.weights(x, w, mask)
+    if weights.shape == x.shape and torch.isfinite(weights).all() and (weights >= 0).all():
+        return
+    lowest, highest = weights.min(), weights.max()
+    raise InputError(
+        f"pooling {pooling.method!r}: expected finite weights >= 0 of the shape {tuple(x.shape)}, "
+        f"found weights from {lowest:g} to {highest:g} of the shape {tuple(weights.shape)}"
+    )
 
 
 def _check_output(output: Output, num_frames: int, num_classes: int, where: str) -> None:
