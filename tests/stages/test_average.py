@@ -419,10 +419,10 @@ def test_scores_that_differ(run, tmp_path):
     b = write_system(tmp_path / "b.h5", labels=LABELS[::-1])[0]
     assert (
         "its classes differ from those of" in (message := refused(run, a, b, out))
-        and "in their order; choose classes and their order with --labels FILE" in message
+        and "only in their order); choose classes and their order with --labels FILE" in message
     )
     b = write_system(tmp_path / "b.h5", labels=[*LABELS[:2], "Cat"])[0]
-    assert "only one of them has Car #1, Cat" in refused(run, a, b, out)
+    assert "not in both: Car #1, Cat" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", step=0.08)[0]
     assert "b.h5: its frames last 0.08 s, but those of" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", durations=[10.0, 8.0, 3.0, 0.04])[0]

@@ -174,9 +174,9 @@ def _common_labels(sources: Sequence[Scores]) -> list[str]:
     for source in sources[1:]:
         if source.labels != labels:
             odd = sorted(set(source.labels) ^ set(labels))
-            detail = f": only one of them has {tables.first(odd)}" if odd else " in their order"
+            detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
             raise InputError(
-                f"{source.path}: its classes differ from those of {sources[0].path}{detail}; "
+                f"{source.path}: its classes differ from those of {sources[0].path} ({detail}); "
                 "choose classes and their order with --labels FILE"
             )
     return labels
@@ -234,8 +234,8 @@ def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
     """Return the smallest number of frames (N,) that a source has for each clip.
 
     A source may have additional frames after the end of a clip. Raises InputError if a source lacks
-    frames before the end of a clip, if only some sources have frame scores, or if the sources
-    differ in the duration of clips or the length of frames.
+    frames before the end of a clip that another source has, if only some sources have frame scores,
+    or if the sources differ in the duration of clips or the length of frames.
     """
     has_frames = [source.has("frame") for source in sources]
     if any(has_frames) != all(has_frames):

@@ -106,9 +106,9 @@ class _Drawing:
         return tags or [len(self.dataset.labels)]
 
     def draw(self, label: int, is_taken: Booleans) -> int | None:
-        """Return a clip of the class that is not taken yet, and hold out its source.
+        """Return a clip that has the class and is not taken yet. Hold out the source of the clip.
 
-        Return None if no further source can be held out.
+        Return None if there is no such clip whose source can be held out.
         """
         while self.opened[label]:
             clip = self.opened[label].pop()

@@ -75,7 +75,7 @@ class RecordingResult:
 
 @dataclasses.dataclass(frozen=True)
 class DetectResult:
-    """The totals of a detection. `run` returns one.
+    """The totals over all recordings. `run` returns one.
 
     Attributes
     ----------
@@ -243,7 +243,10 @@ Write = Callable[[RecordingResult], None]
 
 @contextlib.contextmanager
 def _writing(form: formats.EventFormat, options: DetectOptions) -> Iterator[Write]:
-    """Yield a function that writes the events of a recording to the output file or folder."""
+    """Yield a function that writes the events of a recording to the output file or folder.
+
+    The function does nothing if the options name no output file or folder.
+    """
     if options.output_dir is not None:
         folder = Path(options.output_dir)
 

@@ -73,7 +73,7 @@ class DownloadResult:
     num_clips : int
         Number of clips of the data directories.
     num_there : int
-        Number of clips whose audio existed before.
+        Number of clips whose audio existed before the run.
     fetched : tuple of str
         The clips that were downloaded.
     dead : mapping of str to str
@@ -150,7 +150,7 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
 def _order(
     clips: Sequence[str], there: Collection[str], failures: Failures, retry_dead: bool
 ) -> _Order:
-    """Return the clips to try and the clips of dead videos. Clips in `there` are in neither part.
+    """Return the clips to try and the clips of dead videos. Neither includes clips in `there`.
 
     Videos that never failed come first. The other videos follow in the order of their last failure,
     with the oldest failure first. Therefore a run does not start with the videos that stopped the

@@ -1,4 +1,4 @@
-"""export: a model directory -> one ONNX file, front end included."""
+"""export: a model directory -> one ONNX file that includes the front end."""
 
 import dataclasses
 import importlib.util

@@ -43,7 +43,7 @@ class ExtractResult:
     Attributes
     ----------
     feats : Path
-        The file that was written. With --shard, it is the shard.
+        The file that was written. If the options have a `shard`, it is the file of this shard.
     num_clips : int
         Number of clips with features.
     failed : mapping of str to str
@@ -73,7 +73,7 @@ class Clip(NamedTuple):
     remarks : sequence of str
         Warnings about the sound file.
     failure : str
-        The reason if the sound file could not be read.
+        The reason why the sound file could not be read, or "".
     """
 
     values: Floats | None
@@ -117,8 +117,8 @@ def clip_samples(
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        # The end of a resampled signal depends on later samples. Therefore more than one second is
-        # read in addition.
+        # The end of a resampled signal depends on later samples. Therefore at least one second more
+        # than necessary is read.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
@@ -193,7 +193,7 @@ def _work(
 def _results(
     parts: Parts, work: _Work, jobs: int, description: str
 ) -> Generator[Extracted | Failed, None, None]:
-    """Compute the features of the clips that are in no part. Yield one result for each clip."""
+    """Compute the features of the clips that are in no part yet, and yield one result per clip."""
     clips = parts.missing()
     with mapping(jobs, _PRELOADED) as spread:
         computed = zip(clips.tolist(), spread(work.in_worker, map(str, parts.dataset.paths[clips])))
@@ -273,7 +273,7 @@ def run(options: ExtractOptions) -> ExtractResult:
     if padded is not None and padded > options.max_seconds:
         raise InputError(
             f"{options.config}: pad_to_seconds {padded:g} is longer than "
-            f"--max-seconds {options.max_seconds:g}"
+            f"--max-seconds {options.max_seconds:g}; increase --max-seconds"
         )
     made = {
         "data_fingerprint": dataset.fingerprint(),

@@ -145,7 +145,8 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
 def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
     """Raise InputError unless a tensor is an array of finite floating-point numbers.
 
-    Batch counters of batch normalisation may be integers. Its variances must not be negative.
+    The batch counters of batch normalisation may be integers. The variances of batch normalisation
+    must not be negative.
     """
     if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
         raise InputError(

@@ -116,7 +116,7 @@ def _add_scores(page: Page, found: Sequence[Scored], systems: Mapping[str, Path]
     remarks = "".join(f" {note}." for note in notes(found))
     page.add(
         f'<p class="note">{html.escape("; ".join(legends))}. Small '
-        "numbers: 95 % intervals over clips, of these trained systems."
+        "numbers: 95 % intervals over clips, for these trained systems only."
         f"{html.escape(remarks)}</p>"
     )
     add_differences(page, found)

@@ -37,7 +37,7 @@ _RUNNING = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """A finished training run. `train` returns one.
+    """A finished training run. `run` returns one.
 
     Attributes
     ----------

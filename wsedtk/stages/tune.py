@@ -44,9 +44,10 @@ class TuneResult:
     point : OperatingPoint
         The thresholds and filters.
     clips : Decisions
-        The clip thresholds, and the numbers of correct and wrong tags.
+        The clip thresholds, and the counts of the resulting tags.
     frames : Decisions or None
-        The same for the frame thresholds and filters. None if the score file has no frame scores.
+        The frame thresholds and filters, and the counts of the resulting tags or segments. None if
+        the score file has no frame scores.
     num_clips : int
         The number N of clips.
     hours : float
@@ -92,8 +93,8 @@ def align(
     """
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
-        detail = f": only one of them has {tables.first(odd)}" if odd else " in their order"
-        raise InputError(f"{scores.path}: its classes differ from those of {data_set}{detail}")
+        detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
+        raise InputError(f"{scores.path}: its classes differ from those of {data_set} ({detail})")
     audio = str(scores.attributes.get("audio_fingerprint", ""))
     true_audio = dataset.info.get("audio_fingerprint")
     provenance.check_audio(scores.path, audio, data_set, true_audio)
@@ -129,12 +130,12 @@ class _Tuning:
 
     @property
     def hours(self) -> float:
-        """The total duration of the clips."""
+        """The total duration of the clips in hours."""
         return float(self.dataset.durations.sum()) / 3600
 
     @property
     def target(self) -> Target | None:
-        """The target of each class."""
+        """The target that each class must meet. None if the options have no target."""
         given = self.options.target
         return None if given is None else Target(*given, self.hours)
 
@@ -297,7 +298,7 @@ def _check_inputs(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> 
 def _warn_of_few(dataset: DataSet, target: Target) -> None:
     """Warn if the target allows no false alarm in this set, or if classes have few positive clips.
 
-    There is no warning of the first kind if the target is 0 false alarms.
+    A target of 0 false alarms causes no warning.
     """
     quantity, value, hours = target
     if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
@@ -325,8 +326,8 @@ def run(options: TuneOptions) -> TuneResult:
     Frame thresholds and filters maximise the micro F1 of the decisions that `criterion` names.
 
     With a target, each class gets the thresholds that meet the target with the highest recall. If
-    the target is a recall, each class gets the thresholds with the highest precision instead. A
-    class that cannot meet the target gets infinite thresholds.
+    the target is a recall, the precision is maximised instead. A class that cannot meet the target
+    gets infinite thresholds, and is never predicted.
 
     Source of common thresholds: He, Shen & Zhang (2019).
 
@@ -364,9 +365,9 @@ def run(options: TuneOptions) -> TuneResult:
         frames = tuning.frame_decisions(clips.threshold)
     else:
         _LOG.warning(
-            f"{options.scores} contains no frame scores, so with {options.operating_point} no "
-            "events are found in frame mode; to find events in frame mode, run predict without "
-            "--no-frames"
+            f"{options.scores}: contains no frame scores, so no events are found in frame mode "
+            f"with {options.operating_point}; to find events in frame mode, run predict without "
+            "--no-frames, then tune again"
         )
     point = dataclasses.replace(tuning.point(clips, frames), tuned=record)
     operating_point.write(options.operating_point, point)

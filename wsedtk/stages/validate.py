@@ -33,7 +33,7 @@ SLACK = 0.1  # the largest accepted difference, in seconds, from the duration in
 SHORTEST = 0.1  # the shortest accepted duration of a sound file in seconds
 LOWEST_RATE = 16000  # Hz: the front end of every recipe uses frequencies up to 8 kHz
 CLIPPED = 0.001  # the smallest fraction of samples at full scale that is reported as clipping
-FAR_OUTSIDE = 2.0  # decoders of lossy codecs return peaks above 1, but below this value
+FAR_OUTSIDE = 2.0  # lossy codecs can cause peaks above 1, but below this value
 
 Keys = npt.NDArray[np.int64]
 _Detail = tuple[int, str]  # the index of a clip, and a message or a detail

@@ -30,10 +30,10 @@ class PredictOptions:
         Compute everything in float32. By default, convolutions (on a GPU also the GRU) use
         bfloat16.
     no_frames : bool
-        Do not write the frame scores, which need most of the space in the file.
+        Do not write frame scores and attention weights, which need most of the space in the file.
     classes : path-like, optional
         A file with the classes to keep, one per line, in the order of the output. A line
-        NAME<TAB>NEW renames a class.
+        NAME<TAB>NEW renames a class. By default, all classes are kept.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
     """
@@ -82,7 +82,7 @@ class TuneOptions:
     max_gap_seconds : sequence of float
         Candidate maximum gaps in seconds. Two events with at most this gap between them are joined.
     gate_by_tags : bool
-        Decode events only of classes that the clip is tagged with.
+        Decode only events whose class is a tag of the clip.
 
     Raises
     ------

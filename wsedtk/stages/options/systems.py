@@ -24,7 +24,7 @@ class ExtractOptions:
         The front end: a YAML file, or the name of an installed configuration, such as
         frontend_wang. By default, the front end of Wang, Li & Metze (2019) is used.
     jobs : int
-        Number of processes that read audio.
+        Number of processes that read audio. On a CPU, they also compute the features.
     shard : tuple of int, optional
         (K, N) for the K-th of N parts of the set, counted from 1. The features of this part are
         written to FEATS.K-of-N.h5.
@@ -112,7 +112,7 @@ class BalanceOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """The inputs, the output and the settings of a training run. `train` takes them.
+    """The inputs, the output and the settings of `train`.
 
     Parameters
     ----------
