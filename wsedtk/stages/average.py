@@ -83,7 +83,9 @@ class _Ensemble:
 
     @property
     def model(self) -> str:
-        """The fingerprint of the models and weights. It does not depend on the order of systems.
+        """The fingerprint of the systems' models and of their weights in the mean.
+
+        It does not depend on the order of the systems.
 
         For a single system, it is the fingerprint of the system's model.
         """

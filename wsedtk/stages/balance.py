@@ -71,7 +71,7 @@ class BalanceResult:
 class Split(NamedTuple):
     """Masks (N,) of the fit set and the validation set, and the indices of exhausted classes.
 
-    `ClassCounts.is_exhausted` explains the term.
+    `ClassCounts.is_exhausted` explains which classes are exhausted.
     """
 
     fit: Booleans

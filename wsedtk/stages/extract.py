@@ -237,9 +237,9 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
 def run(options: ExtractOptions) -> ExtractResult:
     """Compute the features of a set, as `wsedtk extract` does.
 
-    `jobs` worker processes decode and resample the audio. On a CPU, they also compute the features.
-    On other devices, the main process computes the features. Clips that cannot be read are logged
-    as warnings and listed in the feature file.
+    The audio is decoded and resampled in `jobs` processes. On a CPU, these processes also compute
+    the features. On other devices, the main process computes the features. Clips that cannot be
+    read are logged as warnings and listed in the feature file.
 
     If the work is interrupted or fails, the features of the finished clips are kept in a hidden
     folder beside the feature file. The next call with the same options resumes the work. After a

@@ -95,7 +95,7 @@ def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> i
     page.section(f"Set {name}: clips")
     systems = ""
     if len(drawn) > MAX_SYSTEMS:
-        systems = f"The first {MAX_SYSTEMS} of {len(drawn)} systems. "
+        systems = f"The first {MAX_SYSTEMS} of {len(drawn)} systems are shown. "
     page.add(
         f'<p class="note">{systems}Dotted lines: thresholds. Attention weights are relative to the '
         "largest weight of the class in the clip. Hatched bars: reference events.</p>"
@@ -159,7 +159,8 @@ def run(options: ReportOptions) -> ReportResult:
     Raises
     ------
     InputError
-        If there are no scored folders, or if scored folders of one set do not belong together.
+        If an input contains no system, or if scored folders are missing, are stale, or do not
+        belong together.
     """
     systems = scored_systems.find_systems(options.folders)
     found = scored_systems.read_systems(systems)

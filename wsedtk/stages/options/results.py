@@ -1,4 +1,4 @@
-"""Options of the commands that use a trained system or its results, such as `predict`."""
+"""Options of commands such as `predict`, which use a trained system or its results."""
 
 import dataclasses
 from collections.abc import Sequence
