@@ -235,7 +235,7 @@ class _Tuning:
 
 
 def _summary(options: TuneOptions) -> str:
-    """Return a short description of the options. The operating point contains it."""
+    """Return a short description of the options, which is written to the operating point."""
     words: list[str] = [options.criterion]
     if options.published:
         words.append("published")

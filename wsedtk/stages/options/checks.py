@@ -14,7 +14,7 @@ from wsedtk.core.errors import InputError
 
 
 def check_fields(options: object) -> None:
-    """Check those fields of a dataclass whose annotation contains Literal or Sequence.
+    """Check the fields of a dataclass that are annotated with Literal or Sequence.
 
     Raises
     ------

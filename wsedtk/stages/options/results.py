@@ -256,9 +256,9 @@ class DetectOptions:
     channels : {"mix", "each"}
         Find events in the mean of all channels ("mix"), or in each channel separately ("each").
     thresholds : sequence of str
-        Frame threshold that replaces the threshold of the operating point: NUMBER for all classes,
-        CLASS=NUMBER for one class. The number is from 0 to 1. A class with the threshold inf is
-        never detected. Can be given more than once.
+        A frame threshold that replaces the threshold of the operating point: NUMBER for all
+        classes, CLASS=NUMBER for one class. The number is from 0 to 1, or inf. A class with the
+        threshold inf is never detected. Can be given more than once.
     classes : sequence of str
         A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
         renames a class. Can be given more than once. By default, all classes are found.

@@ -84,9 +84,9 @@ class BalanceOptions:
     data_set : path-like
         The data directory to split.
     fit_set : path-like
-        The data directory to write for training.
+        The data directory to write, with the clips for training.
     valid_set : path-like
-        The data directory to write for validation.
+        The data directory to write, with the clips for validation.
     num_valid : int
         Number of clips to hold out for validation.
     seed : int
@@ -133,8 +133,8 @@ class TrainOptions:
         A setting that replaces a setting of the configuration, such as batch_size=50. Can be given
         more than once. In Python, a mapping such as {"batch_size": 50} is possible, too.
     init_dir : path-like, optional
-        The model directory whose weights training starts from. If its classes are different, the
-        layers that depend on the classes start from new weights.
+        The model directory with the initial weights. If its classes are different, the layers that
+        depend on the classes start from new weights.
     cache : bool
         Keep all features in memory.
     overwrite : bool
