@@ -152,8 +152,8 @@ def test_without_frames(run, tmp_path):
     a, b = write_system(tmp_path / "a.h5", frame=None)[0], write_system(tmp_path / "b.h5", 1)[0]
     found = made(run, a, a, tmp_path / "out.h5")
     assert not found.has("frame") and len(found) == 4
-    assert "a.h5: holds no frame scores, and" in refused(run, b, a, tmp_path / "out.h5")
-    assert "a.h5: holds no frame scores, which a folder of tables is made of" in refused(
+    assert "a.h5: contains no frame scores, but" in refused(run, b, a, tmp_path / "out.h5")
+    assert "a.h5: contains no frame scores, which a folder of tables needs" in refused(
         run, a, tmp_path / "tables"
     )
     assert not (tmp_path / "tables").exists()
@@ -381,7 +381,7 @@ def test_impossible_outputs(run, tmp_path):
     assert "file: a file; name a folder to write" in refused(run, path, tmp_path / "file")
     assert "can't be written" in refused(run, path, tmp_path / "file" / "tables")
     other = write_system(tmp_path / "b.h5", 1)[0]
-    assert "b.h5: holds scores that are not an average, so it is not overwritten" in refused(
+    assert "b.h5: contains scores that are not an average, so it is not overwritten" in refused(
         run, path, path, other
     )
     assert made(run, path, path, tmp_path / "c.h5").attributes["average_of"] == f"{path}, {path}"
@@ -412,28 +412,32 @@ def test_a_folder_that_is_being_written_is_removed_on_any_error(tmp_path):
 def test_scores_that_differ(run, tmp_path):
     a, out = write_system(tmp_path / "a.h5")[0], tmp_path / "out.h5"
     b = write_system(tmp_path / "b.h5", order=(0, 1, 2))[0]
-    assert "b.h5: its clips are not those of" in refused(
+    assert "b.h5: its clips differ from those of" in refused(
         run, a, b, out
-    ) and "1 missing here: 音" in refused(run, a, b, out)
+    ) and "1 missing: 音" in refused(run, a, b, out)
     assert "1 unexpected: 音" in refused(run, b, a, out)
     b = write_system(tmp_path / "b.h5", labels=LABELS[::-1])[0]
     assert (
-        "its classes are not those of" in (message := refused(run, a, b, out))
-        and "in another order; --labels FILE" in message
+        "its classes differ from those of" in (message := refused(run, a, b, out))
+        and "only in their order); choose classes and their order with --labels FILE" in message
     )
     b = write_system(tmp_path / "b.h5", labels=[*LABELS[:2], "Cat"])[0]
-    assert "in one of them only: Car #1, Cat" in refused(run, a, b, out)
+    assert "not in both: Car #1, Cat" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", step=0.08)[0]
-    assert "b.h5: its frames are 0.08 s long, those of" in refused(run, a, b, out)
+    assert "b.h5: its frames last 0.08 s, but those of" in refused(run, a, b, out)
     b = write_system(tmp_path / "b.h5", durations=[10.0, 8.0, 3.0, 0.04])[0]
-    assert "b.h5: 'Yabcdefghij_0.000_10.000.wav' lasts 8 s, unlike in the other scores" in refused(
+    assert "b.h5: 'Yabcdefghij_0.000_10.000.wav' lasts 8 s, which differs from" in refused(
         run, a, b, out
     )
     b = write_system(tmp_path / "b.h5", num_frames=[99, 94, 100, 1])[0]
-    assert "a.h5: '-abcdefghij_30.000_40.000.wav' has 100 frames, unlike" in refused(run, a, b, out)
+    assert "a.h5: '-abcdefghij_30.000_40.000.wav' has 100 frames, which differs" in refused(
+        run, a, b, out
+    )
     names = ["Yabcdefghijk_0_10.wav", "abcdefghijk_0.000_10.000.flac"]
     b = write_score_file(tmp_path / "b.h5", names, ["Car"], np.ones((2, 1)), np.ones((2, 100, 1)))
-    assert "b.h5: holds a clip under two names, 'Yabcdefghijk_0_10.wav' and" in refused(run, b, out)
+    assert "b.h5: contains a clip under two names, 'Yabcdefghijk_0_10.wav' and" in refused(
+        run, b, out
+    )
     assert not out.exists()
 
 
@@ -464,7 +468,7 @@ def test_wrong_weights(run, tmp_path, weights, status):
     result = run("average", a, b, tmp_path / "out.h5", "--weights", weights)
     assert result.exit_code == status
     assert (
-        "expected 2 numbers, one for each of the scores"
+        "expected 2 numbers, one for each input"
         if status == 1
         else "expected weights, one or several"
     ) in result.stderr

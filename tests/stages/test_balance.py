@@ -285,7 +285,7 @@ def test_one_source_cannot_be_split(run, folder, tmp_path):
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
     assert result.exit_code == 1 and not (tmp_path / "fit").exists()
     assert (
-        f"{data}: no clip can be held out: every source recording holds more than half"
+        f"{data}: no clip can be held out, because every source contains more than half"
         in result.stderr
     )
 
@@ -298,7 +298,7 @@ def test_folders_must_differ(run, folder, tmp_path, fit, valid):
     before = (data / "clips.tsv").read_bytes()
     result = run("balance", data, tmp_path / fit, tmp_path / valid, "--num-valid", 2)
     assert result.exit_code == 1 and (
-        "two of them are one folder" in result.stderr
+        "two of these paths are the same folder" in result.stderr
         or "is an input of this command" in result.stderr
     )
     assert (data / "clips.tsv").read_bytes() == before and not (tmp_path / "fit").exists()
@@ -455,7 +455,8 @@ def test_one_group_cannot_be_split(run, folder, tmp_path):
     result = run("balance", data, tmp_path / "fit", tmp_path / "valid", "--num-valid", 2)
     assert (
         result.exit_code == 1
-        and "a column `group` of clips.tsv can say which clips are of one source" in result.stderr
+        and "if the sources are wrong, define them in a column `group` of clips.tsv"
+        in result.stderr
     )
 
 

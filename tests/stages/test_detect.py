@@ -601,10 +601,10 @@ def test_the_gate_by_tags(model, run, sounds, tmp_path):
         (["--threshold", "101"], "or inf for never, found 101"),
         (["--classes", "lwo"], "neither a class of"),
         (["--classes", "low", "--classes", "low"], "'low' is chosen twice"),
-        (["--format", "audacity"], "name a folder: --output-dir DIR"),
+        (["--format", "audacity"], "name a folder with --output-dir DIR"),
         (["--format", "raven", "--output", "a.selections.txt"], "--output-dir"),
-        (["--output", "a.wav"], "must have a name that ends in .tsv"),
-        (["--output", "a.tsv", "--output-dir", "b"], "give one of them"),
+        (["--output", "a.wav"], "expected a name that ends in .tsv"),
+        (["--output", "a.tsv", "--output-dir", "b"], "give only one of these options"),
         (["--operating-point", "none.yaml"], "none.yaml: no such file"),
     ],
 )
@@ -851,5 +851,5 @@ def test_recordings_are_not_replaced(model, run, tmp_path, option):
     output = recording if option == "--output" else tmp_path
     result = run("detect", model, *(tmp_path / name for name in names), option, output)
     assert result.exit_code == 1, result.stderr
-    assert "is a recording, and an output would replace it" in result.stderr
+    assert "is a recording, but an output would replace this file" in result.stderr
     assert recording.read_bytes() == content

@@ -540,7 +540,8 @@ def test_many_failures_in_a_row_stop_it(fetch, stand_in, tmp_path):
     result = fetch(data, audio, "--jobs", 2)
     assert result.exit_code == 75 and "0 fetched, 0 dead, 20 to retry" in result.stdout
     assert (
-        "after 10 failures in a row: the network is down, or the site blocks you" in result.stderr
+        "after 10 failures in a row; the network may be down, or the site may block this computer"
+        in result.stderr
     )
     assert 10 <= len(stand_in.asked()) <= 12 and len(failures(audio)) == 10 and sounds(audio) == []
     failed = set(failures(audio))

@@ -501,7 +501,7 @@ FAULTS = pytest.mark.parametrize(
         ("no audio", "no audio: its path in clips.tsv is empty"),
         (
             "long",
-            "x.wav: lasts 2.000 s, longer than 1 s; --crop keeps its beginning, --max-seconds takes longer clips",
+            "x.wav: lasts 2.000 s, longer than 1 s; cut it with --crop, or accept longer clips with --max-seconds",
         ),
     ],
 )
@@ -626,7 +626,7 @@ def test_seconds_that_are_no_number(run, small_set, tmp_path, value):
     result = run("extract", small_set, tmp_path / "a.h5", "--max-seconds", value)
     assert (
         result.exit_code == 1
-        and f"--max-seconds {value}: expected a number of seconds above 0" in result.stderr
+        and f"--max-seconds {value}: expected a finite number of seconds above 0" in result.stderr
     )
 
 

@@ -535,7 +535,7 @@ def test_a_pickled_normalizer_is_refused_with_a_command_that_converts_it(
     with open(tmp_path / "normalizer.pkl", "wb") as file:
         Python2Pickler(file).dump(pair) if python == 2 else pickle.dump(pair, file)
     told = refused(
-        "normalizer.pkl: expected two rows .* A pickle can run anybody's code and is not read here; if you trust it, convert it",
+        "normalizer.pkl: expected two rows .* A pickle can run any code, so wsedtk does not read it; if you trust the file, convert it",
         normalizer="normalizer.pkl",
     )
     (line,) = [line.strip() for line in told.splitlines() if "python3" in line]
@@ -579,14 +579,14 @@ ROW, DEVIATIONS = " ".join(["-40.5"] * 16), " ".join(["10"] * 16)
             f"{ROW[5:]}\n{DEVIATIONS[3:]}",
             "the mean: expected 16 numbers, one per mel bin of the front end, found 15",
         ),
-        (f"nan {ROW[5:]}\n{DEVIATIONS}", "the mean holds numbers that are not finite"),
+        (f"nan {ROW[5:]}\n{DEVIATIONS}", "the mean contains numbers that are not finite"),
         (
             f"{ROW}\ninf {DEVIATIONS[3:]}",
-            "the standard deviation holds numbers that are not finite",
+            "the standard deviation contains numbers that are not finite",
         ),
         (
             f"{ROW}\n0 {DEVIATIONS[3:]}",
-            "a standard deviation is not above 0; the first row must be the means",
+            "a standard deviation is not above 0; expected the means in the first row",
         ),
         (f"{DEVIATIONS}\n{ROW}", "a standard deviation is not above 0"),
     ],
@@ -601,7 +601,7 @@ def test_npz_normalizers_at_fault_are_refused(refused, tmp_path):
     torch.save(dcase_tensors(), tmp_path / "n.pt")
     mean, std = statistics()
     np.savez(tmp_path / "a.npz", mean=mean)
-    refused("a.npz: expected arrays named mean and std in it", normalizer="a.npz")
+    refused("a.npz: expected two arrays, named mean and std", normalizer="a.npz")
     np.savez(tmp_path / "a.npz", mean=mean[:3], std=std[:3])
     refused(
         "a.npz: the mean: expected 16 numbers, one per mel bin of the front end, found 3",
@@ -679,7 +679,7 @@ class Evil:
 )
 def test_a_missing_or_misshapen_tensor_of_talnet_is_named(refused, tmp_path, name):
     tensors = talnet_tensors()
-    whole, kind = tensors.pop(name), "n.pt: is not a talnet with linear pooling as published"
+    whole, kind = tensors.pop(name), "n.pt: is not a published talnet with linear pooling"
     shape = ", ".join(map(str, whole.shape))
     torch.save({"model": tensors}, tmp_path / "n.pt")
     refused(f"{kind}: it lacks the tensor '{name}' \\({shape},?\\)")
@@ -700,7 +700,7 @@ def test_a_missing_tensor_that_shows_the_size_is_named(refused, tmp_path, name, 
     del tensors[name]
     torch.save({"model": tensors}, tmp_path / "n.pt")
     refused(
-        f"n.pt: is not a talnet with linear pooling as published: it lacks the tensor '{name}' \\({shape}\\)"
+        f"n.pt: is not a published talnet with linear pooling: it lacks the tensor '{name}' \\({shape}\\)"
     )
 
 
@@ -710,7 +710,7 @@ def test_a_missing_tensor_that_shows_the_size_is_named(refused, tmp_path, name, 
 )
 def test_a_missing_or_misshapen_tensor_of_the_dcase_network_is_named(refused, tmp_path, name):
     tensors = dcase_tensors((32, 64, 128), attention=True)
-    whole, kind = tensors.pop(name), "n.pt: is not a dcase-crnn with attention pooling as published"
+    whole, kind = tensors.pop(name), "n.pt: is not a published dcase-crnn with attention pooling"
     torch.save({"model": tensors}, tmp_path / "n.pt")
     refused(f"{kind}: it lacks the tensor '{name}'")
     torch.save({"model": {**tensors, name: whole[..., 1:]}}, tmp_path / "n.pt")
@@ -738,7 +738,7 @@ def test_tensors_that_are_not_finite_are_named(refused, tmp_path, name, value):
     tensors = talnet_tensors()
     tensors[name].view(-1)[1] = value
     torch.save({"model": tensors}, tmp_path / "n.pt")
-    refused(f"n.pt: the tensor '{name}' holds numbers that are not finite")
+    refused(f"n.pt: the tensor '{name}' contains numbers that are not finite")
 
 
 @pytest.mark.parametrize(
@@ -758,7 +758,9 @@ def test_tensors_that_are_not_finite_are_named(refused, tmp_path, name, value):
 )
 def test_a_file_without_a_network_is_an_error(refused, tmp_path, content):
     torch.save(content, tmp_path / "n.pt")
-    refused("n.pt: holds no network: expected a dict of tensors, or one under the key 'model'")
+    refused(
+        "n.pt: contains no network; expected a dict of tensors, either directly or under the key 'model'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -784,7 +786,7 @@ def test_code_in_a_file_does_not_run(refused, tmp_path, monkeypatch):
     refused("n.pt: not a checkpoint, or a damaged one")
     (tmp_path / "n.pkl").write_bytes(pickle.dumps(Evil(), 2))
     torch.save(dcase_tensors(), "n.pt")
-    refused("n.pkl: expected two rows .*A pickle can run anybody's code", normalizer="n.pkl")
+    refused("n.pkl: expected two rows .*A pickle can run any code", normalizer="n.pkl")
     assert not (tmp_path / "evil").exists()
 
 
@@ -812,12 +814,10 @@ def test_odd_tensors_are_refused(refused, tmp_path, name, tensor):
 @pytest.mark.parametrize("make", [talnet_tensors, dcase_tensors])
 def test_a_pooling_that_the_tensors_contradict_is_refused(refused, tmp_path, make):
     torch.save(make(attention=True), tmp_path / "n.pt")
-    refused(
-        "with linear pooling as published: it has a tensor 'fc_att.weight'", "--pooling", "linear"
-    )
+    refused("with linear pooling: it has a tensor 'fc_att.weight'", "--pooling", "linear")
     torch.save(make(), tmp_path / "n.pt")
     refused(
-        "with attention pooling as published: it lacks the tensor 'fc_att.weight'",
+        "with attention pooling: it lacks the tensor 'fc_att.weight'",
         "--pooling",
         "attention",
     )
@@ -845,7 +845,7 @@ def test_existing_models_and_trainings_are_kept(imported, command, tmp_path, nam
     result = command()
     assert (
         result.exit_code == 1
-        and "model: holds a model, or the training of one; name another directory" in result.stderr
+        and "model: contains a model or a training run; name another directory" in result.stderr
     )
     assert before == {p: p.read_bytes() for p in (tmp_path / "model").iterdir()}
 

@@ -136,7 +136,7 @@ def test_features_of_another_front_end_are_refused(corpus, trained, tmp_path, ru
     assert (
         result.exit_code == 1
         and "made with another front end" in result.stderr
-        and "hop: 400 there, 500 here" in result.stderr
+        and "hop: 400 in the model, 500 in the features" in result.stderr
     )
     assert not (tmp_path / "s.h5").exists()
 

@@ -143,7 +143,7 @@ def test_import(tmp_path):
     assert (result.pooling, result.pooling_is_assumed) == (spec.pooling, True)
     assert result.num_classes == len(spec.labels) == 3
     assert result.num_parameters == sum(p.numel() for p in network.parameters())
-    with pytest.raises(InputError, match="holds a model"):
+    with pytest.raises(InputError, match="contains a model"):
         import_.run(options)
     other = dataclasses.replace(options, model_dir=str(tmp_path / "n"), pooling="linear")
     expected = dataclasses.replace(result, model_dir=tmp_path / "n", pooling_is_assumed=False)
@@ -152,7 +152,7 @@ def test_import(tmp_path):
 
 def test_export_without_onnx(tmp_path, monkeypatch):
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="needs the package onnx"):
+    with pytest.raises(InputError, match="the package onnx is not installed"):
         export.run(ExportOptions(tmp_path, tmp_path / "m.onnx"))
 
 
@@ -184,7 +184,7 @@ def test_download(tmp_path, monkeypatch):
 
 def test_balance_names_its_fault(small_set, tmp_path):
     options = BalanceOptions(small_set, tmp_path / "fit", small_set, num_valid=4)
-    with pytest.raises(InputError, match="two of them are one folder"):
+    with pytest.raises(InputError, match="two of these paths are the same folder"):
         balance.run(options)
     with pytest.raises(InputError, match="--num-valid 12: expected 1 to 11"):
         balance.run(dataclasses.replace(options, num_valid=12))

@@ -540,7 +540,10 @@ def test_the_frame_loss_is_the_mean_over_known_real_frames(corpus, tmp_path):
 
 def test_a_frame_loss_without_events_is_refused(corpus, tmp_path, run):
     result = run(*arguments(corpus, tmp_path / "m", "--set", "frame_loss_weight=1"))
-    assert result.exit_code == 1 and "has no events, which frame_loss_weight needs" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "has no events, which frame_loss_weight needs; add" in result.stderr
+    )
 
 
 AUGMENTED = [
@@ -826,7 +829,7 @@ def test_a_model_cannot_be_written_to_a_data_set(corpus, tmp_path, run):
     other = shutil.copytree(corpus / "valid", tmp_path / "other")
     before = sorted(p.name for p in other.iterdir())
     for folder, message in (
-        (other, "other: holds a data set; name another folder for the model"),
+        (other, "other: contains a data set; name another folder for the model"),
         (corpus / "valid", "valid: is an input of this command and would be overwritten"),
     ):
         result = run(*arguments(corpus, folder))

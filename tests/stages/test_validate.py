@@ -126,28 +126,28 @@ def test_an_error_of_audio(heard, tmp_path, make, message):
             16000,
             "are silent: all samples are equal: 'a b' (line 2)",
         ),
-        (tone(1.2), 16000, "are longer than clips.tsv says: 'a b' (line 2, 1.200 s, there 1 s)"),
-        (tone(0.8), 16000, "are shorter than clips.tsv says: 'a b' (line 2, 0.800 s, there 1 s)"),
+        (tone(1.2), 16000, "are longer than in clips.tsv: 'a b' (line 2, 1.200 s, expected 1 s)"),
+        (tone(0.8), 16000, "are shorter than in clips.tsv: 'a b' (line 2, 0.800 s, expected 1 s)"),
         (tone(0.05), 16000, "last less than 0.1 s: 'a b' (line 2, 0.050 s)"),
         (
             np.tile([0.5, -1], 8000),
             16000,
-            "are clipped, 0.1% or more of their samples at full scale: 'a b' (line 2, 50.0%)",
+            "are clipped: 0.1% or more of their samples are at full scale: 'a b' (line 2, 50.0%)",
         ),
         (
             np.stack([tone(), np.tile([0.5, 1], 8000)], 1),
             16000,
-            "are clipped, 0.1% or more of their samples at full scale: 'a b' (line 2, 25.0%)",
+            "are clipped: 0.1% or more of their samples are at full scale: 'a b' (line 2, 25.0%)",
         ),
         (
             np.tile([0.5, -32768], 8000),
             16000,
-            "far exceed full scale; only the level is wrong: 'a b' (line 2, peak 32768)",
+            "have a wrong level, with peaks far above full scale: 'a b' (line 2, peak 32768)",
         ),
         (
             tone(rate=8000),
             8000,
-            "have a rate below 16000 Hz, so that the upper mel bands are empty: 'a b' (line 2, 8000 Hz)",
+            "have a sample rate below 16000 Hz, so their upper mel bands are empty: 'a b' (line 2, 8000 Hz)",
         ),
     ],
 )
@@ -198,9 +198,9 @@ def test_every_error_has_a_line_and_every_kind_of_warning_one(run, many, jobs):
         assert line.startswith(f"error: {many}/clips.tsv:{61 - i}: '{i}.wav': ")
     assert [line.removeprefix(f"warning: {many}/clips.tsv:") for line in warnings] == [
         "51: 10 clips are silent: all samples are equal: '10.wav' (line 51), '11.wav' (line 50), '12.wav' (line 49) and 7 more",
-        "41: 20 clips are longer than clips.tsv says: '20.wav' (line 41, 2.000 s, there 1 s), '21.wav' (line 40, 2.000 s, there 1 s), "
-        "'22.wav' (line 39, 2.000 s, there 1 s) and 17 more",
-        "31: 10 clips have another sample rate than most clips, 16000 Hz: '30.wav' (line 31, 48000 Hz), '31.wav' (line 30, 48000 Hz), "
+        "41: 20 clips are longer than in clips.tsv: '20.wav' (line 41, 2.000 s, expected 1 s), '21.wav' (line 40, 2.000 s, expected 1 s), "
+        "'22.wav' (line 39, 2.000 s, expected 1 s) and 17 more",
+        "31: 10 clips do not have the most common sample rate, 16000 Hz: '30.wav' (line 31, 48000 Hz), '31.wav' (line 30, 48000 Hz), "
         "'32.wav' (line 29, 48000 Hz) and 7 more",
     ]
 
@@ -245,9 +245,9 @@ def test_duplicate_clips_of_a_set(run, tmp_path):
         [(n, "x") for n, _ in clips],
     )
     named = [
-        "4: 1 clips have the name of another, except for a Y, the extension or the digits: 'abcdefghijk_0.000_1.000.wav' (line 4, "
+        "4: 1 clips have the same name as another clip, except for a leading Y, the extension or the number of decimals: 'abcdefghijk_0.000_1.000.wav' (line 4, "
         "'Yabcdefghijk_0_1.flac')",
-        "3: 1 clips have the same sound file as another: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')",
+        "3: 1 clips have the same sound file as another clip: 'a.wav' (line 3, 'Yabcdefghijk_0_1.flac')",
     ]
     assert warnings_of(run("validate", data), data) == named
     assert [
@@ -256,7 +256,7 @@ def test_duplicate_clips_of_a_set(run, tmp_path):
         if "no audio" not in line and "silent" not in line
     ] == [
         *named,
-        "5: 1 clips sound exactly like another: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')",
+        "5: 1 clips have the same audio as another clip: 'b.wav' (line 5, 'Yabcdefghijk_0_1.flac')",
     ]
 
 
@@ -289,7 +289,7 @@ def test_what_sets_share(run, tmp_path):
         )
     train, test = tmp_path / "train", tmp_path / "test"
     by_name = [
-        f"2: 2 clips are in {train} too: 'abcdefghijk_0.000_1.000.wav' (line 2), 'x_2_3.wav' (line 5)",
+        f"2: 2 clips are also in {train}: 'abcdefghijk_0.000_1.000.wav' (line 2), 'x_2_3.wav' (line 5)",
         f"3: 2 clips are cut from a recording that also occurs in {train}: 'abcdefghijk_5.000_6.000.wav' (line 3), "
         "'x_4_5.wav' (line 6)",
     ]
@@ -299,7 +299,7 @@ def test_what_sets_share(run, tmp_path):
     assert warnings_of(run("validate", "--audio", train, test), test) == [
         silent,
         *by_name,
-        f"4: 1 clips sound exactly like one of {train}: 'new.wav' (line 4, 'z.wav')",
+        f"4: 1 clips have the same audio as a clip of {train}: 'new.wav' (line 4, 'z.wav')",
     ]
     assert warnings_of(run("validate", "--audio", test, test), test) == [silent] * 2
 
@@ -363,7 +363,7 @@ def test_what_grouped_sets_share(run, tmp_path, train, test, shared, groups):
             text = (folder / "clips.tsv").read_text()
             (folder / "clips.tsv").write_text(text.replace("duration", "duration\tgroup"))
     printed = run("validate", tmp_path / "train", tmp_path / "test").stdout.splitlines()
-    for what, clips in (("cut from a recording", shared), ("of a group", groups)):
+    for what, clips in (("cut from a recording", shared), ("in a group", groups)):
         told = [
             line
             for line in printed

@@ -1,4 +1,5 @@
 """One module for each command. Its function `run` takes options and returns a result.
 
-The modules may import `inspection` and the folders below it. They do not import each other.
+The modules may import `options`, but not each other. tests/test_layers.py lists the other packages
+that they may import.
 """

@@ -53,7 +53,7 @@ class AverageResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Member:
-    """The scores of one system, with their rows and columns for the N clips and K classes."""
+    """The scores of one system, and the rows and columns of the N clips and K classes in them."""
 
     scores: Scores
     columns: list[int]  # (K,), the column of each class
@@ -68,7 +68,7 @@ class _Ensemble:
     members: list[_Member]
     labels: list[str]
     filenames: list[str]
-    num_frames: Rows  # (N,), the number of frames that all systems have for each clip
+    num_frames: Rows  # (N,), the smallest number of frames that a system has for each clip
 
     @property
     def first(self) -> Scores:
@@ -83,9 +83,11 @@ class _Ensemble:
 
     @property
     def model(self) -> str:
-        """The fingerprint of the models and weights, regardless of their order.
+        """The fingerprint of the systems' models and of their weights in the mean.
 
-        For a single system, it is the fingerprint of the model.
+        It does not depend on the order of the systems.
+
+        For a single system, it is the fingerprint of the system's model.
         """
         models = [str(one.scores.attributes["model"]) for one in self.members]
         if len(models) == 1:
@@ -114,7 +116,10 @@ class _Ensemble:
         )
 
     def _mean(self, arrays: Sequence[Floats]) -> Floats:
-        """Return the weighted mean of arrays (T, K), padded with zeros to the longest array."""
+        """Return the weighted mean of arrays (T, K).
+
+        Shorter arrays are padded with zeros to the length of the longest array.
+        """
         out = np.zeros((max(map(len, arrays)), arrays[0].shape[1]))
         for one, array in zip(self.members, arrays):
             out[: len(array)] += one.weight * array
@@ -134,20 +139,20 @@ def _writes_file(output: Path) -> bool:
 def _check_output(score_paths: Sequence[Path], output: Path) -> None:
     """Raise InputError if the output exists and may be an input that was named last by mistake.
 
-    A score file must be a mean. A folder must contain only tables of scores. It must not exist if
-    the only source is a folder.
+    An existing score file must be a mean. An existing folder must contain only tables of scores. If
+    the only input is a folder, no folder is overwritten.
     """
     if not _writes_file(output):
         score_folders.check_overwrite(output)
         if output.is_dir() and len(score_paths) == 1 and score_paths[0].is_dir():
             raise InputError(
-                f"{output}: exists already, and {score_paths[0]} alone has no mean; name the "
-                "output last"
+                f"{output}: exists already, and the only input is {score_paths[0]}; if both are "
+                "inputs, name the output after them; otherwise name a folder that does not exist"
             )
     elif output.is_file() and "average_of" not in _open(output).attributes:
         raise InputError(
-            f"{output}: holds scores that are not an average, so it is not overwritten; name "
-            "another output, or remove it"
+            f"{output}: contains scores that are not an average, so it is not overwritten; name "
+            "another output, or remove this file"
         )
 
 
@@ -171,24 +176,24 @@ def _common_labels(sources: Sequence[Scores]) -> list[str]:
     for source in sources[1:]:
         if source.labels != labels:
             odd = sorted(set(source.labels) ^ set(labels))
-            detail = f"in one of them only: {tables.first(odd)}" if odd else "in another order"
+            detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
             raise InputError(
-                f"{source.path}: its classes are not those of {sources[0].path}, {detail}; "
-                "--labels FILE chooses and orders the classes"
+                f"{source.path}: its classes differ from those of {sources[0].path} ({detail}); "
+                "choose classes and their order with --labels FILE"
             )
     return labels
 
 
 def _full_key(name: str) -> str:
-    """Return the key of a clip. Unlike `clip_key`, keep the extensions of recordings."""
+    """Return the `youtube_key` of a name. If there is none, return the name with its extension."""
     key: str = youtube_key(name) or name
     return key
 
 
 def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
-    """Return `clip_key`, or `_full_key` if names in a source differ only in their extension.
+    """Return `clip_key`, or `_full_key` if two clips of a source have the same `clip_key`.
 
-    Raises InputError if two names in a source have the same full key.
+    Raises InputError if two clips of a source also have the same `_full_key`.
     """
     if all(len(set(map(clip_key, source.filenames.tolist()))) == len(source) for source in sources):
         key_of: Callable[[str], str] = clip_key
@@ -199,14 +204,14 @@ def _key_function(sources: Sequence[Scores]) -> Callable[[str], str]:
             other = names.setdefault(_full_key(name), name)
             if other != name:
                 raise InputError(
-                    f"{source.path}: holds a clip under two names, {other!r} and {name!r}; "
+                    f"{source.path}: contains a clip under two names, {other!r} and {name!r}; "
                     "remove one of them"
                 )
     return _full_key
 
 
 def _rows(sources: Sequence[Scores]) -> list[Rows]:
-    """Return the rows (N,) of each source, sorted by the file names of the first source.
+    """Return the rows (N,) of the clips in each source, sorted by file names of the first source.
 
     Raises InputError if the sources have different clips.
     """
@@ -219,8 +224,8 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
         missing, odd = [key for key in keys if key not in rows], sorted(set(rows) - set(keys))
         if missing or odd:
             raise InputError(
-                f"{source.path}: its clips are not those of {sources[0].path}"
-                + (f"; {len(missing)} missing here: {tables.first(missing)}" if missing else "")
+                f"{source.path}: its clips differ from those of {sources[0].path}"
+                + (f"; {len(missing)} missing: {tables.first(missing)}" if missing else "")
                 + (f"; {len(odd)} unexpected: {tables.first(odd)}" if odd else "")
             )
         found.append(np.array([rows[key] for key in keys]))
@@ -228,16 +233,17 @@ def _rows(sources: Sequence[Scores]) -> list[Rows]:
 
 
 def _common_frames(sources: Sequence[Scores], rows: Sequence[Rows]) -> Rows:
-    """Return the number of frames (N,) that all sources have of each clip.
+    """Return the smallest number of frames (N,) that a source has for each clip.
 
-    Sources may have different numbers of frames after the end of a clip. Raises InputError if the
-    sources differ in other frames, in the duration of clips, or in the length of frames.
+    A source may have additional frames after the end of a clip. Raises InputError if a source lacks
+    frames before the end of a clip that another source has, if only some sources have frame scores,
+    or if the sources differ in the duration of clips or the length of frames.
     """
     has_frames = [source.has("frame") for source in sources]
     if any(has_frames) != all(has_frames):
         without, other = sources[has_frames.index(False)], sources[has_frames.index(True)]
         raise InputError(
-            f"{without.path}: holds no frame scores, and {other.path} does; predict without "
+            f"{without.path}: contains no frame scores, but {other.path} does; run predict without "
             "--no-frames"
         )
     one, durations = sources[0], sources[0].durations[rows[0]]
@@ -263,15 +269,17 @@ def _check_resolution(source: Scores, other: Scores, most_frames: int) -> None:
     drift = difference * most_frames
     if difference > 1e-3 * other.seconds_per_frame or drift > score_tables.ROUNDING_SECONDS:
         raise InputError(
-            f"{source.path}: its frames are {source.seconds_per_frame:g} s long, those of "
-            f"{other.path} {other.seconds_per_frame:g} s; only equal frames can be averaged"
+            f"{source.path}: its frames last {source.seconds_per_frame:g} s, but those of "
+            f"{other.path} last {other.seconds_per_frame:g} s; average only scores whose frames "
+            "have the same length"
         )
 
 
 def _unlike(source: Scores, row: int, found: str) -> InputError:
     name = str(source.filenames[row])
     return InputError(
-        f"{source.path}: {name!r} {found}, unlike in the other scores; are they of the same audio?"
+        f"{source.path}: {name!r} {found}, which differs from the other inputs; average only "
+        "scores of the same audio"
     )
 
 
@@ -326,7 +334,7 @@ def _write_file(output: Path, ensemble: _Ensemble) -> int:
 
 
 def _common_attribute(sources: Sequence[Scores], key: str) -> str:
-    """Return an attribute if all sources that have it agree. Otherwise return ""."""
+    """Return the value of an attribute if it is the same in all sources that have it, else ""."""
     values = {str(source.attributes.get(key, "")) for source in sources} - {""}
     return values.pop() if len(values) == 1 else ""
 
@@ -335,7 +343,7 @@ def _write_folder(output: Path, ensemble: _Ensemble) -> int:
     """Write the mean as a folder of frame scores. Return the number of clips in it."""
     if not ensemble.first.has("frame"):
         raise InputError(
-            f"{ensemble.first.path}: holds no frame scores, which a folder of tables is made of; "
+            f"{ensemble.first.path}: contains no frame scores, which a folder of tables needs; run "
             "predict without --no-frames, or name an output that ends in .h5"
         )
     durations = ensemble.durations
@@ -357,8 +365,8 @@ def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
     if len(weights) != num_systems or not total:
         found = ",".join(f"{weight:g}" for weight in weights)
         raise InputError(
-            f"--weights {found}: expected {num_systems} numbers, one for each of the scores, not "
-            "all of them 0"
+            f"--weights {found}: expected {num_systems} numbers, one for each input, with at least "
+            "one above 0"
         )
     return [weight / total for weight in weights]
 
@@ -366,10 +374,12 @@ def _shares(weights: Sequence[float] | None, num_systems: int) -> list[float]:
 def run(options: AverageOptions) -> AverageResult:
     """Write the mean of the scores of several systems, or convert the scores of one system.
 
+    For example, a score file is converted to a folder of frame scores.
+
     Parameters
     ----------
     options : AverageOptions
-        The inputs, the output, and the weights and classes.
+        The inputs, the output and the settings.
 
     Returns
     -------
@@ -378,8 +388,8 @@ def run(options: AverageOptions) -> AverageResult:
     Raises
     ------
     InputError
-        If an input is wrong, if the scores differ in clips, classes or frames, or if the output
-        exists and is not a mean.
+        If an input is wrong, if the inputs differ in clips, classes or frames, or if the output
+        exists and must not be overwritten.
     """
     weights = _shares(options.weights, len(options.scores))
     output, paths = Path(options.output), [Path(path) for path in options.scores]

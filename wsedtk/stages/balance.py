@@ -29,11 +29,12 @@ class ClassCounts(NamedTuple):
     label : str
         The class.
     num_clips, num_fit, num_valid : int
-        Number of its clips in the whole set, in the fit set and in the validation set.
+        Number of clips of the class in the whole set, the fit set and the validation set.
     num_sources : int
-        Number of sources that its clips come from.
+        Number of sources that the clips of the class come from.
     is_exhausted : bool
-        Whether the class was due for another held-out clip, but no clip was left.
+        Whether the class got no clip in one of its turns, because no further source could be held
+        out. `split` explains the turns.
     """
 
     label: str
@@ -68,7 +69,10 @@ class BalanceResult:
 
 
 class Split(NamedTuple):
-    """Masks (N,) of the fit set and the validation set, and the indices of exhausted classes."""
+    """Masks (N,) of the fit set and the validation set, and the indices of exhausted classes.
+
+    `ClassCounts.is_exhausted` explains which classes are exhausted.
+    """
 
     fit: Booleans
     valid: Booleans
@@ -76,10 +80,10 @@ class Split(NamedTuple):
 
 
 class _Drawing:
-    """The clips of each class in random order.
+    """A random order of the clips of each class, from which clips are drawn.
 
-    Clips of sources that are already held out come first. Clips without tags count as one more
-    class.
+    Clips of sources that are already held out come first. Clips without tags are treated as an
+    additional class.
     """
 
     def __init__(self, dataset: DataSet, sources: Indices, rng: np.random.Generator) -> None:
@@ -91,20 +95,20 @@ class _Drawing:
         # The clips of source s are members[starts[s] : starts[s + 1]].
         self.members = np.argsort(sources, kind="stable")
         self.starts = np.cumsum(np.append(0, np.bincount(sources)))
-        # Number of clips of each class in sources that are not held out. At least half remain.
+        # For each class, the number of clips in sources that are not held out.
         self.left_to_fit = np.array([len(members) for members in clips])
-        self.least_to_fit = (self.left_to_fit + 1) // 2
-        self.is_open = np.zeros(len(self.starts) - 1, bool)
+        self.least_to_fit = (self.left_to_fit + 1) // 2  # at least half of the clips
+        self.is_open = np.zeros(len(self.starts) - 1, bool)  # whether each source is held out
 
     def classes_of(self, clip: int) -> list[int]:
-        """Return the classes of a clip."""
+        """Return the classes of a clip. A clip without tags has only the additional class."""
         tags: list[int] = self.dataset.tags_of(clip).tolist()
         return tags or [len(self.dataset.labels)]
 
     def draw(self, label: int, is_taken: Booleans) -> int | None:
-        """Return a clip of the class that is not taken yet, and hold out its source.
+        """Return a clip that has the class and is not taken yet. Hold out the source of the clip.
 
-        Return None if no further source can be held out.
+        Return None if there is no such clip whose source can be held out.
         """
         while self.opened[label]:
             clip = self.opened[label].pop()
@@ -118,7 +122,10 @@ class _Drawing:
         return None
 
     def _open(self, source: np.int64) -> bool:
-        """Hold out a source if enough clips of each class remain. Return whether it was done."""
+        """Hold out a source if enough clips of each class remain for training.
+
+        Return whether the source was held out.
+        """
         if self.is_open[source]:
             return False
         members = self.members[self.starts[source] : self.starts[source + 1]].tolist()
@@ -136,13 +143,14 @@ class _Drawing:
 def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
     """Choose a balanced set of clips to hold out.
 
-    Clips are held out in turns, until there are `num_valid`. In turn t, each class with fewer than
-    t held-out clips gets one more clip. The rarest class comes first. At least half of each class
-    remains for training. Clips without tags are held out in proportion to their number in the set,
-    and at least half of them remain too.
+    Clips are held out in turns, until `num_valid` clips are held out. In turn t, each class with
+    fewer than t held-out clips gets one more clip. The rarest class comes first. At least half of
+    the clips of each class remain for training. Clips without tags are held out in proportion to
+    their number in the set. At least half of the clips without tags also remain for training.
 
-    Clips of one source (`clip_sets.sources`) are never in both parts. If a source is held out, its
-    clips that were not chosen are in neither part.
+    The fit set and the validation set never contain clips of the same source (see
+    `clip_sets.sources`). If a source is held out, and some of its clips are not chosen for the
+    validation set, these clips are in neither set.
 
     Source: Wang, Li & Metze (2019, section 3.1). They hold out 1,142 of the 51,172 clips of DCASE
     2017 in this way.
@@ -189,7 +197,7 @@ def split(dataset: DataSet, num_valid: int, seed: int) -> Split:
 
 
 def _sources_per_class(dataset: DataSet) -> list[int]:
-    """Return the number of sources of each class (K,)."""
+    """Return the number of sources of the clips of each class (K,)."""
     (sources,) = clip_sets.sources(dataset)
     pairs = np.unique(sources[dataset.tag_clip] * len(dataset.labels) + dataset.tag_label)
     counts: list[int] = np.bincount(
@@ -226,7 +234,7 @@ def run(options: BalanceOptions) -> BalanceResult:
     Raises
     ------
     InputError
-        If the set is wrong, a folder holds something else, or no clip can be held out.
+        If an input is wrong, a folder to write contains other data, or no clip can be held out.
 
     Examples
     --------
@@ -243,16 +251,17 @@ def run(options: BalanceOptions) -> BalanceResult:
         )
     if len({folder.resolve() for folder in (Path(data_set), fit_set, valid_set)}) < 3:
         raise InputError(
-            f"{data_set}, {fit_set}, {valid_set}: two of them are one folder; name three folders"
+            f"{data_set}, {fit_set}, {valid_set}: two of these paths are the same folder; name "
+            "three different folders"
         )
     for folder in (fit_set, valid_set):
         datadir.check_overwrite(folder, MADE_BY)
     found = split(dataset, num_valid, options.seed)
     if not found.valid.any():
         raise InputError(
-            f"{data_set}: no clip can be held out: every source recording holds more "
-            "than half of the clips of a class; a column `group` of clips.tsv can say "
-            "which clips are of one source"
+            f"{data_set}: no clip can be held out, because every source contains more than half of "
+            "the clips of a class; if the sources are wrong, define them in a column `group` of "
+            "clips.tsv"
         )
     fit, valid = dataset.select(found.fit), dataset.select(found.valid)
     for part, folder in ((fit, fit_set), (valid, valid_set)):

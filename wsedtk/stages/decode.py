@@ -28,7 +28,7 @@ class DecodeResult:
     out_dir : Path
         The decoded folder.
     mode : {"segment", "frame"}
-        Whether the events are from 1 s segments or from smoothed frames.
+        Whether the events were decoded from 1 s segments or from smoothed frames.
     num_clips, num_tags, num_events : int
         The numbers of clips, tags and events.
     """
@@ -52,10 +52,10 @@ def decode_all(
     point : OperatingPoint
         The thresholds and filters.
     mode : {"segment", "frame"}
-        Whether to decode 1 s segments or frames.
+        Whether to decode 1 s segments or smoothed frames.
     tags : (N, K) bool
-        The tags of each clip. If the operating point gates by tags, events of other classes
-        are dropped.
+        The tags of each clip. If `point.gate_by_tags` is set, events of classes without a tag are
+        dropped.
 
     Returns
     -------
@@ -84,8 +84,8 @@ def decode_all(
 def run(options: DecodeOptions) -> DecodeResult:
     """Turn scores into tags and events, with the thresholds and filters of an operating point.
 
-    The output folder gets clips.tsv, tags.tsv, events.tsv, info.yaml and a copy of the operating
-    point. Clips whose audio could not be read are listed in failed.tsv.
+    The files clips.tsv, tags.tsv, events.tsv and info.yaml and a copy of the operating point are
+    written to the output folder. Clips whose audio could not be read are listed in failed.tsv.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def run(options: DecodeOptions) -> DecodeResult:
     Raises
     ------
     InputError
-        If an input is missing or wrong, or if the operating point is for other classes or another
-        model.
+        If an input is missing or wrong, or if the operating point and the scores have different
+        classes or come from different models.
     """
     scores, point = ScoreFile(options.scores), operating_point.read(options.operating_point)
     model = provenance.known_model(scores.attributes)

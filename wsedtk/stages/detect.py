@@ -61,7 +61,7 @@ class RecordingResult:
     text : str
         The events in the output format, without the header.
     failure : str or None
-        The reason if the recording failed. `events` is then empty.
+        The reason why the recording failed. `events` is then empty. None if it did not fail.
     """
 
     path: Path
@@ -75,7 +75,7 @@ class RecordingResult:
 
 @dataclasses.dataclass(frozen=True)
 class DetectResult:
-    """The totals of a detection. `run` returns one.
+    """The totals over all recordings. `run` returns one.
 
     Attributes
     ----------
@@ -94,11 +94,11 @@ class DetectResult:
 
 
 class _Failed(Exception):
-    """A recording can't be used, or its output can't be written. The message says why."""
+    """A recording can't be used, or its output can't be written. The message gives the reason."""
 
 
 def _threshold(text: str) -> Threshold:
-    """Parse a threshold, such as "0.5" for all classes or "class=0.5" for one class.
+    """Parse a threshold: "0.5" for all classes, or "NAME=0.5" for the class NAME.
 
     Raises InputError if the text is not a threshold.
     """
@@ -127,7 +127,8 @@ def read_point(options: DetectOptions, fingerprint: str, labels: Sequence[str]) 
     Raises
     ------
     InputError
-        If the operating point is missing, wrong or of another model, or if a threshold is wrong.
+        If the operating point is missing or wrong, if it belongs to another model, or if a
+        threshold is wrong.
     """
     return event_finding.read_point(
         options.operating_point or Path(options.model_dir) / "operating_point.yaml",
@@ -152,9 +153,10 @@ class _Job:
     def result(
         self, source: Source, pieces: Iterable[Piece], show: Callable[[float], None]
     ) -> RecordingResult:
-        """Find the events in a score curve, and write its table and picture if options ask for it.
+        """Find the events in a score curve.
 
-        `show` is called with the number of seconds that have been processed.
+        A table and a picture of the scores are also written, if the options name folders for them.
+        `show` is called repeatedly with the number of seconds that have been processed.
         """
         labels, thresholds = self.finder.labels, self.finder.thresholds
         picture = None
@@ -185,14 +187,14 @@ class _Job:
 
     @contextlib.contextmanager
     def _table(self, source: Source) -> Iterator[score_tables.TableWriter | None]:
-        """Yield the writer of a recording's score table, or None if no table is written."""
+        """Yield the writer of the score table of a recording, or None if no table is written."""
         if self.scores is None:
             yield None
             return
         if unfit([source.name]) is not None:
             _LOG.warning(
-                f"detect: no table of scores of {source.name!r}: a clip's name can't hold a tab "
-                "or a line end; rename the recording"
+                f"detect: no table of scores is written for {source.name!r}, because its name "
+                "contains a tab or a line end; rename the recording"
             )
             yield None
             return
@@ -217,7 +219,10 @@ def _empty_result(source: Source, failure: str | None = None) -> RecordingResult
 
 @contextlib.contextmanager
 def _of_one_recording() -> Iterator[None]:
-    """If a file can't be written, fail this recording only, unless no file can be written."""
+    """Replace an InputError of the block by _Failed, so that only the current recording fails.
+
+    The InputError is not replaced if its cause is in `_NO_FILE_AT_ALL`.
+    """
     try:
         yield
     except InputError as error:
@@ -238,7 +243,10 @@ Write = Callable[[RecordingResult], None]
 
 @contextlib.contextmanager
 def _writing(form: formats.EventFormat, options: DetectOptions) -> Iterator[Write]:
-    """Yield a function that writes the events of a recording to the output file or folder."""
+    """Yield a function that writes the events of a recording to the output file or folder.
+
+    The function does nothing if the options name no output file or folder.
+    """
     if options.output_dir is not None:
         folder = Path(options.output_dir)
 
@@ -270,23 +278,24 @@ def _is_same(path: PathLike, other: PathLike) -> bool:
 def _check_outputs(
     form: formats.EventFormat, sources: Sequence[Source], options: DetectOptions
 ) -> None:
-    """Raise InputError if the outputs conflict, or if they can't hold the events."""
+    """Raise InputError if the outputs conflict, or if the output can't contain all events."""
     output, output_dir, scores = options.output, options.output_dir, options.scores
     if output is not None and output_dir is not None:
         raise InputError(
-            "--output is one file for all recordings, --output-dir one for each; give one of them"
+            "--output names one file for all recordings, --output-dir a folder with one file for "
+            "each recording; give only one of these options"
         )
     if output is not None and not str(output).endswith(form.suffix):
-        raise InputError(f"--output {output}: must have a name that ends in {form.suffix}")
+        raise InputError(f"--output {output}: expected a name that ends in {form.suffix}")
     if output_dir is not None and scores is not None and _is_same(output_dir, scores):
         raise InputError(
-            "--scores and --output-dir: found the same folder; expected two, one for tables of "
-            "scores and one for tables of events"
+            "--scores and --output-dir: found the same folder; expected two folders, one for "
+            "tables of scores and one for tables of events"
         )
     if output_dir is None and len(sources) > 1 and not form.holds_several:
         raise InputError(
-            "a file in this format holds the events of one recording; for several recordings or "
-            "channels, name a folder: --output-dir DIR"
+            "a file in this format can contain the events of only one recording; for several "
+            "recordings or channels, name a folder with --output-dir DIR"
         )
     _check_recordings_stay(form, sources, options)
 
@@ -300,11 +309,13 @@ def _check_recordings_stay(
     for folder, suffix in folders:
         if folder is not None:
             outputs += [Path(folder, f"{one.name}{suffix}") for one in sources]
-    written = set(map(os.path.realpath, outputs))  # unlike `resolve`, it takes links to themselves
+    # Unlike `Path.resolve`, realpath raises no error for a link that points to itself.
+    written = set(map(os.path.realpath, outputs))
     for one in sources if written else ():
         if os.path.realpath(one.path) in written:
             raise InputError(
-                f"{one.path}: is a recording, and an output would replace it; name another output"
+                f"{one.path}: is a recording, but an output would replace this file; name another "
+                "output"
             )
 
 
@@ -313,7 +324,7 @@ def _results(
 ) -> Generator[RecordingResult, None, None]:
     """Write and yield the result of each source.
 
-    `total` is the duration of all sources in seconds, or None if it is not known.
+    `total` is the total duration of the sources in seconds, or None if it is not known.
     """
     done = 0.0
     with progress_in_time("detect", total) as show:
@@ -333,7 +344,7 @@ def _results(
 
 
 def _prepare(options: DetectOptions, form: formats.EventFormat) -> _Job:
-    """Load the model, and read the classes, thresholds and filters to detect with."""
+    """Load the model, and read the classes to find, the thresholds and the filters."""
     with torch.random.fork_rng(devices=[]):  # building a network draws random weights
         spec, network, fingerprint = checkpoint.load_model(options.model_dir)
     names = class_lists.choose(options.classes, spec.labels, options.model_dir)
@@ -355,15 +366,15 @@ def run(
 ) -> DetectResult:
     """Find the events of recordings of any length.
 
-    Recordings that cannot be used are logged as warnings and skipped.
+    Recordings that cannot be used are skipped and logged as warnings.
 
     Parameters
     ----------
     options : DetectOptions
         The inputs, the outputs and the settings.
     on_recording : callable, optional
-        Called with the result of each recording as soon as it is known. A recording that failed
-        has a result too.
+        Called with the result of each recording as soon as the recording is finished. It is also
+        called for recordings that failed.
 
     Returns
     -------
@@ -372,8 +383,8 @@ def run(
     Raises
     ------
     InputError
-        If an input is missing or wrong, if an output can't hold the events, or if more recordings
-        fail than the options allow.
+        If an input is missing or wrong, if an output can't contain all events or can't be written,
+        or if more recordings fail than `max_failures` allows.
 
     Examples
     --------

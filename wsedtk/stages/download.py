@@ -1,6 +1,6 @@
-"""download: the audio of excerpts of YouTube videos, fetched by yt-dlp into one folder.
+"""download: clips that are excerpts of YouTube videos -> sound files in one folder.
 
-See `wsedtk.corpora.youtube_download` for the files of that folder.
+yt-dlp downloads the audio. `wsedtk.corpora.youtube_download` documents the files in the folder.
 """
 
 import contextlib
@@ -42,16 +42,16 @@ _CLIP = re.compile(r"[A-Za-z0-9_-]{11}_[0-9.]+_[0-9.]+\.wav")
 
 @dataclasses.dataclass(frozen=True)
 class DownloadPlan:
-    """The plan of a download. `plan` returns one.
+    """The downloads that `run` would start. `plan` returns one.
 
     Attributes
     ----------
     commands : tuple of list of str
-        The command line of each clip to fetch.
+        The command line of each clip to download.
     num_clips : int
         Number of clips of the data directories.
     num_dead : int
-        Number of clips of videos that are listed as dead.
+        Number of missing clips that are not tried because their videos are listed as dead.
     """
 
     commands: tuple[list[str], ...]
@@ -61,26 +61,26 @@ class DownloadPlan:
 
 @dataclasses.dataclass(frozen=True)
 class DownloadResult:
-    """The audio that was fetched. `run` returns one.
+    """The audio that was downloaded. `run` returns one.
 
     Attributes
     ----------
     audio_dir : Path
         The folder with the audio.
     failures : Path
-        The table of the clips that could not be fetched, with the reasons.
+        The table of the clips that could not be downloaded, with the reasons.
     num_clips : int
         Number of clips of the data directories.
     num_there : int
-        Number of clips whose audio existed before.
+        Number of clips whose audio existed before the run.
     fetched : tuple of str
-        The clips that were fetched.
+        The clips that were downloaded.
     dead : mapping of str to str
-        The reason for each clip of a dead video.
+        The missing clips of dead videos, with the reasons.
     left : tuple of str
-        The clips that the next run tries again.
+        The clips that the next run will try to download.
     stopped : str or None
-        The reason if not all clips were tried.
+        The reason why the run stopped early. None if it did not stop early.
     """
 
     audio_dir: Path
@@ -94,7 +94,7 @@ class DownloadResult:
 
 
 class _Order(NamedTuple):
-    """The clips to try, by video, and the reason for each clip of a dead video."""
+    """The clips to try, grouped by video, and the reason for each clip of a dead video."""
 
     videos: list[list[str]]
     dead: dict[str, str]
@@ -108,18 +108,19 @@ def find_program(name: str) -> str:
     InputError
         If the downloader or ffmpeg is missing. The message says how to install it.
     """
-    beside_python = os.path.dirname(sys.executable)  # if the environment is not activated
+    # The downloader is here if its Python environment is not activated.
+    beside_python = os.path.dirname(sys.executable)
     search_path = os.pathsep.join([os.environ.get("PATH", os.defpath), beside_python])
     found = shutil.which(name, path=search_path)
     if found is None:
         raise InputError(
-            f"{name}: no such program. The extra [download] of wsedtk brings yt-dlp, and so does "
-            "`pip install 'yt-dlp[default,deno]'`; --program names another one"
+            f"{name}: no such program; install yt-dlp with `pip install 'yt-dlp[default,deno]'` or "
+            "with the extra [download] of wsedtk, or name another program with --program"
         )
     if shutil.which("ffmpeg") is None:
         raise InputError(
-            "ffmpeg: no such program; yt-dlp cuts and converts with it. Install it: "
-            "`apt install ffmpeg`, `conda install ffmpeg`, or `brew install ffmpeg`"
+            "ffmpeg: no such program; yt-dlp needs it to cut and convert audio; install it with "
+            "`apt install ffmpeg`, `conda install ffmpeg` or `brew install ffmpeg`"
         )
     return os.path.abspath(found)
 
@@ -148,10 +149,11 @@ def read_clips(data_sets: Collection[PathLike]) -> list[str]:
 def _order(
     clips: Sequence[str], there: Collection[str], failures: Failures, retry_dead: bool
 ) -> _Order:
-    """Return the clips to try.
+    """Return the clips to try and the clips of dead videos. Neither includes clips in `there`.
 
-    Videos that never failed come first. The other videos follow, with the oldest failure first.
-    Therefore a run does not start with the videos that stopped the previous run.
+    Videos that never failed come first. The other videos follow in the order of their last failure,
+    with the oldest failure first. Therefore a run does not start with the videos that stopped the
+    previous run.
     """
     dead = {} if retry_dead else failures.dead_videos()
     missing = [clip for clip in clips if clip not in there]
@@ -172,15 +174,16 @@ class _Outcomes:
     Attributes
     ----------
     fetched : set of str
-        The clips that were fetched.
+        The clips that were downloaded.
     unexplained : dict of str to (str, float)
-        The reason of each unexplained failure, and its time by `time.monotonic`.
+        For each clip with an unexplained failure, the error message and the time of the failure
+        according to `time.monotonic`.
     proven : set of str
-        The clips of `unexplained` that failed before a successful download started.
+        The clips of `unexplained` that failed before the start of a download that succeeded.
     is_blocked : bool
         Whether the site refused a download.
     stopped : str or None
-        The reason if not all clips were tried.
+        The reason why the run stopped early. None if it did not stop early.
     """
 
     fetched: set[str] = dataclasses.field(default_factory=set)
@@ -193,7 +196,11 @@ class _Outcomes:
 def _try_all(
     outcomes: Iterator[Outcome], failures: Failures, description: str, num_clips: int
 ) -> _Outcomes:
-    """Download clips, and list failures. Unexplained failures are listed as `retry`."""
+    """Download clips, and list failures in failures.tsv as `dead` or `retry`.
+
+    Only failures with the status `dead` are listed as `dead`. Unexplained failures are listed as
+    `retry`.
+    """
     found, num_in_a_row = _Outcomes(), 0
     for outcome in progress(outcomes, description, num_clips):
         clip, status, reason, started = outcome
@@ -211,8 +218,8 @@ def _try_all(
             _LOG.info(f"download: {clip}: {reason}")
         if num_in_a_row == MAX_RETRIES_IN_A_ROW:
             found.stopped = (
-                f"stopped after {num_in_a_row} failures in a row: the network is down, or the "
-                "site blocks you"
+                f"stopped after {num_in_a_row} failures in a row; the network may be down, or the "
+                "site may block this computer"
             )
             break
     return found
@@ -224,10 +231,12 @@ def _list_dead(
     failures: Failures,
     ask_again: Callable[[str], str | None],
 ) -> None:
-    """List unexplained failures as `dead` if the site did not refuse all downloads.
+    """List clips with an unexplained failure as `dead` if the site still delivers other clips.
 
-    A failure is listed if no download was refused as `blocked`, and if a download that started
-    later succeeded. If no later download succeeded, one of the clips `known` is downloaded again.
+    A clip is listed if a download that started after its failure succeeded. If there are clips
+    without such a download, one of the clips `known` is downloaded again. If this download
+    succeeds, all unexplained failures are listed. If it fails, or if any download was refused as
+    `blocked`, no failure is listed.
     """
     again: str | None = "fetched"
     if found.unexplained.keys() - found.proven and known and not found.is_blocked:
@@ -245,7 +254,7 @@ def _clips_there(audio_dir: Path) -> set[str]:
 
 
 def plan(options: DownloadOptions) -> DownloadPlan:
-    """Return what `run` would do. Nothing is downloaded or written.
+    """Return the downloads that `run` would start. Nothing is downloaded or written.
 
     Raises
     ------
@@ -266,17 +275,17 @@ def plan(options: DownloadOptions) -> DownloadPlan:
 
 
 def run(options: DownloadOptions, *, stop_signals: StopSignals = unhandled) -> DownloadResult:
-    """Fetch the audio that is missing, as `wsedtk download` does.
+    """Download the audio that is missing, as `wsedtk download` does.
 
-    Clips that cannot be fetched are listed in AUDIO_DIR/failures.tsv.
+    Clips that cannot be downloaded are listed in AUDIO_DIR/failures.tsv.
 
     Parameters
     ----------
     options : DownloadOptions
         The data directories, the folder and the settings.
     stop_signals : callable, optional
-        Returns a context manager that yields a list. When the list gets the name of a signal, such
-        as "SIGTERM", the download stops. By default nothing stops it, and no signal is handled.
+        Returns a context manager that yields a list. When the name of a signal, such as "SIGTERM",
+        is appended to the list, the download stops. By default, no signal is handled.
 
     Returns
     -------
@@ -285,7 +294,7 @@ def run(options: DownloadOptions, *, stop_signals: StopSignals = unhandled) -> D
     Raises
     ------
     InputError
-        If an input is wrong, a program is missing, or another process downloads into the folder.
+        If an input is wrong, a program is missing, or another process is downloading to the folder.
 
     Examples
     --------
@@ -296,7 +305,7 @@ def run(options: DownloadOptions, *, stop_signals: StopSignals = unhandled) -> D
     clips, failures_path = read_clips(as_paths(options.data_sets)), audio_dir / "failures.tsv"
     program = find_program(options.program)
     with locking(audio_dir / ".lock"), stop_signals() as signals:
-        for folder in audio_dir.glob(f"{PARTS}*"):  # left by a run that was killed
+        for folder in audio_dir.glob(f"{PARTS}*"):  # incomplete files of a run that was killed
             shutil.rmtree(folder, ignore_errors=True)
         there, failures = _clips_there(audio_dir), Failures(failures_path)
         videos, dead = _order(clips, there, failures, options.retry_dead)

@@ -1,4 +1,4 @@
-"""export: a model directory -> one ONNX file, front end included."""
+"""export: a model directory -> one ONNX file that includes the front end."""
 
 import dataclasses
 import importlib.util
@@ -23,7 +23,7 @@ from wsedtk.stages.options.systems import ExportOptions
 _LOG = logging.getLogger(__name__)
 
 
-_TOLERANCE = 1e-3  # the largest accepted difference from the scores of torch
+_TOLERANCE = 1e-3  # the largest accepted difference between scores of onnxruntime and of torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ExportResult:
 def _metadata(
     spec: ModelSpec, seconds_per_frame: float, fingerprint: str, point: OperatingPoint | None
 ) -> dict[str, str]:
-    """Return the metadata of the file. Numbers, booleans and lists are JSON."""
+    """Return the metadata of the file. Numbers, booleans and lists are written as JSON."""
     metadata = {
         "labels": json.dumps(spec.labels),
         "sample_rate": json.dumps(spec.frontend_config().sample_rate),
@@ -72,7 +72,7 @@ def _metadata(
         metadata[name] = json.dumps(np.clip(getattr(point, name), -1, 2).tolist())
     filters = operating_point.frame_filters(point, seconds_per_frame)
     for name, frames in zip(("median_frames", "min_frames", "max_gap_frames"), filters):
-        least = 1 if name == "min_frames" else 0  # the shortest event is one frame
+        least = 1 if name == "min_frames" else 0  # an event lasts at least one frame
         metadata[name] = json.dumps(np.maximum(frames, least).tolist())
     metadata["mode"] = point.mode
     metadata["gate_by_tags"] = json.dumps(point.gate_by_tags)
@@ -81,11 +81,15 @@ def _metadata(
 
 
 def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> OperatingPoint | None:
-    """Read the model's operating point, if any. Raises InputError if it is of another model."""
+    """Read the model's operating point, or return None if there is no file.
+
+    Raises InputError if the operating point is wrong, or belongs to another model.
+    """
     path = Path(model_dir) / "operating_point.yaml"
     if not path.exists():
         _LOG.info(
-            f"{path}: no such file; the ONNX file has no thresholds (wsedtk tune writes them)"
+            f"{path}: no such file, so the ONNX file has no thresholds; to include thresholds, run "
+            "wsedtk tune before export"
         )
         return None
     point = operating_point.read(path)
@@ -96,7 +100,10 @@ def _read_point(model_dir: PathLike, spec: ModelSpec, fingerprint: str) -> Opera
 def _trace(
     graph: onnx_graph.Graph, network: str, description: str, metadata: dict[str, str]
 ) -> bytes:
-    """Return the ONNX file. Raises InputError if a user-defined network can't be traced."""
+    """Return the content of the ONNX file.
+
+    Raises InputError if a user-defined network can't be traced.
+    """
     try:
         content: bytes = onnx_graph.with_metadata(onnx_graph.trace(graph), description, metadata)
         return content
@@ -105,17 +112,20 @@ def _trace(
             raise
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise InputError(
-            f"network {network!r}: can't be exported to ONNX ({reason}); torch.onnx.export traces "
-            "its forward pass, which must consist of operations that ONNX has"
+            f"network {network!r}: can't be exported to ONNX ({reason}); use only operations that "
+            "torch.onnx.export supports in its forward pass"
         ) from None
 
 
 def _check(content: bytes, graph: onnx_graph.Graph, network: str) -> float:
-    """Return the largest difference from torch. Raises InputError if it exceeds _TOLERANCE."""
+    """Return the largest difference between scores of onnxruntime and of torch.
+
+    Raises InputError if the difference exceeds _TOLERANCE, or if onnxruntime can't run the graph.
+    """
     reason = ""
     try:
         difference: float = onnx_graph.difference(content, graph)
-    except Exception as error:  # the exceptions of onnxruntime have no common class
+    except Exception as error:  # the exceptions of onnxruntime have no common base class
         difference, reason = float("inf"), f" ({(str(error).splitlines() or [''])[0]})"
     if difference <= _TOLERANCE:
         return difference
@@ -124,16 +134,16 @@ def _check(content: bytes, graph: onnx_graph.Graph, network: str) -> float:
     elif difference < float("inf"):
         fault = f"differs from the network by {difference:.2g}"
     else:
-        fault = "gives other shapes than the network, or other than numbers,"
-    advice = "A std near 0 in model.yaml would magnify rounding so"
+        fault = "returns wrong shapes or values that are not finite"
+    advice = "a std near 0 in model.yaml can be the cause, because it magnifies rounding errors"
     if ":" in network:
         advice = (
-            "A forward pass may depend on its input's length through tensor operations alone, not "
-            "through Python's `if`, `int` or `range`"
+            "in the forward pass, use the length of the input only in tensor operations, not in "
+            "Python's `if`, `int` or `range`"
         )
     raise InputError(
-        f"network {network!r}: the graph {fault} on noise of other lengths than it was traced "
-        f"with{reason}; nothing is written. {advice}"
+        f"network {network!r}: the graph was traced with an input of one length; with noise of "
+        f"other lengths, it {fault}{reason}; no file is written; {advice}"
     )
 
 
@@ -152,12 +162,13 @@ def run(options: ExportOptions) -> ExportResult:
     Raises
     ------
     InputError
-        If the package onnx is missing, the model is wrong, or the graph differs from the network.
+        If the package onnx is missing, the model is wrong, the network can't be exported, or the
+        graph differs from the network.
     """
     if importlib.util.find_spec("onnx") is None:
         raise InputError(
-            "export: needs the package onnx, which is missing; in the checkout: pip install -c "
-            "constraints.txt '.[export]'"
+            "export: the package onnx is not installed; in the checkout of wsedtk, run pip install "
+            "-c constraints.txt '.[export]'"
         )
     spec, network, fingerprint = checkpoint.load_model(options.model_dir)
     frontend = spec.frontend_config()

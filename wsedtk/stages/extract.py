@@ -32,7 +32,8 @@ from wsedtk.stages.options.systems import ExtractOptions
 _LOG = logging.getLogger(__name__)
 
 
-# Worker processes are copies of one process that has imported these modules, which takes seconds.
+# The import of these modules takes seconds. Therefore one process imports them, and worker
+# processes are forked from this process.
 _PRELOADED = ("wsedtk.stages.extract",)
 
 
@@ -43,7 +44,7 @@ class ExtractResult:
     Attributes
     ----------
     feats : Path
-        The file that was written. With --shard, it is the shard.
+        The file that was written. If the options have a `shard`, it is the file of this shard.
     num_clips : int
         Number of clips with features.
     failed : mapping of str to str
@@ -73,7 +74,7 @@ class Clip(NamedTuple):
     remarks : sequence of str
         Warnings about the sound file.
     failure : str
-        The reason if the sound file could not be read.
+        The reason why the sound file could not be read, or "".
     """
 
     values: Floats | None
@@ -88,7 +89,7 @@ def _frontend(frontend_config: FrontendConfig, device: torch.device | str = "cpu
 
 
 def most_frames(frontend_config: FrontendConfig, max_seconds: float) -> int:
-    """Return the number of frames of a clip of `max_seconds`."""
+    """Return the number of frames of a clip that lasts `max_seconds`, at least 1."""
     return max(1, round(max_seconds * frontend_config.sample_rate) // frontend_config.hop)
 
 
@@ -104,28 +105,29 @@ def clip_samples(
     max_seconds : float
         The longest duration in seconds that a clip may have.
     crop : bool
-        Whether to cut longer clips. Otherwise they fail.
+        Whether to cut clips that are longer than `max_seconds`. Otherwise these clips fail.
     path : path-like
         The sound file, or "" for a clip without audio, which fails.
 
     Returns
     -------
     Clip
-        With samples (S,).
+        Its `values` are the samples (S,), or None if the clip failed.
     """
     remarks: list[str] = []
     try:
         if not path:
             raise InputError("no audio: its path in clips.tsv is empty")
-        # The end of a resampled signal depends on later samples: read a second more than needed.
+        # The end of a resampled signal depends on later samples. Therefore at least one second more
+        # than necessary is read.
         longest = max_seconds + 2 * frontend_config.seconds_per_frame + 1
         samples, rate = audio_files.read(path, frontend_config.sample_rate, longest, remarks)
         if frontend_config.num_frames(len(samples)) > most_frames(frontend_config, max_seconds):
             if not crop:
                 raise InputError(
                     f"{path}: lasts {audio_files.info(path).duration:.3f} s, longer than "
-                    f"{max_seconds:g} s; --crop keeps its beginning, --max-seconds takes longer "
-                    "clips"
+                    f"{max_seconds:g} s; cut it with --crop, or accept longer clips with "
+                    "--max-seconds"
                 )
             samples = samples[: round(max_seconds * rate)]
         return Clip(samples, len(samples) / rate, remarks)
@@ -136,7 +138,7 @@ def clip_samples(
 def clip_features(
     frontend_config: FrontendConfig, max_seconds: float, crop: bool, path: PathLike
 ) -> Clip:
-    """Compute the features (T, F) of a sound file. See `clip_samples` for the parameters."""
+    """Compute the features (T, F) of a sound file. `clip_samples` documents the parameters."""
     clip = clip_samples(frontend_config, max_seconds, crop, path)
     if clip.values is None:
         return clip
@@ -150,14 +152,16 @@ def _warn_of_failure(name: str, reason: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """How the features of a clip are computed.
+    """The functions that compute the features of a clip.
 
     Attributes
     ----------
     in_worker : callable
-        The function that a worker process calls with the path of a sound file.
+        The function that a worker process calls with the path of a sound file. It returns a Clip
+        with features or with samples.
     on_device : callable, optional
-        The function that this process then applies to the samples, if the worker returns samples.
+        The function with which the main process computes features from samples. None if `in_worker`
+        returns features.
     """
 
     in_worker: Callable[[str], Clip]
@@ -190,7 +194,7 @@ def _work(
 def _results(
     parts: Parts, work: _Work, jobs: int, description: str
 ) -> Generator[Extracted | Failed, None, None]:
-    """Yield the result of each clip that is missing."""
+    """Compute the features of the clips that are in no part yet, and yield one result per clip."""
     clips = parts.missing()
     with mapping(jobs, _PRELOADED) as spread:
         computed = zip(clips.tolist(), spread(work.in_worker, map(str, parts.dataset.paths[clips])))
@@ -208,12 +212,14 @@ def _results(
 
 
 def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, str]:
-    """Write the parts that are missing. Return the reasons for the clips that failed."""
+    """Write the parts that are missing. Return the reason for each clip that failed, by name."""
     dataset, feats = parts.dataset, parts.output
     parts.find(work.can_be_read)
     num_there = len(dataset) - len(parts.missing())
     if num_there:
-        _LOG.info(f"extract: {num_there} of {len(dataset)} clips of {feats} are there from before")
+        _LOG.info(
+            f"extract: {num_there} of {len(dataset)} clips of {feats} are kept from an earlier run"
+        )
     for name, reason in parts.failed().items():
         _warn_of_failure(name, reason)
     with contextlib.closing(_results(parts, work, options.jobs, f"extract {feats}")) as results:
@@ -232,12 +238,13 @@ def _extract(parts: Parts, work: _Work, options: ExtractOptions) -> dict[str, st
 def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> ExtractResult:
     """Compute the features of a set, as `wsedtk extract` does.
 
-    `jobs` processes decode and resample the audio. If the device is a CPU, they also compute the
-    features. Otherwise this process computes the features. Clips that cannot be read are logged as
-    warnings and listed in the file.
+    The audio is decoded and resampled in `jobs` processes. On a CPU, these processes also compute
+    the features. On other devices, the main process computes the features. Clips that cannot be
+    read are logged as warnings and listed in the feature file.
 
-    If the work is interrupted or fails, the finished clips are kept beside the file, except for
-    those of the last 20 seconds. The next call with the same options resumes the work.
+    If the work is interrupted or fails, the features of the finished clips are kept in a hidden
+    folder beside the feature file, except for those of the last 20 seconds. The next call with the
+    same options resumes the work.
 
     Parameters
     ----------
@@ -255,7 +262,7 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     Raises
     ------
     InputError
-        If an input is wrong, or too many clips cannot be read. No file is written then.
+        If an input is wrong, or too many clips cannot be read. The feature file is not written.
     NotFinished
         If a signal of `stop_signals` stopped the work, or a part of the file was damaged.
 
@@ -270,7 +277,7 @@ def run(options: ExtractOptions, *, stop_signals: StopSignals = unhandled) -> Ex
     if padded is not None and padded > options.max_seconds:
         raise InputError(
             f"{options.config}: pad_to_seconds {padded:g} is longer than "
-            f"--max-seconds {options.max_seconds:g}"
+            f"--max-seconds {options.max_seconds:g}; increase --max-seconds"
         )
     made = {
         "data_fingerprint": dataset.fingerprint(),

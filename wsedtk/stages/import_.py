@@ -1,6 +1,8 @@
 """import: the published weights of Wang, Li & Metze's networks -> a model directory.
 
-The weights are the checkpoints of cmu-thesis. F mel bins.
+The weights are the checkpoints of the GitHub repository cmu-thesis.
+
+F mel bins.
 """
 
 import dataclasses
@@ -75,7 +77,7 @@ class Recognised(NamedTuple):
 
 
 def _parse_normalizer(content: bytes) -> Normalizer:
-    """Return the two rows of an npz or text file. A damaged file may raise any exception."""
+    """Parse the content of an npz or text file. Damaged content may raise any exception."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # numpy only warns if a text has no numbers
         if content[:2] == b"PK":
@@ -90,7 +92,7 @@ def _parse_normalizer(content: bytes) -> Normalizer:
 
 
 def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
-    """Read the statistics of the mel bins.
+    """Read the mean and the standard deviation of each mel bin.
 
     Parameters
     ----------
@@ -112,13 +114,13 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
     try:
         mean, std = _parse_normalizer(content)
     except KeyError:
-        raise InputError(f"{path}: expected arrays named mean and std in it") from None
+        raise InputError(f"{path}: expected two arrays, named mean and std") from None
     except Exception:  # damaged files may raise any exception
         advice = ""
         if path.suffix == ".pkl" or content[:1] in (b"\x80", b"(", b"c"):
             advice = (
-                " A pickle can run anybody's code and is not read here; if you trust it, convert "
-                f"it:\n    {_CONVERT}"
+                " A pickle can run any code, so wsedtk does not read it; if you trust the file, "
+                f"convert it with:\n    {_CONVERT}"
             )
         raise InputError(
             f"{path}: expected two rows of numbers, the mean and the standard deviation of each "
@@ -131,20 +133,24 @@ def read_normalizer(path: PathLike, num_mels: int) -> Normalizer:
                 f"end, found {values.size}"
             )
         if not np.isfinite(values).all():
-            raise InputError(f"{path}: the {name} holds numbers that are not finite")
+            raise InputError(f"{path}: the {name} contains numbers that are not finite")
     if not (std > 0).all():
         raise InputError(
-            f"{path}: a standard deviation is not above 0; the first row must be the means, the "
-            "second the deviations"
+            f"{path}: a standard deviation is not above 0; expected the means in the first row and "
+            "the standard deviations in the second row"
         )
     return Normalizer(mean, std)
 
 
 def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
-    """Raise InputError unless a tensor is an array of finite floating-point numbers."""
+    """Raise InputError unless a tensor is an array of finite floating-point numbers.
+
+    The batch counters of batch normalisation may be integers. The variances of batch normalisation
+    must not be negative.
+    """
     if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
         raise InputError(
-            f"{path}: the tensor {name!r} holds {tensor.dtype}, not floating-point numbers"
+            f"{path}: the tensor {name!r} contains {tensor.dtype}, expected floating-point numbers"
         )
     if (
         tensor.is_quantized
@@ -153,23 +159,27 @@ def _check_tensor(path: PathLike, name: str, tensor: torch.Tensor) -> None:
         or tensor.is_complex()
         or tensor.numel() == 0
     ):
-        raise InputError(f"{path}: the tensor {name!r} is not a plain array of numbers")
+        raise InputError(
+            f"{path}: the tensor {name!r} is empty, sparse, quantized or complex; expected a plain "
+            "array of real numbers"
+        )
     is_negative = name.endswith(".running_var") and bool((tensor < 0).any())
     if is_negative or not torch.isfinite(tensor).all():
         raise InputError(
-            f"{path}: the tensor {name!r} holds numbers that are not finite, or negative variances"
+            f"{path}: the tensor {name!r} contains numbers that are not finite, or negative "
+            "variances"
         )
 
 
 def read_tensors(path: PathLike) -> Tensors:
     """Read the tensors of a checkpoint, by name.
 
-    The file holds a dict of tensors, either directly or under the key `model`.
+    The file contains a dict of tensors, either directly or under the key `model`.
 
     Raises
     ------
     InputError
-        If the file holds no tensors, or tensors with invalid numbers.
+        If the file cannot be read, contains no tensors, or contains tensors with invalid numbers.
     """
     content = checkpoint.load_checkpoint(path)
     tensors = content.get("model", content) if isinstance(content, dict) else None
@@ -179,9 +189,10 @@ def read_tensors(path: PathLike) -> Tensors:
         or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values())
     ):
         raise InputError(
-            f"{path}: holds no network: expected a dict of tensors, or one under the key 'model'"
+            f"{path}: contains no network; expected a dict of tensors, either directly or under "
+            "the key 'model'"
         )
-    # DataParallel adds the prefix.
+    # torch.nn.DataParallel adds the prefix.
     tensors = {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
         _check_tensor(path, name, tensor)
@@ -189,15 +200,15 @@ def read_tensors(path: PathLike) -> Tensors:
 
 
 def _size(tensors: Mapping[str, torch.Tensor], name: str, axis: int, default: int) -> int:
-    """Return the size of an axis of a tensor, or the default if there is no such axis."""
+    """Return the size of an axis of a tensor, or the default if the tensor or axis is missing."""
     tensor = tensors.get(name)
     return tensor.shape[axis] if tensor is not None and tensor.dim() > axis else default
 
 
 def recognise(tensors: Mapping[str, torch.Tensor], num_mels: int) -> Recognised:
-    """Return the network that tensors belong to, and its options.
+    """Return the network that tensors belong to, and the options of the network.
 
-    If the tensors do not determine a size, the published size is used.
+    If the tensors do not determine the size of a layer, the published size is used.
 
     Parameters
     ----------
@@ -211,7 +222,7 @@ def recognise(tensors: Mapping[str, torch.Tensor], num_mels: int) -> Recognised:
         embedding_size = _size(tensors, "gru.weight_ih_l0", 1, 1024)
         num_convs = max(numbers)
         num_channels = _size(tensors, f"conv{num_convs}.conv.weight", 0, 512)
-        num_bins = max(1, embedding_size // num_channels)  # after all pooling layers
+        num_bins = max(1, embedding_size // num_channels)  # mel bins after all pooling layers
         options = {
             "num_mels": num_mels,
             "embedding_size": embedding_size,
@@ -238,10 +249,10 @@ def _pooling(tensors: Mapping[str, torch.Tensor], wanted: str | None) -> tuple[s
 
 
 def _load_weights(network: torch.nn.Module, tensors: Tensors, message: str) -> None:
-    """Copy published tensors into a network. Raises InputError if they do not fit."""
+    """Copy published tensors into a network. Raises InputError if the tensors do not fit."""
     expected = {name.removeprefix("head."): tensor for name, tensor in network.state_dict().items()}
     for name in expected:
-        if name.endswith(".num_batches_tracked"):  # old releases of torch did not save it
+        if name.endswith(".num_batches_tracked"):  # old releases of torch did not save this tensor
             tensors.setdefault(name, expected[name])
     checkpoint.check_tensors(tensors, expected, message)
     network.load_state_dict(
@@ -264,13 +275,14 @@ def run(options: ImportOptions) -> ImportResult:
     Raises
     ------
     InputError
-        If an input is wrong, the inputs do not fit each other, or the directory holds a model.
+        If an input is wrong, the inputs do not fit each other, or the model directory already
+        contains a model or a training run.
     """
     source, model_dir = options.checkpoint, Path(options.model_dir)
     if (model_dir / "model.yaml").exists() or (model_dir / "config.yaml").exists():
         raise InputError(
-            f"{model_dir}: holds a model, or the training of one; name another directory, or "
-            "remove it"
+            f"{model_dir}: contains a model or a training run; name another directory, or remove "
+            "this directory"
         )
     frontend = config.load(FrontendConfig, options.frontend)
     labels = tuple(datadir.read_labels(Path(options.labels)))
@@ -306,7 +318,7 @@ def run(options: ImportOptions) -> ImportResult:
             f"{num_outputs} outputs"
         )
     _load_weights(
-        network, tensors, f"{source}: is not a {network_name} with {pooling} pooling as published"
+        network, tensors, f"{source}: is not a published {network_name} with {pooling} pooling"
     )
     spec = dataclasses.replace(spec, trained={**spec.trained, **spec.size(network)})
     checkpoint.save_model(model_dir, spec, network.state_dict())

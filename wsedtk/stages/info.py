@@ -1,4 +1,7 @@
-"""info: any artefact -> its kind, origin, date, inputs and completeness."""
+"""info: files and folders -> their kind, origin, date, inputs and completeness.
+
+An artefact is a file or folder that wsedtk can describe, such as a model directory.
+"""
 
 import dataclasses
 
@@ -15,9 +18,9 @@ class InfoResult:
     Attributes
     ----------
     descriptions : tuple of About
-        A description of each known artefact. Its `faults` describe the damage.
+        One description for each artefact. The attribute `faults` of a description lists damage.
     errors : tuple of str
-        The reason for each path that has no description.
+        One message for each path that cannot be described.
     """
 
     descriptions: tuple[About, ...]
@@ -25,9 +28,9 @@ class InfoResult:
 
 
 def run(options: InfoOptions) -> InfoResult:
-    """Describe artefacts.
+    """Describe artefacts, as `wsedtk info` does.
 
-    Damaged and missing artefacts raise no exception: the result lists them.
+    If an artefact is damaged or missing, no exception is raised. The result lists the faults.
 
     Parameters
     ----------

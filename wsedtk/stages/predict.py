@@ -42,7 +42,7 @@ class PredictResult:
     seconds_per_frame : float
         The hop of the frame scores in seconds.
     failed : mapping of str to str
-        The reason for each clip without scores because its audio could not be read.
+        The clips whose audio could not be read, with the reasons. These clips have no scores.
     """
 
     scores: Path
@@ -54,7 +54,7 @@ class PredictResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """The clips to score, and the scores to write."""
+    """The model, the clips to score, and the settings of the scores to write."""
 
     runner: Runner
     features: FeatureStore
@@ -73,7 +73,7 @@ class _Job:
 
     @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of the arrays of one clip."""
+        """The shape of each array of one clip, by name."""
         num_classes, most_frames = len(self.columns), int(self.num_frames.max())
         last_centre = (2 * most_frames - 1) * self.samples_per_frame  # in half samples
         num_segments = last_centre // (2 * self.sample_rate) + 1
@@ -90,7 +90,10 @@ class _Job:
         return shapes
 
     def batches(self) -> Iterator[tuple[Integers, dict[str, npt.NDArray[np.number[Any]]]]]:
-        """Yield the positions (B,) of the clips of a batch, and their arrays by name."""
+        """Yield, for each batch, the positions (B,) of its clips in `rows`, and the arrays by name.
+
+        The first axis of each array has the length B.
+        """
         scored = network_runner.score(
             self.runner, self.features, self.rows, self.samples_per_frame, self.sample_rate
         )
@@ -117,23 +120,25 @@ def _check_frontend(features: FeatureStore, spec: ModelSpec, options: PredictOpt
     if features.frontend == spec.frontend:
         return
     differences = [
-        f"{key}: {spec.frontend.get(key)} there, {features.frontend.get(key)} here"
+        f"{key}: {spec.frontend.get(key)} in the model, "
+        f"{features.frontend.get(key)} in the features"
         for key in sorted({*spec.frontend, *features.frontend})
         if spec.frontend.get(key) != features.frontend.get(key)
     ]
     raise InputError(
-        f"{options.feats}: made with another front end ({features.fingerprint}) than "
-        f"{options.model_dir} was trained on ({config.fingerprint(spec.frontend)}): "
-        f"{'; '.join(differences)}"
+        f"{options.feats}: made with another front end ({features.fingerprint}) than that of "
+        f"{options.model_dir} ({config.fingerprint(spec.frontend)}): {'; '.join(differences)}; run "
+        "extract with the front end of the model"
     )
 
 
 def _choose_rows(
     features: FeatureStore, data_set: PathLike | None
 ) -> tuple[Integers, dict[str, str]]:
-    """Return the rows (N,) of the clips to score, by file name, and the reasons for failed clips.
+    """Return the rows (N,) of the clips to score, sorted by file name, and the failed clips.
 
-    `data_set` is the data directory with the clips to score. None selects all clips.
+    The failed clips are those whose audio could not be read, with the reasons. `data_set` is the
+    data directory with the clips to score. None selects all clips.
     """
     if data_set is None:
         return features.order, features.failed
@@ -170,7 +175,9 @@ def run(options: PredictOptions) -> PredictResult:
     _check_frontend(features, spec, options)
     rows, failed = _choose_rows(features, options.data_set)
     if not len(rows):
-        raise InputError(f"{options.feats}: no clips to score")
+        raise InputError(
+            f"{options.feats}: no clips to score; expected features of at least one clip"
+        )
     frontend = spec.frontend_config()
     device = network_runner.pick_device(options.device)
     job = _Job(

@@ -12,7 +12,7 @@ def run(corpus: str, options: object) -> PrepareResult:
     corpus : str
         The name of a built-in corpus, or `package.module:function` of a user-defined corpus.
     options : object
-        An instance of the dataclass that the corpus takes.
+        The options of the corpus: an instance of its options class.
 
     Returns
     -------
@@ -21,7 +21,8 @@ def run(corpus: str, options: object) -> PrepareResult:
     Raises
     ------
     InputError
-        If the corpus is unknown, if the options are for another corpus, or if an input is wrong.
+        If the corpus is unknown, if the options belong to another corpus, if an input is wrong, or
+        if the function of a user-defined corpus does not return a PrepareResult.
 
     Examples
     --------

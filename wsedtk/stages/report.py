@@ -60,10 +60,10 @@ class ReportResult:
 
 
 def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int:
-    """Add the sections of the set `name`, and return how many more sounds the page may hold.
+    """Add the sections of the set `name`, and return how many more sounds can be added to the page.
 
-    `group` contains the scored folders of the set. `sounds` is the number of sounds that the page
-    may hold before these sections are added.
+    `group` contains the scored folders of the set. `sounds` is the number of sounds that these
+    sections and later sections may add.
     """
     page.section(f"Set {name}: curves and thresholds")
     complete = [one for one in group if one.has_reference]
@@ -88,17 +88,17 @@ def _add_set(page: Page, name: str, group: Sequence[Scored], sounds: int) -> int
 
 
 def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> int:
-    """Add the section of clips of the set `name`. See `_add_set` for `sounds` and the result.
+    """Add the section on clips of the set `name`. `_add_set` documents `sounds` and the result.
 
     `drawn` contains the scored folders that have frame scores.
     """
     page.section(f"Set {name}: clips")
     systems = ""
     if len(drawn) > MAX_SYSTEMS:
-        systems = f"The first {MAX_SYSTEMS} of {len(drawn)} systems. "
+        systems = f"The first {MAX_SYSTEMS} of {len(drawn)} systems are shown. "
     page.add(
-        f'<p class="note">{systems}Dotted: thresholds. Attention: beside the largest weight of its '
-        "class in the clip. Hatched bars: the truth.</p>"
+        f'<p class="note">{systems}Dotted lines: thresholds. Attention weights are relative to the '
+        "largest weight of the class in the clip. Hatched bars: reference events.</p>"
     )
     clips = ClipPages(drawn, sounds)
     clips.add(page)
@@ -107,7 +107,7 @@ def _add_clips(page: Page, name: str, drawn: Sequence[Scored], sounds: int) -> i
 
 
 def _add_scores(page: Page, found: Sequence[Scored], systems: Mapping[str, Path]) -> None:
-    """Add the tables of all scored folders and their comparisons."""
+    """Add the tables of all scored folders, and the comparisons of these folders."""
     page.section("Scores")
     page.add(comparison(found))
     legends = legend(found)
@@ -116,7 +116,7 @@ def _add_scores(page: Page, found: Sequence[Scored], systems: Mapping[str, Path]
     remarks = "".join(f" {note}." for note in notes(found))
     page.add(
         f'<p class="note">{html.escape("; ".join(legends))}. Small '
-        "figures: 95 % intervals over clips, of these trained systems."
+        "numbers: 95 % intervals over clips, for these trained systems only."
         f"{html.escape(remarks)}</p>"
     )
     add_differences(page, found)
@@ -134,18 +134,18 @@ def _add_training(page: Page, systems: Mapping[str, Path]) -> None:
 
 
 def _refresh_model_cards(systems: Mapping[str, Path]) -> None:
-    """Update the model card of each system, and warn of those that cannot be updated."""
+    """Update the model card of each system. Warn if a model card cannot be updated."""
     for folder in systems.values():
         try:
             model_card.refresh(folder)
         except InputError as error:  # the page does not need the card
-            _LOG.warning(f"{folder}: its model card is left as it is: {error}")
+            _LOG.warning(f"{folder}: the model card was not updated: {error}")
 
 
 def run(options: ReportOptions) -> ReportResult:
-    """Write an HTML page about every scored folder `<model>/<set>/<mode>/` of systems.
+    """Write an HTML page about all scored folders `<model>/<set>/<mode>/` of systems.
 
-    The model cards of the systems are updated too.
+    The model cards of the systems are also updated.
 
     Parameters
     ----------
@@ -159,7 +159,8 @@ def run(options: ReportOptions) -> ReportResult:
     Raises
     ------
     InputError
-        If a folder has no scored folders, or if scored folders do not fit together.
+        If an input contains no system, or if scored folders are missing, are stale, or do not
+        belong together.
     """
     systems = scored_systems.find_systems(options.folders)
     found = scored_systems.read_systems(systems)

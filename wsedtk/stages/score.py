@@ -1,4 +1,4 @@
-"""score: decoded tags and events, and their reference -> report.json and report.txt."""
+"""score: decoded and reference tags and events -> report.json and report.txt."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ class ScoreResult:
 
 
 def _write_reference(folder: Path, truth: DataSet, data_set: PathLike) -> None:
-    """Write the reference of the evaluated clips, and the path of the set with its audio."""
+    """Write the reference tags and events of the evaluated clips, and the path of their set."""
     where = str(Path(data_set).absolute())
     info = {"data_set": None if tables.unfit([where]) is not None else where}
     events = truth.events if truth.events is not None else Events.from_rows([])
@@ -52,7 +52,7 @@ def _write_reference(folder: Path, truth: DataSet, data_set: PathLike) -> None:
 def run(options: ScoreOptions) -> ScoreResult:
     """Evaluate a decoded folder, and write report.json, report.txt and reference/ into it.
 
-    `wsedtk.evaluate` computes the same report, and writes nothing.
+    `wsedtk.evaluate` computes the same report without writing files.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def run(options: ScoreOptions) -> ScoreResult:
     Raises
     ------
     InputError
-        If a folder is wrong, or if the folders and scores do not belong together.
+        If an input is wrong, or if the set, the decoded folder and the scores do not belong
+        together.
     """
     out_dir = Path(options.out_dir)
     report, truth = evaluate_folder(

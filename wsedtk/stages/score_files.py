@@ -26,7 +26,7 @@ class ScoreFilesResult:
 def run(options: ScoreFilesOptions) -> ScoreFilesResult:
     """Evaluate a list of tags or events on every clip of the reference.
 
-    `wsedtk.evaluate` does the same.
+    `wsedtk.evaluate` computes the same report.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def run(options: ScoreFilesOptions) -> ScoreFilesResult:
     Raises
     ------
     InputError
-        If a list is wrong, or if the lists have no clip in common.
+        If a list is missing or wrong, or if the lists have no clip in common.
     """
     report = evaluate_lists(
         options.reference, options.estimate, options.kind, options.num_resamples, warn=_LOG.warning

@@ -38,18 +38,18 @@ _RUNNING = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """A finished training run. `train` returns one.
+    """A finished training run. `run` returns one.
 
     Attributes
     ----------
     model_dir : Path
         The model directory.
     history : tuple of Checkpoint
-        The figures of every checkpoint, in the order of training.
+        The losses and metric values of all checkpoints, in the order of training.
     best : Checkpoint
-        The checkpoint whose weights are the model.
+        The best checkpoint. Its weights are the weights of the model.
     select_by : {"loss", "f1", "map"}
-        The validation figure that selected the best checkpoint.
+        The loss or metric on the validation set that selected the best checkpoint.
     was_done : bool
         Whether the run was already finished before this call.
     """
@@ -62,7 +62,7 @@ class TrainResult:
 
     @property
     def best_figure(self) -> float:
-        """The value of the figure `select_by` at the best checkpoint."""
+        """The validation loss, F1 or MAP of the best checkpoint, as `select_by` determines."""
         figures = {
             "loss": self.best.valid_loss,
             "f1": self.best.valid_f1,
@@ -85,7 +85,10 @@ class _Prepared:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Raise InputError if another run is active: the runs would share random numbers."""
+    """Raise InputError if another training run is active in this process.
+
+    Two runs would use the same random number generators.
+    """
     if not _RUNNING.acquire(blocking=False):
         raise InputError(
             "another training run is active in this process; wait until it ends, or start another "
@@ -98,7 +101,7 @@ def _alone() -> Iterator[None]:
 
 
 def describe(options: TrainOptions) -> str:
-    """Check the inputs of a training run, and return its network's layers as text."""
+    """Check the inputs of a training run, and return the layers of its network as text."""
     with (
         _alone(),
         process_settings.restored(),
@@ -113,22 +116,22 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
     """Train a network on clip tags, or resume its training, as `wsedtk train` does.
 
     Nothing is printed. The logger `wsedtk` logs warnings at the level WARNING and progress at the
-    level INFO. The model directory gets a train.log. At the end, PyTorch's settings, its random
-    state and the environment are restored. Only one training run at a time can be active in a
-    process, even if it has several threads.
+    level INFO. Progress is also written to train.log in the model directory. At the end, PyTorch's
+    settings, its random state and the environment are restored. Only one training run can be active
+    in a process at a time, even if the process has several threads.
 
     An exception such as KeyboardInterrupt ends a training run. If `run` is called again with the
-    same options, it resumes from the last saved state. The state is saved at each checkpoint and
-    every `resume_seconds`.
+    same options, it resumes from the last saved state. The state is saved at each checkpoint, and
+    between checkpoints at intervals of `resume_seconds`, a setting of the configuration.
 
     Parameters
     ----------
     options : TrainOptions
         The inputs, the output and the settings.
     stop_signals : callable, optional
-        Returns a context manager that yields a list. When the list gets the name of a signal, such
-        as "SIGTERM", the state is saved and NotFinished is raised. By default nothing stops the
-        training, and no signal is handled.
+        Returns a context manager that yields a list. When the name of a signal, such as "SIGTERM",
+        is appended to the list, the state is saved and NotFinished is raised. By default, no signal
+        is handled.
 
     Returns
     -------
@@ -137,8 +140,10 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
     Raises
     ------
     InputError
-        If an input is missing or wrong, if the model directory holds another training run, or if
-        another run is active in this process.
+        If an input is missing or wrong, if the model directory contains another training run, or if
+        another training run is active in this process.
+    NotFinished
+        If a signal stopped the training.
 
     Examples
     --------
@@ -155,7 +160,7 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
         device = group.device(options.device)
         model_dir = Path(options.model_dir)
         if (model_dir / "clips.tsv").exists():
-            raise InputError(f"{model_dir}: holds a data set; name another folder for the model")
+            raise InputError(f"{model_dir}: contains a data set; name another folder for the model")
         lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if group.rank == 0:
             lock = locking(model_dir / "checkpoints" / ".lock")
@@ -164,12 +169,18 @@ def run(options: TrainOptions, *, stop_signals: StopSignals = unhandled) -> Trai
 
 
 def _prepare(options: TrainOptions, group: Group) -> _Prepared:
-    """Read the inputs, and build the network with its initial weights. Raises InputError."""
+    """Read the inputs, and build the network with its initial weights.
+
+    Raises InputError if an input is missing or wrong.
+    """
     cfg = config.load(TrainConfig, options.config, options.settings)
     store = FeatureStore(options.feature_paths)
     fit, valid = preparation.read_sets(options.fit_set, options.valid_set, store)
     if cfg.frame_loss_weight and (fit.dataset.events is None or not len(fit.dataset.events)):
-        raise InputError(f"{options.fit_set}: has no events, which frame_loss_weight needs")
+        raise InputError(
+            f"{options.fit_set}: has no events, which frame_loss_weight needs; add events.tsv, or "
+            "set frame_loss_weight to 0"
+        )
     if group.size > min(cfg.batch_size, len(valid.dataset)):
         raise InputError(
             f"{group.size} processes need at least {group.size} clips in {options.valid_set} "
@@ -193,7 +204,10 @@ def _prepare(options: TrainOptions, group: Group) -> _Prepared:
 def _resolved(
     prepared: _Prepared, rows: npt.NDArray[np.int64], device: torch.device, group: Group
 ) -> dict[str, Any]:
-    """Return the content of config.yaml: all settings and inputs that affect the result."""
+    """Return the content of config.yaml: settings, and fingerprints of the inputs.
+
+    It contains everything that affects the result of the training run.
+    """
     spec, store = prepared.spec, prepared.store
     resolved = {
         **config.to_mapping(prepared.cfg),
@@ -216,13 +230,16 @@ def _train(
     group: Group,
     stop_signals: StopSignals,
 ) -> TrainResult:
-    """Train or resume a run whose model directory is locked, and write the model."""
+    """Train a network, or resume its training, and write the model.
+
+    The model directory must be locked.
+    """
     cfg, spec, model_dir = prepared.cfg, prepared.spec, Path(options.model_dir)
     rows = np.concatenate([prepared.fit.rows, prepared.valid.rows])
     resolved = _resolved(prepared, rows, device, group)
     if group.size > 1:
         resuming.check_same_inputs(group, resolved)
-    if group.rank:  # all ranks have the same initial weights, but dropout must differ
+    if group.rank:  # all ranks have the same initial weights, but need different dropout masks
         torch.manual_seed(int(np.random.default_rng((cfg.seed, 5, group.rank)).integers(2**63)))
     trainer = Trainer(
         cfg,

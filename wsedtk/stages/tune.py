@@ -1,4 +1,4 @@
-"""tune: scores and truth of a validation set -> an operating point.
+"""tune: scores and reference tags of a validation set -> an operating point.
 
 N clips, B clips in a block, T frames, S segments, K classes.
 """
@@ -30,7 +30,7 @@ from wsedtk.stages.options.results import TuneOptions
 _LOG = logging.getLogger(__name__)
 
 
-FEW_CLIPS = 30  # classes with fewer positive clips are named in a warning
+FEW_CLIPS = 30  # a warning lists the classes that have fewer positive clips
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,9 +44,10 @@ class TuneResult:
     point : OperatingPoint
         The thresholds and filters.
     clips : Decisions
-        The tags of clips.
+        The clip thresholds, and the counts of the resulting tags.
     frames : Decisions or None
-        The decisions by frame thresholds. None if the file has no frame scores.
+        The frame thresholds and filters, and the counts of the resulting tags or segments. None if
+        the score file has no frame scores.
     num_clips : int
         The number N of clips.
     hours : float
@@ -75,24 +76,25 @@ def align(
     dataset : DataSet
         The set.
     data_set : path-like
-        The data directory of the set, for messages.
+        The data directory of the set. It is used only in messages.
 
     Returns
     -------
     rows : (N,) int64
         The row of each clip in the scores.
     dataset : DataSet
-        The N clips of the set whose audio did not fail.
+        The set without the clips whose audio could not be read: N clips.
 
     Raises
     ------
     InputError
-        If classes or audio differ, or clips are missing.
+        If the scores and the set differ in classes or audio, if scores of clips are missing, or if
+        the audio of all clips could not be read.
     """
     if scores.labels != dataset.labels:
         odd = sorted(set(scores.labels) ^ set(dataset.labels))
-        detail = f": {tables.first(odd)}" if odd else ", or in another order"
-        raise InputError(f"{scores.path}: its classes are not those of {data_set}{detail}")
+        detail = f"not in both: {tables.first(odd)}" if odd else "only in their order"
+        raise InputError(f"{scores.path}: its classes differ from those of {data_set} ({detail})")
     audio = str(scores.attributes.get("audio_fingerprint", ""))
     true_audio = dataset.info.get("audio_fingerprint")
     provenance.check_audio(scores.path, audio, data_set, true_audio)
@@ -100,19 +102,20 @@ def align(
     scored = rows >= 0
     if not scored.any():
         raise InputError(
-            f"{scores.path}: holds none of the clips of {data_set}: the audio of all of them failed"
+            f"{scores.path}: contains no scores of the clips of {data_set}, because the audio of "
+            "all these clips could not be read"
         )
     if not scored.all():
         names = dataset.filenames[~scored].tolist()
         _LOG.warning(
-            f"{len(names)} clips of {data_set} are left out, their audio could not be read: "
-            f"{tables.first(names)}"
+            f"{len(names)} clips of {data_set} are left out, because their audio could not be "
+            f"read: {tables.first(names)}"
         )
     return rows[scored], dataset.select(scored)
 
 
 def _as_one_class(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Reshape scores or truth (N, K) to one class (N * K, 1), for a common threshold."""
+    """Reshape scores or reference tags (N, K) to one column (N * K, 1), for a common threshold."""
     return values.reshape(-1, 1)
 
 
@@ -127,18 +130,18 @@ class _Tuning:
 
     @property
     def hours(self) -> float:
-        """The total duration of the clips."""
+        """The total duration of the clips in hours."""
         return float(self.dataset.durations.sum()) / 3600
 
     @property
     def target(self) -> Target | None:
-        """The target of each class."""
+        """The target that each class must meet. None if the options have no target."""
         given = self.options.target
         return None if given is None else Target(*given, self.hours)
 
     @property
     def settings(self) -> list[tuple[float, float, float]]:
-        """The candidate filters: median, shortest event and longest gap, in seconds."""
+        """The candidate filters: median length, minimum duration and maximum gap, in seconds."""
         options = self.options
         grid = itertools.product(
             options.median_seconds, options.min_seconds, options.max_gap_seconds
@@ -159,12 +162,15 @@ class _Tuning:
         return choose(candidates, truth, "clips", target=self.target, published=published)
 
     def frame_decisions(self, clip_thresholds: Floats) -> Decisions:
-        """Choose the frame thresholds and filters. Gating by tags uses `clip_thresholds` (K,)."""
-        unit = "tags of the clips with any frame left"
+        """Choose the frame thresholds and filters. Gating by tags uses `clip_thresholds` (K,).
+
+        With a common threshold, `clip_thresholds` is (1,).
+        """
+        unit = "tags of clips by frame thresholds"
         truth = self.dataset.tag_matrix()
         if self.options.criterion == "segments" and self.dataset.events is not None:
             unit = "1 s segments"
-            assert self.dataset.events is not None  # `run` checks it
+            assert self.dataset.events is not None  # for mypy
             true_events = metrics.drop_zero_length(self.dataset.events)
             num_classes = len(self.dataset.labels)
             truth, _ = metrics.activity(true_events, self.dataset.durations, num_classes)
@@ -178,7 +184,10 @@ class _Tuning:
         return choose(candidates, truth, unit, target=self.target)
 
     def _frame_maxima(self, clip_thresholds: Floats) -> list[Floats]:
-        """Return the highest filtered scores of clips (N, K) or segments (S, K), by setting."""
+        """Return the highest filtered score of each clip (N, K) or segment (S, K) in each class.
+
+        The list has one array for each candidate in `settings`.
+        """
         step = self.scores.seconds_per_frame
         filters = [event_decoding.filter_frames(*setting, step) for setting in self.settings]
         passes: Booleans = np.ones((len(self.rows), len(self.dataset.labels)), bool)
@@ -189,7 +198,8 @@ class _Tuning:
             recorded = self.scores.durations[self.rows][block]
             nominal = self.dataset.durations[block]
             for of_setting, setting in zip(parts, filters):
-                # Filters commute with thresholds. See wsedtk.decoding.event_decoding.
+                # Filtering the scores before the threshold gives the same frames as filtering the
+                # decisions. See wsedtk.decoding.event_decoding.
                 smoothed = event_decoding.smooth(frames, *setting) * passes[block, None]
                 if self.options.criterion == "tags":
                     maxima = score_maxima.clip_maxima(smoothed, step, recorded)
@@ -225,7 +235,7 @@ class _Tuning:
 
 
 def _summary(options: TuneOptions) -> str:
-    """Return a short description of the tuning, for the operating point."""
+    """Return a short description of the options, which is written to the operating point."""
     words: list[str] = [options.criterion]
     if options.published:
         words.append("published")
@@ -237,7 +247,7 @@ def _summary(options: TuneOptions) -> str:
 
 
 def _record(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> dict[str, object]:
-    """Return the entry `tuned` of the operating point. `dataset` has all clips of the set."""
+    """Return the entry `tuned` of the operating point. `dataset` contains all clips of the set."""
     return {
         "set": Path(options.data_set).absolute().name,
         "set_fingerprint": dataset.fingerprint(),
@@ -275,22 +285,26 @@ def _check_inputs(options: TuneOptions, scores: ScoreFile, dataset: DataSet) -> 
         return
     if dataset.events is None:
         raise InputError(
-            f"{options.data_set}: has no events.tsv, which --criterion segments needs; tune on tags"
+            f"{options.data_set}: has no events.tsv, which --criterion segments needs; use "
+            "--criterion tags"
         )
     if not scores.has("frame"):
         raise InputError(
-            f"{options.scores}: holds no frame scores, which --criterion segments needs; predict "
-            "without --no-frames"
+            f"{options.scores}: contains no frame scores, which --criterion segments needs; run "
+            "predict without --no-frames"
         )
 
 
 def _warn_of_few(dataset: DataSet, target: Target) -> None:
-    """Warn if a target rate above 0 allows no false alarm here, or if classes have few clips."""
+    """Warn if the target allows no false alarm in this set, or if classes have few positive clips.
+
+    A target of 0 false alarms causes no warning.
+    """
     quantity, value, hours = target
     if quantity == "false-alarms-per-hour" and 0 < value < 1 / hours:
         _LOG.warning(
-            f"on {hours:.2f} hours of audio, a single false alarm is {1 / hours:.3g} an hour: "
-            f"{value:g} allows none here"
+            f"the set has {hours:.2f} hours of audio, so a single false alarm is {1 / hours:.3g} "
+            f"per hour; the target {value:g} per hour allows no false alarm in this set"
         )
     counts = dataset.tag_matrix().sum(axis=0).tolist()
     few = [
@@ -300,19 +314,22 @@ def _warn_of_few(dataset: DataSet, target: Target) -> None:
     ]
     if few:
         _LOG.warning(
-            f"on other audio, figures may be higher or lower than here; {len(few)} classes have "
-            f"fewer than {FEW_CLIPS} clips: {tables.first(few, 5)}"
+            f"{len(few)} classes have fewer than {FEW_CLIPS} positive clips, so their results on "
+            f"other audio may be higher or lower: {tables.first(few, 5)}"
         )
 
 
 def run(options: TuneOptions) -> TuneResult:
     """Choose thresholds and filters on a set, and write them as an operating point.
 
-    Without a target, clip thresholds maximise the micro F1 of tags. Frame thresholds and filters
-    maximise the micro F1 of the criterion. With a target, each class gets the thresholds that reach
-    the target with the highest recall. If the target is a recall, they reach it with the highest
-    precision. A class that cannot reach the target gets infinite thresholds. Common thresholds are
-    described by He, Shen & Zhang (2019).
+    Without a target, clip thresholds maximise the micro F1 of tags, unless `published` is set.
+    Frame thresholds and filters maximise the micro F1 of the decisions that `criterion` names.
+
+    With a target, each class gets the thresholds that meet the target with the highest recall. If
+    the target is a recall, the precision is maximised instead. A class that cannot meet the target
+    gets infinite thresholds, and is never predicted.
+
+    Source of common thresholds: He, Shen & Zhang (2019).
 
     Parameters
     ----------
@@ -326,8 +343,8 @@ def run(options: TuneOptions) -> TuneResult:
     Raises
     ------
     InputError
-        If an input is missing or wrong, if scores and set do not belong together, if there is no
-        tag to tune for, or if options conflict.
+        If an input is missing or wrong, if the scores and the set do not belong together, if no
+        clip has a tag, or if options conflict.
     """
     options.check_ways()
     if options.target is not None:
@@ -339,8 +356,8 @@ def run(options: TuneOptions) -> TuneResult:
     rows, dataset = align(scores, dataset, options.data_set)
     if not len(dataset.tag_clip):
         raise InputError(
-            f"{options.data_set}: none of its {len(dataset)} scored clips has a tag: there is "
-            "nothing to tune for"
+            f"{options.data_set}: none of its {len(dataset)} scored clips has a tag; to choose "
+            "thresholds, add tags to tags.tsv"
         )
     tuning = _Tuning(options, scores, rows, dataset)
     clips, frames = tuning.clip_decisions(), None
@@ -348,8 +365,9 @@ def run(options: TuneOptions) -> TuneResult:
         frames = tuning.frame_decisions(clips.threshold)
     else:
         _LOG.warning(
-            f"{options.scores} holds no frame scores: {options.operating_point} is for segment "
-            "mode; in frame mode it finds nothing"
+            f"{options.scores}: contains no frame scores, so no events are found in frame mode "
+            f"with {options.operating_point}; to find events in frame mode, run predict without "
+            "--no-frames, then tune again"
         )
     point = dataclasses.replace(tuning.point(clips, frames), tuned=record)
     operating_point.write(options.operating_point, point)

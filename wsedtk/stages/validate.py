@@ -1,9 +1,11 @@
 """validate: data directories -> all of their faults.
 
-N clips of a set. Faults that make training or evaluation wrong or impossible are errors. Other
-faults are warnings. Each error and each damaged sound file is a separate fault. All clips of a set
-with the same peculiarity are reported as one fault. If two sets share clips, this is only a
-warning, because some sets share clips by design. An example is a held-out part and the whole set.
+Faults that make training or evaluation wrong or impossible are errors. Other faults are warnings.
+Each error and each damaged sound file is a separate fault. All clips of a set with the same
+peculiarity are reported as one fault. If two sets share clips, this is only a warning, because some
+sets share clips by design. An example is a set and a validation set that was held out from it.
+
+N clips.
 """
 
 import collections
@@ -27,14 +29,14 @@ from wsedtk.data.table_files import Fault, TableFile
 from wsedtk.data.tables import find, first, texts
 from wsedtk.stages.options.corpora import ValidateOptions
 
-SLACK = 0.1  # accepted difference in seconds from the duration in clips.tsv
+SLACK = 0.1  # the largest accepted difference, in seconds, from the duration in clips.tsv
 SHORTEST = 0.1  # the shortest accepted duration of a sound file in seconds
-LOWEST_RATE = 16000  # Hz: the front end of every recipe uses frequencies up to 8 kHz
-CLIPPED = 0.001  # the fraction of samples at full scale from which a clip is reported
-FAR_OUTSIDE = 2.0  # peaks of lossy codecs are below this value
+LOWEST_RATE = 16000  # Hz: the front ends of all recipes need the frequencies up to 8 kHz
+CLIPPED = 0.001  # the smallest fraction of samples at full scale that is reported as clipping
+FAR_OUTSIDE = 2.0  # lossy codecs can cause peaks above 1, but below this value
 
 Keys = npt.NDArray[np.int64]
-_Detail = tuple[int, str]  # a clip, and a message or a detail
+_Detail = tuple[int, str]  # the index of a clip, and a message or a detail
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,8 @@ class ValidatedSet:
     folder : Path
         The data directory.
     dataset : DataSet or None
-        Its content. None if its tables have errors. Its audio is then not opened.
+        The content of the data directory. None if its tables have errors. In this case, the audio
+        is not opened.
     faults : tuple of Fault
         The errors and warnings.
     """
@@ -85,19 +88,19 @@ class ValidateResult:
 
 
 class _Copies(NamedTuple):
-    """Indices of repeated elements, and the index of the first occurrence of each."""
+    """The indices of repeated elements, and for each, the index of its first occurrence."""
 
     copies: npt.NDArray[np.intp]
     originals: npt.NDArray[np.intp]
 
 
 def _keys(names: Iterable[str]) -> Keys:
-    """Return the hash (N,) of each text, 0 for "". Hashes need less memory than texts."""
+    """Return a hash of each text (N,), 0 for "". Hashes need less memory than texts."""
     return np.fromiter(map(hash, names), np.int64)
 
 
 def _find_copies(keys: Keys) -> _Copies:
-    """Return the repeated elements of keys (N,). Keys of 0 are ignored."""
+    """Find the repeated elements of keys (N,). Keys of 0 are ignored."""
     _, earliest, inverse = np.unique(keys, return_index=True, return_inverse=True)
     copies = np.flatnonzero((earliest[inverse] != np.arange(len(keys))) & (keys != 0))
     return _Copies(copies, earliest[inverse[copies]])
@@ -108,23 +111,24 @@ def _quoted(names: npt.NDArray[np.str_]) -> list[str]:
 
 
 class _Inspection:
-    """The faults of one set, by clip."""
+    """The faults of the clips of one set."""
 
     def __init__(self, folder: Path, dataset: DataSet) -> None:
         self.folder, self.dataset = folder, dataset
         self.errors: list[_Detail] = []
-        self.damaged: list[_Detail] = []  # damaged files that can be used
+        self.damaged: list[_Detail] = []  # damaged sound files that can still be used
+        # Keys: peculiarities. Values: the clips with this peculiarity.
         self.odd: dict[str, list[_Detail]] = collections.defaultdict(list)
-        # A key (N,) of the sound of each clip. 0 if it is silent or not known.
+        # A hash (N,) of the samples of each clip. 0 if the clip is silent or could not be read.
         self.contents: Keys | None = None
 
     @functools.cached_property
     def name_keys(self) -> Keys:
-        """A key (N,) for each clip. All spellings of a name have the same key."""
+        """A key of the name of each clip (N,). All spellings of a name have the same key."""
         return _keys(map(clip_key, texts(self.dataset.filenames)))
 
     def faults(self) -> list[Fault]:
-        """Return the faults, with the line of each clip in clips.tsv."""
+        """Return the faults. They contain the lines of the clips in clips.tsv."""
         table, names = self.folder / "clips.tsv", self.dataset.filenames
         if not self.errors and not self.damaged and not self.odd:
             return []
@@ -154,16 +158,17 @@ class _Inspection:
             self.odd[what] += zip(clips.tolist(), details or [""] * len(clips))
 
     def find_copies(self) -> None:
-        """Record the clips that have the name or the sound file of another clip of the set."""
+        """Record the clips that have the same name or sound file as an earlier clip of the set."""
         names, paths = self.dataset.filenames, self.dataset.paths
         copies, originals = _find_copies(self.name_keys)
         self.add(
-            "have the name of another, except for a Y, the extension or the digits",
+            "have the same name as another clip, except for a leading Y, the extension or the "
+            "number of decimals",
             copies,
             _quoted(names[originals]),
         )
         copies, originals = _find_copies(_keys(texts(paths)))
-        self.add("have the same sound file as another", copies, _quoted(names[originals]))
+        self.add("have the same sound file as another clip", copies, _quoted(names[originals]))
 
     def open_audio(self, jobs: int) -> None:
         """Open each sound file, in `jobs` processes, and record its faults."""
@@ -189,30 +194,33 @@ class _Inspection:
         copies, originals = _find_copies(contents)
         is_other = paths[copies] != paths[originals]
         names = self.dataset.filenames[originals[is_other]]
-        self.add("sound exactly like another", copies[is_other], _quoted(names))
+        self.add("have the same audio as another clip", copies[is_other], _quoted(names))
 
     def _compare_rates(self, rates: npt.NDArray[np.int64]) -> None:
-        """Record the clips whose sample rate is not the most common one. 0 is unknown."""
+        """Record the clips whose sample rate is not the most common one. 0 means unknown."""
         known = rates[rates > 0]
         if len(known):
             usual = np.bincount(known).argmax()
             odd = np.flatnonzero((rates > 0) & (rates != usual))
             details = [f"{rate} Hz" for rate in rates[odd].tolist()]
-            self.add(f"have another sample rate than most clips, {usual} Hz", odd, details)
+            self.add(f"do not have the most common sample rate, {usual} Hz", odd, details)
 
     def compare(self, earlier: "_Inspection") -> None:
-        """Record the clips, recordings and sounds that this set shares with an earlier set."""
+        """Record the clips whose name, source or audio also occurs in an earlier set.
+
+        Nothing is recorded if the two sets are the same folder.
+        """
         if self.folder.samefile(earlier.folder):
             return
         is_same = np.isin(self.name_keys, earlier.name_keys)
-        self.add(f"are in {earlier.folder} too", np.flatnonzero(is_same))
+        self.add(f"are also in {earlier.folder}", np.flatnonzero(is_same))
         sources, their_sources = clip_sets.sources(self.dataset, earlier.dataset)
         is_shared = np.isin(sources, their_sources) & ~is_same
         recordings, groups = self.dataset.source_keys
         their_recordings, their_groups = earlier.dataset.source_keys
         has_shared_group = (groups != 0) & np.isin(groups, their_groups)
         by_recording = np.isin(recordings, their_recordings) & ~has_shared_group
-        for what, clips in (("cut from a recording", by_recording), ("of a group", ~by_recording)):
+        for what, clips in (("cut from a recording", by_recording), ("in a group", ~by_recording)):
             self.add(
                 f"are {what} that also occurs in {earlier.folder}",
                 np.flatnonzero(is_shared & clips),
@@ -222,7 +230,7 @@ class _Inspection:
             places = find(contents, self.contents)
             copies = np.flatnonzero((places >= 0) & (self.contents != 0) & ~is_same)
             names = earlier.dataset.filenames[clips[places[copies]]]
-            self.add(f"sound exactly like one of {earlier.folder}", copies, _quoted(names))
+            self.add(f"have the same audio as a clip of {earlier.folder}", copies, _quoted(names))
 
 
 def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple[str, str]]:
@@ -233,23 +241,23 @@ def _oddities(found: audio_files.Examination, duration: float) -> Iterator[tuple
     if found.duration < SHORTEST:
         yield f"last less than {SHORTEST:g} s", f"{found.duration:.3f} s"
     elif found.duration < duration - SLACK:
-        yield "are shorter than clips.tsv says", f"{found.duration:.3f} s, there {duration:g} s"
+        yield "are shorter than in clips.tsv", f"{found.duration:.3f} s, expected {duration:g} s"
     elif found.duration > duration + SLACK:
-        yield "are longer than clips.tsv says", f"{found.duration:.3f} s, there {duration:g} s"
+        yield "are longer than in clips.tsv", f"{found.duration:.3f} s, expected {duration:g} s"
     if found.remark_on_mean:
-        yield "are lost in the mean of their channels", found.remark_on_mean
+        yield "are silent or very weak in the mean of their channels", found.remark_on_mean
     elif found.is_silent:
         yield "are silent: all samples are equal", ""
     elif found.peak > FAR_OUTSIDE:
-        yield "far exceed full scale; only the level is wrong", f"peak {found.peak:g}"
+        yield "have a wrong level, with peaks far above full scale", f"peak {found.peak:g}"
     elif found.full_scale >= CLIPPED:
         yield (
-            f"are clipped, {CLIPPED:.1%} or more of their samples at full scale",
+            f"are clipped: {CLIPPED:.1%} or more of their samples are at full scale",
             f"{found.full_scale:.1%}",
         )
     if found.sample_rate < LOWEST_RATE:
         yield (
-            f"have a rate below {LOWEST_RATE} Hz, so that the upper mel bands are empty",
+            f"have a sample rate below {LOWEST_RATE} Hz, so their upper mel bands are empty",
             f"{found.sample_rate} Hz",
         )
 
@@ -268,7 +276,7 @@ def run(
     options : ValidateOptions
         The data directories and the settings.
     on_set : callable, optional
-        Takes each ValidatedSet as soon as it is complete.
+        Called with each ValidatedSet as soon as it is complete.
 
     Returns
     -------

@@ -1,4 +1,6 @@
-"""The options of the stages: one frozen dataclass each, whose docstring is the help of the command.
+"""The options of the stages: one frozen dataclass for each command.
 
-They may import `core` alone, and nothing that is slow to import, so that `--help` is fast.
+The docstring of a dataclass contains the help texts of the command's options. Of wsedtk, these
+modules import only `core` and each other. They import nothing that is slow to import, so that
+`--help` is fast.
 """

@@ -1,4 +1,8 @@
-"""Checks of options that the command line checks by its types, and Python callers can get wrong."""
+"""Check the values of options.
+
+Python callers can give any value. On the command line, most of these values are checked earlier, by
+the types of the parameters.
+"""
 
 import math
 import os
@@ -15,8 +19,8 @@ def check_fields(options: object) -> None:
     Raises
     ------
     InputError
-        If a field has a value that its Literal does not list, or is a single text or path, or a
-        number, where a sequence is expected.
+        If the value of a field is not listed in its Literal, or if the value is a single text, path
+        or number, but the field takes a sequence.
     """
     for name, kind in typing.get_type_hints(type(options)).items():
         if name == "_":  # dataclasses.KW_ONLY
@@ -37,7 +41,11 @@ def _is_union(kind: object) -> bool:
 
 
 def _choices(kind: object) -> list[object]:
-    """Return the values that an annotation lists, and None if it allows None."""
+    """Return the values that the Literal in an annotation lists.
+
+    If the annotation also allows None, None is the last item. If the annotation has no Literal, the
+    list is empty.
+    """
     if typing.get_origin(kind) is typing.Literal:
         return list(typing.get_args(kind))
     if not _is_union(kind):
@@ -47,7 +55,7 @@ def _choices(kind: object) -> list[object]:
 
 
 def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
-    """Check that a number is from `low` to `high`. NaN is not.
+    """Check that a number is from `low` to `high`. NaN is outside every range.
 
     Raises
     ------
@@ -61,12 +69,12 @@ def check_range(name: str, value: float, low: float, high: float | None = None) 
 
 
 def check_numbers(name: str, values: Sequence[float]) -> None:
-    """Check that several numbers are finite and at least 0.
+    """Check that there is at least one number, and that all numbers are finite and at least 0.
 
     Raises
     ------
     InputError
-        If there are none, or one is negative, infinite or NaN.
+        If there is no number, or if a number is negative, infinite or NaN.
     """
     if not values:
         raise InputError(f"{name}: found none; expected at least one number")

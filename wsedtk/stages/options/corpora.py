@@ -1,4 +1,4 @@
-"""Options of the stages that make and check data directories."""
+"""Options of `validate` and `download`."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ class ValidateOptions:
     data_sets : path-like, or sequence of path-like
         The data directories.
     audio : bool
-        Also open each sound file.
+        Also open each sound file, and check its content.
     jobs : int
         Number of processes that open sound files.
 
@@ -45,20 +45,21 @@ class DownloadOptions:
     Parameters
     ----------
     data_sets : path-like, or sequence of path-like
-        The data directories whose audio is fetched.
+        The data directories whose audio is downloaded.
     audio_dir : path-like
         The folder to write the sound files to.
     jobs : int
         Number of concurrent downloads.
     limit_rate : str
-        Bytes per second of a download (500K, 1M, ...). It is passed to yt-dlp, which applies it
-        unless ffmpeg downloads.
+        The maximum rate of each download, in bytes per second (500K, 1M, ...). It is passed to
+        yt-dlp. It has no effect if yt-dlp downloads with ffmpeg.
     sleep_seconds : float
-        Pause in seconds after each download, before the next one starts in its place.
+        Pause in seconds between the end of a download and the start of the download that replaces
+        it.
     retry_dead : bool
-        Try the videos again that are listed as dead.
+        Also try to download clips of videos that failures.tsv lists as dead.
     program : str
-        The downloader, or a script that runs it with more options.
+        The name or path of yt-dlp, or of a script that runs yt-dlp with further options.
 
     Raises
     ------
@@ -80,5 +81,5 @@ class DownloadOptions:
         check_range("jobs", self.jobs, 1)
         if not (0 <= self.sleep_seconds and math.isfinite(self.sleep_seconds)):
             raise InputError(
-                f"--sleep-seconds {self.sleep_seconds}: expected a number of seconds from 0"
+                f"--sleep-seconds {self.sleep_seconds}: expected a finite number of at least 0"
             )

@@ -1,4 +1,4 @@
-"""Options of the stages from a trained system to its results."""
+"""Options of commands such as `predict`, which use a trained system or its results."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.core.paths import PathLike
 from wsedtk.stages.options.checks import check_fields, check_numbers, check_range
 
-LONGEST_EVENT_SECONDS = 86400  # the longest `min_duration`
+LONGEST_EVENT_SECONDS = 86400  # the largest valid `min_duration`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +24,16 @@ class PredictOptions:
     scores : path-like
         The score file to write.
     data_set : path-like, optional
-        The data directory whose clips to score. By default all clips of the features.
+        The data directory with the clips to score. By default, all clips of the feature file are
+        scored.
     precise : bool
-        Compute in float32 throughout. By default, convolutions (on a GPU also the GRU) use
+        Compute everything in float32. By default, convolutions (on a GPU also the GRU) use
         bfloat16.
     no_frames : bool
-        Leave out the frame scores, which are most of the file.
+        Do not write frame scores and attention weights, which need most of the space in the file.
     classes : path-like, optional
         A file with the classes to keep, one per line, in the order of the output. A line
-        NAME<TAB>NEW renames a class.
+        NAME<TAB>NEW renames a class. By default, all classes are kept.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
     """
@@ -59,34 +60,34 @@ class TuneOptions:
     scores : path-like
         The score file.
     data_set : path-like
-        The data directory with the true tags of the clips.
+        The data directory with the reference tags of the clips.
     operating_point : path-like
         The operating point (YAML) to write.
     criterion : {"tags", "segments"}
-        Frame thresholds and filters maximise the F1 of these decisions: tags of clips, or 1 s
-        segments.
+        The decisions that are evaluated to choose frame thresholds and filters: the tags of clips,
+        or the active classes in 1 s segments.
     target : (str, float), optional
-        A quantity and the value that every class must reach: precision=P, recall=R or
-        false-alarms-per-hour=N.
+        A limit that each class must meet: a minimum precision (precision=P) or recall (recall=R),
+        or a maximum number of false alarms per hour (false-alarms-per-hour=N).
     published : bool
         Choose clip thresholds by the procedure of Wang et al. (2019), which can miss the optimum.
     common_threshold : bool
-        Choose one threshold and one set of filters for all classes, as He et al. (2019) describe.
+        Choose the same thresholds and filters for all classes, as He et al. (2019) describe.
     seed : int
         Seed of the random order of classes in the published procedure.
     median_seconds : sequence of float
-        Lengths of the median filter to choose from, in seconds.
+        Candidate lengths of the median filter in seconds.
     min_seconds : sequence of float
-        Shortest events to choose from, in seconds.
+        Candidate minimum durations of an event in seconds. Shorter events are dropped.
     max_gap_seconds : sequence of float
-        Longest gaps between events to join over, to choose from, in seconds.
+        Candidate maximum gaps in seconds. Two events with at most this gap between them are joined.
     gate_by_tags : bool
-        Decode events only of classes that the clip is tagged with.
+        Decode only events whose class is a tag of the clip.
 
     Raises
     ------
     InputError
-        If a value is not one of the choices, or out of range.
+        If a value is not one of the choices or is out of range, or if `target` is not a pair.
     """
 
     scores: PathLike
@@ -116,7 +117,10 @@ class TuneOptions:
             )
 
     def check_ways(self) -> None:
-        """Raise InputError if several options choose the same thresholds."""
+        """Raise InputError if more than one of three options that exclude each other is given.
+
+        These options are `target`, `published` and `common_threshold`.
+        """
         ways = {
             "--target": self.target,
             "--published": self.published,
@@ -139,11 +143,12 @@ class DecodeOptions:
     scores : path-like
         The score file.
     operating_point : path-like
-        The thresholds and filters (YAML).
+        The operating point: a YAML file with thresholds and filters.
     out_dir : path-like
         The folder to write tags and events to.
     mode : {"segment", "frame"}, optional
-        Decode 1 s segments, or smoothed frames. By default the mode of the operating point.
+        Decode events from 1 s segments, or from smoothed frames. By default, the mode of the
+        operating point is used.
 
     Raises
     ------
@@ -168,15 +173,16 @@ class ScoreOptions:
     Parameters
     ----------
     data_set : path-like
-        The data directory with the reference.
+        The data directory with the reference tags and events.
     out_dir : path-like
         The decoded folder to evaluate, as `decode` writes it.
     scores : path-like, optional
         The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS.
     num_resamples : int
-        Number of bootstrap resamples of the clips for 95 % intervals. 0 for no intervals.
+        Number of bootstrap resamples of the clips for 95 % intervals. With 0, no intervals are
+        computed.
     own_metrics : sequence of str
-        A metric of your own, as package.module:NAME. Repeatable.
+        A user-defined metric, as package.module:NAME. Can be given more than once.
 
     Raises
     ------
@@ -203,13 +209,14 @@ class ScoreFilesOptions:
     Parameters
     ----------
     reference : path-like
-        The list of true tags or events.
+        The list of reference tags or events.
     estimate : path-like
         The list of tags or events to evaluate.
     kind : {"tags", "events"}, optional
-        The kind of both lists. By default it is determined from their rows.
+        The kind of both lists. By default, the kind is determined from the rows of the lists.
     num_resamples : int
-        Number of bootstrap resamples of the clips for 95 % intervals. 0 for no intervals.
+        Number of bootstrap resamples of the clips for 95 % intervals. With 0, no intervals are
+        computed.
 
     Raises
     ------
@@ -237,35 +244,38 @@ class DetectOptions:
     model_dir : path-like
         The model directory.
     audio : sequence of path-like
-        Sound files, folders (at any depth) and patterns.
+        Sound files, folders (with all their subfolders) and patterns such as "night*.wav".
     output : path-like, optional
         One file for the events of all recordings.
     output_dir : path-like, optional
-        A folder for the events of each recording, a file each. Existing files are replaced.
+        A folder for the events, with one file for each recording. Existing files are replaced.
     format_name : str
         The format of the events: DCASE table ("tsv"), JSON lines ("jsonl"), Audacity labels
-        ("audacity"), Raven selection table ("raven"), or a class of your own, as
+        ("audacity"), Raven selection table ("raven"), or a user-defined format, as
         package.module:Class.
     channels : {"mix", "each"}
-        Use the mean of all channels, or each channel on its own.
+        Find events in the mean of all channels ("mix"), or in each channel separately ("each").
     thresholds : sequence of str
-        Frame threshold that replaces the one of the operating point: NUMBER for all classes, or
-        CLASS=NUMBER. It is from 0 to 1, or inf for never. Repeatable.
+        A frame threshold that replaces the threshold of the operating point: NUMBER for all
+        classes, CLASS=NUMBER for one class. The number is from 0 to 1, or inf. A class with the
+        threshold inf is never detected. Can be given more than once.
     classes : sequence of str
-        The class to find, or a file of classes, one per line. A line NAME<TAB>NEW renames a class.
-        Repeatable. By default all classes.
+        A class to find, or a file with the classes to find, one per line. A line NAME<TAB>NEW
+        renames a class. Can be given more than once. By default, all classes are found.
     min_duration : float, optional
-        Shortest event in seconds, instead of the values of the operating point.
+        Minimum duration of an event in seconds. It replaces the values of the operating point.
     operating_point : path-like, optional
-        The thresholds and filters (YAML). By default those of the model directory.
+        The operating point: a YAML file with thresholds and filters. By default, that of the model
+        directory is used.
     scores : path-like, optional
-        A folder for the score curves: a table per recording, in the format of sed_scores_eval.
+        A folder for the score curves, with one table for each recording, in the format of
+        sed_scores_eval.
     plot : path-like, optional
-        A folder for pictures of the scores and events, one per recording.
+        A folder for pictures of the scores and events, with one picture for each recording.
     max_failures : float
-        The fraction of recordings that may fail.
+        The largest fraction of recordings that may fail.
     precise : bool
-        Compute in float32 throughout. By default, convolutions (on a GPU also the GRU) use
+        Compute everything in float32. By default, convolutions (on a GPU also the GRU) use
         bfloat16.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
@@ -273,7 +283,7 @@ class DetectOptions:
     Raises
     ------
     InputError
-        If a value is not one of the choices, or out of range.
+        If a value is not one of the choices or is out of range.
     """
 
     model_dir: PathLike
@@ -301,7 +311,7 @@ class DetectOptions:
 
     @property
     def has_file_per_recording(self) -> bool:
-        """Whether each recording has its own files."""
+        """Whether at least one output consists of one file for each recording."""
         return any(folder is not None for folder in (self.output_dir, self.scores, self.plot))
 
 
@@ -314,17 +324,17 @@ class AverageOptions:
     scores : sequence of path-like
         The score files, or folders of frame scores, to average.
     output : path-like
-        The score file to write if the name ends in .h5, else the folder of frame scores.
+        The output: a score file if the name ends in .h5, otherwise a folder of frame scores.
     weights : sequence of float, optional
-        The weight of each of the scores. By default, all have the same weight.
+        One weight for each input, in the order of the inputs. By default, all weights are equal.
     labels : path-like, optional
-        A file with the classes to keep, one per line, in the order of the output. By default the
-        classes of the scores.
+        A file with the classes to keep, one per line, in the order of the output. By default, all
+        classes are kept, in the order of the inputs.
 
     Raises
     ------
     InputError
-        If a weight is negative, infinite or NaN.
+        If `weights` is empty, or if a weight is negative, infinite or NaN.
     """
 
     scores: Sequence[PathLike]
@@ -346,13 +356,13 @@ class ReportOptions:
     Parameters
     ----------
     folders : sequence of path-like
-        Model directories, or experiment directories for all systems in them.
+        Model directories, or folders that contain model directories.
     output : path-like
         The HTML page to write.
     figures : path-like, optional
-        A folder for the single figures.
+        A folder to which each figure is also written as a separate file.
     figure_format : {"png", "svg", "pdf"}
-        The format of the single figures.
+        The format of the separate figures.
 
     Raises
     ------
@@ -377,7 +387,7 @@ class InfoOptions:
     Parameters
     ----------
     paths : sequence of path-like
-        The artefacts to describe.
+        The files and folders to describe.
     """
 
     paths: Sequence[PathLike]

@@ -1,4 +1,4 @@
-"""Options of the stages from audio to a trained system."""
+"""Options of `extract`, `balance`, `train`, `import` and `export`."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,21 +21,21 @@ class ExtractOptions:
     feats : path-like
         The feature file to write, FEATS.h5.
     config : path-like, optional
-        The front end: a YAML file, or the name of an installed one, such as frontend_wang. By
-        default the one of Wang, Li & Metze 2019.
+        The front end: a YAML file, or the name of an installed configuration, such as
+        frontend_wang. By default, the front end of Wang, Li & Metze (2019) is used.
     jobs : int
-        Number of processes.
+        Number of processes that read audio. On a CPU, they also compute the features.
     shard : tuple of int, optional
-        (K, N) for the K-th of N parts of the set, counted from 1. It is written to
-        FEATS.K-of-N.h5.
+        (K, N) for the K-th of N parts of the set, counted from 1. The features of this part are
+        written to FEATS.K-of-N.h5.
     max_seconds : float
         The longest duration in seconds that a clip may have.
     crop : bool
-        Cut longer clips. By default they fail.
+        Cut clips that exceed the longest duration. By default, such clips fail.
     dtype : {"float32", "float16"}
         The precision of the features in the file.
     max_failures : float
-        The fraction of clips that may fail.
+        The largest fraction of clips that may fail.
     device : str
         The device that computes the features: "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if
         there is one.
@@ -43,7 +43,7 @@ class ExtractOptions:
     Raises
     ------
     InputError
-        If a number is out of its range, or `dtype` is unknown.
+        If a number is out of its range, `shard` is wrong, or `dtype` is unknown.
     """
 
     data_set: PathLike
@@ -65,7 +65,7 @@ class ExtractOptions:
             raise InputError(f"shard: found {self.shard}; expected (K, N) with 1 <= K <= N")
         if not 0 < self.max_seconds < float("inf"):
             raise InputError(
-                f"--max-seconds {self.max_seconds}: expected a number of seconds above 0"
+                f"--max-seconds {self.max_seconds}: expected a finite number of seconds above 0"
             )
         if self.dtype not in ("float16", "float32"):
             raise InputError(f"dtype: found {self.dtype!r}; expected 'float16' or 'float32'")
@@ -84,13 +84,18 @@ class BalanceOptions:
     data_set : path-like
         The data directory to split.
     fit_set : path-like
-        The data directory to write with the clips to train on.
+        The data directory to write, with the clips for training.
     valid_set : path-like
-        The data directory to write with the clips to validate on.
+        The data directory to write, with the clips for validation.
     num_valid : int
-        Number of clips to hold out.
+        Number of clips to hold out for validation.
     seed : int
         Seed of the random choice of clips.
+
+    Raises
+    ------
+    InputError
+        If `seed` is negative.
     """
 
     data_set: PathLike
@@ -107,32 +112,33 @@ class BalanceOptions:
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """The inputs, the output and the settings of a training run. `train` takes them.
+    """The inputs, the output and the settings of `train`.
 
     Parameters
     ----------
     fit_set : path-like
         The data directory with the clips to train on.
     valid_set : path-like
-        The data directory with the clips to validate on. It shares no clips with `fit_set`.
+        The data directory with the clips to validate on. It must not share clips with `fit_set`.
     model_dir : path-like
-        The model directory to write. If it holds an unfinished training run with the same settings,
-        that run is resumed.
+        The model directory to write. If it contains an unfinished training run with the same
+        settings, this run is resumed.
     feats : path-like, or sequence of path-like
         The feature files of the clips of both sets.
     config : path-like, optional
-        The system: a YAML file, or the name of an installed one, such as mini/crnn_linear. By
-        default the CRNN of `wsedtk.training.train_config.TrainConfig`.
+        The network and the settings of the training: a YAML file, or the name of an installed
+        configuration, such as mini/crnn_linear. By default, the CRNN of
+        `wsedtk.training.train_config.TrainConfig` is trained.
     settings : mapping of str to object, or sequence of str
-        Settings that replace those of the system, as batch_size=50. Repeatable. In Python also a
-        mapping, as {"batch_size": 50}.
+        A setting that replaces a setting of the configuration, such as batch_size=50. Can be given
+        more than once. In Python, a mapping such as {"batch_size": 50} is possible, too.
     init_dir : path-like, optional
-        The model directory whose weights training starts from. If its classes are different, the
-        layers that depend on the classes start from new weights.
+        The model directory with the initial weights. If its classes are different, the layers that
+        depend on the classes start from new weights.
     cache : bool
         Keep all features in memory.
     overwrite : bool
-        Replace the training run that `model_dir` holds by a new one.
+        Remove the training run or the model in the model directory, and start a new training run.
     device : str
         "cpu", "cuda", "cuda:1", ..., or "auto" for a GPU if there is one.
 
@@ -178,12 +184,13 @@ class ImportOptions:
     labels : path-like
         The file with the classes, one per line, in the order of the network's outputs.
     normalizer : path-like
-        The mean and the standard deviation of each mel bin: two rows of text, or an npz file.
+        The file with the mean and the standard deviation of each mel bin: a text file with two rows
+        of numbers, or an npz file.
     frontend : path-like
         The front end that the network was trained with (YAML).
     pooling : {"max", "average", "linear", "exp", "attention"}, optional
-        The pooling that the network was trained with. By default attention if the checkpoint has
-        weights for it, else linear.
+        The pooling that the network was trained with. By default, attention pooling is used if the
+        checkpoint has weights for it, otherwise linear pooling.
     """
 
     checkpoint: PathLike
