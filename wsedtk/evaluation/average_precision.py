@@ -15,8 +15,8 @@ from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.evaluation import intervals
 from wsedtk.evaluation.metrics import Figures
 
-# A class with fewer positive clips than this is called rare. The jackknife can't leave out the only
-# positive clip of a class, because the average precision is then undefined.
+# A class with fewer than FEW_POSITIVES positive clips is rare. The jackknife can't leave out the
+# only positive clip of a class, because the average precision is then undefined.
 FEW_POSITIVES = 2
 MOST_RARE = 0.1  # If the share of rare classes is larger, no intervals are computed.
 
@@ -74,7 +74,10 @@ class _Ranks:
 
     @property
     def outranked(self) -> Floats:
-        """The number (G,) of negative clips below each score. Clips with this score count half."""
+        """The number (G,) of negative clips below each score.
+
+        A negative clip with the same score counts half.
+        """
         below: Floats = self.negatives - (self.above + self.with_ties) / 2
         return below
 
@@ -248,7 +251,8 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
     """
     ranks, levels = _rank(scores, truth, np.ones(len(truth)))
     count, upto = ranks.upto[-1], ranks.upto
-    # For each clip (N,), the number of levels above its score. Levels are scores of positive clips.
+    # `place` (N,) is the number of levels above the score of each clip. The levels are the distinct
+    # scores of the positive clips.
     place = np.searchsorted(-levels, -scores)
     found = np.empty((2, len(truth)))
 
@@ -257,7 +261,7 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
         return np.append(np.cumsum(values[::-1])[::-1], 0.0)
 
     terms = ranks.positives * _share(upto, ranks.with_ties)
-    before = np.append(0.0, np.cumsum(terms))  # (G + 1,), sums over all higher levels
+    before = np.append(0.0, np.cumsum(terms))  # (G + 1,), sums of the terms of higher levels
     one_less = _share(upto - 1, ranks.with_ties)  # precision with one positive clip fewer
     own, below = (ranks.positives - 1) * one_less, from_each(ranks.positives * one_less)
     fewer_false = ranks.positives * _share(upto, np.maximum(ranks.with_ties - 1, 0))
@@ -275,10 +279,10 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
 
 
 def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
-    """Return the reason if rare classes prevent intervals of MAP, MAUC and d'. Otherwise None.
+    """Return a message if too many classes are rare for intervals of MAP, MAUC and d'.
 
-    If many classes have one positive clip or none, the spread of the mean over the classes between
-    sets of clips can't be computed from one set of clips.
+    If there are not too many rare classes, return None. A class is rare if it has fewer than
+    `FEW_POSITIVES` positive clips. The jackknife can't leave out the only positive clip of a class.
 
     Parameters
     ----------
@@ -292,11 +296,11 @@ def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
 
 
 def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Estimate | None]:
-    """Return {map, mauc, dprime}, each as an `Estimate`, or None if the metric value is undefined.
+    """Return the `Estimate` of each of {map, mauc, dprime}.
 
-    For the centre of MAP, the precision at the score of a positive clip is computed from the
-    *other* clips. Unlike MAP, this centre is not biased upwards if classes have few positive clips.
-    The influences of an `Estimate` are None if there is no valid interval, for example because too
+    An `Estimate` is None if the metric value is undefined. For the centre of MAP, the precision at
+    the score of a positive clip is computed from the *other* clips. Unlike MAP, this centre is not
+    biased upwards if classes have few positive clips. The influences of an `Estimate` are None if there is no valid interval, for example because too
     many classes are rare (see `why_no_interval`).
 
     Parameters
@@ -345,7 +349,7 @@ def _dprime_estimate(area: intervals.Estimate | None) -> intervals.Estimate | No
 def ranking_intervals(scores: Floats, truth: Booleans) -> dict[str, intervals.Interval | None]:
     """Return {map, mauc, dprime}, each as a 95 % interval over clips [low, high].
 
-    The intervals of MAP and MAUC are Student's t intervals around the centre of the `Estimate`.
+    The intervals of MAP and MAUC are Student's t intervals around the centre of each `Estimate`.
     They are computed on the logit scale with the jackknife variance. If necessary, they are widened
     to contain the metric value. The interval of d' is computed from the ends of the interval of
     MAUC. An interval is None if it can't be computed, for example because the influences are None

@@ -91,9 +91,9 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
     Raises
     ------
     InputError
-        If a metric can't be imported or is not a `Metric`, if a text or the direction of a metric
-        is invalid, if its section is reserved for wsedtk, or if another metric has the same section
-        and key.
+        If a metric can't be imported or is not a `Metric`, if its section, key, heading, legend or
+        direction is invalid, if its section is reserved for wsedtk, or if another metric has the
+        same section and key.
     """
     taken = {metric.section for metric in built_in()}
     found: dict[str, Metric] = {}
@@ -109,7 +109,10 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
         where = f"metric {one!r}" if isinstance(one, str) else f"metric {metric.name!r}"
         _check(metric, where, taken)
         if found.setdefault(metric.name, metric) != metric:
-            raise InputError(f"{where}: another metric has the section and key {metric.name!r} too")
+            raise InputError(
+                f"{where}: another metric has the section and key {metric.name!r} too; change the "
+                "key of one of the metrics"
+            )
     return list(found.values())
 
 
@@ -218,7 +221,10 @@ def own_metrics(report: Mapping[str, Any]) -> list[Description]:
 
 
 def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
-    """Return the built-in metrics and the user-defined metrics of these contents of report.json."""
+    """Return the built-in metrics, and the user-defined metrics that the reports describe.
+
+    `reports` are contents of report.json.
+    """
     own: dict[str, Description] = {}
     for report in reports:
         for metric in own_metrics(report):
@@ -227,7 +233,7 @@ def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
 
 
 def columns(place: Place, reports: Iterable[Mapping[str, Any]] = ()) -> list[Column]:
-    """Return the columns of a table of systems, with metric values of all classes together.
+    """Return the columns of a table of metric values for all classes together.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from wsedtk.evaluation.metric import Counted
 from wsedtk.evaluation.report_data import figure
 from wsedtk.evaluation.scored_systems import Scored
 
-NUM_RESAMPLES = 1000  # bootstrap resamples of the clips
+NUM_RESAMPLES = 1000  # number of bootstrap resamples of the clips
 
 
 class PairedDifferences(NamedTuple):
@@ -87,7 +87,7 @@ def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
 def paired_differences(
     group: Sequence[Scored], columns: Sequence[Column]
 ) -> Iterator[PairedDifferences]:
-    """Yield the differences between each further system of a group and the first system.
+    """Yield the differences from the first system of a group for each of the other systems.
 
     The 95 % intervals show the variation over clips for these trained systems. All systems are
     evaluated on the same clips. For ratios of sums over clips, the intervals are percentiles of
@@ -127,7 +127,7 @@ def paired_differences(
 
 
 def _difference(first: Estimate | None, second: Estimate | None) -> Difference:
-    """Return the difference of two values of `Estimate`, second minus first."""
+    """Return the difference of two metric values with its interval, second minus first."""
     value = None if first is None or second is None else second.value - first.value
     return Difference(value, intervals.difference_over_clips(first, second))
 
@@ -198,7 +198,7 @@ def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
     counts, parts = events.num_segments(scored.truth.durations), []
     for block, values in scored.scores.blocks(scored.rows, "segment"):
         missing = max(0, counts[block].max() - values.shape[1])
-        values = np.pad(values[:, :, classes], ((0, 0), (0, missing), (0, 0)))  # (B, S', M)
+        values = np.pad(values[:, :, classes], ((0, 0), (0, missing), (0, 0)))  # (B clips, S', M)
         parts.append(values[np.arange(values.shape[1]) < counts[block][:, None]])
     return np.concatenate(parts)
 

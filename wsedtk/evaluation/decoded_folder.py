@@ -1,4 +1,4 @@
-"""Evaluate the tags and events in a decoded folder against the data directory of the reference.
+"""Evaluate a decoded folder against a data directory, which contains the reference.
 
 In the shapes, N is the number of clips.
 """
@@ -25,7 +25,10 @@ from wsedtk.evaluation.report import Report
 
 
 def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
-    """Read the reference. Warn of repeated rows and late events, which are ignored."""
+    """Read the reference, and warn of rows and events that are ignored.
+
+    Repeated rows are ignored, and events that begin at or after the end of their clip.
+    """
     truth, faults = datadir.check(data_set)
     table_files.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
@@ -33,7 +36,9 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
         lines = [one.line for one in repeats if one.path == path and one.line is not None]
         input_warnings.warn_of_repeats(warn, path, lines)
     if truth is None:
-        raise InputError(f"{data_set}: can't be read as a data directory; run wsedtk validate")
+        raise InputError(
+            f"{data_set}: can't be read as a data directory; run wsedtk validate to see why"
+        )
     if truth.events is not None:
         path, names = Path(data_set) / "events.tsv", truth.filenames
         input_warnings.warn_of_late(warn, path, truth.events, names, truth.durations)

@@ -34,7 +34,7 @@ def evaluate(
         A data directory, or a list of tags or events in the format of DCASE challenges.
     estimate : path-like
         If the reference is a data directory, a decoded folder. If the reference is a list, a list
-        in the same format.
+        of tags or events.
     scores : path-like, optional
         The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS of a decoded
         folder. It must be None for lists.
@@ -52,7 +52,7 @@ def evaluate(
     -------
     Report
         The result. Its metric values are fractions, not percentages. `to_dict` returns the content
-        of report.json. `to_text` returns the tables of report.txt.
+        of report.json. `to_text` returns tables as text.
 
     Raises
     ------

@@ -15,7 +15,7 @@ Names = Sequence[str] | npt.NDArray[np.str_]
 
 
 def warn_of(warn: Warn, items: Sequence[object], what: str) -> None:
-    """Warn of the number of items, and list the first items. Without items, do nothing."""
+    """Warn of the number of items, and list the first items. If there are no items, do nothing."""
     if items:
         warn(f"{len(items)} {what}: {tables.first(items)}")
 

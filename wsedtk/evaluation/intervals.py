@@ -7,7 +7,7 @@ time. The influence of a clip is computed from the change of the metric value. T
 metric value is computed from the influences of all clips. If two systems were evaluated on the same
 clips, the influence of a clip on the difference between the systems is the difference of its
 influences on the two metric values. test_coverage.py and test_false_alarms.py in tests/evaluation/
-measure how often these intervals contain the value of a simulated population.
+measure how often these intervals contain the metric value of a simulated population.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from wsedtk.core.types import Floats, Integers
 
 Interval = list[float]  # [low, high]
 MIN_SEEDS = 3  # an interval over seeds needs at least this number of seeds
-_QUANTILE = 0.975  # the upper end of a two-sided 95 % interval
+_QUANTILE = 0.975  # the quantile at the upper end of a 95 % interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,8 @@ def _satterthwaite(parts: Sequence[_Variance]) -> float:
 def _clip_variance(influence: Floats) -> _Variance:
     """Return the variance of a metric value over random samples of N clips.
 
-    influence: (N,). If a few clips cause most of the variance, the degrees of freedom are low.
+    `influence` has the shape (N,). If a few clips cause most of the variance, the number of degrees
+    of freedom is small.
     """
     squares = influence**2
     total, num_clips = squares.sum(), len(influence)
@@ -166,7 +167,7 @@ def over_clips(estimate: Estimate | None) -> Interval | None:
 def difference_over_clips(first: Estimate | None, second: Estimate | None) -> Interval | None:
     """Return the 95 % interval [low, high] over clips of a difference, second minus first.
 
-    The interval is valid for these two trained systems. It does not contain the variation between
+    The interval is valid for these two trained systems. It does not include the variation between
     training runs. The result is None if a metric value is undefined or has no influences.
 
     Parameters
@@ -184,8 +185,9 @@ def difference_over_clips(first: Estimate | None, second: Estimate | None) -> In
 def over_seeds(values: npt.ArrayLike) -> SeedMean:
     """Return the mean of a metric value over seeds, and half the width of its 95 % interval.
 
-    It is Student's t interval of the mean. It contains the variation over seeds on the same clips,
-    but not the variation over clips. With fewer than `MIN_SEEDS` seeds there is no interval.
+    The interval is Student's t interval of the mean. It includes the variation over seeds on the
+    same clips, but not the variation over clips. With fewer than `MIN_SEEDS` seeds, no interval is
+    computed.
 
     Parameters
     ----------

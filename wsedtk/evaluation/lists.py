@@ -34,7 +34,8 @@ def _read(
 ) -> tuple[EventList, EventList, Kind]:
     """Read both lists. If `kind` is None, determine whether they contain tags or events.
 
-    Raises InputError if a list has faults, or if the lists do not contain the same kind of rows.
+    Raises InputError if a list has faults, if the reference contains no tags or events, or if the
+    lists do not contain the same kind of rows.
     """
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
@@ -113,9 +114,9 @@ def _durations(
     """Return the duration (N,) of each clip in seconds.
 
     The duration is computed from the start and the end in the file name. If the file name has no
-    times, or if reference events end after this duration, the duration is the last offset of the
-    clip in both lists. Events of the estimate never change whether the times in the file name are
-    used, so this decision is the same for all systems.
+    times, or if a reference event ends more than 1 s after this duration, the duration is the last
+    offset of the clip in both lists. Events of the estimate never change whether the times in the
+    file name are used, so this decision is the same for all systems.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -172,7 +173,7 @@ def _data_set(
 
 
 def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
-    """Warn of events that end after the end of their clip, and of those that begin after it."""
+    """Warn of events that end after the end of their clip, and of events that begin after it."""
     events = data_set.events
     if events is None:
         return

@@ -28,7 +28,7 @@ def measure(
     weights: Floats | None = None,
     own: Sequence[Metric] = (),
 ) -> None:
-    """Add all metric values to a report that can be computed from the evidence.
+    """Add to a report all metric values that can be computed from the evidence.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def measure(
 
 
 def _measure_averages(report: dict[str, Any], evidence: Evidence, weights: Floats | None) -> None:
-    """Add the values of the built-in metrics, and their intervals if there are resamples."""
+    """Add the values of the built-in metrics, and their intervals if `weights` is given."""
     for section, metric in {metric.section: metric for metric in built_in()}.items():
         figures = metric.function(evidence)
         if not figures:

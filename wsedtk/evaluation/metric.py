@@ -69,8 +69,8 @@ class Description:
     heading : str
         The heading of the column of the metric.
     legend : str
-        The explanation of the metric below a table. If several metrics of a table have the same
-        legend, it is shown once. "" if the metric has no legend.
+        The text that explains the metric to readers of a table. If several metrics of a table have
+        the same legend, it is shown once. "" if the metric has no legend.
     direction : {"higher", "lower"} or None
         Whether higher or lower values are better. None if neither is better.
     full_heading : str
@@ -81,7 +81,7 @@ class Description:
         The tables and plots that show the metric. By default all tables and plots of metric values
         of all classes together, except the model card and `wsedtk info`.
     interval_in_text : bool
-        Whether report.txt shows the interval of the metric value.
+        Whether the tables in report.txt show the interval of the metric value.
     """
 
     section: str
@@ -111,8 +111,8 @@ class Metric(Description):
         value is a finite number, or None if it is undefined. If several metrics have the same
         function, it is called once.
     counted : Counted, optional
-        Functions for intervals, if all metrics of the section are ratios of sums over clips. It is
-        ignored for user-defined metrics, which have no intervals.
+        Functions that compute intervals for the section. None if the metrics of the section are not
+        ratios of sums over clips. It is ignored for user-defined metrics, which have no intervals.
 
     Examples
     --------

@@ -7,7 +7,7 @@ negatives.
 Three conventions of wsedtk differ from sed_eval:
     1. If the denominator of precision, recall or F1 is 0, the result is 0 if there is a reference
        or a prediction, and otherwise None. sed_eval returns NaN. If there is no reference, error
-       rates are None. sed_eval divides them by a very small number.
+       rates are None. sed_eval divides the numbers of errors by a very small number.
     2. Reference events of length zero are left out of segment and event metrics. In sed_eval, event
        metrics count them as missed, and segment metrics count them as active in the segment that
        contains them. Estimated events of length zero are treated as in sed_eval: event metrics
@@ -18,7 +18,7 @@ Three conventions of wsedtk differ from sed_eval:
 
 `wsedtk score` computes segment and event metrics with sed_eval (see `sed_eval_metrics`). The
 functions `activity` and `segment_counts` of this module give the same segment metrics, as a test
-checks. They are used for baselines and intervals.
+checks. Baselines and intervals are computed with these functions.
 """
 
 import dataclasses
@@ -86,8 +86,8 @@ def decision_counts(truth: Booleans, predicted: Booleans) -> Integers:
     Parameters
     ----------
     truth, predicted : (..., K) bool
-        Whether each class is present in the reference, and in the prediction. All axes except the
-        last are summed.
+        Whether each class is present in the reference, and in the prediction. The counts are summed
+        over all axes except the last.
     """
     axes = tuple(range(truth.ndim - 1))
     tp = (truth & predicted).sum(axis=axes)

@@ -1,4 +1,4 @@
-"""The report of an evaluation. Each section of report.json is a dataclass.
+"""The report of an evaluation, with a dataclass for each section of report.json.
 
 Metric values are fractions, not percentages. A metric value is None if it was not computed or is
 undefined.
@@ -157,8 +157,8 @@ class Clips:
     scored : int
         The number of clips that were evaluated.
     official : int
-        The official number of clips of the set, including clips that could not be obtained. For a
-        list, the number of clips in the reference.
+        The official number of clips of the set, including clips that could not be obtained. If it
+        is unknown, or if lists were evaluated, the number of clips of the reference.
     fingerprint : str or None
         A hash of the names of the evaluated clips.
     tuned_on_these : bool or None
@@ -279,7 +279,7 @@ class Report:
         return written
 
     def to_text(self) -> str:
-        """Return the text of report.txt, which contains the tables and notes."""
+        """Return the tables and notes as text, as in report.txt."""
         return "".join(report_text.parts(self.to_dict(), self.title, self.layout))
 
 

@@ -1,4 +1,4 @@
-"""Write the tables of a report as text."""
+"""Format the tables of a report as text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple

@@ -77,7 +77,7 @@ class Scored:
 
     @functools.cached_property
     def model(self) -> str | None:
-        """The fingerprint of the model of the system. None if the system has no model file."""
+        """The fingerprint of the model of the system. None if its model files are missing."""
         return provenance.fingerprint_model_directory(self.folder.parent.parent)
 
     @functools.cached_property
@@ -226,9 +226,9 @@ def _systems_in(folder: Path) -> list[Path]:
 def find_systems(folders: Iterable[PathLike]) -> dict[str, Path]:
     """Return the systems {name: folder} in model directories and experiment directories.
 
-    A system that is found twice is returned once. Its name is the name of its folder. If two
-    systems have the same name, as many parent folders are added to all names as are necessary to
-    make them unique.
+    A system that is found twice is returned once. The name of a system is the name of its folder.
+    If two systems have the same name, all names are extended by parent folders until they are
+    unique.
 
     Raises
     ------

@@ -63,7 +63,7 @@ def segment_metrics(
     labels: Sequence[str],
     seconds: float = 1.0,
 ) -> SegmentMetrics:
-    """Return segment-based metrics.
+    """Return segment-based metrics, computed by sed_eval.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def segment_metrics(
 def event_metrics(
     reference: Events, estimated: Events, durations: Floats, labels: Sequence[str]
 ) -> EventMetrics:
-    """Return event-based metrics.
+    """Return event-based metrics, computed by sed_eval.
 
     The tolerance of onsets is `T_COLLAR`. The tolerance of offsets is the maximum of `T_COLLAR` and
     `PERCENTAGE_OF_LENGTH` times the length of the reference event.

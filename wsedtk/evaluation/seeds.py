@@ -18,7 +18,7 @@ Key = tuple[str, str]  # section and key of a metric
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # the name of a model directory of compare_pooling.sh
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
 # Systems with one of these hierarchies are compared with linear and max pooling in the same
-# hierarchy. "" is single pooling. The others are readings of the paper of He, Shen & Zhang.
+# hierarchy. "" is single pooling. The other two are readings of the paper of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
 NULL = (
     "equals single pooling by algebra, so this row is the null hypothesis for hierarchical "
@@ -128,11 +128,11 @@ def _split(system: str) -> _Name:
 def pairs_of(systems: Sequence[str]) -> list[Pair]:
     """Return the pairs of systems to compare.
 
-    The papers make claims about three kinds of pairs. First, every single pooling is compared with
-    linear softmax and with max pooling of the same network (Wang, Li & Metze). Second, every
-    pooling with the hierarchy "hierarchical" or "published_all" is compared with linear softmax
-    (He, Shen & Zhang, section 4.1) and with max pooling in the same hierarchy. Third, every
-    hierarchical pooling is compared with the same pooling without a hierarchy.
+    The papers make claims about three kinds of pairs. First, every pooling without a hierarchy
+    is compared with linear softmax and with max pooling of the same network (Wang, Li & Metze).
+    Second, every pooling with the hierarchy "hierarchical" or "published_all" is compared with
+    linear softmax (He, Shen & Zhang, section 4.1) and with max pooling in the same hierarchy.
+    Third, every pooling with a hierarchy is compared with the same pooling without a hierarchy.
 
     A system that is in no pair is compared with the first system. If only the first system is in no
     pair, it is compared with the second system.
@@ -308,5 +308,5 @@ def _why(*systems: Sequence[Scored]) -> str:
     count = f"{fewest} seed" + ("s do" if fewest > 1 else " does")
     return (
         f"{count} not show the variation over seeds; intervals need at least "
-        f"{intervals.MIN_SEEDS} of each system"
+        f"{intervals.MIN_SEEDS} seeds of each system"
     )
