@@ -300,8 +300,9 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
 
     An `Estimate` is None if the metric value is undefined. For the centre of MAP, the precision at
     the score of a positive clip is computed from the *other* clips. Unlike MAP, this centre is not
-    biased upwards if classes have few positive clips. The influences of an `Estimate` are None if there is no valid interval, for example because too
-    many classes are rare (see `why_no_interval`).
+    biased upwards if classes have few positive clips. The influences of an `Estimate` are None if
+    there is no valid interval, for example because too many classes are rare (see
+    `why_no_interval`).
 
     Parameters
     ----------
