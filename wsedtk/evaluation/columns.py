@@ -23,7 +23,8 @@ class Column(NamedTuple):
     ----------
     heading : str
     section, key : str
-        The keys of the metric values in report.json: report[section][key].
+        The keys of the metric value in a report, a baseline or a class of a report:
+        source[section][key].
     """
 
     heading: str

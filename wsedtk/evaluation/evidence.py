@@ -110,7 +110,7 @@ class Evidence:
 
     @property
     def has_events(self) -> bool:
-        """Whether segments and events are evaluated. They are if `truth.events` is not None."""
+        """Whether segments and events are evaluated. False if `truth.events` is None."""
         return self.truth.events is not None
 
     @functools.cached_property

@@ -140,6 +140,8 @@ class Metric(Description):
 class ClassMetric(Description):
     """A metric that has one value for each class.
 
+    In report.json, the value of a class is report["classes"][label][section][key].
+
     Attributes
     ----------
     function : callable

@@ -18,7 +18,7 @@ Key = tuple[str, str]  # section and key of a metric
 _OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # the name of a model directory of compare_pooling.sh
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
 # Systems with one of these hierarchies are compared with linear and max pooling in the same
-# hierarchy. "" is single pooling. The other two are readings of the paper of He, Shen & Zhang.
+# hierarchy. "" is single pooling. The other two are interpretations of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
 NULL = (
     "equals single pooling by algebra, so this row is the null hypothesis for hierarchical "
@@ -54,8 +54,8 @@ class Pair(NamedTuple):
 class _Name(NamedTuple):
     """The name of a system, split into two parts.
 
-    `hierarchy` is the name of the hierarchy of the pooling, or "" if the system has single pooling.
-    `single` is the other part. It is the name of the same system with single pooling.
+    `single` is the name of the same system with single pooling. `hierarchy` is the name of the
+    hierarchy of the pooling, or "" if the system has single pooling.
     """
 
     single: str
