@@ -287,7 +287,7 @@ def test_info_and_report_name_what_can_not_be_entered(run, tmp_path, closed):
     assert list(scored_systems.find_systems([tmp_path / "exp"])) == ["system"]
     closed(tmp_path / "exp" / "system" / "test", 0)
     result = run("report", tmp_path / "exp" / "system", tmp_path / "r.html")
-    assert result.exit_code == 1 and "no report.json in SET/MODE/ there" in result.stderr
+    assert result.exit_code == 1 and "found no model and no SET/MODE/report.json" in result.stderr
     closed(tmp_path / "exp", 0o300)
     with pytest.raises(InputError, match=f"^{tmp_path}/exp: can't be entered"):
         describe(tmp_path / "exp")

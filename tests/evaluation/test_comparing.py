@@ -242,7 +242,7 @@ def test_systems_are_found_in_model_and_experiment_directories(exp, tmp_path):
     ]
     with pytest.raises(
         InputError,
-        match="nowhere: no such folder; name a model directory or an experiment directory",
+        match="nowhere: no such folder; give a model directory or an experiment directory",
     ):
         scored_systems.find_systems([exp, tmp_path / "nowhere"])
 

@@ -156,13 +156,13 @@ def test_evaluate_takes_metrics_of_ones_own(tmp_path, own):
     "name, message",
     [
         ("NO_METRIC", "found function; expected a wsedtk.evaluation.metric.Metric"),
-        ("TAKEN", "the section 'segment' belongs to wsedtk; name another one"),
-        ("INTERVAL", "the key 'a_ci' ends in _ci, as intervals do"),
-        ("NOTHING", "section, key and heading must be texts that are not empty"),
+        ("TAKEN", "the section 'segment' is reserved for wsedtk; choose another section"),
+        ("INTERVAL", "the key 'a_ci' ends in _ci, which is reserved for intervals"),
+        ("NOTHING", "section, key, heading and legend must be texts; only the legend"),
         ("ABSENT", "has no attribute 'ABSENT'"),
-        ("INFINITE", "found inf; expected a finite number or None"),
-        ("WORD", "found 'much'; expected a finite number or None"),
-        ("LIST", "its function returned list; expected a mapping of key to figure"),
+        ("INFINITE", "its function returned inf; expected a finite number or None"),
+        ("WORD", "its function returned 'much'; expected a finite number or None"),
+        ("LIST", "its function returned list; expected a mapping of keys to values"),
     ],
 )
 def test_what_is_no_metric_is_refused(run, tmp_path, own, name, message):
@@ -175,7 +175,7 @@ def test_what_is_no_metric_is_refused(run, tmp_path, own, name, message):
 def test_two_metrics_of_one_key_are_refused(own):
     metrics = [Metric(section="mine", key="a", heading=heading, function=dict) for heading in "xy"]
     assert load_metrics([metrics[0]] * 2) == metrics[:1]
-    with pytest.raises(InputError, match="another metric has the key 'mine.a' too"):
+    with pytest.raises(InputError, match="another metric has the section and key 'mine.a' too"):
         load_metrics(metrics)
 
 
@@ -312,7 +312,7 @@ def test_a_report_without_a_key_is_readable(run, exp, tmp_path):
     [
         ("text", "own_metrics: found str; expected a list"),
         (["text"], "own_metrics: found 'text'; expected a mapping"),
-        ([{"section": "segment", "key": "a", "heading": "b"}], "belongs to wsedtk"),
+        ([{"section": "segment", "key": "a", "heading": "b"}], "is reserved for wsedtk"),
         ([{"section": ["a"], "key": "a", "heading": "b"}], "must be texts"),
         ([{"section": "own", "key": "a", "heading": "b", "direction": "up"}], "direction is 'up'"),
     ],

@@ -231,7 +231,7 @@ def test_the_reason_of_no_interval_is_named(exp, tmp_path, capsys):
     shutil.rmtree(tmp_path / "exp/net_max.seed1/test/frame/reference")
     page, found = compare(tmp_path / "exp", capsys)
     names = "Del, Ins, ER, Rec, F1, tag F1, seg w/o tag, tag w/o seg"
-    why = "the reference of net_max.seed1 is gone; score it again"
+    why = "the folder of net_max.seed1 lacks a copy of the reference; score it again"
     assert page.endswith(f"No interval of {names}: {why}\n")
     assert found["test frame difference", "net_max - net_linear", "F1"][1:] == ["", ""]
     assert found["test frame difference", "net_linear_plain - net_linear", "F1"][1]
@@ -243,7 +243,7 @@ def test_the_reason_of_no_interval_is_named(exp, tmp_path, capsys):
     assert seeds.why_no_interval(runs, "audioset") == few
     (tmp_path / "exp/net_max.seed2/test/scores.h5").unlink()
     one = scored_systems.Scored("net_max.seed2", tmp_path / "exp/net_max.seed2/test/frame", {})
-    why = "the scores of net_max.seed2 are gone; predict them again"
+    why = "the scores of net_max.seed2 are missing; predict them again"
     assert seeds.why_no_interval([one], "audioset") == why
 
 

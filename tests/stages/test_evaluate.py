@@ -89,7 +89,7 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     versions, failed, missing = [record.getMessage() for record in caplog.records]
     assert "come from different versions of a set" in versions
     assert "1 clips of" in failed and "could not be read: clip 11.wav" in failed
-    assert "count as without predictions: b_0.000_10.000.wav" in missing
+    assert "are evaluated as clips without predictions: b_0.000_10.000.wav" in missing
     assert {record.name for record in caplog.records} == {"wsedtk.evaluation.evaluate"}
     assert capfd.readouterr() == ("", "")
 
@@ -98,7 +98,7 @@ def test_warnings_are_logged(tmp_path, caplog, capfd):
     "names, options, message",
     [
         (("set", "out"), {"num_resamples": -1}, "num_resamples: found -1"),
-        (("set", "out"), {"kind": "tags"}, "kind: .*set is not a list"),
+        (("set", "out"), {"kind": "tags"}, "kind: .*set is not a list of tags or events"),
         (("a.tsv", "a.tsv"), {"kind": "folder"}, "kind: found 'folder'"),
         (("a.tsv", "a.tsv"), {"scores": "s.h5"}, "scores: .*a.tsv is a list"),
         (("a.tsv", "out"), {}, "out: a folder; name a list"),

@@ -251,8 +251,8 @@ def test_changed_and_missing_inputs_are_reported(exp, run):
         ("linear", "tune again"),
         ("linear/operating_point.yaml", "was tuned on the scores of another model"),
         ("linear/valid/scores.h5", "predict again"),
-        ("linear/valid/frame", "was made from other content"),
-        ("linear/valid/frame/report.json", "was made from other content"),
+        ("linear/valid/frame", "was made from an input with the fingerprint"),
+        ("linear/valid/frame/report.json", "was made from an input with the fingerprint"),
     ):
         about = told(exp / path)[0]
         assert about.complete and any(message in fault for fault in about.faults), path

@@ -197,7 +197,7 @@ def test_systems_without_reports_are_reported(tmp_path, run):
     result = run("report", tmp_path, tmp_path / "r.html")
     assert (
         result.exit_code == 1
-        and "no report.json in SET/MODE/ there; wsedtk score writes it" in result.stderr
+        and "found no model and no SET/MODE/report.json; give a model directory" in result.stderr
     )
 
 

@@ -484,7 +484,7 @@ def test_a_clip_that_was_not_decoded_is_an_error(run, tmp_path, failed):
     result = run("score", tmp_path / "set", tmp_path / "out")
     assert result.exit_code == 1 and "set: 1 of 12 clips were not decoded into " in result.stderr
     assert (
-        "the first 'clip 11.wav'; predict and decode them too, or take them out of the set"
+        "the first 'clip 11.wav'; predict and decode them too, or remove them from the set"
         in result.stderr
     )
 
@@ -639,4 +639,4 @@ def test_wrong_scores(tmp_path):
 def test_the_official_count_must_be_a_number(tmp_path, value):
     make_lists(tmp_path)
     (tmp_path / "set" / "info.yaml").write_text(yaml.safe_dump({"official_clips": value}))
-    refused(tmp_path, "info.yaml: official_clips: expected a whole number")
+    refused(tmp_path, "info.yaml: official_clips: found .*; expected a whole number of at least 0")

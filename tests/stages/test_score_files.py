@@ -179,7 +179,8 @@ def test_events_by_hand(run, tmp_path):
     report, warnings = scored(run, truth, said)
     assert (
         warnings
-        == f"warning: 1 clips of {truth} are not in {said} and count as without predictions: {d}\n"
+        == f"warning: 1 clips of {truth} are not in {said} and are evaluated as clips without "
+        f"predictions: {d}\n"
     )
     # Segments: TP 2; a: 1 insertion; b: 1 substitution; c: 1 insertion; d: 1 deletion; 4 in the
     # reference, 5 found.
@@ -231,7 +232,7 @@ def test_tags_by_hand(run, tmp_path):
         {"precision": 0.5, "recall": 0.5, "f1": 0.5}
     )
     assert warnings == (
-        f"warning: 1 classes of {said} are not in {truth}, so that every prediction of them is false: 'Cat' "
+        f"warning: 1 classes of {said} are not in {truth}, so all predictions of these classes are false positives: 'Cat' "
         "(did you mean 'Car'?)\n"
     )
 
@@ -362,10 +363,10 @@ def test_lists_of_two_kinds(run, tmp_path):
         write_list(tmp_path / "e", [("a_30_40", 1, 2, "Car")]),
     )
     assert (
-        f"{tags} holds tags, {times} events: give two lists of one kind, or set --kind"
+        f"{tags} contains tags, but {times} contains events; give two lists of the same kind, or"
         in refused(run, tags, times)
     )
-    assert f"{times} holds events, {tags} tags" in refused(run, times, tags)
+    assert f"{times} contains events, but {tags} contains tags;" in refused(run, times, tags)
     assert scored(run, tags, times, "--kind", "tags")[0]["tagging"]["f1"] == 1.0
     two = write_list(tmp_path / "two", [("a_30_40", 1, 2, "Car"), ("a_30_40", "Dog")])
     assert f"{two}:2: no onset and offset: a tag, not an event" in refused(run, two, times)
@@ -398,7 +399,7 @@ def test_clips_that_one_list_lacks(run, tmp_path):
         in warnings
     )
     assert (
-        f"warning: 5 clips of {truth} are not in {said} and count as without predictions: b.wav, c.wav, d.wav and 2 more\n"
+        f"warning: 5 clips of {truth} are not in {said} and are evaluated as clips without predictions: b.wav, c.wav, d.wav and 2 more\n"
         in warnings
     )
     assert (
@@ -420,7 +421,7 @@ def test_repeated_rows_count_once(run, tmp_path):
     wanted, _ = scored(run, truth, once)
     found, warnings = scored(run, truth, twice)
     assert (
-        "1 rows of" in warnings and "repeat an earlier one and count once, lines: 4\n" in warnings
+        "1 rows of" in warnings and "repeat an earlier row and are ignored, lines: 4\n" in warnings
     )  # Ya_0_10 is not a YouTube ID
     assert found["event"] == wanted["event"] and found["event"]["f1"] == 1.0
 
@@ -431,9 +432,9 @@ def test_events_past_their_clips_end(run, tmp_path):
     report, warnings = scored(run, truth, said)
     assert report["event"]["f1"] == 1.0 and report["segment"]["error_rate"] == 0.0
     assert warnings == (
-        f"warning: 1 events of {said} end after their clip, by its name, and count up to its end: "
-        f"a_0_2.5 at 1 s\nwarning: 1 events of {said} begin after the end of their clip and do not "
-        "count (sed_eval counts them): a_0_2.5 at 2.6 s\n"
+        f"warning: 1 events of {said} end after the end of their clip (computed from its file "
+        f"name) and are cut at this end: a_0_2.5 at 1 s\nwarning: 1 events of {said} begin at or "
+        "after the end of their clip and are ignored (sed_eval counts them): a_0_2.5 at 2.6 s\n"
     )
 
 
@@ -461,9 +462,9 @@ def test_true_events_far_beyond_a_name_show_that_it_is_no_excerpt(
     report, warnings = scored(run, *paths)
     late_list = paths[0 if is_late_in_truth else 1]
     assert warnings == (
-        f"warning: 1 events of {late_list} end after their clip, by its name, and count up to its end: take_1_3 at 0 s\n"
+        f"warning: 1 events of {late_list} end after the end of their clip (computed from its file name) and are cut at this end: take_1_3 at 0 s\n"
         if is_believed
-        else f"warning: 1 clips of {paths[0]} have events beyond the end in their names, so the times in these names are ignored: "
+        else f"warning: 1 clips of {paths[0]} have events that end after the end of the clip (computed from its file name), so the times in these file names are ignored: "
         f"take_1_3.wav up to {end:g} s\n"
     )
     length = 2.0 if is_believed else end
@@ -545,7 +546,7 @@ def test_real_lists_against_themselves(run, real_data, name, kind, repeated, dro
     path = real_data / "dcase2017" / f"groundtruth_{name}_set.csv"
     report, warnings = scored(run, path, path)
     assert (
-        warnings.count("repeat an earlier one") == 2 * repeated
+        warnings.count("repeat an earlier row") == 2 * repeated
         and warnings.count("\n") == 2 * repeated
     )
     section = "segment" if kind == "events" else "tagging"
@@ -591,7 +592,7 @@ def test_real_events_equal_sed_eval(run, tmp_path, real_data):
         path,
         write_list(tmp_path / "e.csv", [(f"Y{n}", *rest) for n, *rest in said], None, "\r\n"),
     )
-    assert "count as without predictions" in warnings and warnings.count("\n") == 1
+    assert "are evaluated as clips without predictions" in warnings and warnings.count("\n") == 1
     lists = [
         [(names.index(n), float(on), float(off), labels.index(k)) for n, on, off, k in found]
         for found in (rows, said)
@@ -649,9 +650,9 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         (b"\n\r\n \n", "is empty"),
         (
             EVENTS.encode(),
-            "names no class in any clip, so there is nothing to evaluate; are its columns separated by tabs?",
+            "contains no tags or events, so there is nothing to evaluate; check that its columns are separated by tabs",
         ),
-        (b"a.wav\nb.wav\n", "names no class in any clip"),
+        (b"a.wav\nb.wav\n", "contains no tags or events"),
         (b"\x89HDF\r\n\x1a\n\x00\xff", r"not UTF-8 text"),
         (b"ab\x00\x01\x02\n", ":1: holds the control character '\\x00'; expected text"),
         ("a.wav\tCar\n".encode("utf-16"), "not UTF-8 text"),
@@ -686,7 +687,10 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
             ":2: expected a class, found an empty field; for a clip without any, write",
         ),
         (b"filename\tevent_labels\na.wav\tCar,\n", ":2: expected a class, found an empty field"),
-        (b"a.wav\t0\t1e7\tCar\n", "lasts 1e+07 s, more than a day; times are in seconds"),
+        (
+            b"a.wav\t0\t1e7\tCar\n",
+            "lasts 1e+07 s; expected at most 86400 s (one day); write times in seconds",
+        ),
     ],
 )
 def test_wrong_lists(run, tmp_path, content, message):
@@ -711,8 +715,8 @@ def test_wrong_paths(run, tmp_path):
     assert run("score-files", right).exit_code == 2
     other = write_list(tmp_path / "other.csv", [("b.wav", 0, 1, "Car")])
     assert refused(run, right, other) == (
-        f"{other}: none of its 1 clips is in {right}: b.wav here, a.wav there "
-        "(columns are separated by tabs)"
+        f"{other}: none of its 1 clips is in {right}; found b.wav, expected clips such as a.wav; "
+        "check the file names, and that the columns are separated by tabs"
     )
 
 

@@ -31,8 +31,8 @@ def test_events_after_the_end_are_reported(run, folder):
     result = run("score", folder / "set", folder / "out", "--json")
     path = folder / "set" / "events.tsv"
     assert result.stderr == (
-        f"warning: 1 events of {path} begin after the end of their clip and do not count "
-        "(sed_eval counts them): a.wav at 4.01 s\n"
+        f"warning: 1 events of {path} begin at or after the end of their clip and are "
+        "ignored (sed_eval counts them): a.wav at 4.01 s\n"
     )
     said = [row for row in ROWS if row[1] < 4]
     f1 = [
@@ -47,8 +47,8 @@ def test_repeated_rows_are_reported(run, folder):
             file.write(rows)
     warnings = run("score", folder / "set", folder / "out", "--json").stderr.splitlines()
     assert warnings[:2] == [
-        f"warning: 1 rows of {folder}/set/tags.tsv repeat an earlier one and count once, lines: 5",
-        f"warning: 2 rows of {folder}/set/events.tsv repeat an earlier one and count once, "
+        f"warning: 1 rows of {folder}/set/tags.tsv repeat an earlier row and are ignored, lines: 5",
+        f"warning: 2 rows of {folder}/set/events.tsv repeat an earlier row and are ignored, "
         "lines: 5, 6",
     ]
 

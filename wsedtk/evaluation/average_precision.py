@@ -1,6 +1,7 @@
 """Average precision, area under the ROC curve and d' of many classes, and their intervals.
 
-N clips, K classes, G distinct scores of the positive clips of a class.
+In the shapes, N is the number of clips and K is the number of classes. G is the number of distinct
+scores of the positive clips of one class.
 """
 
 import dataclasses
@@ -14,18 +15,19 @@ from wsedtk.core.types import Booleans, Floats, Integers
 from wsedtk.evaluation import intervals
 from wsedtk.evaluation.metrics import Figures
 
-# A class with fewer positive clips is rare. The jackknife can't leave out its only positive clip.
+# A class with fewer than FEW_POSITIVES positive clips is rare. The jackknife can't leave out the
+# only positive clip of a class, because the average precision is then undefined.
 FEW_POSITIVES = 2
-MOST_RARE = 0.1  # With a larger share of rare classes there are no intervals.
+MOST_RARE = 0.1  # If the share of rare classes is larger, no intervals are computed.
 
 
 class ClassFigures(TypedDict):
-    """The figures of one class.
+    """The metric values of one class.
 
     Attributes
     ----------
     ap, auc, dprime : float or None
-        Average precision, area under the ROC curve, and d'.
+        Average precision, area under the ROC curve, and d'. None if undefined.
     positives : int
         Number of positive clips.
     """
@@ -37,7 +39,7 @@ class ClassFigures(TypedDict):
 
 
 class _Areas(NamedTuple):
-    """Average precision and area under the ROC curve. NaN if undefined."""
+    """Average precision and area under the ROC curve of one class. A value is NaN if undefined."""
 
     ap: float
     auc: float
@@ -45,20 +47,23 @@ class _Areas(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Ranks:
-    """The numbers of clips of one class by score. Clips are counted with their weights.
+    """The numbers of positive and negative clips of one class at each score.
+
+    The scores are the G distinct scores of positive clips, in descending order. Each number is the
+    sum of the weights of the clips.
 
     Attributes
     ----------
     positives : (G,) float
-        Positive clips with each score. The scores are in descending order.
+        The number of positive clips with exactly this score.
     upto : (G,) float
-        Positive clips with at least that score.
+        The number of positive clips with at least this score.
     above : (G,) float
-        Negative clips with a higher score.
+        The number of negative clips with a higher score.
     with_ties : (G,) float
-        Negative clips with at least that score.
+        The number of negative clips with at least this score.
     negatives : float
-        All negative clips.
+        The number of all negative clips.
     """
 
     positives: Floats
@@ -69,7 +74,10 @@ class _Ranks:
 
     @property
     def outranked(self) -> Floats:
-        """The number (G,) of negative clips below each score. A tie counts half."""
+        """The number (G,) of negative clips below each score.
+
+        A negative clip with the same score counts half.
+        """
         below: Floats = self.negatives - (self.above + self.with_ties) / 2
         return below
 
@@ -84,15 +92,16 @@ class _Ranks:
 
 
 def _share(part: Floats, rest: Floats) -> Floats:
-    """Return part / (part + rest). 0 if both are 0."""
+    """Return part / (part + rest), or 0 where both are 0."""
     share: Floats = part / np.maximum(part + rest, np.finfo(float).tiny)
     return share
 
 
 def _rank(scores: Floats, truth: Booleans, weight: Floats) -> tuple[_Ranks, Floats]:
-    """Return the `_Ranks` of one class, and the scores (G,) of its positive clips, highest first.
+    """Return the `_Ranks` of one class, and the G distinct scores of its positive clips.
 
-    scores, weight: (N,) float; truth: (N,) bool, at least one of them True.
+    The scores are in descending order. Shapes of the parameters: scores and weight (N,) float,
+    truth (N,) bool. At least one clip must be positive.
     """
     falling, group = np.unique(-scores[truth], return_inverse=True)
     positives = np.asarray(np.bincount(group, weight[truth], len(falling)), np.float64)
@@ -109,8 +118,8 @@ def _rank(scores: Floats, truth: Booleans, weight: Floats) -> tuple[_Ranks, Floa
 def dprime(auc: float | None) -> float | None:
     """Return d' for an area under the ROC curve.
 
-    d' is sqrt(2) times the normal quantile of the area. None if the area is None, or if d' is
-    infinite (area 0 or 1).
+    d' is sqrt(2) times the quantile of the standard normal distribution at this area. The result is
+    None if the area is None, or if d' is infinite (for the areas 0 and 1).
     """
     if auc is None or not 0 < auc < 1:
         return None
@@ -120,17 +129,19 @@ def dprime(auc: float | None) -> float | None:
 def class_ranking(
     scores: Floats, truth: Booleans, weight: Floats | None = None
 ) -> list[ClassFigures]:
-    """Return the ranking metrics of each of K classes.
+    """Return average precision, area under the ROC curve and d' of each of K classes.
 
     Average precision is the area under the steps of the precision-recall curve, as in
-    scikit-learn's `average_precision_score`. The area under the ROC curve counts ties half, as in
-    `roc_auc_score`. If a class has no positive clips, all its figures are None. If it has no
-    negative clips, the area and d' are None.
+    scikit-learn's `average_precision_score`. In the area under the ROC curve, a positive and a
+    negative clip with equal scores count as half a correct pair, as in `roc_auc_score`. If a class
+    has no positive clips, its three metric values are None. If it has no negative clips, the area
+    and d' are None.
 
     Parameters
     ----------
     scores : (N, K) float
     truth : (N, K) bool
+        Whether each clip is positive for each class.
     weight : (N,) float, optional
         Weight of each clip. By default 1.
     """
@@ -154,39 +165,44 @@ def average_precision(
     ----------
     scores : (N,) float
     truth : (N,) bool
+        Whether each clip is positive.
     weight : (N,) float, optional
+        Weight of each clip. By default 1.
     """
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["ap"]
 
 
 def roc_auc(scores: Floats, truth: Booleans, weight: Floats | None = None) -> float | None:
-    """Return the area under the ROC curve of a single class. See `class_ranking`."""
+    """Return the area under the ROC curve of a single class. See `average_precision`."""
     return class_ranking(scores[:, None], truth[:, None], weight)[0]["auc"]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean of the values that are not None. None if there are none."""
+    """Return the mean of the values that are not None. If all are None, return None."""
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
 
 
 def mean_ranking(classes: Sequence[ClassFigures]) -> Figures:
-    """Return {map, mauc, dprime} from the figures of each class.
+    """Return {map, mauc, dprime} from the metric values of each class.
 
-    MAP is the mean of the defined average precisions. MAUC is the mean of the defined areas. d' is
-    computed from MAUC.
+    MAP is the mean of the average precisions. MAUC is the mean of the areas under the ROC curve.
+    Classes whose value is None are left out of a mean. d' is computed from MAUC.
     """
     mauc = _mean(one["auc"] for one in classes)
     return {"map": _mean(one["ap"] for one in classes), "mauc": mauc, "dprime": dprime(mauc)}
 
 
 def ranking_metrics(scores: Floats, truth: Booleans, weight: Floats | None = None) -> Figures:
-    """Return {map, mauc, dprime} over the classes with positives. See `class_ranking`."""
+    """Return {map, mauc, dprime} over the classes with positive clips.
+
+    See `class_ranking` for the parameters.
+    """
     return mean_ranking(class_ranking(scores, truth, weight))
 
 
 class Curve(NamedTuple):
-    """Precision and recall (C,) at C thresholds in descending order."""
+    """Precision and recall, each (C,), at C thresholds. The thresholds are in descending order."""
 
     precision: Floats
     recall: Floats
@@ -199,6 +215,7 @@ def precision_recall(scores: Floats, truth: Booleans) -> Curve:
     ----------
     scores : (N,) float
     truth : (N,) bool
+        Whether each clip is positive.
     """
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
@@ -210,11 +227,13 @@ def precision_recall(scores: Floats, truth: Booleans) -> Curve:
 
 
 def _precision_by_others(ranks: _Ranks) -> float:
-    """Return the average precision, corrected for its upward bias.
+    """Return the average precision of one class, corrected for its upward bias.
 
-    Average precision is biased upwards if there are few positive clips, because a positive clip
-    counts in the precision at its own score. Here this precision is computed from the other clips.
-    It is 1 if no other clip has at least this score.
+    Average precision is the mean, over the positive clips, of the precision at the score of each
+    clip. It is biased upwards if there are few positive clips, because each clip counts in the
+    precision at its own score. Here this precision is computed from the other clips. The number of
+    other positive clips is multiplied by P / (P - 1) for P positive clips in total. The precision
+    is 1 if no other clip has at least this score.
     """
     count = ranks.upto[-1]
     others = ranks.upto - 1
@@ -224,13 +243,17 @@ def _precision_by_others(ranks: _Ranks) -> float:
 
 
 def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
-    """Return average precision and area (2, N) with each clip left out, and the `_Ranks`.
+    """Return the metric values (2, N) of one class with each clip left out, and its `_Ranks`.
 
-    An undefined value is NaN. scores: (N,); truth: (N,) bool, at least one of them True.
+    The first row contains average precisions, the second row areas under the ROC curve. An
+    undefined value is NaN. Shapes of the parameters: scores (N,) float, truth (N,) bool. At least
+    one clip must be positive.
     """
     ranks, levels = _rank(scores, truth, np.ones(len(truth)))
     count, upto = ranks.upto[-1], ranks.upto
-    place = np.searchsorted(-levels, -scores)  # (N,), the number of levels above each score
+    # `place` (N,) is the number of levels above the score of each clip. The levels are the distinct
+    # scores of the positive clips.
+    place = np.searchsorted(-levels, -scores)
     found = np.empty((2, len(truth)))
 
     def from_each(values: Floats) -> Floats:
@@ -238,8 +261,8 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
         return np.append(np.cumsum(values[::-1])[::-1], 0.0)
 
     terms = ranks.positives * _share(upto, ranks.with_ties)
-    before = np.append(0.0, np.cumsum(terms))  # (G + 1,), sums over the levels above each level
-    one_less = _share(upto - 1, ranks.with_ties)  # with one positive clip fewer
+    before = np.append(0.0, np.cumsum(terms))  # (G + 1,), sums of the terms of higher levels
+    one_less = _share(upto - 1, ranks.with_ties)  # precision with one positive clip fewer
     own, below = (ranks.positives - 1) * one_less, from_each(ranks.positives * one_less)
     fewer_false = ranks.positives * _share(upto, np.maximum(ranks.with_ties - 1, 0))
     at, over = place[truth], place[~truth]
@@ -248,7 +271,7 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
         found[0, ~truth] = (before[over] + from_each(fewer_false)[over]) / count
         pairs = (ranks.positives * ranks.outranked).sum()
         found[1, truth] = (pairs - ranks.outranked[at]) / ((count - 1) * ranks.negatives)
-        higher = np.append(0.0, upto)[over]  # positives above a negative clip
+        higher = np.append(0.0, upto)[over]  # number of positive clips above each negative clip
         tied = np.append(0.0, upto)[np.searchsorted(-levels, -scores[~truth], "right")]
         found[1, ~truth] = (pairs - (higher + tied) / 2) / (count * (ranks.negatives - 1))
     found[~np.isfinite(found)] = np.nan
@@ -256,10 +279,10 @@ def _without_each(scores: Floats, truth: Booleans) -> tuple[Floats, _Ranks]:
 
 
 def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
-    """Return why MAP, MAUC and d' have no intervals. None if they have intervals.
+    """Return a message if too many classes are rare for intervals of MAP, MAUC and d'.
 
-    If many classes are rare or absent, these clips do not show how much the mean over the classes
-    varies between sets of clips.
+    If there are not too many rare classes, return None. A class is rare if it has fewer than
+    `FEW_POSITIVES` positive clips. The jackknife can't leave out the only positive clip of a class.
 
     Parameters
     ----------
@@ -273,16 +296,19 @@ def why_no_interval(positives: Sequence[int] | Integers) -> str | None:
 
 
 def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Estimate | None]:
-    """Return the Estimate of each of {map, mauc, dprime}, or None if it is undefined.
+    """Return the `Estimate` of each of {map, mauc, dprime}.
 
-    For the centre of MAP, the precision at the score of a positive clip is computed from the
-    *other* clips. Unlike MAP, the centre is not biased upwards if classes have few positive clips.
-    Influences are None if there is no valid interval (see `why_no_interval`).
+    An `Estimate` is None if the metric value is undefined. For the centre of MAP, the precision at
+    the score of a positive clip is computed from the *other* clips. Unlike MAP, this centre is not
+    biased upwards if classes have few positive clips. The influences of an `Estimate` are None if
+    there is no valid interval, for example because too many classes are rare (see
+    `why_no_interval`).
 
     Parameters
     ----------
     scores : (N, K) float
     truth : (N, K) bool
+        Whether each clip is positive for each class.
     """
     num_clips, positives = len(truth), truth.sum(axis=0)
     total, number = np.zeros((2, num_clips)), np.zeros((2, num_clips))
@@ -296,7 +322,7 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
         centres.append(_precision_by_others(ranks))
     defined = [area.auc for area in class_areas if not np.isnan(area.auc)]
     with np.errstate(invalid="ignore"):
-        map_without, mauc_without = total / number  # (N,), with each clip left out
+        map_without, mauc_without = total / number  # each (N,), with one clip left out
     if why_no_interval(positives) is not None:
         map_without = mauc_without = np.full(num_clips, np.nan)
     mean_ap = _mean(area.ap for area in class_areas)
@@ -309,9 +335,9 @@ def ranking_estimates(scores: Floats, truth: Booleans) -> dict[str, intervals.Es
 
 
 def _dprime_estimate(area: intervals.Estimate | None) -> intervals.Estimate | None:
-    """Return the Estimate of d' from the Estimate of an area.
+    """Return the `Estimate` of d' from the `Estimate` of an area under the ROC curve.
 
-    The influences are multiplied by the slope of d' at this area.
+    The influences on the area are multiplied by the derivative of d' at this area.
     """
     value = dprime(area.value) if area is not None else None
     if area is None or value is None:
@@ -322,21 +348,23 @@ def _dprime_estimate(area: intervals.Estimate | None) -> intervals.Estimate | No
 
 
 def ranking_intervals(scores: Floats, truth: Booleans) -> dict[str, intervals.Interval | None]:
-    """Return 95 % intervals over clips [low, high] of {map, mauc, dprime}.
+    """Return {map, mauc, dprime}, each as a 95 % interval over clips [low, high].
 
-    The intervals of MAP and MAUC are Student's t intervals around the centre of the Estimate. They
-    are computed on the logit scale with the jackknife variance, and widened if necessary to contain
-    the figure. The interval of d' is computed from the ends of the interval of MAUC. An interval is
-    None if `ranking_estimates` has no influences.
+    The intervals of MAP and MAUC are Student's t intervals around the centre of each `Estimate`.
+    They are computed on the logit scale with the jackknife variance. If necessary, they are widened
+    to contain the metric value. The interval of d' is computed from the ends of the interval of
+    MAUC. An interval is None if it can't be computed, for example because the influences are None
+    or all 0.
 
-    tests/evaluation/test_coverage.py draws 147 and 1,103 clips from some populations. The intervals
-    contain the figure of the whole population in 90 to 97 % of these draws. In other populations
-    this share may differ.
+    tests/evaluation/test_coverage.py draws 147 and 1,103 clips from several simulated populations.
+    The intervals contain the metric value of the population in 90 to 97 % of these draws. In other
+    populations this percentage may differ.
 
     Parameters
     ----------
     scores : (N, K) float
     truth : (N, K) bool
+        Whether each clip is positive for each class.
     """
     estimates = ranking_estimates(scores, truth)
     area = intervals.over_clips(estimates["mauc"])

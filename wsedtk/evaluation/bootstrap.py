@@ -1,7 +1,7 @@
 """Bootstrap intervals over clips.
 
-N clips, R resamples. In this module, a metric is a function of arrays that were summed
-over clips.
+In the shapes, N is the number of clips and R is the number of resamples. In this module, a metric
+is a function of arrays that were summed over clips.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,20 @@ _PERCENTILES = [2.5, 97.5]
 
 
 class Difference(NamedTuple):
-    """The difference of a figure between two systems, with its interval. None if undefined."""
+    """The difference of a metric value between two systems, and the interval of this difference.
+
+    `value` and `interval` are None if they are undefined.
+    """
 
     value: float | None
     interval: Interval | None
 
 
 def clip_weights(num_clips: int, num_resamples: int, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Return how often each of R resamples draws each of N clips, (R, N)."""
+    """Return how often each clip is drawn in each resample, (R, N).
+
+    Each resample consists of N clips, which are drawn with replacement.
+    """
     generator = np.random.default_rng(seed)
     weights = np.empty((num_resamples, num_clips), np.float32)
     for row in weights:
@@ -36,17 +42,20 @@ def clip_weights(num_clips: int, num_resamples: int, seed: int = 0) -> npt.NDArr
 
 
 def resampled(metric: Metric, weights: Floats, *arrays: Counts) -> list[Figures]:
-    """Return the figures of each of the R resamples. See `intervals`."""
+    """Return the metric values {name: value} of each of the R resamples.
+
+    See `intervals` for the parameters.
+    """
     return [metric(*(np.tensordot(w, array, axes=1) for array in arrays)) for w in weights]
 
 
 def intervals(metric: Metric, weights: Floats, *arrays: Counts) -> Intervals:
-    """Return 95 % percentile intervals of the figures of a metric.
+    """Return 95 % percentile intervals of the values of a metric.
 
     Parameters
     ----------
     metric : callable
-        Returns {name: figure} from the weighted sums of the arrays over clips.
+        A function that returns {name: value} from the weighted sums of the arrays over clips.
     weights : (R, N) float32
         The result of `clip_weights`.
     arrays : (N, ...) float or int
@@ -55,24 +64,25 @@ def intervals(metric: Metric, weights: Floats, *arrays: Counts) -> Intervals:
     Returns
     -------
     dict
-        {name: [low, high]}. None for a figure that is undefined in every resample.
+        {name: [low, high]}. The interval is None if the value is undefined in every resample.
     """
     values = metric(*(array.sum(axis=0) for array in arrays))
     return interval_of(resampled(metric, weights, *arrays), values)
 
 
 def interval_of(results: Sequence[Mapping[str, float | None]], values: Figures) -> Intervals:
-    """Return the 2.5th and 97.5th percentiles {name: [low, high]} of resampled figures.
+    """Return the 2.5th and 97.5th percentiles of resampled values as {name: [low, high]}.
 
-    An interval always contains the figure of all clips. With few clips or resamples, the
-    percentiles may exclude this figure. In this case the nearer end is moved to the figure.
+    An interval always contains the value that was computed from all clips. With few clips or few
+    resamples, this value may be outside the percentiles. In this case the nearer end of the
+    interval is moved to the value. An interval is None if the value is undefined in every resample.
 
     Parameters
     ----------
     results : sequence of mappings
-        {name: figure} of each resample.
+        {name: value} of each resample.
     values : dict
-        {name: figure} of all clips.
+        {name: value} of all clips.
     """
     found: Intervals = {}
     for name, value in values.items():
@@ -85,7 +95,7 @@ def interval_of(results: Sequence[Mapping[str, float | None]], values: Figures) 
 
 
 def extend_interval(interval: Interval, value: float | None) -> Interval:
-    """Return the interval [low, high], extended to contain the value."""
+    """Return the interval [low, high], extended to contain the value if it is not None."""
     low, high = interval
     return [low, high] if value is None else [min(low, value), max(high, value)]
 
@@ -96,7 +106,7 @@ def paired_intervals(
     first: Counts,
     second: Counts,
 ) -> dict[str, Difference]:
-    """Return the differences of the figures of two systems, second minus first.
+    """Return the differences of the metric values of two systems, second minus first.
 
     Both systems are evaluated on the same resamples of the clips.
 
@@ -105,7 +115,7 @@ def paired_intervals(
     metric, weights
         As in `intervals`.
     first, second : (N, ...) float or int
-        The contributions of each clip.
+        The contributions of each clip to the metric, for each system.
 
     Returns
     -------
@@ -123,5 +133,5 @@ def paired_intervals(
 
 
 def subtract(first: float | None, second: float | None) -> float | None:
-    """Return first - second. None if either is None."""
+    """Return first - second, or None if one of them is None."""
     return None if first is None or second is None else first - second

@@ -1,7 +1,7 @@
-"""The columns of the tables of figures, and user-defined metrics in reports.
+"""The columns of tables of metric values, and user-defined metrics in reports.
 
-`wsedtk.evaluation.metric_list` defines which tables show each metric. This module arranges the
-columns.
+`wsedtk.evaluation.metric_list` defines which tables show each metric. This module defines the order
+and the headings of the columns of each table.
 """
 
 import dataclasses
@@ -17,7 +17,15 @@ OWN_METRICS = "own_metrics"  # the key of report.json that describes user-define
 
 
 class Column(NamedTuple):
-    """A column of a table of figures: its heading, and where report.json holds the figures."""
+    """A column of a table of metric values.
+
+    Attributes
+    ----------
+    heading : str
+    section, key : str
+        The keys of the metric value in a report, a baseline or a class of a report:
+        source[section][key].
+    """
 
     heading: str
     section: str
@@ -26,16 +34,17 @@ class Column(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """The arrangement of the columns of a table.
+    """The order and the kind of headings of the columns of a table.
 
     Attributes
     ----------
     order : tuple of str
-        Sections, or single metrics ("segment.f1"). All other metrics come last.
+        Names of sections ("segment") or of single metrics ("segment.f1"), in the order of their
+        columns. The columns of all other metrics come last.
     short_section : str
-        The section whose metrics have short headings.
+        The section whose metrics have short headings. "" if no section has short headings.
     full : bool
-        Whether the headings are full headings.
+        Whether all metrics have full headings.
     """
 
     order: tuple[str, ...]
@@ -78,13 +87,14 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
     ----------
     wanted : sequence of str or Metric
         Each item is a metric, or its location as "package.module:NAME". Names of built-in metrics
-        ("segment.f1") are ignored, because these metrics are always evaluated.
+        ("segment.f1") are ignored, because built-in metrics are always evaluated.
 
     Raises
     ------
     InputError
-        If a metric can't be imported or is not a `Metric`, if its section is used by wsedtk, or if
-        another metric has the same section and key.
+        If a metric can't be imported or is not a `Metric`, if its section, key, heading, legend or
+        direction is invalid, if its section is reserved for wsedtk, or if another metric has the
+        same section and key.
     """
     taken = {metric.section for metric in built_in()}
     found: dict[str, Metric] = {}
@@ -100,7 +110,10 @@ def load_metrics(wanted: Sequence[str | Metric]) -> list[Metric]:
         where = f"metric {one!r}" if isinstance(one, str) else f"metric {metric.name!r}"
         _check(metric, where, taken)
         if found.setdefault(metric.name, metric) != metric:
-            raise InputError(f"{where}: another metric has the key {metric.name!r} too")
+            raise InputError(
+                f"{where}: another metric has the section and key {metric.name!r} too; change the "
+                "key of one of the metrics"
+            )
     return list(found.values())
 
 
@@ -121,13 +134,19 @@ _RESERVED = frozenset(
 def _check(metric: Description, where: str, taken: Iterable[str]) -> None:
     texts = (metric.section, metric.key, metric.heading, metric.legend)
     if not all(isinstance(text, str) for text in texts) or not all(texts[:3]):
-        raise InputError(f"{where}: section, key and heading must be texts that are not empty")
+        raise InputError(
+            f"{where}: section, key, heading and legend must be texts; only the legend may be empty"
+        )
     if metric.section in _RESERVED.union(taken):
         raise InputError(
-            f"{where}: the section {metric.section!r} belongs to wsedtk; name another one"
+            f"{where}: the section {metric.section!r} is reserved for wsedtk; "
+            "choose another section"
         )
     if metric.key.endswith("_ci"):
-        raise InputError(f"{where}: the key {metric.key!r} ends in _ci, as intervals do")
+        raise InputError(
+            f"{where}: the key {metric.key!r} ends in _ci, which is reserved for intervals; "
+            "choose another key"
+        )
     if metric.direction not in ("higher", "lower", None):
         raise InputError(
             f"{where}: direction is {metric.direction!r}; expected 'higher', 'lower' or None"
@@ -135,26 +154,28 @@ def _check(metric: Description, where: str, taken: Iterable[str]) -> None:
 
 
 def checked_figure(value: object, where: str) -> float | None:
-    """Return a figure of a user-defined metric as a float. None stays None.
+    """Return the value of a user-defined metric as a float. None is returned unchanged.
 
     Raises
     ------
     InputError
-        If the figure is neither a finite number nor None.
+        If the value is neither a finite number nor None.
     """
     if value is None:
         return None
     try:
-        number = float(value)  # type: ignore[arg-type]  # other types are refused below
+        number = float(value)  # type: ignore[arg-type]  # the except clause handles other types
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{where}: found {value!r}; expected a finite number or None")
+        raise InputError(
+            f"{where}: its function returned {value!r}; expected a finite number or None"
+        )
     return number
 
 
 def descriptions_to_json(metrics: Iterable[Description]) -> list[dict[str, str | None]]:
-    """Return the descriptions of user-defined metrics for report.json, as plain values."""
+    """Return the descriptions of user-defined metrics in the form that report.json contains."""
     return [
         {
             "section": metric.section,
@@ -168,7 +189,7 @@ def descriptions_to_json(metrics: Iterable[Description]) -> list[dict[str, str |
 
 
 def own_metrics(report: Mapping[str, Any]) -> list[Description]:
-    """Return the user-defined metrics that a report describes.
+    """Return the user-defined metrics that are described in a report.
 
     Parameters
     ----------
@@ -201,7 +222,10 @@ def own_metrics(report: Mapping[str, Any]) -> list[Description]:
 
 
 def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
-    """Return the built-in metrics, and the user-defined metrics of all reports."""
+    """Return the built-in metrics, and the user-defined metrics that the reports describe.
+
+    `reports` are contents of report.json.
+    """
     own: dict[str, Description] = {}
     for report in reports:
         for metric in own_metrics(report):
@@ -210,19 +234,20 @@ def metrics_of(reports: Iterable[Mapping[str, Any]]) -> list[Description]:
 
 
 def columns(place: Place, reports: Iterable[Mapping[str, Any]] = ()) -> list[Column]:
-    """Return the columns of a table of averages.
+    """Return the columns of a table of metric values for all classes together.
 
     Parameters
     ----------
     place : Place
+        The table.
     reports : iterable of mappings
-        Contents of report.json. Their user-defined metrics are shown too.
+        Contents of report.json. The table also has columns for their user-defined metrics.
     """
     return _arranged(place, metrics_of(reports))
 
 
 def class_columns(place: Place) -> list[Column]:
-    """Return the columns of a table of classes."""
+    """Return the columns of a table that has one row for each class."""
     return _arranged(place, CLASS_METRICS)
 
 

@@ -1,6 +1,7 @@
-"""Comparisons of evaluated systems: paired differences, errors by class, and curves.
+"""Comparisons of evaluated systems: paired differences, errors of each class, and curves.
 
-N clips, S segments of all clips together, K classes.
+In the shapes, N is the number of clips, S is the number of segments of all clips together, and K is
+the number of classes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,17 +19,18 @@ from wsedtk.evaluation.metric import Counted
 from wsedtk.evaluation.report_data import figure
 from wsedtk.evaluation.scored_systems import Scored
 
-NUM_RESAMPLES = 1000  # bootstrap resamples of the clips
+NUM_RESAMPLES = 1000  # number of bootstrap resamples of the clips
 
 
 class PairedDifferences(NamedTuple):
-    """The differences between a system and the first system of its group.
+    """The differences of metric values between a system and the first system of its group.
 
     Attributes
     ----------
     system : Scored
     figures : dict
-        {(section, key): Difference}
+        {(section, key): Difference}. Each difference is the value of this system minus the value of
+        the first system.
     """
 
     system: Scored
@@ -36,7 +38,7 @@ class PairedDifferences(NamedTuple):
 
 
 class ClassErrors(NamedTuple):
-    """The segment errors of each class: false negatives (K,) and false positives (K,)."""
+    """The numbers (K,) of false negative segments and of false positive segments of each class."""
 
     missed: Integers
     false_positives: Integers
@@ -57,9 +59,9 @@ class ChosenClips(NamedTuple):
 
 
 def counted_sections(scored: Scored) -> dict[str, Counted]:
-    """Return {section: Counted} for the figures that are ratios of sums over clips.
+    """Return {section: Counted} for the metric values that are ratios of sums over clips.
 
-    The sections "segment" and "event" are left out if the folder has no events.
+    The sections "segment" and "event" are left out if no events were evaluated.
     """
     found = {}
     for metric in built_in():
@@ -72,7 +74,10 @@ def counted_sections(scored: Scored) -> dict[str, Counted]:
 
 
 def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
-    """Return the Estimates of MAP, MAUC and d'. {} if they or the scores are missing."""
+    """Return the `Estimate` of each of {map, mauc, dprime}.
+
+    If the report has no MAP, or if the scores are missing, return {}.
+    """
     if scored.report["audioset"]["map"] is None or scored.scores is None:
         return {}
     clip_scores = scored.scores.clip[scored.rows]
@@ -82,19 +87,19 @@ def ranking_estimates(scored: Scored) -> dict[str, Estimate | None]:
 def paired_differences(
     group: Sequence[Scored], columns: Sequence[Column]
 ) -> Iterator[PairedDifferences]:
-    """Yield the differences between each system of a group and the first system.
+    """Yield the differences from the first system of a group for each of the other systems.
 
-    The 95 % intervals show the variation over clips for these trained systems. Both systems are
+    The 95 % intervals show the variation over clips for these trained systems. All systems are
     evaluated on the same clips. For ratios of sums over clips, the intervals are percentiles of
     `NUM_RESAMPLES` bootstrap resamples. For MAP, MAUC and d', they are computed by
-    `intervals.difference_over_clips`. Other figures have no intervals.
+    `intervals.difference_over_clips`. The differences of other metric values have no intervals.
 
     Parameters
     ----------
     group : sequence of Scored
-        At least two folders of the same set and mode. Each has a copy of the reference.
+        At least two folders of the same set and mode. Each folder contains a copy of the reference.
     columns : sequence of Column
-        The figures to compare.
+        The metrics to compare.
     """
     first = group[0]
     weights = bootstrap.clip_weights(len(first.truth), NUM_RESAMPLES)
@@ -122,29 +127,32 @@ def paired_differences(
 
 
 def _difference(first: Estimate | None, second: Estimate | None) -> Difference:
-    """Return the difference of two Estimates, second minus first."""
+    """Return the difference of two metric values with its interval, second minus first."""
     value = None if first is None or second is None else second.value - first.value
     return Difference(value, intervals.difference_over_clips(first, second))
 
 
 def _plain_difference(first: Scored, second: Scored, column: Column) -> Difference:
-    """Return the difference of two figures without an interval, second minus first."""
+    """Return the difference of the metric values in two reports, without an interval.
+
+    The difference is second minus first.
+    """
     ours, theirs = figure(first.report, column), figure(second.report, column)
     return Difference(bootstrap.subtract(theirs, ours), None)
 
 
 def class_errors(scored: Scored) -> ClassErrors:
-    """Return the segment errors of each class."""
+    """Return the numbers of false negative and false positive segments of each class."""
     truth, decoded = scored.evidence.true_segments, scored.evidence.decoded_segments
     _, false_positives, missed = metrics.decision_counts(truth, decoded)
     return ClassErrors(missed, false_positives)
 
 
 def clip_errors(scored: Scored) -> Floats | Integers:
-    """Return the errors (N,) of each clip.
+    """Return the number (N,) of errors of each clip.
 
-    If events were evaluated, the errors are substitutions, deletions and insertions of segments.
-    Otherwise they are false positive and false negative tags.
+    If events were evaluated, the errors are the substitutions, deletions and insertions in segments
+    of 1 s. Otherwise they are the false positive and false negative tags.
     """
     counted = counted_sections(scored)
     if scored.has_events:
@@ -158,13 +166,16 @@ def clip_errors(scored: Scored) -> Floats | Integers:
 def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> ChosenClips:
     """Return the clips with the fewest and with the most errors, at most `count` of each.
 
+    Clips without errors are never among the worst. Clips without reference events or tags are never
+    among the best. No clip is in both lists.
+
     Parameters
     ----------
     errors : (N,)
-        Errors of each clip.
+        Number of errors of each clip.
     num_true : (N,) int
-        Number of true events or tags of each clip. If it is 0, the clip is never among the best.
-        Among the best clips with equal errors, clips with more true events or tags come first.
+        Number of reference events or tags of each clip. Of two clips with the same number of
+        errors, the better one is the clip with more reference events or tags.
     count : int
     """
     worst = [i for i in np.argsort(-errors, kind="stable")[:count].tolist() if errors[i] > 0]
@@ -173,7 +184,9 @@ def choose_clips(errors: Floats | Integers, num_true: Integers, count: int) -> C
 
 
 def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
-    """Return the scores (S, M) of the segments of all clips, for M classes.
+    """Return the scores (S, M) of the segments of all clips for M classes.
+
+    `classes` contains the indices of these classes.
 
     Raises
     ------
@@ -181,19 +194,20 @@ def segment_scores(scored: Scored, classes: Sequence[int]) -> Floats:
         If the folder has no scores.
     """
     if scored.scores is None:
-        raise ValueError(f"{scored.folder}: there are no scores")
+        raise ValueError(f"{scored.folder}: the folder has no scores")
     counts, parts = events.num_segments(scored.truth.durations), []
     for block, values in scored.scores.blocks(scored.rows, "segment"):
         missing = max(0, counts[block].max() - values.shape[1])
-        values = np.pad(values[:, :, classes], ((0, 0), (0, missing), (0, 0)))  # (B, S', M)
+        values = np.pad(values[:, :, classes], ((0, 0), (0, missing), (0, 0)))  # (B clips, S', M)
         parts.append(values[np.arange(values.shape[1]) < counts[block][:, None]])
     return np.concatenate(parts)
 
 
 def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPoint | None]:
-    """Return precision and recall of M classes at their clip thresholds.
+    """Return precision and recall of the tags of M classes at their clip thresholds.
 
-    None if no clip is tagged with the class, or if there are no thresholds or scores.
+    `classes` contains the indices of these classes. The result is None for a class if no clip score
+    reaches its threshold. It is None for all classes if the thresholds or the scores are unknown.
     """
     if scored.point is None or scored.scores is None:
         return [None] * len(classes)
@@ -210,8 +224,8 @@ def operating_points(scored: Scored, classes: Sequence[int]) -> list[OperatingPo
 def thinned(curve: average_precision.Curve, most: int = 400) -> average_precision.Curve:
     """Return a precision-recall curve with at most `most` points.
 
-    For each of `most` // 2 equidistant recalls, two points are kept: the first point with at least
-    this recall, and the last point with at most this recall.
+    For each of `most` // 2 equidistant values of recall, two points are kept: the first point with
+    at least this recall, and the last point with at most this recall.
     """
     precision, recall = curve
     places = np.linspace(0, 1, most // 2)

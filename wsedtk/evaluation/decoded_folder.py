@@ -1,6 +1,6 @@
-"""Evaluate a decoded folder against a data directory.
+"""Evaluate a decoded folder against a data directory, which contains the reference.
 
-N clips, K classes.
+In the shapes, N is the number of clips.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,10 @@ from wsedtk.evaluation.report import Report
 
 
 def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
-    """Read the truth. Warn of rows and events that are ignored."""
+    """Read the reference, and warn of rows and events that are ignored.
+
+    Repeated rows are ignored, and events that begin at or after the end of their clip.
+    """
     truth, faults = datadir.check(data_set)
     table_files.raise_on_errors(faults, f"wsedtk validate '{data_set}' lists them all")
     repeats = [fault for fault in faults if isinstance(fault, Repeat)]
@@ -33,7 +36,9 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
         lines = [one.line for one in repeats if one.path == path and one.line is not None]
         input_warnings.warn_of_repeats(warn, path, lines)
     if truth is None:
-        raise InputError(f"{data_set}: can't be read as a data directory")
+        raise InputError(
+            f"{data_set}: can't be read as a data directory; run wsedtk validate to see why"
+        )
     if truth.events is not None:
         path, names = Path(data_set) / "events.tsv", truth.filenames
         input_warnings.warn_of_late(warn, path, truth.events, names, truth.durations)
@@ -41,7 +46,10 @@ def _read_truth(data_set: PathLike, warn: Warn) -> DataSet:
 
 
 def _failed(path: Path) -> list[str]:
-    """Return the clips whose audio could not be read, from the list of `wsedtk decode`."""
+    """Return the clips in the failed.tsv that `wsedtk decode` wrote. If it is missing, return [].
+
+    The audio of these clips could not be read.
+    """
     if not path.exists():
         return []
     table = TableFile(path)
@@ -53,14 +61,18 @@ def _failed(path: Path) -> list[str]:
 def _match(
     truth: DataSet, decoded: DataSet, data_set: PathLike, folder: PathLike, warn: Warn
 ) -> tuple[DataSet, DataSet]:
-    """Return the clips that are in both sets, with their names in the truth.
+    """Return the reference and the decoded set, both reduced to their common clips.
 
-    Raises InputError if no clip is in both sets, or if a clip of the truth was neither decoded nor
-    listed as failed.
+    In both results, the clips have the names and the order of the reference. Raises InputError if
+    the sets have no clip in common, or if a clip of the reference was neither decoded nor listed in
+    failed.tsv.
     """
     found, in_decoded = match_clips(decoded, truth.filenames)
     if not len(found):
-        raise InputError(f"{folder}: none of its {len(decoded)} clips is in {data_set}")
+        raise InputError(
+            f"{folder}: none of its {len(decoded)} clips is in {data_set}; give the data directory "
+            "of the decoded clips"
+        )
     if len(found) < len(decoded):
         is_odd = tables.find_clips(truth.filenames, decoded.filenames) < 0
         odd = decoded.filenames[is_odd].tolist()
@@ -75,7 +87,7 @@ def _match(
     if missing:
         raise InputError(
             f"{data_set}: {len(missing)} of {len(truth)} clips were not decoded into {folder}, "
-            f"the first {missing[0]!r}; predict and decode them too, or take them out of the set"
+            f"the first {missing[0]!r}; predict and decode them too, or remove them from the set"
         )
     if left_out:
         warn(
@@ -87,20 +99,26 @@ def _match(
 
 
 def _official_clips(truth: DataSet, data_set: PathLike) -> int:
-    """Return the official number of clips of the set, including clips that are missing."""
+    """Return the official number of clips of the set, including clips that could not be obtained.
+
+    It is the entry official_clips of info.yaml. By default it is the number of clips of the set.
+    """
     official = truth.info.get("official_clips")
     if official is None:
         return len(truth)
     if type(official) is not int or official < 0:
         raise InputError(
-            f"{Path(data_set) / 'info.yaml'}: official_clips: expected a whole number, "
-            f"found {official!r}"
+            f"{Path(data_set) / 'info.yaml'}: official_clips: found {official!r}; "
+            "expected a whole number of at least 0"
         )
     return official
 
 
 def _sources(truth: DataSet, decoded: DataSet) -> dict[str, str | None]:
-    """Return the fingerprints of the inputs. None if info.yaml lacks a fingerprint."""
+    """Return the fingerprints {name: fingerprint} of the inputs of an evaluation.
+
+    A fingerprint is None if the info.yaml of the decoded folder does not contain it.
+    """
     names = ("model", "scores", "operating_point")
     found = {name: decoded.info.get(name) for name in names}
     texts = {name: None if value is None else str(value) for name, value in found.items()}
@@ -110,22 +128,28 @@ def _sources(truth: DataSet, decoded: DataSet) -> dict[str, str | None]:
 def _rows(
     scores: ScoreFile, truth: DataSet, decoded: DataSet, path: PathLike
 ) -> npt.NDArray[np.int64]:
-    """Return the row (N,) of each clip in the scores.
+    """Return the row (N,) of each clip of the reference in the score file.
 
-    Raises InputError if a clip is missing, or if the scores do not belong to the folder.
+    Raises InputError if the file lacks a clip, if its classes are not those of the reference, or if
+    the folder was decoded from other scores.
     """
     if decoded.info.get("scores") not in (None, scores.attributes["fingerprint"]):
         raise InputError(
-            f"{path}: the folder was decoded from other scores ({decoded.info['scores']}) "
-            f"than these ({scores.attributes['fingerprint']}); decode these, or give those"
+            f"{path}: the folder was decoded from other scores; their fingerprint is "
+            f"{decoded.info['scores']}, that of this file is {scores.attributes['fingerprint']}; "
+            "decode this file, or give the file that was decoded"
         )
     if scores.labels != truth.labels:
-        raise InputError(f"{path}: its classes are not those of the reference")
+        raise InputError(
+            f"{path}: its classes are not those of the reference; give the scores of a system with "
+            "the classes of the reference, in the same order"
+        )
     rows: npt.NDArray[np.int64] = scores.rows(truth.filenames)
     missing = truth.filenames[rows < 0].tolist()
     if missing:
         raise InputError(
-            f"{path}: lacks the scores of {len(missing)} evaluated clips, the first {missing[0]!r}"
+            f"{path}: lacks the scores of {len(missing)} evaluated clips, "
+            f"the first {missing[0]!r}; predict these clips too"
         )
     return rows
 
@@ -144,16 +168,16 @@ def evaluate_folder(
     Parameters
     ----------
     data_set : path-like
-        A data directory with the true tags and events.
+        A data directory with the reference tags and events.
     folder : path-like
-        A decoded folder, as `wsedtk decode` writes it.
+        A decoded folder that `wsedtk decode` wrote.
     scores : path-like, optional
-        The score file that was decoded, for MAP, MAUC, d' and PSDS.
+        The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS.
     num_resamples : int
-        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, there are no
-        intervals.
+        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, no intervals are
+        computed.
     warn : callable
-        Called with the text of each warning.
+        A function that is called with the text of each warning.
     own : sequence of Metric
         User-defined metrics.
 
@@ -161,12 +185,13 @@ def evaluate_folder(
     -------
     report : Report
     truth : DataSet
-        The truth of the N clips that were evaluated.
+        The reference tags and events of the N clips that were evaluated.
 
     Raises
     ------
     InputError
-        If a folder is invalid, or if the folders and scores do not belong together.
+        If an input is missing or invalid, if the folders and scores do not belong together, or if
+        a user-defined metric can't be evaluated.
     """
     truth = _read_truth(data_set, warn)
     decoded = datadir.read_decoded(folder, truth.labels)

@@ -1,4 +1,4 @@
-"""Evaluate the decisions of a system against the reference."""
+"""Evaluate the tags and events of a system against a reference."""
 
 import logging
 from collections.abc import Sequence
@@ -23,38 +23,42 @@ def evaluate(
     num_resamples: int = 0,
     metrics: Sequence[str | Metric] = (),
 ) -> Report:
-    """Evaluate tags and events against the reference, as `wsedtk score` and `score-files` do.
+    """Evaluate tags and events against a reference, as `wsedtk score` and `score-files` do.
 
-    No files are written. Warnings are logged by the logger `wsedtk.evaluation.evaluate`, for
-    example if the estimate lacks clips of the reference.
+    No files are written. The logger `wsedtk.evaluation.evaluate` logs warnings, for example if a
+    list of estimates lacks clips of the reference.
 
     Parameters
     ----------
     reference : path-like
-        A data directory, or a list of tags or events in the format of a challenge.
+        A data directory, or a list of tags or events in the format of DCASE challenges.
     estimate : path-like
-        A decoded folder if the reference is a data directory. A list if the reference is a list.
+        If the reference is a data directory, a decoded folder. If the reference is a list, a list
+        of tags or events.
     scores : path-like, optional
-        For a decoded folder: the score file that was decoded, for MAP, MAUC, d' and PSDS.
+        The score file that was decoded. It is needed for MAP, MAUC, d' and PSDS of a decoded
+        folder. It must be None for lists.
     kind : {"tags", "events"}, optional
-        The kind of lists. By default it is determined from their rows.
+        What the lists contain. By default it is determined from their rows. It must be None for a
+        decoded folder.
     num_resamples : int
-        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, there are no
-        intervals.
+        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, no intervals are
+        computed.
     metrics : sequence of str or Metric
-        User-defined metrics. Each item is a `wsedtk.evaluation.metric.Metric`, or its location as
-        "package.module:NAME".
+        User-defined metrics. Each item is a `wsedtk.evaluation.metric.Metric`, or the location of a
+        `Metric` as "package.module:NAME".
 
     Returns
     -------
     Report
-        Its figures are fractions. `to_dict` returns the content of report.json. `to_text` returns
-        tables.
+        The result. Its metric values are fractions, not percentages. `to_dict` returns the content
+        of report.json. `to_text` returns tables as text.
 
     Raises
     ------
     InputError
-        If an input is missing or invalid, or if the inputs do not belong together.
+        If an input is missing or invalid, if the inputs do not belong together, or if a
+        user-defined metric can't be evaluated.
 
     Examples
     --------
@@ -67,7 +71,7 @@ def evaluate(
     own = load_metrics(metrics)
     if reference.is_file() or (estimate.is_file() and not reference.is_dir()):
         if scores is not None:
-            raise InputError(f"scores: {reference} is a list, which is evaluated without scores")
+            raise InputError(f"scores: {reference} is a list, not a data directory; omit scores")
         if kind not in (None, "tags", "events"):
             raise InputError(f"kind: found {kind!r}; expected 'tags' or 'events'")
         from wsedtk.evaluation.lists import evaluate_lists
@@ -76,7 +80,7 @@ def evaluate(
             reference, estimate, kind, num_resamples, warn=_LOGGER.warning, own=own
         )
     if kind is not None:
-        raise InputError(f"kind: {reference} is not a list; leave it out")
+        raise InputError(f"kind: {reference} is not a list of tags or events; omit kind")
     from wsedtk.evaluation.decoded_folder import evaluate_folder
 
     report, _ = evaluate_folder(

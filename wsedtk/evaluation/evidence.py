@@ -1,6 +1,7 @@
-"""The inputs of metrics: the truth, the decoded tags and events, and the scores of clips.
+"""The inputs of metrics: reference tags and events, decoded tags and events, and scores.
 
-N clips, T frames, S segments of all clips together, K classes.
+In the shapes, N is the number of clips, T is the number of frames of a clip, S is the number of
+segments of all clips together, and K is the number of classes.
 """
 
 import dataclasses
@@ -22,7 +23,11 @@ if TYPE_CHECKING:  # Lists of events do not need h5py, which is slow to import.
 
 
 class FrameScores(Sequence[Floats]):
-    """The frame scores (T, K) of N clips. Indexing reads the scores of a clip from the file."""
+    """The frame scores (T, K) of each of N clips.
+
+    An index returns the scores of one clip, which are read from the score file. A slice selects
+    clips without reading their scores.
+    """
 
     def __init__(self, file: "ScoreFile", rows: Integers) -> None:
         self._file, self._rows = file, rows
@@ -57,7 +62,7 @@ class Scores:
         file has no frame scores.
     seconds_per_frame : float
     durations : (N,) float64
-        Durations of the recordings in seconds. The last frame ends with the recording.
+        Durations of the recordings in seconds. The last frame ends at the end of the recording.
     """
 
     clip: Floats
@@ -79,13 +84,13 @@ class Evidence:
     Attributes
     ----------
     truth : DataSet
-        The true tags and events. `truth.events` is None if the events are unknown.
+        The reference tags and events. `truth.events` is None if the reference has only tags.
     decoded : DataSet
-        The decoded tags and events. `decoded.events` is None if events were not decoded.
+        The decoded tags and events. `decoded.events` is None if the system has only tags.
     scores : Scores or None
-        The scores that were decoded. None if they were not given.
+        The scores from which tags and events were decoded. None if no score file was given.
     has_tags : bool
-        Whether tags are evaluated. False for two lists of events.
+        Whether tags are evaluated. False if two lists of events are compared.
     """
 
     truth: DataSet
@@ -105,12 +110,12 @@ class Evidence:
 
     @property
     def has_events(self) -> bool:
-        """Whether events are evaluated. They are evaluated if the truth has events."""
+        """Whether segments and events are evaluated. False if `truth.events` is None."""
         return self.truth.events is not None
 
     @functools.cached_property
     def true_tags(self) -> Booleans:
-        """The true tags (N, K)."""
+        """The reference tags (N, K)."""
         return self.truth.tag_matrix()
 
     @functools.cached_property
@@ -120,58 +125,58 @@ class Evidence:
 
     @functools.cached_property
     def true_events(self) -> Events:
-        """The true events, cut at the ends of the clips, without events of length zero.
+        """The reference events, cut at the ends of the clips, without events of length zero.
 
-        Raises ValueError if the truth has no events.
+        Raises ValueError if the reference has only tags.
         """
         if self.truth.events is None:
-            raise ValueError("the truth has no events")
+            raise ValueError("the reference has no events")
         return metrics.drop_zero_length(metrics.cut(self.truth.events, self.durations))
 
     @functools.cached_property
     def decoded_events(self) -> Events:
         """The decoded events, cut at the ends of the clips.
 
-        Raises ValueError if events were not decoded.
+        Raises ValueError if the system has only tags.
         """
         if self.decoded.events is None:
-            raise ValueError("no events were decided")
+            raise ValueError("no events were decoded")
         return metrics.cut(self.decoded.events, self.durations)
 
     @functools.cached_property
     def true_segments(self) -> Booleans:
-        """The true activity of each class in each segment of 1 s, (S, K)."""
+        """Whether the reference has an event of each class in each segment of 1 s, (S, K)."""
         return metrics.activity(self.true_events, self.durations, len(self.labels))[0]
 
     @functools.cached_property
     def decoded_segments(self) -> Booleans:
-        """The decoded activity of each class in each segment of 1 s, (S, K)."""
+        """Whether the system has an event of each class in each segment of 1 s, (S, K)."""
         return metrics.activity(self.decoded_events, self.durations, len(self.labels))[0]
 
     @functools.cached_property
     def clip_of_segment(self) -> Integers:
-        """The index (S,) of the clip of each segment."""
+        """The index of the clip that each segment belongs to, (S,)."""
         counts = num_segments(self.durations)
         clips: Integers = np.repeat(np.arange(len(counts)), counts)
         return clips
 
     @functools.cached_property
     def segment_metrics(self) -> sed_eval_metrics.SegmentMetrics:
-        """The segment metrics of sed_eval, micro-averaged and of each class."""
+        """The segment metrics of sed_eval for all classes (micro-averaged) and for each class."""
         return sed_eval_metrics.segment_metrics(
             self.true_events, self.decoded_events, self.durations, self.labels
         )
 
     @functools.cached_property
     def event_metrics(self) -> sed_eval_metrics.EventMetrics:
-        """The event metrics of sed_eval, micro-averaged and of each class."""
+        """The event metrics of sed_eval for all classes (micro-averaged) and for each class."""
         return sed_eval_metrics.event_metrics(
             self.true_events, self.decoded_events, self.durations, self.labels
         )
 
     @functools.cached_property
     def event_counts(self) -> Integers:
-        """TP, FP and FN (N, 3) of the events of each clip, counted by sed_eval."""
+        """The numbers (N, 3) of TP, FP and FN events of each clip, as sed_eval counts them."""
         if "event_metrics" in self.__dict__:
             return self.event_metrics.counts
         return sed_eval_metrics.event_counts(
@@ -180,7 +185,7 @@ class Evidence:
 
     @functools.cached_property
     def class_ranking(self) -> list[average_precision.ClassFigures]:
-        """Average precision, area under the ROC curve and d' of each class, from clip scores.
+        """Average precision, area under the ROC curve and d' of each class, from the clip scores.
 
         Raises ValueError if there are no scores.
         """
@@ -190,22 +195,22 @@ class Evidence:
 
 
 def match_clips(dataset: DataSet, filenames: npt.NDArray[np.str_]) -> tuple[DataSet, Booleans]:
-    """Select clips of a set by name. The selected clips get the given names.
+    """Select clips of a set by name.
 
-    Names that differ only in form also match (see `wsedtk.data.clip_names`).
+    Two spellings of the same clip name also match (see `wsedtk.data.clip_names.clip_key`).
 
     Parameters
     ----------
     dataset : DataSet
     filenames : (N,) str
-        Names in ascending order.
+        The names of the clips to select, in ascending order.
 
     Returns
     -------
     matched : DataSet
-        The clips that were found, in the order of the names.
+        The clips that were found, with the spelling and the order of `filenames`.
     found : (N,) bool
-        Whether each name was found.
+        Whether each clip was found.
     """
     places = find_clips(dataset.filenames, filenames)
     found: Booleans = places >= 0

@@ -1,12 +1,13 @@
-"""Intervals from the influence of each clip and the spread over seeds, without resampling.
+"""Intervals without resampling, from the influence of each clip and the variation over seeds.
 
-N clips, M seeds.
+In the shapes, N is the number of clips and M is the number of seeds.
 
 The jackknife (Efron & Stein 1981, "The jackknife estimate of variance") leaves out one clip at a
-time. The change of the figure is the influence of that clip. The spread of the influences gives the
-variance of the figure. If two systems were evaluated on the same clips, the influence of a clip on
-their difference is the difference of its two influences. test_coverage.py and test_false_alarms.py
-in tests/evaluation/ measure how often these intervals contain the true value in some populations.
+time. The influence of a clip is computed from the change of the metric value. The variance of the
+metric value is computed from the influences of all clips. If two systems were evaluated on the same
+clips, the influence of a clip on the difference between the systems is the difference of its
+influences on the two metric values. test_coverage.py and test_false_alarms.py in tests/evaluation/
+measure how often these intervals contain the metric value of a simulated population.
 """
 
 import dataclasses
@@ -22,23 +23,24 @@ import scipy.stats
 from wsedtk.core.types import Floats, Integers
 
 Interval = list[float]  # [low, high]
-MIN_SEEDS = 3  # smallest number for an interval; two seeds do not show the spread
-_QUANTILE = 0.975  # of a 95 % interval
+MIN_SEEDS = 3  # an interval over seeds needs at least this number of seeds
+_QUANTILE = 0.975  # the quantile at the upper end of a 95 % interval
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A figure of one system, with its centre and the influences of the clips.
+    """A metric value of one system, and the numbers that its interval is computed from.
 
     Attributes
     ----------
     value : float
-        The figure, as reported.
+        The metric value, as reported.
     centre : float
-        The figure, corrected for its bias on few clips.
+        The centre of the interval. It is the metric value, corrected for its bias on few clips.
     influence : (N,) float, or None
-        (N - 1) times the decrease of the figure if this clip is left out, minus the mean over all
-        clips. None if there is no valid interval.
+        The influence of each clip: (N - 1) times the decrease of the metric value if this clip is
+        left out. The mean over all clips is subtracted, so that the influences have mean 0. None if
+        there is no valid interval.
     """
 
     value: float
@@ -47,16 +49,16 @@ class Estimate:
 
 
 class _Variance(NamedTuple):
-    """A variance with its degrees of freedom."""
+    """A variance, and its degrees of freedom."""
 
     value: float
     freedom: float
 
 
 class SeedMean(NamedTuple):
-    """The mean of a figure over seeds, and half the width of its 95 % interval.
+    """The mean of a metric value over seeds, and half the width of the 95 % interval of this mean.
 
-    `half` is None if there are too few seeds.
+    `half` is None if there are fewer than `MIN_SEEDS` seeds.
     """
 
     mean: float
@@ -64,7 +66,7 @@ class SeedMean(NamedTuple):
 
 
 class SeedDifference(NamedTuple):
-    """The difference of two means over seeds, and its 95 % interval.
+    """The difference of two means over seeds, and the 95 % interval of this difference.
 
     `interval` is None if it can't be computed.
     """
@@ -74,16 +76,17 @@ class SeedDifference(NamedTuple):
 
 
 def jackknife(value: float | None, without: Floats, centre: float | None = None) -> Estimate | None:
-    """Return the Estimate of a figure. None if the figure is undefined.
+    """Return the `Estimate` of a metric value, or None if the metric value is None.
 
     Parameters
     ----------
     value : float or None
-        The figure.
+        The metric value of all clips.
     without : (N,) float
-        The figure with each clip left out.
+        The metric value with each clip left out. If one of them is not finite, the `Estimate` has
+        no influences.
     centre : float, optional
-        The figure, corrected for its bias. By default `value`.
+        The metric value, corrected for its bias. By default `value`.
     """
     if value is None:
         return None
@@ -94,12 +97,12 @@ def jackknife(value: float | None, without: Floats, centre: float | None = None)
 
 
 def ratio(numerators: Floats | Integers, denominators: Floats | Integers) -> Estimate | None:
-    """Return the Estimate of a ratio of sums over clips. None if the denominator is 0.
+    """Return the `Estimate` of a ratio of two sums over clips, or None if the denominator is 0.
 
     Parameters
     ----------
     numerators, denominators : (N,) float or int
-        The contributions of each clip.
+        The contributions of each clip to the two sums.
     """
     numerator, denominator = numerators.sum(), denominators.sum()
     if not denominator:
@@ -110,7 +113,7 @@ def ratio(numerators: Floats | Integers, denominators: Floats | Integers) -> Est
 
 
 def _satterthwaite(parts: Sequence[_Variance]) -> float:
-    """Return the degrees of freedom of a sum of independent variances (Satterthwaite 1946)."""
+    """Return the degrees of freedom of the sum of independent variances (Satterthwaite 1946)."""
     uncertainty = sum(variance**2 / freedom for variance, freedom in parts)
     if not uncertainty:
         return math.inf
@@ -118,9 +121,10 @@ def _satterthwaite(parts: Sequence[_Variance]) -> float:
 
 
 def _clip_variance(influence: Floats) -> _Variance:
-    """Return the variance of a figure over draws of the clips.
+    """Return the variance of a metric value over random samples of N clips.
 
-    influence: (N,). If a few clips cause most of the variance, its degrees of freedom are few.
+    `influence` has the shape (N,). If a few clips cause most of the variance, the number of degrees
+    of freedom is small.
     """
     squares = influence**2
     total, num_clips = squares.sum(), len(influence)
@@ -129,22 +133,25 @@ def _clip_variance(influence: Floats) -> _Variance:
     uncertainty = (squares**2).sum() / total**2 - 1 / num_clips
     freedom = math.inf
     if uncertainty > 1e-12:
-        freedom = 2 / uncertainty - 1  # equals N - 1 for normal influences
+        freedom = 2 / uncertainty - 1  # about N - 1 if the influences are normally distributed
     return _Variance(total / num_clips / (num_clips - 1), max(freedom, 1.0))
 
 
 def _around(centre: float, variance: float, freedom: float, value: float) -> Interval:
-    """Return Student's 95 % t interval. It is widened if necessary to contain the value."""
+    """Return Student's 95 % t interval [low, high] around the centre.
+
+    If necessary, the interval is widened to contain the value.
+    """
     half = scipy.stats.t.ppf(_QUANTILE, freedom) * np.sqrt(variance)
     return [float(min(centre - half, value)), float(max(centre + half, value))]
 
 
 def over_clips(estimate: Estimate | None) -> Interval | None:
-    """Return the 95 % interval [low, high] over clips of a figure between 0 and 1.
+    """Return the 95 % interval [low, high] over clips of a metric value between 0 and 1.
 
-    It is Student's t interval around the centre, computed on the logit scale. It is widened if
-    necessary to contain the value. None if the spread is unknown, for example if every clip is
-    ranked perfectly.
+    It is Student's t interval around the centre, computed on the logit scale. If necessary, it is
+    widened to contain the metric value. The result is None if there is no valid interval, for
+    example because all influences are 0 in a perfect ranking.
     """
     if estimate is None or estimate.influence is None or not 0 < estimate.centre < 1:
         return None
@@ -160,13 +167,13 @@ def over_clips(estimate: Estimate | None) -> Interval | None:
 def difference_over_clips(first: Estimate | None, second: Estimate | None) -> Interval | None:
     """Return the 95 % interval [low, high] over clips of a difference, second minus first.
 
-    The interval is for these two trained systems. It does not cover the variation between training
-    runs. None if a figure has no influences.
+    The interval is valid for these two trained systems. It does not include the variation between
+    training runs. The result is None if a metric value is undefined or has no influences.
 
     Parameters
     ----------
     first, second : Estimate or None
-        Estimates of two systems on the same clips.
+        The metric values of two systems on the same clips. None if undefined.
     """
     if first is None or second is None or first.influence is None or second.influence is None:
         return None
@@ -176,15 +183,16 @@ def difference_over_clips(first: Estimate | None, second: Estimate | None) -> In
 
 
 def over_seeds(values: npt.ArrayLike) -> SeedMean:
-    """Return the mean of a figure over seeds and half the width of its 95 % interval.
+    """Return the mean of a metric value over seeds, and half the width of its 95 % interval.
 
-    It is Student's t interval for other seeds on the same clips. With fewer than `MIN_SEEDS` seeds
-    there is no interval.
+    The interval is Student's t interval of the mean. It includes the variation over seeds on the
+    same clips, but not the variation over clips. With fewer than `MIN_SEEDS` seeds, no interval is
+    computed.
 
     Parameters
     ----------
     values : (M,) float
-        The figure of each seed.
+        The metric value of each seed.
     """
     values = np.asarray(values, float)
     if len(values) < MIN_SEEDS:
@@ -197,23 +205,24 @@ def over_seeds(values: npt.ArrayLike) -> SeedMean:
 def difference_over_seeds(first: Sequence[Estimate], second: Sequence[Estimate]) -> SeedDifference:
     """Return the difference of the means over seeds, second minus first, with its 95 % interval.
 
-    The variance of the difference is the sum of three parts. Two parts are the variances between
-    the seeds of each system on these clips. The third part is the variance over clips, which both
-    systems share. It is computed from the influence of each clip, averaged over seeds. This result
-    also contains the interaction of seeds and clips, which is already part of the variance between
-    seeds. The interaction is therefore subtracted, as in a two-way analysis of variance. The
-    degrees of freedom are computed with the Welch-Satterthwaite equation.
+    The variance of the difference is the sum of three variances. Two of them are the variances of
+    the two means over seeds on these clips. The third variance is the variance of the difference
+    over clips. It is computed from the influence of each clip, averaged over seeds. This variance
+    over clips also contains the interaction of seeds and clips, which is already part of the
+    variances over seeds. The interaction is therefore subtracted, as in a two-way analysis of
+    variance. The degrees of freedom are computed with the Welch-Satterthwaite equation.
 
     Parameters
     ----------
     first, second : sequence of Estimate
-        One Estimate for each seed, all on the same clips. The seeds of the systems are not paired.
+        One `Estimate` for each seed, all on the same clips. The two systems may have different
+        numbers of seeds.
 
     Returns
     -------
     SeedDifference
-        Its interval is None if a system has fewer than `MIN_SEEDS` seeds, or if a figure has no
-        influences.
+        Its interval is None if a system has fewer than `MIN_SEEDS` seeds, or if the `Estimate` of a
+        seed has no influences.
     """
     values = [np.array([one.value for one in system]) for system in (first, second)]
     difference = float(values[1].mean() - values[0].mean())

@@ -1,6 +1,6 @@
-"""Evaluate a list of tags or events against a reference list, in the formats of challenges.
+"""Evaluate a list of tags or events against a reference list, in the formats of DCASE challenges.
 
-N clips, K classes.
+In the shapes, N is the number of clips.
 """
 
 from collections.abc import Sequence
@@ -32,24 +32,25 @@ SLACK_SECONDS = 0.1
 def _read(
     reference_path: PathLike, estimate_path: PathLike, kind: Kind | None
 ) -> tuple[EventList, EventList, Kind]:
-    """Read both lists, and determine their kind.
+    """Read both lists. If `kind` is None, determine whether they contain tags or events.
 
-    Raises InputError with the first faults of both lists, if there are any.
+    Raises InputError if a list has faults, if the reference contains no tags or events, or if the
+    lists do not contain the same kind of rows.
     """
     reference = dcase.read(reference_path)
     estimate = dcase.read(estimate_path)
     table_files.raise_on_errors([*reference.faults, *estimate.faults], "correct these first")
     if not reference.rows:
         raise InputError(
-            f"{reference.path}: names no class in any clip, so there is nothing to evaluate; "
-            "are its columns separated by tabs?"
+            f"{reference.path}: contains no tags or events, so there is nothing to evaluate; check "
+            "that its columns are separated by tabs"
         )
     if kind is None:
         if estimate.kind() not in (None, reference.kind()):
             raise InputError(
-                f"{reference.path} holds {reference.kind()}, {estimate.path} {estimate.kind()}: "
-                "give two lists of one kind, or set --kind (tags: every row's times are those in "
-                "its file name, or it has none)"
+                f"{reference.path} contains {reference.kind()}, but {estimate.path} contains "
+                f"{estimate.kind()}; give two lists of the same kind, or set --kind (rows without "
+                "times, or with the times in their file name, are tags)"
             )
         kind = "tags" if reference.kind() == "tags" else "events"
     if kind == "events":
@@ -59,42 +60,47 @@ def _read(
 
 
 def _shown(label: str, known: set[str]) -> str:
-    """Return a class in quotes, with the most similar known class."""
+    """Return a class in quotes, with the most similar known class if there is one."""
     near = config.nearest(label, known)
     return repr(label) + ("" if near is None else f" (did you mean {near!r}?)")
 
 
 def _check_match(reference: EventList, estimate: EventList, warn: Warn) -> None:
-    """Warn of repeated rows, and of clips and classes that are in only one list.
+    """Warn of repeated rows, of clips that are in only one list, and of unknown classes.
 
-    Raises InputError if no clip is in both lists.
+    A class is unknown if the reference has no row of it. Raises InputError if no clip of the
+    estimate is in the reference.
     """
     for found in (reference, estimate):
         input_warnings.warn_of_repeats(warn, found.path, found.repeated)
     unknown = [name for clip, name in estimate.names.items() if clip not in reference.names]
     if unknown and len(unknown) == len(estimate.names):
         raise InputError(
-            f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}: "
-            f"{tables.first(unknown)} here, {tables.first(list(reference.names.values()))} there "
-            "(columns are separated by tabs)"
+            f"{estimate.path}: none of its {len(unknown)} clips is in {reference.path}; "
+            f"found {tables.first(unknown)}, expected clips such as "
+            f"{tables.first(list(reference.names.values()))}; check the file names, and that the "
+            "columns are separated by tabs"
         )
     what = f"clips of {estimate.path} are not in {reference.path} and are not evaluated"
     input_warnings.warn_of(warn, unknown, what)
     missing = [name for clip, name in reference.names.items() if clip not in estimate.names]
-    what = f"clips of {reference.path} are not in {estimate.path} and count as without predictions"
+    what = (
+        f"clips of {reference.path} are not in {estimate.path} and are evaluated as clips without "
+        "predictions"
+    )
     input_warnings.warn_of(warn, missing, what)
     classes = {row.label for row in reference.rows}
     said = {row.label for row in estimate.rows if row.clip in reference.names}
     odd = sorted(said - classes)
     what = (
-        f"classes of {estimate.path} are not in {reference.path}, so that every prediction of "
-        "them is false"
+        f"classes of {estimate.path} are not in {reference.path}, so all predictions of these "
+        "classes are false positives"
     )
     input_warnings.warn_of(warn, [*(_shown(label, classes) for label in odd[:3]), *odd[3:]], what)
 
 
 def _last_offsets(event_list: EventList, clips: Sequence[str]) -> dict[str, float]:
-    """Return the last offset of each clip in seconds. 0 if it has no events."""
+    """Return the last offset of each clip in seconds. It is 0 if a clip has no events."""
     ends = dict.fromkeys(clips, 0.0)
     for row in event_list.rows:
         if row.clip in ends and row.offset is not None:
@@ -107,9 +113,10 @@ def _durations(
 ) -> npt.NDArray[np.float64]:
     """Return the duration (N,) of each clip in seconds.
 
-    The duration is computed from the times in the file name. If there are no times, or if the
-    reference has events beyond them, the clip lasts until the last offset in both lists. Only the
-    reference decides whether the times are valid. This decision is thus the same for all systems.
+    The duration is computed from the start and the end in the file name. If the file name has no
+    times, or if a reference event ends more than 1 s after this duration, the duration is the last
+    offset of the clip in both lists. Events of the estimate never change whether the times in the
+    file name are used, so this decision is the same for all systems.
     """
     true_ends, said_ends = _last_offsets(reference, clips), _last_offsets(estimate, clips)
     times = {clip: excerpt_times(reference.names[clip]) for clip in clips}
@@ -122,8 +129,8 @@ def _durations(
         input_warnings.warn_of(
             warn,
             [f"{reference.names[clip]} up to {true_ends[clip]:g} s" for clip in doubted],
-            f"clips of {reference.path} have events beyond the end in their names, so the times in "
-            "these names are ignored",
+            f"clips of {reference.path} have events that end after the end of the clip (computed "
+            "from its file name), so the times in these file names are ignored",
         )
         times.update(dict.fromkeys(doubted))
     seconds = []
@@ -135,7 +142,8 @@ def _durations(
     if durations[longest] > LONGEST_SECONDS:
         raise InputError(
             f"{reference.path}: the clip {reference.names[clips[longest]]!r} lasts "
-            f"{durations[longest]:g} s, more than a day; times are in seconds"
+            f"{durations[longest]:g} s; expected at most {LONGEST_SECONDS:g} s (one day); write "
+            "times in seconds"
         )
     return durations
 
@@ -165,14 +173,17 @@ def _data_set(
 
 
 def _warn_of_late_events(data_set: DataSet, path: PathLike, warn: Warn) -> None:
-    """Warn of events that end or begin after the end of their clip."""
+    """Warn of events that end after the end of their clip, and of events that begin after it."""
     events = data_set.events
     if events is None:
         return
     ends = data_set.durations[events.clip]
     late = np.flatnonzero((events.offset > ends + SLACK_SECONDS) & (events.onset < ends))
     shown = [f"{data_set.filenames[events.clip[i]]} at {events.onset[i]:g} s" for i in late]
-    what = f"events of {path} end after their clip, by its name, and count up to its end"
+    what = (
+        f"events of {path} end after the end of their clip (computed from its file name) and are "
+        "cut at this end"
+    )
     input_warnings.warn_of(warn, shown, what)
     names = data_set.filenames.tolist()
     input_warnings.warn_of_late(warn, path, events, names, data_set.durations)
@@ -187,19 +198,19 @@ def evaluate_lists(
     warn: Warn,
     own: Sequence[Metric] = (),
 ) -> Report:
-    """Evaluate a list of tags or events on every clip of the reference.
+    """Evaluate a list of tags or events on all clips of a reference list.
 
     Parameters
     ----------
     reference_path, estimate_path : path-like
         Tab-separated lists. See `wsedtk.data.formats.dcase`.
     kind : {"tags", "events"}, optional
-        The kind of the lists. By default it is determined from their rows.
+        What the lists contain. By default it is determined from their rows.
     num_resamples : int
-        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, there are no
-        intervals.
+        Number of bootstrap resamples of the clips for 95 % intervals. If it is 0, no intervals are
+        computed.
     warn : callable
-        Called with the text of each warning.
+        A function that is called with the text of each warning.
     own : sequence of Metric
         User-defined metrics.
 
@@ -210,7 +221,8 @@ def evaluate_lists(
     Raises
     ------
     InputError
-        If a list is invalid, or if the lists have no clip in common.
+        If a list is invalid, if the lists do not contain the same kind of rows, if they have no
+        clip in common, or if a user-defined metric can't be evaluated.
     """
     reference, estimate, kind = _read(reference_path, estimate_path, kind)
     _check_match(reference, estimate, warn)

@@ -1,6 +1,6 @@
-"""Compute the figures of report.json from the evidence.
+"""Compute the metric values of report.json from an `Evidence`.
 
-N clips, S segments of all clips together, K classes, R resamples.
+In the shapes, N is the number of clips and R is the number of bootstrap resamples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +28,14 @@ def measure(
     weights: Floats | None = None,
     own: Sequence[Metric] = (),
 ) -> None:
-    """Fill in all figures of a report that can be computed from the evidence.
+    """Add to a report all metric values that can be computed from the evidence.
 
     Parameters
     ----------
     report : dict
         The result of `wsedtk.evaluation.report_data.empty_report`. It is changed in place.
     evidence : Evidence
+        The inputs of the metrics.
     weights : (R, N) float32, optional
         The result of `wsedtk.evaluation.bootstrap.clip_weights`. By default there are no intervals.
     own : sequence of Metric
@@ -43,7 +44,7 @@ def measure(
     Raises
     ------
     InputError
-        If the function of a user-defined metric raises an error or returns invalid figures.
+        If the function of a user-defined metric raises an exception or returns invalid values.
     """
     _measure_averages(report, evidence, weights)
     for section, function in {one.section: one.function for one in CLASS_METRICS}.items():
@@ -60,7 +61,7 @@ def measure(
 
 
 def _measure_averages(report: dict[str, Any], evidence: Evidence, weights: Floats | None) -> None:
-    """Fill in the figures of the built-in metrics, with their intervals."""
+    """Add the values of the built-in metrics, and their intervals if `weights` is given."""
     for section, metric in {metric.section: metric for metric in built_in()}.items():
         figures = metric.function(evidence)
         if not figures:
@@ -72,7 +73,10 @@ def _measure_averages(report: dict[str, Any], evidence: Evidence, weights: Float
 
 
 def _intervals(metric: Metric, evidence: Evidence, weights: Floats) -> bootstrap.Intervals:
-    """Return {key: interval} for the section of a metric. {} if it has no intervals."""
+    """Return {key: interval} of all metrics in the section of a metric.
+
+    If the metrics of this section have no intervals, return {}.
+    """
     if metric.section == "audioset" and evidence.scores is not None:
         return average_precision.ranking_intervals(evidence.scores.clip, evidence.true_tags)
     if metric.counted is None or not metric.counted.in_report:
@@ -82,7 +86,7 @@ def _intervals(metric: Metric, evidence: Evidence, weights: Floats) -> bootstrap
 
 
 def _measure_baselines(report: dict[str, Any], evidence: Evidence) -> None:
-    """Fill in the figures of the baselines."""
+    """Add the metric values of the baselines."""
     truth = None
     if evidence.has_events:
         truth = metrics.Activity(evidence.true_segments, evidence.clip_of_segment)
@@ -94,7 +98,7 @@ def _measure_baselines(report: dict[str, Any], evidence: Evidence) -> None:
 
 
 def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metric]) -> None:
-    """Fill in the figures of user-defined metrics, and their descriptions."""
+    """Add the values of user-defined metrics, and the descriptions of these metrics."""
     results: dict[Callable[[Evidence], Figures], Figures] = {}
     for metric in own:
         where = f"metric {metric.name!r}"
@@ -103,18 +107,19 @@ def _measure_own(report: dict[str, Any], evidence: Evidence, own: Sequence[Metri
                 results[metric.function] = metric.function(evidence)
             except Exception as error:  # a user-defined function may raise any exception
                 raise InputError(
-                    f"{where}: its function raised {type(error).__name__}: {error}; --verbose "
-                    "shows where"
+                    f"{where}: its function raised {type(error).__name__}: {error}; correct the "
+                    "function (--verbose shows the traceback)"
                 ) from error
         figures = results[metric.function]
         if not isinstance(figures, Mapping):
             raise InputError(
                 f"{where}: its function returned {type(figures).__name__}; "
-                "expected a mapping of key to figure"
+                "expected a mapping of keys to values"
             )
         if metric.key not in figures:
             raise InputError(
-                f"{where}: its function returned no {metric.key!r}; found {', '.join(figures)}"
+                f"{where}: its function returned no value of {metric.key!r}; "
+                f"found {', '.join(figures)}"
             )
         value = checked_figure(figures.get(metric.key), where)
         report.setdefault(metric.section, {})[metric.key] = value

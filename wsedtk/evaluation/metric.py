@@ -1,4 +1,4 @@
-"""The classes that describe a metric, and the tables and plots that show metrics."""
+"""The classes that describe metrics, and the list of tables and plots that show metrics."""
 
 import dataclasses
 import enum
@@ -13,20 +13,23 @@ Figures = Mapping[str, float | None]
 
 
 class Place(enum.Enum):
-    """A table or a plot of figures. `wsedtk.evaluation.columns` arranges its columns."""
+    """A table or a plot of metric values.
+
+    `wsedtk.evaluation.columns` defines the order and the headings of the columns.
+    """
 
     EVENT_TEXT = "text table of a folder with events"
     TAG_TEXT = "text table of a folder without events"
     EVENT_LIST = "text table of a list of events"
     TAG_LIST = "text table of a list of tags"
     CLASS_TEXT = "text table of the classes"
-    PAGE = "first table of the page, and its table of differences"
-    PAGE_SEEDS = "tables over seeds on the page"
-    PAGE_CLASSES = "tables of the classes on the page"
-    PICTURE = "picture of systems side by side"
+    PAGE = "first table and table of differences on the report page"
+    PAGE_SEEDS = "tables of means over seeds on the report page"
+    PAGE_CLASSES = "tables of the classes on the report page"
+    PICTURE = "plot that compares the systems on the report page"
     SUMMARY = "model card and `wsedtk info`"
-    SEED_MEANS = "means over seeds of bin/compare.py"
-    SEED_DIFFERENCES = "differences of bin/compare.py"
+    SEED_MEANS = "means over seeds in the tables of bin/compare.py"
+    SEED_DIFFERENCES = "differences in the tables of bin/compare.py"
 
 
 AVERAGES = frozenset(Place) - {Place.CLASS_TEXT, Place.PAGE_CLASSES, Place.SUMMARY}
@@ -34,18 +37,19 @@ AVERAGES = frozenset(Place) - {Place.CLASS_TEXT, Place.PAGE_CLASSES, Place.SUMMA
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """Functions for the intervals of figures that are ratios of sums over clips.
+    """Functions for the intervals of metrics that are ratios of sums over clips.
 
     Attributes
     ----------
     counts : callable
-        Returns C counts of each of the N clips of an `Evidence`, (N, C).
+        A function that returns C counts for each of the N clips of an `Evidence`, (N, C).
     figures : callable
-        Returns {key: figure} from the sums (C,) of the counts over clips.
+        A function that returns {key: value} from the sums (C,) of the counts over clips.
     parts : callable
-        Returns {key: (numerators (N,), denominators (N,))} from the counts.
+        A function that returns {key: (numerators (N,), denominators (N,))} from the counts (N, C).
     in_report : bool
-        Whether report.json holds the intervals. Comparisons always have intervals.
+        Whether report.json contains intervals of these metrics. Comparisons of two systems always
+        compute intervals of their differences.
     """
 
     counts: Callable[[Evidence], metrics.Counts]
@@ -56,27 +60,28 @@ class Counted:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Description:
-    """The names of a metric, and the places that show it.
+    """The names of a metric, and the tables and plots that show it.
 
     Attributes
     ----------
     section, key : str
-        Where report.json holds the figure.
+        The keys of the metric value in report.json: report[section][key].
     heading : str
-        The heading of its column.
+        The heading of the column of the metric.
     legend : str
-        The text of the legend. If several metrics have the same text, it is shown once. "" if the
-        metric has no legend.
+        The text that explains the metric to readers of a table. If several metrics of a table have
+        the same legend, it is shown once. "" if the metric has no legend.
     direction : {"higher", "lower"} or None
-        Which values are better. None if neither is better.
+        Whether higher or lower values are better. None if neither is better.
     full_heading : str
         The heading in tables where nothing else names the section. By default `heading`.
     short_heading : str
         The heading in tables whose main section is the section of the metric. By default `heading`.
     places : frozenset of Place
-        The tables and plots that show the metric. By default all tables and plots of averages.
+        The tables and plots that show the metric. By default all tables and plots of metric values
+        of all classes together, except the model card and `wsedtk info`.
     interval_in_text : bool
-        Whether report.txt shows its interval.
+        Whether the tables in report.txt show the interval of the metric value.
     """
 
     section: str
@@ -91,27 +96,27 @@ class Description:
 
     @property
     def name(self) -> str:
-        """The section and the key, for example "segment.f1"."""
+        """The section and the key, joined by a dot. For example "segment.f1"."""
         return f"{self.section}.{self.key}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Metric(Description):
-    """A metric, with one figure for all classes together.
+    """A metric that has one value for all classes together.
 
     Attributes
     ----------
     function : callable
-        Returns {key: figure} from an `Evidence`, for all metrics of the section. A figure is a
-        finite number, or None if it is undefined. If several metrics have the same function, it is
-        called once.
+        A function that returns {key: value} from an `Evidence`, for all metrics of the section. A
+        value is a finite number, or None if it is undefined. If several metrics have the same
+        function, it is called once.
     counted : Counted, optional
-        The functions for intervals, if the figures of the section are ratios of sums over clips.
-        Only built-in metrics have intervals.
+        Functions that compute intervals for the section. None if the metrics of the section are not
+        ratios of sums over clips. It is ignored for user-defined metrics, which have no intervals.
 
     Examples
     --------
-    Write this in your own module `my_metrics`:
+    Write this code in your own module `my_metrics`:
 
     >>> def tags_per_clip(evidence):
     ...     return {"tags_per_clip": float(evidence.decoded_tags.sum(axis=1).mean())}
@@ -119,12 +124,12 @@ class Metric(Description):
     ...     section="density",
     ...     key="tags_per_clip",
     ...     heading="tags",
-    ...     legend="tags: mean number of decided tags of a clip",
+    ...     legend="tags: mean number of decoded tags per clip",
     ...     direction=None,
     ...     function=tags_per_clip,
     ... )
 
-    `wsedtk score --metric my_metrics:TAGS_PER_CLIP` evaluates it.
+    `wsedtk score --metric my_metrics:TAGS_PER_CLIP` evaluates this metric too.
     """
 
     function: Callable[[Evidence], Figures]
@@ -133,13 +138,15 @@ class Metric(Description):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassMetric(Description):
-    """A metric with one figure for each class.
+    """A metric that has one value for each class.
+
+    In report.json, the value of a class is report["classes"][label][section][key].
 
     Attributes
     ----------
     function : callable
-        Returns {label: {key: figure}} from an `Evidence`. {} if the figures can't be computed from
-        the evidence.
+        A function that returns {label: {key: value}} from an `Evidence`. It returns {} if the
+        values can't be computed from the evidence.
     """
 
     function: Callable[[Evidence], Mapping[str, Figures]]

@@ -1,9 +1,9 @@
-"""The list of metrics. All tables, pages, legends, comparisons and texts use this list.
+"""The list of built-in metrics. All tables, plots, legends and comparisons use this list.
 
-To add a built-in metric, add an entry to this list. A user-defined metric needs no change here.
-Write a `Metric` in your own module, and give its location as `package.module:NAME`.
+To add a built-in metric, add an entry to this list. A user-defined metric needs no change in this
+module: write a `Metric` in your own module, and give its location as `package.module:NAME`.
 
-The functions of metrics return {} if their figures can't be computed from the evidence.
+The functions of metrics return {} if their values can't be computed from the `Evidence`.
 """
 
 import functools

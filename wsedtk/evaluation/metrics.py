@@ -1,22 +1,24 @@
 """Tagging and segment metrics from counts.
 
-N clips, S segments of all clips together, K classes. TP, FP, FN: true positives, false positives,
-false negatives.
+In the shapes, N is the number of clips, S is the number of segments of all clips together, and K is
+the number of classes. TP, FP and FN are the numbers of true positives, false positives and false
+negatives.
 
-These conventions differ from sed_eval:
-    1. A ratio of two zeros is 0 if there is a reference or a prediction. Otherwise it is None.
-       sed_eval returns NaN.
+Three conventions of wsedtk differ from sed_eval:
+    1. If the denominator of precision, recall or F1 is 0, the result is 0 if there is a reference
+       or a prediction, and otherwise None. sed_eval returns NaN. If there is no reference, error
+       rates are None. sed_eval divides the numbers of errors by a very small number.
     2. Reference events of length zero are left out of segment and event metrics. In sed_eval, event
        metrics count them as missed, and segment metrics count them as active in the segment that
-       contains them. Estimated events of length zero count as in sed_eval. Event metrics count them
-       as events. Segment metrics count them in the segment that contains them, except on a boundary
-       of two segments.
+       contains them. Estimated events of length zero are treated as in sed_eval: event metrics
+       count them as events, and segment metrics count them as active in the segment that contains
+       them, except if they are at a boundary of two segments.
     3. Clips without events are evaluated too. The duration of a clip is its duration in the
        reference.
 
-`wsedtk score` reports the segment and event figures of sed_eval (`sed_eval_metrics`). The functions
-`activity` and `segment_counts` give the same figures, as a test asserts. Baselines and intervals
-are computed with these functions.
+`wsedtk score` computes segment and event metrics with sed_eval (see `sed_eval_metrics`). The
+functions `activity` and `segment_counts` of this module give the same segment metrics, as a test
+checks. Baselines and intervals are computed with these functions.
 """
 
 import dataclasses
@@ -30,23 +32,21 @@ from wsedtk.data.events import Events, num_segments
 
 Counts = Integers | Floats
 Figures = dict[str, float | None]
-Parts = Mapping[str, tuple[Counts, Counts]]  # numerator and denominator of each figure
+Parts = Mapping[str, tuple[Counts, Counts]]  # numerator and denominator of each metric
 
 
 def ratio(numerator: float, denominator: float, exists: bool = True) -> float | None:
-    """Return numerator / denominator.
+    """Return numerator / denominator, or 0 or None if the denominator is 0.
 
     Parameters
     ----------
     numerator, denominator : float
     exists : bool
-        Whether there is anything to evaluate.
+        Whether to return 0, and not None, if the denominator is 0.
 
     Returns
     -------
     float or None
-        If the denominator is 0, the result is 0 if there is anything to evaluate. Otherwise it is
-        None.
     """
     if denominator:
         return float(numerator / denominator)
@@ -54,7 +54,7 @@ def ratio(numerator: float, denominator: float, exists: bool = True) -> float | 
 
 
 def _figures(parts: Parts, exists: bool) -> Figures:
-    """Return {name: ratio} of numerators and denominators that were summed over clips."""
+    """Return {name: ratio} from numerators and denominators that were summed over clips."""
     return {name: ratio(float(n), float(d), exists) for name, (n, d) in parts.items()}
 
 
@@ -64,29 +64,30 @@ def f1_parts(counts: Counts) -> Parts:
     Parameters
     ----------
     counts : (3,) or (N, 3) int
-        TP, FP, FN.
+        TP, FP and FN. For (N, 3), numerators and denominators are arrays (N,).
     """
     tp, fp, fn = counts.T
     return {"precision": (tp, tp + fp), "recall": (tp, tp + fn), "f1": (2 * tp, 2 * tp + fp + fn)}
 
 
 def precision_recall_f1(tp: float, fp: float, fn: float) -> Figures:
-    """Return {precision, recall, f1} of counts."""
+    """Return {precision, recall, f1} from the numbers of TP, FP and FN."""
     return _figures(f1_parts(np.array([tp, fp, fn])), exists=tp + fp + fn > 0)
 
 
 def f1_figures(counts: Counts) -> Figures:
-    """Return {precision, recall, f1} of TP, FP, FN (3,)."""
+    """Return {precision, recall, f1} from an array (3,) of TP, FP and FN."""
     return precision_recall_f1(*counts.tolist())
 
 
 def decision_counts(truth: Booleans, predicted: Booleans) -> Integers:
-    """Return TP, FP, FN (3, K) of decisions.
+    """Return the numbers (3, K) of TP, FP and FN of each class.
 
     Parameters
     ----------
     truth, predicted : (..., K) bool
-        Counts are summed over all axes but the last.
+        Whether each class is present in the reference, and in the prediction. The counts are summed
+        over all axes except the last.
     """
     axes = tuple(range(truth.ndim - 1))
     tp = (truth & predicted).sum(axis=axes)
@@ -96,12 +97,12 @@ def decision_counts(truth: Booleans, predicted: Booleans) -> Integers:
 
 
 def tag_counts(truth: Booleans, predicted: Booleans) -> Integers:
-    """Return TP, FP, FN (N, 3) of the tags (N, K) of each clip."""
+    """Return the numbers (N, 3) of TP, FP and FN of each clip from tags (N, K)."""
     return decision_counts(truth.T, predicted.T).T
 
 
 def sum_by_clip(values: Integers, clip_of_segment: Integers, num_clips: int) -> Floats:
-    """Return values (S, C) summed over the segments of each clip, (N, C)."""
+    """Return the sums (N, C) of values (S, C) over the segments of each clip."""
     sums = np.zeros((num_clips, values.shape[1]))
     np.add.at(sums, clip_of_segment, values)
     return sums
@@ -128,8 +129,8 @@ class Activity(NamedTuple):
 def activity(events: Events, durations: Floats, num_classes: int, seconds: float = 1.0) -> Activity:
     """Return which classes are active in each segment.
 
-    An event is active in every segment that it overlaps. Its part beyond the end of the clip is
-    ignored.
+    A class is active in a segment if an event of this class overlaps the segment. The part of an
+    event after the end of its clip is ignored.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
     first = np.floor(events.onset / seconds).astype(np.int64)
     ends = np.minimum(np.ceil(events.offset / seconds).astype(np.int64), counts[events.clip])
     lengths = np.maximum(ends - first, 0)
-    # The segments of each event are numbered from 0.
+    # `within` numbers the segments of each event from 0.
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     segments = np.repeat(starts[events.clip] + first, lengths) + within
     active[segments, np.repeat(events.label, lengths)] = True
@@ -154,15 +155,16 @@ def activity(events: Events, durations: Floats, num_classes: int, seconds: float
 
 
 def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:
-    """Return the counts (S, 7) of each segment.
+    """Return seven counts of each segment, (S, 7).
 
-    The columns are substitutions, deletions, insertions, references, TP, FP and FN. In each
-    segment, substitutions = min(FN, FP), deletions = FN - substitutions and
+    The columns are substitutions, deletions, insertions, reference classes, TP, FP and FN. In each
+    segment, substitutions = min(FN, FP), deletions = FN - substitutions, and
     insertions = FP - substitutions (Mesaros, Heittola & Virtanen 2016).
 
     Parameters
     ----------
     truth, predicted : (S, K) bool
+        Whether each class is active in each segment, in the reference and in the prediction.
     """
     tp = (truth & predicted).sum(axis=1)
     fp = (~truth & predicted).sum(axis=1)
@@ -173,7 +175,7 @@ def segment_counts(truth: Booleans, predicted: Booleans) -> Integers:
 
 
 def error_rate_parts(counts: Counts) -> Parts:
-    """Return {name: (numerator, denominator)} of the error rate and its parts.
+    """Return {name: (numerator, denominator)} of the error rate and its three parts.
 
     Parameters
     ----------
@@ -191,12 +193,15 @@ def error_rate_parts(counts: Counts) -> Parts:
 
 
 def segment_parts(counts: Counts) -> Parts:
-    """Return {name: (numerator, denominator)} of all segment metrics. See `error_rate_parts`."""
+    """Return {name: (numerator, denominator)} of all segment metrics.
+
+    See `error_rate_parts` for the parameter.
+    """
     return {**error_rate_parts(counts), **f1_parts(counts[..., 4:])}
 
 
 def segment_figures(counts: Counts) -> Figures:
-    """Return the segment metrics from the sums (7,) of `segment_counts`."""
+    """Return the segment metrics from the sums (7,) of `segment_counts` over segments."""
     rates = _figures(error_rate_parts(counts), exists=False)
     return {**rates, **f1_figures(counts[4:])}
 
@@ -207,9 +212,9 @@ def drop_zero_length(events: Events) -> Events:
 
 
 def cut(events: Events, durations: Floats) -> Events:
-    """Cut events at the end of their clip. Drop events that begin at this end or later.
+    """Cut events at the end of their clip, and drop events that begin at this end or later.
 
-    An event of length zero at the end of its clip is kept.
+    An event of length zero exactly at the end of its clip is kept.
 
     Parameters
     ----------
@@ -231,9 +236,9 @@ BASELINES = ("nothing", "everything", "system_tags", "true_tags")
 def baseline_tags(true_tags: Booleans, system_tags: Booleans) -> dict[str, Booleans]:
     """Return {name: tags (N, K)} of the `BASELINES`, which are systems without a network.
 
-    "nothing" assigns no class to any clip. "everything" assigns all classes to every clip.
-    "system_tags" and "true_tags" are the given tags. Each tag is an event that lasts for the whole
-    clip.
+    "nothing" predicts no tags. "everything" predicts all tags for every clip. "system_tags"
+    predicts the tags of the evaluated system, and "true_tags" the tags of the reference. Each tag
+    is also predicted as an event that lasts from the start to the end of the clip.
     """
     nothing, everything = np.zeros_like(true_tags), np.ones_like(true_tags)
     return dict(zip(BASELINES, (nothing, everything, system_tags, true_tags)))
@@ -242,13 +247,14 @@ def baseline_tags(true_tags: Booleans, system_tags: Booleans) -> dict[str, Boole
 def baselines(
     true_tags: Booleans, system_tags: Booleans, truth: Activity | None = None
 ) -> dict[str, dict[str, Figures]]:
-    """Return {name: {"tagging": figures, "segment": figures}} of the `BASELINES`.
+    """Return the metric values of the `BASELINES`, {name: {"tagging": ..., "segment": ...}}.
 
     Parameters
     ----------
     true_tags, system_tags : (N, K) bool
+        The tags of the reference and of the evaluated system.
     truth : Activity, optional
-        The true segments. By default there are no segment metrics.
+        The active classes of the reference. By default no segment metrics are computed.
     """
     found = {}
     for name, tags in baseline_tags(true_tags, system_tags).items():
@@ -264,18 +270,22 @@ def baselines(
 
 
 def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Integers) -> Integers:
-    """Return the counts (N, 4) of each clip for `consistency_parts`.
+    """Return four counts of each clip for `consistency_parts`, (N, 4).
 
-    The columns are the active (segment, class) pairs whose clip lacks the tag, all active pairs,
-    the tags without an active segment, and all tags.
+    A pair of a segment and a class is active if the class is active in the segment. The columns are
+    the numbers of active pairs whose clip lacks the tag, of all active pairs, of tags without an
+    active segment, and of all tags.
 
     Parameters
     ----------
     tags : (N, K) bool
+        The tags of the clips.
     active : (S, K) bool
+        Whether each class is active in each segment.
     clip_of_segment : (S,) int
+        The index of the clip of each segment.
     """
-    segment, label = np.nonzero(active)  # of each active pair
+    segment, label = np.nonzero(active)  # indices of the active pairs
     clip, reached = clip_of_segment[segment], np.zeros_like(tags)
     reached[clip, label] = True
     pairs = np.bincount(clip, minlength=len(tags))
@@ -286,9 +296,9 @@ def consistency_counts(tags: Booleans, active: Booleans, clip_of_segment: Intege
 def consistency_parts(counts: Counts) -> Parts:
     """Return {name: (numerator, denominator)} for the consistency of tags and segments.
 
-    "segments_without_tag" is the share of the active (segment, class) pairs whose clip lacks the
-    tag. "tags_without_segment" is the share of the tags without an active segment. They measure the
-    third criterion of Wang, Li & Metze 2019.
+    "segments_without_tag" is the fraction of the active pairs of a segment and a class whose clip
+    lacks the tag of the class. "tags_without_segment" is the fraction of the tags without an active
+    segment. Both measure the third criterion of Wang, Li & Metze 2019.
 
     Parameters
     ----------
@@ -300,8 +310,8 @@ def consistency_parts(counts: Counts) -> Parts:
 
 
 def consistency_figures(counts: Counts) -> Figures:
-    """Return the shares in `consistency_parts` from summed counts (4,).
+    """Return the two fractions of `consistency_parts` from counts (4,) that were summed over clips.
 
-    A share is None if its denominator is 0.
+    A fraction is None if its denominator is 0.
     """
     return _figures(consistency_parts(counts), exists=False)

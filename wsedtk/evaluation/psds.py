@@ -1,6 +1,7 @@
 """Polyphonic sound detection scores (PSDS), computed by sed_scores_eval.
 
-N clips, T frames, K classes.
+In the shapes, N is the number of clips, T is the number of frames of a clip, and K is the number of
+classes.
 """
 
 from collections.abc import Iterable
@@ -25,7 +26,7 @@ class _Settings(TypedDict):
     alpha_st: float
 
 
-# The two scenarios of DCASE.
+# The settings of the two scenarios of DCASE challenges.
 PSDS_SETTINGS: dict[str, _Settings] = {
     "psds1": {
         "dtc_threshold": 0.7,
@@ -47,7 +48,7 @@ PSDS_SETTINGS: dict[str, _Settings] = {
 class Psds(NamedTuple):
     """PSDS 1 and 2, and the number of classes over which they are averaged.
 
-    PSDS 1 and 2 are None if there are no events.
+    PSDS 1 and 2 are None if there are no reference events.
     """
 
     figures: metrics.Figures
@@ -61,29 +62,32 @@ def measure(
     durations: Floats,
     recorded: Floats,
 ) -> Psds:
-    """Return PSDS 1 and 2 from frame scores, over all thresholds.
+    """Return PSDS 1 and 2, which are computed from frame scores over all thresholds.
 
-    Overlapping reference events of a class are merged. Classes without events are left out. If only
-    one class has events, cross triggers are not counted.
+    Overlapping reference events of a class are merged. Classes without reference events are left
+    out. If only one class has reference events, cross triggers are not counted.
 
     Parameters
     ----------
-    frame_scores : N arrays (T, K)
-        Probabilities of the classes in each frame.
+    frame_scores : iterable of N arrays (T, K)
+        Probabilities of the classes in each frame, one array per clip.
     seconds_per_frame : float
     reference : Events
+        The reference events.
     durations : (N,) float
         Durations of the clips in seconds.
     recorded : (N,) float
         Durations of the recordings in seconds. A recording may be shorter than its clip. The last
-        frame ends with the recording.
+        frame ends at the end of the recording or of the clip, whichever is first (see
+        `wsedtk.data.events.frame_edges`).
     """
     durations = np.asarray(durations)
     reference = metrics.drop_zero_length(metrics.cut(reference, durations))
     used = np.unique(reference.label).tolist()
     if not used:
         return Psds(dict.fromkeys(PSDS_SETTINGS), 0)
-    with sed_eval_metrics.quiet_imports(), matplotlib_importable():  # sed_scores_eval imports it
+    with sed_eval_metrics.quiet_imports(), matplotlib_importable():
+        # sed_scores_eval imports matplotlib.
         from sed_scores_eval import intersection_based
         from sed_scores_eval.base_modules.scores import create_score_dataframe
     spans: list[list[tuple[float, float, int]]] = [[] for _ in range(len(durations))]

@@ -1,6 +1,7 @@
-"""The report of an evaluation, in typed sections. K classes.
+"""The report of an evaluation, with a dataclass for each section of report.json.
 
-All figures are fractions, not per cent. A figure is None if it was not computed or is undefined.
+Metric values are fractions, not percentages. A metric value is None if it was not computed or is
+undefined.
 """
 
 import dataclasses
@@ -19,13 +20,14 @@ _CI = "_ci"  # the suffix of the key of an interval in report.json
 
 @dataclasses.dataclass(frozen=True)
 class F1:
-    """Precision, recall and F1 of tags, or of events (see `sed_eval_metrics`).
+    """Precision, recall and F1 of tags or of events.
 
     Attributes
     ----------
     precision, recall, f1 : float or None
-    intervals : mapping of figure to (low, high) or None
-        95 % bootstrap intervals over clips. Empty if there were no resamples.
+    intervals : mapping of str to (low, high) or None
+        The 95 % bootstrap interval over clips of each of these metrics. Empty if no intervals were
+        computed.
     """
 
     precision: float | None
@@ -36,7 +38,10 @@ class F1:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassSegments:
-    """Metrics of one class in 1 s segments. A single class has no substitutions."""
+    """Metrics of one class in 1 s segments.
+
+    Substitutions need two classes, so the metrics of one class have no substitution rate.
+    """
 
     error_rate: float | None
     deletion_rate: float | None
@@ -48,7 +53,7 @@ class ClassSegments:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Segments:
-    """Micro-averaged metrics of 1 s segments.
+    """Metrics in 1 s segments for all classes together (micro-averaged).
 
     Attributes
     ----------
@@ -56,8 +61,9 @@ class Segments:
         The sum of the substitution, deletion and insertion rates.
     substitution_rate, deletion_rate, insertion_rate : float or None
     precision, recall, f1 : float or None
-    intervals : mapping of figure to (low, high) or None
-        95 % bootstrap intervals over clips. Empty if there were no resamples.
+    intervals : mapping of str to (low, high) or None
+        The 95 % bootstrap interval over clips of each of these metrics. Empty if no intervals were
+        computed.
     """
 
     error_rate: float | None
@@ -72,7 +78,7 @@ class Segments:
 
 @dataclasses.dataclass(frozen=True)
 class Psds:
-    """The polyphonic sound detection scores of both DCASE scenarios, from frame scores."""
+    """The polyphonic sound detection scores (PSDS) of both DCASE scenarios, from frame scores."""
 
     psds1: float | None
     psds2: float | None
@@ -85,8 +91,8 @@ class Ranking:
     Attributes
     ----------
     map, mauc, dprime : float or None
-    intervals : mapping of figure to (low, high) or None
-        95 % intervals over clips. Empty if there were no resamples.
+    intervals : mapping of str to (low, high) or None
+        The 95 % interval over clips of each of these metrics. Empty if no intervals were computed.
     """
 
     map: float | None
@@ -97,7 +103,10 @@ class Ranking:
 
 @dataclasses.dataclass(frozen=True)
 class ClassRanking:
-    """Average precision, area under the ROC curve, d' and positive clips of one class."""
+    """Average precision, area under the ROC curve and d' of one class, from clip scores.
+
+    `positives` is the number of positive clips of the class.
+    """
 
     ap: float | None
     auc: float | None
@@ -112,9 +121,9 @@ class Consistency:
     Attributes
     ----------
     segments_without_tag : float or None
-        Share of the positive segments whose clip lacks the tag.
+        The fraction of the positive segments whose clip lacks the tag of the same class.
     tags_without_segment : float or None
-        Share of the tags without a positive segment.
+        The fraction of the tags without a positive segment of the same class in the clip.
     """
 
     segments_without_tag: float | None
@@ -123,7 +132,7 @@ class Consistency:
 
 @dataclasses.dataclass(frozen=True)
 class ClassReport:
-    """The figures of one class."""
+    """The metric values of one class."""
 
     tagging: F1
     segment: ClassSegments
@@ -133,7 +142,7 @@ class ClassReport:
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-    """The figures of a baseline, which is a system without a network."""
+    """The metric values of a baseline, which is a system without a network."""
 
     tagging: F1
     segment: Segments
@@ -148,11 +157,13 @@ class Clips:
     scored : int
         The number of clips that were evaluated.
     official : int
-        The official number of clips of the set.
+        The official number of clips of the set, including clips that could not be obtained. If it
+        is unknown, or if lists were evaluated, the number of clips of the reference.
     fingerprint : str or None
-        A hash of the list of evaluated clips.
+        A hash of the names of the evaluated clips.
     tuned_on_these : bool or None
-        Whether the thresholds were tuned on these clips. None if this is unknown.
+        Whether the thresholds were tuned on the scores of these clips. None for lists of tags or
+        events.
     """
 
     scored: int
@@ -168,34 +179,38 @@ class Report:
     Attributes
     ----------
     tagging : F1
-        Tags of clips, micro-averaged.
+        The metrics of tags for all classes together (micro-averaged).
     segment : Segments
-        1 s segments, evaluated by sed_eval.
+        The metrics in 1 s segments, computed by sed_eval.
     event : F1
-        Events, evaluated by sed_eval.
+        The metrics of events for all classes together (micro-averaged), computed by sed_eval.
     psds : Psds
     psds_classes : int or None
-        The number of classes over which PSDS is averaged.
+        The number of classes over which PSDS is averaged. None if PSDS was not computed.
     zero_length_reference_events : int or None
-        The number of reference events of length zero. They are not evaluated.
+        The number of reference events of length zero, which are not evaluated. None if the
+        reference has only tags.
     audioset : Ranking
-        Clip scores, averaged over classes.
+        The means over classes of metrics that are computed from clip scores.
     consistency : Consistency
     classes : mapping of str to ClassReport
-        The figures of each of the K classes.
+        The metric values of each class.
     baselines : mapping of str to Baseline
-        The figures of "nothing", "everything", "system_tags" and "true_tags".
+        The metric values of the baselines "nothing", "everything", "system_tags" and "true_tags"
+        (see `metrics.baseline_tags`).
     clips : Clips
     made_from : mapping
         Fingerprints of the inputs, and the version of wsedtk.
     own_metrics : tuple of Description
         The user-defined metrics.
-    further : mapping of section to {key: figure}
-        The figures of user-defined metrics, and of built-in metrics that have no attribute here.
+    further : mapping of section to {key: value}
+        The values of user-defined metrics, and of built-in metrics that have no attribute in these
+        dataclasses.
     title : str
-        The first words of the text.
+        The first words of the text that `to_text` returns.
     layout : {"folder", "tags", "events"}
-        The kind of estimate, which determines the tables of the text.
+        What was evaluated: a decoded folder, a list of tags or a list of events. It determines the
+        tables of the text.
     """
 
     tagging: F1
@@ -221,17 +236,18 @@ class Report:
     def from_dict(
         cls, mapping: Mapping[str, Any], title: str, layout: report_text.Layout
     ) -> "Report":
-        """Return a Report with the content of a report.json.
+        """Return a `Report` with the content of a report.json.
 
-        If the file was written before a metric existed, the figure of this metric is None.
+        If an older version of wsedtk wrote the file, the values of newer metrics are None.
 
         Parameters
         ----------
         mapping : mapping
+            The content of report.json.
         title : str
-            The first words of the text.
+            The first words of the text that `to_text` returns.
         layout : {"folder", "tags", "events"}
-            The kind of estimate.
+            What was evaluated: a decoded folder, a list of tags or a list of events.
 
         Raises
         ------
@@ -251,7 +267,10 @@ class Report:
         return cls(**read, own_metrics=own, further=further, title=title, layout=layout)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of report.json as plain values. Keys of intervals are `<key>_ci`."""
+        """Return the content of report.json as nested dicts.
+
+        The interval of the metric `<key>` has the key `<key>_ci`.
+        """
         written: dict[str, Any] = _write(self)
         for section, figures in self.further.items():
             written.setdefault(section, {}).update(figures)
@@ -260,23 +279,23 @@ class Report:
         return written
 
     def to_text(self) -> str:
-        """Return the tables as text, as in report.txt."""
+        """Return the tables and notes as text, as in report.txt."""
         return "".join(report_text.parts(self.to_dict(), self.title, self.layout))
 
 
 @functools.cache
 def _json_fields(section: Any) -> dict[str, Any]:
-    """Return {name: type} of those fields of a section that are in report.json."""
+    """Return {name: type} of the fields of a dataclass that are in report.json."""
     types = typing.get_type_hints(section)
     fields = [f for f in dataclasses.fields(section) if f.metadata.get("in_json", True)]
     return {field.name: types[field.name] for field in fields}
 
 
 def _read(value: Any, kind: Any) -> Any:
-    """Convert a value of report.json to the type of a field."""
+    """Convert a value in report.json to the type of a field of a dataclass."""
     if dataclasses.is_dataclass(kind):
         return _read_section(value, kind)
-    of_values = typing.get_args(kind)[1:]  # of the values, if kind is a mapping
+    of_values = typing.get_args(kind)[1:]  # if kind is Mapping[str, X], this is (X,)
     if isinstance(value, dict) and of_values and dataclasses.is_dataclass(of_values[0]):
         return {key: _read(inner, of_values[0]) for key, inner in value.items()}
     return value
@@ -294,7 +313,7 @@ def _read_section(values: Mapping[str, Any], section: Any) -> Any:
 
 
 def _write(value: Any) -> Any:
-    """Convert a section, or a mapping of sections, to the content of report.json."""
+    """Convert a dataclass, or a mapping of dataclasses, to the form that report.json contains."""
     if isinstance(value, Mapping):
         return {key: _write(inner) for key, inner in value.items()}
     if not dataclasses.is_dataclass(value):

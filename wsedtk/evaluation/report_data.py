@@ -1,6 +1,6 @@
-"""The content of report.json, and its figures as text.
+"""Read and check report.json, and format its metric values as text.
 
-K classes. The metrics themselves are listed in `wsedtk.evaluation.metric_list`.
+`wsedtk.evaluation.metric_list` lists the metrics.
 """
 
 import json
@@ -18,15 +18,16 @@ from wsedtk.evaluation.columns import Column, built_in, own_metrics
 from wsedtk.evaluation.metric_list import CLASS_METRICS
 from wsedtk.evaluation.metrics import BASELINES
 
-MANY_CLASSES = 40  # With more classes, the best and the worst classes are shown first.
-NUM_EXTREMES = 10  # number of best classes and of worst classes
+MANY_CLASSES = 40  # Reports with more classes first show the best and the worst classes.
+NUM_EXTREMES = 10  # the number of best classes, and the number of worst classes
 _CI = "_ci"  # the suffix of the key of an interval
 
 
 class Extremes(NamedTuple):
-    """The best and the worst classes, and the heading of the metric that ranks them.
+    """The best and the worst classes of a report.
 
-    `best` begins with the best class, and `worst` with the worst class.
+    `by` is the heading of the metric by which the classes are ranked. `best` begins with the best
+    class, and `worst` begins with the worst class.
     """
 
     by: str
@@ -38,7 +39,7 @@ class Extremes(NamedTuple):
 
 
 def empty_report(labels: Iterable[str]) -> dict[str, Any]:
-    """Return the content of a report.json with all keys and no figures."""
+    """Return the content of a report.json that has all keys, and None for all metric values."""
     sections: dict[str, dict[str, None]] = {}
     for metric in built_in():
         sections.setdefault(metric.section, {})[metric.key] = None
@@ -65,7 +66,7 @@ def _copy(sections: Mapping[str, Mapping[str, None]]) -> dict[str, dict[str, Non
 def read_report(path: PathLike) -> dict[str, Any]:
     """Read and check a report.json.
 
-    Missing figures are None, so that reports of older versions can be read.
+    Missing metric values are None, so that reports of older versions can be read.
 
     Raises
     ------
@@ -83,18 +84,18 @@ def read_report(path: PathLike) -> dict[str, Any]:
 
 
 def completed(report: object) -> dict[str, Any]:
-    """Return the content of a report.json with all keys. Missing figures are None.
+    """Return the content of a report.json with all keys. Missing metric values are None.
 
     Raises
     ------
     InputError
-        If it is not the content of a report of `wsedtk score`.
+        If `report` is not the content of a report of `wsedtk score`.
     """
     if not isinstance(report, dict):
         raise _odd(f"found {type(report).__name__}; expected a mapping")
     classes, clips = report.get("classes"), report.get("clips")
     if not isinstance(classes, dict) or not isinstance(clips, dict):
-        raise _odd("it has no classes or no clips")
+        raise _odd("its keys 'classes' and 'clips' must contain mappings")
     for key in ("scored", "official"):
         if type(clips.get(key)) is not int:
             raise _odd(f"clips.{key} is {clips.get(key)!r}; expected a whole number")
@@ -114,7 +115,10 @@ def completed(report: object) -> dict[str, Any]:
 
 
 def _completed(found: Mapping[str, Any], pattern: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Check a section, and return it with the keys of a pattern."""
+    """Check a section of a report, and return it with all keys of a pattern.
+
+    `where` is the name of the section for messages.
+    """
     result: dict[str, Any] = {}
     for key, expected in pattern.items():
         value, place = found.get(key), f"{where}.{key}" if where else key
@@ -146,33 +150,34 @@ def _checked_interval(value: object, place: str) -> list[float] | None:
 
 
 def _odd(what: str) -> InputError:
-    return InputError(
-        f"{what}; its keys and values are not those that wsedtk score writes; score again"
-    )
+    return InputError(f"{what}; this is not a report of wsedtk score; run wsedtk score again")
 
 
 def figure(source: Mapping[str, Any], column: Column) -> float | None:
-    """Return the figure of a column in a report, a baseline or a class. None if it is missing."""
+    """Return the metric value of a column in a report, a baseline or a class of a report.
+
+    If it is missing, return None.
+    """
     value: float | None = source.get(column.section, {}).get(column.key)
     return value
 
 
 def interval(source: Mapping[str, Any], column: Column) -> list[float] | None:
-    """Return the interval [low, high] of a column. See `figure`."""
+    """Return the interval [low, high] of the metric value of a column. See `figure`."""
     ends: list[float] | None = source.get(column.section, {}).get(column.key + _CI)
     return ends
 
 
 def measured(columns: Iterable[Column], sources: Iterable[Mapping[str, Any]]) -> list[Column]:
-    """Return the columns of the sections for which at least one source has a figure.
+    """Return the columns whose section has a metric value in at least one source.
 
-    Columns of tags are always returned.
+    The columns of the section "tagging" are always returned.
 
     Parameters
     ----------
     columns : iterable of Column
     sources : iterable of mappings
-        Reports, or the classes of reports.
+        Reports, or classes of reports.
     """
     sections = {"tagging"}
     for source in sources:
@@ -183,10 +188,11 @@ def measured(columns: Iterable[Column], sources: Iterable[Mapping[str, Any]]) ->
 
 
 def extreme_classes(report: Mapping[str, Any]) -> Extremes | None:
-    """Return the best and the worst classes of a report. None if it has few classes.
+    """Return the best and the worst classes of a report.
 
     Classes are ranked by average precision. If it was not computed, they are ranked by tagging F1.
-    Classes without the figure are left out.
+    Classes whose value is None are left out. The result is None if the report has at most
+    `MANY_CLASSES` classes, or if no class has a value.
     """
     classes = report["classes"]
     if len(classes) <= MANY_CLASSES:
@@ -208,7 +214,10 @@ def extreme_classes(report: Mapping[str, Any]) -> Extremes | None:
 
 
 def cell(value: float | None, ends: Sequence[float] | None = None) -> str:
-    """Return a figure as text, with its interval [low, high] if there is one. "-" for None."""
+    """Return a metric value as text, with its interval [low, high] if there is one.
+
+    The text for None is "-".
+    """
     if value is None:
         return "-"
     if isinstance(value, int):
@@ -219,14 +228,17 @@ def cell(value: float | None, ends: Sequence[float] | None = None) -> str:
 def zero_length_note(report: Mapping[str, Any]) -> str:
     """Return a note for the event F1 about reference events of length zero.
 
-    "" if there are no such events, or if an older report lacks their number.
+    If there are no such events, or if an older report does not contain their number, return "".
     """
     count = report.get("zero_length_reference_events")
     return f" (zero-length reference events dropped: {count:,})" if count else ""
 
 
 def psds_note(report: Mapping[str, Any]) -> str:
-    """Return a note about the number of classes in PSDS. "" if the number is unknown."""
+    """Return a note about the classes over which PSDS is averaged.
+
+    If PSDS was not computed, return "".
+    """
     num_classes = report.get("psds_classes")
     if not num_classes:
         return ""
@@ -235,16 +247,16 @@ def psds_note(report: Mapping[str, Any]) -> str:
 
 
 class NoInterval(NamedTuple):
-    """Metrics without an interval, as text, and the reason."""
+    """The names of the metrics that have no interval, as one text, and the reason."""
 
     names: str
     reason: str
 
 
 def why_no_interval(report: Mapping[str, Any]) -> NoInterval | None:
-    """Return which of MAP, MAUC and d' have no interval, and why.
+    """Return which of MAP, MAUC and d' have no interval, and the reason.
 
-    None if all of them have an interval, or if no intervals were computed.
+    If all of them have an interval, or if intervals were not requested, return None.
     """
     names = []
     for metric in built_in():
@@ -264,7 +276,10 @@ def why_no_interval(report: Mapping[str, Any]) -> NoInterval | None:
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table. The first column is aligned left, the others right."""
+    """Return the lines of a text table.
+
+    The first column is aligned to the left. The other columns are aligned to the right.
+    """
     from tabulate import tabulate  # slow to import
 
     lines = [list(header), *([printable(row[0]), *row[1:]] for row in rows)]

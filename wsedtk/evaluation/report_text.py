@@ -1,4 +1,4 @@
-"""The tables of a report as text."""
+"""Format the tables of a report as text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -20,7 +20,7 @@ from wsedtk.evaluation.sed_eval_metrics import T_COLLAR
 
 Kind = Literal["tags", "events"]
 Layout = Literal["folder", "tags", "events"]
-Row = tuple[str, Mapping[str, Any]]  # title, and a report, a baseline or a class
+Row = tuple[str, Mapping[str, Any]]  # the title of a row, and a report, a baseline or a class
 
 _BASELINES = {"nothing": "nothing", "everything": "everything"}
 _EVENT_BASELINES = {
@@ -31,7 +31,11 @@ _EVENT_BASELINES = {
 
 
 class Parts(NamedTuple):
-    """The text of a report: the averages with the baselines, and the classes."""
+    """The two parts of the text of a report.
+
+    `averages` contains the table of the system and of the baselines, and notes. `classes` contains
+    the table of all classes.
+    """
 
     averages: str
     classes: str
@@ -47,7 +51,7 @@ def parts(report: Mapping[str, Any], title: str, layout: Layout) -> Parts:
     title : str
         The first words of the text.
     layout : {"folder", "tags", "events"}
-        The kind of estimate: a decoded folder, or a list of tags or events.
+        What was evaluated: a decoded folder, a list of tags or a list of events.
     """
     if layout == "folder":
         return _folder_parts(report, title)
@@ -60,7 +64,10 @@ def _table(
     columns: Sequence[Column],
     with_interval: Iterable[Column],
 ) -> list[str]:
-    """Return the lines of a table. with_interval: the columns whose intervals are shown."""
+    """Return the lines of a table. `first` is the heading of the column of titles.
+
+    `with_interval` contains the columns that also show intervals.
+    """
     lines = []
     for title, source in rows:
         line = [title]
@@ -91,7 +98,7 @@ def _list_parts(report: Mapping[str, Any], title: str, layout: Layout) -> Parts:
 
 
 def _with_interval(shown: Iterable[Column], report: Mapping[str, Any]) -> list[Column]:
-    """Return the columns whose intervals are shown."""
+    """Return the columns that also show intervals in report.txt."""
     names = {metric.name for metric in metrics_of([report]) if metric.interval_in_text}
     return [column for column in shown if f"{column.section}.{column.key}" in names]
 
@@ -126,7 +133,10 @@ def _folder_parts(report: Mapping[str, Any], title: str) -> Parts:
 
 
 def _averaged_over(report: Mapping[str, Any]) -> str:
-    """Return over which classes MAP is averaged. "" if MAP was not computed."""
+    """Return a note about the classes over which MAP is averaged, and about missing intervals.
+
+    If MAP was not computed, return "".
+    """
     counts = [one["audioset"]["positives"] for one in report["classes"].values()]
     if None in counts:
         return ""
@@ -137,7 +147,7 @@ def _averaged_over(report: Mapping[str, Any]) -> str:
 
 
 def _section(report: Mapping[str, Any], section: str) -> list[Column]:
-    """Return the columns of a section with their usual headings."""
+    """Return all columns of a section, with their default headings."""
     return [
         Column(metric.heading, metric.section, metric.key)
         for metric in metrics_of([report])
@@ -146,9 +156,9 @@ def _section(report: Mapping[str, Any], section: str) -> list[Column]:
 
 
 def _in_words(report: Mapping[str, Any], shown: Iterable[Column]) -> str:
-    """Return the figures as text, for example "MAP 0.500 [0.400, 0.600], MAUC 0.700".
+    """Return metric values as text, for example "MAP 0.500 [0.400, 0.600], MAUC 0.700".
 
-    Only the first figure is shown with its interval.
+    Only the first metric value is shown with its interval.
     """
     words = []
     for number, column in enumerate(shown):
@@ -158,7 +168,7 @@ def _in_words(report: Mapping[str, Any], shown: Iterable[Column]) -> str:
 
 
 def _notes(report: Mapping[str, Any], with_events: bool) -> Iterator[str]:
-    """Yield the lines between the tables."""
+    """Yield the lines between the table of systems and the table of classes."""
     over = _averaged_over(report)
     ranking = _section(report, "audioset")
     if with_events:
@@ -183,6 +193,6 @@ def _notes(report: Mapping[str, Any], with_events: bool) -> Iterator[str]:
 
 
 def _own_legends(report: Mapping[str, Any]) -> list[str]:
-    """Return the legends of user-defined metrics, as lines."""
+    """Return the legends of user-defined metrics, one line for each legend."""
     legends = dict.fromkeys(metric.legend for metric in own_metrics(report))
     return [legend for legend in legends if legend]

@@ -1,6 +1,6 @@
-"""Evaluated systems: folders `<system>/<set>/<mode>/` with a report.json.
+"""Find and read evaluated systems: folders `<system>/<set>/<mode>/` that contain a report.json.
 
-N clips, K classes.
+In the shapes, N is the number of clips and K is the number of classes.
 """
 
 import dataclasses
@@ -31,15 +31,16 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A decoded folder that was evaluated. Its files are read at first use.
+    """A decoded folder that was evaluated. Files other than report.json are read at first use.
 
     Attributes
     ----------
     system : str
-        The name of the system on the page.
+        The name of the system in tables and plots.
     folder : Path
+        The folder `<system>/<set>/<mode>/`.
     report : dict
-        The content of report.json, the result of `report_data.read_report`.
+        The content of report.json, as `report_data.read_report` returns it.
     """
 
     system: str
@@ -68,22 +69,25 @@ class Scored:
 
     @property
     def has_reference(self) -> bool:
-        """Whether the folder has a copy of the reference. Older versions did not write it."""
+        """Whether the folder contains a copy of the reference.
+
+        Older versions of wsedtk did not write this copy.
+        """
         return (self.folder / "reference").is_dir()
 
     @functools.cached_property
     def model(self) -> str | None:
-        """The fingerprint of the model directory. None if there is no model."""
+        """The fingerprint of the model of the system. None if its model files are missing."""
         return provenance.fingerprint_model_directory(self.folder.parent.parent)
 
     @functools.cached_property
     def info(self) -> dict[str, Any]:
-        """The content of info.yaml."""
+        """The content of the info.yaml of the folder."""
         return staleness.read_info(self.folder)
 
     @functools.cached_property
     def truth(self) -> DataSet:
-        """The true tags and events of the evaluated clips."""
+        """The reference tags and events of the evaluated clips."""
         return datadir.read_decoded(self.folder / "reference", self.labels)
 
     @functools.cached_property
@@ -94,12 +98,15 @@ class Scored:
 
     @functools.cached_property
     def evidence(self) -> Evidence:
-        """The true and the decoded tags and events, for metrics that need no scores."""
+        """The reference and the decoded tags and events, for metrics that do not need scores."""
         return Evidence(self.truth, self.decoded)
 
     @functools.cached_property
     def scores(self) -> ScoreFile | None:
-        """The scores. None if the file is missing, or if it has other clips or classes."""
+        """The score file of the set.
+
+        None if the file is missing, lacks an evaluated clip, or has other classes than the report.
+        """
         path = self.folder.parent / "scores.h5"
         if not path.exists():
             return None
@@ -110,18 +117,21 @@ class Scored:
 
     @functools.cached_property
     def rows(self) -> Integers:
-        """The row (N,) of each clip in `scores`.
+        """The row (N,) of each evaluated clip in `scores`.
 
-        Raises ValueError if there are no scores.
+        Raises ValueError if `scores` is None.
         """
         if self.scores is None:
-            raise ValueError(f"{self.folder}: there are no scores")
+            raise ValueError(f"{self.folder}: the folder has no scores")
         rows: Integers = self.scores.rows(self.truth.filenames)
         return rows
 
     @functools.cached_property
     def point(self) -> OperatingPoint | None:
-        """The operating point that was used for decoding. None if it is unknown."""
+        """The operating point that was used for decoding.
+
+        None if its file is missing, or if its classes are not those of the report.
+        """
         path = self.folder / "operating_point.yaml"
         if not path.exists():
             return None
@@ -130,19 +140,22 @@ class Scored:
 
     @property
     def by_frames(self) -> bool:
-        """Whether events were decoded from frames. False if from segments of 1 s."""
+        """Whether events were decoded from frame scores, and not from scores of 1 s segments."""
         return bool(self.info.get("mode", self.mode) == "frame")
 
     @property
     def thresholds(self) -> Floats:
-        """The thresholds (K,) with which events were decoded. +inf if they are unknown."""
+        """The thresholds (K,) with which events were decoded. All are +inf if they are unknown."""
         if self.point is None:
             return np.full(len(self.labels), np.inf)
         return self.point.frame_thresholds if self.by_frames else self.point.clip_thresholds
 
     @functools.cached_property
     def features(self) -> FeatureStore | None:
-        """The features of the scores. None if they are missing or have changed."""
+        """The features from which the scores were predicted.
+
+        None if the features are missing or have changed, or if the scores are missing.
+        """
         if self.scores is None:
             return None
         attributes = self.scores.attributes
@@ -160,10 +173,10 @@ class Scored:
 
     @functools.cached_property
     def recordings(self) -> dict[str, str]:
-        """The audio files of the clips, {file name: path}.
+        """The audio files of the clips, {name of the clip: path of the file}.
 
-        They are listed in the data directory that the folder was evaluated against. {} if this data
-        directory is missing or has changed.
+        The paths are those in the data directory that the folder was evaluated against. The result
+        is {} if this data directory is missing or has changed.
         """
         place = self.truth.info.get("data_set")
         if not isinstance(place, str):
@@ -182,13 +195,16 @@ class Scored:
 
 
 def _is_system(folder: Path) -> bool:
-    """Return whether a folder is a model directory, or has evaluated folders."""
+    """Return whether a folder is a model directory, or contains evaluated folders."""
     names = ("model.yaml", "history.tsv")
     return any((folder / name).is_file() for name in names) or any(folder.glob("*/*/report.json"))
 
 
 def _systems_in(folder: Path) -> list[Path]:
-    """Return the folder if it is a system. Otherwise return the systems in it."""
+    """Return [folder] if the folder is a system. Otherwise return its subfolders that are systems.
+
+    Raises InputError if no system is found.
+    """
     closed: list[str] = []
     systems = []
     if os.path.isdir(folder):
@@ -199,21 +215,25 @@ def _systems_in(folder: Path) -> list[Path]:
     if systems:
         return systems
     if folder.is_dir():
-        raise InputError(f"{folder}: no report.json in SET/MODE/ there; wsedtk score writes it")
+        raise InputError(
+            f"{folder}: found no model and no SET/MODE/report.json; give a model directory or an "
+            "experiment directory (wsedtk score writes report.json)"
+        )
     what = "not a folder" if folder.exists() else "no such folder"
-    raise InputError(f"{folder}: {what}; name a model directory or an experiment directory")
+    raise InputError(f"{folder}: {what}; give a model directory or an experiment directory")
 
 
 def find_systems(folders: Iterable[PathLike]) -> dict[str, Path]:
-    """Return the systems {name: folder} in model and experiment directories.
+    """Return the systems {name: folder} in model directories and experiment directories.
 
-    Each system occurs once. If two systems have the same folder name, all names also contain the
-    parent folders that make them unique.
+    A system that is found twice is returned once. The name of a system is the name of its folder.
+    If two systems have the same name, all names are extended by parent folders until they are
+    unique.
 
     Raises
     ------
     InputError
-        If a folder is neither a system nor contains one.
+        If a folder is missing, or is not a system and does not contain a system.
     """
     unique: dict[Path, Path] = {}
     for folder in map(Path, folders):
@@ -229,13 +249,13 @@ def find_systems(folders: Iterable[PathLike]) -> dict[str, Path]:
 
 
 def read_systems(systems: Mapping[str, Path]) -> list[Scored]:
-    """Return the evaluated folders of systems {name: folder}.
+    """Return all evaluated folders of the systems {name: folder}.
 
     Raises
     ------
     InputError
-        If there are no evaluated folders, if folders of one set do not belong together, or if a
-        folder is stale.
+        If there are no evaluated folders, if a report is invalid, if folders of the same set were
+        evaluated with different references, clips or classes, or if a folder is stale.
     """
     found = [
         Scored(name, path.parent, report_data.read_report(path))
@@ -244,8 +264,8 @@ def read_systems(systems: Mapping[str, Path]) -> list[Scored]:
     ]
     if not found:
         raise InputError(
-            f"{', '.join(map(str, systems.values()))}: no report.json in SET/MODE/ there; "
-            "wsedtk score writes it"
+            f"{', '.join(map(str, systems.values()))}: found no SET/MODE/report.json; run wsedtk "
+            "score, which writes this file"
         )
     check_sets(found)
     for one in found:
@@ -255,17 +275,17 @@ def read_systems(systems: Mapping[str, Path]) -> list[Scored]:
 
 
 def check_sets(found: Iterable[Scored]) -> None:
-    """Check that folders of one set were evaluated with the same reference, clips and classes.
+    """Check that folders of the same set were evaluated with the same reference, clips and classes.
 
     Raises
     ------
     InputError
-        If two folders of a set differ in one of these.
+        If two folders of the same set differ in the reference, the clips or the classes.
     """
     seen: dict[tuple[str, str], tuple[Path, str | None]] = {}
     for one in found:
         sources = {
-            "truth": one.report["made_from"].get("data"),
+            "reference tags and events": one.report["made_from"].get("data"),
             "clips": one.report["clips"].get("fingerprint"),
             "classes": provenance.fingerprint("\n".join(one.labels).encode()),
         }
@@ -273,7 +293,7 @@ def check_sets(found: Iterable[Scored]) -> None:
             other, before = seen.setdefault((one.set, what), (one.folder, fingerprint))
             if before and fingerprint and before != fingerprint:
                 raise InputError(
-                    f"{one.folder}: evaluated with other {what} of the set {one.set!r} "
-                    f"({fingerprint}) than {other} ({before}); score both with the same, "
-                    "or make two reports"
+                    f"{one.folder}: evaluated with other {what} of the set {one.set!r} than "
+                    f"{other} (fingerprints {fingerprint} and {before}); score both with the same "
+                    f"{what}, or make two reports"
                 )

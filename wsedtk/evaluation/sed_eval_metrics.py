@@ -1,6 +1,6 @@
 """Segment and event metrics, computed by sed_eval.
 
-N clips, K classes.
+In the shapes, N is the number of clips and K is the number of classes.
 """
 
 import contextlib
@@ -21,18 +21,24 @@ from wsedtk.evaluation.metrics import (
 )
 
 T_COLLAR = 0.2  # tolerance of onsets and offsets in seconds
-PERCENTAGE_OF_LENGTH = 0.2  # tolerance of offsets, as a share of the length of the true event
+PERCENTAGE_OF_LENGTH = 0.2  # tolerance of offsets, as a fraction of the reference event's length
 
 
 class SegmentMetrics(NamedTuple):
-    """Segment metrics, micro-averaged and of each class. A class has no substitutions."""
+    """Segment metrics of all classes together (micro-averaged), and of each class.
+
+    Substitutions need two classes, so the metrics of one class have no substitution rate.
+    """
 
     average: Figures
     classes: dict[str, Figures]
 
 
 class EventMetrics(NamedTuple):
-    """Event metrics, micro-averaged and of each class, and TP, FP, FN (N, 3) of each clip."""
+    """Event metrics of all classes together (micro-averaged), and of each class.
+
+    `counts` contains the numbers (N, 3) of TP, FP and FN of each clip.
+    """
 
     average: Figures
     classes: dict[str, Figures]
@@ -41,7 +47,7 @@ class EventMetrics(NamedTuple):
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Suppress warnings while libraries for evaluation are imported.
+    """Suppress warnings while sed_eval and similar libraries are imported.
 
     These libraries warn that pkg_resources is deprecated.
     """
@@ -57,12 +63,12 @@ def segment_metrics(
     labels: Sequence[str],
     seconds: float = 1.0,
 ) -> SegmentMetrics:
-    """Return segment-based metrics.
+    """Return segment-based metrics, computed by sed_eval.
 
     Parameters
     ----------
     reference, estimated : Events
-        Events of the clips 0 to N - 1.
+        The reference events and the estimated events. The clips have the indices 0 to N - 1.
     durations : (N,) float
         Durations of the clips in seconds.
     labels : sequence of str
@@ -95,10 +101,10 @@ def segment_metrics(
 def event_metrics(
     reference: Events, estimated: Events, durations: Floats, labels: Sequence[str]
 ) -> EventMetrics:
-    """Return event-based metrics.
+    """Return event-based metrics, computed by sed_eval.
 
-    The tolerance of onsets is `T_COLLAR`. The tolerance of offsets is the larger one of `T_COLLAR`
-    and `PERCENTAGE_OF_LENGTH` times the length of the true event.
+    The tolerance of onsets is `T_COLLAR`. The tolerance of offsets is the maximum of `T_COLLAR` and
+    `PERCENTAGE_OF_LENGTH` times the length of the reference event.
 
     Parameters
     ----------
@@ -113,7 +119,10 @@ def event_metrics(
 def event_counts(
     reference: Events, estimated: Events, durations: Floats, labels: Sequence[str]
 ) -> Integers:
-    """Return only the counts of `event_metrics`, in a fraction of the time."""
+    """Return only the counts (N, 3) of `event_metrics`.
+
+    This is much faster, because the metrics of each class are not computed.
+    """
     return _event_counts(reference, estimated, labels, [], len(durations))[1]
 
 
@@ -124,9 +133,9 @@ def _event_counts(
     by_class: Sequence[str],
     num_clips: int,
 ) -> tuple[Any, Integers]:
-    """Return the metric of sed_eval, and TP, FP, FN (N, 3) of each clip.
+    """Return the metric object of sed_eval, and the numbers (N, 3) of TP, FP and FN of each clip.
 
-    The metric also counts each of the classes `by_class`.
+    The metric object also counts the events of each class in `by_class` separately.
     """
     with quiet_imports():
         import sed_eval
@@ -158,10 +167,11 @@ def _evaluate(
     labels: Sequence[str],
     lengths: Sequence[float | None] | Floats,
 ) -> Floats:
-    """Evaluate clip by clip with a metric of sed_eval.
+    """Evaluate one clip after another with a metric object of sed_eval.
 
-    lengths: (N,) evaluated seconds of each clip, or None if the metric does not use them. Returns
-    the cumulative TP, predictions and references (N, 3) after each clip.
+    `lengths` contains the evaluated length of each clip in seconds, or None if the metric does not
+    use lengths. Returns the cumulative numbers (N, 3) of TP, estimated events and reference events
+    after each clip. For segment metrics, pairs of a segment and a class are counted, not events.
     """
     with quiet_imports():
         from dcase_util.containers import MetaDataContainer
@@ -190,7 +200,10 @@ def _class_f1(metric: Any, labels: Sequence[str]) -> dict[str, Figures]:
 
 
 def _class_rates(metric: Any, labels: Sequence[str]) -> dict[str, Figures]:
-    """Return error, deletion and insertion rates of each class. None if it has no references."""
+    """Return error, deletion and insertion rates of each class.
+
+    The rates of a class are None if the reference does not contain the class.
+    """
     found = {}
     for label in labels:
         counts = metric.class_wise[label]

@@ -1,6 +1,6 @@
-"""Means over seeds of systems that were trained with several seeds, and their differences.
+"""Means over seeds of systems that were trained with several seeds, and differences of these means.
 
-bin/compare.py and the report page show them. N clips, K classes.
+bin/compare.py and the report page show these means and differences.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ from wsedtk.evaluation.intervals import Estimate, SeedDifference, SeedMean
 from wsedtk.evaluation.report_data import figure
 from wsedtk.evaluation.scored_systems import Scored
 
-Key = tuple[str, str]  # section and key of a figure
-_OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # a model directory of compare_pooling.sh
+Key = tuple[str, str]  # section and key of a metric
+_OF_A_SEED = re.compile(r"(.+)\.seed\d+")  # the name of a model directory of compare_pooling.sh
 _HIERARCHIES = ("hierarchical", "plain", "nested", "published_all")
 # Systems with one of these hierarchies are compared with linear and max pooling in the same
-# hierarchy. "" is single pooling. The others are readings of the paper of He, Shen & Zhang.
+# hierarchy. "" is single pooling. The other two are interpretations of He, Shen & Zhang.
 _READINGS = ("", "hierarchical", "published_all")
 NULL = (
     "equals single pooling by algebra, so this row is the null hypothesis for hierarchical "
@@ -27,14 +27,14 @@ NULL = (
 
 
 class Trainings(NamedTuple):
-    """The folders of one set and mode, with one folder for each training run.
+    """The evaluated folders of one set and mode, without repetitions of the same training run.
 
     Attributes
     ----------
     kept : list of Scored
         One folder for each training run.
     repeated : list of (Scored, Scored)
-        Each folder that is left out, and the folder of the same model that is kept.
+        Each folder that is left out, and the folder of the same training run that is kept.
     """
 
     kept: list[Scored]
@@ -42,7 +42,10 @@ class Trainings(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """The names of two systems that are compared. Differences are system minus base."""
+    """The names of two systems to compare.
+
+    A difference is the value of `system` minus the value of `base`.
+    """
 
     base: str
     system: str
@@ -51,8 +54,8 @@ class Pair(NamedTuple):
 class _Name(NamedTuple):
     """The name of a system, split into two parts.
 
-    `single` is the name of the same system with single pooling. `hierarchy` is "" if the system has
-    single pooling.
+    `single` is the name of the same system with single pooling. `hierarchy` is the name of the
+    hierarchy of the pooling, or "" if the system has single pooling.
     """
 
     single: str
@@ -61,15 +64,17 @@ class _Name(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The differences of the means over seeds of two systems, system minus base.
+    """The differences between the means over seeds of two systems, system minus base.
 
     Attributes
     ----------
     base, system : str
+        The names of the two systems.
     figures : dict
-        {(section, key): SeedDifference}. It has the figures that all seeds of both systems have.
+        {(section, key): SeedDifference}. It contains the metrics for which all seeds of both
+        systems have a value.
     why : str
-        The reason if there are too few seeds for intervals. Otherwise "".
+        A message if there are too few seeds for intervals. Otherwise "".
     """
 
     base: str
@@ -79,16 +84,16 @@ class Difference:
 
 
 def _name(one: Scored) -> str:
-    """Return the name of the system of a folder, without its seed."""
+    """Return the name of the system of a folder, without the seed in this name."""
     match = _OF_A_SEED.fullmatch(one.system)
     return match[1] if match else one.system
 
 
 def trainings(found: Iterable[Scored]) -> Trainings:
-    """Select one folder for each training run. All folders have the same set and mode.
+    """Select one folder for each training run. All folders must have the same set and mode.
 
-    If the model directories of two folders of a system hold the same model, both folders are from
-    the same training run. This happens if run.sh and compare_pooling.sh train with the same seed.
+    If two folders of a system have the same model, they count as one training run, and the first
+    folder is kept. This happens if run.sh and compare_pooling.sh train with the same seed.
     """
     kept: list[Scored] = []
     repeated: list[tuple[Scored, Scored]] = []
@@ -103,7 +108,10 @@ def trainings(found: Iterable[Scored]) -> Trainings:
 
 
 def by_system(found: Iterable[Scored]) -> dict[str, list[Scored]]:
-    """Group folders of one set and mode by system: {name: one folder per training run}."""
+    """Group folders of one set and mode by system.
+
+    Returns {name: folders}, with one folder for each training run.
+    """
     systems: dict[str, list[Scored]] = {}
     for one in trainings(found).kept:
         systems.setdefault(_name(one), []).append(one)
@@ -118,18 +126,21 @@ def _split(system: str) -> _Name:
 
 
 def pairs_of(systems: Sequence[str]) -> list[Pair]:
-    """Return the pairs of systems that are compared.
+    """Return the pairs of systems to compare.
 
-    The papers make claims about these pairs. Every pooling is compared with linear softmax and with
-    max pooling of the same network (Wang, Li & Metze). Hierarchical poolings are also compared with
-    linear softmax in the same reading (He, Shen & Zhang, section 4.1). Every hierarchical pooling
-    is compared with the same pooling without a hierarchy. A system without a pair is compared with
-    the first system.
+    The papers make claims about three kinds of pairs. First, every pooling without a hierarchy
+    is compared with linear softmax and with max pooling of the same network (Wang, Li & Metze).
+    Second, every pooling with the hierarchy "hierarchical" or "published_all" is compared with
+    linear softmax (He, Shen & Zhang, section 4.1) and with max pooling in the same hierarchy.
+    Third, every pooling with a hierarchy is compared with the same pooling without a hierarchy.
+
+    A system that is in no pair is compared with the first system. If only the first system is in no
+    pair, it is compared with the second system.
 
     Parameters
     ----------
     systems : sequence of str
-        Names: <network>_<pooling>[_<hierarchy>].
+        Names of the form <network>_<pooling>[_<hierarchy>].
     """
     pairs: list[Pair] = []
     for pooling in ("linear", "max"):
@@ -153,7 +164,10 @@ def pairs_of(systems: Sequence[str]) -> list[Pair]:
 
 
 def _same_with(pooling: str, system: str) -> str | None:
-    """Return the name of the system with another pooling. None if both are not compared."""
+    """Return the name of the same system with the given pooling.
+
+    If systems of this hierarchy are not compared, or if the name has no network, return None.
+    """
     single, hierarchy = _split(system)
     network, _, _ = single.rpartition("_")
     if not network or hierarchy not in _READINGS:
@@ -162,18 +176,19 @@ def _same_with(pooling: str, system: str) -> str | None:
 
 
 def note_of(base: str, system: str) -> str:
-    """Return the note that a table shows with the difference of a pair. "" for no note."""
+    """Return the note that a table shows for the difference of a pair, or "" for no note."""
     return NULL if _split(system) == (base, "plain") else ""
 
 
 def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate | None]:
-    """Return the Estimate of each figure of a folder that has its reference.
+    """Return the `Estimate` of each metric value for which influences of clips can be computed.
 
     Parameters
     ----------
     scored : Scored
+        An evaluated folder that contains a copy of the reference.
     sections : collection of str
-        The sections of report.json that are needed.
+        The sections of report.json to compute.
     """
     found: dict[Key, Estimate | None] = {}
     for section, counted in comparisons.counted_sections(scored).items():
@@ -188,12 +203,14 @@ def estimates(scored: Scored, sections: Collection[str]) -> dict[Key, Estimate |
 
 
 def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | None]:
-    """Return the mean over seeds for each column. None if the figure of a seed is missing.
+    """Return the mean over seeds for each column.
+
+    The result for a column is None if the metric value of a seed is None.
 
     Parameters
     ----------
     runs : sequence of Scored
-        One folder per seed.
+        One folder for each seed.
     columns : iterable of Column
     """
     found: list[SeedMean | None] = []
@@ -205,17 +222,18 @@ def means(runs: Sequence[Scored], columns: Iterable[Column]) -> list[SeedMean | 
 
 
 def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) -> list[Difference]:
-    """Return the differences for each pair in `pairs_of`.
+    """Return the differences between the means over seeds for each pair in `pairs_of`.
 
-    Intervals need the reference of every seed. Intervals of MAP, MAUC and d'
-    also need the scores of every seed.
+    Intervals need a copy of the reference in the folder of every seed. Intervals of MAP, MAUC and
+    d' also need the scores of every seed.
 
     Parameters
     ----------
     systems : mapping
-        {name: one folder per seed}, all on the same clips.
+        {name: folders}, with one folder for each seed. All folders were evaluated on the same
+        clips.
     keys : sequence of (section, key)
-        The figures to compare.
+        The metrics to compare.
     """
     pairs = pairs_of(list(systems))
     known: dict[str, list[dict[Key, Estimate | None]]] = {}
@@ -233,15 +251,15 @@ def differences(systems: Mapping[str, Sequence[Scored]], keys: Sequence[Key]) ->
 
 
 def _defined(known: Sequence[Mapping[Key, Estimate | None]], key: Key) -> list[Estimate]:
-    """Return the Estimates of a figure for the seeds that have this figure."""
+    """Return the `Estimate` of a metric for each seed whose metric value is defined."""
     estimates = [one[key] for one in known]
     return [estimate for estimate in estimates if estimate is not None]
 
 
 def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
-    """Return the Estimate of each figure.
+    """Return the `Estimate` of each metric, or None if the metric value is undefined.
 
-    If a figure is known only from the report, its Estimate has no influences.
+    If a metric value is known only from report.json, its `Estimate` has no influences.
     """
     sections = {section for section, _ in keys}
     exact = estimates(scored, sections) if scored.has_reference else {}
@@ -255,33 +273,40 @@ def _figures(scored: Scored, keys: Sequence[Key]) -> dict[Key, Estimate | None]:
 
 
 def why_no_interval(runs: Iterable[Scored], section: str) -> str:
-    """Return the reason why the differences in a section have no intervals.
+    """Return the reason why the differences of the metrics in a section have no intervals.
 
     Parameters
     ----------
     runs : iterable of Scored
-        The folders of both systems.
+        The folders of all seeds of both systems.
     section : str
+        A section of report.json.
     """
     runs = list(runs)
     for one in runs:
         if not one.has_reference:
-            return f"the reference of {one.system} is gone; score it again"
+            return f"the folder of {one.system} lacks a copy of the reference; score it again"
         if section == "audioset" and one.scores is None:
-            return f"the scores of {one.system} are gone; predict them again"
+            return f"the scores of {one.system} are missing; predict them again"
     reason = None
     if section == "audioset":
         reason = average_precision.why_no_interval(runs[0].truth.clips_per_class())
-    return reason or "a figure is undefined if one of the clips is omitted"
+    return reason or "a metric value is undefined if one of the clips is left out"
 
 
 def _why(*systems: Sequence[Scored]) -> str:
-    """Return why two systems have too few seeds for intervals. "" if they have enough seeds."""
+    """Return a message if one of two systems has too few seeds for intervals. Otherwise "".
+
+    Parameters
+    ----------
+    systems : sequences of Scored
+        The folders of each system, one folder for each seed.
+    """
     fewest = min(map(len, systems))
     if fewest >= intervals.MIN_SEEDS:
         return ""
     count = f"{fewest} seed" + ("s do" if fewest > 1 else " does")
     return (
         f"{count} not show the variation over seeds; intervals need at least "
-        f"{intervals.MIN_SEEDS} of each system"
+        f"{intervals.MIN_SEEDS} seeds of each system"
     )

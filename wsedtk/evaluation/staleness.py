@@ -1,4 +1,4 @@
-"""Whether the files of a system are up to date: model, scores, decoded folder and report."""
+"""Find stale files of a system: a decoded folder or a report that was made from older files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,18 @@ from wsedtk.data import store
 
 
 class _Link(NamedTuple):
-    """An input of a decoded folder, or an input of its report.
+    """Two fingerprints of an input of a decoded folder, which are equal unless a file is stale.
 
-    `before` is its fingerprint in the info.yaml of the decoded folder. `now` is the fingerprint of
-    the file, or the fingerprint in the report. A fingerprint is None if it is unknown.
+    Attributes
+    ----------
+    what : str
+        Where the second fingerprint comes from, for messages.
+    before : object
+        The fingerprint in the info.yaml of the decoded folder. None if unknown.
+    now : object
+        The fingerprint of the input now, or its fingerprint in report.json. None if unknown.
+    remedy : str
+        What to do if the fingerprints differ, for messages.
     """
 
     what: str
@@ -24,7 +32,7 @@ class _Link(NamedTuple):
 
 
 def read_info(folder: PathLike) -> dict[str, Any]:
-    """Return the content of the info.yaml of a folder. {} if there is none.
+    """Return the content of the info.yaml of a folder, or {} if the folder does not contain it.
 
     Raises
     ------
@@ -37,7 +45,7 @@ def read_info(folder: PathLike) -> dict[str, Any]:
 
 
 def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -> list[str]:
-    """Return messages about stale inputs of a decoded folder and of its report.
+    """Return a message for each reason why a decoded folder or its report is stale.
 
     Parameters
     ----------
@@ -51,8 +59,8 @@ def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -
     Returns
     -------
     list of str
-        A message for each input that has changed, in the order of the stages. An input that is
-        missing or unknown is not reported.
+        A message for each input whose content has changed, in the order of the stages. Inputs that
+        are missing, or whose fingerprint is unknown, are not reported.
     """
     info, scores = read_info(folder), folder.parent / "scores.h5"
     scores_now = None
@@ -66,11 +74,11 @@ def breaks(model: Path, folder: Path, report: Mapping[str, Any] | None = None) -
     ]
     made_from = (report or {}).get("made_from", {})
     for key in ("scores", "operating_point"):
-        what = f"the {key} that {folder / 'report.json'} names"
+        what = f"the {key} in {folder / 'report.json'}"
         links.append(_Link(what, info.get(key), made_from.get(key), "score again"))
     return [
-        f"{folder}: was made from other content ({one.before}) than that of {one.what} now "
-        f"({one.now}); {one.remedy}"
+        f"{folder}: was made from an input with the fingerprint {one.before}, but the fingerprint "
+        f"of {one.what} is {one.now}; {one.remedy}"
         for one in links
         if one.before and one.now and one.before != one.now
     ]
