@@ -1,4 +1,4 @@
-"""Provide errors, configurations, parallel work and atomic files to all other folders of wsedtk.
+"""Provide errors, configurations, parallel work and atomic writing to other folders of wsedtk.
 
 Modules of this folder do not import torch, h5py or modules of other folders of wsedtk.
 """

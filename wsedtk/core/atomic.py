@@ -48,7 +48,10 @@ def _beside(path: Path, kind: str) -> Path:
 
 
 def _is_left_over(name: str) -> bool:
-    """Return whether a process of this machine that has ended got this name from `_beside`."""
+    """Return whether `_beside` returned a name in a process that has ended.
+
+    The result is False for names from other machines.
+    """
     match = re.fullmatch(rf"\..*\.{re.escape(_MACHINE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return (
         match is not None
@@ -139,12 +142,12 @@ def _explained(path: "PathLike") -> Iterator[None]:
 
 
 def make_folder(path: "PathLike") -> None:
-    """Create a folder and its parents unless they exist, and check that files can be written there.
+    """Create a folder and its parents if they are missing, and check that the folder is writable.
 
     Raises
     ------
     InputError
-        If the folder can't be created, or if files can't be written to it.
+        If the folder can't be created, or if it is not writable.
     """
     with _explained(path):
         Path(path).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Replace cache folders of other libraries that can't be written, or avoid these folders."""
+"""Provide writable cache folders to other libraries, or prevent unneeded cache folders."""
 
 import contextlib
 import logging
@@ -83,8 +83,8 @@ def torch_without_compiler_cache() -> Iterator[None]:
 
     The first optimiser that torch creates imports the compiler, which wsedtk does not use. On
     import, the compiler creates the folder that the variable TORCHINDUCTOR_CACHE_DIR names. If the
-    variable is not set, the compiler creates a folder in the folder for temporary files. Therefore,
-    if the variable is not set, it names the root folder within the block.
+    variable is not set, the compiler creates a folder in the folder for temporary files. To prevent
+    this, an unset variable is set to the root folder, which exists, within the block.
     """
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         yield

@@ -1,4 +1,4 @@
-"""Find a configuration by its name. The package wsedtk contains the configurations.
+"""Find the configurations in the folder wsedtk/configurations by their names.
 
 The configuration in the file wsedtk/configurations/mini/crnn_linear.yaml has the full name
 `mini/crnn_linear` and the short name `crnn_linear`.
@@ -42,7 +42,7 @@ def find(name_or_path: "PathLike") -> Path:
     Raises
     ------
     InputError
-        If several configurations have the short name, or if `name_or_path` could be a name, but
+        If several configurations have this short name, or if `name_or_path` could be a name, but
         neither a file nor a configuration has this name.
     """
     path = Path(name_or_path)

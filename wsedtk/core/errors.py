@@ -9,7 +9,7 @@ class InputError(Exception):
 
 
 class NotFinished(Exception):
-    """An interruption of a command. If the user runs the same command again, the work is resumed.
+    """An interruption of a command. The user can run the same command again to finish the work.
 
     The message says what interrupted the command.
     """

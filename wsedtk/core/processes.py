@@ -42,7 +42,7 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
 _CHUNK = 8  # number of items that a process gets at a time
-_AHEAD = 4  # maximum number of chunks per process that are being computed or are not yet yielded
+_AHEAD = 4  # maximum number of chunks per process that are computed in advance
 
 
 class Map(Protocol):
@@ -125,10 +125,7 @@ def _chunk_by_chunk(
     chunk_size: int,
     max_chunks: int,
 ) -> Iterator[Result]:
-    """Yield the result of each chunk, in order.
-
-    At most `max_chunks` chunks are being computed, or are computed and not yet yielded.
-    """
+    """Yield the result of each chunk, in order. Compute at most `max_chunks` results in advance."""
     left = iter(items)
     pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     while True:
@@ -177,8 +174,8 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         The number of processes. For 1, the work is done in the main program.
     modules : sequence of str
         Modules that the work needs and that are slow to import. A helper process imports them, and
-        the processes of the pool start as copies of the helper process. Only the first `mapping`
-        with several processes in a program can choose the modules.
+        the processes of the pool start as copies of the helper process. Only the first call of
+        `mapping` with several processes in a program can choose the modules.
 
     Raises
     ------
@@ -189,7 +186,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         yield _in_this_process
         return
     before = dict(os.environ)
-    os.environ.update(_ENVIRONMENT)  # a process reads it when it starts and when it imports numpy
+    os.environ.update(_ENVIRONMENT)  # processes read it when they start and when they import numpy
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:

@@ -26,7 +26,8 @@ from wsedtk.core.paths import PathLike
 _LOG = logging.getLogger(__name__)
 
 
-# Stands for the model of scores that were imported from tables. Tables do not name the model.
+# This value replaces the fingerprint of the model if scores were imported from tables, because
+# tables do not contain the fingerprint.
 UNKNOWN_MODEL = "imported"
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
 _LARGE = 64 << 20  # bytes; of a larger file, only the size, the start and the end are hashed
@@ -59,7 +60,7 @@ def commit() -> str:
 
 
 def known_model(attributes: Mapping[str, Any]) -> str | None:
-    """Return the fingerprint of the model of a score file, or None if the model is unknown.
+    """Return the fingerprint of the model that predicted scores, or None if it is unknown.
 
     Parameters
     ----------

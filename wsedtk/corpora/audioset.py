@@ -263,8 +263,8 @@ def prepare(options: AudioSetOptions) -> OfficialSetsResult:
     METADATA_DIR contains the published lists of segments, class_labels_indices.csv and, for
     --ancestors, ontology.json. AUDIO_DIR contains sound files named Y<ID>_<start>_<end>.wav, also
     in subfolders. The Y may be missing. Files with the extensions .flac, .ogg and .mp3 are read,
-    too. Clips whose audio is missing or unusable are omitted. The number of these clips is printed
-    for each class.
+    too. Clips whose audio is missing or unusable are omitted. The info.yaml of each set contains
+    the number of these clips for each class.
 
     Parameters
     ----------

@@ -81,7 +81,10 @@ def _noise(rng: np.random.Generator, n: int, low: float, high: float, sample_rat
 
 
 def _wander(rng: np.random.Generator, n: int, rate: float, sample_rate: int) -> Samples:
-    """Return a smooth curve (n,) through `rate` random values per second, clipped to 0 to 1."""
+    """Return a smooth random curve (n,) with values from 0 to 1.
+
+    The curve goes through `rate` random values per second. It is clipped to the range from 0 to 1.
+    """
     points = rng.random(int(n / sample_rate * rate) + 5)
     where = np.arange(n) / sample_rate * rate + 1
     curve = scipy.interpolate.CubicSpline(np.arange(len(points)), points)(where)
@@ -166,13 +169,13 @@ def _bell(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _engine(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return harmonics of a low firing rate that changes, and noise that pulses with the engine."""
+    """Return harmonics of a low, changing firing rate, and noise that pulses at half this rate."""
     n = _length(rng, 1.5, 4, sample_rate)
     firing = rng.uniform(28, 70) * (
         1 + rng.uniform(0.1, 0.8) * _wander(rng, n, rng.uniform(0.5, 1.5), sample_rate)
     )
     strengths = _falling(30, rng.uniform(0.5, 1)) * rng.uniform(0.3, 1, 30)
-    # The noise pulses with half the firing rate, because the engine fires twice per revolution.
+    # There is one pulse per revolution, and the engine fires twice per revolution.
     pulses = 0.5 + 0.5 * np.sin(np.pi * np.cumsum(firing) / sample_rate)
     noise = _noise(rng, n, 80, rng.uniform(500, 1500), sample_rate)
     return (
@@ -206,7 +209,7 @@ def _scream(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _car_alarm(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return two tones in fast alternation, or upward chirps. The timbre is like a square wave."""
+    """Return two tones in fast alternation, or upward chirps, with the timbre of a square wave."""
     n = _length(rng, 1.5, 4, sample_rate)
     cycle = (_seconds(n, sample_rate) * rng.uniform(3, 7)) % 1
     low = rng.uniform(900, 1300)

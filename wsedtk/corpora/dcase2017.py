@@ -330,7 +330,7 @@ def prepare(options: Dcase2017Options) -> OfficialSetsResult:
     METADATA_DIR contains the lists that the challenge published. AUDIO_DIR contains sound files
     named Y<ID>_<start>_<end>.wav, also in subfolders. The Y may be missing. Files with the
     extensions .flac, .ogg and .mp3 are read, too. Clips whose audio is missing or unusable are
-    omitted. The number of these clips is printed for each class.
+    omitted. The info.yaml of each set contains the number of these clips for each class.
 
     Parameters
     ----------

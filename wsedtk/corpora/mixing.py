@@ -24,7 +24,8 @@ MAX_PEAK = 0.95
 # The maximum duration of an event is drawn from this range, and longer events are cut. Without a
 # maximum, a continuous sound, such as an engine, would last as long as its recording.
 EVENT_SECONDS = (2.0, 6.0)
-# The minimum gap between two events of a class. Listeners hear events with a shorter gap as one.
+# The minimum gap between two events of a class. Listeners hear two events with a shorter gap as one
+# event.
 SAME_CLASS_GAP_SECONDS = 0.25
 MAX_TRIES = 100  # maximum number of random positions that are tried for an event
 # A frame is audible if its level (RMS) is above FLOOR_DB, relative to full scale, and less than
@@ -162,7 +163,10 @@ def _background(
 
 
 def _event(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a stretch of sound with RMS 1 and short fades. Of a long stretch, return a part."""
+    """Return a stretch of sound with RMS 1 and short fades.
+
+    If the stretch is longer than a random duration (see EVENT_SECONDS), return a random part of it.
+    """
     longest = int(rng.uniform(*EVENT_SECONDS) * sample_rate)
     if len(samples) > longest:
         start = rng.integers(len(samples) - longest + 1)

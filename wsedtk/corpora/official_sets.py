@@ -73,8 +73,9 @@ class OfficialSetsResult(PrepareResult):
     sets : tuple of PreparedSet
         The data directories that were written. Sets without usable audio are not written.
     coverage : mapping of Path to Coverage
-        For each data directory, which official clips have usable audio. Data directories that were
-        not written are included. The mapping is empty if the sets were written without audio.
+        The official clips of each data directory, and which of them have usable audio. Data
+        directories that were not written are included. The mapping is empty if the sets were
+        written without audio.
     audio_dirs : tuple of Path
         The folders that were searched for audio.
     num_other_files : int
@@ -89,7 +90,11 @@ class OfficialSetsResult(PrepareResult):
     excluded: Mapping[Path, int] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:
-        """Return the printed text: the number of clips, or a table of the audio, of each set."""
+        """Return the text that `wsedtk prepare` prints.
+
+        The text contains a table of the audio of each set. If the sets were written without audio,
+        it contains the number of clips of each set.
+        """
         lines = [
             f"excluded: {count:,} clips whose source video also occurs in {folder}"
             for folder, count in self.excluded.items()

@@ -52,7 +52,10 @@ class PrepareResult:
     sets: tuple[PreparedSet, ...]
 
     def to_text(self) -> str:
-        """Return the text that `wsedtk prepare` prints, or "" by default. Each line has an end."""
+        """Return the text that `wsedtk prepare` prints. By default, the text is empty.
+
+        Each line of the text ends with a line feed.
+        """
         return ""
 
 

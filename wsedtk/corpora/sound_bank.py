@@ -26,7 +26,7 @@ from wsedtk.data.tables import normal
 BUILTIN = "builtin"
 MAX_GROUPS = 10
 _NAME = re.compile(r"(\d+)-([^-]+)-([^-]+)")
-_GROUPS = 5  # part of the seed of the random generator, see `wsedtk.corpora.soundscapes`
+_GROUPS = 5  # a number in the seed of the random generator (see `wsedtk.corpora.soundscapes`)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,8 +218,8 @@ def split(
 ) -> Pools:
     """Split a bank into training pools and a test pool.
 
-    The test pool shares no source recording with the training pools. Two training pools share
-    backgrounds only if there are fewer background ids than groups. They share no events.
+    The test pool shares no source recording with the training pools. Two training pools never share
+    events. They share backgrounds only if there are fewer background ids than groups.
 
     Parameters
     ----------

@@ -51,7 +51,8 @@ class SoundscapesOptions:
     data_dir : path-like
         The folder in which the data directories are written.
     backgrounds : sequence of str
-        A class folder that contains backgrounds. Repeatable. The built-in bank has defaults.
+        A class folder that contains backgrounds. Repeatable. The built-in bank has default
+        backgrounds.
     test_folds : sequence of int
         The folds whose recordings only the test set uses.
     num_train : int
@@ -135,7 +136,7 @@ class _Mixer:
         return sorted(clips)
 
     def classes_of_clip(self, index: int) -> list[int]:
-        """Return the index of the class of each event of a soundscape, 0 to MAX_EVENTS indices.
+        """Return the class of each event of a soundscape, as 0 to MAX_EVENTS class indices.
 
         The classes come from an endless sequence of shuffled lists of all classes. Soundscape
         `index` uses up to MAX_EVENTS positions of the sequence, beginning at `index * MAX_EVENTS`.

@@ -31,8 +31,8 @@ from wsedtk.data.tables import Names, Texts, find, normal, slices, texts
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
 MOST_LINES = 40  # maximum number of classes for which a printed table shows all classes
-# Properties of clips. The clips of a set that have each property are counted. Clips that are short,
-# silent or equal to an earlier clip ("twice") are used, too.
+# Properties of clips. For each property, the clips of a set that have it are counted. Clips that
+# are short, silent or equal to an earlier clip ("twice") are used, too.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
 
@@ -80,7 +80,7 @@ def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
 
 
 def videos_of(filenames: Names) -> Names:
-    """Return the video ID of each clip (N,). It is "" if a clip is not from a YouTube video."""
+    """Return the video ID of each clip (N,), or "" for clips that are not from YouTube videos."""
     ids = [
         (youtube_key(name) or "")[:11]
         for part in slices(len(filenames))
@@ -136,9 +136,10 @@ class AudioFiles(NamedTuple):
 def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
     """Find the sound files of clips in folders and all their subfolders.
 
-    If a clip has several files, the first one is used. The files of a folder come before the files
-    of its subfolders. Files and subfolders are sorted by name. Links to folders are followed after
-    all other folders. A path that a table can't contain is used only if the clip has no other path.
+    If a clip has several files, the first one is used. The folders are searched in the given order.
+    The files of a folder come before the files of its subfolders. Files and subfolders are sorted
+    by name. Links to folders are followed after all other subfolders. A path that a table can't
+    contain is used only if the clip has no other path.
 
     Raises
     ------
@@ -193,9 +194,9 @@ class Coverage:
         return {name: int(members.sum()) for name, members in self.is_true.items()}
 
     def per_class(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return numbers of clips of each class (K,).
+        """Return the number of clips of each class (K,), for all clips and for each property.
 
-        The dict contains the number of all clips ("official") and a number for each name in COUNTS.
+        The keys are "official" for all clips, and the names in COUNTS for the properties.
         """
         counts = {"official": self.dataset.clips_per_class()}
         for name, members in self.is_true.items():
@@ -205,8 +206,8 @@ class Coverage:
     def table(self, title: str) -> str:
         """Format the counts as a table with one line for each class and one line for all clips.
 
-        If there are more than MOST_LINES classes, only the classes with the lowest fraction of used
-        clips are shown.
+        If there are more than MOST_LINES classes, only MOST_LINES // 4 classes are shown. These are
+        the classes with the lowest fraction of used clips.
         """
         counts, labels = self.per_class(), [printable(label) for label in self.dataset.labels]
         shown, rest = list(range(len(labels))), ""

@@ -153,8 +153,8 @@ class Failures:
                 self._set(fields[0], Failure(fields[1], fields[2]))
             elif position == 0 or number < len(lines):  # a crash can truncate the last line
                 raise InputError(
-                    f"{path}:{number}: expected the header {columns}, and rows of filename, dead "
-                    f"or retry, and reason, separated by tabs, found {lines[number - 1]!r}; "
+                    f"{path}:{number}: expected filename, dead or retry, and reason, separated by "
+                    f"tabs, below the header {columns}, found {lines[number - 1]!r}; "
                     "correct the line, or remove the file"
                 )
 

@@ -1,9 +1,9 @@
 """Classify the error messages of yt-dlp: is the video dead, or can the download be tried again?
 
 YouTube writes most of these messages. yt-dlp reads them from `reason` and `subreason` in the
-`playabilityStatus` of the player (extractor/youtube/_video.py). They are in English unless yt-dlp
-is configured otherwise. yt-dlp itself writes the remaining messages. If a message is not listed
-here, for example because it is in another language, the download is tried again.
+`playabilityStatus` that YouTube sends (extractor/youtube/_video.py). They are in English unless
+yt-dlp is configured otherwise. yt-dlp itself writes the remaining messages. If a message is not
+listed here, for example because it is in another language, the download is tried again.
 
 Each dict maps a kind of message to its patterns. The comments quote the messages after the name of
 their source, YouTube or yt-dlp. A word in capitals, such as UNPLAYABLE, is the `status` in
