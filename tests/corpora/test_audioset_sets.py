@@ -180,7 +180,7 @@ def test_lists_that_share_segments_are_not_joined(refused, meta, tmp_path):
     shared = [("abcdefghijk", 5, 15, "/m/09x0r"), ("-0DLPzsiXXE", 0, 9.5, "/m/012xff")]
     write_lists(meta, unbalanced=published([*LISTS["unbalanced"], *shared]))
     refused(
-        "the lists share 2 segments: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; remove each from one of the lists",
+        "the lists share 2 segments: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; remove these rows from one of the lists",
         "--metadata-only",
         "--subset",
         "all",

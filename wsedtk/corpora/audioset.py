@@ -80,8 +80,8 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
     Returns
     -------
     (K, K) bool
-        Element [k, j] is true if class j is an ancestor of class k: its parent, or an ancestor of
-        its parent.
+        Element [k, j] is true if class j is an ancestor of class k: a parent of class k, or an
+        ancestor of a parent.
     """
     index = {mid: k for k, mid in enumerate(mids)}
     above = np.zeros((len(mids), len(mids)), bool)
@@ -111,7 +111,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     if len(repeated):
         raise InputError(
             f"the lists share {len(repeated)} segments: "
-            f"{first(filenames[order][repeated].tolist())}; remove each from one of the lists"
+            f"{first(filenames[order][repeated].tolist())}; remove these rows from one of the lists"
         )
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))

@@ -56,7 +56,7 @@ _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
 # not a comment.
 _COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')
 _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
-# A row as Google published it. Matching this expression is four times as fast as the csv module.
+# A row in the published form. Matching this expression is four times as fast as the csv module.
 _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')
 
 

@@ -204,7 +204,8 @@ class _Download:
         except OSError as error:
             self.errors.close()
             raise InputError(
-                f"{settings.program}: can't be run: {error.strerror or error}"
+                f"{settings.program}: can't be run: {error.strerror or error}; "
+                "name yt-dlp with --program"
             ) from None
 
     def has_ended(self) -> bool:
