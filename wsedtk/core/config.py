@@ -76,7 +76,7 @@ class _Loader(yaml.SafeLoader):
         if kind is yaml.ScalarNode and len(value) > _LONGEST_NUMBER:
             return self.DEFAULT_SCALAR_TAG
         resolve = super().resolve
-        tag: str = resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # also no type
+        tag: str = resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # untyped, too
         return tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
