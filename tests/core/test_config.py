@@ -109,7 +109,7 @@ def test_a_value_is_read_as_its_type(load, text, key, value):
     [
         ("batchsize: 3", r"my recipe.yaml: unknown key 'batchsize'; did you mean 'batch_size'\?"),
         ("zzz: 3", r"unknown key 'zzz'; known: batch_size, rate, .*options"),
-        ("3: 3", r"line 1: 3 can't be a key; is it a name that needs quotes?"),
+        ("3: 3", r"line 1: 3 can't be a key; if it is a name, put it in quotes"),
         (
             "rate: 1\nname: x\nrate: 2",
             r"my recipe.yaml: not valid YAML: line 3: the key 'rate' is repeated; keep one",
@@ -145,9 +145,9 @@ def test_a_value_is_read_as_its_type(load, text, key, value):
             r"line 1: tag:yaml.org,2002:binary: YAML tags are not supported; write the value without a tag",
         ),
         ("name: !!bool x", r"line 1: .*: YAML tags are not supported"),
-        ("rate: 1\nname: &a [*a]", r"line 2: \*a: aliases are not read here"),
-        ('name: "\\0"', r"line 1: found a character that text can't hold"),
-        ('name: "\\ud800"', r"line 1: found a character that text can't hold"),
+        ("rate: 1\nname: &a [*a]", r"line 2: \*a: aliases are not supported"),
+        ('name: "\\0"', r"line 1: found a character that text can't contain"),
+        ('name: "\\ud800"', r"line 1: found a character that text can't contain"),
         ('name: "\\UFFFFFFFF"', r"not valid YAML"),
         ("rate: 0x" + "f" * 20000, r"rate: expected float, found '0xf*\.\.\."),
         ("rate: 1" + ":59" * 20000 + ".5", r"rate: expected float, found '1:59"),
@@ -290,7 +290,7 @@ def test_long_scalars_are_refused_at_once_and_shown_in_part(load, text):
 def test_a_file_without_end_is_not_read(load):
     with pytest.raises(
         InputError,
-        match="my recipe.yaml: 8,388,609 characters of YAML; files of at most 8,388,608 are read",
+        match="my recipe.yaml: expected at most 8,388,608 characters of YAML, found 8,388,609",
     ):
         load("#" * (9 << 20))
 

@@ -300,7 +300,7 @@ def with_row(row, place, header=False):
 ROWS = [
     (
         '#NAME?, 30.000, 40.000, "/m/09x0r"',
-        r"expected a video ID .*, found '#NAME\?' \(spreadsheets take some IDs .*; use the list as",
+        r"expected a video ID .*, found '#NAME\?' \(spreadsheets change some IDs .*; use the",
     ),
     ("#NAME?,30,40,/m/09x0r", r"expected a video ID of 11 characters, found '#NAME\?'"),
     (
@@ -311,7 +311,7 @@ ROWS = [
     ('-1, 30.000, 40.000, "/m/09x0r"', r"expected a video ID of 11 characters, found '-1'"),
     (
         '1.23E+10,30,40,"/m/09x0r"',
-        r"expected a video ID .*, found '1.23E\+10' \(spreadsheets take some IDs .*; use the list as it was pub",
+        r"expected a video ID .*, found '1.23E\+10' \(spreadsheets change some IDs .*; use the pub",
     ),
     (
         'abcdefghijkl, 30.000, 40.000, "/m/09x0r"',
@@ -319,13 +319,13 @@ ROWS = [
     ),
     (
         'abcdefghijk, 40.000, 30.000, "/m/09x0r"',
-        r"expected start and later end in seconds, found '40.000' and '30.000'",
+        r"expected start < end in seconds, found '40.000' and '30.000'",
     ),
-    ('abcdefghijk, 40.000, 40.000, "/m/09x0r"', "expected start and later end"),
-    ('abcdefghijk, -1.000, 40.000, "/m/09x0r"', "expected start and later end"),
-    ('abcdefghijk, 0:30, 40.000, "/m/09x0r"', "expected start and later end"),
+    ('abcdefghijk, 40.000, 40.000, "/m/09x0r"', "expected start < end"),
+    ('abcdefghijk, -1.000, 40.000, "/m/09x0r"', "expected start < end"),
+    ('abcdefghijk, 0:30, 40.000, "/m/09x0r"', "expected start < end"),
     ("abcdefghijk;30,5;40,5;/m/09x0r", "expected "),
-    ('abcdefghijk, nan, 40.000, "/m/09x0r"', "expected start and later end"),
+    ('abcdefghijk, nan, 40.000, "/m/09x0r"', "expected start < end"),
     (
         'abcdefghijk, 30.000, 40.000, "/m/09x0r,/m/zz"',
         "the class '/m/zz' is not in class_labels_indices.csv",
@@ -334,9 +334,9 @@ ROWS = [
         'abcdefghijk, 30.000, 40.000, "Speech"',
         "the class 'Speech' is not in class_labels_indices.csv",
     ),
-    ('abcdefghijk, 30.000, 40.000, ""', "no class IDs"),
-    ("abcdefghijk, 30.000, 40.000,,,", "no class IDs"),
-    ('abcdefghijk, 30.000, 40.000, "/m/09x0r', r"a quote is not closed; is the list cut off\?"),
+    ('abcdefghijk, 30.000, 40.000, ""', "expected class IDs, found none"),
+    ("abcdefghijk, 30.000, 40.000,,,", "expected class IDs, found none"),
+    ('abcdefghijk, 30.000, 40.000, "/m/09x0r', r"a quote is not closed; is the list truncated\?"),
     ("abcdefghijk, 30.000, 40.000", "expected ID, start, end and class IDs"),
     ("abcdefghijk", "expected ID, start, end and class IDs"),
 ]
@@ -382,7 +382,7 @@ def test_faults_are_counted_and_have_a_remedy(refused):
 def test_lines_are_counted_through_blocks(refused, monkeypatch, block_bytes):
     monkeypatch.setattr("wsedtk.data.table_files._BLOCK_BYTES", block_bytes)
     refused(
-        r"(?s)^\S+:8: .*'/m/x'.*:9: .*no class IDs",
+        r"(?s)^\S+:8: .*'/m/x'.*:9: .*expected class IDs, found none",
         balanced=published(
             [*LISTS["balanced"][:4], ("abcdefghijk", 1, 2, "/m/x"), ("abcdefghijk", 1, 2, "")]
         ),
@@ -393,7 +393,7 @@ def test_lines_are_counted_through_blocks(refused, monkeypatch, block_bytes):
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", ",".join(HEADER) + "\n"])
 def test_an_empty_list_is_refused(refused, name, text):
     refused(
-        f"{NAMES[name]}: no segments there; expected rows of ID, start, end",
+        f"{NAMES[name]}: found no segments; expected rows of ID, start, end",
         "--subset",
         "all",
         **{name: text},
@@ -404,7 +404,7 @@ def test_an_empty_list_is_refused(refused, name, text):
 def test_missing_metadata_are_named(refused, name):
     file = NAMES.get(name, "class_labels_indices.csv")
     refused(
-        f"meta: {file} is not there; is it the folder of AudioSet's metadata",
+        f"meta: {file} is missing; name the folder with AudioSet's metadata",
         "--subset",
         "all",
         **{name: None},
@@ -419,20 +419,23 @@ INDEX = ['0,/m/09x0r,"Speech"', '1,/m/012xff,"Male speech, man speaking"', '2,/t
     [
         (
             [INDEX[0], INDEX[2]],
-            ":3: expected 1, class ID and name of a class, found '2,/t/dd00088,Gush'",
+            ":3: expected the index 1, a class ID and a class name, found '2,/t/dd00088,Gush'",
         ),
-        ([INDEX[0], *INDEX], ":3: expected 1, "),
-        ([*INDEX, '3,/m/09x0r,"Else"'], ": expected classes, each once; their IDs "),
-        ([*INDEX, '3,/m/else,"Gush"'], ": expected classes, each once; their names "),
-        ([INDEX[0], "1,/m/012xff"], ":3: expected 1, "),
-        ([INDEX[0], '1,/m/012xff,""'], ":3: expected 1, "),
-        ([INDEX[0], '1,m012xff,"Male"'], ":3: expected 1, "),
-        ([], ": no classes there; expected rows of index, class ID, name"),
+        ([INDEX[0], *INDEX], ":3: expected the index 1, "),
+        ([*INDEX, '3,/m/09x0r,"Else"'], ": expected each class once, found classes with equal IDs"),
+        (
+            [*INDEX, '3,/m/else,"Gush"'],
+            ": expected each class once, found classes with equal names",
+        ),
+        ([INDEX[0], "1,/m/012xff"], ":3: expected the index 1, "),
+        ([INDEX[0], '1,/m/012xff,""'], ":3: expected the index 1, "),
+        ([INDEX[0], '1,m012xff,"Male"'], ":3: expected the index 1, "),
+        ([], ": found no classes; expected rows of index, class ID, name"),
         (
             [INDEX[0], '1,/m/012xff,"Male speech', *INDEX[2:]],
-            ":3: expected 1, .*'1,/m/012xff,\"Male speech'",
+            ":3: expected the index 1, .*'1,/m/012xff,\"Male speech'",
         ),
-        ([INDEX[0], "1,/m/012xff,Male speech, man speaking"], ":3: expected 1, "),
+        ([INDEX[0], "1,/m/012xff,Male speech, man speaking"], ":3: expected the index 1, "),
     ],
 )
 def test_a_faulty_class_index(refused, lines, message):
@@ -447,7 +450,7 @@ def test_a_faulty_class_index(refused, lines, message):
 )
 def test_a_class_index_of_another_kind(refused, header):
     refused(
-        "class_labels_indices.csv:1: expected 0, class ID and name of a class",
+        "class_labels_indices.csv:1: expected the index 0, a class ID and a class name",
         classes="\n".join([header, *INDEX, ""]),
     )
 
@@ -506,7 +509,7 @@ def test_a_page_in_one_line_does_not_fill_the_screen(run, tmp_path, length):
     page = "<!DOCTYPE html><html>" + "x" * length
     for name, place in (
         ("eval", "eval_segments.csv:1: "),
-        ("classes", "class_labels_indices.csv:1: expected 0, class ID"),
+        ("classes", "class_labels_indices.csv:1: expected the index 0, a"),
     ):
         result = run(
             "prepare",
@@ -543,7 +546,7 @@ def test_a_page_in_one_line_does_not_fill_the_screen(run, tmp_path, length):
 @pytest.mark.parametrize("options", [(), ("--ancestors",)])
 def test_a_broken_ontology(refused, text, options):
     refused(
-        "ontology.json: not AudioSet's ontology, a list of classes with id, name and child_ids",
+        "ontology.json: expected AudioSet's ontology, a list of classes with id, name and child_ids",
         *options,
         ontology=text,
     )
@@ -551,7 +554,7 @@ def test_a_broken_ontology(refused, text, options):
 
 def test_ancestors_need_an_ontology_with_the_classes(refused):
     refused(
-        "ontology.json: 6 classes of .*class_labels_indices.csv are not there: /m/012xff, /t/dd00088, /m/0_a and 3 more; --anc",
+        "ontology.json: 6 classes of .*class_labels_indices.csv are missing: /m/012xff, /t/dd00088, /m/0_a and 3 more; --anc",
         "--ancestors",
         ontology='[{"id": "/m/09x0r", "name": "Speech", "child_ids": []}]',
     )

@@ -180,7 +180,7 @@ def test_lists_that_share_segments_are_not_joined(refused, meta, tmp_path):
     shared = [("abcdefghijk", 5, 15, "/m/09x0r"), ("-0DLPzsiXXE", 0, 9.5, "/m/012xff")]
     write_lists(meta, unbalanced=published([*LISTS["unbalanced"], *shared]))
     refused(
-        "the lists share 2 segments: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; each may be in one list only",
+        "the lists share 2 segments: -0DLPzsiXXE_0.000_9.500.wav, abcdefghijk_5.000_15.000.wav; remove these rows from one of the lists",
         "--metadata-only",
         "--subset",
         "all",
@@ -280,7 +280,7 @@ def test_ancestors_of_the_official_ontology(real_data, tmp_path):
 
 def test_ancestors_without_an_ontology_are_refused(refused, meta):
     (meta / "ontology.json").unlink()
-    refused("ontology.json is not there", "--ancestors", "--metadata-only")
+    refused("ontology.json is missing", "--ancestors", "--metadata-only")
 
 
 # --- audio ---
@@ -395,7 +395,7 @@ def test_the_official_lists_with_little_audio(real_data, tmp_path, run):
     )
     assert len(table(tmp_path / "data" / "train", "coverage.tsv")) == 22155
     assert (
-        "eval: no audio of this set that can be used; it is not written" in result.stderr
+        "eval: not written, because no clip of this set has usable audio" in result.stderr
         and not (tmp_path / "data" / "eval").exists()
     )
     assert run("validate", "--audio", tmp_path / "data" / "train").exit_code == 0
@@ -435,7 +435,7 @@ def test_strict(audio, refused, meta, tmp_path):
         audio,
     )
     refused(
-        "--strict asks for the audio of every clip, --metadata-only for none",
+        "--strict requires the audio of every clip, and --metadata-only writes no audio",
         "--strict",
         "--metadata-only",
         audio,
@@ -458,11 +458,11 @@ def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):
     result = run("prepare", "audioset", audio, meta, tmp_path / "data")
     assert (
         result.exit_code == 1
-        and f"{audio}: class_labels_indices.csv is not there; is it the folder of AudioSet's met"
+        and f"{audio}: class_labels_indices.csv is missing; name the folder with AudioSet's met"
         in result.stderr
     )
     refused(
-        "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only needs no audio"
+        "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; to write sets without audio, give --metadata-only"
     )
     refused(
         "nowhere: no such folder; expected the folder with the audio", audio, tmp_path / "nowhere"
@@ -475,7 +475,7 @@ def test_arguments_at_the_wrong_place(audio, meta, refused, run, tmp_path):
     result = run("prepare", "audioset", tmp_path / "nowhere", audio, tmp_path / "data")
     assert (
         result.exit_code == 1
-        and "nowhere: no such folder; expected the folder with AudioSet's lists, class_labels_"
+        and "nowhere: no such folder; expected the folder with AudioSet's lists, such as class_labels_"
         in result.stderr
     )
     result = run("prepare", "audioset", meta, audio, meta)
@@ -487,7 +487,7 @@ def test_outputs_that_can_not_be_written(audio, meta, run, tmp_path):
     for data in ("file", "file/data"):
         result = run("prepare", "audioset", meta, audio, tmp_path / data)
         assert result.exit_code == 1 and re.search(
-            "can't be written: .*file is not a folder, or not writable", result.stderr
+            "can't be written: .*file is not a folder, or is not writable", result.stderr
         )
 
 

@@ -119,8 +119,8 @@ def test_a_corpus_of_ones_own(run, own):
     [
         ("own_birds:missing", "corpus 'own_birds:missing': .*has no attribute 'missing'"),
         ("no_module_of_this_name:x", "corpus 'no_module_of_this_name:x': No module named"),
-        ("own_birds:bare", "expected a function of one parameter that is annotated with the data"),
-        ("own_birds:not_a_function", "expected a function of one parameter"),
+        ("own_birds:bare", "expected a function with one parameter that is annotated with a data"),
+        ("own_birds:not_a_function", "expected a function with one parameter"),
         ("own_birds:wrong", "corpus 'own_birds:wrong': returned NoneType; expected a PrepareRes"),
     ],
 )

@@ -353,12 +353,12 @@ def test_faults_of_the_bank(tmp_path):
         tmp_path / "none", tmp_path, "none: no such folder; a bank is a folder of class folders"
     )
     (tmp_path / "empty").mkdir()
-    refuses(tmp_path / "empty", tmp_path, "holds no class folders")
+    refuses(tmp_path / "empty", tmp_path, "contains no class folders")
     bank = small_bank(tmp_path / "bank")
     refuses(
         bank,
         tmp_path,
-        "no class folder 'Rian' to be a background; did you mean 'Rain'",
+        "no class folder 'Rian' for --background; did you mean 'Rain'",
         backgrounds=["Rian"],
     )
     refuses(bank, tmp_path, "every class folder is a background", backgrounds=["Rain", "Dog"])
@@ -392,7 +392,7 @@ def test_faults_of_recordings(tmp_path):
     refuses(
         bank,
         tmp_path,
-        "the id '01' is in fold 2 and, as .*1-01-A.wav, in fold 1: .*put all takes",
+        "the id '01' is in fold 2, but .*1-01-A.wav has the same id and is in fold 1, .*put all takes",
     )
     path = bank / "Dog" / "2-01-B.wav"
     path.unlink()

@@ -217,7 +217,7 @@ def test_classes_of_a_bank_in_two_forms(tmp_path):
     make(tmp_path, "Möwe/1-2-A.wav")
     with pytest.raises(
         InputError,
-        match="has the name of .* in another Unicode form; put the files of both into one folder",
+        match="has the name of .* in another Unicode form; put the files of both folders into one folder",
     ):
         sound_bank.scan(tmp_path)
 

@@ -768,7 +768,10 @@ def test_monotone_attention_keeps_its_order_after_training(corpus, tmp_path, run
             ["--set", "network_options={pooling: max}"],
             "network_options: 'pooling' can't be an option there",
         ),
-        (["--set", "network_options={1: 2}"], "1 can't be a key; is it a name that needs quotes?"),
+        (
+            ["--set", "network_options={1: 2}"],
+            "1 can't be a key; if it is a name, put it in quotes",
+        ),
         (["--set", "network_options={channels: [-1, 4, 4]}"], "network 'dcase-crnn': "),
         (["--set", "network_options={channels: [0, 4, 4]}"], "network 'dcase-crnn': "),
         (

@@ -1,10 +1,10 @@
-"""Errors, configuration, logging, processes and atomic files, which all other folders use.
+"""Provide errors, configurations, parallel work and atomic writing to other folders of wsedtk.
 
-Modules of this folder do not import other folders of wsedtk, torch or h5py.
+Modules of this folder do not import torch, h5py or modules of other folders of wsedtk.
 """
 
 import logging
 
-# Each module logs to the logger that has its name. The command line prints these messages. Without
-# this handler, Python would print warnings to stderr when wsedtk is used as a library.
+# Each module logs to a logger with the name of the module. The command line prints the log records.
+# Without this handler, Python would print warnings to stderr when wsedtk is used as a library.
 logging.getLogger("wsedtk").addHandler(logging.NullHandler())

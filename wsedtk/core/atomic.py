@@ -1,8 +1,8 @@
-"""Write files and folders atomically, and lock files.
+"""Write files and folders atomically, and lock them.
 
 A file is written under a temporary name in the same folder. Then it is synced to the disk (fsync)
-and renamed. A temporary name contains the machine and the process id, so that a later run can find
-the files of processes that have ended.
+and renamed. A temporary name contains a hash of the machine and the process id, so that a later run
+can find and remove the temporary files of processes that have ended.
 """
 
 import contextlib
@@ -21,14 +21,17 @@ from typing import TYPE_CHECKING
 
 from wsedtk.core.errors import InputError
 
-if TYPE_CHECKING:  # it imports numpy, which is slow for `wsedtk --help`
+if TYPE_CHECKING:
     from wsedtk.core.paths import PathLike
 
 _LOG = logging.getLogger(__name__)
 
 
 def _machine() -> str:
-    """Return a short name of this machine or container. Process ids are unique in it."""
+    """Return a short text that identifies this machine or container.
+
+    Process ids are unique within one machine or container.
+    """
     name = platform.node()
     with contextlib.suppress(OSError):
         name += os.readlink("/proc/self/ns/pid")
@@ -39,13 +42,16 @@ _MACHINE = _machine()
 
 
 def _beside(path: Path, kind: str) -> Path:
-    """Return a hidden path in the folder of `path`. Only this process uses it."""
-    # 40 characters have at most 160 bytes; a file name may have 255 bytes
+    """Return a hidden path in the folder of `path`. Only this process uses the hidden path."""
+    # 40 characters have at most 160 bytes, and a file name may have 255 bytes.
     return path.parent / f".{path.name[:40]}.{_MACHINE}.{os.getpid()}.{kind}"
 
 
 def _is_left_over(name: str) -> bool:
-    """Return whether `_beside` made a name in a process of this machine that has ended."""
+    """Return whether `_beside` returned a name in a process that has ended.
+
+    The result is False for names from other machines.
+    """
     match = re.fullmatch(rf"\..*\.{re.escape(_MACHINE)}\.(\d+)\.(?:tmp|old)", name, re.DOTALL)
     return (
         match is not None
@@ -55,7 +61,9 @@ def _is_left_over(name: str) -> bool:
 
 
 def remove_left_over(path: "PathLike") -> None:
-    """Remove temporary files of processes of this machine that were killed.
+    """Remove the temporary files of processes that were killed on this machine.
+
+    If a process was killed while `writing_folder` replaced a folder, the old folder is restored.
 
     Parameters
     ----------
@@ -63,7 +71,7 @@ def remove_left_over(path: "PathLike") -> None:
         A file or a folder. Its temporary files and the temporary files of its shards are removed.
         For a folder, the temporary files in the folder and its subfolders are removed too.
     """
-    if not Path("/proc/self").exists():  # without /proc, running processes can't be found
+    if not Path("/proc/self").exists():  # /proc shows which processes are running
         return
     path = Path(path)
     with contextlib.suppress(OSError):
@@ -79,7 +87,7 @@ def remove_left_over(path: "PathLike") -> None:
         for found in left:
             if (
                 found.suffix == ".old" and found.parent == path.parent and not path.exists()
-            ):  # killed between the two renames of `writing_folder`
+            ):  # the process was killed between the two renames of `writing_folder`
                 found.rename(path)
             elif found.is_dir():
                 shutil.rmtree(found)
@@ -88,55 +96,58 @@ def remove_left_over(path: "PathLike") -> None:
 
 
 def hidden(path: "PathLike", kind: str) -> Path:
-    """Return a hidden path in the folder of `path`. It is the same in all processes."""
-    path = Path(path)  # the last 60 characters of its name include the shard number
+    """Return a hidden path in the folder of `path`. All processes get the same hidden path."""
+    path = Path(path)  # the last 60 characters of its name include the number of the shard
     return path.parent / f".{path.name[-60:]}.{kind}"
 
 
 def check_overwrite(path: "PathLike", read: Callable[["PathLike"], object]) -> None:
-    """Check that an existing file is of the same kind as the file that will replace it.
+    """Check that a file, if it exists, is of the same kind as the file that will replace it.
 
     Parameters
     ----------
     path : path-like
         The file.
     read : callable
-        A function that reads a file of this kind, and raises InputError for other files.
+        A function that reads a file of the expected kind, and raises InputError for other files.
 
     Raises
     ------
     InputError
-        If the file is of another kind.
+        If the file exists and is of another kind.
     """
     if Path(path).is_file():
         try:
             read(path)
         except InputError as error:
             raise InputError(
-                f"{error}; it is not overwritten: name another output, or remove it"
+                f"{error}; the file is not overwritten; name another output, or remove the file"
             ) from None
 
 
 @contextlib.contextmanager
 def _explained(path: "PathLike") -> Iterator[None]:
-    """Turn an OSError in the block into an InputError. Its message contains the path."""
+    """Convert an OSError or UnicodeEncodeError in the block to an InputError.
+
+    The message of the InputError contains the path.
+    """
     try:
         yield
     except (
         OSError,
         UnicodeEncodeError,
-    ) as error:  # UnicodeEncodeError: a name with lone surrogates
+    ) as error:  # a name that contains lone surrogates raises UnicodeEncodeError
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be written: {reason}") from error
 
 
 def make_folder(path: "PathLike") -> None:
-    """Create a folder and its parents unless they exist, and check that it can be written.
+    """Create a folder and its parents if they are missing, and check that the folder is writable.
 
     Raises
     ------
     InputError
-        If the folder can't be created or written.
+        If the folder can't be created, or if it is not writable.
     """
     with _explained(path):
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -146,14 +157,15 @@ def make_folder(path: "PathLike") -> None:
 
 @contextlib.contextmanager
 def writing(path: "PathLike") -> Iterator[Path]:
-    """Yield a temporary path, and rename it to `path` at the end of the block.
+    """Yield a temporary path. At the end of the block, rename the temporary file to `path`.
 
-    The parent folders are created. If the block raises, the temporary file is removed.
+    The block must write the temporary file. The parent folders are created. If the block raises an
+    exception, the temporary file is removed, and `path` is not changed.
 
     Raises
     ------
     InputError
-        If the file can't be written.
+        If the file can't be written, or `path` is a folder.
     """
     path = Path(path)
     temporary = _beside(path, "tmp")
@@ -176,10 +188,10 @@ def writing(path: "PathLike") -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing_folder(path: "PathLike") -> Iterator[Path]:
-    """Yield a temporary folder, and rename it to `path` at the end of the block.
+    """Yield a temporary folder. At the end of the block, rename the temporary folder to `path`.
 
-    An existing folder is replaced. The parent folders are created. If the block raises, the
-    temporary folder is removed.
+    An existing folder is replaced. The parent folders are created. If the block raises an
+    exception, the temporary folder is removed, and `path` is not changed.
 
     Raises
     ------
@@ -197,7 +209,7 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
             for written in filter(Path.is_file, temporary.rglob("*")):
                 with open(written, "rb+") as file:
                     os.fsync(file.fileno())
-            if path.exists():  # a rename can replace only an empty folder
+            if path.exists():  # a rename can't replace a folder that contains files
                 path.rename(old)
             temporary.rename(path)
     finally:
@@ -209,14 +221,14 @@ def writing_folder(path: "PathLike") -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
-    """Hold a lock file within the block.
+    """Lock a file or folder within the block, so that no other process can lock it.
 
     The operating system releases the lock when the process ends, even if the process is killed.
 
     Parameters
     ----------
     path : path-like
-        The lock file. It is removed at the end of the block.
+        The lock file. It is created, and removed at the end of the block.
     what : path-like, optional
         The file or folder that is locked, for messages. By default it is the folder of the lock
         file.
@@ -224,7 +236,8 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
     Raises
     ------
     InputError
-        If another process holds the lock. The message contains its process id.
+        If the lock file can't be written, or if another process has locked it. In the second case,
+        the message contains the id of the other process.
     """
     path = Path(path)
     what = what or path.parent
@@ -240,12 +253,12 @@ def locking(path: "PathLike", what: "PathLike | None" = None) -> Iterator[None]:
         except OSError as error:
             _LOG.warning(
                 f"{path}: can't be locked ({error.strerror}); "
-                "make sure that no other process writes there"
+                f"make sure that no other process writes {what}"
             )
             is_held = False
         try:
             is_held = is_held or not os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-        except FileNotFoundError:  # the other process has just removed it
+        except FileNotFoundError:  # the other process has just removed the lock file
             is_held = True
         if is_held:
             file.seek(0)
@@ -272,8 +285,8 @@ def remove(path: "PathLike") -> None:
 def write_text(path: "PathLike", text: str) -> None:
     """Write a UTF-8 text file atomically.
 
-    Characters that UTF-8 can't encode are written as escapes. They occur in paths that are not
-    UTF-8.
+    Characters that UTF-8 can't encode are written as escapes. Such characters occur in paths that
+    are not UTF-8.
     """
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

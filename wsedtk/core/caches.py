@@ -1,4 +1,4 @@
-"""Handle the cache folders of other libraries if they can't be written or are not needed."""
+"""Provide writable cache folders to other libraries, or prevent unneeded cache folders."""
 
 import contextlib
 import logging
@@ -24,10 +24,10 @@ def environment(name: str, value: str) -> Iterator[None]:
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    for place in (None, "/dev/shm"):  # None means TMPDIR, /tmp and others
+    for place in (None, "/dev/shm"):  # None stands for TMPDIR, /tmp and other default folders
         with contextlib.suppress(OSError):
             return tempfile.TemporaryDirectory(prefix="wsedtk-", dir=place)
-    raise InputError("no folder for temporary files can be written; set TMPDIR to one that can")
+    raise InputError("no folder for temporary files is writable; set TMPDIR to a writable folder")
 
 
 def _matplotlib_folders() -> list[Path]:
@@ -41,7 +41,7 @@ def _matplotlib_folders() -> list[Path]:
 
 
 def _matplotlib_has_folders() -> bool:
-    """Create the default folders of matplotlib. Return whether they can be written."""
+    """Create the default folders of matplotlib. Return whether the folders can be written."""
     try:
         folders = _matplotlib_folders()
         for folder in folders:
@@ -53,10 +53,11 @@ def _matplotlib_has_folders() -> bool:
 
 @contextlib.contextmanager
 def matplotlib_importable() -> Iterator[None]:
-    """Import matplotlib and its font list, and run the block.
+    """Import matplotlib and load its font list before the block.
 
-    If the default folders of matplotlib can't be written, a temporary folder is used. Otherwise,
-    matplotlib would print a warning, or fail if the user has no home folder.
+    If the default folders of matplotlib can't be written, matplotlib uses a temporary folder until
+    the end of the block. Without this folder, matplotlib would print a warning, or fail if the user
+    has no home folder.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def matplotlib_importable() -> Iterator[None]:
         if not _matplotlib_has_folders():
             folder = stack.enter_context(_temporary_folder())
             stack.enter_context(environment("MPLCONFIGDIR", folder))
-        logger.setLevel(logging.ERROR)  # it warns if the disk is too full for the font list
+        logger.setLevel(logging.ERROR)  # no warning if the disk is too full for the font list
         stack.callback(logger.setLevel, level)
         import matplotlib.font_manager  # noqa: F401
 
@@ -80,9 +81,10 @@ def matplotlib_importable() -> Iterator[None]:
 def torch_without_compiler_cache() -> Iterator[None]:
     """Keep torch from creating a cache folder for its compiler within the block.
 
-    Creating the first optimiser imports the compiler, which wsedtk does not use. On import, the
-    compiler creates the folder in TORCHINDUCTOR_CACHE_DIR. If this variable is not set, it creates
-    a folder in the folder for temporary files.
+    The first optimiser that torch creates imports the compiler, which wsedtk does not use. On
+    import, the compiler creates the folder that the variable TORCHINDUCTOR_CACHE_DIR names. If the
+    variable is not set, the compiler creates a folder in the folder for temporary files. To prevent
+    this, an unset variable is set to the root folder, which exists, within the block.
     """
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
         yield

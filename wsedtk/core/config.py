@@ -1,9 +1,9 @@
-"""Convert flat YAML files to frozen dataclasses, and dataclasses to YAML.
+"""Convert YAML files to frozen dataclasses, and dataclasses to YAML.
 
 A configuration is a frozen dataclass. The type of each field is int, float, str, bool, `Literal`,
-`tuple[X, ...]` or dict, or one of these types `| None`. The YAML file contains one flat mapping. A
-field that is not in the file has its default. Unknown keys, repeated keys and values of other types
-are errors.
+`tuple[X, ...]` or dict. A field may also accept None, for example `int | None`. The YAML file
+contains one mapping from field names to values. A field that is not in the file has its default.
+Unknown keys, repeated keys and values of a wrong type are errors. A float field accepts an int.
 
 The libraries msgspec and cattrs do not meet these requirements. msgspec ignores unknown keys and
 accepts NaN, and cattrs casts "3" to 3. Their messages do not contain the value that was found.
@@ -32,23 +32,25 @@ if typing.TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_MOST_BYTES = 8 << 20  # the largest YAML file; the parser takes seconds for it
+_MOST_BYTES = 8 << 20  # maximum number of characters; parsing such a file takes about 20 s
 _DEEPEST = 20
-_LONGEST_NUMBER = 100  # characters; a longer value is text
-# YAML escapes can produce these characters, but file names and text files can't contain them.
+_LONGEST_NUMBER = 100  # characters; a longer value is read as text
+# NUL and lone surrogates. YAML escapes can produce them, but file names can't contain NUL, and
+# UTF-8 can't encode lone surrogates.
 _ODD_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that rejects repeated keys, aliases, tags and deep nesting.
+    """A SafeLoader that rejects repeated keys, aliases, YAML tags and deep nesting.
 
-    It reads `1e-3` as a number, as YAML 1.2 does. It reads dates as text.
+    It also rejects keys that are not text, and the characters of `_ODD_TEXT`. It reads `1e-3` as a
+    number, as YAML 1.2 does, and dates as text.
     """
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]  # of types-PyYAML
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # types-PyYAML lacks the type
         self._check(event)
         self.depth += 1
         node = super().compose_node(parent, index)
@@ -57,24 +59,24 @@ class _Loader(yaml.SafeLoader):
 
     def _check(self, event: yaml.Event) -> None:
         tag = getattr(event, "tag", None)
-        if isinstance(event, yaml.AliasEvent):  # a few aliases can expand until memory runs out
-            fault = f"*{event.anchor}: aliases are not read here; write the value out"
+        if isinstance(event, yaml.AliasEvent):  # nested aliases can expand until memory runs out
+            fault = f"*{event.anchor}: aliases are not supported; write the value instead"
         elif tag is not None:
             fault = f"{tag}: YAML tags are not supported; write the value without a tag"
         elif self.depth >= _DEEPEST:
-            fault = f"found more than {_DEEPEST} levels of nesting"
+            fault = f"expected at most {_DEEPEST} levels of nesting, found more"
         elif _ODD_TEXT.search(getattr(event, "value", "")):
-            fault = "found a character that text can't hold; remove it"
+            fault = "found a character that text can't contain; remove NUL and lone surrogates"
         else:
             return
-        assert event.start_mark is not None  # every event of a parser has one
+        assert event.start_mark is not None  # the parser sets the mark of each event
         raise yaml.YAMLError(f"line {event.start_mark.line + 1}: {fault}")
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and len(value) > _LONGEST_NUMBER:
             return self.DEFAULT_SCALAR_TAG
         resolve = super().resolve
-        tag: str = resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # as above
+        tag: str = resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # untyped, too
         return tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -84,7 +86,7 @@ class _Loader(yaml.SafeLoader):
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
                 raise yaml.YAMLError(
-                    f"line {line}: {shown(key)} can't be a key; is it a name that needs quotes?"
+                    f"line {line}: {shown(key)} can't be a key; if it is a name, put it in quotes"
                 )
             if key in mapping:
                 raise yaml.YAMLError(f"line {line}: the key {shown(key)} is repeated; keep one")
@@ -109,7 +111,7 @@ def as_text(path: "PathLike") -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """A SafeDumper that writes repeated values in full, and escapes text that is not UTF-8."""
+    """A SafeDumper that writes no aliases, and escapes characters that UTF-8 can't encode."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -119,8 +121,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
-# The dumper needs this rule too, because it must quote text such as `12e3`. A fingerprint can have
-# this form.
+# This rule reads numbers such as `1e-3`. The dumper needs the rule too, so that it quotes text that
+# looks like such a number. For example, a fingerprint can consist of digits and one `e`.
 for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver(
         "tag:yaml.org,2002:float",
@@ -147,11 +149,12 @@ def parse_yaml(text: str, where: object) -> Any:
     Raises
     ------
     InputError
-        If the text is not valid YAML, or is longer than 8 MB.
+        If the text is not valid YAML, contains something that this module rejects, such as an
+        alias, or has more than 8,388,608 characters.
     """
     if len(text) > _MOST_BYTES:
         raise InputError(
-            f"{where}: {len(text):,} characters of YAML; files of at most {_MOST_BYTES:,} are read"
+            f"{where}: expected at most {_MOST_BYTES:,} characters of YAML, found {len(text):,}"
         )
     loader = None
     try:
@@ -180,7 +183,7 @@ def read_yaml(path: "PathLike") -> Any:
     Raises
     ------
     InputError
-        If the file is missing, unreadable or not valid YAML.
+        If the file is missing or unreadable, or if `parse_yaml` raises an error.
     """
     path = Path(path)
     try:
@@ -218,7 +221,10 @@ def nearest(word: object, known: Iterable[object]) -> str | None:
 
 
 def suggest(word: object, known: Iterable[object]) -> str:
-    """Return "did you mean X?" if a known word is similar. Otherwise list up to 20 known words."""
+    """Return "did you mean X?" if a known word is similar to `word`, for a message.
+
+    If no known word is similar, return a list of up to 20 known words.
+    """
     names = [str(name) for name in known]
     near = nearest(word, names)
     if near is not None:
@@ -239,7 +245,11 @@ def suggest_fraction(value: object) -> str:
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
-    """Check that a value has the annotated type `kind`, and return it. Cast an int to a float."""
+    """Return a value that has the annotated type `kind`. If `kind` is float, cast an int to float.
+
+    Raise InputError if the value has another type, or is not one of the values of a `Literal`. The
+    message begins with `where`.
+    """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:
@@ -253,9 +263,9 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise InputError(f"{where}: expected a list, found {shown(value)}")
         return tuple(_convert(v, args[0], where) for v in value)
-    kind = origin or kind  # dict of dict[str, X]
+    kind = origin or kind  # the origin of dict[str, X] is dict
     if kind is float and type(value) is int:
-        return float(value)  # it can't overflow: the loader reads long numbers as text
+        return float(value)  # does not overflow, because the loader reads long numbers as text
     if kind is float and value != value:
         raise InputError(f"{where}: expected a number, found NaN")
     if type(value) is not kind:
@@ -271,7 +281,7 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
     cls : type
         The frozen dataclass of the configuration.
     mapping : dict or None
-        The values by the names of the fields. None is an empty mapping.
+        The values, by field name. None means an empty mapping.
     where : str
         The source of the mapping, for messages.
 
@@ -283,7 +293,7 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
     Raises
     ------
     InputError
-        If `mapping` is not a dict, if a key is unknown or missing, or if a value has another type
+        If `mapping` is not a dict, if a key is unknown or missing, or if a value has a wrong type
         or is out of range.
     """
     if mapping is None:
@@ -309,12 +319,17 @@ def from_mapping(cls: type[T], mapping: object, where: str) -> T:
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return settings as plain YAML values. Tuples become lists. Other types raise InputError."""
+    """Return settings as plain YAML values. Tuples become lists.
+
+    Raise InputError if YAML can't represent the type of a value.
+    """
     try:
         text = to_yaml(dict(settings))
     except yaml.YAMLError as error:
         found = shown(error.args[-1])
-        raise InputError(f"settings: found {found}; expected plain Python values") from None
+        raise InputError(
+            f"settings: found {found}; expected plain Python values such as numbers and texts"
+        ) from None
     plain: dict[str, object] = parse_yaml(text, "settings")
     return plain
 
@@ -332,9 +347,10 @@ def load(
         The frozen dataclass of the configuration.
     path : path-like, optional
         The YAML file, or the name of an installed configuration (`wsedtk.core.configurations`).
-        Without a path, each field has its default.
+        Without a path, each field has its default unless `overrides` contains a value.
     overrides : mapping of str to object, or sequence of str
-        Values that replace the values of the file: a mapping, or texts `key=value` in YAML.
+        Values that replace the values of the file: a mapping, or texts of the form `key=value`,
+        where the value is YAML.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Find the configurations that are installed with wsedtk by their names.
+"""Find the configurations in the folder wsedtk/configurations by their names.
 
-The file wsedtk/configurations/mini/crnn_linear.yaml has the full name `mini/crnn_linear` and the
-short name `crnn_linear`.
+The configuration in the file wsedtk/configurations/mini/crnn_linear.yaml has the full name
+`mini/crnn_linear` and the short name `crnn_linear`.
 """
 
 import difflib
@@ -28,21 +28,22 @@ def find(name_or_path: "PathLike") -> Path:
     Parameters
     ----------
     name_or_path : path-like
-        The path of a file, the full name of an installed configuration, such as
-        `mini/crnn_linear`, or its short name, such as `ours`. No other configuration may have the
-        same short name. An existing file takes precedence over a name.
+        The path of a file, or the full name of a configuration, such as `mini/crnn_linear`, or its
+        short name, such as `ours`. An existing file takes precedence over a configuration.
 
     Returns
     -------
     Path
-        The path of the file. If `name_or_path` can't be a name, the file may be missing. A name has
-        no suffix and at most one slash.
+        The path of the file. If no configuration has this name, and `name_or_path` can't be a name,
+        `name_or_path` is returned, even if no such file exists. A path can't be a name if it has a
+        suffix, more than one slash or a slash at its beginning, or if a folder or a broken link has
+        this path.
 
     Raises
     ------
     InputError
-        If several configurations have the short name, or if neither a file nor a configuration is
-        found.
+        If several configurations have this short name, or if `name_or_path` could be a name, but
+        neither a file nor a configuration has this name.
     """
     path = Path(name_or_path)
     if os.path.exists(path) and not path.is_dir():

@@ -1,4 +1,7 @@
-"""Prepare the standard streams. They may be closed and have any encoding."""
+"""Prepare the standard streams: stdin, stdout and stderr.
+
+A standard stream can be closed, and its encoding can lack characters.
+"""
 
 import io
 import json
@@ -23,7 +26,10 @@ def prepare() -> None:
 
 
 def json_text(text: str) -> str:
-    """Return JSON text. Use JSON escapes if standard output can't encode the text."""
+    """Return a JSON text that standard output can encode.
+
+    If standard output can't encode `text`, JSON escapes replace all characters that are not ASCII.
+    """
     try:
         text.encode(sys.stdout.encoding or "utf-8")
         return text

@@ -1,4 +1,4 @@
-"""Exceptions whose messages are written for users."""
+"""Define the exceptions whose messages are written for users."""
 
 
 class InputError(Exception):
@@ -9,7 +9,7 @@ class InputError(Exception):
 
 
 class NotFinished(Exception):
-    """An interruption of work. The same command resumes the work.
+    """An interruption of a command. The user can run the same command again to finish the work.
 
-    The message says what interrupted it.
+    The message says what interrupted the command.
     """

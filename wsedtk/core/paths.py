@@ -1,4 +1,4 @@
-"""The type of paths in signatures, and lists of paths."""
+"""Define the type of paths in signatures, and convert one or several paths to a tuple."""
 
 import os
 from collections.abc import Iterable

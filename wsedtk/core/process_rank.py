@@ -1,4 +1,4 @@
-"""The rank of this process in a run of `torchrun`, without importing torch."""
+"""Find the rank of this process in a run of `torchrun`, without importing torch."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Run work in parallel: a `map` over several processes, or ahead of the reader in a thread."""
+"""Run functions in parallel, in several processes (`mapping`) or in a thread (`ahead`)."""
 
 import collections
 import concurrent.futures.process
@@ -28,10 +28,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOGGER = logging.getLogger("wsedtk")
-_RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()  # used in a process of a pool
+# The log records of a process of a pool, until they are sent to the main program.
+_RECORDS: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
 
-# Each process uses one thread for linear algebra. The allocator (glibc) keeps the memory of large
-# arrays: returning it to the system and requesting it again takes longer than many computations.
+# The environment variables of a process of a pool. The process uses one thread for linear algebra.
+# The allocator (glibc) keeps the freed memory of large arrays, because returning memory to the
+# system and requesting it again takes longer than many computations.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -39,12 +41,12 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
-_CHUNK = 8  # items that a process gets together
-_AHEAD = 4  # chunks per process that are being computed or wait for the reader
+_CHUNK = 8  # number of items that a process gets at a time
+_AHEAD = 4  # maximum number of chunks per process that are computed in advance
 
 
 class Map(Protocol):
-    """A function like `map` for one iterable. The results have the order of the items."""
+    """A function like `map` for one iterable. The results are in the order of the items."""
 
     def __call__(
         self, function: Callable[[Item], Result], items: Iterable[Item], /
@@ -52,10 +54,11 @@ class Map(Protocol):
 
 
 def _start_helpers() -> None:
-    """Start the two helper processes that a pool needs. They ignore signals.
+    """Start the two helper processes that a pool needs: the resource tracker and the fork server.
 
-    A process inherits the set of blocked signals when it starts. Starting the resource tracker
-    unblocks some signals. It is therefore started first, and the signals are blocked again.
+    The signals of STOPPING are blocked in these processes. A process inherits the set of blocked
+    signals when it starts. Starting the resource tracker unblocks some signals in this process.
+    The resource tracker is therefore started first, and then the signals are blocked again.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
@@ -69,22 +72,22 @@ def _start_helpers() -> None:
 def _can_start_helpers(jobs: int) -> bool:
     """Start the helper processes and return True. If this fails, warn and return False.
 
-    A helper process listens on a socket in the folder for temporary files. The start fails if this
+    The fork server listens on a socket in the folder for temporary files. The start fails if this
     folder is read-only, or if its path is too long for a socket.
     """
     try:
         _start_helpers()
     except OSError as error:
         _LOG.warning(
-            f"--jobs {jobs}: using one process, because no others can be started "
-            f"({error.strerror or error}); set TMPDIR to a folder with a short path"
+            f"--jobs {jobs}: using one process, because no other processes can be started "
+            f"({error.strerror or error}); set TMPDIR to a writable folder with a short path"
         )
         return False
     return True
 
 
 def _end_with_parent() -> None:
-    """Start a thread that ends this process of a pool when the main program ends or is killed."""
+    """Start a thread that ends this process when the main program ends or is killed."""
     parent = multiprocessing.process.parent_process()
     assert parent is not None  # this runs only in processes of a pool
 
@@ -96,7 +99,7 @@ def _end_with_parent() -> None:
 
 
 def _prepare_process(level: int) -> None:
-    """Prepare a process of a pool. Keep log records of `level` and above for the main program."""
+    """Prepare a process of a pool. Collect its log records of `level` and above in `_RECORDS`."""
     _end_with_parent()
     _LOGGER.setLevel(level)
     _LOGGER.addHandler(logging.handlers.QueueHandler(_RECORDS))
@@ -104,7 +107,7 @@ def _prepare_process(level: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Done(Generic[Result]):
-    """The results of a chunk of items, and the log records that the process has kept."""
+    """The results of a chunk of items, and the log records that the process has collected."""
 
     results: list[Result]
     records: list[logging.LogRecord]
@@ -122,7 +125,7 @@ def _chunk_by_chunk(
     chunk_size: int,
     max_chunks: int,
 ) -> Iterator[Result]:
-    """Yield the result of each chunk in order, and work at most `max_chunks` chunks ahead."""
+    """Yield the result of each chunk, in order. Compute at most `max_chunks` results in advance."""
     left = iter(items)
     pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     while True:
@@ -136,7 +139,7 @@ def _chunk_by_chunk(
 def ahead(
     function: Callable[[Item], Result], items: Iterable[Item], depth: int = 2
 ) -> Generator[Result, None, None]:
-    """Apply a function to items in a thread that works up to `depth` items ahead of the reader.
+    """Yield `function(item)` for each item. A thread computes up to `depth` results in advance.
 
     `items` may be infinite. Close the generator if it is not read to its end.
     """
@@ -161,18 +164,18 @@ def _in_this_process(
 def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
     """Yield a function like `map` that works in several processes.
 
-    Each process uses one thread for linear algebra. The iterable may be infinite, because neither
-    items nor results accumulate. Log messages of a chunk of items are logged in this process before
-    its results are yielded.
+    Each process uses one thread for linear algebra. The iterable may be infinite, because only a
+    limited number of items and results is in memory at a time. The log records of a chunk of items
+    are logged in the main program before the results of the chunk are yielded.
 
     Parameters
     ----------
     jobs : int
-        The number of processes. For 1, the work is done in this process.
+        The number of processes. For 1, the work is done in the main program.
     modules : sequence of str
-        Modules that the work needs and that are slow to import. One process imports them, and the
-        other processes start as copies of this process. Only the first `mapping` with several
-        processes in a program can choose the modules.
+        Modules that the work needs and that are slow to import. A helper process imports them, and
+        the processes of the pool start as copies of the helper process. Only the first call of
+        `mapping` with several processes in a program can choose the modules.
 
     Raises
     ------
@@ -183,7 +186,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
         yield _in_this_process
         return
     before = dict(os.environ)
-    os.environ.update(_ENVIRONMENT)  # read when a process starts and imports numpy
+    os.environ.update(_ENVIRONMENT)  # processes read it when they start and when they import numpy
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
@@ -214,7 +217,7 @@ def mapping(jobs: int, modules: Sequence[str] = ()) -> Iterator[Map]:
                     "run the command again, with fewer jobs"
                 ) from None
             except BaseException:
-                # Wait for the processes here: the interpreter may fail to do so at exit.
+                # Wait for the processes here, because the interpreter may fail to wait at exit.
                 pool.shutdown(cancel_futures=True)
                 raise
     finally:

@@ -1,4 +1,4 @@
-"""Report the progress of loops. It is logged, or shown as a bar on the command line."""
+"""Report the progress of loops in the log, or as a bar on the command line."""
 
 import contextlib
 import logging
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-PLAIN_LINES = 5  # the most log lines of a loop without a bar
-QUIET_SECONDS = 5.0  # the shortest time between two log lines
+PLAIN_LINES = 5  # maximum number of log lines of a loop with a known length and without a bar
+QUIET_SECONDS = 5.0  # minimum time between two log lines
 _LOG = logging.getLogger(__name__)
 _shows_bars = False
 
@@ -20,7 +20,11 @@ Item = TypeVar("Item")
 
 @contextlib.contextmanager
 def bars() -> Iterator[None]:
-    """Show progress as bars in the block if stderr is a terminal. The command line uses this."""
+    """Show progress as bars within the block if stderr is a terminal.
+
+    If stderr is not a terminal, progress is logged. Outside such a block, it is always logged. The
+    command line uses this function.
+    """
     global _shows_bars
     before, _shows_bars = _shows_bars, True
     try:
@@ -32,14 +36,14 @@ def bars() -> Iterator[None]:
 def progress(
     iterable: Iterable[Item], description: str, total: int | None = None
 ) -> Iterator[Item]:
-    """Iterate over items. Log or show how many items are done.
+    """Yield the items of an iterable. Log or show how many items are done.
 
     Parameters
     ----------
     iterable : iterable
         The items.
     description : str
-        The name of the work.
+        The work that is done, such as "reading the bank", for the log or the bar.
     total : int, optional
         The number of items. By default it is the length of `iterable`.
 
@@ -67,9 +71,9 @@ def progress(
 
 
 def printable(text: object) -> str:
-    r"""Replace control characters, which can change a terminal, by escapes such as \x1b.
+    r"""Replace control characters by escapes such as \x1b. Line feeds and tabs are kept.
 
-    Line ends and tabs are kept.
+    Control characters can change the settings of a terminal.
     """
     return re.sub(
         r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: repr(found.group())[1:-1], str(text)
@@ -77,7 +81,7 @@ def printable(text: object) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a duration in seconds as text of the form 1:02:03."""
+    """Return a duration in seconds as hours, minutes and seconds, such as "1:02:03"."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
@@ -91,14 +95,14 @@ def progress_in_time(
     Parameters
     ----------
     description : str
-        The name of the work.
+        The work that is done, such as "detect", for the log or the bar.
     total_seconds : float or None
-        The duration of the recording in seconds. None if it is unknown.
+        The duration of the recording in seconds. None if the duration is unknown.
 
     Yields
     ------
     callable
-        A function that takes the number of seconds that are done.
+        A function that the block calls with the number of seconds of the recording that are done.
     """
     started = time.monotonic()
     end = "" if total_seconds is None else f" of {clock(total_seconds)}"

@@ -26,21 +26,24 @@ from wsedtk.core.paths import PathLike
 _LOG = logging.getLogger(__name__)
 
 
-UNKNOWN_MODEL = "imported"  # the model of scores from tables, which do not contain their model
+# This value replaces the fingerprint of the model if scores were imported from tables, because
+# tables do not contain the fingerprint.
+UNKNOWN_MODEL = "imported"
 _TABLES = (".tsv", ".csv", ".txt", ".yaml", ".safetensors")
-_LARGE = 64 << 20  # bytes; for a larger file, only its size, start and end are hashed
+_LARGE = 64 << 20  # bytes; of a larger file, only the size, the start and the end are hashed
 
 
 @functools.cache
 def commit() -> str:
-    """Return the git commit of the checkout of this file, or "unknown" if there is no checkout.
+    """Return the git commit of wsedtk, as `git describe` names it.
 
-    If files of the checkout are changed, the text ends in "+".
+    If tracked files have uncommitted changes, the text ends in "+". If wsedtk is not in a checkout,
+    or if git fails, the text is "unknown".
     """
     here = Path(__file__).absolute().parent
     if not (here.parents[1] / ".git").exists():
         return "unknown"
-    # In a git hook, these variables can refer to another checkout.
+    # In a git hook, variables such as GIT_DIR can refer to another checkout.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         found = subprocess.run(
@@ -57,7 +60,7 @@ def commit() -> str:
 
 
 def known_model(attributes: Mapping[str, Any]) -> str | None:
-    """Return the fingerprint of the model that predicted the scores, or None if it is unknown.
+    """Return the fingerprint of the model that predicted scores, or None if it is unknown.
 
     Parameters
     ----------
@@ -69,15 +72,17 @@ def known_model(attributes: Mapping[str, Any]) -> str | None:
 
 
 def made_by() -> dict[str, str]:
-    """Return the version and the commit of wsedtk. They are stored in output files.
+    """Return the version and the commit of wsedtk, which are stored in output files.
 
-    The fingerprint of an output file does not depend on them.
+    The fingerprints of models, features and scores do not depend on the version or the commit.
     """
     return {"wsedtk": __version__, "commit": commit()}
 
 
 def fingerprint_file(path: Path) -> str:
-    """Return 16 hexadecimal digits that identify the content of a file (see `_LARGE`).
+    """Return 16 hexadecimal digits that identify the content of a file.
+
+    For a file of more than 64 MiB, only the size, the first 32 MiB and the last 32 MiB are hashed.
 
     Raises
     ------
@@ -129,7 +134,7 @@ def fingerprint_model_directory(folder: Path) -> str | None:
 
 
 def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.bytes_]) -> str:
-    """Return a text that identifies the audio of clips. It is stored in the info.yaml of the set.
+    """Return a text that identifies the names and the audio of clips, for info.yaml.
 
     Parameters
     ----------
@@ -141,7 +146,8 @@ def fingerprint_audio(filenames: npt.NDArray[Any], contents: npt.NDArray[np.byte
     Returns
     -------
     str
-        16 hexadecimal digits that identify the names, a dash, and 16 digits for the samples.
+        16 hexadecimal digits that identify the names, a hyphen, and 16 hexadecimal digits that
+        identify the samples.
     """
     order = np.argsort(filenames)
     return "-".join(
@@ -166,7 +172,7 @@ def check_audio(
     audio, other_audio : str or None
         The `fingerprint_audio` of each file. If one of them is None or empty, nothing is checked.
     warn : callable
-        A function that takes a message. It is called if the lists of clips of the files differ.
+        A function that takes a message. It is called if the two files have different clips.
 
     Raises
     ------
@@ -177,8 +183,8 @@ def check_audio(
         return
     if str(audio).split("-")[0] == str(other_audio).split("-")[0]:
         raise InputError(
-            f"{path}: comes from other audio ({audio}) than {other} ({other_audio}), although the "
-            "clips have the same names; run extract and all later stages again"
+            f"{path}: was made from other audio ({audio}) than {other} ({other_audio}), although "
+            "the clips have the same names; run extract and all later stages again"
         )
     warn(
         f"{path} ({audio}) and {other} ({other_audio}) come from different versions of a set, "
@@ -187,9 +193,9 @@ def check_audio(
 
 
 def fingerprints(path: Path) -> dict[str, str]:
-    """Return the fingerprint of a file, or the fingerprints of the tables in a folder, by path.
+    """Return {path: fingerprint} for a file, or for the files in a folder.
 
-    Tables are files whose suffix is in `_TABLES`.
+    In a folder, only files whose suffix is in `_TABLES` are read. Subfolders are ignored.
     """
     files = [path]
     if not path.is_file():
@@ -198,7 +204,7 @@ def fingerprints(path: Path) -> dict[str, str]:
 
 
 def _input_files(path: Path) -> list[Path]:
-    """Return the files of an input. It may also be the name of an installed configuration."""
+    """Return the files of an input. An input is a path or the name of a configuration."""
     files = files_of(path)
     if not files:
         with contextlib.suppress(InputError):
@@ -207,7 +213,7 @@ def _input_files(path: Path) -> list[Path]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the path itself if it exists, or else the paths of its shards."""
+    """Return the path itself if it exists. Otherwise, return the paths of its shards."""
     if path.exists():
         return [path]
     return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{glob.escape(path.suffix)}"))
@@ -223,10 +229,10 @@ def describe(
     command : str
         The command, such as "wsedtk extract".
     options : mapping of str to object
-        The options of the command. Options that are paths count as inputs, and the fingerprints of
-        inputs are recorded.
+        The options of the command. Paths are inputs unless `outputs` names their option. The
+        fingerprints of inputs are recorded.
     outputs : collection of str
-        The names of options that are outputs, not inputs.
+        The names of the options whose paths are outputs.
 
     Raises
     ------
@@ -258,5 +264,5 @@ def describe(
 def write(
     path: PathLike, command: str, options: Mapping[str, object], outputs: Collection[str] = ()
 ) -> None:
-    """Write the record of a command to a YAML file. `describe` documents the other parameters."""
+    """Write the record of a command to a YAML file. See `describe` for the other parameters."""
     write_text(path, config.to_yaml(describe(command, options, outputs)))

@@ -1,4 +1,4 @@
-"""Registries of objects, which are found by name or as `package.module:Object`."""
+"""Find objects, such as networks, by their registered name or as `package.module:Object`."""
 
 import importlib
 import pkgutil
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A registry of objects of one kind, such as networks or poolings. Users can add objects.
+    """A registry of objects of one kind, such as networks or poolings.
 
     A built-in object is registered under a name in the module that defines it. A user-defined
     object needs no registration. It is found as `package.module:Object`.
@@ -22,8 +22,8 @@ class Registry(Generic[T]):
     kind : str
         The word for one object in messages, such as "pooling".
     modules : str
-        The module that defines the built-in objects, or a package whose modules define them. It is
-        imported when a built-in object is first looked up.
+        The module that defines the built-in objects, or a package whose modules define them. The
+        module or package is imported when a built-in object is first looked up.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class Registry(Generic[T]):
         Raises
         ------
         ValueError
-            If another object is registered under this name.
+            If another object is registered under this name. The decorator raises this error.
         """
 
         def add(item: T) -> T:
@@ -62,14 +62,15 @@ class Registry(Generic[T]):
         return tuple(self._objects)
 
     def get(self, name: str) -> T:
-        """Return the object with a name, or the object at `package.module:Object`.
+        """Return the built-in object with a name, or the object `package.module:Object`.
 
         This method does not check the kind of a user-defined object.
 
         Raises
         ------
         InputError
-            If the name is unknown, if the module can't be imported, or if it lacks the object.
+            If the name is unknown, if the module can't be imported, or if the module does not
+            contain the object.
         """
         if ":" in name:
             return self._own(name)
@@ -77,7 +78,7 @@ class Registry(Generic[T]):
         if name not in self._objects:
             raise InputError(
                 f"unknown {self.kind} {name!r}; {suggest(name, self._objects)} "
-                "(or package.module:Object of your own)"
+                "(or give package.module:Object for a user-defined object)"
             )
         return self._objects[name]
 
@@ -85,7 +86,7 @@ class Registry(Generic[T]):
         module_name, _, attribute = name.partition(":")
         try:
             found: T = getattr(importlib.import_module(module_name), attribute)
-        except (Exception, SystemExit) as error:  # a user's module may raise anything
+        except (Exception, SystemExit) as error:  # a user's module may raise any exception
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"{self.kind} {name!r}: {reason}") from error
         return found

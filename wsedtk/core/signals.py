@@ -16,11 +16,18 @@ StopSignals = Callable[[], contextlib.AbstractContextManager[Sequence[str]]]
 def handled(
     handler: Callable[[int, FrameType | None], object] | signal.Handlers,
 ) -> Iterator[None]:
-    """Call `handler(number, frame)` for the signals of `STOPPING` within the block.
+    """Handle the signals of `STOPPING` within the block.
 
-    Signals that are already ignored stay ignored. For example, a shell ignores SIGINT in background
-    jobs, and nohup ignores SIGHUP. In a thread other than the main thread, the handlers are not
-    changed, because Python handles signals only in the main thread.
+    Signals that are already ignored stay ignored. For example, a shell can start background jobs
+    with SIGINT ignored, and nohup starts programs with SIGHUP ignored. In a thread other than the
+    main thread, the handlers are not changed, because Python handles signals only in the main
+    thread.
+
+    Parameters
+    ----------
+    handler : callable or signal.Handlers
+        A function that is called as `handler(number, frame)` when a signal arrives, or
+        `signal.SIG_DFL`, the default action of the system.
     """
     before = {number: signal.getsignal(number) for number in STOPPING}
     is_main = threading.current_thread() is threading.main_thread()
@@ -36,9 +43,10 @@ def handled(
 
 @contextlib.contextmanager
 def noted() -> Iterator[list[str]]:
-    """Yield a list. The name of each signal that arrives is appended to it.
+    """Yield a list to which the names of arriving signals are appended within the block.
 
-    Signals do not interrupt the block. The block can stop at a point from which it can be resumed.
+    Only the signals of `STOPPING` are appended. They do not interrupt the block. If the list is not
+    empty, the block should stop at the next point from which its work can be resumed.
     """
     names: list[str] = []
     with handled(lambda number, frame: names.append(signal.Signals(number).name)):

@@ -1,4 +1,4 @@
-"""Types that many modules use in their signatures."""
+"""Define types that many modules use in their signatures."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Prepare corpora and sound banks as data directories.
+"""Convert corpora and sound banks to data directories.
 
-It may import `evaluation`, `inference` and the folders below them.
+This folder may import `evaluation`, `inference` and the folders below them.
 """

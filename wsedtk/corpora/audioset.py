@@ -1,6 +1,6 @@
-"""Prepare AudioSet: published lists of segments and a folder of audio -> data/{train,eval}.
+"""Prepare AudioSet: write data/{train,eval} from the published lists of segments and audio.
 
-K classes. See `wsedtk.corpora.audioset_metadata` for the files that are read.
+See `wsedtk.corpora.audioset_metadata` for the files that are read. Shapes: K classes.
 """
 
 import dataclasses
@@ -42,16 +42,16 @@ class AudioSetOptions(OfficialSetsOptions):
     Parameters
     ----------
     subset : {"balanced", "unbalanced", "all"}
-        The list of training segments: one of the two, or both.
+        The list of training segments that is used. With "all", both lists are used.
     excluded : path-like, or sequence of path-like
         Exclude training clips whose source video also occurs in this set. Repeatable.
     with_ancestors : bool
-        Tag clips also with the classes above their own in the ontology.
+        Also tag each clip with the ancestors of its classes in the ontology.
 
     Raises
     ------
     InputError
-        If the subset is unknown, or options of all corpora are wrong.
+        If the subset is unknown, or if `OfficialSetsOptions` rejects an option.
     """
 
     _: dataclasses.KW_ONLY
@@ -68,7 +68,7 @@ class AudioSetOptions(OfficialSetsOptions):
 
 
 def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Booleans:
-    """Return the classes above each class in the ontology.
+    """Return the ancestors of each class in the ontology.
 
     Parameters
     ----------
@@ -80,7 +80,8 @@ def ancestors(ontology: Mapping[str, OntologyClass], mids: Sequence[str]) -> Boo
     Returns
     -------
     (K, K) bool
-        Element [k, j] is true if class j is above class k, directly or through other classes.
+        Element [k, j] is true if class j is an ancestor of class k: a parent of class k, or an
+        ancestor of a parent.
     """
     index = {mid: k for k, mid in enumerate(mids)}
     above = np.zeros((len(mids), len(mids)), bool)
@@ -110,7 +111,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
     if len(repeated):
         raise InputError(
             f"the lists share {len(repeated)} segments: "
-            f"{first(filenames[order][repeated].tolist())}; each may be in one list only"
+            f"{first(filenames[order][repeated].tolist())}; remove these rows from one of the lists"
         )
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))
@@ -132,7 +133,7 @@ def join(sets: Sequence[DataSet]) -> DataSet:
 
 
 def add_ancestors(dataset: DataSet, above: Booleans) -> DataSet:
-    """Add to each clip the ancestors of its tags in the ontology, as further tags.
+    """Tag each clip also with the ancestors of its classes in the ontology.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
     Returns
     -------
     dataset : DataSet
-        The remaining clips. Its `info` holds the counts.
+        The remaining clips. The `info` of the set contains `counts`.
     counts : dict of Path to int
         For each other set, the number of clips whose video occurs in it.
 
@@ -184,8 +185,8 @@ def exclude(dataset: DataSet, data_sets: Sequence[Path]) -> tuple[DataSet, dict[
         is_excluded |= is_shared
     if is_excluded.all():
         raise InputError(
-            "--exclude: no training clip remains, because the sets to exclude contain all their "
-            "videos"
+            "--exclude: no training clip remains, because the excluded sets contain the source "
+            "videos of all training clips; exclude fewer sets"
         )
     info = {**dataset.info, "excluded": {str(folder): count for folder, count in counts.items()}}
     return dataclasses.replace(dataset.select(~is_excluded), info=info), counts
@@ -201,23 +202,23 @@ def read(
     metadata_dir : path-like
         The folder with the published files.
     subset : {"balanced", "unbalanced", "all"}
-        The list of training segments. "all" reads both lists.
+        The list of training segments that is read. With "all", both lists are read.
     with_ancestors : bool
-        Also tag each clip with the classes above its tags in the ontology.
+        Also tag each clip with the ancestors of its classes in the ontology.
 
     Raises
     ------
     InputError
-        If a file is missing or wrong.
+        If a file is missing or invalid.
     """
     files = youtube.find_metadata(
-        metadata_dir, f"AudioSet's lists, {CLASSES} and {LISTS['eval']} among them"
+        metadata_dir, f"AudioSet's lists, such as {CLASSES} and {LISTS['eval']}"
     )
     lists = [LISTS[name] for name in SUBSETS[subset]]
     for name in (CLASSES, *lists, LISTS["eval"], *([ONTOLOGY] if with_ancestors else [])):
         if name not in files:
             raise InputError(
-                f"{metadata_dir}: {name} is not there; is it the folder of AudioSet's metadata?"
+                f"{metadata_dir}: {name} is missing; name the folder with AudioSet's metadata"
             )
     classes = audioset_metadata.read_classes(files[CLASSES])
     ontology = {}
@@ -245,8 +246,8 @@ def read(
         unknown = [mid for mid in classes.mids if mid not in ontology]
         if unknown:
             raise InputError(
-                f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are not there: "
-                f"{first(unknown)}; --ancestors needs the ontology with the classes of the lists"
+                f"{files[ONTOLOGY]}: {len(unknown)} classes of {files[CLASSES]} are missing: "
+                f"{first(unknown)}; --ancestors needs an ontology that contains all classes"
             )
         above = ancestors(ontology, classes.mids)
         for name, dataset in sets.items():
@@ -257,12 +258,13 @@ def read(
 
 @CORPORA.register("audioset")
 def prepare(options: AudioSetOptions) -> OfficialSetsResult:
-    """Make DATA_DIR/train and DATA_DIR/eval of AudioSet.
+    """Write DATA_DIR/train and DATA_DIR/eval, the sets of AudioSet.
 
-    METADATA_DIR holds the published lists of segments, class_labels_indices.csv and, if you have
-    it, ontology.json. AUDIO_DIR holds files named Y<ID>_<start>_<end>.wav at any depth. The Y may
-    be missing, and .flac, .ogg and .mp3 are read too. Clips whose audio is missing or unusable are
-    counted for each class, and left out.
+    METADATA_DIR contains the published lists of segments, class_labels_indices.csv and, for
+    --ancestors, ontology.json. AUDIO_DIR contains sound files named Y<ID>_<start>_<end>.wav, also
+    in subfolders. The Y may be missing. Files with the extensions .flac, .ogg and .mp3 are read,
+    too. Clips whose audio is missing or unusable are omitted. The info.yaml of each set contains
+    the number of these clips for each class.
 
     Parameters
     ----------
@@ -276,7 +278,7 @@ def prepare(options: AudioSetOptions) -> OfficialSetsResult:
     Raises
     ------
     InputError
-        If the metadata are incomplete or wrong, or no clip has usable audio.
+        If the metadata are incomplete or invalid, or if no clip has usable audio.
 
     Examples
     --------

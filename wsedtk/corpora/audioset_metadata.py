@@ -1,17 +1,17 @@
-"""Read the published metadata of AudioSet: lists of segments, classes and ontology.
+"""Read the published metadata of AudioSet: the lists of segments, the classes and the ontology.
 
-The metadata folder holds the files that Google published, in any subfolder. A spreadsheet or
-another tool may have saved them again:
+The metadata folder contains the files that Google published. Subfolders are searched, too:
 
     balanced_train_segments.csv, unbalanced_train_segments.csv, eval_segments.csv
                                 ID, start, end, "class ID,class ID,..."
     class_labels_indices.csv    index, class ID, name: the classes in order
     ontology.json               optional: the classes directly below each class
 
-Lists may have comment lines, a header, quotes and spaces. Their delimiter is a comma, semicolon or
-tab. A time may be written as `10` instead of `10.000`. All line ends are read.
+Files that a spreadsheet or another program has saved again are accepted, too. The lists of segments
+may contain comment lines, a header, quotes and spaces. The delimiter is a comma, a semicolon or a
+tab. A time may be written as `10` instead of `10.000`. Lines end with LF, CRLF or CR.
 
-B rows of a block, M tags, K classes.
+Shapes: B rows of a block, M tags, K classes.
 """
 
 import csv
@@ -52,10 +52,11 @@ _COLUMNS = (
 _MAX_FAULTS = 100
 _VIDEO = re.compile("[A-Za-z0-9_-]{11}")
 _TIME = re.compile(r"[0-9]+(\.[0-9]+)?")
-# A comment begins with #. A row whose ID a spreadsheet has replaced by #NAME? is not a comment.
+# A comment line begins with #. If a spreadsheet has replaced the ID of a row by #NAME?, the row is
+# not a comment.
 _COMMENT = re.compile(r'["\s]*#(?![^\s,;"]+[?!])')
 _NUM_SEGMENTS = re.compile("num_segs=([0-9]{1,9})")
-# A row in the published form. The expression is four times as fast as the csv module.
+# A row in the published form. Matching this expression is four times as fast as the csv module.
 _PUBLISHED = re.compile(r'([A-Za-z0-9_-]{11}), *([0-9.]+), *([0-9.]+), *"([^"]*)"')
 
 
@@ -74,7 +75,7 @@ class OntologyClass(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """The cells of a row of a list. `mids` holds the class IDs, with commas between them."""
+    """The cells of a row of a list. `mids` contains the class IDs, separated by commas."""
 
     video: str
     start: str
@@ -83,7 +84,7 @@ class _Cells(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """The name, the duration in seconds and the classes (as indices) of a row of a list."""
+    """A row of a list: the clip name, the duration in seconds, and the indices of the classes."""
 
     name: str
     seconds: float
@@ -91,7 +92,7 @@ class _Segment(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """B rows of a list: names (B,), durations (B,), and the row and the class of each tag (M,)."""
+    """B rows of a list: clip names (B,), durations (B,), and row and class of each tag (M,)."""
 
     names: npt.NDArray[np.str_]
     seconds: npt.NDArray[np.float64]
@@ -114,7 +115,7 @@ def read_classes(path: PathLike) -> Classes:
     Raises
     ------
     InputError
-        If the file cannot be read, a row is wrong, or a class is repeated.
+        If the file cannot be read, a row is invalid, or a class is repeated.
     """
     table = TableFile(path)
     lines = [(number, line.strip()) for number, line in table.numbered_lines()]
@@ -136,18 +137,18 @@ def read_classes(path: PathLike) -> Classes:
             or not row[2]
         ):
             raise InputError(
-                f"{path}:{number}: expected {len(rows)}, class ID and name of a class, "
+                f"{path}:{number}: expected the index {len(rows)}, a class ID and a class name, "
                 f"found {','.join(row)[:200]!r}"
             )
         rows.append(row)
     if not rows:
-        raise InputError(f"{path}: no classes there; expected rows of index, class ID, name")
+        raise InputError(f"{path}: found no classes; expected rows of index, class ID, name")
     classes = Classes([row[2] for row in rows], [row[1] for row in rows])
     for what, values in (("names", classes.names), ("IDs", classes.mids)):
         if len(set(values)) < len(values):
             raise InputError(
-                f"{path}: expected classes, each once; their {what} are not different from each "
-                "other"
+                f"{path}: expected each class once, found classes with equal {what}; download the "
+                "file again"
             )
     return classes
 
@@ -158,7 +159,7 @@ def read_ontology(path: PathLike) -> dict[str, OntologyClass]:
     Raises
     ------
     InputError
-        If the file cannot be read or does not hold AudioSet's ontology.
+        If the file cannot be read, or does not contain the ontology of AudioSet.
     """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8-sig")) or [None]
@@ -168,13 +169,13 @@ def read_ontology(path: PathLike) -> dict[str, OntologyClass]:
         }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: not AudioSet's ontology, a list of classes with id, name and child_ids "
+            f"{path}: expected AudioSet's ontology, a list of classes with id, name and child_ids "
             f"({repr(error)[-300:]})"
         ) from None
 
 
 class _Form:
-    """The delimiter of a list, and its columns of ID, start, end and class IDs."""
+    """The form of a list: its delimiter, and the columns of the ID, start, end and class IDs."""
 
     def __init__(self, path: Path, number: int, line: str) -> None:
         for self.delimiter in "\t;,":
@@ -205,38 +206,38 @@ class _Form:
         return [field.strip(" '\"") for field in row]
 
     def cells(self, fields: list[str]) -> _Cells | None:
-        """Return the cells of a row; None if fields are missing or there are too many."""
+        """Return the cells of a row, or None if the row has too few or too many fields."""
         has_more = not self.labels_are_last and any(fields[self.num_fields :])
         if len(fields) <= max(self.columns) or has_more:
             return None
         video, start, end, mids = (fields[column] for column in self.columns)
-        if self.labels_are_last:  # without quotes, each class ID is a field
+        if self.labels_are_last:  # each class ID is a separate field if the IDs are not quoted
             mids = ",".join(fields[self.columns[3] :])
         return _Cells(video, start, end, mids)
 
 
 def _read_row(form: _Form, line: str, index: Mapping[str, int]) -> _Segment:
-    """Parse a row of a list. Raises ValueError with the reason if the row is wrong."""
+    """Parse a row of a list. Raises ValueError with the reason if the row is invalid."""
     published = None if form.is_header else _PUBLISHED.fullmatch(line)
     if not published and line.count('"') % 2:
-        raise ValueError("a quote is not closed; is the list cut off?")
+        raise ValueError("a quote is not closed; is the list truncated?")
     cells = _Cells(*published.groups()) if published else form.cells(form.fields(line))
     if cells is None:
         raise ValueError("expected ID, start, end and class IDs")
     video, start, end, labels = cells
     if not _VIDEO.fullmatch(video):
         raise ValueError(
-            f"expected a video ID of 11 characters, found {video!r} (spreadsheets take some IDs "
-            "for numbers or formulas; use the list as it was published)"
+            f"expected a video ID of 11 characters, found {video!r} (spreadsheets change some IDs "
+            "to numbers or errors; use the published list)"
         )
     if not (_TIME.fullmatch(start) and _TIME.fullmatch(end) and float(start) < float(end)):
-        raise ValueError(f"expected start and later end in seconds, found {start!r} and {end!r}")
+        raise ValueError(f"expected start < end in seconds, found {start!r} and {end!r}")
     mids = [mid for mid in (mid.strip(" '\"") for mid in labels.split(",")) if mid]
     for mid in mids:
         if mid not in index:
             raise ValueError(f"the class {mid!r} is not in {CLASSES}")
     if not mids:
-        raise ValueError("no class IDs")
+        raise ValueError("expected class IDs, found none")
     onset, offset = float(start), float(end)
     name = f"{video}_{onset:.3f}_{offset:.3f}.wav"
     return _Segment(name, round(offset - onset, 6), [index[mid] for mid in mids])
@@ -253,7 +254,7 @@ def _block(rows: Sequence[_Segment]) -> _Block:
 
 
 def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
-    """Yield the rows of a list in blocks, and add the faults of rows to the table."""
+    """Yield the rows of a list in blocks. Add an error to the table for each invalid row."""
     index = {mid: k for k, mid in enumerate(mids)}
     form: _Form | None = None
     announced: re.Match[str] | None = None
@@ -289,7 +290,7 @@ def _blocks(table: TableFile, mids: Sequence[str]) -> Iterator[_Block]:
 def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     """Read a list of segments as a set without audio.
 
-    If several rows name the same segment, it gets the tags of all these rows.
+    If several rows name the same segment, its clip gets the tags of all these rows.
 
     Parameters
     ----------
@@ -301,7 +302,7 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
     Raises
     ------
     InputError
-        If the list cannot be read or has wrong rows. The message gives the first wrong rows.
+        If the list cannot be read or has invalid rows. The message lists the first invalid rows.
     """
     table, blocks, num_rows = TableFile(path), list[_Block](), 0
     for block in _blocks(table, mids):
@@ -309,9 +310,9 @@ def read_list(path: PathLike, names: list[str], mids: list[str]) -> DataSet:
         num_rows += len(block.names)
     table.raise_errors("correct the list, or download it again")
     if not blocks:
-        raise InputError(f'{path}: no segments there; expected rows of ID, start, end, "class IDs"')
+        raise InputError(f'{path}: found no segments; expected rows of ID, start, end, "class IDs"')
     rows = _Block(*(np.concatenate(column) for column in zip(*blocks)))
-    del blocks  # frees a gigabyte for the unbalanced list
+    del blocks  # frees about 0.3 GB for the unbalanced list, because `rows` is a copy
     filenames, row_of_clip, clip_of_row = np.unique(
         rows.names, return_index=True, return_inverse=True
     )

@@ -3,8 +3,9 @@
     <folder>/<class>/<fold>-<id>-A.flac     as in ESC-10 and ESC-50; each recording has a unique id
 
 The bank has seven event classes and three background classes. One formula generates all recordings
-of a class. Pitch, tempo, timbre, length and room are random for each recording. n samples of a
-recording.
+of a class. Pitch, tempo, timbre, length and reverberation are random for each recording.
+
+Shapes: n samples of a recording.
 """
 
 import os
@@ -24,7 +25,7 @@ from wsedtk.data.folders import look
 
 FADE_SECONDS = 0.01
 BACKGROUNDS_PER_FOLD = 3
-TOP = 0.45  # the highest partial as a fraction of the sample rate, to prevent aliasing
+TOP = 0.45  # maximum frequency as a fraction of the sample rate, to prevent aliasing
 
 Samples = npt.NDArray[np.float64]
 Formula = Callable[[np.random.Generator, int], Samples]
@@ -46,9 +47,10 @@ def _harmonics(
     rng: np.random.Generator,
     sample_rate: int,
 ) -> Samples:
-    """Return the sum (n,) of harmonics. `frequency` is the fundamental (n,) in Hz over time.
+    """Return the sum (n,) of harmonics.
 
-    strengths[k - 1] is the amplitude of the k-th harmonic.
+    `frequency` is the fundamental frequency in Hz at each sample (n,). strengths[k - 1] is the
+    amplitude of the k-th harmonic. Harmonics that exceed the maximum frequency TOP are omitted.
     """
     phase = 2 * np.pi * np.cumsum(frequency) / sample_rate
     out, highest = np.zeros(len(frequency)), TOP * sample_rate / frequency.max()
@@ -65,7 +67,10 @@ def _falling(count: int, slope: float) -> Samples:
 
 
 def _noise(rng: np.random.Generator, n: int, low: float, high: float, sample_rate: int) -> Samples:
-    """Return band-pass noise (n,) with RMS 1, between two frequencies in Hz (12 dB per octave)."""
+    """Return noise (n,) with RMS 1, band-pass filtered between two frequencies in Hz.
+
+    The slopes of the filter are 12 dB per octave.
+    """
     band = [low, min(high, TOP * sample_rate)]
     out: Samples = scipy.signal.sosfilt(
         scipy.signal.butter(2, band, "bandpass", fs=sample_rate, output="sos"),
@@ -76,7 +81,10 @@ def _noise(rng: np.random.Generator, n: int, low: float, high: float, sample_rat
 
 
 def _wander(rng: np.random.Generator, n: int, rate: float, sample_rate: int) -> Samples:
-    """Return a smooth random curve (n,) from 0 to 1 through `rate` random points per second."""
+    """Return a smooth random curve (n,) with values from 0 to 1.
+
+    The curve goes through `rate` random values per second. It is clipped to the range from 0 to 1.
+    """
     points = rng.random(int(n / sample_rate * rate) + 5)
     where = np.arange(n) / sample_rate * rate + 1
     curve = scipy.interpolate.CubicSpline(np.arange(len(points)), points)(where)
@@ -107,7 +115,7 @@ def _siren(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _reversing_beeps(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return two to five equal beeps, with pauses of about the same length."""
+    """Return two to five equal beeps. The pauses are about as long as the beeps."""
     beep = _length(rng, 0.25, 0.5, sample_rate)
     pause, count = int(beep * rng.uniform(0.8, 1.2)), int(rng.integers(2, 6))
     tone = _harmonics(
@@ -126,7 +134,7 @@ def _air_horn(rng: np.random.Generator, sample_rate: int) -> Samples:
     )
     bend = 1 - 0.04 * np.exp(
         -_seconds(n, sample_rate) / 0.06
-    )  # the pitch rises with the air pressure
+    )  # the pitch rises at the onset, as the air pressure rises
     slope = rng.uniform(0.4, 0.9)
     notes = sum(
         _harmonics(fundamental * ratio * bend, _falling(24, slope), rng, sample_rate)
@@ -161,13 +169,13 @@ def _bell(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _engine(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return harmonics of a low firing rate that changes, and noise that pulses with the engine."""
+    """Return harmonics of a low, changing firing rate, and noise that pulses at half this rate."""
     n = _length(rng, 1.5, 4, sample_rate)
     firing = rng.uniform(28, 70) * (
         1 + rng.uniform(0.1, 0.8) * _wander(rng, n, rng.uniform(0.5, 1.5), sample_rate)
     )
     strengths = _falling(30, rng.uniform(0.5, 1)) * rng.uniform(0.3, 1, 30)
-    # The pulses have half the firing rate, because the engine fires twice per turn.
+    # There is one pulse per revolution, and the engine fires twice per revolution.
     pulses = 0.5 + 0.5 * np.sin(np.pi * np.cumsum(firing) / sample_rate)
     noise = _noise(rng, n, 80, rng.uniform(500, 1500), sample_rate)
     return (
@@ -177,9 +185,9 @@ def _engine(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _scream(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a high voice with vibrato, three formants and breath, that rises and then falls."""
+    """Return a high voice with vibrato, three formants and breath. Its pitch rises, then falls."""
     n = _length(rng, 0.6, 2, sample_rate)
-    time = _seconds(n, sample_rate) / (n / sample_rate)  # 0 to 1
+    time = _seconds(n, sample_rate) / (n / sample_rate)  # from 0 to 1
     knots = [0, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.9), 1]
     shape = np.interp(time, knots, [0, 1, rng.uniform(0.8, 1), rng.uniform(0, 0.6)])
     vibrato = rng.uniform(0.01, 0.05) * np.sin(
@@ -201,7 +209,7 @@ def _scream(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _car_alarm(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return two tones in fast alternation, or upward chirps, with the timbre of square waves."""
+    """Return two tones in fast alternation, or upward chirps, with the timbre of a square wave."""
     n = _length(rng, 1.5, 4, sample_rate)
     cycle = (_seconds(n, sample_rate) * rng.uniform(3, 7)) % 1
     low = rng.uniform(900, 1300)
@@ -214,7 +222,7 @@ def _car_alarm(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def _rain(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a high hiss that changes slowly, and short clicks of random strength (drops)."""
+    """Return a high hiss with a slowly changing level, and short clicks of random level (drops)."""
     n = _length(rng, 6, 9, sample_rate)
     hiss = _noise(rng, n, rng.uniform(600, 1500), 7500, sample_rate) * (
         0.8 + 0.4 * _wander(rng, n, 0.7, sample_rate)
@@ -282,14 +290,14 @@ def synthesise(
     folds: int = 4,
     sample_rate: int = 16000,
 ) -> None:
-    """Write the bank. Replaces the output of an earlier call.
+    """Write the bank, and replace the output of an earlier call.
 
     Parameters
     ----------
     folder : path-like
         The folder to write.
     seed : int
-        The same seed gives the same bytes.
+        Seed of all random choices. The same seed gives identical files.
     recordings_per_fold : int
         Number of recordings of each event class in a fold. For each background class, this number
         is BACKGROUNDS_PER_FOLD.
@@ -301,7 +309,7 @@ def synthesise(
     Raises
     ------
     InputError
-        If the folder holds folders that are not classes of the bank.
+        If the folder contains folders that are not classes of the bank.
     """
     folder, written = Path(folder), set()
     formulas = _EVENT_CLASSES | _BACKGROUND_CLASSES
@@ -309,8 +317,8 @@ def synthesise(
     strangers = sorted(set(folders) - set(formulas))
     if strangers:
         raise InputError(
-            f"{folder}: holds {strangers[0]!r}, which is not a class of the built-in bank; "
-            "give another folder, or name this one as the bank"
+            f"{folder}: contains {strangers[0]!r}, which is not a class of the built-in bank; "
+            f"name another DATA_DIR, or use {folder} instead of builtin"
         )
     items = [
         (c, name, fold, k)

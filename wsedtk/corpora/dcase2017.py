@@ -1,18 +1,19 @@
-"""Prepare DCASE 2017 task 4: published metadata and a folder of audio -> data/{train,test,eval}.
+"""Prepare DCASE 2017 task 4: write data/{train,test,eval} from the published metadata and audio.
 
-The metadata folder holds the files that the organisers published, in any subfolder:
+The metadata folder contains the files that the organisers published. Subfolders are searched, too:
 
     sound_event_list_17_classes.txt           ID, confidence and name of each class, with tabs or
                                               spaces between them
     groundtruth_weak_label_<set>_set.csv      file, start, end, label; tab-separated, one label in
                                               each row
-    <set>_set.csv                             ID,start,end,"labels","IDs"; used if the file above is
-                                              missing
-    groundtruth_strong_label_<set>_set.csv    file, onset, offset, label; for testing and evaluation
+    <set>_set.csv                             ID,start,end,"labels","IDs"; replaces the file above
+                                              if that file is missing
+    groundtruth_strong_label_<set>_set.csv    file, onset, offset, label; tab-separated; required
+                                              for testing and evaluation
 
-The groundtruth_* files are called truth files here. If all columns after the file name are empty or
-nan, the row is a clip without events. Lines end with LF or CRLF. Within a label, a comma is
-followed by a space. A list of labels is split at the other commas.
+The groundtruth_* files are called groundtruth files here. If all columns after the file name are
+empty or nan, the row is a clip without events. Lines end with LF, CRLF or CR. If a label contains a
+comma, a space follows the comma. Lists of labels are split only at commas without a space.
 """
 
 import collections
@@ -50,14 +51,14 @@ class Dcase2017Options(OfficialSetsOptions):
 
 
 class Classes(NamedTuple):
-    """The names of the classes and their AudioSet IDs, in order."""
+    """The names of the classes and their AudioSet IDs, in the order of the list of classes."""
 
     names: list[str]
     mids: list[str]
 
 
 class Row(NamedTuple):
-    """One row of a truth file. Times are in seconds. A clip without events has the label None."""
+    """One row of a groundtruth file. Times are in seconds. `label` is None if there is no event."""
 
     clip: str
     onset: float
@@ -66,19 +67,22 @@ class Row(NamedTuple):
 
 
 class _Tags(NamedTuple):
-    """The tags of each clip of a set, and the file that they were read from."""
+    """The tags of each clip of a set, and the file from which the tags were read."""
 
     of_clips: Mapping[str, set[str]]
     path: Path
 
 
 def _lines(path: PathLike) -> list[tuple[int, str]]:
-    """Return (line number, text) of each line that is not blank, without tabs at the end."""
+    """Return (line number, text) of each line that is not blank, without tabs at its end.
+
+    Raises InputError if the file can't be read or contains no such line.
+    """
     table = TableFile(path)
     lines = [(number, line.rstrip("\t")) for number, line in table.numbered_lines()]
     table.raise_errors("download the list again")
     if not lines:
-        raise InputError(f"{path}: is empty")
+        raise InputError(f"{path}: the file is empty; download it again")
     return lines
 
 
@@ -101,12 +105,15 @@ def read_classes(path: PathLike) -> Classes:
                 f"{path}:{number}: expected ID, confidence and name of a class, found {line!r}"
             )
     if not names or len(set(names)) < len(names):
-        raise InputError(f"{path}: expected the challenge's classes, each once, found {names}")
+        raise InputError(f"{path}: expected each class of the challenge once, found {names}")
     return Classes(names, mids)
 
 
 def _clip_name(place: str, video: str, start: str, end: str) -> str:
-    """Return the name of a clip. Raises InputError, with `place`, if a value is invalid."""
+    """Return the name of a clip. Raises InputError if a value is invalid.
+
+    `place` is the file and the line, for the message.
+    """
     name = youtube.normal_name(f"{video}_{start}_{end}")
     if name is None or youtube.seconds_of(name) <= 0:
         raise InputError(
@@ -117,7 +124,7 @@ def _clip_name(place: str, video: str, start: str, end: str) -> str:
 
 
 def read_list(path: PathLike) -> dict[str, list[str]]:
-    """Read the tags of a file `<set>_set.csv`, as {clip: labels}.
+    """Read a file `<set>_set.csv`. Return the tags of each clip, as {clip: labels}.
 
     Raises
     ------
@@ -139,14 +146,14 @@ def read_list(path: PathLike) -> dict[str, list[str]]:
 
 
 def _rows(path: PathLike) -> Iterator[Row]:
-    """Yield the rows of a tab-separated truth file."""
+    """Yield the rows of a groundtruth file. Raises InputError if a row is invalid."""
     for number, line in _lines(path):
         fields = [field.strip() for field in line.split("\t")]
         is_bare = all(map(tables.is_nothing, fields[1:]))
         if len(fields) != 4 and not is_bare:
             raise InputError(
-                f"{path}:{number}: expected file, onset, offset and label with tabs "
-                f"between them, found {line!r}"
+                f"{path}:{number}: expected file, onset, offset and label, separated by tabs, "
+                f"found {line!r}"
             )
         if is_bare:
             yield _row(path, number, line, Row(fields[0], 0.0, 0.0, None))
@@ -156,36 +163,39 @@ def _rows(path: PathLike) -> Iterator[Row]:
         start = table.seconds(number, "onset", onset)
         end = table.seconds(number, "offset", offset)
         table.raise_errors("download the list again")
-        assert start is not None and end is not None  # otherwise raise_errors has raised
+        assert start is not None and end is not None  # raise_errors has checked both times
         yield _row(path, number, line, Row(file, start, end, label))
 
 
 def _row(path: PathLike, number: int, line: str, row: Row) -> Row:
-    """Replace the file name in a row by the name of the clip. Raises InputError."""
+    """Replace the file name in a row by the name of the clip.
+
+    Raises InputError if the file name or the times are invalid.
+    """
     name = youtube.normal_name(row.clip)
     if name is None or youtube.seconds_of(name) <= 0 or row.onset > row.offset:
         raise InputError(
-            f"{path}:{number}: expected <video>_<start>_<later end>.wav and "
+            f"{path}:{number}: expected <video>_<start>_<end>.wav with start < end, and "
             f"onset <= offset, found {line!r}"
         )
     return row._replace(clip=name)
 
 
 def read_truth(path: PathLike) -> list[Row]:
-    """Read the events of a truth file, in the order of the file. Repeated rows are ignored.
+    """Read the events of a groundtruth file, in the order of the file. Repeated rows are ignored.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or a row is wrong.
+        If the file cannot be read, or a row is invalid.
     """
     return list(dict.fromkeys(row for row in _rows(path) if row.label is not None))
 
 
 def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
-    """Read the tags of a set from its truth file or from its list.
+    """Read the tags of a set from its weak groundtruth file or from its file `<set>_set.csv`.
 
-    Returns None if both are missing. Raises InputError if both exist and differ.
+    Returns None if both files are missing. Raises InputError if both exist and their tags differ.
     """
     weak, listed = f"groundtruth_weak_label_{part}_set.csv", f"{part}_set.csv"
     found = []
@@ -202,7 +212,7 @@ def _read_tags(files: Mapping[str, Path], part: str) -> _Tags | None:
         odd = sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
         raise InputError(
             f"{path} and {other} disagree on {len(odd)} clips, the first {odd[0]!r}: "
-            f"{sorted(a.get(odd[0], []))} and {sorted(b.get(odd[0], []))}"
+            f"{sorted(a.get(odd[0], []))} and {sorted(b.get(odd[0], []))}; download both again"
         )
     return found[0] if found else None
 
@@ -213,21 +223,21 @@ def read_set(files: Mapping[str, Path], part: str, classes: Classes) -> DataSet 
     Parameters
     ----------
     files : mapping of str to Path
-        The metadata, by file name.
+        The paths of the metadata files, by file name.
     part : {"training", "testing", "evaluation"}
-        The challenge's name for the set.
+        The name of the set in the challenge.
     classes : Classes
         The classes of the challenge.
 
     Returns
     -------
     DataSet or None
-        None if the lists of the set are missing.
+        The set. None if both files with the tags of the set are missing.
 
     Raises
     ------
     InputError
-        If a list is wrong, or if lists contradict each other.
+        If a file is invalid, or if two files contradict each other.
     """
     found = _read_tags(files, part)
     if found is None:
@@ -279,24 +289,24 @@ def read(metadata_dir: PathLike) -> dict[str, DataSet]:
     Raises
     ------
     InputError
-        If a list is missing or wrong.
+        If a file is missing or invalid.
     """
-    files = youtube.find_metadata(
-        metadata_dir, f"the challenge's metadata, {CLASSES} and the other lists"
-    )
+    files = youtube.find_metadata(metadata_dir, f"the challenge's metadata, such as {CLASSES}")
     if CLASSES not in files:
         raise InputError(
-            f"{metadata_dir}: {CLASSES} is not there; is it the folder of the challenge's metadata?"
+            f"{metadata_dir}: {CLASSES} is missing; name the folder with the challenge's metadata"
         )
     classes = read_classes(files[CLASSES])
     sets = {}
     for name, part in SETS.items():
         dataset = read_set(files, part, classes)
         if dataset is None:
-            raise InputError(f"{metadata_dir}: groundtruth_weak_label_{part}_set.csv is not there")
+            raise InputError(
+                f"{metadata_dir}: groundtruth_weak_label_{part}_set.csv is missing; download it"
+            )
         if name != "train" and dataset.events is None:
             raise InputError(
-                f"{metadata_dir}: groundtruth_strong_label_{part}_set.csv is not there"
+                f"{metadata_dir}: groundtruth_strong_label_{part}_set.csv is missing; download it"
             )
         sets[name] = dataset
     return sets
@@ -308,18 +318,19 @@ def _warn_of_tags_without_events(name: str, dataset: DataSet) -> None:
     without = [dataset.filenames[clip] for clip, _ in pairs]
     if without:
         _LOG.warning(
-            f"{name}: {len(without)} tags have no row in the strong truth, which officially has "
-            f"one for each; is the file complete? {tables.first(without)}"
+            f"{name}: {len(without)} tags have no event in groundtruth_strong_label_{SETS[name]}"
+            f"_set.csv: {tables.first(without)}; if the file is incomplete, download it again"
         )
 
 
 @CORPORA.register("dcase2017")
 def prepare(options: Dcase2017Options) -> OfficialSetsResult:
-    """Make DATA_DIR/train, DATA_DIR/test and DATA_DIR/eval of DCASE 2017 task 4.
+    """Write DATA_DIR/train, DATA_DIR/test and DATA_DIR/eval, the sets of DCASE 2017 task 4.
 
-    METADATA_DIR holds the lists that the challenge published. AUDIO_DIR holds files named
-    Y<ID>_<start>_<end>.wav at any depth. The Y may be missing, and .flac, .ogg and .mp3 are read
-    too. Clips whose audio is missing or unusable are counted for each class, and left out.
+    METADATA_DIR contains the lists that the challenge published. AUDIO_DIR contains sound files
+    named Y<ID>_<start>_<end>.wav, also in subfolders. The Y may be missing. Files with the
+    extensions .flac, .ogg and .mp3 are read, too. Clips whose audio is missing or unusable are
+    omitted. The info.yaml of each set contains the number of these clips for each class.
 
     Parameters
     ----------
@@ -333,7 +344,7 @@ def prepare(options: Dcase2017Options) -> OfficialSetsResult:
     Raises
     ------
     InputError
-        If the metadata are incomplete or wrong, or no clip has usable audio.
+        If the metadata are incomplete or invalid, or if no clip has usable audio.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Mix recordings of a bank into soundscapes."""
+"""Mix recordings of a sound bank into soundscapes."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -18,26 +18,29 @@ _LOG = logging.getLogger(__name__)
 
 
 CLIP_SECONDS = 10
-RATIO_DB = (0.0, 20.0)  # range of the RMS of an event, relative to the RMS of its background
-BACKGROUND_DB = (-38.0, -28.0)  # range of the RMS of a background, relative to full scale
+RATIO_DB = (0.0, 20.0)  # range of the level (RMS) of an event, relative to its background
+BACKGROUND_DB = (-38.0, -28.0)  # range of the level (RMS) of a background, relative to full scale
 MAX_PEAK = 0.95
-# The maximum duration of each event is random in this range, and longer events are cut. Otherwise
-# all continuous sounds, such as engines, would last as long as their recordings.
+# The maximum duration of an event is drawn from this range, and longer events are cut. Without a
+# maximum, a continuous sound, such as an engine, would last as long as its recording.
 EVENT_SECONDS = (2.0, 6.0)
-# The shortest gap between two events of a class. Listeners hear closer events as one event.
+# The minimum gap between two events of a class. Listeners hear two events with a shorter gap as one
+# event.
 SAME_CLASS_GAP_SECONDS = 0.25
 MAX_TRIES = 100  # maximum number of random positions that are tried for an event
+# A frame is audible if its level (RMS) is above FLOOR_DB, relative to full scale, and less than
+# AUDIBLE_DB below the level of the loudest frame of the recording.
 FRAME_SECONDS = 0.02
-AUDIBLE_DB = 30.0  # audible frames are less than this far below the recording's loudest frame
-FLOOR_DB = -60.0  # audible frames have an RMS above this, relative to full scale
-PAUSE_SECONDS = 1.0  # a longer silence separates two stretches of sound
-SHORTEST_SECONDS = 0.1  # shorter stretches are dropped as clicks; one stretch always remains
+AUDIBLE_DB = 30.0
+FLOOR_DB = -60.0
+PAUSE_SECONDS = 1.0  # a silence of this duration or more separates two stretches of sound
+SHORTEST_SECONDS = 0.1  # shorter stretches are dropped as clicks, unless all stretches are shorter
 EVENT_FADE_SECONDS = 0.005
 LOOP_FADE_SECONDS = 0.5
 
 Samples = npt.NDArray[np.float64]
 Sounds = dict[Path, list[Samples]]
-"""The audible stretches of each recording."""
+"""The audible stretches of each recording, by the path of the recording."""
 
 
 class Stretch(NamedTuple):
@@ -48,7 +51,7 @@ class Stretch(NamedTuple):
 
 
 class MixedEvent(NamedTuple):
-    """An event of a soundscape: its start and end in samples, and its class as an index."""
+    """An event of a soundscape: its start and end in samples, and the index of its class."""
 
     start: int
     end: int
@@ -65,8 +68,9 @@ class Soundscape(NamedTuple):
 def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
     """Find the stretches of sound in a recording.
 
-    A stretch begins and ends with an audible frame (see AUDIBLE_DB and FLOOR_DB). It does not
-    contain silence that is longer than PAUSE_SECONDS.
+    A stretch begins and ends with an audible frame (see AUDIBLE_DB and FLOOR_DB). A silence of
+    PAUSE_SECONDS or more ends a stretch. Stretches that are shorter than SHORTEST_SECONDS are
+    dropped. If all stretches are shorter, the longest stretch is returned.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
     Returns
     -------
     list of Stretch
-        Empty if the recording is silent.
+        The stretches, in the order of time. The list is empty if no frame is audible.
     """
     frame = round(FRAME_SECONDS * sample_rate)
     frames = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)  # (num_frames, frame)
@@ -96,14 +100,14 @@ def audible(samples: Floats, sample_rate: int) -> list[Stretch]:
 
 
 def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
-    """Read the audible stretches of all recordings in pools.
+    """Read all recordings of pools, and return their audible stretches.
 
     Parameters
     ----------
     pools : iterable of Pool
         The pools of recordings.
     sample_rate : int
-        The sample rate in Hz of the result.
+        The sample rate in Hz to which the recordings are resampled.
 
     Raises
     ------
@@ -122,12 +126,13 @@ def load(pools: Iterable[Pool], sample_rate: int) -> Sounds:
         samples, _ = audio_files.read(path, sample_rate, remarks=remarks)
         for remark in remarks:
             _LOG.warning(f"{path}: {remark}")
-        samples = samples - samples.mean()  # a constant offset is inaudible
+        samples = samples - samples.mean()  # a constant offset is inaudible, but raises the RMS
         stretches = audible(samples, sample_rate)
         if not stretches:
             raise InputError(
-                f"{path}: silent: no {FRAME_SECONDS:g} s of it is louder than {FLOOR_DB:g} dB "
-                "below full scale; replace it or take it out of the bank"
+                f"{path}: silent: found no frame of {FRAME_SECONDS:g} s with an RMS above "
+                f"{FLOOR_DB:g} dB (full scale is 0 dB); replace the recording, or remove it from "
+                "the bank"
             )
         sounds[path] = [samples[start:end] for start, end in stretches]
     return sounds
@@ -140,9 +145,9 @@ def _rms(samples: Floats) -> float:
 def _background(
     samples: Samples, length: int, rng: np.random.Generator, sample_rate: int
 ) -> Samples:
-    """Return `length` samples of a background from a random position.
+    """Return `length` samples of a background, beginning at a random position.
 
-    A shorter background is looped with an equal-power crossfade.
+    If the background has fewer samples, it is looped with an equal-power crossfade.
     """
     if len(samples) < length:
         fade = min(int(LOOP_FADE_SECONDS * sample_rate), len(samples) // 4)
@@ -158,12 +163,15 @@ def _background(
 
 
 def _event(samples: Samples, rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Return a stretch of sound, or a random part of it, with RMS 1 and short fades."""
+    """Return a stretch of sound with RMS 1 and short fades.
+
+    If the stretch is longer than a random duration (see EVENT_SECONDS), return a random part of it.
+    """
     longest = int(rng.uniform(*EVENT_SECONDS) * sample_rate)
     if len(samples) > longest:
         start = rng.integers(len(samples) - longest + 1)
         samples = samples[start : start + longest]
-        ends = audible(samples, sample_rate)  # the cut may begin or end in a pause
+        ends = audible(samples, sample_rate)  # the part may begin or end with silence
         if ends:
             samples = samples[ends[0].start : ends[-1].end]
     fade = min(int(EVENT_FADE_SECONDS * sample_rate), len(samples) // 2)
@@ -182,15 +190,15 @@ def mix(
 ) -> Soundscape:
     """Mix one soundscape.
 
-    An event is omitted if MAX_TRIES random positions are all too close to another event of its
-    class.
+    An event is omitted if each of MAX_TRIES random positions is too close to another event of the
+    same class.
 
     Parameters
     ----------
     pool : Pool
         The recordings to draw from.
     classes : sequence of int
-        The classes of the events, as indices into the pool's sorted classes.
+        The class of each event, as an index into the sorted class names of the pool.
     sounds : dict of Path to list of (S,) float
         The result of `load`.
     rng : Generator

@@ -21,16 +21,16 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class OfficialSetsOptions:
-    """The options that all corpora of excerpts of YouTube videos have.
+    """The options of all corpora whose clips are excerpts of YouTube videos.
 
     Parameters
     ----------
     metadata_dir : path-like
-        The folder with the published metadata, at any depth.
+        The folder with the published metadata. Subfolders are searched, too.
     audio_dirs : path-like, or sequence of path-like
-        The folders with the audio, at any depth.
+        The folders with the audio. Subfolders are searched, too.
     data_dir : path-like
-        The folder to write the data directories to.
+        The folder in which the data directories are written.
     metadata_only : bool
         Write all official clips, without audio.
     strict : bool
@@ -41,7 +41,7 @@ class OfficialSetsOptions:
     Raises
     ------
     InputError
-        If `jobs` is less than 1, or both `strict` and `metadata_only` are set.
+        If `jobs` is less than 1, or if both `strict` and `metadata_only` are set.
     """
 
     metadata_dir: PathLike
@@ -59,8 +59,8 @@ class OfficialSetsOptions:
             raise InputError(f"jobs: found {self.jobs}; expected at least 1")
         if self.strict and self.metadata_only:
             raise InputError(
-                "--strict asks for the audio of every clip, --metadata-only for none; give one "
-                "of them"
+                "--strict requires the audio of every clip, and --metadata-only writes no audio; "
+                "give only one of them"
             )
 
 
@@ -73,14 +73,15 @@ class OfficialSetsResult(PrepareResult):
     sets : tuple of PreparedSet
         The data directories that were written. Sets without usable audio are not written.
     coverage : mapping of Path to Coverage
-        For each data directory, the official clips that have audio. It includes data directories
-        that were not written. It is empty if the sets were written without audio.
+        The official clips of each data directory, and which of them have usable audio. Data
+        directories that were not written are included. The mapping is empty if the sets were
+        written without audio.
     audio_dirs : tuple of Path
         The folders that were searched for audio.
     num_other_files : int
-        Number of files in these folders that do not belong to an official clip.
+        Number of files in `audio_dirs` that do not belong to an official clip.
     excluded : mapping of Path to int
-        For each set whose videos were excluded, the number of excluded clips.
+        For each data directory whose videos were excluded, the number of excluded clips.
     """
 
     coverage: Mapping[Path, Coverage] = dataclasses.field(default_factory=dict)
@@ -89,7 +90,11 @@ class OfficialSetsResult(PrepareResult):
     excluded: Mapping[Path, int] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:
-        """Return the number of clips of each set, and tables of their audio by class."""
+        """Return the text that `wsedtk prepare` prints.
+
+        The text contains a table of the audio of each set. If the sets were written without audio,
+        it contains the number of clips of each set.
+        """
         lines = [
             f"excluded: {count:,} clips whose source video also occurs in {folder}"
             for folder, count in self.excluded.items()
@@ -114,14 +119,14 @@ def _counts(prepared: PreparedSet) -> str:
 
 
 def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
-    """Return the table of a set's audio, and a summary if audio can be used."""
+    """Return a table of the audio of a set, and a summary if a clip can be used."""
     table = coverage.table(str(folder))
     num_used = int(coverage.is_true["used"].sum())
     if not num_used:
         return [table]
     num_official = coverage.dataset.info["official_clips"]
     num_excluded = num_official - len(coverage.dataset)
-    excluded = f", of which {num_excluded:,} were excluded" if num_excluded else ""
+    excluded = f" ({num_excluded:,} official clips were excluded)" if num_excluded else ""
     summary = (
         f"{folder}: {num_used:,} of {num_official:,} official clips{excluded}; "
         f"remarks on clips: {folder / 'coverage.tsv'}"
@@ -130,7 +135,7 @@ def _coverage_lines(folder: Path, coverage: Coverage) -> list[str]:
 
 
 def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: str) -> None:
-    """Check that the sets can be written, because the preparation can take hours.
+    """Check that the sets can be written, before a preparation that can take hours.
 
     Parameters
     ----------
@@ -139,19 +144,22 @@ def check_outputs(options: OfficialSetsOptions, names: Iterable[str], made_by: s
     names : iterable of str
         The names of the sets.
     made_by : str
-        The command whose earlier output is overwritten.
+        The command whose earlier output may be overwritten.
 
     Raises
     ------
     InputError
-        If a folder holds other files, or cannot be written.
+        If a folder contains a data set that another command wrote, or if it cannot be written.
     """
     data_dir = Path(options.data_dir)
     for name in names:
         datadir.check_overwrite(data_dir / name, made_by)
     above = next(p for p in (data_dir, *data_dir.absolute().parents) if p.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise InputError(f"{data_dir}: can't be written: {above} is not a folder, or not writable")
+        raise InputError(
+            f"{data_dir}: can't be written: {above} is not a folder, or is not writable; "
+            "name another folder"
+        )
 
 
 def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> OfficialSetsResult:
@@ -160,9 +168,9 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
     Parameters
     ----------
     sets : mapping of str to DataSet
-        All official clips of each set, by the name of its data directory.
+        All official clips of each set, by the name of the data directory.
     options : OfficialSetsOptions
-        The folders, and whether audio is used.
+        The options of the corpus.
 
     Returns
     -------
@@ -180,7 +188,7 @@ def write(sets: Mapping[str, DataSet], options: OfficialSetsOptions) -> Official
 
 
 def remove(folder: Path) -> None:
-    """Remove the files of a set that an earlier run wrote."""
+    """Remove the files that an earlier run wrote to a data directory."""
     for name in (*datadir.COLUMNS, "labels.txt", "info.yaml", "coverage.tsv"):
         (folder / name).unlink(missing_ok=True)
 
@@ -200,8 +208,8 @@ def _write_with_audio(
     audio_dirs, data_dir = as_paths(options.audio_dirs), Path(options.data_dir)
     if not audio_dirs:
         raise InputError(
-            "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; --metadata-only "
-            "needs no audio"
+            "no AUDIO_DIR given: expected METADATA_DIR AUDIO_DIR... DATA_DIR; to write sets "
+            "without audio, give --metadata-only"
         )
     names, paths, num_others, unfit = find_audio(audio_dirs)
     is_official = np.zeros(len(names), bool)
@@ -212,8 +220,8 @@ def _write_with_audio(
     if not is_official.any():
         raise InputError(
             f"{folders}: no audio of any official clip ({num_others} other files); expected "
-            "Y<ID>_<start>_<end>.wav, with or without the Y, also .flac, .ogg, .mp3. "
-            "--metadata-only needs no audio"
+            "Y<ID>_<start>_<end>.wav, with or without the Y, or .flac, .ogg or .mp3; to write sets "
+            "without audio, give --metadata-only"
         )
     covered = {
         data_dir / name: cover(dataset, names, paths, unfit, options.jobs)
@@ -226,12 +234,12 @@ def _write_with_audio(
             written.append(_write_covered(coverage, folder))
         else:
             remove(folder)
-            _LOG.warning(f"{folder}: no audio of this set that can be used; it is not written")
+            _LOG.warning(f"{folder}: not written, because no clip of this set has usable audio")
     return OfficialSetsResult(tuple(written), covered, audio_dirs, num_others)
 
 
 def _check_used(covered: Sequence[Coverage], folders: str, strict: bool) -> None:
-    """Raise InputError if no clip can be used; with `strict`, if any clip can't be used."""
+    """Raise InputError if no clip can be used, or if `strict` is set and a clip can't be used."""
     unused = [(found, np.flatnonzero(~found.is_true["used"])) for found in covered]
     if strict and any(len(clips) for _, clips in unused):
         found, clips = next(pair for pair in unused if len(pair[1]))
@@ -243,13 +251,13 @@ def _check_used(covered: Sequence[Coverage], folders: str, strict: bool) -> None
         found = next(found for found in covered if found.remarks)
         clip, reason = next(iter(found.remarks.items()))
         raise InputError(
-            f"{folders}: none of the official clips there can be used; "
+            f"{folders}: no official clip in these folders can be used, for example "
             f"{str(found.dataset.filenames[clip])!r}: {reason}"
         )
 
 
 def _write_covered(coverage: Coverage, folder: Path) -> PreparedSet:
-    """Write the clips that can be used, and remarks on clips to coverage.tsv."""
+    """Write a data directory with the clips that can be used. Write coverage.tsv with remarks."""
     has_remark = coverage.is_true["missing"].copy()
     has_remark[list(coverage.remarks)] = True
     names = coverage.dataset.filenames

@@ -1,14 +1,15 @@
-"""The registry of corpora, and the result of a corpus.
+"""Register corpora, and define the result of a corpus.
 
-A corpus is a function that writes data directories. Its parameter holds the options:
+A corpus is a function that writes data directories. The function has one parameter, the options:
 
     @CORPORA.register("name")
     def prepare(options: NameOptions) -> PrepareResult:
 
-`NameOptions` is a frozen dataclass with a NumPy docstring. `wsedtk prepare name` has a parameter
-for each field of this dataclass (see `wsedtk.cli.options`). The docstring of the function is its
-help. The optional field `data_dir` is the folder to which the corpus writes. A user-defined corpus
-need not be registered; its name is `package.module:function`.
+`NameOptions` is a frozen dataclass with a NumPy docstring. The command `wsedtk prepare name` has a
+parameter for each field of this dataclass (see `wsedtk.cli.options`). The docstring of the function
+is the help text of the command. If the dataclass has a field `data_dir`, this field is the folder
+to which the corpus writes. A user-defined corpus need not be registered. Its name is
+`package.module:function`.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ class PreparedSet:
     folder : Path
         The data directory.
     dataset : DataSet
-        Its clips.
+        The clips of the data directory.
     """
 
     folder: Path
@@ -51,7 +52,10 @@ class PrepareResult:
     sets: tuple[PreparedSet, ...]
 
     def to_text(self) -> str:
-        """Return the text that `wsedtk prepare` prints, with line ends. By default it is empty."""
+        """Return the text that `wsedtk prepare` prints. By default, the text is empty.
+
+        Each line of the text ends with a line feed.
+        """
         return ""
 
 
@@ -81,7 +85,7 @@ def options_class(name: str) -> type:
         kind = None
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise InputError(
-            f"corpus {name!r}: expected a function of one parameter that is annotated with the "
-            "dataclass of its options"
+            f"corpus {name!r}: expected a function with one parameter that is annotated with a "
+            "dataclass, the options of the corpus"
         )
     return kind

@@ -1,10 +1,10 @@
-"""Split a bank of recordings into pools that do not share source recordings.
+"""Split a sound bank into pools of recordings, for training and for testing.
 
 A bank is a folder of class folders. Recordings are named `<fold>-<id>-<take>.<ext>`, as in ESC-10
-and ESC-50. All takes of one id come from the same source recording, even if they are in different
-class folders. Some classes are backgrounds, and the other classes are events.
+and ESC-50. All takes with the same id come from the same source recording, even if they are in
+different class folders. Some classes are backgrounds, and the other classes are events.
 
-G groups.
+Shapes: G groups of training recordings.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from wsedtk.data.tables import normal
 BUILTIN = "builtin"
 MAX_GROUPS = 10
 _NAME = re.compile(r"(\d+)-([^-]+)-([^-]+)")
-_GROUPS = 5  # the purpose of the random generator, as part of its seed
+_GROUPS = 5  # a number in the seed of the random generator (see `wsedtk.corpora.soundscapes`)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Recording:
     path : Path
         The sound file.
     label : str
-        The name of its class folder.
+        The name of the class folder.
     fold : int
-        The number of its fold.
+        The number of the fold.
     source : str
-        The id that all takes of one source recording share.
+        The id of the source recording. All takes of this recording have the same id.
     """
 
     path: Path
@@ -68,14 +68,14 @@ class Pool:
 
 
 class Pools(NamedTuple):
-    """The pools of the training soundscapes (G,), and the pool of the test soundscapes."""
+    """The pools for training soundscapes, one for each of G groups, and the pool for testing."""
 
     train: list[Pool]
     test: Pool
 
 
 def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
-    """List the recordings of a bank, sorted, as {class folder: recordings}.
+    """Return the recordings of a bank as {class folder: recordings}, sorted by name.
 
     Raises
     ------
@@ -97,13 +97,13 @@ def scan(bank_dir: PathLike) -> dict[str, list[Recording]]:
         if label in found:
             raise InputError(
                 f"{folder}: has the name of {folders[label]} in another Unicode form; "
-                "put the files of both into one folder"
+                "put the files of both folders into one folder"
             )
         found[label], folders[label] = _recordings(folder, label), folder
     if not found:
         raise InputError(
-            f"{bank_dir}: holds no class folders; expected one folder per class, with recordings "
-            "in each"
+            f"{bank_dir}: contains no class folders; expected a folder with recordings for each "
+            "class"
         )
     return found
 
@@ -117,9 +117,9 @@ def _recordings(folder: Path, label: str) -> list[Recording]:
         match = _NAME.fullmatch(path.stem)
         if not match:
             raise InputError(
-                f"{path}: expected a name like 1-100032-A{path.suffix} (fold-id-take, the fold a "
-                f"whole number), found {path.name!r}; rename it so that it says its fold and "
-                "source recording"
+                f"{path}: expected a name like 1-100032-A{path.suffix} (fold-id-take, where fold "
+                f"is an integer and id is the source recording), found {path.name!r}; rename the "
+                "file"
             )
         recordings.append(Recording(path, label, int(match[1]), normal(match[2])))
     return recordings
@@ -131,19 +131,19 @@ def _check_backgrounds(
     """Raise InputError unless all backgrounds are class folders and other classes remain."""
     if not backgrounds:
         raise InputError(
-            f"{bank_dir}: no background was named; say which of its class folders are "
-            f"backgrounds: {', '.join(found)}"
+            f"{bank_dir}: no background was named; give --background with one of the class "
+            f"folders: {', '.join(found)}"
         )
     for name in backgrounds:
         if name not in found:
             raise InputError(
-                f"{bank_dir}: holds no class folder {name!r} to be a background; "
+                f"{bank_dir}: contains no class folder {name!r} for --background; "
                 f"{suggest(name, found)}"
             )
     if not set(found) - set(backgrounds):
         raise InputError(
-            f"{bank_dir}: every class folder is a background, none is left for events; name fewer "
-            "backgrounds"
+            f"{bank_dir}: every class folder is a background, and no class folder remains for "
+            "events; name fewer backgrounds"
         )
 
 
@@ -152,8 +152,8 @@ def _check_folds(
 ) -> None:
     """Check the split into test folds and training folds.
 
-    Raises InputError if a class has no recordings in one of the two parts, or if takes of a source
-    recording are in both.
+    Raises InputError if a class has no recordings in the test folds or in the training folds, or
+    if takes of one source recording are in both.
     """
     folds = sorted({r.fold for recordings in found.values() for r in recordings})
     training_folds = [fold for fold in folds if fold not in test_folds]
@@ -162,22 +162,25 @@ def _check_folds(
             if not any(r.fold in wanted for r in recordings):
                 raise InputError(
                     f"{bank_dir}: the class {label!r} has no recording in the {side} folds "
-                    f"{wanted}; the bank has the folds {folds}: choose other test folds, or take "
-                    "the class out"
+                    f"{wanted}; the bank has the folds {folds}; choose other test folds, or remove "
+                    "the class from the bank"
                 )
     first_of: dict[str, Recording] = {}
     for r in (r for recordings in found.values() for r in recordings):
         other = first_of.setdefault(r.source, r)
         if (other.fold in test_folds) != (r.fold in test_folds):
             raise InputError(
-                f"{r.path}: the id {r.source!r} is in fold {r.fold} and, as {other.path}, in "
-                f"fold {other.fold}: one for testing, one for training; put all takes of a source "
-                "recording into one fold"
+                f"{r.path}: the id {r.source!r} is in fold {r.fold}, but {other.path} has the same "
+                f"id and is in fold {other.fold}, and only one of these folds is a test fold; put "
+                "all takes of a source recording into one fold"
             )
 
 
 def _deal(ids: Iterable[str], num_groups: int, group_of: dict[str, int]) -> None:
-    """Assign each new id to the group with the fewest of `ids`. Updates `group_of`, {id: group}."""
+    """Assign each id that has no group to the group with the fewest of `ids`.
+
+    The assignments are added to `group_of`, which is {id: group}.
+    """
     ids = list(ids)
     counts = np.bincount([group_of[i] for i in ids if i in group_of], minlength=num_groups)
     for i in ids:
@@ -194,7 +197,11 @@ class _Groups(NamedTuple):
 
 
 def _deal_events(ids_of_classes: Iterable[Sequence[str]]) -> _Groups:
-    """Split the ids into as many groups as possible. Each group contains all event classes."""
+    """Split the ids of the event classes into groups.
+
+    The number of groups is the largest number, up to MAX_GROUPS, for which each group contains all
+    event classes.
+    """
     scarce_first = sorted(ids_of_classes, key=len)
     for count in range(min(MAX_GROUPS, len(scarce_first[0])), 1, -1):
         group_of: dict[str, int] = {}
@@ -211,8 +218,8 @@ def split(
 ) -> Pools:
     """Split a bank into training pools and a test pool.
 
-    The test pool shares no source recording with the training pools. Training pools share
-    backgrounds only if there are fewer background ids than groups.
+    The test pool shares no source recording with the training pools. Two training pools never share
+    events. They share backgrounds only if there are fewer background ids than groups.
 
     Parameters
     ----------
@@ -223,7 +230,7 @@ def split(
     test_folds : sequence of int
         The folds of the test pool.
     seed : int
-        Seed of the order in which ids are assigned to groups.
+        Seed of the random order in which ids are assigned to groups.
 
     Returns
     -------
@@ -232,7 +239,7 @@ def split(
     Raises
     ------
     InputError
-        If the bank cannot be split in this way.
+        If the folder is not a bank, or if the bank cannot be split in this way.
     """
     found = scan(bank_dir)
     _check_backgrounds(bank_dir, found, backgrounds)

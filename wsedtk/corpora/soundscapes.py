@@ -3,11 +3,11 @@
 A soundscape is a mixture of one background and up to three events. The positions of the events, and
 their levels above the background, are random. Test soundscapes use recordings of the test folds of
 the bank, and training soundscapes use recordings of the other folds. The training recordings are
-divided into groups, and each training soundscape uses one group. Its name contains the number of
-the group (`mix03_170.000_180.000.wav` is the 18th soundscape of group 3). The column `group` of
-clips.tsv contains the group too, so that `balance` keeps groups whole.
+divided into groups, and each training soundscape uses one group. The name of a training soundscape
+contains the number of its group (`mix03_170.000_180.000.wav` is the 18th soundscape of group 3).
+The column `group` of clips.tsv contains the group, too, so that `balance` does not split a group.
 
-K event classes. See `wsedtk.corpora.sound_bank` for the form of a bank.
+See `wsedtk.corpora.sound_bank` for the structure of a bank. Shapes: K event classes.
 """
 
 import dataclasses
@@ -33,9 +33,9 @@ from wsedtk.data.tables import normal
 
 MADE_BY = "prepare soundscapes"
 MAX_EVENTS = 3
-EMPTY_EVERY = 20  # one of 20 soundscapes holds no event, so that systems learn backgrounds
-# Each purpose of a random generator has a number, which is part of its seed.
-# `wsedtk.corpora.sound_bank` uses 5.
+EMPTY_EVERY = 20  # one of 20 soundscapes has no events, so that systems learn backgrounds
+# The seed of each random generator contains a number for the purpose of the generator. The number 5
+# is used in `wsedtk.corpora.sound_bank`.
 _EMPTY, _NUM_EVENTS, _CLASS_ORDER, _CLIP = range(1, 5)
 
 
@@ -46,12 +46,13 @@ class SoundscapesOptions:
     Parameters
     ----------
     bank_dir : path-like
-        The folder with the recordings, one folder for each class, or "builtin" for a bank that is
-        synthesised in `data_dir`.
+        The folder with the recordings, which contains one folder for each class. With "builtin", a
+        bank is synthesised in `data_dir`.
     data_dir : path-like
-        The folder to write the data directories to.
+        The folder in which the data directories are written.
     backgrounds : sequence of str
-        A class folder that holds backgrounds. Repeatable. The built-in bank has defaults.
+        A class folder that contains backgrounds. Repeatable. The built-in bank has default
+        backgrounds.
     test_folds : sequence of int
         The folds whose recordings only the test set uses.
     num_train : int
@@ -59,7 +60,7 @@ class SoundscapesOptions:
     num_test : int
         Number of test soundscapes of 10 s.
     seed : int
-        Seed of all random choices. The same seed gives the same bytes.
+        Seed of all random choices. The same seed gives identical files.
     sample_rate : int
         The sample rate in Hz, at least 8000.
 
@@ -97,7 +98,7 @@ class SoundscapesOptions:
 
 
 class _Clip(NamedTuple):
-    """The name without suffix of a soundscape, its group, and its number in the set."""
+    """A soundscape: its name without suffix, its group, and its number in the set."""
 
     stem: str
     group: int
@@ -116,12 +117,12 @@ class _Mixer:
 
     @property
     def number(self) -> int:
-        """The number that stands for the set in seeds: 0 for train, 1 for test."""
+        """The number of the set in seeds: 0 for train, 1 for test."""
         return int(self.name == "test")
 
     @property
     def labels(self) -> list[str]:
-        """The K event classes."""
+        """The names of the K event classes, sorted."""
         return sorted(self.pools[0].events)
 
     def clips(self, count: int) -> list[_Clip]:
@@ -135,11 +136,11 @@ class _Mixer:
         return sorted(clips)
 
     def classes_of_clip(self, index: int) -> list[int]:
-        """Return the classes of a soundscape's events, as 0 to MAX_EVENTS indices.
+        """Return the class of each event of a soundscape, as 0 to MAX_EVENTS class indices.
 
-        The classes are taken from an endless sequence of shuffled lists of all classes. Soundscape
-        `index` uses up to MAX_EVENTS positions, beginning at `index * MAX_EVENTS`. Thus classes are
-        balanced, and are rarely repeated within a soundscape.
+        The classes come from an endless sequence of shuffled lists of all classes. Soundscape
+        `index` uses up to MAX_EVENTS positions of the sequence, beginning at `index * MAX_EVENTS`.
+        Therefore the classes are balanced, and a class is rarely repeated within a soundscape.
         """
         num_classes = len(self.labels)
         first = self._generator(index // EMPTY_EVERY, _EMPTY).integers(EMPTY_EVERY)
@@ -221,9 +222,10 @@ def _mixers(
 def prepare(options: SoundscapesOptions) -> PrepareResult:
     """Mix the recordings of a bank into 10 s soundscapes.
 
-    DATA_DIR/train gets tags, DATA_DIR/test tags and events. BANK_DIR holds one folder for each
-    class, with files named fold-id-take.ext. The word `builtin` in its place synthesises a small
-    bank. The first soundscapes do not depend on how many there are.
+    The set DATA_DIR/train has tags, and the set DATA_DIR/test has tags and events. BANK_DIR
+    contains one folder for each class, with recordings named fold-id-take.ext. If `builtin` is
+    given instead of BANK_DIR, a small bank is synthesised in DATA_DIR/bank. The first soundscapes
+    of a set do not depend on the number of soundscapes.
 
     Parameters
     ----------
@@ -237,7 +239,7 @@ def prepare(options: SoundscapesOptions) -> PrepareResult:
     Raises
     ------
     InputError
-        If the bank does not have this structure, or a recording is unreadable or silent.
+        If the bank does not have this structure, or if a recording is unreadable or silent.
 
     Examples
     --------

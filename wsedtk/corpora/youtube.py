@@ -1,8 +1,9 @@
-"""Names and sound files of clips from YouTube videos (DCASE 2017 task 4 and AudioSet).
+"""Find the sound files of clips from YouTube videos, as in DCASE 2017 task 4 and AudioSet.
 
 A clip is named `<11-character ID>_<start>_<end>.wav`. Start and end are in seconds with three
-decimals. The extension is always .wav and does not depend on the format of the sound file. N clips,
-K classes, A sound files.
+decimals. The extension is always .wav and does not depend on the format of the sound file.
+
+Shapes: N clips, K classes, A sound files.
 """
 
 import dataclasses
@@ -30,28 +31,28 @@ from wsedtk.data.tables import Names, Texts, find, normal, slices, texts
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 SHORTEST = 1.0  # seconds; the shortest official clip of DCASE 2017 has this duration
 MOST_LINES = 40  # maximum number of classes for which a printed table shows all classes
-# Properties for which the clips of a set are counted. Clips that are short, silent or equal to an
-# earlier clip ("twice") are used, too.
+# Properties of clips. For each property, the clips of a set that have it are counted. Clips that
+# are short, silent or equal to an earlier clip ("twice") are used, too.
 COUNTS = ("used", "missing", "unreadable", "short", "silent", "twice")
 
 
 def normal_name(filename: str) -> str | None:
-    """Return the name of the clip for a file name. `Y` and the extension may be missing.
+    """Return the name of the clip to which a file name such as `Y<ID>_<start>_<end>.flac` belongs.
 
-    Returns None if the file name does not name a clip from a video.
+    The `Y` and the extension may be missing. Returns None if the file name has a different form.
     """
     key = youtube_key(filename)
     return f"{key}.wav" if key else None
 
 
 def seconds_of(name: str) -> float:
-    """Return the duration in seconds that the name of a clip gives; 0 if the name is invalid."""
+    """Return the duration of a clip in seconds, from its name. Return 0 if the name is invalid."""
     start, end = excerpt_times(name) or (0.0, 0.0)
     return round(end - start, 6)
 
 
 def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
-    """Find all files in a folder and its subfolders.
+    """Find all files in a folder and its subfolders. File names without a dot are ignored.
 
     Parameters
     ----------
@@ -62,8 +63,8 @@ def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
     Returns
     -------
     dict
-        The path for each file name. If a name occurs twice, the path with fewer folders is
-        returned.
+        The path of each file, by file name. If several files have the same name, the path with the
+        fewest folders is returned.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def find_metadata(folder: PathLike, what: str) -> dict[str, Path]:
 
 
 def videos_of(filenames: Names) -> Names:
-    """Return the ID of the video of each clip (N,); "" for names of another form."""
+    """Return the video ID of each clip (N,), or "" for clips that are not from YouTube videos."""
     ids = [
         (youtube_key(name) or "")[:11]
         for part in slices(len(filenames))
@@ -89,15 +90,15 @@ def videos_of(filenames: Names) -> Names:
 
 
 class _FolderContent(NamedTuple):
-    """The sound files in one folder, without its subfolders."""
+    """The names and paths of the clips in one folder, without its subfolders."""
 
     clips: list[str]
     paths: list[str]
-    num_others: int  # other files
+    num_others: int  # number of files that are not sound files of clips
 
 
 def _walk(folders: Iterable[PathLike]) -> Iterator[_FolderContent]:
-    """Yield the sound files of clips in folders and their subfolders."""
+    """Yield the content of each folder and of each of its subfolders."""
     for folder in map(Path, folders):
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder; expected the folder with the audio")
@@ -119,11 +120,11 @@ class AudioFiles(NamedTuple):
     names : (A,) str
         The names of the clips, sorted.
     paths : (A,) str
-        The paths of their sound files; "" if a table can't hold the path.
+        The path of the sound file of each clip, or "" if a table can't contain the path.
     num_others : int
-        The number of files whose names do not name a clip.
+        The number of files that are not sound files of clips, according to their names.
     unfit : dict
-        The path of each clip whose path a table can't hold.
+        The paths that a table can't contain, by the name of the clip.
     """
 
     names: Names
@@ -135,9 +136,10 @@ class AudioFiles(NamedTuple):
 def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
     """Find the sound files of clips in folders and all their subfolders.
 
-    If a clip has several files, the first path in alphabetical order is used. Files that are
-    reached through links come after all other files. A path that a table can't hold is used only if
-    the clip has no other path.
+    If a clip has several files, the first one is used. The folders are searched in the given order.
+    The files of a folder come before the files of its subfolders. Files and subfolders are sorted
+    by name. Links to folders are followed after all other subfolders. A path that a table can't
+    contain is used only if the clip has no other path.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def find_audio(folders: Iterable[PathLike]) -> AudioFiles:
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """The official clips of a set, and whether the sound file of each can be used.
+    """The official clips of a set, and whether the sound file of each clip can be used.
 
     Attributes
     ----------
@@ -175,7 +177,8 @@ class Coverage:
     is_true : dict
         A mask of the clips (N,) for each name in COUNTS.
     remarks : dict
-        For the index of a clip that has a file: the reason why it is not used, or its faults.
+        The reason why a clip is not used, or the faults of a clip, by the index of the clip. Clips
+        that are missing or have no faults are not in this dict.
     """
 
     dataset: clip_sets.DataSet
@@ -183,7 +186,7 @@ class Coverage:
     remarks: dict[int, str]
 
     def remark(self, clip: int) -> str:
-        """Return the reason why a clip is not used, or its faults."""
+        """Return the reason why a clip is not used, or the faults of the clip."""
         return "missing" if self.is_true["missing"][clip] else self.remarks[clip]
 
     def totals(self) -> dict[str, int]:
@@ -191,7 +194,10 @@ class Coverage:
         return {name: int(members.sum()) for name, members in self.is_true.items()}
 
     def per_class(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the number of clips of each class (K,), for "official" and each name in COUNTS."""
+        """Return the number of clips of each class (K,), for all clips and for each property.
+
+        The keys are "official" for all clips, and the names in COUNTS for the properties.
+        """
         counts = {"official": self.dataset.clips_per_class()}
         for name, members in self.is_true.items():
             counts[name] = self.dataset.clips_per_class(members)
@@ -200,7 +206,8 @@ class Coverage:
     def table(self, title: str) -> str:
         """Format the counts as a table with one line for each class and one line for all clips.
 
-        If there are many classes, only the classes with the lowest share of used clips are shown.
+        If there are more than MOST_LINES classes, only MOST_LINES // 4 classes are shown. These are
+        the classes with the lowest fraction of used clips.
         """
         counts, labels = self.per_class(), [printable(label) for label in self.dataset.labels]
         shown, rest = list(range(len(labels))), ""
@@ -209,7 +216,7 @@ class Coverage:
             shown = np.argsort(share, kind="stable")[: MOST_LINES // 4].tolist()
             rest = (
                 f"\n(the {len(shown)} of {len(labels)} classes with the smallest share of used "
-                "clips; info.yaml lists all)"
+                "clips; info.yaml lists all classes)"
             )
         rows = [(labels[k], [int(column[k]) for column in counts.values()]) for k in shown]
         rows.append(("clips", [len(self.dataset), *self.totals().values()]))
@@ -222,7 +229,7 @@ class Coverage:
         return "\n".join(lines) + rest
 
     def used(self) -> clip_sets.DataSet:
-        """Return a set of the clips that can be used. Its info holds the counts."""
+        """Return a set of the clips that can be used. The info of the set contains the counts."""
         counts, numbers = self.per_class(), self.totals()
         per_class = {
             label: {name: int(column[k]) for name, column in counts.items()}
@@ -255,13 +262,14 @@ def cover(
     """Decode the sound file of each clip of an official set, and find which clips can be used.
 
     Missing and unreadable clips can't be used. Clips that are short, silent or equal to an earlier
-    clip (`twice`) are used and counted.
+    clip ("twice") are used and counted.
 
     Parameters
     ----------
     dataset : DataSet
+        All official clips, without the paths of sound files.
     audio_names, audio_paths, unfit
-        As in AudioFiles.
+        The attributes `names`, `paths` and `unfit` of AudioFiles.
     jobs : int
         Number of processes.
     """
@@ -279,10 +287,10 @@ def cover(
             "bytes that are not UTF-8; rename the file or folder"
         ]
     existing = np.flatnonzero(paths != "")
-    contents = np.zeros(len(dataset), "S16")  # b"" if the clip is not compared with others
+    contents = np.zeros(len(dataset), "S16")  # b"" if the clip is not compared with other clips
     with mapping(jobs) as spread:
         examined = zip(existing.tolist(), spread(audio_files.examine, texts(paths[existing])))
-        for i, found in progress(examined, "listen to the audio", len(existing)):
+        for i, found in progress(examined, "examining the audio", len(existing)):
             if found.fault is not None:
                 is_true["unreadable"][i] = True
                 remarks[i] = [f"unreadable: {found.fault}"]

@@ -1,6 +1,6 @@
-"""Download excerpts of YouTube videos by yt-dlp, with one process for each clip.
+"""Download excerpts of YouTube videos with yt-dlp. A separate process downloads each clip.
 
-AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; because of the Y, no file name begins with -
+AUDIO_DIR/Y<ID>_<start>_<end>.wav    a clip; because of the Y, no file name begins with a hyphen
 AUDIO_DIR/failures.tsv               filename, status and reason of each clip that could not be
                                      downloaded; the status is `dead` or `retry`
 AUDIO_DIR/.download-*/               incomplete files
@@ -25,7 +25,7 @@ from wsedtk.core.errors import InputError
 from wsedtk.corpora import youtube, youtube_errors
 from wsedtk.data.tables import cut_blank
 
-CLIP_SECONDS = 600  # the maximum time for the download of one clip
+CLIP_SECONDS = 600  # maximum time for the download of one clip
 POLL_SECONDS = 0.02
 PARTS = ".download-"
 HEADER = "filename\tstatus\treason"
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     reason : str
         The reason for a failure; "" if the clip was downloaded.
     started : float
-        The time at which the download started, by `time.monotonic`.
+        The time at which the download started, according to `time.monotonic`.
     """
 
     clip: str
@@ -60,20 +60,20 @@ class Outcome(NamedTuple):
 
 
 def command_line(program: str, clip: str, limit_rate: str) -> list[str]:
-    """Return the command that writes `part-Y<clip>` to its working directory.
+    """Return the command that downloads a clip to the file `part-Y<clip>` in the current folder.
 
     Parameters
     ----------
     program : str
-        The downloader.
+        The name or the path of yt-dlp.
     clip : str
         The name of the clip.
     limit_rate : str
-        The maximum rate in bytes per second, in yt-dlp's notation.
+        The maximum rate in bytes per second, in the notation of yt-dlp.
     """
     video = clip[:11]
     start, end = clip[12:].removesuffix(".wav").split("_")
-    # --download-sections cuts only at packets. Without -t, the clip would be up to 26 ms too long.
+    # --download-sections cuts only between packets. Without -t, a clip could be 26 ms too long.
     seconds = f"{youtube.seconds_of(clip):.3f}"
     return [
         program,
@@ -104,7 +104,7 @@ def command_line(program: str, clip: str, limit_rate: str) -> list[str]:
 
 
 def _last_error(text: str) -> str:
-    """Return the last error that a program wrote on stderr, in one line."""
+    """Return the last error message in the text that a program wrote to stderr, as one line."""
     _, mark, error = text.rpartition("ERROR:")
     lines = [error] if mark else [line for line in text.splitlines() if line.strip()][-1:]
     return re.sub(r"[\s\x00-\x1f\x7f]+", " ", "".join(lines)).strip()[:1000]
@@ -112,7 +112,7 @@ def _last_error(text: str) -> str:
 
 @contextlib.contextmanager
 def _using(path: Path) -> Iterator[None]:
-    """Convert an OSError to an InputError with the path."""
+    """Convert an OSError in the block to an InputError whose message contains the path."""
     try:
         yield
     except OSError as error:
@@ -120,17 +120,17 @@ def _using(path: Path) -> Iterator[None]:
 
 
 class Failures:
-    """The last failure of each clip that was not downloaded, as in failures.tsv, oldest first.
+    """The last failure of each clip that could not be downloaded. The oldest failure comes first.
 
     Parameters
     ----------
     path : Path
-        The file failures.tsv. It need not exist.
+        The file failures.tsv, which contains these failures. It need not exist.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or a row is wrong.
+        If the file cannot be read, or a row is invalid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -153,9 +153,9 @@ class Failures:
                 self._set(fields[0], Failure(fields[1], fields[2]))
             elif position == 0 or number < len(lines):  # a crash can truncate the last line
                 raise InputError(
-                    f"{path}:{number}: expected filename, dead or retry, and the reason, with tabs "
-                    f"between them and the header {columns}, found {lines[number - 1]!r}; "
-                    "correct it, or remove the file"
+                    f"{path}:{number}: expected filename, dead or retry, and reason, separated by "
+                    f"tabs, below the header {columns}, found {lines[number - 1]!r}; "
+                    "correct the line, or remove the file"
                 )
 
     def _set(self, clip: str, failure: Failure) -> None:
@@ -171,7 +171,7 @@ class Failures:
             os.fsync(file.fileno())
 
     def write(self, there: Collection[str]) -> None:
-        """Remove the clips in `there`, which exist, and write the file again."""
+        """Remove the failures of the clips in `there`, which now exist, and rewrite the file."""
         self.rows = {clip: row for clip, row in self.rows.items() if clip not in there}
         lines = [HEADER, *("\t".join([clip, *row]) for clip, row in self.rows.items())]
         write_text(self.path, "".join(f"{line}\n" for line in lines))
@@ -183,7 +183,7 @@ class Failures:
 
 
 class _Download:
-    """A process that downloads the first of several clips of one video."""
+    """A process that downloads the first clip of `clips`, which are clips of the same video."""
 
     def __init__(self, clips: Sequence[str], settings: "Downloads", folder: Path) -> None:
         self.clips, self.program = clips, settings.program
@@ -204,7 +204,8 @@ class _Download:
         except OSError as error:
             self.errors.close()
             raise InputError(
-                f"{settings.program}: can't be run: {error.strerror or error}"
+                f"{settings.program}: can't be run: {error.strerror or error}; "
+                "name yt-dlp with --program"
             ) from None
 
     def has_ended(self) -> bool:
@@ -234,7 +235,7 @@ class _Download:
             return "retry", f"took longer than {CLIP_SECONDS} s"
         if exit_status == 2:
             raise InputError(
-                f"{self.program} refuses the options ({reason}); is its version too old?"
+                f"{self.program} refuses the options ({reason}); install a newer version of it"
             )
         if exit_status != 0:
             verdict = youtube_errors.verdict(clip[:11], reason)
@@ -264,15 +265,16 @@ class Downloads:
     Attributes
     ----------
     program : str
-        The downloader.
+        The name or the path of yt-dlp.
     limit_rate : str
-        The maximum rate of a download in bytes per second, in yt-dlp's notation.
+        The maximum rate of a download in bytes per second, in the notation of yt-dlp.
     jobs : int
         Number of concurrent downloads.
     sleep_seconds : float
-        Pause in seconds after each download.
+        The time in seconds between the end of a download and the start of the download that
+        replaces it.
     signals : sequence of str
-        The downloads stop when this sequence is no longer empty.
+        The names of the signals that have arrived. The downloads stop after the first signal.
     """
 
     program: str
@@ -298,12 +300,12 @@ class Downloads:
         Yields
         ------
         Outcome
-            The outcome of each clip. If a video is dead, its other clips are not tried, and their
-            outcome is "dead" too.
+            The outcome of each clip. If a video is dead, its remaining clips are not downloaded,
+            and their outcome is "dead", too.
         """
         waiting = collections.deque(videos)
         running: list[_Download] = []
-        free = [0.0] * self.jobs  # times at which free workers may start a download, ascending
+        free = [0.0] * self.jobs  # the times at which further downloads may start, ascending
         with contextlib.ExitStack() as stack:
             with _using(audio_dir):
                 folder = stack.enter_context(_parts_folder(audio_dir))
@@ -326,7 +328,10 @@ class Downloads:
                 time.sleep(POLL_SECONDS)
 
     def ask_again(self, clip: str, audio_dir: Path) -> str | None:
-        """Download a clip again and discard it. Returns its status; None after a signal."""
+        """Download a clip again, and discard the file.
+
+        Return the status of the download, or None if a signal arrives before the download ends.
+        """
         with _using(audio_dir), _parts_folder(audio_dir) as folder:
             once = dataclasses.replace(self, jobs=1, sleep_seconds=0.0)
             return next((one.status for one in once.fetch([[clip]], Path(folder))), None)

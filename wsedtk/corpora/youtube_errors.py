@@ -1,12 +1,13 @@
-"""Classify yt-dlp's error messages: was the video removed, or did the download fail temporarily?
+"""Classify the error messages of yt-dlp: is the video dead, or can the download be tried again?
 
-Most messages are sentences of YouTube. yt-dlp reads them from `reason` and `subreason` in the
-player's `playabilityStatus` (extractor/youtube/_video.py). They are in English unless yt-dlp is
-configured otherwise. yt-dlp itself writes the other messages. If a message is not listed here, for
-example because it is in another language, the download is tried again.
+YouTube writes most of these messages. yt-dlp reads them from `reason` and `subreason` in the
+`playabilityStatus` that YouTube sends (extractor/youtube/_video.py). They are in English unless
+yt-dlp is configured otherwise. yt-dlp itself writes the remaining messages. If a message is not
+listed here, for example because it is in another language, the download is tried again.
 
-Each table maps a kind of message to its patterns. A comment quotes the messages and names their
-source.
+Each dict maps a kind of message to its patterns. The comments quote the messages after the name of
+their source, YouTube or yt-dlp. A word in capitals, such as UNPLAYABLE, is the `status` in
+`playabilityStatus`. Three dots stand for text that varies. Issue numbers are those of yt-dlp.
 """
 
 import re
@@ -16,8 +17,8 @@ Verdict = Literal["dead", "account", "blocked", "unexplained", "retry"]
 
 # The video will never be available from this location.
 _GONE = {
-    # YouTube: LOGIN_REQUIRED "Private video" with "Sign in if you've been granted access to this
-    # video"; "This video is private"
+    # YouTube: LOGIN_REQUIRED "Private video" with the subreason "Sign in if you've been granted
+    # access to this video"; "This video is private"
     "private": ["private video", "video is private"],
     # YouTube: ERROR "This video has been removed by the uploader", "... for violating YouTube's
     # Terms of Service", "... policy on ..."; "This video isn't available anymore"; "This video is
@@ -30,12 +31,12 @@ _GONE = {
         "video (?:isn't|is not) available anymore",
         "video does not exist",
     ],
-    # YouTube, if a live stream was not recorded
+    # YouTube, if a live stream was not recorded: "This live stream recording is not available"
     "stream": ["live stream recording is not available"],
     # YouTube: UNPLAYABLE "The uploader has not made this video available in your country", "This
     # video contains content from ..., who has blocked it in your country on copyright grounds",
-    # "... who has blocked it on copyright grounds"; yt-dlp: raise_geo_restricted in
-    # extractor/common.py, "not available from your location due to geo restriction"
+    # "... who has blocked it on copyright grounds". yt-dlp (raise_geo_restricted in
+    # extractor/common.py): "not available from your location due to geo restriction"
     "country": [
         "video available in your country",
         "blocked it (?:in your country )?on copyright",
@@ -49,19 +50,19 @@ _GONE = {
     "payment": ["video requires payment", "only available to [a-z ]*premium members"],
 }
 
-# The video is available to users who sign in, for example with cookies.
+# The video is available only to users who sign in, for example with cookies.
 _ACCOUNT = {
     # YouTube: LOGIN_REQUIRED "Sign in to confirm your age", "This video may be inappropriate for
-    # some users"; AGE_VERIFICATION_REQUIRED "This video is age-restricted". yt-dlp
-    # downloads it with the cookies of an adult's account (yt-dlp issues 8583, 11296)
+    # some users"; AGE_VERIFICATION_REQUIRED "This video is age-restricted". yt-dlp can download
+    # such a video with the cookies of an adult's account (issues 8583, 11296).
     "age": ["confirm your age", "inappropriate for some users", "video is age.restricted"],
 }
 
-# YouTube refuses all requests of this IP address.
+# YouTube refuses all requests from this IP address.
 _BLOCK = {
     # YouTube, if it considers the client a robot: "Sign in to confirm you're not a bot",
-    # "Please sign in" (yt-dlp issues 10128, 11201); yt-dlp: "YouTube is requiring a captcha
-    # challenge before playback", "Your IP is likely being blocked by Youtube"
+    # "Please sign in" (issues 10128, 11201). yt-dlp: "YouTube is requiring a captcha challenge
+    # before playback", "Your IP is likely being blocked by Youtube"
     "robot check": [
         "not a bot",
         "please sign in",
@@ -70,25 +71,26 @@ _BLOCK = {
         "unusual traffic",
     ],
     # YouTube: "This content isn't available, try again later", "This content isn't available"
-    # (yt-dlp issues 11426, 15767); HTTP status 429
+    # (issues 11426, 15767). yt-dlp, if the HTTP status is 429: "Too Many Requests"
     "rate limit": ["content isn't available", "try again", "rate.?limit", "too many requests"],
 }
 
-# The network, the site or yt-dlp failed. The message is not about the video.
+# The download can succeed later. The network, the site or yt-dlp failed, or the video is not ready.
 _PASSING = {
-    # yt-dlp: "Login details are needed to download this content", and raise_login_required in
-    # extractor/common.py, "only available for registered users"
+    # yt-dlp: "Login details are needed to download this content". yt-dlp (raise_login_required in
+    # extractor/common.py): "only available for registered users"
     "sign-in": ["login details are needed", "registered users"],
-    # Google's page for visitors from Europe, "Before you continue to YouTube", at
-    # consent.youtube.com; yt-dlp: "Invalid cookie consent redirect URL"
+    # Google shows the page "Before you continue to YouTube" (consent.youtube.com) to visitors from
+    # Europe. yt-dlp: "Invalid cookie consent redirect URL"
     "consent": ["before you continue", "consent"],
-    # yt-dlp: networking/exceptions.py, and ExtractorError's "(caused by ...)"
+    # yt-dlp: the messages in networking/exceptions.py, and "(caused by ...)" of ExtractorError
     "network": ["http error", "caused by", "timed out", "unable to download", "unable to connect"],
-    # YouTube, about the player that yt-dlp imitates: "Playback on other websites has been
-    # disabled by the video owner" (issue 17497), "who has blocked it from display on this website
-    # or application", "The following content is not available on this app" (issue 10108), "The
-    # page needs to be reloaded" (issue 17389). yt-dlp: "Requested format is not available", and, if
-    # YouTube encrypts all formats for a player, "This video is DRM protected" (issue 12563).
+    # YouTube, if it rejects the player that yt-dlp imitates: "Playback on other websites has been
+    # disabled by the video owner" (issue 17497), "... who has blocked it from display on this
+    # website or application", "The following content is not available on this app" (issue 10108),
+    # "The page needs to be reloaded" (issue 17389). yt-dlp: "Requested format is not available".
+    # yt-dlp, if YouTube encrypts all formats for a player: "This video is DRM protected" (issue
+    # 12563)
     "player": [
         "on other websites",
         "on this website",
@@ -103,10 +105,9 @@ _PASSING = {
 }
 
 # YouTube gives no reason: "Video unavailable", "This video is not available". It shows these
-# messages for deleted videos, and for all videos if it blocks the IP address (yt-dlp issues 7861,
-# 9353).
+# messages for deleted videos, and for all videos if it blocks the IP address (issues 7861, 9353).
 _NO_REASON = re.compile(
-    r"(?:\[\w+\]\s*\S*:)?"  # the name of yt-dlp's extractor, and an optional ID
+    r"(?:\[\w+\]\s*\S*:)?"  # the name of an extractor of yt-dlp, and an optional video ID
     r"(?:\W*(?:this )?video (?:(?:is )?unavailable|(?:is not|isn't) available))+\W*",
     re.I,
 )
@@ -116,7 +117,7 @@ def _pattern(kinds: dict[str, list[str]]) -> re.Pattern[str]:
     return re.compile("|".join(phrase for phrases in kinds.values() for phrase in phrases), re.I)
 
 
-# The first pattern that occurs in a message decides.
+# If several of these patterns occur in a message, the first one in this dict gives the verdict.
 _PATTERNS: dict[Verdict, re.Pattern[str]] = {
     "blocked": _pattern(_BLOCK),
     "retry": _pattern(_PASSING),
@@ -142,14 +143,15 @@ def verdict(video: str, message: str) -> Verdict:
     "account"
         The video is available only to users who sign in.
     "blocked"
-        YouTube refuses requests of this IP address.
+        YouTube refuses all requests from this IP address.
     "unexplained"
         The video is unavailable, and no reason is given. If all videos have this verdict, YouTube
         blocks this IP address.
     "retry"
-        The message has none of these meanings. The download can be tried again.
+        The message has a different meaning. The download can be tried again.
     """
-    # Remove the ID from addresses, file names and yt-dlp's prefix, because it can contain any word.
+    # Remove the video ID from addresses, file names and the prefix that yt-dlp writes, because a
+    # video ID can contain words such as "captcha".
     text = re.sub(rf"(\[youtube\] |v=|Y){re.escape(video)}", r"\1", message)
     text = text.replace("\u2019", "'")
     for found, pattern in _PATTERNS.items():
