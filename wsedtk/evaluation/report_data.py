@@ -270,9 +270,8 @@ def why_no_interval(report: Mapping[str, Any]) -> NoInterval | None:
     reason = average_precision.why_no_interval(counts)
     *others, last = names
     text = f"{', '.join(others)} and {last}" if others else last
-    return NoInterval(
-        text, reason or "leaving out a clip changes nothing, so that the spread is unknown"
-    )
+    unknown = "leaving out a clip changes nothing or leaves no value, so that the spread is unknown"
+    return NoInterval(text, reason or unknown)
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
