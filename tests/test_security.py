@@ -332,7 +332,7 @@ def test_a_table_with_nul_is_refused(system, tmp_path, name):
     path.write_bytes(path.read_bytes() + b"x\0y\n")
     with pytest.raises(
         InputError,
-        match=rf"{name}:{len(path.read_bytes().splitlines())}: holds the control character '.x00'",
+        match=rf"{name}:{len(path.read_bytes().splitlines())}: contains the control character '.x00'",
     ):
         datadir.read(tmp_path / "data")
 

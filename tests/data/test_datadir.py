@@ -227,7 +227,7 @@ def test_a_bad_duration_is_one_fault(folder, text):
         (
             "events.tsv",
             "c.wav\t0\t0\tCar",
-            r"events.tsv:6: an event of length zero at 0 s: left out of event and segment scores",
+            r"events.tsv:6: an event of length zero at 0 s; event and segment metrics ignore it",
         ),
         (
             "events.tsv",
@@ -237,12 +237,12 @@ def test_a_bad_duration_is_one_fault(folder, text):
         (
             "events.tsv",
             "c.wav\t2\t10.2\tCar",
-            r"events.tsv:6: the event ends at 10.2 s, the clip at 10 s",
+            r"events.tsv:6: the event ends at 10.2 s, but the clip ends at 10 s",
         ),
         (
             "events.tsv",
             "a.wav\t0\t1\tCar",
-            r"events.tsv:6: an event of 'Car', which 'a.wav' is not tagged with",
+            r"events.tsv:6: an event of 'Car', but 'a.wav' does not have this tag",
         ),
         ("clips.tsv", "d.wav\t\t1", r"tags.tsv: 1 clips without tags: d.wav$"),
         (
@@ -278,7 +278,7 @@ def test_events_that_overlap_one_of_their_class_are_reported_with_their_lines(fo
     )
     found = [line for line in messages(folder, errors=False) if "events.tsv" in line]
     assert found == [
-        f"warning: {folder}/events.tsv: 3 events overlap another of their class: 'c.wav' at 1 s (line 3): 'Car', "
+        f"warning: {folder}/events.tsv: 3 events overlap an earlier event of their class: 'c.wav' at 1 s (line 3): 'Car', "
         "'c.wav' at 5 s (line 4): 'Car', 'c.wav' at 5.6 s (line 7): 'Car'"
     ]
 
@@ -653,7 +653,7 @@ def test_another_column_is_reported(folder, header):
     (folder / "clips.tsv").write_text(f"{header}\na.wav\t\t10\tA\n")
     assert re.search(
         "clips.tsv:1: expected the header filename<TAB>path<TAB>duration, found .*; "
-        "the column group may follow",
+        "the optional last column is group",
         messages(folder)[0],
     )
 

@@ -393,8 +393,8 @@ def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path)
     ]
     assert len(faults) - len(odd) == 36 + 150 + 2
     assert [line.split(": ")[2] for line in odd] == [
-        "1 events overlap another of their class",
-        "5 events overlap another of their class",
+        "1 events overlap an earlier event of their class",
+        "5 events overlap an earlier event of their class",
     ]
 
 
