@@ -397,7 +397,7 @@ def test_a_missing_folder(tmp_path):
     for name in ("none", "file"):
         with pytest.raises(
             InputError,
-            match=f"{tmp_path}/{name}: no such folder; a data directory holds clips.tsv, tags.tsv and labels",
+            match=f"{tmp_path}/{name}: no such folder; a data directory contains clips.tsv, tags.tsv and labels",
         ):
             datadir.read(tmp_path / name)
 
@@ -405,7 +405,7 @@ def test_a_missing_folder(tmp_path):
 def test_a_folder_of_data_directories_is_reported(folder):
     with pytest.raises(
         InputError,
-        match=f"^{folder.parent}: expected a data directory, found a folder of them; name one of {folder.name}$",
+        match=f"^{folder.parent}: expected a data directory, found a folder of data directories; name one of them: {folder.name}$",
     ):
         datadir.read(folder.parent)
 
@@ -516,7 +516,8 @@ def test_names_that_tables_cannot_hold(tmp_path, odd, name, field):
     values[3] = name
     with pytest.raises(
         InputError,
-        match=re.escape(repr(name)) + ": a file name or class .* can't hold a tab, a line end",
+        match=re.escape(repr(name))
+        + ": a file name, path, group or class .* can't contain a tab, a line end",
     ):
         datadir.write(
             tmp_path / "set",
@@ -597,7 +598,7 @@ def test_groups_round_trip(folder, tmp_path):
     data = datadir.read(grouped(folder, [" B", "A e\u0301 ", None]))
     assert same(data, plain) and data.groups.tolist() == ["A é", "B", ""]
     assert messages(folder, errors=False) == [
-        f"warning: {folder}/clips.tsv: 1 clips have no group and are grouped by their names: c.wav"
+        f"warning: {folder}/clips.tsv: 1 clips have no group and are grouped by the recordings in their names: c.wav"
     ]
     assert [block.tolist() for block in data.recordings()] == [["a", "b", "c"]]
     datadir.write(tmp_path / "out", data)
@@ -638,7 +639,7 @@ def test_groups_are_part_of_the_fingerprint_and_their_absence_is_not(folder):
 
 
 def test_a_group_that_no_table_can_hold(tmp_path, odd):
-    with pytest.raises(InputError, match="can't hold a tab"):
+    with pytest.raises(InputError, match="can't contain a tab"):
         datadir.write(tmp_path / "set", dataclasses.replace(odd, groups=np.array(["a\tb"] * 9)))
 
 
@@ -744,7 +745,7 @@ def test_broken_decoded_folders(tmp_path, break_it, message):
     break_it(tmp_path)
     with pytest.raises(InputError, match=message):
         datadir.read_decoded(tmp_path, ["Car"])
-    with pytest.raises(InputError, match="none: no such folder; wsedtk decode makes it"):
+    with pytest.raises(InputError, match="none: no such folder; create it with wsedtk decode"):
         datadir.read_decoded(tmp_path / "none", ["Car"])
 
 
@@ -752,7 +753,7 @@ def test_sets_of_other_verbs_are_not_overwritten(folder, tmp_path):
     datadir.check_overwrite(tmp_path / "new", "balance")
     with pytest.raises(
         InputError,
-        match="a set: holds a data set that `wsedtk balance` did not make; name another folder",
+        match="a set: contains a data set that `wsedtk balance` did not make; name another folder",
     ):
         datadir.check_overwrite(folder, "balance")
     made = dataclasses.replace(datadir.read(folder), info={"made_by": "balance"})

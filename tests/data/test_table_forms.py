@@ -295,7 +295,7 @@ def test_clips_that_differ_in_their_form_only_are_one(tmp_path, names):
     )
     message = (
         f"the filename {unicodedata.normalize('NFC', names[0])!r} occurs twice, possibly in two "
-        "Unicode forms; every clip needs its own"
+        "Unicode forms; every clip needs its own name"
     )
     assert [(fault.line, fault.message) for fault in datadir.check(folder)[1]] == [(3, message)]
 

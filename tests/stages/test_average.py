@@ -510,7 +510,7 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must begin"),
         (
             "onset\toffset\tCar\n0\t0.1\t0.5\n0.2\t0.3\t0.5\n",
-            "a.tsv:2: frames must begin|a.tsv:3: frames must follow",
+            "a.tsv:2: frames must begin|a.tsv:3: frames must begin",
         ),
         ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must begin"),
         (

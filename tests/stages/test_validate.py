@@ -45,7 +45,9 @@ def test_every_fault_of_several_folders(run, small_set, tmp_path):
     assert sum(line.startswith(f"error: {bad}/clips.tsv:") for line in lines) == 9
     assert sum(line.startswith(f"error: {bad}/tags.tsv:") for line in lines) == 2
     assert f"{bad}: 11 errors, 2 warnings" in lines
-    assert lines[-3].startswith(f"error: {tmp_path}/none: no such folder; a data directory holds")
+    assert lines[-3].startswith(
+        f"error: {tmp_path}/none: no such folder; a data directory contains"
+    )
     assert lines[-2].endswith("1 errors, 0 warnings")
     assert result.stderr == f"2 of 4 data directories have errors: {bad}, {tmp_path}/none"
 
