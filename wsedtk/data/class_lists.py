@@ -27,8 +27,8 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
     Returns
     -------
     dict
-        The new name of each class, by class, in the order of the file. A class that is not renamed
-        has its old name.
+        A mapping from each chosen class to its new name, in the order of the file. A class that is
+        not renamed keeps its name.
 
     Raises
     ------
@@ -78,7 +78,8 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
     Returns
     -------
     dict
-        The new name of each class, by class. A class that is not renamed has its old name.
+        A mapping from each chosen class to its new name. A class that is not renamed keeps its
+        name.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def without_extension(name: str) -> str:
 
 
 def has_audio_extension(name: str) -> bool:
-    """Return whether a file name has the extension of an audio file or a video."""
+    """Return whether a file name has the extension of an audio file or of a video."""
     return name.lower().endswith(AUDIO_EXTENSIONS)
 
 

@@ -1,4 +1,4 @@
-"""A set of N clips in memory, with M tags, E events and K classes."""
+"""Define a set of N clips in memory, with M tags, E events and K classes."""
 
 import dataclasses
 import functools
@@ -122,9 +122,9 @@ class DataSet:
 
     @functools.cached_property
     def source_keys(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Two hashes of each clip: of its recording (N,), and of its group (N,).
+        """A hash of the recording (N,) and a hash of the group (N,) of each clip.
 
-        The second hash is 0 if the clip has no group.
+        The hash of the group is 0 if the clip has no group.
         """
         recordings = (text for block in self.recordings() for text in block.tolist())
         recording_keys = np.fromiter(map(hash, recordings), np.int64, len(self))

@@ -81,14 +81,14 @@ __all__ = [
 
 
 class Checked(NamedTuple):
-    """The result of `check`: the data set, or None if there are errors, and all faults."""
+    """The result of `check`: the data set (None if there are errors), and all faults."""
 
     dataset: DataSet | None
     faults: list[Fault]
 
 
 def _absolute(folder: Path, paths: Texts) -> Texts:
-    """Return the paths (N,) of clips.tsv as absolute paths. They may be relative to the folder."""
+    """Return paths (N,) as absolute paths. Relative paths in clips.tsv start from the folder."""
     base = str(folder.absolute())
     blocks = [np.array([], TEXT)]
     for part in slices(len(paths)):
@@ -134,7 +134,10 @@ def check(folder: PathLike) -> Checked:
 
 
 def _fault_of_folder(folder: Path) -> Fault | None:
-    """Return an error if a path is not a folder, or is a folder of data directories."""
+    """Return an error if a path is not a folder, or is a folder of data directories.
+
+    Otherwise, return None.
+    """
     if not folder.is_dir():
         message = "no such folder; a data directory contains clips.tsv, tags.tsv and labels.txt"
         return Fault(True, folder, None, message)
@@ -148,7 +151,7 @@ def _fault_of_folder(folder: Path) -> Fault | None:
 
 
 def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
-    """Read info.yaml. Return its content and its faults. Without the file, the content is {}."""
+    """Read info.yaml. Return its content and its faults. The content of a missing file is {}."""
     try:
         info = (read_yaml(path) if path.exists() else None) or {}
         if not isinstance(info, dict):
@@ -182,7 +185,7 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
 
 
 def read(folder: PathLike) -> DataSet:
-    """Read a data directory. This function is also `wsedtk.read_data`.
+    """Read a data directory. It is also available as `wsedtk.read_data`.
 
     Parameters
     ----------
@@ -201,7 +204,7 @@ def read(folder: PathLike) -> DataSet:
     """
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
-    assert dataset is not None  # only None if there are errors
+    assert dataset is not None  # it is None only if there are errors
     _LOG.debug(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
     return dataset
 

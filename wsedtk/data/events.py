@@ -1,4 +1,4 @@
-"""Define events of recordings, and lists of E events of many clips. Compute with their times."""
+"""Define events, lists of E events of many clips, and functions for segments and frames."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -82,7 +82,7 @@ class Events:
 
     @classmethod
     def joined(cls, parts: Iterable["Events"]) -> "Events":
-        """Join lists of events. Each list must contain only later clips than the preceding list."""
+        """Join lists of events. The clips of each list must follow those of the preceding list."""
         parts = list(parts)
         if not parts:
             return cls.from_rows([])

@@ -1,8 +1,8 @@
 """Write the parts of a feature file, so that an interrupted extraction can be resumed.
 
-A part is a feature file of consecutive clips. The parts are in a hidden folder in the folder of the
-feature file. They are joined at the end. A part is valid only if the settings, and its clips, paths
-and sound files, have not changed.
+A part is a feature file of consecutive clips. The parts are in a hidden folder next to the feature
+file. At the end, they are joined. A part is valid only if the settings, and the clips, paths and
+sound files of the part, have not changed.
 
 Sizes: T frames, F mel bins.
 """
@@ -105,7 +105,10 @@ class Parts:
         return config.fingerprint([self.settings, names.tolist(), paths.tolist()])
 
     def _states(self, clips: slice, failed: Mapping[str, str]) -> list[os.stat_result]:
-        """Return the state of the sound file of each clip that did not fail. Skip missing files."""
+        """Return the state of the sound file of each clip that did not fail.
+
+        Missing files are skipped.
+        """
         has_failed = np.isin(self.dataset.filenames[clips], list(failed))
         states = []
         for path in self.dataset.paths[clips][~has_failed].tolist():

@@ -1,6 +1,6 @@
 """Find files in folders and their subfolders.
 
-A link to a folder is followed, except if this folder contains the link. Folders that can't be
+A link to a folder is followed, unless the linked folder contains the link. Folders that can't be
 entered are reported.
 """
 
@@ -107,7 +107,7 @@ def check_reach(path: PathLike) -> None:
             os.stat(os.path.join(place, "."))
         except PermissionError as error:
             raise InputError(_cannot_enter(place, error)) from None
-        except (OSError, ValueError):  # a file, or a missing path, which is reported on reading
+        except (OSError, ValueError):  # a file, or a missing path, which the reader reports
             return
 
 
@@ -127,7 +127,7 @@ def look(folder: PathLike) -> Content:
 
 
 def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
-    """Return the sorted paths of the subfolders of a folder that can be entered.
+    """Return the sorted paths of those subfolders that can be entered.
 
     Parameters
     ----------
@@ -186,9 +186,9 @@ def walk(
     ----------
     folder : path-like
     may_enter : callable, optional
-        It takes a tuple with the names of the folders on the path from `folder` to a subfolder.
-        The last name is that of the subfolder. If it returns False, the subfolder is skipped. By
-        default, folders whose names begin with a dot are skipped.
+        A function that takes the names of the folders on the path from `folder` to a subfolder, as
+        a tuple that ends with the name of the subfolder. If the function returns False, the
+        subfolder is skipped. By default, folders whose names begin with a dot are skipped.
 
     Raises
     ------
@@ -260,7 +260,7 @@ def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool 
 
 
 def matching(pattern: PathLike) -> list[Path]:
-    """Return the sorted paths of the files that match a pattern.
+    """Find files by a pattern. Return their sorted paths.
 
     The pattern may contain `*`, `?`, `[abc]` and `**`.
     """
@@ -272,7 +272,7 @@ def matching(pattern: PathLike) -> list[Path]:
 
 
 def below(folder: PathLike, pattern: tuple[str, ...]) -> list[Path]:
-    """Return the sorted paths of the files in a folder and its subfolders that match a pattern.
+    """Find files in a folder and its subfolders by a pattern. Return their sorted paths.
 
     The pattern is relative to the folder. It is a tuple of the names on the path.
     """

@@ -202,7 +202,7 @@ class ScoreFolder:
         return len(self.filenames)
 
     def has(self, name: str) -> bool:
-        """Return whether the folder has scores of a kind. Its kinds are "frame" and "segment"."""
+        """Return whether `name` is "frame" or "segment". The folder has scores of both kinds."""
         return name in ("frame", "segment")
 
     def frames(self, row: int) -> npt.NDArray[np.float32]:

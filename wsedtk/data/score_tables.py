@@ -1,6 +1,6 @@
 """Read and write frame scores in the format of sed_scores_eval. Each clip has one text table.
 
-    onset  offset  <class>  <class> ...    one row per frame: seconds, and scores from 0 to 1
+    onset  offset  <class>  <class> ...    one row per frame: times in s, scores from 0 to 1
 
 Sizes: T frames, K classes.
 """
@@ -43,7 +43,7 @@ class ScoreTable(NamedTuple):
 
 
 def read_table(path: Path) -> ScoreTable:
-    """Read a table.
+    """Read a table of frame scores.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def parse_header(line: str) -> list[str]:
 
 
 def _cause(line: str) -> str:
-    """Return the end of a message: the first number of a line that is negative or not finite.
+    """Describe the first number of a line that is negative or not finite, for a message.
 
     Return "" if there is no such number.
     """

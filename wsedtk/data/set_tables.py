@@ -110,7 +110,7 @@ def read_clips(
     ----------
     table : TableFile
     columns : tuple of str
-        The columns: `filename`, `duration`, and optionally `path`.
+        The columns of the table: `filename`, `duration`, and optionally `path`.
     optional : str, optional
         An optional last column of the table.
     """
@@ -159,9 +159,9 @@ def _check_clips(
         if name == "":
             table.error(line, "empty filename")
         elif durations[i] == 0:
-            table.error(line, f"duration of {name!r} is 0")
+            table.error(line, f"duration of {name!r} is 0; expected more than 0 s")
         elif durations[i] > LONGEST_SECONDS:
-            table.error(line, f"duration of {name!r} is {durations[i]:g} s, more than a day")
+            table.error(line, f"duration of {name!r} is {durations[i]:g} s; expected at most a day")
 
 
 def rows_without_any(

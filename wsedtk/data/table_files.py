@@ -130,10 +130,10 @@ class TableFile:
         raise_on_errors(self.faults, remedy)
 
     def line_blocks(self, exact: bool = False) -> Iterator[list[str]]:
-        """Yield lists of lines without line ends. The last line is what follows the last line end.
+        """Yield lists of lines without line ends.
 
-        The last line may be empty. If the file can't be read, is not UTF-8 or contains a NUL, an
-        error is added, and the iteration ends.
+        The last line is the text after the last line end. It may be empty. If the file can't be
+        read, is not UTF-8 or contains a NUL, an error is added, and the iteration ends.
 
         Parameters
         ----------

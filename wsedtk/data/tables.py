@@ -27,7 +27,8 @@ _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 def unfit(texts: Collection[str]) -> str | None:
     """Return the first text with a character that a table can't contain, or None.
 
-    Such characters are tabs, line ends, NUL, and surrogates, which encode invalid bytes of paths.
+    Such characters are tabs, line ends, NUL, and surrogates, by which Python represents bytes of
+    paths that are not UTF-8.
     """
     if not _NOT_IN_TABLES.search("".join(texts)):  # one search is faster than one search per text
         return None
@@ -102,7 +103,7 @@ def _parse_number(text: str) -> float:
 
 
 def round_seconds(values: Floats) -> npt.NDArray[np.float64]:
-    """Round times (B,) in seconds to the microsecond. NaN and times from 1e9 s are not changed."""
+    """Round times (B,) in seconds to the microsecond. NaN and times >= 1e9 s are not changed."""
     is_near = values < 1e9  # numpy can't round the largest floats
     rounded: npt.NDArray[np.float64] = np.where(
         is_near, np.round(np.where(is_near, values, 0), 6), values
@@ -198,15 +199,15 @@ def find_clips(names: npt.ArrayLike, wanted: npt.ArrayLike) -> npt.NDArray[np.in
 def find(
     names: Names | Integers, wanted: npt.ArrayLike, order: Integers | None = None
 ) -> npt.NDArray[np.int64]:
-    """Return the index (M,) of each wanted item (M,) in the names (N,), or -1 if it is missing.
+    """Return the index (M,) of each wanted name or number (M,) in an array, or -1 if it is missing.
 
     Parameters
     ----------
     names : (N,) str or int
-        The names, or numbers.
+        The array in which names or numbers are looked up.
     wanted : (M,) str or int
     order : (N,) int, optional
-        The indices that sort the names. They are not needed if the names are sorted.
+        The indices that sort `names`. They are not needed if `names` is sorted.
     """
     wanted = np.asarray(wanted)
     if not len(names) or not len(wanted):
@@ -219,7 +220,7 @@ def find(
 
 
 def repeats(*columns: npt.NDArray[np.generic]) -> Booleans:
-    """Return a mask (B,) of the rows of columns (B,) that are equal to an earlier row."""
+    """Return a mask (B,) of the rows of a table that are equal to an earlier row."""
     order = np.lexsort(columns)  # a stable sort: equal rows keep their order
     is_repeat = np.zeros(len(order), bool)
     is_equal = [column[order[1:]] == column[order[:-1]] for column in columns]

@@ -79,7 +79,7 @@ class EventFormat(abc.ABC):
 
     @abc.abstractmethod
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return the events of one recording as text. The last line ends with a line end, too.
+        """Return the events of one recording as lines of text. Each line ends with a line end.
 
         In a file, the text follows the header or the text of another recording.
         """
@@ -117,5 +117,5 @@ def event_format(name: str) -> EventFormat:
 
 
 def one_field(text: str) -> str:
-    """Replace tabs, line ends and other control characters by spaces, to fit a text in a field."""
+    """Return a text as one field. Tabs, line ends and other control characters become spaces."""
     return _CONTROL.sub(" ", text)

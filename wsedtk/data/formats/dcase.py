@@ -5,9 +5,9 @@
     filename  event_labels                 tags, separated by commas without spaces; needs a header
     filename                               a clip without tags or events
 
-A row of the other forms also means a clip without tags or events if all fields except for the file
-name are empty. In a row with times, these fields may also be `nan`. A list is tab-separated UTF-8
-text. Lines end in LF, CRLF or CR. If the list has a header, the columns may have any order.
+In the other forms, a row whose fields are all empty except for the file name also means a clip
+without tags or events. In a row with times, these fields may also be `nan`. A list is tab-separated
+UTF-8 text. Lines end in LF, CRLF or CR. If the list has a header, the columns may have any order.
 Otherwise, they have the order above. Tabs at the end of a line, spaces around fields and blank
 lines are ignored. `DcaseTable` writes events in the first form.
 """
@@ -31,7 +31,7 @@ HEADERS = (
     ("filename",),
     ("filename", "event_labels"),
 )
-_COLUMNS = {len(header): header for header in HEADERS[:3]}  # keys: number of columns
+_COLUMNS = {len(header): header for header in HEADERS[:3]}  # keys: the number of columns
 _EXPECTED = "expected filename<TAB>event_label or filename<TAB>onset<TAB>offset<TAB>event_label"
 _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
 # Matches a row without tabs whose fields are separated by spaces, commas or semicolons.

@@ -77,8 +77,8 @@ def writing_features(
     append : callable
         A function that adds a clip (see `Append`).
     failed : dict
-        An empty dict. The caller adds the clips whose audio can't be read: the reason, by file
-        name.
+        An empty dict. For each clip whose audio can't be read, the caller adds the reason, with the
+        file name as key.
 
     Raises
     ------

@@ -58,7 +58,7 @@ class _Block(NamedTuple):
     ----------
     file : h5py.File
     block : slice
-        The rows of the file.
+        The rows of the block in the file.
     places : (B,) int
         The requested rows, as indices within the block.
     num_frames : (B,) float64
@@ -91,7 +91,8 @@ def _available_bytes() -> int:
         available = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # without a limit: no file, or no number
+    # Without a limit, the file is missing or contains no number.
+    with contextlib.suppress(OSError, ValueError):
         limit, taken = (
             int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii"))
             for name in ("max", "current")

@@ -63,7 +63,7 @@ class Source(Protocol):
 
 
 def check_overwrite(path: PathLike, kind: str) -> None:
-    """Raise InputError if a path exists and is not a file of a kind, "features" or "scores"."""
+    """Raise InputError if `path` exists but is not a file of `kind`, "features" or "scores"."""
     if Path(path).is_dir():
         raise InputError(f"{path}: a folder; name a file to write")
     atomic.check_overwrite(path, lambda path: open_file(path, kind).close())
@@ -191,7 +191,7 @@ def read_failed(file: h5py.File) -> dict[str, str]:
 
 
 def failed_pairs(failed: Mapping[str, str]) -> npt.NDArray[np.object_]:
-    """Return the dataset "failed" as an array (M, 2) of file names and reasons."""
+    """Return failed clips as an array (M, 2) of file names and reasons: the dataset "failed"."""
     return np.array(list(failed.items()), object).reshape(-1, 2)
 
 
@@ -234,7 +234,7 @@ class Column(NamedTuple):
 
 
 class Columns:
-    """Datasets with one row per clip. They are written in blocks.
+    """Datasets with one row per clip. The rows are written in blocks.
 
     Parameters
     ----------

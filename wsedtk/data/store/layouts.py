@@ -302,7 +302,7 @@ def check_clips(
 def _check_each(
     path: PathLike, what: str, filenames: Names, values: npt.NDArray[Any], is_wrong: Booleans
 ) -> None:
-    """Raise InputError if a value (N,) is wrong. The message names the first clip with one."""
+    """Raise InputError if a value (N,) is wrong. The message names the first clip concerned."""
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise InputError(

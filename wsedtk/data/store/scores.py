@@ -105,7 +105,9 @@ def _create_datasets(
 
 
 class ScoreFile:
-    """A score file that is open for reading. Other scores than clip scores are read on request.
+    """A score file that is open for reading.
+
+    The clip scores are in memory. The other scores are read on request.
 
     Parameters
     ----------
