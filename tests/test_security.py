@@ -76,7 +76,7 @@ def test_impossible_file_names_make_no_table(tmp_path, name):
     score_folders.write(folder, ["fine.wav", f"{name}.wav"], ["Car"], 0.1, frames)
     there = [path for path in tmp_path.rglob("*") if not path.is_dir()]
     assert there == [folder / "fine.tsv"]
-    with pytest.raises(InputError, match="scores: no clip can have a table there: "):
+    with pytest.raises(InputError, match="scores: no clip can have a table: "):
         score_folders.write(folder, [f"{name}.wav"], ["Car"], 0.1, frames)
 
 

@@ -536,7 +536,7 @@ def test_wrong_folders(run, tmp_path):
     out = tmp_path / "out.h5"
     assert refused(run, tmp_path / "no", out) == f"{tmp_path / 'no'}: no such file"
     (tmp_path / "tables").mkdir()
-    assert "tables: contains no score tables; expected one .tsv file per clip" in refused(
+    assert "tables: contains no tables of scores; expected one .tsv file per clip" in refused(
         run, tmp_path / "tables", out
     )
     (tmp_path / "tables" / "a.tsv").write_bytes(b"\x89HDF\r\n\x1a\n\xff\x00")
@@ -677,7 +677,7 @@ def test_names_that_tables_can_not_have(tmp_path):
         ("é" * 126, "has 256 bytes; expected at most 255"),
         ("b" * 256 + "/a", "has 256 bytes"),
     ):
-        with pytest.raises(InputError, match="no clip can have a table there") as caught:
+        with pytest.raises(InputError, match="no clip can have a table: ") as caught:
             score_folders.write(tmp_path / "t", [name], ["Car"], 0.1, [])
         assert cause in str(caught.value) and repr(name) in str(caught.value)
     assert not (tmp_path / "t").exists()

@@ -13,7 +13,7 @@ AUDIO_EXTENSIONS = tuple(  # extensions of audio files and of videos with sound
     ).split()
 )
 LONGEST_SECONDS = 86400.0  # the longest duration of a clip or a recording
-# Events may end this long after their clip, because the times of labels and frames are rounded.
+# Events may end at most this long after their clip, because times of labels and frames are rounded.
 LATE_SECONDS = 1.0
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")

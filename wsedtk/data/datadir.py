@@ -185,7 +185,7 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
 
 
 def read(folder: PathLike) -> DataSet:
-    """Read a data directory. It is also available as `wsedtk.read_data`.
+    """Read a data directory. This function is also available as `wsedtk.read_data`.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ _LONGEST_NAME = 255  # the limit in bytes on most file systems
 
 
 class Overview(TypedDict):
-    """The content of a folder of score tables, as `look` returns it.
+    """The content of a folder of tables of scores, as `look` returns it.
 
     `odd` contains the names of the tables whose header differs from the header of the first table.
     """
@@ -156,7 +156,7 @@ class ScoreFolder:
             )
         if not paths:
             raise InputError(
-                f"{self.path}: contains no score tables; expected one .tsv file per clip"
+                f"{self.path}: contains no tables of scores; expected one .tsv file per clip"
             )
         return paths
 
@@ -265,7 +265,7 @@ def look(folder: PathLike) -> Overview:
 
 
 def check_overwrite(folder: PathLike) -> None:
-    """Raise InputError if a folder or a subfolder contains anything that is not a score table."""
+    """Raise InputError if a folder or a subfolder contains anything but tables of scores."""
     if not os.path.isdir(folder):
         return
     content = folders.look(folder)
@@ -321,7 +321,7 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     faults = list(map(_fault_of_place, places))
     odd = [f"{name!r} ({fault})" for name, fault in zip(filenames, faults) if fault]
     if odd and len(odd) == len(places):
-        raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
+        raise InputError(f"{folder}: no clip can have a table: {first(odd)}; rename the clips")
     if odd:
         _LOG.warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename these clips")
     return [None if fault else place for place, fault in zip(places, faults)]

@@ -15,7 +15,7 @@ from wsedtk.data.set_tables import COLUMNS, Clips, RowNames, Tags, rows_without_
 from wsedtk.data.table_files import TableFile, ends_before_start
 from wsedtk.data.tables import find, first, is_nothing, no_seconds, parse_seconds, repeats
 
-_LATE_SECONDS = 0.1  # an event may end this long after its clip without a warning
+_LATE_SECONDS = 0.1  # an event that ends at most this long after its clip causes no warning
 
 
 class _Block(NamedTuple):

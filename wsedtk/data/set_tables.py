@@ -38,7 +38,7 @@ GROUP = "group"  # the optional last column of clips.tsv
 # The type of paths and groups, which has a variable width. File names have a fixed width, because
 # numpy sorts and searches fixed-width text faster.
 TEXT = np.dtypes.StringDType()
-# Only so many unknown classes get a suggestion, because the search for similar names is slow.
+# The largest number of unknown classes that get a suggestion. The search for a suggestion is slow.
 _MOST_SUGGESTIONS = 100
 
 

@@ -37,7 +37,8 @@ _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
 # Matches a row without tabs whose fields are separated by spaces, commas or semicolons.
 _NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_SAME_SECONDS = 5e-4  # times of a tag may differ this much from the times in its file name
+# The times of a tag differ by less than this from the times in its file name.
+_SAME_SECONDS = 5e-4
 
 
 @FORMATS.register("tsv")

@@ -1,7 +1,7 @@
 """Define a file object for HDF5 that reports failed writes to the caller, but not to HDF5.
 
-A write fails, for example, if the disk is full. If HDF5 noticed this, it would end the process when
-it closes the file.
+A write fails, for example, if the disk is full. If HDF5 noticed the failure, it would end the
+process when it closes the file.
 """
 
 import contextlib

@@ -207,8 +207,9 @@ class FeatureStore:
             shards.append(audio)
             if audio != shards[0]:
                 raise InputError(
-                    f"{shard}: extracted from another version of the set ({audio or 'unknown'}) "
-                    f"than the shards before it ({shards[0] or 'unknown'}); extract it again"
+                    f"{shard}: was extracted from another version of the set "
+                    f"({audio or 'unknown'}) than the preceding shards ({shards[0] or 'unknown'}); "
+                    "extract it again"
                 )
         self.audio.append(shards[0])
 

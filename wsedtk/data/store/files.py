@@ -124,7 +124,7 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
     if path.is_dir():
         remedy = ""
         if kind == "scores":
-            remedy = f"; wsedtk average {path} scores.h5 makes one from tables of frame scores"
+            remedy = f"; create it from tables of scores with wsedtk average {path} scores.h5"
         raise InputError(f"{path}: expected a file of wsedtk {kind}, found a folder{remedy}")
     file = _open(path)
     try:

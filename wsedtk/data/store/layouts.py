@@ -6,7 +6,8 @@ when it is decompressed, and refer to one text a million times. wsedtk does not 
 and rejects them. A dataset of an accepted file is not larger than the file.
 
 The records of texts are parsed in this module, because h5py returns the length of a text only after
-it has read the text. Texts of a fixed length would not need this, but would change the file format.
+it has read the text. Texts of a fixed length would need no parser, but would change the file
+format.
 
 Sizes: N clips, T frames, F mel bins, S segments, K classes, M failed clips.
 """
