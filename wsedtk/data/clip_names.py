@@ -1,4 +1,4 @@
-"""Parse names of clips. A name can say which part of a recording a clip is.
+"""Parse names of clips. A name can contain the recording, start and end of a clip.
 
 Such a name has the form `<recording>_<start>_<end>`. Start and end are in seconds.
 """

@@ -30,7 +30,7 @@ from wsedtk.data.tables import Names, slices, unfit
 
 
 class Layout(NamedTuple):
-    """The layout of a dataset.
+    """The type and the axes of an HDF5 dataset.
 
     Attributes
     ----------
