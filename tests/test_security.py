@@ -76,7 +76,7 @@ def test_impossible_file_names_make_no_table(tmp_path, name):
     score_folders.write(folder, ["fine.wav", f"{name}.wav"], ["Car"], 0.1, frames)
     there = [path for path in tmp_path.rglob("*") if not path.is_dir()]
     assert there == [folder / "fine.tsv"]
-    with pytest.raises(InputError, match="scores: no clip can have a table there: "):
+    with pytest.raises(InputError, match="scores: no clip can have a table: "):
         score_folders.write(folder, [f"{name}.wav"], ["Car"], 0.1, frames)
 
 
@@ -332,7 +332,7 @@ def test_a_table_with_nul_is_refused(system, tmp_path, name):
     path.write_bytes(path.read_bytes() + b"x\0y\n")
     with pytest.raises(
         InputError,
-        match=rf"{name}:{len(path.read_bytes().splitlines())}: holds the control character '.x00'",
+        match=rf"{name}:{len(path.read_bytes().splitlines())}: contains the control character '.x00'",
     ):
         datadir.read(tmp_path / "data")
 

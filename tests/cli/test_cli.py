@@ -138,7 +138,7 @@ def test_from_a_shell(tmp_path):
     )
     assert result.returncode == 1 and result.stdout == "" and "Traceback" not in result.stderr
     assert result.stderr == (
-        "wsedtk: -no such: no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt\n"
+        "wsedtk: -no such: no such folder; a data directory contains clips.tsv, tags.tsv and labels.txt\n"
     )
 
 

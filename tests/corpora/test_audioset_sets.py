@@ -141,7 +141,7 @@ def test_a_set_that_leaves_nothing_is_refused(refused, tmp_path):
     [
         (
             "nowhere",
-            "nowhere: no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt",
+            "nowhere: no such folder; a data directory contains clips.tsv, tags.tsv and labels.txt",
         ),
         ("empty", "empty/labels.txt: no such file\n.*empty/clips.tsv: no such file"),
         ("file", "file: no such folder; a data directory"),
@@ -499,7 +499,7 @@ def test_a_set_of_another_verb_is_not_overwritten(meta, run, tmp_path, name):
     result = run("prepare", "audioset", "--metadata-only", meta, tmp_path / "data")
     assert (
         result.exit_code == 1
-        and f"{name}: holds a data set that `wsedtk prepare audioset` did not make; name another"
+        and f"{name}: contains a data set that `wsedtk prepare audioset` did not make; name another"
         in result.stderr
     )
     assert contents(tmp_path / "data") == before

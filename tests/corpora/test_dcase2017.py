@@ -1023,7 +1023,7 @@ def test_foreign_data_folders_are_refused(mixture, meta, place, run):
         result = run("prepare", "dcase2017", meta, *options, place / "data")
         assert (
             result.exit_code == 1
-            and "test: holds a data set that `wsedtk prepare dcase2017` did not make"
+            and "test: contains a data set that `wsedtk prepare dcase2017` did not make"
             in result.stderr
         )
     assert contents(place / "data") == before

@@ -227,7 +227,7 @@ def test_a_bad_duration_is_one_fault(folder, text):
         (
             "events.tsv",
             "c.wav\t0\t0\tCar",
-            r"events.tsv:6: an event of length zero at 0 s: left out of event and segment scores",
+            r"events.tsv:6: an event of length zero at 0 s; event and segment metrics ignore it",
         ),
         (
             "events.tsv",
@@ -237,12 +237,12 @@ def test_a_bad_duration_is_one_fault(folder, text):
         (
             "events.tsv",
             "c.wav\t2\t10.2\tCar",
-            r"events.tsv:6: the event ends at 10.2 s, the clip at 10 s",
+            r"events.tsv:6: the event ends at 10.2 s, but the clip ends at 10 s",
         ),
         (
             "events.tsv",
             "a.wav\t0\t1\tCar",
-            r"events.tsv:6: an event of 'Car', which 'a.wav' is not tagged with",
+            r"events.tsv:6: an event of 'Car', but 'a.wav' does not have this tag",
         ),
         ("clips.tsv", "d.wav\t\t1", r"tags.tsv: 1 clips without tags: d.wav$"),
         (
@@ -278,7 +278,7 @@ def test_events_that_overlap_one_of_their_class_are_reported_with_their_lines(fo
     )
     found = [line for line in messages(folder, errors=False) if "events.tsv" in line]
     assert found == [
-        f"warning: {folder}/events.tsv: 3 events overlap another of their class: 'c.wav' at 1 s (line 3): 'Car', "
+        f"warning: {folder}/events.tsv: 3 events overlap an earlier event of their class: 'c.wav' at 1 s (line 3): 'Car', "
         "'c.wav' at 5 s (line 4): 'Car', 'c.wav' at 5.6 s (line 7): 'Car'"
     ]
 
@@ -397,7 +397,7 @@ def test_a_missing_folder(tmp_path):
     for name in ("none", "file"):
         with pytest.raises(
             InputError,
-            match=f"{tmp_path}/{name}: no such folder; a data directory holds clips.tsv, tags.tsv and labels",
+            match=f"{tmp_path}/{name}: no such folder; a data directory contains clips.tsv, tags.tsv and labels",
         ):
             datadir.read(tmp_path / name)
 
@@ -405,7 +405,7 @@ def test_a_missing_folder(tmp_path):
 def test_a_folder_of_data_directories_is_reported(folder):
     with pytest.raises(
         InputError,
-        match=f"^{folder.parent}: expected a data directory, found a folder of them; name one of {folder.name}$",
+        match=f"^{folder.parent}: expected a data directory, found a folder of data directories; name one of them: {folder.name}$",
     ):
         datadir.read(folder.parent)
 
@@ -516,7 +516,8 @@ def test_names_that_tables_cannot_hold(tmp_path, odd, name, field):
     values[3] = name
     with pytest.raises(
         InputError,
-        match=re.escape(repr(name)) + ": a file name or class .* can't hold a tab, a line end",
+        match=re.escape(repr(name))
+        + ": a file name, path, group or class .* can't contain a tab, a line end",
     ):
         datadir.write(
             tmp_path / "set",
@@ -597,7 +598,7 @@ def test_groups_round_trip(folder, tmp_path):
     data = datadir.read(grouped(folder, [" B", "A e\u0301 ", None]))
     assert same(data, plain) and data.groups.tolist() == ["A é", "B", ""]
     assert messages(folder, errors=False) == [
-        f"warning: {folder}/clips.tsv: 1 clips have no group and are grouped by their names: c.wav"
+        f"warning: {folder}/clips.tsv: 1 clips have no group and are grouped by the recordings in their names: c.wav"
     ]
     assert [block.tolist() for block in data.recordings()] == [["a", "b", "c"]]
     datadir.write(tmp_path / "out", data)
@@ -638,7 +639,7 @@ def test_groups_are_part_of_the_fingerprint_and_their_absence_is_not(folder):
 
 
 def test_a_group_that_no_table_can_hold(tmp_path, odd):
-    with pytest.raises(InputError, match="can't hold a tab"):
+    with pytest.raises(InputError, match="can't contain a tab"):
         datadir.write(tmp_path / "set", dataclasses.replace(odd, groups=np.array(["a\tb"] * 9)))
 
 
@@ -653,7 +654,7 @@ def test_another_column_is_reported(folder, header):
     (folder / "clips.tsv").write_text(f"{header}\na.wav\t\t10\tA\n")
     assert re.search(
         "clips.tsv:1: expected the header filename<TAB>path<TAB>duration, found .*; "
-        "the column group may follow",
+        "the optional last column is group",
         messages(folder)[0],
     )
 
@@ -744,7 +745,7 @@ def test_broken_decoded_folders(tmp_path, break_it, message):
     break_it(tmp_path)
     with pytest.raises(InputError, match=message):
         datadir.read_decoded(tmp_path, ["Car"])
-    with pytest.raises(InputError, match="none: no such folder; wsedtk decode makes it"):
+    with pytest.raises(InputError, match="none: no such folder; create it with wsedtk decode"):
         datadir.read_decoded(tmp_path / "none", ["Car"])
 
 
@@ -752,7 +753,7 @@ def test_sets_of_other_verbs_are_not_overwritten(folder, tmp_path):
     datadir.check_overwrite(tmp_path / "new", "balance")
     with pytest.raises(
         InputError,
-        match="a set: holds a data set that `wsedtk balance` did not make; name another folder",
+        match="a set: contains a data set that `wsedtk balance` did not make; name another folder",
     ):
         datadir.check_overwrite(folder, "balance")
     made = dataclasses.replace(datadir.read(folder), info={"made_by": "balance"})

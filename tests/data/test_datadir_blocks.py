@@ -181,7 +181,7 @@ def test_a_name_that_tables_cannot_hold_is_found_in_any_block(tmp_path, monkeypa
         )
         with pytest.raises(
             datadir.InputError,
-            match=f"'{place}.t': a file name or class of a data directory can't hold a tab",
+            match=f"'{place}.t': a file name, path, group or class of a data directory can't contain a tab",
         ):
             datadir.write(tmp_path / "set", dataset)
         assert not (tmp_path / "set").exists()

@@ -174,7 +174,7 @@ def test_folders_that_can_not_be_entered_are_named(tmp_path, closed, capsys, mod
         f"{tmp_path}/in/b/c (Permission denied)"
     )
     assert (f"{tmp_path}/in/e (Permission denied)" in error) == (mode != 0o300)
-    assert error.endswith("; change their permissions, or run as their owner\n")
+    assert error.endswith("; change their permissions, or run the command as their owner\n")
     assert error.count("\n") == 1
     pattern = str(tmp_path / "in" / "**" / "*.wav")
     assert sorted(path.name for path, _ in recordings.find([pattern])) == sorted(
@@ -281,7 +281,7 @@ def test_info_and_report_name_what_can_not_be_entered(run, tmp_path, closed):
     assert result.exit_code == 0 and "data/train: data directory, whole" in result.stdout
     message = (
         f"warning: {tmp_path}/exp/secret: can't be entered (Permission denied); "
-        "change its permissions, or run as its owner\n"
+        "change its permissions, or run the command as its owner\n"
     )
     assert result.stderr == message
     assert list(scored_systems.find_systems([tmp_path / "exp"])) == ["system"]
@@ -314,7 +314,7 @@ def test_an_input_in_a_folder_that_can_not_be_entered(
     result = run(*(argument.replace("DIR", "set") for argument in arguments))
     assert result.exit_code == 1 and result.stderr.splitlines()[0] == (
         f"{tmp_path}/set: can't be entered (Permission denied); "
-        "change its permissions, or run as its owner"
+        "change its permissions, or run the command as its owner"
     )
 
 

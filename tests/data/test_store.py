@@ -285,7 +285,7 @@ def test_a_missing_shard(tmp_path):
     _, path = shards(tmp_path)
     store.shard_path(path, 2, 3).unlink()
     with pytest.raises(
-        InputError, match=r"my.train.h5: shard my.train.2-of-3.h5 is missing \(1 of 3 are\)"
+        InputError, match=r"my.train.h5: 1 of 3 shards are missing, the first my.train.2-of-3.h5"
     ):
         store.FeatureStore([path])
 
@@ -293,7 +293,7 @@ def test_a_missing_shard(tmp_path):
 def test_shards_of_two_counts(tmp_path):
     shards(tmp_path, 2)
     with pytest.raises(
-        InputError, match="my.train.h5: found shards of 2 and of 3; remove the old ones"
+        InputError, match="my.train.h5: found shards K-of-2 and K-of-3; remove the old shards"
     ):
         store.FeatureStore([shards(tmp_path, 3)[1]])
 
@@ -314,7 +314,7 @@ def test_another_front_end(tmp_path):
     ]
     with pytest.raises(
         InputError,
-        match=r"b.h5: has another front end \(print-.*\) than .*a.h5 \(print-None\); extract both with one",
+        match=r"b.h5: its front end \(print-.*\) differs from that of .*a.h5 \(print-None\); extract both with the",
     ):
         store.FeatureStore(paths)
 
@@ -449,7 +449,7 @@ def test_segments_are_as_many_as_the_seconds_begun(tmp_path, duration, count):
 def test_scores_without_frames(tmp_path):
     scores(tmp_path / "a.h5", change=lambda a: a.pop("frame"), weights=False)
     with pytest.raises(
-        InputError, match="a.h5: holds no frame scores; predict without --no-frames"
+        InputError, match="a.h5: contains no frame scores; predict without --no-frames"
     ):
         store.ScoreFile(tmp_path / "a.h5").frames(0)
 

@@ -178,9 +178,7 @@ def test_names_with_spaces_around_them_stay_apart(tmp_path):
 def test_a_tag_that_is_not_a_number_is_refused_alike(tmp_path):
     """Without times beside it, `nan` may be a lost tag."""
     folder = write_set(tmp_path / "set", CLIPS, LABELS, [("b.wav", "nan")])
-    message = (
-        "tags.tsv:2: expected a class, found 'nan'; for a clip without any, write the file name"
-    )
+    message = "tags.tsv:2: expected a class, found 'nan'; for a clip without tags or events, write only the file name"
     for read in (datadir.read, lambda folder: read_list(folder / "tags.tsv")):
         with pytest.raises(InputError, match=message):
             read(folder)
@@ -297,7 +295,7 @@ def test_clips_that_differ_in_their_form_only_are_one(tmp_path, names):
     )
     message = (
         f"the filename {unicodedata.normalize('NFC', names[0])!r} occurs twice, possibly in two "
-        "Unicode forms; every clip needs its own"
+        "Unicode forms; every clip needs its own name"
     )
     assert [(fault.line, fault.message) for fault in datadir.check(folder)[1]] == [(3, message)]
 

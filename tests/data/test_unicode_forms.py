@@ -169,7 +169,7 @@ def test_folders_of_scores(run, tmp_path, form):
 def test_two_tables_of_one_name(tmp_path):
     for name in ("Café.tsv", nfd("Café.tsv")):
         (tmp_path / name).write_text("onset\toffset\tDog\n0\t0.1\t0.5\n")
-    with pytest.raises(InputError, match="is a second table of the clip 'Café.wav', beside "):
+    with pytest.raises(InputError, match="is a second table of the clip 'Café.wav'; the first is "):
         score_folders.ScoreFolder(tmp_path)
 
 

@@ -329,7 +329,7 @@ def test_written_whole_or_not_at_all(run, tmp_path):
     assert run("average", path, tables).exit_code == 0
     before = {p.name: p.read_bytes() for p in tables.iterdir()}
     (tables / "old.tsv").write_text("onset\toffset\tCar\n0\t1\t0.5\n")
-    assert "holds 1 tables of other clips, the first 'old.tsv'; they would be lost" in refused(
+    assert "contains 1 tables of other clips, the first 'old.tsv'; they would be lost" in refused(
         run, path, tables
     )
     assert (tables / "old.tsv").exists()
@@ -367,7 +367,7 @@ def test_other_peoples_folders_are_not_overwritten(run, tmp_path, name, content)
     other.parent.mkdir(exist_ok=True)
     other.write_text(content)
     assert (
-        f"tables: holds {name.split('/')[0]!r}, no table of scores, so it is not overwritten"
+        f"tables: is not overwritten, because it contains {name.split('/')[0]!r}, which is not a table"
         in refused(run, path, tmp_path / "tables")
     )
     assert other.exists() and len(list((tmp_path / "tables").iterdir())) == 5
@@ -485,10 +485,10 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\n", "a.tsv:1: expected the header"),
         ("onset\toffset\tCar\tCar\n", "a.tsv:1: expected the header"),
         ("filename\tevent_label\na\tb\n", "a.tsv:1: expected the header"),
-        ("onset\toffset\tCar\n", "a.tsv: holds no frames; write a row for each"),
+        ("onset\toffset\tCar\n", "a.tsv: contains no frames; write one row per frame"),
         (
             "onset\toffset\tDog\n" + ROW,
-            "b.tsv: its classes are not those of a.tsv: Car here, Dog there",
+            "b.tsv: its classes are not those of a.tsv: found Car, expected Dog",
         ),
         (
             "onset\toffset\tCar\n0\t0.1\t0.5\n0.1\t0.2\n",
@@ -505,25 +505,25 @@ ROW = "0\t0.1\t0.5\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n"
         ("onset\toffset\tCar\n0\tinf\t0.5\n", "a.tsv:2: expected 3"),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.5\t0.5\n0.5\t0.6\t0.5\n",
-            "frames must follow one another from 0 s and be of one length",
+            "frames must begin at 0 s, have no gaps, and have the same length",
         ),
         (
             "onset\toffset\tCar\n" + ROW + "0.3\t0.6\t0.5\n",
-            "a.tsv:5: frames must follow one another from 0 s and be of one length",
+            "a.tsv:5: frames must begin at 0 s, have no gaps, and have the same length",
         ),
-        ("onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must follow"),
+        ("onset\toffset\tCar\n0.1\t0.2\t0.5\n0.2\t0.3\t0.5\n", "a.tsv:2: frames must begin"),
         (
             "onset\toffset\tCar\n0\t0.1\t0.5\n0.2\t0.3\t0.5\n",
-            "a.tsv:2: frames must follow|a.tsv:3: frames must follow",
+            "a.tsv:2: frames must begin|a.tsv:3: frames must begin",
         ),
-        ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must follow"),
+        ("onset\toffset\tCar\n0\t0\t0.5\n", "a.tsv:2: frames must begin"),
         (
             "onset\toffset\tCar\n0\t0.2\t0.5\n0.2\t0.4\t0.5\n",
-            "a.tsv: its frames do not have the length of those of b.tsv, 0.1 s",
+            "a.tsv: its frames do not have the length of the frames of b.tsv, 0.1 s",
         ),
         (
             "onset\toffset\tCar\n0\t2\t0.5\n",
-            "a.tsv: its frames do not have the length of those of b.tsv, 0.1 s",
+            "a.tsv: its frames do not have the length of the frames of b.tsv, 0.1 s",
         ),
     ],
 )
@@ -540,7 +540,7 @@ def test_wrong_folders(run, tmp_path):
     out = tmp_path / "out.h5"
     assert refused(run, tmp_path / "no", out) == f"{tmp_path / 'no'}: no such file"
     (tmp_path / "tables").mkdir()
-    assert "tables: holds no .tsv of scores; expected one per clip" in refused(
+    assert "tables: contains no tables of scores; expected one .tsv file per clip" in refused(
         run, tmp_path / "tables", out
     )
     (tmp_path / "tables" / "a.tsv").write_bytes(b"\x89HDF\r\n\x1a\n\xff\x00")
@@ -548,7 +548,7 @@ def test_wrong_folders(run, tmp_path):
     assert "a.tsv: not an HDF5 file" in refused(run, tmp_path / "tables" / "a.tsv", out)
     for name in ("a", "a.wav"):
         (tmp_path / "tables" / f"{name}.tsv").write_text("onset\toffset\tCar\n" + ROW)
-    assert "a.wav.tsv: is a second table of the clip 'a.wav', beside a.tsv" in refused(
+    assert "a.wav.tsv: is a second table of the clip 'a.wav'; the first is a.tsv" in refused(
         run, tmp_path / "tables", out
     )
 
@@ -665,7 +665,9 @@ def test_psds_of_the_tables_is_that_of_the_scores(run, theirs):
 
 
 def test_names_that_tables_can_not_have(tmp_path):
-    with pytest.raises(InputError, match="a class can't be named onset or offset there"):
+    with pytest.raises(
+        InputError, match="tables of scores can't have a class named onset or offset"
+    ):
         score_folders.write(tmp_path / "t", ["a.wav"], ["onset"], 0.1, [])
     with pytest.raises(InputError, match="'a.wav' and 'a' would share the table 'a.tsv'; rename"):
         score_folders.write(tmp_path / "t", ["a.wav", "a"], ["Car"], 0.1, [])
@@ -676,10 +678,10 @@ def test_names_that_tables_can_not_have(tmp_path):
         (".a/b", "'.a/b.tsv' can't"),
         ("a/", "'a/.tsv' can't"),
         ("a\\b", "can't be the name of a table"),
-        ("é" * 126, "name has 256 bytes; expected at most 255"),
+        ("é" * 126, "has 256 bytes; expected at most 255"),
         ("b" * 256 + "/a", "has 256 bytes"),
     ):
-        with pytest.raises(InputError, match="no clip can have a table there") as caught:
+        with pytest.raises(InputError, match="no clip can have a table: ") as caught:
             score_folders.write(tmp_path / "t", [name], ["Car"], 0.1, [])
         assert cause in str(caught.value) and repr(name) in str(caught.value)
     assert not (tmp_path / "t").exists()
@@ -704,7 +706,10 @@ def test_clips_in_subfolders_and_names_that_are_too_long(run, tmp_path):
     assert back.frames(2)[0].tolist() == clip[2].tolist()
     (tmp_path / "out" / "s" / "notes").touch()
     result = run("average", tmp_path / "s.h5", tmp_path / "out")
-    assert result.exit_code == 1 and "holds 'notes', no table of scores" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "because it contains 'notes', which is not a table of scores" in result.stderr
+    )
 
 
 def test_tables_whose_names_no_clip_can_have_are_left_out(run, tmp_path):
@@ -715,5 +720,8 @@ def test_tables_whose_names_no_clip_can_have_are_left_out(run, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert store.ScoreFile(tmp_path / "out.h5").filenames.tolist() == ["a.wav"]
     (line,) = [line for line in result.stderr.splitlines() if "warning" in line]
-    assert "4 tables are left out, as no clip can be named so" in line and "rename them" in line
+    assert (
+        "4 tables are left out, because no clip can have such a name" in line
+        and "rename them" in line
+    )
     assert "'b\\tc.wav', 'd\\re.flac', 'f\\ng.wav' and 1 more" in line

@@ -145,7 +145,7 @@ def test_frames_are_needed_for_frame_mode_only(run, tmp_path):
     operating_point.write(tmp_path / "p.yaml", make_point())
     assert run("decode", scores, tmp_path / "p.yaml", tmp_path / "out").exit_code == 0
     with pytest.raises(
-        InputError, match="s.h5: holds no frame scores; predict without --no-frames"
+        InputError, match="s.h5: contains no frame scores; predict without --no-frames"
     ):
         decode.run(DecodeOptions(scores, tmp_path / "p.yaml", tmp_path / "out", mode="frame"))
 

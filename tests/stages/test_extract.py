@@ -124,7 +124,7 @@ def test_a_signal_leaves_no_process_and_what_is_finished(tmp_path, run, number, 
     said = process.communicate(timeout=30)[1]
     left = int(
         re.search(
-            rf"a.h5: stopped by {number.name}, (\d+) of 20000 clips are left; give the same command again",
+            rf"a.h5: stopped by {number.name}; (\d+) of 20000 clips remain; give the same command again",
             said,
         ).group(1)
     )

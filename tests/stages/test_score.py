@@ -581,7 +581,7 @@ def refused(folder, message, scores=None):
 def test_wrong_folders(tmp_path):
     make_lists(tmp_path)
     (tmp_path / "out").rename(tmp_path / "elsewhere")
-    refused(tmp_path, "out: no such folder; wsedtk decode makes it")
+    refused(tmp_path, "out: no such folder; create it with wsedtk decode")
     (tmp_path / "out").mkdir()
     refused(tmp_path, "clips.tsv: no such file")
     (tmp_path / "out").rmdir()

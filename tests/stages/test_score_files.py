@@ -369,8 +369,12 @@ def test_lists_of_two_kinds(run, tmp_path):
     assert f"{times} contains events, but {tags} contains tags;" in refused(run, times, tags)
     assert scored(run, tags, times, "--kind", "tags")[0]["tagging"]["f1"] == 1.0
     two = write_list(tmp_path / "two", [("a_30_40", 1, 2, "Car"), ("a_30_40", "Dog")])
-    assert f"{two}:2: no onset and offset: a tag, not an event" in refused(run, two, times)
-    assert f"{two}:2: no onset and offset: a tag, not an event" in refused(run, times, two)
+    assert f"{two}:2: found a tag without onset and offset; expected an event" in refused(
+        run, two, times
+    )
+    assert f"{two}:2: found a tag without onset and offset; expected an event" in refused(
+        run, times, two
+    )
 
 
 def test_a_clip_without_length_or_events(run, tmp_path):
@@ -654,7 +658,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         ),
         (b"a.wav\nb.wav\n", "contains no tags or events"),
         (b"\x89HDF\r\n\x1a\n\x00\xff", r"not UTF-8 text"),
-        (b"ab\x00\x01\x02\n", ":1: holds the control character '\\x00'; expected text"),
+        (b"ab\x00\x01\x02\n", ":1: contains the control character '\\x00'; expected text"),
         ("a.wav\tCar\n".encode("utf-16"), "not UTF-8 text"),
         (
             b"a.wav 0 10 Car\n",
@@ -676,7 +680,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         ("a.wav\t0\t１.５\tCar\n".encode(), "found '１.５'; write it with the digits 0 to 9"),
         (b"a.wav\t\t1\tCar\n", ":1: onset must be a number of seconds, found ''"),
         (b"a.wav\t0,5\t1\tCar\n", ":1: onset must be a number of seconds, found '0,5'"),
-        (b'a.wav\t0\t1\t"Car"\n', ':1: the class "Car" is in quotes; write it without them'),
+        (b'a.wav\t0\t1\t"Car"\n', ':1: the class "Car" is in quotes; remove the quotes'),
         (b"filename\tevent_label\tscore\n", ":1: expected filename<TAB>event_label or"),
         (
             b"filename\tonset\toffset\tevent_label\na.wav\t0\t1\n",
@@ -684,7 +688,7 @@ def test_real_tags_by_sets(run, tmp_path, real_data):
         ),
         (
             b"filename\tonset\toffset\tevent_label\na.wav\t0\t1\t\n",
-            ":2: expected a class, found an empty field; for a clip without any, write",
+            ":2: expected a class, found an empty field; for a clip without tags or events, write",
         ),
         (b"filename\tevent_labels\na.wav\tCar,\n", ":2: expected a class, found an empty field"),
         (

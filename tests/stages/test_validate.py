@@ -45,7 +45,9 @@ def test_every_fault_of_several_folders(run, small_set, tmp_path):
     assert sum(line.startswith(f"error: {bad}/clips.tsv:") for line in lines) == 9
     assert sum(line.startswith(f"error: {bad}/tags.tsv:") for line in lines) == 2
     assert f"{bad}: 11 errors, 2 warnings" in lines
-    assert lines[-3].startswith(f"error: {tmp_path}/none: no such folder; a data directory holds")
+    assert lines[-3].startswith(
+        f"error: {tmp_path}/none: no such folder; a data directory contains"
+    )
     assert lines[-2].endswith("1 errors, 0 warnings")
     assert result.stderr == f"2 of 4 data directories have errors: {bad}, {tmp_path}/none"
 
@@ -393,8 +395,8 @@ def test_the_official_sets_of_dcase_have_warnings_only(run, real_data, tmp_path)
     ]
     assert len(faults) - len(odd) == 36 + 150 + 2
     assert [line.split(": ")[2] for line in odd] == [
-        "1 events overlap another of their class",
-        "5 events overlap another of their class",
+        "1 events overlap an earlier event of their class",
+        "5 events overlap an earlier event of their class",
     ]
 
 

@@ -22,17 +22,19 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
     labels : sequence of str
         The classes of the model.
     model_dir : path-like
-        The model, for messages.
+        The model directory. It is used only in messages.
 
     Returns
     -------
     dict
-        The new names by class, in the order of the file.
+        A mapping from each chosen class to its new name, in the order of the file. A class that is
+        not renamed keeps its name.
 
     Raises
     ------
     InputError
-        If a line is invalid. The message lists the first faults.
+        If the file can't be read or is empty, or if a line is invalid. The message lists the first
+        faults.
     """
     table = TableFile(path)
     names: dict[str, str] = {}
@@ -46,7 +48,7 @@ def read(path: PathLike, labels: Sequence[str], model_dir: PathLike) -> dict[str
         keys = (("class", name), ("name", new))
         twice = next((key for key in keys if key in lines), None)
         if not name.strip() or not new.strip() or "\t" in new:
-            message = f"expected a class, or a class, a tab and its new name; found {line!r}"
+            message = f"expected a class, or class<TAB>new name; found {line!r}"
         elif name not in labels:
             message = f"{model_dir} has no class {name!r}; {config.suggest(name, labels)}"
         elif twice:
@@ -66,21 +68,24 @@ def choose(values: Iterable[str], labels: Sequence[str], model_dir: PathLike) ->
     Parameters
     ----------
     values : iterable of str
-        Classes of the model, or files that `read` can read. Without values, all classes are chosen.
+        Classes of the model, or files that `read` can read. If there are no values, all classes
+        are chosen.
     labels : sequence of str
         The classes of the model.
     model_dir : path-like
-        The model, for messages.
+        The model directory. It is used only in messages.
 
     Returns
     -------
     dict
-        The new names by class.
+        A mapping from each chosen class to its new name. A class that is not renamed keeps its
+        name.
 
     Raises
     ------
     InputError
-        If a value is neither a class nor a file, or a class is chosen twice.
+        If a value is neither a class nor a file, if a file is invalid, or if a class or a new name
+        is chosen twice.
     """
     chosen: dict[str, str] = {}
     for value in values:

@@ -1,6 +1,6 @@
-"""Parse names of clips. A name can contain a recording, a start and an end.
+"""Parse names of clips. A name can contain the recording, start and end of a clip.
 
-Such a name has the form `<recording>_<start>_<end>`. The times are in seconds.
+Such a name has the form `<recording>_<start>_<end>`. Start and end are in seconds.
 """
 
 import re
@@ -13,10 +13,11 @@ AUDIO_EXTENSIONS = tuple(  # extensions of audio files and of videos with sound
     ).split()
 )
 LONGEST_SECONDS = 86400.0  # the longest duration of a clip or a recording
-LATE_SECONDS = 1.0  # events may end this long after their clip, as labels and frames are rounded
+# Events may end at most this long after their clip, because times of labels and frames are rounded.
+LATE_SECONDS = 1.0
 _TIME = r"([0-9]+(?:\.[0-9]+)?)"
 _EXCERPT = re.compile(rf"(.+)_{_TIME}_{_TIME}")
-# A YouTube ID has 11 characters. An optional Y before the ID is not one of them.
+# A YouTube ID has 11 characters. A Y before the ID is optional and is not part of the ID.
 _YOUTUBE = re.compile(rf"Y?(.{{11}})_{_TIME}_{_TIME}")
 # A date and a time, as in the file names of field recorders
 _CLOCK = re.compile(
@@ -35,17 +36,17 @@ def without_extension(name: str) -> str:
 
 
 def has_audio_extension(name: str) -> bool:
-    """Return whether a file name has the extension of an audio file or a video."""
+    """Return whether a file name has the extension of an audio file or of a video."""
     return name.lower().endswith(AUDIO_EXTENSIONS)
 
 
 def _match_excerpt(form: re.Pattern[str], stem: str, last: float = 0.0) -> re.Match[str] | None:
-    """Match a file stem with one pattern for `<recording>_<start>_<end>`.
+    """Match a file name without extension with a pattern for `<recording>_<start>_<end>`.
 
     Return None unless the two numbers can be times. The end must be after the start, and at most
     `LONGEST_SECONDS`. The numbers must not be part of a date and time, as in
-    <unit>_<YYYYMMDD>_<HHMMSS>. The clip must be long enough for its last event, which ends `last`
-    seconds after the start of the clip.
+    <unit>_<YYYYMMDD>_<HHMMSS>. The last event of the clip, which ends `last` seconds after the
+    start of the clip, may end at most `LATE_SECONDS` after the clip.
     """
     match = form.fullmatch(stem)
     if match is None:
@@ -69,8 +70,8 @@ def without_y(name: str) -> str:
 def youtube_key(name: str) -> str | None:
     """Return the standard name of an excerpt of a YouTube video, or None for any other name.
 
-    It is `<11-character ID>_<start>_<end>`. The times have three decimals. A Y before the ID and an
-    audio extension are removed.
+    The standard name is `<11-character ID>_<start>_<end>`. The times have three decimals. A Y
+    before the ID and an audio extension are removed.
     """
     match = _match_excerpt(_YOUTUBE, without_extension(name))
     if match is None:
@@ -79,22 +80,23 @@ def youtube_key(name: str) -> str | None:
 
 
 def clip_key(name: str) -> str:
-    """Return a key that is the same for all spellings of a clip's name.
+    """Return a key that is the same for all spellings of the name of a clip.
 
-    It is the result of `youtube_key`. For other names it is the name without its audio extension.
+    For excerpts of YouTube videos, the key is the standard name (see `youtube_key`). For other
+    clips, it is the name without its audio extension.
     """
     return youtube_key(name) or without_extension(name)
 
 
 def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
-    """Return the start and the end of an excerpt in seconds, or None for any other name.
+    """Return the start and end in the name of an excerpt, in seconds, or None for any other name.
 
     Parameters
     ----------
     name : str
     last : float
         The end of the last event of the clip, in seconds from the start of the clip. If the clip
-        would be too short for this event, None is returned.
+        is too short for this event, None is returned.
     """
     match = _match_excerpt(_EXCERPT, without_extension(name), last)
     return (float(match.group(2)), float(match.group(3))) if match else None
@@ -103,9 +105,10 @@ def excerpt_times(name: str, last: float = 0.0) -> tuple[float, float] | None:
 def source_of(filename: str, last: float = 0.0) -> str:
     """Return the recording that a clip was cut from.
 
-    The recording of `<recording>_<start>_<end>.wav` is `<recording>`. Any other name counts as a
-    separate recording. DCASE 2017 and AudioSet use the first form for clips of YouTube videos,
-    sometimes with a Y before the ID. A split keeps the clips of one recording together.
+    The recording of `<recording>_<start>_<end>.wav` is `<recording>`. A clip with any other name is
+    a separate recording. Clips of YouTube videos in DCASE 2017 and AudioSet have names of this
+    form. A Y before the ID of the video is removed. A split keeps the clips of one recording
+    together.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A set of N clips in memory, with M tags, E events and K classes."""
+"""Define a set of N clips in memory, with M tags, E events and K classes."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from wsedtk.data.tables import Names, Texts, slices, texts
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """A set of N clips with tags and events of K classes. `read_data` returns a set.
+    """A set of N clips with tags and events of K classes. `read_data` returns a DataSet.
 
     The two million clips of AudioSet take 0.5 GB of memory.
 
@@ -68,7 +68,7 @@ class DataSet:
         return np.searchsorted(self.tag_clip, np.arange(len(self) + 1))
 
     def tags_of(self, clip: int) -> npt.NDArray[np.int64]:
-        """Return the indices of the classes of one clip."""
+        """Return the tags of one clip, as indices of classes."""
         return self.tag_label[self._tag_starts[clip] : self._tag_starts[clip + 1]]
 
     def tag_matrix(self, clips: npt.ArrayLike | None = None) -> npt.NDArray[np.bool_]:
@@ -106,7 +106,7 @@ class DataSet:
         return np.bincount(labels, minlength=len(self.labels))
 
     def recordings(self) -> Iterator[Names]:
-        """Yield blocks (B,) of the recordings in the names of the clips."""
+        """Yield the recordings of the clips (see `clip_names.source_of`) in blocks (B,)."""
         last = np.zeros(len(self))  # the end of the last event of each clip, in seconds
         if self.events is not None:
             np.maximum.at(last, self.events.clip, self.events.offset)
@@ -114,7 +114,7 @@ class DataSet:
             yield np.array(list(map(source_of, self.filenames[part].tolist(), last[part].tolist())))
 
     def is_grouped(self) -> Booleans:
-        """Return which clips (N,) have a group."""
+        """Return a mask (N,) of the clips that have a group."""
         if self.groups is None:
             return np.zeros(len(self), bool)
         grouped: Booleans = self.groups != ""
@@ -122,7 +122,10 @@ class DataSet:
 
     @functools.cached_property
     def source_keys(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """A key of the recording (N,) and of the group (N,) of each clip. 0 means no group."""
+        """A hash of the recording (N,) and a hash of the group (N,) of each clip.
+
+        The hash of the group is 0 if the clip has no group.
+        """
         recordings = (text for block in self.recordings() for text in block.tolist())
         recording_keys = np.fromiter(map(hash, recordings), np.int64, len(self))
         if self.groups is None:
@@ -157,8 +160,8 @@ class DataSet:
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits of a hash of the clips, tags, events, classes and groups.
 
-        The paths of the sound files are not hashed. Groups are hashed only if a clip has one, so
-        that the fingerprints of older versions without groups stay valid.
+        The paths of the sound files are not hashed. Groups are hashed only if a clip has a group,
+        so that fingerprints from versions of wsedtk without groups stay valid.
         """
         digest = hashlib.sha256()
         _hash_names(digest, self.filenames)
@@ -178,8 +181,8 @@ class DataSet:
 def sources(*datasets: DataSet) -> list[npt.NDArray[np.int64]]:
     """Number the sources of the clips. A split keeps the clips of one source together.
 
-    The source of a clip is its group, or the recording in its name if it has no group. If other
-    clips of this recording have groups, these groups belong to the same source.
+    The source of a clip is its group. If the clip has no group, its source is the recording in its
+    name. If other clips of this recording have groups, these groups belong to the same source.
 
     Returns
     -------

@@ -3,17 +3,19 @@
 A data directory is a set of clips with tags, events and classes. It has these files:
 
     clips.tsv    filename  path  duration               one row per clip; the path is absolute or
-                                                        relative to the folder; empty: no audio
-                 [group]                                optional; a split keeps a group together
+                                                        relative to the folder, or empty if the
+                                                        clip has no audio
+                 [group]                                optional; a split keeps the clips of one
+                                                        group together
     tags.tsv     filename  event_label                  one row per tag
     labels.txt                                          one class per line, in order
     events.tsv   filename  onset  offset  event_label   optional; times in seconds
     info.yaml                                           optional; the origin of the set
 
 Tables are UTF-8 with a header line and without quoting. Their rows are written in the order of the
-file names. The column `filename` identifies the clip in each table. A decoded folder
-(<system>/<set>/<mode>/) has the same tables, but no labels.txt, and its clips.tsv has no column
-`path`.
+file names. In each table, the column `filename` identifies the clip. A decoded folder
+(<system>/<set>/<mode>/) has the same files, but no labels.txt, and its clips.tsv has no columns
+`path` and `group`. It may have a failed.tsv with the clips that have no scores.
 """
 
 import dataclasses
@@ -79,14 +81,14 @@ __all__ = [
 
 
 class Checked(NamedTuple):
-    """The result of `check`: the faults of the tables, and the set, or None if there are errors."""
+    """The result of `check`: the data set (None if there are errors), and all faults."""
 
     dataset: DataSet | None
     faults: list[Fault]
 
 
 def _absolute(folder: Path, paths: Texts) -> Texts:
-    """Return the paths (N,) of clips.tsv as absolute paths. They may be relative to the folder."""
+    """Return paths (N,) as absolute paths. Relative paths in clips.tsv start from the folder."""
     base = str(folder.absolute())
     blocks = [np.array([], TEXT)]
     for part in slices(len(paths)):
@@ -97,7 +99,7 @@ def _absolute(folder: Path, paths: Texts) -> Texts:
 
 
 def check(folder: PathLike) -> Checked:
-    """Read a data directory and find all faults of its tables."""
+    """Read a data directory and find all faults of its files."""
     folder = Path(folder)
     missing = _fault_of_folder(folder)
     if missing is not None:
@@ -132,21 +134,24 @@ def check(folder: PathLike) -> Checked:
 
 
 def _fault_of_folder(folder: Path) -> Fault | None:
-    """Return the error of a path that is not a data directory, or None."""
+    """Return an error if a path is not a folder, or is a folder of data directories.
+
+    Otherwise, return None.
+    """
     if not folder.is_dir():
-        message = "no such folder; a data directory holds clips.tsv, tags.tsv and labels.txt"
+        message = "no such folder; a data directory contains clips.tsv, tags.tsv and labels.txt"
         return Fault(True, folder, None, message)
     if (folder / "clips.tsv").exists():
         return None
     below = sorted(path.parent.name for path in folder.glob("*/clips.tsv"))
     if not below:
         return None
-    message = f"expected a data directory, found a folder of them; name one of {first(below)}"
-    return Fault(True, folder, None, message)
+    message = "expected a data directory, found a folder of data directories; name one of them"
+    return Fault(True, folder, None, f"{message}: {first(below)}")
 
 
 def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
-    """Read info.yaml. Return its content and its faults. Without the file, the content is {}."""
+    """Read info.yaml. Return its content and its faults. The content of a missing file is {}."""
     try:
         info = (read_yaml(path) if path.exists() else None) or {}
         if not isinstance(info, dict):
@@ -157,13 +162,14 @@ def _check_info(path: Path) -> tuple[dict[str, Any], list[Fault]]:
 
 
 def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
-    """Yield the warnings about a set as a whole."""
+    """Yield warnings about clips without groups or tags, and about classes without clips."""
     filenames, labels = dataset.filenames, dataset.labels
     is_grouped = dataset.is_grouped()
     if is_grouped.any() and not is_grouped.all():
         without = filenames[~is_grouped]
         message = (
-            f"{len(without)} clips have no group and are grouped by their names: {first(without)}"
+            f"{len(without)} clips have no group and are grouped by the recordings in their names: "
+            f"{first(without)}"
         )
         yield Fault(False, folder / "clips.tsv", None, message)
     if not len(filenames) or not labels:
@@ -179,7 +185,7 @@ def _warnings(folder: Path, dataset: DataSet) -> Iterator[Fault]:
 
 
 def read(folder: PathLike) -> DataSet:
-    """Read a data directory. This function is also `wsedtk.read_data`.
+    """Read a data directory. This function is also available as `wsedtk.read_data`.
 
     Parameters
     ----------
@@ -198,13 +204,13 @@ def read(folder: PathLike) -> DataSet:
     """
     dataset, faults = check(folder)
     raise_on_errors(faults, f"wsedtk validate '{folder}' lists them all")
-    assert dataset is not None  # there are no errors
+    assert dataset is not None  # it is None only if there are errors
     _LOG.debug(f"read {folder}: {len(dataset)} clips, {len(dataset.labels)} classes")
     return dataset
 
 
 def read_labels(path: PathLike) -> list[str]:
-    """Return the classes of a text file, one per line, in order.
+    """Read classes from a text file with one class per line. Return them in the order of the file.
 
     Raises
     ------
@@ -236,8 +242,8 @@ def _write_tags_and_events(
 def check_overwrite(folder: PathLike, made_by: str) -> None:
     """Raise InputError if a folder contains a data set that another command made.
 
-    The command that made a set is the entry `made_by` of its info.yaml. The parameter `made_by` is
-    the command that will write the folder.
+    In info.yaml, `made_by` is the command that made the set. The parameter `made_by` is the command
+    that will write the folder.
     """
     folder = Path(folder)
     if not (folder / "clips.tsv").exists():
@@ -246,18 +252,18 @@ def check_overwrite(folder: PathLike, made_by: str) -> None:
     info = read_yaml(path) if path.exists() else None
     if not isinstance(info, dict) or info.get("made_by") != made_by:
         raise InputError(
-            f"{folder}: holds a data set that `wsedtk {made_by}` did not make; "
-            "name another folder, or remove it"
+            f"{folder}: contains a data set that `wsedtk {made_by}` did not make; "
+            "name another folder, or remove this folder"
         )
 
 
 def _check_names(names: list[str]) -> None:
-    """Raise InputError for the first text that a table can't contain."""
+    """Raise InputError if a text contains a character that a table can't contain."""
     odd = unfit(names)
     if odd is not None:
         raise InputError(
-            f"{odd!r}: a file name or class of a data directory can't hold a tab, a line end, "
-            "or bytes that are not UTF-8"
+            f"{odd!r}: a file name, path, group or class of a data directory can't contain a tab, "
+            "a line end, a NUL or bytes that are not UTF-8"
         )
 
 
@@ -270,7 +276,8 @@ def write(folder: PathLike, dataset: DataSet) -> None:
     Raises
     ------
     InputError
-        If a name contains a character that is not possible in a table, such as a tab.
+        If a file name, path, group or class contains a character that a table can't contain, such
+        as a tab.
     """
     folder = Path(folder)
     _check_names(dataset.labels)
@@ -315,7 +322,7 @@ def write_decoded(
     info: Mapping[str, Any] | None = None,
     failed: Iterable[str] = (),
 ) -> None:
-    """Write the tags and events that a system detects in clips.
+    """Write a decoded folder: the tags and events that a system detects in clips.
 
     Parameters
     ----------
@@ -327,7 +334,9 @@ def write_decoded(
     labels : sequence of str
         The K classes.
     tags : (N, K) bool
+        The detected classes of each clip.
     events : Events or None
+        The detected events. If None, no events.tsv is written.
     info : mapping, optional
         The origin of the tags and events. It is written to info.yaml.
     failed : iterable of str
@@ -337,7 +346,8 @@ def write_decoded(
     Raises
     ------
     InputError
-        If the folder is a data directory, or if a table can't contain a name.
+        If the folder is a data directory, or if a file name or class contains a character that a
+        table can't contain.
     """
     folder = Path(folder)
     names: Names = np.asarray(filenames)
@@ -375,7 +385,7 @@ def read_decoded(folder: PathLike, labels: Iterable[str]) -> DataSet:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; wsedtk decode makes it")
+        raise InputError(f"{folder}: no such folder; create it with wsedtk decode")
     labels = list(map(normal, labels))
     clips_table, tags_table, events_table = (TableFile(folder / name) for name in COLUMNS)
     clips = read_clips(clips_table, DECODED_COLUMNS, optional=None)

@@ -1,4 +1,4 @@
-"""Events of recordings, and lists of E events of many clips."""
+"""Define events, lists of E events of many clips, and functions for segments and frames."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -82,7 +82,7 @@ class Events:
 
     @classmethod
     def joined(cls, parts: Iterable["Events"]) -> "Events":
-        """Join lists of events. The clips of a list must follow the clips of the preceding list."""
+        """Join lists of events. The clips of each list must follow those of the preceding list."""
         parts = list(parts)
         if not parts:
             return cls.from_rows([])
@@ -105,7 +105,7 @@ class Events:
 
 
 def num_segments(durations: npt.ArrayLike, seconds: float = 1.0) -> npt.NDArray[np.int64]:
-    """Return the number of segments (N,) of clips. A partial segment counts as one.
+    """Return the number of segments (N,) of clips. A partial segment at the end is counted.
 
     Parameters
     ----------
@@ -124,8 +124,8 @@ def frame_edges(
 ) -> npt.NDArray[np.float64]:
     """Return the onsets of the frames of a clip and the offset of the last frame, in seconds.
 
-    Frames that begin after the end of the clip are left out. The last frame ends at the end of the
-    clip, but its length is at most two frame lengths.
+    Frames that begin at or after the end of the clip are left out. The last frame ends at the end
+    of the clip, but its length is at most two frame lengths.
 
     Parameters
     ----------

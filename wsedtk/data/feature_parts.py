@@ -1,8 +1,8 @@
 """Write the parts of a feature file, so that an interrupted extraction can be resumed.
 
-A part is a feature file of consecutive clips. The parts are in a hidden folder beside the feature
-file, and are joined at the end. A part is valid only if its settings, clips, paths and sound files
-have not changed.
+A part is a feature file of consecutive clips. The parts are in a hidden folder next to the feature
+file. At the end, they are joined. A part is valid only if the settings, and the clips, paths and
+sound files of the part, have not changed.
 
 Sizes: T frames, F mel bins.
 """
@@ -33,7 +33,7 @@ from wsedtk.data.tables import slices
 _LOG = logging.getLogger(__name__)
 
 
-PART_SECONDS = 20  # the length of the work in a part; a killed process loses the last part
+PART_SECONDS = 20  # seconds of work per part; a process that is killed loses its unfinished part
 _CLIPS_AT_ONCE = 64  # clips that are read and copied together
 
 
@@ -46,14 +46,14 @@ class Extracted(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A clip of the data set without features: its index and the reason."""
+    """A clip of the data set that has no features: its index, and the reason why it has none."""
 
     clip: int
     reason: str
 
 
 class _Part(NamedTuple):
-    """A part: the number of its clips, and the reason for each clip that failed, by file name."""
+    """A part: the number of its clips, and the reason for each failed clip, by file name."""
 
     num_clips: int
     failed: dict[str, str]
@@ -71,7 +71,7 @@ class Parts:
     output : path-like
         The feature file.
     settings : mapping
-        Everything that the features depend on, except for the clips. All values are plain.
+        All settings that the features depend on, as plain Python values.
     layout : FeatureLayout
     dataset : DataSet
     signals : sequence of str
@@ -99,12 +99,15 @@ class Parts:
         return self.folder / f"{first:09d}.h5"
 
     def _fingerprint(self, clips: slice) -> str:
-        """Return one fingerprint of the settings and of the names and paths of some clips."""
+        """Return a fingerprint of the settings, and of the names and paths of some clips."""
         names, paths = self.dataset.filenames[clips], self.dataset.paths[clips]
         return config.fingerprint([self.settings, names.tolist(), paths.tolist()])
 
     def _states(self, clips: slice, failed: Mapping[str, str]) -> list[os.stat_result]:
-        """Return the file states of the clips that did not fail, without missing files."""
+        """Return the state of the sound file of each clip that did not fail.
+
+        Missing files are skipped.
+        """
         has_failed = np.isin(self.dataset.filenames[clips], list(failed))
         states = []
         for path in self.dataset.paths[clips][~has_failed].tolist():
@@ -113,15 +116,15 @@ class Parts:
         return states
 
     def _read(self, path: Path, end: int, can_be_read: Callable[[str], bool]) -> _Part | None:
-        """Return the part in a file, or None if it is not valid.
+        """Return the part in a file, or None if the part is not valid.
 
         Parameters
         ----------
         path : Path
         end : int
-            The end of the preceding part. The two parts must not overlap.
+            The end of the preceding part, as an index of clips. The parts must not overlap.
         can_be_read : callable
-            It takes the path of a sound file, and returns whether the file can be read.
+            A function that takes the path of a sound file, and returns whether it can be read.
         """
         try:
             about, failed = store.read_about(path)
@@ -132,10 +135,10 @@ class Parts:
         except (InputError, KeyError, ValueError):
             return None
         states = self._states(clips, failed)
-        # A sound file was written, replaced or renamed after the part was begun.
+        # The part is not valid if a sound file was written, replaced or renamed after `begun`.
         if any(max(state.st_mtime, state.st_ctime) > begun for state in states):
             return None
-        # If no sound file is found, the folder is unavailable, and the part stays valid.
+        # If no sound file is found, their folder may be unavailable now. The part stays valid.
         if states and about.get("files") != _fingerprint_states(states):
             return None
         has_failed = np.isin(self.dataset.filenames[clips], list(failed))
@@ -149,8 +152,8 @@ class Parts:
         Parameters
         ----------
         can_be_read : callable
-            It takes the path of a sound file, and returns whether the file can be read. A part is
-            removed if it contains a clip that failed and can be read now.
+            A function that takes the path of a sound file, and returns whether it can be read. A
+            part is removed if it contains a failed clip whose sound file can be read now.
         """
         end = num_removed = 0
         for path in sorted(self.folder.glob("*.h5")):
@@ -165,12 +168,13 @@ class Parts:
                 end = first + part.num_clips
         if num_removed:
             _LOG.info(
-                f"{self.output}: {num_removed} parts from before are extracted again: their "
-                "settings, clips or sound files have changed, or they are damaged"
+                f"{self.output}: {num_removed} parts of an interrupted extraction are extracted "
+                "again, because their settings, clips or sound files have changed, or because "
+                "they are damaged"
             )
 
     def missing(self) -> npt.NDArray[np.int64]:
-        """Return the indices of the clips that are in no part, in ascending order."""
+        """Return the indices of the clips that no part contains, in ascending order."""
         is_there = np.zeros(len(self.dataset), bool)
         for first, part in self._parts.items():
             is_there[first : first + part.num_clips] = True
@@ -186,8 +190,8 @@ class Parts:
     def _check_signals(self) -> None:
         if self.signals:
             raise NotFinished(
-                f"{self.output}: stopped by {self.signals[0]}, {len(self.missing())} of "
-                f"{len(self.dataset)} clips are left; give the same command again"
+                f"{self.output}: stopped by {self.signals[0]}; {len(self.missing())} of "
+                f"{len(self.dataset)} clips remain; give the same command again to resume"
             )
 
     def write(self, results: Iterator[Extracted | Failed]) -> None:
@@ -196,7 +200,7 @@ class Parts:
         Parameters
         ----------
         results : iterator
-            The results of clips in ascending order.
+            The results of clips, in the order of the clips in the data set.
         """
         begun = time.time()
         result = next(results, None)
@@ -204,15 +208,15 @@ class Parts:
             self._check_signals()
             started = time.time()
             result = self._write_part(result, results, begun)
-            begun = started  # sound files of the next part may have been read since then
+            begun = started  # the iterator may have read sound files of the next part since then
 
     def _write_part(
         self, result: Extracted | Failed, results: Iterator[Extracted | Failed], begun: float
     ) -> Extracted | Failed | None:
         """Write a part that begins with `result`. Return the next result, or None at the end.
 
-        `begun` is the earliest time, in seconds, at which a sound file of the part
-        may have been read.
+        `begun` is the earliest time, in seconds, at which a sound file of the part may have been
+        read.
         """
         started, first, count = time.time(), result.clip, 0
         about: dict[str, Value] = {}
@@ -245,12 +249,12 @@ class Parts:
         Parameters
         ----------
         about : mapping
-            The attributes of the feature file.
+            Further attributes of the feature file.
 
         Raises
         ------
         NotFinished
-            If a part is damaged, or a signal stops the work.
+            If a part is damaged, or if a signal has arrived.
         """
         with store.writing_features(self.output, self.layout, about=about) as (append, failed):
             for first in sorted(self._parts):
@@ -265,7 +269,7 @@ class Parts:
                 except InputError as error:
                     self._path(first).unlink()
                     raise NotFinished(
-                        f"{error}. That part of {self.output} is removed now: give the same "
+                        f"{error}. This part of {self.output} was removed; give the same "
                         "command again to extract it again"
                     ) from None
             failed.update(self.failed())

@@ -1,6 +1,7 @@
-"""Find files in folders and their subfolders. All commands use these functions.
+"""Find files in folders and their subfolders.
 
-Links to folders are followed unless they form a loop. Folders that can't be entered are reported.
+A link to a folder is followed, unless the linked folder contains the link. Folders that can't be
+entered are reported.
 """
 
 import collections
@@ -20,7 +21,7 @@ from wsedtk.data.tables import first, normal
 _LOG = logging.getLogger(__name__)
 
 
-_REMEDY = "change its permissions, or run as its owner"
+_REMEDY = "change its permissions, or run the command as its owner"
 
 
 class Content(NamedTuple):
@@ -31,7 +32,7 @@ class Content(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """The sorted names of the subfolders, the links to folders, and the files in a folder."""
+    """The names of the subfolders, links to folders, and files in a folder. Each list is sorted."""
 
     folders: list[str]
     links: list[str]
@@ -47,8 +48,8 @@ class _Waiting(NamedTuple):
     names : tuple of str
         The names of the folders on the path from the start of the walk to this folder.
     holders : tuple of str
-        One real path for each symbolic link on the path to this folder: the folder that contains
-        the link.
+        For each symbolic link on the path from the start of the walk to this folder: the real path
+        of the folder that contains the link.
     """
 
     path: str
@@ -57,14 +58,15 @@ class _Waiting(NamedTuple):
 
 
 def as_text(name: PathLike) -> str:
-    """Return a file name or path as text. Bytes that are not UTF-8 are replaced."""
+    """Return a file name or path as text. Bytes that are not UTF-8 are replaced by U+FFFD."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Return whether an entry is a folder or a link to a folder.
 
-    A link whose target can't be examined counts as a folder unless its name has an extension.
+    If missing permissions hide the target of a link, the link counts as a folder unless its name
+    has an extension.
     """
     try:
         return entry.is_dir()
@@ -73,8 +75,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _scan(folder: PathLike) -> _Scan:
-    """List a folder. Raise OSError if it can't be entered."""
-    os.stat(os.path.join(folder, "."))  # fails if the folder can be listed but not entered
+    """Return the sorted names in a folder. Raise OSError if the folder can't be entered."""
+    os.stat(os.path.join(folder, "."))  # fails for a folder that can be listed but not entered
     found = _Scan([], [], [])
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -95,19 +97,22 @@ def _cannot_enter(folder: PathLike, error: OSError) -> str:
 
 
 def check_reach(path: PathLike) -> None:
-    """Raise InputError if a path, or a folder that contains it, can't be entered."""
+    """Raise InputError if missing permissions prevent entering a folder or one of its parents.
+
+    Files and missing paths are accepted.
+    """
     path = Path(path).absolute()
     for place in (*reversed(path.parents), path):
         try:
             os.stat(os.path.join(place, "."))
         except PermissionError as error:
             raise InputError(_cannot_enter(place, error)) from None
-        except (OSError, ValueError):  # a file or a missing path; its reader reports it
+        except (OSError, ValueError):  # a file, or a missing path, which the reader reports
             return
 
 
 def look(folder: PathLike) -> Content:
-    """Return the sorted names in a folder.
+    """Return the sorted names of the subfolders and files in a folder.
 
     Raises
     ------
@@ -122,13 +127,13 @@ def look(folder: PathLike) -> Content:
 
 
 def open_folders(folder: PathLike, closed: list[str]) -> list[Path]:
-    """Return the sorted paths of the subfolders that can be entered.
+    """Return the sorted paths of those subfolders that can be entered.
 
     Parameters
     ----------
     folder : path-like
     closed : list of str
-        A message about each subfolder that can't be entered is appended.
+        The function appends a message for each subfolder that can't be entered.
 
     Raises
     ------
@@ -151,11 +156,11 @@ def _holds(folder: str, other: str) -> bool:
 
 
 def _warn(folder: PathLike, closed: Sequence[str], loops: Sequence[str]) -> None:
-    """Warn of folders that can't be entered, and of links that form loops."""
+    """Warn of folders that can't be entered, and of links to a folder that contains them."""
     if closed:
         _LOG.warning(
             f"{as_text(folder)}: folders that can't be entered are left out: "
-            f"{first(closed)}; change their permissions, or run as their owner"
+            f"{first(closed)}; change their permissions, or run the command as their owner"
         )
     if loops:
         _LOG.warning(
@@ -173,16 +178,17 @@ def walk(
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the path of each folder in a tree, starting with `folder`, and its sorted file names.
 
-    Each folder is visited once. Links to folders are followed after all other folders. At the end,
-    warnings list the folders that can't be entered and the links that form loops.
+    Each folder is visited once, even if several paths lead to it. Links to folders are followed
+    last. At the end, warnings list the folders that can't be entered, and the links to a folder
+    that contains them.
 
     Parameters
     ----------
     folder : path-like
     may_enter : callable, optional
-        It takes the names of the folders on the path from `folder` to a subfolder. If it returns
-        False, the subfolder is skipped. By default, hidden folders are skipped: folders whose names
-        begin with a dot.
+        A function that takes the names of the folders on the path from `folder` to a subfolder, as
+        a tuple that ends with the name of the subfolder. If the function returns False, the
+        subfolder is skipped. By default, folders whose names begin with a dot are skipped.
 
     Raises
     ------
@@ -211,7 +217,7 @@ def walk(
             closed.append(f"{as_text(path)} ({error.strerror or error})")
             continue
         yield path, found.files
-        for name in reversed(found.folders):  # the first one is popped first
+        for name in reversed(found.folders):  # the last item is popped first
             if may_enter((*names, name)):
                 waiting.append(_Waiting(os.path.join(path, name), (*names, name), holders))
         for name in found.links:
@@ -222,7 +228,10 @@ def walk(
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Return whether a name matches a pattern. Hidden names need a pattern with a leading dot."""
+    """Return whether a name matches a pattern.
+
+    A name that begins with a dot matches only patterns that begin with a dot.
+    """
     is_visible = pattern.startswith(".") or not name.startswith(".")
     return is_visible and fnmatch.fnmatch(normal(name), normal(pattern))
 
@@ -234,11 +243,11 @@ def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool 
     ----------
     names, pattern : tuple of str
     is_beginning : bool
-        Whether a path also matches if it is only the beginning of a matching path.
+        Whether a path also matches if it is the beginning of a longer path that could match.
     """
     if not pattern or (is_beginning and not names):
         return not names
-    if pattern == ("**",) and not is_beginning:  # here the last name is a file name
+    if pattern == ("**",) and not is_beginning:  # a final "**" also matches file names
         return bool(names) and not any(name.startswith(".") for name in names)
     if pattern[0] == "**":
         if _match(names, pattern[1:], is_beginning):
@@ -251,7 +260,10 @@ def _match(names: tuple[str, ...], pattern: tuple[str, ...], is_beginning: bool 
 
 
 def matching(pattern: PathLike) -> list[Path]:
-    """Return the sorted files that match a pattern. It may contain `*`, `?`, `[abc]` and `**`."""
+    """Find files by a pattern. Return their sorted paths.
+
+    The pattern may contain `*`, `?`, `[abc]` and `**`.
+    """
     parts = Path(pattern).parts
     magic = (number for number, part in enumerate(parts) if glob.has_magic(part))
     start = next(magic, len(parts))
@@ -260,7 +272,10 @@ def matching(pattern: PathLike) -> list[Path]:
 
 
 def below(folder: PathLike, pattern: tuple[str, ...]) -> list[Path]:
-    """Return the sorted files below a folder that match a pattern, which is a tuple of names."""
+    """Find files in a folder and its subfolders by a pattern. Return their sorted paths.
+
+    The pattern is relative to the folder. It is a tuple of the names on the path.
+    """
     found = []
     for path, files in walk(folder, lambda names: _match(names, pattern, is_beginning=True)):
         names = Path(path).relative_to(folder).parts

@@ -7,7 +7,7 @@ import numpy as np
 from wsedtk.core.types import Floats
 from wsedtk.data.score_tables import ROUNDING_SECONDS
 
-_MOST_DIGITS = 6  # the most digits of the length of a frame in seconds
+_MOST_DIGITS = 6  # the largest number of significant digits of a frame length in seconds
 
 
 class FrameTimes(NamedTuple):
@@ -21,7 +21,7 @@ class FrameTimes(NamedTuple):
     duration : float
         The offset of the last frame in seconds.
     shortest, longest : float
-        The smallest and the largest length of a frame, in seconds, that fit all onsets.
+        The smallest and the largest frame length, in seconds, that the onsets allow.
     """
 
     num_frames: int
@@ -32,7 +32,7 @@ class FrameTimes(NamedTuple):
 
 
 def measure(edges: Floats) -> FrameTimes:
-    """Return the times of frames with the edges (T + 1,) in seconds."""
+    """Return the times of T frames from their edges (T + 1,) in seconds."""
     onsets = edges[:-1]
     shortest, longest = 0.0, np.inf
     if len(onsets) > 1:
@@ -46,8 +46,8 @@ def measure(edges: Floats) -> FrameTimes:
 def roundest(low: float, high: float) -> float:
     """Return the number from `low` to `high` that has the fewest digits.
 
-    A number whose inverse has few digits counts too. If no number with at most 6 digits is in the
-    range, return the middle of the range.
+    Numbers whose inverse has few digits are candidates, too. If neither a number with at most 6
+    digits nor the inverse of such a number is in the range, return the middle of the range.
     """
     middle = float((low + high) / 2)
     for digits in range(1, _MOST_DIGITS + 1):

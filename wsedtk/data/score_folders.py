@@ -1,7 +1,8 @@
 """Read and write folders of frame scores in the format of sed_scores_eval.
 
 Each clip has one table, `<clip>.tsv`. `score_tables` describes its content. Tables may be in
-subfolders, where `detect` writes them. The name of a clip then begins with the subfolders.
+subfolders, because `detect` writes them there if the recordings are in subfolders. The name of such
+a clip begins with the path of the subfolder.
 
 Sizes: N clips, T frames, S segments, K classes.
 """
@@ -41,16 +42,16 @@ from wsedtk.data.tables import Names, first, normal, round_seconds, unfit
 _LOG = logging.getLogger(__name__)
 
 
-# Names of tables and folders that wsedtk and other programs can read
+# Patterns for names of tables and folders that wsedtk and other programs can read
 _TABLE_NAME = re.compile(r"(?!\._|\.{1,3}tsv$)[^/\\\x00-\x1f\x7f]+\.tsv")
 _FOLDER_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]+")
-_LONGEST_NAME = 255  # bytes, on most file systems
+_LONGEST_NAME = 255  # the limit in bytes on most file systems
 
 
 class Overview(TypedDict):
-    """The content of a folder of score tables, as `look` returns it.
+    """The content of a folder of tables of scores, as `look` returns it.
 
-    `odd` has the names of the tables whose header differs from the header of the first table.
+    `odd` contains the names of the tables whose header differs from the header of the first table.
     """
 
     tables: int
@@ -60,7 +61,7 @@ class Overview(TypedDict):
 
 
 def _clip_name(path: Path) -> str:
-    """Return the file name of the clip that a table belongs to.
+    """Return the name of the clip of a table, without subfolders.
 
     A Y before a YouTube ID is removed. If the name of the table has no audio extension, `.wav` is
     added.
@@ -73,7 +74,7 @@ class ScoreFolder:
     """A folder of frame scores. It has the attributes of `store.ScoreFile` and some of its methods.
 
     Clip and segment scores are the maxima of the frame scores. All tables are read once to compute
-    the clip scores. Frame and segment scores are read again on request.
+    the clip scores. `frames` and `segments` read the table of a clip again.
 
     Parameters
     ----------
@@ -93,9 +94,10 @@ class ScoreFolder:
         In seconds.
     seconds_per_frame : float
     attributes : dict
-        `model`, `features` and `fingerprint`, as in a score file.
+        `model`, `features` and `fingerprint`, as in a score file. The model and the features are
+        unknown. The fingerprint is that of the tables.
     failed : dict
-        It is always empty, because the folder does not record clips that failed.
+        Always empty, because a folder does not list clips that failed.
 
     Raises
     ------
@@ -123,7 +125,7 @@ class ScoreFolder:
         self.num_frames: Integers = np.array([one.num_frames for one in times])
         durations = np.array([one.duration for one in times])
         self.seconds_per_frame = self._find_seconds_per_frame(times)
-        whole = self.num_frames * self.seconds_per_frame  # if the last frame is complete
+        whole = self.num_frames * self.seconds_per_frame  # durations if the last frame is complete
         is_whole = np.abs(durations - whole) <= ROUNDING_SECONDS
         self.durations = round_seconds(np.where(is_whole, whole, durations))
         self.attributes: dict[str, str | bool | int | float] = {
@@ -133,7 +135,7 @@ class ScoreFolder:
         }
 
     def _find_tables(self) -> dict[str, Path]:
-        """Return the table of each clip. Warn of tables whose names can't be names of clips."""
+        """Return the path of the table of each clip. Warn of names that no clip can have."""
         paths: dict[str, Path] = {}
         odd = []
         for table in tables_of(self.path):
@@ -143,36 +145,39 @@ class ScoreFolder:
                 continue
             if name in paths:
                 raise InputError(
-                    f"{table}: is a second table of the clip {name!r}, beside {paths[name].name}; "
-                    "remove one of them"
+                    f"{table}: is a second table of the clip {name!r}; the first is "
+                    f"{paths[name].name}; remove one of them"
                 )
             paths[name] = table
         if odd:
             _LOG.warning(
-                f"{self.path}: {len(odd)} tables are left out, as no clip can be named "
-                f"so: {first(odd)}; rename them, without tabs and line ends"
+                f"{self.path}: {len(odd)} tables are left out, because no clip can have such a "
+                f"name: {first(odd)}; rename them without tabs and line ends"
             )
         if not paths:
-            raise InputError(f"{self.path}: holds no .tsv of scores; expected one per clip")
+            raise InputError(
+                f"{self.path}: contains no tables of scores; expected one .tsv file per clip"
+            )
         return paths
 
     def _read(self, path: Path) -> ScoreTable:
-        """Read a table. Check that it has the classes of the first table."""
+        """Read a table. Raise InputError if its classes differ from those of the first table."""
         found = read_table(path)
         self.labels = self.labels or found.labels
         if found.labels != self.labels:
             raise InputError(
                 f"{path}: its classes are not those of {self._paths[0].name}: "
-                f"{first(found.labels)} here, {first(self.labels)} there; every table needs the "
+                f"found {first(found.labels)}, expected {first(self.labels)}; all tables need the "
                 "same columns in the same order"
             )
         return found
 
     def _find_seconds_per_frame(self, times: list[FrameTimes]) -> float:
-        """Return the frame length, in seconds, that fits the times (N,) and has the fewest digits.
+        """Return the frame length, in seconds, that fits the times (N,) of all clips.
 
-        The times may be rounded or have the precision of float32. Raise InputError if the frame
-        length differs between clips.
+        The times may be rounded or have the precision of float32. If several frame lengths fit,
+        return the one with the fewest digits. Raise InputError if the frame length differs between
+        clips.
         """
         longest = max(times, key=lambda one: one.num_frames)
         if longest.num_frames == 1:
@@ -187,8 +192,9 @@ class ScoreFolder:
                 is_odd |= one.shortest > step or one.longest < step
             if is_odd:
                 raise InputError(
-                    f"{path}: its frames do not have the length of those of "
-                    f"{self._paths[times.index(longest)].name}, {step:g} s; all clips need the same"
+                    f"{path}: its frames do not have the length of the frames of "
+                    f"{self._paths[times.index(longest)].name}, {step:g} s; all clips need the "
+                    "same frame length"
                 )
         return step if longest.num_frames == 1 else roundest(low, high)
 
@@ -196,7 +202,7 @@ class ScoreFolder:
         return len(self.filenames)
 
     def has(self, name: str) -> bool:
-        """Return whether the folder has scores of a kind. It has "frame" and "segment" scores."""
+        """Return whether `name` is "frame" or "segment". The folder has scores of both kinds."""
         return name in ("frame", "segment")
 
     def frames(self, row: int) -> npt.NDArray[np.float32]:
@@ -206,7 +212,8 @@ class ScoreFolder:
     def segments(self, row: int) -> npt.NDArray[np.float32]:
         """Return the segment scores (S, K) of one clip.
 
-        A segment is one second long. A frame belongs to the segment that contains its centre.
+        A segment is one second long. A frame belongs to the segment that contains its centre. The
+        score of a segment is the maximum over its frames.
         """
         frames = self.frames(row)
         out = np.zeros((int(num_segments(self.durations[row])), len(self.labels)), np.float32)
@@ -217,7 +224,9 @@ class ScoreFolder:
 
 
 def tables_of(folder: PathLike) -> list[Path]:
-    """Return the tables in a folder and its subfolders, sorted.
+    """Return the sorted paths of the `.tsv` files in a folder and its subfolders.
+
+    Files whose names begin with `._`, which macOS creates, are left out.
 
     Raises
     ------
@@ -233,7 +242,7 @@ def tables_of(folder: PathLike) -> list[Path]:
 
 
 def look(folder: PathLike) -> Overview:
-    """Return the content of a folder from its first table and the headers of all tables.
+    """Return the content of a folder. Only the first table and the headers of all tables are read.
 
     Raises
     ------
@@ -256,7 +265,7 @@ def look(folder: PathLike) -> Overview:
 
 
 def check_overwrite(folder: PathLike) -> None:
-    """Raise InputError if a folder or a subfolder contains a file that is not a table of scores."""
+    """Raise InputError if a folder or a subfolder contains anything but tables of scores."""
     if not os.path.isdir(folder):
         return
     content = folders.look(folder)
@@ -265,25 +274,30 @@ def check_overwrite(folder: PathLike) -> None:
             check_overwrite(path)
         elif not is_table(path):
             raise InputError(
-                f"{folder}: holds {path.name!r}, no table of scores, so it is not overwritten; "
-                "name another folder"
+                f"{folder}: is not overwritten, because it contains {path.name!r}, which is not a "
+                "table of scores; name another folder"
             )
 
 
 def check_labels(folder: PathLike, labels: Iterable[str]) -> None:
-    """Raise InputError if a class has the name of a column of times."""
+    """Raise InputError if a class has the name of a time column, "onset" or "offset"."""
     if not set(labels).isdisjoint(("onset", "offset")):
         raise InputError(
-            f"{folder}: a class can't be named onset or offset there, as the columns of times are"
+            f"{folder}: tables of scores can't have a class named onset or offset, because these "
+            "are the time columns; rename the class"
         )
 
 
 def _fault_of_place(place: str) -> str | None:
-    """Return why a table can't have the relative path `place`, or None. The separator is `/`."""
+    """Return the reason why a table can't have the relative path `place`, or None if it can.
+
+    The separator of the path is `/`.
+    """
     *parents, name = place.split("/")
     longest = max(len(os.fsencode(part)) for part in (*parents, name))
     if longest > _LONGEST_NAME:
-        return f"its table's name has {longest} bytes; expected at most {_LONGEST_NAME}"
+        most = _LONGEST_NAME
+        return f"the name of its table or folder has {longest} bytes; expected at most {most}"
     if not (_TABLE_NAME.fullmatch(name) and all(map(_FOLDER_NAME.fullmatch, parents))):
         return f"{place!r} can't be the name of a table"
     return None
@@ -293,7 +307,7 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     """Return the relative paths, with the separator `/`, of the tables of clips (N,) in a folder.
 
     The path is None for a clip that can't have a table. A warning lists these clips. Raise
-    InputError if two clips have the same path, or if no clip can have a table.
+    InputError if two clips would have the same path, or if no clip can have a table.
     """
     places = [f"{normal(name).removesuffix('.wav')}.tsv" for name in filenames]
     seen: dict[str, str] = {}
@@ -307,9 +321,9 @@ def _places(folder: PathLike, filenames: Sequence[str]) -> list[str | None]:
     faults = list(map(_fault_of_place, places))
     odd = [f"{name!r} ({fault})" for name, fault in zip(filenames, faults) if fault]
     if odd and len(odd) == len(places):
-        raise InputError(f"{folder}: no clip can have a table there: {first(odd)}; rename them")
+        raise InputError(f"{folder}: no clip can have a table: {first(odd)}; rename the clips")
     if odd:
-        _LOG.warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename them")
+        _LOG.warning(f"{folder}: {len(odd)} clips are left out: {first(odd)}; rename these clips")
     return [None if fault else place for place, fault in zip(places, faults)]
 
 
@@ -320,17 +334,17 @@ def write(
     seconds_per_frame: float,
     clips: Iterable[tuple[Floats, float]],
 ) -> int:
-    """Write a folder of frame scores atomically. It replaces an existing folder.
+    """Write a folder of frame scores atomically. An existing folder of tables is replaced.
 
-    Frames that begin after the end of the clip are left out. Clips whose names can't be names of
-    tables are left out with a warning.
+    Frames that begin at or after the end of their clip are left out. Clips whose names can't be
+    names of tables are left out, and a warning lists them.
 
     Parameters
     ----------
     folder : path-like
     filenames : sequence of str
-        The N clips. A table has the name of its clip without `.wav`. The part before a `/` is a
-        subfolder.
+        The N clips. A table has the name of its clip without `.wav`. If the name contains `/`, the
+        table is in a subfolder.
     labels : sequence of str
         The K classes.
     seconds_per_frame : float
@@ -345,8 +359,8 @@ def write(
     Raises
     ------
     InputError
-        If the folder contains files other than tables of these clips, or if two clips would have
-        the same table.
+        If the folder contains anything other than tables of these clips, if two clips would have
+        the same table, if no clip can have a table, or if a class is named "onset" or "offset".
     """
     check_overwrite(folder)
     places = _places(folder, filenames)
@@ -355,8 +369,8 @@ def write(
     others = sorted(old_places.difference(place for place in places if place is not None))
     if others:
         raise InputError(
-            f"{folder}: holds {len(others)} tables of other clips, the first {others[0]!r}; "
-            "they would be lost: name another folder, or remove it"
+            f"{folder}: contains {len(others)} tables of other clips, the first {others[0]!r}; "
+            "they would be lost; name another folder, or remove this folder"
         )
     check_labels(folder, labels)
     with writing_folder(folder) as temporary:

@@ -1,6 +1,6 @@
 """Read and write frame scores in the format of sed_scores_eval. Each clip has one text table.
 
-    onset  offset  <class>  <class> ...    one row per frame: seconds, and scores from 0 to 1
+    onset  offset  <class>  <class> ...    one row per frame: times in s, scores from 0 to 1
 
 Sizes: T frames, K classes.
 """
@@ -20,7 +20,7 @@ from wsedtk.data.events import frame_edges
 from wsedtk.data.table_files import TableFile
 from wsedtk.data.tables import cut_blank, round_seconds
 
-ROUNDING_SECONDS = 0.002  # the largest rounding error of times
+ROUNDING_SECONDS = 0.002  # the largest rounding error of times that is accepted
 BOM = b"\xef\xbb\xbf"
 _HEADER = b"onset\toffset\t"
 
@@ -43,13 +43,13 @@ class ScoreTable(NamedTuple):
 
 
 def read_table(path: Path) -> ScoreTable:
-    """Read a table.
+    """Read a table of frame scores.
 
     Raises
     ------
     InputError
-        If the file is not a table of scores, or if its frames leave gaps, overlap or differ in
-        length.
+        If the file is not a table of scores, or if its frames overlap, have gaps between them or
+        differ in length.
     """
     table = TableFile(path)
     header, *rest = table.lines() or [""]
@@ -62,7 +62,7 @@ def read_table(path: Path) -> ScoreTable:
         )
     numbered = [(number, line.rstrip("\t")) for number, line in enumerate(rest, 2) if line.strip()]
     if not numbered:
-        raise InputError(f"{path}: holds no frames; write a row for each")
+        raise InputError(f"{path}: contains no frames; write one row per frame")
     values = _parse_numbers([line for _, line in numbered], len(columns))
     if values is None:
         number, line = next(
@@ -77,7 +77,7 @@ def read_table(path: Path) -> ScoreTable:
 
 
 def parse_header(line: str) -> list[str]:
-    """Return the columns in the first line of a table, or no columns if it can't be parsed."""
+    """Return the columns in the first line of a table, or [] if the line can't be parsed."""
     try:
         return cut_blank(next(csv.reader([line], delimiter="\t"), []), 1)
     except csv.Error:
@@ -85,7 +85,10 @@ def parse_header(line: str) -> list[str]:
 
 
 def _cause(line: str) -> str:
-    """Return why the first invalid number of a line is invalid, or "" if there is none."""
+    """Describe the first number of a line that is negative or not finite, for a message.
+
+    Return "" if there is no such number.
+    """
     for column, text in enumerate(line.split("\t")):
         with contextlib.suppress(ValueError):
             value = float(text)
@@ -97,7 +100,10 @@ def _cause(line: str) -> str:
 
 
 def _parse_numbers(lines: list[str], num_columns: int) -> npt.NDArray[np.float64] | None:
-    """Parse lines of onset, offset and scores. Return an array (T, num_columns) or None."""
+    """Parse lines of onset, offset and scores. Return an array (T, num_columns).
+
+    Return None if a line is invalid.
+    """
     if not all(map(str.strip, lines)):
         return None
     try:
@@ -114,7 +120,7 @@ def _parse_numbers(lines: list[str], num_columns: int) -> npt.NDArray[np.float64
 def _edges(path: Path, onset: Floats, offset: Floats) -> npt.NDArray[np.float64]:
     """Return the edges (T + 1,) of frames from their onsets (T,) and offsets (T,).
 
-    Raise InputError if the frames leave gaps, overlap or differ in length.
+    Raise InputError if the frames overlap, have gaps between them or differ in length.
     """
     edges = np.append(onset, offset[-1])
     step = edges[-2] / (len(onset) - 1) if len(onset) > 1 else edges[-1]
@@ -125,15 +131,15 @@ def _edges(path: Path, onset: Floats, offset: Floats) -> npt.NDArray[np.float64]
     if len(odd) or not 0 < edges[-1] - edges[-2] <= 2 * step + slack:
         at = int(odd[0]) if len(odd) else len(onset) - 1
         raise InputError(
-            f"{path}:{at + 2}: frames must follow one another from 0 s and be of one length, the "
-            f"last ending with the clip; found {onset[at]:g} to {offset[at]:g} s, where the "
-            f"clip's frames are {step:g} s"
+            f"{path}:{at + 2}: frames must begin at 0 s, have no gaps, and have the same length "
+            "(except for the last frame, which ends with the clip); found a frame from "
+            f"{onset[at]:g} to {offset[at]:g} s, expected a length of {step:g} s"
         )
     return edges
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a file is a `.tsv` that begins with the columns onset and offset."""
+    """Return whether a path is a `.tsv` file whose first columns are onset and offset."""
     if not (path.name.endswith(".tsv") and path.is_file()):
         return False
     with open(path, "rb") as file:
@@ -141,7 +147,7 @@ def is_table(path: Path) -> bool:
 
 
 class TableWriter:
-    """A writer of the table of one clip. The frames may be appended in several pieces.
+    """A writer of the table of one clip. Frames can be appended in several pieces.
 
     Parameters
     ----------
@@ -155,13 +161,13 @@ class TableWriter:
         self._file = file
         self._seconds_per_frame = seconds_per_frame
         self._num_written = 0
-        # The last piece is kept in memory: `finish` may have to shorten it.
+        # The last piece is kept in memory, because `finish` may have to shorten it.
         self._held: Floats = np.zeros((0, len(labels)), np.float32)
         self._format = ["%.12g"] * 2 + ["%.9g"] * len(labels)
         csv.writer(file, delimiter="\t", lineterminator="\n").writerow(["onset", "offset", *labels])
 
     def _write(self, edges: Floats) -> None:
-        """Write the frames that are kept in memory. `edges` (T + 1,) is in seconds."""
+        """Write the first T frames that are kept in memory. `edges` (T + 1,) is in seconds."""
         scores = self._held[: len(edges) - 1].astype(np.float32)
         table = np.column_stack([edges[:-1], edges[1:], scores])
         np.savetxt(self._file, table, fmt=self._format, delimiter="\t")
@@ -175,7 +181,7 @@ class TableWriter:
         self._held = frames
 
     def finish(self, duration: float) -> None:
-        """Write the last frames. Frames that begin after the end of the clip are left out.
+        """Write the last frames. Frames that begin at or after the end of the clip are left out.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Read the events of a data directory (see `datadir`). Compare them with its clips and tags.
+"""Read the events of a data directory (see `datadir`). Compare the events with the clips and tags.
 
 Sizes: N clips, M tags, E events, B rows of a block.
 """
@@ -15,11 +15,15 @@ from wsedtk.data.set_tables import COLUMNS, Clips, RowNames, Tags, rows_without_
 from wsedtk.data.table_files import TableFile, ends_before_start
 from wsedtk.data.tables import find, first, is_nothing, no_seconds, parse_seconds, repeats
 
-_LATE_SECONDS = 0.1  # an event may end this long after its clip without a warning
+_LATE_SECONDS = 0.1  # an event that ends at most this long after its clip causes no warning
 
 
 class _Block(NamedTuple):
-    """Rows of an events.tsv. Clips and classes are indices (-1: unknown). Times are in seconds."""
+    """A block of rows of an events.tsv, as columns (B,).
+
+    Clips and classes are indices, or -1 if they are unknown. Times are in seconds. `lines` contains
+    the line numbers.
+    """
 
     clip: Integers
     onset: npt.NDArray[np.float64]
@@ -44,13 +48,13 @@ _NO_ROWS = _Block(
 
 
 def read_events(table: TableFile, clips: Clips, labels: list[str], tags: Tags) -> Events:
-    """Return the events of an events.tsv without repeats.
+    """Read an events.tsv. An event that occurs twice is returned once.
 
     Parameters
     ----------
     table : TableFile
-        The table. Faulty rows are added to its faults, and so are warnings about events that
-        contradict the clips or tags.
+        The table. Errors and warnings about its events are added to its faults. An event with an
+        error is left out.
     clips : Clips
     labels : list of str
     tags : Tags
@@ -91,7 +95,7 @@ def _check_rows(
 ) -> None:
     """Add the faults of rows with known clips, classes and times.
 
-    `is_tagged` (B,) says whether the clip of each row has a tag of its class.
+    `is_tagged` (B,) says for each event whether its clip has the tag of its class.
     """
     is_late = block.offset > clips.durations[block.clip] + _LATE_SECONDS
     is_odd = (block.offset <= block.onset) | is_late | ~is_tagged
@@ -103,33 +107,34 @@ def _check_rows(
         if end == start:
             table.warn(
                 line,
-                f"an event of length zero at {start:g} s: left out of event and segment scores",
+                f"an event of length zero at {start:g} s; event and segment metrics ignore it",
             )
         if is_late[i]:
             duration = clips.durations[block.clip[i]]
-            table.warn(line, f"the event ends at {end:g} s, the clip at {duration:g} s")
+            table.warn(line, f"the event ends at {end:g} s, but the clip ends at {duration:g} s")
         if not is_tagged[i]:
             name, label = str(clips.filenames[block.clip[i]]), labels[block.label[i]]
-            table.warn(line, f"an event of {label!r}, which {name!r} is not tagged with")
+            table.warn(line, f"an event of {label!r}, but {name!r} does not have this tag")
 
 
 def _warn_of_overlaps(table: TableFile, rows: _Block, clips: Clips, labels: Sequence[str]) -> None:
-    """Warn of events that overlap another event of the same clip and class."""
+    """Warn of events that overlap an earlier event of the same clip and class."""
     found = [
         f"{str(clips.filenames[clip])!r} at {onset:g} s (line {line}): {labels[label]!r}"
         for clip, onset, label, line in _overlapping(rows)
     ]
     if found:
-        table.warn(None, f"{len(found)} events overlap another of their class: {first(found)}")
+        message = f"{len(found)} events overlap an earlier event of their class: {first(found)}"
+        table.warn(None, message)
 
 
 def _overlapping(rows: _Block) -> Iterator[tuple[int, float, int, int]]:
-    """Yield (clip, onset, class, line) of events that overlap an earlier one of the same class.
+    """Yield (clip, onset, class, line) of each event that overlaps an earlier event.
 
-    Only events of the same clip are compared.
+    Only events of the same clip and class are compared.
     """
     ends: dict[tuple[int, int], float] = {}
-    order = np.lexsort((rows.offset, rows.label, rows.onset, rows.clip))  # the order of `Events`
+    order = np.lexsort((rows.offset, rows.label, rows.onset, rows.clip))  # sorted as in `Events`
     for clip, onset, offset, label, line in zip(*(column[order].tolist() for column in rows)):
         if onset < ends.get((clip, label), 0):
             yield clip, onset, label, line
@@ -150,7 +155,10 @@ def _warn_of_tags_without_events(
 def tags_without_events(
     tag_clip: Integers, tag_label: Integers, events: Events
 ) -> list[tuple[int, int]]:
-    """Return (clip, class) of each of the M tags that has no event, in the order of the tags."""
+    """Return (clip, class) of each tag (M,) whose clip has no event of the class.
+
+    The result is in the order of the tags.
+    """
     width = max(tag_label.max(initial=0), events.label.max(initial=0)) + 1
     without = ~np.isin(tag_clip * width + tag_label, events.clip * width + events.label)
     return list(zip(tag_clip[without].tolist(), tag_label[without].tolist()))

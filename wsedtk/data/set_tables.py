@@ -34,11 +34,12 @@ COLUMNS = {
     "events.tsv": ("filename", "onset", "offset", "event_label"),
 }
 DECODED_COLUMNS = ("filename", "duration")  # the columns of the clips.tsv of a decoded folder
-GROUP = "group"  # the column that clips.tsv may have after the others
+GROUP = "group"  # the optional last column of clips.tsv
 # The type of paths and groups, which has a variable width. File names have a fixed width, because
 # numpy sorts and searches fixed-width text faster.
 TEXT = np.dtypes.StringDType()
-_MOST_SUGGESTIONS = 100  # the most unknown classes that get a suggestion: the search is slow
+# The largest number of unknown classes that get a suggestion. The search for a suggestion is slow.
+_MOST_SUGGESTIONS = 100
 
 
 class Clips(NamedTuple):
@@ -92,7 +93,7 @@ def read_labels(table: TableFile) -> list[str]:
         else:
             labels.append(label)
             if label != label.strip():
-                table.warn(number, f"the class {label!r} has spaces around it")
+                table.warn(number, f"the class {label!r} begins or ends with a space")
     if not labels and not table.faults:
         table.error(None, "no classes: write one per line")
     return labels
@@ -103,15 +104,15 @@ def read_clips(
 ) -> Clips:
     """Return the clips of a clips.tsv.
 
-    A clip with a faulty duration is kept, so that its tags are not reported as errors too.
+    A clip with a faulty duration is kept. Otherwise, its tags would be reported as errors, too.
 
     Parameters
     ----------
     table : TableFile
     columns : tuple of str
-        The columns: `filename`, `duration`, and optionally `path`.
+        The columns of the table: `filename`, `duration`, and optionally `path`.
     optional : str, optional
-        An optional last column.
+        An optional last column of the table.
     """
     blocks = []
     for lines, texts in table.rows(columns, optional):
@@ -135,7 +136,7 @@ def read_clips(
         names, lines = columns_found[0], columns_found[-1]
         is_repeat = np.append(False, names[1:] == names[:-1])
         for i in np.flatnonzero(is_repeat & (names != "")).tolist():
-            message = f"{stands_twice('filename', str(names[i]))}; every clip needs its own"
+            message = f"{stands_twice('filename', str(names[i]))}; every clip needs its own name"
             table.error(int(lines[i]), message)
         columns_found = [column[~is_repeat] for column in columns_found]
     table.sort_faults()
@@ -149,7 +150,7 @@ def _check_clips(
     durations: npt.NDArray[np.float64],
     texts: Sequence[str],
 ) -> None:
-    """Add the errors of file names (B,) and durations (B,). `texts` (B,) are duration fields."""
+    """Add the errors of file names (B,) and durations (B,). `texts` are the duration fields."""
     is_right = (durations > 0) & (durations <= LONGEST_SECONDS) & (names != "")
     for i in np.flatnonzero(~is_right).tolist():
         line, name = int(lines[i]), str(names[i])
@@ -158,27 +159,28 @@ def _check_clips(
         if name == "":
             table.error(line, "empty filename")
         elif durations[i] == 0:
-            table.error(line, f"duration of {name!r} is 0")
+            table.error(line, f"duration of {name!r} is 0; expected more than 0 s")
         elif durations[i] > LONGEST_SECONDS:
-            table.error(line, f"duration of {name!r} is {durations[i]:g} s, more than a day")
+            table.error(line, f"duration of {name!r} is {durations[i]:g} s; expected at most a day")
 
 
 def rows_without_any(
     is_empty: Callable[[str], bool], labels: Sequence[str], *columns: Sequence[str]
 ) -> Booleans:
-    """Return which rows (B,) list a clip without tags or events. All other fields are empty."""
+    """Return a mask (B,) of the rows that have only a file name: a clip without tags or events."""
     if not any(map(is_empty, set(labels))):
         return np.zeros(len(labels), bool)
     return np.array([all(map(is_empty, row)) for row in zip(labels, *columns)])
 
 
 class _Names:
-    """Names that rows may refer to. Without an exact match, surrounding spaces are ignored."""
+    """Names that rows may refer to. Surrounding spaces are ignored if no name matches exactly."""
 
     def __init__(self, names: npt.ArrayLike) -> None:
         self.names: Names = np.asarray(names, str)
         self._order = np.argsort(self.names, kind="stable")
-        self._stripped: tuple[Names, Integers] | None = None  # stripped names, and their order
+        # The names without spaces around them, and the indices that sort these names.
+        self._stripped: tuple[Names, Integers] | None = None
 
     def places(self, wanted: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Return the index (B,) of each wanted name (B,), or -1 if it is missing."""
@@ -195,12 +197,12 @@ class _Names:
 
 
 class RowNames:
-    """The clips and classes that the rows of a tags.tsv or events.tsv may name.
+    """The clips and classes that the rows of a tags.tsv or events.tsv may refer to.
 
     Parameters
     ----------
     table : TableFile
-        The table. Unknown names are added to its errors.
+        The table. An error is added to it for each unknown clip or class.
     what : str
         The word for a row in messages: "tag" or "event".
     filenames : (N,) str
@@ -225,7 +227,7 @@ class RowNames:
         names, texts : sequence of str
             The columns of file names and classes.
         without_any : (B,) bool
-            Which rows list a clip without a class. The missing class is not an error.
+            A mask of the rows that have only a file name. Their missing class is not an error.
         """
         clips, classes = self._filenames.places(names), self._labels.places(texts)
         for i in np.flatnonzero((clips < 0) | (classes < 0)).tolist():
@@ -248,7 +250,7 @@ class RowNames:
 
 
 def read_tags(table: TableFile, filenames: Names, labels: list[str]) -> Tags:
-    """Return the tags of a tags.tsv without repeats.
+    """Read a tags.tsv. A tag that occurs twice is returned once.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ _BLOCK_BYTES = 1 << 22
 # Columns that are not normalised, because file systems compare paths byte by byte.
 _EXACT = ("path",)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_MOST_SHOWN = 5  # the most faults in the message of an InputError
+_MOST_SHOWN = 5  # the largest number of errors in the message of an InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Fault:
     Attributes
     ----------
     is_error : bool
-        Whether the fault is an error: the file can't be used. Otherwise it is a warning.
+        Whether the fault is an error. If it is, the file can't be used. Otherwise it is a warning.
     path : Path
         The file.
     line : int or None
@@ -50,7 +50,7 @@ class Fault:
 
 
 class Repeat(Fault):
-    """A warning that a row is equal to an earlier row. The two rows count once."""
+    """A warning that a row is equal to an earlier row and is therefore ignored."""
 
 
 class Rows(NamedTuple):
@@ -61,14 +61,14 @@ class Rows(NamedTuple):
 
 
 def raise_on_errors(faults: Iterable[Fault], remedy: str) -> None:
-    """Raise an InputError that lists the first errors.
+    """Raise InputError if there are errors. The message lists the first errors.
 
     Parameters
     ----------
     faults : iterable of Fault
         The faults. Warnings are ignored.
     remedy : str
-        A text for the message. It says what to do about the errors that are not listed.
+        A text for the message. It says what to do if there are more errors than the message lists.
     """
     errors = [str(fault).removeprefix("error: ") for fault in faults if fault.is_error]
     if not errors:
@@ -81,7 +81,8 @@ def raise_on_errors(faults: Iterable[Fault], remedy: str) -> None:
 def names_no_class(text: str) -> str:
     """Return the message for a row whose class is empty or `nan`."""
     found = repr(text) if text else "an empty field"
-    return f"expected a class, found {found}; for a clip without any, write the file name alone"
+    remedy = "for a clip without tags or events, write only the file name"
+    return f"expected a class, found {found}; {remedy}"
 
 
 def ends_before_start(onset: float, offset: float) -> str:
@@ -92,9 +93,10 @@ def ends_before_start(onset: float, offset: float) -> str:
 class TableFile:
     """A text file that is read in blocks of lines, and the faults that were found in it.
 
-    The file is UTF-8. Lines end in LF, CRLF or CR. A table has a header line. Its case is
-    ignored. Tabs separate the columns, and there is no quoting. Blank lines and blank fields after
-    the last column are ignored. Texts are normalised (see `tables.normal`), except for paths.
+    The file is UTF-8. Lines end in LF, CRLF or CR. A table has a header line. The case of the
+    header is ignored. Tabs separate the columns, and there is no quoting. Blank lines, and blank
+    fields after the last column, are ignored. Texts are normalised (see `tables.normal`), except
+    for paths.
 
     Attributes
     ----------
@@ -108,11 +110,11 @@ class TableFile:
         self.faults: list[Fault] = []
 
     def error(self, line: int | None, message: str) -> None:
-        """Add an error. `line` is None if it concerns the whole file."""
+        """Add an error. `line` is None if the error concerns the whole file."""
         self.faults.append(Fault(True, self.path, line, message))
 
     def warn(self, line: int | None, message: str) -> None:
-        """Add a warning. `line` is None if it concerns the whole file."""
+        """Add a warning. `line` is None if the warning concerns the whole file."""
         self.faults.append(Fault(False, self.path, line, message))
 
     def warn_of_repeat(self, line: int, message: str) -> None:
@@ -124,18 +126,19 @@ class TableFile:
         self.faults.sort(key=lambda fault: fault.line or np.inf)
 
     def raise_errors(self, remedy: str) -> None:
-        """Raise an InputError that lists the first errors, see `raise_on_errors`."""
+        """Raise InputError if there are errors (see `raise_on_errors`)."""
         raise_on_errors(self.faults, remedy)
 
     def line_blocks(self, exact: bool = False) -> Iterator[list[str]]:
-        """Yield lists of lines without line ends. An empty file gives one empty line.
+        """Yield lists of lines without line ends.
 
-        If the file can't be read, an error is added and the iteration ends.
+        The last line is the text after the last line end. It may be empty. If the file can't be
+        read, is not UTF-8 or contains a NUL, an error is added, and the iteration ends.
 
         Parameters
         ----------
         exact : bool
-            Whether the texts stay as they are in the file. Otherwise they are normalised.
+            Whether to leave the texts unchanged. By default, they are normalised.
         """
         done = number = 0
         try:
@@ -148,7 +151,7 @@ class TableFile:
                     if "\r" in text:
                         text = text.replace("\r\n", "\n").replace("\r", "\n")
                     lines = (text if exact else normal(text)).split("\n")
-                    if b"\0" in block:  # HDF5 and the system end a name at a NUL
+                    if b"\0" in block:  # HDF5 and operating systems end a name at a NUL
                         self._add_nul(block, number + 1, lines)
                         return
                     is_last = not block.endswith(b"\n")
@@ -165,17 +168,17 @@ class TableFile:
             self.error(None, f"can't be read: {error.strerror}")
 
     def _add_nul(self, block: bytes, number: int, lines: list[str]) -> None:
-        """Add the error of a block that contains a NUL. Its first line has the number `number`."""
+        """Add the error of a block that contains a NUL. The block begins at line `number`."""
         if 3 * block.count(b"\0") >= len(block):
-            self.error(None, "not UTF-8 text but UTF-16, it seems; save it as UTF-8")
+            self.error(None, "not UTF-8 text but probably UTF-16; save it as UTF-8")
             return
         line = next(i for i, line in enumerate(lines, number) if "\0" in line)
-        self.error(line, f"holds the control character {chr(0)!r}; expected text")
+        self.error(line, f"contains the control character {chr(0)!r}; expected text")
 
     def _add_not_utf8(self, error: UnicodeDecodeError, start: int) -> None:
-        """Add the error of a block that is not UTF-8. The block begins at the byte `start`."""
+        """Add the error of a block that is not UTF-8. The block begins at byte `start`."""
         found = f" ({error.reason} at byte {start + error.start})"
-        remedy = "save it as such"
+        remedy = "save it as UTF-8"
         if start == 0 and error.object.startswith(b"\x1f\x8b"):
             remedy = "unpack it with gunzip"
         elif start == 0 and error.object.startswith(_UTF16):
@@ -183,7 +186,10 @@ class TableFile:
         self.error(None, f"not UTF-8 text{found}; {remedy}")
 
     def lines(self) -> list[str]:
-        """Return the lines without line ends. The list is empty only if the file can't be read."""
+        """Return the lines without line ends.
+
+        The list is empty only if the file can't be read. An error is then added.
+        """
         num_faults = len(self.faults)
         lines = [line for block in self.line_blocks() for line in block]
         return lines if len(self.faults) == num_faults else []
@@ -193,7 +199,10 @@ class TableFile:
         return [(number, line) for number, line in enumerate(self.lines(), 1) if line.strip()]
 
     def seconds(self, line: int, column: str, text: str) -> float | None:
-        """Return the time in a field (see `parse_seconds`), or add an error and return None."""
+        """Return the time in a field (see `parse_seconds`).
+
+        If the field is invalid, add an error and return None.
+        """
         value = float(parse_seconds([text])[0])
         if value == value:
             return value
@@ -210,7 +219,8 @@ class TableFile:
         columns : tuple of str
             The columns of the header, in order.
         optional : str, optional
-            A column that may follow the others in the header. Rows may lack it.
+            A further column that may be the last column of the header. A row may end before this
+            column. The field is then "".
         alone : bool
             Whether a row may have only the first field. The other fields are then "".
         """
@@ -238,7 +248,10 @@ class TableFile:
     def _split(
         self, lines: list[str], number: int, header: tuple[str, ...], least: int, alone: bool
     ) -> Rows:
-        """Split lines into the columns of a header. A row needs at least `least` fields."""
+        """Split lines into the columns of a header. A row needs at least `least` fields.
+
+        `number` is the number of the first line.
+        """
         rows = [line.split("\t") for line in lines]
         numbers = np.arange(number, number + len(rows))
         whole = np.array([len(row) == len(header) and row[0].strip() != "" for row in rows], bool)
@@ -264,8 +277,8 @@ class TableFile:
     def _add_no_header(
         self, number: int, line: str, columns: tuple[str, ...], optional: str | None
     ) -> None:
-        """Add the error of a table whose first line is not its header."""
-        more = f"; the column {optional} may follow" if optional else ""
+        """Add the error of a table whose first line is not the expected header."""
+        more = f"; the optional last column is {optional}" if optional else ""
         self.error(number, f"expected the header {'<TAB>'.join(columns)}, found {line!r}{more}")
 
 
@@ -281,7 +294,11 @@ def _parse_header(
 
 
 def _complete(fields: list[str], least: int, most: int, alone: bool) -> list[str]:
-    """Remove blank fields after the first `most` fields, and append "" for missing fields."""
+    """Remove blank fields after the first `most` fields, and append "" for missing fields.
+
+    A row with fewer than `least` fields is not completed, unless `alone` is true and only its first
+    field is not blank.
+    """
     fields = cut_blank(fields, most)
     if least <= len(fields) or (alone and not any(map(str.strip, fields[1:]))):
         return fields + [""] * (most - len(fields))

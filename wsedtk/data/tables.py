@@ -1,7 +1,7 @@
 """Parse, format and look up the fields of text tables: names and times.
 
-Tables may have millions of rows. They are handled as arrays and in blocks, so that only a few rows
-are Python objects at the same time. `table_files` reads tables.
+Tables may have millions of rows. Their columns are therefore arrays, and they are processed in
+blocks, so that only a few rows are Python objects at the same time. `table_files` reads tables.
 
 Sizes: B rows of a block, N names, M wanted names.
 """
@@ -25,8 +25,12 @@ _NOT_IN_TABLES = re.compile("[\t\r\n\0\ud800-\udfff]")
 
 
 def unfit(texts: Collection[str]) -> str | None:
-    """Return the first text that a table can't contain, or None."""
-    if not _NOT_IN_TABLES.search("".join(texts)):  # one search is faster than one per text
+    """Return the first text with a character that a table can't contain, or None.
+
+    Such characters are tabs, line ends, NUL, and surrogates, by which Python represents bytes of
+    paths that are not UTF-8.
+    """
+    if not _NOT_IN_TABLES.search("".join(texts)):  # one search is faster than one search per text
         return None
     return next(text for text in texts if _NOT_IN_TABLES.search(text))
 
@@ -40,39 +44,43 @@ def first(items: Sequence[object] | Texts, count: int = 3) -> str:
 def normal(text: str) -> str:
     """Return a name or class in the Unicode form NFC.
 
-    Unicode has several forms of one letter. In the form NFC, `é` is one character. In the form NFD,
-    which macOS uses, it is an `e` and an accent. Names and classes are normalised when they are
-    read, so that they can be compared.
+    Unicode can represent one letter in several forms. In the form NFC, `é` is one character. In the
+    form NFD, which macOS uses, `é` is an `e` and an accent. Names and classes are normalised when
+    they are read, so that they can be compared.
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def normal_all(texts: Sequence[str]) -> Sequence[str]:
-    """Return the texts in the Unicode form NFC, see `normal`."""
+    """Return texts in the Unicode form NFC (see `normal`)."""
     return texts if all(map(str.isascii, texts)) else tuple(map(normal, texts))
 
 
 def stands_twice(what: str, name: str) -> str:
     """Return the message for a name or class that occurs twice.
 
-    Two Unicode forms of one name look equal. The message therefore mentions them.
+    Two Unicode forms of one name look equal. For a name that is not ASCII, the message therefore
+    says that the name may occur in two forms. `what` is the word for the name, such as "class".
     """
     message = f"the {what} {name!r} occurs twice"
     return message if name.isascii() else f"{message}, possibly in two Unicode forms"
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a field is empty."""
+    """Return whether a field is empty or contains only spaces."""
     return not text.strip()
 
 
 def is_nothing(text: str) -> bool:
-    """Return whether a field is empty, or `nan`, which pandas writes for an empty field."""
+    """Return whether a field is blank or `nan`.
+
+    Programs that use pandas may write `nan` for an empty field.
+    """
     return text.strip().lower() in ("", "nan")
 
 
 def cut_blank(texts: list[str], count: int = 0) -> list[str]:
-    """Return the texts without blank ones at the end. The first `count` are always kept."""
+    """Return texts without the blank texts at the end. The first `count` texts are always kept."""
     end = len(texts)
     while end > count and not texts[end - 1].strip():
         end -= 1
@@ -80,7 +88,10 @@ def cut_blank(texts: list[str], count: int = 0) -> list[str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a number is ASCII without `_`. `float` also accepts 1_0 and other scripts."""
+    """Return whether the text of a number is ASCII without `_`.
+
+    `float` also accepts texts such as `1_0`, and digits of other scripts.
+    """
     return text.strip().isascii() and "_" not in text
 
 
@@ -92,7 +103,7 @@ def _parse_number(text: str) -> float:
 
 
 def round_seconds(values: Floats) -> npt.NDArray[np.float64]:
-    """Round times (B,) in seconds to the microsecond. NaN stays NaN."""
+    """Round times (B,) in seconds to the microsecond. NaN and times >= 1e9 s are not changed."""
     is_near = values < 1e9  # numpy can't round the largest floats
     rounded: npt.NDArray[np.float64] = np.where(
         is_near, np.round(np.where(is_near, values, 0), 6), values
@@ -101,9 +112,10 @@ def round_seconds(values: Floats) -> npt.NDArray[np.float64]:
 
 
 def parse_seconds(texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the times (B,) in seconds of texts, rounded to the microsecond.
+    """Parse B texts as times in seconds. Return the times (B,), rounded to the microsecond.
 
-    The result is NaN for a text that is not a finite number >= 0 after rounding.
+    The time is NaN if the text is not a number in ASCII without `_`, or if the rounded number is
+    negative or not finite.
     """
     try:
         values = np.array([float(text) for text in texts], np.float64)
@@ -117,7 +129,7 @@ def parse_seconds(texts: Sequence[str]) -> npt.NDArray[np.float64]:
 
 
 def no_seconds(column: str, text: str) -> str:
-    """Return the message for a field that must be a finite number of seconds >= 0 but is not."""
+    """Return the message for a field that is not a finite number of seconds >= 0."""
     value, cause = _parse_number(text), ""
     if np.isinf(value):
         cause = ", which is not finite"
@@ -134,13 +146,13 @@ def format_seconds(value: float) -> str:
 
 
 def slices(length: int, rows: int | None = None) -> list[slice]:
-    """Return slices of at most `rows` (default BLOCK_ROWS) that cover `length` rows in order."""
+    """Return slices of at most `rows` rows (default BLOCK_ROWS) that cover all `length` rows."""
     rows = rows or BLOCK_ROWS
     return [slice(start, min(start + rows, length)) for start in range(0, length, rows)]
 
 
 def texts(column: Texts) -> Iterator[str]:
-    """Yield the texts of an array (N,). It is converted to Python objects block by block."""
+    """Yield the texts of an array (N,). The array is converted to Python objects block by block."""
     for part in slices(len(column)):
         yield from column[part].tolist()
 
@@ -154,7 +166,7 @@ def write_rows(
     ----------
     path : path-like
     columns : sequence of str
-        The header.
+        The columns of the header.
     blocks : iterable of iterables of rows
         A row is a sequence of texts.
     """
@@ -165,9 +177,10 @@ def write_rows(
 
 
 def find_clips(names: npt.ArrayLike, wanted: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return the index (M,) of each wanted clip (M,) in the names (N,), -1 if it is missing.
+    """Return the index (M,) of each wanted clip (M,) in the names (N,), or -1 if it is missing.
 
-    If no name is identical, a name with the same key is found (see `clip_names.clip_key`).
+    If no name is identical to the wanted name, a name with the same key is used (see
+    `clip_names.clip_key`).
     """
     names, wanted = np.asarray(names, str), np.asarray(wanted, str)
     places = find(names, wanted, np.argsort(names))
@@ -186,14 +199,15 @@ def find_clips(names: npt.ArrayLike, wanted: npt.ArrayLike) -> npt.NDArray[np.in
 def find(
     names: Names | Integers, wanted: npt.ArrayLike, order: Integers | None = None
 ) -> npt.NDArray[np.int64]:
-    """Return the index (M,) of each wanted name or number (M,) in the names (N,), -1 if missing.
+    """Return the index (M,) of each wanted name or number (M,) in an array, or -1 if it is missing.
 
     Parameters
     ----------
     names : (N,) str or int
+        The array in which names or numbers are looked up.
     wanted : (M,) str or int
     order : (N,) int, optional
-        The indices that sort the names. They are not needed if the names are sorted.
+        The indices that sort `names`. They are not needed if `names` is sorted.
     """
     wanted = np.asarray(wanted)
     if not len(names) or not len(wanted):
@@ -206,7 +220,7 @@ def find(
 
 
 def repeats(*columns: npt.NDArray[np.generic]) -> Booleans:
-    """Return which rows (B,) are equal to an earlier row. Each column has the shape (B,)."""
+    """Return a mask (B,) of the rows of a table that are equal to an earlier row."""
     order = np.lexsort(columns)  # a stable sort: equal rows keep their order
     is_repeat = np.zeros(len(order), bool)
     is_equal = [column[order[1:]] == column[order[:-1]] for column in columns]

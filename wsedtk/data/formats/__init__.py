@@ -1,4 +1,4 @@
-"""Formats of event lists: DCASE tables, JSON lines, Audacity labels and Raven tables.
+"""Define the formats of event lists: DCASE tables, JSON lines, Audacity labels and Raven tables.
 
 Each format has one module. `FORMATS` is the registry of the formats, and `EventFormat` is their
 base class. The modules of this folder may import modules of `data` and `core`, but not torch.
@@ -25,11 +25,13 @@ class Recording:
     Attributes
     ----------
     name : str
-        The path of the recording relative to the folder that was searched.
+        The name of the recording in event lists. It is the path relative to the folder that was
+        searched, or the file name if the recording was given as a file.
     file_name : str
         The name of the sound file without folders.
     channel : int or None
-        The channel, counted from 1. None for the mean of all channels.
+        The channel in which the events were detected, counted from 1. None for the mean of all
+        channels.
     max_hz : float
         The highest frequency that the model analyses, in Hz.
     """
@@ -43,19 +45,20 @@ class Recording:
 class EventFormat(abc.ABC):
     r"""A format in which `wsedtk detect` writes events.
 
-    Derive a class and define `suffix` and `text`. A built-in format is registered in `FORMATS`. Use
-    a format of your own with `wsedtk detect --format package.module:Class`.
+    To add a format, derive a class from this class, and define `suffix` and `text`. Use the new
+    format with `wsedtk detect --format package.module:Class`. Built-in formats are registered in
+    `FORMATS`.
 
     Attributes
     ----------
     suffix : str
-        The end of each file name, such as ".tsv".
+        The end of the names of files in this format, such as ".tsv".
     header : str
         The text at the beginning of a file, with its line end.
     holds_several : bool
         Whether one file can list the events of several recordings.
     is_json : bool
-        Whether the text is JSON. If it is, characters that standard output can't encode are written
+        Whether the text is JSON. If it is, characters that standard output can't encode are printed
         as JSON escapes.
 
     Examples
@@ -76,7 +79,7 @@ class EventFormat(abc.ABC):
 
     @abc.abstractmethod
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return the lines of the events of one recording. Each line has its line end.
+        """Return the events of one recording as lines of text. Each line ends with a line end.
 
         In a file, the text follows the header or the text of another recording.
         """
@@ -86,12 +89,12 @@ FORMATS: Registry[type[EventFormat]] = Registry("event format", "wsedtk.data.for
 
 
 def event_format(name: str) -> EventFormat:
-    """Return the event format with a name, or the format `package.module:Class`.
+    """Return an event format. `name` is the name of a built-in format, or `package.module:Class`.
 
     Raises
     ------
     InputError
-        If no such format exists, or if the class is not a complete `EventFormat`.
+        If no such format exists, or if the class is not a valid `EventFormat`.
     """
     found: object = FORMATS.get(name)
     if not (isinstance(found, type) and issubclass(found, EventFormat)):
@@ -114,5 +117,5 @@ def event_format(name: str) -> EventFormat:
 
 
 def one_field(text: str) -> str:
-    """Replace tabs, line ends and control characters by spaces, so that a text fits one field."""
+    """Return a text as one field. Tabs, line ends and other control characters become spaces."""
     return _CONTROL.sub(" ", text)

@@ -1,4 +1,4 @@
-"""Audacity labels: the onset, offset and class of each event of one recording."""
+"""Format the events of one recording as Audacity labels: onset, offset and class."""
 
 from collections.abc import Sequence
 
@@ -17,5 +17,5 @@ class AudacityLabels(EventFormat):
     holds_several = False
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return a line for each event."""
+        """Return one line for each event."""
         return "".join(f"{e.onset:.6f}\t{e.offset:.6f}\t{one_field(e.label)}\n" for e in events)

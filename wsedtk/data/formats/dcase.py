@@ -1,14 +1,15 @@
 """Read DCASE lists of tags or events, such as those of DCASE 2017 task 4, DESED and wsedtk.
 
     filename  onset  offset  event_label   an event; or a tag, if the file name has the same times
-    filename  event_label                  a tag (event_labels: several tags, separated by commas
-                                           without spaces)
+    filename  event_label                  a tag
+    filename  event_labels                 tags, separated by commas without spaces; needs a header
     filename                               a clip without tags or events
 
-A clip without tags or events may also have a row of another form in which all other columns are
-empty. In a row with times, they may also be `nan`. Lists are tab-separated UTF-8 text with any line
-ends. With a header, the columns may have any order. Without a header, they have the order above.
-Tabs at the end of a line, spaces around fields and blank lines are ignored.
+In the other forms, a row whose fields are all empty except for the file name also means a clip
+without tags or events. In a row with times, these fields may also be `nan`. A list is tab-separated
+UTF-8 text. Lines end in LF, CRLF or CR. If the list has a header, the columns may have any order.
+Otherwise, they have the order above. Tabs at the end of a line, spaces around fields and blank
+lines are ignored. `DcaseTable` writes events in the first form.
 """
 
 import dataclasses
@@ -30,13 +31,14 @@ HEADERS = (
     ("filename",),
     ("filename", "event_labels"),
 )
-_COLUMNS = {len(header): header for header in HEADERS[:3]}  # the columns of rows without a header
+_COLUMNS = {len(header): header for header in HEADERS[:3]}  # keys: the number of columns
 _EXPECTED = "expected filename<TAB>event_label or filename<TAB>onset<TAB>offset<TAB>event_label"
 _EXTENSIONS = "|".join(map(re.escape, AUDIO_EXTENSIONS))
-# A row without tabs whose fields are separated by spaces, commas or semicolons
+# Matches a row without tabs whose fields are separated by spaces, commas or semicolons.
 _NO_TABS = re.compile(rf"({_EXTENSIONS})[\s,;]|[,;]\s*[0-9.]+\s*[,;]", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_SAME_SECONDS = 5e-4  # tolerance in seconds between times and those in the file name
+# The times of a tag differ by less than this from the times in its file name.
+_SAME_SECONDS = 5e-4
 
 
 @FORMATS.register("tsv")
@@ -47,7 +49,7 @@ class DcaseTable(EventFormat):
     header = "\t".join(HEADERS[0]) + "\n"
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return a row for each event."""
+        """Return one row for each event."""
         name = one_field(recording.name)
         return "".join(
             f"{name}\t{e.onset:.3f}\t{e.offset:.3f}\t{one_field(e.label)}\n" for e in events
@@ -85,14 +87,14 @@ class EventList:
     ----------
     path : Path
     names : dict
-        The first file name of each clip in the list, by the key of the clip. It includes clips
-        without tags or events.
+        A mapping from the key of each clip to the first file name of this clip in the list. It
+        includes clips without tags or events.
     rows : list of Row
-        The tags or events without repeats.
+        The tags or events. Of equal rows, only the first is included.
     repeated : list of int
-        The lines that are equal to an earlier line.
+        The numbers of the lines that only repeat the content of earlier lines.
     faults : list of Fault
-        The faults of the lines that were left out.
+        The faults of the file, and of the lines that were left out.
     """
 
     path: Path
@@ -102,7 +104,7 @@ class EventList:
     faults: list[Fault]
 
     def kind(self) -> Literal["tags", "events"] | None:
-        """Return "tags" or "events", or None for a list without rows.
+        """Return "tags" or "events", or None for a list without tags and events.
 
         A row is a tag if it has no times, or if its times are those in its file name. If all rows
         are tags, the list is a list of tags. Otherwise it is a list of events.
@@ -124,7 +126,9 @@ class EventList:
     def faults_of_tags(self) -> list[Fault]:
         """Return an error for each row without times. A list of events can't have such rows."""
         return [
-            Fault(True, self.path, row.line, "no onset and offset: a tag, not an event")
+            Fault(
+                True, self.path, row.line, "found a tag without onset and offset; expected an event"
+            )
             for row in self.rows
             if row.onset is None
         ]
@@ -155,7 +159,7 @@ class _Reader:
             return
         lines = self.table.numbered_lines()
         if not lines and not self.table.faults:
-            message = f"is empty; {_EXPECTED} (a header alone: nothing was found)"
+            message = f"is empty; {_EXPECTED} (if there are no events, write only a header)"
             self.table.error(None, message)
         for number, line in self._rows(lines):
             parsed = self._parse(number, line)
@@ -163,7 +167,7 @@ class _Reader:
                 yield number, parsed
 
     def _rows(self, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-        """Read the header if there is one. Return the other lines, or [] if the header is wrong."""
+        """Read the header, if any. Return the other lines, or [] if the header is invalid."""
         if not lines:
             return []
         number, line = lines[0]
@@ -177,7 +181,7 @@ class _Reader:
         return lines[1:]
 
     def _parse(self, number: int, line: str) -> _Line | None:
-        """Parse a line. Return None if it is blank or faulty."""
+        """Parse a line. Return None if the line is blank or faulty."""
         fields = self._fields(number, line)
         if fields is None:
             return None
@@ -193,10 +197,10 @@ class _Reader:
         return _Line(name, onset, offset, labels)
 
     def _fields(self, number: int, line: str) -> dict[str, str] | None:
-        """Return the text of each column of a line, or None if it is blank or faulty."""
+        """Return the text of each column of a line, or None if the line is blank or faulty."""
         control = _CONTROL.search(line)
         if control:
-            message = f"holds the control character {control.group()!r}; expected text"
+            message = f"contains the control character {control.group()!r}; expected text"
             self.table.error(number, message)
             return None
         fields = [field.strip() for field in line.split("\t")]
@@ -220,7 +224,7 @@ class _Reader:
         return None
 
     def _times(self, number: int, fields: dict[str, str]) -> tuple[float | None, float | None]:
-        """Return onset and offset. Each is None if its column is missing or its text is faulty."""
+        """Return onset and offset. A time is None if it is faulty or has no column."""
         if "onset" not in fields:
             return None, None
         onset = self.table.seconds(number, "onset", fields["onset"])
@@ -230,7 +234,7 @@ class _Reader:
         return onset, offset
 
     def _labels(self, number: int, fields: dict[str, str]) -> tuple[str, ...]:
-        """Return the classes of a row. A faulty class is added as an error."""
+        """Return the classes of a row. An error is added for the first faulty class."""
         labels = [fields["event_label"]] if "event_label" in fields else []
         if "event_labels" in fields:
             labels = re.split(r",(?! )", fields["event_labels"])
@@ -239,18 +243,18 @@ class _Reader:
                 self.table.error(number, names_no_class(label))
                 break
             if len(label) > 1 and label[0] == label[-1] == '"':
-                message = f"the class {label} is in quotes; write it without them"
+                message = f"the class {label} is in quotes; remove the quotes"
                 self.table.error(number, message)
                 break
         return tuple(labels)
 
 
 def read(path: PathLike) -> EventList:
-    """Read a list of tags or events. The result contains the faults."""
+    """Read a list of tags or events. The result also contains the faults of the list."""
     reader = _Reader(path)
     names: dict[str, str] = {}
     rows: list[Row] = []
-    seen: set[str | Row] = set()  # rows, and keys of clips without tags or events
+    seen: set[str | Row] = set()  # rows, and the keys of clips without tags or events
     repeated = []
     for number, line in reader.lines():
         clip = clip_key(line.name)

@@ -1,4 +1,4 @@
-"""JSON lines: one object for each event."""
+"""Format events as JSON lines: one JSON object for each event."""
 
 import json
 from collections.abc import Sequence
@@ -9,16 +9,17 @@ from wsedtk.data.formats import FORMATS, EventFormat, Recording
 
 @FORMATS.register("jsonl")
 class JsonLines(EventFormat):
-    """The format JSON lines, with `filename`, `onset`, `offset`, `event_label` and `score`.
+    """The format JSON lines. Each line is a JSON object that describes an event.
 
-    If the events are those of one channel, each object also has `channel`.
+    The object has the keys `filename`, `onset`, `offset`, `event_label` and `score`. If the events
+    were detected in one channel of the recording, it also has `channel`.
     """
 
     suffix = ".jsonl"
     is_json = True
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return an object for each event."""
+        """Return one line for each event."""
         return "".join(self._line(recording, event) for event in events)
 
     def _line(self, recording: Recording, event: Event) -> str:

@@ -1,4 +1,4 @@
-"""Raven selection tables: one selection for each event of one recording."""
+"""Format the events of one recording as a Raven selection table: one selection per event."""
 
 from collections.abc import Sequence
 
@@ -21,14 +21,14 @@ COLUMNS = (
 
 @FORMATS.register("raven")
 class RavenTable(EventFormat):
-    """The format of Raven tables. Selections span the frequencies that the model analyses."""
+    """The format of Raven selection tables. Selections range from 0 Hz to `Recording.max_hz`."""
 
     suffix = ".selections.txt"
     header = "\t".join(COLUMNS) + "\n"
     holds_several = False
 
     def text(self, recording: Recording, events: Sequence[Event]) -> str:
-        """Return a selection for each event."""
+        """Return one row for each event."""
         return "".join(
             self._row(recording, number, event) for number, event in enumerate(events, 1)
         )

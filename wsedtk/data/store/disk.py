@@ -1,6 +1,7 @@
-"""A file object that HDF5 writes to, and that hides a full disk from HDF5.
+"""Define a file object for HDF5 that reports failed writes to the caller, but not to HDF5.
 
-Without it, HDF5 ends the process when it closes a file after a write has failed.
+A write fails, for example, if the disk is full. If HDF5 noticed the failure, it would end the
+process when it closes the file.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ class Disk(io.RawIOBase):
     """A new file for `h5py.File(file, "w")`. Its writes never raise an error.
 
     `check` raises the error of the first write that failed. The bytes that could not be written are
-    kept in memory, because HDF5 can read them again before the caller stops.
+    kept in memory, because HDF5 can read them again before the caller calls `check`.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class Disk(io.RawIOBase):
         self._kept: list[_Kept] = []
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed."""
+        """Raise the OSError of the first write that failed. Return if no write has failed."""
         if self._error is not None:
             raise self._error
 
@@ -51,14 +52,14 @@ class Disk(io.RawIOBase):
         super().close()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position and return it."""
+        """Change the position. Return the new position."""
         starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}
         start = starts[whence] if whence in starts else self._size()
         self._position = start + offset
         return self._position
 
     def tell(self) -> int:
-        """Return the position."""
+        """Return the current position."""
         return self._position
 
     def _size(self) -> int:
@@ -66,7 +67,7 @@ class Disk(io.RawIOBase):
         return max([os.fstat(self._file).st_size, *ends])
 
     def truncate(self, size: int | None = None) -> int:
-        """Change the size of the file, by default to the current position. Return the size."""
+        """Change the size of the file (default: the current position). Return the new size."""
         size = self._position if size is None else size
         with self._noting_error():
             os.ftruncate(self._file, size)
@@ -80,7 +81,7 @@ class Disk(io.RawIOBase):
             self._error = self._error or error
 
     def write(self, data: "Buffer") -> int:
-        """Write bytes at the position. Move the position to their end."""
+        """Write bytes at the current position. Move the position to the end of these bytes."""
         data, done = memoryview(data), 0
         with self._noting_error():
             while done < len(data) and self._error is None:
@@ -91,7 +92,10 @@ class Disk(io.RawIOBase):
         return len(data)
 
     def readinto(self, buffer: "Buffer") -> int:
-        """Read bytes at the position and move it. Bytes after the end of the file are zeros."""
+        """Read bytes at the current position. Move the position to the end of these bytes.
+
+        Bytes after the end of the file are zeros.
+        """
         buffer = memoryview(buffer)
         start, end = self._position, self._position + len(buffer)
         on_disk = os.pread(self._file, len(buffer), start)

@@ -1,4 +1,7 @@
-"""Write feature files with T frames and F mel bins. The package describes their content."""
+"""Write feature files. The docstring of the package describes their content.
+
+Sizes: T frames, F mel bins.
+"""
 
 import contextlib
 import dataclasses
@@ -33,7 +36,7 @@ class FeatureLayout:
     Attributes
     ----------
     max_frames : int
-        T_max, the most frames that a clip in the file can have.
+        T_max, the largest number of frames that a clip in the file can have.
     num_bins : int
         F, the number of mel bins.
     dtype : str
@@ -61,21 +64,22 @@ class Append(Protocol):
 def writing_features(
     path: PathLike, layout: FeatureLayout, *, about: Mapping[str, Value] | None = None
 ) -> Iterator[tuple[Append, dict[str, str]]]:
-    """Write a new feature file.
+    """Write a new feature file in a `with` block.
 
     Parameters
     ----------
     path : path-like
     layout : FeatureLayout
     about : mapping, optional
-        Further attributes. They are written at the end of the block.
+        Further attributes. They are written at the end of the block, so the block may change them.
 
     Yields
     ------
     append : callable
         A function that adds a clip (see `Append`).
     failed : dict
-        The caller adds the reason for each clip whose audio can't be read, by file name.
+        An empty dict. For each clip whose audio can't be read, the caller adds the reason, with the
+        file name as key.
 
     Raises
     ------

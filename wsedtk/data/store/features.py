@@ -58,11 +58,11 @@ class _Block(NamedTuple):
     ----------
     file : h5py.File
     block : slice
-        The rows of the file.
+        The rows of the block in the file.
     places : (B,) int
-        The requested clips, as indices within the block.
+        The requested rows, as indices within the block.
     num_frames : (B,) float64
-        The number of frames of these clips.
+        The number of frames of the requested rows.
     """
 
     file: h5py.File
@@ -84,14 +84,15 @@ def read_about(path: PathLike) -> About:
 
 
 def _available_bytes() -> int:
-    """Return the available memory in bytes. A limit of the container is respected."""
+    """Return the available memory in bytes. A memory limit of a container is respected."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
         lines = dict(line.split(":") for line in text.splitlines())
         available = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # no limit: no such file, or no number in it
+    # Without a limit, the file is missing or contains no number.
+    with contextlib.suppress(OSError, ValueError):
         limit, taken = (
             int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii"))
             for name in ("max", "current")
@@ -107,15 +108,15 @@ def _last_change(file: h5py.File) -> tuple[int, int]:
 
 
 def _check_alike(file: h5py.File, first: h5py.File) -> None:
-    """Raise InputError if two files have different front ends or numbers of mel bins."""
+    """Raise InputError if two files have different front ends or different numbers of mel bins."""
     for what, mine, theirs in (
         ("front end", file.attrs["fingerprint"], first.attrs["fingerprint"]),
         ("number of mel bins", file["features"].shape[2], first["features"].shape[2]),
     ):
         if mine != theirs:
             raise InputError(
-                f"{file.filename}: has another {what} ({mine}) than {first.filename} "
-                f"({theirs}); extract both with one configuration"
+                f"{file.filename}: its {what} ({mine}) differs from that of {first.filename} "
+                f"({theirs}); extract both with the same configuration"
             )
 
 
@@ -142,15 +143,15 @@ class FeatureStore:
     fingerprint : str
         The fingerprint of the front end.
     audio : list of str
-        The fingerprint of the audio of each path, or "" if it is unknown.
+        The fingerprint of the audio of each path, or "" if the fingerprint is unknown.
     failed : dict
         The reason for each clip that has no features because its audio could not be read.
 
     Raises
     ------
     InputError
-        If a file is missing or damaged, if the front ends of the files differ, or if the audio
-        fingerprints of the shards of one file differ.
+        If a file is missing or damaged, if a clip occurs twice, if the front ends of the files
+        differ, or if the audio fingerprints of the shards of one file differ.
     """
 
     def __init__(self, paths: Iterable[PathLike]) -> None:
@@ -174,7 +175,7 @@ class FeatureStore:
         # The datasets stay open, because opening a dataset takes longer than reading a clip.
         self._data = [file["features"] for file in self._files]
         self._starts = np.cumsum([0, *map(len, self._data)])
-        # The features that `cache` keeps in memory, and the index of each row in them, or -1
+        # The features that `cache` keeps in memory, and for each row its index in them, or -1.
         self._cached: Floats | None = None
         self._cached_places = np.full(len(self), -1)
         # A stable sort is fast if the file names are already sorted.
@@ -194,7 +195,7 @@ class FeatureStore:
             )
 
     def _open(self, path: PathLike) -> None:
-        """Open a file or its shards. Check that they match the files that were opened before."""
+        """Open a file or its shards. Check that they match the files that are already open."""
         shards = []
         for shard in find_shards(path):
             file = open_file(shard, "features")
@@ -206,8 +207,9 @@ class FeatureStore:
             shards.append(audio)
             if audio != shards[0]:
                 raise InputError(
-                    f"{shard}: extracted from another version of the set ({audio or 'unknown'}) "
-                    f"than the shards before it ({shards[0] or 'unknown'}); extract it again"
+                    f"{shard}: was extracted from another version of the set "
+                    f"({audio or 'unknown'}) than the preceding shards ({shards[0] or 'unknown'}); "
+                    "extract it again"
                 )
         self.audio.append(shards[0])
 
@@ -230,7 +232,8 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If any other clip is missing, or if the features and the set come from different audio.
+            If a clip whose audio can be read is missing, or if the features and the set come from
+            different audio.
         """
         what = f"features in {', '.join(self.paths)}"
         remedy = "extract the features of this set"
@@ -244,8 +247,8 @@ class FeatureStore:
     def content_fingerprint(self, rows: Integers) -> str:
         """Return a fingerprint of the clips (M,) and their features.
 
-        It is computed from the statistics of each clip, and does not depend on the file that
-        contains a clip.
+        The fingerprint is computed from the statistics of each clip. It does not depend on which
+        file contains a clip.
         """
         digests = []
         for block in self._blocks_of(rows):
@@ -263,11 +266,11 @@ class FeatureStore:
         Raises
         ------
         InputError
-            If the features do not fit into the memory.
+            If the features need more memory than is available.
         """
         shape = (len(rows), int(self.num_frames[rows].max(initial=0)), self._data[0].shape[2])
         dtype = np.result_type(*self._data)
-        # Each process of torchrun on this machine keeps features in memory.
+        # Each torchrun process on this machine keeps features in memory, so they share the memory.
         available = _available_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         needed = int(np.prod(shape)) * dtype.itemsize
         if needed > _MEMORY_SHARE * available:
@@ -309,7 +312,7 @@ class FeatureStore:
         numbers = file_of_row.tolist()
         shape = (len(rows), max(num_frames), self._data[0].shape[2])
         out = np.zeros(shape, np.result_type(*self._data))
-        for i in np.argsort(rows).tolist():  # in the order of the files
+        for i in np.argsort(rows).tolist():  # reads each file from its beginning to its end
             try:
                 out[i, : num_frames[i]] = self._data[numbers[i]][places[i], : num_frames[i]]
             except OSError as error:
@@ -321,8 +324,8 @@ class FeatureStore:
         for number in set(numbers):
             if _last_change(self._files[number]) != self._opened[number]:
                 raise InputError(
-                    f"{self._files[number].filename}: was written to while it was being read; "
-                    "give the command again when nothing changes it"
+                    f"{self._files[number].filename}: was changed while it was being read; give "
+                    "the command again when no other process writes to the file"
                 )
         return out
 
@@ -339,9 +342,10 @@ class FeatureStore:
 
     @staticmethod
     def _statistic(block: _Block, name: str) -> npt.NDArray[np.float64]:
-        """Return a statistic (B, F) of the requested clips of a block.
+        """Return a statistic (B, F) of the requested rows of a block.
 
-        Raise InputError if a statistic is not finite. The message contains the first such clip.
+        Raise InputError if a statistic is not finite. The message names the first clip with such a
+        statistic.
         """
         values: npt.NDArray[np.float64] = block.file[name][block.block][block.places]
         odd = block.places[~np.isfinite(values).all(axis=1)]

@@ -26,17 +26,17 @@ P = ParamSpec("P")
 TEXT = h5py.string_dtype("utf-8")
 BLOCK_BYTES = 1 << 24  # bytes of features or frame scores that are written or read together
 # Rows of small columns that are read and written together. A whole column of two million clips can
-# take gigabytes.
+# take gigabytes of memory.
 BLOCK = 4096
 
 
 class Overview(TypedDict):
     """The content of a file without its arrays, as `look` returns it.
 
-    `kind` is "features" or "scores". `shapes` has the shape of each dataset. `dtype` is the type of
-    the features or scores. `clips` is the number of clips. `seconds` is the total duration of all
-    clips. `labels` has the classes, or is None for features. `failed` has the reason for each clip
-    whose audio could not be read.
+    `kind` is "features" or "scores". `shapes` contains the shape of each dataset. `dtype` is the
+    type of the features or scores. `clips` is the number of clips. `seconds` is the total duration
+    of all clips. `labels` contains the classes, or is None for features. `failed` contains the
+    reason for each clip whose audio could not be read.
     """
 
     kind: str
@@ -73,7 +73,7 @@ class Source(Protocol):
 
 
 def check_overwrite(path: PathLike, kind: str) -> None:
-    """Raise InputError if a path exists and is not a file of this kind."""
+    """Raise InputError if `path` exists but is not a file of `kind`, "features" or "scores"."""
     if Path(path).is_dir():
         raise InputError(f"{path}: a folder; name a file to write")
     atomic.check_overwrite(path, lambda path: open_file(path, kind).close())
@@ -120,7 +120,7 @@ def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        return h5py.File(path, "r", rdcc_nbytes=0)  # no cache: a chunk is one clip, read once
+        return h5py.File(path, "r", rdcc_nbytes=0)  # no cache: chunks are read once
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
 
@@ -143,7 +143,7 @@ def open_file(path: PathLike, kind: str) -> h5py.File:
     if path.is_dir():
         remedy = ""
         if kind == "scores":
-            remedy = f"; wsedtk average {path} scores.h5 makes one from tables of frame scores"
+            remedy = f"; create it from tables of scores with wsedtk average {path} scores.h5"
         raise InputError(f"{path}: expected a file of wsedtk {kind}, found a folder{remedy}")
     file = _open(path)
     try:
@@ -188,7 +188,7 @@ def look(path: PathLike) -> Overview:
 
 
 def read_names(datasets: Sequence[h5py.Dataset]) -> Names:
-    """Concatenate the texts of several datasets to one array."""
+    """Return the normalised texts of several datasets as one array."""
     names, end = np.empty(sum(map(len, datasets)), "<U1"), 0
     for dataset in datasets:
         for block in slices(len(dataset), BLOCK):
@@ -210,7 +210,7 @@ def read_failed(file: h5py.File) -> dict[str, str]:
 
 
 def failed_pairs(failed: Mapping[str, str]) -> npt.NDArray[np.object_]:
-    """Return an array (M, 2) of file names and reasons, which `read_failed` can read."""
+    """Return failed clips as an array (M, 2) of file names and reasons: the dataset "failed"."""
     return np.array(list(failed.items()), object).reshape(-1, 2)
 
 
@@ -232,7 +232,7 @@ def rows_of_set_in(
     Raises
     ------
     InputError
-        If any other clip is missing.
+        If a clip that did not fail is missing.
     """
     rows = source.rows(filenames)
     missing = filenames[rows < 0]
@@ -253,7 +253,7 @@ class Column(NamedTuple):
 
 
 class Columns:
-    """Datasets with one row per clip. They are written in blocks.
+    """Datasets with one row per clip. The rows are written in blocks.
 
     Parameters
     ----------

@@ -1,12 +1,13 @@
-"""The layouts of feature files and score files, and functions that check a file against its layout.
+"""Define the layouts of feature files and score files, and check files against their layouts.
 
 Files may come from untrusted sources, so they are checked before their data are read. An HDF5 file
 can refer to other files (links, external storage, virtual datasets). It can also expand to any size
-when it is decompressed, and refer to one text a million times. Files of wsedtk do none of this, so
-files that do are rejected. Reading a file that is accepted takes no more memory than its size.
+when it is decompressed, and refer to one text a million times. wsedtk does not write such files,
+and rejects them. A dataset of an accepted file is not larger than the file.
 
 The records of texts are parsed in this module, because h5py returns the length of a text only after
-it has read the text. Texts of a fixed length would change the file format.
+it has read the text. Texts of a fixed length would need no parser, but would change the file
+format.
 
 Sizes: N clips, T frames, F mel bins, S segments, K classes, M failed clips.
 """
@@ -29,7 +30,7 @@ from wsedtk.data.tables import Names, slices, unfit
 
 
 class Layout(NamedTuple):
-    """The layout of a dataset.
+    """The type and the axes of an HDF5 dataset.
 
     Attributes
     ----------
@@ -75,11 +76,11 @@ _ATTRIBUTES: dict[str, dict[str, type]] = {
 }
 _WORDS = {"f": "floating-point numbers", "i": "whole numbers", "t": "text"}
 _NUMPY_KINDS = {"f": "f", "i": "iu"}
-_FLETCHER32 = 3  # checksums, the only filter in files of wsedtk
-# The record of a text in a dataset of texts
+_FLETCHER32 = 3  # the filter for checksums, the only filter that wsedtk uses
+# The record by which a dataset of texts refers to one text
 _TEXT_RECORD = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _LONGEST_TEXT = 1 << 16  # bytes
-_BLOCK_ROWS = 4096  # rows of names that are compared together
+_BLOCK_ROWS = 4096  # file names that are compared together
 
 
 @contextlib.contextmanager
@@ -89,7 +90,7 @@ def reading(path: PathLike) -> Iterator[None]:
     Parameters
     ----------
     path : path-like
-        The file, or the part of it that is read. It is used in the message.
+        The file, or the part of a file that is read. It is used in the message.
     """
     try:
         yield
@@ -104,11 +105,11 @@ def reading(path: PathLike) -> Iterator[None]:
         MemoryError,
     ) as error:
         lines = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: a damaged file ({lines[0]})") from None
+        raise InputError(f"{path}: the file is damaged ({lines[0]})") from None
 
 
 def attributes(file: h5py.File) -> dict[str, Value]:
-    """Return the attributes of an open HDF5 file that are a single text or number."""
+    """Return those attributes of an open HDF5 file that are a single text, boolean or number."""
     found: dict[str, Value] = {}
     for name in file.attrs:
         if file.attrs.get_id(name).shape == ():
@@ -137,8 +138,8 @@ class _Checker:
         """Raise InputError if a dataset does not have its layout or can't be read safely."""
         where = f"{self._path}: {name}"
         if getattr(dataset, "shape", None) is None:
-            expected = f"a table of {_WORDS[layout.kind]}"
-            raise InputError(f"{where}: expected {expected}, found a group, or nothing")
+            expected = f"an array of {_WORDS[layout.kind]}"
+            raise InputError(f"{where}: expected {expected}, found a group or an empty dataset")
         _check_storage(dataset, where)
         _check_type(dataset, where, layout.kind)
         self._check_shape(dataset.shape, where, layout.axes)
@@ -157,25 +158,25 @@ class _Checker:
                 expected, other = int(axis), "a pair of texts"
             if length != expected:
                 raise InputError(
-                    f"{where}: {shape} does not fit {other}: expected {expected} along {axis} "
-                    f"of {names}"
+                    f"{where}: the shape {shape} does not fit {other}: expected the length "
+                    f"{expected} for axis {axis} of {names}"
                 )
 
     def _check_size(self, dataset: h5py.Dataset, where: str) -> None:
-        """Raise InputError if the shape of a dataset needs more bytes than the file has."""
+        """Raise InputError if a dataset or one of its chunks would be larger than the file."""
         width = _TEXT_RECORD.itemsize if _is_text(dataset) else dataset.dtype.itemsize
         shapes = (dataset.shape, dataset.chunks or ())
         claimed = width * max(int(np.prod(shape, dtype=object)) for shape in shapes)
         if claimed > self._size and 0 not in dataset.shape:
             raise InputError(
-                f"{where}: claims {claimed:,} bytes in a file of {self._size:,}; "
+                f"{where}: needs {claimed:,} bytes, but the file has only {self._size:,} bytes; "
                 "it is damaged or malicious"
             )
 
     def _check_texts(self, dataset: h5py.Dataset, where: str) -> None:
-        """Raise InputError if a text is too long, or if all texts together exceed the file size.
+        """Raise InputError if texts are missing or too long, or together exceed the file size.
 
-        The second case can occur because many texts can refer to the same bytes of the file.
+        The texts can exceed the file size because many texts can refer to the same bytes.
         """
         total = num_records = 0
         with open(self._path, "rb") as file:
@@ -188,13 +189,13 @@ class _Checker:
                 longest = int(lengths.max(initial=0))
                 if longest > _LONGEST_TEXT or total > self._size:
                     raise InputError(
-                        f"{where}: its texts have {max(total, longest):,} bytes, but the file has "
-                        f"{self._size:,}; it is not read"
+                        f"{where}: its texts have {max(total, longest):,} bytes; expected at most "
+                        f"{_LONGEST_TEXT:,} bytes per text and {self._size:,} bytes for all texts"
                     )
         if num_records < dataset.size:
             raise InputError(
-                f"{where}: {dataset.size:,} texts, of which the file holds {num_records:,}; "
-                "not read"
+                f"{where}: expected {dataset.size:,} texts, but the file contains only "
+                f"{num_records:,}; it is damaged or malicious"
             )
 
 
@@ -203,7 +204,7 @@ def _is_text(dataset: h5py.Dataset) -> bool:
 
 
 def _spans(dataset: h5py.Dataset) -> list[tuple[int, int]]:
-    """Return (start, number of bytes) of each part of a dataset in its file."""
+    """Return (start, number of bytes) of each contiguous part of a dataset in its file."""
     if dataset.chunks is None:
         start = dataset.id.get_offset()
         return [] if start is None else [(start, dataset.id.get_storage_size())]
@@ -212,7 +213,7 @@ def _spans(dataset: h5py.Dataset) -> list[tuple[int, int]]:
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
-    """Raise InputError if the data of a dataset are in another file or are compressed."""
+    """Raise InputError if the data of a dataset are in other files or are compressed."""
     if dataset.external:
         raise InputError(
             f"{where}: its data are in another file, {dataset.external[0][0]!r}, "
@@ -220,14 +221,14 @@ def _check_storage(dataset: h5py.Dataset, where: str) -> None:
         )
     if dataset.is_virtual:
         raise InputError(
-            f"{where}: is a virtual dataset, made of other files, which are not opened"
+            f"{where}: is a virtual dataset; its data are in other files, which are not opened"
         )
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
     if any(number != _FLETCHER32 for number, *_ in filters):
         raise InputError(
-            f"{where}: is compressed, which is not read here: it may be of any size; "
-            "`h5repack -f NONE IN OUT` unpacks it"
+            f"{where}: compressed data are not read, because they may expand to any size; "
+            "decompress the file with `h5repack -f NONE IN OUT`"
         )
 
 
@@ -239,7 +240,7 @@ def _check_type(dataset: h5py.Dataset, where: str, kind: str) -> None:
     else:
         is_right = dtype.kind in _NUMPY_KINDS[kind] and dtype.itemsize <= 8
     if not is_right:
-        found = dtype if dtype.kind != "O" else "something else"
+        found = dtype if dtype.kind != "O" else "an unsupported type"
         raise InputError(f"{where}: expected {_WORDS[kind]}, found {found}")
 
 
@@ -249,20 +250,20 @@ def check(file: h5py.File, kind: str, path: Path) -> None:
     Raises
     ------
     InputError
-        If the file does not have this layout or can't be read safely.
+        If the file does not have the layouts or can't be read safely.
     """
     for name in file:
         link = type(file.get(name, getlink=True)).__name__
         if link != "HardLink":
             raise InputError(
-                f"{path}: {name!r} is a link ({link}), which is not followed; expected the data"
+                f"{path}: {name!r} is a link ({link}), which is not followed; expected a dataset"
             )
     checker = _Checker(path)
     for name, layout in DATASETS[kind].items():
         if name in file:
             checker.check(name, file[name], layout)
         elif name not in OPTIONAL[kind]:
-            raise InputError(f"{path}: lacks {name!r}, which a file of {kind} has")
+            raise InputError(f"{path}: lacks the dataset {name!r}, which files of {kind} need")
     found = attributes(file)
     for name, expected in _ATTRIBUTES[kind].items():
         if not isinstance(found.get(name), expected):
@@ -289,7 +290,7 @@ def check_clips(
     durations : (N,) float
         In seconds.
     most_frames : int or None
-        T, the number of frames per clip that the file can contain. None if it has no frames.
+        T, the number of frames per clip that the file can contain. None if the file has no frames.
     """
     wrong_frames = num_frames < 1
     if most_frames:
@@ -302,7 +303,7 @@ def check_clips(
 def _check_each(
     path: PathLike, what: str, filenames: Names, values: npt.NDArray[Any], is_wrong: Booleans
 ) -> None:
-    """Raise InputError if a value (N,) is wrong. The message contains the first such clip."""
+    """Raise InputError if a value (N,) is wrong. The message names the first clip concerned."""
     if is_wrong.any():
         first = int(is_wrong.argmax())
         raise InputError(
@@ -331,7 +332,7 @@ def frontend(text: str, path: PathLike) -> dict[str, Any]:
 
 
 def check_texts(path: PathLike, texts: Collection[str]) -> None:
-    """Raise InputError if a name or class is empty or can't be written to a table."""
+    """Raise InputError if a name or class is empty or contains a tab or line end, for example."""
     odd = "" if "" in texts else unfit(texts)
     if odd is not None:
         raise InputError(f"{path}: {odd[:200]!r}: no clip or class can have this name")
@@ -356,10 +357,10 @@ def check_once(path: PathLike, filenames: Names, order: Integers) -> None:
 
 
 def wrong_rows(name: str, values: Floats) -> Booleans:
-    """Return which rows (B,) of scores (B, ..., K) contain a value that is not from 0 to 1.
+    """Return a mask (B,) of the rows of scores (B, ..., K) with a value that is not from 0 to 1.
 
-    Because of rounding, a score may exceed 1 by a millionth. Weights (`name` is "weight") have no
-    upper limit.
+    Because of rounding, a score may exceed 1 by a millionth. Weights (`name` is "weight") may be
+    any finite numbers >= 0.
     """
     highest = np.finfo(values.dtype).max if name == "weight" else 1 + 1e-6
     is_right = (values >= 0) & (values <= highest)

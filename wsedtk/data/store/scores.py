@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 
 _SHORTEST_FRAME = 1e-6  # seconds
-_DTYPES = {"num_frames": np.int32, "duration": np.float64}  # all other datasets are float32
+_DTYPES = {"num_frames": np.int32, "duration": np.float64}  # other numbers are float32
 
 
 def write_scores(
@@ -60,7 +60,7 @@ def write_scores(
     shapes : mapping
         The shape of one clip in each dataset: clip, frame, segment, weight, num_frames, duration.
     batches : iterable of ((B,) int, mapping)
-        The rows of each batch, as indices of `filenames`, and its values (B, ...) by dataset.
+        For each batch, its rows as indices of `filenames`, and its values (B, ...) by dataset.
     failed : mapping, optional
         The reason for each clip that has no scores because its audio could not be read.
     **attributes
@@ -107,7 +107,9 @@ def _create_datasets(
 
 
 class ScoreFile:
-    """A score file that is open for reading. Clip scores are in memory; others are read on request.
+    """A score file that is open for reading.
+
+    The clip scores are in memory. The other scores are read on request.
 
     Parameters
     ----------
@@ -126,14 +128,15 @@ class ScoreFile:
         In seconds.
     seconds_per_frame : float
     attributes : dict
+        The attributes of the file.
     failed : dict
         The reason for each clip that has no scores because its audio could not be read.
 
     Raises
     ------
     InputError
-        If the file is damaged or is not a score file. It is also raised when scores are read that
-        are not numbers from 0 to 1.
+        If the file is damaged or is not a score file. The methods also raise it if they read scores
+        that are not numbers from 0 to 1.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -163,16 +166,16 @@ class ScoreFile:
         labels = self.labels
         if not len(self) or not labels or len(set(labels)) < len(labels):
             raise InputError(
-                f"{self.path}: expected clips, and classes, each once; found {len(self)} clips, "
-                f"the classes {labels[:20]}"
+                f"{self.path}: expected clips, and classes that occur once; found {len(self)} "
+                f"clips and the classes {labels[:20]}"
             )
         layouts.check_texts(self.path, labels)
         order = np.argsort(self.filenames, kind="stable")
         layouts.check_once(self.path, self.filenames, order)
         if not _SHORTEST_FRAME <= self.seconds_per_frame <= LONGEST_SECONDS:
             raise InputError(
-                f"{self.path}: the attribute 'seconds_per_frame': expected seconds, "
-                f"found {self.seconds_per_frame}"
+                f"{self.path}: the attribute 'seconds_per_frame': expected seconds "
+                f"from {_SHORTEST_FRAME:g} to {LONGEST_SECONDS:g}, found {self.seconds_per_frame}"
             )
         most_frames = self._file["frame"].shape[1] if self.has("frame") else None
         layouts.check_clips(self.path, self.filenames, self.num_frames, self.durations, most_frames)
@@ -198,20 +201,20 @@ class ScoreFile:
         Raises
         ------
         InputError
-            If any other clip is missing.
+            If a clip whose audio can be read is missing.
         """
-        remedy = "predict them too, or take them out of the set"
+        remedy = "predict them too, or remove them from the set"
         return rows_of_set_in(self, filenames, folder, f"scores in {self.path}", remedy)
 
     def _dataset(self, name: str) -> h5py.Dataset:
         if name not in self._file:
-            raise InputError(f"{self.path}: holds no {name} scores; predict without --no-frames")
+            raise InputError(f"{self.path}: contains no {name} scores; predict without --no-frames")
         return self._file[name]
 
     def _check(self, name: str, values: Floats) -> None:
         """Raise InputError if scores (B, ..., K) are not from 0 to 1, or if weights are negative.
 
-        The message contains the number of such clips in the whole file.
+        The message contains the number of clips with such values in the whole file.
         """
         if not layouts.wrong_rows(name, values).any():
             return
@@ -221,7 +224,7 @@ class ScoreFile:
             wrong = np.concatenate([layouts.wrong_rows(name, part) for _, part in parts])
         raise InputError(
             f"{self.path}: {int(wrong.sum())} clips have {name} scores that are not numbers from 0 "
-            f"{'on' if name == 'weight' else 'to 1'}, the first "
+            f"{'upwards' if name == 'weight' else 'to 1'}, the first "
             f"{str(self.filenames[wrong.argmax()])!r}"
         )
 
@@ -253,14 +256,15 @@ class ScoreFile:
         slice
             The part of `rows`.
         (B, T, K) float32
-            The scores of this part. Shorter clips are padded with zeros.
+            The scores of this part, or (B, S, K) for segments. Frames after the end of a clip are
+            zeros.
         """
         for block, values in self._read(rows, name):
             self._check(name, values)
             yield block, values
 
     def _read(self, rows: Integers, name: str) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-        """Yield the same items as `blocks`, but without the check of the values."""
+        """Yield the same items as `blocks`, but do not check the values."""
         dataset = self._dataset(name)
         clip_bytes = 4 * int(np.prod(dataset.shape[1:]))
         for block in slices(len(rows), max(1, BLOCK_BYTES // max(1, clip_bytes))):
@@ -275,7 +279,7 @@ class ScoreFile:
             yield block, values
 
     def segments(self, row: int) -> npt.NDArray[np.float32]:
-        """Return the segment scores (S, K) of one clip. A partial segment counts as one."""
+        """Return the segment scores (S, K) of one clip, with a partial segment at its end."""
         count = max(1, int(np.ceil(round(self.durations[row], 6))))
         with layouts.reading(f"{self.path}: the segment scores of {str(self.filenames[row])!r}"):
             values: npt.NDArray[np.float32] = self._file["segment"][row, :count]

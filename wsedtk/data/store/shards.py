@@ -10,13 +10,13 @@ from wsedtk.data.folders import look
 
 
 def shard_path(path: PathLike, shard: int, num_shards: int) -> Path:
-    """Return the path of shard K of N, `<set>.K-of-N.h5`. Shards are counted from 1."""
+    """Return the path of a shard, `<set>.<shard>-of-<num_shards>.h5`. Shards are counted from 1."""
     path = Path(path)
     return path.with_name(f"{path.stem}.{shard}-of-{num_shards}{path.suffix}")
 
 
 def find_shards(path: PathLike) -> list[Path]:
-    """Return the path itself if it exists, or else the paths of all of its shards.
+    """Return [path] if the file exists. Otherwise return the paths of all shards of the file.
 
     Raises
     ------
@@ -33,12 +33,14 @@ def find_shards(path: PathLike) -> list[Path]:
         raise InputError(f"{path}: no such file or shards; create it with wsedtk extract")
     if len(counts) > 1:
         raise InputError(
-            f"{path}: found shards of {' and of '.join(map(str, counts))}; remove the old ones"
+            f"{path}: found shards K-of-{' and K-of-'.join(map(str, counts))}; "
+            "remove the old shards"
         )
     shards = [shard_path(path, k, counts[0]) for k in range(1, counts[0] + 1)]
     missing = [shard.name for shard in shards if not shard.exists()]
     if missing:
         raise InputError(
-            f"{path}: shard {missing[0]} is missing ({len(missing)} of {counts[0]} are)"
+            f"{path}: {len(missing)} of {counts[0]} shards are missing, the first {missing[0]}; "
+            "extract them"
         )
     return shards
