@@ -1,5 +1,5 @@
-# A script sources this file with its own arguments. This sets a variable for each option, without
-# eval.
+# A script sources this file with its own arguments. The file sets a variable for each option that
+# is given, without `eval`.
 #
 #     option_names='name flag many'; name=default; flag=false; many=()
 #     . bin/parse_options.sh "$@"

@@ -115,7 +115,8 @@ extract_set() {
         extract "$@" --shard "WSEDTK_SHARD/$shards" -- "$set" "$output"
 }
 
-# Fetch a file if it does not exist or is empty. If $dry_run is true, only print the URL.
+# Fetch a file if it does not exist or is empty. If $dry_run is true, print the URL and the file
+# instead.
 # Usage: fetch URL FILE
 fetch() {
     if [ -s "$2" ]; then return 0; fi

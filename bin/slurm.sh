@@ -110,7 +110,7 @@ submit_job() { # set $id, and $on, the options that name the cluster if there ar
     echo "slurm.sh: job $id, $log" >&2
 }
 
-# NUMBER: set $code to the exit status in the log of a job. It is empty if the job runs (again).
+# NUMBER: set $code to the exit status in the log of a job. $code is empty while the job runs.
 ended_with() {
     local file lines line
     code=''

@@ -67,7 +67,7 @@ if [ "$model" != "$exp/$system" ] && [ "$stage" != 10 ]; then
     echo "run.sh: --model is for stage 10, which evaluates a trained model; add --stage 10" >&2
     exit 2
 fi
-if [ "$stop_stage" = 10 ] && [ -n "$dcase_metadata" ]; then # report it before hours of training
+if [ "$stop_stage" = 10 ] && [ -n "$dcase_metadata" ]; then # report missing audio at once
     for folder in "${dcase_audio[@]}"; do
         if [ ! -d "$folder" ]; then
             echo "run.sh: $folder: no such folder; give the DCASE audio as --dcase-audio" >&2
